@@ -1,0 +1,84 @@
+// The numbers that both sides of the border agree on. Untyped constants only: asc and tsc
+// compile this same file, so there is no copy that could drift.
+
+// ── Refusals ──────────────────────────────────────────────────────────────────────────────
+// A negative result means "refused, and nothing has changed".
+
+/** The port asked for is held in a way that does not allow sharing it. */
+export const IN_USE = -1;
+/** Every port of the range searched is held in a way that does not allow sharing it. */
+export const EXHAUSTED = -2;
+/** The manager's memory limit, or the machine's memory, does not allow one more record. */
+export const NO_MEMORY = -3;
+/** A range whose first port is 0, or above its last port, or beyond 65,535. */
+export const BAD_RANGE = -4;
+
+// ── Ports ─────────────────────────────────────────────────────────────────────────────────
+
+export const PORT_MAX = 65535;
+export const PORT_COUNT = 65536;
+/** gVisor's default ephemeral range: 16000..65535. */
+export const EPHEMERAL_FIRST = 16000;
+export const EPHEMERAL_LAST = 65535;
+
+// ── Reuse flags (gVisor `ports.Flags`) ────────────────────────────────────────────────────
+
+export const MOST_RECENT = 1;
+export const LOAD_BALANCED = 2;
+export const TUPLE_ONLY = 4;
+export const FLAG_MASK = 7;
+
+/** The one transport with a rule of its own (NETSTACK: an ephemeral TCP port is never shared). */
+export const TRANSPORT_TCP = 6;
+
+// ── The request block ─────────────────────────────────────────────────────────────────────
+// What a word asks for, written by the facade before the call, as 32-bit fields. Addresses are
+// 16 bytes in network order (IPv4 as ::ffff:a.b.c.d), all zero for "any".
+//
+//   byte  0 ┌────────────────────────────────┐
+//           │ transport                      │
+//         4 ├────────────────────────────────┤
+//           │ device            0: none      │
+//         8 ├────────────────────────────────┤  ┐
+//           │ destination port               │  │
+//        12 ├────────────────────────────────┤  │ laid out like a node of the ladder, so that
+//           │ (unused)                       │  │ one comparison serves both
+//        24 ├────────────────────────────────┤  │
+//           │ destination address   16 bytes │  │
+//        40 ├────────────────────────────────┤  ┘
+//           │ local address         16 bytes │
+//        56 ├────────────────────────────────┤
+//           │ flags                          │
+//        60 ├────────────────────────────────┤
+//           │ network count                  │
+//        64 ├────────────────────────────────┤
+//           │ networks          16 x 4 bytes │
+//       128 └────────────────────────────────┘
+
+export const REQUEST_TRANSPORT = 0;
+export const REQUEST_DEVICE = 4;
+export const REQUEST_DESTINATION_PORT = 8;
+export const REQUEST_DESTINATION = 24;
+export const REQUEST_ADDRESS = 40;
+export const REQUEST_FLAGS = 56;
+export const REQUEST_NETWORK_COUNT = 60;
+export const REQUEST_NETWORKS = 64;
+export const REQUEST_BYTES = 128;
+export const NETWORKS_MAX = 16;
+
+// ── How a flow picks ──────────────────────────────────────────────────────────────────────
+
+/** As bind() with port 0: an ephemeral TCP port is never shared (gVisor `ReservePort`, port 0). */
+export const PICK_BIND = 0;
+/** As connect(): each port is judged as if it had been named (gVisor `PickEphemeralPort`). */
+export const PICK_CONNECT = 1;
+
+/** Ports that one batch call moves at most; the facade splits longer lists. */
+export const BATCH_MAX = 1024;
+
+// ── Where the facade writes ───────────────────────────────────────────────────────────────
+
+/** Address of the request block. */
+export const REQUEST_AT = 2048;
+/** Address of the batch: 32-bit offsets in, 16-bit ports in or out. */
+export const BATCH_AT = 4096;

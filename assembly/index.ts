@@ -1,0 +1,34 @@
+// What the release build exports: the words and handles of the port manager, and its figures.
+
+export { takenBytes } from "./memory/arena";
+export {
+  closeFlowHandle,
+  freeMany,
+  freePort,
+  hasTaken,
+  heldCount,
+  openFlowHandle,
+  take,
+  takeAt,
+  takeMany,
+} from "./netstack/handle";
+export {
+  advanceHint,
+  closeManager,
+  counterCount,
+  descriptorCount,
+  hint,
+  openManager,
+  rangeFirst,
+  rangeLast,
+  referenceCount,
+  setRange,
+  usedBytes,
+} from "./netstack/manager";
+export {
+  isAvailable,
+  releasePort,
+  reserveEphemeral,
+  reservePort,
+  reserveTuple,
+} from "./netstack/reserve";

@@ -1,0 +1,297 @@
+// Arena: hands out blocks of linear memory and takes them back.
+//
+// Terminology
+//   Block    a header of 4 bytes and a payload; blocks lie side by side without gaps.
+//   Unit     8 bytes. Every block is a whole number of units, every payload is 8-aligned.
+//   Class    blocks of about one size: 16 classes per power of two, each with a free list.
+//   Account  who pays: two words, used and limit, at the start of a manager's record.
+//
+//        ┌────────┬───────────────────────────────┬────────┬─────────
+//   used │ header │ payload                       │ header │ …
+//        └────────┴───────────────────────────────┴────────┴─────────
+//        ┌────────┬──────┬──────────┬─────┬───────┬────────┬─────────
+//   free │ header │ next │ previous │     │ start │ header │ …
+//        └────────┴──────┴──────────┴─────┴───────┴────────┴─────────
+//   header   bytes of the block, a multiple of 8, and three bits below:
+//              bit 0  this block is free
+//              bit 1  the left neighbour is free
+//              bit 2  one unit larger than asked for, because a rest of one unit is no block
+//   start    the free block's own address, so that its right neighbour can find it
+//
+// This is a two-level segregated fit: two bit searches find a block that is large enough, a
+// freed block is joined with free neighbours at once, so what tables and bitmaps leave behind
+// serves as records again. Both directions cost a constant number of steps.
+//
+// Must stay true: no two free blocks are neighbours; every free block is on the list of its
+// class; a class bit is set exactly when its list is not empty.
+
+import { ARENA_AT, HEAP_AT, INSTANCE_ACCOUNT, REQUEST } from "./layout";
+
+export type Address = usize;
+
+// An account, the first two words of a manager.
+export const ACCOUNT_USED: usize = 0;
+export const ACCOUNT_LIMIT: usize = 4;
+
+// Header: where the heap ends, which powers of two have free blocks, and per power of two which
+// of its 16 classes have. Zero: not booted.
+const POWER_COUNT: usize = 27;
+const CLASS_COUNT: u32 = 16;
+const END: usize = ARENA_AT;
+const POWERS: usize = END + 4;
+const CLASSES: usize = POWERS + 4;
+const LISTS: usize = CLASSES + POWER_COUNT * 4;
+if (LISTS + POWER_COUNT * <usize>CLASS_COUNT * 4 > REQUEST) ERROR("The arena header is too long");
+
+const FREE: u32 = 1;
+const LEFT_FREE: u32 = 2;
+const LOOSE: u32 = 4;
+const SIZE: u32 = ~7;
+const HEADER: usize = 4;
+const NEXT: usize = 0;
+const PREVIOUS: usize = 4;
+const UNIT_BYTES: u32 = 8;
+const UNITS_MIN: u32 = 2;
+const BYTES_MAX: u32 = 1 << 30;
+const PAGE_SHIFT: u32 = 16;
+// One page short of 4 GiB, so that the heap's end fits in 32 bits.
+const PAGES_MAX: i32 = 65535;
+
+/** Prepares a zeroed memory; does nothing on one that is in use already. */
+export function boot(): void {
+  if (load<u32>(END)) return;
+  const end = (<u32>memory.size()) << PAGE_SHIFT;
+  store<u32>(END, end);
+  store<u32>(INSTANCE_ACCOUNT, u32.MAX_VALUE, ACCOUNT_LIMIT);
+  store<u32>(<usize>end - HEADER, 0);
+  setHeader(HEAP_AT, end - <u32>HEAP_AT);
+  release(HEAP_AT);
+}
+
+/** A block of at least `bytes` bytes with any content, or 0 when the limit or the machine says no. */
+export function alloc(account: Address, bytes: u32): Address {
+  if (bytes > BYTES_MAX) return 0;
+  const units = max<u32>(UNITS_MIN, (bytes + <u32>HEADER + 7) >> 3);
+  const used = load<u32>(account, ACCOUNT_USED);
+  // The subtraction cannot wrap: used never passes the limit.
+  if (units << 3 > load<u32>(account, ACCOUNT_LIMIT) - used) return 0;
+
+  let block = findFree(units);
+  if (!block) {
+    if (!grow(units << 3)) return 0;
+    block = findFree(units);
+  }
+  unlink(block);
+  split(block, units);
+  store<u32>(account, used + (units << 3), ACCOUNT_USED);
+  return block;
+}
+
+/** As `alloc`, filled with zeros. */
+export function allocZero(account: Address, bytes: u32): Address {
+  const block = alloc(account, bytes);
+  if (block) memory.fill(block, 0, bytes);
+  return block;
+}
+
+export function free(account: Address, block: Address): void {
+  assert(!(header(block) & FREE)); // freed twice
+  const paid = blockBytes(block) - (header(block) & LOOSE ? UNIT_BYTES : 0);
+  store<u32>(account, load<u32>(account, ACCOUNT_USED) - paid, ACCOUNT_USED);
+  release(block);
+}
+
+/** Bytes of linear memory in all. */
+export function takenBytes(): u32 {
+  return load<u32>(END);
+}
+
+// ── Blocks ────────────────────────────────────────────────────────────────────────────────
+
+function header(block: Address): u32 {
+  return load<u32>(block - HEADER);
+}
+
+function setHeader(block: Address, value: u32): void {
+  store<u32>(block - HEADER, value);
+}
+
+function blockBytes(block: Address): u32 {
+  return header(block) & SIZE;
+}
+
+function rightOf(block: Address): Address {
+  return block + blockBytes(block);
+}
+
+/** Keeps the first `units` of a block that is on no list; the rest becomes a free block. */
+function split(block: Address, units: u32): void {
+  const keep = units << 3;
+  const rest = blockBytes(block) - keep;
+  const left = header(block) & LEFT_FREE;
+  if (rest < UNITS_MIN << 3) {
+    setHeader(block, blockBytes(block) | left | (rest ? LOOSE : 0));
+    const right = rightOf(block);
+    setHeader(right, header(right) & ~LEFT_FREE);
+    return;
+  }
+  setHeader(block, keep | left);
+  const right = rightOf(block);
+  setHeader(right, rest | FREE);
+  link(right);
+}
+
+/** Joins a block that is on no list with its free neighbours and puts the result on its list. */
+function release(block: Address): void {
+  let start = block;
+  let bytes = blockBytes(block);
+  const right = rightOf(block);
+  if (header(right) & FREE) {
+    unlink(right);
+    bytes += blockBytes(right);
+  }
+  if (header(block) & LEFT_FREE) {
+    start = load<u32>(block - HEADER - 4);
+    unlink(start);
+    bytes += blockBytes(start);
+  }
+  setHeader(start, bytes | FREE | (header(start) & LEFT_FREE));
+  link(start);
+}
+
+// ── Growth ────────────────────────────────────────────────────────────────────────────────
+
+/** Adds memory at the end: as much as needed, at least a 32nd of what there is. */
+function grow(bytes: u32): bool {
+  // A class serves every request of its size only from the next class up: ask for a 16th more.
+  const need = (bytes + (bytes >> 4) + 64 + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT;
+  const room = PAGES_MAX - memory.size();
+  if (<i32>need > room) return false;
+  const pages = min<i32>(room, max<i32>(<i32>need, memory.size() >> 5));
+  if (memory.grow(pages) < 0 && memory.grow(<i32>need) < 0) return false;
+
+  // What marked the end becomes the header of the new block.
+  const block = load<u32>(END);
+  const end = (<u32>memory.size()) << PAGE_SHIFT;
+  store<u32>(END, end);
+  store<u32>(end - <u32>HEADER, 0);
+  setHeader(block, (end - block) | (header(block) & LEFT_FREE));
+  release(block);
+  return true;
+}
+
+// ── Free lists ────────────────────────────────────────────────────────────────────────────
+// Class of a block of u units: below 16, power 0 and class u; above, the power is the position
+// of u's highest bit and the class the four bits after it.
+
+function powerOf(units: u32): u32 {
+  return units < CLASS_COUNT ? 0 : 28 - clz(units);
+}
+
+function classOf(units: u32, power: u32): u32 {
+  return power ? (units >> (power - 1)) & (CLASS_COUNT - 1) : units;
+}
+
+function listAt(power: u32, klass: u32): Address {
+  return LISTS + ((power << 4) + klass) * 4;
+}
+
+function classesAt(power: u32): Address {
+  return CLASSES + power * 4;
+}
+
+function unitsOf(block: Address): u32 {
+  return blockBytes(block) >> 3;
+}
+
+/** A free block of at least `units`, still on its list, or 0. */
+function findFree(units: u32): Address {
+  // Round up, so that whatever the class holds is large enough.
+  const rough = powerOf(units);
+  const wanted = rough > 1 ? units + (1 << (rough - 1)) - 1 : units;
+  let power = powerOf(wanted);
+  let classes = load<u32>(classesAt(power)) & (~0 << classOf(wanted, power));
+  if (!classes) {
+    const powers = load<u32>(POWERS) & (~1 << power);
+    if (!powers) return 0;
+    power = ctz(powers);
+    classes = load<u32>(classesAt(power));
+  }
+  return load<u32>(listAt(power, ctz(classes)));
+}
+
+function link(block: Address): void {
+  store<u32>(rightOf(block) - HEADER - 4, <u32>block);
+  const right = rightOf(block);
+  setHeader(right, header(right) | LEFT_FREE);
+
+  const power = powerOf(unitsOf(block));
+  const klass = classOf(unitsOf(block), power);
+  const list = listAt(power, klass);
+  const first = load<u32>(list);
+  store<u32>(block, first, NEXT);
+  store<u32>(block, 0, PREVIOUS);
+  if (first) store<u32>(first, <u32>block, PREVIOUS);
+  store<u32>(list, <u32>block);
+  store<u32>(classesAt(power), load<u32>(classesAt(power)) | (1 << klass));
+  store<u32>(POWERS, load<u32>(POWERS) | (1 << power));
+}
+
+function unlink(block: Address): void {
+  const next = load<u32>(block, NEXT);
+  const previous = load<u32>(block, PREVIOUS);
+  if (next) store<u32>(next, previous, PREVIOUS);
+  if (previous) {
+    store<u32>(previous, next, NEXT);
+    return;
+  }
+  const power = powerOf(unitsOf(block));
+  const klass = classOf(unitsOf(block), power);
+  store<u32>(listAt(power, klass), next);
+  if (next) return;
+  const classes = load<u32>(classesAt(power)) & ~(1 << klass);
+  store<u32>(classesAt(power), classes);
+  if (!classes) store<u32>(POWERS, load<u32>(POWERS) & ~(1 << power));
+}
+
+// ── Invariants ────────────────────────────────────────────────────────────────────────────
+
+/** Traps unless the blocks tile the heap and the free ones are joined and on their lists. */
+export function verifyArena(): void {
+  const end = load<u32>(END);
+  let leftFree = false;
+  let freeBlocks = 0;
+  let block: Address = HEAP_AT;
+  while (block < end) {
+    assert((block & 7) == 0);
+    const isFree = (header(block) & FREE) != 0;
+    assert(!(isFree && leftFree)); // two free neighbours
+    assert(((header(block) & LEFT_FREE) != 0) == leftFree);
+    if (isFree) {
+      freeBlocks++;
+      assert(load<u32>(rightOf(block) - HEADER - 4) == <u32>block);
+    }
+    leftFree = isFree;
+    block = rightOf(block);
+  }
+  assert(block == end);
+  assert(header(block) == (leftFree ? LEFT_FREE : 0));
+
+  let listed = 0;
+  for (let power: u32 = 0; power < <u32>POWER_COUNT; power++) {
+    const classes = load<u32>(classesAt(power));
+    assert(((load<u32>(POWERS) >> power) & 1) == (classes ? 1 : 0));
+    for (let klass: u32 = 0; klass < CLASS_COUNT; klass++) {
+      let item: Address = load<u32>(listAt(power, klass));
+      assert(((classes >> klass) & 1) == (item ? 1 : 0));
+      while (item) {
+        assert((header(item) & FREE) != 0);
+        assert(powerOf(unitsOf(item)) == power);
+        assert(classOf(unitsOf(item), power) == klass);
+        listed++;
+        item = load<u32>(item, NEXT);
+      }
+    }
+  }
+  assert(listed == freeBlocks);
+}

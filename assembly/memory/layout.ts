@@ -1,0 +1,34 @@
+// The fixed part of linear memory: what lies where before the heap begins.
+//
+//   byte     0 ┌──────────────────────┐
+//              │ null                 │  address 0 is never handed out: it means "none"
+//   byte     8 ├──────────────────────┤
+//              │ instance account     │  who pays for what belongs to no manager (arena.ts)
+//   byte    16 ├──────────────────────┤
+//              │ arena header         │  heap end, free lists (arena.ts)
+//   byte  2048 ├──────────────────────┤
+//              │ request block        │  what a word asks for (abi.ts)
+//   byte  2304 ├──────────────────────┤
+//              │ flows of the request │  one address per network (reserve.ts)
+//   byte  2432 ├──────────────────────┤
+//              │ plan header          │  what a search looks at (plan.ts)
+//   byte  4096 ├──────────────────────┤
+//              │ batch                │  offsets in, ports in and out
+//   byte  8192 ├──────────────────────┤
+//              │ heap …               │
+//
+// Only the arena header and the heap are state. The rest is scratch for the length of one call.
+
+import { BATCH_AT, BATCH_MAX, NETWORKS_MAX, REQUEST_AT, REQUEST_BYTES } from "../abi";
+
+export const INSTANCE_ACCOUNT: usize = 8;
+export const ARENA_AT: usize = 16;
+export const REQUEST: usize = <usize>REQUEST_AT;
+export const FLOWS_AT: usize = 2304;
+export const PLAN_AT: usize = 2432;
+export const BATCH: usize = <usize>BATCH_AT;
+export const HEAP_AT: usize = 8192;
+
+if (REQUEST + <usize>REQUEST_BYTES > FLOWS_AT) ERROR("The request runs into the flow list");
+if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > PLAN_AT) ERROR("The flow list runs into the plan");
+if (BATCH + <usize>BATCH_MAX * 4 > HEAP_AT) ERROR("The batch runs into the heap");

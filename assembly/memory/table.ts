@@ -1,0 +1,227 @@
+// Table: finds a node by its parent and its name.
+//
+// Terminology
+//   Node    a block that starts as drawn below. What follows is its owner's business.
+//   Key     (parent, number, name): 22 bytes that no two nodes of the table share.
+//   Slot    4 bytes: where a node is, and 3 bits of its key's hash.
+//   Home    the slot that the hash names. A node lies at home or in the run behind it.
+//
+//   node  0 ┌───────────────────────────┐      slot ┌─────┬──────────────────┐
+//           │ parent  u32               │           │ tag │ address / 8      │
+//         4 ├───────────────────────────┤           └─────┴──────────────────┘
+//           │ (owner's)                 │             3 b   29 bits    0: vacant
+//         8 ├─────────────┬─────────────┤
+//           │ number  u16 │ (owner's)   │
+//        10 ├─────────────┘             │
+//        24 ├───────────────────────────┤
+//           │ name  16 bytes            │
+//        40 └───────────────────────────┘
+//
+// Probing is linear. The tag spares most looks at nodes that only share a run.
+// Deletion moves the rest of the run back, so there are no tombstones.
+// Growth doubles at 3/4 and halves below 1/8, so an emptied table is small again.
+//
+// Names hold addresses that a remote side may choose, so the hash starts from a seed that the
+// host gives at open.
+//
+// Must stay true: between a node's home and its slot no slot is vacant.
+
+import { type Address, allocZero, free } from "./arena";
+
+export const NODE_PARENT: usize = 0;
+export const NODE_NUMBER: usize = 8;
+export const NODE_NAME: usize = 24;
+export const NODE_BYTES: usize = 40;
+
+// The table's fields in its owner's record, behind the account.
+const SEED: usize = 8;
+const SLOTS: usize = 16;
+const CAPACITY: usize = 20;
+const COUNT: usize = 24;
+export const TABLE_END: usize = 28;
+
+const CAPACITY_MIN: u32 = 64;
+const TAG: u32 = 0xe0000000;
+const NODE_SHIFT: u32 = 3;
+
+export function openTable(owner: Address, seed: u64): bool {
+  const slots = allocZero(owner, CAPACITY_MIN << 2);
+  if (!slots) return false;
+  store<u64>(owner, seed, SEED);
+  store<u32>(owner, <u32>slots, SLOTS);
+  store<u32>(owner, CAPACITY_MIN, CAPACITY);
+  store<u32>(owner, 0, COUNT);
+  return true;
+}
+
+export function closeTable(owner: Address): void {
+  free(owner, load<u32>(owner, SLOTS));
+}
+
+/** The node of that key, or 0. */
+export function find(owner: Address, parent: Address, number: u32, low: u64, high: u64): Address {
+  const hash = hashOf(owner, parent, number, low, high);
+  const slots: Address = load<u32>(owner, SLOTS);
+  const mask = load<u32>(owner, CAPACITY) - 1;
+  let at = hash & mask;
+  while (true) {
+    const slot = load<u32>(slots + ((<usize>at) << 2));
+    if (!slot) return 0;
+    if (((slot ^ hash) & TAG) == 0) {
+      const node = nodeOf(slot);
+      if (isNamed(node, parent, number, low, high)) return node;
+    }
+    at = (at + 1) & mask;
+  }
+}
+
+/** Makes sure that one more node can be inserted. */
+export function roomToInsert(owner: Address): bool {
+  const capacity = load<u32>(owner, CAPACITY);
+  if ((load<u32>(owner, COUNT) + 1) << 2 <= capacity * 3) return true;
+  return resize(owner, capacity << 1);
+}
+
+/** Adds a node whose key is not in the table. There must be room. */
+export function insert(owner: Address, node: Address): void {
+  put(owner, node);
+  store<u32>(owner, load<u32>(owner, COUNT) + 1, COUNT);
+}
+
+export function remove(owner: Address, node: Address): void {
+  vacate(owner, slotIndexOf(owner, node));
+  const count = load<u32>(owner, COUNT) - 1;
+  store<u32>(owner, count, COUNT);
+  const capacity = load<u32>(owner, CAPACITY);
+  // When there is no memory for the smaller table, the larger one serves on.
+  if (capacity > CAPACITY_MIN && count << 3 < capacity) resize(owner, capacity >> 1);
+}
+
+/** Lets another node of the same key stand in for `node`. */
+export function replace(owner: Address, node: Address, other: Address): void {
+  const slots: Address = load<u32>(owner, SLOTS);
+  const at = slots + ((<usize>slotIndexOf(owner, node)) << 2);
+  store<u32>(at, (load<u32>(at) & TAG) | (<u32>other >> NODE_SHIFT));
+}
+
+export function capacityOf(owner: Address): u32 {
+  return load<u32>(owner, CAPACITY);
+}
+
+/** The node in slot `index`, or 0. */
+export function nodeAt(owner: Address, index: u32): Address {
+  const slots: Address = load<u32>(owner, SLOTS);
+  return nodeOf(load<u32>(slots + ((<usize>index) << 2)));
+}
+
+export function isNamed(node: Address, parent: Address, number: u32, low: u64, high: u64): bool {
+  return (
+    load<u64>(node, NODE_NAME) == low &&
+    load<u16>(node, NODE_NUMBER) == number &&
+    load<u32>(node, NODE_PARENT) == <u32>parent &&
+    load<u64>(node, NODE_NAME + 8) == high
+  );
+}
+
+// ── Slots ─────────────────────────────────────────────────────────────────────────────────
+
+function nodeOf(slot: u32): Address {
+  return <Address>((slot & ~TAG) << NODE_SHIFT);
+}
+
+function hashOf(owner: Address, parent: Address, number: u32, low: u64, high: u64): u32 {
+  let x = mix(load<u64>(owner, SEED) ^ low);
+  x = mix(x ^ high);
+  x = mix(x ^ (((<u64>parent) << 16) | number));
+  return <u32>(x >> 32);
+}
+
+/** One round of multiply and fold; the multiplier is 2^64 divided by the golden ratio, odd. */
+function mix(x: u64): u64 {
+  const y = x * (((<u64>0x9e3779b9) << 32) | 0x7f4a7c15);
+  return y ^ (y >> 29);
+}
+
+function hashOfNode(owner: Address, node: Address): u32 {
+  return hashOf(
+    owner,
+    load<u32>(node, NODE_PARENT),
+    load<u16>(node, NODE_NUMBER),
+    load<u64>(node, NODE_NAME),
+    load<u64>(node, NODE_NAME + 8),
+  );
+}
+
+function put(owner: Address, node: Address): void {
+  const hash = hashOfNode(owner, node);
+  const slots: Address = load<u32>(owner, SLOTS);
+  const mask = load<u32>(owner, CAPACITY) - 1;
+  let at = hash & mask;
+  while (load<u32>(slots + ((<usize>at) << 2))) at = (at + 1) & mask;
+  store<u32>(slots + ((<usize>at) << 2), (hash & TAG) | (<u32>node >> NODE_SHIFT));
+}
+
+function slotIndexOf(owner: Address, node: Address): u32 {
+  const slots: Address = load<u32>(owner, SLOTS);
+  const mask = load<u32>(owner, CAPACITY) - 1;
+  let at = hashOfNode(owner, node) & mask;
+  while (nodeOf(load<u32>(slots + ((<usize>at) << 2))) != node) at = (at + 1) & mask;
+  return at;
+}
+
+/** Empties a slot and moves the rest of its run back over the hole. */
+function vacate(owner: Address, index: u32): void {
+  const slots: Address = load<u32>(owner, SLOTS);
+  const mask = load<u32>(owner, CAPACITY) - 1;
+  let hole = index;
+  let at = index;
+  while (true) {
+    at = (at + 1) & mask;
+    const slot = load<u32>(slots + ((<usize>at) << 2));
+    if (!slot) break;
+    const home = hashOfNode(owner, nodeOf(slot)) & mask;
+    // Stay where the hole would be in front of home.
+    if (((at - home) & mask) < ((at - hole) & mask)) continue;
+    store<u32>(slots + ((<usize>hole) << 2), slot);
+    hole = at;
+  }
+  store<u32>(slots + ((<usize>hole) << 2), 0);
+}
+
+function resize(owner: Address, capacity: u32): bool {
+  const from = load<u32>(owner, CAPACITY);
+  const slots: Address = load<u32>(owner, SLOTS);
+  const larger = allocZero(owner, capacity << 2);
+  if (!larger) return false;
+  store<u32>(owner, <u32>larger, SLOTS);
+  store<u32>(owner, capacity, CAPACITY);
+  for (let at: u32 = 0; at < from; at++) {
+    const slot = load<u32>(slots + ((<usize>at) << 2));
+    if (slot) put(owner, nodeOf(slot));
+  }
+  free(owner, slots);
+  return true;
+}
+
+// ── Invariants ────────────────────────────────────────────────────────────────────────────
+
+/** Traps unless every node is found by its key and the count is right. */
+export function verifyTable(owner: Address): void {
+  const capacity = load<u32>(owner, CAPACITY);
+  let count: u32 = 0;
+  for (let at: u32 = 0; at < capacity; at++) {
+    const node = nodeAt(owner, at);
+    if (!node) continue;
+    count++;
+    const found = find(
+      owner,
+      load<u32>(node, NODE_PARENT),
+      load<u16>(node, NODE_NUMBER),
+      load<u64>(node, NODE_NAME),
+      load<u64>(node, NODE_NAME + 8),
+    );
+    assert(found == node);
+  }
+  assert(count == load<u32>(owner, COUNT));
+  assert(count << 2 <= capacity * 3);
+}

@@ -1,0 +1,262 @@
+// Handle: a flow that stays open, so that its ports are taken and freed by numbers alone.
+//
+//   handle  0 ┌──────────────────┐
+//             │ manager     u32  │
+//           4 ├──────────────────┤
+//             │ next        u32  │  open handles of the manager
+//           8 ├──────────────────┤
+//             │ previous    u32  │
+//          12 ├──────┬───────────┴────┐
+//             │ count│ strict │ unique │  u8 each: networks; port 0's rule for TCP; whether
+//          16 ├──────┴────────┴────────┤  a tuple may be held twice under TupleOnly
+//             │ flow   u32, per network│
+//             └────────────────────────┘
+//
+// An open handle keeps its flows alive without ports, and ports stay held when it closes: both
+// belong to the manager, and words see the same state.
+
+import { EXHAUSTED, IN_USE, NO_MEMORY, PICK_BIND, REQUEST_NETWORK_COUNT } from "../abi";
+import { type Address, allocZero, free } from "../memory/arena";
+import { BATCH, REQUEST } from "../memory/layout";
+import type { Port } from "../ports/bitmap";
+import { trim } from "../ports/counted";
+import { countOf, hasPort } from "../ports/set";
+import { isStrict, wantedOf } from "./flags";
+import { hold, isHeldInRing, letGo, roomToHold, roomToLetGo, tidy } from "./hold";
+import {
+  anyHostOf,
+  deviceOf,
+  flagsOf,
+  HANDLES,
+  parentOf,
+  SHAPE,
+  settleFlow,
+  transportOf,
+} from "./ladder";
+import {
+  beginPlan,
+  findInRange,
+  isBlocked,
+  isPlanned,
+  planAddress,
+  planAnyAddress,
+  planUnique,
+} from "./plan";
+import { openRequested } from "./reserve";
+
+// Manager: the ephemeral range and the list of handles.
+export const FIRST: usize = 44;
+export const LAST: usize = 46;
+const OPEN: usize = 52;
+
+const MANAGER: usize = 0;
+const NEXT: usize = 4;
+const PREVIOUS: usize = 8;
+const COUNT: usize = 12;
+const STRICT: usize = 13;
+const UNIQUE: usize = 14;
+const FLOWS: usize = 16;
+
+/** A handle on the flow that the request block names, or 0 when there is no memory. */
+export function openFlowHandle(manager: Address, picking: u32, unique: u32): Address {
+  const count = load<u32>(REQUEST + REQUEST_NETWORK_COUNT);
+  const handle = allocZero(manager, <u32>FLOWS + (count << 2));
+  if (!handle) return 0;
+  store<u32>(handle, <u32>manager, MANAGER);
+  store<u8>(handle, <u8>unique, UNIQUE);
+  for (let index: u32 = 0; index < count; index++) {
+    const flow = openRequested(manager, index);
+    if (!flow) {
+      closeFlows(handle);
+      free(manager, handle);
+      return 0;
+    }
+    store<u32>(flow, load<u32>(flow, HANDLES) + 1, HANDLES);
+    store<u32>(flowAt(handle, index), <u32>flow, FLOWS);
+    store<u8>(handle, <u8>(index + 1), COUNT);
+  }
+  const transport = transportOf(spaceOf(firstFlowOf(handle)));
+  store<u8>(handle, isStrict(transport, picking == PICK_BIND) ? 1 : 0, STRICT);
+  link(manager, handle);
+  return handle;
+}
+
+export function closeFlowHandle(handle: Address): void {
+  const manager = managerOf(handle);
+  unlink(manager, handle);
+  closeFlows(handle);
+  free(manager, handle);
+}
+
+/** Gives back the handles of a manager that goes with its flows. */
+export function freeHandles(manager: Address): void {
+  let handle: Address = load<u32>(manager, OPEN);
+  while (handle) {
+    const next = load<u32>(handle, NEXT);
+    free(manager, handle);
+    handle = next;
+  }
+}
+
+// ── Taking and freeing ────────────────────────────────────────────────────────────────────
+
+/** Takes the first acceptable port of the manager's range from that offset on. */
+export function take(handle: Address, offset: u32): i32 {
+  planFlows(handle, load<u8>(handle, STRICT) != 0);
+  return takePlanned(handle, offset);
+}
+
+/** Takes a port that was named. */
+export function takeAt(handle: Address, port: Port): i32 {
+  planFlows(handle, false);
+  if (!isPlanned()) return NO_MEMORY;
+  if (isBlocked(port)) return IN_USE;
+  return holdAll(handle, port);
+}
+
+/** Takes one port for each of the `count` offsets in the batch; how many it took. */
+export function takeMany(handle: Address, count: u32): u32 {
+  const manager = managerOf(handle);
+  const strict = load<u8>(handle, STRICT) != 0;
+  planFlows(handle, strict);
+  let shape = load<u32>(manager, SHAPE);
+  for (let index: u32 = 0; index < count; index++) {
+    // Nodes came or went: the plan may name the wrong ones.
+    if (load<u32>(manager, SHAPE) != shape) {
+      planFlows(handle, strict);
+      shape = load<u32>(manager, SHAPE);
+    }
+    const port = takePlanned(handle, load<u32>(BATCH + ((<usize>index) << 2)));
+    if (port < 0) return index;
+    // Two bytes of a port never reach an offset that has not been read.
+    store<u16>(BATCH + ((<usize>index) << 1), <u16>port);
+  }
+  return count;
+}
+
+/** Frees a port: in how many networks it was held, or `NO_MEMORY`. */
+export function freePort(handle: Address, port: Port): i32 {
+  const manager = managerOf(handle);
+  const count = <u32>load<u8>(handle, COUNT);
+  for (let index: u32 = 0; index < count; index++) {
+    const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
+    if (roomToLetGo(manager, flow, flagsOf(flow), port)) continue;
+    while (index--) trim(manager, load<u32>(flowAt(handle, index), FLOWS), port);
+    return NO_MEMORY;
+  }
+  let released = 0;
+  for (let index: u32 = 0; index < count; index++) {
+    const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
+    if (!isHeldInRing(flow, port)) continue;
+    letGo(manager, flow, flagsOf(flow), port);
+    released++;
+  }
+  return released;
+}
+
+/** Frees the `count` ports in the batch; how many of them were held. */
+export function freeMany(handle: Address, count: u32): u32 {
+  let released: u32 = 0;
+  for (let index: u32 = 0; index < count; index++) {
+    if (freePort(handle, load<u16>(BATCH + ((<usize>index) << 1))) > 0) released++;
+  }
+  return released;
+}
+
+/** Does the flow hold the port, with its own flags, in every network? */
+export function hasTaken(handle: Address, port: Port): bool {
+  const count = <u32>load<u8>(handle, COUNT);
+  for (let index: u32 = 0; index < count; index++) {
+    if (!hasPort(load<u32>(flowAt(handle, index), FLOWS), port)) return false;
+  }
+  return true;
+}
+
+/** How many ports the flow holds, with its own flags, in its first network. */
+export function heldCount(handle: Address): u32 {
+  return countOf(firstFlowOf(handle));
+}
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+function managerOf(handle: Address): Address {
+  return load<u32>(handle, MANAGER);
+}
+
+function flowAt(handle: Address, index: u32): Address {
+  return handle + ((<usize>index) << 2);
+}
+
+function firstFlowOf(handle: Address): Address {
+  return load<u32>(handle, FLOWS);
+}
+
+function hostOf(flow: Address): Address {
+  return parentOf(parentOf(flow));
+}
+
+function spaceOf(flow: Address): Address {
+  return parentOf(hostOf(flow));
+}
+
+function planFlows(handle: Address, strict: bool): void {
+  const first = firstFlowOf(handle);
+  const wanted = wantedOf(flagsOf(first), strict);
+  beginPlan(managerOf(handle), wanted, strict, deviceOf(parentOf(first)), first);
+  const count = <u32>load<u8>(handle, COUNT);
+  for (let index: u32 = 0; index < count; index++) {
+    const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
+    const host = hostOf(flow);
+    const space = parentOf(host);
+    if (anyHostOf(space) == host) planAnyAddress(space);
+    else planAddress(space, host);
+    if (load<u8>(handle, UNIQUE)) planUnique(flow);
+  }
+}
+
+function takePlanned(handle: Address, offset: u32): i32 {
+  const manager = managerOf(handle);
+  const port = findInRange(load<u16>(manager, FIRST), load<u16>(manager, LAST), offset, 0);
+  if (!isPlanned()) return NO_MEMORY;
+  return port ? holdAll(handle, port) : EXHAUSTED;
+}
+
+function holdAll(handle: Address, port: Port): i32 {
+  const manager = managerOf(handle);
+  const count = <u32>load<u8>(handle, COUNT);
+  for (let index: u32 = 0; index < count; index++) {
+    if (roomToHold(manager, load<u32>(flowAt(handle, index), FLOWS), port)) continue;
+    do tidy(manager, load<u32>(flowAt(handle, index), FLOWS), port);
+    while (index--);
+    return NO_MEMORY;
+  }
+  for (let index: u32 = 0; index < count; index++) {
+    hold(manager, load<u32>(flowAt(handle, index), FLOWS), port);
+  }
+  return <i32>port;
+}
+
+function closeFlows(handle: Address): void {
+  const manager = managerOf(handle);
+  const count = <u32>load<u8>(handle, COUNT);
+  for (let index: u32 = 0; index < count; index++) {
+    const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
+    store<u32>(flow, load<u32>(flow, HANDLES) - 1, HANDLES);
+    settleFlow(manager, flow);
+  }
+}
+
+function link(manager: Address, handle: Address): void {
+  const first = load<u32>(manager, OPEN);
+  store<u32>(handle, first, NEXT);
+  if (first) store<u32>(first, <u32>handle, PREVIOUS);
+  store<u32>(manager, <u32>handle, OPEN);
+}
+
+function unlink(manager: Address, handle: Address): void {
+  const next = load<u32>(handle, NEXT);
+  const previous = load<u32>(handle, PREVIOUS);
+  if (next) store<u32>(next, previous, PREVIOUS);
+  if (previous) store<u32>(previous, next, NEXT);
+  else store<u32>(manager, next, OPEN);
+}

@@ -1,0 +1,568 @@
+// Ladder: the rungs from a manager down to the ports that a flow holds.
+//
+//   Manager
+//     Space      network x transport                       e.g. IPv4 / TCP
+//       Host     local address, or any
+//         Binding   device, or none
+//           Flow    destination x flags  ->  which ports are held      (ports/counted.ts)
+//
+// Every rung is a node of one table, found by its parent and its name. The flag classes of one
+// destination form a ring; the table knows one of them.
+//
+//   node  0 ┌─────────────────────┐
+//           │ parent         u32  │
+//         4 ├─────────────────────┤
+//           │ next           u32  │  flow: ring of classes; other rungs: list of siblings
+//         8 ├──────────┬──────────┤
+//           │ number   │ count    │  flow: destination port; how many ports
+//        12 ├──────┬───┴──┬───────┤
+//           │ flags│ form │ kind  │  u8 each
+//        16 ├──────┴──────┴───────┤
+//           │ ports, excess  u32  │  the counted set
+//        24 ├─────────────────────┤
+//           │ name      16 bytes  │  network and transport · address · device · destination
+//        40 ├─────────────────────┤
+//           │ flow: open handles  │  space, host: previous sibling
+//        44 ├─────────────────────┘
+//           │ space:   any, founder, crowd, hosts
+//           │ host:    bindings
+//           │ binding: children, founder and tallies of each kind, crowd
+//
+// Tallies. A question with a wildcard on one side concerns every flow of a binding. So that it
+// need not visit them, a binding keeps one tally per flag class and kind (wildcard destinations,
+// tuples): a counted set that says how many of its flows hold each port. The first flow of a
+// kind, the founder, is not counted but looked at itself: a binding with one flow has no tally.
+//
+// Crowd. A question about any address concerns every host. So each space keeps one host more,
+// the crowd, whose bindings count what the hosts hold; its flows with a wildcard destination
+// count, per port, the hosts that hold it there. Again the first host is not counted but looked
+// at itself.
+//
+// Must stay true: a node exists only while something below it holds a port, or a handle is open;
+// a tally holds a port exactly when a flow that it counts does.
+
+import { type Address, allocZero, free } from "../memory/arena";
+import {
+  capacityOf,
+  find,
+  insert,
+  isNamed,
+  NODE_NAME,
+  NODE_NUMBER,
+  NODE_PARENT,
+  nodeAt,
+  remove,
+  replace,
+  roomToInsert,
+} from "../memory/table";
+import { clearCounted, isPlain } from "../ports/counted";
+import { countOf } from "../ports/set";
+
+export const NEXT: usize = 4;
+const FLAGS: usize = 12;
+const KIND: usize = 14;
+export const HANDLES: usize = 40;
+const PREVIOUS: usize = 40;
+const FLOW_BYTES: u32 = 44;
+
+const ANY_HOST: usize = 44;
+const FOUNDER_HOST: usize = 48;
+const CROWD_HOST: usize = 52;
+const HOSTS: usize = 56;
+const SPACE_BYTES: u32 = 60;
+
+const BINDINGS: usize = 44;
+const HOST_BYTES: u32 = 48;
+
+export const CHILDREN: usize = 44;
+const FOUNDERS: usize = 48;
+const TALLIES: usize = 56;
+const CROWD: usize = 64;
+const BINDING_BYTES: u32 = 68;
+
+// What a node is.
+const SPACE: u32 = 1;
+const HOST: u32 = 2;
+export const BINDING: u32 = 3;
+export const FLOW: u32 = 4;
+
+// Which of a binding's two lists a flow belongs to.
+export const WILDCARD: u32 = 0;
+export const TUPLE: u32 = 1;
+
+// Manager: account and table (memory/), then these.
+export const SPACES: usize = 28;
+export const SHAPE: usize = 32;
+
+// ── Reading ───────────────────────────────────────────────────────────────────────────────
+
+export function parentOf(node: Address): Address {
+  return load<u32>(node, NODE_PARENT);
+}
+
+export function nextOf(node: Address): Address {
+  return load<u32>(node, NEXT);
+}
+
+export function flagsOf(flow: Address): u32 {
+  return load<u8>(flow, FLAGS);
+}
+
+export function kindOf(node: Address): u32 {
+  return load<u8>(node, KIND);
+}
+
+export function isAny(low: u64, high: u64): bool {
+  return (low | high) == 0;
+}
+
+/** Is the destination of this flow, or of this request, a wildcard? Its port does not matter. */
+export function isWildcard(destination: Address): bool {
+  return isAny(load<u64>(destination, NODE_NAME), load<u64>(destination, NODE_NAME + 8));
+}
+
+export function listOf(destination: Address): u32 {
+  return isWildcard(destination) ? WILDCARD : TUPLE;
+}
+
+export function deviceOf(binding: Address): u32 {
+  return load<u32>(binding, NODE_NAME);
+}
+
+export function transportOf(space: Address): u32 {
+  return load<u32>(space, NODE_NAME + 4);
+}
+
+/** The host of the any address, or 0. */
+export function anyHostOf(space: Address): Address {
+  return load<u32>(space, ANY_HOST);
+}
+
+/** The host that the crowd does not count, or 0. */
+export function founderHostOf(space: Address): Address {
+  return load<u32>(space, FOUNDER_HOST);
+}
+
+export function crowdHostOf(space: Address): Address {
+  return load<u32>(space, CROWD_HOST);
+}
+
+export function firstHostOf(space: Address): Address {
+  return load<u32>(space, HOSTS);
+}
+
+export function firstBindingOf(host: Address): Address {
+  return load<u32>(host, BINDINGS);
+}
+
+/** The flow of that kind which the tallies do not count, or 0. */
+export function founderOf(binding: Address, kind: u32): Address {
+  return load<u32>(binding + ((<usize>kind) << 2), FOUNDERS);
+}
+
+/** First of the tallies of that kind, or 0. */
+export function firstTallyOf(binding: Address, kind: u32): Address {
+  return load<u32>(binding + ((<usize>kind) << 2), TALLIES);
+}
+
+export function hasFlows(binding: Address, kind: u32): bool {
+  return (founderOf(binding, kind) | firstTallyOf(binding, kind)) != 0;
+}
+
+/** The crowd's binding that counts this one, or 0. */
+export function crowdOf(binding: Address): Address {
+  return load<u32>(binding, CROWD);
+}
+
+// ── Finding ───────────────────────────────────────────────────────────────────────────────
+
+export function findSpace(manager: Address, network: u32, transport: u32): Address {
+  return find(manager, manager, 0, ((<u64>transport) << 32) | network, 0);
+}
+
+export function findHost(manager: Address, space: Address, low: u64, high: u64): Address {
+  return isAny(low, high) ? anyHostOf(space) : find(manager, space, 0, low, high);
+}
+
+export function findBinding(manager: Address, host: Address, device: u32): Address {
+  const first = firstBindingOf(host);
+  if (deviceOf(first) == device) return first;
+  return nextOf(first) ? find(manager, host, 0, device, 0) : 0;
+}
+
+/** Any flow of the destination (a flow or a request) in that binding, or 0. */
+export function findFlow(manager: Address, binding: Address, destination: Address): Address {
+  const low = load<u64>(destination, NODE_NAME);
+  const high = load<u64>(destination, NODE_NAME + 8);
+  const number = <u32>load<u16>(destination, NODE_NUMBER);
+  const founder = founderOf(binding, isAny(low, high) ? WILDCARD : TUPLE);
+  if (founder && isNamed(founder, binding, number, low, high)) return founder;
+  return find(manager, binding, number, low, high);
+}
+
+/** The class with these flags in the ring of `flow`, or 0. */
+export function classIn(flow: Address, flags: u32): Address {
+  let item = flow;
+  do {
+    if (flagsOf(item) == flags) return item;
+    item = nextOf(item);
+  } while (item != flow);
+  return 0;
+}
+
+export function isAlone(flow: Address): bool {
+  return nextOf(flow) == flow;
+}
+
+export function isSameDestination(flow: Address, destination: Address): bool {
+  return (
+    load<u64>(flow, NODE_NAME) == load<u64>(destination, NODE_NAME) &&
+    load<u16>(flow, NODE_NUMBER) == load<u16>(destination, NODE_NUMBER) &&
+    load<u64>(flow, NODE_NAME + 8) == load<u64>(destination, NODE_NAME + 8)
+  );
+}
+
+// ── Climbing down: each rung is found, or made; 0 means that there is no memory ───────────
+
+/** The flow, with all rungs above it. */
+export function openFlow(
+  manager: Address,
+  network: u32,
+  transport: u32,
+  low: u64,
+  high: u64,
+  device: u32,
+  destination: Address,
+  flags: u32,
+): Address {
+  const space = openSpace(manager, network, transport);
+  if (!space) return 0;
+  const host = openHost(manager, space, low, high);
+  if (host) {
+    const binding = openBinding(manager, space, host, device);
+    if (binding) {
+      const flow = openClass(manager, binding, destination, flags);
+      if (flow) return flow;
+      settleBinding(manager, binding);
+      return 0;
+    }
+    settleHost(manager, host);
+    return 0;
+  }
+  settleSpace(manager, space);
+  return 0;
+}
+
+function openSpace(manager: Address, network: u32, transport: u32): Address {
+  const found = findSpace(manager, network, transport);
+  if (found) return found;
+  const name = ((<u64>transport) << 32) | network;
+  const space = newNode(manager, SPACE_BYTES, SPACE, manager, 0, name, 0);
+  if (!space) return 0;
+  pushSibling(space, manager + SPACES);
+  return space;
+}
+
+function openHost(manager: Address, space: Address, low: u64, high: u64): Address {
+  const found = findHost(manager, space, low, high);
+  if (found) return found;
+  const host = newNode(manager, HOST_BYTES, HOST, space, 0, low, high);
+  if (!host) return 0;
+  pushSibling(host, space + HOSTS);
+  if (isAny(low, high)) store<u32>(space, <u32>host, ANY_HOST);
+  if (!founderHostOf(space)) store<u32>(space, <u32>host, FOUNDER_HOST);
+  return host;
+}
+
+function openBinding(manager: Address, space: Address, host: Address, device: u32): Address {
+  const found = firstBindingOf(host) ? findBinding(manager, host, device) : 0;
+  if (found) return found;
+  let crowd: Address = 0;
+  if (host != founderHostOf(space)) {
+    crowd = openCrowdBinding(manager, space, device);
+    if (!crowd) return 0;
+  }
+  const binding = newBinding(manager, host, device);
+  if (!binding) {
+    if (crowd) settleBinding(manager, crowd);
+    return 0;
+  }
+  if (crowd) {
+    store<u32>(binding, <u32>crowd, CROWD);
+    changeChildren(crowd, 1);
+  }
+  return binding;
+}
+
+function openCrowdBinding(manager: Address, space: Address, device: u32): Address {
+  let host = crowdHostOf(space);
+  if (!host) {
+    host = allocZero(manager, HOST_BYTES);
+    if (!host) return 0;
+    store<u8>(host, <u8>HOST, KIND);
+    store<u32>(host, <u32>space, NODE_PARENT);
+    store<u32>(space, <u32>host, CROWD_HOST);
+  }
+  const found = firstBindingOf(host) ? findBinding(manager, host, device) : 0;
+  if (found) return found;
+  const binding = newBinding(manager, host, device);
+  if (!binding) settleHost(manager, host);
+  return binding;
+}
+
+function newBinding(manager: Address, host: Address, device: u32): Address {
+  const binding = newNode(manager, BINDING_BYTES, BINDING, host, 0, device, 0);
+  if (!binding) return 0;
+  store<u32>(binding, <u32>firstBindingOf(host), NEXT);
+  store<u32>(host, <u32>binding, BINDINGS);
+  return binding;
+}
+
+/** The flow of the destination with these flags in that binding. */
+export function openClass(
+  manager: Address,
+  binding: Address,
+  destination: Address,
+  flags: u32,
+): Address {
+  const ring = findFlow(manager, binding, destination);
+  if (ring) {
+    const found = classIn(ring, flags);
+    if (found) return found;
+  }
+  const flow = ring ? allocZero(manager, FLOW_BYTES) : newFlow(manager, binding, destination);
+  if (!flow) return 0;
+  if (ring) {
+    memory.copy(flow, ring, 10);
+    memory.copy(flow + NODE_NAME, ring + NODE_NAME, 16);
+    store<u8>(flow, <u8>FLOW, KIND);
+    store<u32>(flow, <u32>nextOf(ring), NEXT);
+    store<u32>(ring, <u32>flow, NEXT);
+    changeShape(manager);
+  }
+  store<u8>(flow, <u8>flags, FLAGS);
+  changeChildren(binding, 1);
+  const founder = binding + ((<usize>listOf(flow)) << 2);
+  if (!load<u32>(founder, FOUNDERS)) store<u32>(founder, <u32>flow, FOUNDERS);
+  return flow;
+}
+
+function newFlow(manager: Address, binding: Address, destination: Address): Address {
+  const flow = newNode(
+    manager,
+    FLOW_BYTES,
+    FLOW,
+    binding,
+    load<u16>(destination, NODE_NUMBER),
+    load<u64>(destination, NODE_NAME),
+    load<u64>(destination, NODE_NAME + 8),
+  );
+  if (flow) store<u32>(flow, <u32>flow, NEXT);
+  return flow;
+}
+
+/** The tally of one flag class; it counts nothing yet if it is new. */
+export function openTally(manager: Address, binding: Address, kind: u32, flags: u32): Address {
+  const first = firstTallyOf(binding, kind);
+  for (let tally = first; tally; tally = nextOf(tally)) {
+    if (flagsOf(tally) == flags) return tally;
+  }
+  const tally = allocZero(manager, FLOW_BYTES);
+  if (!tally) return 0;
+  store<u32>(tally, <u32>binding, NODE_PARENT);
+  store<u32>(tally, <u32>first, NEXT);
+  store<u8>(tally, <u8>flags, FLAGS);
+  store<u32>(binding + ((<usize>kind) << 2), <u32>tally, TALLIES);
+  changeShape(manager);
+  return tally;
+}
+
+export function findTally(binding: Address, kind: u32, flags: u32): Address {
+  let tally = firstTallyOf(binding, kind);
+  while (tally && flagsOf(tally) != flags) tally = nextOf(tally);
+  return tally;
+}
+
+// ── Climbing up: a rung with nothing below it goes, and then perhaps the one above ────────
+
+export function settleFlow(manager: Address, flow: Address): void {
+  if (countOf(flow) || !isPlain(flow) || load<u32>(flow, HANDLES)) return;
+  const binding = parentOf(flow);
+  const founder = binding + ((<usize>listOf(flow)) << 2);
+  if (load<u32>(founder, FOUNDERS) == <u32>flow) store<u32>(founder, 0, FOUNDERS);
+  if (isAlone(flow)) {
+    remove(manager, flow);
+  } else {
+    leaveRing(manager, flow);
+  }
+  free(manager, flow);
+  changeShape(manager);
+  changeChildren(binding, -1);
+  settleBinding(manager, binding);
+}
+
+export function settleTally(manager: Address, tally: Address, kind: u32): void {
+  if (countOf(tally)) return;
+  const binding = parentOf(tally);
+  unlinkNext(binding + ((<usize>kind) << 2) + TALLIES, tally);
+  clearCounted(manager, tally);
+  free(manager, tally);
+  changeShape(manager);
+  settleBinding(manager, binding);
+}
+
+function settleBinding(manager: Address, binding: Address): void {
+  if (load<u32>(binding, CHILDREN)) return;
+  if (firstTallyOf(binding, WILDCARD) | firstTallyOf(binding, TUPLE)) return;
+  const host = parentOf(binding);
+  const crowd = crowdOf(binding);
+  unlinkNext(host + BINDINGS, binding);
+  freeNode(manager, binding);
+  if (crowd) {
+    changeChildren(crowd, -1);
+    settleBinding(manager, crowd);
+  }
+  settleHost(manager, host);
+}
+
+function settleHost(manager: Address, host: Address): void {
+  if (firstBindingOf(host)) return;
+  const space = parentOf(host);
+  if (crowdHostOf(space) == host) {
+    store<u32>(space, 0, CROWD_HOST);
+    free(manager, host);
+    return; // A crowd never outlives the hosts that it counts.
+  }
+  if (anyHostOf(space) == host) store<u32>(space, 0, ANY_HOST);
+  if (founderHostOf(space) == host) store<u32>(space, 0, FOUNDER_HOST);
+  removeSibling(host, space + HOSTS);
+  freeNode(manager, host);
+  settleSpace(manager, space);
+}
+
+function settleSpace(manager: Address, space: Address): void {
+  if (firstHostOf(space)) return;
+  removeSibling(space, manager + SPACES);
+  freeNode(manager, space);
+}
+
+/** Gives back everything below the manager. */
+export function freeLadder(manager: Address): void {
+  const capacity = capacityOf(manager);
+  for (let index: u32 = 0; index < capacity; index++) {
+    const node = nodeAt(manager, index);
+    if (!node) continue;
+    const kind = kindOf(node);
+    if (kind == FLOW) {
+      freeRing(manager, node);
+      continue;
+    }
+    if (kind == BINDING) {
+      freeTallies(manager, node, WILDCARD);
+      freeTallies(manager, node, TUPLE);
+    }
+    if (kind == SPACE && crowdHostOf(node)) free(manager, crowdHostOf(node));
+    free(manager, node);
+  }
+}
+
+function freeRing(manager: Address, flow: Address): void {
+  let item = flow;
+  do {
+    const next = nextOf(item);
+    clearCounted(manager, item);
+    free(manager, item);
+    item = next;
+  } while (item != flow);
+}
+
+function freeTallies(manager: Address, binding: Address, list: u32): void {
+  let tally = firstTallyOf(binding, list);
+  while (tally) {
+    const next = nextOf(tally);
+    clearCounted(manager, tally);
+    free(manager, tally);
+    tally = next;
+  }
+}
+
+// ── Nodes ─────────────────────────────────────────────────────────────────────────────────
+
+function newNode(
+  manager: Address,
+  bytes: u32,
+  kind: u32,
+  parent: Address,
+  number: u32,
+  low: u64,
+  high: u64,
+): Address {
+  if (!roomToInsert(manager)) return 0;
+  const node = allocZero(manager, bytes);
+  if (!node) return 0;
+  store<u32>(node, <u32>parent, NODE_PARENT);
+  store<u16>(node, <u16>number, NODE_NUMBER);
+  store<u8>(node, <u8>kind, KIND);
+  store<u64>(node, low, NODE_NAME);
+  store<u64>(node, high, NODE_NAME + 8);
+  insert(manager, node);
+  changeShape(manager);
+  return node;
+}
+
+function freeNode(manager: Address, node: Address): void {
+  remove(manager, node);
+  free(manager, node);
+  changeShape(manager);
+}
+
+/** Whoever keeps addresses of nodes for the length of a batch looks here whether they still hold. */
+function changeShape(manager: Address): void {
+  store<u32>(manager, load<u32>(manager, SHAPE) + 1, SHAPE);
+}
+
+function changeChildren(binding: Address, by: i32): void {
+  store<u32>(binding, load<u32>(binding, CHILDREN) + by, CHILDREN);
+}
+
+function leaveRing(manager: Address, flow: Address): void {
+  let before = nextOf(flow);
+  while (nextOf(before) != flow) before = nextOf(before);
+  const after = nextOf(flow);
+  // The table may know the one that leaves.
+  if (findInTable(manager, flow) == flow) replace(manager, flow, after);
+  store<u32>(before, <u32>after, NEXT);
+}
+
+function findInTable(manager: Address, flow: Address): Address {
+  return find(
+    manager,
+    parentOf(flow),
+    load<u16>(flow, NODE_NUMBER),
+    load<u64>(flow, NODE_NAME),
+    load<u64>(flow, NODE_NAME + 8),
+  );
+}
+
+function pushSibling(node: Address, list: Address): void {
+  const first = load<u32>(list);
+  store<u32>(node, first, NEXT);
+  store<u32>(node, 0, PREVIOUS);
+  if (first) store<u32>(first, <u32>node, PREVIOUS);
+  store<u32>(list, <u32>node);
+}
+
+function removeSibling(node: Address, list: Address): void {
+  const next = load<u32>(node, NEXT);
+  const previous = load<u32>(node, PREVIOUS);
+  if (next) store<u32>(next, previous, PREVIOUS);
+  if (previous) store<u32>(previous, next, NEXT);
+  else store<u32>(list, next);
+}
+
+/** Takes a node off a list that only links forward. */
+function unlinkNext(list: Address, node: Address): void {
+  let at = list;
+  while (load<u32>(at) != <u32>node) at = <Address>load<u32>(at) + NEXT;
+  store<u32>(at, <u32>nextOf(node));
+}

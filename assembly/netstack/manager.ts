@@ -1,0 +1,113 @@
+// Manager: one port manager (gVisor `PortManager`).
+//
+//   manager  0 ┌────────────────────┐
+//              │ account            │  bytes used, limit            (memory/arena.ts)
+//            8 ├────────────────────┤
+//              │ table              │  seed, slots, capacity, count (memory/table.ts)
+//           28 ├────────────────────┤
+//              │ spaces, shape      │                               (ladder.ts)
+//           36 ├────────────────────┤
+//              │ counters, refs     │  what `stats` tells           (hold.ts)
+//           44 ├────────────────────┤
+//              │ first, last   u16  │  ephemeral range
+//           48 ├────────────────────┤
+//              │ hint          u32  │  how many stable picks have succeeded
+//           52 ├────────────────────┤
+//              │ handles       u32  │  list of those that are open  (handle.ts)
+//           56 └────────────────────┘
+//
+// One instance holds any number of managers; they share nothing but the arena.
+
+import { BAD_RANGE, EPHEMERAL_FIRST, EPHEMERAL_LAST, NO_MEMORY, PORT_MAX } from "../abi";
+import { ACCOUNT_LIMIT, ACCOUNT_USED, type Address, allocZero, boot, free } from "../memory/arena";
+import { INSTANCE_ACCOUNT } from "../memory/layout";
+import { closeTable, openTable } from "../memory/table";
+import { type Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
+import { ANY_HOLD } from "./flags";
+import { FIRST, freeHandles, LAST } from "./handle";
+import { COUNTERS, REFERENCES } from "./hold";
+import { freeLadder, nextOf, SPACES } from "./ladder";
+import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./plan";
+
+const HINT: usize = 48;
+const MANAGER_BYTES: u32 = 56;
+
+/** A new manager, or 0 when there is no memory for it. The seed is that of its hash table. */
+export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {
+  boot();
+  if (!bootPlan()) return 0;
+  const manager = allocZero(INSTANCE_ACCOUNT, MANAGER_BYTES);
+  if (!manager) return 0;
+  store<u32>(manager, limitBytes, ACCOUNT_LIMIT);
+  store<u16>(manager, <u16>EPHEMERAL_FIRST, FIRST);
+  store<u16>(manager, <u16>EPHEMERAL_LAST, LAST);
+  if (openTable(manager, ((<u64>seedHigh) << 32) | seedLow)) return manager;
+  free(INSTANCE_ACCOUNT, manager);
+  return 0;
+}
+
+/** Gives back the manager with all that it holds. Its handles are gone, too. */
+export function closeManager(manager: Address): void {
+  freeHandles(manager);
+  freeLadder(manager);
+  closeTable(manager);
+  free(INSTANCE_ACCOUNT, manager);
+}
+
+// ── Range and hint ────────────────────────────────────────────────────────────────────────
+
+export function setRange(manager: Address, first: Port, last: Port): i32 {
+  if (first == 0 || first > last || last > <u32>PORT_MAX) return BAD_RANGE;
+  store<u16>(manager, <u16>first, FIRST);
+  store<u16>(manager, <u16>last, LAST);
+  return 0;
+}
+
+export function rangeFirst(manager: Address): Port {
+  return load<u16>(manager, FIRST);
+}
+
+export function rangeLast(manager: Address): Port {
+  return load<u16>(manager, LAST);
+}
+
+/** Where a stable pick starts, beside its offset: one further after each that succeeded. */
+export function hint(manager: Address): u32 {
+  return load<u32>(manager, HINT);
+}
+
+export function advanceHint(manager: Address): void {
+  store<u32>(manager, load<u32>(manager, HINT) + 1, HINT);
+}
+
+// ── Figures ───────────────────────────────────────────────────────────────────────────────
+
+/** Live (network, transport, port), or a refusal. */
+export function descriptorCount(manager: Address): i32 {
+  let count = 0;
+  for (let space: Address = load<u32>(manager, SPACES); space; space = nextOf(space)) {
+    // The strictest request for any address is blocked by whatever the space holds.
+    beginPlan(manager, ANY_HOLD, true, 0, space);
+    planAnyAddress(space);
+    if (!isPlanned()) return NO_MEMORY;
+    for (let word: u32 = 0; word < WORD_COUNT; word++) {
+      count += <i32>popcnt(blockedAt(word, WORD_FULL));
+    }
+  }
+  return count;
+}
+
+/** Live (network, transport, port, address, device, destination). */
+export function counterCount(manager: Address): u32 {
+  return load<u32>(manager, COUNTERS);
+}
+
+/** Sum of all reference counts. */
+export function referenceCount(manager: Address): u32 {
+  return load<u32>(manager, REFERENCES);
+}
+
+/** Bytes in blocks that belong to the manager. */
+export function usedBytes(manager: Address): u32 {
+  return load<u32>(manager, ACCOUNT_USED);
+}

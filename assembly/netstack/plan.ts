@@ -1,0 +1,392 @@
+// Plan: which port sets decide about a request, and what they say about 64 ports at a time.
+//
+// A request is blocked at a port when some local address blocks it; each address is judged on
+// its own. At one address it is blocked when every flag that it wants is lacked by some flow that
+// counts there (NETSTACK 2: the flags that all of them share leave nothing in common with what
+// is asked). So with `lacking(b)` the ports held by flows that lack flag b:
+//
+//   blocked at an address  =  AND over wanted flags b of  OR of lacking(b)
+//   blocked                =  OR over the addresses that matter
+//
+// A set whose flow lacks all wanted flags blocks by itself, whatever else is there. Nearly all
+// are of this sort, so a plan has two lists:
+//
+//   alone   sets that block by themselves: one OR, and their summaries let the search skip
+//   parts   sets that lack some of the wanted flags: ANDed within their address ("panel")
+//
+//   parts  0 ┌──────────────┐
+//            │ set     u32  │
+//          4 ├──────────────┤
+//            │ role    u32  │  bits 0-3: what it lacks · bit 8: first of a panel · bit 9: crowd
+//          8 ├──────────────┤
+//            │ space   u32  │  crowd: whose
+//         12 └──────────────┘
+//
+// The crowd stands for many addresses at once. What blocks alone in it blocks at one of
+// them, but its parts may belong to different addresses. So a panel of the crowd only raises
+// doubt, and where doubt remains the hosts themselves are asked. That happens to requests for
+// any address which want several flags, or name a destination, at ports where the crowd
+// leaves the answer open; for all others the plan has a handful of sets, however many flows,
+// destinations and addresses there are.
+
+import { type Address, alloc, free } from "../memory/arena";
+import { INSTANCE_ACCOUNT, PLAN_AT } from "../memory/layout";
+import {
+  bitmapGroup,
+  bitmapRoot,
+  bitOf,
+  bitsFrom,
+  GROUP_COUNT,
+  type Port,
+  WORD_FULL,
+  WORD_SHIFT,
+} from "../ports/bitmap";
+import { formOf, MANY, portsOf, wordOf } from "../ports/set";
+import { ANY_HOLD, lackedByOther, lackedBySame } from "./flags";
+import {
+  anyHostOf,
+  crowdHostOf,
+  findBinding,
+  findFlow,
+  firstBindingOf,
+  firstHostOf,
+  firstTallyOf,
+  flagsOf,
+  founderHostOf,
+  founderOf,
+  hasFlows,
+  isWildcard,
+  nextOf,
+  TUPLE,
+  WILDCARD,
+} from "./ladder";
+
+// Header of the plan, in scratch memory.
+const MANAGER: usize = PLAN_AT;
+const WANTED: usize = PLAN_AT + 4;
+const DEVICE: usize = PLAN_AT + 8;
+const DESTINATION: usize = PLAN_AT + 12;
+const IS_STRICT: usize = PLAN_AT + 16;
+const PANEL_ROLE: usize = PLAN_AT + 20; // of the first part of the panel being written
+const PANEL_SPACE: usize = PLAN_AT + 24;
+const OVERFLOW: usize = PLAN_AT + 28; // 1: there was no memory for a longer list
+const ALONE: usize = PLAN_AT + 32;
+const PARTS: usize = PLAN_AT + 44;
+
+// A list: where its items are, how many there are, how many fit.
+const LIST_ITEMS: usize = 0;
+const LIST_COUNT: usize = 4;
+const LIST_CAPACITY: usize = 8;
+
+const PART_ROLE: usize = 4;
+const PART_SPACE: usize = 8;
+const PART_BYTES: u32 = 12;
+const FIRST_OF_PANEL: u32 = 1 << 8;
+const OF_CROWD: u32 = 1 << 9;
+
+/** Gives the lists their first room; on an instance that has it already, does nothing. */
+export function bootPlan(): bool {
+  if (load<u32>(ALONE, LIST_ITEMS)) return true;
+  return growList(ALONE, 4) && growList(PARTS, PART_BYTES);
+}
+
+// ── Writing a plan ────────────────────────────────────────────────────────────────────────
+
+/** Starts a plan for one request. `destination` is a flow or the request block. */
+export function beginPlan(
+  manager: Address,
+  wanted: u32,
+  strict: bool,
+  device: u32,
+  destination: Address,
+): void {
+  store<u32>(MANAGER, <u32>manager);
+  store<u32>(WANTED, wanted);
+  store<u32>(DEVICE, device);
+  store<u32>(DESTINATION, <u32>destination);
+  store<u32>(IS_STRICT, strict ? 1 : 0);
+  store<u32>(OVERFLOW, 0);
+  store<u32>(ALONE, 0, LIST_COUNT);
+  store<u32>(PARTS, 0, LIST_COUNT);
+}
+
+/** What matters at the any address: every host of the space. */
+export function planAnyAddress(space: Address): void {
+  const founder = founderHostOf(space);
+  const crowd = crowdHostOf(space);
+  if (founder) planHost(founder);
+  if (crowd) planPanel(crowd, FIRST_OF_PANEL | OF_CROWD, space);
+}
+
+/** What matters at one address: its own host, if there is one, and that of the any address. */
+export function planAddress(space: Address, host: Address): void {
+  const any = anyHostOf(space);
+  if (any) planHost(any);
+  if (host) planHost(host);
+}
+
+/** All flag classes of one destination block by themselves: its tuples are unique. */
+export function planUnique(flow: Address): void {
+  let item = flow;
+  do {
+    pushAlone(item);
+    item = nextOf(item);
+  } while (item != flow);
+}
+
+/** False: there was no memory to write it all down. */
+export function isPlanned(): bool {
+  return load<u32>(OVERFLOW) == 0;
+}
+
+function planHost(host: Address): void {
+  planPanel(host, FIRST_OF_PANEL, 0);
+}
+
+/** Device 0 meets every device of the address, device d meets device 0 and itself. */
+function planPanel(host: Address, role: u32, space: Address): void {
+  store<u32>(PANEL_ROLE, role);
+  store<u32>(PANEL_SPACE, <u32>space);
+  const device = load<u32>(DEVICE);
+  if (device == 0) {
+    for (let item = firstBindingOf(host); item; item = nextOf(item)) planBinding(item, space != 0);
+    return;
+  }
+  const none = findBinding(load<u32>(MANAGER), host, 0);
+  const own = findBinding(load<u32>(MANAGER), host, device);
+  if (none) planBinding(none, space != 0);
+  if (own) planBinding(own, space != 0);
+}
+
+function planBinding(binding: Address, ofCrowd: bool): void {
+  const destination: Address = load<u32>(DESTINATION);
+  const wildcard = isWildcard(destination);
+  const everything = load<u32>(IS_STRICT) != 0 && load<u32>(DEVICE) == 0;
+  const counted = everything || wildcard;
+
+  if (hasFlows(binding, WILDCARD)) planOthers(binding, WILDCARD);
+  if (hasFlows(binding, TUPLE)) {
+    if (counted) planOthers(binding, TUPLE);
+    else if (ofCrowd) planDoubt(binding);
+  }
+  // Where anything that is held blocks, the flows of the same destination are in there already.
+  if (counted && load<u32>(WANTED) == ANY_HOLD) return;
+  if (ofCrowd && !wildcard) return;
+  if (hasFlows(binding, wildcard ? WILDCARD : TUPLE)) planSame(binding, destination);
+}
+
+/** Flows of a list whose destination may differ: the founder and, counted, the rest. */
+function planOthers(binding: Address, list: u32): void {
+  const founder = founderOf(binding, list);
+  if (founder) push(founder, lackedByOther(flagsOf(founder)));
+  for (let tally = firstTallyOf(binding, list); tally; tally = nextOf(tally)) {
+    push(tally, lackedByOther(flagsOf(tally)));
+  }
+}
+
+/** Flows of the very destination that is asked for. */
+function planSame(binding: Address, destination: Address): void {
+  const ring = findFlow(load<u32>(MANAGER), binding, destination);
+  if (!ring) return;
+  let item = ring;
+  do {
+    push(item, lackedBySame(flagsOf(item)));
+    item = nextOf(item);
+  } while (item != ring);
+}
+
+/** The crowd counts tuples without their destinations: any of them may be the one asked for. */
+function planDoubt(crowd: Address): void {
+  for (let tally = firstTallyOf(crowd, TUPLE); tally; tally = nextOf(tally)) {
+    const lacked = lackedBySame(flagsOf(tally)) & load<u32>(WANTED);
+    if (lacked) pushPart(tally, lacked);
+  }
+}
+
+function push(set: Address, lacked: u32): void {
+  const wanted = load<u32>(WANTED);
+  const decisive = lacked & wanted;
+  if (decisive == wanted) pushAlone(set);
+  else if (decisive) pushPart(set, decisive);
+}
+
+function pushAlone(set: Address): void {
+  const count = load<u32>(ALONE, LIST_COUNT);
+  if (count == load<u32>(ALONE, LIST_CAPACITY) && !growList(ALONE, 4)) return;
+  store<u32>(aloneAt(count), <u32>set);
+  store<u32>(ALONE, count + 1, LIST_COUNT);
+}
+
+function pushPart(set: Address, lacked: u32): void {
+  const count = load<u32>(PARTS, LIST_COUNT);
+  if (count == load<u32>(PARTS, LIST_CAPACITY) && !growList(PARTS, PART_BYTES)) return;
+  const part = partAt(count);
+  store<u32>(part, <u32>set);
+  store<u32>(part, lacked | load<u32>(PANEL_ROLE), PART_ROLE);
+  store<u32>(part, load<u32>(PANEL_SPACE), PART_SPACE);
+  store<u32>(PARTS, count + 1, LIST_COUNT);
+  store<u32>(PANEL_ROLE, load<u32>(PANEL_ROLE) & ~FIRST_OF_PANEL);
+}
+
+function aloneAt(index: u32): Address {
+  return <Address>load<u32>(ALONE, LIST_ITEMS) + ((<usize>index) << 2);
+}
+
+function partAt(index: u32): Address {
+  return <Address>load<u32>(PARTS, LIST_ITEMS) + <usize>(index * PART_BYTES);
+}
+
+function growList(list: Address, itemBytes: u32): bool {
+  const before: Address = load<u32>(list, LIST_ITEMS);
+  const capacity = load<u32>(list, LIST_CAPACITY);
+  const larger = max<u32>(32, capacity << 1);
+  const items = alloc(INSTANCE_ACCOUNT, larger * itemBytes);
+  if (!items) {
+    store<u32>(OVERFLOW, 1);
+    return false;
+  }
+  if (before) {
+    memory.copy(items, before, capacity * itemBytes);
+    free(INSTANCE_ACCOUNT, before);
+  }
+  store<u32>(list, <u32>items, LIST_ITEMS);
+  store<u32>(list, larger, LIST_CAPACITY);
+  return true;
+}
+
+// ── Reading a plan ────────────────────────────────────────────────────────────────────────
+
+export function isBlocked(port: Port): bool {
+  return (blockedAt(port >> WORD_SHIFT, bitOf(port)) & bitOf(port)) != 0;
+}
+
+/** Which ports of a word are blocked; only those in `asked` are sure to be judged. */
+export function blockedAt(word: u32, asked: u64): u64 {
+  let blocked: u64 = 0;
+  const count = load<u32>(ALONE, LIST_COUNT);
+  for (let index: u32 = 0; index < count; index++) {
+    blocked |= wordOf(load<u32>(aloneAt(index)), word);
+  }
+  const parts = load<u32>(PARTS, LIST_COUNT);
+  return parts ? blocked | blockedByParts(word, asked & ~blocked, 0, parts) : blocked;
+}
+
+/** The panels written at `from..to`: within one, all wanted flags must be lacked by someone. */
+function blockedByParts(word: u32, asked: u64, from: u32, to: u32): u64 {
+  const wanted = load<u32>(WANTED);
+  let blocked: u64 = 0;
+  let index = from;
+  while (index < to) {
+    const role = load<u32>(partAt(index), PART_ROLE);
+    const space: Address = load<u32>(partAt(index), PART_SPACE);
+    // A flag that is not wanted takes no part in the AND.
+    let lack0: u64 = wanted & 1 ? 0 : WORD_FULL;
+    let lack1: u64 = wanted & 2 ? 0 : WORD_FULL;
+    let lack2: u64 = wanted & 4 ? 0 : WORD_FULL;
+    let lack3: u64 = wanted & 8 ? 0 : WORD_FULL;
+    do {
+      const bits = wordOf(load<u32>(partAt(index)), word);
+      const lacked = load<u32>(partAt(index), PART_ROLE);
+      if (lacked & 1) lack0 |= bits;
+      if (lacked & 2) lack1 |= bits;
+      if (lacked & 4) lack2 |= bits;
+      if (lacked & 8) lack3 |= bits;
+      index++;
+    } while (index < to && !(load<u32>(partAt(index), PART_ROLE) & FIRST_OF_PANEL));
+    const all = lack0 & lack1 & lack2 & lack3;
+    const open = asked & ~blocked;
+    if (!(role & OF_CROWD)) blocked |= all;
+    else if (all & open) blocked |= blockedByHosts(space, word, open);
+  }
+  return blocked;
+}
+
+/** Asks each host that the crowd counts. */
+function blockedByHosts(space: Address, word: u32, asked: u64): u64 {
+  const founder = founderHostOf(space);
+  const alone = load<u32>(ALONE, LIST_COUNT);
+  const parts = load<u32>(PARTS, LIST_COUNT);
+  let blocked: u64 = 0;
+  for (let host = firstHostOf(space); host && asked & ~blocked; host = nextOf(host)) {
+    if (host == founder) continue;
+    planHost(host);
+    for (let index = alone; index < load<u32>(ALONE, LIST_COUNT); index++) {
+      blocked |= wordOf(load<u32>(aloneAt(index)), word);
+    }
+    blocked |= blockedByParts(word, asked, parts, load<u32>(PARTS, LIST_COUNT));
+    store<u32>(ALONE, alone, LIST_COUNT);
+    store<u32>(PARTS, parts, LIST_COUNT);
+  }
+  return blocked;
+}
+
+// ── Searching ─────────────────────────────────────────────────────────────────────────────
+
+/**
+ * First port that is not blocked in the sequence that starts at index `offset` (modulo the range's
+ * count), wraps once, and meets each port once; its first `skip` ports are left out. 0: none.
+ */
+export function findInRange(first: Port, last: Port, offset: u32, skip: u32): Port {
+  const count = last - first + 1;
+  if (skip >= count) return 0;
+  const start = offset % count;
+  let begin = start + skip;
+  if (begin < count) {
+    const port = findForward(first + begin, last);
+    if (port) return port;
+    begin = count;
+  }
+  return start ? findForward(first + begin - count, first + start - 1) : 0;
+}
+
+/** Lowest port of `from..to` that is not blocked, or 0. */
+function findForward(from: Port, to: Port): Port {
+  if (from > to) return 0;
+  const lastWord = to >> WORD_SHIFT;
+  let word = from >> WORD_SHIFT;
+  let asked = bitsFrom(from);
+  while (true) {
+    if (word == lastWord) asked &= WORD_FULL >> (63 - (to & 63));
+    const open = asked & ~blockedAt(word, asked);
+    if (open) return (word << WORD_SHIFT) + <u32>ctz(open);
+    if (word == lastWord) return 0;
+    word = nextWord(word + 1);
+    if (word > lastWord) return 0;
+    asked = WORD_FULL;
+  }
+}
+
+/** First word from `word` on that no bitmap blocks as a whole; past the last word if there is none. */
+function nextWord(word: u32): u32 {
+  let group = word >> WORD_SHIFT;
+  let asked = bitsFrom(word);
+  while (group < GROUP_COUNT) {
+    const open = asked & ~fullWords(group);
+    if (open) return (group << WORD_SHIFT) + <u32>ctz(open);
+    const groups = ~fullGroups() & (~(<u64>1) << group);
+    group = <u32>ctz(groups);
+    asked = WORD_FULL;
+  }
+  return GROUP_COUNT << WORD_SHIFT;
+}
+
+/** Words of a group that are full in a set which blocks alone. */
+function fullWords(group: u32): u64 {
+  let full: u64 = 0;
+  const count = load<u32>(ALONE, LIST_COUNT);
+  for (let index: u32 = 0; index < count; index++) {
+    const set: Address = load<u32>(aloneAt(index));
+    if (formOf(set) == MANY) full |= bitmapGroup(portsOf(set), group);
+  }
+  return full;
+}
+
+function fullGroups(): u64 {
+  let full: u64 = 0;
+  const count = load<u32>(ALONE, LIST_COUNT);
+  for (let index: u32 = 0; index < count; index++) {
+    const set: Address = load<u32>(aloneAt(index));
+    if (formOf(set) == MANY) full |= bitmapRoot(portsOf(set));
+  }
+  return full;
+}

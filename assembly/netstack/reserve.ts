@@ -1,0 +1,200 @@
+// Reserve: the words of the port manager, for what the request block says.
+//
+//   find the rungs ─▶ plan ─▶ judge one port, or search the range ─▶ make room ─▶ hold
+//                                                            └─ no memory ─▶ tidy, refuse
+//
+// Several networks are several spaces: all are judged first, then all are changed, or none.
+
+import {
+  EXHAUSTED,
+  IN_USE,
+  NO_MEMORY,
+  REQUEST_ADDRESS,
+  REQUEST_DEVICE,
+  REQUEST_FLAGS,
+  REQUEST_NETWORK_COUNT,
+  REQUEST_NETWORKS,
+  REQUEST_TRANSPORT,
+} from "../abi";
+import type { Address } from "../memory/arena";
+import { FLOWS_AT, REQUEST } from "../memory/layout";
+import type { Port } from "../ports/bitmap";
+import { trim } from "../ports/counted";
+import { hasPort } from "../ports/set";
+import { isStrict, wantedOf } from "./flags";
+import { hold, isHeldInRing, letGo, roomToHold, roomToLetGo, tidy } from "./hold";
+import {
+  classIn,
+  findBinding,
+  findFlow,
+  findHost,
+  findSpace,
+  flagsOf,
+  isAny,
+  nextOf,
+  openFlow,
+  settleFlow,
+} from "./ladder";
+import { beginPlan, findInRange, isBlocked, isPlanned, planAddress, planAnyAddress } from "./plan";
+
+/** Could `port` be reserved now? 1, `IN_USE` or `NO_MEMORY`. */
+export function isAvailable(manager: Address, port: Port): i32 {
+  if (!planRequest(manager, false)) return NO_MEMORY;
+  return isBlocked(port) ? IN_USE : 1;
+}
+
+/** Reserves a port that was named (gVisor `ReservePort`): the port, or a refusal. */
+export function reservePort(manager: Address, port: Port): i32 {
+  const answer = isAvailable(manager, port);
+  return answer < 0 ? answer : holdRequest(manager, port);
+}
+
+/**
+ * Reserves the first acceptable port of a range (gVisor `ReservePort` with port 0), in the order of
+ * `findInRange`. To go on behind a port that the caller did not like, skip all up to that one.
+ */
+export function reserveEphemeral(
+  manager: Address,
+  first: Port,
+  last: Port,
+  offset: u32,
+  skip: u32,
+): i32 {
+  if (!planRequest(manager, true)) return NO_MEMORY;
+  const port = findInRange(first, last, offset, skip);
+  if (!isPlanned()) return NO_MEMORY;
+  return port ? holdRequest(manager, port) : EXHAUSTED;
+}
+
+/** Adds the very tuple (gVisor `ReserveTuple`): only the same destination's own flags are asked. */
+export function reserveTuple(manager: Address, port: Port): i32 {
+  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
+  for (let index: u32 = 0; index < networkCount(); index++) {
+    const ring = findRing(manager, index);
+    if (ring && isHeldInRing(ring, port) && !(sharedInRing(ring, port) & flags)) return IN_USE;
+  }
+  return holdRequest(manager, port);
+}
+
+/** Takes back a reservation by its value (gVisor `ReleasePort`): in how many networks it was held. */
+export function releasePort(manager: Address, port: Port): i32 {
+  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
+  for (let index: u32 = 0; index < networkCount(); index++) {
+    const ring = findRing(manager, index);
+    store<u32>(flowAt(index), <u32>ring);
+    if (!ring || roomToLetGo(manager, ring, flags, port)) continue;
+    giveUpRelease(manager, index, flags, port);
+    return NO_MEMORY;
+  }
+  let released = 0;
+  for (let index: u32 = 0; index < networkCount(); index++) {
+    const ring: Address = load<u32>(flowAt(index));
+    if (!ring || !isHeldInRing(ring, port)) continue;
+    letGo(manager, ring, flags, port);
+    released++;
+  }
+  return released;
+}
+
+// ── The request block ─────────────────────────────────────────────────────────────────────
+
+function networkCount(): u32 {
+  return load<u32>(REQUEST + REQUEST_NETWORK_COUNT);
+}
+
+function networkAt(index: u32): u32 {
+  return load<u32>(REQUEST + REQUEST_NETWORKS + ((<usize>index) << 2));
+}
+
+function addressLow(): u64 {
+  return load<u64>(REQUEST + REQUEST_ADDRESS);
+}
+
+function addressHigh(): u64 {
+  return load<u64>(REQUEST + REQUEST_ADDRESS + 8);
+}
+
+/** Where the request's flow in the network of that index is noted. */
+function flowAt(index: u32): Address {
+  return FLOWS_AT + ((<usize>index) << 2);
+}
+
+/** The flow that the request names, made if need be, or 0. */
+export function openRequested(manager: Address, index: u32): Address {
+  return openFlow(
+    manager,
+    networkAt(index),
+    load<u32>(REQUEST + REQUEST_TRANSPORT),
+    addressLow(),
+    addressHigh(),
+    load<u32>(REQUEST + REQUEST_DEVICE),
+    REQUEST,
+    load<u32>(REQUEST + REQUEST_FLAGS),
+  );
+}
+
+/** Any flow of the destination that the request names, or 0. */
+function findRing(manager: Address, index: u32): Address {
+  const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
+  const space = findSpace(manager, networkAt(index), transport);
+  if (!space) return 0;
+  const host = findHost(manager, space, addressLow(), addressHigh());
+  if (!host) return 0;
+  const binding = findBinding(manager, host, load<u32>(REQUEST + REQUEST_DEVICE));
+  return binding ? findFlow(manager, binding, REQUEST) : 0;
+}
+
+function planRequest(manager: Address, ephemeral: bool): bool {
+  const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
+  const device = load<u32>(REQUEST + REQUEST_DEVICE);
+  const strict = isStrict(transport, ephemeral);
+  const wanted = wantedOf(load<u32>(REQUEST + REQUEST_FLAGS), strict);
+  beginPlan(manager, wanted, strict, device, REQUEST);
+  for (let index: u32 = 0; index < networkCount(); index++) {
+    const space = findSpace(manager, networkAt(index), transport);
+    if (!space) continue;
+    if (isAny(addressLow(), addressHigh())) planAnyAddress(space);
+    else planAddress(space, findHost(manager, space, addressLow(), addressHigh()));
+  }
+  return isPlanned();
+}
+
+// ── Changing all networks, or none ────────────────────────────────────────────────────────
+
+function holdRequest(manager: Address, port: Port): i32 {
+  const count = networkCount();
+  for (let index: u32 = 0; index < count; index++) {
+    const flow = openRequested(manager, index);
+    store<u32>(flowAt(index), <u32>flow);
+    if (flow && roomToHold(manager, flow, port)) continue;
+    if (flow) tidy(manager, flow, port);
+    while (index--) tidy(manager, load<u32>(flowAt(index)), port);
+    return NO_MEMORY;
+  }
+  for (let index: u32 = 0; index < count; index++) {
+    hold(manager, load<u32>(flowAt(index)), port);
+  }
+  return <i32>port;
+}
+
+/** Gives back the room made for a release, up to the network of that index. */
+function giveUpRelease(manager: Address, last: u32, flags: u32, port: Port): void {
+  for (let index: u32 = 0; index < last; index++) {
+    const ring: Address = load<u32>(flowAt(index));
+    const flow = ring ? classIn(ring, flags) : 0;
+    if (!flow) continue;
+    trim(manager, flow, port);
+    settleFlow(manager, flow);
+  }
+}
+
+/** The flags that all holders of the port share. */
+function sharedInRing(flow: Address, port: Port): u32 {
+  let shared: u32 = ~0;
+  let item = flow;
+  do {
+    if (hasPort(item, port)) shared &= flagsOf(item);
+    item = nextOf(item);
+  } while (item != flow);
+  return shared;
+}

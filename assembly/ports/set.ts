@@ -1,0 +1,269 @@
+// PortSet: which ports something holds, in the form that its number of ports calls for.
+//
+//   none   nothing
+//   one    the port itself, in the record          (an accepted connection)
+//   few    a short sorted list                     (a sparse flow)
+//   many   a bitmap with summaries, 8,328 bytes    (a busy flow)
+//
+// The set is part of a record; these fields are its own:
+//
+//   record 10 ┌─────────────┐
+//             │ count  u16  │  how many ports; port 0 is never held, so 65,535 at most
+//          13 ├──────┬──────┘
+//             │ form │         u8
+//          16 ├──────┴──────────────┐
+//             │ ports  u32          │  one: the port; few, many: where the ports are
+//          20 └─────────────────────┘
+//
+//   few  0 ┌──────────────┐
+//          │ capacity u16 │  8, 16, 32 or 64
+//        2 ├──────────────┤
+//          │ ports u16[]  │  ascending, `count` of them
+//          └──────────────┘
+//
+// A set grows to `many` with its 65th port and shrinks back to `few` with its 24th, so that a
+// set that goes up and down does not change its form each time. Growing is a step of its own,
+// `roomForPort`, because it may be refused; `addPort` never is.
+//
+// Must stay true: the ports of a list ascend; a set without ports has the form `none`.
+
+import { PORT_MAX } from "../abi";
+import { type Address, alloc, allocZero, free } from "../memory/arena";
+import {
+  BITMAP_BYTES,
+  bitmapWord,
+  bitOf,
+  bitsFrom,
+  clearBit,
+  hasBit,
+  type Port,
+  setBit,
+  verifyBitmap,
+  WORD_COUNT,
+  WORD_SHIFT,
+} from "./bitmap";
+
+export const SET_COUNT: usize = 10;
+export const SET_FORM: usize = 13;
+export const SET_PORTS: usize = 16;
+export const SET_END: usize = 20;
+
+export const NONE: u32 = 0;
+export const ONE: u32 = 1;
+export const FEW: u32 = 2;
+export const MANY: u32 = 3;
+
+const LIST_CAPACITY: usize = 0;
+const LIST_PORTS: usize = 2;
+const LIST_MIN: u32 = 8;
+const LIST_MAX: u32 = 64;
+const SHRINK_AT: u32 = 24;
+
+export function countOf(set: Address): u32 {
+  return load<u16>(set, SET_COUNT);
+}
+
+export function formOf(set: Address): u32 {
+  return load<u8>(set, SET_FORM);
+}
+
+/** The one port, the list or the bitmap, by form. */
+export function portsOf(set: Address): Address {
+  return load<u32>(set, SET_PORTS);
+}
+
+export function hasPort(set: Address, port: Port): bool {
+  const form = formOf(set);
+  const ports = portsOf(set);
+  if (form == MANY) return hasBit(ports, port);
+  if (form == ONE) return ports == port;
+  if (form == NONE) return false;
+  const at = lowerBound(ports, countOf(set), port);
+  return at < countOf(set) && portAt(ports, at) == port;
+}
+
+/** The 64 ports of one word. */
+export function wordOf(set: Address, word: u32): u64 {
+  const form = formOf(set);
+  const ports = portsOf(set);
+  if (form == MANY) return bitmapWord(ports, word);
+  if (form == ONE) return <u32>ports >> WORD_SHIFT == word ? bitOf(<u32>ports) : 0;
+  return form == FEW ? wordOfList(ports, countOf(set), word) : 0;
+}
+
+/** Lowest port of the set that is not below `port`, or 0. */
+export function nextPort(set: Address, port: Port): Port {
+  const form = formOf(set);
+  const ports = portsOf(set);
+  if (form == ONE) return <u32>ports >= port ? <u32>ports : 0;
+  if (form == FEW) {
+    const at = lowerBound(ports, countOf(set), port);
+    return at < countOf(set) ? portAt(ports, at) : 0;
+  }
+  if (form == NONE || port > <u32>PORT_MAX) return 0;
+  let word = port >> WORD_SHIFT;
+  let bits = bitmapWord(ports, word) & bitsFrom(port);
+  while (!bits && ++word < WORD_COUNT) bits = bitmapWord(ports, word);
+  return bits ? (word << WORD_SHIFT) + <u32>ctz(bits) : 0;
+}
+
+/** Makes sure that one more port can be added. */
+export function roomForPort(account: Address, set: Address): bool {
+  const form = formOf(set);
+  if (form == MANY || form == NONE) return true;
+  if (form == ONE) return toList(account, set, LIST_MIN);
+  const capacity = <u32>load<u16>(portsOf(set), LIST_CAPACITY);
+  if (countOf(set) < capacity) return true;
+  return capacity < LIST_MAX ? toList(account, set, capacity << 1) : toBitmap(account, set);
+}
+
+/** Adds a port that the set does not hold. There must be room. */
+export function addPort(set: Address, port: Port): void {
+  assert(!hasPort(set, port));
+  const form = formOf(set);
+  const ports = portsOf(set);
+  const count = countOf(set);
+  store<u16>(set, <u16>(count + 1), SET_COUNT);
+  if (form == MANY) {
+    setBit(ports, port);
+  } else if (form == FEW) {
+    insertInList(ports, count, port);
+  } else {
+    store<u8>(set, <u8>ONE, SET_FORM);
+    store<u32>(set, port, SET_PORTS);
+  }
+}
+
+/** Removes a port that the set holds. */
+export function removePort(account: Address, set: Address, port: Port): void {
+  assert(hasPort(set, port));
+  const form = formOf(set);
+  const ports = portsOf(set);
+  const count = countOf(set) - 1;
+  store<u16>(set, <u16>count, SET_COUNT);
+  if (form == MANY) {
+    clearBit(ports, port);
+    if (count <= SHRINK_AT) toListFromBitmap(account, set);
+  } else if (form == FEW) {
+    removeFromList(ports, count, port);
+  }
+  if (count == 0) clearSet(account, set);
+}
+
+/** Gives back what the set occupies and leaves it empty. */
+export function clearSet(account: Address, set: Address): void {
+  if (formOf(set) >= FEW) free(account, portsOf(set));
+  store<u16>(set, 0, SET_COUNT);
+  store<u8>(set, <u8>NONE, SET_FORM);
+  store<u32>(set, 0, SET_PORTS);
+}
+
+// ── Changing form ─────────────────────────────────────────────────────────────────────────
+
+function become(set: Address, form: u32, ports: Address): void {
+  store<u8>(set, <u8>form, SET_FORM);
+  store<u32>(set, <u32>ports, SET_PORTS);
+}
+
+function newList(account: Address, capacity: u32): Address {
+  const list = alloc(account, <u32>LIST_PORTS + (capacity << 1));
+  if (list) store<u16>(list, <u16>capacity, LIST_CAPACITY);
+  return list;
+}
+
+/** From one port or a shorter list to a list. */
+function toList(account: Address, set: Address, capacity: u32): bool {
+  const list = newList(account, capacity);
+  if (!list) return false;
+  const ports = portsOf(set);
+  if (formOf(set) == ONE) {
+    store<u16>(list, <u16>ports, LIST_PORTS);
+  } else {
+    memory.copy(list + LIST_PORTS, ports + LIST_PORTS, (<usize>countOf(set)) << 1);
+    free(account, ports);
+  }
+  become(set, FEW, list);
+  return true;
+}
+
+function toBitmap(account: Address, set: Address): bool {
+  const map = allocZero(account, BITMAP_BYTES);
+  if (!map) return false;
+  const list = portsOf(set);
+  for (let at: u32 = 0; at < countOf(set); at++) setBit(map, portAt(list, at));
+  free(account, list);
+  become(set, MANY, map);
+  return true;
+}
+
+/** Shrinks if there is memory for the list; if not, the bitmap serves on. */
+function toListFromBitmap(account: Address, set: Address): void {
+  const list = newList(account, LIST_MAX >> 1);
+  if (!list) return;
+  const map = portsOf(set);
+  let at: Address = list;
+  for (let word: u32 = 0; word < WORD_COUNT; word++) {
+    for (let bits = bitmapWord(map, word); bits; bits &= bits - 1) {
+      store<u16>(at, <u16>((word << WORD_SHIFT) + <u32>ctz(bits)), LIST_PORTS);
+      at += 2;
+    }
+  }
+  free(account, map);
+  become(set, FEW, list);
+}
+
+// ── Lists ─────────────────────────────────────────────────────────────────────────────────
+
+function portAt(list: Address, at: u32): Port {
+  return load<u16>(list + ((<usize>at) << 1), LIST_PORTS);
+}
+
+/** Position of the first port that is not below `port`, or `count`. */
+function lowerBound(list: Address, count: u32, port: Port): u32 {
+  let low: u32 = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (portAt(list, middle) < port) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function wordOfList(list: Address, count: u32, word: u32): u64 {
+  let bits: u64 = 0;
+  for (let at = lowerBound(list, count, word << WORD_SHIFT); at < count; at++) {
+    const port = portAt(list, at);
+    if (port >> WORD_SHIFT != word) break;
+    bits |= bitOf(port);
+  }
+  return bits;
+}
+
+function insertInList(list: Address, count: u32, port: Port): void {
+  const at = list + LIST_PORTS + ((<usize>lowerBound(list, count, port)) << 1);
+  const end = list + LIST_PORTS + ((<usize>count) << 1);
+  memory.copy(at + 2, at, end - at);
+  store<u16>(at, <u16>port);
+}
+
+/** `count` is what stays. */
+function removeFromList(list: Address, count: u32, port: Port): void {
+  const at = list + LIST_PORTS + ((<usize>lowerBound(list, count + 1, port)) << 1);
+  const end = list + LIST_PORTS + ((<usize>count) << 1);
+  memory.copy(at, at + 2, end - at);
+}
+
+// ── Invariants ────────────────────────────────────────────────────────────────────────────
+
+export function verifySet(set: Address): void {
+  const form = formOf(set);
+  const ports = portsOf(set);
+  const count = countOf(set);
+  assert((form == NONE) == (count == 0));
+  if (form == ONE) assert(count == 1 && ports > 0 && ports < 65536);
+  if (form == MANY) assert(verifyBitmap(ports) == count);
+  if (form != FEW) return;
+  assert(count <= <u32>load<u16>(ports, LIST_CAPACITY));
+  for (let at: u32 = 1; at < count; at++) assert(portAt(ports, at - 1) < portAt(ports, at));
+}

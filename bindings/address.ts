@@ -1,0 +1,71 @@
+// Addresses: from text to the 16 bytes that the core compares, and to one canonical text.
+//
+// IPv4 is held as ::ffff:a.b.c.d, so an IPv4 address and its v4-mapped IPv6 form are one address,
+// as a dual-stack socket treats them (RFC 4291 § 2.5.5.2). 0.0.0.0, :: and ::ffff:0.0.0.0 mean
+// "any": all zero. A zone id names an interface, and interfaces are devices here, so it is refused.
+
+import ipaddr from "ipaddr.js";
+import { invalid, show, wrongType } from "./errors.ts";
+
+/** A parsed address: four words as the core reads them, in network byte order. */
+export interface Address {
+  readonly words: readonly [number, number, number, number];
+  /** Canonical text (RFC 5952), or "" for any. */
+  readonly text: string;
+}
+
+export const ANY: Address = { words: [0, 0, 0, 0], text: "" };
+
+const REMEMBERED_MAX = 4096;
+
+// Texts seen lately, in two generations: when the young one is full it becomes the old one.
+let young = new Map<string, Address>();
+let old = new Map<string, Address>();
+
+/** The address of a text; the same text is parsed once. */
+export function parseAddress(name: string, text: unknown): Address {
+  if (text === undefined || text === "") return ANY;
+  if (typeof text !== "string") throw wrongType(name, "an IP address as a string", text);
+  const known = young.get(text);
+  if (known !== undefined) return known;
+  const address = old.get(text) ?? parse(name, text);
+  if (young.size >= REMEMBERED_MAX) {
+    old = young;
+    young = new Map();
+  }
+  young.set(text, address);
+  return address;
+}
+
+function parse(name: string, text: string): Address {
+  const bytes = text.includes(":") ? parseIpv6(name, text) : parseIpv4(name, text);
+  const words = [wordAt(bytes, 0), wordAt(bytes, 4), wordAt(bytes, 8), wordAt(bytes, 12)] as const;
+  const mapped = ipaddr.process(new ipaddr.IPv6([...bytes]).toString());
+  const isAny = bytes.every((byte) => byte === 0) || mapped.toString() === "0.0.0.0";
+  return isAny ? ANY : { words, text: mapped.toString() };
+}
+
+function parseIpv4(name: string, text: string): number[] {
+  if (!ipaddr.IPv4.isValidFourPartDecimal(text)) throw notAnAddress(name, text);
+  return ipaddr.IPv4.parse(text).toIPv4MappedAddress().toByteArray();
+}
+
+function parseIpv6(name: string, text: string): number[] {
+  if (text.includes("%")) {
+    const message = `${name} must not carry a zone id, got ${show(text)}; name the interface by bindToDevice`;
+    throw invalid("ERR_INVALID_IP_ADDRESS", message);
+  }
+  if (!ipaddr.IPv6.isValid(text)) throw notAnAddress(name, text);
+  return ipaddr.IPv6.parse(text).toByteArray();
+}
+
+function notAnAddress(name: string, text: string): Error {
+  const message = `${name} must be an IPv4 address such as "10.0.0.1" or an IPv6 address such as "2001:db8::1", got ${show(text)}`;
+  return invalid("ERR_INVALID_IP_ADDRESS", message);
+}
+
+/** Four bytes in memory order, as a little-endian machine reads them. */
+function wordAt(bytes: readonly number[], at: number): number {
+  const [a = 0, b = 0, c = 0, d = 0] = bytes.slice(at, at + 4);
+  return (a | (b << 8) | (c << 16) | (d << 24)) >>> 0;
+}

@@ -1,0 +1,125 @@
+// Core: the WebAssembly instance behind the managers, and the views into its memory.
+//
+// All managers of one module share one instance, because a program that cycles through
+// instances pays for each call several times over. The module that ships inside the package is
+// compiled on first use; a host that must compile for itself passes its own.
+
+import { instantiateSync } from "@assemblyscript/loader";
+import { base64 } from "#wasm";
+import { BATCH_AT, BATCH_MAX, REQUEST_AT, REQUEST_BYTES } from "../assembly/abi.ts";
+import { invalid, show } from "./errors.ts";
+
+/** What the core exports. Addresses, counts and ports are numbers; a negative one is a refusal. */
+export type CoreExports = {
+  memory: WebAssembly.Memory;
+  takenBytes(): number;
+
+  openManager(seedLow: number, seedHigh: number, limitBytes: number): number;
+  closeManager(manager: number): void;
+  setRange(manager: number, first: number, last: number): number;
+  rangeFirst(manager: number): number;
+  rangeLast(manager: number): number;
+  hint(manager: number): number;
+  advanceHint(manager: number): void;
+  descriptorCount(manager: number): number;
+  counterCount(manager: number): number;
+  referenceCount(manager: number): number;
+  usedBytes(manager: number): number;
+
+  isAvailable(manager: number, port: number): number;
+  reservePort(manager: number, port: number): number;
+  reserveEphemeral(
+    manager: number,
+    first: number,
+    last: number,
+    offset: number,
+    skip: number,
+  ): number;
+  reserveTuple(manager: number, port: number): number;
+  releasePort(manager: number, port: number): number;
+
+  openFlowHandle(manager: number, picking: number, unique: number): number;
+  closeFlowHandle(handle: number): void;
+  take(handle: number, offset: number): number;
+  takeAt(handle: number, port: number): number;
+  takeMany(handle: number, count: number): number;
+  freePort(handle: number, port: number): number;
+  freeMany(handle: number, count: number): number;
+  hasTaken(handle: number, port: number): number;
+  heldCount(handle: number): number;
+
+  /** Debug build only: traps when an invariant is broken. */
+  verify?(manager: number): void;
+};
+
+/** One instance. The views are fetched anew after the memory has grown. */
+export class Core {
+  readonly exports: CoreExports;
+  #request: Uint32Array;
+  #offsets: Uint32Array;
+  #ports: Uint16Array;
+
+  constructor(module: WebAssembly.Module) {
+    // The loader decodes what a debug build says before it aborts; the calls go to the raw exports.
+    const { instance } = instantiateSync<CoreExports>(module);
+    this.exports = instance.exports as CoreExports;
+    this.#request = this.#offsets = new Uint32Array(0);
+    this.#ports = new Uint16Array(0);
+  }
+
+  /** The request block, as 32-bit fields. */
+  get request(): Uint32Array {
+    if (this.#request.length === 0) this.#fetchViews();
+    return this.#request;
+  }
+
+  /** The batch, as offsets that go in. */
+  get offsets(): Uint32Array {
+    if (this.#offsets.length === 0) this.#fetchViews();
+    return this.#offsets;
+  }
+
+  /** The batch, as ports that go in or come out. */
+  get ports(): Uint16Array {
+    if (this.#ports.length === 0) this.#fetchViews();
+    return this.#ports;
+  }
+
+  #fetchViews(): void {
+    const { buffer } = this.exports.memory;
+    this.#request = new Uint32Array(buffer, REQUEST_AT, REQUEST_BYTES >> 2);
+    this.#offsets = new Uint32Array(buffer, BATCH_AT, BATCH_MAX);
+    this.#ports = new Uint16Array(buffer, BATCH_AT, BATCH_MAX);
+  }
+}
+
+let own: Core | undefined;
+const others = new WeakMap<WebAssembly.Module, Core>();
+
+/** The core of a module, by default that of the module inside the package. */
+export function coreOf(module: WebAssembly.Module | undefined): Core {
+  if (module === undefined) {
+    own ??= new Core(new WebAssembly.Module(decode(base64)));
+    return own;
+  }
+  let core = others.get(module);
+  if (core === undefined) {
+    core = new Core(checkModule(module));
+    others.set(module, core);
+  }
+  return core;
+}
+
+function checkModule(module: WebAssembly.Module): WebAssembly.Module {
+  const names = new Set(WebAssembly.Module.exports(module).map(({ name }) => name));
+  if (names.has("openManager") && names.has("openFlowHandle")) return module;
+  const message = `module must be portwarden's core.wasm, got a module with ${names.size} exports (${show([...names].slice(0, 3).join(", "))})`;
+  throw invalid("ERR_INVALID_ARG_VALUE", message);
+}
+
+function decode(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
+  return bytes;
+}

@@ -1,0 +1,157 @@
+// Where failure changes form. Inside, a refusal is a negative number and nothing has changed;
+// outside, it is an error with a code that Node programs already handle, what was asked, and
+// what was searched or would be valid.
+
+import { EXHAUSTED, IN_USE, NO_MEMORY } from "../assembly/abi.ts";
+
+/**
+ * What a handle's `take` and `takeAt` answer instead of a port. All are negative, and a refused
+ * call has changed nothing.
+ */
+export const Refusal = {
+  /** The port is held in a way that does not allow sharing it. */
+  IN_USE: IN_USE as -1,
+  /** No port of the ephemeral range can be taken. */
+  EXHAUSTED: EXHAUSTED as -2,
+  /** The memory limit, or the machine, does not allow one more record. */
+  NO_MEMORY: NO_MEMORY as -3,
+} as const;
+
+/**
+ * Why a call was refused, in the seed's terms (gVisor `tcpip.ErrPortInUse`, `ErrNoPortAvailable`,
+ * `ErrInvalidPortRange`) and a few of the facade's own.
+ */
+export type Reason =
+  | "port-in-use"
+  | "no-port-available"
+  | "no-memory"
+  | "invalid-port-range"
+  | "invalid-argument"
+  | "closed";
+
+/** What an error can say beside its message. */
+export interface PortErrorDetails {
+  /** The system call that would have failed: `bind` or `connect`. */
+  syscall?: string;
+  /** The local address that was asked for, as canonical text. */
+  address?: string;
+  /** The port that was asked for; 0 when any would have done. */
+  port?: number;
+  /** The range that was searched, both ends included. */
+  searched?: { first: number; last: number };
+}
+
+/**
+ * The one error class of portwarden. `code` is a code that Node uses for the same thing:
+ *
+ * | code | reason |
+ * |---|---|
+ * | `EADDRINUSE` | `port-in-use`; `no-port-available` of a bind (Linux: bind with port 0) |
+ * | `EADDRNOTAVAIL` | `no-port-available` of a connect or a pick (Linux: connect) |
+ * | `ENOBUFS` | `no-memory` |
+ * | `EINVAL` | `invalid-port-range` |
+ * | `EBADF` | `closed`: the manager or flow has been closed |
+ * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
+ */
+export class PortError extends Error {
+  override readonly name = "PortError";
+  /** A Node error code, see above. */
+  readonly code: string;
+  /** Why, in a word that a program can switch on. */
+  readonly reason: Reason;
+  /** The system call that would have failed, where there is one. */
+  readonly syscall: string | undefined;
+  /** The local address that was asked for, where there is one. */
+  readonly address: string | undefined;
+  /** The port that was asked for, where there is one. */
+  readonly port: number | undefined;
+  /** The range that was searched, where one was. */
+  readonly searched: { readonly first: number; readonly last: number } | undefined;
+
+  constructor(code: string, reason: Reason, message: string, details: PortErrorDetails = {}) {
+    super(`${code}: ${message}`);
+    this.code = code;
+    this.reason = reason;
+    this.syscall = details.syscall;
+    this.address = details.address;
+    this.port = details.port;
+    this.searched = details.searched;
+  }
+}
+
+// ── Bad arguments ─────────────────────────────────────────────────────────────────────────
+
+/** `name` is not what it must be: says what it must be, and what came. */
+export function wrongType(name: string, valid: string, got: unknown): PortError {
+  return invalid("ERR_INVALID_ARG_TYPE", `${name} must be ${valid}, got ${show(got)}`);
+}
+
+export function wrongValue(name: string, valid: string, got: unknown): PortError {
+  return invalid("ERR_INVALID_ARG_VALUE", `${name} must be ${valid}, got ${show(got)}`);
+}
+
+export function outOfRange(name: string, valid: string, got: unknown): PortError {
+  return invalid("ERR_OUT_OF_RANGE", `${name} must be ${valid}, got ${show(got)}`);
+}
+
+export function unknownOption(where: string, name: string, known: readonly string[]): PortError {
+  const meant = nearest(name, known);
+  const advice = meant ? `did you mean "${meant}"?` : `known are ${known.join(", ")}`;
+  return invalid("ERR_INVALID_ARG_VALUE", `${where} has no option "${name}"; ${advice}`);
+}
+
+export function invalid(code: string, message: string): PortError {
+  return new PortError(code, "invalid-argument", message);
+}
+
+export function closed(what: string): PortError {
+  return new PortError("EBADF", "closed", `the ${what} has been closed`);
+}
+
+export function noMemory(what: string): PortError {
+  return new PortError("ENOBUFS", "no-memory", `no memory for one more record: ${what}`);
+}
+
+/** A value as an error message shows it: short, and never failing. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(shorten(value));
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  if (typeof value === "symbol") return "a symbol";
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return String(value);
+}
+
+function shorten(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** The known name that is nearest to a wrong one, unless all are far. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(name.length / 2)) + 1;
+  for (const candidate of known) {
+    const distance = editDistance(name.toLowerCase().slice(0, 40), candidate.toLowerCase());
+    if (distance >= bestDistance) continue;
+    best = candidate;
+    bestDistance = distance;
+  }
+  return best;
+}
+
+/** Insertions, deletions and replacements between two words (Wagner and Fischer). */
+function editDistance(a: string, b: string): number {
+  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const replaced = (above[column - 1] as number) + (a[row - 1] === b[column - 1] ? 0 : 1);
+      const removed = (above[column] as number) + 1;
+      const added = (current[column - 1] as number) + 1;
+      current.push(Math.min(replaced, removed, added));
+    }
+    above = current;
+  }
+  return above[b.length] as number;
+}

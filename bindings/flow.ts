@@ -1,0 +1,165 @@
+// Flow: the handle of a caller that takes and frees many ports of one kind. After `open` only
+// numbers cross the border, and no call allocates.
+
+import { BATCH_MAX } from "../assembly/abi.ts";
+import type { Core, CoreExports } from "./core.ts";
+import { closed, noMemory, wrongType } from "./errors.ts";
+import type { Random } from "./random.ts";
+import { checkPort, checkUint32 } from "./request.ts";
+
+/** Told when a flow has closed itself. */
+export type OnClose = (flow: Flow) => void;
+
+/** Lets the manager end its flows; the second half of a friendship that TypeScript cannot spell. */
+export let endFlow: (flow: Flow) => void;
+
+/**
+ * An opened flow: all ports that one socket description (networks, transport, address, device,
+ * destination, flags) holds. Words and other handles of the same description see the same ports.
+ * Made by `PortManager.flow`.
+ */
+export class Flow implements Disposable {
+  readonly #core: Core;
+  readonly #exports: CoreExports;
+  readonly #random: Random;
+  readonly #onClose: OnClose;
+  /** Where the core keeps the handle; 0 when it is closed. */
+  #handle: number;
+
+  static {
+    endFlow = (flow) => {
+      flow.#handle = 0;
+    };
+  }
+
+  constructor(core: Core, handle: number, random: Random, onClose: OnClose) {
+    this.#core = core;
+    this.#exports = core.exports;
+    this.#handle = handle;
+    this.#random = random;
+    this.#onClose = onClose;
+  }
+
+  /**
+   * Takes an ephemeral port: the first acceptable one of the manager's range, from
+   * `first + offset % count` on, each port met once (gVisor `ReservePort` with port 0, or
+   * `PickEphemeralPort` and `ReservePort`, by the option `picking`).
+   * @param offset 0..4294967295; random by default.
+   * @returns the port, or `Refusal.EXHAUSTED` or `Refusal.NO_MEMORY`, which are negative.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (offset); `EBADF` (closed).
+   */
+  take(offset?: number): number {
+    if (this.#handle === 0) throw closed("flow");
+    const start = offset === undefined ? this.#random.next() : checkOffset(offset);
+    return this.#exports.take(this.#handle, start);
+  }
+
+  /**
+   * Takes a port that is named (gVisor `ReservePort` with a port).
+   * @param port 1..65535, in the ephemeral range or not.
+   * @returns the port, or `Refusal.IN_USE` or `Refusal.NO_MEMORY`, which are negative.
+   * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
+   */
+  takeAt(port: number): number {
+    if (this.#handle === 0) throw closed("flow");
+    return this.#exports.takeAt(this.#handle, checkPort(port));
+  }
+
+  /**
+   * Takes one port for each place of `ports`, each from a random offset of its own.
+   * @returns how many places were filled, from the front. Fewer than `ports.length` means that the
+   * range is exhausted, or the memory limit reached.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
+   */
+  takeMany(ports: Uint16Array): number {
+    checkBatch(ports);
+    let taken = 0;
+    while (taken < ports.length) {
+      if (this.#handle === 0) throw closed("flow");
+      const count = Math.min(ports.length - taken, BATCH_MAX);
+      const offsets = this.#core.offsets;
+      for (let index = 0; index < count; index++) offsets[index] = this.#random.next();
+      const got = this.#exports.takeMany(this.#handle, count);
+      const batch = this.#core.ports;
+      for (let index = 0; index < got; index++) ports[taken + index] = batch[index] as number;
+      taken += got;
+      if (got < count) break;
+    }
+    return taken;
+  }
+
+  /**
+   * Gives a port back, with the flow's own flags (gVisor `ReleasePort`).
+   * @param port 1..65535.
+   * @returns whether the flow's description held the port in any of its networks.
+   * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed); `ENOBUFS`
+   * where others hold the key with other flags and the count that goes below zero finds no memory.
+   */
+  free(port: number): boolean {
+    if (this.#handle === 0) throw closed("flow");
+    const released = this.#exports.freePort(this.#handle, checkPort(port));
+    if (released < 0) throw noMemory(`freeing port ${port}`);
+    return released > 0;
+  }
+
+  /**
+   * Gives back every port in `ports`.
+   * @returns how many of them were held.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
+   */
+  freeMany(ports: Uint16Array): number {
+    checkBatch(ports);
+    let released = 0;
+    for (let start = 0; start < ports.length; start += BATCH_MAX) {
+      if (this.#handle === 0) throw closed("flow");
+      const count = Math.min(ports.length - start, BATCH_MAX);
+      const batch = this.#core.ports;
+      for (let index = 0; index < count; index++) batch[index] = ports[start + index] as number;
+      released += this.#exports.freeMany(this.#handle, count);
+    }
+    return released;
+  }
+
+  /**
+   * Does the flow hold the port, with its own flags, in all of its networks?
+   * @param port 1..65535.
+   * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
+   */
+  has(port: number): boolean {
+    if (this.#handle === 0) throw closed("flow");
+    return this.#exports.hasTaken(this.#handle, checkPort(port)) !== 0;
+  }
+
+  /**
+   * How many ports the flow holds, with its own flags, in the first of its networks.
+   * @throws PortError `EBADF` (closed).
+   */
+  get held(): number {
+    if (this.#handle === 0) throw closed("flow");
+    return this.#exports.heldCount(this.#handle);
+  }
+
+  /**
+   * Closes the handle. Ports that the flow holds stay held: they belong to the manager, and can be
+   * released by value or through another handle. A second call does nothing.
+   */
+  close(): void {
+    if (this.#handle === 0) return;
+    this.#exports.closeFlowHandle(this.#handle);
+    this.#handle = 0;
+    this.#onClose(this);
+  }
+
+  /** As {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function checkOffset(offset: number): number {
+  return offset >>> 0 === offset ? offset : checkUint32("offset", offset);
+}
+
+function checkBatch(ports: unknown): void {
+  if (!(ports instanceof Uint16Array)) throw wrongType("ports", "a Uint16Array", ports);
+}

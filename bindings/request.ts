@@ -1,0 +1,323 @@
+// Requests: everything that a caller can say about a reservation is checked here, before the core
+// is asked, and becomes a key: what the request block holds.
+
+import {
+  LOAD_BALANCED,
+  MOST_RECENT,
+  NETWORKS_MAX,
+  PICK_BIND,
+  PICK_CONNECT,
+  PORT_MAX,
+  REQUEST_ADDRESS,
+  REQUEST_DESTINATION,
+  REQUEST_DESTINATION_PORT,
+  REQUEST_DEVICE,
+  REQUEST_FLAGS,
+  REQUEST_NETWORK_COUNT,
+  REQUEST_NETWORKS,
+  REQUEST_TRANSPORT,
+  TUPLE_ONLY,
+} from "../assembly/abi.ts";
+import { type Address, ANY, parseAddress } from "./address.ts";
+import type { Core } from "./core.ts";
+import { invalid, outOfRange, unknownOption, wrongType, wrongValue } from "./errors.ts";
+
+/** Network number of IPv4. Networks are opaque numbers; these two are the usual ones. */
+export const IPV4 = 4;
+/** Network number of IPv6. */
+export const IPV6 = 6;
+/** IANA protocol number of TCP: the one transport whose ephemeral ports are never shared. */
+export const TCP = 6;
+/** IANA protocol number of UDP. */
+export const UDP = 17;
+
+/** Which kinds of reuse a holder allows (gVisor `ports.Flags`). All are false by default. */
+export interface Flags {
+  /** The newest holder gets the traffic: `SO_REUSEADDR` of a UDP socket. */
+  mostRecent?: boolean;
+  /** The holders share the traffic: `SO_REUSEPORT`. */
+  loadBalanced?: boolean;
+  /** Holders of other tuples may use the port too: `SO_REUSEADDR` of a TCP socket. */
+  tupleOnly?: boolean;
+}
+
+/** The remote end (gVisor `Reservation.Dest`). */
+export interface Destination {
+  /** IPv4 or IPv6 text. Absent, `""`, `"0.0.0.0"` and `"::"` are the wildcard. */
+  address?: string;
+  /** 0..65535, 0 by default. A wildcard may carry a port: it is part of the key. */
+  port?: number;
+}
+
+/** What a socket wants: who holds a port (gVisor `ports.Reservation`, without the port). */
+export interface FlowRequest {
+  /** One to 16 network numbers, {@link IPV4} and {@link IPV6} as a rule. All are reserved, or none. */
+  networks: readonly number[];
+  /** Transport protocol number, 0..4294967295: {@link TCP}, {@link UDP} or any other. */
+  transport: number;
+  /** Local address. Absent, `""`, `"0.0.0.0"` and `"::"` mean any. v4-mapped IPv6 is IPv4. */
+  address?: string;
+  /** Interface number, 0..2147483647; 0, the default, is no device. */
+  bindToDevice?: number;
+  /** The remote end; the wildcard by default. */
+  destination?: Destination;
+  /** Reuse flags. Not together with `reuseAddr` or `reusePort`. */
+  flags?: Flags;
+  /** `SO_REUSEADDR`: `tupleOnly` for TCP, `mostRecent` for UDP, as gVisor's endpoints map it. */
+  reuseAddr?: boolean;
+  /** `SO_REUSEPORT`: `loadBalanced`. */
+  reusePort?: boolean;
+}
+
+/** A request for one port. */
+export interface PortRequest extends FlowRequest {
+  /** 1..65535. */
+  port: number;
+}
+
+/** A request for a port that is named, or for any port of the ephemeral range. */
+export interface ReserveRequest extends FlowRequest {
+  /** 1..65535, or 0 (the default) for an ephemeral port. */
+  port?: number;
+  /** Where the search of the ephemeral range starts: 0..4294967295, modulo the range's count. Random by default. */
+  offset?: number;
+}
+
+/** What a handle is opened with. */
+export interface FlowOptions extends FlowRequest {
+  /**
+   * How `take` picks. `"bind"`: as bind() with port 0, where an ephemeral TCP port is never shared
+   * (gVisor `ReservePort`). `"connect"`: each port is judged as if it had been named, so TCP shares
+   * ports between destinations (gVisor `PickEphemeralPort`). Default: `"connect"` if there is a
+   * destination address, else `"bind"`.
+   */
+  picking?: "bind" | "connect";
+  /**
+   * Never hold the same tuple twice, even where TupleOnly would let it through: what gVisor's
+   * transport demuxer adds to its port manager. Default false.
+   */
+  unique?: boolean;
+}
+
+/** A checked request, as the core will see it. */
+export interface Key {
+  readonly networks: readonly number[];
+  readonly transport: number;
+  readonly address: Address;
+  readonly device: number;
+  readonly destination: Address;
+  readonly destinationPort: number;
+  readonly flags: number;
+}
+
+type Request = FlowRequest & Partial<ReserveRequest & FlowOptions>;
+
+const NAMES = [
+  "networks",
+  "transport",
+  "address",
+  "bindToDevice",
+  "destination",
+  "flags",
+  "reuseAddr",
+  "reusePort",
+] as const;
+
+/** Which names each word knows beside the common ones. */
+export const RESERVE_NAMES: readonly string[] = [...NAMES, "port", "offset"];
+export const PORT_NAMES: readonly string[] = [...NAMES, "port"];
+export const FLOW_NAMES: readonly string[] = [...NAMES, "picking", "unique"];
+
+const UINT32_MAX = 0xffffffff;
+const DEVICE_MAX = 0x7fffffff;
+
+/** Checks a request and makes its key. `names` are those that the word knows. */
+export function keyOf(request: Request, names: readonly string[]): Key {
+  checkObject("request", request);
+  checkNames("request", request, names);
+  const transport = checkUint32("transport", request.transport);
+  const { destination } = request;
+  if (destination !== undefined) {
+    checkObject("destination", destination);
+    checkNames("destination", destination, ["address", "port"]);
+  }
+  return {
+    networks: checkNetworks(request.networks),
+    transport,
+    address: parseAddress("address", request.address),
+    device: checkDevice(request.bindToDevice),
+    destination:
+      destination === undefined ? ANY : parseAddress("destination.address", destination.address),
+    destinationPort: destination === undefined ? 0 : checkDestinationPort(destination.port),
+    flags: flagsOf(request, transport),
+  };
+}
+
+/** Writes a key into the request block. */
+export function writeKey(core: Core, key: Key): void {
+  const block = core.request;
+  const { networks, address, destination } = key;
+  block[REQUEST_TRANSPORT >> 2] = key.transport;
+  block[REQUEST_DEVICE >> 2] = key.device;
+  block[REQUEST_DESTINATION_PORT >> 2] = key.destinationPort;
+  writeAddress(block, REQUEST_DESTINATION >> 2, destination);
+  writeAddress(block, REQUEST_ADDRESS >> 2, address);
+  block[REQUEST_FLAGS >> 2] = key.flags;
+  block[REQUEST_NETWORK_COUNT >> 2] = networks.length;
+  for (let index = 0; index < networks.length; index++) {
+    block[(REQUEST_NETWORKS >> 2) + index] = networks[index] as number;
+  }
+}
+
+/** A key as an error message shows it: `tcp 10.0.0.1:80 -> 10.0.0.2:443`. */
+export function showKey(key: Key, port: number): string {
+  const transport =
+    key.transport === TCP ? "tcp" : key.transport === UDP ? "udp" : `transport ${key.transport}`;
+  const device = key.device === 0 ? "" : ` on device ${key.device}`;
+  const isWildcard = key.destination === ANY && key.destinationPort === 0;
+  const destination = isWildcard
+    ? ""
+    : ` -> ${showEnd(key.destination.text || "*", key.destinationPort)}`;
+  return `${transport} ${showEnd(addressText(key), port)}${device}${destination}`;
+}
+
+/** The local address in the form that Node's `listen` and `localAddress` take. */
+export function addressText(key: Key): string {
+  return key.address.text || (key.networks.includes(IPV6) ? "::" : "0.0.0.0");
+}
+
+function showEnd(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function writeAddress(block: Uint32Array, at: number, address: Address): void {
+  const { words } = address;
+  block[at] = words[0];
+  block[at + 1] = words[1];
+  block[at + 2] = words[2];
+  block[at + 3] = words[3];
+}
+
+// ── Checks ────────────────────────────────────────────────────────────────────────────────
+
+export function checkObject(name: string, value: unknown): void {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  throw wrongType(name, "an object", value);
+}
+
+export function checkNames(where: string, value: object, names: readonly string[]): void {
+  for (const name in value) {
+    if (!names.includes(name)) throw unknownOption(where, name, names);
+  }
+}
+
+export function checkUint32(name: string, value: unknown): number {
+  return checkInteger(name, value, 0, UINT32_MAX);
+}
+
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== "number") {
+    throw wrongType(name, `an integer in ${min}..${max}`, value);
+  }
+  if (!(Number.isInteger(value) && value >= min && value <= max)) {
+    throw outOfRange(name, `an integer in ${min}..${max}`, value);
+  }
+  return value;
+}
+
+/** A port that is named: 1..65535. Port 0 asks for any and has no meaning as a key. */
+export function checkPort(value: unknown): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= PORT_MAX) {
+    return value;
+  }
+  if (typeof value !== "number") throw wrongType("port", "an integer in 1..65535", value);
+  throw invalid("ERR_SOCKET_BAD_PORT", `port must be an integer in 1..65535, got ${value}`);
+}
+
+/** A port that is named, or 0. */
+export function checkPortOrZero(name: string, value: unknown): number {
+  if (value === undefined || value === 0) return 0;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= PORT_MAX) {
+    return value;
+  }
+  if (typeof value !== "number") throw wrongType(name, "an integer in 0..65535", value);
+  throw invalid("ERR_SOCKET_BAD_PORT", `${name} must be an integer in 0..65535, got ${value}`);
+}
+
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (value === undefined || value === false) return false;
+  if (value === true) return true;
+  throw wrongType(name, "a boolean", value);
+}
+
+/** How `take` picks, as the core's number. */
+export function checkPicking(key: Key, value: unknown): number {
+  if (value === undefined) return key.destination === ANY ? PICK_BIND : PICK_CONNECT;
+  if (value === "bind") return PICK_BIND;
+  if (value === "connect") return PICK_CONNECT;
+  throw wrongValue("picking", '"bind" or "connect"', value);
+}
+
+function checkDestinationPort(value: unknown): number {
+  return checkPortOrZero("destination.port", value);
+}
+
+function checkDevice(value: unknown): number {
+  return value === undefined ? 0 : checkInteger("bindToDevice", value, 0, DEVICE_MAX);
+}
+
+/** The networks, each once, in the order given. */
+function checkNetworks(value: unknown): readonly number[] {
+  if (!Array.isArray(value)) {
+    throw wrongType("networks", "an array of network numbers, such as [4] or [4, 6]", value);
+  }
+  if (value.length === 0) {
+    throw wrongValue("networks", "a list of at least one network number, such as [4]", value);
+  }
+  const networks: number[] = [];
+  for (let index = 0; index < value.length; index++) {
+    const network = checkUint32("networks[]", value[index]);
+    if (networks.includes(network)) continue;
+    if (networks.length === NETWORKS_MAX) {
+      throw wrongValue("networks", `a list of at most ${NETWORKS_MAX} different numbers`, value);
+    }
+    networks.push(network);
+  }
+  return networks;
+}
+
+function flagsOf(request: Request, transport: number): number {
+  const { flags, reuseAddr, reusePort } = request;
+  if (flags === undefined && reuseAddr === undefined && reusePort === undefined) return 0;
+  if (flags !== undefined) {
+    if (reuseAddr !== undefined || reusePort !== undefined) {
+      throw invalid(
+        "ERR_INVALID_ARG_VALUE",
+        "flags and reuseAddr/reusePort say the same thing in two ways: give one of them",
+      );
+    }
+    return maskOf(flags);
+  }
+  const addressBit = checkBoolean("reuseAddr", reuseAddr) ? reuseAddrBit(transport) : 0;
+  return addressBit | (checkBoolean("reusePort", reusePort) ? LOAD_BALANCED : 0);
+}
+
+function maskOf(flags: Flags): number {
+  checkObject("flags", flags);
+  checkNames("flags", flags, ["mostRecent", "loadBalanced", "tupleOnly"]);
+  return (
+    (checkBoolean("flags.mostRecent", flags.mostRecent) ? MOST_RECENT : 0) |
+    (checkBoolean("flags.loadBalanced", flags.loadBalanced) ? LOAD_BALANCED : 0) |
+    (checkBoolean("flags.tupleOnly", flags.tupleOnly) ? TUPLE_ONLY : 0)
+  );
+}
+
+/** SO_REUSEADDR means different things to gVisor's TCP and UDP endpoints. */
+function reuseAddrBit(transport: number): number {
+  if (transport === TCP) return TUPLE_ONLY;
+  if (transport === UDP) return MOST_RECENT;
+  throw invalid(
+    "ERR_INVALID_ARG_VALUE",
+    `reuseAddr is defined for TCP (6) and UDP (17); for transport ${transport} give flags`,
+  );
+}

@@ -1,0 +1,102 @@
+// The command line of the replays: `npm run replay -- netstack FILE... [--handles]`.
+//
+// Exit code 0: every trace agrees. 1: some do not, the first few are shown. 2: nothing to judge,
+// because the command line or a file is not what it should be.
+
+import { parseArgs } from "node:util";
+import { BadInput } from "./lines.ts";
+import { type Mismatch, newTally, replayFile, type Tally } from "./netstack.ts";
+import type { System } from "./system.ts";
+
+const USAGE = "usage: replay netstack FILE... [--handles | --system words|handles|naive]";
+
+interface Asked {
+  readonly help: boolean;
+  readonly system: string;
+  readonly files: readonly string[];
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof BadInput)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}
+
+async function main(argv: string[]): Promise<number> {
+  const asked = understand(argv);
+  if (asked.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const open = await opener(asked.system);
+  const tally = newTally();
+  for (const file of asked.files) await replayFile(file, open, tally);
+
+  for (const mismatch of tally.mismatches) console.log(shown(mismatch));
+  console.log(summary(tally));
+  return tally.mismatching === 0 ? 0 : 1;
+}
+
+function understand(args: string[]): Asked {
+  const { values, positionals } = parsed(args);
+  const [suite, ...files] = positionals;
+  const { help = false, handles = false } = values;
+  const system = values.system ?? (handles ? "handles" : "words");
+  if (help) return { help, system, files };
+
+  if (suite === undefined) throw new BadInput(USAGE);
+  if (suite !== "netstack") throw new BadInput(`no vectors are called ${suite}\n${USAGE}`);
+  if (files.length === 0) throw new BadInput(`no file to replay\n${USAGE}`);
+  if (handles && system !== "handles") throw new BadInput(`two systems asked for\n${USAGE}`);
+  return { help, system, files };
+}
+
+function parsed(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        handles: { type: "boolean" },
+        system: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (error) {
+    throw new BadInput(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+  }
+}
+
+/** Imported only when asked for: the naive twin can be judged where there is no core. */
+async function opener(system: string): Promise<() => System> {
+  switch (system) {
+    case "words":
+      return (await import("./manager.ts")).openWords;
+    case "handles":
+      return (await import("./manager.ts")).openHandles;
+    case "naive":
+      return (await import("./naive.ts")).openNaive;
+    default:
+      throw new BadInput(`no system is called ${system}\n${USAGE}`);
+  }
+}
+
+function shown({ trace, at, operation, expected, got }: Mismatch): string {
+  const where = at === "end" ? "at the end" : `operation ${at}`;
+  const asked = JSON.stringify(operation, (key, value) => (key === "expect" ? undefined : value));
+  return [
+    `${trace}, ${where}: ${asked}`,
+    `  expected ${JSON.stringify(expected)}`,
+    `  got      ${JSON.stringify(got)}`,
+  ].join("\n");
+}
+
+function summary({ traces, operations, mismatching, skipped }: Tally): string {
+  const kinds = [...skipped].map(([kind, count]) => `${kind}: ${count}`);
+  const skips = [...skipped.values()].reduce((sum, count) => sum + count, 0);
+  const reasons = skips === 0 ? "" : ` (${kinds.join(", ")})`;
+  const played = `${traces} traces, ${operations} operations, ${mismatching} mismatching traces`;
+  return `${played}, ${skips} skipped${reasons}`;
+}
