@@ -26,7 +26,7 @@
 //
 // Must stay true: between a node's home and its slot no slot is vacant.
 
-import { type Address, allocZero, free } from "./arena";
+import { Address, allocZero, free } from "./arena";
 
 export const NODE_PARENT: usize = 0;
 export const NODE_NUMBER: usize = 8;

@@ -16,9 +16,9 @@
 // belong to the manager, and words see the same state.
 
 import { EXHAUSTED, IN_USE, NO_MEMORY, PICK_BIND, REQUEST_NETWORK_COUNT } from "../abi";
-import { type Address, allocZero, free } from "../memory/arena";
+import { Address, allocZero, free } from "../memory/arena";
 import { BATCH, REQUEST } from "../memory/layout";
-import type { Port } from "../ports/bitmap";
+import { Port } from "../ports/bitmap";
 import { trim } from "../ports/counted";
 import { countOf, hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";

@@ -11,8 +11,8 @@
 // Making room is a step of its own and may be refused; `tidy` undoes it. Holding and letting go
 // never are refused.
 
-import type { Address } from "../memory/arena";
-import type { Port } from "../ports/bitmap";
+import { Address } from "../memory/arena";
+import { Port } from "../ports/bitmap";
 import {
   addOne,
   countAt,

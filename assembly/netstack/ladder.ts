@@ -41,7 +41,7 @@
 // Must stay true: a node exists only while something below it holds a port, or a handle is open;
 // a tally holds a port exactly when a flow that it counts does.
 
-import { type Address, allocZero, free } from "../memory/arena";
+import { Address, allocZero, free } from "../memory/arena";
 import {
   capacityOf,
   find,

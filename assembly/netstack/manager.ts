@@ -19,10 +19,10 @@
 // One instance holds any number of managers; they share nothing but the arena.
 
 import { BAD_RANGE, EPHEMERAL_FIRST, EPHEMERAL_LAST, NO_MEMORY, PORT_MAX } from "../abi";
-import { ACCOUNT_LIMIT, ACCOUNT_USED, type Address, allocZero, boot, free } from "../memory/arena";
+import { ACCOUNT_LIMIT, ACCOUNT_USED, Address, allocZero, boot, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
 import { closeTable, openTable } from "../memory/table";
-import { type Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
+import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
 import { ANY_HOLD } from "./flags";
 import { FIRST, freeHandles, LAST } from "./handle";
 import { COUNTERS, REFERENCES } from "./hold";

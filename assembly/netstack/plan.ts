@@ -29,7 +29,7 @@
 // leaves the answer open; for all others the plan has a handful of sets, however many flows,
 // destinations and addresses there are.
 
-import { type Address, alloc, free } from "../memory/arena";
+import { Address, alloc, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT, PLAN_AT } from "../memory/layout";
 import {
   bitmapGroup,
@@ -37,7 +37,7 @@ import {
   bitOf,
   bitsFrom,
   GROUP_COUNT,
-  type Port,
+  Port,
   WORD_FULL,
   WORD_SHIFT,
 } from "../ports/bitmap";

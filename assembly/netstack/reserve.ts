@@ -16,9 +16,9 @@ import {
   REQUEST_NETWORKS,
   REQUEST_TRANSPORT,
 } from "../abi";
-import type { Address } from "../memory/arena";
+import { Address } from "../memory/arena";
 import { FLOWS_AT, REQUEST } from "../memory/layout";
-import type { Port } from "../ports/bitmap";
+import { Port } from "../ports/bitmap";
 import { trim } from "../ports/counted";
 import { hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";

@@ -1,7 +1,7 @@
 // Verify: what must hold between the parts of a manager, written as code. For the debug build;
 // nothing here changes anything, and a broken invariant traps with its line.
 
-import { type Address, verifyArena } from "../memory/arena";
+import { Address, verifyArena } from "../memory/arena";
 import { capacityOf, nodeAt, verifyTable } from "../memory/table";
 import { countAt, isPlain, verifyCounted } from "../ports/counted";
 import { countOf, hasPort, nextPort } from "../ports/set";

@@ -15,7 +15,7 @@
 // Must stay true: a summary bit is set exactly when the 64 bits below it all are.
 
 import { PORT_COUNT } from "../abi";
-import type { Address } from "../memory/arena";
+import { Address } from "../memory/arena";
 
 export type Port = u32;
 

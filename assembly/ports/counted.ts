@@ -30,8 +30,8 @@
 // Must stay true: no bit has a negative excess, no clear bit a positive one; `used` counts what
 // is not zero.
 
-import { type Address, allocZero, free } from "../memory/arena";
-import { type Port, WORD_COUNT, WORD_SHIFT } from "./bitmap";
+import { Address, allocZero, free } from "../memory/arena";
+import { Port, WORD_COUNT, WORD_SHIFT } from "./bitmap";
 import { addPort, clearSet, hasPort, removePort, roomForPort, SET_END, verifySet } from "./set";
 
 const EXCESS: usize = SET_END;

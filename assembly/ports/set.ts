@@ -28,7 +28,7 @@
 // Must stay true: the ports of a list ascend; a set without ports has the form `none`.
 
 import { PORT_MAX } from "../abi";
-import { type Address, alloc, allocZero, free } from "../memory/arena";
+import { Address, alloc, allocZero, free } from "../memory/arena";
 import {
   BITMAP_BYTES,
   bitmapWord,
@@ -36,7 +36,7 @@ import {
   bitsFrom,
   clearBit,
   hasBit,
-  type Port,
+  Port,
   setBit,
   verifyBitmap,
   WORD_COUNT,
