@@ -1,7 +1,7 @@
 // Flow: the handle of a caller that takes and frees many ports of one kind. After `open` only
 // numbers cross the border, and no call allocates.
 
-import { BATCH_MAX } from "../assembly/abi.ts";
+import { BATCH_MAX, PORT_MAX } from "../assembly/abi.ts";
 import type { Core, CoreExports } from "./core.ts";
 import { closed, noMemory, wrongType } from "./errors.ts";
 import type { Random } from "./random.ts";
@@ -62,7 +62,7 @@ export class Flow implements Disposable {
    */
   takeAt(port: number): number {
     if (this.#handle === 0) throw closed("flow");
-    return this.#exports.takeAt(this.#handle, checkPort(port));
+    return this.#exports.takeAt(this.#handle, namedPort(port));
   }
 
   /**
@@ -97,9 +97,9 @@ export class Flow implements Disposable {
    */
   free(port: number): boolean {
     if (this.#handle === 0) throw closed("flow");
-    const released = this.#exports.freePort(this.#handle, checkPort(port));
+    const released = this.#exports.freePort(this.#handle, namedPort(port));
     if (released < 0) throw noMemory(`freeing port ${port}`);
-    return released > 0;
+    return released !== 0;
   }
 
   /**
@@ -127,7 +127,7 @@ export class Flow implements Disposable {
    */
   has(port: number): boolean {
     if (this.#handle === 0) throw closed("flow");
-    return this.#exports.hasTaken(this.#handle, checkPort(port)) !== 0;
+    return this.#exports.hasTaken(this.#handle, namedPort(port)) !== 0;
   }
 
   /**
@@ -156,8 +156,15 @@ export class Flow implements Disposable {
   }
 }
 
+// The checks of the hot calls: one comparison lets a good value pass, and the slow check says what
+// is wrong with a bad one.
+
 function checkOffset(offset: number): number {
   return offset >>> 0 === offset ? offset : checkUint32("offset", offset);
+}
+
+function namedPort(port: number): number {
+  return (port & PORT_MAX) === port && port !== 0 ? port : checkPort(port);
 }
 
 function checkBatch(ports: unknown): void {

@@ -9,6 +9,8 @@
 //          12 ├──────┬───────────┴────┐
 //             │ count│ strict │ unique │  u8 each: networks; port 0's rule for TCP; whether
 //          16 ├──────┴────────┴────────┤  a tuple may be held twice under TupleOnly
+//             │ memo         40 bytes  │  (memo.ts)
+//          56 ├────────────────────────┤
 //             │ flow   u32, per network│
 //             └────────────────────────┘
 //
@@ -19,20 +21,25 @@ import { EXHAUSTED, IN_USE, NO_MEMORY, PICK_BIND, REQUEST_NETWORK_COUNT } from "
 import { Address, allocZero, free } from "../memory/arena";
 import { BATCH, REQUEST } from "../memory/layout";
 import { Port } from "../ports/bitmap";
-import { trim } from "../ports/counted";
+import { isPlain, trim } from "../ports/counted";
+import { firstOf, lastOf, startOf } from "../ports/range";
 import { countOf, hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { hold, isHeldInRing, letGo, roomToHold, roomToLetGo, tidy } from "./hold";
+import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, settleFlow, transportOf } from "./ladder";
 import {
-  anyHostOf,
-  deviceOf,
-  flagsOf,
-  HANDLES,
-  parentOf,
-  SHAPE,
-  settleFlow,
-  transportOf,
-} from "./ladder";
+  clearMemo,
+  fits,
+  freeAlone,
+  freeByMemo,
+  isCurrent,
+  isLone,
+  MEMO_BYTES,
+  takeAlone,
+  takeByMemo,
+  UNSURE,
+  writeMemo,
+} from "./memo";
 import {
   beginPlan,
   findInRange,
@@ -44,10 +51,9 @@ import {
 } from "./plan";
 import { openRequested } from "./reserve";
 
-// Manager: the ephemeral range and the list of handles.
-export const FIRST: usize = 44;
-export const LAST: usize = 46;
-const OPEN: usize = 52;
+// Manager: the list of handles and the ephemeral range.
+const OPEN: usize = 48;
+export const RANGE: usize = 52;
 
 const MANAGER: usize = 0;
 const NEXT: usize = 4;
@@ -55,7 +61,8 @@ const PREVIOUS: usize = 8;
 const COUNT: usize = 12;
 const STRICT: usize = 13;
 const UNIQUE: usize = 14;
-const FLOWS: usize = 16;
+const MEMO: usize = 16;
+const FLOWS: usize = MEMO + <usize>MEMO_BYTES;
 
 /** A handle on the flow that the request block names, or 0 when there is no memory. */
 export function openFlowHandle(manager: Address, picking: u32, unique: u32): Address {
@@ -78,6 +85,7 @@ export function openFlowHandle(manager: Address, picking: u32, unique: u32): Add
   const transport = transportOf(spaceOf(firstFlowOf(handle)));
   store<u8>(handle, isStrict(transport, picking == PICK_BIND) ? 1 : 0, STRICT);
   link(manager, handle);
+  remember(handle);
   return handle;
 }
 
@@ -102,8 +110,29 @@ export function freeHandles(manager: Address): void {
 
 /** Takes the first acceptable port of the manager's range from that offset on. */
 export function take(handle: Address, offset: u32): i32 {
-  planFlows(handle, load<u8>(handle, STRICT) != 0);
-  return takePlanned(handle, offset);
+  const manager = managerOf(handle);
+  const flow = firstFlowOf(handle);
+  const first = firstOf(manager + RANGE);
+  const last = lastOf(manager + RANGE);
+  const start = startOf(manager + RANGE, offset);
+  if (isLone(handle + MEMO, manager) && isPlain(flow)) {
+    return takeAlone(manager, flow, first, last, start);
+  }
+  return takeInCompany(handle, first, last, start);
+}
+
+function takeInCompany(handle: Address, first: Port, last: Port, start: Port): i32 {
+  const manager = managerOf(handle);
+  const memo = handle + MEMO;
+  if (!isCurrent(memo, manager)) remember(handle);
+  if (fits(memo)) {
+    const port = takeByMemo(memo, manager, firstFlowOf(handle), first, last, start);
+    if (port != UNSURE) return port;
+  }
+  planFlows(handle, isStrictHandle(handle));
+  const port = findInRange(first, last, start - first, 0);
+  if (!isPlanned()) return NO_MEMORY;
+  return port ? holdAll(handle, port) : EXHAUSTED;
 }
 
 /** Takes a port that was named. */
@@ -116,17 +145,8 @@ export function takeAt(handle: Address, port: Port): i32 {
 
 /** Takes one port for each of the `count` offsets in the batch; how many it took. */
 export function takeMany(handle: Address, count: u32): u32 {
-  const manager = managerOf(handle);
-  const strict = load<u8>(handle, STRICT) != 0;
-  planFlows(handle, strict);
-  let shape = load<u32>(manager, SHAPE);
   for (let index: u32 = 0; index < count; index++) {
-    // Nodes came or went: the plan may name the wrong ones.
-    if (load<u32>(manager, SHAPE) != shape) {
-      planFlows(handle, strict);
-      shape = load<u32>(manager, SHAPE);
-    }
-    const port = takePlanned(handle, load<u32>(BATCH + ((<usize>index) << 2)));
+    const port = take(handle, load<u32>(BATCH + ((<usize>index) << 2)));
     if (port < 0) return index;
     // Two bytes of a port never reach an offset that has not been read.
     store<u16>(BATCH + ((<usize>index) << 1), <u16>port);
@@ -137,6 +157,19 @@ export function takeMany(handle: Address, count: u32): u32 {
 /** Frees a port: in how many networks it was held, or `NO_MEMORY`. */
 export function freePort(handle: Address, port: Port): i32 {
   const manager = managerOf(handle);
+  const flow = firstFlowOf(handle);
+  if (isLone(handle + MEMO, manager) && isPlain(flow)) {
+    return freeAlone(manager, flow, port) ? 1 : 0;
+  }
+  return freeInCompany(handle, port);
+}
+
+function freeInCompany(handle: Address, port: Port): i32 {
+  const manager = managerOf(handle);
+  const memo = handle + MEMO;
+  if (!isCurrent(memo, manager)) remember(handle);
+  if (fits(memo) && freeByMemo(memo, manager, firstFlowOf(handle), port)) return 1;
+
   const count = <u32>load<u8>(handle, COUNT);
   for (let index: u32 = 0; index < count; index++) {
     const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
@@ -214,11 +247,19 @@ function planFlows(handle: Address, strict: bool): void {
   }
 }
 
-function takePlanned(handle: Address, offset: u32): i32 {
+function isStrictHandle(handle: Address): bool {
+  return load<u8>(handle, STRICT) != 0;
+}
+
+/** Writes the memo anew, for what the ladder looks like now. */
+function remember(handle: Address): void {
   const manager = managerOf(handle);
-  const port = findInRange(load<u16>(manager, FIRST), load<u16>(manager, LAST), offset, 0);
-  if (!isPlanned()) return NO_MEMORY;
-  return port ? holdAll(handle, port) : EXHAUSTED;
+  if (load<u8>(handle, COUNT) != 1) {
+    clearMemo(handle + MEMO, manager);
+    return;
+  }
+  planFlows(handle, isStrictHandle(handle));
+  writeMemo(handle + MEMO, manager, firstFlowOf(handle));
 }
 
 function holdAll(handle: Address, port: Port): i32 {

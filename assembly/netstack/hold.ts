@@ -23,7 +23,7 @@ import {
   trim,
   wipe,
 } from "../ports/counted";
-import { countOf, hasPort } from "../ports/set";
+import { hasPort } from "../ports/set";
 import {
   classIn,
   crowdOf,
@@ -38,7 +38,6 @@ import {
   openTally,
   parentOf,
   settleFlow,
-  settleTally,
   TUPLE,
   WILDCARD,
 } from "./ladder";
@@ -228,17 +227,19 @@ function lowerTally(
   port: Port,
 ): void {
   if (isUncounted(binding, list, flow)) return;
-  const tally = findTally(binding, list, flagsOf(flow));
-  dropOne(manager, tally, port);
-  if (countOf(tally) == 0) settleTally(manager, tally, list);
+  dropOne(manager, findTally(binding, list, flagsOf(flow)), port);
 }
 
 function tidyTally(manager: Address, binding: Address, list: u32, flow: Address, port: Port): void {
   if (isUncounted(binding, list, flow)) return;
   const tally = findTally(binding, list, flagsOf(flow));
-  if (!tally) return;
-  trim(manager, tally, port);
-  settleTally(manager, tally, list);
+  if (tally) trim(manager, tally, port);
+}
+
+/** A key that no one else holds comes or goes. */
+export function countHeld(manager: Address, by: i32): void {
+  changeStat(manager, COUNTERS, by);
+  changeStat(manager, REFERENCES, by);
 }
 
 function changeStat(manager: Address, stat: usize, by: i32): void {

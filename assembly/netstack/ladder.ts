@@ -38,8 +38,9 @@
 // count, per port, the hosts that hold it there. Again the first host is not counted but looked
 // at itself.
 //
-// Must stay true: a node exists only while something below it holds a port, or a handle is open;
-// a tally holds a port exactly when a flow that it counts does.
+// Must stay true: a node exists only while something below it holds a port, or a handle is open
+// (an empty tally waits for its binding to go); a tally holds a port exactly when a flow that it
+// counts does.
 
 import { Address, allocZero, free } from "../memory/arena";
 import {
@@ -401,19 +402,10 @@ export function settleFlow(manager: Address, flow: Address): void {
   settleBinding(manager, binding);
 }
 
-export function settleTally(manager: Address, tally: Address, kind: u32): void {
-  if (countOf(tally)) return;
-  const binding = parentOf(tally);
-  unlinkNext(binding + ((<usize>kind) << 2) + TALLIES, tally);
-  clearCounted(manager, tally);
-  free(manager, tally);
-  changeShape(manager);
-  settleBinding(manager, binding);
-}
-
 function settleBinding(manager: Address, binding: Address): void {
   if (load<u32>(binding, CHILDREN)) return;
-  if (firstTallyOf(binding, WILDCARD) | firstTallyOf(binding, TUPLE)) return;
+  freeTallies(manager, binding, WILDCARD);
+  freeTallies(manager, binding, TUPLE);
   const host = parentOf(binding);
   const crowd = crowdOf(binding);
   unlinkNext(host + BINDINGS, binding);

@@ -9,28 +9,29 @@
 //           36 ├────────────────────┤
 //              │ counters, refs     │  what `stats` tells           (hold.ts)
 //           44 ├────────────────────┤
-//              │ first, last   u16  │  ephemeral range
-//           48 ├────────────────────┤
 //              │ hint          u32  │  how many stable picks have succeeded
-//           52 ├────────────────────┤
+//           48 ├────────────────────┤
 //              │ handles       u32  │  list of those that are open  (handle.ts)
+//           52 ├────────────────────┤
+//              │ range     4 bytes  │  ephemeral ports              (ports/range.ts)
 //           56 └────────────────────┘
 //
 // One instance holds any number of managers; they share nothing but the arena.
 
-import { BAD_RANGE, EPHEMERAL_FIRST, EPHEMERAL_LAST, NO_MEMORY, PORT_MAX } from "../abi";
+import { BAD_RANGE, EPHEMERAL_FIRST, EPHEMERAL_LAST, NO_MEMORY } from "../abi";
 import { ACCOUNT_LIMIT, ACCOUNT_USED, Address, allocZero, boot, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
 import { closeTable, openTable } from "../memory/table";
 import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
+import { firstOf, lastOf, RANGE_BYTES, writeRange } from "../ports/range";
 import { ANY_HOLD } from "./flags";
-import { FIRST, freeHandles, LAST } from "./handle";
+import { freeHandles, RANGE } from "./handle";
 import { COUNTERS, REFERENCES } from "./hold";
 import { freeLadder, nextOf, SPACES } from "./ladder";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./plan";
 
-const HINT: usize = 48;
-const MANAGER_BYTES: u32 = 56;
+const HINT: usize = 44;
+const MANAGER_BYTES: u32 = <u32>(RANGE + RANGE_BYTES);
 
 /** A new manager, or 0 when there is no memory for it. The seed is that of its hash table. */
 export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {
@@ -39,8 +40,7 @@ export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Addre
   const manager = allocZero(INSTANCE_ACCOUNT, MANAGER_BYTES);
   if (!manager) return 0;
   store<u32>(manager, limitBytes, ACCOUNT_LIMIT);
-  store<u16>(manager, <u16>EPHEMERAL_FIRST, FIRST);
-  store<u16>(manager, <u16>EPHEMERAL_LAST, LAST);
+  writeRange(manager + RANGE, EPHEMERAL_FIRST, EPHEMERAL_LAST);
   if (openTable(manager, ((<u64>seedHigh) << 32) | seedLow)) return manager;
   free(INSTANCE_ACCOUNT, manager);
   return 0;
@@ -57,18 +57,15 @@ export function closeManager(manager: Address): void {
 // ── Range and hint ────────────────────────────────────────────────────────────────────────
 
 export function setRange(manager: Address, first: Port, last: Port): i32 {
-  if (first == 0 || first > last || last > <u32>PORT_MAX) return BAD_RANGE;
-  store<u16>(manager, <u16>first, FIRST);
-  store<u16>(manager, <u16>last, LAST);
-  return 0;
+  return writeRange(manager + RANGE, first, last) ? 0 : BAD_RANGE;
 }
 
 export function rangeFirst(manager: Address): Port {
-  return load<u16>(manager, FIRST);
+  return firstOf(manager + RANGE);
 }
 
 export function rangeLast(manager: Address): Port {
-  return load<u16>(manager, LAST);
+  return lastOf(manager + RANGE);
 }
 
 /** Where a stable pick starts, beside its offset: one further after each that succeeded. */

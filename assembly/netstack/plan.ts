@@ -228,10 +228,6 @@ function pushPart(set: Address, lacked: u32): void {
   store<u32>(PANEL_ROLE, load<u32>(PANEL_ROLE) & ~FIRST_OF_PANEL);
 }
 
-function aloneAt(index: u32): Address {
-  return <Address>load<u32>(ALONE, LIST_ITEMS) + ((<usize>index) << 2);
-}
-
 function partAt(index: u32): Address {
   return <Address>load<u32>(PARTS, LIST_ITEMS) + <usize>(index * PART_BYTES);
 }
@@ -262,13 +258,30 @@ export function isBlocked(port: Port): bool {
 
 /** Which ports of a word are blocked; only those in `asked` are sure to be judged. */
 export function blockedAt(word: u32, asked: u64): u64 {
-  let blocked: u64 = 0;
-  const count = load<u32>(ALONE, LIST_COUNT);
-  for (let index: u32 = 0; index < count; index++) {
-    blocked |= wordOf(load<u32>(aloneAt(index)), word);
-  }
-  const parts = load<u32>(PARTS, LIST_COUNT);
+  const blocked = heldByAny(aloneAt(0), aloneCount(), word);
+  const parts = partCount();
   return parts ? blocked | blockedByParts(word, asked & ~blocked, 0, parts) : blocked;
+}
+
+export function aloneCount(): u32 {
+  return load<u32>(ALONE, LIST_COUNT);
+}
+
+export function partCount(): u32 {
+  return load<u32>(PARTS, LIST_COUNT);
+}
+
+/** Where the sets that block alone are listed. */
+export function aloneAt(index: u32): Address {
+  return <Address>load<u32>(ALONE, LIST_ITEMS) + ((<usize>index) << 2);
+}
+
+function heldByAny(sets: Address, count: u32, word: u32): u64 {
+  let held: u64 = 0;
+  for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
+    held |= wordOf(load<u32>(sets), word);
+  }
+  return held;
 }
 
 /** The panels written at `from..to`: within one, all wanted flags must be lacked by someone. */
@@ -304,16 +317,14 @@ function blockedByParts(word: u32, asked: u64, from: u32, to: u32): u64 {
 /** Asks each host that the crowd counts. */
 function blockedByHosts(space: Address, word: u32, asked: u64): u64 {
   const founder = founderHostOf(space);
-  const alone = load<u32>(ALONE, LIST_COUNT);
-  const parts = load<u32>(PARTS, LIST_COUNT);
+  const alone = aloneCount();
+  const parts = partCount();
   let blocked: u64 = 0;
   for (let host = firstHostOf(space); host && asked & ~blocked; host = nextOf(host)) {
     if (host == founder) continue;
     planHost(host);
-    for (let index = alone; index < load<u32>(ALONE, LIST_COUNT); index++) {
-      blocked |= wordOf(load<u32>(aloneAt(index)), word);
-    }
-    blocked |= blockedByParts(word, asked, parts, load<u32>(PARTS, LIST_COUNT));
+    blocked |= heldByAny(aloneAt(alone), aloneCount() - alone, word);
+    blocked |= blockedByParts(word, asked, parts, partCount());
     store<u32>(ALONE, alone, LIST_COUNT);
     store<u32>(PARTS, parts, LIST_COUNT);
   }
@@ -336,57 +347,84 @@ export function findInRange(first: Port, last: Port, offset: u32, skip: u32): Po
     if (port) return port;
     begin = count;
   }
-  return start ? findForward(first + begin - count, first + start - 1) : 0;
+  return findForward(first + begin - count, first + start - 1);
+}
+
+/** First port of a range that none of the sets holds, from `start` on and round once, or 0. */
+export function findAmong(sets: Address, count: u32, first: Port, last: Port, start: Port): Port {
+  const port = findOpen(sets, count, start, last);
+  return port ? port : findOpen(sets, count, first, start - 1);
 }
 
 /** Lowest port of `from..to` that is not blocked, or 0. */
 function findForward(from: Port, to: Port): Port {
-  if (from > to) return 0;
-  const lastWord = to >> WORD_SHIFT;
-  let word = from >> WORD_SHIFT;
-  let asked = bitsFrom(from);
+  const count = aloneCount();
+  const parts = partCount();
+  let at = from;
   while (true) {
-    if (word == lastWord) asked &= WORD_FULL >> (63 - (to & 63));
-    const open = asked & ~blockedAt(word, asked);
+    const sets = aloneAt(0);
+    const port = findOpen(sets, count, at, to);
+    if (!port || !parts) return port;
+    // No set blocks it alone; judge the rest of its word by the parts, too.
+    const word = port >> WORD_SHIFT;
+    const asked = bitsFrom(port) & bitsUpTo(word, to) & ~heldByAny(sets, count, word);
+    const open = asked & ~blockedByParts(word, asked, 0, parts);
     if (open) return (word << WORD_SHIFT) + <u32>ctz(open);
-    if (word == lastWord) return 0;
-    word = nextWord(word + 1);
-    if (word > lastWord) return 0;
-    asked = WORD_FULL;
+    at = (word + 1) << WORD_SHIFT;
+    if (at > to) return 0;
   }
 }
 
-/** First word from `word` on that no bitmap blocks as a whole; past the last word if there is none. */
-function nextWord(word: u32): u32 {
+/** Lowest port of `from..to` that none of the sets holds, or 0. */
+function findOpen(sets: Address, count: u32, from: Port, to: Port): Port {
+  if (from > to) return 0;
+  let word = from >> WORD_SHIFT;
+  const lastWord = to >> WORD_SHIFT;
+  let open = bitsFrom(from) & ~heldByAny(sets, count, word);
+  while (!open) {
+    word = nextWord(sets, count, word + 1);
+    if (word > lastWord) return 0;
+    open = ~heldByAny(sets, count, word);
+  }
+  const port = (word << WORD_SHIFT) + <u32>ctz(open);
+  return port <= to ? port : 0;
+}
+
+/** First word from `word` on that no bitmap holds as a whole; past the last word if there is none. */
+function nextWord(sets: Address, count: u32, word: u32): u32 {
   let group = word >> WORD_SHIFT;
-  let asked = bitsFrom(word);
-  while (group < GROUP_COUNT) {
-    const open = asked & ~fullWords(group);
-    if (open) return (group << WORD_SHIFT) + <u32>ctz(open);
-    const groups = ~fullGroups() & (~(<u64>1) << group);
-    group = <u32>ctz(groups);
-    asked = WORD_FULL;
+  if (group >= GROUP_COUNT) return word;
+  const open = bitsFrom(word) & ~fullWords(sets, count, group);
+  if (open) return (group << WORD_SHIFT) + <u32>ctz(open);
+  // Between here and the last group some may be full in one set and open in another.
+  const groups = ~fullGroups(sets, count) & (~(<u64>1) << group);
+  for (group = <u32>ctz(groups); group < GROUP_COUNT; group++) {
+    const words = ~fullWords(sets, count, group);
+    if (words) return (group << WORD_SHIFT) + <u32>ctz(words);
   }
   return GROUP_COUNT << WORD_SHIFT;
 }
 
-/** Words of a group that are full in a set which blocks alone. */
-function fullWords(group: u32): u64 {
+/** Words of a group that are full in one of the sets. */
+function fullWords(sets: Address, count: u32, group: u32): u64 {
   let full: u64 = 0;
-  const count = load<u32>(ALONE, LIST_COUNT);
-  for (let index: u32 = 0; index < count; index++) {
-    const set: Address = load<u32>(aloneAt(index));
+  for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
+    const set: Address = load<u32>(sets);
     if (formOf(set) == MANY) full |= bitmapGroup(portsOf(set), group);
   }
   return full;
 }
 
-function fullGroups(): u64 {
+function fullGroups(sets: Address, count: u32): u64 {
   let full: u64 = 0;
-  const count = load<u32>(ALONE, LIST_COUNT);
-  for (let index: u32 = 0; index < count; index++) {
-    const set: Address = load<u32>(aloneAt(index));
+  for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
+    const set: Address = load<u32>(sets);
     if (formOf(set) == MANY) full |= bitmapRoot(portsOf(set));
   }
   return full;
+}
+
+/** Ports of a word that are not above `to`. */
+function bitsUpTo(word: u32, to: Port): u64 {
+  return to >> WORD_SHIFT == word ? WORD_FULL >> (63 - (to & 63)) : WORD_FULL;
 }

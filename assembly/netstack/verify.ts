@@ -160,7 +160,6 @@ function verifyBinding(manager: Address, binding: Address): void {
   for (let list = WILDCARD; list <= TUPLE; list++) {
     for (let tally = firstTallyOf(binding, list); tally; tally = nextOf(tally)) {
       verifyCounted(tally);
-      assert(countOf(tally) > 0);
       if (isCrowd && list == TUPLE) continue; // counts what lies elsewhere: verifyCrowd
       for (let port = nextPort(tally, 1); port; port = nextPort(tally, port + 1)) {
         assert(countAt(tally, port) == holdersIn(manager, binding, tally, list, port));

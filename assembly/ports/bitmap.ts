@@ -52,6 +52,39 @@ export function hasBit(map: Address, port: Port): bool {
   return (load<u64>(wordAt(map, port >> WORD_SHIFT), WORDS) & bitOf(port)) != 0;
 }
 
+/** First clear bit of `first..last`, from `start` on and round the range once, or 0. */
+export function findClear(map: Address, first: Port, last: Port, start: Port): Port {
+  let from = start;
+  let to = last;
+  while (true) {
+    let word = from >> WORD_SHIFT;
+    let open = ~bitmapWord(map, word) & bitsFrom(from);
+    if (!open) {
+      word = findWordWithClear(map, word + 1);
+      open = word < WORD_COUNT ? ~bitmapWord(map, word) : 0;
+    }
+    const port = (word << WORD_SHIFT) + <u32>ctz(open);
+    if (port <= to) return port;
+    if (from == first) return 0; // Both stretches have been searched.
+    from = first;
+    to = start - 1;
+  }
+}
+
+/** First word from `word` on with a clear bit, or `WORD_COUNT`. */
+function findWordWithClear(map: Address, word: u32): u32 {
+  if (word == WORD_COUNT) return WORD_COUNT;
+  let group = word >> WORD_SHIFT;
+  let open = ~bitmapGroup(map, group) & bitsFrom(word);
+  if (!open) {
+    const groups = ~bitmapRoot(map) & (~(<u64>1) << group);
+    group = <u32>ctz(groups);
+    if (group >= GROUP_COUNT) return WORD_COUNT;
+    open = ~bitmapGroup(map, group);
+  }
+  return (group << WORD_SHIFT) + <u32>ctz(open);
+}
+
 export function bitmapWord(map: Address, word: u32): u64 {
   return load<u64>(wordAt(map, word), WORDS);
 }

@@ -35,6 +35,7 @@ import {
   bitOf,
   bitsFrom,
   clearBit,
+  findClear,
   hasBit,
   Port,
   setBit,
@@ -72,23 +73,23 @@ export function portsOf(set: Address): Address {
   return load<u32>(set, SET_PORTS);
 }
 
+// The busy form comes first and the others apart: so the operations below are small enough to be
+// compiled into their callers.
+
 export function hasPort(set: Address, port: Port): bool {
-  const form = formOf(set);
-  const ports = portsOf(set);
-  if (form == MANY) return hasBit(ports, port);
-  if (form == ONE) return ports == port;
-  if (form == NONE) return false;
-  const at = lowerBound(ports, countOf(set), port);
-  return at < countOf(set) && portAt(ports, at) == port;
+  return formOf(set) == MANY ? hasBit(portsOf(set), port) : hasPortInSmall(set, port);
 }
 
 /** The 64 ports of one word. */
 export function wordOf(set: Address, word: u32): u64 {
-  const form = formOf(set);
-  const ports = portsOf(set);
-  if (form == MANY) return bitmapWord(ports, word);
-  if (form == ONE) return <u32>ports >> WORD_SHIFT == word ? bitOf(<u32>ports) : 0;
-  return form == FEW ? wordOfList(ports, countOf(set), word) : 0;
+  return formOf(set) == MANY ? bitmapWord(portsOf(set), word) : wordOfSmall(set, word);
+}
+
+/** First port of `first..last` that the set does not hold, from `start` on and round once, or 0. */
+export function findAbsent(set: Address, first: Port, last: Port, start: Port): Port {
+  return formOf(set) == MANY
+    ? findClear(portsOf(set), first, last, start)
+    : findAbsentInSmall(set, first, last, start);
 }
 
 /** Lowest port of the set that is not below `port`, or 0. */
@@ -109,45 +110,44 @@ export function nextPort(set: Address, port: Port): Port {
 
 /** Makes sure that one more port can be added. */
 export function roomForPort(account: Address, set: Address): bool {
-  const form = formOf(set);
-  if (form == MANY || form == NONE) return true;
-  if (form == ONE) return toList(account, set, LIST_MIN);
-  const capacity = <u32>load<u16>(portsOf(set), LIST_CAPACITY);
-  if (countOf(set) < capacity) return true;
-  return capacity < LIST_MAX ? toList(account, set, capacity << 1) : toBitmap(account, set);
+  return formOf(set) == MANY || roomInSmall(account, set);
 }
 
 /** Adds a port that the set does not hold. There must be room. */
 export function addPort(set: Address, port: Port): void {
   assert(!hasPort(set, port));
-  const form = formOf(set);
-  const ports = portsOf(set);
-  const count = countOf(set);
-  store<u16>(set, <u16>(count + 1), SET_COUNT);
-  if (form == MANY) {
-    setBit(ports, port);
-  } else if (form == FEW) {
-    insertInList(ports, count, port);
-  } else {
-    store<u8>(set, <u8>ONE, SET_FORM);
-    store<u32>(set, port, SET_PORTS);
-  }
+  if (formOf(set) == MANY) setBit(portsOf(set), port);
+  else addToSmall(set, port);
+  store<u16>(set, <u16>(countOf(set) + 1), SET_COUNT);
 }
 
 /** Removes a port that the set holds. */
 export function removePort(account: Address, set: Address, port: Port): void {
   assert(hasPort(set, port));
-  const form = formOf(set);
-  const ports = portsOf(set);
   const count = countOf(set) - 1;
   store<u16>(set, <u16>count, SET_COUNT);
-  if (form == MANY) {
-    clearBit(ports, port);
-    if (count <= SHRINK_AT) toListFromBitmap(account, set);
-  } else if (form == FEW) {
-    removeFromList(ports, count, port);
-  }
-  if (count == 0) clearSet(account, set);
+  if (formOf(set) == MANY) clearBit(portsOf(set), port);
+  else if (formOf(set) == FEW) removeFromList(portsOf(set), count, port);
+  if (count <= SHRINK_AT) shrink(account, set);
+}
+
+// ── A busy set, without a look at its form ────────────────────────────────────────────────
+
+/** Is the set a bitmap that stays one, whether a port is added or removed? */
+export function isBusy(set: Address): bool {
+  return formOf(set) == MANY && countOf(set) > SHRINK_AT + 1;
+}
+
+export function addToBusy(set: Address, port: Port): void {
+  assert(isBusy(set) && !hasPort(set, port));
+  setBit(portsOf(set), port);
+  store<u16>(set, <u16>(countOf(set) + 1), SET_COUNT);
+}
+
+export function removeFromBusy(set: Address, port: Port): void {
+  assert(isBusy(set) && hasPort(set, port));
+  clearBit(portsOf(set), port);
+  store<u16>(set, <u16>(countOf(set) - 1), SET_COUNT);
 }
 
 /** Gives back what the set occupies and leaves it empty. */
@@ -156,6 +156,57 @@ export function clearSet(account: Address, set: Address): void {
   store<u16>(set, 0, SET_COUNT);
   store<u8>(set, <u8>NONE, SET_FORM);
   store<u32>(set, 0, SET_PORTS);
+}
+
+// ── Other forms than the bitmap ───────────────────────────────────────────────────────────
+
+function hasPortInSmall(set: Address, port: Port): bool {
+  const form = formOf(set);
+  const ports = portsOf(set);
+  if (form == ONE) return ports == port;
+  if (form == NONE) return false;
+  const at = lowerBound(ports, countOf(set), port);
+  return at < countOf(set) && portAt(ports, at) == port;
+}
+
+function wordOfSmall(set: Address, word: u32): u64 {
+  const form = formOf(set);
+  const ports = portsOf(set);
+  if (form == ONE) return <u32>ports >> WORD_SHIFT == word ? bitOf(<u32>ports) : 0;
+  return form == FEW ? wordOfList(ports, countOf(set), word) : 0;
+}
+
+function findAbsentInSmall(set: Address, first: Port, last: Port, start: Port): Port {
+  let port = start;
+  while (hasPortInSmall(set, port)) {
+    port = port == last ? first : port + 1;
+    if (port == start) return 0;
+  }
+  return port;
+}
+
+function roomInSmall(account: Address, set: Address): bool {
+  const form = formOf(set);
+  if (form == NONE) return true;
+  if (form == ONE) return toList(account, set, LIST_MIN);
+  const capacity = <u32>load<u16>(portsOf(set), LIST_CAPACITY);
+  if (countOf(set) < capacity) return true;
+  return capacity < LIST_MAX ? toList(account, set, capacity << 1) : toBitmap(account, set);
+}
+
+function addToSmall(set: Address, port: Port): void {
+  if (formOf(set) == FEW) {
+    insertInList(portsOf(set), countOf(set), port);
+    return;
+  }
+  store<u8>(set, <u8>ONE, SET_FORM);
+  store<u32>(set, port, SET_PORTS);
+}
+
+/** After a removal: an empty set takes no room, a sparse one no bitmap. */
+function shrink(account: Address, set: Address): void {
+  if (formOf(set) == MANY) toListFromBitmap(account, set);
+  if (countOf(set) == 0) clearSet(account, set);
 }
 
 // ── Changing form ─────────────────────────────────────────────────────────────────────────
