@@ -112,7 +112,7 @@ export interface Key {
 
 type Request = FlowRequest & Partial<ReserveRequest & FlowOptions>;
 
-const NAMES = [
+const COMMON_NAMES = [
   "networks",
   "transport",
   "address",
@@ -121,20 +121,23 @@ const NAMES = [
   "flags",
   "reuseAddr",
   "reusePort",
-] as const;
+];
 
 /** Which names each word knows beside the common ones. */
-export const RESERVE_NAMES: readonly string[] = [...NAMES, "port", "offset"];
-export const PORT_NAMES: readonly string[] = [...NAMES, "port"];
-export const FLOW_NAMES: readonly string[] = [...NAMES, "picking", "unique"];
+export const RESERVE_NAMES: readonly string[] = ["port", "offset"];
+export const PORT_NAMES: readonly string[] = ["port"];
+export const FLOW_NAMES: readonly string[] = ["picking", "unique"];
 
 const UINT32_MAX = 0xffffffff;
 const DEVICE_MAX = 0x7fffffff;
 
-/** Checks a request and makes its key. `names` are those that the word knows. */
+/** Checks a request and makes its key. `names` are those that the word knows beside the common ones. */
 export function keyOf(request: Request, names: readonly string[]): Key {
   checkObject("request", request);
-  checkNames("request", request, names);
+  for (const name in request) {
+    if (isCommonName(name) || names.includes(name)) continue;
+    throw unknownOption("request", name, [...COMMON_NAMES, ...names]);
+  }
   const transport = checkUint32("transport", request.transport);
   const { destination } = request;
   if (destination !== undefined) {
@@ -211,7 +214,25 @@ export function checkNames(where: string, value: object, names: readonly string[
   }
 }
 
+/** A switch compares a few pointers, which takes a third of the time of a list or a set. */
+function isCommonName(name: string): boolean {
+  switch (name) {
+    case "networks":
+    case "transport":
+    case "address":
+    case "bindToDevice":
+    case "destination":
+    case "flags":
+    case "reuseAddr":
+    case "reusePort":
+      return true;
+    default:
+      return false;
+  }
+}
+
 export function checkUint32(name: string, value: unknown): number {
+  if (typeof value === "number" && value >>> 0 === value) return value;
   return checkInteger(name, value, 0, UINT32_MAX);
 }
 
@@ -274,6 +295,7 @@ function checkNetworks(value: unknown): readonly number[] {
   if (value.length === 0) {
     throw wrongValue("networks", "a list of at least one network number, such as [4]", value);
   }
+  if (value.length === 1) return [checkUint32("networks[]", value[0])];
   const networks: number[] = [];
   for (let index = 0; index < value.length; index++) {
     const network = checkUint32("networks[]", value[index]);

@@ -22,6 +22,9 @@
 // freed block is joined with free neighbours at once, so what tables and bitmaps leave behind
 // serves as records again. Both directions cost a constant number of steps.
 //
+// Records come and go one by one, so a few small blocks of each size are kept at hand: they stay
+// used for their neighbours and lie on a short list of their own, last freed first out.
+//
 // Must stay true: no two free blocks are neighbours; every free block is on the list of its
 // class; a class bit is set exactly when its list is not empty.
 
@@ -41,7 +44,10 @@ const END: usize = ARENA_AT;
 const POWERS: usize = END + 4;
 const CLASSES: usize = POWERS + 4;
 const LISTS: usize = CLASSES + POWER_COUNT * 4;
-if (LISTS + POWER_COUNT * <usize>CLASS_COUNT * 4 > REQUEST) ERROR("The arena header is too long");
+const HAND: usize = LISTS + POWER_COUNT * <usize>CLASS_COUNT * 4; // per size: first block, count
+const HAND_UNITS: u32 = 12;
+const HAND_MAX: u32 = 16;
+if (HAND + <usize>HAND_UNITS * 8 > REQUEST) ERROR("The arena header is too long");
 
 const FREE: u32 = 1;
 const LEFT_FREE: u32 = 2;
@@ -76,34 +82,61 @@ export function alloc(account: Address, bytes: u32): Address {
   // The subtraction cannot wrap: used never passes the limit.
   if (units << 3 > load<u32>(account, ACCOUNT_LIMIT) - used) return 0;
 
-  let block = findFree(units);
-  if (!block) {
-    if (!grow(units << 3)) return 0;
-    block = findFree(units);
-  }
-  unlink(block);
-  split(block, units);
-  store<u32>(account, used + (units << 3), ACCOUNT_USED);
+  const block = units < HAND_UNITS && load<u32>(handAt(units)) ? takeInHand(units) : carve(units);
+  if (block) store<u32>(account, used + (units << 3), ACCOUNT_USED);
   return block;
 }
 
 /** As `alloc`, filled with zeros. */
 export function allocZero(account: Address, bytes: u32): Address {
   const block = alloc(account, bytes);
-  if (block) memory.fill(block, 0, bytes);
+  if (!block) return 0;
+  if (bytes > 128) {
+    memory.fill(block, 0, bytes);
+  } else {
+    // The payload is a multiple of 8 and 4, so the last word reaches to its end.
+    for (let at: usize = 0; at < bytes; at += 4) store<u32>(block + at, 0);
+  }
   return block;
 }
 
 export function free(account: Address, block: Address): void {
   assert(!(header(block) & FREE)); // freed twice
-  const paid = blockBytes(block) - (header(block) & LOOSE ? UNIT_BYTES : 0);
+  const bytes = blockBytes(block);
+  const paid = bytes - (header(block) & LOOSE ? UNIT_BYTES : 0);
   store<u32>(account, load<u32>(account, ACCOUNT_USED) - paid, ACCOUNT_USED);
-  release(block);
+  if (!keepInHand(block, bytes >> 3)) release(block);
 }
 
 /** Bytes of linear memory in all. */
 export function takenBytes(): u32 {
   return load<u32>(END);
+}
+
+// ── Blocks at hand ────────────────────────────────────────────────────────────────────────
+
+function handAt(units: u32): Address {
+  return HAND + ((<usize>units) << 3);
+}
+
+function takeInHand(units: u32): Address {
+  const hand = handAt(units);
+  const block: Address = load<u32>(hand);
+  store<u32>(hand, load<u32>(block, NEXT));
+  store<u32>(hand, load<u32>(hand, 4) - 1, 4);
+  return block;
+}
+
+/** False if the block is too large, or there are enough of its size. */
+function keepInHand(block: Address, units: u32): bool {
+  if (units >= HAND_UNITS || header(block) & LOOSE) return false;
+  const hand = handAt(units);
+  const count = load<u32>(hand, 4);
+  if (count == HAND_MAX) return false;
+  store<u32>(block, load<u32>(hand), NEXT);
+  store<u32>(hand, <u32>block);
+  store<u32>(hand, count + 1, 4);
+  return true;
 }
 
 // ── Blocks ────────────────────────────────────────────────────────────────────────────────
@@ -122,6 +155,18 @@ function blockBytes(block: Address): u32 {
 
 function rightOf(block: Address): Address {
   return block + blockBytes(block);
+}
+
+/** A block of that many units from the free lists, or 0. */
+function carve(units: u32): Address {
+  let block = findFree(units);
+  if (!block) {
+    if (!grow(units << 3)) return 0;
+    block = findFree(units);
+  }
+  unlink(block);
+  split(block, units);
+  return block;
 }
 
 /** Keeps the first `units` of a block that is on no list; the rest becomes a free block. */

@@ -9,8 +9,8 @@
 //   byte  2048 ├──────────────────────┤
 //              │ request block        │  what a word asks for (abi.ts)
 //   byte  2304 ├──────────────────────┤
-//              │ flows of the request │  one address per network (reserve.ts)
-//   byte  2432 ├──────────────────────┤
+//              │ rungs of the request │  spaces, hosts and flows, per network (reserve.ts)
+//   byte  2560 ├──────────────────────┤
 //              │ plan header          │  what a search looks at (plan.ts)
 //   byte  4096 ├──────────────────────┤
 //              │ batch                │  offsets in, ports in and out
@@ -24,11 +24,13 @@ import { BATCH_AT, BATCH_MAX, NETWORKS_MAX, REQUEST_AT, REQUEST_BYTES } from "..
 export const INSTANCE_ACCOUNT: usize = 8;
 export const ARENA_AT: usize = 16;
 export const REQUEST: usize = <usize>REQUEST_AT;
-export const FLOWS_AT: usize = 2304;
-export const PLAN_AT: usize = 2432;
+export const SPACES_AT: usize = 2304;
+export const HOSTS_AT: usize = SPACES_AT + <usize>NETWORKS_MAX * 4;
+export const FLOWS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
+export const PLAN_AT: usize = 2560;
 export const BATCH: usize = <usize>BATCH_AT;
 export const HEAP_AT: usize = 8192;
 
-if (REQUEST + <usize>REQUEST_BYTES > FLOWS_AT) ERROR("The request runs into the flow list");
-if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > PLAN_AT) ERROR("The flow list runs into the plan");
+if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its rungs");
+if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > PLAN_AT) ERROR("The rungs run into the plan");
 if (BATCH + <usize>BATCH_MAX * 4 > HEAP_AT) ERROR("The batch runs into the heap");

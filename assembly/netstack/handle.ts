@@ -21,11 +21,11 @@ import { EXHAUSTED, IN_USE, NO_MEMORY, PICK_BIND, REQUEST_NETWORK_COUNT } from "
 import { Address, allocZero, free } from "../memory/arena";
 import { BATCH, REQUEST } from "../memory/layout";
 import { Port } from "../ports/bitmap";
-import { isPlain, trim } from "../ports/counted";
+import { isPlain } from "../ports/counted";
 import { firstOf, lastOf, startOf } from "../ports/range";
 import { countOf, hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
-import { hold, isHeldInRing, letGo, roomToHold, roomToLetGo, tidy } from "./hold";
+import { holdAll, letGoAll } from "./hold";
 import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, settleFlow, transportOf } from "./ladder";
 import {
   clearMemo,
@@ -132,7 +132,7 @@ function takeInCompany(handle: Address, first: Port, last: Port, start: Port): i
   planFlows(handle, isStrictHandle(handle));
   const port = findInRange(first, last, start - first, 0);
   if (!isPlanned()) return NO_MEMORY;
-  return port ? holdAll(handle, port) : EXHAUSTED;
+  return port ? holdPort(handle, port) : EXHAUSTED;
 }
 
 /** Takes a port that was named. */
@@ -140,7 +140,7 @@ export function takeAt(handle: Address, port: Port): i32 {
   planFlows(handle, false);
   if (!isPlanned()) return NO_MEMORY;
   if (isBlocked(port)) return IN_USE;
-  return holdAll(handle, port);
+  return holdPort(handle, port);
 }
 
 /** Takes one port for each of the `count` offsets in the batch; how many it took. */
@@ -170,21 +170,8 @@ function freeInCompany(handle: Address, port: Port): i32 {
   if (!isCurrent(memo, manager)) remember(handle);
   if (fits(memo) && freeByMemo(memo, manager, firstFlowOf(handle), port)) return 1;
 
-  const count = <u32>load<u8>(handle, COUNT);
-  for (let index: u32 = 0; index < count; index++) {
-    const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
-    if (roomToLetGo(manager, flow, flagsOf(flow), port)) continue;
-    while (index--) trim(manager, load<u32>(flowAt(handle, index), FLOWS), port);
-    return NO_MEMORY;
-  }
-  let released = 0;
-  for (let index: u32 = 0; index < count; index++) {
-    const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
-    if (!isHeldInRing(flow, port)) continue;
-    letGo(manager, flow, flagsOf(flow), port);
-    released++;
-  }
-  return released;
+  const flags = flagsOf(firstFlowOf(handle));
+  return letGoAll(manager, handle + FLOWS, load<u8>(handle, COUNT), flags, port);
 }
 
 /** Frees the `count` ports in the batch; how many of them were held. */
@@ -262,19 +249,9 @@ function remember(handle: Address): void {
   writeMemo(handle + MEMO, manager, firstFlowOf(handle));
 }
 
-function holdAll(handle: Address, port: Port): i32 {
-  const manager = managerOf(handle);
-  const count = <u32>load<u8>(handle, COUNT);
-  for (let index: u32 = 0; index < count; index++) {
-    if (roomToHold(manager, load<u32>(flowAt(handle, index), FLOWS), port)) continue;
-    do tidy(manager, load<u32>(flowAt(handle, index), FLOWS), port);
-    while (index--);
-    return NO_MEMORY;
-  }
-  for (let index: u32 = 0; index < count; index++) {
-    hold(manager, load<u32>(flowAt(handle, index), FLOWS), port);
-  }
-  return <i32>port;
+function holdPort(handle: Address, port: Port): i32 {
+  const isHeld = holdAll(managerOf(handle), handle + FLOWS, load<u8>(handle, COUNT), port);
+  return isHeld ? <i32>port : NO_MEMORY;
 }
 
 function closeFlows(handle: Address): void {

@@ -11,6 +11,7 @@
 // Making room is a step of its own and may be refused; `tidy` undoes it. Holding and letting go
 // never are refused.
 
+import { NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
 import { Port } from "../ports/bitmap";
 import {
@@ -18,12 +19,13 @@ import {
   countAt,
   dropOne,
   isPlain,
+  roomForExcess,
   roomToAdd,
   roomToDrop,
   trim,
   wipe,
 } from "../ports/counted";
-import { hasPort } from "../ports/set";
+import { addPort, hasPort, removePort } from "../ports/set";
 import {
   classIn,
   crowdOf,
@@ -46,12 +48,54 @@ import {
 export const COUNTERS: usize = 36;
 export const REFERENCES: usize = 40;
 
+// ── All networks, or none ─────────────────────────────────────────────────────────────────
+
+/** Each of the listed flows gains a reference to the port. False: no memory, and none has. */
+export function holdAll(manager: Address, flows: Address, count: u32, port: Port): bool {
+  const end = flows + ((<usize>count) << 2);
+  for (let at = flows; at < end; at += 4) {
+    if (roomToHold(manager, load<u32>(at), port)) continue;
+    for (let made = flows; made < end; made += 4) tidy(manager, load<u32>(made), port);
+    return false;
+  }
+  for (let at = flows; at < end; at += 4) hold(manager, load<u32>(at), port);
+  return true;
+}
+
+/**
+ * A reference with these flags is taken from each of the listed destinations, of which any flow is
+ * given, or 0. How many of them held the port, or `NO_MEMORY`, and then nothing has changed.
+ */
+export function letGoAll(
+  manager: Address,
+  rings: Address,
+  count: u32,
+  flags: u32,
+  port: Port,
+): i32 {
+  const end = rings + ((<usize>count) << 2);
+  for (let at = rings; at < end; at += 4) {
+    const ring: Address = load<u32>(at);
+    if (!ring || roomToLetGo(manager, ring, flags, port)) continue;
+    for (let made = rings; made < at; made += 4) tidyRing(manager, load<u32>(made), flags, port);
+    return NO_MEMORY;
+  }
+  let released = 0;
+  for (let at = rings; at < end; at += 4) {
+    const ring: Address = load<u32>(at);
+    if (!ring || !isHeldInRing(ring, port)) continue;
+    letGo(manager, ring, flags, port);
+    released++;
+  }
+  return released;
+}
+
 // ── Gaining ───────────────────────────────────────────────────────────────────────────────
 
 /** Makes sure that the flow can gain a reference to the port. On refusal, `tidy`. */
-export function roomToHold(manager: Address, flow: Address, port: Port): bool {
+function roomToHold(manager: Address, flow: Address, port: Port): bool {
+  if (hasPort(flow, port)) return roomForExcess(manager, flow, port); // It will not rise.
   if (!roomToAdd(manager, flow, port)) return false;
-  if (hasPort(flow, port)) return true; // It will not rise.
   const binding = parentOf(flow);
   const list = listOf(flow);
   if (!roomInTally(manager, binding, list, flow, port)) return false;
@@ -64,14 +108,20 @@ export function roomToHold(manager: Address, flow: Address, port: Port): bool {
 }
 
 /** The flow gains a reference. There must be room. */
-export function hold(manager: Address, flow: Address, port: Port): void {
-  changeStat(manager, REFERENCES, 1);
-  if (!isHeldInRing(flow, port)) changeStat(manager, COUNTERS, 1);
-  if (addOne(manager, flow, port)) rise(manager, flow, port);
+function hold(manager: Address, flow: Address, port: Port): void {
+  if (isHeldInRing(flow, port)) {
+    changeStat(manager, REFERENCES, 1);
+    if (addOne(manager, flow, port)) rise(manager, flow, port);
+    return;
+  }
+  // A key that nobody holds has no counts, negative ones included.
+  addPort(flow, port);
+  rise(manager, flow, port);
+  countHeld(manager, 1);
 }
 
 /** Gives back what making room left unused. */
-export function tidy(manager: Address, flow: Address, port: Port): void {
+function tidy(manager: Address, flow: Address, port: Port): void {
   const binding = parentOf(flow);
   const list = listOf(flow);
   trim(manager, flow, port);
@@ -106,7 +156,8 @@ export function isHeldInRing(flow: Address, port: Port): bool {
  * Makes sure that a reference with these flags can be taken from the destination that `ring`
  * belongs to. Only a release with other flags than the reservation's ever needs memory.
  */
-export function roomToLetGo(manager: Address, ring: Address, flags: u32, port: Port): bool {
+function roomToLetGo(manager: Address, ring: Address, flags: u32, port: Port): bool {
+  if (isAlone(ring) && isPlain(ring)) return true;
   if (!isHeldInRing(ring, port) || totalInRing(ring, port) <= 1) return true;
   const flow = openClass(manager, parentOf(ring), ring, flags);
   if (!flow) return false;
@@ -115,11 +166,22 @@ export function roomToLetGo(manager: Address, ring: Address, flags: u32, port: P
   return false;
 }
 
+/** Gives back what making room for a release left unused. */
+function tidyRing(manager: Address, ring: Address, flags: u32, port: Port): void {
+  const flow = ring ? classIn(ring, flags) : 0;
+  if (!flow) return;
+  trim(manager, flow, port);
+  settleFlow(manager, flow);
+}
+
 /** Takes a reference with these flags from a destination that holds the port. */
-export function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
+function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
   if (isAlone(ring) && isPlain(ring)) {
     // Held once, in one way: whatever the flags, the total reaches zero.
-    wipeRing(manager, ring, port, 1);
+    removePort(manager, ring, port);
+    fall(manager, ring, port);
+    countHeld(manager, -1);
+    settleFlow(manager, ring);
     return;
   }
   const total = totalInRing(ring, port);

@@ -176,13 +176,20 @@ export function crowdOf(binding: Address): Address {
 }
 
 // ── Finding ───────────────────────────────────────────────────────────────────────────────
+// The newest of each list is looked at before the table: often it is the only one.
 
 export function findSpace(manager: Address, network: u32, transport: u32): Address {
-  return find(manager, manager, 0, ((<u64>transport) << 32) | network, 0);
+  const name = ((<u64>transport) << 32) | network;
+  const first: Address = load<u32>(manager, SPACES);
+  if (first && load<u64>(first, NODE_NAME) == name) return first;
+  return first ? find(manager, manager, 0, name, 0) : 0;
 }
 
 export function findHost(manager: Address, space: Address, low: u64, high: u64): Address {
-  return isAny(low, high) ? anyHostOf(space) : find(manager, space, 0, low, high);
+  if (isAny(low, high)) return anyHostOf(space);
+  const first = firstHostOf(space);
+  if (isNamed(first, space, 0, low, high)) return first;
+  return find(manager, space, 0, low, high);
 }
 
 export function findBinding(manager: Address, host: Address, device: u32): Address {
@@ -225,9 +232,11 @@ export function isSameDestination(flow: Address, destination: Address): bool {
 
 // ── Climbing down: each rung is found, or made; 0 means that there is no memory ───────────
 
-/** The flow, with all rungs above it. */
+/** The flow, with all rungs above it. Those that have been found already are given, others are 0. */
 export function openFlow(
   manager: Address,
+  knownSpace: Address,
+  knownHost: Address,
   network: u32,
   transport: u32,
   low: u64,
@@ -236,27 +245,24 @@ export function openFlow(
   destination: Address,
   flags: u32,
 ): Address {
-  const space = openSpace(manager, network, transport);
+  const space = knownSpace ? knownSpace : newSpace(manager, network, transport);
   if (!space) return 0;
-  const host = openHost(manager, space, low, high);
-  if (host) {
-    const binding = openBinding(manager, space, host, device);
-    if (binding) {
-      const flow = openClass(manager, binding, destination, flags);
-      if (flow) return flow;
-      settleBinding(manager, binding);
-      return 0;
-    }
+  const host = knownHost ? knownHost : newHost(manager, space, low, high);
+  if (!host) {
+    settleSpace(manager, space);
+    return 0;
+  }
+  const binding = openBinding(manager, space, host, device);
+  if (!binding) {
     settleHost(manager, host);
     return 0;
   }
-  settleSpace(manager, space);
-  return 0;
+  const flow = openClass(manager, binding, destination, flags);
+  if (!flow) settleBinding(manager, binding);
+  return flow;
 }
 
-function openSpace(manager: Address, network: u32, transport: u32): Address {
-  const found = findSpace(manager, network, transport);
-  if (found) return found;
+function newSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
   const space = newNode(manager, SPACE_BYTES, SPACE, manager, 0, name, 0);
   if (!space) return 0;
@@ -264,9 +270,7 @@ function openSpace(manager: Address, network: u32, transport: u32): Address {
   return space;
 }
 
-function openHost(manager: Address, space: Address, low: u64, high: u64): Address {
-  const found = findHost(manager, space, low, high);
-  if (found) return found;
+function newHost(manager: Address, space: Address, low: u64, high: u64): Address {
   const host = newNode(manager, HOST_BYTES, HOST, space, 0, low, high);
   if (!host) return 0;
   pushSibling(host, space + HOSTS);
@@ -334,8 +338,10 @@ export function openClass(
   const flow = ring ? allocZero(manager, FLOW_BYTES) : newFlow(manager, binding, destination);
   if (!flow) return 0;
   if (ring) {
-    memory.copy(flow, ring, 10);
-    memory.copy(flow + NODE_NAME, ring + NODE_NAME, 16);
+    store<u32>(flow, load<u32>(ring, NODE_PARENT), NODE_PARENT);
+    store<u16>(flow, load<u16>(ring, NODE_NUMBER), NODE_NUMBER);
+    store<u64>(flow, load<u64>(ring, NODE_NAME), NODE_NAME);
+    store<u64>(flow, load<u64>(ring, NODE_NAME + 8), NODE_NAME + 8);
     store<u8>(flow, <u8>FLOW, KIND);
     store<u32>(flow, <u32>nextOf(ring), NEXT);
     store<u32>(ring, <u32>flow, NEXT);

@@ -284,34 +284,37 @@ function heldByAny(sets: Address, count: u32, word: u32): u64 {
   return held;
 }
 
-/** The panels written at `from..to`: within one, all wanted flags must be lacked by someone. */
+/** What the panels written at `from..to` block, each for itself. */
 function blockedByParts(word: u32, asked: u64, from: u32, to: u32): u64 {
-  const wanted = load<u32>(WANTED);
   let blocked: u64 = 0;
-  let index = from;
-  while (index < to) {
-    const role = load<u32>(partAt(index), PART_ROLE);
-    const space: Address = load<u32>(partAt(index), PART_SPACE);
-    // A flag that is not wanted takes no part in the AND.
-    let lack0: u64 = wanted & 1 ? 0 : WORD_FULL;
-    let lack1: u64 = wanted & 2 ? 0 : WORD_FULL;
-    let lack2: u64 = wanted & 4 ? 0 : WORD_FULL;
-    let lack3: u64 = wanted & 8 ? 0 : WORD_FULL;
-    do {
-      const bits = wordOf(load<u32>(partAt(index)), word);
-      const lacked = load<u32>(partAt(index), PART_ROLE);
-      if (lacked & 1) lack0 |= bits;
-      if (lacked & 2) lack1 |= bits;
-      if (lacked & 4) lack2 |= bits;
-      if (lacked & 8) lack3 |= bits;
-      index++;
-    } while (index < to && !(load<u32>(partAt(index), PART_ROLE) & FIRST_OF_PANEL));
-    const all = lack0 & lack1 & lack2 & lack3;
+  let first = from;
+  while (first < to) {
+    let end = first + 1;
+    while (end < to && !(load<u32>(partAt(end), PART_ROLE) & FIRST_OF_PANEL)) end++;
+    const all = blockedByPanel(word, first, end);
     const open = asked & ~blocked;
-    if (!(role & OF_CROWD)) blocked |= all;
-    else if (all & open) blocked |= blockedByHosts(space, word, open);
+    if (!(load<u32>(partAt(first), PART_ROLE) & OF_CROWD)) blocked |= all;
+    else if (all & open)
+      blocked |= blockedByHosts(load<u32>(partAt(first), PART_SPACE), word, open);
+    first = end;
   }
   return blocked;
+}
+
+/** Within one panel, each wanted flag must be lacked by someone. */
+function blockedByPanel(word: u32, first: u32, end: u32): u64 {
+  const wanted = load<u32>(WANTED);
+  let all = WORD_FULL;
+  for (let flag: u32 = 1; flag <= ANY_HOLD; flag <<= 1) {
+    if (!(wanted & flag)) continue;
+    let lacking: u64 = 0;
+    for (let index = first; index < end; index++) {
+      const part = partAt(index);
+      if (load<u32>(part, PART_ROLE) & flag) lacking |= wordOf(load<u32>(part), word);
+    }
+    all &= lacking;
+  }
+  return all;
 }
 
 /** Asks each host that the crowd counts. */

@@ -17,14 +17,12 @@ import {
   REQUEST_TRANSPORT,
 } from "../abi";
 import { Address } from "../memory/arena";
-import { FLOWS_AT, REQUEST } from "../memory/layout";
+import { FLOWS_AT, HOSTS_AT, REQUEST, SPACES_AT } from "../memory/layout";
 import { Port } from "../ports/bitmap";
-import { trim } from "../ports/counted";
 import { hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
-import { hold, isHeldInRing, letGo, roomToHold, roomToLetGo, tidy } from "./hold";
+import { holdAll, isHeldInRing, letGoAll } from "./hold";
 import {
-  classIn,
   findBinding,
   findFlow,
   findHost,
@@ -78,22 +76,11 @@ export function reserveTuple(manager: Address, port: Port): i32 {
 
 /** Takes back a reservation by its value (gVisor `ReleasePort`): in how many networks it was held. */
 export function releasePort(manager: Address, port: Port): i32 {
-  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
-  for (let index: u32 = 0; index < networkCount(); index++) {
-    const ring = findRing(manager, index);
-    store<u32>(flowAt(index), <u32>ring);
-    if (!ring || roomToLetGo(manager, ring, flags, port)) continue;
-    giveUpRelease(manager, index, flags, port);
-    return NO_MEMORY;
+  const count = networkCount();
+  for (let index: u32 = 0; index < count; index++) {
+    store<u32>(flowAt(index), <u32>findRing(manager, index));
   }
-  let released = 0;
-  for (let index: u32 = 0; index < networkCount(); index++) {
-    const ring: Address = load<u32>(flowAt(index));
-    if (!ring || !isHeldInRing(ring, port)) continue;
-    letGo(manager, ring, flags, port);
-    released++;
-  }
-  return released;
+  return letGoAll(manager, FLOWS_AT, count, load<u32>(REQUEST + REQUEST_FLAGS), port);
 }
 
 // ── The request block ─────────────────────────────────────────────────────────────────────
@@ -114,15 +101,34 @@ function addressHigh(): u64 {
   return load<u64>(REQUEST + REQUEST_ADDRESS + 8);
 }
 
-/** Where the request's flow in the network of that index is noted. */
+// What was found of the request's rungs, per network: spaces and hosts while it is planned, so that
+// they need not be found again, then the flows.
+
+function spaceAt(index: u32): Address {
+  return SPACES_AT + ((<usize>index) << 2);
+}
+
+function hostAt(index: u32): Address {
+  return HOSTS_AT + ((<usize>index) << 2);
+}
+
 function flowAt(index: u32): Address {
   return FLOWS_AT + ((<usize>index) << 2);
 }
 
 /** The flow that the request names, made if need be, or 0. */
 export function openRequested(manager: Address, index: u32): Address {
+  const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
+  const space = findSpace(manager, networkAt(index), transport);
+  const host = space ? findHost(manager, space, addressLow(), addressHigh()) : 0;
+  return openBelow(manager, index, space, host);
+}
+
+function openBelow(manager: Address, index: u32, space: Address, host: Address): Address {
   return openFlow(
     manager,
+    space,
+    host,
     networkAt(index),
     load<u32>(REQUEST + REQUEST_TRANSPORT),
     addressLow(),
@@ -137,8 +143,9 @@ export function openRequested(manager: Address, index: u32): Address {
 function findRing(manager: Address, index: u32): Address {
   const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
   const space = findSpace(manager, networkAt(index), transport);
-  if (!space) return 0;
-  const host = findHost(manager, space, addressLow(), addressHigh());
+  const host = space ? findHost(manager, space, addressLow(), addressHigh()) : 0;
+  store<u32>(spaceAt(index), <u32>space);
+  store<u32>(hostAt(index), <u32>host);
   if (!host) return 0;
   const binding = findBinding(manager, host, load<u32>(REQUEST + REQUEST_DEVICE));
   return binding ? findFlow(manager, binding, REQUEST) : 0;
@@ -152,40 +159,30 @@ function planRequest(manager: Address, ephemeral: bool): bool {
   beginPlan(manager, wanted, strict, device, REQUEST);
   for (let index: u32 = 0; index < networkCount(); index++) {
     const space = findSpace(manager, networkAt(index), transport);
+    const host = space ? findHost(manager, space, addressLow(), addressHigh()) : 0;
+    store<u32>(spaceAt(index), <u32>space);
+    store<u32>(hostAt(index), <u32>host);
     if (!space) continue;
     if (isAny(addressLow(), addressHigh())) planAnyAddress(space);
-    else planAddress(space, findHost(manager, space, addressLow(), addressHigh()));
+    else planAddress(space, host);
   }
   return isPlanned();
 }
 
 // ── Changing all networks, or none ────────────────────────────────────────────────────────
 
+/** Holds the port in all networks. What there is of the rungs must have been noted. */
 function holdRequest(manager: Address, port: Port): i32 {
   const count = networkCount();
   for (let index: u32 = 0; index < count; index++) {
-    const flow = openRequested(manager, index);
+    const space: Address = load<u32>(spaceAt(index));
+    const flow = openBelow(manager, index, space, load<u32>(hostAt(index)));
     store<u32>(flowAt(index), <u32>flow);
-    if (flow && roomToHold(manager, flow, port)) continue;
-    if (flow) tidy(manager, flow, port);
-    while (index--) tidy(manager, load<u32>(flowAt(index)), port);
+    if (flow) continue;
+    while (index--) settleFlow(manager, load<u32>(flowAt(index)));
     return NO_MEMORY;
   }
-  for (let index: u32 = 0; index < count; index++) {
-    hold(manager, load<u32>(flowAt(index)), port);
-  }
-  return <i32>port;
-}
-
-/** Gives back the room made for a release, up to the network of that index. */
-function giveUpRelease(manager: Address, last: u32, flags: u32, port: Port): void {
-  for (let index: u32 = 0; index < last; index++) {
-    const ring: Address = load<u32>(flowAt(index));
-    const flow = ring ? classIn(ring, flags) : 0;
-    if (!flow) continue;
-    trim(manager, flow, port);
-    settleFlow(manager, flow);
-  }
+  return holdAll(manager, FLOWS_AT, count, port) ? <i32>port : NO_MEMORY;
 }
 
 /** The flags that all holders of the port share. */

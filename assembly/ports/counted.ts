@@ -56,7 +56,7 @@ export function countAt(set: Address, port: Port): i32 {
 
 /** Makes sure that `port` can be added once more. */
 export function roomToAdd(account: Address, set: Address, port: Port): bool {
-  if (hasPort(set, port)) return roomForExcess(account, set, port >> WORD_SHIFT);
+  if (hasPort(set, port)) return roomForExcess(account, set, port);
   return excessAt(set, port) < 0 || roomForPort(account, set);
 }
 
@@ -76,7 +76,7 @@ export function addOne(account: Address, set: Address, port: Port): bool {
 
 /** Makes sure that one can be taken from the port's count. */
 export function roomToDrop(account: Address, set: Address, port: Port): bool {
-  return hasPort(set, port) || roomForExcess(account, set, port >> WORD_SHIFT);
+  return hasPort(set, port) || roomForExcess(account, set, port);
 }
 
 /** Takes one from the port's count and tells whether it fell. */
@@ -139,7 +139,9 @@ function itemAt(block: Address, index: u32): Address {
   return block + ((<usize>index) << 2);
 }
 
-function roomForExcess(account: Address, set: Address, word: u32): bool {
+/** Makes sure that there is a place for the port's excess. */
+export function roomForExcess(account: Address, set: Address, port: Port): bool {
+  const word = port >> WORD_SHIFT;
   if (pageOf(set, word)) return true;
   const page = allocZero(account, PAGE_BYTES);
   if (!page) return false;
