@@ -63,14 +63,13 @@ interface Counter {
 type Destinations = Map<string, Counter>;
 type Devices = Map<number, Destinations>;
 type Addresses = Map<string, Devices>;
-type Ports = Map<number, Addresses>;
-type Spaces = Map<number, Map<number, Ports>>;
+type Descriptors = Map<string, Addresses>;
 
 const ANY = "";
 const NO_DEVICE = 0;
 
 export class NaivePortManager {
-  readonly #spaces: Spaces = new Map();
+  readonly #descriptors: Descriptors = new Map();
   #first = EPHEMERAL_FIRST;
   #last = EPHEMERAL_LAST;
   #hint = 0;
@@ -151,13 +150,8 @@ export class NaivePortManager {
   }
 
   stats(): { descriptors: number; counters: number; references: number } {
-    const stats = { descriptors: 0, counters: 0, references: 0 };
-    for (const transports of this.#spaces.values()) {
-      for (const ports of transports.values()) {
-        stats.descriptors += ports.size;
-        for (const addresses of ports.values()) countPort(addresses, stats);
-      }
-    }
+    const stats = { descriptors: this.#descriptors.size, counters: 0, references: 0 };
+    for (const addresses of this.#descriptors.values()) countPort(addresses, stats);
     return stats;
   }
 
@@ -165,7 +159,7 @@ export class NaivePortManager {
 
   #isAvailable(key: Key, port: number, isNamed: boolean): boolean {
     for (const network of key.networks) {
-      const addresses = this.#ports(network, key.transport).get(port);
+      const addresses = this.#descriptors.get(descriptorOf(network, key, port));
       if (addresses !== undefined && !addressesAllow(addresses, key, isNamed)) return false;
     }
     return true;
@@ -173,8 +167,8 @@ export class NaivePortManager {
 
   #add(key: Key, port: number): void {
     for (const network of key.networks) {
-      const ports = this.#ports(network, key.transport);
-      const addresses = under(ports, port, (): Addresses => new Map());
+      const descriptor = descriptorOf(network, key, port);
+      const addresses = under(this.#descriptors, descriptor, (): Addresses => new Map());
       const devices = under(addresses, key.address, (): Devices => new Map());
       const destinations = under(devices, key.device, (): Destinations => new Map());
       const counter = under(destinations, key.destination, () => newCounter(key));
@@ -206,26 +200,20 @@ export class NaivePortManager {
   }
 
   #counter(network: number, key: Key, port: number): Counter | undefined {
-    const devices = this.#ports(network, key.transport).get(port)?.get(key.address);
+    const devices = this.#descriptors.get(descriptorOf(network, key, port))?.get(key.address);
     return devices?.get(key.device)?.get(key.destination);
   }
 
   #remove(network: number, key: Key, port: number): void {
-    const ports = this.#ports(network, key.transport);
-    const addresses = ports.get(port);
+    const descriptor = descriptorOf(network, key, port);
+    const addresses = this.#descriptors.get(descriptor);
     const devices = addresses?.get(key.address);
     const destinations = devices?.get(key.device);
 
     destinations?.delete(key.destination);
     if (destinations?.size === 0) devices?.delete(key.device);
     if (devices?.size === 0) addresses?.delete(key.address);
-    if (addresses?.size === 0) ports.delete(port);
-  }
-
-  /** The ports of a space. There are a handful of spaces, so they stay once they exist. */
-  #ports(network: number, transport: number): Ports {
-    const transports = under(this.#spaces, network, (): Map<number, Ports> => new Map());
-    return under(transports, transport, (): Ports => new Map());
+    if (addresses?.size === 0) this.#descriptors.delete(descriptor);
   }
 }
 
@@ -251,7 +239,7 @@ function devicesAllow(devices: Devices, key: Key, isNamed: boolean): boolean {
   const sharesNothing = !isNamed && key.transport === TRANSPORT_TCP;
   if (key.device === NO_DEVICE) {
     // Whatever is held here is in the way, even for a destination that does not meet ours.
-    return !sharesNothing && flagsAllow(devices.values(), key, false);
+    return flagsAllow(devices.values(), key, false) && !sharesNothing;
   }
   const near = [devices.get(NO_DEVICE), devices.get(key.device)];
   return flagsAllow(
@@ -274,7 +262,7 @@ function flagsAllow(near: Iterable<Destinations>, key: Key, sharesNothing: boole
       } else {
         continue;
       }
-      if (sharesNothing || (shared & key.flags) === 0) return false;
+      if ((shared & key.flags) === 0 || sharesNothing) return false;
     }
   }
   return true;
@@ -326,6 +314,11 @@ function keyOf(request: NaiveRequest): Key {
     destination: `${destination.port} ${destination.address}`,
     toAnywhere: destination.address === ANY,
   };
+}
+
+/** gVisor's `portDescriptor`. A map here has no structs for keys, so it is text. */
+function descriptorOf(network: number, key: Key, port: number): string {
+  return `${network}/${key.transport}/${port}`;
 }
 
 function distinct(networks: readonly number[]): readonly number[] {
