@@ -1,6 +1,5 @@
 // What the release build exports: the words and handles of the port manager, and its figures.
 
-export { takenBytes } from "./memory/arena";
 export {
   closeFlowHandle,
   freeMany,

@@ -12,7 +12,6 @@ import { invalid, show } from "./errors.ts";
 /** What the core exports. Addresses, counts and ports are numbers; a negative one is a refusal. */
 export type CoreExports = {
   memory: WebAssembly.Memory;
-  takenBytes(): number;
 
   openManager(seedLow: number, seedHigh: number, limitBytes: number): number;
   closeManager(manager: number): void;
@@ -55,6 +54,8 @@ export type CoreExports = {
 /** One instance. The views are fetched anew after the memory has grown. */
 export class Core {
   readonly exports: CoreExports;
+  /** What the request block holds now; whoever writes it says so here. */
+  written: unknown;
   #request: Uint32Array;
   #offsets: Uint32Array;
   #ports: Uint16Array;

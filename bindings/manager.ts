@@ -16,13 +16,13 @@ import {
   checkPort,
   checkPortOrZero,
   checkUint32,
-  FLOW_NAMES,
+  FLOW_OPTIONS,
   type FlowOptions,
   type Key,
   keyOf,
-  PORT_NAMES,
+  PORT_OPTIONS,
   type PortRequest,
-  RESERVE_NAMES,
+  RESERVE_OPTIONS,
   type ReserveRequest,
   showKey,
   writeKey,
@@ -159,7 +159,7 @@ export class PortManager implements Disposable {
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
     this.#open();
-    const key = keyOf(request, RESERVE_NAMES);
+    const key = keyOf(request, RESERVE_OPTIONS);
     const port = checkPortOrZero("port", request.port);
     const { offset } = request;
     if (offset !== undefined && port !== 0) {
@@ -181,7 +181,7 @@ export class PortManager implements Disposable {
    */
   reserveTuple(request: PortRequest): Reservation {
     this.#open();
-    const key = keyOf(request, PORT_NAMES);
+    const key = keyOf(request, PORT_OPTIONS);
     const port = checkPort(request.port);
     writeKey(this.#core, key);
     const answer = this.#core.exports.reserveTuple(this.#manager, port);
@@ -205,7 +205,7 @@ export class PortManager implements Disposable {
         "releasePort takes a description; a reservation object has release() of its own",
       );
     }
-    const key = keyOf(request, PORT_NAMES);
+    const key = keyOf(request, PORT_OPTIONS);
     return this.#releaseKey(key, checkPort(request.port));
   }
 
@@ -215,7 +215,7 @@ export class PortManager implements Disposable {
    */
   isAvailable(request: PortRequest): boolean {
     this.#open();
-    const key = keyOf(request, PORT_NAMES);
+    const key = keyOf(request, PORT_OPTIONS);
     const port = checkPort(request.port);
     writeKey(this.#core, key);
     const answer = this.#core.exports.isAvailable(this.#manager, port);
@@ -229,7 +229,7 @@ export class PortManager implements Disposable {
    */
   flow(options: FlowOptions): Flow {
     this.#open();
-    const key = keyOf(options, FLOW_NAMES);
+    const key = keyOf(options, FLOW_OPTIONS);
     const picking = checkPicking(key, options.picking);
     const unique = checkBoolean("unique", options.unique) ? 1 : 0;
     writeKey(this.#core, key);
@@ -316,7 +316,7 @@ export class PortManager implements Disposable {
       references: exports.referenceCount(manager) >>> 0,
       memory: {
         used: exports.usedBytes(manager) >>> 0,
-        taken: exports.takenBytes() >>> 0,
+        taken: exports.memory.buffer.byteLength,
         limit: this.#limit,
       },
     };

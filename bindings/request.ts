@@ -112,31 +112,54 @@ export interface Key {
 
 type Request = FlowRequest & Partial<ReserveRequest & FlowOptions>;
 
-const COMMON_NAMES = [
-  "networks",
-  "transport",
-  "address",
-  "bindToDevice",
-  "destination",
-  "flags",
-  "reuseAddr",
-  "reusePort",
+// Which options a word knows: all know the common ones, some know more.
+const COMMON = 1;
+const PORT = 2;
+const OFFSET = 4;
+const FLOW = 8;
+export const RESERVE_OPTIONS: number = COMMON | PORT | OFFSET;
+export const PORT_OPTIONS: number = COMMON | PORT;
+export const FLOW_OPTIONS: number = COMMON | FLOW;
+
+const OPTION_NAMES = [
+  ...["networks", "transport", "address", "bindToDevice", "destination", "flags"],
+  ...["reuseAddr", "reusePort", "port", "offset", "picking", "unique"],
 ];
 
-/** Which names each word knows beside the common ones. */
-export const RESERVE_NAMES: readonly string[] = ["port", "offset"];
-export const PORT_NAMES: readonly string[] = ["port"];
-export const FLOW_NAMES: readonly string[] = ["picking", "unique"];
+/** To which of these an option belongs. A switch takes a third of the time of a list or a set. */
+function optionKind(name: string): number {
+  switch (name) {
+    case "networks":
+    case "transport":
+    case "address":
+    case "bindToDevice":
+    case "destination":
+    case "flags":
+    case "reuseAddr":
+    case "reusePort":
+      return COMMON;
+    case "port":
+      return PORT;
+    case "offset":
+      return OFFSET;
+    case "picking":
+    case "unique":
+      return FLOW;
+    default:
+      return 0;
+  }
+}
 
 const UINT32_MAX = 0xffffffff;
 const DEVICE_MAX = 0x7fffffff;
 
-/** Checks a request and makes its key. `names` are those that the word knows beside the common ones. */
-export function keyOf(request: Request, names: readonly string[]): Key {
+/** Checks a request and makes its key. `options` says which the word knows. */
+export function keyOf(request: Request, options: number): Key {
   checkObject("request", request);
   for (const name in request) {
-    if (isCommonName(name) || names.includes(name)) continue;
-    throw unknownOption("request", name, [...COMMON_NAMES, ...names]);
+    if ((optionKind(name) & options) !== 0) continue;
+    const known = OPTION_NAMES.filter((candidate) => (optionKind(candidate) & options) !== 0);
+    throw unknownOption("request", name, known);
   }
   const transport = checkUint32("transport", request.transport);
   const { destination } = request;
@@ -158,6 +181,8 @@ export function keyOf(request: Request, names: readonly string[]): Key {
 
 /** Writes a key into the request block. */
 export function writeKey(core: Core, key: Key): void {
+  if (core.written === key) return;
+  core.written = key;
   const block = core.request;
   const { networks, address, destination } = key;
   block[REQUEST_TRANSPORT >> 2] = key.transport;
@@ -211,23 +236,6 @@ export function checkObject(name: string, value: unknown): void {
 export function checkNames(where: string, value: object, names: readonly string[]): void {
   for (const name in value) {
     if (!names.includes(name)) throw unknownOption(where, name, names);
-  }
-}
-
-/** A switch compares a few pointers, which takes a third of the time of a list or a set. */
-function isCommonName(name: string): boolean {
-  switch (name) {
-    case "networks":
-    case "transport":
-    case "address":
-    case "bindToDevice":
-    case "destination":
-    case "flags":
-    case "reuseAddr":
-    case "reusePort":
-      return true;
-    default:
-      return false;
   }
 }
 

@@ -87,15 +87,17 @@ export function alloc(account: Address, bytes: u32): Address {
   return block;
 }
 
-/** As `alloc`, filled with zeros. */
+/** As `alloc`, filled with zeros. `bytes` is a multiple of 4. */
 export function allocZero(account: Address, bytes: u32): Address {
   const block = alloc(account, bytes);
   if (!block) return 0;
   if (bytes > 128) {
     memory.fill(block, 0, bytes);
   } else {
-    // The payload is a multiple of 8 and 4, so the last word reaches to its end.
-    for (let at: usize = 0; at < bytes; at += 4) store<u32>(block + at, 0);
+    // A payload is 4 bytes short of a multiple of 8: whole words, then the rest.
+    const end = block + (bytes & ~7);
+    for (let at = block; at < end; at += 8) store<u64>(at, 0);
+    if (bytes & 7) store<u32>(end, 0);
   }
   return block;
 }
@@ -106,11 +108,6 @@ export function free(account: Address, block: Address): void {
   const paid = bytes - (header(block) & LOOSE ? UNIT_BYTES : 0);
   store<u32>(account, load<u32>(account, ACCOUNT_USED) - paid, ACCOUNT_USED);
   if (!keepInHand(block, bytes >> 3)) release(block);
-}
-
-/** Bytes of linear memory in all. */
-export function takenBytes(): u32 {
-  return load<u32>(END);
 }
 
 // ── Blocks at hand ────────────────────────────────────────────────────────────────────────

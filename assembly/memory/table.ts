@@ -130,7 +130,8 @@ function nodeOf(slot: u32): Address {
 }
 
 function hashOf(owner: Address, parent: Address, number: u32, low: u64, high: u64): u32 {
-  let x = mix(load<u64>(owner, SEED) ^ low);
+  let x = load<u64>(owner, SEED);
+  if (low) x = mix(x ^ low); // Only IPv6 addresses have anything here.
   x = mix(x ^ high);
   x = mix(x ^ (((<u64>parent) << 16) | number));
   return <u32>(x >> 32);

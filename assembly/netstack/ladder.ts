@@ -6,8 +6,9 @@
 //         Binding   device, or none
 //           Flow    destination x flags  ->  which ports are held      (ports/counted.ts)
 //
-// Every rung is a node of one table, found by its parent and its name. The flag classes of one
-// destination form a ring; the table knows one of them.
+// Every rung is a node, found by its parent and its name: the first below a parent (its founder) by
+// a pointer, the others by one table. The flag classes of one destination form a ring; the table
+// knows one of them.
 //
 //   node  0 ┌─────────────────────┐
 //           │ parent         u32  │
@@ -16,7 +17,7 @@
 //         8 ├──────────┬──────────┤
 //           │ number   │ count    │  flow: destination port; how many ports
 //        12 ├──────┬───┴──┬───────┤
-//           │ flags│ form │ kind  │  u8 each
+//           │ flags│ form │ kind, │  u8 each, and whether the table knows the node
 //        16 ├──────┴──────┴───────┤
 //           │ ports, excess  u32  │  the counted set
 //        24 ├─────────────────────┤
@@ -25,7 +26,7 @@
 //           │ flow: open handles  │  space, host: previous sibling
 //        44 ├─────────────────────┘
 //           │ space:   any, founder, crowd, hosts
-//           │ host:    bindings
+//           │ host:    bindings, founder
 //           │ binding: children, founder and tallies of each kind, crowd
 //
 // Tallies. A question with a wildcard on one side concerns every flow of a binding. So that it
@@ -62,6 +63,7 @@ import { countOf } from "../ports/set";
 export const NEXT: usize = 4;
 const FLAGS: usize = 12;
 const KIND: usize = 14;
+const IN_TABLE: usize = 15;
 export const HANDLES: usize = 40;
 const PREVIOUS: usize = 40;
 const FLOW_BYTES: u32 = 44;
@@ -73,7 +75,8 @@ const HOSTS: usize = 56;
 const SPACE_BYTES: u32 = 60;
 
 const BINDINGS: usize = 44;
-const HOST_BYTES: u32 = 48;
+const FOUNDER_BINDING: usize = 48;
+const HOST_BYTES: u32 = 52;
 
 export const CHILDREN: usize = 44;
 const FOUNDERS: usize = 48;
@@ -94,6 +97,8 @@ export const TUPLE: u32 = 1;
 // Manager: account and table (memory/), then these.
 export const SPACES: usize = 28;
 export const SHAPE: usize = 32;
+const FOUNDER_SPACE: usize = 56;
+export const LADDER_END: usize = 60;
 
 // ── Reading ───────────────────────────────────────────────────────────────────────────────
 
@@ -127,11 +132,11 @@ export function listOf(destination: Address): u32 {
 }
 
 export function deviceOf(binding: Address): u32 {
-  return load<u32>(binding, NODE_NAME);
+  return load<u32>(binding, NODE_NAME + 8);
 }
 
 export function transportOf(space: Address): u32 {
-  return load<u32>(space, NODE_NAME + 4);
+  return load<u32>(space, NODE_NAME + 12);
 }
 
 /** The host of the any address, or 0. */
@@ -176,26 +181,25 @@ export function crowdOf(binding: Address): Address {
 }
 
 // ── Finding ───────────────────────────────────────────────────────────────────────────────
-// The newest of each list is looked at before the table: often it is the only one.
 
 export function findSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
-  const first: Address = load<u32>(manager, SPACES);
-  if (first && load<u64>(first, NODE_NAME) == name) return first;
-  return first ? find(manager, manager, 0, name, 0) : 0;
+  const founder: Address = load<u32>(manager, FOUNDER_SPACE);
+  if (founder && load<u64>(founder, NODE_NAME + 8) == name) return founder;
+  return find(manager, manager, 0, 0, name);
 }
 
 export function findHost(manager: Address, space: Address, low: u64, high: u64): Address {
   if (isAny(low, high)) return anyHostOf(space);
-  const first = firstHostOf(space);
-  if (isNamed(first, space, 0, low, high)) return first;
+  const founder = founderHostOf(space);
+  if (founder && isNamed(founder, space, 0, low, high)) return founder;
   return find(manager, space, 0, low, high);
 }
 
 export function findBinding(manager: Address, host: Address, device: u32): Address {
-  const first = firstBindingOf(host);
-  if (deviceOf(first) == device) return first;
-  return nextOf(first) ? find(manager, host, 0, device, 0) : 0;
+  const founder: Address = load<u32>(host, FOUNDER_BINDING);
+  if (founder && deviceOf(founder) == device) return founder;
+  return find(manager, host, 0, 0, device);
 }
 
 /** Any flow of the destination (a flow or a request) in that binding, or 0. */
@@ -264,23 +268,23 @@ export function openFlow(
 
 function newSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
-  const space = newNode(manager, SPACE_BYTES, SPACE, manager, 0, name, 0);
-  if (!space) return 0;
-  pushSibling(space, manager + SPACES);
+  const founder = manager + FOUNDER_SPACE;
+  const space = newNode(manager, SPACE_BYTES, SPACE, manager, 0, 0, name, founder);
+  if (space) pushSibling(space, manager + SPACES);
   return space;
 }
 
 function newHost(manager: Address, space: Address, low: u64, high: u64): Address {
-  const host = newNode(manager, HOST_BYTES, HOST, space, 0, low, high);
+  const founder = space + FOUNDER_HOST;
+  const host = newNode(manager, HOST_BYTES, HOST, space, 0, low, high, founder);
   if (!host) return 0;
   pushSibling(host, space + HOSTS);
   if (isAny(low, high)) store<u32>(space, <u32>host, ANY_HOST);
-  if (!founderHostOf(space)) store<u32>(space, <u32>host, FOUNDER_HOST);
   return host;
 }
 
 function openBinding(manager: Address, space: Address, host: Address, device: u32): Address {
-  const found = firstBindingOf(host) ? findBinding(manager, host, device) : 0;
+  const found = findBinding(manager, host, device);
   if (found) return found;
   let crowd: Address = 0;
   if (host != founderHostOf(space)) {
@@ -308,7 +312,7 @@ function openCrowdBinding(manager: Address, space: Address, device: u32): Addres
     store<u32>(host, <u32>space, NODE_PARENT);
     store<u32>(space, <u32>host, CROWD_HOST);
   }
-  const found = firstBindingOf(host) ? findBinding(manager, host, device) : 0;
+  const found = findBinding(manager, host, device);
   if (found) return found;
   const binding = newBinding(manager, host, device);
   if (!binding) settleHost(manager, host);
@@ -316,7 +320,8 @@ function openCrowdBinding(manager: Address, space: Address, device: u32): Addres
 }
 
 function newBinding(manager: Address, host: Address, device: u32): Address {
-  const binding = newNode(manager, BINDING_BYTES, BINDING, host, 0, device, 0);
+  const founder = host + FOUNDER_BINDING;
+  const binding = newNode(manager, BINDING_BYTES, BINDING, host, 0, 0, device, founder);
   if (!binding) return 0;
   store<u32>(binding, <u32>firstBindingOf(host), NEXT);
   store<u32>(host, <u32>binding, BINDINGS);
@@ -363,6 +368,7 @@ function newFlow(manager: Address, binding: Address, destination: Address): Addr
     load<u16>(destination, NODE_NUMBER),
     load<u64>(destination, NODE_NAME),
     load<u64>(destination, NODE_NAME + 8),
+    0,
   );
   if (flow) store<u32>(flow, <u32>flow, NEXT);
   return flow;
@@ -415,7 +421,7 @@ function settleBinding(manager: Address, binding: Address): void {
   const host = parentOf(binding);
   const crowd = crowdOf(binding);
   unlinkNext(host + BINDINGS, binding);
-  freeNode(manager, binding);
+  freeNode(manager, binding, host + FOUNDER_BINDING);
   if (crowd) {
     changeChildren(crowd, -1);
     settleBinding(manager, crowd);
@@ -432,36 +438,48 @@ function settleHost(manager: Address, host: Address): void {
     return; // A crowd never outlives the hosts that it counts.
   }
   if (anyHostOf(space) == host) store<u32>(space, 0, ANY_HOST);
-  if (founderHostOf(space) == host) store<u32>(space, 0, FOUNDER_HOST);
   removeSibling(host, space + HOSTS);
-  freeNode(manager, host);
+  freeNode(manager, host, space + FOUNDER_HOST);
   settleSpace(manager, space);
 }
 
 function settleSpace(manager: Address, space: Address): void {
   if (firstHostOf(space)) return;
   removeSibling(space, manager + SPACES);
-  freeNode(manager, space);
+  freeNode(manager, space, manager + FOUNDER_SPACE);
 }
 
 /** Gives back everything below the manager. */
 export function freeLadder(manager: Address): void {
-  const capacity = capacityOf(manager);
-  for (let index: u32 = 0; index < capacity; index++) {
+  for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const node = nodeAt(manager, index);
-    if (!node) continue;
-    const kind = kindOf(node);
-    if (kind == FLOW) {
-      freeRing(manager, node);
-      continue;
-    }
-    if (kind == BINDING) {
-      freeTallies(manager, node, WILDCARD);
-      freeTallies(manager, node, TUPLE);
-    }
-    if (kind == SPACE && crowdHostOf(node)) free(manager, crowdHostOf(node));
-    free(manager, node);
+    if (node && kindOf(node) == FLOW) freeRing(manager, node);
   }
+  let space: Address = load<u32>(manager, SPACES);
+  while (space) {
+    const next = nextOf(space);
+    let host = firstHostOf(space);
+    while (host) {
+      const nextHost = nextOf(host);
+      freeHost(manager, host);
+      host = nextHost;
+    }
+    if (crowdHostOf(space)) freeHost(manager, crowdHostOf(space));
+    free(manager, space);
+    space = next;
+  }
+}
+
+function freeHost(manager: Address, host: Address): void {
+  let binding = firstBindingOf(host);
+  while (binding) {
+    const next = nextOf(binding);
+    freeTallies(manager, binding, WILDCARD);
+    freeTallies(manager, binding, TUPLE);
+    free(manager, binding);
+    binding = next;
+  }
+  free(manager, host);
 }
 
 function freeRing(manager: Address, flow: Address): void {
@@ -486,6 +504,7 @@ function freeTallies(manager: Address, binding: Address, list: u32): void {
 
 // ── Nodes ─────────────────────────────────────────────────────────────────────────────────
 
+/** A node in its parent's place for a founder, if there is one and it is vacant; else in the table. */
 function newNode(
   manager: Address,
   bytes: u32,
@@ -494,8 +513,10 @@ function newNode(
   number: u32,
   low: u64,
   high: u64,
+  founder: Address,
 ): Address {
-  if (!roomToInsert(manager)) return 0;
+  const isFounder = founder != 0 && load<u32>(founder) == 0;
+  if (!isFounder && !roomToInsert(manager)) return 0;
   const node = allocZero(manager, bytes);
   if (!node) return 0;
   store<u32>(node, <u32>parent, NODE_PARENT);
@@ -503,13 +524,19 @@ function newNode(
   store<u8>(node, <u8>kind, KIND);
   store<u64>(node, low, NODE_NAME);
   store<u64>(node, high, NODE_NAME + 8);
-  insert(manager, node);
+  if (isFounder) {
+    store<u32>(founder, <u32>node);
+  } else {
+    store<u8>(node, 1, IN_TABLE);
+    insert(manager, node);
+  }
   changeShape(manager);
   return node;
 }
 
-function freeNode(manager: Address, node: Address): void {
-  remove(manager, node);
+function freeNode(manager: Address, node: Address, founder: Address): void {
+  if (load<u8>(node, IN_TABLE)) remove(manager, node);
+  else store<u32>(founder, 0);
   free(manager, node);
   changeShape(manager);
 }

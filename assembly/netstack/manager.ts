@@ -14,7 +14,9 @@
 //              │ handles       u32  │  list of those that are open  (handle.ts)
 //           52 ├────────────────────┤
 //              │ range     4 bytes  │  ephemeral ports              (ports/range.ts)
-//           56 └────────────────────┘
+//           56 ├────────────────────┤
+//              │ founder space u32  │                               (ladder.ts)
+//           60 └────────────────────┘
 //
 // One instance holds any number of managers; they share nothing but the arena.
 
@@ -23,15 +25,15 @@ import { ACCOUNT_LIMIT, ACCOUNT_USED, Address, allocZero, boot, free } from "../
 import { INSTANCE_ACCOUNT } from "../memory/layout";
 import { closeTable, openTable } from "../memory/table";
 import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
-import { firstOf, lastOf, RANGE_BYTES, writeRange } from "../ports/range";
+import { firstOf, lastOf, writeRange } from "../ports/range";
 import { ANY_HOLD } from "./flags";
 import { freeHandles, RANGE } from "./handle";
 import { COUNTERS, REFERENCES } from "./hold";
-import { freeLadder, nextOf, SPACES } from "./ladder";
+import { freeLadder, LADDER_END, nextOf, SPACES } from "./ladder";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./plan";
 
 const HINT: usize = 44;
-const MANAGER_BYTES: u32 = <u32>(RANGE + RANGE_BYTES);
+const MANAGER_BYTES: u32 = <u32>LADDER_END;
 
 /** A new manager, or 0 when there is no memory for it. The seed is that of its hash table. */
 export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {

@@ -33,7 +33,6 @@ import { Address, alloc, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT, PLAN_AT } from "../memory/layout";
 import {
   bitmapGroup,
-  bitmapRoot,
   bitOf,
   bitsFrom,
   GROUP_COUNT,
@@ -395,15 +394,11 @@ function findOpen(sets: Address, count: u32, from: Port, to: Port): Port {
 
 /** First word from `word` on that no bitmap holds as a whole; past the last word if there is none. */
 function nextWord(sets: Address, count: u32, word: u32): u32 {
-  let group = word >> WORD_SHIFT;
-  if (group >= GROUP_COUNT) return word;
-  const open = bitsFrom(word) & ~fullWords(sets, count, group);
-  if (open) return (group << WORD_SHIFT) + <u32>ctz(open);
-  // Between here and the last group some may be full in one set and open in another.
-  const groups = ~fullGroups(sets, count) & (~(<u64>1) << group);
-  for (group = <u32>ctz(groups); group < GROUP_COUNT; group++) {
-    const words = ~fullWords(sets, count, group);
-    if (words) return (group << WORD_SHIFT) + <u32>ctz(words);
+  let asked = bitsFrom(word);
+  for (let group = word >> WORD_SHIFT; group < GROUP_COUNT; group++) {
+    const open = asked & ~fullWords(sets, count, group);
+    if (open) return (group << WORD_SHIFT) + <u32>ctz(open);
+    asked = WORD_FULL;
   }
   return GROUP_COUNT << WORD_SHIFT;
 }
@@ -414,15 +409,6 @@ function fullWords(sets: Address, count: u32, group: u32): u64 {
   for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
     const set: Address = load<u32>(sets);
     if (formOf(set) == MANY) full |= bitmapGroup(portsOf(set), group);
-  }
-  return full;
-}
-
-function fullGroups(sets: Address, count: u32): u64 {
-  let full: u64 = 0;
-  for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
-    const set: Address = load<u32>(sets);
-    if (formOf(set) == MANY) full |= bitmapRoot(portsOf(set));
   }
   return full;
 }

@@ -95,7 +95,7 @@ export function bitmapGroup(map: Address, group: u32): u64 {
 }
 
 /** Which of the 16 groups are full. */
-export function bitmapRoot(map: Address): u64 {
+function bitmapRoot(map: Address): u64 {
   return load<u64>(map, ROOT);
 }
 

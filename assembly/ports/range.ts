@@ -12,7 +12,6 @@ import { Port } from "./bitmap";
 
 const FIRST: usize = 0;
 const LAST: usize = 2;
-export const RANGE_BYTES: usize = 4;
 
 /** False, and nothing changes, unless 1 <= first <= last <= 65535. */
 export function writeRange(range: Address, first: Port, last: Port): bool {
