@@ -73,10 +73,11 @@ export class Flow implements Disposable {
    */
   takeMany(ports: Uint16Array): number {
     checkBatch(ports);
+    const { length } = ports;
+    if (this.#handle === 0) throw closed("flow");
     let taken = 0;
-    while (taken < ports.length) {
-      if (this.#handle === 0) throw closed("flow");
-      const count = Math.min(ports.length - taken, BATCH_MAX);
+    while (taken < length) {
+      const count = Math.min(length - taken, BATCH_MAX);
       const offsets = this.#core.offsets;
       for (let index = 0; index < count; index++) offsets[index] = this.#random.next();
       const got = this.#exports.takeMany(this.#handle, count);
@@ -109,10 +110,11 @@ export class Flow implements Disposable {
    */
   freeMany(ports: Uint16Array): number {
     checkBatch(ports);
+    const { length } = ports;
+    if (this.#handle === 0) throw closed("flow");
     let released = 0;
-    for (let start = 0; start < ports.length; start += BATCH_MAX) {
-      if (this.#handle === 0) throw closed("flow");
-      const count = Math.min(ports.length - start, BATCH_MAX);
+    for (let start = 0; start < length; start += BATCH_MAX) {
+      const count = Math.min(length - start, BATCH_MAX);
       const batch = this.#core.ports;
       for (let index = 0; index < count; index++) batch[index] = ports[start + index] as number;
       released += this.#exports.freeMany(this.#handle, count);

@@ -8,13 +8,10 @@ import { endFlow, Flow } from "./flow.ts";
 import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
 import {
   addressText,
-  checkBoolean,
   checkInteger,
   checkNames,
   checkObject,
-  checkPicking,
   checkPort,
-  checkPortOrZero,
   checkUint32,
   FLOW_OPTIONS,
   type FlowOptions,
@@ -158,10 +155,8 @@ export class PortManager implements Disposable {
    * of bad arguments.
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
-    this.#open();
     const key = keyOf(request, RESERVE_OPTIONS);
-    const port = checkPortOrZero("port", request.port);
-    const { offset } = request;
+    const { port, offset } = key;
     if (offset !== undefined && port !== 0) {
       throw invalid(
         "ERR_INVALID_ARG_VALUE",
@@ -180,11 +175,11 @@ export class PortManager implements Disposable {
    * @throws PortError `EADDRINUSE`, `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   reserveTuple(request: PortRequest): Reservation {
-    this.#open();
     const key = keyOf(request, PORT_OPTIONS);
-    const port = checkPort(request.port);
+    const port = checkPort(key.port);
+    const manager = this.#open();
     writeKey(this.#core, key);
-    const answer = this.#core.exports.reserveTuple(this.#manager, port);
+    const answer = this.#core.exports.reserveTuple(manager, port);
     if (answer < 0) throw this.#refused(answer, key, port);
     return new Reservation(key, port, this.#release);
   }
@@ -198,7 +193,6 @@ export class PortManager implements Disposable {
    * those of bad arguments.
    */
   releasePort(request: PortRequest): boolean {
-    this.#open();
     if (request instanceof Reservation) {
       throw invalid(
         "ERR_INVALID_ARG_VALUE",
@@ -206,7 +200,7 @@ export class PortManager implements Disposable {
       );
     }
     const key = keyOf(request, PORT_OPTIONS);
-    return this.#releaseKey(key, checkPort(request.port));
+    return this.#releaseKey(key, checkPort(key.port));
   }
 
   /**
@@ -214,11 +208,11 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   isAvailable(request: PortRequest): boolean {
-    this.#open();
     const key = keyOf(request, PORT_OPTIONS);
-    const port = checkPort(request.port);
+    const port = checkPort(key.port);
+    const manager = this.#open();
     writeKey(this.#core, key);
-    const answer = this.#core.exports.isAvailable(this.#manager, port);
+    const answer = this.#core.exports.isAvailable(manager, port);
     if (answer === NO_MEMORY) throw this.#refused(answer, key, port);
     return answer !== IN_USE;
   }
@@ -228,13 +222,11 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   flow(options: FlowOptions): Flow {
-    this.#open();
     const key = keyOf(options, FLOW_OPTIONS);
-    const picking = checkPicking(key, options.picking);
-    const unique = checkBoolean("unique", options.unique) ? 1 : 0;
+    const manager = this.#open();
     writeKey(this.#core, key);
     const { exports } = this.#core;
-    const handle = exports.openFlowHandle(this.#manager, picking, unique) >>> 0;
+    const handle = exports.openFlowHandle(manager, key.picking, key.unique ? 1 : 0) >>> 0;
     if (handle === 0) throw this.#noMemory(showKey(key, 0));
     const flow = new Flow(this.#core, handle, this.#random, this.#onFlowClose);
     this.#flows.add(flow);
@@ -252,7 +244,6 @@ export class PortManager implements Disposable {
    * the tester throws.
    */
   pickEphemeralPort(test: PortTester, offset?: number): number {
-    this.#open();
     checkTester(test, false);
     return this.#pick(
       test,
@@ -267,11 +258,10 @@ export class PortManager implements Disposable {
    * @param offset 0..4294967295.
    */
   pickEphemeralPortStable(offset: number, test: PortTester): number {
-    this.#open();
     checkUint32("offset", offset);
     checkTester(test, false);
     const { exports } = this.#core;
-    const port = this.#pick(test, (exports.hint(this.#manager) + offset) >>> 0);
+    const port = this.#pick(test, (exports.hint(this.#open()) + offset) >>> 0);
     // The tester may have closed the manager.
     exports.advanceHint(this.#open());
     return port;
@@ -296,9 +286,8 @@ export class PortManager implements Disposable {
    * @throws PortError `EINVAL` (`invalid-port-range`), `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */
   setPortRange(first: number, last: number): void {
-    this.#open();
     checkRange(first, last);
-    this.#core.exports.setRange(this.#manager, first, last);
+    this.#core.exports.setRange(this.#open(), first, last);
   }
 
   /**
@@ -345,8 +334,9 @@ export class PortManager implements Disposable {
   }
 
   #reserveAt(key: Key, port: number, test: PortTester | undefined): number {
+    const manager = this.#open();
     writeKey(this.#core, key);
-    const answer = this.#core.exports.reservePort(this.#manager, port);
+    const answer = this.#core.exports.reservePort(manager, port);
     if (answer < 0) throw this.#refused(answer, key, port);
     if (test !== undefined && !this.#passes(test, key, port)) {
       throw this.#refused(IN_USE, key, port, "the tester refused it");
@@ -355,11 +345,10 @@ export class PortManager implements Disposable {
   }
 
   #reserveAny(key: Key, wanted: number | undefined, test: PortTester | undefined): number {
-    const offset = wanted === undefined ? this.#random.next() : checkUint32("offset", wanted);
+    const offset = wanted ?? this.#random.next();
     const { exports } = this.#core;
     // The range as it is now, whatever a tester does to it.
-    const first = exports.rangeFirst(this.#manager);
-    const last = exports.rangeLast(this.#manager);
+    const { first, last } = this.portRange();
     const count = last - first + 1;
     const start = offset % count;
     let skip = 0;

@@ -108,43 +108,67 @@ export interface Key {
   readonly destination: Address;
   readonly destinationPort: number;
   readonly flags: number;
+  /** The port that is named, or 0. */
+  readonly port: number;
+  /** Where a search starts, if the caller says so. */
+  readonly offset: number | undefined;
+  /** How a handle picks, as the core's number, and whether it holds no tuple twice. */
+  readonly picking: number;
+  readonly unique: boolean;
 }
 
 type Request = FlowRequest & Partial<ReserveRequest & FlowOptions>;
 
-// Which options a word knows: all know the common ones, some know more.
-const COMMON = 1;
-const PORT = 2;
-const OFFSET = 4;
-const FLOW = 8;
-export const RESERVE_OPTIONS: number = COMMON | PORT | OFFSET;
-export const PORT_OPTIONS: number = COMMON | PORT;
-export const FLOW_OPTIONS: number = COMMON | FLOW;
-
+// A bit for each option, so that a set of them is a number.
+const NETWORKS = 1 << 0;
+const TRANSPORT = 1 << 1;
+const ADDRESS = 1 << 2;
+const DEVICE = 1 << 3;
+const DESTINATION = 1 << 4;
+const FLAGS = 1 << 5;
+const REUSE_ADDR = 1 << 6;
+const REUSE_PORT = 1 << 7;
+const PORT = 1 << 8;
+const OFFSET = 1 << 9;
+const PICKING = 1 << 10;
+const UNIQUE = 1 << 11;
 const OPTION_NAMES = [
   ...["networks", "transport", "address", "bindToDevice", "destination", "flags"],
   ...["reuseAddr", "reusePort", "port", "offset", "picking", "unique"],
 ];
 
-/** To which of these an option belongs. A switch takes a third of the time of a list or a set. */
-function optionKind(name: string): number {
+/** The options that each word knows. */
+export const FLOW_OPTIONS: number = (PORT - 1) | PICKING | UNIQUE;
+export const PORT_OPTIONS: number = (PORT - 1) | PORT;
+export const RESERVE_OPTIONS: number = PORT_OPTIONS | OFFSET;
+
+/** The bit of an option, or 0. A switch takes a third of the time of a list or a set. */
+function optionBit(name: string): number {
   switch (name) {
     case "networks":
+      return NETWORKS;
     case "transport":
+      return TRANSPORT;
     case "address":
-    case "bindToDevice":
-    case "destination":
-    case "flags":
-    case "reuseAddr":
-    case "reusePort":
-      return COMMON;
+      return ADDRESS;
     case "port":
       return PORT;
+    case "destination":
+      return DESTINATION;
+    case "flags":
+      return FLAGS;
+    case "reuseAddr":
+      return REUSE_ADDR;
+    case "reusePort":
+      return REUSE_PORT;
+    case "bindToDevice":
+      return DEVICE;
     case "offset":
       return OFFSET;
     case "picking":
+      return PICKING;
     case "unique":
-      return FLOW;
+      return UNIQUE;
     default:
       return 0;
   }
@@ -153,29 +177,34 @@ function optionKind(name: string): number {
 const UINT32_MAX = 0xffffffff;
 const DEVICE_MAX = 0x7fffffff;
 
-/** Checks a request and makes its key. `options` says which the word knows. */
-export function keyOf(request: Request, options: number): Key {
+/**
+ * Checks a request and makes its key; `known` says which options the word knows. What is absent is
+ * not asked for: that would cost many times more where every request has another shape, as spreads
+ * make them.
+ */
+export function keyOf(request: Request, known: number): Key {
   checkObject("request", request);
+  let given = 0;
   for (const name in request) {
-    if ((optionKind(name) & options) !== 0) continue;
-    const known = OPTION_NAMES.filter((candidate) => (optionKind(candidate) & options) !== 0);
-    throw unknownOption("request", name, known);
+    const bit = optionBit(name);
+    if ((bit & known) === 0) throw unknownOption("request", name, namesOf(known));
+    given |= bit;
   }
-  const transport = checkUint32("transport", request.transport);
-  const { destination } = request;
-  if (destination !== undefined) {
-    checkObject("destination", destination);
-    checkNames("destination", destination, ["address", "port"]);
-  }
+  const transport = checkUint32("transport", given & TRANSPORT ? request.transport : undefined);
+  const destination = given & DESTINATION ? request.destination : undefined;
+  const to = destination === undefined ? ANYWHERE : checkDestination(destination);
   return {
-    networks: checkNetworks(request.networks),
+    networks: checkNetworks(given & NETWORKS ? request.networks : undefined),
     transport,
-    address: parseAddress("address", request.address),
-    device: checkDevice(request.bindToDevice),
-    destination:
-      destination === undefined ? ANY : parseAddress("destination.address", destination.address),
-    destinationPort: destination === undefined ? 0 : checkDestinationPort(destination.port),
-    flags: flagsOf(request, transport),
+    address: given & ADDRESS ? parseAddress("address", request.address) : ANY,
+    device: given & DEVICE ? checkDevice(request.bindToDevice) : 0,
+    destination: to.address,
+    destinationPort: to.port,
+    flags: given & (FLAGS | REUSE_ADDR | REUSE_PORT) ? flagsOf(request, transport) : 0,
+    port: given & PORT ? checkPortOrZero("port", request.port) : 0,
+    offset: given & OFFSET ? checkOffset(request.offset) : undefined,
+    picking: pickingOf(given & PICKING ? request.picking : undefined, to.address),
+    unique: given & UNIQUE ? checkBoolean("unique", request.unique) : false,
   };
 }
 
@@ -279,20 +308,41 @@ export function checkBoolean(name: string, value: unknown): boolean {
   throw wrongType(name, "a boolean", value);
 }
 
+function checkOffset(value: unknown): number | undefined {
+  return value === undefined ? undefined : checkUint32("offset", value);
+}
+
 /** How `take` picks, as the core's number. */
-export function checkPicking(key: Key, value: unknown): number {
-  if (value === undefined) return key.destination === ANY ? PICK_BIND : PICK_CONNECT;
+function pickingOf(value: unknown, destination: Address): number {
+  if (value === undefined) return destination === ANY ? PICK_BIND : PICK_CONNECT;
   if (value === "bind") return PICK_BIND;
   if (value === "connect") return PICK_CONNECT;
   throw wrongValue("picking", '"bind" or "connect"', value);
 }
 
-function checkDestinationPort(value: unknown): number {
-  return checkPortOrZero("destination.port", value);
+const ANYWHERE: { readonly address: Address; readonly port: number } = { address: ANY, port: 0 };
+
+function checkDestination(destination: Destination): typeof ANYWHERE {
+  checkObject("destination", destination);
+  let hasAddress = false;
+  let hasPort = false;
+  for (const name in destination) {
+    if (name === "address") hasAddress = true;
+    else if (name === "port") hasPort = true;
+    else throw unknownOption("destination", name, ["address", "port"]);
+  }
+  return {
+    address: hasAddress ? parseAddress("destination.address", destination.address) : ANY,
+    port: hasPort ? checkPortOrZero("destination.port", destination.port) : 0,
+  };
 }
 
 function checkDevice(value: unknown): number {
   return value === undefined ? 0 : checkInteger("bindToDevice", value, 0, DEVICE_MAX);
+}
+
+function namesOf(known: number): string[] {
+  return OPTION_NAMES.filter((name) => (optionBit(name) & known) !== 0);
 }
 
 /** The networks, each once, in the order given. */
@@ -318,28 +368,31 @@ function checkNetworks(value: unknown): readonly number[] {
 
 function flagsOf(request: Request, transport: number): number {
   const { flags, reuseAddr, reusePort } = request;
-  if (flags === undefined && reuseAddr === undefined && reusePort === undefined) return 0;
-  if (flags !== undefined) {
-    if (reuseAddr !== undefined || reusePort !== undefined) {
-      throw invalid(
-        "ERR_INVALID_ARG_VALUE",
-        "flags and reuseAddr/reusePort say the same thing in two ways: give one of them",
-      );
-    }
-    return maskOf(flags);
+  if (flags === undefined) {
+    const addressBit = checkBoolean("reuseAddr", reuseAddr) ? reuseAddrBit(transport) : 0;
+    return addressBit | (checkBoolean("reusePort", reusePort) ? LOAD_BALANCED : 0);
   }
-  const addressBit = checkBoolean("reuseAddr", reuseAddr) ? reuseAddrBit(transport) : 0;
-  return addressBit | (checkBoolean("reusePort", reusePort) ? LOAD_BALANCED : 0);
+  if (reuseAddr === undefined && reusePort === undefined) return maskOf(flags);
+  throw invalid(
+    "ERR_INVALID_ARG_VALUE",
+    "flags and reuseAddr/reusePort say the same thing in two ways: give one of them",
+  );
 }
 
 function maskOf(flags: Flags): number {
   checkObject("flags", flags);
-  checkNames("flags", flags, ["mostRecent", "loadBalanced", "tupleOnly"]);
-  return (
-    (checkBoolean("flags.mostRecent", flags.mostRecent) ? MOST_RECENT : 0) |
-    (checkBoolean("flags.loadBalanced", flags.loadBalanced) ? LOAD_BALANCED : 0) |
-    (checkBoolean("flags.tupleOnly", flags.tupleOnly) ? TUPLE_ONLY : 0)
-  );
+  let mask = 0;
+  for (const name in flags) {
+    if (name === "mostRecent") mask |= flagBit(name, flags.mostRecent, MOST_RECENT);
+    else if (name === "loadBalanced") mask |= flagBit(name, flags.loadBalanced, LOAD_BALANCED);
+    else if (name === "tupleOnly") mask |= flagBit(name, flags.tupleOnly, TUPLE_ONLY);
+    else throw unknownOption("flags", name, ["mostRecent", "loadBalanced", "tupleOnly"]);
+  }
+  return mask;
+}
+
+function flagBit(name: string, value: unknown, bit: number): number {
+  return checkBoolean(name, value) ? bit : 0;
 }
 
 /** SO_REUSEADDR means different things to gVisor's TCP and UDP endpoints. */
