@@ -14,8 +14,8 @@ export class Reservation implements Disposable {
   /** The port, 1..65535. */
   readonly port: number;
   readonly #key: Key;
-  readonly #release: Release;
-  #released = false;
+  /** Gone once it has been used. */
+  #release: Release | undefined;
 
   /** Reservations are made by `PortManager.reservePort` and `reserveTuple`. */
   constructor(key: Key, port: number, release: Release) {
@@ -64,7 +64,7 @@ export class Reservation implements Disposable {
 
   /** Whether this object has given its port back. */
   get released(): boolean {
-    return this.#released;
+    return this.#release === undefined;
   }
 
   /**
@@ -73,9 +73,10 @@ export class Reservation implements Disposable {
    * release needs memory: others have released this key with other flags.
    */
   release(): boolean {
-    if (this.#released) return false;
-    this.#release(this.#key, this.port);
-    this.#released = true;
+    const release = this.#release;
+    if (release === undefined) return false;
+    release(this.#key, this.port);
+    this.#release = undefined;
     return true;
   }
 

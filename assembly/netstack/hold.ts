@@ -34,6 +34,7 @@ import {
   flagsOf,
   founderOf,
   isAlone,
+  isUnfollowed,
   listOf,
   nextOf,
   openClass,
@@ -96,6 +97,7 @@ export function letGoAll(
 function roomToHold(manager: Address, flow: Address, port: Port): bool {
   if (hasPort(flow, port)) return roomForExcess(manager, flow, port); // It will not rise.
   if (!roomToAdd(manager, flow, port)) return false;
+  if (isUnfollowed(flow)) return true;
   const binding = parentOf(flow);
   const list = listOf(flow);
   if (!roomInTally(manager, binding, list, flow, port)) return false;
@@ -225,6 +227,7 @@ function totalInRing(flow: Address, port: Port): i32 {
 // ── Followers ─────────────────────────────────────────────────────────────────────────────
 
 function rise(manager: Address, flow: Address, port: Port): void {
+  if (isUnfollowed(flow)) return;
   const binding = parentOf(flow);
   const list = listOf(flow);
   raiseTally(manager, binding, list, flow, port);
@@ -239,6 +242,7 @@ function rise(manager: Address, flow: Address, port: Port): void {
 }
 
 function fall(manager: Address, flow: Address, port: Port): void {
+  if (isUnfollowed(flow)) return;
   const binding = parentOf(flow);
   const list = listOf(flow);
   lowerTally(manager, binding, list, flow, port);

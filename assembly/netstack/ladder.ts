@@ -17,8 +17,8 @@
 //         8 ├──────────┬──────────┤
 //           │ number   │ count    │  flow: destination port; how many ports
 //        12 ├──────┬───┴──┬───────┤
-//           │ flags│ form │ kind, │  u8 each, and whether the table knows the node
-//        16 ├──────┴──────┴───────┤
+//           │ flags│ form │ kind, │  u8 each, and one more: of a flow, whether nothing counts it;
+//        16 ├──────┴──────┴───────┤  of other rungs, whether the table knows them
 //           │ ports, excess  u32  │  the counted set
 //        24 ├─────────────────────┤
 //           │ name      16 bytes  │  network and transport · address · device · destination
@@ -63,7 +63,8 @@ import { countOf } from "../ports/set";
 export const NEXT: usize = 4;
 const FLAGS: usize = 12;
 const KIND: usize = 14;
-const IN_TABLE: usize = 15;
+const IN_TABLE: usize = 15; // not of flows: the table knows every ring
+const UNFOLLOWED: usize = 15; // of flows
 export const HANDLES: usize = 40;
 const PREVIOUS: usize = 40;
 const FLOW_BYTES: u32 = 44;
@@ -175,18 +176,24 @@ export function hasFlows(binding: Address, kind: u32): bool {
   return (founderOf(binding, kind) | firstTallyOf(binding, kind)) != 0;
 }
 
+/** Does nothing count the flow's ports: no tally, no crowd? That never changes while it lives. */
+export function isUnfollowed(flow: Address): bool {
+  return load<u8>(flow, UNFOLLOWED) != 0;
+}
+
 /** The crowd's binding that counts this one, or 0. */
 export function crowdOf(binding: Address): Address {
   return load<u32>(binding, CROWD);
 }
 
 // ── Finding ───────────────────────────────────────────────────────────────────────────────
+// The founder first, then the table, unless there is nothing to be found.
 
 export function findSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
   const founder: Address = load<u32>(manager, FOUNDER_SPACE);
   if (founder && load<u64>(founder, NODE_NAME + 8) == name) return founder;
-  return find(manager, manager, 0, 0, name);
+  return load<u32>(manager, SPACES) ? find(manager, manager, 0, 0, name) : 0;
 }
 
 export function findHost(manager: Address, space: Address, low: u64, high: u64): Address {
@@ -199,7 +206,7 @@ export function findHost(manager: Address, space: Address, low: u64, high: u64):
 export function findBinding(manager: Address, host: Address, device: u32): Address {
   const founder: Address = load<u32>(host, FOUNDER_BINDING);
   if (founder && deviceOf(founder) == device) return founder;
-  return find(manager, host, 0, 0, device);
+  return firstBindingOf(host) ? find(manager, host, 0, 0, device) : 0;
 }
 
 /** Any flow of the destination (a flow or a request) in that binding, or 0. */
@@ -209,7 +216,7 @@ export function findFlow(manager: Address, binding: Address, destination: Addres
   const number = <u32>load<u16>(destination, NODE_NUMBER);
   const founder = founderOf(binding, isAny(low, high) ? WILDCARD : TUPLE);
   if (founder && isNamed(founder, binding, number, low, high)) return founder;
-  return find(manager, binding, number, low, high);
+  return load<u32>(binding, CHILDREN) ? find(manager, binding, number, low, high) : 0;
 }
 
 /** The class with these flags in the ring of `flow`, or 0. */
@@ -355,7 +362,9 @@ export function openClass(
   store<u8>(flow, <u8>flags, FLAGS);
   changeChildren(binding, 1);
   const founder = binding + ((<usize>listOf(flow)) << 2);
-  if (!load<u32>(founder, FOUNDERS)) store<u32>(founder, <u32>flow, FOUNDERS);
+  const isFounder = load<u32>(founder, FOUNDERS) == 0;
+  if (isFounder) store<u32>(founder, <u32>flow, FOUNDERS);
+  if (isFounder && !crowdOf(binding)) store<u8>(flow, 1, UNFOLLOWED);
   return flow;
 }
 
@@ -527,7 +536,7 @@ function newNode(
   if (isFounder) {
     store<u32>(founder, <u32>node);
   } else {
-    store<u8>(node, 1, IN_TABLE);
+    if (founder) store<u8>(node, 1, IN_TABLE);
     insert(manager, node);
   }
   changeShape(manager);

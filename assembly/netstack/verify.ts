@@ -24,6 +24,7 @@ import {
   founderHostOf,
   founderOf,
   HANDLES,
+  isUnfollowed,
   kindOf,
   listOf,
   nextOf,
@@ -57,6 +58,8 @@ function verifyFlows(manager: Address): void {
       assert(countOf(flow) > 0 || !isPlain(flow) || load<u32>(flow, HANDLES) > 0);
       assert(classIn(ring, flagsOf(flow)) == flow); // one class per flag combination
       verifyCountedByTally(parentOf(flow), flow);
+      const isFounder = founderOf(parentOf(flow), listOf(flow)) == flow;
+      assert(isUnfollowed(flow) == (isFounder && !crowdOf(parentOf(flow))));
       flow = nextOf(flow);
     } while (flow != ring);
     if (!isReal) continue;
