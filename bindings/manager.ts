@@ -8,9 +8,11 @@ import { endFlow, Flow } from "./flow.ts";
 import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
 import {
   addressText,
+  checkBoolean,
   checkInteger,
   checkNames,
   checkObject,
+  checkPicking,
   checkPort,
   checkUint32,
   FLOW_OPTIONS,
@@ -223,10 +225,12 @@ export class PortManager implements Disposable {
    */
   flow(options: FlowOptions): Flow {
     const key = keyOf(options, FLOW_OPTIONS);
+    const picking = checkPicking(options.picking, key);
+    const unique = checkBoolean("unique", options.unique) ? 1 : 0;
     const manager = this.#open();
     writeKey(this.#core, key);
     const { exports } = this.#core;
-    const handle = exports.openFlowHandle(manager, key.picking, key.unique ? 1 : 0) >>> 0;
+    const handle = exports.openFlowHandle(manager, picking, unique) >>> 0;
     if (handle === 0) throw this.#noMemory(showKey(key, 0));
     const flow = new Flow(this.#core, handle, this.#random, this.#onFlowClose);
     this.#flows.add(flow);

@@ -112,9 +112,6 @@ export interface Key {
   readonly port: number;
   /** Where a search starts, if the caller says so. */
   readonly offset: number | undefined;
-  /** How a handle picks, as the core's number, and whether it holds no tuple twice. */
-  readonly picking: number;
-  readonly unique: boolean;
 }
 
 type Request = FlowRequest & Partial<ReserveRequest & FlowOptions>;
@@ -203,8 +200,6 @@ export function keyOf(request: Request, known: number): Key {
     flags: given & (FLAGS | REUSE_ADDR | REUSE_PORT) ? flagsOf(request, transport) : 0,
     port: given & PORT ? checkPortOrZero("port", request.port) : 0,
     offset: given & OFFSET ? checkOffset(request.offset) : undefined,
-    picking: pickingOf(given & PICKING ? request.picking : undefined, to.address),
-    unique: given & UNIQUE ? checkBoolean("unique", request.unique) : false,
   };
 }
 
@@ -313,8 +308,8 @@ function checkOffset(value: unknown): number | undefined {
 }
 
 /** How `take` picks, as the core's number. */
-function pickingOf(value: unknown, destination: Address): number {
-  if (value === undefined) return destination === ANY ? PICK_BIND : PICK_CONNECT;
+export function checkPicking(value: unknown, key: Key): number {
+  if (value === undefined) return key.destination === ANY ? PICK_BIND : PICK_CONNECT;
   if (value === "bind") return PICK_BIND;
   if (value === "connect") return PICK_CONNECT;
   throw wrongValue("picking", '"bind" or "connect"', value);
@@ -353,7 +348,7 @@ function checkNetworks(value: unknown): readonly number[] {
   if (value.length === 0) {
     throw wrongValue("networks", "a list of at least one network number, such as [4]", value);
   }
-  if (value.length === 1) return [checkUint32("networks[]", value[0])];
+  if (value.length === 1) return singleNetwork(checkUint32("networks[]", value[0]));
   const networks: number[] = [];
   for (let index = 0; index < value.length; index++) {
     const network = checkUint32("networks[]", value[index]);
@@ -364,6 +359,16 @@ function checkNetworks(value: unknown): readonly number[] {
     networks.push(network);
   }
   return networks;
+}
+
+const REMEMBERED_MAX = 256;
+const singles: (readonly number[] | undefined)[] = [];
+
+/** A list of one network; for small numbers the same list each time. */
+function singleNetwork(network: number): readonly number[] {
+  if (network >= REMEMBERED_MAX) return [network];
+  singles[network] ??= [network];
+  return singles[network];
 }
 
 function flagsOf(request: Request, transport: number): number {

@@ -87,19 +87,22 @@ export function alloc(account: Address, bytes: u32): Address {
   return block;
 }
 
-/** As `alloc`, filled with zeros. `bytes` is a multiple of 4. */
+/** As `alloc`, filled with zeros. */
 export function allocZero(account: Address, bytes: u32): Address {
   const block = alloc(account, bytes);
-  if (!block) return 0;
-  if (bytes > 128) {
-    memory.fill(block, 0, bytes);
-  } else {
-    // A payload is 4 bytes short of a multiple of 8: whole words, then the rest.
-    const end = block + (bytes & ~7);
-    for (let at = block; at < end; at += 8) store<u64>(at, 0);
-    if (bytes & 7) store<u32>(end, 0);
-  }
+  if (block) clear(block, bytes);
   return block;
+}
+
+/** Fills a multiple of 4 bytes with zeros. */
+export function clear(start: Address, bytes: u32): void {
+  if (bytes > 256) {
+    memory.fill(start, 0, bytes);
+    return;
+  }
+  const end = start + (bytes & ~7);
+  for (let at = start; at < end; at += 8) store<u64>(at, 0);
+  if (bytes & 7) store<u32>(end, 0);
 }
 
 export function free(account: Address, block: Address): void {

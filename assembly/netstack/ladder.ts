@@ -6,9 +6,17 @@
 //         Binding   device, or none
 //           Flow    destination x flags  ->  which ports are held      (ports/counted.ts)
 //
-// Every rung is a node, found by its parent and its name: the first below a parent (its founder) by
-// a pointer, the others by one table. The flag classes of one destination form a ring; the table
-// knows one of them.
+// Every rung is a node, found by its parent and its name. The flag classes of one destination form
+// a ring; the table knows one of them. The first space, host and binding below a parent, its
+// founder, lies in the parent's own block and needs no table; the others are blocks of their own.
+//
+//   ┌───────────────────────────────────────────────┐
+//   │ manager │ founder space                       │      kind 0: the place is vacant
+//   └─────────┬───────┬─────────────────────────────┤
+//             │ space │ founder host                │
+//             └───────┬──────┬──────────────────────┤
+//                     │ host │ founder binding      │
+//                     └──────┴──────────────────────┘
 //
 //   node  0 ┌─────────────────────┐
 //           │ parent         u32  │
@@ -17,16 +25,16 @@
 //         8 ├──────────┬──────────┤
 //           │ number   │ count    │  flow: destination port; how many ports
 //        12 ├──────┬───┴──┬───────┤
-//           │ flags│ form │ kind, │  u8 each, and one more: of a flow, whether nothing counts it;
-//        16 ├──────┴──────┴───────┤  of other rungs, whether the table knows them
+//           │ flags│ form │ kind, │  u8 each, and of a flow, whether nothing counts it
+//        16 ├──────┴──────┴───────┤
 //           │ ports, excess  u32  │  the counted set
 //        24 ├─────────────────────┤
 //           │ name      16 bytes  │  network and transport · address · device · destination
 //        40 ├─────────────────────┤
 //           │ flow: open handles  │  space, host: previous sibling
 //        44 ├─────────────────────┘
-//           │ space:   any, founder, crowd, hosts
-//           │ host:    bindings, founder
+//           │ space:   any, crowd, hosts
+//           │ host:    bindings
 //           │ binding: children, founder and tallies of each kind, crowd
 //
 // Tallies. A question with a wildcard on one side concerns every flow of a binding. So that it
@@ -43,7 +51,7 @@
 // (an empty tally waits for its binding to go); a tally holds a port exactly when a flow that it
 // counts does.
 
-import { Address, allocZero, free } from "../memory/arena";
+import { Address, alloc, allocZero, clear, free } from "../memory/arena";
 import {
   capacityOf,
   find,
@@ -63,27 +71,26 @@ import { countOf } from "../ports/set";
 export const NEXT: usize = 4;
 const FLAGS: usize = 12;
 const KIND: usize = 14;
-const IN_TABLE: usize = 15; // not of flows: the table knows every ring
-const UNFOLLOWED: usize = 15; // of flows
+const UNFOLLOWED: usize = 15;
 export const HANDLES: usize = 40;
 const PREVIOUS: usize = 40;
 const FLOW_BYTES: u32 = 44;
-
-const ANY_HOST: usize = 44;
-const FOUNDER_HOST: usize = 48;
-const CROWD_HOST: usize = 52;
-const HOSTS: usize = 56;
-const SPACE_BYTES: u32 = 60;
-
-const BINDINGS: usize = 44;
-const FOUNDER_BINDING: usize = 48;
-const HOST_BYTES: u32 = 52;
 
 export const CHILDREN: usize = 44;
 const FOUNDERS: usize = 48;
 const TALLIES: usize = 56;
 const CROWD: usize = 64;
-const BINDING_BYTES: u32 = 68;
+const BINDING_BYTES: u32 = 72;
+
+const BINDINGS: usize = 44;
+const HOST_OWN: u32 = 56;
+const HOST_BYTES: u32 = HOST_OWN + BINDING_BYTES;
+
+const ANY_HOST: usize = 44;
+const CROWD_HOST: usize = 48;
+const HOSTS: usize = 52;
+const SPACE_OWN: u32 = 56;
+export const SPACE_BYTES: u32 = SPACE_OWN + HOST_BYTES;
 
 // What a node is.
 const SPACE: u32 = 1;
@@ -98,8 +105,7 @@ export const TUPLE: u32 = 1;
 // Manager: account and table (memory/), then these.
 export const SPACES: usize = 28;
 export const SHAPE: usize = 32;
-const FOUNDER_SPACE: usize = 56;
-export const LADDER_END: usize = 60;
+export const FOUNDER_SPACE: usize = 56;
 
 // ── Reading ───────────────────────────────────────────────────────────────────────────────
 
@@ -140,6 +146,11 @@ export function transportOf(space: Address): u32 {
   return load<u32>(space, NODE_NAME + 12);
 }
 
+/** The node in a founder's place, or 0. */
+function founderAt(place: Address): Address {
+  return kindOf(place) ? place : 0;
+}
+
 /** The host of the any address, or 0. */
 export function anyHostOf(space: Address): Address {
   return load<u32>(space, ANY_HOST);
@@ -147,7 +158,7 @@ export function anyHostOf(space: Address): Address {
 
 /** The host that the crowd does not count, or 0. */
 export function founderHostOf(space: Address): Address {
-  return load<u32>(space, FOUNDER_HOST);
+  return founderAt(space + SPACE_OWN);
 }
 
 export function crowdHostOf(space: Address): Address {
@@ -191,7 +202,7 @@ export function crowdOf(binding: Address): Address {
 
 export function findSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
-  const founder: Address = load<u32>(manager, FOUNDER_SPACE);
+  const founder = founderAt(manager + FOUNDER_SPACE);
   if (founder && load<u64>(founder, NODE_NAME + 8) == name) return founder;
   return load<u32>(manager, SPACES) ? find(manager, manager, 0, 0, name) : 0;
 }
@@ -204,7 +215,7 @@ export function findHost(manager: Address, space: Address, low: u64, high: u64):
 }
 
 export function findBinding(manager: Address, host: Address, device: u32): Address {
-  const founder: Address = load<u32>(host, FOUNDER_BINDING);
+  const founder = founderAt(host + HOST_OWN);
   if (founder && deviceOf(founder) == device) return founder;
   return firstBindingOf(host) ? find(manager, host, 0, 0, device) : 0;
 }
@@ -275,15 +286,15 @@ export function openFlow(
 
 function newSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
-  const founder = manager + FOUNDER_SPACE;
-  const space = newNode(manager, SPACE_BYTES, SPACE, manager, 0, 0, name, founder);
+  const place = manager + FOUNDER_SPACE;
+  const space = newRung(manager, place, SPACE_OWN, SPACE_BYTES, SPACE, manager, 0, name);
   if (space) pushSibling(space, manager + SPACES);
   return space;
 }
 
 function newHost(manager: Address, space: Address, low: u64, high: u64): Address {
-  const founder = space + FOUNDER_HOST;
-  const host = newNode(manager, HOST_BYTES, HOST, space, 0, low, high, founder);
+  const place = space + SPACE_OWN;
+  const host = newRung(manager, place, HOST_OWN, HOST_BYTES, HOST, space, low, high);
   if (!host) return 0;
   pushSibling(host, space + HOSTS);
   if (isAny(low, high)) store<u32>(space, <u32>host, ANY_HOST);
@@ -327,8 +338,8 @@ function openCrowdBinding(manager: Address, space: Address, device: u32): Addres
 }
 
 function newBinding(manager: Address, host: Address, device: u32): Address {
-  const founder = host + FOUNDER_BINDING;
-  const binding = newNode(manager, BINDING_BYTES, BINDING, host, 0, 0, device, founder);
+  const place = host + HOST_OWN;
+  const binding = newRung(manager, place, BINDING_BYTES, BINDING_BYTES, BINDING, host, 0, device);
   if (!binding) return 0;
   store<u32>(binding, <u32>firstBindingOf(host), NEXT);
   store<u32>(host, <u32>binding, BINDINGS);
@@ -369,17 +380,15 @@ export function openClass(
 }
 
 function newFlow(manager: Address, binding: Address, destination: Address): Address {
-  const flow = newNode(
-    manager,
-    FLOW_BYTES,
-    FLOW,
-    binding,
-    load<u16>(destination, NODE_NUMBER),
-    load<u64>(destination, NODE_NAME),
-    load<u64>(destination, NODE_NAME + 8),
-    0,
-  );
-  if (flow) store<u32>(flow, <u32>flow, NEXT);
+  if (!roomToInsert(manager)) return 0;
+  const flow = allocZero(manager, FLOW_BYTES);
+  if (!flow) return 0;
+  const low = load<u64>(destination, NODE_NAME);
+  nameNode(flow, FLOW, binding, low, load<u64>(destination, NODE_NAME + 8));
+  store<u16>(flow, load<u16>(destination, NODE_NUMBER), NODE_NUMBER);
+  store<u32>(flow, <u32>flow, NEXT);
+  insert(manager, flow);
+  changeShape(manager);
   return flow;
 }
 
@@ -430,7 +439,7 @@ function settleBinding(manager: Address, binding: Address): void {
   const host = parentOf(binding);
   const crowd = crowdOf(binding);
   unlinkNext(host + BINDINGS, binding);
-  freeNode(manager, binding, host + FOUNDER_BINDING);
+  freeRung(manager, binding, host + HOST_OWN);
   if (crowd) {
     changeChildren(crowd, -1);
     settleBinding(manager, crowd);
@@ -448,57 +457,34 @@ function settleHost(manager: Address, host: Address): void {
   }
   if (anyHostOf(space) == host) store<u32>(space, 0, ANY_HOST);
   removeSibling(host, space + HOSTS);
-  freeNode(manager, host, space + FOUNDER_HOST);
+  freeRung(manager, host, space + SPACE_OWN);
   settleSpace(manager, space);
 }
 
 function settleSpace(manager: Address, space: Address): void {
   if (firstHostOf(space)) return;
   removeSibling(space, manager + SPACES);
-  freeNode(manager, space, manager + FOUNDER_SPACE);
+  freeRung(manager, space, manager + FOUNDER_SPACE);
 }
 
-/** Gives back everything below the manager. */
+/** Gives back everything below the manager: each flow is emptied, and settles what is above it. */
 export function freeLadder(manager: Address): void {
-  for (let index: u32 = 0; index < capacityOf(manager); index++) {
-    const node = nodeAt(manager, index);
-    if (node && kindOf(node) == FLOW) freeRing(manager, node);
-  }
-  let space: Address = load<u32>(manager, SPACES);
-  while (space) {
-    const next = nextOf(space);
-    let host = firstHostOf(space);
-    while (host) {
-      const nextHost = nextOf(host);
-      freeHost(manager, host);
-      host = nextHost;
+  let capacity = capacityOf(manager);
+  let index: u32 = 0;
+  while (index < capacity) {
+    const flow = nodeAt(manager, index);
+    if (!flow || kindOf(flow) != FLOW) {
+      index++;
+      continue;
     }
-    if (crowdHostOf(space)) freeHost(manager, crowdHostOf(space));
-    free(manager, space);
-    space = next;
+    clearCounted(manager, flow);
+    store<u32>(flow, 0, HANDLES);
+    settleFlow(manager, flow);
+    // Another node may be in this slot now. A table that has shrunk has new slots for all.
+    if (capacityOf(manager) == capacity) continue;
+    capacity = capacityOf(manager);
+    index = 0;
   }
-}
-
-function freeHost(manager: Address, host: Address): void {
-  let binding = firstBindingOf(host);
-  while (binding) {
-    const next = nextOf(binding);
-    freeTallies(manager, binding, WILDCARD);
-    freeTallies(manager, binding, TUPLE);
-    free(manager, binding);
-    binding = next;
-  }
-  free(manager, host);
-}
-
-function freeRing(manager: Address, flow: Address): void {
-  let item = flow;
-  do {
-    const next = nextOf(item);
-    clearCounted(manager, item);
-    free(manager, item);
-    item = next;
-  } while (item != flow);
 }
 
 function freeTallies(manager: Address, binding: Address, list: u32): void {
@@ -513,41 +499,43 @@ function freeTallies(manager: Address, binding: Address, list: u32): void {
 
 // ── Nodes ─────────────────────────────────────────────────────────────────────────────────
 
-/** A node in its parent's place for a founder, if there is one and it is vacant; else in the table. */
-function newNode(
+/** A space, host or binding: in its parent's block if it is the founder, else in the table. */
+function newRung(
   manager: Address,
+  place: Address,
+  ownBytes: u32,
   bytes: u32,
   kind: u32,
   parent: Address,
-  number: u32,
   low: u64,
   high: u64,
-  founder: Address,
 ): Address {
-  const isFounder = founder != 0 && load<u32>(founder) == 0;
+  const isFounder = kindOf(place) == 0;
   if (!isFounder && !roomToInsert(manager)) return 0;
-  const node = allocZero(manager, bytes);
+  const node = isFounder ? place : alloc(manager, bytes);
   if (!node) return 0;
-  store<u32>(node, <u32>parent, NODE_PARENT);
-  store<u16>(node, <u16>number, NODE_NUMBER);
-  store<u8>(node, <u8>kind, KIND);
-  store<u64>(node, low, NODE_NAME);
-  store<u64>(node, high, NODE_NAME + 8);
-  if (isFounder) {
-    store<u32>(founder, <u32>node);
-  } else {
-    if (founder) store<u8>(node, 1, IN_TABLE);
-    insert(manager, node);
-  }
+  clear(node, isFounder ? ownBytes : bytes);
+  nameNode(node, kind, parent, low, high);
+  if (!isFounder) insert(manager, node);
   changeShape(manager);
   return node;
 }
 
-function freeNode(manager: Address, node: Address, founder: Address): void {
-  if (load<u8>(node, IN_TABLE)) remove(manager, node);
-  else store<u32>(founder, 0);
-  free(manager, node);
+function freeRung(manager: Address, node: Address, place: Address): void {
+  if (node == place) {
+    store<u8>(node, 0, KIND);
+  } else {
+    remove(manager, node);
+    free(manager, node);
+  }
   changeShape(manager);
+}
+
+function nameNode(node: Address, kind: u32, parent: Address, low: u64, high: u64): void {
+  store<u32>(node, <u32>parent, NODE_PARENT);
+  store<u8>(node, <u8>kind, KIND);
+  store<u64>(node, low, NODE_NAME);
+  store<u64>(node, high, NODE_NAME + 8);
 }
 
 /** Whoever keeps addresses of nodes for the length of a batch looks here whether they still hold. */

@@ -7,16 +7,16 @@
 //           28 ├────────────────────┤
 //              │ spaces, shape      │                               (ladder.ts)
 //           36 ├────────────────────┤
-//              │ counters, refs     │  what `stats` tells           (hold.ts)
-//           44 ├────────────────────┤
 //              │ hint          u32  │  how many stable picks have succeeded
+//           40 ├────────────────────┤
+//              │ counters, refs     │  what `stats` tells           (hold.ts)
 //           48 ├────────────────────┤
 //              │ handles       u32  │  list of those that are open  (handle.ts)
 //           52 ├────────────────────┤
 //              │ range     4 bytes  │  ephemeral ports              (ports/range.ts)
 //           56 ├────────────────────┤
-//              │ founder space u32  │                               (ladder.ts)
-//           60 └────────────────────┘
+//              │ founder space      │  with its first host and binding (ladder.ts)
+//          240 └────────────────────┘
 //
 // One instance holds any number of managers; they share nothing but the arena.
 
@@ -29,11 +29,12 @@ import { firstOf, lastOf, writeRange } from "../ports/range";
 import { ANY_HOLD } from "./flags";
 import { freeHandles, RANGE } from "./handle";
 import { COUNTERS, REFERENCES } from "./hold";
-import { freeLadder, LADDER_END, nextOf, SPACES } from "./ladder";
+import { FOUNDER_SPACE, freeLadder, nextOf, SPACE_BYTES, SPACES } from "./ladder";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./plan";
 
-const HINT: usize = 44;
-const MANAGER_BYTES: u32 = <u32>LADDER_END;
+const HINT: usize = 36;
+const MANAGER_BYTES: u32 = <u32>FOUNDER_SPACE + SPACE_BYTES;
+if (MANAGER_BYTES != 240) ERROR("Manager no longer matches its diagram");
 
 /** A new manager, or 0 when there is no memory for it. The seed is that of its hash table. */
 export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {

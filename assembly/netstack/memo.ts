@@ -26,13 +26,14 @@ import { hasBit, Port } from "../ports/bitmap";
 import { addOne, dropOne, isPlain, roomToAdd } from "../ports/counted";
 import {
   addPort,
-  addToBusy,
+  addToBitmap,
   countOf,
   findAbsent,
   hasPort,
-  isBusy,
+  isBitmap,
+  isSparse,
   portsOf,
-  removeFromBusy,
+  removeFromBitmap,
   removePort,
   roomForPort,
 } from "../ports/set";
@@ -113,8 +114,8 @@ export function takeAlone(
 ): i32 {
   const port = findAbsent(flow, first, last, start);
   if (!port) return EXHAUSTED;
-  if (isBusy(flow)) {
-    addToBusy(flow, port);
+  if (isBitmap(flow)) {
+    addToBitmap(flow, port);
   } else {
     if (!roomForPort(manager, flow)) return NO_MEMORY;
     addPort(flow, port);
@@ -125,9 +126,9 @@ export function takeAlone(
 
 /** It frees a port, if it holds it. */
 export function freeAlone(manager: Address, flow: Address, port: Port): bool {
-  if (isBusy(flow)) {
+  if (isBitmap(flow) && !isSparse(flow)) {
     if (!hasBit(portsOf(flow), port)) return false;
-    removeFromBusy(flow, port);
+    removeFromBitmap(flow, port);
   } else {
     if (!hasPort(flow, port)) return false;
     removePort(manager, flow, port);

@@ -131,21 +131,25 @@ export function removePort(account: Address, set: Address, port: Port): void {
   if (count <= SHRINK_AT) shrink(account, set);
 }
 
-// ── A busy set, without a look at its form ────────────────────────────────────────────────
+// ── A bitmap, without a look at the other forms ───────────────────────────────────────────
 
-/** Is the set a bitmap that stays one, whether a port is added or removed? */
-export function isBusy(set: Address): bool {
-  return formOf(set) == MANY && countOf(set) > SHRINK_AT + 1;
+export function isBitmap(set: Address): bool {
+  return formOf(set) == MANY;
 }
 
-export function addToBusy(set: Address, port: Port): void {
-  assert(isBusy(set) && !hasPort(set, port));
+/** So few ports that one less may change the form. */
+export function isSparse(set: Address): bool {
+  return countOf(set) <= SHRINK_AT + 1;
+}
+
+export function addToBitmap(set: Address, port: Port): void {
+  assert(isBitmap(set) && !hasPort(set, port));
   setBit(portsOf(set), port);
   store<u16>(set, <u16>(countOf(set) + 1), SET_COUNT);
 }
 
-export function removeFromBusy(set: Address, port: Port): void {
-  assert(isBusy(set) && hasPort(set, port));
+export function removeFromBitmap(set: Address, port: Port): void {
+  assert(isBitmap(set) && !isSparse(set) && hasPort(set, port));
   clearBit(portsOf(set), port);
   store<u16>(set, <u16>(countOf(set) - 1), SET_COUNT);
 }
