@@ -12,9 +12,9 @@ mkdirSync("build", { recursive: true });
 const targets = { release: "assembly/index.ts", debug: "assembly/index.debug.ts" };
 for (const [target, entry] of Object.entries(targets)) {
   const { error, stderr } = await asc.main([entry, "--target", target]);
-  const warnings = stderr.toString();
-  if (error || warnings) {
-    process.stderr.write(warnings || `${error}\n`);
+  const messages = stderr.toString();
+  if (error || /WARNING|ERROR/.test(messages)) {
+    process.stderr.write(messages || `${error}\n`);
     process.exit(1);
   }
 }

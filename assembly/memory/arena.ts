@@ -28,7 +28,7 @@
 // Must stay true: no two free blocks are neighbours; every free block is on the list of its
 // class; a class bit is set exactly when its list is not empty.
 
-import { ARENA_AT, HEAP_AT, INSTANCE_ACCOUNT, REQUEST } from "./layout";
+import { ARENA_AT, heapStart, INSTANCE_ACCOUNT, REQUEST } from "./layout";
 
 export type Address = usize;
 
@@ -70,8 +70,8 @@ export function boot(): void {
   store<u32>(END, end);
   store<u32>(INSTANCE_ACCOUNT, u32.MAX_VALUE, ACCOUNT_LIMIT);
   store<u32>(<usize>end - HEADER, 0);
-  setHeader(HEAP_AT, end - <u32>HEAP_AT);
-  release(HEAP_AT);
+  setHeader(heapStart(), end - <u32>heapStart());
+  release(heapStart());
 }
 
 /** A block of at least `bytes` bytes with any content, or 0 when the limit or the machine says no. */
@@ -306,7 +306,7 @@ export function verifyArena(): void {
   const end = load<u32>(END);
   let leftFree = false;
   let freeBlocks = 0;
-  let block: Address = HEAP_AT;
+  let block: Address = heapStart();
   while (block < end) {
     assert((block & 7) == 0);
     const isFree = (header(block) & FREE) != 0;

@@ -15,9 +15,10 @@
 //   byte  4096 ├──────────────────────┤
 //              │ batch                │  offsets in, ports in and out
 //   byte  8192 ├──────────────────────┤
-//              │ heap …               │
+//              │ texts of a debug build, then the heap …
 //
 // Only the arena header and the heap are state. The rest is scratch for the length of one call.
+// Only a debug build has static data, the texts of its asserts; asconfig.json keeps them off here.
 
 import { BATCH_AT, BATCH_MAX, NETWORKS_MAX, REQUEST_AT, REQUEST_BYTES } from "../abi";
 
@@ -29,8 +30,13 @@ export const HOSTS_AT: usize = SPACES_AT + <usize>NETWORKS_MAX * 4;
 export const FLOWS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
 export const PLAN_AT: usize = 2560;
 export const BATCH: usize = <usize>BATCH_AT;
-export const HEAP_AT: usize = 8192;
+export const STATIC_AT: usize = 8192; // `memoryBase` in asconfig.json
 
 if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its rungs");
 if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > PLAN_AT) ERROR("The rungs run into the plan");
-if (BATCH + <usize>BATCH_MAX * 4 > HEAP_AT) ERROR("The batch runs into the heap");
+if (BATCH + <usize>BATCH_MAX * 4 > STATIC_AT) ERROR("The batch runs into the heap");
+
+/** Where the heap begins. */
+export function heapStart(): usize {
+  return max<usize>(STATIC_AT, (__heap_base + 7) & ~7);
+}
