@@ -25,6 +25,9 @@
 // Records come and go one by one, so a few small blocks of each size are kept at hand: they stay
 // used for their neighbours and lie on a short list of their own, last freed first out.
 //
+// An operation adds up what it is going to need and secures that; the allocations that follow
+// cannot fail. Only what may be left undone, such as shrinking, allocates without asking.
+//
 // Must stay true: no two free blocks are neighbours; every free block is on the list of its
 // class; a class bit is set exactly when its list is not empty.
 
@@ -58,6 +61,7 @@ const NEXT: usize = 0;
 const PREVIOUS: usize = 4;
 const UNIT_BYTES: u32 = 8;
 const UNITS_MIN: u32 = 2;
+const SLACK_UNITS: u32 = 16;
 const BYTES_MAX: u32 = 1 << 30;
 const PAGE_SHIFT: u32 = 16;
 // One page short of 4 GiB, so that the heap's end fits in 32 bits.
@@ -74,12 +78,27 @@ export function boot(): void {
   release(heapStart());
 }
 
+/** What a block of so many bytes takes from an account. */
+export function costOf(bytes: u32): u32 {
+  return unitsFor(bytes) << 3;
+}
+
+/** Makes sure that blocks which cost so much in all can be allocated one after another. */
+export function secure(account: Address, cost: u32): bool {
+  if (cost == 0) return true;
+  // The subtraction cannot wrap: used never passes the limit.
+  const left = load<u32>(account, ACCOUNT_LIMIT) - load<u32>(account, ACCOUNT_USED);
+  if (cost > left || cost > BYTES_MAX) return false;
+  // One free block that holds all of them, also when each is looked for among larger ones only.
+  const units = (cost >> 3) + (cost >> 6) + SLACK_UNITS;
+  return findFree(units) != 0 || grow(units << 3);
+}
+
 /** A block of at least `bytes` bytes with any content, or 0 when the limit or the machine says no. */
 export function alloc(account: Address, bytes: u32): Address {
   if (bytes > BYTES_MAX) return 0;
-  const units = max<u32>(UNITS_MIN, (bytes + <u32>HEADER + 7) >> 3);
+  const units = unitsFor(bytes);
   const used = load<u32>(account, ACCOUNT_USED);
-  // The subtraction cannot wrap: used never passes the limit.
   if (units << 3 > load<u32>(account, ACCOUNT_LIMIT) - used) return 0;
 
   const block = units < HAND_UNITS && load<u32>(handAt(units)) ? takeInHand(units) : carve(units);
@@ -107,7 +126,7 @@ export function clear(start: Address, bytes: u32): void {
 
 export function free(account: Address, block: Address): void {
   assert(!(header(block) & FREE)); // freed twice
-  const bytes = blockBytes(block);
+  const bytes = sizeOf(block);
   const paid = bytes - (header(block) & LOOSE ? UNIT_BYTES : 0);
   store<u32>(account, load<u32>(account, ACCOUNT_USED) - paid, ACCOUNT_USED);
   if (!keepInHand(block, bytes >> 3)) release(block);
@@ -149,12 +168,12 @@ function setHeader(block: Address, value: u32): void {
   store<u32>(block - HEADER, value);
 }
 
-function blockBytes(block: Address): u32 {
+function sizeOf(block: Address): u32 {
   return header(block) & SIZE;
 }
 
 function rightOf(block: Address): Address {
-  return block + blockBytes(block);
+  return block + sizeOf(block);
 }
 
 /** A block of that many units from the free lists, or 0. */
@@ -172,10 +191,10 @@ function carve(units: u32): Address {
 /** Keeps the first `units` of a block that is on no list; the rest becomes a free block. */
 function split(block: Address, units: u32): void {
   const keep = units << 3;
-  const rest = blockBytes(block) - keep;
+  const rest = sizeOf(block) - keep;
   const left = header(block) & LEFT_FREE;
   if (rest < UNITS_MIN << 3) {
-    setHeader(block, blockBytes(block) | left | (rest ? LOOSE : 0));
+    setHeader(block, sizeOf(block) | left | (rest ? LOOSE : 0));
     const right = rightOf(block);
     setHeader(right, header(right) & ~LEFT_FREE);
     return;
@@ -189,16 +208,16 @@ function split(block: Address, units: u32): void {
 /** Joins a block that is on no list with its free neighbours and puts the result on its list. */
 function release(block: Address): void {
   let start = block;
-  let bytes = blockBytes(block);
+  let bytes = sizeOf(block);
   const right = rightOf(block);
   if (header(right) & FREE) {
     unlink(right);
-    bytes += blockBytes(right);
+    bytes += sizeOf(right);
   }
   if (header(block) & LEFT_FREE) {
     start = load<u32>(block - HEADER - 4);
     unlink(start);
-    bytes += blockBytes(start);
+    bytes += sizeOf(start);
   }
   setHeader(start, bytes | FREE | (header(start) & LEFT_FREE));
   link(start);
@@ -225,6 +244,10 @@ function grow(bytes: u32): bool {
   return true;
 }
 
+function unitsFor(bytes: u32): u32 {
+  return max<u32>(UNITS_MIN, (bytes + <u32>HEADER + 7) >> 3);
+}
+
 // ── Free lists ────────────────────────────────────────────────────────────────────────────
 // Class of a block of u units: below 16, power 0 and class u; above, the power is the position
 // of u's highest bit and the class the four bits after it.
@@ -246,7 +269,7 @@ function classesAt(power: u32): Address {
 }
 
 function unitsOf(block: Address): u32 {
-  return blockBytes(block) >> 3;
+  return sizeOf(block) >> 3;
 }
 
 /** A free block of at least `units`, still on its list, or 0. */

@@ -10,6 +10,8 @@
 //              │ request block        │  what a word asks for (abi.ts)
 //   byte  2304 ├──────────────────────┤
 //              │ rungs of the request │  spaces, hosts and flows, per network (reserve.ts)
+//   byte  2496 ├──────────────────────┤
+//              │ bill                 │  what an operation is going to need (bill.ts)
 //   byte  2560 ├──────────────────────┤
 //              │ plan header          │  what a search looks at (plan.ts)
 //   byte  4096 ├──────────────────────┤
@@ -28,12 +30,13 @@ export const REQUEST: usize = <usize>REQUEST_AT;
 export const SPACES_AT: usize = 2304;
 export const HOSTS_AT: usize = SPACES_AT + <usize>NETWORKS_MAX * 4;
 export const FLOWS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
+export const BILL_AT: usize = 2496;
 export const PLAN_AT: usize = 2560;
 export const BATCH: usize = <usize>BATCH_AT;
 export const STATIC_AT: usize = 8192; // `memoryBase` in asconfig.json
 
 if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its rungs");
-if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > PLAN_AT) ERROR("The rungs run into the plan");
+if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT) ERROR("The rungs run into the bill");
 if (BATCH + <usize>BATCH_MAX * 4 > STATIC_AT) ERROR("The batch runs into the heap");
 
 /** Where the heap begins. */

@@ -26,19 +26,17 @@
 //
 // Must stay true: between a node's home and its slot no slot is vacant.
 
-import { Address, allocZero, free } from "./arena";
+import { Address, allocZero, costOf, free } from "./arena";
 
 export const NODE_PARENT: usize = 0;
 export const NODE_NUMBER: usize = 8;
 export const NODE_NAME: usize = 24;
-export const NODE_BYTES: usize = 40;
 
 // The table's fields in its owner's record, behind the account.
 const SEED: usize = 8;
 const SLOTS: usize = 16;
 const CAPACITY: usize = 20;
 const COUNT: usize = 24;
-export const TABLE_END: usize = 28;
 
 const CAPACITY_MIN: u32 = 64;
 const TAG: u32 = 0xe0000000;
@@ -75,17 +73,25 @@ export function find(owner: Address, parent: Address, number: u32, low: u64, hig
   }
 }
 
-/** Makes sure that one more node can be inserted. */
-export function roomToInsert(owner: Address): bool {
-  const capacity = load<u32>(owner, CAPACITY);
-  if ((load<u32>(owner, COUNT) + 1) << 2 <= capacity * 3) return true;
-  return resize(owner, capacity << 1);
+/** What growing costs that comes with so many nodes more. */
+export function costToInsert(owner: Address, nodes: u32): u32 {
+  const count = load<u32>(owner, COUNT) + nodes;
+  let capacity = load<u32>(owner, CAPACITY);
+  let cost: u32 = 0;
+  while (isCrowded(count, capacity)) {
+    capacity <<= 1;
+    cost += costOf(capacity << 2);
+  }
+  return cost;
 }
 
-/** Adds a node whose key is not in the table. There must be room. */
+/** Adds a node whose key is not in the table. What it costs must have been secured. */
 export function insert(owner: Address, node: Address): void {
+  const count = load<u32>(owner, COUNT) + 1;
+  const capacity = load<u32>(owner, CAPACITY);
+  if (isCrowded(count, capacity)) resize(owner, capacity << 1);
   put(owner, node);
-  store<u32>(owner, load<u32>(owner, COUNT) + 1, COUNT);
+  store<u32>(owner, count, COUNT);
 }
 
 export function remove(owner: Address, node: Address): void {
@@ -189,19 +195,22 @@ function vacate(owner: Address, index: u32): void {
   store<u32>(slots + ((<usize>hole) << 2), 0);
 }
 
-function resize(owner: Address, capacity: u32): bool {
+function isCrowded(count: u32, capacity: u32): bool {
+  return count << 2 > capacity * 3;
+}
+
+function resize(owner: Address, capacity: u32): void {
   const from = load<u32>(owner, CAPACITY);
   const slots: Address = load<u32>(owner, SLOTS);
-  const larger = allocZero(owner, capacity << 2);
-  if (!larger) return false;
-  store<u32>(owner, <u32>larger, SLOTS);
+  const other = allocZero(owner, capacity << 2);
+  if (!other) return;
+  store<u32>(owner, <u32>other, SLOTS);
   store<u32>(owner, capacity, CAPACITY);
   for (let at: u32 = 0; at < from; at++) {
     const slot = load<u32>(slots + ((<usize>at) << 2));
     if (slot) put(owner, nodeOf(slot));
   }
   free(owner, slots);
-  return true;
 }
 
 // ── Invariants ────────────────────────────────────────────────────────────────────────────

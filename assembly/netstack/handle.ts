@@ -19,13 +19,14 @@
 
 import { EXHAUSTED, IN_USE, NO_MEMORY, PICK_BIND, REQUEST_NETWORK_COUNT } from "../abi";
 import { Address, allocZero, free } from "../memory/arena";
+import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH, REQUEST } from "../memory/layout";
 import { Port } from "../ports/bitmap";
 import { isPlain } from "../ports/counted";
 import { firstOf, lastOf, startOf } from "../ports/range";
 import { countOf, hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
-import { holdAll, letGoAll } from "./hold";
+import { chargeHold, hold, letGoAll } from "./hold";
 import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, settleFlow, transportOf } from "./ladder";
 import {
   clearMemo,
@@ -49,7 +50,7 @@ import {
   planAnyAddress,
   planUnique,
 } from "./plan";
-import { openRequested } from "./reserve";
+import { chargeRequested, openBelow } from "./reserve";
 
 // Manager: the list of handles and the ephemeral range.
 const OPEN: usize = 48;
@@ -67,20 +68,20 @@ const FLOWS: usize = MEMO + <usize>MEMO_BYTES;
 /** A handle on the flow that the request block names, or 0 when there is no memory. */
 export function openFlowHandle(manager: Address, picking: u32, unique: u32): Address {
   const count = load<u32>(REQUEST + REQUEST_NETWORK_COUNT);
-  const handle = allocZero(manager, <u32>FLOWS + (count << 2));
-  if (!handle) return 0;
+  const bytes = <u32>FLOWS + (count << 2);
+  beginBill();
+  chargeBlock(bytes);
+  for (let index: u32 = 0; index < count; index++) chargeRequested(manager, index);
+  if (!canPay(manager)) return 0;
+
+  const handle = allocZero(manager, bytes);
   store<u32>(handle, <u32>manager, MANAGER);
   store<u8>(handle, <u8>unique, UNIQUE);
+  store<u8>(handle, <u8>count, COUNT);
   for (let index: u32 = 0; index < count; index++) {
-    const flow = openRequested(manager, index);
-    if (!flow) {
-      closeFlows(handle);
-      free(manager, handle);
-      return 0;
-    }
+    const flow = openBelow(manager, index);
     store<u32>(flow, load<u32>(flow, HANDLES) + 1, HANDLES);
     store<u32>(flowAt(handle, index), <u32>flow, FLOWS);
-    store<u8>(handle, <u8>(index + 1), COUNT);
   }
   const transport = transportOf(spaceOf(firstFlowOf(handle)));
   store<u8>(handle, isStrict(transport, picking == PICK_BIND) ? 1 : 0, STRICT);
@@ -250,8 +251,13 @@ function remember(handle: Address): void {
 }
 
 function holdPort(handle: Address, port: Port): i32 {
-  const isHeld = holdAll(managerOf(handle), handle + FLOWS, load<u8>(handle, COUNT), port);
-  return isHeld ? <i32>port : NO_MEMORY;
+  const manager = managerOf(handle);
+  const end = flowAt(handle, load<u8>(handle, COUNT));
+  beginBill();
+  for (let at = handle; at < end; at += 4) chargeHold(manager, load<u32>(at, FLOWS), port);
+  if (!canPay(manager)) return NO_MEMORY;
+  for (let at = handle; at < end; at += 4) hold(manager, load<u32>(at, FLOWS), port);
+  return <i32>port;
 }
 
 function closeFlows(handle: Address): void {

@@ -8,32 +8,36 @@
 // with other flags than the reservation takes its reference from where there is none. What
 // decides is the total over all combinations; when it reaches zero the port is free again.
 //
-// Making room is a step of its own and may be refused; `tidy` undoes it. Holding and letting go
-// never are refused.
+// What an operation is going to need is charged first (memory/bill.ts); then nothing can fail.
 
 import { NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
+import { beginBill, canPay, chargeBlock, chargeNode } from "../memory/bill";
 import { Port } from "../ports/bitmap";
 import {
   addOne,
+  chargeAdd,
+  chargeDrop,
+  chargePage,
   countAt,
   dropOne,
   isPlain,
-  roomForExcess,
-  roomToAdd,
-  roomToDrop,
-  trim,
   wipe,
 } from "../ports/counted";
 import { addPort, hasPort, removePort } from "../ports/set";
 import {
+  chargeFlow,
   classIn,
+  crowdHostOf,
   crowdOf,
+  FLOW_BYTES,
+  findBinding,
   findFlow,
   findTally,
   flagsOf,
   founderOf,
   isAlone,
+  isFounderHost,
   isUnfollowed,
   listOf,
   nextOf,
@@ -42,104 +46,86 @@ import {
   parentOf,
   settleFlow,
   TUPLE,
-  WILDCARD,
 } from "./ladder";
 
 // Manager: what `stats` tells, kept up from here.
 export const COUNTERS: usize = 40;
 export const REFERENCES: usize = 44;
 
-// ── All networks, or none ─────────────────────────────────────────────────────────────────
-
-/** Each of the listed flows gains a reference to the port. False: no memory, and none has. */
-export function holdAll(manager: Address, flows: Address, count: u32, port: Port): bool {
-  const end = flows + ((<usize>count) << 2);
-  for (let at = flows; at < end; at += 4) {
-    if (roomToHold(manager, load<u32>(at), port)) continue;
-    for (let made = flows; made < end; made += 4) tidy(manager, load<u32>(made), port);
-    return false;
-  }
-  for (let at = flows; at < end; at += 4) hold(manager, load<u32>(at), port);
-  return true;
-}
-
-/**
- * A reference with these flags is taken from each of the listed destinations, of which any flow is
- * given, or 0. How many of them held the port, or `NO_MEMORY`, and then nothing has changed.
- */
-export function letGoAll(
-  manager: Address,
-  rings: Address,
-  count: u32,
-  flags: u32,
-  port: Port,
-): i32 {
-  const end = rings + ((<usize>count) << 2);
-  for (let at = rings; at < end; at += 4) {
-    const ring: Address = load<u32>(at);
-    if (!ring || roomToLetGo(manager, ring, flags, port)) continue;
-    for (let made = rings; made < at; made += 4) tidyRing(manager, load<u32>(made), flags, port);
-    return NO_MEMORY;
-  }
-  let released = 0;
-  for (let at = rings; at < end; at += 4) {
-    const ring: Address = load<u32>(at);
-    if (!ring || !isHeldInRing(ring, port)) continue;
-    letGo(manager, ring, flags, port);
-    released++;
-  }
-  return released;
-}
-
 // ── Gaining ───────────────────────────────────────────────────────────────────────────────
 
-/** Makes sure that the flow can gain a reference to the port. On refusal, `tidy`. */
-function roomToHold(manager: Address, flow: Address, port: Port): bool {
-  if (hasPort(flow, port)) return roomForExcess(manager, flow, port); // It will not rise.
-  if (!roomToAdd(manager, flow, port)) return false;
-  if (isUnfollowed(flow)) return true;
+/** Charges for a reference to the port that an existing flow gains. */
+export function chargeHold(manager: Address, flow: Address, port: Port): void {
+  chargeAdd(flow, port);
+  if (isUnfollowed(flow) || hasPort(flow, port)) return; // Nobody will see it rise.
   const binding = parentOf(flow);
   const list = listOf(flow);
-  if (!roomInTally(manager, binding, list, flow, port)) return false;
+  if (founderOf(binding, list) != flow) chargeRaise(binding, list, flagsOf(flow), port);
   const crowd = crowdOf(binding);
-  if (!crowd) return true;
-  if (list == TUPLE) return roomInTally(manager, crowd, list, flow, port);
-  const member = openClass(manager, crowd, flow, flagsOf(flow));
-  if (!member || !roomToAdd(manager, member, port)) return false;
-  return roomInTally(manager, crowd, list, member, port);
+  if (crowd) chargeCrowd(manager, crowd, flow, list, flagsOf(flow), port);
 }
 
-/** The flow gains a reference. There must be room. */
-function hold(manager: Address, flow: Address, port: Port): void {
+/** The same for a flow that will be made, in rungs that will be made where they are 0. */
+export function chargeNewHold(
+  manager: Address,
+  space: Address,
+  host: Address,
+  binding: Address,
+  device: u32,
+  destination: Address,
+  flags: u32,
+  port: Port,
+): void {
+  chargeFlow(manager, space, host, binding, device);
+  const list = listOf(destination);
+  if (binding && founderOf(binding, list)) chargeRaise(binding, list, flags, port);
+  if (!space || isFounderHost(space, host)) return;
+  const crowdHost = crowdHostOf(space);
+  const crowd = crowdHost ? findBinding(manager, crowdHost, device) : 0;
+  chargeCrowd(manager, crowd, destination, list, flags, port);
+}
+
+/** What counts it in the crowd's binding, which will be made if it is 0. */
+function chargeCrowd(
+  manager: Address,
+  crowd: Address,
+  destination: Address,
+  list: u32,
+  flags: u32,
+  port: Port,
+): void {
+  if (list == TUPLE) {
+    chargeRaise(crowd, list, flags, port);
+    return;
+  }
+  const ring = crowd ? findFlow(manager, crowd, destination) : 0;
+  const member = ring ? classIn(ring, flags) : 0;
+  if (member) chargeAdd(member, port);
+  else chargeNode(FLOW_BYTES);
+  if (member && hasPort(member, port)) return;
+  const founder = crowd ? founderOf(crowd, list) : 0;
+  if (founder && founder != member) chargeRaise(crowd, list, flags, port);
+}
+
+/** The tally of a flag class counts one more; it will be made if it is not there. */
+function chargeRaise(binding: Address, list: u32, flags: u32, port: Port): void {
+  const tally = binding ? findTally(binding, list, flags) : 0;
+  if (tally) chargeAdd(tally, port);
+  else chargeBlock(FLOW_BYTES);
+}
+
+/** The flow gains a reference. It must have been charged. */
+export function hold(manager: Address, flow: Address, port: Port): void {
   if (isHeldInRing(flow, port)) {
     changeStat(manager, REFERENCES, 1);
     if (addOne(manager, flow, port)) rise(manager, flow, port);
+    else settleFlow(manager, flow); // Its count may have come up to zero.
     return;
   }
   // A key that nobody holds has no counts, negative ones included.
-  addPort(flow, port);
+  addPort(manager, flow, port);
   rise(manager, flow, port);
   countHeld(manager, 1);
-}
-
-/** Gives back what making room left unused. */
-function tidy(manager: Address, flow: Address, port: Port): void {
-  const binding = parentOf(flow);
-  const list = listOf(flow);
-  trim(manager, flow, port);
-  tidyTally(manager, binding, list, flow, port);
-  const crowd = crowdOf(binding);
-  if (crowd && list == TUPLE) tidyTally(manager, crowd, list, flow, port);
-  if (crowd && list == WILDCARD) {
-    const ring = findFlow(manager, crowd, flow);
-    const member = ring ? classIn(ring, flagsOf(flow)) : 0;
-    if (member) {
-      tidyTally(manager, crowd, list, member, port);
-      trim(manager, member, port);
-      settleFlow(manager, member);
-    }
-  }
-  settleFlow(manager, flow);
 }
 
 // ── Losing ────────────────────────────────────────────────────────────────────────────────
@@ -155,25 +141,44 @@ export function isHeldInRing(flow: Address, port: Port): bool {
 }
 
 /**
- * Makes sure that a reference with these flags can be taken from the destination that `ring`
- * belongs to. Only a release with other flags than the reservation's ever needs memory.
+ * A reference with these flags is taken from each of the listed destinations, of which any flow is
+ * given, or 0. How many of them held the port, or `NO_MEMORY`, and then nothing has changed.
  */
-function roomToLetGo(manager: Address, ring: Address, flags: u32, port: Port): bool {
-  if (isAlone(ring) && isPlain(ring)) return true;
-  if (!isHeldInRing(ring, port) || totalInRing(ring, port) <= 1) return true;
-  const flow = openClass(manager, parentOf(ring), ring, flags);
-  if (!flow) return false;
-  if (roomToDrop(manager, flow, port)) return true;
-  settleFlow(manager, flow);
-  return false;
+export function letGoAll(
+  manager: Address,
+  rings: Address,
+  count: u32,
+  flags: u32,
+  port: Port,
+): i32 {
+  const end = rings + ((<usize>count) << 2);
+  beginBill();
+  for (let at = rings; at < end; at += 4) {
+    const ring: Address = load<u32>(at);
+    if (ring) chargeLetGo(ring, flags, port);
+  }
+  if (!canPay(manager)) return NO_MEMORY;
+  let released = 0;
+  for (let at = rings; at < end; at += 4) {
+    const ring: Address = load<u32>(at);
+    if (!ring || !isHeldInRing(ring, port)) continue;
+    letGo(manager, ring, flags, port);
+    released++;
+  }
+  return released;
 }
 
-/** Gives back what making room for a release left unused. */
-function tidyRing(manager: Address, ring: Address, flags: u32, port: Port): void {
-  const flow = ring ? classIn(ring, flags) : 0;
-  if (!flow) return;
-  trim(manager, flow, port);
-  settleFlow(manager, flow);
+/** Only releasing with other flags than those of the holders needs memory: for a count below zero. */
+function chargeLetGo(ring: Address, flags: u32, port: Port): void {
+  if (isAlone(ring) && isPlain(ring)) return;
+  if (!isHeldInRing(ring, port) || totalInRing(ring, port) <= 1) return;
+  const flow = classIn(ring, flags);
+  if (flow) {
+    chargeDrop(flow, port);
+  } else {
+    chargeBlock(FLOW_BYTES);
+    chargePage();
+  }
 }
 
 /** Takes a reference with these flags from a destination that holds the port. */
@@ -191,7 +196,7 @@ function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
     wipeRing(manager, ring, port, total);
     return;
   }
-  const flow = classIn(ring, flags);
+  const flow = openClass(manager, parentOf(ring), ring, flags);
   changeStat(manager, REFERENCES, -1);
   if (dropOne(manager, flow, port)) fall(manager, flow, port);
   settleFlow(manager, flow);
@@ -237,7 +242,7 @@ function rise(manager: Address, flow: Address, port: Port): void {
     raiseTally(manager, crowd, list, flow, port);
     return;
   }
-  const member = classIn(findFlow(manager, crowd, flow), flagsOf(flow));
+  const member = openClass(manager, crowd, flow, flagsOf(flow));
   if (addOne(manager, member, port)) raiseTally(manager, crowd, list, member, port);
 }
 
@@ -262,18 +267,6 @@ function isUncounted(binding: Address, list: u32, flow: Address): bool {
   return founderOf(binding, list) == flow;
 }
 
-function roomInTally(
-  manager: Address,
-  binding: Address,
-  list: u32,
-  flow: Address,
-  port: Port,
-): bool {
-  if (isUncounted(binding, list, flow)) return true;
-  const tally = openTally(manager, binding, list, flagsOf(flow));
-  return tally != 0 && roomToAdd(manager, tally, port);
-}
-
 function raiseTally(
   manager: Address,
   binding: Address,
@@ -282,7 +275,7 @@ function raiseTally(
   port: Port,
 ): void {
   if (isUncounted(binding, list, flow)) return;
-  addOne(manager, findTally(binding, list, flagsOf(flow)), port);
+  addOne(manager, openTally(manager, binding, list, flagsOf(flow)), port);
 }
 
 function lowerTally(
@@ -294,12 +287,6 @@ function lowerTally(
 ): void {
   if (isUncounted(binding, list, flow)) return;
   dropOne(manager, findTally(binding, list, flagsOf(flow)), port);
-}
-
-function tidyTally(manager: Address, binding: Address, list: u32, flow: Address, port: Port): void {
-  if (isUncounted(binding, list, flow)) return;
-  const tally = findTally(binding, list, flagsOf(flow));
-  if (tally) trim(manager, tally, port);
 }
 
 /** A key that no one else holds comes or goes. */

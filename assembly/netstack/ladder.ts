@@ -52,6 +52,7 @@
 // counts does.
 
 import { Address, alloc, allocZero, clear, free } from "../memory/arena";
+import { chargeBlock, chargeNode } from "../memory/bill";
 import {
   capacityOf,
   find,
@@ -63,18 +64,17 @@ import {
   nodeAt,
   remove,
   replace,
-  roomToInsert,
 } from "../memory/table";
 import { clearCounted, isPlain } from "../ports/counted";
 import { countOf } from "../ports/set";
 
-export const NEXT: usize = 4;
+const NEXT: usize = 4;
 const FLAGS: usize = 12;
 const KIND: usize = 14;
 const UNFOLLOWED: usize = 15;
 export const HANDLES: usize = 40;
 const PREVIOUS: usize = 40;
-const FLOW_BYTES: u32 = 44;
+export const FLOW_BYTES: u32 = 44;
 
 export const CHILDREN: usize = 44;
 const FOUNDERS: usize = 48;
@@ -244,15 +244,39 @@ export function isAlone(flow: Address): bool {
   return nextOf(flow) == flow;
 }
 
-export function isSameDestination(flow: Address, destination: Address): bool {
-  return (
-    load<u64>(flow, NODE_NAME) == load<u64>(destination, NODE_NAME) &&
-    load<u16>(flow, NODE_NUMBER) == load<u16>(destination, NODE_NUMBER) &&
-    load<u64>(flow, NODE_NAME + 8) == load<u64>(destination, NODE_NAME + 8)
-  );
+// ── Climbing down: each rung is found, or made ─────────────────────────────────────────────
+
+/** Charges for the rungs of a flow that are not there; those that are 0 have not been found. */
+export function chargeFlow(
+  manager: Address,
+  space: Address,
+  host: Address,
+  binding: Address,
+  device: u32,
+): void {
+  chargeNode(FLOW_BYTES);
+  if (binding) return;
+  if (!space) {
+    chargeRung(manager + FOUNDER_SPACE, SPACE_BYTES);
+    return; // Its first host and binding lie within.
+  }
+  if (!host) chargeRung(space + SPACE_OWN, HOST_BYTES);
+  else chargeRung(host + HOST_OWN, BINDING_BYTES);
+  if (isFounderHost(space, host)) return;
+  const crowd = crowdHostOf(space);
+  if (!crowd) chargeBlock(HOST_BYTES);
+  else if (!findBinding(manager, crowd, device)) chargeRung(crowd + HOST_OWN, BINDING_BYTES);
 }
 
-// ── Climbing down: each rung is found, or made; 0 means that there is no memory ───────────
+/** A rung costs nothing where the founder's place is vacant. */
+function chargeRung(place: Address, bytes: u32): void {
+  if (founderAt(place)) chargeNode(bytes);
+}
+
+/** Is the host, or will it be if it is 0, the one that the crowd does not count? */
+export function isFounderHost(space: Address, host: Address): bool {
+  return founderHostOf(space) == host;
+}
 
 /** The flow, with all rungs above it. Those that have been found already are given, others are 0. */
 export function openFlow(
@@ -268,34 +292,21 @@ export function openFlow(
   flags: u32,
 ): Address {
   const space = knownSpace ? knownSpace : newSpace(manager, network, transport);
-  if (!space) return 0;
   const host = knownHost ? knownHost : newHost(manager, space, low, high);
-  if (!host) {
-    settleSpace(manager, space);
-    return 0;
-  }
-  const binding = openBinding(manager, space, host, device);
-  if (!binding) {
-    settleHost(manager, host);
-    return 0;
-  }
-  const flow = openClass(manager, binding, destination, flags);
-  if (!flow) settleBinding(manager, binding);
-  return flow;
+  return openClass(manager, openBinding(manager, space, host, device), destination, flags);
 }
 
 function newSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
   const place = manager + FOUNDER_SPACE;
   const space = newRung(manager, place, SPACE_OWN, SPACE_BYTES, SPACE, manager, 0, name);
-  if (space) pushSibling(space, manager + SPACES);
+  pushSibling(space, manager + SPACES);
   return space;
 }
 
 function newHost(manager: Address, space: Address, low: u64, high: u64): Address {
   const place = space + SPACE_OWN;
   const host = newRung(manager, place, HOST_OWN, HOST_BYTES, HOST, space, low, high);
-  if (!host) return 0;
   pushSibling(host, space + HOSTS);
   if (isAny(low, high)) store<u32>(space, <u32>host, ANY_HOST);
   return host;
@@ -304,20 +315,11 @@ function newHost(manager: Address, space: Address, low: u64, high: u64): Address
 function openBinding(manager: Address, space: Address, host: Address, device: u32): Address {
   const found = findBinding(manager, host, device);
   if (found) return found;
-  let crowd: Address = 0;
-  if (host != founderHostOf(space)) {
-    crowd = openCrowdBinding(manager, space, device);
-    if (!crowd) return 0;
-  }
   const binding = newBinding(manager, host, device);
-  if (!binding) {
-    if (crowd) settleBinding(manager, crowd);
-    return 0;
-  }
-  if (crowd) {
-    store<u32>(binding, <u32>crowd, CROWD);
-    changeChildren(crowd, 1);
-  }
+  if (isFounderHost(space, host)) return binding;
+  const crowd = openCrowdBinding(manager, space, device);
+  store<u32>(binding, <u32>crowd, CROWD);
+  changeChildren(crowd, 1);
   return binding;
 }
 
@@ -325,22 +327,17 @@ function openCrowdBinding(manager: Address, space: Address, device: u32): Addres
   let host = crowdHostOf(space);
   if (!host) {
     host = allocZero(manager, HOST_BYTES);
-    if (!host) return 0;
     store<u8>(host, <u8>HOST, KIND);
     store<u32>(host, <u32>space, NODE_PARENT);
     store<u32>(space, <u32>host, CROWD_HOST);
   }
   const found = findBinding(manager, host, device);
-  if (found) return found;
-  const binding = newBinding(manager, host, device);
-  if (!binding) settleHost(manager, host);
-  return binding;
+  return found ? found : newBinding(manager, host, device);
 }
 
 function newBinding(manager: Address, host: Address, device: u32): Address {
   const place = host + HOST_OWN;
   const binding = newRung(manager, place, BINDING_BYTES, BINDING_BYTES, BINDING, host, 0, device);
-  if (!binding) return 0;
   store<u32>(binding, <u32>firstBindingOf(host), NEXT);
   store<u32>(host, <u32>binding, BINDINGS);
   return binding;
@@ -359,7 +356,6 @@ export function openClass(
     if (found) return found;
   }
   const flow = ring ? allocZero(manager, FLOW_BYTES) : newFlow(manager, binding, destination);
-  if (!flow) return 0;
   if (ring) {
     store<u32>(flow, load<u32>(ring, NODE_PARENT), NODE_PARENT);
     store<u16>(flow, load<u16>(ring, NODE_NUMBER), NODE_NUMBER);
@@ -380,9 +376,7 @@ export function openClass(
 }
 
 function newFlow(manager: Address, binding: Address, destination: Address): Address {
-  if (!roomToInsert(manager)) return 0;
   const flow = allocZero(manager, FLOW_BYTES);
-  if (!flow) return 0;
   const low = load<u64>(destination, NODE_NAME);
   nameNode(flow, FLOW, binding, low, load<u64>(destination, NODE_NAME + 8));
   store<u16>(flow, load<u16>(destination, NODE_NUMBER), NODE_NUMBER);
@@ -394,14 +388,11 @@ function newFlow(manager: Address, binding: Address, destination: Address): Addr
 
 /** The tally of one flag class; it counts nothing yet if it is new. */
 export function openTally(manager: Address, binding: Address, kind: u32, flags: u32): Address {
-  const first = firstTallyOf(binding, kind);
-  for (let tally = first; tally; tally = nextOf(tally)) {
-    if (flagsOf(tally) == flags) return tally;
-  }
+  const found = findTally(binding, kind, flags);
+  if (found) return found;
   const tally = allocZero(manager, FLOW_BYTES);
-  if (!tally) return 0;
   store<u32>(tally, <u32>binding, NODE_PARENT);
-  store<u32>(tally, <u32>first, NEXT);
+  store<u32>(tally, <u32>firstTallyOf(binding, kind), NEXT);
   store<u8>(tally, <u8>flags, FLAGS);
   store<u32>(binding + ((<usize>kind) << 2), <u32>tally, TALLIES);
   changeShape(manager);
@@ -511,9 +502,7 @@ function newRung(
   high: u64,
 ): Address {
   const isFounder = kindOf(place) == 0;
-  if (!isFounder && !roomToInsert(manager)) return 0;
   const node = isFounder ? place : alloc(manager, bytes);
-  if (!node) return 0;
   clear(node, isFounder ? ownBytes : bytes);
   nameNode(node, kind, parent, low, high);
   if (!isFounder) insert(manager, node);

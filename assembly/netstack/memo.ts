@@ -22,11 +22,13 @@
 
 import { EXHAUSTED, NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
+import { beginBill, canPay } from "../memory/bill";
 import { hasBit, Port } from "../ports/bitmap";
-import { addOne, dropOne, isPlain, roomToAdd } from "../ports/counted";
+import { addOne, chargeAdd, dropOne, isPlain } from "../ports/counted";
 import {
   addPort,
   addToBitmap,
+  chargePort,
   countOf,
   findAbsent,
   hasPort,
@@ -35,7 +37,6 @@ import {
   portsOf,
   removeFromBitmap,
   removePort,
-  roomForPort,
 } from "../ports/set";
 import { countHeld, isHeldInRing } from "./hold";
 import {
@@ -117,8 +118,10 @@ export function takeAlone(
   if (isBitmap(flow)) {
     addToBitmap(flow, port);
   } else {
-    if (!roomForPort(manager, flow)) return NO_MEMORY;
-    addPort(flow, port);
+    beginBill();
+    chargePort(flow);
+    if (!canPay(manager)) return NO_MEMORY;
+    addPort(manager, flow, port);
   }
   countHeld(manager, 1);
   return <i32>port;
@@ -153,13 +156,12 @@ export function takeByMemo(
       : findAmong(memo + BLOCKERS, count, first, last, start);
   if (!port) return EXHAUSTED;
   if (!isPlain(flow) || isHeldInRing(flow, port)) return UNSURE;
-  // Where there is no room, the general way knows how to take back what was made.
-  if (!roomForPort(manager, flow)) return UNSURE;
   const end = followersEnd(memo);
-  for (let at = memo + FOLLOWERS; at < end; at += 4) {
-    if (!roomToAdd(manager, load<u32>(at), port)) return UNSURE;
-  }
-  addPort(flow, port);
+  beginBill();
+  chargePort(flow);
+  for (let at = memo + FOLLOWERS; at < end; at += 4) chargeAdd(load<u32>(at), port);
+  if (!canPay(manager)) return NO_MEMORY;
+  addPort(manager, flow, port);
   for (let at = memo + FOLLOWERS; at < end; at += 4) addOne(manager, load<u32>(at), port);
   countHeld(manager, 1);
   return <i32>port;

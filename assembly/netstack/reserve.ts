@@ -1,7 +1,7 @@
 // Reserve: the words of the port manager, for what the request block says.
 //
-//   find the rungs ─▶ plan ─▶ judge one port, or search the range ─▶ make room ─▶ hold
-//                                                            └─ no memory ─▶ tidy, refuse
+//   find the rungs ─▶ plan ─▶ judge one port, or search the range ─▶ charge ─▶ hold
+//                                                                        └─ cannot pay: refuse
 //
 // Several networks are several spaces: all are judged first, then all are changed, or none.
 
@@ -17,12 +17,15 @@ import {
   REQUEST_TRANSPORT,
 } from "../abi";
 import { Address } from "../memory/arena";
+import { beginBill, canPay } from "../memory/bill";
 import { FLOWS_AT, HOSTS_AT, REQUEST, SPACES_AT } from "../memory/layout";
 import { Port } from "../ports/bitmap";
 import { hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
-import { holdAll, isHeldInRing, letGoAll } from "./hold";
+import { chargeHold, chargeNewHold, hold, isHeldInRing, letGoAll } from "./hold";
 import {
+  chargeFlow,
+  classIn,
   findBinding,
   findFlow,
   findHost,
@@ -31,7 +34,6 @@ import {
   isAny,
   nextOf,
   openFlow,
-  settleFlow,
 } from "./ladder";
 import { beginPlan, findInRange, isBlocked, isPlanned, planAddress, planAnyAddress } from "./plan";
 
@@ -116,19 +118,22 @@ function flowAt(index: u32): Address {
   return FLOWS_AT + ((<usize>index) << 2);
 }
 
-/** The flow that the request names, made if need be, or 0. */
-export function openRequested(manager: Address, index: u32): Address {
-  const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
-  const space = findSpace(manager, networkAt(index), transport);
-  const host = space ? findHost(manager, space, addressLow(), addressHigh()) : 0;
-  return openBelow(manager, index, space, host);
+/** Charges for the flow that the request names, where it is not there. */
+export function chargeRequested(manager: Address, index: u32): void {
+  const ring = findRing(manager, index);
+  if (ring && classIn(ring, load<u32>(REQUEST + REQUEST_FLAGS))) return;
+  const host: Address = load<u32>(hostAt(index));
+  const device = load<u32>(REQUEST + REQUEST_DEVICE);
+  const binding = host ? findBinding(manager, host, device) : 0;
+  chargeFlow(manager, load<u32>(spaceAt(index)), host, binding, device);
 }
 
-function openBelow(manager: Address, index: u32, space: Address, host: Address): Address {
+/** The flow that the request names, made if need be. Its space and host must have been noted. */
+export function openBelow(manager: Address, index: u32): Address {
   return openFlow(
     manager,
-    space,
-    host,
+    load<u32>(spaceAt(index)),
+    load<u32>(hostAt(index)),
     networkAt(index),
     load<u32>(REQUEST + REQUEST_TRANSPORT),
     addressLow(),
@@ -174,15 +179,28 @@ function planRequest(manager: Address, ephemeral: bool): bool {
 /** Holds the port in all networks. What there is of the rungs must have been noted. */
 function holdRequest(manager: Address, port: Port): i32 {
   const count = networkCount();
+  beginBill();
+  for (let index: u32 = 0; index < count; index++) chargeRequest(manager, index, port);
+  if (!canPay(manager)) return NO_MEMORY;
   for (let index: u32 = 0; index < count; index++) {
-    const space: Address = load<u32>(spaceAt(index));
-    const flow = openBelow(manager, index, space, load<u32>(hostAt(index)));
-    store<u32>(flowAt(index), <u32>flow);
-    if (flow) continue;
-    while (index--) settleFlow(manager, load<u32>(flowAt(index)));
-    return NO_MEMORY;
+    const known: Address = load<u32>(flowAt(index));
+    hold(manager, known ? known : openBelow(manager, index), port);
   }
-  return holdAll(manager, FLOWS_AT, count, port) ? <i32>port : NO_MEMORY;
+  return <i32>port;
+}
+
+/** Charges for one network, and notes its flow if there is one. */
+function chargeRequest(manager: Address, index: u32, port: Port): void {
+  const space: Address = load<u32>(spaceAt(index));
+  const host: Address = load<u32>(hostAt(index));
+  const device = load<u32>(REQUEST + REQUEST_DEVICE);
+  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
+  const binding = host ? findBinding(manager, host, device) : 0;
+  const ring = binding ? findFlow(manager, binding, REQUEST) : 0;
+  const flow = ring ? classIn(ring, flags) : 0;
+  store<u32>(flowAt(index), <u32>flow);
+  if (flow) chargeHold(manager, flow, port);
+  else chargeNewHold(manager, space, host, binding, device, REQUEST, flags, port);
 }
 
 /** The flags that all holders of the port share. */

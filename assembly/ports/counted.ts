@@ -24,18 +24,18 @@
 // A page serves the 64 ports of one word; a directory comes with the second page. Both go back
 // as soon as nothing in them differs from zero.
 //
-// A port "rises" when its bit is set and "falls" when it is cleared. Making room is a step of
-// its own, because it may be refused; adding and dropping never are.
+// A port "rises" when its bit is set and "falls" when it is cleared. What adding or dropping is
+// going to need is charged beforehand.
 //
 // Must stay true: no bit has a negative excess, no clear bit a positive one; `used` counts what
 // is not zero.
 
 import { Address, allocZero, free } from "../memory/arena";
+import { chargeBlock } from "../memory/bill";
 import { Port, WORD_COUNT, WORD_SHIFT } from "./bitmap";
-import { addPort, clearSet, hasPort, removePort, roomForPort, SET_END, verifySet } from "./set";
+import { addPort, chargePort, clearSet, hasPort, removePort, SET_END, verifySet } from "./set";
 
 const EXCESS: usize = SET_END;
-export const COUNTED_END: usize = EXCESS + 4;
 
 const WORD: usize = 0;
 const USED: usize = 4;
@@ -54,29 +54,25 @@ export function countAt(set: Address, port: Port): i32 {
   return (hasPort(set, port) ? 1 : 0) + excessAt(set, port);
 }
 
-/** Makes sure that `port` can be added once more. */
-export function roomToAdd(account: Address, set: Address, port: Port): bool {
-  if (hasPort(set, port)) return roomForExcess(account, set, port);
-  return excessAt(set, port) < 0 || roomForPort(account, set);
+/** Charges for adding one to the port's count. */
+export function chargeAdd(set: Address, port: Port): void {
+  if (hasPort(set, port)) chargeExcess(set, port);
+  else if (excessAt(set, port) == 0) chargePort(set);
 }
 
 /** Adds one to the port's count and tells whether it rose. */
 export function addOne(account: Address, set: Address, port: Port): bool {
-  if (hasPort(set, port)) {
+  if (hasPort(set, port) || excessAt(set, port) < 0) {
     changeExcess(account, set, port, 1);
     return false;
   }
-  if (excessAt(set, port) < 0) {
-    changeExcess(account, set, port, 1);
-    return false;
-  }
-  addPort(set, port);
+  addPort(account, set, port);
   return true;
 }
 
-/** Makes sure that one can be taken from the port's count. */
-export function roomToDrop(account: Address, set: Address, port: Port): bool {
-  return hasPort(set, port) || roomForExcess(account, set, port);
+/** Charges for taking one from the port's count. */
+export function chargeDrop(set: Address, port: Port): void {
+  if (!hasPort(set, port)) chargeExcess(set, port);
 }
 
 /** Takes one from the port's count and tells whether it fell. */
@@ -96,13 +92,6 @@ export function wipe(account: Address, set: Address, port: Port): bool {
   if (!hasPort(set, port)) return false;
   removePort(account, set, port);
   return true;
-}
-
-/** Gives back the room that was made for `port` and not used. */
-export function trim(account: Address, set: Address, port: Port): void {
-  const word = port >> WORD_SHIFT;
-  const page = pageOf(set, word);
-  if (page && load<u32>(page, USED) == 0) freePage(account, set, word, page);
 }
 
 /** Gives back all that the set occupies. */
@@ -139,31 +128,33 @@ function itemAt(block: Address, index: u32): Address {
   return block + ((<usize>index) << 2);
 }
 
-/** Makes sure that there is a place for the port's excess. */
-export function roomForExcess(account: Address, set: Address, port: Port): bool {
-  const word = port >> WORD_SHIFT;
-  if (pageOf(set, word)) return true;
+/** Charges for the first excess of a set. */
+export function chargePage(): void {
+  chargeBlock(PAGE_BYTES);
+}
+
+function chargeExcess(set: Address, port: Port): void {
+  if (pageOf(set, port >> WORD_SHIFT)) return;
+  chargePage();
+  const top: Address = load<u32>(set, EXCESS);
+  if (top && load<u32>(top, WORD) != DIRECTORY) chargeBlock(DIRECTORY_BYTES);
+}
+
+function newPage(account: Address, set: Address, word: u32): Address {
   const page = allocZero(account, PAGE_BYTES);
-  if (!page) return false;
   store<u32>(page, word, WORD);
   const top: Address = load<u32>(set, EXCESS);
   if (!top) {
     store<u32>(set, <u32>page, EXCESS);
-    return true;
+    return page;
   }
-  const directory = load<u32>(top, WORD) == DIRECTORY ? top : toDirectory(account, set, top);
-  if (!directory) {
-    free(account, page);
-    return false;
-  }
-  addPage(directory, word, page);
-  return true;
+  addPage(load<u32>(top, WORD) == DIRECTORY ? top : toDirectory(account, set, top), word, page);
+  return page;
 }
 
 /** Puts a directory above the only page. */
 function toDirectory(account: Address, set: Address, page: Address): Address {
   const directory = allocZero(account, DIRECTORY_BYTES);
-  if (!directory) return 0;
   store<u32>(directory, DIRECTORY, WORD);
   addPage(directory, load<u32>(page, WORD), page);
   store<u32>(set, <u32>directory, EXCESS);
@@ -190,10 +181,10 @@ function freePage(account: Address, set: Address, word: u32, page: Address): voi
   store<u32>(set, 0, EXCESS);
 }
 
-/** The page must be there. */
 function changeExcess(account: Address, set: Address, port: Port, by: i32): void {
-  const page = pageOf(set, port >> WORD_SHIFT);
-  assert(page != 0);
+  const word = port >> WORD_SHIFT;
+  const known = pageOf(set, word);
+  const page = known ? known : newPage(account, set, word);
   const at = itemAt(page, port & 63);
   const before = load<i32>(at, ITEMS);
   const after = before + by;

@@ -22,13 +22,14 @@
 //          └──────────────┘
 //
 // A set grows to `many` with its 65th port and shrinks back to `few` with its 24th, so that a
-// set that goes up and down does not change its form each time. Growing is a step of its own,
-// `roomForPort`, because it may be refused; `addPort` never is.
+// set that goes up and down does not change its form each time. What growing needs is charged
+// beforehand; if shrinking finds no memory, the larger form serves on.
 //
 // Must stay true: the ports of a list ascend; a set without ports has the form `none`.
 
 import { PORT_MAX } from "../abi";
 import { Address, alloc, allocZero, free } from "../memory/arena";
+import { chargeBlock } from "../memory/bill";
 import {
   BITMAP_BYTES,
   bitmapWord,
@@ -108,14 +109,15 @@ export function nextPort(set: Address, port: Port): Port {
   return bits ? (word << WORD_SHIFT) + <u32>ctz(bits) : 0;
 }
 
-/** Makes sure that one more port can be added. */
-export function roomForPort(account: Address, set: Address): bool {
-  return formOf(set) == MANY || roomInSmall(account, set);
+/** Charges for adding a port. */
+export function chargePort(set: Address): void {
+  if (formOf(set) != MANY && isFull(set)) chargeBlock(bytesOfNext(set));
 }
 
-/** Adds a port that the set does not hold. There must be room. */
-export function addPort(set: Address, port: Port): void {
+/** Adds a port that the set does not hold. It must have been charged. */
+export function addPort(account: Address, set: Address, port: Port): void {
   assert(!hasPort(set, port));
+  if (formOf(set) != MANY && isFull(set)) grow(account, set);
   if (formOf(set) == MANY) setBit(portsOf(set), port);
   else addToSmall(set, port);
   store<u16>(set, <u16>(countOf(set) + 1), SET_COUNT);
@@ -189,13 +191,25 @@ function findAbsentInSmall(set: Address, first: Port, last: Port, start: Port): 
   return port;
 }
 
-function roomInSmall(account: Address, set: Address): bool {
-  const form = formOf(set);
-  if (form == NONE) return true;
-  if (form == ONE) return toList(account, set, LIST_MIN);
-  const capacity = <u32>load<u16>(portsOf(set), LIST_CAPACITY);
-  if (countOf(set) < capacity) return true;
-  return capacity < LIST_MAX ? toList(account, set, capacity << 1) : toBitmap(account, set);
+/** Does the form, none, one or few, hold no port more? */
+function isFull(set: Address): bool {
+  return formOf(set) == FEW ? countOf(set) == capacityOf(set) : formOf(set) == ONE;
+}
+
+/** The capacity of the list that comes next; past the longest list it is a bitmap. */
+function nextCapacity(set: Address): u32 {
+  return formOf(set) == ONE ? LIST_MIN : capacityOf(set) << 1;
+}
+
+function bytesOfNext(set: Address): u32 {
+  const capacity = nextCapacity(set);
+  return capacity > LIST_MAX ? BITMAP_BYTES : bytesOfList(capacity);
+}
+
+function grow(account: Address, set: Address): void {
+  const capacity = nextCapacity(set);
+  if (capacity > LIST_MAX) toBitmap(account, set);
+  else toList(account, set, capacity);
 }
 
 function addToSmall(set: Address, port: Port): void {
@@ -221,15 +235,14 @@ function become(set: Address, form: u32, ports: Address): void {
 }
 
 function newList(account: Address, capacity: u32): Address {
-  const list = alloc(account, <u32>LIST_PORTS + (capacity << 1));
+  const list = alloc(account, bytesOfList(capacity));
   if (list) store<u16>(list, <u16>capacity, LIST_CAPACITY);
   return list;
 }
 
 /** From one port or a shorter list to a list. */
-function toList(account: Address, set: Address, capacity: u32): bool {
+function toList(account: Address, set: Address, capacity: u32): void {
   const list = newList(account, capacity);
-  if (!list) return false;
   const ports = portsOf(set);
   if (formOf(set) == ONE) {
     store<u16>(list, <u16>ports, LIST_PORTS);
@@ -238,17 +251,14 @@ function toList(account: Address, set: Address, capacity: u32): bool {
     free(account, ports);
   }
   become(set, FEW, list);
-  return true;
 }
 
-function toBitmap(account: Address, set: Address): bool {
+function toBitmap(account: Address, set: Address): void {
   const map = allocZero(account, BITMAP_BYTES);
-  if (!map) return false;
   const list = portsOf(set);
   for (let at: u32 = 0; at < countOf(set); at++) setBit(map, portAt(list, at));
   free(account, list);
   become(set, MANY, map);
-  return true;
 }
 
 /** Shrinks if there is memory for the list; if not, the bitmap serves on. */
@@ -268,6 +278,14 @@ function toListFromBitmap(account: Address, set: Address): void {
 }
 
 // ── Lists ─────────────────────────────────────────────────────────────────────────────────
+
+function bytesOfList(capacity: u32): u32 {
+  return <u32>LIST_PORTS + (capacity << 1);
+}
+
+function capacityOf(set: Address): u32 {
+  return load<u16>(portsOf(set), LIST_CAPACITY);
+}
 
 function portAt(list: Address, at: u32): Port {
   return load<u16>(list + ((<usize>at) << 1), LIST_PORTS);
@@ -319,6 +337,6 @@ export function verifySet(set: Address): void {
   if (form == ONE) assert(count == 1 && ports > 0 && ports < 65536);
   if (form == MANY) assert(verifyBitmap(ports) == count);
   if (form != FEW) return;
-  assert(count <= <u32>load<u16>(ports, LIST_CAPACITY));
+  assert(count <= capacityOf(set));
   for (let at: u32 = 1; at < count; at++) assert(portAt(ports, at - 1) < portAt(ports, at));
 }
