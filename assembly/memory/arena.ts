@@ -113,12 +113,8 @@ export function allocZero(account: Address, bytes: u32): Address {
   return block;
 }
 
-/** Fills a multiple of 4 bytes with zeros. */
+/** Fills a multiple of 4 bytes with zeros; small stretches are the rule. */
 export function clear(start: Address, bytes: u32): void {
-  if (bytes > 256) {
-    memory.fill(start, 0, bytes);
-    return;
-  }
   const end = start + (bytes & ~7);
   for (let at = start; at < end; at += 8) store<u64>(at, 0);
   if (bytes & 7) store<u32>(end, 0);

@@ -24,7 +24,7 @@ import { BATCH, REQUEST } from "../memory/layout";
 import { Port } from "../ports/bitmap";
 import { isPlain } from "../ports/counted";
 import { firstOf, lastOf, startOf } from "../ports/range";
-import { countOf, hasPort } from "../ports/set";
+import { countOf, hasPort, isBitmap, isSparse } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, hold, letGoAll } from "./hold";
 import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, settleFlow, transportOf } from "./ladder";
@@ -116,7 +116,7 @@ export function take(handle: Address, offset: u32): i32 {
   const first = firstOf(manager + RANGE);
   const last = lastOf(manager + RANGE);
   const start = startOf(manager + RANGE, offset);
-  if (isLone(handle + MEMO, manager) && isPlain(flow)) {
+  if (isLone(handle + MEMO, manager) && isBitmap(flow) && isPlain(flow)) {
     return takeAlone(manager, flow, first, last, start);
   }
   return takeInCompany(handle, first, last, start);
@@ -159,7 +159,7 @@ export function takeMany(handle: Address, count: u32): u32 {
 export function freePort(handle: Address, port: Port): i32 {
   const manager = managerOf(handle);
   const flow = firstFlowOf(handle);
-  if (isLone(handle + MEMO, manager) && isPlain(flow)) {
+  if (isLone(handle + MEMO, manager) && isBitmap(flow) && !isSparse(flow) && isPlain(flow)) {
     return freeAlone(manager, flow, port) ? 1 : 0;
   }
   return freeInCompany(handle, port);

@@ -39,6 +39,7 @@ import {
   isAlone,
   isFounderHost,
   isUnfollowed,
+  listFor,
   listOf,
   nextOf,
   openClass,
@@ -77,7 +78,7 @@ export function chargeNewHold(
   port: Port,
 ): void {
   chargeFlow(manager, space, host, binding, device);
-  const list = listOf(destination);
+  const list = listFor(destination);
   if (binding && founderOf(binding, list)) chargeRaise(binding, list, flags, port);
   if (!space || isFounderHost(space, host)) return;
   const crowdHost = crowdHostOf(space);
@@ -117,7 +118,7 @@ function chargeRaise(binding: Address, list: u32, flags: u32, port: Port): void 
 /** The flow gains a reference. It must have been charged. */
 export function hold(manager: Address, flow: Address, port: Port): void {
   if (isHeldInRing(flow, port)) {
-    changeStat(manager, REFERENCES, 1);
+    countReference(manager, 1);
     if (addOne(manager, flow, port)) rise(manager, flow, port);
     else settleFlow(manager, flow); // Its count may have come up to zero.
     return;
@@ -171,7 +172,7 @@ export function letGoAll(
 /** Only releasing with other flags than those of the holders needs memory: for a count below zero. */
 function chargeLetGo(ring: Address, flags: u32, port: Port): void {
   if (isAlone(ring) && isPlain(ring)) return;
-  if (!isHeldInRing(ring, port) || totalInRing(ring, port) <= 1) return;
+  if (!isHeldInRing(ring, port) || totalInRing(ring, port) == 1) return;
   const flow = classIn(ring, flags);
   if (flow) {
     chargeDrop(flow, port);
@@ -191,21 +192,19 @@ function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
     settleFlow(manager, ring);
     return;
   }
-  const total = totalInRing(ring, port);
-  if (total <= 1) {
-    wipeRing(manager, ring, port, total);
+  if (totalInRing(ring, port) == 1) {
+    wipeRing(manager, ring, port);
     return;
   }
   const flow = openClass(manager, parentOf(ring), ring, flags);
-  changeStat(manager, REFERENCES, -1);
+  countReference(manager, -1);
   if (dropOne(manager, flow, port)) fall(manager, flow, port);
   settleFlow(manager, flow);
 }
 
-/** The key goes, with all that is counted below zero. */
-function wipeRing(manager: Address, ring: Address, port: Port, total: i32): void {
-  changeStat(manager, REFERENCES, -total);
-  changeStat(manager, COUNTERS, -1);
+/** The last reference goes, and the key with all that is counted below zero. */
+function wipeRing(manager: Address, ring: Address, port: Port): void {
+  countHeld(manager, -1);
   let item = ring;
   let isLast: bool;
   do {
@@ -232,61 +231,41 @@ function totalInRing(flow: Address, port: Port): i32 {
 // ── Followers ─────────────────────────────────────────────────────────────────────────────
 
 function rise(manager: Address, flow: Address, port: Port): void {
-  if (isUnfollowed(flow)) return;
-  const binding = parentOf(flow);
-  const list = listOf(flow);
-  raiseTally(manager, binding, list, flow, port);
-  const crowd = crowdOf(binding);
-  if (!crowd) return;
-  if (list == TUPLE) {
-    raiseTally(manager, crowd, list, flow, port);
-    return;
-  }
-  const member = openClass(manager, crowd, flow, flagsOf(flow));
-  if (addOne(manager, member, port)) raiseTally(manager, crowd, list, member, port);
+  if (!isUnfollowed(flow)) follow(manager, flow, port, true);
 }
 
 function fall(manager: Address, flow: Address, port: Port): void {
-  if (isUnfollowed(flow)) return;
+  if (!isUnfollowed(flow)) follow(manager, flow, port, false);
+}
+
+function follow(manager: Address, flow: Address, port: Port, rises: bool): void {
   const binding = parentOf(flow);
-  const list = listOf(flow);
-  lowerTally(manager, binding, list, flow, port);
+  followInTally(manager, binding, flow, port, rises);
   const crowd = crowdOf(binding);
   if (!crowd) return;
-  if (list == TUPLE) {
-    lowerTally(manager, crowd, list, flow, port);
+  if (listOf(flow) == TUPLE) {
+    followInTally(manager, crowd, flow, port, rises);
     return;
   }
-  const member = classIn(findFlow(manager, crowd, flow), flagsOf(flow));
-  if (dropOne(manager, member, port)) lowerTally(manager, crowd, list, member, port);
+  const member = openClass(manager, crowd, flow, flagsOf(flow));
+  const moved = rises ? addOne(manager, member, port) : dropOne(manager, member, port);
+  if (moved) followInTally(manager, crowd, member, port, rises);
   settleFlow(manager, member);
 }
 
-/** Is this flow looked at itself in that binding, not counted by a tally? */
-function isUncounted(binding: Address, list: u32, flow: Address): bool {
-  return founderOf(binding, list) == flow;
-}
-
-function raiseTally(
+/** The binding's tally counts the flow, unless it is the founder. */
+function followInTally(
   manager: Address,
   binding: Address,
-  list: u32,
   flow: Address,
   port: Port,
+  rises: bool,
 ): void {
-  if (isUncounted(binding, list, flow)) return;
-  addOne(manager, openTally(manager, binding, list, flagsOf(flow)), port);
-}
-
-function lowerTally(
-  manager: Address,
-  binding: Address,
-  list: u32,
-  flow: Address,
-  port: Port,
-): void {
-  if (isUncounted(binding, list, flow)) return;
-  dropOne(manager, findTally(binding, list, flagsOf(flow)), port);
+  const list = listOf(flow);
+  if (founderOf(binding, list) == flow) return;
+  const tally = openTally(manager, binding, list, flagsOf(flow));
+  if (rises) addOne(manager, tally, port);
+  else dropOne(manager, tally, port);
 }
 
 /** A key that no one else holds comes or goes. */
@@ -296,6 +275,7 @@ export function countHeld(manager: Address, by: i32): void {
   store<u64>(manager, both + (((<u64>1) << 32) | 1) * <u64>(<i64>by), COUNTERS);
 }
 
-function changeStat(manager: Address, stat: usize, by: i32): void {
-  store<u32>(manager + stat, load<u32>(manager + stat) + by);
+/** References to a key that others hold come or go. */
+function countReference(manager: Address, by: i32): void {
+  store<u32>(manager, load<u32>(manager, REFERENCES) + by, REFERENCES);
 }

@@ -96,7 +96,7 @@ export const SPACE_BYTES: u32 = SPACE_OWN + HOST_BYTES;
 const SPACE: u32 = 1;
 const HOST: u32 = 2;
 export const BINDING: u32 = 3;
-export const FLOW: u32 = 4;
+const FLOW: u32 = 4; // and which list it belongs to
 
 // Which of a binding's two lists a flow belongs to.
 export const WILDCARD: u32 = 0;
@@ -129,12 +129,22 @@ export function isAny(low: u64, high: u64): bool {
   return (low | high) == 0;
 }
 
+export function isFlow(node: Address): bool {
+  return kindOf(node) >= FLOW;
+}
+
+/** Which of its binding's lists a flow belongs to. */
+export function listOf(flow: Address): u32 {
+  return kindOf(flow) - FLOW;
+}
+
 /** Is the destination of this flow, or of this request, a wildcard? Its port does not matter. */
 export function isWildcard(destination: Address): bool {
   return isAny(load<u64>(destination, NODE_NAME), load<u64>(destination, NODE_NAME + 8));
 }
 
-export function listOf(destination: Address): u32 {
+/** The list of a flow or, as yet without one, a request. */
+export function listFor(destination: Address): u32 {
   return isWildcard(destination) ? WILDCARD : TUPLE;
 }
 
@@ -361,7 +371,7 @@ export function openClass(
     store<u16>(flow, load<u16>(ring, NODE_NUMBER), NODE_NUMBER);
     store<u64>(flow, load<u64>(ring, NODE_NAME), NODE_NAME);
     store<u64>(flow, load<u64>(ring, NODE_NAME + 8), NODE_NAME + 8);
-    store<u8>(flow, <u8>FLOW, KIND);
+    store<u8>(flow, <u8>kindOf(ring), KIND);
     store<u32>(flow, <u32>nextOf(ring), NEXT);
     store<u32>(ring, <u32>flow, NEXT);
     changeShape(manager);
@@ -378,7 +388,7 @@ export function openClass(
 function newFlow(manager: Address, binding: Address, destination: Address): Address {
   const flow = allocZero(manager, FLOW_BYTES);
   const low = load<u64>(destination, NODE_NAME);
-  nameNode(flow, FLOW, binding, low, load<u64>(destination, NODE_NAME + 8));
+  nameNode(flow, FLOW + listFor(destination), binding, low, load<u64>(destination, NODE_NAME + 8));
   store<u16>(flow, load<u16>(destination, NODE_NUMBER), NODE_NUMBER);
   store<u32>(flow, <u32>flow, NEXT);
   insert(manager, flow);
@@ -425,8 +435,7 @@ export function settleFlow(manager: Address, flow: Address): void {
 
 function settleBinding(manager: Address, binding: Address): void {
   if (load<u32>(binding, CHILDREN)) return;
-  freeTallies(manager, binding, WILDCARD);
-  freeTallies(manager, binding, TUPLE);
+  for (let list = WILDCARD; list <= TUPLE; list++) freeTallies(manager, binding, list);
   const host = parentOf(binding);
   const crowd = crowdOf(binding);
   unlinkNext(host + BINDINGS, binding);
@@ -464,7 +473,7 @@ export function freeLadder(manager: Address): void {
   let index: u32 = 0;
   while (index < capacity) {
     const flow = nodeAt(manager, index);
-    if (!flow || kindOf(flow) != FLOW) {
+    if (!flow || !isFlow(flow)) {
       index++;
       continue;
     }

@@ -23,17 +23,14 @@
 import { EXHAUSTED, NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
-import { hasBit, Port } from "../ports/bitmap";
+import { findClear, hasBit, Port } from "../ports/bitmap";
 import { addOne, chargeAdd, dropOne, isPlain } from "../ports/counted";
 import {
   addPort,
   addToBitmap,
   chargePort,
   countOf,
-  findAbsent,
   hasPort,
-  isBitmap,
-  isSparse,
   portsOf,
   removeFromBitmap,
   removePort,
@@ -42,13 +39,12 @@ import { countHeld, isHeldInRing } from "./hold";
 import {
   classIn,
   crowdOf,
-  FLOW,
   findFlow,
   findTally,
   flagsOf,
   founderOf,
   isAlone,
-  kindOf,
+  isFlow,
   listOf,
   nextOf,
   parentOf,
@@ -105,7 +101,7 @@ export function clearMemo(memo: Address, manager: Address): void {
 
 // ── Taking and freeing ────────────────────────────────────────────────────────────────────
 
-/** A lone flow that is plain takes the first port of a range that it does not hold. */
+/** A lone flow with a bitmap, all plain, takes the first port of a range that it does not hold. */
 export function takeAlone(
   manager: Address,
   flow: Address,
@@ -113,29 +109,17 @@ export function takeAlone(
   last: Port,
   start: Port,
 ): i32 {
-  const port = findAbsent(flow, first, last, start);
+  const port = findClear(portsOf(flow), first, last, start);
   if (!port) return EXHAUSTED;
-  if (isBitmap(flow)) {
-    addToBitmap(flow, port);
-  } else {
-    beginBill();
-    chargePort(flow);
-    if (!canPay(manager)) return NO_MEMORY;
-    addPort(manager, flow, port);
-  }
+  addToBitmap(flow, port);
   countHeld(manager, 1);
   return <i32>port;
 }
 
 /** It frees a port, if it holds it. */
 export function freeAlone(manager: Address, flow: Address, port: Port): bool {
-  if (isBitmap(flow) && !isSparse(flow)) {
-    if (!hasBit(portsOf(flow), port)) return false;
-    removeFromBitmap(flow, port);
-  } else {
-    if (!hasPort(flow, port)) return false;
-    removePort(manager, flow, port);
-  }
+  if (!hasBit(portsOf(flow), port)) return false;
+  removeFromBitmap(flow, port);
   countHeld(manager, -1);
   return true;
 }
@@ -150,10 +134,7 @@ export function takeByMemo(
   start: Port,
 ): i32 {
   const count = <u32>load<u8>(memo, BLOCKER_COUNT);
-  const port =
-    count == 1
-      ? findAbsent(load<u32>(memo, BLOCKERS), first, last, start)
-      : findAmong(memo + BLOCKERS, count, first, last, start);
+  const port = findAmong(memo + BLOCKERS, count, first, last, start);
   if (!port) return EXHAUSTED;
   if (!isPlain(flow) || isHeldInRing(flow, port)) return UNSURE;
   const end = followersEnd(memo);
@@ -174,7 +155,7 @@ export function freeByMemo(memo: Address, manager: Address, flow: Address, port:
   for (let at = memo + FOLLOWERS; at < end; at += 4) {
     const follower: Address = load<u32>(at);
     // A flow of the crowd goes with its last port; a tally stays.
-    if (countOf(follower) == 1 && kindOf(follower) == FLOW) return false;
+    if (countOf(follower) == 1 && isFlow(follower)) return false;
   }
   removePort(manager, flow, port);
   for (let at = memo + FOLLOWERS; at < end; at += 4) dropOne(manager, load<u32>(at), port);

@@ -13,7 +13,6 @@ import {
   crowdHostOf,
   crowdOf,
   deviceOf,
-  FLOW,
   findBinding,
   findFlow,
   findTally,
@@ -24,6 +23,7 @@ import {
   founderHostOf,
   founderOf,
   HANDLES,
+  isFlow,
   isUnfollowed,
   kindOf,
   listOf,
@@ -49,11 +49,11 @@ function verifyFlows(manager: Address): void {
   let references = 0;
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const ring = nodeAt(manager, index);
-    if (!ring || kindOf(ring) != FLOW) continue;
+    if (!ring || !isFlow(ring)) continue;
     const isReal = crowdHostOf(spaceOf(ring)) != hostOf(ring);
     let flow = ring;
     do {
-      assert(kindOf(flow) == FLOW);
+      assert(isFlow(flow));
       verifyCounted(flow);
       assert(countOf(flow) > 0 || !isPlain(flow) || load<u32>(flow, HANDLES) > 0);
       assert(classIn(ring, flagsOf(flow)) == flow); // one class per flag combination
@@ -176,7 +176,7 @@ function holdersIn(manager: Address, binding: Address, tally: Address, list: u32
   let count = 0;
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const ring = nodeAt(manager, index);
-    if (!ring || kindOf(ring) != FLOW || parentOf(ring) != binding) continue;
+    if (!ring || !isFlow(ring) || parentOf(ring) != binding) continue;
     const flow = classIn(ring, flagsOf(tally));
     if (!flow || listOf(flow) != list || founderOf(binding, list) == flow) continue;
     if (hasPort(flow, port)) count++;
@@ -190,7 +190,7 @@ function verifyCrowd(manager: Address, crowd: Address): void {
   let tuples = 0;
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const ring = nodeAt(manager, index);
-    if (!ring || kindOf(ring) != FLOW || crowdOf(parentOf(ring)) != crowd) continue;
+    if (!ring || !isFlow(ring) || crowdOf(parentOf(ring)) != crowd) continue;
     let flow = ring;
     do {
       if (listOf(flow) == TUPLE) tuples += countOf(flow);
@@ -211,7 +211,7 @@ function verifyCrowd(manager: Address, crowd: Address): void {
   assert(tuples == 0);
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const ring = nodeAt(manager, index);
-    if (!ring || kindOf(ring) != FLOW || parentOf(ring) != crowd) continue;
+    if (!ring || !isFlow(ring) || parentOf(ring) != crowd) continue;
     let flow = ring;
     do {
       assert(listOf(flow) == WILDCARD);

@@ -36,7 +36,6 @@ import {
   bitOf,
   bitsFrom,
   clearBit,
-  findClear,
   hasBit,
   Port,
   setBit,
@@ -84,13 +83,6 @@ export function hasPort(set: Address, port: Port): bool {
 /** The 64 ports of one word. */
 export function wordOf(set: Address, word: u32): u64 {
   return formOf(set) == MANY ? bitmapWord(portsOf(set), word) : wordOfSmall(set, word);
-}
-
-/** First port of `first..last` that the set does not hold, from `start` on and round once, or 0. */
-export function findAbsent(set: Address, first: Port, last: Port, start: Port): Port {
-  return formOf(set) == MANY
-    ? findClear(portsOf(set), first, last, start)
-    : findAbsentInSmall(set, first, last, start);
 }
 
 /** Lowest port of the set that is not below `port`, or 0. */
@@ -182,15 +174,6 @@ function wordOfSmall(set: Address, word: u32): u64 {
   return form == FEW ? wordOfList(ports, countOf(set), word) : 0;
 }
 
-function findAbsentInSmall(set: Address, first: Port, last: Port, start: Port): Port {
-  let port = start;
-  while (hasPortInSmall(set, port)) {
-    port = port == last ? first : port + 1;
-    if (port == start) return 0;
-  }
-  return port;
-}
-
 /** Does the form, none, one or few, hold no port more? */
 function isFull(set: Address): bool {
   return formOf(set) == FEW ? countOf(set) == capacityOf(set) : formOf(set) == ONE;
@@ -254,11 +237,12 @@ function toList(account: Address, set: Address, capacity: u32): void {
 }
 
 function toBitmap(account: Address, set: Address): void {
-  const map = allocZero(account, BITMAP_BYTES);
   const list = portsOf(set);
-  for (let at: u32 = 0; at < countOf(set); at++) setBit(map, portAt(list, at));
+  const count = countOf(set);
+  become(set, MANY, allocZero(account, BITMAP_BYTES));
+  store<u16>(set, 0, SET_COUNT);
+  for (let at: u32 = 0; at < count; at++) addPort(account, set, portAt(list, at));
   free(account, list);
-  become(set, MANY, map);
 }
 
 /** Shrinks if there is memory for the list; if not, the bitmap serves on. */
