@@ -8,7 +8,7 @@ import type { Random } from "./random.ts";
 import { checkPort, checkUint32 } from "./request.ts";
 
 /** Told when a flow has closed itself. */
-export type OnClose = (flow: Flow) => void;
+type OnClose = (flow: Flow) => void;
 
 /** Lets the manager end its flows; the second half of a friendship that TypeScript cannot spell. */
 export let endFlow: (flow: Flow) => void;

@@ -288,7 +288,7 @@ export function checkPort(value: unknown): number {
 }
 
 /** A port that is named, or 0. */
-export function checkPortOrZero(name: string, value: unknown): number {
+function checkPortOrZero(name: string, value: unknown): number {
   if (value === undefined || value === 0) return 0;
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= PORT_MAX) {
     return value;

@@ -4,7 +4,7 @@ import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../assembly/abi.ts";
 import { addressText, type Destination, type Flags, type Key } from "./request.ts";
 
 /** Takes a reservation's key and port back. */
-export type Release = (key: Key, port: number) => void;
+type Release = (key: Key, port: number) => void;
 
 /**
  * A port that is held. It stays held until {@link Reservation.release} is called, also when the

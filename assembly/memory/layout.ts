@@ -33,7 +33,7 @@ export const FLOWS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
 export const BILL_AT: usize = 2496;
 export const PLAN_AT: usize = 2560;
 export const BATCH: usize = <usize>BATCH_AT;
-export const STATIC_AT: usize = 8192; // `memoryBase` in asconfig.json
+const STATIC_AT: usize = 8192; // `memoryBase` in asconfig.json
 
 if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its rungs");
 if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT) ERROR("The rungs run into the bill");

@@ -27,7 +27,7 @@ import { firstOf, lastOf, startOf } from "../ports/range";
 import { countOf, hasPort, isBitmap, isSparse } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, hold, letGoAll } from "./hold";
-import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, settleFlow, transportOf } from "./ladder";
+import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, transportOf } from "./ladder";
 import {
   clearMemo,
   fits,
@@ -51,6 +51,7 @@ import {
   planUnique,
 } from "./plan";
 import { chargeRequested, openBelow } from "./reserve";
+import { settleFlow } from "./rungs";
 
 // Manager: the list of handles and the ephemeral range.
 const OPEN: usize = 48;

@@ -26,7 +26,6 @@ import {
 } from "../ports/counted";
 import { addPort, hasPort, removePort } from "../ports/set";
 import {
-  chargeFlow,
   classIn,
   crowdHostOf,
   crowdOf,
@@ -42,12 +41,10 @@ import {
   listFor,
   listOf,
   nextOf,
-  openClass,
-  openTally,
   parentOf,
-  settleFlow,
   TUPLE,
 } from "./ladder";
+import { chargeFlow, openClass, openTally, settleFlow } from "./rungs";
 
 // Manager: what `stats` tells, kept up from here.
 export const COUNTERS: usize = 40;

@@ -29,8 +29,9 @@ import { firstOf, lastOf, writeRange } from "../ports/range";
 import { ANY_HOLD } from "./flags";
 import { freeHandles, RANGE } from "./handle";
 import { COUNTERS, REFERENCES } from "./hold";
-import { FOUNDER_SPACE, freeLadder, nextOf, SPACE_BYTES, SPACES } from "./ladder";
+import { FOUNDER_SPACE, nextOf, SPACE_BYTES, SPACES } from "./ladder";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./plan";
+import { freeLadder } from "./rungs";
 
 const HINT: usize = 36;
 const MANAGER_BYTES: u32 = <u32>FOUNDER_SPACE + SPACE_BYTES;

@@ -24,7 +24,6 @@ import { hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, chargeNewHold, hold, isHeldInRing, letGoAll } from "./hold";
 import {
-  chargeFlow,
   classIn,
   findBinding,
   findFlow,
@@ -33,9 +32,9 @@ import {
   flagsOf,
   isAny,
   nextOf,
-  openFlow,
 } from "./ladder";
 import { beginPlan, findInRange, isBlocked, isPlanned, planAddress, planAnyAddress } from "./plan";
+import { chargeFlow, openFlow } from "./rungs";
 
 /** Could `port` be reserved now? 1, `IN_USE` or `NO_MEMORY`. */
 export function isAvailable(manager: Address, port: Port): i32 {

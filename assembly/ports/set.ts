@@ -44,14 +44,14 @@ import {
   WORD_SHIFT,
 } from "./bitmap";
 
-export const SET_COUNT: usize = 10;
-export const SET_FORM: usize = 13;
-export const SET_PORTS: usize = 16;
+const SET_COUNT: usize = 10;
+const SET_FORM: usize = 13;
+const SET_PORTS: usize = 16;
 export const SET_END: usize = 20;
 
-export const NONE: u32 = 0;
-export const ONE: u32 = 1;
-export const FEW: u32 = 2;
+const NONE: u32 = 0;
+const ONE: u32 = 1;
+const FEW: u32 = 2;
 export const MANY: u32 = 3;
 
 const LIST_CAPACITY: usize = 0;
