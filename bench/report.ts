@@ -45,7 +45,9 @@ export class Report {
 /** CPU, Node and commit, as one line. */
 export function machineLine(): string {
   const cpu = cpus();
-  return `${cpu[0]?.model.trim() ?? "unknown CPU"}, ${cpu.length} cores, Node ${process.versions.node}, ${process.platform} ${process.arch}, commit ${commit()}`;
+  const model = cpu[0]?.model.trim() ?? "unknown CPU";
+  const system = `${process.platform} ${process.arch}`;
+  return `${model}, ${cpu.length} cores, Node ${process.versions.node}, ${system}, commit ${commit()}`;
 }
 
 /** Nanoseconds as people read them. */

@@ -60,7 +60,8 @@ function parseIpv6(name: string, text: string): number[] {
 }
 
 function notAnAddress(name: string, text: string): Error {
-  const message = `${name} must be an IPv4 address such as "10.0.0.1" or an IPv6 address such as "2001:db8::1", got ${show(text)}`;
+  const valid = 'an IPv4 address such as "10.0.0.1" or an IPv6 address such as "2001:db8::1"';
+  const message = `${name} must be ${valid}, got ${show(text)}`;
   return invalid("ERR_INVALID_IP_ADDRESS", message);
 }
 

@@ -16,8 +16,7 @@ export type CoreExports = {
   openManager(seedLow: number, seedHigh: number, limitBytes: number): number;
   closeManager(manager: number): void;
   setRange(manager: number, first: number, last: number): number;
-  rangeFirst(manager: number): number;
-  rangeLast(manager: number): number;
+  range(manager: number): number;
   hint(manager: number): number;
   advanceHint(manager: number): void;
   descriptorCount(manager: number): number;
@@ -114,7 +113,8 @@ export function coreOf(module: WebAssembly.Module | undefined): Core {
 function checkModule(module: WebAssembly.Module): WebAssembly.Module {
   const names = new Set(WebAssembly.Module.exports(module).map(({ name }) => name));
   if (names.has("openManager") && names.has("openFlowHandle")) return module;
-  const message = `module must be portwarden's core.wasm, got a module with ${names.size} exports (${show([...names].slice(0, 3).join(", "))})`;
+  const some = show([...names].slice(0, 3).join(", "));
+  const message = `module must be portwarden's core.wasm, got one with ${names.size} exports (${some})`;
   throw invalid("ERR_INVALID_ARG_VALUE", message);
 }
 

@@ -51,7 +51,8 @@ export interface PortErrorDetails {
  * | `ENOBUFS` | `no-memory` |
  * | `EINVAL` | `invalid-port-range` |
  * | `EBADF` | `closed`: the manager or flow has been closed |
- * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
+ * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` | `invalid-argument` |
+ * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
  */
 export class PortError extends Error {
   override readonly name = "PortError";

@@ -278,9 +278,8 @@ export class PortManager implements Disposable {
    * @throws PortError `EBADF`.
    */
   portRange(): PortRange {
-    const manager = this.#open();
-    const { exports } = this.#core;
-    return { first: exports.rangeFirst(manager), last: exports.rangeLast(manager) };
+    const both = this.#core.exports.range(this.#open());
+    return { first: both & PORT_MAX, last: both >>> 16 };
   }
 
   /**
@@ -456,6 +455,7 @@ function checkRange(first: unknown, last: unknown): void {
   throw new PortError(
     "EINVAL",
     "invalid-port-range",
-    `a port range must have 1 <= first <= last <= ${PORT_MAX}, got ${first}..${last}; the default is ${EPHEMERAL_FIRST}..${EPHEMERAL_LAST}`,
+    `a port range must have 1 <= first <= last <= ${PORT_MAX}, got ${first}..${last}; ` +
+      `the default is ${EPHEMERAL_FIRST}..${EPHEMERAL_LAST}`,
   );
 }

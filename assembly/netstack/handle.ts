@@ -38,6 +38,7 @@ import {
   MEMO_BYTES,
   takeAlone,
   takeByMemo,
+  takeFirst,
   UNSURE,
   writeMemo,
 } from "./memo";
@@ -117,8 +118,9 @@ export function take(handle: Address, offset: u32): i32 {
   const first = firstOf(manager + RANGE);
   const last = lastOf(manager + RANGE);
   const start = startOf(manager + RANGE, offset);
-  if (isLone(handle + MEMO, manager) && isBitmap(flow) && isPlain(flow)) {
-    return takeAlone(manager, flow, first, last, start);
+  if (isLone(handle + MEMO, manager) && isPlain(flow)) {
+    if (isBitmap(flow)) return takeAlone(manager, flow, first, last, start);
+    if (countOf(flow) == 0) return takeFirst(manager, flow, start);
   }
   return takeInCompany(handle, first, last, start);
 }

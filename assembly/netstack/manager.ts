@@ -25,7 +25,7 @@ import { ACCOUNT_LIMIT, ACCOUNT_USED, Address, allocZero, boot, free } from "../
 import { INSTANCE_ACCOUNT } from "../memory/layout";
 import { closeTable, openTable } from "../memory/table";
 import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
-import { firstOf, lastOf, writeRange } from "../ports/range";
+import { bothOf, writeRange } from "../ports/range";
 import { ANY_HOLD } from "./flags";
 import { freeHandles, RANGE } from "./handle";
 import { COUNTERS, REFERENCES } from "./hold";
@@ -64,12 +64,9 @@ export function setRange(manager: Address, first: Port, last: Port): i32 {
   return writeRange(manager + RANGE, first, last) ? 0 : BAD_RANGE;
 }
 
-export function rangeFirst(manager: Address): Port {
-  return firstOf(manager + RANGE);
-}
-
-export function rangeLast(manager: Address): Port {
-  return lastOf(manager + RANGE);
+/** First port in the low half, last port in the high half. */
+export function range(manager: Address): u32 {
+  return bothOf(manager + RANGE);
 }
 
 /** Where a stable pick starts, beside its offset: one further after each that succeeded. */

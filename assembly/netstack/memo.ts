@@ -116,7 +116,14 @@ export function takeAlone(
   return <i32>port;
 }
 
-/** It frees a port, if it holds it. */
+/** A lone flow without ports takes the one that it starts at. */
+export function takeFirst(manager: Address, flow: Address, start: Port): i32 {
+  addPort(manager, flow, start);
+  countHeld(manager, 1);
+  return <i32>start;
+}
+
+/** A lone flow with a bitmap frees a port, if it holds it. */
 export function freeAlone(manager: Address, flow: Address, port: Port): bool {
   if (!hasBit(portsOf(flow), port)) return false;
   removeFromBitmap(flow, port);

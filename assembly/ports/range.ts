@@ -21,6 +21,11 @@ export function writeRange(range: Address, first: Port, last: Port): bool {
   return true;
 }
 
+/** First in the low half, last in the high half. */
+export function bothOf(range: Address): u32 {
+  return load<u32>(range);
+}
+
 export function firstOf(range: Address): Port {
   return load<u16>(range, FIRST);
 }

@@ -33,8 +33,8 @@ Opens many real connections inside this machine, each from the local port that p
 its source and destination, and counts how often one port serves several destinations.
 
   --connections N  how many, 1..${CONNECTIONS_MAX}; ${CONNECTIONS} by default
-  --addresses N    how many loopback addresses to use, 1..${ADDRESSES_MAX}; ${ADDRESSES_MAX} by default, four for servers
-                   and two for connections to come from
+  --addresses N    how many loopback addresses to use, 1..${ADDRESSES_MAX}; ${ADDRESSES_MAX} by default, four for
+                   servers and two for connections to come from
   --no-sharing     never use a port for two destinations at once, for comparison
   --help           show this`;
 

@@ -67,7 +67,9 @@ function affordable(wanted: number, leftOut: string[]): number {
   const free = files.limit - files.used - FILES_SPARE;
   const most = Math.floor(free / FILES_PER_CONNECTION);
   if (most >= wanted) return wanted;
-  const limit = `this process may have ${counted(files.limit)} files open, and a connection takes ${FILES_PER_CONNECTION}, one for each end`;
+  const limit =
+    `this process may have ${counted(files.limit)} files open, ` +
+    `and a connection takes ${FILES_PER_CONNECTION}, one for each end`;
   if (most < 1) throw new CannotRun(`Not one connection can be opened: ${limit}.`);
   leftOut.push(
     `${counted(wanted - most)} of ${counted(wanted)} connections: ${limit} (to raise it: ulimit -n).`,
@@ -101,7 +103,8 @@ async function trySharing(addresses: readonly string[], leftOut: string[]): Prom
   });
   if (isShared) return true;
   leftOut.push(
-    `Sharing ports between destinations: ${process.platform} lets no two sockets of Node have one local address and port.`,
+    `Sharing ports between destinations: ${process.platform} lets no two sockets of Node have ` +
+      "one local address and port.",
   );
   return false;
 }

@@ -23,7 +23,8 @@ export function introduction(plan: Plan): string {
     "What is going to happen, all of it inside this machine:",
     `  1. ${destinations.length} servers start in this process, on ${listed([...new Set(destinations)])}.`,
     `  2. ${some(connections, "real connection")} to them will be opened from ${listed(sources)}, and kept open.`,
-    `     Portwarden may use ${some(range.last - range.first + 1, "local port")}, ${shown(range)}, for each source address.`,
+    `     Portwarden may use ${some(range.last - range.first + 1, "local port")}, ${shown(range)}, ` +
+      "for each source address.",
     `     ${scarcity}`,
     "  3. Everything is closed and counted, and every port must have come back.",
     "Ctrl-C closes everything at any time.",
