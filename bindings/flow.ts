@@ -162,13 +162,16 @@ export class Flow implements Disposable {
 // is wrong with a bad one.
 
 function checkOffset(offset: number): number {
-  return offset >>> 0 === offset ? offset : checkUint32("offset", offset);
+  const isGood = typeof offset === "number" && offset >>> 0 === offset;
+  return isGood ? offset : checkUint32("offset", offset);
 }
 
 function namedPort(port: number): number {
-  return (port & PORT_MAX) === port && port !== 0 ? port : checkPort(port);
+  const isGood = typeof port === "number" && (port & PORT_MAX) === port && port !== 0;
+  return isGood ? port : checkPort(port);
 }
 
 function checkBatch(ports: unknown): void {
-  if (!(ports instanceof Uint16Array)) throw wrongType("ports", "a Uint16Array", ports);
+  if (ArrayBuffer.isView(ports) && ports instanceof Uint16Array) return;
+  throw wrongType("ports", "a Uint16Array", ports);
 }

@@ -39,7 +39,7 @@ if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its
 if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT) ERROR("The rungs run into the bill");
 if (BATCH + <usize>BATCH_MAX * 4 > STATIC_AT) ERROR("The batch runs into the heap");
 
-/** Where the heap begins. */
+/** Where the first block begins; its header of 4 bytes lies in front. */
 export function heapStart(): usize {
-  return max<usize>(STATIC_AT, (__heap_base + 7) & ~7);
+  return (max<usize>(STATIC_AT, __heap_base) + 4 + 7) & ~7;
 }
