@@ -26,7 +26,7 @@ if (values.help || unknown.length > 0) {
   );
   if (unknown.length > 0) process.exitCode = 2;
 } else {
-  const report = new Report();
+  const report = new Report(!values.smoke);
   console.log(machineLine());
   for (const name of names) await BENCHMARKS[name]?.(report, values.smoke);
   report.close();

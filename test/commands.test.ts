@@ -1,0 +1,132 @@
+// The command lines, as they are run: the replays and the fuzzer.
+
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly errors: string;
+}
+
+const BUILD = new URL("../build/test/", import.meta.url);
+const VECTORS = fileURLToPath(new URL("vectors/netstack/", import.meta.url));
+const SOME = join(VECTORS, "public-a.jsonl.gz");
+const TABLE = join(VECTORS, "table.json");
+
+function run(command: string, ...args: string[]): Promise<Outcome> {
+  const path = fileURLToPath(new URL(`${command}/main.js`, BUILD));
+  return new Promise((resolve) => {
+    execFile(process.execPath, [path, ...args], (error, out, errors) => {
+      resolve({ code: error === null ? 0 : Number(error.code), out, errors });
+    });
+  });
+}
+
+describe("replay", () => {
+  let scratch: string;
+  beforeAll(() => {
+    scratch = mkdtempSync(join(tmpdir(), "portwarden-"));
+  });
+  afterAll(() => {
+    rmSync(scratch, { recursive: true });
+  });
+
+  test.each([[], ["--handles"], ["--system", "words"], ["--system", "naive"]])(
+    "says how much agrees, and succeeds",
+    async (...how) => {
+      const outcome = await run("replay", "netstack", SOME, TABLE, ...how);
+      expect(outcome).toMatchObject({ code: 0, errors: "" });
+      expect(outcome.out).toMatch(
+        /^104 traces, \d+ operations, 0 mismatching traces, 0 skipped\n$/,
+      );
+    },
+  );
+
+  test("says what is skipped, and why", async () => {
+    const { code, out } = await run("replay", "netstack", join(VECTORS, "public-h.jsonl.gz"));
+    expect(code).toBe(0);
+    expect(out).toContain("0 mismatching traces, 15 skipped (");
+    expect(out).toContain("duplicate-networks: 5");
+  });
+
+  test("shows where a recording was tampered with, and fails", async () => {
+    const lines = gunzipSync(readFileSync(SOME)).toString().trimEnd().split("\n");
+    const trace = JSON.parse(lines[7] as string);
+    const at = trace.ops.findIndex((op: { expect: { port?: number } }) => op.expect.port);
+    trace.ops[at].expect = { err: "port-in-use" };
+    lines[7] = JSON.stringify(trace);
+    const path = join(scratch, "tampered.jsonl.gz");
+    writeFileSync(path, gzipSync(lines.join("\n")));
+
+    const { code, out } = await run("replay", "netstack", path);
+    expect(code).toBe(1);
+    expect(out).toContain(`${trace.name}, operation ${at}: `);
+    expect(out).toContain('expected {"err":"port-in-use"}');
+    expect(out).toMatch(/\n\d+ traces, \d+ operations, 1 mismatching traces, 0 skipped\n$/);
+  });
+
+  test.each([
+    ["a file that is not there", ["netstack", "nowhere.jsonl"]],
+    ["a file of another kind", ["netstack", fileURLToPath(import.meta.url)]],
+    ["no file", ["netstack"]],
+    ["vectors that nobody knows", ["linux", SOME]],
+    ["an option that nobody knows", ["netstack", SOME, "--fast"]],
+    ["a system that nobody knows", ["netstack", SOME, "--system", "oracle"]],
+    ["nothing", []],
+  ])("has nothing to judge, given %s", async (_name, args) => {
+    const { code, out, errors } = await run("replay", ...args);
+    expect(code).toBe(2);
+    expect(out).toBe("");
+    expect(errors).not.toBe("");
+    expect(errors).not.toContain("    at ");
+  });
+
+  test.each([
+    ["no JSON", "{"],
+    ["no trace", '{"name":"x"}'],
+    ["an operation without an answer", '{"name":"x","ops":[{"op":"stats"}]}'],
+    ["an unknown operation", '{"name":"x","ops":[{"op":"fly","expect":{}}]}'],
+  ])("has nothing to judge in a file with %s", async (_name, text) => {
+    const path = join(scratch, "odd.jsonl");
+    writeFileSync(path, text);
+    const { code, errors } = await run("replay", "netstack", path);
+    expect(code).toBe(2);
+    expect(errors).toContain(`${path}:1`);
+  });
+
+  test("explains itself", async () => {
+    expect(await run("replay", "--help")).toMatchObject({ code: 0 });
+  });
+});
+
+describe("fuzz", () => {
+  test("goes on until its time is over, and prints the seed and what it did", async () => {
+    const { code, out } = await run("fuzz", "--minutes", "0.01", "--seed", "7");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^seed 7, 0.01 minutes\n/);
+    expect(out).toMatch(/\d+ s: \d+ operations, \d+ battles, seed 7\n$/);
+  });
+
+  test("draws a seed when it is given none", async () => {
+    const { code, out } = await run("fuzz", "--minutes", "0.0001");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^seed -?\d+, /);
+  });
+
+  test.each([
+    ["no number of minutes", ["--minutes", "soon"]],
+    ["no time at all", ["--minutes", "0"]],
+    ["a seed that is no number", ["--seed", "x"]],
+    ["an option that nobody knows", ["--hours", "1"]],
+  ])("explains itself, given %s", async (_name, args) => {
+    const { code, errors } = await run("fuzz", ...args);
+    expect(code).toBe(2);
+    expect(errors).toContain("usage: fuzz");
+  });
+});

@@ -1,0 +1,210 @@
+// Edges: the first and last port, word and group, the shortest and the longest range, and the
+// numbers of ports at which a flow changes its form.
+
+import { describe, expect, test } from "vitest";
+import { EXHAUSTED, IN_USE } from "../assembly/abi.ts";
+import { type Flow, type PortManager, UDP } from "../bindings/index.ts";
+import { verify } from "../bindings/manager.ts";
+import { BUILDS, openOn } from "./support/builds.ts";
+
+const EDGES = [1, 2, 62, 63, 64, 65, 127, 128, 4094, 4095, 4096, 4097, 8191, 8192, 65534, 65535];
+const WEB = { networks: [4], transport: UDP };
+
+describe.each(BUILDS)("%s build", (build) => {
+  function opened(first: number, last: number): { manager: PortManager; flow: Flow } {
+    const manager = openOn(build, { seed: 7, portRange: { first, last } });
+    return { manager, flow: manager.flow(WEB) };
+  }
+
+  // ── Ports ─────────────────────────────────────────────────────────────────────────────────
+
+  test.each(EDGES)("port %i is held alone, and is alone what is found", (port) => {
+    const { manager, flow } = opened(port, port);
+    expect(flow.takeAt(port)).toBe(port);
+    expect(flow.takeAt(port)).toBe(IN_USE);
+    for (const other of EDGES) {
+      expect(manager.isAvailable({ ...WEB, port: other })).toBe(other !== port);
+      expect(flow.has(other)).toBe(other === port);
+    }
+    expect(flow.take(0)).toBe(EXHAUSTED);
+    expect(flow.free(port)).toBe(true);
+    for (const offset of [0, 1, 65535, 65536, 0xffffffff]) {
+      expect(flow.take(offset)).toBe(port);
+      expect(flow.take(offset)).toBe(EXHAUSTED);
+      expect(flow.free(port)).toBe(true);
+    }
+    manager.close();
+  });
+
+  test.each([
+    [1, 63],
+    [1, 64],
+    [63, 64],
+    [64, 127],
+    [64, 128],
+    [63, 128],
+    [4032, 4096],
+    [4095, 4096],
+    [65472, 65535],
+    [65471, 65535],
+  ])("the range %i..%i is filled from every offset in turn, each port once", (first, last) => {
+    const { manager, flow } = opened(first, last);
+    const count = last - first + 1;
+    for (let offset = 0; offset < count; offset++) expect(flow.take(offset)).toBe(first + offset);
+    expect(flow.take(0)).toBe(EXHAUSTED);
+    expect(flow.held).toBe(count);
+    verify(manager);
+    manager.close();
+  });
+
+  test.each([
+    [1, 63],
+    [60, 130],
+    [4000, 4200],
+    [65400, 65535],
+  ])("a search in %i..%i wraps round to the port before its start", (first, last) => {
+    const { manager, flow } = opened(first, last);
+    const count = last - first + 1;
+    for (const hole of [first, first + 1, last - 1, last]) {
+      for (let port = first; port <= last; port++) if (port !== hole) flow.takeAt(port);
+      for (const offset of [0, 1, count - 1, hole - first, hole - first + 1]) {
+        expect(flow.take(offset)).toBe(hole);
+        expect(flow.free(hole)).toBe(true);
+      }
+      for (let port = first; port <= last; port++) flow.free(port);
+      expect(flow.held).toBe(0);
+    }
+    manager.close();
+  });
+
+  test("ports outside of the range are never found, on either side of a word's edge", () => {
+    const { manager, flow } = opened(65, 126);
+    for (let port = 65; port <= 126; port++) expect(flow.takeAt(port)).toBe(port);
+    for (let offset = 0; offset < 200; offset++) expect(flow.take(offset)).toBe(EXHAUSTED);
+    manager.setPortRange(64, 126);
+    expect(flow.take(5)).toBe(64);
+    manager.setPortRange(65, 127);
+    expect(flow.take(5)).toBe(127);
+    manager.close();
+  });
+
+  // ── All ports ─────────────────────────────────────────────────────────────────────────────
+
+  test("all 65,535 ports are taken in one batch, each once, and then none is left", () => {
+    const { manager, flow } = opened(1, 65535);
+    const used = manager.stats().memory.used;
+    const ports = new Uint16Array(65536);
+    expect(flow.takeMany(ports)).toBe(65535);
+    expect(flow.held).toBe(65535);
+    expect(new Set(ports.subarray(0, 65535)).size).toBe(65535);
+    expect(ports.subarray(0, 65535)).not.toContain(0);
+    verify(manager);
+
+    expect(flow.take(12345)).toBe(EXHAUSTED);
+    expect(manager.stats()).toMatchObject({ descriptors: 65535, counters: 65535 });
+    expect(flow.takeMany(new Uint16Array(1))).toBe(0);
+    for (const port of EDGES) {
+      expect(flow.free(port)).toBe(true);
+      expect(flow.take(port)).toBe(port);
+      expect(flow.take(port + 1)).toBe(EXHAUSTED);
+    }
+
+    expect(flow.freeMany(ports)).toBe(65535);
+    expect(flow.held).toBe(0);
+    expect(manager.stats().memory.used).toBe(used);
+    verify(manager);
+    manager.close();
+  });
+
+  test("a full range is full for every other description that meets it", () => {
+    const { manager, flow } = opened(1, 65535);
+    flow.takeMany(new Uint16Array(65535));
+    const others = [
+      { ...WEB, address: "10.0.0.1" },
+      { ...WEB, bindToDevice: 3 },
+      { ...WEB, destination: { address: "9.9.9.9", port: 443 } },
+      { ...WEB, networks: [6, 4] },
+    ];
+    for (const other of others) {
+      expect(() => manager.reservePort(other)).toThrow("all 65535 of 1..65535 are taken");
+      const flow = manager.flow(other);
+      expect(flow.take()).toBe(EXHAUSTED);
+      expect(flow.takeAt(40000)).toBe(IN_USE);
+    }
+    expect(manager.reservePort({ ...WEB, networks: [6], offset: 41999 }).port).toBe(42000);
+    manager.close();
+  });
+
+  test("a group of 4,096 full ports is passed over, to the one hole behind it", () => {
+    const { manager, flow } = opened(1, 65535);
+    flow.takeMany(new Uint16Array(65535));
+    for (const hole of [1, 4095, 4096, 8191, 8192, 40000, 65535]) {
+      flow.free(hole);
+      for (const offset of [0, hole - 2, hole - 1, hole, 30000, 65534]) {
+        expect(flow.take(Math.max(0, offset))).toBe(hole);
+        flow.free(hole);
+      }
+      flow.takeAt(hole);
+    }
+    manager.close();
+  });
+
+  // ── Forms ─────────────────────────────────────────────────────────────────────────────────
+
+  test.each([
+    ["up", (index: number) => index],
+    ["down", (index: number) => 199 - index],
+    ["to and fro", (index: number) => (index * 77) % 200],
+  ])("a flow holds 1, 2, 8, 9, 64, 65 and more ports, and back, going %s", (_how, order) => {
+    const { manager, flow } = opened(60, 259);
+    const used = manager.stats().memory.used;
+    const held = new Set<number>();
+    const check = (): void => {
+      expect(flow.held).toBe(held.size);
+      for (let port = 58; port < 262; port++) expect(flow.has(port)).toBe(held.has(port));
+      verify(manager);
+    };
+    for (const count of [1, 2, 7, 8, 9, 16, 17, 32, 33, 63, 64, 65, 66, 130, 200]) {
+      for (let index = held.size; index < count; index++) {
+        held.add(flow.takeAt(60 + order(index)));
+      }
+      check();
+    }
+    for (const count of [66, 65, 64, 63, 26, 25, 24, 23, 9, 8, 7, 2, 1, 0]) {
+      for (const port of [...held].slice(count)) {
+        expect(flow.free(port)).toBe(true);
+        held.delete(port);
+      }
+      check();
+    }
+    expect(manager.stats().memory.used).toBe(used);
+    manager.close();
+  });
+
+  test("a flow does not change its form with each port around the 65th", () => {
+    const { manager, flow } = opened(60, 259);
+    for (let port = 60; port < 124; port++) flow.takeAt(port);
+    const asList = manager.stats().memory.used;
+    flow.takeAt(124);
+    const asBitmap = manager.stats().memory.used;
+    expect(asBitmap - asList).toBeGreaterThan(8000);
+    for (let port = 124; port > 84; port--) {
+      flow.free(port);
+      expect(manager.stats().memory.used).toBe(asBitmap);
+    }
+    flow.free(84);
+    expect(flow.held).toBe(24);
+    expect(manager.stats().memory.used).toBeLessThan(asList);
+    manager.close();
+  });
+
+  test("a port costs one bit where a flow is busy, and nothing where it holds one", () => {
+    const { manager, flow } = opened(1, 65535);
+    const opened_ = manager.stats().memory.used;
+    flow.takeAt(80);
+    expect(manager.stats().memory.used).toBe(opened_);
+    flow.takeMany(new Uint16Array(65534));
+    expect(manager.stats().memory.used - opened_).toBeLessThan((65536 / 8) * 1.02);
+    manager.close();
+  });
+});

@@ -1,0 +1,171 @@
+// The real thing: a manager of the facade, by words, reservation objects and handles.
+
+import {
+  type Flow,
+  type OpenOptions,
+  PortManager,
+  type Reservation,
+} from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
+import { SeededRandom } from "../../bindings/random.ts";
+import { type Ask, toFacade } from "../support/ask.ts";
+import { answer } from "../support/stage.ts";
+import type { Picking, Side, Tester } from "./side.ts";
+import { spelled } from "./world.ts";
+
+type FlowRequest = ReturnType<typeof toFacade>;
+
+export class Facade implements Side {
+  readonly manager: PortManager;
+  readonly #usedAtOpen: number;
+  readonly #flows: Flow[] = [];
+  readonly #reservations: Reservation[] = [];
+  /** Goes up with each request, so that addresses are written in different ways. */
+  #turn = 0;
+
+  constructor(options: OpenOptions & { seed: number }) {
+    this.manager = withSecretOf(options.seed, () => PortManager.open(options));
+    this.#usedAtOpen = this.manager.stats().memory.used;
+  }
+
+  /** Traps, on the debug build, when an invariant does not hold. */
+  verify(): void {
+    verify(this.manager);
+  }
+
+  /** What is counted, and the bytes in use beyond those at open. */
+  figures(): { descriptors: number; counters: number; references: number; bytes: number } {
+    const { memory, ...counts } = this.manager.stats();
+    return { ...counts, bytes: memory.used - this.#usedAtOpen };
+  }
+
+  reserve(ask: Ask, port: number, test?: Tester): number {
+    return this.#noted(() => this.manager.reservePort({ ...this.#request(ask), port }, test));
+  }
+
+  search(ask: Ask, offset: number | undefined, test?: Tester): number {
+    const request = this.#request(ask);
+    return this.#noted(() =>
+      this.manager.reservePort(offset === undefined ? request : { ...request, offset }, test),
+    );
+  }
+
+  tuple(ask: Ask, port: number): number {
+    return this.#noted(() => this.manager.reserveTuple({ ...this.#request(ask), port }));
+  }
+
+  release(ask: Ask, port: number): boolean {
+    return this.manager.releasePort({ ...this.#request(ask), port });
+  }
+
+  isAvailable(ask: Ask, port: number): boolean {
+    return this.manager.isAvailable({ ...this.#request(ask), port });
+  }
+
+  giveBack(ago: number): boolean {
+    return this.#reservations.at(-1 - ago)?.release() ?? false;
+  }
+
+  pick(offset: number | undefined, test: Tester): number {
+    return answer(() => this.manager.pickEphemeralPort(test, offset));
+  }
+
+  pickStable(offset: number, test: Tester): number {
+    return answer(() => this.manager.pickEphemeralPortStable(offset, test));
+  }
+
+  setRange(first: number, last: number): void {
+    this.manager.setPortRange(first, last);
+  }
+
+  range(): { first: number; last: number } {
+    return this.manager.portRange();
+  }
+
+  stats(): { descriptors: number; counters: number; references: number } {
+    const { descriptors, counters, references } = this.manager.stats();
+    return { descriptors, counters, references };
+  }
+
+  // ── Handles ─────────────────────────────────────────────────────────────────────────────
+
+  open(ask: Ask, picking: Picking, unique: boolean): void {
+    this.#flows.push(this.manager.flow({ ...this.#request(ask), picking, unique }));
+  }
+
+  take(flow: number, offset: number | undefined): number {
+    return this.#flow(flow).take(offset);
+  }
+
+  takeAt(flow: number, port: number): number {
+    return this.#flow(flow).takeAt(port);
+  }
+
+  free(flow: number, port: number): boolean {
+    return this.#flow(flow).free(port);
+  }
+
+  has(flow: number, port: number): boolean {
+    return this.#flow(flow).has(port);
+  }
+
+  held(flow: number): number {
+    return this.#flow(flow).held;
+  }
+
+  takeMany(flow: number, count: number): number[] {
+    const ports = new Uint16Array(count);
+    return [...ports.subarray(0, this.#flow(flow).takeMany(ports))];
+  }
+
+  freeMany(flow: number, ports: readonly number[]): number {
+    return this.#flow(flow).freeMany(Uint16Array.from(ports));
+  }
+
+  close(flow: number): void {
+    this.#flow(flow).close();
+    this.#flows.splice(flow, 1);
+  }
+
+  // ── Helpers ─────────────────────────────────────────────────────────────────────────────
+
+  #flow(at: number): Flow {
+    return this.#flows[at] as Flow;
+  }
+
+  #request(ask: Ask): FlowRequest {
+    this.#turn += 1;
+    const { address, port } = ask.destination;
+    return {
+      ...toFacade(ask),
+      address: spelled(ask.address, this.#turn),
+      destination: { address: spelled(address, this.#turn), port },
+    };
+  }
+
+  #noted(reserve: () => Reservation): number {
+    return answer(() => {
+      const reservation = reserve();
+      this.#reservations.push(reservation);
+      return reservation.port;
+    });
+  }
+}
+
+/**
+ * A manager draws a secret for its hash table from the host. Here it comes from the seed, too, so
+ * that a battle that is fought again has its records in the same slots.
+ */
+function withSecretOf<T>(seed: number, open: () => T): T {
+  const random = new SeededRandom(~seed);
+  const host = crypto.getRandomValues;
+  crypto.getRandomValues = <A extends ArrayBufferView | null>(array: A): A => {
+    if (array instanceof Uint32Array) for (const at of array.keys()) array[at] = random.next();
+    return array;
+  };
+  try {
+    return open();
+  } finally {
+    crypto.getRandomValues = host;
+  }
+}

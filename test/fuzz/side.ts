@@ -1,0 +1,41 @@
+// Side: one of the two that the fuzzer plays against each other, a manager with its handles. Both
+// answer in the same terms: a port or a refusal of `assembly/abi`; what a tester throws comes out.
+
+import type { Ask } from "../support/ask.ts";
+
+export type Tester = (port: number) => boolean;
+
+export type Picking = "bind" | "connect";
+
+/** `undefined` as offset means that the side draws one; both draw the same. */
+export interface Side {
+  reserve(ask: Ask, port: number, test?: Tester): number;
+  search(ask: Ask, offset: number | undefined, test?: Tester): number;
+  tuple(ask: Ask, port: number): number;
+  release(ask: Ask, port: number): boolean;
+  isAvailable(ask: Ask, port: number): boolean;
+  /** By the reservation that was made `ago` reservations ago. */
+  giveBack(ago: number): boolean;
+
+  pick(offset: number | undefined, test: Tester): number;
+  pickStable(offset: number, test: Tester): number;
+
+  setRange(first: number, last: number): void;
+  range(): { first: number; last: number };
+  stats(): { descriptors: number; counters: number; references: number };
+
+  open(ask: Ask, picking: Picking, unique: boolean): void;
+  take(flow: number, offset: number | undefined): number;
+  takeAt(flow: number, port: number): number;
+  free(flow: number, port: number): boolean;
+  has(flow: number, port: number): boolean;
+  held(flow: number): number;
+  takeMany(flow: number, count: number): number[];
+  freeMany(flow: number, ports: readonly number[]): number;
+  close(flow: number): void;
+}
+
+/** What testers of the fuzzer throw; nothing else does. */
+export class TesterFailure extends Error {
+  override readonly name = "TesterFailure";
+}

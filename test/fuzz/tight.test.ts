@@ -1,0 +1,11 @@
+// The core against the naive twin where memory is short: whatever is refused for that has changed
+// nothing, and all else is answered as ever.
+
+import { expect, test } from "vitest";
+import { expectPeace } from "./expect.ts";
+import { tight } from "./world.ts";
+
+test("where memory is short, a change is made as a whole or not at all, 40,000 times", () => {
+  const { refusals } = expectPeace(tight, 40_000);
+  expect(refusals).toBeGreaterThan(1000);
+});

@@ -1,0 +1,207 @@
+// The model: the naive twin, with handles put on top of it in the plainest way.
+
+import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
+import { NaivePortManager } from "../../bench/baselines/naive.ts";
+import { SeededRandom } from "../../bindings/random.ts";
+import { type Ask, toTwin } from "../support/ask.ts";
+import { Ledger } from "./ledger.ts";
+import type { Picking, Side, Tester } from "./side.ts";
+
+interface TwinFlow {
+  readonly ask: Ask;
+  readonly picking: Picking;
+  readonly unique: boolean;
+  /** As far as batches tell: its ports are a bitmap, no longer a sorted list. */
+  isMany: boolean;
+}
+
+interface TwinReservation {
+  readonly ask: Ask;
+  readonly port: number;
+  released: boolean;
+}
+
+/** How many ports one batch of `takeMany` draws offsets for. */
+const BATCH = 1024;
+
+/** A sorted list of ports has at most so many; a bitmap shrinks to a list at so few. */
+const LIST_MAX = 64;
+const SHRINK_AT = 24;
+
+export class Twin implements Side {
+  readonly ledger: Ledger = new Ledger();
+  readonly flows: TwinFlow[] = [];
+  readonly reservations: TwinReservation[] = [];
+  /** How often a flow grew out of a sorted list into a bitmap, and how often one shrank back. */
+  grown = 0;
+  shrunk = 0;
+  readonly #manager: NaivePortManager;
+  readonly #random: SeededRandom;
+
+  constructor(seed: number, manager: NaivePortManager = new NaivePortManager()) {
+    this.#manager = manager;
+    this.#random = new SeededRandom(seed);
+  }
+
+  reserve(ask: Ask, port: number, test?: Tester): number {
+    const answer = this.#manager.reservePort(toTwin(ask, port), 0, this.#booked(ask, test));
+    return this.#noted(ask, answer, test === undefined);
+  }
+
+  search(ask: Ask, offset: number = this.#random.next(), test?: Tester): number {
+    const answer = this.#manager.reservePort(toTwin(ask, 0), offset, this.#booked(ask, test));
+    return this.#noted(ask, answer, test === undefined);
+  }
+
+  tuple(ask: Ask, port: number): number {
+    const answer = this.#manager.reserveTuple(toTwin(ask, port)) ? port : IN_USE;
+    return this.#noted(ask, answer, true);
+  }
+
+  release(ask: Ask, port: number): boolean {
+    this.ledger.drop(ask, port);
+    return this.#manager.releasePort(toTwin(ask, port));
+  }
+
+  isAvailable(ask: Ask, port: number): boolean {
+    return this.#manager.isAvailable(toTwin(ask, port));
+  }
+
+  giveBack(ago: number): boolean {
+    const reservation = this.reservations.at(-1 - ago);
+    if (reservation === undefined || reservation.released) return false;
+    reservation.released = true;
+    this.release(reservation.ask, reservation.port);
+    return true;
+  }
+
+  pick(offset: number = this.#random.next(), test: Tester): number {
+    return this.#manager.pickEphemeralPort(offset, test);
+  }
+
+  pickStable(offset: number, test: Tester): number {
+    return this.#manager.pickEphemeralPortStable(offset, test);
+  }
+
+  setRange(first: number, last: number): void {
+    this.#manager.setPortRange(first, last);
+  }
+
+  range(): { first: number; last: number } {
+    return this.#manager.portRange();
+  }
+
+  stats(): { descriptors: number; counters: number; references: number } {
+    return this.#manager.stats();
+  }
+
+  // ── Handles ─────────────────────────────────────────────────────────────────────────────
+
+  open(ask: Ask, picking: Picking, unique: boolean): void {
+    this.flows.push({ ask, picking, unique, isMany: false });
+  }
+
+  take(at: number, offset: number = this.#random.next()): number {
+    const { ask, picking, unique } = this.#flow(at);
+    const isNamed = picking === "connect";
+    return this.#manager.pickEphemeralPort(offset, (port) => {
+      if (unique && this.ledger.isTaken(ask, port)) return false;
+      if (!this.#manager.isAvailable(toTwin(ask, port), isNamed)) return false;
+      return this.#reserveNamed(ask, port) === port;
+    });
+  }
+
+  takeAt(at: number, port: number): number {
+    const { ask, unique } = this.#flow(at);
+    if (unique && this.ledger.isTaken(ask, port)) return IN_USE;
+    return this.#reserveNamed(ask, port);
+  }
+
+  free(at: number, port: number): boolean {
+    return this.release(this.#flow(at).ask, port);
+  }
+
+  has(at: number, port: number): boolean {
+    return this.ledger.has(this.#flow(at).ask, port);
+  }
+
+  held(at: number): number {
+    return this.ledger.held(this.#flow(at).ask).length;
+  }
+
+  takeMany(at: number, count: number): number[] {
+    const ports = this.#takeMany(at, count);
+    this.#watch(at);
+    return ports;
+  }
+
+  freeMany(at: number, ports: readonly number[]): number {
+    const freed = ports.filter((port) => port !== 0 && this.free(at, port)).length;
+    this.#watch(at);
+    return freed;
+  }
+
+  close(at: number): void {
+    this.flows.splice(at, 1);
+  }
+
+  // ── Helpers ─────────────────────────────────────────────────────────────────────────────
+
+  #watch(at: number): void {
+    const flow = this.#flow(at);
+    const held = this.held(at);
+    if (!flow.isMany && held > LIST_MAX) {
+      flow.isMany = true;
+      this.grown += 1;
+    } else if (flow.isMany && held <= SHRINK_AT) {
+      flow.isMany = false;
+      this.shrunk += 1;
+    }
+  }
+
+  #takeMany(at: number, count: number): number[] {
+    const ports: number[] = [];
+    while (ports.length < count) {
+      const batch = Math.min(count - ports.length, BATCH);
+      const offsets = Array.from({ length: batch }, () => this.#random.next());
+      for (const offset of offsets) {
+        const port = this.take(at, offset);
+        if (port === EXHAUSTED) return ports;
+        ports.push(port);
+      }
+    }
+    return ports;
+  }
+
+  #flow(at: number): TwinFlow {
+    return this.flows[at] as TwinFlow;
+  }
+
+  #reserveNamed(ask: Ask, port: number): number {
+    const answer = this.#manager.reservePort(toTwin(ask, port), 0);
+    if (answer === port) this.ledger.add(ask, port);
+    return answer;
+  }
+
+  /** While a tester is asked the port is held, so the ledger says so, too. */
+  #booked(ask: Ask, test: Tester | undefined): Tester | undefined {
+    if (test === undefined) return undefined;
+    return (port) => {
+      let keep = false;
+      this.ledger.add(ask, port);
+      try {
+        keep = test(port);
+      } finally {
+        if (!keep) this.ledger.drop(ask, port);
+      }
+      return keep;
+    };
+  }
+
+  #noted(ask: Ask, answer: number, isNew: boolean): number {
+    if (answer < 0) return answer;
+    if (isNew) this.ledger.add(ask, answer);
+    this.reservations.push({ ask, port: answer, released: false });
+    return answer;
+  }
+}

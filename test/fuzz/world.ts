@@ -1,0 +1,157 @@
+// World: what one run of the fuzzer may ask about. Pools are small, so that what is asked meets
+// what is held, and each run has pools of its own size: a run with one address and eight flag sets
+// finds other things than one with five addresses and none.
+//
+// Everything is drawn as small numbers where 0 is the simplest, so that a failing run shrinks
+// to the default: one manager, IPv4, UDP, any address, no device, any destination, no flags.
+
+import fc from "fast-check";
+import type { Ask } from "../support/ask.ts";
+
+export interface World {
+  readonly seed: number;
+  readonly managers: number;
+  readonly first: number;
+  readonly count: number;
+  readonly networks: number;
+  readonly transports: number;
+  readonly addresses: number;
+  readonly devices: number;
+  readonly destinations: number;
+  readonly flags: readonly number[];
+  /** Keys held at which no further one is: each costs the invariant check dear. */
+  readonly rows: number;
+  /** Bytes that a manager's records may take; absent: as many as they like. */
+  readonly limit?: number;
+}
+
+/** Five numbers that stand for an ask, whatever the size of the pools. */
+export interface AskDraw {
+  readonly network: number;
+  readonly transport: number;
+  readonly address: number;
+  readonly device: number;
+  readonly destination: number;
+  readonly flags: number;
+}
+
+const NETWORKS = [[4], [6], [4, 6]];
+const TRANSPORTS = [17, 6, 33];
+const ADDRESSES = ["", "10.0.0.1", "10.0.0.2", "2001:db8::1", "fe80::1"];
+const DEVICES = 4;
+const DESTINATIONS = [
+  { address: "", port: 0 },
+  { address: "9.9.9.9", port: 443 },
+  { address: "", port: 80 },
+  { address: "9.9.9.9", port: 80 },
+  { address: "2001:db8::99", port: 443 },
+  { address: "8.8.8.8", port: 443 },
+  { address: "", port: 443 },
+  { address: "9.9.9.9", port: 0 },
+];
+const FLAG_SETS = [0, 1, 2, 3, 4, 5, 6, 7];
+
+/** First ports of ranges, chosen so that words (64) and groups (4096) begin and end inside. */
+const FIRSTS = [16000, 1, 60, 63, 64, 65, 4032, 4090, 4095, 4096, 65400, 65472, 65535];
+
+/** Ports that are named although no range may include them. */
+const EDGES = [1, 63, 64, 65, 127, 128, 4095, 4096, 65535];
+
+const PORT_MAX = 65535;
+/** The lowest limit that a manager can be given. */
+const LIMIT_MIN = 1024;
+/** A multiple of every pool's size, so that each member is as likely as the others. */
+const DRAW_MAX = 840 - 1;
+
+/** Words for one address, all of which the facade must take for the same. */
+const SPELLINGS: Readonly<Record<string, readonly string[]>> = {
+  "": ["", "0.0.0.0", "::", "::ffff:0.0.0.0"],
+  "10.0.0.1": ["10.0.0.1", "::ffff:10.0.0.1", "::ffff:a00:1"],
+  "2001:db8::1": ["2001:db8::1", "2001:DB8:0:0::1"],
+  "9.9.9.9": ["9.9.9.9", "::ffff:909:909"],
+};
+
+/** Worlds with a range of so many ports. */
+function worldOf(count: fc.Arbitrary<number>): fc.Arbitrary<World> {
+  const all = fc.record({
+    seed: fc.nat(0xffffffff),
+    managers: fc.integer({ min: 1, max: 3 }),
+    first: fc.nat(FIRSTS.length - 1).map((index) => FIRSTS[index] as number),
+    count,
+    networks: fc.integer({ min: 1, max: NETWORKS.length }),
+    transports: fc.integer({ min: 1, max: TRANSPORTS.length }),
+    addresses: fc.integer({ min: 1, max: ADDRESSES.length }),
+    devices: fc.integer({ min: 1, max: DEVICES }),
+    destinations: fc.integer({ min: 1, max: DESTINATIONS.length }),
+    flags: fc.subarray(FLAG_SETS, { minLength: 1 }),
+    rows: fc.integer({ min: 4, max: 20 }),
+  });
+  return fc.noBias(all);
+}
+
+/** Ranges of a few words at most: ports run out, and flows are sorted lists. */
+export const sparse: fc.Arbitrary<World> = worldOf(fc.integer({ min: 1, max: 64 }));
+
+/** Ranges of more ports than a sorted list holds, so that flows become bitmaps, and lists again. */
+export const dense: fc.Arbitrary<World> = worldOf(fc.integer({ min: 65, max: 140 }));
+
+/** Managers that soon have no memory for one more record, or that never have. */
+export const tight: fc.Arbitrary<World> = fc
+  .tuple(
+    worldOf(fc.integer({ min: 1, max: 140 })),
+    fc.integer({ min: LIMIT_MIN, max: LIMIT_MIN + 14_000 }),
+  )
+  .map(([world, limit]) => ({ ...world, limit }));
+
+export const mixed: fc.Arbitrary<World> = fc.oneof(
+  { arbitrary: sparse, weight: 2 },
+  { arbitrary: dense, weight: 1 },
+);
+
+const draw = fc.nat(DRAW_MAX);
+
+export const askDraw: fc.Arbitrary<AskDraw> = fc.record({
+  network: draw,
+  transport: draw,
+  address: draw,
+  device: draw,
+  destination: draw,
+  flags: draw,
+});
+
+export function askOf(world: World, drawn: AskDraw): Ask {
+  return {
+    networks: NETWORKS[drawn.network % world.networks] as number[],
+    transport: TRANSPORTS[drawn.transport % world.transports] as number,
+    address: ADDRESSES[drawn.address % world.addresses] as string,
+    device: drawn.device % world.devices,
+    destination: DESTINATIONS[drawn.destination % world.destinations] as Ask["destination"],
+    flags: flagsOf(world, drawn.flags),
+  };
+}
+
+export function flagsOf(world: World, drawn: number): number {
+  return world.flags[drawn % world.flags.length] as number;
+}
+
+/** Mostly a port of the first range; now and then one that may lie elsewhere. */
+export function portOf(world: World, drawn: number): number {
+  if (drawn > DRAW_MAX - 60) return EDGES[drawn % EDGES.length] as number;
+  return Math.min(PORT_MAX, world.first + (drawn % world.count));
+}
+
+export function rangeOf(first: number, count: number): { first: number; last: number } {
+  return { first, last: Math.min(PORT_MAX, first + count - 1) };
+}
+
+/** A first port for a range that is changed on the way. */
+export function firstOf(world: World, drawn: number): number {
+  const firsts = [world.first, world.first + 1, ...FIRSTS];
+  return Math.min(PORT_MAX, firsts[drawn % firsts.length] as number);
+}
+
+/** One of the ways to write an address. */
+export function spelled(address: string, turn: number): string {
+  const ways = SPELLINGS[address];
+  return ways === undefined ? address : (ways[turn % ways.length] as string);
+}

@@ -1,0 +1,113 @@
+// Scene: a manager that is busy in every way, so that a mistake has something to spoil, and the
+// proof that it has spoilt nothing.
+
+import { expect } from "vitest";
+import {
+  type Flow,
+  PortError,
+  type PortManager,
+  type Reservation,
+  TCP,
+} from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
+import { type Build, openOn } from "../support/builds.ts";
+
+export interface Scene {
+  readonly manager: PortManager;
+  readonly flow: Flow;
+  readonly reservation: Reservation;
+  /** Another manager of the same instance, with a reservation of its own. */
+  readonly other: PortManager;
+  readonly strange: Reservation;
+}
+
+/** What a mistake is answered with. */
+export interface Refused {
+  readonly code: string;
+  readonly reason?: string;
+  /** Part of the message. */
+  readonly says?: string;
+}
+
+/** A request that is right in every way. */
+export const RIGHT: { networks: number[]; transport: number; port: number } = {
+  networks: [4],
+  transport: TCP,
+  port: 80,
+};
+
+export const TYPE: Refused = { code: "ERR_INVALID_ARG_TYPE" };
+export const VALUE: Refused = { code: "ERR_INVALID_ARG_VALUE" };
+export const OUT: Refused = { code: "ERR_OUT_OF_RANGE" };
+export const BAD_PORT: Refused = { code: "ERR_SOCKET_BAD_PORT" };
+export const BAD_ADDRESS: Refused = { code: "ERR_INVALID_IP_ADDRESS" };
+export const BAD_RANGE: Refused = { code: "EINVAL", reason: "invalid-port-range" };
+export const CLOSED: Refused = { code: "EBADF", reason: "closed" };
+
+export function openScene(build: Build): Scene {
+  const manager = openOn(build, { seed: 1, portRange: { first: 2000, last: 2009 } });
+  const other = openOn(build);
+  const flow = manager.flow({ networks: [4], transport: TCP, flags: { loadBalanced: true } });
+  flow.take();
+  manager.reserveTuple({ ...RIGHT, networks: [4, 6], destination: { address: "9.9.9.9" } });
+  manager.reserveTuple({ ...RIGHT, address: "10.0.0.1", flags: { tupleOnly: true } });
+  manager.reserveTuple({ ...RIGHT, address: "10.0.0.1", flags: { tupleOnly: true } });
+  const reservation = manager.reservePort({ networks: [4], transport: TCP, port: 443 });
+  const strange = other.reservePort({ networks: [4], transport: TCP, port: 443 });
+  return { manager, flow, reservation, other, strange };
+}
+
+export function closeScene({ manager, other }: Scene): void {
+  manager.close();
+  other.close();
+}
+
+/** The act is refused in that way, and neither manager has changed in any figure. */
+export function expectRefused(
+  scene: Scene,
+  act: (scene: Scene) => unknown,
+  { code, reason = "invalid-argument", says }: Refused,
+): void {
+  const before = picture(scene);
+  const error = caught(() => act(scene));
+  expect(error).toBeInstanceOf(PortError);
+  expect(error).toMatchObject({ name: "PortError", code, reason });
+  expect((error as PortError).message).toMatch(new RegExp(`^${code}: .`));
+  if (says !== undefined) expect((error as PortError).message).toContain(says);
+  expect(picture(scene)).toEqual(before);
+}
+
+/** The act throws what the caller's own code throws, and neither manager has changed. */
+export function expectThrown(scene: Scene, act: (scene: Scene) => unknown, error: unknown): void {
+  const before = picture(scene);
+  expect(caught(() => act(scene))).toBe(error);
+  expect(picture(scene)).toEqual(before);
+}
+
+/** Everything that can be told of both managers. */
+export function picture({ manager, other, flow, reservation, strange }: Scene): unknown {
+  verify(manager);
+  verify(other);
+  const held = [1, 80, 443, ...Array.from({ length: 12 }, (_, index) => 1999 + index)];
+  return {
+    figures: [manager.stats(), other.stats()],
+    ranges: [manager.portRange(), other.portRange()],
+    held: [flow.held, ...held.map((port) => flow.has(port))],
+    free: held.map((port) => manager.isAvailable({ networks: [4], transport: TCP, port })),
+    released: [reservation.released, strange.released],
+  };
+}
+
+export function caught(act: () => unknown): unknown {
+  try {
+    act();
+  } catch (error) {
+    return error;
+  }
+  return "nothing was thrown";
+}
+
+/** Types are for callers who have them; a mistake comes from one who has not. */
+export function wrong<T>(value: unknown): T {
+  return value as T;
+}

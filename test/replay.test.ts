@@ -1,0 +1,59 @@
+// What gVisor answered, recorded, and replayed on everything that claims to answer the same: both
+// builds through words and through handles, and the naive twin.
+
+import { readdirSync } from "node:fs";
+import { expect, test } from "vitest";
+import { openHandles, openWords } from "./replay/manager.ts";
+import { openNaive } from "./replay/naive.ts";
+import { newTally, replayFile } from "./replay/netstack.ts";
+import type { System } from "./replay/system.ts";
+import { optionsFor } from "./support/builds.ts";
+
+const VECTORS = new URL("vectors/netstack/", import.meta.url);
+
+/** What portwarden answers otherwise on purpose, and how many traces show it. */
+const SKIPPED = { "full-range": 5, "port-zero": 5, "u32-wrap": 8, "duplicate-networks": 5 };
+
+const SYSTEMS: readonly (readonly [name: string, open: () => System])[] = [
+  ["words, release", () => openWords(optionsFor("release"))],
+  ["handles, release", () => openHandles(optionsFor("release"))],
+  ["words, debug", () => openWords(optionsFor("debug"))],
+  ["handles, debug", () => openHandles(optionsFor("debug"))],
+  ["the naive twin", openNaive],
+];
+
+test("the vectors are there: nine files of traces, and a table", () => {
+  expect(vectors()).toHaveLength(10);
+  expect(vectors().filter((path) => path.endsWith(".jsonl.gz"))).toHaveLength(9);
+  expect(vectors().filter((path) => path.endsWith("/table.json"))).toHaveLength(1);
+});
+
+test.each(SYSTEMS)("%s: every recorded answer is given, and nothing is left", async (_n, open) => {
+  const tally = newTally();
+  for (const path of vectors()) await replayFile(path, open, tally);
+  expect(tally.mismatches).toEqual([]);
+  expect(tally.mismatching).toBe(0);
+  expect(Object.fromEntries(tally.skipped)).toEqual(SKIPPED);
+  expect(tally.traces).toBe(446);
+  expect(tally.operations).toBe(94_747);
+});
+
+test("a system that answers otherwise is found out", async () => {
+  const tally = newTally();
+  const stubborn = (): System => {
+    const system = openNaive() as System;
+    const release = system.release.bind(system);
+    let releases = 0;
+    // Forgets one release in a hundred.
+    system.release = (request, port) => ++releases % 100 === 0 || release(request, port);
+    return system;
+  };
+  for (const path of vectors().slice(0, 2)) await replayFile(path, stubborn, tally);
+  expect(tally.mismatching).toBeGreaterThan(10);
+  expect(tally.mismatches).toHaveLength(5);
+});
+
+function vectors(): string[] {
+  const names = readdirSync(VECTORS).filter((name) => !name.endsWith(".md"));
+  return names.sort().map((name) => new URL(name, VECTORS).pathname);
+}

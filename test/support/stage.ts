@@ -1,0 +1,206 @@
+// Stage: where a story is played. The same story runs on the naive twin, and on both builds of the
+// core through words and through handles; a refusal is one of the negative numbers of `abi`.
+
+import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
+import { NaivePortManager } from "../../bench/baselines/naive.ts";
+import { type Flow, PortError, type PortManager, type PortTester } from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
+import { type Ask, show, toFacade, toTwin } from "./ask.ts";
+import { type Build, openOn } from "./builds.ts";
+
+export interface Stage {
+  /** A port that is named: the port, or `IN_USE`. */
+  reserve(ask: Ask, port: number, test?: PortTester): number;
+  /** Any port, as bind() with port 0 asks for it: the port, or `EXHAUSTED`. */
+  bind(ask: Ask, offset: number, test?: PortTester): number;
+  /** Any port, as connect() asks for it: each is judged as if it had been named. */
+  connect(ask: Ask, offset: number): number;
+  tuple(ask: Ask, port: number): number;
+  release(ask: Ask, port: number): boolean;
+  isAvailable(ask: Ask, port: number): boolean;
+  pick(offset: number, test: PortTester): number;
+  pickStable(offset: number, test: PortTester): number;
+  setRange(first: number, last: number): void;
+  stats(): Counts;
+  /** Traps, on the debug build, when an invariant does not hold. */
+  verify(): void;
+  /** Ends it; how many bytes are in use beyond those at open. */
+  close(): number;
+}
+
+export interface Counts {
+  readonly descriptors: number;
+  readonly counters: number;
+  readonly references: number;
+}
+
+/** Every way to play a story, by name. */
+export const STAGES: readonly (readonly [name: string, open: () => Stage])[] = [
+  ["the naive twin", () => new TwinStage()],
+  ["words, release", () => new WordStage("release")],
+  ["words, debug", () => new WordStage("debug")],
+  ["handles, release", () => new HandleStage("release")],
+  ["handles, debug", () => new HandleStage("debug")],
+];
+
+class TwinStage implements Stage {
+  readonly #manager = new NaivePortManager();
+
+  reserve(ask: Ask, port: number, test?: PortTester): number {
+    return this.#manager.reservePort(toTwin(ask, port), 0, test);
+  }
+
+  bind(ask: Ask, offset: number, test?: PortTester): number {
+    return this.#manager.reservePort(toTwin(ask, 0), offset, test);
+  }
+
+  connect(ask: Ask, offset: number): number {
+    return this.#manager.connect(toTwin(ask, 0), offset);
+  }
+
+  tuple(ask: Ask, port: number): number {
+    return this.#manager.reserveTuple(toTwin(ask, port)) ? port : IN_USE;
+  }
+
+  release(ask: Ask, port: number): boolean {
+    return this.#manager.releasePort(toTwin(ask, port));
+  }
+
+  isAvailable(ask: Ask, port: number): boolean {
+    return this.#manager.isAvailable(toTwin(ask, port));
+  }
+
+  pick(offset: number, test: PortTester): number {
+    return this.#manager.pickEphemeralPort(offset, test);
+  }
+
+  pickStable(offset: number, test: PortTester): number {
+    return this.#manager.pickEphemeralPortStable(offset, test);
+  }
+
+  setRange(first: number, last: number): void {
+    this.#manager.setPortRange(first, last);
+  }
+
+  stats(): Counts {
+    return this.#manager.stats();
+  }
+
+  verify(): void {}
+
+  close(): number {
+    return 0;
+  }
+}
+
+class WordStage implements Stage {
+  protected readonly manager: PortManager;
+  readonly #usedAtOpen: number;
+
+  constructor(build: Build) {
+    this.manager = openOn(build);
+    this.#usedAtOpen = this.manager.stats().memory.used;
+  }
+
+  reserve(ask: Ask, port: number, test?: PortTester): number {
+    return answer(() => this.manager.reservePort({ ...toFacade(ask), port }, test).port);
+  }
+
+  bind(ask: Ask, offset: number, test?: PortTester): number {
+    return answer(() => this.manager.reservePort({ ...toFacade(ask), offset }, test).port);
+  }
+
+  connect(ask: Ask, offset: number): number {
+    return this.pick(offset, (port) => this.reserve(ask, port) === port);
+  }
+
+  tuple(ask: Ask, port: number): number {
+    return answer(() => this.manager.reserveTuple({ ...toFacade(ask), port }).port);
+  }
+
+  release(ask: Ask, port: number): boolean {
+    return this.manager.releasePort({ ...toFacade(ask), port });
+  }
+
+  isAvailable(ask: Ask, port: number): boolean {
+    return this.manager.isAvailable({ ...toFacade(ask), port });
+  }
+
+  pick(offset: number, test: PortTester): number {
+    return answer(() => this.manager.pickEphemeralPort(test, offset));
+  }
+
+  pickStable(offset: number, test: PortTester): number {
+    return answer(() => this.manager.pickEphemeralPortStable(offset, test));
+  }
+
+  setRange(first: number, last: number): void {
+    this.manager.setPortRange(first, last);
+  }
+
+  stats(): Counts {
+    const { descriptors, counters, references } = this.manager.stats();
+    return { descriptors, counters, references };
+  }
+
+  verify(): void {
+    verify(this.manager);
+  }
+
+  close(): number {
+    const left = this.manager.stats().memory.used - this.#usedAtOpen;
+    this.manager.close();
+    return left;
+  }
+}
+
+/** Whatever a handle can do goes through handles that stay open, the rest through words. */
+class HandleStage extends WordStage {
+  readonly #flows = new Map<string, Flow>();
+
+  override reserve(ask: Ask, port: number, test?: PortTester): number {
+    return test === undefined
+      ? this.#flow(ask, "bind").takeAt(port)
+      : super.reserve(ask, port, test);
+  }
+
+  override bind(ask: Ask, offset: number, test?: PortTester): number {
+    return test === undefined
+      ? this.#flow(ask, "bind").take(offset)
+      : super.bind(ask, offset, test);
+  }
+
+  override connect(ask: Ask, offset: number): number {
+    return this.#flow(ask, "connect").take(offset);
+  }
+
+  override release(ask: Ask, port: number): boolean {
+    return this.#flow(ask, "connect").free(port);
+  }
+
+  override close(): number {
+    for (const flow of this.#flows.values()) flow.close();
+    return super.close();
+  }
+
+  #flow(ask: Ask, picking: "bind" | "connect"): Flow {
+    const name = `${show(ask, picking)} ${ask.destination.port}`;
+    let flow = this.#flows.get(name);
+    if (flow === undefined) {
+      flow = this.manager.flow({ ...toFacade(ask), picking });
+      this.#flows.set(name, flow);
+    }
+    return flow;
+  }
+}
+
+/** A refusal as the number that it was inside; any other error is no answer. */
+export function answer(ask: () => number): number {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof PortError && error.reason === "port-in-use") return IN_USE;
+    if (error instanceof PortError && error.reason === "no-port-available") return EXHAUSTED;
+    throw error;
+  }
+}

@@ -1,0 +1,208 @@
+// Story: a few steps on a fresh manager, told in the present tense, and played on every stage.
+//
+//   story("any address blocks a later specific one", [
+//     holds({ port: 80 }),
+//     refuses({ port: 80, address: "10.0.0.1" }),
+//   ]);
+//
+// After each step the invariants are checked, where the build can. At the end all that the story
+// took is released: nothing may be counted then, and no byte be in use.
+
+import { describe, expect, test } from "vitest";
+import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
+import { type Ask, show } from "./ask.ts";
+import { type Counts, STAGES, type Stage } from "./stage.ts";
+
+export const TCP = 6;
+export const UDP = 17;
+
+/** Who wants a port. What is left out is IPv4, TCP, any address, no device, any destination. */
+export interface Who {
+  readonly port?: number;
+  readonly networks?: readonly number[];
+  readonly transport?: number;
+  readonly address?: string;
+  readonly device?: number;
+  /** `9.9.9.9:443`; `:80` is the wildcard with a port. */
+  readonly to?: string;
+  readonly flags?: number;
+}
+
+export interface Step {
+  readonly says: string;
+  plays(stage: Stage, taken: Taken): void;
+}
+
+/** Every key and port that the story took at some time. */
+type Taken = Map<string, { readonly ask: Ask; readonly port: number }>;
+
+export function story(name: string, steps: readonly Step[]): void {
+  describe(name, () => {
+    test.each(STAGES)("%s", (_name, open) => {
+      play(open(), steps);
+    });
+  });
+}
+
+function play(stage: Stage, steps: readonly Step[]): void {
+  const taken: Taken = new Map();
+  for (const step of steps) {
+    step.plays(stage, taken);
+    stage.verify();
+  }
+  for (const { ask, port } of taken.values()) {
+    while (stage.release(ask, port)) stage.verify();
+  }
+  expect(stage.stats(), "after all is released").toEqual(counted(0, 0, 0));
+  expect(stage.close(), "bytes in use after all is released").toBe(0);
+}
+
+// ── Named ports ───────────────────────────────────────────────────────────────────────────
+
+export function holds(who: Who): Step {
+  return named("holds", who, (stage, ask, port) => {
+    expect(stage.isAvailable(ask, port)).toBe(true);
+    return expect(stage.reserve(ask, port)).toBe(port);
+  });
+}
+
+export function refuses(who: Who): Step {
+  return named("refuses", who, (stage, ask, port) => {
+    const before = stage.stats();
+    expect(stage.isAvailable(ask, port)).toBe(false);
+    expect(stage.reserve(ask, port)).toBe(IN_USE);
+    expect(stage.stats()).toEqual(before);
+  });
+}
+
+export function holdsTuple(who: Who): Step {
+  return named("holds tuple", who, (stage, ask, port) => {
+    expect(stage.tuple(ask, port)).toBe(port);
+  });
+}
+
+export function refusesTuple(who: Who): Step {
+  return named("refuses tuple", who, (stage, ask, port) => {
+    const before = stage.stats();
+    expect(stage.tuple(ask, port)).toBe(IN_USE);
+    expect(stage.stats()).toEqual(before);
+  });
+}
+
+export function releases(who: Who): Step {
+  return named("releases", who, (stage, ask, port) => {
+    expect(stage.release(ask, port)).toBe(true);
+  });
+}
+
+/** There is nothing under that description to be released. */
+export function releasesNothing(who: Who): Step {
+  return named("releases nothing at", who, (stage, ask, port) => {
+    const before = stage.stats();
+    expect(stage.release(ask, port)).toBe(false);
+    expect(stage.stats()).toEqual(before);
+  });
+}
+
+function named(verb: string, who: Who, act: (stage: Stage, ask: Ask, port: number) => void): Step {
+  const ask = askOf(who);
+  const { port } = who;
+  if (port === undefined) throw new TypeError(`${verb}: which port?`);
+  return step(`${verb} ${show(ask, port)}`, (stage, taken) => {
+    taken.set(show(ask, port), { ask, port });
+    act(stage, ask, port);
+  });
+}
+
+// ── Any port ──────────────────────────────────────────────────────────────────────────────
+
+/** As bind() with port 0, from that offset on. */
+export function binds(who: Who, offset: number, port: number): Step {
+  return found("binds", who, offset, port, (stage, ask) => stage.bind(ask, offset));
+}
+
+/** As connect(), from that offset on. */
+export function connects(who: Who, offset: number, port: number): Step {
+  return found("connects", who, offset, port, (stage, ask) => stage.connect(ask, offset));
+}
+
+export function cannotBind(who: Who): Step {
+  const ask = askOf(who);
+  return step(`cannot bind ${show(ask, "any")}`, (stage) => {
+    for (const offset of OFFSETS) expect(stage.bind(ask, offset)).toBe(EXHAUSTED);
+  });
+}
+
+export function cannotConnect(who: Who): Step {
+  const ask = askOf(who);
+  return step(`cannot connect ${show(ask, "any")}`, (stage) => {
+    for (const offset of OFFSETS) expect(stage.connect(ask, offset)).toBe(EXHAUSTED);
+  });
+}
+
+const OFFSETS = [0, 1, 63, 64, 65535, 65536, 0xffffffff];
+
+function found(
+  verb: string,
+  who: Who,
+  offset: number,
+  port: number,
+  act: (stage: Stage, ask: Ask) => number,
+): Step {
+  const ask = askOf(who);
+  return step(`${verb} ${show(ask, `any from ${offset}`)}`, (stage, taken) => {
+    taken.set(show(ask, port), { ask, port });
+    expect(act(stage, ask)).toBe(port);
+  });
+}
+
+// ── The rest ──────────────────────────────────────────────────────────────────────────────
+
+export function range(first: number, last: number): Step {
+  return step(`the range is ${first}..${last}`, (stage) => stage.setRange(first, last));
+}
+
+export function counts(descriptors: number, counters: number, references: number): Step {
+  return step(`counts ${descriptors}, ${counters}, ${references}`, (stage) => {
+    expect(stage.stats()).toEqual(counted(descriptors, counters, references));
+  });
+}
+
+/** Anything else, in words of its own. */
+export function does(says: string, act: (stage: Stage) => void): Step {
+  return step(says, (stage) => act(stage));
+}
+
+/** The same step for many. */
+export function each(whos: readonly Who[], make: (who: Who) => Step): Step[] {
+  return whos.map(make);
+}
+
+export function askOf(who: Who): Ask {
+  const { networks = [4], transport = TCP, address = "", device = 0, flags = 0 } = who;
+  return { networks, transport, address, device, destination: endOf(who.to), flags };
+}
+
+function endOf(text = ":0"): Ask["destination"] {
+  const colon = text.lastIndexOf(":");
+  return { address: text.slice(0, colon), port: Number(text.slice(colon + 1)) };
+}
+
+function counted(descriptors: number, counters: number, references: number): Counts {
+  return { descriptors, counters, references };
+}
+
+/** Whatever fails in a step says which step it was. */
+function step(says: string, plays: Step["plays"]): Step {
+  return {
+    says,
+    plays(stage, taken) {
+      try {
+        plays(stage, taken);
+      } catch (error) {
+        if (error instanceof Error) error.message = `${says}: ${error.message}`;
+        throw error;
+      }
+    },
+  };
+}
