@@ -10,7 +10,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { NO_MEMORY } from "../assembly/abi.ts";
 import { PortError, PortManager, TCP, UDP } from "../bindings/index.ts";
 import { verify } from "../bindings/manager.ts";
-import { abandon, type Battle, duel, finish, prepare } from "./fuzz/battle.ts";
+import { abandon, type Battle, type BattleOptions, duel, finish, prepare } from "./fuzz/battle.ts";
 import { debugOptions } from "./fuzz/campaign.ts";
 import type { Side } from "./fuzz/side.ts";
 import { caught } from "./mistakes/scene.ts";
@@ -221,10 +221,12 @@ describe("under every limit a change is made as a whole, or not at all", () => {
   let refusals = 0;
 
   test.each(SCENES)("$name", (scene) => {
+    // An instance of its own, so that what breaks one scene does not break the next.
+    const options = debugOptions();
     let granted = false;
     for (let limit = LIMIT_MIN; !granted; limit += scene.step) {
       expect(limit).toBeLessThan(LIMIT_MAX);
-      const refused = playUnder(limit, scene);
+      const refused = playUnder(limit, scene, options);
       limits += 1;
       refusals += refused ?? 0;
       granted = refused === 0;
@@ -237,7 +239,11 @@ describe("under every limit a change is made as a whole, or not at all", () => {
 });
 
 /** How often something was refused; undefined when there was no room for the ballast. */
-function playUnder(limit: number, { ballast = [], deeds }: Scene): number | undefined {
+function playUnder(
+  limit: number,
+  { ballast = [], deeds }: Scene,
+  options: BattleOptions,
+): number | undefined {
   const battle = prepare({ ...WORLD, limit }, options);
   try {
     if (ballast.some((deed) => isRefused(battle, deed))) return undefined;
@@ -251,8 +257,6 @@ function playUnder(limit: number, { ballast = [], deeds }: Scene): number | unde
     abandon(battle);
   }
 }
-
-const options = debugOptions();
 
 function isRefused(battle: Battle, deed: Deed): boolean {
   const before = battle.refusals;

@@ -77,6 +77,8 @@ export function openFlowHandle(manager: Address, picking: u32, unique: u32): Add
   if (!canPay(manager)) return 0;
 
   const handle = allocZero(manager, bytes);
+
+  assert(handle != 0); // charged too little
   store<u32>(handle, <u32>manager, MANAGER);
   store<u8>(handle, <u8>unique, UNIQUE);
   store<u8>(handle, <u8>count, COUNT);

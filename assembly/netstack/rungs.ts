@@ -87,8 +87,10 @@ export function chargeFlow(
   chargeNode(FLOW_BYTES);
   if (binding) return;
   if (!space) {
-    chargeRung(manager + FOUNDER_SPACE, SPACE_BYTES);
-    return; // Its first host and binding lie within.
+    // Of several networks only one can have the founder's place. The first host and binding of a
+    // space lie within it.
+    chargeNode(SPACE_BYTES);
+    return;
   }
   if (!host) chargeRung(space + SPACE_OWN, HOST_BYTES);
   else chargeRung(host + HOST_OWN, BINDING_BYTES);
@@ -152,6 +154,7 @@ function openCrowdBinding(manager: Address, space: Address, device: u32): Addres
   let host = crowdHostOf(space);
   if (!host) {
     host = allocZero(manager, HOST_BYTES);
+    assert(host != 0); // charged too little
     store<u8>(host, <u8>HOST, KIND);
     store<u32>(host, <u32>space, NODE_PARENT);
     store<u32>(space, <u32>host, CROWD_HOST);
@@ -202,6 +205,7 @@ export function openClass(
 
 function newFlow(manager: Address, binding: Address, destination: Address): Address {
   const flow = allocZero(manager, FLOW_BYTES);
+  assert(flow != 0); // charged too little
   const low = load<u64>(destination, NODE_NAME);
   nameNode(flow, FLOW + listFor(destination), binding, low, load<u64>(destination, NODE_NAME + 8));
   store<u16>(flow, load<u16>(destination, NODE_NUMBER), NODE_NUMBER);
@@ -216,6 +220,7 @@ export function openTally(manager: Address, binding: Address, kind: u32, flags: 
   const found = findTally(binding, kind, flags);
   if (found) return found;
   const tally = allocZero(manager, FLOW_BYTES);
+  assert(tally != 0); // charged too little
   store<u32>(tally, <u32>binding, NODE_PARENT);
   store<u32>(tally, <u32>firstTallyOf(binding, kind), NEXT);
   store<u8>(tally, <u8>flags, FLAGS);
@@ -321,6 +326,7 @@ function newRung(
 ): Address {
   const isFounder = kindOf(place) == 0;
   const node = isFounder ? place : alloc(manager, bytes);
+  assert(node != 0); // charged too little
   clear(node, isFounder ? ownBytes : bytes);
   nameNode(node, kind, parent, low, high);
   if (!isFounder) insert(manager, node);

@@ -142,6 +142,7 @@ function chargeExcess(set: Address, port: Port): void {
 
 function newPage(account: Address, set: Address, word: u32): Address {
   const page = allocZero(account, PAGE_BYTES);
+  assert(page != 0); // charged too little
   store<u32>(page, word, WORD);
   const top: Address = load<u32>(set, EXCESS);
   if (!top) {
@@ -155,6 +156,7 @@ function newPage(account: Address, set: Address, word: u32): Address {
 /** Puts a directory above the only page. */
 function toDirectory(account: Address, set: Address, page: Address): Address {
   const directory = allocZero(account, DIRECTORY_BYTES);
+  assert(directory != 0); // charged too little
   store<u32>(directory, DIRECTORY, WORD);
   addPage(directory, load<u32>(page, WORD), page);
   store<u32>(set, <u32>directory, EXCESS);

@@ -226,6 +226,7 @@ function newList(account: Address, capacity: u32): Address {
 /** From one port or a shorter list to a list. */
 function toList(account: Address, set: Address, capacity: u32): void {
   const list = newList(account, capacity);
+  assert(list != 0); // charged too little
   const ports = portsOf(set);
   if (formOf(set) == ONE) {
     store<u16>(list, <u16>ports, LIST_PORTS);
