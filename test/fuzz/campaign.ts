@@ -10,7 +10,7 @@ import type { World } from "./world.ts";
 export interface CampaignOptions {
   readonly seed: number;
   readonly worlds: fc.Arbitrary<World>;
-  /** The options of the first battle, and again of one after a failure: a fresh instance. */
+  /** Asked for each round, and again after a failure: a fresh instance for what follows. */
   readonly options?: () => BattleOptions;
   /** Asked between rounds of battles. */
   readonly isOver: (campaign: Campaign) => boolean;
@@ -77,6 +77,8 @@ export function wage(asked: CampaignOptions): Campaign {
 
   for (let round = 0; !asked.isOver(campaign); round++) {
     campaign.roundSeed = (asked.seed + round) | 0;
+    // Whatever a round finds depends on its seed, and on no round before it.
+    options = newOptions();
     const details = fc.check(property, {
       seed: campaign.roundSeed,
       numRuns: BATTLES_PER_ROUND,
