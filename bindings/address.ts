@@ -55,8 +55,19 @@ function parseIpv6(name: string, text: string): number[] {
     const message = `${name} must not carry a zone id, got ${show(text)}; name the interface by bindToDevice`;
     throw invalid("ERR_INVALID_IP_ADDRESS", message);
   }
-  if (!ipaddr.IPv6.isValid(text)) throw notAnAddress(name, text);
-  return ipaddr.IPv6.parse(text).toByteArray();
+  const groups = inGroups(text);
+  if (groups === undefined || !ipaddr.IPv6.isValid(groups)) throw notAnAddress(name, text);
+  return ipaddr.IPv6.parse(groups).toByteArray();
+}
+
+/** An IPv6 address whose last 32 bits may be written as IPv4 (RFC 4291 § 2.2), all in groups. */
+function inGroups(text: string): string | undefined {
+  if (!text.includes(".")) return text;
+  const start = text.lastIndexOf(":") + 1;
+  const tail = text.slice(start);
+  if (!ipaddr.IPv4.isValidFourPartDecimal(tail)) return undefined;
+  const [a = 0, b = 0, c = 0, d = 0] = ipaddr.IPv4.parse(tail).toByteArray();
+  return `${text.slice(0, start)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
 function notAnAddress(name: string, text: string): Error {

@@ -18,7 +18,7 @@ export const Refusal = {
 } as const;
 
 /**
- * Why a call was refused, in the seed's terms (gVisor `tcpip.ErrPortInUse`, `ErrNoPortAvailable`,
+ * Why a call was refused, in gVisor's terms (`tcpip.ErrPortInUse`, `ErrNoPortAvailable`,
  * `ErrInvalidPortRange`) and a few of the facade's own.
  */
 export type Reason =
@@ -98,7 +98,7 @@ export function outOfRange(name: string, valid: string, got: unknown): PortError
 export function unknownOption(where: string, name: string, known: readonly string[]): PortError {
   const meant = nearest(name, known);
   const advice = meant ? `did you mean "${meant}"?` : `known are ${known.join(", ")}`;
-  return invalid("ERR_INVALID_ARG_VALUE", `${where} has no option "${name}"; ${advice}`);
+  return invalid("ERR_INVALID_ARG_VALUE", `${where} has no option ${show(name)}; ${advice}`);
 }
 
 export function invalid(code: string, message: string): PortError {

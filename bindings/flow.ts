@@ -73,7 +73,7 @@ export class Flow implements Disposable {
    */
   takeMany(ports: Uint16Array): number {
     checkBatch(ports);
-    const { length } = ports;
+    const length = lengthOf(ports);
     if (this.#handle === 0) throw closed("flow");
     let taken = 0;
     while (taken < length) {
@@ -110,7 +110,7 @@ export class Flow implements Disposable {
    */
   freeMany(ports: Uint16Array): number {
     checkBatch(ports);
-    const { length } = ports;
+    const length = lengthOf(ports);
     if (this.#handle === 0) throw closed("flow");
     let released = 0;
     for (let start = 0; start < length; start += BATCH_MAX) {
@@ -169,6 +169,16 @@ function checkOffset(offset: number): number {
 function namedPort(port: number): number {
   const isGood = typeof port === "number" && (port & PORT_MAX) === port && port !== 0;
   return isGood ? port : checkPort(port);
+}
+
+/** The true length, whatever a subclass says. */
+const trueLength = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint16Array.prototype),
+  "length",
+)?.get as () => number;
+
+function lengthOf(ports: Uint16Array): number {
+  return trueLength.call(ports);
 }
 
 function checkBatch(ports: unknown): void {

@@ -436,8 +436,9 @@ function checkVerdict(verdict: unknown): boolean {
 function checkRangeObject(range: PortRange): PortRange {
   checkObject("portRange", range);
   checkNames("portRange", range, ["first", "last"]);
-  checkRange(range.first, range.last);
-  return range;
+  const { first, last } = range; // read once: a getter may answer otherwise the next time
+  checkRange(first, last);
+  return { first, last };
 }
 
 function checkRange(first: unknown, last: unknown): void {

@@ -116,13 +116,28 @@ describe("fuzz", () => {
   test("draws a seed when it is given none", async () => {
     const { code, out } = await run("fuzz", "--minutes", "0.0001");
     expect(code).toBe(0);
-    expect(out).toMatch(/^seed -?\d+, /);
+    expect(out).toMatch(/^seed \d+, /);
+  });
+
+  test.each(["sparse", "dense", "tight"])("goes to %s worlds alone", async (worlds) => {
+    const { code, out } = await run(
+      "fuzz",
+      "--minutes",
+      "0.0001",
+      "--seed",
+      "5",
+      "--worlds",
+      worlds,
+    );
+    expect(out).toMatch(/\d+ s: \d+ operations, \d+ battles, seed 5\n$/);
+    expect(code).toBe(0);
   });
 
   test.each([
     ["no number of minutes", ["--minutes", "soon"]],
     ["no time at all", ["--minutes", "0"]],
     ["a seed that is no number", ["--seed", "x"]],
+    ["worlds that nobody knows", ["--worlds", "toString"]],
     ["an option that nobody knows", ["--hours", "1"]],
   ])("explains itself, given %s", async (_name, args) => {
     const { code, errors } = await run("fuzz", ...args);

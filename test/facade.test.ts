@@ -1,15 +1,11 @@
 // The facade: what the words mean, what errors tell, where chance comes from.
 
-import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import * as portwarden from "../bindings/index.ts";
 import { IPV4, IPV6, PortError, PortManager, Refusal, TCP, UDP } from "../bindings/index.ts";
 import { caught } from "./mistakes/scene.ts";
 
 const WEB = { networks: [IPV4], transport: TCP };
-/** For a script that runs for a second or two. */
-const TIMEOUT_MS = 30_000;
 const SERVER = { address: "9.9.9.9", port: 443 };
 
 test("the package exports its manager, its error, its refusals and four numbers", () => {
@@ -246,8 +242,6 @@ describe("chance", () => {
   });
 });
 
-// ── Life ──────────────────────────────────────────────────────────────────────────────────
-
 test("managers of one module share an instance, and nothing else", () => {
   using one = PortManager.open({ seed: 1 });
   using other = PortManager.open({ seed: 1, portRange: { first: 5, last: 9 } });
@@ -256,60 +250,3 @@ test("managers of one module share an instance, and nothing else", () => {
   expect(one.portRange()).not.toEqual(other.portRange());
   expect(one.stats().memory.taken).toBe(other.stats().memory.taken);
 });
-
-test("a manager that is forgotten gives its memory back", async () => {
-  const script = `
-    import { PortManager } from "portwarden";
-    const fill = () => PortManager.open({ portRange: { first: 1, last: 65535 } })
-      .flow({ networks: [4, 6], transport: 17 }).takeMany(new Uint16Array(1000));
-    const taken = () => PortManager.open().stats().memory.taken;
-    const figures = [];
-    for (let round = 0; round < 6; round++) {
-      for (let turn = 0; turn < 100; turn++) fill();
-      for (let turn = 0; turn < 3; turn++) {
-        gc();
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-      figures.push(taken());
-    }
-    console.log(JSON.stringify(figures));
-  `;
-  const figures = await evaluate(script);
-  // 100 managers of two bitmaps each are 1.7 MB; six times that would be seen.
-  expect(figures.at(-1)).toBeLessThan((figures[0] as number) * 2.5);
-});
-
-test("a manager closes whatever it holds: many spaces, each with many addresses", async () => {
-  // In a process of its own, because a loop without end could not be stopped in this one.
-  const script = `
-    import { PortManager } from "portwarden";
-    const figures = [];
-    for (let round = 0; round < 60; round++) {
-      const manager = PortManager.open();
-      for (let transport = 0; transport < round; transport++) {
-        for (const end of [1, 2, 3]) {
-          const request = { networks: [4, 6], transport, address: "10.0.0." + end };
-          manager.reservePort({ ...request, port: 80 });
-          manager.reservePort({ ...request, port: 81, destination: { port: end } });
-        }
-      }
-      manager.close();
-      figures.push(PortManager.open().stats().memory.used);
-    }
-    console.log(JSON.stringify(figures));
-  `;
-  const figures = await evaluate(script);
-  expect(new Set(figures).size).toBe(1);
-});
-
-/** Runs a script with the package as its users see it, and a garbage collector at hand. */
-function evaluate(script: string): Promise<number[]> {
-  const root = fileURLToPath(new URL("..", import.meta.url));
-  const args = ["--expose-gc", "--input-type=module", "--eval", script];
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, args, { cwd: root, timeout: TIMEOUT_MS }, (error, out) => {
-      if (error) reject(error);
-      else resolve(JSON.parse(out) as number[]);
-    });
-  });
-}

@@ -110,6 +110,10 @@ export function replace(owner: Address, node: Address, other: Address): void {
   store<u32>(at, (load<u32>(at) & TAG) | (<u32>other >> NODE_SHIFT));
 }
 
+export function nodeCount(owner: Address): u32 {
+  return load<u32>(owner, COUNT);
+}
+
 export function capacityOf(owner: Address): u32 {
   return load<u32>(owner, CAPACITY);
 }

@@ -144,8 +144,9 @@ function takeInCompany(handle: Address, first: Port, last: Port, start: Port): i
 /** Takes a port that was named. */
 export function takeAt(handle: Address, port: Port): i32 {
   planFlows(handle, false);
+  const isTaken = isBlocked(port);
   if (!isPlanned()) return NO_MEMORY;
-  if (isBlocked(port)) return IN_USE;
+  if (isTaken) return IN_USE;
   return holdPort(handle, port);
 }
 

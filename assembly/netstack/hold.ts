@@ -102,7 +102,8 @@ function chargeCrowd(
   else chargeNode(FLOW_BYTES);
   if (member && hasPort(member, port)) return;
   const founder = crowd ? founderOf(crowd, list) : 0;
-  if (founder && founder != member) chargeRaise(crowd, list, flags, port);
+  // A founder that has gone leaves its place to the next that is made, not to a member.
+  if (founder != member) chargeRaise(crowd, list, flags, port);
 }
 
 /** The tally of a flag class counts one more; it will be made if it is not there. */

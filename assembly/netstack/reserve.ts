@@ -38,8 +38,9 @@ import { chargeFlow, openFlow } from "./rungs";
 
 /** Could `port` be reserved now? 1, `IN_USE` or `NO_MEMORY`. */
 export function isAvailable(manager: Address, port: Port): i32 {
-  if (!planRequest(manager, false)) return NO_MEMORY;
-  return isBlocked(port) ? IN_USE : 1;
+  planRequest(manager, false);
+  const answer = isBlocked(port) ? IN_USE : 1;
+  return isPlanned() ? answer : NO_MEMORY; // Asking the hosts may have found no memory, too.
 }
 
 /** Reserves a port that was named (gVisor `ReservePort`): the port, or a refusal. */

@@ -17,6 +17,7 @@ import {
   NODE_NUMBER,
   NODE_PARENT,
   nodeAt,
+  nodeCount,
   remove,
   replace,
 } from "../memory/table";
@@ -267,37 +268,35 @@ function settleHost(manager: Address, host: Address): void {
   if (crowdHostOf(space) == host) {
     store<u32>(space, 0, CROWD_HOST);
     free(manager, host);
-    return; // A crowd never outlives the hosts that it counts.
+  } else {
+    if (anyHostOf(space) == host) store<u32>(space, 0, ANY_HOST);
+    removeSibling(host, space + HOSTS);
+    freeRung(manager, host, space + SPACE_OWN);
   }
-  if (anyHostOf(space) == host) store<u32>(space, 0, ANY_HOST);
-  removeSibling(host, space + HOSTS);
-  freeRung(manager, host, space + SPACE_OWN);
   settleSpace(manager, space);
 }
 
 function settleSpace(manager: Address, space: Address): void {
-  if (firstHostOf(space)) return;
+  // When a manager closes, the crowd may go after the hosts that it counts.
+  if (firstHostOf(space) || crowdHostOf(space)) return;
   removeSibling(space, manager + SPACES);
   freeRung(manager, space, manager + FOUNDER_SPACE);
 }
 
 /** Gives back everything below the manager: each flow is emptied, and settles what is above it. */
 export function freeLadder(manager: Address): void {
-  let capacity = capacityOf(manager);
   let index: u32 = 0;
-  while (index < capacity) {
+  // What goes moves others between slots, so it may take more than one round.
+  while (nodeCount(manager)) {
+    if (index >= capacityOf(manager)) index = 0;
     const flow = nodeAt(manager, index);
-    if (!flow || !isFlow(flow)) {
+    if (flow && isFlow(flow)) {
+      clearCounted(manager, flow);
+      store<u32>(flow, 0, HANDLES);
+      settleFlow(manager, flow);
+    } else {
       index++;
-      continue;
     }
-    clearCounted(manager, flow);
-    store<u32>(flow, 0, HANDLES);
-    settleFlow(manager, flow);
-    // Another node may be in this slot now. A table that has shrunk has new slots for all.
-    if (capacityOf(manager) == capacity) continue;
-    capacity = capacityOf(manager);
-    index = 0;
   }
 }
 

@@ -38,6 +38,9 @@ export interface Failure {
   readonly report: string;
 }
 
+/** No negative seeds: a command line would take the sign for an option. */
+const SEED_MAX = 0x7fffffff;
+
 /** What a campaign by default fights with: the debug build, checked after each change. */
 export function debugOptions(): BattleOptions {
   return { open: { module: freshModule("debug") }, verifies: true };
@@ -46,8 +49,8 @@ export function debugOptions(): BattleOptions {
 /** A seed that nobody chose, unless the environment does: `FUZZ_SEED`. */
 export function anySeed(): number {
   const wanted = process.env.FUZZ_SEED;
-  if (wanted !== undefined && wanted !== "") return Number(wanted) | 0;
-  return crypto.getRandomValues(new Int32Array(1))[0] as number;
+  if (wanted !== undefined && wanted !== "") return Number(wanted) & SEED_MAX;
+  return (crypto.getRandomValues(new Uint32Array(1))[0] as number) & SEED_MAX;
 }
 
 const COMMANDS_MAX = 1500;
@@ -76,7 +79,7 @@ export function wage(asked: CampaignOptions): Campaign {
   });
 
   for (let round = 0; !asked.isOver(campaign); round++) {
-    campaign.roundSeed = (asked.seed + round) | 0;
+    campaign.roundSeed = (asked.seed + round) & SEED_MAX;
     // Whatever a round finds depends on its seed, and on no round before it.
     options = newOptions();
     const details = fc.check(property, {

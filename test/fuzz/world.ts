@@ -108,6 +108,11 @@ export const mixed: fc.Arbitrary<World> = fc.oneof(
   { arbitrary: dense, weight: 1 },
 );
 
+export const all: fc.Arbitrary<World> = fc.oneof(
+  { arbitrary: mixed, weight: 3 },
+  { arbitrary: tight, weight: 1 },
+);
+
 const draw = fc.nat(DRAW_MAX);
 
 export const askDraw: fc.Arbitrary<AskDraw> = fc.record({
