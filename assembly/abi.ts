@@ -12,6 +12,18 @@ export const EXHAUSTED = -2;
 export const NO_MEMORY = -3;
 /** A range whose first port is 0, or above its last port, or beyond 65,535. */
 export const BAD_RANGE = -4;
+/** The group is used, or has children. */
+export const BUSY = -5;
+/** The port asked for lies outside the group's effective range. */
+export const OUTSIDE = -6;
+/** The group's effective range leaves nothing of the range to search. */
+export const NO_RANGE = -7;
+/** A socket that already has a port, or is connected, cannot do that. */
+export const BAD_STATE = -8;
+/** The port lies below `ip_unprivileged_port_start`, and the socket is not privileged. */
+export const NOT_PERMITTED = -10;
+/** The search met a port that it may not share after all: search again, with a new draw. */
+export const AGAIN = -9;
 
 // ── Ports ─────────────────────────────────────────────────────────────────────────────────
 
@@ -20,6 +32,9 @@ export const PORT_COUNT = 65536;
 /** gVisor's default ephemeral range: 16000..65535. */
 export const EPHEMERAL_FIRST = 16000;
 export const EPHEMERAL_LAST = 65535;
+/** Linux's default `ip_local_port_range`: 32768..60999. */
+export const LINUX_FIRST = 32768;
+export const LINUX_LAST = 60999;
 
 // ── Reuse flags (gVisor `ports.Flags`) ────────────────────────────────────────────────────
 
@@ -42,7 +57,11 @@ export const TRANSPORT_TCP = 6;
 //         8 ├────────────────────────────────┤  ┐
 //           │ destination port               │  │
 //        12 ├────────────────────────────────┤  │ laid out like a node of the ladder, so that
-//           │ (unused)                       │  │ one comparison serves both
+//           │ group             0: none      │  │ one comparison serves both
+//        16 ├────────────────────────────────┤  │
+//           │ reserved ports    0: none      │  │
+//        20 ├────────────────────────────────┤  │
+//           │ (unused)                       │  │
 //        24 ├────────────────────────────────┤  │
 //           │ destination address   16 bytes │  │
 //        40 ├────────────────────────────────┤  ┘
@@ -58,6 +77,8 @@ export const TRANSPORT_TCP = 6;
 export const REQUEST_TRANSPORT = 0;
 export const REQUEST_DEVICE = 4;
 export const REQUEST_DESTINATION_PORT = 8;
+export const REQUEST_GROUP = 12;
+export const REQUEST_RESERVED = 16;
 export const REQUEST_DESTINATION = 24;
 export const REQUEST_ADDRESS = 40;
 export const REQUEST_FLAGS = 56;
@@ -66,11 +87,23 @@ export const REQUEST_NETWORKS = 64;
 export const REQUEST_BYTES = 128;
 export const NETWORKS_MAX = 16;
 
+// ── Groups ────────────────────────────────────────────────────────────────────────────────
+
+/** Which of a group's two ranges: where its sockets may bind, and where they connect from. */
+export const GROUP_BIND = 0;
+export const GROUP_CONNECT = 1;
+
 // ── How a flow picks ──────────────────────────────────────────────────────────────────────
 
-/** As bind() with port 0: an ephemeral TCP port is never shared (gVisor `ReservePort`, port 0). */
+/**
+ * As bind() with port 0, within the group's bind range: an ephemeral TCP port is never shared
+ * (gVisor `ReservePort`, port 0).
+ */
 export const PICK_BIND = 0;
-/** As connect(): each port is judged as if it had been named (gVisor `PickEphemeralPort`). */
+/**
+ * As connect(), within the group's connect range: each port is judged as if it had been named
+ * (gVisor `PickEphemeralPort`).
+ */
 export const PICK_CONNECT = 1;
 
 /** Ports that one batch call moves at most; the facade splits longer lists. */

@@ -2,4 +2,5 @@
 // asserts are on, so that a programmer's error traps with a file and a line.
 
 export * from "./index";
+export { verifyLinux } from "./linux/verify";
 export { verify } from "./netstack/verify";

@@ -37,6 +37,18 @@ export function parseAddress(name: string, text: unknown): Address {
   return address;
 }
 
+/** The canonical text of four words as the core keeps them, or "" for any. */
+export function textOf(words: readonly number[]): string {
+  if (words.every((word) => word === 0)) return "";
+  const bytes = words.flatMap((word) => [
+    word & 255,
+    (word >>> 8) & 255,
+    (word >>> 16) & 255,
+    word >>> 24,
+  ]);
+  return ipaddr.process(new ipaddr.IPv6(bytes).toString()).toString();
+}
+
 function parse(name: string, text: string): Address {
   const bytes = text.includes(":") ? parseIpv6(name, text) : parseIpv4(name, text);
   const words = [wordAt(bytes, 0), wordAt(bytes, 4), wordAt(bytes, 8), wordAt(bytes, 12)] as const;

@@ -46,8 +46,91 @@ export type CoreExports = {
   hasTaken(handle: number, port: number): number;
   heldCount(handle: number): number;
 
+  takeBetween(handle: number, first: number, last: number, offset: number): number;
+  handleRange(handle: number): number;
+  clampToRequest(range: number): number;
+  moveHandle(handle: number, group: number): void;
+  moveMember(manager: number, from: number, to: number): number;
+
+  openTree(copies: number): number;
+  closeTree(root: number): number;
+  createGroup(parent: number): number;
+  removeGroup(group: number): number;
+  setGroupRange(group: number, kind: number, first: number, last: number): number;
+  groupRange(group: number, kind: number): number;
+  effectiveRange(group: number, kind: number): number;
+  groupUses(group: number): number;
+
+  openReserved(): number;
+  closeReserved(reserved: number): void;
+  clearReserved(reserved: number): void;
+  addReserved(reserved: number, first: number, last: number): void;
+  hasReserved(reserved: number, port: number): number;
+  reservedCount(reserved: number): number;
+  nextReserved(reserved: number, from: number): number;
+
+  openSelector(slots: number): number;
+  closeSelector(selector: number): void;
+  secretWord(selector: number, index: number, value: number): void;
+  tupleHash(selector: number): number;
+  slotOf(selector: number): number;
+  counterAt(selector: number, slot: number): number;
+  setCounter(selector: number, slot: number, value: number): void;
+  advance(selector: number, slot: number, by: number): void;
+
+  openLinux(
+    seedLow: number,
+    seedHigh: number,
+    limitBytes: number,
+    reserved: number,
+    hint: number,
+    duration: number,
+    now: number,
+  ): number;
+  closeLinux(system: number): void;
+  connectHint(system: number): number;
+  setTimeWaitReuse(system: number, value: number): void;
+  timeWaitReuse(system: number): number;
+  setUnprivilegedStart(system: number, port: number): void;
+  unprivilegedStart(system: number): number;
+  recordCount(system: number): number;
+  owningCount(system: number): number;
+  waitingCount(system: number): number;
+  recordFastreuse(system: number, port: number): number;
+  recordOwners(system: number, port: number): number;
+  recordWaits(system: number, port: number): number;
+  setNow(system: number, now: number): void;
+  currentTime(system: number): number;
+  expireWaits(system: number): number;
+
+  openSocket(
+    system: number,
+    reuse: number,
+    device: number,
+    group: number,
+    privileged: number,
+  ): number;
+  closeSocket(socket: number): void;
+  closeToWait(socket: number, stamp: number): number;
+  setSocketReuse(socket: number, reuse: number): number;
+  hasReuse(socket: number): number;
+  moveSocket(socket: number, group: number): void;
+  socketPort(socket: number): number;
+  stateOf(socket: number): number;
+  addressWord(socket: number, index: number): number;
+  bindAt(socket: number, port: number): number;
+  bindAny(socket: number, first: number, last: number, random: number, isLast: number): number;
+  bindRange(socket: number): number;
+  listenBound(socket: number): number;
+  listenAny(socket: number, first: number, last: number, random: number, isLast: number): number;
+  connectSocket(socket: number, first: number, last: number, offset: number): number;
+  connectByHash(socket: number, selector: number): number;
+  preferOwnAddress(socket: number): void;
+  connectRange(socket: number): number;
+
   /** Debug build only: traps when an invariant is broken. */
   verify?(manager: number): void;
+  verifyLinux?(system: number): void;
 };
 
 /** One instance. The views are fetched anew after the memory has grown. */

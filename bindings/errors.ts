@@ -2,7 +2,7 @@
 // outside, it is an error with a code that Node programs already handle, what was asked, and
 // what was searched or would be valid.
 
-import { EXHAUSTED, IN_USE, NO_MEMORY } from "../assembly/abi.ts";
+import { EXHAUSTED, IN_USE, NO_MEMORY, NO_RANGE, OUTSIDE } from "../assembly/abi.ts";
 
 /**
  * What a handle's `take` and `takeAt` answer instead of a port. All are negative, and a refused
@@ -15,11 +15,16 @@ export const Refusal = {
   EXHAUSTED: EXHAUSTED as -2,
   /** The memory limit, or the machine, does not allow one more record. */
   NO_MEMORY: NO_MEMORY as -3,
+  /** The port lies outside the range that the flow's group allows. */
+  OUTSIDE: OUTSIDE as -6,
+  /** The flow's group leaves nothing of the ephemeral range. */
+  NO_RANGE: NO_RANGE as -7,
 } as const;
 
 /**
  * Why a call was refused, in gVisor's terms (`tcpip.ErrPortInUse`, `ErrNoPortAvailable`,
- * `ErrInvalidPortRange`) and a few of the facade's own.
+ * `ErrInvalidPortRange`) and a few of the facade's own. The second lot is for groups, their files
+ * and sockets with Linux's rules.
  */
 export type Reason =
   | "port-in-use"
@@ -27,7 +32,21 @@ export type Reason =
   | "no-memory"
   | "invalid-port-range"
   | "invalid-argument"
-  | "closed";
+  | "closed"
+  | "invalid-text"
+  | "text-too-long"
+  | "name-too-long"
+  | "not-found"
+  | "exists"
+  | "busy"
+  | "read-only"
+  | "is-group"
+  | "is-file"
+  | "privileged-port"
+  | "connected"
+  | "wrong-state"
+  | "outside-group"
+  | "empty-range";
 
 /** What an error can say beside its message. */
 export interface PortErrorDetails {
@@ -48,9 +67,18 @@ export interface PortErrorDetails {
  * |---|---|
  * | `EADDRINUSE` | `port-in-use`; `no-port-available` of a bind (Linux: bind with port 0) |
  * | `EADDRNOTAVAIL` | `no-port-available` of a connect or a pick (Linux: connect) |
+ * | `EACCES`, `EADDRINUSE` (Linux: bind) | `outside-group`: a named port that the group does not allow |
+ * | `EACCES`, `EADDRINUSE`, `EADDRNOTAVAIL` | `empty-range`: the group leaves nothing of the range |
  * | `ENOBUFS` | `no-memory` |
- * | `EINVAL` | `invalid-port-range` |
- * | `EBADF` | `closed`: the manager or flow has been closed |
+ * | `EINVAL` | `invalid-port-range`; `invalid-text` (of a control file or a sysctl); `wrong-state` (of a socket) |
+ * | `EBADF` | `closed`: the manager, flow or tree of groups has been closed |
+ * | `ENOENT` | `not-found`: no such group, file or sysctl, or the group has been removed |
+ * | `EEXIST` | `exists`: the path of a new group is taken |
+ * | `EBUSY` | `busy`: the group is in use, has children, or is the root |
+ * | `EACCES` | `read-only` (a file); `privileged-port` (Linux: bind below `ip_unprivileged_port_start`) |
+ * | `EISDIR`, `ENOTDIR` | `is-group`, `is-file`: the path names the other one |
+ * | `E2BIG`, `ENAMETOOLONG` | `text-too-long` (of a control file), `name-too-long` (of a group) |
+ * | `EISCONN` | `connected`: the socket is (Linux: connect) |
  * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` | `invalid-argument` |
  * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
  */

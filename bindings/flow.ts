@@ -1,11 +1,15 @@
 // Flow: the handle of a caller that takes and frees many ports of one kind. After `open` only
 // numbers cross the border, and no call allocates.
 
-import { BATCH_MAX, PORT_MAX } from "../assembly/abi.ts";
+import { BATCH_MAX, NO_RANGE, PORT_MAX } from "../assembly/abi.ts";
+import { checkPort, checkUint32 } from "./checks.ts";
 import type { Core, CoreExports } from "./core.ts";
 import { closed, noMemory, wrongType } from "./errors.ts";
-import type { Random } from "./random.ts";
-import { checkPort, checkUint32 } from "./request.ts";
+import type { PortGroup } from "./group.ts";
+import { unpackRange } from "./range.ts";
+import { groupAt, type Key, writeKey } from "./request.ts";
+import { searchBy } from "./search.ts";
+import type { Selection } from "./selection.ts";
 
 /** Told when a flow has closed itself. */
 type OnClose = (flow: Flow) => void;
@@ -21,7 +25,11 @@ export let endFlow: (flow: Flow) => void;
 export class Flow implements Disposable {
   readonly #core: Core;
   readonly #exports: CoreExports;
-  readonly #random: Random;
+  readonly #key: Key;
+  readonly #selection: Selection;
+  /** Is the selection the plain one: a random offset for each search? */
+  readonly #isRandom: boolean;
+  #group: PortGroup | undefined;
   readonly #onClose: OnClose;
   /** Where the core keeps the handle; 0 when it is closed. */
   #handle: number;
@@ -32,32 +40,38 @@ export class Flow implements Disposable {
     };
   }
 
-  constructor(core: Core, handle: number, random: Random, onClose: OnClose) {
+  constructor(core: Core, handle: number, key: Key, selection: Selection, onClose: OnClose) {
     this.#core = core;
     this.#exports = core.exports;
     this.#handle = handle;
-    this.#random = random;
+    this.#key = key;
+    this.#selection = selection;
+    this.#isRandom = selection.algorithm === "random";
+    this.#group = key.group;
     this.#onClose = onClose;
   }
 
   /**
-   * Takes an ephemeral port: the first acceptable one of the manager's range, from
-   * `first + offset % count` on, each port met once (gVisor `ReservePort` with port 0, or
-   * `PickEphemeralPort` and `ReservePort`, by the option `picking`).
-   * @param offset 0..4294967295; random by default.
-   * @returns the port, or `Refusal.EXHAUSTED` or `Refusal.NO_MEMORY`, which are negative.
+   * Takes an ephemeral port: the first acceptable one of the manager's range, as far as the flow's
+   * group allows, from `first + offset % count` on, each port met once (gVisor `ReservePort` with
+   * port 0, or `PickEphemeralPort` and `ReservePort`, by the option `picking`).
+   * @param offset 0..4294967295; by default what the manager's selection says, a random one.
+   * @returns the port, or `Refusal.EXHAUSTED`, `Refusal.NO_RANGE` or `Refusal.NO_MEMORY`, which are
+   * negative.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (offset); `EBADF` (closed).
    */
   take(offset?: number): number {
     if (this.#handle === 0) throw closed("flow");
-    const start = offset === undefined ? this.#random.next() : checkOffset(offset);
-    return this.#exports.take(this.#handle, start);
+    if (offset !== undefined) return this.#exports.take(this.#handle, checkOffset(offset));
+    if (this.#isRandom) return this.#exports.take(this.#handle, this.#selection.start());
+    return this.#takeBySelection();
   }
 
   /**
    * Takes a port that is named (gVisor `ReservePort` with a port).
-   * @param port 1..65535, in the ephemeral range or not.
-   * @returns the port, or `Refusal.IN_USE` or `Refusal.NO_MEMORY`, which are negative.
+   * @param port 1..65535, in the ephemeral range or not, but within what the flow's group allows.
+   * @returns the port, or `Refusal.IN_USE`, `Refusal.OUTSIDE` or `Refusal.NO_MEMORY`, which are
+   * negative.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   takeAt(port: number): number {
@@ -66,7 +80,7 @@ export class Flow implements Disposable {
   }
 
   /**
-   * Takes one port for each place of `ports`, each from a random offset of its own.
+   * Takes one port for each place of `ports`, each as by {@link take} without an offset.
    * @returns how many places were filled, from the front. Fewer than `ports.length` means that the
    * range is exhausted, or the memory limit reached.
    * @throws PortError `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
@@ -75,11 +89,15 @@ export class Flow implements Disposable {
     checkBatch(ports);
     const length = lengthOf(ports);
     if (this.#handle === 0) throw closed("flow");
+    return this.#isRandom ? this.#takeBatches(ports, length) : this.#takeEach(ports, length);
+  }
+
+  #takeBatches(ports: Uint16Array, length: number): number {
     let taken = 0;
     while (taken < length) {
       const count = Math.min(length - taken, BATCH_MAX);
       const offsets = this.#core.offsets;
-      for (let index = 0; index < count; index++) offsets[index] = this.#random.next();
+      for (let index = 0; index < count; index++) offsets[index] = this.#selection.start();
       const got = this.#exports.takeMany(this.#handle, count);
       const batch = this.#core.ports;
       for (let index = 0; index < got; index++) ports[taken + index] = batch[index] as number;
@@ -150,6 +168,38 @@ export class Flow implements Disposable {
     this.#exports.closeFlowHandle(this.#handle);
     this.#handle = 0;
     this.#onClose(this);
+  }
+
+  /**
+   * The group whose port range counts. Another may be set: ports that the flow holds stay held.
+   * @throws PortError (set) `EBADF` (closed), `ENOENT`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
+   */
+  get group(): PortGroup | undefined {
+    return this.#group;
+  }
+
+  set group(group: PortGroup | undefined) {
+    if (this.#handle === 0) throw closed("flow");
+    this.#exports.moveHandle(this.#handle, groupAt(this.#core, group));
+    this.#group = group;
+  }
+
+  #takeBySelection(): number {
+    const range = unpackRange(this.#exports.handleRange(this.#handle));
+    if (range === undefined) return NO_RANGE;
+    if (this.#selection.isKeyed) writeKey(this.#core, this.#key);
+    return searchBy(this.#selection, range, (first, last, offset) =>
+      this.#exports.takeBetween(this.#handle, first, last, offset),
+    );
+  }
+
+  #takeEach(ports: Uint16Array, length: number): number {
+    for (let taken = 0; taken < length; taken++) {
+      const port = this.#takeBySelection();
+      if (port < 0) return taken;
+      ports[taken] = port;
+    }
+    return length;
   }
 
   /** As {@link close}, for `using`. */

@@ -3,22 +3,37 @@
 export { PortError, type PortErrorDetails, type Reason, Refusal } from "./errors.ts";
 export type { Flow } from "./flow.ts";
 export {
-  type OpenOptions,
-  PortManager,
-  type PortRange,
-  type PortTester,
-  type Stats,
-} from "./manager.ts";
+  type EffectiveRanges,
+  type GroupRanges,
+  type GroupsOptions,
+  type PortGroup,
+  PortGroups,
+} from "./group.ts";
+export { type LinuxOptions, LinuxPorts, type LinuxStats, type PortRecord } from "./linux.ts";
+export { type OpenOptions, PortManager, type PortTester, type Stats } from "./manager.ts";
+export type { PortRange } from "./range.ts";
 export {
   type Destination,
   type Flags,
   type FlowOptions,
   type FlowRequest,
+  type InGroup,
   IPV4,
   IPV6,
+  type Passing,
   type PortRequest,
   type ReserveRequest,
   TCP,
   UDP,
 } from "./request.ts";
 export type { Reservation } from "./reservation.ts";
+export { type ReservedOptions, ReservedPorts } from "./reserved.ts";
+export type { SelectionName, SelectionOptions } from "./selection.ts";
+export type {
+  CloseOptions,
+  ConnectOptions,
+  LinuxSocket,
+  SocketOptions,
+  SocketState,
+} from "./socket.ts";
+export type { Sysctl } from "./sysctl.ts";

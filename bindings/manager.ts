@@ -1,22 +1,29 @@
 // PortManager: the words. Each checks what it is given, writes the request block, asks the core
 // once, and turns a refusal into an error that says what was asked.
 
-import { EPHEMERAL_FIRST, EPHEMERAL_LAST, IN_USE, NO_MEMORY, PORT_MAX } from "../assembly/abi.ts";
-import { type Core, coreOf } from "./core.ts";
-import { closed, invalid, noMemory, PortError, show, wrongType } from "./errors.ts";
-import { endFlow, Flow } from "./flow.ts";
-import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
+import { EPHEMERAL_FIRST, EPHEMERAL_LAST, IN_USE, NO_MEMORY, NO_RANGE } from "../assembly/abi.ts";
 import {
-  addressText,
   checkBoolean,
   checkInteger,
   checkNames,
   checkObject,
-  checkPicking,
   checkPort,
   checkUint32,
+} from "./checks.ts";
+import type { Core } from "./core.ts";
+import { closed, invalid, noMemory, PortError, show, wrongType } from "./errors.ts";
+import { endFlow, Flow } from "./flow.ts";
+import type { PortGroup } from "./group.ts";
+import { coreFrom } from "./module.ts";
+import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
+import { checkRange, checkRangeObject, type PortRange, unpackRange } from "./range.ts";
+import { exhausted, outsideGroup, refused } from "./refusals.ts";
+import {
+  checkPicking,
   FLOW_OPTIONS,
   type FlowOptions,
+  groupAt,
+  type InGroup,
   type Key,
   keyOf,
   PORT_OPTIONS,
@@ -24,15 +31,19 @@ import {
   RESERVE_OPTIONS,
   type ReserveRequest,
   showKey,
+  TUPLE_OPTIONS,
+  withGroup,
   writeKey,
 } from "./request.ts";
-import { Reservation } from "./reservation.ts";
-
-/** A range of ports, both ends included: 1 <= first <= last <= 65535. */
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
-}
+import { type Owner, Reservation } from "./reservation.ts";
+import { searchBy } from "./search.ts";
+import {
+  type CheckedSelection,
+  checkSelection,
+  Selection,
+  type SelectionName,
+  type SelectionOptions,
+} from "./selection.ts";
 
 /** What a manager is opened with. */
 export interface OpenOptions {
@@ -43,6 +54,11 @@ export interface OpenOptions {
    * cryptographic source. With it, whoever sees a few ports can tell the next.
    */
   seed?: number;
+  /**
+   * How an ephemeral port is picked where no offset says where to start: a policy's name, or its
+   * options. `"random"` by default, as gVisor does.
+   */
+  selection?: SelectionName | SelectionOptions;
   /** Bytes of memory that the manager's records may take: 1024..4294967295, the default. */
   memoryLimit?: number;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
@@ -74,7 +90,8 @@ export interface Stats {
  */
 export type PortTester = (port: number) => boolean;
 
-const OPEN_NAMES = ["portRange", "seed", "memoryLimit", "module"];
+const OPEN_NAMES = ["portRange", "seed", "selection", "memoryLimit", "module"];
+const RANGE_ADVICE = `the default is ${EPHEMERAL_FIRST}..${EPHEMERAL_LAST}`;
 const LIMIT_MIN = 1024;
 const LIMIT_MAX = 0xffffffff;
 
@@ -93,10 +110,14 @@ export let verify: (manager: PortManager) => void;
 export class PortManager implements Disposable {
   readonly #core: Core;
   readonly #random: Random;
+  readonly #selection: Selection;
   readonly #limit: number;
   readonly #flows = new Set<Flow>();
-  readonly #release = (key: Key, port: number): void => {
-    this.#releaseKey(key, port);
+  readonly #owner: Owner = {
+    release: (key, port) => {
+      this.#releaseKey(key, port);
+    },
+    move: (key, group) => this.#moveKey(key, group),
   };
   readonly #onFlowClose = (flow: Flow): void => {
     this.#flows.delete(flow);
@@ -108,10 +129,17 @@ export class PortManager implements Disposable {
     verify = (manager) => manager.#core.exports.verify?.(manager.#open());
   }
 
-  private constructor(core: Core, manager: number, random: Random, limit: number) {
+  private constructor(
+    core: Core,
+    manager: number,
+    random: Random,
+    selection: CheckedSelection,
+    limit: number,
+  ) {
     this.#core = core;
     this.#manager = manager;
     this.#random = random;
+    this.#selection = new Selection(core, random, selection);
     this.#limit = limit;
     forgotten.register(this, { core, manager }, this);
   }
@@ -131,18 +159,16 @@ export class PortManager implements Disposable {
       options.memoryLimit === undefined
         ? LIMIT_MAX
         : checkInteger("memoryLimit", options.memoryLimit, LIMIT_MIN, LIMIT_MAX);
-    const range = portRange === undefined ? undefined : checkRangeObject(portRange);
-    if (options.module !== undefined && !(options.module instanceof WebAssembly.Module)) {
-      throw wrongType("module", "a WebAssembly.Module", options.module);
-    }
-
-    const core = coreOf(options.module);
+    const range =
+      portRange === undefined ? undefined : checkRangeObject("portRange", portRange, RANGE_ADVICE);
+    const selection = checkSelection(options.selection);
+    const core = coreFrom(options.module);
     // The hash table's seed is secret even where the offsets are not.
     const secret = new CryptoRandom();
     const manager = core.exports.openManager(secret.next(), secret.next(), limit) >>> 0;
     if (manager === 0) throw noMemory(`a manager, limit ${limit} bytes`);
     if (range !== undefined) core.exports.setRange(manager, range.first, range.last);
-    return new PortManager(core, manager, random, limit);
+    return new PortManager(core, manager, random, selection, limit);
   }
 
   // ── Reserving ───────────────────────────────────────────────────────────────────────────
@@ -157,7 +183,7 @@ export class PortManager implements Disposable {
    * of bad arguments.
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
-    const key = keyOf(request, RESERVE_OPTIONS);
+    const key = keyOf(this.#core, request, RESERVE_OPTIONS);
     const { port, offset } = key;
     if (offset !== undefined && port !== 0) {
       throw invalid(
@@ -168,40 +194,42 @@ export class PortManager implements Disposable {
     checkTester(test, true);
     const held =
       port === 0 ? this.#reserveAny(key, offset, test) : this.#reserveAt(key, port, test);
-    return new Reservation(key, held, this.#release);
+    return new Reservation(key, held, this.#owner);
   }
 
   /**
    * Reserves the very tuple, as an accepted connection does (gVisor `ReserveTuple`): only other
-   * holders of the same address, device and destination are asked.
+   * holders of the same address, device and destination are asked. The port is that of a listener,
+   * so there is no group to ask.
    * @throws PortError `EADDRINUSE`, `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   reserveTuple(request: PortRequest): Reservation {
-    const key = keyOf(request, PORT_OPTIONS);
+    const key = keyOf(this.#core, request, TUPLE_OPTIONS);
     const port = checkPort(key.port);
     const manager = this.#open();
     writeKey(this.#core, key);
     const answer = this.#core.exports.reserveTuple(manager, port);
     if (answer < 0) throw this.#refused(answer, key, port);
-    return new Reservation(key, port, this.#release);
+    return new Reservation(key, port, this.#owner);
   }
 
   /**
    * Releases a reservation by its value, for callers that keep their own records (gVisor
    * `ReleasePort`). Counts as gVisor does: releasing with other flags, or in one of several
    * networks, takes a reference from what is named; a second release takes another holder's.
+   * A reservation that was made in a group names it here, too, so that the group is in use no longer.
    * @returns whether anything was held under that description.
    * @throws PortError `ENOBUFS` when a count that goes below zero finds no memory; `EBADF`, and
    * those of bad arguments.
    */
-  releasePort(request: PortRequest): boolean {
+  releasePort(request: PortRequest & InGroup): boolean {
     if (request instanceof Reservation) {
       throw invalid(
         "ERR_INVALID_ARG_VALUE",
         "releasePort takes a description; a reservation object has release() of its own",
       );
     }
-    const key = keyOf(request, PORT_OPTIONS);
+    const key = keyOf(this.#core, request, PORT_OPTIONS);
     return this.#releaseKey(key, checkPort(key.port));
   }
 
@@ -209,14 +237,14 @@ export class PortManager implements Disposable {
    * Would `reservePort` with this port succeed now? Changes nothing.
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
-  isAvailable(request: PortRequest): boolean {
-    const key = keyOf(request, PORT_OPTIONS);
+  isAvailable(request: PortRequest & InGroup): boolean {
+    const key = keyOf(this.#core, request, PORT_OPTIONS);
     const port = checkPort(key.port);
     const manager = this.#open();
     writeKey(this.#core, key);
     const answer = this.#core.exports.isAvailable(manager, port);
     if (answer === NO_MEMORY) throw this.#refused(answer, key, port);
-    return answer !== IN_USE;
+    return answer > 0;
   }
 
   /**
@@ -224,7 +252,7 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   flow(options: FlowOptions): Flow {
-    const key = keyOf(options, FLOW_OPTIONS);
+    const key = keyOf(this.#core, options, FLOW_OPTIONS);
     const picking = checkPicking(options.picking, key);
     const unique = checkBoolean("unique", options.unique) ? 1 : 0;
     const manager = this.#open();
@@ -232,7 +260,7 @@ export class PortManager implements Disposable {
     const { exports } = this.#core;
     const handle = exports.openFlowHandle(manager, picking, unique) >>> 0;
     if (handle === 0) throw this.#noMemory(showKey(key, 0));
-    const flow = new Flow(this.#core, handle, this.#random, this.#onFlowClose);
+    const flow = new Flow(this.#core, handle, key, this.#selection, this.#onFlowClose);
     this.#flows.add(flow);
     return flow;
   }
@@ -278,8 +306,7 @@ export class PortManager implements Disposable {
    * @throws PortError `EBADF`.
    */
   portRange(): PortRange {
-    const both = this.#core.exports.range(this.#open());
-    return { first: both & PORT_MAX, last: both >>> 16 };
+    return unpackRange(this.#core.exports.range(this.#open())) as PortRange;
   }
 
   /**
@@ -289,7 +316,7 @@ export class PortManager implements Disposable {
    * @throws PortError `EINVAL` (`invalid-port-range`), `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */
   setPortRange(first: number, last: number): void {
-    checkRange(first, last);
+    checkRange(first, last, RANGE_ADVICE);
     this.#core.exports.setRange(this.#open(), first, last);
   }
 
@@ -321,6 +348,7 @@ export class PortManager implements Disposable {
     this.#flows.clear();
     forgotten.unregister(this);
     this.#core.exports.closeManager(this.#manager);
+    this.#selection.close();
     this.#manager = 0;
   }
 
@@ -347,19 +375,45 @@ export class PortManager implements Disposable {
     return port;
   }
 
-  #reserveAny(key: Key, wanted: number | undefined, test: PortTester | undefined): number {
-    const offset = wanted ?? this.#random.next();
+  #reserveAny(key: Key, offset: number | undefined, test: PortTester | undefined): number {
+    const searched = this.#rangeFor(key);
+    const { first, last } = searched;
+    const search = (from: number, to: number, start: number): number =>
+      this.#searchFor(key, from, to, start, test);
+    const port =
+      offset === undefined
+        ? searchBy(this.#selection, searched, search)
+        : search(first, last, offset);
+    if (port < 0) throw exhausted(port, key, searched, this.#selection.isDrawn, this.#limit);
+    return port;
+  }
+
+  /** The range as it is now, whatever a tester does to it, as far as the group allows. */
+  #rangeFor(key: Key): PortRange {
     const { exports } = this.#core;
-    // The range as it is now, whatever a tester does to it.
-    const { first, last } = this.portRange();
+    const local = exports.range(this.#open());
+    writeKey(this.#core, key);
+    const range = unpackRange(key.groupAt === 0 ? local : exports.clampToRequest(local));
+    if (range === undefined) throw outsideGroup(NO_RANGE, key, 0, this.portRange());
+    return range;
+  }
+
+  /** Reserves the first port of first..last, from an offset on, that the tester accepts. */
+  #searchFor(
+    key: Key,
+    first: number,
+    last: number,
+    offset: number,
+    test: PortTester | undefined,
+  ): number {
+    const { exports } = this.#core;
     const count = last - first + 1;
     const start = offset % count;
     let skip = 0;
     for (;;) {
       writeKey(this.#core, key);
       const port = exports.reserveEphemeral(this.#open(), first, last, offset, skip);
-      if (port < 0) throw this.#exhausted(port, key, { first, last });
-      if (test === undefined || this.#passes(test, key, port)) return port;
+      if (port < 0 || test === undefined || this.#passes(test, key, port)) return port;
       skip = ((port - first - start + count) % count) + 1;
     }
   }
@@ -399,26 +453,22 @@ export class PortManager implements Disposable {
     return answer > 0;
   }
 
-  #refused(refusal: number, key: Key, port: number, why = "the port is taken"): PortError {
-    if (refusal === NO_MEMORY) return this.#noMemory(showKey(key, port));
-    const details = { syscall: "bind", address: addressText(key), port };
-    return new PortError("EADDRINUSE", "port-in-use", `${why}: ${showKey(key, port)}`, details);
+  /** From now on another group counts for a reservation. */
+  #moveKey(key: Key, group: PortGroup | undefined): Key {
+    const manager = this.#open();
+    const to = groupAt(this.#core, group);
+    if (this.#core.exports.moveMember(manager, key.groupAt, to) === NO_MEMORY) {
+      throw this.#noMemory(`a reservation in group ${group?.path}`);
+    }
+    return withGroup(key, group, to);
+  }
+
+  #refused(refusal: number, key: Key, port: number, why?: string): PortError {
+    return refused(refusal, key, port, this.#limit, why);
   }
 
   #noMemory(what: string): PortError {
     return noMemory(`${what}, limit ${this.#limit} bytes`);
-  }
-
-  #exhausted(refusal: number, key: Key, searched: PortRange): PortError {
-    if (refusal === NO_MEMORY) return this.#noMemory(showKey(key, 0));
-    const isConnect = key.destination.text !== "";
-    const count = searched.last - searched.first + 1;
-    return new PortError(
-      isConnect ? "EADDRNOTAVAIL" : "EADDRINUSE",
-      "no-port-available",
-      `no port is available: ${showKey(key, 0)}, all ${count} of ${searched.first}..${searched.last} are taken`,
-      { syscall: isConnect ? "connect" : "bind", address: addressText(key), port: 0, searched },
-    );
   }
 }
 
@@ -431,32 +481,4 @@ function checkVerdict(verdict: unknown): boolean {
   if (typeof verdict === "boolean") return verdict;
   const message = `test must answer true or false, synchronously, got ${show(verdict)}`;
   throw invalid("ERR_INVALID_RETURN_VALUE", message);
-}
-
-function checkRangeObject(range: PortRange): PortRange {
-  checkObject("portRange", range);
-  checkNames("portRange", range, ["first", "last"]);
-  const { first, last } = range; // read once: a getter may answer otherwise the next time
-  checkRange(first, last);
-  return { first, last };
-}
-
-function checkRange(first: unknown, last: unknown): void {
-  if (typeof first !== "number") throw wrongType("first", "an integer in 1..65535", first);
-  if (typeof last !== "number") throw wrongType("last", "an integer in 1..65535", last);
-  if (
-    Number.isInteger(first) &&
-    Number.isInteger(last) &&
-    1 <= first &&
-    first <= last &&
-    last <= PORT_MAX
-  ) {
-    return;
-  }
-  throw new PortError(
-    "EINVAL",
-    "invalid-port-range",
-    `a port range must have 1 <= first <= last <= ${PORT_MAX}, got ${first}..${last}; ` +
-      `the default is ${EPHEMERAL_FIRST}..${EPHEMERAL_LAST}`,
-  );
 }

@@ -7,20 +7,24 @@ import {
   NETWORKS_MAX,
   PICK_BIND,
   PICK_CONNECT,
-  PORT_MAX,
   REQUEST_ADDRESS,
   REQUEST_DESTINATION,
   REQUEST_DESTINATION_PORT,
   REQUEST_DEVICE,
   REQUEST_FLAGS,
+  REQUEST_GROUP,
   REQUEST_NETWORK_COUNT,
   REQUEST_NETWORKS,
+  REQUEST_RESERVED,
   REQUEST_TRANSPORT,
   TUPLE_ONLY,
 } from "../assembly/abi.ts";
 import { type Address, ANY, parseAddress } from "./address.ts";
+import { checkBoolean, checkInteger, checkObject, checkPortOrZero, checkUint32 } from "./checks.ts";
 import type { Core } from "./core.ts";
-import { invalid, outOfRange, unknownOption, wrongType, wrongValue } from "./errors.ts";
+import { invalid, unknownOption, wrongType, wrongValue } from "./errors.ts";
+import { groupAddress, type PortGroup } from "./group.ts";
+import { type ReservedPorts, reservedAddress } from "./reserved.ts";
 
 /** Network number of IPv4. Networks are opaque numbers; these two are the usual ones. */
 export const IPV4 = 4;
@@ -75,8 +79,23 @@ export interface PortRequest extends FlowRequest {
   port: number;
 }
 
+/** The group that a request is made in. */
+export interface InGroup {
+  /**
+   * Whose port ranges count: the bind range, or for what has a destination address the connect
+   * range. The group is in use until the reservation has been released. None by default.
+   */
+  group?: PortGroup | undefined;
+}
+
+/** What an automatic pick passes over. */
+export interface Passing {
+  /** Reserved ports: an automatic pick passes over them, a port that is named does not. None by default. */
+  reserved?: ReservedPorts | undefined;
+}
+
 /** A request for a port that is named, or for any port of the ephemeral range. */
-export interface ReserveRequest extends FlowRequest {
+export interface ReserveRequest extends FlowRequest, InGroup, Passing {
   /** 1..65535, or 0 (the default) for an ephemeral port. */
   port?: number;
   /** Where the search of the ephemeral range starts: 0..4294967295, modulo the range's count. Random by default. */
@@ -84,7 +103,7 @@ export interface ReserveRequest extends FlowRequest {
 }
 
 /** What a handle is opened with. */
-export interface FlowOptions extends FlowRequest {
+export interface FlowOptions extends FlowRequest, InGroup, Passing {
   /**
    * How `take` picks. `"bind"`: as bind() with port 0, where an ephemeral TCP port is never shared
    * (gVisor `ReservePort`). `"connect"`: each port is judged as if it had been named, so TCP shares
@@ -112,6 +131,11 @@ export interface Key {
   readonly port: number;
   /** Where a search starts, if the caller says so. */
   readonly offset: number | undefined;
+  /** The group and reserved ports, and where the core keeps them; 0: none. */
+  readonly group: PortGroup | undefined;
+  readonly groupAt: number;
+  readonly reserved: ReservedPorts | undefined;
+  readonly reservedAt: number;
 }
 
 type Request = FlowRequest & Partial<ReserveRequest & FlowOptions>;
@@ -129,15 +153,18 @@ const PORT = 1 << 8;
 const OFFSET = 1 << 9;
 const PICKING = 1 << 10;
 const UNIQUE = 1 << 11;
+const GROUP = 1 << 12;
+const RESERVED = 1 << 13;
 const OPTION_NAMES = [
   ...["networks", "transport", "address", "bindToDevice", "destination", "flags"],
-  ...["reuseAddr", "reusePort", "port", "offset", "picking", "unique"],
+  ...["reuseAddr", "reusePort", "port", "offset", "picking", "unique", "group", "reserved"],
 ];
 
 /** The options that each word knows. */
-export const FLOW_OPTIONS: number = (PORT - 1) | PICKING | UNIQUE;
-export const PORT_OPTIONS: number = (PORT - 1) | PORT;
-export const RESERVE_OPTIONS: number = PORT_OPTIONS | OFFSET;
+export const FLOW_OPTIONS: number = (PORT - 1) | PICKING | UNIQUE | GROUP | RESERVED;
+export const TUPLE_OPTIONS: number = (PORT - 1) | PORT;
+export const PORT_OPTIONS: number = TUPLE_OPTIONS | GROUP;
+export const RESERVE_OPTIONS: number = PORT_OPTIONS | OFFSET | RESERVED;
 
 /** The bit of an option, or 0. A switch takes a third of the time of a list or a set. */
 function optionBit(name: string): number {
@@ -166,12 +193,15 @@ function optionBit(name: string): number {
       return PICKING;
     case "unique":
       return UNIQUE;
+    case "group":
+      return GROUP;
+    case "reserved":
+      return RESERVED;
     default:
       return 0;
   }
 }
 
-const UINT32_MAX = 0xffffffff;
 const DEVICE_MAX = 0x7fffffff;
 
 /**
@@ -179,7 +209,7 @@ const DEVICE_MAX = 0x7fffffff;
  * not asked for: that would cost many times more where every request has another shape, as spreads
  * make them.
  */
-export function keyOf(request: Request, known: number): Key {
+export function keyOf(core: Core, request: Request, known: number): Key {
   checkObject("request", request);
   let given = 0;
   for (const name in request) {
@@ -190,6 +220,8 @@ export function keyOf(request: Request, known: number): Key {
   const transport = checkUint32("transport", given & TRANSPORT ? request.transport : undefined);
   const destination = given & DESTINATION ? request.destination : undefined;
   const to = destination === undefined ? ANYWHERE : checkDestination(destination);
+  const group = given & GROUP ? request.group : undefined;
+  const reserved = given & RESERVED ? request.reserved : undefined;
   return {
     networks: checkNetworks(given & NETWORKS ? request.networks : undefined),
     transport,
@@ -200,7 +232,21 @@ export function keyOf(request: Request, known: number): Key {
     flags: given & (FLAGS | REUSE_ADDR | REUSE_PORT) ? flagsOf(request, transport) : 0,
     port: given & PORT ? checkPortOrZero("port", request.port) : 0,
     offset: given & OFFSET ? checkOffset(request.offset) : undefined,
+    group,
+    groupAt: groupAt(core, group),
+    reserved,
+    reservedAt: reserved === undefined ? 0 : reservedAddress(reserved, core),
   };
+}
+
+/** Where the core keeps a group; 0: none. */
+export function groupAt(core: Core, group: PortGroup | undefined): number {
+  return group === undefined ? 0 : groupAddress(group, core);
+}
+
+/** The same request, made in another group. */
+export function withGroup(key: Key, group: PortGroup | undefined, address: number): Key {
+  return { ...key, group, groupAt: address };
 }
 
 /** Writes a key into the request block. */
@@ -214,6 +260,8 @@ export function writeKey(core: Core, key: Key): void {
   block[REQUEST_DESTINATION_PORT >> 2] = key.destinationPort;
   writeAddress(block, REQUEST_DESTINATION >> 2, destination);
   writeAddress(block, REQUEST_ADDRESS >> 2, address);
+  block[REQUEST_GROUP >> 2] = key.groupAt;
+  block[REQUEST_RESERVED >> 2] = key.reservedAt;
   block[REQUEST_FLAGS >> 2] = key.flags;
   block[REQUEST_NETWORK_COUNT >> 2] = networks.length;
   for (let index = 0; index < networks.length; index++) {
@@ -238,7 +286,8 @@ export function addressText(key: Key): string {
   return key.address.text || (key.networks.includes(IPV6) ? "::" : "0.0.0.0");
 }
 
-function showEnd(address: string, port: number): string {
+/** An address and port as messages show them. */
+export function showEnd(address: string, port: number): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
@@ -251,57 +300,6 @@ function writeAddress(block: Uint32Array, at: number, address: Address): void {
 }
 
 // ── Checks ────────────────────────────────────────────────────────────────────────────────
-
-export function checkObject(name: string, value: unknown): void {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
-  throw wrongType(name, "an object", value);
-}
-
-export function checkNames(where: string, value: object, names: readonly string[]): void {
-  for (const name in value) {
-    if (!names.includes(name)) throw unknownOption(where, name, names);
-  }
-}
-
-export function checkUint32(name: string, value: unknown): number {
-  if (typeof value === "number" && value >>> 0 === value) return value;
-  return checkInteger(name, value, 0, UINT32_MAX);
-}
-
-export function checkInteger(name: string, value: unknown, min: number, max: number): number {
-  if (typeof value !== "number") {
-    throw wrongType(name, `an integer in ${min}..${max}`, value);
-  }
-  if (!(Number.isInteger(value) && value >= min && value <= max)) {
-    throw outOfRange(name, `an integer in ${min}..${max}`, value);
-  }
-  return value;
-}
-
-/** A port that is named: 1..65535. Port 0 asks for any and has no meaning as a key. */
-export function checkPort(value: unknown): number {
-  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= PORT_MAX) {
-    return value;
-  }
-  if (typeof value !== "number") throw wrongType("port", "an integer in 1..65535", value);
-  throw invalid("ERR_SOCKET_BAD_PORT", `port must be an integer in 1..65535, got ${value}`);
-}
-
-/** A port that is named, or 0. */
-function checkPortOrZero(name: string, value: unknown): number {
-  if (value === undefined || value === 0) return 0;
-  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= PORT_MAX) {
-    return value;
-  }
-  if (typeof value !== "number") throw wrongType(name, "an integer in 0..65535", value);
-  throw invalid("ERR_SOCKET_BAD_PORT", `${name} must be an integer in 0..65535, got ${value}`);
-}
-
-export function checkBoolean(name: string, value: unknown): boolean {
-  if (value === undefined || value === false) return false;
-  if (value === true) return true;
-  throw wrongType(name, "a boolean", value);
-}
 
 function checkOffset(value: unknown): number | undefined {
   return value === undefined ? undefined : checkUint32("offset", value);

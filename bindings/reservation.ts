@@ -1,10 +1,17 @@
 // Reservation: one port that somebody holds, until it is released.
 
 import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../assembly/abi.ts";
+import { PortError } from "./errors.ts";
+import type { PortGroup } from "./group.ts";
 import { addressText, type Destination, type Flags, type Key } from "./request.ts";
 
-/** Takes a reservation's key and port back. */
-type Release = (key: Key, port: number) => void;
+/** Whose reservations these are. */
+export interface Owner {
+  /** Takes a key and port back. */
+  release(key: Key, port: number): void;
+  /** The key in another group, which has been told. */
+  move(key: Key, group: PortGroup | undefined): Key;
+}
 
 /**
  * A port that is held. It stays held until {@link Reservation.release} is called, also when the
@@ -13,15 +20,15 @@ type Release = (key: Key, port: number) => void;
 export class Reservation implements Disposable {
   /** The port, 1..65535. */
   readonly port: number;
-  readonly #key: Key;
-  /** Gone once it has been used. */
-  #release: Release | undefined;
+  #key: Key;
+  /** Gone once the port has been given back. */
+  #owner: Owner | undefined;
 
   /** Reservations are made by `PortManager.reservePort` and `reserveTuple`. */
-  constructor(key: Key, port: number, release: Release) {
+  constructor(key: Key, port: number, owner: Owner) {
     this.port = port;
     this.#key = key;
-    this.#release = release;
+    this.#owner = owner;
   }
 
   /**
@@ -62,9 +69,26 @@ export class Reservation implements Disposable {
     };
   }
 
+  /**
+   * The group that the reservation is made in. Another may be set: the port stays held, and from
+   * then on that group is in use.
+   * @throws PortError (set) `EBADF` when the manager or the group's tree has been closed, `EINVAL`
+   * after the release, `ENOENT`, `ENOBUFS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
+   */
+  get group(): PortGroup | undefined {
+    return this.#key.group;
+  }
+
+  set group(group: PortGroup | undefined) {
+    if (this.#owner === undefined) {
+      throw new PortError("EINVAL", "wrong-state", `port ${this.port} has been released`);
+    }
+    this.#key = this.#owner.move(this.#key, group);
+  }
+
   /** Whether this object has given its port back. */
   get released(): boolean {
-    return this.#release === undefined;
+    return this.#owner === undefined;
   }
 
   /**
@@ -73,10 +97,10 @@ export class Reservation implements Disposable {
    * release needs memory: others have released this key with other flags.
    */
   release(): boolean {
-    const release = this.#release;
-    if (release === undefined) return false;
-    release(this.#key, this.port);
-    this.#release = undefined;
+    const owner = this.#owner;
+    if (owner === undefined) return false;
+    owner.release(this.#key, this.port);
+    this.#owner = undefined;
     return true;
   }
 

@@ -8,12 +8,18 @@ import { caught } from "./mistakes/scene.ts";
 const WEB = { networks: [IPV4], transport: TCP };
 const SERVER = { address: "9.9.9.9", port: 443 };
 
-test("the package exports its manager, its error, its refusals and four numbers", () => {
-  expect(Object.keys(portwarden).sort()).toEqual(
-    ["IPV4", "IPV6", "PortError", "PortManager", "Refusal", "TCP", "UDP"].sort(),
-  );
+test("the package exports its managers, lists and trees, its error, its refusals and four numbers", () => {
+  const classes = ["LinuxPorts", "PortError", "PortGroups", "PortManager", "ReservedPorts"];
+  const names = [...classes, "IPV4", "IPV6", "Refusal", "TCP", "UDP"];
+  expect(Object.keys(portwarden).sort()).toEqual(names.sort());
   expect([IPV4, IPV6, TCP, UDP]).toEqual([4, 6, 6, 17]);
-  expect(Refusal).toEqual({ IN_USE: -1, EXHAUSTED: -2, NO_MEMORY: -3 });
+  expect(Refusal).toEqual({
+    IN_USE: -1,
+    EXHAUSTED: -2,
+    NO_MEMORY: -3,
+    OUTSIDE: -6,
+    NO_RANGE: -7,
+  });
 });
 
 test("a manager opens with gVisor's range, and with nothing held", () => {

@@ -12,7 +12,7 @@ const COLUMNS_MAX = 120;
 const QUIET = { throwIfNoEntry: false };
 
 /** The rooms of assembly/, each of which may use itself and those before it. */
-const ROOMS = ["memory", "ports", "netstack", "groups", "linux", "index"];
+const ROOMS = ["memory", "ports", "groups", "netstack", "linux", "index"];
 
 /** Whoever imports these is outside. */
 const ROOTS = ["assembly/index.ts", "assembly/index.debug.ts", "bindings/index.ts"];

@@ -6,24 +6,42 @@
 //             │ next        u32  │  open handles of the manager
 //           8 ├──────────────────┤
 //             │ previous    u32  │
-//          12 ├──────┬───────────┴────┐
-//             │ count│ strict │ unique │  u8 each: networks; port 0's rule for TCP; whether
-//          16 ├──────┴────────┴────────┤  a tuple may be held twice under TupleOnly
-//             │ memo         40 bytes  │  (memo.ts)
-//          56 ├────────────────────────┤
-//             │ flow   u32, per network│
+//          12 ├──────┬───────────┴──┬──────┐
+//             │ count│ strict│unique│ kind │  u8 each: networks; port 0's rule for TCP; whether
+//          16 ├──────┴───────┴──────┴──────┤  a tuple may be held twice under TupleOnly; which of
+//             │ group                  u32 │  the group's ranges
+//          20 ├────────────────────────────┤
+//             │ reserved               u32 │  a list of ports to pass over, or 0
+//          24 ├────────────────────────────┤
+//             │ memo             40 bytes  │  (memo.ts)
+//          64 ├────────────────────────────┤
+//             │ flow     u32, per network  │
 //             └────────────────────────┘
 //
 // An open handle keeps its flows alive without ports, and ports stay held when it closes: both
 // belong to the manager, and words see the same state.
 
-import { EXHAUSTED, IN_USE, NO_MEMORY, PICK_BIND, REQUEST_NETWORK_COUNT } from "../abi";
+import {
+  EXHAUSTED,
+  GROUP_BIND,
+  GROUP_CONNECT,
+  IN_USE,
+  NO_MEMORY,
+  NO_RANGE,
+  OUTSIDE,
+  PICK_BIND,
+  REQUEST_GROUP,
+  REQUEST_NETWORK_COUNT,
+  REQUEST_RESERVED,
+} from "../abi";
+import { allows, clamp, enterGroup, leaveGroup } from "../groups/tree";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH, REQUEST } from "../memory/layout";
 import { Port } from "../ports/bitmap";
 import { isPlain } from "../ports/counted";
-import { firstOf, lastOf, startOf } from "../ports/range";
+import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
+import { hasReserved, setOfReserved } from "../ports/reserved";
 import { countOf, hasPort, isBitmap, isSparse } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, hold, letGoAll } from "./hold";
@@ -49,6 +67,7 @@ import {
   isPlanned,
   planAddress,
   planAnyAddress,
+  planSet,
   planUnique,
 } from "./plan";
 import { chargeRequested, openBelow } from "./reserve";
@@ -64,7 +83,10 @@ const PREVIOUS: usize = 8;
 const COUNT: usize = 12;
 const STRICT: usize = 13;
 const UNIQUE: usize = 14;
-const MEMO: usize = 16;
+const KIND: usize = 15;
+const GROUP: usize = 16;
+const RESERVED: usize = 20;
+const MEMO: usize = 24;
 const FLOWS: usize = MEMO + <usize>MEMO_BYTES;
 
 /** A handle on the flow that the request block names, or 0 when there is no memory. */
@@ -82,6 +104,10 @@ export function openFlowHandle(manager: Address, picking: u32, unique: u32): Add
   store<u32>(handle, <u32>manager, MANAGER);
   store<u8>(handle, <u8>unique, UNIQUE);
   store<u8>(handle, <u8>count, COUNT);
+  store<u8>(handle, <u8>(picking == PICK_BIND ? GROUP_BIND : GROUP_CONNECT), KIND);
+  store<u32>(handle, load<u32>(REQUEST + REQUEST_GROUP), GROUP);
+  store<u32>(handle, load<u32>(REQUEST + REQUEST_RESERVED), RESERVED);
+  enterGroup(groupOf(handle));
   for (let index: u32 = 0; index < count; index++) {
     const flow = openBelow(manager, index);
     store<u32>(flow, load<u32>(flow, HANDLES) + 1, HANDLES);
@@ -97,8 +123,16 @@ export function openFlowHandle(manager: Address, picking: u32, unique: u32): Add
 export function closeFlowHandle(handle: Address): void {
   const manager = managerOf(handle);
   unlink(manager, handle);
+  leaveGroup(groupOf(handle), 1);
   closeFlows(handle);
   free(manager, handle);
+}
+
+/** From now on another group counts; 0 stands for none. Ports stay taken. */
+export function moveHandle(handle: Address, group: Address): void {
+  enterGroup(group);
+  leaveGroup(groupOf(handle), 1);
+  store<u32>(handle, <u32>group, GROUP);
 }
 
 /** Gives back the handles of a manager that goes with its flows. */
@@ -106,6 +140,7 @@ export function freeHandles(manager: Address): void {
   let handle: Address = load<u32>(manager, OPEN);
   while (handle) {
     const next = load<u32>(handle, NEXT);
+    leaveGroup(groupOf(handle), 1);
     free(manager, handle);
     handle = next;
   }
@@ -113,16 +148,35 @@ export function freeHandles(manager: Address): void {
 
 // ── Taking and freeing ────────────────────────────────────────────────────────────────────
 
-/** Takes the first acceptable port of the manager's range from that offset on. */
+/** Takes the first acceptable port of the handle's range from that offset on. */
 export function take(handle: Address, offset: u32): i32 {
+  const range = handleRange(handle);
+  return isEmpty(range) ? NO_RANGE : takeFrom(handle, range, offset);
+}
+
+/** Takes the first acceptable port of that part of the handle's range. */
+export function takeBetween(handle: Address, first: Port, last: Port, offset: u32): i32 {
+  const range = intersect(handleRange(handle), rangeOf(first, last));
+  return isEmpty(range) ? NO_RANGE : takeFrom(handle, range, offset);
+}
+
+/** The manager's ephemeral range, as far as the handle's group allows. */
+export function handleRange(handle: Address): u32 {
+  return clamp(load<u32>(managerOf(handle), RANGE), groupOf(handle), kindOf(handle));
+}
+
+function takeFrom(handle: Address, range: u32, offset: u32): i32 {
   const manager = managerOf(handle);
   const flow = firstFlowOf(handle);
-  const first = firstOf(manager + RANGE);
-  const last = lastOf(manager + RANGE);
-  const start = startOf(manager + RANGE, offset);
+  const first = firstIn(range);
+  const last = lastIn(range);
+  const start = first + (offset % countIn(range));
   if (isLone(handle + MEMO, manager) && isPlain(flow)) {
-    if (isBitmap(flow)) return takeAlone(manager, flow, first, last, start);
-    if (countOf(flow) == 0) return takeFirst(manager, flow, start);
+    const reserved = reservedOf(handle);
+    if (isBitmap(flow)) return takeAlone(manager, flow, reserved, first, last, start);
+    if (countOf(flow) == 0 && !(reserved && hasReserved(reserved, start))) {
+      return takeFirst(manager, flow, start);
+    }
   }
   return takeInCompany(handle, first, last, start);
 }
@@ -136,6 +190,7 @@ function takeInCompany(handle: Address, first: Port, last: Port, start: Port): i
     if (port != UNSURE) return port;
   }
   planFlows(handle, isStrictHandle(handle));
+  planSet(setOfReserved(reservedOf(handle)));
   const port = findInRange(first, last, start - first, 0);
   if (!isPlanned()) return NO_MEMORY;
   return port ? holdPort(handle, port) : EXHAUSTED;
@@ -143,6 +198,7 @@ function takeInCompany(handle: Address, first: Port, last: Port, start: Port): i
 
 /** Takes a port that was named. */
 export function takeAt(handle: Address, port: Port): i32 {
+  if (!allows(groupOf(handle), kindOf(handle), port)) return OUTSIDE;
   planFlows(handle, false);
   const isTaken = isBlocked(port);
   if (!isPlanned()) return NO_MEMORY;
@@ -210,6 +266,18 @@ function managerOf(handle: Address): Address {
   return load<u32>(handle, MANAGER);
 }
 
+function kindOf(handle: Address): u32 {
+  return load<u8>(handle, KIND);
+}
+
+function groupOf(handle: Address): Address {
+  return load<u32>(handle, GROUP);
+}
+
+function reservedOf(handle: Address): Address {
+  return load<u32>(handle, RESERVED);
+}
+
 function flowAt(handle: Address, index: u32): Address {
   return handle + ((<usize>index) << 2);
 }
@@ -253,7 +321,9 @@ function remember(handle: Address): void {
     return;
   }
   planFlows(handle, isStrictHandle(handle));
-  writeMemo(handle + MEMO, manager, firstFlowOf(handle));
+  const reserved = setOfReserved(reservedOf(handle));
+  planSet(reserved);
+  writeMemo(handle + MEMO, manager, firstFlowOf(handle), reserved);
 }
 
 function holdPort(handle: Address, port: Port): i32 {

@@ -29,6 +29,7 @@ import {
   classIn,
   crowdHostOf,
   crowdOf,
+  deviceOf,
   FLOW_BYTES,
   findBinding,
   findFlow,
@@ -180,8 +181,34 @@ function chargeLetGo(ring: Address, flags: u32, port: Port): void {
   }
 }
 
-/** Takes a reference with these flags from a destination that holds the port. */
-function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
+/**
+ * Charges for a reference in the class with these flags of a flow's destination, which the
+ * destination gains while the flow holds the port.
+ */
+export function chargeClassHold(manager: Address, flow: Address, flags: u32, port: Port): void {
+  const target = classIn(flow, flags);
+  if (target) {
+    chargeHold(manager, target, port);
+    return;
+  }
+  const binding = parentOf(flow);
+  const host = parentOf(binding);
+  chargeNewHold(manager, parentOf(host), host, binding, deviceOf(binding), flow, flags, port);
+}
+
+/** The reference moves to the class with these flags, which is returned. It must have been charged. */
+export function moveToClass(manager: Address, flow: Address, flags: u32, port: Port): Address {
+  const target = openClass(manager, parentOf(flow), flow, flags);
+  hold(manager, target, port);
+  letGo(manager, flow, flagsOf(flow), port);
+  return target;
+}
+
+/**
+ * Takes a reference with these flags from a destination that holds the port. Nothing can fail if
+ * that class has one to give.
+ */
+export function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
   if (isAlone(ring) && isPlain(ring)) {
     // Held once, in one way: whatever the flags, the total reaches zero.
     removePort(manager, ring, port);

@@ -78,7 +78,8 @@ export const HOSTS: usize = 52;
 export const SPACE_OWN: u32 = 56;
 export const SPACE_BYTES: u32 = SPACE_OWN + HOST_BYTES;
 
-// What a node is.
+// What a node is. 0 is one that does not belong to the ladder, such as a member (members.ts).
+export const MEMBER: u32 = 0;
 export const SPACE: u32 = 1;
 export const HOST: u32 = 2;
 export const BINDING: u32 = 3;

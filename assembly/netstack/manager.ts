@@ -25,26 +25,39 @@ import { ACCOUNT_LIMIT, ACCOUNT_USED, Address, allocZero, boot, free } from "../
 import { INSTANCE_ACCOUNT } from "../memory/layout";
 import { closeTable, openTable } from "../memory/table";
 import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
-import { bothOf, writeRange } from "../ports/range";
+import { isRange, rangeOf } from "../ports/range";
 import { ANY_HOLD } from "./flags";
 import { freeHandles, RANGE } from "./handle";
 import { COUNTERS, REFERENCES } from "./hold";
 import { FOUNDER_SPACE, nextOf, SPACE_BYTES, SPACES } from "./ladder";
+import { freeMembers } from "./members";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./plan";
 import { freeLadder } from "./rungs";
 
 const HINT: usize = 36;
-const MANAGER_BYTES: u32 = <u32>FOUNDER_SPACE + SPACE_BYTES;
+export const MANAGER_BYTES: u32 = <u32>FOUNDER_SPACE + SPACE_BYTES;
 if (MANAGER_BYTES != 240) ERROR("Manager no longer matches its diagram");
 
 /** A new manager, or 0 when there is no memory for it. The seed is that of its hash table. */
 export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {
+  const range = rangeOf(EPHEMERAL_FIRST, EPHEMERAL_LAST);
+  return newManager(MANAGER_BYTES, range, seedLow, seedHigh, limitBytes);
+}
+
+/** A manager at the beginning of a record of so many bytes. */
+export function newManager(
+  bytes: u32,
+  range: u32,
+  seedLow: u32,
+  seedHigh: u32,
+  limitBytes: u32,
+): Address {
   boot();
   if (!bootPlan()) return 0;
-  const manager = allocZero(INSTANCE_ACCOUNT, MANAGER_BYTES);
+  const manager = allocZero(INSTANCE_ACCOUNT, bytes);
   if (!manager) return 0;
   store<u32>(manager, limitBytes, ACCOUNT_LIMIT);
-  writeRange(manager + RANGE, EPHEMERAL_FIRST, EPHEMERAL_LAST);
+  store<u32>(manager, range, RANGE);
   if (openTable(manager, ((<u64>seedHigh) << 32) | seedLow)) return manager;
   free(INSTANCE_ACCOUNT, manager);
   return 0;
@@ -53,6 +66,7 @@ export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Addre
 /** Gives back the manager with all that it holds. Its handles are gone, too. */
 export function closeManager(manager: Address): void {
   freeHandles(manager);
+  freeMembers(manager);
   freeLadder(manager);
   closeTable(manager);
   free(INSTANCE_ACCOUNT, manager);
@@ -61,12 +75,14 @@ export function closeManager(manager: Address): void {
 // ── Range and hint ────────────────────────────────────────────────────────────────────────
 
 export function setRange(manager: Address, first: Port, last: Port): i32 {
-  return writeRange(manager + RANGE, first, last) ? 0 : BAD_RANGE;
+  if (!isRange(first, last)) return BAD_RANGE;
+  store<u32>(manager, rangeOf(first, last), RANGE);
+  return 0;
 }
 
 /** First port in the low half, last port in the high half. */
 export function range(manager: Address): u32 {
-  return bothOf(manager + RANGE);
+  return load<u32>(manager, RANGE);
 }
 
 /** Where a stable pick starts, beside its offset: one further after each that succeeded. */

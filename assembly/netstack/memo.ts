@@ -23,8 +23,10 @@
 import { EXHAUSTED, NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
-import { findClear, hasBit, Port } from "../ports/bitmap";
+import { findClear, findClearOfTwo, hasBit, Port } from "../ports/bitmap";
 import { addOne, chargeAdd, dropOne, isPlain } from "../ports/counted";
+import { hasReserved, mapOfReserved } from "../ports/reserved";
+import { findAmong } from "../ports/search";
 import {
   addPort,
   addToBitmap,
@@ -52,7 +54,7 @@ import {
   TUPLE,
   WILDCARD,
 } from "./ladder";
-import { aloneAt, aloneCount, findAmong, isPlanned, partCount } from "./plan";
+import { aloneAt, aloneCount, isPlanned, partCount } from "./plan";
 
 const SEEN: usize = 0;
 const LONE_SEEN: usize = 4;
@@ -81,13 +83,13 @@ export function fits(memo: Address): bool {
   return load<u8>(memo, FITS) != 0;
 }
 
-/** Notes the plan that has just been written for this flow, if it fits. */
-export function writeMemo(memo: Address, manager: Address, flow: Address): void {
+/** Notes the plan that has just been written for this flow and a list of reserved ports, if it fits. */
+export function writeMemo(memo: Address, manager: Address, flow: Address, reserved: Address): void {
   const shape = load<u32>(manager, SHAPE);
   const isFit = noteBlockers(memo) && noteFollowers(memo, manager, flow);
   store<u32>(memo, shape, SEEN);
   store<u8>(memo, isFit ? 1 : 0, FITS);
-  const isLone = isFit && blocksItself(memo, flow) && load<u8>(memo, FOLLOWER_COUNT) == 0;
+  const isLone = isFit && blocksItself(memo, flow, reserved) && load<u8>(memo, FOLLOWER_COUNT) == 0;
   store<u32>(memo, isLone ? shape : shape - 1, LONE_SEEN);
 }
 
@@ -101,15 +103,19 @@ export function clearMemo(memo: Address, manager: Address): void {
 
 // ── Taking and freeing ────────────────────────────────────────────────────────────────────
 
-/** A lone flow with a bitmap, all plain, takes the first port of a range that it does not hold. */
+/** A lone flow with a bitmap, all plain, takes the first port of a range that is open to it. */
 export function takeAlone(
   manager: Address,
   flow: Address,
+  reserved: Address,
   first: Port,
   last: Port,
   start: Port,
 ): i32 {
-  const port = findClear(portsOf(flow), first, last, start);
+  let port = findClear(portsOf(flow), first, last, start);
+  if (reserved && port && hasReserved(reserved, port)) {
+    port = findClearOfTwo(portsOf(flow), mapOfReserved(reserved), first, last, start);
+  }
   if (!port) return EXHAUSTED;
   addToBitmap(flow, port);
   countHeld(manager, 1);
@@ -179,10 +185,10 @@ function isHeldOnlyBy(flow: Address, port: Port): bool {
   return true;
 }
 
-/** The flow is the only class of its destination and the only blocker. */
-function blocksItself(memo: Address, flow: Address): bool {
-  const isOnly = load<u8>(memo, BLOCKER_COUNT) == 1 && load<u32>(memo, BLOCKERS) == <u32>flow;
-  return isOnly && isAlone(flow);
+/** The flow is the only class of its destination and, beside reserved ports, the only blocker. */
+function blocksItself(memo: Address, flow: Address, reserved: Address): bool {
+  const isOnly = load<u8>(memo, BLOCKER_COUNT) == (reserved ? 2 : 1);
+  return isOnly && load<u32>(memo, BLOCKERS) == <u32>flow && isAlone(flow);
 }
 
 function followersEnd(memo: Address): Address {

@@ -31,16 +31,9 @@
 
 import { Address, alloc, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT, PLAN_AT } from "../memory/layout";
-import {
-  bitmapGroup,
-  bitOf,
-  bitsFrom,
-  GROUP_COUNT,
-  Port,
-  WORD_FULL,
-  WORD_SHIFT,
-} from "../ports/bitmap";
-import { formOf, MANY, portsOf, wordOf } from "../ports/set";
+import { bitOf, bitsFrom, Port, WORD_FULL, WORD_SHIFT } from "../ports/bitmap";
+import { bitsUpTo, findOpen, heldByAny } from "../ports/search";
+import { wordOf } from "../ports/set";
 import { ANY_HOLD, lackedByOther, lackedBySame } from "./flags";
 import {
   anyHostOf,
@@ -131,6 +124,11 @@ export function planUnique(flow: Address): void {
     pushAlone(item);
     item = nextOf(item);
   } while (item != flow);
+}
+
+/** A set that blocks whatever else there is: reserved ports, or 0. */
+export function planSet(set: Address): void {
+  if (set) pushAlone(set);
 }
 
 /** False: there was no memory to write it all down. */
@@ -275,14 +273,6 @@ export function aloneAt(index: u32): Address {
   return <Address>load<u32>(ALONE, LIST_ITEMS) + ((<usize>index) << 2);
 }
 
-function heldByAny(sets: Address, count: u32, word: u32): u64 {
-  let held: u64 = 0;
-  for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
-    held |= wordOf(load<u32>(sets), word);
-  }
-  return held;
-}
-
 /** What the panels written at `from..to` block, each for itself. */
 function blockedByParts(word: u32, asked: u64, from: u32, to: u32): u64 {
   let blocked: u64 = 0;
@@ -352,12 +342,6 @@ export function findInRange(first: Port, last: Port, offset: u32, skip: u32): Po
   return findForward(first + begin - count, first + start - 1);
 }
 
-/** First port of a range that none of the sets holds, from `start` on and round once, or 0. */
-export function findAmong(sets: Address, count: u32, first: Port, last: Port, start: Port): Port {
-  const port = findOpen(sets, count, start, last);
-  return port ? port : findOpen(sets, count, first, start - 1);
-}
-
 /** Lowest port of `from..to` that is not blocked, or 0. */
 function findForward(from: Port, to: Port): Port {
   const count = aloneCount();
@@ -375,45 +359,4 @@ function findForward(from: Port, to: Port): Port {
     at = (word + 1) << WORD_SHIFT;
     if (at > to) return 0;
   }
-}
-
-/** Lowest port of `from..to` that none of the sets holds, or 0. */
-function findOpen(sets: Address, count: u32, from: Port, to: Port): Port {
-  if (from > to) return 0;
-  let word = from >> WORD_SHIFT;
-  const lastWord = to >> WORD_SHIFT;
-  let open = bitsFrom(from) & ~heldByAny(sets, count, word);
-  while (!open) {
-    word = nextWord(sets, count, word + 1);
-    if (word > lastWord) return 0;
-    open = ~heldByAny(sets, count, word);
-  }
-  const port = (word << WORD_SHIFT) + <u32>ctz(open);
-  return port <= to ? port : 0;
-}
-
-/** First word from `word` on that no bitmap holds as a whole; past the last word if there is none. */
-function nextWord(sets: Address, count: u32, word: u32): u32 {
-  let asked = bitsFrom(word);
-  for (let group = word >> WORD_SHIFT; group < GROUP_COUNT; group++) {
-    const open = asked & ~fullWords(sets, count, group);
-    if (open) return (group << WORD_SHIFT) + <u32>ctz(open);
-    asked = WORD_FULL;
-  }
-  return GROUP_COUNT << WORD_SHIFT;
-}
-
-/** Words of a group that are full in one of the sets. */
-function fullWords(sets: Address, count: u32, group: u32): u64 {
-  let full: u64 = 0;
-  for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
-    const set: Address = load<u32>(sets);
-    if (formOf(set) == MANY) full |= bitmapGroup(portsOf(set), group);
-  }
-  return full;
-}
-
-/** Ports of a word that are not above `to`. */
-function bitsUpTo(word: u32, to: Port): u64 {
-  return to >> WORD_SHIFT == word ? WORD_FULL >> (63 - (to & 63)) : WORD_FULL;
 }

@@ -7,19 +7,26 @@
 
 import {
   EXHAUSTED,
+  GROUP_BIND,
+  GROUP_CONNECT,
   IN_USE,
   NO_MEMORY,
+  OUTSIDE,
   REQUEST_ADDRESS,
   REQUEST_DEVICE,
   REQUEST_FLAGS,
+  REQUEST_GROUP,
   REQUEST_NETWORK_COUNT,
   REQUEST_NETWORKS,
+  REQUEST_RESERVED,
   REQUEST_TRANSPORT,
 } from "../abi";
+import { allows, clamp } from "../groups/tree";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { FLOWS_AT, HOSTS_AT, REQUEST, SPACES_AT } from "../memory/layout";
 import { Port } from "../ports/bitmap";
+import { reservedSet } from "../ports/reserved";
 import { hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, chargeNewHold, hold, isHeldInRing, letGoAll } from "./hold";
@@ -31,13 +38,24 @@ import {
   findSpace,
   flagsOf,
   isAny,
+  isWildcard,
   nextOf,
 } from "./ladder";
-import { beginPlan, findInRange, isBlocked, isPlanned, planAddress, planAnyAddress } from "./plan";
+import { addMember, chargeMember, dropMember } from "./members";
+import {
+  beginPlan,
+  findInRange,
+  isBlocked,
+  isPlanned,
+  planAddress,
+  planAnyAddress,
+  planSet,
+} from "./plan";
 import { chargeFlow, openFlow } from "./rungs";
 
-/** Could `port` be reserved now? 1, `IN_USE` or `NO_MEMORY`. */
+/** Could `port` be reserved now? 1, `IN_USE`, `OUTSIDE` or `NO_MEMORY`. */
 export function isAvailable(manager: Address, port: Port): i32 {
+  if (!allows(requestGroup(), requestKind(), port)) return OUTSIDE;
   planRequest(manager, false);
   const answer = isBlocked(port) ? IN_USE : 1;
   return isPlanned() ? answer : NO_MEMORY; // Asking the hosts may have found no memory, too.
@@ -47,6 +65,11 @@ export function isAvailable(manager: Address, port: Port): i32 {
 export function reservePort(manager: Address, port: Port): i32 {
   const answer = isAvailable(manager, port);
   return answer < 0 ? answer : holdRequest(manager, port);
+}
+
+/** The ephemeral range that `reserveEphemeral` is given, as far as the request's group allows. */
+export function clampToRequest(range: u32): u32 {
+  return clamp(range, requestGroup(), requestKind());
 }
 
 /**
@@ -61,7 +84,18 @@ export function reserveEphemeral(
   skip: u32,
 ): i32 {
   if (!planRequest(manager, true)) return NO_MEMORY;
-  const port = findInRange(first, last, offset, skip);
+  planSet(reservedSet(load<u32>(REQUEST + REQUEST_RESERVED)));
+  let port = findInRange(first, last, offset, skip);
+  // A tester may have narrowed the group since the range was read.
+  while (port && !allows(requestGroup(), requestKind(), port)) {
+    const count = last - first + 1;
+    port = findInRange(
+      first,
+      last,
+      offset,
+      1 + ((port - first + count - (offset % count)) % count),
+    );
+  }
   if (!isPlanned()) return NO_MEMORY;
   return port ? holdRequest(manager, port) : EXHAUSTED;
 }
@@ -82,13 +116,25 @@ export function releasePort(manager: Address, port: Port): i32 {
   for (let index: u32 = 0; index < count; index++) {
     store<u32>(flowAt(index), <u32>findRing(manager, index));
   }
-  return letGoAll(manager, FLOWS_AT, count, load<u32>(REQUEST + REQUEST_FLAGS), port);
+  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
+  const released = letGoAll(manager, FLOWS_AT, count, flags, port);
+  if (released > 0) dropMember(manager, requestGroup());
+  return released;
 }
 
 // ── The request block ─────────────────────────────────────────────────────────────────────
 
 function networkCount(): u32 {
   return load<u32>(REQUEST + REQUEST_NETWORK_COUNT);
+}
+
+function requestGroup(): Address {
+  return load<u32>(REQUEST + REQUEST_GROUP);
+}
+
+/** What has a destination connects; what has none is bound. */
+function requestKind(): u32 {
+  return isWildcard(REQUEST) ? GROUP_BIND : GROUP_CONNECT;
 }
 
 function networkAt(index: u32): u32 {
@@ -144,8 +190,8 @@ export function openBelow(manager: Address, index: u32): Address {
   );
 }
 
-/** Any flow of the destination that the request names, or 0. */
-function findRing(manager: Address, index: u32): Address {
+/** Any flow of the destination that the request names, or 0. Notes the rungs that there are. */
+export function findRing(manager: Address, index: u32): Address {
   const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
   const space = findSpace(manager, networkAt(index), transport);
   const host = space ? findHost(manager, space, addressLow(), addressHigh()) : 0;
@@ -156,7 +202,8 @@ function findRing(manager: Address, index: u32): Address {
   return binding ? findFlow(manager, binding, REQUEST) : 0;
 }
 
-function planRequest(manager: Address, ephemeral: bool): bool {
+/** Plans what the request block asks, and notes the rungs that there are. */
+export function planRequest(manager: Address, ephemeral: bool): bool {
   const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
   const device = load<u32>(REQUEST + REQUEST_DEVICE);
   const strict = isStrict(transport, ephemeral);
@@ -181,16 +228,23 @@ function holdRequest(manager: Address, port: Port): i32 {
   const count = networkCount();
   beginBill();
   for (let index: u32 = 0; index < count; index++) chargeRequest(manager, index, port);
+  chargeMember(manager, requestGroup());
   if (!canPay(manager)) return NO_MEMORY;
-  for (let index: u32 = 0; index < count; index++) {
-    const known: Address = load<u32>(flowAt(index));
-    hold(manager, known ? known : openBelow(manager, index), port);
-  }
+  for (let index: u32 = 0; index < count; index++) holdCharged(manager, index, port);
+  addMember(manager, requestGroup());
   return <i32>port;
 }
 
-/** Charges for one network, and notes its flow if there is one. */
-function chargeRequest(manager: Address, index: u32, port: Port): void {
+/** Holds the port in one network, for which it has been charged: the flow that holds it. */
+export function holdCharged(manager: Address, index: u32, port: Port): Address {
+  const known: Address = load<u32>(flowAt(index));
+  const flow = known ? known : openBelow(manager, index);
+  hold(manager, flow, port);
+  return flow;
+}
+
+/** Charges for one network, and notes its flow if there is one. Its space and host must have been noted. */
+export function chargeRequest(manager: Address, index: u32, port: Port): void {
   const space: Address = load<u32>(spaceAt(index));
   const host: Address = load<u32>(hostAt(index));
   const device = load<u32>(REQUEST + REQUEST_DEVICE);

@@ -71,6 +71,25 @@ export function findClear(map: Address, first: Port, last: Port, start: Port): P
   }
 }
 
+/** First bit of `first..last` that is clear in both, from `start` on and round the range once, or 0. */
+export function findClearOfTwo(a: Address, b: Address, first: Port, last: Port, start: Port): Port {
+  const port = findForward(a, b, start, last);
+  return port || start == first ? port : findForward(a, b, first, start - 1);
+}
+
+function findForward(a: Address, b: Address, from: Port, to: Port): Port {
+  let asked = bitsFrom(from);
+  for (let word = from >> WORD_SHIFT; word <= to >> WORD_SHIFT; word++) {
+    const open = asked & ~(bitmapWord(a, word) | bitmapWord(b, word));
+    if (open) {
+      const port = (word << WORD_SHIFT) + <u32>ctz(open);
+      return port <= to ? port : 0;
+    }
+    asked = WORD_FULL;
+  }
+  return 0;
+}
+
 /** First word from `word` on with a clear bit, or `WORD_COUNT`. */
 function findWordWithClear(map: Address, word: u32): u32 {
   if (word == WORD_COUNT) return WORD_COUNT;

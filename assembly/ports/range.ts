@@ -1,41 +1,44 @@
-// Range: the ports first..last, both included, that ephemeral ports are taken from.
+// Range: the ports first..last, both included, as one number.
 //
-//   range  0 ┌─────────────┬────────────┐
-//            │ first  u16  │ last  u16  │
-//          4 └─────────────┴────────────┘
+//   range  ┌─────────────┬────────────┐
+//          │ first  u16  │  last  u16 │   first in the low half
+//          └─────────────┴────────────┘
 //
+// Both ends are read and written at once. An intersection may be empty: then first is above last.
 // Searches start at `first + offset modulo count`, reduced once; no loop has a modulo.
 
 import { PORT_MAX } from "../abi";
-import { Address } from "../memory/arena";
 import { Port } from "./bitmap";
 
-const FIRST: usize = 0;
-const LAST: usize = 2;
-
-/** False, and nothing changes, unless 1 <= first <= last <= 65535. */
-export function writeRange(range: Address, first: Port, last: Port): bool {
-  if (first == 0 || first > last || last > <u32>PORT_MAX) return false;
-  store<u16>(range, <u16>first, FIRST);
-  store<u16>(range, <u16>last, LAST);
-  return true;
+/** 1 <= first <= last <= 65535? */
+export function isRange(first: Port, last: Port): bool {
+  return first != 0 && first <= last && last <= <u32>PORT_MAX;
 }
 
-/** First in the low half, last in the high half. */
-export function bothOf(range: Address): u32 {
-  return load<u32>(range);
+export function rangeOf(first: Port, last: Port): u32 {
+  return first | (last << 16);
 }
 
-export function firstOf(range: Address): Port {
-  return load<u16>(range, FIRST);
+export function firstIn(range: u32): Port {
+  return range & PORT_MAX;
 }
 
-export function lastOf(range: Address): Port {
-  return load<u16>(range, LAST);
+export function lastIn(range: u32): Port {
+  return range >> 16;
 }
 
-/** Where a search with that offset starts: `first + offset % count`. */
-export function startOf(range: Address, offset: u32): Port {
-  const first = firstOf(range);
-  return first + (offset % (lastOf(range) - first + 1));
+export function isEmpty(range: u32): bool {
+  return firstIn(range) > lastIn(range);
+}
+
+/** The ports of both. All empty ranges look alike. */
+export function intersect(a: u32, b: u32): u32 {
+  const first = max<u32>(firstIn(a), firstIn(b));
+  const last = min<u32>(lastIn(a), lastIn(b));
+  return first <= last ? rangeOf(first, last) : rangeOf(1, 0);
+}
+
+/** How many ports a range has that is not empty. */
+export function countIn(range: u32): u32 {
+  return lastIn(range) - firstIn(range) + 1;
 }

@@ -156,6 +156,11 @@ export function clearSet(account: Address, set: Address): void {
   store<u32>(set, 0, SET_PORTS);
 }
 
+/** A set that is a bitmap from its beginning; whoever made it says when bits change. */
+export function makeBitmap(set: Address, map: Address): void {
+  become(set, MANY, map);
+}
+
 // ── Other forms than the bitmap ───────────────────────────────────────────────────────────
 
 function hasPortInSmall(set: Address, port: Port): bool {

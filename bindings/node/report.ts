@@ -111,6 +111,8 @@ function spread(counts: readonly number[]): string {
 const REFUSAL_NOTES: Record<RefusalName, string> = {
   EXHAUSTED: "no port is left for this source and destination",
   IN_USE: "the port that was asked for is held",
+  OUTSIDE: "the group does not allow the port",
+  NO_RANGE: "the group leaves nothing of the range",
   NO_MEMORY: "no memory for one more record",
 };
 

@@ -40,6 +40,7 @@ export interface Tally {
   strayFrees: number;
 }
 
+const NONE_REFUSED = { EXHAUSTED: 0, IN_USE: 0, OUTSIDE: 0, NO_RANGE: 0, NO_MEMORY: 0 };
 const FOREIGN_CODES = ["EADDRINUSE", "EADDRNOTAVAIL", "EACCES"];
 const LIMIT_CODES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
@@ -49,8 +50,8 @@ export function newTally(): Tally {
     openAtOnce: 0,
     lost: 0,
     missed: { refused: 0, foreign: 0, limit: 0, failed: 0 },
-    refused: { EXHAUSTED: 0, IN_USE: 0, NO_MEMORY: 0 },
-    refusedOnPurpose: { EXHAUSTED: 0, IN_USE: 0, NO_MEMORY: 0 },
+    refused: { ...NONE_REFUSED },
+    refusedOnPurpose: { ...NONE_REFUSED },
     systemRefused: new Map(),
     foreignCount: 0,
     widenedBy: 0,

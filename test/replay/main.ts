@@ -1,17 +1,30 @@
-// The command line of the replays: `npm run replay -- netstack FILE... [--handles]`.
+// The command line of the replays: `npm run replay -- netstack FILE... [--handles]`, and
+// `npm run replay -- linux-seed FILE...`.
 //
 // Exit code 0: every trace agrees. 1: some do not, the first few are shown. 2: nothing to judge,
 // because the command line or a file is not what it should be.
 
 import { parseArgs } from "node:util";
 import { BadInput } from "./lines.ts";
+import { replayLinuxFile } from "./linux.ts";
+import type { OpenLinux } from "./linux-system.ts";
 import { type Mismatch, newTally, replayFile, type Tally } from "./netstack.ts";
 import type { System } from "./system.ts";
 
-const USAGE = "usage: replay netstack FILE... [--handles | --system words|handles|naive]";
+const USAGE = `usage: replay netstack FILE... [--handles | --system words|handles|naive]
+       replay linux-seed FILE... [--system ports|naive]`;
+
+/** What is played on when nobody asks for another system. */
+const DEFAULT_SYSTEMS: Readonly<Record<string, string>> = {
+  netstack: "words",
+  "linux-seed": "ports",
+};
+
+type Replay = (file: string, tally: Tally) => Promise<void>;
 
 interface Asked {
   readonly help: boolean;
+  readonly suite: string;
   readonly system: string;
   readonly files: readonly string[];
 }
@@ -30,9 +43,9 @@ async function main(argv: string[]): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  const open = await opener(asked.system);
+  const replay = await replayOf(asked);
   const tally = newTally();
-  for (const file of asked.files) await replayFile(file, open, tally);
+  for (const file of asked.files) await replay(file, tally);
 
   for (const mismatch of tally.mismatches) console.log(shown(mismatch));
   console.log(summary(tally));
@@ -41,16 +54,18 @@ async function main(argv: string[]): Promise<number> {
 
 function understand(args: string[]): Asked {
   const { values, positionals } = parsed(args);
-  const [suite, ...files] = positionals;
+  const [suite = "", ...files] = positionals;
   const { help = false, handles = false } = values;
-  const system = values.system ?? (handles ? "handles" : "words");
-  if (help) return { help, system, files };
+  const system = values.system ?? (handles ? "handles" : (DEFAULT_SYSTEMS[suite] ?? ""));
+  if (help) return { help, suite, system, files };
 
-  if (suite === undefined) throw new BadInput(USAGE);
-  if (suite !== "netstack") throw new BadInput(`no vectors are called ${suite}\n${USAGE}`);
+  if (suite === "") throw new BadInput(USAGE);
+  if (!Object.hasOwn(DEFAULT_SYSTEMS, suite)) {
+    throw new BadInput(`no vectors are called ${suite}\n${USAGE}`);
+  }
   if (files.length === 0) throw new BadInput(`no file to replay\n${USAGE}`);
   if (handles && system !== "handles") throw new BadInput(`two systems asked for\n${USAGE}`);
-  return { help, system, files };
+  return { help, suite, system, files };
 }
 
 function parsed(args: string[]) {
@@ -69,7 +84,16 @@ function parsed(args: string[]) {
   }
 }
 
-/** Imported only when asked for: the naive twin can be judged where there is no core. */
+async function replayOf({ suite, system }: Asked): Promise<Replay> {
+  if (suite === "linux-seed") {
+    const open = await linuxOpener(system);
+    return (file, tally) => replayLinuxFile(file, open, tally);
+  }
+  const open = await opener(system);
+  return (file, tally) => replayFile(file, open, tally);
+}
+
+/** Imported only when asked for: the naive twins can be judged where there is no core. */
 async function opener(system: string): Promise<() => System> {
   switch (system) {
     case "words":
@@ -78,6 +102,17 @@ async function opener(system: string): Promise<() => System> {
       return (await import("./manager.ts")).openHandles;
     case "naive":
       return (await import("./naive.ts")).openNaive;
+    default:
+      throw new BadInput(`no system is called ${system}\n${USAGE}`);
+  }
+}
+
+async function linuxOpener(system: string): Promise<OpenLinux> {
+  switch (system) {
+    case "ports":
+      return (await import("./linux-ports.ts")).openLinuxPorts;
+    case "naive":
+      return (await import("./linux-naive.ts")).openNaiveLinux;
     default:
       throw new BadInput(`no system is called ${system}\n${USAGE}`);
   }

@@ -1,0 +1,272 @@
+// Bind: the port of bind() and listen() (Linux 2.6.32 `inet_csk_get_port`).
+//
+//   named port      within the group's bind range ─▶ shareable, or no conflict ─▶ join the record
+//   port 0          from a random start, the first port without conflict        ─▶ join the record
+//
+// With R = the socket has SO_REUSEADDR and does not listen. A port is shareable at once when its
+// fastreuse is 1 and R: then nobody looks for conflicts.
+//
+// The kernel walks port by port. Its answer is told here by two searches over 64 ports at a time:
+// `open`, the first port that is not reserved and has no conflict, and, for R, `shared`, the first
+// that is not reserved and has fastreuse 1. The walk takes `open`, with two exceptions:
+//
+//   - When more sockets own ports than the range has, the walk stops at `shared` if that comes
+//     first. It conflicts, or it would be `open`, and the kernel draws again.
+//   - When nothing is open, the walk falls back on the least owned of the shared ports. That one
+//     conflicts like all others, so which one it is cannot be seen, and the kernel draws again.
+//
+// It draws again five times at most. Whoever calls does that, because chance is an argument.
+
+import {
+  AGAIN,
+  BAD_STATE,
+  EXHAUSTED,
+  GROUP_BIND,
+  IN_USE,
+  NO_MEMORY,
+  NO_RANGE,
+  NOT_PERMITTED,
+  OUTSIDE,
+} from "../abi";
+import { allows, clamp } from "../groups/tree";
+import { Address } from "../memory/arena";
+import { beginBill, canPay } from "../memory/bill";
+import { NODE_NAME } from "../memory/table";
+import { RANGE } from "../netstack/handle";
+import { deviceOf, flagsOf, isAny, parentOf } from "../netstack/ladder";
+import { findInRange, isBlocked, isPlanned, planSet } from "../netstack/plan";
+import { chargeRequest, holdCharged, planRequest } from "../netstack/reserve";
+import { Port } from "../ports/bitmap";
+import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
+import { hasReserved, reservedSet } from "../ports/reserved";
+import { nextPort } from "../ports/set";
+import {
+  addSocketOwner,
+  chargeFastreuse,
+  chargeOwner,
+  fastreuseOf,
+  findRecord,
+  firstOwner,
+  flowOf,
+  hasOneOwner,
+  NO_RECORD,
+  nextOwner,
+  setFastreuse,
+} from "./record";
+import {
+  askFor,
+  CLOSED,
+  CONNECTED,
+  chargeClass,
+  classOf,
+  forgetAddress,
+  groupOf,
+  hasReuse,
+  isPrivileged,
+  keepAddress,
+  LISTENING,
+  moveClass,
+  preferOwnAddress,
+  recordOf,
+  setNamed,
+  setRecord,
+  setState,
+  socketPort,
+  stateOf,
+  systemOf,
+} from "./socket";
+import { owningCount, RESERVED, REUSABLE, SOFT, unprivilegedStart } from "./system";
+
+/**
+ * Binds a socket to the local address in the request block, whose destination is the wildcard, and a
+ * port that is named.
+ */
+export function bindAt(socket: Address, port: Port): i32 {
+  if (port < unprivilegedStart(systemOf(socket)) && !isPrivileged(socket)) return NOT_PERMITTED;
+  if (!isFresh(socket)) return BAD_STATE;
+  return settleBind(socket, takeNamed(socket, port), true);
+}
+
+/**
+ * Binds a socket to the local address in the request block and any port of a part of the range, searched
+ * from a random start. `AGAIN`, unless this was the last draw: call again with another.
+ */
+export function bindAny(socket: Address, first: Port, last: Port, random: u32, isLast: u32): i32 {
+  if (!isFresh(socket)) return BAD_STATE;
+  const answer = takeAny(socket, rangeOf(first, last), random, isLast != 0);
+  return answer == AGAIN ? AGAIN : settleBind(socket, answer, false);
+}
+
+/**
+ * What `bindAny` and `listenAny` search: the system's range, as far as the socket's group allows.
+ * Nothing, if the socket has a port: then no draw is needed to refuse.
+ */
+export function bindRange(socket: Address): u32 {
+  if (!isFresh(socket)) return rangeOf(1, 0);
+  return rangeFor(socket);
+}
+
+function rangeFor(socket: Address): u32 {
+  return clamp(load<u32>(systemOf(socket), RANGE), groupOf(socket), GROUP_BIND);
+}
+
+/** Lets a bound socket listen. The port is judged once more, for a socket that listens. */
+export function listenBound(socket: Address): i32 {
+  if (stateOf(socket) == CONNECTED) return BAD_STATE;
+  const port = socketPort(socket);
+  if (stateOf(socket) == LISTENING) return <i32>port;
+  if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE;
+  if (conflictsWithOther(socket)) return IN_USE;
+
+  const system = systemOf(socket);
+  const record = recordOf(socket);
+  beginBill();
+  chargeClass(socket, 0);
+  chargeFastreuse(system, port, 0);
+  if (!canPay(system)) return NO_MEMORY;
+  moveClass(socket, 0);
+  setFastreuse(system, record, 0);
+  setState(socket, LISTENING);
+  return <i32>port;
+}
+
+/**
+ * Lets a socket without a port listen, on any port, searched as by `bindAny`. Its own address
+ * counts, if it has one.
+ */
+export function listenAny(socket: Address, first: Port, last: Port, random: u32, isLast: u32): i32 {
+  if (stateOf(socket) != CLOSED || recordOf(socket)) return BAD_STATE;
+  preferOwnAddress(socket);
+  setNamed(socket, false);
+  setState(socket, LISTENING); // while it is judged
+  const port = takeAny(socket, rangeOf(first, last), random, isLast != 0);
+  if (port < 0) setState(socket, CLOSED);
+  else keepAddress(socket);
+  return port;
+}
+
+// ── Judging ───────────────────────────────────────────────────────────────────────────────
+
+function isFresh(socket: Address): bool {
+  return stateOf(socket) == CLOSED && !recordOf(socket);
+}
+
+/** After bind(): a socket that was bound has the address; one that was not has none. */
+function settleBind(socket: Address, answer: i32, named: bool): i32 {
+  if (answer > 0) {
+    keepAddress(socket);
+    setNamed(socket, named);
+  } else if (answer != NO_MEMORY) {
+    forgetAddress(socket);
+  }
+  return answer;
+}
+
+function takeNamed(socket: Address, port: Port): i32 {
+  if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE;
+  const system = systemOf(socket);
+  const record = findRecord(system, port);
+  askFor(socket, wantedBy(socket));
+  planRequest(system, false);
+  const isShared = fastreuseOf(record) > 0 && classOf(socket) == SOFT;
+  if (!isShared && isBlocked(port)) return IN_USE;
+  if (!isPlanned()) return NO_MEMORY;
+  return join(socket, record, port);
+}
+
+function takeAny(socket: Address, part: u32, random: u32, isLast: bool): i32 {
+  const system = systemOf(socket);
+  const range = intersect(rangeFor(socket), part);
+  if (isEmpty(range)) return NO_RANGE;
+  const first = firstIn(range);
+  const last = lastIn(range);
+  const count = countIn(range);
+  const start = random % count;
+  askFor(socket, wantedBy(socket));
+  planRequest(system, false);
+  planSet(reservedSet(load<u32>(system, RESERVED)));
+  const open = findInRange(first, last, start, 0);
+  if (!isPlanned()) return NO_MEMORY;
+
+  if (classOf(socket) == SOFT && (!open || owningCount(system) > count)) {
+    const shared = findShared(system, first, last, first + start);
+    const stops = shared && (!open || isBefore(shared, open, first + start));
+    if (stops) return isLast ? EXHAUSTED : AGAIN;
+  }
+  return open ? join(socket, findRecord(system, open), open) : EXHAUSTED;
+}
+
+/** The flags that owners must share with the socket, whether it listens or not. */
+function wantedBy(socket: Address): u32 {
+  return hasReuse(socket) ? SOFT : 0;
+}
+
+/** The first port of a range, from `start` on and round once, that has fastreuse 1 and is not reserved; or 0. */
+function findShared(system: Address, first: Port, last: Port, start: Port): Port {
+  const port = nextShared(system, start, last);
+  return port ? port : nextShared(system, first, start - 1);
+}
+
+function nextShared(system: Address, from: Port, to: Port): Port {
+  const reserved: Address = load<u32>(system, RESERVED);
+  let port = nextPort(system + REUSABLE, from);
+  while (port && port <= to && hasReserved(reserved, port)) {
+    port = nextPort(system + REUSABLE, port + 1);
+  }
+  return port <= to ? port : 0;
+}
+
+/** Does a walk from `start`, round the range once, meet `a` before `b`? */
+function isBefore(a: Port, b: Port, start: Port): bool {
+  return a >= start == b >= start ? a < b : a >= start;
+}
+
+/** Does another owner of the socket's port keep it from listening? */
+function conflictsWithOther(socket: Address): bool {
+  const record = recordOf(socket);
+  if (hasOneOwner(record)) return false;
+  for (let owner = firstOwner(record); owner; owner = nextOwner(owner)) {
+    if (owner != socket && overlap(flowOf(owner), flowOf(socket))) {
+      if (!hasReuse(socket) || (flagsOf(flowOf(owner)) & SOFT) == 0) return true;
+    }
+  }
+  return false;
+}
+
+/** Do devices and addresses of the two meet: equal, or one of them any? */
+function overlap(a: Address, b: Address): bool {
+  const x = parentOf(a);
+  const y = parentOf(b);
+  if (x == y) return true;
+  if (deviceOf(x) && deviceOf(y) && deviceOf(x) != deviceOf(y)) return false;
+  const host = parentOf(x);
+  const other = parentOf(y);
+  return host == other || isAnyHost(host) || isAnyHost(other);
+}
+
+function isAnyHost(host: Address): bool {
+  return isAny(load<u64>(host, NODE_NAME), load<u64>(host, NODE_NAME + 8));
+}
+
+// ── Joining ───────────────────────────────────────────────────────────────────────────────
+
+/** The socket becomes an owner of a port that has been judged. The request must have been planned. */
+function join(socket: Address, record: Address, port: Port): i32 {
+  const system = systemOf(socket);
+  const klass = classOf(socket);
+  const fastreuse = afterBind(fastreuseOf(record), klass == SOFT);
+  askFor(socket, klass);
+  beginBill();
+  chargeRequest(system, 0, port);
+  chargeOwner(system, record, port, fastreuse);
+  if (!canPay(system)) return NO_MEMORY;
+  const flow = holdCharged(system, 0, port);
+  setRecord(socket, addSocketOwner(system, record, port, fastreuse, socket, flow));
+  return <i32>port;
+}
+
+/** The first owner decides; a later one without R turns 1 and -1 into 0. */
+function afterBind(fastreuse: i32, isSoft: bool): i32 {
+  if (fastreuse == NO_RECORD) return isSoft ? 1 : 0;
+  return isSoft ? fastreuse : 0;
+}

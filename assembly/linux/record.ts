@@ -1,0 +1,198 @@
+// Record: what the system knows about one port that somebody owns (the kernel's bind bucket).
+//
+//   record  0 ┌──────────────────┐
+//             │ node             │  of the system's table, named by the port
+//           4 │  owners     u32  │  first of them
+//          12 │  fastreuse   i8  │
+//          16 │  sockets    u32  │
+//          20 │  waits      u32  │  TIME_WAITs
+//          40 └──────────────────┘
+//
+//   owner   0 ┌──────────────────┐      part of a socket, or of a TIME_WAIT
+//             │ next        u32  │
+//           4 ├──────────────────┤
+//             │ previous    u32  │
+//           8 ├──────────────────┤
+//             │ flow        u32  │  which holds the port for it: address, device, destination, class
+//          12 └──────────────────┘
+//
+//   fastreuse   1   every bind() so far came with SO_REUSEADDR, and nobody listens
+//               0   some bind() did not
+//              -1   connect() made the record, and no bind() without SO_REUSEADDR has joined
+//
+// The sets `bound` and `reusable` of the system say the same for 64 ports at a time, so that a
+// search need not look at records.
+//
+// Must stay true: a record has an owner; fastreuse does not change when an owner leaves.
+
+import { Address, alloc, free } from "../memory/arena";
+import { chargeNode } from "../memory/bill";
+import { find, insert, NODE_NUMBER, NODE_PARENT, remove } from "../memory/table";
+import { Port } from "../ports/bitmap";
+import { addPort, chargePort, hasPort, removePort } from "../ports/set";
+import { BOUND, count, OWNING, RECORDS, REUSABLE, WAITING } from "./system";
+
+const OWNERS: usize = 4;
+const FASTREUSE: usize = 12;
+const SOCKET_COUNT: usize = 16;
+const WAIT_COUNT: usize = 20;
+const RECORD_BYTES: u32 = 40;
+
+const NEXT: usize = 0;
+const PREVIOUS: usize = 4;
+const FLOW: usize = 8;
+export const OWNER_BYTES: usize = 12;
+
+/** What fastreuse is where there is no record. */
+export const NO_RECORD: i32 = -2;
+
+/** The record of a port, or 0. */
+export function findRecord(system: Address, port: Port): Address {
+  return find(system, system, port, 0, 0);
+}
+
+export function portOf(record: Address): Port {
+  return load<u16>(record, NODE_NUMBER);
+}
+
+export function fastreuseOf(record: Address): i32 {
+  return record ? load<i8>(record, FASTREUSE) : NO_RECORD;
+}
+
+export function socketsOf(record: Address): u32 {
+  return load<u32>(record, SOCKET_COUNT);
+}
+
+export function waitsOf(record: Address): u32 {
+  return load<u32>(record, WAIT_COUNT);
+}
+
+/** Does nobody else own the port? */
+export function hasOneOwner(record: Address): bool {
+  return socketsOf(record) + waitsOf(record) == 1;
+}
+
+export function firstOwner(record: Address): Address {
+  return load<u32>(record, OWNERS);
+}
+
+export function nextOwner(owner: Address): Address {
+  return load<u32>(owner, NEXT);
+}
+
+export function flowOf(owner: Address): Address {
+  return load<u32>(owner, FLOW);
+}
+
+export function setFlow(owner: Address, flow: Address): void {
+  store<u32>(owner, <u32>flow, FLOW);
+}
+
+// ── Coming and going ──────────────────────────────────────────────────────────────────────
+
+/** Charges for a socket more at that port, of which fastreuse becomes what is given. */
+export function chargeOwner(system: Address, record: Address, port: Port, fastreuse: i32): void {
+  if (!record) chargeNode(RECORD_BYTES);
+  chargeFastreuse(system, port, fastreuse);
+}
+
+/** Charges for what the sets need when fastreuse changes. */
+export function chargeFastreuse(system: Address, port: Port, fastreuse: i32): void {
+  if (fastreuse >= 0 && !hasPort(system + BOUND, port)) chargePort(system + BOUND);
+  if (fastreuse > 0 && !hasPort(system + REUSABLE, port)) chargePort(system + REUSABLE);
+}
+
+/** A socket joins the owners of a port, and makes the record if it is 0. It must have been charged. */
+export function addSocketOwner(
+  system: Address,
+  record: Address,
+  port: Port,
+  fastreuse: i32,
+  owner: Address,
+  flow: Address,
+): Address {
+  const joined = record ? record : newRecord(system, port);
+  setFastreuse(system, joined, fastreuse);
+  setFlow(owner, flow);
+  link(joined, owner);
+  store<u32>(joined, socketsOf(joined) + 1, SOCKET_COUNT);
+  count(system, OWNING, 1);
+  return joined;
+}
+
+/** A socket leaves its port; the last owner takes the record with it. */
+export function dropSocketOwner(system: Address, record: Address, owner: Address): void {
+  unlink(record, owner);
+  store<u32>(record, socketsOf(record) - 1, SOCKET_COUNT);
+  count(system, OWNING, -1);
+  settleRecord(system, record);
+}
+
+/** A TIME_WAIT joins; whom it comes from leaves after it. */
+export function addWaitOwner(
+  system: Address,
+  record: Address,
+  owner: Address,
+  flow: Address,
+): void {
+  setFlow(owner, flow);
+  link(record, owner);
+  store<u32>(record, waitsOf(record) + 1, WAIT_COUNT);
+  count(system, WAITING, 1);
+}
+
+export function dropWaitOwner(system: Address, record: Address, owner: Address): void {
+  unlink(record, owner);
+  store<u32>(record, waitsOf(record) - 1, WAIT_COUNT);
+  count(system, WAITING, -1);
+  settleRecord(system, record);
+}
+
+/** The sets must have been charged. */
+export function setFastreuse(system: Address, record: Address, fastreuse: i32): void {
+  store<i8>(record, <i8>fastreuse, FASTREUSE);
+  putInSet(system, system + BOUND, portOf(record), fastreuse >= 0);
+  putInSet(system, system + REUSABLE, portOf(record), fastreuse > 0);
+}
+
+function putInSet(system: Address, set: Address, port: Port, belongs: bool): void {
+  if (hasPort(set, port) == belongs) return;
+  if (belongs) addPort(system, set, port);
+  else removePort(system, set, port);
+}
+
+function newRecord(system: Address, port: Port): Address {
+  const record = alloc(system, RECORD_BYTES);
+  assert(record != 0); // charged too little
+  memory.fill(record, 0, RECORD_BYTES);
+  store<u32>(record, <u32>system, NODE_PARENT);
+  store<u16>(record, <u16>port, NODE_NUMBER);
+  insert(system, record);
+  count(system, RECORDS, 1);
+  return record;
+}
+
+function settleRecord(system: Address, record: Address): void {
+  if (firstOwner(record)) return;
+  putInSet(system, system + BOUND, portOf(record), false);
+  putInSet(system, system + REUSABLE, portOf(record), false);
+  remove(system, record);
+  free(system, record);
+  count(system, RECORDS, -1);
+}
+
+function link(record: Address, owner: Address): void {
+  const first = firstOwner(record);
+  store<u32>(owner, <u32>first, NEXT);
+  store<u32>(owner, 0, PREVIOUS);
+  if (first) store<u32>(first, <u32>owner, PREVIOUS);
+  store<u32>(record, <u32>owner, OWNERS);
+}
+
+function unlink(record: Address, owner: Address): void {
+  const next = load<u32>(owner, NEXT);
+  const previous = load<u32>(owner, PREVIOUS);
+  if (next) store<u32>(next, previous, PREVIOUS);
+  if (previous) store<u32>(previous, next, NEXT);
+  else store<u32>(record, next, OWNERS);
+}

@@ -1,0 +1,157 @@
+// System: one model of the kernel's TCP ports.
+//
+//   system   0 ┌────────────────────┐
+//              │ manager            │  a port manager whose ladder says who holds which port
+//          240 ├────────────────────┤
+//              │ bound       set    │  ports whose record came from bind(): fastreuse 0 or 1
+//          264 ├────────────────────┤
+//              │ reusable    set    │  ports whose record has fastreuse 1
+//          288 ├────────────────────┤
+//              │ hint        u32    │  where connect() last ended, for all destinations
+//          292 ├────────────────────┤
+//              │ reserved    u32    │  ip_local_reserved_ports (ports/reserved.ts)
+//          296 ├────────────────────┤
+//              │ tw reuse    u32    │  net.ipv4.tcp_tw_reuse
+//          300 ├────────────────────┤
+//              │ duration    u32    │  of TIME_WAIT, milliseconds
+//          304 ├────────────────────┤
+//              │ now         u64    │  milliseconds
+//          312 ├────────────────────┤
+//              │ counts      u32    │  x 3: records, sockets that own a port, TIME_WAIT
+//          324 ├────────────────────┤
+//              │ sockets     u32    │  list of all sockets (socket.ts)
+//          328 ├────────────────────┤
+//              │ queues             │  x 3: first and last TIME_WAIT (wait.ts)
+//          352 ├────────────────────┤
+//              │ unprivileged  u32  │  first port that needs no privilege
+//          356 └────────────────────┘
+//
+// The ladder of the port manager serves as it is. An owner of a port holds it in the flow of its
+// local address, device and destination, where a bound or listening socket has the wildcard as
+// destination. One flag decides whether owners get along: the ladder's TupleOnly stands for "has
+// SO_REUSEADDR and does not listen". Then the manager's question about a wildcard destination,
+// with that flag or with none, is the kernel's bind conflict, word by word of 64 ports. The other
+// two flags are not asked by anyone: they tell the owners of one destination apart.
+//
+//   class of a flow:   TupleOnly, or not   +   0  sockets
+//                                              1  TIME_WAIT that connect() must leave alone
+//                                              2  TIME_WAIT that connect() may take over
+//
+// Everything is IPv4 and IPv6 alike in one space; "any" is any.
+
+import {
+  LINUX_FIRST,
+  LINUX_LAST,
+  LOAD_BALANCED,
+  MOST_RECENT,
+  TRANSPORT_TCP,
+  TUPLE_ONLY,
+} from "../abi";
+import { Address } from "../memory/arena";
+import { closeManager, MANAGER_BYTES, newManager } from "../netstack/manager";
+import { Port } from "../ports/bitmap";
+import { rangeOf } from "../ports/range";
+import { clearSet } from "../ports/set";
+
+export const BOUND: usize = 240;
+export const REUSABLE: usize = 264;
+export const HINT: usize = 288;
+export const RESERVED: usize = 292;
+const TW_REUSE: usize = 296;
+const DURATION: usize = 300;
+const NOW: usize = 304;
+export const RECORDS: usize = 312;
+export const OWNING: usize = 316;
+export const WAITING: usize = 320;
+export const SOCKETS: usize = 324;
+export const QUEUES: usize = 328;
+const UNPRIVILEGED: usize = 352;
+const SYSTEM_BYTES: u32 = 356;
+if (MANAGER_BYTES != <u32>BOUND) ERROR("System no longer matches its diagram");
+
+/** The class of an owner that lets others in. */
+export const SOFT: u32 = TUPLE_ONLY;
+export const KEPT: u32 = MOST_RECENT;
+export const RIPE: u32 = LOAD_BALANCED;
+
+export const TRANSPORT: u32 = TRANSPORT_TCP;
+
+/** A new system without sockets, or 0 when there is no memory for it. The seed is that of its hash table. */
+export function openLinux(
+  seedLow: u32,
+  seedHigh: u32,
+  limitBytes: u32,
+  reserved: Address,
+  hint: u32,
+  duration: u32,
+  now: f64,
+): Address {
+  const range = rangeOf(LINUX_FIRST, LINUX_LAST);
+  const system = newManager(SYSTEM_BYTES, range, seedLow, seedHigh, limitBytes);
+  if (!system) return 0;
+  store<u32>(system, <u32>reserved, RESERVED);
+  store<u32>(system, hint, HINT);
+  store<u32>(system, duration, DURATION);
+  store<u64>(system, <u64>now, NOW);
+  return system;
+}
+
+/** Gives back what is left of a system whose sockets and TIME_WAITs are gone. */
+export function freeSystem(system: Address): void {
+  clearSet(system, system + BOUND);
+  clearSet(system, system + REUSABLE);
+  closeManager(system);
+}
+
+/** Ports from here on can be bound by any socket. */
+export function setUnprivilegedStart(system: Address, port: Port): void {
+  store<u32>(system, port, UNPRIVILEGED);
+}
+
+export function unprivilegedStart(system: Address): Port {
+  return load<u32>(system, UNPRIVILEGED);
+}
+
+export function connectHint(system: Address): u32 {
+  return load<u32>(system, HINT);
+}
+
+export function setTimeWaitReuse(system: Address, value: u32): void {
+  store<u32>(system, value, TW_REUSE);
+}
+
+export function timeWaitReuse(system: Address): u32 {
+  return load<u32>(system, TW_REUSE);
+}
+
+export function durationOf(system: Address): u32 {
+  return load<u32>(system, DURATION);
+}
+
+export function nowOf(system: Address): u64 {
+  return load<u64>(system, NOW);
+}
+
+export function storeNow(system: Address, now: u64): void {
+  store<u64>(system, now, NOW);
+}
+
+// ── Figures ───────────────────────────────────────────────────────────────────────────────
+
+/** Ports that have a record. */
+export function recordCount(system: Address): u32 {
+  return load<u32>(system, RECORDS);
+}
+
+/** Sockets that own a port (the kernel's `bsockets`). */
+export function owningCount(system: Address): u32 {
+  return load<u32>(system, OWNING);
+}
+
+export function waitingCount(system: Address): u32 {
+  return load<u32>(system, WAITING);
+}
+
+export function count(system: Address, what: usize, by: i32): void {
+  store<u32>(system + what, load<u32>(system + what) + by);
+}

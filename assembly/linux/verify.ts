@@ -1,0 +1,84 @@
+// Verify: what must hold between sockets, records, TIME_WAITs and the ladder, written as code. For
+// the debug build; nothing here changes anything.
+
+import { Address } from "../memory/arena";
+import { capacityOf, find, NODE_NUMBER, NODE_PARENT, nodeAt } from "../memory/table";
+import { flagsOf } from "../netstack/ladder";
+import { referenceCount } from "../netstack/manager";
+import { verify } from "../netstack/verify";
+import { countOf, hasPort } from "../ports/set";
+import { fastreuseOf, firstOwner, flowOf, nextOwner, portOf, socketsOf, waitsOf } from "./record";
+import { CLOSED, classOf, nextSocket, recordOf, socketPort, stateOf, systemOf } from "./socket";
+import { BOUND, owningCount, REUSABLE, recordCount, SOCKETS, SOFT, waitingCount } from "./system";
+import { enteredAt, firstWait, nextWait, ownerOf } from "./wait";
+
+export function verifyLinux(system: Address): void {
+  verify(system);
+  assert(referenceCount(system) == owningCount(system) + waitingCount(system));
+  verifyRecords(system);
+  verifySockets(system);
+  verifyWaits(system);
+}
+
+/** Every record has the owners that it counts, and the sets know its fastreuse. */
+function verifyRecords(system: Address): void {
+  let records: u32 = 0;
+  let bound: u32 = 0;
+  let reusable: u32 = 0;
+  let sockets: u32 = 0;
+  let waits: u32 = 0;
+  for (let index: u32 = 0; index < capacityOf(system); index++) {
+    const record = nodeAt(system, index);
+    if (!record || load<u32>(record, NODE_PARENT) != <u32>system) continue;
+    if (load<u16>(record, NODE_NUMBER) == 0) continue; // a space of the ladder
+    const port = portOf(record);
+    let owners: u32 = 0;
+    for (let owner = firstOwner(record); owner; owner = nextOwner(owner)) {
+      assert(hasPort(flowOf(owner), port));
+      owners++;
+    }
+    assert(owners > 0 && owners == socketsOf(record) + waitsOf(record));
+    assert(hasPort(system + BOUND, port) == fastreuseOf(record) >= 0);
+    assert(hasPort(system + REUSABLE, port) == fastreuseOf(record) > 0);
+    records++;
+    if (fastreuseOf(record) >= 0) bound++;
+    if (fastreuseOf(record) > 0) reusable++;
+    sockets += socketsOf(record);
+    waits += waitsOf(record);
+  }
+  assert(records == recordCount(system));
+  assert(bound == countOf(system + BOUND));
+  assert(reusable == countOf(system + REUSABLE));
+  assert(sockets == owningCount(system));
+  assert(waits == waitingCount(system));
+}
+
+function verifySockets(system: Address): void {
+  let owning: u32 = 0;
+  for (let socket: Address = load<u32>(system, SOCKETS); socket; socket = nextSocket(socket)) {
+    assert(systemOf(socket) == system);
+    if (!recordOf(socket)) {
+      assert(stateOf(socket) == CLOSED);
+      continue;
+    }
+    owning++;
+    assert(hasPort(flowOf(socket), socketPort(socket)));
+    assert(flagsOf(flowOf(socket)) == classOf(socket));
+  }
+  assert(owning == owningCount(system));
+}
+
+/** Every TIME_WAIT is found by its tuple, in the order in which they expire. */
+function verifyWaits(system: Address): void {
+  let count: u32 = 0;
+  let before: u64 = 0;
+  for (let wait = firstWait(system); wait; wait = nextWait(wait)) {
+    const flow = flowOf(ownerOf(wait));
+    assert((flagsOf(flow) & ~SOFT) != 0);
+    assert(find(system, flow, load<u16>(wait, NODE_NUMBER), 0, 0) == wait);
+    assert(enteredAt(wait) >= before);
+    before = enteredAt(wait);
+    count++;
+  }
+  assert(count == waitingCount(system));
+}

@@ -1,0 +1,85 @@
+// Reserved: ports that automatic selection passes over (Linux `ip_local_reserved_ports`).
+//
+//   reserved  0 ┌──────────────────┐
+//               │ reserved    u32  │  how many
+//             4 ├──────────────────┤
+//               │ set              │  a port set whose form is always a bitmap (set.ts)
+//            24 └──────────────────┘
+//
+// The bitmap is made at once, so that no change can fail. It is one more set for a search to
+// look at; a list without ports is not looked at. Explicit requests ignore it.
+
+import { PORT_COUNT } from "../abi";
+import { Address, allocZero, boot, free } from "../memory/arena";
+import { INSTANCE_ACCOUNT } from "../memory/layout";
+import { BITMAP_BYTES, hasBit, Port, setBit } from "./bitmap";
+import { makeBitmap, portsOf, SET_END } from "./set";
+
+const COUNT: usize = 0;
+const SET: usize = 4;
+const RESERVED_BYTES: u32 = <u32>(SET + SET_END);
+
+/** A list without ports, or 0 when there is no memory for it. */
+export function openReserved(): Address {
+  boot();
+  const map = allocZero(INSTANCE_ACCOUNT, BITMAP_BYTES);
+  if (!map) return 0;
+  const reserved = allocZero(INSTANCE_ACCOUNT, RESERVED_BYTES);
+  if (!reserved) {
+    free(INSTANCE_ACCOUNT, map);
+    return 0;
+  }
+  makeBitmap(reserved + SET, map);
+  return reserved;
+}
+
+export function closeReserved(reserved: Address): void {
+  free(INSTANCE_ACCOUNT, mapOfReserved(reserved));
+  free(INSTANCE_ACCOUNT, reserved);
+}
+
+export function clearReserved(reserved: Address): void {
+  memory.fill(mapOfReserved(reserved), 0, BITMAP_BYTES);
+  store<u32>(reserved, 0, COUNT);
+}
+
+/** Adds the ports first..last, 0..65535; those that are reserved already stay so. */
+export function addReserved(reserved: Address, first: Port, last: Port): void {
+  for (let port = first; port <= last; port++) {
+    if (hasReserved(reserved, port)) continue;
+    setBit(mapOfReserved(reserved), port);
+    store<u32>(reserved, reservedCount(reserved) + 1, COUNT);
+  }
+}
+
+export function hasReserved(reserved: Address, port: Port): bool {
+  return hasBit(mapOfReserved(reserved), port);
+}
+
+export function reservedCount(reserved: Address): u32 {
+  return load<u32>(reserved, COUNT);
+}
+
+/** The next run of reserved ports that ends at `from` or later, as a range, or -1. */
+export function nextReserved(reserved: Address, from: Port): i32 {
+  let first = from;
+  while (first < <u32>PORT_COUNT && !hasReserved(reserved, first)) first++;
+  if (first == <u32>PORT_COUNT) return -1;
+  let last = first;
+  while (last + 1 < <u32>PORT_COUNT && hasReserved(reserved, last + 1)) last++;
+  return <i32>(first | (last << 16));
+}
+
+/** The set that a search looks at, or 0 if there is no list, or nothing in it. */
+export function reservedSet(reserved: Address): Address {
+  return reserved && reservedCount(reserved) ? reserved + SET : 0;
+}
+
+/** As `reservedSet`, for those who keep it: a list without ports may have some later. */
+export function setOfReserved(reserved: Address): Address {
+  return reserved ? reserved + SET : 0;
+}
+
+export function mapOfReserved(reserved: Address): Address {
+  return portsOf(reserved + SET);
+}

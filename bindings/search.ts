@@ -1,0 +1,35 @@
+// Search: one pick of a port, as a selection policy says.
+
+import { EXHAUSTED, IN_USE, NO_RANGE } from "../assembly/abi.ts";
+import type { PortRange } from "./range.ts";
+import type { Selection } from "./selection.ts";
+
+/**
+ * Searches first..last from `first + offset % count` on, round once: a port, which is taken, or a
+ * refusal.
+ */
+export type Search = (first: number, last: number, offset: number) => number;
+
+/** A port of the range, or a refusal. Who uses a keyed policy has written the request block. */
+export function searchBy(selection: Selection, range: PortRange, search: Search): number {
+  return selection.isDrawn ? draw(selection, range, search) : walk(selection, range, search);
+}
+
+/** One search of the whole range. */
+function walk(selection: Selection, { first, last }: PortRange, search: Search): number {
+  const offset = selection.start();
+  const port = search(first, last, offset);
+  if (port > 0) selection.settle(offset, port, first, last);
+  return port;
+}
+
+/** One port after the other, as many as the range has (RFC 6056 § 3.3.2). */
+function draw(selection: Selection, { first, last }: PortRange, search: Search): number {
+  const count = last - first + 1;
+  for (let tries = 0; tries < count; tries++) {
+    const port = first + (selection.draw() % count);
+    const answer = search(port, port, 0);
+    if (answer !== EXHAUSTED && answer !== IN_USE && answer !== NO_RANGE) return answer;
+  }
+  return EXHAUSTED;
+}

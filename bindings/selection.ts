@@ -1,0 +1,329 @@
+// Selection: the named policies by which a port is picked where none is named: the five algorithms
+// of RFC 6056 § 3.3, and the one that they are meant to replace.
+//
+//                   linear                          drawn
+//   start()   where one search of the     draw()    the one port to try next,
+//             range begins                          again and again
+//   settle()  the port has been found
+//
+// Both give 32-bit offsets: the port meant is `first + offset % count`, reduced once, so that a
+// search meets each port once although sums wrap at 2^32. Keys and counters lie in the core
+// (assembly/ports/selector.ts), which reads the tuple from the request block.
+
+import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
+import type { Core } from "./core.ts";
+import { closed, invalid, noMemory, unknownOption, wrongType, wrongValue } from "./errors.ts";
+import type { Random } from "./random.ts";
+
+/**
+ * How a port is picked where none is named. Linear policies search the range once, round from
+ * where they start, and find a port if there is one. Drawn ones try ports one by one, as many as
+ * the range has, and may miss a port that is free: a single one more often than every third time.
+ *
+ * - `"random"`, the default: linear, from a random start (RFC 6056 § 3.3.1, algorithm 1). A port
+ *   behind a run of taken ones is likelier than others.
+ * - `"random-retry"`: drawn, each time anew (§ 3.3.2, algorithm 2). All free ports are equally
+ *   likely. Of `n` ports, `k` free, it misses all with probability `(1 - k/n) ** n`, and a search
+ *   that fails has tried `n` times.
+ * - `"hash"`: linear, from a keyed hash of the tuple plus one counter (§ 3.3.3, algorithm 3). The
+ *   ports of one destination ascend, so that they come back late. Who sees one can guess the next,
+ *   and whoever is one destination can count by them how many connections go to all others.
+ * - `"double-hash"`: the same, with a counter for each of many groups of tuples, chosen by a second
+ *   hash (§ 3.3.4, algorithm 4). A destination can only count what shares its counter. Many
+ *   destinations in one hand can still find which of them do, and know the host again by that; the
+ *   larger the table, the harder (Kol, Klein, Gilad 2023, of 256 slots in Linux).
+ * - `"random-increments"`: drawn, each a random step behind the last (§ 3.3.5, algorithm 5). Who
+ *   sees a port knows that the next lies at most `increment` above, unless that is taken.
+ * - `"sequential"`: linear, from behind the port given last. Predictable by anyone who sees one
+ *   port: for tests and trusted networks.
+ *
+ * All are predictable where the random numbers come from a `seed`, and those with a hash where the
+ * secret is known.
+ */
+export type SelectionName =
+  | "random"
+  | "random-retry"
+  | "hash"
+  | "double-hash"
+  | "random-increments"
+  | "sequential";
+
+/** A policy with its parameters. A parameter that the policy does not use is refused. */
+export interface SelectionOptions {
+  /** Which policy. */
+  algorithm: SelectionName;
+  /**
+   * `hash`, `double-hash`: 32 bytes, the keys of the first and of the second hash (SipHash-2-4).
+   * They are copied. By default they are drawn as random offsets are: from the host's cryptographic
+   * source, or from the `seed` if there is one. Who knows them can tell where searches start.
+   */
+  secret?: Uint8Array;
+  /**
+   * `double-hash`: how many counters, 1..65536, at 4 bytes each; 256 by default. RFC 6056 finds 10
+   * useful already; more tell a destination less about the others.
+   */
+  slots?: number;
+  /**
+   * `random-increments`: the largest step, 1..65535; 500 by default, the example of RFC 6056. Small
+   * ones let ports come back late, large ones make the next port hard to guess.
+   */
+  increment?: number;
+  /**
+   * `hash`, `double-hash`, `random-increments`, `sequential`: where the counters begin, 0..4294967295.
+   * Random by default, each for itself; 0 for `sequential`, which then begins with the first port.
+   */
+  from?: number;
+}
+
+/** A policy whose parameters have been checked. */
+export interface CheckedSelection {
+  readonly algorithm: SelectionName;
+  /** Eight words of four bytes, or undefined: to be drawn. */
+  readonly secret: readonly number[] | undefined;
+  readonly slots: number;
+  readonly increment: number;
+  /** Where the counters begin; undefined: the policy's default. */
+  readonly from: number | undefined;
+}
+
+const PARAMETERS: Readonly<Record<SelectionName, readonly string[]>> = {
+  random: [],
+  "random-retry": [],
+  hash: ["secret", "from"],
+  "double-hash": ["secret", "slots", "from"],
+  "random-increments": ["increment", "from"],
+  sequential: ["from"],
+};
+const OPTION_NAMES = ["algorithm", "secret", "slots", "increment", "from"];
+
+const SECRET_BYTES = 32;
+const SECRET_WORDS = 8;
+const SLOTS_DEFAULT = 256;
+const SLOTS_MAX = 65536;
+const INCREMENT_DEFAULT = 500;
+const INCREMENT_MAX = 65535;
+
+/**
+ * Checks the option `selection`: a name, an object, or nothing for `"random"`.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`.
+ */
+export function checkSelection(selection: unknown): CheckedSelection {
+  if (selection === undefined) return checkOptions({ algorithm: "random" });
+  if (typeof selection === "string") {
+    return checkOptions({ algorithm: checkName("selection", selection) });
+  }
+  if (typeof selection !== "object") {
+    throw wrongType("selection", "a name or an object with a name as algorithm", selection);
+  }
+  checkObject("selection", selection);
+  return checkOptions(selection as SelectionOptions);
+}
+
+function checkOptions(options: SelectionOptions): CheckedSelection {
+  checkNames("selection", options, OPTION_NAMES);
+  // Read once: a getter may answer otherwise the next time.
+  const { secret, slots, increment, from } = options;
+  const algorithm = checkName("selection.algorithm", options.algorithm);
+  for (const [option, value] of Object.entries({ secret, slots, increment, from })) {
+    if (value === undefined || PARAMETERS[algorithm].includes(option)) continue;
+    throw unused(algorithm, option);
+  }
+  return {
+    algorithm,
+    secret: secret === undefined ? undefined : checkSecret(secret),
+    slots: checkCount("slots", slots, SLOTS_DEFAULT, SLOTS_MAX),
+    increment: checkInteger(
+      "selection.increment",
+      increment ?? INCREMENT_DEFAULT,
+      1,
+      INCREMENT_MAX,
+    ),
+    from: from === undefined ? undefined : checkUint32("selection.from", from),
+  };
+}
+
+function checkName(where: string, name: unknown): SelectionName {
+  if (typeof name !== "string") throw wrongType(where, "a string", name);
+  if (Object.hasOwn(PARAMETERS, name)) return name as SelectionName;
+  const names = Object.keys(PARAMETERS).map((known) => `"${known}"`);
+  throw wrongValue(where, `one of ${names.join(", ")}`, name);
+}
+
+function unused(algorithm: SelectionName, option: string): Error {
+  const used = PARAMETERS[algorithm];
+  if (used.length > 0) return unknownOption(`selection "${algorithm}"`, option, used);
+  const message = `selection "${algorithm}" has no options, got ${option}`;
+  return invalid("ERR_INVALID_ARG_VALUE", message);
+}
+
+function checkCount(name: string, value: unknown, byDefault: number, max: number): number {
+  return value === undefined ? byDefault : checkInteger(`selection.${name}`, value, 1, max);
+}
+
+/** The bytes as little-endian words. */
+function checkSecret(secret: unknown): readonly number[] {
+  if (!(ArrayBuffer.isView(secret) && secret instanceof Uint8Array)) {
+    throw wrongType("selection.secret", `a Uint8Array of ${SECRET_BYTES} bytes`, secret);
+  }
+  const bytes = new Uint8Array(secret); // the true bytes, whatever a subclass says
+  if (bytes.length !== SECRET_BYTES) {
+    const message = `selection.secret must have ${SECRET_BYTES} bytes, got ${bytes.length}`;
+    throw invalid("ERR_INVALID_ARG_VALUE", message);
+  }
+  const view = new DataView(bytes.buffer);
+  return Array.from({ length: SECRET_WORDS }, (_, word) => view.getUint32(word * 4, true));
+}
+
+// A selection that is forgotten gives its memory back.
+const forgotten = new FinalizationRegistry<{ core: Core; selector: number }>(({ core, selector }) =>
+  core.exports.closeSelector(selector),
+);
+
+const NONE = 0;
+
+/**
+ * One policy at work: what a port manager asks where to search. Whoever starts a search by one that
+ * {@link isKeyed} has written the tuple into the request block before.
+ */
+export class Selection {
+  /** Which policy. */
+  readonly algorithm: SelectionName;
+  /** Whether ports are tried one by one, by {@link draw}; if not, by {@link start}. */
+  readonly isDrawn: boolean;
+  /** Whether {@link start} reads the request block. */
+  readonly isKeyed: boolean;
+  /** Whether {@link settle} has anything to do. */
+  readonly isCounted: boolean;
+  readonly #core: Core;
+  readonly #random: Random;
+  readonly #increment: number;
+  readonly #hasTable: boolean;
+  /** Where the core keeps keys and counters; 0 when it keeps none. */
+  #selector = NONE;
+  /** The search that was started last: its offset, and its tuple's counter. */
+  #offset = 0;
+  #slot = 0;
+
+  /**
+   * @param random draws offsets, steps, and what keys and counters begin with, in this order: eight
+   * words of keys, then the counters.
+   * @throws PortError `ENOBUFS`.
+   */
+  constructor(core: Core, random: Random, options: CheckedSelection) {
+    const { algorithm, increment } = options;
+    this.algorithm = algorithm;
+    this.isDrawn = algorithm === "random-retry" || algorithm === "random-increments";
+    this.isKeyed = algorithm === "hash" || algorithm === "double-hash";
+    this.isCounted = this.isKeyed || algorithm === "sequential";
+    this.#core = core;
+    this.#random = random;
+    this.#increment = increment;
+    this.#hasTable = algorithm === "double-hash";
+    if (this.isCounted || algorithm === "random-increments") this.#remember(options);
+  }
+
+  /**
+   * Linear policies: where the next search begins, 0..4294967295. Changes no counter: a search
+   * that fails leaves them as they were.
+   * @throws PortError `EBADF` (closed).
+   */
+  start(): number {
+    if (this.algorithm === "random") return this.#random.next();
+    const { exports } = this.#core;
+    const selector = this.#open();
+    this.#slot = this.#slotNow(selector);
+    const counter = exports.counterAt(selector, this.#slot);
+    this.#offset = (counter + (this.isKeyed ? exports.tupleHash(selector) : 0)) >>> 0;
+    return this.#offset;
+  }
+
+  /**
+   * Linear policies: a search of first..last that began at `offset`, as {@link start} gave it, has
+   * found `port`, and the port has been taken. A hash's counter moves by the number of ports that
+   * were tried, as in RFC 6056; `sequential` goes on behind the port. Only where another search has
+   * been started in between, the request block must hold the tuple again.
+   * @throws PortError `EBADF` (closed).
+   */
+  settle(offset: number, port: number, first: number, last: number): void {
+    if (!this.isCounted) return;
+    const { exports } = this.#core;
+    const selector = this.#open();
+    const index = port - first;
+    if (this.algorithm === "sequential") {
+      exports.setCounter(selector, 0, index + 1);
+      return;
+    }
+    const count = last - first + 1;
+    const tries = ((index - (offset % count) + count) % count) + 1;
+    const slot = offset === this.#offset ? this.#slot : this.#slotNow(selector);
+    exports.advance(selector, slot, tries);
+  }
+
+  /**
+   * Drawn policies: the port to try next, 0..4294967295, modulo the range's count. To be asked at
+   * most as often as the range has ports. The counter of `random-increments` moves with each draw,
+   * whatever comes of it.
+   * @throws PortError `EBADF` (closed).
+   */
+  draw(): number {
+    if (this.algorithm === "random-retry") return this.#random.next();
+    const { exports } = this.#core;
+    const selector = this.#open();
+    exports.advance(selector, 0, 1 + (this.#random.next() % this.#increment));
+    return exports.counterAt(selector, 0) >>> 0;
+  }
+
+  /**
+   * A counter, 0..4294967295.
+   * @param slot below the number of slots; 0 where there is one counter only.
+   * @throws PortError `EBADF` (closed, or the policy has no counter).
+   */
+  counter(slot = 0): number {
+    return this.#core.exports.counterAt(this.#open(), slot) >>> 0;
+  }
+
+  /**
+   * Where the core keeps keys and counters, for those who let it hash the tuple itself.
+   * @throws PortError `EBADF` (closed, or the policy has none).
+   */
+  get selector(): number {
+    return this.#open();
+  }
+
+  /** Gives back the memory. A second call does nothing. */
+  close(): void {
+    if (this.#selector === NONE) return;
+    forgotten.unregister(this);
+    this.#core.exports.closeSelector(this.#selector);
+    this.#selector = NONE;
+  }
+
+  /** Makes the keys and counters. */
+  #remember(options: CheckedSelection): void {
+    const slots = this.#hasTable ? options.slots : 1;
+    const { exports } = this.#core;
+    const selector = exports.openSelector(slots) >>> 0;
+    if (selector === NONE) throw noMemory(`selection "${this.algorithm}", ${slots} counters`);
+    this.#selector = selector;
+    forgotten.register(this, { core: this.#core, selector }, this);
+
+    for (let index = 0; this.isKeyed && index < SECRET_WORDS; index++) {
+      exports.secretWord(selector, index, options.secret?.[index] ?? this.#random.next());
+    }
+    const isRandom = options.from === undefined && this.algorithm !== "sequential";
+    for (let slot = 0; slot < slots; slot++) {
+      const value = isRandom ? this.#random.next() : (options.from ?? 0);
+      exports.setCounter(selector, slot, value);
+    }
+  }
+
+  /** The counter of the tuple in the request block. */
+  #slotNow(selector: number): number {
+    return this.#hasTable ? this.#core.exports.slotOf(selector) : 0;
+  }
+
+  #open(): number {
+    if (this.#selector === NONE) throw closed("selection");
+    return this.#selector;
+  }
+}

@@ -1,0 +1,451 @@
+// LinuxSocket: a TCP socket as far as its port is concerned. It checks what it is given, writes the
+// addresses into the request block, and asks the core.
+
+import {
+  AGAIN,
+  BAD_STATE,
+  EXHAUSTED,
+  GROUP_BIND,
+  GROUP_CONNECT,
+  NO_MEMORY,
+  NO_RANGE,
+  NOT_PERMITTED,
+  OUTSIDE,
+  PORT_MAX,
+  REQUEST_ADDRESS,
+  REQUEST_DESTINATION,
+  REQUEST_DESTINATION_PORT,
+} from "../assembly/abi.ts";
+import { type Address, ANY, parseAddress, textOf } from "./address.ts";
+import {
+  checkBoolean,
+  checkInteger,
+  checkNames,
+  checkObject,
+  checkPort,
+  checkPortOrZero,
+  checkUint32,
+} from "./checks.ts";
+import type { Core } from "./core.ts";
+import { closed, noMemory, outOfRange, PortError, wrongValue } from "./errors.ts";
+import { explainEmpty, groupAddress, type PortGroup } from "./group.ts";
+import { type PortRange, showRange, unpackRange } from "./range.ts";
+import { showEnd } from "./request.ts";
+import { type Search, searchBy } from "./search.ts";
+import type { Selection } from "./selection.ts";
+
+/** What a socket is made with. */
+export interface SocketOptions {
+  /** `SO_REUSEADDR`, false by default. */
+  reuseAddr?: boolean;
+  /** `SO_BINDTODEVICE`: an interface number, 0..2147483647; 0, the default, is none. */
+  bindToDevice?: number;
+  /** Whose port ranges count for the socket; none by default. */
+  group?: PortGroup | undefined;
+  /** `CAP_NET_BIND_SERVICE`: may bind below `ip_unprivileged_port_start`. False by default. */
+  privileged?: boolean;
+}
+
+/** How a connection is made. */
+export interface ConnectOptions {
+  /** The local address that routing would choose; used if the socket has none. That of the system by default. */
+  localAddress?: string;
+  /**
+   * Where the search of the local range starts, beside the hint: 0..4294967295. By default what
+   * the system's selection says, such as a keyed hash of the tuple.
+   */
+  offset?: number;
+}
+
+/** How a socket is closed. */
+export interface CloseOptions {
+  /** Whether this side closes actively, so that the tuple stays in TIME_WAIT. False by default. */
+  timeWait?: boolean;
+  /**
+   * When the last TCP timestamp of the connection came: milliseconds, 0 up to the system's time,
+   * which is the default; `null`: the connection had no timestamps.
+   */
+  timestamp?: number | null;
+}
+
+/** What a socket is doing; `"gone"` once it has been closed. */
+export type SocketState = "closed" | "listening" | "connected" | "gone";
+
+/** What the sockets of one system share. */
+export interface System {
+  readonly core: Core;
+  /** Where the core keeps the system; 0 when it has been closed. */
+  address: number;
+  readonly limit: number;
+  /** Draws for bind(), one for each run of the search. */
+  readonly draw: () => number;
+  readonly bindSelection: Selection;
+  readonly connectSelection: Selection;
+  /** The address that routing would choose. */
+  readonly localAddress: Address;
+}
+
+const DEVICE_MAX = 0x7fffffff;
+/** A search is repeated so often when what it found cannot be shared (Linux: `attempts = 5`). */
+const RETRIES_MAX = 5;
+const STATES: readonly SocketState[] = ["closed", "listening", "connected"];
+const SOCKET_NAMES = ["reuseAddr", "bindToDevice", "group", "privileged"];
+
+/**
+ * Opens a socket in a system.
+ * @internal Users call `LinuxPorts.socket`.
+ */
+export function openSocket(system: System, options: SocketOptions): LinuxSocket {
+  checkObject("options", options);
+  checkNames("options", options, SOCKET_NAMES);
+  const { core } = system;
+  const { group, bindToDevice = 0 } = options;
+  const reuse = checkBoolean("reuseAddr", options.reuseAddr) ? 1 : 0;
+  const device = checkInteger("bindToDevice", bindToDevice, 0, DEVICE_MAX);
+  const privileged = checkBoolean("privileged", options.privileged) ? 1 : 0;
+  const inGroup = group === undefined ? 0 : groupAddress(group, core);
+  const address = core.exports.openSocket(openOf(system), reuse, device, inGroup, privileged) >>> 0;
+  if (address === 0) throw noMemory(`a socket, limit ${system.limit} bytes`);
+  return new LinuxSocket(system, address, group);
+}
+
+/** A TCP socket, as far as its port is concerned. Made by `LinuxPorts.socket`. */
+export class LinuxSocket implements Disposable {
+  readonly #system: System;
+  /** Where the core keeps the socket; 0 when it is gone. */
+  #socket: number;
+  #group: PortGroup | undefined;
+
+  constructor(system: System, socket: number, group: PortGroup | undefined) {
+    this.#system = system;
+    this.#socket = socket;
+    this.#group = group;
+  }
+
+  /**
+   * Gives the socket a local address and port (Linux `inet_csk_get_port`).
+   * @param address IPv4 or IPv6 text; `""`, `"0.0.0.0"` and `"::"` are any.
+   * @param port 1..65535, within the group's bind range, whatever the local port range and the
+   * reserved ports are; or 0 for a port of the local range that is not reserved, within the
+   * group's bind range, searched from a random start.
+   * @returns the port.
+   * @throws PortError `EADDRINUSE`: the port conflicts with another owner's, lies outside the
+   * group's range, or no port is left; the socket then has neither port nor address. `EACCES`: the
+   * port is privileged; `EINVAL`: the socket has a port, or listens, or is connected; `ENOBUFS`;
+   * `EBADF`; and those of bad arguments.
+   */
+  bind(address: string, port: number): number {
+    const local = parseAddress("address", address);
+    const named = checkPortOrZero("port", port);
+    const socket = this.#open();
+    const { core } = this.#system;
+    writeTuple(core, local, ANY, 0);
+    if (named === 0) return this.#search("bind", core.exports.bindAny, local);
+    const answer = core.exports.bindAt(socket, named);
+    if (answer < 0) throw this.#refusedBind(answer, "bind", local, named);
+    return answer;
+  }
+
+  /**
+   * Lets the socket listen, which asks for its port once more, as one that listens; a socket
+   * without a port gets one as by `bind("", 0)`. A socket that listens already goes on.
+   * @returns the port.
+   * @throws PortError `EADDRINUSE`: another owner does not let it listen, or its group's range has
+   * changed; a socket with a port keeps it. `EINVAL`: the socket is connected; `ENOBUFS`; `EBADF`.
+   */
+  listen(): number {
+    const socket = this.#open();
+    const { core } = this.#system;
+    if (core.exports.socketPort(socket) === 0) {
+      writeTuple(core, ANY, ANY, 0);
+      core.exports.preferOwnAddress(socket);
+      return this.#search("listen", core.exports.listenAny, ANY);
+    }
+    const answer = core.exports.listenBound(socket);
+    if (answer < 0) throw this.#refusedBind(answer, "listen", ANY, this.port);
+    return answer;
+  }
+
+  /**
+   * Connects the socket (Linux `__inet_hash_connect`). One without a port gets one of the local
+   * range that is not reserved, within the group's connect range, which no bind() holds and
+   * whose tuple is not taken.
+   * @param address IPv4 or IPv6 text of the remote end.
+   * @param port 1..65535, of the remote end.
+   * @returns the local port.
+   * @throws PortError `EADDRNOTAVAIL`: no port is left for this destination, or the tuple of the
+   * socket's port is taken; a port that bind() had picked is released then. `EISCONN`: the socket
+   * listens or is connected; `ENOBUFS`; `EBADF`; and those of bad arguments.
+   */
+  connect(address: string, port: number, options?: ConnectOptions): number {
+    const remote = parseAddress("address", address);
+    if (remote === ANY) throw wrongValue("address", "the address of the remote end", address);
+    const remotePort = checkPort(port);
+    const system = this.#system;
+    let local = system.localAddress;
+    let offset: number | undefined;
+    if (options !== undefined) {
+      checkObject("options", options);
+      checkNames("options", options, ["localAddress", "offset"]);
+      const { localAddress } = options;
+      if (localAddress !== undefined) local = parseAddress("localAddress", localAddress);
+      offset = options.offset === undefined ? undefined : checkUint32("offset", options.offset);
+    }
+    const socket = this.#open();
+    const { core } = system;
+    writeTuple(core, local, remote, remotePort);
+    const answer =
+      offset === undefined
+        ? this.#connectBySelection(socket)
+        : core.exports.connectSocket(socket, 1, PORT_MAX, offset);
+    if (answer < 0) throw this.#refusedConnect(answer, `${showEnd(remote.text, remotePort)}`);
+    return answer;
+  }
+
+  /**
+   * Closes the socket and gives its port back, at once or, for a connected one, after TIME_WAIT:
+   * then its tuple stays taken until `LinuxPorts.expireTimeWait` finds it old enough. A second
+   * call does nothing.
+   * @throws PortError `EINVAL`: TIME_WAIT is for connected sockets; `ENOBUFS`: no memory for the
+   * TIME_WAIT, and the socket is as it was; and those of bad arguments.
+   */
+  close(options?: CloseOptions): void {
+    if (this.#socket === 0 || this.#system.address === 0) return;
+    const { exports } = this.#system.core;
+    const stamp = options === undefined ? undefined : this.#checkClose(options);
+    if (stamp === undefined) {
+      exports.closeSocket(this.#socket);
+    } else {
+      const answer = exports.closeToWait(this.#socket, stamp);
+      if (answer === BAD_STATE) throw wrongState("close", "only a connected socket has TIME_WAIT");
+      if (answer === NO_MEMORY) throw this.#noMemory("a TIME_WAIT");
+    }
+    this.#socket = 0;
+  }
+
+  /** As {@link close} without TIME_WAIT, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** The local port; 0: the socket has none, or is gone. */
+  get port(): number {
+    return this.#isOpen() ? this.#system.core.exports.socketPort(this.#socket) : 0;
+  }
+
+  /** The local address as canonical text; `""` is any, or none. */
+  get address(): string {
+    if (!this.#isOpen()) return "";
+    const { exports } = this.#system.core;
+    return textOf([0, 1, 2, 3].map((index) => exports.addressWord(this.#socket, index) >>> 0));
+  }
+
+  /** What the socket is doing. */
+  get state(): SocketState {
+    if (!this.#isOpen()) return "gone";
+    return STATES[this.#system.core.exports.stateOf(this.#socket)] as SocketState;
+  }
+
+  /**
+   * `SO_REUSEADDR`. Setting it acts on later conflicts; what the port's record says of its owners so
+   * far stays.
+   * @throws PortError (set) `ENOBUFS`, `EBADF`, `ERR_INVALID_ARG_TYPE`.
+   */
+  get reuseAddr(): boolean {
+    return this.#isOpen() && this.#system.core.exports.hasReuse(this.#socket) !== 0;
+  }
+
+  set reuseAddr(reuse: boolean) {
+    const bit = checkBoolean("reuseAddr", reuse) ? 1 : 0;
+    const answer = this.#system.core.exports.setSocketReuse(this.#open(), bit);
+    if (answer < 0) throw this.#noMemory("another way to hold a port");
+  }
+
+  /**
+   * Whose port ranges count. Setting it does not take away the port that the socket has.
+   * @throws PortError (set) `EBADF`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOENT`.
+   */
+  get group(): PortGroup | undefined {
+    return this.#group;
+  }
+
+  set group(group: PortGroup | undefined) {
+    const { core } = this.#system;
+    const address = group === undefined ? 0 : groupAddress(group, core);
+    core.exports.moveSocket(this.#open(), address);
+    this.#group = group;
+  }
+
+  // ── Searching ───────────────────────────────────────────────────────────────────────────
+
+  /** The search of bind() or listen() with port 0. */
+  #search(syscall: string, ask: Core["exports"]["bindAny"], local: Address): number {
+    const { bindSelection: selection, core } = this.#system;
+    const answer =
+      selection.algorithm === "random"
+        ? this.#searchFromRandom(ask)
+        : this.#searchBySelection(selection, core.exports.bindRange, (first, last, offset) =>
+            ask(this.#socket, first, last, offset, 1),
+          );
+    if (answer < 0) throw this.#refusedBind(answer, syscall, local, 0);
+    return answer;
+  }
+
+  /** As the kernel does it: another draw, at most five times, when what was found cannot be shared. */
+  #searchFromRandom(ask: Core["exports"]["bindAny"]): number {
+    const { core, draw } = this.#system;
+    // What is refused without a search draws nothing.
+    const range = unpackRange(core.exports.bindRange(this.#socket));
+    if (range === undefined) return ask(this.#socket, 1, PORT_MAX, 0, 1);
+    for (let retries = RETRIES_MAX; ; retries--) {
+      const answer = ask(this.#socket, 1, PORT_MAX, draw(), retries === 0 ? 1 : 0);
+      if (answer !== AGAIN) return answer;
+    }
+  }
+
+  #connectBySelection(socket: number): number {
+    const { connectSelection: selection, core } = this.#system;
+    const { exports } = core;
+    // The kernel's own: a keyed hash, to which the core adds the hint that it keeps.
+    if (selection.algorithm === "hash") return exports.connectByHash(socket, selection.selector);
+    exports.preferOwnAddress(socket);
+    return this.#searchBySelection(selection, exports.connectRange, (first, last, offset) => {
+      // The core begins one step behind hint and offset.
+      const start = offset - 1 - exports.connectHint(this.#system.address);
+      return exports.connectSocket(socket, first, last, start >>> 0);
+    });
+  }
+
+  #searchBySelection(
+    selection: Selection,
+    rangeOf: (socket: number) => number,
+    ask: Search,
+  ): number {
+    const range = unpackRange(rangeOf(this.#socket));
+    if (range === undefined) return ask(1, PORT_MAX, 0); // to be refused
+    return searchBy(selection, range, ask);
+  }
+
+  // ── Helpers ─────────────────────────────────────────────────────────────────────────────
+
+  #isOpen(): boolean {
+    return this.#socket !== 0 && this.#system.address !== 0;
+  }
+
+  #open(): number {
+    if (this.#socket === 0) throw closed("socket");
+    openOf(this.#system);
+    return this.#socket;
+  }
+
+  /** The stamp of a TIME_WAIT, negative if there is none; undefined: no TIME_WAIT. */
+  #checkClose(options: CloseOptions): number | undefined {
+    checkObject("options", options);
+    checkNames("options", options, ["timeWait", "timestamp"]);
+    const { timeWait, timestamp } = options;
+    const waits = checkBoolean("timeWait", timeWait);
+    const now = this.#system.core.exports.currentTime(this.#system.address);
+    if (timestamp === null) return waits ? -1 : undefined;
+    if (timestamp !== undefined && !(timestamp >= 0 && timestamp <= now)) {
+      throw outOfRange("timestamp", `milliseconds in 0..${now}, or null`, timestamp);
+    }
+    return waits ? (timestamp ?? now) : undefined;
+  }
+
+  #noMemory(what: string): PortError {
+    return noMemory(`${what}, limit ${this.#system.limit} bytes`);
+  }
+
+  #refusedBind(refusal: number, syscall: string, local: Address, port: number): PortError {
+    const asked = `tcp ${showEnd(local.text || "*", port)}`;
+    const details = { syscall, address: local.text, port };
+    if (refusal === NO_MEMORY) return this.#noMemory(asked);
+    if (refusal === BAD_STATE) {
+      return wrongState(syscall, `the socket is ${this.state}, port ${this.port}`);
+    }
+    if (refusal === NOT_PERMITTED) {
+      const start = this.#system.core.exports.unprivilegedStart(this.#system.address);
+      const message = `ports below ${start} need a privileged socket: ${asked}`;
+      return new PortError("EACCES", "privileged-port", message, details);
+    }
+    if (refusal === OUTSIDE) {
+      const range = this.#group?.effective.bind;
+      const message = `${asked} lies outside the bind range of group ${this.#group?.path}: ${
+        range === undefined ? this.#explain(GROUP_BIND) : showRange(range)
+      }`;
+      return new PortError("EADDRINUSE", "outside-group", message, details);
+    }
+    if (refusal === NO_RANGE) {
+      const message = `no port is left to search, ${asked}: ${this.#explain(GROUP_BIND)}`;
+      return new PortError("EADDRINUSE", "empty-range", message, details);
+    }
+    if (refusal === EXHAUSTED || refusal === AGAIN) {
+      return this.#exhausted("EADDRINUSE", asked, details, this.#system.core.exports.bindRange);
+    }
+    return new PortError("EADDRINUSE", "port-in-use", `the port is taken: ${asked}`, details);
+  }
+
+  #refusedConnect(refusal: number, remote: string): PortError {
+    const asked = `tcp ${showEnd(this.address || "*", this.port)} -> ${remote}`;
+    const details = { syscall: "connect", address: this.address, port: this.port };
+    if (refusal === NO_MEMORY) return this.#noMemory(asked);
+    if (refusal === BAD_STATE) {
+      return new PortError(
+        "EISCONN",
+        "connected",
+        `the socket is ${this.state}: ${asked}`,
+        details,
+      );
+    }
+    if (refusal === NO_RANGE) {
+      const message = `no port is left to search, ${asked}: ${this.#explain(GROUP_CONNECT)}`;
+      return new PortError("EADDRNOTAVAIL", "empty-range", message, details);
+    }
+    if (refusal === EXHAUSTED) {
+      const { exports } = this.#system.core;
+      return this.#exhausted("EADDRNOTAVAIL", asked, details, exports.connectRange);
+    }
+    const message = `another connection has the tuple: ${asked}`;
+    return new PortError("EADDRNOTAVAIL", "port-in-use", message, details);
+  }
+
+  #exhausted(
+    code: string,
+    asked: string,
+    details: { syscall: string; address: string; port: number },
+    rangeOf: (socket: number) => number,
+  ): PortError {
+    const searched = unpackRange(rangeOf(this.#socket)) as PortRange;
+    const message = `no port is available: ${asked}, all of ${showRange(searched)} are taken or reserved`;
+    return new PortError(code, "no-port-available", message, { ...details, searched });
+  }
+
+  #explain(kind: typeof GROUP_BIND | typeof GROUP_CONNECT): string {
+    const { core, address } = this.#system;
+    const local = unpackRange(core.exports.range(address)) as PortRange;
+    return this.#group === undefined ? showRange(local) : explainEmpty(this.#group, kind, local);
+  }
+}
+
+function openOf(system: System): number {
+  if (system.address === 0) throw closed("system of ports");
+  return system.address;
+}
+
+function wrongState(syscall: string, message: string): PortError {
+  return new PortError("EINVAL", "wrong-state", `${syscall}: ${message}`, { syscall });
+}
+
+function writeTuple(core: Core, local: Address, remote: Address, port: number): void {
+  core.written = undefined;
+  writeWords(core.request, REQUEST_ADDRESS >> 2, local);
+  writeWords(core.request, REQUEST_DESTINATION >> 2, remote);
+  core.request[REQUEST_DESTINATION_PORT >> 2] = port;
+}
+
+function writeWords(block: Uint32Array, at: number, { words }: Address): void {
+  block[at] = words[0];
+  block[at + 1] = words[1];
+  block[at + 2] = words[2];
+  block[at + 3] = words[3];
+}

@@ -1,0 +1,250 @@
+// Duel: one operation after the other on the naive twin and on the real thing, and after each of
+// them a look at whatever it may have changed.
+//
+// Beside being equal, the answers must keep what selection promises: a port that was picked lies in
+// the effective range of its kind and is not reserved, it was acceptable, and nobody is told that
+// there is none while there is one. The last has two exceptions, both as in Linux: a socket that
+// lost its reuse bit after it had got its port may lead searches for bind() astray, and sums
+// that pass 2^32 make a search for connect() miss ports.
+
+import { isDeepStrictEqual } from "node:util";
+import { limited, type NaiveSocket } from "../../../bench/baselines/naive-linux.ts";
+import { PortError } from "../../../bindings/errors.ts";
+import { BadInput } from "../../replay/lines.ts";
+import type { NaiveLinux } from "../../replay/linux-naive.ts";
+import type { LinuxSystem } from "../../replay/linux-system.ts";
+import { type LinuxAnswer, type LinuxOperation, LinuxPlayer } from "../../replay/linux-trace.ts";
+
+/** The two sides differ, or the real one broke. */
+export class Defeat extends Error {
+  override readonly name = "Defeat";
+}
+
+/** The real side, opened by whoever wants the duel. */
+export interface Opponent {
+  readonly system: LinuxSystem;
+  /** Checks its invariants, where the build can. */
+  verify?(): void;
+  /** Bytes in use. */
+  used?(): number;
+}
+
+export interface Figures {
+  operations: number;
+  /** Automatic picks, those that found nothing, and those that searched more than once. */
+  picks: number;
+  exhausted: number;
+  retried: number;
+  /** Sums of connect()'s search that passed 2^32. */
+  wrapped: number;
+  expired: number;
+  /** How often there was no memory. */
+  refusals: number;
+}
+
+interface Pick {
+  readonly kind: "bind" | "connect";
+  readonly ports: readonly number[];
+  readonly acceptable: ReadonlySet<number>;
+  readonly mayMiss: boolean;
+}
+
+const TWO_32 = 2 ** 32;
+const AUDIT_EVERY = 25;
+const DRAINED: LinuxAnswer = { buckets: 0, bsockets: 0, bytes: 0, uses: 0 };
+
+export class Duel {
+  readonly twin: LinuxPlayer;
+  /** What has been done, with the twin's answers. */
+  readonly script: (LinuxOperation & { expect: LinuxAnswer; drawn?: number })[] = [];
+  readonly #naive: NaiveLinux;
+  readonly #real: LinuxPlayer;
+  readonly #opponent: Opponent;
+  readonly #figures: Figures;
+  /** Whether the real side may say that it has no memory. */
+  readonly #isTight: boolean;
+  /** Every port that was named or picked. */
+  readonly #ports = new Set<number>();
+  /** A socket with a port has lost its reuse bit. */
+  #hasCleared = false;
+
+  constructor(naive: NaiveLinux, opponent: Opponent, figures: Figures, isTight = false) {
+    this.#naive = naive;
+    this.#isTight = isTight;
+    this.#opponent = opponent;
+    this.#figures = figures;
+    this.twin = new LinuxPlayer(naive);
+    this.#real = new LinuxPlayer(opponent.system);
+  }
+
+  /** False: nothing happened, for the operation makes no sense here. */
+  play(operation: LinuxOperation): boolean {
+    const used = this.#isTight ? this.#opponent.used?.() : undefined;
+    let got: LinuxAnswer;
+    let pick: Pick | undefined;
+    let broken: unknown;
+    try {
+      pick = this.#pickOf(operation);
+      got = this.#real.perform(operation);
+    } catch (error) {
+      if (error instanceof BadInput) return false;
+      if (this.#isTight && isNoMemory(error)) return this.#refused(operation, used);
+      got = { threw: true };
+      broken = error;
+    }
+    this.#figures.operations += 1;
+    const expect = this.twin.perform(operation);
+    const mayDraw = operation.op === "bind" || operation.op === "listen";
+    this.script.push({ ...operation, expect, ...(mayDraw && { drawn: this.twin.drawn }) });
+    if (broken !== undefined) throw defeat(broken);
+    compare("answer", got, expect);
+    this.#compareTraces(operation, mayDraw);
+    if (pick !== undefined) this.#judge(pick, got);
+    if (this.script.length % AUDIT_EVERY === 0) this.#audit();
+    settled(() => this.#opponent.verify?.());
+    return true;
+  }
+
+  /** For want of memory: that the twin cannot know, but nothing may have changed. */
+  #refused(operation: LinuxOperation, used: number | undefined): true {
+    this.#figures.operations += 1;
+    this.#figures.refusals += 1;
+    this.script.push({ ...operation, expect: { err: "ENOBUFS" } });
+    compare("bytes in use after a refusal", this.#opponent.used?.(), used);
+    compare(
+      "figures after a refusal",
+      settled(() => this.#opponent.system.stats()),
+      this.#naive.stats(),
+    );
+    this.#audit();
+    settled(() => this.#opponent.verify?.());
+    return true;
+  }
+
+  /** Closes both. Closed socket by socket, nothing may be counted and no byte be in use. */
+  finish(abruptly: boolean): void {
+    this.#audit();
+    if (abruptly) {
+      compare("left in use", settled(() => this.#opponent.system.end()).uses, 0);
+    } else {
+      compare("left by the twin", this.twin.drain(), DRAINED);
+      compare(
+        "left when all is closed",
+        settled(() => this.#real.drain()),
+        DRAINED,
+      );
+    }
+    this.#figures.expired += this.twin.expired;
+  }
+
+  abandon(): void {
+    this.#real.abandon();
+  }
+
+  // ── What an operation leaves behind ─────────────────────────────────────────────────────
+
+  #compareTraces(operation: LinuxOperation, mayDraw: boolean): void {
+    if (mayDraw) compare("values drawn", this.#real.drawn, this.twin.drawn);
+    if (mayDraw && this.twin.drawn > 1) this.#figures.retried += 1;
+    compare("TIME_WAITs removed", this.#real.expired, this.twin.expired);
+    compare(
+      "figures",
+      settled(() => this.#opponent.system.stats()),
+      this.#naive.stats(),
+    );
+    if (!("sock" in operation) || !new Set(this.twin.open).has(operation.sock)) return;
+    this.#compareSocket(operation.sock);
+    const { port } = this.twin.look(operation.sock);
+    for (const near of [port, "port" in operation ? operation.port : 0]) {
+      if (near === 0) continue;
+      this.#ports.add(near);
+      this.#compareRecord(near);
+    }
+  }
+
+  #audit(): void {
+    for (const sock of this.twin.open) this.#compareSocket(sock);
+    for (const port of this.#ports) this.#compareRecord(port);
+  }
+
+  #compareSocket(sock: number): void {
+    const got = settled(() => this.#real.look(sock));
+    compare(`socket ${sock}`, got, this.twin.look(sock));
+  }
+
+  #compareRecord(port: number): void {
+    const got = settled(() => this.#opponent.system.bucket(port));
+    compare(`record of port ${port}`, got, this.#naive.bucket(port));
+  }
+
+  // ── What selection promises ─────────────────────────────────────────────────────────────
+
+  /** What may come of an operation, if it lets the system pick a port. */
+  #pickOf(operation: LinuxOperation): Pick | undefined {
+    const { op } = operation;
+    if (op === "setReuse") this.#noteReuse(operation);
+    if (op !== "bind" && op !== "listen" && op !== "connect") return undefined;
+    const { ports: naive } = this.#naive;
+    const socket = this.twin.socket(operation) as NaiveSocket;
+    if (socket.port !== 0 || socket.state !== "closed") return undefined;
+    if (op === "bind" && operation.port !== 0) return undefined;
+
+    const kind = op === "connect" ? "connect" : "bind";
+    const { first, last } = limited(naive.range, socket.group, kind);
+    const count = Math.max(0, last - first + 1);
+    const all = Array.from({ length: count }, (_, index) => first + index);
+    const ports = all.filter((port) => !naive.reserved.has(port));
+    const suits = (port: number): boolean => {
+      if (op === "bind") return naive.suitsBind(socket, operation.addr, port);
+      if (op === "listen") return naive.suitsBind(socket, socket.address, port);
+      const { saddr: local, daddr: remote, dport: remotePort } = operation;
+      return naive.suitsConnect(socket, { local, remote, remotePort }, port);
+    };
+    let mayMiss = this.#hasCleared;
+    if (op === "connect") {
+      const offset = (this.#naive.stats().hint + operation.portOffset) % TWO_32;
+      mayMiss = offset + count >= TWO_32;
+      if (mayMiss) this.#figures.wrapped += 1;
+    }
+    return { kind, ports, acceptable: new Set(ports.filter(suits)), mayMiss };
+  }
+
+  #noteReuse(operation: LinuxOperation & { op: "setReuse" }): void {
+    const socket = this.twin.socket(operation) as NaiveSocket;
+    if (socket.port !== 0 && socket.reuse && !operation.reuse) this.#hasCleared = true;
+  }
+
+  #judge({ kind, ports, acceptable, mayMiss }: Pick, got: LinuxAnswer): void {
+    this.#figures.picks += 1;
+    const port = got?.port;
+    if (typeof port === "number") {
+      if (!ports.includes(port)) throw new Defeat(`port ${port} is outside or reserved (${kind})`);
+      if (!acceptable.has(port)) throw new Defeat(`port ${port} is not acceptable (${kind})`);
+      return;
+    }
+    this.#figures.exhausted += 1;
+    if (mayMiss || acceptable.size === 0) return;
+    throw new Defeat(`none was found, but acceptable are ${[...acceptable]} (${kind})`);
+  }
+}
+
+function compare(what: string, got: unknown, expected: unknown): void {
+  if (isDeepStrictEqual(got, expected)) return;
+  throw new Defeat(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`);
+}
+
+function settled<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw defeat(error);
+  }
+}
+
+function defeat(error: unknown): Defeat {
+  return new Defeat(error instanceof Error ? (error.stack ?? error.message) : String(error));
+}
+
+function isNoMemory(error: unknown): boolean {
+  return error instanceof PortError && error.code === "ENOBUFS";
+}

@@ -1,0 +1,19 @@
+// LinuxPorts against the naive twin with all that sockets and administrators can do, on the debug
+// build, its invariants checked after each operation.
+
+import { expect, test } from "vitest";
+import { freshModule } from "../../support/builds.ts";
+import { expectPeace } from "./expect.ts";
+
+test("the debug build answers as the naive twin does, 60,000 times, whatever is asked", () => {
+  const { expired, picks, retried, wrapped } = expectPeace("debug", "all", 60_000);
+  expect(picks).toBeGreaterThan(8000);
+  expect(expired).toBeGreaterThan(300);
+  expect(retried).toBeGreaterThan(20);
+  expect(wrapped).toBeGreaterThan(200);
+});
+
+test("the debug build is the one that can check its invariants", () => {
+  const exports = WebAssembly.Module.exports(freshModule("debug")).map(({ name }) => name);
+  expect(exports).toContain("verifyLinux");
+});

@@ -1,0 +1,32 @@
+// The real side of a campaign: LinuxPorts on one build, in an instance of its own.
+
+import { verifyLinux } from "../../../bindings/linux.ts";
+import { openLinuxPorts } from "../../replay/linux-ports.ts";
+import { type Build, freshModule } from "../../support/builds.ts";
+import type { Opponent } from "./duel.ts";
+import type { World } from "./world.ts";
+
+export interface Arena {
+  readonly open: (world: World) => Opponent;
+  /** A fresh instance: one that has trapped is fit for nothing. */
+  readonly renew: () => void;
+}
+
+/** The debug build checks its invariants after each operation. */
+export function arenaOn(build: Build): Arena {
+  let module = freshModule(build);
+  return {
+    open: ({ hint, limit }) => {
+      const memory = limit === undefined ? {} : { memoryLimit: limit };
+      const system = openLinuxPorts(hint, { module, ...memory });
+      return {
+        system,
+        verify: () => verifyLinux(system.ports),
+        used: () => system.ports.stats().memory.used,
+      };
+    },
+    renew: () => {
+      module = freshModule(build);
+    },
+  };
+}

@@ -1,0 +1,96 @@
+// The naive twin of LinuxPorts as a system to replay on. It needs no core, so it can be judged
+// alone.
+
+import { NaiveLinuxPorts, type NaiveSocket } from "../../bench/baselines/naive-linux.ts";
+import type { Left, LinuxSystem, Look, Outcome, Range, Way, Wish } from "./linux-system.ts";
+
+export function openNaiveLinux(hint: number): NaiveLinux {
+  return new NaiveLinux(hint);
+}
+
+export class NaiveLinux implements LinuxSystem<NaiveSocket> {
+  readonly ports: NaiveLinuxPorts;
+  #random: readonly number[] = [];
+
+  constructor(hint: number) {
+    this.ports = new NaiveLinuxPorts(() => this.#random[this.ports.drawn] ?? 0, hint);
+  }
+
+  get drawn(): number {
+    return this.ports.drawn;
+  }
+
+  socket({ reuse, device, group }: Wish): NaiveSocket {
+    return this.ports.socket(reuse, device, this.ports.group(group));
+  }
+
+  bind(socket: NaiveSocket, address: string, port: number, random: readonly number[]): Outcome {
+    this.#random = random;
+    return this.ports.bind(socket, address, port);
+  }
+
+  listen(socket: NaiveSocket, random: readonly number[]): Outcome {
+    this.#random = random;
+    return this.ports.listen(socket);
+  }
+
+  connect(socket: NaiveSocket, way: Way, portOffset: number): Outcome {
+    return this.ports.connect(socket, way, portOffset);
+  }
+
+  close(socket: NaiveSocket): void {
+    this.ports.close(socket);
+  }
+
+  closeToTimeWait(socket: NaiveSocket, stamp: number | undefined): void {
+    this.ports.closeToTimeWait(socket, stamp);
+  }
+
+  expireTimeWait(): number {
+    return this.ports.expireTimeWait();
+  }
+
+  setReuse(socket: NaiveSocket, reuse: boolean): void {
+    socket.reuse = reuse;
+  }
+
+  moveSocket(socket: NaiveSocket, group: string): void {
+    socket.group = this.ports.group(group);
+  }
+
+  setGroup(group: string, kind: "bind" | "connect", range: Range | undefined): void {
+    this.ports.group(group)[kind] = range;
+  }
+
+  setReserved(ports: readonly number[]): void {
+    this.ports.reserved = new Set(ports);
+  }
+
+  setLocalRange(first: number, last: number): void {
+    this.ports.range = { first, last };
+  }
+
+  setNow(seconds: number): void {
+    this.ports.now = seconds;
+  }
+
+  setTwReuse(value: 0 | 1): void {
+    this.ports.reusesTimeWait = value === 1;
+  }
+
+  bucket(port: number): { fastreuse: number; owners: number; timeWait: number } | undefined {
+    return this.ports.bucket(port);
+  }
+
+  stats(): { buckets: number; bsockets: number; hint: number } {
+    return this.ports.stats();
+  }
+
+  look({ port, address, state }: NaiveSocket): Look {
+    return { port, address, state };
+  }
+
+  end(): Left {
+    return { bytes: 0, uses: 0 };
+  }
+}

@@ -1,0 +1,73 @@
+// What a replay of Linux' port picker plays on: LinuxPorts or the naive twin, behind one face.
+//
+// All is said in the vectors' words: seconds, groups by their paths, "" for any address, 0 for no
+// device. A system makes a socket of its own for each that is asked for; from then on that is what
+// a call names. What can be refused answers with the port, or with the error's code.
+
+export type Outcome = number | string;
+
+export interface Wish {
+  readonly reuse: boolean;
+  readonly device: number;
+  readonly group: string;
+}
+
+/** Where a connect() goes, and the address that routing would choose for it. */
+export interface Way {
+  readonly local: string;
+  readonly remote: string;
+  readonly remotePort: number;
+}
+
+export interface Range {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface Look {
+  readonly port: number;
+  readonly address: string;
+  readonly state: string;
+}
+
+export interface LinuxSystem<Socket = unknown> {
+  /** How many random values the last bind() or listen() took. */
+  readonly drawn: number;
+
+  socket(wish: Wish): Socket;
+  /** @param random what its search draws, from the head of the list. */
+  bind(socket: Socket, address: string, port: number, random: readonly number[]): Outcome;
+  listen(socket: Socket, random: readonly number[]): Outcome;
+  connect(socket: Socket, way: Way, portOffset: number): Outcome;
+  close(socket: Socket): void;
+  /** @param stamp the second of its last TCP timestamp; absent: it had none. */
+  closeToTimeWait(socket: Socket, stamp: number | undefined): void;
+  /** How many it removed. */
+  expireTimeWait(): number;
+
+  setReuse(socket: Socket, reuse: boolean): void;
+  moveSocket(socket: Socket, group: string): void;
+  /** No range: no limit. A group needs no creation. */
+  setGroup(group: string, kind: "bind" | "connect", range: Range | undefined): void;
+  setReserved(ports: readonly number[]): void;
+  setLocalRange(first: number, last: number): void;
+  setNow(seconds: number): void;
+  setTwReuse(value: 0 | 1): void;
+
+  bucket(port: number): { fastreuse: number; owners: number; timeWait: number } | undefined;
+  stats(): { buckets: number; bsockets: number; hint: number };
+  look(socket: Socket): Look;
+
+  /** Closes the system with all that it holds. What is left behind should be nothing. */
+  end(): Left;
+}
+
+export interface Left {
+  /** In use beyond those in use when the system was opened, just before it was closed. */
+  readonly bytes: number;
+  /** Of groups, by sockets, after it was closed. */
+  readonly uses: number;
+}
+
+/** Makes a system whose search for connect() starts at the hint. */
+export type OpenLinux = (hint: number) => LinuxSystem;

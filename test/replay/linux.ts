@@ -1,0 +1,127 @@
+// Replaying recorded traces of Linux' seed-era port picker.
+//
+// A trace is a list of operations on one fresh system, each with its result, and how many random
+// values it drew where it may draw any. Both are compared whole. The first operation that differs
+// ends its trace. No trace is skipped, whatever its kind.
+//
+// A trace that agrees is drained, see `LinuxPlayer`. Nothing may be counted then, no group be in
+// use, and the memory in use must be what it was when the system was opened.
+
+import { isDeepStrictEqual } from "node:util";
+import { BadInput, eachLine, parse } from "./lines.ts";
+import type { OpenLinux } from "./linux-system.ts";
+import {
+  type LinuxAnswer,
+  type LinuxOperation,
+  LinuxPlayer,
+  type LinuxRecorded,
+  recordedOf,
+} from "./linux-trace.ts";
+import type { Mismatch, Tally } from "./netstack.ts";
+
+interface Trace {
+  readonly name: string;
+  /** Where the search of connect() starts. */
+  readonly hint?: number;
+  readonly ops: readonly unknown[];
+}
+
+const SHOWN_MAX = 5;
+
+const DRAINED: LinuxAnswer = { buckets: 0, bsockets: 0, bytes: 0, uses: 0 };
+
+/** Replays a file of traces (`.jsonl`, `.jsonl.gz`); adds to the tally. */
+export async function replayLinuxFile(path: string, open: OpenLinux, tally: Tally): Promise<void> {
+  if (!path.endsWith(".jsonl") && !path.endsWith(".jsonl.gz")) {
+    throw new BadInput(`${path}: expected a file named .jsonl.gz or .jsonl`);
+  }
+  await eachLine(path, (line, number) => {
+    const place = `${path}:${number}`;
+    const trace = parse(line, place);
+    if (!isTrace(trace)) {
+      throw new BadInput(`${place}: not a trace: expected a name, ops, and perhaps a hint`);
+    }
+    // All of it is read before anything is played: a broken file is not half judged.
+    const operations = trace.ops.map((value, at) => placed(`${place}, operation ${at}`, value));
+    replay(trace, operations, open, tally, place);
+  });
+}
+
+function isTrace(value: unknown): value is Trace {
+  const { name, hint = 0, ops } = (value ?? {}) as Partial<Trace>;
+  return typeof name === "string" && Array.isArray(ops) && hint >>> 0 === hint;
+}
+
+function placed(place: string, value: unknown): LinuxRecorded {
+  return within(place, () => recordedOf(value));
+}
+
+function replay(
+  { name, hint = 0 }: Trace,
+  operations: readonly LinuxRecorded[],
+  open: OpenLinux,
+  tally: Tally,
+  place: string,
+): void {
+  const player = new LinuxPlayer(open(hint));
+  const mismatch = firstMismatch(name, operations, player, place) ?? drainMismatch(name, player);
+  tally.traces += 1;
+  tally.operations += player.operations;
+  if (mismatch === undefined) return;
+
+  player.abandon();
+  tally.mismatching += 1;
+  if (tally.mismatches.length < SHOWN_MAX) tally.mismatches.push(mismatch);
+}
+
+function firstMismatch(
+  trace: string,
+  operations: readonly LinuxRecorded[],
+  player: LinuxPlayer,
+  place: string,
+): Mismatch | undefined {
+  for (const [at, recorded] of operations.entries()) {
+    const { expect, drawn, ...operation } = recorded;
+    const expected = mayDraw(operation) ? { ...expect, drawn: drawn ?? 0 } : expect;
+    const got = within(`${place}, operation ${at}`, () => outcome(player, operation));
+    if (!isDeepStrictEqual(got, expected)) return { trace, at, operation, expected, got };
+  }
+  return undefined;
+}
+
+function drainMismatch(trace: string, player: LinuxPlayer): Mismatch | undefined {
+  const got = settled(() => player.drain());
+  if (isDeepStrictEqual(got, DRAINED)) return undefined;
+  return { trace, at: "end", operation: "close everything", expected: DRAINED, got };
+}
+
+function outcome(player: LinuxPlayer, operation: LinuxOperation): LinuxAnswer {
+  return settled(() => {
+    const answer = player.perform(operation);
+    return mayDraw(operation) ? { ...answer, drawn: player.drawn } : answer;
+  });
+}
+
+function mayDraw({ op }: LinuxOperation): boolean {
+  return op === "bind" || op === "listen";
+}
+
+/** An error that is no answer is shown as what was got; one about the file goes on its way. */
+function settled(act: () => LinuxAnswer): LinuxAnswer {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof BadInput) throw error;
+    return { threw: String(error) };
+  }
+}
+
+/** Says where the input is bad. */
+function within<T>(place: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof BadInput) throw new BadInput(`${place}: ${error.message}`);
+    throw error;
+  }
+}

@@ -1,0 +1,121 @@
+// RFC 6056, plainly: its algorithms, each as one loop over ports, for tests of the policies.
+
+import type { SelectionName, SelectionOptions } from "../../bindings/selection.ts";
+import { sipHash } from "./siphash.ts";
+
+/** What a keyed policy looks at. */
+export interface Tuple {
+  readonly local: Uint8Array;
+  readonly remote: Uint8Array;
+  readonly port: number;
+}
+
+/** The secret of all policies in these tests. */
+export const SECRET: Uint8Array = Uint8Array.from({ length: 32 }, (_, index) => 200 - index * 3);
+/** The policies with counters. */
+export const COUNTED: readonly SelectionName[] = [
+  "hash",
+  "double-hash",
+  "random-increments",
+  "sequential",
+];
+
+export type IsFree = (port: number) => boolean;
+
+interface Search {
+  readonly first: number;
+  readonly count: number;
+  readonly isFree: IsFree;
+  readonly tuple: Tuple;
+  readonly options: SelectionOptions;
+  /** What lasts from search to search: the counter, or the table of them. */
+  readonly table: number[];
+  random(): number;
+}
+
+/** The port that each finds, or none; the table is changed as it goes. */
+export const PLAIN: Record<SelectionName, (search: Search) => number | undefined> = {
+  random({ first, count, isFree, random }) {
+    let index = random() % count;
+    for (let left = count; left > 0; left--) {
+      if (isFree(first + index)) return first + index;
+      index = index === count - 1 ? 0 : index + 1;
+    }
+    return undefined;
+  },
+
+  "random-retry"({ first, count, isFree, random }) {
+    for (let left = count; left > 0; left--) {
+      const port = first + (random() % count);
+      if (isFree(port)) return port;
+    }
+    return undefined;
+  },
+
+  hash(search) {
+    return hashed(search, 0);
+  },
+
+  "double-hash"(search) {
+    return hashed(search, hashOf(search.tuple, 1) % search.table.length);
+  },
+
+  "random-increments"({ first, count, isFree, random, table, options }) {
+    for (let left = count; left > 0; left--) {
+      const step = 1 + (random() % (options.increment ?? 500));
+      const next = ((table[0] as number) + step) % 2 ** 32;
+      table[0] = next;
+      const port = first + (next % count);
+      if (isFree(port)) return port;
+    }
+    return undefined;
+  },
+
+  sequential({ first, count, isFree, table }) {
+    let index = (table[0] as number) % count;
+    for (let left = count; left > 0; left--) {
+      if (isFree(first + index)) {
+        table[0] = index + 1;
+        return first + index;
+      }
+      index = (index + 1) % count;
+    }
+    return undefined;
+  },
+};
+
+/**
+ * Algorithms 3 and 4. The sum is reduced once, since the RFC's own, reduced for each port, would
+ * jump where it passes 2^32; and a search that fails leaves the counter where it was.
+ */
+function hashed({ first, count, isFree, tuple, table }: Search, slot: number): number | undefined {
+  const offset = hashOf(tuple, 0);
+  let next = table[slot] as number;
+  let index = ((next + offset) % 2 ** 32) % count;
+  for (let left = count; left > 0; left--) {
+    const port = first + index;
+    next = (next + 1) % 2 ** 32;
+    if (isFree(port)) {
+      table[slot] = next;
+      return port;
+    }
+    index = (index + 1) % count;
+  }
+  return undefined;
+}
+
+/** The counters as they begin. */
+export function plainTable(options: SelectionOptions, random: () => number): number[] {
+  const { algorithm, from, slots = 256 } = options;
+  if (!COUNTED.includes(algorithm)) return [];
+  const length = algorithm === "double-hash" ? slots : 1;
+  return Array.from({ length }, () => from ?? (algorithm === "sequential" ? 0 : random()));
+}
+
+/** F with the first half of the secret, G with the second. */
+export function hashOf(tuple: Tuple, half: 0 | 1): number {
+  const { local, remote, port } = tuple;
+  const message = Uint8Array.from([...remote, ...local, port & 255, port >> 8]);
+  const key = SECRET.slice(half * 16, half * 16 + 16);
+  return Number(BigInt.asUintN(32, sipHash(key, message)));
+}
