@@ -45,6 +45,7 @@ export const FLAG_MASK = 7;
 
 /** The one transport with a rule of its own (NETSTACK: an ephemeral TCP port is never shared). */
 export const TRANSPORT_TCP = 6;
+export const TRANSPORT_UDP = 17;
 
 // ── The request block ─────────────────────────────────────────────────────────────────────
 // What a word asks for, written by the facade before the call, as 32-bit fields. Addresses are

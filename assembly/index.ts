@@ -12,6 +12,7 @@ export {
 } from "./groups/tree";
 export { bindAny, bindAt, bindRange, listenAny, listenBound } from "./linux/bind";
 export { connectByHash, connectRange, connectSocket } from "./linux/connect";
+export { connectDatagram } from "./linux/datagram";
 export { closeLinux, recordFastreuse, recordOwners, recordWaits } from "./linux/linux";
 export {
   addressWord,
@@ -26,6 +27,7 @@ export {
 } from "./linux/socket";
 export {
   connectHint,
+  datagramCount,
   openLinux,
   owningCount,
   recordCount,

@@ -95,6 +95,7 @@ export type CoreExports = {
   unprivilegedStart(system: number): number;
   recordCount(system: number): number;
   owningCount(system: number): number;
+  datagramCount(system: number): number;
   waitingCount(system: number): number;
   recordFastreuse(system: number, port: number): number;
   recordOwners(system: number, port: number): number;
@@ -109,6 +110,7 @@ export type CoreExports = {
     device: number,
     group: number,
     privileged: number,
+    transport: number,
   ): number;
   closeSocket(socket: number): void;
   closeToWait(socket: number, stamp: number): number;
@@ -124,6 +126,7 @@ export type CoreExports = {
   listenBound(socket: number): number;
   listenAny(socket: number, first: number, last: number, random: number, isLast: number): number;
   connectSocket(socket: number, first: number, last: number, offset: number): number;
+  connectDatagram(socket: number, first: number, last: number, random: number): number;
   connectByHash(socket: number, selector: number): number;
   preferOwnAddress(socket: number): void;
   connectRange(socket: number): number;

@@ -78,6 +78,8 @@ export interface PortErrorDetails {
  * | `EACCES` | `read-only` (a file); `privileged-port` (Linux: bind below `ip_unprivileged_port_start`) |
  * | `EISDIR`, `ENOTDIR` | `is-group`, `is-file`: the path names the other one |
  * | `E2BIG`, `ENAMETOOLONG` | `text-too-long` (of a control file), `name-too-long` (of a group) |
+ * | `EOPNOTSUPP` | `wrong-state`: a UDP socket cannot listen |
+ * | `EAGAIN` | `no-port-available`, `empty-range` of a UDP connect |
  * | `EISCONN` | `connected`: the socket is (Linux: connect) |
  * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` | `invalid-argument` |
  * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |

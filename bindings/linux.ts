@@ -89,9 +89,9 @@ export interface PortRecord {
 
 /** Live figures of a system. */
 export interface LinuxStats {
-  /** Ports that somebody owns. */
+  /** Ports that some TCP socket or TIME_WAIT owns. */
   readonly records: number;
-  /** Sockets that own a port. */
+  /** Sockets that have a port, TCP and UDP. */
   readonly sockets: number;
   /** Connections in TIME_WAIT. */
   readonly timeWait: number;
@@ -128,7 +128,7 @@ const forgotten = new FinalizationRegistry<{ core: Core; system: number }>(({ co
 export let verifyLinux: (ports: LinuxPorts) => void;
 
 /**
- * The ports of one machine, as Linux hands them out to TCP sockets. It keeps records; it does not
+ * The ports of one machine, as Linux hands them out to TCP and UDP sockets. It keeps records; it does not
  * open sockets, and it does not see other processes. All addresses, IPv4 and IPv6, share one port
  * space, as those of dual-stack sockets do.
  */
@@ -205,7 +205,7 @@ export class LinuxPorts implements Disposable {
   }
 
   /**
-   * A new TCP socket, closed and without a port.
+   * A new socket, closed and without a port.
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   socket(options: SocketOptions = {}): LinuxSocket {
@@ -325,7 +325,7 @@ export class LinuxPorts implements Disposable {
     const { exports } = this.#core;
     return {
       records: exports.recordCount(system),
-      sockets: exports.owningCount(system),
+      sockets: exports.owningCount(system) + exports.datagramCount(system),
       timeWait: exports.waitingCount(system),
       memory: {
         used: exports.usedBytes(system) >>> 0,

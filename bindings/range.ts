@@ -55,6 +55,11 @@ export function packRange({ first, last }: PortRange): number {
   return (first | (last << 16)) >>> 0;
 }
 
+/** Has a range as the core's number no ports? */
+export function isEmpty(both: number): boolean {
+  return (both & PORT_MAX) > both >>> 16;
+}
+
 /** The range in one of the core's numbers, signed or not; `undefined` when it is empty. */
 export function unpackRange(both: number): PortRange | undefined {
   const first = both & PORT_MAX;

@@ -1,4 +1,4 @@
-// LinuxSocket: a TCP socket as far as its port is concerned. It checks what it is given, writes the
+// LinuxSocket: a TCP or UDP socket as far as its port is concerned. It checks what it is given, writes the
 // addresses into the request block, and asks the core.
 
 import {
@@ -15,6 +15,8 @@ import {
   REQUEST_ADDRESS,
   REQUEST_DESTINATION,
   REQUEST_DESTINATION_PORT,
+  TRANSPORT_TCP,
+  TRANSPORT_UDP,
 } from "../assembly/abi.ts";
 import { type Address, ANY, parseAddress, textOf } from "./address.ts";
 import {
@@ -29,13 +31,15 @@ import {
 import type { Core } from "./core.ts";
 import { closed, noMemory, outOfRange, PortError, wrongValue } from "./errors.ts";
 import { explainEmpty, groupAddress, type PortGroup } from "./group.ts";
-import { type PortRange, showRange, unpackRange } from "./range.ts";
+import { isEmpty, type PortRange, showRange, unpackRange } from "./range.ts";
 import { showEnd } from "./request.ts";
 import { type Search, searchBy } from "./search.ts";
 import type { Selection } from "./selection.ts";
 
 /** What a socket is made with. */
 export interface SocketOptions {
+  /** `"tcp"`, the default, or `"udp"`. */
+  type?: "tcp" | "udp";
   /** `SO_REUSEADDR`, false by default. */
   reuseAddr?: boolean;
   /** `SO_BINDTODEVICE`: an interface number, 0..2147483647; 0, the default, is none. */
@@ -89,7 +93,7 @@ const DEVICE_MAX = 0x7fffffff;
 /** A search is repeated so often when what it found cannot be shared (Linux: `attempts = 5`). */
 const RETRIES_MAX = 5;
 const STATES: readonly SocketState[] = ["closed", "listening", "connected"];
-const SOCKET_NAMES = ["reuseAddr", "bindToDevice", "group", "privileged"];
+const SOCKET_NAMES = ["type", "reuseAddr", "bindToDevice", "group", "privileged"];
 
 /**
  * Opens a socket in a system.
@@ -99,31 +103,38 @@ export function openSocket(system: System, options: SocketOptions): LinuxSocket 
   checkObject("options", options);
   checkNames("options", options, SOCKET_NAMES);
   const { core } = system;
-  const { group, bindToDevice = 0 } = options;
+  const { group, bindToDevice = 0, type = "tcp" } = options;
+  if (type !== "tcp" && type !== "udp") throw wrongValue("type", '"tcp" or "udp"', type);
   const reuse = checkBoolean("reuseAddr", options.reuseAddr) ? 1 : 0;
   const device = checkInteger("bindToDevice", bindToDevice, 0, DEVICE_MAX);
   const privileged = checkBoolean("privileged", options.privileged) ? 1 : 0;
   const inGroup = group === undefined ? 0 : groupAddress(group, core);
-  const address = core.exports.openSocket(openOf(system), reuse, device, inGroup, privileged) >>> 0;
+  const transport = type === "udp" ? TRANSPORT_UDP : TRANSPORT_TCP;
+  const { exports } = core;
+  const address =
+    exports.openSocket(openOf(system), reuse, device, inGroup, privileged, transport) >>> 0;
   if (address === 0) throw noMemory(`a socket, limit ${system.limit} bytes`);
-  return new LinuxSocket(system, address, group);
+  return new LinuxSocket(system, address, type, group);
 }
 
-/** A TCP socket, as far as its port is concerned. Made by `LinuxPorts.socket`. */
+/** A TCP or UDP socket, as far as its port is concerned. Made by `LinuxPorts.socket`. */
 export class LinuxSocket implements Disposable {
+  /** The protocol. */
+  readonly type: "tcp" | "udp";
   readonly #system: System;
   /** Where the core keeps the socket; 0 when it is gone. */
   #socket: number;
   #group: PortGroup | undefined;
 
-  constructor(system: System, socket: number, group: PortGroup | undefined) {
+  constructor(system: System, socket: number, type: "tcp" | "udp", group: PortGroup | undefined) {
+    this.type = type;
     this.#system = system;
     this.#socket = socket;
     this.#group = group;
   }
 
   /**
-   * Gives the socket a local address and port (Linux `inet_csk_get_port`).
+   * Gives the socket a local address and port (Linux `inet_csk_get_port`; UDP: `udp_lib_get_port`).
    * @param address IPv4 or IPv6 text; `""`, `"0.0.0.0"` and `"::"` are any.
    * @param port 1..65535, within the group's bind range, whatever the local port range and the
    * reserved ports are; or 0 for a port of the local range that is not reserved, within the
@@ -151,10 +162,15 @@ export class LinuxSocket implements Disposable {
    * without a port gets one as by `bind("", 0)`. A socket that listens already goes on.
    * @returns the port.
    * @throws PortError `EADDRINUSE`: another owner does not let it listen, or its group's range has
-   * changed; a socket with a port keeps it. `EINVAL`: the socket is connected; `ENOBUFS`; `EBADF`.
+   * changed; a socket with a port keeps it. `EINVAL`: the socket is connected; `EOPNOTSUPP`: it is a
+   * UDP socket; `ENOBUFS`; `EBADF`.
    */
   listen(): number {
     const socket = this.#open();
+    if (this.type === "udp") {
+      const details = { syscall: "listen" };
+      throw new PortError("EOPNOTSUPP", "wrong-state", "a UDP socket does not listen", details);
+    }
     const { core } = this.#system;
     if (core.exports.socketPort(socket) === 0) {
       writeTuple(core, ANY, ANY, 0);
@@ -170,11 +186,15 @@ export class LinuxSocket implements Disposable {
    * Connects the socket (Linux `__inet_hash_connect`). One without a port gets one of the local
    * range that is not reserved, within the group's connect range, which no bind() holds and
    * whose tuple is not taken.
+   *
+   * A UDP socket without a port gets one as by `bind("", 0)`, but from the group's connect range
+   * (Linux `inet_autobind`); tuples do not matter, and it may connect again.
    * @param address IPv4 or IPv6 text of the remote end.
    * @param port 1..65535, of the remote end.
    * @returns the local port.
    * @throws PortError `EADDRNOTAVAIL`: no port is left for this destination, or the tuple of the
-   * socket's port is taken; a port that bind() had picked is released then. `EISCONN`: the socket
+   * socket's port is taken; a port that bind() had picked is released then. `EAGAIN`: no port is left
+   * for a UDP socket. `EISCONN`: the socket
    * listens or is connected; `ENOBUFS`; `EBADF`; and those of bad arguments.
    */
   connect(address: string, port: number, options?: ConnectOptions): number {
@@ -193,6 +213,7 @@ export class LinuxSocket implements Disposable {
     }
     const socket = this.#open();
     const { core } = system;
+    if (this.type === "udp") return this.#connectDatagram(local, offset);
     writeTuple(core, local, remote, remotePort);
     const answer =
       offset === undefined
@@ -206,7 +227,7 @@ export class LinuxSocket implements Disposable {
    * Closes the socket and gives its port back, at once or, for a connected one, after TIME_WAIT:
    * then its tuple stays taken until `LinuxPorts.expireTimeWait` finds it old enough. A second
    * call does nothing.
-   * @throws PortError `EINVAL`: TIME_WAIT is for connected sockets; `ENOBUFS`: no memory for the
+   * @throws PortError `EINVAL`: TIME_WAIT is for connected TCP sockets; `ENOBUFS`: no memory for the
    * TIME_WAIT, and the socket is as it was; and those of bad arguments.
    */
   close(options?: CloseOptions): void {
@@ -217,7 +238,8 @@ export class LinuxSocket implements Disposable {
       exports.closeSocket(this.#socket);
     } else {
       const answer = exports.closeToWait(this.#socket, stamp);
-      if (answer === BAD_STATE) throw wrongState("close", "only a connected socket has TIME_WAIT");
+      if (answer === BAD_STATE)
+        throw wrongState("close", "only a connected TCP socket has TIME_WAIT");
       if (answer === NO_MEMORY) throw this.#noMemory("a TIME_WAIT");
     }
     this.#socket = 0;
@@ -280,11 +302,11 @@ export class LinuxSocket implements Disposable {
 
   /** The search of bind() or listen() with port 0. */
   #search(syscall: string, ask: Core["exports"]["bindAny"], local: Address): number {
-    const { bindSelection: selection, core } = this.#system;
+    const { bindSelection, core } = this.#system;
     const answer =
-      selection.algorithm === "random"
-        ? this.#searchFromRandom(ask)
-        : this.#searchBySelection(selection, core.exports.bindRange, (first, last, offset) =>
+      bindSelection.algorithm === "random"
+        ? this.#searchFromRandom(ask, local)
+        : this.#searchBySelection(bindSelection, core.exports.bindRange, (first, last, offset) =>
             ask(this.#socket, first, last, offset, 1),
           );
     if (answer < 0) throw this.#refusedBind(answer, syscall, local, 0);
@@ -292,13 +314,16 @@ export class LinuxSocket implements Disposable {
   }
 
   /** As the kernel does it: another draw, at most five times, when what was found cannot be shared. */
-  #searchFromRandom(ask: Core["exports"]["bindAny"]): number {
+  #searchFromRandom(ask: Core["exports"]["bindAny"], local: Address): number {
     const { core, draw } = this.#system;
     // What is refused without a search draws nothing.
-    const range = unpackRange(core.exports.bindRange(this.#socket));
-    if (range === undefined) return ask(this.#socket, 1, PORT_MAX, 0, 1);
+    if (isEmpty(core.exports.bindRange(this.#socket))) return ask(this.#socket, 1, PORT_MAX, 0, 1);
     for (let retries = RETRIES_MAX; ; retries--) {
-      const answer = ask(this.#socket, 1, PORT_MAX, draw(), retries === 0 ? 1 : 0);
+      const random = draw();
+      // Whoever draws may have used, or closed, what is searched for.
+      const socket = this.#open();
+      writeTuple(core, local, ANY, 0);
+      const answer = ask(socket, 1, PORT_MAX, random, retries === 0 ? 1 : 0);
       if (answer !== AGAIN) return answer;
     }
   }
@@ -314,6 +339,19 @@ export class LinuxSocket implements Disposable {
       const start = offset - 1 - exports.connectHint(this.#system.address);
       return exports.connectSocket(socket, first, last, start >>> 0);
     });
+  }
+
+  #connectDatagram(local: Address, offset: number | undefined): number {
+    const { bindSelection, core } = this.#system;
+    const { connectDatagram, connectRange, socketPort } = core.exports;
+    writeTuple(core, local, ANY, 0);
+    const ask: Search = (first, last, start) => connectDatagram(this.#socket, first, last, start);
+    const isSearch = socketPort(this.#socket) === 0 && offset === undefined;
+    const answer = isSearch
+      ? this.#searchBySelection(bindSelection, connectRange, ask)
+      : ask(1, PORT_MAX, offset ?? 0);
+    if (answer < 0) throw this.#refusedConnect(answer, "");
+    return answer;
   }
 
   #searchBySelection(
@@ -357,7 +395,7 @@ export class LinuxSocket implements Disposable {
   }
 
   #refusedBind(refusal: number, syscall: string, local: Address, port: number): PortError {
-    const asked = `tcp ${showEnd(local.text || "*", port)}`;
+    const asked = `${this.type} ${showEnd(local.text || "*", port)}`;
     const details = { syscall, address: local.text, port };
     if (refusal === NO_MEMORY) return this.#noMemory(asked);
     if (refusal === BAD_STATE) {
@@ -386,7 +424,10 @@ export class LinuxSocket implements Disposable {
   }
 
   #refusedConnect(refusal: number, remote: string): PortError {
-    const asked = `tcp ${showEnd(this.address || "*", this.port)} -> ${remote}`;
+    const isUdp = this.type === "udp";
+    const exhausted = isUdp ? "EAGAIN" : "EADDRNOTAVAIL";
+    const local = `${this.type} ${showEnd(this.address || "*", this.port)}`;
+    const asked = remote === "" ? local : `${local} -> ${remote}`;
     const details = { syscall: "connect", address: this.address, port: this.port };
     if (refusal === NO_MEMORY) return this.#noMemory(asked);
     if (refusal === BAD_STATE) {
@@ -399,11 +440,11 @@ export class LinuxSocket implements Disposable {
     }
     if (refusal === NO_RANGE) {
       const message = `no port is left to search, ${asked}: ${this.#explain(GROUP_CONNECT)}`;
-      return new PortError("EADDRNOTAVAIL", "empty-range", message, details);
+      return new PortError(exhausted, "empty-range", message, details);
     }
     if (refusal === EXHAUSTED) {
       const { exports } = this.#system.core;
-      return this.#exhausted("EADDRNOTAVAIL", asked, details, exports.connectRange);
+      return this.#exhausted(exhausted, asked, details, exports.connectRange);
     }
     const message = `another connection has the tuple: ${asked}`;
     return new PortError("EADDRNOTAVAIL", "port-in-use", message, details);
@@ -438,9 +479,10 @@ function wrongState(syscall: string, message: string): PortError {
 
 function writeTuple(core: Core, local: Address, remote: Address, port: number): void {
   core.written = undefined;
-  writeWords(core.request, REQUEST_ADDRESS >> 2, local);
-  writeWords(core.request, REQUEST_DESTINATION >> 2, remote);
-  core.request[REQUEST_DESTINATION_PORT >> 2] = port;
+  const block = core.request;
+  writeWords(block, REQUEST_ADDRESS >> 2, local);
+  writeWords(block, REQUEST_DESTINATION >> 2, remote);
+  block[REQUEST_DESTINATION_PORT >> 2] = port;
 }
 
 function writeWords(block: Uint32Array, at: number, { words }: Address): void {

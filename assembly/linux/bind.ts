@@ -52,6 +52,7 @@ import {
   NO_RECORD,
   nextOwner,
   setFastreuse,
+  setFlow,
 } from "./record";
 import {
   askFor,
@@ -62,6 +63,7 @@ import {
   forgetAddress,
   groupOf,
   hasReuse,
+  isDatagram,
   isPrivileged,
   keepAddress,
   LISTENING,
@@ -69,13 +71,21 @@ import {
   preferOwnAddress,
   recordOf,
   setNamed,
-  setRecord,
+  setPort,
   setState,
   socketPort,
   stateOf,
   systemOf,
 } from "./socket";
-import { owningCount, RESERVED, REUSABLE, SOFT, unprivilegedStart } from "./system";
+import {
+  count,
+  DATAGRAMS,
+  owningCount,
+  RESERVED,
+  REUSABLE,
+  SOFT,
+  unprivilegedStart,
+} from "./system";
 
 /**
  * Binds a socket to the local address in the request block, whose destination is the wildcard, and a
@@ -93,7 +103,8 @@ export function bindAt(socket: Address, port: Port): i32 {
  */
 export function bindAny(socket: Address, first: Port, last: Port, random: u32, isLast: u32): i32 {
   if (!isFresh(socket)) return BAD_STATE;
-  const answer = takeAny(socket, rangeOf(first, last), random, isLast != 0);
+  const range = intersect(rangeFor(socket), rangeOf(first, last));
+  const answer = takeAny(socket, range, random, isLast != 0);
   return answer == AGAIN ? AGAIN : settleBind(socket, answer, false);
 }
 
@@ -112,7 +123,7 @@ function rangeFor(socket: Address): u32 {
 
 /** Lets a bound socket listen. The port is judged once more, for a socket that listens. */
 export function listenBound(socket: Address): i32 {
-  if (stateOf(socket) == CONNECTED) return BAD_STATE;
+  if (stateOf(socket) == CONNECTED || isDatagram(socket)) return BAD_STATE;
   const port = socketPort(socket);
   if (stateOf(socket) == LISTENING) return <i32>port;
   if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE;
@@ -122,7 +133,7 @@ export function listenBound(socket: Address): i32 {
   const record = recordOf(socket);
   beginBill();
   chargeClass(socket, 0);
-  chargeFastreuse(system, port, 0);
+  chargeFastreuse(system, record, 0);
   if (!canPay(system)) return NO_MEMORY;
   moveClass(socket, 0);
   setFastreuse(system, record, 0);
@@ -135,11 +146,12 @@ export function listenBound(socket: Address): i32 {
  * counts, if it has one.
  */
 export function listenAny(socket: Address, first: Port, last: Port, random: u32, isLast: u32): i32 {
-  if (stateOf(socket) != CLOSED || recordOf(socket)) return BAD_STATE;
+  if (!isFresh(socket) || isDatagram(socket)) return BAD_STATE;
   preferOwnAddress(socket);
   setNamed(socket, false);
   setState(socket, LISTENING); // while it is judged
-  const port = takeAny(socket, rangeOf(first, last), random, isLast != 0);
+  const range = intersect(rangeFor(socket), rangeOf(first, last));
+  const port = takeAny(socket, range, random, isLast != 0);
   if (port < 0) setState(socket, CLOSED);
   else keepAddress(socket);
   return port;
@@ -148,7 +160,7 @@ export function listenAny(socket: Address, first: Port, last: Port, random: u32,
 // ── Judging ───────────────────────────────────────────────────────────────────────────────
 
 function isFresh(socket: Address): bool {
-  return stateOf(socket) == CLOSED && !recordOf(socket);
+  return stateOf(socket) == CLOSED && !socketPort(socket);
 }
 
 /** After bind(): a socket that was bound has the address; one that was not has none. */
@@ -165,7 +177,7 @@ function settleBind(socket: Address, answer: i32, named: bool): i32 {
 function takeNamed(socket: Address, port: Port): i32 {
   if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE;
   const system = systemOf(socket);
-  const record = findRecord(system, port);
+  const record: Address = isDatagram(socket) ? 0 : findRecord(system, port);
   askFor(socket, wantedBy(socket));
   planRequest(system, false);
   const isShared = fastreuseOf(record) > 0 && classOf(socket) == SOFT;
@@ -174,9 +186,8 @@ function takeNamed(socket: Address, port: Port): i32 {
   return join(socket, record, port);
 }
 
-function takeAny(socket: Address, part: u32, random: u32, isLast: bool): i32 {
+export function takeAny(socket: Address, range: u32, random: u32, isLast: bool): i32 {
   const system = systemOf(socket);
-  const range = intersect(rangeFor(socket), part);
   if (isEmpty(range)) return NO_RANGE;
   const first = firstIn(range);
   const last = lastIn(range);
@@ -188,6 +199,7 @@ function takeAny(socket: Address, part: u32, random: u32, isLast: bool): i32 {
   const open = findInRange(first, last, start, 0);
   if (!isPlanned()) return NO_MEMORY;
 
+  if (isDatagram(socket)) return open ? join(socket, 0, open) : EXHAUSTED;
   if (classOf(socket) == SOFT && (!open || owningCount(system) > count)) {
     const shared = findShared(system, first, last, first + start);
     const stops = shared && (!open || isBefore(shared, open, first + start));
@@ -258,11 +270,18 @@ function join(socket: Address, record: Address, port: Port): i32 {
   askFor(socket, klass);
   beginBill();
   chargeRequest(system, 0, port);
-  chargeOwner(system, record, port, fastreuse);
+  if (!isDatagram(socket)) chargeOwner(system, record, port, fastreuse);
   if (!canPay(system)) return NO_MEMORY;
   const flow = holdCharged(system, 0, port);
-  setRecord(socket, addSocketOwner(system, record, port, fastreuse, socket, flow));
+  if (isDatagram(socket)) joinDatagram(socket, port, flow);
+  else setPort(socket, port, addSocketOwner(system, record, port, fastreuse, socket, flow));
   return <i32>port;
+}
+
+function joinDatagram(socket: Address, port: Port, flow: Address): void {
+  setFlow(socket, flow);
+  setPort(socket, port, 0);
+  count(systemOf(socket), DATAGRAMS, 1);
 }
 
 /** The first owner decides; a later one without R turns 1 and -1 into 0. */

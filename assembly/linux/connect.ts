@@ -43,12 +43,13 @@ import {
   CONNECTED,
   classOf,
   groupOf,
+  isDatagram,
   isNamed,
   keepAddress,
   preferOwnAddress,
   recordOf,
   releasePortOf,
-  setRecord,
+  setPort,
   setState,
   socketPort,
   stateOf,
@@ -66,7 +67,7 @@ const BY_CONNECT: i32 = -1;
  * port, or a refusal; then a port that bind() had picked is gone.
  */
 export function connectSocket(socket: Address, first: Port, last: Port, offset: u32): i32 {
-  if (stateOf(socket) != CLOSED) return BAD_STATE;
+  if (stateOf(socket) != CLOSED || isDatagram(socket)) return BAD_STATE;
   preferOwnAddress(socket);
   const port = recordOf(socket)
     ? connectBound(socket)
@@ -160,7 +161,7 @@ function joinUnbound(socket: Address, port: Port, ring: Address): i32 {
   chargeOwner(system, record, port, fastreuse);
   if (!canPay(system)) return NO_MEMORY;
   const flow = holdCharged(system, 0, port);
-  setRecord(socket, addSocketOwner(system, record, port, fastreuse, socket, flow));
+  setPort(socket, port, addSocketOwner(system, record, port, fastreuse, socket, flow));
   if (wait) dropWait(system, wait);
   return <i32>port;
 }

@@ -1,12 +1,14 @@
 // Record: what the system knows about one port that somebody owns (the kernel's bind bucket).
 //
 //   record  0 ┌──────────────────┐
-//             │ node             │  of the system's table, named by the port
-//           4 │  owners     u32  │  first of them
-//          12 │  fastreuse   i8  │
-//          16 │  sockets    u32  │
-//          20 │  waits      u32  │  TIME_WAITs
-//          40 └──────────────────┘
+//             │ owners      u32  │  first of them
+//           4 ├──────────────────┤
+//             │ sockets     u32  │  how many of them
+//           8 ├──────────────────┤
+//             │ waits       u32  │  and how many TIME_WAITs
+//          12 ├─────────┬────────┤
+//             │ port u16│fast i16│  fastreuse
+//          16 └─────────┴────────┘
 //
 //   owner   0 ┌──────────────────┐      part of a socket, or of a TIME_WAIT
 //             │ next        u32  │
@@ -25,18 +27,19 @@
 //
 // Must stay true: a record has an owner; fastreuse does not change when an owner leaves.
 
-import { Address, alloc, free } from "../memory/arena";
-import { chargeNode } from "../memory/bill";
-import { find, insert, NODE_NUMBER, NODE_PARENT, remove } from "../memory/table";
+import { Address, alloc, clear, free } from "../memory/arena";
+import { chargeBlock } from "../memory/bill";
 import { Port } from "../ports/bitmap";
-import { addPort, chargePort, hasPort, removePort } from "../ports/set";
-import { BOUND, count, OWNING, RECORDS, REUSABLE, WAITING } from "./system";
+import { addItem, chargeItem, findItem, removeItem } from "../ports/directory";
+import { addPort, chargePort, removePort } from "../ports/set";
+import { BOUND, count, DIRECTORY, OWNING, RECORDS, REUSABLE, WAITING } from "./system";
 
-const OWNERS: usize = 4;
-const FASTREUSE: usize = 12;
-const SOCKET_COUNT: usize = 16;
-const WAIT_COUNT: usize = 20;
-const RECORD_BYTES: u32 = 40;
+const OWNERS: usize = 0;
+const SOCKET_COUNT: usize = 4;
+const WAIT_COUNT: usize = 8;
+const PORT: usize = 12;
+const FASTREUSE: usize = 14;
+const RECORD_BYTES: u32 = 16;
 
 const NEXT: usize = 0;
 const PREVIOUS: usize = 4;
@@ -48,15 +51,15 @@ export const NO_RECORD: i32 = -2;
 
 /** The record of a port, or 0. */
 export function findRecord(system: Address, port: Port): Address {
-  return find(system, system, port, 0, 0);
+  return findItem(system + DIRECTORY, port);
 }
 
 export function portOf(record: Address): Port {
-  return load<u16>(record, NODE_NUMBER);
+  return load<u16>(record, PORT);
 }
 
 export function fastreuseOf(record: Address): i32 {
-  return record ? load<i8>(record, FASTREUSE) : NO_RECORD;
+  return record ? load<i16>(record, FASTREUSE) : NO_RECORD;
 }
 
 export function socketsOf(record: Address): u32 {
@@ -92,14 +95,18 @@ export function setFlow(owner: Address, flow: Address): void {
 
 /** Charges for a socket more at that port, of which fastreuse becomes what is given. */
 export function chargeOwner(system: Address, record: Address, port: Port, fastreuse: i32): void {
-  if (!record) chargeNode(RECORD_BYTES);
-  chargeFastreuse(system, port, fastreuse);
+  if (!record) {
+    chargeBlock(RECORD_BYTES);
+    chargeItem(system + DIRECTORY, port);
+  }
+  chargeFastreuse(system, record, fastreuse);
 }
 
 /** Charges for what the sets need when fastreuse changes. */
-export function chargeFastreuse(system: Address, port: Port, fastreuse: i32): void {
-  if (fastreuse >= 0 && !hasPort(system + BOUND, port)) chargePort(system + BOUND);
-  if (fastreuse > 0 && !hasPort(system + REUSABLE, port)) chargePort(system + REUSABLE);
+export function chargeFastreuse(system: Address, record: Address, fastreuse: i32): void {
+  const before = fastreuseOf(record);
+  if (before < 0 && fastreuse >= 0) chargePort(system + BOUND);
+  if (before <= 0 && fastreuse > 0) chargePort(system + REUSABLE);
 }
 
 /** A socket joins the owners of a port, and makes the record if it is 0. It must have been charged. */
@@ -150,13 +157,15 @@ export function dropWaitOwner(system: Address, record: Address, owner: Address):
 
 /** The sets must have been charged. */
 export function setFastreuse(system: Address, record: Address, fastreuse: i32): void {
-  store<i8>(record, <i8>fastreuse, FASTREUSE);
-  putInSet(system, system + BOUND, portOf(record), fastreuse >= 0);
-  putInSet(system, system + REUSABLE, portOf(record), fastreuse > 0);
+  const before = fastreuseOf(record);
+  if (before == fastreuse) return;
+  store<i16>(record, <i16>fastreuse, FASTREUSE);
+  const port = portOf(record);
+  if (before >= 0 != fastreuse >= 0) putInSet(system, system + BOUND, port, fastreuse >= 0);
+  if (before > 0 != fastreuse > 0) putInSet(system, system + REUSABLE, port, fastreuse > 0);
 }
 
 function putInSet(system: Address, set: Address, port: Port, belongs: bool): void {
-  if (hasPort(set, port) == belongs) return;
   if (belongs) addPort(system, set, port);
   else removePort(system, set, port);
 }
@@ -164,19 +173,18 @@ function putInSet(system: Address, set: Address, port: Port, belongs: bool): voi
 function newRecord(system: Address, port: Port): Address {
   const record = alloc(system, RECORD_BYTES);
   assert(record != 0); // charged too little
-  memory.fill(record, 0, RECORD_BYTES);
-  store<u32>(record, <u32>system, NODE_PARENT);
-  store<u16>(record, <u16>port, NODE_NUMBER);
-  insert(system, record);
+  clear(record, RECORD_BYTES);
+  store<u16>(record, <u16>port, PORT);
+  store<i16>(record, <i16>NO_RECORD, FASTREUSE);
+  addItem(system, system + DIRECTORY, port, record);
   count(system, RECORDS, 1);
   return record;
 }
 
 function settleRecord(system: Address, record: Address): void {
   if (firstOwner(record)) return;
-  putInSet(system, system + BOUND, portOf(record), false);
-  putInSet(system, system + REUSABLE, portOf(record), false);
-  remove(system, record);
+  setFastreuse(system, record, NO_RECORD);
+  removeItem(system, system + DIRECTORY, portOf(record));
   free(system, record);
   count(system, RECORDS, -1);
 }

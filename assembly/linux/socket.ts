@@ -1,4 +1,4 @@
-// Socket: a TCP socket, as far as its port is concerned.
+// Socket: a TCP or UDP socket, as far as its port is concerned.
 //
 //   socket  0 ┌──────────────────┐
 //             │ owner            │  of its port (record.ts)
@@ -9,7 +9,7 @@
 //          20 ├──────────────────┤
 //             │ previous    u32  │
 //          24 ├──────────────────┤
-//             │ record      u32  │  of its port; 0: it has none
+//             │ record      u32  │  of its port, if it is a TCP socket that has one
 //          28 ├──────────────────┤
 //             │ group       u32  │  0: none
 //          32 ├──────────────────┤
@@ -18,10 +18,15 @@
 //             │ state│ reuse │ named │  u8 each; named: bind() was given a port, not 0; and, u8,
 //          40 ├──────┴───────┴───────┤  privileged: has CAP_NET_BIND_SERVICE
 //             │ address   16 bytes   │  that bind() gave or connect() fixed; all zero: any
-//          56 └──────────────────────┘
+//          56 ├──────────┬───────────┤
+//             │ port u16 │ transport │  u16; port 0: it has none
+//          60 └──────────┴───────────┘
 //
-// Must stay true: a socket with a record is among its owners, and its flow holds the port with
-// the class that `classOf` says.
+// Only TCP has records. UDP sockets hold their ports in a space of their own, so that the two
+// protocols do not meet; they neither listen nor wait.
+//
+// Must stay true: a TCP socket with a port has the port's record and is among its owners; the flow
+// of a socket with a port holds it with the class that `classOf` says.
 
 import {
   NO_MEMORY,
@@ -31,6 +36,7 @@ import {
   REQUEST_NETWORK_COUNT,
   REQUEST_NETWORKS,
   REQUEST_TRANSPORT,
+  TRANSPORT_UDP,
 } from "../abi";
 import { enterGroup, leaveGroup } from "../groups/tree";
 import { Address, allocZero, free } from "../memory/arena";
@@ -39,8 +45,8 @@ import { REQUEST } from "../memory/layout";
 import { chargeClassHold, letGo, moveToClass } from "../netstack/hold";
 import { flagsOf } from "../netstack/ladder";
 import { Port } from "../ports/bitmap";
-import { dropSocketOwner, flowOf, portOf, setFlow } from "./record";
-import { SOCKETS, SOFT, TRANSPORT } from "./system";
+import { dropSocketOwner, flowOf, setFlow } from "./record";
+import { count, DATAGRAMS, SOCKETS, SOFT } from "./system";
 
 const SYSTEM: usize = 12;
 const NEXT: usize = 16;
@@ -53,7 +59,9 @@ const REUSE: usize = 37;
 const NAMED: usize = 38;
 const PRIVILEGED: usize = 39;
 const ADDRESS: usize = 40;
-const SOCKET_BYTES: u32 = 56;
+const PORT: usize = 56;
+const TRANSPORT: usize = 58;
+const SOCKET_BYTES: u32 = 60;
 
 export const CLOSED: u32 = 0;
 export const LISTENING: u32 = 1;
@@ -66,12 +74,14 @@ export function openSocket(
   device: u32,
   group: Address,
   privileged: u32,
+  transport: u32,
 ): Address {
   const socket = allocZero(system, SOCKET_BYTES);
   if (!socket) return 0;
   store<u32>(socket, <u32>system, SYSTEM);
   store<u8>(socket, <u8>reuse, REUSE);
   store<u8>(socket, <u8>privileged, PRIVILEGED);
+  store<u16>(socket, <u16>transport, TRANSPORT);
   store<u32>(socket, device, DEVICE);
   store<u32>(socket, <u32>group, GROUP);
   enterGroup(group);
@@ -102,19 +112,19 @@ function freeSocket(socket: Address): void {
 
 /** The socket has its port no longer. Nothing else changes. */
 export function releasePortOf(socket: Address): void {
-  const record = recordOf(socket);
-  if (!record) return;
+  const port = socketPort(socket);
+  if (!port) return;
   const system = systemOf(socket);
   const flow = flowOf(socket);
-  letGo(system, flow, flagsOf(flow), portOf(record));
-  dropSocketOwner(system, record, socket);
-  setRecord(socket, 0);
+  letGo(system, flow, flagsOf(flow), port);
+  if (isDatagram(socket)) count(system, DATAGRAMS, -1);
+  else dropSocketOwner(system, recordOf(socket), socket);
+  setPort(socket, 0, 0);
 }
 
 /** A socket whose port another owner holds from now on is gone. */
 export function leavePort(socket: Address): void {
   dropSocketOwner(systemOf(socket), recordOf(socket), socket);
-  setRecord(socket, 0);
   freeSocket(socket);
 }
 
@@ -136,8 +146,7 @@ export function moveSocket(socket: Address, group: Address): void {
 
 /** Brings the class of the flow in line with the socket. False: no memory, and nothing changed. */
 function changeClass(socket: Address): bool {
-  const record = recordOf(socket);
-  if (!record || flagsOf(flowOf(socket)) == classOf(socket)) return true;
+  if (!socketPort(socket) || flagsOf(flowOf(socket)) == classOf(socket)) return true;
   beginBill();
   chargeClass(socket, classOf(socket));
   if (!canPay(systemOf(socket))) return false;
@@ -169,13 +178,19 @@ export function recordOf(socket: Address): Address {
   return load<u32>(socket, RECORD);
 }
 
-export function setRecord(socket: Address, record: Address): void {
+/** The socket has that port from now on, and its record if it is a TCP socket. */
+export function setPort(socket: Address, port: Port, record: Address): void {
+  store<u16>(socket, <u16>port, PORT);
   store<u32>(socket, <u32>record, RECORD);
 }
 
 /** The socket's port, or 0. */
 export function socketPort(socket: Address): Port {
-  return recordOf(socket) ? portOf(recordOf(socket)) : 0;
+  return load<u16>(socket, PORT);
+}
+
+export function isDatagram(socket: Address): bool {
+  return load<u16>(socket, TRANSPORT) == <u16>TRANSPORT_UDP;
 }
 
 export function groupOf(socket: Address): Address {
@@ -207,7 +222,7 @@ export function setNamed(socket: Address, named: bool): void {
 }
 
 /** Does the socket's address come from bind() or an earlier connect()? */
-function hasAddress(socket: Address): bool {
+export function hasAddress(socket: Address): bool {
   return (load<u64>(socket, ADDRESS) | load<u64>(socket, ADDRESS + 8)) != 0;
 }
 
@@ -225,7 +240,7 @@ export function addressWord(socket: Address, index: u32): u32 {
 
 /** Asks in the name of a socket; the addresses are there already. */
 export function askFor(socket: Address, klass: u32): void {
-  store<u32>(REQUEST + REQUEST_TRANSPORT, TRANSPORT);
+  store<u32>(REQUEST + REQUEST_TRANSPORT, load<u16>(socket, TRANSPORT));
   store<u32>(REQUEST + REQUEST_DEVICE, load<u32>(socket, DEVICE));
   store<u32>(REQUEST + REQUEST_FLAGS, klass);
   store<u32>(REQUEST + REQUEST_NETWORK_COUNT, 1);
@@ -238,7 +253,7 @@ export function keepAddress(socket: Address): void {
 }
 
 /** The request names the socket's own address, which may be any. */
-function askForOwnAddress(socket: Address): void {
+export function askForOwnAddress(socket: Address): void {
   copyAddress(socket + ADDRESS, REQUEST + REQUEST_ADDRESS);
 }
 

@@ -1,4 +1,4 @@
-// System: one model of the kernel's TCP ports.
+// System: one model of the kernel's TCP and UDP ports.
 //
 //   system   0 ┌────────────────────┐
 //              │ manager            │  a port manager whose ladder says who holds which port
@@ -24,7 +24,11 @@
 //              │ queues             │  x 3: first and last TIME_WAIT (wait.ts)
 //          352 ├────────────────────┤
 //              │ unprivileged  u32  │  first port that needs no privilege
-//          356 └────────────────────┘
+//          356 ├────────────────────┤
+//              │ datagrams     u32  │  UDP sockets that have a port
+//          360 ├────────────────────┤
+//              │ directory          │  of the records of TCP ports (ports/directory.ts)
+//         1388 └────────────────────┘
 //
 // The ladder of the port manager serves as it is. An owner of a port holds it in the flow of its
 // local address, device and destination, where a bound or listening socket has the wildcard as
@@ -37,19 +41,13 @@
 //                                              1  TIME_WAIT that connect() must leave alone
 //                                              2  TIME_WAIT that connect() may take over
 //
-// Everything is IPv4 and IPv6 alike in one space; "any" is any.
+// TCP and UDP have a space each, in which IPv4 and IPv6 are alike; "any" is any.
 
-import {
-  LINUX_FIRST,
-  LINUX_LAST,
-  LOAD_BALANCED,
-  MOST_RECENT,
-  TRANSPORT_TCP,
-  TUPLE_ONLY,
-} from "../abi";
+import { LINUX_FIRST, LINUX_LAST, LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../abi";
 import { Address } from "../memory/arena";
 import { closeManager, MANAGER_BYTES, newManager } from "../netstack/manager";
 import { Port } from "../ports/bitmap";
+import { closeDirectory, DIRECTORY_BYTES, openDirectory } from "../ports/directory";
 import { rangeOf } from "../ports/range";
 import { clearSet } from "../ports/set";
 
@@ -66,15 +64,15 @@ export const WAITING: usize = 320;
 export const SOCKETS: usize = 324;
 export const QUEUES: usize = 328;
 const UNPRIVILEGED: usize = 352;
-const SYSTEM_BYTES: u32 = 356;
+export const DATAGRAMS: usize = 356;
+export const DIRECTORY: usize = 360;
+const SYSTEM_BYTES: u32 = <u32>(DIRECTORY + DIRECTORY_BYTES);
 if (MANAGER_BYTES != <u32>BOUND) ERROR("System no longer matches its diagram");
 
 /** The class of an owner that lets others in. */
 export const SOFT: u32 = TUPLE_ONLY;
 export const KEPT: u32 = MOST_RECENT;
 export const RIPE: u32 = LOAD_BALANCED;
-
-export const TRANSPORT: u32 = TRANSPORT_TCP;
 
 /** A new system without sockets, or 0 when there is no memory for it. The seed is that of its hash table. */
 export function openLinux(
@@ -89,6 +87,10 @@ export function openLinux(
   const range = rangeOf(LINUX_FIRST, LINUX_LAST);
   const system = newManager(SYSTEM_BYTES, range, seedLow, seedHigh, limitBytes);
   if (!system) return 0;
+  if (!openDirectory(system, system + DIRECTORY)) {
+    closeManager(system);
+    return 0;
+  }
   store<u32>(system, <u32>reserved, RESERVED);
   store<u32>(system, hint, HINT);
   store<u32>(system, duration, DURATION);
@@ -98,6 +100,7 @@ export function openLinux(
 
 /** Gives back what is left of a system whose sockets and TIME_WAITs are gone. */
 export function freeSystem(system: Address): void {
+  closeDirectory(system, system + DIRECTORY);
   clearSet(system, system + BOUND);
   clearSet(system, system + REUSABLE);
   closeManager(system);
@@ -143,9 +146,14 @@ export function recordCount(system: Address): u32 {
   return load<u32>(system, RECORDS);
 }
 
-/** Sockets that own a port (the kernel's `bsockets`). */
+/** TCP sockets that own a port (the kernel's `bsockets`). */
 export function owningCount(system: Address): u32 {
   return load<u32>(system, OWNING);
+}
+
+/** UDP sockets that have a port. */
+export function datagramCount(system: Address): u32 {
+  return load<u32>(system, DATAGRAMS);
 }
 
 export function waitingCount(system: Address): u32 {

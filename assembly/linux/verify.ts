@@ -1,15 +1,27 @@
 // Verify: what must hold between sockets, records, TIME_WAITs and the ladder, written as code. For
 // the debug build; nothing here changes anything.
 
+import { PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
-import { capacityOf, find, NODE_NUMBER, NODE_PARENT, nodeAt } from "../memory/table";
+import { find, NODE_NUMBER } from "../memory/table";
 import { flagsOf } from "../netstack/ladder";
 import { referenceCount } from "../netstack/manager";
 import { verify } from "../netstack/verify";
+import { findItem, nextItem } from "../ports/directory";
 import { countOf, hasPort } from "../ports/set";
 import { fastreuseOf, firstOwner, flowOf, nextOwner, portOf, socketsOf, waitsOf } from "./record";
 import { CLOSED, classOf, nextSocket, recordOf, socketPort, stateOf, systemOf } from "./socket";
-import { BOUND, owningCount, REUSABLE, recordCount, SOCKETS, SOFT, waitingCount } from "./system";
+import {
+  BOUND,
+  DIRECTORY,
+  datagramCount,
+  owningCount,
+  REUSABLE,
+  recordCount,
+  SOCKETS,
+  SOFT,
+  waitingCount,
+} from "./system";
 import { enteredAt, firstWait, nextWait, ownerOf } from "./wait";
 
 export function verifyLinux(system: Address): void {
@@ -27,11 +39,14 @@ function verifyRecords(system: Address): void {
   let reusable: u32 = 0;
   let sockets: u32 = 0;
   let waits: u32 = 0;
-  for (let index: u32 = 0; index < capacityOf(system); index++) {
-    const record = nodeAt(system, index);
-    if (!record || load<u32>(record, NODE_PARENT) != <u32>system) continue;
-    if (load<u16>(record, NODE_NUMBER) == 0) continue; // a space of the ladder
-    const port = portOf(record);
+  const directory = system + DIRECTORY;
+  for (
+    let port = nextItem(directory, 0);
+    port < <u32>PORT_COUNT;
+    port = nextItem(directory, port + 1)
+  ) {
+    const record = findItem(directory, port);
+    assert(portOf(record) == port);
     let owners: u32 = 0;
     for (let owner = firstOwner(record); owner; owner = nextOwner(owner)) {
       assert(hasPort(flowOf(owner), port));

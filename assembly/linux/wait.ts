@@ -36,7 +36,16 @@ import { flagsOf, nextOf } from "../netstack/ladder";
 import { Port } from "../ports/bitmap";
 import { hasPort } from "../ports/set";
 import { addWaitOwner, dropWaitOwner, flowOf, OWNER_BYTES, setFlow } from "./record";
-import { CONNECTED, hasReuse, leavePort, recordOf, socketPort, stateOf, systemOf } from "./socket";
+import {
+  CONNECTED,
+  hasReuse,
+  isDatagram,
+  leavePort,
+  recordOf,
+  socketPort,
+  stateOf,
+  systemOf,
+} from "./socket";
 import { durationOf, KEPT, nowOf, QUEUES, RIPE, SOFT, storeNow } from "./system";
 
 const RECORD: usize = 4;
@@ -64,7 +73,7 @@ const NEVER: u32 = 0;
  * milliseconds, not later than now; negative: the connection had none.
  */
 export function closeToWait(socket: Address, stamp: f64): i32 {
-  if (stateOf(socket) != CONNECTED) return BAD_STATE;
+  if (stateOf(socket) != CONNECTED || isDatagram(socket)) return BAD_STATE;
   const system = systemOf(socket);
   const port = socketPort(socket);
   const ripeAt = stamp < 0 ? NEVER : <u32>(<u64>stamp / SECOND) + RIPENS_AFTER;

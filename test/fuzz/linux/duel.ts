@@ -93,7 +93,7 @@ export class Duel {
       broken = error;
     }
     this.#figures.operations += 1;
-    const expect = this.twin.perform(operation);
+    const expect = settled(() => this.twin.perform(operation));
     const mayDraw = operation.op === "bind" || operation.op === "listen";
     this.script.push({ ...operation, expect, ...(mayDraw && { drawn: this.twin.drawn }) });
     if (broken !== undefined) throw defeat(broken);

@@ -59,7 +59,7 @@ export const THEMES: Readonly<Record<Theme, Weights>> = {
 const FIRSTS = [32768, 1, 60, 63, 64, 65, 1000, 4032, 4090, 4095, 4096, 65400, 65472, 65535];
 const COUNTS = [1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 32, 40, 63, 64];
 
-const ADDRESSES = ["", "127.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.1.1"];
+const ADDRESSES = ["", "127.0.0.1", "10.0.0.1", "10.0.0.2", "2001:db8::1"];
 const DESTINATIONS = ["192.0.2.1", "192.0.2.2", "198.51.100.3"];
 const GROUPS = ["/", "/a", "/a/b", "/a/b/c", "/ab", "/x", "/x/y"];
 const PORT_MAX = 65535;

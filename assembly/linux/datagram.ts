@@ -1,0 +1,79 @@
+// Datagram: the local port of a UDP socket that connects without one (Linux `inet_autobind`).
+//
+// The port comes first, as by bind() to any address but from the group's connect range, and then
+// the local address is fixed. Tuples do not matter: each UDP socket has its port by address and
+// device alone, so connecting never fails for want of a tuple, and may be done again.
+//
+// UDP has no records and no fastreuse, only the conflict of addresses, devices and SO_REUSEADDR.
+// Its search goes upwards from a random start, where the kernel's hops over its hash table by random
+// strides (`udp_lib_get_port`): the same ports in another order.
+
+import { BAD_STATE, NO_MEMORY, REQUEST_ADDRESS } from "../abi";
+import { Address } from "../memory/arena";
+import { beginBill, canPay } from "../memory/bill";
+import { REQUEST } from "../memory/layout";
+import { letGo } from "../netstack/hold";
+import { flagsOf } from "../netstack/ladder";
+import { chargeRequest, findRing, holdCharged } from "../netstack/reserve";
+import { Port } from "../ports/bitmap";
+import { intersect, rangeOf } from "../ports/range";
+import { takeAny } from "./bind";
+import { connectRange } from "./connect";
+import { flowOf, setFlow } from "./record";
+import {
+  askFor,
+  askForOwnAddress,
+  CONNECTED,
+  classOf,
+  hasAddress,
+  isDatagram,
+  keepAddress,
+  releasePortOf,
+  setState,
+  socketPort,
+  systemOf,
+} from "./socket";
+
+/**
+ * Connects a UDP socket; the request names the local address that it gets if it has none. One
+ * without a port gets one of a part of the range first.
+ */
+export function connectDatagram(socket: Address, first: Port, last: Port, random: u32): i32 {
+  if (!isDatagram(socket)) return BAD_STATE;
+  const hadPort = socketPort(socket) != 0;
+  const answer = hadPort ? <i32>socketPort(socket) : pickPort(socket, first, last, random);
+  if (answer < 0) return answer;
+  if (!hasAddress(socket) && !moveToAddress(socket, <u32>answer)) {
+    if (!hadPort) releasePortOf(socket);
+    return NO_MEMORY;
+  }
+  setState(socket, CONNECTED);
+  return answer;
+}
+
+/** A port at any address, whatever the request says of the local one; a socket that has an address keeps it. */
+function pickPort(socket: Address, first: Port, last: Port, random: u32): i32 {
+  const low = load<u64>(REQUEST + REQUEST_ADDRESS);
+  const high = load<u64>(REQUEST + REQUEST_ADDRESS + 8);
+  askForOwnAddress(socket);
+  const range = intersect(connectRange(socket), rangeOf(first, last));
+  const port = takeAny(socket, range, random, true);
+  store<u64>(REQUEST + REQUEST_ADDRESS, low);
+  store<u64>(REQUEST + REQUEST_ADDRESS + 8, high);
+  return port;
+}
+
+/** False: no memory, and nothing has changed. */
+function moveToAddress(socket: Address, port: Port): bool {
+  const system = systemOf(socket);
+  askFor(socket, classOf(socket));
+  findRing(system, 0);
+  beginBill();
+  chargeRequest(system, 0, port);
+  if (!canPay(system)) return false;
+  const before = flowOf(socket);
+  setFlow(socket, holdCharged(system, 0, port));
+  letGo(system, before, flagsOf(before), port);
+  keepAddress(socket);
+  return true;
+}
