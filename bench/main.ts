@@ -2,10 +2,12 @@
 
 import { parseArgs } from "node:util";
 import { runEphemeral } from "./ephemeral.ts";
+import { runLinux } from "./linux.ts";
 import { machineLine, Report } from "./report.ts";
 
 const BENCHMARKS: Record<string, (report: Report, smoke: boolean) => Promise<void>> = {
   ephemeral: runEphemeral,
+  linux: runLinux,
 };
 
 const { values, positionals } = parseArgs({
