@@ -22,8 +22,19 @@ const REMEMBERED_MAX = 4096;
 let young = new Map<string, Address>();
 let old = new Map<string, Address>();
 
+// The text seen last, which is the next one more often than not.
+let lastText: unknown = "";
+let lastAddress = ANY;
+
 /** The address of a text; the same text is parsed once. */
 export function parseAddress(name: string, text: unknown): Address {
+  if (text === lastText) return lastAddress;
+  lastAddress = findAddress(name, text);
+  lastText = text;
+  return lastAddress;
+}
+
+function findAddress(name: string, text: unknown): Address {
   if (text === undefined || text === "") return ANY;
   if (typeof text !== "string") throw wrongType(name, "an IP address as a string", text);
   const known = young.get(text);

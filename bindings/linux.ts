@@ -68,7 +68,7 @@ export interface LinuxOptions {
    * search starts at `first + answer % count`. For tests and simulations; not together with `seed`.
    */
   random?: () => number;
-  /** Bytes of memory that the system's records may take: 2048..4294967295, the default. */
+  /** Bytes of memory that the system's records may take: 8192..4294967295, the default. */
   memoryLimit?: number;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
   module?: WebAssembly.Module;
@@ -114,7 +114,7 @@ const DEFAULT_RANGE: PortRange = { first: 32768, last: 60999 };
 const RANGE_ADVICE = "the default is 32768..60999";
 const UNPRIVILEGED_DEFAULT = 1024;
 const TIME_WAIT_MS = 60_000;
-const LIMIT_MIN = 2048;
+const LIMIT_MIN = 8192;
 const UINT32_MAX = 0xffffffff;
 /** Seconds are kept in 32 bits, and a TIME_WAIT looks a few of them ahead. */
 const TIME_MAX = 4_294_967_000_000;
@@ -200,7 +200,16 @@ export class LinuxPorts implements Disposable {
     exports.setTimeWaitReuse(address, reuse);
     const bindSelection = new Selection(core, random, bindBy);
     const connectSelection = new Selection(core, random, connectBy);
-    const shared = { core, limit, draw, bindSelection, connectSelection, localAddress: local };
+    const isWatched = options.random !== undefined;
+    const shared = {
+      core,
+      limit,
+      draw,
+      isWatched,
+      bindSelection,
+      connectSelection,
+      localAddress: local,
+    };
     return new LinuxPorts({ address, ...shared }, reserved);
   }
 

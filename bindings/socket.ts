@@ -83,6 +83,8 @@ export interface System {
   readonly limit: number;
   /** Draws for bind(), one for each run of the search. */
   readonly draw: () => number;
+  /** Whether a caller gives the draws, and so sees them. */
+  readonly isWatched: boolean;
   readonly bindSelection: Selection;
   readonly connectSelection: Selection;
   /** The address that routing would choose. */
@@ -316,8 +318,9 @@ export class LinuxSocket implements Disposable {
   /** As the kernel does it: another draw, at most five times, when what was found cannot be shared. */
   #searchFromRandom(ask: Core["exports"]["bindAny"], local: Address): number {
     const { core, draw } = this.#system;
-    // What is refused without a search draws nothing.
-    if (isEmpty(core.exports.bindRange(this.#socket))) return ask(this.#socket, 1, PORT_MAX, 0, 1);
+    // What is refused without a search draws nothing; only who gives the draws can tell.
+    if (this.#system.isWatched && isEmpty(core.exports.bindRange(this.#socket)))
+      return ask(this.#socket, 1, PORT_MAX, 0, 1);
     for (let retries = RETRIES_MAX; ; retries--) {
       const random = draw();
       // Whoever draws may have used, or closed, what is searched for.

@@ -1,7 +1,7 @@
 // Record: what the system knows about one port that somebody owns (the kernel's bind bucket).
 //
-//   record  0 ┌──────────────────┐
-//             │ owners      u32  │  first of them
+//   record  0 ┌──────────────────┐      the port's place in a directory (ports/directory.ts)
+//             │ owners      u32  │  first of them; 0: there is no record
 //           4 ├──────────────────┤
 //             │ sockets     u32  │  how many of them
 //           8 ├──────────────────┤
@@ -27,10 +27,9 @@
 //
 // Must stay true: a record has an owner; fastreuse does not change when an owner leaves.
 
-import { Address, alloc, clear, free } from "../memory/arena";
-import { chargeBlock } from "../memory/bill";
+import { Address } from "../memory/arena";
 import { Port } from "../ports/bitmap";
-import { addItem, chargeItem, findItem, removeItem } from "../ports/directory";
+import { chargePlace, closePlace, openPlace, placeOf } from "../ports/directory";
 import { addPort, chargePort, removePort } from "../ports/set";
 import { BOUND, count, DIRECTORY, OWNING, RECORDS, REUSABLE, WAITING } from "./system";
 
@@ -39,7 +38,6 @@ const SOCKET_COUNT: usize = 4;
 const WAIT_COUNT: usize = 8;
 const PORT: usize = 12;
 const FASTREUSE: usize = 14;
-const RECORD_BYTES: u32 = 16;
 
 const NEXT: usize = 0;
 const PREVIOUS: usize = 4;
@@ -51,7 +49,8 @@ export const NO_RECORD: i32 = -2;
 
 /** The record of a port, or 0. */
 export function findRecord(system: Address, port: Port): Address {
-  return findItem(system + DIRECTORY, port);
+  const place = placeOf(system + DIRECTORY, port);
+  return place && firstOwner(place) ? place : 0;
 }
 
 export function portOf(record: Address): Port {
@@ -95,10 +94,7 @@ export function setFlow(owner: Address, flow: Address): void {
 
 /** Charges for a socket more at that port, of which fastreuse becomes what is given. */
 export function chargeOwner(system: Address, record: Address, port: Port, fastreuse: i32): void {
-  if (!record) {
-    chargeBlock(RECORD_BYTES);
-    chargeItem(system + DIRECTORY, port);
-  }
+  if (!record) chargePlace(system + DIRECTORY, port);
   chargeFastreuse(system, record, fastreuse);
 }
 
@@ -171,12 +167,9 @@ function putInSet(system: Address, set: Address, port: Port, belongs: bool): voi
 }
 
 function newRecord(system: Address, port: Port): Address {
-  const record = alloc(system, RECORD_BYTES);
-  assert(record != 0); // charged too little
-  clear(record, RECORD_BYTES);
+  const record = openPlace(system, system + DIRECTORY, port);
   store<u16>(record, <u16>port, PORT);
   store<i16>(record, <i16>NO_RECORD, FASTREUSE);
-  addItem(system, system + DIRECTORY, port, record);
   count(system, RECORDS, 1);
   return record;
 }
@@ -184,8 +177,7 @@ function newRecord(system: Address, port: Port): Address {
 function settleRecord(system: Address, record: Address): void {
   if (firstOwner(record)) return;
   setFastreuse(system, record, NO_RECORD);
-  removeItem(system, system + DIRECTORY, portOf(record));
-  free(system, record);
+  closePlace(system, system + DIRECTORY, portOf(record));
   count(system, RECORDS, -1);
 }
 

@@ -28,7 +28,7 @@
 //              │ datagrams     u32  │  UDP sockets that have a port
 //          360 ├────────────────────┤
 //              │ directory          │  of the records of TCP ports (ports/directory.ts)
-//         1388 └────────────────────┘
+//         2412 └────────────────────┘
 //
 // The ladder of the port manager serves as it is. An owner of a port holds it in the flow of its
 // local address, device and destination, where a bound or listening socket has the wildcard as

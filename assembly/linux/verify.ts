@@ -7,9 +7,18 @@ import { find, NODE_NUMBER } from "../memory/table";
 import { flagsOf } from "../netstack/ladder";
 import { referenceCount } from "../netstack/manager";
 import { verify } from "../netstack/verify";
-import { findItem, nextItem } from "../ports/directory";
+import { PAGE_PLACES, placeOf } from "../ports/directory";
 import { countOf, hasPort } from "../ports/set";
-import { fastreuseOf, firstOwner, flowOf, nextOwner, portOf, socketsOf, waitsOf } from "./record";
+import {
+  fastreuseOf,
+  findRecord,
+  firstOwner,
+  flowOf,
+  nextOwner,
+  portOf,
+  socketsOf,
+  waitsOf,
+} from "./record";
 import { CLOSED, classOf, nextSocket, recordOf, socketPort, stateOf, systemOf } from "./socket";
 import {
   BOUND,
@@ -39,13 +48,17 @@ function verifyRecords(system: Address): void {
   let reusable: u32 = 0;
   let sockets: u32 = 0;
   let waits: u32 = 0;
-  const directory = system + DIRECTORY;
-  for (
-    let port = nextItem(directory, 0);
-    port < <u32>PORT_COUNT;
-    port = nextItem(directory, port + 1)
-  ) {
-    const record = findItem(directory, port);
+  for (let port: u32 = 1; port < <u32>PORT_COUNT; port++) {
+    const place = placeOf(system + DIRECTORY, port);
+    if (!place) {
+      port |= PAGE_PLACES - 1; // none of this page
+      continue;
+    }
+    const record = findRecord(system, port);
+    if (!record) {
+      assert((load<u64>(place) | load<u64>(place, 8)) == 0);
+      continue;
+    }
     assert(portOf(record) == port);
     let owners: u32 = 0;
     for (let owner = firstOwner(record); owner; owner = nextOwner(owner)) {

@@ -64,7 +64,7 @@ const DESTINATIONS = ["192.0.2.1", "192.0.2.2", "198.51.100.3"];
 const GROUPS = ["/", "/a", "/a/b", "/a/b/c", "/ab", "/x", "/x/y"];
 const PORT_MAX = 65535;
 /** The lowest limit that a system can be given. */
-const LIMIT_MIN = 2048;
+const LIMIT_MIN = 8192;
 const U32_MAX = 0xffffffff;
 
 export function worldOf(dice: Dice, theme: Theme): World {
