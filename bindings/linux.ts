@@ -25,7 +25,13 @@ import {
   type SelectionName,
   type SelectionOptions,
 } from "./selection.ts";
-import { type LinuxSocket, openSocket, type SocketOptions, type System } from "./socket.ts";
+import {
+  type LinuxSocket,
+  openPlainSocket,
+  openSocket,
+  type SocketOptions,
+  type System,
+} from "./socket.ts";
 import { Sysctl } from "./sysctl.ts";
 
 /** What a system is opened with. */
@@ -217,8 +223,10 @@ export class LinuxPorts implements Disposable {
    * A new socket, closed and without a port.
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
-  socket(options: SocketOptions = {}): LinuxSocket {
-    return openSocket(this.#system, options);
+  socket(options?: SocketOptions): LinuxSocket {
+    return options === undefined
+      ? openPlainSocket(this.#system)
+      : openSocket(this.#system, options);
   }
 
   // ── Settings ────────────────────────────────────────────────────────────────────────────

@@ -113,10 +113,29 @@ export function openSocket(system: System, options: SocketOptions): LinuxSocket 
   const inGroup = group === undefined ? 0 : groupAddress(group, core);
   const transport = type === "udp" ? TRANSPORT_UDP : TRANSPORT_TCP;
   const { exports } = core;
-  const address =
-    exports.openSocket(openOf(system), reuse, device, inGroup, privileged, transport) >>> 0;
+  const inSystem = openOf(system);
+  const address = exports.openSocket(inSystem, reuse, device, inGroup, privileged, transport);
+  return newSocket(system, address, type, group);
+}
+
+/**
+ * Opens a TCP socket without options.
+ * @internal
+ */
+export function openPlainSocket(system: System): LinuxSocket {
+  const { exports } = system.core;
+  const address = exports.openSocket(openOf(system), 0, 0, 0, 0, TRANSPORT_TCP);
+  return newSocket(system, address, "tcp", undefined);
+}
+
+function newSocket(
+  system: System,
+  address: number,
+  type: "tcp" | "udp",
+  group: PortGroup | undefined,
+): LinuxSocket {
   if (address === 0) throw noMemory(`a socket, limit ${system.limit} bytes`);
-  return new LinuxSocket(system, address, type, group);
+  return new LinuxSocket(system, address >>> 0, type, group);
 }
 
 /** A TCP or UDP socket, as far as its port is concerned. Made by `LinuxPorts.socket`. */

@@ -34,11 +34,11 @@ import { beginBill, canPay } from "../memory/bill";
 import { NODE_NAME } from "../memory/table";
 import { RANGE } from "../netstack/handle";
 import { deviceOf, flagsOf, isAny, parentOf } from "../netstack/ladder";
-import { findInRange, isBlocked, isPlanned, planSet } from "../netstack/plan";
+import { findInRange, isBlocked, isPlanned, planReserved } from "../netstack/plan";
 import { chargeRequest, holdCharged, planRequest } from "../netstack/reserve";
 import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
-import { hasReserved, reservedSet } from "../ports/reserved";
+import { hasReserved, unlessEmpty } from "../ports/reserved";
 import { nextPort } from "../ports/set";
 import {
   addSocketOwner,
@@ -54,6 +54,7 @@ import {
   setFastreuse,
   setFlow,
 } from "./record";
+import { bindByShortcut, NO_SHORTCUT, rememberBind } from "./shortcut";
 import {
   askFor,
   CLOSED,
@@ -193,9 +194,14 @@ export function takeAny(socket: Address, range: u32, random: u32, isLast: bool):
   const last = lastIn(range);
   const count = countIn(range);
   const start = random % count;
+  const isPlainBind = !hasReuse(socket) && !isDatagram(socket);
+  if (isPlainBind) {
+    const port = bindByShortcut(socket, first, last, first + start);
+    if (port != NO_SHORTCUT) return port;
+  }
   askFor(socket, wantedBy(socket));
   planRequest(system, false);
-  planSet(reservedSet(load<u32>(system, RESERVED)));
+  planReserved(unlessEmpty(load<u32>(system, RESERVED)));
   const open = findInRange(first, last, start, 0);
   if (!isPlanned()) return NO_MEMORY;
 
@@ -205,7 +211,10 @@ export function takeAny(socket: Address, range: u32, random: u32, isLast: bool):
     const stops = shared && (!open || isBefore(shared, open, first + start));
     if (stops) return isLast ? EXHAUSTED : AGAIN;
   }
-  return open ? join(socket, findRecord(system, open), open) : EXHAUSTED;
+  if (!open) return EXHAUSTED;
+  const port = join(socket, findRecord(system, open), open);
+  if (isPlainBind && port > 0) rememberBind(socket);
+  return port;
 }
 
 /** The flags that owners must share with the socket, whether it listens or not. */

@@ -20,11 +20,19 @@ import { REQUEST } from "../memory/layout";
 import { RANGE } from "../netstack/handle";
 import { letGo } from "../netstack/hold";
 import { flagsOf, nextOf } from "../netstack/ladder";
-import { aloneAt, aloneCount, beginPlan, isPlanned, planSet } from "../netstack/plan";
+import {
+  aloneAt,
+  aloneCount,
+  beginPlan,
+  isPlanned,
+  planReserved,
+  planSet,
+  readyPlan,
+} from "../netstack/plan";
 import { chargeRequest, findRing, holdCharged } from "../netstack/reserve";
 import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, rangeOf } from "../ports/range";
-import { reservedSet } from "../ports/reserved";
+import { unlessEmpty } from "../ports/reserved";
 import { findOpen } from "../ports/search";
 import { counterAt, tupleHash } from "../ports/selector";
 import { hasPort } from "../ports/set";
@@ -100,6 +108,7 @@ function connectAny(socket: Address, part: u32, offset: u32): i32 {
   const ring = findRing(system, 0);
   planTuples(system, ring);
   if (!isPlanned()) return NO_MEMORY;
+  readyPlan();
   const first = firstIn(range);
   const count = countIn(range);
   const from = load<u32>(system, HINT) + offset;
@@ -115,7 +124,7 @@ function connectAny(socket: Address, part: u32, offset: u32): i32 {
 /** The sets that keep an automatic connect() away. */
 function planTuples(system: Address, ring: Address): void {
   beginPlan(system, 0, false, 0, REQUEST);
-  planSet(reservedSet(load<u32>(system, RESERVED)));
+  planReserved(unlessEmpty(load<u32>(system, RESERVED)));
   planSet(system + BOUND);
   if (!ring) return;
   let flow = ring;

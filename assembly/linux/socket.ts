@@ -193,6 +193,10 @@ export function isDatagram(socket: Address): bool {
   return load<u16>(socket, TRANSPORT) == <u16>TRANSPORT_UDP;
 }
 
+export function deviceOf(socket: Address): u32 {
+  return load<u32>(socket, DEVICE);
+}
+
 export function groupOf(socket: Address): Address {
   return load<u32>(socket, GROUP);
 }

@@ -28,7 +28,9 @@
 //              │ datagrams     u32  │  UDP sockets that have a port
 //          360 ├────────────────────┤
 //              │ directory          │  of the records of TCP ports (ports/directory.ts)
-//         2412 └────────────────────┘
+//         2412 ├────────────────────┤
+//              │ shortcut           │  the last bind() with port 0 (shortcut.ts)
+//         2476 └────────────────────┘
 //
 // The ladder of the port manager serves as it is. An owner of a port holds it in the flow of its
 // local address, device and destination, where a bound or listening socket has the wildcard as
@@ -46,6 +48,7 @@
 import { LINUX_FIRST, LINUX_LAST, LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../abi";
 import { Address } from "../memory/arena";
 import { closeManager, MANAGER_BYTES, newManager } from "../netstack/manager";
+import { clearMemo } from "../netstack/memo";
 import { Port } from "../ports/bitmap";
 import { closeDirectory, DIRECTORY_BYTES, openDirectory } from "../ports/directory";
 import { rangeOf } from "../ports/range";
@@ -66,7 +69,9 @@ export const QUEUES: usize = 328;
 const UNPRIVILEGED: usize = 352;
 export const DATAGRAMS: usize = 356;
 export const DIRECTORY: usize = 360;
-const SYSTEM_BYTES: u32 = <u32>(DIRECTORY + DIRECTORY_BYTES);
+export const SHORTCUT: usize = DIRECTORY + DIRECTORY_BYTES;
+const SYSTEM_BYTES: u32 = 2476;
+if (SHORTCUT != 2412) ERROR("System no longer matches its diagram");
 if (MANAGER_BYTES != <u32>BOUND) ERROR("System no longer matches its diagram");
 
 /** The class of an owner that lets others in. */
@@ -95,6 +100,7 @@ export function openLinux(
   store<u32>(system, hint, HINT);
   store<u32>(system, duration, DURATION);
   store<u64>(system, <u64>now, NOW);
+  clearMemo(system + SHORTCUT, system);
   return system;
 }
 

@@ -31,7 +31,7 @@
 // Must stay true: no two free blocks are neighbours; every free block is on the list of its
 // class; a class bit is set exactly when its list is not empty.
 
-import { ARENA_AT, heapStart, INSTANCE_ACCOUNT, REQUEST } from "./layout";
+import { ARENA_AT, heapStart, INSTANCE_ACCOUNT, VERSION_AT } from "./layout";
 
 export type Address = usize;
 
@@ -50,7 +50,7 @@ const LISTS: usize = CLASSES + POWER_COUNT * 4;
 const HAND: usize = LISTS + POWER_COUNT * <usize>CLASS_COUNT * 4; // per size: first block, count
 const HAND_UNITS: u32 = 12;
 const HAND_MAX: u32 = 16;
-if (HAND + <usize>HAND_UNITS * 8 > REQUEST) ERROR("The arena header is too long");
+if (HAND + <usize>HAND_UNITS * 8 > VERSION_AT) ERROR("The arena header is too long");
 
 const FREE: u32 = 1;
 const LEFT_FREE: u32 = 2;

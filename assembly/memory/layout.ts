@@ -6,6 +6,8 @@
 //              │ instance account     │  who pays for what belongs to no manager (arena.ts)
 //   byte    16 ├──────────────────────┤
 //              │ arena header         │  heap end, free lists (arena.ts)
+//   byte  2040 ├──────────────────────┤
+//              │ version of masks     │  the last that was given (ports/bitmap.ts)
 //   byte  2048 ├──────────────────────┤
 //              │ request block        │  what a word asks for (abi.ts)
 //   byte  2304 ├──────────────────────┤
@@ -19,13 +21,14 @@
 //   byte  8192 ├──────────────────────┤
 //              │ texts of a debug build, then the heap …
 //
-// Only the arena header and the heap are state. The rest is scratch for the length of one call.
+// Only the arena header, the version and the heap are state. The rest is scratch for the length of one call.
 // Only a debug build has static data, the texts of its asserts; asconfig.json keeps them off here.
 
 import { BATCH_AT, BATCH_MAX, NETWORKS_MAX, REQUEST_AT, REQUEST_BYTES } from "../abi";
 
 export const INSTANCE_ACCOUNT: usize = 8;
 export const ARENA_AT: usize = 16;
+export const VERSION_AT: usize = 2040; // behind the arena header
 export const REQUEST: usize = <usize>REQUEST_AT;
 export const SPACES_AT: usize = 2304;
 export const HOSTS_AT: usize = SPACES_AT + <usize>NETWORKS_MAX * 4;

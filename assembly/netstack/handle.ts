@@ -41,7 +41,7 @@ import { BATCH, REQUEST } from "../memory/layout";
 import { Port } from "../ports/bitmap";
 import { isPlain } from "../ports/counted";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
-import { hasReserved, setOfReserved } from "../ports/reserved";
+import { hasReserved, maskOfReserved } from "../ports/reserved";
 import { countOf, hasPort, isBitmap, isSparse } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, hold, letGoAll } from "./hold";
@@ -67,7 +67,7 @@ import {
   isPlanned,
   planAddress,
   planAnyAddress,
-  planSet,
+  planReserved,
   planUnique,
 } from "./plan";
 import { chargeRequested, openBelow } from "./reserve";
@@ -173,7 +173,8 @@ function takeFrom(handle: Address, range: u32, offset: u32): i32 {
   const start = first + (offset % countIn(range));
   if (isLone(handle + MEMO, manager) && isPlain(flow)) {
     const reserved = reservedOf(handle);
-    if (isBitmap(flow)) return takeAlone(manager, flow, reserved, first, last, start);
+    if (isBitmap(flow))
+      return takeAlone(manager, flow, maskOfReserved(reserved), first, last, start);
     if (countOf(flow) == 0 && !(reserved && hasReserved(reserved, start))) {
       return takeFirst(manager, flow, start);
     }
@@ -186,11 +187,12 @@ function takeInCompany(handle: Address, first: Port, last: Port, start: Port): i
   const memo = handle + MEMO;
   if (!isCurrent(memo, manager)) remember(handle);
   if (fits(memo)) {
-    const port = takeByMemo(memo, manager, firstFlowOf(handle), first, last, start);
+    const mask = maskOfReserved(reservedOf(handle));
+    const port = takeByMemo(memo, manager, firstFlowOf(handle), mask, first, last, start);
     if (port != UNSURE) return port;
   }
   planFlows(handle, isStrictHandle(handle));
-  planSet(setOfReserved(reservedOf(handle)));
+  planReserved(reservedOf(handle));
   const port = findInRange(first, last, start - first, 0);
   if (!isPlanned()) return NO_MEMORY;
   return port ? holdPort(handle, port) : EXHAUSTED;
@@ -321,8 +323,8 @@ function remember(handle: Address): void {
     return;
   }
   planFlows(handle, isStrictHandle(handle));
-  const reserved = setOfReserved(reservedOf(handle));
-  planSet(reserved);
+  const reserved = reservedOf(handle);
+  planReserved(reserved);
   writeMemo(handle + MEMO, manager, firstFlowOf(handle), reserved);
 }
 

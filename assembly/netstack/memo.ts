@@ -23,10 +23,9 @@
 import { EXHAUSTED, NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
-import { findClear, findClearOfTwo, hasBit, Port } from "../ports/bitmap";
+import { findClear, hasBit, Port, searchUnder } from "../ports/bitmap";
 import { addOne, chargeAdd, dropOne, isPlain } from "../ports/counted";
-import { hasReserved, mapOfReserved } from "../ports/reserved";
-import { findAmong } from "../ports/search";
+import { findAmong, searchAllUnder } from "../ports/search";
 import {
   addPort,
   addToBitmap,
@@ -107,15 +106,13 @@ export function clearMemo(memo: Address, manager: Address): void {
 export function takeAlone(
   manager: Address,
   flow: Address,
-  reserved: Address,
+  mask: Address,
   first: Port,
   last: Port,
   start: Port,
 ): i32 {
-  let port = findClear(portsOf(flow), first, last, start);
-  if (reserved && port && hasReserved(reserved, port)) {
-    port = findClearOfTwo(portsOf(flow), mapOfReserved(reserved), first, last, start);
-  }
+  searchUnder(portsOf(flow), mask);
+  const port = findClear(portsOf(flow), first, last, start);
   if (!port) return EXHAUSTED;
   addToBitmap(flow, port);
   countHeld(manager, 1);
@@ -142,11 +139,13 @@ export function takeByMemo(
   memo: Address,
   manager: Address,
   flow: Address,
+  mask: Address,
   first: Port,
   last: Port,
   start: Port,
 ): i32 {
   const count = <u32>load<u8>(memo, BLOCKER_COUNT);
+  searchAllUnder(memo + BLOCKERS, count, mask);
   const port = findAmong(memo + BLOCKERS, count, first, last, start);
   if (!port) return EXHAUSTED;
   if (!isPlain(flow) || isHeldInRing(flow, port)) return UNSURE;

@@ -32,7 +32,8 @@
 import { Address, alloc, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT, PLAN_AT } from "../memory/layout";
 import { bitOf, bitsFrom, Port, WORD_FULL, WORD_SHIFT } from "../ports/bitmap";
-import { bitsUpTo, findOpen, heldByAny } from "../ports/search";
+import { maskOfReserved, setOfReserved } from "../ports/reserved";
+import { bitsUpTo, findOpen, heldByAny, searchAllUnder } from "../ports/search";
 import { wordOf } from "../ports/set";
 import { ANY_HOLD, lackedByOther, lackedBySame } from "./flags";
 import {
@@ -64,6 +65,7 @@ const PANEL_SPACE: usize = PLAN_AT + 24;
 const OVERFLOW: usize = PLAN_AT + 28; // 1: there was no memory for a longer list
 const ALONE: usize = PLAN_AT + 32;
 const PARTS: usize = PLAN_AT + 44;
+const SEARCH_MASK: usize = PLAN_AT + 56;
 
 // A list: where its items are, how many there are, how many fit.
 const LIST_ITEMS: usize = 0;
@@ -98,6 +100,7 @@ export function beginPlan(
   store<u32>(DESTINATION, <u32>destination);
   store<u32>(IS_STRICT, strict ? 1 : 0);
   store<u32>(OVERFLOW, 0);
+  store<u32>(SEARCH_MASK, 0);
   store<u32>(ALONE, 0, LIST_COUNT);
   store<u32>(PARTS, 0, LIST_COUNT);
 }
@@ -126,9 +129,21 @@ export function planUnique(flow: Address): void {
   } while (item != flow);
 }
 
-/** A set that blocks whatever else there is: reserved ports, or 0. */
+/** A set that blocks whatever else there is. */
 export function planSet(set: Address): void {
-  if (set) pushAlone(set);
+  pushAlone(set);
+}
+
+/** Reserved ports block whatever else there is, and are the mask of the search; 0: there are none. */
+export function planReserved(reserved: Address): void {
+  if (!reserved) return;
+  pushAlone(setOfReserved(reserved));
+  store<u32>(SEARCH_MASK, <u32>maskOfReserved(reserved));
+}
+
+/** Makes the sets ready to be searched. */
+export function readyPlan(): void {
+  searchAllUnder(aloneAt(0), aloneCount(), load<u32>(SEARCH_MASK));
 }
 
 /** False: there was no memory to write it all down. */
@@ -332,6 +347,7 @@ function blockedByHosts(space: Address, word: u32, asked: u64): u64 {
 export function findInRange(first: Port, last: Port, offset: u32, skip: u32): Port {
   const count = last - first + 1;
   if (skip >= count) return 0;
+  readyPlan();
   const start = offset % count;
   let begin = start + skip;
   if (begin < count) {

@@ -26,7 +26,7 @@ import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { FLOWS_AT, HOSTS_AT, REQUEST, SPACES_AT } from "../memory/layout";
 import { Port } from "../ports/bitmap";
-import { reservedSet } from "../ports/reserved";
+import { unlessEmpty } from "../ports/reserved";
 import { hasPort } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, chargeNewHold, hold, isHeldInRing, letGoAll } from "./hold";
@@ -49,7 +49,7 @@ import {
   isPlanned,
   planAddress,
   planAnyAddress,
-  planSet,
+  planReserved,
 } from "./plan";
 import { chargeFlow, openFlow } from "./rungs";
 
@@ -84,7 +84,7 @@ export function reserveEphemeral(
   skip: u32,
 ): i32 {
   if (!planRequest(manager, true)) return NO_MEMORY;
-  planSet(reservedSet(load<u32>(REQUEST + REQUEST_RESERVED)));
+  planReserved(unlessEmpty(load<u32>(REQUEST + REQUEST_RESERVED)));
   let port = findInRange(first, last, offset, skip);
   // A tester may have narrowed the group since the range was read.
   while (port && !allows(requestGroup(), requestKind(), port)) {

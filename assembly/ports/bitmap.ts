@@ -6,16 +6,27 @@
 //             │ groups  u64[16]          │  bit w: words[64g + w] is full
 //   byte  136 ├──────────────────────────┤
 //             │ words   u64[1024]        │  bit p: port 64w + p is held
-//   byte 8328 └──────────────────────────┘
+//   byte 8328 ├──────────────────────────┤
+//             │ mask    u32              │  another bitmap, or 0
+//   byte 8332 ├──────────────────────────┤
+//             │ version u32              │  of the mask, when the summaries were made
+//   byte 8336 └──────────────────────────┘
 //
 // A set bit means "nothing free here", on every level: a port is held, a word has no free port,
 // a group has no word with a free port. So a search skips full stretches by the summaries, and
 // zeroed memory is a valid, empty bitmap.
 //
-// Must stay true: a summary bit is set exactly when the 64 bits below it all are.
+// A mask holds ports that a search passes over, such as reserved ones. They count as held in the
+// summaries, or a few of them in each word would keep every word open, and a search of a nearly full
+// bitmap would go word by word. A mask tells its changes by a new version; whoever searches says
+// under which mask, and a bitmap whose summaries were made under another is summed up anew.
+//
+// Must stay true: a summary bit is set exactly when the 64 bits below it all are, or would be with
+// the mask of that version.
 
 import { PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
+import { VERSION_AT } from "../memory/layout";
 
 export type Port = u32;
 
@@ -27,8 +38,10 @@ export const GROUP_COUNT: u32 = WORD_COUNT >> WORD_SHIFT;
 const ROOT: usize = 0;
 const GROUPS: usize = ROOT + 8;
 const WORDS: usize = GROUPS + <usize>GROUP_COUNT * 8;
-export const BITMAP_BYTES: u32 = <u32>(WORDS + <usize>WORD_COUNT * 8);
-if (BITMAP_BYTES != 8328) ERROR("Bitmap no longer matches its diagram");
+const MASK: usize = WORDS + <usize>WORD_COUNT * 8;
+const VERSION: usize = MASK + 4;
+export const BITMAP_BYTES: u32 = <u32>VERSION + 4;
+if (BITMAP_BYTES != 8336) ERROR("Bitmap no longer matches its diagram");
 
 /** Sets a clear bit. */
 export function setBit(map: Address, port: Port): void {
@@ -36,32 +49,34 @@ export function setBit(map: Address, port: Port): void {
   const at = wordAt(map, word);
   const bits = load<u64>(at, WORDS) | bitOf(port);
   store<u64>(at, bits, WORDS);
-  if (bits == WORD_FULL) markFull(map, word);
+  if ((bits | maskedIn(map, word)) == WORD_FULL) markFull(map, word);
 }
 
 /** Clears a set bit. */
 export function clearBit(map: Address, port: Port): void {
   const word = port >> WORD_SHIFT;
   const at = wordAt(map, word);
-  const bits = load<u64>(at, WORDS);
-  store<u64>(at, bits & ~bitOf(port), WORDS);
-  if (bits == WORD_FULL) markOpen(map, word);
+  const before = load<u64>(at, WORDS);
+  const after = before & ~bitOf(port);
+  store<u64>(at, after, WORDS);
+  const masked = maskedIn(map, word);
+  if ((before | masked) == WORD_FULL && (after | masked) != WORD_FULL) markOpen(map, word);
 }
 
 export function hasBit(map: Address, port: Port): bool {
   return (load<u64>(wordAt(map, port >> WORD_SHIFT), WORDS) & bitOf(port)) != 0;
 }
 
-/** First clear bit of `first..last`, from `start` on and round the range once, or 0. */
+/** First bit of `first..last` that is clear, in the mask, too, from `start` on and round once, or 0. */
 export function findClear(map: Address, first: Port, last: Port, start: Port): Port {
   let from = start;
   let to = last;
   while (true) {
     let word = from >> WORD_SHIFT;
-    let open = ~bitmapWord(map, word) & bitsFrom(from);
+    let open = openIn(map, word) & bitsFrom(from);
     if (!open) {
       word = findWordWithClear(map, word + 1);
-      open = word < WORD_COUNT ? ~bitmapWord(map, word) : 0;
+      open = word < WORD_COUNT ? openIn(map, word) : 0;
     }
     const port = (word << WORD_SHIFT) + <u32>ctz(open);
     if (port <= to) return port;
@@ -69,25 +84,6 @@ export function findClear(map: Address, first: Port, last: Port, start: Port): P
     from = first;
     to = start - 1;
   }
-}
-
-/** First bit of `first..last` that is clear in both, from `start` on and round the range once, or 0. */
-export function findClearOfTwo(a: Address, b: Address, first: Port, last: Port, start: Port): Port {
-  const port = findForward(a, b, start, last);
-  return port || start == first ? port : findForward(a, b, first, start - 1);
-}
-
-function findForward(a: Address, b: Address, from: Port, to: Port): Port {
-  let asked = bitsFrom(from);
-  for (let word = from >> WORD_SHIFT; word <= to >> WORD_SHIFT; word++) {
-    const open = asked & ~(bitmapWord(a, word) | bitmapWord(b, word));
-    if (open) {
-      const port = (word << WORD_SHIFT) + <u32>ctz(open);
-      return port <= to ? port : 0;
-    }
-    asked = WORD_FULL;
-  }
-  return 0;
 }
 
 /** First word from `word` on with a clear bit, or `WORD_COUNT`. */
@@ -102,6 +98,11 @@ function findWordWithClear(map: Address, word: u32): u32 {
     open = ~bitmapGroup(map, group);
   }
   return (group << WORD_SHIFT) + <u32>ctz(open);
+}
+
+/** The clear bits of a word, without those that the mask holds. */
+function openIn(map: Address, word: u32): u64 {
+  return ~(bitmapWord(map, word) | maskedIn(map, word));
 }
 
 export function bitmapWord(map: Address, word: u32): u64 {
@@ -131,6 +132,52 @@ function wordAt(map: Address, word: u32): Address {
   return map + ((<usize>word) << 3);
 }
 
+// ── Masks ─────────────────────────────────────────────────────────────────────────────────
+
+function maskOf(map: Address): Address {
+  return load<u32>(map, MASK);
+}
+
+function versionOf(map: Address): u32 {
+  return load<u32>(map, VERSION);
+}
+
+/** The ports of a word that the mask holds. */
+function maskedIn(map: Address, word: u32): u64 {
+  const mask = maskOf(map);
+  return mask ? bitmapWord(mask, word) : 0;
+}
+
+/** A bitmap that serves as a mask has changed: no version is like any before. */
+export function renewMask(mask: Address): void {
+  const version = load<u32>(VERSION_AT) + 1;
+  store<u32>(VERSION_AT, version);
+  store<u32>(mask, version, VERSION);
+}
+
+/** Makes sure that the summaries of a bitmap are right for a search under that mask; 0: none. */
+export function searchUnder(map: Address, mask: Address): void {
+  if (maskOf(map) == mask && (!mask || versionOf(map) == versionOf(mask))) return;
+  if (map != mask) sumUp(map, mask);
+}
+
+function sumUp(map: Address, mask: Address): void {
+  store<u32>(map, <u32>mask, MASK);
+  store<u32>(map, mask ? versionOf(mask) : 0, VERSION);
+  let root: u64 = 0;
+  for (let group: u32 = 0; group < GROUP_COUNT; group++) {
+    let words: u64 = 0;
+    for (let index: u32 = 0; index < 64; index++) {
+      if (!openIn(map, (group << WORD_SHIFT) + index)) words |= bitOf(index);
+    }
+    store<u64>(map + ((<usize>group) << 3), words, GROUPS);
+    if (words == WORD_FULL) root |= bitOf(group);
+  }
+  store<u64>(map, root, ROOT);
+}
+
+// ── Summaries ─────────────────────────────────────────────────────────────────────────────
+
 function markFull(map: Address, word: u32): void {
   const group = word >> WORD_SHIFT;
   const at = map + ((<usize>group) << 3);
@@ -150,14 +197,18 @@ function markOpen(map: Address, word: u32): void {
 /** Traps unless the summaries agree with the words; answers how many bits are set. */
 export function verifyBitmap(map: Address): u32 {
   let count: u32 = 0;
+  // Summaries that were made under another version are not looked at any more.
+  const mask = maskOf(map);
+  const isCurrent = !mask || versionOf(map) == versionOf(mask);
   for (let group: u32 = 0; group < GROUP_COUNT; group++) {
     for (let index: u32 = 0; index < 64; index++) {
       const bits = bitmapWord(map, (group << WORD_SHIFT) + index);
       count += <u32>popcnt(bits);
-      assert((bits == WORD_FULL) == ((bitmapGroup(map, group) & bitOf(index)) != 0));
+      const isFull = openIn(map, (group << WORD_SHIFT) + index) == 0;
+      assert(!isCurrent || isFull == ((bitmapGroup(map, group) & bitOf(index)) != 0));
     }
     const isFull = bitmapGroup(map, group) == WORD_FULL;
-    assert(isFull == ((bitmapRoot(map) & bitOf(group)) != 0));
+    assert(!isCurrent || isFull == ((bitmapRoot(map) & bitOf(group)) != 0));
   }
   return count;
 }

@@ -54,7 +54,12 @@ export function placeOf(directory: Address, port: Port): Address {
 
 /** Charges for opening a place that is not open. */
 export function chargePlace(directory: Address, port: Port): void {
-  if (!pageOf(directory, port) && !load<u32>(directory, SPARE)) chargeBlock(PAGE_BYTES);
+  if (!hasRoom(directory, port)) chargeBlock(PAGE_BYTES);
+}
+
+/** Does opening a place that is not open cost nothing? */
+export function hasRoom(directory: Address, port: Port): bool {
+  return (pageOf(directory, port) | load<u32>(directory, SPARE)) != 0;
 }
 
 /** A zeroed place, which must have been charged. */

@@ -7,12 +7,12 @@
 //            24 └──────────────────┘
 //
 // The bitmap is made at once, so that no change can fail. It is one more set for a search to
-// look at; a list without ports is not looked at. Explicit requests ignore it.
+// look at, and the mask of the others (bitmap.ts). Explicit requests ignore it.
 
 import { PORT_COUNT } from "../abi";
 import { Address, allocZero, boot, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
-import { BITMAP_BYTES, hasBit, Port, setBit } from "./bitmap";
+import { BITMAP_BYTES, hasBit, Port, renewMask, setBit } from "./bitmap";
 import { makeBitmap, portsOf, SET_END } from "./set";
 
 const COUNT: usize = 0;
@@ -30,6 +30,7 @@ export function openReserved(): Address {
     return 0;
   }
   makeBitmap(reserved + SET, map);
+  renewMask(map);
   return reserved;
 }
 
@@ -41,6 +42,7 @@ export function closeReserved(reserved: Address): void {
 export function clearReserved(reserved: Address): void {
   memory.fill(mapOfReserved(reserved), 0, BITMAP_BYTES);
   store<u32>(reserved, 0, COUNT);
+  renewMask(mapOfReserved(reserved));
 }
 
 /** Adds the ports first..last, 0..65535; those that are reserved already stay so. */
@@ -50,6 +52,7 @@ export function addReserved(reserved: Address, first: Port, last: Port): void {
     setBit(mapOfReserved(reserved), port);
     store<u32>(reserved, reservedCount(reserved) + 1, COUNT);
   }
+  renewMask(mapOfReserved(reserved));
 }
 
 export function hasReserved(reserved: Address, port: Port): bool {
@@ -70,16 +73,21 @@ export function nextReserved(reserved: Address, from: Port): i32 {
   return <i32>(first | (last << 16));
 }
 
-/** The set that a search looks at, or 0 if there is no list, or nothing in it. */
-export function reservedSet(reserved: Address): Address {
-  return reserved && reservedCount(reserved) ? reserved + SET : 0;
+/** The list, or 0 if it has no ports: for those who do not keep it beyond a search. */
+export function unlessEmpty(reserved: Address): Address {
+  return reserved && reservedCount(reserved) ? reserved : 0;
 }
 
-/** As `reservedSet`, for those who keep it: a list without ports may have some later. */
+/** The set that a search looks at, or 0 if there is no list. */
 export function setOfReserved(reserved: Address): Address {
   return reserved ? reserved + SET : 0;
 }
 
-export function mapOfReserved(reserved: Address): Address {
+/** The mask of a search: the list's bitmap, or 0 if there is no list, or nothing in it. */
+export function maskOfReserved(reserved: Address): Address {
+  return unlessEmpty(reserved) ? mapOfReserved(reserved) : 0;
+}
+
+function mapOfReserved(reserved: Address): Address {
   return portsOf(reserved + SET);
 }

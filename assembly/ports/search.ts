@@ -1,11 +1,28 @@
 // Search: the first port that none of several sets holds.
 //
 // The sets are a list of addresses, 4 bytes each. Words are ORed over the list, 64 ports at a
-// time, and a word that is full in one of them is skipped by that set's summary.
+// time, and a word that is full in one of them is skipped by that set's summary. Whoever searches
+// has said under which mask (bitmap.ts).
 
 import { Address } from "../memory/arena";
-import { bitmapGroup, bitsFrom, GROUP_COUNT, Port, WORD_FULL, WORD_SHIFT } from "./bitmap";
+import {
+  bitmapGroup,
+  bitsFrom,
+  GROUP_COUNT,
+  Port,
+  searchUnder,
+  WORD_FULL,
+  WORD_SHIFT,
+} from "./bitmap";
 import { formOf, MANY, portsOf, wordOf } from "./set";
+
+/** Makes sure that the summaries of the sets are right for a search under that mask; 0: none. */
+export function searchAllUnder(sets: Address, count: u32, mask: Address): void {
+  for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
+    const set: Address = load<u32>(sets);
+    if (formOf(set) == MANY) searchUnder(portsOf(set), mask);
+  }
+}
 
 /** First port of a range that none of the sets holds, from `start` on and round once, or 0. */
 export function findAmong(sets: Address, count: u32, first: Port, last: Port, start: Port): Port {

@@ -3,7 +3,7 @@
 //   none   nothing
 //   one    the port itself, in the record          (an accepted connection)
 //   few    a short sorted list                     (a sparse flow)
-//   many   a bitmap with summaries, 8,328 bytes    (a busy flow)
+//   many   a bitmap with summaries, 8,336 bytes    (a busy flow)
 //
 // The set is part of a record; these fields are its own:
 //

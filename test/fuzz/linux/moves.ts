@@ -48,7 +48,7 @@ export class Moves {
     this.#phase -= 1;
     if (this.#phase === 0) {
       this.#phase = this.#dice.between(10, PHASE_MAX);
-      this.#wanted = this.#dice.between(0, this.#world.sockets);
+      this.#wanted = this.#dice.between(this.#world.fewest, this.#world.sockets);
     }
     for (;;) {
       const operation = this.#planned(this.#dice.weighted(this.#world.weights));
@@ -193,7 +193,7 @@ export class Moves {
     const op = "setLocalRange";
     if (dice.chance(50)) return { op, low: first, high: first + count - 1 };
     const low = clamp(first - 2 + dice.below(count + 4));
-    return { op, low, high: clamp(low + dice.below(64)) };
+    return { op, low, high: clamp(low + dice.below(Math.max(64, count))) };
   }
 
   #way(): { saddr: string; daddr: string; dport: number } {

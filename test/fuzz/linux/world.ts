@@ -11,6 +11,8 @@ export interface World {
   readonly count: number;
   /** How many sockets there may be at a time. */
   readonly sockets: number;
+  /** How many at least are wanted, once there are so many. */
+  readonly fewest: number;
   readonly addresses: readonly string[];
   readonly devices: number;
   readonly destinations: readonly string[];
@@ -45,13 +47,15 @@ export type Move =
 export type Weights = Readonly<Record<Move, number>>;
 
 /** What battles dwell on. */
-export type Theme = "mixed" | "binding" | "connecting" | "tight";
+export type Theme = "mixed" | "binding" | "connecting" | "tight" | "wide";
 
 export const THEMES: Readonly<Record<Theme, Weights>> = {
   mixed: weights({}),
   binding: weights({ bindAny: 40, listen: 1, connect: 3, closeToTimeWait: 1 }),
   // Who has no memory to let a TIME_WAIT ripen cannot tell whether it may be taken over.
   tight: weights({ setTwReuse: 0 }),
+  // Hundreds of sockets, so that what a flow holds becomes a bitmap with summaries.
+  wide: weights({ socket: 60, bindAny: 40, connect: 30, close: 14, setReserved: 1, setGroup: 1 }),
   connecting: weights({ bind: 4, bindAny: 3, connect: 36, closeToTimeWait: 12, setNow: 8 }),
 };
 
@@ -68,6 +72,7 @@ const LIMIT_MIN = 8192;
 const U32_MAX = 0xffffffff;
 
 export function worldOf(dice: Dice, theme: Theme): World {
+  if (theme === "wide") return wideWorld(dice);
   /** Many who share, so that there are more sockets than ports, and in each other's way. */
   const crowds = dice.chance(theme === "binding" ? 60 : 25);
   const first = dice.pick(FIRSTS);
@@ -78,6 +83,7 @@ export function worldOf(dice: Dice, theme: Theme): World {
     first,
     count,
     sockets: crowds ? 2 * count + 20 : dice.pick([count >> 1, count, count + 5]) + 2,
+    fewest: 0,
     addresses: ADDRESSES.slice(0, dice.between(1, crowds ? 2 : ADDRESSES.length)),
     devices: crowds ? 1 : dice.between(1, 3),
     destinations: DESTINATIONS.slice(0, dice.between(1, DESTINATIONS.length)),
@@ -86,7 +92,29 @@ export function worldOf(dice: Dice, theme: Theme): World {
     reuse: crowds ? dice.between(80, 100) : dice.pick([0, 30, 80, 100]),
     clears: dice.chance(50),
     weights: THEMES[theme],
-    ...(theme === "tight" && { limit: LIMIT_MIN + dice.below(10_000) }),
+    ...(theme === "tight" && { limit: LIMIT_MIN + dice.below(1500) }),
+  };
+}
+
+/** Few addresses and destinations, so that single flows hold many ports. */
+function wideWorld(dice: Dice): World {
+  const count = dice.pick([100, 130, 200, 320]);
+  const first = dice.pick([32768, 4000, 60, 65000]);
+  return {
+    operations: dice.between(1000, 2500),
+    hint: dice.pick([0, dice.u32(), U32_MAX - dice.below(500)]),
+    first,
+    count,
+    sockets: count + 10,
+    fewest: Math.floor(count * 0.7),
+    addresses: ADDRESSES.slice(1, dice.pick([2, 2, 3])),
+    devices: 1,
+    destinations: DESTINATIONS.slice(0, 1),
+    destinationPorts: 1,
+    groups: GROUPS.slice(0, 2),
+    reuse: dice.pick([0, 0, 20]),
+    clears: true,
+    weights: THEMES.wide,
   };
 }
 

@@ -1,0 +1,87 @@
+// Shortcut: bind() with port 0, again and again at one address, without writing the plan each time.
+//
+//   shortcut  0 ┌──────────────────┐
+//               │ memo   40 bytes  │  (netstack/memo.ts) of the flow below
+//            40 ├──────────────────┤
+//               │ flow        u32  │  bound sockets without SO_REUSEADDR at that address and device
+//            44 ├──────────────────┤
+//               │ device      u32  │
+//            48 ├──────────────────┤
+//               │ address 16 bytes │
+//            64 └──────────────────┘
+//
+// The system remembers the last such bind. If the flow is alone (nothing but itself and reserved
+// ports keeps such a socket away, and nothing counts it) and has a bitmap, taking a port is one search
+// and two bits. Whatever is not that simple goes the general way, which does the same.
+
+import { EXHAUSTED, REQUEST_ADDRESS } from "../abi";
+import { Address } from "../memory/arena";
+import { REQUEST } from "../memory/layout";
+import { countHeld } from "../netstack/hold";
+import { clearMemo, isLone, MEMO_BYTES, writeMemo } from "../netstack/memo";
+import { findClear, Port, searchUnder } from "../ports/bitmap";
+import { isPlain } from "../ports/counted";
+import { hasRoom } from "../ports/directory";
+import { maskOfReserved, unlessEmpty } from "../ports/reserved";
+import { addToBitmap, isBitmap, portsOf } from "../ports/set";
+import { addSocketOwner, findRecord, flowOf } from "./record";
+import { deviceOf, setPort, systemOf } from "./socket";
+import { BOUND, DIRECTORY, RESERVED, SHORTCUT } from "./system";
+
+const FLOW: usize = <usize>MEMO_BYTES;
+const DEVICE: usize = FLOW + 4;
+const ADDRESS: usize = DEVICE + 4;
+const SHORTCUT_BYTES: usize = ADDRESS + 16;
+if (SHORTCUT_BYTES != 64) ERROR("Shortcut no longer matches its diagram");
+
+/** What `bindByShortcut` answers where the general way must be taken. */
+export const NO_SHORTCUT: i32 = 0;
+
+const BY_BIND: i32 = 0;
+
+/**
+ * Binds a socket without SO_REUSEADDR to the first open port of a range, from `start` on: the port, a
+ * refusal, or `NO_SHORTCUT`. The request block names the local address.
+ */
+export function bindByShortcut(socket: Address, first: Port, last: Port, start: Port): i32 {
+  const system = systemOf(socket);
+  const shortcut = system + SHORTCUT;
+  if (!isLone(shortcut, system) || !isFor(shortcut, socket)) return NO_SHORTCUT;
+  const flow: Address = load<u32>(shortcut, FLOW);
+  if (!isBitmap(flow) || !isPlain(flow) || !isBitmap(system + BOUND)) return NO_SHORTCUT;
+
+  searchUnder(portsOf(flow), maskOfReserved(load<u32>(system, RESERVED)));
+  const port = findClear(portsOf(flow), first, last, start);
+  if (!port) return EXHAUSTED;
+  // Somebody has the port at another address, or there is a page to be paid for.
+  if (findRecord(system, port) || !hasRoom(system + DIRECTORY, port)) return NO_SHORTCUT;
+  addToBitmap(flow, port);
+  countHeld(system, 1);
+  setPort(socket, port, addSocketOwner(system, 0, port, BY_BIND, socket, flow));
+  return <i32>port;
+}
+
+/** Remembers the bind that has just been planned and done. A plan is written down the second time. */
+export function rememberBind(socket: Address): void {
+  const system = systemOf(socket);
+  const shortcut = system + SHORTCUT;
+  if (isFor(shortcut, socket)) {
+    const reserved = unlessEmpty(load<u32>(system, RESERVED));
+    store<u32>(shortcut, <u32>flowOf(socket), FLOW);
+    writeMemo(shortcut, system, flowOf(socket), reserved);
+    return;
+  }
+  clearMemo(shortcut, system);
+  store<u32>(shortcut, deviceOf(socket), DEVICE);
+  store<u64>(shortcut, load<u64>(REQUEST + REQUEST_ADDRESS), ADDRESS);
+  store<u64>(shortcut, load<u64>(REQUEST + REQUEST_ADDRESS + 8), ADDRESS + 8);
+}
+
+/** Is it for binds of that device, at the address in the request block? */
+function isFor(shortcut: Address, socket: Address): bool {
+  return (
+    load<u64>(shortcut, ADDRESS + 8) == load<u64>(REQUEST + REQUEST_ADDRESS + 8) &&
+    load<u64>(shortcut, ADDRESS) == load<u64>(REQUEST + REQUEST_ADDRESS) &&
+    load<u32>(shortcut, DEVICE) == deviceOf(socket)
+  );
+}
