@@ -180,7 +180,7 @@ export class Moves {
   #reserved(): number[] {
     const dice = this.#dice;
     const { first, count } = this.#world;
-    const percent = dice.pick([0, 0, 5, 20, 50, 100]);
+    const percent = dice.pick(this.#world.fewest > 0 ? [0, 2, 5, 10] : [0, 0, 5, 20, 50, 100]);
     const ports = Array.from({ length: count }, (_, index) => first + index);
     const chosen = ports.filter(() => dice.chance(percent));
     if (dice.chance(20)) chosen.push(...EDGES, 0);

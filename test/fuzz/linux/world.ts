@@ -59,6 +59,12 @@ export const THEMES: Readonly<Record<Theme, Weights>> = {
   connecting: weights({ bind: 4, bindAny: 3, connect: 36, closeToTimeWait: 12, setNow: 8 }),
 };
 
+/** Sockets that bind and stay: little keeps them from filling the range. */
+const BINDS_ONLY = weights({
+  ...{ socket: 240, bind: 20, bindAny: 240, listen: 4, connect: 0, close: 40, closeToTimeWait: 0 },
+  ...{ setReuse: 0, setGroup: 1, setReserved: 4, setLocalRange: 1 },
+});
+
 /** First ports of ranges, chosen so that words (64) and groups (4096) begin and end inside. */
 const FIRSTS = [32768, 1, 60, 63, 64, 65, 1000, 4032, 4090, 4095, 4096, 65400, 65472, 65535];
 const COUNTS = [1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 32, 40, 63, 64];
@@ -100,6 +106,8 @@ export function worldOf(dice: Dice, theme: Theme): World {
 function wideWorld(dice: Dice): World {
   const count = dice.pick([100, 130, 200, 320]);
   const first = dice.pick([32768, 4000, 60, 65000]);
+  /** Sockets that only bind, at one address: one flow then holds all. */
+  const bindsOnly = dice.chance(50);
   return {
     operations: dice.between(1000, 2500),
     hint: dice.pick([0, dice.u32(), U32_MAX - dice.below(500)]),
@@ -107,14 +115,14 @@ function wideWorld(dice: Dice): World {
     count,
     sockets: count + 10,
     fewest: Math.floor(count * 0.7),
-    addresses: ADDRESSES.slice(1, dice.pick([2, 2, 3])),
+    addresses: ADDRESSES.slice(1, bindsOnly ? 2 : dice.pick([2, 3])),
     devices: 1,
     destinations: DESTINATIONS.slice(0, 1),
     destinationPorts: 1,
     groups: GROUPS.slice(0, 2),
-    reuse: dice.pick([0, 0, 20]),
+    reuse: bindsOnly ? 0 : dice.pick([0, 20]),
     clears: true,
-    weights: THEMES.wide,
+    weights: bindsOnly ? BINDS_ONLY : THEMES.wide,
   };
 }
 
