@@ -115,7 +115,7 @@ function wideWorld(dice: Dice): World {
     count,
     sockets: count + 10,
     fewest: Math.floor(count * 0.7),
-    addresses: ADDRESSES.slice(1, bindsOnly ? 2 : dice.pick([2, 3])),
+    addresses: ADDRESSES.slice(1, dice.pick([2, 3])),
     devices: 1,
     destinations: DESTINATIONS.slice(0, 1),
     destinationPorts: 1,
