@@ -3,7 +3,6 @@
 // sysctls that steer them.
 
 import { PORT_MAX } from "../assembly/abi.ts";
-import { ANY, parseAddress } from "./address.ts";
 import { checkInteger, checkNames, checkObject, checkPort, checkUint32 } from "./checks.ts";
 import type { Core } from "./core.ts";
 import {
@@ -29,6 +28,7 @@ import {
   type LinuxSocket,
   openPlainSocket,
   openSocket,
+  parseLocal,
   type SocketOptions,
   type System,
 } from "./socket.ts";
@@ -183,9 +183,7 @@ export class LinuxPorts implements Disposable {
     const duration = checkInteger("timeWaitMs", timeWaitMs, 0, UINT32_MAX);
     const now = checkTime("time", time, 0);
     checkUint32("hint", hint);
-    const local = parseAddress("localAddress", localAddress);
-    if (local === ANY)
-      throw wrongValue("localAddress", "one address of this machine", localAddress);
+    const local = parseLocal(localAddress);
     if (rules !== "seed") throw wrongValue("rules", '"seed"', rules);
     const bindBy = checkSelection(options.bindSelection);
     const connectBy = checkSelection(options.connectSelection ?? { algorithm: "hash", from: 0 });
@@ -206,7 +204,7 @@ export class LinuxPorts implements Disposable {
     exports.setTimeWaitReuse(address, reuse);
     const bindSelection = new Selection(core, random, bindBy);
     const connectSelection = new Selection(core, random, connectBy);
-    const isWatched = options.random !== undefined;
+    const isWatched = options.random !== undefined || options.seed !== undefined;
     const shared = {
       core,
       limit,
@@ -317,7 +315,7 @@ export class LinuxPorts implements Disposable {
   }
 
   /**
-   * What is known of a port; `undefined`: nobody owns it.
+   * What is known of a TCP port; `undefined`: no TCP socket or TIME_WAIT owns it.
    * @param port 1..65535.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */

@@ -4,13 +4,7 @@
 import {
   AGAIN,
   BAD_STATE,
-  EXHAUSTED,
-  GROUP_BIND,
-  GROUP_CONNECT,
   NO_MEMORY,
-  NO_RANGE,
-  NOT_PERMITTED,
-  OUTSIDE,
   PORT_MAX,
   REQUEST_ADDRESS,
   REQUEST_DESTINATION,
@@ -30,11 +24,12 @@ import {
 } from "./checks.ts";
 import type { Core } from "./core.ts";
 import { closed, noMemory, outOfRange, PortError, wrongValue } from "./errors.ts";
-import { explainEmpty, groupAddress, type PortGroup } from "./group.ts";
-import { isEmpty, type PortRange, showRange, unpackRange } from "./range.ts";
+import { groupAddress, type PortGroup } from "./group.ts";
+import { isEmpty, unpackRange } from "./range.ts";
 import { showEnd } from "./request.ts";
 import { type Search, searchBy } from "./search.ts";
 import type { Selection } from "./selection.ts";
+import { type About, refusedBind, refusedConnect, wrongState } from "./socket-refusals.ts";
 
 /** What a socket is made with. */
 export interface SocketOptions {
@@ -55,8 +50,8 @@ export interface ConnectOptions {
   /** The local address that routing would choose; used if the socket has none. That of the system by default. */
   localAddress?: string;
   /**
-   * Where the search of the local range starts, beside the hint: 0..4294967295. By default what
-   * the system's selection says, such as a keyed hash of the tuple.
+   * Where the search of the local range starts, for TCP beside the hint: 0..4294967295. By default
+   * what the system's selection says, such as a keyed hash of the tuple.
    */
   offset?: number;
 }
@@ -83,7 +78,7 @@ export interface System {
   readonly limit: number;
   /** Draws for bind(), one for each run of the search. */
   readonly draw: () => number;
-  /** Whether a caller gives the draws, and so sees them. */
+  /** Whether a caller gives the draws or their seed, and so can tell how many there were. */
   readonly isWatched: boolean;
   readonly bindSelection: Selection;
   readonly connectSelection: Selection;
@@ -174,7 +169,7 @@ export class LinuxSocket implements Disposable {
     writeTuple(core, local, ANY, 0);
     if (named === 0) return this.#search("bind", core.exports.bindAny, local);
     const answer = core.exports.bindAt(socket, named);
-    if (answer < 0) throw this.#refusedBind(answer, "bind", local, named);
+    if (answer < 0) throw refusedBind(answer, this.#about(), "bind", local.text, named);
     return answer;
   }
 
@@ -199,7 +194,7 @@ export class LinuxSocket implements Disposable {
       return this.#search("listen", core.exports.listenAny, ANY);
     }
     const answer = core.exports.listenBound(socket);
-    if (answer < 0) throw this.#refusedBind(answer, "listen", ANY, this.port);
+    if (answer < 0) throw refusedBind(answer, this.#about(), "listen", this.address, this.port);
     return answer;
   }
 
@@ -229,7 +224,7 @@ export class LinuxSocket implements Disposable {
       checkObject("options", options);
       checkNames("options", options, ["localAddress", "offset"]);
       const { localAddress } = options;
-      if (localAddress !== undefined) local = parseAddress("localAddress", localAddress);
+      if (localAddress !== undefined) local = parseLocal(localAddress);
       offset = options.offset === undefined ? undefined : checkUint32("offset", options.offset);
     }
     const socket = this.#open();
@@ -240,7 +235,10 @@ export class LinuxSocket implements Disposable {
       offset === undefined
         ? this.#connectBySelection(socket)
         : core.exports.connectSocket(socket, 1, PORT_MAX, offset);
-    if (answer < 0) throw this.#refusedConnect(answer, `${showEnd(remote.text, remotePort)}`);
+    if (answer < 0) {
+      const to = ` -> ${showEnd(remote.text, remotePort)}`;
+      throw refusedConnect(answer, this.#about(), this.address, to);
+    }
     return answer;
   }
 
@@ -330,16 +328,17 @@ export class LinuxSocket implements Disposable {
         : this.#searchBySelection(bindSelection, core.exports.bindRange, (first, last, offset) =>
             ask(this.#socket, first, last, offset, 1),
           );
-    if (answer < 0) throw this.#refusedBind(answer, syscall, local, 0);
+    if (answer < 0) throw refusedBind(answer, this.#about(), syscall, local.text, 0);
     return answer;
   }
 
   /** As the kernel does it: another draw, at most five times, when what was found cannot be shared. */
   #searchFromRandom(ask: Core["exports"]["bindAny"], local: Address): number {
     const { core, draw } = this.#system;
-    // What is refused without a search draws nothing; only who gives the draws can tell.
-    if (this.#system.isWatched && isEmpty(core.exports.bindRange(this.#socket)))
+    // What is refused without a search draws nothing, where somebody can tell.
+    if (this.#system.isWatched && isEmpty(core.exports.bindRange(this.#socket))) {
       return ask(this.#socket, 1, PORT_MAX, 0, 1);
+    }
     for (let retries = RETRIES_MAX; ; retries--) {
       const random = draw();
       // Whoever draws may have used, or closed, what is searched for.
@@ -364,15 +363,25 @@ export class LinuxSocket implements Disposable {
   }
 
   #connectDatagram(local: Address, offset: number | undefined): number {
-    const { bindSelection, core } = this.#system;
+    const { bindSelection, core, draw } = this.#system;
     const { connectDatagram, connectRange, socketPort } = core.exports;
-    writeTuple(core, local, ANY, 0);
-    const ask: Search = (first, last, start) => connectDatagram(this.#socket, first, last, start);
+    const ask: Search = (first, last, start) => {
+      const socket = this.#open(); // whoever draws may have closed it
+      writeTuple(core, local, ANY, 0);
+      return connectDatagram(socket, first, last, start);
+    };
     const isSearch = socketPort(this.#socket) === 0 && offset === undefined;
-    const answer = isSearch
-      ? this.#searchBySelection(bindSelection, connectRange, ask)
-      : ask(1, PORT_MAX, offset ?? 0);
-    if (answer < 0) throw this.#refusedConnect(answer, "");
+    if (isSearch && bindSelection.isKeyed) writeTuple(core, local, ANY, 0);
+    const isDrawn = isSearch && bindSelection.algorithm === "random";
+    const answer =
+      isSearch && !isDrawn
+        ? this.#searchBySelection(bindSelection, connectRange, ask)
+        : ask(
+            1,
+            PORT_MAX,
+            isDrawn && !isEmpty(connectRange(this.#socket)) ? draw() : (offset ?? 0),
+          );
+    if (answer < 0) throw refusedConnect(answer, this.#about(), this.address, "");
     return answer;
   }
 
@@ -416,77 +425,20 @@ export class LinuxSocket implements Disposable {
     return noMemory(`${what}, limit ${this.#system.limit} bytes`);
   }
 
-  #refusedBind(refusal: number, syscall: string, local: Address, port: number): PortError {
-    const asked = `${this.type} ${showEnd(local.text || "*", port)}`;
-    const details = { syscall, address: local.text, port };
-    if (refusal === NO_MEMORY) return this.#noMemory(asked);
-    if (refusal === BAD_STATE) {
-      return wrongState(syscall, `the socket is ${this.state}, port ${this.port}`);
-    }
-    if (refusal === NOT_PERMITTED) {
-      const start = this.#system.core.exports.unprivilegedStart(this.#system.address);
-      const message = `ports below ${start} need a privileged socket: ${asked}`;
-      return new PortError("EACCES", "privileged-port", message, details);
-    }
-    if (refusal === OUTSIDE) {
-      const range = this.#group?.effective.bind;
-      const message = `${asked} lies outside the bind range of group ${this.#group?.path}: ${
-        range === undefined ? this.#explain(GROUP_BIND) : showRange(range)
-      }`;
-      return new PortError("EADDRINUSE", "outside-group", message, details);
-    }
-    if (refusal === NO_RANGE) {
-      const message = `no port is left to search, ${asked}: ${this.#explain(GROUP_BIND)}`;
-      return new PortError("EADDRINUSE", "empty-range", message, details);
-    }
-    if (refusal === EXHAUSTED || refusal === AGAIN) {
-      return this.#exhausted("EADDRINUSE", asked, details, this.#system.core.exports.bindRange);
-    }
-    return new PortError("EADDRINUSE", "port-in-use", `the port is taken: ${asked}`, details);
-  }
-
-  #refusedConnect(refusal: number, remote: string): PortError {
-    const isUdp = this.type === "udp";
-    const exhausted = isUdp ? "EAGAIN" : "EADDRNOTAVAIL";
-    const local = `${this.type} ${showEnd(this.address || "*", this.port)}`;
-    const asked = remote === "" ? local : `${local} -> ${remote}`;
-    const details = { syscall: "connect", address: this.address, port: this.port };
-    if (refusal === NO_MEMORY) return this.#noMemory(asked);
-    if (refusal === BAD_STATE) {
-      return new PortError(
-        "EISCONN",
-        "connected",
-        `the socket is ${this.state}: ${asked}`,
-        details,
-      );
-    }
-    if (refusal === NO_RANGE) {
-      const message = `no port is left to search, ${asked}: ${this.#explain(GROUP_CONNECT)}`;
-      return new PortError(exhausted, "empty-range", message, details);
-    }
-    if (refusal === EXHAUSTED) {
-      const { exports } = this.#system.core;
-      return this.#exhausted(exhausted, asked, details, exports.connectRange);
-    }
-    const message = `another connection has the tuple: ${asked}`;
-    return new PortError("EADDRNOTAVAIL", "port-in-use", message, details);
-  }
-
-  #exhausted(
-    code: string,
-    asked: string,
-    details: { syscall: string; address: string; port: number },
-    rangeOf: (socket: number) => number,
-  ): PortError {
-    const searched = unpackRange(rangeOf(this.#socket)) as PortRange;
-    const message = `no port is available: ${asked}, all of ${showRange(searched)} are taken or reserved`;
-    return new PortError(code, "no-port-available", message, { ...details, searched });
-  }
-
-  #explain(kind: typeof GROUP_BIND | typeof GROUP_CONNECT): string {
-    const { core, address } = this.#system;
-    const local = unpackRange(core.exports.range(address)) as PortRange;
-    return this.#group === undefined ? showRange(local) : explainEmpty(this.#group, kind, local);
+  /** What is said about the socket when it is refused something. */
+  #about(): About {
+    const { core, address, limit } = this.#system;
+    const { type, state, port } = this;
+    return {
+      core,
+      system: address,
+      socket: this.#socket,
+      limit,
+      type,
+      state,
+      port,
+      group: this.#group,
+    };
   }
 }
 
@@ -495,8 +447,11 @@ function openOf(system: System): number {
   return system.address;
 }
 
-function wrongState(syscall: string, message: string): PortError {
-  return new PortError("EINVAL", "wrong-state", `${syscall}: ${message}`, { syscall });
+/** The address of a connection's local end, which is never any. */
+export function parseLocal(text: unknown): Address {
+  const local = parseAddress("localAddress", text);
+  if (local === ANY) throw wrongValue("localAddress", "one address of this machine", text);
+  return local;
 }
 
 function writeTuple(core: Core, local: Address, remote: Address, port: number): void {

@@ -187,7 +187,8 @@ function takeNamed(socket: Address, port: Port): i32 {
   return join(socket, record, port);
 }
 
-export function takeAny(socket: Address, range: u32, random: u32, isLast: bool): i32 {
+/** A port of a range, which the socket gets, or a refusal; `AGAIN` unless this is the last draw. */
+function takeAny(socket: Address, range: u32, random: u32, isLast: bool): i32 {
   const system = systemOf(socket);
   if (isEmpty(range)) return NO_RANGE;
   const first = firstIn(range);
@@ -199,10 +200,7 @@ export function takeAny(socket: Address, range: u32, random: u32, isLast: bool):
     const port = bindByShortcut(socket, first, last, first + start);
     if (port != NO_SHORTCUT) return port;
   }
-  askFor(socket, wantedBy(socket));
-  planRequest(system, false);
-  planReserved(unlessEmpty(load<u32>(system, RESERVED)));
-  const open = findInRange(first, last, start, 0);
+  const open = findWithoutConflict(socket, first, last, start);
   if (!isPlanned()) return NO_MEMORY;
 
   if (isDatagram(socket)) return open ? join(socket, 0, open) : EXHAUSTED;
@@ -215,6 +213,15 @@ export function takeAny(socket: Address, range: u32, random: u32, isLast: bool):
   const port = join(socket, findRecord(system, open), open);
   if (isPlainBind && port > 0) rememberBind(socket);
   return port;
+}
+
+/** The first port of a range, from `first + start` on, that is not reserved and has no conflict; or 0. */
+export function findWithoutConflict(socket: Address, first: Port, last: Port, start: u32): Port {
+  const system = systemOf(socket);
+  askFor(socket, wantedBy(socket));
+  planRequest(system, false);
+  planReserved(unlessEmpty(load<u32>(system, RESERVED)));
+  return findInRange(first, last, start, 0);
 }
 
 /** The flags that owners must share with the socket, whether it listens or not. */
@@ -271,8 +278,8 @@ function isAnyHost(host: Address): bool {
 
 // ── Joining ───────────────────────────────────────────────────────────────────────────────
 
-/** The socket becomes an owner of a port that has been judged. The request must have been planned. */
-function join(socket: Address, record: Address, port: Port): i32 {
+/** The socket becomes an owner of a port that has been judged. The rungs must have been noted. */
+export function join(socket: Address, record: Address, port: Port): i32 {
   const system = systemOf(socket);
   const klass = classOf(socket);
   const fastreuse = afterBind(fastreuseOf(record), klass == SOFT);

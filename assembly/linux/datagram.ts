@@ -8,16 +8,17 @@
 // Its search goes upwards from a random start, where the kernel's hops over its hash table by random
 // strides (`udp_lib_get_port`): the same ports in another order.
 
-import { BAD_STATE, NO_MEMORY, REQUEST_ADDRESS } from "../abi";
+import { BAD_STATE, EXHAUSTED, NO_MEMORY, NO_RANGE, REQUEST_ADDRESS } from "../abi";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
 import { letGo } from "../netstack/hold";
 import { flagsOf } from "../netstack/ladder";
+import { isPlanned } from "../netstack/plan";
 import { chargeRequest, findRing, holdCharged } from "../netstack/reserve";
 import { Port } from "../ports/bitmap";
-import { intersect, rangeOf } from "../ports/range";
-import { takeAny } from "./bind";
+import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
+import { findWithoutConflict, join } from "./bind";
 import { connectRange } from "./connect";
 import { flowOf, setFlow } from "./record";
 import {
@@ -28,7 +29,7 @@ import {
   hasAddress,
   isDatagram,
   keepAddress,
-  releasePortOf,
+  preferOwnAddress,
   setState,
   socketPort,
   systemOf,
@@ -40,27 +41,34 @@ import {
  */
 export function connectDatagram(socket: Address, first: Port, last: Port, random: u32): i32 {
   if (!isDatagram(socket)) return BAD_STATE;
-  const hadPort = socketPort(socket) != 0;
-  const answer = hadPort ? <i32>socketPort(socket) : pickPort(socket, first, last, random);
-  if (answer < 0) return answer;
-  if (!hasAddress(socket) && !moveToAddress(socket, <u32>answer)) {
-    if (!hadPort) releasePortOf(socket);
-    return NO_MEMORY;
-  }
+  const port = socketPort(socket);
+  if (!port) return connectUnbound(socket, rangeOf(first, last), random);
+  if (!hasAddress(socket) && !moveToAddress(socket, port)) return NO_MEMORY;
   setState(socket, CONNECTED);
-  return answer;
+  return <i32>port;
 }
 
-/** A port at any address, whatever the request says of the local one; a socket that has an address keeps it. */
-function pickPort(socket: Address, first: Port, last: Port, random: u32): i32 {
+/** The port is searched for the socket's own address, or any, and held at the one that it gets. */
+function connectUnbound(socket: Address, part: u32, random: u32): i32 {
+  const range = intersect(connectRange(socket), part);
+  if (isEmpty(range)) return NO_RANGE;
   const low = load<u64>(REQUEST + REQUEST_ADDRESS);
   const high = load<u64>(REQUEST + REQUEST_ADDRESS + 8);
   askForOwnAddress(socket);
-  const range = intersect(connectRange(socket), rangeOf(first, last));
-  const port = takeAny(socket, range, random, true);
+  const start = random % countIn(range);
+  const port = findWithoutConflict(socket, firstIn(range), lastIn(range), start);
+  if (!isPlanned()) return NO_MEMORY;
+  if (!port) return EXHAUSTED;
+
   store<u64>(REQUEST + REQUEST_ADDRESS, low);
   store<u64>(REQUEST + REQUEST_ADDRESS + 8, high);
-  return port;
+  preferOwnAddress(socket);
+  findRing(systemOf(socket), 0);
+  const answer = join(socket, 0, port);
+  if (answer < 0) return answer;
+  keepAddress(socket);
+  setState(socket, CONNECTED);
+  return answer;
 }
 
 /** False: no memory, and nothing has changed. */

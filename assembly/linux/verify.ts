@@ -19,7 +19,17 @@ import {
   socketsOf,
   waitsOf,
 } from "./record";
-import { CLOSED, classOf, nextSocket, recordOf, socketPort, stateOf, systemOf } from "./socket";
+import {
+  CLOSED,
+  classOf,
+  isDatagram,
+  LISTENING,
+  nextSocket,
+  recordOf,
+  socketPort,
+  stateOf,
+  systemOf,
+} from "./socket";
 import {
   BOUND,
   DIRECTORY,
@@ -35,7 +45,7 @@ import { enteredAt, firstWait, nextWait, ownerOf } from "./wait";
 
 export function verifyLinux(system: Address): void {
   verify(system);
-  assert(referenceCount(system) == owningCount(system) + waitingCount(system));
+  assert(referenceCount(system) == ownerCount(system));
   verifyRecords(system);
   verifySockets(system);
   verifyWaits(system);
@@ -81,19 +91,31 @@ function verifyRecords(system: Address): void {
   assert(waits == waitingCount(system));
 }
 
+function ownerCount(system: Address): u32 {
+  return owningCount(system) + waitingCount(system) + datagramCount(system);
+}
+
+/** A socket with a port holds it in its class, and a TCP socket has the port's record. */
 function verifySockets(system: Address): void {
   let owning: u32 = 0;
+  let datagrams: u32 = 0;
   for (let socket: Address = load<u32>(system, SOCKETS); socket; socket = nextSocket(socket)) {
     assert(systemOf(socket) == system);
-    if (!recordOf(socket)) {
+    const port = socketPort(socket);
+    assert((recordOf(socket) != 0) == (port != 0 && !isDatagram(socket)));
+    if (!port) {
       assert(stateOf(socket) == CLOSED);
       continue;
     }
-    owning++;
-    assert(hasPort(flowOf(socket), socketPort(socket)));
+    if (isDatagram(socket)) datagrams++;
+    else owning++;
+    if (recordOf(socket)) assert(portOf(recordOf(socket)) == port);
+    assert(!isDatagram(socket) || stateOf(socket) != LISTENING);
+    assert(hasPort(flowOf(socket), port));
     assert(flagsOf(flowOf(socket)) == classOf(socket));
   }
   assert(owning == owningCount(system));
+  assert(datagrams == datagramCount(system));
 }
 
 /** Every TIME_WAIT is found by its tuple, in the order in which they expire. */

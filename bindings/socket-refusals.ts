@@ -1,0 +1,126 @@
+// Socket refusals: what the linux system's core refused, as errors with the kernel's codes that say
+// what was asked and searched.
+
+import {
+  AGAIN,
+  BAD_STATE,
+  EXHAUSTED,
+  GROUP_BIND,
+  GROUP_CONNECT,
+  NO_MEMORY,
+  NO_RANGE,
+  NOT_PERMITTED,
+  OUTSIDE,
+} from "../assembly/abi.ts";
+import type { Core } from "./core.ts";
+import { noMemory, PortError } from "./errors.ts";
+import { explainEmpty, type PortGroup } from "./group.ts";
+import { type PortRange, showRange, unpackRange } from "./range.ts";
+import { showEnd } from "./request.ts";
+
+/** The socket that is refused something. */
+export interface About {
+  readonly core: Core;
+  /** Where the core keeps the system and the socket. */
+  readonly system: number;
+  readonly socket: number;
+  readonly limit: number;
+  readonly type: "tcp" | "udp";
+  readonly state: string;
+  readonly port: number;
+  readonly group: PortGroup | undefined;
+}
+
+type Kind = typeof GROUP_BIND | typeof GROUP_CONNECT;
+
+/** A bind() or listen(), of a port that was named, or of any: 0. */
+export function refusedBind(
+  refusal: number,
+  about: About,
+  syscall: string,
+  address: string,
+  port: number,
+): PortError {
+  const asked = `${about.type} ${showEnd(address || "*", port)}`;
+  const details = { syscall, address, port };
+  switch (refusal) {
+    case NO_MEMORY:
+      return noMemory(`${asked}, limit ${about.limit} bytes`);
+    case BAD_STATE:
+      return wrongState(syscall, `the socket is ${about.state}, port ${about.port}`);
+    case NOT_PERMITTED: {
+      const start = about.core.exports.unprivilegedStart(about.system);
+      const message = `ports below ${start} need a privileged socket: ${asked}`;
+      return new PortError("EACCES", "privileged-port", message, details);
+    }
+    case OUTSIDE: {
+      const why = explain(about, GROUP_BIND, { first: port, last: port });
+      return new PortError("EADDRINUSE", "outside-group", `${asked}: ${why}`, details);
+    }
+    case NO_RANGE: {
+      const message = `no port is left to search, ${asked}: ${explain(about, GROUP_BIND)}`;
+      return new PortError("EADDRINUSE", "empty-range", message, details);
+    }
+    case EXHAUSTED:
+    case AGAIN: {
+      const searched = unpackRange(about.core.exports.bindRange(about.socket));
+      return exhausted("EADDRINUSE", asked, { ...details, searched: searched as PortRange });
+    }
+    default:
+      return new PortError("EADDRINUSE", "port-in-use", `the port is taken: ${asked}`, details);
+  }
+}
+
+/** A connect(); `to` is what is to be told of the remote end. */
+export function refusedConnect(
+  refusal: number,
+  about: About,
+  address: string,
+  to: string,
+): PortError {
+  const { type, port, core } = about;
+  const asked = `${type} ${showEnd(address || "*", port)}${to}`;
+  const details = { syscall: "connect", address, port };
+  const code = type === "udp" ? "EAGAIN" : "EADDRNOTAVAIL";
+  switch (refusal) {
+    case NO_MEMORY:
+      return noMemory(`${asked}, limit ${about.limit} bytes`);
+    case BAD_STATE: {
+      const message = `the socket is ${about.state}: ${asked}`;
+      return new PortError("EISCONN", "connected", message, details);
+    }
+    case NO_RANGE: {
+      const message = `no port is left to search, ${asked}: ${explain(about, GROUP_CONNECT)}`;
+      return new PortError(code, "empty-range", message, details);
+    }
+    case EXHAUSTED: {
+      const searched = unpackRange(core.exports.connectRange(about.socket));
+      return exhausted(code, asked, { ...details, searched: searched as PortRange });
+    }
+    default: {
+      const message = `another connection has the tuple: ${asked}`;
+      return new PortError("EADDRNOTAVAIL", "port-in-use", message, details);
+    }
+  }
+}
+
+/** The call does not fit what the socket is doing. */
+export function wrongState(syscall: string, message: string): PortError {
+  return new PortError("EINVAL", "wrong-state", `${syscall}: ${message}`, { syscall });
+}
+
+function exhausted(
+  code: string,
+  asked: string,
+  details: { syscall: string; address: string; port: number; searched: PortRange },
+): PortError {
+  const range = showRange(details.searched);
+  const message = `no port is available: ${asked}, all of ${range} are taken or reserved`;
+  return new PortError(code, "no-port-available", message, details);
+}
+
+/** Why the group leaves nothing of what was asked for, or of the local range. */
+function explain({ core, system, group }: About, kind: Kind, asked?: PortRange): string {
+  const wanted = asked ?? (unpackRange(core.exports.range(system)) as PortRange);
+  return group === undefined ? showRange(wanted) : explainEmpty(group, kind, wanted);
+}
