@@ -84,6 +84,11 @@ export function groupAddress(value: unknown, core: Core): number {
   );
 }
 
+/** Has the group been removed, or its tree been closed? */
+export function isGone(face: PortGroup): boolean {
+  return (behind(face) as Group).isGone;
+}
+
 /**
  * Why a group leaves nothing of what was asked for, naming the groups that are the reason: those
  * with the highest first and the lowest last port.

@@ -195,15 +195,19 @@ export class LinuxPorts implements Disposable {
     const reserved = options.reserved ?? new ReservedPorts("", modulePart(options));
     const list = reservedAddress(reserved, core);
 
+    const bindSelection = new Selection(core, random, bindBy);
+    const connectSelection = new Selection(core, random, connectBy);
     const secret = new CryptoRandom();
     const address =
       exports.openLinux(secret.next(), secret.next(), limit, list, hint, duration, now) >>> 0;
-    if (address === 0) throw noMemory(`a system of ports, limit ${limit} bytes`);
+    if (address === 0) {
+      bindSelection.close();
+      connectSelection.close();
+      throw noMemory(`a system of ports, limit ${limit} bytes`);
+    }
     exports.setRange(address, range.first, range.last);
     exports.setUnprivilegedStart(address, start);
     exports.setTimeWaitReuse(address, reuse);
-    const bindSelection = new Selection(core, random, bindBy);
-    const connectSelection = new Selection(core, random, connectBy);
     const isWatched = options.random !== undefined || options.seed !== undefined;
     const shared = {
       core,

@@ -26,6 +26,7 @@ import {
   type InGroup,
   type Key,
   keyOf,
+  liveGroupAt,
   PORT_OPTIONS,
   type PortRequest,
   RESERVE_OPTIONS,
@@ -33,12 +34,12 @@ import {
   showKey,
   TUPLE_OPTIONS,
   withGroup,
+  writeHeldKey,
   writeKey,
 } from "./request.ts";
 import { type Owner, Reservation } from "./reservation.ts";
 import { searchBy } from "./search.ts";
 import {
-  type CheckedSelection,
   checkSelection,
   Selection,
   type SelectionName,
@@ -133,13 +134,13 @@ export class PortManager implements Disposable {
     core: Core,
     manager: number,
     random: Random,
-    selection: CheckedSelection,
+    selection: Selection,
     limit: number,
   ) {
     this.#core = core;
     this.#manager = manager;
     this.#random = random;
-    this.#selection = new Selection(core, random, selection);
+    this.#selection = selection;
     this.#limit = limit;
     forgotten.register(this, { core, manager }, this);
   }
@@ -161,12 +162,16 @@ export class PortManager implements Disposable {
         : checkInteger("memoryLimit", options.memoryLimit, LIMIT_MIN, LIMIT_MAX);
     const range =
       portRange === undefined ? undefined : checkRangeObject("portRange", portRange, RANGE_ADVICE);
-    const selection = checkSelection(options.selection);
+    const selectBy = checkSelection(options.selection);
     const core = coreFrom(options.module);
+    const selection = new Selection(core, random, selectBy);
     // The hash table's seed is secret even where the offsets are not.
     const secret = new CryptoRandom();
     const manager = core.exports.openManager(secret.next(), secret.next(), limit) >>> 0;
-    if (manager === 0) throw noMemory(`a manager, limit ${limit} bytes`);
+    if (manager === 0) {
+      selection.close();
+      throw noMemory(`a manager, limit ${limit} bytes`);
+    }
     if (range !== undefined) core.exports.setRange(manager, range.first, range.last);
     return new PortManager(core, manager, random, selection, limit);
   }
@@ -384,7 +389,10 @@ export class PortManager implements Disposable {
       offset === undefined
         ? searchBy(this.#selection, searched, search)
         : search(first, last, offset);
-    if (port < 0) throw exhausted(port, key, searched, this.#selection.isDrawn, this.#limit);
+    if (port < 0) {
+      const isDrawn = offset === undefined && this.#selection.isDrawn;
+      throw exhausted(port, key, searched, isDrawn, this.#limit);
+    }
     return port;
   }
 
@@ -393,7 +401,7 @@ export class PortManager implements Disposable {
     const { exports } = this.#core;
     const local = exports.range(this.#open());
     writeKey(this.#core, key);
-    const range = unpackRange(key.groupAt === 0 ? local : exports.clampToRequest(local));
+    const range = unpackRange(key.group === undefined ? local : exports.clampToRequest(local));
     if (range === undefined) throw outsideGroup(NO_RANGE, key, 0, this.portRange());
     return range;
   }
@@ -447,7 +455,7 @@ export class PortManager implements Disposable {
 
   #releaseKey(key: Key, port: number): boolean {
     const manager = this.#open();
-    writeKey(this.#core, key);
+    writeHeldKey(this.#core, key);
     const answer = this.#core.exports.releasePort(manager, port);
     if (answer < 0) throw this.#refused(answer, key, port);
     return answer > 0;
@@ -456,11 +464,12 @@ export class PortManager implements Disposable {
   /** From now on another group counts for a reservation. */
   #moveKey(key: Key, group: PortGroup | undefined): Key {
     const manager = this.#open();
+    const from = liveGroupAt(this.#core, key.group);
     const to = groupAt(this.#core, group);
-    if (this.#core.exports.moveMember(manager, key.groupAt, to) === NO_MEMORY) {
+    if (this.#core.exports.moveMember(manager, from, to) === NO_MEMORY) {
       throw this.#noMemory(`a reservation in group ${group?.path}`);
     }
-    return withGroup(key, group, to);
+    return withGroup(key, group);
   }
 
   #refused(refusal: number, key: Key, port: number, why?: string): PortError {

@@ -23,7 +23,7 @@ import { type Address, ANY, parseAddress } from "./address.ts";
 import { checkBoolean, checkInteger, checkObject, checkPortOrZero, checkUint32 } from "./checks.ts";
 import type { Core } from "./core.ts";
 import { invalid, unknownOption, wrongType, wrongValue } from "./errors.ts";
-import { groupAddress, type PortGroup } from "./group.ts";
+import { groupAddress, isGone, type PortGroup } from "./group.ts";
 import { type ReservedPorts, reservedAddress } from "./reserved.ts";
 
 /** Network number of IPv4. Networks are opaque numbers; these two are the usual ones. */
@@ -131,9 +131,9 @@ export interface Key {
   readonly port: number;
   /** Where a search starts, if the caller says so. */
   readonly offset: number | undefined;
-  /** The group and reserved ports, and where the core keeps them; 0: none. */
+  /** The group, which may be removed while nobody uses it. */
   readonly group: PortGroup | undefined;
-  readonly groupAt: number;
+  /** Reserved ports, and where the core keeps them; 0: none. */
   readonly reserved: ReservedPorts | undefined;
   readonly reservedAt: number;
 }
@@ -232,8 +232,7 @@ export function keyOf(core: Core, request: Request, known: number): Key {
     flags: given & (FLAGS | REUSE_ADDR | REUSE_PORT) ? flagsOf(request, transport) : 0,
     port: given & PORT ? checkPortOrZero("port", request.port) : 0,
     offset: given & OFFSET ? checkOffset(request.offset) : undefined,
-    group,
-    groupAt: groupAt(core, group),
+    group: groupAt(core, group) === 0 ? undefined : group,
     reserved,
     reservedAt: reserved === undefined ? 0 : reservedAddress(reserved, core),
   };
@@ -245,22 +244,39 @@ export function groupAt(core: Core, group: PortGroup | undefined): number {
 }
 
 /** The same request, made in another group. */
-export function withGroup(key: Key, group: PortGroup | undefined, address: number): Key {
-  return { ...key, group, groupAt: address };
+export function withGroup(key: Key, group: PortGroup | undefined): Key {
+  return { ...key, group };
 }
 
-/** Writes a key into the request block. */
+/**
+ * Writes a key into the request block.
+ * @throws PortError `ENOENT`, `EBADF`: its group is gone.
+ */
 export function writeKey(core: Core, key: Key): void {
+  writeInGroup(core, key, groupAt(core, key.group));
+}
+
+/** Writes a key that is held, and perhaps no longer: a group that is gone is not used by it. */
+export function writeHeldKey(core: Core, key: Key): void {
+  writeInGroup(core, key, liveGroupAt(core, key.group));
+}
+
+/** Where the core keeps a group; 0: none, or it is gone. */
+export function liveGroupAt(core: Core, group: PortGroup | undefined): number {
+  return group === undefined || isGone(group) ? 0 : groupAddress(group, core);
+}
+
+function writeInGroup(core: Core, key: Key, group: number): void {
+  const block = core.request;
+  block[REQUEST_GROUP >> 2] = group;
   if (core.written === key) return;
   core.written = key;
-  const block = core.request;
   const { networks, address, destination } = key;
   block[REQUEST_TRANSPORT >> 2] = key.transport;
   block[REQUEST_DEVICE >> 2] = key.device;
   block[REQUEST_DESTINATION_PORT >> 2] = key.destinationPort;
   writeAddress(block, REQUEST_DESTINATION >> 2, destination);
   writeAddress(block, REQUEST_ADDRESS >> 2, address);
-  block[REQUEST_GROUP >> 2] = key.groupAt;
   block[REQUEST_RESERVED >> 2] = key.reservedAt;
   block[REQUEST_FLAGS >> 2] = key.flags;
   block[REQUEST_NETWORK_COUNT >> 2] = networks.length;

@@ -18,8 +18,9 @@ export function searchBy(selection: Selection, range: PortRange, search: Search)
 /** One search of the whole range. */
 function walk(selection: Selection, { first, last }: PortRange, search: Search): number {
   const offset = selection.start();
+  const { slot } = selection; // a tester may search for something else meanwhile
   const port = search(first, last, offset);
-  if (port > 0) selection.settle(offset, port, first, last);
+  if (port > 0) selection.settle(slot, offset, port, first, last);
   return port;
 }
 

@@ -200,8 +200,6 @@ export class Selection {
   readonly #hasTable: boolean;
   /** Where the core keeps keys and counters; 0 when it keeps none. */
   #selector = NONE;
-  /** The search that was started last: its offset, and its tuple's counter. */
-  #offset = 0;
   #slot = 0;
 
   /**
@@ -231,23 +229,26 @@ export class Selection {
     if (this.algorithm === "random") return this.#random.next();
     const { exports } = this.#core;
     const selector = this.#open();
-    this.#slot = this.#slotNow(selector);
+    this.#slot = this.#hasTable ? exports.slotOf(selector) : 0;
     const counter = exports.counterAt(selector, this.#slot);
-    this.#offset = (counter + (this.isKeyed ? exports.tupleHash(selector) : 0)) >>> 0;
-    return this.#offset;
+    return (counter + (this.isKeyed ? exports.tupleHash(selector) : 0)) >>> 0;
+  }
+
+  /** Which counter the search uses that {@link start} has just begun. */
+  get slot(): number {
+    return this.#slot;
   }
 
   /**
-   * Linear policies: a search of first..last that began at `offset`, as {@link start} gave it, has
-   * found `port`, and the port has been taken. A hash's counter moves by the number of ports that
-   * were tried, as in RFC 6056; `sequential` goes on behind the port. Only where another search has
-   * been started in between, the request block must hold the tuple again.
-   * @throws PortError `EBADF` (closed).
+   * Linear policies: a search of first..last that began at `offset` and uses `slot`, as {@link start}
+   * and {@link slot} gave them, has found `port`, and the port has been taken. A hash's counter moves
+   * by the number of ports that were tried, as in RFC 6056; `sequential` goes on behind the port.
+   * Does nothing once the selection has been closed.
    */
-  settle(offset: number, port: number, first: number, last: number): void {
-    if (!this.isCounted) return;
+  settle(slot: number, offset: number, port: number, first: number, last: number): void {
+    const selector = this.#selector;
+    if (!this.isCounted || selector === NONE) return;
     const { exports } = this.#core;
-    const selector = this.#open();
     const index = port - first;
     if (this.algorithm === "sequential") {
       exports.setCounter(selector, 0, index + 1);
@@ -255,7 +256,6 @@ export class Selection {
     }
     const count = last - first + 1;
     const tries = ((index - (offset % count) + count) % count) + 1;
-    const slot = offset === this.#offset ? this.#slot : this.#slotNow(selector);
     exports.advance(selector, slot, tries);
   }
 
@@ -318,10 +318,6 @@ export class Selection {
   }
 
   /** The counter of the tuple in the request block. */
-  #slotNow(selector: number): number {
-    return this.#hasTable ? this.#core.exports.slotOf(selector) : 0;
-  }
-
   #open(): number {
     if (this.#selector === NONE) throw closed("selection");
     return this.#selector;

@@ -106,6 +106,11 @@ export class Group {
     throw new PortError("ENOENT", "not-found", `the group ${this.path} has been removed`);
   }
 
+  /** Has it been removed, or its tree been closed? */
+  get isGone(): boolean {
+    return this.tree.isClosed || this.#address === 0;
+  }
+
   own(kind: Kind): PortRange {
     // It is never empty: no such range can be set.
     return unpackRange(this.tree.core.exports.groupRange(this.open(), kind)) ?? ALL_PORTS;

@@ -77,11 +77,12 @@ function pick(selection: Selection, { first, last }: Range, isFree: IsFree): num
     return undefined;
   }
   const offset = selection.start();
+  const { slot } = selection;
   const start = offset % count;
   for (let tried = 0; tried < count; tried++) {
     const port = first + ((start + tried) % count);
     if (!isFree(port)) continue;
-    selection.settle(offset, port, first, last);
+    selection.settle(slot, offset, port, first, last);
     return port;
   }
   return undefined;
@@ -279,15 +280,15 @@ test("double-hash moves the counter of the tuple it began with, whoever searches
   const { first, last } = TEN;
 
   const alone = begin(one);
+  const slot = selection.slot;
   writeTuple(CORE, other); // as a search may do that asks in its own words
-  selection.settle(alone, first + (alone % 10), first, last);
+  selection.settle(slot, alone, first + (alone % 10), first, last);
   expect(counters()).toEqual([1, 0]);
 
   const outer = begin(one);
   const inner = begin(other);
-  selection.settle(inner, first + ((inner + 1) % 10), first, last);
-  writeTuple(CORE, one);
-  selection.settle(outer, first + ((outer + 2) % 10), first, last);
+  selection.settle(selection.slot, inner, first + ((inner + 1) % 10), first, last);
+  selection.settle(slot, outer, first + ((outer + 2) % 10), first, last);
   expect(counters()).toEqual([4, 2]);
   selection.close();
 });

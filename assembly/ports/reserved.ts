@@ -35,6 +35,7 @@ export function openReserved(): Address {
 }
 
 export function closeReserved(reserved: Address): void {
+  renewMask(mapOfReserved(reserved)); // for bitmaps that were searched under it
   free(INSTANCE_ACCOUNT, mapOfReserved(reserved));
   free(INSTANCE_ACCOUNT, reserved);
 }
