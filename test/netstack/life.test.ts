@@ -1,5 +1,5 @@
-// Life of what nobody closes: a manager that is forgotten leaves its groups, and what an open handle
-// needs is kept as long as the handle may use it.
+// Life of what nobody closes: a manager that is forgotten leaves its groups, and what an open
+// handle needs is kept as long as the handle may use it.
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

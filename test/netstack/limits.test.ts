@@ -1,7 +1,7 @@
 // Memory limits that are reached on the way into a group: each scene is played under every limit,
-// from the lowest to one where nothing is refused. What is refused has changed no figure and no use;
-// what is granted is what it would be without a limit. When all is given back no byte is in use, and
-// the drained manager grants and refuses what it did at first.
+// from the lowest to one where nothing is refused. What is refused has changed no figure and no
+// use; what is granted is what it would be without a limit. When all is given back no byte is in
+// use, and the drained manager grants and refuses what it did at first.
 
 import { afterAll, describe, expect, test } from "vitest";
 import {

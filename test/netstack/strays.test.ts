@@ -143,9 +143,25 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
+  test.each<SelectionName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
+    "%s: a handle that has left a group picks on when the group is gone",
+    (selection) => {
+      const policy = PortManager.open({ module, portRange: RANGE, selection });
+      const flow = policy.flow({ ...DNS, group: a });
+      flow.group = groups.create("/b");
+      a.remove();
+      expect(flow.take()).toBeGreaterThan(0);
+      flow.group = undefined;
+      groups.close();
+      expect(flow.takeMany(new Uint16Array(1))).toBe(1);
+      expect(flow.held).toBe(2);
+      policy.close();
+    },
+  );
+
   // ── A list that is forgotten ────────────────────────────────────────────────────────────
 
-  test("a list that nobody has any more: the sets that were searched past it stay right", async () => {
+  test("a list that nobody has any more: sets that were searched past it stay right", async () => {
     const core = coreOf(module);
     const whole = core.exports;
     const closed: number[] = [];
