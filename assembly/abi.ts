@@ -110,6 +110,15 @@ export const PICK_CONNECT = 1;
 /** Ports that one batch call moves at most; the facade splits longer lists. */
 export const BATCH_MAX = 1024;
 
+// ── Draws of bind() ───────────────────────────────────────────────────────────────────────
+
+/** More draws may follow, when what was found cannot be shared after all. */
+export const FIRST_DRAW = 0;
+/** The last draw. */
+export const LAST_DRAW = 1;
+/** The one search of a policy that is not the kernel's: it has no shortcuts. */
+export const POLICY_DRAW = 2;
+
 // ── Where the facade writes ───────────────────────────────────────────────────────────────
 
 /** Address of the request block. */

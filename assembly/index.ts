@@ -31,6 +31,7 @@ export {
   openLinux,
   owningCount,
   recordCount,
+  setReserved,
   setTimeWaitReuse,
   setUnprivilegedStart,
   timeWaitReuse,

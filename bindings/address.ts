@@ -5,7 +5,7 @@
 // "any": all zero. A zone id names an interface, and interfaces are devices here, so it is refused.
 
 import ipaddr from "ipaddr.js";
-import { invalid, show, wrongType } from "./errors.ts";
+import { invalid, show, wrongType, wrongValue } from "./errors.ts";
 
 /** A parsed address: four words as the core reads them, in network byte order. */
 export interface Address {
@@ -32,6 +32,13 @@ export function parseAddress(name: string, text: unknown): Address {
   lastAddress = findAddress(name, text);
   lastText = text;
   return lastAddress;
+}
+
+/** The address of a connection's local end, which is never any. */
+export function parseLocal(text: unknown): Address {
+  const local = parseAddress("localAddress", text);
+  if (local === ANY) throw wrongValue("localAddress", "one address of this machine", text);
+  return local;
 }
 
 function findAddress(name: string, text: unknown): Address {

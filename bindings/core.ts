@@ -89,6 +89,7 @@ export type CoreExports = {
   ): number;
   closeLinux(system: number): void;
   connectHint(system: number): number;
+  setReserved(system: number, reserved: number): void;
   setTimeWaitReuse(system: number, value: number): void;
   timeWaitReuse(system: number): number;
   setUnprivilegedStart(system: number, port: number): void;
@@ -121,10 +122,10 @@ export type CoreExports = {
   stateOf(socket: number): number;
   addressWord(socket: number, index: number): number;
   bindAt(socket: number, port: number): number;
-  bindAny(socket: number, first: number, last: number, random: number, isLast: number): number;
+  bindAny(socket: number, first: number, last: number, random: number, draw: number): number;
   bindRange(socket: number): number;
   listenBound(socket: number): number;
-  listenAny(socket: number, first: number, last: number, random: number, isLast: number): number;
+  listenAny(socket: number, first: number, last: number, random: number, draw: number): number;
   connectSocket(socket: number, first: number, last: number, offset: number): number;
   connectDatagram(socket: number, first: number, last: number, random: number): number;
   connectByHash(socket: number, selector: number): number;

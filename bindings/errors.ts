@@ -50,7 +50,7 @@ export type Reason =
 
 /** What an error can say beside its message. */
 export interface PortErrorDetails {
-  /** The system call that would have failed: `bind` or `connect`. */
+  /** The system call that would have failed: `bind`, `listen`, `connect` or `close`. */
   syscall?: string;
   /** The local address that was asked for, as canonical text. */
   address?: string;

@@ -7,7 +7,7 @@ import type { Core, CoreExports } from "./core.ts";
 import { closed, noMemory, wrongType } from "./errors.ts";
 import type { PortGroup } from "./group.ts";
 import { unpackRange } from "./range.ts";
-import { groupAt, type Key, writeKey } from "./request.ts";
+import { groupAt, type Key, withGroup, writeKey } from "./request.ts";
 import { searchBy } from "./search.ts";
 import type { Selection } from "./selection.ts";
 
@@ -25,11 +25,10 @@ export let endFlow: (flow: Flow) => void;
 export class Flow implements Disposable {
   readonly #core: Core;
   readonly #exports: CoreExports;
-  readonly #key: Key;
+  #key: Key;
   readonly #selection: Selection;
   /** Is the selection the plain one: a random offset for each search? */
   readonly #isRandom: boolean;
-  #group: PortGroup | undefined;
   readonly #onClose: OnClose;
   /** Where the core keeps the handle; 0 when it is closed. */
   #handle: number;
@@ -47,7 +46,6 @@ export class Flow implements Disposable {
     this.#key = key;
     this.#selection = selection;
     this.#isRandom = selection.algorithm === "random";
-    this.#group = key.group;
     this.#onClose = onClose;
   }
 
@@ -175,13 +173,13 @@ export class Flow implements Disposable {
    * @throws PortError (set) `EBADF` (closed), `ENOENT`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
   get group(): PortGroup | undefined {
-    return this.#group;
+    return this.#key.group;
   }
 
   set group(group: PortGroup | undefined) {
     if (this.#handle === 0) throw closed("flow");
     this.#exports.moveHandle(this.#handle, groupAt(this.#core, group));
-    this.#group = group;
+    this.#key = withGroup(this.#key, group);
   }
 
   #takeBySelection(): number {

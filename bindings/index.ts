@@ -9,7 +9,8 @@ export {
   type PortGroup,
   PortGroups,
 } from "./group.ts";
-export { type LinuxOptions, LinuxPorts, type LinuxStats, type PortRecord } from "./linux.ts";
+export { LinuxPorts, type LinuxStats, type PortRecord } from "./linux.ts";
+export type { LinuxOptions } from "./linux-options.ts";
 export { type OpenOptions, PortManager, type PortTester, type Stats } from "./manager.ts";
 export type { PortRange } from "./range.ts";
 export {

@@ -4,7 +4,10 @@
 import {
   AGAIN,
   BAD_STATE,
+  FIRST_DRAW,
+  LAST_DRAW,
   NO_MEMORY,
+  POLICY_DRAW,
   PORT_MAX,
   REQUEST_ADDRESS,
   REQUEST_DESTINATION,
@@ -12,7 +15,7 @@ import {
   TRANSPORT_TCP,
   TRANSPORT_UDP,
 } from "../assembly/abi.ts";
-import { type Address, ANY, parseAddress, textOf } from "./address.ts";
+import { type Address, ANY, parseAddress, parseLocal, textOf } from "./address.ts";
 import {
   checkBoolean,
   checkInteger,
@@ -23,10 +26,11 @@ import {
   checkUint32,
 } from "./checks.ts";
 import type { Core } from "./core.ts";
-import { closed, noMemory, outOfRange, PortError, wrongValue } from "./errors.ts";
+import { closed, noMemory, outOfRange, PortError, wrongType, wrongValue } from "./errors.ts";
 import { groupAddress, type PortGroup } from "./group.ts";
 import { isEmpty, unpackRange } from "./range.ts";
 import { showEnd } from "./request.ts";
+import type { ReservedPorts } from "./reserved.ts";
 import { type Search, searchBy } from "./search.ts";
 import type { Selection } from "./selection.ts";
 import { type About, refusedBind, refusedConnect, wrongState } from "./socket-refusals.ts";
@@ -84,6 +88,8 @@ export interface System {
   readonly connectSelection: Selection;
   /** The address that routing would choose. */
   readonly localAddress: Address;
+  /** The reserved ports, which the core looks at as long as the system lives. */
+  reserved: ReservedPorts | undefined;
 }
 
 const DEVICE_MAX = 0x7fffffff;
@@ -162,6 +168,8 @@ export class LinuxSocket implements Disposable {
    * `EBADF`; and those of bad arguments.
    */
   bind(address: string, port: number): number {
+    if (address === undefined) throw wrongType("address", 'an IP address, or "" for any', address);
+    if (port === undefined) throw wrongType("port", "an integer in 0..65535", port);
     const local = parseAddress("address", address);
     const named = checkPortOrZero("port", port);
     const socket = this.#open();
@@ -223,21 +231,23 @@ export class LinuxSocket implements Disposable {
     if (options !== undefined) {
       checkObject("options", options);
       checkNames("options", options, ["localAddress", "offset"]);
-      const { localAddress } = options;
+      const { localAddress, offset: wanted } = options;
       if (localAddress !== undefined) local = parseLocal(localAddress);
-      offset = options.offset === undefined ? undefined : checkUint32("offset", options.offset);
+      offset = wanted === undefined ? undefined : checkUint32("offset", wanted);
     }
     const socket = this.#open();
     const { core } = system;
     if (this.type === "udp") return this.#connectDatagram(local, offset);
     writeTuple(core, local, remote, remotePort);
+    const before = core.exports.socketPort(socket);
+    // Who has a port needs none.
     const answer =
-      offset === undefined
+      offset === undefined && before === 0
         ? this.#connectBySelection(socket)
-        : core.exports.connectSocket(socket, 1, PORT_MAX, offset);
+        : core.exports.connectSocket(socket, 1, PORT_MAX, offset ?? 0);
     if (answer < 0) {
       const to = ` -> ${showEnd(remote.text, remotePort)}`;
-      throw refusedConnect(answer, this.#about(), this.address, to);
+      throw refusedConnect(answer, { ...this.#about(), port: before }, this.address, to);
     }
     return answer;
   }
@@ -250,9 +260,10 @@ export class LinuxSocket implements Disposable {
    * TIME_WAIT, and the socket is as it was; and those of bad arguments.
    */
   close(options?: CloseOptions): void {
-    if (this.#socket === 0 || this.#system.address === 0) return;
+    if (!this.#isOpen()) return;
     const { exports } = this.#system.core;
     const stamp = options === undefined ? undefined : this.#checkClose(options);
+    if (!this.#isOpen()) return; // an option's getter may have closed it
     if (stamp === undefined) {
       exports.closeSocket(this.#socket);
     } else {
@@ -297,7 +308,8 @@ export class LinuxSocket implements Disposable {
   }
 
   set reuseAddr(reuse: boolean) {
-    const bit = checkBoolean("reuseAddr", reuse) ? 1 : 0;
+    if (typeof reuse !== "boolean") throw wrongType("reuseAddr", "a boolean", reuse);
+    const bit = reuse ? 1 : 0;
     const answer = this.#system.core.exports.setSocketReuse(this.#open(), bit);
     if (answer < 0) throw this.#noMemory("another way to hold a port");
   }
@@ -326,7 +338,7 @@ export class LinuxSocket implements Disposable {
       bindSelection.algorithm === "random"
         ? this.#searchFromRandom(ask, local)
         : this.#searchBySelection(bindSelection, core.exports.bindRange, (first, last, offset) =>
-            ask(this.#socket, first, last, offset, 1),
+            ask(this.#socket, first, last, offset, POLICY_DRAW),
           );
     if (answer < 0) throw refusedBind(answer, this.#about(), syscall, local.text, 0);
     return answer;
@@ -337,14 +349,14 @@ export class LinuxSocket implements Disposable {
     const { core, draw } = this.#system;
     // What is refused without a search draws nothing, where somebody can tell.
     if (this.#system.isWatched && isEmpty(core.exports.bindRange(this.#socket))) {
-      return ask(this.#socket, 1, PORT_MAX, 0, 1);
+      return ask(this.#socket, 1, PORT_MAX, 0, LAST_DRAW);
     }
     for (let retries = RETRIES_MAX; ; retries--) {
       const random = draw();
       // Whoever draws may have used, or closed, what is searched for.
       const socket = this.#open();
       writeTuple(core, local, ANY, 0);
-      const answer = ask(socket, 1, PORT_MAX, random, retries === 0 ? 1 : 0);
+      const answer = ask(socket, 1, PORT_MAX, random, retries === 0 ? LAST_DRAW : FIRST_DRAW);
       if (answer !== AGAIN) return answer;
     }
   }
@@ -356,8 +368,9 @@ export class LinuxSocket implements Disposable {
     if (selection.algorithm === "hash") return exports.connectByHash(socket, selection.selector);
     exports.preferOwnAddress(socket);
     return this.#searchBySelection(selection, exports.connectRange, (first, last, offset) => {
-      // The core begins one step behind hint and offset.
-      const start = offset - 1 - exports.connectHint(this.#system.address);
+      // The core begins one step behind hint and offset, and its sums jump at 2^32.
+      const index = offset % (last - first + 1);
+      const start = index - 1 - exports.connectHint(this.#system.address);
       return exports.connectSocket(socket, first, last, start >>> 0);
     });
   }
@@ -413,10 +426,14 @@ export class LinuxSocket implements Disposable {
     checkNames("options", options, ["timeWait", "timestamp"]);
     const { timeWait, timestamp } = options;
     const waits = checkBoolean("timeWait", timeWait);
-    const now = this.#system.core.exports.currentTime(this.#system.address);
+    const now = this.#isOpen() ? this.#system.core.exports.currentTime(this.#system.address) : 0;
     if (timestamp === null) return waits ? -1 : undefined;
+    const valid = `milliseconds in 0..${now}, or null`;
+    if (timestamp !== undefined && typeof timestamp !== "number") {
+      throw wrongType("timestamp", valid, timestamp);
+    }
     if (timestamp !== undefined && !(timestamp >= 0 && timestamp <= now)) {
-      throw outOfRange("timestamp", `milliseconds in 0..${now}, or null`, timestamp);
+      throw outOfRange("timestamp", valid, timestamp);
     }
     return waits ? (timestamp ?? now) : undefined;
   }
@@ -445,13 +462,6 @@ export class LinuxSocket implements Disposable {
 function openOf(system: System): number {
   if (system.address === 0) throw closed("system of ports");
   return system.address;
-}
-
-/** The address of a connection's local end, which is never any. */
-export function parseLocal(text: unknown): Address {
-  const local = parseAddress("localAddress", text);
-  if (local === ANY) throw wrongValue("localAddress", "one address of this machine", text);
-  return local;
 }
 
 function writeTuple(core: Core, local: Address, remote: Address, port: number): void {

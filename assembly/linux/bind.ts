@@ -23,10 +23,12 @@ import {
   EXHAUSTED,
   GROUP_BIND,
   IN_USE,
+  LAST_DRAW,
   NO_MEMORY,
   NO_RANGE,
   NOT_PERMITTED,
   OUTSIDE,
+  POLICY_DRAW,
 } from "../abi";
 import { allows, clamp } from "../groups/tree";
 import { Address } from "../memory/arena";
@@ -102,10 +104,10 @@ export function bindAt(socket: Address, port: Port): i32 {
  * Binds a socket to the local address in the request block and any port of a part of the range, searched
  * from a random start. `AGAIN`, unless this was the last draw: call again with another.
  */
-export function bindAny(socket: Address, first: Port, last: Port, random: u32, isLast: u32): i32 {
+export function bindAny(socket: Address, first: Port, last: Port, random: u32, draw: u32): i32 {
   if (!isFresh(socket)) return BAD_STATE;
   const range = intersect(rangeFor(socket), rangeOf(first, last));
-  const answer = takeAny(socket, range, random, isLast != 0);
+  const answer = takeAny(socket, range, random, draw);
   return answer == AGAIN ? AGAIN : settleBind(socket, answer, false);
 }
 
@@ -133,7 +135,7 @@ export function listenBound(socket: Address): i32 {
   const system = systemOf(socket);
   const record = recordOf(socket);
   beginBill();
-  chargeClass(socket, 0);
+  if (flagsOf(flowOf(socket)) != 0) chargeClass(socket, 0);
   chargeFastreuse(system, record, 0);
   if (!canPay(system)) return NO_MEMORY;
   moveClass(socket, 0);
@@ -146,13 +148,13 @@ export function listenBound(socket: Address): i32 {
  * Lets a socket without a port listen, on any port, searched as by `bindAny`. Its own address
  * counts, if it has one.
  */
-export function listenAny(socket: Address, first: Port, last: Port, random: u32, isLast: u32): i32 {
+export function listenAny(socket: Address, first: Port, last: Port, random: u32, draw: u32): i32 {
   if (!isFresh(socket) || isDatagram(socket)) return BAD_STATE;
   preferOwnAddress(socket);
   setNamed(socket, false);
   setState(socket, LISTENING); // while it is judged
   const range = intersect(rangeFor(socket), rangeOf(first, last));
-  const port = takeAny(socket, range, random, isLast != 0);
+  const port = takeAny(socket, range, random, draw);
   if (port < 0) setState(socket, CLOSED);
   else keepAddress(socket);
   return port;
@@ -188,7 +190,7 @@ function takeNamed(socket: Address, port: Port): i32 {
 }
 
 /** A port of a range, which the socket gets, or a refusal; `AGAIN` unless this is the last draw. */
-function takeAny(socket: Address, range: u32, random: u32, isLast: bool): i32 {
+function takeAny(socket: Address, range: u32, random: u32, draw: u32): i32 {
   const system = systemOf(socket);
   if (isEmpty(range)) return NO_RANGE;
   const first = firstIn(range);
@@ -204,10 +206,11 @@ function takeAny(socket: Address, range: u32, random: u32, isLast: bool): i32 {
   if (!isPlanned()) return NO_MEMORY;
 
   if (isDatagram(socket)) return open ? join(socket, 0, open) : EXHAUSTED;
-  if (classOf(socket) == SOFT && (!open || owningCount(system) > count)) {
+  const hasShortcuts = classOf(socket) == SOFT && draw != POLICY_DRAW;
+  if (hasShortcuts && (!open || owningCount(system) > count)) {
     const shared = findShared(system, first, last, first + start);
     const stops = shared && (!open || isBefore(shared, open, first + start));
-    if (stops) return isLast ? EXHAUSTED : AGAIN;
+    if (stops) return draw == LAST_DRAW ? EXHAUSTED : AGAIN;
   }
   if (!open) return EXHAUSTED;
   const port = join(socket, findRecord(system, open), open);
@@ -238,7 +241,7 @@ function findShared(system: Address, first: Port, last: Port, start: Port): Port
 function nextShared(system: Address, from: Port, to: Port): Port {
   const reserved: Address = load<u32>(system, RESERVED);
   let port = nextPort(system + REUSABLE, from);
-  while (port && port <= to && hasReserved(reserved, port)) {
+  while (port && port <= to && reserved && hasReserved(reserved, port)) {
     port = nextPort(system + REUSABLE, port + 1);
   }
   return port <= to ? port : 0;

@@ -5,7 +5,8 @@
 import { afterEach, describe, expect } from "vitest";
 import { PortError } from "../../bindings/errors.ts";
 import type { PortGroup, PortGroups } from "../../bindings/group.ts";
-import { type LinuxOptions, LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
+import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
+import type { LinuxOptions } from "../../bindings/linux-options.ts";
 import type { ConnectOptions, LinuxSocket, SocketOptions } from "../../bindings/socket.ts";
 import { moduleFor, openGroups } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";

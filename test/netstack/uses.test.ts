@@ -381,6 +381,22 @@ describe.each(BUILDS)("%s build", (build) => {
     manager = openOn(build, { portRange: RANGE });
   });
 
+  test.each([10, 60, 300])("a manager that closes leaves all of %i groups", (count) => {
+    const others = openGroups(build);
+    const many = Array.from({ length: count }, (_, number) => others.create(`/${number}`));
+    const other = openOn(build);
+    for (const [number, group] of many.entries()) {
+      for (let turn = 0; turn <= number % 3; turn++) other.reservePort({ ...DNS, group });
+      if (number % 5 === 0) other.flow({ ...DNS, destination: { port: number }, group });
+    }
+    verify(other);
+    const uses = many.map(({ uses }) => uses);
+    expect(uses).toEqual(many.map((_, number) => 1 + (number % 3) + (number % 5 ? 0 : 1)));
+    other.close();
+    expect(many.filter(({ uses }) => uses > 0)).toEqual([]);
+    others.close();
+  });
+
   test("what is left of a manager that has closed changes no use", () => {
     const other = openOn(build);
     const held = other.reservePort({ ...DNS, group: a });

@@ -113,6 +113,7 @@ function operationsAgainst(open: (hint: number) => NaiveLinux): number | undefin
 function campaignAgainst(open: (hint: number) => NaiveLinux, isShared = false): Campaign {
   return wage({
     seed: SEED,
+    theme: "mixed",
     open: ({ hint }) => ({ system: open(hint) }),
     isOver: ({ operations }) => operations >= OPERATIONS_MAX,
     ...(isShared && { twin: open }),
