@@ -31,7 +31,6 @@ export {
   openLinux,
   owningCount,
   recordCount,
-  setReserved,
   setTimeWaitReuse,
   setUnprivilegedStart,
   timeWaitReuse,

@@ -89,7 +89,6 @@ export type CoreExports = {
   ): number;
   closeLinux(system: number): void;
   connectHint(system: number): number;
-  setReserved(system: number, reserved: number): void;
   setTimeWaitReuse(system: number, value: number): void;
   timeWaitReuse(system: number): number;
   setUnprivilegedStart(system: number, port: number): void;

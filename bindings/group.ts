@@ -182,7 +182,11 @@ export class PortGroup {
     return { bind: group.effective(GROUP_BIND), connect: group.effective(GROUP_CONNECT) };
   }
 
-  /** How many sockets, open flows and reservation objects carry the group. */
+  /**
+   * How many sockets, open flows and reservation objects carry the group. A reservation whose port
+   * was given back in another way than by its `release()`, say through a flow or by value without
+   * naming the group, counts until its manager closes.
+   */
   get uses(): number {
     return this.#group.uses;
   }

@@ -162,10 +162,9 @@ export function checkReuse(value: unknown): number {
 }
 
 export function checkTime(name: string, value: unknown, from: number): number {
+  if (typeof value === "number" && value >= from && value <= TIME_MAX) return Math.trunc(value);
   const valid = `milliseconds in ${from}..${TIME_MAX}`;
-  if (typeof value !== "number") throw wrongType(name, valid, value);
-  if (!(value >= from && value <= TIME_MAX)) throw outOfRange(name, valid, value);
-  return Math.trunc(value);
+  throw typeof value === "number" ? outOfRange(name, valid, value) : wrongType(name, valid, value);
 }
 
 function checkChance(seed: unknown, random: unknown, { algorithm }: CheckedSelection): void {

@@ -15,7 +15,7 @@ import {
 } from "./linux-options.ts";
 import { CryptoRandom } from "./random.ts";
 import { checkRange, type PortRange, unpackRange } from "./range.ts";
-import { ReservedPorts, reservedAddress } from "./reserved.ts";
+import { emptyList, ReservedPorts, reservedAddress } from "./reserved.ts";
 import { Selection } from "./selection.ts";
 import {
   type LinuxSocket,
@@ -75,16 +75,17 @@ export class LinuxPorts implements Disposable {
   readonly sysctl: Sysctl;
   readonly #core: Core;
   readonly #system: System;
-  readonly #module: WebAssembly.Module | undefined;
+  /** Does somebody else know the list of reserved ports? */
+  #isListKnown: boolean;
 
   static {
     verifyLinux = (ports) => ports.#core.exports.verifyLinux?.(ports.#open());
   }
 
-  private constructor(system: System, module: WebAssembly.Module | undefined) {
+  private constructor(system: System, isListKnown: boolean) {
     this.#core = system.core;
     this.#system = system;
-    this.#module = module;
+    this.#isListKnown = isListKnown;
     this.sysctl = new Sysctl(this);
     // Sockets hold on to what they share, not to this object.
     forgotten.register(system, { core: system.core, system: system.address }, system);
@@ -97,26 +98,29 @@ export class LinuxPorts implements Disposable {
    */
   static open(options: LinuxOptions = {}): LinuxPorts {
     const checked = checkLinuxOptions(options);
-    const { core, random, limit, reserved } = checked;
+    const { core, random, limit, module } = checked;
     const { exports } = core;
+    const reserved =
+      checked.reserved ?? new ReservedPorts("", module === undefined ? {} : { module });
     const bindSelection = new Selection(core, random, checked.bindBy);
     const connectSelection = new Selection(core, random, checked.connectBy);
     const secret = new CryptoRandom();
-    const list = reserved === undefined ? 0 : reservedAddress(reserved, core);
+    const list = reservedAddress(reserved, core);
     const { hint, duration, now } = checked;
     const address =
       exports.openLinux(secret.next(), secret.next(), limit, list, hint, duration, now) >>> 0;
     if (address === 0) {
       bindSelection.close();
       connectSelection.close();
+      if (checked.reserved === undefined) emptyList(reserved);
       throw noMemory(`a system of ports, limit ${limit} bytes`);
     }
     exports.setRange(address, checked.range.first, checked.range.last);
     exports.setUnprivilegedStart(address, checked.start);
     exports.setTimeWaitReuse(address, checked.reuse);
-    const { draw, isWatched, local: localAddress, module } = checked;
+    const { draw, isWatched, local: localAddress } = checked;
     const shared = { core, limit, draw, isWatched, bindSelection, connectSelection, localAddress };
-    return new LinuxPorts({ address, reserved, ...shared }, module);
+    return new LinuxPorts({ address, reserved, ...shared }, checked.reserved !== undefined);
   }
 
   /**
@@ -133,18 +137,11 @@ export class LinuxPorts implements Disposable {
 
   /**
    * The reserved ports (Linux `ip_local_reserved_ports`), over which automatic selection passes: the
-   * list that the system was opened with, or one of its own, made when it is first asked for.
-   * @throws PortError `EBADF`, `ENOBUFS`.
+   * list that the system was opened with, or one of its own.
    */
   get reserved(): ReservedPorts {
-    const address = this.#open();
-    const system = this.#system;
-    if (system.reserved === undefined) {
-      const options = this.#module === undefined ? {} : { module: this.#module };
-      system.reserved = new ReservedPorts("", options);
-      this.#core.exports.setReserved(address, reservedAddress(system.reserved, this.#core));
-    }
-    return system.reserved;
+    this.#isListKnown = true;
+    return this.#system.reserved;
   }
 
   /**
@@ -277,6 +274,7 @@ export class LinuxPorts implements Disposable {
     system.address = 0;
     system.bindSelection.close();
     system.connectSelection.close();
+    if (!this.#isListKnown) emptyList(system.reserved);
   }
 
   /** As {@link close}, for `using`. */

@@ -27,6 +27,9 @@ const forgotten = new FinalizationRegistry<{ core: Core; reserved: number }>(({ 
  */
 export let reservedAddress: (value: unknown, core: Core) => number;
 
+/** Gives back the memory of a list that nobody looks at any more. It is empty then, and can be used. */
+export let emptyList: (list: ReservedPorts) => void;
+
 /**
  * Ports that are kept out of automatic selection (Linux `ip_local_reserved_ports`): bind() with port
  * 0 and connect() pass over them. Who names a reserved port gets it. A list can serve several
@@ -34,16 +37,23 @@ export let reservedAddress: (value: unknown, core: Core) => number;
  */
 export class ReservedPorts {
   readonly #core: Core;
-  readonly #reserved: number;
+  /** Where the core keeps the list; 0: it keeps none, and nothing is reserved. */
+  #reserved = 0;
 
   static {
     reservedAddress = (value, core) => {
       if (typeof value !== "object" || value === null || !(#reserved in value)) {
         throw wrongType("reserved", "a ReservedPorts", value);
       }
-      if (value.#core === core) return value.#reserved;
+      if (value.#core === core) return value.#open();
       const message = "reserved lives in another module: make it with the manager's module";
       throw invalid("ERR_INVALID_ARG_VALUE", message);
+    };
+    emptyList = (list) => {
+      if (list.#reserved === 0) return;
+      forgotten.unregister(list);
+      list.#core.exports.closeReserved(list.#reserved);
+      list.#reserved = 0;
     };
   }
 
@@ -56,9 +66,6 @@ export class ReservedPorts {
     checkObject("options", options);
     checkNames("options", options, ["module"]);
     this.#core = coreFrom(options.module);
-    this.#reserved = this.#core.exports.openReserved() >>> 0;
-    if (this.#reserved === 0) throw noMemory("a list of reserved ports");
-    forgotten.register(this, { core: this.#core, reserved: this.#reserved });
     this.#add(spans);
   }
 
@@ -75,13 +82,13 @@ export class ReservedPorts {
 
   set text(text: string) {
     const spans = parseReserved(checkText("text", text));
-    this.#core.exports.clearReserved(this.#reserved);
+    this.#core.exports.clearReserved(this.#open());
     this.#add(spans);
   }
 
   /** How many ports are reserved, 0..65536. */
   get size(): number {
-    return this.#core.exports.reservedCount(this.#reserved);
+    return this.#core.exports.reservedCount(this.#open());
   }
 
   /**
@@ -92,14 +99,23 @@ export class ReservedPorts {
   has(port: number): boolean {
     if (typeof port !== "number") throw wrongType("port", "an integer in 0..65535", port);
     if (Number.isInteger(port) && port >= 0 && port <= PORT_MAX) {
-      return this.#core.exports.hasReserved(this.#reserved, port) !== 0;
+      return this.#core.exports.hasReserved(this.#open(), port) !== 0;
     }
     throw invalid("ERR_SOCKET_BAD_PORT", `port must be an integer in 0..${PORT_MAX}, got ${port}`);
   }
 
+  #open(): number {
+    if (this.#reserved !== 0) return this.#reserved;
+    this.#reserved = this.#core.exports.openReserved() >>> 0;
+    if (this.#reserved === 0) throw noMemory("a list of reserved ports");
+    forgotten.register(this, { core: this.#core, reserved: this.#reserved }, this);
+    return this.#reserved;
+  }
+
   #add(spans: readonly PortRange[]): void {
+    const list = this.#open();
     for (const { first, last } of spans) {
-      this.#core.exports.addReserved(this.#reserved, first, last);
+      this.#core.exports.addReserved(list, first, last);
     }
   }
 
@@ -108,7 +124,7 @@ export class ReservedPorts {
     const spans: PortRange[] = [];
     let from = 0;
     for (let left = this.size; left > 0; ) {
-      const run = this.#core.exports.nextReserved(this.#reserved, from);
+      const run = this.#core.exports.nextReserved(this.#open(), from);
       const first = run & PORT_MAX;
       const last = run >>> 16;
       spans.push({ first, last });

@@ -89,7 +89,7 @@ export interface System {
   /** The address that routing would choose. */
   readonly localAddress: Address;
   /** The reserved ports, which the core looks at as long as the system lives. */
-  reserved: ReservedPorts | undefined;
+  reserved: ReservedPorts;
 }
 
 const DEVICE_MAX = 0x7fffffff;
@@ -467,14 +467,15 @@ function openOf(system: System): number {
 function writeTuple(core: Core, local: Address, remote: Address, port: number): void {
   core.written = undefined;
   const block = core.request;
-  writeWords(block, REQUEST_ADDRESS >> 2, local);
-  writeWords(block, REQUEST_DESTINATION >> 2, remote);
+  const from = local.words;
+  block[REQUEST_ADDRESS >> 2] = from[0];
+  block[(REQUEST_ADDRESS >> 2) + 1] = from[1];
+  block[(REQUEST_ADDRESS >> 2) + 2] = from[2];
+  block[(REQUEST_ADDRESS >> 2) + 3] = from[3];
+  const to = remote.words;
+  block[REQUEST_DESTINATION >> 2] = to[0];
+  block[(REQUEST_DESTINATION >> 2) + 1] = to[1];
+  block[(REQUEST_DESTINATION >> 2) + 2] = to[2];
+  block[(REQUEST_DESTINATION >> 2) + 3] = to[3];
   block[REQUEST_DESTINATION_PORT >> 2] = port;
-}
-
-function writeWords(block: Uint32Array, at: number, { words }: Address): void {
-  block[at] = words[0];
-  block[at + 1] = words[1];
-  block[at + 2] = words[2];
-  block[at + 3] = words[3];
 }

@@ -121,11 +121,6 @@ export function unprivilegedStart(system: Address): Port {
   return load<u32>(system, UNPRIVILEGED);
 }
 
-/** Another list of reserved ports counts from now on. */
-export function setReserved(system: Address, reserved: Address): void {
-  store<u32>(system, <u32>reserved, RESERVED);
-}
-
 export function connectHint(system: Address): u32 {
   return load<u32>(system, HINT);
 }

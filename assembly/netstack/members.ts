@@ -55,12 +55,19 @@ export function moveMember(manager: Address, from: Address, to: Address): i32 {
 /** Takes back all uses of a manager that closes. */
 export function freeMembers(manager: Address): void {
   let index: u32 = 0;
-  while (index < capacityOf(manager)) {
+  let found = false;
+  while (true) {
+    if (index >= capacityOf(manager)) {
+      if (!found) return;
+      // What goes moves others between slots, so it may take more than one round.
+      index = 0;
+      found = false;
+    }
     const node = nodeAt(manager, index);
     if (node && kindOf(node) == MEMBER) {
       leaveGroup(load<u32>(node, NODE_PARENT), load<u32>(node, USES));
       freeMember(manager, node);
-      index = 0; // What goes moves others between slots.
+      found = true;
     } else {
       index++;
     }
