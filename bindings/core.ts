@@ -196,9 +196,15 @@ export function coreOf(module: WebAssembly.Module | undefined): Core {
   return core;
 }
 
+/** One export of each part, so that another version's core is told from this one's. */
+const NEEDED = [
+  ...["openManager", "openFlowHandle", "openTree", "openReserved", "openSelector"],
+  ...["connectDatagram", "connectByHash", "moveMember"],
+];
+
 function checkModule(module: WebAssembly.Module): WebAssembly.Module {
   const names = new Set(WebAssembly.Module.exports(module).map(({ name }) => name));
-  if (names.has("openManager") && names.has("openFlowHandle")) return module;
+  if (NEEDED.every((name) => names.has(name))) return module;
   const some = show([...names].slice(0, 3).join(", "));
   const message = `module must be portwarden's core.wasm, got one with ${names.size} exports (${some})`;
   throw invalid("ERR_INVALID_ARG_VALUE", message);

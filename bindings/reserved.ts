@@ -6,7 +6,7 @@ import type { Core } from "./core.ts";
 import { invalid, noMemory, wrongType } from "./errors.ts";
 import { coreFrom } from "./module.ts";
 import type { PortRange } from "./range.ts";
-import { checkText, parseReserved, printReserved } from "./texts.ts";
+import { checkText, mergeSpans, parseReserved, printReserved } from "./texts.ts";
 
 /** Where a list of reserved ports lives. */
 export interface ReservedOptions {
@@ -114,7 +114,7 @@ export class ReservedPorts {
 
   #add(spans: readonly PortRange[]): void {
     const list = this.#open();
-    for (const { first, last } of spans) {
+    for (const { first, last } of mergeSpans(spans)) {
       this.#core.exports.addReserved(list, first, last);
     }
   }

@@ -29,6 +29,8 @@ export interface About {
   readonly state: string;
   readonly port: number;
   readonly group: PortGroup | undefined;
+  /** Does the selection try single ports, so that it may miss some? */
+  readonly isDrawn: boolean;
 }
 
 type Kind = typeof GROUP_BIND | typeof GROUP_CONNECT;
@@ -64,7 +66,7 @@ export function refusedBind(
     case EXHAUSTED:
     case AGAIN: {
       const searched = unpackRange(about.core.exports.bindRange(about.socket));
-      return exhausted("EADDRINUSE", asked, { ...details, searched: searched as PortRange });
+      return exhausted(about, "EADDRINUSE", asked, { ...details, searched: searched as PortRange });
     }
     default:
       return new PortError("EADDRINUSE", "port-in-use", `the port is taken: ${asked}`, details);
@@ -95,7 +97,7 @@ export function refusedConnect(
     }
     case EXHAUSTED: {
       const searched = unpackRange(core.exports.connectRange(about.socket));
-      return exhausted(code, asked, { ...details, searched: searched as PortRange });
+      return exhausted(about, code, asked, { ...details, searched: searched as PortRange });
     }
     default: {
       const message = `another connection has the tuple: ${asked}`;
@@ -110,12 +112,16 @@ export function wrongState(syscall: string, message: string): PortError {
 }
 
 function exhausted(
+  about: About,
   code: string,
   asked: string,
   details: { syscall: string; address: string; port: number; searched: PortRange },
 ): PortError {
   const range = showRange(details.searched);
-  const message = `no port is available: ${asked}, all of ${range} are taken or reserved`;
+  const why = about.isDrawn
+    ? `no draw from ${range} met a port that is neither taken nor reserved`
+    : `all of ${range} are taken or reserved`;
+  const message = `no port is available: ${asked}, ${why}`;
   return new PortError(code, "no-port-available", message, details);
 }
 

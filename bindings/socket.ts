@@ -247,7 +247,8 @@ export class LinuxSocket implements Disposable {
         : core.exports.connectSocket(socket, 1, PORT_MAX, offset ?? 0);
     if (answer < 0) {
       const to = ` -> ${showEnd(remote.text, remotePort)}`;
-      throw refusedConnect(answer, { ...this.#about(), port: before }, this.address, to);
+      const about = this.#about(system.connectSelection);
+      throw refusedConnect(answer, { ...about, port: before }, this.address, to);
     }
     return answer;
   }
@@ -443,7 +444,7 @@ export class LinuxSocket implements Disposable {
   }
 
   /** What is said about the socket when it is refused something. */
-  #about(): About {
+  #about(selection = this.#system.bindSelection): About {
     const { core, address, limit } = this.#system;
     const { type, state, port } = this;
     return {
@@ -455,6 +456,7 @@ export class LinuxSocket implements Disposable {
       state,
       port,
       group: this.#group,
+      isDrawn: selection.isDrawn,
     };
   }
 }

@@ -128,7 +128,8 @@ export function printReserved(spans: readonly PortRange[]): string {
 }
 
 /** The same ports in ascending spans with at least one port between them. */
-function mergeSpans(spans: readonly PortRange[]): PortRange[] {
+/** The same ports, merged and sorted. */
+export function mergeSpans(spans: readonly PortRange[]): PortRange[] {
   const merged: { first: number; last: number }[] = [];
   for (const { first, last } of [...spans].sort((a, b) => a.first - b.first)) {
     const before = merged.at(-1);

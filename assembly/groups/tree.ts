@@ -74,9 +74,11 @@ export function closeTree(root: Address): i32 {
     if (groupUses(group)) return BUSY;
   }
   const tree = treeOf(root);
+  let group = root;
   while (childOf(root)) {
-    let leaf = childOf(root);
-    while (childOf(leaf)) leaf = childOf(leaf);
+    while (childOf(group)) group = childOf(group);
+    const leaf = group;
+    group = parentOf(leaf);
     unlink(leaf);
     free(tree, leaf);
   }

@@ -64,7 +64,7 @@ import {
   systemOf,
 } from "./socket";
 import { BOUND, HINT, KEPT, RESERVED, RIPE, timeWaitReuse } from "./system";
-import { dropWait, findWait, isStamped } from "./wait";
+import { dropWait, findWait, isStamped, ripenDue } from "./wait";
 
 /** fastreuse of a record that connect() makes. */
 const BY_CONNECT: i32 = -1;
@@ -104,6 +104,7 @@ function connectAny(socket: Address, part: u32, offset: u32): i32 {
   const system = systemOf(socket);
   const range = intersect(connectRange(socket), part);
   if (isEmpty(range)) return NO_RANGE;
+  if (timeWaitReuse(system)) ripenDue(system);
   askFor(socket, classOf(socket));
   const ring = findRing(system, 0);
   planTuples(system, ring);

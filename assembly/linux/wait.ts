@@ -25,7 +25,7 @@
 // Each TIME_WAIT ripens and expires at constant cost, in order.
 //
 // Must stay true: a wait's flow holds its port; a queue ascends. When there is no memory to
-// ripen one, it and those behind it stay as they are until the clock moves again.
+// ripen one, it and those behind it stay as they are until the clock moves, or connect() asks, again.
 
 import { BAD_STATE, NO_MEMORY } from "../abi";
 import { Address, alloc, free } from "../memory/arena";
@@ -151,6 +151,11 @@ export function enteredAt(wait: Address): u64 {
 /** Moves the clock on, and lets ripen what is due. */
 export function setNow(system: Address, now: f64): void {
   storeNow(system, <u64>now);
+  ripenDue(system);
+}
+
+/** Lets ripen what is due by now, as far as memory allows. */
+export function ripenDue(system: Address): void {
   for (let parity: u32 = 0; parity < 2; parity++) {
     let wait: Address = load<u32>(ripening(system, parity), FIRST);
     while (wait && load<u32>(wait, RIPE_AT) <= secondOf(system) && ripen(system, wait)) {

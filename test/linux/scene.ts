@@ -74,7 +74,9 @@ export class Scene {
       this.drawn += 1;
       return this.draws.shift() ?? 0;
     };
-    const chance = options.seed === undefined ? { random } : {};
+    // Draws can be given to the kernel's own way of picking only.
+    const isOwn = (options.bindSelection ?? "random") === "random";
+    const chance = options.seed === undefined && isOwn ? { random } : {};
     const all = { portRange: RANGE, ...KEYED, ...chance, ...options, ...moduleFor(build) };
     this.ports = LinuxPorts.open(all);
     this.usedAtOpen = this.used;
