@@ -5,9 +5,9 @@ import { invalid, outOfRange, unknownOption, wrongType } from "./errors.ts";
 
 const UINT32_MAX = 0xffffffff;
 
-export function checkObject(name: string, value: unknown): void {
+export function checkObject(name: string, value: unknown, like = "an object"): void {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
-  throw wrongType(name, "an object", value);
+  throw wrongType(name, like, value);
 }
 
 export function checkNames(where: string, value: object, names: readonly string[]): void {

@@ -52,7 +52,8 @@ export class Flow implements Disposable {
   /**
    * Takes an ephemeral port: the first acceptable one of the manager's range, as far as the flow's
    * group allows, from `first + offset % count` on, each port met once (gVisor `ReservePort` with
-   * port 0, or `PickEphemeralPort` and `ReservePort`, by the option `picking`).
+   * port 0, or `PickEphemeralPort` and `ReservePort`, by the option `picking`). A selection that draws
+   * may miss a port that is free.
    * @param offset 0..4294967295; by default what the manager's selection says, a random one.
    * @returns the port, or `Refusal.EXHAUSTED`, `Refusal.NO_RANGE` or `Refusal.NO_MEMORY`, which are
    * negative.
@@ -79,8 +80,8 @@ export class Flow implements Disposable {
 
   /**
    * Takes one port for each place of `ports`, each as by {@link take} without an offset.
-   * @returns how many places were filled, from the front. Fewer than `ports.length` means that the
-   * range is exhausted, or the memory limit reached.
+   * @returns how many places were filled, from the front. Fewer than `ports.length` means that one
+   * more {@link take} would have been refused.
    * @throws PortError `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   takeMany(ports: Uint16Array): number {

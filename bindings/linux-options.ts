@@ -120,7 +120,7 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
   } = options;
   if (rules !== "seed") throw wrongValue("rules", '"seed"', rules);
   const range = checkRangeObject("portRange", portRange, RANGE_ADVICE);
-  const bindBy = checkSelection(bindSelection);
+  const bindBy = checkSelection(bindSelection, "bindSelection");
   checkChance(seed, random, bindBy);
   const source =
     seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed));
@@ -138,7 +138,7 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
     hint: checkUint32("hint", hint),
     local: parseLocal(localAddress),
     bindBy,
-    connectBy: checkSelection(connectSelection),
+    connectBy: checkSelection(connectSelection, "connectSelection"),
     random: source,
     draw: random === undefined ? () => source.next() : checkedDraw(random),
     isWatched: random !== undefined || seed !== undefined,

@@ -184,8 +184,9 @@ export class PortManager implements Disposable {
    * @param test is asked about the port after it has been reserved. On `false` the reservation is
    * undone and, for an ephemeral port, the search goes on; what it throws is thrown on, after undoing.
    * @throws PortError `EADDRINUSE` (the port, or without a destination the whole range, is taken),
-   * `EADDRNOTAVAIL` (the range is exhausted for this destination), `ENOBUFS`, `EBADF`, and those
-   * of bad arguments.
+   * `EADDRNOTAVAIL` (the range is exhausted for this destination), `EACCES` (the group does not allow
+   * the port, or any of the range), `ENOENT` (the group is gone), `ENOBUFS`, `EBADF`, and those of bad
+   * arguments.
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
     const key = keyOf(this.#core, request, RESERVE_OPTIONS);

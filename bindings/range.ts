@@ -23,7 +23,7 @@ export const ALL_PORTS: PortRange = Object.freeze({ first: 1, last: PORT_MAX });
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (a wrong name), `EINVAL`.
  */
 export function checkRangeObject(name: string, range: PortRange, advice: string): PortRange {
-  checkObject(name, range);
+  checkObject(name, range, "an object, { first, last }");
   checkNames(name, range, ["first", "last"]);
   const { first, last } = range; // read once: a getter may answer otherwise the next time
   checkRange(first, last, advice);

@@ -332,7 +332,7 @@ export function checkPicking(value: unknown, key: Key): number {
 const ANYWHERE: { readonly address: Address; readonly port: number } = { address: ANY, port: 0 };
 
 function checkDestination(destination: Destination): typeof ANYWHERE {
-  checkObject("destination", destination);
+  checkObject("destination", destination, "an object, { address, port }");
   let hasAddress = false;
   let hasPort = false;
   for (const name in destination) {

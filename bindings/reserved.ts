@@ -43,7 +43,11 @@ export class ReservedPorts {
   static {
     reservedAddress = (value, core) => {
       if (typeof value !== "object" || value === null || !(#reserved in value)) {
-        throw wrongType("reserved", "a ReservedPorts", value);
+        throw wrongType(
+          "reserved",
+          'a ReservedPorts, such as new ReservedPorts("8080,9000-9010")',
+          value,
+        );
       }
       if (value.#core === core) return value.#open();
       const message = "reserved lives in another module: make it with the manager's module";

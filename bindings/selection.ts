@@ -107,15 +107,15 @@ const INCREMENT_MAX = 65535;
  * Checks the option `selection`: a name, an object, or nothing for `"random"`.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`.
  */
-export function checkSelection(selection: unknown): CheckedSelection {
+export function checkSelection(selection: unknown, name = "selection"): CheckedSelection {
   if (selection === undefined) return checkOptions({ algorithm: "random" });
   if (typeof selection === "string") {
-    return checkOptions({ algorithm: checkName("selection", selection) });
+    return checkOptions({ algorithm: checkName(name, selection) });
   }
   if (typeof selection !== "object") {
-    throw wrongType("selection", "a name or an object with a name as algorithm", selection);
+    throw wrongType(name, "a name or an object with a name as algorithm", selection);
   }
-  checkObject("selection", selection);
+  checkObject(name, selection);
   return checkOptions(selection as SelectionOptions);
 }
 

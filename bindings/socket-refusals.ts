@@ -49,7 +49,7 @@ export function refusedBind(
     case NO_MEMORY:
       return noMemory(`${asked}, limit ${about.limit} bytes`);
     case BAD_STATE:
-      return wrongState(syscall, `the socket is ${about.state}, port ${about.port}`);
+      return wrongState(syscall, stateOf(about));
     case NOT_PERMITTED: {
       const start = about.core.exports.unprivilegedStart(about.system);
       const message = `ports below ${start} need a privileged socket: ${asked}`;
@@ -104,6 +104,10 @@ export function refusedConnect(
       return new PortError("EADDRNOTAVAIL", "port-in-use", message, details);
     }
   }
+}
+
+function stateOf({ state, port }: About): string {
+  return state === "closed" ? `the socket has port ${port} already` : `the socket is ${state}`;
 }
 
 /** The call does not fit what the socket is doing. */

@@ -71,7 +71,10 @@ export interface CloseOptions {
   timestamp?: number | null;
 }
 
-/** What a socket is doing; `"gone"` once it has been closed. */
+/**
+ * What a socket is doing: `"closed"`, neither connected nor listening, as a new one or one that is
+ * bound; `"gone"` once `close()` has been called.
+ */
 export type SocketState = "closed" | "listening" | "connected" | "gone";
 
 /** What the sockets of one system share. */

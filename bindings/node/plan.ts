@@ -56,8 +56,8 @@ export async function makePlan(wishes: Wishes): Promise<Plan> {
   const sharing = wishes.sharing && (await trySharing(addresses, leftOut));
   if (!wishes.sharing) leftOut.push("Sharing ports between destinations (--no-sharing).");
   // Just enough ports: each serves, for each source, every destination or only one.
-  const uses = sources.length * (sharing ? destinations.length : 1);
-  const range = chooseRange(Math.ceil(connections / uses));
+  const perPair = Math.ceil(connections / (sources.length * destinations.length));
+  const range = chooseRange(sharing ? perPair : perPair * destinations.length);
   return { sources, destinations, connections, sharing, range, leftOut };
 }
 

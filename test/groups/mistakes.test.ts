@@ -84,7 +84,7 @@ const PATHS: readonly Row[] = [
 ];
 
 const RANGES: readonly Row[] = [
-  ["null", null, says(TYPE, "bindPortRange must be an object, got null")],
+  ["null", null, says(TYPE, "bindPortRange must be an object, { first, last }, got null")],
   ["a pair", [1, 2], TYPE],
   ["a text", "1 2", TYPE],
   ["half a range", { first: 1 }, says(TYPE, "last must be")],

@@ -194,7 +194,7 @@ onBuilds((open) => {
     const connected = s.connected();
     s.drawn = 0;
     for (const port of [0, 2000, 2005]) {
-      expectRefused(s, () => bound.bind("", port), { ...STATE, says: "closed, port 2000" });
+      expectRefused(s, () => bound.bind("", port), { ...STATE, says: "has port 2000 already" });
       expectRefused(s, () => connected.bind("", port), { ...STATE, says: "is connected" });
     }
     expect(s.drawn).toBe(0);

@@ -232,7 +232,7 @@ onBuilds((open) => {
       const bound = s.bound("10.0.0.1", 2000);
       expectRefused(s, bind(bound, "", 0), {
         ...STATE,
-        says: "bind: the socket is closed, port 2000",
+        says: "bind: the socket has port 2000 already",
       });
       expectRefused(s, bind(bound, "", 2001), STATE);
       expectRefused(s, bind(bound, "", 2002), STATE);
