@@ -40,14 +40,14 @@
 import { BAD_RANGE, BUSY, GROUP_BIND, GROUP_CONNECT, PORT_MAX } from "../abi";
 import { ACCOUNT_LIMIT, Address, alloc, allocZero, boot, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
+import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
 import { firstIn, intersect, isRange, lastIn, rangeOf } from "../ports/range";
 
 const TREE: usize = 0;
 const PARENT: usize = 4;
 const CHILDREN: usize = 8;
-const NEXT: usize = 12;
-const PREVIOUS: usize = 16;
+const LINKS: usize = 12;
 const USES: usize = 20;
 const OWN: usize = 24;
 const EFFECTIVE: usize = 32;
@@ -79,7 +79,7 @@ export function closeTree(root: Address): i32 {
     while (childOf(group)) group = childOf(group);
     const leaf = group;
     group = parentOf(leaf);
-    unlink(leaf);
+    takeOut(parentOf(leaf) + CHILDREN, leaf, LINKS);
     free(tree, leaf);
   }
   free(INSTANCE_ACCOUNT, tree);
@@ -93,17 +93,14 @@ export function createGroup(parent: Address): Address {
   if (!group) return 0;
   memory.fill(group, 0, GROUP_BYTES);
   startGroup(group, tree, parent);
-  const sibling = childOf(parent);
-  store<u32>(group, <u32>sibling, NEXT);
-  if (sibling) store<u32>(sibling, <u32>group, PREVIOUS);
-  store<u32>(parent, <u32>group, CHILDREN);
+  pushFirst(parent + CHILDREN, group, LINKS);
   return group;
 }
 
 /** Takes a group away, or `BUSY`: it is used, has children, or is the root. */
 export function removeGroup(group: Address): i32 {
   if (groupUses(group) || childOf(group) || !parentOf(group)) return BUSY;
-  unlink(group);
+  takeOut(parentOf(group) + CHILDREN, group, LINKS);
   free(treeOf(group), group);
   return 0;
 }
@@ -194,14 +191,6 @@ function renew(group: Address, kind: u32): void {
   store<u32>(ofKind(group, kind), effective, EFFECTIVE);
 }
 
-function unlink(group: Address): void {
-  const next = load<u32>(group, NEXT);
-  const previous = load<u32>(group, PREVIOUS);
-  if (next) store<u32>(next, previous, PREVIOUS);
-  if (previous) store<u32>(previous, next, NEXT);
-  else store<u32>(parentOf(group), next, CHILDREN);
-}
-
 function nextInTree(group: Address): Address {
   return nextBelow(treeOf(group) + ROOT, group);
 }
@@ -211,7 +200,7 @@ function nextBelow(top: Address, item: Address): Address {
   if (childOf(item)) return childOf(item);
   let at = item;
   while (at != top) {
-    if (load<u32>(at, NEXT)) return load<u32>(at, NEXT);
+    if (load<u32>(at, LINKS)) return load<u32>(at, LINKS);
     at = parentOf(at);
   }
   return 0;

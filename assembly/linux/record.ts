@@ -28,6 +28,7 @@
 // Must stay true: a record has an owner; fastreuse does not change when an owner leaves.
 
 import { Address } from "../memory/arena";
+import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
 import { chargePlace, closePlace, openPlace, placeOf } from "../ports/directory";
 import { addPort, chargePort, removePort } from "../ports/set";
@@ -39,8 +40,7 @@ const WAIT_COUNT: usize = 8;
 const PORT: usize = 12;
 const FASTREUSE: usize = 14;
 
-const NEXT: usize = 0;
-const PREVIOUS: usize = 4;
+const LINKS: usize = 0;
 const FLOW: usize = 8;
 export const OWNER_BYTES: usize = 12;
 
@@ -79,7 +79,7 @@ export function firstOwner(record: Address): Address {
 }
 
 export function nextOwner(owner: Address): Address {
-  return load<u32>(owner, NEXT);
+  return load<u32>(owner, LINKS);
 }
 
 export function flowOf(owner: Address): Address {
@@ -117,7 +117,7 @@ export function addSocketOwner(
   const joined = record ? record : newRecord(system, port);
   setFastreuse(system, joined, fastreuse);
   setFlow(owner, flow);
-  link(joined, owner);
+  pushFirst(joined + OWNERS, owner, LINKS);
   store<u32>(joined, socketsOf(joined) + 1, SOCKET_COUNT);
   count(system, OWNING, 1);
   return joined;
@@ -125,7 +125,7 @@ export function addSocketOwner(
 
 /** A socket leaves its port; the last owner takes the record with it. */
 export function dropSocketOwner(system: Address, record: Address, owner: Address): void {
-  unlink(record, owner);
+  takeOut(record + OWNERS, owner, LINKS);
   store<u32>(record, socketsOf(record) - 1, SOCKET_COUNT);
   count(system, OWNING, -1);
   settleRecord(system, record);
@@ -139,13 +139,13 @@ export function addWaitOwner(
   flow: Address,
 ): void {
   setFlow(owner, flow);
-  link(record, owner);
+  pushFirst(record + OWNERS, owner, LINKS);
   store<u32>(record, waitsOf(record) + 1, WAIT_COUNT);
   count(system, WAITING, 1);
 }
 
 export function dropWaitOwner(system: Address, record: Address, owner: Address): void {
-  unlink(record, owner);
+  takeOut(record + OWNERS, owner, LINKS);
   store<u32>(record, waitsOf(record) - 1, WAIT_COUNT);
   count(system, WAITING, -1);
   settleRecord(system, record);
@@ -179,20 +179,4 @@ function settleRecord(system: Address, record: Address): void {
   setFastreuse(system, record, NO_RECORD);
   closePlace(system, system + DIRECTORY, portOf(record));
   count(system, RECORDS, -1);
-}
-
-function link(record: Address, owner: Address): void {
-  const first = firstOwner(record);
-  store<u32>(owner, <u32>first, NEXT);
-  store<u32>(owner, 0, PREVIOUS);
-  if (first) store<u32>(first, <u32>owner, PREVIOUS);
-  store<u32>(record, <u32>owner, OWNERS);
-}
-
-function unlink(record: Address, owner: Address): void {
-  const next = load<u32>(owner, NEXT);
-  const previous = load<u32>(owner, PREVIOUS);
-  if (next) store<u32>(next, previous, PREVIOUS);
-  if (previous) store<u32>(previous, next, NEXT);
-  else store<u32>(record, next, OWNERS);
 }

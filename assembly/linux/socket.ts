@@ -42,6 +42,7 @@ import { enterGroup, leaveGroup } from "../groups/tree";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
+import { pushFirst, takeOut } from "../memory/list";
 import { chargeClassHold, letGo, moveToClass } from "../netstack/hold";
 import { flagsOf } from "../netstack/ladder";
 import { Port } from "../ports/bitmap";
@@ -49,8 +50,7 @@ import { dropSocketOwner, flowOf, setFlow } from "./record";
 import { count, DATAGRAMS, SOCKETS, SOFT } from "./system";
 
 const SYSTEM: usize = 12;
-const NEXT: usize = 16;
-const PREVIOUS: usize = 20;
+const LINKS: usize = 16;
 const RECORD: usize = 24;
 const GROUP: usize = 28;
 const DEVICE: usize = 32;
@@ -85,10 +85,7 @@ export function openSocket(
   store<u32>(socket, device, DEVICE);
   store<u32>(socket, <u32>group, GROUP);
   enterGroup(group);
-  const first = load<u32>(system, SOCKETS);
-  store<u32>(socket, first, NEXT);
-  if (first) store<u32>(first, <u32>socket, PREVIOUS);
-  store<u32>(system, <u32>socket, SOCKETS);
+  pushFirst(system + SOCKETS, socket, LINKS);
   return socket;
 }
 
@@ -102,11 +99,7 @@ export function closeSocket(socket: Address): void {
 function freeSocket(socket: Address): void {
   const system = systemOf(socket);
   leaveGroup(groupOf(socket), 1);
-  const next = load<u32>(socket, NEXT);
-  const previous = load<u32>(socket, PREVIOUS);
-  if (next) store<u32>(next, previous, PREVIOUS);
-  if (previous) store<u32>(previous, next, NEXT);
-  else store<u32>(system, next, SOCKETS);
+  takeOut(system + SOCKETS, socket, LINKS);
   free(system, socket);
 }
 
@@ -171,7 +164,7 @@ export function systemOf(socket: Address): Address {
 }
 
 export function nextSocket(socket: Address): Address {
-  return load<u32>(socket, NEXT);
+  return load<u32>(socket, LINKS);
 }
 
 export function recordOf(socket: Address): Address {

@@ -106,8 +106,8 @@ export function closeToWait(socket: Address, stamp: f64): i32 {
 export function dropWait(system: Address, wait: Address): void {
   const flow = flowOf(wait + OWNER);
   const port = <u32>load<u16>(wait, NODE_NUMBER);
-  takeOut(expiring(system), wait, EXPIRING);
-  if (isRipening(wait)) takeOut(ripening(system, load<u32>(wait, RIPE_AT)), wait, RIPENING);
+  leaveQueue(expiring(system), wait, EXPIRING);
+  if (isRipening(wait)) leaveQueue(ripening(system, load<u32>(wait, RIPE_AT)), wait, RIPENING);
   remove(system, wait);
   letGo(system, flow, flagsOf(flow), port);
   dropWaitOwner(system, load<u32>(wait, RECORD), wait + OWNER);
@@ -187,7 +187,7 @@ function ripen(system: Address, wait: Address): bool {
   beginBill();
   chargeClassHold(system, flow, klass, port);
   if (!canPay(system)) return false;
-  takeOut(ripening(system, load<u32>(wait, RIPE_AT)), wait, RIPENING);
+  leaveQueue(ripening(system, load<u32>(wait, RIPE_AT)), wait, RIPENING);
   remove(system, wait);
   const ripe = moveToClass(system, flow, klass, port);
   setFlow(wait + OWNER, ripe);
@@ -228,7 +228,7 @@ function append(queue: Address, wait: Address, links: usize): void {
   store<u32>(queue, <u32>wait, LAST);
 }
 
-function takeOut(queue: Address, wait: Address, links: usize): void {
+function leaveQueue(queue: Address, wait: Address, links: usize): void {
   const next: Address = load<u32>(wait + links, NEXT);
   const previous: Address = load<u32>(wait + links, PREVIOUS);
   if (next) store<u32>(next + links, <u32>previous, PREVIOUS);

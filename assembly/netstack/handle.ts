@@ -38,6 +38,7 @@ import { allows, clamp, enterGroup, leaveGroup } from "../groups/tree";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH, REQUEST } from "../memory/layout";
+import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
 import { isPlain } from "../ports/counted";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
@@ -78,8 +79,7 @@ const OPEN: usize = 48;
 export const RANGE: usize = 52;
 
 const MANAGER: usize = 0;
-const NEXT: usize = 4;
-const PREVIOUS: usize = 8;
+const LINKS: usize = 4;
 const COUNT: usize = 12;
 const STRICT: usize = 13;
 const UNIQUE: usize = 14;
@@ -115,14 +115,14 @@ export function openFlowHandle(manager: Address, picking: u32, unique: u32): Add
   }
   const transport = transportOf(spaceOf(firstFlowOf(handle)));
   store<u8>(handle, isStrict(transport, picking == PICK_BIND) ? 1 : 0, STRICT);
-  link(manager, handle);
+  pushFirst(manager + OPEN, handle, LINKS);
   remember(handle);
   return handle;
 }
 
 export function closeFlowHandle(handle: Address): void {
   const manager = managerOf(handle);
-  unlink(manager, handle);
+  takeOut(manager + OPEN, handle, LINKS);
   leaveGroup(groupOf(handle), 1);
   closeFlows(handle);
   free(manager, handle);
@@ -139,7 +139,7 @@ export function moveHandle(handle: Address, group: Address): void {
 export function freeHandles(manager: Address): void {
   let handle: Address = load<u32>(manager, OPEN);
   while (handle) {
-    const next = load<u32>(handle, NEXT);
+    const next = load<u32>(handle, LINKS);
     leaveGroup(groupOf(handle), 1);
     free(manager, handle);
     handle = next;
@@ -346,19 +346,4 @@ function closeFlows(handle: Address): void {
     store<u32>(flow, load<u32>(flow, HANDLES) - 1, HANDLES);
     settleFlow(manager, flow);
   }
-}
-
-function link(manager: Address, handle: Address): void {
-  const first = load<u32>(manager, OPEN);
-  store<u32>(handle, first, NEXT);
-  if (first) store<u32>(first, <u32>handle, PREVIOUS);
-  store<u32>(manager, <u32>handle, OPEN);
-}
-
-function unlink(manager: Address, handle: Address): void {
-  const next = load<u32>(handle, NEXT);
-  const previous = load<u32>(handle, PREVIOUS);
-  if (next) store<u32>(next, previous, PREVIOUS);
-  if (previous) store<u32>(previous, next, NEXT);
-  else store<u32>(manager, next, OPEN);
 }
