@@ -1,4 +1,4 @@
-// The command lines, as they are run: the replays and the fuzzer.
+// The command lines, as they are run: the replays, the fuzzer and a benchmark.
 
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -143,5 +143,21 @@ describe("fuzz", () => {
     const { code, errors } = await run("fuzz", ...args);
     expect(code).toBe(2);
     expect(errors).toContain("usage: fuzz");
+  });
+});
+
+describe("bench", () => {
+  test("linux, tiny: every row runs, and both sides pick the same ports", async () => {
+    const { code, out, errors } = await run("../bench", "linux", "--smoke");
+    expect({ code, errors }).toEqual({ code: 0, errors: "" });
+    for (const row of ["bind(0)", "connect()", "1000 wait", "double-hash", "recorded"]) {
+      expect(out).toContain(row);
+    }
+  });
+
+  test("knows its names", async () => {
+    const { code, errors } = await run("../bench", "linus");
+    expect(code).toBe(2);
+    expect(errors).toContain("no benchmark is called linus");
   });
 });
