@@ -380,26 +380,27 @@ export class LinuxSocket implements Disposable {
   }
 
   #connectDatagram(local: Address, offset: number | undefined): number {
-    const { bindSelection, core, draw } = this.#system;
-    const { connectDatagram, connectRange, socketPort } = core.exports;
+    const { core } = this.#system;
     const ask: Search = (first, last, start) => {
       const socket = this.#open(); // whoever draws may have closed it
       writeTuple(core, local, ANY, 0);
-      return connectDatagram(socket, first, last, start);
+      return core.exports.connectDatagram(socket, first, last, start);
     };
-    const isSearch = socketPort(this.#socket) === 0 && offset === undefined;
-    if (isSearch && bindSelection.isKeyed) writeTuple(core, local, ANY, 0);
-    const isDrawn = isSearch && bindSelection.algorithm === "random";
-    const answer =
-      isSearch && !isDrawn
-        ? this.#searchBySelection(bindSelection, connectRange, ask)
-        : ask(
-            1,
-            PORT_MAX,
-            isDrawn && !isEmpty(connectRange(this.#socket)) ? draw() : (offset ?? 0),
-          );
+    const isSettled = offset !== undefined || core.exports.socketPort(this.#socket) !== 0;
+    const answer = isSettled ? ask(1, PORT_MAX, offset ?? 0) : this.#pickDatagram(ask, local);
     if (answer < 0) throw refusedConnect(answer, this.#about(), this.address, "");
     return answer;
+  }
+
+  /** The search for the port of a UDP socket that connects without one. */
+  #pickDatagram(ask: Search, local: Address): number {
+    const { bindSelection, core, draw } = this.#system;
+    const { connectRange } = core.exports;
+    // What is refused without a search draws nothing.
+    if (isEmpty(connectRange(this.#socket))) return ask(1, PORT_MAX, 0);
+    if (bindSelection.algorithm === "random") return ask(1, PORT_MAX, draw());
+    writeTuple(core, local, ANY, 0); // for the policies that hash it
+    return this.#searchBySelection(bindSelection, connectRange, ask);
   }
 
   #searchBySelection(

@@ -77,7 +77,6 @@ describe.each(builds)("%s build", (build) => {
     expect(socket.state).toBe("gone");
   });
 
-  // 3. socket.ts, #connectBySelection: a socket that has a port goes through the policy as well.
   describe.each(["random-retry", "random-increments"] as const)("3 %s", (connectSelection) => {
     test("a bound socket whose tuple is taken does not connect from another port", () => {
       const ports = open({ connectSelection, random: () => 0 });
