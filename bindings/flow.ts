@@ -2,9 +2,10 @@
 // numbers cross the border, and no call allocates.
 
 import { BATCH_MAX, NO_RANGE, PORT_MAX } from "../assembly/abi.ts";
+import { checkOffsets, checkPorts, lengthOf, offsetsIn, portsIn, portsOut } from "./batch.ts";
 import { checkPort, checkUint32 } from "./checks.ts";
 import type { Core, CoreExports } from "./core.ts";
-import { closed, noMemory, wrongType } from "./errors.ts";
+import { closed, noMemory, outOfRange } from "./errors.ts";
 import type { PortGroup } from "./group.ts";
 import { unpackRange } from "./range.ts";
 import { groupAt, type Key, withGroup, writeKey } from "./request.ts";
@@ -79,31 +80,40 @@ export class Flow implements Disposable {
   }
 
   /**
-   * Takes one port for each place of `ports`, each as by {@link take} without an offset.
+   * Takes one port for each place of `ports`, each as by {@link take}.
+   * @param offsets one for each place; by default what the manager's selection says, random ones.
    * @returns how many places were filled, from the front. Fewer than `ports.length` means that one
    * more {@link take} would have been refused.
-   * @throws PortError `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (fewer offsets than places);
+   * `EBADF` (closed).
    */
-  takeMany(ports: Uint16Array): number {
-    checkBatch(ports);
+  takeMany(ports: Uint16Array, offsets?: Uint32Array): number {
+    checkPorts(ports);
     const length = lengthOf(ports);
+    if (offsets !== undefined) checkEnough(offsets, length);
     if (this.#handle === 0) throw closed("flow");
-    return this.#isRandom ? this.#takeBatches(ports, length) : this.#takeEach(ports, length);
+    if (offsets === undefined && !this.#isRandom) return this.#takeEach(ports, length);
+    return this.#takeBatches(ports, length, offsets);
   }
 
-  #takeBatches(ports: Uint16Array, length: number): number {
+  #takeBatches(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
     let taken = 0;
     while (taken < length) {
       const count = Math.min(length - taken, BATCH_MAX);
-      const offsets = this.#core.offsets;
-      for (let index = 0; index < count; index++) offsets[index] = this.#selection.start();
+      if (offsets === undefined) this.#draw(count);
+      else offsetsIn(offsets, taken, this.#core.offsets, count);
       const got = this.#exports.takeMany(this.#handle, count);
-      const batch = this.#core.ports;
-      for (let index = 0; index < got; index++) ports[taken + index] = batch[index] as number;
+      portsOut(this.#core.ports, ports, taken, got);
       taken += got;
       if (got < count) break;
     }
     return taken;
+  }
+
+  /** Random offsets for a batch. */
+  #draw(count: number): void {
+    const offsets = this.#core.offsets;
+    for (let index = 0; index < count; index++) offsets[index] = this.#selection.start();
   }
 
   /**
@@ -126,14 +136,13 @@ export class Flow implements Disposable {
    * @throws PortError `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   freeMany(ports: Uint16Array): number {
-    checkBatch(ports);
+    checkPorts(ports);
     const length = lengthOf(ports);
     if (this.#handle === 0) throw closed("flow");
     let released = 0;
     for (let start = 0; start < length; start += BATCH_MAX) {
       const count = Math.min(length - start, BATCH_MAX);
-      const batch = this.#core.ports;
-      for (let index = 0; index < count; index++) batch[index] = ports[start + index] as number;
+      portsIn(ports, start, this.#core.ports, count);
       released += this.#exports.freeMany(this.#handle, count);
     }
     return released;
@@ -220,17 +229,8 @@ function namedPort(port: number): number {
   return isGood ? port : checkPort(port);
 }
 
-/** The true length, whatever a subclass says. */
-const trueLength = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint16Array.prototype),
-  "length",
-)?.get as () => number;
-
-function lengthOf(ports: Uint16Array): number {
-  return trueLength.call(ports);
-}
-
-function checkBatch(ports: unknown): void {
-  if (ArrayBuffer.isView(ports) && ports instanceof Uint16Array) return;
-  throw wrongType("ports", "a Uint16Array", ports);
+function checkEnough(offsets: Uint32Array, length: number): void {
+  checkOffsets(offsets);
+  const given = lengthOf(offsets);
+  if (given < length) throw outOfRange("offsets.length", `at least ${length}, one per port`, given);
 }

@@ -19,13 +19,13 @@ import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
 import { checkRange, checkRangeObject, type PortRange, unpackRange } from "./range.ts";
 import { exhausted, outsideGroup, refused } from "./refusals.ts";
 import {
+  askedOf,
   checkPicking,
   FLOW_OPTIONS,
   type FlowOptions,
   groupAt,
   type InGroup,
   type Key,
-  keyOf,
   liveGroupAt,
   PORT_OPTIONS,
   type PortRequest,
@@ -189,8 +189,7 @@ export class PortManager implements Disposable {
    * arguments.
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
-    const key = keyOf(this.#core, request, RESERVE_OPTIONS);
-    const { port, offset } = key;
+    const { key, port, offset } = askedOf(this.#core, request, RESERVE_OPTIONS);
     if (offset !== undefined && port !== 0) {
       throw invalid(
         "ERR_INVALID_ARG_VALUE",
@@ -210,8 +209,9 @@ export class PortManager implements Disposable {
    * @throws PortError `EADDRINUSE`, `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   reserveTuple(request: PortRequest): Reservation {
-    const key = keyOf(this.#core, request, TUPLE_OPTIONS);
-    const port = checkPort(key.port);
+    const asked = askedOf(this.#core, request, TUPLE_OPTIONS);
+    const { key } = asked;
+    const port = checkPort(asked.port);
     const manager = this.#open();
     writeKey(this.#core, key);
     const answer = this.#core.exports.reserveTuple(manager, port);
@@ -235,8 +235,8 @@ export class PortManager implements Disposable {
         "releasePort takes a description; a reservation object has release() of its own",
       );
     }
-    const key = keyOf(this.#core, request, PORT_OPTIONS);
-    return this.#releaseKey(key, checkPort(key.port));
+    const { key, port } = askedOf(this.#core, request, PORT_OPTIONS);
+    return this.#releaseKey(key, checkPort(port));
   }
 
   /**
@@ -244,8 +244,9 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   isAvailable(request: PortRequest & InGroup): boolean {
-    const key = keyOf(this.#core, request, PORT_OPTIONS);
-    const port = checkPort(key.port);
+    const asked = askedOf(this.#core, request, PORT_OPTIONS);
+    const { key } = asked;
+    const port = checkPort(asked.port);
     const manager = this.#open();
     writeKey(this.#core, key);
     const answer = this.#core.exports.isAvailable(manager, port);
@@ -258,7 +259,7 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   flow(options: FlowOptions): Flow {
-    const key = keyOf(this.#core, options, FLOW_OPTIONS);
+    const { key } = askedOf(this.#core, options, FLOW_OPTIONS);
     const picking = checkPicking(options.picking, key);
     const unique = checkBoolean("unique", options.unique) ? 1 : 0;
     const manager = this.#open();

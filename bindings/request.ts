@@ -127,15 +127,20 @@ export interface Key {
   readonly destination: Address;
   readonly destinationPort: number;
   readonly flags: number;
-  /** The port that is named, or 0. */
-  readonly port: number;
-  /** Where a search starts, if the caller says so. */
-  readonly offset: number | undefined;
   /** The group, which may be removed while nobody uses it. */
   readonly group: PortGroup | undefined;
   /** Reserved ports, and where the core keeps them; 0: none. */
   readonly reserved: ReservedPorts | undefined;
   readonly reservedAt: number;
+}
+
+/** What a request asks for. */
+export interface Asked {
+  readonly key: Key;
+  /** The port that is named, or 0. */
+  readonly port: number;
+  /** Where a search starts, if the caller says so. */
+  readonly offset: number | undefined;
 }
 
 type Request = FlowRequest & Partial<ReserveRequest & FlowOptions>;
@@ -204,12 +209,26 @@ function optionBit(name: string): number {
 
 const DEVICE_MAX = 0x7fffffff;
 
+// The key that was made last: the next request often has the same one, and the core has read it.
+let lastKey: Key = {
+  networks: [],
+  transport: 0,
+  address: ANY,
+  device: 0,
+  destination: ANY,
+  destinationPort: 0,
+  flags: 0,
+  group: undefined,
+  reserved: undefined,
+  reservedAt: 0,
+};
+
 /**
  * Checks a request and makes its key; `known` says which options the word knows. What is absent is
  * not asked for: that would cost many times more where every request has another shape, as spreads
  * make them.
  */
-export function keyOf(core: Core, request: Request, known: number): Key {
+export function askedOf(core: Core, request: Request, known: number): Asked {
   checkObject("request", request);
   let given = 0;
   for (const name in request) {
@@ -222,20 +241,43 @@ export function keyOf(core: Core, request: Request, known: number): Key {
   const to = destination === undefined ? ANYWHERE : checkDestination(destination);
   const group = given & GROUP ? request.group : undefined;
   const reserved = given & RESERVED ? request.reserved : undefined;
-  return {
-    networks: checkNetworks(given & NETWORKS ? request.networks : undefined),
+  const networks = checkNetworks(given & NETWORKS ? request.networks : undefined);
+  const address = given & ADDRESS ? parseAddress("address", request.address) : ANY;
+  const device = given & DEVICE ? checkDevice(request.bindToDevice) : 0;
+  const flags = given & (FLAGS | REUSE_ADDR | REUSE_PORT) ? flagsOf(request, transport) : 0;
+  const port = given & PORT ? checkPortOrZero("port", request.port) : 0;
+  const offset = given & OFFSET ? checkOffset(request.offset) : undefined;
+  const inGroup = groupAt(core, group) === 0 ? undefined : group;
+  const reservedAt = reserved === undefined ? 0 : reservedAddress(reserved, core);
+  const last = lastKey;
+  if (
+    last.address === address &&
+    last.transport === transport &&
+    last.networks === networks &&
+    last.destination === to.address &&
+    last.destinationPort === to.port &&
+    last.flags === flags &&
+    last.device === device &&
+    inGroup === undefined &&
+    reserved === undefined
+  ) {
+    return { key: last, port, offset };
+  }
+  const key: Key = {
+    networks,
     transport,
-    address: given & ADDRESS ? parseAddress("address", request.address) : ANY,
-    device: given & DEVICE ? checkDevice(request.bindToDevice) : 0,
+    address,
+    device,
     destination: to.address,
     destinationPort: to.port,
-    flags: given & (FLAGS | REUSE_ADDR | REUSE_PORT) ? flagsOf(request, transport) : 0,
-    port: given & PORT ? checkPortOrZero("port", request.port) : 0,
-    offset: given & OFFSET ? checkOffset(request.offset) : undefined,
-    group: groupAt(core, group) === 0 ? undefined : group,
+    flags,
+    group: inGroup,
     reserved,
-    reservedAt: reserved === undefined ? 0 : reservedAddress(reserved, core),
+    reservedAt,
   };
+  // One with a group or a list is not kept here: those may be forgotten.
+  if (inGroup === undefined && reserved === undefined) lastKey = key;
+  return { key, port, offset };
 }
 
 /** Where the core keeps a group; 0: none. */
@@ -372,7 +414,18 @@ function checkNetworks(value: unknown): readonly number[] {
     }
     networks.push(network);
   }
-  return networks;
+  return sameAsLast(networks);
+}
+
+let lastNetworks: readonly number[] = [];
+
+/** A list of several networks; the one before if that is like it. */
+function sameAsLast(networks: readonly number[]): readonly number[] {
+  const isSame =
+    networks.length === lastNetworks.length &&
+    networks.every((network, index) => network === lastNetworks[index]);
+  if (!isSame) lastNetworks = networks;
+  return lastNetworks;
 }
 
 const REMEMBERED_MAX = 256;

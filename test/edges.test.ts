@@ -16,6 +16,14 @@ describe.each(BUILDS)("%s build", (build) => {
     return { manager, flow: manager.flow(WEB) };
   }
 
+  /** What a manager has used before anything is held or open. */
+  function bytesOfNothing(): number {
+    const manager = openOn(build, { seed: 7 });
+    const { used } = manager.stats().memory;
+    manager.close();
+    return used;
+  }
+
   // ── Ports ─────────────────────────────────────────────────────────────────────────────────
 
   test.each(EDGES)("port %i is held alone, and is alone what is found", (port) => {
@@ -92,7 +100,6 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("all 65,535 ports are taken in one batch, each once, and then none is left", () => {
     const { manager, flow } = opened(1, 65535);
-    const used = manager.stats().memory.used;
     const ports = new Uint16Array(65536);
     expect(flow.takeMany(ports)).toBe(65535);
     expect(flow.held).toBe(65535);
@@ -111,7 +118,9 @@ describe.each(BUILDS)("%s build", (build) => {
 
     expect(flow.freeMany(ports)).toBe(65535);
     expect(flow.held).toBe(0);
-    expect(manager.stats().memory.used).toBe(used);
+    verify(manager);
+    flow.close();
+    expect(manager.stats().memory.used).toBe(bytesOfNothing());
     verify(manager);
     manager.close();
   });
@@ -157,7 +166,6 @@ describe.each(BUILDS)("%s build", (build) => {
     ["to and fro", (index: number) => (index * 77) % 200],
   ])("a flow holds 1, 2, 8, 9, 64, 65 and more ports, and back, going %s", (_how, order) => {
     const { manager, flow } = opened(60, 259);
-    const used = manager.stats().memory.used;
     const held = new Set<number>();
     const check = (): void => {
       expect(flow.held).toBe(held.size);
@@ -177,23 +185,47 @@ describe.each(BUILDS)("%s build", (build) => {
       }
       check();
     }
-    expect(manager.stats().memory.used).toBe(used);
+    flow.close();
+    expect(manager.stats().memory.used).toBe(bytesOfNothing());
     manager.close();
   });
 
-  test("a flow does not change its form with each port around the 65th", () => {
+  test("a flow keeps its bitmap as long as a handle is open, however few ports it holds", () => {
     const { manager, flow } = opened(60, 259);
     for (let port = 60; port < 124; port++) flow.takeAt(port);
     const asList = manager.stats().memory.used;
     flow.takeAt(124);
     const asBitmap = manager.stats().memory.used;
     expect(asBitmap - asList).toBeGreaterThan(8000);
-    for (let port = 124; port > 84; port--) {
-      flow.free(port);
-      expect(manager.stats().memory.used).toBe(asBitmap);
-    }
-    flow.free(84);
+    for (let port = 124; port > 83; port--) flow.free(port);
     expect(flow.held).toBe(24);
+    expect(manager.stats().memory.used).toBe(asBitmap);
+    const other = manager.flow(WEB);
+    flow.close();
+    expect(manager.stats().memory.used).toBeGreaterThan(8000);
+    other.close();
+    expect(manager.stats()).toMatchObject({ counters: 24 });
+    expect(manager.stats().memory.used).toBeLessThan(asList);
+    verify(manager);
+    manager.close();
+  });
+
+  test("a flow that words alone use does not change its form with each port around the 65th", () => {
+    const { manager, flow } = opened(60, 259);
+    flow.close();
+    const held = Array.from({ length: 64 }, (_, index) =>
+      manager.reservePort({ ...WEB, port: 60 + index }),
+    );
+    const asList = manager.stats().memory.used;
+    held.push(manager.reservePort({ ...WEB, port: 124 }));
+    const asBitmap = manager.stats().memory.used;
+    expect(asBitmap - asList).toBeGreaterThan(8000);
+    for (const reservation of held.splice(25)) {
+      expect(manager.stats().memory.used).toBe(asBitmap);
+      reservation.release();
+    }
+    held.pop()?.release();
+    expect(manager.stats()).toMatchObject({ counters: 24 });
     expect(manager.stats().memory.used).toBeLessThan(asList);
     manager.close();
   });

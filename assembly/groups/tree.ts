@@ -39,7 +39,7 @@
 
 import { BAD_RANGE, BUSY, GROUP_BIND, GROUP_CONNECT, PORT_MAX } from "../abi";
 import { ACCOUNT_LIMIT, Address, alloc, allocZero, boot, free } from "../memory/arena";
-import { INSTANCE_ACCOUNT } from "../memory/layout";
+import { changeLimits, INSTANCE_ACCOUNT } from "../memory/layout";
 import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
 import { firstIn, intersect, isRange, lastIn, rangeOf } from "../ports/range";
@@ -111,6 +111,7 @@ export function removeGroup(group: Address): i32 {
 export function setGroupRange(group: Address, kind: u32, first: Port, last: Port): i32 {
   if (!isRange(first, last)) return BAD_RANGE;
   store<u32>(ofKind(group, kind), rangeOf(first, last), OWN);
+  changeLimits();
   // A group's turn comes after its parent's: top down, left to right.
   for (let item = group; item; item = nextBelow(group, item)) renew(item, kind);
   return 0;

@@ -45,6 +45,7 @@ import { REQUEST } from "../memory/layout";
 import { pushFirst, takeOut } from "../memory/list";
 import { chargeClassHold, letGo, moveToClass } from "../netstack/hold";
 import { flagsOf } from "../netstack/ladder";
+import { rest } from "../netstack/rungs";
 import { Port } from "../ports/bitmap";
 import { dropSocketOwner, flowOf, setFlow } from "./record";
 import { count, DATAGRAMS, SOCKETS, SOFT } from "./system";
@@ -113,6 +114,7 @@ export function releasePortOf(socket: Address): void {
   if (isDatagram(socket)) count(system, DATAGRAMS, -1);
   else dropSocketOwner(system, recordOf(socket), socket);
   setPort(socket, 0, 0);
+  rest(system);
 }
 
 /** A socket whose port another owner holds from now on is gone. */

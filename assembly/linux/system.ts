@@ -2,35 +2,35 @@
 //
 //   system   0 ┌────────────────────┐
 //              │ manager            │  a port manager whose ladder says who holds which port
-//          240 ├────────────────────┤
+//          248 ├────────────────────┤
 //              │ bound       set    │  ports whose record came from bind(): fastreuse 0 or 1
-//          264 ├────────────────────┤
+//          272 ├────────────────────┤
 //              │ reusable    set    │  ports whose record has fastreuse 1
-//          288 ├────────────────────┤
-//              │ hint        u32    │  where connect() last ended, for all destinations
-//          292 ├────────────────────┤
-//              │ reserved    u32    │  ip_local_reserved_ports (ports/reserved.ts)
 //          296 ├────────────────────┤
-//              │ tw reuse    u32    │  net.ipv4.tcp_tw_reuse
+//              │ hint        u32    │  where connect() last ended, for all destinations
 //          300 ├────────────────────┤
-//              │ duration    u32    │  of TIME_WAIT, milliseconds
+//              │ reserved    u32    │  ip_local_reserved_ports (ports/reserved.ts)
 //          304 ├────────────────────┤
-//              │ now         u64    │  milliseconds
+//              │ tw reuse    u32    │  net.ipv4.tcp_tw_reuse
+//          308 ├────────────────────┤
+//              │ duration    u32    │  of TIME_WAIT, milliseconds
 //          312 ├────────────────────┤
+//              │ now         u64    │  milliseconds
+//          320 ├────────────────────┤
 //              │ counts      u32    │  x 3: records, sockets that own a port, TIME_WAIT
-//          324 ├────────────────────┤
+//          332 ├────────────────────┤
 //              │ sockets     u32    │  list of all sockets (socket.ts)
-//          328 ├────────────────────┤
+//          336 ├────────────────────┤
 //              │ queues             │  x 3: first and last TIME_WAIT (wait.ts)
-//          352 ├────────────────────┤
-//              │ unprivileged  u32  │  first port that needs no privilege
-//          356 ├────────────────────┤
-//              │ datagrams     u32  │  UDP sockets that have a port
 //          360 ├────────────────────┤
+//              │ unprivileged  u32  │  first port that needs no privilege
+//          364 ├────────────────────┤
+//              │ datagrams     u32  │  UDP sockets that have a port
+//          368 ├────────────────────┤
 //              │ directory          │  of the records of TCP ports (ports/directory.ts)
-//         2412 ├────────────────────┤
+//         2420 ├────────────────────┤
 //              │ shortcut           │  the last bind() with port 0 (shortcut.ts)
-//         2476 └────────────────────┘
+//         2484 └────────────────────┘
 //
 // The ladder of the port manager serves as it is. An owner of a port holds it in the flow of its
 // local address, device and destination, where a bound or listening socket has the wildcard as
@@ -54,24 +54,24 @@ import { closeDirectory, DIRECTORY_BYTES, openDirectory } from "../ports/directo
 import { rangeOf } from "../ports/range";
 import { clearSet } from "../ports/set";
 
-export const BOUND: usize = 240;
-export const REUSABLE: usize = 264;
-export const HINT: usize = 288;
-export const RESERVED: usize = 292;
-const TW_REUSE: usize = 296;
-const DURATION: usize = 300;
-const NOW: usize = 304;
-export const RECORDS: usize = 312;
-export const OWNING: usize = 316;
-export const WAITING: usize = 320;
-export const SOCKETS: usize = 324;
-export const QUEUES: usize = 328;
-const UNPRIVILEGED: usize = 352;
-export const DATAGRAMS: usize = 356;
-export const DIRECTORY: usize = 360;
+export const BOUND: usize = 248;
+export const REUSABLE: usize = 272;
+export const HINT: usize = 296;
+export const RESERVED: usize = 300;
+const TW_REUSE: usize = 304;
+const DURATION: usize = 308;
+const NOW: usize = 312;
+export const RECORDS: usize = 320;
+export const OWNING: usize = 324;
+export const WAITING: usize = 328;
+export const SOCKETS: usize = 332;
+export const QUEUES: usize = 336;
+const UNPRIVILEGED: usize = 360;
+export const DATAGRAMS: usize = 364;
+export const DIRECTORY: usize = 368;
 export const SHORTCUT: usize = DIRECTORY + DIRECTORY_BYTES;
-const SYSTEM_BYTES: u32 = 2476;
-if (SHORTCUT != 2412) ERROR("System no longer matches its diagram");
+const SYSTEM_BYTES: u32 = 2484;
+if (SHORTCUT != 2420) ERROR("System no longer matches its diagram");
 if (MANAGER_BYTES != <u32>BOUND) ERROR("System no longer matches its diagram");
 
 /** The class of an owner that lets others in. */

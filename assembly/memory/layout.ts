@@ -7,7 +7,7 @@
 //   byte    16 ├──────────────────────┤
 //              │ arena header         │  heap end, free lists (arena.ts)
 //   byte  2040 ├──────────────────────┤
-//              │ version of masks     │  the last that was given (ports/bitmap.ts)
+//              │ version of limits    │  changes with every range and list of reserved ports
 //   byte  2048 ├──────────────────────┤
 //              │ request block        │  what a word asks for (abi.ts)
 //   byte  2304 ├──────────────────────┤
@@ -41,6 +41,15 @@ const STATIC_AT: usize = 8192; // `memoryBase` in asconfig.json
 if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its rungs");
 if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT) ERROR("The rungs run into the bill");
 if (BATCH + <usize>BATCH_MAX * 4 > STATIC_AT) ERROR("The batch runs into the heap");
+
+/** Changes whenever a range that limits picks, or a list of reserved ports, does. */
+export function limitsVersion(): u32 {
+  return load<u32>(VERSION_AT);
+}
+
+export function changeLimits(): void {
+  store<u32>(VERSION_AT, load<u32>(VERSION_AT) + 1);
+}
 
 /** Where the first block begins; its header of 4 bytes lies in front. */
 export function heapStart(): usize {

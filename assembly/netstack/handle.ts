@@ -15,6 +15,8 @@
 //          24 ├────────────────────────────┤
 //             │ memo             40 bytes  │  (memo.ts)
 //          64 ├────────────────────────────┤
+//             │ lane             24 bytes  │  (lane.ts)
+//          88 ├────────────────────────────┤
 //             │ flow     u32, per network  │
 //             └────────────────────────┘
 //
@@ -40,24 +42,34 @@ import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH, REQUEST } from "../memory/layout";
 import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
-import { isPlain } from "../ports/counted";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
-import { hasReserved, maskOfReserved } from "../ports/reserved";
-import { countOf, hasPort, isBitmap, isSparse } from "../ports/set";
+import { maskOfReserved } from "../ports/reserved";
+import { countOf, hasPort, trim } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, hold, letGoAll } from "./hold";
 import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, transportOf } from "./ladder";
 import {
+  closeLane,
+  freeBatch,
+  freeInLane,
+  isForBatch,
+  isOpen,
+  isSettled,
+  LANE_BYTES,
+  OFF_LANE,
+  openLane,
+  takeBatch,
+  takeInLane,
+} from "./lane";
+import {
   clearMemo,
   fits,
-  freeAlone,
+  followerOf,
   freeByMemo,
   isCurrent,
-  isLone,
+  isSimple,
   MEMO_BYTES,
-  takeAlone,
   takeByMemo,
-  takeFirst,
   UNSURE,
   writeMemo,
 } from "./memo";
@@ -72,7 +84,7 @@ import {
   planUnique,
 } from "./plan";
 import { chargeRequested, openBelow } from "./reserve";
-import { settleFlow } from "./rungs";
+import { rest, settleFlow } from "./rungs";
 
 // Manager: the list of handles and the ephemeral range.
 const OPEN: usize = 48;
@@ -87,7 +99,8 @@ const KIND: usize = 15;
 const GROUP: usize = 16;
 const RESERVED: usize = 20;
 const MEMO: usize = 24;
-const FLOWS: usize = MEMO + <usize>MEMO_BYTES;
+const LANE: usize = MEMO + <usize>MEMO_BYTES;
+const FLOWS: usize = LANE + <usize>LANE_BYTES;
 
 /** A handle on the flow that the request block names, or 0 when there is no memory. */
 export function openFlowHandle(manager: Address, picking: u32, unique: u32): Address {
@@ -125,6 +138,7 @@ export function closeFlowHandle(handle: Address): void {
   takeOut(manager + OPEN, handle, LINKS);
   leaveGroup(groupOf(handle), 1);
   closeFlows(handle);
+  rest(manager);
   free(manager, handle);
 }
 
@@ -133,6 +147,7 @@ export function moveHandle(handle: Address, group: Address): void {
   enterGroup(group);
   leaveGroup(groupOf(handle), 1);
   store<u32>(handle, <u32>group, GROUP);
+  closeLane(handle + LANE, managerOf(handle));
 }
 
 /** Gives back the handles of a manager that goes with its flows. */
@@ -150,14 +165,17 @@ export function freeHandles(manager: Address): void {
 
 /** Takes the first acceptable port of the handle's range from that offset on. */
 export function take(handle: Address, offset: u32): i32 {
-  const range = handleRange(handle);
-  return isEmpty(range) ? NO_RANGE : takeFrom(handle, range, offset);
+  const manager = managerOf(handle);
+  if (isOpen(handle + LANE, manager)) {
+    const port = takeInLane(handle + LANE, manager, firstFlowOf(handle), offset);
+    if (port != OFF_LANE) return port;
+  }
+  return takeFrom(handle, handleRange(handle), offset);
 }
 
 /** Takes the first acceptable port of that part of the handle's range. */
 export function takeBetween(handle: Address, first: Port, last: Port, offset: u32): i32 {
-  const range = intersect(handleRange(handle), rangeOf(first, last));
-  return isEmpty(range) ? NO_RANGE : takeFrom(handle, range, offset);
+  return takeFrom(handle, intersect(handleRange(handle), rangeOf(first, last)), offset);
 }
 
 /** The manager's ephemeral range, as far as the handle's group allows. */
@@ -166,26 +184,13 @@ export function handleRange(handle: Address): u32 {
 }
 
 function takeFrom(handle: Address, range: u32, offset: u32): i32 {
+  if (isEmpty(range)) return NO_RANGE;
   const manager = managerOf(handle);
-  const flow = firstFlowOf(handle);
+  const memo = handle + MEMO;
+  if (!isCurrent(memo, manager) || !isSettled(handle + LANE)) remember(handle);
   const first = firstIn(range);
   const last = lastIn(range);
   const start = first + (offset % countIn(range));
-  if (isLone(handle + MEMO, manager) && isPlain(flow)) {
-    const reserved = reservedOf(handle);
-    if (isBitmap(flow))
-      return takeAlone(manager, flow, maskOfReserved(reserved), first, last, start);
-    if (countOf(flow) == 0 && !(reserved && hasReserved(reserved, start))) {
-      return takeFirst(manager, flow, start);
-    }
-  }
-  return takeInCompany(handle, first, last, start);
-}
-
-function takeInCompany(handle: Address, first: Port, last: Port, start: Port): i32 {
-  const manager = managerOf(handle);
-  const memo = handle + MEMO;
-  if (!isCurrent(memo, manager)) remember(handle);
   if (fits(memo)) {
     const mask = maskOfReserved(reservedOf(handle));
     const port = takeByMemo(memo, manager, firstFlowOf(handle), mask, first, last, start);
@@ -210,10 +215,14 @@ export function takeAt(handle: Address, port: Port): i32 {
 
 /** Takes one port for each of the `count` offsets in the batch; how many it took. */
 export function takeMany(handle: Address, count: u32): u32 {
+  const manager = managerOf(handle);
+  const flow = firstFlowOf(handle);
+  if (isOpen(handle + LANE, manager) && isForBatch(handle + LANE, flow)) {
+    return takeBatch(handle + LANE, manager, flow, count);
+  }
   for (let index: u32 = 0; index < count; index++) {
-    const port = take(handle, load<u32>(BATCH + ((<usize>index) << 2)));
+    const port = takeFrom(handle, handleRange(handle), load<u32>(BATCH + ((<usize>index) << 2)));
     if (port < 0) return index;
-    // Two bytes of a port never reach an offset that has not been read.
     store<u16>(BATCH + ((<usize>index) << 1), <u16>port);
   }
   return count;
@@ -222,9 +231,9 @@ export function takeMany(handle: Address, count: u32): u32 {
 /** Frees a port: in how many networks it was held, or `NO_MEMORY`. */
 export function freePort(handle: Address, port: Port): i32 {
   const manager = managerOf(handle);
-  const flow = firstFlowOf(handle);
-  if (isLone(handle + MEMO, manager) && isBitmap(flow) && !isSparse(flow) && isPlain(flow)) {
-    return freeAlone(manager, flow, port) ? 1 : 0;
+  if (isOpen(handle + LANE, manager)) {
+    const freed = freeInLane(handle + LANE, manager, firstFlowOf(handle), port);
+    if (freed != OFF_LANE) return freed;
   }
   return freeInCompany(handle, port);
 }
@@ -241,6 +250,11 @@ function freeInCompany(handle: Address, port: Port): i32 {
 
 /** Frees the `count` ports in the batch; how many of them were held. */
 export function freeMany(handle: Address, count: u32): u32 {
+  const manager = managerOf(handle);
+  const flow = firstFlowOf(handle);
+  if (isOpen(handle + LANE, manager) && isForBatch(handle + LANE, flow)) {
+    return freeBatch(manager, flow, count);
+  }
   let released: u32 = 0;
   for (let index: u32 = 0; index < count; index++) {
     if (freePort(handle, load<u16>(BATCH + ((<usize>index) << 1))) > 0) released++;
@@ -315,8 +329,19 @@ function isStrictHandle(handle: Address): bool {
   return load<u8>(handle, STRICT) != 0;
 }
 
-/** Writes the memo anew, for what the ladder looks like now. */
+/** Notes what the ladder and the limits look like now. */
 function remember(handle: Address): void {
+  const manager = managerOf(handle);
+  const memo = handle + MEMO;
+  if (!isCurrent(memo, manager)) rememberPlan(handle);
+  const range = handleRange(handle);
+  const mask = maskOfReserved(reservedOf(handle));
+  if (isSimple(memo) && !isEmpty(range))
+    openLane(handle + LANE, manager, range, mask, followerOf(memo));
+  else closeLane(handle + LANE, manager);
+}
+
+function rememberPlan(handle: Address): void {
   const manager = managerOf(handle);
   if (load<u8>(handle, COUNT) != 1) {
     clearMemo(handle + MEMO, manager);
@@ -343,7 +368,9 @@ function closeFlows(handle: Address): void {
   const count = <u32>load<u8>(handle, COUNT);
   for (let index: u32 = 0; index < count; index++) {
     const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
-    store<u32>(flow, load<u32>(flow, HANDLES) - 1, HANDLES);
+    const handles = load<u32>(flow, HANDLES) - 1;
+    store<u32>(flow, handles, HANDLES);
+    if (!handles) trim(manager, flow);
     settleFlow(manager, flow);
   }
 }

@@ -45,7 +45,7 @@ import {
   parentOf,
   TUPLE,
 } from "./ladder";
-import { chargeFlow, openClass, openTally, settleFlow } from "./rungs";
+import { chargeFlow, openClass, openTally, settleFlow, settleMember } from "./rungs";
 
 // Manager: what `stats` tells, kept up from here.
 export const COUNTERS: usize = 40;
@@ -275,7 +275,7 @@ function follow(manager: Address, flow: Address, port: Port, rises: bool): void 
   const member = openClass(manager, crowd, flow, flagsOf(flow));
   const moved = rises ? addOne(manager, member, port) : dropOne(manager, member, port);
   if (moved) followInTally(manager, crowd, member, port, rises);
-  settleFlow(manager, member);
+  settleMember(manager, member);
 }
 
 /** The binding's tally counts the flow, unless it is the founder. */

@@ -47,8 +47,8 @@
 // count, per port, the hosts that hold it there. Again the first host is not counted but looked
 // at itself.
 //
-// Must stay true: a node exists only while something below it holds a port, or a handle is open
-// (an empty tally waits for its binding to go); a tally holds a port exactly when a flow that it
+// Must stay true: a node exists only while something below it holds a port, rests (rungs.ts), or a
+// handle is open (an empty tally waits for its binding to go); a tally holds a port exactly when a flow that it
 // counts does.
 
 import { Address } from "../memory/arena";
@@ -92,7 +92,9 @@ export const TUPLE: u32 = 1;
 // Manager: account and table (memory/), then these.
 export const SPACES: usize = 28;
 export const SHAPE: usize = 32;
-export const FOUNDER_SPACE: usize = 56;
+export const RESTING: usize = 56;
+export const LEAVING: usize = 60;
+export const FOUNDER_SPACE: usize = 64;
 
 // ── Reading ───────────────────────────────────────────────────────────────────────────────
 

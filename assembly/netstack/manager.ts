@@ -15,14 +15,16 @@
 //           52 ├────────────────────┤
 //              │ range     4 bytes  │  ephemeral ports              (ports/range.ts)
 //           56 ├────────────────────┤
+//              │ resting, leaving   │  flows that words have emptied (rungs.ts)
+//           64 ├────────────────────┤
 //              │ founder space      │  with its first host and binding (ladder.ts)
-//          240 └────────────────────┘
+//          248 └────────────────────┘
 //
 // One instance holds any number of managers; they share nothing but the arena.
 
 import { BAD_RANGE, EPHEMERAL_FIRST, EPHEMERAL_LAST, NO_MEMORY } from "../abi";
 import { ACCOUNT_LIMIT, ACCOUNT_USED, Address, allocZero, boot, free } from "../memory/arena";
-import { INSTANCE_ACCOUNT } from "../memory/layout";
+import { changeLimits, INSTANCE_ACCOUNT } from "../memory/layout";
 import { closeTable, openTable } from "../memory/table";
 import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
 import { isRange, rangeOf } from "../ports/range";
@@ -32,11 +34,11 @@ import { COUNTERS, REFERENCES } from "./hold";
 import { FOUNDER_SPACE, nextOf, SPACE_BYTES, SPACES } from "./ladder";
 import { freeMembers } from "./members";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./plan";
-import { freeLadder } from "./rungs";
+import { freeLadder, wakeAll } from "./rungs";
 
 const HINT: usize = 36;
 export const MANAGER_BYTES: u32 = <u32>FOUNDER_SPACE + SPACE_BYTES;
-if (MANAGER_BYTES != 240) ERROR("Manager no longer matches its diagram");
+if (MANAGER_BYTES != 248) ERROR("Manager no longer matches its diagram");
 
 /** A new manager, or 0 when there is no memory for it. The seed is that of its hash table. */
 export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {
@@ -77,6 +79,7 @@ export function closeManager(manager: Address): void {
 export function setRange(manager: Address, first: Port, last: Port): i32 {
   if (!isRange(first, last)) return BAD_RANGE;
   store<u32>(manager, rangeOf(first, last), RANGE);
+  changeLimits();
   return 0;
 }
 
@@ -121,7 +124,8 @@ export function referenceCount(manager: Address): u32 {
   return load<u32>(manager, REFERENCES);
 }
 
-/** Bytes in blocks that belong to the manager. */
+/** Bytes in blocks that belong to the manager, when no flow rests. */
 export function usedBytes(manager: Address): u32 {
+  wakeAll(manager);
   return load<u32>(manager, ACCOUNT_USED);
 }

@@ -23,19 +23,10 @@
 import { EXHAUSTED, NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
-import { findClear, hasBit, Port, searchUnder } from "../ports/bitmap";
+import { Port } from "../ports/bitmap";
 import { addOne, chargeAdd, dropOne, isPlain } from "../ports/counted";
 import { findAmong, searchAllUnder } from "../ports/search";
-import {
-  addPort,
-  addToBitmap,
-  chargePort,
-  countOf,
-  hasPort,
-  portsOf,
-  removeFromBitmap,
-  removePort,
-} from "../ports/set";
+import { addPort, chargePort, countOf, hasPort, removeAndKeep } from "../ports/set";
 import { countHeld, isHeldInRing } from "./hold";
 import {
   classIn,
@@ -60,6 +51,7 @@ const LONE_SEEN: usize = 4;
 const FITS: usize = 8;
 const BLOCKER_COUNT: usize = 9;
 const FOLLOWER_COUNT: usize = 10;
+const SIMPLE: usize = 11;
 const BLOCKERS: usize = 12;
 const FOLLOWERS: usize = 28;
 export const MEMO_BYTES: u32 = 40;
@@ -82,13 +74,25 @@ export function fits(memo: Address): bool {
   return load<u8>(memo, FITS) != 0;
 }
 
+/** Does the flow block itself and nothing else does, and is there one follower at most? */
+export function isSimple(memo: Address): bool {
+  return load<u8>(memo, SIMPLE) != 0;
+}
+
+/** The first follower, or 0. */
+export function followerOf(memo: Address): Address {
+  return load<u8>(memo, FOLLOWER_COUNT) ? <Address>load<u32>(memo, FOLLOWERS) : 0;
+}
+
 /** Notes the plan that has just been written for this flow and a list of reserved ports, if it fits. */
 export function writeMemo(memo: Address, manager: Address, flow: Address, reserved: Address): void {
   const shape = load<u32>(manager, SHAPE);
   const isFit = noteBlockers(memo) && noteFollowers(memo, manager, flow);
   store<u32>(memo, shape, SEEN);
   store<u8>(memo, isFit ? 1 : 0, FITS);
-  const isLone = isFit && blocksItself(memo, flow, reserved) && load<u8>(memo, FOLLOWER_COUNT) == 0;
+  const isSelf = isFit && blocksItself(memo, flow, reserved);
+  store<u8>(memo, isSelf && load<u8>(memo, FOLLOWER_COUNT) <= 1 ? 1 : 0, SIMPLE);
+  const isLone = isSelf && load<u8>(memo, FOLLOWER_COUNT) == 0;
   store<u32>(memo, isLone ? shape : shape - 1, LONE_SEEN);
 }
 
@@ -98,41 +102,10 @@ export function clearMemo(memo: Address, manager: Address): void {
   store<u32>(memo, shape, SEEN);
   store<u32>(memo, shape - 1, LONE_SEEN);
   store<u8>(memo, 0, FITS);
+  store<u8>(memo, 0, SIMPLE);
 }
 
 // ── Taking and freeing ────────────────────────────────────────────────────────────────────
-
-/** A lone flow with a bitmap, all plain, takes the first port of a range that is open to it. */
-export function takeAlone(
-  manager: Address,
-  flow: Address,
-  mask: Address,
-  first: Port,
-  last: Port,
-  start: Port,
-): i32 {
-  searchUnder(portsOf(flow), mask);
-  const port = findClear(portsOf(flow), first, last, start);
-  if (!port) return EXHAUSTED;
-  addToBitmap(flow, port);
-  countHeld(manager, 1);
-  return <i32>port;
-}
-
-/** A lone flow without ports takes the one that it starts at. */
-export function takeFirst(manager: Address, flow: Address, start: Port): i32 {
-  addPort(manager, flow, start);
-  countHeld(manager, 1);
-  return <i32>start;
-}
-
-/** A lone flow with a bitmap frees a port, if it holds it. */
-export function freeAlone(manager: Address, flow: Address, port: Port): bool {
-  if (!hasBit(portsOf(flow), port)) return false;
-  removeFromBitmap(flow, port);
-  countHeld(manager, -1);
-  return true;
-}
 
 /** Takes the first open port of a range: the port, a refusal, or `UNSURE`. */
 export function takeByMemo(
@@ -169,7 +142,7 @@ export function freeByMemo(memo: Address, manager: Address, flow: Address, port:
     // A flow of the crowd goes with its last port; a tally stays.
     if (countOf(follower) == 1 && isFlow(follower)) return false;
   }
-  removePort(manager, flow, port);
+  removeAndKeep(manager, flow, port);
   for (let at = memo + FOLLOWERS; at < end; at += 4) dropOne(manager, load<u32>(at), port);
   countHeld(manager, -1);
   return true;

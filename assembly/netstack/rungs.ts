@@ -7,7 +7,7 @@
 // Must stay true: whoever keeps the address of a node for longer than a call looks at the manager's
 // shape, which changes with every node that comes or goes.
 
-import { Address, alloc, allocZero, clear, free } from "../memory/arena";
+import { ACCOUNT_LIMIT, Address, alloc, allocZero, clear, free } from "../memory/arena";
 import { chargeBlock, chargeNode } from "../memory/bill";
 import {
   capacityOf,
@@ -58,12 +58,14 @@ import {
   isFounderHost,
   KIND,
   kindOf,
+  LEAVING,
   listFor,
   listOf,
   NEXT,
   nextOf,
   PREVIOUS,
   parentOf,
+  RESTING,
   SHAPE,
   SPACE,
   SPACE_BYTES,
@@ -232,8 +234,51 @@ export function openTally(manager: Address, binding: Address, kind: u32, flags: 
 
 // ── Climbing up: a rung with nothing below it goes, and then perhaps the one above ────────
 
+// A flow that has been emptied rests for a while, because the same socket description is likely to
+// come again: then no rung need be made or taken away. One flow of a manager rests; another one is
+// leaving until the operation is over that has emptied it, and then rests in its place. Nothing rests
+// where memory is limited, so that a limit means what it says.
+
+/** Lets a flow go that nobody holds, or rest. */
 export function settleFlow(manager: Address, flow: Address): void {
-  if (countOf(flow) || !isPlain(flow) || load<u32>(flow, HANDLES)) return;
+  if (!isIdle(flow)) return;
+  const resting: Address = load<u32>(manager, RESTING);
+  const leaving: Address = load<u32>(manager, LEAVING);
+  if (flow == resting || flow == leaving) return;
+  if (leaving || load<u32>(manager, ACCOUNT_LIMIT) != u32.MAX_VALUE) dropFlow(manager, flow);
+  else if (resting) store<u32>(manager, <u32>flow, LEAVING);
+  else store<u32>(manager, <u32>flow, RESTING);
+}
+
+/** After an operation: the flow that is leaving rests instead of the one that did so far. */
+export function rest(manager: Address): void {
+  const leaving: Address = load<u32>(manager, LEAVING);
+  if (!leaving) return;
+  const resting: Address = load<u32>(manager, RESTING);
+  store<u32>(manager, <u32>leaving, RESTING);
+  store<u32>(manager, 0, LEAVING);
+  if (isIdle(resting)) dropFlow(manager, resting);
+}
+
+/** Lets all go that rest. */
+export function wakeAll(manager: Address): void {
+  rest(manager);
+  const resting: Address = load<u32>(manager, RESTING);
+  store<u32>(manager, 0, RESTING);
+  if (resting && isIdle(resting)) dropFlow(manager, resting);
+}
+
+/** Does the flow hold nothing, and is no handle open? */
+function isIdle(flow: Address): bool {
+  return countOf(flow) == 0 && isPlain(flow) && load<u32>(flow, HANDLES) == 0;
+}
+
+/** Lets a flow of the crowd go at once, if it holds nothing. */
+export function settleMember(manager: Address, member: Address): void {
+  if (isIdle(member)) dropFlow(manager, member);
+}
+
+function dropFlow(manager: Address, flow: Address): void {
   const binding = parentOf(flow);
   const founder = binding + ((<usize>listOf(flow)) << 2);
   if (load<u32>(founder, FOUNDERS) == <u32>flow) store<u32>(founder, 0, FOUNDERS);
@@ -292,8 +337,7 @@ export function freeLadder(manager: Address): void {
     const flow = nodeAt(manager, index);
     if (flow && isFlow(flow)) {
       clearCounted(manager, flow);
-      store<u32>(flow, 0, HANDLES);
-      settleFlow(manager, flow);
+      dropFlow(manager, flow);
     } else {
       index++;
     }

@@ -26,9 +26,11 @@ import {
   isFlow,
   isUnfollowed,
   kindOf,
+  LEAVING,
   listOf,
   nextOf,
   parentOf,
+  RESTING,
   SPACES,
   TUPLE,
   WILDCARD,
@@ -55,7 +57,8 @@ function verifyFlows(manager: Address): void {
     do {
       assert(isFlow(flow));
       verifyCounted(flow);
-      assert(countOf(flow) > 0 || !isPlain(flow) || load<u32>(flow, HANDLES) > 0);
+      const isUsed = countOf(flow) > 0 || !isPlain(flow) || load<u32>(flow, HANDLES) > 0;
+      assert(isUsed || rests(manager, flow));
       assert(classIn(ring, flagsOf(flow)) == flow); // one class per flag combination
       verifyCountedByTally(parentOf(flow), flow);
       const isFounder = founderOf(parentOf(flow), listOf(flow)) == flow;
@@ -228,4 +231,8 @@ function hostOf(flow: Address): Address {
 
 function spaceOf(flow: Address): Address {
   return parentOf(hostOf(flow));
+}
+
+function rests(manager: Address, flow: Address): bool {
+  return load<u32>(manager, RESTING) == <u32>flow || load<u32>(manager, LEAVING) == <u32>flow;
 }

@@ -26,7 +26,8 @@
 
 import { PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
-import { VERSION_AT } from "../memory/layout";
+import { changeLimits, limitsVersion } from "../memory/layout";
+import { countIn, firstIn, lastIn, remainder } from "./range";
 
 export type Port = u32;
 
@@ -69,21 +70,121 @@ export function hasBit(map: Address, port: Port): bool {
 
 /** First bit of `first..last` that is clear, in the mask, too, from `start` on and round once, or 0. */
 export function findClear(map: Address, first: Port, last: Port, start: Port): Port {
-  let from = start;
-  let to = last;
-  while (true) {
-    let word = from >> WORD_SHIFT;
-    let open = openIn(map, word) & bitsFrom(from);
-    if (!open) {
-      word = findWordWithClear(map, word + 1);
-      open = word < WORD_COUNT ? openIn(map, word) : 0;
+  const port = clearFrom(map, start);
+  return port <= last ? port : findBelow(map, first, start);
+}
+
+/** The same from `first` on, in front of `start`. */
+function findBelow(map: Address, first: Port, start: Port): Port {
+  const port = clearFrom(map, first);
+  return port < start ? port : 0;
+}
+
+/** First clear bit from `port` on, or `PORT_COUNT`. */
+function clearFrom(map: Address, port: Port): Port {
+  const word = port >> WORD_SHIFT;
+  const open = openIn(map, word) & bitsFrom(port);
+  return open ? (word << WORD_SHIFT) + <u32>ctz(open) : clearBehind(map, word);
+}
+
+/** First clear bit in the words behind `word`, or `PORT_COUNT`. */
+function clearBehind(map: Address, word: u32): Port {
+  const next = findWordWithClear(map, word + 1);
+  return next < WORD_COUNT ? (next << WORD_SHIFT) + <u32>ctz(openIn(map, next)) : PORT_COUNT;
+}
+
+// The two operations of a busy flow, each in one piece: a call costs as much as half of one.
+
+/** Finds that bit and sets it, under the mask that the caller knows to be the map's. */
+export function takeClear(map: Address, mask: Address, first: Port, last: Port, start: Port): Port {
+  const word = start >> WORD_SHIFT;
+  const at = wordAt(map, word);
+  const bits = load<u64>(at, WORDS);
+  const masked = mask ? bitmapWord(mask, word) : 0;
+  const open = ~(bits | masked) & bitsFrom(start);
+  const port = (word << WORD_SHIFT) + <u32>ctz(open);
+  // Mostly the first word has one.
+  if (port > last || !open) return takeFurther(map, first, last, start);
+  const after = bits | (open & -open);
+  store<u64>(at, after, WORDS);
+  if ((after | masked) == WORD_FULL) markFull(map, word);
+  return port;
+}
+
+/**
+ * The same for each of the offsets at `batch`, which are replaced by ports, 2 bytes each: how many
+ * there were. `takeClear` is written out once more, because a call would cost as much as the rest.
+ */
+export function takeClears(
+  map: Address,
+  mask: Address,
+  range: u32,
+  inverse: u32,
+  batch: Address,
+  count: u32,
+): u32 {
+  const first = firstIn(range);
+  const last = lastIn(range);
+  const ports = countIn(range);
+  for (let index: u32 = 0; index < count; index++) {
+    const offset = load<u32>(batch + ((<usize>index) << 2));
+    const start = first + remainder(offset, ports, inverse);
+    const word = start >> WORD_SHIFT;
+    const at = wordAt(map, word);
+    const bits = load<u64>(at, WORDS);
+    const masked = mask ? bitmapWord(mask, word) : 0;
+    const open = ~(bits | masked) & bitsFrom(start);
+    let port = (word << WORD_SHIFT) + <u32>ctz(open);
+    if (port > last || !open) {
+      port = takeFurther(map, first, last, start);
+      if (!port) return index;
+    } else {
+      const after = bits | (open & -open);
+      store<u64>(at, after, WORDS);
+      if ((after | masked) == WORD_FULL) markFull(map, word);
     }
-    const port = (word << WORD_SHIFT) + <u32>ctz(open);
-    if (port <= to) return port;
-    if (from == first) return 0; // Both stretches have been searched.
-    from = first;
-    to = start - 1;
+    // Two bytes of a port never reach an offset that has not been read.
+    store<u16>(batch + ((<usize>index) << 1), <u16>port);
   }
+  return count;
+}
+
+/** Clears the bits of the `count` ports at `batch`; how many were set. */
+export function dropBits(map: Address, batch: Address, count: u32): u32 {
+  const mask = maskOf(map);
+  let dropped: u32 = 0;
+  for (let index: u32 = 0; index < count; index++) {
+    const port = <u32>load<u16>(batch + ((<usize>index) << 1));
+    const word = port >> WORD_SHIFT;
+    const at = wordAt(map, word);
+    const before = load<u64>(at, WORDS);
+    const after = before & ~bitOf(port);
+    store<u64>(at, after, WORDS);
+    dropped += after == before ? 0 : 1;
+    const masked = mask ? bitmapWord(mask, word) : 0;
+    if ((before | masked) == WORD_FULL && (after | masked) != WORD_FULL) markOpen(map, word);
+  }
+  return dropped;
+}
+
+function takeFurther(map: Address, first: Port, last: Port, start: Port): Port {
+  let port = clearBehind(map, start >> WORD_SHIFT);
+  if (port > last) port = findBelow(map, first, start);
+  if (port) setBit(map, port);
+  return port;
+}
+
+/** Clears a bit and tells whether it was set. */
+export function dropBit(map: Address, port: Port): bool {
+  const word = port >> WORD_SHIFT;
+  const at = wordAt(map, word);
+  const before = load<u64>(at, WORDS);
+  const after = before & ~bitOf(port);
+  if (after == before) return false;
+  store<u64>(at, after, WORDS);
+  const masked = maskedIn(map, word);
+  if ((before | masked) == WORD_FULL && (after | masked) != WORD_FULL) markOpen(map, word);
+  return true;
 }
 
 /** First word from `word` on with a clear bit, or `WORD_COUNT`. */
@@ -150,9 +251,16 @@ function maskedIn(map: Address, word: u32): u64 {
 
 /** A bitmap that serves as a mask has changed: no version is like any before. */
 export function renewMask(mask: Address): void {
-  const version = load<u32>(VERSION_AT) + 1;
-  store<u32>(VERSION_AT, version);
-  store<u32>(mask, version, VERSION);
+  changeLimits();
+  store<u32>(mask, limitsVersion(), VERSION);
+}
+
+/**
+ * Were the summaries made under that mask? Whoever knows that the mask has not changed since need not
+ * look at its version.
+ */
+export function searchedUnder(map: Address, mask: Address): bool {
+  return maskOf(map) == mask;
 }
 
 /** Makes sure that the summaries of a bitmap are right for a search under that mask; 0: none. */

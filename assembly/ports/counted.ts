@@ -32,8 +32,21 @@
 
 import { Address, allocZero, free } from "../memory/arena";
 import { chargeBlock } from "../memory/bill";
-import { Port, WORD_COUNT, WORD_SHIFT } from "./bitmap";
-import { addPort, chargePort, clearSet, hasPort, removePort, SET_END, verifySet } from "./set";
+import { hasBit, Port, WORD_COUNT, WORD_SHIFT } from "./bitmap";
+import {
+  addPort,
+  addToBitmap,
+  chargePort,
+  clearSet,
+  hasPort,
+  isBitmap,
+  isSparse,
+  portsOf,
+  removeFromBitmap,
+  removePort,
+  SET_END,
+  verifySet,
+} from "./set";
 
 const EXCESS: usize = SET_END;
 
@@ -67,6 +80,40 @@ export function addOne(account: Address, set: Address, port: Port): bool {
     return false;
   }
   addPort(account, set, port);
+  return true;
+}
+
+/** Adds one to a count that is never negative, if that costs no memory; else nothing changes. */
+export function addOneFree(set: Address, port: Port): bool {
+  if (!isBitmap(set)) return false;
+  if (!hasBit(portsOf(set), port)) {
+    addToBitmap(set, port);
+    return true;
+  }
+  const page = pageOf(set, port >> WORD_SHIFT);
+  if (!page) return false;
+  const at = itemAt(page, port & 63);
+  const excess = load<i32>(at, ITEMS);
+  store<i32>(at, excess + 1, ITEMS);
+  if (!excess) store<u32>(page, load<u32>(page, USED) + 1, USED);
+  return true;
+}
+
+/** Takes one from such a count, if neither a page goes nor the form changes; else nothing changes. */
+export function dropOneFree(set: Address, port: Port): bool {
+  if (!isBitmap(set)) return false;
+  const page = pageOf(set, port >> WORD_SHIFT);
+  const at = itemAt(page, port & 63);
+  const excess = page ? load<i32>(at, ITEMS) : 0;
+  if (!excess) {
+    if (isSparse(set)) return false;
+    removeFromBitmap(set, port);
+    return true;
+  }
+  const used = load<u32>(page, USED) - (excess == 1 ? 1 : 0);
+  if (!used) return false;
+  store<i32>(at, excess - 1, ITEMS);
+  store<u32>(page, used, USED);
   return true;
 }
 

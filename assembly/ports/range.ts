@@ -8,7 +8,8 @@
 // Searches start at `first + offset modulo count`, reduced once; no loop has a modulo.
 
 import { PORT_MAX } from "../abi";
-import { Port } from "./bitmap";
+
+type Port = u32;
 
 /** 1 <= first <= last <= 65535? */
 export function isRange(first: Port, last: Port): bool {
@@ -36,6 +37,19 @@ export function intersect(a: u32, b: u32): u32 {
   const first = max<u32>(firstIn(a), firstIn(b));
   const last = min<u32>(lastIn(a), lastIn(b));
   return first <= last ? rangeOf(first, last) : rangeOf(1, 0);
+}
+
+/** 2^32 / count, rounded down, so that `remainder` need not divide. */
+export function inverseOf(count: u32): u32 {
+  // For one port it is one too low, which `remainder` puts right as it does the rounding.
+  return count == 1 ? u32.MAX_VALUE : <u32>(((<u64>1) << 32) / count);
+}
+
+/** `offset % count`. */
+export function remainder(offset: u32, count: u32, inverse: u32): u32 {
+  const quotient = <u32>((<u64>offset * inverse) >> 32); // one too low at most
+  const rest = offset - quotient * count;
+  return rest < count ? rest : rest - count;
 }
 
 /** How many ports a range has that is not empty. */

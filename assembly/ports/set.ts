@@ -23,9 +23,10 @@
 //
 // A set grows to `many` with its 65th port and shrinks back to `few` with its 24th, so that a
 // set that goes up and down does not change its form each time. What growing needs is charged
-// beforehand; if shrinking finds no memory, the larger form serves on.
+// beforehand; if shrinking finds no memory, the larger form serves on. Whoever is going to add again
+// lets a bitmap stay, even an empty one, and trims it when it is done.
 //
-// Must stay true: the ports of a list ascend; a set without ports has the form `none`.
+// Must stay true: the ports of a list ascend; a set without ports has the form `none` or is a bitmap.
 
 import { PORT_MAX } from "../abi";
 import { Address, alloc, allocZero, free } from "../memory/arena";
@@ -108,7 +109,7 @@ export function chargePort(set: Address): void {
 
 /** Adds a port that the set does not hold. It must have been charged. */
 export function addPort(account: Address, set: Address, port: Port): void {
-  assert(!hasPort(set, port));
+  assert(ASC_NO_ASSERT || !hasPort(set, port));
   if (formOf(set) != MANY && isFull(set)) grow(account, set);
   if (formOf(set) == MANY) setBit(portsOf(set), port);
   else addToSmall(set, port);
@@ -117,12 +118,18 @@ export function addPort(account: Address, set: Address, port: Port): void {
 
 /** Removes a port that the set holds. */
 export function removePort(account: Address, set: Address, port: Port): void {
-  assert(hasPort(set, port));
+  assert(ASC_NO_ASSERT || hasPort(set, port));
   const count = countOf(set) - 1;
   store<u16>(set, <u16>count, SET_COUNT);
   if (formOf(set) == MANY) clearBit(portsOf(set), port);
   else if (formOf(set) == FEW) removeFromList(portsOf(set), count, port);
-  if (count <= SHRINK_AT) shrink(account, set);
+  trim(account, set);
+}
+
+/** The same, but a bitmap stays one. */
+export function removeAndKeep(account: Address, set: Address, port: Port): void {
+  if (isBitmap(set)) removeFromBitmap(set, port);
+  else removePort(account, set, port);
 }
 
 // ── A bitmap, without a look at the other forms ───────────────────────────────────────────
@@ -131,21 +138,51 @@ export function isBitmap(set: Address): bool {
   return formOf(set) == MANY;
 }
 
+/** Gives a bitmap with few ports back, or all of a form without any. */
+export function trim(account: Address, set: Address): void {
+  if (countOf(set) <= SHRINK_AT) shrink(account, set);
+}
+
 /** So few ports that one less may change the form. */
 export function isSparse(set: Address): bool {
   return countOf(set) <= SHRINK_AT + 1;
 }
 
 export function addToBitmap(set: Address, port: Port): void {
-  assert(isBitmap(set) && !hasPort(set, port));
+  assert(ASC_NO_ASSERT || (isBitmap(set) && !hasPort(set, port)));
   setBit(portsOf(set), port);
   store<u16>(set, <u16>(countOf(set) + 1), SET_COUNT);
 }
 
 export function removeFromBitmap(set: Address, port: Port): void {
-  assert(isBitmap(set) && !isSparse(set) && hasPort(set, port));
+  assert(ASC_NO_ASSERT || (isBitmap(set) && hasPort(set, port)));
   clearBit(portsOf(set), port);
   store<u16>(set, <u16>(countOf(set) - 1), SET_COUNT);
+}
+
+/** So many bits of the bitmap have been set, or cleared. */
+export function countPorts(set: Address, by: i32): void {
+  store<u16>(set, <u16>(countOf(set) + by), SET_COUNT);
+}
+
+// ── A set with one port ───────────────────────────────────────────────────────────────────
+
+/** Adds a port to a set without ports and without a bitmap. */
+export function addFirst(set: Address, port: Port): void {
+  assert(formOf(set) == NONE);
+  store<u16>(set, 1, SET_COUNT);
+  become(set, ONE, port);
+}
+
+/** Does the set hold this port and no other, without a bitmap? */
+export function hasOnly(set: Address, port: Port): bool {
+  return formOf(set) == ONE && portsOf(set) == port;
+}
+
+/** Removes the only port of such a set. */
+export function dropOnly(set: Address): void {
+  store<u16>(set, 0, SET_COUNT);
+  become(set, NONE, 0);
 }
 
 /** Gives back what the set occupies and leaves it empty. */
@@ -323,7 +360,8 @@ export function verifySet(set: Address): void {
   const form = formOf(set);
   const ports = portsOf(set);
   const count = countOf(set);
-  assert((form == NONE) == (count == 0));
+  assert(form != NONE || count == 0);
+  assert(form == NONE || form == MANY || count > 0);
   if (form == ONE) assert(count == 1 && ports > 0 && ports < 65536);
   if (form == MANY) assert(verifyBitmap(ports) == count);
   if (form != FEW) return;
