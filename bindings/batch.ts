@@ -34,11 +34,13 @@ export function checkOffsets(offsets: unknown): void {
 
 /** From a caller's ports into the batch. */
 export function portsIn(ports: Uint16Array, at: number, batch: Uint16Array, count: number): void {
-  if (count > LOOP_MAX) {
+  if (count <= LOOP_MAX) {
+    for (let index = 0; index < count; index++) batch[index] = ports[at + index] as number;
+  } else if (count === lengthOf(ports)) {
+    batch.set(ports);
+  } else {
     batch.set(new Uint16Array(trueBuffer.call(ports), trueOffset.call(ports) + at * 2, count));
-    return;
   }
-  for (let index = 0; index < count; index++) batch[index] = ports[at + index] as number;
 }
 
 /** From a caller's offsets into the batch. */
@@ -48,20 +50,30 @@ export function offsetsIn(
   batch: Uint32Array,
   count: number,
 ): void {
-  if (count > LOOP_MAX) {
+  if (count <= LOOP_MAX) {
+    for (let index = 0; index < count; index++) batch[index] = offsets[at + index] as number;
+  } else if (count === lengthOf(offsets)) {
+    batch.set(offsets);
+  } else {
     batch.set(new Uint32Array(trueBuffer.call(offsets), trueOffset.call(offsets) + at * 4, count));
-    return;
   }
-  for (let index = 0; index < count; index++) batch[index] = offsets[at + index] as number;
 }
 
 /** From the batch into a caller's ports. */
 export function portsOut(batch: Uint16Array, ports: Uint16Array, at: number, count: number): void {
-  if (count > LOOP_MAX) {
-    trueSet.call(ports, batch.subarray(0, count), at);
-    return;
+  if (count <= LOOP_MAX) {
+    for (let index = 0; index < count; index++) ports[at + index] = batch[index] as number;
+  } else {
+    trueSet.call(ports, firstOf(batch, count), at);
   }
-  for (let index = 0; index < count; index++) ports[at + index] = batch[index] as number;
+}
+
+// The view on a batch that was used last: batches have the same length again and again.
+let view: Uint16Array = new Uint16Array(0);
+
+function firstOf(batch: Uint16Array, count: number): Uint16Array {
+  if (view.length !== count || view.buffer !== batch.buffer) view = batch.subarray(0, count);
+  return view;
 }
 
 function getter(name: string): unknown {

@@ -58,6 +58,7 @@ import {
   LANE_BYTES,
   OFF_LANE,
   openLane,
+  takeAtInLane,
   takeBatch,
   takeInLane,
 } from "./lane";
@@ -166,10 +167,9 @@ export function freeHandles(manager: Address): void {
 /** Takes the first acceptable port of the handle's range from that offset on. */
 export function take(handle: Address, offset: u32): i32 {
   const manager = managerOf(handle);
-  if (isOpen(handle + LANE, manager)) {
-    const port = takeInLane(handle + LANE, manager, firstFlowOf(handle), offset);
-    if (port != OFF_LANE) return port;
-  }
+  const flow = firstFlowOf(handle);
+  const port = takeInLane(handle + LANE, manager, flow, offset);
+  if (port != OFF_LANE) return port;
   return takeFrom(handle, handleRange(handle), offset);
 }
 
@@ -206,6 +206,8 @@ function takeFrom(handle: Address, range: u32, offset: u32): i32 {
 /** Takes a port that was named. */
 export function takeAt(handle: Address, port: Port): i32 {
   if (!allows(groupOf(handle), kindOf(handle), port)) return OUTSIDE;
+  const taken = takeAtInLane(handle + LANE, managerOf(handle), firstFlowOf(handle), port);
+  if (taken != OFF_LANE) return taken;
   planFlows(handle, false);
   const isTaken = isBlocked(port);
   if (!isPlanned()) return NO_MEMORY;
@@ -230,12 +232,8 @@ export function takeMany(handle: Address, count: u32): u32 {
 
 /** Frees a port: in how many networks it was held, or `NO_MEMORY`. */
 export function freePort(handle: Address, port: Port): i32 {
-  const manager = managerOf(handle);
-  if (isOpen(handle + LANE, manager)) {
-    const freed = freeInLane(handle + LANE, manager, firstFlowOf(handle), port);
-    if (freed != OFF_LANE) return freed;
-  }
-  return freeInCompany(handle, port);
+  const freed = freeInLane(handle + LANE, managerOf(handle), firstFlowOf(handle), port);
+  return freed == OFF_LANE ? freeInCompany(handle, port) : freed;
 }
 
 function freeInCompany(handle: Address, port: Port): i32 {

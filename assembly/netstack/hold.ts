@@ -14,16 +14,8 @@ import { NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
 import { beginBill, canPay, chargeBlock, chargeNode } from "../memory/bill";
 import { Port } from "../ports/bitmap";
-import {
-  addOne,
-  chargeAdd,
-  chargeDrop,
-  chargePage,
-  countAt,
-  dropOne,
-  isPlain,
-  wipe,
-} from "../ports/counted";
+import { addOne, chargeAdd, chargeDrop, countAt, dropOne, isPlain, wipe } from "../ports/counted";
+import { chargeFirst } from "../ports/excess";
 import { addPort, hasPort, removePort } from "../ports/set";
 import {
   classIn,
@@ -177,7 +169,7 @@ function chargeLetGo(ring: Address, flags: u32, port: Port): void {
     chargeDrop(flow, port);
   } else {
     chargeBlock(FLOW_BYTES);
-    chargePage();
+    chargeFirst();
   }
 }
 

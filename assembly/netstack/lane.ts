@@ -20,7 +20,7 @@
 //
 // Must stay true: `limits` changes with every range of a manager or group and every list of reserved ports.
 
-import { EXHAUSTED } from "../abi";
+import { EXHAUSTED, IN_USE } from "../abi";
 import { Address } from "../memory/arena";
 import { BATCH, limitsVersion } from "../memory/layout";
 import {
@@ -29,6 +29,7 @@ import {
   dropBits,
   hasBit,
   Port,
+  raiseBit,
   searchedUnder,
   setBit,
   takeClear,
@@ -38,7 +39,7 @@ import { addOneFree, dropOneFree, isPlain } from "../ports/counted";
 import { countIn, firstIn, inverseOf, lastIn, remainder } from "../ports/range";
 import { addFirst, countOf, countPorts, dropOnly, hasOnly, isBitmap, portsOf } from "../ports/set";
 import { countHeld } from "./hold";
-import { SHAPE } from "./ladder";
+import { flagsOf, isFlow, SHAPE } from "./ladder";
 
 const SEEN: usize = 0;
 const LIMITS: usize = 4;
@@ -82,18 +83,20 @@ export function isSettled(lane: Address): bool {
 
 /** Takes the first port that is open from an offset on: the port, `EXHAUSTED`, or `OFF_LANE`. */
 export function takeInLane(lane: Address, manager: Address, flow: Address, offset: u32): i32 {
+  if (load<u32>(lane, SEEN) != load<u32>(manager, SHAPE)) return OFF_LANE;
+  if (!isSettled(lane)) return OFF_LANE;
   if (!isPlain(flow)) return OFF_LANE;
   const range = load<u32>(lane, RANGE);
   const first = firstIn(range);
   const start = first + remainder(offset, countIn(range), load<u32>(lane, INVERSE));
-  if (!isBitmap(flow)) return takeOnly(lane, manager, flow, start);
+  if (!isBitmap(flow)) return takeFirst(lane, manager, flow, start);
   const map = portsOf(flow);
   const mask: Address = load<u32>(lane, MASK);
   if (!searchedUnder(map, mask)) return OFF_LANE;
   const port = takeClear(map, mask, first, lastIn(range), start);
   if (!port) return EXHAUSTED;
   const follower: Address = load<u32>(lane, FOLLOWER);
-  if (follower && !addOneFree(follower, port)) {
+  if (follower && !addOneFree(manager, follower, port)) {
     clearBit(map, port);
     return OFF_LANE;
   }
@@ -104,12 +107,14 @@ export function takeInLane(lane: Address, manager: Address, flow: Address, offse
 
 /** Frees a port: 1, 0 if it was not held, or `OFF_LANE`. */
 export function freeInLane(lane: Address, manager: Address, flow: Address, port: Port): i32 {
+  if (load<u32>(lane, SEEN) != load<u32>(manager, SHAPE)) return OFF_LANE;
+  if (!isSettled(lane)) return OFF_LANE;
   if (!isPlain(flow)) return OFF_LANE;
   if (!isBitmap(flow)) return freeOnly(lane, manager, flow, port);
   const map = portsOf(flow);
   if (!dropBit(map, port)) return 0;
   const follower: Address = load<u32>(lane, FOLLOWER);
-  if (follower && !dropOneFree(follower, port)) {
+  if (follower && !leaves(manager, follower, port)) {
     setBit(map, port);
     return OFF_LANE;
   }
@@ -118,24 +123,47 @@ export function freeInLane(lane: Address, manager: Address, flow: Address, port:
   return 1;
 }
 
+/**
+ * Takes a port that was named: the port, `IN_USE`, or `OFF_LANE`. A flow with flags may share with itself
+ * a port that is named, which the lane does not say.
+ */
+export function takeAtInLane(lane: Address, manager: Address, flow: Address, port: Port): i32 {
+  if (!isOpen(lane, manager) || flagsOf(flow) || !isPlain(flow)) return OFF_LANE;
+  if (!isBitmap(flow)) return countOf(flow) ? OFF_LANE : takeOnly(lane, manager, flow, port);
+  const map = portsOf(flow);
+  if (!raiseBit(map, port)) return IN_USE;
+  const follower: Address = load<u32>(lane, FOLLOWER);
+  if (follower && !addOneFree(manager, follower, port)) {
+    clearBit(map, port);
+    return OFF_LANE;
+  }
+  countPorts(flow, 1);
+  countHeld(manager, 1);
+  return <i32>port;
+}
+
 // ── A flow with one port ──────────────────────────────────────────────────────────────────
 
 /** A flow without ports takes the one that the search starts at. */
-function takeOnly(lane: Address, manager: Address, flow: Address, start: Port): i32 {
+function takeFirst(lane: Address, manager: Address, flow: Address, start: Port): i32 {
   const mask: Address = load<u32>(lane, MASK);
   if (countOf(flow) || (mask && hasBit(mask, start))) return OFF_LANE;
+  return takeOnly(lane, manager, flow, start);
+}
+
+function takeOnly(lane: Address, manager: Address, flow: Address, port: Port): i32 {
   const follower: Address = load<u32>(lane, FOLLOWER);
-  if (follower && !addOneFree(follower, start)) return OFF_LANE;
-  addFirst(flow, start);
+  if (follower && !addOneFree(manager, follower, port)) return OFF_LANE;
+  addFirst(flow, port);
   countHeld(manager, 1);
-  return <i32>start;
+  return <i32>port;
 }
 
 /** Such a flow frees its port. */
 function freeOnly(lane: Address, manager: Address, flow: Address, port: Port): i32 {
   if (!hasOnly(flow, port)) return OFF_LANE;
   const follower: Address = load<u32>(lane, FOLLOWER);
-  if (follower && !dropOneFree(follower, port)) return OFF_LANE;
+  if (follower && !leaves(manager, follower, port)) return OFF_LANE;
   dropOnly(flow);
   countHeld(manager, -1);
   return 1;
@@ -165,4 +193,10 @@ export function freeBatch(manager: Address, flow: Address, count: u32): u32 {
   countPorts(flow, -freed);
   countHeld(manager, -freed);
   return freed;
+}
+
+/** Does a follower lose the port without more ado? A flow of the crowd goes with its last one. */
+export function leaves(manager: Address, follower: Address, port: Port): bool {
+  if (countOf(follower) == 1 && isFlow(follower)) return false;
+  return dropOneFree(manager, follower, port);
 }

@@ -24,9 +24,9 @@ import { EXHAUSTED, NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { Port } from "../ports/bitmap";
-import { addOne, chargeAdd, dropOne, isPlain } from "../ports/counted";
+import { addOne, addOneFree, chargeAdd, dropOne, isPlain } from "../ports/counted";
 import { findAmong, searchAllUnder } from "../ports/search";
-import { addPort, chargePort, countOf, hasPort, removeAndKeep } from "../ports/set";
+import { addPort, chargePort, countOf, hasPort, hasRoom, removeAndKeep } from "../ports/set";
 import { countHeld, isHeldInRing } from "./hold";
 import {
   classIn,
@@ -44,6 +44,7 @@ import {
   TUPLE,
   WILDCARD,
 } from "./ladder";
+import { leaves } from "./lane";
 import { aloneAt, aloneCount, isPlanned, partCount } from "./plan";
 
 const SEEN: usize = 0;
@@ -122,6 +123,20 @@ export function takeByMemo(
   const port = findAmong(memo + BLOCKERS, count, first, last, start);
   if (!port) return EXHAUSTED;
   if (!isPlain(flow) || isHeldInRing(flow, port)) return UNSURE;
+  if (!addsFree(memo, manager, flow, port)) return addCharged(memo, manager, flow, port);
+  addPort(manager, flow, port);
+  countHeld(manager, 1);
+  return <i32>port;
+}
+
+/** Does the port cost the flow no memory, and has the one that follows it gained it so, too? */
+function addsFree(memo: Address, manager: Address, flow: Address, port: Port): bool {
+  const count = load<u8>(memo, FOLLOWER_COUNT);
+  if (!hasRoom(flow) || count > 1) return false;
+  return count == 0 || addOneFree(manager, load<u32>(memo, FOLLOWERS), port);
+}
+
+function addCharged(memo: Address, manager: Address, flow: Address, port: Port): i32 {
   const end = followersEnd(memo);
   beginBill();
   chargePort(flow);
@@ -136,6 +151,11 @@ export function takeByMemo(
 /** Frees a port if that is all there is to it. */
 export function freeByMemo(memo: Address, manager: Address, flow: Address, port: Port): bool {
   if (!isPlain(flow) || !isHeldOnlyBy(flow, port)) return false;
+  if (dropsFree(memo, manager, port)) {
+    removeAndKeep(manager, flow, port);
+    countHeld(manager, -1);
+    return true;
+  }
   const end = followersEnd(memo);
   for (let at = memo + FOLLOWERS; at < end; at += 4) {
     const follower: Address = load<u32>(at);
@@ -146,6 +166,12 @@ export function freeByMemo(memo: Address, manager: Address, flow: Address, port:
   for (let at = memo + FOLLOWERS; at < end; at += 4) dropOne(manager, load<u32>(at), port);
   countHeld(manager, -1);
   return true;
+}
+
+/** Has the one that follows the flow, if there is one, lost the port without more ado? */
+function dropsFree(memo: Address, manager: Address, port: Port): bool {
+  const count = load<u8>(memo, FOLLOWER_COUNT);
+  return count == 0 || (count == 1 && leaves(manager, load<u32>(memo, FOLLOWERS), port));
 }
 
 /** Does this flow hold the port, and no other class of its destination? */

@@ -102,13 +102,16 @@ export function takeClear(map: Address, mask: Address, first: Port, last: Port, 
   const bits = load<u64>(at, WORDS);
   const masked = mask ? bitmapWord(mask, word) : 0;
   const open = ~(bits | masked) & bitsFrom(start);
-  const port = (word << WORD_SHIFT) + <u32>ctz(open);
-  // Mostly the first word has one.
-  if (port > last || !open) return takeFurther(map, first, last, start);
-  const after = bits | (open & -open);
-  store<u64>(at, after, WORDS);
-  if ((after | masked) == WORD_FULL) markFull(map, word);
-  return port;
+  if (open) {
+    const port = (word << WORD_SHIFT) + <u32>ctz(open);
+    if (port <= last) {
+      const after = bits | (open & -open);
+      store<u64>(at, after, WORDS);
+      if ((after | masked) == WORD_FULL) markFull(map, word);
+      return port;
+    }
+  }
+  return takeFurther(map, first, last, start);
 }
 
 /**
@@ -134,17 +137,21 @@ export function takeClears(
     const bits = load<u64>(at, WORDS);
     const masked = mask ? bitmapWord(mask, word) : 0;
     const open = ~(bits | masked) & bitsFrom(start);
-    let port = (word << WORD_SHIFT) + <u32>ctz(open);
-    if (port > last || !open) {
-      port = takeFurther(map, first, last, start);
-      if (!port) return index;
-    } else {
-      const after = bits | (open & -open);
-      store<u64>(at, after, WORDS);
-      if ((after | masked) == WORD_FULL) markFull(map, word);
+    const place = batch + ((<usize>index) << 1);
+    if (open) {
+      const port = (word << WORD_SHIFT) + <u32>ctz(open);
+      if (port <= last) {
+        const after = bits | (open & -open);
+        store<u64>(at, after, WORDS);
+        if ((after | masked) == WORD_FULL) markFull(map, word);
+        // Two bytes of a port never reach an offset that has not been read.
+        store<u16>(place, <u16>port);
+        continue;
+      }
     }
-    // Two bytes of a port never reach an offset that has not been read.
-    store<u16>(batch + ((<usize>index) << 1), <u16>port);
+    const port = takeFurther(map, first, last, start);
+    if (!port) return index;
+    store<u16>(place, <u16>port);
   }
   return count;
 }
@@ -162,7 +169,7 @@ export function dropBits(map: Address, batch: Address, count: u32): u32 {
     store<u64>(at, after, WORDS);
     dropped += after == before ? 0 : 1;
     const masked = mask ? bitmapWord(mask, word) : 0;
-    if ((before | masked) == WORD_FULL && (after | masked) != WORD_FULL) markOpen(map, word);
+    if ((before | masked) == WORD_FULL) leaveFull(map, word, after | masked);
   }
   return dropped;
 }
@@ -174,6 +181,18 @@ function takeFurther(map: Address, first: Port, last: Port, start: Port): Port {
   return port;
 }
 
+/** Sets a bit and tells whether it was clear. */
+export function raiseBit(map: Address, port: Port): bool {
+  const word = port >> WORD_SHIFT;
+  const at = wordAt(map, word);
+  const before = load<u64>(at, WORDS);
+  const after = before | bitOf(port);
+  if (after == before) return false;
+  store<u64>(at, after, WORDS);
+  if ((after | maskedIn(map, word)) == WORD_FULL) markFull(map, word);
+  return true;
+}
+
 /** Clears a bit and tells whether it was set. */
 export function dropBit(map: Address, port: Port): bool {
   const word = port >> WORD_SHIFT;
@@ -183,7 +202,7 @@ export function dropBit(map: Address, port: Port): bool {
   if (after == before) return false;
   store<u64>(at, after, WORDS);
   const masked = maskedIn(map, word);
-  if ((before | masked) == WORD_FULL && (after | masked) != WORD_FULL) markOpen(map, word);
+  if ((before | masked) == WORD_FULL) leaveFull(map, word, after | masked);
   return true;
 }
 
@@ -292,6 +311,11 @@ function markFull(map: Address, word: u32): void {
   const words = load<u64>(at, GROUPS) | bitOf(word);
   store<u64>(at, words, GROUPS);
   if (words == WORD_FULL) store<u64>(map, load<u64>(map, ROOT) | bitOf(group), ROOT);
+}
+
+/** A word was full; now it has these bits. */
+function leaveFull(map: Address, word: u32, bits: u64): void {
+  if (bits != WORD_FULL) markOpen(map, word);
 }
 
 function markOpen(map: Address, word: u32): void {

@@ -104,13 +104,18 @@ export function nextPort(set: Address, port: Port): Port {
 
 /** Charges for adding a port. */
 export function chargePort(set: Address): void {
-  if (formOf(set) != MANY && isFull(set)) chargeBlock(bytesOfNext(set));
+  if (!hasRoom(set)) chargeBlock(bytesOfNext(set));
+}
+
+/** Does one port more cost nothing? */
+export function hasRoom(set: Address): bool {
+  return formOf(set) == MANY || !isFull(set);
 }
 
 /** Adds a port that the set does not hold. It must have been charged. */
 export function addPort(account: Address, set: Address, port: Port): void {
   assert(ASC_NO_ASSERT || !hasPort(set, port));
-  if (formOf(set) != MANY && isFull(set)) grow(account, set);
+  if (!hasRoom(set)) grow(account, set);
   if (formOf(set) == MANY) setBit(portsOf(set), port);
   else addToSmall(set, port);
   store<u16>(set, <u16>(countOf(set) + 1), SET_COUNT);
