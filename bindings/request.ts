@@ -135,7 +135,7 @@ export interface Key {
 }
 
 /** What a request asks for. */
-export interface Asked {
+interface Asked {
   readonly key: Key;
   /** The port that is named, or 0. */
   readonly port: number;
