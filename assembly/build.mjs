@@ -1,6 +1,6 @@
-// From AssemblyScript to what the facade imports: compiles both targets and writes the release
-// module as text into a JavaScript file, so that it is there synchronously after import, in every
-// bundler, without a fetch.
+// From AssemblyScript to what the facade imports: compiles both modules, each for release and for
+// debugging, and writes the release modules as text into JavaScript files, so that they are there
+// synchronously after import, in every bundler, without a fetch.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -9,8 +9,14 @@ import asc from "assemblyscript/asc";
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 mkdirSync("build", { recursive: true });
 
-const targets = { release: "assembly/index.ts", debug: "assembly/index.debug.ts" };
-for (const [target, entry] of Object.entries(targets)) {
+// By target, as asconfig.json names them.
+const entries = {
+  core: "assembly/index.ts",
+  linux: "assembly/index.linux.ts",
+  "core.debug": "assembly/index.debug.ts",
+  "linux.debug": "assembly/index.linux.debug.ts",
+};
+for (const [target, entry] of Object.entries(entries)) {
   const { error, stderr } = await asc.main([entry, "--target", target]);
   const messages = stderr.toString();
   if (error || /WARNING|ERROR/.test(messages)) {
@@ -19,9 +25,11 @@ for (const [target, entry] of Object.entries(targets)) {
   }
 }
 
-const base64 = readFileSync("build/core.wasm").toString("base64");
-writeFileSync(
-  "build/core.inline.js",
-  `// Made by assembly/build.mjs: the release core, base64.\nexport const base64 =\n  "${base64}";\n`,
-);
-writeFileSync("build/core.inline.d.ts", "export declare const base64: string;\n");
+for (const name of ["core", "linux"]) {
+  const base64 = readFileSync(`build/${name}.wasm`).toString("base64");
+  writeFileSync(
+    `build/${name}.inline.js`,
+    `// Made by assembly/build.mjs: ${name}.wasm, base64.\nexport const base64 =\n  "${base64}";\n`,
+  );
+  writeFileSync(`build/${name}.inline.d.ts`, "export declare const base64: string;\n");
+}

@@ -1,4 +1,5 @@
-// What the release build exports: the words and handles of the port manager, and its figures.
+// What core.wasm exports: the words and handles of the port manager, groups, reserved ports,
+// selections. The linux room is a module of its own (index.linux.ts).
 
 export {
   closeTree,
@@ -10,34 +11,6 @@ export {
   removeGroup,
   setGroupRange,
 } from "./groups/tree";
-export { bindAny, bindAt, bindRange, listenAny, listenBound } from "./linux/bind";
-export { connectByHash, connectRange, connectSocket } from "./linux/connect";
-export { connectDatagram } from "./linux/datagram";
-export { closeLinux, recordFastreuse, recordOwners, recordWaits } from "./linux/linux";
-export {
-  addressWord,
-  closeSocket,
-  hasReuse,
-  moveSocket,
-  openSocket,
-  preferOwnAddress,
-  setSocketReuse,
-  socketPort,
-  stateOf,
-} from "./linux/socket";
-export {
-  connectHint,
-  datagramCount,
-  openLinux,
-  owningCount,
-  recordCount,
-  setTimeWaitReuse,
-  setUnprivilegedStart,
-  timeWaitReuse,
-  unprivilegedStart,
-  waitingCount,
-} from "./linux/system";
-export { closeToWait, currentTime, expireWaits, setNow } from "./linux/wait";
 export {
   closeFlowHandle,
   freeMany,

@@ -2,12 +2,13 @@
 //
 // All managers of one module share one instance, because a program that cycles through
 // instances pays for each call several times over. The module that ships inside the package is
-// compiled on first use; a host that must compile for itself passes its own.
+// compiled on first use; a host that must compile for itself passes its own. The linux module, which
+// runs over the same memory, is linux-core.ts's, so that who has no use for it does not load it.
 
 import { instantiateSync } from "@assemblyscript/loader";
 import { base64 } from "#wasm";
 import { BATCH_AT, BATCH_MAX, REQUEST_AT, REQUEST_BYTES } from "../assembly/abi.ts";
-import { invalid, show } from "./errors.ts";
+import { checkModule, compile } from "./module.ts";
 
 /** What the core exports. Addresses, counts and ports are numbers; a negative one is a refusal. */
 export type CoreExports = {
@@ -78,62 +79,8 @@ export type CoreExports = {
   setCounter(selector: number, slot: number, value: number): void;
   advance(selector: number, slot: number, by: number): void;
 
-  openLinux(
-    seedLow: number,
-    seedHigh: number,
-    limitBytes: number,
-    reserved: number,
-    hint: number,
-    duration: number,
-    now: number,
-  ): number;
-  closeLinux(system: number): void;
-  connectHint(system: number): number;
-  setTimeWaitReuse(system: number, value: number): void;
-  timeWaitReuse(system: number): number;
-  setUnprivilegedStart(system: number, port: number): void;
-  unprivilegedStart(system: number): number;
-  recordCount(system: number): number;
-  owningCount(system: number): number;
-  datagramCount(system: number): number;
-  waitingCount(system: number): number;
-  recordFastreuse(system: number, port: number): number;
-  recordOwners(system: number, port: number): number;
-  recordWaits(system: number, port: number): number;
-  setNow(system: number, now: number): void;
-  currentTime(system: number): number;
-  expireWaits(system: number): number;
-
-  openSocket(
-    system: number,
-    reuse: number,
-    device: number,
-    group: number,
-    privileged: number,
-    transport: number,
-  ): number;
-  closeSocket(socket: number): void;
-  closeToWait(socket: number, stamp: number): number;
-  setSocketReuse(socket: number, reuse: number): number;
-  hasReuse(socket: number): number;
-  moveSocket(socket: number, group: number): void;
-  socketPort(socket: number): number;
-  stateOf(socket: number): number;
-  addressWord(socket: number, index: number): number;
-  bindAt(socket: number, port: number): number;
-  bindAny(socket: number, first: number, last: number, random: number, draw: number): number;
-  bindRange(socket: number): number;
-  listenBound(socket: number): number;
-  listenAny(socket: number, first: number, last: number, random: number, draw: number): number;
-  connectSocket(socket: number, first: number, last: number, offset: number): number;
-  connectDatagram(socket: number, first: number, last: number, random: number): number;
-  connectByHash(socket: number, selector: number): number;
-  preferOwnAddress(socket: number): void;
-  connectRange(socket: number): number;
-
   /** Debug build only: traps when an invariant is broken. */
   verify?(manager: number): void;
-  verifyLinux?(system: number): void;
 };
 
 /** One instance. The views are fetched anew after the memory has grown. */
@@ -182,37 +129,19 @@ export class Core {
 let own: Core | undefined;
 const others = new WeakMap<WebAssembly.Module, Core>();
 
-/** The core of a module, by default that of the module inside the package. */
+/**
+ * The core of the module that a caller gives, or of the one inside the package.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
+ */
 export function coreOf(module: WebAssembly.Module | undefined): Core {
   if (module === undefined) {
-    own ??= new Core(new WebAssembly.Module(decode(base64)));
+    own ??= new Core(compile(base64));
     return own;
   }
   let core = others.get(module);
   if (core === undefined) {
-    core = new Core(checkModule(module));
+    core = new Core(checkModule("module", "core.wasm", module));
     others.set(module, core);
   }
   return core;
-}
-
-/** One export of each part, so that another version's core is told from this one's. */
-const NEEDED = [
-  ...["openManager", "openFlowHandle", "openTree", "openReserved", "openSelector"],
-  ...["connectDatagram", "connectByHash", "moveMember"],
-];
-
-function checkModule(module: WebAssembly.Module): WebAssembly.Module {
-  const names = new Set(WebAssembly.Module.exports(module).map(({ name }) => name));
-  if (NEEDED.every((name) => names.has(name))) return module;
-  const some = show([...names].slice(0, 3).join(", "));
-  const message = `module must be portwarden's core.wasm, got one with ${names.size} exports (${some})`;
-  throw invalid("ERR_INVALID_ARG_VALUE", message);
-}
-
-function decode(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
-  return bytes;
 }

@@ -6,9 +6,8 @@
 
 import { GROUP_BIND, GROUP_CONNECT } from "../assembly/abi.ts";
 import { checkNames, checkObject } from "./checks.ts";
-import type { Core } from "./core.ts";
+import { type Core, coreOf } from "./core.ts";
 import { invalid, PortError, type Reason, wrongType, wrongValue } from "./errors.ts";
-import { coreFrom } from "./module.ts";
 import { namesIn } from "./path.ts";
 import { ALL_PORTS, checkRangeObject, type PortRange, showRange } from "./range.ts";
 import { checkText, parseControl, printControl } from "./texts.ts";
@@ -230,7 +229,7 @@ export class PortGroups implements Disposable {
     if (inherit !== "intersect" && inherit !== "copy") {
       throw wrongValue("inherit", '"intersect" or "copy"', inherit);
     }
-    return new PortGroups(new Tree(coreFrom(module), inherit === "copy"));
+    return new PortGroups(new Tree(coreOf(module), inherit === "copy"));
   }
 
   /** The group `/`. */

@@ -3,9 +3,9 @@
 import { PORT_MAX } from "../assembly/abi.ts";
 import { type Address, parseLocal } from "./address.ts";
 import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
-import type { Core } from "./core.ts";
+import { type Core, coreOf } from "./core.ts";
 import { invalid, outOfRange, PortError, show, wrongType, wrongValue } from "./errors.ts";
-import { coreFrom } from "./module.ts";
+import { type LinuxExports, linuxCoreOf } from "./linux-core.ts";
 import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
 import { checkRangeObject, type PortRange } from "./range.ts";
 import { type ReservedPorts, reservedAddress } from "./reserved.ts";
@@ -60,12 +60,17 @@ export interface LinuxOptions {
   memoryLimit?: number;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
   module?: WebAssembly.Module;
+  /**
+   * `linux.wasm`, compiled by such a host: it runs over the memory of `module`. That inside the
+   * package by default.
+   */
+  linuxModule?: WebAssembly.Module;
 }
 
 const OPTION_NAMES = [
   ...["portRange", "reserved", "unprivilegedPortStart", "tcpTwReuse", "timeWaitMs", "time"],
   ...["hint", "localAddress", "rules", "bindSelection", "connectSelection", "seed", "random"],
-  ...["memoryLimit", "module"],
+  ...["memoryLimit", "module", "linuxModule"],
 ];
 const DEFAULT_RANGE: PortRange = { first: 32768, last: 60999 };
 export const RANGE_ADVICE = "the default is 32768..60999";
@@ -79,6 +84,7 @@ const TIME_MAX = 4_294_967_000_000;
 /** Options that have been checked, each read once. */
 interface CheckedOptions {
   readonly core: Core;
+  readonly linux: LinuxExports;
   readonly module: WebAssembly.Module | undefined;
   readonly range: PortRange;
   readonly reserved: ReservedPorts | undefined;
@@ -117,6 +123,7 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
     random,
     memoryLimit = UINT32_MAX,
     module,
+    linuxModule,
   } = options;
   if (rules !== "seed") throw wrongValue("rules", '"seed"', rules);
   const range = checkRangeObject("portRange", portRange, RANGE_ADVICE);
@@ -124,10 +131,12 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
   checkChance(seed, random, bindBy);
   const source =
     seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed));
-  const core = coreFrom(module);
+  const core = coreOf(module);
+  const linux = linuxCoreOf(core, linuxModule).exports;
   if (reserved !== undefined) reservedAddress(reserved, core);
   return {
     core,
+    linux,
     module,
     range,
     reserved,

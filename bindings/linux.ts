@@ -5,6 +5,7 @@
 import { checkPort } from "./checks.ts";
 import type { Core } from "./core.ts";
 import { closed, noMemory } from "./errors.ts";
+import type { LinuxExports } from "./linux-core.ts";
 import {
   checkLinuxOptions,
   checkReuse,
@@ -58,8 +59,8 @@ export interface LinuxStats {
 }
 
 // A system that is forgotten gives its memory back.
-const forgotten = new FinalizationRegistry<{ core: Core; system: number }>(({ core, system }) =>
-  core.exports.closeLinux(system),
+const forgotten = new FinalizationRegistry<{ linux: LinuxExports; system: number }>(
+  ({ linux, system }) => linux.closeLinux(system),
 );
 
 /** Runs the debug build's check of all invariants; a release build does nothing. For tests. */
@@ -74,21 +75,23 @@ export class LinuxPorts implements Disposable {
   /** The same settings as texts, by their sysctl names. */
   readonly sysctl: Sysctl;
   readonly #core: Core;
+  readonly #linux: LinuxExports;
   readonly #system: System;
   /** Does somebody else know the list of reserved ports? */
   #isListKnown: boolean;
 
   static {
-    verifyLinux = (ports) => ports.#core.exports.verifyLinux?.(ports.#open());
+    verifyLinux = (ports) => ports.#linux.verifyLinux?.(ports.#open());
   }
 
   private constructor(system: System, isListKnown: boolean) {
     this.#core = system.core;
+    this.#linux = system.linux;
     this.#system = system;
     this.#isListKnown = isListKnown;
     this.sysctl = new Sysctl(this);
     // Sockets hold on to what they share, not to this object.
-    forgotten.register(system, { core: system.core, system: system.address }, system);
+    forgotten.register(system, { linux: system.linux, system: system.address }, system);
   }
 
   /**
@@ -98,8 +101,7 @@ export class LinuxPorts implements Disposable {
    */
   static open(options: LinuxOptions = {}): LinuxPorts {
     const checked = checkLinuxOptions(options);
-    const { core, random, limit, module } = checked;
-    const { exports } = core;
+    const { core, linux, random, limit, module } = checked;
     const reserved =
       checked.reserved ?? new ReservedPorts("", module === undefined ? {} : { module });
     const bindSelection = new Selection(core, random, checked.bindBy);
@@ -108,18 +110,19 @@ export class LinuxPorts implements Disposable {
     const list = reservedAddress(reserved, core);
     const { hint, duration, now } = checked;
     const address =
-      exports.openLinux(secret.next(), secret.next(), limit, list, hint, duration, now) >>> 0;
+      linux.openLinux(secret.next(), secret.next(), limit, list, hint, duration, now) >>> 0;
     if (address === 0) {
       bindSelection.close();
       connectSelection.close();
       if (checked.reserved === undefined) emptyList(reserved);
       throw noMemory(`a system of ports, limit ${limit} bytes`);
     }
-    exports.setRange(address, checked.range.first, checked.range.last);
-    exports.setUnprivilegedStart(address, checked.start);
-    exports.setTimeWaitReuse(address, checked.reuse);
+    core.exports.setRange(address, checked.range.first, checked.range.last);
+    linux.setUnprivilegedStart(address, checked.start);
+    linux.setTimeWaitReuse(address, checked.reuse);
     const { draw, isWatched, local: localAddress } = checked;
-    const shared = { core, limit, draw, isWatched, bindSelection, connectSelection, localAddress };
+    const selections = { bindSelection, connectSelection };
+    const shared = { core, linux, limit, draw, isWatched, ...selections, localAddress };
     return new LinuxPorts({ address, reserved, ...shared }, checked.reserved !== undefined);
   }
 
@@ -170,12 +173,12 @@ export class LinuxPorts implements Disposable {
    * @throws PortError `EBADF`; (set) `EINVAL`, `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
    */
   get unprivilegedPortStart(): number {
-    return this.#core.exports.unprivilegedStart(this.#open());
+    return this.#linux.unprivilegedStart(this.#open());
   }
 
   set unprivilegedPortStart(start: number) {
     const checked = checkStart(start, this.portRange());
-    this.#core.exports.setUnprivilegedStart(this.#open(), checked);
+    this.#linux.setUnprivilegedStart(this.#open(), checked);
   }
 
   /**
@@ -184,11 +187,11 @@ export class LinuxPorts implements Disposable {
    * @throws PortError `EBADF`; (set) `ERR_INVALID_ARG_VALUE`.
    */
   get tcpTwReuse(): number {
-    return this.#core.exports.timeWaitReuse(this.#open());
+    return this.#linux.timeWaitReuse(this.#open());
   }
 
   set tcpTwReuse(value: number) {
-    this.#core.exports.setTimeWaitReuse(this.#open(), checkReuse(value));
+    this.#linux.setTimeWaitReuse(this.#open(), checkReuse(value));
   }
 
   // ── Time ────────────────────────────────────────────────────────────────────────────────
@@ -198,7 +201,7 @@ export class LinuxPorts implements Disposable {
    * @throws PortError `EBADF`.
    */
   get time(): number {
-    return this.#core.exports.currentTime(this.#open());
+    return this.#linux.currentTime(this.#open());
   }
 
   /**
@@ -207,7 +210,7 @@ export class LinuxPorts implements Disposable {
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */
   setTime(time: number): void {
-    this.#core.exports.setNow(this.#open(), checkTime("time", time, this.time));
+    this.#linux.setNow(this.#open(), checkTime("time", time, this.time));
   }
 
   /**
@@ -216,7 +219,7 @@ export class LinuxPorts implements Disposable {
    * @throws PortError `EBADF`.
    */
   expireTimeWait(): number {
-    return this.#core.exports.expireWaits(this.#open());
+    return this.#linux.expireWaits(this.#open());
   }
 
   // ── Figures ─────────────────────────────────────────────────────────────────────────────
@@ -226,7 +229,7 @@ export class LinuxPorts implements Disposable {
    * @throws PortError `EBADF`.
    */
   get hint(): number {
-    return this.#core.exports.connectHint(this.#open()) >>> 0;
+    return this.#linux.connectHint(this.#open()) >>> 0;
   }
 
   /**
@@ -235,14 +238,14 @@ export class LinuxPorts implements Disposable {
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */
   portRecord(port: number): PortRecord | undefined {
-    const { exports } = this.#core;
+    const linux = this.#linux;
     const system = this.#open();
-    const fastreuse = exports.recordFastreuse(system, checkPort(port));
+    const fastreuse = linux.recordFastreuse(system, checkPort(port));
     if (fastreuse < -1) return undefined;
     return {
       fastreuse: fastreuse as -1 | 0 | 1,
-      owners: exports.recordOwners(system, port),
-      timeWait: exports.recordWaits(system, port),
+      owners: linux.recordOwners(system, port),
+      timeWait: linux.recordWaits(system, port),
     };
   }
 
@@ -253,10 +256,11 @@ export class LinuxPorts implements Disposable {
   stats(): LinuxStats {
     const system = this.#open();
     const { exports } = this.#core;
+    const linux = this.#linux;
     return {
-      records: exports.recordCount(system),
-      sockets: exports.owningCount(system) + exports.datagramCount(system),
-      timeWait: exports.waitingCount(system),
+      records: linux.recordCount(system),
+      sockets: linux.owningCount(system) + linux.datagramCount(system),
+      timeWait: linux.waitingCount(system),
       memory: {
         used: exports.usedBytes(system) >>> 0,
         taken: exports.memory.buffer.byteLength,
@@ -270,7 +274,7 @@ export class LinuxPorts implements Disposable {
     const system = this.#system;
     if (system.address === 0) return;
     forgotten.unregister(system);
-    this.#core.exports.closeLinux(system.address);
+    this.#linux.closeLinux(system.address);
     system.address = 0;
     system.bindSelection.close();
     system.connectSelection.close();

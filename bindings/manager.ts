@@ -10,11 +10,10 @@ import {
   checkPort,
   checkUint32,
 } from "./checks.ts";
-import type { Core } from "./core.ts";
+import { type Core, coreOf } from "./core.ts";
 import { closed, invalid, noMemory, PortError, show, wrongType } from "./errors.ts";
 import { endFlow, Flow } from "./flow.ts";
 import type { PortGroup } from "./group.ts";
-import { coreFrom } from "./module.ts";
 import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
 import { checkRange, checkRangeObject, type PortRange, unpackRange } from "./range.ts";
 import { exhausted, outsideGroup, refused } from "./refusals.ts";
@@ -163,7 +162,7 @@ export class PortManager implements Disposable {
     const range =
       portRange === undefined ? undefined : checkRangeObject("portRange", portRange, RANGE_ADVICE);
     const selectBy = checkSelection(options.selection);
-    const core = coreFrom(options.module);
+    const core = coreOf(options.module);
     const selection = new Selection(core, random, selectBy);
     // The hash table's seed is secret even where the offsets are not.
     const secret = new CryptoRandom();

@@ -1,13 +1,44 @@
-// The option `module`, which every word that opens something has.
+// Modules: core.wasm and linux.wasm as text inside the package, or compiled by a host and passed in.
 
-import { type Core, coreOf } from "./core.ts";
-import { wrongType } from "./errors.ts";
+import { invalid, show, wrongType } from "./errors.ts";
+
+type File = "core.wasm" | "linux.wasm";
+
+/** Something of each part, so that another version's module is told from this one's. */
+const NEEDED: Readonly<Record<File, readonly string[]>> = {
+  "core.wasm": [
+    ...["memory", "openManager", "openFlowHandle", "openTree", "openReserved", "openSelector"],
+    "moveMember",
+  ],
+  "linux.wasm": ["env.memory", "openLinux", "connectDatagram", "connectByHash", "expireWaits"],
+};
+const FILES = Object.keys(NEEDED) as File[];
 
 /**
- * The core of the module that a caller gives, or of the one inside the package.
+ * Checks a module that a caller gives as an option.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
  */
-export function coreFrom(module: WebAssembly.Module | undefined): Core {
-  if (module === undefined || module instanceof WebAssembly.Module) return coreOf(module);
-  throw wrongType("module", "a WebAssembly.Module", module);
+export function checkModule(option: string, file: File, module: unknown): WebAssembly.Module {
+  if (!(module instanceof WebAssembly.Module)) {
+    throw wrongType(option, "a WebAssembly.Module", module);
+  }
+  const exported = WebAssembly.Module.exports(module).map(({ name }) => name);
+  const imported = WebAssembly.Module.imports(module).map(
+    ({ module, name }) => `${module}.${name}`,
+  );
+  const names = new Set([...exported, ...imported]);
+  const found = FILES.find((known) => NEEDED[known].every((name) => names.has(name)));
+  if (found === file) return module;
+  const some = show(exported.slice(0, 3).join(", "));
+  const what = found ?? `one with ${exported.length} exports (${some})`;
+  const message = `${option} must be portwarden's ${file}, got ${what}`;
+  throw invalid("ERR_INVALID_ARG_VALUE", message);
+}
+
+/** A module inside the package, from its base64. */
+export function compile(base64: string): WebAssembly.Module {
+  const binary = atob(base64);
+  const bytes = new Uint8Array(binary.length);
+  for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
+  return new WebAssembly.Module(bytes);
 }

@@ -2,9 +2,8 @@
 
 import { PORT_MAX } from "../assembly/abi.ts";
 import { checkNames, checkObject } from "./checks.ts";
-import type { Core } from "./core.ts";
+import { type Core, coreOf } from "./core.ts";
 import { invalid, noMemory, wrongType } from "./errors.ts";
-import { coreFrom } from "./module.ts";
 import type { PortRange } from "./range.ts";
 import { checkText, mergeSpans, parseReserved, printReserved } from "./texts.ts";
 
@@ -69,7 +68,7 @@ export class ReservedPorts {
     const spans = parseReserved(checkText("text", text));
     checkObject("options", options);
     checkNames("options", options, ["module"]);
-    this.#core = coreFrom(options.module);
+    this.#core = coreOf(options.module);
     this.#add(spans);
   }
 

@@ -15,12 +15,14 @@ import {
 import type { Core } from "./core.ts";
 import { noMemory, PortError } from "./errors.ts";
 import { explainEmpty, type PortGroup } from "./group.ts";
+import type { LinuxExports } from "./linux-core.ts";
 import { type PortRange, showRange, unpackRange } from "./range.ts";
 import { showEnd } from "./request.ts";
 
 /** The socket that is refused something. */
 export interface About {
   readonly core: Core;
+  readonly linux: LinuxExports;
   /** Where the core keeps the system and the socket. */
   readonly system: number;
   readonly socket: number;
@@ -51,7 +53,7 @@ export function refusedBind(
     case BAD_STATE:
       return wrongState(syscall, stateOf(about));
     case NOT_PERMITTED: {
-      const start = about.core.exports.unprivilegedStart(about.system);
+      const start = about.linux.unprivilegedStart(about.system);
       const message = `ports below ${start} need a privileged socket: ${asked}`;
       return new PortError("EACCES", "privileged-port", message, details);
     }
@@ -65,7 +67,7 @@ export function refusedBind(
     }
     case EXHAUSTED:
     case AGAIN: {
-      const searched = unpackRange(about.core.exports.bindRange(about.socket));
+      const searched = unpackRange(about.linux.bindRange(about.socket));
       return exhausted(about, "EADDRINUSE", asked, { ...details, searched: searched as PortRange });
     }
     default:
@@ -80,7 +82,7 @@ export function refusedConnect(
   address: string,
   to: string,
 ): PortError {
-  const { type, port, core } = about;
+  const { type, port, linux } = about;
   const asked = `${type} ${showEnd(address || "*", port)}${to}`;
   const details = { syscall: "connect", address, port };
   const code = type === "udp" ? "EAGAIN" : "EADDRNOTAVAIL";
@@ -96,7 +98,7 @@ export function refusedConnect(
       return new PortError(code, "empty-range", message, details);
     }
     case EXHAUSTED: {
-      const searched = unpackRange(core.exports.connectRange(about.socket));
+      const searched = unpackRange(linux.connectRange(about.socket));
       return exhausted(about, code, asked, { ...details, searched: searched as PortRange });
     }
     default: {

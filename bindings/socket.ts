@@ -28,6 +28,7 @@ import {
 import type { Core } from "./core.ts";
 import { closed, noMemory, outOfRange, PortError, wrongType, wrongValue } from "./errors.ts";
 import { groupAddress, type PortGroup } from "./group.ts";
+import type { LinuxExports } from "./linux-core.ts";
 import { isEmpty, unpackRange } from "./range.ts";
 import { showEnd } from "./request.ts";
 import type { ReservedPorts } from "./reserved.ts";
@@ -80,6 +81,7 @@ export type SocketState = "closed" | "listening" | "connected" | "gone";
 /** What the sockets of one system share. */
 export interface System {
   readonly core: Core;
+  readonly linux: LinuxExports;
   /** Where the core keeps the system; 0 when it has been closed. */
   address: number;
   readonly limit: number;
@@ -116,9 +118,8 @@ export function openSocket(system: System, options: SocketOptions): LinuxSocket 
   const privileged = checkBoolean("privileged", options.privileged) ? 1 : 0;
   const inGroup = group === undefined ? 0 : groupAddress(group, core);
   const transport = type === "udp" ? TRANSPORT_UDP : TRANSPORT_TCP;
-  const { exports } = core;
   const inSystem = openOf(system);
-  const address = exports.openSocket(inSystem, reuse, device, inGroup, privileged, transport);
+  const address = system.linux.openSocket(inSystem, reuse, device, inGroup, privileged, transport);
   return newSocket(system, address, type, group);
 }
 
@@ -127,8 +128,7 @@ export function openSocket(system: System, options: SocketOptions): LinuxSocket 
  * @internal
  */
 export function openPlainSocket(system: System): LinuxSocket {
-  const { exports } = system.core;
-  const address = exports.openSocket(openOf(system), 0, 0, 0, 0, TRANSPORT_TCP);
+  const address = system.linux.openSocket(openOf(system), 0, 0, 0, 0, TRANSPORT_TCP);
   return newSocket(system, address, "tcp", undefined);
 }
 
@@ -176,10 +176,10 @@ export class LinuxSocket implements Disposable {
     const local = parseAddress("address", address);
     const named = checkPortOrZero("port", port);
     const socket = this.#open();
-    const { core } = this.#system;
+    const { core, linux } = this.#system;
     writeTuple(core, local, ANY, 0);
-    if (named === 0) return this.#search("bind", core.exports.bindAny, local);
-    const answer = core.exports.bindAt(socket, named);
+    if (named === 0) return this.#search("bind", linux.bindAny, local);
+    const answer = linux.bindAt(socket, named);
     if (answer < 0) throw refusedBind(answer, this.#about(), "bind", local.text, named);
     return answer;
   }
@@ -198,13 +198,13 @@ export class LinuxSocket implements Disposable {
       const details = { syscall: "listen" };
       throw new PortError("EOPNOTSUPP", "wrong-state", "a UDP socket does not listen", details);
     }
-    const { core } = this.#system;
-    if (core.exports.socketPort(socket) === 0) {
+    const { core, linux } = this.#system;
+    if (linux.socketPort(socket) === 0) {
       writeTuple(core, ANY, ANY, 0);
-      core.exports.preferOwnAddress(socket);
-      return this.#search("listen", core.exports.listenAny, ANY);
+      linux.preferOwnAddress(socket);
+      return this.#search("listen", linux.listenAny, ANY);
     }
-    const answer = core.exports.listenBound(socket);
+    const answer = linux.listenBound(socket);
     if (answer < 0) throw refusedBind(answer, this.#about(), "listen", this.address, this.port);
     return answer;
   }
@@ -239,15 +239,15 @@ export class LinuxSocket implements Disposable {
       offset = wanted === undefined ? undefined : checkUint32("offset", wanted);
     }
     const socket = this.#open();
-    const { core } = system;
+    const { core, linux } = system;
     if (this.type === "udp") return this.#connectDatagram(local, offset);
     writeTuple(core, local, remote, remotePort);
-    const before = core.exports.socketPort(socket);
+    const before = linux.socketPort(socket);
     // Who has a port needs none.
     const answer =
       offset === undefined && before === 0
         ? this.#connectBySelection(socket)
-        : core.exports.connectSocket(socket, 1, PORT_MAX, offset ?? 0);
+        : linux.connectSocket(socket, 1, PORT_MAX, offset ?? 0);
     if (answer < 0) {
       const to = ` -> ${showEnd(remote.text, remotePort)}`;
       const about = this.#about(system.connectSelection);
@@ -265,13 +265,13 @@ export class LinuxSocket implements Disposable {
    */
   close(options?: CloseOptions): void {
     if (!this.#isOpen()) return;
-    const { exports } = this.#system.core;
+    const { linux } = this.#system;
     const stamp = options === undefined ? undefined : this.#checkClose(options);
     if (!this.#isOpen()) return; // an option's getter may have closed it
     if (stamp === undefined) {
-      exports.closeSocket(this.#socket);
+      linux.closeSocket(this.#socket);
     } else {
-      const answer = exports.closeToWait(this.#socket, stamp);
+      const answer = linux.closeToWait(this.#socket, stamp);
       if (answer === BAD_STATE)
         throw wrongState("close", "only a connected TCP socket has TIME_WAIT");
       if (answer === NO_MEMORY) throw this.#noMemory("a TIME_WAIT");
@@ -286,20 +286,20 @@ export class LinuxSocket implements Disposable {
 
   /** The local port; 0: the socket has none, or is gone. */
   get port(): number {
-    return this.#isOpen() ? this.#system.core.exports.socketPort(this.#socket) : 0;
+    return this.#isOpen() ? this.#system.linux.socketPort(this.#socket) : 0;
   }
 
   /** The local address as canonical text; `""` is any, or none. */
   get address(): string {
     if (!this.#isOpen()) return "";
-    const { exports } = this.#system.core;
-    return textOf([0, 1, 2, 3].map((index) => exports.addressWord(this.#socket, index) >>> 0));
+    const { linux } = this.#system;
+    return textOf([0, 1, 2, 3].map((index) => linux.addressWord(this.#socket, index) >>> 0));
   }
 
   /** What the socket is doing. */
   get state(): SocketState {
     if (!this.#isOpen()) return "gone";
-    return STATES[this.#system.core.exports.stateOf(this.#socket)] as SocketState;
+    return STATES[this.#system.linux.stateOf(this.#socket)] as SocketState;
   }
 
   /**
@@ -308,13 +308,13 @@ export class LinuxSocket implements Disposable {
    * @throws PortError (set) `ENOBUFS`, `EBADF`, `ERR_INVALID_ARG_TYPE`.
    */
   get reuseAddr(): boolean {
-    return this.#isOpen() && this.#system.core.exports.hasReuse(this.#socket) !== 0;
+    return this.#isOpen() && this.#system.linux.hasReuse(this.#socket) !== 0;
   }
 
   set reuseAddr(reuse: boolean) {
     if (typeof reuse !== "boolean") throw wrongType("reuseAddr", "a boolean", reuse);
     const bit = reuse ? 1 : 0;
-    const answer = this.#system.core.exports.setSocketReuse(this.#open(), bit);
+    const answer = this.#system.linux.setSocketReuse(this.#open(), bit);
     if (answer < 0) throw this.#noMemory("another way to hold a port");
   }
 
@@ -327,21 +327,21 @@ export class LinuxSocket implements Disposable {
   }
 
   set group(group: PortGroup | undefined) {
-    const { core } = this.#system;
+    const { core, linux } = this.#system;
     const address = group === undefined ? 0 : groupAddress(group, core);
-    core.exports.moveSocket(this.#open(), address);
+    linux.moveSocket(this.#open(), address);
     this.#group = group;
   }
 
   // ── Searching ───────────────────────────────────────────────────────────────────────────
 
   /** The search of bind() or listen() with port 0. */
-  #search(syscall: string, ask: Core["exports"]["bindAny"], local: Address): number {
-    const { bindSelection, core } = this.#system;
+  #search(syscall: string, ask: LinuxExports["bindAny"], local: Address): number {
+    const { bindSelection, linux } = this.#system;
     const answer =
       bindSelection.algorithm === "random"
         ? this.#searchFromRandom(ask, local)
-        : this.#searchBySelection(bindSelection, core.exports.bindRange, (first, last, offset) =>
+        : this.#searchBySelection(bindSelection, linux.bindRange, (first, last, offset) =>
             ask(this.#socket, first, last, offset, POLICY_DRAW),
           );
     if (answer < 0) throw refusedBind(answer, this.#about(), syscall, local.text, 0);
@@ -349,10 +349,10 @@ export class LinuxSocket implements Disposable {
   }
 
   /** As the kernel does it: another draw, at most five times, when what was found cannot be shared. */
-  #searchFromRandom(ask: Core["exports"]["bindAny"], local: Address): number {
-    const { core, draw } = this.#system;
+  #searchFromRandom(ask: LinuxExports["bindAny"], local: Address): number {
+    const { core, linux, draw } = this.#system;
     // What is refused without a search draws nothing, where somebody can tell.
-    if (this.#system.isWatched && isEmpty(core.exports.bindRange(this.#socket))) {
+    if (this.#system.isWatched && isEmpty(linux.bindRange(this.#socket))) {
       return ask(this.#socket, 1, PORT_MAX, 0, LAST_DRAW);
     }
     for (let retries = RETRIES_MAX; ; retries--) {
@@ -366,27 +366,26 @@ export class LinuxSocket implements Disposable {
   }
 
   #connectBySelection(socket: number): number {
-    const { connectSelection: selection, core } = this.#system;
-    const { exports } = core;
+    const { connectSelection: selection, linux } = this.#system;
     // The kernel's own: a keyed hash, to which the core adds the hint that it keeps.
-    if (selection.algorithm === "hash") return exports.connectByHash(socket, selection.selector);
-    exports.preferOwnAddress(socket);
-    return this.#searchBySelection(selection, exports.connectRange, (first, last, offset) => {
+    if (selection.algorithm === "hash") return linux.connectByHash(socket, selection.selector);
+    linux.preferOwnAddress(socket);
+    return this.#searchBySelection(selection, linux.connectRange, (first, last, offset) => {
       // The core begins one step behind hint and offset, and its sums jump at 2^32.
       const index = offset % (last - first + 1);
-      const start = index - 1 - exports.connectHint(this.#system.address);
-      return exports.connectSocket(socket, first, last, start >>> 0);
+      const start = index - 1 - linux.connectHint(this.#system.address);
+      return linux.connectSocket(socket, first, last, start >>> 0);
     });
   }
 
   #connectDatagram(local: Address, offset: number | undefined): number {
-    const { core } = this.#system;
+    const { core, linux } = this.#system;
     const ask: Search = (first, last, start) => {
       const socket = this.#open(); // whoever draws may have closed it
       writeTuple(core, local, ANY, 0);
-      return core.exports.connectDatagram(socket, first, last, start);
+      return linux.connectDatagram(socket, first, last, start);
     };
-    const isSettled = offset !== undefined || core.exports.socketPort(this.#socket) !== 0;
+    const isSettled = offset !== undefined || linux.socketPort(this.#socket) !== 0;
     const answer = isSettled ? ask(1, PORT_MAX, offset ?? 0) : this.#pickDatagram(ask, local);
     if (answer < 0) throw refusedConnect(answer, this.#about(), this.address, "");
     return answer;
@@ -394,8 +393,8 @@ export class LinuxSocket implements Disposable {
 
   /** The search for the port of a UDP socket that connects without one. */
   #pickDatagram(ask: Search, local: Address): number {
-    const { bindSelection, core, draw } = this.#system;
-    const { connectRange } = core.exports;
+    const { bindSelection, core, linux, draw } = this.#system;
+    const { connectRange } = linux;
     // What is refused without a search draws nothing.
     if (isEmpty(connectRange(this.#socket))) return ask(1, PORT_MAX, 0);
     if (bindSelection.algorithm === "random") return ask(1, PORT_MAX, draw());
@@ -431,7 +430,7 @@ export class LinuxSocket implements Disposable {
     checkNames("options", options, ["timeWait", "timestamp"]);
     const { timeWait, timestamp } = options;
     const waits = checkBoolean("timeWait", timeWait);
-    const now = this.#isOpen() ? this.#system.core.exports.currentTime(this.#system.address) : 0;
+    const now = this.#isOpen() ? this.#system.linux.currentTime(this.#system.address) : 0;
     if (timestamp === null) return waits ? -1 : undefined;
     const valid = `milliseconds in 0..${now}, or null`;
     if (timestamp !== undefined && typeof timestamp !== "number") {
@@ -449,10 +448,11 @@ export class LinuxSocket implements Disposable {
 
   /** What is said about the socket when it is refused something. */
   #about(selection = this.#system.bindSelection): About {
-    const { core, address, limit } = this.#system;
+    const { core, linux, address, limit } = this.#system;
     const { type, state, port } = this;
     return {
       core,
+      linux,
       system: address,
       socket: this.#socket,
       limit,

@@ -12,13 +12,13 @@ import { NaiveLinux, openNaiveLinux } from "./replay/linux-naive.ts";
 import { openLinuxPorts } from "./replay/linux-ports.ts";
 import type { Left, OpenLinux, Outcome } from "./replay/linux-system.ts";
 import { newTally, type Tally } from "./replay/netstack.ts";
-import { optionsFor } from "./support/builds.ts";
+import { modulesFor } from "./support/builds.ts";
 
 const VECTORS = new URL("vectors/linux-seed/", import.meta.url);
 
 const SYSTEMS: readonly (readonly [name: string, open: OpenLinux])[] = [
-  ["LinuxPorts, release", (hint) => openLinuxPorts(hint, optionsFor("release"))],
-  ["LinuxPorts, debug", (hint) => openLinuxPorts(hint, optionsFor("debug"))],
+  ["LinuxPorts, release", (hint) => openLinuxPorts(hint, modulesFor("release"))],
+  ["LinuxPorts, debug", (hint) => openLinuxPorts(hint, modulesFor("debug"))],
   ["the naive twin", openNaiveLinux],
 ];
 

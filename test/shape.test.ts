@@ -1,54 +1,95 @@
-// The shape of the modules: what a host must give them (nothing) and what they bring along (code).
+// The shape of the modules: what a host must give them (the core nothing, the linux module the
+// core's memory) and what they bring along (code).
 
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { base64 } from "#wasm";
-import { BATCH_AT, BATCH_MAX, REQUEST_AT, REQUEST_BYTES } from "../assembly/abi.ts";
+import { base64 as linuxBase64 } from "#linux-wasm";
+import { base64 as coreBase64 } from "#wasm";
 import { coreOf } from "../bindings/core.ts";
-import { bytesOf, optionsFor } from "./support/builds.ts";
+import { linuxCoreOf } from "../bindings/linux-core.ts";
+import { BUILDS, bytesOf, freshModules, type Part } from "./support/builds.ts";
 
-const SIZE_MAX = 33 * 1024;
+const SIZE_MAX = 24 * 1024;
 
 // Section numbers of the binary format (WebAssembly core specification 5.5.2).
 const CUSTOM = 0;
 const IMPORT = 2;
+const GLOBAL = 6;
 const START = 8;
 const DATA = 11;
-
-/** Every function of the type `CoreExports`, read from its source: types leave nothing behind. */
-const NAMES = functionsOf(readFileSync(new URL("../bindings/core.ts", import.meta.url), "utf8"));
 
 interface Section {
   readonly id: number;
   readonly bytes: Uint8Array;
 }
 
-describe("the release build", () => {
-  const bytes = bytesOf("release");
+interface Shape {
+  /** Every function of the facade's type of its exports. */
+  readonly names: readonly string[];
+  /** What a release build imports, and exports beside functions. */
+  readonly imports: readonly object[];
+  readonly exports: readonly object[];
+  /** What the package carries. */
+  readonly base64: string;
+  /** What a debug build exports to check its invariants. */
+  readonly check: string;
+  /** Where a debug build's texts lie (assembly/memory/layout.ts). */
+  readonly texts: readonly [first: number, end: number];
+}
+
+const SHAPES: Readonly<Record<Part, Shape>> = {
+  core: {
+    names: functionsOf("CoreExports", "../bindings/core.ts"),
+    imports: [],
+    exports: [{ name: "memory", kind: "memory" }],
+    base64: coreBase64,
+    check: "verify",
+    texts: [8192, 12288],
+  },
+  linux: {
+    names: functionsOf("LinuxExports", "../bindings/linux-core.ts"),
+    imports: [{ module: "env", name: "memory", kind: "memory" }],
+    exports: [],
+    base64: linuxBase64,
+    check: "verifyLinux",
+    texts: [12288, 16384],
+  },
+};
+const PARTS = Object.keys(SHAPES) as Part[];
+/** Where the heap begins, with the header of its first block. */
+const HEAP = { release: 8192, debug: 16384 };
+
+describe.each(PARTS)("the release build, %s.wasm", (part) => {
+  const { base64, names, ...shape } = SHAPES[part];
+  const bytes = bytesOf("release", part);
   const module = new WebAssembly.Module(bytes);
 
-  test("is at most 33 KiB", () => {
+  test("is at most 24 KiB", () => {
     const gzipped = gzipSync(bytes, { level: 9 }).length;
-    console.log(`core.wasm: ${bytes.length} bytes, ${gzipped} gzipped`);
+    console.log(`${part}.wasm: ${bytes.length} bytes, ${gzipped} gzipped`);
     expect(bytes.length).toBeLessThanOrEqual(SIZE_MAX);
   });
 
-  test("imports nothing, has no data, starts nothing, and carries no names", () => {
+  test("has no data and no globals, starts nothing, and carries no names", () => {
     const ids = sectionsOf(bytes).map(({ id }) => id);
-    for (const id of [IMPORT, START, DATA, CUSTOM]) expect(ids).not.toContain(id);
-    expect(WebAssembly.Module.imports(module)).toEqual([]);
+    for (const id of [GLOBAL, START, DATA, CUSTOM]) expect(ids).not.toContain(id);
     for (const name of ["name", "sourceMappingURL", "producers"]) {
       expect(WebAssembly.Module.customSections(module, name)).toEqual([]);
     }
   });
 
-  test("exports what the facade calls, its memory, and nothing else", () => {
+  test("imports a memory if it exports none, and nothing else", () => {
+    expect(WebAssembly.Module.imports(module)).toEqual(shape.imports);
+    const hasImports = sectionsOf(bytes).some(({ id }) => id === IMPORT);
+    expect(hasImports).toBe(shape.imports.length > 0);
+  });
+
+  test("exports what the facade calls, and nothing else", () => {
     const exported = WebAssembly.Module.exports(module);
     const functions = exported.filter(({ kind }) => kind === "function").map(({ name }) => name);
-    expect(functions.sort()).toEqual([...NAMES].sort());
-    const others = exported.filter(({ kind }) => kind !== "function");
-    expect(others).toEqual([{ name: "memory", kind: "memory" }]);
+    expect(functions.sort()).toEqual([...names].sort());
+    expect(exported.filter(({ kind }) => kind !== "function")).toEqual(shape.exports);
   });
 
   test("is the module inside of the package", () => {
@@ -56,44 +97,69 @@ describe("the release build", () => {
   });
 
   test("passes only 32-bit integers across the border, and times as floats", () => {
-    const kinds = new Set(signatureTypes(bytes));
-    expect([...kinds].sort()).toEqual([0x7c, 0x7f]);
+    const kinds = [0x7c, 0x7f];
+    for (const type of signatureTypes(bytes)) expect(kinds).toContain(type);
   });
 });
 
-describe("the debug build", () => {
-  const bytes = bytesOf("debug");
+describe.each(PARTS)("the debug build, %s.debug.wasm", (part) => {
+  const { names, check, ...shape } = SHAPES[part];
+  const bytes = bytesOf("debug", part);
   const module = new WebAssembly.Module(bytes);
 
   test("exports what the release build does, and the check of its invariants", () => {
     const exported = WebAssembly.Module.exports(module).map(({ name }) => name);
-    expect(exported).toEqual(expect.arrayContaining([...NAMES, "memory", "verify", "verifyLinux"]));
+    const others = part === "core" ? ["memory"] : [];
+    expect(exported.sort()).toEqual([...names, ...others, check].sort());
   });
 
-  test("imports nothing but how to abort", () => {
-    const imported = WebAssembly.Module.imports(module);
-    expect(imported).toEqual([{ module: "env", name: "abort", kind: "function" }]);
+  test("imports what the release build does, and how to abort", () => {
+    const abort = { module: "env", name: "abort", kind: "function" };
+    expect(WebAssembly.Module.imports(module)).toEqual([abort, ...shape.imports]);
   });
 
-  test("keeps its messages out of the arena's header, the request and the batch", () => {
+  test("keeps its texts where nobody else writes", () => {
+    const [first, end] = shape.texts;
     const segments = dataSegmentsOf(bytes);
     expect(segments.length).toBeGreaterThan(0);
-    const batchEnd = BATCH_AT + BATCH_MAX * 4;
     for (const { at, length } of segments) {
-      expect(at).toBeGreaterThanOrEqual(REQUEST_AT + REQUEST_BYTES);
-      expect(at >= batchEnd || at + length <= BATCH_AT).toBe(true);
+      expect(at).toBeGreaterThanOrEqual(first);
+      expect(at + length).toBeLessThanOrEqual(end);
     }
   });
 });
 
-test.each(["release", "debug"] as const)("the %s build runs as the facade finds it", (build) => {
-  const { exports } = coreOf(optionsFor(build).module);
-  for (const name of NAMES) expect(exports).toHaveProperty(name);
-  expect(typeof exports.verify).toBe(build === "debug" ? "function" : "undefined");
+describe.each(BUILDS)("the %s build", (build) => {
+  const { module, linuxModule } = freshModules(build);
+  const core = coreOf(module);
+  const instances = { core, linux: linuxCoreOf(core, linuxModule) };
+
+  test("runs as the facade finds it", () => {
+    for (const part of PARTS) {
+      const { names, check } = SHAPES[part];
+      const exports = instances[part].exports as Readonly<Record<string, unknown>>;
+      for (const name of names) expect(exports).toHaveProperty(name);
+      expect(typeof exports[check]).toBe(build === "debug" ? "function" : "undefined");
+    }
+  });
+
+  test("has one linux instance over each core", () => {
+    expect(coreOf(module)).toBe(core);
+    expect(linuxCoreOf(core, linuxModule)).toBe(instances.linux);
+    expect(linuxCoreOf(coreOf(freshModules(build).module), linuxModule)).not.toBe(instances.linux);
+  });
+
+  test("has its heap behind all that lies at fixed places", () => {
+    const first = core.exports.openTree(0);
+    expect(first).toBeGreaterThan(HEAP[build]);
+    expect(first).toBeLessThan(HEAP[build] + 32);
+  });
 });
 
-function functionsOf(source: string): string[] {
-  const [, body = ""] = /export type CoreExports = \{(.*?)\n\};/s.exec(source) ?? [];
+/** The functions of a type, read from its source: types leave nothing behind. */
+function functionsOf(type: string, path: string): string[] {
+  const source = readFileSync(new URL(path, import.meta.url), "utf8");
+  const [, body = ""] = new RegExp(`export type ${type} = \\{(.*?)\\n\\};`, "s").exec(source) ?? [];
   const names = [...body.matchAll(/^ {2}(\w+)\(/gm)].map(([, name = ""]) => name);
   expect(names.length).toBeGreaterThan(20);
   return names;

@@ -15,7 +15,11 @@ const QUIET = { throwIfNoEntry: false };
 const ROOMS = ["memory", "ports", "groups", "netstack", "linux", "index"];
 
 /** Whoever imports these is outside. */
-const ROOTS = ["assembly/index.ts", "assembly/index.debug.ts", "bindings/index.ts"];
+const ROOTS = [
+  ...["assembly/index.ts", "assembly/index.debug.ts"],
+  ...["assembly/index.linux.ts", "assembly/index.linux.debug.ts"],
+  "bindings/index.ts",
+];
 
 interface File {
   readonly path: string;
@@ -107,6 +111,17 @@ test("bindings/ import from assembly/ its shared numbers, and nothing else", () 
       .map(({ from }) => `${file.path} imports ${from}`),
   );
   expect(strange).toEqual([]);
+});
+
+test("what is imported for anything but LinuxPorts does not load the linux module", () => {
+  const reached = new Set(["manager", "group", "reserved"].map((name) => `bindings/${name}`));
+  for (const from of reached) {
+    for (const file of SOURCES.filter(({ path }) => bare(path) === from)) {
+      for (const other of importsOf(file)) reached.add(other.from);
+    }
+  }
+  expect(reached.size).toBeGreaterThan(10);
+  expect(reached).not.toContain("bindings/linux-core");
 });
 
 test("imports name files that are there", () => {

@@ -19,10 +19,16 @@
 //   byte  4096 ├──────────────────────┤
 //              │ batch                │  offsets in, ports in and out
 //   byte  8192 ├──────────────────────┤
-//              │ texts of a debug build, then the heap …
+//              │ the heap …           │  in a debug build the texts of its asserts come first
 //
 // Only the arena header, the version and the heap are state. The rest is scratch for the length of one call.
-// Only a debug build has static data, the texts of its asserts; asconfig.json keeps them off here.
+// Two modules share the memory, core and linux, and each may be the one that allocates: both are compiled
+// with this file, and are to agree on where the heap begins. Only debug builds have static data, texts:
+//
+//              release        debug
+//   byte  8192 │ heap …       │ texts of core.debug     each module writes its own when it is
+//   byte 12288 │              │ texts of linux.debug    instantiated, over a heap that may be
+//   byte 16384 │              │ heap …                  in use already
 
 import { BATCH_AT, BATCH_MAX, NETWORKS_MAX, REQUEST_AT, REQUEST_BYTES } from "../abi";
 
@@ -36,11 +42,13 @@ export const FLOWS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
 export const BILL_AT: usize = 2496;
 export const PLAN_AT: usize = 2560;
 export const BATCH: usize = <usize>BATCH_AT;
-const STATIC_AT: usize = 8192; // `memoryBase` in asconfig.json
+const BATCH_END: usize = 8192; // `memoryBase` of core.debug in asconfig.json
+export const LINUX_TEXTS_AT: usize = 12288; // `memoryBase` of linux.debug
+export const HEAP_AT: usize = ASC_NO_ASSERT ? BATCH_END : 16384;
 
 if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its rungs");
 if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT) ERROR("The rungs run into the bill");
-if (BATCH + <usize>BATCH_MAX * 4 > STATIC_AT) ERROR("The batch runs into the heap");
+if (BATCH + <usize>BATCH_MAX * 4 > BATCH_END) ERROR("The batch runs into the heap");
 
 /** Changes whenever a range that limits picks, or a list of reserved ports, does. */
 export function limitsVersion(): u32 {
@@ -53,5 +61,5 @@ export function changeLimits(): void {
 
 /** Where the first block begins; its header of 4 bytes lies in front. */
 export function heapStart(): usize {
-  return (max<usize>(STATIC_AT, __heap_base) + 4 + 7) & ~7;
+  return (HEAP_AT + 4 + 7) & ~7;
 }

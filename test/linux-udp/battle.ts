@@ -5,6 +5,7 @@
 // for want of memory as for any other reason: the naive side then is not asked.
 
 import { isDeepStrictEqual } from "node:util";
+import type { Modules } from "../support/builds.ts";
 import { NaiveSide, type NewModel } from "./naive-side.ts";
 import type { UdpSocket } from "./naive-udp.ts";
 import type { Answer, Operation } from "./operation.ts";
@@ -50,11 +51,11 @@ export class Battle {
   /** Every port that was named or picked. */
   readonly #ports = new Set<number>();
 
-  constructor(world: World, module: WebAssembly.Module, tally: Tally, newModel?: NewModel) {
+  constructor(world: World, modules: Modules, tally: Tally, newModel?: NewModel) {
     this.#world = world;
     this.#tally = tally;
     this.naive = new NaiveSide(world, newModel);
-    this.#real = new RealSide(world, module);
+    this.#real = new RealSide(world, modules);
   }
 
   /** Does nothing if the operation makes no sense here, as after others have been left out. */

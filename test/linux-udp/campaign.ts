@@ -5,7 +5,7 @@ import { writeSync } from "node:fs";
 import { expect } from "vitest";
 import { anySeed } from "../fuzz/campaign.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
-import { type Build, freshModule } from "../support/builds.ts";
+import { type Build, freshModules, type Modules } from "../support/builds.ts";
 import { Battle, Defeat, type Tally } from "./battle.ts";
 import { Moves } from "./moves.ts";
 import type { NewModel } from "./naive-side.ts";
@@ -58,7 +58,7 @@ export function expectPeace(build: Build, operations: number, isTight = false): 
 export function wage(options: CampaignOptions): Campaign {
   const { seed, build, operations, isTight = false } = options;
   const campaign: Campaign = { ...NONE, battles: 0, report: undefined };
-  let module = freshModule(build);
+  let modules = freshModules(build);
   while (campaign.operations < operations && campaign.report === undefined) {
     const battleSeed = (seed + campaign.battles) & SEED_MAX;
     campaign.battles += 1;
@@ -67,7 +67,7 @@ export function wage(options: CampaignOptions): Campaign {
     const isAbrupt = dice.chance(25);
     const fought: Operation[] = [];
     const lost = lostIn(() => {
-      const battle = new Battle(world, module, campaign, options.newModel);
+      const battle = new Battle(world, modules, campaign, options.newModel);
       const moves = new Moves(dice, world, battle.naive);
       while (fought.length < world.operations) {
         const operation = moves.next();
@@ -79,8 +79,8 @@ export function wage(options: CampaignOptions): Campaign {
     if (lost === undefined) continue;
     let last: Defeat | undefined = lost;
     campaign.report = reportOf(battleSeed, fought, (some, script) => {
-      if (last?.isBroken) module = freshModule(build);
-      last = replay(world, module, some, isAbrupt, script, options.newModel);
+      if (last?.isBroken) modules = freshModules(build);
+      last = replay(world, modules, some, isAbrupt, script, options.newModel);
       return last;
     });
   }
@@ -91,13 +91,13 @@ type Replay = (operations: readonly Operation[], script?: string[]) => Defeat | 
 
 function replay(
   world: World,
-  module: WebAssembly.Module,
+  modules: Modules,
   operations: readonly Operation[],
   isAbrupt: boolean,
   script: string[] = [],
   newModel?: NewModel,
 ): Defeat | undefined {
-  const battle = new Battle(world, module, { ...NONE }, newModel);
+  const battle = new Battle(world, modules, { ...NONE }, newModel);
   const lost = lostIn(() => {
     for (const operation of operations) battle.play(operation);
     battle.finish(isAbrupt);

@@ -4,6 +4,7 @@ import { PortError } from "../../bindings/errors.ts";
 import { type PortGroup, PortGroups } from "../../bindings/group.ts";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
 import type { LinuxSocket } from "../../bindings/socket.ts";
+import type { Modules } from "../support/builds.ts";
 import type { Answer, Figures, Known, Look, Operation, Side, Way } from "./operation.ts";
 import type { World } from "./world.ts";
 
@@ -22,12 +23,12 @@ export class RealSide implements Side {
   #draws: readonly number[] = [];
   drawn = 0;
 
-  constructor(world: World, module: WebAssembly.Module) {
+  constructor(world: World, modules: Modules) {
     const { first, last, hint, localAddress, seed, spare } = world;
-    this.#groups = PortGroups.open({ module });
+    this.#groups = PortGroups.open({ module: modules.module });
     for (const path of world.groups) if (path !== "/") this.#groups.create(path);
     this.ports = LinuxPorts.open({
-      ...{ module, hint, localAddress, connectSelection: HASH },
+      ...{ ...modules, hint, localAddress, connectSelection: HASH },
       ...{ portRange: { first, last }, unprivilegedPortStart: world.unprivilegedStart },
       ...(seed === undefined ? { random: () => this.#draws[this.drawn++] ?? 0 } : { seed }),
       ...(spare !== undefined && { memoryLimit: LIMIT }),

@@ -8,9 +8,9 @@ import type { PortGroup, PortGroups } from "../../bindings/group.ts";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
 import type { LinuxOptions } from "../../bindings/linux-options.ts";
 import type { ConnectOptions, LinuxSocket, SocketOptions } from "../../bindings/socket.ts";
-import { moduleFor, openGroups } from "../groups/scene.ts";
+import { openGroups } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";
-import { BUILDS, type Build } from "../support/builds.ts";
+import { BUILDS, type Build, modulesFor } from "../support/builds.ts";
 
 /** What an act is refused with. */
 export interface Refused {
@@ -67,7 +67,7 @@ export class Scene {
       return this.draws.shift() ?? 0;
     };
     const chance = options.seed === undefined ? { random } : {};
-    const all = { portRange: RANGE, ...chance, ...options, ...moduleFor(build) };
+    const all = { portRange: RANGE, ...chance, ...options, ...modulesFor(build) };
     this.ports = LinuxPorts.open(all);
     this.usedAtOpen = this.used;
   }

@@ -318,7 +318,7 @@ onBuilds((open, build) => {
     test.each([
       ...["portRange", "reserved", "unprivilegedPortStart", "tcpTwReuse", "timeWaitMs", "time"],
       ...["hint", "localAddress", "rules", "bindSelection", "connectSelection", "seed", "random"],
-      ...["memoryLimit", "module"],
+      ...["memoryLimit", "module", "linuxModule"],
     ])("of open() that throws is passed on: %s", (name) => {
       expectThrown(s, () => open(failing(name) as LinuxOptions), error);
     });

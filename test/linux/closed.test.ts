@@ -6,7 +6,7 @@ import { coreOf } from "../../bindings/core.ts";
 import { LinuxPorts, PortGroups, ReservedPorts } from "../../bindings/index.ts";
 import type { LinuxSocket } from "../../bindings/socket.ts";
 import { moduleFor } from "../groups/scene.ts";
-import { freshModule } from "../support/builds.ts";
+import { freshModules, modulesFor } from "../support/builds.ts";
 import { expectError, expectRefused, onBuilds, type Scene, WEB } from "./scene.ts";
 
 const CLOSED = { code: "EBADF", reason: "closed" };
@@ -159,14 +159,15 @@ onBuilds((open, build) => {
     test("is one that leaves its block", () => {
       const sockets: LinuxSocket[] = [];
       {
-        using ports = LinuxPorts.open(moduleFor(build));
+        using ports = LinuxPorts.open(modulesFor(build));
         sockets.push(ports.socket());
       }
       expect(sockets.map(({ state }) => state)).toEqual(["gone"]);
     });
 
     test.each([0, 1, 7])("gives back all that it held, in use or not: %s of each", (count) => {
-      const module = freshModule(build);
+      const modules = freshModules(build);
+      const { module } = modules;
       const core = coreOf(module);
       const inUse = (): number =>
         new DataView(core.exports.memory.buffer).getUint32(INSTANCE_ACCOUNT, true);
@@ -177,7 +178,7 @@ onBuilds((open, build) => {
       const figures: number[] = [];
       // The first of all makes room for the lists of a search, which stay.
       for (const bindSelection of ["random", "random", "double-hash", "sequential"] as const) {
-        const ports = LinuxPorts.open({ module, reserved, bindSelection });
+        const ports = LinuxPorts.open({ ...modules, reserved, bindSelection });
         for (const end of ends) {
           ports.socket({ group });
           ports.socket({ group }).bind(end, 2000);

@@ -6,13 +6,14 @@ import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { coreOf } from "../../bindings/core.ts";
 import { LinuxPorts, PortGroups } from "../../bindings/index.ts";
-import { freshModule } from "../support/builds.ts";
+import { linuxCoreOf } from "../../bindings/linux-core.ts";
+import { freshModules, type Modules } from "../support/builds.ts";
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
 interface Watched {
-  readonly module: WebAssembly.Module;
+  readonly modules: Modules;
   /** Addresses of the systems that were opened, and of those that were given back. */
   readonly opened: number[];
   readonly closed: number[];
@@ -20,11 +21,11 @@ interface Watched {
 }
 
 test("a system that is forgotten is given back, with all that it holds", async () => {
-  const { module, opened, closed, selectors } = watched();
-  const groups = PortGroups.open({ module });
+  const { modules, opened, closed, selectors } = watched();
+  const groups = PortGroups.open({ module: modules.module });
   const group = groups.create("/web");
   (() => {
-    const ports = LinuxPorts.open({ module, bindSelection: "double-hash" });
+    const ports = LinuxPorts.open({ ...modules, bindSelection: "double-hash" });
     ports.socket({ group }).bind("", 0);
     ports.socket({ group }).listen();
     ports.socket({ group }).connect("192.0.2.1", 443);
@@ -42,9 +43,9 @@ test("a system that is forgotten is given back, with all that it holds", async (
 });
 
 test("a system that is closed is not given back once more", async () => {
-  const { module, opened, closed, selectors } = watched();
+  const { modules, opened, closed, selectors } = watched();
   (() => {
-    const ports = LinuxPorts.open({ module });
+    const ports = LinuxPorts.open(modules);
     ports.socket().bind("", 0);
     ports.close();
   })();
@@ -56,9 +57,9 @@ test("a system that is closed is not given back once more", async () => {
 });
 
 test("a system lives as long as somebody has it, and so does its reserved list", async () => {
-  const { module, closed } = watched();
+  const { modules, closed } = watched();
   const ports = (() => {
-    const all = LinuxPorts.open({ module, portRange: { first: 2000, last: 2001 } });
+    const all = LinuxPorts.open({ ...modules, portRange: { first: 2000, last: 2001 } });
     all.reserved.text = "2000";
     all.socket().bind("", 3000);
     return all;
@@ -73,10 +74,10 @@ test("a system lives as long as somebody has it, and so does its reserved list",
 });
 
 test("a tree whose groups are used lives as long as the system, whoever is forgotten", async () => {
-  const { module, closed } = watched();
-  const ports = LinuxPorts.open({ module });
+  const { modules, closed } = watched();
+  const ports = LinuxPorts.open(modules);
   (() => {
-    const group = PortGroups.open({ module }).create("/a/b", {
+    const group = PortGroups.open({ module: modules.module }).create("/a/b", {
       bindPortRange: { first: 40_000, last: 40_000 },
     });
     ports.socket({ group }).bind("", 0);
@@ -89,10 +90,10 @@ test("a tree whose groups are used lives as long as the system, whoever is forgo
 });
 
 test("many systems, opened and forgotten, do not add up", async () => {
-  const module = freshModule("release");
-  const taken = (): number => LinuxPorts.open({ module }).stats().memory.taken;
+  const modules = freshModules("release");
+  const taken = (): number => LinuxPorts.open(modules).stats().memory.taken;
   const fill = (): void => {
-    const ports = LinuxPorts.open({ module });
+    const ports = LinuxPorts.open(modules);
     for (let port = 1; port <= 100; port++) {
       ports.socket().connect("192.0.2.1", port);
     }
@@ -110,35 +111,36 @@ test("many systems, opened and forgotten, do not add up", async () => {
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-/** A module of its own, whose core is watched. */
+/** A core of its own, which is watched, and so is the linux module over it. */
 function watched(): Watched {
-  const module = freshModule("debug");
-  const core = coreOf(module);
-  const whole = core.exports;
+  const modules = freshModules("debug");
+  const core = coreOf(modules.module);
+  const linux = linuxCoreOf(core, modules.linuxModule);
+  const [inCore, inLinux] = [core.exports, linux.exports];
   const opened: number[] = [];
   const closed: number[] = [];
   const selectors = { opened: 0, closed: 0 };
-  const openLinux = (...all: Parameters<typeof whole.openLinux>): number => {
-    const system = whole.openLinux(...all);
+  const openLinux = (...all: Parameters<typeof inLinux.openLinux>): number => {
+    const system = inLinux.openLinux(...all);
     opened.push(system);
     return system;
   };
   const closeLinux = (system: number): void => {
-    whole.verifyLinux?.(system);
+    inLinux.verifyLinux?.(system);
     closed.push(system);
-    whole.closeLinux(system);
+    inLinux.closeLinux(system);
   };
   const openSelector = (slots: number): number => {
     selectors.opened += 1;
-    return whole.openSelector(slots);
+    return inCore.openSelector(slots);
   };
   const closeSelector = (selector: number): void => {
     selectors.closed += 1;
-    whole.closeSelector(selector);
+    inCore.closeSelector(selector);
   };
-  const exports = { ...whole, openLinux, closeLinux, openSelector, closeSelector };
-  Object.assign(core, { exports });
-  return { module, opened, closed, selectors };
+  Object.assign(core, { exports: { ...inCore, openSelector, closeSelector } });
+  Object.assign(linux, { exports: { ...inLinux, openLinux, closeLinux } });
+  return { modules, opened, closed, selectors };
 }
 
 async function collectUntil(isDone: () => boolean): Promise<void> {

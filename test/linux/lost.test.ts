@@ -6,9 +6,10 @@ import { describe, expect, test } from "vitest";
 import { coreOf } from "../../bindings/core.ts";
 import { LinuxPorts, PortError } from "../../bindings/index.ts";
 import { verifyLinux } from "../../bindings/linux.ts";
+import { linuxCoreOf } from "../../bindings/linux-core.ts";
 import type { LinuxSocket } from "../../bindings/socket.ts";
 import { caught } from "../mistakes/scene.ts";
-import { type Build, freshModule } from "../support/builds.ts";
+import { type Build, freshModules } from "../support/builds.ts";
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
@@ -20,26 +21,28 @@ const builds: readonly Build[] = ["release", "debug"];
 
 describe.each(builds)("%s build", (build) => {
   const open = (options: object = {}): LinuxPorts =>
-    LinuxPorts.open({ module: freshModule(build), portRange: TEN, ...options });
+    LinuxPorts.open({ ...freshModules(build), portRange: TEN, ...options });
 
   test("a system whose socket somebody has is not forgotten", async () => {
-    const module = freshModule(build);
-    const core = coreOf(module);
-    const whole = core.exports;
+    const modules = freshModules(build);
+    const linux = linuxCoreOf(coreOf(modules.module), modules.linuxModule);
+    const whole = linux.exports;
     let closed = 0;
     const closeLinux = (system: number): void => {
       closed += 1;
       whole.closeLinux(system);
     };
-    Object.assign(core, { exports: { ...whole, closeLinux } });
-    const socket = (() => LinuxPorts.open({ module, portRange: TEN }).socket())();
+    Object.assign(linux, { exports: { ...whole, closeLinux } });
+    const socket = (() => LinuxPorts.open({ ...modules, portRange: TEN }).socket())();
     for (let round = 0; round < 20; round++) {
       collect();
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     expect(closed).toBe(0);
     // Otherwise its place belongs to others by now, and it answers with their ports.
-    LinuxPorts.open({ module, portRange: TEN }).socket().bind("10.0.0.1", 2002);
+    LinuxPorts.open({ ...modules, portRange: TEN })
+      .socket()
+      .bind("10.0.0.1", 2002);
     expect(socket.port).toBe(0);
     expect(socket.bind("", 0)).toBeGreaterThan(0);
   });
@@ -150,9 +153,9 @@ describe.each(builds)("%s build", (build) => {
   });
 
   test("systems that open and close in a row take no more memory", () => {
-    const module = freshModule(build);
+    const modules = freshModules(build);
     const figures = Array.from({ length: 300 }, () => {
-      using ports = LinuxPorts.open({ module });
+      using ports = LinuxPorts.open(modules);
       return ports.stats().memory.taken;
     });
     expect(figures.at(-1)).toBe(figures[0]);
@@ -176,9 +179,10 @@ describe.each(builds)("%s build", (build) => {
   });
 
   test("an open() that is refused late closes what it has opened", () => {
-    const module = freshModule(build);
-    const core = coreOf(module);
-    const whole = core.exports;
+    const modules = freshModules(build);
+    const core = coreOf(modules.module);
+    const linux = linuxCoreOf(core, modules.linuxModule);
+    const whole = linux.exports;
     const left = new Set<number>();
     const exports = {
       ...whole,
@@ -191,10 +195,10 @@ describe.each(builds)("%s build", (build) => {
         left.delete(system);
         whole.closeLinux(system);
       },
-      openSelector: () => 0,
     };
-    Object.assign(core, { exports });
-    expect(caught(() => LinuxPorts.open({ module }))).toMatchObject({ code: "ENOBUFS" });
+    Object.assign(linux, { exports });
+    Object.assign(core, { exports: { ...core.exports, openSelector: () => 0 } });
+    expect(caught(() => LinuxPorts.open(modules))).toMatchObject({ code: "ENOBUFS" });
     expect(left.size).toBe(0);
   });
 

@@ -6,11 +6,10 @@ import { describe, expect, test } from "vitest";
 import { verifyLinux } from "../../bindings/linux.ts";
 import type { LinuxSocket } from "../../bindings/socket.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
-import { moduleFor } from "../groups/scene.ts";
 import { NaiveLinux } from "../replay/linux-naive.ts";
 import { type OnLinuxPorts, openLinuxPorts } from "../replay/linux-ports.ts";
 import type { Outcome } from "../replay/linux-system.ts";
-import { BUILDS, type Build } from "../support/builds.ts";
+import { BUILDS, type Build, modulesFor } from "../support/builds.ts";
 
 type Twin = ReturnType<NaiveLinux["socket"]>;
 
@@ -91,7 +90,7 @@ class Clash {
 
   constructor(mass: Mass, build: Build) {
     this.#mass = mass;
-    this.#real = openLinuxPorts(0, moduleFor(build));
+    this.#real = openLinuxPorts(0, modulesFor(build));
     this.#usedAtOpen = this.#real.ports.stats().memory.used;
     const reserved = Array.from({ length: 40 }, (_, index) => mass.first + index * 7);
     for (const system of [this.#real, this.#twin]) {

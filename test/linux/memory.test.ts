@@ -11,10 +11,10 @@ import { Dice } from "../fuzz/linux/dice.ts";
 import { Duel, type Figures, type Opponent } from "../fuzz/linux/duel.ts";
 import { type Arena, arenaOn } from "../fuzz/linux/opponent.ts";
 import { type World, worldOf } from "../fuzz/linux/world.ts";
-import { moduleFor } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";
 import { openNaiveLinux } from "../replay/linux-naive.ts";
 import type { LinuxOperation } from "../replay/linux-trace.ts";
+import { modulesFor } from "../support/builds.ts";
 
 interface Story {
   readonly name: string;
@@ -437,7 +437,7 @@ function lowestLimit(): number {
 }
 
 function openUnder(memoryLimit: number, options = {}): LinuxPorts {
-  return LinuxPorts.open({ memoryLimit, random: () => 0, ...options, ...moduleFor("debug") });
+  return LinuxPorts.open({ memoryLimit, random: () => 0, ...options, ...modulesFor("debug") });
 }
 
 /** A system of which sockets without ports take the very last byte, behind others. */

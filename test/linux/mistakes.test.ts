@@ -7,7 +7,7 @@ import { LinuxPorts, PortGroups, PortManager, ReservedPorts } from "../../bindin
 import type { LinuxSocket } from "../../bindings/socket.ts";
 import { moduleFor } from "../groups/scene.ts";
 import { BAD_ADDRESS, BAD_PORT, BAD_RANGE, OUT, TYPE, VALUE, wrong } from "../mistakes/scene.ts";
-import { freshModule } from "../support/builds.ts";
+import { freshModule, linuxModule, modulesFor } from "../support/builds.ts";
 import { expectRefused, onBuilds, type Refused, type Scene, WEB } from "./scene.ts";
 
 type Row = readonly [name: string, value: unknown, refused: Refused];
@@ -16,6 +16,8 @@ const says = (refused: Refused, text: string): Refused => ({ ...refused, says: t
 
 /** The shortest module there is: it exports nothing. */
 const EMPTY_MODULE = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+const CORE = freshModule("release");
+const LINUX = linuxModule("release");
 /** Where the core keeps how many bytes are in use that are not of a system. */
 const INSTANCE_ACCOUNT = 8;
 
@@ -76,6 +78,11 @@ const OPTIONS: readonly Row[] = [
   ["bytes as module", { module: Uint8Array.of(0, 97, 115, 109) }, says(TYPE, "module must be")],
   ["null as module", { module: null }, TYPE],
   ["another module", { module: EMPTY_MODULE }, says(VALUE, "portwarden's core.wasm")],
+  ["linux.wasm as module", { module: LINUX }, says(VALUE, "core.wasm, got linux.wasm")],
+  ["bytes as linuxModule", { linuxModule: Uint8Array.of(0) }, says(TYPE, "linuxModule must be")],
+  ["null as linuxModule", { linuxModule: null }, TYPE],
+  ["another linuxModule", { linuxModule: EMPTY_MODULE }, says(VALUE, "portwarden's linux.wasm")],
+  ["core.wasm as linuxModule", { linuxModule: CORE }, says(VALUE, "linux.wasm, got core.wasm")],
   ["a text as reserved ports", { reserved: "8080" }, says(TYPE, "reserved must be")],
   ["an object as reserved ports", { reserved: { text: "8080" } }, TYPE],
 ];
@@ -203,7 +210,7 @@ onBuilds((open, build) => {
     const inUse = (): number =>
       new DataView(core.exports.memory.buffer).getUint32(INSTANCE_ACCOUNT, true);
     const isPlain = typeof options === "object" && options !== null && !Array.isArray(options);
-    const all = isPlain ? { ...moduleFor(build), ...options } : options;
+    const all = isPlain ? { ...modulesFor(build), ...options } : options;
     const before = inUse();
     expectRefused(s, () => LinuxPorts.open(wrong(all)), refused);
     expect(inUse()).toBe(before);
@@ -211,7 +218,7 @@ onBuilds((open, build) => {
 
   test("open() refuses reserved ports of another module", () => {
     const reserved = new ReservedPorts("", { module: freshModule(build) });
-    expectRefused(s, () => LinuxPorts.open({ reserved, ...moduleFor(build) }), {
+    expectRefused(s, () => LinuxPorts.open({ reserved, ...modulesFor(build) }), {
       ...VALUE,
       says: "reserved lives in another module",
     });

@@ -8,9 +8,9 @@ import type { PortGroup, PortGroups } from "../../bindings/group.ts";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
 import type { LinuxOptions } from "../../bindings/linux-options.ts";
 import type { ConnectOptions, LinuxSocket, SocketOptions } from "../../bindings/socket.ts";
-import { moduleFor, openGroups } from "../groups/scene.ts";
+import { openGroups } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";
-import { BUILDS, type Build } from "../support/builds.ts";
+import { BUILDS, type Build, modulesFor } from "../support/builds.ts";
 import { SECRET } from "../support/rfc6056.ts";
 
 /** What an act is refused with. */
@@ -77,7 +77,7 @@ export class Scene {
     // Draws can be given to the kernel's own way of picking only.
     const isOwn = (options.bindSelection ?? "random") === "random";
     const chance = options.seed === undefined && isOwn ? { random } : {};
-    const all = { portRange: RANGE, ...KEYED, ...chance, ...options, ...moduleFor(build) };
+    const all = { portRange: RANGE, ...KEYED, ...chance, ...options, ...modulesFor(build) };
     this.ports = LinuxPorts.open(all);
     this.usedAtOpen = this.used;
     this.#timeWaitMs = options.timeWaitMs ?? TIME_WAIT_MS;

@@ -4,7 +4,7 @@
 import { describe, expect, test } from "vitest";
 import { LinuxPorts, PortManager, ReservedPorts } from "../../bindings/index.ts";
 import { moduleFor } from "../groups/scene.ts";
-import { BUILDS } from "../support/builds.ts";
+import { BUILDS, modulesFor } from "../support/builds.ts";
 import { bind, connect, expectError, expectRefused, onBuilds, type Scene, WEB } from "./scene.ts";
 
 const RANGE_FILE = "net.ipv4.ip_local_port_range";
@@ -16,7 +16,7 @@ const BAD_TEXT = { code: "EINVAL", reason: "invalid-text" };
 
 describe.each(BUILDS)("%s build", (build) => {
   test("a system begins as Linux does", () => {
-    using ports = LinuxPorts.open(moduleFor(build));
+    using ports = LinuxPorts.open(modulesFor(build));
     expect(ports.portRange()).toEqual({ first: 32768, last: 60999 });
     expect(ports).toMatchObject({ unprivilegedPortStart: 1024, tcpTwReuse: 0, time: 0, hint: 0 });
     expect(ports.reserved).toMatchObject({ text: "", size: 0 });
@@ -35,7 +35,7 @@ describe.each(BUILDS)("%s build", (build) => {
     using ports = LinuxPorts.open({
       ...{ portRange: { first: 80, last: 90 }, unprivilegedPortStart: 80, tcpTwReuse: 1 },
       ...{ time: 1234.5, hint: 7, memoryLimit: 100_000, reserved, rules: "seed" },
-      ...moduleFor(build),
+      ...modulesFor(build),
     });
     expect(ports.portRange()).toEqual({ first: 80, last: 90 });
     expect(ports).toMatchObject({ unprivilegedPortStart: 80, tcpTwReuse: 1, time: 1234, hint: 7 });
@@ -134,13 +134,11 @@ onBuilds((open, build) => {
     });
 
     test("may be shared with other systems and with port managers", () => {
-      const { module } = moduleFor(build);
-      const options = module === undefined ? {} : { module };
-      const reserved = new ReservedPorts("2000", options);
+      const reserved = new ReservedPorts("2000", moduleFor(build));
       const s = open({ reserved });
       const other = open({ reserved });
       using manager = PortManager.open({
-        ...options,
+        ...moduleFor(build),
         portRange: { first: 2000, last: 2003 },
       });
       const request = { networks: [4], transport: 6, offset: 0, reserved };

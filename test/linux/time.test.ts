@@ -4,9 +4,9 @@
 import { describe, expect, test } from "vitest";
 import { coreOf } from "../../bindings/core.ts";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
+import { linuxCoreOf } from "../../bindings/linux-core.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
-import { moduleFor } from "../groups/scene.ts";
-import { freshModule } from "../support/builds.ts";
+import { freshModules, modulesFor } from "../support/builds.ts";
 import { connect, expectRefused, onBuilds, WEB } from "./scene.ts";
 
 const ONE = { first: 2000, last: 2000 };
@@ -205,7 +205,7 @@ onBuilds((open, build) => {
     test("what would ripen or expire behind it never does", () => {
       using ports = LinuxPorts.open({
         ...{ time: TIME_MAX, timeWaitMs: DURATION_MAX, tcpTwReuse: 1, portRange: ONE },
-        ...moduleFor(build),
+        ...modulesFor(build),
       });
       const socket = ports.socket();
       socket.connect(WEB, 443);
@@ -230,9 +230,9 @@ onBuilds((open, build) => {
     const COUNT = 10_000;
 
     test("of one end and of many ripen and expire, each asked for once", () => {
-      const module = freshModule(build);
-      const core = coreOf(module);
-      const whole = core.exports;
+      const modules = freshModules(build);
+      const core = coreOf(modules.module);
+      const linux = linuxCoreOf(core, modules.linuxModule);
       let calls = 0;
       const counted = (call: (...all: never[]) => unknown) => {
         return (...all: never[]): unknown => {
@@ -240,11 +240,13 @@ onBuilds((open, build) => {
           return call(...all);
         };
       };
-      const exports = Object.entries(whole).map(([name, item]) =>
-        typeof item === "function" ? [name, counted(item)] : [name, item],
-      );
-      Object.assign(core, { exports: Object.fromEntries(exports) });
-      const ports = LinuxPorts.open({ module, tcpTwReuse: 1, timeWaitMs: 60_000 });
+      for (const instance of [core, linux]) {
+        const exports = Object.entries(instance.exports).map(([name, item]) =>
+          typeof item === "function" ? [name, counted(item)] : [name, item],
+        );
+        Object.assign(instance, { exports: Object.fromEntries(exports) });
+      }
+      const ports = LinuxPorts.open({ ...modules, tcpTwReuse: 1, timeWaitMs: 60_000 });
       const atOpen = ports.stats().memory.used;
       fill(ports, COUNT);
       expect(ports.stats()).toMatchObject({ sockets: 0, timeWait: COUNT });
@@ -265,7 +267,7 @@ onBuilds((open, build) => {
     });
 
     test("expire one by one as well, and leave the rest", () => {
-      const ports = LinuxPorts.open({ module: freshModule(build), timeWaitMs: 1000 });
+      const ports = LinuxPorts.open({ ...freshModules(build), timeWaitMs: 1000 });
       fill(ports, 500);
       for (let left = 499; left >= 0; left--) {
         ports.setTime(1000 + 499 - left);

@@ -10,6 +10,7 @@ import type { Left, LinuxSystem, Look, Outcome, Range, Way, Wish } from "./linux
 
 interface Options {
   readonly module?: WebAssembly.Module;
+  readonly linuxModule?: WebAssembly.Module;
   readonly memoryLimit?: number;
 }
 

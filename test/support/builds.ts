@@ -1,4 +1,4 @@
-// The two builds of the core, and managers on them. The release build is the one inside the
+// The two builds of both modules, and managers on them. The release build is the one inside the
 // package; the debug build has its asserts on and can check its own invariants.
 
 import { readFileSync } from "node:fs";
@@ -7,21 +7,48 @@ import { type OpenOptions, PortManager } from "../../bindings/index.ts";
 
 export type Build = "release" | "debug";
 
+/** Managers live in the core; systems of Linux' ports are the linux module's, over a core's memory. */
+export type Part = "core" | "linux";
+
+/** What `LinuxPorts.open` runs on: both modules of one build. */
+export interface Modules {
+  readonly module: WebAssembly.Module;
+  readonly linuxModule: WebAssembly.Module;
+}
+
 export const BUILDS: readonly Build[] = ["release", "debug"];
 
 // The package asks for itself by name, so that sources and compiled tests find the same files.
-const RELEASE_PATH = createRequire(import.meta.url).resolve("portwarden/core.wasm");
-const DEBUG_PATH = RELEASE_PATH.replace(/core\.wasm$/, "core.debug.wasm");
+const { resolve } = createRequire(import.meta.url);
 
+const linuxModules = new Map<Build, WebAssembly.Module>();
 let debug: WebAssembly.Module | undefined;
 
-export function bytesOf(build: Build): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(readFileSync(build === "debug" ? DEBUG_PATH : RELEASE_PATH));
+export function bytesOf(build: Build, part: Part = "core"): Uint8Array<ArrayBuffer> {
+  const path = resolve(`portwarden/${part}.wasm`);
+  return new Uint8Array(
+    readFileSync(build === "debug" ? path.replace(/wasm$/, "debug.wasm") : path),
+  );
 }
 
-/** A module that nobody else has: its managers live in an instance of their own. */
+/** A core that nobody else has: its managers live in an instance of their own. */
 export function freshModule(build: Build): WebAssembly.Module {
   return new WebAssembly.Module(bytesOf(build));
+}
+
+/** The linux module of a build: each core that it is used with has an instance of its own. */
+export function linuxModule(build: Build): WebAssembly.Module {
+  let module = linuxModules.get(build);
+  if (module === undefined) {
+    module = new WebAssembly.Module(bytesOf(build, "linux"));
+    linuxModules.set(build, module);
+  }
+  return module;
+}
+
+/** A core that nobody else has, and the linux module for it. */
+export function freshModules(build: Build): Modules {
+  return { module: freshModule(build), linuxModule: linuxModule(build) };
 }
 
 /** What `PortManager.open` needs to run on a build. */
@@ -29,6 +56,12 @@ export function optionsFor(build: Build): OpenOptions {
   if (build === "release") return {};
   debug ??= freshModule("debug");
   return { module: debug };
+}
+
+/** What `LinuxPorts.open` needs to run on a build. */
+export function modulesFor(build: Build): Partial<Modules> {
+  const { module } = optionsFor(build);
+  return module === undefined ? {} : { module, linuxModule: linuxModule(build) };
 }
 
 export function openOn(build: Build, options: OpenOptions = {}): PortManager {

@@ -2,7 +2,7 @@
 
 import { verifyLinux } from "../../../bindings/linux.ts";
 import { openLinuxPorts } from "../../replay/linux-ports.ts";
-import { type Build, freshModule } from "../../support/builds.ts";
+import { type Build, freshModules } from "../../support/builds.ts";
 import type { Opponent } from "./duel.ts";
 import type { World } from "./world.ts";
 
@@ -14,11 +14,11 @@ export interface Arena {
 
 /** The debug build checks its invariants after each operation. */
 export function arenaOn(build: Build): Arena {
-  let module = freshModule(build);
+  let modules = freshModules(build);
   return {
     open: ({ hint, limit }) => {
       const memory = limit === undefined ? {} : { memoryLimit: limit };
-      const system = openLinuxPorts(hint, { module, ...memory });
+      const system = openLinuxPorts(hint, { ...modules, ...memory });
       return {
         system,
         verify: () => verifyLinux(system.ports),
@@ -26,7 +26,7 @@ export function arenaOn(build: Build): Arena {
       };
     },
     renew: () => {
-      module = freshModule(build);
+      modules = freshModules(build);
     },
   };
 }

@@ -1,0 +1,111 @@
+// Linux core: the second WebAssembly instance, over the memory of the first. It belongs to LinuxPorts
+// and its sockets alone: what else is imported never loads it.
+//
+//        core.wasm             linux.wasm
+//        managers, groups      sockets, records, TIME_WAIT
+//              │                     │
+//              └──── one memory ─────┘    exported by the core; all state is in it
+//
+// A system of ports begins with a port manager, so what a manager is asked (its range, the memory in
+// use) the core answers for systems as well. Both instances take from one heap and make it grow.
+
+import { instantiateSync } from "@assemblyscript/loader";
+import { base64 } from "#linux-wasm";
+import type { Core } from "./core.ts";
+import { checkModule, compile } from "./module.ts";
+
+/** What the linux module exports. Addresses, counts and ports are numbers, as those of the core. */
+export type LinuxExports = {
+  openLinux(
+    seedLow: number,
+    seedHigh: number,
+    limitBytes: number,
+    reserved: number,
+    hint: number,
+    duration: number,
+    now: number,
+  ): number;
+  closeLinux(system: number): void;
+  connectHint(system: number): number;
+  setTimeWaitReuse(system: number, value: number): void;
+  timeWaitReuse(system: number): number;
+  setUnprivilegedStart(system: number, port: number): void;
+  unprivilegedStart(system: number): number;
+  recordCount(system: number): number;
+  owningCount(system: number): number;
+  datagramCount(system: number): number;
+  waitingCount(system: number): number;
+  recordFastreuse(system: number, port: number): number;
+  recordOwners(system: number, port: number): number;
+  recordWaits(system: number, port: number): number;
+  setNow(system: number, now: number): void;
+  currentTime(system: number): number;
+  expireWaits(system: number): number;
+
+  openSocket(
+    system: number,
+    reuse: number,
+    device: number,
+    group: number,
+    privileged: number,
+    transport: number,
+  ): number;
+  closeSocket(socket: number): void;
+  closeToWait(socket: number, stamp: number): number;
+  setSocketReuse(socket: number, reuse: number): number;
+  hasReuse(socket: number): number;
+  moveSocket(socket: number, group: number): void;
+  socketPort(socket: number): number;
+  stateOf(socket: number): number;
+  addressWord(socket: number, index: number): number;
+  bindAt(socket: number, port: number): number;
+  bindAny(socket: number, first: number, last: number, random: number, draw: number): number;
+  bindRange(socket: number): number;
+  listenBound(socket: number): number;
+  listenAny(socket: number, first: number, last: number, random: number, draw: number): number;
+  connectSocket(socket: number, first: number, last: number, offset: number): number;
+  connectDatagram(socket: number, first: number, last: number, random: number): number;
+  connectByHash(socket: number, selector: number): number;
+  preferOwnAddress(socket: number): void;
+  connectRange(socket: number): number;
+
+  /** Debug build only: traps when an invariant is broken. */
+  verifyLinux?(system: number): void;
+};
+
+/** One instance over the memory of one core. */
+class LinuxCore {
+  readonly exports: LinuxExports;
+
+  constructor(core: Core, module: WebAssembly.Module) {
+    const { memory } = core.exports;
+    const { instance } = instantiateSync<LinuxExports>(module, { env: { memory } });
+    this.exports = instance.exports as LinuxExports;
+  }
+}
+
+let own: WebAssembly.Module | undefined;
+const ofCores = new WeakMap<Core, WeakMap<WebAssembly.Module, LinuxCore>>();
+
+/**
+ * The instance over a core of the module that a caller gives, or of the one inside the package.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
+ */
+export function linuxCoreOf(core: Core, module: WebAssembly.Module = ownModule()): LinuxCore {
+  let ofCore = ofCores.get(core);
+  if (ofCore === undefined) {
+    ofCore = new WeakMap();
+    ofCores.set(core, ofCore);
+  }
+  let linux = ofCore.get(module);
+  if (linux === undefined) {
+    linux = new LinuxCore(core, checkModule("linuxModule", "linux.wasm", module));
+    ofCore.set(module, linux);
+  }
+  return linux;
+}
+
+function ownModule(): WebAssembly.Module {
+  own ??= compile(base64);
+  return own;
+}
