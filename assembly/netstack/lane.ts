@@ -196,7 +196,7 @@ export function freeBatch(manager: Address, flow: Address, count: u32): u32 {
 }
 
 /** Does a follower lose the port without more ado? A flow of the crowd goes with its last one. */
-export function leaves(manager: Address, follower: Address, port: Port): bool {
+function leaves(manager: Address, follower: Address, port: Port): bool {
   if (countOf(follower) == 1 && isFlow(follower)) return false;
   return dropOneFree(manager, follower, port);
 }

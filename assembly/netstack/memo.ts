@@ -20,13 +20,12 @@
 // exists already. Even then a port that is held twice, or by another class of the destination,
 // takes the general way: `plan`, then `hold` or `letGo`. Both ways do the same.
 
-import { EXHAUSTED, NO_MEMORY } from "../abi";
+import { EXHAUSTED } from "../abi";
 import { Address } from "../memory/arena";
-import { beginBill, canPay } from "../memory/bill";
 import { Port } from "../ports/bitmap";
-import { addOne, addOneFree, chargeAdd, dropOne, isPlain } from "../ports/counted";
+import { addOne, dropOne, dropOneFree, hasRoomFor, isPlain } from "../ports/counted";
 import { findAmong, searchAllUnder } from "../ports/search";
-import { addPort, chargePort, countOf, hasPort, hasRoom, removeAndKeep } from "../ports/set";
+import { addPort, countOf, hasPort, hasRoom, removeAndKeep } from "../ports/set";
 import { countHeld, isHeldInRing } from "./hold";
 import {
   classIn,
@@ -44,7 +43,6 @@ import {
   TUPLE,
   WILDCARD,
 } from "./ladder";
-import { leaves } from "./lane";
 import { aloneAt, aloneCount, isPlanned, partCount } from "./plan";
 
 const SEEN: usize = 0;
@@ -123,25 +121,11 @@ export function takeByMemo(
   const port = findAmong(memo + BLOCKERS, count, first, last, start);
   if (!port) return EXHAUSTED;
   if (!isPlain(flow) || isHeldInRing(flow, port)) return UNSURE;
-  if (!addsFree(memo, manager, flow, port)) return addCharged(memo, manager, flow, port);
-  addPort(manager, flow, port);
-  countHeld(manager, 1);
-  return <i32>port;
-}
-
-/** Does the port cost the flow no memory, and has the one that follows it gained it so, too? */
-function addsFree(memo: Address, manager: Address, flow: Address, port: Port): bool {
-  const count = load<u8>(memo, FOLLOWER_COUNT);
-  if (!hasRoom(flow) || count > 1) return false;
-  return count == 0 || addOneFree(manager, load<u32>(memo, FOLLOWERS), port);
-}
-
-function addCharged(memo: Address, manager: Address, flow: Address, port: Port): i32 {
   const end = followersEnd(memo);
-  beginBill();
-  chargePort(flow);
-  for (let at = memo + FOLLOWERS; at < end; at += 4) chargeAdd(load<u32>(at), port);
-  if (!canPay(manager)) return NO_MEMORY;
+  if (!hasRoom(flow)) return UNSURE;
+  for (let at = memo + FOLLOWERS; at < end; at += 4) {
+    if (!hasRoomFor(load<u32>(at), port)) return UNSURE;
+  }
   addPort(manager, flow, port);
   for (let at = memo + FOLLOWERS; at < end; at += 4) addOne(manager, load<u32>(at), port);
   countHeld(manager, 1);
@@ -151,11 +135,6 @@ function addCharged(memo: Address, manager: Address, flow: Address, port: Port):
 /** Frees a port if that is all there is to it. */
 export function freeByMemo(memo: Address, manager: Address, flow: Address, port: Port): bool {
   if (!isPlain(flow) || !isHeldOnlyBy(flow, port)) return false;
-  if (dropsFree(memo, manager, port)) {
-    removeAndKeep(manager, flow, port);
-    countHeld(manager, -1);
-    return true;
-  }
   const end = followersEnd(memo);
   for (let at = memo + FOLLOWERS; at < end; at += 4) {
     const follower: Address = load<u32>(at);
@@ -163,15 +142,13 @@ export function freeByMemo(memo: Address, manager: Address, flow: Address, port:
     if (countOf(follower) == 1 && isFlow(follower)) return false;
   }
   removeAndKeep(manager, flow, port);
-  for (let at = memo + FOLLOWERS; at < end; at += 4) dropOne(manager, load<u32>(at), port);
+  for (let at = memo + FOLLOWERS; at < end; at += 4) {
+    const follower: Address = load<u32>(at);
+    // Its pages stay, as in the lane.
+    if (!dropOneFree(manager, follower, port)) dropOne(manager, follower, port);
+  }
   countHeld(manager, -1);
   return true;
-}
-
-/** Has the one that follows the flow, if there is one, lost the port without more ado? */
-function dropsFree(memo: Address, manager: Address, port: Port): bool {
-  const count = load<u8>(memo, FOLLOWER_COUNT);
-  return count == 0 || (count == 1 && leaves(manager, load<u32>(memo, FOLLOWERS), port));
 }
 
 /** Does this flow hold the port, and no other class of its destination? */

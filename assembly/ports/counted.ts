@@ -22,6 +22,7 @@ import { PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
 import { Port, raiseBit } from "./bitmap";
 import {
+  canRaise,
   changeExcess,
   chargeExcess,
   clearExcess,
@@ -114,6 +115,11 @@ export function addOneFree(account: Address, set: Address, port: Port): bool {
   if (!raiseBit(portsOf(set), port)) return raiseFree(set + EXCESS, port);
   countPorts(set, 1);
   return true;
+}
+
+/** Would adding one need no memory? */
+export function hasRoomFor(set: Address, port: Port): bool {
+  return hasPort(set, port) ? canRaise(set + EXCESS, port) : hasRoom(set);
 }
 
 function addToFewFree(account: Address, set: Address, port: Port): bool {

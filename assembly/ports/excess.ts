@@ -91,7 +91,13 @@ export function clearExcess(account: Address, slot: Address): void {
 
 // ── Where it costs no memory ──────────────────────────────────────────────────────────────
 
-/** Adds one to an excess that is not negative; false, and nothing has changed, if that needs memory. */
+/** Would adding one to an excess that is not negative need no memory? */
+export function canRaise(slot: Address, port: Port): bool {
+  const page = pageOf(slot, port >> WORD_SHIFT);
+  return page != 0 && !isAtLimit(page, port & 63);
+}
+
+/** Adds one to such an excess; false, and nothing has changed, if that needs memory. */
 export function raiseFree(slot: Address, port: Port): bool {
   const page = pageOf(slot, port >> WORD_SHIFT);
   if (!page) return false;
