@@ -273,9 +273,11 @@ function isIdle(flow: Address): bool {
   return countOf(flow) == 0 && isPlain(flow) && load<u32>(flow, HANDLES) == 0;
 }
 
-/** Lets a flow of the crowd go at once, if it holds nothing. */
+/** Lets a flow of the crowd go at once, if it holds nothing, with pages that it has kept. */
 export function settleMember(manager: Address, member: Address): void {
-  if (isIdle(member)) dropFlow(manager, member);
+  if (countOf(member)) return;
+  clearCounted(manager, member);
+  dropFlow(manager, member);
 }
 
 function dropFlow(manager: Address, flow: Address): void {
