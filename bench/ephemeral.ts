@@ -1,281 +1,174 @@
-// Ephemeral: what a port costs as the range fills, beside the naive twin, in one run and through
-// the public API; then words, one port with very many tuples, and memory. Both sides do the same
-// work, and where they hand out ports the digests of those must be equal.
+// Ephemeral: what a port costs as the range fills. TCP and UDP, plain and with SO_REUSEADDR.
+//
+// The workload is that of gVisor's recorded figures: ports held in one random order, each search from
+// a random offset, what is taken is freed at once. With SO_REUSEADDR the held ports are those of a
+// flow without, at the same address: a TCP pick never shares them, and a UDP pick shares only with
+// its own flow. At 100 % there is no port, and taking alone is timed.
 
-import { readFileSync } from "node:fs";
-import { IPV4, PortManager, type PortRequest, TCP } from "../bindings/index.ts";
-import { SeededRandom } from "../bindings/random.ts";
-import { NaivePortManager, type NaiveRequest } from "./baselines/naive.ts";
-import { type Figure, measure, measureOnce } from "./measure.ts";
-import { type Report, time } from "./report.ts";
-import { COUNT, digestOf, FIRST, offsetsOf, shuffledPorts } from "./workloads.ts";
+import { TCP, UDP } from "../bindings/index.ts";
+import type { Benchmark } from "./benchmarks.ts";
+import { type Measured, measureInTurn, type Turns } from "./measure.ts";
+import { FULL, ONE_FREE, type Scene, sceneOf } from "./range.ts";
+import type { Contender, Place, Stage } from "./stage.ts";
+import { handles, jsBitmap, jsSet, naive, words } from "./take-free.ts";
+import { batch, jsBatch } from "./take-many.ts";
 
-const ADDRESS = "10.0.0.1";
-const BATCH = 1000;
-// How many times faster than the naive twin, by percent held.
-const OCCUPANCY_BARS: readonly (readonly [percent: number, atLeast: number])[] = [
-  [0, 12],
-  [50, 60],
-  [90, 400],
-  [99, 4000],
-  [99.9, 30000],
+const OCCUPANCIES = [0, 50, 90, 99, 99.9, ONE_FREE, FULL] as const;
+const BATCH = 256;
+
+/** One kind of port. */
+interface Kind {
+  readonly row: string;
+  readonly transport: number;
+  readonly shares: boolean;
+  /** Up to which occupancy the slow systems are asked: it bounds the time. */
+  readonly naiveUpTo: number;
+  readonly setUpTo: number;
+}
+
+const KINDS: readonly Kind[] = [
+  { row: "tcp", transport: TCP, shares: false, naiveUpTo: FULL, setUpTo: FULL },
+  { row: "udp", transport: UDP, shares: false, naiveUpTo: 90, setUpTo: FULL },
+  // A Set and a loop have no idea of sharing.
+  { row: "tcp-share-flags", transport: TCP, shares: true, naiveUpTo: 90, setUpTo: -1 },
+  { row: "udp-share-flags", transport: UDP, shares: true, naiveUpTo: 90, setUpTo: -1 },
 ];
 
-export async function runEphemeral(report: Report, smoke: boolean): Promise<void> {
-  await occupancy(report, smoke);
-  await exhaustion(report, smoke);
-  await words(report, smoke);
-  await accepts(report, smoke);
-  memory(report, smoke);
+/** gVisor itself, in ns: medians of seven runs of its Go code on another machine. */
+const GVISOR: Readonly<Record<string, readonly (readonly [occupancy: number, ns: number])[]>> = {
+  tcp: [
+    [0, 1188],
+    [50, 3534],
+    [90, 14600],
+    [99, 113500],
+    [99.9, 920300],
+    [FULL, 52760000],
+  ],
+  udp: [
+    [0, 1243],
+    [50, 3313],
+    [90, 10900],
+    [99, 101900],
+    [99.9, 906900],
+    [FULL, 48200000],
+  ],
+};
+
+/** How many searches make a sample, and a digest, of those that walk from port to port. */
+const SLOW: Readonly<Record<number, { naive: number; set: number; digested: number }>> = {
+  0: { naive: 1000, set: 4000, digested: 1000 },
+  50: { naive: 1000, set: 4000, digested: 1000 },
+  90: { naive: 1000, set: 4000, digested: 1000 },
+  99: { naive: 200, set: 2000, digested: 500 },
+  99.9: { naive: 50, set: 500, digested: 200 },
+  [ONE_FREE]: { naive: 5, set: 50, digested: 10 },
+  [FULL]: { naive: 2, set: 20, digested: 4 },
+};
+
+/** How many times faster than the naive twin. */
+const NAIVE_BARS: Readonly<Record<number, number>> = {
+  0: 12,
+  50: 60,
+  90: 400,
+  99: 4000,
+  99.9: 30000,
+};
+
+const TURNS: Turns = { rounds: 200, milliseconds: 400 };
+
+export const ephemeralBenchmark: Benchmark = {
+  title: "take + free of one port, random offsets, by percent of 16000..65535 held",
+  run: (stage) => {
+    for (const kind of KINDS) runKind(stage, kind);
+  },
+};
+
+function runKind(stage: Stage, kind: Kind): void {
+  const ratios: number[] = [];
+  for (const occupancy of OCCUPANCIES) {
+    ratios.push(singles(stage, kind, occupancy));
+    batches(stage, kind, occupancy);
+  }
+  if (isPlainTcp(kind)) {
+    const value = geometricMean(ratios);
+    stage.judge({ name: "tcp: handles over js-bitmap, geometric mean", value, atMost: 1 });
+  }
+  flatness(stage, kind);
+  for (const [occupancy, ns] of GVISOR[kind.row] ?? []) {
+    stage.keepOne({ bench: "ephemeral", row: kind.row, occupancy }, "gvisor (recorded)", ns);
+  }
 }
 
-// ── One port of a range that is more or less full ─────────────────────────────────────────
+/** Port by port; how many times as long as the bitmap the handle takes. */
+function singles(stage: Stage, kind: Kind, occupancy: number): number {
+  const { row, naiveUpTo, setUpTo } = kind;
+  const { naive: few, set, digested } = SLOW[occupancy] as (typeof SLOW)[number];
+  const isSlow = occupancy <= naiveUpTo;
+  const scene = sceneFor(stage, kind, occupancy, isSlow ? digested : undefined);
+  const ours = handles(scene);
+  const bitmap = jsBitmap(scene);
+  const twin = isSlow ? [naive(scene, { operations: few })] : [];
+  const people = occupancy <= setUpTo ? [jsSet(scene, { operations: set })] : [];
+  const place: Place = { bench: "ephemeral", row, occupancy };
+  const all = [ours, words(scene), bitmap, ...people, ...twin];
+  const measured = stage.compare(place, all, TURNS);
+  const ratio = measured.ratio(ours, bitmap);
+  if (isPlainTcp(kind)) {
+    stage.judge({ name: `tcp ${occupancy} %: handles over js-bitmap`, value: ratio, atMost: 1.15 });
+    judgeNaive(stage, measured, ours, twin[0], occupancy);
+  }
+  return ratio;
+}
 
-async function occupancy(report: Report, smoke: boolean): Promise<void> {
-  report.heading(
-    "flow take + free, TCP, random offset, range 16000..65535; naive: ReservePort + ReleasePort",
+function judgeNaive(
+  stage: Stage,
+  measured: Measured,
+  ours: Contender,
+  twin: Contender | undefined,
+  occupancy: number,
+): void {
+  const atLeast = NAIVE_BARS[occupancy];
+  if (twin === undefined || atLeast === undefined) return;
+  const value = measured.ratio(twin, ours);
+  stage.judge({ name: `tcp ${occupancy} %: handles, times faster than naive`, value, atLeast });
+}
+
+/** 256 ports at a time, or as many as are free. */
+function batches(stage: Stage, kind: Kind, occupancy: number): void {
+  const scene = sceneFor(stage, kind, occupancy);
+  const size = scene.free === 0 ? BATCH : Math.min(BATCH, scene.free);
+  const ours = batch(scene, size);
+  const bitmap = jsBatch(scene, size);
+  const place: Place = { bench: "ephemeral", row: kind.row, occupancy };
+  const measured = stage.compare(place, [ours, bitmap], TURNS);
+  if (!isPlainTcp(kind)) return;
+  const name = `tcp ${occupancy} %: batches of ${size}, times faster than js-bitmap batch`;
+  stage.judge({ name, value: measured.ratio(bitmap, ours), atLeast: 1.3 });
+}
+
+/** Handles at all occupancies that leave a port, in turn. */
+function flatness(stage: Stage, kind: Kind): void {
+  const works = OCCUPANCIES.filter((occupancy) => occupancy !== FULL).map((occupancy) =>
+    handles(sceneFor(stage, kind, occupancy)),
   );
-  const ports = shuffledPorts();
-  const offsets = offsetsOf(2, BATCH);
-  const times: number[] = [];
-  for (const [percent, atLeast] of OCCUPANCY_BARS) {
-    const held = ports.slice(0, Math.round((COUNT * percent) / 100));
-    const ours = await takeAndFree(held, offsets, smoke);
-    const theirs = await naiveTakeAndFree(held, offsets, smoke);
-    checkEqual(ours.digest, theirs.digest, `ports at ${percent} %`);
-    times.push(ours.figure.ns);
-    const ratio = theirs.figure.ns / ours.figure.ns;
-    report.row(`${percent} % held`, versus(ours.figure, theirs.figure), { value: ratio, atLeast });
-  }
-  const spread = Math.max(...times) / Math.min(...times);
-  report.row("slowest of these over the fastest", "", { value: spread, atMost: 2.5 });
+  const measured = measureInTurn(stage.smoke ? { rounds: 1 } : TURNS, works);
+  const medians = works.map((work) => measured.figure(work).median);
+  const fastest = works[medians.indexOf(Math.min(...medians))] as Contender;
+  const value = Math.max(...works.map((work) => measured.ratio(work, fastest)));
+  const name = `${kind.row}: handles, slowest over fastest, 0 % to one port free`;
+  stage.judge({ name, value, atMost: 2 });
 }
 
-interface Measured {
-  readonly figure: Figure;
-  readonly digest: string;
+function sceneFor(stage: Stage, kind: Kind, occupancy: number, digested = 1000): Scene {
+  const { transport, shares } = kind;
+  return sceneOf({ transport, shares, occupancy, smoke: stage.smoke, digested });
 }
 
-async function takeAndFree(
-  held: readonly number[],
-  offsets: Uint32Array,
-  smoke: boolean,
-): Promise<Measured> {
-  using manager = PortManager.open();
-  const flow = manager.flow({ networks: [IPV4], transport: TCP, address: ADDRESS });
-  for (const port of held) flow.takeAt(port);
-  const picked = Array.from(offsets, (offset) => {
-    const port = flow.take(offset);
-    flow.free(port);
-    return port;
-  });
-  const figure = await measure({ operations: BATCH, milliseconds: smoke ? 1 : 400 }, () => {
-    for (let index = 0; index < BATCH; index++) flow.free(flow.take(offsets[index] as number));
-  });
-  return { figure, digest: digestOf(picked) };
+function isPlainTcp({ transport, shares }: Kind): boolean {
+  return transport === TCP && !shares;
 }
 
-async function naiveTakeAndFree(
-  held: readonly number[],
-  offsets: Uint32Array,
-  smoke: boolean,
-): Promise<Measured> {
-  const manager = new NaivePortManager();
-  for (const port of held) manager.reservePort(naive(port), 0);
-  const any = naive(0);
-  const picked: number[] = [];
-  const takeAndRelease = (offset: number): number => {
-    const port = manager.reservePort(any, offset);
-    manager.releasePort(naive(port));
-    return port;
-  };
-  for (const offset of offsets) picked.push(takeAndRelease(offset));
-  const pace = smoke
-    ? { operations: BATCH, samples: 1, milliseconds: 1 }
-    : { operations: BATCH, samples: 5, milliseconds: 400 };
-  const figure = await measure(pace, () => {
-    for (let index = 0; index < BATCH; index++) takeAndRelease(offsets[index] as number);
-  });
-  return { figure, digest: digestOf(picked) };
-}
-
-function naive(port: number): NaiveRequest {
-  const destination = { address: "", port: 0 };
-  return { networks: [4], transport: 6, address: ADDRESS, port, flags: 0, device: 0, destination };
-}
-
-// ── All ports of the range ────────────────────────────────────────────────────────────────
-
-async function exhaustion(report: Report, smoke: boolean): Promise<void> {
-  const count = smoke ? 2000 : COUNT;
-  report.heading(`${count} ports of 16000..65535 one after another, each from a random offset`);
-  using manager = PortManager.open({ seed: 4 });
-  if (smoke) manager.setPortRange(FIRST, FIRST + count - 1);
-  const flow = manager.flow({ networks: [IPV4], transport: TCP, address: ADDRESS });
-  const ports = new Uint16Array(count);
-  flow.takeMany(ports);
-  const digest = digestOf(ports);
-  flow.freeMany(ports);
-  // Taking alone: freeing what was taken is timed apart and not part of the figure.
-  const ours: number[] = [];
-  for (let round = 0; round < (smoke ? 1 : 25); round++) {
-    ours.push(measureOnce(count, () => void flow.takeMany(ports)).ns);
-    flow.freeMany(ports);
-  }
-  ours.sort((a, b) => a - b);
-  const our = ours[ours.length >> 1] as number;
-
-  const twin = new NaivePortManager();
-  if (smoke) twin.setPortRange(FIRST, FIRST + count - 1);
-  const random = new SeededRandom(4);
-  const any = naive(0);
-  const picked = new Uint16Array(count);
-  const their = measureOnce(count, () => {
-    for (let index = 0; index < count; index++)
-      picked[index] = twin.reservePort(any, random.next());
-  }).ns;
-  checkEqual(digest, digestOf(picked), "ports to exhaustion");
-  const figures = `${time(our)} against ${time(their)} per port`;
-  report.row("takeMany to exhaustion", figures, { value: their / our, atLeast: 10000 });
-}
-
-// ── Words ─────────────────────────────────────────────────────────────────────────────────
-
-async function words(report: Report, smoke: boolean): Promise<void> {
-  report.heading("reservePort + release of one named port");
-  using manager = PortManager.open();
-  const pace = { operations: BATCH, milliseconds: smoke ? 1 : 400 };
-  const ours = await measure(pace, () => {
-    for (let index = 0; index < BATCH; index++) {
-      manager
-        .reservePort({ networks: [IPV4], transport: TCP, address: ADDRESS, port: 8080 })
-        .release();
-    }
-  });
-  const twin = new NaivePortManager();
-  const theirs = await measure(pace, () => {
-    for (let index = 0; index < BATCH; index++) {
-      const request = naive(8080);
-      twin.reservePort(request, 0);
-      twin.releasePort(request);
-    }
-  });
-  report.row("words", versus(ours, theirs), { value: theirs.ns / ours.ns, atLeast: 2 });
-}
-
-// ── One port with very many accepted tuples ───────────────────────────────────────────────
-
-interface AcceptFigures {
-  readonly bind: Figure;
-  readonly refused: Figure;
-  readonly reserve: Figure;
-  readonly tuple: Figure;
-}
-
-async function accepts(report: Report, smoke: boolean): Promise<void> {
-  const few = 1000;
-  const many = smoke ? 10000 : 1000000;
-  report.heading(`one port with a listener and ${few} or ${many} accepted tuples, TupleOnly`);
-  const a = await acceptFigures(few, smoke);
-  const b = await acceptFigures(many, smoke);
-  const row = (name: string, of: (figures: AcceptFigures) => Figure, atMost: number): void => {
-    const figures = `${time(of(a))}, with ${many} ${time(of(b))}`;
-    report.row(name, figures, { value: of(b).ns / of(a).ns, atMost });
-  };
-  row("wildcard bind that shares, and release", ({ bind }) => bind, 2);
-  row("wildcard availability, refused", ({ refused }) => refused, 2);
-  row("new tuple, reservePort and release", ({ reserve }) => reserve, 6);
-  row("new tuple, reserveTuple and release", ({ tuple }) => tuple, 6);
-}
-
-async function acceptFigures(tuples: number, smoke: boolean): Promise<AcceptFigures> {
-  using manager = PortManager.open();
-  const listener = accepted();
-  manager.reservePort(listener);
-  for (let index = 0; index < tuples; index++) manager.reserveTuple(tuple(index));
-  const pace = { operations: BATCH, milliseconds: smoke ? 1 : 400 };
-  const fresh = Array.from({ length: BATCH }, (_, index) => tuple(1000000 + index * 17));
-  return {
-    bind: await measure(pace, () => {
-      for (let index = 0; index < BATCH; index++) manager.reservePort(listener).release();
-    }),
-    refused: await measure(pace, () => {
-      const plain = { ...listener, flags: {} };
-      for (let index = 0; index < BATCH; index++) manager.isAvailable(plain);
-    }),
-    reserve: await measure(pace, () => {
-      for (const request of fresh) manager.reservePort(request).release();
-    }),
-    tuple: await measure(pace, () => {
-      for (const request of fresh) manager.reserveTuple(request).release();
-    }),
-  };
-}
-
-function accepted(): PortRequest {
-  return {
-    networks: [IPV4],
-    transport: TCP,
-    address: ADDRESS,
-    port: 443,
-    flags: { tupleOnly: true },
-  };
-}
-
-/** Peers of 50,000 ports each. */
-function tuple(index: number): PortRequest {
-  const address = `93.0.0.${Math.floor(index / 50000)}`;
-  return { ...accepted(), destination: { address, port: 1 + (index % 50000) } };
-}
-
-// ── Memory ────────────────────────────────────────────────────────────────────────────────
-
-/** Bytes of linear memory beyond those at open, in an instance of its own. */
-function bytesTaken(fill: (manager: PortManager) => number): { taken: number; used: number } {
-  const bytes = readFileSync(new URL("../core.wasm", import.meta.url));
-  using manager = PortManager.open({ module: new WebAssembly.Module(bytes) });
-  const before = manager.stats().memory;
-  const live = fill(manager);
-  const after = manager.stats().memory;
-  return { taken: (after.taken - before.taken) / live, used: (after.used - before.used) / live };
-}
-
-function memory(report: Report, smoke: boolean): void {
-  report.heading("linear memory beyond that at open, slack included, per live reservation");
-  const row = (name: string, atMost: number, fill: (manager: PortManager) => number): void => {
-    const { taken, used } = bytesTaken(fill);
-    report.row(name, `${used.toFixed(3)} B in records`, { value: taken, atMost });
-  };
-  row(`${COUNT} binds on one address`, 1, (manager) => {
-    const flow = manager.flow({ networks: [IPV4], transport: TCP, address: ADDRESS });
-    return flow.takeMany(new Uint16Array(COUNT));
-  });
-  const destinations = smoke ? 3 : 21;
-  row(`${COUNT * destinations} tuples over ${destinations} destinations`, 1, (manager) => {
-    const ports = new Uint16Array(COUNT);
-    let live = 0;
-    for (let index = 0; index < destinations; index++) {
-      const destination = { address: `93.0.0.${index}`, port: 443 };
-      live += manager
-        .flow({ networks: [IPV4], transport: TCP, address: ADDRESS, destination })
-        .takeMany(ports);
-    }
-    return live;
-  });
-  const tuples = smoke ? 20000 : 1000000;
-  row(`${tuples} accepted tuples on one port`, 64, (manager) => {
-    manager.reservePort(accepted());
-    for (let index = 0; index < tuples; index++) manager.reserveTuple(tuple(index));
-    return tuples + 1;
-  });
-}
-
-// ── Helpers ───────────────────────────────────────────────────────────────────────────────
-
-function versus(ours: Figure, theirs: Figure): string {
-  return `${time(ours)} against ${time(theirs)}`;
-}
-
-function checkEqual(ours: string, theirs: string, what: string): void {
-  if (ours !== theirs) throw new Error(`${what}: our digest ${ours}, the twin's ${theirs}`);
+function geometricMean(values: readonly number[]): number {
+  const logs = values.map(Math.log);
+  return Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
 }

@@ -1,63 +1,78 @@
-// Flows: what a group, or reserved ports, add to `take` of an open flow, and what each selection
-// policy costs there.
+// Flows: what the limits and policies benchmarks do to an open flow. One operation takes a port and
+// frees it.
 
-import { IPV4, PortManager, type SelectionName, TCP } from "../bindings/index.ts";
-import { measureInTurn, type Work } from "./interleaved.ts";
-import { showLimits } from "./limits.ts";
-import { rangeFor, scattered, shareOf } from "./local-range.ts";
-import { type Report, time } from "./report.ts";
+import {
+  type FlowOptions,
+  IPV4,
+  PortManager,
+  type PortRange,
+  type SelectionName,
+  TCP,
+} from "../bindings/index.ts";
+import { JsBitmap } from "./baselines/js-bitmap.ts";
+import { portsOf } from "./local-range.ts";
+import type { Setting, Side } from "./sockets.ts";
 import { offsetsOf } from "./workloads.ts";
 
-/** One operation is short. */
+/** A machine's ports before the first operation. */
+type FlowSetting = Pick<Setting, "range" | "held" | "reserved"> & Pick<FlowOptions, "group">;
+
+/** Operations in a batch: one is short. */
 const BATCH = 5000;
 const OFFSETS: Uint32Array = offsetsOf(2, BATCH);
 const KEY = { networks: [IPV4], transport: TCP, address: "10.0.0.1" } as const;
 const DESTINATION = { address: "10.9.0.1", port: 443 };
 
-const POLICIES: readonly SelectionName[] = [
-  "random",
-  "random-retry",
-  "hash",
-  "double-hash",
-  "random-increments",
-  "sequential",
-];
-
-/** Rows for flows, as `socketLimits` has them for sockets. */
-export function flowLimits(report: Report, smoke: boolean): void {
-  report.heading("flow take + free, TCP, with a limit over without");
-  const portRange = rangeFor(smoke);
-  const turns = { operations: BATCH, rounds: smoke ? 1 : 200 };
-  showLimits(report, smoke, turns, ({ group, reserved }, held) => {
-    const manager = PortManager.open({ portRange });
-    const flow = manager.flow({ ...KEY, group, reserved });
-    for (const port of held) flow.takeAt(port);
-    const run = (): void => {
-      for (let index = 0; index < BATCH; index++) flow.free(flow.take(OFFSETS[index] as number));
-    };
-    return [{ run, close: () => manager.close() }];
-  });
+/** A flow that may be limited, with an offset for each operation. */
+export function flowSide({ range, held, group, reserved }: FlowSetting): Side {
+  const manager = PortManager.open({ portRange: range });
+  const flow = manager.flow({ ...KEY, group, reserved });
+  for (const port of held) flow.takeAt(port);
+  const picked = new Uint16Array(BATCH);
+  const run = (): void => {
+    for (let index = 0; index < BATCH; index++) {
+      const port = flow.take(OFFSETS[index] as number);
+      picked[index] = port;
+      flow.free(port);
+    }
+  };
+  return { operations: BATCH, picked, run, close: () => manager.close() };
 }
 
-/** A row for each selection policy. */
-export function policies(report: Report, smoke: boolean): void {
-  report.heading("flow take + free, TCP to one destination, by selection policy");
-  const turns = { operations: BATCH, rounds: smoke ? 1 : 30 };
-  const order = scattered(rangeFor(smoke));
-  for (const policy of POLICIES) {
-    const works = [50, 99].map((percent) => selecting(policy, smoke, shareOf(order, percent)));
-    const timed = measureInTurn(turns, works);
-    const [half, full] = works.map((work) => time(timed.figure(work)));
-    report.row(policy, `50 % held ${half}, 99 % held ${full}`);
+/** The same ports, picked from a bitmap in which those that are reserved count as held. */
+export function bitmapSide({ range, held, reserved }: FlowSetting): Side {
+  const bitmap = new JsBitmap(range.first, range.last);
+  for (const port of held) bitmap.takeAt(port);
+  if (reserved) {
+    for (const port of portsOf(range)) if (reserved.has(port)) bitmap.takeAt(port);
   }
+  const picked = new Uint16Array(BATCH);
+  const run = (): void => {
+    for (let index = 0; index < BATCH; index++) {
+      const port = bitmap.take(OFFSETS[index] as number);
+      picked[index] = port;
+      bitmap.free(port);
+    }
+  };
+  return { operations: BATCH, picked, run };
 }
 
-function selecting(selection: SelectionName, smoke: boolean, held: readonly number[]): Work {
-  const manager = PortManager.open({ portRange: rangeFor(smoke), selection, seed: 6 });
+/** A flow of a manager that picks by a policy. */
+export function selectingSide(
+  selection: SelectionName,
+  range: PortRange,
+  held: readonly number[],
+): Side {
+  const manager = PortManager.open({ portRange: range, selection, seed: 6 });
   const flow = manager.flow({ ...KEY, destination: DESTINATION });
   for (const port of held) flow.takeAt(port);
+  const picked = new Uint16Array(BATCH);
   const run = (): void => {
-    for (let index = 0; index < BATCH; index++) flow.free(flow.take());
+    for (let index = 0; index < BATCH; index++) {
+      const port = flow.take();
+      picked[index] = port;
+      flow.free(port);
+    }
   };
-  return { run, close: () => manager.close() };
+  return { operations: BATCH, picked, run, close: () => manager.close() };
 }

@@ -2,7 +2,8 @@
 // their ratio is judged.
 //
 // The group lies three levels deep and allows the whole local range, so that the same ports are
-// searched. Where ports are reserved, the same share of the others is held.
+// searched. Where ports are reserved, the same share of the others is held. Every side's picks are
+// checked against those of a baseline before anything is timed.
 
 import {
   type PortGroup,
@@ -10,7 +11,8 @@ import {
   type PortRange,
   type ReservedPorts,
 } from "../bindings/index.ts";
-import { measureInTurn, type Turns, type Work } from "./interleaved.ts";
+import type { Benchmark } from "./benchmarks.ts";
+import { bitmapSide, flowSide } from "./flows.ts";
 import {
   PERCENTS,
   rangeFor,
@@ -19,86 +21,158 @@ import {
   scattered,
   shareOf,
 } from "./local-range.ts";
-import type { Figure } from "./measure.ts";
-import { type Report, time } from "./report.ts";
-import { BATCH, CALLS, KINDS, ours, oursPrepared } from "./sockets.ts";
+import { figureOf, measureInTurn, type Turns } from "./measure.ts";
+import { KINDS, ours, oursPrepared, picksOf, type Side, twin } from "./sockets.ts";
+import type { Stage, System } from "./stage.ts";
+import { digestOf } from "./workloads.ts";
 
 /** How many times as long as without. */
 const AT_MOST = 1.1;
 /** Where records come to lie makes a difference, so each comparison is made several times. */
-const RUNS = 5;
+const SOCKET_RUNS = 5;
+/** A flow's pick is so short that what is added comes close to the bar. */
+const FLOW_RUNS = 15;
+const TURNS = { rounds: 80 };
+/** Of sockets so many picks are checked: one may take the twin a millisecond. Of flows all are. */
+const SOCKETS_CHECKED = 250;
+
+export const limitsBenchmark: Benchmark = {
+  title: "a pick within three levels of groups, or past 1,000 reserved ports, over one without",
+  run,
+};
+
+function run(stage: Stage): void {
+  const range = rangeFor(stage.smoke);
+  for (const kind of KINDS) {
+    showLimits(stage, {
+      name: kind,
+      system: "sockets",
+      runs: SOCKET_RUNS,
+      sides({ group, reserved }, held) {
+        const setting = { kind, range, held, socket: { group }, ...(reserved && { reserved }) };
+        return [oursPrepared(setting), ours(setting)];
+      },
+      baseline: ({ reserved }, held) =>
+        twin({ kind, range, held, ...(reserved && { reserved }) }, SOCKETS_CHECKED),
+    });
+  }
+  showLimits(stage, {
+    name: "flow",
+    system: "handles",
+    runs: FLOW_RUNS,
+    sides: (limit, held) => [flowSide({ range, held, ...limit })],
+    baseline: (limit, held) => bitmapSide({ range, held, ...limit }),
+  });
+}
+
+// ── With over without ─────────────────────────────────────────────────────────────────────
 
 /** What limits a pick. */
-export interface Limit {
+interface Limit {
   readonly name: string;
   readonly group?: PortGroup;
   readonly reserved?: ReservedPorts;
 }
 
-/** Makes what is compared: the first work is judged, the others are shown beside it. */
-export type WorksFor = (limit: Limit, held: readonly number[]) => readonly Work[];
+type Held = readonly number[];
 
+/** Whose picks are limited. */
+interface Subject {
+  readonly name: string;
+  readonly system: System;
+  /** How many comparisons are made. */
+  readonly runs: number;
+  /** The first is judged; a second is shown beside it, and makes its sockets, too. */
+  sides(limit: Limit, held: Held): readonly Side[];
+  /** Its first batch is what all sides must pick. */
+  baseline(limit: Limit, held: Held): Side;
+}
+
+/** What one run says of one limit. */
 interface Compared {
-  /** How many times as long as without, for each of the works. */
+  readonly operations: number;
+  readonly ns: number;
+  /** How many times as long as without, for each of the sides. */
   readonly ratios: readonly number[];
-  /** Of the first work. */
-  readonly without: Figure;
-  readonly limited: Figure;
 }
 
-/** Rows for sockets. */
-export function socketLimits(report: Report, smoke: boolean): void {
-  const range = rangeFor(smoke);
-  const turns = { operations: BATCH, rounds: smoke ? 1 : 100 };
-  for (const kind of KINDS) {
-    report.heading(
-      `${CALLS[kind]} + close, with a limit over without; whole: the ratio with socket()`,
-    );
-    showLimits(report, smoke, turns, ({ group, reserved }, held) => {
-      const setting = { kind, range, held, socket: { group }, ...(reserved && { reserved }) };
-      return [oursPrepared(setting), ours(setting)];
-    });
-  }
-}
-
-/** A row for each limit at each share of the range that is held. */
-export function showLimits(report: Report, smoke: boolean, turns: Turns, worksFor: WorksFor): void {
-  const range = rangeFor(smoke);
+function showLimits(stage: Stage, subject: Subject): void {
+  const range = rangeFor(stage.smoke);
   const order = scattered(range);
-  const limits = limitsFor(range, smoke ? 100 : 1000);
+  const limits = [{ name: "none" }, ...limitsFor(range, stage.smoke ? 100 : 1000)];
   for (const percent of PERCENTS) {
-    const at = (limit: Limit): readonly Work[] =>
-      worksFor(limit, heldBeside(order, percent, limit));
-    const runs = Array.from({ length: smoke ? 1 : RUNS }, () => compare(turns, limits, at));
-    for (const [index, { name }] of limits.entries()) {
-      const { ratios, without, limited } = middleOf(runs.map((run) => run[index] as Compared));
-      const [value, whole] = ratios as [number, number?];
-      const beside = whole === undefined ? "" : `; whole ${whole.toFixed(2)}`;
-      const figures = `${time(without)}, with ${time(limited)}${beside}`;
-      report.row(`${percent} % held, ${name}`, figures, { value, atMost: AT_MOST });
+    const scenes = limits.map((limit) =>
+      sceneOf(subject, limit, heldBeside(order, percent, limit)),
+    );
+    const [length, turns] = stage.smoke ? [1, { rounds: 1 }] : [subject.runs, TURNS];
+    const runs = Array.from({ length }, () => compare(turns, scenes));
+    for (const [index, scene] of scenes.entries()) {
+      const all = runs.map((run) => run[index] as Compared);
+      keepLimit(stage, subject, percent, scene, all);
     }
   }
 }
 
-/** One comparison for each limit, all in one run. */
-function compare(
-  turns: Turns,
-  limits: readonly Limit[],
-  worksFor: (limit: Limit) => readonly Work[],
-): Compared[] {
-  const without = worksFor({ name: "none" });
-  const limited = limits.map(worksFor);
-  const timed = measureInTurn(turns, [...without, ...limited.flat()]);
-  return limited.map((works) => ({
-    ratios: works.map((work, index) => timed.ratio(work, without[index] as Work)),
-    without: timed.figure(without[0] as Work),
-    limited: timed.figure(works[0] as Work),
+/** A limit, and who picks within it. */
+interface Limited {
+  readonly limit: Limit;
+  /** Of the baseline's picks, and how many those are. */
+  readonly digest: string;
+  readonly checked: number;
+  /** Sides that have not done anything yet. */
+  open(): readonly Side[];
+}
+
+function sceneOf(subject: Subject, limit: Limit, held: Held): Limited {
+  const baseline = subject.baseline(limit, held);
+  const checked = baseline.operations;
+  const digest = digestOf(picksOf(baseline, checked));
+  return { limit, digest, checked, open: () => subject.sides(limit, held) };
+}
+
+/** All limits in one run; the first is none. */
+function compare(turns: Turns, scenes: readonly Limited[]): Compared[] {
+  const sides = scenes.map(openChecked);
+  const timed = measureInTurn(turns, sides.flat());
+  const without = sides[0] as readonly Side[];
+  return sides.map((those) => ({
+    operations: (those[0] as Side).operations,
+    ns: timed.figure(those[0] as Side).median,
+    ratios: those.map((side, index) => timed.ratio(side, without[index] as Side)),
   }));
 }
 
-function middleOf(runs: readonly Compared[]): Compared {
-  const sorted = [...runs].sort((a, b) => (a.ratios[0] as number) - (b.ratios[0] as number));
-  return sorted[sorted.length >> 1] as Compared;
+function openChecked({ limit, digest, checked, open }: Limited): readonly Side[] {
+  const sides = open();
+  for (const side of sides) {
+    const own = digestOf(picksOf(side, checked));
+    if (own !== digest) throw new Error(`${limit.name}: our digest ${own}, not ${digest}`);
+  }
+  return sides;
+}
+
+/** Rows with the medians over all runs. */
+function keepLimit(
+  stage: Stage,
+  { name, system }: Subject,
+  occupancy: number,
+  { limit, digest }: Limited,
+  runs: readonly Compared[],
+): void {
+  const row = `${name}/${limit.name}`;
+  const operations = (runs[0] as Compared).operations;
+  const own = { bench: "limits", system, occupancy, operations };
+  stage.keep({ ...own, row, digest, ...figureOf(runs.map(({ ns }) => ns)) });
+  if (limit.name === "none") return;
+
+  const keepRatio = (of: string, side: number): number => {
+    const figure = figureOf(runs.flatMap(({ ratios }) => ratios[side] ?? []));
+    if (figure.samples > 0) stage.keep({ ...own, row: of, unit: "ratio", ...figure });
+    return figure.median;
+  };
+  const value = keepRatio(`${row} over none`, 0);
+  keepRatio(`${row} over none, whole`, 1);
+  stage.judge({ name: `limits/${row} over none at ${occupancy} %`, value, atMost: AT_MOST });
 }
 
 // ── What limits ───────────────────────────────────────────────────────────────────────────
@@ -106,8 +180,8 @@ function middleOf(runs: readonly Compared[]): Compared {
 function limitsFor(range: PortRange, count: number): Limit[] {
   return [
     { name: "group", group: groupFor(range) },
-    { name: `${count} reserved at random`, reserved: reservedAtRandom(range, count) },
-    { name: `${count} reserved side by side`, reserved: reservedAsBlock(range, count) },
+    { name: "reserved-at-random", reserved: reservedAtRandom(range, count) },
+    { name: "reserved-side-by-side", reserved: reservedAsBlock(range, count) },
   ];
 }
 

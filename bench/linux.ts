@@ -1,170 +1,116 @@
 // Linux: what a socket's port costs as the local range fills, beside the naive twin of the kernel's
-// two functions, in one run and through the public API; then what groups and reserved ports add,
-// selection policies, TIME_WAIT, and what a live kernel was seen to take.
+// two functions, in one run and through the public API; then TIME_WAIT, and what a live kernel was
+// seen to take.
 
-import { LinuxPorts } from "../bindings/index.ts";
-import { flowLimits, policies } from "./flows.ts";
-import { measureInTurn, type Work } from "./interleaved.ts";
-import { socketLimits } from "./limits.ts";
-import { countOf, PERCENTS, rangeFor, scattered, searched, shareOf } from "./local-range.ts";
-import { type Figure, measure } from "./measure.ts";
-import { showRecorded } from "./recorded.ts";
-import { type Report, time } from "./report.ts";
+import type { Benchmark } from "./benchmarks.ts";
+import { PERCENTS, rangeFor, scattered, searched, shareOf } from "./local-range.ts";
+import type { Measured } from "./measure.ts";
+import { keepRecorded } from "./recorded.ts";
 import {
   BATCH,
-  CALLS,
   KINDS,
   type Kind,
   ours,
   oursPrepared,
+  picksOf,
   type Setting,
   type Side,
   twin,
 } from "./sockets.ts";
+import type { Contender, Scene, Stage, System } from "./stage.ts";
+import { keepTimeWait } from "./time-wait.ts";
 import { digestOf } from "./workloads.ts";
 
-const ROUNDS = 300;
+const TURNS = { rounds: 150, milliseconds: 400 };
 const SPREAD_AT_MOST = 2.5;
 /** How many times faster than the naive twin where the range is fullest. */
 const FULLEST_AT_LEAST = 1000;
 const FULLEST = 99.9;
-/** Operations in a batch of the twin where one takes it up to 15 ms, and in tiny runs. */
-const TWIN_SHORT = 100;
+/** Where one operation takes the twin up to 15 ms, its batches are shorter, as in tiny runs. */
+const TWIN_SHORT = 50;
 const TWIN_SMOKE = 20;
+/** From so much on, the twin is slow enough to be timed a few times and no oftener. */
+const TWIN_SLOW_PERCENT = 99;
+const TWIN_SAMPLES = 3;
 
-const TIME_WAIT_MS = 60_000;
-const DESTINATIONS = 8;
+export const linuxBenchmark: Benchmark = {
+  title: "socket + bind(0) or connect() + close, 28,232 ports, one destination",
+  run,
+};
 
-export async function runLinux(report: Report, smoke: boolean): Promise<void> {
+function run(stage: Stage): void {
   for (const kind of KINDS) {
-    await occupancy(report, smoke, kind, "scattered");
-    await occupancy(report, smoke, kind, "as searches leave them");
+    occupancy(stage, kind, "scattered");
+    occupancy(stage, kind, "together");
   }
-  socketLimits(report, smoke);
-  flowLimits(report, smoke);
-  policies(report, smoke);
-  timeWait(report, smoke);
-  showRecorded(report);
+  keepTimeWait(stage);
+  keepRecorded(stage);
 }
 
-// ── One socket, in a range that is more or less full ──────────────────────────────────────
-
-type FreePorts = "scattered" | "as searches leave them";
+/** Where the free ports lie: anywhere, or as searches from random starts leave them. */
+type Free = "scattered" | "together";
 
 interface Case {
   readonly percent: number;
-  readonly setting: Setting;
-  /** Operations in a batch of the twin. */
-  readonly twinBatch: number;
-  readonly whole: Side;
-  readonly prepared: Side;
+  readonly whole: Contender;
+  readonly prepared: Contender;
+  readonly naive: Contender;
 }
 
-async function occupancy(
-  report: Report,
-  smoke: boolean,
-  kind: Kind,
-  free: FreePorts,
-): Promise<void> {
-  const range = rangeFor(smoke);
-  report.heading(
-    `socket + ${CALLS[kind]} + close, ${countOf(range)} ports, free ones ${free}; naive: the same`,
-  );
+function occupancy(stage: Stage, kind: Kind, free: Free): void {
+  const range = rangeFor(stage.smoke);
   const order = free === "scattered" ? scattered(range) : searched(range);
   const cases = PERCENTS.map((percent): Case => {
     const setting = { kind, range, held: shareOf(order, percent) };
-    const twinBatch = smoke ? TWIN_SMOKE : twinBatchAt(percent, free);
-    return { percent, setting, twinBatch, whole: ours(setting), prepared: oursPrepared(setting) };
+    return caseOf(setting, percent, twinBatchAt(percent, free, stage.smoke));
   });
-  const naive = new Map<Case, Figure>();
-  for (const item of cases) naive.set(item, await twinFigure(item, smoke));
-
-  const turns = { operations: BATCH, rounds: smoke ? 1 : ROUNDS };
-  const sides = cases.flatMap(({ whole, prepared }) => [whole, prepared]);
-  const timed = measureInTurn(turns, sides);
-  for (const item of cases) showCase(report, item, timed.figure(item.whole), naive.get(item));
-  const wholes = cases.map(({ whole }) => timed.figure(whole));
-  const value = spreadOf(wholes);
-  report.row("slowest of these over the fastest", "", { value, atMost: SPREAD_AT_MOST });
-  const picks = cases.map(({ prepared }) => timed.figure(prepared));
-  const figures = `${picks.map(time).join(", ")}: ${showRatio(spreadOf(picks))}`;
-  report.row("the same without socket(): pick + close", figures);
-}
-
-function showCase(report: Report, item: Case, our: Figure, naive: Figure | undefined): void {
-  const { percent, twinBatch } = item;
-  const their = naive as Figure;
-  const ratio = their.ns / our.ns;
-  const batches = twinBatch < BATCH ? `, naive in batches of ${twinBatch}` : "";
-  const name = `${percent} % held${batches}`;
-  const figures = `${time(our)} against ${time(their)}`;
-  if (percent === FULLEST) report.row(name, figures, { value: ratio, atLeast: FULLEST_AT_LEAST });
-  else report.row(name, `${figures.padEnd(40)} ${showRatio(ratio)}`);
-}
-
-function spreadOf(figures: readonly Figure[]): number {
-  const times = figures.map(({ ns }) => ns);
-  return Math.max(...times) / Math.min(...times);
-}
-
-/** Where free ports lie together, one operation takes the twin up to 15 ms. */
-function twinBatchAt(percent: number, free: FreePorts): number {
-  return free === "scattered" || percent < 99 ? BATCH : TWIN_SHORT;
-}
-
-/** After all three sides have picked the same ports. */
-async function twinFigure(item: Case, smoke: boolean): Promise<Figure> {
-  const { percent, setting, twinBatch, whole, prepared } = item;
-  const naive = twin(setting, twinBatch);
-  const digest = digestOf(naive.picks(twinBatch));
-  for (const side of [whole, prepared]) {
-    const own = digestOf(side.picks(twinBatch));
-    if (own === digest) continue;
-    throw new Error(`${setting.kind} at ${percent} %: our digest ${own}, the twin's ${digest}`);
-  }
-  const pace = smoke ? { samples: 1, milliseconds: 1 } : { samples: 3, milliseconds: 600 };
-  return measure({ operations: twinBatch, ...pace }, naive.run);
-}
-
-// ── TIME_WAIT ─────────────────────────────────────────────────────────────────────────────
-
-function timeWait(report: Report, smoke: boolean): void {
-  const few = 1000;
-  const many = smoke ? 10_000 : 100_000;
-  report.heading(
-    `socket + connect() + close() into TIME_WAIT; the clock moves on, and the oldest expires`,
+  const row = `${kind}/${free}`;
+  const measured = stage.compareAll(
+    cases.flatMap(({ percent, whole, prepared, naive }): Scene[] => [
+      { place: { bench: "linux", row, occupancy: percent }, contenders: [whole, naive] },
+      {
+        place: { bench: "linux", row: `${row}/without-socket()`, occupancy: percent },
+        contenders: [prepared],
+      },
+    ]),
+    TURNS,
   );
-  const [small, large] = [waiting(few), waiting(many)];
-  const turns = { operations: BATCH, rounds: smoke ? 1 : ROUNDS };
-  const timed = measureInTurn(turns, [small, large]);
-  const figures = `${time(timed.figure(small))}, with ${many} ${time(timed.figure(large))}`;
-  report.row(`${few} wait`, `${figures}: ${showRatio(timed.ratio(large, small))}`);
+  judge(stage, row, cases, measured);
 }
 
-/** A machine on which so many connections wait at any time, each for a minute. */
-function waiting(entries: number): Work {
-  const ports = LinuxPorts.open({ seed: 5 });
-  const destinations = Array.from({ length: DESTINATIONS }, (_, index) => `10.9.0.${1 + index}`);
-  let number = 0;
-  const once = (): void => {
-    ports.setTime((number * TIME_WAIT_MS) / entries);
-    const socket = ports.socket();
-    socket.connect(destinations[number % DESTINATIONS] as string, 443);
-    socket.close({ timeWait: true });
-    ports.expireTimeWait();
-    number++;
-  };
-  for (let index = 0; index < 2 * entries; index++) once();
+/** All three sides do the same work, and are compared by as many picks as the twin's batch has. */
+function caseOf(setting: Setting, percent: number, twinBatch: number): Case {
+  const as = (system: System, side: Side): Contender => ({
+    system,
+    ...side,
+    digest: () => digestOf(picksOf(side, twinBatch)),
+  });
+  const slow = percent < TWIN_SLOW_PERCENT ? {} : { most: TWIN_SAMPLES };
   return {
-    run() {
-      for (let index = 0; index < BATCH; index++) once();
-    },
-    close: () => ports.close(),
+    percent,
+    whole: as("sockets", ours(setting)),
+    prepared: as("sockets", oursPrepared(setting)),
+    naive: { ...as("naive", twin(setting, twinBatch)), ...slow },
   };
 }
 
-// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+function twinBatchAt(percent: number, free: Free, smoke: boolean): number {
+  if (smoke) return TWIN_SMOKE;
+  return free === "together" && percent >= TWIN_SLOW_PERCENT ? TWIN_SHORT : BATCH;
+}
 
-function showRatio(value: number): string {
-  return value.toFixed(value < 100 ? 2 : 0);
+function judge(stage: Stage, row: string, cases: readonly Case[], measured: Measured): void {
+  const medianOf = (contender: Contender): number => measured.figure(contender).median;
+  const medians = cases.map(({ whole }) => medianOf(whole));
+  stage.judge({
+    name: `linux/${row}: slowest occupancy over the fastest`,
+    value: Math.max(...medians) / Math.min(...medians),
+    atMost: SPREAD_AT_MOST,
+  });
+  const fullest = cases.find(({ percent }) => percent === FULLEST) as Case;
+  stage.judge({
+    name: `linux/${row}: naive over ours at ${FULLEST} %`,
+    value: medianOf(fullest.naive) / medianOf(fullest.whole),
+    atLeast: FULLEST_AT_LEAST,
+  });
 }

@@ -17,6 +17,11 @@ export function countOf({ first, last }: PortRange): number {
   return last - first + 1;
 }
 
+/** In their own order. */
+export function portsOf(range: PortRange): number[] {
+  return Array.from({ length: countOf(range) }, (_, index) => range.first + index);
+}
+
 // ── Orders in which ports are held ────────────────────────────────────────────────────────
 
 /** A random one: the free ports lie scattered. */

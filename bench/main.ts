@@ -1,35 +1,104 @@
 // `npm run bench -- NAME...`: runs the named benchmarks, or all.
 
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
-import { runEphemeral } from "./ephemeral.ts";
-import { runLinux } from "./linux.ts";
-import { machineLine, Report } from "./report.ts";
+import { BENCHMARKS } from "./benchmarks.ts";
+import { compareWith } from "./compare.ts";
+import { machine, machineLine } from "./format.ts";
+import { type Results, readResults, writeResults } from "./results.ts";
+import { Stage } from "./stage.ts";
 
-const BENCHMARKS: Record<string, (report: Report, smoke: boolean) => Promise<void>> = {
-  ephemeral: runEphemeral,
-  linux: runLinux,
-};
+const USAGE = `npm run bench -- [OPTIONS] [NAME...]
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    smoke: { type: "boolean", default: false },
-    help: { type: "boolean", short: "h", default: false },
-  },
-});
+  --smoke          every row once and tiny: shows that all works, measures nothing
+  --json FILE      writes all rows and bars to FILE
+  --compare FILE   prints how many times as long as in FILE each row takes
+  --report DIR     writes a page and charts to DIR
+  --from FILE      takes the results from FILE instead of measuring
 
-const names = positionals.length > 0 ? positionals : Object.keys(BENCHMARKS);
-const unknown = names.filter((name) => !Object.hasOwn(BENCHMARKS, name));
+names: ${Object.keys(BENCHMARKS).join(", ")}`;
 
-if (values.help || unknown.length > 0) {
-  if (unknown.length > 0) console.error(`no benchmark is called ${unknown.join(", ")}`);
-  console.log(
-    `npm run bench -- [--smoke] [NAME...]   names: ${Object.keys(BENCHMARKS).join(", ")}`,
-  );
-  if (unknown.length > 0) process.exitCode = 2;
-} else {
-  const report = new Report(!values.smoke);
-  console.log(machineLine());
-  for (const name of names) await BENCHMARKS[name]?.(report, values.smoke);
-  report.close();
+interface Order {
+  readonly names: readonly string[];
+  readonly smoke: boolean;
+  /** What was measured before, and is not measured again. */
+  readonly done: Results | undefined;
+  readonly json: string | undefined;
+  readonly old: Results | undefined;
+  readonly report: string | undefined;
+}
+
+const order = understood();
+if (order !== undefined) {
+  const results = order.done ?? (await run(order.names, order.smoke));
+  await deliver(results, order);
+}
+
+/** What the command line asks for, if there is something to do. */
+function understood(): Order | undefined {
+  try {
+    return orderOf(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    process.exitCode = 2;
+    return undefined;
+  }
+}
+
+/** @throws Error with a message for whoever typed it. */
+function orderOf(args: string[]): Order | undefined {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      smoke: { type: "boolean", default: false },
+      json: { type: "string" },
+      compare: { type: "string" },
+      report: { type: "string" },
+      from: { type: "string" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return undefined;
+  }
+  const { smoke, json, compare, report, from } = values;
+  const names = positionals.length > 0 ? [...new Set(positionals)] : Object.keys(BENCHMARKS);
+  const unknown = names.filter((name) => !Object.hasOwn(BENCHMARKS, name));
+  if (unknown.length > 0) throw new Error(`no benchmark is called ${unknown.join(", ")}`);
+  if (from !== undefined && positionals.length > 0) {
+    throw new Error("--from measures nothing, so it takes no names");
+  }
+  const done = from === undefined ? undefined : readResults(from);
+  const old = compare === undefined ? undefined : readResults(compare);
+  // Now rather than after some minutes, should that fail.
+  if (json !== undefined) {
+    mkdirSync(dirname(json), { recursive: true });
+    closeSync(openSync(json, "a"));
+  }
+  if (report !== undefined) mkdirSync(report, { recursive: true });
+  return { names, smoke, done, json, old, report };
+}
+
+async function run(names: readonly string[], smoke: boolean): Promise<Results> {
+  const stage = new Stage(smoke);
+  const ran = machine();
+  console.log(machineLine(ran));
+  for (const name of names) {
+    stage.heading(BENCHMARKS[name]?.title ?? name);
+    await BENCHMARKS[name]?.run(stage);
+  }
+  stage.close();
+  return { machine: ran, smoke, rows: stage.rows, bars: stage.bars };
+}
+
+async function deliver(results: Results, { json, old, report }: Order): Promise<void> {
+  if (json !== undefined) writeResults(json, results);
+  if (old !== undefined) compareWith(old, results);
+  if (report === undefined) return;
+  // Only here, because the plotting library takes a while to load.
+  const { writeReport } = await import("./report/page.ts");
+  writeReport(report, results);
 }

@@ -1,14 +1,12 @@
-// Recorded: what choosing a local port costs in a live kernel as the range fills. Reference lines
+// Recorded: what choosing a local port costs in a live kernel as the range fills. Reference rows
 // from another machine; nothing is held against them.
 //
 // Linux 6.18 in a virtual machine with two cores, range 32768..60999, loopback, one destination:
 // medians of four runs, in microseconds. The range was filled by the very call that is timed, so
-// free ports lay together. A connect() is a whole handshake, of which about 13 us have nothing to
-// do with the port.
+// free ports lay together. At 100 % the call is refused. A connect() is a whole handshake, of which
+// about 13 us have nothing to do with the port.
 
-import { type Report, time } from "./report.ts";
-
-const LABEL = "recorded: Linux 6.18, another machine; free ports lie together, nothing is judged";
+import type { Stage } from "./stage.ts";
 
 type Recorded = readonly [percent: number, connect: number, inRange: number, bind: number];
 
@@ -25,12 +23,14 @@ const CURVE: readonly Recorded[] = [
   [100, 2546, 2531, 11165],
 ];
 
-/** Prints the curve. */
-export function showRecorded(report: Report): void {
-  report.heading(LABEL);
-  for (const [percent, ...micros] of CURVE) {
-    const [connect, inRange, bind] = micros.map((us) => time(us * 1000));
-    const figures = `connect() ${connect}, with IP_LOCAL_PORT_RANGE ${inRange}, bind(0) ${bind}`;
-    report.row(`recorded, ${percent} %${percent === 100 ? ", refused" : " held"}`, figures);
+/** Keeps the curve. */
+export function keepRecorded(stage: Stage): void {
+  for (const [occupancy, connect, inRange, bind] of CURVE) {
+    const keep = (row: string, us: number): void => {
+      stage.keepOne({ bench: "linux", row, occupancy }, "linux (recorded)", us * 1000);
+    };
+    keep("bind/together", bind);
+    keep("connect/together", connect);
+    keep("connect/together/in-range", inRange);
   }
 }

@@ -1,9 +1,10 @@
-// Sockets: what the linux benchmark does to a machine's ports, on our side and on the twin's. One
-// operation is a socket from its beginning to its end: it is made, gets a port by bind() or
-// connect(), and is closed.
+// Sockets: what the linux and limits benchmarks do to a machine's ports, on our side and on the
+// twin's. One operation is a socket from its beginning to its end: it is made, gets a port by bind()
+// or connect(), and is closed.
 //
 // Both sides begin with the same ports held and are given the same draws and offsets, so they must
-// pick the same ports.
+// pick the same ports. Each has a loop of its own: what the engine learns in one shall not blur
+// another.
 
 import {
   type ConnectOptions,
@@ -13,8 +14,9 @@ import {
   type ReservedPorts,
   type SocketOptions,
 } from "../bindings/index.ts";
-import { NaiveLinuxPorts } from "./baselines/naive-linux.ts";
-import type { Work } from "./interleaved.ts";
+import { type NaiveGroup, NaiveLinuxPorts } from "./baselines/naive-linux.ts";
+import { portsOf } from "./local-range.ts";
+import type { Work } from "./measure.ts";
 import { offsetsOf } from "./workloads.ts";
 
 /** Which way a socket gets its port. */
@@ -26,56 +28,92 @@ export interface Setting {
   readonly range: PortRange;
   readonly held: readonly number[];
   readonly reserved?: ReservedPorts;
-  /** What each socket is made with. */
+  /** What each of our sockets is made with. */
   readonly socket?: SocketOptions;
 }
 
 /** One side at work. */
 export interface Side extends Work {
-  /** The ports that so many operations pick. */
-  picks(operations: number): number[];
+  /** The ports that the last batch has picked. */
+  readonly picked: Uint16Array;
 }
 
 /** Operations in a batch of ours, after which draws and offsets come again. */
 export const BATCH = 1000;
 export const KINDS: readonly Kind[] = ["bind", "connect"];
-export const CALLS: Readonly<Record<Kind, string>> = { bind: "bind(0)", connect: "connect()" };
 
 const LOCAL = "10.0.0.1";
 const REMOTE = "10.9.0.1";
 const REMOTE_PORT = 443;
 const OFFSETS: Uint32Array = offsetsOf(2, BATCH);
 
+/** What a side picks first. */
+export function picksOf({ prepare, run, picked }: Side, count: number): Uint16Array {
+  prepare?.();
+  run();
+  return picked.slice(0, count);
+}
+
 // ── Ours ──────────────────────────────────────────────────────────────────────────────────
+
+const WAYS: readonly ConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
 
 /** Whole operations. */
 export function ours(setting: Setting): Side {
   const ports = openOurs(setting);
-  return {
-    ...sideOf(BATCH, (index) => finish(ports.socket(setting.socket), setting.kind, index)),
-    close: () => ports.close(),
-  };
+  const picked = new Uint16Array(BATCH);
+  const once = setting.kind === "bind" ? bindAll : connectAll;
+  const run = (): void => once(ports, setting.socket, picked);
+  return { operations: BATCH, picked, run, close: () => ports.close() };
+}
+
+function bindAll(ports: LinuxPorts, options: SocketOptions | undefined, picked: Uint16Array): void {
+  for (let index = 0; index < BATCH; index++) {
+    const socket = ports.socket(options);
+    picked[index] = socket.bind(LOCAL, 0);
+    socket.close();
+  }
+}
+
+function connectAll(
+  ports: LinuxPorts,
+  options: SocketOptions | undefined,
+  picked: Uint16Array,
+): void {
+  for (let index = 0; index < BATCH; index++) {
+    const socket = ports.socket(options);
+    picked[index] = socket.connect(REMOTE, REMOTE_PORT, WAYS[index]);
+    socket.close();
+  }
 }
 
 /** The same on sockets that were made beforehand: what is timed is the pick, and close(). */
 export function oursPrepared(setting: Setting): Side {
   const ports = openOurs(setting);
+  const picked = new Uint16Array(BATCH);
   const sockets: LinuxSocket[] = [];
   const prepare = (): void => {
     for (let index = 0; index < BATCH; index++) sockets[index] = ports.socket(setting.socket);
   };
-  const once = (index: number): number =>
-    finish(sockets[index] as LinuxSocket, setting.kind, index);
-  return { ...sideOf(BATCH, once, prepare), close: () => ports.close() };
+  const once = setting.kind === "bind" ? bindPrepared : connectPrepared;
+  const run = (): void => once(sockets, picked);
+  return { operations: BATCH, picked, prepare, run, close: () => ports.close() };
 }
 
-const WAYS: readonly ConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
+function bindPrepared(sockets: readonly LinuxSocket[], picked: Uint16Array): void {
+  for (let index = 0; index < BATCH; index++) {
+    const socket = sockets[index] as LinuxSocket;
+    picked[index] = socket.bind(LOCAL, 0);
+    socket.close();
+  }
+}
 
-function finish(socket: LinuxSocket, kind: Kind, index: number): number {
-  const port =
-    kind === "bind" ? socket.bind(LOCAL, 0) : socket.connect(REMOTE, REMOTE_PORT, WAYS[index]);
-  socket.close();
-  return port;
+function connectPrepared(sockets: readonly LinuxSocket[], picked: Uint16Array): void {
+  for (let index = 0; index < BATCH; index++) {
+    const socket = sockets[index] as LinuxSocket;
+    picked[index] = socket.connect(REMOTE, REMOTE_PORT, WAYS[index]);
+    socket.close();
+  }
 }
 
 function openOurs({ kind, range, held, reserved }: Setting): LinuxPorts {
@@ -95,43 +133,41 @@ function openOurs({ kind, range, held, reserved }: Setting): LinuxPorts {
 
 // ── The twin ──────────────────────────────────────────────────────────────────────────────
 
-/** Whole operations of the naive twin, so many in a batch. */
-export function twin({ kind, range, held }: Setting, batch: number): Side {
+const WAY = { local: LOCAL, remote: REMOTE, remotePort: REMOTE_PORT };
+
+/** Whole operations of the naive twin, so many in a batch. It knows no groups. */
+export function twin({ kind, range, held, reserved }: Setting, batch: number): Side {
   const ports = new NaiveLinuxPorts(inTurn(OFFSETS));
   ports.range = range;
+  if (reserved) ports.reserved = new Set(portsOf(range).filter((port) => reserved.has(port)));
   const root = ports.group("/");
-  const way = { local: LOCAL, remote: REMOTE, remotePort: REMOTE_PORT };
   for (const port of held) {
     const socket = ports.socket(false, 0, root);
     if (kind === "bind") ports.bind(socket, LOCAL, port);
-    else ports.connect(socket, way, offsetTo(port, range, ports.stats().hint));
+    else ports.connect(socket, WAY, offsetTo(port, range, ports.stats().hint));
   }
-  return sideOf(batch, (index) => {
+  const picked = new Uint16Array(batch);
+  const once = kind === "bind" ? twinBindAll : twinConnectAll;
+  return { operations: batch, picked, run: () => once(ports, root, picked) };
+}
+
+function twinBindAll(ports: NaiveLinuxPorts, root: NaiveGroup, picked: Uint16Array): void {
+  for (let index = 0; index < picked.length; index++) {
     const socket = ports.socket(false, 0, root);
-    const port =
-      kind === "bind"
-        ? ports.bind(socket, LOCAL, 0)
-        : ports.connect(socket, way, OFFSETS[index] as number);
+    picked[index] = ports.bind(socket, LOCAL, 0) as number;
     ports.close(socket);
-    return port as number;
-  });
+  }
+}
+
+function twinConnectAll(ports: NaiveLinuxPorts, root: NaiveGroup, picked: Uint16Array): void {
+  for (let index = 0; index < picked.length; index++) {
+    const socket = ports.socket(false, 0, root);
+    picked[index] = ports.connect(socket, WAY, OFFSETS[index] as number) as number;
+    ports.close(socket);
+  }
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
-
-/** @param once one operation, the index-th of its batch: the port that it picked. */
-function sideOf(batch: number, once: (index: number) => number, prepare = (): void => {}): Side {
-  return {
-    prepare,
-    run() {
-      for (let index = 0; index < batch; index++) once(index);
-    },
-    picks(operations) {
-      prepare();
-      return Array.from({ length: operations }, (_, index) => once(index));
-    },
-  };
-}
 
 /** The offset with which connect() looks at that port first: one step behind hint and offset. */
 function offsetTo(port: number, { first }: PortRange, hint: number): number {

@@ -1,12 +1,15 @@
-// The command lines, as they are run: the replays, the fuzzer and a benchmark.
+// The command lines, as they are run: the replays, the fuzzer and the benchmarks.
 
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BENCHMARKS } from "../bench/benchmarks.ts";
+import { readResults } from "../bench/results.ts";
+import type { Row } from "../bench/stage.ts";
 
 interface Outcome {
   readonly code: number;
@@ -147,17 +150,126 @@ describe("fuzz", () => {
 });
 
 describe("bench", () => {
-  test("linux, tiny: every row runs, and both sides pick the same ports", async () => {
-    const { code, out, errors } = await run("../bench", "linux", "--smoke");
-    expect({ code, errors }).toEqual({ code: 0, errors: "" });
-    for (const row of ["bind(0)", "connect()", "1000 wait", "double-hash", "recorded"]) {
-      expect(out).toContain(row);
+  let scratch: string;
+  let whole: string;
+  let outcome: Outcome;
+  beforeAll(async () => {
+    scratch = mkdtempSync(join(tmpdir(), "portwarden-"));
+    whole = join(scratch, "whole.json");
+    outcome = await run("../bench", "--smoke", "--json", whole);
+  }, 180_000);
+  afterAll(() => {
+    rmSync(scratch, { recursive: true });
+  });
+
+  function bench(...args: string[]): Promise<Outcome> {
+    return run("../bench", ...args);
+  }
+
+  test("all benchmarks run, tiny", () => {
+    expect(outcome).toMatchObject({ code: 0, errors: "" });
+    const { smoke, rows, bars } = readResults(whole);
+    expect(smoke).toBe(true);
+    expect(new Set(rows.map((row) => row.bench))).toEqual(new Set(Object.keys(BENCHMARKS)));
+    expect(bars.length).toBeGreaterThan(50);
+  });
+
+  test("every row has figures, a unit, and a name of its own", () => {
+    const { rows } = readResults(whole);
+    for (const row of rows) {
+      for (const figure of [row.median, row.p10, row.p90]) {
+        expect(Number.isFinite(figure), nameOf(row)).toBe(true);
+        // What a heap has grown by may be less than nothing where so little was put there.
+        if (row.unit !== "bytes") expect(figure, nameOf(row)).toBeGreaterThanOrEqual(0);
+      }
+      expect(["ns", "bytes", "ratio"]).toContain(row.unit);
+      expect(row.operations, nameOf(row)).toBeGreaterThan(0);
+      expect(row.samples, nameOf(row)).toBeGreaterThan(0);
     }
+    const names = rows.map(nameOf);
+    expect(names.filter((name, index) => names.indexOf(name) < index)).toEqual([]);
+  });
+
+  test("systems that do the same work have the same results", () => {
+    const works = new Map<string, Set<string | null>>();
+    for (const row of readResults(whole).rows) {
+      if (row.system.endsWith("(recorded)")) continue;
+      // Who holds a whole batch at a time picks other ports.
+      const work = `${placeOf(row)}${row.system.endsWith("batch") ? ", in batches" : ""}`;
+      const digests = works.get(work) ?? new Set();
+      works.set(work, digests.add(row.digest));
+    }
+    const different = [...works].filter(([, digests]) => digests.size > 1);
+    expect(different.map(([work]) => work)).toEqual([]);
+    expect([...works].filter(([, digests]) => !digests.has(null)).length).toBeGreaterThan(100);
+  });
+
+  test("compares a run with an older one", async () => {
+    const { code, out, errors } = await bench("--from", whole, "--compare", whole);
+    expect({ code, errors }).toEqual({ code: 0, errors: "" });
+    expect(out).toMatch(/^policies\/sequential 50 % handles .* 1\.00$/m);
+    expect(out).toMatch(/\ngeometric mean of \d+ rows: 1\.000\n$/);
+    expect(out).not.toMatch(/ new$|not measured now|another digest/m);
+  });
+
+  test("writes a page with charts", async () => {
+    const report = join(scratch, "report");
+    expect(await bench("--from", whole, "--report", report)).toMatchObject({ code: 0, errors: "" });
+    const page = readFileSync(join(report, "README.md"), "utf8");
+    for (const name of Object.keys(BENCHMARKS)) expect(page).toContain(`\n### ${name}\n`);
+    for (const heading of ["Bars", "Charts", "Where portwarden does not win", "All rows"]) {
+      expect(page).toContain(`\n## ${heading}\n`);
+    }
+    const charts = [...page.matchAll(/\]\((\w+\.svg)\)\]/g)].map(([, file = ""]) => file);
+    expect(charts).toContain("linux.svg");
+    expect(readdirSync(report).sort()).toEqual(["README.md", "results.json", ...charts].sort());
+    for (const chart of charts) {
+      const svg = readFileSync(join(report, chart), "utf8");
+      expect(svg).toMatch(/^<svg .*<\/svg>\n$/s);
+      expect(svg).not.toMatch(/NaN|undefined|Infinity|\bid="/);
+    }
+    expect(readResults(join(report, "results.json"))).toEqual(readResults(whole));
+  });
+
+  test("runs what is named, and says what is missing then", async () => {
+    const json = join(scratch, "made", "on", "the", "way.json");
+    const report = join(scratch, "part");
+    const { code, out } = await bench("policies", "--smoke", "--json", json, "--report", report);
+    expect(code).toBe(0);
+    expect(out).not.toContain("linux/");
+    expect(readResults(json).rows.every((row) => row.bench === "policies")).toBe(true);
+    expect(readdirSync(report).sort()).toEqual(["README.md", "results.json"]);
+    expect(readFileSync(join(report, "README.md"), "utf8")).toContain("Left out, because");
+  });
+
+  test.each([
+    ["a name that nobody knows", ["linus"]],
+    ["a name that every object knows", ["toString"]],
+    ["an option that nobody knows", ["--fast"]],
+    ["a file that is not there", ["--smoke", "--compare", "nowhere.json"]],
+    ["a file of another kind", ["--smoke", "--compare", fileURLToPath(import.meta.url)]],
+    ["results without rows", ["--from", "package.json"]],
+    ["a place where no file can be", ["--smoke", "--json", "package.json/x.json"]],
+    ["results and names", ["--from", "package.json", "linux"]],
+  ])("explains itself, given %s", async (_name, args) => {
+    const { code, out, errors } = await bench(...args);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(errors).toContain("npm run bench -- [OPTIONS] [NAME...]");
+    expect(errors).not.toContain("    at ");
   });
 
   test("knows its names", async () => {
-    const { code, errors } = await run("../bench", "linus");
+    const { code, errors } = await bench("linus");
     expect(code).toBe(2);
     expect(errors).toContain("no benchmark is called linus");
+    expect((await bench("--help")).out).toContain(Object.keys(BENCHMARKS).join(", "));
   });
 });
+
+function placeOf({ bench, row, occupancy }: Row): string {
+  return `${bench}/${row} ${occupancy}`;
+}
+
+function nameOf(row: Row): string {
+  return `${placeOf(row)} ${row.system}`;
+}

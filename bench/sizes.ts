@@ -1,0 +1,83 @@
+// Sizes: how many bytes whoever imports portwarden gets, raw and as a server sends them (gzip).
+//
+// JavaScript is counted as it is published, comments included and not minified.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import type { Benchmark } from "./benchmarks.ts";
+import type { Stage } from "./stage.ts";
+
+const BUILD = new URL("../", import.meta.url);
+const RAW_AT_MOST = 24576;
+const GZIP_AT_MOST = 9216;
+
+export const sizesBenchmark: Benchmark = {
+  title: "sizes, raw and gzip (level 9)",
+  run(stage) {
+    for (const name of modules()) {
+      const [raw, gzip] = keepSizes(stage, name, [read(new URL(name, BUILD))]);
+      stage.judge({ name: `${name}, bytes`, value: raw, atMost: RAW_AT_MOST });
+      stage.judge({ name: `${name}, bytes of gzip`, value: gzip, atMost: GZIP_AT_MOST });
+    }
+    const inline = read(new URL("core.inline.js", BUILD));
+    keepSizes(stage, "core as base64", [inline]);
+    const { files, packages } = reached(new URL("bindings/index.js", BUILD));
+    const facade = files.map(read);
+    keepSizes(stage, `facade, ${files.length} files`, facade);
+    const others = packages.map((name) => read(new URL(import.meta.resolve(name))));
+    for (const [index, name] of packages.entries()) {
+      keepSizes(stage, name, [others[index] as Buffer]);
+    }
+    keepSizes(stage, "all that index.js reaches", [inline, ...facade, ...others]);
+  },
+};
+
+/** What is in the build folder, but for debug builds. */
+function modules(): string[] {
+  const names = readdirSync(BUILD).filter((name) => name.endsWith(".wasm"));
+  return names.filter((name) => !name.endsWith(".debug.wasm")).sort();
+}
+
+function keepSizes(stage: Stage, name: string, parts: readonly Buffer[]): [number, number] {
+  const whole = Buffer.concat(parts);
+  const gzip = gzipSync(whole, { level: 9 }).length;
+  const keep = (row: string, bytes: number): void => {
+    stage.keepOne({ bench: "sizes", row }, "handles", bytes, { unit: "bytes" });
+  };
+  keep(name, whole.length);
+  keep(`${name}, gzip`, gzip);
+  return [whole.length, gzip];
+}
+
+interface Reached {
+  readonly files: readonly URL[];
+  /** What others have published. */
+  readonly packages: readonly string[];
+}
+
+/** All files that are imported by relative paths, the first one included, and all packages. */
+function reached(from: URL): Reached {
+  const files = new Map([[from.href, from]]);
+  const packages = new Set<string>();
+  // A map may grow while it is walked through.
+  for (const file of files.values()) {
+    for (const name of importedBy(read(file).toString())) {
+      const next = new URL(name, file);
+      if (name.startsWith(".")) files.set(next.href, next);
+      else if (!name.startsWith("#")) packages.add(name);
+    }
+  }
+  return { files: [...files.values()], packages: [...packages].sort() };
+}
+
+/** What stands behind `from`, or behind `import` alone, at the end of a statement. */
+function importedBy(text: string): string[] {
+  const found = text.matchAll(
+    /^(?:(?:import|export)\b[^;"']*\bfrom|import)\s*["']([^"']+)["'];$/gm,
+  );
+  return Array.from(found, ([, name]) => name as string);
+}
+
+function read(file: URL): Buffer {
+  return readFileSync(file);
+}
