@@ -141,7 +141,7 @@ function batches(stage: Stage, kind: Kind, occupancy: number): void {
   const bitmap = jsBatch(scene, size);
   const place: Place = { bench: "ephemeral", row: kind.row, occupancy };
   const measured = stage.compare(place, [ours, bitmap], TURNS);
-  if (!isPlainTcp(kind)) return;
+  if (!isPlainTcp(kind) || size < BATCH || scene.free === 0) return;
   const name = `tcp ${occupancy} %: batches of ${size}, times faster than js-bitmap batch`;
   stage.judge({ name, value: measured.ratio(bitmap, ours), atLeast: 1.3 });
 }

@@ -3,11 +3,12 @@
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
+import { runApart } from "./apart.ts";
 import { BENCHMARKS } from "./benchmarks.ts";
 import { compareWith } from "./compare.ts";
 import { machine, machineLine } from "./format.ts";
 import { type Results, readResults, writeResults } from "./results.ts";
-import { Stage } from "./stage.ts";
+import { Stage, showBars } from "./stage.ts";
 
 const USAGE = `npm run bench -- [OPTIONS] [NAME...]
 
@@ -83,6 +84,7 @@ function orderOf(args: string[]): Order | undefined {
 }
 
 async function run(names: readonly string[], smoke: boolean): Promise<Results> {
+  if (names.length > 1 && !smoke) return runAll(names);
   const stage = new Stage(smoke);
   const ran = machine();
   console.log(machineLine(ran));
@@ -92,6 +94,14 @@ async function run(names: readonly string[], smoke: boolean): Promise<Results> {
   }
   stage.close();
   return { machine: ran, smoke, rows: stage.rows, bars: stage.bars };
+}
+
+/** Each benchmark in a process of its own. */
+function runAll(names: readonly string[]): Results {
+  const all = names.map(runApart);
+  const bars = all.flatMap((results) => results.bars);
+  showBars(bars);
+  return { machine: machine(), smoke: false, rows: all.flatMap(({ rows }) => rows), bars };
 }
 
 async function deliver(results: Results, { json, old, report }: Order): Promise<void> {

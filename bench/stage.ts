@@ -151,10 +151,7 @@ export class Stage {
 
   /** The closing line; the exit code tells whether all bars are met. */
   close(): void {
-    if (this.smoke) return;
-    const missed = this.bars.filter((bar) => !isMet(bar)).length;
-    console.log(`\n${this.bars.length - missed} bars met, ${missed} missed`);
-    if (missed > 0) process.exitCode = 1;
+    if (!this.smoke) showBars(this.bars);
   }
 
   #turns(turns: Turns | undefined): Turns {
@@ -169,6 +166,13 @@ function digestOfAll({ place, contenders }: Scene): string {
   if (new Set(digests).size === 1) return digests[0] as string;
   const told = contenders.map(({ system }, index) => `${system} ${digests[index]}`).join(", ");
   throw new Error(`${place.bench}/${place.row}: the digests differ: ${told}`);
+}
+
+/** How many bars are met; the exit code tells whether all are. */
+export function showBars(bars: readonly Bar[]): void {
+  const missed = bars.filter((bar) => !isMet(bar)).length;
+  console.log(`\n${bars.length - missed} bars met, ${missed} missed`);
+  if (missed > 0) process.exitCode = 1;
 }
 
 export function isMet({ value, atLeast, atMost }: Bar): boolean {

@@ -29,7 +29,6 @@ import {
   dropBits,
   hasBit,
   Port,
-  raiseBit,
   searchedUnder,
   setBit,
   takeClear,
@@ -131,7 +130,8 @@ export function takeAtInLane(lane: Address, manager: Address, flow: Address, por
   if (!isOpen(lane, manager) || flagsOf(flow) || !isPlain(flow)) return OFF_LANE;
   if (!isBitmap(flow)) return countOf(flow) ? OFF_LANE : takeOnly(lane, manager, flow, port);
   const map = portsOf(flow);
-  if (!raiseBit(map, port)) return IN_USE;
+  if (hasBit(map, port)) return IN_USE;
+  setBit(map, port);
   const follower: Address = load<u32>(lane, FOLLOWER);
   if (follower && !addOneFree(manager, follower, port)) {
     clearBit(map, port);

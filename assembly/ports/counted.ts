@@ -27,9 +27,9 @@ import {
   chargeExcess,
   clearExcess,
   excessAt,
-  LAST_OF_PAGE,
   lowerFree,
   NO_EXCESS,
+  NOT_FREE,
   nextExcess,
   raiseFree,
   verifyExcess,
@@ -132,7 +132,7 @@ function addToFewFree(account: Address, set: Address, port: Port): bool {
 export function dropOneFree(account: Address, set: Address, port: Port): bool {
   if (!isBitmap(set)) return dropFromFew(account, set, port);
   const lowered = lowerFree(account, set + EXCESS, port);
-  if (lowered != NO_EXCESS) return lowered != LAST_OF_PAGE;
+  if (lowered != NO_EXCESS) return lowered != NOT_FREE;
   if (isSparse(set)) return false;
   removeFromBitmap(set, port);
   return true;

@@ -11,12 +11,12 @@
 //             4 ├──────────────────┤                4 ├──────────────────┤
 //               │ used    u32      │                  │ used    u32      │  pages
 //             8 ├──────────────────┤                8 ├──────────────────┤
-//               │ excess  i8[64]   │                  │ page  u32[1024]  │  0: none
-//            72 └──────────────────┘             4104 └──────────────────┘
+//               │ excess  i16[64]  │                  │ page  u32[1024]  │  0: none
+//           136 └──────────────────┘             4104 └──────────────────┘
 //
 // A page serves the 64 ports of one word; a directory comes with the second page. A page whose
-// numbers outgrow a byte becomes wide, with i32[64]. Whoever counts the ports of many flows touches
-// another page each time, so it matters that a page is little more than one line of a cache.
+// numbers outgrow 16 bits becomes wide, with i32[64]. Whoever counts the ports of many flows touches
+// another page each time, so it matters that pages are small.
 //
 // A page goes back when nothing in it differs from zero. One that counts for others (`lowerFree`)
 // stays, because the next operation is going to need it; only where memory is limited it goes.
@@ -33,7 +33,7 @@ const WIDE: usize = 2;
 const USED: usize = 4;
 const ITEMS: usize = 8;
 const DIRECTORY: u32 = 0xffff;
-const NARROW_BYTES: u32 = 8 + 64;
+const NARROW_BYTES: u32 = 8 + 64 * 2;
 const WIDE_BYTES: u32 = 8 + 64 * 4;
 const DIRECTORY_BYTES: u32 = 8 + WORD_COUNT * 4;
 if (DIRECTORY_BYTES != 4104) ERROR("Directory no longer matches its diagram");
@@ -67,7 +67,7 @@ export function changeExcess(account: Address, slot: Address, port: Port, by: i3
   let page = known ? known : newPage(account, slot, word);
   const before = itemIn(page, port & 63);
   const after = before + by;
-  if (!isWide(page) && <i32>(<i8>after) != after) page = widen(account, slot, page);
+  if (!isWide(page) && <i32>(<i16>after) != after) page = widen(account, slot, page);
   setItem(page, port & 63, after);
   if (before && after) return;
   const used = load<u32>(page, USED) + (after ? 1 : -1);
@@ -97,30 +97,33 @@ export function canRaise(slot: Address, port: Port): bool {
   return page != 0 && !isAtLimit(page, port & 63);
 }
 
-/** Adds one to such an excess; false, and nothing has changed, if that needs memory. */
+/** Adds one to such an excess; false, and nothing has changed, if that needs memory or the page is wide. */
 export function raiseFree(slot: Address, port: Port): bool {
   const page = pageOf(slot, port >> WORD_SHIFT);
-  if (!page) return false;
-  const excess = itemIn(page, port & 63);
-  if (excess == i8.MAX_VALUE && !isWide(page)) return false;
-  setItem(page, port & 63, excess + 1);
+  if (!page || isWide(page)) return false;
+  const at = page + ((<usize>(port & 63)) << 1);
+  const excess = <i32>load<i16>(at, ITEMS);
+  if (excess == i16.MAX_VALUE) return false;
+  store<i16>(at, <i16>(excess + 1), ITEMS);
   if (!excess) store<u32>(page, load<u32>(page, USED) + 1, USED);
   return true;
 }
 
-/** What `lowerFree` found: no excess, one that is smaller now, or one that takes its page along. */
+/** What `lowerFree` found: no excess, one that is smaller now, or one that is not for it. */
 export const NO_EXCESS: u32 = 0;
-export const LOWERED: u32 = 1;
-export const LAST_OF_PAGE: u32 = 2;
+const LOWERED: u32 = 1;
+export const NOT_FREE: u32 = 2;
 
-/** Takes one from an excess that is not negative; where a page has to go, nothing has changed. */
+/** Takes one from such an excess; where a page has to go, or is wide, nothing has changed. */
 export function lowerFree(account: Address, slot: Address, port: Port): u32 {
   const page = pageOf(slot, port >> WORD_SHIFT);
   if (!page) return NO_EXCESS;
-  const excess = itemIn(page, port & 63);
+  if (isWide(page)) return NOT_FREE;
+  const at = page + ((<usize>(port & 63)) << 1);
+  const excess = <i32>load<i16>(at, ITEMS);
   if (!excess) return NO_EXCESS;
-  if (excess == 1 && !leavePage(account, page)) return LAST_OF_PAGE;
-  setItem(page, port & 63, excess - 1);
+  if (excess == 1 && !leavePage(account, page)) return NOT_FREE;
+  store<i16>(at, <i16>(excess - 1), ITEMS);
   return LOWERED;
 }
 
@@ -143,8 +146,8 @@ function pageOf(slot: Address, word: u32): Address {
   const top: Address = load<u32>(slot);
   if (!top) return 0;
   const first = <u32>load<u16>(top, WORD);
-  if (first == word) return top;
-  return first == DIRECTORY ? <Address>load<u32>(entryOf(top, word)) : 0;
+  if (first == DIRECTORY) return load<u32>(entryOf(top, word));
+  return first == word ? top : 0;
 }
 
 function entryOf(directory: Address, word: u32): Address {
@@ -157,18 +160,18 @@ function isWide(page: Address): bool {
 
 function itemIn(page: Address, index: u32): i32 {
   if (isWide(page)) return load<i32>(page + ((<usize>index) << 2), ITEMS);
-  return load<i8>(page + <usize>index, ITEMS);
+  return load<i16>(page + ((<usize>index) << 1), ITEMS);
 }
 
 function setItem(page: Address, index: u32, excess: i32): void {
   if (isWide(page)) store<i32>(page + ((<usize>index) << 2), excess, ITEMS);
-  else store<i8>(page + <usize>index, <i8>excess, ITEMS);
+  else store<i16>(page + ((<usize>index) << 1), <i16>excess, ITEMS);
 }
 
-/** May the next change by one be too much for a byte? */
+/** May the next change by one be too much for 16 bits? */
 function isAtLimit(page: Address, index: u32): bool {
   const excess = itemIn(page, index);
-  return !isWide(page) && (excess == i8.MAX_VALUE || excess == i8.MIN_VALUE);
+  return !isWide(page) && (excess == i16.MAX_VALUE || excess == i16.MIN_VALUE);
 }
 
 function newPage(account: Address, slot: Address, word: u32): Address {
