@@ -44,7 +44,7 @@ const TINY: readonly Sort[] = [
 const BATCH = 10000;
 const NAIVE_BATCH = 1000;
 const TINY_BATCH = 100;
-const TURNS = { rounds: 60, milliseconds: 200 };
+const TURNS = { rounds: 200, milliseconds: 150 };
 const COMPANY_AT_MOST = 1.5;
 
 const SYSTEMS: readonly ((population: Population) => Crowd)[] = [handles, bitmaps, sets, naive];

@@ -74,7 +74,7 @@ const NAIVE_BARS: Readonly<Record<number, number>> = {
   99.9: 30000,
 };
 
-const TURNS: Turns = { rounds: 200, milliseconds: 400 };
+const TURNS: Turns = { rounds: 2000, milliseconds: 150 };
 
 export const ephemeralBenchmark: Benchmark = {
   title: "take + free of one port, random offsets, by percent of 16000..65535 held",

@@ -19,16 +19,12 @@ export const sizesBenchmark: Benchmark = {
       stage.judge({ name: `${name}, bytes`, value: raw, atMost: RAW_AT_MOST });
       stage.judge({ name: `${name}, bytes of gzip`, value: gzip, atMost: GZIP_AT_MOST });
     }
-    const inline = read(new URL("core.inline.js", BUILD));
-    keepSizes(stage, "core as base64", [inline]);
-    const { files, packages } = reached(new URL("bindings/index.js", BUILD));
+    const { files, others } = reached(new URL("bindings/index.js", BUILD));
     const facade = files.map(read);
     keepSizes(stage, `facade, ${files.length} files`, facade);
-    const others = packages.map((name) => read(new URL(import.meta.resolve(name))));
-    for (const [index, name] of packages.entries()) {
-      keepSizes(stage, name, [others[index] as Buffer]);
-    }
-    keepSizes(stage, "all that index.js reaches", [inline, ...facade, ...others]);
+    const rest = others.map((name) => read(new URL(import.meta.resolve(name))));
+    for (const [index, name] of others.entries()) keepSizes(stage, name, [rest[index] as Buffer]);
+    keepSizes(stage, "all that index.js reaches", [...facade, ...rest]);
   },
 };
 
@@ -51,23 +47,23 @@ function keepSizes(stage: Stage, name: string, parts: readonly Buffer[]): [numbe
 
 interface Reached {
   readonly files: readonly URL[];
-  /** What others have published. */
-  readonly packages: readonly string[];
+  /** Modules as base64 and what others have published, as they are imported. */
+  readonly others: readonly string[];
 }
 
-/** All files that are imported by relative paths, the first one included, and all packages. */
+/** All files that are imported by relative paths, the first one included, and all other imports. */
 function reached(from: URL): Reached {
   const files = new Map([[from.href, from]]);
-  const packages = new Set<string>();
+  const others = new Set<string>();
   // A map may grow while it is walked through.
   for (const file of files.values()) {
     for (const name of importedBy(read(file).toString())) {
       const next = new URL(name, file);
       if (name.startsWith(".")) files.set(next.href, next);
-      else if (!name.startsWith("#")) packages.add(name);
+      else others.add(name);
     }
   }
-  return { files: [...files.values()], packages: [...packages].sort() };
+  return { files: [...files.values()], others: [...others].sort() };
 }
 
 /** What stands behind `from`, or behind `import` alone, at the end of a statement. */

@@ -14,7 +14,7 @@ export const throughputBenchmark: Benchmark = {
     for (const size of SIZES) {
       if (size > scene.free) continue;
       const place = { bench: "throughput", row: `batch-${size}`, occupancy: OCCUPANCY };
-      const turns = { rounds: 200, milliseconds: 400 };
+      const turns = { rounds: 2000, milliseconds: 150 };
       stage.compare(place, [batch(scene, size), jsBatch(scene, size)], turns);
     }
   },

@@ -4,7 +4,7 @@
 // as a dual-stack socket treats them (RFC 4291 § 2.5.5.2). 0.0.0.0, :: and ::ffff:0.0.0.0 mean
 // "any": all zero. A zone id names an interface, and interfaces are devices here, so it is refused.
 
-import ipaddr from "ipaddr.js";
+import ipaddr from "#ipaddr";
 import { invalid, show, wrongType, wrongValue } from "./errors.ts";
 
 /** A parsed address: four words as the core reads them, in network byte order. */
