@@ -81,7 +81,8 @@ export class Flow implements Disposable {
 
   /**
    * Takes one port for each place of `ports`, each as by {@link take}.
-   * @param offsets one for each place; by default what the manager's selection says, random ones.
+   * @param offsets one for each place; by default what the manager's selection says, random ones. Must
+   * not share memory with `ports`.
    * @returns how many places were filled, from the front. Fewer than `ports.length` means that one
    * more {@link take} would have been refused.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (fewer offsets than places);

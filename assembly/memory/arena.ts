@@ -39,6 +39,11 @@ export type Address = usize;
 export const ACCOUNT_USED: usize = 0;
 export const ACCOUNT_LIMIT: usize = 4;
 
+/** Is the account held to a limit? Then nothing lingers that is not needed at once. */
+export function isLimited(account: Address): bool {
+  return load<u32>(account, ACCOUNT_LIMIT) != u32.MAX_VALUE;
+}
+
 // Header: where the heap ends, which powers of two have free blocks, and per power of two which
 // of its 16 classes have. Zero: not booted.
 const POWER_COUNT: usize = 27;

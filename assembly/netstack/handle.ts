@@ -41,10 +41,10 @@ import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH, REQUEST } from "../memory/layout";
 import { pushFirst, takeOut } from "../memory/list";
-import { Port } from "../ports/bitmap";
+import { Port, searchUnder } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { maskOfReserved } from "../ports/reserved";
-import { countOf, hasPort, trim } from "../ports/set";
+import { countOf, hasPort, isBitmap, portsOf, trim } from "../ports/set";
 import { isStrict, wantedOf } from "./flags";
 import { chargeHold, hold, letGoAll } from "./hold";
 import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, transportOf } from "./ladder";
@@ -148,7 +148,7 @@ export function moveHandle(handle: Address, group: Address): void {
   enterGroup(group);
   leaveGroup(groupOf(handle), 1);
   store<u32>(handle, <u32>group, GROUP);
-  closeLane(handle + LANE, managerOf(handle));
+  remember(handle);
 }
 
 /** Gives back the handles of a manager that goes with its flows. */
@@ -334,9 +334,14 @@ function remember(handle: Address): void {
   if (!isCurrent(memo, manager)) rememberPlan(handle);
   const range = handleRange(handle);
   const mask = maskOfReserved(reservedOf(handle));
-  if (isSimple(memo) && !isEmpty(range))
-    openLane(handle + LANE, manager, range, mask, followerOf(memo));
-  else closeLane(handle + LANE, manager);
+  if (!isSimple(memo) || isEmpty(range)) {
+    closeLane(handle + LANE, manager);
+    return;
+  }
+  // The lane looks at the mask's address alone, so the summaries must be those of its version now.
+  const flow = firstFlowOf(handle);
+  if (isBitmap(flow)) searchUnder(portsOf(flow), mask);
+  openLane(handle + LANE, manager, range, mask, followerOf(memo));
 }
 
 function rememberPlan(handle: Address): void {

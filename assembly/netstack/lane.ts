@@ -21,7 +21,7 @@
 // Must stay true: `limits` changes with every range of a manager or group and every list of reserved ports.
 
 import { EXHAUSTED, IN_USE } from "../abi";
-import { Address } from "../memory/arena";
+import { Address, isLimited } from "../memory/arena";
 import { BATCH, limitsVersion } from "../memory/layout";
 import {
   clearBit,
@@ -36,7 +36,16 @@ import {
 } from "../ports/bitmap";
 import { addOneFree, dropOneFree, isPlain } from "../ports/counted";
 import { countIn, firstIn, inverseOf, lastIn, remainder } from "../ports/range";
-import { addFirst, countOf, countPorts, dropOnly, hasOnly, isBitmap, portsOf } from "../ports/set";
+import {
+  addFirst,
+  countOf,
+  countPorts,
+  dropOnly,
+  hasOnly,
+  isBitmap,
+  portsOf,
+  trim,
+} from "../ports/set";
 import { countHeld } from "./hold";
 import { flagsOf, isFlow, SHAPE } from "./ladder";
 
@@ -119,6 +128,7 @@ export function freeInLane(lane: Address, manager: Address, flow: Address, port:
   }
   countPorts(flow, -1);
   countHeld(manager, -1);
+  keep(manager, flow);
   return 1;
 }
 
@@ -192,7 +202,13 @@ export function freeBatch(manager: Address, flow: Address, count: u32): u32 {
   const freed = dropBits(portsOf(flow), BATCH, count);
   countPorts(flow, -freed);
   countHeld(manager, -freed);
+  keep(manager, flow);
   return freed;
+}
+
+/** A bitmap stays, unless memory is limited. */
+function keep(manager: Address, flow: Address): void {
+  if (isLimited(manager)) trim(manager, flow);
 }
 
 /** Does a follower lose the port without more ado? A flow of the crowd goes with its last one. */

@@ -7,7 +7,7 @@
 // Must stay true: whoever keeps the address of a node for longer than a call looks at the manager's
 // shape, which changes with every node that comes or goes.
 
-import { ACCOUNT_LIMIT, Address, alloc, allocZero, clear, free } from "../memory/arena";
+import { Address, alloc, allocZero, clear, free, isLimited } from "../memory/arena";
 import { chargeBlock, chargeNode } from "../memory/bill";
 import {
   capacityOf,
@@ -245,7 +245,7 @@ export function settleFlow(manager: Address, flow: Address): void {
   const resting: Address = load<u32>(manager, RESTING);
   const leaving: Address = load<u32>(manager, LEAVING);
   if (flow == resting || flow == leaving) return;
-  if (leaving || load<u32>(manager, ACCOUNT_LIMIT) != u32.MAX_VALUE) dropFlow(manager, flow);
+  if (leaving || isLimited(manager)) dropFlow(manager, flow);
   else if (resting) store<u32>(manager, <u32>flow, LEAVING);
   else store<u32>(manager, <u32>flow, RESTING);
 }

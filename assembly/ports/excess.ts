@@ -24,7 +24,7 @@
 // Must stay true: `used` counts what is not zero.
 
 import { PORT_COUNT } from "../abi";
-import { ACCOUNT_LIMIT, Address, allocZero, free } from "../memory/arena";
+import { Address, allocZero, free, isLimited } from "../memory/arena";
 import { chargeBlock } from "../memory/bill";
 import { Port, WORD_COUNT, WORD_SHIFT } from "./bitmap";
 
@@ -130,7 +130,7 @@ export function lowerFree(account: Address, slot: Address, port: Port): u32 {
 /** One number of a page becomes zero; false if the page must go with it. */
 function leavePage(account: Address, page: Address): bool {
   const used = load<u32>(page, USED) - 1;
-  if (!used && load<u32>(account, ACCOUNT_LIMIT) != u32.MAX_VALUE) return false;
+  if (!used && isLimited(account)) return false;
   store<u32>(page, used, USED);
   return true;
 }

@@ -29,7 +29,7 @@
 // Must stay true: the ports of a list ascend; a set without ports has the form `none` or is a bitmap.
 
 import { PORT_MAX } from "../abi";
-import { Address, alloc, allocZero, free } from "../memory/arena";
+import { Address, alloc, allocZero, free, isLimited } from "../memory/arena";
 import { chargeBlock } from "../memory/bill";
 import {
   BITMAP_BYTES,
@@ -131,9 +131,9 @@ export function removePort(account: Address, set: Address, port: Port): void {
   trim(account, set);
 }
 
-/** The same, but a bitmap stays one. */
+/** The same, but a bitmap stays one, unless memory is limited. */
 export function removeAndKeep(account: Address, set: Address, port: Port): void {
-  if (isBitmap(set)) removeFromBitmap(set, port);
+  if (isBitmap(set) && !isLimited(account)) removeFromBitmap(set, port);
   else removePort(account, set, port);
 }
 
