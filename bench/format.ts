@@ -1,7 +1,7 @@
 // Format: figures as people read them, and the machine that they come from.
 
 import { execFileSync, type StdioOptions } from "node:child_process";
-import { cpus } from "node:os";
+import { cpus, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 
 /** Nanoseconds. */
@@ -20,6 +20,10 @@ export function format(value: number): string {
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
+  /** In GiB. Files of earlier versions have neither this nor the date. */
+  readonly memory?: number;
+  /** When the run began, in ISO 8601. */
+  readonly date?: string;
   readonly node: string;
   readonly v8: string;
   readonly system: string;
@@ -31,6 +35,8 @@ export function machine(): Machine {
   return {
     cpu: cpu[0]?.model.trim() ?? "unknown CPU",
     cores: cpu.length,
+    memory: Math.round((totalmem() / 2 ** 30) * 10) / 10,
+    date: new Date().toISOString(),
     node: process.versions.node,
     v8: process.versions.v8,
     system: `${process.platform} ${process.arch}`,

@@ -3,10 +3,12 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { compareWith } from "../bench/compare.ts";
-import { format, time } from "../bench/format.ts";
+import { format, machine, time } from "../bench/format.ts";
 import { figureOf, measureInTurn, timeOnce, type Work } from "../bench/measure.ts";
+import { benchesOf, isCompared, isSameWork, linesOf } from "../bench/report/lines.ts";
+import { comparedLines, losses } from "../bench/report/losses.ts";
 import type { Results } from "../bench/results.ts";
-import { type Contender, isMet, Stage, showBar } from "../bench/stage.ts";
+import { type Contender, isMet, type Row, Stage, type System, showBar } from "../bench/stage.ts";
 import { digestOf } from "../bench/workloads.ts";
 
 let printed: string[];
@@ -252,13 +254,102 @@ test("two runs are compared row by row", () => {
   const [old, now] = [results({ a: 10, b: 10, gone: 1 }), results({ a: 20, b: 5, come: 1 }, "e")];
   printed = [];
   compareWith(old, now);
-  expect(printed.slice(1)).toEqual([
-    expect.stringMatching(/^b\/a handles +10\.0 ns +20\.0 ns {2}2\.00 {2}another digest$/),
-    expect.stringMatching(/^b\/b handles +10\.0 ns +5\.0 ns {2}0\.50 {2}another digest$/),
+  expect(printed.slice(2)).toEqual([
+    expect.stringMatching(/^b\/a handles +10\.0 ns +20\.0 ns {2}2\.00 \* {2}another digest$/),
+    expect.stringMatching(/^b\/b handles +10\.0 ns +5\.0 ns {2}0\.50 \* {2}another digest$/),
     expect.stringMatching(/^b\/come handles +new$/),
     expect.stringMatching(/^b\/gone handles +not measured now$/),
-    "\ngeometric mean of 2 rows: 1.000",
+    "\ngeometric means:\nhandles           1.000  of 2 rows",
   ]);
+});
+
+test("a comparison leaves out what was not run, and marks what is outside the spread", () => {
+  const machine = { cpu: "c", cores: 1, node: "n", v8: "v", system: "s", commit: "c" };
+  const results = (bench: string, medians: readonly number[]): Results => {
+    const stage = new Stage(true);
+    for (const [row, median] of medians.entries()) {
+      stage.keepOne({ bench, row: `${row}` }, "words", median, { p10: 9, p90: 11 });
+    }
+    return { machine, smoke: false, rows: stage.rows, bars: [] };
+  };
+  const [some, other] = [results("some", [10, 10, 10]), results("other", [1])];
+  const old = { ...some, rows: [...some.rows, ...other.rows] };
+  const now = results("some", [11, 12, 8]);
+  printed = [];
+  compareWith(old, now);
+  expect(printed.slice(2, -1)).toEqual([
+    expect.stringMatching(/ 1\.10$/),
+    expect.stringMatching(/ 1\.20 \*$/),
+    expect.stringMatching(/ 0\.80 \*$/),
+  ]);
+});
+
+test("a run knows its machine and its date", () => {
+  const { date = "", memory } = machine();
+  expect(new Date(date).toISOString()).toBe(date);
+  expect(memory).toBeGreaterThan(0);
+});
+
+describe("where others win", () => {
+  function stageOf(
+    ...rows: [row: string, system: System, ns: number, digest: string | null][]
+  ): Row[] {
+    const stage = new Stage(true);
+    for (const [row, system, ns, digest] of rows) {
+      stage.keepOne({ bench: "b", row }, system, ns, { digest });
+    }
+    return stage.rows;
+  }
+
+  test("only those compare who did the same work in this run", () => {
+    const [ours, same, other, recorded, none] = stageOf(
+      ["a", "handles", 10, "x"],
+      ["a", "js-bitmap", 5, "x"],
+      ["a", "js-bitmap batch", 5, "y"],
+      ["a", "gvisor (recorded)", 5, null],
+      ["a", "naive", 5, null],
+    ) as [Row, Row, Row, Row, Row];
+    expect([same, other, recorded, none].map((row) => isSameWork(ours, row))).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+    expect(isSameWork(none, recorded)).toBe(false);
+    expect(isCompared([ours, same])).toBe(true);
+    expect(isCompared([ours, other])).toBe(false);
+    expect(isCompared([none, recorded])).toBe(false);
+  });
+
+  test("each rival is held against the fastest of ours, words only where they are alone", () => {
+    const rows = stageOf(
+      ["a", "handles", 20, "x"],
+      ["a", "words", 5, "x"],
+      ["a", "js-bitmap", 10, "x"],
+      ["b", "handles", 30, "y"],
+      ["b", "batch", 12, "y"],
+      ["b", "js-bitmap", 10, "y"],
+      ["c", "words", 40, null],
+      ["c", "naive", 10, null],
+      ["d", "handles", 10.4, "z"],
+      ["d", "js-bitmap", 10, "z"],
+    );
+    const text = losses(rows);
+    expect(text).toContain("| b | js-bitmap | equal | 2 of 3 | 1.60 x | 2.00 x: a, handles |");
+    expect(text).toContain("| b | naive | none | 1 of 1 | 4.00 x | 4.00 x: c, words |");
+    expect(text).toContain("<summary>all 3 of them</summary>");
+    expect(text).toContain("| b/b |  | batch 12.0 ns | js-bitmap 10.0 ns (1.20 x) |");
+    expect(comparedLines(rows)).toMatch(/^In 3 of 4 lines, /);
+  });
+
+  test("nothing is listed where nobody does", () => {
+    const rows = stageOf(["a", "handles", 5, "x"], ["a", "naive", 10, "x"]);
+    expect(losses(rows)).toMatch(/\n\nIn none of 1 comparisons\.$/);
+    const alone = stageOf(["a", "handles", 5, "x"]);
+    expect(comparedLines(alone)).toMatch(/Benchmarks without such a line: b\.$/);
+    expect(benchesOf(alone)).toEqual(["b"]);
+    expect(linesOf(rows)).toHaveLength(1);
+  });
 });
 
 function wait(ms: number): void {

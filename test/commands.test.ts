@@ -208,21 +208,28 @@ describe("bench", () => {
     const { code, out, errors } = await bench("--from", whole, "--compare", whole);
     expect({ code, errors }).toEqual({ code: 0, errors: "" });
     expect(out).toMatch(/^policies\/sequential 50 % handles .* 1\.00$/m);
-    expect(out).toMatch(/\ngeometric mean of \d+ rows: 1\.000\n$/);
-    expect(out).not.toMatch(/ new$|not measured now|another digest/m);
+    expect(out).toMatch(/\ngeometric means:\n(?:.+ 1\.000 {2}of \d+ rows\n)+$/);
+    expect(out).not.toMatch(/ new$|not measured now|another digest| \*$/m);
   });
 
   test("writes a page with charts", async () => {
     const report = join(scratch, "report");
-    expect(await bench("--from", whole, "--report", report)).toMatchObject({ code: 0, errors: "" });
-    const page = readFileSync(join(report, "README.md"), "utf8");
-    for (const name of Object.keys(BENCHMARKS)) expect(page).toContain(`\n### ${name}\n`);
-    for (const heading of ["Bars", "Charts", "Where portwarden does not win", "All rows"]) {
+    const out = `wrote ${join(report, "report.md")}\n`;
+    expect(await bench("--from", whole, "--report", report)).toEqual({ code: 0, out, errors: "" });
+    const page = readFileSync(join(report, "report.md"), "utf8");
+    for (const name of Object.keys(BENCHMARKS)) expect(page).toContain(`\n### ${name}: `);
+    for (const heading of [
+      "Systems",
+      "Bars",
+      "Charts",
+      "Where portwarden does not win",
+      "All rows",
+    ]) {
       expect(page).toContain(`\n## ${heading}\n`);
     }
     const charts = [...page.matchAll(/\]\((\w+\.svg)\)\]/g)].map(([, file = ""]) => file);
     expect(charts).toContain("linux.svg");
-    expect(readdirSync(report).sort()).toEqual(["README.md", "results.json", ...charts].sort());
+    expect(readdirSync(report).sort()).toEqual(["report.md", "results.json", ...charts].sort());
     for (const chart of charts) {
       const svg = readFileSync(join(report, chart), "utf8");
       expect(svg).toMatch(/^<svg .*<\/svg>\n$/s);
@@ -232,24 +239,20 @@ describe("bench", () => {
   });
 
   test("runs what is named, and says what is missing then", async () => {
-    const json = join(scratch, "made", "on", "the", "way.json");
+    const json = join(scratch, "part.json");
     const report = join(scratch, "part");
     const { code, out } = await bench("policies", "--smoke", "--json", json, "--report", report);
     expect(code).toBe(0);
     expect(out).not.toContain("linux/");
     expect(readResults(json).rows.every((row) => row.bench === "policies")).toBe(true);
-    expect(readdirSync(report).sort()).toEqual(["README.md", "results.json"]);
-    expect(readFileSync(join(report, "README.md"), "utf8")).toContain("Left out, because");
+    expect(readdirSync(report).sort()).toEqual(["report.md", "results.json"]);
+    expect(readFileSync(join(report, "report.md"), "utf8")).toContain("Left out, because");
   });
 
   test.each([
     ["a name that nobody knows", ["linus"]],
     ["a name that every object knows", ["toString"]],
     ["an option that nobody knows", ["--fast"]],
-    ["a file that is not there", ["--smoke", "--compare", "nowhere.json"]],
-    ["a file of another kind", ["--smoke", "--compare", fileURLToPath(import.meta.url)]],
-    ["results without rows", ["--from", "package.json"]],
-    ["a place where no file can be", ["--smoke", "--json", "package.json/x.json"]],
     ["results and names", ["--from", "package.json", "linux"]],
   ])("explains itself, given %s", async (_name, args) => {
     const { code, out, errors } = await bench(...args);
@@ -258,11 +261,50 @@ describe("bench", () => {
     expect(errors).not.toContain("    at ");
   });
 
+  test.each([
+    ["a file that is not there", ["--smoke", "--compare", "nowhere.json"]],
+    ["a file of another kind", ["--smoke", "--compare", fileURLToPath(import.meta.url)]],
+    ["results without rows", ["--from", "package.json"]],
+    ["a place where no file can be", ["--smoke", "--json", "package.json/x.json"]],
+    ["a directory that is not there", ["--smoke", "--json", "nowhere/x.json"]],
+    ["a page where a file is", ["--smoke", "--report", "package.json"]],
+  ])("says what is wrong with %s", async (_name, args) => {
+    const { code, out, errors } = await bench(...args);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(errors).toMatch(/^.+\n$/);
+  });
+
+  test("does not compare a tiny run with another", async () => {
+    const { code, errors } = await bench("policies", "--compare", whole);
+    expect({ code, errors }).toEqual({
+      code: 2,
+      errors: `${whole} is of a tiny run, and this one is not: they do not compare\n`,
+    });
+  });
+
+  test("prints the bars of an earlier run, missed ones first", async () => {
+    const file = join(scratch, "earlier.json");
+    const [good, bad] = [
+      { name: "good", value: 1, atMost: 2 },
+      { name: "bad", value: 3, atMost: 2 },
+    ];
+    const results = { ...readResults(whole), smoke: false };
+    writeFileSync(file, JSON.stringify({ ...results, bars: [good, bad] }));
+    const { code, out } = await bench("--from", file);
+    expect(code).toBe(1);
+    expect(out).toMatch(/\nbad: .* MISSED\ngood: .* met\n\n1 bars met, 1 missed\n$/);
+    writeFileSync(file, JSON.stringify({ ...results, bars: [good] }));
+    expect((await bench("--from", file)).code).toBe(0);
+  });
+
   test("knows its names", async () => {
     const { code, errors } = await bench("linus");
     expect(code).toBe(2);
     expect(errors).toContain("no benchmark is called linus");
-    expect((await bench("--help")).out).toContain(Object.keys(BENCHMARKS).join(", "));
+    const { out } = await bench("--help");
+    for (const name of Object.keys(BENCHMARKS)) {
+      expect(out).toMatch(new RegExp(`^  ${name} +\\S`, "m"));
+    }
   });
 });
 

@@ -4,7 +4,14 @@ import { machineLine } from "../format.ts";
 import type { Results } from "../results.ts";
 import type { Row, System } from "../stage.ts";
 import { COUNT } from "../workloads.ts";
-import { type Axis, type BarPanel, drawBars, drawLines, type Frame, type Line } from "./draw.ts";
+import {
+  type Axis,
+  drawLines,
+  drawPoints,
+  type Frame,
+  type Line,
+  type PointPanel,
+} from "./draw.ts";
 
 export interface Chart {
   readonly file: string;
@@ -36,7 +43,9 @@ const DRAWINGS: readonly Drawing[] = [
   {
     file: "occupancy.svg",
     title: "One port of 49,536, TCP: what it costs as the range fills",
-    note: "An operation takes a port from a random offset, and frees it. gvisor (recorded): Go, another machine.",
+    note:
+      "An operation takes a port from a random offset, and frees it; a batch has up to 256. " +
+      "gvisor (recorded): Go, another machine.",
     draw: occupancy,
   },
   {
@@ -76,6 +85,7 @@ const OCCUPANCY_SYSTEMS: readonly System[] = [
   "naive",
   "js-set",
   "js-bitmap",
+  "js-bitmap batch",
   "gvisor (recorded)",
 ];
 const OCCUPANCIES = [0, 50, 90, 99, 99.9, 99.998];
@@ -122,8 +132,8 @@ function fill(frame: Frame, rows: readonly Row[]): string | undefined {
   const found = rows.filter(({ bench, row }) => bench === "fill" && row === "tcp-v4/all");
   if (found.length === 0) return undefined;
   const axis: Axis = { name: "time in total, log scale", scale: "log", show: shortTime };
-  const bars = found.map(({ system, median }) => ({ system, value: median * COUNT }));
-  return drawBars(frame, axis, [panelOf("", bars)]);
+  const points = found.map(({ system, median }) => ({ system, value: median * COUNT }));
+  return drawPoints(frame, axis, [panelOf("", points)]);
 }
 
 function memory(frame: Frame, rows: readonly Row[]): string | undefined {
@@ -137,7 +147,7 @@ function memory(frame: Frame, rows: readonly Row[]): string | undefined {
       those.map(({ system, median }) => ({ system, value: median })),
     );
   });
-  return drawBars(
+  return drawPoints(
     frame,
     { name: "bytes per reservation, log scale", scale: "log", show: shortBytes },
     panels,
@@ -186,8 +196,8 @@ function hasValues({ values }: Line): boolean {
 }
 
 /** The least first. */
-function panelOf(title: string, bars: BarPanel["bars"]): BarPanel {
-  return { title, bars: [...bars].sort((a, b) => a.value - b.value) };
+function panelOf(title: string, points: PointPanel["points"]): PointPanel {
+  return { title, points: [...points].sort((a, b) => a.value - b.value) };
 }
 
 /** Three digits, and the unit. */

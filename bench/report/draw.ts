@@ -33,10 +33,10 @@ export interface Frame {
   readonly notes: readonly string[];
 }
 
-/** Bars of one kind, from the top downward. */
-export interface BarPanel {
+/** One figure of each system, from the top downward. */
+export interface PointPanel {
   readonly title: string;
-  readonly bars: readonly { readonly system: System; readonly value: number }[];
+  readonly points: readonly { readonly system: System; readonly value: number }[];
 }
 
 const WIDTH = 900;
@@ -48,10 +48,10 @@ const LINES_HEIGHT = 300;
 const BOTTOM = 88;
 const SIDE = 84;
 const GAP = 76;
-const BARS_TOP = 48;
-const BARS_LEFT = 150;
-const BAR = 22;
-const BAR_GAP = 14;
+const POINTS_TOP = 48;
+const POINTS_LEFT = 150;
+const LINE = 22;
+const POINTS_GAP = 14;
 const HEADING = 22;
 
 // ── Lines ─────────────────────────────────────────────────────────────────────────────────
@@ -100,10 +100,10 @@ function legendOf(panels: readonly Panel[]): echarts.LegendComponentOption {
     data: [...systems],
     left: SIDE - 5,
     top: 44,
-    itemWidth: 38,
-    itemGap: 14,
+    itemWidth: 32,
+    itemGap: 10,
     selectedMode: false,
-    textStyle: { color: INK, fontSize: 13, fontFamily: FONT },
+    textStyle: { color: INK, fontSize: 12, fontFamily: FONT },
   };
 }
 
@@ -125,27 +125,30 @@ function seriesOf({ system, values }: Line, panel: number): echarts.LineSeriesOp
   };
 }
 
-// ── Bars ──────────────────────────────────────────────────────────────────────────────────
+// ── Points ────────────────────────────────────────────────────────────────────────────────
 
-/** Panels one below the other, with the same axis: a bar for each system, its figure behind it. */
-export function drawBars(frame: Frame, x: Axis, panels: readonly BarPanel[]): string {
+/**
+ * Panels one below the other, with the same axis: a point for each system, its figure behind it. Not
+ * bars, because a log scale has no zero for them to begin at.
+ */
+export function drawPoints(frame: Frame, x: Axis, panels: readonly PointPanel[]): string {
   const limits = limitsOf(
     x,
-    panels.flatMap(({ bars }) => bars.map(({ value }) => value)),
+    panels.flatMap(({ points }) => points.map(({ value }) => value)),
   );
   const headed = headingOver(panels);
-  const heights = panels.map(({ bars }) => bars.length * BAR);
+  const heights = panels.map(({ points }) => points.length * LINE);
   const top = (index: number): number =>
-    BARS_TOP + headed + sum(heights.slice(0, index)) + index * (headed + BAR_GAP);
+    POINTS_TOP + headed + sum(heights.slice(0, index)) + index * (headed + POINTS_GAP);
   const isLast = (index: number): boolean => index === panels.length - 1;
-  return render(top(panels.length) - headed - BAR_GAP + BOTTOM, {
+  return render(top(panels.length) - headed - POINTS_GAP + BOTTOM, {
     ...shared(),
     title: [
       ...titles(frame),
-      ...panels.map(({ title }, index) => heading(title, top(index) - headed, BARS_LEFT)),
+      ...panels.map(({ title }, index) => heading(title, top(index) - headed, POINTS_LEFT)),
     ],
     grid: heights.map((height, index) => ({
-      left: BARS_LEFT,
+      left: POINTS_LEFT,
       right: 110,
       top: top(index),
       height,
@@ -156,31 +159,40 @@ export function drawBars(frame: Frame, x: Axis, panels: readonly BarPanel[]): st
       name: isLast(gridIndex) ? x.name : "",
       nameGap: 28,
     })),
-    yAxis: panels.map(({ bars }, gridIndex) => ({
+    yAxis: panels.map(({ points }, gridIndex) => ({
       type: "category",
       gridIndex,
-      data: bars.map(({ system }) => system),
+      data: points.map(({ system }) => system),
       inverse: true,
       ...INKS,
       axisTick: { show: false },
+      splitLine: { show: true, lineStyle: { color: GRID } },
     })),
-    series: panels.map(({ bars }, index) => barsOf(x, bars, index)),
+    series: panels.map(({ points }, index) => pointsOf(x, points, index)),
   });
 }
 
-function barsOf(x: Axis, bars: BarPanel["bars"], panel: number): echarts.BarSeriesOption {
+function pointsOf(
+  x: Axis,
+  points: PointPanel["points"],
+  panel: number,
+): echarts.ScatterSeriesOption {
   return {
-    type: "bar",
+    type: "scatter",
     xAxisIndex: panel,
     yAxisIndex: panel,
-    data: bars.map(({ system, value }) => ({ value, itemStyle: { color: LOOKS[system].color } })),
-    barWidth: "70%",
+    data: points.map(({ system, value }, index) => ({
+      value: [value, index],
+      symbol: LOOKS[system].symbol,
+      itemStyle: { color: LOOKS[system].color, opacity: 1 },
+    })),
+    symbolSize: 11,
     label: {
       show: true,
       position: "right",
       color: INK,
       fontFamily: FONT,
-      formatter: ({ value }) => x.show(value as number),
+      formatter: ({ value }) => x.show((value as [number, number])[0]),
     },
     ...STILL,
   };
@@ -254,8 +266,6 @@ function valueAxis({ scale, show }: Axis, limits: Limits, isLabelled = true): ob
   return {
     type: scale,
     ...limits,
-    // Where bars begin.
-    startValue: limits.min,
     nameLocation: "middle",
     ...INKS,
     axisLabel: { ...INKS.axisLabel, show: isLabelled, formatter: show },

@@ -3,10 +3,17 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BENCHMARKS } from "../benchmarks.ts";
-import { format, time } from "../format.ts";
+import { format } from "../format.ts";
 import { type Results, writeResults } from "../results.ts";
-import { type Bar, isMet, type Row, type System, showLimit } from "../stage.ts";
+import { type Bar, isMet, type Row, type System, showLimit, type Unit } from "../stage.ts";
 import { type Chart, chartsOf } from "./charts.ts";
+import { benchesOf, heldAt, isSameWork, type Line, linesOf, OURS, show } from "./lines.ts";
+import { comparedLines, losses } from "./losses.ts";
+import { glossary, systemTable } from "./systems.ts";
+import { folded, table } from "./text.ts";
+
+/** Not the name of a page that somebody may have in that directory. */
+export const PAGE = "report.md";
 
 /** Longer tables are folded. */
 const LINES_SHOWN = 40;
@@ -20,40 +27,49 @@ export function writeReport(directory: string, results: Results): void {
     if (svg === undefined) rmSync(join(directory, file), { force: true });
     else writeFileSync(join(directory, file), svg);
   }
-  writeFileSync(join(directory, "README.md"), page(results, charts));
+  writeFileSync(join(directory, PAGE), page(results, charts));
 }
 
 function page(results: Results, charts: readonly Chart[]): string {
+  const { rows } = results;
   const sections = [
     "# Benchmark",
     intro(results),
+    "## Systems",
+    systemTable(rows),
+    ...glossary(rows),
     "## Bars",
-    barTable(results),
+    ...bars(results),
     "## Charts",
     chartList(charts),
     "## Where portwarden does not win",
-    losses(results.rows),
+    losses(rows),
     "## All rows",
-    "Medians. In brackets: how many times as much as the first of ours in the same line.",
-    ...benchesOf(results.rows).flatMap((bench) => [
-      benchHeading(bench),
-      benchTable(bench, results),
-    ]),
+    [
+      "Medians. In brackets: how many times as much as the first of ours in the same line that had the",
+      "same results, or where neither has a digest of them. No ratio: other work or another machine.",
+    ].join(" "),
+    ...benchesOf(rows).flatMap((bench) => [benchHeading(bench, rows), benchTable(bench, rows)]),
   ];
   return `${sections.join("\n\n")}\n`;
 }
 
-function intro({ machine, smoke }: Results): string {
-  const { cpu, cores, node, v8, system, commit } = machine;
+function intro({ machine, smoke, rows }: Results): string {
+  const { cpu, cores, memory, node, v8, system, commit, date } = machine;
   const facts = [
-    ["Machine", `${cpu}, ${cores} cores, ${system}`],
+    ["CPU", cpu],
+    ["Cores", `${cores}`],
+    ...(memory === undefined ? [] : [["Memory", `${memory} GiB`]]),
+    ["System", system],
     ["Node", `${node} (V8 ${v8})`],
     ["Commit", `\`${commit}\``],
+    ...(date === undefined ? [] : [["Date", date]]),
   ];
   const how = [
-    "Read ratios rather than nanoseconds: systems that stand side by side did the same work in turn,",
-    "in one run, with equal results. Columns with “(recorded)” come from other machines. Everything is",
-    "in [results.json](results.json), with the 10th and 90th percentiles.",
+    "Read ratios rather than nanoseconds: systems that stand side by side worked in turn, in one run.",
+    comparedLines(rows),
+    "Columns with “(recorded)” come from other machines. Everything is in",
+    "[results.json](results.json), with the 10th and 90th percentiles.",
   ].join(" ");
   const warning = smoke
     ? ["**A tiny run, to show that all works: its figures mean nothing.**"]
@@ -63,21 +79,26 @@ function intro({ machine, smoke }: Results): string {
 
 // ── Bars and charts ───────────────────────────────────────────────────────────────────────
 
-function barTable({ bars, smoke }: Results): string {
-  if (bars.length === 0) return "There are none in this run.";
-  const all = folded(barLines(bars, smoke), bars.length);
-  if (smoke) return `Not judged.\n\n${all}`;
-  const missed = bars.filter((bar) => !isMet(bar));
-  const summary = `${bars.length - missed.length} met, ${missed.length} missed.`;
-  if (missed.length === 0) return `${summary}\n\n${all}`;
-  return `${summary}\n\n${barLines(missed, smoke)}\n\nAll of them:\n\n${all}`;
+function bars({ bars: all, smoke }: Results): string[] {
+  if (all.length === 0) return ["There are none in this run."];
+  if (smoke) return ["Not judged.", folded(`all ${all.length}`, barTable(all))];
+  const missed = all.filter((bar) => !isMet(bar));
+  const met = all.filter(isMet);
+  return [
+    [
+      `${met.length} met, ${missed.length} missed. Bars of ephemeral, explicit, churn, company and limits`,
+      "that compare times are made of medians of paired samples; the other ones, and the ratios of rows",
+      "below, are ratios of medians, so that the two may differ a little.",
+    ].join(" "),
+    ...(missed.length === 0 ? [] : ["Missed:", barTable(missed)]),
+    ...(met.length === 0 ? [] : [folded(`${met.length} met`, barTable(met))]),
+  ];
 }
 
-function barLines(bars: readonly Bar[], smoke: boolean): string {
-  const verdict = (bar: Bar): string => (smoke ? "" : isMet(bar) ? "met" : "**missed**");
+function barTable(some: readonly Bar[]): string {
   return table(
-    ["", "value", "limit", ""],
-    bars.map((bar) => [bar.name, format(bar.value), showLimit(bar), verdict(bar)]),
+    ["", "value", "limit"],
+    some.map((bar) => [bar.name, format(bar.value), showLimit(bar)]),
   );
 }
 
@@ -92,32 +113,31 @@ function chartList(charts: readonly Chart[]): string {
 
 // ── Rows ──────────────────────────────────────────────────────────────────────────────────
 
-/** Ours; the first of them that is in a line is what the others there are compared with. */
-const OURS: readonly System[] = ["handles", "sockets", "words", "batch"];
+const UNITS: Readonly<Record<Unit, string>> = {
+  ns: "time per operation",
+  bytes: "bytes",
+  ratio: "ratios",
+};
 
-/** Rows of one bench, row and occupancy: one line of a table. */
-type Line = readonly Row[];
-
-function benchesOf(rows: readonly Row[]): string[] {
-  return [...new Set(rows.map(({ bench }) => bench))];
-}
-
-function benchHeading(bench: string): string {
+function benchHeading(bench: string, rows: readonly Row[]): string {
+  const units = new Set(rows.filter((row) => row.bench === bench).map(({ unit }) => UNITS[unit]));
   const title = Object.hasOwn(BENCHMARKS, bench) ? `\n\n${BENCHMARKS[bench]?.title}.` : "";
-  return `### ${bench}${title}`;
+  return `### ${bench}: ${[...units].join(", ")}${title}`;
 }
 
 /** Systems side by side. */
-function benchTable(bench: string, { rows }: Results): string {
+function benchTable(bench: string, rows: readonly Row[]): string {
   const own = rows.filter((row) => row.bench === bench);
   const systems = [...new Set(own.map(({ system }) => system))];
   systems.sort((a, b) => rankOf(a) - rankOf(b));
+  const isHeld = own.some(({ occupancy }) => occupancy !== null);
   const lines = linesOf(own).map((line) => {
     const place = line[0] as Row;
-    const cells = systems.map((system) => cellOf(line, system));
-    return [place.row, heldAt(place), ...cells];
+    const held = isHeld ? [heldAt(place)] : [];
+    return [place.row, ...held, ...systems.map((system) => cellOf(line, system))];
   });
-  return folded(table(["", "held", ...systems], lines), lines.length);
+  const text = table(["", ...(isHeld ? ["held"] : []), ...systems], lines);
+  return lines.length > LINES_SHOWN ? folded(`${lines.length} lines`, text) : text;
 }
 
 /** Ours on the left, the others as they came. */
@@ -126,72 +146,11 @@ function rankOf(system: System): number {
   return rank < 0 ? OURS.length : rank;
 }
 
-function linesOf(rows: readonly Row[]): Line[] {
-  const lines = new Map<string, Row[]>();
-  for (const row of rows) {
-    const key = JSON.stringify([row.bench, row.row, row.occupancy]);
-    const line = lines.get(key);
-    if (line === undefined) lines.set(key, [row]);
-    else line.push(row);
-  }
-  return [...lines.values()];
-}
-
 function cellOf(line: Line, system: System): string {
   const row = line.find((item) => item.system === system);
   if (row === undefined) return "";
-  const reference = OURS.map((our) => line.find((item) => item.system === our)).find(Boolean);
-  if (reference === undefined || reference === row || row.unit === "ratio") return show(row);
+  const same = line.filter((item) => isSameWork(item, row));
+  const reference = OURS.map((our) => same.find((item) => item.system === our)).find(Boolean);
+  if (reference === undefined || reference === row || reference.median <= 0) return show(row);
   return `${show(row)} (${format(row.median / reference.median)} x)`;
-}
-
-function heldAt({ occupancy }: Row): string {
-  return occupancy === null ? "" : `${occupancy} %`;
-}
-
-function show({ unit, median }: Row): string {
-  if (unit === "ns") return time(median);
-  return unit === "bytes" ? `${format(median)} B` : format(median);
-}
-
-// ── Where others are better ───────────────────────────────────────────────────────────────
-
-function losses(rows: readonly Row[]): string {
-  const lines = linesOf(rows).flatMap((line) =>
-    line.filter(({ system }) => OURS.includes(system)).flatMap((our) => lossOf(our, line)),
-  );
-  if (lines.length === 0) return "In none of these rows.";
-  const told =
-    "Each row in which another system that did the same work took less, and how many times as long ours takes.";
-  return `${told}\n\n${table(["", "held", "ours", "took less"], lines)}`;
-}
-
-/** A line with those that did the same work better than ours, if anybody did. */
-function lossOf(our: Row, line: Line): string[][] {
-  const better = line.filter((other) => isRival(other, our) && other.median < our.median);
-  if (better.length === 0) return [];
-  const told = better.map(
-    (other) => `${other.system} ${show(other)} (${format(our.median / other.median)} x)`,
-  );
-  return [[`${our.bench}/${our.row}`, heldAt(our), `${our.system} ${show(our)}`, told.join(", ")]];
-}
-
-/** Not ours and not recorded elsewhere, and with the same results. */
-function isRival(other: Row, our: Row): boolean {
-  if (OURS.includes(other.system) || other.system.endsWith("(recorded)")) return false;
-  return other.unit === our.unit && other.unit !== "ratio" && other.digest === our.digest;
-}
-
-// ── Text ──────────────────────────────────────────────────────────────────────────────────
-
-function table(columns: readonly string[], lines: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-  return [line(columns), line(columns.map(() => "---")), ...lines.map(line)].join("\n");
-}
-
-/** A long one is opened by a click. */
-function folded(text: string, lines: number): string {
-  if (lines <= LINES_SHOWN) return text;
-  return `<details><summary>${lines} lines</summary>\n\n${text}\n\n</details>`;
 }
