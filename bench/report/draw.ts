@@ -98,10 +98,10 @@ function legendOf(panels: readonly Panel[]): echarts.LegendComponentOption {
   const systems = new Set(panels.flatMap(({ lines }) => lines.map(({ system }) => system)));
   return {
     data: [...systems],
-    left: SIDE - 5,
+    left: 12,
     top: 44,
-    itemWidth: 32,
-    itemGap: 10,
+    itemWidth: 28,
+    itemGap: 16,
     selectedMode: false,
     textStyle: { color: INK, fontSize: 12, fontFamily: FONT },
   };
