@@ -9,7 +9,7 @@ import { TCP, UDP } from "../bindings/index.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import { type Measured, measureInTurn, type Turns } from "./measure.ts";
 import { FULL, ONE_FREE, type Scene, sceneOf } from "./range.ts";
-import type { Contender, Place, Stage } from "./stage.ts";
+import { type Contender, checkEqual, type Place, type Stage } from "./stage.ts";
 import { handles, jsBitmap, jsSet, naive, words } from "./take-free.ts";
 import { batch, jsBatch } from "./take-many.ts";
 
@@ -105,6 +105,7 @@ function singles(stage: Stage, kind: Kind, occupancy: number): number {
   const { naive: few, set, digested } = SLOW[occupancy] as (typeof SLOW)[number];
   const isSlow = occupancy <= naiveUpTo;
   const scene = sceneFor(stage, kind, occupancy, isSlow ? digested : undefined);
+  if (!isSlow) checkAgainstNaive(stage, kind, occupancy, digested);
   const ours = handles(scene);
   const bitmap = jsBitmap(scene);
   const twin = isSlow ? [naive(scene, { operations: few })] : [];
@@ -118,6 +119,14 @@ function singles(stage: Stage, kind: Kind, occupancy: number): number {
     judgeNaive(stage, measured, ours, twin[0], occupancy);
   }
   return ratio;
+}
+
+/** Where the naive twin is not timed, it still says which ports are right. */
+function checkAgainstNaive(stage: Stage, kind: Kind, occupancy: number, digested: number): void {
+  const scene = sceneFor(stage, kind, occupancy, digested);
+  const contenders = [handles(scene), jsBitmap(scene), naive(scene, { operations: 1 })];
+  checkEqual({ place: { bench: "ephemeral", row: kind.row, occupancy }, contenders });
+  for (const contender of contenders) contender.close?.();
 }
 
 function judgeNaive(

@@ -1,9 +1,11 @@
 // Sizes: how many bytes whoever imports portwarden gets, raw and as a server sends them (gzip).
 //
-// JavaScript is counted as it is published, comments included and not minified.
+// JavaScript is counted as it is published, comments included and not minified, and as a bundler makes it.
 
 import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { build } from "rolldown";
 import type { Benchmark } from "./benchmarks.ts";
 import type { Stage } from "./stage.ts";
 
@@ -13,7 +15,7 @@ const GZIP_AT_MOST = 9216;
 
 export const sizesBenchmark: Benchmark = {
   title: "sizes, raw and gzip (level 9)",
-  run(stage) {
+  async run(stage) {
     for (const name of modules()) {
       const [raw, gzip] = keepSizes(stage, name, [read(new URL(name, BUILD))]);
       stage.judge({ name: `${name}, bytes`, value: raw, atMost: RAW_AT_MOST });
@@ -25,8 +27,32 @@ export const sizesBenchmark: Benchmark = {
     const rest = others.map((name) => read(new URL(import.meta.resolve(name))));
     for (const [index, name] of others.entries()) keepSizes(stage, name, [rest[index] as Buffer]);
     keepSizes(stage, "all that index.js reaches", [...facade, ...rest]);
+    keepSizes(stage, "bundle, minified: PortManager", [await bundled("{ PortManager }")]);
+    keepSizes(stage, "bundle, minified: everything", [await bundled("*")]);
   },
 };
+
+const ENTRY = "entry";
+
+/** What a bundler makes for a page that uses so much of portwarden. */
+async function bundled(names: string): Promise<Buffer> {
+  const index = fileURLToPath(new URL("bindings/index.js", BUILD));
+  const code = `export ${names} from ${JSON.stringify(index)};`;
+  const { output } = await build({
+    input: ENTRY,
+    platform: "browser",
+    output: { minify: true },
+    write: false,
+    plugins: [
+      {
+        name: ENTRY,
+        resolveId: (id) => (id === ENTRY ? id : null),
+        load: (id) => (id === ENTRY ? code : null),
+      },
+    ],
+  });
+  return Buffer.from(output.map((part) => (part.type === "chunk" ? part.code : "")).join(""));
+}
 
 /** What is in the build folder, but for debug builds. */
 function modules(): string[] {

@@ -96,7 +96,7 @@ export class Stage {
 
   /** The same at several places, all sampled in turn, so that places compare as well as systems. */
   compareAll(scenes: readonly Scene[], turns?: Turns): Measured {
-    const digests = scenes.map(digestOfAll);
+    const digests = scenes.map(checkEqual);
     const works = scenes.flatMap(({ contenders }) => contenders);
     const measured = measureInTurn(this.#turns(turns), works);
     for (const [index, { place, contenders }] of scenes.entries()) {
@@ -161,7 +161,7 @@ export class Stage {
 }
 
 /** The one digest that all contenders must have. */
-function digestOfAll({ place, contenders }: Scene): string {
+export function checkEqual({ place, contenders }: Scene): string {
   const digests = contenders.map((contender) => contender.digest());
   if (new Set(digests).size === 1) return digests[0] as string;
   const told = contenders.map(({ system }, index) => `${system} ${digests[index]}`).join(", ");

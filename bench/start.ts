@@ -14,7 +14,7 @@ import type { Contender, Stage, System } from "./stage.ts";
 import { digestOf, FIRST, LAST } from "./workloads.ts";
 
 const SCRIPT = fileURLToPath(new URL("./first-port.js", import.meta.url));
-const SYSTEMS: readonly System[] = ["handles", "js-bitmap", "get-port", "portfinder"];
+const SYSTEMS: readonly System[] = ["handles", "wasm", "js-bitmap", "get-port", "portfinder"];
 const CHILDREN = 15;
 const TOTAL_MS_AT_MOST = 3;
 const BATCH = 1000;
@@ -63,11 +63,10 @@ function keepParts(stage: Stage, system: System, starts: readonly FirstPort[]): 
     const figure = figureOf(starts.map((start) => of(start) * 1e6));
     stage.keep({ bench: "start", row: `cold: ${part}`, system, operations: 1, ...figure });
   };
-  keep("import", (start) => start.import);
-  // Some have nothing to open.
-  if (starts.some((start) => start.open > 0)) keep("open", (start) => start.open);
-  keep("first port", (start) => start.port);
-  keep("total", (start) => start.import + start.open + start.port);
+  for (const part of Object.keys(starts[0] ?? {})) keep(part, (start) => start[part] as number);
+  // WebAssembly's parts are within those of `handles`.
+  if (system === "wasm") return;
+  keep("total", (start) => Object.values(start).reduce((sum, part) => sum + part));
 }
 
 // ── Warm ──────────────────────────────────────────────────────────────────────────────────
