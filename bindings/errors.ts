@@ -19,6 +19,7 @@ export const Refusal = {
   OUTSIDE: OUTSIDE as -6,
   /** The flow's group leaves nothing of the ephemeral range. */
   NO_RANGE: NO_RANGE as -7,
+  RESTING: -11 as -11,
 } as const;
 
 /**
@@ -85,7 +86,7 @@ export interface PortErrorDetails {
  * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
  */
 export class PortError extends Error {
-  override readonly name = "PortError";
+  override readonly name: string = "PortError";
   /** A Node error code, see above. */
   readonly code: string;
   /** Why, in a word that a program can switch on. */

@@ -1,0 +1,163 @@
+// Attempt: one socket on its way from one local port to one address, and the port's way back.
+//
+//   dial ──▶ connected ──▶ ready ──▶ closed: the port is given back, at once or to rest
+//     │          │
+//     └──────────┴──▶ failed: the port is given back, or set aside if it is in other hands
+//
+// A port comes back when its socket has closed, never before, and once: then nothing of ours is on it.
+// Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 § 3.6): not if the other
+// side did, nor if the connection was reset or had never been established.
+
+import type { Socket } from "node:net";
+import type { Lease } from "./pool.ts";
+
+/** The two ends that a socket is to be made with; they go into the options of `net.connect`. */
+export interface Ends {
+  /** The destination's address. */
+  readonly host: string;
+  /** The destination's port. */
+  readonly port: number;
+  /** 4 or 6. */
+  readonly family: number;
+  /** The source. */
+  readonly localAddress: string;
+  /** The port that has been picked. */
+  readonly localPort: number;
+}
+
+/** Makes a socket that begins to connect between these ends: `net.connect`, `tls.connect` or what wraps them. */
+export type Dial = (ends: Ends) => Socket;
+
+/** Why an attempt failed, as far as it concerns ports. */
+export type Verdict =
+  /** The port is in other hands at this address, whatever the destination. */
+  | "port"
+  /** The very tuple is in use, or in TIME_WAIT. */
+  | "tuple"
+  /** The source is no address of this machine. */
+  | "source"
+  /** No more files. */
+  | "files"
+  /** Anything else: the port is not to blame. */
+  | "other";
+
+/** Who is told how an attempt goes. */
+export interface Observer {
+  /** The connection is established; for TLS it is not secure yet. */
+  onConnected(attempt: Attempt): void;
+  /** It may be used. */
+  onReady(attempt: Attempt): void;
+  /** It has failed, and its port has been given back or set aside. */
+  onFailed(attempt: Attempt, error: NodeJS.ErrnoException, verdict: Verdict): void;
+  /** A connection that had been ready is closed. */
+  onClosed(attempt: Attempt): void;
+}
+
+/** Errors after which the system keeps no TIME_WAIT on our side. */
+const BROKEN = ["ECONNRESET", "EPIPE", "ETIMEDOUT", "ECONNABORTED", "ENETRESET"];
+
+const ATTEMPT = Symbol("portwarden.attempt");
+type Watched = Socket & { [ATTEMPT]: Attempt };
+
+export class Attempt {
+  readonly lease: Lease;
+  readonly socket: Socket;
+  readonly #observer: Observer;
+  #failure: NodeJS.ErrnoException | undefined;
+  #isConnected = false;
+  #isReady = false;
+  #peerEndedFirst = false;
+
+  /** @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`. */
+  constructor(lease: Lease, socket: Socket, readyEvent: string, observer: Observer) {
+    this.lease = lease;
+    this.socket = socket;
+    this.#observer = observer;
+    const watched = socket as Watched;
+    watched[ATTEMPT] = this;
+    // Shared functions: a socket gets no closures of its own.
+    watched.on("connect", onConnect).on("error", onError).on("close", onClose);
+    if (readyEvent !== "connect") watched.on(readyEvent, onReady);
+    // In front of Node's own listener, which ends our side as well.
+    watched.prependListener("end", onEnd);
+  }
+
+  connected(): void {
+    this.#isConnected = true;
+    this.#observer.onConnected(this);
+  }
+
+  ready(): void {
+    if (this.#isReady || this.socket.destroyed) return;
+    this.#isReady = true;
+    // From here on errors are the caller's.
+    this.socket.removeListener("error", onError);
+    this.#observer.onReady(this);
+  }
+
+  peerEnded(): void {
+    this.#peerEndedFirst = !this.socket.writableEnded;
+  }
+
+  failed(error: NodeJS.ErrnoException): void {
+    this.#failure ??= error;
+  }
+
+  closed(): void {
+    if (this.#isReady) {
+      this.#giveBack(this.socket.errored as NodeJS.ErrnoException | null);
+      this.#observer.onClosed(this);
+      return;
+    }
+    const error = this.#failure ?? closedEarly();
+    const verdict = this.#isConnected ? "other" : verdictOn(error);
+    if (verdict === "port" || verdict === "tuple") this.lease.setAside(verdict === "port");
+    else this.#giveBack(error);
+    this.#observer.onFailed(this, error, verdict);
+  }
+
+  #giveBack(error: NodeJS.ErrnoException | null | undefined): void {
+    const isBroken = error != null && BROKEN.includes(error.code ?? "");
+    if (this.#isConnected && !this.#peerEndedFirst && !isBroken) this.lease.rest();
+    else this.lease.free();
+  }
+}
+
+// `this` is the socket in all of these.
+
+function onConnect(this: Socket): void {
+  const attempt = (this as Watched)[ATTEMPT];
+  attempt.connected();
+  // A TLS socket is ready later.
+  if (this.listenerCount("secureConnect", onReady) === 0) attempt.ready();
+}
+
+function onReady(this: Socket): void {
+  (this as Watched)[ATTEMPT].ready();
+}
+
+function onEnd(this: Socket): void {
+  (this as Watched)[ATTEMPT].peerEnded();
+}
+
+function onError(this: Socket, error: Error): void {
+  (this as Watched)[ATTEMPT].failed(error);
+}
+
+function onClose(this: Socket): void {
+  (this as Watched)[ATTEMPT].closed();
+}
+
+function verdictOn({ code, syscall }: NodeJS.ErrnoException): Verdict {
+  if (code === "EMFILE" || code === "ENFILE") return "files";
+  if (code === "EADDRINUSE" || (code === "EACCES" && syscall === "bind")) return "port";
+  if (code !== "EADDRNOTAVAIL") return "other";
+  return syscall === "bind" ? "source" : "tuple";
+}
+
+function closedEarly(): NodeJS.ErrnoException {
+  return Object.assign(new Error("the socket was closed before it had connected"), {
+    code: "ECONNABORTED",
+    syscall: "connect",
+  });
+}

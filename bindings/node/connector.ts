@@ -1,0 +1,341 @@
+// Connector: opens connections from the local ports that portwarden picks for their pair of source and
+// destination. It checks what it is asked for and resolves names; the work is done by an Opening.
+
+import { lookup as dnsLookup } from "node:dns";
+import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import { parseAddress } from "../address.ts";
+import { checkInteger, checkObject, checkPort } from "../checks.ts";
+import { closed, invalid, wrongType, wrongValue } from "../errors.ts";
+import { PortManager, TCP } from "../index.ts";
+import type { Dial } from "./attempt.ts";
+import type { Connecting } from "./connecting.ts";
+import type { Capacity } from "./connector-error.ts";
+import {
+  type ConnectorOptions,
+  type ConnectorSettings,
+  checkOptions,
+  type LookupAddress,
+} from "./connector-options.ts";
+import { Events } from "./events.ts";
+import { Explain } from "./explain.ts";
+import { foreignPorts } from "./foreign.ts";
+import { type Machine, readMachine } from "./machine.ts";
+import { type ConnectorMetrics, snapshot } from "./metrics.ts";
+import { type Opened, Opening, type Target } from "./opening.ts";
+import { type Destination, Pool, type Source } from "./pool.ts";
+import { sourceOfKey } from "./spread.ts";
+import { Waiting } from "./waiting.ts";
+
+const DAY_MS = 86_400_000;
+const DESTINATIONS_MAX = 0xffffffff;
+
+/** Where to connect to, and how: what the caller of a {@link Connector} says. */
+export interface Where {
+  /** A host name or an IP address; `"localhost"` by default. */
+  host?: string | undefined;
+  /** The port, 1..65535. */
+  port: number;
+  /** 4 or 6: only addresses of that kind; 0, the default: either. */
+  family?: number | undefined;
+  /** With `spread: "sticky"`: the same key always gets the same source. */
+  key?: string | undefined;
+  /** One of the connector's sources, which must then be the one. */
+  localAddress?: string | undefined;
+  /** Ends the connection, and before that the wait for it, when it is aborted. */
+  signal?: AbortSignal | undefined;
+  /** As the connector's option, for this connection. */
+  connectTimeout?: number | undefined;
+}
+
+/** Options of {@link Connector.connect}: those of `net.connect`, and ours. The local port is not among them. */
+export interface ConnectOptions
+  extends Where,
+    Omit<TcpNetConnectOpts, keyof Where | "localPort" | "lookup" | "autoSelectFamily" | "onread"> {
+  /** `true`, or options of `tls.connect`: the connection is to be secure (TLS). */
+  tls?: boolean | ConnectionOptions | undefined;
+}
+
+/**
+ * Opens connections from chosen local addresses, each from the local port that portwarden picks for its source and
+ * destination. So a port is shared by as many connections as there are destinations, which the system does
+ * for nobody who names the address alone (Linux without `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
+ */
+export class Connector implements Disposable {
+  readonly #machine: Machine;
+  readonly #settings: ConnectorSettings;
+  readonly #pool: Pool;
+  readonly #shared: Connecting;
+  #isClosed = false;
+
+  /** Made by {@link createConnector}. */
+  constructor(options: ConnectorOptions) {
+    this.#machine = readMachine();
+    const settings = checkOptions(options, this.#machine);
+    const { portRange, seed, memoryLimit } = settings;
+    const manager = PortManager.open({
+      portRange,
+      ...(seed !== undefined && { seed }),
+      ...(memoryLimit !== undefined && { memoryLimit }),
+    });
+    this.#settings = settings;
+    this.#pool = new Pool(manager, settings);
+    const waiting = new Waiting(this.#pool);
+    this.#pool.onFreed = (pair) => waiting.onFreed(pair);
+    this.#shared = {
+      settings,
+      pool: this.#pool,
+      waiting,
+      explain: new Explain(this.#pool, settings, this.#machine.fileLimits?.soft ?? Infinity),
+      events: new Events(this.#pool),
+      openings: new Set(),
+    };
+    if (settings.skipUsed) this.#skipUsed(this.#machine);
+  }
+
+  /** The local addresses, in order. */
+  get sources(): readonly string[] {
+    return this.#settings.sources;
+  }
+
+  // ── Connecting ──────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Opens a connection (RFC 9293; `net.connect`, or `tls.connect` with `tls`).
+   * @returns a promise of the socket, connected. Its local port comes back when it has closed.
+   * @throws ConnectorError if there is no port or no file; the system's error if connecting failed; an
+   * `AggregateError` with a `code` if several addresses of a host did; the signal's reason. All as a rejected promise.
+   * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF` (closed).
+   */
+  async connect(options: ConnectOptions): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      this.open(options, (error, socket) => {
+        if (error === null) resolve(socket as Socket);
+        else reject(error);
+      });
+    });
+  }
+
+  /**
+   * As {@link connect}, for who prefers a callback.
+   * @param opened called once: with an error, or with the socket, connected.
+   * @throws PortError for bad arguments, and `EBADF`, at once; other errors go to `opened`.
+   */
+  open(options: ConnectOptions, opened: Opened): void {
+    checkObject("options", options);
+    const { tls } = options;
+    if (tls !== undefined && typeof tls !== "boolean")
+      checkObject("tls", tls, "a boolean or options of tls.connect");
+    if (tls) this.dial(options, dialTls(options), opened, "secureConnect");
+    else this.dial(options, dialNet(options), opened);
+  }
+
+  /**
+   * Opens a connection through a socket that the caller makes: what adapters are made of.
+   * @param where the destination, and which source.
+   * @param dial called for each attempt with both ends; must make a socket that begins to connect between them, and
+   * must not connect from another port.
+   * @param opened called once: with an error, or with the socket.
+   * @param readyEvent what the socket emits when it may be used: `connect`, or `secureConnect`.
+   * @throws PortError for bad arguments, and `EBADF`.
+   */
+  dial(where: Where, dial: Dial, opened: Opened, readyEvent = "connect"): void {
+    if (this.#isClosed) throw closed("connector");
+    const { host = "localhost", family = 0 } = where;
+    const port = checkPort(where.port);
+    if (typeof host !== "string") throw wrongType("host", "a host name or an IP address", host);
+    if (family !== 0 && family !== 4 && family !== 6)
+      throw wrongValue("family", "0, 4 or 6", family);
+    if (typeof opened !== "function") throw wrongType("callback", "a function", opened);
+    const { connectTimeout = this.#settings.connectTimeout, signal } = where;
+    checkInteger("connectTimeout", connectTimeout, 0, DAY_MS);
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw wrongType("signal", "an AbortSignal", signal);
+    }
+    const fixed = this.#fixedSource(where);
+    const begin = (destinations: readonly Destination[]): void => {
+      const source = fixed ?? this.#stickySource(where, destinations[0] as Destination);
+      this.#begin({ destinations, source, signal, connectTimeout, readyEvent, dial }, opened);
+    };
+    const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
+    if (isIP(address) !== 0) begin([this.#destination(address, port)]);
+    else this.#resolve(address, port, family, signal, begin, opened);
+  }
+
+  #begin(target: Target, opened: Opened): void {
+    const opening = new Opening(this.#shared, target, opened);
+    this.#shared.openings.add(opening);
+    opening.begin();
+  }
+
+  /** The source that the caller insists on. */
+  #fixedSource({ localAddress }: Where): Source | undefined {
+    if (localAddress === undefined || localAddress === null) return undefined;
+    const { text } = parseAddress("localAddress", localAddress);
+    const source = this.#pool.sources.find(({ address }) => address === text);
+    if (source !== undefined) return source;
+    throw wrongValue("localAddress", "one of the connector's sources", localAddress);
+  }
+
+  #stickySource({ key }: Where, { family }: Destination): Source | undefined {
+    if (key !== undefined && typeof key !== "string") throw wrongType("key", "a string", key);
+    if (this.#settings.spread !== "sticky" || key === undefined) return undefined;
+    const sources = this.#pool.sourcesOf(family);
+    return sources.length === 0 ? undefined : sourceOfKey(sources, key);
+  }
+
+  // ── Names ───────────────────────────────────────────────────────────────────────────────
+
+  #destination(address: string, port: number): Destination {
+    const zone = address.indexOf("%");
+    const bare = zone < 0 ? address : address.slice(0, zone);
+    const { text } = parseAddress("host", bare);
+    // Any address as a destination is this machine (Linux `ip_route_connect`).
+    const canonical = text || (address.includes(":") ? "::1" : "127.0.0.1");
+    return this.#pool.destination(
+      TCP,
+      zone < 0 ? canonical : canonical + address.slice(zone),
+      port,
+    );
+  }
+
+  #resolve(
+    host: string,
+    port: number,
+    family: number,
+    signal: AbortSignal | undefined,
+    begin: (destinations: readonly Destination[]) => void,
+    opened: Opened,
+  ): void {
+    const lookup = this.#settings.lookup ?? dnsLookup;
+    lookup(host, { all: true, ...(family !== 0 && { family }) }, (error, addresses) => {
+      if (error !== null && error !== undefined) return opened(error, null);
+      if (this.#isClosed) return opened(closed("connector"), null);
+      const usable = alternate(addresses).filter(({ address }) => this.#hasSourceFor(address));
+      const chosen = usable.length > 0 ? usable : addresses.slice(0, 1);
+      if (chosen.length === 0) return opened(notFound(host), null);
+      if (signal?.aborted) return opened(asError(signal.reason), null);
+      begin(chosen.map(({ address }) => this.#destination(address, port)));
+    });
+  }
+
+  #hasSourceFor(address: string): boolean {
+    return this.#pool.sourcesOf(isIP(address)).length > 0;
+  }
+
+  // ── Figures ─────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * How many connections the sources can carry at the same time to so many destinations: sources x ports x
+   * destinations, or fewer if the process may not open that many files.
+   * @param destinations different pairs of address and port, 0..4294967295.
+   * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
+   * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
+   */
+  capacity(destinations = 1, family: number = this.#pool.sources[0]?.family ?? 4): Capacity {
+    checkInteger("destinations", destinations, 0, DESTINATIONS_MAX);
+    if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
+    return this.#shared.explain.capacity(destinations, this.#pool.sourcesOf(family).length);
+  }
+
+  /** Gauges and counters, as they are now. */
+  metrics(): ConnectorMetrics {
+    return snapshot(this.#shared);
+  }
+
+  /**
+   * Reads the machine again (Linux `/proc/net/tcp`): ports of the sources that other programs have are left alone
+   * for as long as `setAside` says. Some milliseconds; more with thousands of sockets.
+   * @returns what the machine says; where it says nothing, that is all.
+   */
+  refresh(): Machine {
+    if (this.#isClosed) throw closed("connector");
+    const machine = readMachine();
+    this.#skipUsed(machine);
+    return machine;
+  }
+
+  #skipUsed(machine: Machine): void {
+    const until = this.#pool.now() + this.#settings.setAside;
+    for (const [source, ports] of foreignPorts(machine, this.#pool, this.#settings.portRange)) {
+      for (const port of ports) source.foreign.set(port, until);
+    }
+  }
+
+  // ── The end ─────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * No more connections: those under way fail with `EBADF`, and so does whoever waits. Sockets that are open live
+   * on, and give their ports back as they close. A second call does nothing.
+   */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const opening of this.#shared.openings) opening.abandon(closed("connector"));
+    this.#pool.close();
+  }
+
+  /** As {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * A connector: opens connections from these local addresses, on ports that it knows to be free for their
+ * destination.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_IP_ADDRESS`, `EINVAL`
+ * (range, reserved list), `ENOBUFS`.
+ * @example
+ * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
+ * const socket = await connector.connect({ host: "127.0.0.1", port: 8080 });
+ */
+export function createConnector(options: ConnectorOptions): Connector {
+  return new Connector(options);
+}
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+/** What is ours alone is not passed on to Node. */
+function nodeOptions<T extends ConnectOptions>({
+  key: _key,
+  signal: _signal,
+  connectTimeout: _connectTimeout,
+  tls: _tls,
+  ...rest
+}: T): Omit<T, "key" | "signal" | "connectTimeout" | "tls"> {
+  return rest;
+}
+
+function dialNet(options: ConnectOptions): Dial {
+  const passed = nodeOptions(options) as TcpNetConnectOpts;
+  return (ends) => netConnect({ ...passed, ...ends });
+}
+
+function dialTls(options: ConnectOptions): Dial {
+  const { tls, host } = options;
+  const own = typeof tls === "object" ? tls : {};
+  // As tls.connect does with a host: the name that the certificate must have.
+  const servername = host !== undefined && isIP(host) === 0 ? { servername: host } : {};
+  const passed = { ...(nodeOptions(options) as ConnectionOptions), ...servername, ...own };
+  return (ends) => tlsConnect({ ...passed, ...ends });
+}
+
+/** First of one family, then of the other, by turns, beginning with the resolver's choice (RFC 8305 § 4). */
+function alternate(addresses: readonly LookupAddress[]): LookupAddress[] {
+  const first = addresses.filter(({ family }) => family === addresses[0]?.family);
+  const second = addresses.filter(({ family }) => family !== addresses[0]?.family);
+  return first.flatMap((address, index) => {
+    const rest = index === first.length - 1 ? second.slice(index) : second.slice(index, index + 1);
+    return [address, ...rest];
+  });
+}
+
+function notFound(host: string): Error {
+  const error = invalid("ENOTFOUND", `getaddrinfo ENOTFOUND ${host}`);
+  return Object.assign(error, { syscall: "getaddrinfo", hostname: host });
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

@@ -1,0 +1,24 @@
+// Everything that portwarden/node exports: real sockets.
+
+export type { Dial, Ends } from "./attempt.ts";
+export {
+  type ConnectOptions,
+  type Connector,
+  createConnector,
+  type Where,
+} from "./connector.ts";
+export { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
+export type {
+  ConnectorOptions,
+  Lookup,
+  LookupAddress,
+  WaitOptions,
+  WhenResting,
+} from "./connector-options.ts";
+export type { Counts } from "./counts.ts";
+export { CHANNELS, type PortEvent } from "./events.ts";
+export { type Machine, readMachine } from "./machine.ts";
+export type { ConnectorMetrics, Figures, Gauges } from "./metrics.ts";
+export type { Opened } from "./opening.ts";
+export { parseSources } from "./sources.ts";
+export type { Spread } from "./spread.ts";

@@ -1,0 +1,71 @@
+// Metrics: gauges and counters of a connector, as one object.
+
+import type { Connecting } from "./connecting.ts";
+import type { Exhausted } from "./connector-error.ts";
+import type { Counts } from "./counts.ts";
+import type { Pair } from "./pool.ts";
+
+/** How things are now. */
+export interface Gauges {
+  /** Ports held by connections and attempts. */
+  readonly held: number;
+  /** Ports that rest before they may be used again. */
+  readonly cooling: number;
+  /** Ports set aside because they turned out to be in other hands. */
+  readonly setAside: number;
+}
+
+/** Gauges, and counters since the connector was made, of one source or destination. */
+export type Figures = Gauges & Readonly<Counts>;
+
+/** What {@link Connector.metrics} answers. Counters only grow; a destination that nothing has gone to for long is forgotten. */
+export interface ConnectorMetrics extends Figures {
+  /** Who waits for a port, or a file. */
+  readonly waiting: number;
+  /** Refusals by what was used up. */
+  readonly refusals: Readonly<Partial<Record<Exhausted, number>>>;
+  /** By local address. */
+  readonly bySource: Readonly<Record<string, Figures>>;
+  /** By `address:port`; `udp` for UDP sockets. */
+  readonly byDestination: Readonly<Record<string, Figures & { readonly waiting: number }>>;
+}
+
+export function snapshot({ pool, waiting, events }: Connecting): ConnectorMetrics {
+  const all = new Sum();
+  const sources = new Map(pool.sources.map((source) => [source, new Sum()]));
+  const destinations = new Map([...pool.destinations.values()].map((one) => [one, new Sum()]));
+  for (const pair of pool.pairs()) {
+    for (const sum of [all, sources.get(pair.source), destinations.get(pair.destination)]) {
+      sum?.add(pair);
+    }
+  }
+  return {
+    ...all.gauges,
+    ...pool.counts,
+    waiting: waiting.count,
+    refusals: Object.fromEntries(events.refusals),
+    bySource: Object.fromEntries(
+      [...sources].map(([{ address, counts }, { gauges }]) => [address, { ...gauges, ...counts }]),
+    ),
+    byDestination: Object.fromEntries(
+      [...destinations].map(([{ name, counts, waiting }, { gauges }]) => [
+        name,
+        { ...gauges, ...counts, waiting },
+      ]),
+    ),
+  };
+}
+
+class Sum {
+  readonly gauges: { -readonly [Name in keyof Gauges]: number } = {
+    held: 0,
+    cooling: 0,
+    setAside: 0,
+  };
+
+  add(pair: Pair): void {
+    this.gauges.held += pair.heldCount;
+    this.gauges.cooling += pair.restingCount;
+    this.gauges.setAside += pair.parked.size;
+  }
+}

@@ -1,0 +1,394 @@
+// Pool: sources x ports as one resource. For each pair of a source and a destination there is one
+// flow of the core, which knows the ports that the pair may use.
+//
+//   Source  127.0.0.2 ─┐            ┌─ Destination  127.0.0.1:80
+//                      ├─── Pair ───┤
+//   Source  127.0.0.3 ─┘   a flow   └─ Destination  127.0.0.1:81
+//
+// A port of a pair is free, held (by a connection), resting (cooldown, in the core), or parked: in
+// other hands, as far as we know, and so set aside for a while. A parked port is taken in the flow.
+//
+// Must stay true: held + parked + resting ports are what the flow has taken.
+
+import { type Flow, IPV4, IPV6, type PortManager, TCP, UDP } from "../index.ts";
+import type { ConnectorSettings } from "./connector-options.ts";
+import { type Counts, newCounts } from "./counts.ts";
+import { orderFor } from "./spread.ts";
+
+/** Destinations that are kept although nothing of ours goes there any more. */
+const IDLE_MAX = 1024;
+/** Parked ports are looked at so many times in the period that they are set aside for. */
+const LOOKS = 8;
+
+/** A local address. */
+export class Source {
+  readonly address: string;
+  readonly family: number;
+  readonly index: number;
+  readonly counts: Counts = newCounts();
+  /** Connections and attempts from here, to all destinations. */
+  heldCount = 0;
+  /** Ports that other programs have here, and until when they are left alone, in milliseconds. */
+  readonly foreign: Map<number, number> = new Map();
+  /** Until when the address is left alone, because the system did not let us bind it. */
+  brokenUntil = 0;
+
+  constructor(address: string, index: number) {
+    this.address = address;
+    this.family = address.includes(":") ? IPV6 : IPV4;
+    this.index = index;
+  }
+
+  leaveAlone(until: number): void {
+    this.brokenUntil = until;
+  }
+}
+
+/** Where connections go; for UDP sockets, which have no destination, anywhere. */
+export class Destination {
+  readonly transport: number;
+  readonly address: string;
+  readonly port: number;
+  readonly family: number;
+  readonly counts: Counts = newCounts();
+  /** By the index of the source, as far as they have been used. */
+  readonly pairs: (Pair | undefined)[] = [];
+  /** Whose turn it is. */
+  turn = 0;
+  /** Who waits for a port to here. */
+  waiting = 0;
+
+  constructor(transport: number, address: string, port: number, family: number) {
+    this.transport = transport;
+    this.address = address;
+    this.port = port;
+    this.family = family;
+  }
+
+  /** As messages and metrics name it. */
+  get name(): string {
+    if (this.transport === UDP) return "udp";
+    return this.family === IPV6 ? `[${this.address}]:${this.port}` : `${this.address}:${this.port}`;
+  }
+}
+
+/** A source and a destination. */
+export class Pair {
+  readonly source: Source;
+  readonly destination: Destination;
+  readonly flow: Flow;
+  heldCount = 0;
+  /** What the flow answered when it was asked for a port in vain. */
+  refusal = 0;
+  /** Ports in other hands, and until when they are left alone, in milliseconds. */
+  readonly parked: Map<number, number> = new Map();
+  #nextLook = Number.POSITIVE_INFINITY;
+  #nextWake = Number.POSITIVE_INFINITY;
+  readonly #lookEvery: number;
+
+  constructor(source: Source, destination: Destination, flow: Flow, setAside: number) {
+    this.source = source;
+    this.destination = destination;
+    this.flow = flow;
+    this.#lookEvery = setAside / LOOKS;
+  }
+
+  /** A port, or a negative refusal. */
+  take(now: number): number {
+    if (now >= this.#nextWake || now >= this.#nextLook) this.wake(now);
+    let port = this.flow.take();
+    if (this.source.foreign.size > 0) port = this.#passOver(port, now);
+    if (port < 0) this.refusal = port;
+    return port;
+  }
+
+  /** Parks the ports that are known to be in other hands, until one is not. */
+  #passOver(taken: number, now: number): number {
+    const { foreign } = this.source;
+    let port = taken;
+    for (; port > 0; port = this.flow.take()) {
+      const until = foreign.get(port);
+      if (until === undefined) return port;
+      if (until <= now) {
+        foreign.delete(port);
+        return port;
+      }
+      this.park(port, until, now);
+    }
+    return port;
+  }
+
+  /** Leaves a taken port alone until then. */
+  park(port: number, until: number, now: number): void {
+    this.parked.set(port, until);
+    this.#nextLook = Math.min(this.#nextLook, Math.max(until, now + this.#lookEvery));
+  }
+
+  free(port: number): void {
+    this.flow.free(port);
+  }
+
+  /** Gives a port back that has to rest first. */
+  rest(port: number, now: number): void {
+    try {
+      this.flow.rest(port, now);
+    } catch {
+      // No memory to note it. Then the system may refuse the port once, which is noted, too.
+      this.flow.free(port);
+    }
+    this.#nextWake = this.flow.nextWake ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Gives back what has rested, and what has been parked for long enough. */
+  wake(now: number): void {
+    if (now >= this.#nextWake) {
+      this.flow.wake(now);
+      this.#nextWake = this.flow.nextWake ?? Number.POSITIVE_INFINITY;
+    }
+    if (now >= this.#nextLook) this.#unpark(now);
+  }
+
+  #unpark(now: number): void {
+    let next = Number.POSITIVE_INFINITY;
+    for (const [port, until] of this.parked) {
+      if (until > now) {
+        next = Math.min(next, until);
+        continue;
+      }
+      this.parked.delete(port);
+      this.flow.free(port);
+    }
+    this.#nextLook = Math.max(next, now + this.#lookEvery);
+  }
+
+  /** When a port comes back by itself, in milliseconds; infinite if none does. */
+  get nextChange(): number {
+    return Math.min(this.#nextWake, this.#nextLook);
+  }
+
+  get restingCount(): number {
+    return this.flow.resting;
+  }
+
+  get isIdle(): boolean {
+    return this.heldCount === 0 && this.parked.size === 0 && this.flow.resting === 0;
+  }
+}
+
+/** What is asked for: a port to a destination, perhaps from a certain source. */
+export interface Wish {
+  readonly destination: Destination;
+  /** The one source that will do. */
+  readonly source: Source | undefined;
+}
+
+/** A port of a pair, until it is given back, which happens once. */
+export class Lease {
+  readonly pair: Pair;
+  readonly port: number;
+  #isOver = false;
+  readonly #pool: Pool;
+
+  constructor(pool: Pool, pair: Pair, port: number) {
+    this.#pool = pool;
+    this.pair = pair;
+    this.port = port;
+  }
+
+  /** Gives the port back; it may be picked again at once. A second end of a lease does nothing. */
+  free(): void {
+    if (!this.#end()) return;
+    this.pair.free(this.port);
+    this.#after();
+  }
+
+  /** Gives the port back, and lets it rest: the system keeps the tuple in TIME_WAIT. */
+  rest(): void {
+    if (!this.#pool.rests) {
+      this.free();
+    } else if (this.#end()) {
+      this.#pool.count(this.pair, "rested");
+      this.pair.rest(this.port, this.#pool.now());
+      // It can be taken over where that is the policy.
+      this.#after();
+    }
+  }
+
+  /** The port is in other hands: leaves it alone for a while, for this destination or for all. */
+  setAside(isForAll: boolean): void {
+    if (!this.#end()) return;
+    const now = this.#pool.now();
+    const until = now + this.#pool.setAside;
+    this.#pool.count(this.pair, "conflicts");
+    this.pair.park(this.port, until, now);
+    if (isForAll) this.pair.source.foreign.set(this.port, until);
+    this.#pool.closeIfUnused();
+  }
+
+  #end(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    this.pair.heldCount--;
+    this.pair.source.heldCount--;
+    this.#pool.count(this.pair, "released");
+    return true;
+  }
+
+  #after(): void {
+    this.#pool.closeIfUnused();
+    this.#pool.onFreed(this.pair);
+  }
+}
+
+export class Pool {
+  readonly manager: PortManager;
+  readonly sources: readonly Source[];
+  readonly counts: Counts = newCounts();
+  readonly destinations: Map<string, Destination> = new Map();
+  readonly setAside: number;
+  /** Do ports rest after a connection that goes through TIME_WAIT here? */
+  readonly rests: boolean;
+  /** Told when a pair may have a port again. */
+  onFreed: (pair: Pair) => void = () => {};
+  readonly now: () => number = () => performance.now();
+  readonly #settings: ConnectorSettings;
+  readonly #ofFamily: ReadonlyMap<number, readonly Source[]>;
+  #sweepAt = IDLE_MAX;
+  #isClosing = false;
+
+  constructor(manager: PortManager, settings: ConnectorSettings) {
+    this.manager = manager;
+    this.#settings = settings;
+    this.setAside = settings.setAside;
+    this.rests = settings.cooldown > 0;
+    this.sources = settings.sources.map((address, index) => new Source(address, index));
+    this.#ofFamily = new Map(
+      [IPV4, IPV6].map((family) => [family, this.sources.filter((one) => one.family === family)]),
+    );
+  }
+
+  /** The sources of a network, in order. */
+  sourcesOf(family: number): readonly Source[] {
+    return this.#ofFamily.get(family) ?? [];
+  }
+
+  /** The destination of that address and port; `text` is the address in canonical form. */
+  destination(transport: number, text: string, port: number): Destination {
+    const key = keyOf(transport, text, port);
+    let destination = this.destinations.get(key);
+    if (destination === undefined) {
+      const family = text.includes(":") ? IPV6 : IPV4;
+      destination = new Destination(transport, text, port, family);
+      if (this.destinations.size >= this.#sweepAt) this.#sweep();
+      this.destinations.set(key, destination);
+    }
+    return destination;
+  }
+
+  /** The same, if it is known. */
+  find(transport: number, text: string, port: number): Destination | undefined {
+    return this.destinations.get(keyOf(transport, text, port));
+  }
+
+  /** A port for that wish, or nothing; {@link explain} says why. */
+  pick(wish: Wish): Lease | undefined {
+    const now = this.now();
+    const { destination } = wish;
+    const sources = this.sourcesOf(destination.family);
+    for (const source of orderFor(this.#settings.spread, sources, wish)) {
+      if (source.brokenUntil > now) continue;
+      const pair = this.pair(source, destination);
+      const port = pair.take(now);
+      if (port > 0) return this.#lease(pair, port);
+    }
+    return undefined;
+  }
+
+  #lease(pair: Pair, port: number): Lease {
+    pair.heldCount++;
+    pair.source.heldCount++;
+    this.count(pair, "picks");
+    return new Lease(this, pair, port);
+  }
+
+  pair(source: Source, destination: Destination): Pair {
+    const known = destination.pairs[source.index];
+    if (known !== undefined) return known;
+    const pair = new Pair(source, destination, this.#openFlow(source, destination), this.setAside);
+    destination.pairs[source.index] = pair;
+    return pair;
+  }
+
+  #openFlow(source: Source, destination: Destination): Flow {
+    const { transport, address, port, family } = destination;
+    const { group, reserved } = this.#settings;
+    const zone = address.indexOf("%");
+    const to = zone < 0 ? address : address.slice(0, zone);
+    return this.manager.flow({
+      networks: [family],
+      transport,
+      address: source.address,
+      reserved,
+      ...(transport === TCP && { destination: { address: to, port } }),
+      ...(group !== undefined && { group }),
+      //COOL
+    });
+  }
+
+  /** The pairs that a wish could be met by, as far as they have been used. */
+  pairsFor({ destination, source }: Wish): Pair[] {
+    const pairs = source === undefined ? destination.pairs : [destination.pairs[source.index]];
+    return pairs.filter((pair) => pair !== undefined);
+  }
+
+  /** Adds one to a counter of the whole, the source and the destination. */
+  count(pair: Pair, what: keyof Counts): void {
+    this.counts[what]++;
+    pair.source.counts[what]++;
+    pair.destination.counts[what]++;
+  }
+
+  /** All pairs, brought up to date. */
+  *pairs(): Generator<Pair> {
+    const now = this.now();
+    for (const { pairs } of this.destinations.values()) {
+      for (const pair of pairs) {
+        if (pair === undefined) continue;
+        pair.wake(now);
+        yield pair;
+      }
+    }
+  }
+
+  /** Forgets destinations that nothing of ours goes to any more. */
+  #sweep(): void {
+    const now = this.now();
+    for (const [key, destination] of this.destinations) {
+      const used = destination.pairs.filter((pair) => pair !== undefined);
+      for (const pair of used) pair.wake(now);
+      if (destination.waiting > 0 || used.some((pair) => !pair.isIdle)) continue;
+      for (const pair of used) pair.flow.close();
+      this.destinations.delete(key);
+    }
+    this.#sweepAt = Math.max(IDLE_MAX, 2 * this.destinations.size);
+  }
+
+  /** How many ports are held by connections. */
+  get heldCount(): number {
+    return this.sources.reduce((sum, { heldCount }) => sum + heldCount, 0);
+  }
+
+  /** Gives back all records, as soon as no connection is left. */
+  close(): void {
+    this.#isClosing = true;
+    this.closeIfUnused();
+  }
+
+  closeIfUnused(): void {
+    if (this.#isClosing && this.heldCount === 0) this.manager.close();
+  }
+}
+
+function keyOf(transport: number, text: string, port: number): string {
+  return `${transport} ${text} ${port}`;
+}

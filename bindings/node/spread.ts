@@ -1,0 +1,49 @@
+// Spread: in which order sources are asked for a port.
+
+import type { Source, Wish } from "./pool.ts";
+
+/**
+ * How connections are spread over the sources.
+ *
+ * - `"round-robin"`, the default: each destination takes the sources by turns.
+ * - `"least-used"`: the source with the fewest connections, to whatever destination.
+ * - `"sticky"`: the same key always gets the same source, in another process, too, as long as the list of
+ *   sources is the same (a keyless hash, FNV-1a, modulo their number). Without a key: by turns.
+ *
+ * Where the first one has no port left, the next is asked; under `"sticky"`, none.
+ */
+export type Spread = "round-robin" | "least-used" | "sticky";
+
+export const SPREADS: readonly Spread[] = ["round-robin", "least-used", "sticky"];
+
+/** The sources in the order in which they are to be asked. */
+export function orderFor(spread: Spread, sources: readonly Source[], wish: Wish): Iterable<Source> {
+  if (wish.source !== undefined) return [wish.source];
+  if (sources.length === 1) return sources;
+  if (spread === "least-used") return leastUsedFirst(sources);
+  return byTurns(sources, wish);
+}
+
+/** The source that a key sticks to. */
+export function sourceOfKey(sources: readonly Source[], key: string): Source {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < key.length; index++) {
+    hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
+  }
+  return sources[(hash >>> 0) % sources.length] as Source;
+}
+
+function* byTurns(sources: readonly Source[], { destination }: Wish): Generator<Source> {
+  const count = sources.length;
+  const from = destination.turn;
+  destination.turn = (from + 1) % count;
+  for (let step = 0; step < count; step++) yield sources[(from + step) % count] as Source;
+}
+
+function* leastUsedFirst(sources: readonly Source[]): Generator<Source> {
+  let least = sources[0] as Source;
+  for (const source of sources) if (source.heldCount < least.heldCount) least = source;
+  yield least;
+  // Only who is refused there sees the others.
+  yield* [...sources].sort((a, b) => a.heldCount - b.heldCount).filter((one) => one !== least);
+}

@@ -1,0 +1,178 @@
+// Waiting: who waits for a port, in the order in which they came.
+//
+// Each destination has a line for those that any source will do for, and one for each source that
+// somebody insists on. A line is served from its front: when a port of it comes back, when somebody joins,
+// and by one timer while ports rest or are set aside, since those come back by themselves.
+
+import type { Destination, Pair, Pool, Source, Wish } from "./pool.ts";
+
+/** Somebody who waits. */
+export interface Waiter {
+  readonly wish: Wish;
+  /** Waits for a file, not for a port. */
+  readonly isForFile: boolean;
+  /** Tries again: true if it has got a port, or wants none any more. */
+  serve(): boolean;
+}
+
+type Line = Set<Waiter>;
+
+/** The timer is not set shorter than this, milliseconds. */
+const TICK_MS = 5;
+/** Files may be closed by anybody, so who waits for one looks again after so many milliseconds. */
+const FILE_TICK_MS = 100;
+
+export class Waiting {
+  readonly #pool: Pool;
+  readonly #lines: Map<Destination, Map<Source | undefined, Line>> = new Map();
+  readonly #forFiles: Line = new Set();
+  /** Pairs that got a port back while lines were being served. */
+  readonly #freed: Set<Pair> = new Set();
+  #timer: NodeJS.Timeout | undefined;
+  #count = 0;
+  #isServing = false;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Must a newcomer with this wish stand behind others? They are served first. */
+  hasLine({ destination, source }: Wish): boolean {
+    if (this.#count === 0) return false;
+    const lines = this.#lines.get(destination);
+    if (lines?.get(source) === undefined) return false;
+    this.#whileServing(() => this.#serve(destination, source));
+    return lines.get(source) !== undefined;
+  }
+
+  add(waiter: Waiter): void {
+    this.#lineFor(waiter).add(waiter);
+    this.#count++;
+    waiter.wish.destination.waiting++;
+    this.#setTimer();
+  }
+
+  remove(waiter: Waiter): void {
+    const { destination, source } = waiter.wish;
+    const line = waiter.isForFile ? this.#forFiles : this.#lines.get(destination)?.get(source);
+    if (!line?.delete(waiter)) return;
+    this.#leave(waiter);
+    if (!waiter.isForFile) this.#dropIfEmpty(destination, source, line);
+    if (this.#count === 0) this.#clearTimer();
+  }
+
+  /** A pair may have a port again, and there may be a file. */
+  onFreed(pair: Pair): void {
+    if (this.#count === 0) return;
+    this.#freed.add(pair);
+    if (!this.#isServing) this.#whileServing(() => this.#serveFreed());
+  }
+
+  /** Takes everybody out. */
+  drain(): Waiter[] {
+    const lines = [...this.#lines.values()].flatMap((some) => [...some.values()]);
+    const all = [this.#forFiles, ...lines].flatMap((line) => [...line]);
+    for (const waiter of all) this.remove(waiter);
+    return all;
+  }
+
+  // ── Lines ───────────────────────────────────────────────────────────────────────────────
+
+  #lineFor({ wish: { destination, source }, isForFile }: Waiter): Line {
+    if (isForFile) return this.#forFiles;
+    const lines = this.#lines.get(destination) ?? new Map<Source | undefined, Line>();
+    const line = lines.get(source) ?? new Set();
+    this.#lines.set(destination, lines.set(source, line));
+    return line;
+  }
+
+  #whileServing(serve: () => void): void {
+    this.#isServing = true;
+    try {
+      serve();
+    } finally {
+      this.#isServing = false;
+    }
+  }
+
+  #serveFreed(): void {
+    for (const pair of this.#freed) {
+      this.#freed.delete(pair);
+      this.#serve(pair.destination, pair.source);
+      this.#serve(pair.destination, undefined);
+    }
+    this.#serveLine(this.#forFiles);
+  }
+
+  #serve(destination: Destination, source: Source | undefined): void {
+    const line = this.#lines.get(destination)?.get(source);
+    if (line === undefined) return;
+    this.#serveLine(line);
+    this.#dropIfEmpty(destination, source, line);
+  }
+
+  #serveLine(line: Line): void {
+    for (const waiter of line) {
+      if (!waiter.serve()) break;
+      if (line.delete(waiter)) this.#leave(waiter);
+    }
+    if (this.#count === 0) this.#clearTimer();
+  }
+
+  #leave({ wish }: Waiter): void {
+    this.#count--;
+    wish.destination.waiting--;
+  }
+
+  #dropIfEmpty(destination: Destination, source: Source | undefined, line: Line): void {
+    if (line.size > 0) return;
+    const lines = this.#lines.get(destination);
+    lines?.delete(source);
+    if (lines?.size === 0) this.#lines.delete(destination);
+  }
+
+  // ── What comes back by itself ───────────────────────────────────────────────────────────
+
+  #setTimer(): void {
+    if (this.#timer !== undefined || this.#count === 0) return;
+    const now = this.#pool.now();
+    const next = Math.min(
+      this.#forFiles.size > 0 ? now + FILE_TICK_MS : Infinity,
+      this.#nextChange(),
+    );
+    if (next === Infinity) return;
+    this.#timer = setTimeout(() => this.#onTimer(), Math.max(TICK_MS, Math.ceil(next - now)));
+  }
+
+  #nextChange(): number {
+    let next = Infinity;
+    for (const [destination, lines] of this.#lines) {
+      for (const source of lines.keys()) {
+        for (const pair of this.#pool.pairsFor({ destination, source })) {
+          next = Math.min(next, pair.nextChange);
+        }
+      }
+    }
+    return next;
+  }
+
+  #onTimer(): void {
+    this.#timer = undefined;
+    this.#whileServing(() => {
+      for (const [destination, lines] of this.#lines) {
+        for (const source of lines.keys()) this.#serve(destination, source);
+      }
+      this.#serveLine(this.#forFiles);
+    });
+    this.#setTimer();
+  }
+
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
