@@ -63,6 +63,8 @@ export class Attempt {
   readonly lease: Lease;
   readonly socket: Socket;
   readonly #observer: Observer;
+  /** Is the socket ready when it is connected, without TLS? */
+  readonly #isPlain: boolean;
   #failure: NodeJS.ErrnoException | undefined;
   #isConnected = false;
   #isReady = false;
@@ -73,11 +75,12 @@ export class Attempt {
     this.lease = lease;
     this.socket = socket;
     this.#observer = observer;
+    this.#isPlain = readyEvent === "connect";
     const watched = socket as Watched;
     watched[ATTEMPT] = this;
     // Shared functions: a socket gets no closures of its own.
     watched.on("connect", onConnect).on("error", onError).on("close", onClose);
-    if (readyEvent !== "connect") watched.on(readyEvent, onReady);
+    if (!this.#isPlain) watched.on(readyEvent, onReady);
     // In front of Node's own listener, which ends our side as well.
     watched.prependListener("end", onEnd);
   }
@@ -85,6 +88,7 @@ export class Attempt {
   connected(): void {
     this.#isConnected = true;
     this.#observer.onConnected(this);
+    if (this.#isPlain) this.ready();
   }
 
   ready(): void {
@@ -96,7 +100,8 @@ export class Attempt {
   }
 
   peerEnded(): void {
-    this.#peerEndedFirst = !this.socket.writableEnded;
+    // The end of a TLS session is not that of its connection.
+    this.#peerEndedFirst = this.#isPlain && !this.socket.writableEnded;
   }
 
   failed(error: NodeJS.ErrnoException): void {
@@ -126,10 +131,7 @@ export class Attempt {
 // `this` is the socket in all of these.
 
 function onConnect(this: Socket): void {
-  const attempt = (this as Watched)[ATTEMPT];
-  attempt.connected();
-  // A TLS socket is ready later.
-  if (this.listenerCount("secureConnect", onReady) === 0) attempt.ready();
+  (this as Watched)[ATTEMPT].connected();
 }
 
 function onReady(this: Socket): void {

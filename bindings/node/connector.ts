@@ -3,7 +3,7 @@
 
 import { lookup as dnsLookup } from "node:dns";
 import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
-import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { parseAddress } from "../address.ts";
 import { checkInteger, checkObject, checkPort } from "../checks.ts";
 import { closed, invalid, wrongType, wrongValue } from "../errors.ts";
@@ -22,8 +22,9 @@ import { Explain } from "./explain.ts";
 import { foreignPorts } from "./foreign.ts";
 import { type Machine, readMachine } from "./machine.ts";
 import { type ConnectorMetrics, snapshot } from "./metrics.ts";
-import { type Opened, Opening, type Target } from "./opening.ts";
-import { type Destination, Pool, type Source } from "./pool.ts";
+import { type Opened, Opening } from "./opening.ts";
+import type { Destination, Source } from "./pair.ts";
+import { Pool } from "./pool.ts";
 import { sourceOfKey } from "./spread.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -86,7 +87,7 @@ export class Connector implements Disposable {
       settings,
       pool: this.#pool,
       waiting,
-      explain: new Explain(this.#pool, settings, this.#machine.fileLimits?.soft ?? Infinity),
+      explain: new Explain(this.#pool, settings, filesLeft(this.#machine)),
       events: new Events(this.#pool),
       openings: new Set(),
     };
@@ -107,6 +108,8 @@ export class Connector implements Disposable {
    * `AggregateError` with a `code` if several addresses of a host did; the signal's reason. All as a rejected promise.
    * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF` (closed).
    */
+  connect(options: ConnectOptions & { tls: true | ConnectionOptions }): Promise<TLSSocket>;
+  connect(options: ConnectOptions): Promise<Socket>;
   async connect(options: ConnectOptions): Promise<Socket> {
     return new Promise((resolve, reject) => {
       this.open(options, (error, socket) => {
@@ -153,17 +156,24 @@ export class Connector implements Disposable {
       throw wrongType("signal", "an AbortSignal", signal);
     }
     const fixed = this.#fixedSource(where);
-    const begin = (destinations: readonly Destination[]): void => {
-      const source = fixed ?? this.#stickySource(where, destinations[0] as Destination);
-      this.#begin({ destinations, source, signal, connectTimeout, readyEvent, dial }, opened);
-    };
+    const key = this.#stickyKey(where);
     const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
-    if (isIP(address) !== 0) begin([this.#destination(address, port)]);
-    else this.#resolve(address, port, family, signal, begin, opened);
-  }
-
-  #begin(target: Target, opened: Opened): void {
-    const opening = new Opening(this.#shared, target, opened);
+    const isAddress = isIP(address) !== 0;
+    const opening = new Opening(
+      this.#shared,
+      {
+        destinations: isAddress
+          ? [this.#destination(address, port)]
+          : (done) => this.#resolve(address, port, family, done),
+        sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
+        signal,
+        connectTimeout,
+        name: `${host}:${port}`,
+        readyEvent,
+        dial,
+      },
+      opened,
+    );
     this.#shared.openings.add(opening);
     opening.begin();
   }
@@ -177,9 +187,13 @@ export class Connector implements Disposable {
     throw wrongValue("localAddress", "one of the connector's sources", localAddress);
   }
 
-  #stickySource({ key }: Where, { family }: Destination): Source | undefined {
+  #stickyKey({ key }: Where): string | undefined {
     if (key !== undefined && typeof key !== "string") throw wrongType("key", "a string", key);
-    if (this.#settings.spread !== "sticky" || key === undefined) return undefined;
+    return this.#settings.spread === "sticky" ? key : undefined;
+  }
+
+  #sourceOf(key: string | undefined, { family }: Destination): Source | undefined {
+    if (key === undefined) return undefined;
     const sources = this.#pool.sourcesOf(family);
     return sources.length === 0 ? undefined : sourceOfKey(sources, key);
   }
@@ -203,19 +217,19 @@ export class Connector implements Disposable {
     host: string,
     port: number,
     family: number,
-    signal: AbortSignal | undefined,
-    begin: (destinations: readonly Destination[]) => void,
-    opened: Opened,
+    done: (error: Error | null, destinations: readonly Destination[]) => void,
   ): void {
     const lookup = this.#settings.lookup ?? dnsLookup;
     lookup(host, { all: true, ...(family !== 0 && { family }) }, (error, addresses) => {
-      if (error !== null && error !== undefined) return opened(error, null);
-      if (this.#isClosed) return opened(closed("connector"), null);
+      if (error) {
+        done(error, []);
+        return;
+      }
       const usable = alternate(addresses).filter(({ address }) => this.#hasSourceFor(address));
+      // If none is, the first one serves to say why.
       const chosen = usable.length > 0 ? usable : addresses.slice(0, 1);
-      if (chosen.length === 0) return opened(notFound(host), null);
-      if (signal?.aborted) return opened(asError(signal.reason), null);
-      begin(chosen.map(({ address }) => this.#destination(address, port)));
+      const destinations = chosen.map(({ address }) => this.#destination(address, port));
+      done(destinations.length > 0 ? null : notFound(host), destinations);
     });
   }
 
@@ -336,6 +350,7 @@ function notFound(host: string): Error {
   return Object.assign(error, { syscall: "getaddrinfo", hostname: host });
 }
 
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason));
+/** How many more files the process may open. */
+function filesLeft({ fileLimits, openFiles = 0 }: Machine): number {
+  return fileLimits === undefined ? Infinity : Math.max(0, fileLimits.soft - openFiles);
 }

@@ -5,7 +5,8 @@ import { NO_MEMORY, NO_RANGE } from "../../assembly/abi.ts";
 import { IPV6, type PortRange, Refusal, UDP } from "../index.ts";
 import { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
-import type { Pair, Pool, Wish } from "./pool.ts";
+import type { Pair } from "./pair.ts";
+import type { Pool, Wish } from "./pool.ts";
 import { counted, some } from "./words.ts";
 
 export class Explain {
@@ -46,7 +47,11 @@ export class Explain {
       return this.#error("sources", wish, `no source is an ${kind} address`);
     }
     if (pairs.length === 0 || this.#areBroken(pairs)) {
-      return this.#error("sources", wish, "the system lets none of the sources be bound");
+      return this.#error(
+        "sources",
+        wish,
+        "none of the sources is an address of this machine (bind: EADDRNOTAVAIL)",
+      );
     }
     const exhausted = whatOf(pairs, this.#sourceCount(wish));
     return this.#error(exhausted, wish, this.#state(pairs, exhausted));

@@ -2,7 +2,8 @@
 
 import { type PortRange, TCP } from "../index.ts";
 import type { Machine } from "./machine.ts";
-import type { Pool, Source } from "./pool.ts";
+import type { Source } from "./pair.ts";
+import type { Pool } from "./pool.ts";
 import type { SocketRow } from "./proc.ts";
 
 const WILDCARDS = ["0.0.0.0", "::"];

@@ -3,7 +3,7 @@
 import type { Connecting } from "./connecting.ts";
 import type { Exhausted } from "./connector-error.ts";
 import type { Counts } from "./counts.ts";
-import type { Pair } from "./pool.ts";
+import type { Pair } from "./pair.ts";
 
 /** How things are now. */
 export interface Gauges {

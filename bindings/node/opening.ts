@@ -15,39 +15,44 @@ import type { Socket } from "node:net";
 import { Attempt, type Dial, type Ends, type Observer, type Verdict } from "./attempt.ts";
 import type { Connecting } from "./connecting.ts";
 import type { ConnectorError } from "./connector-error.ts";
-import type { Destination, Lease, Source, Wish } from "./pool.ts";
+import type { Destination, Source } from "./pair.ts";
+import type { Lease, Wish } from "./pool.ts";
 import type { Waiter } from "./waiting.ts";
 
 /** Told how it went: an error, or a socket that is connected. */
 export type Opened = (error: Error | null, socket: Socket | null) => void;
 
+/** Tells the addresses of a host, in the order in which they are to be tried; one or more, or an error. */
+type Resolve = (done: (error: Error | null, destinations: readonly Destination[]) => void) => void;
+
 /** What is to be opened. */
 export interface Target {
-  /** Addresses of the host, in the order in which they are to be tried. */
-  readonly destinations: readonly Destination[];
-  /** The one source that will do. */
-  readonly source: Source | undefined;
+  readonly destinations: readonly Destination[] | Resolve;
+  /** The one source that will do, which may depend on whether the destination is IPv4 or IPv6. */
+  readonly sourceFor: (destination: Destination) => Source | undefined;
   readonly signal: AbortSignal | undefined;
+  /** Milliseconds for resolving and connecting, not for waiting; 0: no limit. */
   readonly connectTimeout: number;
+  /** Host and port, as messages name them. */
+  readonly name: string;
   /** What a socket emits when it may be used. */
   readonly readyEvent: string;
   readonly dial: Dial;
 }
 
-export class Opening implements Observer, Waiter {
+export class Opening implements Observer {
   readonly #with: Connecting;
   readonly #target: Target;
   readonly #opened: Opened;
   readonly #active: Set<Attempt> = new Set();
   readonly #errors: Error[] = [];
+  #destinations: readonly Destination[] = [];
   #next = 0;
   #tries = 0;
   #isOver = false;
   #winner: Attempt | undefined;
-  /** The wish that this one waits with; before that, the first address. */
-  wish: Wish;
-  isForFile = false;
-  #isWaiting = false;
+  /** What this one waits for. */
+  #waiter: Waiter | undefined;
   #delay: NodeJS.Timeout | undefined;
   #waitTimer: NodeJS.Timeout | undefined;
   #connectTimer: NodeJS.Timeout | undefined;
@@ -56,14 +61,18 @@ export class Opening implements Observer, Waiter {
     this.#with = connecting;
     this.#target = target;
     this.#opened = opened;
-    this.wish = this.#wishFor(target.destinations[0] as Destination);
   }
 
   begin(): void {
-    const { signal } = this.#target;
+    const { signal, destinations } = this.#target;
     signal?.addEventListener("abort", this.#onAbort, { once: true });
-    if (signal?.aborted) this.#fail(signal.reason);
-    else this.#launch();
+    if (signal?.aborted) {
+      this.#fail(signal.reason);
+      return;
+    }
+    this.#startConnectTimer();
+    if (typeof destinations !== "function") this.#connect(destinations);
+    else destinations((error, found) => this.#onResolved(error, found));
   }
 
   /** Gives up, for a reason from outside. */
@@ -71,27 +80,38 @@ export class Opening implements Observer, Waiter {
     this.#fail(reason);
   }
 
+  #onResolved(error: Error | null, destinations: readonly Destination[]): void {
+    if (this.#isOver) return;
+    if (error === null) this.#connect(destinations);
+    else this.#fail(error);
+  }
+
+  #connect(destinations: readonly Destination[]): void {
+    this.#destinations = destinations;
+    this.#launch();
+  }
+
   // ── Addresses ───────────────────────────────────────────────────────────────────────────
 
   /** Begins with the next address, and with the one after it a little later. */
   #launch(): void {
     clearTimeout(this.#delay);
-    const { destinations } = this.#target;
-    const destination = destinations[this.#next++];
+    const destination = this.#destinations[this.#next++];
     if (destination === undefined) return;
-    if (this.#next < destinations.length) {
+    if (this.#next < this.#destinations.length) {
       this.#delay = setTimeout(() => this.#launch(), this.#with.settings.attemptDelay);
     }
-    this.#try(this.#wishFor(destination));
+    const wish = this.#wishFor(destination);
+    if (this.#with.waiting.hasLine(wish)) this.#wait(wish, false);
+    else this.#try(wish);
   }
 
   #wishFor(destination: Destination): Wish {
-    return { destination, source: this.#target.source };
+    return { destination, source: this.#target.sourceFor(destination) };
   }
 
   #try(wish: Wish): void {
-    const { pool, waiting } = this.#with;
-    const lease = waiting.hasLine(wish) ? undefined : pool.pick(wish);
+    const lease = this.#with.pool.pick(wish);
     if (lease === undefined) this.#onNoPort(wish);
     else this.#dial(lease);
   }
@@ -99,7 +119,6 @@ export class Opening implements Observer, Waiter {
   // ── Attempts ────────────────────────────────────────────────────────────────────────────
 
   #dial(lease: Lease): void {
-    if (this.#target.connectTimeout > 0) this.#startConnectTimer();
     let socket: Socket;
     try {
       socket = this.#target.dial(endsOf(lease));
@@ -142,77 +161,91 @@ export class Opening implements Observer, Waiter {
     if (this.#isOver || (this.#winner !== undefined && this.#winner !== attempt)) return;
     this.#winner = undefined; // its connection was established, and then not made secure
     const wish = this.#wishFor(lease.pair.destination);
-    if (verdict === "source")
-      lease.pair.source.leaveAlone(this.#with.pool.now() + this.#with.settings.setAside);
     if (verdict === "files") this.#onNoFile(wish, error);
     else if (verdict === "other") this.#onAddressFailed(error);
-    else if (++this.#tries < this.#with.settings.triesMax) this.#try(wish);
-    else this.#onAddressFailed(this.#with.explain.tooManyTries(wish, this.#tries, error));
+    else this.#onNotThatPort(lease, wish, error, verdict);
+  }
+
+  /** The port, or the source, is not to be had: the next one. */
+  #onNotThatPort(lease: Lease, wish: Wish, error: Error, verdict: Verdict): void {
+    const { pool, settings, explain } = this.#with;
+    if (verdict === "source") lease.pair.source.leaveAlone(pool.now() + settings.setAside);
+    else this.#tries++;
+    if (this.#tries < settings.triesMax) this.#try(wish);
+    else this.#onAddressFailed(explain.tooManyTries(wish, this.#tries, error));
   }
 
   /** This address will not do: the next one, or that was it. */
   #onAddressFailed(error: Error): void {
     this.#errors.push(error);
-    if (this.#next < this.#target.destinations.length) this.#launch();
-    else if (this.#active.size === 0 && !this.#isWaiting) this.#fail(together(this.#errors));
+    if (this.#next < this.#destinations.length) this.#launch();
+    else if (this.#active.size === 0 && this.#waiter === undefined)
+      this.#fail(together(this.#errors));
   }
 
   // ── Waiting ─────────────────────────────────────────────────────────────────────────────
 
   #onNoPort(wish: Wish): void {
     const error = this.#with.explain.noPort(wish);
-    this.#with.events.onRefused(wish, error);
-    const { settings } = this.#with;
-    const mayWait =
-      error.exhausted === "resting"
-        ? settings.waits || settings.waitsForResting
-        : settings.waits && WORTH_WAITING.includes(error.exhausted);
-    if (mayWait) this.#wait(wish, false);
-    else this.#onAddressFailed(error);
+    if (this.#mayWaitFor(error)) this.#wait(wish, false);
+    else this.#refuse(wish, error);
   }
 
   #onNoFile(wish: Wish, cause: Error): void {
-    const error = this.#with.explain.noFile(wish, cause);
-    this.#with.events.onRefused(wish, error);
     if (this.#with.settings.waits) this.#wait(wish, true);
-    else this.#onAddressFailed(error);
+    else this.#refuse(wish, this.#with.explain.noFile(wish, cause));
+  }
+
+  #mayWaitFor({ exhausted }: ConnectorError): boolean {
+    const { waits, waitsForResting } = this.#with.settings;
+    if (exhausted === "resting") return waits || waitsForResting;
+    return waits && WORTH_WAITING.includes(exhausted);
+  }
+
+  #refuse(wish: Wish, error: ConnectorError): void {
+    this.#with.events.onRefused(wish, error);
+    this.#onAddressFailed(error);
   }
 
   #wait(wish: Wish, isForFile: boolean): void {
     const { waiting, settings, explain, events } = this.#with;
-    if (this.#isWaiting) return; // for an address before this one
+    if (this.#waiter !== undefined) return; // for an address before this one
     if (waiting.count >= settings.waitLimit) {
-      this.#onAddressFailed(explain.tooManyWaiters(wish, settings.waitLimit));
+      this.#refuse(wish, explain.tooManyWaiters(wish, settings.waitLimit));
       return;
     }
-    this.wish = wish;
-    this.isForFile = isForFile;
-    this.#isWaiting = true;
-    waiting.add(this);
+    this.#waiter = { wish, isForFile, serve: () => this.#serve(wish) };
+    waiting.add(this.#waiter);
     events.onWaiting(wish);
+    clearTimeout(this.#connectTimer);
     if (settings.waitTimeout > 0) {
-      this.#waitTimer = setTimeout(() => {
-        this.#fail(explain.waitedTooLong(this.wish, settings.waitTimeout));
-      }, settings.waitTimeout);
+      this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(wish), settings.waitTimeout);
     }
   }
 
-  serve(): boolean {
+  #serve(wish: Wish): boolean {
     if (this.#isOver) return true;
-    const lease = this.#with.pool.pick(this.wish);
+    const lease = this.#with.pool.pick(wish);
     if (lease === undefined) return false;
-    this.#isWaiting = false;
+    this.#waiter = undefined;
     clearTimeout(this.#waitTimer);
+    this.#startConnectTimer();
     this.#dial(lease);
     return true;
+  }
+
+  #onWaitedTooLong(wish: Wish): void {
+    const error = this.#with.explain.waitedTooLong(wish, this.#with.settings.waitTimeout);
+    this.#with.events.onRefused(wish, error);
+    this.#fail(error);
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
 
   #startConnectTimer(): void {
-    const { connectTimeout } = this.#target;
-    this.#connectTimer ??= setTimeout(() => {
-      const { name } = this.wish.destination;
+    const { connectTimeout, name } = this.#target;
+    if (connectTimeout === 0) return;
+    this.#connectTimer = setTimeout(() => {
       const message = `connect ETIMEDOUT ${name}: not connected within ${connectTimeout} ms`;
       this.#fail(Object.assign(new Error(message), { code: "ETIMEDOUT", syscall: "connect" }));
     }, connectTimeout);
@@ -238,8 +271,7 @@ export class Opening implements Observer, Waiter {
     clearTimeout(this.#delay);
     clearTimeout(this.#waitTimer);
     clearTimeout(this.#connectTimer);
-    if (this.#isWaiting) this.#with.waiting.remove(this);
-    this.#isWaiting = false;
+    if (this.#waiter !== undefined) this.#with.waiting.remove(this.#waiter);
     this.#with.openings.delete(this);
   }
 }

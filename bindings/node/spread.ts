@@ -1,6 +1,7 @@
 // Spread: in which order sources are asked for a port.
 
-import type { Source, Wish } from "./pool.ts";
+import type { Source } from "./pair.ts";
+import type { Wish } from "./pool.ts";
 
 /**
  * How connections are spread over the sources.

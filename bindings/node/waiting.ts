@@ -4,7 +4,8 @@
 // somebody insists on. A line is served from its front: when a port of it comes back, when somebody joins,
 // and by one timer while ports rest or are set aside, since those come back by themselves.
 
-import type { Destination, Pair, Pool, Source, Wish } from "./pool.ts";
+import type { Destination, Pair, Source } from "./pair.ts";
+import type { Pool, Wish } from "./pool.ts";
 
 /** Somebody who waits. */
 export interface Waiter {
@@ -70,14 +71,6 @@ export class Waiting {
     if (this.#count === 0) return;
     this.#freed.add(pair);
     if (!this.#isServing) this.#whileServing(() => this.#serveFreed());
-  }
-
-  /** Takes everybody out. */
-  drain(): Waiter[] {
-    const lines = [...this.#lines.values()].flatMap((some) => [...some.values()]);
-    const all = [this.#forFiles, ...lines].flatMap((line) => [...line]);
-    for (const waiter of all) this.remove(waiter);
-    return all;
   }
 
   // ── Lines ───────────────────────────────────────────────────────────────────────────────
