@@ -19,7 +19,7 @@ import {
 } from "./connector-options.ts";
 import { Events } from "./events.ts";
 import { Explain } from "./explain.ts";
-import { foreignPorts } from "./foreign.ts";
+import { noteForeign } from "./foreign.ts";
 import { type Machine, readMachine } from "./machine.ts";
 import { type ConnectorMetrics, snapshot } from "./metrics.ts";
 import { type Opened, Opening } from "./opening.ts";
@@ -271,9 +271,7 @@ export class Connector implements Disposable {
 
   #skipUsed(machine: Machine): void {
     const until = this.#pool.now() + this.#settings.setAside;
-    for (const [source, ports] of foreignPorts(machine, this.#pool, this.#settings.portRange)) {
-      for (const port of ports) source.foreign.set(port, until);
-    }
+    noteForeign(machine, this.#pool, this.#settings.portRange, until);
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
@@ -310,28 +308,27 @@ export function createConnector(options: ConnectorOptions): Connector {
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-/** What is ours alone is not passed on to Node. */
-function nodeOptions<T extends ConnectOptions>({
-  key: _key,
-  signal: _signal,
-  connectTimeout: _connectTimeout,
-  tls: _tls,
-  ...rest
-}: T): Omit<T, "key" | "signal" | "connectTimeout" | "tls"> {
-  return rest;
-}
+// What is ours alone must not reach Node: a signal of its own, or a sticky key taken for a private one.
 
 function dialNet(options: ConnectOptions): Dial {
-  const passed = nodeOptions(options) as TcpNetConnectOpts;
-  return (ends) => netConnect({ ...passed, ...ends });
+  return ({ host, port, family, localAddress, localPort }) =>
+    netConnect({
+      ...(options as TcpNetConnectOpts),
+      signal: undefined,
+      host,
+      port,
+      family,
+      localAddress,
+      localPort,
+    } as TcpNetConnectOpts);
 }
 
 function dialTls(options: ConnectOptions): Dial {
-  const { tls, host } = options;
+  const { tls, host, key: _key, signal: _signal, ...rest } = options;
   const own = typeof tls === "object" ? tls : {};
   // As tls.connect does with a host: the name that the certificate must have.
   const servername = host !== undefined && isIP(host) === 0 ? { servername: host } : {};
-  const passed = { ...(nodeOptions(options) as ConnectionOptions), ...servername, ...own };
+  const passed = { ...(rest as ConnectionOptions), ...servername, ...own };
   return (ends) => tlsConnect({ ...passed, ...ends });
 }
 

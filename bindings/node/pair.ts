@@ -19,8 +19,7 @@ export class Source {
   readonly counts: Counts = newCounts();
   /** Connections and attempts from here, to all destinations. */
   heldCount = 0;
-  /** Ports that other programs have here, and until when they are left alone, in milliseconds. */
-  readonly foreign: Map<number, number> = new Map();
+  readonly #foreign: Map<number, Map<number, number>> = new Map();
   /** Until when the address is left alone, because the system did not let us bind it. */
   brokenUntil = 0;
 
@@ -28,6 +27,15 @@ export class Source {
     this.address = address;
     this.family = address.includes(":") ? IPV6 : IPV4;
     this.index = index;
+  }
+
+  /** Ports that other programs have here, by transport, and until when they are left alone, in milliseconds. */
+  foreign(transport: number): Map<number, number> {
+    const known = this.#foreign.get(transport);
+    if (known !== undefined) return known;
+    const ports = new Map<number, number>();
+    this.#foreign.set(transport, ports);
+    return ports;
   }
 
   leaveAlone(until: number): void {
@@ -76,32 +84,33 @@ export class Pair {
   #nextLook = Number.POSITIVE_INFINITY;
   #nextWake = Number.POSITIVE_INFINITY;
   readonly #lookEvery: number;
+  readonly #foreign: Map<number, number>;
 
   constructor(source: Source, destination: Destination, flow: Flow, setAside: number) {
     this.source = source;
     this.destination = destination;
     this.flow = flow;
     this.#lookEvery = setAside / LOOKS;
+    this.#foreign = source.foreign(destination.transport);
   }
 
   /** A port, or a negative refusal. */
   take(now: number): number {
     if (now >= this.#nextWake || now >= this.#nextLook) this.wake(now);
     let port = this.flow.take();
-    if (this.source.foreign.size > 0) port = this.#passOver(port, now);
+    if (this.#foreign.size > 0) port = this.#passOver(port, now);
     if (port < 0) this.refusal = port;
     return port;
   }
 
   /** Parks the ports that are known to be in other hands, until one is not. */
   #passOver(taken: number, now: number): number {
-    const { foreign } = this.source;
     let port = taken;
     for (; port > 0; port = this.flow.take()) {
-      const until = foreign.get(port);
+      const until = this.#foreign.get(port);
       if (until === undefined) return port;
       if (until <= now) {
-        foreign.delete(port);
+        this.#foreign.delete(port);
         return port;
       }
       this.park(port, until, now);
@@ -109,7 +118,12 @@ export class Pair {
     return port;
   }
 
-  /** Leaves a taken port alone until then. */
+  /** Leaves a taken port alone until then; `isForAll`: whatever the destination. */
+  setAside(port: number, until: number, now: number, isForAll: boolean): void {
+    if (isForAll) this.#foreign.set(port, until);
+    this.park(port, until, now);
+  }
+
   park(port: number, until: number, now: number): void {
     this.parked.set(port, until);
     this.#nextLook = Math.min(this.#nextLook, Math.max(until, now + this.#lookEvery));

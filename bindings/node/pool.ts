@@ -60,8 +60,7 @@ export class Lease {
     const now = this.#pool.now();
     const until = now + this.#pool.setAside;
     this.#pool.count(this.pair, "conflicts");
-    this.pair.park(this.port, until, now);
-    if (isForAll) this.pair.source.foreign.set(this.port, until);
+    this.pair.setAside(this.port, until, now, isForAll);
     this.#pool.closeIfUnused();
   }
 
