@@ -19,7 +19,6 @@ export const Refusal = {
   OUTSIDE: OUTSIDE as -6,
   /** The flow's group leaves nothing of the ephemeral range. */
   NO_RANGE: NO_RANGE as -7,
-  RESTING: -11 as -11,
 } as const;
 
 /**

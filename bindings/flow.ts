@@ -211,19 +211,6 @@ export class Flow implements Disposable {
     return length;
   }
 
-  rest(port: number, _now: number): boolean {
-    return this.free(port);
-  }
-  wake(_now: number): number {
-    return 0;
-  }
-  get nextWake(): number | undefined {
-    return undefined;
-  }
-  get resting(): number {
-    return 0;
-  }
-
   /** As {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();

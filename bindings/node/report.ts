@@ -109,7 +109,6 @@ function spread(counts: readonly number[]): string {
 }
 
 const REFUSAL_NOTES: Record<RefusalName, string> = {
-  RESTING: "",
   EXHAUSTED: "no port is left for this source and destination",
   IN_USE: "the port that was asked for is held",
   OUTSIDE: "the group does not allow the port",

@@ -40,7 +40,7 @@ export interface Tally {
   strayFrees: number;
 }
 
-const NONE_REFUSED = { EXHAUSTED: 0, RESTING: 0, IN_USE: 0, OUTSIDE: 0, NO_RANGE: 0, NO_MEMORY: 0 };
+const NONE_REFUSED = { EXHAUSTED: 0, IN_USE: 0, OUTSIDE: 0, NO_RANGE: 0, NO_MEMORY: 0 };
 const FOREIGN_CODES = ["EADDRINUSE", "EADDRNOTAVAIL", "EACCES"];
 const LIMIT_CODES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
