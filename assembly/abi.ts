@@ -22,6 +22,8 @@ export const NO_RANGE = -7;
 export const BAD_STATE = -8;
 /** The port lies below `ip_unprivileged_port_start`, and the socket is not privileged. */
 export const NOT_PERMITTED = -10;
+/** Only resting ports are left, or the port that was named rests. */
+export const RESTING = -11;
 /** The search met a port that it may not share after all: search again, with a new draw. */
 export const AGAIN = -9;
 

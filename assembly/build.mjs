@@ -1,4 +1,4 @@
-// From AssemblyScript to what the facade imports: compiles both modules, each for release and for
+// From AssemblyScript to what the facade imports: compiles the three modules, each for release and for
 // debugging, and writes the release modules as text into JavaScript files, so that they are there
 // synchronously after import, in every bundler, without a fetch.
 
@@ -13,8 +13,10 @@ mkdirSync("build", { recursive: true });
 const entries = {
   core: "assembly/index.ts",
   linux: "assembly/index.linux.ts",
+  cooldown: "assembly/index.cooldown.ts",
   "core.debug": "assembly/index.debug.ts",
   "linux.debug": "assembly/index.linux.debug.ts",
+  "cooldown.debug": "assembly/index.cooldown.debug.ts",
 };
 for (const [target, entry] of Object.entries(entries)) {
   const { error, stderr } = await asc.main([entry, "--target", target]);
@@ -25,7 +27,7 @@ for (const [target, entry] of Object.entries(entries)) {
   }
 }
 
-for (const name of ["core", "linux"]) {
+for (const name of ["core", "linux", "cooldown"]) {
   const base64 = readFileSync(`build/${name}.wasm`).toString("base64");
   writeFileSync(
     `build/${name}.inline.js`,

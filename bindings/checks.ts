@@ -4,6 +4,8 @@ import { PORT_MAX } from "../assembly/abi.ts";
 import { invalid, outOfRange, unknownOption, wrongType } from "./errors.ts";
 
 const UINT32_MAX = 0xffffffff;
+/** What Linux' TIME_WAIT, which counts seconds in 32 bits, can say; a clock of this century is below. */
+const TIME_MAX = 4_294_967_000_000;
 
 export function checkObject(name: string, value: unknown, like = "an object"): void {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
@@ -29,6 +31,13 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
     throw outOfRange(name, `an integer in ${min}..${max}`, value);
   }
   return value;
+}
+
+/** Milliseconds of any clock, not before `from`. */
+export function checkTime(name: string, value: unknown, from = 0): number {
+  if (typeof value === "number" && value >= from && value <= TIME_MAX) return value;
+  const valid = `milliseconds in ${from}..${TIME_MAX}`;
+  throw typeof value === "number" ? outOfRange(name, valid, value) : wrongType(name, valid, value);
 }
 
 /** A port that is named: 1..65535. Port 0 asks for any and has no meaning as a key. */

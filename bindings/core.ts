@@ -2,8 +2,8 @@
 //
 // All managers of one module share one instance, because a program that cycles through
 // instances pays for each call several times over. The module that ships inside the package is
-// compiled on first use; a host that must compile for itself passes its own. The linux module, which
-// runs over the same memory, is linux-core.ts's, so that who has no use for it does not load it.
+// compiled on first use; a host that must compile for itself passes its own. The modules that run
+// over the same memory are overlays (overlay.ts), so that who has no use for one does not compile it.
 
 import { instantiateSync } from "@assemblyscript/loader";
 import { base64 } from "#wasm";

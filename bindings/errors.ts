@@ -2,7 +2,7 @@
 // outside, it is an error with a code that Node programs already handle, what was asked, and
 // what was searched or would be valid.
 
-import { EXHAUSTED, IN_USE, NO_MEMORY, NO_RANGE, OUTSIDE } from "../assembly/abi.ts";
+import { EXHAUSTED, IN_USE, NO_MEMORY, NO_RANGE, OUTSIDE, RESTING } from "../assembly/abi.ts";
 
 /**
  * What a handle's `take` and `takeAt` answer instead of a port. All are negative, and a refused
@@ -19,6 +19,8 @@ export const Refusal = {
   OUTSIDE: OUTSIDE as -6,
   /** The flow's group leaves nothing of the ephemeral range. */
   NO_RANGE: NO_RANGE as -7,
+  /** The port rests, or only resting ports are left of the range (`FlowOptions.cooldown`). */
+  RESTING: RESTING as -11,
 } as const;
 
 /**

@@ -3,7 +3,7 @@
 
 import { BATCH_MAX, NO_RANGE, PORT_MAX } from "../assembly/abi.ts";
 import { checkOffsets, checkPorts, lengthOf, offsetsIn, portsIn, portsOut } from "./batch.ts";
-import { checkPort, checkUint32 } from "./checks.ts";
+import { checkPort, checkTime, checkUint32 } from "./checks.ts";
 import type { Core, CoreExports } from "./core.ts";
 import { closed, noMemory, outOfRange } from "./errors.ts";
 import type { PortGroup } from "./group.ts";
@@ -13,10 +13,12 @@ import { searchBy } from "./search.ts";
 import type { Selection } from "./selection.ts";
 
 /** Told when a flow has closed itself. */
-type OnClose = (flow: Flow) => void;
+export type OnClose = (flow: Flow) => void;
 
 /** Lets the manager end its flows; the second half of a friendship that TypeScript cannot spell. */
 export let endFlow: (flow: Flow) => void;
+/** Where the core keeps the handle of a flow, for {@link Flow}'s own kind. Throws if it is closed. */
+export let handleOf: (flow: Flow) => number;
 
 /**
  * An opened flow: all ports that one socket description (networks, transport, address, device,
@@ -38,6 +40,10 @@ export class Flow implements Disposable {
     endFlow = (flow) => {
       flow.#handle = 0;
     };
+    handleOf = (flow) => {
+      if (flow.#handle === 0) throw closed("flow");
+      return flow.#handle;
+    };
   }
 
   constructor(core: Core, handle: number, key: Key, selection: Selection, onClose: OnClose) {
@@ -56,8 +62,8 @@ export class Flow implements Disposable {
    * port 0, or `PickEphemeralPort` and `ReservePort`, by the option `picking`). A selection that draws
    * may miss a port that is free.
    * @param offset 0..4294967295; by default what the manager's selection says, a random one.
-   * @returns the port, or `Refusal.EXHAUSTED`, `Refusal.NO_RANGE` or `Refusal.NO_MEMORY`, which are
-   * negative.
+   * @returns the port, or `Refusal.EXHAUSTED`, `Refusal.RESTING`, `Refusal.NO_RANGE` or
+   * `Refusal.NO_MEMORY`, which are negative.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (offset); `EBADF` (closed).
    */
   take(offset?: number): number {
@@ -70,8 +76,8 @@ export class Flow implements Disposable {
   /**
    * Takes a port that is named (gVisor `ReservePort` with a port).
    * @param port 1..65535, in the ephemeral range or not, but within what the flow's group allows.
-   * @returns the port, or `Refusal.IN_USE`, `Refusal.OUTSIDE` or `Refusal.NO_MEMORY`, which are
-   * negative.
+   * @returns the port, or `Refusal.IN_USE`, `Refusal.RESTING`, `Refusal.OUTSIDE` or
+   * `Refusal.NO_MEMORY`, which are negative.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   takeAt(port: number): number {
@@ -118,9 +124,10 @@ export class Flow implements Disposable {
   }
 
   /**
-   * Gives a port back, with the flow's own flags (gVisor `ReleasePort`).
+   * Gives a port back, with the flow's own flags (gVisor `ReleasePort`), at once: it does not rest.
    * @param port 1..65535.
-   * @returns whether the flow's description held the port in any of its networks.
+   * @returns whether the flow's description held the port in any of its networks; `false` for a port that
+   * rests.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed); `ENOBUFS`
    * where others hold the key with other flags and the count that goes below zero finds no memory.
    */
@@ -150,7 +157,55 @@ export class Flow implements Disposable {
   }
 
   /**
-   * Does the flow hold the port, with its own flags, in all of its networks?
+   * Gives a port back into cooldown: it stays taken for everybody, as after a TIME_WAIT, until it has rested
+   * for the flow's period and {@link wake} is called. A flow without a cooldown gives it back at once.
+   * @param port 1..65535.
+   * @param now milliseconds of any clock, 0..4294967000000. It never goes back: an earlier time counts
+   * as the latest that the flow was told.
+   * @returns whether the flow held the port; `false` if it rests already.
+   * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `EBADF` (closed);
+   * `ENOBUFS`: there is no memory to remember it, and the flow still holds it.
+   */
+  rest(port: number, now: number): boolean {
+    if (this.#handle === 0) throw closed("flow");
+    namedPort(port);
+    checkNow(now);
+    return this.free(port);
+  }
+
+  /**
+   * Frees the ports that have rested. A port that was given back at some time has rested when one period
+   * has passed since, or up to an eighth of a period later.
+   * @param now as in {@link rest}.
+   * @returns how many ports were freed.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `EBADF` (closed).
+   */
+  wake(now: number): number {
+    if (this.#handle === 0) throw closed("flow");
+    checkNow(now);
+    return 0;
+  }
+
+  /**
+   * How many ports rest.
+   * @throws PortError `EBADF` (closed).
+   */
+  get resting(): number {
+    if (this.#handle === 0) throw closed("flow");
+    return 0;
+  }
+
+  /**
+   * From when on {@link wake} frees a port, in milliseconds of the flow's clock; `undefined` if none rests.
+   * @throws PortError `EBADF` (closed).
+   */
+  get nextWake(): number | undefined {
+    if (this.#handle === 0) throw closed("flow");
+    return undefined;
+  }
+
+  /**
+   * Does the flow hold the port, with its own flags, in all of its networks? A port that rests is not held.
    * @param port 1..65535.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
@@ -160,7 +215,7 @@ export class Flow implements Disposable {
   }
 
   /**
-   * How many ports the flow holds, with its own flags, in the first of its networks.
+   * How many ports the flow holds, with its own flags, in the first of its networks, without those that rest.
    * @throws PortError `EBADF` (closed).
    */
   get held(): number {
@@ -170,7 +225,8 @@ export class Flow implements Disposable {
 
   /**
    * Closes the handle. Ports that the flow holds stay held: they belong to the manager, and can be
-   * released by value or through another handle. A second call does nothing.
+   * released by value or through another handle. Ports that rest are freed, since nobody could wake
+   * them any more. A second call does nothing.
    */
   close(): void {
     if (this.#handle === 0) return;
@@ -220,17 +276,21 @@ export class Flow implements Disposable {
 // The checks of the hot calls: one comparison lets a good value pass, and the slow check says what
 // is wrong with a bad one.
 
-function checkOffset(offset: number): number {
+export function checkOffset(offset: number): number {
   const isGood = typeof offset === "number" && offset >>> 0 === offset;
   return isGood ? offset : checkUint32("offset", offset);
 }
 
-function namedPort(port: number): number {
+export function namedPort(port: number): number {
   const isGood = typeof port === "number" && (port & PORT_MAX) === port && port !== 0;
   return isGood ? port : checkPort(port);
 }
 
-function checkEnough(offsets: Uint32Array, length: number): void {
+export function checkNow(now: number): number {
+  return checkTime("now", now);
+}
+
+export function checkEnough(offsets: Uint32Array, length: number): void {
   checkOffsets(offsets);
   const given = lengthOf(offsets);
   if (given < length) throw outOfRange("offsets.length", `at least ${length}, one per port`, given);

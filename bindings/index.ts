@@ -1,5 +1,6 @@
 // Everything that portwarden exports.
 
+export type { CooldownOptions, Cooling, WhenResting } from "./cooldown.ts";
 export { PortError, type PortErrorDetails, type Reason, Refusal } from "./errors.ts";
 export type { Flow } from "./flow.ts";
 export {
@@ -11,7 +12,8 @@ export {
 } from "./group.ts";
 export { LinuxPorts, type LinuxStats, type PortRecord } from "./linux.ts";
 export type { LinuxOptions } from "./linux-options.ts";
-export { type OpenOptions, PortManager, type PortTester, type Stats } from "./manager.ts";
+export { PortManager, type PortTester } from "./manager.ts";
+export type { OpenOptions, Stats } from "./open.ts";
 export type { PortRange } from "./range.ts";
 export {
   type Destination,

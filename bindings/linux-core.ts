@@ -1,18 +1,12 @@
-// Linux core: the second WebAssembly instance, over the memory of the first. It belongs to LinuxPorts
-// and its sockets alone: what else is imported never loads it.
-//
-//        core.wasm             linux.wasm
-//        managers, groups      sockets, records, TIME_WAIT
-//              │                     │
-//              └──── one memory ─────┘    exported by the core; all state is in it
+// Linux core: the WebAssembly instance of the kernel's pickers, over the memory of a core. It belongs to
+// LinuxPorts and its sockets alone: what else is imported never loads it.
 //
 // A system of ports begins with a port manager, so what a manager is asked (its range, the memory in
-// use) the core answers for systems as well. Both instances take from one heap and make it grow.
+// use) the core answers for systems as well.
 
-import { instantiateSync } from "@assemblyscript/loader";
 import { base64 } from "#linux-wasm";
 import type { Core } from "./core.ts";
-import { checkModule, compile } from "./module.ts";
+import { Overlay, type OverlayInstance } from "./overlay.ts";
 
 /** What the linux module exports. Addresses, counts and ports are numbers, as those of the core. */
 export type LinuxExports = {
@@ -73,39 +67,15 @@ export type LinuxExports = {
   verifyLinux?(system: number): void;
 };
 
-/** One instance over the memory of one core. */
-class LinuxCore {
-  readonly exports: LinuxExports;
-
-  constructor(core: Core, module: WebAssembly.Module) {
-    const { memory } = core.exports;
-    const { instance } = instantiateSync<LinuxExports>(module, { env: { memory } });
-    this.exports = instance.exports as LinuxExports;
-  }
-}
-
-let own: WebAssembly.Module | undefined;
-const ofCores = new WeakMap<Core, WeakMap<WebAssembly.Module, LinuxCore>>();
+const systems = new Overlay<LinuxExports>("linuxModule", "linux.wasm", base64);
 
 /**
  * The instance over a core of the module that a caller gives, or of the one inside the package.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
  */
-export function linuxCoreOf(core: Core, module: WebAssembly.Module = ownModule()): LinuxCore {
-  let ofCore = ofCores.get(core);
-  if (ofCore === undefined) {
-    ofCore = new WeakMap();
-    ofCores.set(core, ofCore);
-  }
-  let linux = ofCore.get(module);
-  if (linux === undefined) {
-    linux = new LinuxCore(core, checkModule("linuxModule", "linux.wasm", module));
-    ofCore.set(module, linux);
-  }
-  return linux;
-}
-
-function ownModule(): WebAssembly.Module {
-  own ??= compile(base64);
-  return own;
+export function linuxCoreOf(
+  core: Core,
+  module?: WebAssembly.Module,
+): OverlayInstance<LinuxExports> {
+  return systems.over(core, module);
 }

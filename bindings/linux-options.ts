@@ -2,9 +2,9 @@
 
 import { PORT_MAX } from "../assembly/abi.ts";
 import { type Address, parseLocal } from "./address.ts";
-import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
+import { checkInteger, checkNames, checkObject, checkTime, checkUint32 } from "./checks.ts";
 import { type Core, coreOf } from "./core.ts";
-import { invalid, outOfRange, PortError, show, wrongType, wrongValue } from "./errors.ts";
+import { invalid, PortError, show, wrongType, wrongValue } from "./errors.ts";
 import { type LinuxExports, linuxCoreOf } from "./linux-core.ts";
 import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
 import { checkRangeObject, type PortRange } from "./range.ts";
@@ -78,8 +78,6 @@ const UNPRIVILEGED_DEFAULT = 1024;
 const TIME_WAIT_MS = 60_000;
 const LIMIT_MIN = 8192;
 const UINT32_MAX = 0xffffffff;
-/** Seconds are kept in 32 bits, and a TIME_WAIT looks a few of them ahead. */
-const TIME_MAX = 4_294_967_000_000;
 
 /** Options that have been checked, each read once. */
 interface CheckedOptions {
@@ -143,7 +141,7 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
     start: checkStart(unprivilegedPortStart, range),
     reuse: checkReuse(tcpTwReuse),
     duration: checkInteger("timeWaitMs", timeWaitMs, 0, UINT32_MAX),
-    now: checkTime("time", time, 0),
+    now: Math.trunc(checkTime("time", time)),
     hint: checkUint32("hint", hint),
     local: parseLocal(localAddress),
     bindBy,
@@ -168,12 +166,6 @@ export function checkStart(value: unknown, range: PortRange): number {
 export function checkReuse(value: unknown): number {
   if (value === 0 || value === 1) return value;
   throw wrongValue("tcpTwReuse", "0 or 1", value);
-}
-
-export function checkTime(name: string, value: unknown, from: number): number {
-  if (typeof value === "number" && value >= from && value <= TIME_MAX) return Math.trunc(value);
-  const valid = `milliseconds in ${from}..${TIME_MAX}`;
-  throw typeof value === "number" ? outOfRange(name, valid, value) : wrongType(name, valid, value);
 }
 
 function checkChance(seed: unknown, random: unknown, { algorithm }: CheckedSelection): void {

@@ -2,7 +2,7 @@
 // groups first learned to limit them (Linux 2.6.32): sockets, port records, TIME_WAIT, and the
 // sysctls that steer them.
 
-import { checkPort } from "./checks.ts";
+import { checkPort, checkTime } from "./checks.ts";
 import type { Core } from "./core.ts";
 import { closed, noMemory } from "./errors.ts";
 import type { LinuxExports } from "./linux-core.ts";
@@ -10,7 +10,6 @@ import {
   checkLinuxOptions,
   checkReuse,
   checkStart,
-  checkTime,
   type LinuxOptions,
   RANGE_ADVICE,
 } from "./linux-options.ts";
@@ -210,7 +209,7 @@ export class LinuxPorts implements Disposable {
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */
   setTime(time: number): void {
-    this.#linux.setNow(this.#open(), checkTime("time", time, this.time));
+    this.#linux.setNow(this.#open(), Math.trunc(checkTime("time", time, this.time)));
   }
 
   /**

@@ -1,21 +1,18 @@
 // PortManager: the words. Each checks what it is given, writes the request block, asks the core
 // once, and turns a refusal into an error that says what was asked.
 
-import { EPHEMERAL_FIRST, EPHEMERAL_LAST, IN_USE, NO_MEMORY, NO_RANGE } from "../assembly/abi.ts";
-import {
-  checkBoolean,
-  checkInteger,
-  checkNames,
-  checkObject,
-  checkPort,
-  checkUint32,
-} from "./checks.ts";
+import { IN_USE, NO_MEMORY, NO_RANGE } from "../assembly/abi.ts";
+import { checkBoolean, checkPort, checkUint32 } from "./checks.ts";
+import { type CheckedCooldown, checkCooldown, checkOrder } from "./cooldown.ts";
+import { cooldownCoreOf } from "./cooldown-core.ts";
+import { CoolingFlow, CoolingRecords } from "./cooling.ts";
 import { type Core, coreOf } from "./core.ts";
 import { closed, invalid, noMemory, PortError, show, wrongType } from "./errors.ts";
 import { endFlow, Flow } from "./flow.ts";
 import type { PortGroup } from "./group.ts";
-import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
-import { checkRange, checkRangeObject, type PortRange, unpackRange } from "./range.ts";
+import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
+import { CryptoRandom, type Random } from "./random.ts";
+import { checkRange, type PortRange, unpackRange } from "./range.ts";
 import { exhausted, outsideGroup, refused } from "./refusals.ts";
 import {
   askedOf,
@@ -38,50 +35,7 @@ import {
 } from "./request.ts";
 import { type Owner, Reservation } from "./reservation.ts";
 import { searchBy } from "./search.ts";
-import {
-  checkSelection,
-  Selection,
-  type SelectionName,
-  type SelectionOptions,
-} from "./selection.ts";
-
-/** What a manager is opened with. */
-export interface OpenOptions {
-  /** The ephemeral range, 16000..65535 by default (gVisor). */
-  portRange?: PortRange;
-  /**
-   * Makes the random offsets repeatable: 0..4294967295. Without it they come from the host's
-   * cryptographic source. With it, whoever sees a few ports can tell the next.
-   */
-  seed?: number;
-  /**
-   * How an ephemeral port is picked where no offset says where to start: a policy's name, or its
-   * options. `"random"` by default, as gVisor does.
-   */
-  selection?: SelectionName | SelectionOptions;
-  /** Bytes of memory that the manager's records may take: 1024..4294967295, the default. */
-  memoryLimit?: number;
-  /** `core.wasm`, compiled by a host that does not let this package compile it. */
-  module?: WebAssembly.Module;
-}
-
-/** Live figures of a manager. */
-export interface Stats {
-  /** Different (network, transport, port) that are held. */
-  readonly descriptors: number;
-  /** Different (network, transport, port, address, device, destination) that are held. */
-  readonly counters: number;
-  /** Reservations, counted as gVisor counts references. */
-  readonly references: number;
-  readonly memory: {
-    /** Bytes in records of this manager; back to the figure at open when all is released. */
-    readonly used: number;
-    /** Bytes of linear memory of the core, shared by all managers of one module. */
-    readonly taken: number;
-    /** The limit of `used`. */
-    readonly limit: number;
-  };
-}
+import { Selection } from "./selection.ts";
 
 /**
  * Says whether a port suits the caller. In `reservePort` it is called after the port has been
@@ -90,15 +44,20 @@ export interface Stats {
  */
 export type PortTester = (port: number) => boolean;
 
-const OPEN_NAMES = ["portRange", "seed", "selection", "memoryLimit", "module"];
-const RANGE_ADVICE = `the default is ${EPHEMERAL_FIRST}..${EPHEMERAL_LAST}`;
-const LIMIT_MIN = 1024;
-const LIMIT_MAX = 0xffffffff;
-
 // A manager that is forgotten gives its memory back.
-const forgotten = new FinalizationRegistry<{ core: Core; manager: number }>(({ core, manager }) =>
-  core.exports.closeManager(manager),
-);
+const forgotten = new FinalizationRegistry<Kept>(closeKept);
+
+/** What a manager keeps in memory. */
+interface Kept {
+  readonly core: Core;
+  readonly manager: number;
+  readonly cooling: Set<CoolingRecords>;
+}
+
+function closeKept({ core, manager, cooling }: Kept): void {
+  for (const records of cooling) records.close();
+  core.exports.closeManager(manager);
+}
 
 /** Runs the debug build's check of all invariants; a release build does nothing. For tests. */
 export let verify: (manager: PortManager) => void;
@@ -112,7 +71,11 @@ export class PortManager implements Disposable {
   readonly #random: Random;
   readonly #selection: Selection;
   readonly #limit: number;
+  readonly #cooldown: CheckedCooldown;
+  readonly #cooldownModule: WebAssembly.Module | undefined;
   readonly #flows = new Set<Flow>();
+  /** Of the flows that have any. */
+  readonly #cooling = new Set<CoolingRecords>();
   readonly #owner: Owner = {
     release: (key, port) => {
       this.#releaseKey(key, port);
@@ -126,22 +89,26 @@ export class PortManager implements Disposable {
   #manager: number;
 
   static {
-    verify = (manager) => manager.#core.exports.verify?.(manager.#open());
+    verify = (manager) => {
+      manager.#core.exports.verify?.(manager.#open());
+      for (const records of manager.#cooling) records.verify();
+    };
   }
 
   private constructor(
     core: Core,
     manager: number,
-    random: Random,
     selection: Selection,
-    limit: number,
+    { random, limit, cooldown, cooldownModule }: ReturnType<typeof checkOpen>,
   ) {
     this.#core = core;
     this.#manager = manager;
     this.#random = random;
     this.#selection = selection;
     this.#limit = limit;
-    forgotten.register(this, { core, manager }, this);
+    this.#cooldown = cooldown;
+    this.#cooldownModule = cooldownModule;
+    forgotten.register(this, { core, manager, cooling: this.#cooling }, this);
   }
 
   /**
@@ -150,20 +117,10 @@ export class PortManager implements Disposable {
    * `EINVAL` (range), `ENOBUFS`.
    */
   static open(options: OpenOptions = {}): PortManager {
-    checkObject("options", options);
-    checkNames("options", options, OPEN_NAMES);
-    const { seed, portRange } = options;
-    const random =
-      seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed));
-    const limit =
-      options.memoryLimit === undefined
-        ? LIMIT_MAX
-        : checkInteger("memoryLimit", options.memoryLimit, LIMIT_MIN, LIMIT_MAX);
-    const range =
-      portRange === undefined ? undefined : checkRangeObject("portRange", portRange, RANGE_ADVICE);
-    const selectBy = checkSelection(options.selection);
-    const core = coreOf(options.module);
-    const selection = new Selection(core, random, selectBy);
+    const checked = checkOpen(options);
+    const { limit, range } = checked;
+    const core = coreOf(checked.module);
+    const selection = new Selection(core, checked.random, checked.selection);
     // The hash table's seed is secret even where the offsets are not.
     const secret = new CryptoRandom();
     const manager = core.exports.openManager(secret.next(), secret.next(), limit) >>> 0;
@@ -172,7 +129,7 @@ export class PortManager implements Disposable {
       throw noMemory(`a manager, limit ${limit} bytes`);
     }
     if (range !== undefined) core.exports.setRange(manager, range.first, range.last);
-    return new PortManager(core, manager, random, selection, limit);
+    return new PortManager(core, manager, selection, checked);
   }
 
   // ── Reserving ───────────────────────────────────────────────────────────────────────────
@@ -260,15 +217,34 @@ export class PortManager implements Disposable {
   flow(options: FlowOptions): Flow {
     const { key } = askedOf(this.#core, options, FLOW_OPTIONS);
     const picking = checkPicking(options.picking, key);
-    const unique = checkBoolean("unique", options.unique) ? 1 : 0;
+    const cooldown = checkCooldown(options.cooldown, this.#cooldown);
+    const isOrdered = checkOrder(options.selection);
+    const isCooling = cooldown.period > 0 || isOrdered;
+    // What rests, or waits in order, must not be taken a second time under flags of reuse.
+    const isUnique = checkBoolean("unique", options.unique) || (isCooling && key.flags !== 0);
     const manager = this.#open();
     writeKey(this.#core, key);
     const { exports } = this.#core;
-    const handle = exports.openFlowHandle(manager, picking, unique) >>> 0;
+    const handle = exports.openFlowHandle(manager, picking, isUnique ? 1 : 0) >>> 0;
     if (handle === 0) throw this.#noMemory(showKey(key, 0));
-    const flow = new Flow(this.#core, handle, key, this.#selection, this.#onFlowClose);
+    const flow = isCooling
+      ? this.#coolingFlow(handle, key, cooldown, isOrdered)
+      : new Flow(this.#core, handle, key, this.#selection, this.#onFlowClose);
     this.#flows.add(flow);
     return flow;
+  }
+
+  #coolingFlow(handle: number, key: Key, cooldown: CheckedCooldown, isOrdered: boolean): Flow {
+    try {
+      const { exports } = cooldownCoreOf(this.#core, this.#cooldownModule);
+      const records = new CoolingRecords(exports, this.#manager, cooldown.period, isOrdered);
+      records.keepAmong(this.#cooling);
+      const how = { records, whenResting: cooldown.whenResting, random: this.#random };
+      return new CoolingFlow(this.#core, handle, key, this.#selection, this.#onFlowClose, how);
+    } catch (error) {
+      this.#core.exports.closeFlowHandle(handle);
+      throw error;
+    }
   }
 
   // ── Picking ─────────────────────────────────────────────────────────────────────────────
@@ -353,7 +329,7 @@ export class PortManager implements Disposable {
     for (const flow of this.#flows) endFlow(flow);
     this.#flows.clear();
     forgotten.unregister(this);
-    this.#core.exports.closeManager(this.#manager);
+    closeKept({ core: this.#core, manager: this.#manager, cooling: this.#cooling });
     this.#selection.close();
     this.#manager = 0;
   }

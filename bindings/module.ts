@@ -1,24 +1,25 @@
-// Modules: core.wasm and linux.wasm as text inside the package, or compiled by a host and passed in.
+// Modules: core.wasm and its overlays as text inside the package, or compiled by a host and passed in.
 
 import { invalid, show, wrongType } from "./errors.ts";
 
-type File = "core.wasm" | "linux.wasm";
+export type ModuleFile = "core.wasm" | "linux.wasm" | "cooldown.wasm";
 
 /** Something of each part, so that another version's module is told from this one's. */
-const NEEDED: Readonly<Record<File, readonly string[]>> = {
+const NEEDED: Readonly<Record<ModuleFile, readonly string[]>> = {
   "core.wasm": [
     ...["memory", "openManager", "openFlowHandle", "openTree", "openReserved", "openSelector"],
     "moveMember",
   ],
   "linux.wasm": ["env.memory", "openLinux", "connectDatagram", "connectByHash", "expireWaits"],
+  "cooldown.wasm": ["env.memory", "openCooldown", "oldestResting", "openOrder", "nextCandidate"],
 };
-const FILES = Object.keys(NEEDED) as File[];
+const FILES = Object.keys(NEEDED) as ModuleFile[];
 
 /**
  * Checks a module that a caller gives as an option.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
  */
-export function checkModule(option: string, file: File, module: unknown): WebAssembly.Module {
+export function checkModule(option: string, file: ModuleFile, module: unknown): WebAssembly.Module {
   if (!(module instanceof WebAssembly.Module)) {
     throw wrongType(option, "a WebAssembly.Module", module);
   }

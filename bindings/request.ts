@@ -21,6 +21,7 @@ import {
 } from "../assembly/abi.ts";
 import { type Address, ANY, parseAddress } from "./address.ts";
 import { checkBoolean, checkInteger, checkObject, checkPortOrZero, checkUint32 } from "./checks.ts";
+import type { Cooling } from "./cooldown.ts";
 import type { Core } from "./core.ts";
 import { invalid, unknownOption, wrongType, wrongValue } from "./errors.ts";
 import { groupAddress, isGone, type PortGroup } from "./group.ts";
@@ -103,7 +104,7 @@ export interface ReserveRequest extends FlowRequest, InGroup, Passing {
 }
 
 /** What a handle is opened with. */
-export interface FlowOptions extends FlowRequest, InGroup, Passing {
+export interface FlowOptions extends FlowRequest, InGroup, Passing, Cooling {
   /**
    * How `take` picks. `"bind"`: as bind() with port 0, where an ephemeral TCP port is never shared
    * (gVisor `ReservePort`). `"connect"`: each port is judged as if it had been named, so TCP shares
@@ -113,9 +114,16 @@ export interface FlowOptions extends FlowRequest, InGroup, Passing {
   picking?: "bind" | "connect";
   /**
    * Never hold the same tuple twice, even where TupleOnly would let it through: what gVisor's
-   * transport demuxer adds to its port manager. Default false.
+   * transport demuxer adds to its port manager. Default false; a flow with a cooldown, or in the order
+   * `"fifo"`, always does so.
    */
   unique?: boolean;
+  /**
+   * `"fifo"`: `take` offers ports that this flow has never been offered, from the offset on, then the one
+   * that the flow released first, and so on. Ports that others hold are tried one by one. Default: the
+   * selection of the manager.
+   */
+  selection?: "fifo" | undefined;
 }
 
 /** A checked request, as the core will see it. */
@@ -160,13 +168,17 @@ const PICKING = 1 << 10;
 const UNIQUE = 1 << 11;
 const GROUP = 1 << 12;
 const RESERVED = 1 << 13;
+const COOLDOWN = 1 << 14;
+const SELECTION = 1 << 15;
 const OPTION_NAMES = [
   ...["networks", "transport", "address", "bindToDevice", "destination", "flags"],
   ...["reuseAddr", "reusePort", "port", "offset", "picking", "unique", "group", "reserved"],
+  ...["cooldown", "selection"],
 ];
 
 /** The options that each word knows. */
-export const FLOW_OPTIONS: number = (PORT - 1) | PICKING | UNIQUE | GROUP | RESERVED;
+export const FLOW_OPTIONS: number =
+  (PORT - 1) | PICKING | UNIQUE | GROUP | RESERVED | COOLDOWN | SELECTION;
 export const TUPLE_OPTIONS: number = (PORT - 1) | PORT;
 export const PORT_OPTIONS: number = TUPLE_OPTIONS | GROUP;
 export const RESERVE_OPTIONS: number = PORT_OPTIONS | OFFSET | RESERVED;
@@ -202,6 +214,10 @@ function optionBit(name: string): number {
       return GROUP;
     case "reserved":
       return RESERVED;
+    case "cooldown":
+      return COOLDOWN;
+    case "selection":
+      return SELECTION;
     default:
       return 0;
   }

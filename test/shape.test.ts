@@ -1,11 +1,13 @@
-// The shape of the modules: what a host must give them (the core nothing, the linux module the
-// core's memory) and what they bring along (code).
+// The shape of the modules: what a host must give them (the core nothing, the others the core's
+// memory) and what they bring along (code).
 
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { base64 as cooldownBase64 } from "#cooldown-wasm";
 import { base64 as linuxBase64 } from "#linux-wasm";
 import { base64 as coreBase64 } from "#wasm";
+import { cooldownCoreOf } from "../bindings/cooldown-core.ts";
 import { coreOf } from "../bindings/core.ts";
 import { linuxCoreOf } from "../bindings/linux-core.ts";
 import { BUILDS, bytesOf, freshModules, type Part } from "./support/builds.ts";
@@ -33,7 +35,7 @@ interface Shape {
   /** What the package carries. */
   readonly base64: string;
   /** What a debug build exports to check its invariants. */
-  readonly check: string;
+  readonly checks: readonly string[];
   /** Where a debug build's texts lie (assembly/memory/layout.ts). */
   readonly texts: readonly [first: number, end: number];
 }
@@ -44,7 +46,7 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     imports: [],
     exports: [{ name: "memory", kind: "memory" }],
     base64: coreBase64,
-    check: "verify",
+    checks: ["verify"],
     texts: [8192, 12288],
   },
   linux: {
@@ -52,13 +54,21 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     imports: [{ module: "env", name: "memory", kind: "memory" }],
     exports: [],
     base64: linuxBase64,
-    check: "verifyLinux",
+    checks: ["verifyLinux"],
     texts: [12288, 16384],
+  },
+  cooldown: {
+    names: functionsOf("CooldownExports", "../bindings/cooldown-core.ts"),
+    imports: [{ module: "env", name: "memory", kind: "memory" }],
+    exports: [],
+    base64: cooldownBase64,
+    checks: ["verifyCooldown", "verifyOrder"],
+    texts: [16384, 20480],
   },
 };
 const PARTS = Object.keys(SHAPES) as Part[];
 /** Where the heap begins, with the header of its first block. */
-const HEAP = { release: 8192, debug: 16384 };
+const HEAP = { release: 8192, debug: 20480 };
 
 describe.each(PARTS)("the release build, %s.wasm", (part) => {
   const { base64, names, ...shape } = SHAPES[part];
@@ -103,14 +113,14 @@ describe.each(PARTS)("the release build, %s.wasm", (part) => {
 });
 
 describe.each(PARTS)("the debug build, %s.debug.wasm", (part) => {
-  const { names, check, ...shape } = SHAPES[part];
+  const { names, checks, ...shape } = SHAPES[part];
   const bytes = bytesOf("debug", part);
   const module = new WebAssembly.Module(bytes);
 
   test("exports what the release build does, and the check of its invariants", () => {
     const exported = WebAssembly.Module.exports(module).map(({ name }) => name);
     const others = part === "core" ? ["memory"] : [];
-    expect(exported.sort()).toEqual([...names, ...others, check].sort());
+    expect(exported.sort()).toEqual([...names, ...others, ...checks].sort());
   });
 
   test("imports what the release build does, and how to abort", () => {
@@ -132,21 +142,31 @@ describe.each(PARTS)("the debug build, %s.debug.wasm", (part) => {
 describe.each(BUILDS)("the %s build", (build) => {
   const { module, linuxModule } = freshModules(build);
   const core = coreOf(module);
-  const instances = { core, linux: linuxCoreOf(core, linuxModule) };
+  const cooldownModule = new WebAssembly.Module(bytesOf(build, "cooldown"));
+  const instances = {
+    core,
+    linux: linuxCoreOf(core, linuxModule),
+    cooldown: cooldownCoreOf(core, cooldownModule),
+  };
 
   test("runs as the facade finds it", () => {
     for (const part of PARTS) {
-      const { names, check } = SHAPES[part];
+      const { names, checks } = SHAPES[part];
       const exports = instances[part].exports as Readonly<Record<string, unknown>>;
       for (const name of names) expect(exports).toHaveProperty(name);
-      expect(typeof exports[check]).toBe(build === "debug" ? "function" : "undefined");
+      for (const check of checks) {
+        expect(typeof exports[check]).toBe(build === "debug" ? "function" : "undefined");
+      }
     }
   });
 
-  test("has one linux instance over each core", () => {
+  test("has one instance of each overlay over each core", () => {
     expect(coreOf(module)).toBe(core);
+    const other = coreOf(freshModules(build).module);
     expect(linuxCoreOf(core, linuxModule)).toBe(instances.linux);
-    expect(linuxCoreOf(coreOf(freshModules(build).module), linuxModule)).not.toBe(instances.linux);
+    expect(linuxCoreOf(other, linuxModule)).not.toBe(instances.linux);
+    expect(cooldownCoreOf(core, cooldownModule)).toBe(instances.cooldown);
+    expect(cooldownCoreOf(other, cooldownModule)).not.toBe(instances.cooldown);
   });
 
   test("has its heap behind all that lies at fixed places", () => {
@@ -161,7 +181,7 @@ function functionsOf(type: string, path: string): string[] {
   const source = readFileSync(new URL(path, import.meta.url), "utf8");
   const [, body = ""] = new RegExp(`export type ${type} = \\{(.*?)\\n\\};`, "s").exec(source) ?? [];
   const names = [...body.matchAll(/^ {2}(\w+)\(/gm)].map(([, name = ""]) => name);
-  expect(names.length).toBeGreaterThan(20);
+  expect(names.length).toBeGreaterThan(15);
   return names;
 }
 

@@ -18,6 +18,7 @@ const ROOMS = ["memory", "ports", "groups", "netstack", "linux", "index"];
 const ROOTS = [
   ...["assembly/index.ts", "assembly/index.debug.ts"],
   ...["assembly/index.linux.ts", "assembly/index.linux.debug.ts"],
+  ...["assembly/index.cooldown.ts", "assembly/index.cooldown.debug.ts"],
   "bindings/index.ts",
 ];
 
@@ -114,14 +115,16 @@ test("bindings/ import from assembly/ its shared numbers, and nothing else", () 
 });
 
 test("what is imported for anything but LinuxPorts does not load the linux module", () => {
-  const reached = new Set(["manager", "group", "reserved"].map((name) => `bindings/${name}`));
-  for (const from of reached) {
-    for (const file of SOURCES.filter(({ path }) => bare(path) === from)) {
-      for (const other of importsOf(file)) reached.add(other.from);
-    }
-  }
+  const reached = reachedFrom("manager", "group", "reserved");
   expect(reached.size).toBeGreaterThan(10);
   expect(reached).not.toContain("bindings/linux-core");
+});
+
+test("what is imported for anything but port managers does not load the cooldown module", () => {
+  expect(reachedFrom("manager")).toContain("bindings/cooldown-core");
+  const reached = reachedFrom("linux", "group", "reserved");
+  expect(reached).toContain("bindings/linux-core");
+  expect(reached).not.toContain("bindings/cooldown-core");
 });
 
 test("imports name files that are there", () => {
@@ -134,6 +137,17 @@ test("imports name files that are there", () => {
 });
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+/** What these files of bindings/ import, and what that imports, and so on. */
+function reachedFrom(...names: readonly string[]): Set<string> {
+  const reached = new Set(names.map((name) => `bindings/${name}`));
+  for (const from of reached) {
+    for (const file of SOURCES.filter(({ path }) => bare(path) === from)) {
+      for (const other of importsOf(file)) reached.add(other.from);
+    }
+  }
+  return reached;
+}
 
 /** All text files that are, or are about to be, under version control. */
 function tracked(): File[] {

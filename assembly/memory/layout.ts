@@ -22,13 +22,14 @@
 //              │ the heap …           │  in a debug build the texts of its asserts come first
 //
 // Only the arena header, the version and the heap are state. The rest is scratch for the length of one call.
-// Two modules share the memory, core and linux, and each may be the one that allocates: both are compiled
-// with this file, and are to agree on where the heap begins. Only debug builds have static data, texts:
+// Three modules share the memory, core, linux and cooldown, and each may be the one that allocates: all are
+// compiled with this file, and are to agree on where the heap begins. Only debug builds have static data, texts:
 //
 //              release        debug
 //   byte  8192 │ heap …       │ texts of core.debug     each module writes its own when it is
 //   byte 12288 │              │ texts of linux.debug    instantiated, over a heap that may be
-//   byte 16384 │              │ heap …                  in use already
+//   byte 16384 │              │ texts of cooldown.debug in use already
+//   byte 20480 │              │ heap …
 
 import { BATCH_AT, BATCH_MAX, NETWORKS_MAX, REQUEST_AT, REQUEST_BYTES } from "../abi";
 
@@ -44,7 +45,8 @@ export const PLAN_AT: usize = 2560;
 export const BATCH: usize = <usize>BATCH_AT;
 const BATCH_END: usize = 8192; // `memoryBase` of core.debug in asconfig.json
 export const LINUX_TEXTS_AT: usize = 12288; // `memoryBase` of linux.debug
-export const HEAP_AT: usize = ASC_NO_ASSERT ? BATCH_END : 16384;
+export const COOLDOWN_TEXTS_AT: usize = 16384; // `memoryBase` of cooldown.debug
+export const HEAP_AT: usize = ASC_NO_ASSERT ? BATCH_END : 20480;
 
 if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its rungs");
 if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT) ERROR("The rungs run into the bill");

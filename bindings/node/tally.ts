@@ -9,7 +9,8 @@ import type { Sighting } from "./loopback.ts";
  */
 export type Miss = "refused" | "foreign" | "limit" | "failed";
 
-export type RefusalName = keyof typeof Refusal;
+/** The flows of this program have no cooldown. */
+export type RefusalName = Exclude<keyof typeof Refusal, "RESTING">;
 
 /** What has happened so far. */
 export interface Tally {

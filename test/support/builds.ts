@@ -1,4 +1,4 @@
-// The two builds of both modules, and managers on them. The release build is the one inside the
+// The two builds of all modules, and managers on them. The release build is the one inside the
 // package; the debug build has its asserts on and can check its own invariants.
 
 import { readFileSync } from "node:fs";
@@ -7,8 +7,8 @@ import { type OpenOptions, PortManager } from "../../bindings/index.ts";
 
 export type Build = "release" | "debug";
 
-/** Managers live in the core; systems of Linux' ports are the linux module's, over a core's memory. */
-export type Part = "core" | "linux";
+/** Managers live in the core; Linux' ports and resting ports have modules over a core's memory. */
+export type Part = "core" | "linux" | "cooldown";
 
 /** What `LinuxPorts.open` runs on: both modules of one build. */
 export interface Modules {
@@ -22,7 +22,7 @@ export const BUILDS: readonly Build[] = ["release", "debug"];
 const { resolve } = createRequire(import.meta.url);
 
 const linuxModules = new Map<Build, WebAssembly.Module>();
-let debug: WebAssembly.Module | undefined;
+let debug: OpenOptions | undefined;
 
 export function bytesOf(build: Build, part: Part = "core"): Uint8Array<ArrayBuffer> {
   const path = resolve(`portwarden/${part}.wasm`);
@@ -54,8 +54,11 @@ export function freshModules(build: Build): Modules {
 /** What `PortManager.open` needs to run on a build. */
 export function optionsFor(build: Build): OpenOptions {
   if (build === "release") return {};
-  debug ??= freshModule("debug");
-  return { module: debug };
+  debug ??= {
+    module: freshModule("debug"),
+    cooldownModule: new WebAssembly.Module(bytesOf("debug", "cooldown")),
+  };
+  return debug;
 }
 
 /** What `LinuxPorts.open` needs to run on a build. */

@@ -1,0 +1,200 @@
+// The naive twin of a cooling flow: sets, an array in order, and loops. It says what cooldown.wasm and
+// bindings/cooling.ts are to answer.
+
+import { EXHAUSTED, IN_USE, NO_RANGE, RESTING } from "../../assembly/abi.ts";
+
+const SLOT_COUNT = 8;
+
+/** What a flow may take: as it is at that moment. */
+export interface Limits {
+  readonly first: number;
+  readonly last: number;
+  isReserved(port: number): boolean;
+}
+
+export interface NaiveOptions {
+  /** Milliseconds; 0: no cooldown. */
+  readonly period: number;
+  readonly takesOldest: boolean;
+  readonly isOrdered: boolean;
+  limits(): Limits;
+}
+
+/** One flow, and what others hold that it must not take. */
+export class NaiveCooling {
+  /** Ports under the flow's description, those at rest among them. */
+  readonly holders: Set<number> = new Set();
+  readonly foreign: Set<number> = new Set();
+  readonly #options: NaiveOptions;
+  /** Oldest first. */
+  #rests: { readonly port: number; readonly slot: number }[] = [];
+  #queue: number[] = [];
+  readonly #seen = new Set<number>();
+  #clock = 0;
+
+  constructor(options: NaiveOptions) {
+    this.#options = options;
+  }
+
+  take(offset: number): number {
+    const port = this.#options.isOrdered ? this.#takeNext(offset) : this.#search(offset);
+    if (port > 0) this.#endRest(port);
+    else if (port === EXHAUSTED) return this.#takeResting();
+    return port;
+  }
+
+  takeAt(port: number): number {
+    if (this.isResting(port)) return RESTING;
+    if (!this.#isFree(port)) return IN_USE;
+    this.holders.add(port);
+    this.#seen.add(port);
+    this.#queue = this.#queue.filter((other) => other !== port);
+    return port;
+  }
+
+  free(port: number): boolean {
+    if (this.isResting(port) || !this.holders.delete(port)) return false;
+    this.#release(port);
+    return true;
+  }
+
+  rest(port: number, now: number): boolean {
+    if (this.#options.period === 0) return this.free(port);
+    if (!this.has(port)) return false;
+    this.#clock = Math.max(this.#clock, now);
+    this.#rests.push({ port, slot: this.#slot() });
+    return true;
+  }
+
+  wake(now: number): number {
+    this.#clock = Math.max(this.#clock, now);
+    let woken = 0;
+    for (const { port, slot } of [...this.#rests]) {
+      if (this.#slot() < slot + SLOT_COUNT + 1) break;
+      this.#rests.shift();
+      if (this.holders.delete(port)) woken++;
+      this.#release(port);
+    }
+    return woken;
+  }
+
+  has(port: number): boolean {
+    return this.holders.has(port) && !this.isResting(port);
+  }
+
+  isResting(port: number): boolean {
+    return this.#rests.some((resting) => resting.port === port);
+  }
+
+  get held(): number {
+    return Math.max(0, this.holders.size - this.resting);
+  }
+
+  get resting(): number {
+    return this.#rests.length;
+  }
+
+  get nextWake(): number | undefined {
+    const [oldest] = this.#rests;
+    if (oldest === undefined) return undefined;
+    const due = oldest.slot + SLOT_COUNT + 1;
+    return due <= this.#slot() ? this.#clock : (due * this.#options.period) / SLOT_COUNT;
+  }
+
+  close(): void {
+    for (const { port } of this.#rests) this.holders.delete(port);
+    this.#rests = [];
+  }
+
+  #slot(): number {
+    return Math.floor((this.#clock * SLOT_COUNT) / this.#options.period);
+  }
+
+  #isFree(port: number): boolean {
+    return !this.holders.has(port) && !this.foreign.has(port);
+  }
+
+  #isAllowed(port: number): boolean {
+    const { first, last, isReserved } = this.#options.limits();
+    return port >= first && port <= last && !isReserved(port);
+  }
+
+  /** The ports that may be taken, those free and those not, from an offset on. */
+  *#allowed(offset: number): Generator<number> {
+    const { first, last } = this.#options.limits();
+    const count = last - first + 1;
+    for (let step = 0; step < count; step++) {
+      const port = first + ((offset + step) % count);
+      if (this.#isAllowed(port)) yield port;
+    }
+  }
+
+  #search(offset: number): number {
+    const { first, last } = this.#options.limits();
+    if (first > last) return NO_RANGE;
+    for (const port of this.#allowed(offset)) {
+      if (!this.#isFree(port)) continue;
+      this.holders.add(port);
+      return port;
+    }
+    return EXHAUSTED;
+  }
+
+  #takeNext(offset: number): number {
+    const { first, last } = this.#options.limits();
+    if (first > last) return NO_RANGE;
+    const canTake = [...this.#allowed(offset)].some((port) => this.#isFree(port));
+    for (let tries = last - first + 1; tries > 0; tries--) {
+      const fresh = [...this.#allowed(offset)].find((port) => !this.#seen.has(port));
+      const port = fresh ?? this.#oldest();
+      if (port === undefined) break;
+      if (!this.#isFree(port) && !canTake) {
+        if (fresh === undefined) this.#queue.unshift(port);
+        return EXHAUSTED;
+      }
+      this.#seen.add(port);
+      if (this.#isFree(port)) {
+        this.holders.add(port);
+        return port;
+      }
+      this.#queue.push(port);
+    }
+    const port = this.#search(offset);
+    if (port > 0) {
+      this.#seen.add(port);
+      this.#queue = this.#queue.filter((other) => other !== port);
+    }
+    return port;
+  }
+
+  /** Who was released first; those that are not allowed are forgotten on the way. */
+  #oldest(): number | undefined {
+    for (;;) {
+      const port = this.#queue.shift();
+      if (port === undefined || this.#isAllowed(port)) return port;
+      this.#seen.delete(port);
+    }
+  }
+
+  #takeResting(): number {
+    for (const { port } of [...this.#rests]) {
+      if (!this.#isAllowed(port)) continue;
+      if (this.holders.has(port) && !this.#options.takesOldest) return RESTING;
+      this.#endRest(port);
+      if (this.holders.has(port)) return port;
+      this.#release(port);
+    }
+    return EXHAUSTED;
+  }
+
+  #endRest(port: number): void {
+    this.#rests = this.#rests.filter((resting) => resting.port !== port);
+  }
+
+  /** Goes behind all others, unless it waits already. */
+  #release(port: number): void {
+    if (!this.#options.isOrdered || this.#queue.includes(port)) return;
+    this.#seen.add(port);
+    this.#queue.push(port);
+  }
+}

@@ -1,0 +1,44 @@
+// Cooldown core: the WebAssembly instance that keeps resting ports and the order of release, over the memory
+// of a core. It is made when the first flow needs it.
+
+import { base64 } from "#cooldown-wasm";
+import type { Core } from "./core.ts";
+import { Overlay, type OverlayInstance } from "./overlay.ts";
+
+/** What the cooldown module exports. Addresses, counts and ports are numbers, as those of the core. */
+export type CooldownExports = {
+  openCooldown(manager: number, period: number): number;
+  closeCooldown(cooldown: number): void;
+  rest(cooldown: number, port: number, now: number): number;
+  isResting(cooldown: number, port: number): number;
+  restingCount(cooldown: number): number;
+  ripen(cooldown: number, now: number): number;
+  nextRipe(cooldown: number): number;
+  oldestResting(cooldown: number, range: number, reserved: number): number;
+  endRest(cooldown: number, port: number): number;
+
+  openOrder(manager: number): number;
+  closeOrder(order: number): void;
+  nextCandidate(order: number, range: number, offset: number, reserved: number): number;
+  returnCandidate(order: number, port: number): void;
+  release(order: number, port: number): void;
+  releaseBatch(order: number, count: number): void;
+  claim(order: number, port: number): void;
+
+  /** Debug build only: trap when an invariant is broken. */
+  verifyCooldown?(cooldown: number): void;
+  verifyOrder?(order: number): void;
+};
+
+const cooldowns = new Overlay<CooldownExports>("cooldownModule", "cooldown.wasm", base64);
+
+/**
+ * The instance over a core of the module that a caller gives, or of the one inside the package.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
+ */
+export function cooldownCoreOf(
+  core: Core,
+  module?: WebAssembly.Module,
+): OverlayInstance<CooldownExports> {
+  return cooldowns.over(core, module);
+}

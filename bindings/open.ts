@@ -1,0 +1,92 @@
+// Open: what a manager is opened with, checked, and what it tells of itself.
+
+import { EPHEMERAL_FIRST, EPHEMERAL_LAST } from "../assembly/abi.ts";
+import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
+import { type CheckedCooldown, type Cooling, checkCooldown, NO_COOLDOWN } from "./cooldown.ts";
+import { checkModule } from "./module.ts";
+import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
+import { checkRangeObject, type PortRange } from "./range.ts";
+import {
+  type CheckedSelection,
+  checkSelection,
+  type SelectionName,
+  type SelectionOptions,
+} from "./selection.ts";
+
+/** What a manager is opened with. Its `cooldown` is that of flows that do not name one. */
+export interface OpenOptions extends Cooling {
+  /** The ephemeral range, 16000..65535 by default (gVisor). */
+  portRange?: PortRange;
+  /**
+   * Makes the random offsets repeatable: 0..4294967295. Without it they come from the host's
+   * cryptographic source. With it, whoever sees a few ports can tell the next.
+   */
+  seed?: number;
+  /**
+   * How an ephemeral port is picked where no offset says where to start: a policy's name, or its
+   * options. `"random"` by default, as gVisor does.
+   */
+  selection?: SelectionName | SelectionOptions;
+  /** Bytes of memory that the manager's records may take: 1024..4294967295, the default. */
+  memoryLimit?: number;
+  /** `core.wasm`, compiled by a host that does not let this package compile it. */
+  module?: WebAssembly.Module;
+  /** `cooldown.wasm`, likewise: needed by the first flow with a cooldown, or in the order `"fifo"`. */
+  cooldownModule?: WebAssembly.Module;
+}
+
+/** Live figures of a manager. */
+export interface Stats {
+  /** Different (network, transport, port) that are held. */
+  readonly descriptors: number;
+  /** Different (network, transport, port, address, device, destination) that are held. */
+  readonly counters: number;
+  /** Reservations, counted as gVisor counts references. */
+  readonly references: number;
+  readonly memory: {
+    /** Bytes in records of this manager; back to the figure at open when all is released. */
+    readonly used: number;
+    /** Bytes of linear memory of the core, shared by all managers of one module. */
+    readonly taken: number;
+    /** The limit of `used`. */
+    readonly limit: number;
+  };
+}
+
+/** Options that have been checked, each read once. */
+interface CheckedOpen {
+  readonly random: Random;
+  readonly limit: number;
+  readonly range: PortRange | undefined;
+  readonly selection: CheckedSelection;
+  readonly cooldown: CheckedCooldown;
+  readonly module: WebAssembly.Module | undefined;
+  readonly cooldownModule: WebAssembly.Module | undefined;
+}
+
+const NAMES = [
+  ...["portRange", "seed", "selection", "cooldown", "memoryLimit", "module", "cooldownModule"],
+];
+export const RANGE_ADVICE: string = `the default is ${EPHEMERAL_FIRST}..${EPHEMERAL_LAST}`;
+const LIMIT_MIN = 1024;
+const LIMIT_MAX = 0xffffffff;
+
+/** @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`, `EINVAL` (range). */
+export function checkOpen(options: OpenOptions): CheckedOpen {
+  checkObject("options", options);
+  checkNames("options", options, NAMES);
+  const { seed, portRange, memoryLimit = LIMIT_MAX, module, cooldownModule } = options;
+  return {
+    random: seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed)),
+    limit: checkInteger("memoryLimit", memoryLimit, LIMIT_MIN, LIMIT_MAX),
+    range:
+      portRange === undefined ? undefined : checkRangeObject("portRange", portRange, RANGE_ADVICE),
+    selection: checkSelection(options.selection),
+    cooldown: checkCooldown(options.cooldown, NO_COOLDOWN),
+    module,
+    cooldownModule:
+      cooldownModule === undefined
+        ? undefined
+        : checkModule("cooldownModule", "cooldown.wasm", cooldownModule),
+  };
+}

@@ -1,0 +1,63 @@
+// Overlay: further WebAssembly instances over the memory of a core. Such a module belongs to a part of the
+// facade: what else is used never compiles it.
+//
+//        core.wasm             linux.wasm                      cooldown.wasm
+//        managers, groups      sockets, records, TIME_WAIT     resting ports, their order
+//              │                     │                               │
+//              └──────────────── one memory ─────────────────────────┘
+//
+// The core exports the memory, and all state is in it. All instances take from one heap and make it grow.
+
+import { instantiateSync } from "@assemblyscript/loader";
+import type { Core } from "./core.ts";
+import { checkModule, compile, type ModuleFile } from "./module.ts";
+
+/** One instance over the memory of one core. */
+export interface OverlayInstance<Exports> {
+  readonly exports: Exports;
+}
+
+/** The instances of one module file, one for each core and module that it is used with. */
+export class Overlay<Exports extends Record<string, unknown>> {
+  readonly #option: string;
+  readonly #file: ModuleFile;
+  readonly #base64: string;
+  readonly #ofCores = new WeakMap<Core, WeakMap<WebAssembly.Module, OverlayInstance<Exports>>>();
+  #own: WebAssembly.Module | undefined;
+
+  /**
+   * @param option by which a host passes a module of its own.
+   * @param base64 of the module inside the package.
+   */
+  constructor(option: string, file: ModuleFile, base64: string) {
+    this.#option = option;
+    this.#file = file;
+    this.#base64 = base64;
+  }
+
+  /**
+   * The instance over a core of the module that a caller gives, or of the one inside the package.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
+   */
+  over(core: Core, module: WebAssembly.Module = this.#ownModule()): OverlayInstance<Exports> {
+    let ofCore = this.#ofCores.get(core);
+    if (ofCore === undefined) {
+      ofCore = new WeakMap();
+      this.#ofCores.set(core, ofCore);
+    }
+    let overlay = ofCore.get(module);
+    if (overlay === undefined) {
+      checkModule(this.#option, this.#file, module);
+      const env = { memory: core.exports.memory };
+      const { instance } = instantiateSync<Exports>(module, { env });
+      overlay = { exports: instance.exports as Exports };
+      ofCore.set(module, overlay);
+    }
+    return overlay;
+  }
+
+  #ownModule(): WebAssembly.Module {
+    this.#own ??= compile(this.#base64);
+    return this.#own;
+  }
+}
