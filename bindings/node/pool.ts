@@ -160,7 +160,7 @@ export class Pool {
 
   #openFlow(source: Source, destination: Destination): Flow {
     const { transport, address, port, family } = destination;
-    const { group, reserved } = this.#settings;
+    const { group, reserved, cooldown, whenResting, selection } = this.#settings;
     const zone = address.indexOf("%");
     const to = zone < 0 ? address : address.slice(0, zone);
     return this.manager.flow({
@@ -170,7 +170,8 @@ export class Pool {
       reserved,
       ...(transport === TCP && { destination: { address: to, port } }),
       ...(group !== undefined && { group }),
-      //COOL
+      ...(cooldown > 0 && { cooldown: { period: cooldown, whenResting } }),
+      ...(selection === "fifo" && { selection }),
     });
   }
 
