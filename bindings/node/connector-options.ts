@@ -9,7 +9,7 @@ import { parseSources } from "./sources.ts";
 import { SPREADS, type Spread } from "./spread.ts";
 
 /** Linux `TCP_TIMEWAIT_LEN`: how long a closed connection's tuple stays, milliseconds. */
-export const TIME_WAIT_MS = 60_000;
+const TIME_WAIT_MS = 60_000;
 /** With TCP timestamps a tuple in TIME_WAIT may be taken over a second later (RFC 6191). */
 const STAMPED_WAIT_MS = 1000;
 const SET_ASIDE_MS = 30_000;

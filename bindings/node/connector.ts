@@ -106,7 +106,8 @@ export class Connector implements Disposable {
    * @returns a promise of the socket, connected. Its local port comes back when it has closed.
    * @throws ConnectorError if there is no port or no file; the system's error if connecting failed; an
    * `AggregateError` with a `code` if several addresses of a host did; the signal's reason. All as a rejected promise.
-   * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF` (closed).
+   * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF`
+   * (closed).
    */
   connect(options: ConnectOptions & { tls: true | ConnectionOptions }): Promise<TLSSocket>;
   connect(options: ConnectOptions): Promise<Socket>;
@@ -296,8 +297,8 @@ export class Connector implements Disposable {
 /**
  * A connector: opens connections from these local addresses, on ports that it knows to be free for their
  * destination.
- * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_IP_ADDRESS`, `EINVAL`
- * (range, reserved list), `ENOBUFS`.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_IP_ADDRESS`,
+ * `EINVAL` (range, reserved list), `ENOBUFS`.
  * @example
  * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
  * const socket = await connector.connect({ host: "127.0.0.1", port: 8080 });

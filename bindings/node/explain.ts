@@ -79,7 +79,8 @@ export class Explain {
     const { destination, source } = wish;
     const capacity = this.capacity(1, this.#sourceCount(wish));
     const what = destination.transport === UDP ? "UDP" : `a connection to ${destination.name}`;
-    const carries = `the present ${some(capacity.sources, "source")} can carry ${counted(capacity.perDestination)} to each destination`;
+    const sources = some(capacity.sources, "source");
+    const carries = `the present ${sources} can carry ${counted(capacity.perDestination)} to each destination`;
     const range = this.#range();
     const details = {
       syscall: destination.transport === UDP ? "bind" : "connect",
@@ -102,7 +103,11 @@ export class Explain {
     const resting = sum(({ restingCount }) => restingCount);
     const parked = sum(({ parked }) => parked.size);
     const from = some(pairs.length, "source");
-    return `of ${range.first}..${range.last} from ${from}, ${counted(held)} are held, ${counted(resting)} rest, ${counted(parked)} are in other hands`;
+    return [
+      `of ${range.first}..${range.last} from ${from}, ${counted(held)} are held`,
+      `${counted(resting)} rest`,
+      `${counted(parked)} are in other hands`,
+    ].join(", ");
   }
 
   #areBroken(pairs: readonly Pair[]): boolean {

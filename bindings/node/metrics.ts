@@ -18,7 +18,10 @@ export interface Gauges {
 /** Gauges, and counters since the connector was made, of one source or destination. */
 export type Figures = Gauges & Readonly<Counts>;
 
-/** What {@link Connector.metrics} answers. Counters only grow; a destination that nothing has gone to for long is forgotten. */
+/**
+ * What {@link Connector.metrics} answers. Counters only grow; a destination that nothing has gone to for long may be
+ * forgotten, with its counters, as soon as there are more than a thousand.
+ */
 export interface ConnectorMetrics extends Figures {
   /** Who waits for a port, or a file. */
   readonly waiting: number;
