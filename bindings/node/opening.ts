@@ -217,17 +217,19 @@ export class Opening implements Observer {
     this.#waiter = { wish, isForFile, serve: () => this.#serve(wish) };
     waiting.add(this.#waiter);
     events.onWaiting(wish);
-    clearTimeout(this.#connectTimer);
+    if (this.#active.size === 0) clearTimeout(this.#connectTimer);
     if (settings.waitTimeout > 0) {
       this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(wish), settings.waitTimeout);
     }
   }
 
   #serve(wish: Wish): boolean {
-    if (this.#isOver) return true;
-    const lease = this.#with.pool.pick(wish);
-    if (lease === undefined) return false;
+    // Another address is connected, but not secure yet: if that fails, so does this.
+    const isNeeded = !this.#isOver && this.#winner === undefined;
+    const lease = isNeeded ? this.#with.pool.pick(wish) : undefined;
+    if (isNeeded && lease === undefined) return false;
     this.#waiter = undefined;
+    if (lease === undefined) return true;
     clearTimeout(this.#waitTimer);
     this.#startConnectTimer();
     this.#dial(lease);
@@ -245,6 +247,7 @@ export class Opening implements Observer {
   #startConnectTimer(): void {
     const { connectTimeout, name } = this.#target;
     if (connectTimeout === 0) return;
+    clearTimeout(this.#connectTimer);
     this.#connectTimer = setTimeout(() => {
       const message = `connect ETIMEDOUT ${name}: not connected within ${connectTimeout} ms`;
       this.#fail(Object.assign(new Error(message), { code: "ETIMEDOUT", syscall: "connect" }));
