@@ -161,7 +161,7 @@ function shorten(text: string): string {
 }
 
 /** The known name that is nearest to a wrong one, unless all are far. */
-function nearest(name: string, known: readonly string[]): string | undefined {
+export function nearest(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(name.length / 2)) + 1;
   for (const candidate of known) {

@@ -329,7 +329,7 @@ describe("this machine", () => {
       return;
     }
     expect(tcp).toBeUndefined();
-    expect(unknown).toEqual([expect.stringContaining(process.platform)]);
+    expect(unknown[0]).toContain(process.platform);
   });
 
   test("shows a listener, both ends of a connection, TIME_WAIT and a UDP socket", async () => {

@@ -1,0 +1,274 @@
+// The simulation: a load's connections come and go in simulated time, and the core decides about every
+// port. One flow for each source and destination, destinations in turn, and for each of them the
+// sources in turn, as the connector does: when a source has no port left for a destination, the next
+// is asked. A connection that nobody has a port for is refused and lost.
+
+import { IPV4, PortManager, Refusal, ReservedPorts, TCP } from "../index.ts";
+import { SeededRandom } from "../random.ts";
+import { emptyList } from "../reserved.ts";
+import { Departures } from "./departures.ts";
+import { type Lifetime, type Load, portsOf, reduced, type Share, shareOf } from "./load.ts";
+import { RestingFlow } from "./resting.ts";
+
+/** What was exhausted: the ports of the range, but for resting ones, or the open files. */
+export type Exhausted = "range" | "resting" | "files";
+
+/** How a load fared. Figures are of the whole load, also where a share of it was simulated. */
+export interface Forecast {
+  /** Was no connection refused? */
+  readonly fits: boolean;
+  /** Simulated seconds. */
+  readonly seconds: number;
+  /** Connections that were asked for. */
+  readonly arrivals: number;
+  readonly refused: number;
+  /** When the first was refused, in seconds from the start. */
+  readonly firstRefusal: number | undefined;
+  /** Why the first was. */
+  readonly exhausted: Exhausted | undefined;
+  /** Ports that each source has for each destination. */
+  readonly ports: number;
+  /** Connections open: in the last quarter of the time on average, and at most. */
+  readonly open: { readonly steady: number; readonly peak: number };
+  /** Of one source and destination: connections open, ports that rest, and most ports in use at once. */
+  readonly perFlow: { readonly open: number; readonly resting: number; readonly peak: number };
+  /** What was simulated. */
+  readonly share: Share;
+}
+
+const ARRIVALS_MAX = 400_000;
+const SAMPLES = 200;
+const STEADY_SAMPLES = SAMPLES / 4;
+const UINT32_COUNT = 2 ** 32;
+const NS_PER_MS = 1e6;
+const NS_PER_S = 1e9;
+
+/**
+ * Simulates a load.
+ * @param arrivalsMax about how many connections to make; a load of more is simulated in part. A million take
+ * a second or less.
+ * @param stopAtRefusal only tell whether, and when, it does not fit.
+ */
+export function simulate(
+  load: Load,
+  arrivalsMax: number = ARRIVALS_MAX,
+  stopAtRefusal = false,
+): Forecast {
+  const share = shareOf(load, arrivalsMax);
+  using run = new Run(reduced(load, share));
+  run.run(stopAtRefusal);
+  const scale = load.rate / run.load.rate;
+  const flows = share.sources * share.destinations;
+  return {
+    fits: run.refused === 0,
+    seconds: share.seconds,
+    arrivals: Math.round(run.arrivals * scale),
+    refused: Math.round(run.refused * scale),
+    firstRefusal: run.firstRefusal,
+    exhausted: run.exhausted,
+    ports: portsOf(load),
+    open: { steady: run.steadyOpen * scale, peak: Math.round(run.peakOpen * scale) },
+    perFlow: {
+      open: (run.steadyOpen / flows) * share.ports,
+      resting: (run.steadyResting / flows) * share.ports,
+      peak: Math.round(run.peakUsed * share.ports),
+    },
+    share,
+  };
+}
+
+/**
+ * One run through a load that is simulated whole. Times are whole nanoseconds, so that what ends just
+ * when something else begins does so whatever the rate.
+ */
+class Run implements Disposable {
+  readonly load: Load;
+  arrivals = 0;
+  refused = 0;
+  firstRefusal: number | undefined;
+  exhausted: Exhausted | undefined;
+  peakOpen = 0;
+  /** Ports in use, open or resting, of the flow that has had most. */
+  peakUsed = 0;
+
+  readonly #manager: PortManager;
+  readonly #reserved: ReservedPorts;
+  readonly #flows: RestingFlow[] = [];
+  readonly #ends = new Departures();
+  readonly #wakes = new Departures();
+  readonly #random: SeededRandom;
+  #open = 0;
+  #resting = 0;
+  #openSum = 0;
+  #restingSum = 0;
+  #samples = 0;
+  /** By flow: ports in use, open or resting. */
+  readonly #used: Uint32Array;
+  /** By flow: has the core refused it, and has no port come back since? */
+  readonly #isFull: Uint8Array;
+  /** By destination: how many of its sources are full. */
+  readonly #fullCount: Uint32Array;
+
+  constructor(load: Load) {
+    this.load = load;
+    this.#random = new SeededRandom(load.seed);
+    this.#manager = PortManager.open({ portRange: load.range, seed: load.seed });
+    this.#reserved = new ReservedPorts(load.reserved);
+    const count = load.sources * load.destinations;
+    for (let flow = 0; flow < count; flow++) this.#flows.push(this.#openFlow(flow));
+    this.#used = new Uint32Array(count);
+    this.#isFull = new Uint8Array(count);
+    this.#fullCount = new Uint32Array(load.destinations);
+  }
+
+  get steadyOpen(): number {
+    return this.#openSum / Math.max(1, this.#samples);
+  }
+
+  get steadyResting(): number {
+    return this.#restingSum / Math.max(1, this.#samples);
+  }
+
+  run(stopAtRefusal: boolean): void {
+    const { rate, seconds, files } = this.load;
+    const count = Math.ceil(rate * seconds);
+    const first = SAMPLES - STEADY_SAMPLES;
+    let sample = first + 1;
+    for (let index = 0; index < count; index++) {
+      const now = nanoseconds(index / rate);
+      while (now >= sampleTime(sample, seconds)) this.#sample(sampleTime(sample++, seconds));
+      this.#advance(now);
+      this.arrivals++;
+      if (this.#open >= files) this.#refuse(now, "files");
+      else this.#connect(index, now);
+      if (stopAtRefusal && this.refused > 0) return;
+    }
+    while (sample <= SAMPLES) this.#sample(sampleTime(sample++, seconds));
+  }
+
+  [Symbol.dispose](): void {
+    this.#manager.close();
+    emptyList(this.#reserved);
+  }
+
+  #sample(now: number): void {
+    this.#advance(now);
+    this.#openSum += this.#open;
+    this.#restingSum += this.#resting;
+    this.#samples++;
+  }
+
+  /** What has ended, and what has rested, by now. */
+  #advance(now: number): void {
+    for (; this.#ends.next <= now; this.#ends.drop()) {
+      this.#end(this.#ends.owner, this.#ends.port, this.#ends.next);
+    }
+    while (this.#wakes.next <= now) {
+      const flow = this.#wakes.owner;
+      this.#wakes.drop();
+      this.#wake(flow, now);
+    }
+  }
+
+  #connect(index: number, now: number): void {
+    const { sources, destinations, lifetime } = this.load;
+    const destination = index % destinations;
+    const turn = Math.floor(index / destinations) % sources;
+    let answer = 0;
+    for (let tried = 0; tried < sources; tried++) {
+      if (this.#fullCount[destination] === sources) break;
+      const flow = destination * sources + ((turn + tried) % sources);
+      if (this.#isFull[flow] === 1) continue;
+      answer = (this.#flows[flow] as RestingFlow).take();
+      if (answer > 0) {
+        this.#begin(flow, answer, now + nanoseconds(this.#draw(lifetime)));
+        return;
+      }
+      this.#isFull[flow] = 1;
+      (this.#fullCount[destination] as number)++;
+    }
+    this.#refuse(now, answer === Refusal.EXHAUSTED ? "range" : "resting");
+  }
+
+  #begin(flow: number, port: number, end: number): void {
+    this.#ends.add(end, flow, port);
+    this.#open++;
+    (this.#used[flow] as number)++;
+    this.peakUsed = Math.max(this.peakUsed, this.#used[flow] as number);
+    this.peakOpen = Math.max(this.peakOpen, this.#open);
+  }
+
+  #end(flow: number, port: number, now: number): void {
+    this.#open--;
+    const handle = this.#flows[flow] as RestingFlow;
+    if (this.load.rest === 0) {
+      handle.rest(port, now / NS_PER_MS);
+      this.#comeBack(flow, 1);
+      return;
+    }
+    const isFirst = handle.resting === 0;
+    handle.rest(port, now / NS_PER_MS);
+    this.#resting++;
+    if (isFirst) this.#wakes.add((handle.nextWake as number) * NS_PER_MS, flow, 0);
+  }
+
+  #wake(flow: number, now: number): void {
+    const handle = this.#flows[flow] as RestingFlow;
+    const count = handle.wake(now / NS_PER_MS);
+    this.#resting -= count;
+    if (count > 0) this.#comeBack(flow, count);
+    const next = handle.nextWake;
+    // At least a nanosecond on: milliseconds with a fraction are not exact.
+    if (next !== undefined) this.#wakes.add(Math.max(next * NS_PER_MS, now + 1), flow, 0);
+  }
+
+  #comeBack(flow: number, count: number): void {
+    (this.#used[flow] as number) -= count;
+    if (this.#isFull[flow] === 0) return;
+    this.#isFull[flow] = 0;
+    (this.#fullCount[Math.floor(flow / this.load.sources)] as number)--;
+  }
+
+  #refuse(now: number, why: Exhausted): void {
+    this.refused++;
+    if (this.firstRefusal !== undefined) return;
+    this.firstRefusal = now / NS_PER_S;
+    this.exhausted = why;
+  }
+
+  #draw(lifetime: Lifetime): number {
+    if (lifetime.kind === "fixed") return lifetime.seconds;
+    const part = this.#random.next() / UINT32_COUNT;
+    if (lifetime.kind === "exponential") return -Math.log(1 - part) * lifetime.mean;
+    return lifetime.least + part * (lifetime.most - lifetime.least);
+  }
+
+  #openFlow(flow: number): RestingFlow {
+    const { sources, rest } = this.load;
+    const handle = this.#manager.flow({
+      networks: [IPV4],
+      transport: TCP,
+      address: addressOf(10, flow % sources),
+      destination: { address: addressOf(11, Math.floor(flow / sources)), port: 443 },
+      reserved: this.#reserved,
+    });
+    return new RestingFlow(handle, rest * 1000);
+  }
+}
+
+function nanoseconds(seconds: number): number {
+  return Math.round(seconds * NS_PER_S);
+}
+
+/** When a sample is taken; the last is just before the end. */
+function sampleTime(sample: number, seconds: number): number {
+  return sample > SAMPLES
+    ? Number.POSITIVE_INFINITY
+    : nanoseconds((sample * seconds) / SAMPLES) - 1;
+}
+
+/** An address of a made-up network, other than its first. */
+function addressOf(network: number, index: number): string {
+  const host = index + 1;
+  return `${network}.${(host >>> 16) & 255}.${(host >>> 8) & 255}.${host & 255}`;
+}
