@@ -9,7 +9,7 @@ import { parseSources } from "./sources.ts";
 import { SPREADS, type Spread } from "./spread.ts";
 
 /** Linux `TCP_TIMEWAIT_LEN`: how long a closed connection's tuple stays, milliseconds. */
-const TIME_WAIT_MS = 60_000;
+export const TIME_WAIT_MS = 60_000;
 /** With TCP timestamps a tuple in TIME_WAIT may be taken over a second later (RFC 6191). */
 const STAMPED_WAIT_MS = 1000;
 const SET_ASIDE_MS = 30_000;
@@ -18,7 +18,7 @@ const TRIES = 64;
 const ATTEMPT_DELAY_MS = 250;
 const DAY_MS = 86_400_000;
 const WAITERS_MAX = 0xffffffff;
-const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
+export const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
 
 /** What to do when all that is left of a pair's ports is resting. */
 export type WhenResting = "refuse" | "wait" | "oldest";
@@ -198,7 +198,8 @@ function rangeOf(range: PortRange | undefined, machine: Machine): PortRange {
   return checkRangeObject("portRange", range, advice);
 }
 
-function isStamped({ tcpTimestamps }: Machine): boolean {
+/** Does the system use TCP timestamps, as far as is known? */
+export function isStamped({ tcpTimestamps }: Machine): boolean {
   return tcpTimestamps !== undefined && tcpTimestamps > 0;
 }
 
@@ -206,7 +207,8 @@ function isByTimestamps(cooldown: ConnectorOptions["cooldown"]): boolean {
   return cooldown === undefined || cooldown === "timestamps";
 }
 
-function cooldownOf(cooldown: ConnectorOptions["cooldown"], machine: Machine): number {
+/** How long ports rest, in milliseconds, by the option `cooldown`. */
+export function cooldownOf(cooldown: ConnectorOptions["cooldown"], machine: Machine): number {
   if (isByTimestamps(cooldown)) return isStamped(machine) ? STAMPED_WAIT_MS : TIME_WAIT_MS;
   if (cooldown === "none") return 0;
   if (typeof cooldown === "number") return checkInteger("cooldown", cooldown, 0, DAY_MS);

@@ -2,6 +2,7 @@
 // and the part of it that is simulated where the whole would take too long.
 
 import { PORT_MAX } from "../../assembly/abi.ts";
+import type { WhenResting } from "../cooldown.ts";
 import { type PortRange, ReservedPorts } from "../index.ts";
 
 /** How long connections live, in seconds. */
@@ -21,6 +22,8 @@ export interface Load {
   readonly lifetime: Lifetime;
   /** Seconds that a port rests, for its source and destination, after a connection has ended. */
   readonly rest: number;
+  /** When only resting ports are left: refuse, or take the one that has rested longest. */
+  readonly whenResting: WhenResting;
   /** The local ports of each source. */
   readonly range: PortRange;
   /** Ports of the range that are left alone, as `ReservedPorts` takes them. */
@@ -45,8 +48,8 @@ export interface Share {
 
 // In this many average lifetimes all but one in a thousand exponential ones have passed.
 const LIFETIMES = 7;
-// Ports rest up to an eighth longer than they must.
-const REST_MOST = 1.125;
+/** Ports rest up to an eighth longer than they must. */
+export const REST_MOST = 1.125;
 // When a load has settled, so much longer shows whether it stays so.
 const SETTLED_TIMES = 10;
 const FLOWS_MAX = 4096;

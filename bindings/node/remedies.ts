@@ -3,7 +3,15 @@
 
 import { PORT_MAX } from "../../assembly/abi.ts";
 import type { PortRange } from "../index.ts";
-import { type Lifetime, type Load, meanOf, portsOf, settledAfter, stretch } from "./load.ts";
+import {
+  type Lifetime,
+  type Load,
+  meanOf,
+  portsOf,
+  REST_MOST,
+  settledAfter,
+  stretch,
+} from "./load.ts";
 import { type Forecast, simulate } from "./simulation.ts";
 
 /** One thing changed, after which the load fits, as simulated. */
@@ -23,14 +31,24 @@ const STEPS = 1000;
 const RATE_TIMES_MAX = 1000;
 // For a step of a search, and for what it has found.
 const SEARCH_ARRIVALS = 20_000;
-const FOUND_ARRIVALS = 200_000;
+const FOUND_ARRIVALS = 100_000;
 // Where part of the load shows too little, a step further, and so on.
 const AGAIN_MAX = 8;
 
-/** Whatever would make a load fit that does not. Between two, other work may be done. */
+/**
+ * Whatever would make a load fit that does not. More ports are searched for as if there were files enough: who
+ * opens more connections needs as many as the forecast says. Between two, other work may be done.
+ */
 export async function* remediesFor(load: Load): AsyncGenerator<Remedy> {
-  for (const remedy of [bySources, byRange, byRest, byLifetime, byRate, byFiles]) {
-    const found = remedy(load);
+  const unlimited = { ...load, files: Number.POSITIVE_INFINITY };
+  const needsPorts = !simulate(unlimited, FOUND_ARRIVALS, true).fits;
+  const morePorts = needsPorts ? [bySources, byRange, byRest] : [];
+  const searches = [
+    ...morePorts.map((remedy) => () => remedy(unlimited)),
+    ...[byLifetime, byRate, byFiles].map((remedy) => () => remedy(load)),
+  ];
+  for (const remedy of searches) {
+    const found = remedy();
     if (found !== undefined) yield found;
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
@@ -120,7 +138,7 @@ interface Found {
 
 /** Ports that are in use at once, on average, where there is no limit. */
 function needed({ rate, lifetime, rest }: Load): number {
-  return rate * (meanOf(lifetime) + rest);
+  return rate * (meanOf(lifetime) + rest * REST_MOST);
 }
 
 /** Ports that there are. */

@@ -3,12 +3,11 @@
 // sources in turn, as the connector does: when a source has no port left for a destination, the next
 // is asked. A connection that nobody has a port for is refused and lost.
 
-import { IPV4, PortManager, Refusal, ReservedPorts, TCP } from "../index.ts";
+import { type Flow, IPV4, PortManager, Refusal, ReservedPorts, TCP } from "../index.ts";
 import { SeededRandom } from "../random.ts";
 import { emptyList } from "../reserved.ts";
 import { Departures } from "./departures.ts";
 import { type Lifetime, type Load, portsOf, reduced, type Share, shareOf } from "./load.ts";
-import { RestingFlow } from "./resting.ts";
 
 /** What was exhausted: the ports of the range, but for resting ones, or the open files. */
 export type Exhausted = "range" | "resting" | "files";
@@ -36,7 +35,7 @@ export interface Forecast {
   readonly share: Share;
 }
 
-const ARRIVALS_MAX = 400_000;
+const ARRIVALS_MAX = 250_000;
 const SAMPLES = 200;
 const STEADY_SAMPLES = SAMPLES / 4;
 const UINT32_COUNT = 2 ** 32;
@@ -58,6 +57,7 @@ export function simulate(
   using run = new Run(reduced(load, share));
   run.run(stopAtRefusal);
   const scale = load.rate / run.load.rate;
+  const whole = (open: number): number => Math.min(load.files, open * scale);
   const flows = share.sources * share.destinations;
   return {
     fits: run.refused === 0,
@@ -67,7 +67,7 @@ export function simulate(
     firstRefusal: run.firstRefusal,
     exhausted: run.exhausted,
     ports: portsOf(load),
-    open: { steady: run.steadyOpen * scale, peak: Math.round(run.peakOpen * scale) },
+    open: { steady: whole(run.steadyOpen), peak: Math.round(whole(run.peakOpen)) },
     perFlow: {
       open: (run.steadyOpen / flows) * share.ports,
       resting: (run.steadyResting / flows) * share.ports,
@@ -93,7 +93,7 @@ class Run implements Disposable {
 
   readonly #manager: PortManager;
   readonly #reserved: ReservedPorts;
-  readonly #flows: RestingFlow[] = [];
+  readonly #flows: Flow[] = [];
   readonly #ends = new Departures();
   readonly #wakes = new Departures();
   readonly #random: SeededRandom;
@@ -102,8 +102,9 @@ class Run implements Disposable {
   #openSum = 0;
   #restingSum = 0;
   #samples = 0;
-  /** By flow: ports in use, open or resting. */
-  readonly #used: Uint32Array;
+  /** By flow: connections open, and ports that rest. */
+  readonly #openOf: Uint32Array;
+  readonly #restingOf: Uint32Array;
   /** By flow: has the core refused it, and has no port come back since? */
   readonly #isFull: Uint8Array;
   /** By destination: how many of its sources are full. */
@@ -116,7 +117,8 @@ class Run implements Disposable {
     this.#reserved = new ReservedPorts(load.reserved);
     const count = load.sources * load.destinations;
     for (let flow = 0; flow < count; flow++) this.#flows.push(this.#openFlow(flow));
-    this.#used = new Uint32Array(count);
+    this.#openOf = new Uint32Array(count);
+    this.#restingOf = new Uint32Array(count);
     this.#isFull = new Uint8Array(count);
     this.#fullCount = new Uint32Array(load.destinations);
   }
@@ -179,7 +181,7 @@ class Run implements Disposable {
       if (this.#fullCount[destination] === sources) break;
       const flow = destination * sources + ((turn + tried) % sources);
       if (this.#isFull[flow] === 1) continue;
-      answer = (this.#flows[flow] as RestingFlow).take();
+      answer = (this.#flows[flow] as Flow).take();
       if (answer > 0) {
         this.#begin(flow, answer, now + nanoseconds(this.#draw(lifetime)));
         return;
@@ -187,43 +189,53 @@ class Run implements Disposable {
       this.#isFull[flow] = 1;
       (this.#fullCount[destination] as number)++;
     }
-    this.#refuse(now, answer === Refusal.EXHAUSTED ? "range" : "resting");
+    this.#refuse(now, answer === Refusal.RESTING ? "resting" : "range");
   }
 
   #begin(flow: number, port: number, end: number): void {
     this.#ends.add(end, flow, port);
     this.#open++;
-    (this.#used[flow] as number)++;
-    this.peakUsed = Math.max(this.peakUsed, this.#used[flow] as number);
+    (this.#openOf[flow] as number)++;
+    this.#count(flow);
+    const used = (this.#openOf[flow] as number) + (this.#restingOf[flow] as number);
+    this.peakUsed = Math.max(this.peakUsed, used);
     this.peakOpen = Math.max(this.peakOpen, this.#open);
   }
 
   #end(flow: number, port: number, now: number): void {
-    this.#open--;
-    const handle = this.#flows[flow] as RestingFlow;
-    if (this.load.rest === 0) {
-      handle.rest(port, now / NS_PER_MS);
-      this.#comeBack(flow, 1);
-      return;
-    }
-    const isFirst = handle.resting === 0;
+    const handle = this.#flows[flow] as Flow;
+    const isFirst = this.#restingOf[flow] === 0;
     handle.rest(port, now / NS_PER_MS);
-    this.#resting++;
-    if (isFirst) this.#wakes.add((handle.nextWake as number) * NS_PER_MS, flow, 0);
+    this.#open--;
+    (this.#openOf[flow] as number)--;
+    this.#count(flow);
+    if (isFirst) this.#planWake(flow, now);
+    // Also where the port rests: the oldest may be taken, by policy.
+    this.#comeBack(flow);
   }
 
   #wake(flow: number, now: number): void {
-    const handle = this.#flows[flow] as RestingFlow;
-    const count = handle.wake(now / NS_PER_MS);
-    this.#resting -= count;
-    if (count > 0) this.#comeBack(flow, count);
-    const next = handle.nextWake;
-    // At least a nanosecond on: milliseconds with a fraction are not exact.
-    if (next !== undefined) this.#wakes.add(Math.max(next * NS_PER_MS, now + 1), flow, 0);
+    if ((this.#flows[flow] as Flow).wake(now / NS_PER_MS) > 0) this.#comeBack(flow);
+    this.#count(flow);
+    this.#planWake(flow, now);
   }
 
-  #comeBack(flow: number, count: number): void {
-    (this.#used[flow] as number) -= count;
+  #planWake(flow: number, now: number): void {
+    if (this.#restingOf[flow] === 0) return;
+    const next = (this.#flows[flow] as Flow).nextWake ?? Number.POSITIVE_INFINITY;
+    // At least a nanosecond on: milliseconds with a fraction are not exact.
+    this.#wakes.add(Math.max(next * NS_PER_MS, now + 1), flow, 0);
+  }
+
+  /** How many ports of a flow rest now. */
+  #count(flow: number): void {
+    if (this.load.rest === 0) return;
+    const { resting } = this.#flows[flow] as Flow;
+    this.#resting += resting - (this.#restingOf[flow] as number);
+    this.#restingOf[flow] = resting;
+  }
+
+  #comeBack(flow: number): void {
     if (this.#isFull[flow] === 0) return;
     this.#isFull[flow] = 0;
     (this.#fullCount[Math.floor(flow / this.load.sources)] as number)--;
@@ -243,16 +255,16 @@ class Run implements Disposable {
     return lifetime.least + part * (lifetime.most - lifetime.least);
   }
 
-  #openFlow(flow: number): RestingFlow {
-    const { sources, rest } = this.load;
-    const handle = this.#manager.flow({
+  #openFlow(flow: number): Flow {
+    const { sources, rest, whenResting } = this.load;
+    return this.#manager.flow({
       networks: [IPV4],
       transport: TCP,
       address: addressOf(10, flow % sources),
       destination: { address: addressOf(11, Math.floor(flow / sources)), port: 443 },
       reserved: this.#reserved,
+      cooldown: { period: Math.round(rest * 1000), whenResting },
     });
-    return new RestingFlow(handle, rest * 1000);
   }
 }
 

@@ -12,7 +12,7 @@ export class BadInput extends Error {}
 export class CannotRun extends Error {}
 
 /** An option of a command: a value, several, or a switch. */
-export interface OptionKind {
+interface OptionKind {
   readonly type: "string" | "boolean";
   readonly short?: string;
   readonly multiple?: boolean;

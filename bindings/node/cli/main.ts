@@ -33,9 +33,10 @@ const COMMANDS: Record<string, Command> = {
     await import("../demo.ts");
     return Number(process.exitCode ?? 0);
   },
-  plan: async (args) => (await import("./plan.ts")).runPlan(args),
-  show: async (args) => (await import("./show.ts")).runShow(args),
+  plan: async (args) => interruptible((await import("./plan.ts")).runPlan, args),
+  show: async (args) => interruptible((await import("./show.ts")).runShow, args),
 };
+const INTERRUPTED = 130;
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   // Nobody reads any more, as in `portwarden show | head -1`: nothing to complain about.
@@ -70,6 +71,12 @@ async function run(name: string, args: string[]): Promise<number> {
   const known = [...Object.keys(COMMANDS), "--help", "--version"];
   if (name === "") throw new BadInput(`a command is needed: ${known.join(", ")}`);
   throw new BadInput(`there is no command ${JSON.stringify(name)}; ${advice(name, known)}`);
+}
+
+/** For a command that has nothing to close: Ctrl-C ends it between two of its steps. */
+function interruptible(command: Command, args: string[]): Promise<number> {
+  process.once("SIGINT", () => process.exit(INTERRUPTED));
+  return command(args);
 }
 
 /** Of the package, whose description is four folders above the built file. */

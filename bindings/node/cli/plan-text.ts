@@ -1,0 +1,146 @@
+// What `portwarden plan` says in words.
+
+import { showRange } from "../../range.ts";
+import type { Lifetime, Load } from "../load.ts";
+import type { Remedy } from "../remedies.ts";
+import type { Exhausted, Forecast } from "../simulation.ts";
+import { bullet, counted, figure, paint, percent, seconds, table, title } from "./output.ts";
+import { type Answer, isWhole } from "./plan.ts";
+
+/** The answer, for people. */
+export function planText(answer: Answer): string {
+  const { load, forecast } = answer;
+  return [
+    introduction(load, forecast),
+    "",
+    verdict(forecast),
+    "",
+    use(forecast),
+    "",
+    bullet(plainNode(answer)),
+    ...share(load, forecast).map((text) => bullet(text)),
+    "",
+    ...changes(answer),
+  ].join("\n");
+}
+
+function introduction(load: Load, { ports }: Forecast): string {
+  const pairs = load.sources * load.destinations;
+  const range = showRange(load.range);
+  const files = load.files === Number.POSITIVE_INFINITY ? "no limit known" : figure(load.files);
+  return [
+    `${title("Load")}      ${counted(load.sources, "source")} to ${counted(load.destinations, "destination")}, ` +
+      `${figure(load.rate)} connections/s, each open ${lifetimeText(load.lifetime)}, for ${seconds(load.seconds)}`,
+    `${title("Ports")}     ${range}: ${figure(ports)} for each source and destination, ${figure(ports * pairs)} in all`,
+    `${title("Cooldown")}  ${cooldown(load)}`,
+    `${title("Files")}     ${files}`,
+  ].join("\n");
+}
+
+function cooldown({ rest, whenResting }: Load): string {
+  if (rest === 0) return "none: a port is free as soon as its connection has ended";
+  const most = `${seconds(rest)}, up to an eighth more, after the connection has ended on this side`;
+  return whenResting === "oldest" ? `${most}; the oldest is taken rather than none` : most;
+}
+
+function verdict(forecast: Forecast): string {
+  const { fits, arrivals, refused, firstRefusal = 0, exhausted } = forecast;
+  if (fits) {
+    return paint("green", `It fits: ${counted(arrivals, "connection")}, and none was refused.`);
+  }
+  return [
+    paint(
+      "red",
+      `It does not fit: the first connection is refused after ${seconds(firstRefusal)}.`,
+    ),
+    `Refused are ${figure(refused)} of ${counted(arrivals, "connection")} (${percent(refused, arrivals)}), because ${reason(exhausted)}.`,
+  ].join("\n");
+}
+
+function reason(exhausted: Exhausted | undefined): string {
+  if (exhausted === "files") return "no more files may be open";
+  if (exhausted === "resting") return "the ports that are not in use are resting";
+  return "every port of the range is in use for its source and destination";
+}
+
+function use({ open, perFlow, ports, seconds: span }: Forecast): string {
+  const heading = ["of each source and destination", "steady", "at most", "of"];
+  const rows = [
+    ["connections open", Math.round(perFlow.open), "", ""],
+    ["ports resting", Math.round(perFlow.resting), "", ""],
+    ["ports in use", Math.round(perFlow.open + perFlow.resting), perFlow.peak, ports],
+  ];
+  return [
+    table(heading, rows),
+    `  All together ${counted(Math.round(open.steady), "connection")} open, at most ${figure(open.peak)}. ` +
+      `Steady is the last quarter of ${seconds(span)}.`,
+  ].join("\n");
+}
+
+function plainNode({ load, plain }: Answer): string {
+  const ports = plain.ports * load.sources;
+  const what = `Plain Node with localAddress shares no port among destinations: ${counted(ports, "port")} in all`;
+  if (plain.fits) return `${what}, and this load fits, too.`;
+  const { firstRefusal = 0, refused, arrivals } = plain;
+  return `${what}; there the first is refused after ${seconds(firstRefusal)}, and ${percent(refused, arrivals)} of all.`;
+}
+
+/** What was not simulated, and why that is the same. */
+function share(load: Load, forecast: Forecast): string[] {
+  if (isWhole(load, forecast)) return [];
+  const { sources, destinations, ports, seconds: span } = forecast.share;
+  const texts = [];
+  if (sources * destinations < load.sources * load.destinations) {
+    texts.push(
+      `${figure(sources)} of ${counted(load.sources, "source")} and ${figure(destinations)} of ${counted(load.destinations, "destination")}, since all are alike`,
+    );
+  }
+  if (ports !== 1) texts.push(`ports and rate of each divided by ${figure(ports)}`);
+  if (span < load.seconds) {
+    texts.push(`the first ${seconds(span)}, by the end of which it has long settled`);
+  }
+  return [`Simulated in part: ${texts.join("; ")}. Figures are for the whole.`];
+}
+
+function changes({ load, forecast, remedies, highestRate }: Answer): string[] {
+  if (forecast.fits) {
+    if (highestRate === undefined) return ["There is room for a thousand times the rate."];
+    return [`The highest rate that fits: ${figure(highestRate)} connections/s (simulated).`];
+  }
+  if (remedies.length === 0) return ["No change of one thing alone was found that makes it fit."];
+  return [
+    title("Any one of these makes it fit (each simulated):"),
+    ...remedies.map((remedy) => bullet(changeText(remedy, load))),
+  ];
+}
+
+function changeText(remedy: Remedy, load: Load): string {
+  const peak = remedy.forecast.open.peak;
+  const more = peak > load.files ? `, and ${figure(peak)} open files` : "";
+  return `${what(remedy, load)}${more}`;
+}
+
+function what(remedy: Remedy, load: Load): string {
+  switch (remedy.change) {
+    case "sources":
+      return `${counted(remedy.value, "source")} instead of ${figure(load.sources)}`;
+    case "range":
+      return `ports ${showRange(remedy.value)} instead of ${showRange(load.range)}`;
+    case "rest":
+      return remedy.value === 0
+        ? "no cooldown"
+        : `a cooldown of ${seconds(remedy.value)} instead of ${seconds(load.rest)}; none at all where TCP timestamps are on at both ends`;
+    case "lifetime":
+      return `connections open ${lifetimeText(remedy.value)} instead of ${lifetimeText(load.lifetime)}`;
+    case "rate":
+      return `${figure(remedy.value)} connections/s instead of ${figure(load.rate)}`;
+    default:
+      return `${figure(remedy.value)} open files instead of ${figure(load.files)}`;
+  }
+}
+
+function lifetimeText(lifetime: Lifetime): string {
+  if (lifetime.kind === "fixed") return seconds(lifetime.seconds);
+  if (lifetime.kind === "exponential") return `${seconds(lifetime.mean)} on average (exponential)`;
+  return `${seconds(lifetime.least)} to ${seconds(lifetime.most)}`;
+}
