@@ -30,7 +30,7 @@ export interface LimitUse {
 }
 
 /** The ports of a range that the kernel may pick. */
-export interface RangeUse {
+interface RangeUse {
   readonly range: PortRange;
   readonly reserved: ReservedPorts;
   /** Ports that are not reserved. */

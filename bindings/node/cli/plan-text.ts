@@ -7,6 +7,8 @@ import type { Exhausted, Forecast } from "../simulation.ts";
 import { bullet, counted, figure, paint, percent, seconds, table, title } from "./output.ts";
 import { type Answer, isWhole } from "./plan.ts";
 
+const STAMPED = "; none is needed where TCP timestamps are on at both ends";
+
 /** The answer, for people. */
 export function planText(answer: Answer): string {
   const { load, forecast } = answer;
@@ -53,7 +55,8 @@ function verdict(forecast: Forecast): string {
       "red",
       `It does not fit: the first connection is refused after ${seconds(firstRefusal)}.`,
     ),
-    `Refused are ${figure(refused)} of ${counted(arrivals, "connection")} (${percent(refused, arrivals)}), because ${reason(exhausted)}.`,
+    `Refused are ${figure(refused)} of ${counted(arrivals, "connection")} ` +
+      `(${percent(refused, arrivals)}), because ${reason(exhausted)}.`,
   ].join("\n");
 }
 
@@ -79,10 +82,12 @@ function use({ open, perFlow, ports, seconds: span }: Forecast): string {
 
 function plainNode({ load, plain }: Answer): string {
   const ports = plain.ports * load.sources;
-  const what = `Plain Node with localAddress shares no port among destinations: ${counted(ports, "port")} in all`;
+  const shared = "Plain Node with localAddress shares no port among destinations";
+  const what = `${shared}: ${counted(ports, "port")} in all`;
   if (plain.fits) return `${what}, and this load fits, too.`;
   const { firstRefusal = 0, refused, arrivals } = plain;
-  return `${what}; there the first is refused after ${seconds(firstRefusal)}, and ${percent(refused, arrivals)} of all.`;
+  const part = percent(refused, arrivals);
+  return `${what}; there the first is refused after ${seconds(firstRefusal)}, and ${part} of all.`;
 }
 
 /** What was not simulated, and why that is the same. */
@@ -92,7 +97,8 @@ function share(load: Load, forecast: Forecast): string[] {
   const texts = [];
   if (sources * destinations < load.sources * load.destinations) {
     texts.push(
-      `${figure(sources)} of ${counted(load.sources, "source")} and ${figure(destinations)} of ${counted(load.destinations, "destination")}, since all are alike`,
+      `${figure(sources)} of ${counted(load.sources, "source")} and ` +
+        `${figure(destinations)} of ${counted(load.destinations, "destination")}, since all are alike`,
     );
   }
   if (ports !== 1) texts.push(`ports and rate of each divided by ${figure(ports)}`);
@@ -129,7 +135,7 @@ function what(remedy: Remedy, load: Load): string {
     case "rest":
       return remedy.value === 0
         ? "no cooldown"
-        : `a cooldown of ${seconds(remedy.value)} instead of ${seconds(load.rest)}; none at all where TCP timestamps are on at both ends`;
+        : `a cooldown of ${seconds(remedy.value)} instead of ${seconds(load.rest)}${STAMPED}`;
     case "lifetime":
       return `connections open ${lifetimeText(remedy.value)} instead of ${lifetimeText(load.lifetime)}`;
     case "rate":

@@ -34,10 +34,12 @@ function ports(machine: Machine): string[] {
     portRange === undefined
       ? UNKNOWN
       : `${showRange(portRange)}, ${counted(use.available, "port")} of it not reserved`;
+  const lowest =
+    unprivilegedPortStart === undefined ? UNKNOWN : `by anybody from ${unprivilegedPortStart} on`;
   return [
     `${title("Range")}     ${range}`,
     `${title("Reserved")}  ${reserved === undefined ? UNKNOWN : reserved || "none"}`,
-    `${title("Bindable")}  ${unprivilegedPortStart === undefined ? UNKNOWN : `by anybody from ${unprivilegedPortStart} on`}`,
+    `${title("Bindable")}  ${lowest}`,
   ];
 }
 
@@ -79,6 +81,10 @@ function ends({ destination, destinationPort }: PairUse): string {
 }
 
 function settings({ tcpTimestamps, tcpTwReuse, tcpFinTimeout }: Machine): string[] {
+  const finTimeout =
+    tcpFinTimeout === undefined
+      ? UNKNOWN
+      : `${tcpFinTimeout} s: in FIN_WAIT2; TIME_WAIT is 60 s, whatever this says`;
   return [
     `tcp_timestamps ${tcpTimestamps ?? UNKNOWN}${meaning(tcpTimestamps, [
       "off: a port in TIME_WAIT stays closed to its destination for 60 s",
@@ -89,7 +95,7 @@ function settings({ tcpTimestamps, tcpTwReuse, tcpFinTimeout }: Machine): string
       "the kernel's own choice may take a port out of TIME_WAIT after a second",
       "as 1, but only between addresses of this machine",
     ])}`,
-    `tcp_fin_timeout ${tcpFinTimeout === undefined ? UNKNOWN : `${tcpFinTimeout} s: in FIN_WAIT2; TIME_WAIT is 60 s, whatever this says`}`,
+    `tcp_fin_timeout ${finTimeout}`,
   ];
 }
 
@@ -111,6 +117,7 @@ function limitLines(limits: readonly LimitUse[]): string[] {
   const next = limits.find(({ name }) => name !== "timeWait") ?? first;
   return [
     table(["", "used", "limit", "left"], rows),
-    `  First met by connections to one destination: ${LIMITS[next.name].split(/[,;]/)[0]}, after ${figure(next.left)} more.`,
+    `  First met by connections to one destination: ${LIMITS[next.name].split(/[,;]/)[0]}, ` +
+      `after ${figure(next.left)} more.`,
   ];
 }
