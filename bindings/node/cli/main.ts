@@ -3,6 +3,7 @@
 // message and an exit code.
 
 import { readFileSync } from "node:fs";
+import { PortError } from "../../errors.ts";
 import { advice, BadInput, CannotRun } from "./args.ts";
 import { writeText } from "./output.ts";
 
@@ -49,7 +50,9 @@ async function main([name = "", ...args]: string[]): Promise<number> {
   try {
     return await run(name, args);
   } catch (error) {
-    if (!(error instanceof BadInput || error instanceof CannotRun)) throw error;
+    // Anything else is a mistake of ours, and shows where.
+    const isTold = [BadInput, CannotRun, PortError].some((known) => error instanceof known);
+    if (!(error instanceof Error && isTold)) throw error;
     const help = Object.hasOwn(COMMANDS, name) ? `portwarden ${name} --help` : "portwarden --help";
     const more = error instanceof BadInput ? `\nSee ${help}.` : "";
     process.stderr.write(`portwarden: ${error.message}${more}\n`);

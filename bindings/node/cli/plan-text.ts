@@ -1,12 +1,14 @@
 // What `portwarden plan` says in words.
 
 import { showRange } from "../../range.ts";
-import type { Lifetime, Load } from "../load.ts";
+import { type Lifetime, type Load, reduced } from "../load.ts";
 import type { Remedy } from "../remedies.ts";
 import type { Exhausted, Forecast } from "../simulation.ts";
 import { bullet, counted, figure, paint, percent, seconds, table, title } from "./output.ts";
 import { type Answer, isWhole } from "./plan.ts";
 
+// A limit of fewer does not divide well.
+const FILES_FEW = 100;
 const STAMPED = "; none is needed where TCP timestamps are on at both ends";
 
 /** The answer, for people. */
@@ -105,7 +107,10 @@ function share(load: Load, forecast: Forecast): string[] {
   if (span < load.seconds) {
     texts.push(`the first ${seconds(span)}, by the end of which it has long settled`);
   }
-  return [`Simulated in part: ${texts.join("; ")}. Figures are for the whole.`];
+  const part = `Simulated in part: ${texts.join("; ")}. Figures are for the whole.`;
+  const { files } = reduced(load, forecast.share);
+  if (files >= FILES_FEW) return [part];
+  return [`${part} They are rough, since that part has only ${counted(files, "open file")}.`];
 }
 
 function changes({ load, forecast, remedies, highestRate }: Answer): string[] {
