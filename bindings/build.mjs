@@ -1,26 +1,32 @@
-// Makes an ES module of ipaddr.js, which is published for CommonJS alone. Loading that from an ES module
-// starts Node's other loader, for five milliseconds and more of a cold process, and would be one more
-// package to install.
+// Copies two libraries into the build, with their licences, so that the published package does not
+// depend on them: ipaddr.js, which is published for CommonJS alone (loading that from an ES module
+// starts Node's other loader, for five milliseconds and more of a cold process), and the demo's
+// simple-ascii-chart.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 
-const from = "node_modules/ipaddr.js";
-const { version } = JSON.parse(readFileSync(`${from}/package.json`, "utf8"));
-const licence = readFileSync(`${from}/LICENSE`, "utf8").trim();
-const source = readFileSync(`${from}/lib/ipaddr.js`, "utf8");
-
-writeFileSync(
-  "build/ipaddr.js",
-  `/*! ipaddr.js ${version}
-
-${licence}
-*/
-const module = { exports: {} };
-${source.replace(/}\(this\)\);\s*$/, "}({}));")}
-export default module.exports;
-`,
+const ipaddr = read("ipaddr.js", "lib/ipaddr.js").replace(/}\(this\)\);\s*$/, "}({}));");
+write(
+  "ipaddr",
+  "ipaddr.js",
+  `const module = { exports: {} };\n${ipaddr}\nexport default module.exports;`,
 );
-writeFileSync("build/ipaddr.d.ts", 'import ipaddr from "ipaddr.js";\nexport default ipaddr;\n');
+write("chart", "simple-ascii-chart", withoutMap(read("simple-ascii-chart", "dist/index.js")));
+
+function write(name, from, code) {
+  const { version } = JSON.parse(read(from, "package.json"));
+  const licence = read(from, "LICENSE").trim();
+  writeFileSync(`build/${name}.js`, `/*! ${from} ${version}\n\n${licence}\n*/\n${code}\n`);
+  writeFileSync(`build/${name}.d.ts`, `import library from "${from}";\nexport default library;\n`);
+}
+
+function read(from, path) {
+  return readFileSync(`node_modules/${from}/${path}`, "utf8");
+}
+
+function withoutMap(code) {
+  return code.replace(/\/\/# sourceMappingURL=.*\s*$/, "");
+}

@@ -12,7 +12,7 @@ type Command = (args: string[]) => Promise<number>;
 
 const HELP = `usage: portwarden <command> [options]
 
-  demo    opens real connections inside this machine, and shows who shares ports
+  demo    opens real connections inside this machine in three ways, and compares them
   plan    will a load fit into the ports there are? Simulated, with what to change
   show    this machine: ranges, reserved ports, ports in use, TIME_WAIT, limits
 
@@ -29,11 +29,7 @@ NO_COLOR and FORCE_COLOR are heeded in a terminal; there are no colours in a pip
 
 // Loaded when it is meant: a command that is not run costs nothing.
 const COMMANDS: Record<string, Command> = {
-  demo: async (args) => {
-    process.argv.splice(2, process.argv.length, ...args);
-    await import("../demo.ts");
-    return Number(process.exitCode ?? 0);
-  },
+  demo: async (args) => (await import("./demo/main.ts")).runDemo(args),
   plan: async (args) => interruptible((await import("./plan.ts")).runPlan, args),
   show: async (args) => interruptible((await import("./show.ts")).runShow, args),
 };

@@ -4,7 +4,7 @@
 import { styleText } from "node:util";
 
 /** What a cell of a table may be; numbers go to the right. */
-type Cell = string | number;
+export type Cell = string | number;
 
 type Style = Parameters<typeof styleText>[0];
 

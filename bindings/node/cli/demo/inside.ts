@@ -1,0 +1,19 @@
+// Inside: the demo's process within the network namespace that the demo has made for it.
+
+import { readlinkSync } from "node:fs";
+import { CannotRun } from "../args.ts";
+import type { Wishes } from "./options.ts";
+import { show } from "./show.ts";
+
+const [wishes = "", outside] = process.argv.slice(2);
+// It sets the network's port range, which must not be that of the machine.
+if (outside === undefined || readlinkSync("/proc/self/ns/net") === outside) {
+  throw new Error("This is started by portwarden demo, in a network namespace of its own");
+}
+try {
+  process.exitCode = await show(JSON.parse(wishes) as Wishes, { inside: true });
+} catch (error) {
+  if (!(error instanceof CannotRun)) throw error;
+  process.stderr.write(`portwarden: ${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,72 @@
+// Show: the whole demo in the network that this process is in.
+
+import { writeJson, writeText } from "../output.ts";
+import { faultsOf } from "./faults.ts";
+import { documentOf } from "./json.ts";
+import type { Wishes } from "./options.ts";
+import { makePlan, type Place, type Plan } from "./plan.ts";
+import { Progress } from "./progress.ts";
+import { introduction, summary, titleOf } from "./report.ts";
+import { run } from "./run.ts";
+
+/** What a run may take, and then closing. */
+export const RUN_MS_MAX = 70_000;
+export const CLOSE_MS_MAX = 10_000;
+const INTERRUPTS = { SIGINT: "Ctrl-C was pressed", SIGTERM: "the process was told to end" };
+
+/**
+ * Measures and prints; the exit code.
+ * @throws CannotRun if not one connection can be opened.
+ */
+export async function show(wishes: Wishes, place: Place): Promise<number> {
+  const plan = makePlan(wishes, place);
+  const stop = new AbortController();
+  const stopWatching = watchForStop(stop);
+  try {
+    return await measureAndPrint(plan, wishes.json, stop.signal);
+  } finally {
+    stopWatching();
+  }
+}
+
+async function measureAndPrint(plan: Plan, isJson: boolean, stop: AbortSignal): Promise<number> {
+  const progress = new Progress(process.stdout);
+  if (!isJson) writeText(introduction(plan));
+  const findings = await run(plan, stop, (what, way, opened, of) => {
+    if (!isJson) progress.update(`${what}, ${titleOf(way)}`, opened, of);
+  });
+  progress.end();
+  const faults = faultsOf(findings);
+  if (isJson) writeJson(documentOf(findings, faults));
+  else writeText(summary(findings, faults));
+  if (Object.values(INTERRUPTS).some((reason) => reason === findings.stop)) return 130;
+  return faults.length === 0 ? 0 : 1;
+}
+
+/** Ctrl-C, the time limit, and an output that nobody reads any more (`npm start | head`). */
+function watchForStop(stop: AbortController): () => void {
+  const handlers = Object.entries(INTERRUPTS).map(
+    ([signal, reason]) => [signal, () => stop.abort(reason)] as const,
+  );
+  // Once: a second Ctrl-C ends the process as usual.
+  for (const [signal, handler] of handlers) process.once(signal, handler);
+  // For good, since what is written last fails last.
+  process.stdout.on("error", () => stop.abort("nobody reads the output"));
+  const limit = `the time limit of ${RUN_MS_MAX / 1000} s is over`;
+  const timer = setTimeout(() => stop.abort(limit), RUN_MS_MAX);
+  let closing: NodeJS.Timeout | undefined;
+  stop.signal.addEventListener("abort", () => {
+    // It does not keep the process alive, but ends it if something else does.
+    closing = setTimeout(giveUp, CLOSE_MS_MAX).unref();
+  });
+  return () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+    clearTimeout(timer);
+    clearTimeout(closing);
+  };
+}
+
+function giveUp(): void {
+  console.error(`\nClosing has taken more than ${CLOSE_MS_MAX / 1000} s: ended without it.`);
+  process.exit(1);
+}
