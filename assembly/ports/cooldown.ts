@@ -111,13 +111,13 @@ export function ripen(cooldown: Address, now: f64): u32 {
   return count;
 }
 
-/** When the next port will have rested, or the latest time if one has. Some port must rest. */
+/** When the next port will have rested, in whole milliseconds; the latest time if one has. Some port must rest. */
 export function nextRipe(cooldown: Address): f64 {
   if (load<u16>(cooldown, RIPE)) return clockOf(cooldown);
   let age = AGE_MAX;
   while (!load<u16>(ageAt(cooldown, age))) age--;
   const slot = load<f64>(cooldown, SLOT) - <f64>age;
-  return ((slot + <f64>AGE_COUNT) * load<f64>(cooldown, PERIOD)) / SLOT_COUNT;
+  return Math.ceil(((slot + <f64>AGE_COUNT) * load<f64>(cooldown, PERIOD)) / SLOT_COUNT);
 }
 
 /** The port of a range that has rested longest, and is not reserved, or 0. It rests on. */

@@ -98,7 +98,8 @@ export class NaiveCooling {
     const [oldest] = this.#rests;
     if (oldest === undefined) return undefined;
     const due = oldest.slot + SLOT_COUNT + 1;
-    return due <= this.#slot() ? this.#clock : (due * this.#options.period) / SLOT_COUNT;
+    const time = Math.ceil((due * this.#options.period) / SLOT_COUNT);
+    return due <= this.#slot() ? this.#clock : time;
   }
 
   close(): void {

@@ -32,7 +32,7 @@ const KINDS = [
 type Kind = (typeof KINDS)[number];
 
 describe.each(BUILDS)("%s build", (build) => {
-  const seeds = build === "release" ? 30 : 6;
+  const seeds = build === "release" ? 12 : 4;
 
   test.each(KINDS)("$name", (kind) => {
     for (let seed = 1; seed <= seeds; seed++) {

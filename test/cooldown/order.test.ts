@@ -1,0 +1,185 @@
+// Stories of flows that offer their ports in the order of release ("fifo").
+
+import { describe, expect, test } from "vitest";
+import {
+  type Flow,
+  type FlowOptions,
+  IPV4,
+  PortGroups,
+  type PortManager,
+  Refusal,
+  ReservedPorts,
+  TCP,
+  UDP,
+} from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
+import { BUILDS, openOn, optionsFor } from "../support/builds.ts";
+
+const FIRST = 4000;
+const LAST = 4005;
+const COUNT = LAST - FIRST + 1;
+const KEY = { networks: [IPV4], transport: UDP, address: "10.0.0.1" };
+
+describe.each(BUILDS)("%s build", (build) => {
+  const own = (): { module?: WebAssembly.Module } => {
+    const { module } = optionsFor(build);
+    return module === undefined ? {} : { module };
+  };
+
+  function scene(options: Partial<FlowOptions> = {}): { manager: PortManager; flow: Flow } {
+    const manager = openOn(build, { portRange: { first: FIRST, last: LAST }, seed: 5 });
+    return { manager, flow: manager.flow({ ...KEY, selection: "fifo", ...options }) };
+  }
+
+  /** Takes until it is refused. */
+  function rest(flow: Flow): number[] {
+    const ports = new Uint16Array(COUNT + 1);
+    return [...ports.subarray(0, flow.takeMany(ports))];
+  }
+
+  test("each port is offered once before any comes back", () => {
+    const { manager, flow } = scene();
+    const met: number[] = [];
+    for (let round = 0; round < COUNT; round++) {
+      const port = flow.take();
+      met.push(port);
+      flow.free(port);
+    }
+    expect([...met].sort()).toEqual([4000, 4001, 4002, 4003, 4004, 4005]);
+    for (let round = 0; round < 3 * COUNT; round++) {
+      const port = flow.take();
+      expect(port).toBe(met[round % COUNT]);
+      flow.free(port);
+    }
+    verify(manager);
+    manager.close();
+  });
+
+  test("fresh ports are met from the offset on, then those released, oldest first", () => {
+    const { manager, flow } = scene();
+    expect(flow.take(2)).toBe(4002);
+    flow.free(4002);
+    expect(flow.take(2)).toBe(4003);
+    expect(flow.take(5)).toBe(4005);
+    flow.free(4005);
+    expect(flow.take(5)).toBe(4000);
+    const others = rest(flow);
+    expect(others.slice(0, 2).sort()).toEqual([4001, 4004]);
+    expect(others.slice(2)).toEqual([4002, 4005]);
+    expect(flow.take()).toBe(Refusal.EXHAUSTED);
+    for (const port of [4003, 4000, 4005, 4001]) flow.free(port);
+    expect(rest(flow)).toEqual([4003, 4000, 4005, 4001]);
+    verify(manager);
+    manager.close();
+  });
+
+  test("a port that rests comes back when it wakes, behind those that are free already", () => {
+    const { manager, flow } = scene({ cooldown: 800 });
+    rest(flow);
+    flow.rest(4001, 0);
+    flow.free(4003);
+    expect(flow.wake(900)).toBe(1);
+    flow.free(4000);
+    expect(rest(flow)).toEqual([4003, 4001, 4000]);
+    for (const port of [4005, 4002]) flow.rest(port, 1000);
+    expect(flow.take()).toBe(Refusal.RESTING);
+    verify(manager);
+    manager.close();
+  });
+
+  test("a port that was named is not offered again before its turn", () => {
+    const { manager, flow } = scene();
+    rest(flow);
+    for (const port of [4000, 4001, 4002]) flow.free(port);
+    expect(flow.takeAt(4001)).toBe(4001);
+    expect(flow.takeAt(4001)).toBe(Refusal.IN_USE);
+    flow.free(4001);
+    expect(rest(flow)).toEqual([4000, 4002, 4001]);
+    verify(manager);
+    manager.close();
+  });
+
+  test("what others hold goes behind, and nothing changes when they hold all", () => {
+    const { manager, flow } = scene();
+    const other = manager.flow({ ...KEY, address: "" });
+    rest(flow);
+    for (const port of [4003, 4001, 4002]) flow.free(port);
+    other.takeAt(4003);
+    expect(flow.take()).toBe(4001);
+    flow.free(4001);
+    for (const port of [4001, 4002]) other.takeAt(port);
+    expect(flow.take()).toBe(Refusal.EXHAUSTED);
+    for (const port of [4001, 4002, 4003]) other.free(port);
+    expect(rest(flow)).toEqual([4002, 4003, 4001]);
+    verify(manager);
+    manager.close();
+  });
+
+  test("reserved ports and those outside of the range are passed over, and fresh when they come back", () => {
+    const reserved = new ReservedPorts("4000-4003", own());
+    const group = PortGroups.open(own()).create("/g");
+    const { manager, flow } = scene({ reserved, group });
+    expect(flow.take(0)).toBe(4004);
+    expect(flow.take(0)).toBe(4005);
+    expect(flow.take(0)).toBe(Refusal.EXHAUSTED);
+    flow.free(4004);
+    flow.free(4005);
+    reserved.text = "4004";
+    group.bindPortRange = { first: 4003, last: 4005 };
+    expect(flow.take(0)).toBe(4003);
+    expect(flow.take(0)).toBe(4005);
+    expect(flow.take(0)).toBe(Refusal.EXHAUSTED);
+    reserved.text = "";
+    expect(flow.take(0)).toBe(4004);
+    group.bindPortRange = { first: 9, last: 9 };
+    expect(flow.take(0)).toBe(Refusal.NO_RANGE);
+    verify(manager);
+    manager.close();
+  });
+
+  test("a port that others freed behind the flow's back is not lost", () => {
+    const { manager, flow } = scene();
+    rest(flow);
+    manager.releasePort({ ...KEY, port: 4002 });
+    expect(flow.take()).toBe(4002);
+    manager.releasePort({ ...KEY, port: 4004 });
+    flow.free(4001);
+    expect(rest(flow)).toEqual([4001, 4004]);
+    verify(manager);
+    manager.close();
+  });
+
+  test("an ephemeral TCP port is never shared, whatever the order", () => {
+    const flags = { loadBalanced: true };
+    const { manager, flow } = scene({ transport: TCP, flags, picking: "bind" });
+    const twin = manager.flow({ ...KEY, transport: TCP, flags, address: "" });
+    expect(twin.takeAt(4002)).toBe(4002);
+    expect(rest(flow).sort()).toEqual([4000, 4001, 4003, 4004, 4005]);
+    expect(flow.takeAt(4002)).toBe(4002);
+    manager.close();
+  });
+
+  test("TCP shares ports between destinations", () => {
+    const destination = { address: "9.9.9.9", port: 443 };
+    const { manager, flow } = scene({ transport: TCP, destination });
+    const other = manager.flow({ ...KEY, transport: TCP, destination: { address: "9.9.9.8" } });
+    expect(rest(flow)).toHaveLength(COUNT);
+    expect(rest(other)).toHaveLength(COUNT);
+    verify(manager);
+    manager.close();
+  });
+
+  test("where fresh ports begin is random, and repeatable by a seed", () => {
+    const firsts = Array.from({ length: 40 }, (_, seed) => {
+      const take = (): number => {
+        const manager = openOn(build, { seed });
+        const port = manager.flow({ ...KEY, selection: "fifo" }).take();
+        manager.close();
+        return port;
+      };
+      expect(take()).toBe(take());
+      return take();
+    });
+    expect(new Set(firsts).size).toBeGreaterThan(30);
+  });
+});
