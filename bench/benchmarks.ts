@@ -5,6 +5,7 @@ import { callsBenchmark } from "./calls.ts";
 import { churnBenchmark } from "./churn.ts";
 import { companyBenchmark } from "./company.ts";
 import { connectBenchmark } from "./connect.ts";
+import { cooldownBenchmark } from "./cooldown.ts";
 import { ephemeralBenchmark } from "./ephemeral.ts";
 import { explicitBenchmark } from "./explicit.ts";
 import { fillBenchmark } from "./fill.ts";
@@ -40,4 +41,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   linux: linuxBenchmark,
   limits: limitsBenchmark,
   policies: policiesBenchmark,
+  cooldown: cooldownBenchmark,
 };

@@ -28,6 +28,7 @@ const SHORT: Readonly<Record<string, string>> = {
   linux: "Linux rules",
   limits: "groups, reserved ports",
   policies: "selection policies",
+  cooldown: "resting ports, fifo",
 };
 
 const USAGE = `npm run bench -- [OPTIONS] [NAME...]

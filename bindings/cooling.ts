@@ -6,7 +6,7 @@
 // Each of its words asks the core as a plain flow does, and then, or before, the cooldown module. Plain flows
 // know nothing of it.
 
-import { BATCH_MAX, EXHAUSTED, RESTING } from "../assembly/abi.ts";
+import { EXHAUSTED, NO_MEMORY, RESTING } from "../assembly/abi.ts";
 import { checkPorts, lengthOf } from "./batch.ts";
 import type { WhenResting } from "./cooldown.ts";
 import type { CooldownExports } from "./cooldown-core.ts";
@@ -84,6 +84,8 @@ export class CoolingFlow extends Flow {
   readonly #cooling: CooldownExports;
   readonly #records: CoolingRecords;
   readonly #reserved: number;
+  /** With flags an ephemeral port may be judged otherwise than a named one, which takes less time. */
+  readonly #hasFlags: boolean;
   readonly #takesOldest: boolean;
   readonly #random: Random;
 
@@ -100,6 +102,7 @@ export class CoolingFlow extends Flow {
     this.#cooling = records.exports;
     this.#records = records;
     this.#reserved = key.reservedAt;
+    this.#hasFlags = key.flags !== 0;
     this.#takesOldest = whenResting === "oldest";
     this.#random = random;
   }
@@ -234,13 +237,15 @@ export class CoolingFlow extends Flow {
       const port = this.#cooling.nextCandidate(order, range, start, this.#reserved);
       if (port < 0) return port;
       if (port === 0) break;
-      const taken = this.#exports.takeBetween(handle, port, port, 0);
+      const taken = this.#hasFlags
+        ? this.#exports.takeBetween(handle, port, port, 0)
+        : this.#exports.takeAt(handle, port);
       if (taken > 0) return taken;
       // Others hold it. Before going on, one search tells whether they hold all.
-      isHopeful ||= taken === EXHAUSTED && this.#canTake(handle, start);
+      isHopeful ||= taken !== NO_MEMORY && this.#canTake(handle, start);
       if (!isHopeful) {
         this.#cooling.returnCandidate(order, port);
-        return taken;
+        return taken === NO_MEMORY ? NO_MEMORY : EXHAUSTED;
       }
       this.#cooling.release(order, port);
     }
@@ -264,13 +269,12 @@ export class CoolingFlow extends Flow {
   #wake(now: number): number {
     const handle = handleOf(this);
     const { cooldown, order } = this.#records;
-    let woken = 0;
-    let count = cooldown === 0 ? 0 : BATCH_MAX;
-    while (count === BATCH_MAX) {
-      count = this.#cooling.ripen(cooldown, now);
+    if (cooldown === 0) return 0;
+    for (let woken = 0; ; ) {
+      const count = this.#cooling.ripen(cooldown, now);
+      if (count === 0) return woken;
       woken += this.#exports.freeMany(handle, count);
       if (order !== 0) this.#cooling.releaseBatch(order, count);
     }
-    return woken;
   }
 }

@@ -11,20 +11,25 @@
 //            │ seen             │  a port set (set.ts): ports that have been offered
 //         40 ├──────────────────┤
 //            │ sets      2 u32  │  what a search for fresh ports looks at: seen, and reserved ones
-//         48 └──────────────────┘
+//         48 ├──────────────────┤
+//            │ dry range   u32  │  all of this range had been seen; 0: not known of any
+//         52 ├──────────────────┤
+//            │ dry version u32  │  under these limits (layout.ts)
+//         56 └──────────────────┘
 //
 // A candidate leaves the queue, and whoever asked tries to take it. What is in use by others goes back to the
 // end, as if they had just released it. Seen ports that do not wait are in use, or rest. A port that the
 // limits exclude (range, group, reserved list) is forgotten when its turn comes: it is fresh again
 // should the limits change. So is one for which there is no memory when it is released: the order is worth
-// no refusal.
+// no refusal. Once all of a range has been seen, fresh ports are not looked for until one is forgotten or a
+// limit changes.
 //
 // Must stay true: whoever waits has been seen.
 
 import { NO_MEMORY } from "../abi";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeBlock } from "../memory/bill";
-import { BATCH } from "../memory/layout";
+import { BATCH, limitsVersion } from "../memory/layout";
 import { Port } from "./bitmap";
 import {
   chargeQueued,
@@ -49,8 +54,10 @@ const MANAGER: usize = QUEUE_BYTES;
 const FRESH: usize = MANAGER + 4;
 const SEEN: usize = QUEUE_BYTES;
 const SETS: usize = SEEN + SET_END;
-const ORDER_BYTES: u32 = <u32>SETS + 8;
-if (ORDER_BYTES != 48) ERROR("Order no longer matches its diagram");
+const DRY_RANGE: usize = SETS + 8;
+const DRY_VERSION: usize = DRY_RANGE + 4;
+const ORDER_BYTES: u32 = <u32>DRY_VERSION + 4;
+if (ORDER_BYTES != 56) ERROR("Order no longer matches its diagram");
 
 /** An order in which nothing has been offered, or 0 when there is no memory. */
 export function openOrder(manager: Address): Address {
@@ -75,7 +82,7 @@ export function closeOrder(order: Address): void {
  */
 export function nextCandidate(order: Address, range: u32, offset: u32, reserved: Address): i32 {
   if (isEmpty(range)) return 0;
-  const port = findFresh(order, range, offset, reserved);
+  const port = isDry(order, range) ? 0 : findFresh(order, range, offset, reserved);
   store<u8>(order, port ? 1 : 0, FRESH);
   if (!port) return <i32>oldestWithin(order, range, reserved);
   return see(order, port) ? <i32>port : NO_MEMORY;
@@ -126,7 +133,21 @@ function findFresh(order: Address, range: u32, offset: u32, reserved: Address): 
   const count = reserved ? 2 : 1;
   searchAllUnder(sets, count, maskOfReserved(reserved));
   const first = firstIn(range);
-  return findAmong(sets, count, first, lastIn(range), first + (offset % countIn(range)));
+  const start = first + (offset % countIn(range));
+  const port = findAmong(sets, count, first, lastIn(range), start);
+  if (!port) noteDry(order, range);
+  return port;
+}
+
+/** Is it known that nothing of a range is fresh? */
+function isDry(order: Address, range: u32): bool {
+  if (load<u32>(order, DRY_RANGE) != range) return false;
+  return load<u32>(order, DRY_VERSION) == limitsVersion();
+}
+
+function noteDry(order: Address, range: u32): void {
+  store<u32>(order, range, DRY_RANGE);
+  store<u32>(order, limitsVersion(), DRY_VERSION);
 }
 
 /** The first of the queue that the limits allow, taken out; those in front of it are forgotten. */
@@ -159,6 +180,7 @@ function canQueue(order: Address): bool {
 }
 
 function forget(order: Address, port: Port): void {
+  store<u32>(order, 0, DRY_RANGE);
   removeAndKeep(managerOf(order), seenOf(order), port);
 }
 

@@ -115,6 +115,18 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
+  test("a fresh port that was refused because others hold all is as fresh as before", () => {
+    const { manager, flow } = scene();
+    const other = manager.flow({ ...KEY, address: "" });
+    rest(other);
+    expect(flow.take(0)).toBe(Refusal.EXHAUSTED);
+    for (let port = FIRST; port <= LAST; port++) other.free(port);
+    expect(flow.take(3)).toBe(4003);
+    expect(flow.take(0)).toBe(4000);
+    verify(manager);
+    manager.close();
+  });
+
   test("reserved ports and those outside of the range are passed over, and fresh when they come back", () => {
     const reserved = new ReservedPorts("4000-4003", own());
     const group = PortGroups.open(own()).create("/g");

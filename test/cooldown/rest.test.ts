@@ -1,6 +1,8 @@
 // Stories of ports that rest: how long, for whom, and what is left when all others are taken.
 
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import * as portwarden from "../../bindings/index.ts";
 import {
   type Flow,
   type FlowOptions,
@@ -275,4 +277,19 @@ describe.each(BUILDS)("%s build", (build) => {
     again.close();
     manager.close();
   });
+});
+
+test("the example of the README does what it says", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const [, code = ""] = /### Cooldown.*?```ts\n(.*?)```/s.exec(readme) ?? [];
+  let claims = 0;
+  const claim = (value: unknown, wanted: unknown): void => {
+    claims++;
+    expect(value).toBe(wanted);
+  };
+  const script = code
+    .replace(/import (\{.*?\}) from "portwarden";/, "const $1 = portwarden;")
+    .replace(/^(\w.*); \/\/ ([\w.]+).*$/gm, "claim($1, $2);");
+  new Function("portwarden", "claim", script)(portwarden, claim);
+  expect(claims).toBe(6);
 });

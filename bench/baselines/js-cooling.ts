@@ -1,0 +1,166 @@
+// Ports that rest, in JavaScript: what people write, and the core's own structure in typed arrays. Both rest
+// ports as portwarden does (slots of an eighth of the period), so that the same ports are picked.
+
+import { JsBitmap } from "./js-bitmap.ts";
+import { JsSet } from "./js-set.ts";
+
+const SLOT_COUNT = 8;
+const AGE_COUNT = SLOT_COUNT + 1;
+const RING_PLACES = 65536;
+
+/** A Set of who is held, and a Map of when each port came to rest, which keeps the order. */
+export class SetCooling {
+  readonly #held: JsSet;
+  readonly #since: Map<number, number> = new Map();
+  readonly #period: number;
+
+  constructor(first: number, last: number, period: number) {
+    this.#held = new JsSet(first, last);
+    this.#period = period;
+  }
+
+  take(offset: number): number {
+    return this.#held.take(offset);
+  }
+
+  takeAt(port: number): number {
+    return this.#held.takeAt(port);
+  }
+
+  rest(port: number, now: number): boolean {
+    if (!this.#held.has(port) || this.#since.has(port)) return false;
+    this.#since.set(port, this.#slotOf(now));
+    return true;
+  }
+
+  wake(now: number): number {
+    const slot = this.#slotOf(now);
+    let woken = 0;
+    for (const [port, since] of this.#since) {
+      if (slot < since + AGE_COUNT) break;
+      this.#since.delete(port);
+      this.#held.free(port);
+      woken++;
+    }
+    return woken;
+  }
+
+  #slotOf(now: number): number {
+    return Math.floor((now * SLOT_COUNT) / this.#period);
+  }
+}
+
+/** A bitmap of who is held, a bit for who rests, a ring in order and a count for each slot. */
+export class BitmapCooling {
+  readonly #held: JsBitmap;
+  readonly #resting: Uint8Array = new Uint8Array(65536);
+  readonly #ring: Uint16Array = new Uint16Array(RING_PLACES);
+  readonly #ages: Uint16Array = new Uint16Array(AGE_COUNT);
+  readonly #period: number;
+  #head = 0;
+  #length = 0;
+  #ripe = 0;
+  #slot = 0;
+  #clock = 0;
+
+  constructor(first: number, last: number, period: number) {
+    this.#held = new JsBitmap(first, last);
+    this.#period = period;
+  }
+
+  take(offset: number): number {
+    return this.#held.take(offset);
+  }
+
+  takeAt(port: number): number {
+    return this.#held.takeAt(port);
+  }
+
+  rest(port: number, now: number): boolean {
+    if (this.#resting[port] !== 0 || !this.#held.has(port)) return false;
+    this.#moveClock(now);
+    this.#resting[port] = 1;
+    this.#ring[(this.#head + this.#length) & (RING_PLACES - 1)] = port;
+    this.#length++;
+    (this.#ages[0] as number)++;
+    return true;
+  }
+
+  wake(now: number): number {
+    this.#moveClock(now);
+    const woken = this.#ripe;
+    for (; this.#ripe > 0; this.#ripe--) {
+      const port = this.#ring[this.#head] as number;
+      this.#head = (this.#head + 1) & (RING_PLACES - 1);
+      this.#length--;
+      this.#resting[port] = 0;
+      this.#held.free(port);
+    }
+    return woken;
+  }
+
+  #moveClock(now: number): void {
+    if (now <= this.#clock) return;
+    this.#clock = now;
+    const slot = Math.floor((now * SLOT_COUNT) / this.#period);
+    for (let begun = Math.min(slot - this.#slot, AGE_COUNT); begun > 0; begun--) {
+      this.#ripe += this.#ages[SLOT_COUNT] as number;
+      this.#ages.copyWithin(1, 0, SLOT_COUNT);
+      this.#ages[0] = 0;
+    }
+    this.#slot = slot;
+  }
+}
+
+/** One flow whose ports come back in the order of their release. */
+export interface JsOrder {
+  take(): number;
+  free(port: number): void;
+}
+
+/** A Set keeps the order in which its members came. */
+export class SetOrder implements JsOrder {
+  readonly #free: Set<number>;
+
+  constructor(ports: Iterable<number>) {
+    this.#free = new Set(ports);
+  }
+
+  take(): number {
+    for (const port of this.#free) {
+      this.#free.delete(port);
+      return port;
+    }
+    return -1;
+  }
+
+  free(port: number): void {
+    this.#free.add(port);
+  }
+}
+
+/** A ring, and a bitmap of who is held, so that nothing is freed twice. */
+export class RingOrder implements JsOrder {
+  readonly #held: JsBitmap;
+  readonly #ring: Uint16Array = new Uint16Array(RING_PLACES);
+  #head = 0;
+  #length = 0;
+
+  constructor(first: number, last: number, ports: Iterable<number>) {
+    this.#held = new JsBitmap(first, last);
+    for (const port of ports) this.#ring[this.#length++] = port;
+  }
+
+  take(): number {
+    if (this.#length === 0) return -1;
+    const port = this.#ring[this.#head] as number;
+    this.#head = (this.#head + 1) & (RING_PLACES - 1);
+    this.#length--;
+    return this.#held.takeAt(port);
+  }
+
+  free(port: number): void {
+    if (!this.#held.free(port)) return;
+    this.#ring[(this.#head + this.#length++) & (RING_PLACES - 1)] = port;
+  }
+}
