@@ -150,7 +150,8 @@ function onClose(this: Socket): void {
   (this as Watched)[ATTEMPT].closed();
 }
 
-function verdictOn({ code, syscall }: NodeJS.ErrnoException): Verdict {
+/** What an error of a socket that never connected says of its port. */
+export function verdictOn({ code, syscall }: NodeJS.ErrnoException): Verdict {
   if (code === "EMFILE" || code === "ENFILE") return "files";
   if (code === "EADDRINUSE" || (code === "EACCES" && syscall === "bind")) return "port";
   if (code !== "EADDRNOTAVAIL") return "other";

@@ -2,13 +2,14 @@
 // destination. It checks what it is asked for and resolves names; the work is done by an Opening.
 
 import { lookup as dnsLookup } from "node:dns";
-import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
+import { isIP, type Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { parseAddress } from "../address.ts";
 import { checkInteger, checkObject, checkPort } from "../checks.ts";
 import { closed, invalid, wrongType, wrongValue } from "../errors.ts";
 import { PortManager, TCP } from "../index.ts";
 import type { Dial } from "./attempt.ts";
+import { dialNet } from "./bound-socket.ts";
 import type { Connecting } from "./connecting.ts";
 import type { Capacity } from "./connector-error.ts";
 import {
@@ -309,22 +310,8 @@ export function createConnector(options: ConnectorOptions): Connector {
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-// What is ours alone must not reach Node: a signal of its own, or a sticky key taken for a private one.
-
-function dialNet(options: ConnectOptions): Dial {
-  return ({ host, port, family, localAddress, localPort }) =>
-    netConnect({
-      ...(options as TcpNetConnectOpts),
-      signal: undefined,
-      host,
-      port,
-      family,
-      localAddress,
-      localPort,
-    } as TcpNetConnectOpts);
-}
-
 function dialTls(options: ConnectOptions): Dial {
+  // What is ours alone must not reach Node: a sticky key is taken for a private one.
   const { tls, host, key: _key, signal: _signal, ...rest } = options;
   const own = typeof tls === "object" ? tls : {};
   // As tls.connect does with a host: the name that the certificate must have.

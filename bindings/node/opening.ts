@@ -12,7 +12,14 @@
 // Must stay true: the caller is told once.
 
 import type { Socket } from "node:net";
-import { Attempt, type Dial, type Ends, type Observer, type Verdict } from "./attempt.ts";
+import {
+  Attempt,
+  type Dial,
+  type Ends,
+  type Observer,
+  type Verdict,
+  verdictOn,
+} from "./attempt.ts";
 import type { Connecting } from "./connecting.ts";
 import type { ConnectorError } from "./connector-error.ts";
 import type { Destination, Source } from "./pair.ts";
@@ -65,13 +72,14 @@ export class Opening implements Observer {
 
   begin(): void {
     const { signal, destinations } = this.#target;
+    if (typeof destinations !== "function") this.#destinations = destinations;
     signal?.addEventListener("abort", this.#onAbort, { once: true });
     if (signal?.aborted) {
       this.#fail(signal.reason);
       return;
     }
     this.#startConnectTimer();
-    if (typeof destinations !== "function") this.#connect(destinations);
+    if (typeof destinations !== "function") this.#launch();
     else destinations((error, found) => this.#onResolved(error, found));
   }
 
@@ -82,13 +90,9 @@ export class Opening implements Observer {
 
   #onResolved(error: Error | null, destinations: readonly Destination[]): void {
     if (this.#isOver) return;
-    if (error === null) this.#connect(destinations);
-    else this.#fail(error);
-  }
-
-  #connect(destinations: readonly Destination[]): void {
     this.#destinations = destinations;
-    this.#launch();
+    if (error === null) this.#launch();
+    else this.#fail(error);
   }
 
   // ── Addresses ───────────────────────────────────────────────────────────────────────────
@@ -110,25 +114,29 @@ export class Opening implements Observer {
     return { destination, source: this.#target.sourceFor(destination) };
   }
 
+  /** Picks ports until one may be tried. */
   #try(wish: Wish): void {
-    const lease = this.#with.pool.pick(wish);
+    let lease = this.#with.pool.pick(wish);
+    while (lease !== undefined && this.#dial(lease) === "again") lease = this.#with.pool.pick(wish);
     if (lease === undefined) this.#onNoPort(wish);
-    else this.#dial(lease);
   }
 
   // ── Attempts ────────────────────────────────────────────────────────────────────────────
 
-  #dial(lease: Lease): void {
+  /** Begins to connect from that port; `"again"` if it is in other hands, and the next is to be tried. */
+  #dial(lease: Lease): "again" | undefined {
+    this.#with.events.onPick(lease);
     let socket: Socket;
     try {
       socket = this.#target.dial(endsOf(lease));
     } catch (error) {
-      lease.free();
-      this.#onAddressFailed(error as Error);
-      return;
+      const verdict = verdictOn(error as NodeJS.ErrnoException);
+      if (verdict === "port" || verdict === "tuple") lease.setAside(verdict === "port");
+      else lease.free();
+      return this.#onRefusedBySystem(lease, error as Error, verdict);
     }
-    this.#with.events.onPick(lease);
     this.#active.add(new Attempt(lease, socket, this.#target.readyEvent, this));
+    return undefined;
   }
 
   onConnected(attempt: Attempt): void {
@@ -156,23 +164,35 @@ export class Opening implements Observer {
 
   onFailed(attempt: Attempt, error: NodeJS.ErrnoException, verdict: Verdict): void {
     this.#active.delete(attempt);
-    const { lease } = attempt;
+    if (this.#onRefusedBySystem(attempt.lease, error, verdict, attempt) === "again") {
+      this.#try(this.#wishFor(attempt.lease.pair.destination));
+    }
+  }
+
+  #onRefusedBySystem(
+    lease: Lease,
+    error: Error,
+    verdict: Verdict,
+    attempt?: Attempt,
+  ): "again" | undefined {
     this.#with.events.onFailed(lease, error, verdict);
-    if (this.#isOver || (this.#winner !== undefined && this.#winner !== attempt)) return;
+    if (this.#isOver || (this.#winner !== undefined && this.#winner !== attempt)) return undefined;
     this.#winner = undefined; // its connection was established, and then not made secure
     const wish = this.#wishFor(lease.pair.destination);
     if (verdict === "files") this.#onNoFile(wish, error);
     else if (verdict === "other") this.#onAddressFailed(error);
-    else this.#onNotThatPort(lease, wish, error, verdict);
+    else return this.#onNotThatPort(lease, wish, error, verdict);
+    return undefined;
   }
 
-  /** The port, or the source, is not to be had: the next one. */
-  #onNotThatPort(lease: Lease, wish: Wish, error: Error, verdict: Verdict): void {
+  /** The port, or the source, is not to be had: the next one, a bounded number of times. */
+  #onNotThatPort(lease: Lease, wish: Wish, error: Error, verdict: Verdict): "again" | undefined {
     const { pool, settings, explain } = this.#with;
     if (verdict === "source") lease.pair.source.leaveAlone(pool.now() + settings.setAside);
     else this.#tries++;
-    if (this.#tries < settings.triesMax) this.#try(wish);
-    else this.#onAddressFailed(explain.tooManyTries(wish, this.#tries, error));
+    if (this.#tries < settings.triesMax) return "again";
+    this.#refuse(wish, explain.tooManyTries(wish, this.#tries, error));
+    return undefined;
   }
 
   /** This address will not do: the next one, or that was it. */
@@ -232,7 +252,7 @@ export class Opening implements Observer {
     if (lease === undefined) return true;
     clearTimeout(this.#waitTimer);
     this.#startConnectTimer();
-    this.#dial(lease);
+    if (this.#dial(lease) === "again") this.#try(wish);
     return true;
   }
 

@@ -1,0 +1,38 @@
+// BoundSocket: `net.BoundSocket` where Node has it (24.21, 26.4, and later), which binds before there is a socket
+// to connect, so that a port in other hands is noticed at once.
+//
+// It is used from the second attempt of a connection on, for a bind that succeeds costs more this way
+// (some microseconds for an object and two calls), and one that fails costs a third. `tls.connect` takes
+// no bound socket: it ignores it, and connects from another port.
+
+import * as net from "node:net";
+import type { Dial } from "./attempt.ts";
+
+interface BoundSocket {
+  close(): void;
+}
+
+type BoundSocketClass = new (at: { host: string; port: number }) => BoundSocket;
+
+// Not in the types of Node 20, nor in Node 20.
+const { BoundSocket } = net as { BoundSocket?: BoundSocketClass };
+
+/** Connects as `net.connect` does with these options, but for the signal. For one connection, all attempts of it. */
+export function dialNet(options: object): Dial {
+  let isFirst = true;
+  return ({ host, port, family, localAddress, localPort }) => {
+    const passed = { ...options, signal: undefined, host, port, family, localAddress, localPort };
+    if (isFirst || BoundSocket === undefined) {
+      isFirst = false;
+      return net.connect(passed as net.NetConnectOpts);
+    }
+    const handle = new BoundSocket({ host: localAddress, port: localPort });
+    try {
+      const local = { localAddress: undefined, localPort: undefined };
+      return net.connect({ ...passed, ...local, handle } as unknown as net.NetConnectOpts);
+    } catch (error) {
+      handle.close();
+      throw error;
+    }
+  };
+}
