@@ -1,5 +1,5 @@
 // Counts: what has happened since a connector was made, one set of counters for the whole and one
-// for each source and destination.
+// for each source and destination, also while a destination is forgotten.
 
 /** Counters, each of which only grows. */
 export interface Counts {
@@ -21,4 +21,26 @@ export interface Counts {
 
 export function newCounts(): Counts {
   return { picks: 0, connected: 0, failed: 0, refused: 0, conflicts: 0, rested: 0, released: 0 };
+}
+
+/** Destinations whose counters are kept although the rest of them is forgotten; some 200 bytes each. */
+const REMEMBERED_MAX = 16_384;
+
+/** Counters of forgotten destinations, so that they go on where they were if something goes there again. */
+export class Remembered {
+  readonly #counts: Map<string, Counts> = new Map();
+
+  keep(key: string, counts: Counts): void {
+    this.#counts.set(key, counts);
+    if (this.#counts.size <= REMEMBERED_MAX) return;
+    const [oldest] = this.#counts.keys();
+    this.#counts.delete(oldest as string);
+  }
+
+  /** The counters of that destination, which is forgotten no more; new ones if it is not known. */
+  recall(key: string): Counts {
+    const counts = this.#counts.get(key) ?? newCounts();
+    this.#counts.delete(key);
+    return counts;
+  }
 }

@@ -89,7 +89,7 @@ export class Opening implements Observer {
   }
 
   #onResolved(error: Error | null, destinations: readonly Destination[]): void {
-    if (this.#isOver) return;
+    if (this.#isOver) return leave(destinations);
     this.#destinations = destinations;
     if (error === null) this.#launch();
     else this.#fail(error);
@@ -296,7 +296,13 @@ export class Opening implements Observer {
     clearTimeout(this.#connectTimer);
     if (this.#waiter !== undefined) this.#with.waiting.remove(this.#waiter);
     this.#with.openings.delete(this);
+    leave(this.#destinations);
   }
+}
+
+/** From now on these may be forgotten, as far as this opening is concerned. */
+function leave(destinations: readonly Destination[]): void {
+  for (const destination of destinations) destination.openings--;
 }
 
 /** What may get better by waiting. */

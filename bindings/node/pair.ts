@@ -49,7 +49,9 @@ export class Destination {
   readonly address: string;
   readonly port: number;
   readonly family: number;
-  readonly counts: Counts = newCounts();
+  readonly counts: Counts;
+  /** Who is on the way to here, and must find what is known of it: see `Pool.destination`. */
+  openings = 0;
   /** By the index of the source, as far as they have been used. */
   readonly pairs: (Pair | undefined)[] = [];
   /** Whose turn it is. */
@@ -57,11 +59,12 @@ export class Destination {
   /** Who waits for a port to here. */
   waiting = 0;
 
-  constructor(transport: number, address: string, port: number, family: number) {
+  constructor(transport: number, address: string, port: number, counts: Counts) {
     this.transport = transport;
     this.address = address;
     this.port = port;
-    this.family = family;
+    this.family = address.includes(":") ? IPV6 : IPV4;
+    this.counts = counts;
   }
 
   /** As messages and metrics name it. */

@@ -9,7 +9,7 @@
 
 import { type Flow, IPV4, IPV6, type PortManager, TCP } from "../index.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
-import { type Counts, newCounts } from "./counts.ts";
+import { type Counts, newCounts, Remembered } from "./counts.ts";
 import { Destination, Pair, Source } from "./pair.ts";
 import { orderFor } from "./spread.ts";
 
@@ -92,6 +92,7 @@ export class Pool {
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;
   readonly #ofFamily: ReadonlyMap<number, readonly Source[]>;
+  readonly #remembered: Remembered = new Remembered();
   #sweepAt = IDLE_MAX;
   #isClosing = false;
 
@@ -111,16 +112,19 @@ export class Pool {
     return this.#ofFamily.get(family) ?? [];
   }
 
-  /** The destination of that address and port; `text` is the address in canonical form. */
+  /**
+   * The destination of that address and port, for an opening, which counts down its `openings` in the end; before that
+   * it is not forgotten. `text` is the address in canonical form.
+   */
   destination(transport: number, text: string, port: number): Destination {
     const key = keyOf(transport, text, port);
     let destination = this.destinations.get(key);
     if (destination === undefined) {
-      const family = text.includes(":") ? IPV6 : IPV4;
-      destination = new Destination(transport, text, port, family);
+      destination = new Destination(transport, text, port, this.#remembered.recall(key));
       if (this.destinations.size >= this.#sweepAt) this.#sweep();
       this.destinations.set(key, destination);
     }
+    destination.openings++;
     return destination;
   }
 
@@ -206,8 +210,9 @@ export class Pool {
     for (const [key, destination] of this.destinations) {
       const used = destination.pairs.filter((pair) => pair !== undefined);
       for (const pair of used) pair.wake(now);
-      if (destination.waiting > 0 || used.some((pair) => !pair.isIdle)) continue;
+      if (destination.openings > 0 || used.some((pair) => !pair.isIdle)) continue;
       for (const pair of used) pair.flow.close();
+      this.#remembered.keep(key, destination.counts);
       this.destinations.delete(key);
     }
     this.#sweepAt = Math.max(IDLE_MAX, 2 * this.destinations.size);
