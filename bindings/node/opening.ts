@@ -89,7 +89,10 @@ export class Opening implements Observer {
   }
 
   #onResolved(error: Error | null, destinations: readonly Destination[]): void {
-    if (this.#isOver) return leave(destinations);
+    if (this.#isOver) {
+      leave(destinations);
+      return;
+    }
     this.#destinations = destinations;
     if (error === null) this.#launch();
     else this.#fail(error);
