@@ -6,7 +6,7 @@ import { isIP, type Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { parseAddress } from "../address.ts";
 import { checkInteger, checkObject, checkPort } from "../checks.ts";
-import { closed, invalid, wrongType, wrongValue } from "../errors.ts";
+import { closed, invalid, show, wrongType, wrongValue } from "../errors.ts";
 import { PortManager, TCP } from "../index.ts";
 import type { Dial } from "./attempt.ts";
 import { dialNet } from "./bound-socket.ts";
@@ -222,17 +222,39 @@ export class Connector implements Disposable {
     done: (error: Error | null, destinations: readonly Destination[]) => void,
   ): void {
     const lookup = this.#settings.lookup ?? dnsLookup;
-    lookup(host, { all: true, ...(family !== 0 && { family }) }, (error, addresses) => {
-      if (error) {
-        done(error, []);
-        return;
+    let isDone = false;
+    const answer = (error: Error | null, addresses: readonly LookupAddress[]): void => {
+      if (isDone) return;
+      isDone = true;
+      let destinations: readonly Destination[] = [];
+      let failure = error;
+      // What a resolver does wrong is an error of this connection.
+      try {
+        if (!failure) destinations = this.#destinationsAt(host, port, addresses);
+      } catch (wrong) {
+        failure = wrong as Error;
       }
-      const usable = alternate(addresses).filter(({ address }) => this.#hasSourceFor(address));
-      // If none is, the first one serves to say why.
-      const chosen = usable.length > 0 ? usable : addresses.slice(0, 1);
-      const destinations = chosen.map(({ address }) => this.#destination(address, port));
-      done(destinations.length > 0 ? null : notFound(host), destinations);
-    });
+      done(failure || null, destinations);
+    };
+    try {
+      lookup(host, { all: true, ...(family !== 0 && { family }) }, answer);
+    } catch (error) {
+      answer(error as Error, []);
+    }
+  }
+
+  #destinationsAt(host: string, port: number, found: readonly LookupAddress[]): Destination[] {
+    if (!Array.isArray(found) || found.some((one) => isIP(one?.address) === 0)) {
+      throw invalid(
+        "ERR_INVALID_RETURN_VALUE",
+        `lookup must give a list of { address, family }, got ${show(found)}`,
+      );
+    }
+    if (found.length === 0) throw notFound(host);
+    const usable = alternate(found).filter(({ address }) => this.#hasSourceFor(address));
+    // If none is, the first one serves to say why.
+    const chosen = usable.length > 0 ? usable : found.slice(0, 1);
+    return chosen.map(({ address }) => this.#destination(address, port));
   }
 
   #hasSourceFor(address: string): boolean {
