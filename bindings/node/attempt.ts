@@ -8,7 +8,7 @@
 // Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 § 3.6): not if the other
 // side did, nor if the connection was reset or had never been established.
 
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import type { Lease } from "./pool.ts";
 
 /** The two ends that a socket is to be made with; they go into the options of `net.connect`. */
@@ -69,6 +69,7 @@ export class Attempt {
   #isConnected = false;
   #isReady = false;
   #peerEndedFirst = false;
+  #isReset = false;
 
   /** @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`. */
   constructor(lease: Lease, socket: Socket, readyEvent: string, observer: Observer) {
@@ -81,6 +82,8 @@ export class Attempt {
     // Shared functions: a socket gets no closures of its own.
     watched.on("connect", onConnect).on("error", onError).on("close", onClose);
     if (!this.#isPlain) watched.on(readyEvent, onReady);
+    // Node does not tell of it otherwise.
+    watched.resetAndDestroy = resetAndDestroy;
     // In front of Node's own listener, which ends our side as well.
     watched.prependListener("end", onEnd);
   }
@@ -104,6 +107,10 @@ export class Attempt {
     this.#peerEndedFirst = this.#isPlain && !this.socket.writableEnded;
   }
 
+  reset(): void {
+    this.#isReset = true;
+  }
+
   failed(error: NodeJS.ErrnoException): void {
     this.#failure ??= error;
   }
@@ -122,7 +129,7 @@ export class Attempt {
   }
 
   #giveBack(error: NodeJS.ErrnoException | null | undefined): void {
-    const isBroken = error != null && BROKEN.includes(error.code ?? "");
+    const isBroken = this.#isReset || (error != null && BROKEN.includes(error.code ?? ""));
     if (this.#isConnected && !this.#peerEndedFirst && !isBroken) this.lease.rest();
     else this.lease.free();
   }
@@ -144,6 +151,12 @@ function onEnd(this: Socket): void {
 
 function onError(this: Socket, error: Error): void {
   (this as Watched)[ATTEMPT].failed(error);
+}
+
+function resetAndDestroy(this: Watched): Watched {
+  Socket.prototype.resetAndDestroy.call(this);
+  this[ATTEMPT].reset();
+  return this;
 }
 
 function onClose(this: Socket): void {
