@@ -84,6 +84,7 @@ export class Connector implements Disposable {
     this.#pool = new Pool(manager, settings);
     const waiting = new Waiting(this.#pool);
     this.#pool.onFreed = (pair) => waiting.onFreed(pair);
+    this.#pool.onSetAside = (pair) => waiting.onSetAside(pair);
     this.#shared = {
       settings,
       pool: this.#pool,

@@ -61,6 +61,7 @@ export class Lease {
     const until = now + this.#pool.setAside;
     this.#pool.count(this.pair, "conflicts");
     this.pair.setAside(this.port, until, now, isForAll);
+    this.#pool.onSetAside(this.pair);
     this.#pool.closeIfUnused();
   }
 
@@ -89,6 +90,8 @@ export class Pool {
   readonly rests: boolean;
   /** Told when a pair may have a port again. */
   onFreed: (pair: Pair) => void = () => {};
+  /** Told when a port has been set aside. */
+  onSetAside: (pair: Pair) => void = () => {};
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;
   readonly #ofFamily: ReadonlyMap<number, readonly Source[]>;

@@ -30,6 +30,8 @@ export class Waiting {
   /** Pairs that got a port back while lines were being served. */
   readonly #freed: Set<Pair> = new Set();
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer is due. */
+  #due = Infinity;
   #count = 0;
   #isServing = false;
 
@@ -54,7 +56,7 @@ export class Waiting {
     this.#lineFor(waiter).add(waiter);
     this.#count++;
     waiter.wish.destination.waiting++;
-    this.#setTimer();
+    this.#setTimer(this.#nextChange());
   }
 
   remove(waiter: Waiter): void {
@@ -70,7 +72,15 @@ export class Waiting {
   onFreed(pair: Pair): void {
     if (this.#count === 0) return;
     this.#freed.add(pair);
-    if (!this.#isServing) this.#whileServing(() => this.#serveFreed());
+    if (this.#isServing) return;
+    this.#whileServing(() => this.#serveLine(this.#forFiles));
+    // What came back to rest comes back once more.
+    this.#setTimer(pair.nextChange);
+  }
+
+  /** A port was set aside, and will come back by itself. */
+  onSetAside(pair: Pair): void {
+    this.#setTimer(pair.nextChange);
   }
 
   // ── Lines ───────────────────────────────────────────────────────────────────────────────
@@ -83,10 +93,12 @@ export class Waiting {
     return line;
   }
 
+  /** What comes back meanwhile is served in the end, so that no line is served within another. */
   #whileServing(serve: () => void): void {
     this.#isServing = true;
     try {
       serve();
+      this.#serveFreed();
     } finally {
       this.#isServing = false;
     }
@@ -98,7 +110,6 @@ export class Waiting {
       this.#serve(pair.destination, pair.source);
       this.#serve(pair.destination, undefined);
     }
-    this.#serveLine(this.#forFiles);
   }
 
   #serve(destination: Destination, source: Source | undefined): void {
@@ -130,19 +141,16 @@ export class Waiting {
 
   // ── What comes back by itself ───────────────────────────────────────────────────────────
 
-  #setTimer(): void {
-    if (this.#timer !== undefined || this.#count === 0) return;
-    const now = this.#pool.now();
-    const next = Math.min(
-      this.#forFiles.size > 0 ? now + FILE_TICK_MS : Infinity,
-      this.#nextChange(),
-    );
-    if (next === Infinity) return;
-    this.#timer = setTimeout(() => this.#onTimer(), Math.max(TICK_MS, Math.ceil(next - now)));
+  #setTimer(next: number): void {
+    if (this.#count === 0 || next >= this.#due) return;
+    this.#clearTimer();
+    this.#due = next;
+    const delay = Math.max(TICK_MS, Math.ceil(next - this.#pool.now()));
+    this.#timer = setTimeout(() => this.#onTimer(), delay);
   }
 
   #nextChange(): number {
-    let next = Infinity;
+    let next = this.#forFiles.size > 0 ? this.#pool.now() + FILE_TICK_MS : Infinity;
     for (const [destination, lines] of this.#lines) {
       for (const source of lines.keys()) {
         for (const pair of this.#pool.pairsFor({ destination, source })) {
@@ -154,18 +162,19 @@ export class Waiting {
   }
 
   #onTimer(): void {
-    this.#timer = undefined;
+    this.#clearTimer();
     this.#whileServing(() => {
       for (const [destination, lines] of this.#lines) {
         for (const source of lines.keys()) this.#serve(destination, source);
       }
       this.#serveLine(this.#forFiles);
     });
-    this.#setTimer();
+    this.#setTimer(this.#nextChange());
   }
 
   #clearTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#due = Infinity;
   }
 }
