@@ -56,6 +56,7 @@ export class Opening implements Observer {
   #destinations: readonly Destination[] = [];
   #next = 0;
   #tries = 0;
+  #deadSources = 0;
   #isOver = false;
   #winner: Attempt | undefined;
   /** What this one waits for. */
@@ -191,8 +192,12 @@ export class Opening implements Observer {
   /** The port, or the source, is not to be had: the next one, a bounded number of times. */
   #onNotThatPort(lease: Lease, wish: Wish, error: Error, verdict: Verdict): "again" | undefined {
     const { pool, settings, explain } = this.#with;
-    if (verdict === "source") lease.pair.source.leaveAlone(pool.now() + settings.setAside);
-    else this.#tries++;
+    if (verdict === "source") {
+      lease.pair.source.leaveAlone(pool.now() + settings.setAside);
+      // Each source once. With a short setAside the first are back before the last has been tried.
+      if (++this.#deadSources <= pool.sources.length) return "again";
+    }
+    this.#tries++;
     if (this.#tries < settings.triesMax) return "again";
     this.#refuse(wish, explain.tooManyTries(wish, this.#tries, error));
     return undefined;
