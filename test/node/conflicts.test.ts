@@ -1,0 +1,258 @@
+// Conflicts: ports in other hands, which are set aside and come back; ports that rest, and those that do not.
+
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { expect, onTestFinished, test } from "vitest";
+import {
+  connectorWith,
+  errorOf,
+  expectAllBack,
+  freshSources,
+  openMany,
+  RANGE,
+  reset,
+  serve,
+  until,
+} from "../support/connectors.ts";
+
+const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
+
+/** Somebody else's listener on that port of ours. */
+async function occupy(host: string, port: number): Promise<Server> {
+  const server = createServer().listen(port, host);
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.close();
+  });
+  return server;
+}
+
+test("a port that somebody listens on is set aside for all destinations, and comes back", async () => {
+  const [source] = freshSources(1) as [string];
+  const connector = connectorWith({ sources: source, setAside: 200 });
+  const servers = [await serve(), await serve()];
+  const foreign = [await occupy(source, 23_001), await occupy(source, 23_006)];
+  for (const [index, { port }] of servers.entries()) {
+    const open = await openMany(connector, { host: "127.0.0.1", port }, 6);
+    expect(open.map(({ localPort }) => localPort).sort()).toEqual([
+      23_000, 23_002, 23_003, 23_004, 23_005, 23_007,
+    ]);
+    // For the second destination it is known already, unless the time is over.
+    if (index === 0) expect(connector.metrics().conflicts).toBeLessThanOrEqual(2);
+    await reset(...open);
+  }
+  const { conflicts, failed, picks, connected } = connector.metrics();
+  expect({ failed, tried: picks - connected - conflicts }).toEqual({ failed: 0, tried: 0 });
+  for (const server of foreign) await new Promise((done) => server.close(done));
+  await new Promise((done) => setTimeout(done, 250));
+  for (const { port } of servers) await expectAllBack(connector, { host: "127.0.0.1", port });
+  expect(connector.metrics().setAside).toBe(0);
+});
+
+test("a tuple that is alive is set aside for its destination alone", async () => {
+  const [source] = freshSources(1) as [string];
+  const connector = connectorWith({ ...ONE_PORT, sources: source, setAside: 150 });
+  const [one, two] = [await serve(), await serve()];
+  const theirs = connect({
+    host: "127.0.0.1",
+    port: one.port,
+    localAddress: source,
+    localPort: 23_300,
+  });
+  await once(theirs, "connect");
+  const toOne = { host: "127.0.0.1", port: one.port };
+  const toTwo = { host: "127.0.0.1", port: two.port };
+  const error = await errorOf(connector.connect(toOne));
+  expect(error).toMatchObject({
+    name: "ConnectorError",
+    exhausted: "range",
+    code: "EADDRNOTAVAIL",
+  });
+  expect(error.message).toContain("1 are in other hands");
+  expect(connector.metrics()).toMatchObject({ conflicts: 1, setAside: 1, held: 0 });
+  const other = await connector.connect(toTwo);
+  expect(other.localPort).toBe(23_300);
+  await reset(other, theirs);
+  await new Promise((done) => setTimeout(done, 200));
+  await expectAllBack(connector, toOne);
+  await expectAllBack(connector, toTwo);
+});
+
+test("one connection runs into triesMax ports in other hands, and no more", async () => {
+  const [source] = freshSources(1) as [string];
+  const connector = connectorWith({ sources: source, triesMax: 3 });
+  const { port } = await serve();
+  for (let taken = RANGE.first; taken <= RANGE.last; taken++) await occupy(source, taken);
+  const error = await errorOf(connector.connect({ host: "127.0.0.1", port }));
+  expect(error).toMatchObject({
+    code: "EADDRINUSE",
+    exhausted: "tries",
+    cause: { code: "EADDRINUSE", syscall: "bind" },
+  });
+  expect(error.message).toContain("3 picked ports turned out to be in other hands");
+  expect(connector.metrics()).toMatchObject({
+    picks: 3,
+    conflicts: 3,
+    setAside: 3,
+    held: 0,
+    refusals: { tries: 1 },
+  });
+});
+
+test("a dial that throws for a bind in other hands goes on in the same way, bounded", () => {
+  const connector = connectorWith({ triesMax: 5 });
+  const tried: number[] = [];
+  let outcome: Error | null | undefined;
+  const inUse = Object.assign(new Error("bind EADDRINUSE"), {
+    code: "EADDRINUSE",
+    syscall: "bind",
+  });
+  connector.dial(
+    { host: "127.0.0.1", port: 9 },
+    ({ localPort }) => {
+      tried.push(localPort);
+      throw inUse;
+    },
+    (error) => {
+      outcome = error;
+    },
+  );
+  expect(outcome).toMatchObject({ exhausted: "tries", cause: inUse });
+  expect(new Set(tried).size).toBe(5);
+  expect(connector.metrics()).toMatchObject({
+    picks: 5,
+    conflicts: 5,
+    released: 5,
+    setAside: 5,
+    held: 0,
+    failed: 0,
+  });
+});
+
+test("a dial that throws for another reason fails the address, and gives the port back", async () => {
+  const connector = connectorWith();
+  const reason = new TypeError("no socket today");
+  let outcome: Error | null | undefined;
+  const dial = (): Socket => {
+    throw reason;
+  };
+  connector.dial({ host: "127.0.0.1", port: 9 }, dial, (error) => {
+    outcome = error;
+  });
+  expect(outcome).toBe(reason);
+  expect(connector.metrics()).toMatchObject({
+    picks: 1,
+    failed: 1,
+    released: 1,
+    conflicts: 0,
+    held: 0,
+  });
+});
+
+test("a source that is no address of this machine is left alone, and the others serve", async () => {
+  const [source] = freshSources(1) as [string];
+  // TEST-NET-3 (RFC 5737): nobody has it.
+  const connector = connectorWith({ sources: ["203.0.113.1", source] });
+  const { port } = await serve();
+  const open = await openMany(connector, { host: "127.0.0.1", port }, 8);
+  expect(new Set(open.map(({ localAddress }) => localAddress))).toEqual(new Set([source]));
+  expect(connector.metrics().bySource["203.0.113.1"]).toMatchObject({
+    held: 0,
+    connected: 0,
+    setAside: 0,
+  });
+  await reset(...open);
+  const alone = connectorWith({ sources: "203.0.113.1-203.0.113.9", setAside: 1 });
+  const error = await errorOf(alone.connect({ host: "127.0.0.1", port }));
+  expect(error).toMatchObject({ exhausted: "sources", code: "EADDRNOTAVAIL" });
+  expect(error.message).toContain("none of the sources is an address of this machine");
+  expect(alone.metrics().held).toBe(0);
+});
+
+test("who waits behind a connection that meets a conflict and fails is served all the same", async () => {
+  const [source] = freshSources(1) as [string];
+  const connector = connectorWith({
+    ...ONE_PORT,
+    sources: source,
+    wait: true,
+    triesMax: 1,
+    setAside: 100,
+  });
+  const { port } = await serve();
+  const foreign = await occupy(source, 23_300);
+  const to = { host: "127.0.0.1", port };
+  const first = connector.connect(to);
+  const second = connector.connect(to);
+  expect(connector.metrics()).toMatchObject({ held: 1, waiting: 1 });
+  expect(await errorOf(first)).toMatchObject({ exhausted: "tries" });
+  await new Promise((done) => foreign.close(done));
+  await reset(await second);
+  await expectAllBack(connector, to);
+});
+
+// ── Who closes first ──────────────────────────────────────────────────────────────────────
+
+const ENDINGS: [name: string, rests: number, close: (ours: Socket, theirs: Socket) => void][] = [
+  ["we end first", 1, (ours) => ours.end()],
+  ["we destroy first", 1, (ours) => ours.destroy()],
+  ["the other side ends first", 0, (_ours, theirs) => theirs.end()],
+  ["the other side resets", 0, (_ours, theirs) => theirs.resetAndDestroy()],
+  ["we reset", 0, (ours) => ours.resetAndDestroy()],
+];
+
+test.each(ENDINGS)("where %s, %i port rests", async (_name, rests, close) => {
+  const connector = connectorWith({ ...ONE_PORT, cooldown: 60_000 });
+  const { port, sockets } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const ours = await connector.connect(to);
+  ours.on("error", () => {}).resume();
+  await until(() => sockets.size === 1, "the server's end");
+  close(ours, [...sockets][0] as Socket);
+  await until(() => connector.metrics().held === 0, "the port");
+  expect(connector.metrics()).toMatchObject({ cooling: rests, rested: rests, released: 1 });
+  if (rests === 0) return expectAllBack(connector, to);
+  expect(await errorOf(connector.connect(to))).toMatchObject({
+    exhausted: "resting",
+    code: "EADDRNOTAVAIL",
+  });
+});
+
+test("who waits for a port that rests gets it when it has rested", async () => {
+  for (const options of [{ whenResting: "wait" }, { wait: true }] as const) {
+    const connector = connectorWith({ ...ONE_PORT, cooldown: 120, ...options });
+    const { port } = await serve();
+    const to = { host: "127.0.0.1", port };
+    const first = await connector.connect(to);
+    const early = "wait" in options ? connector.connect(to) : undefined;
+    first.destroy();
+    await once(first, "close");
+    const began = performance.now();
+    expect(connector.metrics()).toMatchObject({ held: 0, cooling: 1 });
+    await reset(await (early ?? connector.connect(to)));
+    expect(performance.now() - began).toBeGreaterThan(110);
+    expect(connector.metrics()).toMatchObject({ cooling: 0, rested: 1 });
+    await expectAllBack(connector, to);
+  }
+});
+
+test("the oldest of the resting ports is taken over where that is the policy", async () => {
+  const connector = connectorWith({ cooldown: 60_000, whenResting: "oldest" });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const open = await openMany(connector, to, 8);
+  const order: (number | undefined)[] = [];
+  for (const socket of open) {
+    order.push(socket.localPort);
+    socket.destroy();
+    await once(socket, "close");
+  }
+  expect(connector.metrics()).toMatchObject({ held: 0, cooling: 8 });
+  const again = [];
+  for (const expected of order) {
+    // The system lets a tuple in TIME_WAIT be taken over with timestamps only; without, it is a conflict.
+    const socket = await connector.connect(to);
+    expect(socket.localPort).toBe(expected);
+    again.push(socket);
+  }
+  await reset(...again);
+});
