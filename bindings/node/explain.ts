@@ -47,14 +47,16 @@ export class Explain {
       return this.#error("sources", wish, `no source is an ${kind} address`);
     }
     if (pairs.length === 0 || this.#areBroken(pairs)) {
-      return this.#error(
-        "sources",
-        wish,
-        "none of the sources is an address of this machine (bind: EADDRNOTAVAIL)",
-      );
+      return this.noSource(wish);
     }
     const exhausted = whatOf(pairs, this.#sourceCount(wish));
     return this.#error(exhausted, wish, this.#state(pairs, exhausted));
+  }
+
+  /** The system lets us bind none of the sources. */
+  noSource(wish: Wish): ConnectorError {
+    const message = "none of the sources is an address of this machine (bind: EADDRNOTAVAIL)";
+    return this.#error("sources", wish, message);
   }
 
   noFile(wish: Wish, cause: Error): ConnectorError {

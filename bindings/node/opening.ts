@@ -196,6 +196,8 @@ export class Opening implements Observer {
       lease.pair.source.leaveAlone(pool.now() + settings.setAside);
       // Each source once. With a short setAside the first are back before the last has been tried.
       if (++this.#deadSources <= pool.sources.length) return "again";
+      this.#refuse(wish, explain.noSource(wish));
+      return undefined;
     }
     this.#tries++;
     if (this.#tries < settings.triesMax) return "again";
