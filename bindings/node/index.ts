@@ -20,5 +20,15 @@ export { CHANNELS, type PortEvent } from "./events.ts";
 export { type Machine, readMachine } from "./machine.ts";
 export type { ConnectorMetrics, Figures, Gauges } from "./metrics.ts";
 export type { Opened } from "./opening.ts";
+export {
+  type PrometheusClient,
+  type PrometheusCounter,
+  type PrometheusGauge,
+  type PrometheusMetricOptions,
+  type PrometheusMetrics,
+  type PrometheusOptions,
+  type PrometheusRegistry,
+  prometheusMetrics,
+} from "./prometheus.ts";
 export { parseSources } from "./sources.ts";
 export type { Spread } from "./spread.ts";
