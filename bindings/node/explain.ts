@@ -9,6 +9,8 @@ import type { Pair } from "./pair.ts";
 import type { Pool, Wish } from "./pool.ts";
 import { counted, some } from "./words.ts";
 
+const NO_RECORD = "the memory limit allows no more records";
+
 export class Explain {
   readonly #pool: Pool;
   readonly #settings: ConnectorSettings;
@@ -59,6 +61,10 @@ export class Explain {
     return this.#error("sources", wish, message);
   }
 
+  noMemory(wish: Wish): ConnectorError {
+    return this.#error("memory", wish, NO_RECORD);
+  }
+
   noFile(wish: Wish, cause: Error): ConnectorError {
     const message = "no more files may be opened (ulimit -n)";
     return this.#error("files", wish, message, cause);
@@ -98,7 +104,7 @@ export class Explain {
     const range = this.#range();
     if (exhausted === "group" || range === undefined)
       return "the group leaves nothing of the range";
-    if (exhausted === "memory") return "the memory limit allows no more records";
+    if (exhausted === "memory") return NO_RECORD;
     const sum = (figure: (pair: Pair) => number): number =>
       pairs.reduce((total, pair) => total + figure(pair), 0);
     const held = sum(({ heldCount }) => heldCount);

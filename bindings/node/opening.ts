@@ -21,9 +21,9 @@ import {
   verdictOn,
 } from "./attempt.ts";
 import type { Connecting } from "./connecting.ts";
-import type { ConnectorError } from "./connector-error.ts";
+import { ConnectorError } from "./connector-error.ts";
 import type { Destination, Source } from "./pair.ts";
-import type { Lease, Wish } from "./pool.ts";
+import { Lease, type Wish } from "./pool.ts";
 import type { Waiter } from "./waiting.ts";
 
 /** Told how it went: an error, or a socket that is connected. */
@@ -120,9 +120,25 @@ export class Opening implements Observer {
 
   /** Picks ports until one may be tried. */
   #try(wish: Wish): void {
-    let lease = this.#with.pool.pick(wish);
-    while (lease !== undefined && this.#dial(lease) === "again") lease = this.#with.pool.pick(wish);
+    let lease = this.#pick(wish);
+    while (lease instanceof Lease && this.#dial(lease) === "again") lease = this.#pick(wish);
     if (lease === undefined) this.#onNoPort(wish);
+    else if (lease instanceof Error) this.#onNoPick(wish, lease);
+  }
+
+  /** A port, nothing, or an error: there is no memory for a record, or the group is gone. */
+  #pick(wish: Wish): Lease | Error | undefined {
+    try {
+      return this.#with.pool.pick(wish);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      return code === "ENOBUFS" ? this.#with.explain.noMemory(wish) : (error as Error);
+    }
+  }
+
+  #onNoPick(wish: Wish, error: Error): void {
+    if (error instanceof ConnectorError) this.#refuse(wish, error);
+    else this.#onAddressFailed(error);
   }
 
   // ── Attempts ────────────────────────────────────────────────────────────────────────────
@@ -256,13 +272,14 @@ export class Opening implements Observer {
   #serve(wish: Wish): boolean {
     // Another address is connected, but not secure yet: if that fails, so does this.
     const isNeeded = !this.#isOver && this.#winner === undefined;
-    const lease = isNeeded ? this.#with.pool.pick(wish) : undefined;
+    const lease = isNeeded ? this.#pick(wish) : undefined;
     if (isNeeded && lease === undefined) return false;
     this.#waiter = undefined;
     if (lease === undefined) return true;
     clearTimeout(this.#waitTimer);
     this.#startConnectTimer();
-    if (this.#dial(lease) === "again") this.#try(wish);
+    if (lease instanceof Error) this.#onNoPick(wish, lease);
+    else if (this.#dial(lease) === "again") this.#try(wish);
     return true;
   }
 

@@ -136,7 +136,10 @@ export class Pool {
     return this.destinations.get(keyOf(transport, text, port));
   }
 
-  /** A port for that wish, or nothing; {@link explain} says why. */
+  /**
+   * A port for that wish, or nothing; `Explain.noPort` says why.
+   * @throws PortError `ENOBUFS`: no memory for one more record; `ENOENT`, `EBADF`: the group is gone.
+   */
   pick(wish: Wish): Lease | undefined {
     const now = this.now();
     const { destination } = wish;
@@ -160,9 +163,19 @@ export class Pool {
   pair(source: Source, destination: Destination): Pair {
     const known = destination.pairs[source.index];
     if (known !== undefined) return known;
-    const pair = new Pair(source, destination, this.#openFlow(source, destination), this.setAside);
+    const pair = new Pair(source, destination, this.#makeFlow(source, destination), this.setAside);
     destination.pairs[source.index] = pair;
     return pair;
+  }
+
+  /** Where there is no memory for one more, idle destinations give theirs. */
+  #makeFlow(source: Source, destination: Destination): Flow {
+    try {
+      return this.#openFlow(source, destination);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOBUFS" || !this.#sweep()) throw error;
+      return this.#openFlow(source, destination);
+    }
   }
 
   #openFlow(source: Source, destination: Destination): Flow {
@@ -207,8 +220,9 @@ export class Pool {
     }
   }
 
-  /** Forgets destinations that nothing of ours goes to any more. */
-  #sweep(): void {
+  /** Forgets destinations that nothing of ours goes to any more; says whether there were any. */
+  #sweep(): boolean {
+    const before = this.destinations.size;
     const now = this.now();
     for (const [key, destination] of this.destinations) {
       const used = destination.pairs.filter((pair) => pair !== undefined);
@@ -219,6 +233,7 @@ export class Pool {
       this.destinations.delete(key);
     }
     this.#sweepAt = Math.max(IDLE_MAX, 2 * this.destinations.size);
+    return this.destinations.size < before;
   }
 
   /** How many ports are held by connections. */
