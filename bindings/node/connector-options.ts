@@ -2,7 +2,8 @@
 
 import { checkBoolean, checkInteger, checkNames, checkObject, checkUint32 } from "../checks.ts";
 import { wrongType, wrongValue } from "../errors.ts";
-import { type PortGroup, type PortRange, ReservedPorts } from "../index.ts";
+import { PortGroup } from "../group.ts";
+import { type PortRange, ReservedPorts } from "../index.ts";
 import { checkRangeObject } from "../range.ts";
 import type { Machine } from "./machine.ts";
 import { parseSources } from "./sources.ts";
@@ -163,15 +164,21 @@ export function checkOptions(options: ConnectorOptions, machine: Machine): Conne
     ["refuse", "wait", "oldest"],
     preferred,
   );
-  const { lookup, seed, memoryLimit } = options;
+  const { lookup, seed, memoryLimit, group, reserved } = options;
+  if (group !== undefined && !(group instanceof PortGroup)) {
+    throw wrongType("group", "a PortGroup, as PortGroups makes them", group);
+  }
+  if (reserved !== undefined && typeof reserved !== "string") {
+    throw wrongType("reserved", 'a list of ports as text, "8080,9000-9010"', reserved);
+  }
   if (lookup !== undefined && typeof lookup !== "function") {
     throw wrongType("lookup", "a function like dns.lookup", lookup);
   }
   return {
     sources,
     portRange: rangeOf(options.portRange, machine),
-    reserved: new ReservedPorts(options.reserved ?? machine.reserved ?? ""),
-    group: options.group,
+    reserved: new ReservedPorts(reserved ?? machine.reserved ?? ""),
+    group,
     spread: oneOf("spread", options.spread, SPREADS, "round-robin"),
     selection: oneOf("selection", options.selection, ["random", "fifo"], "random"),
     cooldown,

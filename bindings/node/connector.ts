@@ -147,6 +147,8 @@ export class Connector implements Disposable {
    */
   dial(where: Where, dial: Dial, opened: Opened, readyEvent = "connect"): void {
     if (this.#isClosed) throw closed("connector");
+    checkObject("options", where);
+    if (typeof dial !== "function") throw wrongType("dial", "a function", dial);
     const { host = "localhost", family = 0 } = where;
     const port = checkPort(where.port);
     if (typeof host !== "string") throw wrongType("host", "a host name or an IP address", host);
