@@ -1,0 +1,216 @@
+// Limits: which one was met, in words and figures; how many connections there can be; what the machine says.
+
+import { once, setMaxListeners } from "node:events";
+import { createServer, type Server, Socket } from "node:net";
+import { expect, onTestFinished, test } from "vitest";
+import { type PortGroup, PortGroups } from "../../bindings/index.ts";
+import type { Exhausted } from "../../bindings/node/index.ts";
+import {
+  connectorWith,
+  errorOf,
+  expectAllBack,
+  freshSources,
+  openMany,
+  RANGE,
+  reset,
+  serve,
+  until,
+} from "../support/connectors.ts";
+
+function groupOf(first: number, last: number): PortGroup {
+  const groups = PortGroups.open();
+  onTestFinished(() => groups.close());
+  return groups.create("/load", { connectPortRange: { first, last } });
+}
+
+async function expectRefused(
+  promise: Promise<unknown>,
+  exhausted: Exhausted,
+  code: string,
+  ...words: string[]
+): Promise<void> {
+  const error = await errorOf(promise);
+  expect(error).toMatchObject({ name: "ConnectorError", exhausted, code });
+  for (const word of words) expect(error.message).toContain(word);
+}
+
+test("one source, or all of them: whose ports to this destination are used up", async () => {
+  const [one, two] = freshSources(2) as [string, string];
+  const connector = connectorWith({ sources: [one, two] });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const open = await openMany(connector, { ...to, localAddress: one }, 8);
+  await expectRefused(
+    connector.connect({ ...to, localAddress: one }),
+    "source",
+    "EADDRNOTAVAIL",
+    "of 23000..23007 from 1 source, 8 are held",
+    "the present 1 source can carry 8 to each destination",
+  );
+  open.push(...(await openMany(connector, to, 8)));
+  await expectRefused(
+    connector.connect(to),
+    "destination",
+    "EADDRNOTAVAIL",
+    "from 2 sources, 16 are held",
+    "the present 2 sources can carry 16 to each destination",
+  );
+  await reset(...open);
+  await expectAllBack(connector, to);
+});
+
+test("a range of which nothing is left", async () => {
+  const connector = connectorWith({ reserved: "23000-23006,23007" });
+  const { port } = await serve();
+  expect(connector.capacity(1)).toMatchObject({ connections: 0, perPair: 0 });
+  await expectRefused(
+    connector.connect({ host: "127.0.0.1", port }),
+    "range",
+    "EADDRNOTAVAIL",
+    "0 are held",
+  );
+  expect(connector.metrics()).toMatchObject({ picks: 0, refused: 1, held: 0 });
+});
+
+test("a group that leaves nothing of the range, and one that leaves some", async () => {
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const none = connectorWith({ group: groupOf(40_000, 40_001) });
+  await expectRefused(none.connect(to), "group", "EACCES", "the group leaves nothing of the range");
+  expect(none.capacity(5)).toMatchObject({ connections: 0, perPair: 0, perDestination: 0 });
+  const group = groupOf(23_004, 23_020);
+  const some = connectorWith({ group });
+  expect(some.capacity(5)).toMatchObject({ connections: 20, perPair: 4 });
+  const open = await openMany(some, to, 4);
+  expect(open.map(({ localPort }) => localPort).sort()).toEqual([23_004, 23_005, 23_006, 23_007]);
+  await expectRefused(some.connect(to), "source", "EADDRNOTAVAIL", "of 23004..23007");
+  await reset(...open);
+  await expectAllBack(some, to);
+});
+
+test("a limit of memory for records: who is idle gives way, and then it is met", async () => {
+  const connector = connectorWith({ memoryLimit: 6000, sources: freshSources(8) });
+  const hostAt = (index: number): string => `127.8.${index >> 8}.${index & 255}`;
+  for (let index = 1; index < 200; index++) {
+    const error = await errorOf(connector.connect({ host: hostAt(index), port: 9 }));
+    expect(error).toMatchObject({ code: "ECONNREFUSED" });
+  }
+  expect(connector.metrics()).toMatchObject({ held: 0, refused: 0, picks: 199 });
+  let refusal: Error | null = null;
+  const abortion = new AbortController();
+  setMaxListeners(0, abortion.signal);
+  for (let index = 1; index < 200 && refusal === null; index++) {
+    const where = { host: hostAt(index), port: 9, signal: abortion.signal };
+    connector.dial(
+      where,
+      () => new Socket(),
+      (error) => {
+        refusal ??= error;
+      },
+    );
+  }
+  expect(refusal).toMatchObject({ name: "ConnectorError", exhausted: "memory", code: "ENOBUFS" });
+  expect(String(refusal)).toContain("the memory limit allows no more records");
+  expect(connector.metrics().refusals).toEqual({ memory: 1 });
+  abortion.abort();
+  await until(() => connector.metrics().held === 0, "all ports");
+  const { picks, released } = connector.metrics();
+  expect(picks).toBe(released);
+});
+
+test("a group whose tree has been closed", async () => {
+  const groups = PortGroups.open();
+  const connector = connectorWith({ group: groups.create("/load"), wait: true });
+  groups.close();
+  const { port } = await serve();
+  for (const host of ["127.0.0.1", "localhost"]) {
+    const error = await errorOf(connector.connect({ host, port, family: 4 }));
+    expect(error).toMatchObject({ name: "PortError", code: "EBADF" });
+  }
+  expect(connector.metrics()).toMatchObject({ held: 0, picks: 0, waiting: 0 });
+});
+
+test("capacity: ports x sources x destinations, without what is reserved", () => {
+  const plain = connectorWith({ sources: freshSources(3) });
+  expect(plain.capacity()).toEqual({
+    connections: 24,
+    perDestination: 24,
+    perPair: 8,
+    sources: 3,
+    limitedBy: "ports",
+  });
+  expect(plain.capacity(0).connections).toBe(0);
+  expect(plain.capacity(10).connections).toBe(240);
+  const reserved = connectorWith({ reserved: "1-100,23001,23003-23004,30000" });
+  expect(reserved.capacity(10)).toMatchObject({ perPair: 5, connections: 50 });
+  expect(plain.capacity(10, 6)).toMatchObject({ sources: 0, connections: 0 });
+  const both = connectorWith({ reserved: "23001", group: groupOf(23_000, 23_003) });
+  expect(both.capacity(10)).toMatchObject({ perPair: 3 });
+});
+
+test("capacity: no more than the files that the process may open, where that is known", (context) => {
+  const connector = connectorWith({
+    portRange: { first: 1024, last: 65_535 },
+    sources: "127.0.0.0/20",
+  });
+  const capacity = connector.capacity(1_000_000);
+  if (connector.refresh().fileLimits === undefined) {
+    console.warn("not asserted: the limit of open files is not known here");
+    return context.annotate("no limit of open files is known");
+  }
+  expect(capacity.limitedBy).toBe("files");
+  expect(capacity.connections).toBeLessThanOrEqual(connector.refresh().fileLimits?.soft ?? 0);
+  expect(capacity.perDestination).toBe(64_512 * 4094);
+});
+
+// ── The machine ───────────────────────────────────────────────────────────────────────────
+
+async function listenOn(host: string, port: number): Promise<Server> {
+  const server = createServer().listen(port, host);
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.close();
+  });
+  return server;
+}
+
+test("ports that others listen on are left alone from the start, and after refresh()", async (context) => {
+  const [one, two] = freshSources(2) as [string, string];
+  await listenOn(one, RANGE.first);
+  const connector = connectorWith({ sources: [one, two], skipUsed: true, setAside: 300 });
+  if (connector.refresh().tcp === undefined) {
+    console.warn("not run: the sockets of this machine are not known");
+    return context.annotate("the sockets of this machine are not known");
+  }
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const open = await openMany(connector, to, 15);
+  expect(connector.metrics()).toMatchObject({ conflicts: 0, held: 15 });
+  await reset(...open);
+  const late = await listenOn(two, RANGE.last);
+  connector.refresh();
+  const again = await openMany(connector, to, 14);
+  expect(connector.metrics()).toMatchObject({ conflicts: 0, held: 14 });
+  await reset(...again);
+  await new Promise((done) => late.close(done));
+  await new Promise((done) => setTimeout(done, 350));
+  const after = await openMany(connector, to, 15);
+  // The listener on the first source is still there, and is met once.
+  expect(connector.metrics().conflicts).toBeLessThanOrEqual(1);
+  await reset(...after);
+  expect(connector.metrics().held).toBe(0);
+});
+
+test("refresh() does not take our own connections for those of others", async () => {
+  const connector = connectorWith({ skipUsed: true });
+  const [one, two] = [await serve(), await serve()];
+  const toOne = { host: "127.0.0.1", port: one.port };
+  const toTwo = { host: "127.0.0.1", port: two.port };
+  const open = await openMany(connector, toOne, 8);
+  connector.refresh();
+  open.push(...(await openMany(connector, toTwo, 8)));
+  expect(connector.metrics()).toMatchObject({ held: 16, conflicts: 0, setAside: 0 });
+  await reset(...open);
+  await expectAllBack(connector, toOne);
+  await expectAllBack(connector, toTwo);
+});

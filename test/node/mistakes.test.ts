@@ -1,0 +1,166 @@
+// Mistakes: what a connector refuses, with a code and a word of advice, before anything has changed.
+
+import { expect, test, vi } from "vitest";
+import { createConnector } from "../../bindings/node/index.ts";
+import { connectorWith } from "../support/connectors.ts";
+
+const TYPE = "ERR_INVALID_ARG_TYPE";
+const VALUE = "ERR_INVALID_ARG_VALUE";
+const RANGE = "ERR_OUT_OF_RANGE";
+const ADDRESS = "ERR_INVALID_IP_ADDRESS";
+const PORT = "ERR_SOCKET_BAD_PORT";
+
+type Mistake = [options: unknown, code: string, words: RegExp];
+
+const S = { sources: "127.0.0.1" };
+
+const OPTIONS: Mistake[] = [
+  [undefined, TYPE, /options/],
+  [null, TYPE, /options/],
+  ["127.0.0.1", TYPE, /options/],
+  [{}, TYPE, /sources must be an address, a range .* or a block/],
+  [{ sources: 5 }, TYPE, /sources/],
+  [{ sources: [5] }, TYPE, /sources/],
+  [{ sources: [] }, VALUE, /at least one local address/],
+  [{ sources: "" }, VALUE, /sources/],
+  [{ sources: "127.0.0.1," }, VALUE, /sources/],
+  [{ sources: "localhost" }, ADDRESS, /"localhost"/],
+  [{ sources: "127.0.0.256" }, ADDRESS, /127\.0\.0\.256/],
+  [{ sources: "0.0.0.0" }, VALUE, /not any address/],
+  [{ sources: "::" }, VALUE, /not any address/],
+  [{ sources: "127.0.0.9-127.0.0.1" }, VALUE, /first address is not above its last/],
+  [{ sources: "127.0.0.1-::1" }, VALUE, /within IPv4 or within IPv6/],
+  [{ sources: "127.0.0.1-127.0.0.2-127.0.0.3" }, VALUE, /sources/],
+  [{ sources: "127.0.0.0/33" }, VALUE, /0\.\.32/],
+  [{ sources: "127.0.0.0/x" }, VALUE, /0\.\.32/],
+  [{ sources: "127.0.0.0/24/24" }, VALUE, /0\.\.32/],
+  [{ sources: "::/129" }, VALUE, /0\.\.128/],
+  [{ sources: "127.0.0.0/8" }, RANGE, /65536/],
+  [{ sources: "fd00::/64" }, RANGE, /65536/],
+  [{ ...S, source: "127.0.0.1" }, VALUE, /did you mean "sources"/],
+  [{ ...S, portRange: 5 }, TYPE, /portRange/],
+  [{ ...S, portRange: { first: 1 } }, TYPE, /last/],
+  [{ ...S, portRange: { first: 5, last: 1 } }, "EINVAL", /portRange|first/],
+  [
+    { ...S, portRange: { first: 1, last: 65_536 } },
+    "EINVAL|ERR_OUT_OF_RANGE|ERR_SOCKET_BAD_PORT",
+    /65535/,
+  ],
+  [{ ...S, reserved: 8080 }, TYPE, /reserved/],
+  [{ ...S, reserved: "9-8" }, "EINVAL", /./],
+  [{ ...S, reserved: "a" }, "EINVAL", /./],
+  [{ ...S, group: "web" }, TYPE, /group/],
+  [{ ...S, group: {} }, TYPE, /group/],
+  [{ ...S, spread: "even" }, VALUE, /"round-robin", "least-used", "sticky"/],
+  [{ ...S, spread: 1 }, TYPE, /spread/],
+  [{ ...S, selection: "linear" }, VALUE, /"random", "fifo"/],
+  [{ ...S, cooldown: "long" }, VALUE, /"none", "timestamps" or milliseconds/],
+  [{ ...S, cooldown: -1 }, RANGE, /0\.\.86400000/],
+  [{ ...S, cooldown: 1.5 }, RANGE, /cooldown/],
+  [{ ...S, cooldown: true }, TYPE, /cooldown/],
+  [{ ...S, whenResting: "panic" }, VALUE, /"refuse", "wait", "oldest"/],
+  [{ ...S, wait: 5 }, TYPE, /wait/],
+  [{ ...S, wait: null }, TYPE, /wait/],
+  [{ ...S, wait: { timeout: -1 } }, RANGE, /wait\.timeout/],
+  [{ ...S, wait: { timeout: "1" } }, TYPE, /wait\.timeout/],
+  [{ ...S, wait: { limit: 0 } }, RANGE, /wait\.limit/],
+  [{ ...S, wait: { limits: 5 } }, VALUE, /did you mean "limit"/],
+  [{ ...S, setAside: 0 }, RANGE, /setAside .*1\.\.86400000/],
+  [{ ...S, setAside: "1" }, TYPE, /setAside/],
+  [{ ...S, triesMax: 0 }, RANGE, /triesMax .*1\.\.65535/],
+  [{ ...S, triesMax: NaN }, RANGE, /triesMax/],
+  [{ ...S, connectTimeout: -1 }, RANGE, /connectTimeout/],
+  [{ ...S, connectTimeout: Infinity }, RANGE, /connectTimeout/],
+  [{ ...S, attemptDelay: 9 }, RANGE, /attemptDelay .*10\.\.86400000/],
+  [{ ...S, lookup: "dns" }, TYPE, /lookup/],
+  [{ ...S, seed: -1 }, RANGE, /seed/],
+  [{ ...S, seed: "1" }, TYPE, /seed/],
+  [{ ...S, memoryLimit: 5 }, RANGE, /memoryLimit/],
+  [{ ...S, memoryLimit: "1" }, TYPE, /memoryLimit/],
+  [{ ...S, skipUsed: 1 }, TYPE, /skipUsed/],
+];
+
+test.each(OPTIONS)("createConnector refuses %j with %s", (options, code, words) => {
+  expect(() => createConnector(options as never)).toThrow(refusal(code, words));
+});
+
+const H = { host: "127.0.0.1", port: 9 };
+
+const REQUESTS: Mistake[] = [
+  [undefined, TYPE, /options/],
+  [8080, TYPE, /options/],
+  [{}, TYPE, /port must be an integer in 1\.\.65535/],
+  [{ ...H, port: 0 }, PORT, /port/],
+  [{ ...H, port: 65_536 }, PORT, /port/],
+  [{ ...H, port: 80.5 }, PORT, /port/],
+  [{ ...H, port: "80" }, TYPE, /port/],
+  [{ ...H, host: 5 }, TYPE, /host/],
+  [{ ...H, host: null }, TYPE, /host/],
+  [{ ...H, family: 5 }, VALUE, /0, 4 or 6/],
+  [{ ...H, family: "4" }, VALUE, /0, 4 or 6/],
+  [{ ...H, key: 5 }, TYPE, /key/],
+  [{ ...H, host: "service.test", key: 5 }, TYPE, /key/],
+  [{ ...H, localAddress: "127.0.0.77" }, VALUE, /one of the connector's sources/],
+  [{ ...H, localAddress: "nowhere" }, ADDRESS, /localAddress/],
+  [{ ...H, localAddress: 5 }, TYPE, /localAddress/],
+  [{ ...H, signal: {} }, TYPE, /signal/],
+  [{ ...H, signal: null }, TYPE, /signal/],
+  [{ ...H, connectTimeout: -1 }, RANGE, /connectTimeout/],
+  [{ ...H, connectTimeout: "5" }, TYPE, /connectTimeout/],
+  [{ ...H, tls: "yes" }, TYPE, /tls/],
+  [{ ...H, tls: null }, TYPE, /tls/],
+];
+
+test.each(REQUESTS)("connect refuses %j with %s", async (options, code, words) => {
+  const lookup = vi.fn();
+  const connector = connectorWith({ spread: "sticky", lookup });
+  await expect(connector.connect(options as never)).rejects.toEqual(refusal(code, words));
+  expect(() => connector.open(options as never, () => {})).toThrow(refusal(code, words));
+  expectUntouched(connector);
+  expect(lookup).not.toHaveBeenCalled();
+});
+
+test("a callback and a dial must be functions", () => {
+  const connector = connectorWith();
+  const dial = vi.fn();
+  expect(() => connector.open(H, undefined as never)).toThrow(refusal(TYPE, /callback/));
+  expect(() => connector.dial(H, dial, 5 as never)).toThrow(refusal(TYPE, /callback/));
+  expect(() => connector.dial(H, undefined as never, () => {})).toThrow(refusal(TYPE, /dial/));
+  expect(() => connector.dial(undefined as never, dial, () => {})).toThrow(
+    refusal(TYPE, /options/),
+  );
+  expect(dial).not.toHaveBeenCalled();
+  expectUntouched(connector);
+});
+
+const CAPACITIES: [given: unknown[], code: string, words: RegExp][] = [
+  [[-1], RANGE, /destinations/],
+  [[1.5], RANGE, /destinations/],
+  [[2 ** 32], RANGE, /0\.\.4294967295/],
+  [["1"], TYPE, /destinations/],
+  [[1, 5], VALUE, /4 or 6/],
+];
+
+test.each(CAPACITIES)("capacity refuses %j with %s", (given, code, words) => {
+  const connector = connectorWith();
+  const capacity = connector.capacity.bind(connector) as (...given: unknown[]) => unknown;
+  expect(() => capacity(...given)).toThrow(refusal(code, words));
+});
+
+function refusal(code: string, words: RegExp): unknown {
+  return expect.objectContaining({
+    name: "PortError",
+    code: expect.stringMatching(new RegExp(`^(?:${code})$`)),
+    message: expect.stringMatching(words),
+  });
+}
+
+function expectUntouched(connector: ReturnType<typeof connectorWith>): void {
+  expect(connector.metrics()).toMatchObject({
+    held: 0,
+    picks: 0,
+    waiting: 0,
+    refused: 0,
+    byDestination: {},
+  });
+}
