@@ -1,5 +1,26 @@
 // Everything that portwarden/node exports: real sockets.
 
+export {
+  type ConnectionForOptions,
+  connectionFor,
+  HttpPortAgent,
+  type HttpPortAgentOptions,
+  HttpsPortAgent,
+  type HttpsPortAgentOptions,
+  type StickyOptions,
+} from "./adapters/agent.ts";
+export {
+  type AutocannonClient,
+  type AutocannonSetupOptions,
+  autocannonSetup,
+} from "./adapters/autocannon.ts";
+export { PortSocket, type PortSocketOptions } from "./adapters/net.ts";
+export {
+  type UndiciCallback,
+  type UndiciConnectOptions,
+  type UndiciTarget,
+  undiciConnect,
+} from "./adapters/undici.ts";
 export type { Dial, Ends } from "./attempt.ts";
 export {
   type ConnectOptions,

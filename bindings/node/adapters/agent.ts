@@ -1,0 +1,311 @@
+// Agents for node:http and node:https, and the function that http.request takes instead of an agent.
+//
+// Node asks an agent for a socket by `createConnection`, and takes it later by a callback, too. Until then the agent
+// must count it, or it would open more than `maxSockets`; and somebody must notice when its request is given up, which
+// Node tells nobody while a request has no socket. Both is what a Pending does.
+
+import {
+  type ClientRequest,
+  type ClientRequestArgs,
+  Agent as HttpAgent,
+  type AgentOptions as HttpAgentOptions,
+} from "node:http";
+import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from "node:https";
+import { isIP, type NetConnectOpts, connect as netConnect, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { connect as tlsConnect } from "node:tls";
+import type { Connector, Where } from "../connector.ts";
+
+/** What an agent's or a request's connections have of ours. */
+export interface StickyOptions {
+  /** With `spread: "sticky"`: connections come from the source that belongs to this key. */
+  stickyKey?: string;
+}
+
+/** Options of {@link HttpPortAgent}: those of `http.Agent`, and ours. */
+export interface HttpPortAgentOptions extends HttpAgentOptions, StickyOptions {}
+
+/** Options of {@link HttpsPortAgent}: those of `https.Agent`, and ours. */
+export interface HttpsPortAgentOptions extends HttpsAgentOptions, StickyOptions {}
+
+/** Told how it went, as Node wants it. */
+type Done = (error: Error | null, socket: Duplex) => void;
+
+/**
+ * An `http.Agent` whose connections go through a connector: each is opened from a source and a port that portwarden
+ * has picked. All else is Node's: keep-alive (a pooled connection keeps its port), `maxSockets`, timeouts. A request's
+ * `localAddress` must be one of the sources; its `lookup` is not used, the connector's is. Connections to a
+ * `socketPath` are left to Node.
+ *
+ * - If there is no port, the request emits `error` with a {@link ConnectorError}.
+ * - A request that is destroyed gives up its connection, and before that its place among those who wait.
+ * - `timeout` counts while connecting and while waiting for a port; the request emits `timeout`, as ever.
+ * - `agent.destroy()` also ends the connections under way: their requests fail with `ECONNRESET`.
+ * @example
+ * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
+ * const agent = new HttpPortAgent(connector, { keepAlive: true });
+ * http.get("http://127.0.0.1:8080/", { agent }, (response) => response.resume());
+ */
+export class HttpPortAgent extends HttpAgent {
+  readonly #connector: Connector;
+  readonly #stickyKey: string | undefined;
+
+  constructor(connector: Connector, options: HttpPortAgentOptions = {}) {
+    const { stickyKey, ...ofNode } = options;
+    super(ofNode);
+    this.#connector = connector;
+    this.#stickyKey = stickyKey;
+  }
+
+  /** Called by Node for a request that needs a new connection. */
+  createSocket(request: ClientRequest, options: ClientRequestArgs, done: Done): void {
+    createSocket(this, request, options, done);
+  }
+
+  /** Called by Node: opens a connection. */
+  override createConnection(options: ClientRequestArgs, done: Done): Duplex | undefined {
+    const make = (more: object): Socket =>
+      nodesHttp.createConnection.call(this, { ...options, ...more });
+    return open(this, this.#connector, this.#stickyKey, options, done, make, "connect");
+  }
+}
+
+/**
+ * The same as {@link HttpPortAgent} for `https`: TLS with server names, certificates and sessions is Node's; sessions
+ * are reused for a host whatever the source.
+ * @example
+ * const agent = new HttpsPortAgent(connector, { keepAlive: true, maxCachedSessions: 100 });
+ * https.get("https://example.org/", { agent }, (response) => response.resume());
+ */
+export class HttpsPortAgent extends HttpsAgent {
+  readonly #connector: Connector;
+  readonly #stickyKey: string | undefined;
+
+  constructor(connector: Connector, options: HttpsPortAgentOptions = {}) {
+    const { stickyKey, ...ofNode } = options;
+    super(ofNode);
+    this.#connector = connector;
+    this.#stickyKey = stickyKey;
+  }
+
+  /** Called by Node for a request that needs a new connection. */
+  createSocket(request: ClientRequest, options: ClientRequestArgs, done: Done): void {
+    createSocket(this, request, options, done);
+  }
+
+  /** Called by Node: opens a connection. */
+  override createConnection(options: ClientRequestArgs, done: Done): Duplex | undefined {
+    const make = (more: object): Socket =>
+      nodesHttps.createConnection.call(this, { ...options, ...more });
+    return open(this, this.#connector, this.#stickyKey, options, done, make, "secureConnect");
+  }
+}
+
+/** Options of {@link connectionFor}. */
+export interface ConnectionForOptions extends StickyOptions {
+  /** The connections are secure (TLS), with the request's options of `tls.connect`. Default false. */
+  secure?: boolean;
+}
+
+/**
+ * A function for the option `createConnection` of `http.request`, and of clients that pass it on, such as `ws`: a new
+ * connection each time, without an agent. With `secure: true` for `https.request` and `wss:`. An agent does more: with
+ * this, a request that is destroyed or times out while connecting leaves its connection to be closed once it is open.
+ * @example
+ * const socket = new WebSocket("ws://127.0.0.1:8080/", { createConnection: connectionFor(connector) });
+ */
+export function connectionFor(
+  connector: Connector,
+  options: ConnectionForOptions = {},
+): (options: NetConnectOpts | ClientRequestArgs, done?: Done) => Socket {
+  const { secure = false, stickyKey } = options;
+  // Node takes the socket that comes by the callback; its types say that one is answered.
+  return ((request: ClientRequestArgs, done: Done): Socket | undefined => {
+    // The path is that of the URL, and to net.connect that of a local socket.
+    const path = request.socketPath ?? undefined;
+    const servername = secure ? { servername: serverNameOf(request) } : {};
+    const passed = { ...request, ...servername, path } as NetConnectOpts;
+    const make = (more: object): Socket =>
+      secure ? tlsConnect({ ...passed, ...more }) : netConnect({ ...passed, ...more });
+    if (path !== undefined) return make({});
+    const opened = (error: Error | null, socket: Socket | null): void => {
+      done(error, socket as Socket);
+    };
+    const readyEvent = secure ? "secureConnect" : "connect";
+    connector.dial(whereOf(request, stickyKey), make, opened, readyEvent);
+    return undefined;
+  }) as unknown as (options: NetConnectOpts | ClientRequestArgs, done?: Done) => Socket;
+}
+
+// ── Between Node's agents and the connector ───────────────────────────────────────────────
+
+/** What Node's agents have beside what their types say; `agent-base` relies on the same. */
+interface AgentInside {
+  readonly sockets: Record<string, Duplex[] | undefined>;
+  readonly requests: Record<string, ClientRequest[] | undefined>;
+  totalSocketCount: number;
+  getName(options: object): string;
+  removeSocket(socket: Duplex, options: object): void;
+  createSocket(request: ClientRequest, options: object, done: Done): void;
+  createConnection(this: HttpAgent, options: object): Socket;
+}
+
+const nodesHttp = HttpAgent.prototype as unknown as AgentInside;
+const nodesHttps = HttpsAgent.prototype as unknown as AgentInside;
+
+/** The request that a connection is made for, among its options. */
+const REQUEST = Symbol("portwarden.request");
+
+interface RequestOptions extends ClientRequestArgs {
+  /** Node's name for the pool that the connection belongs to. */
+  _agentKey?: string;
+  [REQUEST]?: ClientRequest;
+}
+
+function createSocket(
+  agent: HttpAgent,
+  request: ClientRequest,
+  options: ClientRequestArgs,
+  done: Done,
+): void {
+  const inside = agent as unknown as AgentInside;
+  // A request in the queue may get another connection than the one that is opened for it.
+  const wasQueued = queueOf(inside, request) !== undefined;
+  const tell: Done = (error, socket) => {
+    if (error !== null && wasQueued && !leaveQueue(inside, request)) return;
+    // A request that has been destroyed knows its error.
+    if (error !== null && request.destroyed) request.onSocket(null as unknown as Socket);
+    else done(error, socket);
+  };
+  nodesHttp.createSocket.call(agent, request, { ...options, [REQUEST]: request } as object, tell);
+}
+
+function queueOf({ requests }: AgentInside, request: ClientRequest): string | undefined {
+  return Object.keys(requests).find((name) => requests[name]?.includes(request));
+}
+
+/** Was it there? Node itself leaves a request in the queue that it has told of an error. */
+function leaveQueue(inside: AgentInside, request: ClientRequest): boolean {
+  const name = queueOf(inside, request);
+  const queue = name === undefined ? undefined : inside.requests[name];
+  if (name === undefined || queue === undefined) return false;
+  queue.splice(queue.indexOf(request), 1);
+  if (queue.length === 0) delete inside.requests[name];
+  return true;
+}
+
+function open(
+  agent: HttpAgent,
+  connector: Connector,
+  stickyKey: string | undefined,
+  options: RequestOptions,
+  done: Done,
+  make: (more: object) => Socket,
+  readyEvent: string,
+): Duplex | undefined {
+  if (options.socketPath) return make({});
+  const pending = new Pending(agent as unknown as AgentInside, options);
+  const where = { ...whereOf(options, stickyKey), signal: pending.signal };
+  const opened = (error: Error | null, socket: Socket | null): void => {
+    if (error === null) pending.succeed(() => done(null, socket as Socket));
+    else pending.fail(() => done(error, undefined as unknown as Socket));
+  };
+  try {
+    connector.dial(where, (ends) => make(ends), opened, readyEvent);
+  } catch (error) {
+    opened(error as Error, null);
+  }
+  return undefined;
+}
+
+/** A connection under way, which counts as one of the agent's sockets. */
+class Pending {
+  readonly #agent: AgentInside;
+  readonly #options: RequestOptions;
+  readonly #name: string;
+  readonly #abort: AbortController = new AbortController();
+  /** Stands for it among the agent's sockets, so that the agent counts it, and destroys it. */
+  readonly #standIn: Socket = new Socket();
+  readonly #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(agent: AgentInside, options: RequestOptions) {
+    this.#agent = agent;
+    this.#options = options;
+    this.#name = options._agentKey ?? agent.getName(options);
+    agent.sockets[this.#name] ??= [];
+    agent.sockets[this.#name]?.push(this.#standIn);
+    agent.totalSocketCount++;
+    this.#standIn.once("close", () => this.#giveUp());
+    const request = options[REQUEST];
+    if (request === undefined) return;
+    this.#watch(request);
+    const { timeout } = options;
+    if (timeout) this.#timer = setTimeout(() => request.emit("timeout"), timeout);
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** @param tell has Node put the socket in place of the stand-in. */
+  succeed(tell: () => void): void {
+    this.#end();
+    const sockets = this.#agent.sockets[this.#name] ?? [];
+    const index = sockets.indexOf(this.#standIn);
+    if (index >= 0) sockets.splice(index, 1);
+    tell();
+  }
+
+  /** Later, since Node may begin with the next request at once. */
+  fail(tell: () => void): void {
+    this.#end();
+    process.nextTick(() => {
+      tell();
+      this.#agent.removeSocket(this.#standIn, this.#options);
+    });
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#agent.totalSocketCount--;
+    clearTimeout(this.#timer);
+  }
+
+  #watch(request: ClientRequest): void {
+    const { destroy } = request;
+    request.destroy = (error) => {
+      destroy.call(request, error);
+      this.#giveUp();
+      return request;
+    };
+    if (request.destroyed) this.#giveUp();
+  }
+
+  #giveUp(): void {
+    if (!this.#isOver) this.#abort.abort(hungUp());
+  }
+}
+
+function whereOf(options: ClientRequestArgs, key: string | undefined): Where {
+  const { host, port, family, localAddress } = options;
+  return {
+    host: host ?? undefined,
+    port: Number(port ?? options.defaultPort),
+    family,
+    localAddress: localAddress ?? undefined,
+    key,
+  };
+}
+
+/** The name that the certificate must have. */
+function serverNameOf(request: ClientRequestArgs & { servername?: string }): string {
+  const { servername, host } = request;
+  if (servername !== undefined) return servername;
+  return host && isIP(host) === 0 ? host : "";
+}
+
+/** What a request says in Node when its connection ends before there is an answer. */
+function hungUp(): Error {
+  return Object.assign(new Error("socket hang up"), { code: "ECONNRESET" });
+}

@@ -1,0 +1,207 @@
+// autocannon: a function for its option `setupClient`, after which a client's connections go through a connector.
+//
+// autocannon has no option for the socket of a connection (its request 255). A client calls its method `_connect`, which
+// makes `conn`, listens to it, and sends its first requests; that is replaced here, by one that does the same with a
+// socket of the connector. Until it is there, a stand-in keeps what the client writes.
+
+import { isIP, connect as netConnect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import type { Dial, Ends } from "../attempt.ts";
+import type { Connector } from "../connector.ts";
+
+/** After as many failures in a row, a client pauses so many milliseconds, times two for each one more. */
+const PAUSE_AFTER = 2;
+const PAUSE_MS = 10;
+const PAUSE_MAX_MS = 1000;
+
+/** What is used of a client (autocannon 9, `lib/httpClient.js`). */
+export interface AutocannonClient {
+  readonly opts: {
+    readonly hostname?: string;
+    readonly port?: number | string;
+    readonly servername?: string;
+    readonly tlsOptions?: ConnectionOptions;
+    readonly pipelining?: number;
+  };
+  /** A TLS client. */
+  readonly secure: boolean;
+  /** A client of a local socket. */
+  readonly ipc: boolean;
+  readonly destroyed: boolean;
+  readonly parser: { execute(chunk: Buffer): unknown };
+  readonly pipelinedRequests: { addByteCount(count: number): void; clear(): void };
+  conn: unknown;
+  _connect(): void;
+  _doRequest(): void;
+  emit(event: string, ...values: unknown[]): boolean;
+}
+
+/** Options of {@link autocannonSetup}. */
+export interface AutocannonSetupOptions {
+  /**
+   * With `spread: "sticky"`: the key of a client, which are numbered from 0; by default that number. So each client
+   * comes from one source, whenever it connects anew.
+   */
+  stickyKey?: (index: number) => string;
+}
+
+/**
+ * A function for the option `setupClient` of autocannon, whose connections are then opened from sources and ports that
+ * portwarden has picked. TLS is as ever in autocannon: `tlsOptions` and `servername` count, certificates do not.
+ *
+ * - A connection that fails is counted as an error (`connError`), as ever. Autocannon then connects anew at once; after
+ *   failures in a row this pauses, from 10 ms up to one second. Each connection counts for `amount`, and errors for
+ *   `bailout`, so a run ends.
+ * - What had been sent on a connection that is gone is forgotten: it does not spoil the latencies of the next one.
+ * - With `workers` the function must come from a module, and each worker needs sources, or a port range, of its own.
+ * @example
+ * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
+ * const result = await autocannon({
+ *   url: "http://127.0.0.1:8080",
+ *   connections: 1000,
+ *   setupClient: autocannonSetup(connector),
+ * });
+ */
+export function autocannonSetup(
+  connector: Connector,
+  options: AutocannonSetupOptions = {},
+): (client: object) => void {
+  const { stickyKey = String } = options;
+  let count = 0;
+  return (one) => {
+    const client = one as AutocannonClient;
+    if (client.ipc) return; // no ports
+    const connections = new Connections(connector, client, stickyKey(count++));
+    client._connect = () => connections.open();
+  };
+}
+
+/** The connections of one client, one after the other. */
+class Connections {
+  readonly #connector: Connector;
+  readonly #client: AutocannonClient;
+  readonly #key: string;
+  #failures = 0;
+
+  constructor(connector: Connector, client: AutocannonClient, key: string) {
+    this.#connector = connector;
+    this.#client = client;
+    this.#key = key;
+  }
+
+  /** As the client's own `_connect`. */
+  open(): void {
+    const client = this.#client;
+    const standIn = new StandIn();
+    client.conn = standIn;
+    client.pipelinedRequests.clear();
+    const steps = this.#failures - PAUSE_AFTER;
+    if (steps < 0) this.#dial(standIn);
+    else standIn.timer = setTimeout(() => this.#dial(standIn), pauseAt(steps));
+    for (let request = 0; request < (client.opts.pipelining ?? 1); request++) client._doRequest();
+  }
+
+  #dial(standIn: StandIn): void {
+    const { opts, secure } = this.#client;
+    const where = {
+      host: opts.hostname,
+      port: Number(opts.port),
+      key: this.#key,
+      signal: standIn.signal,
+    };
+    const opened = (error: Error | null, socket: Socket | null): void => {
+      if (error === null) this.#onOpened(standIn, socket as Socket);
+      // Later: the client may be in the middle of something, and nobody listens to a new one yet.
+      else setImmediate(() => this.#onFailed(standIn, error));
+    };
+    const dial = secure ? dialSecure(opts) : dialPlain;
+    try {
+      this.#connector.dial(where, dial, opened, secure ? "secureConnect" : "connect");
+    } catch (error) {
+      opened(error as Error, null);
+    }
+  }
+
+  #onFailed(standIn: StandIn, error: Error): void {
+    if (this.#client.conn === standIn && !standIn.isDestroyed) this.#onError(error);
+  }
+
+  /** Puts the socket in place of the stand-in, as the client's own `_connect` would have. */
+  #onOpened(standIn: StandIn, socket: Socket): void {
+    const client = this.#client;
+    client.conn = socket;
+    socket.on("error", (error) => this.#onError(error));
+    socket.on("data", (chunk) => this.#onData(chunk));
+    socket.on("end", () => this.#onEnd());
+    for (const chunk of standIn.chunks) socket.write(chunk);
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#failures = 0;
+    this.#client.pipelinedRequests.addByteCount(chunk.length);
+    this.#client.parser.execute(chunk);
+  }
+
+  #onError(error: Error): void {
+    this.#client.emit("connError", error);
+    this.#onEnd();
+  }
+
+  #onEnd(): void {
+    this.#failures++;
+    if (!this.#client.destroyed) this.#client._connect();
+  }
+}
+
+/** What a client has for a socket while there is none. */
+class StandIn {
+  readonly chunks: (Buffer | string)[] = [];
+  readonly #abort: AbortController = new AbortController();
+  timer: NodeJS.Timeout | undefined;
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get isDestroyed(): boolean {
+    return this.signal.aborted;
+  }
+
+  write(chunk: Buffer | string): boolean {
+    this.chunks.push(chunk);
+    return true;
+  }
+
+  on(): this {
+    return this;
+  }
+
+  removeAllListeners(): this {
+    return this;
+  }
+
+  destroy(): this {
+    clearTimeout(this.timer);
+    this.#abort.abort();
+    return this;
+  }
+}
+
+function pauseAt(steps: number): number {
+  return Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** steps);
+}
+
+function dialPlain(ends: Ends): Socket {
+  return netConnect(ends);
+}
+
+/** As autocannon does: any certificate is good. */
+function dialSecure({ tlsOptions, servername, hostname = "" }: AutocannonClient["opts"]): Dial {
+  const name = servername || (isIP(hostname) === 0 ? hostname : "");
+  const passed = {
+    ...tlsOptions,
+    rejectUnauthorized: false,
+    ...(name !== "" && { servername: name }),
+  };
+  return (ends) => tlsConnect({ ...passed, ...ends });
+}

@@ -1,0 +1,182 @@
+// undici: a function for the option `connect` of its Client, Pool and Agent.
+
+import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import { checkInteger } from "../../checks.ts";
+import { wrongValue } from "../../errors.ts";
+import type { Dial } from "../attempt.ts";
+import type { Connector } from "../connector.ts";
+import { ConnectorError } from "../connector-error.ts";
+
+/** undici's `Client` gives up connecting after so many milliseconds. */
+const TIMEOUT_MS = 10_000;
+/** undici begins with TCP keep-alive after so many idle milliseconds. */
+const KEEP_ALIVE_MS = 60_000;
+const SESSIONS = 100;
+const DAY_MS = 86_400_000;
+const UINT32_MAX = 0xffffffff;
+
+/** What undici says of the connection that it wants. */
+export interface UndiciTarget {
+  hostname: string;
+  protocol: string;
+  port: string;
+  servername?: string;
+  localAddress?: string | null;
+  socketPath?: string | null;
+  allowH2?: boolean;
+}
+
+/** Told how it went, as undici wants it. */
+export type UndiciCallback = (...result: [null, Socket] | [Error, null]) => void;
+
+/**
+ * Options of {@link undiciConnect}: those of `tls.connect`, those of undici's own connector, and ours. undici does not
+ * pass its options `tls`, `connectTimeout` and `maxCachedSessions` on to a function, so they are said here.
+ */
+export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout"> {
+  /** Milliseconds that connecting may take, 0..86400000; 0: no limit. 10,000 by default, as in undici. */
+  timeout?: number;
+  /** Offer HTTP/2 to servers. By default what the option `allowH2` of the Client, Pool or Agent says. */
+  allowH2?: boolean;
+  /** TLS sessions that are kept to be resumed, one per server name, 0..4294967295; 100 by default, as in undici. */
+  maxCachedSessions?: number;
+  /** TCP keep-alive; true by default, as in undici. */
+  keepAlive?: boolean;
+  /** Idle milliseconds before it begins; 60,000 by default, as in undici. */
+  keepAliveInitialDelay?: number;
+  /** With `spread: "sticky"`: connections come from the source that belongs to this key. */
+  stickyKey?: string;
+  /** Ends what is under way, waits, or is open, when it is aborted. */
+  signal?: AbortSignal;
+}
+
+/**
+ * A function for the option `connect` of undici's `Client`, `Pool` and `Agent`: each of their connections is opened
+ * from a source and a port that portwarden has picked, and keeps them while it is pooled. A `localAddress` of the
+ * Client must be one of the sources.
+ *
+ * - Errors are the request's: a {@link ConnectorError} if there is no port; an error that is `instanceof`
+ *   `errors.ConnectTimeoutError` (`UND_ERR_CONNECT_TIMEOUT`) after `timeout`.
+ * - As ever in undici, the abort of a request does not end the connection that is being opened: the next one takes it.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
+ * @example
+ * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
+ * const agent = new Agent({ connect: undiciConnect(connector), connections: 1000 });
+ * const { statusCode } = await request("http://127.0.0.1:8080/", { dispatcher: agent });
+ */
+export function undiciConnect(
+  connector: Connector,
+  options: UndiciConnectOptions = {},
+): (target: UndiciTarget, callback: UndiciCallback) => void {
+  const { stickyKey, signal, timeout = TIMEOUT_MS, maxCachedSessions = SESSIONS } = options;
+  checkInteger("timeout", timeout, 0, DAY_MS);
+  checkInteger("maxCachedSessions", maxCachedSessions, 0, UINT32_MAX);
+  const sessions = new Sessions(maxCachedSessions);
+  return (target, callback) => {
+    const { hostname, protocol, port, localAddress, socketPath } = target;
+    if (socketPath) throw wrongValue("socketPath", "left out: it has no ports", socketPath);
+    const isSecure = protocol === "https:";
+    const where = {
+      host: hostname,
+      port: Number(port || (isSecure ? 443 : 80)),
+      localAddress: localAddress ?? undefined,
+      key: stickyKey,
+      connectTimeout: timeout,
+      signal,
+    };
+    const dial = isSecure ? dialSecure(target, options, sessions) : dialPlain(options);
+    const opened = (error: Error | null, socket: Socket | null): void => {
+      if (error === null) callback(null, socket as Socket);
+      else callback(asUndici(error), null);
+    };
+    connector.dial(where, dial, opened, isSecure ? "secureConnect" : "connect");
+  };
+}
+
+// ── Sockets as undici makes them ──────────────────────────────────────────────────────────
+
+function dialPlain(options: UndiciConnectOptions): Dial {
+  return (ends) => {
+    const socket = netConnect({
+      highWaterMark: 65_536,
+      ...ofNode(options),
+      ...ends,
+    } as TcpNetConnectOpts);
+    return configured(socket, options);
+  };
+}
+
+function dialSecure(target: UndiciTarget, options: UndiciConnectOptions, sessions: Sessions): Dial {
+  const { allowH2 = target.allowH2 ?? false } = options;
+  const name = target.servername || options.servername || nameOf(target.hostname);
+  const key = name || target.hostname;
+  return (ends) => {
+    const socket = tlsConnect({
+      highWaterMark: 16_384,
+      session: sessions.get(key),
+      ...ofNode(options),
+      ...(name !== "" && { servername: name }),
+      ALPNProtocols: allowH2 ? ["http/1.1", "h2"] : ["http/1.1"],
+      ...ends,
+    } as ConnectionOptions);
+    socket.on("session", (session) => sessions.set(key, session));
+    return configured(socket, options);
+  };
+}
+
+/** Without what is ours alone. */
+function ofNode(options: UndiciConnectOptions): object {
+  const { timeout, allowH2, maxCachedSessions, stickyKey, signal, ...rest } = options;
+  return rest;
+}
+
+function configured(socket: Socket, options: UndiciConnectOptions): Socket {
+  const { keepAlive = true, keepAliveInitialDelay = KEEP_ALIVE_MS } = options;
+  return socket.setNoDelay(true).setKeepAlive(keepAlive, keepAliveInitialDelay);
+}
+
+function nameOf(hostname: string): string {
+  return isIP(hostname) === 0 ? hostname : "";
+}
+
+/** TLS sessions by server name; the one used least recently is dropped first. */
+class Sessions {
+  readonly #max: number;
+  readonly #sessions: Map<string, Buffer> = new Map();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get(name: string): Buffer | undefined {
+    const session = this.#sessions.get(name);
+    if (session !== undefined) this.set(name, session);
+    return session;
+  }
+
+  set(name: string, session: Buffer): void {
+    this.#sessions.delete(name);
+    this.#sessions.set(name, session);
+    if (this.#sessions.size <= this.#max) return;
+    const [oldest] = this.#sessions.keys();
+    this.#sessions.delete(oldest as string);
+  }
+}
+
+// ── Errors as undici has them ─────────────────────────────────────────────────────────────
+
+/** Whoever asks whether an error is undici's asks for these (undici `lib/core/errors.js`). */
+const UNDICI_ERROR = Symbol.for("undici.error.UND_ERR");
+const UNDICI_TIMEOUT = Symbol.for("undici.error.UND_ERR_CONNECT_TIMEOUT");
+
+function asUndici(error: NodeJS.ErrnoException): Error {
+  const isTimeout = error.code === "ETIMEDOUT" && !(error instanceof ConnectorError);
+  if (!isTimeout) return error;
+  return Object.assign(new Error(error.message, { cause: error }), {
+    name: "ConnectTimeoutError",
+    code: "UND_ERR_CONNECT_TIMEOUT",
+    [UNDICI_ERROR]: true,
+    [UNDICI_TIMEOUT]: true,
+  });
+}

@@ -1,0 +1,372 @@
+// HttpPortAgent and HttpsPortAgent: what users of Node's agents expect, from ports that portwarden picks.
+
+import http from "node:http";
+import https from "node:https";
+import { createServer } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { expect, test } from "vitest";
+import {
+  ConnectorError,
+  connectionFor,
+  HttpPortAgent,
+  HttpsPortAgent,
+} from "../../../bindings/node/index.ts";
+import { CERTIFICATE } from "./certificate.ts";
+import {
+  atEnd,
+  connect,
+  DEAD_PORT,
+  expectOurs,
+  httpStage,
+  httpsStage,
+  pause,
+  RANGE,
+  SOURCES,
+  stageOf,
+  until,
+} from "./stage.ts";
+
+const ONE = { sources: SOURCES.slice(0, 1), portRange: { first: RANGE.first, last: RANGE.first } };
+
+/** The body of the answer. */
+function get(url: string, options: https.RequestOptions): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const { request } = url.startsWith("https:") ? https : http;
+    request(url, options, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text) => {
+        body += text;
+      });
+      response.on("end", () => resolve(body));
+      response.on("error", reject);
+    })
+      .on("error", reject)
+      .end();
+  });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+// ── Pooling ───────────────────────────────────────────────────────────────────────────────
+
+test("requests come from picked sources and ports", async () => {
+  const { port, came } = await httpStage();
+  const connector = connect();
+  const agent = new HttpPortAgent(connector);
+  const urls = Array.from({ length: 20 }, () => `http://127.0.0.1:${port}/`);
+  const ports = await Promise.all(urls.map((url) => get(url, { agent })));
+  expect(new Set(ports).size).toBe(20);
+  expectOurs(came);
+  expect(new Set(came.map(({ address }) => address))).toEqual(new Set(SOURCES));
+  expect(connector.metrics().connected).toBe(20);
+});
+
+test("a pooled connection is used again, and keeps its port", async () => {
+  const { port, came } = await httpStage();
+  const connector = connect();
+  const agent = new HttpPortAgent(connector, { keepAlive: true });
+  atEnd(() => agent.destroy());
+  const first = await get(`http://127.0.0.1:${port}/`, { agent });
+  for (let again = 0; again < 5; again++) {
+    await pause(1);
+    expect(await get(`http://127.0.0.1:${port}/`, { agent })).toBe(first);
+  }
+  expect(came).toHaveLength(1);
+  expect(Object.values(agent.freeSockets)[0]).toHaveLength(1);
+  expect(connector.metrics().held).toBe(1);
+});
+
+test("a destroyed agent leaves no port behind", async () => {
+  const { port } = await httpStage();
+  const connector = connect();
+  const agent = new HttpPortAgent(connector, { keepAlive: true });
+  const urls = Array.from({ length: 10 }, () => `http://127.0.0.1:${port}/`);
+  await Promise.all(urls.map((url) => get(url, { agent })));
+  expect(connector.metrics().held).toBe(10);
+  agent.destroy();
+  await until(() => connector.metrics().held === 0);
+  expect(connector.metrics().held).toBe(0);
+});
+
+test("there are never more connections than maxSockets", async () => {
+  const { port, came, open } = await httpStage();
+  const connector = connect();
+  const agent = new HttpPortAgent(connector, { keepAlive: true, maxSockets: 3 });
+  atEnd(() => agent.destroy());
+  let most = 0;
+  const urls = Array.from({ length: 30 }, () => `http://127.0.0.1:${port}/`);
+  await Promise.all(
+    urls.map(async (url) => {
+      const body = await get(url, { agent });
+      most = Math.max(most, open.size, connector.metrics().held);
+      return body;
+    }),
+  );
+  expect(most).toBe(3);
+  expect(came).toHaveLength(3);
+  expect((agent as unknown as { totalSocketCount: number }).totalSocketCount).toBe(3);
+});
+
+test("nor more than maxTotalSockets, to several servers", async () => {
+  const stages = await Promise.all([httpStage(), httpStage(), httpStage()]);
+  const connector = connect();
+  const agent = new HttpPortAgent(connector, { maxTotalSockets: 2 });
+  let most = 0;
+  await Promise.all(
+    Array.from({ length: 18 }, async (_, index) => {
+      const body = await get(`http://127.0.0.1:${stages[index % 3]?.port}/`, { agent });
+      most = Math.max(most, connector.metrics().held);
+      return body;
+    }),
+  );
+  expect(most).toBeLessThanOrEqual(2);
+  expect((agent as unknown as { totalSocketCount: number }).totalSocketCount).toBeLessThanOrEqual(
+    2,
+  );
+});
+
+test("names are resolved by the connector, and localAddress picks the source", async () => {
+  const { port, came } = await httpStage();
+  const agent = new HttpPortAgent(connect());
+  await get(`http://portwarden.test:${port}/`, { agent });
+  await get(`http://127.0.0.1:${port}/`, { agent, localAddress: SOURCES[1] as string });
+  expectOurs(came);
+  expect(came[1]?.address).toBe(SOURCES[1]);
+  const elsewhere = get(`http://127.0.0.1:${port}/`, { agent, localAddress: "127.0.0.99" });
+  await expect(elsewhere).rejects.toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
+});
+
+test("with a sticky key all connections come from one source", async () => {
+  const { port, came } = await httpStage();
+  const connector = connect({ spread: "sticky" });
+  for (const stickyKey of ["a", "b", "c"]) {
+    const agent = new HttpPortAgent(connector, { stickyKey });
+    const urls = Array.from({ length: 4 }, () => `http://127.0.0.1:${port}/`);
+    await Promise.all(urls.map((url) => get(url, { agent })));
+    expect(new Set(came.slice(-4).map(({ address }) => address)).size).toBe(1);
+  }
+});
+
+// ── Failures ──────────────────────────────────────────────────────────────────────────────
+
+test("a refused connection is the request's error, with Node's code", async () => {
+  const agent = new HttpPortAgent(connect());
+  const refused = get(`http://127.0.0.1:${DEAD_PORT}/`, { agent });
+  await expect(refused).rejects.toMatchObject({ code: "ECONNREFUSED", syscall: "connect" });
+  const unknown = get("http://nowhere.invalid/", { agent });
+  await expect(unknown).rejects.toMatchObject({ code: "ENOTFOUND" });
+  expect(agent.sockets).toEqual({});
+});
+
+test("without a port requests fail, and the agent goes on", async () => {
+  const { port } = await httpStage((_, response) => setTimeout(() => response.end("done"), 50));
+  const connector = connect(ONE);
+  const agent = new HttpPortAgent(connector);
+  const urls = Array.from({ length: 5 }, () => `http://127.0.0.1:${port}/`);
+  const results = await Promise.allSettled(urls.map((url) => get(url, { agent })));
+  const failures = results.filter((one) => one.status === "rejected").map(({ reason }) => reason);
+  expect(failures).toHaveLength(4);
+  for (const failure of failures) expect(failure).toBeInstanceOf(ConnectorError);
+  expect(failures[0]).toMatchObject({ code: "EADDRNOTAVAIL", exhausted: "source" });
+  await until(() => connector.metrics().held === 0);
+  expect(await get(`http://127.0.0.1:${port}/`, { agent })).toBe("done");
+});
+
+test("each of the queued requests fails once when no connection can be made", async () => {
+  const agent = new HttpPortAgent(connect(), { maxSockets: 2 });
+  let errors = 0;
+  const outcomes = Array.from(
+    { length: 12 },
+    () =>
+      new Promise((resolve) => {
+        http
+          .get(`http://127.0.0.1:${DEAD_PORT}/`, { agent })
+          .on("error", () => errors++)
+          .on("close", resolve);
+      }),
+  );
+  await Promise.all(outcomes);
+  await pause(20);
+  expect(errors).toBe(12);
+  expect({ ...agent.requests }).toEqual({});
+  expect({ ...agent.sockets }).toEqual({});
+  expect((agent as unknown as { totalSocketCount: number }).totalSocketCount).toBe(0);
+});
+
+test("the same if the connector is closed", async () => {
+  const connector = connect();
+  const agent = new HttpPortAgent(connector, { maxSockets: 1 });
+  connector.close();
+  const urls = Array.from({ length: 5 }, () => "http://127.0.0.1:8080/");
+  const results = await Promise.allSettled(urls.map((url) => get(url, { agent })));
+  expect(results.map((one) => one.status === "rejected" && codeOf(one.reason))).toEqual(
+    Array(5).fill("EBADF"),
+  );
+});
+
+test("a port in other hands is passed over", async () => {
+  const { port, came } = await httpStage();
+  const [source] = SOURCES as [string];
+  const portRange = { first: RANGE.first, last: RANGE.first + 3 };
+  for (let taken = portRange.first; taken < portRange.last; taken++) {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(taken, source, resolve));
+    atEnd(async () => {
+      await new Promise((resolve) => other.close(resolve));
+    });
+  }
+  const connector = connect({ sources: source, portRange, skipUsed: false });
+  const agent = new HttpPortAgent(connector);
+  await get(`http://127.0.0.1:${port}/`, { agent });
+  expect(came).toEqual([{ address: source, port: portRange.last }]);
+});
+
+// ── Giving up ─────────────────────────────────────────────────────────────────────────────
+
+test("a request that is destroyed while it waits for a port leaves the line at once", async () => {
+  const { port } = await httpStage();
+  const connector = connect({ ...ONE, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const agent = new HttpPortAgent(connector);
+  const request = http.get(`http://127.0.0.1:${port}/`, { agent });
+  const failed = new Promise<Error>((resolve) => request.on("error", resolve));
+  expect(connector.metrics().waiting).toBe(1);
+  request.destroy(new Error("changed my mind"));
+  expect(connector.metrics().waiting).toBe(0);
+  expect((await failed).message).toBe("changed my mind");
+  holder.destroy();
+});
+
+test("so does one whose signal is aborted, and one in the agent's own queue", async () => {
+  const { port } = await httpStage();
+  const connector = connect({ ...ONE, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const agent = new HttpPortAgent(connector, { maxSockets: 1 });
+  const controller = new AbortController();
+  const outcomes = [0, 1, 2].map((index) => {
+    const signal = index < 2 ? { signal: controller.signal } : {};
+    return get(`http://127.0.0.1:${port}/`, { agent, ...signal });
+  });
+  controller.abort();
+  const aborted = await Promise.allSettled(outcomes.slice(0, 2));
+  expect(aborted.map((one) => one.status === "rejected" && codeOf(one.reason))).toEqual([
+    "ABORT_ERR",
+    "ABORT_ERR",
+  ]);
+  expect(connector.metrics().waiting).toBe(1);
+  holder.destroy();
+  expect(await outcomes[2]).toBe(`${SOURCES[0]}:${RANGE.first}`);
+});
+
+test("agent.destroy() ends connections under way", async () => {
+  const { port } = await httpStage();
+  const connector = connect({ ...ONE, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const agent = new HttpPortAgent(connector);
+  const outcome = get(`http://127.0.0.1:${port}/`, { agent });
+  agent.destroy();
+  await expect(outcome).rejects.toMatchObject({ code: "ECONNRESET" });
+  expect(connector.metrics().waiting).toBe(0);
+  holder.destroy();
+});
+
+test("the timeout of a request counts while it waits for a port", async () => {
+  const { port } = await httpStage();
+  const connector = connect({ ...ONE, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const agent = new HttpPortAgent(connector);
+  const request = http.get(`http://127.0.0.1:${port}/`, { agent, timeout: 30 });
+  const failed = new Promise<Error>((resolve) => request.on("error", resolve));
+  request.on("timeout", () => request.destroy());
+  expect(codeOf(await failed)).toBe("ECONNRESET");
+  holder.destroy();
+});
+
+test("and while it waits for an answer", async () => {
+  const { port } = await httpStage(() => {});
+  const agent = new HttpPortAgent(connect());
+  const request = http.get(`http://127.0.0.1:${port}/`, { agent, timeout: 30 });
+  const failed = new Promise<Error>((resolve) => request.on("error", resolve));
+  request.on("timeout", () => request.destroy());
+  expect(codeOf(await failed)).toBe("ECONNRESET");
+});
+
+test("a server that cuts the connection gives its port back", async () => {
+  const stage = await stageOf(createServer((socket) => socket.resetAndDestroy()));
+  const agent = new HttpPortAgent(connect(), { keepAlive: true });
+  const cut = get(`http://127.0.0.1:${stage.port}/`, { agent });
+  await expect(cut).rejects.toMatchObject({ code: "ECONNRESET" });
+});
+
+// ── TLS ───────────────────────────────────────────────────────────────────────────────────
+
+test("https checks certificates by the server's name", async () => {
+  const { port, came } = await httpsStage();
+  const connector = connect();
+  const agent = new HttpsPortAgent(connector, { ca: CERTIFICATE });
+  await get(`https://portwarden.test:${port}/`, { agent });
+  await get(`https://127.0.0.1:${port}/`, { agent });
+  await get(`https://127.0.0.1:${port}/`, { agent, servername: "a.portwarden.test" });
+  expectOurs(came);
+  const wrong = get(`https://example.test:${port}/`, { agent });
+  await expect(wrong).rejects.toMatchObject({ code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  const strict = get(`https://127.0.0.1:${port}/`, { agent: new HttpsPortAgent(connector) });
+  await expect(strict).rejects.toMatchObject({ code: "DEPTH_ZERO_SELF_SIGNED_CERT" });
+  const lax = new HttpsPortAgent(connector, { rejectUnauthorized: false });
+  await get(`https://example.test:${port}/`, { agent: lax });
+});
+
+test("TLS sessions are used again, whatever the source", async () => {
+  const seen: (boolean | string | false)[] = [];
+  const { port, came } = await httpsStage(({ socket }, response) => {
+    const secure = socket as TLSSocket & { servername?: string };
+    seen.push(secure.isSessionReused(), secure.servername ?? false);
+    response.end();
+  });
+  const agent = new HttpsPortAgent(connect(), { ca: CERTIFICATE });
+  for (let again = 0; again < 3; again++) {
+    await get(`https://portwarden.test:${port}/`, { agent });
+    await pause(10);
+  }
+  expect(seen).toEqual([
+    false,
+    "portwarden.test",
+    true,
+    "portwarden.test",
+    true,
+    "portwarden.test",
+  ]);
+  expect(new Set(came.map(({ address }) => address)).size).toBe(2);
+});
+
+test("https keeps connections alive, and gives them up with the agent", async () => {
+  const { port, came } = await httpsStage();
+  const connector = connect();
+  const agent = new HttpsPortAgent(connector, { ca: CERTIFICATE, keepAlive: true, maxSockets: 2 });
+  const urls = Array.from({ length: 10 }, () => `https://127.0.0.1:${port}/`);
+  await Promise.all(urls.map((url) => get(url, { agent })));
+  expect(came).toHaveLength(2);
+  expect(connector.metrics().held).toBe(2);
+  agent.destroy();
+});
+
+// ── Without an agent ──────────────────────────────────────────────────────────────────────
+
+test("connectionFor serves requests without an agent", async () => {
+  const plain = await httpStage();
+  const secure = await httpsStage();
+  const connector = connect();
+  const createConnection = connectionFor(connector);
+  await get(`http://portwarden.test:${plain.port}/some/path`, { createConnection });
+  const secureConnection = connectionFor(connector, { secure: true });
+  const options = { createConnection: secureConnection, ca: CERTIFICATE };
+  await get(`https://portwarden.test:${secure.port}/some/path`, options);
+  expectOurs([...plain.came, ...secure.came]);
+  expect(connector.metrics().connected).toBe(2);
+  const refused = get(`http://127.0.0.1:${DEAD_PORT}/`, { createConnection });
+  await expect(refused).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  const wrong = get(`https://example.test:${secure.port}/`, options);
+  await expect(wrong).rejects.toMatchObject({ code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+});

@@ -1,0 +1,138 @@
+// Stage: local servers and a connector for one test, and the look round at its end.
+
+import { createServer as createHttpServer, type RequestListener } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import type { AddressInfo, Server, Socket } from "node:net";
+import { afterEach, expect } from "vitest";
+import {
+  type Connector,
+  type ConnectorOptions,
+  createConnector,
+  type LookupAddress,
+} from "../../../bindings/node/index.ts";
+import { CERTIFICATE, PRIVATE_KEY } from "./certificate.ts";
+
+export const SOURCES: readonly string[] = ["127.0.71.1", "127.0.71.2"];
+export const RANGE: { first: number; last: number } = { first: 41_000, last: 41_063 };
+export const TLS_SERVER: { cert: string; key: string } = { cert: CERTIFICATE, key: PRIVATE_KEY };
+
+/** Where a connection came from. */
+export interface Came {
+  readonly address: string;
+  readonly port: number;
+}
+
+const cleanups: (() => void | Promise<void>)[] = [];
+const connectors: Connector[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const connector of connectors.splice(0)) await expectNothingHeld(connector);
+});
+
+/** Done at the end of the test, last first. */
+export function atEnd(cleanup: () => void | Promise<void>): void {
+  cleanups.push(cleanup);
+}
+
+/** A connector that must hold nothing at the end. */
+export function connect(options: Partial<ConnectorOptions> = {}): Connector {
+  const connector = createConnector({
+    sources: SOURCES,
+    portRange: RANGE,
+    cooldown: "none",
+    // What we have just closed lingers until the server has closed it, too.
+    setAside: 50,
+    lookup: lookupLoopback,
+    ...options,
+  });
+  connectors.push(connector);
+  return connector;
+}
+
+async function expectNothingHeld(connector: Connector): Promise<void> {
+  const isQuiet = (): boolean => connector.metrics().held + connector.metrics().waiting === 0;
+  await until(isQuiet);
+  const { held, waiting, picks, released } = connector.metrics();
+  expect({ held, waiting, open: picks - released }).toEqual({ held: 0, waiting: 0, open: 0 });
+}
+
+/** Waits until that is so, for two seconds at most. */
+export async function until(isSo: () => boolean): Promise<void> {
+  for (let wait = 0; wait < 400 && !isSo(); wait++) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Every name is this machine, but for those that end in `.invalid`. */
+function lookupLoopback(
+  hostname: string,
+  _options: object,
+  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
+): void {
+  const error = Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), {
+    code: "ENOTFOUND",
+  });
+  process.nextTick(() => {
+    if (hostname.endsWith(".invalid")) callback(error, []);
+    else callback(null, [{ address: "127.0.0.1", family: 4 }]);
+  });
+}
+
+/** A server that is closed, with its connections, at the end. */
+export interface Stage {
+  readonly port: number;
+  /** All connections that there have been. */
+  readonly came: readonly Came[];
+  /** Those that are open. */
+  readonly open: ReadonlySet<Socket>;
+}
+
+/** Has a server listen on 127.0.0.1, and notes who comes. */
+export async function stageOf(server: Server): Promise<Stage> {
+  const came: Came[] = [];
+  const open = new Set<Socket>();
+  server.on("connection", (socket) => {
+    came.push({ address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
+    open.add(socket);
+    socket.on("error", () => {});
+    socket.on("close", () => open.delete(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  atEnd(async () => {
+    const closed = new Promise((resolve) => server.close(resolve));
+    for (const socket of open) socket.destroy();
+    await closed;
+  });
+  return { port: (server.address() as AddressInfo).port, came, open };
+}
+
+/** An HTTP server that answers with the port that the request came from, unless told otherwise. */
+export function httpStage(listener: RequestListener = tellPort): Promise<Stage> {
+  return stageOf(createHttpServer(listener));
+}
+
+/** The same with TLS. */
+export function httpsStage(listener: RequestListener = tellPort): Promise<Stage> {
+  return stageOf(createHttpsServer(TLS_SERVER, listener));
+}
+
+const tellPort: RequestListener = ({ socket }, response) => {
+  response.end(`${socket.remoteAddress}:${socket.remotePort}`);
+};
+
+/** All came from our sources and ports, and no two from the same. */
+export function expectOurs(came: readonly Came[]): void {
+  for (const { address, port } of came) {
+    expect(SOURCES).toContain(address);
+    expect(port).toBeGreaterThanOrEqual(RANGE.first);
+    expect(port).toBeLessThanOrEqual(RANGE.last);
+  }
+}
+
+/** Port 1 of loopback, where nobody listens, refuses. */
+export const DEAD_PORT = 1;
