@@ -19,6 +19,7 @@ import {
   expectOurs,
   httpStage,
   httpsStage,
+  listenAt,
   pause,
   RANGE,
   SOURCES,
@@ -131,7 +132,7 @@ test("names are resolved by the connector, and localAddress picks the source", a
   const { port, came } = await httpStage();
   const agent = new HttpPortAgent(connect());
   await get(`http://portwarden.test:${port}/`, { agent });
-  await get(`http://127.0.0.1:${port}/`, { agent, localAddress: SOURCES[1] as string });
+  await get(`http://127.0.0.1:${port}/`, { agent, localAddress: SOURCES[1] });
   expectOurs(came);
   expect(came[1]?.address).toBe(SOURCES[1]);
   const elsewhere = get(`http://127.0.0.1:${port}/`, { agent, localAddress: "127.0.0.99" });
@@ -206,17 +207,11 @@ test("the same if the connector is closed", async () => {
   );
 });
 
-test("a port in other hands is passed over", async () => {
+test("ports in other hands are passed over", async () => {
   const { port, came } = await httpStage();
-  const [source] = SOURCES as [string];
+  const [source] = SOURCES;
   const portRange = { first: RANGE.first, last: RANGE.first + 3 };
-  for (let taken = portRange.first; taken < portRange.last; taken++) {
-    const other = createServer();
-    await new Promise<void>((resolve) => other.listen(taken, source, resolve));
-    atEnd(async () => {
-      await new Promise((resolve) => other.close(resolve));
-    });
-  }
+  for (let taken = portRange.first; taken < portRange.last; taken++) await listenAt(source, taken);
   const connector = connect({ sources: source, portRange, skipUsed: false });
   const agent = new HttpPortAgent(connector);
   await get(`http://127.0.0.1:${port}/`, { agent });

@@ -2,7 +2,7 @@
 
 import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo, Server, Socket } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, expect } from "vitest";
 import {
   type Connector,
@@ -12,7 +12,8 @@ import {
 } from "../../../bindings/node/index.ts";
 import { CERTIFICATE, PRIVATE_KEY } from "./certificate.ts";
 
-export const SOURCES: readonly string[] = ["127.0.71.1", "127.0.71.2"];
+/** Of this process alone: test files run at the same time. */
+export const SOURCES: readonly [string, string] = [addressAt(0), addressAt(1)];
 export const RANGE: { first: number; last: number } = { first: 41_000, last: 41_063 };
 export const TLS_SERVER: { cert: string; key: string } = { cert: CERTIFICATE, key: PRIVATE_KEY };
 
@@ -20,6 +21,11 @@ export const TLS_SERVER: { cert: string; key: string } = { cert: CERTIFICATE, ke
 export interface Came {
   readonly address: string;
   readonly port: number;
+}
+
+function addressAt(index: number): string {
+  const place = 2 * process.pid + index;
+  return `127.${128 + ((place >> 16) & 63)}.${(place >> 8) & 255}.${place & 255}`;
 }
 
 const cleanups: (() => void | Promise<void>)[] = [];
@@ -109,6 +115,15 @@ export async function stageOf(server: Server): Promise<Stage> {
     await closed;
   });
   return { port: (server.address() as AddressInfo).port, came, open };
+}
+
+/** Somebody else's socket on a port of ours, until the end. */
+export async function listenAt(address: string, port: number): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(port, address, resolve));
+  atEnd(async () => {
+    await new Promise((resolve) => server.close(resolve));
+  });
 }
 
 /** An HTTP server that answers with the port that the request came from, unless told otherwise. */

@@ -1,0 +1,201 @@
+// PortSocket: a socket at once, for libraries that take a function which returns one.
+
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
+import { expect, test } from "vitest";
+import { ConnectorError, PortSocket } from "../../../bindings/node/index.ts";
+import { CERTIFICATE } from "./certificate.ts";
+import {
+  atEnd,
+  connect,
+  DEAD_PORT,
+  expectOurs,
+  listenAt,
+  RANGE,
+  SOURCES,
+  type Stage,
+  stageOf,
+  TLS_SERVER,
+  until,
+} from "./stage.ts";
+
+const ONE = { sources: SOURCES[0], portRange: { first: RANGE.first, last: RANGE.first } };
+
+function echo(): Promise<Stage> {
+  return stageOf(createServer((socket) => socket.pipe(socket)));
+}
+
+test("it is connecting at once, and what is written goes out", async () => {
+  const { port, came } = await echo();
+  const connector = connect();
+  const socket = new PortSocket(connector).connect(port, "127.0.0.1");
+  expect(socket.connecting).toBe(true);
+  socket.write("hello ");
+  socket.end("world");
+  let text = "";
+  for await (const chunk of socket) text += chunk;
+  expect(text).toBe("hello world");
+  expectOurs(came);
+});
+
+test("every form of connect works, with names as well", async () => {
+  const { port, came } = await echo();
+  const connector = connect();
+  const connected = new Promise<void>((resolve) => {
+    const socket = new PortSocket(connector, { allowHalfOpen: true });
+    socket.connect({ port, host: "portwarden.test", localAddress: SOURCES[1] }, () => {
+      socket.destroy();
+      resolve();
+    });
+  });
+  const byPort = new PortSocket(connector).connect(port); // localhost
+  const byName = new PortSocket(connector).connect(port, "portwarden.test");
+  expect(byName.connecting).toBe(true);
+  byName.write("hello");
+  const [chunk] = await once(byName, "data");
+  expect(String(chunk)).toBe("hello");
+  await Promise.all([connected, byPort.connecting ? once(byPort, "connect") : undefined]);
+  expect(came).toHaveLength(3);
+  expectOurs(came);
+  byPort.destroy();
+  byName.destroy();
+});
+
+test("a failure is the socket's error, once", async () => {
+  const connector = connect(ONE);
+  for (const [host, code] of [
+    ["127.0.0.1", "ECONNREFUSED"],
+    ["nowhere.invalid", "ENOTFOUND"],
+  ] as const) {
+    const socket = new PortSocket(connector).connect(DEAD_PORT, host);
+    const errors: NodeJS.ErrnoException[] = [];
+    socket.on("error", (error) => errors.push(error));
+    await new Promise((resolve) => socket.on("close", resolve));
+    expect(errors.map((error) => error.code)).toEqual([code]);
+  }
+});
+
+test("without a port it fails; with waiting it connects later", async () => {
+  const { port } = await echo();
+  const connector = connect(ONE);
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const refused = new PortSocket(connector).connect(port, "127.0.0.1");
+  const [error] = await once(refused, "error");
+  expect(error).toBeInstanceOf(ConnectorError);
+  holder.destroy();
+
+  const patient = connect({ ...ONE, sources: SOURCES[1], wait: true });
+  const other = await patient.connect({ host: "127.0.0.1", port });
+  const socket = new PortSocket(patient).connect(port, "127.0.0.1");
+  socket.write("hello");
+  other.resetAndDestroy();
+  const [chunk] = await once(socket, "data");
+  expect(String(chunk)).toBe("hello");
+  socket.destroy();
+});
+
+test("destroyed while it waits, or connects, it leaves nothing", async () => {
+  const { port } = await echo();
+  const connector = connect({ ...ONE, wait: true });
+  const connecting = new PortSocket(connector).connect(port, "127.0.0.1");
+  const waiting = new PortSocket(connector).connect(port, "127.0.0.1");
+  expect(connector.metrics()).toMatchObject({ held: 1, waiting: 1 });
+  waiting.destroy();
+  await once(waiting, "close");
+  expect(connector.metrics().waiting).toBe(0);
+  connecting.destroy();
+  await until(() => connector.metrics().held === 0);
+  expect(connector.metrics().held).toBe(0);
+});
+
+test("a port in other hands is set aside, so that the next try gets another", async () => {
+  const { port, came } = await echo();
+  const portRange = { first: RANGE.first, last: RANGE.first + 1 };
+  await listenAt(SOURCES[0], portRange.first);
+  const connector = connect({
+    sources: SOURCES[0],
+    portRange,
+    skipUsed: false,
+    setAside: 60_000,
+    selection: "fifo",
+  });
+  const outcomes: string[] = [];
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const socket = new PortSocket(connector).connect(port, "127.0.0.1");
+    const outcome = await new Promise<string>((resolve) => {
+      socket.on("error", (error: NodeJS.ErrnoException) => resolve(String(error.code)));
+      socket.on("connect", () => resolve("connected"));
+    });
+    outcomes.push(outcome);
+    socket.resetAndDestroy();
+    await until(() => connector.metrics().held === 0);
+  }
+  expect(outcomes.filter((outcome) => outcome === "EADDRINUSE").length).toBeLessThanOrEqual(1);
+  expect(outcomes.filter((outcome) => outcome === "connected").length).toBeGreaterThanOrEqual(2);
+  expect(connector.metrics().conflicts).toBe(3 - came.length);
+});
+
+test("it connects once, and bad arguments are refused at once", async () => {
+  const { port } = await echo();
+  const connector = connect();
+  const socket = new PortSocket(connector);
+  expect(() => socket.connect(0, "127.0.0.1")).toThrow("port must be an integer in 1..65535");
+  expect(() => socket.connect({ port, localAddress: "127.0.0.99" })).toThrow("localAddress");
+  expect(socket.connecting).toBe(false);
+  socket.connect(port, "127.0.0.1");
+  expect(() => socket.connect(port, "127.0.0.1")).toThrow("EISCONN");
+  await once(socket, "connect");
+  socket.destroy();
+  connector.close();
+  expect(() => new PortSocket(connector).connect(port)).toThrow("EBADF");
+});
+
+test("TLS goes over it", async () => {
+  const { port, came } = await stageOf(
+    createTlsServer(TLS_SERVER, (socket) => {
+      socket.on("error", () => {});
+      socket.pipe(socket);
+    }),
+  );
+  const connector = connect();
+  for (const host of ["127.0.0.1", "portwarden.test"]) {
+    const socket = tlsConnect({
+      socket: new PortSocket(connector).connect(port, host),
+      servername: "portwarden.test",
+      ca: CERTIFICATE,
+    });
+    await once(socket, "secureConnect");
+    socket.write("hello");
+    const [chunk] = await once(socket, "data");
+    expect(String(chunk)).toBe("hello");
+    expect(connector.metrics().held).toBe(1);
+    socket.destroy();
+    await until(() => connector.metrics().held === 0);
+    expect(connector.metrics().held).toBe(0);
+  }
+  const refused = tlsConnect({
+    socket: new PortSocket(connector).connect(port, "127.0.0.1"),
+    servername: "example.test",
+    ca: CERTIFICATE,
+  });
+  const [error] = await once(refused, "error");
+  expect(error.code).toBe("ERR_TLS_CERT_ALTNAME_INVALID");
+  expectOurs(came);
+});
+
+test("in the way of pg: a library connects it itself", async () => {
+  const { port, came } = await echo();
+  const connector = connect();
+  const stream: () => PortSocket = () => new PortSocket(connector, { stickyKey: "user" });
+  const socket = stream();
+  atEnd(() => {
+    socket.destroy();
+  });
+  socket.setNoDelay(true);
+  socket.connect(port, "127.0.0.1");
+  socket.once("connect", () => socket.write("hello"));
+  const [chunk] = await once(socket, "data");
+  expect(String(chunk)).toBe("hello");
+  expectOurs(came);
+});

@@ -1,0 +1,253 @@
+// undiciConnect: undici's Agent, Pool and Client on ports that portwarden picks.
+
+import http2 from "node:http2";
+import { createServer } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { Agent, Client, errors, Pool, request } from "undici";
+import { expect, test } from "vitest";
+import { PortError } from "../../../bindings/index.ts";
+import { ConnectorError, undiciConnect } from "../../../bindings/node/index.ts";
+import { CERTIFICATE } from "./certificate.ts";
+import {
+  atEnd,
+  connect,
+  DEAD_PORT,
+  expectOurs,
+  httpStage,
+  httpsStage,
+  listenAt,
+  pause,
+  RANGE,
+  SOURCES,
+  stageOf,
+  TLS_SERVER,
+  until,
+} from "./stage.ts";
+
+const ONE = { sources: SOURCES.slice(0, 1), portRange: { first: RANGE.first, last: RANGE.first } };
+
+async function get(url: string, dispatcher: Agent | Pool | Client): Promise<string> {
+  const { body } = await request(url, { dispatcher });
+  return body.text();
+}
+
+test("an Agent's requests come from picked sources and ports, and its pool keeps them", async () => {
+  const { port, came } = await httpStage();
+  const connector = connect();
+  const agent = new Agent({ connect: undiciConnect(connector), connections: 10 });
+  atEnd(() => agent.destroy());
+  const url = `http://127.0.0.1:${port}/`;
+  for (let round = 0; round < 3; round++) {
+    const ports = await Promise.all(Array.from({ length: 10 }, () => get(url, agent)));
+    expect(new Set(ports).size).toBe(10);
+  }
+  expect(came).toHaveLength(10);
+  expectOurs(came);
+  expect(new Set(came.map(({ address }) => address))).toEqual(new Set(SOURCES));
+  expect(connector.metrics().held).toBe(10);
+  await agent.close();
+  await until(() => connector.metrics().held === 0);
+  expect(connector.metrics().held).toBe(0);
+});
+
+test("so do a Pool's and a Client's, with a localAddress", async () => {
+  const { port, came } = await httpStage();
+  const connector = connect();
+  const origin = `http://127.0.0.1:${port}`;
+  const pool = new Pool(origin, { connect: undiciConnect(connector), connections: 2 });
+  const localAddress = SOURCES[1];
+  const client = new Client(origin, { connect: undiciConnect(connector), localAddress });
+  atEnd(() => pool.destroy());
+  atEnd(() => client.destroy());
+  await get(origin, pool);
+  await get(origin, client);
+  expectOurs(came);
+  expect(came[1]?.address).toBe(localAddress);
+  const strange = new Client(origin, {
+    connect: undiciConnect(connector),
+    localAddress: "127.0.0.99",
+  });
+  atEnd(() => strange.destroy());
+  await expect(get(origin, strange)).rejects.toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
+});
+
+test("names are resolved by the connector, and keys stick to a source", async () => {
+  const { port, came } = await httpStage();
+  const connector = connect({ spread: "sticky" });
+  const agent = new Agent({ connect: undiciConnect(connector, { stickyKey: "a" }) });
+  atEnd(() => agent.destroy());
+  const url = `http://portwarden.test:${port}/`;
+  await Promise.all(Array.from({ length: 6 }, () => get(url, agent)));
+  expect(new Set(came.map(({ address }) => address)).size).toBe(1);
+});
+
+// ── Failures ──────────────────────────────────────────────────────────────────────────────
+
+test("a connection that is refused, or has no port, is the request's error", async () => {
+  const { port } = await httpStage((_, response) => setTimeout(() => response.end("done"), 50));
+  const connector = connect(ONE);
+  const agent = new Agent({ connect: undiciConnect(connector) });
+  atEnd(() => agent.destroy());
+  const refused = get(`http://127.0.0.1:${DEAD_PORT}/`, agent);
+  await expect(refused).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  const unknown = get("http://nowhere.invalid/", agent);
+  await expect(unknown).rejects.toMatchObject({ code: "ENOTFOUND" });
+  const url = `http://127.0.0.1:${port}/`;
+  const results = await Promise.allSettled([get(url, agent), get(url, agent)]);
+  const failures = results.filter((one) => one.status === "rejected").map(({ reason }) => reason);
+  expect(failures).toHaveLength(1);
+  expect(failures[0]).toBeInstanceOf(ConnectorError);
+  expect(failures[0]).toMatchObject({ code: "EADDRNOTAVAIL", exhausted: "source" });
+  await pause(20);
+  expect(await get(url, agent)).toBe("done");
+});
+
+test("a closed connector is, too", async () => {
+  const connector = connect();
+  const agent = new Agent({ connect: undiciConnect(connector) });
+  atEnd(() => agent.destroy());
+  connector.close();
+  await expect(get("http://127.0.0.1:8080/", agent)).rejects.toMatchObject({ code: "EBADF" });
+});
+
+test("connecting for too long is undici's ConnectTimeoutError", async () => {
+  const stage = await stageOf(createServer(() => {}));
+  const connector = connect();
+  const options = { timeout: 60, ca: CERTIFICATE };
+  const agent = new Agent({ connect: undiciConnect(connector, options) });
+  atEnd(() => agent.destroy());
+  // The server accepts, and says nothing: the connection is never secure.
+  const late = get(`https://127.0.0.1:${stage.port}/`, agent);
+  const error = await late.catch((reason) => reason);
+  expect(error).toBeInstanceOf(errors.ConnectTimeoutError);
+  expect(error).toBeInstanceOf(errors.UndiciError);
+  expect(error).toMatchObject({ name: "ConnectTimeoutError", code: "UND_ERR_CONNECT_TIMEOUT" });
+  await until(() => connector.metrics().held === 0);
+  expect(connector.metrics().held).toBe(0);
+});
+
+test("ports in other hands are passed over", async () => {
+  const { port, came } = await httpStage();
+  const [source] = SOURCES;
+  const portRange = { first: RANGE.first, last: RANGE.first + 3 };
+  for (let taken = portRange.first; taken < portRange.last; taken++) await listenAt(source, taken);
+  const connector = connect({ sources: source, portRange, skipUsed: false });
+  const agent = new Agent({ connect: undiciConnect(connector) });
+  atEnd(() => agent.destroy());
+  await get(`http://127.0.0.1:${port}/`, agent);
+  expect(came).toEqual([{ address: source, port: portRange.last }]);
+});
+
+test("aborts and a server that cuts connections give ports back", async () => {
+  const cutting = await stageOf(createServer((socket) => socket.resetAndDestroy()));
+  const silent = await httpStage(() => {});
+  const connector = connect();
+  const agent = new Agent({ connect: undiciConnect(connector) });
+  atEnd(() => agent.destroy());
+  await expect(get(`http://127.0.0.1:${cutting.port}/`, agent)).rejects.toThrow();
+  const controller = new AbortController();
+  const options = { dispatcher: agent, signal: controller.signal };
+  const before = request(`http://127.0.0.1:${silent.port}/`, options);
+  controller.abort();
+  await expect(before).rejects.toMatchObject({ name: "AbortError" });
+  const during = request(`http://127.0.0.1:${silent.port}/`, {
+    dispatcher: agent,
+    signal: AbortSignal.timeout(50),
+  });
+  await expect(during).rejects.toThrow();
+  await agent.destroy();
+  await until(() => connector.metrics().held === 0);
+  expect(connector.metrics().held).toBe(0);
+});
+
+test("destroying the agent while its connections are under way leaves nothing", async () => {
+  const { port } = await httpStage();
+  const connector = connect();
+  const agent = new Agent({ connect: undiciConnect(connector), connections: 8 });
+  const url = `http://127.0.0.1:${port}/`;
+  const outcomes = Array.from({ length: 8 }, () => get(url, agent));
+  const settled = Promise.allSettled(outcomes);
+  await agent.destroy();
+  const results = await settled;
+  expect(results.filter(({ status }) => status === "rejected")).toHaveLength(8);
+});
+
+test("a signal ends those who wait for a port", async () => {
+  const { port } = await httpStage();
+  const connector = connect({ ...ONE, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const controller = new AbortController();
+  const agent = new Agent({ connect: undiciConnect(connector, { signal: controller.signal }) });
+  atEnd(() => agent.destroy());
+  const outcome = get(`http://127.0.0.1:${port}/`, agent);
+  await until(() => connector.metrics().waiting === 1);
+  controller.abort(new Error("enough"));
+  await expect(outcome).rejects.toThrow("enough");
+  holder.destroy();
+});
+
+test("bad options are refused", () => {
+  const connector = connect();
+  expect(() => undiciConnect(connector, { timeout: -1 })).toThrow(PortError);
+  expect(() => undiciConnect(connector, { maxCachedSessions: 0.5 })).toThrow(PortError);
+});
+
+// ── TLS ───────────────────────────────────────────────────────────────────────────────────
+
+test("certificates are checked by the server's name", async () => {
+  const { port, came } = await httpsStage();
+  const connector = connect();
+  const agent = new Agent({ connect: undiciConnect(connector, { ca: CERTIFICATE }) });
+  atEnd(() => agent.destroy());
+  await get(`https://portwarden.test:${port}/`, agent);
+  await get(`https://127.0.0.1:${port}/`, agent);
+  expectOurs(came);
+  const wrong = get(`https://example.test:${port}/`, agent);
+  await expect(wrong).rejects.toMatchObject({ code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  const strict = new Agent({ connect: undiciConnect(connector) });
+  atEnd(() => strict.destroy());
+  await expect(get(`https://127.0.0.1:${port}/`, strict)).rejects.toMatchObject({
+    code: "DEPTH_ZERO_SELF_SIGNED_CERT",
+  });
+  const lax = new Agent({ connect: undiciConnect(connector, { rejectUnauthorized: false }) });
+  atEnd(() => lax.destroy());
+  await get(`https://example.test:${port}/`, lax);
+});
+
+test.for([
+  { maxCachedSessions: 100, reused: [false, true, true] },
+  { maxCachedSessions: 0, reused: [false, false, false] },
+])(
+  "TLS sessions are used again, of $maxCachedSessions kept",
+  async ({ maxCachedSessions, reused }) => {
+    const seen: boolean[] = [];
+    const { port } = await httpsStage(({ socket }, response) => {
+      seen.push((socket as TLSSocket).isSessionReused());
+      response.setHeader("connection", "close").end();
+    });
+    const options = { ca: CERTIFICATE, maxCachedSessions };
+    const agent = new Agent({ connect: undiciConnect(connect(), options) });
+    atEnd(() => agent.destroy());
+    for (let round = 0; round < 3; round++) {
+      await get(`https://portwarden.test:${port}/`, agent);
+      await pause(10);
+    }
+    expect(seen).toEqual(reused);
+  },
+);
+
+test("HTTP/2 is spoken where it is allowed", async () => {
+  const server = http2.createSecureServer(
+    { ...TLS_SERVER, allowHTTP1: true },
+    (message, response) => response.end(message.httpVersion),
+  );
+  const { port, came } = await stageOf(server as unknown as ReturnType<typeof createServer>);
+  const connector = connect();
+  const both = new Agent({ connect: undiciConnect(connector, { ca: CERTIFICATE }), allowH2: true });
+  const one = new Agent({ connect: undiciConnect(connector, { ca: CERTIFICATE }), allowH2: false });
+  atEnd(() => both.destroy());
+  atEnd(() => one.destroy());
+  expect(await get(`https://127.0.0.1:${port}/`, both)).toBe("2.0");
+  expect(await get(`https://127.0.0.1:${port}/`, one)).toBe("1.1");
+  expectOurs(came);
+});
