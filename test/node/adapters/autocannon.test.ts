@@ -1,0 +1,179 @@
+// autocannonSetup: autocannon's connections from several sources, on ports that portwarden picks.
+
+import { createServer } from "node:net";
+import autocannon from "autocannon";
+import { expect, test } from "vitest";
+import { autocannonSetup } from "../../../bindings/node/index.ts";
+import {
+  connect,
+  DEAD_PORT,
+  expectOurs,
+  httpStage,
+  httpsStage,
+  RANGE,
+  SOURCES,
+  stageOf,
+} from "./stage.ts";
+
+test("requests come from all sources, over connections that are kept", async () => {
+  const { port, came } = await httpStage();
+  const connector = connect();
+  const result = await autocannon({
+    url: `http://127.0.0.1:${port}`,
+    connections: 10,
+    amount: 500,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connector),
+  });
+  expect(result).toMatchObject({ errors: 0, timeouts: 0, non2xx: 0, "2xx": 500 });
+  expect(came).toHaveLength(10);
+  expectOurs(came);
+  expect(new Set(came.map(({ address }) => address))).toEqual(new Set(SOURCES));
+  expect(new Set(came.map(({ address, port }) => `${address}:${port}`)).size).toBe(10);
+});
+
+test("with TLS, pipelining and a name", async () => {
+  const { port, came } = await httpsStage();
+  const result = await autocannon({
+    url: `https://portwarden.test:${port}`,
+    connections: 4,
+    pipelining: 3,
+    amount: 120,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connect()),
+  });
+  expect(result).toMatchObject({ errors: 0, non2xx: 0 });
+  expect(result["2xx"]).toBeGreaterThanOrEqual(110);
+  expect(came).toHaveLength(4);
+  expectOurs(came);
+});
+
+test("servers that close connections are connected to again, at full speed", async () => {
+  const { port, came } = await httpStage((_, response) => {
+    response.setHeader("connection", "close").end("done");
+  });
+  const began = performance.now();
+  const result = await autocannon({
+    url: `http://127.0.0.1:${port}`,
+    connections: 2,
+    amount: 100,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connect()),
+  });
+  expect(result.errors).toBe(0);
+  expect(came.length).toBeGreaterThan(20);
+  expectOurs(came);
+  // What was sent on closed connections does not count as an answer that was long in coming.
+  expect(result.latency.max).toBeLessThan((performance.now() - began) / 2);
+});
+
+test("reconnectRate takes a new port each time", async () => {
+  const { port, came } = await httpStage();
+  const result = await autocannon({
+    url: `http://127.0.0.1:${port}`,
+    connections: 1,
+    amount: 40,
+    reconnectRate: 4,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connect()),
+  });
+  expect(result.errors).toBe(0);
+  expect(came.length).toBeGreaterThanOrEqual(10);
+  expectOurs(came);
+});
+
+test("with sticky sources clients with one key come from one source", async () => {
+  const { port, came } = await httpStage();
+  const keys: string[] = [];
+  await autocannon({
+    url: `http://127.0.0.1:${port}`,
+    connections: 8,
+    amount: 160,
+    reconnectRate: 5,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connect({ spread: "sticky" }), {
+      stickyKey: (index) => {
+        keys.push(`user ${index}`);
+        return "all the same";
+      },
+    }),
+  });
+  expect(keys).toEqual(Array.from({ length: 8 }, (_, index) => `user ${index}`));
+  expect(came.length).toBeGreaterThan(16);
+  expect(new Set(came.map(({ address }) => address)).size).toBe(1);
+});
+
+// ── Failures ──────────────────────────────────────────────────────────────────────────────
+
+test("failures are counted, bounded, and never a busy loop", async () => {
+  const connector = connect();
+  const result = await autocannon({
+    url: `http://127.0.0.1:${DEAD_PORT}`,
+    connections: 2,
+    duration: 1,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connector),
+  });
+  const { failed } = connector.metrics();
+  expect(result["2xx"]).toBe(0);
+  // 0, 0, 10, 20, 40, 80, 160, 320, 640, 1000 milliseconds between them.
+  expect(failed).toBeGreaterThanOrEqual(8);
+  expect(failed).toBeLessThanOrEqual(24);
+  expect(result.errors).toBeGreaterThanOrEqual(failed - 2);
+  expect(result.errors).toBeLessThanOrEqual(failed);
+});
+
+test("so are connections for which there is no port, and connections that are cut", async () => {
+  const { port } = await httpStage();
+  const portRange = { first: RANGE.first, last: RANGE.first };
+  const connector = connect({ sources: SOURCES[0], portRange });
+  const result = await autocannon({
+    url: `http://127.0.0.1:${port}`,
+    connections: 3,
+    duration: 1,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connector),
+  });
+  expect(result["2xx"]).toBeGreaterThan(10);
+  expect(result.errors).toBeGreaterThanOrEqual(10);
+  expect(connector.metrics().refused).toBeLessThanOrEqual(2 * 12);
+
+  const cutting = await stageOf(createServer((socket) => socket.resetAndDestroy()));
+  const cut = await autocannon({
+    url: `http://127.0.0.1:${cutting.port}`,
+    connections: 2,
+    duration: 1,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connect()),
+  });
+  expect(cut.errors).toBeGreaterThan(5);
+  expect(cutting.came.length).toBeLessThanOrEqual(24);
+});
+
+test("bailout and amount end a run that fails", async () => {
+  const options = { url: `http://127.0.0.1:${DEAD_PORT}`, connections: 1, sampleInt: 100 };
+  const setup = { setupClient: autocannonSetup(connect()) };
+  const bailed = await autocannon({ ...options, ...setup, duration: 30, bailout: 3 });
+  expect(bailed.errors).toBeGreaterThanOrEqual(3);
+  expect(bailed.duration).toBeLessThan(5);
+  const limited = await autocannon({ ...options, ...setup, amount: 5 });
+  expect(limited.errors).toBeLessThanOrEqual(5);
+});
+
+test("a client that times out while it waits for a port gives up its place", async () => {
+  const { port } = await httpStage();
+  const portRange = { first: RANGE.first, last: RANGE.first };
+  const connector = connect({ sources: SOURCES[0], portRange, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const result = await autocannon({
+    url: `http://127.0.0.1:${port}`,
+    connections: 1,
+    duration: 2,
+    timeout: 1,
+    sampleInt: 100,
+    setupClient: autocannonSetup(connector),
+  });
+  expect(result.timeouts).toBeGreaterThanOrEqual(1);
+  expect(connector.metrics()).toMatchObject({ held: 1, waiting: 0 });
+  holder.destroy();
+});
