@@ -7,7 +7,7 @@ import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "n
 import { parseAddress } from "../address.ts";
 import { checkInteger, checkObject, checkPort } from "../checks.ts";
 import { closed, invalid, show, wrongType, wrongValue } from "../errors.ts";
-import { PortManager, TCP } from "../index.ts";
+import { PortManager, TCP, UDP } from "../index.ts";
 import type { Dial } from "./attempt.ts";
 import { dialNet } from "./bound-socket.ts";
 import type { Connecting } from "./connecting.ts";
@@ -23,8 +23,8 @@ import { Explain } from "./explain.ts";
 import { noteForeign } from "./foreign.ts";
 import { type Machine, readMachine } from "./machine.ts";
 import { type ConnectorMetrics, snapshot } from "./metrics.ts";
-import { type Opened, Opening } from "./opening.ts";
-import type { Destination, Source } from "./pair.ts";
+import { type Opened, Opening, type Target } from "./opening.ts";
+import { anywhere, type Destination, type Source } from "./pair.ts";
 import { Pool } from "./pool.ts";
 import { sourceOfKey } from "./spread.ts";
 import { Waiting } from "./waiting.ts";
@@ -48,6 +48,11 @@ export interface Where {
   signal?: AbortSignal | undefined;
   /** As the connector's option, for this connection. */
   connectTimeout?: number | undefined;
+}
+
+/** Where to bind a UDP socket. */
+export interface DatagramWhere extends Pick<Where, "key" | "localAddress" | "signal"> {
+  family: 4 | 6;
 }
 
 /** Options of {@link Connector.connect}: those of `net.connect`, and ours. The local port is not among them. */
@@ -157,15 +162,12 @@ export class Connector implements Disposable {
     if (typeof opened !== "function") throw wrongType("callback", "a function", opened);
     const { connectTimeout = this.#settings.connectTimeout, signal } = where;
     checkInteger("connectTimeout", connectTimeout, 0, DAY_MS);
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      throw wrongType("signal", "an AbortSignal", signal);
-    }
+    checkSignal(signal);
     const fixed = this.#fixedSource(where);
     const key = this.#stickyKey(where);
     const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
     const isAddress = isIP(address) !== 0;
-    const opening = new Opening(
-      this.#shared,
+    this.#begin(
       {
         destinations: isAddress
           ? [this.#destination(address, port)]
@@ -179,12 +181,44 @@ export class Connector implements Disposable {
       },
       opened,
     );
+  }
+
+  /**
+   * The same for a UDP socket, which has no destination: what the adapter for `node:dgram` is made of.
+   * @param where which source, and 4 or 6.
+   * @param dial called for each attempt; what it makes must behave as a `net.Socket` that connects when it is bound.
+   * @throws PortError for bad arguments, and `EBADF`.
+   */
+  dialDatagram(where: DatagramWhere, dial: Dial, opened: Opened): void {
+    if (this.#isClosed) throw closed("connector");
+    const { family, signal } = where;
+    checkSignal(signal);
+    const fixed = this.#fixedSource(where);
+    if (fixed !== undefined && fixed.family !== family)
+      throw wrongValue("localAddress", `an IPv${family} address`, fixed.address);
+    const key = this.#stickyKey(where);
+    this.#begin(
+      {
+        destinations: [this.#pool.destination(UDP, anywhere(family), 0)],
+        sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
+        signal,
+        connectTimeout: 0,
+        name: "udp",
+        readyEvent: "connect",
+        dial,
+      },
+      opened,
+    );
+  }
+
+  #begin(target: Target, opened: Opened): void {
+    const opening = new Opening(this.#shared, target, opened);
     this.#shared.openings.add(opening);
     opening.begin();
   }
 
   /** The source that the caller insists on. */
-  #fixedSource({ localAddress }: Where): Source | undefined {
+  #fixedSource({ localAddress }: Pick<Where, "localAddress">): Source | undefined {
     if (localAddress === undefined || localAddress === null) return undefined;
     const { text } = parseAddress("localAddress", localAddress);
     const source = this.#pool.sources.find(({ address }) => address === text);
@@ -192,7 +226,7 @@ export class Connector implements Disposable {
     throw wrongValue("localAddress", "one of the connector's sources", localAddress);
   }
 
-  #stickyKey({ key }: Where): string | undefined {
+  #stickyKey({ key }: Pick<Where, "key">): string | undefined {
     if (key !== undefined && typeof key !== "string") throw wrongType("key", "a string", key);
     return this.#settings.spread === "sticky" ? key : undefined;
   }
@@ -343,6 +377,11 @@ function dialTls(options: ConnectOptions): Dial {
   const servername = host !== undefined && isIP(host) === 0 ? { servername: host } : {};
   const passed = { ...(rest as ConnectionOptions), ...servername, ...own };
   return (ends) => tlsConnect({ ...passed, ...ends });
+}
+
+function checkSignal(signal: unknown): void {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  throw wrongType("signal", "an AbortSignal", signal);
 }
 
 /** First of one family, then of the other, by turns, beginning with the resolver's choice (RFC 8305 § 4). */

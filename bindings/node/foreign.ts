@@ -2,7 +2,7 @@
 
 import { type PortRange, TCP, UDP } from "../index.ts";
 import type { Machine } from "./machine.ts";
-import type { Source } from "./pair.ts";
+import { anywhere, type Source } from "./pair.ts";
 import type { Pool } from "./pool.ts";
 import type { SocketRow } from "./proc.ts";
 
@@ -39,7 +39,9 @@ function listOf(source: Source | undefined): readonly Source[] {
 }
 
 function isOurs(pool: Pool, source: Source, transport: number, row: SocketRow): boolean {
-  const [address, port] = transport === TCP ? [row.remoteAddress, row.remotePort] : ["", 0];
+  const { remoteAddress, remotePort } = row;
+  const [address, port] =
+    transport === TCP ? [remoteAddress, remotePort] : [anywhere(source.family), 0];
   const pair = pool.find(transport, address, port)?.pairs[source.index];
   return pair?.flow.has(row.port) === true;
 }

@@ -14,6 +14,7 @@ export {
   type AutocannonSetupOptions,
   autocannonSetup,
 } from "./adapters/autocannon.ts";
+export { type BindDatagramOptions, bindDatagram } from "./adapters/dgram.ts";
 export { PortSocket, type PortSocketOptions } from "./adapters/net.ts";
 export {
   type UndiciCallback,
@@ -26,6 +27,7 @@ export {
   type ConnectOptions,
   type Connector,
   createConnector,
+  type DatagramWhere,
   type Where,
 } from "./connector.ts";
 export { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";

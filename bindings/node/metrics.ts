@@ -29,7 +29,7 @@ export interface ConnectorMetrics extends Figures {
   readonly refusals: Readonly<Partial<Record<Exhausted, number>>>;
   /** By local address. */
   readonly bySource: Readonly<Record<string, Figures>>;
-  /** By `address:port`; `udp` for UDP sockets. */
+  /** By `address:port`; `udp4` and `udp6` for UDP sockets. */
   readonly byDestination: Readonly<Record<string, Figures & { readonly waiting: number }>>;
 }
 

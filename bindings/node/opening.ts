@@ -33,7 +33,7 @@ export type Opened = (error: Error | null, socket: Socket | null) => void;
 type Resolve = (done: (error: Error | null, destinations: readonly Destination[]) => void) => void;
 
 /** What is to be opened. */
-interface Target {
+export interface Target {
   readonly destinations: readonly Destination[] | Resolve;
   /** The one source that will do, which may depend on whether the destination is IPv4 or IPv6. */
   readonly sourceFor: (destination: Destination) => Source | undefined;

@@ -69,9 +69,14 @@ export class Destination {
 
   /** As messages and metrics name it. */
   get name(): string {
-    if (this.transport === UDP) return "udp";
+    if (this.transport === UDP) return this.family === IPV6 ? "udp6" : "udp4";
     return this.family === IPV6 ? `[${this.address}]:${this.port}` : `${this.address}:${this.port}`;
   }
+}
+
+/** The address of the destination that UDP sockets of a network have. */
+export function anywhere(family: number): string {
+  return family === IPV6 ? "::" : "0.0.0.0";
 }
 
 /** A source and a destination. */

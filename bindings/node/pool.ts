@@ -7,7 +7,7 @@
 //
 // Must stay true: a lease ends once; the manager lives as long as a lease does.
 
-import { type Flow, IPV4, IPV6, type PortManager, TCP } from "../index.ts";
+import { type Flow, IPV4, IPV6, type PortManager, TCP, UDP } from "../index.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 import { type Counts, newCounts, Remembered } from "./counts.ts";
 import { Destination, Pair, Source } from "./pair.ts";
@@ -42,9 +42,9 @@ export class Lease {
     this.#after();
   }
 
-  /** Gives the port back, and lets it rest: the system keeps the tuple in TIME_WAIT. */
+  /** Gives the port back, and lets it rest: the system keeps the tuple in TIME_WAIT, but for UDP. */
   rest(): void {
-    if (!this.#pool.rests) {
+    if (!this.#pool.rests || this.pair.destination.transport === UDP) {
       this.free();
     } else if (this.#end()) {
       this.#pool.count(this.pair, "rested");
