@@ -131,6 +131,28 @@ test("a signal closes the socket later", async () => {
   await expect(bindDatagram(connector, options)).rejects.toMatchObject({ name: "AbortError" });
 });
 
+test("what the machine lists of our own sockets is not taken for another program's", async () => {
+  const portRange = { first: RANGE.first, last: RANGE.first };
+  const connector = connect({ sources: SOURCES[0], portRange, setAside: 60_000 });
+  const first = await bindDatagram(connector, { type: "udp4" });
+  connector.refresh();
+  close(first);
+  await until(() => connector.metrics().held === 0);
+  const second = await bindDatagram(connector, { type: "udp4" });
+  expect(second.address().port).toBe(RANGE.first);
+  close(second);
+});
+
+test("later errors are the caller's", async () => {
+  const socket = await bindDatagram(connect(), { type: "udp4" });
+  const errors: Error[] = [];
+  socket.on("error", (error) => errors.push(error));
+  socket.emit("error", new Error("later"));
+  expect(errors.map(({ message }) => message)).toEqual(["later"]);
+  expect(SOURCES).toContain(socket.address().address);
+  close(socket);
+});
+
 test("IPv6, a source of one's own, and sticky keys", async () => {
   const connector = connect({ sources: [...SOURCES, "::1"], spread: "sticky" });
   const six = await bindDatagram(connector, { type: "udp6" }).catch((error) => error);

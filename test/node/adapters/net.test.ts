@@ -1,7 +1,8 @@
 // PortSocket: a socket at once, for libraries that take a function which returns one.
 
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect as connectPlainly, createServer } from "node:net";
 import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";
 import { ConnectorError, PortSocket } from "../../../bindings/node/index.ts";
@@ -12,6 +13,7 @@ import {
   DEAD_PORT,
   expectOurs,
   listenAt,
+  pause,
   RANGE,
   SOURCES,
   type Stage,
@@ -151,6 +153,31 @@ test("it connects once, and bad arguments are refused at once", async () => {
   expect(() => new PortSocket(connector).connect(port)).toThrow("EBADF");
 });
 
+test("of a host's addresses it tries one, however long that takes", async () => {
+  const port = await deafPort();
+  const fillers = Array.from({ length: 4 }, () => connectPlainly(port, "127.0.0.1"));
+  atEnd(() => {
+    for (const socket of fillers) socket.on("error", () => {}).destroy();
+  });
+  const connector = connect({
+    attemptDelay: 10,
+    lookup: (_host, _options, done) =>
+      done(null, [
+        { address: "127.0.0.1", family: 4 },
+        { address: "127.0.0.2", family: 4 },
+      ]),
+  });
+  await pause(50);
+  const socket = new PortSocket(connector).connect(port, "portwarden.test");
+  const errors: Error[] = [];
+  socket.on("error", (error) => errors.push(error));
+  await pause(100);
+  expect(socket.connecting).toBe(true);
+  expect(errors).toEqual([]);
+  expect(connector.metrics().held).toBe(1);
+  socket.destroy();
+});
+
 test("TLS goes over it", async () => {
   const { port, came } = await stageOf(
     createTlsServer(TLS_SERVER, (socket) => {
@@ -199,3 +226,18 @@ test("in the way of pg: a library connects it itself", async () => {
   expect(String(chunk)).toBe("hello");
   expectOurs(came);
 });
+
+/** A port of a process that does not run: the system queues one connection or two for it, and answers no others. */
+async function deafPort(): Promise<number> {
+  const program = `
+    const server = require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => {
+      require("node:fs").writeSync(1, String(server.address().port) + "\\n");
+      process.kill(process.pid, "SIGSTOP");
+    });`;
+  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  atEnd(() => {
+    child.kill("SIGKILL");
+  });
+  const [text] = await once(child.stdout, "data");
+  return Number(String(text));
+}
