@@ -1,8 +1,8 @@
 // autocannon: a function for its option `setupClient`, after which a client's connections go through a connector.
 //
-// autocannon has no option for the socket of a connection (its request 255). A client calls its method `_connect`, which
-// makes `conn`, listens to it, and sends its first requests; that is replaced here, by one that does the same with a
-// socket of the connector. Until it is there, a stand-in keeps what the client writes.
+// autocannon has no option for the socket of a connection (its request 255). A client calls its method `_connect`,
+// which makes `conn`, listens to it, and sends its first requests; that is replaced here, by one that does the same
+// with a socket of the connector. Until it is there, a stand-in keeps what the client writes.
 
 import { isIP, connect as netConnect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";

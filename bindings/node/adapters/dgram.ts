@@ -16,7 +16,7 @@ export interface BindDatagramOptions extends SocketOptions {
   localAddress?: string;
   /** With `spread: "sticky"`: the socket is bound to the source that belongs to this key. */
   stickyKey?: string;
-  /** As `socket.bind`: with `false`, workers of a cluster share the socket. True by default: the port is this socket's. */
+  /** As `socket.bind`: with `false`, workers of a cluster share the socket. True by default. */
   exclusive?: boolean;
 }
 

@@ -15,8 +15,8 @@ export interface PortSocketOptions extends SocketConstructorOpts {
  * such as the option `stream` of `pg` (which connects it) and `mysql2` (which wants it to be connecting). Where there
  * is a choice, {@link Connector.connect} does more.
  *
- * What is written before it is connected goes out then. It emits what any socket does; if there is no port, `error` with a
- * {@link ConnectorError}. Destroying it gives its port back, or its place among those who wait.
+ * What is written before it is connected goes out then. It emits what any socket does; if there is no port, `error`
+ * with a {@link ConnectorError}. Destroying it gives its port back, or its place among those who wait.
  *
  * What it cannot do, since it is one socket: **one attempt**. If the port turns out to be in other hands, the socket
  * fails (`EADDRINUSE`, `EADDRNOTAVAIL`), and the port is set aside, so that the library's next try gets another. If the
