@@ -145,7 +145,7 @@ export class Connector implements Disposable {
    * Opens a connection through a socket that the caller makes: what adapters are made of.
    * @param where the destination, and which source.
    * @param dial called for each attempt with both ends; must make a socket that begins to connect between them, and
-   * must not connect from another port.
+   * must not connect from another port. What it throws is taken as if the socket had failed with it.
    * @param opened called once: with an error, or with the socket.
    * @param readyEvent what the socket emits when it may be used: `connect`, or `secureConnect`.
    * @throws PortError for bad arguments, and `EBADF`.

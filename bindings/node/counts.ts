@@ -9,7 +9,7 @@ export interface Counts {
   connected: number;
   /** Attempts that failed for reasons that have nothing to do with the local port. */
   failed: number;
-  /** Requests for which there was no port. */
+  /** Connections, or addresses of a host, refused with a `ConnectorError`; not those that wait. */
   refused: number;
   /** Picked ports that turned out to be in other hands (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`). */
   conflicts: number;

@@ -13,7 +13,7 @@ import type { Lease, Pool, Wish } from "./pool.ts";
  * - `portwarden:released`: the connection is closed, and its port came back.
  * - `portwarden:conflict`: the port was in other hands, and is set aside.
  * - `portwarden:failed`: connecting failed for another reason; the port came back.
- * - `portwarden:refused`: there was no port, or no file.
+ * - `portwarden:refused`: there was no port or no file, or none in time: a `ConnectorError`.
  * - `portwarden:waiting`: somebody waits for a port from now on.
  */
 export const CHANNELS = {

@@ -19,8 +19,9 @@ export interface Gauges {
 export type Figures = Gauges & Readonly<Counts>;
 
 /**
- * What {@link Connector.metrics} answers. Counters only grow; a destination that nothing has gone to for long may be
- * forgotten, with its counters, as soon as there are more than a thousand.
+ * What {@link Connector.metrics} answers. Counters only grow. A destination that nothing of ours goes to may be left
+ * out as soon as there are more than a thousand, until something does again; its counters then go on where they
+ * were (16,384 such are remembered). The sums, and those by source, always count it.
  */
 export interface ConnectorMetrics extends Figures {
   /** Who waits for a port, or a file. */

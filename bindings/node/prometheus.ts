@@ -83,7 +83,8 @@ const OUR_LABELS = ["source", "destination", "reason"];
  *   `portwarden_conflicts_total`, `portwarden_released_total`, `portwarden_rested_total`, and
  *   `portwarden_refused_total` with the label `reason` (see {@link Exhausted});
  * - the same by source, `portwarden_source_picks_total{source="127.0.0.2"}` and so on, without `reason`;
- * - the same by destination, `portwarden_destination_picks_total{destination="127.0.0.1:80"}` and so on, without `reason`.
+ * - the same by destination, `portwarden_destination_picks_total{destination="127.0.0.1:80"}` and so on,
+ *   without `reason`.
  *
  * The figures are those of {@link Connector.metrics} when the registry collects, all of the same moment. The series
  * of a destination that the connector has forgotten are left out until something goes there again.

@@ -51,7 +51,7 @@ test("a port that somebody listens on is set aside for all destinations, and com
 
 test("a tuple that is alive is set aside for its destination alone", async () => {
   const [source] = freshSources(1) as [string];
-  const connector = connectorWith({ ...ONE_PORT, sources: source, setAside: 150 });
+  const connector = connectorWith({ ...ONE_PORT, sources: source, setAside: 800 });
   const [one, two] = [await serve(), await serve()];
   const theirs = connect({
     host: "127.0.0.1",
@@ -73,7 +73,7 @@ test("a tuple that is alive is set aside for its destination alone", async () =>
   const other = await connector.connect(toTwo);
   expect(other.localPort).toBe(23_300);
   await reset(other, theirs);
-  await new Promise((done) => setTimeout(done, 200));
+  await new Promise((done) => setTimeout(done, 850));
   await expectAllBack(connector, toOne);
   await expectAllBack(connector, toTwo);
 });

@@ -119,7 +119,8 @@ test("sticky: a key gets the same source in another process", async () => {
   const script = `
     import { sourceOfKey } from ${JSON.stringify(new URL("../../build/bindings/node/spread.js", import.meta.url).href)};
     const sources = Array.from({ length: 16 }, (_, index) => ({ address: String(index) }));
-    console.log(["", "a", "customer 7", "Zürich", "\u{1F6A2}"].map((key) => sourceOfKey(sources, key).address).join());`;
+    const keys = ["", "a", "customer 7", "Zürich", "\u{1F6A2}"];
+    console.log(keys.map((key) => sourceOfKey(sources, key).address).join());`;
   const run = (): string =>
     execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
   // FNV-1a over UTF-16 units, computed apart from this code.

@@ -215,7 +215,7 @@ test("closing refuses who waits and who connects; open sockets live on", async (
 
 test("who waits for a port in other hands gets it when it is no longer set aside", async () => {
   const sources = freshSources(1);
-  const connector = connectorWith({ ...ONE_PORT, sources, wait: true, setAside: 150 });
+  const connector = connectorWith({ ...ONE_PORT, sources, wait: true, setAside: 800 });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
   const foreign = createServer().listen(ONE_PORT.portRange.first, sources[0]);
@@ -258,7 +258,8 @@ test("where no more files may be opened, who waits is served when one is closed"
     socket.resetAndDestroy(); first.resetAndDestroy();
     await new Promise((done) => setTimeout(done, 50));
     console.log(JSON.stringify({ name: error.name, code: error.code, exhausted: error.exhausted, message: error.message,
-      cause: error.cause?.code, count, held, after: [failing.metrics().held, waiting.metrics().held], refusals: failing.metrics().refusals,
+      cause: error.cause?.code, count, held, after: [failing.metrics().held, waiting.metrics().held],
+      refusals: failing.metrics().refusals,
       limitedBy: failing.capacity(1).limitedBy, connections: failing.capacity(1).connections }));`;
   const command = 'ulimit -n 64 && exec "$0" --input-type=module -e "$1"';
   const seen = JSON.parse(
