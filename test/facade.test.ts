@@ -19,6 +19,7 @@ test("the package exports its managers, lists and trees, its error, its refusals
     NO_MEMORY: -3,
     OUTSIDE: -6,
     NO_RANGE: -7,
+    RESTING: -11,
   });
 });
 

@@ -205,7 +205,8 @@ describe.each(BUILDS)("%s build", (build) => {
     expectRefused(() => manager.releasePort(wrong({ ...at, reserved })), noList);
     const noPolicy = says(VALUE, 'no option "selection"');
     expectRefused(() => manager.reservePort(wrong({ ...DNS, selection: "hash" })), noPolicy);
-    expectRefused(() => manager.flow(wrong({ ...DNS, selection: "hash" })), noPolicy);
+    const noOrder = says(VALUE, 'selection must be "fifo"');
+    expectRefused(() => manager.flow(wrong({ ...DNS, selection: "hash" })), noOrder);
   });
 
   test.each([
