@@ -17,19 +17,27 @@ type BoundSocketClass = new (at: { host: string; port: number }) => BoundSocket;
 // Not in the types of Node 20, nor in Node 20.
 const { BoundSocket } = net as { BoundSocket?: BoundSocketClass };
 
+/** A signal is the opening's business. */
+const NO_SIGNAL = { signal: undefined };
+
 /** Connects as `net.connect` does with these options, but for the signal. For one connection, all attempts of it. */
 export function dialNet(options: object): Dial {
   let isFirst = true;
-  return ({ host, port, family, localAddress, localPort }) => {
-    const passed = { ...options, signal: undefined, host, port, family, localAddress, localPort };
+  return (ends) => {
+    // Not spread: Node takes microseconds longer to copy an object that was made so.
+    const passed = Object.assign({}, options, ends, NO_SIGNAL);
     if (isFirst || BoundSocket === undefined) {
       isFirst = false;
       return net.connect(passed as net.NetConnectOpts);
     }
-    const handle = new BoundSocket({ host: localAddress, port: localPort });
+    const handle = new BoundSocket({ host: ends.localAddress, port: ends.localPort });
     try {
-      const local = { localAddress: undefined, localPort: undefined };
-      return net.connect({ ...passed, ...local, handle } as unknown as net.NetConnectOpts);
+      const bound = Object.assign(passed, {
+        localAddress: undefined,
+        localPort: undefined,
+        handle,
+      });
+      return net.connect(bound as unknown as net.NetConnectOpts);
     } catch (error) {
       handle.close();
       throw error;
