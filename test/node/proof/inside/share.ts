@@ -1,0 +1,65 @@
+// Share: in a namespace with 64 ports, opens 64 connections to each of 4 destinations from one source, all at the
+// same time, in one of several ways; then tells, as JSON, whom the servers saw and what failed.
+//
+//   node share.js WAY
+
+import { createConnector } from "../../../../bindings/node/index.ts";
+import { Host } from "./hosts.ts";
+import { WAYS } from "./ways.ts";
+
+/** What it prints. */
+export interface Shared {
+  /** Who was connected at the same time, for each server. */
+  readonly seen: readonly (readonly string[])[];
+  /** Codes and system calls of what failed, and how often. */
+  readonly failures: Readonly<Record<string, number>>;
+  /** Ports held when all were open, and when all had been closed. */
+  readonly held: readonly [number, number];
+  /** What one more connection to each server failed by. */
+  readonly further: readonly string[];
+}
+
+const DESTINATIONS = 4;
+const EACH = 64;
+const SOURCE = "127.0.0.2";
+const FIRST_SERVER = 9001;
+
+const way = WAYS[process.argv[2] ?? ""];
+if (way === undefined) throw new Error(`no way is called ${process.argv[2]}`);
+const host = await Host.start(way.kind, FIRST_SERVER, DESTINATIONS);
+const connector = createConnector({ sources: SOURCE });
+const failures: Record<string, number> = {};
+const client = way.client({ connector, source: SOURCE, each: EACH, onFailure });
+await Promise.all(host.ports.flatMap((port) => client.openAll(port)));
+const seen = await host.whoWhen(DESTINATIONS * EACH - sum(Object.values(failures)));
+const heldThen = connector.metrics().held;
+const further = await Promise.all(
+  host.ports.map((port) =>
+    connector.connect({ host: "127.0.0.1", port }).then(
+      (socket) => {
+        socket.destroy();
+        return "none";
+      },
+      ({ exhausted }) => exhausted as string,
+    ),
+  ),
+);
+await client.close();
+await until(() => connector.metrics().held === 0);
+const shared: Shared = { seen, failures, held: [heldThen, connector.metrics().held], further };
+await host.kill();
+process.stdout.write(JSON.stringify(shared), () => process.exit());
+
+function onFailure({ code, syscall, message }: NodeJS.ErrnoException): void {
+  const what = code === undefined ? message : `${code} ${syscall ?? ""}`.trim();
+  failures[what] = (failures[what] ?? 0) + 1;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  const end = Date.now() + 5000;
+  while (!isSo() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 10));
+}

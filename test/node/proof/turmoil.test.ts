@@ -1,0 +1,52 @@
+// Turmoil: whatever happens to thousands of connections, in the end no port is lost: none is held, nobody waits,
+// and every port can be taken again, to every destination.
+
+import { expect, test } from "vitest";
+import type { Turmoil } from "./inside/turmoil.ts";
+import { describeInside, inside, PORTS } from "./inside.ts";
+
+const CONNECTS = 20_000;
+const DESTINATIONS = 4;
+const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
+
+function expectNothingLost({ after, picks, released, failures, seen }: Turmoil): void {
+  expect(after).toEqual({ held: 0, waiting: 0, setAside: 0 });
+  expect(picks).toBe(released);
+  expect(failures).toEqual([]);
+  const expected = ALL.map((port) => `127.0.0.2:${port}`);
+  expect(seen.map((who) => [...who].sort())).toEqual(Array(DESTINATIONS).fill(expected));
+}
+
+describeInside("turmoil", () => {
+  test("20,000 connects, more than there are ports, that end in every way", async () => {
+    const turmoil = await inside<Turmoil>("turmoil", "1", `${CONNECTS}`);
+    const { outcomes, ends, kills, most } = turmoil;
+    expectNothingLost(turmoil);
+    // All of it did happen.
+    expect(Object.values(outcomes).reduce((sum, count) => sum + count)).toBe(CONNECTS);
+    expect(kills).toBe(CONNECTS / 2000);
+    expect(most.held).toBeGreaterThanOrEqual(0.9 * DESTINATIONS * ALL.length);
+    for (const outcome of ["connected", "source", "ECONNREFUSED", "ETIMEDOUT", "AbortError"]) {
+      expect(outcomes[outcome], outcome).toBeGreaterThan(100);
+    }
+    for (const end of ["end", "destroy", "reset", "their end", "their reset", "error"]) {
+      expect(ends[end], end).toBeGreaterThan(100);
+    }
+    expect(ends["error ECONNRESET"]).toBeGreaterThan(100);
+  });
+
+  test("the same with a queue of who waits, and ports that rest", async () => {
+    const options = { wait: { timeout: 30, limit: 40 }, cooldown: 20, whenResting: "wait" };
+    const turmoil = await inside<Turmoil>("turmoil", "2", "3000", JSON.stringify(options));
+    expectNothingLost(turmoil);
+    expect(turmoil.most.waiting).toBe(40);
+    expect(turmoil.outcomes.waiters).toBeGreaterThan(0);
+    expect(turmoil.outcomes.time).toBeGreaterThan(0);
+  });
+
+  test("the same with ports taken in the order in which they came back", async () => {
+    const options = { spread: "least-used", selection: "fifo" };
+    const turmoil = await inside<Turmoil>("turmoil", "3", "2000", JSON.stringify(options));
+    expectNothingLost(turmoil);
+  });
+});
