@@ -1,0 +1,64 @@
+// Ports in other hands: a process that knows nothing of portwarden holds a third of the ports. All connections succeed
+// on the rest, whether the connector knew or ran into it, and the others are used when that process has gone.
+
+import { expect, test } from "vitest";
+import type { Foreign } from "./inside/foreign.ts";
+import { describeInside, inside, PORTS } from "./inside.ts";
+
+const DESTINATIONS = 4;
+const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
+
+describeInside("a third of the ports in other hands", () => {
+  test.each(["open", "refresh"])("listening, known by %s: no conflict", async (learning) => {
+    const { ours, failures, further, conflicts, later, ...rest } = await ran("listening", learning);
+    const free = ALL.filter((port) => !rest.foreign.includes(port));
+    expect(failures).toEqual([]);
+    expect(ours).toEqual(Array(DESTINATIONS).fill(free));
+    expect(further).toEqual(Array(DESTINATIONS).fill("source"));
+    expect(conflicts).toBe(0);
+    expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
+  });
+
+  test("listening, found out by conflicts: each is counted, and the port left alone", async () => {
+    const { foreign, ours, failures, further, conflicts, setAside, later } = await ran(
+      "listening",
+      "conflicts",
+    );
+    const free = ALL.filter((port) => !foreign.includes(port));
+    expect(failures).toEqual([]);
+    expect(ours).toEqual(Array(DESTINATIONS).fill(free));
+    expect(further).toEqual(Array(DESTINATIONS).fill("source"));
+    // At least once each; at most once for each destination, as these connect at the same time.
+    expect(conflicts).toBeGreaterThanOrEqual(foreign.length);
+    expect(conflicts).toBeLessThanOrEqual(DESTINATIONS * foreign.length);
+    expect(setAside).toBe(DESTINATIONS * foreign.length);
+    expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
+  });
+
+  test("connected to one destination, found out by conflicts: all ports serve the others", async () => {
+    const { foreign, ours, failures, further, conflicts, setAside, later } = await ran(
+      "connected",
+      "conflicts",
+    );
+    const free = ALL.filter((port) => !foreign.includes(port));
+    expect(failures).toEqual([]);
+    expect(ours).toEqual([free, ALL, ALL, ALL]);
+    expect(further).toEqual(Array(DESTINATIONS).fill("source"));
+    expect(conflicts).toBe(foreign.length);
+    expect(setAside).toBe(foreign.length);
+    expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
+  });
+
+  test("connected to one destination, known at open: left alone for all", async () => {
+    const { foreign, ours, failures, conflicts, later } = await ran("connected", "open");
+    const free = ALL.filter((port) => !foreign.includes(port));
+    expect(failures).toEqual([]);
+    expect(ours).toEqual(Array(DESTINATIONS).fill(free));
+    expect(conflicts).toBe(0);
+    expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
+  });
+});
+
+function ran(holding: string, learning: string): Promise<Foreign> {
+  return inside<Foreign>("foreign", holding, learning);
+}
