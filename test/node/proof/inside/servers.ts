@@ -3,15 +3,15 @@
 //
 //   node servers.js KIND FIRST COUNT [BACKLOG]    on 127.0.0.1, ports FIRST..FIRST+COUNT-1
 
-import { createServer as createHttp, type RequestListener } from "node:http";
+import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttps } from "node:https";
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTls } from "node:tls";
 import { WebSocketServer } from "ws";
-import { CERTIFICATE, KEY } from "./certificate.ts";
+import { CERTIFICATE, PRIVATE_KEY } from "../../adapters/certificate.ts";
 
 const [kind = "tcp", first = "0", count = "0", backlog = "511"] = process.argv.slice(2);
-const secure = { cert: CERTIFICATE, key: KEY };
+const secure = { cert: CERTIFICATE, key: PRIVATE_KEY };
 /** The connections of each server. */
 const open: Set<Socket>[] = [];
 
@@ -51,10 +51,10 @@ function obey(socket: Socket, order: string): void {
 }
 
 /** The head of an answer, and never its end: so the connection stays. */
-const answer: RequestListener = (_request, response) => {
+function answer(_request: IncomingMessage, response: ServerResponse): void {
   response.writeHead(200, { "content-length": "1000" });
   response.write("some of it");
-};
+}
 
 function peerOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress}:${remotePort}`;

@@ -1,8 +1,24 @@
 // Ways: how a program may open connections from one source, each as its users would.
 
+import {
+  type ClientRequest,
+  get as httpGet,
+  type IncomingMessage,
+  type RequestOptions,
+} from "node:http";
+import { get as httpsGet } from "node:https";
 import { connect as netConnect, type Socket } from "node:net";
-import type { Connector } from "../../../../bindings/node/index.ts";
-import { CERTIFICATE } from "./certificate.ts";
+import { Agent as UndiciAgent } from "undici";
+import { WebSocket } from "ws";
+import {
+  type Connector,
+  connectionFor,
+  HttpPortAgent,
+  HttpsPortAgent,
+  PortSocket,
+  undiciConnect,
+} from "../../../../bindings/node/index.ts";
+import { CERTIFICATE } from "../../adapters/certificate.ts";
 import { HOST, type Kind } from "./hosts.ts";
 
 /** What a client is made with. */
@@ -47,6 +63,45 @@ export const WAYS: Readonly<Record<string, Way>> = {
         world.connector.connect({ host: HOST, port, tls: { ca: CERTIFICATE } }),
       ),
   },
+  PortSocket: {
+    kind: "tcp",
+    client: (world) =>
+      ofSockets(world, (port) => connected(new PortSocket(world.connector).connect(port, HOST))),
+  },
+  "http.Agent": {
+    kind: "http",
+    client: (world) => {
+      const agent = new HttpPortAgent(world.connector);
+      return ofRequests(world, (port) => httpGet({ agent, host: HOST, port }));
+    },
+  },
+  "https.Agent": {
+    kind: "https",
+    client: (world) => {
+      const agent = new HttpsPortAgent(world.connector, { ca: CERTIFICATE });
+      return ofRequests(world, (port) => httpsGet({ agent, host: HOST, port }));
+    },
+  },
+  "http.request with createConnection": {
+    kind: "http",
+    client: (world) => {
+      const createConnection = connectionFor(world.connector);
+      return ofRequests(world, (port) => httpGet({ createConnection, host: HOST, port }));
+    },
+  },
+  undici: { kind: "http", client: (world) => ofUndici(world, "http") },
+  "undici, TLS": { kind: "https", client: (world) => ofUndici(world, "https") },
+  ws: {
+    kind: "ws",
+    client: (world) =>
+      ofWebSockets(world, {
+        createConnection: connectionFor(world.connector) as typeof netConnect,
+      }),
+  },
+  "ws with http.Agent": {
+    kind: "ws",
+    client: (world) => ofWebSockets(world, { agent: new HttpPortAgent(world.connector) }),
+  },
 };
 
 /** A client that opens one socket at a time. */
@@ -59,6 +114,55 @@ function ofSockets(
     openAll: (port) => all(each, async () => sockets.push(await open(port)), onFailure),
     close: () => {
       for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** A client of requests whose answers do not end. */
+function ofRequests({ each, onFailure }: World, get: (port: number) => ClientRequest): Client {
+  const requests: ClientRequest[] = [];
+  const answered = (port: number): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const request = get(port).on("response", (answer) => resolve(quiet(answer)));
+      requests.push(request.on("error", reject));
+    });
+  return {
+    openAll: (port) => all(each, () => answered(port), onFailure),
+    close: () => {
+      for (const request of requests) request.destroy();
+    },
+  };
+}
+
+/** An answer that is broken off when the client closes. */
+function quiet(answer: IncomingMessage): IncomingMessage {
+  return answer.on("error", () => {}).resume();
+}
+
+function ofUndici({ connector, each, onFailure }: World, scheme: "http" | "https"): Client {
+  const agent = new UndiciAgent({ connect: undiciConnect(connector, { ca: CERTIFICATE }) });
+  const answered = async (port: number): Promise<void> => {
+    const origin = `${scheme}://${HOST}:${port}`;
+    const { body } = await agent.request({ origin, path: "/", method: "GET" });
+    body.on("error", () => {}).resume();
+  };
+  return {
+    openAll: (port) => all(each, () => answered(port), onFailure),
+    close: () => agent.destroy(),
+  };
+}
+
+function ofWebSockets({ each, onFailure }: World, options: WebSocket.ClientOptions): Client {
+  const sockets: WebSocket[] = [];
+  const opened = (port: number): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const socket = new WebSocket(`ws://${HOST}:${port}/`, options);
+      sockets.push(socket.on("open", resolve).on("error", reject));
+    });
+  return {
+    openAll: (port) => all(each, () => opened(port), onFailure),
+    close: () => {
+      for (const socket of sockets) socket.terminate();
     },
   };
 }
