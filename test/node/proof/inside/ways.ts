@@ -1,16 +1,13 @@
 // Ways: how a program may open connections from one source, each as its users would.
 
-import {
-  type ClientRequest,
-  get as httpGet,
-  type IncomingMessage,
-  type RequestOptions,
-} from "node:http";
+import { type ClientRequest, get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { connect as netConnect, type Socket } from "node:net";
+import autocannon from "autocannon";
 import { Agent as UndiciAgent } from "undici";
 import { WebSocket } from "ws";
 import {
+  autocannonSetup,
   type Connector,
   connectionFor,
   HttpPortAgent,
@@ -98,6 +95,8 @@ export const WAYS: Readonly<Record<string, Way>> = {
         createConnection: connectionFor(world.connector) as typeof netConnect,
       }),
   },
+  autocannon: { kind: "http", client: (world) => ofAutocannon(world, "http") },
+  "autocannon, TLS": { kind: "https", client: (world) => ofAutocannon(world, "https") },
   "ws with http.Agent": {
     kind: "ws",
     client: (world) => ofWebSockets(world, { agent: new HttpPortAgent(world.connector) }),
@@ -149,6 +148,25 @@ function ofUndici({ connector, each, onFailure }: World, scheme: "http" | "https
   return {
     openAll: (port) => all(each, () => answered(port), onFailure),
     close: () => agent.destroy(),
+  };
+}
+
+/** autocannon opens its connections by itself, and sends on each a request that is not answered to the end. */
+function ofAutocannon({ connector, each, onFailure }: World, scheme: "http" | "https"): Client {
+  const runs: autocannon.Instance[] = [];
+  const setupClient = autocannonSetup(connector);
+  return {
+    openAll: async (port) => {
+      const url = `${scheme}://${HOST}:${port}`;
+      const run = autocannon(
+        { url, connections: each, setupClient, duration: 60, timeout: 60 },
+        () => {},
+      );
+      runs.push(run.on("reqError", onFailure));
+    },
+    close: () => {
+      for (const run of runs) run.stop?.();
+    },
   };
 }
 
