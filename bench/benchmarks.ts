@@ -6,6 +6,7 @@ import { churnBenchmark } from "./churn.ts";
 import { companyBenchmark } from "./company.ts";
 import { connectBenchmark } from "./connect.ts";
 import { cooldownBenchmark } from "./cooldown.ts";
+import { connectorBenchmark } from "./connector.ts";
 import { ephemeralBenchmark } from "./ephemeral.ts";
 import { explicitBenchmark } from "./explicit.ts";
 import { fillBenchmark } from "./fill.ts";
@@ -42,4 +43,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   limits: limitsBenchmark,
   policies: policiesBenchmark,
   cooldown: cooldownBenchmark,
+  connector: connectorBenchmark,
 };

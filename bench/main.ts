@@ -29,6 +29,7 @@ const SHORT: Readonly<Record<string, string>> = {
   limits: "groups, reserved ports",
   policies: "selection policies",
   cooldown: "resting ports, fifo",
+  connector: "real connections",
 };
 
 const USAGE = `npm run bench -- [OPTIONS] [NAME...]

@@ -4,7 +4,7 @@ import { format, time } from "../format.ts";
 import type { Row, System } from "../stage.ts";
 
 /** Ours; the first of them that did the same work is what others in a line are compared with. */
-export const OURS: readonly System[] = ["handles", "sockets", "words", "batch"];
+export const OURS: readonly System[] = ["handles", "sockets", "connector", "words", "batch"];
 
 /** Rows of one bench, row and occupancy: one line of a table. */
 export type Line = readonly Row[];

@@ -29,7 +29,7 @@ export function losses(rows: readonly Row[]): string {
   const matches = linesOf(rows).flatMap(matchesOf);
   const lost = matches.filter(({ factor }) => factor >= NOISE);
   const told = [
-    "Each rival against the fastest of handles, batch and sockets that did the same work in the same",
+    "Each rival against the fastest of handles, batch, sockets and connector that did the same work in the same",
     "line, or against words where none of those is there: with equal digests, or none on either side.",
     `Factors say how many times as much ours takes; those below ${NOISE} count as noise.`,
     "What rivals leave out is in the table of systems.",

@@ -21,6 +21,17 @@ const ABOUT: Readonly<Record<System, About>> = {
       "no range that changes, no groups or reserved ports",
   ],
   "js-bitmap batch": ["js-bitmap, up to 256 ports at a time", "as for js-bitmap"],
+  connector: ["portwarden's connector, `open`: real connections", ""],
+  "connector promise": ["the same by `connect`, which answers a promise", ""],
+  "net.connect": ["Node and the system alone", "no choice of the source"],
+  localAddress: [
+    "`net.connect` with `localAddress`",
+    "a port serves one connection, whatever the destination",
+  ],
+  localPort: [
+    "`net.connect` with `localAddress` and a `localPort` that is counted up",
+    "does not know what is held",
+  ],
   "get-port": [
     "npm package: opens a listening socket and closes it",
     "remembers a port for 30 s at most",
