@@ -108,10 +108,9 @@ function settingOf(smoke: boolean): Setting {
   const inNamespace = answer.ok;
   const first = inNamespace ? FIRST : (machine.portRange?.first ?? FIRST);
   const range = { first, last: first + ports - 1 };
-  const why =
-    inNamespace || smoke
-      ? ""
-      : `Without a network namespace the system's choice is not shown as the range fills: ${"why" in answer ? answer.why : ""}`;
+  const cause = "why" in answer ? answer.why : "";
+  const left = "Without a network namespace the system's choice is not shown as the range fills";
+  const why = inNamespace || smoke ? "" : `${left}: ${cause}`;
   return { size, range, inNamespace, why };
 }
 
