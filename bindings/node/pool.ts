@@ -84,7 +84,12 @@ export class Pool {
   readonly manager: PortManager;
   readonly sources: readonly Source[];
   readonly counts: Counts = newCounts();
-  readonly destinations: Map<string, Destination> = new Map();
+  readonly destinations: Set<Destination> = new Set();
+  /** By transport, address and port, without a key that has to be put together for each connection. */
+  readonly #known: ReadonlyMap<number, Map<string, Map<number, Destination>>> = new Map([
+    [TCP, new Map()],
+    [UDP, new Map()],
+  ]);
   readonly setAside: number;
   /** Do ports rest after a connection that goes through TIME_WAIT here? */
   readonly rests: boolean;
@@ -120,12 +125,12 @@ export class Pool {
    * it is not forgotten. `text` is the address in canonical form.
    */
   destination(transport: number, text: string, port: number): Destination {
-    const key = keyOf(transport, text, port);
-    let destination = this.destinations.get(key);
+    let destination = this.find(transport, text, port);
     if (destination === undefined) {
-      destination = new Destination(transport, text, port, this.#remembered.recall(key));
+      const counts = this.#remembered.recall(keyOf(transport, text, port));
+      destination = new Destination(transport, text, port, counts);
       if (this.destinations.size >= this.#sweepAt) this.#sweep();
-      this.destinations.set(key, destination);
+      this.#remember(destination);
     }
     destination.openings++;
     return destination;
@@ -133,7 +138,7 @@ export class Pool {
 
   /** The same, if it is known. */
   find(transport: number, text: string, port: number): Destination | undefined {
-    return this.destinations.get(keyOf(transport, text, port));
+    return this.#known.get(transport)?.get(text)?.get(port);
   }
 
   /**
@@ -224,16 +229,34 @@ export class Pool {
   #sweep(): boolean {
     const before = this.destinations.size;
     const now = this.now();
-    for (const [key, destination] of this.destinations) {
+    for (const destination of this.destinations) {
       const used = destination.pairs.filter((pair) => pair !== undefined);
       for (const pair of used) pair.wake(now);
       if (destination.openings > 0 || used.some((pair) => !pair.isIdle)) continue;
       for (const pair of used) pair.flow.close();
-      this.#remembered.keep(key, destination.counts);
-      this.destinations.delete(key);
+      const { transport, address, port, counts } = destination;
+      this.#remembered.keep(keyOf(transport, address, port), counts);
+      this.#forget(destination);
     }
     this.#sweepAt = Math.max(IDLE_MAX, 2 * this.destinations.size);
     return this.destinations.size < before;
+  }
+
+  #remember(destination: Destination): void {
+    const { transport, address, port } = destination;
+    this.destinations.add(destination);
+    const byAddress = this.#known.get(transport);
+    const byPort = byAddress?.get(address) ?? new Map<number, Destination>();
+    byAddress?.set(address, byPort.set(port, destination));
+  }
+
+  #forget(destination: Destination): void {
+    const { transport, address, port } = destination;
+    this.destinations.delete(destination);
+    const byAddress = this.#known.get(transport);
+    const byPort = byAddress?.get(address);
+    byPort?.delete(port);
+    if (byPort?.size === 0) byAddress?.delete(address);
   }
 
   /** How many ports are held by connections. */
@@ -249,7 +272,7 @@ export class Pool {
 
   closeIfUnused(): void {
     if (!this.#isClosing || this.heldCount > 0) return;
-    this.destinations.clear();
+    for (const destination of this.destinations) this.#forget(destination);
     this.manager.close();
   }
 }
