@@ -51,7 +51,8 @@ export class Opening implements Observer {
   readonly #with: Connecting;
   readonly #target: Target;
   readonly #opened: Opened;
-  readonly #active: Set<Attempt> = new Set();
+  /** Attempts under way, or open. A list that is replaced: there is more than one only with several addresses. */
+  #active: readonly Attempt[] = [];
   readonly #errors: Error[] = [];
   #destinations: readonly Destination[] = [];
   #next = 0;
@@ -61,6 +62,7 @@ export class Opening implements Observer {
   #winner: Attempt | undefined;
   /** What this one waits for. */
   #waiter: Waiter | undefined;
+  #onAbort: (() => void) | undefined;
   #delay: NodeJS.Timeout | undefined;
   #waitTimer: NodeJS.Timeout | undefined;
   #connectTimer: NodeJS.Timeout | undefined;
@@ -74,7 +76,7 @@ export class Opening implements Observer {
   begin(): void {
     const { signal, destinations } = this.#target;
     if (typeof destinations !== "function") this.#destinations = destinations;
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (signal !== undefined) this.#heed(signal);
     if (signal?.aborted) {
       this.#fail(signal.reason);
       return;
@@ -155,7 +157,8 @@ export class Opening implements Observer {
       else lease.free();
       return this.#onRefusedBySystem(lease, error as Error, verdict);
     }
-    this.#active.add(new Attempt(lease, socket, this.#target.readyEvent, this));
+    const attempt = new Attempt(lease, socket, this.#target.readyEvent, this);
+    this.#active = [...this.#active, attempt];
     return undefined;
   }
 
@@ -177,13 +180,13 @@ export class Opening implements Observer {
   }
 
   onClosed(attempt: Attempt): void {
-    this.#target.signal?.removeEventListener("abort", this.#onAbort);
-    this.#active.delete(attempt);
+    this.#ignoreSignal();
+    this.#drop(attempt);
     this.#with.events.onReleased(attempt.lease);
   }
 
   onFailed(attempt: Attempt, error: NodeJS.ErrnoException, verdict: Verdict): void {
-    this.#active.delete(attempt);
+    this.#drop(attempt);
     if (this.#onRefusedBySystem(attempt.lease, error, verdict, attempt) === "again") {
       this.#try(this.#wishFor(attempt.lease.pair.destination));
     }
@@ -225,7 +228,7 @@ export class Opening implements Observer {
   #onAddressFailed(error: Error): void {
     this.#errors.push(error);
     if (this.#next < this.#destinations.length) this.#launch();
-    else if (this.#active.size === 0 && this.#waiter === undefined)
+    else if (this.#active.length === 0 && this.#waiter === undefined)
       this.#fail(together(this.#errors));
   }
 
@@ -263,7 +266,7 @@ export class Opening implements Observer {
     this.#waiter = { wish, isForFile, serve: () => this.#serve(wish) };
     waiting.add(this.#waiter);
     events.onWaiting(wish);
-    if (this.#active.size === 0) clearTimeout(this.#connectTimer);
+    if (this.#active.length === 0) clearTimeout(this.#connectTimer);
     if (settings.waitTimeout > 0) {
       this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(wish), settings.waitTimeout);
     }
@@ -301,17 +304,29 @@ export class Opening implements Observer {
     }, connectTimeout);
   }
 
-  #onAbort = (): void => {
-    const { reason } = this.#target.signal as AbortSignal;
-    // As Node does: the signal counts as long as the socket lives.
-    if (this.#isOver) for (const { socket } of this.#active) socket.destroy(reason);
-    else this.#fail(reason);
-  };
+  #heed(signal: AbortSignal): void {
+    this.#onAbort = () => {
+      // As Node does: the signal counts as long as the socket lives.
+      if (!this.#isOver) this.#fail(signal.reason);
+      else for (const { socket } of this.#active) socket.destroy(signal.reason);
+    };
+    signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  #ignoreSignal(): void {
+    if (this.#onAbort !== undefined) {
+      this.#target.signal?.removeEventListener("abort", this.#onAbort);
+    }
+  }
+
+  #drop(attempt: Attempt): void {
+    this.#active = this.#active.filter((one) => one !== attempt);
+  }
 
   #fail(error: unknown): void {
     if (this.#isOver) return;
     this.#settle();
-    this.#target.signal?.removeEventListener("abort", this.#onAbort);
+    this.#ignoreSignal();
     for (const { socket } of this.#active) socket.destroy();
     this.#opened(error instanceof Error ? error : new Error(String(error)), null);
   }
