@@ -71,7 +71,8 @@ export interface ConnectorOptions {
   wait?: boolean | WaitOptions;
   /**
    * How long a port is left alone that turned out to be in other hands, milliseconds in
-   * 1..86400000; 30,000 by default.
+   * 1..86400000; 30,000 by default. A second at most if only the tuple is taken: most likely by a connection of
+   * our own that the system has not quite let go of.
    */
   setAside?: number;
   /** How many ports in other hands one connection may run into before it fails, 1..65535; 64 by default. */

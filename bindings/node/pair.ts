@@ -8,7 +8,7 @@
 import { type Flow, IPV4, IPV6, UDP } from "../index.ts";
 import { type Counts, newCounts } from "./counts.ts";
 
-/** Parked ports are looked at so many times in the period that they are set aside for. */
+/** Parked ports are looked at so many times in the shortest period that they are set aside for. */
 const LOOKS = 8;
 
 /** A local address. */
@@ -94,11 +94,11 @@ export class Pair {
   readonly #lookEvery: number;
   readonly #foreign: Map<number, number>;
 
-  constructor(source: Source, destination: Destination, flow: Flow, setAside: number) {
+  constructor(source: Source, destination: Destination, flow: Flow, shortest: number) {
     this.source = source;
     this.destination = destination;
     this.flow = flow;
-    this.#lookEvery = setAside / LOOKS;
+    this.#lookEvery = shortest / LOOKS;
     this.#foreign = source.foreign(destination.transport);
   }
 
