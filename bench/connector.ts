@@ -108,9 +108,10 @@ function settingOf(smoke: boolean): Setting {
   const inNamespace = answer.ok;
   const first = inNamespace ? FIRST : (machine.portRange?.first ?? FIRST);
   const range = { first, last: first + ports - 1 };
-  const cause = "why" in answer ? answer.why : "";
-  const left = "Without a network namespace the system's choice is not shown as the range fills";
-  const why = inNamespace || smoke ? "" : `${left}: ${cause}`;
+  const why =
+    inNamespace || smoke
+      ? ""
+      : `as the range fills, the connector alone: no namespace (${"why" in answer ? answer.why : ""})`;
   return { size, range, inNamespace, why };
 }
 

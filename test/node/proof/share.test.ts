@@ -2,6 +2,7 @@
 // gets 64 connections out of them, portwarden 256, whatever tool asks it.
 
 import { expect, test } from "vitest";
+import type { Datagrams } from "./inside/datagrams.ts";
 import type { Shared } from "./inside/share.ts";
 import { WAYS } from "./inside/ways.ts";
 import { describeInside, inside, PORTS } from "./inside.ts";
@@ -23,6 +24,13 @@ describeInside("64 ports, 4 destinations", () => {
       expect(further).toEqual(Array(DESTINATIONS).fill("source"));
     },
   );
+
+  test("dgram: a socket on each port, and no 65th", async () => {
+    const { bound, failures, held } = await inside<Datagrams>("datagrams");
+    expect([...bound].sort()).toEqual(ALL.map((port) => `${SOURCE}:${port}`));
+    expect(failures).toEqual(["source"]);
+    expect(held).toEqual([ALL.length, 0]);
+  });
 
   test("plain Node with localAddress: 64, then EADDRINUSE", async () => {
     const { seen, failures } = await inside<Shared>("share", "localAddress alone");
