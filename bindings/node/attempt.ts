@@ -8,7 +8,7 @@
 // Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 § 3.6): not if the other
 // side did, nor if the connection was reset or had never been established.
 
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Lease } from "./pool.ts";
 
 /** The two ends that a socket is to be made with; they go into the options of `net.connect`. */
@@ -69,7 +69,6 @@ export class Attempt {
   #isConnected = false;
   #isReady = false;
   #peerEndedFirst = false;
-  #isReset = false;
 
   /** @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`. */
   constructor(lease: Lease, socket: Socket, readyEvent: string, observer: Observer) {
@@ -82,8 +81,6 @@ export class Attempt {
     // Shared functions: a socket gets no closures of its own.
     watched.on("connect", onConnect).on("error", onError).on("close", onClose);
     if (!this.#isPlain) watched.on(readyEvent, onReady);
-    // Node does not tell of it otherwise.
-    watched.resetAndDestroy = resetAndDestroy;
     // In front of Node's own listener, which ends our side as well.
     watched.prependListener("end", onEnd);
   }
@@ -107,10 +104,6 @@ export class Attempt {
     this.#peerEndedFirst = this.#isPlain && !this.socket.writableEnded;
   }
 
-  reset(): void {
-    this.#isReset = true;
-  }
-
   failed(error: NodeJS.ErrnoException): void {
     this.#failure ??= error;
   }
@@ -129,7 +122,7 @@ export class Attempt {
   }
 
   #giveBack(error: NodeJS.ErrnoException | null | undefined): void {
-    const isBroken = this.#isReset || (error != null && BROKEN.includes(error.code ?? ""));
+    const isBroken = isReset(this.socket) || (error != null && BROKEN.includes(error.code ?? ""));
     if (this.#isConnected && !this.#peerEndedFirst && !isBroken) this.lease.rest();
     else this.lease.free();
   }
@@ -153,14 +146,16 @@ function onError(this: Socket, error: Error): void {
   (this as Watched)[ATTEMPT].failed(error);
 }
 
-function resetAndDestroy(this: Watched): Watched {
-  Socket.prototype.resetAndDestroy.call(this);
-  this[ATTEMPT].reset();
-  return this;
-}
-
 function onClose(this: Socket): void {
   (this as Watched)[ATTEMPT].closed();
+}
+
+/**
+ * Has `resetAndDestroy` been called? Node has no event for it, but leaves this property behind (20 to 26). If one day
+ * it does not, the port rests needlessly. To watch the method itself would make each socket one of its own kind, and slow.
+ */
+function isReset(socket: Socket): boolean {
+  return (socket as { resetAndClosing?: boolean }).resetAndClosing !== undefined;
 }
 
 /** What an error of a socket that never connected says of its port. */

@@ -17,15 +17,12 @@ type BoundSocketClass = new (at: { host: string; port: number }) => BoundSocket;
 // Not in the types of Node 20, nor in Node 20.
 const { BoundSocket } = net as { BoundSocket?: BoundSocketClass };
 
-/** A signal is the opening's business. */
-const NO_SIGNAL = { signal: undefined };
-
 /** Connects as `net.connect` does with these options, but for the signal. For one connection, all attempts of it. */
 export function dialNet(options: object): Dial {
   let isFirst = true;
   return (ends) => {
-    // Not spread: Node takes microseconds longer to copy an object that was made so.
-    const passed = Object.assign({}, options, ends, NO_SIGNAL);
+    // Spread: Node copies what it is given into each socket, and what was spread half as long as what was not.
+    const passed = { ...options, ...ends, signal: undefined };
     if (isFirst || BoundSocket === undefined) {
       isFirst = false;
       return net.connect(passed as net.NetConnectOpts);
