@@ -78,6 +78,9 @@ interface How {
 
 const FOREVER = Number.POSITIVE_INFINITY;
 
+/** Where the cooldown module keeps the resting ports of a flow; 0: it has no cooldown. */
+export let cooldownOf: (flow: Flow) => number;
+
 /** A {@link Flow} with a cooldown, or that offers ports in the order of their release. */
 export class CoolingFlow extends Flow {
   readonly #exports: CoreExports;
@@ -88,6 +91,10 @@ export class CoolingFlow extends Flow {
   readonly #hasFlags: boolean;
   readonly #takesOldest: boolean;
   readonly #random: Random;
+
+  static {
+    cooldownOf = (flow) => (#records in flow ? flow.#records.cooldown : 0);
+  }
 
   constructor(
     core: Core,

@@ -65,6 +65,9 @@ const forgotten = new FinalizationRegistry<{ linux: LinuxExports; system: number
 /** Runs the debug build's check of all invariants; a release build does nothing. For tests. */
 export let verifyLinux: (ports: LinuxPorts) => void;
 
+/** Where the core keeps a system. Throws if it is closed. */
+export let systemOf: (ports: LinuxPorts) => number;
+
 /**
  * The ports of one machine, as Linux hands them out to TCP and UDP sockets. It keeps records; it does not
  * open sockets, and it does not see other processes. All addresses, IPv4 and IPv6, share one port
@@ -81,6 +84,7 @@ export class LinuxPorts implements Disposable {
 
   static {
     verifyLinux = (ports) => ports.#linux.verifyLinux?.(ports.#open());
+    systemOf = (ports) => ports.#open();
   }
 
   private constructor(system: System, isListKnown: boolean) {

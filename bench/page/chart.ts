@@ -1,0 +1,169 @@
+// Chart: what a take and a free cost against how much of the range is held, as a drawing and as a table.
+
+import type { Lap, Racer } from "./protocol.ts";
+import { make, nanoseconds, the } from "./show.ts";
+
+export const OCCUPANCIES: readonly number[] = [0, 25, 50, 75, 90, 99, 99.9];
+const RACERS: readonly Racer[] = ["portwarden", "JS bitmap", "naive maps"];
+const SVG = "http://www.w3.org/2000/svg";
+
+const HEIGHT = 300;
+const LEFT = 52;
+const RIGHT = 96;
+const TOP = 14;
+const BOTTOM = 44;
+/** Powers of ten, in nanoseconds. */
+const LOWEST = 0;
+const HIGHEST = 7;
+const LABEL_GAP = 16;
+
+export class RaceChart {
+  readonly #laps = new Map<string, Lap>();
+  readonly #place: HTMLElement = the("chart");
+
+  constructor() {
+    new ResizeObserver(() => this.#draw()).observe(this.#place);
+    this.#tabulate();
+  }
+
+  clear(): void {
+    this.#laps.clear();
+    this.#show();
+  }
+
+  add(lap: Lap): void {
+    this.#laps.set(`${lap.racer} ${lap.occupancy}`, lap);
+    this.#show();
+  }
+
+  #show(): void {
+    this.#draw();
+    this.#tabulate();
+  }
+
+  #lap(racer: Racer, occupancy: number): Lap | undefined {
+    return this.#laps.get(`${racer} ${occupancy}`);
+  }
+
+  // ── The drawing ─────────────────────────────────────────────────────────────────────────
+
+  #draw(): void {
+    const width = Math.max(280, this.#place.clientWidth);
+    const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT });
+    svg.append(...axes(width));
+    const ends = RACERS.flatMap((racer) => {
+      const points = this.#pointsOf(racer, width);
+      svg.append(...lineOf(racer, points));
+      const end = points.at(-1);
+      return end === undefined ? [] : [{ racer, x: end.x, y: end.y }];
+    });
+    svg.append(...labelsOf(ends));
+    this.#place.replaceChildren(svg);
+  }
+
+  #pointsOf(racer: Racer, width: number): Point[] {
+    return OCCUPANCIES.flatMap((occupancy, index) => {
+      const lap = this.#lap(racer, occupancy);
+      return lap === undefined ? [] : [{ x: across(index, width), y: up(lap.median) }];
+    });
+  }
+
+  // ── The table ───────────────────────────────────────────────────────────────────────────
+
+  #tabulate(): void {
+    const caption = the("laps").querySelector("caption") as HTMLElement;
+    const head = make("tr");
+    const corner = make("th", "held");
+    corner.setAttribute("scope", "col");
+    head.append(corner, ...RACERS.map(headOf));
+    const rows = OCCUPANCIES.map((occupancy) => {
+      const row = make("tr");
+      const name = make("th", `${occupancy} %`);
+      name.setAttribute("scope", "row");
+      row.append(name, ...RACERS.map((racer) => cellOf(this.#lap(racer, occupancy))));
+      return row;
+    });
+    the("laps").replaceChildren(caption, head, ...rows);
+  }
+}
+
+interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+function headOf(racer: Racer): HTMLElement {
+  const head = make("th", racer);
+  head.dataset.racer = racer;
+  head.setAttribute("scope", "col");
+  return head;
+}
+
+function cellOf(lap: Lap | undefined): HTMLElement {
+  const cell = make("td", lap === undefined ? "–" : nanoseconds(lap.median));
+  if (lap === undefined) return cell;
+  const { low, high, batches, operations } = lap;
+  cell.append(make("small", `${nanoseconds(low)} – ${nanoseconds(high)}`));
+  cell.title = `${batches} batches of ${operations} operations`;
+  return cell;
+}
+
+function axes(width: number): Element[] {
+  const lines = [];
+  for (let power = LOWEST + 1; power <= HIGHEST; power++) {
+    const y = up(10 ** power);
+    lines.push(shape("line", { x1: LEFT, x2: width - RIGHT, y1: y, y2: y, class: "grid" }));
+    const label = { x: LEFT - 8, y: y + 4, "text-anchor": "end" };
+    lines.push(shape("text", label, nanoseconds(10 ** power)));
+  }
+  for (const [index, occupancy] of OCCUPANCIES.entries()) {
+    const label = { x: across(index, width), y: HEIGHT - BOTTOM + 20, "text-anchor": "middle" };
+    lines.push(shape("text", label, `${occupancy}`));
+  }
+  const middle = (LEFT + width - RIGHT) / 2;
+  const title = { x: middle, y: HEIGHT - 6, "text-anchor": "middle" };
+  return [...lines, shape("text", title, "% of the range held")];
+}
+
+function lineOf(racer: Racer, points: readonly Point[]): Element[] {
+  const path = points.map(({ x, y }) => `${x},${y}`).join(" ");
+  const line = shape("polyline", { points: path, class: "line", "data-racer": racer });
+  return [line, ...points.map((point) => markOf(racer, point))];
+}
+
+/** A mark of its own for each racer, besides its colour. */
+function markOf(racer: Racer, { x, y }: Point): Element {
+  const look = { class: "point", "data-racer": racer };
+  if (racer === "portwarden") return shape("circle", { cx: x, cy: y, r: 5, ...look });
+  const square = shape("rect", { x: x - 4.5, y: y - 4.5, width: 9, height: 9, ...look });
+  if (racer === "naive maps") square.setAttribute("transform", `rotate(45 ${x} ${y})`);
+  return square;
+}
+
+/** Names beside the ends of the lines, moved apart where they would overlap. */
+function labelsOf(ends: readonly (Point & { readonly racer: Racer })[]): Element[] {
+  let lowest = Number.NEGATIVE_INFINITY;
+  return [...ends]
+    .sort((a, b) => a.y - b.y)
+    .map(({ racer, x, y }) => {
+      lowest = Math.max(y, lowest + LABEL_GAP);
+      const at = { x: x + 12, y: lowest + 4, class: "name", "data-racer": racer };
+      return shape("text", at, racer);
+    });
+}
+
+function across(index: number, width: number): number {
+  return LEFT + 10 + (index * (width - RIGHT - LEFT - 20)) / (OCCUPANCIES.length - 1);
+}
+
+function up(ns: number): number {
+  const share = (Math.log10(Math.max(ns, 1)) - LOWEST) / (HIGHEST - LOWEST);
+  return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM);
+}
+
+function shape(name: string, attributes: Record<string, string | number>, text = ""): Element {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, `${value}`);
+  if (text !== "") made.textContent = text;
+  return made;
+}

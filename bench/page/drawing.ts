@@ -1,0 +1,86 @@
+// Drawing: from sets of ports, as bits, to one byte per port.
+//
+// A port that somebody holds is told as held (or shared), wherever it lies; then what rests, what is reserved,
+// what lies outside the range, and what is left is free. Port 0 is nobody's.
+
+import { WORDS } from "./memory.ts";
+import type { Span } from "./protocol.ts";
+import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES } from "./states.ts";
+
+const ALL = 0xffffffff;
+
+export class Drawing {
+  /** Ports that at least one connection has, and those that two or more have. */
+  readonly ones: Uint32Array = new Uint32Array(WORDS);
+  readonly twos: Uint32Array = new Uint32Array(WORDS);
+  readonly cooling: Uint32Array = new Uint32Array(WORDS);
+  readonly reserved: Uint32Array = new Uint32Array(WORDS);
+
+  clear(): void {
+    for (const set of [this.ones, this.twos, this.cooling, this.reserved]) set.fill(0);
+  }
+
+  /** One more holder of some ports, of which those at rest only rest. */
+  addHolder(held: Uint32Array, resting: Uint32Array): void {
+    const { ones, twos, cooling } = this;
+    for (let word = 0; word < WORDS; word++) {
+      const rests = resting[word] as number;
+      const holds = (held[word] as number) & ~rests;
+      const before = ones[word] as number;
+      twos[word] = (twos[word] as number) | (before & holds);
+      ones[word] = before | holds;
+      cooling[word] = (cooling[word] as number) | rests;
+    }
+  }
+
+  /** Writes the states, and answers how many ports are in each. */
+  finish(codes: Uint8Array, range: Span | undefined): number[] {
+    const counts = STATES.map(() => 0);
+    for (let word = 0; word < WORDS; word++) this.#finishWord(codes, word, range, counts);
+    return counts;
+  }
+
+  #finishWord(codes: Uint8Array, word: number, range: Span | undefined, counts: number[]): void {
+    const start = word << 5;
+    const ones = this.ones[word] as number;
+    const twos = this.twos[word] as number;
+    const cooling = this.cooling[word] as number;
+    const reserved = this.reserved[word] as number;
+    const inside = insideOf(start, range);
+    if ((ones | cooling | reserved) === 0 && (inside === 0 || inside === ALL)) {
+      const code = inside === 0 ? OUTSIDE : FREE;
+      codes.fill(code, start, start + 32);
+      counts[code] = (counts[code] as number) + 32;
+      return;
+    }
+    for (let bit = 0; bit < 32; bit++) {
+      let code = (inside >>> bit) & 1 ? FREE : OUTSIDE;
+      if ((reserved >>> bit) & 1) code = RESERVED;
+      if ((cooling >>> bit) & 1) code = COOLING;
+      if ((ones >>> bit) & 1) code = (twos >>> bit) & 1 ? SHARED : HELD;
+      codes[start + bit] = code;
+      counts[code] = (counts[code] as number) + 1;
+    }
+  }
+}
+
+/** What a port is, from what is known of it. */
+export function stateOf(
+  holders: number,
+  isResting: boolean,
+  isReserved: boolean,
+  isInside: boolean,
+): number {
+  if (holders > 0) return holders > 1 ? SHARED : HELD;
+  if (isResting) return COOLING;
+  if (isReserved) return RESERVED;
+  return isInside ? FREE : OUTSIDE;
+}
+
+/** Which of 32 ports from `start` on lie in the range. */
+function insideOf(start: number, range: Span | undefined): number {
+  if (range === undefined || range.last < start || range.first > start + 31) return 0;
+  const from = range.first > start ? ALL << (range.first - start) : ALL;
+  const to = range.last < start + 31 ? ALL >>> (31 - (range.last - start)) : ALL;
+  return (from & to) >>> 0;
+}

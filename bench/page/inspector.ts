@@ -1,0 +1,78 @@
+// Inspector: what the page says of the port that the visitor looks at, and the legend with its counts.
+
+import type { Told } from "./protocol.ts";
+import { make, the, whole } from "./show.ts";
+import { STATES } from "./states.ts";
+
+interface State {
+  readonly name: string;
+  readonly label: string;
+  readonly meaning: string;
+}
+
+/** Writes down what is known of a port; `aloud` also for those who listen. */
+export function showPort(told: Told, aloud: boolean): void {
+  const state = STATES[told.state] as State;
+  const chip = the("port-state");
+  chip.textContent = state.label;
+  chip.dataset.state = state.name;
+  const parts = [holders(told), requests(told)];
+  the("told").replaceChildren(...parts);
+  if (!aloud) return;
+  const refusals = told.requests.filter(({ isGranted }) => !isGranted);
+  const [why] = refusals;
+  const spoken = why === undefined ? "" : ` ${why.request}: ${why.answer}.`;
+  the("told-aloud").textContent = `Port ${told.port}: ${state.label}. ${held(told)}${spoken}`;
+}
+
+function holders(told: Told): HTMLElement {
+  return make("p", held(told), "holders");
+}
+
+function held({ port, holders, resting }: Told): string {
+  if (port === 0) return "Port 0 is nobody’s: it stands for “any port”.";
+  const parts = [];
+  if (holders.length > 0) parts.push(`Held by ${holders.length}: towards ${holders.join(", ")}.`);
+  if (resting.length > 0) parts.push(`Resting after ${resting.join(", ")}.`);
+  return parts.length === 0 ? "Nobody holds it." : parts.join(" ");
+}
+
+function requests({ requests }: Told): HTMLElement {
+  const list = make("ul", "", "requests");
+  for (const { request, isGranted, answer } of requests) {
+    const item = make("li", "", isGranted ? "granted" : "refused");
+    const sign = make("span", isGranted ? "✓" : "✗", "sign");
+    sign.setAttribute("aria-label", isGranted ? "granted" : "refused");
+    sign.setAttribute("role", "img");
+    item.append(sign, make("strong", request), make("span", answer));
+    list.append(item);
+  }
+  return list;
+}
+
+// ── Legend ────────────────────────────────────────────────────────────────────────────────
+
+/** Makes the legend, and answers who writes its counts. */
+export function makeLegend(): (counts: readonly number[]) => void {
+  const counted = STATES.map(({ name, label, meaning }) => {
+    const item = make("li");
+    item.title = meaning;
+    const swatch = make("span", "", "swatch");
+    swatch.dataset.state = name;
+    const count = make("span", "0", "count");
+    item.append(swatch, make("span", label), count);
+    the("legend").append(item);
+    return count;
+  });
+  return (counts) => {
+    for (const [state, element] of counted.entries()) {
+      element.textContent = whole(counts[state] as number);
+    }
+  };
+}
+
+/** The picture in words. */
+export function summaryOf(counts: readonly number[]): string {
+  const parts = STATES.map(({ label }, state) => `${whole(counts[state] as number)} ${label}`);
+  return `Of 65,536 ports: ${parts.join(", ")}.`;
+}

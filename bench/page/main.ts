@@ -1,0 +1,220 @@
+// Main: the page. It sends the worker a frame whenever the screen wants one, and shows what comes back.
+
+import { OCCUPANCIES, RaceChart } from "./chart.ts";
+import { Controls } from "./controls.ts";
+import { makeLegend, showPort, summaryOf } from "./inspector.ts";
+import { PortMap } from "./map.ts";
+import type { FromWorker, Picture, ToWorker } from "./protocol.ts";
+import { Rates } from "./rates.ts";
+import { SCENARIOS, type Scenario, type Settings } from "./settings.ts";
+import { milliseconds, rate, the, whole } from "./show.ts";
+import { PORTS } from "./states.ts";
+
+/** Operations before the first picture, so that there is something to see. */
+const PREFILL = 60_000;
+const STEP = 1000;
+const FIRST_PORT = 40_960;
+/** How often text changes while the scenario runs, and how often it is read out. */
+const TEXT_MS = 200;
+const ALOUD_MS = 6000;
+/** Pictures with reduced motion. */
+const CALM_MS = 500;
+
+const opening = (SCENARIOS[0] as Scenario).settings;
+const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const rates = new Rates();
+const chart = new RaceChart();
+const writeLegend = makeLegend();
+
+let isRunning = false;
+/** Something has changed that no picture shows yet. */
+let isStale = true;
+/** The picture's buffer, when the page has it. */
+let buffer: ArrayBuffer | undefined = new ArrayBuffer(PORTS);
+let picture: Picture | undefined;
+let operations = 0;
+let lastFrame = 0;
+let lastText = 0;
+let lastAloud = 0;
+let lastPaint = 0;
+let isByKey = false;
+let isPortNew = true;
+let racer: Worker | undefined;
+
+const map = new PortMap(the<HTMLCanvasElement>("map"), the("mark"), (port, byKey) => {
+  isStale = isPortNew = true;
+  isByKey = byKey;
+  the<HTMLInputElement>("port").value = `${port}`;
+});
+
+const controls = new Controls(opening, {
+  onSettings: (settings) => send({ kind: "change", settings }),
+  onScenario: (settings) => reopen(settings),
+  onRange: (of, range) => send({ kind: "range", of, ...range }),
+  onPlace: (from) => send({ kind: "look", from }),
+});
+
+function send(message: ToWorker): void {
+  the("trouble").hidden = true;
+  worker.postMessage(message);
+  isStale = true;
+}
+
+/** Everything from the beginning. */
+function reopen(settings: Settings): void {
+  send({ kind: "open", settings });
+  send({ kind: "step", operations: PREFILL });
+  rates.restart();
+}
+
+// ── Frames ────────────────────────────────────────────────────────────────────────────────
+
+function onFrame(at: number): void {
+  requestAnimationFrame(onFrame);
+  const elapsed = at - lastFrame;
+  lastFrame = at;
+  const painted = picture;
+  if (painted !== undefined) show(painted, at);
+  if (isRunning) rates.add(at, operations, painted !== undefined);
+  if (buffer === undefined || !(isRunning || isStale)) return;
+  const isTextDue = isPortNew || at - lastText >= TEXT_MS;
+  const frame: ToWorker = {
+    kind: "frame",
+    codes: buffer,
+    elapsed: isRunning ? elapsed : 0,
+    port: isTextDue || isStale ? map.port : undefined,
+  };
+  worker.postMessage(frame, [buffer]);
+  buffer = undefined;
+  isStale = isPortNew = false;
+}
+
+function show(shown: Picture, at: number): void {
+  picture = undefined;
+  buffer = shown.codes;
+  operations = shown.figures.operations;
+  if (!isRunning || !calm.matches || at - lastPaint >= CALM_MS) {
+    map.paint(new Uint8Array(shown.codes));
+    lastPaint = at;
+  }
+  const { told } = shown;
+  if (told !== undefined) {
+    showPort(told, isByKey);
+    isByKey = false;
+  }
+  if (isRunning && at - lastText < TEXT_MS) return;
+  lastText = at;
+  writeLegend(shown.counts);
+  writeFigures(shown);
+  if (isRunning && at - lastAloud < ALOUD_MS) return;
+  lastAloud = at;
+  the("summary").textContent = summaryOf(shown.counts);
+}
+
+function writeFigures({ figures }: Picture): void {
+  const { time, operations, refused, live, running } = figures;
+  const measured = isRunning ? rates.rate : undefined;
+  the("live-shown").textContent = whole(live);
+  the("refused-shown").textContent = rate(refused);
+  the("clock-shown").textContent =
+    `${whole(operations)} operations in ${milliseconds(time)} of the scenario’s time; ` +
+    (running > 0 ? `the worker computed ${milliseconds(running)}.` : "press Run.");
+  if (measured === undefined) return;
+  the("rate-shown").textContent = rate(measured.operations);
+  the("frames-shown").textContent = measured.frames.toFixed(0);
+  const missed = Math.round(measured.missed);
+  the("missed-shown").textContent = missed === 0 ? "none missed" : `${missed} missed`;
+}
+
+worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
+  if (data.kind === "picture") picture = data;
+  if (data.kind === "opened") controls.showRanges(data.ranges);
+  if (data.kind === "failed") complain(data.message);
+  if (data.kind === "answers") compare(data.codes, data.milliseconds);
+});
+
+worker.addEventListener("error", ({ message }) => complain(message || "the worker did not start"));
+
+function complain(message: string): void {
+  the("trouble").textContent = message;
+  the("trouble").hidden = false;
+}
+
+// ── Run, step, reset ──────────────────────────────────────────────────────────────────────
+
+function setRunning(running: boolean): void {
+  isRunning = running;
+  isStale = true;
+  rates.restart();
+  const button = the("run");
+  button.textContent = running ? "Pause" : "Run";
+  button.setAttribute("aria-pressed", `${running}`);
+}
+
+the("run").addEventListener("click", () => setRunning(!isRunning));
+the("step").addEventListener("click", () => {
+  setRunning(false);
+  send({ kind: "step", operations: STEP });
+});
+the("reset").addEventListener("click", () => {
+  setRunning(false);
+  the("rate-shown").textContent = the("frames-shown").textContent = "0";
+  the("missed-shown").textContent = "";
+  reopen(controls.settings);
+});
+
+the<HTMLInputElement>("port").addEventListener("input", ({ target }) => {
+  const { valueAsNumber, validity } = target as HTMLInputElement;
+  if (validity.valid && valueAsNumber > 0) map.choose(valueAsNumber, true);
+});
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  map.refreshColours();
+  isStale = true;
+});
+
+// ── Checking the picture ──────────────────────────────────────────────────────────────────
+
+the("check").addEventListener("click", () => {
+  setRunning(false);
+  the("checked").textContent = "asking …";
+  send({ kind: "ask" });
+});
+
+/** The pixels against what the manager has answered for each port. */
+function compare(answers: Uint8Array, took: number): void {
+  const pixels = map.readBack();
+  const wrong = answers.findIndex((state, port) => state !== pixels[port]);
+  const verdict = wrong < 0 ? "every pixel agrees" : `port ${wrong} is drawn wrongly`;
+  the("checked").textContent = `65,536 ports asked in ${milliseconds(took)}: ${verdict}.`;
+  document.dispatchEvent(new CustomEvent("answers", { detail: answers }));
+}
+
+// ── The race ──────────────────────────────────────────────────────────────────────────────
+
+the("race").addEventListener("click", () => {
+  if (racer !== undefined) return endRace("Stopped.");
+  setRunning(false);
+  chart.clear();
+  the("race").textContent = "Stop";
+  the("race-told").textContent = "Racing …";
+  racer = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  racer.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
+    if (data.kind === "lap") chart.add(data);
+    if (data.kind === "raced") endRace("Done: at each occupancy all three found the same ports.");
+  });
+  racer.addEventListener("error", ({ message }) => endRace(`The race was ended: ${message}`));
+  racer.postMessage({ kind: "race", occupancies: OCCUPANCIES } satisfies ToWorker);
+});
+
+function endRace(told: string): void {
+  racer?.terminate();
+  racer = undefined;
+  the("race").textContent = "Race";
+  the("race-told").textContent = told;
+}
+
+reopen(opening);
+map.choose(FIRST_PORT, false);
+requestAnimationFrame(onFrame);

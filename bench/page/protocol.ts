@@ -1,0 +1,117 @@
+// Protocol: what the page and its worker say to each other.
+//
+//   page                                worker
+//   open, change, range, look      ─▶   does it, and answers `opened` or `failed`
+//   frame (a buffer, milliseconds) ─▶   runs the scenario, draws into the buffer
+//                                  ◀─   picture (the same buffer)
+//   step, ask, race, halt          ─▶   picture follows; answers; laps
+//
+// There is one buffer for the picture. Whoever has it works on it: so no frame waits in a queue, and a page
+// that is behind gets fewer pictures, not older ones.
+
+import type { Settings } from "./settings.ts";
+
+/** Which range: that of the system, or of a group by its place. */
+export type Place = "system" | number;
+
+export type ToWorker =
+  | { readonly kind: "open"; readonly settings: Settings }
+  | { readonly kind: "change"; readonly settings: Settings }
+  | ChangeRange
+  | { readonly kind: "look"; readonly from: Place }
+  | { readonly kind: "step"; readonly operations: number }
+  | Frame
+  | { readonly kind: "ask" }
+  | { readonly kind: "race"; readonly occupancies: readonly number[] };
+
+export interface ChangeRange {
+  readonly kind: "range";
+  readonly of: Place;
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface Frame {
+  readonly kind: "frame";
+  readonly codes: ArrayBuffer;
+  /** Milliseconds that the scenario goes on; 0: it stands still. */
+  readonly elapsed: number;
+  /** The port that the visitor looks at. */
+  readonly port: number | undefined;
+}
+
+export type FromWorker =
+  | { readonly kind: "opened"; readonly ranges: Ranges }
+  | Picture
+  | { readonly kind: "answers"; readonly codes: Uint8Array; readonly milliseconds: number }
+  | Lap
+  | { readonly kind: "raced" }
+  | { readonly kind: "failed"; readonly message: string };
+
+/** The ranges as they are, the system's and those of the groups. */
+export interface Ranges {
+  readonly system: Span;
+  readonly groups: readonly (Span | undefined)[];
+}
+
+export interface Span {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface Picture {
+  readonly kind: "picture";
+  /** One byte per port (states.ts). */
+  readonly codes: ArrayBuffer;
+  /** How many ports are in each state. */
+  readonly counts: readonly number[];
+  readonly figures: Figures;
+  readonly told: Told | undefined;
+}
+
+/** All since the scenario began. */
+export interface Figures {
+  /** Milliseconds of the scenario's own clock. */
+  readonly time: number;
+  /** Ports asked for and released. */
+  readonly operations: number;
+  readonly refused: number;
+  /** Connections. */
+  readonly live: number;
+  /** Milliseconds in which the scenario ran, and in which pictures were drawn. */
+  readonly running: number;
+  readonly drawing: number;
+}
+
+/** What is known of one port. */
+export interface Told {
+  readonly port: number;
+  readonly state: number;
+  readonly holders: readonly string[];
+  readonly resting: readonly string[];
+  readonly requests: readonly Answer[];
+}
+
+/** What a request for that port would be told. */
+export interface Answer {
+  readonly request: string;
+  readonly isGranted: boolean;
+  readonly answer: string;
+}
+
+/** Who races. */
+export type Racer = "portwarden" | "JS bitmap" | "naive maps";
+
+/** What one racer has shown at one occupancy so far. */
+export interface Lap {
+  readonly kind: "lap";
+  readonly racer: Racer;
+  readonly occupancy: number;
+  /** Nanoseconds for one take and one free. */
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+  readonly batches: number;
+  /** In one batch. */
+  readonly operations: number;
+}

@@ -1,0 +1,201 @@
+// Race: the same takes and frees through portwarden, the JS bitmap and the naive maps, in this browser.
+//
+// A browser's clock may tick as slowly as every tenth of a millisecond, so a batch has so many operations that it
+// lasts some milliseconds: a thousand at least. At each occupancy all three hold the same ports, search from the
+// same offsets, and must find the same ports before any of them is timed. Batches are timed in turn, another racer
+// first each time; what is shown is the median.
+
+import { IPV4, PortManager, TCP } from "../../bindings/index.ts";
+import { SeededRandom } from "../../bindings/random.ts";
+import { JsBitmap } from "../baselines/js-bitmap.ts";
+import { NaivePortManager, type NaiveRequest } from "../baselines/naive.ts";
+import type { Lap, Racer } from "./protocol.ts";
+
+const FIRST = 32768;
+const LAST = 60999;
+const COUNT = LAST - FIRST + 1;
+const ADDRESS = "10.0.0.1";
+
+const OFFSETS = 65536;
+const CHECKED = 200;
+const OPERATIONS_MIN = 1000;
+const BATCH_MS = 4;
+const BATCHES = 15;
+const BATCHES_MIN = 3;
+/** A racer that has taken so long at one occupancy has as many batches as it gets. */
+const PATIENCE_MS = 400;
+
+/** Takes a port from an offset on, and frees it: the port. */
+interface Way {
+  readonly racer: Racer;
+  once(offset: number): number;
+  loop(offsets: Uint32Array, operations: number): void;
+  close(): void;
+}
+
+interface Runner {
+  readonly way: Way;
+  operations: number;
+  readonly times: number[];
+}
+
+/** Yields after each batch, with what is known of one racer by then. */
+export function* race(occupancies: readonly number[], now: () => number): Generator<Lap> {
+  const order = shuffledPorts();
+  const offsets = offsetsOf(2);
+  for (const occupancy of occupancies) {
+    const held = order.slice(0, Math.round((COUNT * occupancy) / 100));
+    const ways = [portwarden(held), jsBitmap(held), naiveMaps(held)];
+    checkEqual(ways, offsets);
+    yield* runInTurn(ways, occupancy, offsets, now);
+    for (const way of ways) way.close();
+  }
+}
+
+function* runInTurn(
+  ways: readonly Way[],
+  occupancy: number,
+  offsets: Uint32Array,
+  now: () => number,
+): Generator<Lap> {
+  const runners = ways.map((way): Runner => ({ way, operations: OPERATIONS_MIN, times: [] }));
+  for (const runner of runners) warmUp(runner, offsets, now);
+  for (let round = 0; round < BATCHES; round++) {
+    const first = round % runners.length;
+    for (const runner of [...runners.slice(first), ...runners.slice(0, first)]) {
+      if (isDone(runner)) continue;
+      runner.times.push(timeOf(runner, offsets, now));
+      yield lapOf(runner, occupancy);
+    }
+  }
+}
+
+/** Lets the engine compile the loop, and finds out how long a batch has to be. */
+function warmUp(runner: Runner, offsets: Uint32Array, now: () => number): void {
+  for (;;) {
+    const time = timeOf(runner, offsets, now);
+    if (time >= BATCH_MS || runner.operations >= OFFSETS * 8) return;
+    runner.operations *= 2;
+  }
+}
+
+function isDone({ times }: Runner): boolean {
+  const spent = times.reduce((sum, time) => sum + time, 0);
+  return spent > PATIENCE_MS && times.length >= BATCHES_MIN;
+}
+
+/** Milliseconds of one batch. */
+function timeOf({ way, operations }: Runner, offsets: Uint32Array, now: () => number): number {
+  const start = now();
+  way.loop(offsets, operations);
+  return now() - start;
+}
+
+function lapOf({ way, operations, times }: Runner, occupancy: number): Lap {
+  const sorted = times.map((time) => (time * 1e6) / operations).sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.floor(share * (sorted.length - 1))] as number;
+  const { racer } = way;
+  const figures = { median: at(0.5), low: at(0.1), high: at(0.9), batches: sorted.length };
+  return { kind: "lap", racer, occupancy, operations, ...figures };
+}
+
+// ── The racers ────────────────────────────────────────────────────────────────────────────
+
+function portwarden(held: readonly number[]): Way {
+  const manager = PortManager.open({ portRange: { first: FIRST, last: LAST } });
+  const flow = manager.flow({ networks: [IPV4], transport: TCP, address: ADDRESS });
+  for (const port of held) flow.takeAt(port);
+  return {
+    racer: "portwarden",
+    once: (offset) => {
+      const port = flow.take(offset);
+      flow.free(port);
+      return port;
+    },
+    loop: (offsets, operations) => {
+      for (let index = 0; index < operations; index++) {
+        flow.free(flow.take(offsets[index & (OFFSETS - 1)] as number));
+      }
+    },
+    close: () => manager.close(),
+  };
+}
+
+function jsBitmap(held: readonly number[]): Way {
+  const ports = new JsBitmap(FIRST, LAST);
+  for (const port of held) ports.takeAt(port);
+  return {
+    racer: "JS bitmap",
+    once: (offset) => {
+      const port = ports.take(offset);
+      ports.free(port);
+      return port;
+    },
+    loop: (offsets, operations) => {
+      for (let index = 0; index < operations; index++) {
+        ports.free(ports.take(offsets[index & (OFFSETS - 1)] as number));
+      }
+    },
+    close: () => undefined,
+  };
+}
+
+function naiveMaps(held: readonly number[]): Way {
+  const twin = new NaivePortManager();
+  twin.setPortRange(FIRST, LAST);
+  const request: NaiveRequest = {
+    networks: [IPV4],
+    transport: TCP,
+    address: ADDRESS,
+    port: 0,
+    flags: 0,
+    device: 0,
+    destination: { address: "", port: 0 },
+  };
+  for (const port of held) twin.reservePort({ ...request, port }, 0);
+  const once = (offset: number): number => {
+    request.port = 0;
+    const port = twin.reservePort(request, offset);
+    request.port = port;
+    twin.releasePort(request);
+    return port;
+  };
+  return {
+    racer: "naive maps",
+    once,
+    loop: (offsets, operations) => {
+      for (let index = 0; index < operations; index++) {
+        once(offsets[index & (OFFSETS - 1)] as number);
+      }
+    },
+    close: () => undefined,
+  };
+}
+
+// ── What they are given alike ─────────────────────────────────────────────────────────────
+
+function checkEqual(ways: readonly Way[], offsets: Uint32Array): void {
+  for (const offset of offsets.subarray(0, CHECKED)) {
+    const ports = ways.map((way) => way.once(offset));
+    if (new Set(ports).size !== 1) {
+      throw new Error(
+        `from offset ${offset} the racers found different ports: ${ports.join(", ")}`,
+      );
+    }
+  }
+}
+
+function shuffledPorts(): number[] {
+  const random = new SeededRandom(1);
+  const ports = Array.from({ length: COUNT }, (_, index) => FIRST + index);
+  for (let index = COUNT - 1; index >= 1; index--) {
+    const other = random.next() % (index + 1);
+    [ports[index], ports[other]] = [ports[other] as number, ports[index] as number];
+  }
+  return ports;
+}
+
+function offsetsOf(seed: number): Uint32Array {
+  const random = new SeededRandom(seed);
+  return Uint32Array.from({ length: OFFSETS }, () => random.next() >>> 1);
+}

@@ -1,0 +1,98 @@
+// Settings: what a visitor can choose, its bounds, and the scenarios that choose all of it at once.
+
+/** Which system hands out the ports. */
+export type SystemName = "netstack" | "linux";
+
+export interface Settings {
+  readonly system: SystemName;
+  /** A policy of `SelectionName`, or "fifo". */
+  readonly selection: string;
+  /** The range of automatic picks, both ends included. */
+  readonly first: number;
+  readonly last: number;
+  /** As `ReservedPorts` takes it. */
+  readonly reserved: string;
+  /** How many control groups; 0: none. Destinations belong to them by turns. */
+  readonly groups: number;
+  /** How many remote ends, 1..DESTINATIONS_MAX. */
+  readonly destinations: number;
+  /** Connections that begin, per second. */
+  readonly rate: number;
+  /** Milliseconds that a connection lasts, on average. */
+  readonly lifetime: number;
+  /** Milliseconds that a port rests after its release; 0: not at all. */
+  readonly cooldown: number;
+}
+
+export const DESTINATIONS_MAX = 16;
+export const GROUP_NAMES: readonly string[] = ["/web", "/api", "/batch", "/mail"];
+
+/** The policies of each system; the first is its own default. */
+export const SELECTIONS: Readonly<Record<SystemName, readonly string[]>> = {
+  netstack: [
+    ...["random", "random-retry", "hash", "double-hash", "random-increments", "sequential"],
+    "fifo",
+  ],
+  linux: ["hash", "random", "random-retry", "double-hash", "random-increments", "sequential"],
+};
+
+const CALM: Settings = {
+  system: "netstack",
+  selection: "random",
+  first: 32768,
+  last: 60999,
+  reserved: "40000-41023,50000",
+  groups: 0,
+  destinations: 4,
+  rate: 500,
+  lifetime: 20_000,
+  cooldown: 10_000,
+};
+
+export interface Scenario {
+  readonly name: string;
+  readonly about: string;
+  readonly settings: Settings;
+}
+
+/** The first is what the page opens with. */
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: "Calm",
+    about: "A client with 10,000 connections to four servers. Released ports rest for 10 s.",
+    settings: CALM,
+  },
+  {
+    name: "Million",
+    about: "A million operations a second: 500,000 connections begin each second and last 50 ms.",
+    settings: { ...CALM, rate: 500_000, lifetime: 50, cooldown: 20 },
+  },
+  {
+    name: "TIME_WAIT",
+    about: "One server, short connections: most ports rest, and in the end no other is left.",
+    settings: { ...CALM, destinations: 1, rate: 10_000, lifetime: 200, cooldown: 4000 },
+  },
+  {
+    name: "Full",
+    about:
+      "Two servers are asked for more connections than the range has ports: the rest is refused.",
+    settings: { ...CALM, destinations: 2, rate: 40_000, lifetime: 2000, cooldown: 0 },
+  },
+  {
+    name: "Groups",
+    about: "Four control groups, a quarter of the range each. Look from each of them.",
+    settings: { ...CALM, groups: 4, destinations: 8, rate: 5000, lifetime: 2000, cooldown: 1000 },
+  },
+  {
+    name: "Linux",
+    about: "The kernel's connect(): a hash of the destination and one counter; then TIME_WAIT.",
+    settings: { ...CALM, system: "linux", selection: "hash", rate: 2000, lifetime: 4000 },
+  },
+];
+
+/** A change of these takes effect at once; of any other, everything begins anew. */
+export function isLive(before: Settings, after: Settings): boolean {
+  const same = (name: keyof Settings): boolean => before[name] === after[name];
+  const names = ["system", "selection", "groups", "destinations", "cooldown"] as const;
+  return names.every(same);
+}

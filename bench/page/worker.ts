@@ -1,0 +1,139 @@
+// Worker: owns the ports, runs the scenario in slices that a frame has time for, and draws the picture. The
+// page starts this file twice: the second one races, so that neither disturbs the other's clock by waiting.
+
+import { PortError } from "../../bindings/index.ts";
+import { Drawing, stateOf } from "./drawing.ts";
+import { LinuxSockets } from "./linux.ts";
+import { NetstackPorts } from "./netstack.ts";
+import type { Ports } from "./ports.ts";
+import type { ChangeRange, Frame, FromWorker, Place, Ranges, Told, ToWorker } from "./protocol.ts";
+import { race } from "./race.ts";
+import { isLive, type Settings } from "./settings.ts";
+import { Simulation } from "./simulation.ts";
+import { OUTSIDE, PORTS } from "./states.ts";
+
+/** What a dedicated worker has of its own; the DOM's types do not know it. */
+interface Scope {
+  postMessage(message: FromWorker, transfer?: Transferable[]): void;
+  addEventListener(type: "message", listen: (event: MessageEvent<ToWorker>) => void): void;
+}
+
+const scope = globalThis as unknown as Scope;
+const now = (): number => performance.now();
+
+/** A frame at 60 Hz has 16.7 ms; the picture and the way to the page need some of it. */
+const SLICE_MS = 11;
+/** After a tab has slept, the scenario does not make up for it. */
+const ELAPSED_MAX = 50;
+
+let simulation: Simulation | undefined;
+let place: Place = "system";
+let running = 0;
+let drawing = 0;
+const sheet = new Drawing();
+
+scope.addEventListener("message", ({ data }) => {
+  try {
+    obey(data);
+  } catch (error) {
+    if (!(error instanceof PortError)) throw error;
+    scope.postMessage({ kind: "failed", message: error.message });
+  }
+});
+
+function obey(message: ToWorker): void {
+  if (message.kind === "race") raceOn(race(message.occupancies, now));
+  else if (message.kind === "open") open(message.settings);
+  else if (simulation === undefined) throw new Error(`${message.kind} comes before open`);
+  else obeyWith(simulation, message);
+}
+
+function obeyWith(current: Simulation, message: ToWorker): void {
+  if (message.kind === "frame") frame(current, message);
+  else if (message.kind === "step") current.step(message.operations);
+  else if (message.kind === "change") change(current, message.settings);
+  else if (message.kind === "range") changeRange(current.ports, message);
+  else if (message.kind === "look") place = message.from;
+  else if (message.kind === "ask") askAll(current.ports);
+}
+
+function open(settings: Settings): void {
+  const ports = portsOf(settings);
+  simulation?.ports.close();
+  simulation = new Simulation(ports, settings);
+  place = "system";
+  running = drawing = 0;
+  tellRanges(ports);
+}
+
+function portsOf(settings: Settings): Ports {
+  return settings.system === "linux" ? new LinuxSockets(settings) : new NetstackPorts(settings);
+}
+
+function change(current: Simulation, settings: Settings): void {
+  if (isLive(current.settings, settings)) {
+    current.ports.limits.reserved.text = settings.reserved;
+    current.settings = settings;
+  } else {
+    open(settings);
+  }
+}
+
+function changeRange(ports: Ports, { of, first, last }: ChangeRange): void {
+  if (of === "system") ports.setRange({ first, last });
+  else ports.limits.setRange(of, { first, last });
+  tellRanges(ports);
+}
+
+function tellRanges({ limits, range }: Ports): void {
+  const groups = limits.groups.map((group) => group.effective.connect);
+  const ranges: Ranges = { system: range, groups };
+  scope.postMessage({ kind: "opened", ranges });
+}
+
+// ── Frames ────────────────────────────────────────────────────────────────────────────────
+
+function frame(current: Simulation, { codes, elapsed, port }: Frame): void {
+  const start = now();
+  if (elapsed > 0) current.run(Math.min(elapsed, ELAPSED_MAX), start + SLICE_MS, now);
+  const between = now();
+  const bytes = new Uint8Array(codes);
+  const { ports } = current;
+  ports.read(sheet);
+  const counts = sheet.finish(bytes, ports.limits.rangeFrom(place, ports.range));
+  running += between - start;
+  drawing += now() - between;
+  const { time, operations, refused } = current;
+  const figures = { time, operations, refused, live: ports.live, running, drawing };
+  const told = port === undefined ? undefined : tell(ports, port, bytes[port] as number);
+  scope.postMessage({ kind: "picture", codes, counts, figures, told }, [codes]);
+}
+
+function tell(ports: Ports, port: number, state: number): Told {
+  if (port === 0) return { port, state: OUTSIDE, holders: [], resting: [], requests: [] };
+  const requests = ports.requests(port, place);
+  return { port, state, ...ports.holdersOf(port), requests };
+}
+
+/** Asks the facade about each port, one by one. */
+function askAll(ports: Ports): void {
+  const start = now();
+  const { limits } = ports;
+  const range = limits.rangeFrom(place, ports.range);
+  const codes = new Uint8Array(PORTS).fill(OUTSIDE);
+  for (let port = 1; port < PORTS; port++) {
+    const { holders, isResting } = ports.ask(port);
+    const isInside = range !== undefined && range.first <= port && port <= range.last;
+    codes[port] = stateOf(holders, isResting, limits.reserved.has(port), isInside);
+  }
+  scope.postMessage({ kind: "answers", codes, milliseconds: now() - start });
+}
+
+// ── The race ──────────────────────────────────────────────────────────────────────────────
+
+/** Lets the page have each lap before the next batch begins. */
+function raceOn(laps: ReturnType<typeof race>): void {
+  const { value, done } = laps.next();
+  scope.postMessage(done === true ? { kind: "raced" } : value);
+  if (done !== true) setTimeout(raceOn, 0, laps);
+}
