@@ -1,7 +1,7 @@
 // Chart: what a take and a free cost against how much of the range is held, as a drawing and as a table.
 
 import type { Lap, Racer } from "./protocol.ts";
-import { make, nanoseconds, the } from "./show.ts";
+import { between, make, nanoseconds, the } from "./show.ts";
 
 export const OCCUPANCIES: readonly number[] = [0, 25, 50, 75, 90, 99, 99.9];
 const RACERS: readonly Racer[] = ["portwarden", "JS bitmap", "naive maps"];
@@ -9,7 +9,10 @@ const SVG = "http://www.w3.org/2000/svg";
 
 const HEIGHT = 300;
 const LEFT = 52;
+/** Beside the lines stand their names, or above their ends where there is no room for that. */
 const RIGHT = 96;
+const RIGHT_NARROW = 12;
+const NARROW = 480;
 const TOP = 14;
 const BOTTOM = 44;
 /** Powers of ten, in nanoseconds. */
@@ -57,7 +60,7 @@ export class RaceChart {
       const end = points.at(-1);
       return end === undefined ? [] : [{ racer, x: end.x, y: end.y }];
     });
-    svg.append(...labelsOf(ends));
+    svg.append(...labelsOf(ends, width));
     this.#place.replaceChildren(svg);
   }
 
@@ -103,7 +106,7 @@ function cellOf(lap: Lap | undefined): HTMLElement {
   const cell = make("td", lap === undefined ? "–" : nanoseconds(lap.median));
   if (lap === undefined) return cell;
   const { low, high, batches, operations } = lap;
-  cell.append(make("small", `${nanoseconds(low)} – ${nanoseconds(high)}`));
+  cell.append(make("small", between(low, high), "spread"));
   cell.title = `${batches} batches of ${operations} operations`;
   return cell;
 }
@@ -112,7 +115,7 @@ function axes(width: number): Element[] {
   const lines = [];
   for (let power = LOWEST + 1; power <= HIGHEST; power++) {
     const y = up(10 ** power);
-    lines.push(shape("line", { x1: LEFT, x2: width - RIGHT, y1: y, y2: y, class: "grid" }));
+    lines.push(shape("line", { x1: LEFT, x2: endOf(width), y1: y, y2: y, class: "grid" }));
     const label = { x: LEFT - 8, y: y + 4, "text-anchor": "end" };
     lines.push(shape("text", label, nanoseconds(10 ** power)));
   }
@@ -120,7 +123,7 @@ function axes(width: number): Element[] {
     const label = { x: across(index, width), y: HEIGHT - BOTTOM + 20, "text-anchor": "middle" };
     lines.push(shape("text", label, `${occupancy}`));
   }
-  const middle = (LEFT + width - RIGHT) / 2;
+  const middle = (LEFT + endOf(width)) / 2;
   const title = { x: middle, y: HEIGHT - 6, "text-anchor": "middle" };
   return [...lines, shape("text", title, "% of the range held")];
 }
@@ -141,19 +144,26 @@ function markOf(racer: Racer, { x, y }: Point): Element {
 }
 
 /** Names beside the ends of the lines, moved apart where they would overlap. */
-function labelsOf(ends: readonly (Point & { readonly racer: Racer })[]): Element[] {
+function labelsOf(ends: readonly (Point & { readonly racer: Racer })[], width: number): Element[] {
+  const look = width < NARROW ? { dx: 6, dy: -12, "text-anchor": "end" } : { dx: 12, dy: 4 };
   let lowest = Number.NEGATIVE_INFINITY;
   return [...ends]
     .sort((a, b) => a.y - b.y)
     .map(({ racer, x, y }) => {
       lowest = Math.max(y, lowest + LABEL_GAP);
-      const at = { x: x + 12, y: lowest + 4, class: "name", "data-racer": racer };
-      return shape("text", at, racer);
+      const isLow = look.dy < 0 && racer === "JS bitmap";
+      const at = { ...look, dy: isLow ? 22 : look.dy, x, y: look.dy < 0 ? y : lowest };
+      return shape("text", { ...at, class: "name", "data-racer": racer }, racer);
     });
 }
 
+/** Where the grid ends. */
+function endOf(width: number): number {
+  return width - (width < NARROW ? RIGHT_NARROW : RIGHT);
+}
+
 function across(index: number, width: number): number {
-  return LEFT + 10 + (index * (width - RIGHT - LEFT - 20)) / (OCCUPANCIES.length - 1);
+  return LEFT + 10 + (index * (endOf(width) - LEFT - 20)) / (OCCUPANCIES.length - 1);
 }
 
 function up(ns: number): number {

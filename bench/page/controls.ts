@@ -4,12 +4,19 @@
 // moved shows the nearest step and keeps the exact value.
 
 import type { Place, Ranges, Span } from "./protocol.ts";
-import { DESTINATIONS_MAX, GROUP_NAMES, SCENARIOS, SELECTIONS, type Settings } from "./settings.ts";
+import {
+  DESTINATIONS_MAX,
+  GROUP_NAMES,
+  POLICIES,
+  SCENARIOS,
+  SELECTIONS,
+  type Settings,
+} from "./settings.ts";
 import { make, milliseconds, the, whole } from "./show.ts";
 
 /** Who is told what the visitor has done. */
 interface Listener {
-  onSettings(settings: Settings): void;
+  onSettings(settings: Settings, before: Settings): void;
   onScenario(settings: Settings): void;
   onRange(of: Place, range: Span): void;
   onPlace(place: Place): void;
@@ -87,14 +94,15 @@ export class Controls {
   }
 
   #set(change: Partial<Settings>): void {
-    const settings = { ...this.#settings, ...change };
+    const before = this.#settings;
+    const settings = { ...before, ...change };
     const known = SELECTIONS[settings.system];
     const selection = known.includes(settings.selection)
       ? settings.selection
       : (known[0] as string);
     this.#settings = { ...settings, selection };
     this.#write();
-    this.#listener.onSettings(this.#settings);
+    this.#listener.onSettings(this.#settings, before);
   }
 
   #makeScenarios(): void {
@@ -126,6 +134,7 @@ export class Controls {
     this.#select("groups").value = `${groups}`;
     this.#select("destinations").value = `${destinations}`;
     this.#input("reserved").value = reserved;
+    the("selection-told").textContent = POLICIES[selection] ?? "";
     for (const name of ["rate", "lifetime", "cooldown"] as const) this.#writeSlider(name);
     this.#writeRange();
   }

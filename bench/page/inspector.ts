@@ -10,23 +10,20 @@ interface State {
   readonly meaning: string;
 }
 
-/** Writes down what is known of a port; `aloud` also for those who listen. */
+/** Writes down what is known of a port; with `aloud` also for those who listen, who would else be told all the time. */
 export function showPort(told: Told, aloud: boolean): void {
   const state = STATES[told.state] as State;
   const chip = the("port-state");
   chip.textContent = state.label;
   chip.dataset.state = state.name;
-  const parts = [holders(told), requests(told)];
-  the("told").replaceChildren(...parts);
+  the("told").replaceChildren(make("p", held(told), "holders"), requests(told));
+  the("picture").setAttribute("aria-valuenow", `${told.port}`);
   if (!aloud) return;
   const refusals = told.requests.filter(({ isGranted }) => !isGranted);
   const [why] = refusals;
   const spoken = why === undefined ? "" : ` ${why.request}: ${why.answer}.`;
-  the("told-aloud").textContent = `Port ${told.port}: ${state.label}. ${held(told)}${spoken}`;
-}
-
-function holders(told: Told): HTMLElement {
-  return make("p", held(told), "holders");
+  const text = `Port ${told.port}: ${state.label}. ${held(told)}${spoken}`;
+  the("picture").setAttribute("aria-valuetext", text);
 }
 
 function held({ port, holders, resting }: Told): string {
@@ -40,11 +37,11 @@ function held({ port, holders, resting }: Told): string {
 function requests({ requests }: Told): HTMLElement {
   const list = make("ul", "", "requests");
   for (const { request, isGranted, answer } of requests) {
-    const item = make("li", "", isGranted ? "granted" : "refused");
+    const item = make("li", "", `request ${isGranted ? "granted" : "refused"}`);
     const sign = make("span", isGranted ? "✓" : "✗", "sign");
     sign.setAttribute("aria-label", isGranted ? "granted" : "refused");
     sign.setAttribute("role", "img");
-    item.append(sign, make("strong", request), make("span", answer));
+    item.append(sign, make("strong", request), make("span", answer, "answer"));
     list.append(item);
   }
   return list;
@@ -55,7 +52,7 @@ function requests({ requests }: Told): HTMLElement {
 /** Makes the legend, and answers who writes its counts. */
 export function makeLegend(): (counts: readonly number[]) => void {
   const counted = STATES.map(({ name, label, meaning }) => {
-    const item = make("li");
+    const item = make("li", "", "key");
     item.title = meaning;
     const swatch = make("span", "", "swatch");
     swatch.dataset.state = name;

@@ -6,14 +6,14 @@ import { makeLegend, showPort, summaryOf } from "./inspector.ts";
 import { PortMap } from "./map.ts";
 import type { FromWorker, Picture, ToWorker } from "./protocol.ts";
 import { Rates } from "./rates.ts";
-import { SCENARIOS, type Scenario, type Settings } from "./settings.ts";
+import { isLive, SCENARIOS, type Scenario, type Settings } from "./settings.ts";
 import { milliseconds, rate, the, whole } from "./show.ts";
 import { PORTS } from "./states.ts";
 
 /** Operations before the first picture, so that there is something to see. */
 const PREFILL = 60_000;
 const STEP = 1000;
-const FIRST_PORT = 40_960;
+const FIRST_PORT = 45_430;
 /** How often text changes while the scenario runs, and how often it is read out. */
 const TEXT_MS = 200;
 const ALOUD_MS = 6000;
@@ -30,9 +30,11 @@ const writeLegend = makeLegend();
 let isRunning = false;
 /** Something has changed that no picture shows yet. */
 let isStale = true;
-/** The picture's buffer, when the page has it. */
-let buffer: ArrayBuffer | undefined = new ArrayBuffer(PORTS);
+/** Buffers for pictures that the page has, and the picture that it has not painted yet. */
+const buffers: ArrayBuffer[] = [new ArrayBuffer(PORTS), new ArrayBuffer(PORTS)];
 let picture: Picture | undefined;
+/** Milliseconds that the scenario has not been told of. */
+let elapsed = 0;
 let operations = 0;
 let lastFrame = 0;
 let lastText = 0;
@@ -49,7 +51,10 @@ const map = new PortMap(the<HTMLCanvasElement>("map"), the("mark"), (port, byKey
 });
 
 const controls = new Controls(opening, {
-  onSettings: (settings) => send({ kind: "change", settings }),
+  onSettings: (settings, before) => {
+    if (isLive(before, settings)) send({ kind: "change", settings });
+    else reopen(settings);
+  },
   onScenario: (settings) => reopen(settings),
   onRange: (of, range) => send({ kind: "range", of, ...range }),
   onPlace: (from) => send({ kind: "look", from }),
@@ -72,36 +77,39 @@ function reopen(settings: Settings): void {
 
 function onFrame(at: number): void {
   requestAnimationFrame(onFrame);
-  const elapsed = at - lastFrame;
+  elapsed += isRunning ? at - lastFrame : 0;
   lastFrame = at;
   const painted = picture;
   if (painted !== undefined) show(painted, at);
   if (isRunning) rates.add(at, operations, painted !== undefined);
-  if (buffer === undefined || !(isRunning || isStale)) return;
+  if (!(isRunning || isStale)) return;
+  const buffer = buffers.pop();
+  if (buffer === undefined) return;
   const isTextDue = isPortNew || at - lastText >= TEXT_MS;
   const frame: ToWorker = {
     kind: "frame",
     codes: buffer,
-    elapsed: isRunning ? elapsed : 0,
+    elapsed,
     port: isTextDue || isStale ? map.port : undefined,
   };
   worker.postMessage(frame, [buffer]);
-  buffer = undefined;
+  elapsed = 0;
   isStale = isPortNew = false;
 }
 
 function show(shown: Picture, at: number): void {
   picture = undefined;
-  buffer = shown.codes;
   operations = shown.figures.operations;
   if (!isRunning || !calm.matches || at - lastPaint >= CALM_MS) {
     map.paint(new Uint8Array(shown.codes));
     lastPaint = at;
   }
+  buffers.push(shown.codes);
   const { told } = shown;
   if (told !== undefined) {
-    showPort(told, isByKey);
-    isByKey = false;
+    const isAloud = isByKey && told.port === map.port;
+    showPort(told, isAloud);
+    if (isAloud) isByKey = false;
   }
   if (isRunning && at - lastText < TEXT_MS) return;
   lastText = at;
@@ -113,13 +121,13 @@ function show(shown: Picture, at: number): void {
 }
 
 function writeFigures({ figures }: Picture): void {
-  const { time, operations, refused, live, running } = figures;
+  const { time, operations, refused, live, running, drawing } = figures;
   const measured = isRunning ? rates.rate : undefined;
   the("live-shown").textContent = whole(live);
   the("refused-shown").textContent = rate(refused);
   the("clock-shown").textContent =
-    `${whole(operations)} operations in ${milliseconds(time)} of the scenario’s time; ` +
-    (running > 0 ? `the worker computed ${milliseconds(running)}.` : "press Run.");
+    `${whole(operations)} operations in ${milliseconds(time)} of the scenario’s time. ` +
+    `Worker: ${milliseconds(running)} at work, ${milliseconds(drawing)} drawing.`;
   if (measured === undefined) return;
   the("rate-shown").textContent = rate(measured.operations);
   the("frames-shown").textContent = measured.frames.toFixed(0);
@@ -128,11 +136,19 @@ function writeFigures({ figures }: Picture): void {
 }
 
 worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
-  if (data.kind === "picture") picture = data;
+  if (data.kind === "picture") take(data);
   if (data.kind === "opened") controls.showRanges(data.ranges);
   if (data.kind === "failed") complain(data.message);
   if (data.kind === "answers") compare(data.codes, data.milliseconds);
 });
+
+/** A newer picture makes one that has not been painted needless, but not what it tells of a port. */
+function take(newer: Picture): void {
+  const older = picture;
+  picture =
+    older?.told !== undefined && newer.told === undefined ? { ...newer, told: older.told } : newer;
+  if (older !== undefined) buffers.push(older.codes);
+}
 
 worker.addEventListener("error", ({ message }) => complain(message || "the worker did not start"));
 
@@ -145,6 +161,7 @@ function complain(message: string): void {
 
 function setRunning(running: boolean): void {
   isRunning = running;
+  elapsed = 0;
   isStale = true;
   rates.restart();
   const button = the("run");
@@ -184,6 +201,7 @@ the("check").addEventListener("click", () => {
 
 /** The pixels against what the manager has answered for each port. */
 function compare(answers: Uint8Array, took: number): void {
+  if (picture !== undefined) show(picture, lastFrame);
   const pixels = map.readBack();
   const wrong = answers.findIndex((state, port) => state !== pixels[port]);
   const verdict = wrong < 0 ? "every pixel agrees" : `port ${wrong} is drawn wrongly`;
@@ -197,6 +215,7 @@ the("race").addEventListener("click", () => {
   if (racer !== undefined) return endRace("Stopped.");
   setRunning(false);
   chart.clear();
+  the("results").hidden = false;
   the("race").textContent = "Stop";
   the("race-told").textContent = "Racing …";
   racer = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });

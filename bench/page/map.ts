@@ -32,7 +32,7 @@ export class PortMap {
     this.refreshColours();
     canvas.addEventListener("pointermove", (event) => this.#point(event));
     canvas.addEventListener("pointerdown", (event) => this.#point(event));
-    canvas.parentElement?.addEventListener("keydown", (event) => this.#press(event));
+    (mark.parentElement as HTMLElement).addEventListener("keydown", (event) => this.#press(event));
   }
 
   /** Takes the colours of the states from the style sheet. */

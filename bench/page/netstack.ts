@@ -133,8 +133,8 @@ export class NetstackPorts implements Ports {
 
   requests(port: number, place: Place): Answer[] {
     const answers = this.#flows.map((_, index) => this.#connectFrom(index, port));
+    const group = this.limits.groupAt(place);
     const isFresh = (_: Flow, destination: number): boolean => {
-      const group = this.limits.groupAt(place);
       const isOurs = group === undefined || group === this.limits.groupOf(destination);
       return isOurs && answers[destination]?.isGranted === true;
     };
@@ -146,7 +146,7 @@ export class NetstackPorts implements Ports {
       ...merge(answers),
       attempt("listen() on it", () =>
         this.#manager
-          .reservePort({ networks: [IPV4], transport: TCP, address: LOCAL, port })
+          .reservePort({ networks: [IPV4], transport: TCP, address: LOCAL, port, group })
           .release(),
       ),
     ];
@@ -186,27 +186,16 @@ export class NetstackPorts implements Ports {
   }
 }
 
-/** One answer for all destinations that are told the same. */
+/** One answer for all destinations that are told the same, but for their names: that of the first of them. */
 function merge(answers: readonly Answer[]): Answer[] {
-  const byAnswer = new Map<string, Answer[]>();
+  const byReason = new Map<string, Answer[]>();
   for (const answer of answers) {
-    const [why = ""] = answer.answer.split(", tcp ");
-    const reason = answer.isGranted ? "" : reasonOf(why);
-    byAnswer.set(reason, [...(byAnswer.get(reason) ?? []), answer]);
+    const reason = answer.answer.split(":")[0] as string;
+    byReason.set(reason, [...(byReason.get(reason) ?? []), answer]);
   }
-  return [...byAnswer.entries()].map(([reason, alike]) => {
-    const [first] = alike as [Answer, ...Answer[]];
+  return [...byReason.values()].map((alike) => {
+    const [{ isGranted, answer }] = alike as [Answer, ...Answer[]];
     const names = listed(alike.map(({ request }) => request));
-    return {
-      request: `connect() from it to ${names}`,
-      isGranted: first.isGranted,
-      answer: alike.length === 1 ? first.answer : reason || first.answer,
-    };
+    return { request: `connect() from it to ${names}`, isGranted, answer };
   });
-}
-
-/** What stays of a refusal when the tuple that it names is left out. */
-function reasonOf(answer: string): string {
-  const [, code = "", why = ""] = /^(E\w+): ([^:]*)/.exec(answer) ?? [];
-  return code === "" ? answer : `${code}: ${why}`;
 }

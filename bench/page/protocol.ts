@@ -6,8 +6,8 @@
 //                                  ◀─   picture (the same buffer)
 //   step, ask, race, halt          ─▶   picture follows; answers; laps
 //
-// There is one buffer for the picture. Whoever has it works on it: so no frame waits in a queue, and a page
-// that is behind gets fewer pictures, not older ones.
+// There are two buffers for pictures: one is painted while the other is drawn. Whoever has a buffer works on it, so
+// frames do not pile up, and a worker that is behind draws fewer pictures, not older ones.
 
 import type { Settings } from "./settings.ts";
 
@@ -16,6 +16,7 @@ export type Place = "system" | number;
 
 export type ToWorker =
   | { readonly kind: "open"; readonly settings: Settings }
+  /** What takes effect at once (`isLive`). */
   | { readonly kind: "change"; readonly settings: Settings }
   | ChangeRange
   | { readonly kind: "look"; readonly from: Place }

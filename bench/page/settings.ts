@@ -27,13 +27,21 @@ export interface Settings {
 export const DESTINATIONS_MAX = 16;
 export const GROUP_NAMES: readonly string[] = ["/web", "/api", "/batch", "/mail"];
 
+/** How each policy picks. */
+export const POLICIES: Readonly<Record<string, string>> = {
+  random: "The first free port from a random start on (RFC 6056, algorithm 1).",
+  "random-retry": "Random ports, one by one, until one is free (algorithm 2).",
+  hash: "From a hash of the destination and a counter (algorithm 3).",
+  "double-hash": "The same, with many counters (algorithm 4).",
+  "random-increments": "A random step behind the last port (algorithm 5).",
+  sequential: "From behind the last port on. Anyone can guess the next.",
+  fifo: "The port that was released longest ago.",
+};
+
 /** The policies of each system; the first is its own default. */
 export const SELECTIONS: Readonly<Record<SystemName, readonly string[]>> = {
-  netstack: [
-    ...["random", "random-retry", "hash", "double-hash", "random-increments", "sequential"],
-    "fifo",
-  ],
-  linux: ["hash", "random", "random-retry", "double-hash", "random-increments", "sequential"],
+  netstack: Object.keys(POLICIES),
+  linux: ["hash", ...Object.keys(POLICIES).filter((name) => name !== "hash" && name !== "fifo")],
 };
 
 const CALM: Settings = {
@@ -64,8 +72,9 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "Million",
-    about: "A million operations a second: 500,000 connections begin each second and last 50 ms.",
-    settings: { ...CALM, rate: 500_000, lifetime: 50, cooldown: 20 },
+    about:
+      "A million operations a second and more: 600,000 connections begin each second, as many end.",
+    settings: { ...CALM, rate: 600_000, lifetime: 40, cooldown: 20 },
   },
   {
     name: "TIME_WAIT",

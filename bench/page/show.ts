@@ -13,6 +13,13 @@ export function nanoseconds(value: number): string {
   return value < 1e6 ? `${threeDigits(value / 1e3)} µs` : `${threeDigits(value / 1e6)} ms`;
 }
 
+/** Two of them: `23 – 59 ns`, `950 ns – 2.3 µs`. */
+export function between(low: number, high: number): string {
+  const [from = "", unit] = nanoseconds(low).split(" ");
+  const to = nanoseconds(high);
+  return to.endsWith(` ${unit}`) ? `${from} – ${to}` : `${from} ${unit} – ${to}`;
+}
+
 /** Milliseconds as `50 ms`, `2 s`. */
 export function milliseconds(value: number): string {
   return value < 1000 ? `${threeDigits(value)} ms` : `${threeDigits(value / 1000)} s`;

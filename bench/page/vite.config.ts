@@ -8,6 +8,7 @@ const config: UserConfig = defineConfig({
   // Relative, so that the folder works under any path.
   base: "./",
   publicDir: false,
+  plugins: [{ name: "dense", transformIndexHtml: (html) => html.replace(/\n\s+/g, "\n") }],
   build: {
     outDir: "../../build/page",
     emptyOutDir: true,

@@ -8,7 +8,7 @@ import { NetstackPorts } from "./netstack.ts";
 import type { Ports } from "./ports.ts";
 import type { ChangeRange, Frame, FromWorker, Place, Ranges, Told, ToWorker } from "./protocol.ts";
 import { race } from "./race.ts";
-import { isLive, type Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
 import { Simulation } from "./simulation.ts";
 import { OUTSIDE, PORTS } from "./states.ts";
 
@@ -71,12 +71,8 @@ function portsOf(settings: Settings): Ports {
 }
 
 function change(current: Simulation, settings: Settings): void {
-  if (isLive(current.settings, settings)) {
-    current.ports.limits.reserved.text = settings.reserved;
-    current.settings = settings;
-  } else {
-    open(settings);
-  }
+  current.ports.limits.reserved.text = settings.reserved;
+  current.settings = settings;
 }
 
 function changeRange(ports: Ports, { of, first, last }: ChangeRange): void {
