@@ -66,6 +66,12 @@ export class Controls {
     this.#writeRange();
   }
 
+  /** The worker has refused what was asked for. */
+  showReserved(reserved: string): void {
+    this.#settings = { ...this.#settings, reserved };
+    this.#write();
+  }
+
   // ── From the visitor ────────────────────────────────────────────────────────────────────
 
   #change({ name, value }: HTMLInputElement): void {

@@ -138,7 +138,10 @@ function writeFigures({ figures }: Picture): void {
 worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
   if (data.kind === "picture") take(data);
   if (data.kind === "opened") controls.showRanges(data.ranges);
-  if (data.kind === "failed") complain(data.message);
+  if (data.kind === "failed") {
+    complain(data.message);
+    controls.showReserved(data.reserved);
+  }
   if (data.kind === "answers") compare(data.codes, data.milliseconds);
 });
 

@@ -47,7 +47,8 @@ export type FromWorker =
   | { readonly kind: "answers"; readonly codes: Uint8Array; readonly milliseconds: number }
   | Lap
   | { readonly kind: "raced" }
-  | { readonly kind: "failed"; readonly message: string };
+  /** What was asked for is not possible, and the reserved ports are still these. */
+  | { readonly kind: "failed"; readonly message: string; readonly reserved: string };
 
 /** The ranges as they are, the system's and those of the groups. */
 export interface Ranges {

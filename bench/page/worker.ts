@@ -37,7 +37,8 @@ scope.addEventListener("message", ({ data }) => {
     obey(data);
   } catch (error) {
     if (!(error instanceof PortError)) throw error;
-    scope.postMessage({ kind: "failed", message: error.message });
+    const reserved = simulation?.ports.limits.reserved.text ?? "";
+    scope.postMessage({ kind: "failed", message: error.message, reserved });
   }
 });
 

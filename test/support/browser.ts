@@ -17,6 +17,8 @@ const TYPES: Readonly<Record<string, string>> = {
   ".css": "text/css",
   ".svg": "image/svg+xml",
 };
+/** The other tests keep the machine busy. */
+const PATIENCE_MS = 60_000;
 /** Not the root: a page that works here works under any path. */
 const UNDER = "/some/where/";
 
@@ -66,6 +68,7 @@ export class Site {
   /** Opens the page in a browser of its own. */
   async visit(options: BrowserContextOptions = {}): Promise<Visit> {
     const context = await this.#browser.newContext(options);
+    context.setDefaultTimeout(PATIENCE_MS);
     const page = await context.newPage();
     const requests = new Set<string>();
     const complaints: string[] = [];
