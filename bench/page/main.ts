@@ -163,6 +163,8 @@ function complain(message: string): void {
 // ── Run, step, reset ──────────────────────────────────────────────────────────────────────
 
 function setRunning(running: boolean): void {
+  // Two at work would slow each other down.
+  if (running && racer !== undefined) endRace("Stopped, since the scenario runs.");
   isRunning = running;
   elapsed = 0;
   isStale = true;
