@@ -10,7 +10,17 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { SCENARIOS, SELECTIONS } from "../bench/page/settings.ts";
 import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES } from "../bench/page/states.ts";
 import { Site, type Visit, whyNoBrowser } from "./support/browser.ts";
-import { contrasts, statesOnCanvas } from "./support/on-page.ts";
+import { contrasts } from "./support/on-page.ts";
+import {
+  check,
+  isShown,
+  lap,
+  later,
+  numberOf,
+  operations,
+  pointAt,
+  rateOf,
+} from "./support/visitor.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const FOLDER = join(ROOT, "build/page");
@@ -319,73 +329,3 @@ describe.runIf(missing === undefined)("the page", () => {
     expect(paints).toBeLessThanOrEqual(2 * seconds + 2);
   });
 });
-
-// ── Helpers ───────────────────────────────────────────────────────────────────────────────
-
-/** Has the page ask the manager about each port, and compares that with the canvas' pixels. */
-async function check(page: Page): Promise<{ answers: number[]; wrong: string[] }> {
-  const answered = page.evaluate(
-    () =>
-      new Promise<string>((resolve) => {
-        const tell = (event: Event): void => {
-          resolve([...(event as CustomEvent<Uint8Array>).detail].join(""));
-        };
-        document.addEventListener("answers", tell, { once: true });
-      }),
-  );
-  await page.click("#check");
-  const answers = [...(await answered)].map(Number);
-  const names = STATES.map(({ name }) => name);
-  const drawn = await page.evaluate(statesOnCanvas, names);
-  const wrong = answers.flatMap((state, port) =>
-    drawn[port] === `${state}` ? [] : [`${port}: ${drawn[port]}, not ${state}`],
-  );
-  expect(answers).toHaveLength(65536);
-  return { answers, wrong: wrong.slice(0, 10) };
-}
-
-async function pointAt(page: Page, port: number): Promise<void> {
-  const box = await page.locator("#map").boundingBox();
-  if (box === null) throw new Error("there is no picture");
-  const x = box.x + (((port & 255) + 0.5) * box.width) / 256;
-  const y = box.y + (((port >> 8) + 0.5) * box.height) / 256;
-  await page.mouse.move(x, y);
-}
-
-/** So many operations as the page has shown so far. */
-async function operations(page: Page): Promise<number> {
-  return numberOf((await page.textContent("#clock-shown")) ?? "");
-}
-
-/** Waits until so many operations more have been shown. */
-async function later(page: Page, more: number): Promise<void> {
-  const now = await operations(page);
-  await page.waitForFunction((least) => {
-    const shown = document.getElementById("clock-shown")?.textContent ?? "";
-    return Number.parseInt(shown.replaceAll(",", ""), 10) >= least;
-  }, now + more);
-}
-
-function isShown(operations: number): boolean {
-  const shown = document.getElementById("clock-shown")?.textContent ?? "";
-  return Number.parseInt(shown.replaceAll(",", ""), 10) === operations;
-}
-
-/** Waits until all racers have shown something at the first so many occupancies. */
-async function lap(page: Page, occupancies: number): Promise<void> {
-  const least = occupancies * 3;
-  const count = (least: number): boolean =>
-    document.querySelectorAll("#laps small").length >= least;
-  await page.waitForFunction(count, least, { timeout: 90_000 });
-}
-
-function numberOf(text: string): number {
-  return Number.parseInt(text.replaceAll(",", ""), 10);
-}
-
-/** `988 k` or `1.01 M`. */
-function rateOf(text: string | null): number {
-  const [, digits = "", unit = ""] = /^([\d.,]+) ?([kM]?)/.exec(text ?? "") ?? [];
-  const factor = unit === "M" ? 1e6 : unit === "k" ? 1e3 : 1;
-  return Number(digits.replaceAll(",", "")) * factor;
-}
