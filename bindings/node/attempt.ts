@@ -152,7 +152,8 @@ function onClose(this: Socket): void {
 
 /**
  * Has `resetAndDestroy` been called? Node has no event for it, but leaves this property behind (20 to 26). If one day
- * it does not, the port rests needlessly. To watch the method itself would make each socket one of its own kind, and slow.
+ * it does not, the port rests needlessly. To watch the method itself would make each socket one of its own kind, and
+ * slow.
  */
 function isReset(socket: Socket): boolean {
   return (socket as { resetAndClosing?: boolean }).resetAndClosing !== undefined;
