@@ -48,8 +48,9 @@ export class Waiting {
     if (this.#count === 0) return false;
     const lines = this.#lines.get(destination);
     if (lines?.get(source) === undefined) return false;
-    this.#whileServing(() => this.#serve(destination, source));
-    return lines.get(source) !== undefined;
+    // Who comes while lines are being served has its turn in the same round.
+    if (!this.#isServing) this.#whileServing(() => this.#serve(destination, source));
+    return this.#lines.get(destination)?.get(source) !== undefined;
   }
 
   add(waiter: Waiter): void {
@@ -135,8 +136,10 @@ export class Waiting {
   #dropIfEmpty(destination: Destination, source: Source | undefined, line: Line): void {
     if (line.size > 0) return;
     const lines = this.#lines.get(destination);
-    lines?.delete(source);
-    if (lines?.size === 0) this.#lines.delete(destination);
+    // It may have been dropped before, and another one have taken its place.
+    if (lines?.get(source) !== line) return;
+    lines.delete(source);
+    if (lines.size === 0) this.#lines.delete(destination);
   }
 
   // ── What comes back by itself ───────────────────────────────────────────────────────────

@@ -1,0 +1,41 @@
+// Reentry: callers that come back in the middle of what a connector does for others.
+
+import { connect } from "node:net";
+import { expect, test } from "vitest";
+import type { Dial } from "../../bindings/node/attempt.ts";
+import type { Connector } from "../../bindings/node/index.ts";
+import { connectorWith, expectAllBack, reset, serve } from "../support/connectors.ts";
+
+const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
+
+/** A dial whose sockets fail at once, as `net.BoundSocket` does where the port is in other hands. */
+function refusing(code: string, syscall: string): Dial {
+  return () => {
+    throw Object.assign(new Error(`${syscall} ${code}`), { code, syscall });
+  };
+}
+
+function dialled(connector: Connector, port: number, dial: Dial): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    connector.dial({ host: "127.0.0.1", port }, dial, (error, socket) => {
+      if (error === null) resolve(socket);
+      else reject(error);
+    });
+  });
+}
+
+test("who tries again in the callback of one that waited in vain is served in turn", async () => {
+  const connector = connectorWith({ ...ONE_PORT, wait: true, triesMax: 1, setAside: 50 });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const first = await connector.connect(to);
+  let second: Promise<unknown> | undefined;
+  connector.dial(to, refusing("EADDRNOTAVAIL", "connect"), () => {
+    second = dialled(connector, port, (ends) => connect(ends));
+  });
+  await reset(first);
+  await expect.poll(() => second !== undefined).toBe(true);
+  const socket = await second;
+  await reset(socket as Awaited<typeof first>);
+  await expectAllBack(connector, to);
+});
