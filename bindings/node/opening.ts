@@ -176,7 +176,7 @@ export class Opening implements Observer {
     if (this.#isOver) return;
     this.#settle();
     this.#with.events.onConnected(attempt.lease);
-    this.#opened(null, attempt.socket);
+    this.#tell(null, attempt.socket);
   }
 
   onClosed(attempt: Attempt): void {
@@ -328,7 +328,18 @@ export class Opening implements Observer {
     this.#settle();
     this.#ignoreSignal();
     for (const { socket } of this.#active) socket.destroy();
-    this.#opened(error instanceof Error ? error : new Error(String(error)), null);
+    this.#tell(error instanceof Error ? error : new Error(String(error)), null);
+  }
+
+  /** What the caller throws is the process's to handle, and stops nothing that we are in the middle of. */
+  #tell(error: Error | null, socket: Socket | null): void {
+    try {
+      this.#opened(error, socket);
+    } catch (thrown) {
+      process.nextTick(() => {
+        throw thrown;
+      });
+    }
   }
 
   #settle(): void {

@@ -39,3 +39,36 @@ test("who tries again in the callback of one that waited in vain is served in tu
   await reset(socket as Awaited<typeof first>);
   await expectAllBack(connector, to);
 });
+
+test("a callback that throws keeps nobody else from being told, and the connector from closing", async () => {
+  const connector = connectorWith({ ...ONE_PORT, wait: true });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const socket = await connector.connect(to);
+  const told: number[] = [];
+  for (const index of [0, 1, 2]) {
+    connector.open(to, () => {
+      told.push(index);
+      if (index === 0) throw new Error("the caller's own");
+    });
+  }
+  const thrown = await uncaught(() => connector.close());
+  expect(thrown).toMatchObject({ message: "the caller's own" });
+  expect(told).toEqual([0, 1, 2]);
+  await reset(socket);
+  expect(connector.metrics()).toMatchObject({ held: 0, waiting: 0, byDestination: {} });
+});
+
+/** What a call leaves to the process to handle. */
+async function uncaught(call: () => void): Promise<unknown> {
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  try {
+    return await new Promise((resolve) => {
+      process.once("uncaughtException", resolve);
+      call();
+    });
+  } finally {
+    for (const listener of listeners) process.on("uncaughtException", listener);
+  }
+}
