@@ -8,7 +8,9 @@
 // Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 § 3.6): not if the other
 // side did, nor if the connection was reset or had never been established.
 
+import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
+import { invalid, show } from "../errors.ts";
 import type { Lease } from "./pool.ts";
 
 /** The two ends that a socket is to be made with; they go into the options of `net.connect`. */
@@ -157,6 +159,25 @@ function onClose(this: Socket): void {
  */
 function isReset(socket: Socket): boolean {
   return (socket as { resetAndClosing?: boolean }).resetAndClosing !== undefined;
+}
+
+/**
+ * What a dial has made: a socket whose `connect` and `close` are still to come.
+ * @throws PortError `ERR_INVALID_RETURN_VALUE`.
+ */
+export function checkDialled(made: unknown, readyEvent: string): Socket {
+  const socket = made as Socket;
+  const isSocket = made instanceof EventEmitter && typeof socket.destroy === "function";
+  if (isSocket && !socket.closed && !(ATTEMPT in socket)) {
+    const isOpen = socket.pending === false && !socket.destroyed;
+    // TLS may begin on a connection that is there.
+    if (!isOpen || readyEvent !== "connect") return socket;
+  }
+  const what = isSocket ? "one that is open or closed, or was dialled before" : show(made);
+  throw invalid(
+    "ERR_INVALID_RETURN_VALUE",
+    `dial must make a socket that begins to connect, got ${what}`,
+  );
 }
 
 /** What an error of a socket that never connected says of its port. */

@@ -12,8 +12,10 @@
 // Must stay true: the caller is told once.
 
 import type { Socket } from "node:net";
+import { show } from "../errors.ts";
 import {
   Attempt,
+  checkDialled,
   type Dial,
   type Ends,
   type Observer,
@@ -106,13 +108,17 @@ export class Opening implements Observer {
   /** Begins with the next address, and with the one after it a little later. */
   #launch(): void {
     clearTimeout(this.#delay);
+    if (this.#isOver) return;
     const destination = this.#destinations[this.#next++];
     if (destination === undefined) return;
     if (this.#next < this.#destinations.length) {
       this.#delay = setTimeout(() => this.#launch(), this.#with.settings.attemptDelay);
     }
     const wish = this.#wishFor(destination);
-    if (this.#with.waiting.hasLine(wish)) this.#wait(wish, false);
+    const hasLine = this.#with.waiting.hasLine(wish);
+    // Who was served just now may have given this one up.
+    if (this.#isOver) return;
+    if (hasLine) this.#wait(wish, false);
     else this.#try(wish);
   }
 
@@ -148,17 +154,21 @@ export class Opening implements Observer {
   /** Begins to connect from that port; `"again"` if it is in other hands, and the next is to be tried. */
   #dial(lease: Lease): "again" | undefined {
     this.#with.events.onPick(lease);
+    const { dial, readyEvent } = this.#target;
     let socket: Socket;
     try {
-      socket = this.#target.dial(endsOf(lease));
-    } catch (error) {
-      const verdict = verdictOn(error as NodeJS.ErrnoException);
+      socket = checkDialled(dial(endsOf(lease)), readyEvent);
+    } catch (thrown) {
+      const error = asError(thrown);
+      const verdict = verdictOn(error);
       if (verdict === "port" || verdict === "tuple") lease.setAside(verdict === "port");
       else lease.free();
-      return this.#onRefusedBySystem(lease, error as Error, verdict);
+      return this.#onRefusedBySystem(lease, error, verdict);
     }
-    const attempt = new Attempt(lease, socket, this.#target.readyEvent, this);
+    const attempt = new Attempt(lease, socket, readyEvent, this);
     this.#active = [...this.#active, attempt];
+    // Given up by what was called just now: a dial, or who listens to events.
+    if (this.#isOver) socket.destroy();
     return undefined;
   }
 
@@ -266,6 +276,7 @@ export class Opening implements Observer {
     this.#waiter = { wish, isForFile, serve: () => this.#serve(wish) };
     waiting.add(this.#waiter);
     events.onWaiting(wish);
+    if (this.#isOver) return;
     if (this.#active.length === 0) clearTimeout(this.#connectTimer);
     if (settings.waitTimeout > 0) {
       this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(wish), settings.waitTimeout);
@@ -328,7 +339,7 @@ export class Opening implements Observer {
     this.#settle();
     this.#ignoreSignal();
     for (const { socket } of this.#active) socket.destroy();
-    this.#tell(error instanceof Error ? error : new Error(String(error)), null);
+    this.#tell(asError(error), null);
   }
 
   /** What the caller throws is the process's to handle, and stops nothing that we are in the middle of. */
@@ -369,6 +380,12 @@ function endsOf({ pair: { source, destination }, port }: Lease): Ends {
     localAddress: source.address,
     localPort: port,
   };
+}
+
+/** Whatever was thrown, or given as a reason, as an error. */
+function asError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  return new Error(typeof thrown === "object" ? show(thrown) : String(thrown));
 }
 
 /** One error, or as Node has it where several addresses have failed, one that lists them. */

@@ -1,8 +1,10 @@
 // Mistakes: what a connector refuses, with a code and a word of advice, before anything has changed.
 
+import { EventEmitter, once } from "node:events";
+import { connect } from "node:net";
 import { expect, test, vi } from "vitest";
 import { createConnector } from "../../bindings/node/index.ts";
-import { connectorWith } from "../support/connectors.ts";
+import { connectorWith, expectAllBack, reset, serve } from "../support/connectors.ts";
 
 const TYPE = "ERR_INVALID_ARG_TYPE";
 const VALUE = "ERR_INVALID_ARG_VALUE";
@@ -131,6 +133,60 @@ test("a callback and a dial must be functions", () => {
   );
   expect(dial).not.toHaveBeenCalled();
   expectUntouched(connector);
+});
+
+const DIALS: [made: string, dial: () => unknown][] = [
+  ["nothing", () => undefined],
+  ["null", () => null],
+  ["a promise", () => Promise.resolve()],
+  ["an emitter that cannot be destroyed", () => new EventEmitter()],
+];
+
+test.each(DIALS)("a dial that makes %s fails its connection, and keeps no port", (_made, dial) => {
+  const connector = connectorWith();
+  const opened = vi.fn();
+  connector.dial(H, dial as never, opened);
+  expect(opened.mock.calls).toEqual([
+    [refusal("ERR_INVALID_RETURN_VALUE", /dial must make a socket/), null],
+  ]);
+  expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });
+});
+
+test.each([undefined, null, "words", Symbol("a symbol"), Object.create(null)])(
+  "a dial that throws %o fails its connection with an error, and keeps no port",
+  (thrown) => {
+    const connector = connectorWith();
+    const opened = vi.fn();
+    const dial = () => {
+      throw thrown;
+    };
+    connector.dial(H, dial, opened);
+    expect(opened.mock.calls).toEqual([[expect.any(Error), null]]);
+    expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });
+  },
+);
+
+test("a dial that makes a socket that is open, closed, or dialled before fails its connection", async () => {
+  const connector = connectorWith();
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const open = await connector.connect(to);
+  const other = connect(to);
+  await once(other, "connect");
+  for (const socket of [open, other]) {
+    const opened = vi.fn();
+    connector.dial(to, () => socket, opened);
+    expect(opened.mock.calls).toEqual([
+      [refusal("ERR_INVALID_RETURN_VALUE", /dial must make/), null],
+    ]);
+  }
+  await reset(other);
+  const opened = vi.fn();
+  connector.dial(to, () => other, opened);
+  expect(opened).toHaveBeenCalledOnce();
+  expect(connector.metrics().held).toBe(1);
+  await reset(open);
+  await expectAllBack(connector, to);
 });
 
 const CAPACITIES: [given: unknown[], code: string, words: RegExp][] = [

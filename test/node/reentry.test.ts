@@ -1,9 +1,10 @@
 // Reentry: callers that come back in the middle of what a connector does for others.
 
-import { connect } from "node:net";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import type { Dial } from "../../bindings/node/attempt.ts";
-import type { Connector } from "../../bindings/node/index.ts";
+import { CHANNELS, type Connector } from "../../bindings/node/index.ts";
 import { connectorWith, expectAllBack, reset, serve } from "../support/connectors.ts";
 
 const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
@@ -57,6 +58,41 @@ test("a callback that throws keeps nobody else from being told, and the connecto
   expect(told).toEqual([0, 1, 2]);
   await reset(socket);
   expect(connector.metrics()).toMatchObject({ held: 0, waiting: 0, byDestination: {} });
+});
+
+test("a connection that is given up while it is dialled is ended at once", async () => {
+  const connector = connectorWith();
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const abort = new AbortController();
+  const sockets: Socket[] = [];
+  const errors: (Error | null)[] = [];
+  const dial: Dial = (ends) => {
+    abort.abort();
+    const socket = connect(ends);
+    sockets.push(socket);
+    return socket;
+  };
+  connector.dial({ ...to, signal: abort.signal }, dial, (error) => errors.push(error));
+  expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true]);
+  expect(errors).toMatchObject([{ name: "AbortError" }]);
+  await expectAllBack(connector, to);
+});
+
+test("a connection that is given up when it is said to wait waits no longer", async () => {
+  const connector = connectorWith({ ...ONE_PORT, wait: { timeout: 60_000 } });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const socket = await connector.connect(to);
+  const abort = new AbortController();
+  const giveUp = (): void => abort.abort();
+  subscribe(CHANNELS.waiting, giveUp);
+  const timers = process.getActiveResourcesInfo().filter((one) => one === "Timeout").length;
+  await expect(connector.connect({ ...to, signal: abort.signal })).rejects.toThrow("aborted");
+  unsubscribe(CHANNELS.waiting, giveUp);
+  expect(process.getActiveResourcesInfo().filter((one) => one === "Timeout").length).toBe(timers);
+  expect(connector.metrics().waiting).toBe(0);
+  await reset(socket);
 });
 
 /** What a call leaves to the process to handle. */
