@@ -119,6 +119,7 @@ export class Attempt {
     const error = this.#failure ?? closedEarly();
     const verdict = this.#isConnected ? "other" : verdictOn(error);
     if (verdict === "port" || verdict === "tuple") this.lease.setAside(verdict === "port");
+    else if (verdict === "files") this.lease.freeUnopened();
     else this.#giveBack(error);
     this.#observer.onFailed(this, error, verdict);
   }
@@ -168,7 +169,7 @@ function isReset(socket: Socket): boolean {
 export function checkDialled(made: unknown, readyEvent: string): Socket {
   const socket = made as Socket;
   const isSocket = made instanceof EventEmitter && typeof socket.destroy === "function";
-  if (isSocket && !socket.closed && !(ATTEMPT in socket)) {
+  if (isSocket && !hasEmittedClose(socket) && !(ATTEMPT in socket)) {
     const isOpen = socket.pending === false && !socket.destroyed;
     // TLS may begin on a connection that is there.
     if (!isOpen || readyEvent !== "connect") return socket;
@@ -178,6 +179,13 @@ export function checkDialled(made: unknown, readyEvent: string): Socket {
     "ERR_INVALID_RETURN_VALUE",
     `dial must make a socket that begins to connect, got ${what}`,
   );
+}
+
+/** `closed` says so a little too early: the event may be still to come. */
+function hasEmittedClose(
+  socket: Socket & { _writableState?: { closeEmitted?: boolean } },
+): boolean {
+  return socket._writableState?.closeEmitted === true;
 }
 
 /** What an error of a socket that never connected says of its port. */

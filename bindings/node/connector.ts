@@ -88,7 +88,7 @@ export class Connector implements Disposable {
     this.#settings = settings;
     this.#pool = new Pool(manager, settings);
     const waiting = new Waiting(this.#pool);
-    this.#pool.onFreed = (pair) => waiting.onFreed(pair);
+    this.#pool.onFreed = (pair, hasFile) => waiting.onFreed(pair, hasFile);
     this.#pool.onSetAside = (pair) => waiting.onSetAside(pair);
     this.#shared = {
       settings,

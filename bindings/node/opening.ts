@@ -64,6 +64,9 @@ export class Opening implements Observer {
   #winner: Attempt | undefined;
   /** What this one waits for. */
   #waiter: Waiter | undefined;
+  #waitsSince = 0;
+  /** Milliseconds that this one has waited in all, before the present wait. */
+  #waited = 0;
   #onAbort: (() => void) | undefined;
   #delay: NodeJS.Timeout | undefined;
   #waitTimer: NodeJS.Timeout | undefined;
@@ -162,6 +165,7 @@ export class Opening implements Observer {
       const error = asError(thrown);
       const verdict = verdictOn(error);
       if (verdict === "port" || verdict === "tuple") lease.setAside(verdict === "port");
+      else if (verdict === "files") lease.freeUnopened();
       else lease.free();
       return this.#onRefusedBySystem(lease, error, verdict);
     }
@@ -169,6 +173,7 @@ export class Opening implements Observer {
     this.#active = [...this.#active, attempt];
     // Given up by what was called just now: a dial, or who listens to events.
     if (this.#isOver) socket.destroy();
+    else this.#startConnectTimer();
     return undefined;
   }
 
@@ -223,6 +228,7 @@ export class Opening implements Observer {
     const { pool, settings, explain } = this.#with;
     if (verdict === "source") {
       lease.pair.source.leaveAlone(pool.now() + settings.setAside);
+      pool.onSetAside(lease.pair);
       // Each source once. With a short setAside the first are back before the last has been tried.
       if (++this.#deadSources <= pool.sources.length) return "again";
       this.#refuse(wish, explain.noSource(wish));
@@ -277,9 +283,11 @@ export class Opening implements Observer {
     waiting.add(this.#waiter);
     events.onWaiting(wish);
     if (this.#isOver) return;
-    if (this.#active.length === 0) clearTimeout(this.#connectTimer);
+    this.#stopConnectTimerIfIdle();
     if (settings.waitTimeout > 0) {
-      this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(wish), settings.waitTimeout);
+      this.#waitsSince = this.#with.pool.now();
+      const left = Math.max(0, settings.waitTimeout - this.#waited);
+      this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(wish), left);
     }
   }
 
@@ -291,28 +299,37 @@ export class Opening implements Observer {
     this.#waiter = undefined;
     if (lease === undefined) return true;
     clearTimeout(this.#waitTimer);
-    this.#startConnectTimer();
+    this.#waited += this.#with.pool.now() - this.#waitsSince;
     if (lease instanceof Error) this.#onNoPick(wish, lease);
     else if (this.#dial(lease) === "again") this.#try(wish);
     return true;
   }
 
   #onWaitedTooLong(wish: Wish): void {
-    const error = this.#with.explain.waitedTooLong(wish, this.#with.settings.waitTimeout);
-    this.#with.events.onRefused(wish, error);
-    this.#fail(error);
+    const { waiting, explain, settings } = this.#with;
+    if (this.#waiter !== undefined) waiting.remove(this.#waiter);
+    this.#waiter = undefined;
+    // Another address may be connected, or on its way.
+    if (this.#winner !== undefined) return;
+    this.#refuse(wish, explain.waitedTooLong(wish, settings.waitTimeout));
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
 
   #startConnectTimer(): void {
     const { connectTimeout, name } = this.#target;
-    if (connectTimeout === 0) return;
-    clearTimeout(this.#connectTimer);
+    if (connectTimeout === 0 || this.#connectTimer !== undefined) return;
     this.#connectTimer = setTimeout(() => {
       const message = `connect ETIMEDOUT ${name}: not connected within ${connectTimeout} ms`;
       this.#fail(Object.assign(new Error(message), { code: "ETIMEDOUT", syscall: "connect" }));
     }, connectTimeout);
+  }
+
+  /** What is only waited for has no limit. */
+  #stopConnectTimerIfIdle(): void {
+    if (this.#waiter === undefined || this.#active.length > 0) return;
+    clearTimeout(this.#connectTimer);
+    this.#connectTimer = undefined;
   }
 
   #heed(signal: AbortSignal): void {
@@ -332,6 +349,7 @@ export class Opening implements Observer {
 
   #drop(attempt: Attempt): void {
     this.#active = this.#active.filter((one) => one !== attempt);
+    this.#stopConnectTimerIfIdle();
   }
 
   #fail(error: unknown): void {

@@ -45,6 +45,13 @@ export class Lease {
     this.#after();
   }
 
+  /** Gives the port back: there was no file for a socket. */
+  freeUnopened(): void {
+    if (!this.#end()) return;
+    this.pair.free(this.port);
+    this.#after(false);
+  }
+
   /** Gives the port back, and lets it rest: the system keeps the tuple in TIME_WAIT, but for UDP. */
   rest(): void {
     if (!this.#pool.rests || this.pair.destination.transport === UDP) {
@@ -77,9 +84,9 @@ export class Lease {
     return true;
   }
 
-  #after(): void {
+  #after(hasFile = true): void {
     this.#pool.closeIfUnused();
-    this.#pool.onFreed(this.pair);
+    this.#pool.onFreed(this.pair, hasFile);
   }
 }
 
@@ -98,9 +105,9 @@ export class Pool {
   readonly tupleAside: number;
   /** Do ports rest after a connection that goes through TIME_WAIT here? */
   readonly rests: boolean;
-  /** Told when a pair may have a port again. */
-  onFreed: (pair: Pair) => void = () => {};
-  /** Told when a port has been set aside. */
+  /** Told when a pair may have a port again, and whether a file was closed, too. */
+  onFreed: (pair: Pair, hasFile: boolean) => void = () => {};
+  /** Told when a port, or its source, has been set aside. */
   onSetAside: (pair: Pair) => void = () => {};
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;

@@ -22,6 +22,8 @@ type Line = Set<Waiter>;
 const TICK_MS = 5;
 /** Files may be closed by anybody, so who waits for one looks again after so many milliseconds. */
 const FILE_TICK_MS = 100;
+/** So many of them at a time: each is a socket that may be refused. */
+const FILES_PER_TICK = 64;
 
 export class Waiting {
   readonly #pool: Pool;
@@ -57,7 +59,7 @@ export class Waiting {
     this.#lineFor(waiter).add(waiter);
     this.#count++;
     waiter.wish.destination.waiting++;
-    this.#setTimer(this.#nextChange());
+    this.#setTimer(Math.min(this.#nextLookForFiles(), this.#nextChangeFor(waiter.wish)));
   }
 
   remove(waiter: Waiter): void {
@@ -69,19 +71,19 @@ export class Waiting {
     if (this.#count === 0) this.#clearTimer();
   }
 
-  /** A pair may have a port again, and there may be a file. */
-  onFreed(pair: Pair): void {
+  /** A pair may have a port again; `hasFile`: and a file was closed. */
+  onFreed(pair: Pair, hasFile: boolean): void {
     if (this.#count === 0) return;
     this.#freed.add(pair);
     if (this.#isServing) return;
-    this.#whileServing(() => this.#serveLine(this.#forFiles));
+    this.#whileServing(() => this.#serveForFiles(hasFile ? 1 : 0));
     // What came back to rest comes back once more.
     this.#setTimer(pair.nextChange);
   }
 
-  /** A port was set aside, and will come back by itself. */
+  /** A port, or its source, was set aside, and will come back by itself. */
   onSetAside(pair: Pair): void {
-    this.#setTimer(pair.nextChange);
+    this.#setTimer(changeOf(pair, this.#pool.now()));
   }
 
   // ── Lines ───────────────────────────────────────────────────────────────────────────────
@@ -128,6 +130,20 @@ export class Waiting {
     if (this.#count === 0) this.#clearTimer();
   }
 
+  /** So many of those who wait for a file may try. Who finds no port for it goes behind the others. */
+  #serveForFiles(most: number): void {
+    const line = this.#forFiles;
+    let left = Math.min(most, line.size);
+    for (const waiter of line) {
+      if (left-- === 0) break;
+      const isServed = waiter.serve();
+      if (!line.delete(waiter)) continue;
+      if (isServed) this.#leave(waiter);
+      else line.add(waiter);
+    }
+    if (this.#count === 0) this.#clearTimer();
+  }
+
   #leave({ wish }: Waiter): void {
     this.#count--;
     wish.destination.waiting--;
@@ -153,14 +169,23 @@ export class Waiting {
   }
 
   #nextChange(): number {
-    let next = this.#forFiles.size > 0 ? this.#pool.now() + FILE_TICK_MS : Infinity;
+    let next = this.#nextLookForFiles();
     for (const [destination, lines] of this.#lines) {
       for (const source of lines.keys()) {
-        for (const pair of this.#pool.pairsFor({ destination, source })) {
-          next = Math.min(next, pair.nextChange);
-        }
+        next = Math.min(next, this.#nextChangeFor({ destination, source }));
       }
     }
+    return next;
+  }
+
+  #nextLookForFiles(): number {
+    return this.#forFiles.size > 0 ? this.#pool.now() + FILE_TICK_MS : Infinity;
+  }
+
+  #nextChangeFor(wish: Wish): number {
+    const now = this.#pool.now();
+    let next = Infinity;
+    for (const pair of this.#pool.pairsFor(wish)) next = Math.min(next, changeOf(pair, now));
     return next;
   }
 
@@ -170,7 +195,7 @@ export class Waiting {
       for (const [destination, lines] of this.#lines) {
         for (const source of lines.keys()) this.#serve(destination, source);
       }
-      this.#serveLine(this.#forFiles);
+      this.#serveForFiles(FILES_PER_TICK);
     });
     this.#setTimer(this.#nextChange());
   }
@@ -180,4 +205,9 @@ export class Waiting {
     this.#timer = undefined;
     this.#due = Infinity;
   }
+}
+
+/** When a pair may have a port by itself: not before its source is tried again. */
+function changeOf({ source, nextChange }: Pair, now: number): number {
+  return source.brokenUntil > now ? source.brokenUntil : nextChange;
 }

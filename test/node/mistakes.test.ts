@@ -1,7 +1,7 @@
 // Mistakes: what a connector refuses, with a code and a word of advice, before anything has changed.
 
 import { EventEmitter, once } from "node:events";
-import { connect } from "node:net";
+import { connect, Socket } from "node:net";
 import { expect, test, vi } from "vitest";
 import { createConnector } from "../../bindings/node/index.ts";
 import { connectorWith, expectAllBack, reset, serve } from "../support/connectors.ts";
@@ -165,6 +165,16 @@ test.each([undefined, null, "words", Symbol("a symbol"), Object.create(null)])(
     expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });
   },
 );
+
+test("a dial whose socket has failed by itself, and is about to say so, fails with its error", async () => {
+  const connector = connectorWith();
+  const error = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+  const dial = () => new Socket().destroy(error);
+  const opened = vi.fn();
+  connector.dial(H, dial, opened);
+  await expect.poll(() => opened.mock.calls).toEqual([[error, null]]);
+  expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });
+});
 
 test("a dial that makes a socket that is open, closed, or dialled before fails its connection", async () => {
   const connector = connectorWith();
