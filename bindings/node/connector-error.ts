@@ -9,7 +9,7 @@ import { PortError, type PortErrorDetails, type Reason } from "../errors.ts";
  * - `"destination"`: the ports of all sources, to this destination. Another one may have room.
  * - `"sources"`: no source is an address of this machine, or of the destination's kind (IPv4, IPv6).
  * - `"range"`: the range has no port for us: all are reserved, or in other hands.
- * - `"group"`: the control group leaves nothing of the range.
+ * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
  * - `"resting"`: ports are left, but they rest (cooldown).
  * - `"files"`: the process, or the system, may not open more files (`EMFILE`, `ENFILE`).
  * - `"tries"`: too many of the picked ports were in other hands.
@@ -44,10 +44,15 @@ export interface Capacity {
   readonly limitedBy: "ports" | "files";
 }
 
+/** What the error can say beside its message. */
+interface ConnectorErrorDetails extends PortErrorDetails {
+  destination?: { readonly address: string; readonly port: number };
+}
+
 /**
  * Where a connector has no port for a connection, or the system no file. `code` is `EADDRNOTAVAIL` for most;
- * `EACCES` (group), `EMFILE` or `ENFILE` (files), `EADDRINUSE` (tries), `EAGAIN` (waiters), `ETIMEDOUT`
- * (time), `ENOBUFS` (memory).
+ * `EACCES` (a group that leaves nothing), `EMFILE` or `ENFILE` (files), `EADDRINUSE` (tries), `EAGAIN` (waiters),
+ * `ETIMEDOUT` (time), `ENOBUFS` (memory). `address` is the source, if one alone would do; `searched` the range.
  */
 export class ConnectorError extends PortError {
   override readonly name: string = "ConnectorError";
@@ -55,19 +60,24 @@ export class ConnectorError extends PortError {
   readonly exhausted: Exhausted;
   /** How many connections the present sources could carry to one destination like this. */
   readonly capacity: Capacity;
+  /** Where the connection was to go; none for UDP sockets. */
+  readonly destination: { readonly address: string; readonly port: number } | undefined;
 
   constructor(
     exhausted: Exhausted,
     message: string,
     capacity: Capacity,
-    details: PortErrorDetails = {},
+    { destination, ...details }: ConnectorErrorDetails = {},
     cause?: unknown,
   ) {
-    const [code, reason] = CODES[exhausted];
+    // A group that allows some ports is used up like anything else.
+    const isEmpty = exhausted !== "group" || details.searched === undefined;
+    const [code, reason] = CODES[isEmpty ? exhausted : "source"];
     const fromSystem = (cause as NodeJS.ErrnoException | undefined)?.code;
     super(exhausted === "files" && fromSystem ? fromSystem : code, reason, message, details);
     this.exhausted = exhausted;
     this.capacity = capacity;
+    this.destination = destination;
     if (cause !== undefined) this.cause = cause;
   }
 }

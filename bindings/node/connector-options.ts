@@ -77,7 +77,10 @@ export interface ConnectorOptions {
   setAside?: number;
   /** How many ports in other hands one connection may run into before it fails, 1..65535; 64 by default. */
   triesMax?: number;
-  /** How long connecting may take, milliseconds in 0..86400000; 0, the default: as long as the system tries. */
+  /**
+   * How long it may take until a connection is open, resolving and waiting included, milliseconds in 0..86400000; 0,
+   * the default: as long as the system tries.
+   */
   connectTimeout?: number;
   /**
    * For host names with several addresses: how long one attempt has a start on the next,

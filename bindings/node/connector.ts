@@ -16,6 +16,7 @@ import {
   type ConnectorOptions,
   type ConnectorSettings,
   checkOptions,
+  type Lookup,
   type LookupAddress,
 } from "./connector-options.ts";
 import { Events } from "./events.ts";
@@ -36,8 +37,8 @@ const DESTINATIONS_MAX = 0xffffffff;
 export interface Where {
   /** A host name or an IP address; `"localhost"` by default. */
   host?: string | undefined;
-  /** The port, 1..65535. */
-  port: number;
+  /** The port, 1..65535, as a number or in digits. */
+  port: number | string;
   /** 4 or 6: only addresses of that kind; 0, the default: either. */
   family?: number | undefined;
   /** With `spread: "sticky"`: the same key always gets the same source. */
@@ -48,6 +49,8 @@ export interface Where {
   signal?: AbortSignal | undefined;
   /** As the connector's option, for this connection. */
   connectTimeout?: number | undefined;
+  /** As the connector's option, for this connection. */
+  lookup?: Lookup | undefined;
 }
 
 /** Where to bind a UDP socket. */
@@ -134,7 +137,8 @@ export class Connector implements Disposable {
    */
   open(options: ConnectOptions, opened: Opened): void {
     checkObject("options", options);
-    const { tls } = options;
+    const { tls, localPort } = options as ConnectOptions & { localPort?: unknown };
+    if (localPort !== undefined) throw wrongValue("localPort", "left to the connector", localPort);
     if (tls !== undefined && typeof tls !== "boolean")
       checkObject("tls", tls, "a boolean or options of tls.connect");
     if (tls) this.dial(options, dialTls(options), opened, "secureConnect");
@@ -155,12 +159,15 @@ export class Connector implements Disposable {
     checkObject("options", where);
     if (typeof dial !== "function") throw wrongType("dial", "a function", dial);
     const { host = "localhost", family = 0 } = where;
-    const port = checkPort(where.port);
+    const port = portOf(where.port);
     if (typeof host !== "string") throw wrongType("host", "a host name or an IP address", host);
     if (family !== 0 && family !== 4 && family !== 6)
       throw wrongValue("family", "0, 4 or 6", family);
     if (typeof opened !== "function") throw wrongType("callback", "a function", opened);
-    const { connectTimeout = this.#settings.connectTimeout, signal } = where;
+    const { connectTimeout = this.#settings.connectTimeout, signal, lookup } = where;
+    if (lookup !== undefined && typeof lookup !== "function") {
+      throw wrongType("lookup", "a function like dns.lookup", lookup);
+    }
     checkInteger("connectTimeout", connectTimeout, 0, DAY_MS);
     checkSignal(signal);
     const fixed = this.#fixedSource(where);
@@ -171,7 +178,7 @@ export class Connector implements Disposable {
       {
         destinations: isAddress
           ? [this.#destination(address, port)]
-          : (done) => this.#resolve(address, port, family, done),
+          : (done) => this.#resolve(address, port, family, lookup, done),
         sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
         signal,
         connectTimeout,
@@ -256,9 +263,10 @@ export class Connector implements Disposable {
     host: string,
     port: number,
     family: number,
+    own: Lookup | undefined,
     done: (error: Error | null, destinations: readonly Destination[]) => void,
   ): void {
-    const lookup = this.#settings.lookup ?? dnsLookup;
+    const lookup = own ?? this.#settings.lookup ?? dnsLookup;
     let isDone = false;
     const answer = (error: Error | null, addresses: readonly LookupAddress[]): void => {
       if (isDone) return;
@@ -302,7 +310,8 @@ export class Connector implements Disposable {
 
   /**
    * How many connections the sources can carry at the same time to so many destinations: sources x ports x
-   * destinations, or fewer if the process may not open that many files.
+   * destinations, or fewer if the process may not open that many files. Sources that the system does not let us bind
+   * are left out for as long as they are left alone (`setAside`).
    * @param destinations different pairs of address and port, 0..4294967295.
    * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
@@ -310,7 +319,7 @@ export class Connector implements Disposable {
   capacity(destinations = 1, family: number = this.#pool.sources[0]?.family ?? 4): Capacity {
     checkInteger("destinations", destinations, 0, DESTINATIONS_MAX);
     if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
-    return this.#shared.explain.capacity(destinations, this.#pool.sourcesOf(family).length);
+    return this.#shared.explain.capacity(destinations, this.#pool.livingSources(family));
   }
 
   /** Gauges and counters, as they are now. */
@@ -320,12 +329,13 @@ export class Connector implements Disposable {
 
   /**
    * Reads the machine again (Linux `/proc/net/tcp`): ports of the sources that other programs have are left alone
-   * for as long as `setAside` says. Some milliseconds; more with thousands of sockets.
+   * for as long as `setAside` says. Sources that could not be bound are tried again. Some milliseconds; more with thousands of sockets.
    * @returns what the machine says; where it says nothing, that is all.
    */
   refresh(): Machine {
     if (this.#isClosed) throw closed("connector");
     const machine = readMachine();
+    for (const source of this.#pool.sources) source.leaveAlone(0);
     this.#skipUsed(machine);
     return machine;
   }
@@ -369,9 +379,15 @@ export function createConnector(options: ConnectorOptions): Connector {
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
+/** A port, which may be in digits, as `URL.port` is. */
+function portOf(port: unknown): number {
+  const isDigits = typeof port === "string" && /^\d{1,5}$/.test(port);
+  return checkPort(isDigits ? Number(port) : port);
+}
+
 function dialTls(options: ConnectOptions): Dial {
   // What is ours alone must not reach Node: a sticky key is taken for a private one.
-  const { tls, host, key: _key, signal: _signal, ...rest } = options;
+  const { tls, host, key: _key, signal: _signal, lookup: _lookup, ...rest } = options;
   const own = typeof tls === "object" ? tls : {};
   // As tls.connect does with a host: the name that the certificate must have.
   const servername = host !== undefined && isIP(host) === 0 ? { servername: host } : {};

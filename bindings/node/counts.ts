@@ -9,7 +9,10 @@ export interface Counts {
   connected: number;
   /** Attempts that failed for reasons that have nothing to do with the local port. */
   failed: number;
-  /** Connections, or addresses of a host, refused with a `ConnectorError`; not those that wait. */
+  /**
+   * Connections, or addresses of a host, refused with a `ConnectorError`; not those that wait. Of a source: those for
+   * which it alone would have done.
+   */
   refused: number;
   /** Picked ports that turned out to be in other hands (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`). */
   conflicts: number;

@@ -80,7 +80,9 @@ export class Events {
   onRefused(wish: Wish, error: ConnectorError): void {
     this.#pool.counts.refused++;
     wish.destination.counts.refused++;
-    if (wish.source !== undefined) wish.source.counts.refused++;
+    const [first, ...more] = this.#pool.sourcesOf(wish.destination.family);
+    const source = wish.source ?? (more.length === 0 ? first : undefined);
+    if (source !== undefined) source.counts.refused++;
     this.refusals.set(error.exhausted, (this.refusals.get(error.exhausted) ?? 0) + 1);
     tellWish("refused", wish, error);
   }

@@ -51,7 +51,7 @@ export class Explain {
     if (pairs.length === 0 || this.#areBroken(pairs)) {
       return this.noSource(wish);
     }
-    const exhausted = whatOf(pairs, this.#sourceCount(wish));
+    const exhausted = this.#whatOf(pairs, this.#sourceCount(wish));
     return this.#error(exhausted, wish, this.#state(pairs, exhausted));
   }
 
@@ -85,42 +85,68 @@ export class Explain {
 
   #error(exhausted: Exhausted, wish: Wish, why: string, cause?: Error): ConnectorError {
     const { destination, source } = wish;
-    const capacity = this.capacity(1, this.#sourceCount(wish));
-    const what = destination.transport === UDP ? "UDP" : `a connection to ${destination.name}`;
-    const sources = some(capacity.sources, "source");
-    const carries = `the present ${sources} can carry ${counted(capacity.perDestination)} to each destination`;
+    const capacity = this.capacity(1, this.#livingCount(wish));
+    const isUdp = destination.transport === UDP;
     const range = this.#range();
+    const { address, port } = destination;
     const details = {
-      syscall: destination.transport === UDP ? "bind" : "connect",
-      port: 0,
+      syscall: isUdp ? "bind" : "connect",
+      ...(!isUdp && { destination: { address, port } }),
       ...(source !== undefined && { address: source.address }),
       ...(range !== undefined && { searched: range }),
     };
-    const message = `no local port for ${what}: ${why}; ${carries}`;
+    const what = exhausted === "files" ? "no file" : "no local port";
+    const whom = isUdp ? "a UDP socket" : `a connection to ${destination.name}`;
+    const message = `${what} for ${whom}: ${why}; ${carried(capacity, isUdp)}`;
     return new ConnectorError(exhausted, message, capacity, details, cause);
   }
 
   #state(pairs: readonly Pair[], exhausted: Exhausted): string {
     const range = this.#range();
-    if (exhausted === "group" || range === undefined)
-      return "the group leaves nothing of the range";
+    if (range === undefined) return "the group leaves nothing of the range";
     if (exhausted === "memory") return NO_RECORD;
     const sum = (figure: (pair: Pair) => number): number =>
       pairs.reduce((total, pair) => total + figure(pair), 0);
     const held = sum(({ heldCount }) => heldCount);
     const resting = sum(({ restingCount }) => restingCount);
     const parked = sum(({ parked }) => parked.size);
-    const from = some(pairs.length, "source");
+    const reserved = range.last - range.first + 1 - this.#countIn(range);
+    const isNarrowed = exhausted === "group";
     return [
-      `of ${range.first}..${range.last} from ${from}, ${counted(held)} are held`,
+      `of ${range.first}..${range.last}${isNarrowed ? ", all that the group allows," : ""} from ${some(pairs.length, "source")}`,
+      `${counted(held)} are held`,
       `${counted(resting)} rest`,
       `${counted(parked)} are in other hands`,
+      ...(reserved > 0 ? [`${counted(reserved)} are reserved`] : []),
     ].join(", ");
   }
 
   #areBroken(pairs: readonly Pair[]): boolean {
     const now = this.#pool.now();
     return pairs.every(({ source }) => source.brokenUntil > now);
+  }
+
+  /** What was used up, by how the flows of these pairs answered. */
+  #whatOf(pairs: readonly Pair[], sourceCount: number): Exhausted {
+    if (pairs.every(({ refusal }) => refusal === NO_RANGE)) return "group";
+    if (pairs.some(({ refusal }) => refusal === NO_MEMORY)) return "memory";
+    if (pairs.some(({ refusal }) => refusal === Refusal.RESTING)) return "resting";
+    if (pairs.every(({ heldCount }) => heldCount === 0)) return "range";
+    if (this.#isNarrowed()) return "group";
+    return sourceCount === 1 ? "source" : "destination";
+  }
+
+  /** Does the group allow less than the range? */
+  #isNarrowed(): boolean {
+    const { first, last } = this.#settings.portRange;
+    const range = this.#range();
+    return range === undefined || range.first > first || range.last < last;
+  }
+
+  /** How many sources would do and are not left alone. */
+  #livingCount({ destination, source }: Wish): number {
+    if (source === undefined) return this.#pool.livingSources(destination.family);
+    return source.brokenUntil > this.#pool.now() ? 0 : 1;
   }
 
   /** How many sources would do. */
@@ -152,11 +178,11 @@ export class Explain {
   }
 }
 
-/** What was used up, by how the flows of these pairs answered. */
-function whatOf(pairs: readonly Pair[], sourceCount: number): Exhausted {
-  if (pairs.every(({ refusal }) => refusal === NO_RANGE)) return "group";
-  if (pairs.some(({ refusal }) => refusal === NO_MEMORY)) return "memory";
-  if (pairs.some(({ refusal }) => refusal === Refusal.RESTING)) return "resting";
-  if (pairs.every(({ heldCount }) => heldCount === 0)) return "range";
-  return sourceCount === 1 ? "source" : "destination";
+/** What the sources can carry, in words. */
+function carried({ sources, perPair, perDestination }: Capacity, isUdp: boolean): string {
+  if (sources === 0) return "no source is left";
+  const each = isUdp ? "" : " to each destination";
+  return sources === 1
+    ? `the one source can carry ${counted(perPair)}${each}`
+    : `the ${sources} sources can carry ${counted(perDestination)}${each}`;
 }

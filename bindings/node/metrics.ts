@@ -1,5 +1,6 @@
 // Metrics: gauges and counters of a connector, as one object.
 
+import { IPV4, IPV6 } from "../index.ts";
 import type { Connecting } from "./connecting.ts";
 import type { Exhausted } from "./connector-error.ts";
 import type { Counts } from "./counts.ts";
@@ -26,6 +27,8 @@ export type Figures = Gauges & Readonly<Counts>;
 export interface ConnectorMetrics extends Figures {
   /** Who waits for a port, or a file. */
   readonly waiting: number;
+  /** Sources that are left alone for a while, because the system did not let us bind them. */
+  readonly sourcesDown: number;
   /** Refusals by what was used up. */
   readonly refusals: Readonly<Partial<Record<Exhausted, number>>>;
   /** By local address. */
@@ -47,6 +50,7 @@ export function snapshot({ pool, waiting, events }: Connecting): ConnectorMetric
     ...all.gauges,
     ...pool.counts,
     waiting: waiting.count,
+    sourcesDown: pool.sources.length - pool.livingSources(IPV4) - pool.livingSources(IPV6),
     refusals: Object.fromEntries(events.refusals),
     bySource: Object.fromEntries(
       [...sources].map(([{ address, counts }, { gauges }]) => [address, { ...gauges, ...counts }]),

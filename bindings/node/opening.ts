@@ -40,7 +40,7 @@ export interface Target {
   /** The one source that will do, which may depend on whether the destination is IPv4 or IPv6. */
   readonly sourceFor: (destination: Destination) => Source | undefined;
   readonly signal: AbortSignal | undefined;
-  /** Milliseconds for resolving and connecting, not for waiting; 0: no limit. */
+  /** Milliseconds for all of it, waiting as well; 0: no limit. */
   readonly connectTimeout: number;
   /** Host and port, as messages name them. */
   readonly name: string;
@@ -173,7 +173,6 @@ export class Opening implements Observer {
     this.#active = [...this.#active, attempt];
     // Given up by what was called just now: a dial, or who listens to events.
     if (this.#isOver) socket.destroy();
-    else this.#startConnectTimer();
     return undefined;
   }
 
@@ -283,7 +282,6 @@ export class Opening implements Observer {
     waiting.add(this.#waiter);
     events.onWaiting(wish);
     if (this.#isOver) return;
-    this.#stopConnectTimerIfIdle();
     if (settings.waitTimeout > 0) {
       this.#waitsSince = this.#with.pool.now();
       const left = Math.max(0, settings.waitTimeout - this.#waited);
@@ -318,18 +316,11 @@ export class Opening implements Observer {
 
   #startConnectTimer(): void {
     const { connectTimeout, name } = this.#target;
-    if (connectTimeout === 0 || this.#connectTimer !== undefined) return;
+    if (connectTimeout === 0) return;
     this.#connectTimer = setTimeout(() => {
       const message = `connect ETIMEDOUT ${name}: not connected within ${connectTimeout} ms`;
       this.#fail(Object.assign(new Error(message), { code: "ETIMEDOUT", syscall: "connect" }));
     }, connectTimeout);
-  }
-
-  /** What is only waited for has no limit. */
-  #stopConnectTimerIfIdle(): void {
-    if (this.#waiter === undefined || this.#active.length > 0) return;
-    clearTimeout(this.#connectTimer);
-    this.#connectTimer = undefined;
   }
 
   #heed(signal: AbortSignal): void {
@@ -349,7 +340,6 @@ export class Opening implements Observer {
 
   #drop(attempt: Attempt): void {
     this.#active = this.#active.filter((one) => one !== attempt);
-    this.#stopConnectTimerIfIdle();
   }
 
   #fail(error: unknown): void {
@@ -388,7 +378,9 @@ function leave(destinations: readonly Destination[]): void {
 }
 
 /** What may get better by waiting. */
-const WORTH_WAITING: readonly ConnectorError["exhausted"][] = ["source", "destination", "range"];
+const WORTH_WAITING: readonly ConnectorError["exhausted"][] = [
+  ...(["source", "destination", "range", "group"] as const),
+];
 
 function endsOf({ pair: { source, destination }, port }: Lease): Ends {
   return {

@@ -128,6 +128,12 @@ export class Pool {
     );
   }
 
+  /** How many sources of a network are not left alone. */
+  livingSources(family: number): number {
+    const now = this.now();
+    return this.sourcesOf(family).filter(({ brokenUntil }) => brokenUntil <= now).length;
+  }
+
   /** The sources of a network, in order. */
   sourcesOf(family: number): readonly Source[] {
     return this.#ofFamily.get(family) ?? [];

@@ -161,6 +161,11 @@ test("a source that is no address of this machine is left alone, and the others 
     connected: 0,
     setAside: 0,
   });
+  expect(connector.metrics().sourcesDown).toBe(1);
+  expect(connector.capacity(3)).toMatchObject({ sources: 1, perDestination: 8, connections: 24 });
+  connector.refresh();
+  expect(connector.metrics().sourcesDown).toBe(0);
+  expect(connector.capacity(3)).toMatchObject({ sources: 2, perDestination: 16 });
   await reset(...open);
   const alone = connectorWith({ sources: "203.0.113.1-203.0.113.9", setAside: 1 });
   const error = await errorOf(alone.connect({ host: "127.0.0.1", port }));

@@ -138,16 +138,15 @@ test("a half-open connection keeps its port until both sides have ended", async 
   await expectAllBack(connector, to);
 });
 
-test("options of net.connect reach the socket; the ends are ours", async () => {
+test("options of net.connect reach the socket, and a port may be in digits; the ends are ours", async () => {
   const connector = connectorWith();
   const { port } = await serve();
   const options = {
     host: "127.0.0.1",
-    port,
+    port: `${port}`,
     noDelay: true,
     keepAlive: true,
     timeout: 40,
-    localPort: 1,
   };
   const socket = await connector.connect(options);
   expect(socket.timeout).toBe(40);

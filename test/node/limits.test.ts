@@ -45,7 +45,7 @@ test("one source, or all of them: whose ports to this destination are used up", 
     "source",
     "EADDRNOTAVAIL",
     "of 23000..23007 from 1 source, 8 are held",
-    "the present 1 source can carry 8 to each destination",
+    "the one source can carry 8 to each destination",
   );
   open.push(...(await openMany(connector, to, 8)));
   await expectRefused(
@@ -53,7 +53,7 @@ test("one source, or all of them: whose ports to this destination are used up", 
     "destination",
     "EADDRNOTAVAIL",
     "from 2 sources, 16 are held",
-    "the present 2 sources can carry 16 to each destination",
+    "the 2 sources can carry 16 to each destination",
   );
   await reset(...open);
   await expectAllBack(connector, to);
@@ -83,7 +83,12 @@ test("a group that leaves nothing of the range, and one that leaves some", async
   expect(some.capacity(5)).toMatchObject({ connections: 20, perPair: 4 });
   const open = await openMany(some, to, 4);
   expect(open.map(({ localPort }) => localPort).sort()).toEqual([23_004, 23_005, 23_006, 23_007]);
-  await expectRefused(some.connect(to), "source", "EADDRNOTAVAIL", "of 23004..23007");
+  await expectRefused(
+    some.connect(to),
+    "group",
+    "EADDRNOTAVAIL",
+    "of 23004..23007, all that the group allows",
+  );
   await reset(...open);
   await expectAllBack(some, to);
 });
@@ -213,4 +218,21 @@ test("refresh() does not take our own connections for those of others", async ()
   await reset(...open);
   await expectAllBack(connector, toOne);
   await expectAllBack(connector, toTwo);
+});
+
+test("a limit of time for connecting counts the wait for a port; a destination is said", async () => {
+  const connector = connectorWith({ wait: true, connectTimeout: 60 });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const open = await openMany(connector, to, 8);
+  const error = await errorOf(connector.connect(to));
+  expect(error).toMatchObject({ code: "ETIMEDOUT", syscall: "connect" });
+  expect(connector.metrics().waiting).toBe(0);
+  const hurried = connectorWith({ wait: { limit: 1, timeout: 20 } });
+  const held = await openMany(hurried, to, 8);
+  const late = await errorOf(hurried.connect(to));
+  expect(late).toMatchObject({ exhausted: "time", destination: { address: "127.0.0.1", port } });
+  expect(hurried.metrics().bySource[hurried.sources[0] as string]?.refused).toBe(1);
+  await reset(...open, ...held);
+  await expectAllBack(connector, to);
 });
