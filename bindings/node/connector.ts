@@ -329,7 +329,8 @@ export class Connector implements Disposable {
 
   /**
    * Reads the machine again (Linux `/proc/net/tcp`): ports of the sources that other programs have are left alone
-   * for as long as `setAside` says. Sources that could not be bound are tried again. Some milliseconds; more with thousands of sockets.
+   * for as long as `setAside` says. Sources that could not be bound are tried again. Some
+   * milliseconds; more with thousands of sockets.
    * @returns what the machine says; where it says nothing, that is all.
    */
   refresh(): Machine {

@@ -111,9 +111,9 @@ export class Explain {
     const resting = sum(({ restingCount }) => restingCount);
     const parked = sum(({ parked }) => parked.size);
     const reserved = range.last - range.first + 1 - this.#countIn(range);
-    const isNarrowed = exhausted === "group";
+    const allowed = exhausted === "group" ? ", all that the group allows," : "";
     return [
-      `of ${range.first}..${range.last}${isNarrowed ? ", all that the group allows," : ""} from ${some(pairs.length, "source")}`,
+      `of ${range.first}..${range.last}${allowed} from ${some(pairs.length, "source")}`,
       `${counted(held)} are held`,
       `${counted(resting)} rest`,
       `${counted(parked)} are in other hands`,
