@@ -129,7 +129,8 @@ export function connectionFor(
       secure ? tlsConnect({ ...passed, ...more }) : netConnect({ ...passed, ...more });
     if (path !== undefined) return make({});
     const opened = (error: Error | null, socket: Socket | null): void => {
-      done(error, socket as Socket);
+      if (error === null) done(null, socket as Socket);
+      else failBy(done, error);
     };
     const readyEvent = secure ? "secureConnect" : "connect";
     connector.dial(whereOf(request, stickyKey), make, opened, readyEvent);
@@ -296,6 +297,15 @@ function whereOf(options: ClientRequestArgs, key: string | undefined): Where {
     localAddress: localAddress ?? undefined,
     key,
   };
+}
+
+/** Told of an error, Node's request says that and no more: by a socket that fails it ends, with `close`, as ever. */
+function failBy(done: Done, error: Error): void {
+  const socket = new Socket();
+  // A request that is gone listens no more.
+  socket.on("error", () => {});
+  done(null, socket);
+  socket.destroy(error);
 }
 
 /** The name that the certificate must have. */

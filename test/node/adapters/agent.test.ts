@@ -365,3 +365,19 @@ test("connectionFor serves requests without an agent", async () => {
   const wrong = get(`https://example.test:${secure.port}/`, options);
   await expect(wrong).rejects.toMatchObject({ code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 });
+
+test("a request without an agent whose connection fails is closed, as every request is in the end", async () => {
+  const connector = connect();
+  const createConnection = connectionFor(connector);
+  const events: string[] = [];
+  const request = http.get(`http://127.0.0.1:${DEAD_PORT}/`, { createConnection });
+  request.on("error", ({ message }) => events.push(message));
+  await new Promise((resolve) => request.once("close", resolve));
+  expect(events).toEqual([expect.stringContaining("ECONNREFUSED")]);
+  expect(request.destroyed).toBe(true);
+  // Given up before it fails: the error of the connection is nobody's any more.
+  const gone = http.get(`http://127.0.0.1:${DEAD_PORT}/`, { createConnection });
+  gone.on("error", ({ message }) => events.push(message)).destroy();
+  await until(() => connector.metrics().failed === 2 && connector.metrics().held === 0);
+  expect(events).toHaveLength(2);
+});
