@@ -1,6 +1,11 @@
 // From AssemblyScript to what the facade imports: compiles the three modules, each for release and for
-// debugging, and writes the release modules as text into JavaScript files, so that they are there
-// synchronously after import, in every bundler, without a fetch.
+// debugging, and makes of each release module
+//
+//   core.inline.js   the module as text, there synchronously after import, in every bundler, without a fetch
+//   core.import.js   the module as the host's own import, for Workers: workerd compiles no bytes at run time
+//   core.wasm.d.ts   what importing the file itself gives, where a host or a bundler can do that
+//
+// Which of the first two `#wasm` means is said by the conditions under "imports" in package.json.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -29,9 +34,21 @@ for (const [target, entry] of Object.entries(entries)) {
 
 for (const name of ["core", "linux", "cooldown"]) {
   const base64 = readFileSync(`build/${name}.wasm`).toString("base64");
+  const made = "// Made by assembly/build.mjs:";
   writeFileSync(
     `build/${name}.inline.js`,
-    `// Made by assembly/build.mjs: ${name}.wasm, base64.\nexport const base64 =\n  "${base64}";\n`,
+    `${made} ${name}.wasm, base64.\nexport const wasm =\n  "${base64}";\n`,
   );
-  writeFileSync(`build/${name}.inline.d.ts`, "export declare const base64: string;\n");
+  writeFileSync(
+    `build/${name}.import.js`,
+    `${made} ${name}.wasm, compiled by the host.\nexport { default as wasm } from "./${name}.wasm";\n`,
+  );
+  writeFileSync(
+    `build/${name}.inline.d.ts`,
+    "export declare const wasm: string | WebAssembly.Module;\n",
+  );
+  writeFileSync(
+    `build/${name}.wasm.d.ts`,
+    "declare const module: WebAssembly.Module;\nexport default module;\n",
+  );
 }

@@ -1,7 +1,7 @@
 // Cooldown core: the WebAssembly instance that keeps resting ports and the order of release, over the memory
 // of a core. It is made when the first flow needs it.
 
-import { base64 } from "#cooldown-wasm";
+import { wasm } from "#cooldown-wasm";
 import type { Core } from "./core.ts";
 import { Overlay, type OverlayInstance } from "./overlay.ts";
 
@@ -30,7 +30,7 @@ export type CooldownExports = {
   verifyOrder?(order: number): void;
 };
 
-const cooldowns = new Overlay<CooldownExports>("cooldownModule", "cooldown.wasm", base64);
+const cooldowns = new Overlay<CooldownExports>("cooldownModule", "cooldown.wasm", wasm);
 
 /**
  * The instance over a core of the module that a caller gives, or of the one inside the package.

@@ -1,12 +1,12 @@
 // Core: the WebAssembly instance behind the managers, and the views into its memory.
 //
 // All managers of one module share one instance, because a program that cycles through
-// instances pays for each call several times over. The module that ships inside the package is
+// instances pays for each call several times over. The module that comes with the package is
 // compiled on first use; a host that must compile for itself passes its own. The modules that run
 // over the same memory are overlays (overlay.ts), so that who has no use for one does not compile it.
 
 import { instantiateSync } from "@assemblyscript/loader";
-import { base64 } from "#wasm";
+import { wasm } from "#wasm";
 import { BATCH_AT, BATCH_MAX, REQUEST_AT, REQUEST_BYTES } from "../assembly/abi.ts";
 import { checkModule, compile } from "./module.ts";
 
@@ -131,11 +131,12 @@ const others = new WeakMap<WebAssembly.Module, Core>();
 
 /**
  * The core of the module that a caller gives, or of the one inside the package.
- * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module);
+ * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (none given, and the host does not let the package compile).
  */
 export function coreOf(module: WebAssembly.Module | undefined): Core {
   if (module === undefined) {
-    own ??= new Core(compile(base64));
+    own ??= new Core(compile("module", "core.wasm", wasm));
     return own;
   }
   let core = others.get(module);

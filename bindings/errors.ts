@@ -48,7 +48,8 @@ export type Reason =
   | "connected"
   | "wrong-state"
   | "outside-group"
-  | "empty-range";
+  | "empty-range"
+  | "not-compiled";
 
 /** What an error can say beside its message. */
 export interface PortErrorDetails {
@@ -60,6 +61,8 @@ export interface PortErrorDetails {
   port?: number;
   /** The range that was searched, both ends included. */
   searched?: { first: number; last: number };
+  /** The host's own error behind this one. */
+  cause?: unknown;
 }
 
 /**
@@ -85,6 +88,7 @@ export interface PortErrorDetails {
  * | `EISCONN` | `connected`: the socket is (Linux: connect) |
  * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` | `invalid-argument` |
  * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
+ * | `ERR_WEBASSEMBLY_NOT_SUPPORTED` | `not-compiled`: the host does not let the package compile its WebAssembly |
  */
 export class PortError extends Error {
   override readonly name: string = "PortError";
@@ -102,7 +106,7 @@ export class PortError extends Error {
   readonly searched: { readonly first: number; readonly last: number } | undefined;
 
   constructor(code: string, reason: Reason, message: string, details: PortErrorDetails = {}) {
-    super(`${code}: ${message}`);
+    super(`${code}: ${message}`, "cause" in details ? { cause: details.cause } : undefined);
     this.code = code;
     this.reason = reason;
     this.syscall = details.syscall;
@@ -145,6 +149,17 @@ export function noMemory(what: string): PortError {
   return new PortError("ENOBUFS", "no-memory", `no memory for one more record: ${what}`);
 }
 
+/** The package could not compile a module of its own. Says what to allow, and what to do without. */
+export function notCompiled(option: string, file: string, cause: unknown): PortError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const message =
+    `this host did not let portwarden compile its ${file} (${shorten(why, 200)}); ` +
+    "in a page, allow it with 'wasm-unsafe-eval' in the script-src of the Content-Security-Policy; " +
+    `elsewhere pass open({ ${option} }), a WebAssembly.Module of portwarden/${file} that the host has compiled`;
+  const details = { cause };
+  return new PortError("ERR_WEBASSEMBLY_NOT_SUPPORTED", "not-compiled", message, details);
+}
+
 /** A value as an error message shows it: short, and never failing. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(shorten(value));
@@ -156,8 +171,8 @@ export function show(value: unknown): string {
   return String(value);
 }
 
-function shorten(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+function shorten(text: string, max = 60): string {
+  return text.length > max ? `${text.slice(0, max - 3)}...` : text;
 }
 
 /** The known name that is nearest to a wrong one, unless all are far. */

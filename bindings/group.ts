@@ -220,7 +220,8 @@ export class PortGroups implements Disposable {
 
   /**
    * Opens a tree with nothing but its root. Its groups serve all managers of the same module.
-   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOBUFS`.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOBUFS`;
+   * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module` is given, and the host does not let the package compile its own).
    */
   static open(options: GroupsOptions = {}): PortGroups {
     checkObject("options", options);

@@ -4,7 +4,7 @@
 // A system of ports begins with a port manager, so what a manager is asked (its range, the memory in
 // use) the core answers for systems as well.
 
-import { base64 } from "#linux-wasm";
+import { wasm } from "#linux-wasm";
 import type { Core } from "./core.ts";
 import { Overlay, type OverlayInstance } from "./overlay.ts";
 
@@ -67,7 +67,7 @@ export type LinuxExports = {
   verifyLinux?(system: number): void;
 };
 
-const systems = new Overlay<LinuxExports>("linuxModule", "linux.wasm", base64);
+const systems = new Overlay<LinuxExports>("linuxModule", "linux.wasm", wasm);
 
 /**
  * The instance over a core of the module that a caller gives, or of the one inside the package.

@@ -100,7 +100,8 @@ export class LinuxPorts implements Disposable {
   /**
    * Opens a system without sockets.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`,
-   * `ERR_INVALID_IP_ADDRESS`, `EINVAL` (range), `ENOBUFS`.
+   * `ERR_INVALID_IP_ADDRESS`, `EINVAL` (range), `ENOBUFS`; `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module`
+   * or no `linuxModule` is given, and the host does not let the package compile its own).
    */
   static open(options: LinuxOptions = {}): LinuxPorts {
     const checked = checkLinuxOptions(options);

@@ -114,7 +114,8 @@ export class PortManager implements Disposable {
   /**
    * Opens a manager, empty. Synchronous; the first call compiles the core (about a millisecond).
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`,
-   * `EINVAL` (range), `ENOBUFS`.
+   * `EINVAL` (range), `ENOBUFS`; `ERR_WEBASSEMBLY_NOT_SUPPORTED`: no `module` is given, and the host does
+   * not let the package compile its own (a page's Content-Security-Policy without 'wasm-unsafe-eval').
    */
   static open(options: OpenOptions = {}): PortManager {
     const checked = checkOpen(options);

@@ -1,6 +1,7 @@
-// Modules: core.wasm and its overlays as text inside the package, or compiled by a host and passed in.
+// Modules: core.wasm and its overlays as they come with the package (text, or what a Worker's host has
+// compiled), or compiled by a host and passed in.
 
-import { invalid, show, wrongType } from "./errors.ts";
+import { invalid, notCompiled, show, wrongType } from "./errors.ts";
 
 export type ModuleFile = "core.wasm" | "linux.wasm" | "cooldown.wasm";
 
@@ -20,7 +21,7 @@ const FILES = Object.keys(NEEDED) as ModuleFile[];
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
  */
 export function checkModule(option: string, file: ModuleFile, module: unknown): WebAssembly.Module {
-  if (!(module instanceof WebAssembly.Module)) {
+  if (typeof WebAssembly === "undefined" || !(module instanceof WebAssembly.Module)) {
     throw wrongType(option, "a WebAssembly.Module", module);
   }
   const exported = WebAssembly.Module.exports(module).map(({ name }) => name);
@@ -36,9 +37,22 @@ export function checkModule(option: string, file: ModuleFile, module: unknown): 
   throw invalid("ERR_INVALID_ARG_VALUE", message);
 }
 
-/** A module inside the package, from its base64. */
-export function compile(base64: string): WebAssembly.Module {
-  return new WebAssembly.Module(decode(base64));
+/**
+ * A module that comes with the package: from its base64, or as the host has compiled it.
+ * @param option by which a host can pass its own instead.
+ * @throws PortError `ERR_WEBASSEMBLY_NOT_SUPPORTED`: the host does not let the package compile it.
+ */
+export function compile(
+  option: string,
+  file: ModuleFile,
+  wasm: string | WebAssembly.Module,
+): WebAssembly.Module {
+  if (typeof wasm !== "string") return wasm;
+  try {
+    return new WebAssembly.Module(decode(wasm));
+  } catch (error) {
+    throw notCompiled(option, file, error);
+  }
 }
 
 /** What some hosts have for this. */

@@ -21,23 +21,24 @@ export interface OverlayInstance<Exports> {
 export class Overlay<Exports extends Record<string, unknown>> {
   readonly #option: string;
   readonly #file: ModuleFile;
-  readonly #base64: string;
+  readonly #wasm: string | WebAssembly.Module;
   readonly #ofCores = new WeakMap<Core, WeakMap<WebAssembly.Module, OverlayInstance<Exports>>>();
   #own: WebAssembly.Module | undefined;
 
   /**
    * @param option by which a host passes a module of its own.
-   * @param base64 of the module inside the package.
+   * @param wasm the module inside the package: its base64, or what the host has compiled.
    */
-  constructor(option: string, file: ModuleFile, base64: string) {
+  constructor(option: string, file: ModuleFile, wasm: string | WebAssembly.Module) {
     this.#option = option;
     this.#file = file;
-    this.#base64 = base64;
+    this.#wasm = wasm;
   }
 
   /**
    * The instance over a core of the module that a caller gives, or of the one inside the package.
-   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module);
+   * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (none given, and the host does not let the package compile).
    */
   over(core: Core, module: WebAssembly.Module = this.#ownModule()): OverlayInstance<Exports> {
     let ofCore = this.#ofCores.get(core);
@@ -57,7 +58,7 @@ export class Overlay<Exports extends Record<string, unknown>> {
   }
 
   #ownModule(): WebAssembly.Module {
-    this.#own ??= compile(this.#base64);
+    this.#own ??= compile(this.#option, this.#file, this.#wasm);
     return this.#own;
   }
 }

@@ -62,7 +62,8 @@ export class ReservedPorts {
 
   /**
    * @param text as {@link text} takes it; none by default.
-   * @throws PortError `EINVAL` (the text), `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOBUFS`.
+   * @throws PortError `EINVAL` (the text), `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOBUFS`;
+   * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module` is given, and the host does not let the package compile its own).
    */
   constructor(text = "", options: ReservedOptions = {}) {
     const spans = parseReserved(checkText("text", text));

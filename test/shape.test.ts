@@ -4,9 +4,9 @@
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { base64 as cooldownBase64 } from "#cooldown-wasm";
-import { base64 as linuxBase64 } from "#linux-wasm";
-import { base64 as coreBase64 } from "#wasm";
+import { wasm as cooldownWasm } from "#cooldown-wasm";
+import { wasm as linuxWasm } from "#linux-wasm";
+import { wasm as coreWasm } from "#wasm";
 import { cooldownCoreOf } from "../bindings/cooldown-core.ts";
 import { coreOf } from "../bindings/core.ts";
 import { linuxCoreOf } from "../bindings/linux-core.ts";
@@ -33,7 +33,7 @@ interface Shape {
   readonly imports: readonly object[];
   readonly exports: readonly object[];
   /** What the package carries. */
-  readonly base64: string;
+  readonly wasm: string | WebAssembly.Module;
   /** What a debug build exports to check its invariants. */
   readonly checks: readonly string[];
   /** Where a debug build's texts lie (assembly/memory/layout.ts). */
@@ -45,7 +45,7 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     names: functionsOf("CoreExports", "../bindings/core.ts"),
     imports: [],
     exports: [{ name: "memory", kind: "memory" }],
-    base64: coreBase64,
+    wasm: coreWasm,
     checks: ["verify"],
     texts: [8192, 12288],
   },
@@ -53,7 +53,7 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     names: functionsOf("LinuxExports", "../bindings/linux-core.ts"),
     imports: [{ module: "env", name: "memory", kind: "memory" }],
     exports: [],
-    base64: linuxBase64,
+    wasm: linuxWasm,
     checks: ["verifyLinux"],
     texts: [12288, 16384],
   },
@@ -61,7 +61,7 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     names: functionsOf("CooldownExports", "../bindings/cooldown-core.ts"),
     imports: [{ module: "env", name: "memory", kind: "memory" }],
     exports: [],
-    base64: cooldownBase64,
+    wasm: cooldownWasm,
     checks: ["verifyCooldown", "verifyOrder"],
     texts: [16384, 20480],
   },
@@ -71,7 +71,7 @@ const PARTS = Object.keys(SHAPES) as Part[];
 const HEAP = { release: 8192, debug: 20480 };
 
 describe.each(PARTS)("the release build, %s.wasm", (part) => {
-  const { base64, names, ...shape } = SHAPES[part];
+  const { wasm, names, ...shape } = SHAPES[part];
   const bytes = bytesOf("release", part);
   const module = new WebAssembly.Module(bytes);
 
@@ -103,7 +103,7 @@ describe.each(PARTS)("the release build, %s.wasm", (part) => {
   });
 
   test("is the module inside of the package", () => {
-    expect(Buffer.from(base64, "base64").equals(bytes)).toBe(true);
+    expect(Buffer.from(String(wasm), "base64").equals(bytes)).toBe(true);
   });
 
   test("passes only 32-bit integers across the border, and times as floats", () => {
