@@ -1,0 +1,41 @@
+// `npm run test:runtimes`: the packed package in every runtime and bundler that can be had, each with a row.
+//
+//   npm run test:runtimes              all of them
+//   npm run test:runtimes -- deno vite   those whose row has one of the words
+//
+// Exit code 0: none failed; what this machine does not have is named, and counted as skipped. 1: one failed.
+
+import { BUNDLES } from "./bundles.ts";
+import { PAGES } from "./pages.ts";
+import { type Case, headline, lineOf, type Row, rowOf } from "./rows.ts";
+import { SHELLS } from "./shells.ts";
+import { WORKERS } from "./workers.ts";
+
+const CASE_MS_MAX = 420_000;
+const CASES: readonly Case[] = [...SHELLS, ...WORKERS, ...PAGES, ...BUNDLES];
+
+const words = process.argv.slice(2).map((word) => word.toLowerCase());
+const wanted = CASES.filter(({ runtime, how }) => {
+  const text = `${runtime} ${how}`.toLowerCase();
+  return words.length === 0 || words.some((word) => text.includes(word));
+});
+
+if (wanted.length === 0) {
+  console.error(`no row has any of these words: ${words.join(" ")}`);
+  process.exit(1);
+}
+
+const rows: Row[] = [];
+console.log(headline());
+for (const one of wanted) {
+  const row = await rowOf(one, CASE_MS_MAX);
+  rows.push(row);
+  console.log(lineOf(row));
+}
+
+const count = (state: Row["state"]): number => rows.filter((row) => row.state === state).length;
+const skipped = rows.filter(({ state }) => state === "skipped");
+console.log(`\n${count("passed")} passed, ${count("failed")} failed, ${skipped.length} skipped`);
+for (const { runtime, how } of skipped) console.log(`skipped: ${runtime}, ${how}`);
+// Whatever has been given up may still be under way.
+process.exit(count("failed") === 0 ? 0 : 1);
