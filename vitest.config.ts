@@ -1,8 +1,40 @@
-// Two projects: `suite` says what portwarden does, `tidy` what its files look like.
+// Three projects: `suite` says what portwarden does, `tidy` what its files look like, and `browser` replays the
+// recorded answers in a page, where there is a Chromium.
 
-import { defineConfig } from "vitest/config";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./test/support/chromium.ts";
 
 const TIDY = "test/tidy.test.ts";
+const PAGES = "test/browser/**/*.test.ts";
+const LAUNCH_MS_MAX = 60_000;
+
+const executablePath = chromiumPath();
+if (executablePath === undefined) console.warn(`${PAGES} are not run: ${NO_CHROMIUM}`);
+
+const browser: TestProjectInlineConfiguration = {
+  // Known from the start, so that no page is loaded anew when it is found.
+  optimizeDeps: { include: ["@assemblyscript/loader"] },
+  test: {
+    name: "browser",
+    include: [PAGES],
+    testTimeout: 120_000,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      api: { host: "127.0.0.1" },
+      provider: playwright({
+        launchOptions: {
+          ...(executablePath === undefined ? {} : { executablePath }),
+          args: [...CHROMIUM_ARGS],
+          timeout: LAUNCH_MS_MAX,
+        },
+      }),
+      instances: [{ browser: "chromium" }],
+    },
+  },
+};
 
 export default defineConfig({
   test: {
@@ -13,11 +45,12 @@ export default defineConfig({
         test: {
           name: "suite",
           include: ["test/**/*.test.ts"],
-          exclude: [TIDY],
+          exclude: [TIDY, PAGES],
           testTimeout: 180_000,
         },
       },
       { test: { name: "tidy", include: [TIDY] } },
+      ...(executablePath === undefined ? [] : [browser]),
     ],
   },
 });

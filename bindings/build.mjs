@@ -1,12 +1,15 @@
 // Copies two libraries into the build, with their licences, so that the published package does not
 // depend on them: ipaddr.js, which is published for CommonJS alone (loading that from an ES module
 // starts Node's other loader, for five milliseconds and more of a cold process), and the demo's
-// simple-ascii-chart.
+// simple-ascii-chart. Clears the place where tsc puts the facade.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+
+// Or what has been renamed or removed would be published, too.
+rmSync("build/bindings", { recursive: true, force: true });
 
 const ipaddr = read("ipaddr.js", "lib/ipaddr.js").replace(/}\(this\)\);\s*$/, "}({}));");
 write(

@@ -2,7 +2,7 @@
 // types say what is there. What runs it elsewhere than in this Node is `npm run test:runtimes`.
 
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,9 +22,11 @@ afterAll(() => installed.remove());
 describe("the tarball", () => {
   const allowed = [
     /^(?:LICENSE|README\.md|CHANGELOG\.md|package\.json)$/,
-    /^build\/(?:bindings\/(?:node\/)?[\w-]+|assembly\/abi)\.(?:js|js\.map|d\.ts)$/,
+    /^build\/(?:bindings\/(?:node\/(?:adapters\/)?)?[\w-]+|assembly\/abi)\.(?:js|js\.map|d\.ts)$/,
+    // The command: nobody imports it.
+    /^build\/bindings\/node\/cli\/(?:[\w-]+\/)?[\w-]+\.js(?:\.map)?$/,
     /^build\/(?:core|linux|cooldown)\.(?:wasm|wasm\.d\.ts|inline\.js|import\.js)$/,
-    /^build\/ipaddr\.js$/,
+    /^build\/(?:ipaddr|chart)\.js$/,
   ];
 
   test("has what users need, and nothing else", () => {
@@ -40,6 +42,8 @@ describe("the tarball", () => {
     const compiled = scripts.filter((path) => path.endsWith(".js"));
     expect(compiled.length).toBeGreaterThan(25);
     for (const path of compiled) {
+      const source = path.replace("build/", "../").replace(/js$/, "ts");
+      expect(existsSync(new URL(source, import.meta.url)), `${path} has a source`).toBe(true);
       const [, name = ""] = /^\/\/# sourceMappingURL=(.+)$/m.exec(read(path)) ?? [];
       expect(installed.files).toContain(posix.join(posix.dirname(path), name));
       const map = JSON.parse(read(`${path}.map`)) as { sources: []; sourcesContent: string[] };
@@ -62,7 +66,9 @@ describe("the tarball", () => {
 
   test("has every file that package.json names, and no branch twice", () => {
     const { exports, imports } = installed.manifest;
-    const targets = [...Object.values(exports), ...Object.values(imports)].flatMap((target) =>
+    const { bin = {} } = installed.manifest;
+    const named = [bin, exports, imports].flatMap((part) => Object.values(part));
+    const targets = named.flatMap((target) =>
       typeof target === "string" ? [target] : Object.values(target),
     );
     for (const target of targets) expect(installed.files).toContain(target.replace("./", ""));

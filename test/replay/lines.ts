@@ -4,11 +4,7 @@ import type { EventEmitter } from "node:events";
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { createGunzip } from "node:zlib";
-
-/** What was given cannot be replayed. The message is for whoever gave it. */
-export class BadInput extends Error {
-  override readonly name = "BadInput";
-}
+import { BadInput } from "./input.ts";
 
 /** Calls `visit` with each line and its number from 1, in order; stops at what it throws. */
 export async function eachLine(
@@ -42,14 +38,5 @@ export async function eachLine(
     lines.close();
     file.destroy();
     text.destroy();
-  }
-}
-
-/** The text as JSON; `place` tells where it stood. */
-export function parse(text: string, place: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new BadInput(`${place}: not JSON: ${error instanceof Error ? error.message : error}`);
   }
 }

@@ -5,7 +5,7 @@
 // over it is drained: the sockets that are left are closed and time goes on until no TIME_WAIT is
 // left, so that what is counted then, and the memory in use, has been forgotten.
 
-import { BadInput } from "./lines.ts";
+import { BadInput } from "./input.ts";
 import type { LinuxSystem, Look, Outcome } from "./linux-system.ts";
 
 type Bounds = readonly [low: number, high: number];

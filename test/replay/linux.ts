@@ -7,8 +7,7 @@
 // A trace that agrees is drained, see `LinuxPlayer`. Nothing may be counted then, no group be in
 // use, and the memory in use must be what it was when the system was opened.
 
-import { isDeepStrictEqual } from "node:util";
-import { BadInput, eachLine, parse } from "./lines.ts";
+import { BadInput, parse, same } from "./input.ts";
 import type { OpenLinux } from "./linux-system.ts";
 import {
   type LinuxAnswer,
@@ -30,21 +29,15 @@ const SHOWN_MAX = 5;
 
 const DRAINED: LinuxAnswer = { buckets: 0, bsockets: 0, bytes: 0, uses: 0 };
 
-/** Replays a file of traces (`.jsonl`, `.jsonl.gz`); adds to the tally. */
-export async function replayLinuxFile(path: string, open: OpenLinux, tally: Tally): Promise<void> {
-  if (!path.endsWith(".jsonl") && !path.endsWith(".jsonl.gz")) {
-    throw new BadInput(`${path}: expected a file named .jsonl.gz or .jsonl`);
+/** Replays one line of a file of traces; adds to the tally. */
+export function replayLinuxLine(line: string, place: string, open: OpenLinux, tally: Tally): void {
+  const trace = parse(line, place);
+  if (!isTrace(trace)) {
+    throw new BadInput(`${place}: not a trace: expected a name, ops, and perhaps a hint`);
   }
-  await eachLine(path, (line, number) => {
-    const place = `${path}:${number}`;
-    const trace = parse(line, place);
-    if (!isTrace(trace)) {
-      throw new BadInput(`${place}: not a trace: expected a name, ops, and perhaps a hint`);
-    }
-    // All of it is read before anything is played: a broken file is not half judged.
-    const operations = trace.ops.map((value, at) => placed(`${place}, operation ${at}`, value));
-    replay(trace, operations, open, tally, place);
-  });
+  // All of it is read before anything is played: a broken trace is not half judged.
+  const operations = trace.ops.map((value, at) => placed(`${place}, operation ${at}`, value));
+  replay(trace, operations, open, tally, place);
 }
 
 function isTrace(value: unknown): value is Trace {
@@ -84,14 +77,14 @@ function firstMismatch(
     const { expect, drawn, ...operation } = recorded;
     const expected = mayDraw(operation) ? { ...expect, drawn: drawn ?? 0 } : expect;
     const got = within(`${place}, operation ${at}`, () => outcome(player, operation));
-    if (!isDeepStrictEqual(got, expected)) return { trace, at, operation, expected, got };
+    if (!same(got, expected)) return { trace, at, operation, expected, got };
   }
   return undefined;
 }
 
 function drainMismatch(trace: string, player: LinuxPlayer): Mismatch | undefined {
   const got = settled(() => player.drain());
-  if (isDeepStrictEqual(got, DRAINED)) return undefined;
+  if (same(got, DRAINED)) return undefined;
   return { trace, at: "end", operation: "close everything", expected: DRAINED, got };
 }
 

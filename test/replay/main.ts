@@ -5,10 +5,10 @@
 // because the command line or a file is not what it should be.
 
 import { parseArgs } from "node:util";
-import { BadInput } from "./lines.ts";
-import { replayLinuxFile } from "./linux.ts";
+import { replayFile, replayLinuxFile } from "./files.ts";
+import { BadInput } from "./input.ts";
 import type { OpenLinux } from "./linux-system.ts";
-import { type Mismatch, newTally, replayFile, type Tally } from "./netstack.ts";
+import { type Mismatch, newTally, type Tally } from "./netstack.ts";
 import type { System } from "./system.ts";
 
 const USAGE = `usage: replay netstack FILE... [--handles | --system words|handles|naive]

@@ -8,8 +8,7 @@
 // The manager must now count nothing, and use as much memory as when it was opened. If not, that
 // is a mismatch like any other.
 
-import { isDeepStrictEqual } from "node:util";
-import { BadInput, eachLine, parse } from "./lines.ts";
+import { BadInput, parse, same } from "./input.ts";
 import type { System } from "./system.ts";
 import { readTable, type Step } from "./table.ts";
 import { type Answer, type Operation, Player } from "./trace.ts";
@@ -52,23 +51,17 @@ export function newTally(): Tally {
   return { traces: 0, operations: 0, mismatching: 0, mismatches: [], skipped: new Map() };
 }
 
-/** Replays a file of traces (`.jsonl`, `.jsonl.gz`) or a table (`.json`); adds to the tally. */
-export async function replayFile(path: string, open: () => System, tally: Tally): Promise<void> {
-  if (path.endsWith(".json")) {
-    for (const { name, steps } of await readTable(path)) {
-      replay(name, steps, open(), tally, path);
-    }
-  } else if (path.endsWith(".jsonl") || path.endsWith(".jsonl.gz")) {
-    await eachLine(path, (line, number) => {
-      const place = `${path}:${number}`;
-      const trace = parse(line, place);
-      if (!isTrace(trace)) throw new BadInput(`${place}: not a trace: expected a name and ops`);
-      if (isSkipped(trace.kind)) countSkipped(trace.kind, tally);
-      else replay(trace.name, recorded(trace, place), open(), tally, place);
-    });
-  } else {
-    throw new BadInput(`${path}: expected a file named .jsonl.gz, .jsonl or .json`);
-  }
+/** Replays one line of a file of traces; adds to the tally. */
+export function replayLine(line: string, place: string, open: () => System, tally: Tally): void {
+  const trace = parse(line, place);
+  if (!isTrace(trace)) throw new BadInput(`${place}: not a trace: expected a name and ops`);
+  if (isSkipped(trace.kind)) countSkipped(trace.kind, tally);
+  else replay(trace.name, recorded(trace, place), open(), tally, place);
+}
+
+/** Replays the text of a table; adds to the tally. */
+export function replayTable(text: string, place: string, open: () => System, tally: Tally): void {
+  for (const { name, steps } of readTable(text, place)) replay(name, steps, open(), tally, place);
 }
 
 function isTrace(value: unknown): value is Trace {
@@ -95,7 +88,7 @@ function* recorded({ ops }: Trace, place: string): Generator<Step> {
       throw new BadInput(`${place}, operation ${at}: expected an op and what to expect of it`);
     }
     const expected = operation.expect;
-    yield { operation, expected, agrees: (got) => isDeepStrictEqual(got, expected) };
+    yield { operation, expected, agrees: (got) => same(got, expected) };
   }
 }
 
@@ -134,7 +127,7 @@ function firstMismatch(
 
 function drainMismatch(trace: string, player: Player): Mismatch | undefined {
   const got = outcome(() => player.drain(), trace);
-  if (isDeepStrictEqual(got, DRAINED)) return undefined;
+  if (same(got, DRAINED)) return undefined;
   return { trace, at: "end", operation: "release everything", expected: DRAINED, got };
 }
 

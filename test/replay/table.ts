@@ -1,9 +1,8 @@
 // gVisor's own table tests as traces. A table says less than a recording does: that something
 // works, or the error it gives, or which ports will do; `wanted` turns that into steps.
 
-import { readFile } from "node:fs/promises";
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST } from "../../assembly/abi.ts";
-import { BadInput, parse } from "./lines.ts";
+import { BadInput, parse } from "./input.ts";
 import type { Answer, Operation, TesterFields } from "./trace.ts";
 
 /** One operation, and the judge of its answer; `expected` is what the judge wants, to be read. */
@@ -41,10 +40,10 @@ const PICKS = ["pick", "pickStable"] as const;
 /** "Any offset", as the table says: ends of the range, a little past them, and far beyond. */
 const OFFSETS = [0, 1, 42, 999, 1000, 1001, 65535, 65536, 2 ** 31, 2 ** 32 - 1];
 
-export async function readTable(path: string): Promise<TableTrace[]> {
-  const table = parse(await text(path), path);
+export function readTable(text: string, place: string): TableTrace[] {
+  const table = parse(text, place);
   if (!isTable(table)) {
-    throw new BadInput(`${path}: not a table: expected reservation, pick and wrap`);
+    throw new BadInput(`${place}: not a table: expected reservation, pick and wrap`);
   }
 
   const traces: TableTrace[] = [];
@@ -58,14 +57,6 @@ export async function readTable(path: string): Promise<TableTrace[]> {
     traces.push({ name: `${op}: offsets near 65,536`, steps: wraps(op, table.wrap) });
   }
   return traces;
-}
-
-async function text(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw new BadInput(`${path}: ${error instanceof Error ? error.message : error}`);
-  }
 }
 
 /** Whether it has the outline of a table; what its cases hold is taken on trust. */

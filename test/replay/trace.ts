@@ -5,7 +5,7 @@
 // of their reservation. It makes one request per distinct key, whatever the number of operations.
 
 import { EXHAUSTED, IN_USE, NO_MEMORY } from "../../assembly/abi.ts";
-import { BadInput } from "./lines.ts";
+import { BadInput } from "./input.ts";
 import type { Key, System, Tester } from "./system.ts";
 
 /** Which ports suit. Without any field: all of them. */

@@ -22,7 +22,7 @@ export const start = (startedAt) => run(portwarden, startedAt);
 
 /** Loads the bundle as any script would. */
 const LOADER = `const startedAt = performance.now();
-const { start } = await import("./${BUNDLE}");
+const { start } = await import(new URL("${BUNDLE}", import.meta.url).href);
 console.log("REPORT " + JSON.stringify(start(startedAt)));
 `;
 

@@ -13,7 +13,7 @@ const MS_MAX = 60_000;
 
 /** What package.json says of the entry points. */
 interface Manifest {
-  readonly version: string;
+  readonly bin?: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
   readonly imports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
 }

@@ -10,7 +10,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { limited, type NaiveSocket } from "../../../bench/baselines/naive-linux.ts";
 import { PortError } from "../../../bindings/errors.ts";
-import { BadInput } from "../../replay/lines.ts";
+import { BadInput } from "../../replay/input.ts";
 import type { NaiveLinux } from "../../replay/linux-naive.ts";
 import type { LinuxSystem } from "../../replay/linux-system.ts";
 import { type LinuxAnswer, type LinuxOperation, LinuxPlayer } from "../../replay/linux-trace.ts";

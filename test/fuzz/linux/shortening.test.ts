@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { NaiveSocket } from "../../../bench/baselines/naive-linux.ts";
-import { replayLinuxFile } from "../../replay/linux.ts";
+import { replayLinuxFile } from "../../replay/files.ts";
 import { NaiveLinux, openNaiveLinux } from "../../replay/linux-naive.ts";
 import type { Left, OpenLinux, Outcome, Way } from "../../replay/linux-system.ts";
 import { newTally } from "../../replay/netstack.ts";

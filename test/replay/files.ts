@@ -1,0 +1,38 @@
+// Replaying files, as Node reads them.
+
+import { readFile } from "node:fs/promises";
+import { BadInput } from "./input.ts";
+import { eachLine } from "./lines.ts";
+import { replayLinuxLine } from "./linux.ts";
+import type { OpenLinux } from "./linux-system.ts";
+import { replayLine, replayTable, type Tally } from "./netstack.ts";
+import type { System } from "./system.ts";
+
+/** Replays a file of traces (`.jsonl`, `.jsonl.gz`) or a table (`.json`); adds to the tally. */
+export async function replayFile(path: string, open: () => System, tally: Tally): Promise<void> {
+  if (path.endsWith(".json")) {
+    replayTable(await text(path), path, open, tally);
+  } else if (isTraces(path)) {
+    await eachLine(path, (line, number) => replayLine(line, `${path}:${number}`, open, tally));
+  } else {
+    throw new BadInput(`${path}: expected a file named .jsonl.gz, .jsonl or .json`);
+  }
+}
+
+/** Replays a file of traces (`.jsonl`, `.jsonl.gz`); adds to the tally. */
+export async function replayLinuxFile(path: string, open: OpenLinux, tally: Tally): Promise<void> {
+  if (!isTraces(path)) throw new BadInput(`${path}: expected a file named .jsonl.gz or .jsonl`);
+  await eachLine(path, (line, number) => replayLinuxLine(line, `${path}:${number}`, open, tally));
+}
+
+function isTraces(path: string): boolean {
+  return path.endsWith(".jsonl") || path.endsWith(".jsonl.gz");
+}
+
+async function text(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw new BadInput(`${path}: ${error instanceof Error ? error.message : error}`);
+  }
+}
