@@ -24,8 +24,8 @@ const TCP = 6;
 const RANGE = { first: 40000, last: 40063 };
 const KEY = { networks: [4], transport: TCP, address: "10.0.0.1" } as const;
 const BATCH = 256;
-const ROUNDS = 25;
-const BATCHES = 200;
+const ROUNDS = 15;
+const BATCHES = 1000;
 
 /**
  * Everything, timed.

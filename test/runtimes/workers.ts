@@ -36,7 +36,16 @@ export default {
 const BY_CONDITION = `import * as portwarden from "portwarden";
 import { pick, play } from "./scenario.js";
 const modules = {};
-const prepare = () => {};
+// Outside of a handler a Worker has no random values, and the host says so; nothing is broken by that.
+let refusal = "none";
+try {
+  portwarden.PortManager.open();
+} catch (error) {
+  refusal = String(error);
+}
+const prepare = () => {
+  if (!/global scope/.test(refusal)) throw new Error("refused in the global scope: " + refusal);
+};
 ${ANSWERING}`;
 
 /** A bundler that knows no such condition, so that the text inside is what there is. */
