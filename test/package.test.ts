@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { publint } from "publint";
+import { build } from "rolldown";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Installed, installPacked } from "./support/tarball.ts";
 
@@ -113,6 +114,25 @@ describe("what the entry points load", () => {
       "./node/index.js",
       "net",
     ]);
+  });
+
+  test.each([
+    ["IPV4", []],
+    ["PortGroups", ["core"]],
+    ["PortManager", ["core", "cooldown"]],
+    ["LinuxPorts", ["core", "linux"]],
+  ])("a bundle of what uses %s alone has the modules %s", async (name, modules) => {
+    const input = join(installed.folder, "use.mjs");
+    writeFileSync(input, `import { ${name} } from "portwarden";\nconsole.log(${name});\n`);
+    const { output } = await build({ input, write: false, logLevel: "silent" });
+    const { code } = output[0];
+    const inside = ["core", "linux", "cooldown"].filter((module) => {
+      const [, text = ""] = /"(.{1000,})"/.exec(read(`build/${module}.inline.js`)) ?? [];
+      expect(text.length).toBeGreaterThan(1000);
+      return code.includes(text);
+    });
+    expect(inside).toEqual(modules);
+    expect(code).not.toMatch(/["']node:/);
   });
 
   test("importing compiles nothing; what is opened compiles its own module, once", () => {

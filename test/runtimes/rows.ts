@@ -29,7 +29,7 @@ export interface Row {
 }
 
 const REPORT = "REPORT ";
-const CHECKS_MIN = 150;
+const CHECKS_MIN = 70;
 
 /** Script that runs the scenario and prints what came of it; `load` is an expression for the package. */
 export function reporting(load: string): string {
