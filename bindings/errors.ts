@@ -154,8 +154,8 @@ export function notCompiled(option: string, file: string, cause: unknown): PortE
   const why = cause instanceof Error ? cause.message : String(cause);
   const message =
     `this host did not let portwarden compile its ${file} (${shorten(why, 200)}); ` +
-    "in a page, allow it with 'wasm-unsafe-eval' in the script-src of the Content-Security-Policy; " +
-    `elsewhere pass open({ ${option} }), a WebAssembly.Module of portwarden/${file} that the host has compiled`;
+    "in a page, allow it with 'wasm-unsafe-eval' in the script-src of the Content-Security-Policy; or " +
+    `pass open({ ${option} }), a WebAssembly.Module of portwarden/${file} compiled where that is allowed`;
   const details = { cause };
   return new PortError("ERR_WEBASSEMBLY_NOT_SUPPORTED", "not-compiled", message, details);
 }
