@@ -5,12 +5,8 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./chromium.ts";
 
-const PATH = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const FLAGS = [
-  ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-  ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-];
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -24,7 +20,7 @@ const UNDER = "/some/where/";
 
 /** Why no browser can be started here; undefined: one can. */
 export function whyNoBrowser(): string | undefined {
-  return existsSync(PATH) ? undefined : `there is no Chromium at ${PATH} (set CHROMIUM)`;
+  return chromiumPath() === undefined ? NO_CHROMIUM : undefined;
 }
 
 /** A page that has been opened, and what it did. */
@@ -56,7 +52,9 @@ export class Site {
       response.end(isThere ? readFileSync(path) : "");
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const browser = await chromium.launch({ executablePath: PATH, args: FLAGS });
+    const executablePath = chromiumPath();
+    if (executablePath === undefined) throw new Error(NO_CHROMIUM);
+    const browser = await chromium.launch({ executablePath, args: [...CHROMIUM_ARGS] });
     return new Site(server, browser);
   }
 
