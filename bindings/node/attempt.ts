@@ -71,6 +71,8 @@ export class Attempt {
   #isConnected = false;
   #isReady = false;
   #peerEndedFirst = false;
+  /** Its port has come back: whatever the socket does from now on, its owner has begun anew with it. */
+  #isOver = false;
 
   /** @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`. */
   constructor(lease: Lease, socket: Socket, readyEvent: string, observer: Observer) {
@@ -88,13 +90,14 @@ export class Attempt {
   }
 
   connected(): void {
+    if (this.#isOver) return;
     this.#isConnected = true;
     this.#observer.onConnected(this);
     if (this.#isPlain) this.ready();
   }
 
   ready(): void {
-    if (this.#isReady || this.socket.destroyed) return;
+    if (this.#isReady || this.#isOver || this.socket.destroyed) return;
     this.#isReady = true;
     // From here on errors are the caller's.
     this.socket.removeListener("error", onError);
@@ -111,6 +114,8 @@ export class Attempt {
   }
 
   closed(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     if (this.#isReady) {
       this.#giveBack(this.socket.errored as NodeJS.ErrnoException | null);
       this.#observer.onClosed(this);

@@ -113,7 +113,8 @@ export class Connector implements Disposable {
 
   /**
    * Opens a connection (RFC 9293; `net.connect`, or `tls.connect` with `tls`).
-   * @returns a promise of the socket, connected. Its local port comes back when it has closed.
+   * @returns a promise of the socket, connected. Its local port comes back when it has closed: listeners of `close`
+   * do that, so `removeAllListeners()` would keep the port.
    * @throws ConnectorError if there is no port or no file; the system's error if connecting failed; an
    * `AggregateError` with a `code` if several addresses of a host did; the signal's reason. All as a rejected promise.
    * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF`
@@ -157,13 +158,14 @@ export class Connector implements Disposable {
   dial(where: Where, dial: Dial, opened: Opened, readyEvent = "connect"): void {
     if (this.#isClosed) throw closed("connector");
     checkObject("options", where);
-    if (typeof dial !== "function") throw wrongType("dial", "a function", dial);
+    checkFunctions(dial, opened);
+    if (typeof readyEvent !== "string")
+      throw wrongType("readyEvent", "the name of an event", readyEvent);
     const { host = "localhost", family = 0 } = where;
     const port = portOf(where.port);
     if (typeof host !== "string") throw wrongType("host", "a host name or an IP address", host);
     if (family !== 0 && family !== 4 && family !== 6)
       throw wrongValue("family", "0, 4 or 6", family);
-    if (typeof opened !== "function") throw wrongType("callback", "a function", opened);
     const { connectTimeout = this.#settings.connectTimeout, signal, lookup } = where;
     if (lookup !== undefined && typeof lookup !== "function") {
       throw wrongType("lookup", "a function like dns.lookup", lookup);
@@ -198,7 +200,10 @@ export class Connector implements Disposable {
    */
   dialDatagram(where: DatagramWhere, dial: Dial, opened: Opened): void {
     if (this.#isClosed) throw closed("connector");
+    checkObject("options", where);
     const { family, signal } = where;
+    if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
+    checkFunctions(dial, opened);
     checkSignal(signal);
     const fixed = this.#fixedSource(where);
     if (fixed !== undefined && fixed.family !== family)
@@ -379,6 +384,11 @@ export function createConnector(options: ConnectorOptions): Connector {
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+function checkFunctions(dial: Dial, opened: Opened): void {
+  if (typeof dial !== "function") throw wrongType("dial", "a function", dial);
+  if (typeof opened !== "function") throw wrongType("callback", "a function", opened);
+}
 
 /** A port, which may be in digits, as `URL.port` is. */
 function portOf(port: unknown): number {

@@ -2,7 +2,7 @@
 // sources could carry.
 
 import { NO_MEMORY, NO_RANGE } from "../../assembly/abi.ts";
-import { IPV6, type PortRange, Refusal, UDP } from "../index.ts";
+import { IPV6, type PortGroup, type PortRange, Refusal, UDP } from "../index.ts";
 import { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 import type { Pair } from "./pair.ts";
@@ -158,7 +158,7 @@ export class Explain {
   #range(): PortRange | undefined {
     const { portRange, group } = this.#settings;
     if (group === undefined) return portRange;
-    const allowed = group.effective.connect;
+    const allowed = allowedBy(group);
     if (allowed === undefined) return undefined;
     const first = Math.max(portRange.first, allowed.first);
     const last = Math.min(portRange.last, allowed.last);
@@ -185,4 +185,13 @@ function carried({ sources, perPair, perDestination }: Capacity, isUdp: boolean)
   return sources === 1
     ? `the one source can carry ${counted(perPair)}${each}`
     : `the ${sources} sources can carry ${counted(perDestination)}${each}`;
+}
+
+/** What a group allows; nothing if it is gone. */
+function allowedBy(group: PortGroup): PortRange | undefined {
+  try {
+    return group.effective.connect;
+  } catch {
+    return undefined;
+  }
 }

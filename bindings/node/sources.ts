@@ -76,6 +76,7 @@ function blockEnds(part: string): [End, End] {
 }
 
 function endAt(text: string, isBase = false): End {
+  if (text.includes("%")) throw wrongValue("sources", "addresses without a zone id", text);
   const address = parseAddress("sources", text);
   if (address.text === "" && !isBase) {
     const message = `sources must name addresses of this machine, not any address, got ${show(text)}`;

@@ -261,3 +261,17 @@ test("the oldest of the resting ports is taken over where that is the policy", a
   }
   await reset(...again);
 });
+
+test("a socket whose port has come back may be used again by its owner, for a connection of its own", async () => {
+  const connector = connectorWith();
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const [socket] = (await openMany(connector, to, 1)) as [Socket];
+  await reset(socket);
+  socket.connect(to);
+  await once(socket, "connect");
+  expect(socket.destroyed).toBe(false);
+  expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });
+  await reset(socket);
+  await expectAllBack(connector, to);
+});
