@@ -175,31 +175,45 @@ function shorten(text: string, max = 60): string {
   return text.length > max ? `${text.slice(0, max - 3)}...` : text;
 }
 
-/** The known name that is nearest to a wrong one, unless all are far. */
+/**
+ * The known name that is nearest to a wrong one, unless all are far. Near is a slip in every third letter, and a
+ * name that only goes on, or ends early, by less than half.
+ */
 export function nearest(name: string, known: readonly string[]): string | undefined {
+  const wrong = name.toLowerCase().slice(0, 40);
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(name.length / 2)) + 1;
+  let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
-    const distance = editDistance(name.toLowerCase().slice(0, 40), candidate.toLowerCase());
-    if (distance >= bestDistance) continue;
+    const right = candidate.toLowerCase();
+    const distance = editDistance(wrong, right);
+    const isNear = distance <= Math.max(1, Math.floor(wrong.length / 3)) || goesOn(wrong, right);
+    if (!isNear || distance >= bestDistance) continue;
     best = candidate;
     bestDistance = distance;
   }
   return best;
 }
 
-/** Insertions, deletions and replacements between two words (Wagner and Fischer). */
+/** Is one the beginning of the other, and more than half of it? */
+function goesOn(a: string, b: string): boolean {
+  const [shorter, longer] = a.length < b.length ? [a, b] : [b, a];
+  return shorter.length >= 3 && 2 * shorter.length > longer.length && longer.startsWith(shorter);
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours between two words (Damerau). */
 function editDistance(a: string, b: string): number {
-  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
+  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, column) => column)];
+  const at = (row: number, column: number): number => rows[row]?.[column] as number;
   for (let row = 1; row <= a.length; row++) {
     const current = [row];
+    rows.push(current);
     for (let column = 1; column <= b.length; column++) {
-      const replaced = (above[column - 1] as number) + (a[row - 1] === b[column - 1] ? 0 : 1);
-      const removed = (above[column] as number) + 1;
-      const added = (current[column - 1] as number) + 1;
-      current.push(Math.min(replaced, removed, added));
+      const isSame = a[row - 1] === b[column - 1];
+      const replaced = at(row - 1, column - 1) + (isSame ? 0 : 1);
+      const least = Math.min(replaced, at(row - 1, column) + 1, at(row, column - 1) + 1);
+      const isSwap = row > 1 && a[row - 2] === b[column - 1] && a[row - 1] === b[column - 2];
+      current.push(isSwap ? Math.min(least, at(row - 2, column - 2) + 1) : least);
     }
-    above = current;
   }
-  return above[b.length] as number;
+  return at(a.length, b.length);
 }
