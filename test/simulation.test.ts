@@ -47,6 +47,22 @@ describe("a load", () => {
     expect(simulate(load)).toMatchObject({ fits: false, ports: PORTS - 11 });
   });
 
+  test("has none where all ports are reserved, however many connections it is of", () => {
+    const none = { ...LOAD, reserved: "40000-41000" };
+    expect(simulate(none)).toMatchObject({ ports: 0, refused: 12_000, arrivals: 12_000 });
+    const many = simulate({ ...none, rate: 1e9 }, 20_000);
+    expect(many).toMatchObject({ fits: false, firstRefusal: 0, exhausted: "range" });
+    expect(many.refused).toBe(many.arrivals);
+    expect(many.arrivals / 40e9).toBeCloseTo(1, 2);
+  });
+
+  test("has as many open of each source and destination as all together", () => {
+    // A share of one port has one file, which is more than its part of them.
+    const rough = simulate({ ...LOAD, sources: 1, destinations: 1, rate: 1e9, files: 300 });
+    expect(rough.open.steady).toBe(300);
+    expect(rough.perFlow).toEqual({ open: 300, resting: 0, peak: 300 });
+  });
+
   test("that lasts less than it takes to run out fits", () => {
     const short = { ...LOAD, rate: 3000, seconds: 1 };
     expect(simulate(short)).toMatchObject({ fits: true, arrivals: 3000 });

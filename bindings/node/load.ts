@@ -99,7 +99,9 @@ export function shareOf(load: Load, arrivalsMax: number): Share {
   const sources = Math.max(1, Math.min(load.sources, Math.floor(flowsMax / destinations)));
   const left = (arrivals * sources * destinations) / flows;
   const available = portsOf(load);
-  const ports = available / Math.max(1, Math.floor(available / Math.max(1, left / arrivalsMax)));
+  const times = Math.max(1, left / arrivalsMax);
+  // Nothing is divided where no port is left: all are refused, however many that is.
+  const ports = available === 0 ? times : available / Math.max(1, Math.floor(available / times));
   return { sources, destinations, ports, seconds };
 }
 
@@ -111,7 +113,7 @@ export function reduced(load: Load, share: Share): Load {
   // A full limit of a part of one file would be none at all.
   const files = load.files === 0 ? 0 : Math.max(1, Math.round(load.files * part));
   const smaller = { ...load, sources, destinations, seconds, rate: load.rate * part, files };
-  if (share.ports === 1) return smaller;
   const count = Math.round(portsOf(load) / share.ports);
+  if (share.ports === 1 || count === 0) return smaller;
   return { ...smaller, range: { first: PORT_MAX - count + 1, last: PORT_MAX }, reserved: "" };
 }

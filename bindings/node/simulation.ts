@@ -59,6 +59,8 @@ export function simulate(
   const scale = load.rate / run.load.rate;
   const whole = (open: number): number => Math.min(load.files, open * scale);
   const flows = share.sources * share.destinations;
+  const steady = whole(run.steadyOpen);
+  const resting = (run.steadyResting / flows) * share.ports;
   return {
     fits: run.refused === 0,
     seconds: share.seconds,
@@ -67,11 +69,13 @@ export function simulate(
     firstRefusal: run.firstRefusal,
     exhausted: run.exhausted,
     ports: portsOf(load),
-    open: { steady: whole(run.steadyOpen), peak: Math.round(whole(run.peakOpen)) },
+    open: { steady, peak: Math.round(whole(run.peakOpen)) },
     perFlow: {
-      open: (run.steadyOpen / flows) * share.ports,
-      resting: (run.steadyResting / flows) * share.ports,
-      peak: Math.round(run.peakUsed * share.ports),
+      open: steady / (load.sources * load.destinations),
+      resting,
+      peak: Math.round(
+        Math.min(run.peakUsed * share.ports, load.rest === 0 ? load.files : Infinity),
+      ),
     },
     share,
   };
