@@ -20,7 +20,7 @@ const ESCAPE = "\x1b";
 
 const namespace = canMakeNamespace();
 const isLinux = process.platform === "linux";
-if (!namespace.ok) console.warn(`demo: 6 tests in a namespace are not run: ${namespace.why}`);
+if (!namespace.ok) console.warn(`demo: 8 tests in a namespace are not run: ${namespace.why}`);
 if (!isLinux) console.warn("demo: 6 tests that count on Linux's sockets are not run");
 
 interface Course {
@@ -46,7 +46,7 @@ interface Document {
   namespace: boolean;
   namespaceWhyNot?: string;
   capacity: { ways: Capacity[] };
-  filling: { ways: Filling[] };
+  filling: { warmUp: number; ways: Filling[] };
   leftOut: string[];
   faults: string[];
   stopped?: string;
@@ -92,6 +92,28 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
     expect(found.leftOut.join()).toContain("kernel's slow half");
   });
 
+  it(
+    "shows the times that there are of a range that is too small for all of them",
+    TEST,
+    async () => {
+      const { code, text } = await run(["--range", "2"]);
+      expect(code, text).toBe(0);
+      expect(text).toMatch(/of the range in use: +49 % +99 %\n/);
+      expect(text).toMatch(/ {2}portwarden +[\d.]+ +[\d.]+\n/);
+      expect(text).toContain("2 ports are too few for more percentages");
+      expect(text).not.toContain("1 %  ");
+    },
+  );
+
+  it("warms all ways before it times them, and leaves no port behind", TEST, async () => {
+    const { code, text, found } = await runForJson("--range", "8");
+    expect(code, text).toBe(0);
+    expect(found.filling.warmUp).toBeGreaterThan(100);
+    for (const { opened, end, held } of found.filling.ways) {
+      expect({ opened, end, held }).toEqual({ opened: 8, end: "refused", held: 0 });
+    }
+  });
+
   it("opens no more than it may", TEST, async () => {
     const { code, text, found } = await runForJson("--range", "64", "--connections", "50");
     expect(code, text).toBe(0);
@@ -112,6 +134,9 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
     expect(text).toMatch(/portwarden +256 +64 +4 +EADDRNOTAVAIL x 4\n/);
     // The chart has a mark of the way that is drawn last.
     expect(text).toMatch(/ms┤.*●/);
+    expect(text).toMatch(
+      /before, each way has opened and closed [\d,]+ connections to another server/,
+    );
     expect(text).toContain("every port has come back");
   });
 

@@ -2,6 +2,7 @@
 
 import type { Capacity, Filling } from "./measures.ts";
 import type { Findings } from "./run.ts";
+import { WARM_UP_COUNT } from "./warm-up.ts";
 
 /** The findings as an object for JSON; times in milliseconds, medians for steps. */
 export function documentOf(
@@ -15,7 +16,7 @@ export function documentOf(
     source,
     destinations,
     capacity: { ...capacity, ways: capacities.map(ofCapacity) },
-    filling: { ...filling, ways: fillings.map(ofFilling) },
+    filling: { ...filling, warmUp: WARM_UP_COUNT, ways: fillings.map(ofFilling) },
     leftOut,
     faults,
     stopped: stop,

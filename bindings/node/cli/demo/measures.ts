@@ -66,7 +66,8 @@ export interface Bounds {
   readonly onProgress: (opened: number) => void;
 }
 
-const STEPS = 50;
+/** Parts of the range whose times are told apart. */
+export const STEPS = 50;
 
 /** Opens connections to all servers in turn, until the first refusal. */
 export async function measureCapacity(

@@ -3,10 +3,11 @@
 import type { PortRange } from "../../../index.ts";
 import { bullet, type Cell, counted, figure, paint, seconds, table, title } from "../output.ts";
 import { chart, type Mark } from "./chart.ts";
-import type { Capacity, End, Filling } from "./measures.ts";
+import { type Capacity, type End, type Filling, STEPS } from "./measures.ts";
 import type { WayName } from "./options.ts";
 import type { Plan, Portion } from "./plan.ts";
 import type { Findings } from "./run.ts";
+import { WARM_UP_COUNT } from "./warm-up.ts";
 
 const TITLES: Record<WayName, string> = {
   kernel: "the kernel's choice",
@@ -84,24 +85,26 @@ function capacitySection({ plan, capacities }: Findings): string[] {
   ];
 }
 
-function fillingSection({ plan, fillings }: Findings): string[] {
+function fillingSection(findings: Findings): string[] {
+  const { plan, fillings } = findings;
   const markOf = ({ way }: Filling): Mark => ({
     symbol: SYMBOLS[way],
     paint: (text) => paint(COLOURS[way], text),
   });
   const legend = fillings.map(({ way }) => paint(COLOURS[way], `${SYMBOLS[way]} ${TITLES[way]}`));
-  const heading = ["of the range in use:", ...PERCENTS.map((percent) => `${percent} %`)];
   return [
     title("Time per connect to one destination as the range fills, in milliseconds: medians"),
     `  ${rangesOf(plan.filling)}`,
     "",
-    table(heading, fillings.map(timesOf)),
+    ...timesTable(findings),
     "",
     ...fillings.map(ending),
     "",
     chart(fillings, markOf),
     `  ${legend.join("   ")}`,
     "  time per connect (logarithmic) over the part of the range in use; later marks on top",
+    `  before, each way has opened and closed ${counted(WARM_UP_COUNT, "connection")} to another server, ` +
+      "so that all are warm",
     "",
   ];
 }
@@ -116,11 +119,27 @@ function seenOf({ way, sources, sharedBy }: Capacity, { destinations }: Plan): s
   return `${source}; no port served two destinations`;
 }
 
-function timesOf({ way, steps }: Filling): Cell[] {
-  const times = PERCENTS.map(
-    (percent) => steps.find((step) => Math.abs(step.percent - percent) < 1)?.ms ?? "-",
+/** The times at some percentages; of few ports, or few connections, not all of them are ever in use. */
+function timesTable({ plan, fillings }: Findings): string[] {
+  const percents = PERCENTS.filter((percent) =>
+    fillings.some((filling) => timeAt(filling, percent) !== undefined),
   );
-  return [TITLES[way], ...times];
+  const rows = fillings.map((filling): Cell[] => [
+    TITLES[filling.way],
+    ...percents.map((percent) => timeAt(filling, percent) ?? "-"),
+  ]);
+  const heading = ["of the range in use:", ...percents.map((percent) => `${percent} %`)];
+  const { first, last } = plan.filling.portwardenRange;
+  const ports = last - first + 1;
+  const few = `${counted(ports, "port")} are too few for more percentages: it takes ${STEPS}.`;
+  return [
+    ...(percents.length === 0 ? [] : [table(heading, rows)]),
+    ...(ports < STEPS ? [`  ${few}`] : []),
+  ];
+}
+
+function timeAt({ steps }: Filling, percent: number): number | undefined {
+  return steps.find((step) => Math.abs(step.percent - percent) < 1)?.ms;
 }
 
 function ending({ way, opened, end, errors, refusalMs, ms }: Filling): string {

@@ -12,6 +12,7 @@ import {
 import type { WayName } from "./options.ts";
 import type { Plan, Portion } from "./plan.ts";
 import { Servers } from "./servers.ts";
+import { warmUp } from "./warm-up.ts";
 import { makeWay, type Way } from "./ways.ts";
 
 /** What has been found out; less than planned if the run was stopped. */
@@ -55,9 +56,11 @@ export async function run(
       const each = name === "localAddress" ? 1 : plan.destinations;
       capacities.push(await measureCapacity(way, servers, bounds(way, "capacity", each)));
     }
-    for (const name of namesUntil(plan, stop)) {
-      const way = wayFor(name, plan, plan.filling);
-      fillings.push(await measureFilling(way, servers, bounds(way, "filling", 1)));
+    const ways = [...namesUntil(plan, stop)].map((name) => wayFor(name, plan, plan.filling));
+    await warmUp(ways, plan.serverPort && plan.serverPort + plan.destinations, stop);
+    for (const way of ways) {
+      if (stop.aborted) way.close();
+      else fillings.push(await measureFilling(way, servers, bounds(way, "filling", 1)));
     }
   } finally {
     await servers.close();
