@@ -18,7 +18,8 @@ const ROOT = new URL("../", import.meta.url);
 const MAIN = fileURLToPath(new URL("build/bindings/node/cli/main.js", ROOT));
 const PACKAGE = JSON.parse(readFileSync(new URL("package.json", ROOT), "utf8"));
 const PLAN = "--sources 10.0.0.1-10.0.0.2 --destinations 3 --lifetime 10 --range 40000-40499";
-const QUIET = "--cooldown none --reserved 1 --files 100000";
+const FILES = "--reserved 1 --files 100000";
+const QUIET = `--cooldown none ${FILES}`;
 const isTold = process.platform === "linux" && endianness() === "LE";
 
 function run(line: string, env: Record<string, string> = {}): Promise<Outcome> {
@@ -53,6 +54,12 @@ describe("portwarden", () => {
     expect(Math.max(...out.split("\n").map((text) => text.length))).toBeLessThanOrEqual(105);
   });
 
+  test.each(["help plan", "--help plan", "plan --help"])("%s is plan's", async (line) => {
+    const { code, out } = await run(line);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^usage: portwarden plan /);
+  });
+
   test("--version is the package's", async () => {
     expect(await run("--version")).toEqual({ code: 0, out: `${PACKAGE.version}\n`, errors: "" });
   });
@@ -77,35 +84,61 @@ describe("portwarden", () => {
     ["", "a command is needed: demo, plan, show"],
     ["shwo", 'there is no command "shwo"; did you mean show?'],
     ["constructor", 'there is no command "constructor"'],
+    ["help shwo", 'there is no command "shwo"; did you mean show?'],
+    ["help plan show", "portwarden help is about one command"],
     ["plan --source 10.0.0.1", "has no option --source; did you mean --sources?"],
+    ["plan --frob", "has no option --frob; known are --sources, --destinations,"],
+    ["show --foo", "has no option --foo; known are --destination, --top, --json, --help"],
     ["plan --toString", "has no option --toString"],
     ["plan", "--sources is needed, for instance --sources 10.0.0.1-10.0.0.4"],
     ["plan --rate", "--rate needs a value"],
     ["plan --rate=", "--rate needs a value"],
-    ["plan --rate --json", "--rate needs a value, and --json is an option"],
+    ["plan --rate --help", "--rate needs a value, and --help is an option"],
     ["plan --json=yes", '--json takes no value, got "yes"'],
     [`plan ${PLAN} --rate 0`, '--rate must be a number in 0.001..1000000000, got "0"'],
     [`plan ${PLAN} --rate many`, '--rate must be a number in 0.001..1000000000, got "many"'],
+    [`plan ${PLAN} --rate 10,00`, '--rate must be a number in 0.001..1000000000, got "10,00"'],
     [`plan ${PLAN} --rate 1 --rate 2`, "--rate is given twice"],
     [`plan ${PLAN} --rate 1 --range 9-1`, "--range is given twice: give it once"],
     [`plan ${PLAN.replace("--range 40000-40499", "--range 9-1")} --rate 1`, "--range must be two"],
     [`plan ${PLAN} --rate 1 --reserved x`, "--reserved must be ports and ranges"],
-    [`plan ${PLAN} --rate 1 --cooldown never`, "--cooldown must be none, timestamps or seconds"],
+    [`plan ${PLAN} --rate 1 --cooldown never`, "--cooldown must be none, timestamps or seconds in"],
+    [`plan ${PLAN} --rate 1 --cooldown 1m`, 'timestamps or seconds in 0..86400, got "1m"'],
     [`plan ${PLAN} --rate 1 --files 0`, "--files must be a whole number in 1..4294967295"],
-    [`plan ${PLAN.replace("10.0.0.1-", "10.0.0.3-")} --rate 1`, "--sources: "],
-    [`plan ${PLAN.replace("10.0.0.1-", "host-")} --rate 1`, "--sources: "],
+    [
+      `plan ${PLAN.replace("10.0.0.1-", "10.0.0.3-")} --rate 1`,
+      "warden: --sources must be a range",
+    ],
+    [`plan ${PLAN.replace("10.0.0.1-", "host-")} --rate 1`, "portwarden: --sources must be"],
     [`plan ${PLAN.replace("--lifetime 10", "--lifetime 20..5")} --rate 1`, "a low and a high"],
     [`plan ${PLAN.replace("--lifetime 10", "--lifetime 1..2..3")} --rate 1`, "5..20 or exp:10"],
     [`plan ${PLAN.replace("--lifetime 10", "--lifetime exp:")} --rate 1`, "--lifetime must be"],
     ["show me", 'portwarden show takes options only, and "me" is none'],
     ["show --top 0", "--top must be a whole number in 1..100000"],
     ["show --destination 10.0.0.1", "--destination must be HOST:PORT"],
-    ["show --destination 10.0.0.1:0", "--destination must be HOST:PORT"],
+    ["show --destination 10.0.0.1:0", "the port of --destination must be in 1..65535"],
+    ["show --destination 127.0.0.1:99999", "the port of --destination must be in 1..65535"],
+    ["show --destination 127.0.0.1:123456", "the port of --destination must be in 1..65535"],
+    ["show --destination [fe80::1%lo]:80", "portwarden: --destination must "],
   ])("%s: not understood", async (line, message) => {
     const { code, out, errors } = await run(line);
     expect(errors).toContain(message);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(errors).toMatch(/^portwarden: .*\nSee portwarden .*--help\.\n$/);
+    expect(errors).not.toMatch(/ERR_|EINVAL/);
+  });
+
+  test.each([
+    ["plan --rate --json", 2, "--rate needs a value, and --json is an option"],
+    ["show --json --top 0", 2, 'a whole number in 1..100000, got "0"'],
+    ["show --json --destination nowhere.invalid:80", 1, "no address is found"],
+    ["demo --range 1 --json", 2, "--range must be a whole number in 2..50000"],
+  ])("%s: one document all the same", async (line, exitCode, part) => {
+    const { code, out, errors } = await run(line);
+    expect(code).toBe(exitCode);
+    const message = expect.stringContaining(part);
+    expect(JSON.parse(out)).toEqual({ error: { message, exitCode } });
+    expect(errors).toContain(part);
   });
 
   test("is quiet when nobody reads any more", async () => {
@@ -161,6 +194,59 @@ describe("portwarden plan", () => {
     const changes = value.changes as { change: string; value: unknown }[];
     expect(changes.map(({ change }) => change)).toEqual(["sources", "range", "lifetime", "rate"]);
     expect(changes[0]?.value).toBe(3);
+  });
+
+  test("says that no port is left where all are reserved", async () => {
+    const line = `plan ${PLAN} --rate 3 --reserved 40000-40499 --files 1000`;
+    const { code, out, errors } = await run(line);
+    expect({ code, errors }).toEqual({ code: 1, errors: "" });
+    expect(out).toContain("It does not fit: no port is left of 40000..40499, all are reserved.\n");
+    // 3 x (10 + 1 or 60 and an eighth) over 2 x 3: wider by a few.
+    expect(out).toMatch(/ {2}- ports 40000\.\.405\d\d instead of 40000\.\.40499\n/);
+    expect(out).not.toMatch(/NaN|Infinity|undefined/);
+    const { value } = await json(line.replace("--rate 3", "--rate 1e9"));
+    expect(value).toMatchObject({ fits: false, exhausted: "range", ports: { total: 0 } });
+    expect(value.refused).toBe(value.arrivals);
+  });
+
+  test("says what takes more files, once", async () => {
+    const { code, out } = await run(
+      `plan --sources 10.0.0.1 --destinations 1 --rate 2 --lifetime 10 --cooldown 60 --files 10`,
+    );
+    expect(code).toBe(1);
+    expect(out).toContain("\n  - 1 connection/s instead of 2\n");
+    expect(out).toMatch(/\n {2}- 20 open files instead of 10\n$/);
+    const both = await run(
+      `plan ${PLAN} --rate 150 --cooldown 60 --reserved 1 --files 1000 --for 1000`,
+    );
+    expect(both.out.replace(/\s+/g, " ")).toContain(
+      "(none is needed where TCP timestamps are on at both ends), and 1,500 open files",
+    );
+  });
+
+  test("says of plain Node what is true of one destination, and of several", async () => {
+    const one = PLAN.replace("--destinations 3", "--destinations 1");
+    const words = async (line: string) => (await run(line)).out.replace(/\s+/g, " ");
+    expect(await words(`plan ${one} --rate 60 --cooldown 1 ${FILES}`)).toContain(
+      "Plain Node with localAddress has the same 1,000 ports for one destination, " +
+        "and none while it is in TIME_WAIT, 60 s long; there the first is refused after 16.",
+    );
+    expect(await words(`plan ${one} --rate 60 ${QUIET}`)).toContain(
+      "Plain Node with localAddress has the same 1,000 ports for one destination, and this load fits",
+    );
+    expect(await words(`plan ${PLAN} --rate 60 ${QUIET}`)).toContain(
+      "shares no port among destinations: 1,000 ports in all, and this load fits",
+    );
+  });
+
+  test("takes numbers as it writes them, and writes no line beyond 100", async () => {
+    const line = `plan ${PLAN.replace("--lifetime 10", "--lifetime 1,000")} --rate 10,000,000.5`;
+    const { value } = await json(`${line} --files 20,000 --cooldown 1,000`);
+    expect(value.load).toMatchObject({ rate: 10_000_000.5, files: 20_000, rest: 1000 });
+    for (const cooldown of ["none", "timestamps", "60"]) {
+      const { out } = await run(`${line} --cooldown ${cooldown}`);
+      expect(Math.max(...out.split("\n").map((text) => text.length))).toBeLessThanOrEqual(100);
+    }
   });
 
   test("knows cooldown, seconds, files and no limit at all", async () => {

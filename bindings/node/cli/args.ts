@@ -2,7 +2,7 @@
 // understood. Whatever a command line says wrongly becomes a BadInput, which ends in exit code 2.
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
-import { nearest } from "../../errors.ts";
+import { nearest, PortError } from "../../errors.ts";
 import { isRange, type PortRange } from "../../range.ts";
 
 /** The command line is not understood; the message says what would be. Exit code 2. */
@@ -61,19 +61,35 @@ export function neededIn(given: Given, name: string, example: string): string {
   throw new BadInput(`--${name} is needed, for instance --${name} ${example}`);
 }
 
-/** A number, perhaps with a fraction. */
-export function numberOf(name: string, text: string, least: number, most: number): number {
-  const value = Number(text);
-  const isNumber = /^(?:\d+\.?\d*|\.\d+)(?:e\d+)?$/i.test(text);
+/**
+ * A number, perhaps with a fraction, also as output shows it: 10,000.
+ * @param valid what it must be, if that is more than a number in a range.
+ */
+export function numberOf(
+  name: string,
+  text: string,
+  least: number,
+  most: number,
+  valid: string = `a number in ${least}..${most}`,
+): number {
+  const digits = withoutCommas(text);
+  const value = Number(digits);
+  const isNumber = /^(?:\d+\.?\d*|\.\d+)(?:e\d+)?$/i.test(digits);
   if (isNumber && value >= least && value <= most) return value;
-  throw wrong(name, `a number in ${least}..${most}`, text);
+  throw wrong(name, valid, text);
 }
 
-/** A whole number. */
+/** A whole number, also as output shows it: 10,000. */
 export function wholeOf(name: string, text: string, least: number, most: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+  const digits = withoutCommas(text);
+  const value = Number(digits);
+  if (/^\d+$/.test(digits) && value >= least && value <= most) return value;
   throw wrong(name, `a whole number in ${least}..${most}`, text);
+}
+
+/** Where commas stand before every three digits they go; elsewhere they stay, and are refused. */
+function withoutCommas(text: string): string {
+  return /^\d{1,3}(?:,\d{3})+(?:\.\d+)?$/.test(text) ? text.replaceAll(",", "") : text;
 }
 
 /** A range of ports, `32768-60999`. */
@@ -82,6 +98,20 @@ export function rangeOf(name: string, text: string): PortRange {
   const [first, last] = [Number(match?.[1]), Number(match?.[2])];
   if (isRange(first, last)) return { first, last };
   throw wrong(name, "two ports in 1..65535, low and high, such as 32768-60999", text);
+}
+
+/**
+ * What `parse` makes of an option's value. A PortError of it is about the command line: it is said without the
+ * code, which is for programs.
+ * @param parse names the option, without dashes, where it says what is wrong.
+ */
+export function parsedBy<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof PortError)) throw error;
+    throw new BadInput(`--${error.message.slice(error.code.length + 2)}`);
+  }
 }
 
 /** `name` is not what it must be. */
@@ -111,8 +141,10 @@ function checkedValue(
 }
 
 function unknown(command: string, rawName: string, names: readonly string[]): BadInput {
-  const known = names.map((name) => `--${name}`);
-  return new BadInput(`portwarden ${command} has no option ${rawName}; ${advice(rawName, known)}`);
+  const meant = nearest(rawName.replace(/^-+/, ""), names);
+  const known = (meant === undefined ? names : [meant]).map((name) => `--${name}`);
+  const help = meant === undefined ? `known are ${known.join(", ")}` : `did you mean ${known}?`;
+  return new BadInput(`portwarden ${command} has no option ${rawName}; ${help}`);
 }
 
 function unexpected(command: string, value: string): BadInput {

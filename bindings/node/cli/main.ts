@@ -3,8 +3,8 @@
 // message and an exit code.
 
 import { readFileSync } from "node:fs";
-import { PortError } from "../../errors.ts";
-import { advice, BadInput, CannotRun } from "./args.ts";
+import { advice, BadInput } from "./args.ts";
+import { tellFailure } from "./failure.ts";
 import { writeText } from "./output.ts";
 
 /** Answers the exit code. */
@@ -16,7 +16,7 @@ const HELP = `usage: portwarden <command> [options]
   plan    will a load fit into the ports there are? Simulated, with what to change
   show    this machine: ranges, reserved ports, ports in use, TIME_WAIT, limits
 
-  portwarden <command> --help     what a command takes
+  portwarden <command> --help     what a command takes; portwarden help <command> says so, too
   portwarden --version            the version
 
 Exit codes
@@ -24,6 +24,9 @@ Exit codes
     1  it cannot be done, or it does not fit
     2  the command line is not understood
   130  interrupted (Ctrl-C)
+
+Errors are text on the standard error output. With --json there is one document on the standard output
+all the same: { "error": { "message", "exitCode" } }. That a load does not fit is an answer, no error.
 
 NO_COLOR and FORCE_COLOR are heeded in a terminal; there are no colours in a pipe or a file.`;
 
@@ -46,18 +49,16 @@ async function main([name = "", ...args]: string[]): Promise<number> {
   try {
     return await run(name, args);
   } catch (error) {
-    // Anything else is a mistake of ours, and shows where.
-    const isTold = [BadInput, CannotRun, PortError].some((known) => error instanceof known);
-    if (!(error instanceof Error && isTold)) throw error;
     const help = Object.hasOwn(COMMANDS, name) ? `portwarden ${name} --help` : "portwarden --help";
-    const more = error instanceof BadInput ? `\nSee ${help}.` : "";
-    process.stderr.write(`portwarden: ${error.message}${more}\n`);
-    return error instanceof BadInput ? 2 : 1;
+    return tellFailure(error, args.includes("--json"), help);
   }
 }
 
 async function run(name: string, args: string[]): Promise<number> {
   if (name === "--help" || name === "-h" || name === "help") {
+    const [about, more] = args;
+    if (more !== undefined) throw new BadInput(`portwarden ${name} is about one command`);
+    if (about !== undefined) return run(about, ["--help"]);
     writeText(HELP);
     return 0;
   }

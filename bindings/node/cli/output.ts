@@ -8,6 +8,9 @@ export type Cell = string | number;
 
 type Style = Parameters<typeof styleText>[0];
 
+const WIDTH = 100;
+const TITLE_WIDTH = 10;
+
 /**
  * Colours a text, if the output is a terminal that shows colours: what Node makes of NO_COLOR, FORCE_COLOR, TERM
  * and the like (`hasColors`). Never in a pipe or a file.
@@ -68,15 +71,26 @@ export function table(heading: readonly string[], rows: readonly (readonly Cell[
 }
 
 /** A sentence after a bullet, on as many lines as it needs. */
-export function bullet(text: string, width = 100): string {
+export function bullet(text: string): string {
+  return wrapped(text, "  - ");
+}
+
+/** A text after a title, in a column of such, on as many lines as it needs. */
+export function titled(name: string, text: string): string {
+  const start = name.padEnd(TITLE_WIDTH);
+  return wrapped(text, start).replace(start, title(name) + start.slice(name.length));
+}
+
+/** A text on as many lines as it needs, below each other behind what the first one starts with. */
+export function wrapped(text: string, start = ""): string {
   const lines = [""];
   for (const word of text.split(" ")) {
     const last = lines.length - 1;
     const longer = lines[last] === "" ? word : `${lines[last]} ${word}`;
-    if (longer.length <= width - 4 || lines[last] === "") lines[last] = longer;
+    if (longer.length <= WIDTH - start.length || lines[last] === "") lines[last] = longer;
     else lines.push(word);
   }
-  return lines.map((line, index) => (index === 0 ? `  - ${line}` : `    ${line}`)).join("\n");
+  return start + lines.join(`\n${" ".repeat(start.length)}`);
 }
 
 /** Writes a document of JSON. An unlimited figure becomes "unlimited"; what is not known, null. */

@@ -4,26 +4,41 @@ import { showRange } from "../../range.ts";
 import { type Lifetime, type Load, reduced } from "../load.ts";
 import type { Remedy } from "../remedies.ts";
 import type { Exhausted, Forecast } from "../simulation.ts";
-import { bullet, counted, figure, paint, percent, seconds, table, title } from "./output.ts";
-import { type Answer, isWhole } from "./plan.ts";
+import {
+  bullet,
+  counted,
+  figure,
+  paint,
+  percent,
+  seconds,
+  table,
+  title,
+  titled,
+  wrapped,
+} from "./output.ts";
+import { type Answer, isWhole, TIME_WAIT_S } from "./plan.ts";
 
 // A limit of fewer does not divide well.
 const FILES_FEW = 100;
-const STAMPED = "; none is needed where TCP timestamps are on at both ends";
+const STAMPED = " (none is needed where TCP timestamps are on at both ends)";
 
 /** The answer, for people. */
 export function planText(answer: Answer): string {
   const { load, forecast } = answer;
-  return [
-    introduction(load, forecast),
-    "",
-    verdict(forecast),
-    "",
+  // Where there is no port, there are no figures.
+  const figures = [
     use(forecast),
     "",
     bullet(plainNode(answer)),
     ...share(load, forecast).map((text) => bullet(text)),
     "",
+  ];
+  return [
+    introduction(load, forecast),
+    "",
+    verdict(load, forecast),
+    "",
+    ...(forecast.ports === 0 ? [] : figures),
     ...changes(answer),
   ].join("\n");
 }
@@ -33,11 +48,17 @@ function introduction(load: Load, { ports }: Forecast): string {
   const range = showRange(load.range);
   const files = load.files === Number.POSITIVE_INFINITY ? "no limit known" : figure(load.files);
   return [
-    `${title("Load")}      ${counted(load.sources, "source")} to ${counted(load.destinations, "destination")}, ` +
-      `${figure(load.rate)} connections/s, each open ${lifetimeText(load.lifetime)}, for ${seconds(load.seconds)}`,
-    `${title("Ports")}     ${range}: ${figure(ports)} for each source and destination, ${figure(ports * pairs)} in all`,
-    `${title("Cooldown")}  ${cooldown(load)}`,
-    `${title("Files")}     ${files}`,
+    titled(
+      "Load",
+      `${counted(load.sources, "source")} to ${counted(load.destinations, "destination")}, ` +
+        `${rateText(load.rate)}, each open ${lifetimeText(load.lifetime)}, for ${seconds(load.seconds)}`,
+    ),
+    titled(
+      "Ports",
+      `${range}: ${figure(ports)} for each source and destination, ${figure(ports * pairs)} in all`,
+    ),
+    titled("Cooldown", cooldown(load)),
+    titled("Files", files),
   ].join("\n");
 }
 
@@ -47,18 +68,26 @@ function cooldown({ rest, whenResting }: Load): string {
   return whenResting === "oldest" ? `${most}; the oldest is taken rather than none` : most;
 }
 
-function verdict(forecast: Forecast): string {
-  const { fits, arrivals, refused, firstRefusal = 0, exhausted } = forecast;
+function verdict({ range }: Load, forecast: Forecast): string {
+  const { fits, arrivals, refused, firstRefusal = 0, exhausted, ports } = forecast;
   if (fits) {
     return paint("green", `It fits: ${counted(arrivals, "connection")}, and none was refused.`);
+  }
+  if (ports === 0) {
+    return paint(
+      "red",
+      `It does not fit: no port is left of ${showRange(range)}, all are reserved.`,
+    );
   }
   return [
     paint(
       "red",
       `It does not fit: the first connection is refused after ${seconds(firstRefusal)}.`,
     ),
-    `Refused are ${figure(refused)} of ${counted(arrivals, "connection")} ` +
-      `(${percent(refused, arrivals)}), because ${reason(exhausted)}.`,
+    wrapped(
+      `Refused are ${figure(refused)} of ${counted(arrivals, "connection")} ` +
+        `(${percent(refused, arrivals)}), because ${reason(exhausted)}.`,
+    ),
   ].join("\n");
 }
 
@@ -77,19 +106,29 @@ function use({ open, perFlow, ports, seconds: span }: Forecast): string {
   ];
   return [
     table(heading, rows),
-    `  All together ${counted(Math.round(open.steady), "connection")} open, at most ${figure(open.peak)}. ` +
-      `Steady is the last quarter of ${seconds(span)}.`,
+    wrapped(
+      `All together ${counted(Math.round(open.steady), "connection")} open, at most ${figure(open.peak)}. ` +
+        `Steady is the last quarter of ${seconds(span)}.`,
+      "  ",
+    ),
   ].join("\n");
 }
 
 function plainNode({ load, plain }: Answer): string {
-  const ports = plain.ports * load.sources;
-  const shared = "Plain Node with localAddress shares no port among destinations";
-  const what = `${shared}: ${counted(ports, "port")} in all`;
+  const what = `Plain Node with localAddress ${plainPorts(load, plain)}`;
   if (plain.fits) return `${what}, and this load fits, too.`;
   const { firstRefusal = 0, refused, arrivals } = plain;
   const part = percent(refused, arrivals);
   return `${what}; there the first is refused after ${seconds(firstRefusal)}, and ${part} of all.`;
+}
+
+/** What it has less of: ports, where several destinations could share them, and their time. */
+function plainPorts(load: Load, plain: Forecast): string {
+  const ports = counted(plain.ports * load.sources, "port");
+  if (load.destinations > 1) return `shares no port among destinations: ${ports} in all`;
+  if (load.rest === 0) return `has the same ${ports} for one destination`;
+  const waiting = `none while it is in TIME_WAIT, ${seconds(TIME_WAIT_S)} long`;
+  return `has the same ${ports} for one destination, and ${waiting}`;
 }
 
 /** What was not simulated, and why that is the same. */
@@ -116,7 +155,7 @@ function share(load: Load, forecast: Forecast): string[] {
 function changes({ load, forecast, remedies, highestRate }: Answer): string[] {
   if (forecast.fits) {
     if (highestRate === undefined) return ["There is room for a thousand times the rate."];
-    return [`The highest rate that fits: ${figure(highestRate)} connections/s (simulated).`];
+    return [`The highest rate that fits: ${rateText(highestRate)} (simulated).`];
   }
   if (remedies.length === 0) return ["No change of one thing alone was found that makes it fit."];
   return [
@@ -127,8 +166,8 @@ function changes({ load, forecast, remedies, highestRate }: Answer): string[] {
 
 function changeText(remedy: Remedy, load: Load): string {
   const peak = remedy.forecast.open.peak;
-  const more = peak > load.files ? `, and ${figure(peak)} open files` : "";
-  return `${what(remedy, load)}${more}`;
+  const needsFiles = remedy.change !== "files" && peak > load.files;
+  return `${what(remedy, load)}${needsFiles ? `, and ${counted(peak, "open file")}` : ""}`;
 }
 
 function what(remedy: Remedy, load: Load): string {
@@ -144,10 +183,14 @@ function what(remedy: Remedy, load: Load): string {
     case "lifetime":
       return `connections open ${lifetimeText(remedy.value)} instead of ${lifetimeText(load.lifetime)}`;
     case "rate":
-      return `${figure(remedy.value)} connections/s instead of ${figure(load.rate)}`;
+      return `${rateText(remedy.value)} instead of ${figure(load.rate)}`;
     default:
-      return `${figure(remedy.value)} open files instead of ${figure(load.files)}`;
+      return `${counted(remedy.value, "open file")} instead of ${figure(load.files)}`;
   }
+}
+
+function rateText(rate: number): string {
+  return counted(rate, "connection/s", "connections/s");
 }
 
 function lifetimeText(lifetime: Lifetime): string {

@@ -1,7 +1,6 @@
 // `portwarden plan`: will a load fit, when do the ports run out, and what to change. Simulated in the
 // core, and said in words or as JSON.
 
-import { PortError } from "../../errors.ts";
 import type { ConnectorOptions } from "../connector-options.ts";
 import { cooldownOf, isStamped, LINUX_RANGE, TIME_WAIT_MS } from "../connector-options.ts";
 import { type Lifetime, type Load, settledAfter } from "../load.ts";
@@ -11,10 +10,10 @@ import { highestRate, type Remedy, remediesFor } from "../remedies.ts";
 import { type Forecast, simulate } from "../simulation.ts";
 import { parseSources } from "../sources.ts";
 import {
-  BadInput,
   type Given,
   neededIn,
   numberOf,
+  parsedBy,
   parseOptions,
   rangeOf,
   valueIn,
@@ -58,7 +57,8 @@ all find a local port, when the first does not, and what to change.
   --json               one JSON document
   --help               show this
 
-Exit codes: 0 it fits, 1 it does not, 2 the command line is not understood, 130 interrupted.`;
+Exit codes: 0 it fits; 1 it does not, as where every port is reserved; 2 the command line is not
+understood; 130 interrupted.`;
 
 const OPTIONS = {
   sources: { type: "string" },
@@ -75,6 +75,8 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
 } as const;
 
+/** How long Linux keeps a port in TIME_WAIT. */
+export const TIME_WAIT_S: number = TIME_WAIT_MS / 1000;
 const DESTINATIONS_MAX = 1_000_000;
 const RATE_LEAST = 0.001;
 const RATE_MOST = 1e9;
@@ -111,7 +113,7 @@ async function answerTo(load: Load): Promise<Answer> {
  * one connection, whatever its destination, and not while a former one is in TIME_WAIT.
  */
 function inPlainNode(load: Load): Load {
-  const rest = load.rest === 0 ? 0 : TIME_WAIT_MS / 1000;
+  const rest = load.rest === 0 ? 0 : TIME_WAIT_S;
   return { ...load, destinations: 1, rest, whenResting: "refuse" };
 }
 
@@ -160,7 +162,7 @@ export function isWhole(load: Load, { share }: Forecast): boolean {
 // ── The command line ──────────────────────────────────────────────────────────────────────
 
 function loadOf(given: Given, machine: Machine): Load {
-  const sources = sourcesOf(neededIn(given, "sources", "10.0.0.1-10.0.0.4"));
+  const sources = neededIn(given, "sources", "10.0.0.1-10.0.0.4");
   const destinations = wholeOf(
     "--destinations",
     neededIn(given, "destinations", "4"),
@@ -175,7 +177,7 @@ function loadOf(given: Given, machine: Machine): Load {
   const seed = valueIn(given, "seed") ?? "1";
   const range = valueIn(given, "range");
   return {
-    sources,
+    sources: parsedBy(() => parseSources(sources)).length,
     destinations,
     rate,
     lifetime,
@@ -187,15 +189,6 @@ function loadOf(given: Given, machine: Machine): Load {
     seconds: secondsIn(given, { lifetime, rest }),
     seed: wholeOf("--seed", seed, 0, UINT32_MAX),
   };
-}
-
-function sourcesOf(text: string): number {
-  try {
-    return parseSources(text).length;
-  } catch (error) {
-    if (error instanceof PortError) throw new BadInput(`--sources: ${error.message}`);
-    throw error;
-  }
 }
 
 function lifetimeOf(text: string): Lifetime {
@@ -213,8 +206,8 @@ function lifetimeOf(text: string): Lifetime {
 function cooldownIn(given: Given): NonNullable<ConnectorOptions["cooldown"]> {
   const text = valueIn(given, "cooldown") ?? "timestamps";
   if (text === "none" || text === "timestamps") return text;
-  if (!/^[\d.]/.test(text)) throw wrong("--cooldown", "none, timestamps or seconds", text);
-  return Math.round(numberOf("--cooldown", text, 0, DAY) * 1000);
+  const valid = `none, timestamps or seconds in 0..${DAY}`;
+  return Math.round(numberOf("--cooldown", text, 0, DAY, valid) * 1000);
 }
 
 function reservedIn(given: Given): string | undefined {

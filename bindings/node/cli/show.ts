@@ -2,6 +2,7 @@
 
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { PORT_MAX } from "../../../assembly/abi.ts";
 import { parseAddress } from "../../address.ts";
 import { type Machine, type MachineTransport, readMachine } from "../machine.ts";
 import {
@@ -14,7 +15,7 @@ import {
   rangeUse,
   statesOf,
 } from "../use.ts";
-import { CannotRun, type Given, parseOptions, valueIn, wholeOf, wrong } from "./args.ts";
+import { CannotRun, type Given, parsedBy, parseOptions, valueIn, wholeOf, wrong } from "./args.ts";
 import { writeJson, writeText } from "./output.ts";
 import { showText } from "./show-text.ts";
 
@@ -98,16 +99,20 @@ interface Asked {
 }
 
 function remoteOf(text: string): Asked {
-  const match = /^(?:\[([^\]]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
+  const match = /^(?:\[([^\]]+)\]|([^:\s]+)):(\d+)$/.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  if (host !== undefined && port >= 1 && port <= 65_535) return { host, port };
-  throw wrong("--destination", "HOST:PORT, such as 10.9.0.1:443 or [::1]:443", text);
+  if (host === undefined) {
+    throw wrong("--destination", "HOST:PORT, such as 10.9.0.1:443 or [::1]:443", text);
+  }
+  if (port >= 1 && port <= PORT_MAX) return { host, port };
+  throw wrong("the port of --destination", `in 1..${PORT_MAX}`, text);
 }
 
 /** A name may stand for several addresses. */
 async function addressesOf({ host, port }: Asked): Promise<Remote[]> {
-  if (isIP(host) !== 0) return [{ address: parseAddress("--destination", host).text, port }];
+  if (isIP(host) !== 0)
+    return [{ address: parsedBy(() => parseAddress("destination", host)).text, port }];
   try {
     const found = await lookup(host, { all: true });
     return found.map(({ address }) => ({ address: parseAddress("address", address).text, port }));

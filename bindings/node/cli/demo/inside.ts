@@ -1,7 +1,7 @@
 // Inside: the demo's process within the network namespace that the demo has made for it.
 
 import { readlinkSync } from "node:fs";
-import { CannotRun } from "../args.ts";
+import { tellFailure } from "../failure.ts";
 import type { Wishes } from "./options.ts";
 import { show } from "./show.ts";
 
@@ -10,10 +10,9 @@ const [wishes = "", outside] = process.argv.slice(2);
 if (outside === undefined || readlinkSync("/proc/self/ns/net") === outside) {
   throw new Error("This is started by portwarden demo, in a network namespace of its own");
 }
+const wished = JSON.parse(wishes) as Wishes;
 try {
-  process.exitCode = await show(JSON.parse(wishes) as Wishes, { inside: true });
+  process.exitCode = await show(wished, { inside: true });
 } catch (error) {
-  if (!(error instanceof CannotRun)) throw error;
-  process.stderr.write(`portwarden: ${error.message}\n`);
-  process.exitCode = 1;
+  process.exitCode = tellFailure(error, wished.json, "portwarden demo --help");
 }
