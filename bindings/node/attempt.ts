@@ -43,16 +43,19 @@ export type Verdict =
   /** Anything else: the port is not to blame. */
   | "other";
 
+/** Who is told of the end of a connection that had been ready. */
+export interface Closer {
+  onClosed(attempt: Attempt): void;
+}
+
 /** Who is told how an attempt goes. */
-export interface Observer {
+export interface Observer extends Closer {
   /** The connection is established; for TLS it is not secure yet. */
   onConnected(attempt: Attempt): void;
   /** It may be used. */
   onReady(attempt: Attempt): void;
   /** It has failed, and its port has been given back or set aside. */
   onFailed(attempt: Attempt, error: NodeJS.ErrnoException, verdict: Verdict): void;
-  /** A connection that had been ready is closed. */
-  onClosed(attempt: Attempt): void;
 }
 
 /** Errors after which the system keeps no TIME_WAIT on our side. */
@@ -64,7 +67,9 @@ type Watched = Socket & { [ATTEMPT]: Attempt };
 export class Attempt {
   readonly lease: Lease;
   readonly socket: Socket;
-  readonly #observer: Observer;
+  /** None once it is ready and left to somebody else. */
+  #observer: Observer | undefined;
+  #closer: Closer;
   /** Is the socket ready when it is connected, without TLS? */
   readonly #isPlain: boolean;
   #failure: NodeJS.ErrnoException | undefined;
@@ -79,6 +84,7 @@ export class Attempt {
     this.lease = lease;
     this.socket = socket;
     this.#observer = observer;
+    this.#closer = observer;
     this.#isPlain = readyEvent === "connect";
     const watched = socket as Watched;
     watched[ATTEMPT] = this;
@@ -92,7 +98,7 @@ export class Attempt {
   connected(): void {
     if (this.#isOver) return;
     this.#isConnected = true;
-    this.#observer.onConnected(this);
+    this.#observer?.onConnected(this);
     if (this.#isPlain) this.ready();
   }
 
@@ -101,7 +107,13 @@ export class Attempt {
     this.#isReady = true;
     // From here on errors are the caller's.
     this.socket.removeListener("error", onError);
-    this.#observer.onReady(this);
+    this.#observer?.onReady(this);
+  }
+
+  /** Who observed it has nothing to do with it any more, and need not be kept for as long as the connection lasts. */
+  leaveTo(closer: Closer): void {
+    this.#observer = undefined;
+    this.#closer = closer;
   }
 
   peerEnded(): void {
@@ -118,7 +130,7 @@ export class Attempt {
     this.#isOver = true;
     if (this.#isReady) {
       this.#giveBack(this.socket.errored as NodeJS.ErrnoException | null);
-      this.#observer.onClosed(this);
+      this.#closer.onClosed(this);
       return;
     }
     const error = this.#failure ?? closedEarly();
@@ -126,7 +138,7 @@ export class Attempt {
     if (verdict === "port" || verdict === "tuple") this.lease.setAside(verdict === "port");
     else if (verdict === "files") this.lease.freeUnopened();
     else this.#giveBack(error);
-    this.#observer.onFailed(this, error, verdict);
+    this.#observer?.onFailed(this, error, verdict);
   }
 
   #giveBack(error: NodeJS.ErrnoException | null | undefined): void {

@@ -1,7 +1,7 @@
 // Events: what happens to ports, counted, and told to whoever listens (`node:diagnostics_channel`).
 
 import { type Channel, channel } from "node:diagnostics_channel";
-import type { Verdict } from "./attempt.ts";
+import type { Attempt, Closer, Verdict } from "./attempt.ts";
 import type { ConnectorError } from "./connector-error.ts";
 import type { Lease, Pool, Wish } from "./pool.ts";
 
@@ -48,7 +48,7 @@ const CHANNEL: Record<keyof typeof CHANNELS, Channel> = {
   waiting: channel(CHANNELS.waiting),
 };
 
-export class Events {
+export class Events implements Closer {
   readonly #pool: Pool;
   /** Refusals by what was used up. */
   readonly refusals: Map<string, number> = new Map();
@@ -66,7 +66,7 @@ export class Events {
     tell("connected", lease);
   }
 
-  onReleased(lease: Lease): void {
+  onClosed({ lease }: Attempt): void {
     tell("released", lease);
   }
 

@@ -189,6 +189,7 @@ export class Opening implements Observer {
   onReady(attempt: Attempt): void {
     if (this.#isOver) return;
     this.#settle();
+    if (this.#target.signal === undefined) attempt.leaveTo(this.#with.events);
     this.#with.events.onConnected(attempt.lease);
     this.#tell(null, attempt.socket);
   }
@@ -196,7 +197,7 @@ export class Opening implements Observer {
   onClosed(attempt: Attempt): void {
     this.#ignoreSignal();
     this.#drop(attempt);
-    this.#with.events.onReleased(attempt.lease);
+    this.#with.events.onClosed(attempt);
   }
 
   onFailed(attempt: Attempt, error: NodeJS.ErrnoException, verdict: Verdict): void {
