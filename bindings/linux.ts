@@ -5,6 +5,7 @@
 import { checkPort, checkTime } from "./checks.ts";
 import type { Core } from "./core.ts";
 import { closed, noMemory } from "./errors.ts";
+import { whenForgotten } from "./forgotten.ts";
 import type { LinuxExports } from "./linux-core.ts";
 import {
   checkLinuxOptions,
@@ -58,8 +59,8 @@ export interface LinuxStats {
 }
 
 // A system that is forgotten gives its memory back.
-const forgotten = new FinalizationRegistry<{ linux: LinuxExports; system: number }>(
-  ({ linux, system }) => linux.closeLinux(system),
+const forgotten = whenForgotten<{ linux: LinuxExports; system: number }>(({ linux, system }) =>
+  linux.closeLinux(system),
 );
 
 /** Runs the debug build's check of all invariants; a release build does nothing. For tests. */

@@ -9,6 +9,7 @@ import { CoolingFlow, CoolingRecords } from "./cooling.ts";
 import { type Core, coreOf } from "./core.ts";
 import { closed, invalid, noMemory, PortError, show, wrongType } from "./errors.ts";
 import { endFlow, Flow } from "./flow.ts";
+import { whenForgotten } from "./forgotten.ts";
 import type { PortGroup } from "./group.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
 import { CryptoRandom, type Random } from "./random.ts";
@@ -45,7 +46,7 @@ import { Selection } from "./selection.ts";
 export type PortTester = (port: number) => boolean;
 
 // A manager that is forgotten gives its memory back.
-const forgotten = new FinalizationRegistry<Kept>(closeKept);
+const forgotten = whenForgotten<Kept>(closeKept);
 
 /** What a manager keeps in memory. */
 interface Kept {

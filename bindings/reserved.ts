@@ -4,6 +4,7 @@ import { PORT_MAX } from "../assembly/abi.ts";
 import { checkNames, checkObject } from "./checks.ts";
 import { type Core, coreOf } from "./core.ts";
 import { invalid, noMemory, wrongType } from "./errors.ts";
+import { whenForgotten } from "./forgotten.ts";
 import type { PortRange } from "./range.ts";
 import { checkText, mergeSpans, parseReserved, printReserved } from "./texts.ts";
 
@@ -14,7 +15,7 @@ export interface ReservedOptions {
 }
 
 // A list that is forgotten gives its memory back.
-const forgotten = new FinalizationRegistry<{ core: Core; reserved: number }>(({ core, reserved }) =>
+const forgotten = whenForgotten<{ core: Core; reserved: number }>(({ core, reserved }) =>
   core.exports.closeReserved(reserved),
 );
 

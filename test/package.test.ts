@@ -180,6 +180,23 @@ describe("what the entry points load", () => {
     expect(message).toContain("open({ module })");
     expect(cause).toBe("ReferenceError");
   });
+
+  test("a host that never tells what is garbage is one to run on (an old Worker)", () => {
+    const deaf = `
+      delete globalThis.FinalizationRegistry;
+      const { LinuxPorts, PortGroups, PortManager, ReservedPorts } = require("portwarden");
+      const reserved = new ReservedPorts("8080");
+      const ports = PortManager.open({ selection: "sequential" });
+      const group = PortGroups.open().create("/web");
+      const flow = ports.flow({ networks: [4], transport: 6, group, reserved });
+      const system = LinuxPorts.open();
+      const port = system.socket().bind("127.0.0.1", 0);
+      console.log(flow.take() > 0, port > 0, typeof FinalizationRegistry);
+      ports.close();
+      system.close();`;
+    const { stdout, stderr } = node("--eval", [deaf]);
+    expect(stdout.trim(), stderr).toBe("true true undefined");
+  });
 });
 
 describe("the declared types", () => {

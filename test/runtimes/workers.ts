@@ -16,7 +16,9 @@ const READY_MS_MAX = 30_000;
 const BATCHES = 20_000;
 const BATCH = 256;
 const TRIES = 3;
-const COMPATIBILITY_DATE = "2025-11-01";
+/** Which of a Worker's globals there are; on the early one no FinalizationRegistry. */
+const LATE = "2025-11-01";
+const EARLY = "2023-03-01";
 
 const ANSWERING = `
 export default {
@@ -69,26 +71,31 @@ const prepare = () => {
 ${ANSWERING}`;
 
 export const WORKERS: readonly Case[] = [
-  { runtime: "workerd", how: "its condition", run: () => worker(BY_CONDITION, ["workerd"]) },
+  { runtime: "workerd", how: "its condition", run: () => worker(BY_CONDITION, ["workerd"], LATE) },
   {
     runtime: "workerd",
     how: "open({ module })",
     run: async () => {
-      const note = "without its condition open() threw ERR_WEBASSEMBLY_NOT_SUPPORTED";
-      return { ...(await worker(BY_MODULE, [])), note };
+      const note = `without its condition open() threw ERR_WEBASSEMBLY_NOT_SUPPORTED; ${EARLY}`;
+      return { ...(await worker(BY_MODULE, [], EARLY)), note };
     },
   },
 ];
 
-async function worker(text: string, conditions: readonly string[]): Promise<Outcome> {
+async function worker(text: string, conditions: readonly string[], date: string): Promise<Outcome> {
   const { path, version } = await program("workerd");
   const folder = await fresh({ "worker.js": text });
   await bundle(folder, conditions);
-  return thrice(() => asked(path, folder, version));
+  return thrice(() => asked(path, folder, version, date));
 }
 
-async function asked(path: string, folder: string, version: string): Promise<Outcome> {
-  const running = await serve(path, folder);
+async function asked(
+  path: string,
+  folder: string,
+  version: string,
+  date: string,
+): Promise<Outcome> {
+  const running = await serve(path, folder, date);
   try {
     const url = `http://127.0.0.1:${running.ready[1]}`;
     const before = performance.now();
@@ -111,7 +118,7 @@ async function bundle(folder: string, conditions: readonly string[]): Promise<vo
   await finished(path, args, { cwd: folder, ms: MS_MAX });
 }
 
-async function serve(path: string, folder: string): Promise<Running> {
+async function serve(path: string, folder: string, date: string): Promise<Running> {
   const parts = readdirSync(join(folder, "dist")).map((name) => {
     const kind = name.endsWith(".wasm") ? "wasm" : "esModule";
     return `(name = "${name}", ${kind} = embed "dist/${name}")`;
@@ -122,7 +129,7 @@ async function serve(path: string, folder: string): Promise<Running> {
 const config :Workerd.Config = (
   services = [(name = "main", worker = (
     modules = [${parts.join(", ")}],
-    compatibilityDate = "${COMPATIBILITY_DATE}",
+    compatibilityDate = "${date}",
   ))],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );
