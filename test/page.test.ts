@@ -91,6 +91,23 @@ describe.runIf(missing === undefined)("the page", () => {
     expect(tried).toBe("refused");
   });
 
+  test("says what to allow where a server's own policy forbids to compile", async () => {
+    const opened = await site.visit(DESKTOP);
+    visits.push(opened);
+    const { page } = opened;
+    await page.route("**/worker-*.js", async (route) => {
+      const response = await route.fetch();
+      const headers = { ...response.headers(), "content-security-policy": "script-src 'self'" };
+      await route.fulfill({ response, headers });
+    });
+    await page.reload();
+    await page.waitForSelector("#trouble:visible");
+    await page.click("#step");
+    await page.waitForTimeout(300);
+    await page.waitForSelector("#trouble:visible");
+    expect(await page.textContent("#trouble")).toContain("'wasm-unsafe-eval'");
+  });
+
   // ── The picture ─────────────────────────────────────────────────────────────────────────
 
   const expected: Readonly<Record<string, readonly number[]>> = {
@@ -204,6 +221,23 @@ describe.runIf(missing === undefined)("the page", () => {
     await page.waitForSelector("#trouble:visible");
     expect(await page.textContent("#trouble")).toContain("EINVAL");
     expect(await page.inputValue("[name=reserved]")).toBe("40000-41023,50000");
+  });
+
+  test("keeps to what it has when a scenario cannot be", async () => {
+    const page = await visit();
+    await page.fill("[name=last]", "32769");
+    await page.fill("[name=reserved]", "0-80");
+    await page.locator("[name=reserved]").blur();
+    await page.selectOption("[name=groups]", "2");
+    await page.waitForFunction(() => document.querySelector("[name=place]")?.children.length === 3);
+    const start = await operations(page);
+    // Two ports are too few for four.
+    await page.selectOption("[name=groups]", "4");
+    await page.waitForSelector("#trouble:visible");
+    expect(await page.inputValue("[name=groups]")).toBe("2");
+    expect(await page.inputValue("[name=last]")).toBe("32769");
+    expect(await operations(page)).toBe(start);
+    expect((await check(page)).wrong).toEqual([]);
   });
 
   test("names the port under the pointer, its holders, and why a request is refused", async () => {

@@ -66,9 +66,9 @@ export class Controls {
     this.#writeRange();
   }
 
-  /** The worker has refused what was asked for. */
-  showReserved(reserved: string): void {
-    this.#settings = { ...this.#settings, reserved };
+  /** The worker has refused what was asked for, and goes on with these. */
+  showSettings(settings: Settings): void {
+    this.#settings = settings;
     this.#write();
   }
 

@@ -33,9 +33,10 @@ export class Drawing {
     }
   }
 
-  /** Writes the states, and answers how many ports are in each. */
+  /** Writes the states, and answers how many ports are in each. Port 0 is none, though a list may name it. */
   finish(codes: Uint8Array, range: Span | undefined): number[] {
     const counts = STATES.map(() => 0);
+    this.reserved[0] = (this.reserved[0] as number) & ~1;
     for (let word = 0; word < WORDS; word++) this.#finishWord(codes, word, range, counts);
     return counts;
   }

@@ -68,8 +68,7 @@ function send(message: ToWorker): void {
 
 /** Everything from the beginning. */
 function reopen(settings: Settings): void {
-  send({ kind: "open", settings });
-  send({ kind: "step", operations: PREFILL });
+  send({ kind: "open", settings, operations: PREFILL });
   rates.restart();
 }
 
@@ -140,7 +139,7 @@ worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
   if (data.kind === "opened") controls.showRanges(data.ranges);
   if (data.kind === "failed") {
     complain(data.message);
-    controls.showReserved(data.reserved);
+    if (data.settings !== undefined) controls.showSettings(data.settings);
   }
   if (data.kind === "answers") compare(data.codes, data.milliseconds);
 });

@@ -4,7 +4,7 @@
 //   open, change, range, look      ─▶   does it, and answers `opened` or `failed`
 //   frame (a buffer, milliseconds) ─▶   runs the scenario, draws into the buffer
 //                                  ◀─   picture (the same buffer)
-//   step, ask, race, halt          ─▶   picture follows; answers; laps
+//   step, ask, race                ─▶   picture follows; answers; laps
 //
 // There are two buffers for pictures: one is painted while the other is drawn. Whoever has a buffer works on it, so
 // frames do not pile up, and a worker that is behind draws fewer pictures, not older ones.
@@ -15,7 +15,8 @@ import type { Settings } from "./settings.ts";
 export type Place = "system" | number;
 
 export type ToWorker =
-  | { readonly kind: "open"; readonly settings: Settings }
+  /** Begins anew, and makes so many operations. */
+  | { readonly kind: "open"; readonly settings: Settings; readonly operations: number }
   /** What takes effect at once (`isLive`). */
   | { readonly kind: "change"; readonly settings: Settings }
   | ChangeRange
@@ -47,8 +48,12 @@ export type FromWorker =
   | { readonly kind: "answers"; readonly codes: Uint8Array; readonly milliseconds: number }
   | Lap
   | { readonly kind: "raced" }
-  /** What was asked for is not possible, and the reserved ports are still these. */
-  | { readonly kind: "failed"; readonly message: string; readonly reserved: string };
+  /** What was asked for is not possible, and the settings are still these. */
+  | {
+      readonly kind: "failed";
+      readonly message: string;
+      readonly settings: Settings | undefined;
+    };
 
 /** The ranges as they are, the system's and those of the groups. */
 export interface Ranges {

@@ -27,6 +27,8 @@ const SLICE_MS = 11;
 const ELAPSED_MAX = 50;
 
 let simulation: Simulation | undefined;
+/** Why there is none: a host that may not compile. The page shows that, whatever it asks for later. */
+let unopened: PortError | undefined;
 let place: Place = "system";
 let running = 0;
 let drawing = 0;
@@ -37,16 +39,17 @@ scope.addEventListener("message", ({ data }) => {
     obey(data);
   } catch (error) {
     if (!(error instanceof PortError)) throw error;
-    const reserved = simulation?.ports.limits.reserved.text ?? "";
-    scope.postMessage({ kind: "failed", message: error.message, reserved });
+    if (simulation === undefined) unopened = error;
+    const settings = simulation === undefined ? undefined : settingsOf(simulation);
+    scope.postMessage({ kind: "failed", message: error.message, settings });
   }
 });
 
 function obey(message: ToWorker): void {
   if (message.kind === "race") raceOn(race(message.occupancies, now));
-  else if (message.kind === "open") open(message.settings);
-  else if (simulation === undefined) throw new Error(`${message.kind} comes before open`);
-  else obeyWith(simulation, message);
+  else if (message.kind === "open") open(message.settings, message.operations);
+  else if (simulation !== undefined) obeyWith(simulation, message);
+  else if (message.kind !== "frame") throw unopened;
 }
 
 function obeyWith(current: Simulation, message: ToWorker): void {
@@ -58,13 +61,14 @@ function obeyWith(current: Simulation, message: ToWorker): void {
   else if (message.kind === "ask") askAll(current.ports);
 }
 
-function open(settings: Settings): void {
+function open(settings: Settings, operations: number): void {
   const ports = portsOf(settings);
   simulation?.ports.close();
   simulation = new Simulation(ports, settings);
   place = "system";
   running = drawing = 0;
   tellRanges(ports);
+  simulation.step(operations);
 }
 
 function portsOf(settings: Settings): Ports {
@@ -74,6 +78,11 @@ function portsOf(settings: Settings): Ports {
 function change(current: Simulation, settings: Settings): void {
   current.ports.limits.reserved.text = settings.reserved;
   current.settings = settings;
+}
+
+/** As they are, whatever has been asked for in vain. */
+function settingsOf({ settings, ports }: Simulation): Settings {
+  return { ...settings, ...ports.range, reserved: ports.limits.reserved.text };
 }
 
 function changeRange(ports: Ports, { of, first, last }: ChangeRange): void {
