@@ -7,7 +7,7 @@ import { type Capacity, ConnectorError, type Exhausted } from "./connector-error
 import type { ConnectorSettings } from "./connector-options.ts";
 import type { Pair } from "./pair.ts";
 import type { Pool, Wish } from "./pool.ts";
-import { counted, some } from "./words.ts";
+import { counted, figure } from "./words.ts";
 
 const NO_RECORD = "the memory limit allows no more records";
 
@@ -71,12 +71,12 @@ export class Explain {
   }
 
   tooManyTries(wish: Wish, tries: number, cause: Error): ConnectorError {
-    const what = some(tries, "picked port");
+    const what = counted(tries, "picked port");
     return this.#error("tries", wish, `${what} turned out to be in other hands`, cause);
   }
 
   tooManyWaiters(wish: Wish, limit: number): ConnectorError {
-    return this.#error("waiters", wish, `${counted(limit)} wait already, and no more may`);
+    return this.#error("waiters", wish, `${figure(limit)} wait already, and no more may`);
   }
 
   waitedTooLong(wish: Wish, timeout: number): ConnectorError {
@@ -113,11 +113,11 @@ export class Explain {
     const reserved = range.last - range.first + 1 - this.#countIn(range);
     const allowed = exhausted === "group" ? ", all that the group allows," : "";
     return [
-      `of ${range.first}..${range.last}${allowed} from ${some(pairs.length, "source")}`,
-      `${counted(held)} are held`,
-      `${counted(resting)} rest`,
-      `${counted(parked)} are in other hands`,
-      ...(reserved > 0 ? [`${counted(reserved)} are reserved`] : []),
+      `of ${range.first}..${range.last}${allowed} from ${counted(pairs.length, "source")}`,
+      `${figure(held)} are held`,
+      `${figure(resting)} rest`,
+      `${figure(parked)} are in other hands`,
+      ...(reserved > 0 ? [`${figure(reserved)} are reserved`] : []),
     ].join(", ");
   }
 
@@ -183,8 +183,8 @@ function carried({ sources, perPair, perDestination }: Capacity, isUdp: boolean)
   if (sources === 0) return "no source is left";
   const each = isUdp ? "" : " to each destination";
   return sources === 1
-    ? `the one source can carry ${counted(perPair)}${each}`
-    : `the ${sources} sources can carry ${counted(perDestination)}${each}`;
+    ? `the one source can carry ${figure(perPair)}${each}`
+    : `the ${sources} sources can carry ${figure(perDestination)}${each}`;
 }
 
 /** What a group allows; nothing if it is gone. */

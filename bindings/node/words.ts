@@ -1,11 +1,15 @@
 // Words: numbers as people read them.
 
-/** 2400 as "2,400". */
-export function counted(count: number): string {
-  return count.toLocaleString("en-US");
+/** A whole number with commas, any other with three digits that count. */
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return "unlimited";
+  if (Number.isInteger(value) || Math.abs(value) >= 1000) {
+    return Math.round(value).toLocaleString("en-US");
+  }
+  return String(Number(value.toPrecision(3)));
 }
 
 /** "1 port", "2 ports". */
-export function some(count: number, what: string, plural = `${what}s`): string {
-  return `${counted(count)} ${count === 1 ? what : plural}`;
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${figure(count)} ${count === 1 ? one : many}`;
 }

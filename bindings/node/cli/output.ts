@@ -2,6 +2,7 @@
 // and only for those that want it.
 
 import { styleText } from "node:util";
+import { figure } from "../words.ts";
 
 /** What a cell of a table may be; numbers go to the right. */
 export type Cell = string | number;
@@ -23,20 +24,6 @@ export function paint(style: Style, text: string): string {
 /** A title above what follows. */
 export function title(text: string): string {
   return paint("bold", text);
-}
-
-/** A whole number with commas, any other with three digits that count. */
-export function figure(value: number): string {
-  if (!Number.isFinite(value)) return "unlimited";
-  if (Number.isInteger(value) || Math.abs(value) >= 1000) {
-    return Math.round(value).toLocaleString("en-US");
-  }
-  return String(Number(value.toPrecision(3)));
-}
-
-/** "1 port", "2 ports". */
-export function counted(count: number, one: string, many = `${one}s`): string {
-  return `${figure(count)} ${count === 1 ? one : many}`;
 }
 
 /** A time span in seconds, as people say it. */

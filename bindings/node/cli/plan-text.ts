@@ -4,18 +4,8 @@ import { showRange } from "../../range.ts";
 import { type Lifetime, type Load, reduced } from "../load.ts";
 import type { Remedy } from "../remedies.ts";
 import type { Exhausted, Forecast } from "../simulation.ts";
-import {
-  bullet,
-  counted,
-  figure,
-  paint,
-  percent,
-  seconds,
-  table,
-  title,
-  titled,
-  wrapped,
-} from "./output.ts";
+import { counted, figure } from "../words.ts";
+import { bullet, paint, percent, seconds, table, title, titled, wrapped } from "./output.ts";
 import { type Answer, isWhole, TIME_WAIT_S } from "./plan.ts";
 
 // A limit of fewer does not divide well.

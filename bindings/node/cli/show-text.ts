@@ -3,7 +3,8 @@
 import { showRange } from "../../range.ts";
 import type { Machine, MachineTransport } from "../machine.ts";
 import { type LimitUse, type PairUse, rangeUse, statesOf } from "../use.ts";
-import { bullet, counted, figure, percent, table, title } from "./output.ts";
+import { counted, figure } from "../words.ts";
+import { bullet, percent, table, title } from "./output.ts";
 import type { Shown } from "./show.ts";
 
 const UNKNOWN = "not known";

@@ -1,6 +1,6 @@
 // Faults: what should not have happened in a run. What this machine stood in the way of is not one.
 
-import { counted } from "../output.ts";
+import { counted } from "../../words.ts";
 import { titleOf } from "./report.ts";
 import type { Findings } from "./run.ts";
 

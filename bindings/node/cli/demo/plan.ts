@@ -3,8 +3,8 @@
 
 import type { PortRange } from "../../../index.ts";
 import { type Machine, readMachine } from "../../machine.ts";
+import { counted, figure } from "../../words.ts";
 import { CannotRun } from "../args.ts";
-import { counted, figure } from "../output.ts";
 import type { WayName, Wishes } from "./options.ts";
 
 /** Where the demo runs: in a namespace of its own or, and then why, among the machine's own ports. */

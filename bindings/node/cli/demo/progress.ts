@@ -2,7 +2,7 @@
 // another program there is none.
 
 import type { WriteStream } from "node:tty";
-import { figure } from "../output.ts";
+import { figure } from "../../words.ts";
 
 const REWRITE_MS = 100;
 const BAR_WIDTH = 24;

@@ -1,7 +1,8 @@
 // Report: what the demo says before and after, from what has been measured.
 
 import type { PortRange } from "../../../index.ts";
-import { bullet, type Cell, counted, figure, paint, seconds, table, title } from "../output.ts";
+import { counted, figure } from "../../words.ts";
+import { bullet, type Cell, paint, seconds, table, title } from "../output.ts";
 import { chart, type Mark } from "./chart.ts";
 import { type Capacity, type End, type Filling, STEPS } from "./measures.ts";
 import type { WayName } from "./options.ts";
