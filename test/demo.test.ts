@@ -147,7 +147,8 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
     }
     const command = [process.execPath, ...DEMO, "--range", "64"].map((part) => `'${part}'`);
     const args = ["--quiet", "--return", "--command", command.join(" "), "/dev/null"];
-    const terminal = { TERM: "xterm-256color", FORCE_COLOR: undefined, NO_COLOR: undefined };
+    // An environment of its own: Node shows no colours where a service that runs tests has left its name.
+    const terminal = { PATH: process.env.PATH, HOME: process.env.HOME, TERM: "xterm-256color" };
     const coloured = await end(start("script", args, terminal));
     expect(coloured.code, coloured.text).toBe(0);
     expect(coloured.text).toContain("capacity, the kernel's choice  [");
@@ -205,7 +206,10 @@ describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
     ["SIGINT", ["--no-namespace", "--connections", "15000"]],
   ] as const)("closes everything on %s %j", TEST, async (signal, options) => {
     const id = randomUUID();
-    const child = start(process.execPath, [...DEMO, ...options], { DEMO_ID: id });
+    const child = start(process.execPath, [...DEMO, ...options], {
+      ...process.env,
+      DEMO_ID: id,
+    });
     child.stdout?.once("data", () => setTimeout(() => child.kill(signal), 400));
     const { code, text } = await end(child);
     expect(code, text).toBe(130);
@@ -272,7 +276,7 @@ it("draws each way with its mark, at its percentage and its time", () => {
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
 function run(options: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  return end(start(process.execPath, [...DEMO, ...options], env));
+  return end(start(process.execPath, [...DEMO, ...options], { ...process.env, ...env }));
 }
 
 async function runForJson(...options: string[]) {
@@ -280,11 +284,8 @@ async function runForJson(...options: string[]) {
   return { code, text, found: JSON.parse(text) as Document };
 }
 
-function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  return spawn(command, args, {
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+  return spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
 }
 
 /** Waits for the end, and ends what does not. */
