@@ -13,6 +13,9 @@ export interface Connecting {
   readonly waiting: Waiting;
   readonly explain: Explain;
   readonly events: Events;
-  /** Those under way. */
-  readonly openings: Set<Opening>;
+  /**
+   * Those under way, in no order; each knows its place. No Set: where elements come and go, a Set replaces its table
+   * time and again, an old one refers to the new one, and V8 keeps both, and what was in them, for longer than needed.
+   */
+  readonly openings: Opening[];
 }

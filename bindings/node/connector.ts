@@ -9,7 +9,6 @@ import { checkInteger, checkObject, checkPort } from "../checks.ts";
 import { closed, invalid, show, wrongType, wrongValue } from "../errors.ts";
 import { PortManager, TCP, UDP } from "../index.ts";
 import type { Dial } from "./attempt.ts";
-import { dialNet } from "./bound-socket.ts";
 import type { Connecting } from "./connecting.ts";
 import type { Capacity } from "./connector-error.ts";
 import {
@@ -19,6 +18,7 @@ import {
   type Lookup,
   type LookupAddress,
 } from "./connector-options.ts";
+import { dialNet } from "./dial-net.ts";
 import { Events } from "./events.ts";
 import { Explain } from "./explain.ts";
 import { noteForeign } from "./foreign.ts";
@@ -99,7 +99,7 @@ export class Connector implements Disposable {
       waiting,
       explain: new Explain(this.#pool, settings, filesLeft(this.#machine)),
       events: new Events(this.#pool),
-      openings: new Set(),
+      openings: [],
     };
     if (settings.skipUsed) this.#skipUsed(this.#machine);
   }
@@ -174,13 +174,9 @@ export class Connector implements Disposable {
     checkSignal(signal);
     const fixed = this.#fixedSource(where);
     const key = this.#stickyKey(where);
-    const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
-    const isAddress = isIP(address) !== 0;
     this.#begin(
       {
-        destinations: isAddress
-          ? [this.#destination(address, port)]
-          : (done) => this.#resolve(address, port, family, lookup, done),
+        destinations: this.#destinationsOf(host, port, family, lookup),
         sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
         signal,
         connectTimeout,
@@ -224,9 +220,7 @@ export class Connector implements Disposable {
   }
 
   #begin(target: Target, opened: Opened): void {
-    const opening = new Opening(this.#shared, target, opened);
-    this.#shared.openings.add(opening);
-    opening.begin();
+    new Opening(this.#shared, target, opened).begin();
   }
 
   /** The source that the caller insists on. */
@@ -250,6 +244,20 @@ export class Connector implements Disposable {
   }
 
   // ── Names ───────────────────────────────────────────────────────────────────────────────
+
+  /** An address is a destination; a name has to be resolved first. */
+  #destinationsOf(
+    host: string,
+    port: number,
+    family: number,
+    lookup: Lookup | undefined,
+  ): Target["destinations"] {
+    const known = this.#pool.known(TCP, host, port);
+    if (known !== undefined) return [known];
+    const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
+    if (isIP(address) !== 0) return [this.#destination(address, port)];
+    return (done) => this.#resolve(address, port, family, lookup, done);
+  }
 
   #destination(address: string, port: number): Destination {
     const zone = address.indexOf("%");
@@ -360,7 +368,7 @@ export class Connector implements Disposable {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const opening of this.#shared.openings) opening.abandon(closed("connector"));
+    for (const opening of [...this.#shared.openings]) opening.abandon(closed("connector"));
     this.#pool.close();
   }
 

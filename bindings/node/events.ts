@@ -58,23 +58,23 @@ export class Events implements Closer {
   }
 
   onPick(lease: Lease): void {
-    tell("pick", lease);
+    tell(CHANNEL.pick, lease);
   }
 
   onConnected(lease: Lease): void {
     this.#pool.count(lease.pair, "connected");
-    tell("connected", lease);
+    tell(CHANNEL.connected, lease);
   }
 
   onClosed({ lease }: Attempt): void {
-    tell("released", lease);
+    tell(CHANNEL.released, lease);
   }
 
   onFailed(lease: Lease, error: Error, verdict: Verdict): void {
     const isConflict = verdict === "port" || verdict === "tuple";
     // A conflict has been counted where the port was set aside.
     if (!isConflict) this.#pool.count(lease.pair, "failed");
-    tell(isConflict ? "conflict" : "failed", lease, error);
+    tell(isConflict ? CHANNEL.conflict : CHANNEL.failed, lease, error);
   }
 
   onRefused(wish: Wish, error: ConnectorError): void {
@@ -84,23 +84,23 @@ export class Events implements Closer {
     const source = wish.source ?? (more.length === 0 ? first : undefined);
     if (source !== undefined) source.counts.refused++;
     this.refusals.set(error.exhausted, (this.refusals.get(error.exhausted) ?? 0) + 1);
-    tellWish("refused", wish, error);
+    tellWish(CHANNEL.refused, wish, error);
   }
 
   onWaiting(wish: Wish): void {
-    tellWish("waiting", wish);
+    tellWish(CHANNEL.waiting, wish);
   }
 }
 
-function tell(what: keyof typeof CHANNELS, { pair, port }: Lease, error?: Error): void {
-  if (!CHANNEL[what].hasSubscribers) return;
+function tell(channel: Channel, { pair, port }: Lease, error?: Error): void {
+  if (!channel.hasSubscribers) return;
   const { source, destination } = pair;
-  publish(what, { destination: destination.name, source: source.address, port, error });
+  publish(channel, { destination: destination.name, source: source.address, port, error });
 }
 
-function tellWish(what: keyof typeof CHANNELS, { destination, source }: Wish, error?: Error): void {
-  if (!CHANNEL[what].hasSubscribers) return;
-  publish(what, {
+function tellWish(channel: Channel, { destination, source }: Wish, error?: Error): void {
+  if (!channel.hasSubscribers) return;
+  publish(channel, {
     destination: destination.name,
     source: source?.address,
     port: undefined,
@@ -108,6 +108,6 @@ function tellWish(what: keyof typeof CHANNELS, { destination, source }: Wish, er
   });
 }
 
-function publish(what: keyof typeof CHANNELS, event: PortEvent): void {
-  CHANNEL[what].publish(event);
+function publish(channel: Channel, event: PortEvent): void {
+  channel.publish(event);
 }

@@ -53,6 +53,8 @@ export class Opening implements Observer {
   readonly #with: Connecting;
   readonly #target: Target;
   readonly #opened: Opened;
+  /** Among those under way. */
+  #place = -1;
   /** Attempts under way, or open. A list that is replaced: there is more than one only with several addresses. */
   #active: readonly Attempt[] = [];
   readonly #errors: Error[] = [];
@@ -79,6 +81,7 @@ export class Opening implements Observer {
   }
 
   begin(): void {
+    this.#place = this.#with.openings.push(this) - 1;
     const { signal, destinations } = this.#target;
     if (typeof destinations !== "function") this.#destinations = destinations;
     if (signal !== undefined) this.#heed(signal);
@@ -170,7 +173,7 @@ export class Opening implements Observer {
       return this.#onRefusedBySystem(lease, error, verdict);
     }
     const attempt = new Attempt(lease, socket, readyEvent, this);
-    this.#active = [...this.#active, attempt];
+    this.#active = this.#active.length === 0 ? [attempt] : [...this.#active, attempt];
     // Given up by what was called just now: a dial, or who listens to events.
     if (this.#isOver) socket.destroy();
     return undefined;
@@ -364,12 +367,21 @@ export class Opening implements Observer {
 
   #settle(): void {
     this.#isOver = true;
-    clearTimeout(this.#delay);
-    clearTimeout(this.#waitTimer);
-    clearTimeout(this.#connectTimer);
+    if (this.#delay !== undefined) clearTimeout(this.#delay);
+    if (this.#waitTimer !== undefined) clearTimeout(this.#waitTimer);
+    if (this.#connectTimer !== undefined) clearTimeout(this.#connectTimer);
     if (this.#waiter !== undefined) this.#with.waiting.remove(this.#waiter);
-    this.#with.openings.delete(this);
+    this.#leavePlace();
     leave(this.#destinations);
+  }
+
+  /** The last one takes it. */
+  #leavePlace(): void {
+    const { openings } = this.#with;
+    const last = openings.pop() as Opening;
+    if (last === this) return;
+    openings[this.#place] = last;
+    last.#place = this.#place;
   }
 }
 

@@ -7,6 +7,7 @@
 //
 // Must stay true: a lease ends once; the manager lives as long as a lease does.
 
+import { performance } from "node:perf_hooks";
 import { type Flow, IPV4, IPV6, type PortManager, TCP, UDP } from "../index.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 import { type Counts, newCounts, Remembered } from "./counts.ts";
@@ -144,18 +145,26 @@ export class Pool {
    * it is not forgotten. `text` is the address in canonical form.
    */
   destination(transport: number, text: string, port: number): Destination {
-    let destination = this.find(transport, text, port);
-    if (destination === undefined) {
-      const counts = this.#remembered.recall(keyOf(transport, text, port));
-      destination = new Destination(transport, text, port, counts);
-      if (this.destinations.size >= this.#sweepAt) this.#sweep();
-      this.#remember(destination);
-    }
+    return this.known(transport, text, port) ?? this.#newDestination(transport, text, port);
+  }
+
+  /** The same, if there is one; any other text will not find one. */
+  known(transport: number, text: string, port: number): Destination | undefined {
+    const destination = this.find(transport, text, port);
+    if (destination !== undefined) destination.openings++;
+    return destination;
+  }
+
+  #newDestination(transport: number, text: string, port: number): Destination {
+    const counts = this.#remembered.recall(keyOf(transport, text, port));
+    const destination = new Destination(transport, text, port, counts);
+    if (this.destinations.size >= this.#sweepAt) this.#sweep();
+    this.#remember(destination);
     destination.openings++;
     return destination;
   }
 
-  /** The same, if it is known. */
+  /** That destination as it is, for who only looks. */
   find(transport: number, text: string, port: number): Destination | undefined {
     return this.#known.get(transport)?.get(text)?.get(port);
   }

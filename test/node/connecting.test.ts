@@ -1,7 +1,8 @@
 // Connecting: TLS, half-open connections, what is passed on to Node, and the two ways to ask.
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, connect as netConnect, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import { createConnector, type Lookup } from "../../bindings/node/index.ts";
@@ -20,6 +21,21 @@ import {
 const LOOKUP: { lookup: Lookup } = {
   lookup: (_name, _options, done) => done(null, [{ address: "127.0.0.1", family: 4 }]),
 };
+
+/** What a socket was given, as far as Node lets it be seen. */
+function settingsOf(socket: Socket): object {
+  const { allowHalfOpen, readableHighWaterMark, writableHighWaterMark, timeout } = socket;
+  const hidden = Object.getOwnPropertySymbols(socket).filter(({ description }) =>
+    description?.startsWith("kSet"),
+  );
+  expect(hidden.length).toBeGreaterThanOrEqual(3); // kSetNoDelay, kSetKeepAlive and kSetKeepAliveInitialDelay
+  return {
+    ...{ allowHalfOpen, readableHighWaterMark, writableHighWaterMark, timeout },
+    ...Object.fromEntries(
+      hidden.map((symbol) => [symbol.description, Reflect.get(socket, symbol)]),
+    ),
+  };
+}
 
 /** A TLS server that sends back what it gets. */
 async function serveTls(options: TlsOptions = {}): Promise<number> {
@@ -155,6 +171,43 @@ test("options of net.connect reach the socket, and a port may be in digits; the 
   expect(connector.metrics().held).toBe(1);
   await reset(socket);
   await expectAllBack(connector, { host: "127.0.0.1", port });
+});
+
+test.each([
+  ["none", {}],
+  ["that are set later", { noDelay: true, keepAlive: true, timeout: 60_000 }],
+  ["that a socket is made with", { allowHalfOpen: true, highWaterMark: 1234, noDelay: false }],
+  ["that belong together", { keepAlive: true, keepAliveInitialDelay: 7000, noDelay: true }],
+])("a socket is what net.connect makes of the same options: %s", async (_, options) => {
+  const connector = connectorWith();
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port, ...options };
+  const bare = netConnect(to);
+  await once(bare, "connect");
+  const ours = await connector.connect(Object.assign({ path: "/dev/null" }, to));
+  expect(settingsOf(ours)).toEqual(settingsOf(bare));
+  expect(ours.remotePort).toBe(port);
+  await Promise.all([reset(ours), reset(bare)]);
+});
+
+test("who listens for new sockets hears of each, as often as Node tells", async () => {
+  const connector = connectorWith();
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const heard: Socket[] = [];
+  const listen = (message: unknown): void => {
+    heard.push((message as { socket: Socket }).socket);
+  };
+  subscribe("net.client.socket", listen);
+  try {
+    const bare = netConnect(to);
+    await once(bare, "connect");
+    const ours = await connector.connect(to);
+    expect(heard).toEqual([bare, ours]);
+    await Promise.all([reset(ours), reset(bare)]);
+  } finally {
+    unsubscribe("net.client.socket", listen);
+  }
 });
 
 test("an open socket's errors are its owner's, and give the port back", async () => {

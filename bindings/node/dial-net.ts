@@ -1,0 +1,91 @@
+// Dial net: connections without TLS, as `net.connect` makes them, but cheaper.
+//
+// Node copies the options of a socket, and once a process has made sockets of several kinds the copy costs more than
+// all that is done here. The ends of a connection are nothing that a socket is made with, so they go
+// to `socket.connect` alone; mostly no options are left then, and there is no copy.
+//
+// From the second attempt of a connection on, `net.BoundSocket` is used where Node has it (24.21, 26.4, and later). It
+// binds before there is a socket to connect, so that a port in other hands is noticed at once; that costs a third then.
+// A bind that succeeds costs more this way (some microseconds for an object and two calls). `tls.connect` takes no
+// bound socket: it ignores it, and connects from another port.
+
+import { channel } from "node:diagnostics_channel";
+import * as net from "node:net";
+import type { Dial, Ends } from "./attempt.ts";
+
+interface BoundSocket {
+  close(): void;
+}
+
+type BoundSocketClass = new (at: { host: string; port: number }) => BoundSocket;
+
+/** Options that a socket can be given without a copy of them. */
+interface SetLater {
+  noDelay?: boolean;
+  keepAlive?: boolean;
+  timeout?: number;
+}
+
+// Not in the types of Node 20, nor in Node 20.
+const { BoundSocket } = net as { BoundSocket?: BoundSocketClass };
+
+/** Up to Node 24 `net.connect` alone tells it of new sockets. */
+const newSockets = channel("net.client.socket");
+
+/** What says where to connect to, and how we do; and what is set later. */
+const NOT_COPIED: ReadonlySet<string> = new Set([
+  ...["host", "port", "family", "hints", "lookup", "localAddress", "localPort", "path"],
+  ...["tls", "key", "connectTimeout", "signal"],
+  ...["noDelay", "keepAlive", "timeout"],
+]);
+
+/** What `net.connect` is not to be told. */
+const LEFT_OUT = { path: undefined, signal: undefined };
+
+/** Connects as `net.connect` does with these options, but for the signal. For one connection, all attempts of it. */
+export function dialNet(options: object): Dial {
+  let isFirst = true;
+  return (ends) => {
+    const isNext = !isFirst;
+    isFirst = false;
+    if (isNext && BoundSocket !== undefined) return connectBound(BoundSocket, options, ends);
+    if (newSockets.hasSubscribers) return net.connect({ ...options, ...ends, ...LEFT_OUT });
+    return connect(options, ends);
+  };
+}
+
+function connect(options: SetLater, ends: Ends): net.Socket {
+  const copied = optionsToCopy(options);
+  const socket = new net.Socket(copied);
+  const { noDelay, keepAlive, timeout } = options;
+  if (noDelay) socket.setNoDelay();
+  if (keepAlive && copied === undefined) socket.setKeepAlive(true);
+  if (timeout) socket.setTimeout(timeout);
+  return socket.connect(ends);
+}
+
+/** What a socket has to be made with, if there is anything; then `keepAlive`, too, which has options of its own. */
+function optionsToCopy(options: SetLater): net.SocketConstructorOpts | undefined {
+  let copied: Record<string, unknown> | undefined;
+  for (const name of Object.keys(options)) {
+    if (NOT_COPIED.has(name)) continue;
+    copied ??= { keepAlive: options.keepAlive };
+    copied[name] = options[name as keyof SetLater];
+  }
+  return copied;
+}
+
+function connectBound(
+  Bound: BoundSocketClass,
+  options: object,
+  { host, port, family, localAddress, localPort }: Ends,
+): net.Socket {
+  const handle = new Bound({ host: localAddress, port: localPort });
+  const ends = { host, port, family, localAddress: undefined, localPort: undefined, handle };
+  try {
+    return net.connect({ ...options, ...ends, ...LEFT_OUT } as unknown as net.NetConnectOpts);
+  } catch (error) {
+    handle.close();
+    throw error;
+  }
+}
