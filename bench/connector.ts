@@ -45,11 +45,11 @@ interface Size {
 // With more ports it takes minutes until the system alone has filled the range.
 const FULL: Size = {
   ports: 8192,
-  warmUp: 20_000,
-  rounds: 100,
-  roundsWhenHeld: 30,
-  batch: 200,
-  batchWhenHeld: 20,
+  warmUp: 50_000,
+  rounds: 30,
+  roundsWhenHeld: 10,
+  batch: 1000,
+  batchWhenHeld: 1000,
 };
 const TINY: Size = {
   ports: 64,

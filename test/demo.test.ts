@@ -21,7 +21,7 @@ const ESCAPE = "\x1b";
 const namespace = canMakeNamespace();
 const isLinux = process.platform === "linux";
 if (!namespace.ok) console.warn(`demo: 8 tests in a namespace are not run: ${namespace.why}`);
-if (!isLinux) console.warn("demo: 6 tests that count on Linux's sockets are not run");
+if (!isLinux) console.warn("demo: 7 tests that count on Linux's sockets are not run");
 
 interface Course {
   way: string;
@@ -184,6 +184,21 @@ describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
     expect(portwarden?.opened).toBeLessThanOrEqual(256);
     expect(portwarden?.opened).toBeGreaterThan(200);
     expect(found.leftOut.join()).toContain("Using up the kernel's range");
+  });
+
+  it("opens as many as there may be files, and warns of it", TEST, async () => {
+    const limited = 'ulimit -n 300; exec "$0" "$@"';
+    const args = ["-c", limited, process.execPath, ...DEMO, "--no-namespace"];
+    const told = await end(start("bash", args));
+    expect(told.code, told.text).toBe(0);
+    expect(told.text).toContain("other programs may find no port; --connections limits");
+    const { text } = await end(start("bash", [...args, "--json"]));
+    const { capacity, filling, leftOut } = JSON.parse(text) as Document;
+    expect(leftOut.join()).toContain("this process may have 300 files open");
+    const opened = [...capacity.ways, ...filling.ways].map((way) => way.opened);
+    expect(new Set(opened).size).toBe(1);
+    expect(opened[0]).toBeGreaterThan(150);
+    expect(opened[0]).toBeLessThan(300);
   });
 
   it("runs there when no namespace can be made, and says why", TEST, async () => {

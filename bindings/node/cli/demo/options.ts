@@ -35,7 +35,8 @@ costs as the ports run out:
   portwarden    createConnector({ sources }).connect({ host, port }): both are chosen
 
 It does so in a network namespace of its own where one can be made (Linux; no root is needed where
-unprivileged user namespaces are allowed), else among this machine's own ports, with fewer connections.
+unprivileged user namespaces are allowed). Else it uses up this machine's own ports, as far as the limit
+of open files allows; others may find none meanwhile, so think of --connections.
 
   --connections N   the most that one way may have open at once, 1..${CONNECTIONS_MAX}
   --range N         how many ports to use up, 2..${RANGE_MAX}; outside of a namespace portwarden's alone

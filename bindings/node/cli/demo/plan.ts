@@ -41,8 +41,6 @@ const FILLING_RANGE = 8192;
 const FIRST_PORT = 40_000;
 const PORT_MAX = 65_535;
 const SERVER_PORT = 9000;
-// Outside, where others need ports, too.
-const CONNECTIONS_OUTSIDE = 4000;
 // For what Node opens behind our back, in the client and in each server.
 const FILES_SPARE = 64;
 // Below this the kernel's longer search drowns in the noise: some 40 ns for each port passed over.
@@ -80,14 +78,7 @@ function inside(wishes: Wishes, machine: Machine): Portions {
   const capacityPorts = range ?? even(Math.min(CAPACITY_RANGE, room / destinations));
   const fillingPorts = range ?? even(Math.min(FILLING_RANGE, room));
   const needed = Math.max(capacityPorts * destinations, fillingPorts);
-  const leftOut: string[] = [];
-  if (connections < needed) {
-    const limit = connections === wishes.connections ? "--connections" : filesOf(machine);
-    leftOut.push(
-      `Using up all ports: that takes ${counted(needed, "connection")}, and there may be ` +
-        `${figure(connections)} (${limit}).`,
-    );
-  }
+  const leftOut = notUsedUp("all ports", needed, connections, wishes, machine);
   if (fillingPorts < TELLING_RANGE) {
     const limit = range === undefined ? filesOf(machine) : "--range";
     leftOut.push(
@@ -104,17 +95,13 @@ function inside(wishes: Wishes, machine: Machine): Portions {
 
 function outside(wishes: Wishes, machine: Machine): Portions {
   const kernelRange = machine.portRange ?? DYNAMIC_PORTS;
-  const connections = Math.min(wishes.connections ?? CONNECTIONS_OUTSIDE, roomFor(machine));
+  const room = roomFor(machine);
+  const connections = Math.min(wishes.connections ?? room, room);
   const portwardenRange =
     wishes.range === undefined ? kernelRange : besides(kernelRange, wishes.range);
   const ports = kernelRange.last - kernelRange.first + 1;
-  const leftOut: string[] = [];
-  if (connections < ports * wishes.destinations) {
-    leftOut.push(
-      `Using up the kernel's range: it has ${counted(ports, "port")} for each destination, and ` +
-        `${counted(connections, "connection")} at most are opened, so that others find ports, too.`,
-    );
-  }
+  const needed = ports * wishes.destinations;
+  const leftOut = notUsedUp("the kernel's range", needed, connections, wishes, machine);
   if (connections < ports / 2) {
     leftOut.push(
       "The kernel's slow half: it begins when half of the range is in use, and so many are not opened.",
@@ -122,6 +109,21 @@ function outside(wishes: Wishes, machine: Machine): Portions {
   }
   const portion = { kernelRange, portwardenRange, connections };
   return { capacity: portion, filling: portion, leftOut };
+}
+
+function notUsedUp(
+  what: string,
+  needed: number,
+  connections: number,
+  wishes: Wishes,
+  machine: Machine,
+): string[] {
+  if (connections >= needed) return [];
+  const limit = connections === wishes.connections ? "--connections" : filesOf(machine);
+  return [
+    `Using up ${what}: that takes ${counted(needed, "connection")}, and there may be ` +
+      `${figure(connections)} (${limit}).`,
+  ];
 }
 
 /** The kernel's connect() leaves out the last port of an odd number of them. */

@@ -34,7 +34,8 @@ export function introduction(plan: Plan): string {
   const { place, ways, source, destinations, leftOut } = plan;
   const where = place.inside
     ? "All of it inside a network namespace of its own: this machine's ports are left alone."
-    : `Among this machine's own ports, not in a network namespace: ${place.why}.`;
+    : `Among this machine's own ports, not in a network namespace: ${place.why}.\n` +
+      "While it runs, other programs may find no port; --connections limits what it takes.";
   return [
     `Real connections inside this machine, opened in ${counted(ways.length, "way")}:`,
     "",
