@@ -147,7 +147,7 @@ async function atRest(stage: Stage, { size }: Setting, players: readonly Player[
       const value = ratioOf(ours, samples[index] as number[]);
       const name = `${row}: connector over ${SYSTEMS[way]}`;
       stage.keepOne({ bench: "connector", row: name }, "connector", value, { unit: "ratio" });
-      if (way !== "localPort") continue;
+      if (way !== "localPort" && way !== "net.connect") continue;
       stage.judge({ name: `connector, ${name}`, value, atMost: OVERHEAD_AT_MOST });
     }
   }
