@@ -122,7 +122,8 @@ export class Connector implements Disposable {
    */
   connect(options: ConnectOptions & { tls: true | ConnectionOptions }): Promise<TLSSocket>;
   connect(options: ConnectOptions): Promise<Socket>;
-  async connect(options: ConnectOptions): Promise<Socket> {
+  connect(options: ConnectOptions): Promise<Socket> {
+    // What is thrown in here rejects the promise.
     return new Promise((resolve, reject) => {
       this.open(options, (error, socket) => {
         if (error === null) resolve(socket as Socket);
