@@ -66,6 +66,8 @@ export class Opening implements Observer {
   #winner: Attempt | undefined;
   /** What this one waits for. */
   #waiter: Waiter | undefined;
+  /** Its place among those who wait, from the first time on. */
+  #ticket: number | undefined;
   #waitsSince = 0;
   /** Milliseconds that this one has waited in all, before the present wait. */
   #waited = 0;
@@ -282,7 +284,9 @@ export class Opening implements Observer {
       this.#refuse(wish, explain.tooManyWaiters(wish, settings.waitLimit));
       return;
     }
-    this.#waiter = { wish, isForFile, serve: () => this.#serve(wish) };
+    this.#ticket ??= waiting.ticket();
+    const ticket = this.#ticket;
+    this.#waiter = { wish, ticket, isForFile, serve: () => this.#serve(wish) };
     waiting.add(this.#waiter);
     events.onWaiting(wish);
     if (this.#isOver) return;

@@ -10,6 +10,8 @@ import type { Pool, Wish } from "./pool.ts";
 /** Somebody who waits. */
 export interface Waiter {
   readonly wish: Wish;
+  /** From `Waiting.ticket`: who has a lower one stands in front. */
+  readonly ticket: number;
   /** Waits for a file, not for a port. */
   readonly isForFile: boolean;
   /** Tries again: true if it has got a port, or wants none any more. */
@@ -35,6 +37,8 @@ export class Waiting {
   /** When the timer is due. */
   #due = Infinity;
   #count = 0;
+  /** The last one that was given. */
+  #ticket = 0;
   #isServing = false;
 
   constructor(pool: Pool) {
@@ -55,8 +59,13 @@ export class Waiting {
     return this.#lines.get(destination)?.get(source) !== undefined;
   }
 
+  /** For who is going to wait for the first time; who comes back with it stands where it stood. */
+  ticket(): number {
+    return ++this.#ticket;
+  }
+
   add(waiter: Waiter): void {
-    this.#lineFor(waiter).add(waiter);
+    this.#join(this.#lineFor(waiter), waiter);
     this.#count++;
     waiter.wish.destination.waiting++;
     this.#setTimer(Math.min(this.#nextLookForFiles(), this.#nextChangeFor(waiter.wish)));
@@ -94,6 +103,15 @@ export class Waiting {
     const line = lines.get(source) ?? new Set();
     this.#lines.set(destination, lines.set(source, line));
     return line;
+  }
+
+  /** Those who came later go behind; mostly it is the waiter who came last. */
+  #join(line: Line, waiter: Waiter): void {
+    const isLast = waiter.ticket === this.#ticket;
+    const later = isLast ? [] : [...line].filter(({ ticket }) => ticket > waiter.ticket);
+    for (const one of later) line.delete(one);
+    line.add(waiter);
+    for (const one of later) line.add(one);
   }
 
   /** What comes back meanwhile is served in the end, so that no line is served within another. */

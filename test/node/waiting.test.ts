@@ -1,8 +1,9 @@
 // Waiting: first come, first served, for ports and files that come back; how long, how many, and who gives up.
 
 import { execFileSync } from "node:child_process";
-import { createServer, type Socket } from "node:net";
+import { createServer, connect as netConnect, Socket } from "node:net";
 import { expect, test, vi } from "vitest";
+import type { Dial } from "../../bindings/node/attempt.ts";
 import {
   connectorWith,
   errorOf,
@@ -54,6 +55,48 @@ test("who comes later does not overtake", async () => {
   expect(order).toEqual(["waiting", "late"]);
   await expectAllBack(connector, to);
 });
+
+test.each([
+  ["when the dial throws", true],
+  ["when the socket fails", false],
+])(
+  "who is served with a port in other hands keeps the place in the line: %s",
+  async (_, throws) => {
+    const connector = connectorWith({ ...ONE_PORT, wait: true, setAside: 40 });
+    const { port } = await serve();
+    const to = { host: "127.0.0.1", port };
+    const first = await connector.connect(to);
+    const order: string[] = [];
+    // The port is in other hands the first two times that somebody is served with it.
+    let left = 2;
+    const dial: Dial = (ends) => {
+      if (left-- <= 0) return netConnect(ends);
+      const error = Object.assign(new Error("in other hands"), { code: "EADDRINUSE" });
+      if (throws) throw error;
+      return new Socket().destroy(error);
+    };
+    const names = ["a", "b", "c"];
+    const served = names.map(
+      (name) =>
+        new Promise<void>((resolve) => {
+          connector.dial(to, dial, (error, socket) => {
+            order.push(error?.message ?? name);
+            if (socket !== null) void reset(socket).then(resolve);
+          });
+        }),
+    );
+    await reset(first);
+    await until(() => left === 1, "the first conflict");
+    const late = connector.connect(to).then((socket) => {
+      order.push("late");
+      return reset(socket);
+    });
+    await Promise.all([...served, late]);
+    expect(order).toEqual([...names, "late"]);
+    expect(connector.metrics()).toMatchObject({ conflicts: 2, waiting: 0, refused: 0 });
+    await expectAllBack(connector, to);
+  },
+);
 
 test("a port of one destination serves only those who wait for that one", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
