@@ -86,7 +86,7 @@ function bars({ bars: all, smoke }: Results): string[] {
   const met = all.filter(isMet);
   return [
     [
-      `${met.length} met, ${missed.length} missed. Bars of ephemeral, explicit, churn, company and limits`,
+      `${met.length} met, ${missed.length} missed. Bars of ephemeral, explicit, churn, company, limits and connector`,
       "that compare times are made of medians of paired samples; the other ones, and the ratios of rows",
       "below, are ratios of medians, so that the two may differ a little.",
     ].join(" "),

@@ -114,10 +114,10 @@ export class Explain {
     const allowed = exhausted === "group" ? ", all that the group allows," : "";
     return [
       `of ${range.first}..${range.last}${allowed} from ${counted(pairs.length, "source")}`,
-      `${figure(held)} are held`,
-      `${figure(resting)} rest`,
-      `${figure(parked)} are in other hands`,
-      ...(reserved > 0 ? [`${figure(reserved)} are reserved`] : []),
+      `${figure(held)} held`,
+      `${figure(resting)} resting`,
+      `${figure(parked)} set aside (in other hands, or not quite closed)`,
+      ...(reserved > 0 ? [`${figure(reserved)} reserved`] : []),
     ].join(", ");
   }
 

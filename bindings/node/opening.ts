@@ -195,6 +195,7 @@ export class Opening implements Observer {
     if (this.#isOver) return;
     this.#settle();
     if (this.#target.signal === undefined) attempt.leaveTo(this.#with.events);
+    attempt.lease.pair.onConnected(attempt.lease.port);
     this.#with.events.onConnected(attempt.lease);
     this.#tell(null, attempt.socket);
   }
@@ -268,7 +269,7 @@ export class Opening implements Observer {
 
   #mayWaitFor({ exhausted }: ConnectorError): boolean {
     const { waits, waitsForResting } = this.#with.settings;
-    if (exhausted === "resting") return waits || waitsForResting;
+    if (exhausted === "resting") return waitsForResting;
     return waits && WORTH_WAITING.includes(exhausted);
   }
 

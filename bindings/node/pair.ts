@@ -8,6 +8,11 @@
 import { type Flow, IPV4, IPV6, UDP } from "../index.ts";
 import { type Counts, newCounts } from "./counts.ts";
 
+/**
+ * A port whose tuple is taken is left alone for so many milliseconds: most likely a connection of ours is not quite
+ * gone (FIN_WAIT2), or has been for less than a second (TIME_WAIT). Twice as long each time, until it connects.
+ */
+const TUPLE_ASIDE_MS = { least: 20, most: 1000 };
 /** Parked ports are looked at so many times in the shortest period that they are set aside for. */
 const LOOKS = 8;
 
@@ -92,13 +97,18 @@ export class Pair {
   #nextLook = Number.POSITIVE_INFINITY;
   #nextWake = Number.POSITIVE_INFINITY;
   readonly #lookEvery: number;
+  readonly #longest: number;
+  /** By port: for how long it was left alone the last time, because its tuple was taken. */
+  readonly #tuplesAside: Map<number, number> = new Map();
   readonly #foreign: Map<number, number>;
 
-  constructor(source: Source, destination: Destination, flow: Flow, shortest: number) {
+  /** @param longest that a port is left alone, milliseconds. */
+  constructor(source: Source, destination: Destination, flow: Flow, longest: number) {
     this.source = source;
     this.destination = destination;
     this.flow = flow;
-    this.#lookEvery = shortest / LOOKS;
+    this.#longest = longest;
+    this.#lookEvery = Math.min(TUPLE_ASIDE_MS.least, longest) / LOOKS;
     this.#foreign = source.foreign(destination.transport);
   }
 
@@ -126,10 +136,23 @@ export class Pair {
     return port;
   }
 
-  /** Leaves a taken port alone until then; `isForAll`: whatever the destination. */
-  setAside(port: number, until: number, now: number, isForAll: boolean): void {
-    if (isForAll) this.#foreign.set(port, until);
+  /** Leaves a taken port alone until then, whatever the destination. */
+  setAside(port: number, until: number, now: number): void {
+    this.#foreign.set(port, until);
     this.park(port, until, now);
+  }
+
+  /** Leaves a taken port alone whose tuple is in use. */
+  setTupleAside(port: number, now: number): void {
+    const last = this.#tuplesAside.get(port) ?? 0;
+    const { least, most } = TUPLE_ASIDE_MS;
+    const aside = Math.min(Math.max(least, 2 * last), most, this.#longest);
+    this.#tuplesAside.set(port, aside);
+    this.park(port, now + aside, now);
+  }
+
+  onConnected(port: number): void {
+    if (this.#tuplesAside.size > 0) this.#tuplesAside.delete(port);
   }
 
   park(port: number, until: number, now: number): void {

@@ -16,8 +16,6 @@ import { orderFor } from "./spread.ts";
 
 /** Destinations that are kept although nothing of ours goes there any more. */
 const IDLE_MAX = 1024;
-/** How long a port at most is left alone whose tuple is taken, milliseconds. */
-const TUPLE_ASIDE_MS = 1000;
 
 /** What is asked for: a port to a destination, perhaps from a certain source. */
 export interface Wish {
@@ -69,9 +67,9 @@ export class Lease {
   setAside(isForAll: boolean): void {
     if (!this.#end()) return;
     const now = this.#pool.now();
-    const until = now + (isForAll ? this.#pool.setAside : this.#pool.tupleAside);
     this.#pool.count(this.pair, "conflicts");
-    this.pair.setAside(this.port, until, now, isForAll);
+    if (isForAll) this.pair.setAside(this.port, now + this.#pool.setAside, now);
+    else this.pair.setTupleAside(this.port, now);
     this.#pool.onSetAside(this.pair);
     this.#pool.closeIfUnused();
   }
@@ -102,8 +100,6 @@ export class Pool {
     [UDP, new Map()],
   ]);
   readonly setAside: number;
-  /** The same for a port whose tuple is taken: most likely by a connection of ours that is not quite gone. */
-  readonly tupleAside: number;
   /** Do ports rest after a connection that goes through TIME_WAIT here? */
   readonly rests: boolean;
   /** Told when a pair may have a port again, and whether a file was closed, too. */
@@ -121,7 +117,6 @@ export class Pool {
     this.manager = manager;
     this.#settings = settings;
     this.setAside = settings.setAside;
-    this.tupleAside = Math.min(settings.setAside, TUPLE_ASIDE_MS);
     this.rests = settings.cooldown > 0;
     this.sources = settings.sources.map((address, index) => new Source(address, index));
     this.#ofFamily = new Map(
@@ -196,12 +191,8 @@ export class Pool {
   pair(source: Source, destination: Destination): Pair {
     const known = destination.pairs[source.index];
     if (known !== undefined) return known;
-    const pair = new Pair(
-      source,
-      destination,
-      this.#makeFlow(source, destination),
-      this.tupleAside,
-    );
+    const flow = this.#makeFlow(source, destination);
+    const pair = new Pair(source, destination, flow, this.setAside);
     destination.pairs[source.index] = pair;
     return pair;
   }

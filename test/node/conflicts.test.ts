@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
+import type { Dial } from "../../bindings/node/attempt.ts";
 import {
   connectorWith,
   errorOf,
@@ -68,7 +69,7 @@ test("a tuple that is alive is set aside for its destination alone", async () =>
     exhausted: "range",
     code: "EADDRNOTAVAIL",
   });
-  expect(error.message).toContain("1 are in other hands");
+  expect(error.message).toContain("1 set aside (in other hands");
   expect(connector.metrics()).toMatchObject({ conflicts: 1, setAside: 1, held: 0 });
   const other = await connector.connect(toTwo);
   expect(other.localPort).toBe(23_300);
@@ -238,6 +239,55 @@ test("who waits for a port that rests gets it when it has rested", async () => {
     expect(connector.metrics()).toMatchObject({ cooling: 0, rested: 1 });
     await expectAllBack(connector, to);
   }
+});
+
+test("who waits for ports does not wait for those that rest where these are to be refused", async () => {
+  const options = { cooldown: 60_000, whenResting: "refuse", wait: true } as const;
+  const connector = connectorWith({ ...ONE_PORT, ...options });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const first = await connector.connect(to);
+  const waiting = connector.connect(to);
+  expect(connector.metrics().waiting).toBe(1);
+  await reset(first);
+  const second = await waiting;
+  second.destroy();
+  await once(second, "close");
+  expect(await errorOf(connector.connect(to))).toMatchObject({ exhausted: "resting" });
+});
+
+test("a tuple that is taken is tried again soon, then less and less often, until one connects", async () => {
+  const connector = connectorWith({ ...ONE_PORT, wait: true, triesMax: 1000, setAside: 60_000 });
+  const { port } = await serve();
+  const tries: number[] = [];
+  let isTaken = true;
+  const dial: Dial = (ends) => {
+    tries.push(performance.now());
+    if (!isTaken) return connect(ends);
+    const [code, syscall] = ["EADDRNOTAVAIL", "connect"];
+    throw Object.assign(new Error("taken"), { code, syscall });
+  };
+  const open = (): Promise<Socket> =>
+    new Promise((resolve) => {
+      connector.dial({ host: "127.0.0.1", port }, dial, (_, socket) => resolve(socket as Socket));
+    });
+  const first = open();
+  await until(() => tries.length === 4, "tries");
+  isTaken = false;
+  await reset(await first);
+  // After 20, 40, 80 and 160 ms; timers are late, but not early.
+  expect(tries).toHaveLength(5);
+  for (const [index, least] of [18, 38, 78, 158].entries()) {
+    expect((tries[index + 1] as number) - (tries[index] as number)).toBeGreaterThan(least);
+  }
+  isTaken = true;
+  tries.length = 0;
+  const second = open();
+  await until(() => tries.length === 2, "the second one's tries");
+  isTaken = false;
+  await reset(await second);
+  expect((tries[1] as number) - (tries[0] as number)).toBeLessThan(310);
+  expect(connector.metrics()).toMatchObject({ setAside: 0, conflicts: 6, connected: 2 });
 });
 
 test("the oldest of the resting ports is taken over where that is the policy", async () => {

@@ -44,7 +44,7 @@ test("one source, or all of them: whose ports to this destination are used up", 
     connector.connect({ ...to, localAddress: one }),
     "source",
     "EADDRNOTAVAIL",
-    "of 23000..23007 from 1 source, 8 are held",
+    "of 23000..23007 from 1 source, 8 held",
     "the one source can carry 8 to each destination",
   );
   open.push(...(await openMany(connector, to, 8)));
@@ -52,7 +52,7 @@ test("one source, or all of them: whose ports to this destination are used up", 
     connector.connect(to),
     "destination",
     "EADDRNOTAVAIL",
-    "from 2 sources, 16 are held",
+    "from 2 sources, 16 held",
     "the 2 sources can carry 16 to each destination",
   );
   await reset(...open);
@@ -67,7 +67,7 @@ test("a range of which nothing is left", async () => {
     connector.connect({ host: "127.0.0.1", port }),
     "range",
     "EADDRNOTAVAIL",
-    "0 are held",
+    "0 held",
   );
   expect(connector.metrics()).toMatchObject({ picks: 0, refused: 1, held: 0 });
 });

@@ -182,7 +182,7 @@ test("without waiting, the error says how many are held, and how many could be",
     capacity: { connections: 16, perDestination: 16, perPair: 8, sources: 2 },
   });
   expect(error.message).toContain(`no local port for a connection to 127.0.0.1:${port}`);
-  expect(error.message).toContain("of 23000..23007 from 2 sources, 16 are held, 0 rest");
+  expect(error.message).toContain("of 23000..23007 from 2 sources, 16 held, 0 resting");
   await reset(...held);
   await expectAllBack(connector, to);
 });

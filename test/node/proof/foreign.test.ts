@@ -44,7 +44,9 @@ describeInside("a third of the ports in other hands", () => {
     expect(failures).toEqual([]);
     expect(ours).toEqual([free, ALL, ALL, ALL]);
     expect(further).toEqual(Array(DESTINATIONS).fill("source"));
-    expect(conflicts).toBe(foreign.length);
+    // A tuple is tried again, less and less often: after a second for the seventh time.
+    expect(conflicts).toBeGreaterThanOrEqual(foreign.length);
+    expect(conflicts).toBeLessThanOrEqual(10 * foreign.length);
     expect(setAside).toBe(foreign.length);
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });

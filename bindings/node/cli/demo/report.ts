@@ -106,7 +106,7 @@ function fillingSection(findings: Findings): string[] {
     `  ${legend.join("   ")}`,
     "  time per connect (logarithmic) over the part of the range in use; later marks on top",
     `  before, each way has opened and closed ${counted(WARM_UP_COUNT, "connection")} to another server, ` +
-      "so that all are warm",
+      "so that code is compiled",
     "",
   ];
 }

@@ -7,7 +7,7 @@ import { Servers } from "./servers.ts";
 import type { Way } from "./ways.ts";
 
 /** Connections that each way opens and closes. */
-export const WARM_UP_COUNT = 1000;
+export const WARM_UP_COUNT = 3000;
 
 /**
  * Warms ways alike, in turn. What fails here is not told: it will fail again when it is measured.
