@@ -231,6 +231,26 @@ describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
     expect(text).toContain("Everything is closed");
     await expect.poll(() => processesOf(id)).toEqual([]);
   });
+
+  it("closes everything on Ctrl-C while its servers start", TEST, async () => {
+    const id = randomUUID();
+    const env = { ...process.env, DEMO_ID: id };
+    const args = [...DEMO, "--no-namespace", "--destinations", "16"];
+    // A group of its own, which is signalled as a whole, as a terminal does.
+    const child = spawn(process.execPath, args, {
+      ...{ env, detached: true },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    // Before it starts them it tells what it is going to do.
+    child.stdout.once("data", () =>
+      setTimeout(() => process.kill(-(child.pid as number), "SIGINT"), 20),
+    );
+    const { code, text } = await end(child);
+    expect(code, text).toBe(130);
+    expect(text).toContain("Everything is closed");
+    expect(text).not.toContain("    at ");
+    await expect.poll(() => processesOf(id)).toEqual([]);
+  });
 });
 
 describe("anywhere, the demo", () => {

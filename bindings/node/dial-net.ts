@@ -4,10 +4,13 @@
 // all that is done here. The ends of a connection are nothing that a socket is made with, so they go
 // to `socket.connect` alone; mostly no options are left then, and there is no copy.
 //
-// From the second attempt of a connection on, `net.BoundSocket` is used where Node has it (24.21, 26.4, and later). It
-// binds before there is a socket to connect, so that a port in other hands is noticed at once; that costs a third then.
-// A bind that succeeds costs more this way (some microseconds for an object and two calls). `tls.connect` takes no
-// bound socket: it ignores it, and connects from another port.
+// Once Node has made a socket for a connection, further attempts use `net.BoundSocket` where Node has it (24.21,
+// 26.4, and later). It binds before there is a socket to connect, so that a port in other hands is noticed at once;
+// that costs a third then. A bind that succeeds costs more this way (some microseconds for an object and two calls).
+// `tls.connect` takes no bound socket: it ignores it, and connects from another port.
+//
+// Not before, since options that Node refuses may be refused when the bound socket has been taken over, and then nobody
+// can close it.
 
 import { channel } from "node:diagnostics_channel";
 import * as net from "node:net";
@@ -44,13 +47,14 @@ const LEFT_OUT = { path: undefined, signal: undefined };
 
 /** Connects as `net.connect` does with these options, but for the signal. For one connection, all attempts of it. */
 export function dialNet(options: object): Dial {
-  let isFirst = true;
+  let hasMadeOne = false;
   return (ends) => {
-    const isNext = !isFirst;
-    isFirst = false;
-    if (isNext && BoundSocket !== undefined) return connectBound(BoundSocket, options, ends);
-    if (newSockets.hasSubscribers) return net.connect({ ...options, ...ends, ...LEFT_OUT });
-    return connect(options, ends);
+    if (hasMadeOne && BoundSocket !== undefined) return connectBound(BoundSocket, options, ends);
+    const socket = newSockets.hasSubscribers
+      ? net.connect({ ...options, ...ends, ...LEFT_OUT })
+      : connect(options, ends);
+    hasMadeOne = true;
+    return socket;
   };
 }
 
@@ -77,15 +81,19 @@ function optionsToCopy(options: SetLater): net.SocketConstructorOpts | undefined
 
 function connectBound(
   Bound: BoundSocketClass,
-  options: object,
+  options: SetLater,
   { host, port, family, localAddress, localPort }: Ends,
 ): net.Socket {
+  const { noDelay, keepAlive, timeout } = options;
+  const copied = { ...optionsToCopy(options), noDelay, keepAlive };
   const handle = new Bound({ host: localAddress, port: localPort });
-  const ends = { host, port, family, localAddress: undefined, localPort: undefined, handle };
+  let socket: net.Socket;
   try {
-    return net.connect({ ...options, ...ends, ...LEFT_OUT } as unknown as net.NetConnectOpts);
+    socket = new net.Socket({ ...copied, handle } as net.SocketConstructorOpts);
   } catch (error) {
     handle.close();
     throw error;
   }
+  if (timeout) socket.setTimeout(timeout);
+  return socket.connect({ host, port, family });
 }

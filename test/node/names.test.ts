@@ -86,6 +86,26 @@ test("the next address has its turn as soon as one refuses", async () => {
   await expectAllBack(connector, { host: "127.0.0.1", port });
 });
 
+test.each([
+  ["timeout", "ERR_INVALID_ARG_TYPE", { timeout: "1000" }],
+  ["keepAliveInitialDelay", "ERR_INVALID_ARG_TYPE", { keepAliveInitialDelay: "1000" }],
+])(
+  "an option that Node refuses is refused for each address, and no file stays open: %s",
+  async (_, code, options) => {
+    const connector = connectorWith({
+      lookup: lookupOf(["127.0.0.11", "127.0.0.12", "127.0.0.1"]),
+    });
+    const { port } = await serve();
+    const to = { host: NAME, port, ...(options as object) };
+    const { errors } = (await errorOf(connector.connect(to))) as unknown as AggregateError;
+    expect(errors).toMatchObject([{ code }, { code }, { code }]);
+    expect(connector.metrics()).toMatchObject({ picks: 3, failed: 3, held: 0 });
+    // Would not do if one of them were still bound.
+    await expectAllBack(connector, { host: "127.0.0.1", port });
+    expect(connector.metrics().conflicts).toBe(0);
+  },
+);
+
 test("an address that does not answer has a start of attemptDelay, and loses; its port comes back", async () => {
   const connector = connectorWith({
     lookup: lookupOf(["127.0.0.11", "127.0.0.12", "127.0.0.1", "127.0.0.13"]),

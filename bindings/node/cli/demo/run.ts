@@ -37,7 +37,7 @@ export async function run(
   stop: AbortSignal,
   onProgress: OnProgress,
 ): Promise<Findings> {
-  const servers = await Servers.start(plan.destinations, plan.serverPort);
+  const servers = await Servers.start(plan.destinations, plan.serverPort, stop);
   const capacities: Capacity[] = [];
   const fillings: Filling[] = [];
   const bounds = (way: Way, what: "capacity" | "filling", each: number): Bounds => {

@@ -28,5 +28,7 @@ server.listen({ host, port: Number(port), backlog: BACKLOG }, () => {
 });
 
 function tell(message: FromServer): void {
-  process.send?.(message);
+  // Whoever started this process may have ended before anything was heard of it.
+  if (process.connected) process.send?.(message);
+  else process.exit();
 }

@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { CannotRun } from "../args.ts";
 
 /** Where a connection goes to. */
 export interface Destination {
@@ -17,6 +18,7 @@ const PROGRAM = fileURLToPath(new URL("./server.js", import.meta.url));
 const HOST = "127.0.0.1";
 const POLL_MS = 20;
 const AGREE_MS_MAX = 2000;
+const SIGNAL_MS = 50;
 
 export class Servers {
   readonly destinations: readonly Destination[];
@@ -32,19 +34,25 @@ export class Servers {
    *
    * @param firstPort they listen on this port and those that follow; 0 for ports that the kernel
    *     chooses.
-   * @throws Error if one cannot listen, or ends before it does.
+   * @param stop Ctrl-C ends servers, too, that have only just begun: if it is aborted, there are none.
+   * @throws CannotRun if one cannot listen, or ends before it does.
    */
-  static async start(count: number, firstPort: number): Promise<Servers> {
+  static async start(count: number, firstPort: number, stop: AbortSignal): Promise<Servers> {
     const processes = Array.from({ length: count }, (_, index) => {
       const port = firstPort === 0 ? 0 : firstPort + index;
-      return fork(PROGRAM, [HOST, String(port)], {
+      const process = fork(PROGRAM, [HOST, String(port)], {
         stdio: ["ignore", "inherit", "inherit", "ipc"],
       });
+      // Whoever asks it something hears of it.
+      return process.on("error", () => {});
     });
     try {
       return new Servers(processes, await Promise.all(processes.map(portOf)));
     } catch (error) {
       for (const process of processes) process.kill("SIGKILL");
+      // What ended it may reach us a little later.
+      await new Promise((resolve) => setTimeout(resolve, SIGNAL_MS));
+      if (stop.aborted) return new Servers([], []);
       throw error;
     }
   }
@@ -72,7 +80,7 @@ export class Servers {
 async function portOf(process: ChildProcess): Promise<number> {
   const answer = await answerOf(process);
   if ("port" in answer) return answer.port;
-  throw new Error(`A server could not be started: ${"failed" in answer ? answer.failed : "?"}`);
+  throw new CannotRun(`a server could not be started: ${"failed" in answer ? answer.failed : "?"}`);
 }
 
 async function heldBy(process: ChildProcess): Promise<number> {
@@ -85,16 +93,14 @@ async function heldBy(process: ChildProcess): Promise<number> {
 /** The next thing that a server says. */
 function answerOf(process: ChildProcess): Promise<FromServer> {
   return new Promise((resolve) => {
-    const onMessage = (message: unknown): void => {
-      process.off("exit", onExit);
-      resolve(message as FromServer);
+    const answer = (said: FromServer): void => {
+      process.off("message", onMessage).off("exit", onExit).off("error", onError);
+      resolve(said);
     };
-    const onExit = (): void => {
-      process.off("message", onMessage);
-      resolve({ failed: "its process has ended" });
-    };
-    process.once("message", onMessage);
-    process.once("exit", onExit);
+    const onMessage = (message: unknown): void => answer(message as FromServer);
+    const onExit = (): void => answer({ failed: "its process has ended" });
+    const onError = ({ message }: Error): void => answer({ failed: message });
+    process.on("message", onMessage).on("exit", onExit).on("error", onError);
   });
 }
 

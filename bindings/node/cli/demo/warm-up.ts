@@ -18,7 +18,7 @@ export async function warmUp(
   serverPort: number,
   stop: AbortSignal,
 ): Promise<void> {
-  const servers = await Servers.start(1, serverPort);
+  const servers = await Servers.start(1, serverPort, stop);
   try {
     const [destination] = servers.destinations;
     for (let turn = 0; turn < WARM_UP_COUNT && destination !== undefined; turn++) {
