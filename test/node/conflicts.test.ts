@@ -52,7 +52,7 @@ test("a port that somebody listens on is set aside for all destinations, and com
 
 test("a tuple that is alive is set aside for its destination alone", async () => {
   const [source] = freshSources(1) as [string];
-  const connector = connectorWith({ ...ONE_PORT, sources: source, setAside: 800 });
+  const connector = connectorWith({ ...ONE_PORT, sources: source });
   const [one, two] = [await serve(), await serve()];
   const theirs = connect({
     host: "127.0.0.1",
@@ -70,11 +70,13 @@ test("a tuple that is alive is set aside for its destination alone", async () =>
     code: "EADDRNOTAVAIL",
   });
   expect(error.message).toContain("1 set aside (in other hands");
-  expect(connector.metrics()).toMatchObject({ conflicts: 1, setAside: 1, held: 0 });
+  const { byDestination, held } = connector.metrics();
+  expect(byDestination[`127.0.0.1:${one.port}`]).toMatchObject({ conflicts: 1, connected: 0 });
+  expect(held).toBe(0);
   const other = await connector.connect(toTwo);
   expect(other.localPort).toBe(23_300);
   await reset(other, theirs);
-  await new Promise((done) => setTimeout(done, 850));
+  await until(() => connector.metrics().setAside === 0, "the port");
   await expectAllBack(connector, toOne);
   await expectAllBack(connector, toTwo);
 });
