@@ -24,9 +24,9 @@ import {
 } from "./attempt.ts";
 import type { Connecting } from "./connecting.ts";
 import { ConnectorError } from "./connector-error.ts";
+import type { Waiter } from "./line.ts";
 import type { Destination, Source } from "./pair.ts";
 import { Lease, type Wish } from "./pool.ts";
-import type { Waiter } from "./waiting.ts";
 
 /** Told how it went: an error, or a socket that is connected. */
 export type Opened = (error: Error | null, socket: Socket | null) => void;

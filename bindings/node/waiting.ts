@@ -4,21 +4,9 @@
 // somebody insists on. A line is served from its front: when a port of it comes back, when somebody joins,
 // and by one timer while ports rest or are set aside, since those come back by themselves.
 
+import { Line, type Waiter } from "./line.ts";
 import type { Destination, Pair, Source } from "./pair.ts";
 import type { Pool, Wish } from "./pool.ts";
-
-/** Somebody who waits. */
-export interface Waiter {
-  readonly wish: Wish;
-  /** From `Waiting.ticket`: who has a lower one stands in front. */
-  readonly ticket: number;
-  /** Waits for a file, not for a port. */
-  readonly isForFile: boolean;
-  /** Tries again: true if it has got a port, or wants none any more. */
-  serve(): boolean;
-}
-
-type Line = Set<Waiter>;
 
 /** The timer is not set shorter than this, milliseconds. */
 const TICK_MS = 5;
@@ -30,7 +18,7 @@ const FILES_PER_TICK = 64;
 export class Waiting {
   readonly #pool: Pool;
   readonly #lines: Map<Destination, Map<Source | undefined, Line>> = new Map();
-  readonly #forFiles: Line = new Set();
+  readonly #forFiles: Line = new Line();
   /** Pairs that got a port back while lines were being served. */
   readonly #freed: Set<Pair> = new Set();
   #timer: NodeJS.Timeout | undefined;
@@ -65,7 +53,8 @@ export class Waiting {
   }
 
   add(waiter: Waiter): void {
-    this.#join(this.#lineFor(waiter), waiter);
+    if (waiter.isForFile) this.#forFiles.joinLast(waiter);
+    else this.#lineFor(waiter.wish).join(waiter);
     this.#count++;
     waiter.wish.destination.waiting++;
     this.#setTimer(Math.min(this.#nextLookForFiles(), this.#nextChangeFor(waiter.wish)));
@@ -74,7 +63,7 @@ export class Waiting {
   remove(waiter: Waiter): void {
     const { destination, source } = waiter.wish;
     const line = waiter.isForFile ? this.#forFiles : this.#lines.get(destination)?.get(source);
-    if (!line?.delete(waiter)) return;
+    if (!line?.leave(waiter)) return;
     this.#leave(waiter);
     if (!waiter.isForFile) this.#dropIfEmpty(destination, source, line);
     if (this.#count === 0) this.#clearTimer();
@@ -97,21 +86,11 @@ export class Waiting {
 
   // ── Lines ───────────────────────────────────────────────────────────────────────────────
 
-  #lineFor({ wish: { destination, source }, isForFile }: Waiter): Line {
-    if (isForFile) return this.#forFiles;
+  #lineFor({ destination, source }: Wish): Line {
     const lines = this.#lines.get(destination) ?? new Map<Source | undefined, Line>();
-    const line = lines.get(source) ?? new Set();
+    const line = lines.get(source) ?? new Line();
     this.#lines.set(destination, lines.set(source, line));
     return line;
-  }
-
-  /** Those who came later go behind; mostly it is the waiter who came last. */
-  #join(line: Line, waiter: Waiter): void {
-    const isLast = waiter.ticket === this.#ticket;
-    const later = isLast ? [] : [...line].filter(({ ticket }) => ticket > waiter.ticket);
-    for (const one of later) line.delete(one);
-    line.add(waiter);
-    for (const one of later) line.add(one);
   }
 
   /** What comes back meanwhile is served in the end, so that no line is served within another. */
@@ -141,9 +120,9 @@ export class Waiting {
   }
 
   #serveLine(line: Line): void {
-    for (const waiter of line) {
+    for (let waiter = line.first; waiter !== undefined; waiter = line.first) {
       if (!waiter.serve()) break;
-      if (line.delete(waiter)) this.#leave(waiter);
+      if (line.leave(waiter)) this.#leave(waiter);
     }
     if (this.#count === 0) this.#clearTimer();
   }
@@ -151,13 +130,12 @@ export class Waiting {
   /** So many of those who wait for a file may try. Who finds no port for it goes behind the others. */
   #serveForFiles(most: number): void {
     const line = this.#forFiles;
-    let left = Math.min(most, line.size);
-    for (const waiter of line) {
-      if (left-- === 0) break;
-      const isServed = waiter.serve();
-      if (!line.delete(waiter)) continue;
+    for (let left = Math.min(most, line.size); left > 0; left--) {
+      const waiter = line.first;
+      const isServed = waiter?.serve();
+      if (waiter === undefined || !line.leave(waiter)) continue;
       if (isServed) this.#leave(waiter);
-      else line.add(waiter);
+      else line.joinLast(waiter);
     }
     if (this.#count === 0) this.#clearTimer();
   }
