@@ -269,7 +269,8 @@ export class Opening implements Observer {
 
   #mayWaitFor({ exhausted }: ConnectorError): boolean {
     const { waits, waitsForResting } = this.#with.settings;
-    if (exhausted === "resting") return waitsForResting;
+    // Who waits already is not refused because ports rest, nor is who comes back to its place.
+    if (exhausted === "resting") return waitsForResting || (waits && this.#ticket !== undefined);
     return waits && WORTH_WAITING.includes(exhausted);
   }
 
@@ -281,7 +282,8 @@ export class Opening implements Observer {
   #wait(wish: Wish, isForFile: boolean): void {
     const { waiting, settings, explain, events } = this.#with;
     if (this.#waiter !== undefined) return; // for an address before this one
-    if (waiting.count >= settings.waitLimit) {
+    // Who comes back to its place is one of those that wait already.
+    if (this.#ticket === undefined && waiting.count >= settings.waitLimit) {
       this.#refuse(wish, explain.tooManyWaiters(wish, settings.waitLimit));
       return;
     }

@@ -168,6 +168,61 @@ test("no more may wait than the limit says", async () => {
   await expectAllBack(connector, to);
 });
 
+test.each([
+  ["when the dial throws", true],
+  ["when the socket fails", false],
+])("who comes back to its place in a full line is not refused: %s", async (_, throws) => {
+  const connector = connectorWith({ ...ONE_PORT, wait: { limit: 1 }, setAside: 20 });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const held = await connector.connect(to);
+  let left = 3;
+  const dial: Dial = (ends) => {
+    if (left-- <= 0) return netConnect(ends);
+    const error = Object.assign(new Error("in other hands"), { code: "EADDRINUSE" });
+    if (throws) throw error;
+    return new Socket().destroy(error);
+  };
+  const served = new Promise<Socket>((resolve, reject) => {
+    connector.dial(to, dial, (error, socket) => {
+      if (socket === null) reject(error);
+      else resolve(socket);
+    });
+  });
+  await reset(held);
+  await reset(await served);
+  expect(connector.metrics()).toMatchObject({ conflicts: 3, waiting: 0, refused: 0 });
+  await expectAllBack(connector, to);
+});
+
+test("who comes back to its place is not refused because another port rests meanwhile", async () => {
+  const connector = connectorWith({
+    ...{ portRange: { first: 23_110, last: 23_111 }, wait: true, setAside: 20 },
+    ...{ cooldown: 60_000, whenResting: "refuse" },
+  });
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const [one, two] = (await openMany(connector, to, 2)) as [Socket, Socket];
+  let left = 1;
+  const dial: Dial = (ends) => {
+    if (left-- <= 0) return netConnect(ends);
+    throw Object.assign(new Error("in other hands"), { code: "EADDRINUSE" });
+  };
+  const served = new Promise<Socket>((resolve, reject) => {
+    connector.dial(to, dial, (error, socket) => {
+      if (socket === null) reject(error);
+      else resolve(socket);
+    });
+  });
+  const closed = new Promise((done) => one.once("close", done));
+  one.resume().end();
+  await closed;
+  expect(connector.metrics()).toMatchObject({ cooling: 1, waiting: 1 });
+  await reset(two);
+  await reset(await served);
+  expect(connector.metrics()).toMatchObject({ conflicts: 1, waiting: 0, refused: 0 });
+});
+
 test("without waiting, the error says how many are held, and how many could be", async () => {
   const connector = connectorWith({ sources: freshSources(2) });
   const { port } = await serve();
