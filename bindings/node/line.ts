@@ -26,6 +26,8 @@ export class Line {
   readonly #places: Map<Waiter, Place> = new Map();
   #first: Place | undefined;
   #last: Place | undefined;
+  /** Who came back last: whoever was served after that one mostly comes back right behind it. */
+  #returned: Place | undefined;
 
   get size(): number {
     return this.#places.size;
@@ -37,12 +39,15 @@ export class Line {
 
   /** In front of all that came later. */
   join(waiter: Waiter): void {
-    let after: Place | undefined;
-    if (this.#last !== undefined && this.#last.waiter.ticket > waiter.ticket) {
-      after = this.#first;
-      while (after !== undefined && after.waiter.ticket < waiter.ticket) after = after.after;
+    const { ticket } = waiter;
+    if (this.#last === undefined || this.#last.waiter.ticket <= ticket) {
+      this.#insert(waiter, undefined);
+      return;
     }
-    this.#insert(waiter, after);
+    const returned = this.#returned;
+    let after = returned !== undefined && returned.waiter.ticket < ticket ? returned : this.#first;
+    while (after !== undefined && after.waiter.ticket < ticket) after = after.after;
+    this.#returned = this.#insert(waiter, after);
   }
 
   /** Behind all others. */
@@ -56,6 +61,7 @@ export class Line {
     if (place === undefined) return false;
     this.#places.delete(waiter);
     const { before, after } = place;
+    if (this.#returned === place) this.#returned = before;
     if (before === undefined) this.#first = after;
     else before.after = after;
     if (after === undefined) this.#last = before;
@@ -63,7 +69,7 @@ export class Line {
     return true;
   }
 
-  #insert(waiter: Waiter, after: Place | undefined): void {
+  #insert(waiter: Waiter, after: Place | undefined): Place {
     const before = after === undefined ? this.#last : after.before;
     const place = { waiter, before, after };
     this.#places.set(waiter, place);
@@ -71,5 +77,6 @@ export class Line {
     else before.after = place;
     if (after === undefined) this.#last = place;
     else after.before = place;
+    return place;
   }
 }
