@@ -71,11 +71,14 @@ export interface ConnectorOptions {
   wait?: boolean | WaitOptions;
   /**
    * How long a port is left alone that turned out to be in other hands, milliseconds in
-   * 1..86400000; 30,000 by default. A second at most if only the tuple is taken: most likely by a connection of
-   * our own that the system has not quite let go of.
+   * 1..86400000; 30,000 by default. If only the tuple is taken, most likely by a connection of
+   * our own that the system has not quite let go of: 20 ms, and twice as long each time, up to a second.
    */
   setAside?: number;
-  /** How many ports in other hands one connection may run into before it fails, 1..65535; 64 by default. */
+  /**
+   * How many ports in other hands one connection may run into before it fails, 1..65535; 64 by default. A taken
+   * tuple counts once, however often it is tried (with {@link setAside} below 20, each time).
+   */
   triesMax?: number;
   /**
    * How long it may take until a connection is open, resolving and waiting included, milliseconds in 0..86400000; 0,

@@ -25,7 +25,7 @@ import {
 import type { Connecting } from "./connecting.ts";
 import { ConnectorError } from "./connector-error.ts";
 import type { Waiter } from "./line.ts";
-import type { Destination, Source } from "./pair.ts";
+import { type Destination, type Source, TUPLE_ASIDE_MS } from "./pair.ts";
 import { Lease, type Wish } from "./pool.ts";
 
 /** Told how it went: an error, or a socket that is connected. */
@@ -60,7 +60,10 @@ export class Opening implements Observer {
   readonly #errors: Error[] = [];
   #destinations: readonly Destination[] = [];
   #next = 0;
+  /** Ports in other hands that it has run into. */
   #tries = 0;
+  /** Those whose tuple was taken, each with its source. */
+  #taken: Set<number> | undefined;
   #deadSources = 0;
   #isOver = false;
   #winner: Attempt | undefined;
@@ -240,10 +243,18 @@ export class Opening implements Observer {
       this.#refuse(wish, explain.noSource(wish));
       return undefined;
     }
-    this.#tries++;
+    if (verdict === "port" || this.#isNews(lease)) this.#tries++;
     if (this.#tries < settings.triesMax) return "again";
     this.#refuse(wish, explain.tooManyTries(wish, this.#tries, error));
     return undefined;
+  }
+
+  /** A taken tuple that is tried again, after it was left alone for a while, does not count a second time. */
+  #isNews({ pair: { source }, port }: Lease): boolean {
+    if (this.#with.settings.setAside < TUPLE_ASIDE_MS.least) return true;
+    this.#taken ??= new Set();
+    const { size } = this.#taken;
+    return this.#taken.add(source.index * 65_536 + port).size > size;
   }
 
   /** This address will not do: the next one, or that was it. */

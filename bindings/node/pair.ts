@@ -12,9 +12,13 @@ import { type Counts, newCounts } from "./counts.ts";
  * A port whose tuple is taken is left alone for so many milliseconds: most likely a connection of ours is not quite
  * gone (FIN_WAIT2), or has been for less than a second (TIME_WAIT). Twice as long each time, until it connects.
  */
-const TUPLE_ASIDE_MS = { least: 20, most: 1000 };
-/** Parked ports are looked at so many times in the shortest period that they are set aside for. */
+export const TUPLE_ASIDE_MS = { least: 20, most: 1000 };
+/**
+ * Parked ports are looked at so many times in the shortest period that they are set aside for; less often where there
+ * are many: after so many milliseconds for each.
+ */
 const LOOKS = 8;
+const LOOK_MS_PER_PORT = 0.005;
 
 /** A local address. */
 export class Source {
@@ -96,7 +100,7 @@ export class Pair {
   readonly parked: Map<number, number> = new Map();
   #nextLook = Number.POSITIVE_INFINITY;
   #nextWake = Number.POSITIVE_INFINITY;
-  readonly #lookEvery: number;
+  readonly #lookLeast: number;
   readonly #longest: number;
   /** By port: for how long it was left alone the last time, because its tuple was taken. */
   readonly #tuplesAside: Map<number, number> = new Map();
@@ -108,7 +112,7 @@ export class Pair {
     this.destination = destination;
     this.flow = flow;
     this.#longest = longest;
-    this.#lookEvery = Math.min(TUPLE_ASIDE_MS.least, longest) / LOOKS;
+    this.#lookLeast = Math.min(TUPLE_ASIDE_MS.least, longest) / LOOKS;
     this.#foreign = source.foreign(destination.transport);
   }
 
@@ -173,6 +177,11 @@ export class Pair {
       this.flow.free(port);
     }
     this.#nextWake = this.flow.nextWake ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Milliseconds from one look at the parked ports to the next. */
+  get #lookEvery(): number {
+    return Math.max(this.#lookLeast, this.parked.size * LOOK_MS_PER_PORT);
   }
 
   /** Gives back what has rested, and what has been parked for long enough. */

@@ -292,6 +292,24 @@ test("a tuple that is taken is tried again soon, then less and less often, until
   expect(connector.metrics()).toMatchObject({ setAside: 0, conflicts: 6, connected: 2 });
 });
 
+test("who waits for taken tuples waits on, however often each of them is tried", async () => {
+  const connector = connectorWith({ wait: true, triesMax: 9 });
+  const { port } = await serve();
+  const tried: number[] = [];
+  const dial: Dial = (ends) => {
+    tried.push(ends.localPort);
+    if (tried.length > 30) return connect(ends);
+    throw Object.assign(new Error("taken"), { code: "EADDRNOTAVAIL", syscall: "connect" });
+  };
+  const socket = await new Promise<Socket | null>((resolve) => {
+    connector.dial({ host: "127.0.0.1", port }, dial, (_, opened) => resolve(opened));
+  });
+  expect(socket?.localPort).toBe(tried.at(-1));
+  expect(new Set(tried).size).toBe(8);
+  expect(connector.metrics()).toMatchObject({ conflicts: 30, connected: 1, refused: 0 });
+  await reset(socket as Socket);
+});
+
 test("the oldest of the resting ports is taken over where that is the policy", async () => {
   const connector = connectorWith({ cooldown: 60_000, whenResting: "oldest" });
   const { port } = await serve();
