@@ -3,7 +3,10 @@
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
+import { type Flow, TCP } from "../../bindings/index.ts";
 import type { Dial } from "../../bindings/node/attempt.ts";
+import { newCounts } from "../../bindings/node/counts.ts";
+import { Destination, Pair, Source } from "../../bindings/node/pair.ts";
 import {
   connectorWith,
   errorOf,
@@ -258,38 +261,45 @@ test("who waits for ports does not wait for those that rest where these are to b
   expect(await errorOf(connector.connect(to))).toMatchObject({ exhausted: "resting" });
 });
 
-test("a tuple that is taken is tried again soon, then less and less often, until one connects", async () => {
+test("a tuple that is taken is tried again soon, then less and less often", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true, triesMax: 1000, setAside: 60_000 });
   const { port } = await serve();
   const tries: number[] = [];
-  let isTaken = true;
   const dial: Dial = (ends) => {
     tries.push(performance.now());
-    if (!isTaken) return connect(ends);
+    if (tries.length > 4) return connect(ends);
     const [code, syscall] = ["EADDRNOTAVAIL", "connect"];
     throw Object.assign(new Error("taken"), { code, syscall });
   };
-  const open = (): Promise<Socket> =>
-    new Promise((resolve) => {
-      connector.dial({ host: "127.0.0.1", port }, dial, (_, socket) => resolve(socket as Socket));
-    });
-  const first = open();
-  await until(() => tries.length === 4, "tries");
-  isTaken = false;
-  await reset(await first);
+  const opened = new Promise<Socket>((resolve) => {
+    connector.dial({ host: "127.0.0.1", port }, dial, (_, socket) => resolve(socket as Socket));
+  });
+  await reset(await opened);
   // After 20, 40, 80 and 160 ms; timers are late, but not early.
   expect(tries).toHaveLength(5);
   for (const [index, least] of [18, 38, 78, 158].entries()) {
     expect((tries[index + 1] as number) - (tries[index] as number)).toBeGreaterThan(least);
   }
-  isTaken = true;
-  tries.length = 0;
-  const second = open();
-  await until(() => tries.length === 2, "the second one's tries");
-  isTaken = false;
-  await reset(await second);
-  expect((tries[1] as number) - (tries[0] as number)).toBeLessThan(310);
-  expect(connector.metrics()).toMatchObject({ setAside: 0, conflicts: 6, connected: 2 });
+  expect(connector.metrics()).toMatchObject({ setAside: 0, conflicts: 4, connected: 1 });
+});
+
+test("how long a taken tuple is left alone doubles up to a second, until it connects", () => {
+  const freed: number[] = [];
+  const flow = { free: (port: number) => freed.push(port), nextWake: undefined };
+  const destination = new Destination(TCP, "127.0.0.1", 80, newCounts());
+  const pair = new Pair(new Source("127.0.0.2", 0), destination, flow as unknown as Flow, 60_000);
+  let now = 0;
+  const expectAside = (ms: number): void => {
+    pair.setTupleAside(7, now);
+    pair.wake(now + ms - 0.1);
+    expect(freed).toEqual([]);
+    pair.wake(now + ms);
+    expect(freed.splice(0)).toEqual([7]);
+    now += ms;
+  };
+  for (const ms of [20, 40, 80, 160, 320, 640, 1000, 1000]) expectAside(ms);
+  pair.onConnected(7);
+  for (const ms of [20, 40]) expectAside(ms);
 });
 
 test("who waits for taken tuples waits on, however often each of them is tried", async () => {
