@@ -3,9 +3,10 @@
 import { connect, type Socket, Socket as UnconnectedSocket } from "node:net";
 import { expect, test } from "vitest";
 import type { Dial } from "../../bindings/node/attempt.ts";
-import type { Connector, Lookup, LookupAddress } from "../../bindings/node/index.ts";
+import type { Lookup, LookupAddress } from "../../bindings/node/index.ts";
 import {
   connectorWith,
+  dialled,
   errorOf,
   expectAllBack,
   freshSources,
@@ -35,15 +36,6 @@ function hanging(addresses: string[], dialled: string[]): Dial {
     dialled.push(ends.host);
     return addresses.includes(ends.host) ? new UnconnectedSocket() : connect(ends);
   };
-}
-
-function dialled(connector: Connector, port: number, dial: Dial): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    connector.dial({ host: NAME, port }, dial, (error, socket) => {
-      if (error === null) resolve(socket as Socket);
-      else reject(error);
-    });
-  });
 }
 
 test("a host name is resolved, with Node's own resolver, too", async () => {
@@ -114,7 +106,11 @@ test("an address that does not answer has a start of attemptDelay, and loses; it
   const { port } = await serve();
   const order: string[] = [];
   const began = performance.now();
-  const socket = await dialled(connector, port, hanging(["127.0.0.11", "127.0.0.12"], order));
+  const socket = await dialled(
+    connector,
+    { host: NAME, port },
+    hanging(["127.0.0.11", "127.0.0.12"], order),
+  );
   expect(performance.now() - began).toBeGreaterThan(75);
   expect(order).toEqual(["127.0.0.11", "127.0.0.12", "127.0.0.1"]);
   expect(socket.remoteAddress).toBe("127.0.0.1");
@@ -166,7 +162,7 @@ test("of two that connect at about the same time, one is kept", async () => {
     }
     return socket;
   };
-  const kept = await dialled(connector, one.port, dial);
+  const kept = await dialled(connector, { host: NAME, port: one.port }, dial);
   await until(() => connector.metrics().held === 1, "the loser's port");
   expect(sockets).toContain(kept);
   expect(sockets.filter(({ destroyed }) => destroyed)).toHaveLength(1);
@@ -183,7 +179,7 @@ test("IPv6 and IPv4 take turns, the resolver's first one leading; without a sour
     attemptDelay: 10,
     connectTimeout: 200,
   });
-  await errorOf(dialled(both, 9, hanging(addresses, order)));
+  await errorOf(dialled(both, { host: NAME, port: 9 }, hanging(addresses, order)));
   expect(order).toEqual(["::1", "127.0.0.11", "::2", "127.0.0.12", "127.0.0.13"]);
   order.length = 0;
   const four = connectorWith({
@@ -191,7 +187,7 @@ test("IPv6 and IPv4 take turns, the resolver's first one leading; without a sour
     attemptDelay: 10,
     connectTimeout: 200,
   });
-  await errorOf(dialled(four, 9, hanging(addresses, order)));
+  await errorOf(dialled(four, { host: NAME, port: 9 }, hanging(addresses, order)));
   expect(order).toEqual(["127.0.0.11", "127.0.0.12", "127.0.0.13"]);
   for (const connector of [both, four]) {
     await until(() => connector.metrics().held === 0, "all ports");
@@ -225,7 +221,7 @@ test("connecting may take connectTimeout, resolving included, over all addresses
     attemptDelay: 10,
     connectTimeout: 80,
   });
-  const error = await errorOf(dialled(connector, 9, hanging(addresses, [])));
+  const error = await errorOf(dialled(connector, { host: NAME, port: 9 }, hanging(addresses, [])));
   expect(error).toMatchObject({ code: "ETIMEDOUT", syscall: "connect" });
   expect(error.message).toBe(`connect ETIMEDOUT ${NAME}:9: not connected within 80 ms`);
   await until(() => connector.metrics().held === 0, "both ports");

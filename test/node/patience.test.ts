@@ -6,6 +6,7 @@ import type { Dial } from "../../bindings/node/attempt.ts";
 import type { Connector, ConnectorOptions } from "../../bindings/node/index.ts";
 import {
   connectorWith,
+  dialled,
   errorOf,
   expectAllBack,
   freshSources,
@@ -17,21 +18,6 @@ const ONE_PORT = { portRange: { first: 23_400, last: 23_400 } };
 
 function refusal(code: string, syscall: string): Error {
   return Object.assign(new Error(`${syscall} ${code}`), { code, syscall });
-}
-
-function dialled(
-  connector: Connector,
-  where: { host: string; port: number; connectTimeout?: number },
-  dial: Dial,
-  readyEvent?: string,
-): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const opened = (error: Error | null, socket: Socket | null): void => {
-      if (error === null) resolve(socket as Socket);
-      else reject(error);
-    };
-    connector.dial(where, dial, opened, readyEvent);
-  });
 }
 
 // As net.BoundSocket fails, and as a socket does whose file could not be opened.

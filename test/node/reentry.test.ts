@@ -4,8 +4,8 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import type { Dial } from "../../bindings/node/attempt.ts";
-import { CHANNELS, type Connector } from "../../bindings/node/index.ts";
-import { connectorWith, expectAllBack, reset, serve } from "../support/connectors.ts";
+import { CHANNELS } from "../../bindings/node/index.ts";
+import { connectorWith, dialled, expectAllBack, reset, serve } from "../support/connectors.ts";
 
 const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
 
@@ -16,23 +16,14 @@ function refusing(code: string, syscall: string): Dial {
   };
 }
 
-function dialled(connector: Connector, port: number, dial: Dial): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    connector.dial({ host: "127.0.0.1", port }, dial, (error, socket) => {
-      if (error === null) resolve(socket);
-      else reject(error);
-    });
-  });
-}
-
 test("who tries again in the callback of one that waited in vain is served in turn", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true, triesMax: 1, setAside: 50 });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
   const first = await connector.connect(to);
-  let second: Promise<unknown> | undefined;
+  let second: Promise<Socket> | undefined;
   connector.dial(to, refusing("EADDRNOTAVAIL", "connect"), () => {
-    second = dialled(connector, port, (ends) => connect(ends));
+    second = dialled(connector, to, (ends) => connect(ends));
   });
   await reset(first);
   await expect.poll(() => second !== undefined).toBe(true);

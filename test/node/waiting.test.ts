@@ -4,10 +4,9 @@ import { execFileSync } from "node:child_process";
 import { createServer, connect as netConnect, Socket } from "node:net";
 import { expect, test, vi } from "vitest";
 import type { Dial } from "../../bindings/node/attempt.ts";
-import type { Where } from "../../bindings/node/connector.ts";
-import type { Connector } from "../../bindings/node/index.ts";
 import {
   connectorWith,
+  dialled,
   errorOf,
   expectAllBack,
   freshSources,
@@ -29,15 +28,6 @@ function inOtherHands(times: number, throws: boolean, afterwards = (): void => {
     if (throws) throw error;
     return new Socket().destroy(error);
   };
-}
-
-function dialled(connector: Connector, to: Where, dial: Dial): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    connector.dial(to, dial, (error, socket) => {
-      if (socket === null) reject(error);
-      else resolve(socket);
-    });
-  });
 }
 
 test("who waits is served in the order in which they came", async () => {

@@ -9,13 +9,30 @@ import {
   type Socket,
 } from "node:net";
 import { expect, onTestFinished } from "vitest";
-import type { ConnectOptions } from "../../bindings/node/connector.ts";
+import type { Dial } from "../../bindings/node/attempt.ts";
+import type { ConnectOptions, Where } from "../../bindings/node/connector.ts";
 import {
   type Connector,
   type ConnectorError,
   type ConnectorOptions,
   createConnector,
 } from "../../bindings/node/index.ts";
+
+/** What `Connector.dial` opens, as a promise. */
+export function dialled(
+  connector: Connector,
+  to: Where,
+  dial: Dial,
+  readyEvent?: string,
+): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const opened = (error: Error | null, socket: Socket | null): void => {
+      if (socket === null) reject(error);
+      else resolve(socket);
+    };
+    connector.dial(to, dial, opened, readyEvent);
+  });
+}
 
 /** Ports that neither the system nor other tests use. */
 export const RANGE = { first: 23_000, last: 23_007 };
