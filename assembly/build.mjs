@@ -16,12 +16,12 @@ mkdirSync("build", { recursive: true });
 
 // By target, as asconfig.json names them.
 const entries = {
-  core: "assembly/index.ts",
-  linux: "assembly/index.linux.ts",
-  cooldown: "assembly/index.cooldown.ts",
-  "core.debug": "assembly/index.debug.ts",
-  "linux.debug": "assembly/index.linux.debug.ts",
-  "cooldown.debug": "assembly/index.cooldown.debug.ts",
+  core: "assembly/modules/core.ts",
+  linux: "assembly/modules/linux.ts",
+  cooldown: "assembly/modules/cooldown.ts",
+  "core.debug": "assembly/modules/core.debug.ts",
+  "linux.debug": "assembly/modules/linux.debug.ts",
+  "cooldown.debug": "assembly/modules/cooldown.debug.ts",
 };
 for (const [target, entry] of Object.entries(entries)) {
   const { error, stderr } = await asc.main([entry, "--target", target]);

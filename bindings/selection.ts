@@ -8,7 +8,7 @@
 //
 // Both give 32-bit offsets: the port meant is `first + offset % count`, reduced once, so that a
 // search meets each port once although sums wrap at 2^32. Keys and counters lie in the core
-// (assembly/ports/selector.ts), which reads the tuple from the request block.
+// (assembly/selection/selector.ts), which reads the tuple from the request block.
 
 import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
 import type { Core } from "./core.ts";

@@ -22,7 +22,7 @@ describe("SipHash", () => {
 
   // The builds do not export it, so the file is compiled alone, as core.wasm is.
   beforeAll(async () => {
-    const file = fileURLToPath(new URL("../assembly/ports/siphash.ts", import.meta.url));
+    const file = fileURLToPath(new URL("../assembly/selection/siphash.ts", import.meta.url));
     const baseDir = fileURLToPath(new URL("..", import.meta.url));
     let binary = new Uint8Array();
     const { error, stderr } = await asc.main([file, "--baseDir", baseDir, "--target", "core"], {

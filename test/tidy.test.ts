@@ -12,13 +12,16 @@ const COLUMNS_MAX = 120;
 const QUIET = { throwIfNoEntry: false };
 
 /** The rooms of assembly/, each of which may use itself and those before it. */
-const ROOMS = ["memory", "ports", "groups", "netstack", "linux", "index"];
+const ROOMS = [
+  ...["memory", "ports", "selection", "cooldown"],
+  ...["groups", "netstack", "linux", "modules"],
+];
 
 /** Whoever imports these is outside. */
 const ROOTS = [
-  ...["assembly/index.ts", "assembly/index.debug.ts"],
-  ...["assembly/index.linux.ts", "assembly/index.linux.debug.ts"],
-  ...["assembly/index.cooldown.ts", "assembly/index.cooldown.debug.ts"],
+  ...["assembly/modules/core.ts", "assembly/modules/core.debug.ts"],
+  ...["assembly/modules/linux.ts", "assembly/modules/linux.debug.ts"],
+  ...["assembly/modules/cooldown.ts", "assembly/modules/cooldown.debug.ts"],
   "bindings/index.ts",
 ];
 

@@ -17,9 +17,7 @@ import { clamp } from "../groups/tree";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
-import { RANGE } from "../netstack/handle";
-import { letGo } from "../netstack/hold";
-import { flagsOf, nextOf } from "../netstack/ladder";
+import { letGo } from "../netstack/aggregates";
 import {
   aloneAt,
   aloneCount,
@@ -28,14 +26,16 @@ import {
   planReserved,
   planSet,
   readyPlan,
-} from "../netstack/plan";
-import { chargeRequest, findRing, holdCharged } from "../netstack/reserve";
+} from "../netstack/conflicts";
+import { RANGE } from "../netstack/pools";
+import { flagsOf, nextOf } from "../netstack/records";
+import { chargeRequest, findRing, holdCharged } from "../netstack/reservations";
 import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, rangeOf } from "../ports/range";
 import { unlessEmpty } from "../ports/reserved";
 import { findOpen } from "../ports/search";
-import { counterAt, tupleHash } from "../ports/selector";
 import { hasPort } from "../ports/set";
+import { counterAt, tupleHash } from "../selection/selector";
 import {
   addSocketOwner,
   chargeOwner,

@@ -12,10 +12,10 @@ import { BAD_STATE, EXHAUSTED, NO_MEMORY, NO_RANGE, REQUEST_ADDRESS } from "../a
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
-import { letGo } from "../netstack/hold";
-import { flagsOf } from "../netstack/ladder";
-import { isPlanned } from "../netstack/plan";
-import { chargeRequest, findRing, holdCharged } from "../netstack/reserve";
+import { letGo } from "../netstack/aggregates";
+import { isPlanned } from "../netstack/conflicts";
+import { flagsOf } from "../netstack/records";
+import { chargeRequest, findRing, holdCharged } from "../netstack/reservations";
 import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { findWithoutConflict, join } from "./bind";

@@ -1,6 +1,6 @@
 // Record: what the system knows about one port that somebody owns (the kernel's bind bucket).
 //
-//   record  0 ┌──────────────────┐      the port's place in a directory (ports/directory.ts)
+//   record  0 ┌──────────────────┐      the port's place in a directory (ports/page-table.ts)
 //             │ owners      u32  │  first of them; 0: there is no record
 //           4 ├──────────────────┤
 //             │ sockets     u32  │  how many of them
@@ -30,7 +30,7 @@
 import { Address } from "../memory/arena";
 import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
-import { chargePlace, closePlace, openPlace, placeOf } from "../ports/directory";
+import { chargePlace, closePlace, openPlace, placeOf } from "../ports/page-table";
 import { addPort, chargePort, removePort } from "../ports/set";
 import { BOUND, count, DIRECTORY, OWNING, RECORDS, REUSABLE, WAITING } from "./system";
 

@@ -1,7 +1,7 @@
 // Shortcut: bind() with port 0, again and again at one address, without writing the plan each time.
 //
 //   shortcut  0 ┌──────────────────┐
-//               │ memo   40 bytes  │  (netstack/memo.ts) of the flow below
+//               │ memo   40 bytes  │  (netstack/cached-plan.ts) of the flow below
 //            40 ├──────────────────┤
 //               │ flow        u32  │  bound sockets without SO_REUSEADDR at that address and device
 //            44 ├──────────────────┤
@@ -17,11 +17,11 @@
 import { EXHAUSTED, REQUEST_ADDRESS } from "../abi";
 import { Address } from "../memory/arena";
 import { REQUEST } from "../memory/layout";
-import { countHeld } from "../netstack/hold";
-import { clearMemo, isLone, MEMO_BYTES, writeMemo } from "../netstack/memo";
+import { countHeld } from "../netstack/aggregates";
+import { clearMemo, isLone, MEMO_BYTES, writeMemo } from "../netstack/cached-plan";
 import { findClear, Port, searchUnder } from "../ports/bitmap";
 import { isPlain } from "../ports/counted";
-import { hasRoom } from "../ports/directory";
+import { hasRoom } from "../ports/page-table";
 import { maskOfReserved, unlessEmpty } from "../ports/reserved";
 import { addToBitmap, isBitmap, portsOf } from "../ports/set";
 import { addSocketOwner, findRecord, flowOf } from "./record";

@@ -27,7 +27,7 @@
 //          364 ├────────────────────┤
 //              │ datagrams     u32  │  UDP sockets that have a port
 //          368 ├────────────────────┤
-//              │ directory          │  of the records of TCP ports (ports/directory.ts)
+//              │ directory          │  of the records of TCP ports (ports/page-table.ts)
 //         2420 ├────────────────────┤
 //              │ shortcut           │  the last bind() with port 0 (shortcut.ts)
 //         2484 └────────────────────┘
@@ -47,10 +47,10 @@
 
 import { LINUX_FIRST, LINUX_LAST, LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../abi";
 import { Address } from "../memory/arena";
+import { clearMemo } from "../netstack/cached-plan";
 import { closeManager, MANAGER_BYTES, newManager } from "../netstack/manager";
-import { clearMemo } from "../netstack/memo";
 import { Port } from "../ports/bitmap";
-import { closeDirectory, DIRECTORY_BYTES, openDirectory } from "../ports/directory";
+import { closeDirectory, DIRECTORY_BYTES, openDirectory } from "../ports/page-table";
 import { rangeOf } from "../ports/range";
 import { clearSet } from "../ports/set";
 

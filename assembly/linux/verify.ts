@@ -4,10 +4,10 @@
 import { PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
 import { find, NODE_NUMBER } from "../memory/table";
-import { flagsOf } from "../netstack/ladder";
 import { referenceCount } from "../netstack/manager";
+import { flagsOf } from "../netstack/records";
 import { verify } from "../netstack/verify";
-import { PAGE_PLACES, placeOf } from "../ports/directory";
+import { PAGE_PLACES, placeOf } from "../ports/page-table";
 import { countOf, hasPort } from "../ports/set";
 import {
   fastreuseOf,

@@ -11,11 +11,11 @@
 //   byte  2048 ├──────────────────────┤
 //              │ request block        │  what a word asks for (abi.ts)
 //   byte  2304 ├──────────────────────┤
-//              │ rungs of the request │  spaces, hosts and flows, per network (reserve.ts)
+//              │ rungs of the request │  spaces, hosts and flows, per network (reservations.ts)
 //   byte  2496 ├──────────────────────┤
 //              │ bill                 │  what an operation is going to need (bill.ts)
 //   byte  2560 ├──────────────────────┤
-//              │ plan header          │  what a search looks at (plan.ts)
+//              │ plan header          │  what a search looks at (conflicts.ts)
 //   byte  4096 ├──────────────────────┤
 //              │ batch                │  offsets in, ports in and out
 //   byte  8192 ├──────────────────────┤

@@ -5,19 +5,19 @@
 //            8 ├────────────────────┤
 //              │ table              │  seed, slots, capacity, count (memory/table.ts)
 //           28 ├────────────────────┤
-//              │ spaces, shape      │                               (ladder.ts)
+//              │ spaces, shape      │                               (records.ts)
 //           36 ├────────────────────┤
 //              │ hint          u32  │  how many stable picks have succeeded
 //           40 ├────────────────────┤
-//              │ counters, refs     │  what `stats` tells           (hold.ts)
+//              │ counters, refs     │  what `stats` tells           (aggregates.ts)
 //           48 ├────────────────────┤
-//              │ handles       u32  │  list of those that are open  (handle.ts)
+//              │ handles       u32  │  list of those that are open  (pools.ts)
 //           52 ├────────────────────┤
 //              │ range     4 bytes  │  ephemeral ports              (ports/range.ts)
 //           56 ├────────────────────┤
-//              │ resting, leaving   │  flows that words have emptied (rungs.ts)
+//              │ resting, leaving   │  flows that words have emptied (tree.ts)
 //           64 ├────────────────────┤
-//              │ founder space      │  with its first host and binding (ladder.ts)
+//              │ founder space      │  with its first host and binding (records.ts)
 //          248 └────────────────────┘
 //
 // One instance holds any number of managers; they share nothing but the arena.
@@ -28,13 +28,13 @@ import { changeLimits, INSTANCE_ACCOUNT } from "../memory/layout";
 import { closeTable, openTable } from "../memory/table";
 import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
 import { isRange, rangeOf } from "../ports/range";
+import { COUNTERS, REFERENCES } from "./aggregates";
+import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./conflicts";
 import { ANY_HOLD } from "./flags";
-import { freeHandles, RANGE } from "./handle";
-import { COUNTERS, REFERENCES } from "./hold";
-import { FOUNDER_SPACE, nextOf, SPACE_BYTES, SPACES } from "./ladder";
-import { freeMembers } from "./members";
-import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./plan";
-import { freeLadder, wakeAll } from "./rungs";
+import { freeMembers } from "./group-uses";
+import { freeHandles, RANGE } from "./pools";
+import { FOUNDER_SPACE, nextOf, SPACE_BYTES, SPACES } from "./records";
+import { freeLadder, wakeAll } from "./tree";
 
 const HINT: usize = 36;
 export const MANAGER_BYTES: u32 = <u32>FOUNDER_SPACE + SPACE_BYTES;

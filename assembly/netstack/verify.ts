@@ -5,7 +5,7 @@ import { Address, verifyArena } from "../memory/arena";
 import { capacityOf, nodeAt, verifyTable } from "../memory/table";
 import { countAt, isPlain, verifyCounted } from "../ports/counted";
 import { countOf, hasPort, nextPort } from "../ports/set";
-import { COUNTERS, REFERENCES } from "./hold";
+import { COUNTERS, REFERENCES } from "./aggregates";
 import {
   BINDING,
   CHILDREN,
@@ -34,7 +34,7 @@ import {
   SPACES,
   TUPLE,
   WILDCARD,
-} from "./ladder";
+} from "./records";
 
 export function verify(manager: Address): void {
   verifyArena();

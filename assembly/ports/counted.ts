@@ -1,7 +1,7 @@
 // CountedSet: a port set that also knows how often each port is held.
 //
 // Nearly every port is held once or not at all, and one bit says that. What goes beyond is kept
-// aside as an excess (excess.ts): the count of a port is its bit plus its excess.
+// aside as an excess (extra-counts.ts): the count of a port is its bit plus its excess.
 //
 //    bit  excess   count
 //     0     0        0      not held
@@ -33,7 +33,7 @@ import {
   nextExcess,
   raiseFree,
   verifyExcess,
-} from "./excess";
+} from "./extra-counts";
 import {
   addPort,
   chargePort,

@@ -1,10 +1,10 @@
 // What linux.wasm exports: the kernel's pickers, their sockets, records and TIME_WAIT. It runs over
 // the memory of core.wasm and brings along what it uses of the rooms below: all state is in memory.
 
-export { bindAny, bindAt, bindRange, listenAny, listenBound } from "./linux/bind";
-export { connectByHash, connectRange, connectSocket } from "./linux/connect";
-export { connectDatagram } from "./linux/datagram";
-export { closeLinux, recordFastreuse, recordOwners, recordWaits } from "./linux/linux";
+export { bindAny, bindAt, bindRange, listenAny, listenBound } from "../linux/bind";
+export { connectByHash, connectRange, connectSocket } from "../linux/connect";
+export { connectDatagram } from "../linux/datagram";
+export { closeLinux, recordFastreuse, recordOwners, recordWaits } from "../linux/linux";
 export {
   addressWord,
   closeSocket,
@@ -15,7 +15,7 @@ export {
   setSocketReuse,
   socketPort,
   stateOf,
-} from "./linux/socket";
+} from "../linux/socket";
 export {
   connectHint,
   datagramCount,
@@ -27,5 +27,5 @@ export {
   timeWaitReuse,
   unprivilegedStart,
   waitingCount,
-} from "./linux/system";
-export { closeToWait, currentTime, expireWaits, setNow } from "./linux/wait";
+} from "../linux/system";
+export { closeToWait, currentTime, expireWaits, setNow } from "../linux/wait";

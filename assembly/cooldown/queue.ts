@@ -23,7 +23,7 @@
 import { Address, alloc, allocZero, free, isLimited } from "../memory/arena";
 import { chargeBlock } from "../memory/bill";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
-import { BITMAP_BYTES, Port, raiseBit } from "./bitmap";
+import { BITMAP_BYTES, Port, raiseBit } from "../ports/bitmap";
 import {
   addPort,
   chargePort,
@@ -33,7 +33,7 @@ import {
   removeAndKeep,
   SET_END,
   verifySet,
-} from "./set";
+} from "../ports/set";
 
 const RING: usize = 0;
 const HEAD: usize = 4;

@@ -47,7 +47,7 @@
 // count, per port, the hosts that hold it there. Again the first host is not counted but looked
 // at itself.
 //
-// Must stay true: a node exists only while something below it holds a port, rests (rungs.ts), or a
+// Must stay true: a node exists only while something below it holds a port, rests (tree.ts), or a
 // handle is open (an empty tally waits for its binding to go); a tally holds a port exactly when a flow that it
 // counts does.
 
@@ -78,7 +78,7 @@ export const HOSTS: usize = 52;
 export const SPACE_OWN: u32 = 56;
 export const SPACE_BYTES: u32 = SPACE_OWN + HOST_BYTES;
 
-// What a node is. 0 is one that does not belong to the ladder, such as a member (members.ts).
+// What a node is. 0 is one that does not belong to the ladder, such as a member (group-uses.ts).
 export const MEMBER: u32 = 0;
 export const SPACE: u32 = 1;
 export const HOST: u32 = 2;

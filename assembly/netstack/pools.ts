@@ -13,9 +13,9 @@
 //          20 ├────────────────────────────┤
 //             │ reserved               u32 │  a list of ports to pass over, or 0
 //          24 ├────────────────────────────┤
-//             │ memo             40 bytes  │  (memo.ts)
+//             │ memo             40 bytes  │  (cached-plan.ts)
 //          64 ├────────────────────────────┤
-//             │ lane             24 bytes  │  (lane.ts)
+//             │ lane             24 bytes  │  (fast-path.ts)
 //          88 ├────────────────────────────┤
 //             │ flow     u32, per network  │
 //             └────────────────────────┘
@@ -45,9 +45,29 @@ import { Port, searchUnder } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { maskOfReserved } from "../ports/reserved";
 import { countOf, hasPort, isBitmap, portsOf, trim } from "../ports/set";
-import { isStrict, wantedOf } from "./flags";
-import { chargeHold, hold, letGoAll } from "./hold";
-import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, transportOf } from "./ladder";
+import { chargeHold, hold, letGoAll } from "./aggregates";
+import {
+  clearMemo,
+  fits,
+  followerOf,
+  freeByMemo,
+  isCurrent,
+  isSimple,
+  MEMO_BYTES,
+  takeByMemo,
+  UNSURE,
+  writeMemo,
+} from "./cached-plan";
+import {
+  beginPlan,
+  findInRange,
+  isBlocked,
+  isPlanned,
+  planAddress,
+  planAnyAddress,
+  planReserved,
+  planUnique,
+} from "./conflicts";
 import {
   closeLane,
   freeBatch,
@@ -61,31 +81,11 @@ import {
   takeAtInLane,
   takeBatch,
   takeInLane,
-} from "./lane";
-import {
-  clearMemo,
-  fits,
-  followerOf,
-  freeByMemo,
-  isCurrent,
-  isSimple,
-  MEMO_BYTES,
-  takeByMemo,
-  UNSURE,
-  writeMemo,
-} from "./memo";
-import {
-  beginPlan,
-  findInRange,
-  isBlocked,
-  isPlanned,
-  planAddress,
-  planAnyAddress,
-  planReserved,
-  planUnique,
-} from "./plan";
-import { chargeRequested, openBelow } from "./reserve";
-import { rest, settleFlow } from "./rungs";
+} from "./fast-path";
+import { isStrict, wantedOf } from "./flags";
+import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, transportOf } from "./records";
+import { chargeRequested, openBelow } from "./reservations";
+import { rest, settleFlow } from "./tree";
 
 // Manager: the list of handles and the ephemeral range.
 const OPEN: usize = 48;

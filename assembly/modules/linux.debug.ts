@@ -1,12 +1,12 @@
 // What linux.debug.wasm exports: all of linux.wasm, and the check of its invariants. It runs over the
 // memory of core.debug.wasm, and only there: its texts lie where a release core has its heap.
 
-import { COOLDOWN_TEXTS_AT } from "./memory/layout";
+import { COOLDOWN_TEXTS_AT } from "../memory/layout";
 
 assert(
   __heap_base <= COOLDOWN_TEXTS_AT,
   "The texts of linux.debug.wasm run into those of cooldown.debug",
 );
 
-export * from "./index.linux";
-export { verifyLinux } from "./linux/verify";
+export { verifyLinux } from "../linux/verify";
+export * from "./linux";

@@ -15,7 +15,7 @@
 //        24 └──────────────────┘
 //
 // A lane is open while its flow blocks itself and nothing else does, and at most one set counts it
-// (memo.ts). Taking is then one search, one bit, and one more in the follower; nothing of it needs
+// (cached-plan.ts). Taking is then one search, one bit, and one more in the follower; nothing of it needs
 // memory. Whatever is not that simple is left as it is, and the general way does the same.
 //
 // Must stay true: `limits` changes with every range of a manager or group and every list of reserved ports.
@@ -46,8 +46,8 @@ import {
   portsOf,
   trim,
 } from "../ports/set";
-import { countHeld } from "./hold";
-import { flagsOf, isFlow, SHAPE } from "./ladder";
+import { countHeld } from "./aggregates";
+import { flagsOf, isFlow, SHAPE } from "./records";
 
 const SEEN: usize = 0;
 const LIMITS: usize = 4;

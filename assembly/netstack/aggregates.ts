@@ -15,7 +15,7 @@ import { Address } from "../memory/arena";
 import { beginBill, canPay, chargeBlock, chargeNode } from "../memory/bill";
 import { Port } from "../ports/bitmap";
 import { addOne, chargeAdd, chargeDrop, countAt, dropOne, isPlain, wipe } from "../ports/counted";
-import { chargeFirst } from "../ports/excess";
+import { chargeFirst } from "../ports/extra-counts";
 import { addPort, hasPort, removePort } from "../ports/set";
 import {
   classIn,
@@ -36,8 +36,8 @@ import {
   nextOf,
   parentOf,
   TUPLE,
-} from "./ladder";
-import { chargeFlow, openClass, openTally, settleFlow, settleMember } from "./rungs";
+} from "./records";
+import { chargeFlow, openClass, openTally, settleFlow, settleMember } from "./tree";
 
 // Manager: what `stats` tells, kept up from here.
 export const COUNTERS: usize = 40;

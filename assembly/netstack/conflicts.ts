@@ -52,7 +52,7 @@ import {
   nextOf,
   TUPLE,
   WILDCARD,
-} from "./ladder";
+} from "./records";
 
 // Header of the plan, in scratch memory.
 const MANAGER: usize = PLAN_AT;

@@ -28,8 +28,18 @@ import { FLOWS_AT, HOSTS_AT, REQUEST, SPACES_AT } from "../memory/layout";
 import { Port } from "../ports/bitmap";
 import { unlessEmpty } from "../ports/reserved";
 import { hasPort } from "../ports/set";
+import { chargeHold, chargeNewHold, hold, isHeldInRing, letGoAll } from "./aggregates";
+import {
+  beginPlan,
+  findInRange,
+  isBlocked,
+  isPlanned,
+  planAddress,
+  planAnyAddress,
+  planReserved,
+} from "./conflicts";
 import { isStrict, wantedOf } from "./flags";
-import { chargeHold, chargeNewHold, hold, isHeldInRing, letGoAll } from "./hold";
+import { addMember, chargeMember, dropMember } from "./group-uses";
 import {
   classIn,
   findBinding,
@@ -40,18 +50,8 @@ import {
   isAny,
   isWildcard,
   nextOf,
-} from "./ladder";
-import { addMember, chargeMember, dropMember } from "./members";
-import {
-  beginPlan,
-  findInRange,
-  isBlocked,
-  isPlanned,
-  planAddress,
-  planAnyAddress,
-  planReserved,
-} from "./plan";
-import { chargeFlow, openFlow, rest } from "./rungs";
+} from "./records";
+import { chargeFlow, openFlow, rest } from "./tree";
 
 /** Could `port` be reserved now? 1, `IN_USE`, `OUTSIDE` or `NO_MEMORY`. */
 export function isAvailable(manager: Address, port: Port): i32 {

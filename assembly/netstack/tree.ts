@@ -75,7 +75,7 @@ import {
   TUPLE,
   UNFOLLOWED,
   WILDCARD,
-} from "./ladder";
+} from "./records";
 
 // ── Climbing down: each rung is found, or made ─────────────────────────────────────────────
 

@@ -11,7 +11,7 @@ export {
   rest,
   restingCount,
   ripen,
-} from "./ports/cooldown";
+} from "../cooldown/cooldown";
 export {
   claim,
   closeOrder,
@@ -20,4 +20,4 @@ export {
   release,
   releaseBatch,
   returnCandidate,
-} from "./ports/order";
+} from "../cooldown/fifo";

@@ -30,7 +30,19 @@ import { NO_MEMORY } from "../abi";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH, limitsVersion } from "../memory/layout";
-import { Port } from "./bitmap";
+import { Port } from "../ports/bitmap";
+import { countIn, firstIn, isEmpty, lastIn } from "../ports/range";
+import { hasReserved, maskOfReserved, setOfReserved } from "../ports/reserved";
+import { findAmong, searchAllUnder } from "../ports/search";
+import {
+  addPort,
+  chargePort,
+  clearSet,
+  hasPort,
+  removeAndKeep,
+  SET_END,
+  verifySet,
+} from "../ports/set";
 import {
   chargeQueued,
   clearQueue,
@@ -45,10 +57,6 @@ import {
   shiftFirst,
   verifyQueue,
 } from "./queue";
-import { countIn, firstIn, isEmpty, lastIn } from "./range";
-import { hasReserved, maskOfReserved, setOfReserved } from "./reserved";
-import { findAmong, searchAllUnder } from "./search";
-import { addPort, chargePort, clearSet, hasPort, removeAndKeep, SET_END, verifySet } from "./set";
 
 const MANAGER: usize = QUEUE_BYTES;
 const FRESH: usize = MANAGER + 4;

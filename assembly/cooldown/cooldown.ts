@@ -32,7 +32,9 @@ import { BATCH_MAX, NO_MEMORY } from "../abi";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH } from "../memory/layout";
-import { Port } from "./bitmap";
+import { Port } from "../ports/bitmap";
+import { firstIn, lastIn } from "../ports/range";
+import { hasReserved } from "../ports/reserved";
 import {
   chargeQueued,
   clearQueue,
@@ -46,8 +48,6 @@ import {
   shiftFirst,
   verifyQueue,
 } from "./queue";
-import { firstIn, lastIn } from "./range";
-import { hasReserved } from "./reserved";
 
 const MANAGER: usize = QUEUE_BYTES;
 const PERIOD: usize = MANAGER + 4;

@@ -1,7 +1,7 @@
 // Memo: what a handle remembers of its plan, so that a take or free need not write it again.
 //
 // The plan of most flows is short and stays the same for long: the few sets that block, and the
-// few that count the flow's ports (hold.ts). Both are addresses of nodes, so they are right as long
+// few that count the flow's ports (aggregates.ts). Both are addresses of nodes, so they are right as long
 // as no node comes or goes; the manager's shape tells.
 //
 //   memo  0 ┌──────────────────┐
@@ -26,7 +26,8 @@ import { Port } from "../ports/bitmap";
 import { addOne, dropOne, dropOneFree, hasRoomFor, isPlain } from "../ports/counted";
 import { findAmong, searchAllUnder } from "../ports/search";
 import { addPort, countOf, hasPort, hasRoom, removeAndKeep } from "../ports/set";
-import { countHeld, isHeldInRing } from "./hold";
+import { countHeld, isHeldInRing } from "./aggregates";
+import { aloneAt, aloneCount, isPlanned, partCount } from "./conflicts";
 import {
   classIn,
   crowdOf,
@@ -42,8 +43,7 @@ import {
   SHAPE,
   TUPLE,
   WILDCARD,
-} from "./ladder";
-import { aloneAt, aloneCount, isPlanned, partCount } from "./plan";
+} from "./records";
 
 const SEEN: usize = 0;
 const LONE_SEEN: usize = 4;

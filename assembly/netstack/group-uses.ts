@@ -13,7 +13,7 @@ import { enterGroup, leaveGroup } from "../groups/tree";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeNode } from "../memory/bill";
 import { capacityOf, find, insert, NODE_PARENT, nodeAt, remove } from "../memory/table";
-import { kindOf, MEMBER } from "./ladder";
+import { kindOf, MEMBER } from "./records";
 
 const USES: usize = 40;
 const MEMBER_BYTES: u32 = 44;

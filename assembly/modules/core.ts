@@ -1,5 +1,5 @@
 // What core.wasm exports: the words and handles of the port manager, groups, reserved ports,
-// selections. The linux room is a module of its own (index.linux.ts).
+// selections. The linux room is a module of its own (modules/linux.ts).
 
 export {
   closeTree,
@@ -10,7 +10,20 @@ export {
   openTree,
   removeGroup,
   setGroupRange,
-} from "./groups/tree";
+} from "../groups/tree";
+export { moveMember } from "../netstack/group-uses";
+export {
+  advanceHint,
+  closeManager,
+  counterCount,
+  descriptorCount,
+  hint,
+  openManager,
+  range,
+  referenceCount,
+  setRange,
+  usedBytes,
+} from "../netstack/manager";
 export {
   closeFlowHandle,
   freeMany,
@@ -24,20 +37,7 @@ export {
   takeAt,
   takeBetween,
   takeMany,
-} from "./netstack/handle";
-export {
-  advanceHint,
-  closeManager,
-  counterCount,
-  descriptorCount,
-  hint,
-  openManager,
-  range,
-  referenceCount,
-  setRange,
-  usedBytes,
-} from "./netstack/manager";
-export { moveMember } from "./netstack/members";
+} from "../netstack/pools";
 export {
   clampToRequest,
   isAvailable,
@@ -45,7 +45,7 @@ export {
   reserveEphemeral,
   reservePort,
   reserveTuple,
-} from "./netstack/reserve";
+} from "../netstack/reservations";
 export {
   addReserved,
   clearReserved,
@@ -54,7 +54,7 @@ export {
   nextReserved,
   openReserved,
   reservedCount,
-} from "./ports/reserved";
+} from "../ports/reserved";
 export {
   advance,
   closeSelector,
@@ -64,4 +64,4 @@ export {
   setCounter,
   slotOf,
   tupleHash,
-} from "./ports/selector";
+} from "../selection/selector";
