@@ -32,7 +32,7 @@ import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
 import { chargePlace, closePlace, openPlace, placeOf } from "../ports/page-table";
 import { addPort, chargePort, removePort } from "../ports/set";
-import { BOUND, count, DIRECTORY, OWNING, RECORDS, REUSABLE, WAITING } from "./system";
+import { BOUND, count, OWNING, PAGE_TABLE, RECORDS, REUSABLE, WAITING } from "./system";
 
 const OWNERS: usize = 0;
 const SOCKET_COUNT: usize = 4;
@@ -49,7 +49,7 @@ export const NO_RECORD: i32 = -2;
 
 /** The record of a port, or 0. */
 export function findRecord(system: Address, port: Port): Address {
-  const place = placeOf(system + DIRECTORY, port);
+  const place = placeOf(system + PAGE_TABLE, port);
   return place && firstOwner(place) ? place : 0;
 }
 
@@ -94,7 +94,7 @@ export function setFlow(owner: Address, flow: Address): void {
 
 /** Charges for a socket more at that port, of which fastreuse becomes what is given. */
 export function chargeOwner(system: Address, record: Address, port: Port, fastreuse: i32): void {
-  if (!record) chargePlace(system + DIRECTORY, port);
+  if (!record) chargePlace(system + PAGE_TABLE, port);
   chargeFastreuse(system, record, fastreuse);
 }
 
@@ -167,7 +167,7 @@ function putInSet(system: Address, set: Address, port: Port, belongs: bool): voi
 }
 
 function newRecord(system: Address, port: Port): Address {
-  const record = openPlace(system, system + DIRECTORY, port);
+  const record = openPlace(system, system + PAGE_TABLE, port);
   store<u16>(record, <u16>port, PORT);
   store<i16>(record, <i16>NO_RECORD, FASTREUSE);
   count(system, RECORDS, 1);
@@ -177,6 +177,6 @@ function newRecord(system: Address, port: Port): Address {
 function settleRecord(system: Address, record: Address): void {
   if (firstOwner(record)) return;
   setFastreuse(system, record, NO_RECORD);
-  closePlace(system, system + DIRECTORY, portOf(record));
+  closePlace(system, system + PAGE_TABLE, portOf(record));
   count(system, RECORDS, -1);
 }

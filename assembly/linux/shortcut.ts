@@ -26,7 +26,7 @@ import { maskOfReserved, unlessEmpty } from "../ports/reserved";
 import { addToBitmap, isBitmap, portsOf } from "../ports/set";
 import { addSocketOwner, findRecord, flowOf } from "./record";
 import { deviceOf, setPort, systemOf } from "./socket";
-import { BOUND, DIRECTORY, RESERVED, SHORTCUT } from "./system";
+import { BOUND, PAGE_TABLE, RESERVED, SHORTCUT } from "./system";
 
 const FLOW: usize = <usize>MEMO_BYTES;
 const DEVICE: usize = FLOW + 4;
@@ -54,7 +54,7 @@ export function bindByShortcut(socket: Address, first: Port, last: Port, start: 
   const port = findClear(portsOf(flow), first, last, start);
   if (!port) return EXHAUSTED;
   // Somebody has the port at another address, or there is a page to be paid for.
-  if (findRecord(system, port) || !hasRoom(system + DIRECTORY, port)) return NO_SHORTCUT;
+  if (findRecord(system, port) || !hasRoom(system + PAGE_TABLE, port)) return NO_SHORTCUT;
   addToBitmap(flow, port);
   countHeld(system, 1);
   setPort(socket, port, addSocketOwner(system, 0, port, BY_BIND, socket, flow));

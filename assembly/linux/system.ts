@@ -50,7 +50,7 @@ import { Address } from "../memory/arena";
 import { clearMemo } from "../netstack/cached-plan";
 import { closeManager, MANAGER_BYTES, newManager } from "../netstack/manager";
 import { Port } from "../ports/bitmap";
-import { closeDirectory, DIRECTORY_BYTES, openDirectory } from "../ports/page-table";
+import { closePageTable, openPageTable, PAGE_TABLE_BYTES } from "../ports/page-table";
 import { rangeOf } from "../ports/range";
 import { clearSet } from "../ports/set";
 
@@ -68,8 +68,8 @@ export const SOCKETS: usize = 332;
 export const QUEUES: usize = 336;
 const UNPRIVILEGED: usize = 360;
 export const DATAGRAMS: usize = 364;
-export const DIRECTORY: usize = 368;
-export const SHORTCUT: usize = DIRECTORY + DIRECTORY_BYTES;
+export const PAGE_TABLE: usize = 368;
+export const SHORTCUT: usize = PAGE_TABLE + PAGE_TABLE_BYTES;
 const SYSTEM_BYTES: u32 = 2484;
 if (SHORTCUT != 2420) ERROR("System no longer matches its diagram");
 if (MANAGER_BYTES != <u32>BOUND) ERROR("System no longer matches its diagram");
@@ -92,7 +92,7 @@ export function openLinux(
   const range = rangeOf(LINUX_FIRST, LINUX_LAST);
   const system = newManager(SYSTEM_BYTES, range, seedLow, seedHigh, limitBytes);
   if (!system) return 0;
-  if (!openDirectory(system, system + DIRECTORY)) {
+  if (!openPageTable(system, system + PAGE_TABLE)) {
     closeManager(system);
     return 0;
   }
@@ -106,7 +106,7 @@ export function openLinux(
 
 /** Gives back what is left of a system whose sockets and TIME_WAITs are gone. */
 export function freeSystem(system: Address): void {
-  closeDirectory(system, system + DIRECTORY);
+  closePageTable(system, system + PAGE_TABLE);
   clearSet(system, system + BOUND);
   clearSet(system, system + REUSABLE);
   closeManager(system);

@@ -32,9 +32,9 @@ import {
 } from "./socket";
 import {
   BOUND,
-  DIRECTORY,
   datagramCount,
   owningCount,
+  PAGE_TABLE,
   REUSABLE,
   recordCount,
   SOCKETS,
@@ -59,7 +59,7 @@ function verifyRecords(system: Address): void {
   let sockets: u32 = 0;
   let waits: u32 = 0;
   for (let port: u32 = 1; port < <u32>PORT_COUNT; port++) {
-    const place = placeOf(system + DIRECTORY, port);
+    const place = placeOf(system + PAGE_TABLE, port);
     if (!place) {
       port |= PAGE_PLACES - 1; // none of this page
       continue;

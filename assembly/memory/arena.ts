@@ -1,8 +1,8 @@
-// Arena: hands out blocks of linear memory and takes them back.
+// Arena: allocates and frees blocks of linear memory.
 //
 // Terminology
-//   Block    a header of 4 bytes and a payload; blocks lie side by side without gaps.
-//   Unit     8 bytes. Every block is a whole number of units, every payload is 8-aligned.
+//   Block    a header of 4 bytes and a payload. Blocks lie side by side without gaps.
+//   Unit     8 bytes. A block is a whole number of units, and its payload is 8-aligned.
 //   Class    blocks of about one size: 16 classes per power of two, each with a free list.
 //   Account  who pays: two words, used and limit, at the start of a manager's record.
 //
@@ -15,18 +15,20 @@
 //   header   bytes of the block, a multiple of 8, and three bits below:
 //              bit 0  this block is free
 //              bit 1  the left neighbour is free
-//              bit 2  one unit larger than asked for, because a rest of one unit is no block
-//   start    the free block's own address, so that its right neighbour can find it
+//              bit 2  padded by one unit, because a single unit is too small for a block
+//   start    address of the free block itself, by which its right neighbour finds it
 //
-// This is a two-level segregated fit: two bit searches find a block that is large enough, a
-// freed block is joined with free neighbours at once, so what tables and bitmaps leave behind
-// serves as records again. Both directions cost a constant number of steps.
+// This is a two-level segregated fit, TLSF (Masmano, Ripoll, Crespo, Real, "TLSF: a new dynamic
+// memory allocator for real-time systems", 2004): two bit searches find a free block that is large
+// enough, and a freed block is joined with its free neighbours at once. Both take a constant number
+// of steps, and what tables and bitmaps leave behind is used again for small records.
 //
-// Records come and go one by one, so a few small blocks of each size are kept at hand: they stay
-// used for their neighbours and lie on a short list of their own, last freed first out.
+// In front of it are quick lists, one per size below 12 units, last in, first out. A freed record
+// goes onto the quick list of its size, where it still counts as used for its neighbours, and the
+// next allocation of that size takes it from there. A quick list has 16 blocks at most.
 //
-// An operation adds up what it is going to need and secures that; the allocations that follow
-// cannot fail. Only what may be left undone, such as shrinking, allocates without asking.
+// An operation adds up what it will need and calls `secure` once; the allocations that follow
+// cannot fail. Only work that may be skipped, such as shrinking, allocates without that.
 //
 // Must stay true: no two free blocks are neighbours; every free block is on the list of its
 // class; a class bit is set exactly when its list is not empty.
@@ -39,7 +41,7 @@ export type Address = usize;
 export const ACCOUNT_USED: usize = 0;
 export const ACCOUNT_LIMIT: usize = 4;
 
-/** Is the account held to a limit? Then nothing lingers that is not needed at once. */
+/** Does the account have a limit? Then memory that is kept for later use is freed at once. */
 export function isLimited(account: Address): bool {
   return load<u32>(account, ACCOUNT_LIMIT) != u32.MAX_VALUE;
 }
@@ -52,14 +54,14 @@ const END: usize = ARENA_AT;
 const POWERS: usize = END + 4;
 const CLASSES: usize = POWERS + 4;
 const LISTS: usize = CLASSES + POWER_COUNT * 4;
-const HAND: usize = LISTS + POWER_COUNT * <usize>CLASS_COUNT * 4; // per size: first block, count
-const HAND_UNITS: u32 = 12;
-const HAND_MAX: u32 = 16;
-if (HAND + <usize>HAND_UNITS * 8 > VERSION_AT) ERROR("The arena header is too long");
+const QUICK: usize = LISTS + POWER_COUNT * <usize>CLASS_COUNT * 4; // per size in units: first block, count
+const QUICK_UNITS: u32 = 12;
+const QUICK_MAX: u32 = 16;
+if (QUICK + <usize>QUICK_UNITS * 8 > VERSION_AT) ERROR("The arena header is too long");
 
 const FREE: u32 = 1;
 const LEFT_FREE: u32 = 2;
-const LOOSE: u32 = 4;
+const PADDED: u32 = 4;
 const SIZE: u32 = ~7;
 const HEADER: usize = 4;
 const NEXT: usize = 0;
@@ -99,14 +101,15 @@ export function secure(account: Address, cost: u32): bool {
   return findFree(units) != 0 || grow(units << 3);
 }
 
-/** A block of at least `bytes` bytes with any content, or 0 when the limit or the machine says no. */
+/** A block of at least `bytes` bytes, not zeroed, or 0: the limit or the machine has no more. */
 export function alloc(account: Address, bytes: u32): Address {
   if (bytes > BYTES_MAX) return 0;
   const units = unitsFor(bytes);
   const used = load<u32>(account, ACCOUNT_USED);
   if (units << 3 > load<u32>(account, ACCOUNT_LIMIT) - used) return 0;
 
-  const block = units < HAND_UNITS && load<u32>(handAt(units)) ? takeInHand(units) : carve(units);
+  const block =
+    units < QUICK_UNITS && load<u32>(quickListAt(units)) ? takeQuick(units) : carve(units);
   if (block) store<u32>(account, used + (units << 3), ACCOUNT_USED);
   return block;
 }
@@ -118,7 +121,7 @@ export function allocZero(account: Address, bytes: u32): Address {
   return block;
 }
 
-/** Fills a multiple of 4 bytes with zeros; small stretches are the rule. */
+/** Fills a multiple of 4 bytes with zeros. Most are records of less than 100 bytes. */
 export function clear(start: Address, bytes: u32): void {
   const end = start + (bytes & ~7);
   for (let at = start; at < end; at += 8) store<u64>(at, 0);
@@ -128,34 +131,34 @@ export function clear(start: Address, bytes: u32): void {
 export function free(account: Address, block: Address): void {
   assert(!(header(block) & FREE)); // freed twice
   const bytes = sizeOf(block);
-  const paid = bytes - (header(block) & LOOSE ? UNIT_BYTES : 0);
+  const paid = bytes - (header(block) & PADDED ? UNIT_BYTES : 0);
   store<u32>(account, load<u32>(account, ACCOUNT_USED) - paid, ACCOUNT_USED);
-  if (!keepInHand(block, bytes >> 3)) release(block);
+  if (!keepQuick(block, bytes >> 3)) release(block);
 }
 
-// ── Blocks at hand ────────────────────────────────────────────────────────────────────────
+// ── Quick lists ───────────────────────────────────────────────────────────────────────────
 
-function handAt(units: u32): Address {
-  return HAND + ((<usize>units) << 3);
+function quickListAt(units: u32): Address {
+  return QUICK + ((<usize>units) << 3);
 }
 
-function takeInHand(units: u32): Address {
-  const hand = handAt(units);
-  const block: Address = load<u32>(hand);
-  store<u32>(hand, load<u32>(block, NEXT));
-  store<u32>(hand, load<u32>(hand, 4) - 1, 4);
+function takeQuick(units: u32): Address {
+  const list = quickListAt(units);
+  const block: Address = load<u32>(list);
+  store<u32>(list, load<u32>(block, NEXT));
+  store<u32>(list, load<u32>(list, 4) - 1, 4);
   return block;
 }
 
-/** False if the block is too large, or there are enough of its size. */
-function keepInHand(block: Address, units: u32): bool {
-  if (units >= HAND_UNITS || header(block) & LOOSE) return false;
-  const hand = handAt(units);
-  const count = load<u32>(hand, 4);
-  if (count == HAND_MAX) return false;
-  store<u32>(block, load<u32>(hand), NEXT);
-  store<u32>(hand, <u32>block);
-  store<u32>(hand, count + 1, 4);
+/** False if the block is too large for a quick list, or the list of its size is full. */
+function keepQuick(block: Address, units: u32): bool {
+  if (units >= QUICK_UNITS || header(block) & PADDED) return false;
+  const list = quickListAt(units);
+  const count = load<u32>(list, 4);
+  if (count == QUICK_MAX) return false;
+  store<u32>(block, load<u32>(list), NEXT);
+  store<u32>(list, <u32>block);
+  store<u32>(list, count + 1, 4);
   return true;
 }
 
@@ -177,7 +180,7 @@ function rightOf(block: Address): Address {
   return block + sizeOf(block);
 }
 
-/** A block of that many units from the free lists, or 0. */
+/** Takes a block of that many units from the free lists, growing the memory if need be; or 0. */
 function carve(units: u32): Address {
   let block = findFree(units);
   if (!block) {
@@ -195,7 +198,7 @@ function split(block: Address, units: u32): void {
   const rest = sizeOf(block) - keep;
   const left = header(block) & LEFT_FREE;
   if (rest < UNITS_MIN << 3) {
-    setHeader(block, sizeOf(block) | left | (rest ? LOOSE : 0));
+    setHeader(block, sizeOf(block) | left | (rest ? PADDED : 0));
     const right = rightOf(block);
     setHeader(right, header(right) & ~LEFT_FREE);
     return;

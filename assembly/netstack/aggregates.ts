@@ -15,7 +15,7 @@ import { Address } from "../memory/arena";
 import { beginBill, canPay, chargeBlock, chargeNode } from "../memory/bill";
 import { Port } from "../ports/bitmap";
 import { addOne, chargeAdd, chargeDrop, countAt, dropOne, isPlain, wipe } from "../ports/counted";
-import { chargeFirst } from "../ports/extra-counts";
+import { chargeFirstExtra } from "../ports/extra-counts";
 import { addPort, hasPort, removePort } from "../ports/set";
 import {
   classIn,
@@ -169,7 +169,7 @@ function chargeLetGo(ring: Address, flags: u32, port: Port): void {
     chargeDrop(flow, port);
   } else {
     chargeBlock(FLOW_BYTES);
-    chargeFirst();
+    chargeFirstExtra();
   }
 }
 

@@ -27,7 +27,7 @@
 //        12 ├──────┬───┴──┬───────┤
 //           │ flags│ form │ kind, │  u8 each, and of a flow, whether nothing counts it
 //        16 ├──────┴──────┴───────┤
-//           │ ports, excess  u32  │  the counted set
+//           │ ports, extra  u32  │  the counted set
 //        24 ├─────────────────────┤
 //           │ name      16 bytes  │  network and transport · address · device · destination
 //        40 ├─────────────────────┤

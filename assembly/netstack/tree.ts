@@ -77,7 +77,7 @@ import {
   WILDCARD,
 } from "./records";
 
-// ── Climbing down: each rung is found, or made ─────────────────────────────────────────────
+// ── Climbing down: each rung is found, or made ────────────────────────────────────────────
 
 /** Charges for the rungs of a flow that are not there; those that are 0 have not been found. */
 export function chargeFlow(

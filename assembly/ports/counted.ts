@@ -1,38 +1,40 @@
-// CountedSet: a port set that also knows how often each port is held.
+// CountedSet: a port set that also counts how often each port is held.
 //
-// Nearly every port is held once or not at all, and one bit says that. What goes beyond is kept
-// aside as an excess (extra-counts.ts): the count of a port is its bit plus its excess.
+// Most ports are held once or not at all, and one bit says so. Everything beyond that is an extra
+// count, which is kept in a separate structure (extra-counts.ts). The count of a port is the sum of
+// its bit and its extra count:
 //
-//    bit  excess   count
-//     0     0        0      not held
-//     1     0        1      held, the plain case
+//    bit   extra   count
+//     0      0       0      not held
+//     1      0       1      held once
 //     1    n > 0   1 + n    held more than once
-//     0    n < 0     n      released more often than held (gVisor counts below zero)
+//     0    n < 0     n      released more often than held: gVisor's counts go below zero
 //
 //   record 20 ┌──────────────────┐
-//             │ excess  u32      │  0: every port is plain
+//             │ extra   u32      │  0: no port has an extra count
 //          24 └──────────────────┘
 //
-// A port "rises" when its bit is set and "falls" when it is cleared. What adding or dropping is
-// going to need is charged beforehand.
+// A port becomes held when its bit is set, and becomes free when its bit is cleared. Memory for an
+// addition or a removal is charged before it.
 //
-// Must stay true: no bit has a negative excess, no clear bit a positive one.
+// Must stay true: a port whose bit is set has no negative extra count, and one whose bit is clear
+// has no positive one.
 
 import { PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
 import { Port, raiseBit } from "./bitmap";
 import {
-  canRaise,
-  changeExcess,
-  chargeExcess,
-  clearExcess,
-  excessAt,
-  lowerFree,
-  NO_EXCESS,
+  addExtraFree,
+  canAddExtra,
+  changeExtra,
+  chargeExtra,
+  clearExtra,
+  dropExtraFree,
+  extraAt,
+  NO_EXTRA,
   NOT_FREE,
-  nextExcess,
-  raiseFree,
-  verifyExcess,
+  nextExtra,
+  verifyExtra,
 } from "./extra-counts";
 import {
   addPort,
@@ -50,27 +52,27 @@ import {
   verifySet,
 } from "./set";
 
-const EXCESS: usize = SET_END;
+const EXTRA: usize = SET_END;
 
-/** Is every port of the set held once or not at all? */
+/** Has no port of the set an extra count? */
 export function isPlain(set: Address): bool {
-  return load<u32>(set, EXCESS) == 0;
+  return load<u32>(set, EXTRA) == 0;
 }
 
 export function countAt(set: Address, port: Port): i32 {
-  return (hasPort(set, port) ? 1 : 0) + excessAt(set + EXCESS, port);
+  return (hasPort(set, port) ? 1 : 0) + extraAt(set + EXTRA, port);
 }
 
 /** Charges for adding one to the port's count. */
 export function chargeAdd(set: Address, port: Port): void {
-  if (hasPort(set, port)) chargeExcess(set + EXCESS, port);
-  else if (excessAt(set + EXCESS, port) == 0) chargePort(set);
+  if (hasPort(set, port)) chargeExtra(set + EXTRA, port);
+  else if (extraAt(set + EXTRA, port) == 0) chargePort(set);
 }
 
-/** Adds one to the port's count and tells whether it rose. */
+/** Adds one to the port's count and tells whether it became held. */
 export function addOne(account: Address, set: Address, port: Port): bool {
-  if (hasPort(set, port) || excessAt(set + EXCESS, port) < 0) {
-    changeExcess(account, set + EXCESS, port, 1);
+  if (hasPort(set, port) || extraAt(set + EXTRA, port) < 0) {
+    changeExtra(account, set + EXTRA, port, 1);
     return false;
   }
   addPort(account, set, port);
@@ -79,66 +81,66 @@ export function addOne(account: Address, set: Address, port: Port): bool {
 
 /** Charges for taking one from the port's count. */
 export function chargeDrop(set: Address, port: Port): void {
-  if (!hasPort(set, port)) chargeExcess(set + EXCESS, port);
+  if (!hasPort(set, port)) chargeExtra(set + EXTRA, port);
 }
 
-/** Takes one from the port's count and tells whether it fell. */
+/** Takes one from the port's count and tells whether it became free. */
 export function dropOne(account: Address, set: Address, port: Port): bool {
-  if (hasPort(set, port) && excessAt(set + EXCESS, port) == 0) {
+  if (hasPort(set, port) && extraAt(set + EXTRA, port) == 0) {
     removePort(account, set, port);
     return true;
   }
-  changeExcess(account, set + EXCESS, port, -1);
+  changeExtra(account, set + EXTRA, port, -1);
   return false;
 }
 
-/** Sets the port's count to zero and tells whether it fell. */
+/** Sets the port's count to zero and tells whether it became free. */
 export function wipe(account: Address, set: Address, port: Port): bool {
-  const excess = excessAt(set + EXCESS, port);
-  if (excess) changeExcess(account, set + EXCESS, port, -excess);
+  const extra = extraAt(set + EXTRA, port);
+  if (extra) changeExtra(account, set + EXTRA, port, -extra);
   if (!hasPort(set, port)) return false;
   removePort(account, set, port);
   return true;
 }
 
-/** Gives back all that the set occupies. */
+/** Frees all memory of the set and leaves it empty. */
 export function clearCounted(account: Address, set: Address): void {
-  clearExcess(account, set + EXCESS);
+  clearExtra(account, set + EXTRA);
   clearSet(account, set);
 }
 
-// ── Counts that are never negative, where it costs no memory ──────────────────────────────
+// ── Changes without memory, for counts that are never negative ────────────────────────────
 
-/** Adds one to the port's count; false, and nothing has changed, if that needs memory. */
+/** Adds one to the port's count. False if that needs memory; then nothing has changed. */
 export function addOneFree(account: Address, set: Address, port: Port): bool {
-  if (!isBitmap(set)) return addToFewFree(account, set, port);
-  if (!raiseBit(portsOf(set), port)) return raiseFree(set + EXCESS, port);
+  if (!isBitmap(set)) return addToSmallFree(account, set, port);
+  if (!raiseBit(portsOf(set), port)) return addExtraFree(set + EXTRA, port);
   countPorts(set, 1);
   return true;
 }
 
-/** Would adding one need no memory? */
+/** Can one be added to the port's count without memory? */
 export function hasRoomFor(set: Address, port: Port): bool {
-  return hasPort(set, port) ? canRaise(set + EXCESS, port) : hasRoom(set);
+  return hasPort(set, port) ? canAddExtra(set + EXTRA, port) : hasRoom(set);
 }
 
-function addToFewFree(account: Address, set: Address, port: Port): bool {
+function addToSmallFree(account: Address, set: Address, port: Port): bool {
   if (!isPlain(set) || hasPort(set, port) || !hasRoom(set)) return false;
   addPort(account, set, port);
   return true;
 }
 
-/** Takes one from the port's count; false, and nothing has changed, if a page or a bitmap has to go. */
+/** Takes one from the port's count. False if a page or bitmap must be freed; then nothing has changed. */
 export function dropOneFree(account: Address, set: Address, port: Port): bool {
-  if (!isBitmap(set)) return dropFromFew(account, set, port);
-  const lowered = lowerFree(account, set + EXCESS, port);
-  if (lowered != NO_EXCESS) return lowered != NOT_FREE;
+  if (!isBitmap(set)) return dropFromSmall(account, set, port);
+  const lowered = dropExtraFree(account, set + EXTRA, port);
+  if (lowered != NO_EXTRA) return lowered != NOT_FREE;
   if (isSparse(set)) return false;
   removeFromBitmap(set, port);
   return true;
 }
 
-function dropFromFew(account: Address, set: Address, port: Port): bool {
+function dropFromSmall(account: Address, set: Address, port: Port): bool {
   if (!isPlain(set)) return false;
   removePort(account, set, port);
   return true;
@@ -148,9 +150,9 @@ function dropFromFew(account: Address, set: Address, port: Port): bool {
 
 export function verifyCounted(set: Address): void {
   verifySet(set);
-  verifyExcess(set + EXCESS);
-  let port = nextExcess(set + EXCESS, 0);
-  for (; port < <u32>PORT_COUNT; port = nextExcess(set + EXCESS, port + 1)) {
-    assert(hasPort(set, port) == excessAt(set + EXCESS, port) > 0);
+  verifyExtra(set + EXTRA);
+  let port = nextExtra(set + EXTRA, 0);
+  for (; port < <u32>PORT_COUNT; port = nextExtra(set + EXTRA, port + 1)) {
+    assert(hasPort(set, port) == extraAt(set + EXTRA, port) > 0);
   }
 }

@@ -1,27 +1,27 @@
-// Excess: how much oftener than its bit says a port is held, for those few ports where it is.
+// ExtraCounts: by how much the count of a port differs from its bit, for the ports where it does.
 //
 //   slot      0 ┌──────────────────┐
-//               │ excess  u32      │  0: nowhere; else a page or a directory
+//               │ extra   u32      │  0: no port; else the address of a page or of a page table
 //             4 └──────────────────┘
 //
-//   page      0 ┌──────────────────┐     directory  0 ┌──────────────────┐
+//   page      0 ┌──────────────────┐     page table 0 ┌──────────────────┐
 //               │ word    u16      │                  │ word    u16 = ~0 │
 //             2 ├──────────────────┤                2 ├──────────────────┤
-//               │ wide    u16      │                  │ (nothing)        │
+//               │ wide    u16      │                  │ (unused)         │
 //             4 ├──────────────────┤                4 ├──────────────────┤
-//               │ used    u32      │                  │ used    u32      │  pages
+//               │ used    u32      │                  │ used    u32      │  number of pages
 //             8 ├──────────────────┤                8 ├──────────────────┤
-//               │ excess  i16[64]  │                  │ page  u32[1024]  │  0: none
+//               │ extra   i16[64]  │                  │ page  u32[1024]  │  0: none
 //           136 └──────────────────┘             4104 └──────────────────┘
 //
-// A page serves the 64 ports of one word; a directory comes with the second page. A page whose
-// numbers outgrow 16 bits becomes wide, with i32[64]. Whoever counts the ports of many flows touches
-// another page each time, so it matters that pages are small.
+// A page has the extra counts of the 64 ports of one word. The second page brings the page table. A
+// page whose counts no longer fit into 16 bits is replaced by a wide page, with i32[64]. An aggregate
+// over many destinations touches pages at random, so pages are small.
 //
-// A page goes back when nothing in it differs from zero. One that counts for others (`lowerFree`)
-// stays, because the next operation is going to need it; only where memory is limited it goes.
+// A page is freed when all its counts are zero. A page of an aggregate (`dropExtraFree`) stays,
+// because the next operation is likely to need it again, unless the manager's memory is limited.
 //
-// Must stay true: `used` counts what is not zero.
+// Must stay true: `used` is the number of counts in the page that are not zero.
 
 import { PORT_COUNT } from "../abi";
 import { Address, allocZero, free, isLimited } from "../memory/arena";
@@ -32,36 +32,36 @@ const WORD: usize = 0;
 const WIDE: usize = 2;
 const USED: usize = 4;
 const ITEMS: usize = 8;
-const DIRECTORY: u32 = 0xffff;
+const PAGE_TABLE: u32 = 0xffff;
 const NARROW_BYTES: u32 = 8 + 64 * 2;
 const WIDE_BYTES: u32 = 8 + 64 * 4;
-const DIRECTORY_BYTES: u32 = 8 + WORD_COUNT * 4;
-if (DIRECTORY_BYTES != 4104) ERROR("Directory no longer matches its diagram");
+const PAGE_TABLE_BYTES: u32 = 8 + WORD_COUNT * 4;
+if (PAGE_TABLE_BYTES != 4104) ERROR("Directory no longer matches its diagram");
 
-export function excessAt(slot: Address, port: Port): i32 {
+export function extraAt(slot: Address, port: Port): i32 {
   const page = pageOf(slot, port >> WORD_SHIFT);
   return page ? itemIn(page, port & 63) : 0;
 }
 
-/** Charges for a change by one. */
-export function chargeExcess(slot: Address, port: Port): void {
+/** Charges for adding one to a port's extra count, or taking one from it. */
+export function chargeExtra(slot: Address, port: Port): void {
   const page = pageOf(slot, port >> WORD_SHIFT);
   if (page) {
     if (isAtLimit(page, port & 63)) chargeBlock(WIDE_BYTES);
     return;
   }
-  chargeFirst();
+  chargeFirstExtra();
   const top: Address = load<u32>(slot);
-  if (top && !isDirectory(top)) chargeBlock(DIRECTORY_BYTES);
+  if (top && !isPageTable(top)) chargeBlock(PAGE_TABLE_BYTES);
 }
 
-/** Charges for the first excess of all. */
-export function chargeFirst(): void {
+/** Charges for the first extra count of a set. */
+export function chargeFirstExtra(): void {
   chargeBlock(NARROW_BYTES);
 }
 
-/** Changes a port's excess, which must have been charged, unless it becomes zero. */
-export function changeExcess(account: Address, slot: Address, port: Port, by: i32): void {
+/** Changes a port's extra count. It must have been charged, unless the count becomes zero. */
+export function changeExtra(account: Address, slot: Address, port: Port, by: i32): void {
   const word = port >> WORD_SHIFT;
   const known = pageOf(slot, word);
   let page = known ? known : newPage(account, slot, word);
@@ -75,11 +75,11 @@ export function changeExcess(account: Address, slot: Address, port: Port, by: i3
   if (!used) freePage(account, slot, word, page);
 }
 
-/** Gives back all pages. */
-export function clearExcess(account: Address, slot: Address): void {
+/** Frees all pages and the page table. */
+export function clearExtra(account: Address, slot: Address): void {
   const top: Address = load<u32>(slot);
   if (!top) return;
-  if (isDirectory(top)) {
+  if (isPageTable(top)) {
     for (let word: u32 = 0; word < WORD_COUNT; word++) {
       const page = load<u32>(entryOf(top, word));
       if (page) free(account, page);
@@ -89,45 +89,45 @@ export function clearExcess(account: Address, slot: Address): void {
   store<u32>(slot, 0);
 }
 
-// ── Where it costs no memory ──────────────────────────────────────────────────────────────
+// ── Changes without memory, for counts that are never negative ────────────────────────────
 
-/** Would adding one to an excess that is not negative need no memory? */
-export function canRaise(slot: Address, port: Port): bool {
+/** Can one be added to the extra count without memory? */
+export function canAddExtra(slot: Address, port: Port): bool {
   const page = pageOf(slot, port >> WORD_SHIFT);
   return page != 0 && !isAtLimit(page, port & 63);
 }
 
-/** Adds one to such an excess; false, and nothing has changed, if that needs memory or the page is wide. */
-export function raiseFree(slot: Address, port: Port): bool {
+/** Adds one. False if that needs memory or the page is wide; then nothing has changed. */
+export function addExtraFree(slot: Address, port: Port): bool {
   const page = pageOf(slot, port >> WORD_SHIFT);
   if (!page || isWide(page)) return false;
   const at = page + ((<usize>(port & 63)) << 1);
-  const excess = <i32>load<i16>(at, ITEMS);
-  if (excess == i16.MAX_VALUE) return false;
-  store<i16>(at, <i16>(excess + 1), ITEMS);
-  if (!excess) store<u32>(page, load<u32>(page, USED) + 1, USED);
+  const extra = <i32>load<i16>(at, ITEMS);
+  if (extra == i16.MAX_VALUE) return false;
+  store<i16>(at, <i16>(extra + 1), ITEMS);
+  if (!extra) store<u32>(page, load<u32>(page, USED) + 1, USED);
   return true;
 }
 
-/** What `lowerFree` found: no excess, one that is smaller now, or one that is not for it. */
-export const NO_EXCESS: u32 = 0;
-const LOWERED: u32 = 1;
+// Answers of `dropExtraFree`: the port has no extra count; it is one less now; nothing has changed.
+export const NO_EXTRA: u32 = 0;
+const DROPPED: u32 = 1;
 export const NOT_FREE: u32 = 2;
 
-/** Takes one from such an excess; where a page has to go, or is wide, nothing has changed. */
-export function lowerFree(account: Address, slot: Address, port: Port): u32 {
+/** Takes one. `NOT_FREE` if a page must be freed or is wide. */
+export function dropExtraFree(account: Address, slot: Address, port: Port): u32 {
   const page = pageOf(slot, port >> WORD_SHIFT);
-  if (!page) return NO_EXCESS;
+  if (!page) return NO_EXTRA;
   if (isWide(page)) return NOT_FREE;
   const at = page + ((<usize>(port & 63)) << 1);
-  const excess = <i32>load<i16>(at, ITEMS);
-  if (!excess) return NO_EXCESS;
-  if (excess == 1 && !leavePage(account, page)) return NOT_FREE;
-  store<i16>(at, <i16>(excess - 1), ITEMS);
-  return LOWERED;
+  const extra = <i32>load<i16>(at, ITEMS);
+  if (!extra) return NO_EXTRA;
+  if (extra == 1 && !leavePage(account, page)) return NOT_FREE;
+  store<i16>(at, <i16>(extra - 1), ITEMS);
+  return DROPPED;
 }
 
-/** One number of a page becomes zero; false if the page must go with it. */
+/** One count of the page becomes zero. False if the page would have to be freed. */
 function leavePage(account: Address, page: Address): bool {
   const used = load<u32>(page, USED) - 1;
   if (!used && isLimited(account)) return false;
@@ -137,21 +137,21 @@ function leavePage(account: Address, page: Address): bool {
 
 // ── Pages ─────────────────────────────────────────────────────────────────────────────────
 
-function isDirectory(top: Address): bool {
-  return load<u16>(top, WORD) == DIRECTORY;
+function isPageTable(top: Address): bool {
+  return load<u16>(top, WORD) == PAGE_TABLE;
 }
 
-/** The page of that word, or 0. */
+/** The page of a word, or 0. */
 function pageOf(slot: Address, word: u32): Address {
   const top: Address = load<u32>(slot);
   if (!top) return 0;
   const first = <u32>load<u16>(top, WORD);
-  if (first == DIRECTORY) return load<u32>(entryOf(top, word));
+  if (first == PAGE_TABLE) return load<u32>(entryOf(top, word));
   return first == word ? top : 0;
 }
 
-function entryOf(directory: Address, word: u32): Address {
-  return directory + ITEMS + ((<usize>word) << 2);
+function entryOf(table: Address, word: u32): Address {
+  return table + ITEMS + ((<usize>word) << 2);
 }
 
 function isWide(page: Address): bool {
@@ -163,15 +163,15 @@ function itemIn(page: Address, index: u32): i32 {
   return load<i16>(page + ((<usize>index) << 1), ITEMS);
 }
 
-function setItem(page: Address, index: u32, excess: i32): void {
-  if (isWide(page)) store<i32>(page + ((<usize>index) << 2), excess, ITEMS);
-  else store<i16>(page + ((<usize>index) << 1), <i16>excess, ITEMS);
+function setItem(page: Address, index: u32, extra: i32): void {
+  if (isWide(page)) store<i32>(page + ((<usize>index) << 2), extra, ITEMS);
+  else store<i16>(page + ((<usize>index) << 1), <i16>extra, ITEMS);
 }
 
-/** May the next change by one be too much for 16 bits? */
+/** May the next change by one exceed 16 bits? */
 function isAtLimit(page: Address, index: u32): bool {
-  const excess = itemIn(page, index);
-  return !isWide(page) && (excess == i16.MAX_VALUE || excess == i16.MIN_VALUE);
+  const extra = itemIn(page, index);
+  return !isWide(page) && (extra == i16.MAX_VALUE || extra == i16.MIN_VALUE);
 }
 
 function newPage(account: Address, slot: Address, word: u32): Address {
@@ -183,11 +183,11 @@ function newPage(account: Address, slot: Address, word: u32): Address {
     store<u32>(slot, <u32>page);
     return page;
   }
-  addPage(isDirectory(top) ? top : toDirectory(account, slot, top), word, page);
+  addPage(isPageTable(top) ? top : toPageTable(account, slot, top), word, page);
   return page;
 }
 
-/** The same page with room for larger numbers. */
+/** Replaces a page by a wide page with the same counts. */
 function widen(account: Address, slot: Address, page: Address): Address {
   const wide = allocZero(account, WIDE_BYTES);
   assert(wide != 0); // charged too little
@@ -202,19 +202,19 @@ function widen(account: Address, slot: Address, page: Address): Address {
   return wide;
 }
 
-/** Puts a directory above the only page. */
-function toDirectory(account: Address, slot: Address, page: Address): Address {
-  const directory = allocZero(account, DIRECTORY_BYTES);
-  assert(directory != 0); // charged too little
-  store<u16>(directory, <u16>DIRECTORY, WORD);
-  addPage(directory, load<u16>(page, WORD), page);
-  store<u32>(slot, <u32>directory);
-  return directory;
+/** Makes a page table and puts the only page into it. */
+function toPageTable(account: Address, slot: Address, page: Address): Address {
+  const table = allocZero(account, PAGE_TABLE_BYTES);
+  assert(table != 0); // charged too little
+  store<u16>(table, <u16>PAGE_TABLE, WORD);
+  addPage(table, load<u16>(page, WORD), page);
+  store<u32>(slot, <u32>table);
+  return table;
 }
 
-function addPage(directory: Address, word: u32, page: Address): void {
-  store<u32>(entryOf(directory, word), <u32>page);
-  store<u32>(directory, load<u32>(directory, USED) + 1, USED);
+function addPage(table: Address, word: u32, page: Address): void {
+  store<u32>(entryOf(table, word), <u32>page);
+  store<u32>(table, load<u32>(table, USED) + 1, USED);
 }
 
 function freePage(account: Address, slot: Address, word: u32, page: Address): void {
@@ -234,8 +234,8 @@ function freePage(account: Address, slot: Address, word: u32, page: Address): vo
 
 // ── Invariants ────────────────────────────────────────────────────────────────────────────
 
-/** First port from `port` on whose excess is not zero, or `PORT_COUNT`. */
-export function nextExcess(slot: Address, port: Port): Port {
+/** First port from `port` on whose extra count is not zero, or `PORT_COUNT`. */
+export function nextExtra(slot: Address, port: Port): Port {
   let at = port;
   while (at < <u32>PORT_COUNT) {
     const page = pageOf(slot, at >> WORD_SHIFT);
@@ -245,7 +245,7 @@ export function nextExcess(slot: Address, port: Port): Port {
   return PORT_COUNT;
 }
 
-export function verifyExcess(slot: Address): void {
+export function verifyExtra(slot: Address): void {
   let pages: u32 = 0;
   for (let word: u32 = 0; word < WORD_COUNT; word++) {
     const page = pageOf(slot, word);
@@ -258,6 +258,6 @@ export function verifyExcess(slot: Address): void {
     assert(load<u16>(page, WORD) == word && used == load<u32>(page, USED));
   }
   const top: Address = load<u32>(slot);
-  if (top && isDirectory(top)) assert(load<u32>(top, USED) == pages);
+  if (top && isPageTable(top)) assert(load<u32>(top, USED) == pages);
   else assert(pages == (top ? 1 : 0));
 }

@@ -1,8 +1,8 @@
 // Search: the first port that none of several sets holds.
 //
-// The sets are a list of addresses, 4 bytes each. Words are ORed over the list, 64 ports at a
-// time, and a word that is full in one of them is skipped by that set's summary. Whoever searches
-// has said under which mask (bitmap.ts).
+// The sets are given as a list of addresses, 4 bytes each. A search ORs their words, 64 ports at a
+// time, and skips by its summary a word that is full in one of the bitmaps. The caller has called
+// `searchAllUnder` with the mask before (bitmap.ts).
 
 import { Address } from "../memory/arena";
 import {
@@ -14,13 +14,13 @@ import {
   WORD_FULL,
   WORD_SHIFT,
 } from "./bitmap";
-import { formOf, MANY, portsOf, wordOf } from "./set";
+import { BITMAP, containerOf, portsOf, wordOf } from "./set";
 
 /** Makes sure that the summaries of the sets are right for a search under that mask; 0: none. */
 export function searchAllUnder(sets: Address, count: u32, mask: Address): void {
   for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
     const set: Address = load<u32>(sets);
-    if (formOf(set) == MANY) searchUnder(portsOf(set), mask);
+    if (containerOf(set) == BITMAP) searchUnder(portsOf(set), mask);
   }
 }
 
@@ -70,7 +70,7 @@ function fullWords(sets: Address, count: u32, group: u32): u64 {
   let full: u64 = 0;
   for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
     const set: Address = load<u32>(sets);
-    if (formOf(set) == MANY) full |= bitmapGroup(portsOf(set), group);
+    if (containerOf(set) == BITMAP) full |= bitmapGroup(portsOf(set), group);
   }
   return full;
 }
