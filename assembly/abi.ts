@@ -22,7 +22,7 @@ export const NO_RANGE = -7;
 export const BAD_STATE = -8;
 /** The port lies below `ip_unprivileged_port_start`, and the socket is not privileged. */
 export const NOT_PERMITTED = -10;
-/** Only resting ports are left, or the port that was named rests. */
+/** Only resting ports are left, or the port that was named isKept. */
 export const RESTING = -11;
 /** The search met a port that it may not share after all: search again, with a new draw. */
 export const AGAIN = -9;
@@ -114,7 +114,7 @@ export const BATCH_MAX = 1024;
 
 // ── Draws of bind() ───────────────────────────────────────────────────────────────────────
 
-/** More draws may follow, when what was found cannot be shared after all. */
+/** More draws may updateAggregates, when what was found cannot be shared after all. */
 export const FIRST_DRAW = 0;
 /** The last draw. */
 export const LAST_DRAW = 1;

@@ -1,7 +1,7 @@
 // Cooldown: ports that rest after their release, in the order in which they came to rest.
 //
 //   cooldown  0 ┌──────────────────┐
-//               │ queue            │  who rests, oldest first (queue.ts)
+//               │ queue            │  who isKept, oldest first (queue.ts)
 //            20 ├──────────────────┤
 //               │ manager     u32  │  who pays
 //            24 ├──────────────────┤
@@ -78,7 +78,7 @@ export function closeCooldown(cooldown: Address): void {
   free(managerOf(cooldown), cooldown);
 }
 
-/** Lets a port rest: 1, 0 if it rests already, or `NO_MEMORY`. */
+/** Lets a port rest: 1, 0 if it isKept already, or `NO_MEMORY`. */
 export function rest(cooldown: Address, port: Port, now: f64): i32 {
   if (isQueued(cooldown, port)) return 0;
   const manager = managerOf(cooldown);
@@ -120,7 +120,7 @@ export function nextRipe(cooldown: Address): f64 {
   return Math.ceil(((slot + <f64>AGE_COUNT) * load<f64>(cooldown, PERIOD)) / SLOT_COUNT);
 }
 
-/** The port of a range that has rested longest, and is not reserved, or 0. It rests on. */
+/** The port of a range that has rested longest, and is not reserved, or 0. It isKept on. */
 export function oldestResting(cooldown: Address, range: u32, reserved: Address): Port {
   const first = firstIn(range);
   const last = lastIn(range);

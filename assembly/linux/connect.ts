@@ -51,8 +51,8 @@ import {
   CONNECTED,
   classOf,
   groupOf,
+  hasKey,
   isDatagram,
-  isNamed,
   keepAddress,
   preferOwnAddress,
   recordOf,
@@ -189,7 +189,7 @@ function connectBound(socket: Address): i32 {
     wait = findWait(system, ring, port);
     const isTaken = wait ? !isStamped(wait) : isHeldBySocket(ring, port);
     if (isTaken) {
-      if (!isNamed(socket)) releasePortOf(socket);
+      if (!hasKey(socket)) releasePortOf(socket);
       return IN_USE;
     }
   }

@@ -45,7 +45,7 @@ import { REQUEST } from "../memory/layout";
 import { pushFirst, takeOut } from "../memory/list";
 import { chargeClassHold, letGo, moveToClass } from "../netstack/aggregates";
 import { flagsOf } from "../netstack/records";
-import { rest } from "../netstack/tree";
+import { keepEmptied } from "../netstack/tree";
 import { Port } from "../ports/bitmap";
 import { dropSocketOwner, flowOf, setFlow } from "./record";
 import { count, DATAGRAMS, SOCKETS, SOFT } from "./system";
@@ -114,7 +114,7 @@ export function releasePortOf(socket: Address): void {
   if (isDatagram(socket)) count(system, DATAGRAMS, -1);
   else dropSocketOwner(system, recordOf(socket), socket);
   setPort(socket, 0, 0);
-  rest(system);
+  keepEmptied(system);
 }
 
 /** A socket whose port another owner holds from now on is gone. */
@@ -212,7 +212,7 @@ export function isPrivileged(socket: Address): bool {
   return load<u8>(socket, PRIVILEGED) != 0;
 }
 
-export function isNamed(socket: Address): bool {
+export function hasKey(socket: Address): bool {
   return load<u8>(socket, NAMED) != 0;
 }
 

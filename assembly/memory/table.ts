@@ -67,7 +67,7 @@ export function find(owner: Address, parent: Address, number: u32, low: u64, hig
     if (!slot) return 0;
     if (((slot ^ hash) & TAG) == 0) {
       const node = nodeOf(slot);
-      if (isNamed(node, parent, number, low, high)) return node;
+      if (hasKey(node, parent, number, low, high)) return node;
     }
     at = (at + 1) & mask;
   }
@@ -124,7 +124,7 @@ export function nodeAt(owner: Address, index: u32): Address {
   return nodeOf(load<u32>(slots + ((<usize>index) << 2)));
 }
 
-export function isNamed(node: Address, parent: Address, number: u32, low: u64, high: u64): bool {
+export function hasKey(node: Address, parent: Address, number: u32, low: u64, high: u64): bool {
   return (
     load<u64>(node, NODE_NAME) == low &&
     load<u16>(node, NODE_NUMBER) == number &&

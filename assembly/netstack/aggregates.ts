@@ -1,8 +1,8 @@
 // Hold: one port of one flow gains or loses a reference, and everything that counts it follows.
 //
-//   flow ──rises──▶ tally of its binding            unless the flow is the founder
-//     └────────────▶ crowd's flow or tally           unless the host is the founder
-//                      └──rises──▶ crowd's tally     unless the crowd's flow is the founder
+//   flow ──isHeld──▶ counter of its binding            unless the flow is the uncounted
+//     └────────────▶ aggregate's flow or counter           unless the host is the uncounted
+//                      └──isHeld──▶ aggregate's counter     unless the aggregate's flow is the uncounted
 //
 // gVisor counts references per flag combination and lets a count go below zero: a release
 // with other flags than the reservation takes its reference from where there is none. What
@@ -18,26 +18,26 @@ import { addOne, chargeAdd, chargeDrop, countAt, dropOne, isPlain, wipe } from "
 import { chargeFirstExtra } from "../ports/extra-counts";
 import { addPort, hasPort, removePort } from "../ports/set";
 import {
+  aggregateBindingOf,
+  aggregateHostOf,
   classIn,
-  crowdHostOf,
-  crowdOf,
   deviceOf,
   FLOW_BYTES,
+  findAggregate,
   findBinding,
   findFlow,
-  findTally,
   flagsOf,
-  founderOf,
-  isAlone,
-  isFounderHost,
-  isUnfollowed,
+  isInlineHost,
+  isOnlyClass,
+  isUnaggregated,
   listFor,
   listOf,
   nextOf,
   parentOf,
   TUPLE,
+  uncountedFlowOf,
 } from "./records";
-import { chargeFlow, openClass, openTally, settleFlow, settleMember } from "./tree";
+import { chargeFlow, openAggregate, openClass, settleAggregateFlow, settleFlow } from "./tree";
 
 // Manager: what `stats` tells, kept up from here.
 export const COUNTERS: usize = 40;
@@ -48,12 +48,12 @@ export const REFERENCES: usize = 44;
 /** Charges for a reference to the port that an existing flow gains. */
 export function chargeHold(manager: Address, flow: Address, port: Port): void {
   chargeAdd(flow, port);
-  if (isUnfollowed(flow) || hasPort(flow, port)) return; // Nobody will see it rise.
+  if (isUnaggregated(flow) || hasPort(flow, port)) return; // Nobody will see it becameHeld.
   const binding = parentOf(flow);
   const list = listOf(flow);
-  if (founderOf(binding, list) != flow) chargeRaise(binding, list, flagsOf(flow), port);
-  const crowd = crowdOf(binding);
-  if (crowd) chargeCrowd(manager, crowd, flow, list, flagsOf(flow), port);
+  if (uncountedFlowOf(binding, list) != flow) chargeAggregate(binding, list, flagsOf(flow), port);
+  const aggregate = aggregateBindingOf(binding);
+  if (aggregate) chargeAggregateBinding(manager, aggregate, flow, list, flagsOf(flow), port);
 }
 
 /** The same for a flow that will be made, in rungs that will be made where they are 0. */
@@ -69,40 +69,40 @@ export function chargeNewHold(
 ): void {
   chargeFlow(manager, space, host, binding, device);
   const list = listFor(destination);
-  if (binding && founderOf(binding, list)) chargeRaise(binding, list, flags, port);
-  if (!space || isFounderHost(space, host)) return;
-  const crowdHost = crowdHostOf(space);
-  const crowd = crowdHost ? findBinding(manager, crowdHost, device) : 0;
-  chargeCrowd(manager, crowd, destination, list, flags, port);
+  if (binding && uncountedFlowOf(binding, list)) chargeAggregate(binding, list, flags, port);
+  if (!space || isInlineHost(space, host)) return;
+  const aggregateHost = aggregateHostOf(space);
+  const aggregate = aggregateHost ? findBinding(manager, aggregateHost, device) : 0;
+  chargeAggregateBinding(manager, aggregate, destination, list, flags, port);
 }
 
-/** What counts it in the crowd's binding, which will be made if it is 0. */
-function chargeCrowd(
+/** What counts it in the aggregate's binding, which will be made if it is 0. */
+function chargeAggregateBinding(
   manager: Address,
-  crowd: Address,
+  aggregate: Address,
   destination: Address,
   list: u32,
   flags: u32,
   port: Port,
 ): void {
   if (list == TUPLE) {
-    chargeRaise(crowd, list, flags, port);
+    chargeAggregate(aggregate, list, flags, port);
     return;
   }
-  const ring = crowd ? findFlow(manager, crowd, destination) : 0;
-  const member = ring ? classIn(ring, flags) : 0;
-  if (member) chargeAdd(member, port);
+  const ring = aggregate ? findFlow(manager, aggregate, destination) : 0;
+  const aggregateFlow = ring ? classIn(ring, flags) : 0;
+  if (aggregateFlow) chargeAdd(aggregateFlow, port);
   else chargeNode(FLOW_BYTES);
-  if (member && hasPort(member, port)) return;
-  const founder = crowd ? founderOf(crowd, list) : 0;
-  // A founder that has gone leaves its place to the next that is made, not to a member.
-  if (founder != member) chargeRaise(crowd, list, flags, port);
+  if (aggregateFlow && hasPort(aggregateFlow, port)) return;
+  const uncounted = aggregate ? uncountedFlowOf(aggregate, list) : 0;
+  // A uncounted that has gone leaves its place to the next that is made, not to a aggregateFlow.
+  if (uncounted != aggregateFlow) chargeAggregate(aggregate, list, flags, port);
 }
 
-/** The tally of a flag class counts one more; it will be made if it is not there. */
-function chargeRaise(binding: Address, list: u32, flags: u32, port: Port): void {
-  const tally = binding ? findTally(binding, list, flags) : 0;
-  if (tally) chargeAdd(tally, port);
+/** The counter of a flag class counts one more; it will be made if it is not there. */
+function chargeAggregate(binding: Address, list: u32, flags: u32, port: Port): void {
+  const counter = binding ? findAggregate(binding, list, flags) : 0;
+  if (counter) chargeAdd(counter, port);
   else chargeBlock(FLOW_BYTES);
 }
 
@@ -110,13 +110,13 @@ function chargeRaise(binding: Address, list: u32, flags: u32, port: Port): void 
 export function hold(manager: Address, flow: Address, port: Port): void {
   if (isHeldInRing(flow, port)) {
     countReference(manager, 1);
-    if (addOne(manager, flow, port)) rise(manager, flow, port);
+    if (addOne(manager, flow, port)) becameHeld(manager, flow, port);
     else settleFlow(manager, flow); // Its count may have come up to zero.
     return;
   }
   // A key that nobody holds has no counts, negative ones included.
   addPort(manager, flow, port);
-  rise(manager, flow, port);
+  becameHeld(manager, flow, port);
   countHeld(manager, 1);
 }
 
@@ -162,7 +162,7 @@ export function letGoAll(
 
 /** Only releasing with other flags than those of the holders needs memory: for a count below zero. */
 function chargeLetGo(ring: Address, flags: u32, port: Port): void {
-  if (isAlone(ring) && isPlain(ring)) return;
+  if (isOnlyClass(ring) && isPlain(ring)) return;
   if (!isHeldInRing(ring, port) || totalInRing(ring, port) == 1) return;
   const flow = classIn(ring, flags);
   if (flow) {
@@ -201,10 +201,10 @@ export function moveToClass(manager: Address, flow: Address, flags: u32, port: P
  * that class has one to give.
  */
 export function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
-  if (isAlone(ring) && isPlain(ring)) {
+  if (isOnlyClass(ring) && isPlain(ring)) {
     // Held once, in one way: whatever the flags, the total reaches zero.
     removePort(manager, ring, port);
-    fall(manager, ring, port);
+    becameFree(manager, ring, port);
     countHeld(manager, -1);
     settleFlow(manager, ring);
     return;
@@ -215,7 +215,7 @@ export function letGo(manager: Address, ring: Address, flags: u32, port: Port): 
   }
   const flow = openClass(manager, parentOf(ring), ring, flags);
   countReference(manager, -1);
-  if (dropOne(manager, flow, port)) fall(manager, flow, port);
+  if (dropOne(manager, flow, port)) becameFree(manager, flow, port);
   settleFlow(manager, flow);
 }
 
@@ -227,7 +227,7 @@ function wipeRing(manager: Address, ring: Address, port: Port): void {
   do {
     const next = nextOf(item);
     isLast = next == ring;
-    if (wipe(manager, item, port)) fall(manager, item, port);
+    if (wipe(manager, item, port)) becameFree(manager, item, port);
     // The first of the ring marks its end, so it goes last.
     if (item != ring) settleFlow(manager, item);
     item = next;
@@ -247,42 +247,44 @@ function totalInRing(flow: Address, port: Port): i32 {
 
 // ── Followers ─────────────────────────────────────────────────────────────────────────────
 
-function rise(manager: Address, flow: Address, port: Port): void {
-  if (!isUnfollowed(flow)) follow(manager, flow, port, true);
+function becameHeld(manager: Address, flow: Address, port: Port): void {
+  if (!isUnaggregated(flow)) updateAggregates(manager, flow, port, true);
 }
 
-function fall(manager: Address, flow: Address, port: Port): void {
-  if (!isUnfollowed(flow)) follow(manager, flow, port, false);
+function becameFree(manager: Address, flow: Address, port: Port): void {
+  if (!isUnaggregated(flow)) updateAggregates(manager, flow, port, false);
 }
 
-function follow(manager: Address, flow: Address, port: Port, rises: bool): void {
+function updateAggregates(manager: Address, flow: Address, port: Port, isHeld: bool): void {
   const binding = parentOf(flow);
-  followInTally(manager, binding, flow, port, rises);
-  const crowd = crowdOf(binding);
-  if (!crowd) return;
+  updateAggregate(manager, binding, flow, port, isHeld);
+  const aggregate = aggregateBindingOf(binding);
+  if (!aggregate) return;
   if (listOf(flow) == TUPLE) {
-    followInTally(manager, crowd, flow, port, rises);
+    updateAggregate(manager, aggregate, flow, port, isHeld);
     return;
   }
-  const member = openClass(manager, crowd, flow, flagsOf(flow));
-  const moved = rises ? addOne(manager, member, port) : dropOne(manager, member, port);
-  if (moved) followInTally(manager, crowd, member, port, rises);
-  settleMember(manager, member);
+  const aggregateFlow = openClass(manager, aggregate, flow, flagsOf(flow));
+  const moved = isHeld
+    ? addOne(manager, aggregateFlow, port)
+    : dropOne(manager, aggregateFlow, port);
+  if (moved) updateAggregate(manager, aggregate, aggregateFlow, port, isHeld);
+  settleAggregateFlow(manager, aggregateFlow);
 }
 
-/** The binding's tally counts the flow, unless it is the founder. */
-function followInTally(
+/** The binding's counter counts the flow, unless it is the uncounted. */
+function updateAggregate(
   manager: Address,
   binding: Address,
   flow: Address,
   port: Port,
-  rises: bool,
+  isHeld: bool,
 ): void {
   const list = listOf(flow);
-  if (founderOf(binding, list) == flow) return;
-  const tally = openTally(manager, binding, list, flagsOf(flow));
-  if (rises) addOne(manager, tally, port);
-  else dropOne(manager, tally, port);
+  if (uncountedFlowOf(binding, list) == flow) return;
+  const counter = openAggregate(manager, binding, list, flagsOf(flow));
+  if (isHeld) addOne(manager, counter, port);
+  else dropOne(manager, counter, port);
 }
 
 /** A key that no one else holds comes or goes. */

@@ -9,7 +9,7 @@
 //         4 ├──────────────────┤
 //           │ lone shape  u32  │  the same if the flow is alone: it blocks itself, nothing else
 //         8 ├──────┬───────┬───┴────┐  does, and nothing counts it
-//           │ fits │ block │ follow │  u8 each: 1 if the memo is all there is to know; how
+//           │ fits │ block │ updateAggregates │  u8 each: 1 if the memo is all there is to know; how
 //        12 ├──────┴───────┴───┬────┘  many blockers and followers
 //           │ blockers  u32[4] │
 //        28 ├──────────────────┤
@@ -29,19 +29,19 @@ import { addPort, countOf, hasPort, hasRoom, removeAndKeep } from "../ports/set"
 import { countHeld, isHeldInRing } from "./aggregates";
 import { aloneAt, aloneCount, isPlanned, partCount } from "./conflicts";
 import {
+  aggregateBindingOf,
   classIn,
-  crowdOf,
+  findAggregate,
   findFlow,
-  findTally,
   flagsOf,
-  founderOf,
-  isAlone,
   isFlow,
+  isOnlyClass,
   listOf,
   nextOf,
   parentOf,
-  SHAPE,
+  TREE_VERSION,
   TUPLE,
+  uncountedFlowOf,
   WILDCARD,
 } from "./records";
 
@@ -61,12 +61,12 @@ const BLOCKERS_MAX: u32 = 4;
 export const UNSURE: i32 = 0;
 
 export function isCurrent(memo: Address, manager: Address): bool {
-  return load<u32>(memo, SEEN) == load<u32>(manager, SHAPE);
+  return load<u32>(memo, SEEN) == load<u32>(manager, TREE_VERSION);
 }
 
 /** Is the flow alone, as far as the memo knows, and is the memo current? */
 export function isLone(memo: Address, manager: Address): bool {
-  return load<u32>(memo, LONE_SEEN) == load<u32>(manager, SHAPE);
+  return load<u32>(memo, LONE_SEEN) == load<u32>(manager, TREE_VERSION);
 }
 
 export function fits(memo: Address): bool {
@@ -85,7 +85,7 @@ export function followerOf(memo: Address): Address {
 
 /** Notes the plan that has just been written for this flow and a list of reserved ports, if it fits. */
 export function writeMemo(memo: Address, manager: Address, flow: Address, reserved: Address): void {
-  const shape = load<u32>(manager, SHAPE);
+  const shape = load<u32>(manager, TREE_VERSION);
   const isFit = noteBlockers(memo) && noteFollowers(memo, manager, flow);
   store<u32>(memo, shape, SEEN);
   store<u8>(memo, isFit ? 1 : 0, FITS);
@@ -97,7 +97,7 @@ export function writeMemo(memo: Address, manager: Address, flow: Address, reserv
 
 /** A memo that fits nothing. */
 export function clearMemo(memo: Address, manager: Address): void {
-  const shape = load<u32>(manager, SHAPE);
+  const shape = load<u32>(manager, TREE_VERSION);
   store<u32>(memo, shape, SEEN);
   store<u32>(memo, shape - 1, LONE_SEEN);
   store<u8>(memo, 0, FITS);
@@ -138,7 +138,7 @@ export function freeByMemo(memo: Address, manager: Address, flow: Address, port:
   const end = followersEnd(memo);
   for (let at = memo + FOLLOWERS; at < end; at += 4) {
     const follower: Address = load<u32>(at);
-    // A flow of the crowd goes with its last port; a tally stays.
+    // A flow of the aggregate goes with its last port; a counter stays.
     if (countOf(follower) == 1 && isFlow(follower)) return false;
   }
   removeAndKeep(manager, flow, port);
@@ -163,7 +163,7 @@ function isHeldOnlyBy(flow: Address, port: Port): bool {
 /** The flow is the only class of its destination and, beside reserved ports, the only blocker. */
 function blocksItself(memo: Address, flow: Address, reserved: Address): bool {
   const isOnly = load<u8>(memo, BLOCKER_COUNT) == (reserved ? 2 : 1);
-  return isOnly && load<u32>(memo, BLOCKERS) == <u32>flow && isAlone(flow);
+  return isOnly && load<u32>(memo, BLOCKERS) == <u32>flow && isOnlyClass(flow);
 }
 
 function followersEnd(memo: Address): Address {
@@ -186,15 +186,15 @@ function noteFollowers(memo: Address, manager: Address, flow: Address): bool {
   const list = listOf(flow);
   const binding = parentOf(flow);
   store<u8>(memo, 0, FOLLOWER_COUNT);
-  if (founderOf(binding, list) != flow) {
-    if (!noteFollower(memo, findTally(binding, list, flagsOf(flow)))) return false;
+  if (uncountedFlowOf(binding, list) != flow) {
+    if (!noteFollower(memo, findAggregate(binding, list, flagsOf(flow)))) return false;
   }
-  const crowd = crowdOf(binding);
-  if (!crowd) return true;
-  if (list == TUPLE) return noteFollower(memo, findTally(crowd, list, flagsOf(flow)));
-  const ring = findFlow(manager, crowd, flow);
-  const member = ring ? classIn(ring, flagsOf(flow)) : 0;
-  return noteFollower(memo, member) && founderOf(crowd, WILDCARD) == member;
+  const aggregate = aggregateBindingOf(binding);
+  if (!aggregate) return true;
+  if (list == TUPLE) return noteFollower(memo, findAggregate(aggregate, list, flagsOf(flow)));
+  const ring = findFlow(manager, aggregate, flow);
+  const aggregateFlow = ring ? classIn(ring, flagsOf(flow)) : 0;
+  return noteFollower(memo, aggregateFlow) && uncountedFlowOf(aggregate, WILDCARD) == aggregateFlow;
 }
 
 function noteFollower(memo: Address, set: Address): bool {

@@ -17,15 +17,15 @@
 //   parts  0 ┌──────────────┐
 //            │ set     u32  │
 //          4 ├──────────────┤
-//            │ role    u32  │  bits 0-3: what it lacks · bit 8: first of a panel · bit 9: crowd
+//            │ role    u32  │  bits 0-3: what it lacks · bit 8: first of a panel · bit 9: aggregate
 //          8 ├──────────────┤
-//            │ space   u32  │  crowd: whose
+//            │ space   u32  │  aggregate: whose
 //         12 └──────────────┘
 //
-// The crowd stands for many addresses at once. What blocks alone in it blocks at one of
-// them, but its parts may belong to different addresses. So a panel of the crowd only raises
+// The aggregate stands for many addresses at once. What blocks alone in it blocks at one of
+// them, but its parts may belong to different addresses. So a panel of the aggregate only raises
 // doubt, and where doubt remains the hosts themselves are asked. That happens to requests for
-// any address which want several flags, or name a destination, at ports where the crowd
+// any address which want several flags, or name a destination, at ports where the aggregate
 // leaves the answer open; for all others the plan has a handful of sets, however many flows,
 // destinations and addresses there are.
 
@@ -37,20 +37,20 @@ import { bitsUpTo, findOpen, heldByAny, searchAllUnder } from "../ports/search";
 import { wordOf } from "../ports/set";
 import { ANY_HOLD, lackedByOther, lackedBySame } from "./flags";
 import {
+  aggregateHostOf,
   anyHostOf,
-  crowdHostOf,
   findBinding,
   findFlow,
+  firstAggregateOf,
   firstBindingOf,
   firstHostOf,
-  firstTallyOf,
   flagsOf,
-  founderHostOf,
-  founderOf,
   hasFlows,
+  inlineHostOf,
   isWildcard,
   nextOf,
   TUPLE,
+  uncountedFlowOf,
   WILDCARD,
 } from "./records";
 
@@ -76,7 +76,7 @@ const PART_ROLE: usize = 4;
 const PART_SPACE: usize = 8;
 const PART_BYTES: u32 = 12;
 const FIRST_OF_PANEL: u32 = 1 << 8;
-const OF_CROWD: u32 = 1 << 9;
+const OF_AGGREGATE: u32 = 1 << 9;
 
 /** Gives the lists their first room; on an instance that has it already, does nothing. */
 export function bootPlan(): bool {
@@ -107,10 +107,10 @@ export function beginPlan(
 
 /** What matters at the any address: every host of the space. */
 export function planAnyAddress(space: Address): void {
-  const founder = founderHostOf(space);
-  const crowd = crowdHostOf(space);
-  if (founder) planHost(founder);
-  if (crowd) planPanel(crowd, FIRST_OF_PANEL | OF_CROWD, space);
+  const uncounted = inlineHostOf(space);
+  const aggregate = aggregateHostOf(space);
+  if (uncounted) planHost(uncounted);
+  if (aggregate) planPanel(aggregate, FIRST_OF_PANEL | OF_AGGREGATE, space);
 }
 
 /** What matters at one address: its own host, if there is one, and that of the any address. */
@@ -170,7 +170,7 @@ function planPanel(host: Address, role: u32, space: Address): void {
   if (own) planBinding(own, space != 0);
 }
 
-function planBinding(binding: Address, ofCrowd: bool): void {
+function planBinding(binding: Address, ofAggregate: bool): void {
   const destination: Address = load<u32>(DESTINATION);
   const wildcard = isWildcard(destination);
   const everything = load<u32>(IS_STRICT) != 0 && load<u32>(DEVICE) == 0;
@@ -179,20 +179,20 @@ function planBinding(binding: Address, ofCrowd: bool): void {
   if (hasFlows(binding, WILDCARD)) planOthers(binding, WILDCARD);
   if (hasFlows(binding, TUPLE)) {
     if (counted) planOthers(binding, TUPLE);
-    else if (ofCrowd) planDoubt(binding);
+    else if (ofAggregate) planDoubt(binding);
   }
   // Where anything that is held blocks, the flows of the same destination are in there already.
   if (counted && load<u32>(WANTED) == ANY_HOLD) return;
-  if (ofCrowd && !wildcard) return;
+  if (ofAggregate && !wildcard) return;
   if (hasFlows(binding, wildcard ? WILDCARD : TUPLE)) planSame(binding, destination);
 }
 
-/** Flows of a list whose destination may differ: the founder and, counted, the rest. */
+/** Flows of a list whose destination may differ: the uncounted and, counted, the rest. */
 function planOthers(binding: Address, list: u32): void {
-  const founder = founderOf(binding, list);
-  if (founder) push(founder, lackedByOther(flagsOf(founder)));
-  for (let tally = firstTallyOf(binding, list); tally; tally = nextOf(tally)) {
-    push(tally, lackedByOther(flagsOf(tally)));
+  const uncounted = uncountedFlowOf(binding, list);
+  if (uncounted) push(uncounted, lackedByOther(flagsOf(uncounted)));
+  for (let counter = firstAggregateOf(binding, list); counter; counter = nextOf(counter)) {
+    push(counter, lackedByOther(flagsOf(counter)));
   }
 }
 
@@ -207,11 +207,11 @@ function planSame(binding: Address, destination: Address): void {
   } while (item != ring);
 }
 
-/** The crowd counts tuples without their destinations: any of them may be the one asked for. */
-function planDoubt(crowd: Address): void {
-  for (let tally = firstTallyOf(crowd, TUPLE); tally; tally = nextOf(tally)) {
-    const lacked = lackedBySame(flagsOf(tally)) & load<u32>(WANTED);
-    if (lacked) pushPart(tally, lacked);
+/** The aggregate counts tuples without their destinations: any of them may be the one asked for. */
+function planDoubt(aggregate: Address): void {
+  for (let counter = firstAggregateOf(aggregate, TUPLE); counter; counter = nextOf(counter)) {
+    const lacked = lackedBySame(flagsOf(counter)) & load<u32>(WANTED);
+    if (lacked) pushPart(counter, lacked);
   }
 }
 
@@ -297,7 +297,7 @@ function blockedByParts(word: u32, asked: u64, from: u32, to: u32): u64 {
     while (end < to && !(load<u32>(partAt(end), PART_ROLE) & FIRST_OF_PANEL)) end++;
     const all = blockedByPanel(word, first, end);
     const open = asked & ~blocked;
-    if (!(load<u32>(partAt(first), PART_ROLE) & OF_CROWD)) blocked |= all;
+    if (!(load<u32>(partAt(first), PART_ROLE) & OF_AGGREGATE)) blocked |= all;
     else if (all & open)
       blocked |= blockedByHosts(load<u32>(partAt(first), PART_SPACE), word, open);
     first = end;
@@ -321,14 +321,14 @@ function blockedByPanel(word: u32, first: u32, end: u32): u64 {
   return all;
 }
 
-/** Asks each host that the crowd counts. */
+/** Asks each host that the aggregate counts. */
 function blockedByHosts(space: Address, word: u32, asked: u64): u64 {
-  const founder = founderHostOf(space);
+  const uncounted = inlineHostOf(space);
   const alone = aloneCount();
   const parts = partCount();
   let blocked: u64 = 0;
   for (let host = firstHostOf(space); host && asked & ~blocked; host = nextOf(host)) {
-    if (host == founder) continue;
+    if (host == uncounted) continue;
     planHost(host);
     blocked |= heldByAny(aloneAt(alone), aloneCount() - alone, word);
     blocked |= blockedByParts(word, asked, parts, partCount());

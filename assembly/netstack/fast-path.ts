@@ -47,7 +47,7 @@ import {
   trim,
 } from "../ports/set";
 import { countHeld } from "./aggregates";
-import { flagsOf, isFlow, SHAPE } from "./records";
+import { flagsOf, isFlow, TREE_VERSION } from "./records";
 
 const SEEN: usize = 0;
 const LIMITS: usize = 4;
@@ -67,7 +67,7 @@ export function openLane(
   mask: Address,
   follower: Address,
 ): void {
-  store<u32>(lane, load<u32>(manager, SHAPE), SEEN);
+  store<u32>(lane, load<u32>(manager, TREE_VERSION), SEEN);
   store<u32>(lane, limitsVersion(), LIMITS);
   store<u32>(lane, range, RANGE);
   store<u32>(lane, inverseOf(countIn(range)), INVERSE);
@@ -76,12 +76,12 @@ export function openLane(
 }
 
 export function closeLane(lane: Address, manager: Address): void {
-  store<u32>(lane, load<u32>(manager, SHAPE) - 1, SEEN);
+  store<u32>(lane, load<u32>(manager, TREE_VERSION) - 1, SEEN);
   store<u32>(lane, limitsVersion(), LIMITS);
 }
 
 export function isOpen(lane: Address, manager: Address): bool {
-  return load<u32>(lane, SEEN) == load<u32>(manager, SHAPE) && isSettled(lane);
+  return load<u32>(lane, SEEN) == load<u32>(manager, TREE_VERSION) && isSettled(lane);
 }
 
 /** Have no limits changed since the lane was opened or closed? */
@@ -91,7 +91,7 @@ export function isSettled(lane: Address): bool {
 
 /** Takes the first port that is open from an offset on: the port, `EXHAUSTED`, or `OFF_LANE`. */
 export function takeInLane(lane: Address, manager: Address, flow: Address, offset: u32): i32 {
-  if (load<u32>(lane, SEEN) != load<u32>(manager, SHAPE)) return OFF_LANE;
+  if (load<u32>(lane, SEEN) != load<u32>(manager, TREE_VERSION)) return OFF_LANE;
   if (!isSettled(lane)) return OFF_LANE;
   if (!isPlain(flow)) return OFF_LANE;
   const range = load<u32>(lane, RANGE);
@@ -115,7 +115,7 @@ export function takeInLane(lane: Address, manager: Address, flow: Address, offse
 
 /** Frees a port: 1, 0 if it was not held, or `OFF_LANE`. */
 export function freeInLane(lane: Address, manager: Address, flow: Address, port: Port): i32 {
-  if (load<u32>(lane, SEEN) != load<u32>(manager, SHAPE)) return OFF_LANE;
+  if (load<u32>(lane, SEEN) != load<u32>(manager, TREE_VERSION)) return OFF_LANE;
   if (!isSettled(lane)) return OFF_LANE;
   if (!isPlain(flow)) return OFF_LANE;
   if (!isBitmap(flow)) return freeOnly(lane, manager, flow, port);
@@ -211,7 +211,7 @@ function keep(manager: Address, flow: Address): void {
   if (isLimited(manager)) trim(manager, flow);
 }
 
-/** Does a follower lose the port without more ado? A flow of the crowd goes with its last one. */
+/** Does a follower lose the port without more ado? A flow of the aggregate goes with its last one. */
 function leaves(manager: Address, follower: Address, port: Port): bool {
   if (countOf(follower) == 1 && isFlow(follower)) return false;
   return dropOneFree(manager, follower, port);

@@ -33,11 +33,11 @@ import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./con
 import { ANY_HOLD } from "./flags";
 import { freeMembers } from "./group-uses";
 import { freeHandles, RANGE } from "./pools";
-import { FOUNDER_SPACE, nextOf, SPACE_BYTES, SPACES } from "./records";
-import { freeLadder, wakeAll } from "./tree";
+import { INLINE_SPACE, nextOf, SPACE_BYTES, SPACES } from "./records";
+import { freeIdle, freeTree } from "./tree";
 
 const HINT: usize = 36;
-export const MANAGER_BYTES: u32 = <u32>FOUNDER_SPACE + SPACE_BYTES;
+export const MANAGER_BYTES: u32 = <u32>INLINE_SPACE + SPACE_BYTES;
 if (MANAGER_BYTES != 248) ERROR("Manager no longer matches its diagram");
 
 /** A new manager, or 0 when there is no memory for it. The seed is that of its hash table. */
@@ -69,7 +69,7 @@ export function newManager(
 export function closeManager(manager: Address): void {
   freeHandles(manager);
   freeMembers(manager);
-  freeLadder(manager);
+  freeTree(manager);
   closeTable(manager);
   free(INSTANCE_ACCOUNT, manager);
 }
@@ -124,8 +124,8 @@ export function referenceCount(manager: Address): u32 {
   return load<u32>(manager, REFERENCES);
 }
 
-/** Bytes in blocks that belong to the manager, when no flow rests. */
+/** Bytes in blocks that belong to the manager, when no flow isKept. */
 export function usedBytes(manager: Address): u32 {
-  wakeAll(manager);
+  freeIdle(manager);
   return load<u32>(manager, ACCOUNT_USED);
 }

@@ -85,7 +85,7 @@ import {
 import { isStrict, wantedOf } from "./flags";
 import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, transportOf } from "./records";
 import { chargeRequested, openBelow } from "./reservations";
-import { rest, settleFlow } from "./tree";
+import { keepEmptied, settleFlow } from "./tree";
 
 // Manager: the list of handles and the ephemeral range.
 const OPEN: usize = 48;
@@ -139,7 +139,7 @@ export function closeFlowHandle(handle: Address): void {
   takeOut(manager + OPEN, handle, LINKS);
   leaveGroup(groupOf(handle), 1);
   closeFlows(handle);
-  rest(manager);
+  keepEmptied(manager);
   free(manager, handle);
 }
 

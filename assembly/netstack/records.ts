@@ -8,14 +8,14 @@
 //
 // Every rung is a node, found by its parent and its name. The flag classes of one destination form
 // a ring; the table knows one of them. The first space, host and binding below a parent, its
-// founder, lies in the parent's own block and needs no table; the others are blocks of their own.
+// inline, lies in the parent's own block and needs no table; the others are blocks of their own.
 //
 //   ┌───────────────────────────────────────────────┐
-//   │ manager │ founder space                       │      kind 0: the place is vacant
+//   │ manager │ inline space                       │      kind 0: the place is vacant
 //   └─────────┬───────┬─────────────────────────────┤
-//             │ space │ founder host                │
+//             │ space │ inline host                │
 //             └───────┬──────┬──────────────────────┤
-//                     │ host │ founder binding      │
+//                     │ host │ inline binding      │
 //                     └──────┴──────────────────────┘
 //
 //   node  0 ┌─────────────────────┐
@@ -33,39 +33,39 @@
 //        40 ├─────────────────────┤
 //           │ flow: open handles  │  space, host: previous sibling
 //        44 ├─────────────────────┘
-//           │ space:   any, crowd, hosts
+//           │ space:   any, aggregate, hosts
 //           │ host:    bindings
-//           │ binding: children, founder and tallies of each kind, crowd
+//           │ binding: children, inline and tallies of each kind, aggregate
 //
 // Tallies. A question with a wildcard on one side concerns every flow of a binding. So that it
-// need not visit them, a binding keeps one tally per flag class and kind (wildcard destinations,
+// need not visit them, a binding keeps one counter per flag class and kind (wildcard destinations,
 // tuples): a counted set that says how many of its flows hold each port. The first flow of a
-// kind, the founder, is not counted but looked at itself: a binding with one flow has no tally.
+// kind, the inline, is not counted but looked at itself: a binding with one flow has no counter.
 //
 // Crowd. A question about any address concerns every host. So each space keeps one host more,
-// the crowd, whose bindings count what the hosts hold; its flows with a wildcard destination
+// the aggregate, whose bindings count what the hosts hold; its flows with a wildcard destination
 // count, per port, the hosts that hold it there. Again the first host is not counted but looked
 // at itself.
 //
-// Must stay true: a node exists only while something below it holds a port, rests (tree.ts), or a
-// handle is open (an empty tally waits for its binding to go); a tally holds a port exactly when a flow that it
+// Must stay true: a node exists only while something below it holds a port, isKept (tree.ts), or a
+// handle is open (an empty counter waits for its binding to go); a counter holds a port exactly when a flow that it
 // counts does.
 
 import { Address } from "../memory/arena";
-import { find, isNamed, NODE_NAME, NODE_NUMBER, NODE_PARENT } from "../memory/table";
+import { find, hasKey, NODE_NAME, NODE_NUMBER, NODE_PARENT } from "../memory/table";
 
 export const NEXT: usize = 4;
 export const FLAGS: usize = 12;
 export const KIND: usize = 14;
-export const UNFOLLOWED: usize = 15;
+export const UNAGGREGATED: usize = 15;
 export const HANDLES: usize = 40;
 export const PREVIOUS: usize = 40;
 export const FLOW_BYTES: u32 = 44;
 
 export const CHILDREN: usize = 44;
-export const FOUNDERS: usize = 48;
-export const TALLIES: usize = 56;
-export const CROWD: usize = 64;
+export const UNCOUNTED: usize = 48;
+export const AGGREGATES: usize = 56;
+export const AGGREGATE_BINDING: usize = 64;
 export const BINDING_BYTES: u32 = 72;
 
 export const BINDINGS: usize = 44;
@@ -73,7 +73,7 @@ export const HOST_OWN: u32 = 56;
 export const HOST_BYTES: u32 = HOST_OWN + BINDING_BYTES;
 
 export const ANY_HOST: usize = 44;
-export const CROWD_HOST: usize = 48;
+export const AGGREGATE_HOST: usize = 48;
 export const HOSTS: usize = 52;
 export const SPACE_OWN: u32 = 56;
 export const SPACE_BYTES: u32 = SPACE_OWN + HOST_BYTES;
@@ -91,10 +91,10 @@ export const TUPLE: u32 = 1;
 
 // Manager: account and table (memory/), then these.
 export const SPACES: usize = 28;
-export const SHAPE: usize = 32;
-export const RESTING: usize = 56;
-export const LEAVING: usize = 60;
-export const FOUNDER_SPACE: usize = 64;
+export const TREE_VERSION: usize = 32;
+export const IDLE: usize = 56;
+export const EMPTIED: usize = 60;
+export const INLINE_SPACE: usize = 64;
 
 // ── Reading ───────────────────────────────────────────────────────────────────────────────
 
@@ -145,8 +145,8 @@ export function transportOf(space: Address): u32 {
   return load<u32>(space, NODE_NAME + 12);
 }
 
-/** The node in a founder's place, or 0. */
-export function founderAt(place: Address): Address {
+/** The node in a inline's place, or 0. */
+export function inlineAt(place: Address): Address {
   return kindOf(place) ? place : 0;
 }
 
@@ -155,13 +155,13 @@ export function anyHostOf(space: Address): Address {
   return load<u32>(space, ANY_HOST);
 }
 
-/** The host that the crowd does not count, or 0. */
-export function founderHostOf(space: Address): Address {
-  return founderAt(space + SPACE_OWN);
+/** The host that the aggregate does not count, or 0. */
+export function inlineHostOf(space: Address): Address {
+  return inlineAt(space + SPACE_OWN);
 }
 
-export function crowdHostOf(space: Address): Address {
-  return load<u32>(space, CROWD_HOST);
+export function aggregateHostOf(space: Address): Address {
+  return load<u32>(space, AGGREGATE_HOST);
 }
 
 export function firstHostOf(space: Address): Address {
@@ -173,49 +173,49 @@ export function firstBindingOf(host: Address): Address {
 }
 
 /** The flow of that kind which the tallies do not count, or 0. */
-export function founderOf(binding: Address, kind: u32): Address {
-  return load<u32>(binding + ((<usize>kind) << 2), FOUNDERS);
+export function uncountedFlowOf(binding: Address, kind: u32): Address {
+  return load<u32>(binding + ((<usize>kind) << 2), UNCOUNTED);
 }
 
 /** First of the tallies of that kind, or 0. */
-export function firstTallyOf(binding: Address, kind: u32): Address {
-  return load<u32>(binding + ((<usize>kind) << 2), TALLIES);
+export function firstAggregateOf(binding: Address, kind: u32): Address {
+  return load<u32>(binding + ((<usize>kind) << 2), AGGREGATES);
 }
 
 export function hasFlows(binding: Address, kind: u32): bool {
-  return (founderOf(binding, kind) | firstTallyOf(binding, kind)) != 0;
+  return (uncountedFlowOf(binding, kind) | firstAggregateOf(binding, kind)) != 0;
 }
 
-/** Does nothing count the flow's ports: no tally, no crowd? That never changes while it lives. */
-export function isUnfollowed(flow: Address): bool {
-  return load<u8>(flow, UNFOLLOWED) != 0;
+/** Does nothing count the flow's ports: no counter, no aggregate? That never changes while it lives. */
+export function isUnaggregated(flow: Address): bool {
+  return load<u8>(flow, UNAGGREGATED) != 0;
 }
 
-/** The crowd's binding that counts this one, or 0. */
-export function crowdOf(binding: Address): Address {
-  return load<u32>(binding, CROWD);
+/** The aggregate's binding that counts this one, or 0. */
+export function aggregateBindingOf(binding: Address): Address {
+  return load<u32>(binding, AGGREGATE_BINDING);
 }
 
 // ── Finding ───────────────────────────────────────────────────────────────────────────────
-// The founder first, then the table, unless there is nothing to be found.
+// The inline first, then the table, unless there is nothing to be found.
 
 export function findSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
-  const founder = founderAt(manager + FOUNDER_SPACE);
-  if (founder && load<u64>(founder, NODE_NAME + 8) == name) return founder;
+  const inline = inlineAt(manager + INLINE_SPACE);
+  if (inline && load<u64>(inline, NODE_NAME + 8) == name) return inline;
   return load<u32>(manager, SPACES) ? find(manager, manager, 0, 0, name) : 0;
 }
 
 export function findHost(manager: Address, space: Address, low: u64, high: u64): Address {
   if (isAny(low, high)) return anyHostOf(space);
-  const founder = founderHostOf(space);
-  if (founder && isNamed(founder, space, 0, low, high)) return founder;
+  const inline = inlineHostOf(space);
+  if (inline && hasKey(inline, space, 0, low, high)) return inline;
   return find(manager, space, 0, low, high);
 }
 
 export function findBinding(manager: Address, host: Address, device: u32): Address {
-  const founder = founderAt(host + HOST_OWN);
-  if (founder && deviceOf(founder) == device) return founder;
+  const inline = inlineAt(host + HOST_OWN);
+  if (inline && deviceOf(inline) == device) return inline;
   return firstBindingOf(host) ? find(manager, host, 0, 0, device) : 0;
 }
 
@@ -224,8 +224,8 @@ export function findFlow(manager: Address, binding: Address, destination: Addres
   const low = load<u64>(destination, NODE_NAME);
   const high = load<u64>(destination, NODE_NAME + 8);
   const number = <u32>load<u16>(destination, NODE_NUMBER);
-  const founder = founderOf(binding, isAny(low, high) ? WILDCARD : TUPLE);
-  if (founder && isNamed(founder, binding, number, low, high)) return founder;
+  const inline = uncountedFlowOf(binding, isAny(low, high) ? WILDCARD : TUPLE);
+  if (inline && hasKey(inline, binding, number, low, high)) return inline;
   return load<u32>(binding, CHILDREN) ? find(manager, binding, number, low, high) : 0;
 }
 
@@ -239,17 +239,17 @@ export function classIn(flow: Address, flags: u32): Address {
   return 0;
 }
 
-export function isAlone(flow: Address): bool {
+export function isOnlyClass(flow: Address): bool {
   return nextOf(flow) == flow;
 }
 
-export function findTally(binding: Address, kind: u32, flags: u32): Address {
-  let tally = firstTallyOf(binding, kind);
-  while (tally && flagsOf(tally) != flags) tally = nextOf(tally);
-  return tally;
+export function findAggregate(binding: Address, kind: u32, flags: u32): Address {
+  let counter = firstAggregateOf(binding, kind);
+  while (counter && flagsOf(counter) != flags) counter = nextOf(counter);
+  return counter;
 }
 
-/** Is the host, or will it be if it is 0, the one that the crowd does not count? */
-export function isFounderHost(space: Address, host: Address): bool {
-  return founderHostOf(space) == host;
+/** Is the host, or will it be if it is 0, the one that the aggregate does not count? */
+export function isInlineHost(space: Address, host: Address): bool {
+  return inlineHostOf(space) == host;
 }

@@ -51,7 +51,7 @@ import {
   isWildcard,
   nextOf,
 } from "./records";
-import { chargeFlow, openFlow, rest } from "./tree";
+import { chargeFlow, keepEmptied, openFlow } from "./tree";
 
 /** Could `port` be reserved now? 1, `IN_USE`, `OUTSIDE` or `NO_MEMORY`. */
 export function isAvailable(manager: Address, port: Port): i32 {
@@ -118,7 +118,7 @@ export function releasePort(manager: Address, port: Port): i32 {
   }
   const flags = load<u32>(REQUEST + REQUEST_FLAGS);
   const released = letGoAll(manager, FLOWS_AT, count, flags, port);
-  rest(manager);
+  keepEmptied(manager);
   if (released > 0) dropMember(manager, requestGroup());
   return released;
 }

@@ -24,56 +24,56 @@ import {
 import { clearCounted, isPlain } from "../ports/counted";
 import { countOf } from "../ports/set";
 import {
+  AGGREGATE_BINDING,
+  AGGREGATE_HOST,
+  AGGREGATES,
   ANY_HOST,
+  aggregateBindingOf,
+  aggregateHostOf,
   anyHostOf,
   BINDING,
   BINDING_BYTES,
   BINDINGS,
   CHILDREN,
-  CROWD,
-  CROWD_HOST,
   classIn,
-  crowdHostOf,
-  crowdOf,
+  EMPTIED,
   FLAGS,
   FLOW,
   FLOW_BYTES,
-  FOUNDER_SPACE,
-  FOUNDERS,
+  findAggregate,
   findBinding,
   findFlow,
-  findTally,
+  firstAggregateOf,
   firstBindingOf,
   firstHostOf,
-  firstTallyOf,
-  founderAt,
   HANDLES,
   HOST,
   HOST_BYTES,
   HOST_OWN,
   HOSTS,
-  isAlone,
+  IDLE,
+  INLINE_SPACE,
+  inlineAt,
   isAny,
   isFlow,
-  isFounderHost,
+  isInlineHost,
+  isOnlyClass,
   KIND,
   kindOf,
-  LEAVING,
   listFor,
   listOf,
   NEXT,
   nextOf,
   PREVIOUS,
   parentOf,
-  RESTING,
-  SHAPE,
   SPACE,
   SPACE_BYTES,
   SPACE_OWN,
   SPACES,
-  TALLIES,
+  TREE_VERSION,
   TUPLE,
-  UNFOLLOWED,
+  UNAGGREGATED,
+  UNCOUNTED,
   WILDCARD,
 } from "./records";
 
@@ -90,22 +90,23 @@ export function chargeFlow(
   chargeNode(FLOW_BYTES);
   if (binding) return;
   if (!space) {
-    // Of several networks only one can have the founder's place. The first host and binding of a
+    // Of several networks only one can have the uncounted's place. The first host and binding of a
     // space lie within it.
     chargeNode(SPACE_BYTES);
     return;
   }
-  if (!host) chargeRung(space + SPACE_OWN, HOST_BYTES);
-  else chargeRung(host + HOST_OWN, BINDING_BYTES);
-  if (isFounderHost(space, host)) return;
-  const crowd = crowdHostOf(space);
-  if (!crowd) chargeBlock(HOST_BYTES);
-  else if (!findBinding(manager, crowd, device)) chargeRung(crowd + HOST_OWN, BINDING_BYTES);
+  if (!host) chargeRecord(space + SPACE_OWN, HOST_BYTES);
+  else chargeRecord(host + HOST_OWN, BINDING_BYTES);
+  if (isInlineHost(space, host)) return;
+  const aggregate = aggregateHostOf(space);
+  if (!aggregate) chargeBlock(HOST_BYTES);
+  else if (!findBinding(manager, aggregate, device))
+    chargeRecord(aggregate + HOST_OWN, BINDING_BYTES);
 }
 
-/** A rung costs nothing where the founder's place is vacant. */
-function chargeRung(place: Address, bytes: u32): void {
-  if (founderAt(place)) chargeNode(bytes);
+/** A rung costs nothing where the uncounted's place is vacant. */
+function chargeRecord(place: Address, bytes: u32): void {
+  if (inlineAt(place)) chargeNode(bytes);
 }
 
 /** The flow, with all rungs above it. Those that have been found already are given, others are 0. */
@@ -128,15 +129,15 @@ export function openFlow(
 
 function newSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
-  const place = manager + FOUNDER_SPACE;
-  const space = newRung(manager, place, SPACE_OWN, SPACE_BYTES, SPACE, manager, 0, name);
+  const place = manager + INLINE_SPACE;
+  const space = newNode(manager, place, SPACE_OWN, SPACE_BYTES, SPACE, manager, 0, name);
   pushSibling(space, manager + SPACES);
   return space;
 }
 
 function newHost(manager: Address, space: Address, low: u64, high: u64): Address {
   const place = space + SPACE_OWN;
-  const host = newRung(manager, place, HOST_OWN, HOST_BYTES, HOST, space, low, high);
+  const host = newNode(manager, place, HOST_OWN, HOST_BYTES, HOST, space, low, high);
   pushSibling(host, space + HOSTS);
   if (isAny(low, high)) store<u32>(space, <u32>host, ANY_HOST);
   return host;
@@ -146,21 +147,21 @@ function openBinding(manager: Address, space: Address, host: Address, device: u3
   const found = findBinding(manager, host, device);
   if (found) return found;
   const binding = newBinding(manager, host, device);
-  if (isFounderHost(space, host)) return binding;
-  const crowd = openCrowdBinding(manager, space, device);
-  store<u32>(binding, <u32>crowd, CROWD);
-  changeChildren(crowd, 1);
+  if (isInlineHost(space, host)) return binding;
+  const aggregate = openAggregateBinding(manager, space, device);
+  store<u32>(binding, <u32>aggregate, AGGREGATE_BINDING);
+  changeChildren(aggregate, 1);
   return binding;
 }
 
-function openCrowdBinding(manager: Address, space: Address, device: u32): Address {
-  let host = crowdHostOf(space);
+function openAggregateBinding(manager: Address, space: Address, device: u32): Address {
+  let host = aggregateHostOf(space);
   if (!host) {
     host = allocZero(manager, HOST_BYTES);
     assert(host != 0); // charged too little
     store<u8>(host, <u8>HOST, KIND);
     store<u32>(host, <u32>space, NODE_PARENT);
-    store<u32>(space, <u32>host, CROWD_HOST);
+    store<u32>(space, <u32>host, AGGREGATE_HOST);
   }
   const found = findBinding(manager, host, device);
   return found ? found : newBinding(manager, host, device);
@@ -168,7 +169,7 @@ function openCrowdBinding(manager: Address, space: Address, device: u32): Addres
 
 function newBinding(manager: Address, host: Address, device: u32): Address {
   const place = host + HOST_OWN;
-  const binding = newRung(manager, place, BINDING_BYTES, BINDING_BYTES, BINDING, host, 0, device);
+  const binding = newNode(manager, place, BINDING_BYTES, BINDING_BYTES, BINDING, host, 0, device);
   store<u32>(binding, <u32>firstBindingOf(host), NEXT);
   store<u32>(host, <u32>binding, BINDINGS);
   return binding;
@@ -195,14 +196,14 @@ export function openClass(
     store<u8>(flow, <u8>kindOf(ring), KIND);
     store<u32>(flow, <u32>nextOf(ring), NEXT);
     store<u32>(ring, <u32>flow, NEXT);
-    changeShape(manager);
+    changeTreeVersion(manager);
   }
   store<u8>(flow, <u8>flags, FLAGS);
   changeChildren(binding, 1);
-  const founder = binding + ((<usize>listOf(flow)) << 2);
-  const isFounder = load<u32>(founder, FOUNDERS) == 0;
-  if (isFounder) store<u32>(founder, <u32>flow, FOUNDERS);
-  if (isFounder && !crowdOf(binding)) store<u8>(flow, 1, UNFOLLOWED);
+  const uncounted = binding + ((<usize>listOf(flow)) << 2);
+  const isUncounted = load<u32>(uncounted, UNCOUNTED) == 0;
+  if (isUncounted) store<u32>(uncounted, <u32>flow, UNCOUNTED);
+  if (isUncounted && !aggregateBindingOf(binding)) store<u8>(flow, 1, UNAGGREGATED);
   return flow;
 }
 
@@ -210,71 +211,71 @@ function newFlow(manager: Address, binding: Address, destination: Address): Addr
   const flow = allocZero(manager, FLOW_BYTES);
   assert(flow != 0); // charged too little
   const low = load<u64>(destination, NODE_NAME);
-  nameNode(flow, FLOW + listFor(destination), binding, low, load<u64>(destination, NODE_NAME + 8));
+  setKey(flow, FLOW + listFor(destination), binding, low, load<u64>(destination, NODE_NAME + 8));
   store<u16>(flow, load<u16>(destination, NODE_NUMBER), NODE_NUMBER);
   store<u32>(flow, <u32>flow, NEXT);
   insert(manager, flow);
-  changeShape(manager);
+  changeTreeVersion(manager);
   return flow;
 }
 
-/** The tally of one flag class; it counts nothing yet if it is new. */
-export function openTally(manager: Address, binding: Address, kind: u32, flags: u32): Address {
-  const found = findTally(binding, kind, flags);
+/** The counter of one flag class; it counts nothing yet if it is new. */
+export function openAggregate(manager: Address, binding: Address, kind: u32, flags: u32): Address {
+  const found = findAggregate(binding, kind, flags);
   if (found) return found;
-  const tally = allocZero(manager, FLOW_BYTES);
-  assert(tally != 0); // charged too little
-  store<u32>(tally, <u32>binding, NODE_PARENT);
-  store<u32>(tally, <u32>firstTallyOf(binding, kind), NEXT);
-  store<u8>(tally, <u8>flags, FLAGS);
-  store<u32>(binding + ((<usize>kind) << 2), <u32>tally, TALLIES);
-  changeShape(manager);
-  return tally;
+  const counter = allocZero(manager, FLOW_BYTES);
+  assert(counter != 0); // charged too little
+  store<u32>(counter, <u32>binding, NODE_PARENT);
+  store<u32>(counter, <u32>firstAggregateOf(binding, kind), NEXT);
+  store<u8>(counter, <u8>flags, FLAGS);
+  store<u32>(binding + ((<usize>kind) << 2), <u32>counter, AGGREGATES);
+  changeTreeVersion(manager);
+  return counter;
 }
 
 // ── Climbing up: a rung with nothing below it goes, and then perhaps the one above ────────
 
-// A flow that has been emptied rests for a while, because the same socket description is likely to
-// come again: then no rung need be made or taken away. One flow of a manager rests; another one is
-// leaving until the operation is over that has emptied it, and then rests in its place. Nothing rests
+// A flow that has been emptied isKept for a while, because the same socket description is likely to
+// come again: then no rung need be made or taken away. One flow of a manager isKept; another one is
+// emptied until the operation is over that has emptied it, and then isKept in its place. Nothing isKept
 // where memory is limited, so that a limit means what it says.
 
-/** Lets a flow go that nobody holds, or rest. */
+/** Lets a flow go that nobody holds, or keepEmptied. */
 export function settleFlow(manager: Address, flow: Address): void {
-  if (!isIdle(flow)) return;
-  const resting: Address = load<u32>(manager, RESTING);
-  const leaving: Address = load<u32>(manager, LEAVING);
-  if (flow == resting || flow == leaving) return;
-  if (leaving || isLimited(manager)) dropFlow(manager, flow);
-  else if (resting) store<u32>(manager, <u32>flow, LEAVING);
-  else store<u32>(manager, <u32>flow, RESTING);
+  if (!isUnused(flow)) return;
+  const idle: Address = load<u32>(manager, IDLE);
+  const emptied: Address = load<u32>(manager, EMPTIED);
+  if (flow == idle || flow == emptied) return;
+  if (emptied || isLimited(manager)) dropFlow(manager, flow);
+  else if (idle) store<u32>(manager, <u32>flow, EMPTIED);
+  else store<u32>(manager, <u32>flow, IDLE);
 }
 
-/** After an operation: the flow that is leaving rests instead of the one that did so far. */
-export function rest(manager: Address): void {
-  const leaving: Address = load<u32>(manager, LEAVING);
-  if (!leaving) return;
-  const resting: Address = load<u32>(manager, RESTING);
-  store<u32>(manager, <u32>leaving, RESTING);
-  store<u32>(manager, 0, LEAVING);
-  if (isIdle(resting)) dropFlow(manager, resting);
+/** After an operation: the flow that is emptied isKept instead of the one that did so far. */
+export function keepEmptied(manager: Address): void {
+  const emptied: Address = load<u32>(manager, EMPTIED);
+  if (!emptied) return;
+  const idle: Address = load<u32>(manager, IDLE);
+  store<u32>(manager, <u32>emptied, IDLE);
+  store<u32>(manager, 0, EMPTIED);
+  if (isUnused(idle)) dropFlow(manager, idle);
 }
 
-/** Lets all go that rest. */
-export function wakeAll(manager: Address): void {
-  rest(manager);
-  const resting: Address = load<u32>(manager, RESTING);
-  store<u32>(manager, 0, RESTING);
-  if (resting && isIdle(resting)) dropFlow(manager, resting);
+/** Lets all go that keepEmptied. */
+export function freeIdle(manager: Address): void {
+  keepEmptied(manager);
+  const idle: Address = load<u32>(manager, IDLE);
+  store<u32>(manager, 0, IDLE);
+  if (idle && isUnused(idle)) dropFlow(manager, idle);
 }
 
 /** Does the flow hold nothing, and is no handle open? */
-function isIdle(flow: Address): bool {
+function isUnused(flow: Address): bool {
   return countOf(flow) == 0 && isPlain(flow) && load<u32>(flow, HANDLES) == 0;
 }
 
-/** Lets a flow of the crowd go at once, if it holds nothing, with pages that it has kept. */
-export function settleMember(manager: Address, member: Address): void {
+/** Lets a flow of the aggregate go at once, if it holds nothing, with pages that it has kept. */
+export function settleAggregateFlow(manager: Address, member: Address): void {
   if (countOf(member)) return;
   clearCounted(manager, member);
   dropFlow(manager, member);
@@ -282,29 +283,29 @@ export function settleMember(manager: Address, member: Address): void {
 
 function dropFlow(manager: Address, flow: Address): void {
   const binding = parentOf(flow);
-  const founder = binding + ((<usize>listOf(flow)) << 2);
-  if (load<u32>(founder, FOUNDERS) == <u32>flow) store<u32>(founder, 0, FOUNDERS);
-  if (isAlone(flow)) {
+  const uncounted = binding + ((<usize>listOf(flow)) << 2);
+  if (load<u32>(uncounted, UNCOUNTED) == <u32>flow) store<u32>(uncounted, 0, UNCOUNTED);
+  if (isOnlyClass(flow)) {
     remove(manager, flow);
   } else {
     leaveRing(manager, flow);
   }
   free(manager, flow);
-  changeShape(manager);
+  changeTreeVersion(manager);
   changeChildren(binding, -1);
   settleBinding(manager, binding);
 }
 
 function settleBinding(manager: Address, binding: Address): void {
   if (load<u32>(binding, CHILDREN)) return;
-  for (let list = WILDCARD; list <= TUPLE; list++) freeTallies(manager, binding, list);
+  for (let list = WILDCARD; list <= TUPLE; list++) freeAggregates(manager, binding, list);
   const host = parentOf(binding);
-  const crowd = crowdOf(binding);
+  const aggregate = aggregateBindingOf(binding);
   unlinkNext(host + BINDINGS, binding);
-  freeRung(manager, binding, host + HOST_OWN);
-  if (crowd) {
-    changeChildren(crowd, -1);
-    settleBinding(manager, crowd);
+  freeNode(manager, binding, host + HOST_OWN);
+  if (aggregate) {
+    changeChildren(aggregate, -1);
+    settleBinding(manager, aggregate);
   }
   settleHost(manager, host);
 }
@@ -312,26 +313,26 @@ function settleBinding(manager: Address, binding: Address): void {
 function settleHost(manager: Address, host: Address): void {
   if (firstBindingOf(host)) return;
   const space = parentOf(host);
-  if (crowdHostOf(space) == host) {
-    store<u32>(space, 0, CROWD_HOST);
+  if (aggregateHostOf(space) == host) {
+    store<u32>(space, 0, AGGREGATE_HOST);
     free(manager, host);
   } else {
     if (anyHostOf(space) == host) store<u32>(space, 0, ANY_HOST);
     removeSibling(host, space + HOSTS);
-    freeRung(manager, host, space + SPACE_OWN);
+    freeNode(manager, host, space + SPACE_OWN);
   }
   settleSpace(manager, space);
 }
 
 function settleSpace(manager: Address, space: Address): void {
-  // When a manager closes, the crowd may go after the hosts that it counts.
-  if (firstHostOf(space) || crowdHostOf(space)) return;
+  // When a manager closes, the aggregate may go after the hosts that it counts.
+  if (firstHostOf(space) || aggregateHostOf(space)) return;
   removeSibling(space, manager + SPACES);
-  freeRung(manager, space, manager + FOUNDER_SPACE);
+  freeNode(manager, space, manager + INLINE_SPACE);
 }
 
 /** Gives back everything below the manager: each flow is emptied, and settles what is above it. */
-export function freeLadder(manager: Address): void {
+export function freeTree(manager: Address): void {
   let index: u32 = 0;
   // What goes moves others between slots, so it may take more than one round.
   while (nodeCount(manager)) {
@@ -346,20 +347,20 @@ export function freeLadder(manager: Address): void {
   }
 }
 
-function freeTallies(manager: Address, binding: Address, list: u32): void {
-  let tally = firstTallyOf(binding, list);
-  while (tally) {
-    const next = nextOf(tally);
-    clearCounted(manager, tally);
-    free(manager, tally);
-    tally = next;
+function freeAggregates(manager: Address, binding: Address, list: u32): void {
+  let counter = firstAggregateOf(binding, list);
+  while (counter) {
+    const next = nextOf(counter);
+    clearCounted(manager, counter);
+    free(manager, counter);
+    counter = next;
   }
 }
 
 // ── Nodes ─────────────────────────────────────────────────────────────────────────────────
 
-/** A space, host or binding: in its parent's block if it is the founder, else in the table. */
-function newRung(
+/** A space, host or binding: in its parent's block if it is the uncounted, else in the table. */
+function newNode(
   manager: Address,
   place: Address,
   ownBytes: u32,
@@ -369,27 +370,27 @@ function newRung(
   low: u64,
   high: u64,
 ): Address {
-  const isFounder = kindOf(place) == 0;
-  const node = isFounder ? place : alloc(manager, bytes);
+  const isUncounted = kindOf(place) == 0;
+  const node = isUncounted ? place : alloc(manager, bytes);
   assert(node != 0); // charged too little
-  clear(node, isFounder ? ownBytes : bytes);
-  nameNode(node, kind, parent, low, high);
-  if (!isFounder) insert(manager, node);
-  changeShape(manager);
+  clear(node, isUncounted ? ownBytes : bytes);
+  setKey(node, kind, parent, low, high);
+  if (!isUncounted) insert(manager, node);
+  changeTreeVersion(manager);
   return node;
 }
 
-function freeRung(manager: Address, node: Address, place: Address): void {
+function freeNode(manager: Address, node: Address, place: Address): void {
   if (node == place) {
     store<u8>(node, 0, KIND);
   } else {
     remove(manager, node);
     free(manager, node);
   }
-  changeShape(manager);
+  changeTreeVersion(manager);
 }
 
-function nameNode(node: Address, kind: u32, parent: Address, low: u64, high: u64): void {
+function setKey(node: Address, kind: u32, parent: Address, low: u64, high: u64): void {
   store<u32>(node, <u32>parent, NODE_PARENT);
   store<u8>(node, <u8>kind, KIND);
   store<u64>(node, low, NODE_NAME);
@@ -397,8 +398,8 @@ function nameNode(node: Address, kind: u32, parent: Address, low: u64, high: u64
 }
 
 /** Whoever keeps addresses of nodes for the length of a batch looks here whether they still hold. */
-function changeShape(manager: Address): void {
-  store<u32>(manager, load<u32>(manager, SHAPE) + 1, SHAPE);
+function changeTreeVersion(manager: Address): void {
+  store<u32>(manager, load<u32>(manager, TREE_VERSION) + 1, TREE_VERSION);
 }
 
 function changeChildren(binding: Address, by: i32): void {

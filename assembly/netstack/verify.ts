@@ -7,32 +7,32 @@ import { countAt, isPlain, verifyCounted } from "../ports/counted";
 import { countOf, hasPort, nextPort } from "../ports/set";
 import { COUNTERS, REFERENCES } from "./aggregates";
 import {
+  aggregateBindingOf,
+  aggregateHostOf,
   BINDING,
   CHILDREN,
   classIn,
-  crowdHostOf,
-  crowdOf,
   deviceOf,
+  EMPTIED,
+  findAggregate,
   findBinding,
   findFlow,
-  findTally,
+  firstAggregateOf,
   firstBindingOf,
   firstHostOf,
-  firstTallyOf,
   flagsOf,
-  founderHostOf,
-  founderOf,
   HANDLES,
+  IDLE,
+  inlineHostOf,
   isFlow,
-  isUnfollowed,
+  isUnaggregated,
   kindOf,
-  LEAVING,
   listOf,
   nextOf,
   parentOf,
-  RESTING,
   SPACES,
   TUPLE,
+  uncountedFlowOf,
   WILDCARD,
 } from "./records";
 
@@ -52,17 +52,17 @@ function verifyFlows(manager: Address): void {
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const ring = nodeAt(manager, index);
     if (!ring || !isFlow(ring)) continue;
-    const isReal = crowdHostOf(spaceOf(ring)) != hostOf(ring);
+    const isReal = aggregateHostOf(spaceOf(ring)) != hostOf(ring);
     let flow = ring;
     do {
       assert(isFlow(flow));
       verifyCounted(flow);
       const isUsed = countOf(flow) > 0 || !isPlain(flow) || load<u32>(flow, HANDLES) > 0;
-      assert(isUsed || rests(manager, flow));
+      assert(isUsed || isKept(manager, flow));
       assert(classIn(ring, flagsOf(flow)) == flow); // one class per flag combination
-      verifyCountedByTally(parentOf(flow), flow);
-      const isFounder = founderOf(parentOf(flow), listOf(flow)) == flow;
-      assert(isUnfollowed(flow) == (isFounder && !crowdOf(parentOf(flow))));
+      verifyCountedByAggregate(parentOf(flow), flow);
+      const isUncounted = uncountedFlowOf(parentOf(flow), listOf(flow)) == flow;
+      assert(isUnaggregated(flow) == (isUncounted && !aggregateBindingOf(parentOf(flow))));
       flow = nextOf(flow);
     } while (flow != ring);
     if (!isReal) continue;
@@ -124,76 +124,82 @@ function sumOf(set: Address): i32 {
   return sum;
 }
 
-/** What a flow holds, its tally holds too. */
-function verifyCountedByTally(binding: Address, flow: Address): void {
+/** What a flow holds, its counter holds too. */
+function verifyCountedByAggregate(binding: Address, flow: Address): void {
   const list = listOf(flow);
-  if (founderOf(binding, list) == flow || countOf(flow) == 0) return;
-  const tally = findTally(binding, list, flagsOf(flow));
-  assert(tally != 0);
+  if (uncountedFlowOf(binding, list) == flow || countOf(flow) == 0) return;
+  const counter = findAggregate(binding, list, flagsOf(flow));
+  assert(counter != 0);
   for (let port = nextPort(flow, 1); port; port = nextPort(flow, port + 1)) {
-    assert(hasPort(tally, port));
+    assert(hasPort(counter, port));
   }
 }
 
 function verifySpace(manager: Address, space: Address): void {
-  const founder = founderHostOf(space);
-  const crowd = crowdHostOf(space);
+  const inline = inlineHostOf(space);
+  const aggregate = aggregateHostOf(space);
   assert(firstHostOf(space) != 0);
   let attached = 0;
   for (let host = firstHostOf(space); host; host = nextOf(host)) {
     assert(firstBindingOf(host) != 0);
     for (let binding = firstBindingOf(host); binding; binding = nextOf(binding)) {
       verifyBinding(manager, binding);
-      assert((crowdOf(binding) == 0) == (host == founder));
-      if (host == founder) continue;
+      assert((aggregateBindingOf(binding) == 0) == (host == inline));
+      if (host == inline) continue;
       attached++;
-      assert(crowdOf(binding) == findBinding(manager, crowd, deviceOf(binding)));
+      assert(aggregateBindingOf(binding) == findBinding(manager, aggregate, deviceOf(binding)));
     }
   }
-  assert((crowd != 0) == attached > 0);
-  if (!crowd) return;
-  for (let binding = firstBindingOf(crowd); binding; binding = nextOf(binding)) {
+  assert((aggregate != 0) == attached > 0);
+  if (!aggregate) return;
+  for (let binding = firstBindingOf(aggregate); binding; binding = nextOf(binding)) {
     verifyBinding(manager, binding);
-    verifyCrowd(manager, binding);
+    verifyAggregateBinding(manager, binding);
   }
 }
 
-/** The tallies of a binding count its flows, the founder apart. */
+/** The tallies of a binding count its flows, the inline apart. */
 function verifyBinding(manager: Address, binding: Address): void {
   assert(kindOf(binding) == BINDING);
-  const isCrowd = crowdHostOf(parentOf(parentOf(binding))) == parentOf(binding);
+  const isAggregate = aggregateHostOf(parentOf(parentOf(binding))) == parentOf(binding);
   assert(load<u32>(binding, CHILDREN) > 0);
   for (let list = WILDCARD; list <= TUPLE; list++) {
-    for (let tally = firstTallyOf(binding, list); tally; tally = nextOf(tally)) {
-      verifyCounted(tally);
-      if (isCrowd && list == TUPLE) continue; // counts what lies elsewhere: verifyCrowd
-      for (let port = nextPort(tally, 1); port; port = nextPort(tally, port + 1)) {
-        assert(countAt(tally, port) == holdersIn(manager, binding, tally, list, port));
+    for (let counter = firstAggregateOf(binding, list); counter; counter = nextOf(counter)) {
+      verifyCounted(counter);
+      if (isAggregate && list == TUPLE) continue; // counts what lies elsewhere: verifyAggregateBinding
+      for (let port = nextPort(counter, 1); port; port = nextPort(counter, port + 1)) {
+        assert(countAt(counter, port) == holdersIn(manager, binding, counter, list, port));
       }
     }
   }
 }
 
-/** How many flows of a binding, the founder apart, hold the port with the tally's flags. */
-function holdersIn(manager: Address, binding: Address, tally: Address, list: u32, port: u32): i32 {
+/** How many flows of a binding, the inline apart, hold the port with the counter's flags. */
+function holdersIn(
+  manager: Address,
+  binding: Address,
+  counter: Address,
+  list: u32,
+  port: u32,
+): i32 {
   let count = 0;
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const ring = nodeAt(manager, index);
     if (!ring || !isFlow(ring) || parentOf(ring) != binding) continue;
-    const flow = classIn(ring, flagsOf(tally));
-    if (!flow || listOf(flow) != list || founderOf(binding, list) == flow) continue;
+    const flow = classIn(ring, flagsOf(counter));
+    if (!flow || listOf(flow) != list || uncountedFlowOf(binding, list) == flow) continue;
     if (hasPort(flow, port)) count++;
   }
   return count;
 }
 
-/** A binding of the crowd counts the flows of the bindings that are attached to it. */
-function verifyCrowd(manager: Address, crowd: Address): void {
+/** A binding of the aggregate counts the flows of the bindings that are attached to it. */
+function verifyAggregateBinding(manager: Address, aggregate: Address): void {
   let wild = 0;
   let tuples = 0;
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const ring = nodeAt(manager, index);
-    if (!ring || !isFlow(ring) || crowdOf(parentOf(ring)) != crowd) continue;
+    if (!ring || !isFlow(ring) || aggregateBindingOf(parentOf(ring)) != aggregate) continue;
     let flow = ring;
     do {
       if (listOf(flow) == TUPLE) tuples += countOf(flow);
@@ -201,20 +207,20 @@ function verifyCrowd(manager: Address, crowd: Address): void {
       for (let port = nextPort(flow, 1); port; port = nextPort(flow, port + 1)) {
         const counter =
           listOf(flow) == TUPLE
-            ? findTally(crowd, TUPLE, flagsOf(flow))
-            : classIn(findFlow(manager, crowd, flow), flagsOf(flow));
+            ? findAggregate(aggregate, TUPLE, flagsOf(flow))
+            : classIn(findFlow(manager, aggregate, flow), flagsOf(flow));
         assert(hasPort(counter, port));
       }
       flow = nextOf(flow);
     } while (flow != ring);
   }
-  for (let tally = firstTallyOf(crowd, TUPLE); tally; tally = nextOf(tally)) {
-    tuples -= sumOf(tally);
+  for (let counter = firstAggregateOf(aggregate, TUPLE); counter; counter = nextOf(counter)) {
+    tuples -= sumOf(counter);
   }
   assert(tuples == 0);
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
     const ring = nodeAt(manager, index);
-    if (!ring || !isFlow(ring) || parentOf(ring) != crowd) continue;
+    if (!ring || !isFlow(ring) || parentOf(ring) != aggregate) continue;
     let flow = ring;
     do {
       assert(listOf(flow) == WILDCARD);
@@ -233,6 +239,6 @@ function spaceOf(flow: Address): Address {
   return parentOf(hostOf(flow));
 }
 
-function rests(manager: Address, flow: Address): bool {
-  return load<u32>(manager, RESTING) == <u32>flow || load<u32>(manager, LEAVING) == <u32>flow;
+function isKept(manager: Address, flow: Address): bool {
+  return load<u32>(manager, IDLE) == <u32>flow || load<u32>(manager, EMPTIED) == <u32>flow;
 }
