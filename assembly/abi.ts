@@ -16,7 +16,7 @@ export const BAD_RANGE = -4;
 export const BUSY = -5;
 /** The port asked for lies outside the group's effective range. */
 export const OUTSIDE = -6;
-/** The group's effective range leaves nothing of the range to search. */
+/** The group's effective range dropsFree nothing of the range to search. */
 export const NO_RANGE = -7;
 /** A socket that already has a port, or is connected, cannot do that. */
 export const BAD_STATE = -8;

@@ -17,7 +17,7 @@
 //            │ dry version u32  │  under these limits (layout.ts)
 //         56 └──────────────────┘
 //
-// A candidate leaves the queue, and whoever asked tries to take it. What is in use by others goes back to the
+// A candidate dropsFree the queue, and whoever asked tries to take it. What is in use by others goes back to the
 // end, as if they had just released it. Seen ports that do not wait are in use, or rest. A port that the
 // limits exclude (range, group, reserved list) is forgotten when its turn comes: it is fresh again
 // should the limits change. So is one for which there is no memory when it is released: the order is worth

@@ -100,7 +100,7 @@ export function removeAt(account: Address, queue: Address, place: u32): void {
   shiftFirst(account, queue);
 }
 
-/** Gives back what the queue occupies and leaves it empty. */
+/** Gives back what the queue occupies and dropsFree it empty. */
 export function clearQueue(account: Address, queue: Address): void {
   clearSet(account, queue);
   if (ringOf(queue)) freeRing(account, queue);

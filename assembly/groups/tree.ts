@@ -11,7 +11,7 @@
 //         16 ├──────────────────┤
 //            │ previous    u32  │
 //         20 ├──────────────────┤
-//            │ uses        u32  │  sockets, handles and reservations that carry the group
+//            │ uses        u32  │  sockets, pools and reservations that carry the group
 //         24 ├──────────────────┤
 //            │ own         u32  │  x 2, bind and connect: the group's own range
 //         32 ├──────────────────┤
@@ -30,7 +30,7 @@
 // and written at once. An unset range is 1..65535, which limits nothing.
 //
 // Effective is the intersection of the own ranges from the root down to the group, and changing a
-// range renews it for all groups below: picking reads one number, however deep the group lies.
+// range renews it for all groups below: mode reads one number, however deep the group lies.
 // An intersection without ports has its first above its last. In a tree that copies, a new group
 // starts with its parent's own ranges, and effective is the own range alone.
 //

@@ -19,9 +19,9 @@ import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
 import { letGo } from "../netstack/aggregates";
 import {
-  aloneAt,
-  aloneCount,
   beginPlan,
+  blockerAt,
+  blockerCount,
   isPlanned,
   planReserved,
   planSet,
@@ -71,7 +71,7 @@ const BY_CONNECT: i32 = -1;
 
 /**
  * Connects a socket to the destination in the request block; the address there is the local one,
- * unless the socket has its own. A socket without a port gets one of a part of the range. Its
+ * unless the socket has its own. A socket without a port gets one of a partial of the range. Its
  * port, or a refusal; then a port that bind() had picked is gone.
  */
 export function connectSocket(socket: Address, first: Port, last: Port, offset: u32): i32 {
@@ -100,9 +100,9 @@ export function connectRange(socket: Address): u32 {
 
 // ── Without a port ────────────────────────────────────────────────────────────────────────
 
-function connectAny(socket: Address, part: u32, offset: u32): i32 {
+function connectAny(socket: Address, partial: u32, offset: u32): i32 {
   const system = systemOf(socket);
-  const range = intersect(connectRange(socket), part);
+  const range = intersect(connectRange(socket), partial);
   if (isEmpty(range)) return NO_RANGE;
   if (timeWaitReuse(system)) ripenDue(system);
   askFor(socket, classOf(socket));
@@ -150,13 +150,13 @@ function findSteps(first: Port, count: u32, from: u32): u32 {
 
 /** The same for a run of ports from index `start` on, which wraps at the range's end. */
 function findInRun(first: Port, count: u32, start: u32, length: u32): u32 {
-  const sets = aloneAt(0);
+  const sets = blockerAt(0);
   const head = min<u32>(length, count - start);
   const from = first + start;
-  const port = findOpen(sets, aloneCount(), from, from + head - 1);
+  const port = findOpen(sets, blockerCount(), from, from + head - 1);
   if (port) return port - from + 1;
   if (head == length) return 0;
-  const other = findOpen(sets, aloneCount(), first, first + (length - head) - 1);
+  const other = findOpen(sets, blockerCount(), first, first + (length - head) - 1);
   return other ? head + (other - first) + 1 : 0;
 }
 

@@ -37,7 +37,7 @@ import {
 
 /**
  * Connects a UDP socket; the request names the local address that it gets if it has none. One
- * without a port gets one of a part of the range first.
+ * without a port gets one of a partial of the range first.
  */
 export function connectDatagram(socket: Address, first: Port, last: Port, random: u32): i32 {
   if (!isDatagram(socket)) return BAD_STATE;
@@ -49,8 +49,8 @@ export function connectDatagram(socket: Address, first: Port, last: Port, random
 }
 
 /** The port is searched for the socket's own address, or any, and held at the one that it gets. */
-function connectUnbound(socket: Address, part: u32, random: u32): i32 {
-  const range = intersect(connectRange(socket), part);
+function connectUnbound(socket: Address, partial: u32, random: u32): i32 {
+  const range = intersect(connectRange(socket), partial);
   if (isEmpty(range)) return NO_RANGE;
   const low = load<u64>(REQUEST + REQUEST_ADDRESS);
   const high = load<u64>(REQUEST + REQUEST_ADDRESS + 8);

@@ -1,7 +1,7 @@
 // Shortcut: bind() with port 0, again and again at one address, without writing the plan each time.
 //
 //   shortcut  0 ┌──────────────────┐
-//               │ memo   40 bytes  │  (netstack/cached-plan.ts) of the flow below
+//               │ cached   40 bytes  │  (netstack/cached-plan.ts) of the flow below
 //            40 ├──────────────────┤
 //               │ flow        u32  │  bound sockets without SO_REUSEADDR at that address and device
 //            44 ├──────────────────┤
@@ -18,7 +18,12 @@ import { EXHAUSTED, REQUEST_ADDRESS } from "../abi";
 import { Address } from "../memory/arena";
 import { REQUEST } from "../memory/layout";
 import { countHeld } from "../netstack/aggregates";
-import { clearMemo, isLone, MEMO_BYTES, writeMemo } from "../netstack/cached-plan";
+import {
+  CACHED_PLAN_BYTES,
+  cachePlan,
+  clearCachedPlan,
+  isUncontended,
+} from "../netstack/cached-plan";
 import { findClear, Port, searchUnder } from "../ports/bitmap";
 import { isPlain } from "../ports/counted";
 import { hasRoom } from "../ports/page-table";
@@ -28,7 +33,7 @@ import { addSocketOwner, findRecord, flowOf } from "./record";
 import { deviceOf, setPort, systemOf } from "./socket";
 import { BOUND, PAGE_TABLE, RESERVED, SHORTCUT } from "./system";
 
-const FLOW: usize = <usize>MEMO_BYTES;
+const FLOW: usize = <usize>CACHED_PLAN_BYTES;
 const DEVICE: usize = FLOW + 4;
 const ADDRESS: usize = DEVICE + 4;
 const SHORTCUT_BYTES: usize = ADDRESS + 16;
@@ -46,7 +51,7 @@ const BY_BIND: i32 = 0;
 export function bindByShortcut(socket: Address, first: Port, last: Port, start: Port): i32 {
   const system = systemOf(socket);
   const shortcut = system + SHORTCUT;
-  if (!isLone(shortcut, system) || !isFor(shortcut, socket)) return NO_SHORTCUT;
+  if (!isUncontended(shortcut, system) || !isFor(shortcut, socket)) return NO_SHORTCUT;
   const flow: Address = load<u32>(shortcut, FLOW);
   if (!isBitmap(flow) || !isPlain(flow) || !isBitmap(system + BOUND)) return NO_SHORTCUT;
 
@@ -68,10 +73,10 @@ export function rememberBind(socket: Address): void {
   if (isFor(shortcut, socket)) {
     const reserved = unlessEmpty(load<u32>(system, RESERVED));
     store<u32>(shortcut, <u32>flowOf(socket), FLOW);
-    writeMemo(shortcut, system, flowOf(socket), reserved);
+    cachePlan(shortcut, system, flowOf(socket), reserved);
     return;
   }
-  clearMemo(shortcut, system);
+  clearCachedPlan(shortcut, system);
   store<u32>(shortcut, deviceOf(socket), DEVICE);
   store<u64>(shortcut, load<u64>(REQUEST + REQUEST_ADDRESS), ADDRESS);
   store<u64>(shortcut, load<u64>(REQUEST + REQUEST_ADDRESS + 8), ADDRESS + 8);

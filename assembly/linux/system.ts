@@ -47,7 +47,7 @@
 
 import { LINUX_FIRST, LINUX_LAST, LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../abi";
 import { Address } from "../memory/arena";
-import { clearMemo } from "../netstack/cached-plan";
+import { clearCachedPlan } from "../netstack/cached-plan";
 import { closeManager, MANAGER_BYTES, newManager } from "../netstack/manager";
 import { Port } from "../ports/bitmap";
 import { closePageTable, openPageTable, PAGE_TABLE_BYTES } from "../ports/page-table";
@@ -100,7 +100,7 @@ export function openLinux(
   store<u32>(system, hint, HINT);
   store<u32>(system, duration, DURATION);
   store<u64>(system, <u64>now, NOW);
-  clearMemo(system + SHORTCUT, system);
+  clearCachedPlan(system + SHORTCUT, system);
   return system;
 }
 

@@ -1,4 +1,4 @@
-// The fixed part of linear memory: what lies where before the heap begins.
+// The fixed partial of linear memory: what lies where before the heap begins.
 //
 //   byte     0 ┌──────────────────────┐
 //              │ null                 │  address 0 is never handed out: it means "none"

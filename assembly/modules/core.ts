@@ -1,5 +1,5 @@
-// What core.wasm exports: the words and handles of the port manager, groups, reserved ports,
-// selections. The linux room is a module of its own (modules/linux.ts).
+// What core.wasm exports: reservations and pools of the port manager, groups, reserved ports,
+// port selection. linux/ is a module of its own (modules/linux.ts).
 
 export {
   closeTree,
@@ -11,7 +11,7 @@ export {
   removeGroup,
   setGroupRange,
 } from "../groups/tree";
-export { moveMember } from "../netstack/group-uses";
+export { moveGroupUse as moveMember } from "../netstack/group-uses";
 export {
   advanceHint,
   closeManager,
@@ -25,14 +25,14 @@ export {
   usedBytes,
 } from "../netstack/manager";
 export {
-  closeFlowHandle,
+  closePool as closeFlowHandle,
   freeMany,
   freePort,
-  handleRange,
   hasTaken,
   heldCount,
-  moveHandle,
-  openFlowHandle,
+  movePool as moveHandle,
+  openPool as openFlowHandle,
+  poolRange as handleRange,
   take,
   takeAt,
   takeBetween,

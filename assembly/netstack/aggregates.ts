@@ -1,14 +1,17 @@
-// Hold: one port of one flow gains or loses a reference, and everything that counts it follows.
+// Aggregates: a flow gains or loses a reference to a port, and the aggregates that count the flow
+// are kept up to date (records.ts says what they are).
 //
-//   flow ──isHeld──▶ counter of its binding            unless the flow is the uncounted
-//     └────────────▶ aggregate's flow or counter           unless the host is the uncounted
-//                      └──isHeld──▶ aggregate's counter     unless the aggregate's flow is the uncounted
+//   flow ── became held or free ──▶ aggregate of its binding
+//     │                               unless it is the binding's uncounted flow
+//     └──────────────────────────▶ flow or aggregate of the any-address aggregate
+//                                     unless its host is the inline host
+//                                     └─▶ aggregate there, unless that flow is the uncounted one
 //
-// gVisor counts references per flag combination and lets a count go below zero: a release
-// with other flags than the reservation takes its reference from where there is none. What
-// decides is the total over all combinations; when it reaches zero the port is free again.
+// gVisor counts references per combination of flags and lets a count go below zero: a release with
+// other flags than those of the reservation takes one from the wrong count. The total over all
+// combinations decides. When it reaches zero the port is free again.
 //
-// What an operation is going to need is charged first (memory/bill.ts); then nothing can fail.
+// The memory for an operation is charged before it (memory/bill.ts), so no step of it can fail.
 
 import { NO_MEMORY } from "../abi";
 import { Address } from "../memory/arena";
@@ -39,16 +42,16 @@ import {
 } from "./records";
 import { chargeFlow, openAggregate, openClass, settleAggregateFlow, settleFlow } from "./tree";
 
-// Manager: what `stats` tells, kept up from here.
+// Fields of the manager: the figures of `stats`.
 export const COUNTERS: usize = 40;
 export const REFERENCES: usize = 44;
 
 // ── Gaining ───────────────────────────────────────────────────────────────────────────────
 
-/** Charges for a reference to the port that an existing flow gains. */
+/** Charges for a reference to the port for an existing flow. */
 export function chargeHold(manager: Address, flow: Address, port: Port): void {
   chargeAdd(flow, port);
-  if (isUnaggregated(flow) || hasPort(flow, port)) return; // Nobody will see it becameHeld.
+  if (isUnaggregated(flow) || hasPort(flow, port)) return; // No aggregate will change.
   const binding = parentOf(flow);
   const list = listOf(flow);
   if (uncountedFlowOf(binding, list) != flow) chargeAggregate(binding, list, flagsOf(flow), port);
@@ -56,7 +59,7 @@ export function chargeHold(manager: Address, flow: Address, port: Port): void {
   if (aggregate) chargeAggregateBinding(manager, aggregate, flow, list, flagsOf(flow), port);
 }
 
-/** The same for a flow that will be made, in rungs that will be made where they are 0. */
+/** The same for a flow that does not exist yet, below records that do not exist where they are 0. */
 export function chargeNewHold(
   manager: Address,
   space: Address,
@@ -76,7 +79,7 @@ export function chargeNewHold(
   chargeAggregateBinding(manager, aggregate, destination, list, flags, port);
 }
 
-/** What counts it in the aggregate's binding, which will be made if it is 0. */
+/** Charges for the any-address aggregate; its binding does not exist if it is 0. */
 function chargeAggregateBinding(
   manager: Address,
   aggregate: Address,
@@ -95,26 +98,26 @@ function chargeAggregateBinding(
   else chargeNode(FLOW_BYTES);
   if (aggregateFlow && hasPort(aggregateFlow, port)) return;
   const uncounted = aggregate ? uncountedFlowOf(aggregate, list) : 0;
-  // A uncounted that has gone leaves its place to the next that is made, not to a aggregateFlow.
+  // If there is no uncounted flow, the next flow to be made takes its place, not an existing one.
   if (uncounted != aggregateFlow) chargeAggregate(aggregate, list, flags, port);
 }
 
-/** The counter of a flag class counts one more; it will be made if it is not there. */
+/** Charges for adding one to the aggregate of these flags, which may not exist yet. */
 function chargeAggregate(binding: Address, list: u32, flags: u32, port: Port): void {
   const counter = binding ? findAggregate(binding, list, flags) : 0;
   if (counter) chargeAdd(counter, port);
   else chargeBlock(FLOW_BYTES);
 }
 
-/** The flow gains a reference. It must have been charged. */
+/** Adds a reference to the port. It must have been charged. */
 export function hold(manager: Address, flow: Address, port: Port): void {
   if (isHeldInRing(flow, port)) {
     countReference(manager, 1);
     if (addOne(manager, flow, port)) becameHeld(manager, flow, port);
-    else settleFlow(manager, flow); // Its count may have come up to zero.
+    else settleFlow(manager, flow); // Its count may have risen from -1 to zero.
     return;
   }
-  // A key that nobody holds has no counts, negative ones included.
+  // A port that no flow of the destination holds has no extra counts either.
   addPort(manager, flow, port);
   becameHeld(manager, flow, port);
   countHeld(manager, 1);
@@ -122,7 +125,7 @@ export function hold(manager: Address, flow: Address, port: Port): void {
 
 // ── Losing ────────────────────────────────────────────────────────────────────────────────
 
-/** Does any flag class of the destination hold the port? */
+/** Does any flow of the destination hold the port? */
 export function isHeldInRing(flow: Address, port: Port): bool {
   let item = flow;
   do {
@@ -133,8 +136,8 @@ export function isHeldInRing(flow: Address, port: Port): bool {
 }
 
 /**
- * A reference with these flags is taken from each of the listed destinations, of which any flow is
- * given, or 0. How many of them held the port, or `NO_MEMORY`, and then nothing has changed.
+ * Takes a reference with these flags from each of `count` destinations. `rings` has a flow of each,
+ * or 0. Returns how many destinations held the port, or `NO_MEMORY`.
  */
 export function letGoAll(
   manager: Address,
@@ -160,7 +163,7 @@ export function letGoAll(
   return released;
 }
 
-/** Only releasing with other flags than those of the holders needs memory: for a count below zero. */
+/** Only a release with flags that no holder has needs memory: for a count below zero. */
 function chargeLetGo(ring: Address, flags: u32, port: Port): void {
   if (isOnlyClass(ring) && isPlain(ring)) return;
   if (!isHeldInRing(ring, port) || totalInRing(ring, port) == 1) return;
@@ -173,10 +176,7 @@ function chargeLetGo(ring: Address, flags: u32, port: Port): void {
   }
 }
 
-/**
- * Charges for a reference in the class with these flags of a flow's destination, which the
- * destination gains while the flow holds the port.
- */
+/** Charges for `moveToClass`. */
 export function chargeClassHold(manager: Address, flow: Address, flags: u32, port: Port): void {
   const target = classIn(flow, flags);
   if (target) {
@@ -188,7 +188,10 @@ export function chargeClassHold(manager: Address, flow: Address, flags: u32, por
   chargeNewHold(manager, parentOf(host), host, binding, deviceOf(binding), flow, flags, port);
 }
 
-/** The reference moves to the class with these flags, which is returned. It must have been charged. */
+/**
+ * Moves a reference to the flow with these flags and the same destination, and returns that flow. It
+ * must have been charged.
+ */
 export function moveToClass(manager: Address, flow: Address, flags: u32, port: Port): Address {
   const target = openClass(manager, parentOf(flow), flow, flags);
   hold(manager, target, port);
@@ -197,12 +200,12 @@ export function moveToClass(manager: Address, flow: Address, flags: u32, port: P
 }
 
 /**
- * Takes a reference with these flags from a destination that holds the port. Nothing can fail if
- * that class has one to give.
+ * Takes a reference with these flags from a destination that holds the port. If no flow with these
+ * flags has one, a negative count needs memory, which must have been charged.
  */
 export function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
   if (isOnlyClass(ring) && isPlain(ring)) {
-    // Held once, in one way: whatever the flags, the total reaches zero.
+    // There is one reference, so the total reaches zero, whatever the flags are.
     removePort(manager, ring, port);
     becameFree(manager, ring, port);
     countHeld(manager, -1);
@@ -219,7 +222,7 @@ export function letGo(manager: Address, ring: Address, flags: u32, port: Port): 
   settleFlow(manager, flow);
 }
 
-/** The last reference goes, and the key with all that is counted below zero. */
+/** Removes the last reference, and with it all counts of the destination for the port. */
 function wipeRing(manager: Address, ring: Address, port: Port): void {
   countHeld(manager, -1);
   let item = ring;
@@ -228,7 +231,7 @@ function wipeRing(manager: Address, ring: Address, port: Port): void {
     const next = nextOf(item);
     isLast = next == ring;
     if (wipe(manager, item, port)) becameFree(manager, item, port);
-    // The first of the ring marks its end, so it goes last.
+    // The loop ends at the first flow, so that one is freed last.
     if (item != ring) settleFlow(manager, item);
     item = next;
   } while (!isLast);
@@ -245,7 +248,7 @@ function totalInRing(flow: Address, port: Port): i32 {
   return total;
 }
 
-// ── Followers ─────────────────────────────────────────────────────────────────────────────
+// ── Updating the aggregates ───────────────────────────────────────────────────────────────
 
 function becameHeld(manager: Address, flow: Address, port: Port): void {
   if (!isUnaggregated(flow)) updateAggregates(manager, flow, port, true);
@@ -272,7 +275,7 @@ function updateAggregates(manager: Address, flow: Address, port: Port, isHeld: b
   settleAggregateFlow(manager, aggregateFlow);
 }
 
-/** The binding's counter counts the flow, unless it is the uncounted. */
+/** Updates the aggregate of a binding, unless the flow is its uncounted flow. */
 function updateAggregate(
   manager: Address,
   binding: Address,
@@ -287,14 +290,14 @@ function updateAggregate(
   else dropOne(manager, counter, port);
 }
 
-/** A key that no one else holds comes or goes. */
+/** Adds to the number of counters and to the number of references. */
 export function countHeld(manager: Address, by: i32): void {
-  // Both at once: they lie side by side, and neither goes below zero.
+  // One addition for both: they lie side by side, and neither goes below zero.
   const both = load<u64>(manager, COUNTERS);
   store<u64>(manager, both + (((<u64>1) << 32) | 1) * <u64>(<i64>by), COUNTERS);
 }
 
-/** References to a key that others hold come or go. */
+/** Adds to the number of references. */
 function countReference(manager: Address, by: i32): void {
   store<u32>(manager, load<u32>(manager, REFERENCES) + by, REFERENCES);
 }

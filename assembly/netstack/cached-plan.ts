@@ -1,24 +1,24 @@
-// Memo: what a handle remembers of its plan, so that a take or free need not write it again.
+// CachedPlan: the plan of a pool or of a repeated bind, kept between operations.
 //
-// The plan of most flows is short and stays the same for long: the few sets that block, and the
-// few that count the flow's ports (aggregates.ts). Both are addresses of nodes, so they are right as long
-// as no node comes or goes; the manager's shape tells.
+// The plan of most flows is short and rarely changes: a few sets block, and a few aggregates count
+// the flow (aggregates.ts). Both lists are addresses of nodes, so they are valid as long as the
+// manager's tree version stays the same.
 //
-//   memo  0 ┌──────────────────┐
-//           │ shape       u32  │  the manager's, when this was written
-//         4 ├──────────────────┤
-//           │ lone shape  u32  │  the same if the flow is alone: it blocks itself, nothing else
-//         8 ├──────┬───────┬───┴────┐  does, and nothing counts it
-//           │ fits │ block │ updateAggregates │  u8 each: 1 if the memo is all there is to know; how
-//        12 ├──────┴───────┴───┬────┘  many blockers and followers
-//           │ blockers  u32[4] │
-//        28 ├──────────────────┤
-//           │ followers u32[3] │
-//        40 └──────────────────┘
+//   cached  0 ┌──────────────────┐
+//             │ version     u32  │  the tree version when the plan was cached
+//           4 ├──────────────────┤
+//             │ uncontended u32  │  the same version if only the flow blocks itself and no
+//           8 ├──────┬───────┬───┴────┐  aggregate counts it
+//             │ fits │ block │ aggr.  │  u8 each: 1 if the lists are complete; their lengths; and
+//          12 ├──────┴───────┴───┬────┘  1 if the fast path may be used
+//             │ blockers  u32[4] │
+//          28 ├──────────────────┤
+//             │ aggregates u32[3]│
+//          40 └──────────────────┘
 //
-// A memo fits when the handle has one network, nothing blocks in part, and all that counts the flow
-// exists already. Even then a port that is held twice, or by another class of the destination,
-// takes the general way: `plan`, then `hold` or `letGo`. Both ways do the same.
+// A plan fits when the pool has one network, no set blocks partially, and all aggregates of the flow
+// exist. For a port with an extra count, or one that another flow of the destination holds, the
+// general operation is used all the same: `plan`, then `hold` or `letGo`. Results are the same.
 
 import { EXHAUSTED } from "../abi";
 import { Address } from "../memory/arena";
@@ -27,7 +27,7 @@ import { addOne, dropOne, dropOneFree, hasRoomFor, isPlain } from "../ports/coun
 import { findAmong, searchAllUnder } from "../ports/search";
 import { addPort, countOf, hasPort, hasRoom, removeAndKeep } from "../ports/set";
 import { countHeld, isHeldInRing } from "./aggregates";
-import { aloneAt, aloneCount, isPlanned, partCount } from "./conflicts";
+import { blockerAt, blockerCount, isPlanned, partialCount } from "./conflicts";
 import {
   aggregateBindingOf,
   classIn,
@@ -46,69 +46,74 @@ import {
 } from "./records";
 
 const SEEN: usize = 0;
-const LONE_SEEN: usize = 4;
+const UNCONTENDED_VERSION: usize = 4;
 const FITS: usize = 8;
 const BLOCKER_COUNT: usize = 9;
-const FOLLOWER_COUNT: usize = 10;
-const SIMPLE: usize = 11;
+const AGGREGATE_COUNT: usize = 10;
+const ALLOWS_FAST_PATH: usize = 11;
 const BLOCKERS: usize = 12;
-const FOLLOWERS: usize = 28;
-export const MEMO_BYTES: u32 = 40;
+const AGGREGATES: usize = 28;
+export const CACHED_PLAN_BYTES: u32 = 40;
 
 const BLOCKERS_MAX: u32 = 4;
 
-/** What `takeByMemo` answers where the general way must be taken. */
-export const UNSURE: i32 = 0;
+/** The answer of `takeByCachedPlan` if the general operation must be used. */
+export const NOT_CACHED: i32 = 0;
 
-export function isCurrent(memo: Address, manager: Address): bool {
-  return load<u32>(memo, SEEN) == load<u32>(manager, TREE_VERSION);
+export function isCurrent(cached: Address, manager: Address): bool {
+  return load<u32>(cached, SEEN) == load<u32>(manager, TREE_VERSION);
 }
 
-/** Is the flow alone, as far as the memo knows, and is the memo current? */
-export function isLone(memo: Address, manager: Address): bool {
-  return load<u32>(memo, LONE_SEEN) == load<u32>(manager, TREE_VERSION);
+/** Is the plan current, does only the flow block itself, and does no aggregate count it? */
+export function isUncontended(cached: Address, manager: Address): bool {
+  return load<u32>(cached, UNCONTENDED_VERSION) == load<u32>(manager, TREE_VERSION);
 }
 
-export function fits(memo: Address): bool {
-  return load<u8>(memo, FITS) != 0;
+export function fits(cached: Address): bool {
+  return load<u8>(cached, FITS) != 0;
 }
 
-/** Does the flow block itself and nothing else does, and is there one follower at most? */
-export function isSimple(memo: Address): bool {
-  return load<u8>(memo, SIMPLE) != 0;
+/** Does only the flow block itself, and does at most one aggregate count it? */
+export function allowsFastPath(cached: Address): bool {
+  return load<u8>(cached, ALLOWS_FAST_PATH) != 0;
 }
 
-/** The first follower, or 0. */
-export function followerOf(memo: Address): Address {
-  return load<u8>(memo, FOLLOWER_COUNT) ? <Address>load<u32>(memo, FOLLOWERS) : 0;
+/** The first aggregate that counts the flow, or 0. */
+export function aggregateOf(cached: Address): Address {
+  return load<u8>(cached, AGGREGATE_COUNT) ? <Address>load<u32>(cached, AGGREGATES) : 0;
 }
 
-/** Notes the plan that has just been written for this flow and a list of reserved ports, if it fits. */
-export function writeMemo(memo: Address, manager: Address, flow: Address, reserved: Address): void {
+/** Caches the plan that has just been written for this flow and these reserved ports, if it fits. */
+export function cachePlan(
+  cached: Address,
+  manager: Address,
+  flow: Address,
+  reserved: Address,
+): void {
   const shape = load<u32>(manager, TREE_VERSION);
-  const isFit = noteBlockers(memo) && noteFollowers(memo, manager, flow);
-  store<u32>(memo, shape, SEEN);
-  store<u8>(memo, isFit ? 1 : 0, FITS);
-  const isSelf = isFit && blocksItself(memo, flow, reserved);
-  store<u8>(memo, isSelf && load<u8>(memo, FOLLOWER_COUNT) <= 1 ? 1 : 0, SIMPLE);
-  const isLone = isSelf && load<u8>(memo, FOLLOWER_COUNT) == 0;
-  store<u32>(memo, isLone ? shape : shape - 1, LONE_SEEN);
+  const isFit = noteBlockers(cached) && noteAggregates(cached, manager, flow);
+  store<u32>(cached, shape, SEEN);
+  store<u8>(cached, isFit ? 1 : 0, FITS);
+  const isSelf = isFit && blocksItself(cached, flow, reserved);
+  store<u8>(cached, isSelf && load<u8>(cached, AGGREGATE_COUNT) <= 1 ? 1 : 0, ALLOWS_FAST_PATH);
+  const isUncontended = isSelf && load<u8>(cached, AGGREGATE_COUNT) == 0;
+  store<u32>(cached, isUncontended ? shape : shape - 1, UNCONTENDED_VERSION);
 }
 
-/** A memo that fits nothing. */
-export function clearMemo(memo: Address, manager: Address): void {
+/** Caches that there is no plan which fits. */
+export function clearCachedPlan(cached: Address, manager: Address): void {
   const shape = load<u32>(manager, TREE_VERSION);
-  store<u32>(memo, shape, SEEN);
-  store<u32>(memo, shape - 1, LONE_SEEN);
-  store<u8>(memo, 0, FITS);
-  store<u8>(memo, 0, SIMPLE);
+  store<u32>(cached, shape, SEEN);
+  store<u32>(cached, shape - 1, UNCONTENDED_VERSION);
+  store<u8>(cached, 0, FITS);
+  store<u8>(cached, 0, ALLOWS_FAST_PATH);
 }
 
 // ── Taking and freeing ────────────────────────────────────────────────────────────────────
 
-/** Takes the first open port of a range: the port, a refusal, or `UNSURE`. */
-export function takeByMemo(
-  memo: Address,
+/** Takes the first acceptable port of a range: the port, a refusal, or `NOT_CACHED`. */
+export function takeByCachedPlan(
+  cached: Address,
   manager: Address,
   flow: Address,
   mask: Address,
@@ -116,42 +121,47 @@ export function takeByMemo(
   last: Port,
   start: Port,
 ): i32 {
-  const count = <u32>load<u8>(memo, BLOCKER_COUNT);
-  searchAllUnder(memo + BLOCKERS, count, mask);
-  const port = findAmong(memo + BLOCKERS, count, first, last, start);
+  const count = <u32>load<u8>(cached, BLOCKER_COUNT);
+  searchAllUnder(cached + BLOCKERS, count, mask);
+  const port = findAmong(cached + BLOCKERS, count, first, last, start);
   if (!port) return EXHAUSTED;
-  if (!isPlain(flow) || isHeldInRing(flow, port)) return UNSURE;
-  const end = followersEnd(memo);
-  if (!hasRoom(flow)) return UNSURE;
-  for (let at = memo + FOLLOWERS; at < end; at += 4) {
-    if (!hasRoomFor(load<u32>(at), port)) return UNSURE;
+  if (!isPlain(flow) || isHeldInRing(flow, port)) return NOT_CACHED;
+  const end = aggregatesEnd(cached);
+  if (!hasRoom(flow)) return NOT_CACHED;
+  for (let at = cached + AGGREGATES; at < end; at += 4) {
+    if (!hasRoomFor(load<u32>(at), port)) return NOT_CACHED;
   }
   addPort(manager, flow, port);
-  for (let at = memo + FOLLOWERS; at < end; at += 4) addOne(manager, load<u32>(at), port);
+  for (let at = cached + AGGREGATES; at < end; at += 4) addOne(manager, load<u32>(at), port);
   countHeld(manager, 1);
   return <i32>port;
 }
 
-/** Frees a port if that is all there is to it. */
-export function freeByMemo(memo: Address, manager: Address, flow: Address, port: Port): bool {
+/** Frees a port that only this flow holds, once. False: the general operation must be used. */
+export function freeByCachedPlan(
+  cached: Address,
+  manager: Address,
+  flow: Address,
+  port: Port,
+): bool {
   if (!isPlain(flow) || !isHeldOnlyBy(flow, port)) return false;
-  const end = followersEnd(memo);
-  for (let at = memo + FOLLOWERS; at < end; at += 4) {
-    const follower: Address = load<u32>(at);
-    // A flow of the aggregate goes with its last port; a counter stays.
-    if (countOf(follower) == 1 && isFlow(follower)) return false;
+  const end = aggregatesEnd(cached);
+  for (let at = cached + AGGREGATES; at < end; at += 4) {
+    const aggregate: Address = load<u32>(at);
+    // A flow of the any-address aggregate is freed with its last port; an aggregate stays.
+    if (countOf(aggregate) == 1 && isFlow(aggregate)) return false;
   }
   removeAndKeep(manager, flow, port);
-  for (let at = memo + FOLLOWERS; at < end; at += 4) {
-    const follower: Address = load<u32>(at);
-    // Its pages stay, as in the lane.
-    if (!dropOneFree(manager, follower, port)) dropOne(manager, follower, port);
+  for (let at = cached + AGGREGATES; at < end; at += 4) {
+    const aggregate: Address = load<u32>(at);
+    // The pages of its extra counts stay, as on the fast path.
+    if (!dropOneFree(manager, aggregate, port)) dropOne(manager, aggregate, port);
   }
   countHeld(manager, -1);
   return true;
 }
 
-/** Does this flow hold the port, and no other class of its destination? */
+/** Does this flow hold the port, and no other flow of its destination? */
 function isHeldOnlyBy(flow: Address, port: Port): bool {
   if (!hasPort(flow, port)) return false;
   for (let item = nextOf(flow); item != flow; item = nextOf(item)) {
@@ -160,47 +170,49 @@ function isHeldOnlyBy(flow: Address, port: Port): bool {
   return true;
 }
 
-/** The flow is the only class of its destination and, beside reserved ports, the only blocker. */
-function blocksItself(memo: Address, flow: Address, reserved: Address): bool {
-  const isOnly = load<u8>(memo, BLOCKER_COUNT) == (reserved ? 2 : 1);
-  return isOnly && load<u32>(memo, BLOCKERS) == <u32>flow && isOnlyClass(flow);
+/** Is the flow the only one of its destination and, beside reserved ports, the only blocker? */
+function blocksItself(cached: Address, flow: Address, reserved: Address): bool {
+  const isOnly = load<u8>(cached, BLOCKER_COUNT) == (reserved ? 2 : 1);
+  return isOnly && load<u32>(cached, BLOCKERS) == <u32>flow && isOnlyClass(flow);
 }
 
-function followersEnd(memo: Address): Address {
-  return memo + FOLLOWERS + ((<usize>load<u8>(memo, FOLLOWER_COUNT)) << 2);
+function aggregatesEnd(cached: Address): Address {
+  return cached + AGGREGATES + ((<usize>load<u8>(cached, AGGREGATE_COUNT)) << 2);
 }
 
-/** False if there are too many, or some block in part. */
-function noteBlockers(memo: Address): bool {
-  const count = aloneCount();
-  if (!isPlanned() || partCount() || count > BLOCKERS_MAX) return false;
+/** False if there are too many blockers, or a set blocks partially. */
+function noteBlockers(cached: Address): bool {
+  const count = blockerCount();
+  if (!isPlanned() || partialCount() || count > BLOCKERS_MAX) return false;
   for (let index: u32 = 0; index < count; index++) {
-    store<u32>(memo + ((<usize>index) << 2), load<u32>(aloneAt(index)), BLOCKERS);
+    store<u32>(cached + ((<usize>index) << 2), load<u32>(blockerAt(index)), BLOCKERS);
   }
-  store<u8>(memo, <u8>count, BLOCKER_COUNT);
+  store<u8>(cached, <u8>count, BLOCKER_COUNT);
   return true;
 }
 
-/** False if some of those that count the flow do not exist yet, or are counted themselves. */
-function noteFollowers(memo: Address, manager: Address, flow: Address): bool {
+/** False if an aggregate does not exist yet, or a flow that counts this one is counted itself. */
+function noteAggregates(cached: Address, manager: Address, flow: Address): bool {
   const list = listOf(flow);
   const binding = parentOf(flow);
-  store<u8>(memo, 0, FOLLOWER_COUNT);
+  store<u8>(cached, 0, AGGREGATE_COUNT);
   if (uncountedFlowOf(binding, list) != flow) {
-    if (!noteFollower(memo, findAggregate(binding, list, flagsOf(flow)))) return false;
+    if (!noteAggregate(cached, findAggregate(binding, list, flagsOf(flow)))) return false;
   }
   const aggregate = aggregateBindingOf(binding);
   if (!aggregate) return true;
-  if (list == TUPLE) return noteFollower(memo, findAggregate(aggregate, list, flagsOf(flow)));
+  if (list == TUPLE) return noteAggregate(cached, findAggregate(aggregate, list, flagsOf(flow)));
   const ring = findFlow(manager, aggregate, flow);
   const aggregateFlow = ring ? classIn(ring, flagsOf(flow)) : 0;
-  return noteFollower(memo, aggregateFlow) && uncountedFlowOf(aggregate, WILDCARD) == aggregateFlow;
+  return (
+    noteAggregate(cached, aggregateFlow) && uncountedFlowOf(aggregate, WILDCARD) == aggregateFlow
+  );
 }
 
-function noteFollower(memo: Address, set: Address): bool {
+function noteAggregate(cached: Address, set: Address): bool {
   if (!set) return false;
-  const count = load<u8>(memo, FOLLOWER_COUNT);
-  store<u32>(memo + ((<usize>count) << 2), <u32>set, FOLLOWERS);
-  store<u8>(memo, count + 1, FOLLOWER_COUNT);
+  const count = load<u8>(cached, AGGREGATE_COUNT);
+  store<u32>(cached + ((<usize>count) << 2), <u32>set, AGGREGATES);
+  store<u8>(cached, count + 1, AGGREGATE_COUNT);
   return true;
 }

@@ -13,12 +13,12 @@ import { FLAG_MASK, TRANSPORT_TCP, TUPLE_ONLY } from "../abi";
 export const ANY_HOLD: u32 = 8;
 
 /** What a request wants its fellow holders to share. */
-export function wantedOf(flags: u32, strict: bool): u32 {
-  return strict || flags == 0 ? ANY_HOLD : flags;
+export function wantedOf(flags: u32, exclusive: bool): u32 {
+  return exclusive || flags == 0 ? ANY_HOLD : flags;
 }
 
 /** gVisor's rule for TCP with port 0: such a port is never shared, whatever the flags. */
-export function isStrict(transport: u32, ephemeral: bool): bool {
+export function isExclusive(transport: u32, ephemeral: bool): bool {
   return ephemeral && transport == TRANSPORT_TCP;
 }
 

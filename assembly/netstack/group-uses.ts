@@ -1,72 +1,71 @@
-// Members: how many reservations of a manager carry each group, so that a group which is used is
-// not removed, and a manager that closes takes its uses back.
+// GroupUses: the number of a manager's reservations in each group, so that a group in use cannot be
+// removed, and closing the manager takes its uses back.
 //
-//   member 40 ┌──────────────────┐
-//             │ uses        u32  │   a node of the manager's table, named by the group alone
-//          44 └──────────────────┘
+//   node 40 ┌──────────────────┐
+//           │ uses        u32  │   a node of the manager's table whose parent is the group
+//        44 └──────────────────┘
 //
-// Only reservations made by words are counted here. A handle, which is a record of its own, keeps
-// its group itself.
+// Only reservations are counted here. A pool keeps the address of its group in its own record.
 
 import { NO_MEMORY } from "../abi";
 import { enterGroup, leaveGroup } from "../groups/tree";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeNode } from "../memory/bill";
 import { capacityOf, find, insert, NODE_PARENT, nodeAt, remove } from "../memory/table";
-import { kindOf, MEMBER } from "./records";
+import { GROUP_USES, kindOf } from "./records";
 
 const USES: usize = 40;
-const MEMBER_BYTES: u32 = 44;
+const GROUP_USES_BYTES: u32 = 44;
 
-/** Charges for one more reservation that carries the group; 0 stands for no group. */
-export function chargeMember(manager: Address, group: Address): void {
-  if (group && !findMember(manager, group)) chargeNode(MEMBER_BYTES);
+/** Charges for one more reservation in the group; 0: no group. */
+export function chargeGroupUse(manager: Address, group: Address): void {
+  if (group && !findGroupUses(manager, group)) chargeNode(GROUP_USES_BYTES);
 }
 
-/** One more reservation carries the group. It must have been charged. */
-export function addMember(manager: Address, group: Address): void {
+/** Counts one more reservation in the group. It must have been charged. */
+export function addGroupUse(manager: Address, group: Address): void {
   if (!group) return;
-  const known = findMember(manager, group);
-  const member = known ? known : newMember(manager, group);
-  store<u32>(member, load<u32>(member, USES) + 1, USES);
+  const known = findGroupUses(manager, group);
+  const node = known ? known : newGroupUses(manager, group);
+  store<u32>(node, load<u32>(node, USES) + 1, USES);
   enterGroup(group);
 }
 
-/** A reservation that carried the group is gone. Does nothing if none is known to carry it. */
-export function dropMember(manager: Address, group: Address): void {
-  const member = group ? findMember(manager, group) : 0;
-  if (!member) return;
-  const uses = load<u32>(member, USES) - 1;
-  store<u32>(member, uses, USES);
+/** Counts one reservation less. Does nothing if no reservation in the group is known. */
+export function dropGroupUse(manager: Address, group: Address): void {
+  const node = group ? findGroupUses(manager, group) : 0;
+  if (!node) return;
+  const uses = load<u32>(node, USES) - 1;
+  store<u32>(node, uses, USES);
   leaveGroup(group, 1);
-  if (!uses) freeMember(manager, member);
+  if (!uses) freeGroupUsesNode(manager, node);
 }
 
-/** A reservation leaves one group for another; 0 stands for none. 0, or `NO_MEMORY`. */
-export function moveMember(manager: Address, from: Address, to: Address): i32 {
+/** Moves a reservation from one group to another; 0: no group. Returns 0 or `NO_MEMORY`. */
+export function moveGroupUse(manager: Address, from: Address, to: Address): i32 {
   beginBill();
-  chargeMember(manager, to);
+  chargeGroupUse(manager, to);
   if (!canPay(manager)) return NO_MEMORY;
-  addMember(manager, to);
-  dropMember(manager, from);
+  addGroupUse(manager, to);
+  dropGroupUse(manager, from);
   return 0;
 }
 
-/** Takes back all uses of a manager that closes. */
-export function freeMembers(manager: Address): void {
+/** Takes back all uses when the manager closes. */
+export function freeGroupUses(manager: Address): void {
   let index: u32 = 0;
   let found = false;
   while (true) {
     if (index >= capacityOf(manager)) {
       if (!found) return;
-      // What goes moves others between slots, so it may take more than one round.
+      // Removing a node moves others between slots, so more than one round may be necessary.
       index = 0;
       found = false;
     }
     const node = nodeAt(manager, index);
-    if (node && kindOf(node) == MEMBER) {
+    if (node && kindOf(node) == GROUP_USES) {
       leaveGroup(load<u32>(node, NODE_PARENT), load<u32>(node, USES));
-      freeMember(manager, node);
+      freeGroupUsesNode(manager, node);
       found = true;
     } else {
       index++;
@@ -74,19 +73,19 @@ export function freeMembers(manager: Address): void {
   }
 }
 
-function findMember(manager: Address, group: Address): Address {
+function findGroupUses(manager: Address, group: Address): Address {
   return find(manager, group, 0, 0, 0);
 }
 
-function newMember(manager: Address, group: Address): Address {
-  const member = allocZero(manager, MEMBER_BYTES);
-  assert(member != 0); // charged too little
-  store<u32>(member, <u32>group, NODE_PARENT);
-  insert(manager, member);
-  return member;
+function newGroupUses(manager: Address, group: Address): Address {
+  const node = allocZero(manager, GROUP_USES_BYTES);
+  assert(node != 0); // charged too little
+  store<u32>(node, <u32>group, NODE_PARENT);
+  insert(manager, node);
+  return node;
 }
 
-function freeMember(manager: Address, member: Address): void {
-  remove(manager, member);
-  free(manager, member);
+function freeGroupUsesNode(manager: Address, node: Address): void {
+  remove(manager, node);
+  free(manager, node);
 }

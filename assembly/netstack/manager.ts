@@ -5,19 +5,19 @@
 //            8 ├────────────────────┤
 //              │ table              │  seed, slots, capacity, count (memory/table.ts)
 //           28 ├────────────────────┤
-//              │ spaces, shape      │                               (records.ts)
+//              │ spaces, version    │  the tree version             (records.ts)
 //           36 ├────────────────────┤
-//              │ hint          u32  │  how many stable picks have succeeded
+//              │ hint          u32  │  number of stable picks that have succeeded
 //           40 ├────────────────────┤
-//              │ counters, refs     │  what `stats` tells           (aggregates.ts)
+//              │ counters, refs     │  the figures of `stats`       (aggregates.ts)
 //           48 ├────────────────────┤
-//              │ handles       u32  │  list of those that are open  (pools.ts)
+//              │ pools         u32  │  list of open pools           (pools.ts)
 //           52 ├────────────────────┤
 //              │ range     4 bytes  │  ephemeral ports              (ports/range.ts)
 //           56 ├────────────────────┤
-//              │ resting, leaving   │  flows that words have emptied (tree.ts)
+//              │ idle, emptied      │  unused flows, kept for reuse (tree.ts)
 //           64 ├────────────────────┤
-//              │ founder space      │  with its first host and binding (records.ts)
+//              │ inline space       │  with its first host and binding (records.ts)
 //          248 └────────────────────┘
 //
 // One instance holds any number of managers; they share nothing but the arena.
@@ -31,8 +31,8 @@ import { isRange, rangeOf } from "../ports/range";
 import { COUNTERS, REFERENCES } from "./aggregates";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./conflicts";
 import { ANY_HOLD } from "./flags";
-import { freeMembers } from "./group-uses";
-import { freeHandles, RANGE } from "./pools";
+import { freeGroupUses } from "./group-uses";
+import { freePools, RANGE } from "./pools";
 import { INLINE_SPACE, nextOf, SPACE_BYTES, SPACES } from "./records";
 import { freeIdle, freeTree } from "./tree";
 
@@ -40,13 +40,13 @@ const HINT: usize = 36;
 export const MANAGER_BYTES: u32 = <u32>INLINE_SPACE + SPACE_BYTES;
 if (MANAGER_BYTES != 248) ERROR("Manager no longer matches its diagram");
 
-/** A new manager, or 0 when there is no memory for it. The seed is that of its hash table. */
+/** A new manager, or 0 when there is no memory for it. The seed is the one of its hash table. */
 export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {
   const range = rangeOf(EPHEMERAL_FIRST, EPHEMERAL_LAST);
   return newManager(MANAGER_BYTES, range, seedLow, seedHigh, limitBytes);
 }
 
-/** A manager at the beginning of a record of so many bytes. */
+/** A manager at the beginning of a record of `bytes` bytes. */
 export function newManager(
   bytes: u32,
   range: u32,
@@ -65,10 +65,10 @@ export function newManager(
   return 0;
 }
 
-/** Gives back the manager with all that it holds. Its handles are gone, too. */
+/** Frees the manager with all its ports and pools. */
 export function closeManager(manager: Address): void {
-  freeHandles(manager);
-  freeMembers(manager);
+  freePools(manager);
+  freeGroupUses(manager);
   freeTree(manager);
   closeTable(manager);
   free(INSTANCE_ACCOUNT, manager);
@@ -88,7 +88,7 @@ export function range(manager: Address): u32 {
   return load<u32>(manager, RANGE);
 }
 
-/** Where a stable pick starts, beside its offset: one further after each that succeeded. */
+/** What is added to the offset of a stable pick: the number of stable picks that have succeeded. */
 export function hint(manager: Address): u32 {
   return load<u32>(manager, HINT);
 }
@@ -99,11 +99,11 @@ export function advanceHint(manager: Address): void {
 
 // ── Figures ───────────────────────────────────────────────────────────────────────────────
 
-/** Live (network, transport, port), or a refusal. */
+/** Number of (network, transport, port) with a holder, or a refusal. */
 export function descriptorCount(manager: Address): i32 {
   let count = 0;
   for (let space: Address = load<u32>(manager, SPACES); space; space = nextOf(space)) {
-    // The strictest request for any address is blocked by whatever the space holds.
+    // An exclusive request for the any address is blocked by every holder of the space.
     beginPlan(manager, ANY_HOLD, true, 0, space);
     planAnyAddress(space);
     if (!isPlanned()) return NO_MEMORY;
@@ -114,7 +114,7 @@ export function descriptorCount(manager: Address): i32 {
   return count;
 }
 
-/** Live (network, transport, port, address, device, destination). */
+/** Number of (network, transport, port, address, device, destination) with a holder. */
 export function counterCount(manager: Address): u32 {
   return load<u32>(manager, COUNTERS);
 }
@@ -124,7 +124,7 @@ export function referenceCount(manager: Address): u32 {
   return load<u32>(manager, REFERENCES);
 }
 
-/** Bytes in blocks that belong to the manager, when no flow isKept. */
+/** Bytes in the manager's blocks, after its idle flow has been freed. */
 export function usedBytes(manager: Address): u32 {
   freeIdle(manager);
   return load<u32>(manager, ACCOUNT_USED);

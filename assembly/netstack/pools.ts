@@ -1,27 +1,27 @@
-// Handle: a flow that stays open, so that its ports are taken and freed by numbers alone.
+// Pools: a pool keeps flows open, so that their ports are taken and freed with numbers alone.
 //
-//   handle  0 ┌──────────────────┐
+//   pool    0 ┌──────────────────┐
 //             │ manager     u32  │
 //           4 ├──────────────────┤
-//             │ next        u32  │  open handles of the manager
+//             │ next        u32  │  open pools of the manager
 //           8 ├──────────────────┤
 //             │ previous    u32  │
 //          12 ├──────┬───────────┴──┬──────┐
-//             │ count│ strict│unique│ kind │  u8 each: networks; port 0's rule for TCP; whether
-//          16 ├──────┴───────┴──────┴──────┤  a tuple may be held twice under TupleOnly; which of
-//             │ group                  u32 │  the group's ranges
+//             │ count│ excl. │unique│ kind │  u8 each: number of networks; 1 if no port is shared
+//          16 ├──────┴───────┴──────┴──────┤  (TCP and port 0); 1 if tuples are unique, TupleOnly or
+//             │ group                  u32 │  not; which of the group's ranges applies
 //          20 ├────────────────────────────┤
-//             │ reserved               u32 │  a list of ports to pass over, or 0
+//             │ reserved               u32 │  a list of ports to skip, or 0
 //          24 ├────────────────────────────┤
-//             │ memo             40 bytes  │  (cached-plan.ts)
+//             │ cached plan      40 bytes  │  (cached-plan.ts)
 //          64 ├────────────────────────────┤
-//             │ lane             24 bytes  │  (fast-path.ts)
+//             │ fast path        24 bytes  │  (fast-path.ts)
 //          88 ├────────────────────────────┤
 //             │ flow     u32, per network  │
-//             └────────────────────────┘
+//             └────────────────────────────┘
 //
-// An open handle keeps its flows alive without ports, and ports stay held when it closes: both
-// belong to the manager, and words see the same state.
+// The flows of an open pool exist even without ports. Ports stay held when the pool closes: they
+// belong to the manager, and reservations and pools see the same state.
 
 import {
   EXHAUSTED,
@@ -47,16 +47,16 @@ import { maskOfReserved } from "../ports/reserved";
 import { countOf, hasPort, isBitmap, portsOf, trim } from "../ports/set";
 import { chargeHold, hold, letGoAll } from "./aggregates";
 import {
-  clearMemo,
+  aggregateOf,
+  allowsFastPath,
+  CACHED_PLAN_BYTES,
+  cachePlan,
+  clearCachedPlan,
   fits,
-  followerOf,
-  freeByMemo,
+  freeByCachedPlan,
   isCurrent,
-  isSimple,
-  MEMO_BYTES,
-  takeByMemo,
-  UNSURE,
-  writeMemo,
+  NOT_CACHED,
+  takeByCachedPlan,
 } from "./cached-plan";
 import {
   beginPlan,
@@ -69,42 +69,42 @@ import {
   planUnique,
 } from "./conflicts";
 import {
-  closeLane,
+  closeFastPath,
+  FAST_PATH_BYTES,
   freeBatch,
-  freeInLane,
+  freeFast,
   isForBatch,
   isOpen,
   isSettled,
-  LANE_BYTES,
-  OFF_LANE,
-  openLane,
-  takeAtInLane,
+  NOT_FAST,
+  openFastPath,
+  takeAtFast,
   takeBatch,
-  takeInLane,
+  takeFast,
 } from "./fast-path";
-import { isStrict, wantedOf } from "./flags";
-import { anyHostOf, deviceOf, flagsOf, HANDLES, parentOf, transportOf } from "./records";
+import { isExclusive, wantedOf } from "./flags";
+import { anyHostOf, deviceOf, flagsOf, POOLS, parentOf, transportOf } from "./records";
 import { chargeRequested, openBelow } from "./reservations";
 import { keepEmptied, settleFlow } from "./tree";
 
-// Manager: the list of handles and the ephemeral range.
+// Fields of the manager: the list of pools and the ephemeral range.
 const OPEN: usize = 48;
 export const RANGE: usize = 52;
 
 const MANAGER: usize = 0;
 const LINKS: usize = 4;
 const COUNT: usize = 12;
-const STRICT: usize = 13;
+const EXCLUSIVE: usize = 13;
 const UNIQUE: usize = 14;
 const KIND: usize = 15;
 const GROUP: usize = 16;
 const RESERVED: usize = 20;
-const MEMO: usize = 24;
-const LANE: usize = MEMO + <usize>MEMO_BYTES;
-const FLOWS: usize = LANE + <usize>LANE_BYTES;
+const CACHED_PLAN: usize = 24;
+const FAST_PATH: usize = CACHED_PLAN + <usize>CACHED_PLAN_BYTES;
+const FLOWS: usize = FAST_PATH + <usize>FAST_PATH_BYTES;
 
-/** A handle on the flow that the request block names, or 0 when there is no memory. */
-export function openFlowHandle(manager: Address, picking: u32, unique: u32): Address {
+/** A pool for what the request block describes, or 0 when there is no memory. */
+export function openPool(manager: Address, mode: u32, unique: u32): Address {
   const count = load<u32>(REQUEST + REQUEST_NETWORK_COUNT);
   const bytes = <u32>FLOWS + (count << 2);
   beginBill();
@@ -112,192 +112,192 @@ export function openFlowHandle(manager: Address, picking: u32, unique: u32): Add
   for (let index: u32 = 0; index < count; index++) chargeRequested(manager, index);
   if (!canPay(manager)) return 0;
 
-  const handle = allocZero(manager, bytes);
+  const pool = allocZero(manager, bytes);
 
-  assert(handle != 0); // charged too little
-  store<u32>(handle, <u32>manager, MANAGER);
-  store<u8>(handle, <u8>unique, UNIQUE);
-  store<u8>(handle, <u8>count, COUNT);
-  store<u8>(handle, <u8>(picking == PICK_BIND ? GROUP_BIND : GROUP_CONNECT), KIND);
-  store<u32>(handle, load<u32>(REQUEST + REQUEST_GROUP), GROUP);
-  store<u32>(handle, load<u32>(REQUEST + REQUEST_RESERVED), RESERVED);
-  enterGroup(groupOf(handle));
+  assert(pool != 0); // charged too little
+  store<u32>(pool, <u32>manager, MANAGER);
+  store<u8>(pool, <u8>unique, UNIQUE);
+  store<u8>(pool, <u8>count, COUNT);
+  store<u8>(pool, <u8>(mode == PICK_BIND ? GROUP_BIND : GROUP_CONNECT), KIND);
+  store<u32>(pool, load<u32>(REQUEST + REQUEST_GROUP), GROUP);
+  store<u32>(pool, load<u32>(REQUEST + REQUEST_RESERVED), RESERVED);
+  enterGroup(groupOf(pool));
   for (let index: u32 = 0; index < count; index++) {
     const flow = openBelow(manager, index);
-    store<u32>(flow, load<u32>(flow, HANDLES) + 1, HANDLES);
-    store<u32>(flowAt(handle, index), <u32>flow, FLOWS);
+    store<u32>(flow, load<u32>(flow, POOLS) + 1, POOLS);
+    store<u32>(flowAt(pool, index), <u32>flow, FLOWS);
   }
-  const transport = transportOf(spaceOf(firstFlowOf(handle)));
-  store<u8>(handle, isStrict(transport, picking == PICK_BIND) ? 1 : 0, STRICT);
-  pushFirst(manager + OPEN, handle, LINKS);
-  remember(handle);
-  return handle;
+  const transport = transportOf(spaceOf(firstFlowOf(pool)));
+  store<u8>(pool, isExclusive(transport, mode == PICK_BIND) ? 1 : 0, EXCLUSIVE);
+  pushFirst(manager + OPEN, pool, LINKS);
+  refresh(pool);
+  return pool;
 }
 
-export function closeFlowHandle(handle: Address): void {
-  const manager = managerOf(handle);
-  takeOut(manager + OPEN, handle, LINKS);
-  leaveGroup(groupOf(handle), 1);
-  closeFlows(handle);
+export function closePool(pool: Address): void {
+  const manager = managerOf(pool);
+  takeOut(manager + OPEN, pool, LINKS);
+  leaveGroup(groupOf(pool), 1);
+  closeFlows(pool);
   keepEmptied(manager);
-  free(manager, handle);
+  free(manager, pool);
 }
 
-/** From now on another group counts; 0 stands for none. Ports stay taken. */
-export function moveHandle(handle: Address, group: Address): void {
+/** Moves the pool to another group; 0: no group. Its ports stay held. */
+export function movePool(pool: Address, group: Address): void {
   enterGroup(group);
-  leaveGroup(groupOf(handle), 1);
-  store<u32>(handle, <u32>group, GROUP);
-  remember(handle);
+  leaveGroup(groupOf(pool), 1);
+  store<u32>(pool, <u32>group, GROUP);
+  refresh(pool);
 }
 
-/** Gives back the handles of a manager that goes with its flows. */
-export function freeHandles(manager: Address): void {
-  let handle: Address = load<u32>(manager, OPEN);
-  while (handle) {
-    const next = load<u32>(handle, LINKS);
-    leaveGroup(groupOf(handle), 1);
-    free(manager, handle);
-    handle = next;
+/** Frees the records of a manager's pools when the manager closes. */
+export function freePools(manager: Address): void {
+  let pool: Address = load<u32>(manager, OPEN);
+  while (pool) {
+    const next = load<u32>(pool, LINKS);
+    leaveGroup(groupOf(pool), 1);
+    free(manager, pool);
+    pool = next;
   }
 }
 
 // ── Taking and freeing ────────────────────────────────────────────────────────────────────
 
-/** Takes the first acceptable port of the handle's range from that offset on. */
-export function take(handle: Address, offset: u32): i32 {
-  const manager = managerOf(handle);
-  const flow = firstFlowOf(handle);
-  const port = takeInLane(handle + LANE, manager, flow, offset);
-  if (port != OFF_LANE) return port;
-  return takeFrom(handle, handleRange(handle), offset);
+/** Takes the first acceptable port of the pool's range from that offset on. */
+export function take(pool: Address, offset: u32): i32 {
+  const manager = managerOf(pool);
+  const flow = firstFlowOf(pool);
+  const port = takeFast(pool + FAST_PATH, manager, flow, offset);
+  if (port != NOT_FAST) return port;
+  return takeFrom(pool, poolRange(pool), offset);
 }
 
-/** Takes the first acceptable port of that part of the handle's range. */
-export function takeBetween(handle: Address, first: Port, last: Port, offset: u32): i32 {
-  return takeFrom(handle, intersect(handleRange(handle), rangeOf(first, last)), offset);
+/** Takes the first acceptable port of a part of the pool's range. */
+export function takeBetween(pool: Address, first: Port, last: Port, offset: u32): i32 {
+  return takeFrom(pool, intersect(poolRange(pool), rangeOf(first, last)), offset);
 }
 
-/** The manager's ephemeral range, as far as the handle's group allows. */
-export function handleRange(handle: Address): u32 {
-  return clamp(load<u32>(managerOf(handle), RANGE), groupOf(handle), kindOf(handle));
+/** The manager's ephemeral range, as far as the pool's group allows. */
+export function poolRange(pool: Address): u32 {
+  return clamp(load<u32>(managerOf(pool), RANGE), groupOf(pool), kindOf(pool));
 }
 
-function takeFrom(handle: Address, range: u32, offset: u32): i32 {
+function takeFrom(pool: Address, range: u32, offset: u32): i32 {
   if (isEmpty(range)) return NO_RANGE;
-  const manager = managerOf(handle);
-  const memo = handle + MEMO;
-  if (!isCurrent(memo, manager) || !isSettled(handle + LANE)) remember(handle);
+  const manager = managerOf(pool);
+  const cached = pool + CACHED_PLAN;
+  if (!isCurrent(cached, manager) || !isSettled(pool + FAST_PATH)) refresh(pool);
   const first = firstIn(range);
   const last = lastIn(range);
   const start = first + (offset % countIn(range));
-  if (fits(memo)) {
-    const mask = maskOfReserved(reservedOf(handle));
-    const port = takeByMemo(memo, manager, firstFlowOf(handle), mask, first, last, start);
-    if (port != UNSURE) return port;
+  if (fits(cached)) {
+    const mask = maskOfReserved(reservedOf(pool));
+    const port = takeByCachedPlan(cached, manager, firstFlowOf(pool), mask, first, last, start);
+    if (port != NOT_CACHED) return port;
   }
-  planFlows(handle, isStrictHandle(handle));
-  planReserved(reservedOf(handle));
+  planFlows(pool, isExclusivePool(pool));
+  planReserved(reservedOf(pool));
   const port = findInRange(first, last, start - first, 0);
   if (!isPlanned()) return NO_MEMORY;
-  return port ? holdPort(handle, port) : EXHAUSTED;
+  return port ? holdPort(pool, port) : EXHAUSTED;
 }
 
-/** Takes a port that was named. */
-export function takeAt(handle: Address, port: Port): i32 {
-  if (!allows(groupOf(handle), kindOf(handle), port)) return OUTSIDE;
-  const taken = takeAtInLane(handle + LANE, managerOf(handle), firstFlowOf(handle), port);
-  if (taken != OFF_LANE) return taken;
-  planFlows(handle, false);
+/** Takes an explicit port. */
+export function takeAt(pool: Address, port: Port): i32 {
+  if (!allows(groupOf(pool), kindOf(pool), port)) return OUTSIDE;
+  const taken = takeAtFast(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), port);
+  if (taken != NOT_FAST) return taken;
+  planFlows(pool, false);
   const isTaken = isBlocked(port);
   if (!isPlanned()) return NO_MEMORY;
   if (isTaken) return IN_USE;
-  return holdPort(handle, port);
+  return holdPort(pool, port);
 }
 
-/** Takes one port for each of the `count` offsets in the batch; how many it took. */
-export function takeMany(handle: Address, count: u32): u32 {
-  const manager = managerOf(handle);
-  const flow = firstFlowOf(handle);
-  if (isOpen(handle + LANE, manager) && isForBatch(handle + LANE, flow)) {
-    return takeBatch(handle + LANE, manager, flow, count);
+/** Takes a port for each of the `count` offsets in the batch, and returns how many. */
+export function takeMany(pool: Address, count: u32): u32 {
+  const manager = managerOf(pool);
+  const flow = firstFlowOf(pool);
+  if (isOpen(pool + FAST_PATH, manager) && isForBatch(pool + FAST_PATH, flow)) {
+    return takeBatch(pool + FAST_PATH, manager, flow, count);
   }
   for (let index: u32 = 0; index < count; index++) {
-    const port = takeFrom(handle, handleRange(handle), load<u32>(BATCH + ((<usize>index) << 2)));
+    const port = takeFrom(pool, poolRange(pool), load<u32>(BATCH + ((<usize>index) << 2)));
     if (port < 0) return index;
     store<u16>(BATCH + ((<usize>index) << 1), <u16>port);
   }
   return count;
 }
 
-/** Frees a port: in how many networks it was held, or `NO_MEMORY`. */
-export function freePort(handle: Address, port: Port): i32 {
-  const freed = freeInLane(handle + LANE, managerOf(handle), firstFlowOf(handle), port);
-  return freed == OFF_LANE ? freeInCompany(handle, port) : freed;
+/** Frees a port and returns in how many networks it was held, or `NO_MEMORY`. */
+export function freePort(pool: Address, port: Port): i32 {
+  const freed = freeFast(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), port);
+  return freed == NOT_FAST ? freeByPlan(pool, port) : freed;
 }
 
-function freeInCompany(handle: Address, port: Port): i32 {
-  const manager = managerOf(handle);
-  const memo = handle + MEMO;
-  if (!isCurrent(memo, manager)) remember(handle);
-  if (fits(memo) && freeByMemo(memo, manager, firstFlowOf(handle), port)) return 1;
+function freeByPlan(pool: Address, port: Port): i32 {
+  const manager = managerOf(pool);
+  const cached = pool + CACHED_PLAN;
+  if (!isCurrent(cached, manager)) refresh(pool);
+  if (fits(cached) && freeByCachedPlan(cached, manager, firstFlowOf(pool), port)) return 1;
 
-  const flags = flagsOf(firstFlowOf(handle));
-  return letGoAll(manager, handle + FLOWS, load<u8>(handle, COUNT), flags, port);
+  const flags = flagsOf(firstFlowOf(pool));
+  return letGoAll(manager, pool + FLOWS, load<u8>(pool, COUNT), flags, port);
 }
 
-/** Frees the `count` ports in the batch; how many of them were held. */
-export function freeMany(handle: Address, count: u32): u32 {
-  const manager = managerOf(handle);
-  const flow = firstFlowOf(handle);
-  if (isOpen(handle + LANE, manager) && isForBatch(handle + LANE, flow)) {
+/** Frees the `count` ports in the batch, and returns how many of them were held. */
+export function freeMany(pool: Address, count: u32): u32 {
+  const manager = managerOf(pool);
+  const flow = firstFlowOf(pool);
+  if (isOpen(pool + FAST_PATH, manager) && isForBatch(pool + FAST_PATH, flow)) {
     return freeBatch(manager, flow, count);
   }
   let released: u32 = 0;
   for (let index: u32 = 0; index < count; index++) {
-    if (freePort(handle, load<u16>(BATCH + ((<usize>index) << 1))) > 0) released++;
+    if (freePort(pool, load<u16>(BATCH + ((<usize>index) << 1))) > 0) released++;
   }
   return released;
 }
 
-/** Does the flow hold the port, with its own flags, in every network? */
-export function hasTaken(handle: Address, port: Port): bool {
-  const count = <u32>load<u8>(handle, COUNT);
+/** Does the pool's flow hold the port in every network? */
+export function hasTaken(pool: Address, port: Port): bool {
+  const count = <u32>load<u8>(pool, COUNT);
   for (let index: u32 = 0; index < count; index++) {
-    if (!hasPort(load<u32>(flowAt(handle, index), FLOWS), port)) return false;
+    if (!hasPort(load<u32>(flowAt(pool, index), FLOWS), port)) return false;
   }
   return true;
 }
 
-/** How many ports the flow holds, with its own flags, in its first network. */
-export function heldCount(handle: Address): u32 {
-  return countOf(firstFlowOf(handle));
+/** The number of ports that the pool's flow holds in its first network. */
+export function heldCount(pool: Address): u32 {
+  return countOf(firstFlowOf(pool));
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-function managerOf(handle: Address): Address {
-  return load<u32>(handle, MANAGER);
+function managerOf(pool: Address): Address {
+  return load<u32>(pool, MANAGER);
 }
 
-function kindOf(handle: Address): u32 {
-  return load<u8>(handle, KIND);
+function kindOf(pool: Address): u32 {
+  return load<u8>(pool, KIND);
 }
 
-function groupOf(handle: Address): Address {
-  return load<u32>(handle, GROUP);
+function groupOf(pool: Address): Address {
+  return load<u32>(pool, GROUP);
 }
 
-function reservedOf(handle: Address): Address {
-  return load<u32>(handle, RESERVED);
+function reservedOf(pool: Address): Address {
+  return load<u32>(pool, RESERVED);
 }
 
-function flowAt(handle: Address, index: u32): Address {
-  return handle + ((<usize>index) << 2);
+function flowAt(pool: Address, index: u32): Address {
+  return pool + ((<usize>index) << 2);
 }
 
-function firstFlowOf(handle: Address): Address {
-  return load<u32>(handle, FLOWS);
+function firstFlowOf(pool: Address): Address {
+  return load<u32>(pool, FLOWS);
 }
 
 function hostOf(flow: Address): Address {
@@ -308,72 +308,72 @@ function spaceOf(flow: Address): Address {
   return parentOf(hostOf(flow));
 }
 
-function planFlows(handle: Address, strict: bool): void {
-  const first = firstFlowOf(handle);
-  const wanted = wantedOf(flagsOf(first), strict);
-  beginPlan(managerOf(handle), wanted, strict, deviceOf(parentOf(first)), first);
-  const count = <u32>load<u8>(handle, COUNT);
+function planFlows(pool: Address, exclusive: bool): void {
+  const first = firstFlowOf(pool);
+  const wanted = wantedOf(flagsOf(first), exclusive);
+  beginPlan(managerOf(pool), wanted, exclusive, deviceOf(parentOf(first)), first);
+  const count = <u32>load<u8>(pool, COUNT);
   for (let index: u32 = 0; index < count; index++) {
-    const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
+    const flow: Address = load<u32>(flowAt(pool, index), FLOWS);
     const host = hostOf(flow);
     const space = parentOf(host);
     if (anyHostOf(space) == host) planAnyAddress(space);
     else planAddress(space, host);
-    if (load<u8>(handle, UNIQUE)) planUnique(flow);
+    if (load<u8>(pool, UNIQUE)) planUnique(flow);
   }
 }
 
-function isStrictHandle(handle: Address): bool {
-  return load<u8>(handle, STRICT) != 0;
+function isExclusivePool(pool: Address): bool {
+  return load<u8>(pool, EXCLUSIVE) != 0;
 }
 
-/** Notes what the ladder and the limits look like now. */
-function remember(handle: Address): void {
-  const manager = managerOf(handle);
-  const memo = handle + MEMO;
-  if (!isCurrent(memo, manager)) rememberPlan(handle);
-  const range = handleRange(handle);
-  const mask = maskOfReserved(reservedOf(handle));
-  if (!isSimple(memo) || isEmpty(range)) {
-    closeLane(handle + LANE, manager);
+/** Brings the cached plan and the fast path up to date. */
+function refresh(pool: Address): void {
+  const manager = managerOf(pool);
+  const cached = pool + CACHED_PLAN;
+  if (!isCurrent(cached, manager)) refreshPlan(pool);
+  const range = poolRange(pool);
+  const mask = maskOfReserved(reservedOf(pool));
+  if (!allowsFastPath(cached) || isEmpty(range)) {
+    closeFastPath(pool + FAST_PATH, manager);
     return;
   }
-  // The lane looks at the mask's address alone, so the summaries must be those of its version now.
-  const flow = firstFlowOf(handle);
+  // The fast path compares the mask's address only, so its summaries must be up to date now.
+  const flow = firstFlowOf(pool);
   if (isBitmap(flow)) searchUnder(portsOf(flow), mask);
-  openLane(handle + LANE, manager, range, mask, followerOf(memo));
+  openFastPath(pool + FAST_PATH, manager, range, mask, aggregateOf(cached));
 }
 
-function rememberPlan(handle: Address): void {
-  const manager = managerOf(handle);
-  if (load<u8>(handle, COUNT) != 1) {
-    clearMemo(handle + MEMO, manager);
+function refreshPlan(pool: Address): void {
+  const manager = managerOf(pool);
+  if (load<u8>(pool, COUNT) != 1) {
+    clearCachedPlan(pool + CACHED_PLAN, manager);
     return;
   }
-  planFlows(handle, isStrictHandle(handle));
-  const reserved = reservedOf(handle);
+  planFlows(pool, isExclusivePool(pool));
+  const reserved = reservedOf(pool);
   planReserved(reserved);
-  writeMemo(handle + MEMO, manager, firstFlowOf(handle), reserved);
+  cachePlan(pool + CACHED_PLAN, manager, firstFlowOf(pool), reserved);
 }
 
-function holdPort(handle: Address, port: Port): i32 {
-  const manager = managerOf(handle);
-  const end = flowAt(handle, load<u8>(handle, COUNT));
+function holdPort(pool: Address, port: Port): i32 {
+  const manager = managerOf(pool);
+  const end = flowAt(pool, load<u8>(pool, COUNT));
   beginBill();
-  for (let at = handle; at < end; at += 4) chargeHold(manager, load<u32>(at, FLOWS), port);
+  for (let at = pool; at < end; at += 4) chargeHold(manager, load<u32>(at, FLOWS), port);
   if (!canPay(manager)) return NO_MEMORY;
-  for (let at = handle; at < end; at += 4) hold(manager, load<u32>(at, FLOWS), port);
+  for (let at = pool; at < end; at += 4) hold(manager, load<u32>(at, FLOWS), port);
   return <i32>port;
 }
 
-function closeFlows(handle: Address): void {
-  const manager = managerOf(handle);
-  const count = <u32>load<u8>(handle, COUNT);
+function closeFlows(pool: Address): void {
+  const manager = managerOf(pool);
+  const count = <u32>load<u8>(pool, COUNT);
   for (let index: u32 = 0; index < count; index++) {
-    const flow: Address = load<u32>(flowAt(handle, index), FLOWS);
-    const handles = load<u32>(flow, HANDLES) - 1;
-    store<u32>(flow, handles, HANDLES);
-    if (!handles) trim(manager, flow);
+    const flow: Address = load<u32>(flowAt(pool, index), FLOWS);
+    const pools = load<u32>(flow, POOLS) - 1;
+    store<u32>(flow, pools, POOLS);
+    if (!pools) trim(manager, flow);
     settleFlow(manager, flow);
   }
 }

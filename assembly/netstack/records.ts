@@ -1,55 +1,59 @@
-// Ladder: the rungs from a manager down to the ports that a flow holds.
+// Records: the tree of records below a manager, and how it is read. gVisor nests maps, port -> local
+// address -> device -> destination -> counter. Here the ports are at the leaves:
 //
 //   Manager
-//     Space      network x transport                       e.g. IPv4 / TCP
-//       Host     local address, or any
-//         Binding   device, or none
-//           Flow    destination x flags  ->  which ports are held      (ports/counted.ts)
+//     Space        network and transport                     e.g. IPv4 / TCP
+//       Host       local address, or the any address
+//         Binding  device, or none
+//           Flow   destination and flags -> the set of ports held with them  (ports/counted.ts)
 //
-// Every rung is a node, found by its parent and its name. The flag classes of one destination form
-// a ring; the table knows one of them. The first space, host and binding below a parent, its
-// inline, lies in the parent's own block and needs no table; the others are blocks of their own.
+// All of these are nodes of the manager's table (memory/table.ts), found by parent and key. The
+// flows of one destination, one for each combination of flags, form a ring: one of them is in the
+// table. The first space of a manager, the first host of a space and the first binding of a host are
+// inline children: they lie in their parent's block and are not in the table.
 //
 //   ┌───────────────────────────────────────────────┐
-//   │ manager │ inline space                       │      kind 0: the place is vacant
+//   │ manager │ inline space                        │      kind 0: the place is vacant
 //   └─────────┬───────┬─────────────────────────────┤
-//             │ space │ inline host                │
+//             │ space │ inline host                 │
 //             └───────┬──────┬──────────────────────┤
-//                     │ host │ inline binding      │
+//                     │ host │ inline binding       │
 //                     └──────┴──────────────────────┘
 //
 //   node  0 ┌─────────────────────┐
 //           │ parent         u32  │
 //         4 ├─────────────────────┤
-//           │ next           u32  │  flow: ring of classes; other rungs: list of siblings
+//           │ next           u32  │  flow: next in the ring; other kinds: next sibling
 //         8 ├──────────┬──────────┤
-//           │ number   │ count    │  flow: destination port; how many ports
+//           │ number   │ count    │  flow: destination port; number of ports held
 //        12 ├──────┬───┴──┬───────┤
-//           │ flags│ form │ kind, │  u8 each, and of a flow, whether nothing counts it
+//           │ flags│ cont.│ kind, │  u8 each, and u8 of a flow: 1 if no aggregate counts it
 //        16 ├──────┴──────┴───────┤
-//           │ ports, extra  u32  │  the counted set
+//           │ ports, extra   u32  │  the counted set
 //        24 ├─────────────────────┤
 //           │ name      16 bytes  │  network and transport · address · device · destination
 //        40 ├─────────────────────┤
-//           │ flow: open handles  │  space, host: previous sibling
+//           │ flow: open pools    │  space, host: previous sibling
 //        44 ├─────────────────────┘
-//           │ space:   any, aggregate, hosts
+//           │ space:   any host, aggregate host, hosts
 //           │ host:    bindings
-//           │ binding: children, inline and tallies of each kind, aggregate
+//           │ binding: children; uncounted flow and aggregates of each list; aggregate binding
 //
-// Tallies. A question with a wildcard on one side concerns every flow of a binding. So that it
-// need not visit them, a binding keeps one counter per flag class and kind (wildcard destinations,
-// tuples): a counted set that says how many of its flows hold each port. The first flow of a
-// kind, the inline, is not counted but looked at itself: a binding with one flow has no counter.
+// A binding has two lists of flows: those with a wildcard destination, and those of tuples.
 //
-// Crowd. A question about any address concerns every host. So each space keeps one host more,
-// the aggregate, whose bindings count what the hosts hold; its flows with a wildcard destination
-// count, per port, the hosts that hold it there. Again the first host is not counted but looked
-// at itself.
+// Aggregates. A request or a holder with a wildcard destination concerns every flow of a binding.
+// To avoid visiting them, a binding keeps one aggregate per list and combination of flags: a counted
+// set that says for each port how many flows hold it. The first flow of a list, the uncounted flow,
+// is examined directly instead, so a binding with one flow has no aggregate.
 //
-// Must stay true: a node exists only while something below it holds a port, isKept (tree.ts), or a
-// handle is open (an empty counter waits for its binding to go); a counter holds a port exactly when a flow that it
-// counts does.
+// Any-address aggregate. A request for the any address concerns every host of a space. For it a
+// space keeps the aggregate host, whose bindings count what the other hosts hold: tuples in
+// aggregates, and wildcard destinations in flows that count, for each port, the hosts that hold it.
+// The space's inline host is examined directly instead, so a space with one host has no such host.
+//
+// Must stay true: a flow exists only while it holds ports, a pool is open on it, or the manager keeps
+// it for reuse (tree.ts), and every other node while it has children; an aggregate, which may be
+// empty as long as its binding exists, holds a port exactly when a flow that it counts does.
 
 import { Address } from "../memory/arena";
 import { find, hasKey, NODE_NAME, NODE_NUMBER, NODE_PARENT } from "../memory/table";
@@ -58,7 +62,7 @@ export const NEXT: usize = 4;
 export const FLAGS: usize = 12;
 export const KIND: usize = 14;
 export const UNAGGREGATED: usize = 15;
-export const HANDLES: usize = 40;
+export const POOLS: usize = 40;
 export const PREVIOUS: usize = 40;
 export const FLOW_BYTES: u32 = 44;
 
@@ -78,12 +82,12 @@ export const HOSTS: usize = 52;
 export const SPACE_OWN: u32 = 56;
 export const SPACE_BYTES: u32 = SPACE_OWN + HOST_BYTES;
 
-// What a node is. 0 is one that does not belong to the ladder, such as a member (group-uses.ts).
-export const MEMBER: u32 = 0;
+// Kinds of nodes. 0 is a node of the table that is not part of the tree (group-uses.ts).
+export const GROUP_USES: u32 = 0;
 export const SPACE: u32 = 1;
 export const HOST: u32 = 2;
 export const BINDING: u32 = 3;
-export const FLOW: u32 = 4; // and which list it belongs to
+export const FLOW: u32 = 4; // plus the list that it belongs to
 
 // Which of a binding's two lists a flow belongs to.
 export const WILDCARD: u32 = 0;
@@ -122,17 +126,17 @@ export function isFlow(node: Address): bool {
   return kindOf(node) >= FLOW;
 }
 
-/** Which of its binding's lists a flow belongs to. */
+/** The list of its binding that a flow belongs to. */
 export function listOf(flow: Address): u32 {
   return kindOf(flow) - FLOW;
 }
 
-/** Is the destination of this flow, or of this request, a wildcard? Its port does not matter. */
+/** Has a flow or request a wildcard address as its destination? The destination port does not matter. */
 export function isWildcard(destination: Address): bool {
   return isAny(load<u64>(destination, NODE_NAME), load<u64>(destination, NODE_NAME + 8));
 }
 
-/** The list of a flow or, as yet without one, a request. */
+/** The list for the destination of a flow or request. */
 export function listFor(destination: Address): u32 {
   return isWildcard(destination) ? WILDCARD : TUPLE;
 }
@@ -145,17 +149,17 @@ export function transportOf(space: Address): u32 {
   return load<u32>(space, NODE_NAME + 12);
 }
 
-/** The node in a inline's place, or 0. */
+/** The inline child at this place, or 0. */
 export function inlineAt(place: Address): Address {
   return kindOf(place) ? place : 0;
 }
 
-/** The host of the any address, or 0. */
+/** The host whose address is the any address, or 0. */
 export function anyHostOf(space: Address): Address {
   return load<u32>(space, ANY_HOST);
 }
 
-/** The host that the aggregate does not count, or 0. */
+/** The space's inline host, which the any-address aggregate does not count, or 0. */
 export function inlineHostOf(space: Address): Address {
   return inlineAt(space + SPACE_OWN);
 }
@@ -172,12 +176,12 @@ export function firstBindingOf(host: Address): Address {
   return load<u32>(host, BINDINGS);
 }
 
-/** The flow of that kind which the tallies do not count, or 0. */
+/** The flow of a list that its aggregates do not count, or 0. */
 export function uncountedFlowOf(binding: Address, kind: u32): Address {
   return load<u32>(binding + ((<usize>kind) << 2), UNCOUNTED);
 }
 
-/** First of the tallies of that kind, or 0. */
+/** First of the aggregates of a list, or 0. */
 export function firstAggregateOf(binding: Address, kind: u32): Address {
   return load<u32>(binding + ((<usize>kind) << 2), AGGREGATES);
 }
@@ -186,18 +190,18 @@ export function hasFlows(binding: Address, kind: u32): bool {
   return (uncountedFlowOf(binding, kind) | firstAggregateOf(binding, kind)) != 0;
 }
 
-/** Does nothing count the flow's ports: no counter, no aggregate? That never changes while it lives. */
+/** Do no aggregates count the flow? That does not change as long as the flow exists. */
 export function isUnaggregated(flow: Address): bool {
   return load<u8>(flow, UNAGGREGATED) != 0;
 }
 
-/** The aggregate's binding that counts this one, or 0. */
+/** The binding of the any-address aggregate that counts this one, or 0. */
 export function aggregateBindingOf(binding: Address): Address {
   return load<u32>(binding, AGGREGATE_BINDING);
 }
 
 // ── Finding ───────────────────────────────────────────────────────────────────────────────
-// The inline first, then the table, unless there is nothing to be found.
+// The inline child is compared first, then the table is searched, unless there are no children.
 
 export function findSpace(manager: Address, network: u32, transport: u32): Address {
   const name = ((<u64>transport) << 32) | network;
@@ -219,17 +223,17 @@ export function findBinding(manager: Address, host: Address, device: u32): Addre
   return firstBindingOf(host) ? find(manager, host, 0, 0, device) : 0;
 }
 
-/** Any flow of the destination (a flow or a request) in that binding, or 0. */
+/** A flow of that binding with the same destination as this flow or request, or 0. */
 export function findFlow(manager: Address, binding: Address, destination: Address): Address {
   const low = load<u64>(destination, NODE_NAME);
   const high = load<u64>(destination, NODE_NAME + 8);
   const number = <u32>load<u16>(destination, NODE_NUMBER);
-  const inline = uncountedFlowOf(binding, isAny(low, high) ? WILDCARD : TUPLE);
-  if (inline && hasKey(inline, binding, number, low, high)) return inline;
+  const uncounted = uncountedFlowOf(binding, isAny(low, high) ? WILDCARD : TUPLE);
+  if (uncounted && hasKey(uncounted, binding, number, low, high)) return uncounted;
   return load<u32>(binding, CHILDREN) ? find(manager, binding, number, low, high) : 0;
 }
 
-/** The class with these flags in the ring of `flow`, or 0. */
+/** The flow with these flags in the ring of `flow`, or 0. */
 export function classIn(flow: Address, flags: u32): Address {
   let item = flow;
   do {
@@ -249,7 +253,7 @@ export function findAggregate(binding: Address, kind: u32, flags: u32): Address 
   return counter;
 }
 
-/** Is the host, or will it be if it is 0, the one that the aggregate does not count? */
+/** Is this the inline host of the space, or will it be the inline host if it is 0? */
 export function isInlineHost(space: Address, host: Address): bool {
   return inlineHostOf(space) == host;
 }

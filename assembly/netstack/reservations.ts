@@ -1,9 +1,9 @@
-// Reserve: the words of the port manager, for what the request block says.
+// Reservations: the operations of gVisor's port manager on what the request block describes.
 //
-//   find the rungs ─▶ plan ─▶ judge one port, or search the range ─▶ charge ─▶ hold
-//                                                                        └─ cannot pay: refuse
+//   find the records ─▶ plan ─▶ judge one port, or search the range ─▶ charge ─▶ hold
+//                                                                        └─ no memory: refuse
 //
-// Several networks are several spaces: all are judged first, then all are changed, or none.
+// Each network has a space of its own. All networks are judged first; then all are changed, or none.
 
 import {
   EXHAUSTED,
@@ -38,8 +38,8 @@ import {
   planAnyAddress,
   planReserved,
 } from "./conflicts";
-import { isStrict, wantedOf } from "./flags";
-import { addMember, chargeMember, dropMember } from "./group-uses";
+import { isExclusive, wantedOf } from "./flags";
+import { addGroupUse, chargeGroupUse, dropGroupUse } from "./group-uses";
 import {
   classIn,
   findBinding,
@@ -53,28 +53,28 @@ import {
 } from "./records";
 import { chargeFlow, keepEmptied, openFlow } from "./tree";
 
-/** Could `port` be reserved now? 1, `IN_USE`, `OUTSIDE` or `NO_MEMORY`. */
+/** Can `port` be reserved now? 1, `IN_USE`, `OUTSIDE` or `NO_MEMORY`. */
 export function isAvailable(manager: Address, port: Port): i32 {
   if (!allows(requestGroup(), requestKind(), port)) return OUTSIDE;
   planRequest(manager, false);
   const answer = isBlocked(port) ? IN_USE : 1;
-  return isPlanned() ? answer : NO_MEMORY; // Asking the hosts may have found no memory, too.
+  return isPlanned() ? answer : NO_MEMORY; // Examining hosts extends the plan.
 }
 
-/** Reserves a port that was named (gVisor `ReservePort`): the port, or a refusal. */
+/** Reserves an explicit port (gVisor `ReservePort`): the port, or a refusal. */
 export function reservePort(manager: Address, port: Port): i32 {
   const answer = isAvailable(manager, port);
   return answer < 0 ? answer : holdRequest(manager, port);
 }
 
-/** The ephemeral range that `reserveEphemeral` is given, as far as the request's group allows. */
+/** The part of a range that the request's group allows, to be given to `reserveEphemeral`. */
 export function clampToRequest(range: u32): u32 {
   return clamp(range, requestGroup(), requestKind());
 }
 
 /**
  * Reserves the first acceptable port of a range (gVisor `ReservePort` with port 0), in the order of
- * `findInRange`. To go on behind a port that the caller did not like, skip all up to that one.
+ * `findInRange`. To continue after a port that a tester has refused, skip all ports up to it.
  */
 export function reserveEphemeral(
   manager: Address,
@@ -100,7 +100,7 @@ export function reserveEphemeral(
   return port ? holdRequest(manager, port) : EXHAUSTED;
 }
 
-/** Adds the very tuple (gVisor `ReserveTuple`): only the same destination's own flags are asked. */
+/** Reserves a tuple (gVisor `ReserveTuple`): only holders of the same destination are asked. */
 export function reserveTuple(manager: Address, port: Port): i32 {
   const flags = load<u32>(REQUEST + REQUEST_FLAGS);
   for (let index: u32 = 0; index < networkCount(); index++) {
@@ -110,7 +110,7 @@ export function reserveTuple(manager: Address, port: Port): i32 {
   return holdRequest(manager, port);
 }
 
-/** Takes back a reservation by its value (gVisor `ReleasePort`): in how many networks it was held. */
+/** Releases a port (gVisor `ReleasePort`) and returns in how many networks it was held. */
 export function releasePort(manager: Address, port: Port): i32 {
   const count = networkCount();
   for (let index: u32 = 0; index < count; index++) {
@@ -119,7 +119,7 @@ export function releasePort(manager: Address, port: Port): i32 {
   const flags = load<u32>(REQUEST + REQUEST_FLAGS);
   const released = letGoAll(manager, FLOWS_AT, count, flags, port);
   keepEmptied(manager);
-  if (released > 0) dropMember(manager, requestGroup());
+  if (released > 0) dropGroupUse(manager, requestGroup());
   return released;
 }
 
@@ -133,7 +133,7 @@ function requestGroup(): Address {
   return load<u32>(REQUEST + REQUEST_GROUP);
 }
 
-/** What has a destination connects; what has none is bound. */
+/** A request with a destination connects; one without binds. */
 function requestKind(): u32 {
   return isWildcard(REQUEST) ? GROUP_BIND : GROUP_CONNECT;
 }
@@ -150,8 +150,8 @@ function addressHigh(): u64 {
   return load<u64>(REQUEST + REQUEST_ADDRESS + 8);
 }
 
-// What was found of the request's rungs, per network: spaces and hosts while it is planned, so that
-// they need not be found again, then the flows.
+// The records of the request that exist, per network: spaces and hosts are noted while it is planned,
+// so that they need not be found again, and flows before it is held.
 
 function spaceAt(index: u32): Address {
   return SPACES_AT + ((<usize>index) << 2);
@@ -165,7 +165,7 @@ function flowAt(index: u32): Address {
   return FLOWS_AT + ((<usize>index) << 2);
 }
 
-/** Charges for the flow that the request names, where it is not there. */
+/** Charges for the flow of the request if it does not exist. */
 export function chargeRequested(manager: Address, index: u32): void {
   const ring = findRing(manager, index);
   if (ring && classIn(ring, load<u32>(REQUEST + REQUEST_FLAGS))) return;
@@ -175,7 +175,7 @@ export function chargeRequested(manager: Address, index: u32): void {
   chargeFlow(manager, load<u32>(spaceAt(index)), host, binding, device);
 }
 
-/** The flow that the request names, made if need be. Its space and host must have been noted. */
+/** The flow of the request, made if need be. Its space and host must have been noted. */
 export function openBelow(manager: Address, index: u32): Address {
   return openFlow(
     manager,
@@ -191,7 +191,7 @@ export function openBelow(manager: Address, index: u32): Address {
   );
 }
 
-/** Any flow of the destination that the request names, or 0. Notes the rungs that there are. */
+/** A flow of the request's destination, or 0. Notes the space and host. */
 export function findRing(manager: Address, index: u32): Address {
   const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
   const space = findSpace(manager, networkAt(index), transport);
@@ -203,13 +203,13 @@ export function findRing(manager: Address, index: u32): Address {
   return binding ? findFlow(manager, binding, REQUEST) : 0;
 }
 
-/** Plans what the request block asks, and notes the rungs that there are. */
+/** Writes the plan of the request, and notes its spaces and hosts. False: no memory. */
 export function planRequest(manager: Address, ephemeral: bool): bool {
   const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
   const device = load<u32>(REQUEST + REQUEST_DEVICE);
-  const strict = isStrict(transport, ephemeral);
-  const wanted = wantedOf(load<u32>(REQUEST + REQUEST_FLAGS), strict);
-  beginPlan(manager, wanted, strict, device, REQUEST);
+  const exclusive = isExclusive(transport, ephemeral);
+  const wanted = wantedOf(load<u32>(REQUEST + REQUEST_FLAGS), exclusive);
+  beginPlan(manager, wanted, exclusive, device, REQUEST);
   for (let index: u32 = 0; index < networkCount(); index++) {
     const space = findSpace(manager, networkAt(index), transport);
     const host = space ? findHost(manager, space, addressLow(), addressHigh()) : 0;
@@ -224,19 +224,19 @@ export function planRequest(manager: Address, ephemeral: bool): bool {
 
 // ── Changing all networks, or none ────────────────────────────────────────────────────────
 
-/** Holds the port in all networks. What there is of the rungs must have been noted. */
+/** Holds the port in all networks. Spaces and hosts must have been noted. */
 function holdRequest(manager: Address, port: Port): i32 {
   const count = networkCount();
   beginBill();
   for (let index: u32 = 0; index < count; index++) chargeRequest(manager, index, port);
-  chargeMember(manager, requestGroup());
+  chargeGroupUse(manager, requestGroup());
   if (!canPay(manager)) return NO_MEMORY;
   for (let index: u32 = 0; index < count; index++) holdCharged(manager, index, port);
-  addMember(manager, requestGroup());
+  addGroupUse(manager, requestGroup());
   return <i32>port;
 }
 
-/** Holds the port in one network, for which it has been charged: the flow that holds it. */
+/** Holds the port in one network and returns the flow that holds it. It must have been charged. */
 export function holdCharged(manager: Address, index: u32, port: Port): Address {
   const known: Address = load<u32>(flowAt(index));
   const flow = known ? known : openBelow(manager, index);
@@ -244,7 +244,7 @@ export function holdCharged(manager: Address, index: u32, port: Port): Address {
   return flow;
 }
 
-/** Charges for one network, and notes its flow if there is one. Its space and host must have been noted. */
+/** Charges for one network, and notes its flow. Its space and host must have been noted. */
 export function chargeRequest(manager: Address, index: u32, port: Port): void {
   const space: Address = load<u32>(spaceAt(index));
   const host: Address = load<u32>(hostAt(index));
@@ -258,7 +258,7 @@ export function chargeRequest(manager: Address, index: u32, port: Port): void {
   else chargeNewHold(manager, space, host, binding, device, REQUEST, flags, port);
 }
 
-/** The flags that all holders of the port share. */
+/** The flags that all flows share that hold the port. */
 function sharedInRing(flow: Address, port: Port): u32 {
   let shared: u32 = ~0;
   let item = flow;

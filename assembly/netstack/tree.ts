@@ -1,11 +1,11 @@
-// Rungs: making the nodes of the ladder, and taking them away when nothing is left below them.
+// Tree: makes the records on the path to a flow, and frees records that have nothing left below.
 //
-//   chargeFlow   what the rungs of a flow are going to cost, before anything changes
-//   openFlow     down: each rung is found, or made
-//   settleFlow   up: a rung with nothing below it goes, and then perhaps the one above
+//   chargeFlow   charges for the records on the path to a flow that do not exist
+//   openFlow     downwards: finds or makes each record
+//   settleFlow   upwards: frees a record without children, then perhaps its parent
 //
-// Must stay true: whoever keeps the address of a node for longer than a call looks at the manager's
-// shape, which changes with every node that comes or goes.
+// Must stay true: the manager's tree version changes whenever a node is made or freed. Code that
+// keeps the address of a node between calls compares the version before it uses the address.
 
 import { Address, alloc, allocZero, clear, free, isLimited } from "../memory/arena";
 import { chargeBlock, chargeNode } from "../memory/bill";
@@ -46,7 +46,6 @@ import {
   firstAggregateOf,
   firstBindingOf,
   firstHostOf,
-  HANDLES,
   HOST,
   HOST_BYTES,
   HOST_OWN,
@@ -64,6 +63,7 @@ import {
   listOf,
   NEXT,
   nextOf,
+  POOLS,
   PREVIOUS,
   parentOf,
   SPACE,
@@ -77,9 +77,9 @@ import {
   WILDCARD,
 } from "./records";
 
-// ── Climbing down: each rung is found, or made ────────────────────────────────────────────
+// ── Making records ────────────────────────────────────────────────────────────────────────
 
-/** Charges for the rungs of a flow that are not there; those that are 0 have not been found. */
+/** Charges for the flow and for the records above it that are 0, which means that they do not exist. */
 export function chargeFlow(
   manager: Address,
   space: Address,
@@ -90,8 +90,8 @@ export function chargeFlow(
   chargeNode(FLOW_BYTES);
   if (binding) return;
   if (!space) {
-    // Of several networks only one can have the uncounted's place. The first host and binding of a
-    // space lie within it.
+    // Even if the inline place is vacant, another network of the same request may take it. The
+    // block of a space contains its first host and binding.
     chargeNode(SPACE_BYTES);
     return;
   }
@@ -104,12 +104,12 @@ export function chargeFlow(
     chargeRecord(aggregate + HOST_OWN, BINDING_BYTES);
 }
 
-/** A rung costs nothing where the uncounted's place is vacant. */
+/** A record costs nothing if the inline place is vacant. */
 function chargeRecord(place: Address, bytes: u32): void {
   if (inlineAt(place)) chargeNode(bytes);
 }
 
-/** The flow, with all rungs above it. Those that have been found already are given, others are 0. */
+/** The flow, made if need be with the records above it. Space and host are given if they exist, else 0. */
 export function openFlow(
   manager: Address,
   knownSpace: Address,
@@ -175,7 +175,7 @@ function newBinding(manager: Address, host: Address, device: u32): Address {
   return binding;
 }
 
-/** The flow of the destination with these flags in that binding. */
+/** The flow of a binding with this destination and these flags, made if need be. */
 export function openClass(
   manager: Address,
   binding: Address,
@@ -219,7 +219,7 @@ function newFlow(manager: Address, binding: Address, destination: Address): Addr
   return flow;
 }
 
-/** The counter of one flag class; it counts nothing yet if it is new. */
+/** The aggregate of a list for these flags, made if need be. */
 export function openAggregate(manager: Address, binding: Address, kind: u32, flags: u32): Address {
   const found = findAggregate(binding, kind, flags);
   if (found) return found;
@@ -233,14 +233,14 @@ export function openAggregate(manager: Address, binding: Address, kind: u32, fla
   return counter;
 }
 
-// ── Climbing up: a rung with nothing below it goes, and then perhaps the one above ────────
+// ── Freeing records ───────────────────────────────────────────────────────────────────────
 
-// A flow that has been emptied isKept for a while, because the same socket description is likely to
-// come again: then no rung need be made or taken away. One flow of a manager isKept; another one is
-// emptied until the operation is over that has emptied it, and then isKept in its place. Nothing isKept
-// where memory is limited, so that a limit means what it says.
+// A manager keeps the last flow that became unused, because a reservation with the same description
+// is likely to follow and then finds all its records: that flow is `IDLE`. A flow that becomes
+// unused during an operation is `EMPTIED`; at the end of the operation it replaces the idle flow,
+// which is freed. A manager with a memory limit keeps no idle flow.
 
-/** Lets a flow go that nobody holds, or keepEmptied. */
+/** Frees a flow that is unused, or keeps it for reuse. */
 export function settleFlow(manager: Address, flow: Address): void {
   if (!isUnused(flow)) return;
   const idle: Address = load<u32>(manager, IDLE);
@@ -251,7 +251,7 @@ export function settleFlow(manager: Address, flow: Address): void {
   else store<u32>(manager, <u32>flow, IDLE);
 }
 
-/** After an operation: the flow that is emptied isKept instead of the one that did so far. */
+/** At the end of an operation: the flow that it has emptied becomes the idle flow. */
 export function keepEmptied(manager: Address): void {
   const emptied: Address = load<u32>(manager, EMPTIED);
   if (!emptied) return;
@@ -261,7 +261,7 @@ export function keepEmptied(manager: Address): void {
   if (isUnused(idle)) dropFlow(manager, idle);
 }
 
-/** Lets all go that keepEmptied. */
+/** Frees the idle flow. */
 export function freeIdle(manager: Address): void {
   keepEmptied(manager);
   const idle: Address = load<u32>(manager, IDLE);
@@ -269,12 +269,12 @@ export function freeIdle(manager: Address): void {
   if (idle && isUnused(idle)) dropFlow(manager, idle);
 }
 
-/** Does the flow hold nothing, and is no handle open? */
+/** Does the flow hold no ports, and is no pool open on it? */
 function isUnused(flow: Address): bool {
-  return countOf(flow) == 0 && isPlain(flow) && load<u32>(flow, HANDLES) == 0;
+  return countOf(flow) == 0 && isPlain(flow) && load<u32>(flow, POOLS) == 0;
 }
 
-/** Lets a flow of the aggregate go at once, if it holds nothing, with pages that it has kept. */
+/** Frees a flow of the any-address aggregate that holds no ports, with the pages that it has kept. */
 export function settleAggregateFlow(manager: Address, member: Address): void {
   if (countOf(member)) return;
   clearCounted(manager, member);
@@ -325,16 +325,16 @@ function settleHost(manager: Address, host: Address): void {
 }
 
 function settleSpace(manager: Address, space: Address): void {
-  // When a manager closes, the aggregate may go after the hosts that it counts.
+  // When a manager closes, the aggregate host may be freed after the hosts that it counts.
   if (firstHostOf(space) || aggregateHostOf(space)) return;
   removeSibling(space, manager + SPACES);
   freeNode(manager, space, manager + INLINE_SPACE);
 }
 
-/** Gives back everything below the manager: each flow is emptied, and settles what is above it. */
+/** Frees all records below the manager: empties and frees each flow, and with it the records above. */
 export function freeTree(manager: Address): void {
   let index: u32 = 0;
-  // What goes moves others between slots, so it may take more than one round.
+  // Removing a node moves others between slots, so more than one round may be necessary.
   while (nodeCount(manager)) {
     if (index >= capacityOf(manager)) index = 0;
     const flow = nodeAt(manager, index);
@@ -359,7 +359,7 @@ function freeAggregates(manager: Address, binding: Address, list: u32): void {
 
 // ── Nodes ─────────────────────────────────────────────────────────────────────────────────
 
-/** A space, host or binding: in its parent's block if it is the uncounted, else in the table. */
+/** A space, host or binding: an inline child if the place in its parent is vacant, else a block. */
 function newNode(
   manager: Address,
   place: Address,
@@ -370,12 +370,12 @@ function newNode(
   low: u64,
   high: u64,
 ): Address {
-  const isUncounted = kindOf(place) == 0;
-  const node = isUncounted ? place : alloc(manager, bytes);
+  const isInline = kindOf(place) == 0;
+  const node = isInline ? place : alloc(manager, bytes);
   assert(node != 0); // charged too little
-  clear(node, isUncounted ? ownBytes : bytes);
+  clear(node, isInline ? ownBytes : bytes);
   setKey(node, kind, parent, low, high);
-  if (!isUncounted) insert(manager, node);
+  if (!isInline) insert(manager, node);
   changeTreeVersion(manager);
   return node;
 }
@@ -397,7 +397,7 @@ function setKey(node: Address, kind: u32, parent: Address, low: u64, high: u64):
   store<u64>(node, high, NODE_NAME + 8);
 }
 
-/** Whoever keeps addresses of nodes for the length of a batch looks here whether they still hold. */
+/** A node has been made or freed: addresses that were kept before must not be used any more. */
 function changeTreeVersion(manager: Address): void {
   store<u32>(manager, load<u32>(manager, TREE_VERSION) + 1, TREE_VERSION);
 }
@@ -410,7 +410,7 @@ function leaveRing(manager: Address, flow: Address): void {
   let before = nextOf(flow);
   while (nextOf(before) != flow) before = nextOf(before);
   const after = nextOf(flow);
-  // The table may know the one that leaves.
+  // The table may have the flow that is removed; then it gets the next one instead.
   if (findInTable(manager, flow) == flow) replace(manager, flow, after);
   store<u32>(before, <u32>after, NEXT);
 }
@@ -441,7 +441,7 @@ function removeSibling(node: Address, list: Address): void {
   else store<u32>(list, next);
 }
 
-/** Takes a node off a list that only links forward. */
+/** Removes a node from a singly linked list. */
 function unlinkNext(list: Address, node: Address): void {
   let at = list;
   while (load<u32>(at) != <u32>node) at = <Address>load<u32>(at) + NEXT;

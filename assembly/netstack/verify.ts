@@ -1,5 +1,5 @@
-// Verify: what must hold between the parts of a manager, written as code. For the debug build;
-// nothing here changes anything, and a broken invariant traps with its line.
+// Verify: the invariants of a manager, written as code for the debug build. Nothing here changes the
+// state, and a broken invariant traps with its file and line.
 
 import { Address, verifyArena } from "../memory/arena";
 import { capacityOf, nodeAt, verifyTable } from "../memory/table";
@@ -21,7 +21,6 @@ import {
   firstBindingOf,
   firstHostOf,
   flagsOf,
-  HANDLES,
   IDLE,
   inlineHostOf,
   isFlow,
@@ -29,6 +28,7 @@ import {
   kindOf,
   listOf,
   nextOf,
+  POOLS,
   parentOf,
   SPACES,
   TUPLE,
@@ -45,7 +45,7 @@ export function verify(manager: Address): void {
   }
 }
 
-/** Every flow is alive and counted, and the figures of the manager are their sums. */
+/** Every flow is in use and counted, and the figures of the manager are their sums. */
 function verifyFlows(manager: Address): void {
   let counters = 0;
   let references = 0;
@@ -57,7 +57,7 @@ function verifyFlows(manager: Address): void {
     do {
       assert(isFlow(flow));
       verifyCounted(flow);
-      const isUsed = countOf(flow) > 0 || !isPlain(flow) || load<u32>(flow, HANDLES) > 0;
+      const isUsed = countOf(flow) > 0 || !isPlain(flow) || load<u32>(flow, POOLS) > 0;
       assert(isUsed || isKept(manager, flow));
       assert(classIn(ring, flagsOf(flow)) == flow); // one class per flag combination
       verifyCountedByAggregate(parentOf(flow), flow);
@@ -73,14 +73,14 @@ function verifyFlows(manager: Address): void {
   assert(references == load<i32>(manager, REFERENCES));
 }
 
-/** Destinations are few in a ring of eight at most: ports held by any class, each once. */
+/** The number of ports that any flow of a destination holds. A ring has eight flows at most. */
 function heldInRing(ring: Address): i32 {
   let count = 0;
   let flow = ring;
   do {
     for (let port = nextPort(flow, 1); port; port = nextPort(flow, port + 1)) {
       if (firstHolder(ring, port) == flow) count++;
-      assert(totalOf(ring, port) > 0); // a key with nothing left would be gone
+      assert(totalOf(ring, port) > 0); // else the counts would have been removed
     }
     flow = nextOf(flow);
   } while (flow != ring);
@@ -124,7 +124,7 @@ function sumOf(set: Address): i32 {
   return sum;
 }
 
-/** What a flow holds, its counter holds too. */
+/** The ports of a flow are in its aggregate, too. */
 function verifyCountedByAggregate(binding: Address, flow: Address): void {
   const list = listOf(flow);
   if (uncountedFlowOf(binding, list) == flow || countOf(flow) == 0) return;
@@ -158,7 +158,7 @@ function verifySpace(manager: Address, space: Address): void {
   }
 }
 
-/** The tallies of a binding count its flows, the inline apart. */
+/** The aggregates of a binding count its flows, but not the uncounted flow. */
 function verifyBinding(manager: Address, binding: Address): void {
   assert(kindOf(binding) == BINDING);
   const isAggregate = aggregateHostOf(parentOf(parentOf(binding))) == parentOf(binding);
@@ -166,7 +166,7 @@ function verifyBinding(manager: Address, binding: Address): void {
   for (let list = WILDCARD; list <= TUPLE; list++) {
     for (let counter = firstAggregateOf(binding, list); counter; counter = nextOf(counter)) {
       verifyCounted(counter);
-      if (isAggregate && list == TUPLE) continue; // counts what lies elsewhere: verifyAggregateBinding
+      if (isAggregate && list == TUPLE) continue; // see verifyAggregateBinding
       for (let port = nextPort(counter, 1); port; port = nextPort(counter, port + 1)) {
         assert(countAt(counter, port) == holdersIn(manager, binding, counter, list, port));
       }
@@ -174,7 +174,7 @@ function verifyBinding(manager: Address, binding: Address): void {
   }
 }
 
-/** How many flows of a binding, the inline apart, hold the port with the counter's flags. */
+/** How many counted flows of a binding hold the port with the aggregate's flags. */
 function holdersIn(
   manager: Address,
   binding: Address,
@@ -193,7 +193,7 @@ function holdersIn(
   return count;
 }
 
-/** A binding of the aggregate counts the flows of the bindings that are attached to it. */
+/** A binding of the any-address aggregate counts the flows of the bindings below it. */
 function verifyAggregateBinding(manager: Address, aggregate: Address): void {
   let wild = 0;
   let tuples = 0;
