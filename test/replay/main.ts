@@ -1,5 +1,5 @@
-// The command line of the replays: `npm run replay -- netstack FILE... [--handles]`, and
-// `npm run replay -- linux-seed FILE...`.
+// The command line of the replays: `npm run replay -- netstack FILE... [--handles]`,
+// `npm run replay -- linux-seed FILE...`, and `npm run replay -- linux FILE...`.
 //
 // Exit code 0: every trace agrees. 1: some do not, the first few are shown. 2: nothing to judge,
 // because the command line or a file is not what it should be.
@@ -7,17 +7,21 @@
 import { parseArgs } from "node:util";
 import { replayFile, replayLinuxFile } from "./files.ts";
 import { BadInput } from "./input.ts";
+import { replayKernelFile } from "./linux-6.18/files.ts";
+import type { OpenMachine } from "./linux-6.18/machine.ts";
 import type { OpenLinux } from "./linux-system.ts";
 import { type Mismatch, newTally, type Tally } from "./netstack.ts";
 import type { System } from "./system.ts";
 
 const USAGE = `usage: replay netstack FILE... [--handles | --system words|handles|naive]
-       replay linux-seed FILE... [--system ports|naive]`;
+       replay linux-seed FILE... [--system ports|naive]
+       replay linux FILE... [--system model]`;
 
 /** What is played on when nobody asks for another system. */
 const DEFAULT_SYSTEMS: Readonly<Record<string, string>> = {
   netstack: "words",
   "linux-seed": "ports",
+  linux: "model",
 };
 
 type Replay = (file: string, tally: Tally) => Promise<void>;
@@ -89,6 +93,10 @@ async function replayOf({ suite, system }: Asked): Promise<Replay> {
     const open = await linuxOpener(system);
     return (file, tally) => replayLinuxFile(file, open, tally);
   }
+  if (suite === "linux") {
+    const open = await machineOpener(system);
+    return (file, tally) => replayKernelFile(file, open, tally);
+  }
   const open = await opener(system);
   return (file, tally) => replayFile(file, open, tally);
 }
@@ -113,6 +121,15 @@ async function linuxOpener(system: string): Promise<OpenLinux> {
       return (await import("./linux-ports.ts")).openLinuxPorts;
     case "naive":
       return (await import("./linux-naive.ts")).openNaiveLinux;
+    default:
+      throw new BadInput(`no system is called ${system}\n${USAGE}`);
+  }
+}
+
+async function machineOpener(system: string): Promise<OpenMachine> {
+  switch (system) {
+    case "model":
+      return (await import("./linux-6.18/model-machine.ts")).openModel;
     default:
       throw new BadInput(`no system is called ${system}\n${USAGE}`);
   }

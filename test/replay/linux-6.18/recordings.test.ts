@@ -1,0 +1,155 @@
+// What Linux 6.18 answered, recorded, and the cases of others' test suites, replayed on everything
+// that claims to answer the same.
+
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Bucket } from "../../models/linux-6.18/bucket.ts";
+import type { Socket } from "../../models/linux-6.18/kernel.ts";
+import { BadInput } from "../input.ts";
+import { newTally, type Tally } from "../netstack.ts";
+import { replayKernelFile } from "./files.ts";
+import type { OpenMachine } from "./machine.ts";
+import { ModelMachine, openModel } from "./model-machine.ts";
+
+const VECTORS = new URL("../../vectors/", import.meta.url);
+const PEERS = new URL("peers/linux.json.gz", VECTORS).pathname;
+
+const MACHINES: readonly (readonly [name: string, open: OpenMachine])[] = [
+  ["the reference model", openModel],
+];
+
+test("the recordings of Linux 6.18 are there: twelve files", () => {
+  expect(recordings()).toHaveLength(12);
+});
+
+describe.each(MACHINES)("%s answers as Linux 6.18", (_name, open) => {
+  test("in every recorded sequence, and keeps every claim about full ranges", async () => {
+    expect(await replayed(open, recordings())).toEqual({
+      traces: 2359,
+      operations: 47_608,
+      mismatching: 0,
+      mismatches: [],
+      skipped: new Map(),
+    });
+  });
+
+  test("in every case of the suites of gVisor and the kernel", async () => {
+    expect(await replayed(open, [PEERS])).toEqual({
+      traces: 289,
+      operations: 9747,
+      mismatching: 0,
+      mismatches: [],
+      skipped: new Map(),
+    });
+  });
+});
+
+describe("a machine that does not answer as Linux 6.18 is found out", () => {
+  /** Refuses every fifth bind(). */
+  class Moody extends ModelMachine {
+    #binds = 0;
+
+    override bind(socket: Socket, address: string, port: number, uid: number): string {
+      this.#binds += 1;
+      if (this.#binds % 5 === 0) return "EADDRINUSE";
+      return super.bind(socket, address, port, uid);
+    }
+  }
+
+  /** Leaves a byte behind. */
+  class Leaky extends ModelMachine {
+    override end(): { readonly bytes: number } {
+      return { bytes: 1 };
+    }
+  }
+
+  test("when it refuses too much", async () => {
+    const tally = await replayed((setup) => new Moody(setup), [vector("tcp-bind-v4")]);
+    expect(tally.mismatching).toBeGreaterThan(10);
+    expect(tally.mismatches).toHaveLength(5);
+  });
+
+  test("when it leaves memory behind", async () => {
+    const tally = await replayed((setup) => new Leaky(setup), [vector("privileged")]);
+    expect(tally.mismatching).toBe(75);
+  });
+
+  test("when its ranges are filled in another order", async () => {
+    const open: OpenMachine = (setup) => {
+      const machine = new ModelMachine(setup);
+      machine.kernel.host.random = () => 0;
+      const { range } = machine.kernel.host.settings;
+      // One port less than there is.
+      machine.kernel.host.settings.range = {
+        ...range,
+        last: Math.max(range.first, range.last - 1),
+      };
+      return machine;
+    };
+    expect((await replayed(open, [vector("range-fill")])).mismatching).toBeGreaterThan(50);
+  });
+
+  test("when the state of a port's bucket stays as it was although an owner has left", async () => {
+    const { remove } = Bucket.prototype;
+    try {
+      Bucket.prototype.remove = function (owner) {
+        const { reuse, reusePort } = this;
+        remove.call(this, owner);
+        Object.assign(this, { reuse, reusePort });
+      };
+      const tally = await replayed(openModel, [vector("tcp-auto-tiny")]);
+      expect(tally.mismatching).toBeGreaterThan(0);
+    } finally {
+      Bucket.prototype.remove = remove;
+    }
+  });
+});
+
+describe("a file that is no recording of Linux is refused", () => {
+  let scratch: string;
+  beforeAll(() => {
+    scratch = mkdtempSync(join(tmpdir(), "portwarden-"));
+  });
+  afterAll(() => {
+    rmSync(scratch, { recursive: true });
+  });
+
+  test.each([
+    ["without JSON", "{", "not JSON"],
+    ["with something else", '{"traces":[]}', "expected cases"],
+    ["with an unknown call", sequence('["fly",0]'), 'unknown call "fly"'],
+    ["with a socket from nowhere", sequence('["listen",7]'), "socket 7 is not open"],
+  ])("%s", async (_name, text, message) => {
+    const path = join(scratch, "odd.json");
+    writeFileSync(path, text);
+    const error = await replayed(openModel, [path]).then(undefined, (error) => error);
+    expect(error).toBeInstanceOf(BadInput);
+    expect(error.message).toContain(message);
+  });
+
+  test("that is not there", async () => {
+    await expect(replayed(openModel, [join(scratch, "none.json")])).rejects.toThrow(BadInput);
+  });
+});
+
+function sequence(call: string): string {
+  const calls = `[["socket",0,"tcp4",0],${call}]`;
+  return `{"suite":"odd","sequences":[{"id":0,"ops":${calls},"r":["ok","ok"]}]}`;
+}
+
+async function replayed(open: OpenMachine, paths: readonly string[]): Promise<Tally> {
+  const tally = newTally();
+  for (const path of paths) await replayKernelFile(path, open, tally);
+  return tally;
+}
+
+function recordings(): string[] {
+  const names = readdirSync(new URL("linux/", VECTORS)).filter((name) => name.endsWith(".gz"));
+  return names.sort().map((name) => vector(name.replace(".json.gz", "")));
+}
+
+function vector(name: string): string {
+  return new URL(`linux/${name}.json.gz`, VECTORS).pathname;
+}
