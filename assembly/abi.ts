@@ -1,5 +1,5 @@
-// The numbers that both sides of the border agree on. Untyped constants only: asc and tsc
-// compile this same file, so there is no copy that could drift.
+// The numbers that the modules and the facade share. Untyped constants only: asc and tsc compile this
+// same file, so there is no copy that could differ.
 
 // ── Refusals ──────────────────────────────────────────────────────────────────────────────
 // A negative result means "refused, and nothing has changed".
@@ -8,7 +8,7 @@
 export const IN_USE = -1;
 /** Every port of the range searched is held in a way that does not allow sharing it. */
 export const EXHAUSTED = -2;
-/** The manager's memory limit, or the machine's memory, does not allow one more record. */
+/** The manager's memory limit, or the memory of the host, does not allow one more record. */
 export const NO_MEMORY = -3;
 /** A range whose first port is 0, or above its last port, or beyond 65,535. */
 export const BAD_RANGE = -4;
@@ -16,15 +16,15 @@ export const BAD_RANGE = -4;
 export const BUSY = -5;
 /** The port asked for lies outside the group's effective range. */
 export const OUTSIDE = -6;
-/** The group's effective range dropsFree nothing of the range to search. */
+/** The group's effective range has no port in common with the range to search. */
 export const NO_RANGE = -7;
 /** A socket that already has a port, or is connected, cannot do that. */
 export const BAD_STATE = -8;
 /** The port lies below `ip_unprivileged_port_start`, and the socket is not privileged. */
 export const NOT_PERMITTED = -10;
-/** Only resting ports are left, or the port that was named isKept. */
+/** Only cooling ports are left, or the explicit port is cooling. */
 export const RESTING = -11;
-/** The search met a port that it may not share after all: search again, with a new draw. */
+/** The search ended at a port that cannot be shared after all: search again, with a new draw. */
 export const AGAIN = -9;
 
 // ── Ports ─────────────────────────────────────────────────────────────────────────────────
@@ -45,13 +45,13 @@ export const LOAD_BALANCED = 2;
 export const TUPLE_ONLY = 4;
 export const FLAG_MASK = 7;
 
-/** The one transport with a rule of its own (NETSTACK: an ephemeral TCP port is never shared). */
+/** The one transport with a rule of its own (gVisor: an ephemeral TCP port is never shared). */
 export const TRANSPORT_TCP = 6;
 export const TRANSPORT_UDP = 17;
 
 // ── The request block ─────────────────────────────────────────────────────────────────────
-// What a word asks for, written by the facade before the call, as 32-bit fields. Addresses are
-// 16 bytes in network order (IPv4 as ::ffff:a.b.c.d), all zero for "any".
+// The description of a reservation or pool, written by the facade before the call, as 32-bit fields.
+// Addresses are 16 bytes in network order (IPv4 as ::ffff:a.b.c.d), all zero for the any address.
 //
 //   byte  0 ┌────────────────────────────────┐
 //           │ transport                      │
@@ -59,8 +59,8 @@ export const TRANSPORT_UDP = 17;
 //           │ device            0: none      │
 //         8 ├────────────────────────────────┤  ┐
 //           │ destination port               │  │
-//        12 ├────────────────────────────────┤  │ laid out like a node of the ladder, so that
-//           │ group             0: none      │  │ one comparison serves both
+//        12 ├────────────────────────────────┤  │ laid out like a node of the table, so that
+//           │ group             0: none      │  │ a flow and a request compare alike
 //        16 ├────────────────────────────────┤  │
 //           │ reserved ports    0: none      │  │
 //        20 ├────────────────────────────────┤  │
@@ -96,7 +96,7 @@ export const NETWORKS_MAX = 16;
 export const GROUP_BIND = 0;
 export const GROUP_CONNECT = 1;
 
-// ── How a flow picks ──────────────────────────────────────────────────────────────────────
+// ── How a pool picks ──────────────────────────────────────────────────────────────────────
 
 /**
  * As bind() with port 0, within the group's bind range: an ephemeral TCP port is never shared
@@ -104,7 +104,7 @@ export const GROUP_CONNECT = 1;
  */
 export const PICK_BIND = 0;
 /**
- * As connect(), within the group's connect range: each port is judged as if it had been named
+ * As connect(), within the group's connect range: each port is judged as an explicit port
  * (gVisor `PickEphemeralPort`).
  */
 export const PICK_CONNECT = 1;
@@ -114,11 +114,11 @@ export const BATCH_MAX = 1024;
 
 // ── Draws of bind() ───────────────────────────────────────────────────────────────────────
 
-/** More draws may updateAggregates, when what was found cannot be shared after all. */
+/** More draws may follow if the port that was found cannot be shared after all. */
 export const FIRST_DRAW = 0;
 /** The last draw. */
 export const LAST_DRAW = 1;
-/** The one search of a policy that is not the kernel's: it has no shortcuts. */
+/** The only draw of a selection policy that is not the kernel's: fastreuse does not end its search. */
 export const POLICY_DRAW = 2;
 
 // ── Where the facade writes ───────────────────────────────────────────────────────────────

@@ -1,32 +1,33 @@
-// Cooldown: ports that rest after their release, in the order in which they came to rest.
+// Cooldown: ports that cool down after their release, in the order of their releases.
 //
 //   cooldown  0 ┌──────────────────┐
-//               │ queue            │  who isKept, oldest first (queue.ts)
+//               │ queue            │  the cooling ports, oldest first (queue.ts)
 //            20 ├──────────────────┤
-//               │ manager     u32  │  who pays
+//               │ manager     u32  │  whose account pays
 //            24 ├──────────────────┤
 //               │ period      f64  │  milliseconds
 //            32 ├──────────────────┤
-//               │ clock       f64  │  the latest time that has been told
+//               │ clock       f64  │  the latest time that was given
 //            40 ├──────────────────┤
 //               │ slot        f64  │  the slot of that time
 //            48 ├──────────────────┤
-//               │ ripe        u16  │  so many at the front of the queue have rested
+//               │ due         u16  │  number of ports at the front whose cooldown is over
 //            50 ├──────────────────┤
-//               │ ages      9 u16  │  ages[a]: so many have come to rest a slots ago
+//               │ ages      9 u16  │  ages[a]: number of ports released a slots ago
 //            72 └──────────────────┘
 //
-//   queue     ripe │ ages[8] │ ages[7] │      …      │ ages[1] │ ages[0]
-//           front                                                    end
+//   queue      due │ ages[8] │ ages[7] │      …      │ ages[1] │ ages[0]
+//            front                                                    end
 //
-// The period is cut into 8 slots. A port that came to rest in slot g, perhaps at its end, has rested when slot
-// g + 9 begins: 1 to 1.125 periods. Nobody remembers when: the order of the queue and ten counts tell. So a
-// port costs a bit and two bytes and no timer, and a new slot costs nine counts, however many rest.
+// The period is cut into 8 slots. A port that was released in slot g, perhaps at its end, is due when
+// slot g + 9 begins, which is after 1 to 1.125 periods. No time is stored for a port: the order of
+// the queue and the ten counts tell. So a cooling port costs a bit and two bytes and no timer, and a
+// new slot moves nine counts, however many ports are cooling.
 //
-// Time is an argument, milliseconds of any clock. It never goes back: an earlier time counts as the
-// latest.
+// Time is an argument, in milliseconds of any clock. It does not go back: an earlier time counts as
+// the latest one.
 //
-// Must stay true: ripe and ages add up to the length of the queue.
+// Must stay true: due and ages add up to the length of the queue.
 
 import { BATCH_MAX, NO_MEMORY } from "../abi";
 import { Address, allocZero, free } from "../memory/arena";
@@ -53,8 +54,8 @@ const MANAGER: usize = QUEUE_BYTES;
 const PERIOD: usize = MANAGER + 4;
 const CLOCK: usize = PERIOD + 8;
 const SLOT: usize = CLOCK + 8;
-const RIPE: usize = SLOT + 8;
-const AGES: usize = RIPE + 2;
+const DUE: usize = SLOT + 8;
+const AGES: usize = DUE + 2;
 const COOLDOWN_BYTES: u32 = 72;
 
 const SLOT_COUNT: f64 = 8;
@@ -62,7 +63,7 @@ const AGE_MAX: u32 = 8;
 const AGE_COUNT: u32 = AGE_MAX + 1;
 if (AGES + ((<usize>AGE_COUNT) << 1) > COOLDOWN_BYTES) ERROR("Cooldown runs over its diagram");
 
-/** A cooldown without ports, of so many milliseconds, or 0 when there is no memory. */
+/** A cooldown of `period` milliseconds without ports, or 0 when there is no memory. */
 export function openCooldown(manager: Address, period: f64): Address {
   beginBill();
   chargeBlock(COOLDOWN_BYTES);
@@ -78,8 +79,8 @@ export function closeCooldown(cooldown: Address): void {
   free(managerOf(cooldown), cooldown);
 }
 
-/** Lets a port rest: 1, 0 if it isKept already, or `NO_MEMORY`. */
-export function rest(cooldown: Address, port: Port, now: f64): i32 {
+/** Adds a released port: 1, 0 if it is cooling already, or `NO_MEMORY`. */
+export function coolDown(cooldown: Address, port: Port, now: f64): i32 {
   if (isQueued(cooldown, port)) return 0;
   const manager = managerOf(cooldown);
   beginBill();
@@ -91,37 +92,37 @@ export function rest(cooldown: Address, port: Port, now: f64): i32 {
   return 1;
 }
 
-export function isResting(cooldown: Address, port: Port): bool {
+export function isCooling(cooldown: Address, port: Port): bool {
   return isQueued(cooldown, port);
 }
 
-export function restingCount(cooldown: Address): u32 {
+export function coolingCount(cooldown: Address): u32 {
   return lengthOf(cooldown);
 }
 
-/** Ports that have rested, oldest first, into the batch; how many. If it is full, there may be more. */
-export function ripen(cooldown: Address, now: f64): u32 {
+/** Moves the ports that are due into the batch, oldest first, and returns how many: at most a full batch. */
+export function expire(cooldown: Address, now: f64): u32 {
   moveClock(cooldown, now);
   const manager = managerOf(cooldown);
-  const count = min<u32>(load<u16>(cooldown, RIPE), BATCH_MAX);
+  const count = min<u32>(load<u16>(cooldown, DUE), BATCH_MAX);
   for (let index: u32 = 0; index < count; index++) {
     store<u16>(BATCH + ((<usize>index) << 1), <u16>shiftFirst(manager, cooldown));
   }
-  addTo(cooldown + RIPE, -count);
+  addTo(cooldown + DUE, -count);
   return count;
 }
 
-/** When the next port will have rested, in whole milliseconds; the latest time if one has. Some port must rest. */
-export function nextRipe(cooldown: Address): f64 {
-  if (load<u16>(cooldown, RIPE)) return clockOf(cooldown);
+/** The time, in whole milliseconds, when the next port is due; the latest time if one is due already. */
+export function nextExpiry(cooldown: Address): f64 {
+  if (load<u16>(cooldown, DUE)) return clockOf(cooldown);
   let age = AGE_MAX;
   while (!load<u16>(ageAt(cooldown, age))) age--;
   const slot = load<f64>(cooldown, SLOT) - <f64>age;
   return Math.ceil(((slot + <f64>AGE_COUNT) * load<f64>(cooldown, PERIOD)) / SLOT_COUNT);
 }
 
-/** The port of a range that has rested longest, and is not reserved, or 0. It isKept on. */
-export function oldestResting(cooldown: Address, range: u32, reserved: Address): Port {
+/** The port of a range, not reserved, that has been cooling longest, or 0. It goes on cooling. */
+export function oldestCooling(cooldown: Address, range: u32, reserved: Address): Port {
   const first = firstIn(range);
   const last = lastIn(range);
   const count = lengthOf(cooldown);
@@ -133,8 +134,8 @@ export function oldestResting(cooldown: Address, range: u32, reserved: Address):
   return 0;
 }
 
-/** Ends the rest of a port before its time; whether it rested. */
-export function endRest(cooldown: Address, port: Port): bool {
+/** Removes a port before it is due. False if it is not cooling. */
+export function endCooldown(cooldown: Address, port: Port): bool {
   if (!isQueued(cooldown, port)) return false;
   const place = placeOf(cooldown, port);
   removeAt(managerOf(cooldown), cooldown, place);
@@ -160,10 +161,10 @@ function addTo(at: Address, by: i32): void {
   store<u16>(at, <u16>(<i32>load<u16>(at) + by));
 }
 
-/** The count that a place of the queue is counted in: those ripe, or those of one age. */
+/** The count that includes a place of the queue: `due`, or that of one age. */
 function countAround(cooldown: Address, place: u32): Address {
-  let end = <u32>load<u16>(cooldown, RIPE);
-  if (place < end) return cooldown + RIPE;
+  let end = <u32>load<u16>(cooldown, DUE);
+  if (place < end) return cooldown + DUE;
   for (let age = AGE_MAX; age > 0; age--) {
     end += <u32>load<u16>(ageAt(cooldown, age));
     if (place < end) return ageAt(cooldown, age);
@@ -171,7 +172,7 @@ function countAround(cooldown: Address, place: u32): Address {
   return ageAt(cooldown, 0);
 }
 
-/** Lets as many slots begin as lie between the latest time and this one. */
+/** Moves the clock forward, and with it the counts, by the slots that have begun since. */
 function moveClock(cooldown: Address, now: f64): void {
   if (now <= clockOf(cooldown)) return;
   store<f64>(cooldown, now, CLOCK);
@@ -183,7 +184,7 @@ function moveClock(cooldown: Address, now: f64): void {
 }
 
 function growOlder(cooldown: Address): void {
-  addTo(cooldown + RIPE, load<u16>(ageAt(cooldown, AGE_MAX)));
+  addTo(cooldown + DUE, load<u16>(ageAt(cooldown, AGE_MAX)));
   memory.copy(ageAt(cooldown, 1), ageAt(cooldown, 0), (<usize>AGE_MAX) << 1);
   store<u16>(ageAt(cooldown, 0), 0);
 }
@@ -193,7 +194,7 @@ function growOlder(cooldown: Address): void {
 /** Traps unless the counts add up. */
 export function verifyCooldown(cooldown: Address): void {
   verifyQueue(cooldown);
-  let sum = <u32>load<u16>(cooldown, RIPE);
+  let sum = <u32>load<u16>(cooldown, DUE);
   for (let age: u32 = 0; age < AGE_COUNT; age++) sum += <u32>load<u16>(ageAt(cooldown, age));
   assert(sum == lengthOf(cooldown));
 }

@@ -1,30 +1,31 @@
-// Order: which port to offer next so that each comes back as late as possible: one that has never been
-// offered, else the one that was released first.
+// Fifo: chooses the port to offer next so that each port comes back as late as possible: a port that
+// has never been offered, else the one that was released first.
 //
-//   order  0 ┌──────────────────┐
-//            │ queue            │  ports that have been released, oldest first (queue.ts)
+//   fifo   0 ┌──────────────────┐
+//            │ queue            │  released ports, oldest first (queue.ts)
 //         20 ├──────────────────┤
-//            │ manager     u32  │  who pays
+//            │ manager     u32  │  whose account pays
 //         24 ├──────────────────┤
-//            │ fresh       u8   │  1: the candidate given last had never been offered before
+//            │ fresh       u8   │  1: the last candidate had never been offered before
 //         30 ├──────────────────┤
-//            │ seen             │  a port set (set.ts): ports that have been offered
+//            │ seen             │  a port set (ports/set.ts): ports that have been offered
 //         40 ├──────────────────┤
-//            │ sets      2 u32  │  what a search for fresh ports looks at: seen, and reserved ones
+//            │ sets      2 u32  │  what a search for fresh ports examines: seen and reserved ports
 //         48 ├──────────────────┤
-//            │ dry range   u32  │  all of this range had been seen; 0: not known of any
+//            │ dry range   u32  │  a range of which all ports have been seen; 0: none is known
 //         52 ├──────────────────┤
-//            │ dry version u32  │  under these limits (layout.ts)
+//            │ dry version u32  │  under this version of the limits (memory/layout.ts)
 //         56 └──────────────────┘
 //
-// A candidate dropsFree the queue, and whoever asked tries to take it. What is in use by others goes back to the
-// end, as if they had just released it. Seen ports that do not wait are in use, or rest. A port that the
-// limits exclude (range, group, reserved list) is forgotten when its turn comes: it is fresh again
-// should the limits change. So is one for which there is no memory when it is released: the order is worth
-// no refusal. Once all of a range has been seen, fresh ports are not looked for until one is forgotten or a
-// limit changes.
+// A candidate leaves the queue, and the caller tries to take it. A candidate that is in use is given
+// back to the end of the queue, as if it had just been released. Ports that have been seen and are
+// not in the queue are in use or cooling. A port that the limits exclude (range, group, reserved
+// ports) is forgotten when it reaches the front, so that it is fresh again should the limits change.
+// A port is also forgotten if there is no memory when it is released: an order is not worth a
+// refusal. Once all ports of a range have been seen, no search for fresh ports is made until one is
+// forgotten or a limit changes.
 //
-// Must stay true: whoever waits has been seen.
+// Must stay true: every port in the queue has been seen.
 
 import { NO_MEMORY } from "../abi";
 import { Address, allocZero, free } from "../memory/arena";
@@ -64,141 +65,141 @@ const SEEN: usize = QUEUE_BYTES;
 const SETS: usize = SEEN + SET_END;
 const DRY_RANGE: usize = SETS + 8;
 const DRY_VERSION: usize = DRY_RANGE + 4;
-const ORDER_BYTES: u32 = <u32>DRY_VERSION + 4;
-if (ORDER_BYTES != 56) ERROR("Order no longer matches its diagram");
+const FIFO_BYTES: u32 = <u32>DRY_VERSION + 4;
+if (FIFO_BYTES != 56) ERROR("Fifo no longer matches its diagram");
 
-/** An order in which nothing has been offered, or 0 when there is no memory. */
-export function openOrder(manager: Address): Address {
+/** An order in which no port has been offered, or 0 when there is no memory. */
+export function openFifo(manager: Address): Address {
   beginBill();
-  chargeBlock(ORDER_BYTES);
+  chargeBlock(FIFO_BYTES);
   if (!canPay(manager)) return 0;
-  const order = allocZero(manager, ORDER_BYTES);
-  store<u32>(order, <u32>manager, MANAGER);
-  return order;
+  const fifo = allocZero(manager, FIFO_BYTES);
+  store<u32>(fifo, <u32>manager, MANAGER);
+  return fifo;
 }
 
-export function closeOrder(order: Address): void {
-  const manager = managerOf(order);
-  clearQueue(manager, order);
-  clearSet(manager, seenOf(order));
-  free(manager, order);
+export function closeFifo(fifo: Address): void {
+  const manager = managerOf(fifo);
+  clearQueue(manager, fifo);
+  clearSet(manager, seenOf(fifo));
+  free(manager, fifo);
 }
 
 /**
- * The port of a range to try next, past reserved ones: a fresh one, the first from
- * `first + offset % count` on, else the one released first. 0: none; or `NO_MEMORY`.
+ * The port of a range, not reserved, to try next: the first fresh port from `first + offset % count`
+ * on, else the port that was released first. 0: there is none; or `NO_MEMORY`.
  */
-export function nextCandidate(order: Address, range: u32, offset: u32, reserved: Address): i32 {
+export function nextCandidate(fifo: Address, range: u32, offset: u32, reserved: Address): i32 {
   if (isEmpty(range)) return 0;
-  const port = isDry(order, range) ? 0 : findFresh(order, range, offset, reserved);
-  store<u8>(order, port ? 1 : 0, FRESH);
-  if (!port) return <i32>oldestWithin(order, range, reserved);
-  return see(order, port) ? <i32>port : NO_MEMORY;
+  const port = isDry(fifo, range) ? 0 : findFresh(fifo, range, offset, reserved);
+  store<u8>(fifo, port ? 1 : 0, FRESH);
+  if (!port) return <i32>oldestWithin(fifo, range, reserved);
+  return see(fifo, port) ? <i32>port : NO_MEMORY;
 }
 
-/** The candidate given last could not be tried: all is as it was before. */
-export function returnCandidate(order: Address, port: Port): void {
-  const manager = managerOf(order);
-  if (load<u8>(order, FRESH) || !canQueue(order)) forget(order, port);
-  else pushFirst(manager, order, port);
+/** The last candidate was not tried: restores the state from before it was given. */
+export function returnCandidate(fifo: Address, port: Port): void {
+  const manager = managerOf(fifo);
+  if (load<u8>(fifo, FRESH) || !canQueue(fifo)) forget(fifo, port);
+  else pushFirst(manager, fifo, port);
 }
 
-/** A port has been released, or was refused: it waits, behind all others, unless it does so already. */
-export function release(order: Address, port: Port): void {
-  if (isQueued(order, port)) return;
-  if (!see(order, port)) return;
-  if (canQueue(order)) pushLast(managerOf(order), order, port);
-  else forget(order, port);
+/** Adds a port that was released, or a candidate that was in use, to the end of the queue. */
+export function release(fifo: Address, port: Port): void {
+  if (isQueued(fifo, port)) return;
+  if (!see(fifo, port)) return;
+  if (canQueue(fifo)) pushLast(managerOf(fifo), fifo, port);
+  else forget(fifo, port);
 }
 
-/** So does each of the `count` ports in the batch. */
-export function releaseBatch(order: Address, count: u32): void {
+/** The same for each of the `count` ports in the batch. */
+export function releaseBatch(fifo: Address, count: u32): void {
   for (let index: u32 = 0; index < count; index++) {
-    release(order, load<u16>(BATCH + ((<usize>index) << 1)));
+    release(fifo, load<u16>(BATCH + ((<usize>index) << 1)));
   }
 }
 
-/** A port has been taken that was no candidate. */
-export function claim(order: Address, port: Port): void {
-  if (isQueued(order, port)) removeAt(managerOf(order), order, placeOf(order, port));
-  else see(order, port);
+/** Notes that a port has been taken that was not the candidate. */
+export function claim(fifo: Address, port: Port): void {
+  if (isQueued(fifo, port)) removeAt(managerOf(fifo), fifo, placeOf(fifo, port));
+  else see(fifo, port);
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-function managerOf(order: Address): Address {
-  return load<u32>(order, MANAGER);
+function managerOf(fifo: Address): Address {
+  return load<u32>(fifo, MANAGER);
 }
 
-function seenOf(order: Address): Address {
-  return order + SEEN;
+function seenOf(fifo: Address): Address {
+  return fifo + SEEN;
 }
 
-function findFresh(order: Address, range: u32, offset: u32, reserved: Address): Port {
-  const sets = order + SETS;
-  store<u32>(sets, <u32>seenOf(order));
+function findFresh(fifo: Address, range: u32, offset: u32, reserved: Address): Port {
+  const sets = fifo + SETS;
+  store<u32>(sets, <u32>seenOf(fifo));
   store<u32>(sets, <u32>setOfReserved(reserved), 4);
   const count = reserved ? 2 : 1;
   searchAllUnder(sets, count, maskOfReserved(reserved));
   const first = firstIn(range);
   const start = first + (offset % countIn(range));
   const port = findAmong(sets, count, first, lastIn(range), start);
-  if (!port) noteDry(order, range);
+  if (!port) noteDry(fifo, range);
   return port;
 }
 
-/** Is it known that nothing of a range is fresh? */
-function isDry(order: Address, range: u32): bool {
-  if (load<u32>(order, DRY_RANGE) != range) return false;
-  return load<u32>(order, DRY_VERSION) == limitsVersion();
+/** Is it known that all ports of a range have been seen? */
+function isDry(fifo: Address, range: u32): bool {
+  if (load<u32>(fifo, DRY_RANGE) != range) return false;
+  return load<u32>(fifo, DRY_VERSION) == limitsVersion();
 }
 
-function noteDry(order: Address, range: u32): void {
-  store<u32>(order, range, DRY_RANGE);
-  store<u32>(order, limitsVersion(), DRY_VERSION);
+function noteDry(fifo: Address, range: u32): void {
+  store<u32>(fifo, range, DRY_RANGE);
+  store<u32>(fifo, limitsVersion(), DRY_VERSION);
 }
 
-/** The first of the queue that the limits allow, taken out; those in front of it are forgotten. */
-function oldestWithin(order: Address, range: u32, reserved: Address): Port {
-  const manager = managerOf(order);
-  while (lengthOf(order)) {
-    const port = shiftFirst(manager, order);
+/** Removes the first port that the limits allow and returns it, or 0. Ports before it are forgotten. */
+function oldestWithin(fifo: Address, range: u32, reserved: Address): Port {
+  const manager = managerOf(fifo);
+  while (lengthOf(fifo)) {
+    const port = shiftFirst(manager, fifo);
     const isWithin = port >= firstIn(range) && port <= lastIn(range);
     if (isWithin && !(reserved && hasReserved(reserved, port))) return port;
-    forget(order, port);
+    forget(fifo, port);
   }
   return 0;
 }
 
 /** Notes that a port has been offered. False: no memory. */
-function see(order: Address, port: Port): bool {
-  const seen = seenOf(order);
+function see(fifo: Address, port: Port): bool {
+  const seen = seenOf(fifo);
   if (hasPort(seen, port)) return true;
   beginBill();
   chargePort(seen);
-  if (!canPay(managerOf(order))) return false;
-  addPort(managerOf(order), seen, port);
+  if (!canPay(managerOf(fifo))) return false;
+  addPort(managerOf(fifo), seen, port);
   return true;
 }
 
-function canQueue(order: Address): bool {
+function canQueue(fifo: Address): bool {
   beginBill();
-  chargeQueued(order);
-  return canPay(managerOf(order));
+  chargeQueued(fifo);
+  return canPay(managerOf(fifo));
 }
 
-function forget(order: Address, port: Port): void {
-  store<u32>(order, 0, DRY_RANGE);
-  removeAndKeep(managerOf(order), seenOf(order), port);
+function forget(fifo: Address, port: Port): void {
+  store<u32>(fifo, 0, DRY_RANGE);
+  removeAndKeep(managerOf(fifo), seenOf(fifo), port);
 }
 
 // ── Invariants ────────────────────────────────────────────────────────────────────────────
 
-/** Traps unless all that wait have been seen. */
-export function verifyOrder(order: Address): void {
-  verifyQueue(order);
-  verifySet(seenOf(order));
-  for (let place: u32 = 0; place < lengthOf(order); place++) {
-    assert(hasPort(seenOf(order), portAt(order, place)));
+/** Traps unless all ports of the queue have been seen. */
+export function verifyFifo(fifo: Address): void {
+  verifyQueue(fifo);
+  verifySet(seenOf(fifo));
+  for (let place: u32 = 0; place < lengthOf(fifo); place++) {
+    assert(hasPort(seenOf(fifo), portAt(fifo, place)));
   }
 }

@@ -1,11 +1,11 @@
-// Queue: ports in the order in which they came, each once.
+// Queue: ports in the order of their arrival, each at most once.
 //
 //   queue  0 ┌──────────────────────┐
-//            │ ring            u32  │  where the ring is; 0: none yet
+//            │ ring            u32  │  address of the ring; 0: there is none yet
 //          4 ├──────────────┬───────┤
 //            │ head    u16  │ shift │  u8: the ring has 2^shift places
 //         10 ├──────────────┴───────┤
-//            │ set                  │  who waits (set.ts); its count is the queue's length
+//            │ set                  │  the ports of the queue (ports/set.ts)
 //         20 └──────────────────────┘
 //
 //   ring     ┌──────┬──────┬──────┬──────┬──────┬──────┬──────┬──────┐
@@ -13,10 +13,10 @@
 //            └──────┴──────┴──────┴──────┴──────┴──────┴──────┴──────┘
 //                            head
 //
-// The set answers in one step whether a port waits, the ring knows the order: a bit and two bytes for each.
-// Zeroed memory is a valid, empty queue. The ring doubles when it is full, which is charged beforehand; it
-// stays when ports leave, as a busy set's bitmap does, unless memory is limited. Taking a port out of
-// the middle moves those in front of it: that is for mistakes and exceptions.
+// The set says in one step whether a port is in the queue, and the ring has the order: one bit and two
+// bytes for each port. Zeroed memory is a valid, empty queue. A full ring doubles, which is charged
+// before, and does not shrink unless memory is limited. Removing a port from the middle moves those in
+// front of it, which is slow and rare.
 //
 // Must stay true: the ports of the ring from head on are those of the set.
 
@@ -50,20 +50,20 @@ export function isQueued(queue: Address, port: Port): bool {
   return hasPort(queue, port);
 }
 
-/** Charges for one port more. */
+/** Charges for adding a port. */
 export function chargeQueued(queue: Address): void {
   chargePort(queue);
   if (isFull(queue)) chargeBlock(bytesOfRing(nextShift(queue)));
 }
 
-/** Adds a port that does not wait, behind all others. It must have been charged. */
+/** Adds a port at the end. It must not be in the queue, and must have been charged. */
 export function pushLast(account: Address, queue: Address, port: Port): void {
   if (isFull(queue)) grow(account, queue);
   setPortAt(queue, lengthOf(queue), port);
   addPort(account, queue, port);
 }
 
-/** Adds a port that has just been taken out in front of all others, in the place that it left. */
+/** Puts a port back that has just been removed from the front. */
 export function pushFirst(account: Address, queue: Address, port: Port): void {
   if (isFull(queue)) grow(account, queue);
   setHead(queue, headOf(queue) - 1);
@@ -71,12 +71,12 @@ export function pushFirst(account: Address, queue: Address, port: Port): void {
   addPort(account, queue, port);
 }
 
-/** The port at a place from the front, 0 for the first; there must be so many. */
+/** The port at a place, counted from 0 at the front. */
 export function portAt(queue: Address, place: u32): Port {
   return load<u16>(placeAt(queue, place));
 }
 
-/** Takes the first out of a queue that is not empty. */
+/** Removes the first port of a queue that is not empty. */
 export function shiftFirst(account: Address, queue: Address): Port {
   const port = portAt(queue, 0);
   setHead(queue, headOf(queue) + 1);
@@ -85,14 +85,14 @@ export function shiftFirst(account: Address, queue: Address): Port {
   return port;
 }
 
-/** The place of a port that waits. */
+/** The place of a port that is in the queue. */
 export function placeOf(queue: Address, port: Port): u32 {
   let place: u32 = 0;
   while (portAt(queue, place) != port) place++;
   return place;
 }
 
-/** Takes out the port at a place: those in front of it move up. */
+/** Removes the port at a place. The ports in front of it move. */
 export function removeAt(account: Address, queue: Address, place: u32): void {
   const port = portAt(queue, place);
   for (let at = place; at > 0; at--) setPortAt(queue, at, portAt(queue, at - 1));
@@ -100,7 +100,7 @@ export function removeAt(account: Address, queue: Address, place: u32): void {
   shiftFirst(account, queue);
 }
 
-/** Gives back what the queue occupies and dropsFree it empty. */
+/** Frees the queue's memory and leaves it empty. */
 export function clearQueue(account: Address, queue: Address): void {
   clearSet(account, queue);
   if (ringOf(queue)) freeRing(account, queue);
@@ -144,7 +144,7 @@ function bytesOfRing(shift: u32): u32 {
   return (<u32>2) << shift;
 }
 
-/** Moves to a ring of twice the size, in which the first port lies at the front. */
+/** Moves the ports to a ring of twice the size, whose head is 0. */
 function grow(account: Address, queue: Address): void {
   const shift = nextShift(queue);
   const ring = alloc(account, bytesOfRing(shift));
@@ -179,7 +179,7 @@ export function verifyQueue(queue: Address): void {
   const met = allocZero(INSTANCE_ACCOUNT, BITMAP_BYTES);
   for (let place: u32 = 0; place < length; place++) {
     assert(isQueued(queue, portAt(queue, place)));
-    assert(raiseBit(met, portAt(queue, place))); // else it waits twice
+    assert(raiseBit(met, portAt(queue, place))); // else it is there twice
   }
   free(INSTANCE_ACCOUNT, met);
 }

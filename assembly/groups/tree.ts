@@ -11,7 +11,7 @@
 //         16 ├──────────────────┤
 //            │ previous    u32  │
 //         20 ├──────────────────┤
-//            │ uses        u32  │  sockets, pools and reservations that carry the group
+//            │ uses        u32  │  number of sockets, pools and reservations in the group
 //         24 ├──────────────────┤
 //            │ own         u32  │  x 2, bind and connect: the group's own range
 //         32 ├──────────────────┤
@@ -29,13 +29,13 @@
 // A range is one number, first in the low half and last in the high half, so that both are read
 // and written at once. An unset range is 1..65535, which limits nothing.
 //
-// Effective is the intersection of the own ranges from the root down to the group, and changing a
-// range renews it for all groups below: mode reads one number, however deep the group lies.
-// An intersection without ports has its first above its last. In a tree that copies, a new group
-// starts with its parent's own ranges, and effective is the own range alone.
+// The effective range is the intersection of the own ranges from the root down to the group. Changing
+// an own range computes it anew for all groups below, so a search reads one number, however deep
+// the group is. An intersection without ports has its first above its last. In a tree that copies, as
+// net_cls does, a new group starts with its parent's own ranges, and is limited by its own alone.
 //
-// Must stay true: effective is what the own ranges on the path come to; a group that is used, or
-// has children, is not removed.
+// Must stay true: the effective range is the intersection of the own ranges on the path; a group that
+// is in use or has children is not removed.
 
 import { BAD_RANGE, BUSY, GROUP_BIND, GROUP_CONNECT, PORT_MAX } from "../abi";
 import { ACCOUNT_LIMIT, Address, alloc, allocZero, boot, free } from "../memory/arena";
@@ -57,7 +57,7 @@ const COPIES: usize = 8;
 const ROOT: usize = 12;
 const TREE_BYTES: u32 = <u32>ROOT + GROUP_BYTES;
 
-/** A tree with nothing but its root, whose address is returned; 0: no memory. */
+/** A tree with only a root, whose address is returned; 0: no memory. */
 export function openTree(copies: u32): Address {
   boot();
   const tree = allocZero(INSTANCE_ACCOUNT, TREE_BYTES);
@@ -68,7 +68,7 @@ export function openTree(copies: u32): Address {
   return tree + ROOT;
 }
 
-/** Gives back the tree with all its groups, or `BUSY` if one of them is used. */
+/** Frees the tree with all its groups. `BUSY` if one of them is in use. */
 export function closeTree(root: Address): i32 {
   for (let group = root; group; group = nextInTree(group)) {
     if (groupUses(group)) return BUSY;
@@ -97,7 +97,7 @@ export function createGroup(parent: Address): Address {
   return group;
 }
 
-/** Takes a group away, or `BUSY`: it is used, has children, or is the root. */
+/** Removes a group. `BUSY` if it is in use, has children, or is the root. */
 export function removeGroup(group: Address): i32 {
   if (groupUses(group) || childOf(group) || !parentOf(group)) return BUSY;
   takeOut(parentOf(group) + CHILDREN, group, LINKS);
@@ -107,12 +107,12 @@ export function removeGroup(group: Address): i32 {
 
 // ── Ranges ────────────────────────────────────────────────────────────────────────────────
 
-/** Changes one of the group's own ranges, and what follows from it below. */
+/** Changes one of the group's own ranges, and the effective ranges below. */
 export function setGroupRange(group: Address, kind: u32, first: Port, last: Port): i32 {
   if (!isRange(first, last)) return BAD_RANGE;
   store<u32>(ofKind(group, kind), rangeOf(first, last), OWN);
   changeLimits();
-  // A group's turn comes after its parent's: top down, left to right.
+  // Parents come before their children.
   for (let item = group; item; item = nextBelow(group, item)) renew(item, kind);
   return 0;
 }
@@ -122,17 +122,17 @@ export function groupRange(group: Address, kind: u32): u32 {
   return load<u32>(ofKind(group, kind), OWN);
 }
 
-/** What the group may use: its own range within those of all groups above. */
+/** The ports that the group may use: its own range within those of all groups above. */
 export function effectiveRange(group: Address, kind: u32): u32 {
   return load<u32>(ofKind(group, kind), EFFECTIVE);
 }
 
-/** A range as far as the group allows; 0 stands for no group. */
+/** The part of a range that the group allows; 0: no group. */
 export function clamp(range: u32, group: Address, kind: u32): u32 {
   return group ? intersect(range, effectiveRange(group, kind)) : range;
 }
 
-/** Does the group allow a port that was named? 0 stands for no group. */
+/** Does the group allow an explicit port? 0: no group. */
 export function allows(group: Address, kind: u32, port: Port): bool {
   if (!group) return true;
   const range = effectiveRange(group, kind);
@@ -145,12 +145,12 @@ export function groupUses(group: Address): u32 {
   return load<u32>(group, USES);
 }
 
-/** Someone carries the group from now on; 0 stands for no group. */
+/** Counts one more socket, pool or reservation in the group; 0: no group. */
 export function enterGroup(group: Address): void {
   if (group) store<u32>(group, groupUses(group) + 1, USES);
 }
 
-/** So many of those who carried the group do so no longer. */
+/** Counts `count` sockets, pools or reservations less. */
 export function leaveGroup(group: Address, count: u32): void {
   if (group) store<u32>(group, groupUses(group) - count, USES);
 }

@@ -101,7 +101,7 @@ export function bindAt(socket: Address, port: Port): i32 {
 }
 
 /**
- * Binds a socket to the local address in the request block and any port of a partial of the range, searched
+ * Binds a socket to the local address in the request block and any port of a part of the range, searched
  * from a random start. `AGAIN`, unless this was the last draw: call again with another.
  */
 export function bindAny(socket: Address, first: Port, last: Port, random: u32, draw: u32): i32 {

@@ -71,7 +71,7 @@ const BY_CONNECT: i32 = -1;
 
 /**
  * Connects a socket to the destination in the request block; the address there is the local one,
- * unless the socket has its own. A socket without a port gets one of a partial of the range. Its
+ * unless the socket has its own. A socket without a port gets one of a part of the range. Its
  * port, or a refusal; then a port that bind() had picked is gone.
  */
 export function connectSocket(socket: Address, first: Port, last: Port, offset: u32): i32 {

@@ -37,7 +37,7 @@ import {
 
 /**
  * Connects a UDP socket; the request names the local address that it gets if it has none. One
- * without a port gets one of a partial of the range first.
+ * without a port gets one of a part of the range first.
  */
 export function connectDatagram(socket: Address, first: Port, last: Port, random: u32): i32 {
   if (!isDatagram(socket)) return BAD_STATE;

@@ -10,7 +10,7 @@
 //             │ port u16│fast i16│  fastreuse
 //          16 └─────────┴────────┘
 //
-//   owner   0 ┌──────────────────┐      partial of a socket, or of a TIME_WAIT
+//   owner   0 ┌──────────────────┐      part of a socket, or of a TIME_WAIT
 //             │ next        u32  │
 //           4 ├──────────────────┤
 //             │ previous    u32  │
@@ -25,7 +25,7 @@
 // The sets `bound` and `reusable` of the system say the same for 64 ports at a time, so that a
 // search need not look at records.
 //
-// Must stay true: a record has an owner; fastreuse does not change when an owner dropsFree.
+// Must stay true: a record has an owner; fastreuse does not change when an owner leaves.
 
 import { Address } from "../memory/arena";
 import { pushFirst, takeOut } from "../memory/list";
@@ -123,7 +123,7 @@ export function addSocketOwner(
   return joined;
 }
 
-/** A socket dropsFree its port; the last owner takes the record with it. */
+/** A socket leaves its port; the last owner takes the record with it. */
 export function dropSocketOwner(system: Address, record: Address, owner: Address): void {
   takeOut(record + OWNERS, owner, LINKS);
   store<u32>(record, socketsOf(record) - 1, SOCKET_COUNT);
@@ -131,7 +131,7 @@ export function dropSocketOwner(system: Address, record: Address, owner: Address
   settleRecord(system, record);
 }
 
-/** A TIME_WAIT joins; whom it comes from dropsFree after it. */
+/** A TIME_WAIT joins; whom it comes from leaves after it. */
 export function addWaitOwner(
   system: Address,
   record: Address,

@@ -27,7 +27,7 @@
 // goes onto the quick list of its size, where it still counts as used for its neighbours, and the
 // next allocation of that size takes it from there. A quick list has 16 blocks at most.
 //
-// An operation adds up what it will need and calls `secure` once; the allocations that updateAggregates
+// An operation adds up what it will need and calls `secure` once; the allocations that follow
 // cannot fail. Only work that may be skipped, such as shrinking, allocates without that.
 //
 // Must stay true: no two free blocks are neighbours; every free block is on the list of its

@@ -1,13 +1,13 @@
-// Bill: what an operation is going to need, added up before anything changes.
+// Bill: the memory that an operation will need, added up before the operation changes anything.
 //
 //   bill  0 ┌────────────────┐
 //           │ cost      u32  │  of the blocks
 //         4 ├────────────────┤
-//           │ inserts   u32  │  nodes for the table, which may have to grow
+//           │ inserts   u32  │  nodes to be added to the table, which may have to grow
 //         8 └────────────────┘
 //
-// begin, charge for each thing that will be made, then ask whether it can be paid: either the
-// operation runs to its end, or it is refused and nothing has changed.
+// An operation begins the bill, charges for each block that it will allocate, and asks whether it can
+// pay. If it can, no allocation fails; if not, the operation is refused and nothing has changed.
 
 import { Address, costOf, secure } from "./arena";
 import { BILL_AT } from "./layout";
@@ -29,7 +29,7 @@ export function chargeNode(bytes: u32): void {
   store<u32>(INSERTS, load<u32>(INSERTS) + 1);
 }
 
-/** Secures all that has been charged. */
+/** Makes sure that all charged blocks can be allocated. */
 export function canPay(manager: Address): bool {
   const inserts = load<u32>(INSERTS);
   return secure(manager, load<u32>(COST) + (inserts ? costToInsert(manager, inserts) : 0));

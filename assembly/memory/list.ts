@@ -1,13 +1,13 @@
-// List: records that are linked both ways, so that one is taken out without looking for it.
+// List: a doubly linked list of records, from which a record is removed without a search.
 //
-//   head  ┌────────────┐        record + links 0 ┌──────────────────┐
-//         │ first  u32 │                         │ next        u32  │  0: the last
-//         └────────────┘                       4 ├──────────────────┤
-//                                                │ previous    u32  │  0: the first
-//                                              8 └──────────────────┘
+//   head  ┌────────────┐         record + links 0 ┌──────────────────┐
+//         │ first  u32 │                          │ next        u32  │  0: the last
+//         └────────────┘                        4 ├──────────────────┤
+//                                                 │ previous    u32  │  0: the first
+//                                               8 └──────────────────┘
 //
-// The head is a word of whoever owns the list; where in a record its two links lie is given each
-// time. The newest comes first.
+// The head is a word in the record of the list's owner. A record may be in several lists: the offset
+// of the links in the record is an argument. New records are added at the front.
 
 import { Address } from "./arena";
 

@@ -1,30 +1,30 @@
-// Table: finds a node by its parent and its name.
+// Table: a hash table of nodes, found by their parent, number and name.
 //
 // Terminology
-//   Node    a block that starts as drawn below. What follows is its owner's business.
+//   Node    a block that starts as drawn below. What follows depends on its kind.
 //   Key     (parent, number, name): 22 bytes that no two nodes of the table share.
-//   Slot    4 bytes: where a node is, and 3 bits of its key's hash.
-//   Home    the slot that the hash names. A node lies at home or in the run behind it.
+//   Slot    4 bytes: the address of a node, and 3 bits of its key's hash.
+//   Home    the slot that the hash selects. A node is in its home or in the run of slots after it.
 //
 //   node  0 ┌───────────────────────────┐      slot ┌─────┬──────────────────┐
 //           │ parent  u32               │           │ tag │ address / 8      │
 //         4 ├───────────────────────────┤           └─────┴──────────────────┘
-//           │ (owner's)                 │             3 b   29 bits    0: vacant
+//           │ (other)                   │             3 b   29 bits    0: vacant
 //         8 ├─────────────┬─────────────┤
-//           │ number  u16 │ (owner's)   │
+//           │ number  u16 │ (other)     │
 //        10 ├─────────────┘             │
 //        24 ├───────────────────────────┤
 //           │ name  16 bytes            │
 //        40 └───────────────────────────┘
 //
-// Probing is linear. The tag spares most looks at nodes that only share a run.
+// Probing is linear. The tag avoids most comparisons with other nodes of the run.
 // Deletion moves the rest of the run back, so there are no tombstones.
-// Growth doubles at 3/4 and halves below 1/8, so an emptied table is small again.
+// The table doubles when it is 3/4 full and halves when less than 1/8 is used.
 //
 // Names hold addresses that a remote side may choose, so the hash starts from a seed that the
 // host gives at open.
 //
-// Must stay true: between a node's home and its slot no slot is vacant.
+// Must stay true: no slot between a node's home and its slot is vacant.
 
 import { Address, allocZero, costOf, free } from "./arena";
 
@@ -56,7 +56,7 @@ export function closeTable(owner: Address): void {
   free(owner, load<u32>(owner, SLOTS));
 }
 
-/** The node of that key, or 0. */
+/** The node with this key, or 0. */
 export function find(owner: Address, parent: Address, number: u32, low: u64, high: u64): Address {
   const hash = hashOf(owner, parent, number, low, high);
   const slots: Address = load<u32>(owner, SLOTS);
@@ -73,7 +73,7 @@ export function find(owner: Address, parent: Address, number: u32, low: u64, hig
   }
 }
 
-/** What growing costs that comes with so many nodes more. */
+/** The memory that the table needs to grow by `nodes` nodes. */
 export function costToInsert(owner: Address, nodes: u32): u32 {
   const count = load<u32>(owner, COUNT) + nodes;
   let capacity = load<u32>(owner, CAPACITY);
@@ -85,7 +85,7 @@ export function costToInsert(owner: Address, nodes: u32): u32 {
   return cost;
 }
 
-/** Adds a node whose key is not in the table. What it costs must have been secured. */
+/** Adds a node whose key is not in the table. The memory must have been secured. */
 export function insert(owner: Address, node: Address): void {
   const count = load<u32>(owner, COUNT) + 1;
   const capacity = load<u32>(owner, CAPACITY);
@@ -99,11 +99,11 @@ export function remove(owner: Address, node: Address): void {
   const count = load<u32>(owner, COUNT) - 1;
   store<u32>(owner, count, COUNT);
   const capacity = load<u32>(owner, CAPACITY);
-  // When there is no memory for the smaller table, the larger one serves on.
+  // If there is no memory for the smaller table, the larger one stays.
   if (capacity > CAPACITY_MIN && count << 3 < capacity) resize(owner, capacity >> 1);
 }
 
-/** Lets another node of the same key stand in for `node`. */
+/** Replaces a node by another one with the same key. */
 export function replace(owner: Address, node: Address, other: Address): void {
   const slots: Address = load<u32>(owner, SLOTS);
   const at = slots + ((<usize>slotIndexOf(owner, node)) << 2);
@@ -141,7 +141,7 @@ function nodeOf(slot: u32): Address {
 
 function hashOf(owner: Address, parent: Address, number: u32, low: u64, high: u64): u32 {
   let x = load<u64>(owner, SEED);
-  if (low) x = mix(x ^ low); // Only IPv6 addresses have anything here.
+  if (low) x = mix(x ^ low); // Only IPv6 addresses have bits here.
   x = mix(x ^ high);
   x = mix(x ^ (((<u64>parent) << 16) | number));
   return <u32>(x >> 32);
@@ -191,7 +191,7 @@ function vacate(owner: Address, index: u32): void {
     const slot = load<u32>(slots + ((<usize>at) << 2));
     if (!slot) break;
     const home = hashOfNode(owner, nodeOf(slot)) & mask;
-    // Stay where the hole would be in front of home.
+    // A node stays if the hole lies before its home.
     if (((at - home) & mask) < ((at - hole) & mask)) continue;
     store<u32>(slots + ((<usize>hole) << 2), slot);
     hole = at;

@@ -1,10 +1,10 @@
-// What cooldown.debug.wasm exports: all of cooldown.wasm, and the checks of its invariants. It runs over
-// the memory of core.debug.wasm, and only there: its texts lie where a release core has its heap.
+// What cooldown.debug.wasm exports: all of cooldown.wasm, and the checks of its invariants. It works
+// only with the memory of core.debug.wasm, because a release core has its heap where its texts lie.
 
 import { HEAP_AT } from "../memory/layout";
 
 assert(__heap_base <= HEAP_AT, "The texts of cooldown.debug.wasm run into the heap");
 
 export { verifyCooldown } from "../cooldown/cooldown";
-export { verifyOrder } from "../cooldown/fifo";
+export { verifyFifo } from "../cooldown/fifo";
 export * from "./cooldown";

@@ -1,22 +1,22 @@
-// What cooldown.wasm exports: ports that rest, and the order in which ports come back. It runs over the
-// memory of core.wasm, which holds and frees the ports themselves: all state is in memory.
+// What cooldown.wasm exports: ports that cool down, and the order in which ports are offered again. It
+// uses the memory of core.wasm, which holds and frees the ports themselves: all state is in memory.
 
 export {
   closeCooldown,
-  endRest,
-  isResting,
-  nextRipe,
-  oldestResting,
+  coolDown as rest,
+  coolingCount as restingCount,
+  endCooldown as endRest,
+  expire as ripen,
+  isCooling as isResting,
+  nextExpiry as nextRipe,
+  oldestCooling as oldestResting,
   openCooldown,
-  rest,
-  restingCount,
-  ripen,
 } from "../cooldown/cooldown";
 export {
   claim,
-  closeOrder,
+  closeFifo as closeOrder,
   nextCandidate,
-  openOrder,
+  openFifo as openOrder,
   release,
   releaseBatch,
   returnCandidate,

@@ -12,17 +12,17 @@
 //             │ version u32              │  of the mask, when the summaries were made
 //   byte 8336 └──────────────────────────┘
 //
-// A set bit means "nothing free here", on every level: a port is held, a word has no free port,
-// a group has no word with a free port. So a search skips full stretches by the summaries, and
-// zeroed memory is a valid, empty bitmap.
+// On every level a set bit means that nothing is free: a port is held, a word has no free port, a
+// group has no word with a free port. A search skips full words and groups by the summaries. Zeroed
+// memory is a valid, empty bitmap.
 //
-// A mask holds ports that a search passes over, such as reserved ones. They count as held in the
-// summaries, or a few of them in each word would keep every word open, and a search of a nearly full
-// bitmap would go word by word. A mask tells its changes by a new version; whoever searches says
-// under which mask, and a bitmap whose summaries were made under another is summed up anew.
+// A mask is a bitmap of ports that a search skips, such as reserved ports. The summaries count them as
+// held. Otherwise a few of them in each word would leave no word full, and the search of a nearly full
+// bitmap would read it word by word. A mask that changes gets a new version. The caller of a search
+// names the mask, and summaries that were made for another mask or version are computed anew.
 //
-// Must stay true: a summary bit is set exactly when the 64 bits below it all are, or would be with
-// the mask of that version.
+// Must stay true: a summary bit is set exactly when all 64 bits below it are set, together with those
+// of the mask of that version.
 
 import { PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
@@ -68,7 +68,7 @@ export function hasBit(map: Address, port: Port): bool {
   return (load<u64>(wordAt(map, port >> WORD_SHIFT), WORDS) & bitOf(port)) != 0;
 }
 
-/** First bit of `first..last` that is clear, in the mask, too, from `start` on and round once, or 0. */
+/** First bit of `first..last`, from `start` on and round once, that is clear here and in the mask, or 0. */
 export function findClear(map: Address, first: Port, last: Port, start: Port): Port {
   const port = clearFrom(map, start);
   return port <= last ? port : findBelow(map, first, start);
@@ -93,9 +93,9 @@ function clearBehind(map: Address, word: u32): Port {
   return next < WORD_COUNT ? (next << WORD_SHIFT) + <u32>ctz(openIn(map, next)) : PORT_COUNT;
 }
 
-// The two operations of a busy flow, each in one piece: a call costs as much as half of one.
+// Taking and freeing, each in one function: a call would cost half as much as the operation.
 
-/** Finds that bit and sets it, under the mask that the caller knows to be the map's. */
+/** Finds that bit and sets it. The caller knows that the summaries are those of the mask. */
 export function takeClear(map: Address, mask: Address, first: Port, last: Port, start: Port): Port {
   const word = start >> WORD_SHIFT;
   const at = wordAt(map, word);
@@ -115,8 +115,8 @@ export function takeClear(map: Address, mask: Address, first: Port, last: Port, 
 }
 
 /**
- * The same for each of the offsets at `batch`, which are replaced by ports, 2 bytes each: how many
- * there were. `takeClear` is written out once more, because a call would cost as much as the rest.
+ * The same for each of the offsets at `batch`, which are replaced by ports, 2 bytes each; returns how
+ * many there were. `takeClear` is repeated here, because a call would double the time.
  */
 export function takeClears(
   map: Address,
@@ -144,7 +144,7 @@ export function takeClears(
         const after = bits | (open & -open);
         store<u64>(at, after, WORDS);
         if ((after | masked) == WORD_FULL) markFull(map, word);
-        // Two bytes of a port never reach an offset that has not been read.
+        // A port of 2 bytes does not overwrite an offset that has not been read.
         store<u16>(place, <u16>port);
         continue;
       }
@@ -156,7 +156,7 @@ export function takeClears(
   return count;
 }
 
-/** Clears the bits of the `count` ports at `batch`; how many were set. */
+/** Clears the bits of the `count` ports at `batch`, and returns how many were set. */
 export function dropBits(map: Address, batch: Address, count: u32): u32 {
   const mask = maskOf(map);
   let dropped: u32 = 0;
@@ -268,21 +268,18 @@ function maskedIn(map: Address, word: u32): u64 {
   return mask ? bitmapWord(mask, word) : 0;
 }
 
-/** A bitmap that serves as a mask has changed: no version is like any before. */
+/** Gives a bitmap that is used as a mask a new version, because it has changed. */
 export function renewMask(mask: Address): void {
   changeLimits();
   store<u32>(mask, limitsVersion(), VERSION);
 }
 
-/**
- * Were the summaries made under that mask? Whoever knows that the mask has not changed since need not
- * look at its version.
- */
+/** Were the summaries made for this mask? The caller knows that the mask has not changed since. */
 export function searchedUnder(map: Address, mask: Address): bool {
   return maskOf(map) == mask;
 }
 
-/** Makes sure that the summaries of a bitmap are right for a search under that mask; 0: none. */
+/** Makes sure that the summaries are right for a search with this mask; 0: no mask. */
 export function searchUnder(map: Address, mask: Address): void {
   if (maskOf(map) == mask && (!mask || versionOf(map) == versionOf(mask))) return;
   if (map != mask) sumUp(map, mask);
@@ -313,7 +310,7 @@ function markFull(map: Address, word: u32): void {
   if (words == WORD_FULL) store<u64>(map, load<u64>(map, ROOT) | bitOf(group), ROOT);
 }
 
-/** A word was full; now it has these bits. */
+/** The word was full, and has these bits now. */
 function leaveFull(map: Address, word: u32, bits: u64): void {
   if (bits != WORD_FULL) markOpen(map, word);
 }
@@ -326,10 +323,10 @@ function markOpen(map: Address, word: u32): void {
   if (words == WORD_FULL) store<u64>(map, load<u64>(map, ROOT) & ~bitOf(group), ROOT);
 }
 
-/** Traps unless the summaries agree with the words; answers how many bits are set. */
+/** Traps unless the summaries agree with the words, and returns how many bits are set. */
 export function verifyBitmap(map: Address): u32 {
   let count: u32 = 0;
-  // Summaries that were made under another version are not looked at any more.
+  // Summaries that were made for another version of the mask are not used any more.
   const mask = maskOf(map);
   const isCurrent = !mask || versionOf(map) == versionOf(mask);
   for (let group: u32 = 0; group < GROUP_COUNT; group++) {

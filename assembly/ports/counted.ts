@@ -103,7 +103,7 @@ export function wipe(account: Address, set: Address, port: Port): bool {
   return true;
 }
 
-/** Frees all memory of the set and dropsFree it empty. */
+/** Frees all memory of the set and leaves it empty. */
 export function clearCounted(account: Address, set: Address): void {
   clearExtra(account, set + EXTRA);
   clearSet(account, set);

@@ -7,7 +7,7 @@
 //             2052 └──────────────────┘
 //
 //   page         0 ┌──────────────────┐
-//                  │ used  u32        │  number of open places (4 unused bytes updateAggregates)
+//                  │ used  u32        │  number of open places (4 unused bytes follow)
 //                8 ├──────────────────┤
 //                  │ place 16 bytes   │  x 128
 //             2056 └──────────────────┘

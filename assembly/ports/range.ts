@@ -4,8 +4,8 @@
 //          │ first  u16  │  last  u16 │   first in the low half
 //          └─────────────┴────────────┘
 //
-// Both ends are read and written at once. An intersection may be empty: then first is above last.
-// Searches start at `first + offset modulo count`, reduced once; no loop has a modulo.
+// Both ends are read and written at once. In an empty intersection first is above last. Searches
+// start at `first + offset modulo count`, which is reduced once, so no loop has a modulo.
 
 import { PORT_MAX } from "../abi";
 
@@ -32,7 +32,7 @@ export function isEmpty(range: u32): bool {
   return firstIn(range) > lastIn(range);
 }
 
-/** The ports of both. All empty ranges look alike. */
+/** The ports that are in both ranges. All empty ranges are equal. */
 export function intersect(a: u32, b: u32): u32 {
   const first = max<u32>(firstIn(a), firstIn(b));
   const last = min<u32>(lastIn(a), lastIn(b));
@@ -41,7 +41,7 @@ export function intersect(a: u32, b: u32): u32 {
 
 /** 2^32 / count, rounded down, so that `remainder` need not divide. */
 export function inverseOf(count: u32): u32 {
-  // For one port it is one too low, which `remainder` puts right as it does the rounding.
+  // For one port the result is one too low, which `remainder` corrects like the rounding.
   return count == 1 ? u32.MAX_VALUE : <u32>(((<u64>1) << 32) / count);
 }
 
@@ -52,7 +52,7 @@ export function remainder(offset: u32, count: u32, inverse: u32): u32 {
   return rest < count ? rest : rest - count;
 }
 
-/** How many ports a range has that is not empty. */
+/** The number of ports of a range that is not empty. */
 export function countIn(range: u32): u32 {
   return lastIn(range) - firstIn(range) + 1;
 }

@@ -1,13 +1,13 @@
-// Reserved: ports that automatic selection passes over (Linux `ip_local_reserved_ports`).
+// Reserved: ports that automatic selection skips (Linux `ip_local_reserved_ports`).
 //
 //   reserved  0 ┌──────────────────┐
-//               │ reserved    u32  │  how many
+//               │ reserved    u32  │  number of ports
 //             4 ├──────────────────┤
-//               │ set              │  a port set whose form is always a bitmap (set.ts)
+//               │ set              │  a port set that is always a bitmap (set.ts)
 //            24 └──────────────────┘
 //
-// The bitmap is made at once, so that no change can fail. It is one more set for a search to
-// look at, and the mask of the others (bitmap.ts). Explicit requests ignore it.
+// The bitmap is allocated when the list is opened, so no change can fail. A search treats it as one
+// more set, and as the mask of the others (bitmap.ts). Requests for an explicit port ignore it.
 
 import { PORT_COUNT } from "../abi";
 import { Address, allocZero, boot, free } from "../memory/arena";
@@ -35,7 +35,7 @@ export function openReserved(): Address {
 }
 
 export function closeReserved(reserved: Address): void {
-  renewMask(mapOfReserved(reserved)); // for bitmaps that were searched under it
+  renewMask(mapOfReserved(reserved)); // for bitmaps whose summaries were made for it
   free(INSTANCE_ACCOUNT, mapOfReserved(reserved));
   free(INSTANCE_ACCOUNT, reserved);
 }
@@ -74,17 +74,17 @@ export function nextReserved(reserved: Address, from: Port): i32 {
   return <i32>(first | (last << 16));
 }
 
-/** The list, or 0 if it has no ports: for those who do not keep it beyond a search. */
+/** The list, or 0 if it has no ports. Not for callers that keep the answer: ports may be added later. */
 export function unlessEmpty(reserved: Address): Address {
   return reserved && reservedCount(reserved) ? reserved : 0;
 }
 
-/** The set that a search looks at, or 0 if there is no list. */
+/** The set of reserved ports, or 0 if there is no list. */
 export function setOfReserved(reserved: Address): Address {
   return reserved ? reserved + SET : 0;
 }
 
-/** The mask of a search: the list's bitmap, or 0 if there is no list, or nothing in it. */
+/** The mask for a search: the list's bitmap, or 0 if there is no list or it has no ports. */
 export function maskOfReserved(reserved: Address): Address {
   return unlessEmpty(reserved) ? mapOfReserved(reserved) : 0;
 }

@@ -16,7 +16,7 @@ import {
 } from "./bitmap";
 import { BITMAP, containerOf, portsOf, wordOf } from "./set";
 
-/** Makes sure that the summaries of the sets are right for a search under that mask; 0: none. */
+/** Makes sure that the summaries of the sets are right for a search with this mask; 0: no mask. */
 export function searchAllUnder(sets: Address, count: u32, mask: Address): void {
   for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
     const set: Address = load<u32>(sets);
@@ -54,7 +54,7 @@ export function heldByAny(sets: Address, count: u32, word: u32): u64 {
   return held;
 }
 
-/** First word from `word` on that no bitmap holds as a whole; past the last word if there is none. */
+/** First word from `word` on that is full in none of the bitmaps, or one after the last word. */
 function nextWord(sets: Address, count: u32, word: u32): u32 {
   let asked = bitsFrom(word);
   for (let group = word >> WORD_SHIFT; group < GROUP_COUNT; group++) {

@@ -7,7 +7,7 @@
 //   array    up to 64 sorted ports                  (a description with few ports)
 //   bitmap   65,536 bits with summaries, 8,336 B    (a busy description)
 //
-// The set is partial of a larger record. These fields belong to it:
+// The set is part of a larger record. These fields belong to it:
 //
 //   record 10 ┌─────────────┐
 //             │ count  u16  │  number of ports; port 0 is never held, so at most 65,535
@@ -23,11 +23,11 @@
 //            │ ports u16[]  │  ascending, `count` of them
 //            └──────────────┘
 //
-// The 65th port turns an array into a bitmap, and a removal that dropsFree 24 ports turns the bitmap
+// The 65th port turns an array into a bitmap, and a removal that leaves 24 ports turns the bitmap
 // into an array again, so a set whose size goes up and down around one number does not convert
 // each time. The memory for growth is charged before the operation. A conversion that would save
 // memory, but finds none for the smaller container, is skipped. Callers that will add ports again
-// use `removeAndKeep`, which dropsFree a bitmap in place even when it is empty, and call `trim` later.
+// use `removeAndKeep`, which leaves a bitmap in place even when it is empty, and call `trim` later.
 //
 // Must stay true: the ports of an array ascend; a set without ports has no container or a bitmap.
 
@@ -193,7 +193,7 @@ export function dropOnly(set: Address): void {
   become(set, NONE, 0);
 }
 
-/** Frees the container and dropsFree the set empty. */
+/** Frees the container and leaves the set empty. */
 export function clearSet(account: Address, set: Address): void {
   if (containerOf(set) >= ARRAY) free(account, portsOf(set));
   store<u16>(set, 0, SET_COUNT);
