@@ -1,4 +1,4 @@
-// Accept sides: portwarden's words and the naive twin, each with a listener, at accepting
+// Accept sides: portwarden's words and the reference model, each with a listener, at accepting
 // connections and at what else may be asked of the port. Requests are made for each call, as
 // whoever accepts a connection does.
 
@@ -10,7 +10,7 @@ import {
   type PortRequest,
   TCP,
 } from "../bindings/index.ts";
-import { NaivePortManager, type NaiveRequest } from "./baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "./baselines/reference.ts";
 import type { System } from "./stage.ts";
 
 const ADDRESS = "10.0.0.1";
@@ -114,31 +114,31 @@ function peer(index: number): Required<Destination> {
   return { address, port: 1 + (index % PER_PEER) };
 }
 
-// ── The naive twin ────────────────────────────────────────────────────────────────────────
+// ── The reference model ────────────────────────────────────────────────────────────────────────
 
-export function naive(): AcceptSide {
-  const manager = new NaivePortManager();
-  const sharing = naiveRequest({ address: "", port: 0 }, TUPLE_ONLY);
+export function reference(): AcceptSide {
+  const manager = new ReferencePortManager();
+  const sharing = referenceRequest({ address: "", port: 0 }, TUPLE_ONLY);
   manager.reservePort(sharing, 0);
   return {
-    system: "naive",
+    system: "reference",
     accept(count) {
       for (let index = 0; index < count; index++) {
-        manager.reserveTuple(naiveRequest(peer(index), TUPLE_ONLY));
+        manager.reserveTuple(referenceRequest(peer(index), TUPLE_ONLY));
       }
     },
     probes: {
       "bind-flags0-refused": (count) => {
         let passed = 0;
         for (let index = 0; index < count; index++) {
-          if (manager.isAvailable(naiveRequest({ address: "", port: 0 }, 0))) passed++;
+          if (manager.isAvailable(referenceRequest({ address: "", port: 0 }, 0))) passed++;
         }
         return passed;
       },
       "bind-flags4-ok+release": (count) => {
         let passed = 0;
         for (let index = 0; index < count; index++) {
-          const request = naiveRequest({ address: "", port: 0 }, TUPLE_ONLY);
+          const request = referenceRequest({ address: "", port: 0 }, TUPLE_ONLY);
           if (manager.reservePort(request, 0) > 0 && manager.releasePort(request)) passed++;
         }
         return passed;
@@ -146,7 +146,7 @@ export function naive(): AcceptSide {
       "new-tuple-ReservePort+release": (count) => {
         let passed = 0;
         for (let index = 0; index < count; index++) {
-          const request = naiveRequest(peer(FRESH + index), TUPLE_ONLY);
+          const request = referenceRequest(peer(FRESH + index), TUPLE_ONLY);
           if (manager.reservePort(request, 0) > 0 && manager.releasePort(request)) passed++;
         }
         return passed;
@@ -154,7 +154,7 @@ export function naive(): AcceptSide {
       "new-tuple-ReserveTuple+release": (count) => {
         let passed = 0;
         for (let index = 0; index < count; index++) {
-          const request = naiveRequest(peer(FRESH + index), TUPLE_ONLY);
+          const request = referenceRequest(peer(FRESH + index), TUPLE_ONLY);
           if (manager.reserveTuple(request) && manager.releasePort(request)) passed++;
         }
         return passed;
@@ -165,7 +165,7 @@ export function naive(): AcceptSide {
   };
 }
 
-function naiveRequest(destination: Required<Destination>, flags: number): NaiveRequest {
+function referenceRequest(destination: Required<Destination>, flags: number): ReferenceRequest {
   return {
     networks: NETWORKS,
     transport: TCP,
@@ -177,12 +177,12 @@ function naiveRequest(destination: Required<Destination>, flags: number): NaiveR
   };
 }
 
-interface Figures {
+interface PairMetrics {
   readonly descriptors: number;
   readonly counters: number;
   readonly references: number;
 }
 
-function figuresOf({ descriptors, counters, references }: Figures): number[] {
+function figuresOf({ descriptors, counters, references }: PairMetrics): number[] {
   return [descriptors, counters, references];
 }

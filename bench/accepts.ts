@@ -1,7 +1,7 @@
 // Accepts: one port with a listener and very many accepted connections, all TupleOnly. What a bind
 // to that port costs, or one connection more, must not depend on how many there are.
 
-import { type AcceptSide, naive, PROBES, type ProbeName, words } from "./accept-sides.ts";
+import { type AcceptSide, PROBES, type ProbeName, reference, words } from "./accept-sides.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import type { Turns } from "./measure.ts";
 import type { Place, Stage } from "./stage.ts";
@@ -10,7 +10,7 @@ import { digestOf } from "./workloads.ts";
 
 const BENCH = "accepts";
 const BATCH = 1000;
-/** Enough for digests, and for the naive twin where it walks over a million. */
+/** Enough for digests, and for the reference model where it walks over a million. */
 const FEW = 10;
 
 interface Row {
@@ -18,7 +18,7 @@ interface Row {
   readonly recorded: number;
   /** How often what a thousand cost a million may cost at most. */
   readonly atMost: number;
-  /** Does the naive twin look at every connection? */
+  /** Does the reference model look at every connection? */
   readonly isWalk: boolean;
 }
 
@@ -50,21 +50,21 @@ export const acceptsBenchmark: Benchmark = {
 function crowd(stage: Stage, size: string, count: number): void {
   const isMany = count > 1000;
   const ours = new Filled(words, count);
-  const twin = new Filled(naive, count);
-  accepting(stage, { bench: BENCH, row: `${size}/accept` }, ours, twin, isMany);
+  const model = new Filled(reference, count);
+  accepting(stage, { bench: BENCH, row: `${size}/accept` }, ours, model, isMany);
   for (const name of PROBES) {
     const place = { bench: BENCH, row: `${size}/${name}` };
     const { isWalk, recorded } = ROWS[name];
     const slow = isWalk && isMany;
     const stints = [
       probing(ours.side, name, BATCH),
-      { ...probing(twin.side, name, slow ? FEW : BATCH), ...(slow ? { most: 3 } : {}) },
+      { ...probing(model.side, name, slow ? FEW : BATCH), ...(slow ? { most: 3 } : {}) },
     ];
     stage.compare(place, stints, { rounds: 100, milliseconds: 200 });
     if (isMany) stage.keepOne(place, "gvisor (recorded)", recorded, { operations: FEW });
   }
   ours.side.close();
-  twin.side.close();
+  model.side.close();
 }
 
 /** A side that has accepted so many connections, or is about to. */
@@ -91,14 +91,14 @@ class Filled {
   }
 }
 
-function accepting(stage: Stage, place: Place, ours: Filled, twin: Filled, isMany: boolean): void {
+function accepting(stage: Stage, place: Place, ours: Filled, model: Filled, isMany: boolean): void {
   const turns: Turns = isMany ? { rounds: 3 } : { rounds: 100, milliseconds: 200 };
   if (isMany) {
     stage.compare(place, [ours.accepting()], turns);
-    // A million take the naive twin some seconds.
-    runOnce(stage, place, twin.accepting());
+    // A million take the reference model some seconds.
+    runOnce(stage, place, model.accepting());
     stage.keepOne(place, "gvisor (recorded)", RECORDED_ACCEPT, { operations: 1_000_001 });
-  } else stage.compare(place, [ours.accepting(), twin.accepting()], turns);
+  } else stage.compare(place, [ours.accepting(), model.accepting()], turns);
 }
 
 function probing(side: AcceptSide, name: ProbeName, operations: number): Stint {

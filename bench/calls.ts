@@ -6,7 +6,7 @@
 
 import { readFileSync } from "node:fs";
 import { instantiateSync } from "@assemblyscript/loader";
-import { type Flow, IPV4, PortManager, TCP } from "../bindings/index.ts";
+import { IPV4, PortManager, type PortPool, TCP } from "../bindings/index.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import { measureInTurn, type Work } from "./measure.ts";
@@ -42,12 +42,12 @@ export const callsBenchmark: Benchmark = {
   title: "calls: what one call costs, before it does anything",
   run(stage) {
     const manager = PortManager.open();
-    const flow = manager.flow({ networks: [IPV4], transport: TCP, address: "10.0.0.1" });
-    for (let port = FIRST; port < FIRST + KEYS; port++) flow.takeAt(port);
+    const pool = manager.pool({ networks: [IPV4], transport: TCP, address: "10.0.0.1" });
+    for (let port = FIRST; port < FIRST + KEYS; port++) pool.takeAt(port);
     const bitmap = new JsBitmap(FIRST, LAST);
     for (let port = FIRST; port < FIRST + KEYS; port++) bitmap.takeAt(port);
-    sample(stage, [...plain(), ...maps(), ...webAssembly(), held(flow)]);
-    pairs(stage, flow, bitmap);
+    sample(stage, [...plain(), ...maps(), ...webAssembly(), held(pool)]);
+    pairs(stage, pool, bitmap);
     manager.close();
   },
 };
@@ -181,18 +181,18 @@ function callWrapped(hint: Unary, manager: number, calls: number): number {
   return sum;
 }
 
-function held(flow: Flow): Calling {
+function held(pool: PortPool): Calling {
   return {
     system: "handles",
-    row: "flow.held",
+    row: "pool.held",
     each: KEYS,
-    loop: (calls) => heldByFlow(flow, calls),
+    loop: (calls) => heldByPool(pool, calls),
   };
 }
 
-function heldByFlow(flow: Flow, calls: number): number {
+function heldByPool(pool: PortPool, calls: number): number {
   let sum = 0;
-  for (let call = 0; call < calls; call++) sum += flow.held;
+  for (let call = 0; call < calls; call++) sum += pool.held;
   return sum;
 }
 
@@ -215,15 +215,15 @@ function sample(stage: Stage, callings: readonly Calling[]): void {
 // ── Two calls, and the work ───────────────────────────────────────────────────────────────
 
 /** The shortest work: take and free, next to nothing held. */
-function pairs(stage: Stage, flow: Flow, bitmap: JsBitmap): void {
+function pairs(stage: Stage, pool: PortPool, bitmap: JsBitmap): void {
   const operations = stage.smoke ? 100 : PAIRS;
   const offsets = offsetsOf(2, operations);
   const contenders: readonly Contender[] = [
     {
       system: "handles",
       operations,
-      digest: () => digestOf(picked(flow, offsets)),
-      run: () => takeByFlow(flow, offsets),
+      digest: () => digestOf(picked(pool, offsets)),
+      run: () => takeByPool(pool, offsets),
     },
     {
       system: "js-bitmap",
@@ -238,7 +238,7 @@ function pairs(stage: Stage, flow: Flow, bitmap: JsBitmap): void {
   stage.keepOne(place, "handles", measured.ratio(ours, bitmaps), { unit: "ratio" });
 }
 
-function picked(from: Flow | JsBitmap, offsets: Uint32Array): number[] {
+function picked(from: PortPool | JsBitmap, offsets: Uint32Array): number[] {
   return Array.from(offsets, (offset) => {
     const port = from.take(offset);
     from.free(port);
@@ -246,8 +246,8 @@ function picked(from: Flow | JsBitmap, offsets: Uint32Array): number[] {
   });
 }
 
-function takeByFlow(flow: Flow, offsets: Uint32Array): void {
-  for (let at = 0; at < offsets.length; at++) flow.free(flow.take(offsets[at] as number));
+function takeByPool(pool: PortPool, offsets: Uint32Array): void {
+  for (let at = 0; at < offsets.length; at++) pool.free(pool.take(offsets[at] as number));
 }
 
 function takeByBitmap(bitmap: JsBitmap, offsets: Uint32Array): void {

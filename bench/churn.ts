@@ -4,10 +4,10 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Benchmark } from "./benchmarks.ts";
-import { churnBitmap, churnHandle, churnNaive, churnSet, churnWords } from "./churning.ts";
+import { churnBitmap, churnHandle, churnReference, churnSet, churnWords } from "./churning.ts";
 import { churnBitmaps, churnHandles } from "./churning-many.ts";
 import type { Bytes, Drift, Drifts } from "./drift.ts";
-import { type Churn, manyFlows, oneFlow } from "./lots.ts";
+import { type Churn, manyPools, onePool } from "./lots.ts";
 import { type Measured, measureInTurn } from "./measure.ts";
 import type { Stage, System } from "./stage.ts";
 
@@ -15,7 +15,7 @@ const BATCH = 10000;
 const WORDS_BATCH = 1000;
 /** Of each tenth. Before them come a tenth as many that are not measured. */
 const BATCHES = 100;
-/** The naive twin takes tens of microseconds for each operation, so it has fewer of them. */
+/** The reference model takes tens of microseconds for each operation, so it has fewer of them. */
 const NAIVE_BATCHES = 20;
 const MANY_BATCHES = 20;
 const TENTHS = 10;
@@ -26,12 +26,12 @@ const MEMORY_AT_MOST = 1;
 const MANY_USED_AT_MOST = 1.01;
 
 export const churnBenchmark: Benchmark = {
-  title: "churn: take, and free of a random held port; one flow with 90 % of 16000..65535 held",
+  title: "churn: take, and free of a random held port; one pool with 90 % of 16000..65535 held",
   run(stage) {
     handlesForLong(stage);
     wordsForLong(stage);
-    naiveForAWhile(stage);
-    flowsForLong(stage);
+    referenceForAWhile(stage);
+    poolsForLong(stage);
     memory(stage);
   },
 };
@@ -39,28 +39,28 @@ export const churnBenchmark: Benchmark = {
 // ── Time ──────────────────────────────────────────────────────────────────────────────────
 
 function handlesForLong(stage: Stage): void {
-  const size = oneFlow(batchOf(stage, BATCH), stage.smoke);
+  const size = onePool(batchOf(stage, BATCH), stage.smoke);
   const name = nameOf(BATCH * BATCHES * TENTHS);
   byTenths(stage, name, "handles", [churnHandle(size), churnBitmap(size)]);
 }
 
 function wordsForLong(stage: Stage): void {
-  const size = oneFlow(batchOf(stage, WORDS_BATCH), stage.smoke);
+  const size = onePool(batchOf(stage, WORDS_BATCH), stage.smoke);
   const name = nameOf(WORDS_BATCH * BATCHES * TENTHS);
   const churns = [churnWords(size), churnHandle(size), churnBitmap(size), churnSet(size)];
   byTenths(stage, name, "words", churns);
 }
 
-function naiveForAWhile(stage: Stage): void {
-  const size = oneFlow(batchOf(stage, WORDS_BATCH), stage.smoke);
-  const churns = [churnNaive(size), churnHandle(size), churnWords(size), churnBitmap(size)];
+function referenceForAWhile(stage: Stage): void {
+  const size = onePool(batchOf(stage, WORDS_BATCH), stage.smoke);
+  const churns = [churnReference(size), churnHandle(size), churnWords(size), churnBitmap(size)];
   sample(stage, nameOf(WORDS_BATCH * NAIVE_BATCHES), churns, NAIVE_BATCHES, PERCENT);
   end(churns);
 }
 
-function flowsForLong(stage: Stage): void {
+function poolsForLong(stage: Stage): void {
   stage.heading("churn over 1,000 destinations that hold 60,000 ports together");
-  const size = manyFlows(batchOf(stage, BATCH), MANY_BATCHES, stage.smoke);
+  const size = manyPools(batchOf(stage, BATCH), MANY_BATCHES, stage.smoke);
   const churns = [churnHandles(size), churnBitmaps(size)];
   const batches = MANY_BATCHES * TENTHS;
   sample(stage, `1,000 destinations, ${nameOf(BATCH * batches)}`, churns, batches);
@@ -115,11 +115,11 @@ function sample(
 
 function memory(stage: Stage): void {
   stage.heading("memory of these churns, in a process of its own");
-  const { oneFlow: one, manyFlows: many } = drifts(stage);
-  keepMemory(stage, "one flow", one, 1, MEMORY_AT_MOST);
-  // After two tenths each half of the flows has taken most ports once. How many have a bitmap, and
+  const { onePool: one, manyPools: many } = drifts(stage);
+  keepMemory(stage, "one pool", one, 1, MEMORY_AT_MOST);
+  // After two tenths each half of the pools has taken most ports once. How many have a bitmap, and
   // not a list, changes a little by chance.
-  keepMemory(stage, "1,000 flows", many, 2, MANY_USED_AT_MOST);
+  keepMemory(stage, "1,000 pools", many, 2, MANY_USED_AT_MOST);
 }
 
 function drifts({ smoke }: Stage): Drifts {

@@ -1,13 +1,13 @@
-// Churning: ports of one flow that come and go at random for a long time, by any system.
+// Churning: ports of one pool that come and go at random for a long time, by any system.
 //
 // One operation frees a held port that is drawn at random, so that some ports stay for long and
 // others do not, and takes another one from a random offset, which comes into its place. All
 // systems draw the same numbers.
 
-import { type Flow, IPV4, PortManager, type Reservation, TCP } from "../bindings/index.ts";
+import { IPV4, PortManager, type PortPool, type Reservation, TCP } from "../bindings/index.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import { JsSet } from "./baselines/js-set.ts";
-import { NaivePortManager } from "./baselines/naive.ts";
+import { ReferencePortManager } from "./baselines/reference.ts";
 import { type Churn, churnOf, type Lots, type Size } from "./lots.ts";
 import { shuffledPorts } from "./workloads.ts";
 
@@ -16,48 +16,48 @@ const KEY = { networks: [IPV4], transport: TCP, address: ADDRESS } as const;
 
 export function churnHandle(size: Size): Churn {
   const manager = PortManager.open({ portRange: size.range });
-  const flow = manager.flow(KEY);
+  const pool = manager.pool(KEY);
   const held = heldAtFirst(size);
-  for (const port of held) flow.takeAt(port);
-  const run = (lots: Lots): void => runHandle(flow, held, lots);
+  for (const port of held) pool.takeAt(port);
+  const run = (lots: Lots): void => runHandle(pool, held, lots);
   return churnOf("handles", size, run, held, manager);
 }
 
-function runHandle(flow: Flow, held: Uint16Array, { victims, offsets }: Lots): void {
+function runHandle(pool: PortPool, held: Uint16Array, { victims, offsets }: Lots): void {
   for (let at = 0; at < victims.length; at++) {
     const victim = victims[at] as number;
-    flow.free(held[victim] as number);
-    held[victim] = flow.take(offsets[at] as number);
+    pool.free(held[victim] as number);
+    held[victim] = pool.take(offsets[at] as number);
   }
 }
 
 export function churnBitmap(size: Size): Churn {
-  const flow = new JsBitmap(size.range.first, size.range.last);
+  const pool = new JsBitmap(size.range.first, size.range.last);
   const held = heldAtFirst(size);
-  for (const port of held) flow.takeAt(port);
-  return churnOf("js-bitmap", size, (lots) => runBitmap(flow, held, lots), held);
+  for (const port of held) pool.takeAt(port);
+  return churnOf("js-bitmap", size, (lots) => runBitmap(pool, held, lots), held);
 }
 
-function runBitmap(flow: JsBitmap, held: Uint16Array, { victims, offsets }: Lots): void {
+function runBitmap(pool: JsBitmap, held: Uint16Array, { victims, offsets }: Lots): void {
   for (let at = 0; at < victims.length; at++) {
     const victim = victims[at] as number;
-    flow.free(held[victim] as number);
-    held[victim] = flow.take(offsets[at] as number);
+    pool.free(held[victim] as number);
+    held[victim] = pool.take(offsets[at] as number);
   }
 }
 
 export function churnSet(size: Size): Churn {
-  const flow = new JsSet(size.range.first, size.range.last);
+  const pool = new JsSet(size.range.first, size.range.last);
   const held = heldAtFirst(size);
-  for (const port of held) flow.takeAt(port);
-  return churnOf("js-set", size, (lots) => runSet(flow, held, lots), held);
+  for (const port of held) pool.takeAt(port);
+  return churnOf("js-set", size, (lots) => runSet(pool, held, lots), held);
 }
 
-function runSet(flow: JsSet, held: Uint16Array, { victims, offsets }: Lots): void {
+function runSet(pool: JsSet, held: Uint16Array, { victims, offsets }: Lots): void {
   for (let at = 0; at < victims.length; at++) {
     const victim = victims[at] as number;
-    flow.free(held[victim] as number);
-    held[victim] = flow.take(offsets[at] as number);
+    pool.free(held[victim] as number);
+    held[victim] = pool.take(offsets[at] as number);
   }
 }
 
@@ -91,24 +91,28 @@ function portsOf(held: readonly Reservation[]): Iterable<number> {
   };
 }
 
-export function churnNaive(size: Size): Churn {
-  const manager = new NaivePortManager();
+export function churnReference(size: Size): Churn {
+  const manager = new ReferencePortManager();
   manager.setPortRange(size.range.first, size.range.last);
   const held = heldAtFirst(size);
-  for (const port of held) manager.reservePort(naive(port), 0);
-  return churnOf("naive", size, (lots) => runNaive(manager, held, lots), held);
+  for (const port of held) manager.reservePort(reference(port), 0);
+  return churnOf("reference", size, (lots) => runReference(manager, held, lots), held);
 }
 
-function runNaive(manager: NaivePortManager, held: Uint16Array, { victims, offsets }: Lots): void {
-  const any = naive(0);
+function runReference(
+  manager: ReferencePortManager,
+  held: Uint16Array,
+  { victims, offsets }: Lots,
+): void {
+  const any = reference(0);
   for (let at = 0; at < victims.length; at++) {
     const victim = victims[at] as number;
-    manager.releasePort(naive(held[victim] as number));
+    manager.releasePort(reference(held[victim] as number));
     held[victim] = manager.reservePort(any, offsets[at] as number);
   }
 }
 
-function naive(port: number): Parameters<NaivePortManager["reservePort"]>[0] {
+function reference(port: number): Parameters<ReferencePortManager["reservePort"]>[0] {
   const destination = { address: "", port: 0 };
   return { networks: [4], transport: 6, address: ADDRESS, port, flags: 0, device: 0, destination };
 }

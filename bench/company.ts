@@ -1,9 +1,9 @@
-// Company: what one flow costs among very many others.
+// Company: what one pool costs among very many others.
 //
-// One flow that holds half of its range takes and frees ports: alone, and while other local
+// One pool that holds half of its range takes and frees ports: alone, and while other local
 // addresses or other destinations are live. It is the first that was opened ("founder"), or the
 // last. All rows of one kind are sampled in one turn, so that what they cost in company over what
-// they cost alone is a true ratio. Then each operation is another flow's: the price of memory.
+// they cost alone is a true ratio. Then each operation is another pool's: the price of memory.
 
 import type { Benchmark } from "./benchmarks.ts";
 import {
@@ -11,10 +11,10 @@ import {
   type Crowd,
   handles,
   type Kind,
-  naive,
   ordered,
   type Population,
   population,
+  reference,
   sets,
 } from "./crowds.ts";
 import { type Measured, measureInTurn, type Work } from "./measure.ts";
@@ -25,19 +25,19 @@ import { digestOf, offsetsOf } from "./workloads.ts";
 interface Sort {
   readonly kind: Kind;
   readonly counts: readonly number[];
-  /** The naive twin keeps company up to so many. */
-  readonly naiveUpTo: number;
+  /** The reference model keeps company up to so many. */
+  readonly referenceUpTo: number;
   /** How many ports each of the others holds. */
   readonly few: number;
 }
 
 const SORTS: readonly Sort[] = [
-  { kind: "local addresses", counts: [1, 16, 1000, 10000], naiveUpTo: 1000, few: 50 },
-  { kind: "destinations", counts: [1, 10, 100, 1000], naiveUpTo: 100, few: 500 },
+  { kind: "local addresses", counts: [1, 16, 1000, 10000], referenceUpTo: 1000, few: 50 },
+  { kind: "destinations", counts: [1, 10, 100, 1000], referenceUpTo: 100, few: 500 },
 ];
 const TINY: readonly Sort[] = [
-  { kind: "local addresses", counts: [1, 4], naiveUpTo: 4, few: 20 },
-  { kind: "destinations", counts: [1, 4], naiveUpTo: 4, few: 40 },
+  { kind: "local addresses", counts: [1, 4], referenceUpTo: 4, few: 20 },
+  { kind: "destinations", counts: [1, 4], referenceUpTo: 4, few: 40 },
 ];
 
 /** Long, so that what other works have left of the caches counts for little. */
@@ -47,7 +47,7 @@ const TINY_BATCH = 100;
 const TURNS = { rounds: 200, milliseconds: 150 };
 const COMPANY_AT_MOST = 1.5;
 
-const SYSTEMS: readonly ((population: Population) => Crowd)[] = [handles, bitmaps, sets, naive];
+const SYSTEMS: readonly ((population: Population) => Crowd)[] = [handles, bitmaps, sets, reference];
 
 /** A row in the making. */
 interface Entrant extends Work {
@@ -58,7 +58,7 @@ interface Entrant extends Work {
 }
 
 export const companyBenchmark: Benchmark = {
-  title: "company: take + free of one flow that holds half of 16000..65535, beside others",
+  title: "company: take + free of one pool that holds half of 16000..65535, beside others",
   run(stage) {
     for (const sort of stage.smoke ? TINY : SORTS) keepCompany(stage, sort);
   },
@@ -71,7 +71,7 @@ function keepCompany(stage: Stage, sort: Sort): void {
   for (const count of sort.counts) {
     for (const chosen of count === 1 ? [0] : [0, count - 1]) {
       const people = population(sort.kind, count, chosen, sort.few, stage.smoke);
-      for (const crowd of gathered(people, count <= sort.naiveUpTo)) {
+      for (const crowd of gathered(people, count <= sort.referenceUpTo)) {
         crowds.push(crowd);
         ones.push(oneOf(crowd, sort.kind, count, chosen, stage.smoke));
         if (chosen > 0) cycles.push(cycleOf(crowd, sort.kind, count, stage.smoke));
@@ -94,8 +94,8 @@ function keepCompany(stage: Stage, sort: Sort): void {
   for (const crowd of crowds) crowd.close();
 }
 
-function gathered(people: Population, withNaive: boolean): Crowd[] {
-  return SYSTEMS.filter((make) => make !== naive || withNaive).map((make) => make(people));
+function gathered(people: Population, withReference: boolean): Crowd[] {
+  return SYSTEMS.filter((make) => make !== reference || withReference).map((make) => make(people));
 }
 
 // ── Works ─────────────────────────────────────────────────────────────────────────────────
@@ -122,15 +122,15 @@ function cycleOf(crowd: Crowd, kind: Kind, count: number, smoke: boolean): Entra
 
 function batchOf({ system }: Crowd, smoke: boolean): number {
   if (smoke) return TINY_BATCH;
-  return system === "naive" ? NAIVE_BATCH : BATCH;
+  return system === "reference" ? NAIVE_BATCH : BATCH;
 }
 
 /** Of as many ports as the shortest batch has, so that it is the same for all systems. */
-function digestOfWork(crowd: Crowd, flowAt: (at: number) => number, smoke: boolean): string {
+function digestOfWork(crowd: Crowd, poolAt: (at: number) => number, smoke: boolean): string {
   const offsets = offsetsOf(2, smoke ? TINY_BATCH : NAIVE_BATCH);
   const ports = Array.from(offsets, (offset, at) => {
-    const port = crowd.take(flowAt(at), offset);
-    crowd.free(flowAt(at), port);
+    const port = crowd.take(poolAt(at), offset);
+    crowd.free(poolAt(at), port);
     return port;
   });
   return digestOf(ports);

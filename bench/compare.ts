@@ -1,4 +1,4 @@
-// Compare: two runs row by row. Figures of different machines, or of a busy and a quiet one, do not
+// Compare: two runs row by row. PairMetrics of different machines, or of a busy and a quiet one, do not
 // compare; ratios within one run do, so read these with care.
 
 import { format, machineLine, time } from "./format.ts";

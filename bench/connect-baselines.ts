@@ -1,10 +1,10 @@
 // Connect baselines: what portwarden's connections are held against. One Set or bitmap for each
-// destination, resolved beforehand as a flow is, and the naive twin.
+// destination, resolved beforehand as a pool is, and the reference model.
 
 import { IPV4, TCP, UDP } from "../bindings/index.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import { JsSet } from "./baselines/js-set.ts";
-import { NaivePortManager, type NaiveRequest } from "./baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "./baselines/reference.ts";
 import {
   ADDRESS,
   type ConnectTaker,
@@ -16,13 +16,13 @@ import {
 import { FIRST } from "./workloads.ts";
 
 /** A probe looks at every destination that holds the port, so what it takes is long. */
-export function naive(workload: Workload): ConnectTaker {
+export function reference(workload: Workload): ConnectTaker {
   const { way, destinations: all, range, offsets } = workload;
-  const manager = new NaivePortManager();
+  const manager = new ReferencePortManager();
   manager.setPortRange(FIRST, FIRST + range - 1);
-  const requests = Array.from({ length: all }, (_, index) => naiveRequest(way, index));
+  const requests = Array.from({ length: all }, (_, index) => referenceRequest(way, index));
   const picks = new Uint16Array(offsets.length);
-  let request = requests[0] as NaiveRequest;
+  let request = requests[0] as ReferenceRequest;
   const test = (port: number): boolean => {
     request.port = port;
     return manager.reservePort(request, 0) === port;
@@ -35,18 +35,18 @@ export function naive(workload: Workload): ConnectTaker {
     return manager.pickEphemeralPortStable((offset - hint++) >>> 0, test);
   };
   return {
-    system: "naive",
+    system: "reference",
     take(first, end, destinations = all) {
       for (let round = first; round < end; round += all) {
         for (let index = 0; index < destinations; index++) {
-          request = requests[index] as NaiveRequest;
+          request = requests[index] as ReferenceRequest;
           picks[round + index] = connect(offsets[round + index] as number);
         }
       }
     },
     hold(first, end, like) {
       for (let at = first; at < end; at++) {
-        request = requests[at % all] as NaiveRequest;
+        request = requests[at % all] as ReferenceRequest;
         request.port = picks[at] = like.portAt(at);
         manager.reserveTuple(request);
       }
@@ -55,7 +55,7 @@ export function naive(workload: Workload): ConnectTaker {
       let freed = 0;
       for (let round = first; round < end; round += all) {
         for (let index = 0; index < destinations; index++) {
-          request = requests[index] as NaiveRequest;
+          request = requests[index] as ReferenceRequest;
           request.port = picks[round + index] as number;
           if (manager.releasePort(request)) freed++;
         }
@@ -67,7 +67,7 @@ export function naive(workload: Workload): ConnectTaker {
   };
 }
 
-function naiveRequest(way: Way, index: number): NaiveRequest {
+function referenceRequest(way: Way, index: number): ReferenceRequest {
   return {
     networks: [IPV4],
     transport: way === "udp0" ? UDP : TCP,

@@ -4,9 +4,9 @@
 
 import {
   type Destination,
-  type Flow,
   IPV4,
   PortManager,
+  type PortPool,
   type PortTester,
   type Reservation,
   TCP,
@@ -24,7 +24,7 @@ import { FIRST } from "./workloads.ts";
 export function handles(workload: Workload): ConnectTaker {
   const { destinations: all, offsets } = workload;
   const manager = managerFor(workload);
-  const flows = flowsOf(workload, manager);
+  const pools = poolsOf(workload, manager);
   const picks = new Uint16Array(offsets.length);
   return {
     system: "handles",
@@ -32,7 +32,7 @@ export function handles(workload: Workload): ConnectTaker {
       for (let round = first; round < end; round += all) {
         for (let index = 0; index < destinations; index++) {
           const at = round + index;
-          picks[at] = (flows[index] as Flow).take(offsets[at] as number);
+          picks[at] = (pools[index] as PortPool).take(offsets[at] as number);
         }
       }
     },
@@ -40,7 +40,7 @@ export function handles(workload: Workload): ConnectTaker {
       let freed = 0;
       for (let round = first; round < end; round += all) {
         for (let index = 0; index < destinations; index++) {
-          if ((flows[index] as Flow).free(picks[round + index] as number)) freed++;
+          if ((pools[index] as PortPool).free(picks[round + index] as number)) freed++;
         }
       }
       return freed;
@@ -53,19 +53,19 @@ export function handles(workload: Workload): ConnectTaker {
 /** The same ports: what one destination takes does not depend on the others. */
 export function batch(workload: Workload): ConnectTaker {
   const manager = managerFor(workload);
-  const flows = flowsOf(workload, manager);
+  const pools = poolsOf(workload, manager);
   const { chunksOf, portAt } = chunked(workload);
   return {
     system: "batch",
     take(first, end) {
       for (const { index, ports, from } of chunksOf(first, end)) {
-        (flows[index] as Flow).takeMany(ports, from);
+        (pools[index] as PortPool).takeMany(ports, from);
       }
     },
     free(first, end) {
       let freed = 0;
       for (const { index, ports } of chunksOf(first, end)) {
-        freed += (flows[index] as Flow).freeMany(ports);
+        freed += (pools[index] as PortPool).freeMany(ports);
       }
       return freed;
     },
@@ -138,14 +138,14 @@ function managerFor({ range }: Workload): PortManager {
   return PortManager.open({ portRange: { first: FIRST, last: FIRST + range - 1 } });
 }
 
-function flowsOf({ way, destinations }: Workload, manager: PortManager): Flow[] {
+function poolsOf({ way, destinations }: Workload, manager: PortManager): PortPool[] {
   return Array.from({ length: destinations }, (_, index) =>
-    manager.flow({
+    manager.pool({
       networks: [IPV4],
       transport: way === "udp0" ? UDP : TCP,
       address: ADDRESS,
       destination: destinationOf(index),
-      picking: "connect",
+      mode: "connect",
     }),
   );
 }

@@ -5,7 +5,7 @@
 // first one takes at 99 % are measured at the same time.
 
 import type { PortRange } from "../bindings/index.ts";
-import { readMachine } from "../bindings/node/index.ts";
+import { readHostState } from "../bindings/node/index.ts";
 import { canMakeNamespace } from "../bindings/node/namespace.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import { Connects, Server, type Side, type Way } from "./connects.ts";
@@ -100,7 +100,7 @@ interface Setting {
 }
 
 function settingOf(smoke: boolean): Setting {
-  const machine = readMachine();
+  const machine = readHostState();
   const files = machine.fileLimits?.soft ?? FULL.ports + FILES_SPARED;
   const ports = smoke ? TINY.ports : Math.min(FULL.ports, files - FILES_SPARED);
   const size = { ...(smoke ? TINY : FULL), ports };

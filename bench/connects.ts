@@ -9,7 +9,7 @@ import { connect, type Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { PortRange } from "../bindings/index.ts";
-import { type Connector, createConnector, readMachine } from "../bindings/node/index.ts";
+import { type Connector, createConnector, readHostState } from "../bindings/node/index.ts";
 
 /** How a connection is asked for. */
 export type Way =
@@ -46,7 +46,7 @@ export interface Side {
   close(): Promise<void>;
 }
 
-type Opened = (error: Error | null, socket: Socket | null) => void;
+type ConnectCallback = (error: Error | null, socket: Socket | null) => void;
 
 const HOST = "127.0.0.1";
 // Elsewhere there is no other loopback address.
@@ -84,12 +84,12 @@ export class Server {
 export class Connects implements Side {
   /** That new ports must be from. */
   readonly #range: PortRange;
-  readonly #open: (opened: Opened) => void;
+  readonly #open: (opened: ConnectCallback) => void;
   readonly #connector: Connector;
   readonly #held: Socket[] = [];
 
   constructor(way: Way, range: PortRange, serverPort: number) {
-    this.#range = SYSTEMS_CHOICE.includes(way) ? (readMachine().portRange ?? ANY) : range;
+    this.#range = SYSTEMS_CHOICE.includes(way) ? (readHostState().portRange ?? ANY) : range;
     this.#connector = createConnector({ sources: SOURCE, portRange: range, seed: 1 });
     this.#open = openBy(way, this.#connector, serverPort, range);
   }
@@ -128,7 +128,7 @@ export class Connects implements Side {
     return new Promise((resolve, reject) => {
       let begun = 0;
       let done = 0;
-      const opened: Opened = (error, socket) => {
+      const opened: ConnectCallback = (error, socket) => {
         if (error === null) use(socket as Socket, next);
         else reject(error);
       };
@@ -183,7 +183,7 @@ function openBy(
   connector: Connector,
   port: number,
   { first, last }: PortRange,
-): (opened: Opened) => void {
+): (opened: ConnectCallback) => void {
   const options = { host: HOST, port };
   if (way === "connector") return (opened) => connector.open(options, opened);
   if (way === "promise") {
@@ -206,7 +206,7 @@ function openBy(
 }
 
 /** What whoever calls net.connect does at the least. */
-function watch(socket: Socket, opened: Opened): void {
+function watch(socket: Socket, opened: ConnectCallback): void {
   const failed = (error: Error): void => opened(error, null);
   socket.once("error", failed);
   socket.once("connect", () => {

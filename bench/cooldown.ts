@@ -1,11 +1,11 @@
-// Cooldown: what a port costs that is taken, rests and wakes, while a share of the range is held or rests;
+// Cooldown: what a port costs that is taken, cools down and wakes, while a share of the range is held or cools down;
 // and one that is taken and freed where ports come back in the order of their release.
 //
-// Half of the share is held, the other half rests: the clock moves by one millisecond an operation, and the
+// Half of the share is held, the other half cools down: the clock moves by one millisecond an operation, and the
 // period is so long that so many rest. Each operation asks whom to wake. Every side has been at that
 // for a while before it is timed, so that as many ports wake as come to rest.
 
-import { type Flow, IPV4, PortManager, type PortRange, UDP } from "../bindings/index.ts";
+import { IPV4, PortManager, type PortPool, type PortRange, UDP } from "../bindings/index.ts";
 import {
   BitmapCooling,
   type JsOrder,
@@ -26,22 +26,22 @@ const OFFSETS: Uint32Array = offsetsOf(5, BATCH);
 const KEY = { networks: [IPV4], transport: UDP, address: "10.0.0.1" } as const;
 /** At 0 %: a few, in each slot one. */
 const PERIOD_MIN = 8;
-/** A port rests up to so many periods. */
+/** A port cools down up to so many periods. */
 const LONGEST = 9 / 8;
 
 export const cooldownBenchmark: Benchmark = {
-  title: "take + rest + wake per port, UDP, 28,232 ports, by share held or resting; fifo",
+  title: "take + rest + wake per port, UDP, 28,232 ports, by share held or cooling; fifo",
   run(stage) {
     const range = rangeFor(stage.smoke);
     const order = scattered(range);
-    const resting = PERCENTS.map((occupancy) => restScene(range, order, occupancy));
+    const cooling = PERCENTS.map((occupancy) => restScene(range, order, occupancy));
     const fifo = PERCENTS.map((occupancy) => orderScene(range, order, occupancy));
-    const measured = stage.compareAll([...resting, ...fifo], TURNS);
-    for (const { place, contenders } of [...resting, ...fifo]) {
+    const measured = stage.compareAll([...cooling, ...fifo], TURNS);
+    for (const { place, contenders } of [...cooling, ...fifo]) {
       const [ours, set] = contenders as [Contender, Contender];
       const { row, occupancy } = place;
       const name = `cooldown/${row}: times faster than a Set at ${occupancy} %`;
-      if (occupancy === 99 && row === "rest") {
+      if (occupancy === 99 && row === "coolDown") {
         stage.judge({ name, value: measured.ratio(set, ours), atLeast: SET_AT_LEAST });
       }
     }
@@ -55,14 +55,14 @@ const SET_AT_LEAST = 5;
 const FULL_AT_MOST = 3;
 
 function judgeFlat(stage: Stage): void {
-  for (const row of ["rest", "fifo"]) {
+  for (const row of ["coolDown", "fifo"]) {
     const [empty, full] = [0, 99].map((share) => stage.median("cooldown", row, "handles", share));
     const value = (full as number) / (empty as number);
     stage.judge({ name: `cooldown/${row} at 99 % over 0 %`, value, atMost: FULL_AT_MOST });
   }
 }
 
-// ── Resting ───────────────────────────────────────────────────────────────────────────────
+// ── Cooling ───────────────────────────────────────────────────────────────────────────────
 
 function restScene(range: PortRange, order: readonly number[], occupancy: number): Scene {
   const held = shareOf(order, occupancy / 2);
@@ -71,7 +71,7 @@ function restScene(range: PortRange, order: readonly number[], occupancy: number
   const set = new SetCooling(first, last, period);
   const bitmap = new BitmapCooling(first, last, period);
   return {
-    place: { bench: "cooldown", row: "rest", occupancy },
+    place: { bench: "cooldown", row: "coolDown", occupancy },
     contenders: [
       contender("handles", coolingSide(range, held, period)),
       contender("js-set", setSide(set, held, period)),
@@ -82,22 +82,22 @@ function restScene(range: PortRange, order: readonly number[], occupancy: number
 
 function coolingSide(portRange: PortRange, held: readonly number[], period: number): Side {
   const manager = PortManager.open({ portRange });
-  const flow = manager.flow({ ...KEY, cooldown: period });
-  return { ...flowSide(flow, held, period), close: () => manager.close() };
+  const pool = manager.pool({ ...KEY, cooldown: period });
+  return { ...poolSide(pool, held, period), close: () => manager.close() };
 }
 
 // One function for each kind of side: a loop over objects of several kinds would be slow for all.
 
-function flowSide(flow: Flow, held: readonly number[], period: number): Side {
+function poolSide(pool: PortPool, held: readonly number[], period: number): Side {
   const picked = new Uint16Array(BATCH);
   let now = 0;
-  for (const port of held) flow.takeAt(port);
+  for (const port of held) pool.takeAt(port);
   const run = (): void => {
     for (let index = 0; index < BATCH; index++) {
-      const port = flow.take(OFFSETS[index] as number);
+      const port = pool.take(OFFSETS[index] as number);
       picked[index] = port;
-      flow.rest(port, now);
-      flow.wake(now);
+      pool.coolDown(port, now);
+      pool.expire(now);
       now++;
     }
   };
@@ -113,8 +113,8 @@ function setSide(cooling: SetCooling, held: readonly number[], period: number): 
     for (let index = 0; index < BATCH; index++) {
       const port = cooling.take(OFFSETS[index] as number);
       picked[index] = port;
-      cooling.rest(port, now);
-      cooling.wake(now);
+      cooling.coolDown(port, now);
+      cooling.expire(now);
       now++;
     }
   };
@@ -130,8 +130,8 @@ function bitmapSide(cooling: BitmapCooling, held: readonly number[], period: num
     for (let index = 0; index < BATCH; index++) {
       const port = cooling.take(OFFSETS[index] as number);
       picked[index] = port;
-      cooling.rest(port, now);
-      cooling.wake(now);
+      cooling.coolDown(port, now);
+      cooling.expire(now);
       now++;
     }
   };
@@ -158,16 +158,16 @@ function orderScene(range: PortRange, order: readonly number[], occupancy: numbe
 
 function fifoSide(portRange: PortRange, held: readonly number[], waiting: readonly number[]): Side {
   const manager = PortManager.open({ portRange });
-  const flow = manager.flow({ ...KEY, selection: "fifo" });
-  for (const port of [...held, ...waiting]) flow.takeAt(port);
-  if (flow.held !== countOf(portRange)) throw new Error("some port is not held");
-  for (const port of waiting) flow.free(port);
+  const pool = manager.pool({ ...KEY, selection: "fifo" });
+  for (const port of [...held, ...waiting]) pool.takeAt(port);
+  if (pool.held !== countOf(portRange)) throw new Error("some port is not held");
+  for (const port of waiting) pool.free(port);
   const picked = new Uint16Array(BATCH);
   const run = (): void => {
     for (let index = 0; index < BATCH; index++) {
-      const port = flow.take(OFFSETS[index] as number);
+      const port = pool.take(OFFSETS[index] as number);
       picked[index] = port;
-      flow.free(port);
+      pool.free(port);
     }
   };
   return { operations: BATCH, picked, run, close: () => manager.close() };

@@ -1,14 +1,14 @@
-// Crowds: very many flows of one system, so that one of them can be measured in the company of the
-// others. Each system holds the same ports for the same flows, opened in the same order.
+// Crowds: very many pools of one system, so that one of them can be measured in the company of the
+// others. Each system holds the same ports for the same pools, opened in the same order.
 //
-//   local addresses   every flow has an address of its own, and no destination
-//   destinations      all flows have one address; each goes to another destination and may take a
+//   local addresses   every pool has an address of its own, and no destination
+//   destinations      all pools have one address; each goes to another destination and may take a
 //                     port that others hold
 
-import { type Flow, IPV4, PortManager, type PortRange, TCP } from "../bindings/index.ts";
+import { IPV4, PortManager, type PortPool, type PortRange, TCP } from "../bindings/index.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import { JsSet } from "./baselines/js-set.ts";
-import { NaivePortManager, type NaiveRequest } from "./baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "./baselines/reference.ts";
 import type { System } from "./stage.ts";
 import { COUNT, FIRST, LAST, shuffledPorts } from "./workloads.ts";
 
@@ -18,22 +18,22 @@ export type Kind = "local addresses" | "destinations";
 export interface Population {
   readonly kind: Kind;
   readonly range: PortRange;
-  /** The ports that each flow holds, in the order in which flows are opened. */
+  /** The ports that each pool holds, in the order in which pools are opened. */
   readonly held: readonly Uint16Array[];
 }
 
 export interface Crowd {
   readonly system: System;
-  take(flow: number, offset: number): number;
-  free(flow: number, port: number): void;
-  /** Work: one flow takes and frees a port for each offset. */
-  one(flow: number, offsets: Uint32Array): () => void;
-  /** Work: the flows named in `order` take and free a port for each offset. */
+  take(pool: number, offset: number): number;
+  free(pool: number, port: number): void;
+  /** Work: one pool takes and frees a port for each offset. */
+  one(pool: number, offsets: Uint32Array): () => void;
+  /** Work: the pools named in `order` take and free a port for each offset. */
   each(order: Uint32Array, offsets: Uint32Array): () => void;
   close(): void;
 }
 
-/** A crowd of `count` flows; the one at `chosen` holds half the range, all others `few` ports. */
+/** A crowd of `count` pools; the one at `chosen` holds half the range, all others `few` ports. */
 export function population(
   kind: Kind,
   count: number,
@@ -46,17 +46,17 @@ export function population(
   // Twice, so that a share may begin anywhere.
   const ports = Uint16Array.from([...order, ...order]);
   const half = ports.subarray(0, order.length >> 1);
-  const held = Array.from({ length: count }, (_, flow) => {
-    const start = (flow * few) % order.length;
-    return flow === chosen ? half : ports.subarray(start, start + few);
+  const held = Array.from({ length: count }, (_, pool) => {
+    const start = (pool * few) % order.length;
+    return pool === chosen ? half : ports.subarray(start, start + few);
   });
   return { kind, range, held };
 }
 
-/** The flows' numbers in a random order, again and again. */
+/** The pools' numbers in a random order, again and again. */
 export function ordered(count: number, length: number): Uint32Array {
   const order = shuffledPorts().filter((port) => port < FIRST + count);
-  if (count > COUNT) throw new RangeError("more flows than the order has numbers");
+  if (count > COUNT) throw new RangeError("more pools than the order has numbers");
   return Uint32Array.from({ length }, (_, at) => (order[at % count] as number) - FIRST);
 }
 
@@ -64,96 +64,96 @@ export function ordered(count: number, length: number): Uint32Array {
 
 export function handles({ kind, range, held }: Population): Crowd {
   const manager = PortManager.open({ portRange: range });
-  const flows = held.map((ports, index) => {
+  const pools = held.map((ports, index) => {
     const { address, destination } = endsOf(kind, index);
     const key = { networks: [IPV4], transport: TCP, address };
-    const flow = manager.flow(kind === "destinations" ? { ...key, destination } : key);
-    for (const port of ports) checkTaken(port, flow.takeAt(port));
-    return flow;
+    const pool = manager.pool(kind === "destinations" ? { ...key, destination } : key);
+    for (const port of ports) checkTaken(port, pool.takeAt(port));
+    return pool;
   });
   return {
     system: "handles",
-    take: (flow, offset) => (flows[flow] as Flow).take(offset),
-    free: (flow, port) => (flows[flow] as Flow).free(port),
-    one: (flow, offsets) => () => oneHandle(flows[flow] as Flow, offsets),
-    each: (order, offsets) => () => eachHandle(flows, order, offsets),
+    take: (pool, offset) => (pools[pool] as PortPool).take(offset),
+    free: (pool, port) => (pools[pool] as PortPool).free(port),
+    one: (pool, offsets) => () => oneHandle(pools[pool] as PortPool, offsets),
+    each: (order, offsets) => () => eachHandle(pools, order, offsets),
     close: () => manager.close(),
   };
 }
 
-function oneHandle(flow: Flow, offsets: Uint32Array): void {
-  for (let at = 0; at < offsets.length; at++) flow.free(flow.take(offsets[at] as number));
+function oneHandle(pool: PortPool, offsets: Uint32Array): void {
+  for (let at = 0; at < offsets.length; at++) pool.free(pool.take(offsets[at] as number));
 }
 
-function eachHandle(flows: readonly Flow[], order: Uint32Array, offsets: Uint32Array): void {
+function eachHandle(pools: readonly PortPool[], order: Uint32Array, offsets: Uint32Array): void {
   for (let at = 0; at < offsets.length; at++) {
-    const flow = flows[order[at] as number] as Flow;
-    flow.free(flow.take(offsets[at] as number));
+    const pool = pools[order[at] as number] as PortPool;
+    pool.free(pool.take(offsets[at] as number));
   }
 }
 
-// ── A JS bitmap for each flow ─────────────────────────────────────────────────────────────
+// ── A JS bitmap for each pool ─────────────────────────────────────────────────────────────
 
 export function bitmaps({ range, held }: Population): Crowd {
-  const flows = held.map((ports) => {
-    const flow = new JsBitmap(range.first, range.last);
-    for (const port of ports) checkTaken(port, flow.takeAt(port));
-    return flow;
+  const pools = held.map((ports) => {
+    const pool = new JsBitmap(range.first, range.last);
+    for (const port of ports) checkTaken(port, pool.takeAt(port));
+    return pool;
   });
   return {
     system: "js-bitmap",
-    take: (flow, offset) => (flows[flow] as JsBitmap).take(offset),
-    free: (flow, port) => (flows[flow] as JsBitmap).free(port),
-    one: (flow, offsets) => () => oneBitmap(flows[flow] as JsBitmap, offsets),
-    each: (order, offsets) => () => eachBitmap(flows, order, offsets),
-    close: () => void flows.splice(0),
+    take: (pool, offset) => (pools[pool] as JsBitmap).take(offset),
+    free: (pool, port) => (pools[pool] as JsBitmap).free(port),
+    one: (pool, offsets) => () => oneBitmap(pools[pool] as JsBitmap, offsets),
+    each: (order, offsets) => () => eachBitmap(pools, order, offsets),
+    close: () => void pools.splice(0),
   };
 }
 
-function oneBitmap(flow: JsBitmap, offsets: Uint32Array): void {
-  for (let at = 0; at < offsets.length; at++) flow.free(flow.take(offsets[at] as number));
+function oneBitmap(pool: JsBitmap, offsets: Uint32Array): void {
+  for (let at = 0; at < offsets.length; at++) pool.free(pool.take(offsets[at] as number));
 }
 
-function eachBitmap(flows: readonly JsBitmap[], order: Uint32Array, offsets: Uint32Array): void {
+function eachBitmap(pools: readonly JsBitmap[], order: Uint32Array, offsets: Uint32Array): void {
   for (let at = 0; at < offsets.length; at++) {
-    const flow = flows[order[at] as number] as JsBitmap;
-    flow.free(flow.take(offsets[at] as number));
+    const pool = pools[order[at] as number] as JsBitmap;
+    pool.free(pool.take(offsets[at] as number));
   }
 }
 
-// ── A JS set for each flow ────────────────────────────────────────────────────────────────
+// ── A JS set for each pool ────────────────────────────────────────────────────────────────
 
 export function sets({ range, held }: Population): Crowd {
-  const flows = held.map((ports) => {
-    const flow = new JsSet(range.first, range.last);
-    for (const port of ports) checkTaken(port, flow.takeAt(port));
-    return flow;
+  const pools = held.map((ports) => {
+    const pool = new JsSet(range.first, range.last);
+    for (const port of ports) checkTaken(port, pool.takeAt(port));
+    return pool;
   });
   return {
     system: "js-set",
-    take: (flow, offset) => (flows[flow] as JsSet).take(offset),
-    free: (flow, port) => (flows[flow] as JsSet).free(port),
-    one: (flow, offsets) => () => oneSet(flows[flow] as JsSet, offsets),
-    each: (order, offsets) => () => eachSet(flows, order, offsets),
-    close: () => void flows.splice(0),
+    take: (pool, offset) => (pools[pool] as JsSet).take(offset),
+    free: (pool, port) => (pools[pool] as JsSet).free(port),
+    one: (pool, offsets) => () => oneSet(pools[pool] as JsSet, offsets),
+    each: (order, offsets) => () => eachSet(pools, order, offsets),
+    close: () => void pools.splice(0),
   };
 }
 
-function oneSet(flow: JsSet, offsets: Uint32Array): void {
-  for (let at = 0; at < offsets.length; at++) flow.free(flow.take(offsets[at] as number));
+function oneSet(pool: JsSet, offsets: Uint32Array): void {
+  for (let at = 0; at < offsets.length; at++) pool.free(pool.take(offsets[at] as number));
 }
 
-function eachSet(flows: readonly JsSet[], order: Uint32Array, offsets: Uint32Array): void {
+function eachSet(pools: readonly JsSet[], order: Uint32Array, offsets: Uint32Array): void {
   for (let at = 0; at < offsets.length; at++) {
-    const flow = flows[order[at] as number] as JsSet;
-    flow.free(flow.take(offsets[at] as number));
+    const pool = pools[order[at] as number] as JsSet;
+    pool.free(pool.take(offsets[at] as number));
   }
 }
 
-// ── The naive twin ────────────────────────────────────────────────────────────────────────
+// ── The reference model ────────────────────────────────────────────────────────────────────────
 
-export function naive({ kind, range, held }: Population): Crowd {
-  const manager = new NaivePortManager();
+export function reference({ kind, range, held }: Population): Crowd {
+  const manager = new ReferencePortManager();
   manager.setPortRange(range.first, range.last);
   const keys = held.map((ports, index) => {
     const ends = endsOf(kind, index);
@@ -172,24 +172,24 @@ export function naive({ kind, range, held }: Population): Crowd {
     return { ...key, destination };
   });
   const connects = kind === "destinations";
-  const take = (flow: number, offset: number): number => {
-    const key = keys[flow] as NaiveRequest;
+  const take = (pool: number, offset: number): number => {
+    const key = keys[pool] as ReferenceRequest;
     return connects ? manager.connect(key, offset) : manager.reservePort(key, offset);
   };
-  const free = (flow: number, port: number): void => {
-    manager.releasePort({ ...(keys[flow] as NaiveRequest), port });
+  const free = (pool: number, port: number): void => {
+    manager.releasePort({ ...(keys[pool] as ReferenceRequest), port });
   };
   return {
-    system: "naive",
+    system: "reference",
     take,
     free,
-    one: (flow, offsets) => () => {
-      for (let at = 0; at < offsets.length; at++) free(flow, take(flow, offsets[at] as number));
+    one: (pool, offsets) => () => {
+      for (let at = 0; at < offsets.length; at++) free(pool, take(pool, offsets[at] as number));
     },
     each: (order, offsets) => () => {
       for (let at = 0; at < offsets.length; at++) {
-        const flow = order[at] as number;
-        free(flow, take(flow, offsets[at] as number));
+        const pool = order[at] as number;
+        free(pool, take(pool, offsets[at] as number));
       }
     },
     close: () => void keys.splice(0),

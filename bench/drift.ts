@@ -2,11 +2,11 @@
 // once taken serves whatever comes next there, and would hide it if a churn needed more and more.
 //
 // `node drift.js BATCH ONE MANY [smoke]` prints one JSON object. A batch has BATCH operations; a
-// tenth of the churn of one flow has ONE batches, that of many flows MANY.
+// tenth of the churn of one pool has ONE batches, that of many pools MANY.
 
 import { churnHandle } from "./churning.ts";
 import { churnHandles } from "./churning-many.ts";
-import { type Churn, manyFlows, oneFlow } from "./lots.ts";
+import { type Churn, manyPools, onePool } from "./lots.ts";
 
 /** Bytes: in records, and of the whole linear memory. */
 export interface Bytes {
@@ -21,8 +21,8 @@ export interface Drift {
 }
 
 export interface Drifts {
-  readonly oneFlow: Drift;
-  readonly manyFlows: Drift;
+  readonly onePool: Drift;
+  readonly manyPools: Drift;
 }
 
 const TENTHS = 10;
@@ -31,8 +31,8 @@ function main([batch, one, many, smoke]: readonly string[]): void {
   const operations = Number(batch);
   const isSmoke = smoke === "smoke";
   const drifts: Drifts = {
-    oneFlow: driftOf(churnHandle(oneFlow(operations, isSmoke)), Number(one)),
-    manyFlows: driftOf(churnHandles(manyFlows(operations, Number(many), isSmoke)), Number(many)),
+    onePool: driftOf(churnHandle(onePool(operations, isSmoke)), Number(one)),
+    manyPools: driftOf(churnHandles(manyPools(operations, Number(many), isSmoke)), Number(many)),
   };
   console.log(JSON.stringify(drifts));
 }

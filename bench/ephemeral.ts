@@ -2,15 +2,15 @@
 //
 // The workload is that of gVisor's recorded figures: ports held in one random order, each search from
 // a random offset, what is taken is freed at once. With SO_REUSEADDR the held ports are those of a
-// flow without, at the same address: a TCP pick never shares them, and a UDP pick shares only with
-// its own flow. At 100 % there is no port, and taking alone is timed.
+// pool without, at the same address: a TCP pick never shares them, and a UDP pick shares only with
+// its own pool. At 100 % there is no port, and taking alone is timed.
 
 import { TCP, UDP } from "../bindings/index.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import { type Measured, measureInTurn, type Turns } from "./measure.ts";
 import { FULL, ONE_FREE, type Scene, sceneOf } from "./range.ts";
 import { type Contender, checkEqual, type Place, type Stage } from "./stage.ts";
-import { handles, jsBitmap, jsSet, naive, words } from "./take-free.ts";
+import { handles, jsBitmap, jsSet, reference, words } from "./take-free.ts";
 import { batch, jsBatch } from "./take-many.ts";
 
 const OCCUPANCIES = [0, 50, 90, 99, 99.9, ONE_FREE, FULL] as const;
@@ -22,16 +22,16 @@ interface Kind {
   readonly transport: number;
   readonly shares: boolean;
   /** Up to which occupancy the slow systems are asked: it bounds the time. */
-  readonly naiveUpTo: number;
+  readonly referenceUpTo: number;
   readonly setUpTo: number;
 }
 
 const KINDS: readonly Kind[] = [
-  { row: "tcp", transport: TCP, shares: false, naiveUpTo: FULL, setUpTo: FULL },
-  { row: "udp", transport: UDP, shares: false, naiveUpTo: 90, setUpTo: FULL },
+  { row: "tcp", transport: TCP, shares: false, referenceUpTo: FULL, setUpTo: FULL },
+  { row: "udp", transport: UDP, shares: false, referenceUpTo: 90, setUpTo: FULL },
   // A Set and a loop have no idea of sharing.
-  { row: "tcp-share-flags", transport: TCP, shares: true, naiveUpTo: 90, setUpTo: -1 },
-  { row: "udp-share-flags", transport: UDP, shares: true, naiveUpTo: 90, setUpTo: -1 },
+  { row: "tcp-share-flags", transport: TCP, shares: true, referenceUpTo: 90, setUpTo: -1 },
+  { row: "udp-share-flags", transport: UDP, shares: true, referenceUpTo: 90, setUpTo: -1 },
 ];
 
 /** gVisor itself, in ns: medians of seven runs of its Go code on another machine. */
@@ -55,17 +55,17 @@ const GVISOR: Readonly<Record<string, readonly (readonly [occupancy: number, ns:
 };
 
 /** How many searches make a sample, and a digest, of those that walk from port to port. */
-const SLOW: Readonly<Record<number, { naive: number; set: number; digested: number }>> = {
-  0: { naive: 1000, set: 4000, digested: 1000 },
-  50: { naive: 1000, set: 4000, digested: 1000 },
-  90: { naive: 1000, set: 4000, digested: 1000 },
-  99: { naive: 200, set: 2000, digested: 500 },
-  99.9: { naive: 50, set: 500, digested: 200 },
-  [ONE_FREE]: { naive: 5, set: 50, digested: 10 },
-  [FULL]: { naive: 2, set: 20, digested: 4 },
+const SLOW: Readonly<Record<number, { reference: number; set: number; digested: number }>> = {
+  0: { reference: 1000, set: 4000, digested: 1000 },
+  50: { reference: 1000, set: 4000, digested: 1000 },
+  90: { reference: 1000, set: 4000, digested: 1000 },
+  99: { reference: 200, set: 2000, digested: 500 },
+  99.9: { reference: 50, set: 500, digested: 200 },
+  [ONE_FREE]: { reference: 5, set: 50, digested: 10 },
+  [FULL]: { reference: 2, set: 20, digested: 4 },
 };
 
-/** How many times faster than the naive twin. */
+/** How many times faster than the reference model. */
 const NAIVE_BARS: Readonly<Record<number, number>> = {
   0: 12,
   50: 60,
@@ -101,45 +101,50 @@ function runKind(stage: Stage, kind: Kind): void {
 
 /** Port by port; how many times as long as the bitmap the handle takes. */
 function singles(stage: Stage, kind: Kind, occupancy: number): number {
-  const { row, naiveUpTo, setUpTo } = kind;
-  const { naive: few, set, digested } = SLOW[occupancy] as (typeof SLOW)[number];
-  const isSlow = occupancy <= naiveUpTo;
+  const { row, referenceUpTo, setUpTo } = kind;
+  const { reference: few, set, digested } = SLOW[occupancy] as (typeof SLOW)[number];
+  const isSlow = occupancy <= referenceUpTo;
   const scene = sceneFor(stage, kind, occupancy, isSlow ? digested : undefined);
-  if (!isSlow) checkAgainstNaive(stage, kind, occupancy, digested);
+  if (!isSlow) checkAgainstReference(stage, kind, occupancy, digested);
   const ours = handles(scene);
   const bitmap = jsBitmap(scene);
-  const twin = isSlow ? [naive(scene, { operations: few })] : [];
+  const model = isSlow ? [reference(scene, { operations: few })] : [];
   const people = occupancy <= setUpTo ? [jsSet(scene, { operations: set })] : [];
   const place: Place = { bench: "ephemeral", row, occupancy };
-  const all = [ours, words(scene), bitmap, ...people, ...twin];
+  const all = [ours, words(scene), bitmap, ...people, ...model];
   const measured = stage.compare(place, all, TURNS);
   const ratio = measured.ratio(ours, bitmap);
   if (isPlainTcp(kind)) {
     stage.judge({ name: `tcp ${occupancy} %: handles over js-bitmap`, value: ratio, atMost: 1.15 });
-    judgeNaive(stage, measured, ours, twin[0], occupancy);
+    judgeReference(stage, measured, ours, model[0], occupancy);
   }
   return ratio;
 }
 
-/** Where the naive twin is not timed, it still says which ports are right. */
-function checkAgainstNaive(stage: Stage, kind: Kind, occupancy: number, digested: number): void {
+/** Where the reference model is not timed, it still says which ports are right. */
+function checkAgainstReference(
+  stage: Stage,
+  kind: Kind,
+  occupancy: number,
+  digested: number,
+): void {
   const scene = sceneFor(stage, kind, occupancy, digested);
-  const contenders = [handles(scene), jsBitmap(scene), naive(scene, { operations: 1 })];
+  const contenders = [handles(scene), jsBitmap(scene), reference(scene, { operations: 1 })];
   checkEqual({ place: { bench: "ephemeral", row: kind.row, occupancy }, contenders });
   for (const contender of contenders) contender.close?.();
 }
 
-function judgeNaive(
+function judgeReference(
   stage: Stage,
   measured: Measured,
   ours: Contender,
-  twin: Contender | undefined,
+  model: Contender | undefined,
   occupancy: number,
 ): void {
   const atLeast = NAIVE_BARS[occupancy];
-  if (twin === undefined || atLeast === undefined) return;
-  const value = measured.ratio(twin, ours);
-  stage.judge({ name: `tcp ${occupancy} %: handles, times faster than naive`, value, atLeast });
+  if (model === undefined || atLeast === undefined) return;
+  const value = measured.ratio(model, ours);
+  stage.judge({ name: `tcp ${occupancy} %: handles, times faster than reference`, value, atLeast });
 }
 
 /** 256 ports at a time, or as many as are free. */

@@ -4,7 +4,7 @@
 
 import { IPV4, IPV6, PortManager, TCP } from "../bindings/index.ts";
 import { JsTable } from "./baselines/js-table.ts";
-import { NaivePortManager } from "./baselines/naive.ts";
+import { ReferencePortManager } from "./baselines/reference.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import {
   contender,
@@ -12,12 +12,12 @@ import {
   handles,
   jsTable,
   type Named,
-  naive,
   REFUSED,
+  reference,
   refusedWords,
   words,
 } from "./named.ts";
-import { ADDRESS, naiveRequest } from "./requests.ts";
+import { ADDRESS, referenceRequest } from "./requests.ts";
 import type { Contender, Place, Stage } from "./stage.ts";
 import { FIRST, LAST } from "./workloads.ts";
 
@@ -61,12 +61,12 @@ export const explicitBenchmark: Benchmark = {
 function onePort(stage: Stage): void {
   const named: Named = { address: ADDRESS, ports: new Uint16Array(1000).fill(8080), held: 0 };
   const ours = words(named);
-  const twin = naive(named, [4]);
-  const all = [ours, handles(named, [IPV4]), jsTable(named), twin];
+  const model = reference(named, [4]);
+  const all = [ours, handles(named, [IPV4]), jsTable(named), model];
   const measured = stage.compare(placeOf("empty/one-port"), all);
   keepRecorded(stage, "empty/one-port");
-  const name = "explicit/empty/one-port: words, times faster than naive";
-  stage.judge({ name, value: measured.ratio(twin, ours), atLeast: 3 });
+  const name = "explicit/empty/one-port: words, times faster than reference";
+  stage.judge({ name, value: measured.ratio(model, ours), atLeast: 3 });
 }
 
 function manyPorts(stage: Stage): void {
@@ -79,7 +79,7 @@ function dualStackAny(stage: Stage): void {
   const row = "empty/dual-stack-any";
   const named: Named = { address: ANY, ports: new Uint16Array(1000).fill(8080), held: 0 };
   const both = [IPV4, IPV6];
-  stage.compare(placeOf(row), [dualWords(named), handles(named, both), naive(named, both)]);
+  stage.compare(placeOf(row), [dualWords(named), handles(named, both), reference(named, both)]);
   keepRecorded(stage, row);
 }
 
@@ -102,7 +102,12 @@ function refused(stage: Stage, count: number): void {
 }
 
 function compareNamed(stage: Stage, row: string, named: Named, ours: Contender): void {
-  stage.compare(placeOf(row), [ours, handles(named, [IPV4]), jsTable(named), naive(named, [4])]);
+  stage.compare(placeOf(row), [
+    ours,
+    handles(named, [IPV4]),
+    jsTable(named),
+    reference(named, [4]),
+  ]);
   keepRecorded(stage, row);
 }
 
@@ -129,7 +134,7 @@ function keepRecorded(stage: Stage, row: string): void {
 function tuples(stage: Stage): void {
   const row = "tuple/reserve+release";
   const ports = rising(stage, 1);
-  stage.compare(placeOf(row), [tupleWords(ports), tupleTable(ports), tupleNaive(ports)]);
+  stage.compare(placeOf(row), [tupleWords(ports), tupleTable(ports), tupleReference(ports)]);
   keepRecorded(stage, row);
 }
 
@@ -172,15 +177,15 @@ function tupleTable(ports: Uint16Array): Contender {
   });
 }
 
-function tupleNaive(ports: Uint16Array): Contender {
-  const twin = new NaivePortManager();
+function tupleReference(ports: Uint16Array): Contender {
+  const model = new ReferencePortManager();
   const reserve = (port: number): number => {
-    const request = naiveRequest(443, { destination: { address: PEER, port } });
-    if (!twin.reserveTuple(request)) return REFUSED;
-    twin.releasePort(request);
+    const request = referenceRequest(443, { destination: { address: PEER, port } });
+    if (!model.reserveTuple(request)) return REFUSED;
+    model.releasePort(request);
     return port;
   };
-  return contender("naive", ports.length, {
+  return contender("reference", ports.length, {
     loop: (from, to) => {
       for (let index = from; index < to; index++) reserve(ports[index] as number);
     },
@@ -192,7 +197,7 @@ function stablePicks(stage: Stage): void {
   const row = "pickStable/always-true";
   const length = stage.smoke ? 100 : 10000;
   const manager = PortManager.open();
-  const twin = new NaivePortManager();
+  const model = new ReferencePortManager();
   const always = (): boolean => true;
   const ours = contender("words", length, {
     loop: (from, to) => {
@@ -201,11 +206,11 @@ function stablePicks(stage: Stage): void {
     once: (index) => manager.pickEphemeralPortStable(index, always),
     close: () => manager.close(),
   });
-  const theirs = contender("naive", length, {
+  const theirs = contender("reference", length, {
     loop: (from, to) => {
-      for (let index = from; index < to; index++) twin.pickEphemeralPortStable(index, always);
+      for (let index = from; index < to; index++) model.pickEphemeralPortStable(index, always);
     },
-    once: (index) => twin.pickEphemeralPortStable(index, always),
+    once: (index) => model.pickEphemeralPortStable(index, always),
   });
   stage.compare(placeOf(row), [ours, theirs]);
   keepRecorded(stage, row);

@@ -5,7 +5,7 @@ import { IPV4, IPV6, PortManager, type Reservation, TCP, UDP } from "../bindings
 import { DualJsBitmap, DualJsSet } from "./baselines/dual.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import { JsSet } from "./baselines/js-set.ts";
-import { NaivePortManager, type NaiveRequest } from "./baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "./baselines/reference.ts";
 import type { Taker } from "./takers.ts";
 import { FIRST } from "./workloads.ts";
 
@@ -25,7 +25,7 @@ export const KINDS: readonly Kind[] = [
 
 const BATCH = 256;
 
-/** All but the naive one. The range has as many ports as there are offsets. */
+/** All but the reference one. The range has as many ports as there are offsets. */
 export function fastTakers(kind: Kind, offsets: Uint32Array): Taker[] {
   const last = FIRST + offsets.length - 1;
   const isDual = kind.networks.length > 1;
@@ -46,16 +46,16 @@ type Bitmap = Pick<JsBitmap, "take" | "free" | "takeMany" | "freeMany">;
 
 function handles(request: Kind, offsets: Uint32Array, last: number): Taker {
   const manager = PortManager.open({ portRange: { first: FIRST, last } });
-  const flow = manager.flow(withoutName(request));
+  const pool = manager.pool(withoutName(request));
   const picks = new Uint16Array(offsets.length);
   return {
     system: "handles",
     take(first, end) {
-      for (let at = first; at < end; at++) picks[at] = flow.take(offsets[at] as number);
+      for (let at = first; at < end; at++) picks[at] = pool.take(offsets[at] as number);
     },
     free(first, end) {
       let freed = 0;
-      for (let at = first; at < end; at++) if (flow.free(picks[at] as number)) freed++;
+      for (let at = first; at < end; at++) if (pool.free(picks[at] as number)) freed++;
       return freed;
     },
     portAt: (place) => picks[place] as number,
@@ -65,16 +65,16 @@ function handles(request: Kind, offsets: Uint32Array, last: number): Taker {
 
 function batch(request: Kind, offsets: Uint32Array, last: number): Taker {
   const manager = PortManager.open({ portRange: { first: FIRST, last } });
-  const flow = manager.flow(withoutName(request));
+  const pool = manager.pool(withoutName(request));
   const { picks, chunksOf } = chunked(offsets);
   return {
     system: "batch",
     take(first, end) {
-      for (const { ports, from } of chunksOf(first, end)) flow.takeMany(ports, from);
+      for (const { ports, from } of chunksOf(first, end)) pool.takeMany(ports, from);
     },
     free(first, end) {
       let freed = 0;
-      for (const { ports } of chunksOf(first, end)) freed += flow.freeMany(ports);
+      for (const { ports } of chunksOf(first, end)) freed += pool.freeMany(ports);
       return freed;
     },
     portAt: (place) => picks[place] as number,
@@ -110,10 +110,10 @@ function withoutName({ networks, transport, address }: Kind): Omit<Kind, "name">
 // ── Baselines ─────────────────────────────────────────────────────────────────────────────
 
 /** Looks at some eight million ports to fill the range: seconds. */
-export function naive(kind: Kind, offsets: Uint32Array): Taker {
-  const manager = new NaivePortManager();
+export function reference(kind: Kind, offsets: Uint32Array): Taker {
+  const manager = new ReferencePortManager();
   manager.setPortRange(FIRST, FIRST + offsets.length - 1);
-  const request = (port: number): NaiveRequest => ({
+  const request = (port: number): ReferenceRequest => ({
     ...withoutName(kind),
     port,
     flags: 0,
@@ -123,7 +123,7 @@ export function naive(kind: Kind, offsets: Uint32Array): Taker {
   const any = request(0);
   const picks = new Uint16Array(offsets.length);
   return {
-    system: "naive",
+    system: "reference",
     take(first, end) {
       for (let at = first; at < end; at++) {
         picks[at] = manager.reservePort(any, offsets[at] as number);

@@ -20,7 +20,7 @@ const SYSTEMS: Readonly<Record<string, Begin>> = {
     const imported = performance.now();
     const manager = PortManager.open();
     const opened = performance.now();
-    const port = manager.flow({ networks: [IPV4], transport: TCP, address: ADDRESS }).take();
+    const port = manager.pool({ networks: [IPV4], transport: TCP, address: ADDRESS }).take();
     return partsOf(start, imported, opened, port);
   },
   async "js-bitmap"() {

@@ -17,7 +17,7 @@ export function format(value: number): string {
 }
 
 /** What a result was measured on. */
-export interface Machine {
+export interface HostState {
   readonly cpu: string;
   readonly cores: number;
   /** In GiB. Files of earlier versions have neither this nor the date. */
@@ -30,7 +30,7 @@ export interface Machine {
   readonly commit: string;
 }
 
-export function machine(): Machine {
+export function machine(): HostState {
   const cpu = cpus();
   return {
     cpu: cpu[0]?.model.trim() ?? "unknown CPU",
@@ -45,7 +45,7 @@ export function machine(): Machine {
 }
 
 /** In one line. */
-export function machineLine({ cpu, cores, node, v8, system, commit }: Machine): string {
+export function machineLine({ cpu, cores, node, v8, system, commit }: HostState): string {
   return `${cpu}, ${cores} cores, Node ${node} (V8 ${v8}), ${system}, commit ${commit}`;
 }
 

@@ -8,11 +8,11 @@
 
 import { setImmediate } from "node:timers/promises";
 import { PortManager } from "../bindings/index.ts";
-import { acceptAndKeep, fillBitmaps, fillNaive, fillSets, type Held } from "./memory-fill.ts";
+import { acceptAndKeep, fillBitmaps, fillReference, fillSets, type Held } from "./memory-fill.ts";
 import { type Load, liveOf, loadsOf, withPorts } from "./memory-loads.ts";
 import type { System } from "./stage.ts";
 
-export type HeapSystem = Extract<System, "naive" | "js-set" | "js-bitmap" | "words">;
+export type HeapSystem = Extract<System, "reference" | "js-set" | "js-bitmap" | "words">;
 
 export interface Grown {
   readonly live: number;
@@ -22,14 +22,14 @@ export interface Grown {
 type Fill = (load: Load) => Held;
 
 const FILLS: Readonly<Record<HeapSystem, Fill>> = {
-  naive: fillNaive,
+  reference: fillReference,
   "js-set": fillSets,
   "js-bitmap": fillBitmaps,
   words: (load) => acceptAndKeep(PortManager.open(), load),
 };
 
 const WARM_UPS = 3;
-/** A reservation of the naive twin takes as much among so many as among a million. */
+/** A reservation of the reference model takes as much among so many as among a million. */
 const NAIVE_MOST = 100_000;
 
 async function main([size, ...jobs]: readonly string[]): Promise<void> {
@@ -38,7 +38,7 @@ async function main([size, ...jobs]: readonly string[]): Promise<void> {
   for (const job of jobs) {
     const [system, name] = job.split("/") as [HeapSystem, string];
     const load = loads.find((item) => item.name === name) as Load;
-    const some = system === "naive" ? fewer(load) : load;
+    const some = system === "reference" ? fewer(load) : load;
     // Linear memory never shrinks, so it must be little there.
     await warmUp(FILLS[system], system === "words" ? withPorts(load, 10) : some);
     const copies = system === "js-bitmap" && size !== "tiny" ? copiesOf(load) : 1;

@@ -12,7 +12,6 @@ import {
   type ReservedPorts,
 } from "../bindings/index.ts";
 import type { Benchmark } from "./benchmarks.ts";
-import { bitmapSide, flowSide } from "./flows.ts";
 import {
   PERCENTS,
   rangeFor,
@@ -22,7 +21,8 @@ import {
   shareOf,
 } from "./local-range.ts";
 import { figureOf, measureInTurn, type Turns } from "./measure.ts";
-import { KINDS, ours, oursPrepared, picksOf, type Side, twin } from "./sockets.ts";
+import { bitmapSide, poolSide } from "./pools.ts";
+import { KINDS, model, ours, oursPrepared, picksOf, type Side } from "./sockets.ts";
 import type { Stage, System } from "./stage.ts";
 import { digestOf } from "./workloads.ts";
 
@@ -30,10 +30,10 @@ import { digestOf } from "./workloads.ts";
 const AT_MOST = 1.1;
 /** Where records come to lie makes a difference, so each comparison is made several times. */
 const SOCKET_RUNS = 5;
-/** A flow's pick is so short that what is added comes close to the bar. */
+/** A pool's pick is so short that what is added comes close to the bar. */
 const FLOW_RUNS = 15;
 const TURNS = { rounds: 80 };
-/** Of sockets so many picks are checked: one may take the twin a millisecond. Of flows all are. */
+/** Of sockets so many picks are checked: one may take the model a millisecond. Of pools all are. */
 const SOCKETS_CHECKED = 250;
 
 export const limitsBenchmark: Benchmark = {
@@ -53,14 +53,14 @@ function run(stage: Stage): void {
         return [oursPrepared(setting), ours(setting)];
       },
       baseline: ({ reserved }, held) =>
-        twin({ kind, range, held, ...(reserved && { reserved }) }, SOCKETS_CHECKED),
+        model({ kind, range, held, ...(reserved && { reserved }) }, SOCKETS_CHECKED),
     });
   }
   showLimits(stage, {
-    name: "flow",
+    name: "pool",
     system: "handles",
     runs: FLOW_RUNS,
-    sides: (limit, held) => [flowSide({ range, held, ...limit })],
+    sides: (limit, held) => [poolSide({ range, held, ...limit })],
     baseline: (limit, held) => bitmapSide({ range, held, ...limit }),
   });
 }

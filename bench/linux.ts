@@ -1,4 +1,4 @@
-// Linux: what a socket's port costs as the local range fills, beside the naive twin of the kernel's
+// Linux: what a socket's port costs as the local range fills, beside the reference model of the kernel's
 // two functions, in one run and through the public API; then TIME_WAIT, and what a live kernel was
 // seen to take.
 
@@ -10,12 +10,12 @@ import {
   BATCH,
   KINDS,
   type Kind,
+  model,
   ours,
   oursPrepared,
   picksOf,
   type Setting,
   type Side,
-  twin,
 } from "./sockets.ts";
 import type { Contender, Scene, Stage, System } from "./stage.ts";
 import { keepTimeWait } from "./time-wait.ts";
@@ -23,13 +23,13 @@ import { digestOf } from "./workloads.ts";
 
 const TURNS = { rounds: 150, milliseconds: 400 };
 const SPREAD_AT_MOST = 2.5;
-/** How many times faster than the naive twin where the range is fullest. */
+/** How many times faster than the reference model where the range is fullest. */
 const FULLEST_AT_LEAST = 1000;
 const FULLEST = 99.9;
-/** Where one operation takes the twin up to 15 ms, its batches are shorter, as in tiny runs. */
+/** Where one operation takes the model up to 15 ms, its batches are shorter, as in tiny runs. */
 const TWIN_SHORT = 50;
 const TWIN_SMOKE = 20;
-/** From so much on, the twin is slow enough to be timed a few times and no oftener. */
+/** From so much on, the model is slow enough to be timed a few times and no oftener. */
 const TWIN_SLOW_PERCENT = 99;
 const TWIN_SAMPLES = 3;
 
@@ -54,7 +54,7 @@ interface Case {
   readonly percent: number;
   readonly whole: Contender;
   readonly prepared: Contender;
-  readonly naive: Contender;
+  readonly reference: Contender;
 }
 
 function occupancy(stage: Stage, kind: Kind, free: Free): void {
@@ -62,12 +62,12 @@ function occupancy(stage: Stage, kind: Kind, free: Free): void {
   const order = free === "scattered" ? scattered(range) : searched(range);
   const cases = PERCENTS.map((percent): Case => {
     const setting = { kind, range, held: shareOf(order, percent) };
-    return caseOf(setting, percent, twinBatchAt(percent, free, stage.smoke));
+    return caseOf(setting, percent, modelBatchAt(percent, free, stage.smoke));
   });
   const row = `${kind}/${free}`;
   const measured = stage.compareAll(
-    cases.flatMap(({ percent, whole, prepared, naive }): Scene[] => [
-      { place: { bench: "linux", row, occupancy: percent }, contenders: [whole, naive] },
+    cases.flatMap(({ percent, whole, prepared, reference }): Scene[] => [
+      { place: { bench: "linux", row, occupancy: percent }, contenders: [whole, reference] },
       {
         place: { bench: "linux", row: `${row}/without-socket()`, occupancy: percent },
         contenders: [prepared],
@@ -78,23 +78,23 @@ function occupancy(stage: Stage, kind: Kind, free: Free): void {
   judge(stage, row, cases, measured);
 }
 
-/** All three sides do the same work, and are compared by as many picks as the twin's batch has. */
-function caseOf(setting: Setting, percent: number, twinBatch: number): Case {
+/** All three sides do the same work, and are compared by as many picks as the model's batch has. */
+function caseOf(setting: Setting, percent: number, modelBatch: number): Case {
   const as = (system: System, side: Side): Contender => ({
     system,
     ...side,
-    digest: () => digestOf(picksOf(side, twinBatch)),
+    digest: () => digestOf(picksOf(side, modelBatch)),
   });
   const slow = percent < TWIN_SLOW_PERCENT ? {} : { most: TWIN_SAMPLES };
   return {
     percent,
     whole: as("sockets", ours(setting)),
     prepared: as("sockets", oursPrepared(setting)),
-    naive: { ...as("naive", twin(setting, twinBatch)), ...slow },
+    reference: { ...as("reference", model(setting, modelBatch)), ...slow },
   };
 }
 
-function twinBatchAt(percent: number, free: Free, smoke: boolean): number {
+function modelBatchAt(percent: number, free: Free, smoke: boolean): number {
   if (smoke) return TWIN_SMOKE;
   return free === "together" && percent >= TWIN_SLOW_PERCENT ? TWIN_SHORT : BATCH;
 }
@@ -109,8 +109,8 @@ function judge(stage: Stage, row: string, cases: readonly Case[], measured: Meas
   });
   const fullest = cases.find(({ percent }) => percent === FULLEST) as Case;
   stage.judge({
-    name: `linux/${row}: naive over ours at ${FULLEST} %`,
-    value: medianOf(fullest.naive) / medianOf(fullest.whole),
+    name: `linux/${row}: reference over ours at ${FULLEST} %`,
+    value: medianOf(fullest.reference) / medianOf(fullest.whole),
     atLeast: FULLEST_AT_LEAST,
   });
 }

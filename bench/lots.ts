@@ -1,5 +1,5 @@
 // Lots: what is drawn for a churn: which held port goes, where the search for another one starts,
-// and which flow takes it. And what a system that churns is.
+// and which pool takes it. And what a system that churns is.
 
 import type { PortManager, PortRange } from "../bindings/index.ts";
 import { SeededRandom } from "../bindings/random.ts";
@@ -12,8 +12,8 @@ export interface Size {
   readonly range: PortRange;
   /** Ports that are held all the time. */
   readonly live: number;
-  readonly flows: number;
-  /** Operations of one batch, and batches after which other flows are favoured. */
+  readonly pools: number;
+  /** Operations of one batch, and batches after which other pools are favoured. */
   readonly batch: number;
   readonly phase: number;
 }
@@ -33,17 +33,17 @@ export interface Churn extends Work {
 const SHARE = 0.9;
 const FAVOUR = 5;
 
-/** Nine tenths of the range, held by one flow. */
-export function oneFlow(batch: number, smoke: boolean): Size {
+/** Nine tenths of the range, held by one pool. */
+export function onePool(batch: number, smoke: boolean): Size {
   const range = { first: FIRST, last: smoke ? FIRST + 399 : LAST };
   const live = Math.round((range.last - range.first + 1) * SHARE);
-  return { range, live, flows: 1, batch, phase: 1 };
+  return { range, live, pools: 1, batch, phase: 1 };
 }
 
-/** 60 ports for each flow, about as many as make a short list into a bitmap. */
-export function manyFlows(batch: number, phase: number, smoke: boolean): Size {
-  const flows = smoke ? 10 : 1000;
-  return { range: { first: FIRST, last: LAST }, live: flows * 60, flows, batch, phase };
+/** 60 ports for each pool, about as many as make a short list into a bitmap. */
+export function manyPools(batch: number, phase: number, smoke: boolean): Size {
+  const pools = smoke ? 10 : 1000;
+  return { range: { first: FIRST, last: LAST }, live: pools * 60, pools, batch, phase };
 }
 
 /** The numbers of one batch; the same for all churns of one size. */
@@ -64,15 +64,15 @@ export class Lots {
 
   draw(): void {
     const random = this.#random;
-    const { live, flows, batch, phase } = this.#size;
-    const half = flows >> 1;
+    const { live, pools, batch, phase } = this.#size;
+    const half = pools >> 1;
     const favoured = Math.floor(this.#batches++ / phase) % 2 === 0 ? 0 : half;
     for (let at = 0; at < batch; at++) {
       this.victims[at] = random.next() % live;
       this.offsets[at] = random.next() >>> 1;
-      if (flows === 1) continue;
+      if (pools === 1) continue;
       const isAnyone = random.next() % FAVOUR === 0;
-      this.takers[at] = isAnyone ? random.next() % flows : favoured + (random.next() % half);
+      this.takers[at] = isAnyone ? random.next() % pools : favoured + (random.next() % half);
     }
   }
 }

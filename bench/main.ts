@@ -13,12 +13,12 @@ import { isMet, Stage, showBar, showBars } from "./stage.ts";
 /** Each in a few words. */
 const SHORT: Readonly<Record<string, string>> = {
   ephemeral: "any free port",
-  explicit: "named ports",
+  explicit: "explicit ports",
   throughput: "batches",
   fill: "every port once",
   connect: "destinations",
   accepts: "listeners",
-  company: "other flows",
+  company: "other pools",
   churn: "endurance",
   memory: "bytes",
   start: "startup",
@@ -28,7 +28,7 @@ const SHORT: Readonly<Record<string, string>> = {
   linux: "Linux rules",
   limits: "groups, reserved ports",
   policies: "selection policies",
-  cooldown: "resting ports, fifo",
+  cooldown: "cooling ports, fifo",
   connector: "real connections",
 };
 

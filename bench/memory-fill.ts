@@ -2,15 +2,15 @@
 
 import {
   type Destination,
-  type Flow,
   type PortManager,
+  type PortPool,
   type PortRequest,
   type Reservation,
   TCP,
 } from "../bindings/index.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import { JsSet } from "./baselines/js-set.ts";
-import { NaivePortManager, type NaiveRequest } from "./baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "./baselines/reference.ts";
 import { LISTENING, type Load } from "./memory-loads.ts";
 import { FIRST } from "./workloads.ts";
 
@@ -25,22 +25,22 @@ const PORT_MAX = 65535;
 
 // ── portwarden ────────────────────────────────────────────────────────────────────────────
 
-/** One flow for each address and destination; each port is named, and nothing else is kept. */
-export function fillFlows(manager: PortManager, load: Load): void {
+/** One pool for each address and destination; each port is named, and nothing else is kept. */
+export function fillPools(manager: PortManager, load: Load): void {
   const end = FIRST + load.ports;
   for (const address of load.addresses) {
-    const flows = flowsOf(manager, load, address);
+    const pools = poolsOf(manager, load, address);
     for (let port = FIRST; port < end; port++) {
-      for (let index = 0; index < flows.length; index++) (flows[index] as Flow).takeAt(port);
+      for (let index = 0; index < pools.length; index++) (pools[index] as PortPool).takeAt(port);
     }
   }
 }
 
-function flowsOf(manager: PortManager, load: Load, address: string): Flow[] {
+function poolsOf(manager: PortManager, load: Load, address: string): PortPool[] {
   const { networks, destinations, isTupleOnly } = load;
   const flags = { tupleOnly: isTupleOnly };
   return destinations.map((destination) =>
-    manager.flow({ networks, transport: TCP, address, destination, flags }),
+    manager.pool({ networks, transport: TCP, address, destination, flags }),
   );
 }
 
@@ -91,11 +91,11 @@ function accepted(destination: Required<Destination>): PortRequest {
 // ── Baselines ─────────────────────────────────────────────────────────────────────────────
 
 /** Every tuple is reserved as an accepted one is, which walks over nothing and holds the same. */
-export function fillNaive(load: Load): Held {
-  const manager = new NaivePortManager();
+export function fillReference(load: Load): Held {
+  const manager = new ReferencePortManager();
   const { addresses, destinations } = load;
   const reserve = (address: string, port: number, destination: Required<Destination>): void => {
-    manager.reserveTuple(naiveRequest(load, address, port, destination));
+    manager.reserveTuple(referenceRequest(load, address, port, destination));
   };
   if (load.kind === "accepts") {
     const [local] = addresses as [string];
@@ -113,12 +113,12 @@ export function fillNaive(load: Load): Held {
   return { count: manager.stats().counters, alive: manager };
 }
 
-function naiveRequest(
+function referenceRequest(
   { networks, isTupleOnly }: Load,
   address: string,
   port: number,
   destination: Required<Destination>,
-): NaiveRequest {
+): ReferenceRequest {
   const flags = isTupleOnly ? TUPLE_ONLY : 0;
   return { networks, transport: TCP, address, port, flags, device: 0, destination };
 }
@@ -155,8 +155,8 @@ export function fillBitmaps(load: Load): Held {
   return { count: sum([...bitmaps.values()]), alive: bitmaps };
 }
 
-function sum(flows: readonly { readonly held: number }[]): number {
-  return flows.reduce((total, { held }) => total + held, 0);
+function sum(pools: readonly { readonly held: number }[]): number {
+  return pools.reduce((total, { held }) => total + held, 0);
 }
 
 function keysOf({ networks, addresses, destinations }: Load): string[] {

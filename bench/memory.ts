@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { PortManager } from "../bindings/index.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import type { Grown, HeapSystem } from "./heap.ts";
-import { acceptAll, fillFlows } from "./memory-fill.ts";
+import { acceptAll, fillPools } from "./memory-fill.ts";
 import { type Load, liveOf, loadsOf } from "./memory-loads.ts";
 import type { Contender, Stage, System } from "./stage.ts";
 import { stintOf } from "./takers.ts";
@@ -39,14 +39,14 @@ export const memoryBenchmark: Benchmark = {
 
 // ── portwarden ────────────────────────────────────────────────────────────────────────────
 
-/** The system that holds a load: words accept connections, flows hold everything else. */
+/** The system that holds a load: words accept connections, pools hold everything else. */
 function systemOf({ kind }: Load): System {
   return kind === "accepts" ? "words" : "handles";
 }
 
 function fill(manager: PortManager, load: Load): void {
   if (load.kind === "accepts") acceptAll(manager, load);
-  else fillFlows(manager, load);
+  else fillPools(manager, load);
 }
 
 function linear(stage: Stage, load: Load): void {
@@ -105,7 +105,7 @@ function jobsOf(loads: readonly Load[]): Job[] {
   // Words when the objects of accepted connections are kept: linear memory, and the objects.
   const kept = loads.filter(({ kind }) => kind === "accepts");
   return [
-    ...all("naive", loads),
+    ...all("reference", loads),
     ...all("js-set", plain),
     ...all("js-bitmap", plain),
     ...all("words", kept).map((job) => ({ ...job, row: `${job.row}/objects-kept` })),

@@ -3,9 +3,9 @@
 
 import { IPV4, IPV6, PortManager, TCP } from "../bindings/index.ts";
 import { JsTable, type TableRequest } from "./baselines/js-table.ts";
-import { NaivePortManager } from "./baselines/naive.ts";
+import { ReferencePortManager } from "./baselines/reference.ts";
 import { inPieces } from "./range.ts";
-import { naiveRequest } from "./requests.ts";
+import { referenceRequest } from "./requests.ts";
 import type { Contender, System } from "./stage.ts";
 import { digestOf, FIRST, LAST } from "./workloads.ts";
 
@@ -97,33 +97,35 @@ export function refusedWords({ address, ports, held }: Named): Contender {
 
 export function handles({ address, ports, held }: Named, networks: readonly number[]): Contender {
   const manager = managerWith(held);
-  const flow = manager.flow({ networks, transport: TCP, address });
+  const pool = manager.pool({ networks, transport: TCP, address });
   return contender("handles", ports.length, {
     loop: (from, to) => {
       for (let index = from; index < to; index++) {
-        const port = flow.takeAt(ports[index] as number);
-        if (port > 0) flow.free(port);
+        const port = pool.takeAt(ports[index] as number);
+        if (port > 0) pool.free(port);
       }
     },
     once: (index) => {
-      const port = flow.takeAt(ports[index] as number);
-      return port > 0 && flow.free(port) ? port : REFUSED;
+      const port = pool.takeAt(ports[index] as number);
+      return port > 0 && pool.free(port) ? port : REFUSED;
     },
     close: () => manager.close(),
   });
 }
 
-export function naive({ address, ports, held }: Named, networks: readonly number[]): Contender {
-  const twin = new NaivePortManager();
-  forEachHeld(held, (holder, port) => twin.reservePort(naiveRequest(port, { address: holder }), 0));
-  const request = naiveRequest(0, { address, networks });
+export function reference({ address, ports, held }: Named, networks: readonly number[]): Contender {
+  const model = new ReferencePortManager();
+  forEachHeld(held, (holder, port) =>
+    model.reservePort(referenceRequest(port, { address: holder }), 0),
+  );
+  const request = referenceRequest(0, { address, networks });
   const reserve = (port: number): number => {
     request.port = port;
-    if (twin.reservePort(request, 0) < 0) return REFUSED;
-    twin.releasePort(request);
+    if (model.reservePort(request, 0) < 0) return REFUSED;
+    model.releasePort(request);
     return port;
   };
-  return contender("naive", ports.length, {
+  return contender("reference", ports.length, {
     loop: (from, to) => {
       for (let index = from; index < to; index++) reserve(ports[index] as number);
     },

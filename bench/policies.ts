@@ -1,9 +1,9 @@
-// Policies: what each way to select a port costs on an open flow, half full and nearly full.
+// Policies: what each way to select a port costs on an open pool, half full and nearly full.
 
 import type { SelectionName } from "../bindings/index.ts";
 import type { Benchmark } from "./benchmarks.ts";
-import { selectingSide } from "./flows.ts";
 import { rangeFor, scattered, shareOf } from "./local-range.ts";
+import { selectingSide } from "./pools.ts";
 import { picksOf } from "./sockets.ts";
 import type { Stage } from "./stage.ts";
 import { digestOf } from "./workloads.ts";
@@ -20,7 +20,7 @@ const PERCENTS = [50, 99];
 const TURNS = { rounds: 30 };
 
 export const policiesBenchmark: Benchmark = {
-  title: "take + free of a flow with a destination, TCP, 28,232 ports, by selection policy",
+  title: "take + free of a pool with a destination, TCP, 28,232 ports, by selection policy",
   run,
 };
 

@@ -7,10 +7,10 @@ import { COUNT, FIRST, offsetsOf, shuffledPorts } from "./workloads.ts";
 export const ONE_FREE = 99.998;
 export const FULL = 100;
 
-/** What a flow finds when it looks for a port. */
+/** What a pool finds when it looks for a port. */
 export interface Scene {
   readonly transport: number;
-  /** Has the flow SO_REUSEADDR? What is held is held without, by another flow. */
+  /** Has the pool SO_REUSEADDR? What is held is held without, by another pool. */
   readonly shares: boolean;
   readonly occupancy: number;
   readonly first: number;

@@ -1,12 +1,15 @@
-// Requests: who asks, and how the naive twin is asked.
+// Requests: who asks, and how the reference model is asked.
 
-import type { NaiveRequest } from "./baselines/naive.ts";
+import type { ReferenceRequest } from "./baselines/reference.ts";
 
 /** The local address of all that has one address. */
 export const ADDRESS = "10.0.0.1";
 
 /** A TCP request for a port of one address, without flags, device and destination. */
-export function naiveRequest(port: number, more: Partial<NaiveRequest> = {}): NaiveRequest {
+export function referenceRequest(
+  port: number,
+  more: Partial<ReferenceRequest> = {},
+): ReferenceRequest {
   return {
     networks: [4],
     transport: 6,

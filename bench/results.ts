@@ -1,11 +1,11 @@
 // Results: the machine-readable outcome of a run, written and read again.
 
 import { readFileSync, writeFileSync } from "node:fs";
-import type { Machine } from "./format.ts";
+import type { HostState } from "./format.ts";
 import type { Bar, Row } from "./stage.ts";
 
 export interface Results {
-  readonly machine: Machine;
+  readonly machine: HostState;
   /** Tiny: the figures mean nothing. */
   readonly smoke: boolean;
   readonly rows: readonly Row[];

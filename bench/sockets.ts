@@ -1,5 +1,5 @@
 // Sockets: what the linux and limits benchmarks do to a machine's ports, on our side and on the
-// twin's. One operation is a socket from its beginning to its end: it is made, gets a port by bind()
+// model's. One operation is a socket from its beginning to its end: it is made, gets a port by bind()
 // or connect(), and is closed.
 //
 // Both sides begin with the same ports held and are given the same draws and offsets, so they must
@@ -7,14 +7,14 @@
 // another.
 
 import {
-  type ConnectOptions,
+  type SocketConnectOptions,
   LinuxPorts,
   type LinuxSocket,
   type PortRange,
   type ReservedPorts,
   type SocketOptions,
 } from "../bindings/index.ts";
-import { type NaiveGroup, NaiveLinuxPorts } from "./baselines/naive-linux.ts";
+import { type ReferenceGroup, ReferenceLinuxPorts } from "./baselines/reference-linux.ts";
 import { portsOf } from "./local-range.ts";
 import type { Work } from "./measure.ts";
 import { offsetsOf } from "./workloads.ts";
@@ -56,7 +56,7 @@ export function picksOf({ prepare, run, picked }: Side, count: number): Uint16Ar
 
 // ── Ours ──────────────────────────────────────────────────────────────────────────────────
 
-const WAYS: readonly ConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
+const WAYS: readonly SocketConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
 
 /** Whole operations. */
 export function ours(setting: Setting): Side {
@@ -131,13 +131,13 @@ function openOurs({ kind, range, held, reserved }: Setting): LinuxPorts {
   return ports;
 }
 
-// ── The twin ──────────────────────────────────────────────────────────────────────────────
+// ── The model ──────────────────────────────────────────────────────────────────────────────
 
 const WAY = { local: LOCAL, remote: REMOTE, remotePort: REMOTE_PORT };
 
-/** Whole operations of the naive twin, so many in a batch. It knows no groups. */
-export function twin({ kind, range, held, reserved }: Setting, batch: number): Side {
-  const ports = new NaiveLinuxPorts(inTurn(OFFSETS));
+/** Whole operations of the reference model, so many in a batch. It knows no groups. */
+export function model({ kind, range, held, reserved }: Setting, batch: number): Side {
+  const ports = new ReferenceLinuxPorts(inTurn(OFFSETS));
   ports.range = range;
   if (reserved) ports.reserved = new Set(portsOf(range).filter((port) => reserved.has(port)));
   const root = ports.group("/");
@@ -147,11 +147,11 @@ export function twin({ kind, range, held, reserved }: Setting, batch: number): S
     else ports.connect(socket, WAY, offsetTo(port, range, ports.stats().hint));
   }
   const picked = new Uint16Array(batch);
-  const once = kind === "bind" ? twinBindAll : twinConnectAll;
+  const once = kind === "bind" ? modelBindAll : modelConnectAll;
   return { operations: batch, picked, run: () => once(ports, root, picked) };
 }
 
-function twinBindAll(ports: NaiveLinuxPorts, root: NaiveGroup, picked: Uint16Array): void {
+function modelBindAll(ports: ReferenceLinuxPorts, root: ReferenceGroup, picked: Uint16Array): void {
   for (let index = 0; index < picked.length; index++) {
     const socket = ports.socket(false, 0, root);
     picked[index] = ports.bind(socket, LOCAL, 0) as number;
@@ -159,7 +159,11 @@ function twinBindAll(ports: NaiveLinuxPorts, root: NaiveGroup, picked: Uint16Arr
   }
 }
 
-function twinConnectAll(ports: NaiveLinuxPorts, root: NaiveGroup, picked: Uint16Array): void {
+function modelConnectAll(
+  ports: ReferenceLinuxPorts,
+  root: ReferenceGroup,
+  picked: Uint16Array,
+): void {
   for (let index = 0; index < picked.length; index++) {
     const socket = ports.socket(false, 0, root);
     picked[index] = ports.connect(socket, WAY, OFFSETS[index] as number) as number;

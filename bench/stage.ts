@@ -13,7 +13,7 @@ export type System =
   | "words"
   | "batch"
   | "sockets"
-  | "naive"
+  | "reference"
   | "js-set"
   | "js-bitmap"
   | "js-bitmap batch"

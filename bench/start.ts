@@ -1,12 +1,12 @@
 // Start: how long it takes until there is a first port, in fresh processes; and what a further
-// manager or flow costs once everything is there.
+// manager or pool costs once everything is there.
 
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { IPV4, PortManager, TCP } from "../bindings/index.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import { JsSet } from "./baselines/js-set.ts";
-import { NaivePortManager } from "./baselines/naive.ts";
+import { ReferencePortManager } from "./baselines/reference.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import type { FirstPort } from "./first-port.ts";
 import { figureOf } from "./measure.ts";
@@ -34,7 +34,7 @@ export const startBenchmark: Benchmark = {
   run(stage) {
     cold(stage);
     furtherManagers(stage);
-    furtherFlows(stage);
+    furtherPools(stage);
   },
 };
 
@@ -77,27 +77,27 @@ function furtherManagers(stage: Stage): void {
     contender(stage, system, firstPort, run);
   stage.compare({ bench: "start", row: "warm: open + close" }, [
     make("handles", firstOfManager, openManagers),
-    make("naive", () => new NaivePortManager().reservePort(NAIVE, 0), makeNaives),
+    make("reference", () => new ReferencePortManager().reservePort(NAIVE, 0), makeReferences),
     make("js-set", () => new JsSet(FIRST, LAST).take(0), makeSets),
     make("js-bitmap", () => new JsBitmap(FIRST, LAST).take(0), makeBitmaps),
   ]);
 }
 
-function furtherFlows(stage: Stage): void {
+function furtherPools(stage: Stage): void {
   const manager = PortManager.open();
   const one = contender(
     stage,
     "handles",
     () => {
-      const flow = manager.flow(KEY);
-      const port = flow.take(0);
-      flow.free(port);
-      flow.close();
+      const pool = manager.pool(KEY);
+      const port = pool.take(0);
+      pool.free(port);
+      pool.close();
       return port;
     },
-    (count) => openFlows(manager, count),
+    (count) => openPools(manager, count),
   );
-  stage.compare({ bench: "start", row: "warm: flow + close" }, [one]);
+  stage.compare({ bench: "start", row: "warm: pool + close" }, [one]);
   manager.close();
 }
 
@@ -118,24 +118,24 @@ function contender(
 
 function firstOfManager(): number {
   using manager = PortManager.open();
-  return manager.flow(KEY).take(0);
+  return manager.pool(KEY).take(0);
 }
 
 function openManagers(count: number): void {
   for (let index = 0; index < count; index++) PortManager.open().close();
 }
 
-function openFlows(manager: PortManager, count: number): void {
+function openPools(manager: PortManager, count: number): void {
   for (let index = 0; index < count; index++) {
-    manager.flow({ networks: [IPV4], transport: TCP, address: "10.0.0.1" }).close();
+    manager.pool({ networks: [IPV4], transport: TCP, address: "10.0.0.1" }).close();
   }
 }
 
 /** Where the last object that was made stays, so that the making cannot be left out. */
 let made: unknown;
 
-function makeNaives(count: number): void {
-  for (let index = 0; index < count; index++) made = new NaivePortManager();
+function makeReferences(count: number): void {
+  for (let index = 0; index < count; index++) made = new ReferencePortManager();
 }
 
 function makeSets(count: number): void {

@@ -2,13 +2,13 @@
 // Where the range is full, taking is refused and nothing is freed.
 
 import { MOST_RECENT, TUPLE_ONLY } from "../assembly/abi.ts";
-import { type Flow, IPV4, PortError, PortManager, TCP } from "../bindings/index.ts";
+import { IPV4, PortError, PortManager, type PortPool, TCP } from "../bindings/index.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import { JsSet } from "./baselines/js-set.ts";
 import { JsTcpSharing, JsUdpSharing } from "./baselines/js-sharing.ts";
-import { NaivePortManager, type NaiveRequest } from "./baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "./baselines/reference.ts";
 import { FULL, inPieces, type Scene } from "./range.ts";
-import { ADDRESS, naiveRequest } from "./requests.ts";
+import { ADDRESS, referenceRequest } from "./requests.ts";
 import type { Contender, System } from "./stage.ts";
 import { digestOf } from "./workloads.ts";
 
@@ -34,37 +34,37 @@ const SMOKE_OPERATIONS = 500;
 
 // ── Handles ───────────────────────────────────────────────────────────────────────────────
 
-/** A flow of portwarden in a scene, and its manager. */
+/** A pool of portwarden in a scene, and its manager. */
 export interface Opened {
   readonly manager: PortManager;
-  readonly flow: Flow;
+  readonly pool: PortPool;
 }
 
 export function open({ transport, shares, first, last, held }: Scene): Opened {
   const manager = PortManager.open({ portRange: { first, last } });
-  const plain = manager.flow({ networks: [IPV4], transport, address: ADDRESS });
+  const plain = manager.pool({ networks: [IPV4], transport, address: ADDRESS });
   for (const port of held) plain.takeAt(port);
-  if (!shares) return { manager, flow: plain };
-  const flow = manager.flow({
+  if (!shares) return { manager, pool: plain };
+  const pool = manager.pool({
     networks: [IPV4],
     transport,
     address: ADDRESS,
     reuseAddr: true,
-    picking: "bind",
+    mode: "bind",
   });
-  return { manager, flow };
+  return { manager, pool };
 }
 
 export function handles(scene: Scene): Contender {
-  const { manager, flow } = open(scene);
+  const { manager, pool } = open(scene);
   return contender("handles", scene, {
     loop: (offsets, from, to) => {
       for (let index = from; index < to; index++) {
-        const port = flow.take(offsets[index] as number);
-        if (port > 0) flow.free(port);
+        const port = pool.take(offsets[index] as number);
+        if (port > 0) pool.free(port);
       }
     },
-    once: onceOf(flow),
+    once: onceOf(pool),
     close: () => manager.close(),
   });
 }
@@ -112,25 +112,25 @@ function refusal(error: unknown): number {
   throw error;
 }
 
-// ── The naive twin ────────────────────────────────────────────────────────────────────────
+// ── The reference model ────────────────────────────────────────────────────────────────────────
 
-export function naive(scene: Scene, slow?: Slow): Contender {
+export function reference(scene: Scene, slow?: Slow): Contender {
   const { transport, first, last, held } = scene;
-  const twin = new NaivePortManager();
-  twin.setPortRange(first, last);
-  for (const port of held) twin.reservePort(naiveRequest(port, { transport }), 0);
+  const model = new ReferencePortManager();
+  model.setPortRange(first, last);
+  for (const port of held) model.reservePort(referenceRequest(port, { transport }), 0);
   const flags = !scene.shares ? 0 : transport === TCP ? TUPLE_ONLY : MOST_RECENT;
-  const request: NaiveRequest = naiveRequest(0, { transport, flags });
+  const request: ReferenceRequest = referenceRequest(0, { transport, flags });
   const takeAndFree = (offset: number): number => {
     request.port = 0;
-    const port = twin.reservePort(request, offset);
+    const port = model.reservePort(request, offset);
     if (port < 0) return REFUSED;
     request.port = port;
-    twin.releasePort(request);
+    model.releasePort(request);
     return port;
   };
   return contender(
-    "naive",
+    "reference",
     scene,
     {
       loop: (offsets, from, to) => {

@@ -25,14 +25,14 @@ const SMOKE_PORTS = 512;
 /** So many lists of offsets fit the caches, whatever their length. */
 const LISTS_MAX = 1024;
 
-/** A flow of portwarden, in batches of a size. */
+/** A pool of portwarden, in batches of a size. */
 export function batch(scene: Scene, size: number): Contender {
-  const { manager, flow } = open(scene);
+  const { manager, pool } = open(scene);
   const ports = new Uint16Array(size);
-  return contender("batch", scene, ports, flow, {
+  return contender("batch", scene, ports, pool, {
     loop: (lists, from, to) => {
       for (let index = from; index < to; index++) {
-        if (flow.takeMany(ports, lists[index] as Uint32Array) === size) flow.freeMany(ports);
+        if (pool.takeMany(ports, lists[index] as Uint32Array) === size) pool.freeMany(ports);
       }
     },
     close: () => manager.close(),

@@ -2,11 +2,11 @@
 // operation is a socket that connects and is closed; its tuple waits, the clock moves on, and what
 // is due expires.
 //
-// The naive twin only checks the ports: what it leaves behind for the garbage collector would be
+// The reference model only checks the ports: what it leaves behind for the garbage collector would be
 // timed with our operations.
 
-import { type ConnectOptions, LinuxPorts } from "../bindings/index.ts";
-import { NaiveLinuxPorts } from "./baselines/naive-linux.ts";
+import { type SocketConnectOptions, LinuxPorts } from "../bindings/index.ts";
+import { ReferenceLinuxPorts } from "./baselines/reference-linux.ts";
 import { BATCH } from "./sockets.ts";
 import type { Contender, Scene, Stage } from "./stage.ts";
 import { digestOf, offsetsOf } from "./workloads.ts";
@@ -22,7 +22,7 @@ const PORT = 443;
 const REMOTES: readonly string[] = Array.from({ length: 8 }, (_, index) => `10.9.0.${1 + index}`);
 /** A prime number of them, so that they meet the destinations in ever other pairs. */
 const OFFSETS: Uint32Array = offsetsOf(5, 10_007);
-const WAYS: readonly ConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
+const WAYS: readonly SocketConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
 
 /** Keeps rows for few and for many that wait. */
 export function keepTimeWait(stage: Stage): void {
@@ -38,9 +38,9 @@ function waiting(count: number): { readonly scene: Scene; readonly ours: Contend
   const ports = LinuxPorts.open({ localAddress: LOCAL, timeWaitMs: WAIT_SECONDS * 1000 });
   const begun = count + BATCH;
   const digest = digestOf(connectAll(ports, count, 0, begun));
-  const expected = digestOf(twinPicks(count, begun));
+  const expected = digestOf(modelPicks(count, begun));
   if (digest !== expected) {
-    throw new Error(`time-wait/${count}: our digest ${digest}, the twin's ${expected}`);
+    throw new Error(`time-wait/${count}: our digest ${digest}, the model's ${expected}`);
   }
   let number = begun;
   const run = (): void => {
@@ -73,9 +73,9 @@ function connectAll(ports: LinuxPorts, waiting: number, from: number, count: num
   return picked;
 }
 
-/** The same by the naive twin, from its first operation on. */
-function twinPicks(waiting: number, count: number): Uint16Array {
-  const ports = new NaiveLinuxPorts(() => 0);
+/** The same by the reference model, from its first operation on. */
+function modelPicks(waiting: number, count: number): Uint16Array {
+  const ports = new ReferenceLinuxPorts(() => 0);
   const root = ports.group("/");
   return Uint16Array.from({ length: count }, (_, number) => {
     ports.now = secondsAt(number, waiting);

@@ -4,34 +4,34 @@ import { checkInteger, checkNames, checkObject } from "./checks.ts";
 import { wrongType, wrongValue } from "./errors.ts";
 
 /**
- * What `take` does when only resting ports are left. `"refuse"`, the default, answers
- * `Refusal.RESTING`; who would rather wait takes again at `Flow.nextWake`. `"oldest"` takes the one that
- * has rested longest, as Linux' `tcp_tw_reuse` would.
+ * What `take` does when only cooling ports are left. `"refuse"`, the default, answers
+ * `Refusal.COOLING`; who would rather wait takes again at `PortPool.nextExpiry`. `"oldest"` takes the one that
+ * has cooled down longest, as Linux' `tcp_tw_reuse` would.
  */
-export type WhenResting = "refuse" | "oldest";
+export type WhenCooling = "refuse" | "oldest";
 
-/** How the ports of a flow rest. */
+/** How the ports of a pool rest. */
 export interface CooldownOptions {
-  /** Milliseconds that a port rests after `Flow.rest`, up to an eighth more: 0..86400000; 0 is none. */
+  /** Milliseconds that a port cools down after `PortPool.coolDown`, up to an eighth more: 0..86400000; 0 is none. */
   period: number;
-  /** What `take` does when only resting ports are left. */
-  whenResting?: WhenResting;
+  /** What `take` does when only cooling ports are left. */
+  whenCooling?: WhenCooling;
 }
 
-/** How a flow cools, as it says, or else its manager. */
-export interface Cooling {
-  /** Milliseconds that a port rests after `Flow.rest`, 0..86400000; an object to say more. 0, the default, is none. */
+/** How a pool cools, as it says, or else its manager. */
+export interface CooldownOption {
+  /** Milliseconds that a port cools down after `PortPool.coolDown`, 0..86400000; an object to say more. 0, the default, is none. */
   cooldown?: number | CooldownOptions | undefined;
 }
 
 /** A cooldown that has been checked; period 0: none. */
 export interface CheckedCooldown {
   readonly period: number;
-  readonly whenResting: WhenResting;
+  readonly whenCooling: WhenCooling;
 }
 
 const PERIOD_MAX = 86_400_000;
-export const NO_COOLDOWN: CheckedCooldown = { period: 0, whenResting: "refuse" };
+export const NO_COOLDOWN: CheckedCooldown = { period: 0, whenCooling: "refuse" };
 
 /**
  * Checks the option `cooldown`.
@@ -41,20 +41,20 @@ export function checkCooldown(value: unknown, byDefault: CheckedCooldown): Check
   if (value === undefined) return byDefault;
   if (typeof value === "number") return { ...NO_COOLDOWN, period: checkPeriod("cooldown", value) };
   if (typeof value !== "object") {
-    throw wrongType("cooldown", "milliseconds, or an object, { period, whenResting }", value);
+    throw wrongType("cooldown", "milliseconds, or an object, { period, whenCooling }", value);
   }
   checkObject("cooldown", value);
   const options = value as CooldownOptions;
-  checkNames("cooldown", options, ["period", "whenResting"]);
-  const { period, whenResting = "refuse" } = options;
-  if (whenResting !== "refuse" && whenResting !== "oldest") {
-    throw wrongValue("cooldown.whenResting", '"refuse" or "oldest"', whenResting);
+  checkNames("cooldown", options, ["period", "whenCooling"]);
+  const { period, whenCooling = "refuse" } = options;
+  if (whenCooling !== "refuse" && whenCooling !== "oldest") {
+    throw wrongValue("cooldown.whenCooling", '"refuse" or "oldest"', whenCooling);
   }
-  return { period: checkPeriod("cooldown.period", period), whenResting };
+  return { period: checkPeriod("cooldown.period", period), whenCooling };
 }
 
 /**
- * Checks the option `selection` of a flow: does it offer ports in the order of their release?
+ * Checks the option `selection` of a pool: does it offer ports in the order of their release?
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
  */
 export function checkOrder(value: unknown): boolean {

@@ -1,14 +1,14 @@
-// Cooling: a flow whose ports rest after their release, or come back in the order of their release, or both.
+// CooldownOption: a pool whose ports rest after their release, or come back in the order of their release, or both.
 //
-//        Flow             core.wasm        who holds which port; resting ports are held
-//        CoolingFlow      cooldown.wasm    which of them rest, and which port comes next
+//        PortPool             core.wasm        who holds which port; cooling ports are held
+//        CoolingPool      cooldown.wasm    which of them rest, and which port comes next
 //
-// Each of its words asks the core as a plain flow does, and then, or before, the cooldown module. Plain flows
+// Each of its words asks the core as a plain pool does, and then, or before, the cooldown module. Plain pools
 // know nothing of it.
 
 import { EXHAUSTED, NO_MEMORY, RESTING } from "../assembly/abi.ts";
 import { checkPorts, lengthOf } from "./batch.ts";
-import type { WhenResting } from "./cooldown.ts";
+import type { WhenCooling } from "./cooldown.ts";
 import type { CooldownExports } from "./cooldown-core.ts";
 import type { Core, CoreExports } from "./core.ts";
 import { noMemory } from "./errors.ts";
@@ -16,20 +16,20 @@ import {
   checkEnough,
   checkNow,
   checkOffset,
-  Flow,
+  explicitPort,
   handleOf,
-  namedPort,
   type OnClose,
-} from "./flow.ts";
+  PortPool,
+} from "./pool.ts";
 import type { Random } from "./random.ts";
 import { countPacked } from "./range.ts";
 import type { Key } from "./request.ts";
 import type { Selection } from "./selection.ts";
 
-/** What cooldown.wasm keeps for one flow, in the memory of the flow's manager. */
+/** What cooldown.wasm keeps for one pool, in the memory of the pool's manager. */
 export class CoolingRecords {
   readonly exports: CooldownExports;
-  /** Where its resting ports are kept; 0: it has no cooldown, or is closed. */
+  /** Where its cooling ports are kept; 0: it has no cooldown, or is closed. */
   cooldown = 0;
   /** Where the order of release is kept; 0: it has none, or is closed. */
   order = 0;
@@ -42,7 +42,7 @@ export class CoolingRecords {
     if (isOrdered) this.order = exports.openOrder(manager) >>> 0;
     if ((period > 0 && this.cooldown === 0) || (isOrdered && this.order === 0)) {
       this.close();
-      throw noMemory("a flow's cooldown");
+      throw noMemory("a pool's cooldown");
     }
   }
 
@@ -68,21 +68,21 @@ export class CoolingRecords {
   }
 }
 
-/** What a cooling flow has beside a plain one. */
+/** What a cooling pool has beside a plain one. */
 interface How {
   readonly records: CoolingRecords;
-  readonly whenResting: WhenResting;
+  readonly whenCooling: WhenCooling;
   /** Says where the search for ports that were never offered begins. */
   readonly random: Random;
 }
 
 const FOREVER = Number.POSITIVE_INFINITY;
 
-/** Where the cooldown module keeps the resting ports of a flow; 0: it has no cooldown. */
-export let cooldownOf: (flow: Flow) => number;
+/** Where the cooldown module keeps the cooling ports of a pool; 0: it has no cooldown. */
+export let cooldownOf: (pool: PortPool) => number;
 
-/** A {@link Flow} with a cooldown, or that offers ports in the order of their release. */
-export class CoolingFlow extends Flow {
+/** A {@link PortPool} with a cooldown, or that offers ports in the order of their release. */
+export class CoolingPool extends PortPool {
   readonly #exports: CoreExports;
   readonly #cooling: CooldownExports;
   readonly #records: CoolingRecords;
@@ -93,7 +93,7 @@ export class CoolingFlow extends Flow {
   readonly #random: Random;
 
   static {
-    cooldownOf = (flow) => (#records in flow ? flow.#records.cooldown : 0);
+    cooldownOf = (pool) => (#records in pool ? pool.#records.cooldown : 0);
   }
 
   constructor(
@@ -102,7 +102,7 @@ export class CoolingFlow extends Flow {
     key: Key,
     selection: Selection,
     onClose: OnClose,
-    { records, whenResting, random }: How,
+    { records, whenCooling, random }: How,
   ) {
     super(core, handle, key, selection, onClose);
     this.#exports = core.exports;
@@ -110,18 +110,18 @@ export class CoolingFlow extends Flow {
     this.#records = records;
     this.#reserved = key.reservedAt;
     this.#hasFlags = key.flags !== 0;
-    this.#takesOldest = whenResting === "oldest";
+    this.#takesOldest = whenCooling === "oldest";
     this.#random = random;
   }
 
   override take(offset?: number): number {
     const port = this.#records.order === 0 ? super.take(offset) : this.#takeNext(offset);
     if (port > 0) return this.#taken(port);
-    return port === EXHAUSTED && this.resting > 0 ? this.#takeResting() : port;
+    return port === EXHAUSTED && this.cooling > 0 ? this.#takeCooling() : port;
   }
 
   override takeAt(port: number): number {
-    if (this.#rests(port)) return RESTING;
+    if (this.#coolsDown(port)) return RESTING;
     const taken = super.takeAt(port);
     if (taken > 0 && this.#records.order !== 0) this.#cooling.claim(this.#records.order, port);
     return taken;
@@ -132,7 +132,7 @@ export class CoolingFlow extends Flow {
     const length = lengthOf(ports);
     if (offsets !== undefined) checkEnough(offsets, length);
     let taken = this.#records.order === 0 ? super.takeMany(ports, offsets) : 0;
-    if (this.resting > 0) for (let at = 0; at < taken; at++) this.#taken(ports[at] as number);
+    if (this.cooling > 0) for (let at = 0; at < taken; at++) this.#taken(ports[at] as number);
     for (; taken < length; taken++) {
       const port = this.take(offsets?.[taken]);
       if (port < 0) break;
@@ -142,7 +142,7 @@ export class CoolingFlow extends Flow {
   }
 
   override free(port: number): boolean {
-    if (this.#rests(port)) return false;
+    if (this.#coolsDown(port)) return false;
     const freed = super.free(port);
     if (freed && this.#records.order !== 0) this.#cooling.release(this.#records.order, port);
     return freed;
@@ -150,7 +150,7 @@ export class CoolingFlow extends Flow {
 
   override freeMany(ports: Uint16Array): number {
     checkPorts(ports);
-    if (this.#records.order === 0 && this.resting === 0) return super.freeMany(ports);
+    if (this.#records.order === 0 && this.cooling === 0) return super.freeMany(ports);
     let freed = 0;
     const length = lengthOf(ports);
     handleOf(this);
@@ -162,17 +162,17 @@ export class CoolingFlow extends Flow {
   }
 
   override has(port: number): boolean {
-    return super.has(port) && !this.#rests(port);
+    return super.has(port) && !this.#coolsDown(port);
   }
 
   override get held(): number {
-    return Math.max(0, super.held - this.resting);
+    return Math.max(0, super.held - this.cooling);
   }
 
-  // ── Resting ─────────────────────────────────────────────────────────────────────────────
+  // ── Cooling ─────────────────────────────────────────────────────────────────────────────
 
-  override rest(port: number, now: number): boolean {
-    if (this.#records.cooldown === 0) return super.rest(port, now);
+  override coolDown(port: number, now: number): boolean {
+    if (this.#records.cooldown === 0) return super.coolDown(port, now);
     checkNow(now);
     if (!super.has(port)) return false;
     const answer = this.#cooling.rest(this.#records.cooldown, port, now);
@@ -180,23 +180,23 @@ export class CoolingFlow extends Flow {
     return answer !== 0;
   }
 
-  override wake(now: number): number {
+  override expire(now: number): number {
     handleOf(this);
-    return this.#wake(checkNow(now));
+    return this.#expire(checkNow(now));
   }
 
-  override get resting(): number {
+  override get cooling(): number {
     handleOf(this);
     const { cooldown } = this.#records;
     return cooldown === 0 ? 0 : this.#cooling.restingCount(cooldown);
   }
 
-  override get nextWake(): number | undefined {
-    return this.resting === 0 ? undefined : this.#cooling.nextRipe(this.#records.cooldown);
+  override get nextExpiry(): number | undefined {
+    return this.cooling === 0 ? undefined : this.#cooling.nextRipe(this.#records.cooldown);
   }
 
   override close(): void {
-    if (this.#records.cooldown !== 0) this.#wake(FOREVER);
+    if (this.#records.cooldown !== 0) this.#expire(FOREVER);
     super.close();
     this.#records.close();
   }
@@ -204,20 +204,20 @@ export class CoolingFlow extends Flow {
   // ── Helpers ─────────────────────────────────────────────────────────────────────────────
 
   /** A port that is not checked yet. */
-  #rests(port: number): boolean {
+  #coolsDown(port: number): boolean {
     const { cooldown } = this.#records;
-    return cooldown !== 0 && this.#cooling.isResting(cooldown, namedPort(port)) !== 0;
+    return cooldown !== 0 && this.#cooling.isResting(cooldown, explicitPort(port)) !== 0;
   }
 
-  /** The core has given a port: if it rested here, somebody else has freed it meanwhile. */
+  /** The core has given a port: if it cooled down here, somebody else has freed it meanwhile. */
   #taken(port: number): number {
     const { cooldown } = this.#records;
     if (cooldown !== 0) this.#cooling.endRest(cooldown, port);
     return port;
   }
 
-  /** There is no other port: the one that has rested longest, or what to say of it. */
-  #takeResting(): number {
+  /** There is no other port: the one that has cooled down longest, or what to say of it. */
+  #takeCooling(): number {
     const handle = handleOf(this);
     const { cooldown, order } = this.#records;
     const range = this.#exports.handleRange(handle);
@@ -265,15 +265,15 @@ export class CoolingFlow extends Flow {
     return port > 0;
   }
 
-  /** Nothing fresh, nothing waits: what is left has been freed by others, without this flow. */
+  /** Nothing fresh, nothing waits: what is left has been freed by others, without this pool. */
   #takeUnordered(handle: number, offset: number): number {
     const port = this.#exports.take(handle, offset);
     if (port > 0) this.#cooling.claim(this.#records.order, port);
     return port;
   }
 
-  /** Frees what has rested. */
-  #wake(now: number): number {
+  /** Frees what has cooled down. */
+  #expire(now: number): number {
     const handle = handleOf(this);
     const { cooldown, order } = this.#records;
     if (cooldown === 0) return 0;

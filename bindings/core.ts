@@ -37,7 +37,7 @@ export type CoreExports = {
   reserveTuple(manager: number, port: number): number;
   releasePort(manager: number, port: number): number;
 
-  openFlowHandle(manager: number, picking: number, unique: number): number;
+  openFlowHandle(manager: number, mode: number, unique: number): number;
   closeFlowHandle(handle: number): void;
   take(handle: number, offset: number): number;
   takeAt(handle: number, port: number): number;

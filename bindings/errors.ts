@@ -15,12 +15,12 @@ export const Refusal = {
   EXHAUSTED: EXHAUSTED as -2,
   /** The memory limit, or the machine, does not allow one more record. */
   NO_MEMORY: NO_MEMORY as -3,
-  /** The port lies outside the range that the flow's group allows. */
-  OUTSIDE: OUTSIDE as -6,
-  /** The flow's group leaves nothing of the ephemeral range. */
-  NO_RANGE: NO_RANGE as -7,
-  /** The port rests, or only resting ports are left of the range (`FlowOptions.cooldown`). */
-  RESTING: RESTING as -11,
+  /** The port lies outside the range that the pool's group allows. */
+  OUTSIDE_GROUP: OUTSIDE as -6,
+  /** The pool's group leaves nothing of the ephemeral range. */
+  EMPTY_RANGE: NO_RANGE as -7,
+  /** The port cools down, or only cooling ports are left of the range (`PoolOptions.cooldown`). */
+  COOLING: RESTING as -11,
 } as const;
 
 /**
@@ -72,11 +72,11 @@ export interface PortErrorDetails {
  * |---|---|
  * | `EADDRINUSE` | `port-in-use`; `no-port-available` of a bind (Linux: bind with port 0) |
  * | `EADDRNOTAVAIL` | `no-port-available` of a connect or a pick (Linux: connect) |
- * | `EACCES`, `EADDRINUSE` (Linux: bind) | `outside-group`: a named port that the group does not allow |
+ * | `EACCES`, `EADDRINUSE` (Linux: bind) | `outside-group`: an explicit port that the group does not allow |
  * | `EACCES`, `EADDRINUSE`, `EADDRNOTAVAIL` | `empty-range`: the group leaves nothing of the range |
  * | `ENOBUFS` | `no-memory` |
  * | `EINVAL` | `invalid-port-range`; `invalid-text` (of a control file or a sysctl); `wrong-state` (of a socket) |
- * | `EBADF` | `closed`: the manager, flow or tree of groups has been closed |
+ * | `EBADF` | `closed`: the manager, pool or tree of groups has been closed |
  * | `ENOENT` | `not-found`: no such group, file or sysctl, or the group has been removed |
  * | `EEXIST` | `exists`: the path of a new group is taken |
  * | `EBUSY` | `busy`: the group is in use, has children, or is the root |

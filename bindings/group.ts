@@ -182,8 +182,8 @@ export class PortGroup {
   }
 
   /**
-   * How many sockets, open flows and reservation objects carry the group. A reservation whose port
-   * was given back in another way than by its `release()`, say through a flow or by value without
+   * How many sockets, open pools and reservation objects carry the group. A reservation whose port
+   * was given back in another way than by its `release()`, say through a pool or by value without
    * naming the group, counts until its manager closes.
    */
   get uses(): number {

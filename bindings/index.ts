@@ -1,8 +1,7 @@
 // Everything that portwarden exports.
 
-export type { CooldownOptions, Cooling, WhenResting } from "./cooldown.ts";
+export type { CooldownOption, CooldownOptions, WhenCooling } from "./cooldown.ts";
 export { PortError, type PortErrorDetails, type Reason, Refusal } from "./errors.ts";
-export type { Flow } from "./flow.ts";
 export {
   type EffectiveRanges,
   type GroupRanges,
@@ -14,17 +13,18 @@ export { LinuxPorts, type LinuxStats, type PortRecord } from "./linux.ts";
 export type { LinuxOptions } from "./linux-options.ts";
 export { PortManager, type PortTester } from "./manager.ts";
 export type { OpenOptions, Stats } from "./open.ts";
+export type { PortPool } from "./pool.ts";
 export type { PortRange } from "./range.ts";
 export {
   type Destination,
   type Flags,
-  type FlowOptions,
-  type FlowRequest,
-  type InGroup,
+  type GroupOption,
   IPV4,
   IPV6,
-  type Passing,
+  type PoolOptions,
+  type PoolRequest,
   type PortRequest,
+  type ReservedOption,
   type ReserveRequest,
   TCP,
   UDP,
@@ -34,8 +34,8 @@ export { type ReservedOptions, ReservedPorts } from "./reserved.ts";
 export type { SelectionName, SelectionOptions } from "./selection.ts";
 export type {
   CloseOptions,
-  ConnectOptions,
   LinuxSocket,
+  SocketConnectOptions,
   SocketOptions,
   SocketState,
 } from "./socket.ts";

@@ -3,9 +3,9 @@
 // sysctls that steer them.
 
 import { checkPort, checkTime } from "./checks.ts";
+import { registerCleanup } from "./cleanup.ts";
 import type { Core } from "./core.ts";
 import { closed, noMemory } from "./errors.ts";
-import { whenForgotten } from "./forgotten.ts";
 import type { LinuxExports } from "./linux-core.ts";
 import {
   checkLinuxOptions,
@@ -59,7 +59,7 @@ export interface LinuxStats {
 }
 
 // A system that is forgotten gives its memory back.
-const forgotten = whenForgotten<{ linux: LinuxExports; system: number }>(({ linux, system }) =>
+const forgotten = registerCleanup<{ linux: LinuxExports; system: number }>(({ linux, system }) =>
   linux.closeLinux(system),
 );
 
@@ -227,7 +227,7 @@ export class LinuxPorts implements Disposable {
     return this.#linux.expireWaits(this.#open());
   }
 
-  // ── Figures ─────────────────────────────────────────────────────────────────────────────
+  // ── PairMetrics ─────────────────────────────────────────────────────────────────────────────
 
   /**
    * Where connect()'s last search ended, for all destinations: 0..4294967295.

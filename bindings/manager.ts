@@ -3,28 +3,28 @@
 
 import { IN_USE, NO_MEMORY, NO_RANGE } from "../assembly/abi.ts";
 import { checkBoolean, checkPort, checkUint32 } from "./checks.ts";
+import { registerCleanup } from "./cleanup.ts";
 import { type CheckedCooldown, checkCooldown, checkOrder } from "./cooldown.ts";
 import { cooldownCoreOf } from "./cooldown-core.ts";
-import { CoolingFlow, CoolingRecords } from "./cooling.ts";
+import { CoolingPool, CoolingRecords } from "./cooling.ts";
 import { type Core, coreOf } from "./core.ts";
 import { closed, invalid, noMemory, PortError, show, wrongType } from "./errors.ts";
-import { endFlow, Flow } from "./flow.ts";
-import { whenForgotten } from "./forgotten.ts";
 import type { PortGroup } from "./group.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
+import { endPool, PortPool } from "./pool.ts";
 import { CryptoRandom, type Random } from "./random.ts";
 import { checkRange, type PortRange, unpackRange } from "./range.ts";
 import { exhausted, outsideGroup, refused } from "./refusals.ts";
 import {
   askedOf,
-  checkPicking,
+  checkMode,
   FLOW_OPTIONS,
-  type FlowOptions,
+  type GroupOption,
   groupAt,
-  type InGroup,
   type Key,
   liveGroupAt,
   PORT_OPTIONS,
+  type PoolOptions,
   type PortRequest,
   RESERVE_OPTIONS,
   type ReserveRequest,
@@ -46,7 +46,7 @@ import { Selection } from "./selection.ts";
 export type PortTester = (port: number) => boolean;
 
 // A manager that is forgotten gives its memory back.
-const forgotten = whenForgotten<Kept>(closeKept);
+const forgotten = registerCleanup<Kept>(closeKept);
 
 /** What a manager keeps in memory. */
 interface Kept {
@@ -74,8 +74,8 @@ export class PortManager implements Disposable {
   readonly #limit: number;
   readonly #cooldown: CheckedCooldown;
   readonly #cooldownModule: WebAssembly.Module | undefined;
-  readonly #flows = new Set<Flow>();
-  /** Of the flows that have any. */
+  readonly #pools = new Set<PortPool>();
+  /** Of the pools that have any. */
   readonly #cooling = new Set<CoolingRecords>();
   readonly #owner: Owner = {
     release: (key, port) => {
@@ -83,8 +83,8 @@ export class PortManager implements Disposable {
     },
     move: (key, group) => this.#moveKey(key, group),
   };
-  readonly #onFlowClose = (flow: Flow): void => {
-    this.#flows.delete(flow);
+  readonly #onPoolClose = (pool: PortPool): void => {
+    this.#pools.delete(pool);
   };
   /** Where the core keeps the manager; 0 when it is closed. */
   #manager: number;
@@ -186,7 +186,7 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS` when a count that goes below zero finds no memory; `EBADF`, and
    * those of bad arguments.
    */
-  releasePort(request: PortRequest & InGroup): boolean {
+  releasePort(request: PortRequest & GroupOption): boolean {
     if (request instanceof Reservation) {
       throw invalid(
         "ERR_INVALID_ARG_VALUE",
@@ -201,7 +201,7 @@ export class PortManager implements Disposable {
    * Would `reservePort` with this port succeed now? Changes nothing.
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
-  isAvailable(request: PortRequest & InGroup): boolean {
+  isAvailable(request: PortRequest & GroupOption): boolean {
     const asked = askedOf(this.#core, request, PORT_OPTIONS);
     const { key } = asked;
     const port = checkPort(asked.port);
@@ -216,33 +216,33 @@ export class PortManager implements Disposable {
    * Opens a handle for taking and freeing many ports of one description.
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
-  flow(options: FlowOptions): Flow {
+  pool(options: PoolOptions): PortPool {
     const { key } = askedOf(this.#core, options, FLOW_OPTIONS);
-    const picking = checkPicking(options.picking, key);
+    const mode = checkMode(options.mode, key);
     const cooldown = checkCooldown(options.cooldown, this.#cooldown);
     const isOrdered = checkOrder(options.selection);
     const isCooling = cooldown.period > 0 || isOrdered;
-    // What rests, or waits in order, must not be taken a second time under flags of reuse.
+    // What cools down, or waits in order, must not be taken a second time under flags of reuse.
     const isUnique = checkBoolean("unique", options.unique) || (isCooling && key.flags !== 0);
     const manager = this.#open();
     writeKey(this.#core, key);
     const { exports } = this.#core;
-    const handle = exports.openFlowHandle(manager, picking, isUnique ? 1 : 0) >>> 0;
+    const handle = exports.openFlowHandle(manager, mode, isUnique ? 1 : 0) >>> 0;
     if (handle === 0) throw this.#noMemory(showKey(key, 0));
-    const flow = isCooling
-      ? this.#coolingFlow(handle, key, cooldown, isOrdered)
-      : new Flow(this.#core, handle, key, this.#selection, this.#onFlowClose);
-    this.#flows.add(flow);
-    return flow;
+    const pool = isCooling
+      ? this.#coolingPool(handle, key, cooldown, isOrdered)
+      : new PortPool(this.#core, handle, key, this.#selection, this.#onPoolClose);
+    this.#pools.add(pool);
+    return pool;
   }
 
-  #coolingFlow(handle: number, key: Key, cooldown: CheckedCooldown, isOrdered: boolean): Flow {
+  #coolingPool(handle: number, key: Key, cooldown: CheckedCooldown, isOrdered: boolean): PortPool {
     try {
       const { exports } = cooldownCoreOf(this.#core, this.#cooldownModule);
       const records = new CoolingRecords(exports, this.#manager, cooldown.period, isOrdered);
       records.keepAmong(this.#cooling);
-      const how = { records, whenResting: cooldown.whenResting, random: this.#random };
-      return new CoolingFlow(this.#core, handle, key, this.#selection, this.#onFlowClose, how);
+      const how = { records, whenCooling: cooldown.whenCooling, random: this.#random };
+      return new CoolingPool(this.#core, handle, key, this.#selection, this.#onPoolClose, how);
     } catch (error) {
       this.#core.exports.closeFlowHandle(handle);
       throw error;
@@ -325,11 +325,11 @@ export class PortManager implements Disposable {
     };
   }
 
-  /** Gives back everything. Flows and reservations of the manager are dead from here on. A second call does nothing. */
+  /** Gives back everything. Pools and reservations of the manager are dead from here on. A second call does nothing. */
   close(): void {
     if (this.#manager === 0) return;
-    for (const flow of this.#flows) endFlow(flow);
-    this.#flows.clear();
+    for (const pool of this.#pools) endPool(pool);
+    this.#pools.clear();
     forgotten.unregister(this);
     closeKept({ core: this.#core, manager: this.#manager, cooling: this.#cooling });
     this.#selection.close();

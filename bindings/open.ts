@@ -2,7 +2,12 @@
 
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST } from "../assembly/abi.ts";
 import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
-import { type CheckedCooldown, type Cooling, checkCooldown, NO_COOLDOWN } from "./cooldown.ts";
+import {
+  type CheckedCooldown,
+  type CooldownOption,
+  checkCooldown,
+  NO_COOLDOWN,
+} from "./cooldown.ts";
 import { checkModule } from "./module.ts";
 import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
 import { checkRangeObject, type PortRange } from "./range.ts";
@@ -13,8 +18,8 @@ import {
   type SelectionOptions,
 } from "./selection.ts";
 
-/** What a manager is opened with. Its `cooldown` is that of flows that do not name one. */
-export interface OpenOptions extends Cooling {
+/** What a manager is opened with. Its `cooldown` is that of pools that do not name one. */
+export interface OpenOptions extends CooldownOption {
   /** The ephemeral range, 16000..65535 by default (gVisor). */
   portRange?: PortRange;
   /**
@@ -31,7 +36,7 @@ export interface OpenOptions extends Cooling {
   memoryLimit?: number;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
   module?: WebAssembly.Module;
-  /** `cooldown.wasm`, likewise: needed by the first flow with a cooldown, or in the order `"fifo"`. */
+  /** `cooldown.wasm`, likewise: needed by the first pool with a cooldown, or in the order `"fifo"`. */
   cooldownModule?: WebAssembly.Module;
 }
 

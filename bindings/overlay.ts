@@ -2,7 +2,7 @@
 // facade: what else is used never compiles it.
 //
 //        core.wasm             linux.wasm                      cooldown.wasm
-//        managers, groups      sockets, records, TIME_WAIT     resting ports, their order
+//        managers, groups      sockets, records, TIME_WAIT     cooling ports, their order
 //              │                     │                               │
 //              └──────────────── one memory ─────────────────────────┘
 //

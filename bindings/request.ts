@@ -21,7 +21,7 @@ import {
 } from "../assembly/abi.ts";
 import { type Address, ANY, parseAddress } from "./address.ts";
 import { checkBoolean, checkInteger, checkObject, checkPortOrZero, checkUint32 } from "./checks.ts";
-import type { Cooling } from "./cooldown.ts";
+import type { CooldownOption } from "./cooldown.ts";
 import type { Core } from "./core.ts";
 import { invalid, unknownOption, wrongType, wrongValue } from "./errors.ts";
 import { groupAddress, isGone, type PortGroup } from "./group.ts";
@@ -55,7 +55,7 @@ export interface Destination {
 }
 
 /** What a socket wants: who holds a port (gVisor `ports.Reservation`, without the port). */
-export interface FlowRequest {
+export interface PoolRequest {
   /** One to 16 network numbers, {@link IPV4} and {@link IPV6} as a rule. All are reserved, or none. */
   networks: readonly number[];
   /** Transport protocol number, 0..4294967295: {@link TCP}, {@link UDP} or any other. */
@@ -75,13 +75,13 @@ export interface FlowRequest {
 }
 
 /** A request for one port. */
-export interface PortRequest extends FlowRequest {
+export interface PortRequest extends PoolRequest {
   /** 1..65535. */
   port: number;
 }
 
 /** The group that a request is made in. */
-export interface InGroup {
+export interface GroupOption {
   /**
    * Whose port ranges count: the bind range, or for what has a destination address the connect
    * range. The group is in use until the reservation has been released. None by default.
@@ -90,13 +90,13 @@ export interface InGroup {
 }
 
 /** What an automatic pick passes over. */
-export interface Passing {
+export interface ReservedOption {
   /** Reserved ports: an automatic pick passes over them, a port that is named does not. None by default. */
   reserved?: ReservedPorts | undefined;
 }
 
 /** A request for a port that is named, or for any port of the ephemeral range. */
-export interface ReserveRequest extends FlowRequest, InGroup, Passing {
+export interface ReserveRequest extends PoolRequest, GroupOption, ReservedOption {
   /** 1..65535, or 0 (the default) for an ephemeral port. */
   port?: number;
   /** Where the search of the ephemeral range starts: 0..4294967295, modulo the range's count. Random by default. */
@@ -104,23 +104,23 @@ export interface ReserveRequest extends FlowRequest, InGroup, Passing {
 }
 
 /** What a handle is opened with. */
-export interface FlowOptions extends FlowRequest, InGroup, Passing, Cooling {
+export interface PoolOptions extends PoolRequest, GroupOption, ReservedOption, CooldownOption {
   /**
    * How `take` picks. `"bind"`: as bind() with port 0, where an ephemeral TCP port is never shared
    * (gVisor `ReservePort`). `"connect"`: each port is judged as if it had been named, so TCP shares
    * ports between destinations (gVisor `PickEphemeralPort`). Default: `"connect"` if there is a
    * destination address, else `"bind"`.
    */
-  picking?: "bind" | "connect";
+  mode?: "bind" | "connect";
   /**
    * Never hold the same tuple twice, even where TupleOnly would let it through: what gVisor's
-   * transport demuxer adds to its port manager. Default false; a flow with a cooldown, or in the order
+   * transport demuxer adds to its port manager. Default false; a pool with a cooldown, or in the order
    * `"fifo"`, always does so.
    */
   unique?: boolean;
   /**
-   * `"fifo"`: `take` offers ports that this flow has never been offered, from the offset on, then the one
-   * that the flow released first, and so on. Ports that others hold are tried one by one. Default: the
+   * `"fifo"`: `take` offers ports that this pool has never been offered, from the offset on, then the one
+   * that the pool released first, and so on. Ports that others hold are tried one by one. Default: the
    * selection of the manager.
    */
   selection?: "fifo" | undefined;
@@ -151,7 +151,7 @@ interface Asked {
   readonly offset: number | undefined;
 }
 
-type Request = FlowRequest & Partial<ReserveRequest & FlowOptions>;
+type Request = PoolRequest & Partial<ReserveRequest & PoolOptions>;
 
 // A bit for each option, so that a set of them is a number.
 const NETWORKS = 1 << 0;
@@ -172,7 +172,7 @@ const COOLDOWN = 1 << 14;
 const SELECTION = 1 << 15;
 const OPTION_NAMES = [
   ...["networks", "transport", "address", "bindToDevice", "destination", "flags"],
-  ...["reuseAddr", "reusePort", "port", "offset", "picking", "unique", "group", "reserved"],
+  ...["reuseAddr", "reusePort", "port", "offset", "mode", "unique", "group", "reserved"],
   ...["cooldown", "selection"],
 ];
 
@@ -206,7 +206,7 @@ function optionBit(name: string): number {
       return DEVICE;
     case "offset":
       return OFFSET;
-    case "picking":
+    case "mode":
       return PICKING;
     case "unique":
       return UNIQUE;
@@ -380,11 +380,11 @@ function checkOffset(value: unknown): number | undefined {
 }
 
 /** How `take` picks, as the core's number. */
-export function checkPicking(value: unknown, key: Key): number {
+export function checkMode(value: unknown, key: Key): number {
   if (value === undefined) return key.destination === ANY ? PICK_BIND : PICK_CONNECT;
   if (value === "bind") return PICK_BIND;
   if (value === "connect") return PICK_CONNECT;
-  throw wrongValue("picking", '"bind" or "connect"', value);
+  throw wrongValue("mode", '"bind" or "connect"', value);
 }
 
 const ANYWHERE: { readonly address: Address; readonly port: number } = { address: ANY, port: 0 };

@@ -2,9 +2,9 @@
 
 import { PORT_MAX } from "../assembly/abi.ts";
 import { checkNames, checkObject } from "./checks.ts";
+import { registerCleanup } from "./cleanup.ts";
 import { type Core, coreOf } from "./core.ts";
 import { invalid, noMemory, wrongType } from "./errors.ts";
-import { whenForgotten } from "./forgotten.ts";
 import type { PortRange } from "./range.ts";
 import { checkText, mergeSpans, parseReserved, printReserved } from "./texts.ts";
 
@@ -15,7 +15,7 @@ export interface ReservedOptions {
 }
 
 // A list that is forgotten gives its memory back.
-const forgotten = whenForgotten<{ core: Core; reserved: number }>(({ core, reserved }) =>
+const forgotten = registerCleanup<{ core: Core; reserved: number }>(({ core, reserved }) =>
   core.exports.closeReserved(reserved),
 );
 

@@ -11,9 +11,9 @@
 // (assembly/selection/selector.ts), which reads the tuple from the request block.
 
 import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
+import { registerCleanup } from "./cleanup.ts";
 import type { Core } from "./core.ts";
 import { closed, invalid, noMemory, unknownOption, wrongType, wrongValue } from "./errors.ts";
-import { whenForgotten } from "./forgotten.ts";
 import type { Random } from "./random.ts";
 
 /**
@@ -176,7 +176,7 @@ function checkSecret(secret: unknown): readonly number[] {
 }
 
 // A selection that is forgotten gives its memory back.
-const forgotten = whenForgotten<{ core: Core; selector: number }>(({ core, selector }) =>
+const forgotten = registerCleanup<{ core: Core; selector: number }>(({ core, selector }) =>
   core.exports.closeSelector(selector),
 );
 

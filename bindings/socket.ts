@@ -51,7 +51,7 @@ export interface SocketOptions {
 }
 
 /** How a connection is made. */
-export interface ConnectOptions {
+export interface SocketConnectOptions {
   /** The local address that routing would choose; used if the socket has none. That of the system by default. */
   localAddress?: string;
   /**
@@ -224,7 +224,7 @@ export class LinuxSocket implements Disposable {
    * for a UDP socket. `EISCONN`: the socket
    * listens or is connected; `ENOBUFS`; `EBADF`; and those of bad arguments.
    */
-  connect(address: string, port: number, options?: ConnectOptions): number {
+  connect(address: string, port: number, options?: SocketConnectOptions): number {
     const remote = parseAddress("address", address);
     if (remote === ANY) throw wrongValue("address", "the address of the remote end", address);
     const remotePort = checkPort(port);

@@ -4,9 +4,9 @@
 // one of its groups, so whoever passes a group's address to the core holds the group as well.
 
 import { BUSY, type GROUP_BIND, type GROUP_CONNECT } from "../assembly/abi.ts";
+import { registerCleanup } from "./cleanup.ts";
 import type { Core } from "./core.ts";
 import { closed, noMemory, PortError, show } from "./errors.ts";
-import { whenForgotten } from "./forgotten.ts";
 import { below } from "./path.ts";
 import { ALL_PORTS, type PortRange, unpackRange } from "./range.ts";
 
@@ -22,7 +22,7 @@ interface Place {
 // Trees that were forgotten while a manager, which is about to be forgotten too, carried one of
 // their groups: they are tried again whenever a tree is opened or forgotten.
 const carried = new Set<Place>();
-const forgotten = whenForgotten<Place>((place) => {
+const forgotten = registerCleanup<Place>((place) => {
   carried.add(place);
   closeForgotten();
 });

@@ -6,8 +6,8 @@ import { JsBitmap } from "../bench/baselines/js-bitmap.ts";
 import { JsSet } from "../bench/baselines/js-set.ts";
 import { JsTcpSharing, JsUdpSharing } from "../bench/baselines/js-sharing.ts";
 import { JsTable, type TableRequest } from "../bench/baselines/js-table.ts";
-import { NaivePortManager, type NaiveRequest } from "../bench/baselines/naive.ts";
-import { naiveRequest } from "../bench/requests.ts";
+import { ReferencePortManager, type ReferenceRequest } from "../bench/baselines/reference.ts";
+import { referenceRequest } from "../bench/requests.ts";
 import { SeededRandom } from "../bindings/random.ts";
 
 const UDP = 17;
@@ -39,13 +39,13 @@ describe.each(RANGES)("range %i..%i", (first, last) => {
   test.each([
     ["JsBitmap", JsBitmap],
     ["JsSet", JsSet],
-  ])("%s takes and frees what the naive twin does", (_name, Ports) => {
+  ])("%s takes and frees what the reference model does", (_name, Ports) => {
     const random = new SeededRandom(first * 65536 + last);
     const ports = new Ports(first, last);
-    const twin = new Twin(first, last);
+    const model = new Model(first, last);
     // Long ranges are nearly full from the start.
     for (let port = first; port <= last - 100; port++) {
-      if (random.next() % 50 !== 0) expect(ports.takeAt(port)).toBe(twin.takeAt(port));
+      if (random.next() % 50 !== 0) expect(ports.takeAt(port)).toBe(model.takeAt(port));
     }
     for (let step = 0; step < 500; step++) {
       const what = random.next() % 16;
@@ -53,11 +53,11 @@ describe.each(RANGES)("range %i..%i", (first, last) => {
       // First the range fills, then it empties.
       if (what < (step < 250 ? 10 : 3)) {
         const offset = random.next();
-        expect(ports.take(offset)).toBe(twin.take(offset));
-      } else if (what < 12) expect(ports.free(port)).toBe(twin.free(port));
-      else if (what < 14) expect(ports.takeAt(port)).toBe(twin.takeAt(port));
-      else expect(ports.has(port)).toBe(twin.has(port));
-      if (step % 20 === 0) expect(ports.held).toBe(twin.held);
+        expect(ports.take(offset)).toBe(model.take(offset));
+      } else if (what < 12) expect(ports.free(port)).toBe(model.free(port));
+      else if (what < 14) expect(ports.takeAt(port)).toBe(model.takeAt(port));
+      else expect(ports.has(port)).toBe(model.has(port));
+      if (step % 20 === 0) expect(ports.held).toBe(model.held);
     }
   });
 
@@ -127,12 +127,12 @@ test.each([
 describe.each([
   ["TCP", JsTcpSharing, TRANSPORT_TCP, TUPLE_ONLY],
   ["UDP", JsUdpSharing, UDP, MOST_RECENT],
-])("a %s flow with SO_REUSEADDR beside plain holders", (_name, Sharing, transport, flags) => {
+])("a %s pool with SO_REUSEADDR beside plain holders", (_name, Sharing, transport, flags) => {
   test.each(RANGES)("in %i..%i", (first, last) => {
     const random = new SeededRandom(first * 17 + last);
     const ports = new Sharing(first, last);
-    const plain = new Twin(first, last, { transport });
-    const twin = new Twin(first, last, { transport, flags }, plain.manager);
+    const plain = new Model(first, last, { transport });
+    const model = new Model(first, last, { transport, flags }, plain.manager);
     const own: number[] = [];
     for (let step = 0; step < 200; step++) {
       const what = random.next() % 8;
@@ -143,19 +143,19 @@ describe.each([
         if (answer !== NONE) expect(ports.free(port)).toBe(false);
       } else if (what < 5) {
         const offset = random.next();
-        const port = twin.take(offset);
+        const port = model.take(offset);
         expect(ports.take(offset)).toBe(port);
         if (port !== NONE) own.push(port);
       } else if (own.length > 0) {
-        // gVisor lets a flow free what others hold; the baselines do not, so that is not asked.
+        // gVisor lets a pool free what others hold; the baselines do not, so that is not asked.
         const port = own.splice(random.next() % own.length, 1)[0] as number;
-        expect([ports.free(port), twin.free(port)]).toEqual([true, true]);
+        expect([ports.free(port), model.free(port)]).toEqual([true, true]);
       }
     }
     const offsets = Uint32Array.from({ length: 40 }, () => random.next());
     const taken = new Uint16Array(40);
     const count = ports.takeMany(taken, offsets);
-    const expected = [...offsets].map((offset) => twin.take(offset));
+    const expected = [...offsets].map((offset) => model.take(offset));
     expect([...taken.subarray(0, count)]).toEqual(expected.filter((port) => port !== NONE));
     own.push(...taken.subarray(0, count));
     expect(ports.freeMany(Uint16Array.from(own))).toBe(own.length);
@@ -164,34 +164,34 @@ describe.each([
 });
 
 describe("JsTable", () => {
-  test("serves flows of several addresses and transports as the naive twin does", () => {
+  test("serves pools of several addresses and transports as the reference model does", () => {
     const random = new SeededRandom(11);
     const table = new JsTable(100, 163);
-    const twin = new NaivePortManager();
-    twin.setPortRange(100, 163);
+    const model = new ReferencePortManager();
+    model.setPortRange(100, 163);
     for (let step = 0; step < 2000; step++) {
       const address = `10.0.0.${random.next() % 3}`;
       const transport = random.next() % 2 === 0 ? TRANSPORT_TCP : UDP;
       const port = random.next() % 3 === 0 ? 0 : 98 + (random.next() % 68);
       const ours: TableRequest = { network: 4, transport, address, port };
-      const theirs = naiveRequest(port, { transport, address });
+      const theirs = referenceRequest(port, { transport, address });
       if (port === 0 || random.next() % 2 === 0) {
         const offset = random.next();
-        const answer = Math.max(twin.reservePort(theirs, offset), NONE);
+        const answer = Math.max(model.reservePort(theirs, offset), NONE);
         expect(table.reserve(ours, offset)).toBe(answer);
-      } else expect(table.release(ours)).toBe(twin.releasePort(theirs));
+      } else expect(table.release(ours)).toBe(model.releasePort(theirs));
     }
   });
 
   test("holds a tuple once, and has nothing when all is released", () => {
     const table = new JsTable(100, 163);
-    const twin = new NaivePortManager();
+    const model = new ReferencePortManager();
     const random = new SeededRandom(12);
     const held: TableRequest[] = [];
     for (let step = 0; step < 300; step++) {
       const destination = { address: "10.9.0.1", port: 1 + (random.next() % 60) };
       const ours = { network: 4, transport: 6, address: "10.0.0.1", port: 443, destination };
-      const isHeld = !twin.reserveTuple(naiveRequest(443, { destination }));
+      const isHeld = !model.reserveTuple(referenceRequest(443, { destination }));
       expect(table.reserve(ours)).toBe(isHeld ? NONE : 443);
       if (!isHeld) held.push(ours);
     }
@@ -201,17 +201,17 @@ describe("JsTable", () => {
     expect(table.size).toBe(0);
   });
 
-  test("keeps a flow as long as a handle is open or a port is held", () => {
+  test("keeps a pool as long as a handle is open or a port is held", () => {
     const table = new JsTable(100, 163);
     const request: TableRequest = { network: 4, transport: 6, address: "10.0.0.1", port: 120 };
-    const flow = table.flow(request);
-    expect([table.reserve(request), flow.has(120), table.release(request)]).toEqual([
+    const pool = table.pool(request);
+    expect([table.reserve(request), pool.has(120), table.release(request)]).toEqual([
       120,
       true,
       true,
     ]);
-    expect([table.size, flow.takeAt(121)]).toEqual([1, 121]);
-    table.closeFlow(request);
+    expect([table.size, pool.takeAt(121)]).toEqual([1, 121]);
+    table.closePool(request);
     expect([table.size, table.release({ ...request, port: 121 }), table.size]).toEqual([
       1,
       true,
@@ -226,16 +226,16 @@ function near(random: SeededRandom, first: number, last: number): number {
   return Math.min(Math.max(port, 1), 65535);
 }
 
-/** The naive twin as one flow. */
-class Twin {
-  readonly manager: NaivePortManager;
-  readonly #request: Partial<NaiveRequest>;
+/** The reference model as one pool. */
+class Model {
+  readonly manager: ReferencePortManager;
+  readonly #request: Partial<ReferenceRequest>;
 
   constructor(
     first: number,
     last: number,
-    request: Partial<NaiveRequest> = {},
-    manager: NaivePortManager = new NaivePortManager(),
+    request: Partial<ReferenceRequest> = {},
+    manager: ReferencePortManager = new ReferencePortManager(),
   ) {
     this.manager = manager;
     this.#request = request;
@@ -262,7 +262,7 @@ class Twin {
     return this.manager.stats().references;
   }
 
-  #of(port: number): NaiveRequest {
-    return naiveRequest(port, this.#request);
+  #of(port: number): ReferenceRequest {
+    return referenceRequest(port, this.#request);
   }
 }

@@ -144,9 +144,9 @@ describe("a stage", () => {
 
   test("keeps a row for each of those that do the same work, and prints it", () => {
     const stage = new Stage(false);
-    const both = [contender("handles", [1, 2]), contender("naive", [1, 2])];
+    const both = [contender("handles", [1, 2]), contender("reference", [1, 2])];
     const measured = stage.compare(place, both, { rounds: 5 });
-    const [ours, naive] = stage.rows;
+    const [ours, reference] = stage.rows;
     expect(stage.rows).toHaveLength(2);
     expect(ours).toEqual({
       ...place,
@@ -156,19 +156,21 @@ describe("a stage", () => {
       digest: digestOf([1, 2]),
       ...measured.figure(both[0] as Contender),
     });
-    expect(naive).toMatchObject({ system: "naive", samples: 5, digest: digestOf([1, 2]) });
+    expect(reference).toMatchObject({ system: "reference", samples: 5, digest: digestOf([1, 2]) });
     expect(printed).toHaveLength(2);
     expect(printed[0]).toMatch(/^some\/work +50 % handles +\d/);
-    expect(stage.median("some", "work", "naive", 50)).toBe(naive?.median);
-    expect(() => stage.median("some", "work", "naive")).toThrow("no row some/work of naive");
+    expect(stage.median("some", "work", "reference", 50)).toBe(reference?.median);
+    expect(() => stage.median("some", "work", "reference")).toThrow(
+      "no row some/work of reference",
+    );
   });
 
   test("refuses systems whose results differ, before any of them is timed", () => {
     const log: string[] = [];
     const stage = new Stage(false);
-    const both = [contender("handles", [1, 2], log), contender("naive", [2, 1], log)];
+    const both = [contender("handles", [1, 2], log), contender("reference", [2, 1], log)];
     expect(() => stage.compare(place, both)).toThrow(
-      `some/work: the digests differ: handles ${digestOf([1, 2])}, naive ${digestOf([2, 1])}`,
+      `some/work: the digests differ: handles ${digestOf([1, 2])}, reference ${digestOf([2, 1])}`,
     );
     expect(log).toEqual([]);
     expect(stage.rows).toEqual([]);
@@ -307,7 +309,7 @@ describe("where others win", () => {
       ["a", "js-bitmap", 5, "x"],
       ["a", "js-bitmap batch", 5, "y"],
       ["a", "gvisor (recorded)", 5, null],
-      ["a", "naive", 5, null],
+      ["a", "reference", 5, null],
     ) as [Row, Row, Row, Row, Row];
     expect([same, other, recorded, none].map((row) => isSameWork(ours, row))).toEqual([
       true,
@@ -330,20 +332,20 @@ describe("where others win", () => {
       ["b", "batch", 12, "y"],
       ["b", "js-bitmap", 10, "y"],
       ["c", "words", 40, null],
-      ["c", "naive", 10, null],
+      ["c", "reference", 10, null],
       ["d", "handles", 10.4, "z"],
       ["d", "js-bitmap", 10, "z"],
     );
     const text = losses(rows);
     expect(text).toContain("| b | js-bitmap | equal | 2 of 3 | 1.60 x | 2.00 x: a, handles |");
-    expect(text).toContain("| b | naive | none | 1 of 1 | 4.00 x | 4.00 x: c, words |");
+    expect(text).toContain("| b | reference | none | 1 of 1 | 4.00 x | 4.00 x: c, words |");
     expect(text).toContain("<summary>all 3 of them</summary>");
     expect(text).toContain("| b/b |  | batch 12.0 ns | js-bitmap 10.0 ns (1.20 x) |");
     expect(comparedLines(rows)).toMatch(/^In 3 of 4 lines, /);
   });
 
   test("nothing is listed where nobody does", () => {
-    const rows = stageOf(["a", "handles", 5, "x"], ["a", "naive", 10, "x"]);
+    const rows = stageOf(["a", "handles", 5, "x"], ["a", "reference", 10, "x"]);
     expect(losses(rows)).toMatch(/\n\nIn none of 1 comparisons\.$/);
     const alone = stageOf(["a", "handles", 5, "x"]);
     expect(comparedLines(alone)).toMatch(/Benchmarks without such a line: b\.$/);

@@ -174,7 +174,7 @@ describe("portwarden plan", () => {
       refused: 0,
       ports: { perPair: 500, total: 3000 },
       open: { peak: 3000 },
-      perPair: { open: 500, resting: 0, peak: 500 },
+      perPair: { open: 500, cooling: 0, peak: 500 },
       load: { sources: 2, destinations: 3, rate: 300, files: 100_000, seconds: 20 },
       simulated: { whole: true },
       plainNode: { fits: false, ports: 1000 },
@@ -242,7 +242,7 @@ describe("portwarden plan", () => {
   test("takes numbers as it writes them, and writes no line beyond 100", async () => {
     const line = `plan ${PLAN.replace("--lifetime 10", "--lifetime 1,000")} --rate 10,000,000.5`;
     const { value } = await json(`${line} --files 20,000 --cooldown 1,000`);
-    expect(value.load).toMatchObject({ rate: 10_000_000.5, files: 20_000, rest: 1000 });
+    expect(value.load).toMatchObject({ rate: 10_000_000.5, files: 20_000, cooldown: 1000 });
     for (const cooldown of ["none", "timestamps", "60"]) {
       const { out } = await run(`${line} --cooldown ${cooldown}`);
       expect(Math.max(...out.split("\n").map((text) => text.length))).toBeLessThanOrEqual(100);
@@ -256,11 +256,11 @@ describe("portwarden plan", () => {
     expect(value).toMatchObject({
       exhausted: "files",
       seconds: 5,
-      load: { rest: 1.5, whenResting: "refuse", files: 7 },
+      load: { cooldown: 1.5, whenCooling: "refuse", files: 7 },
     });
     const stamped = await json(`plan ${PLAN} --rate 10`);
-    expect(stamped.value.load).toMatchObject({ rest: expect.any(Number) });
-    if (isTold) expect([1, 60]).toContain((stamped.value.load as { rest: number }).rest);
+    expect(stamped.value.load).toMatchObject({ cooldown: expect.any(Number) });
+    if (isTold) expect([1, 60]).toContain((stamped.value.load as { cooldown: number }).cooldown);
   });
 
   test("takes blocks, lists and IPv6, and lifetimes that vary", async () => {
@@ -278,7 +278,7 @@ describe("portwarden plan", () => {
         "--range 32768-60999 --reserved 1 --files 200000",
     );
     expect({ code, errors }).toEqual({ code: 1, errors: "" });
-    // 451,712 ports at 10,000 a second: none has rested by then.
+    // 451,712 ports at 10,000 a second: none has cooled down by then.
     expect(out).toContain("It does not fit: the first connection is refused after 45.2 s.");
     expect(out).toContain("Simulated in part: ");
     expect(out.replace(/\s+/g, " ")).toContain(

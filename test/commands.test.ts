@@ -40,7 +40,7 @@ describe("replay", () => {
     rmSync(scratch, { recursive: true });
   });
 
-  test.each([[], ["--handles"], ["--system", "words"], ["--system", "naive"]])(
+  test.each([[], ["--handles"], ["--system", "words"], ["--system", "reference"]])(
     "says how much agrees, and succeeds",
     async (...how) => {
       const outcome = await run("replay", "netstack", SOME, TABLE, ...how);

@@ -1,9 +1,9 @@
 // Edges: the first and last port, word and group, the shortest and the longest range, and the
-// numbers of ports at which a flow changes its form.
+// numbers of ports at which a pool changes its form.
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../assembly/abi.ts";
-import { type Flow, type PortManager, UDP } from "../bindings/index.ts";
+import { type PortManager, type PortPool, UDP } from "../bindings/index.ts";
 import { verify } from "../bindings/manager.ts";
 import { BUILDS, openOn } from "./support/builds.ts";
 
@@ -11,9 +11,9 @@ const EDGES = [1, 2, 62, 63, 64, 65, 127, 128, 4094, 4095, 4096, 4097, 8191, 819
 const WEB = { networks: [4], transport: UDP };
 
 describe.each(BUILDS)("%s build", (build) => {
-  function opened(first: number, last: number): { manager: PortManager; flow: Flow } {
+  function opened(first: number, last: number): { manager: PortManager; pool: PortPool } {
     const manager = openOn(build, { seed: 7, portRange: { first, last } });
-    return { manager, flow: manager.flow(WEB) };
+    return { manager, pool: manager.pool(WEB) };
   }
 
   /** What a manager has used before anything is held or open. */
@@ -27,19 +27,19 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── Ports ─────────────────────────────────────────────────────────────────────────────────
 
   test.each(EDGES)("port %i is held alone, and is alone what is found", (port) => {
-    const { manager, flow } = opened(port, port);
-    expect(flow.takeAt(port)).toBe(port);
-    expect(flow.takeAt(port)).toBe(IN_USE);
+    const { manager, pool } = opened(port, port);
+    expect(pool.takeAt(port)).toBe(port);
+    expect(pool.takeAt(port)).toBe(IN_USE);
     for (const other of EDGES) {
       expect(manager.isAvailable({ ...WEB, port: other })).toBe(other !== port);
-      expect(flow.has(other)).toBe(other === port);
+      expect(pool.has(other)).toBe(other === port);
     }
-    expect(flow.take(0)).toBe(EXHAUSTED);
-    expect(flow.free(port)).toBe(true);
+    expect(pool.take(0)).toBe(EXHAUSTED);
+    expect(pool.free(port)).toBe(true);
     for (const offset of [0, 1, 65535, 65536, 0xffffffff]) {
-      expect(flow.take(offset)).toBe(port);
-      expect(flow.take(offset)).toBe(EXHAUSTED);
-      expect(flow.free(port)).toBe(true);
+      expect(pool.take(offset)).toBe(port);
+      expect(pool.take(offset)).toBe(EXHAUSTED);
+      expect(pool.free(port)).toBe(true);
     }
     manager.close();
   });
@@ -56,11 +56,11 @@ describe.each(BUILDS)("%s build", (build) => {
     [65472, 65535],
     [65471, 65535],
   ])("the range %i..%i is filled from every offset in turn, each port once", (first, last) => {
-    const { manager, flow } = opened(first, last);
+    const { manager, pool } = opened(first, last);
     const count = last - first + 1;
-    for (let offset = 0; offset < count; offset++) expect(flow.take(offset)).toBe(first + offset);
-    expect(flow.take(0)).toBe(EXHAUSTED);
-    expect(flow.held).toBe(count);
+    for (let offset = 0; offset < count; offset++) expect(pool.take(offset)).toBe(first + offset);
+    expect(pool.take(0)).toBe(EXHAUSTED);
+    expect(pool.held).toBe(count);
     verify(manager);
     manager.close();
   });
@@ -71,63 +71,63 @@ describe.each(BUILDS)("%s build", (build) => {
     [4000, 4200],
     [65400, 65535],
   ])("a search in %i..%i wraps round to the port before its start", (first, last) => {
-    const { manager, flow } = opened(first, last);
+    const { manager, pool } = opened(first, last);
     const count = last - first + 1;
     for (const hole of [first, first + 1, last - 1, last]) {
-      for (let port = first; port <= last; port++) if (port !== hole) flow.takeAt(port);
+      for (let port = first; port <= last; port++) if (port !== hole) pool.takeAt(port);
       for (const offset of [0, 1, count - 1, hole - first, hole - first + 1]) {
-        expect(flow.take(offset)).toBe(hole);
-        expect(flow.free(hole)).toBe(true);
+        expect(pool.take(offset)).toBe(hole);
+        expect(pool.free(hole)).toBe(true);
       }
-      for (let port = first; port <= last; port++) flow.free(port);
-      expect(flow.held).toBe(0);
+      for (let port = first; port <= last; port++) pool.free(port);
+      expect(pool.held).toBe(0);
     }
     manager.close();
   });
 
   test("ports outside of the range are never found, on either side of a word's edge", () => {
-    const { manager, flow } = opened(65, 126);
-    for (let port = 65; port <= 126; port++) expect(flow.takeAt(port)).toBe(port);
-    for (let offset = 0; offset < 200; offset++) expect(flow.take(offset)).toBe(EXHAUSTED);
+    const { manager, pool } = opened(65, 126);
+    for (let port = 65; port <= 126; port++) expect(pool.takeAt(port)).toBe(port);
+    for (let offset = 0; offset < 200; offset++) expect(pool.take(offset)).toBe(EXHAUSTED);
     manager.setPortRange(64, 126);
-    expect(flow.take(5)).toBe(64);
+    expect(pool.take(5)).toBe(64);
     manager.setPortRange(65, 127);
-    expect(flow.take(5)).toBe(127);
+    expect(pool.take(5)).toBe(127);
     manager.close();
   });
 
   // ── All ports ─────────────────────────────────────────────────────────────────────────────
 
   test("all 65,535 ports are taken in one batch, each once, and then none is left", () => {
-    const { manager, flow } = opened(1, 65535);
+    const { manager, pool } = opened(1, 65535);
     const ports = new Uint16Array(65536);
-    expect(flow.takeMany(ports)).toBe(65535);
-    expect(flow.held).toBe(65535);
+    expect(pool.takeMany(ports)).toBe(65535);
+    expect(pool.held).toBe(65535);
     expect(new Set(ports.subarray(0, 65535)).size).toBe(65535);
     expect(ports.subarray(0, 65535)).not.toContain(0);
     verify(manager);
 
-    expect(flow.take(12345)).toBe(EXHAUSTED);
+    expect(pool.take(12345)).toBe(EXHAUSTED);
     expect(manager.stats()).toMatchObject({ descriptors: 65535, counters: 65535 });
-    expect(flow.takeMany(new Uint16Array(1))).toBe(0);
+    expect(pool.takeMany(new Uint16Array(1))).toBe(0);
     for (const port of EDGES) {
-      expect(flow.free(port)).toBe(true);
-      expect(flow.take(port)).toBe(port);
-      expect(flow.take(port + 1)).toBe(EXHAUSTED);
+      expect(pool.free(port)).toBe(true);
+      expect(pool.take(port)).toBe(port);
+      expect(pool.take(port + 1)).toBe(EXHAUSTED);
     }
 
-    expect(flow.freeMany(ports)).toBe(65535);
-    expect(flow.held).toBe(0);
+    expect(pool.freeMany(ports)).toBe(65535);
+    expect(pool.held).toBe(0);
     verify(manager);
-    flow.close();
+    pool.close();
     expect(manager.stats().memory.used).toBe(bytesOfNothing());
     verify(manager);
     manager.close();
   });
 
   test("a full range is full for every other description that meets it", () => {
-    const { manager, flow } = opened(1, 65535);
-    flow.takeMany(new Uint16Array(65535));
+    const { manager, pool } = opened(1, 65535);
+    pool.takeMany(new Uint16Array(65535));
     const others = [
       { ...WEB, address: "10.0.0.1" },
       { ...WEB, bindToDevice: 3 },
@@ -136,24 +136,24 @@ describe.each(BUILDS)("%s build", (build) => {
     ];
     for (const other of others) {
       expect(() => manager.reservePort(other)).toThrow("all 65535 of 1..65535 are taken");
-      const flow = manager.flow(other);
-      expect(flow.take()).toBe(EXHAUSTED);
-      expect(flow.takeAt(40000)).toBe(IN_USE);
+      const pool = manager.pool(other);
+      expect(pool.take()).toBe(EXHAUSTED);
+      expect(pool.takeAt(40000)).toBe(IN_USE);
     }
     expect(manager.reservePort({ ...WEB, networks: [6], offset: 41999 }).port).toBe(42000);
     manager.close();
   });
 
   test("a group of 4,096 full ports is passed over, to the one hole behind it", () => {
-    const { manager, flow } = opened(1, 65535);
-    flow.takeMany(new Uint16Array(65535));
+    const { manager, pool } = opened(1, 65535);
+    pool.takeMany(new Uint16Array(65535));
     for (const hole of [1, 4095, 4096, 8191, 8192, 40000, 65535]) {
-      flow.free(hole);
+      pool.free(hole);
       for (const offset of [0, hole - 2, hole - 1, hole, 30000, 65534]) {
-        expect(flow.take(Math.max(0, offset))).toBe(hole);
-        flow.free(hole);
+        expect(pool.take(Math.max(0, offset))).toBe(hole);
+        pool.free(hole);
       }
-      flow.takeAt(hole);
+      pool.takeAt(hole);
     }
     manager.close();
   });
@@ -164,44 +164,44 @@ describe.each(BUILDS)("%s build", (build) => {
     ["up", (index: number) => index],
     ["down", (index: number) => 199 - index],
     ["to and fro", (index: number) => (index * 77) % 200],
-  ])("a flow holds 1, 2, 8, 9, 64, 65 and more ports, and back, going %s", (_how, order) => {
-    const { manager, flow } = opened(60, 259);
+  ])("a pool holds 1, 2, 8, 9, 64, 65 and more ports, and back, going %s", (_how, order) => {
+    const { manager, pool } = opened(60, 259);
     const held = new Set<number>();
     const check = (): void => {
-      expect(flow.held).toBe(held.size);
-      for (let port = 58; port < 262; port++) expect(flow.has(port)).toBe(held.has(port));
+      expect(pool.held).toBe(held.size);
+      for (let port = 58; port < 262; port++) expect(pool.has(port)).toBe(held.has(port));
       verify(manager);
     };
     for (const count of [1, 2, 7, 8, 9, 16, 17, 32, 33, 63, 64, 65, 66, 130, 200]) {
       for (let index = held.size; index < count; index++) {
-        held.add(flow.takeAt(60 + order(index)));
+        held.add(pool.takeAt(60 + order(index)));
       }
       check();
     }
     for (const count of [66, 65, 64, 63, 26, 25, 24, 23, 9, 8, 7, 2, 1, 0]) {
       for (const port of [...held].slice(count)) {
-        expect(flow.free(port)).toBe(true);
+        expect(pool.free(port)).toBe(true);
         held.delete(port);
       }
       check();
     }
-    flow.close();
+    pool.close();
     expect(manager.stats().memory.used).toBe(bytesOfNothing());
     manager.close();
   });
 
-  test("a flow keeps its bitmap as long as a handle is open, however few ports it holds", () => {
-    const { manager, flow } = opened(60, 259);
-    for (let port = 60; port < 124; port++) flow.takeAt(port);
+  test("a pool keeps its bitmap as long as a handle is open, however few ports it holds", () => {
+    const { manager, pool } = opened(60, 259);
+    for (let port = 60; port < 124; port++) pool.takeAt(port);
     const asList = manager.stats().memory.used;
-    flow.takeAt(124);
+    pool.takeAt(124);
     const asBitmap = manager.stats().memory.used;
     expect(asBitmap - asList).toBeGreaterThan(8000);
-    for (let port = 124; port > 83; port--) flow.free(port);
-    expect(flow.held).toBe(24);
+    for (let port = 124; port > 83; port--) pool.free(port);
+    expect(pool.held).toBe(24);
     expect(manager.stats().memory.used).toBe(asBitmap);
-    const other = manager.flow(WEB);
-    flow.close();
+    const other = manager.pool(WEB);
+    pool.close();
     expect(manager.stats().memory.used).toBeGreaterThan(8000);
     other.close();
     expect(manager.stats()).toMatchObject({ counters: 24 });
@@ -210,9 +210,9 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("a flow that words alone use does not change its form with each port around the 65th", () => {
-    const { manager, flow } = opened(60, 259);
-    flow.close();
+  test("a pool that words alone use does not change its form with each port around the 65th", () => {
+    const { manager, pool } = opened(60, 259);
+    pool.close();
     const held = Array.from({ length: 64 }, (_, index) =>
       manager.reservePort({ ...WEB, port: 60 + index }),
     );
@@ -230,12 +230,12 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("a port costs one bit where a flow is busy, and nothing where it holds one", () => {
-    const { manager, flow } = opened(1, 65535);
+  test("a port costs one bit where a pool is busy, and nothing where it holds one", () => {
+    const { manager, pool } = opened(1, 65535);
     const opened_ = manager.stats().memory.used;
-    flow.takeAt(80);
+    pool.takeAt(80);
     expect(manager.stats().memory.used).toBe(opened_);
-    flow.takeMany(new Uint16Array(65534));
+    pool.takeMany(new Uint16Array(65534));
     expect(manager.stats().memory.used - opened_).toBeLessThan((65536 / 8) * 1.02);
     manager.close();
   });

@@ -17,9 +17,9 @@ test("the package exports its managers, lists and trees, its error, its refusals
     IN_USE: -1,
     EXHAUSTED: -2,
     NO_MEMORY: -3,
-    OUTSIDE: -6,
-    NO_RANGE: -7,
-    RESTING: -11,
+    OUTSIDE_GROUP: -6,
+    EMPTY_RANGE: -7,
+    COOLING: -11,
   });
 });
 
@@ -220,10 +220,10 @@ describe("an error says what was asked, and by which call it would have failed",
 describe("chance", () => {
   function drawn(options: { seed?: number }): number[] {
     using manager = PortManager.open(options);
-    const flow = manager.flow(WEB);
+    const pool = manager.pool(WEB);
     const picked = Array.from({ length: 50 }, () => manager.pickEphemeralPort(() => true));
     const reserved = Array.from({ length: 50 }, () => manager.reservePort(WEB).port);
-    return [...picked, ...reserved, ...Array.from({ length: 50 }, () => flow.take())];
+    return [...picked, ...reserved, ...Array.from({ length: 50 }, () => pool.take())];
   }
 
   test("is the same from the same seed, and another from another", () => {

@@ -6,11 +6,11 @@ import { describe, expect, test } from "vitest";
 import { BATCH_MAX } from "../assembly/abi.ts";
 import { coreOf } from "../bindings/core.ts";
 import {
-  type Flow,
   IPV4,
   LinuxPorts,
   PortGroups,
   PortManager,
+  type PortPool,
   ReservedPorts,
   TCP,
 } from "../bindings/index.ts";
@@ -62,16 +62,16 @@ describe.each(BUILDS)("the %s build", (build) => {
 
   test.each([1, 32, 33, 256, BATCH_MAX, BATCH_MAX + 1])("batches of %i go on", (count) => {
     const { manager, grow } = scene(build);
-    const flow = manager.flow(KEY);
+    const pool = manager.pool(KEY);
     const ports = new Uint16Array(count);
     const offsets = Uint32Array.from(ports, (_, index) => index * 7);
     for (const given of [undefined, offsets, undefined, offsets]) {
-      expect(flow.takeMany(ports, given)).toBe(count);
-      expectHeld(flow, ports);
+      expect(pool.takeMany(ports, given)).toBe(count);
+      expectHeld(pool, ports);
       grow();
-      expectHeld(flow, ports);
-      expect(flow.freeMany(ports)).toBe(count);
-      expect(flow.held).toBe(0);
+      expectHeld(pool, ports);
+      expect(pool.freeMany(ports)).toBe(count);
+      expect(pool.held).toBe(0);
       grow();
     }
   });
@@ -81,25 +81,25 @@ describe.each(BUILDS)("the %s build", (build) => {
     const ports = new Uint16Array(BATCH_MAX + 300);
     let growths = 0;
     for (let index = 0; growths < 5 && index < 500; index++) {
-      const flow = manager.flow({
+      const pool = manager.pool({
         ...KEY,
         destination: { address: `10.1.0.${index % 256}`, port: 1 + index },
       });
       const before = core.exports.memory.buffer;
-      expect(flow.takeMany(ports)).toBe(ports.length);
+      expect(pool.takeMany(ports)).toBe(ports.length);
       if (core.exports.memory.buffer !== before) growths += 1;
-      expectHeld(flow, ports);
+      expectHeld(pool, ports);
     }
     expect(growths).toBe(5);
   });
 
   test.each(["hash", "double-hash", "sequential"] as const)("%s selects as before", (selection) => {
     const { module, grow } = scene(build);
-    const flows = [1, 2].map(() => PortManager.open({ module, selection, seed: 5 }).flow(KEY));
+    const pools = [1, 2].map(() => PortManager.open({ module, selection, seed: 5 }).pool(KEY));
     for (let take = 0; take < 20; take++) {
-      const [port, same] = flows.map((flow, index) => {
+      const [port, same] = pools.map((pool, index) => {
         if (index === 0) grow();
-        return flow.take();
+        return pool.take();
       });
       expect(port).toBeGreaterThan(0);
       expect(same).toBe(port);
@@ -154,8 +154,8 @@ function scene(build: Build) {
 }
 
 /** Each once, and no more. */
-function expectHeld(flow: Flow, ports: Uint16Array): void {
+function expectHeld(pool: PortPool, ports: Uint16Array): void {
   expect(new Set(ports).size).toBe(ports.length);
-  expect(ports.every((port) => port >= RANGE.first && flow.has(port))).toBe(true);
-  expect(flow.held).toBe(ports.length);
+  expect(ports.every((port) => port >= RANGE.first && pool.has(port))).toBe(true);
+  expect(pool.held).toBe(ports.length);
 }

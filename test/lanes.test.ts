@@ -4,10 +4,10 @@
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, NO_RANGE } from "../assembly/abi.ts";
 import {
-  type Flow,
   type PortGroup,
   PortGroups,
   type PortManager,
+  type PortPool,
   ReservedPorts,
   UDP,
 } from "../bindings/index.ts";
@@ -31,16 +31,16 @@ describe.each(BUILDS)("%s build", (build) => {
   test("a second handle sees the list as it is now, though the first has searched under an older one", () => {
     const manager = open();
     const reserved = listOf("5");
-    const first = manager.flow({ ...KEY, reserved });
+    const first = manager.pool({ ...KEY, reserved });
     first.takeMany(new Uint16Array(100), new Uint32Array(100));
     expect(first.take(0)).toBe(1124);
     reserved.text = "1125-1215";
-    const second = manager.flow({ ...KEY, reserved });
+    const second = manager.pool({ ...KEY, reserved });
     const ports = new Uint16Array(8);
     second.takeMany(ports, new Uint32Array(8).fill(70));
     expect([...ports]).toEqual([1216, 1217, 1218, 1219, 1220, 1221, 1222, 1223]);
     reserved.text = "";
-    expect(manager.flow({ ...KEY, reserved }).take(100)).toBe(1125);
+    expect(manager.pool({ ...KEY, reserved }).take(100)).toBe(1125);
     verify(manager);
     manager.close();
   });
@@ -48,12 +48,12 @@ describe.each(BUILDS)("%s build", (build) => {
   test("a list that shrinks opens the range to whoever comes next", () => {
     const manager = open();
     const reserved = listOf("1088-1407");
-    const first = manager.flow({ ...KEY, reserved });
+    const first = manager.pool({ ...KEY, reserved });
     for (let port = FIRST; port < 1088; port++) first.takeAt(port);
     first.takeAt(1400);
     expect(first.take(0)).toBe(EXHAUSTED);
     reserved.text = "5";
-    expect(manager.flow({ ...KEY, reserved }).take(0)).toBe(1088);
+    expect(manager.pool({ ...KEY, reserved }).take(0)).toBe(1088);
     verify(manager);
     manager.close();
   });
@@ -61,22 +61,22 @@ describe.each(BUILDS)("%s build", (build) => {
   test("one handle frees under a list that has changed, and takes as the list says", () => {
     const manager = open();
     const reserved = listOf("5");
-    const flow = manager.flow({ ...KEY, reserved });
-    flow.takeMany(new Uint16Array(100), new Uint32Array(100));
+    const pool = manager.pool({ ...KEY, reserved });
+    pool.takeMany(new Uint16Array(100), new Uint32Array(100));
     reserved.text = "1124-1200";
     manager.reservePort({ networks: [6], transport: UDP, port: 9 });
-    expect(flow.free(1030)).toBe(true);
-    expect(flow.take(60)).toBe(1201);
-    expect(flow.take(60)).toBe(1202);
-    expect(flow.held).toBe(101);
+    expect(pool.free(1030)).toBe(true);
+    expect(pool.take(60)).toBe(1201);
+    expect(pool.take(60)).toBe(1202);
+    expect(pool.held).toBe(101);
     verify(manager);
     manager.close();
   });
 
   test("where memory is limited an empty handle leaves its bitmap to others", () => {
     const manager = openOn(build, { memoryLimit: 12000 });
-    const idle = manager.flow({ ...KEY, destination: { address: "9.9.9.9", port: 1 } });
-    const busy = manager.flow({ ...KEY, networks: [6] });
+    const idle = manager.pool({ ...KEY, destination: { address: "9.9.9.9", port: 1 } });
+    const busy = manager.pool({ ...KEY, networks: [6] });
     const ports = new Uint16Array(100);
     for (const give of [
       () => idle.freeMany(ports),
@@ -99,7 +99,7 @@ describe.each(BUILDS)("%s build", (build) => {
         scene.pick();
         if (build === "debug") verify(scene.manager);
       }
-      expect(scene.handles[0]?.flow.held).toBe(scene.held.size);
+      expect(scene.handles[0]?.pool.held).toBe(scene.held.size);
       scene.manager.close();
     }
   });
@@ -119,7 +119,7 @@ interface Limits {
 }
 
 interface Handle {
-  readonly flow: Flow;
+  readonly pool: PortPool;
   readonly reserved: ReservedPorts | undefined;
 }
 
@@ -138,7 +138,7 @@ class Scene {
     this.handles = Array.from({ length: 5 }, () => {
       const reserved = this.#oneOf([undefined, ...limits.lists]);
       const group = this.#oneOf([undefined, ...limits.groups]);
-      return { reserved, flow: manager.flow({ ...KEY, reserved, group }) };
+      return { reserved, pool: manager.pool({ ...KEY, reserved, group }) };
     });
   }
 
@@ -155,7 +155,7 @@ class Scene {
         this.#oneOf(groups).bindPortRange = { first, last };
         break;
       case 2:
-        this.#oneOf(this.handles).flow.group = this.#oneOf([undefined, ...groups]);
+        this.#oneOf(this.handles).pool.group = this.#oneOf([undefined, ...groups]);
         break;
       case 3:
         this.manager.setPortRange(first, last);
@@ -178,13 +178,13 @@ class Scene {
   #take(handle: Handle): void {
     const offset = this.#random.next();
     const port = this.#expected(handle, offset);
-    expect(handle.flow.take(offset)).toBe(port);
+    expect(handle.pool.take(offset)).toBe(port);
     if (port > 0) this.held.add(port);
   }
 
-  #free({ flow }: Handle): void {
+  #free({ pool }: Handle): void {
     const port = FIRST + this.#below(LAST - FIRST + 1);
-    expect(flow.free(port)).toBe(this.held.delete(port));
+    expect(pool.free(port)).toBe(this.held.delete(port));
   }
 
   #takeMany(handle: Handle): void {
@@ -197,20 +197,20 @@ class Scene {
       this.held.add(port);
       wanted.push(port);
     }
-    const count = handle.flow.takeMany(ports, offsets);
+    const count = handle.pool.takeMany(ports, offsets);
     expect([...ports.subarray(0, count)]).toEqual(wanted);
   }
 
-  #freeMany({ flow }: Handle): void {
+  #freeMany({ pool }: Handle): void {
     const some = [...this.held].filter(() => this.#below(3) > 0);
-    expect(flow.freeMany(Uint16Array.from(some))).toBe(some.length);
+    expect(pool.freeMany(Uint16Array.from(some))).toBe(some.length);
     for (const port of some) this.held.delete(port);
   }
 
   /** What a loop over the range finds. */
-  #expected({ flow, reserved }: Handle, offset: number): number {
+  #expected({ pool, reserved }: Handle, offset: number): number {
     const range = this.manager.portRange();
-    const limit = flow.group === undefined ? range : flow.group.effective.bind;
+    const limit = pool.group === undefined ? range : pool.group.effective.bind;
     const first = Math.max(range.first, limit?.first ?? LAST + 1);
     const count = Math.min(range.last, limit?.last ?? 0) - first + 1;
     if (count < 1) return NO_RANGE;

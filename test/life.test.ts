@@ -39,8 +39,8 @@ test("a manager that closes leaves nothing behind, wherever its records lay", as
       const manager = PortManager.open();
       for (let transport = 30; transport < 60; transport++) {
         for (const end of [1, 2, 3]) {
-          const flow = manager.flow({ networks: [4], transport, address: "10.0.0." + end });
-          flow.takeMany(ports);
+          const pool = manager.pool({ networks: [4], transport, address: "10.0.0." + end });
+          pool.takeMany(ports);
         }
       }
       if (round % 100 === 99) figures.push(manager.stats().memory.taken);
@@ -61,9 +61,9 @@ test.each([
     const ports = new Uint16Array(1000);
     const fill = () => {
       const manager = PortManager.open({ portRange: { first: 1, last: 65535 } });
-      const flow = manager.flow({ networks: [4, 6], transport: 17, ...${options} });
-      flow.takeMany(ports);
-      for (const port of ports.subarray(500)) flow.rest(port, 0);
+      const pool = manager.pool({ networks: [4, 6], transport: 17, ...${options} });
+      pool.takeMany(ports);
+      for (const port of ports.subarray(500)) pool.coolDown(port, 0);
     };
     const taken = () => PortManager.open().stats().memory.taken;
     const figures = [];

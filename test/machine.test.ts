@@ -11,9 +11,9 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseAddress } from "../bindings/address.ts";
 import {
-  type Machine,
+  type HostState,
   type MachineTransport,
-  readMachine,
+  readHostState,
   socketsAt,
   usedPorts,
 } from "../bindings/node/machine.ts";
@@ -209,14 +209,14 @@ describe("a recorded machine", () => {
   });
 
   /** A folder like /proc, with some files otherwise; `undefined`: not there. */
-  function machineWith(changes: Record<string, string | undefined> = {}): Machine {
+  function machineWith(changes: Record<string, string | undefined> = {}): HostState {
     const folder = mkdtempSync(join(root, "proc-"));
     for (const [path, text] of Object.entries({ ...FILES, ...changes })) {
       if (text === undefined) continue;
       mkdirSync(dirname(join(folder, path)), { recursive: true });
       writeFileSync(join(folder, path), text);
     }
-    return readMachine(folder);
+    return readHostState(folder);
   }
 
   test("is known whole", () => {
@@ -237,7 +237,7 @@ describe("a recorded machine", () => {
     expect(udp).toEqual(parseSocketRows(UDP));
   });
 
-  const missing: [string, keyof Machine, RegExp][] = [
+  const missing: [string, keyof HostState, RegExp][] = [
     [
       "sys/net/ipv4/ip_local_port_range",
       "portRange",
@@ -271,7 +271,7 @@ describe("a recorded machine", () => {
   });
 
   test("that has nothing at all does not throw", () => {
-    const { unknown, ...rest } = readMachine(join(root, "nothing-here"));
+    const { unknown, ...rest } = readHostState(join(root, "nothing-here"));
     expect(Object.values(rest).every((value) => value === undefined)).toBe(true);
     expect(unknown).toHaveLength(11);
   });
@@ -282,7 +282,7 @@ describe("a recorded machine", () => {
     mkdirSync(join(folder, "self/limits"), { recursive: true }); // and the other way round
     mkdirSync(join(folder, "sys"));
     chmodSync(join(folder, "sys"), 0);
-    const { unknown } = readMachine(folder);
+    const { unknown } = readHostState(folder);
     expect(unknown).toHaveLength(11);
     expect(unknown).toContainEqual(expect.stringMatching(/self\/limits cannot be read \(EISDIR\)/));
     chmodSync(join(folder, "sys"), 0o700);
@@ -323,7 +323,7 @@ describe("this machine", () => {
   const isTold = process.platform === "linux" && endianness() === "LE";
 
   test("says what it does not know elsewhere than on Linux", () => {
-    const { unknown, tcp } = readMachine();
+    const { unknown, tcp } = readHostState();
     if (process.platform === "linux") {
       expect(tcp).toBeDefined();
       return;
@@ -350,7 +350,7 @@ describe("this machine", () => {
       udp.bind(0, "127.0.0.1");
       await once(udp, "listening");
 
-      const machine = readMachine();
+      const machine = readHostState();
       const states = (local: number, remote: number): string[] =>
         (machine.tcp ?? [])
           .filter((each) => each.port === local && each.remotePort === remote)

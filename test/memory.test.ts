@@ -2,7 +2,7 @@
 // limit, in steps of a few bytes, from one that hardly lets a manager open to one where nothing is
 // refused. So each allocation is refused once, alone, behind those that came before it.
 //
-// Whatever is refused has changed no figure, all else is answered as the naive twin answers, the
+// Whatever is refused has changed no figure, all else is answered as the reference model answers, the
 // invariants hold after each step, and when all is released no byte is in use. A drained manager
 // then refuses and grants what it did at first.
 
@@ -68,12 +68,12 @@ function open(who: Who): Deed {
   return deed(`open ${JSON.stringify(who)}`, (side) => side.open(askOf(who), "connect", false));
 }
 
-function takeAt(flow: number, port: number): Deed {
-  return deed(`flow ${flow}: take ${port}`, (side) => side.takeAt(flow, port));
+function takeAt(pool: number, port: number): Deed {
+  return deed(`pool ${pool}: take ${port}`, (side) => side.takeAt(pool, port));
 }
 
-function take(flow: number, offset: number): Deed {
-  return deed(`flow ${flow}: take from ${offset}`, (side) => side.take(flow, offset));
+function take(pool: number, offset: number): Deed {
+  return deed(`pool ${pool}: take from ${offset}`, (side) => side.take(pool, offset));
 }
 
 function ports(first: number, count: number): number[] {
@@ -270,13 +270,13 @@ const WEB = { networks: [4], transport: UDP };
 
 test("words say ENOBUFS and the limit, handles answer NO_MEMORY, and both go on later", () => {
   const manager = openOn("debug", { memoryLimit: 1024, portRange: { first: 1, last: 1000 } });
-  const flow = manager.flow(WEB);
+  const pool = manager.pool(WEB);
   const taken: number[] = [];
-  for (let port = flow.take(0); port > 0; port = flow.take(0)) taken.push(port);
+  for (let port = pool.take(0); port > 0; port = pool.take(0)) taken.push(port);
   expect(taken).toHaveLength(64);
-  expect(flow.take(0)).toBe(NO_MEMORY);
-  expect(flow.takeAt(999)).toBe(NO_MEMORY);
-  expect(flow.takeMany(new Uint16Array(10))).toBe(0);
+  expect(pool.take(0)).toBe(NO_MEMORY);
+  expect(pool.takeAt(999)).toBe(NO_MEMORY);
+  expect(pool.takeMany(new Uint16Array(10))).toBe(0);
 
   const refused = caught(() => manager.reservePort({ ...WEB, port: 999 }));
   expect(refused).toBeInstanceOf(PortError);
@@ -286,9 +286,9 @@ test("words say ENOBUFS and the limit, handles answer NO_MEMORY, and both go on 
   expect(manager.stats()).toMatchObject({ references: 64, memory: { limit: 1024 } });
   expect(manager.stats().memory.used).toBeLessThanOrEqual(1024);
 
-  expect(flow.free(5)).toBe(true);
-  expect(flow.takeAt(999)).toBe(999);
-  expect(flow.free(999)).toBe(true);
+  expect(pool.free(5)).toBe(true);
+  expect(pool.takeAt(999)).toBe(999);
+  expect(pool.free(999)).toBe(true);
   expect(manager.reservePort(WEB).port).toBeGreaterThan(0);
   verify(manager);
   manager.close();
@@ -301,8 +301,8 @@ test("one manager's limit is not another's", () => {
     for (let port = 1; ; port++) small.reserveTuple({ ...WEB, port, destination: { port } });
   });
   expect(answer).toMatchObject({ code: "ENOBUFS" });
-  expect(large.flow(WEB).takeMany(new Uint16Array(5000))).toBe(5000);
-  expect(caught(() => small.flow({ ...WEB, networks: [4, 6] }))).toMatchObject({ code: "ENOBUFS" });
+  expect(large.pool(WEB).takeMany(new Uint16Array(5000))).toBe(5000);
+  expect(caught(() => small.pool({ ...WEB, networks: [4, 6] }))).toMatchObject({ code: "ENOBUFS" });
   verify(small);
   verify(large);
   small.close();
@@ -311,13 +311,13 @@ test("one manager's limit is not another's", () => {
 
 test("a batch is filled from the front, as far as memory goes", () => {
   const manager = openOn("debug", { memoryLimit: 1024, seed: 4 });
-  const flow = manager.flow(WEB);
+  const pool = manager.pool(WEB);
   const ports = new Uint16Array(100);
-  expect(flow.takeMany(ports)).toBe(64);
-  expect(flow.held).toBe(64);
-  expect([...ports.subarray(0, 64)].every((port) => flow.has(port))).toBe(true);
+  expect(pool.takeMany(ports)).toBe(64);
+  expect(pool.held).toBe(64);
+  expect([...ports.subarray(0, 64)].every((port) => pool.has(port))).toBe(true);
   expect(ports.subarray(64)).toEqual(new Uint16Array(36));
-  expect(flow.freeMany(ports)).toBe(64);
+  expect(pool.freeMany(ports)).toBe(64);
   verify(manager);
   manager.close();
 });
@@ -354,8 +354,8 @@ test("a thousand managers leave nothing behind when they close, whatever they ho
   let taken = 0;
   for (let round = 0; round < 1000; round++) {
     const manager = openOn("debug", { seed: round });
-    const flow = manager.flow({ ...WEB, networks: [4, 6] });
-    flow.takeMany(new Uint16Array(round % 100));
+    const pool = manager.pool({ ...WEB, networks: [4, 6] });
+    pool.takeMany(new Uint16Array(round % 100));
     manager.reserveTuple({ ...WEB, address: "10.0.0.1", port: 80 });
     manager.reserveTuple({ ...WEB, address: "10.0.0.2", port: 80, flags: { tupleOnly: true } });
     manager.reserveTuple({ ...WEB, address: "10.0.0.2", port: 80, flags: { tupleOnly: true } });

@@ -25,7 +25,7 @@ describe("the name that may be meant", () => {
     expect(nearest("foo", ["destination", "top", "json", "help"])).toBeUndefined();
   });
 
-  test.each(["frob", "x", "", "rest", "format", "dest", "nonsense", "constructor"])(
+  test.each(["frob", "x", "", "coolDown", "format", "dest", "nonsense", "constructor"])(
     "%s: none is near",
     (name) => {
       expect(nearest(name, PLAN)).toBeUndefined();

@@ -150,8 +150,8 @@ describe("what the entry points load", () => {
       counts.push(compiled);
       LinuxPorts.open(); LinuxPorts.open();
       counts.push(compiled);
-      const flow = { networks: [4], transport: 6, cooldown: 1000 };
-      PortManager.open().flow(flow); PortManager.open().flow(flow);
+      const pool = { networks: [4], transport: 6, cooldown: 1000 };
+      PortManager.open().pool(pool); PortManager.open().pool(pool);
       counts.push(compiled);
       console.log(JSON.stringify(counts));`;
     const { stdout, stderr } = node("--eval", [counted]);
@@ -188,10 +188,10 @@ describe("what the entry points load", () => {
       const reserved = new ReservedPorts("8080");
       const ports = PortManager.open({ selection: "sequential" });
       const group = PortGroups.open().create("/web");
-      const flow = ports.flow({ networks: [4], transport: 6, group, reserved });
+      const pool = ports.pool({ networks: [4], transport: 6, group, reserved });
       const system = LinuxPorts.open();
       const port = system.socket().bind("127.0.0.1", 0);
-      console.log(flow.take() > 0, port > 0, typeof FinalizationRegistry);
+      console.log(pool.take() > 0, port > 0, typeof FinalizationRegistry);
       ports.close();
       system.close();`;
     const { stdout, stderr } = node("--eval", [deaf]);

@@ -246,7 +246,7 @@ describe.runIf(missing === undefined)("the page", () => {
     for (const [state, told] of [
       [HELD, /Held by 1: towards 192\.0\.2\.\d+:443\./],
       [SHARED, /Held by [2-4]: towards 192/],
-      [COOLING, /Resting after 192/],
+      [COOLING, /Cooling after 192/],
       [RESERVED, /passes over it: reserved/],
       [OUTSIDE, /passes over it: outside 32768\.\.60999/],
     ] as const) {

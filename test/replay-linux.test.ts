@@ -1,16 +1,16 @@
 // What Linux' seed-era port picker answered, recorded, and replayed on everything that claims to
-// answer the same: LinuxPorts on both builds, and the naive twin.
+// answer the same: LinuxPorts on both builds, and the reference model.
 
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { NaiveSocket } from "../bench/baselines/naive-linux.ts";
+import type { ReferenceSocket } from "../bench/baselines/reference-linux.ts";
 import { LINUX_SEED } from "./replay/counts.ts";
 import { replayLinuxFile } from "./replay/files.ts";
 import { BadInput } from "./replay/input.ts";
-import { NaiveLinux, openNaiveLinux } from "./replay/linux-naive.ts";
 import { openLinuxPorts } from "./replay/linux-ports.ts";
+import { openReferenceLinux, ReferenceLinux } from "./replay/linux-reference.ts";
 import type { Left, OpenLinux, Outcome } from "./replay/linux-system.ts";
 import { newTally, type Tally } from "./replay/netstack.ts";
 import { modulesFor } from "./support/builds.ts";
@@ -20,7 +20,7 @@ const VECTORS = new URL("vectors/linux-seed/", import.meta.url);
 const SYSTEMS: readonly (readonly [name: string, open: OpenLinux])[] = [
   ["LinuxPorts, release", (hint) => openLinuxPorts(hint, modulesFor("release"))],
   ["LinuxPorts, debug", (hint) => openLinuxPorts(hint, modulesFor("debug"))],
-  ["the naive twin", openNaiveLinux],
+  ["the reference model", openReferenceLinux],
 ];
 
 test("the vectors are there: nine files of traces", () => {
@@ -35,11 +35,11 @@ test.each(SYSTEMS)("%s: every recorded answer is given, and nothing is left", as
 
 describe("a system that answers otherwise is found out", () => {
   /** Grants nothing to one bind in twenty. */
-  class Moody extends NaiveLinux {
+  class Moody extends ReferenceLinux {
     #binds = 0;
 
     override bind(
-      socket: NaiveSocket,
+      socket: ReferenceSocket,
       address: string,
       port: number,
       random: readonly number[],
@@ -50,24 +50,24 @@ describe("a system that answers otherwise is found out", () => {
   }
 
   /** Says that it drew one value where it drew more. */
-  class Modest extends NaiveLinux {
+  class Modest extends ReferenceLinux {
     override get drawn(): number {
       return Math.min(1, super.drawn);
     }
   }
 
   /** Keeps one socket in ten although it was closed. */
-  class Sticky extends NaiveLinux {
+  class Sticky extends ReferenceLinux {
     #closes = 0;
 
-    override close(socket: NaiveSocket): void {
+    override close(socket: ReferenceSocket): void {
       this.#closes += 1;
       if (this.#closes % 10 !== 0) super.close(socket);
     }
   }
 
   /** Loses memory. */
-  class Leaky extends NaiveLinux {
+  class Leaky extends ReferenceLinux {
     override end(): Left {
       return { bytes: 48, uses: 0 };
     }
@@ -92,7 +92,7 @@ describe("a system that answers otherwise is found out", () => {
   });
 
   test("by the hint that it ignores", async () => {
-    const tally = await replayed(() => openNaiveLinux(0), vectors().slice(-1));
+    const tally = await replayed(() => openReferenceLinux(0), vectors().slice(-1));
     expect(tally.mismatching).toBe(10);
   });
 
@@ -154,15 +154,15 @@ describe("a file that is not what it should be", () => {
   ])("%s", async (_name, line, message) => {
     const path = join(scratch, "odd.jsonl");
     writeFileSync(path, `${traceOf(stats)}\n${line}\n`);
-    const error = await replayed(openNaiveLinux, [path]).then(undefined, (error) => error);
+    const error = await replayed(openReferenceLinux, [path]).then(undefined, (error) => error);
     expect(error).toBeInstanceOf(BadInput);
     expect(error.message).toContain(`${path}:2`);
     expect(error.message).toContain(message);
   });
 
   test("another kind of file", async () => {
-    await expect(replayed(openNaiveLinux, ["table.json"])).rejects.toThrow(BadInput);
-    await expect(replayed(openNaiveLinux, ["nowhere.jsonl"])).rejects.toThrow(BadInput);
+    await expect(replayed(openReferenceLinux, ["table.json"])).rejects.toThrow(BadInput);
+    await expect(replayed(openReferenceLinux, ["nowhere.jsonl"])).rejects.toThrow(BadInput);
   });
 });
 

@@ -1,13 +1,13 @@
 // What gVisor answered, recorded, and replayed on everything that claims to answer the same: both
-// builds through words and through handles, and the naive twin.
+// builds through words and through handles, and the reference model.
 
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { NETSTACK } from "./replay/counts.ts";
 import { replayFile } from "./replay/files.ts";
 import { openHandles, openWords } from "./replay/manager.ts";
-import { openNaive } from "./replay/naive.ts";
 import { newTally } from "./replay/netstack.ts";
+import { openReference } from "./replay/reference.ts";
 import type { System } from "./replay/system.ts";
 import { optionsFor } from "./support/builds.ts";
 
@@ -18,7 +18,7 @@ const SYSTEMS: readonly (readonly [name: string, open: () => System])[] = [
   ["handles, release", () => openHandles(optionsFor("release"))],
   ["words, debug", () => openWords(optionsFor("debug"))],
   ["handles, debug", () => openHandles(optionsFor("debug"))],
-  ["the naive twin", openNaive],
+  ["the reference model", openReference],
 ];
 
 test("the vectors are there: nine files of traces, and a table", () => {
@@ -36,7 +36,7 @@ test.each(SYSTEMS)("%s: every recorded answer is given, and nothing is left", as
 test("a system that answers otherwise is found out", async () => {
   const tally = newTally();
   const stubborn = (): System => {
-    const system = openNaive() as System;
+    const system = openReference() as System;
     const release = system.release.bind(system);
     let releases = 0;
     // Forgets one release in a hundred.

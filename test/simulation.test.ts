@@ -15,8 +15,8 @@ const LOAD: Load = {
   destinations: 3,
   rate: 300,
   lifetime: { kind: "fixed", seconds: 10 },
-  rest: 0,
-  whenResting: "refuse",
+  cooldown: 0,
+  whenCooling: "refuse",
   range: { first: 40_000, last: 40_000 + PORTS - 1 },
   reserved: "",
   files: UNLIMITED,
@@ -30,7 +30,7 @@ describe("a load", () => {
     expect(forecast).toMatchObject({ fits: true, refused: 0, arrivals: 12_000, ports: PORTS });
     expect(forecast.firstRefusal).toBeUndefined();
     expect(forecast.open.peak).toBe(3000);
-    expect(forecast.perFlow).toEqual({ open: 500, resting: 0, peak: PORTS });
+    expect(forecast.perPool).toEqual({ open: 500, cooling: 0, peak: PORTS });
   });
 
   test("with one port less is refused when the ports have run out", () => {
@@ -38,7 +38,7 @@ describe("a load", () => {
     expect(forecast).toMatchObject({ fits: false, exhausted: "range" });
     // The 2,995th connection: 2 x 3 x 499 have ports.
     expect(forecast.firstRefusal).toBeCloseTo(2994 / 300, 6);
-    expect(forecast.perFlow.peak).toBe(PORTS - 1);
+    expect(forecast.perPool.peak).toBe(PORTS - 1);
   });
 
   test("has no reserved ports", () => {
@@ -60,7 +60,7 @@ describe("a load", () => {
     // A share of one port has one file, which is more than its part of them.
     const rough = simulate({ ...LOAD, sources: 1, destinations: 1, rate: 1e9, files: 300 });
     expect(rough.open.steady).toBe(300);
-    expect(rough.perFlow).toEqual({ open: 300, resting: 0, peak: 300 });
+    expect(rough.perPool).toEqual({ open: 300, cooling: 0, peak: 300 });
   });
 
   test("that lasts less than it takes to run out fits", () => {
@@ -70,22 +70,22 @@ describe("a load", () => {
   });
 
   test("holds ports for an eighth more than their rest at most, and no less", () => {
-    const forecast = simulate({ ...LOAD, rate: 60, rest: 20, seconds: 100 });
+    const forecast = simulate({ ...LOAD, rate: 60, cooldown: 20, seconds: 100 });
     expect(forecast.fits).toBe(true);
-    expect(forecast.perFlow.open).toBeCloseTo(100, 6); // 10 a second for 10 s
-    expect(forecast.perFlow.resting).toBeGreaterThanOrEqual(200 - 1);
-    expect(forecast.perFlow.resting).toBeLessThanOrEqual(225 + 1);
-    expect(forecast.perFlow.peak).toBeGreaterThanOrEqual(300);
-    expect(forecast.perFlow.peak).toBeLessThanOrEqual(326);
+    expect(forecast.perPool.open).toBeCloseTo(100, 6); // 10 a second for 10 s
+    expect(forecast.perPool.cooling).toBeGreaterThanOrEqual(200 - 1);
+    expect(forecast.perPool.cooling).toBeLessThanOrEqual(225 + 1);
+    expect(forecast.perPool.peak).toBeGreaterThanOrEqual(300);
+    expect(forecast.perPool.peak).toBeLessThanOrEqual(326);
   });
 
-  test("is refused because of ports that rest, and not where the oldest may be taken", () => {
-    const load = { ...LOAD, rate: 200, rest: 10, seconds: 60 };
+  test("is refused because of ports that cooldown, and not where the oldest may be taken", () => {
+    const load = { ...LOAD, rate: 200, cooldown: 10, seconds: 60 };
     const refused = simulate(load);
-    expect(refused).toMatchObject({ fits: false, exhausted: "resting" });
+    expect(refused).toMatchObject({ fits: false, exhausted: "cooling" });
     expect(refused.firstRefusal).toBeCloseTo(15, 6); // 200 x 15 = 3,000
-    expect(simulate({ ...load, whenResting: "oldest" }).fits).toBe(true);
-    const full = simulate({ ...load, rate: 301, whenResting: "oldest" });
+    expect(simulate({ ...load, whenCooling: "oldest" }).fits).toBe(true);
+    const full = simulate({ ...load, rate: 301, whenCooling: "oldest" });
     expect(full).toMatchObject({ fits: false, exhausted: "range" });
   });
 
@@ -135,12 +135,12 @@ describe("a share of a load", () => {
     expect(share).toMatchObject({ sources: 2, destinations: 1, ports: 1 });
     const forecast = simulate(large, 50_000);
     expect(forecast).toMatchObject({ fits: true, arrivals: 4_000_000 });
-    expect(forecast.perFlow).toEqual({ open: 5000, resting: 0, peak: 5000 });
+    expect(forecast.perPool).toEqual({ open: 5000, cooling: 0, peak: 5000 });
     expect(forecast.open).toEqual({ steady: 1_000_000, peak: 1_000_000 });
     expect(simulate({ ...large, rate: 101_000 }, 50_000).fits).toBe(false);
   });
 
-  test("has fewer ports where one flow is too much", () => {
+  test("has fewer ports where one pool is too much", () => {
     const one = { ...LOAD, sources: 1, destinations: 1, rate: 50_000, seconds: 1 };
     const busy = { ...one, range: { first: 1, last: 50_000 }, seconds: 2 };
     const lasting = { ...busy, lifetime: { kind: "fixed", seconds: 1 } } as const;
@@ -186,7 +186,9 @@ describe("remedies", () => {
   });
 
   test("of ports that rest are a shorter rest", async () => {
-    const rest = (await remedies({ ...LOAD, rate: 100, rest: 60, seconds: 160 })).get("rest");
+    const rest = (await remedies({ ...LOAD, rate: 100, cooldown: 60, seconds: 160 })).get(
+      "cooldown",
+    );
     // 100 x (10 + rest) = 3,000, with an eighth more at most; in thousandths of 60 s.
     expect(rest?.value).toBeGreaterThanOrEqual(20 / 1.125 - 0.06);
     expect(rest?.value).toBeLessThanOrEqual(20);

@@ -2,12 +2,12 @@
 // for each, and the nearest limit.
 
 import { describe, expect, test } from "vitest";
-import { type Machine, readMachine } from "../bindings/node/machine.ts";
+import { type HostState, readHostState } from "../bindings/node/machine.ts";
 import type { SocketRow, SocketRowState } from "../bindings/node/proc.ts";
 import { freshPair, limitsOf, pairsOf, rangeUse, statesOf } from "../bindings/node/use.ts";
 
 // Nothing is known but what a test says.
-const EMPTY = readMachine("nowhere");
+const EMPTY = readHostState("nowhere");
 const RANGE = { first: 40_000, last: 40_099 };
 
 function row(local: string, remote: string, state: SocketRowState = "ESTABLISHED"): SocketRow {
@@ -28,7 +28,7 @@ const TCP = [
   row("10.0.0.1 40000", "10.9.0.2 443"),
   row("10.0.0.2 40000", "10.9.0.1 443"),
 ];
-const MACHINE: Machine = { ...EMPTY, portRange: RANGE, reserved: "40005-40009,1", tcp: TCP };
+const MACHINE: HostState = { ...EMPTY, portRange: RANGE, reserved: "40005-40009,1", tcp: TCP };
 
 describe("the use of a machine's ports", () => {
   test("has the range without what is reserved of it", () => {

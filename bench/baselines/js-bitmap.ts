@@ -1,7 +1,7 @@
 // The JS bitmap: the core's own algorithm in typed arrays, as fast as we can make it in JavaScript.
 //
 // It is what a good engineer writes who knows that a Set and a loop are too slow, and so the
-// baseline that WebAssembly has to beat. One flow's ports are bits; two summaries above them let a
+// baseline that WebAssembly has to beat. One pool's ports are bits; two summaries above them let a
 // search skip what is full. Words have 32 bits, because JavaScript has no fast wider ones. A set bit
 // means "free": what is free is what a search looks for.
 //
@@ -15,7 +15,7 @@
 // the word at hand apart from the long one; and no counter, so `held` counts when it is asked. Both
 // sides of the remainder are made unsigned: else one offset above 2^31 makes every later one slow.
 //
-// It knows one flow at a time: exclusive ports, no reuse flags, no conflicts between addresses,
+// It knows one pool at a time: exclusive ports, no reuse flags, no conflicts between addresses,
 // destinations and wildcards. Whoever needs those adds a map and more bitmaps: js-table.ts,
 // js-sharing.ts.
 

@@ -27,13 +27,13 @@ export class SetCooling {
     return this.#held.takeAt(port);
   }
 
-  rest(port: number, now: number): boolean {
+  coolDown(port: number, now: number): boolean {
     if (!this.#held.has(port) || this.#since.has(port)) return false;
     this.#since.set(port, this.#slotOf(now));
     return true;
   }
 
-  wake(now: number): number {
+  expire(now: number): number {
     const slot = this.#slotOf(now);
     let woken = 0;
     for (const [port, since] of this.#since) {
@@ -50,10 +50,10 @@ export class SetCooling {
   }
 }
 
-/** A bitmap of who is held, a bit for who rests, a ring in order and a count for each slot. */
+/** A bitmap of who is held, a bit for who cools down, a ring in order and a count for each slot. */
 export class BitmapCooling {
   readonly #held: JsBitmap;
-  readonly #resting: Uint8Array = new Uint8Array(65536);
+  readonly #cooling: Uint8Array = new Uint8Array(65536);
   readonly #ring: Uint16Array = new Uint16Array(RING_PLACES);
   readonly #ages: Uint16Array = new Uint16Array(AGE_COUNT);
   readonly #period: number;
@@ -76,24 +76,24 @@ export class BitmapCooling {
     return this.#held.takeAt(port);
   }
 
-  rest(port: number, now: number): boolean {
-    if (this.#resting[port] !== 0 || !this.#held.has(port)) return false;
+  coolDown(port: number, now: number): boolean {
+    if (this.#cooling[port] !== 0 || !this.#held.has(port)) return false;
     this.#moveClock(now);
-    this.#resting[port] = 1;
+    this.#cooling[port] = 1;
     this.#ring[(this.#head + this.#length) & (RING_PLACES - 1)] = port;
     this.#length++;
     (this.#ages[0] as number)++;
     return true;
   }
 
-  wake(now: number): number {
+  expire(now: number): number {
     this.#moveClock(now);
     const woken = this.#ripe;
     for (; this.#ripe > 0; this.#ripe--) {
       const port = this.#ring[this.#head] as number;
       this.#head = (this.#head + 1) & (RING_PLACES - 1);
       this.#length--;
-      this.#resting[port] = 0;
+      this.#cooling[port] = 0;
       this.#held.free(port);
     }
     return woken;
@@ -112,7 +112,7 @@ export class BitmapCooling {
   }
 }
 
-/** One flow whose ports come back in the order of their release. */
+/** One pool whose ports come back in the order of their release. */
 export interface JsOrder {
   take(): number;
   free(port: number): void;

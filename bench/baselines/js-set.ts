@@ -1,4 +1,4 @@
-// The JS set: what people write. The ports of one flow in a Set, and a loop round the range that
+// The JS set: what people write. The ports of one pool in a Set, and a loop round the range that
 // asks it about one port after the other.
 //
 // With few ports held it is hard to beat for its size. The price comes as the range fills: a search

@@ -1,24 +1,24 @@
-// The JS bitmaps of one address that a flow with SO_REUSEADDR shares with plain holders.
+// The JS bitmaps of one address that a pool with SO_REUSEADDR shares with plain holders.
 //
-// Plain holders and the flow name the same address, without device or destination; the rules are
+// Plain holders and the pool name the same address, without device or destination; the rules are
 // gVisor's for picks with port 0, and TCP and UDP differ in them:
 //
 // - TCP: such a pick never shares a port, so it has to miss what anybody holds. One bitmap has all
-//   of that, and is all that a search looks at; flat bits say which of it is the flow's own.
-// - UDP: the newest holder gets the traffic, so the flow shares with itself, however often, and only
+//   of that, and is all that a search looks at; flat bits say which of it is the pool's own.
+// - UDP: the newest holder gets the traffic, so the pool shares with itself, however often, and only
 //   the plain holders are in its way. It counts its holds by port.
 //
-// Left out: named picks of the flow, other flag sets, other addresses, and what gVisor does when
+// Left out: named picks of the pool, other flag sets, other addresses, and what gVisor does when
 // somebody releases what he does not hold.
 
 import { JsBitmap } from "./js-bitmap.ts";
 
 const NONE = -1;
 
-/** A TCP flow with SO_REUSEADDR beside plain holders. */
+/** A TCP pool with SO_REUSEADDR beside plain holders. */
 export class JsTcpSharing {
   readonly #held: JsBitmap;
-  /** Bit p of word w: the flow holds port 32 w + p. */
+  /** Bit p of word w: the pool holds port 32 w + p. */
   readonly #own: Int32Array = new Int32Array(2048);
 
   constructor(first: number, last: number) {
@@ -30,7 +30,7 @@ export class JsTcpSharing {
     return this.#held.takeAt(port);
   }
 
-  /** The flow takes the first port from an offset on that it may have; -1 when there is none. */
+  /** The pool takes the first port from an offset on that it may have; -1 when there is none. */
   take(offset: number): number {
     const port = this.#held.take(offset);
     if (port === NONE) return NONE;
@@ -39,7 +39,7 @@ export class JsTcpSharing {
     return port;
   }
 
-  /** The flow frees a port; whether it held it. */
+  /** The pool frees a port; whether it held it. */
   free(port: number): boolean {
     if ((port & 0xffff) !== port || port === 0) throw new RangeError("port");
     const own = this.#own;
@@ -61,7 +61,7 @@ export class JsTcpSharing {
     return taken;
   }
 
-  /** The flow frees all of them; how many it held. */
+  /** The pool frees all of them; how many it held. */
   freeMany(ports: Uint16Array): number {
     let freed = 0;
     for (let index = 0; index < ports.length; index++) {
@@ -71,10 +71,10 @@ export class JsTcpSharing {
   }
 }
 
-/** A UDP flow with SO_REUSEADDR beside plain holders. */
+/** A UDP pool with SO_REUSEADDR beside plain holders. */
 export class JsUdpSharing {
   readonly #plain: JsBitmap;
-  /** How often the flow holds each port. */
+  /** How often the pool holds each port. */
   readonly #own: Uint32Array = new Uint32Array(65536);
 
   constructor(first: number, last: number) {
@@ -86,14 +86,14 @@ export class JsUdpSharing {
     return this.#own[port] === 0 ? this.#plain.takeAt(port) : NONE;
   }
 
-  /** The flow takes the first port from an offset on that it may have; -1 when there is none. */
+  /** The pool takes the first port from an offset on that it may have; -1 when there is none. */
   take(offset: number): number {
     const port = this.#plain.find(offset);
     if (port !== NONE) this.#own[port] = (this.#own[port] as number) + 1;
     return port;
   }
 
-  /** The flow frees a port once; whether it held it. */
+  /** The pool frees a port once; whether it held it. */
   free(port: number): boolean {
     if ((port & 0xffff) !== port || port === 0) throw new RangeError("port");
     const holds = this.#own[port] as number;
@@ -113,7 +113,7 @@ export class JsUdpSharing {
     return ports.length;
   }
 
-  /** The flow frees all of them once; how many it held. */
+  /** The pool frees all of them once; how many it held. */
   freeMany(ports: Uint16Array): number {
     let freed = 0;
     for (let index = 0; index < ports.length; index++) {

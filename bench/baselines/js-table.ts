@@ -1,11 +1,11 @@
 // The JS table: what a good engineer puts on top of the JS bitmap to serve words. A Map from who
-// asks, as text, to the bitmap of that flow; a bitmap is made when a flow takes its first port, and
+// asks, as text, to the bitmap of that pool; a bitmap is made when a pool takes its first port, and
 // dropped with its last one.
 //
 // What it does NOT answer, and portwarden's words do:
 //
 // - any address against the specific ones of the same port, in both directions;
-// - a destination against no destination: each is a flow of its own here;
+// - a destination against no destination: each is a pool of its own here;
 // - reuse flags: whatever is held is held alone;
 // - devices, and several networks at once, all or nothing.
 //
@@ -23,7 +23,7 @@ export interface TableRequest {
   readonly destination?: { readonly address: string; readonly port: number };
 }
 
-/** The ports of one flow. */
+/** The ports of one pool. */
 interface Holder {
   readonly ports: JsBitmap;
   /** What words hold. Without open handles that is all: the bitmap itself does not count. */
@@ -51,7 +51,7 @@ export class JsTable {
     const key = keyOf(request);
     const holder = this.#holders.get(key) ?? this.#add(key);
     const { ports } = holder;
-    // A flow that is new is never refused, so none is left without a port.
+    // A pool that is new is never refused, so none is left without a port.
     const port = request.port === 0 ? ports.take(offset) : ports.takeAt(request.port);
     if (port > 0) holder.held++;
     return port;
@@ -68,7 +68,7 @@ export class JsTable {
   }
 
   /** The bitmap itself, for many ports of one kind: a handle, until it is closed. */
-  flow(request: TableRequest): JsBitmap {
+  pool(request: TableRequest): JsBitmap {
     const key = keyOf(request);
     const holder = this.#holders.get(key) ?? this.#add(key);
     holder.handles++;
@@ -76,7 +76,7 @@ export class JsTable {
   }
 
   /** Closes a handle. Ports that it has taken stay held. */
-  closeFlow(request: TableRequest): void {
+  closePool(request: TableRequest): void {
     const key = keyOf(request);
     const holder = this.#holders.get(key);
     if (holder === undefined) return;
@@ -85,7 +85,7 @@ export class JsTable {
     this.#dropUnused(key, holder);
   }
 
-  /** How many flows there are. */
+  /** How many pools there are. */
   get size(): number {
     return this.#holders.size;
   }
@@ -105,6 +105,6 @@ export class JsTable {
 }
 
 function keyOf({ network, transport, address, destination }: TableRequest): string {
-  const flow = `${network}/${transport}/${address}`;
-  return destination === undefined ? flow : `${flow}/${destination.address}/${destination.port}`;
+  const pool = `${network}/${transport}/${address}`;
+  return destination === undefined ? pool : `${pool}/${destination.address}/${destination.port}`;
 }

@@ -4,7 +4,7 @@ import type { Lap, Racer } from "./protocol.ts";
 import { between, make, nanoseconds, the } from "./show.ts";
 
 export const OCCUPANCIES: readonly number[] = [0, 25, 50, 75, 90, 99, 99.9];
-const RACERS: readonly Racer[] = ["portwarden", "JS bitmap", "naive maps"];
+const RACERS: readonly Racer[] = ["portwarden", "JS bitmap", "reference maps"];
 const SVG = "http://www.w3.org/2000/svg";
 
 const HEIGHT = 300;
@@ -139,7 +139,7 @@ function markOf(racer: Racer, { x, y }: Point): Element {
   const look = { class: "point", "data-racer": racer };
   if (racer === "portwarden") return shape("circle", { cx: x, cy: y, r: 5, ...look });
   const square = shape("rect", { x: x - 4.5, y: y - 4.5, width: 9, height: 9, ...look });
-  if (racer === "naive maps") square.setAttribute("transform", `rotate(45 ${x} ${y})`);
+  if (racer === "reference maps") square.setAttribute("transform", `rotate(45 ${x} ${y})`);
   return square;
 }
 

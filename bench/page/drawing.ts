@@ -1,6 +1,6 @@
 // Drawing: from sets of ports, as bits, to one byte per port.
 //
-// A port that somebody holds is told as held (or shared), wherever it lies; then what rests, what is reserved,
+// A port that somebody holds is told as held (or shared), wherever it lies; then what cools down, what is reserved,
 // what lies outside the range, and what is left is free. Port 0 is nobody's.
 
 import { WORDS } from "./memory.ts";
@@ -21,15 +21,15 @@ export class Drawing {
   }
 
   /** One more holder of some ports, of which those at rest only rest. */
-  addHolder(held: Uint32Array, resting: Uint32Array): void {
+  addHolder(held: Uint32Array, coolingHere: Uint32Array): void {
     const { ones, twos, cooling } = this;
     for (let word = 0; word < WORDS; word++) {
-      const rests = resting[word] as number;
-      const holds = (held[word] as number) & ~rests;
+      const coolsDown = coolingHere[word] as number;
+      const holds = (held[word] as number) & ~coolsDown;
       const before = ones[word] as number;
       twos[word] = (twos[word] as number) | (before & holds);
       ones[word] = before | holds;
-      cooling[word] = (cooling[word] as number) | rests;
+      cooling[word] = (cooling[word] as number) | coolsDown;
     }
   }
 
@@ -68,12 +68,12 @@ export class Drawing {
 /** What a port is, from what is known of it. */
 export function stateOf(
   holders: number,
-  isResting: boolean,
+  isCooling: boolean,
   isReserved: boolean,
   isInside: boolean,
 ): number {
   if (holders > 0) return holders > 1 ? SHARED : HELD;
-  if (isResting) return COOLING;
+  if (isCooling) return COOLING;
   if (isReserved) return RESERVED;
   return isInside ? FREE : OUTSIDE;
 }

@@ -26,11 +26,11 @@ export function showPort(told: Told, aloud: boolean): void {
   the("picture").setAttribute("aria-valuetext", text);
 }
 
-function held({ port, holders, resting }: Told): string {
+function held({ port, holders, cooling }: Told): string {
   if (port === 0) return "Port 0 is nobody’s: it stands for “any port”.";
   const parts = [];
   if (holders.length > 0) parts.push(`Held by ${holders.length}: towards ${holders.join(", ")}.`);
-  if (resting.length > 0) parts.push(`Resting after ${resting.join(", ")}.`);
+  if (cooling.length > 0) parts.push(`Cooling after ${cooling.join(", ")}.`);
   return parts.length === 0 ? "Nobody holds it." : parts.join(" ");
 }
 

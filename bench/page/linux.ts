@@ -32,7 +32,7 @@ export class LinuxSockets implements Ports {
   readonly limits: Limits;
   readonly #system: LinuxPorts;
   readonly #addresses: readonly string[];
-  readonly #rests: boolean;
+  readonly #coolsDown: boolean;
   readonly #connections: Connection[] = [];
 
   readonly #core = coreOf(undefined);
@@ -41,7 +41,7 @@ export class LinuxSockets implements Ports {
   constructor(settings: Settings) {
     const { first, last, selection, destinations, cooldown } = settings;
     this.limits = new Limits(settings);
-    this.#rests = cooldown > 0;
+    this.#coolsDown = cooldown > 0;
     this.#addresses = Array.from({ length: destinations }, (_, index) => remoteAddress(index));
     this.#system = LinuxPorts.open({
       portRange: { first, last },
@@ -75,7 +75,7 @@ export class LinuxSockets implements Ports {
     const last = this.#connections.pop() as Connection;
     const gone = index === this.#connections.length ? last : this.#connections[index];
     if (gone !== last) this.#connections[index] = last;
-    gone?.socket.close(this.#rests ? { timeWait: true } : undefined);
+    gone?.socket.close(this.#coolsDown ? { timeWait: true } : undefined);
   }
 
   tick(now: number): void {
@@ -110,15 +110,15 @@ export class LinuxSockets implements Ports {
 
   ask(port: number): Asked {
     const record = this.#system.portRecord(port);
-    return { holders: record?.owners ?? 0, isResting: (record?.timeWait ?? 0) > 0 };
+    return { holders: record?.owners ?? 0, isCooling: (record?.timeWait ?? 0) > 0 };
   }
 
-  holdersOf(port: number): { holders: string[]; resting: string[] } {
+  holdersOf(port: number): { holders: string[]; cooling: string[] } {
     const count = this.#system.portRecord(port)?.timeWait ?? 0;
     const waits = count === 1 ? "one connection" : `${count} connections`;
     return {
       holders: this.#towards(port).map(remoteName),
-      resting: count === 0 ? [] : [`${waits} in TIME_WAIT`],
+      cooling: count === 0 ? [] : [`${waits} in TIME_WAIT`],
     };
   }
 

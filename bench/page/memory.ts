@@ -3,8 +3,8 @@
 // The facade keeps memory to itself, and asking it port by port would take 65,536 calls a frame. So the picture
 // reads the records. This file alone knows where they are; the pictures of the layouts stand in assembly/:
 //
-//   handle      +88  flow u32, the first network's          netstack/handle.ts
-//   flow        its port set is part of it                  netstack/ladder.ts
+//   handle      +88  pool u32, the first network's          netstack/handle.ts
+//   pool        its port set is part of it                  netstack/ladder.ts
 //   port set    +10  count u16                              ports/set.ts
 //               +13  form u8: 0 none, 1 one, 2 few, 3 many
 //               +16  the port; or where the list is; or where the bitmap is
@@ -61,14 +61,14 @@ export class Memory {
     this.#words = new Uint32Array(buffer);
   }
 
-  /** Where a handle's flow is. */
-  flowOf(handle: number): number {
+  /** Where a handle's pool is. */
+  poolOf(handle: number): number {
     return this.#word(handle + HANDLE_FLOW);
   }
 
-  /** The ports that a flow holds, those that rest among them. */
-  readFlow(flow: number, into: Uint32Array): void {
-    this.#readSet(flow, into);
+  /** The ports that a pool holds, those that rest among them. */
+  readPool(pool: number, into: Uint32Array): void {
+    this.#readSet(pool, into);
   }
 
   /** The ports that rest in a cooldown; none where it is 0. */

@@ -1,16 +1,16 @@
-// Netstack: the scenario's connections through a PortManager, one flow per destination.
+// Netstack: the scenario's connections through a PortManager, one pool per destination.
 
 import { cooldownOf } from "../../bindings/cooling.ts";
 import { coreOf } from "../../bindings/core.ts";
-import { handleOf } from "../../bindings/flow.ts";
 import {
-  type Flow,
-  type FlowOptions,
   IPV4,
+  type PoolOptions,
   PortManager,
+  type PortPool,
   type SelectionName,
   TCP,
 } from "../../bindings/index.ts";
+import { handleOf } from "../../bindings/pool.ts";
 import { reservedAddress } from "../../bindings/reserved.ts";
 import type { Drawing } from "./drawing.ts";
 import { Limits } from "./limits.ts";
@@ -35,8 +35,8 @@ const SEED = 1;
 export class NetstackPorts implements Ports {
   readonly limits: Limits;
   readonly #manager: PortManager;
-  readonly #flows: readonly Flow[];
-  readonly #rests: boolean;
+  readonly #pools: readonly PortPool[];
+  readonly #coolsDown: boolean;
   #now = 0;
   // Connections, place by place.
   #live = 0;
@@ -46,21 +46,21 @@ export class NetstackPorts implements Ports {
   readonly #core = coreOf(undefined);
   readonly #memory: Memory = new Memory(this.#core);
   readonly #held: Uint32Array = new Uint32Array(WORDS);
-  readonly #resting: Uint32Array = new Uint32Array(WORDS);
+  readonly #cooling: Uint32Array = new Uint32Array(WORDS);
 
   constructor(settings: Settings) {
     const { first, last, selection, destinations, cooldown } = settings;
     const isOrdered = selection === "fifo";
     this.limits = new Limits(settings);
-    this.#rests = cooldown > 0;
+    this.#coolsDown = cooldown > 0;
     this.#manager = PortManager.open({
       portRange: { first, last },
       seed: SEED,
       selection: isOrdered ? "random" : (selection as SelectionName),
       cooldown,
     });
-    this.#flows = Array.from({ length: destinations }, (_, destination) =>
-      this.#manager.flow({
+    this.#pools = Array.from({ length: destinations }, (_, destination) =>
+      this.#manager.pool({
         ...this.#towardsOf(destination),
         group: this.limits.groupOf(destination),
         reserved: this.limits.reserved,
@@ -74,7 +74,7 @@ export class NetstackPorts implements Ports {
   }
 
   arrive(destination: number): boolean {
-    const port = (this.#flows[destination] as Flow).take();
+    const port = (this.#pools[destination] as PortPool).take();
     if (port < 0) return false;
     this.#ports[this.#live] = port;
     this.#towards[this.#live] = destination;
@@ -83,10 +83,10 @@ export class NetstackPorts implements Ports {
   }
 
   leave(index: number): void {
-    const flow = this.#flows[this.#towards[index] as number] as Flow;
+    const pool = this.#pools[this.#towards[index] as number] as PortPool;
     const port = this.#ports[index] as number;
-    if (this.#rests) flow.rest(port, this.#now);
-    else flow.free(port);
+    if (this.#coolsDown) pool.coolDown(port, this.#now);
+    else pool.free(port);
     this.#live--;
     this.#ports[index] = this.#ports[this.#live] as number;
     this.#towards[index] = this.#towards[this.#live] as number;
@@ -94,8 +94,8 @@ export class NetstackPorts implements Ports {
 
   tick(now: number): void {
     this.#now = now;
-    if (!this.#rests) return;
-    for (const flow of this.#flows) flow.wake(now);
+    if (!this.#coolsDown) return;
+    for (const pool of this.#pools) pool.expire(now);
   }
 
   get range(): Span {
@@ -110,36 +110,37 @@ export class NetstackPorts implements Ports {
     const memory = this.#memory;
     drawing.clear();
     memory.refresh();
-    for (const flow of this.#flows) {
-      memory.readFlow(memory.flowOf(handleOf(flow)), this.#held);
-      memory.readCooldown(cooldownOf(flow), this.#resting);
-      drawing.addHolder(this.#held, this.#resting);
+    for (const pool of this.#pools) {
+      memory.readPool(memory.poolOf(handleOf(pool)), this.#held);
+      memory.readCooldown(cooldownOf(pool), this.#cooling);
+      drawing.addHolder(this.#held, this.#cooling);
     }
     memory.readReserved(reservedAddress(this.limits.reserved, this.#core), drawing.reserved);
   }
 
   ask(port: number): Asked {
-    const holders = this.#flows.filter((flow) => flow.has(port)).length;
-    const isResting = this.#rests && this.#flows.some((_, index) => this.#isResting(index, port));
-    return { holders, isResting };
+    const holders = this.#pools.filter((pool) => pool.has(port)).length;
+    const isCooling =
+      this.#coolsDown && this.#pools.some((_, index) => this.#isCooling(index, port));
+    return { holders, isCooling };
   }
 
-  holdersOf(port: number): { holders: string[]; resting: string[] } {
-    const towards = this.#flows.map((_, destination) => destination);
-    const holders = towards.filter((destination) => this.#flows[destination]?.has(port));
-    const resting = towards.filter((destination) => this.#isResting(destination, port));
-    return { holders: holders.map(remoteName), resting: resting.map(remoteName) };
+  holdersOf(port: number): { holders: string[]; cooling: string[] } {
+    const towards = this.#pools.map((_, destination) => destination);
+    const holders = towards.filter((destination) => this.#pools[destination]?.has(port));
+    const cooling = towards.filter((destination) => this.#isCooling(destination, port));
+    return { holders: holders.map(remoteName), cooling: cooling.map(remoteName) };
   }
 
   requests(port: number, place: Place): Answer[] {
-    const answers = this.#flows.map((_, index) => this.#connectFrom(index, port));
+    const answers = this.#pools.map((_, index) => this.#connectFrom(index, port));
     const group = this.limits.groupAt(place);
-    const isFresh = (_: Flow, destination: number): boolean => {
+    const isFresh = (_: PortPool, destination: number): boolean => {
       const isOurs = group === undefined || group === this.limits.groupOf(destination);
       return isOurs && answers[destination]?.isGranted === true;
     };
-    const fresh = this.#flows.flatMap((flow, index) =>
-      isFresh(flow, index) ? [remoteName(index)] : [],
+    const fresh = this.#pools.flatMap((pool, index) =>
+      isFresh(pool, index) ? [remoteName(index)] : [],
     );
     return [
       automatic(port, this, place, fresh),
@@ -158,7 +159,7 @@ export class NetstackPorts implements Ports {
 
   // ── Helpers ─────────────────────────────────────────────────────────────────────────────
 
-  #towardsOf(destination: number): FlowOptions {
+  #towardsOf(destination: number): PoolOptions {
     return {
       networks: [IPV4],
       transport: TCP,
@@ -167,17 +168,17 @@ export class NetstackPorts implements Ports {
     };
   }
 
-  /** A port that a flow does not hold, and that cannot be had, rests: nobody else is in the way. */
-  #isResting(destination: number, port: number): boolean {
-    const flow = this.#flows[destination] as Flow;
-    if (!this.#rests || flow.has(port)) return false;
+  /** A port that a pool does not hold, and that cannot be had, cools down: nobody else is in the way. */
+  #isCooling(destination: number, port: number): boolean {
+    const pool = this.#pools[destination] as PortPool;
+    if (!this.#coolsDown || pool.has(port)) return false;
     return !this.#manager.isAvailable({ ...this.#towardsOf(destination), port });
   }
 
   #connectFrom(destination: number, port: number): Answer {
     const request = remoteName(destination);
-    if (this.#isResting(destination, port)) {
-      return { request, isGranted: false, answer: "it rests after its last connection" };
+    if (this.#isCooling(destination, port)) {
+      return { request, isGranted: false, answer: "it cools down after its last connection" };
     }
     return attempt(request, () => {
       const group = this.limits.groupOf(destination);

@@ -13,16 +13,16 @@ export interface Ports {
   arrive(destination: number): boolean;
   /** The connection at that place, 0..live - 1, ends; the last one takes its place. */
   leave(index: number): void;
-  /** The clock, in milliseconds: what has rested long enough is free again. */
+  /** The clock, in milliseconds: what has cooled down long enough is free again. */
   tick(now: number): void;
   readonly range: Span;
   setRange(range: Span): void;
   /** Collects who holds what from the core's memory. */
   read(drawing: Drawing): void;
-  /** The same of one port by asking the facade: how many hold it, and whether it rests. */
+  /** The same of one port by asking the facade: how many hold it, and whether it cools down. */
   ask(port: number): Asked;
-  /** The names of who holds a port, and for whom it rests. */
-  holdersOf(port: number): { holders: string[]; resting: string[] };
+  /** The names of who holds a port, and for whom it cools down. */
+  holdersOf(port: number): { holders: string[]; cooling: string[] };
   /** What requests that name the port would be told. */
   requests(port: number, place: Place): Answer[];
   close(): void;
@@ -30,7 +30,7 @@ export interface Ports {
 
 export interface Asked {
   readonly holders: number;
-  readonly isResting: boolean;
+  readonly isCooling: boolean;
 }
 
 export const LOCAL = "10.0.0.1";

@@ -72,12 +72,12 @@ export interface Picture {
   readonly codes: ArrayBuffer;
   /** How many ports are in each state. */
   readonly counts: readonly number[];
-  readonly figures: Figures;
+  readonly figures: PairMetrics;
   readonly told: Told | undefined;
 }
 
 /** All since the scenario began. */
-export interface Figures {
+export interface PairMetrics {
   /** Milliseconds of the scenario's own clock. */
   readonly time: number;
   /** Ports asked for and released. */
@@ -95,7 +95,7 @@ export interface Told {
   readonly port: number;
   readonly state: number;
   readonly holders: readonly string[];
-  readonly resting: readonly string[];
+  readonly cooling: readonly string[];
   readonly requests: readonly Answer[];
 }
 
@@ -107,7 +107,7 @@ export interface Answer {
 }
 
 /** Who races. */
-export type Racer = "portwarden" | "JS bitmap" | "naive maps";
+export type Racer = "portwarden" | "JS bitmap" | "reference maps";
 
 /** What one racer has shown at one occupancy so far. */
 export interface Lap {

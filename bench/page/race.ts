@@ -1,4 +1,4 @@
-// Race: the same takes and frees through portwarden, the JS bitmap and the naive maps, in this browser.
+// Race: the same takes and frees through portwarden, the JS bitmap and the reference maps, in this browser.
 //
 // A browser's clock may tick as slowly as every tenth of a millisecond, so a batch has so many operations that it
 // lasts some milliseconds: a thousand at least. At each occupancy all three hold the same ports, search from the
@@ -8,7 +8,7 @@
 import { IPV4, PortManager, TCP } from "../../bindings/index.ts";
 import { SeededRandom } from "../../bindings/random.ts";
 import { JsBitmap } from "../baselines/js-bitmap.ts";
-import { NaivePortManager, type NaiveRequest } from "../baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "../baselines/reference.ts";
 import type { Lap, Racer } from "./protocol.ts";
 
 const FIRST = 32768;
@@ -47,7 +47,7 @@ export function* race(occupancies: readonly number[], now: () => number): Genera
   const offsets = offsetsOf(2);
   for (const occupancy of occupancies) {
     const held = order.slice(0, Math.round((COUNT * occupancy) / 100));
-    const ways = [portwarden(held), jsBitmap(held), naiveMaps(held)];
+    const ways = [portwarden(held), jsBitmap(held), referenceMaps(held)];
     checkEqual(ways, offsets);
     yield* runInTurn(ways, occupancy, offsets, now);
     for (const way of ways) way.close();
@@ -113,18 +113,18 @@ function lapOf({ way, operations, times }: Runner, occupancy: number): Lap {
 
 function portwarden(held: readonly number[]): Way {
   const manager = PortManager.open({ portRange: { first: FIRST, last: LAST } });
-  const flow = manager.flow({ networks: [IPV4], transport: TCP, address: ADDRESS });
-  for (const port of held) flow.takeAt(port);
+  const pool = manager.pool({ networks: [IPV4], transport: TCP, address: ADDRESS });
+  for (const port of held) pool.takeAt(port);
   return {
     racer: "portwarden",
     once: (offset) => {
-      const port = flow.take(offset);
-      flow.free(port);
+      const port = pool.take(offset);
+      pool.free(port);
       return port;
     },
     loop: (offsets, operations) => {
       for (let index = 0; index < operations; index++) {
-        flow.free(flow.take(offsets[index & (OFFSETS - 1)] as number));
+        pool.free(pool.take(offsets[index & (OFFSETS - 1)] as number));
       }
     },
     close: () => manager.close(),
@@ -150,10 +150,10 @@ function jsBitmap(held: readonly number[]): Way {
   };
 }
 
-function naiveMaps(held: readonly number[]): Way {
-  const twin = new NaivePortManager();
-  twin.setPortRange(FIRST, LAST);
-  const request: NaiveRequest = {
+function referenceMaps(held: readonly number[]): Way {
+  const model = new ReferencePortManager();
+  model.setPortRange(FIRST, LAST);
+  const request: ReferenceRequest = {
     networks: [IPV4],
     transport: TCP,
     address: ADDRESS,
@@ -162,16 +162,16 @@ function naiveMaps(held: readonly number[]): Way {
     device: 0,
     destination: { address: "", port: 0 },
   };
-  for (const port of held) twin.reservePort({ ...request, port }, 0);
+  for (const port of held) model.reservePort({ ...request, port }, 0);
   const once = (offset: number): number => {
     request.port = 0;
-    const port = twin.reservePort(request, offset);
+    const port = model.reservePort(request, offset);
     request.port = port;
-    twin.releasePort(request);
+    model.releasePort(request);
     return port;
   };
   return {
-    racer: "naive maps",
+    racer: "reference maps",
     once,
     loop: (offsets, operations) => {
       for (let index = 0; index < operations; index++) {

@@ -20,7 +20,7 @@ export interface Settings {
   readonly rate: number;
   /** Milliseconds that a connection lasts, on average. */
   readonly lifetime: number;
-  /** Milliseconds that a port rests after its release; 0: not at all. */
+  /** Milliseconds that a port cools down after its release; 0: not at all. */
   readonly cooldown: number;
 }
 

@@ -20,7 +20,7 @@ export const STATES: readonly State[] = [
   { name: "free", label: "free", meaning: "nobody holds it" },
   { name: "held", label: "held", meaning: "one connection has it" },
   { name: "shared", label: "shared", meaning: "connections to several destinations have it" },
-  { name: "cooling", label: "cooling", meaning: "released, and resting, as in TIME_WAIT" },
+  { name: "cooling", label: "cooling", meaning: "released, and cooling, as in TIME_WAIT" },
   { name: "reserved", label: "reserved", meaning: "automatic picks pass over it" },
   { name: "outside", label: "outside", meaning: "outside the range seen from here" },
 ];

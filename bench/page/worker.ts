@@ -116,7 +116,7 @@ function frame(current: Simulation, { codes, elapsed, port }: Frame): void {
 }
 
 function tell(ports: Ports, port: number, state: number): Told {
-  if (port === 0) return { port, state: OUTSIDE, holders: [], resting: [], requests: [] };
+  if (port === 0) return { port, state: OUTSIDE, holders: [], cooling: [], requests: [] };
   const requests = ports.requests(port, place);
   return { port, state, ...ports.holdersOf(port), requests };
 }
@@ -128,9 +128,9 @@ function askAll(ports: Ports): void {
   const range = limits.rangeFrom(place, ports.range);
   const codes = new Uint8Array(PORTS).fill(OUTSIDE);
   for (let port = 1; port < PORTS; port++) {
-    const { holders, isResting } = ports.ask(port);
+    const { holders, isCooling } = ports.ask(port);
     const isInside = range !== undefined && range.first <= port && port <= range.last;
-    codes[port] = stateOf(holders, isResting, limits.reserved.has(port), isInside);
+    codes[port] = stateOf(holders, isCooling, limits.reserved.has(port), isInside);
   }
   scope.postMessage({ kind: "answers", codes, milliseconds: now() - start });
 }

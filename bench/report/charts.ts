@@ -82,7 +82,7 @@ const OCCUPANCY_SYSTEMS: readonly System[] = [
   "handles",
   "batch",
   "words",
-  "naive",
+  "reference",
   "js-set",
   "js-bitmap",
   "js-bitmap batch",
@@ -103,7 +103,7 @@ function occupancy(frame: Frame, rows: readonly Row[]): string | undefined {
   ]);
 }
 
-const LINUX_SYSTEMS: readonly System[] = ["sockets", "naive", "linux (recorded)"];
+const LINUX_SYSTEMS: readonly System[] = ["sockets", "reference", "linux (recorded)"];
 
 function linux(frame: Frame, rows: readonly Row[]): string | undefined {
   const panels = [

@@ -14,7 +14,7 @@ export const LOOKS: Readonly<Record<System, Look>> = {
   batch: { color: "#0072b2", symbol: "emptyCircle", dash: "dashed" },
   words: { color: "#009e73", symbol: "triangle", dash: "solid" },
   sockets: { color: "#0072b2", symbol: "circle", dash: "solid" },
-  naive: { color: "#d55e00", symbol: "diamond", dash: "solid" },
+  reference: { color: "#d55e00", symbol: "diamond", dash: "solid" },
   "js-set": { color: "#cc79a7", symbol: "rect", dash: "dashed" },
   "js-bitmap": { color: "#e69f00", symbol: "rect", dash: "solid" },
   "js-bitmap batch": { color: "#e69f00", symbol: "emptyRect", dash: "dashed" },

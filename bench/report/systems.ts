@@ -6,18 +6,18 @@ import { table } from "./text.ts";
 type About = readonly [what: string, without: string];
 
 const ABOUT: Readonly<Record<System, About>> = {
-  handles: ["`PortManager.flow`: single calls of its handle", ""],
+  handles: ["`PortManager.pool`: single calls of its handle", ""],
   words: ["`reservePort` and `release`, with an object for each socket", ""],
   batch: [
-    "`takeMany` and `freeMany` of a flow, up to 256 ports at a time",
+    "`takeMany` and `freeMany` of a pool, up to 256 ports at a time",
     "holds a whole batch at a time",
   ],
   sockets: ["`LinuxPorts`: sockets by the rules of Linux", ""],
-  naive: ["nested maps and a loop over the ports, with all rules", ""],
-  "js-set": ["a Set and a loop with modulo", "one flow, exclusive ports: as for js-bitmap"],
+  reference: ["nested maps and a loop over the ports, with all rules", ""],
+  "js-set": ["a Set and a loop with modulo", "one pool, exclusive ports: as for js-bitmap"],
   "js-bitmap": [
     "the core's own search in typed arrays; two bitmaps in rows with share-flags",
-    "one flow, exclusive ports: no conflicts with other flows, addresses or wildcards, " +
+    "one pool, exclusive ports: no conflicts with other pools, addresses or wildcards, " +
       "no range that changes, no groups or reserved ports",
   ],
   "js-bitmap batch": ["js-bitmap, up to 256 ports at a time", "as for js-bitmap"],
@@ -48,9 +48,9 @@ const TERMS: readonly (readonly [RegExp, string, string])[] = [
   [
     /share-flags/,
     "tcp-share-flags, udp-share-flags",
-    "a flow with SO_REUSEADDR, among ports held without it",
+    "a pool with SO_REUSEADDR, among ports held without it",
   ],
-  [/founder|last/, "founder, last", "the flow was opened first, or last, of all there are"],
+  [/founder|last/, "founder, last", "the pool was opened first, or last, of all there are"],
   [/flags\d/, "flags0, flags4", "no reuse flags, or TupleOnly"],
   [
     /scattered|together/,

@@ -2,7 +2,7 @@
 //
 //   dial ──▶ connected ──▶ ready ──▶ closed: the port is given back, at once or to rest
 //     │          │
-//     └──────────┴──▶ failed: the port is given back, or set aside if it is in other hands
+//     └──────────┴──▶ failed: the port is given back, or quarantined if it is held by another program
 //
 // A port comes back when its socket has closed, never before, and once: then nothing of ours is on it.
 // Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 § 3.6): not if the other
@@ -11,10 +11,10 @@
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { invalid, show } from "../errors.ts";
-import type { Lease } from "./pool.ts";
+import type { Checkout } from "./pair-table.ts";
 
 /** The two ends that a socket is to be made with; they go into the options of `net.connect`. */
-export interface Ends {
+export interface Endpoints {
   /** The destination's address. */
   readonly host: string;
   /** The destination's port. */
@@ -28,11 +28,11 @@ export interface Ends {
 }
 
 /** Makes a socket that begins to connect between these ends: `net.connect`, `tls.connect` or what wraps them. */
-export type Dial = (ends: Ends) => Socket;
+export type Dial = (ends: Endpoints) => Socket;
 
 /** Why an attempt failed, as far as it concerns ports. */
-export type Verdict =
-  /** The port is in other hands at this address, whatever the destination. */
+export type FailureCause =
+  /** The port is held by another program at this address, whatever the destination. */
   | "port"
   /** The very tuple is in use, or in TIME_WAIT. */
   | "tuple"
@@ -54,8 +54,8 @@ export interface Observer extends Closer {
   onConnected(attempt: Attempt): void;
   /** It may be used. */
   onReady(attempt: Attempt): void;
-  /** It has failed, and its port has been given back or set aside. */
-  onFailed(attempt: Attempt, error: NodeJS.ErrnoException, verdict: Verdict): void;
+  /** It has failed, and its port has been given back or quarantined. */
+  onFailed(attempt: Attempt, error: NodeJS.ErrnoException, cause: FailureCause): void;
 }
 
 /** Errors after which the system keeps no TIME_WAIT on our side. */
@@ -65,7 +65,7 @@ const ATTEMPT = Symbol("portwarden.attempt");
 type Watched = Socket & { [ATTEMPT]: Attempt };
 
 export class Attempt {
-  readonly lease: Lease;
+  readonly checkout: Checkout;
   readonly socket: Socket;
   /** None once it is ready and left to somebody else. */
   #observer: Observer | undefined;
@@ -80,8 +80,8 @@ export class Attempt {
   #isOver = false;
 
   /** @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`. */
-  constructor(lease: Lease, socket: Socket, readyEvent: string, observer: Observer) {
-    this.lease = lease;
+  constructor(checkout: Checkout, socket: Socket, readyEvent: string, observer: Observer) {
+    this.checkout = checkout;
     this.socket = socket;
     this.#observer = observer;
     this.#closer = observer;
@@ -134,17 +134,17 @@ export class Attempt {
       return;
     }
     const error = this.#failure ?? closedEarly();
-    const verdict = this.#isConnected ? "other" : verdictOn(error);
-    if (verdict === "port" || verdict === "tuple") this.lease.setAside(verdict === "port");
-    else if (verdict === "files") this.lease.freeUnopened();
+    const cause = this.#isConnected ? "other" : causeOf(error);
+    if (cause === "port" || cause === "tuple") this.checkout.quarantine(cause === "port");
+    else if (cause === "files") this.checkout.freeUnopened();
     else this.#giveBack(error);
-    this.#observer?.onFailed(this, error, verdict);
+    this.#observer?.onFailed(this, error, cause);
   }
 
   #giveBack(error: NodeJS.ErrnoException | null | undefined): void {
     const isBroken = isReset(this.socket) || (error != null && BROKEN.includes(error.code ?? ""));
-    if (this.#isConnected && !this.#peerEndedFirst && !isBroken) this.lease.rest();
-    else this.lease.free();
+    if (this.#isConnected && !this.#peerEndedFirst && !isBroken) this.checkout.coolDown();
+    else this.checkout.free();
   }
 }
 
@@ -172,7 +172,7 @@ function onClose(this: Socket): void {
 
 /**
  * Has `resetAndDestroy` been called? Node has no event for it, but leaves this property behind (20 to 26). If one day
- * it does not, the port rests needlessly. To watch the method itself would make each socket one of its own kind, and
+ * it does not, the port cools down needlessly. To watch the method itself would make each socket one of its own kind, and
  * slow.
  */
 function isReset(socket: Socket): boolean {
@@ -206,7 +206,7 @@ function hasEmittedClose(
 }
 
 /** What an error of a socket that never connected says of its port. */
-export function verdictOn({ code, syscall }: NodeJS.ErrnoException): Verdict {
+export function causeOf({ code, syscall }: NodeJS.ErrnoException): FailureCause {
   if (code === "EMFILE" || code === "ENFILE") return "files";
   if (code === "EADDRINUSE" || (code === "EACCES" && syscall === "bind")) return "port";
   if (code !== "EADDRNOTAVAIL") return "other";

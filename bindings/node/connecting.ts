@@ -1,21 +1,21 @@
-// Connecting: what the openings of one connector have in common.
+// Connecting: what the operations of one connector have in common.
 
 import type { ConnectorSettings } from "./connector-options.ts";
 import type { Events } from "./events.ts";
-import type { Explain } from "./explain.ts";
-import type { Opening } from "./opening.ts";
-import type { Pool } from "./pool.ts";
+import type { ExhaustionErrors } from "./explain.ts";
+import type { ConnectOperation } from "./opening.ts";
+import type { PairTable } from "./pair-table.ts";
 import type { Waiting } from "./waiting.ts";
 
-export interface Connecting {
+export interface ConnectorContext {
   readonly settings: ConnectorSettings;
-  readonly pool: Pool;
+  readonly pairs: PairTable;
   readonly waiting: Waiting;
-  readonly explain: Explain;
+  readonly explain: ExhaustionErrors;
   readonly events: Events;
   /**
    * Those under way, in no order; each knows its place. No Set: where elements come and go, a Set replaces its table
    * time and again, an old one refers to the new one, and V8 keeps both, and what was in them, for longer than needed.
    */
-  readonly openings: Opening[];
+  readonly operations: ConnectOperation[];
 }

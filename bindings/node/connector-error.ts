@@ -8,11 +8,11 @@ import { PortError, type PortErrorDetails, type Reason } from "../errors.ts";
  * - `"source"`: the ports of the one source that would do, to this destination.
  * - `"destination"`: the ports of all sources, to this destination. Another one may have room.
  * - `"sources"`: no source is an address of this machine, or of the destination's kind (IPv4, IPv6).
- * - `"range"`: the range has no port for us: all are reserved, or in other hands.
+ * - `"range"`: the range has no port for us: all are reserved, or held by another program.
  * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
- * - `"resting"`: ports are left, but they rest (cooldown).
+ * - `"cooling"`: ports are left, but they rest (cooldown).
  * - `"files"`: the process, or the system, may not open more files (`EMFILE`, `ENFILE`).
- * - `"tries"`: too many of the picked ports were in other hands.
+ * - `"tries"`: too many of the picked ports were held by another program.
  * - `"waiters"`: too many wait already.
  * - `"time"`: nothing came free in the time that the caller would wait.
  * - `"memory"`: records of ports may not take more memory.
@@ -23,7 +23,7 @@ export type Exhausted =
   | "sources"
   | "range"
   | "group"
-  | "resting"
+  | "cooling"
   | "files"
   | "tries"
   | "waiters"
@@ -88,7 +88,7 @@ const CODES: Record<Exhausted, readonly [string, Reason]> = {
   sources: ["EADDRNOTAVAIL", "no-port-available"],
   range: ["EADDRNOTAVAIL", "no-port-available"],
   group: ["EACCES", "empty-range"],
-  resting: ["EADDRNOTAVAIL", "no-port-available"],
+  cooling: ["EADDRNOTAVAIL", "no-port-available"],
   files: ["EMFILE", "no-port-available"],
   tries: ["EADDRINUSE", "port-in-use"],
   waiters: ["EAGAIN", "no-port-available"],

@@ -5,7 +5,7 @@ import { wrongType, wrongValue } from "../errors.ts";
 import { PortGroup } from "../group.ts";
 import { type PortRange, ReservedPorts } from "../index.ts";
 import { checkRangeObject } from "../range.ts";
-import type { Machine } from "./machine.ts";
+import type { HostState } from "./machine.ts";
 import { parseSources } from "./sources.ts";
 import { SPREADS, type Spread } from "./spread.ts";
 
@@ -21,8 +21,8 @@ const DAY_MS = 86_400_000;
 const WAITERS_MAX = 0xffffffff;
 export const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
 
-/** What to do when all that is left of a pair's ports is resting. */
-export type WhenResting = "refuse" | "wait" | "oldest";
+/** What to do when all that is left of a pair's ports is cooling. */
+export type WhenCooling = "refuse" | "wait" | "oldest";
 
 /** How long to wait for a port when there is none, and how many may wait. */
 export interface WaitOptions {
@@ -54,32 +54,32 @@ export interface ConnectorOptions {
    */
   selection?: "random" | "fifo";
   /**
-   * How long a port rests after a connection that we closed first, whose tuple the system keeps in
+   * How long a port cools down after a connection that we closed first, whose tuple the system keeps in
    * TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one second where the
    * system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`), since it then lets the tuple be
-   * taken over, else a minute. A port rests up to an eighth longer. Ports of connections that the
+   * taken over, else a minute. A port cools down up to an eighth longer. Ports of connections that the
    * other side closed first, or that were reset, do not rest.
    */
   cooldown?: number | "none" | "timestamps";
   /**
-   * What to do when only resting ports are left: `"oldest"` takes the one that has rested longest
-   * (as Linux `tcp_tw_reuse` would), `"refuse"` fails, `"wait"` waits until one has rested. By default
+   * What to do when only cooling ports are left: `"oldest"` takes the one that has cooled down longest
+   * (as Linux `tcp_tw_reuse` would), `"refuse"` fails, `"wait"` waits until one has cooled down. By default
    * `"oldest"` for `"timestamps"` where the system uses them; else `"wait"` if {@link wait} is on, else `"refuse"`.
    */
-  whenResting?: WhenResting;
+  whenCooling?: WhenCooling;
   /** Wait for a port instead of failing, first come, first served. Default false. */
   wait?: boolean | WaitOptions;
   /**
-   * How long a port is left alone that turned out to be in other hands, milliseconds in
+   * How long a port is quarantined that turned out to be held by another program, milliseconds in
    * 1..86400000; 30,000 by default. If only the tuple is taken, most likely by a connection of
    * our own that the system has not quite let go of: 20 ms, and twice as long each time, up to a second.
    */
-  setAside?: number;
+  quarantine?: number;
   /**
-   * How many ports in other hands one connection may run into before it fails, 1..65535; 64 by default. A taken
-   * tuple counts once, however often it is tried (with {@link setAside} below 20, each time).
+   * How many ports held by another program one connection may run into before it fails, 1..65535; 64 by default. A taken
+   * tuple counts once, however often it is tried (with {@link quarantine} below 20, each time).
    */
-  triesMax?: number;
+  maxAttempts?: number;
   /**
    * How long it may take until a connection is open, resolving and waiting included, milliseconds in 0..86400000; 0,
    * the default: as long as the system tries.
@@ -123,15 +123,15 @@ export interface ConnectorSettings {
   readonly selection: "random" | "fifo";
   /** Milliseconds; 0: ports do not rest. */
   readonly cooldown: number;
-  readonly whenResting: "refuse" | "oldest";
-  /** Wait when only resting ports are left. */
-  readonly waitsForResting: boolean;
+  readonly whenCooling: "refuse" | "oldest";
+  /** Wait when only cooling ports are left. */
+  readonly waitsForCooling: boolean;
   /** Wait when there is no port at all. */
   readonly waits: boolean;
   readonly waitTimeout: number;
   readonly waitLimit: number;
-  readonly setAside: number;
-  readonly triesMax: number;
+  readonly quarantine: number;
+  readonly maxAttempts: number;
   readonly connectTimeout: number;
   readonly attemptDelay: number;
   readonly lookup: Lookup | undefined;
@@ -149,14 +149,14 @@ const NAMES = [
     "spread",
     "selection",
     "cooldown",
-    "whenResting",
+    "whenCooling",
   ],
-  ...["wait", "setAside", "triesMax", "connectTimeout", "attemptDelay", "lookup", "seed"],
+  ...["wait", "quarantine", "maxAttempts", "connectTimeout", "attemptDelay", "lookup", "seed"],
   ...["memoryLimit", "skipUsed"],
 ];
 
 /** The options, checked, with what the machine says where they say nothing. */
-export function checkOptions(options: ConnectorOptions, machine: Machine): ConnectorSettings {
+export function checkOptions(options: ConnectorOptions, machine: HostState): ConnectorSettings {
   checkObject("options", options);
   checkNames("options", options, NAMES);
   const sources = parseSources(options.sources);
@@ -165,9 +165,9 @@ export function checkOptions(options: ConnectorOptions, machine: Machine): Conne
   const wait = waitOf(options.wait);
   const isTakenOver = isStamped(machine) && isByTimestamps(options.cooldown);
   const preferred = isTakenOver ? "oldest" : wait === undefined ? "refuse" : "wait";
-  const whenResting = oneOf(
-    "whenResting",
-    options.whenResting,
+  const whenCooling = oneOf(
+    "whenCooling",
+    options.whenCooling,
     ["refuse", "wait", "oldest"],
     preferred,
   );
@@ -189,13 +189,13 @@ export function checkOptions(options: ConnectorOptions, machine: Machine): Conne
     spread: oneOf("spread", options.spread, SPREADS, "round-robin"),
     selection: oneOf("selection", options.selection, ["random", "fifo"], "random"),
     cooldown,
-    whenResting: whenResting === "oldest" ? "oldest" : "refuse",
-    waitsForResting: whenResting === "wait",
+    whenCooling: whenCooling === "oldest" ? "oldest" : "refuse",
+    waitsForCooling: whenCooling === "wait",
     waits: wait !== undefined,
     waitTimeout: wait?.timeout ?? 0,
     waitLimit: wait?.limit ?? WAITERS_MAX,
-    setAside: integer("setAside", options.setAside, 1, DAY_MS, SET_ASIDE_MS),
-    triesMax: integer("triesMax", options.triesMax, 1, 65535, TRIES),
+    quarantine: integer("quarantine", options.quarantine, 1, DAY_MS, SET_ASIDE_MS),
+    maxAttempts: integer("maxAttempts", options.maxAttempts, 1, 65535, TRIES),
     connectTimeout: integer("connectTimeout", options.connectTimeout, 0, DAY_MS, 0),
     attemptDelay: integer("attemptDelay", options.attemptDelay, 10, DAY_MS, ATTEMPT_DELAY_MS),
     lookup,
@@ -205,7 +205,7 @@ export function checkOptions(options: ConnectorOptions, machine: Machine): Conne
   };
 }
 
-function rangeOf(range: PortRange | undefined, machine: Machine): PortRange {
+function rangeOf(range: PortRange | undefined, machine: HostState): PortRange {
   const byDefault = machine.portRange ?? LINUX_RANGE;
   if (range === undefined) return byDefault;
   const advice = `the default is ${byDefault.first}..${byDefault.last}`;
@@ -213,7 +213,7 @@ function rangeOf(range: PortRange | undefined, machine: Machine): PortRange {
 }
 
 /** Does the system use TCP timestamps, as far as is known? */
-export function isStamped({ tcpTimestamps }: Machine): boolean {
+export function isStamped({ tcpTimestamps }: HostState): boolean {
   return tcpTimestamps !== undefined && tcpTimestamps > 0;
 }
 
@@ -222,7 +222,7 @@ function isByTimestamps(cooldown: ConnectorOptions["cooldown"]): boolean {
 }
 
 /** How long ports rest, in milliseconds, by the option `cooldown`. */
-export function cooldownOf(cooldown: ConnectorOptions["cooldown"], machine: Machine): number {
+export function cooldownOf(cooldown: ConnectorOptions["cooldown"], machine: HostState): number {
   if (isByTimestamps(cooldown)) return isStamped(machine) ? STAMPED_WAIT_MS : TIME_WAIT_MS;
   if (cooldown === "none") return 0;
   if (typeof cooldown === "number") return checkInteger("cooldown", cooldown, 0, DAY_MS);

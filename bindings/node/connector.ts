@@ -1,5 +1,5 @@
 // Connector: opens connections from the local ports that portwarden picks for their pair of source and
-// destination. It checks what it is asked for and resolves names; the work is done by an Opening.
+// destination. It checks what it is asked for and resolves names; the work is done by an ConnectOperation.
 
 import { lookup as dnsLookup } from "node:dns";
 import { isIP, type Socket, type TcpNetConnectOpts } from "node:net";
@@ -9,7 +9,7 @@ import { checkInteger, checkObject, checkPort } from "../checks.ts";
 import { closed, invalid, show, wrongType, wrongValue } from "../errors.ts";
 import { PortManager, TCP, UDP } from "../index.ts";
 import type { Dial } from "./attempt.ts";
-import type { Connecting } from "./connecting.ts";
+import type { ConnectorContext } from "./connecting.ts";
 import type { Capacity } from "./connector-error.ts";
 import {
   type ConnectorOptions,
@@ -20,13 +20,13 @@ import {
 } from "./connector-options.ts";
 import { dialNet } from "./dial-net.ts";
 import { Events } from "./events.ts";
-import { Explain } from "./explain.ts";
+import { ExhaustionErrors } from "./explain.ts";
 import { noteForeign } from "./foreign.ts";
-import { type Machine, readMachine } from "./machine.ts";
+import { type HostState, readHostState } from "./machine.ts";
 import { type ConnectorMetrics, snapshot } from "./metrics.ts";
-import { type Opened, Opening, type Target } from "./opening.ts";
+import { type ConnectCallback, ConnectOperation, type Target } from "./opening.ts";
 import { anywhere, type Destination, type Source } from "./pair.ts";
-import { Pool } from "./pool.ts";
+import { PairTable } from "./pair-table.ts";
 import { sourceOfKey } from "./spread.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -34,7 +34,7 @@ const DAY_MS = 86_400_000;
 const DESTINATIONS_MAX = 0xffffffff;
 
 /** Where to connect to, and how: what the caller of a {@link Connector} says. */
-export interface Where {
+export interface ConnectTarget {
   /** A host name or an IP address; `"localhost"` by default. */
   host?: string | undefined;
   /** The port, 1..65535, as a number or in digits. */
@@ -45,7 +45,7 @@ export interface Where {
   key?: string | undefined;
   /** One of the connector's sources, which must then be the one. */
   localAddress?: string | undefined;
-  /** Ends the connection, and before that the wait for it, when it is aborted. */
+  /** Endpoints the connection, and before that the wait for it, when it is aborted. */
   signal?: AbortSignal | undefined;
   /** As the connector's option, for this connection. */
   connectTimeout?: number | undefined;
@@ -54,14 +54,17 @@ export interface Where {
 }
 
 /** Where to bind a UDP socket. */
-export interface DatagramWhere extends Pick<Where, "key" | "localAddress" | "signal"> {
+export interface DatagramSource extends Pick<ConnectTarget, "key" | "localAddress" | "signal"> {
   family: 4 | 6;
 }
 
 /** Options of {@link Connector.connect}: those of `net.connect`, and ours. The local port is not among them. */
 export interface ConnectOptions
-  extends Where,
-    Omit<TcpNetConnectOpts, keyof Where | "localPort" | "lookup" | "autoSelectFamily" | "onread"> {
+  extends ConnectTarget,
+    Omit<
+      TcpNetConnectOpts,
+      keyof ConnectTarget | "localPort" | "lookup" | "autoSelectFamily" | "onread"
+    > {
   /** `true`, or options of `tls.connect`: the connection is to be secure (TLS). */
   tls?: boolean | ConnectionOptions | undefined;
 }
@@ -72,15 +75,15 @@ export interface ConnectOptions
  * for nobody who names the address alone (Linux without `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
  */
 export class Connector implements Disposable {
-  readonly #machine: Machine;
+  readonly #machine: HostState;
   readonly #settings: ConnectorSettings;
-  readonly #pool: Pool;
-  readonly #shared: Connecting;
+  readonly #pairs: PairTable;
+  readonly #shared: ConnectorContext;
   #isClosed = false;
 
   /** Made by {@link createConnector}. */
   constructor(options: ConnectorOptions) {
-    this.#machine = readMachine();
+    this.#machine = readHostState();
     const settings = checkOptions(options, this.#machine);
     const { portRange, seed, memoryLimit } = settings;
     const manager = PortManager.open({
@@ -89,17 +92,17 @@ export class Connector implements Disposable {
       ...(memoryLimit !== undefined && { memoryLimit }),
     });
     this.#settings = settings;
-    this.#pool = new Pool(manager, settings);
-    const waiting = new Waiting(this.#pool);
-    this.#pool.onFreed = (pair, hasFile) => waiting.onFreed(pair, hasFile);
-    this.#pool.onSetAside = (pair) => waiting.onSetAside(pair);
+    this.#pairs = new PairTable(manager, settings);
+    const waiting = new Waiting(this.#pairs);
+    this.#pairs.onFreed = (pair, hasFile) => waiting.onFreed(pair, hasFile);
+    this.#pairs.onQuarantine = (pair) => waiting.onQuarantine(pair);
     this.#shared = {
       settings,
-      pool: this.#pool,
+      pairs: this.#pairs,
       waiting,
-      explain: new Explain(this.#pool, settings, filesLeft(this.#machine)),
-      events: new Events(this.#pool),
-      openings: [],
+      explain: new ExhaustionErrors(this.#pairs, settings, filesLeft(this.#machine)),
+      events: new Events(this.#pairs),
+      operations: [],
     };
     if (settings.skipUsed) this.#skipUsed(this.#machine);
   }
@@ -109,7 +112,7 @@ export class Connector implements Disposable {
     return this.#settings.sources;
   }
 
-  // ── Connecting ──────────────────────────────────────────────────────────────────────────
+  // ── ConnectorContext ──────────────────────────────────────────────────────────────────────────
 
   /**
    * Opens a connection (RFC 9293; `net.connect`, or `tls.connect` with `tls`).
@@ -137,7 +140,7 @@ export class Connector implements Disposable {
    * @param opened called once: with an error, or with the socket, connected.
    * @throws PortError for bad arguments, and `EBADF`, at once; other errors go to `opened`.
    */
-  open(options: ConnectOptions, opened: Opened): void {
+  open(options: ConnectOptions, opened: ConnectCallback): void {
     checkObject("options", options);
     const { tls, localPort } = options as ConnectOptions & { localPort?: unknown };
     if (localPort !== undefined) throw wrongValue("localPort", "left to the connector", localPort);
@@ -156,7 +159,7 @@ export class Connector implements Disposable {
    * @param readyEvent what the socket emits when it may be used: `connect`, or `secureConnect`.
    * @throws PortError for bad arguments, and `EBADF`.
    */
-  dial(where: Where, dial: Dial, opened: Opened, readyEvent = "connect"): void {
+  dial(where: ConnectTarget, dial: Dial, opened: ConnectCallback, readyEvent = "connect"): void {
     if (this.#isClosed) throw closed("connector");
     checkObject("options", where);
     checkFunctions(dial, opened);
@@ -195,7 +198,7 @@ export class Connector implements Disposable {
    * @param dial called for each attempt; what it makes must behave as a `net.Socket` that connects when it is bound.
    * @throws PortError for bad arguments, and `EBADF`.
    */
-  dialDatagram(where: DatagramWhere, dial: Dial, opened: Opened): void {
+  dialDatagram(where: DatagramSource, dial: Dial, opened: ConnectCallback): void {
     if (this.#isClosed) throw closed("connector");
     checkObject("options", where);
     const { family, signal } = where;
@@ -208,7 +211,7 @@ export class Connector implements Disposable {
     const key = this.#stickyKey(where);
     this.#begin(
       {
-        destinations: [this.#pool.destination(UDP, anywhere(family), 0)],
+        destinations: [this.#pairs.destination(UDP, anywhere(family), 0)],
         sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
         signal,
         connectTimeout: 0,
@@ -220,27 +223,27 @@ export class Connector implements Disposable {
     );
   }
 
-  #begin(target: Target, opened: Opened): void {
-    new Opening(this.#shared, target, opened).begin();
+  #begin(target: Target, opened: ConnectCallback): void {
+    new ConnectOperation(this.#shared, target, opened).begin();
   }
 
   /** The source that the caller insists on. */
-  #fixedSource({ localAddress }: Pick<Where, "localAddress">): Source | undefined {
+  #fixedSource({ localAddress }: Pick<ConnectTarget, "localAddress">): Source | undefined {
     if (localAddress === undefined || localAddress === null) return undefined;
     const { text } = parseAddress("localAddress", localAddress);
-    const source = this.#pool.sources.find(({ address }) => address === text);
+    const source = this.#pairs.sources.find(({ address }) => address === text);
     if (source !== undefined) return source;
     throw wrongValue("localAddress", "one of the connector's sources", localAddress);
   }
 
-  #stickyKey({ key }: Pick<Where, "key">): string | undefined {
+  #stickyKey({ key }: Pick<ConnectTarget, "key">): string | undefined {
     if (key !== undefined && typeof key !== "string") throw wrongType("key", "a string", key);
     return this.#settings.spread === "sticky" ? key : undefined;
   }
 
   #sourceOf(key: string | undefined, { family }: Destination): Source | undefined {
     if (key === undefined) return undefined;
-    const sources = this.#pool.sourcesOf(family);
+    const sources = this.#pairs.sourcesOf(family);
     return sources.length === 0 ? undefined : sourceOfKey(sources, key);
   }
 
@@ -253,7 +256,7 @@ export class Connector implements Disposable {
     family: number,
     lookup: Lookup | undefined,
   ): Target["destinations"] {
-    const known = this.#pool.known(TCP, host, port);
+    const known = this.#pairs.known(TCP, host, port);
     if (known !== undefined) return [known];
     const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
     if (isIP(address) !== 0) return [this.#destination(address, port)];
@@ -266,7 +269,7 @@ export class Connector implements Disposable {
     const { text } = parseAddress("host", bare);
     // Any address as a destination is this machine (Linux `ip_route_connect`).
     const canonical = text || (address.includes(":") ? "::1" : "127.0.0.1");
-    return this.#pool.destination(
+    return this.#pairs.destination(
       TCP,
       zone < 0 ? canonical : canonical + address.slice(zone),
       port,
@@ -317,23 +320,23 @@ export class Connector implements Disposable {
   }
 
   #hasSourceFor(address: string): boolean {
-    return this.#pool.sourcesOf(isIP(address)).length > 0;
+    return this.#pairs.sourcesOf(isIP(address)).length > 0;
   }
 
-  // ── Figures ─────────────────────────────────────────────────────────────────────────────
+  // ── PairMetrics ─────────────────────────────────────────────────────────────────────────────
 
   /**
    * How many connections the sources can carry at the same time to so many destinations: sources x ports x
    * destinations, or fewer if the process may not open that many files. Sources that the system does not let us bind
-   * are left out for as long as they are left alone (`setAside`).
+   * are left out for as long as they are quarantined (`quarantine`).
    * @param destinations different pairs of address and port, 0..4294967295.
    * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
-  capacity(destinations = 1, family: number = this.#pool.sources[0]?.family ?? 4): Capacity {
+  capacity(destinations = 1, family: number = this.#pairs.sources[0]?.family ?? 4): Capacity {
     checkInteger("destinations", destinations, 0, DESTINATIONS_MAX);
     if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
-    return this.#shared.explain.capacity(destinations, this.#pool.livingSources(family));
+    return this.#shared.explain.capacity(destinations, this.#pairs.livingSources(family));
   }
 
   /** Gauges and counters, as they are now. */
@@ -342,22 +345,22 @@ export class Connector implements Disposable {
   }
 
   /**
-   * Reads the machine again (Linux `/proc/net/tcp`): ports of the sources that other programs have are left alone
-   * for as long as `setAside` says. Sources that could not be bound are tried again. Some
+   * Reads the machine again (Linux `/proc/net/tcp`): ports of the sources that other programs have are quarantined
+   * for as long as `quarantine` says. Sources that could not be bound are tried again. Some
    * milliseconds; more with thousands of sockets.
    * @returns what the machine says; where it says nothing, that is all.
    */
-  refresh(): Machine {
+  refresh(): HostState {
     if (this.#isClosed) throw closed("connector");
-    const machine = readMachine();
-    for (const source of this.#pool.sources) source.leaveAlone(0);
+    const machine = readHostState();
+    for (const source of this.#pairs.sources) source.quarantine(0);
     this.#skipUsed(machine);
     return machine;
   }
 
-  #skipUsed(machine: Machine): void {
-    const until = this.#pool.now() + this.#settings.setAside;
-    noteForeign(machine, this.#pool, this.#settings.portRange, until);
+  #skipUsed(machine: HostState): void {
+    const until = this.#pairs.now() + this.#settings.quarantine;
+    noteForeign(machine, this.#pairs, this.#settings.portRange, until);
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
@@ -369,8 +372,8 @@ export class Connector implements Disposable {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const opening of [...this.#shared.openings]) opening.abandon(closed("connector"));
-    this.#pool.close();
+    for (const opening of [...this.#shared.operations]) opening.abandon(closed("connector"));
+    this.#pairs.close();
   }
 
   /** As {@link close}, for `using`. */
@@ -394,7 +397,7 @@ export function createConnector(options: ConnectorOptions): Connector {
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-function checkFunctions(dial: Dial, opened: Opened): void {
+function checkFunctions(dial: Dial, opened: ConnectCallback): void {
   if (typeof dial !== "function") throw wrongType("dial", "a function", dial);
   if (typeof opened !== "function") throw wrongType("callback", "a function", opened);
 }
@@ -436,6 +439,6 @@ function notFound(host: string): Error {
 }
 
 /** How many more files the process may open. */
-function filesLeft({ fileLimits, openFiles = 0 }: Machine): number {
+function filesLeft({ fileLimits, openFiles = 0 }: HostState): number {
   return fileLimits === undefined ? Infinity : Math.max(0, fileLimits.soft - openFiles);
 }

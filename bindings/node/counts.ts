@@ -14,16 +14,24 @@ export interface Counts {
    * which it alone would have done.
    */
   refused: number;
-  /** Picked ports that turned out to be in other hands (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`). */
+  /** Picked ports that turned out to be held by another program (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`). */
   conflicts: number;
   /** Ports given back that went into cooldown. */
-  rested: number;
+  cooledDown: number;
   /** Ports given back. */
   released: number;
 }
 
 export function newCounts(): Counts {
-  return { picks: 0, connected: 0, failed: 0, refused: 0, conflicts: 0, rested: 0, released: 0 };
+  return {
+    picks: 0,
+    connected: 0,
+    failed: 0,
+    refused: 0,
+    conflicts: 0,
+    cooledDown: 0,
+    released: 0,
+  };
 }
 
 /** Destinations whose counters are kept although the rest of them is forgotten; some 200 bytes each. */

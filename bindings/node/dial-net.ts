@@ -5,7 +5,7 @@
 // to `socket.connect` alone; mostly no options are left then, and there is no copy.
 //
 // Once Node has made a socket for a connection, further attempts use `net.BoundSocket` where Node has it (24.21,
-// 26.4, and later). It binds before there is a socket to connect, so that a port in other hands is noticed at once;
+// 26.4, and later). It binds before there is a socket to connect, so that a port held by another program is noticed at once;
 // that costs a third then. A bind that succeeds costs more this way (some microseconds for an object and two calls).
 // `tls.connect` takes no bound socket: it ignores it, and connects from another port.
 //
@@ -14,7 +14,7 @@
 
 import { channel } from "node:diagnostics_channel";
 import * as net from "node:net";
-import type { Dial, Ends } from "./attempt.ts";
+import type { Dial, Endpoints } from "./attempt.ts";
 
 interface BoundSocket {
   close(): void;
@@ -58,7 +58,7 @@ export function dialNet(options: object): Dial {
   };
 }
 
-function connect(options: SetLater, ends: Ends): net.Socket {
+function connect(options: SetLater, ends: Endpoints): net.Socket {
   const copied = optionsToCopy(options);
   const socket = new net.Socket(copied);
   const { noDelay, keepAlive, timeout } = options;
@@ -82,7 +82,7 @@ function optionsToCopy(options: SetLater): net.SocketConstructorOpts | undefined
 function connectBound(
   Bound: BoundSocketClass,
   options: SetLater,
-  { host, port, family, localAddress, localPort }: Ends,
+  { host, port, family, localAddress, localPort }: Endpoints,
 ): net.Socket {
   const { noDelay, keepAlive, timeout } = options;
   const copied = { ...optionsToCopy(options), noDelay, keepAlive };

@@ -1,9 +1,9 @@
 // Events: what happens to ports, counted, and told to whoever listens (`node:diagnostics_channel`).
 
 import { type Channel, channel } from "node:diagnostics_channel";
-import type { Attempt, Closer, Verdict } from "./attempt.ts";
+import type { Attempt, Closer, FailureCause } from "./attempt.ts";
 import type { ConnectorError } from "./connector-error.ts";
-import type { Lease, Pool, Wish } from "./pool.ts";
+import type { Checkout, PairRequest, PairTable } from "./pair-table.ts";
 
 /**
  * The channels of `node:diagnostics_channel` on which connectors tell what happens. Messages are {@link PortEvent}s.
@@ -11,7 +11,7 @@ import type { Lease, Pool, Wish } from "./pool.ts";
  * - `portwarden:pick`: a port was picked, and the socket begins to connect.
  * - `portwarden:connected`: the connection is established.
  * - `portwarden:released`: the connection is closed, and its port came back.
- * - `portwarden:conflict`: the port was in other hands, and is set aside.
+ * - `portwarden:conflict`: the port was held by another program, and is quarantined.
  * - `portwarden:failed`: connecting failed for another reason; the port came back.
  * - `portwarden:refused`: there was no port or no file, or none in time: a `ConnectorError`.
  * - `portwarden:waiting`: somebody waits for a port from now on.
@@ -49,56 +49,56 @@ const CHANNEL: Record<keyof typeof CHANNELS, Channel> = {
 };
 
 export class Events implements Closer {
-  readonly #pool: Pool;
+  readonly #pairs: PairTable;
   /** Refusals by what was used up. */
   readonly refusals: Map<string, number> = new Map();
 
-  constructor(pool: Pool) {
-    this.#pool = pool;
+  constructor(pairs: PairTable) {
+    this.#pairs = pairs;
   }
 
-  onPick(lease: Lease): void {
-    tell(CHANNEL.pick, lease);
+  onPick(checkout: Checkout): void {
+    tell(CHANNEL.pick, checkout);
   }
 
-  onConnected(lease: Lease): void {
-    this.#pool.count(lease.pair, "connected");
-    tell(CHANNEL.connected, lease);
+  onConnected(checkout: Checkout): void {
+    this.#pairs.count(checkout.pair, "connected");
+    tell(CHANNEL.connected, checkout);
   }
 
-  onClosed({ lease }: Attempt): void {
-    tell(CHANNEL.released, lease);
+  onClosed({ checkout }: Attempt): void {
+    tell(CHANNEL.released, checkout);
   }
 
-  onFailed(lease: Lease, error: Error, verdict: Verdict): void {
-    const isConflict = verdict === "port" || verdict === "tuple";
-    // A conflict has been counted where the port was set aside.
-    if (!isConflict) this.#pool.count(lease.pair, "failed");
-    tell(isConflict ? CHANNEL.conflict : CHANNEL.failed, lease, error);
+  onFailed(checkout: Checkout, error: Error, cause: FailureCause): void {
+    const isConflict = cause === "port" || cause === "tuple";
+    // A conflict has been counted where the port was quarantined.
+    if (!isConflict) this.#pairs.count(checkout.pair, "failed");
+    tell(isConflict ? CHANNEL.conflict : CHANNEL.failed, checkout, error);
   }
 
-  onRefused(wish: Wish, error: ConnectorError): void {
-    this.#pool.counts.refused++;
-    wish.destination.counts.refused++;
-    const [first, ...more] = this.#pool.sourcesOf(wish.destination.family);
-    const source = wish.source ?? (more.length === 0 ? first : undefined);
+  onRefused(request: PairRequest, error: ConnectorError): void {
+    this.#pairs.counts.refused++;
+    request.destination.counts.refused++;
+    const [first, ...more] = this.#pairs.sourcesOf(request.destination.family);
+    const source = request.source ?? (more.length === 0 ? first : undefined);
     if (source !== undefined) source.counts.refused++;
     this.refusals.set(error.exhausted, (this.refusals.get(error.exhausted) ?? 0) + 1);
-    tellWish(CHANNEL.refused, wish, error);
+    tellWish(CHANNEL.refused, request, error);
   }
 
-  onWaiting(wish: Wish): void {
-    tellWish(CHANNEL.waiting, wish);
+  onWaiting(request: PairRequest): void {
+    tellWish(CHANNEL.waiting, request);
   }
 }
 
-function tell(channel: Channel, { pair, port }: Lease, error?: Error): void {
+function tell(channel: Channel, { pair, port }: Checkout, error?: Error): void {
   if (!channel.hasSubscribers) return;
   const { source, destination } = pair;
   publish(channel, { destination: destination.name, source: source.address, port, error });
 }
 
-function tellWish(channel: Channel, { destination, source }: Wish, error?: Error): void {
+function tellWish(channel: Channel, { destination, source }: PairRequest, error?: Error): void {
   if (!channel.hasSubscribers) return;
   publish(channel, {
     destination: destination.name,

@@ -6,20 +6,20 @@ import { IPV6, type PortGroup, type PortRange, Refusal, UDP } from "../index.ts"
 import { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 import type { Pair } from "./pair.ts";
-import type { Pool, Wish } from "./pool.ts";
+import type { PairRequest, PairTable } from "./pair-table.ts";
 import { counted, figure } from "./words.ts";
 
 const NO_RECORD = "the memory limit allows no more records";
 
-export class Explain {
-  readonly #pool: Pool;
+export class ExhaustionErrors {
+  readonly #pairs: PairTable;
   readonly #settings: ConnectorSettings;
   readonly #fileLimit: number;
   /** How many ports of a range are not reserved, for the range that was asked about last. */
   #lastCount: { range: PortRange; count: number } | undefined;
 
-  constructor(pool: Pool, settings: ConnectorSettings, fileLimit: number) {
-    this.#pool = pool;
+  constructor(pairs: PairTable, settings: ConnectorSettings, fileLimit: number) {
+    this.#pairs = pairs;
     this.#settings = settings;
     this.#fileLimit = fileLimit;
   }
@@ -41,51 +41,51 @@ export class Explain {
   }
 
   /** Why no port could be picked just now. */
-  noPort(wish: Wish): ConnectorError {
-    const { destination } = wish;
-    const pairs = this.#pool.pairsFor(wish);
+  noPort(request: PairRequest): ConnectorError {
+    const { destination } = request;
+    const pairs = this.#pairs.pairsFor(request);
     const kind = destination.family === IPV6 ? "IPv6" : "IPv4";
-    if (this.#sourceCount(wish) === 0) {
-      return this.#error("sources", wish, `no source is an ${kind} address`);
+    if (this.#sourceCount(request) === 0) {
+      return this.#error("sources", request, `no source is an ${kind} address`);
     }
     if (pairs.length === 0 || this.#areBroken(pairs)) {
-      return this.noSource(wish);
+      return this.noSource(request);
     }
-    const exhausted = this.#whatOf(pairs, this.#sourceCount(wish));
-    return this.#error(exhausted, wish, this.#state(pairs, exhausted));
+    const exhausted = this.#whatOf(pairs, this.#sourceCount(request));
+    return this.#error(exhausted, request, this.#state(pairs, exhausted));
   }
 
   /** The system lets us bind none of the sources. */
-  noSource(wish: Wish): ConnectorError {
+  noSource(request: PairRequest): ConnectorError {
     const message = "none of the sources is an address of this machine (bind: EADDRNOTAVAIL)";
-    return this.#error("sources", wish, message);
+    return this.#error("sources", request, message);
   }
 
-  noMemory(wish: Wish): ConnectorError {
-    return this.#error("memory", wish, NO_RECORD);
+  noMemory(request: PairRequest): ConnectorError {
+    return this.#error("memory", request, NO_RECORD);
   }
 
-  noFile(wish: Wish, cause: Error): ConnectorError {
+  noFile(request: PairRequest, cause: Error): ConnectorError {
     const message = "no more files may be opened (ulimit -n)";
-    return this.#error("files", wish, message, cause);
+    return this.#error("files", request, message, cause);
   }
 
-  tooManyTries(wish: Wish, tries: number, cause: Error): ConnectorError {
+  tooManyTries(request: PairRequest, tries: number, cause: Error): ConnectorError {
     const what = counted(tries, "picked port");
-    return this.#error("tries", wish, `${what} turned out to be in other hands`, cause);
+    return this.#error("tries", request, `${what} turned out to be held by another program`, cause);
   }
 
-  tooManyWaiters(wish: Wish, limit: number): ConnectorError {
-    return this.#error("waiters", wish, `${figure(limit)} wait already, and no more may`);
+  tooManyWaiters(request: PairRequest, limit: number): ConnectorError {
+    return this.#error("waiters", request, `${figure(limit)} wait already, and no more may`);
   }
 
-  waitedTooLong(wish: Wish, timeout: number): ConnectorError {
-    return this.#error("time", wish, `nothing came free within ${timeout} ms`);
+  waitedTooLong(request: PairRequest, timeout: number): ConnectorError {
+    return this.#error("time", request, `nothing came free within ${timeout} ms`);
   }
 
-  #error(exhausted: Exhausted, wish: Wish, why: string, cause?: Error): ConnectorError {
-    const { destination, source } = wish;
-    const capacity = this.capacity(1, this.#livingCount(wish));
+  #error(exhausted: Exhausted, request: PairRequest, why: string, cause?: Error): ConnectorError {
+    const { destination, source } = request;
+    const capacity = this.capacity(1, this.#livingCount(request));
     const isUdp = destination.transport === UDP;
     const range = this.#range();
     const { address, port } = destination;
@@ -108,29 +108,29 @@ export class Explain {
     const sum = (figure: (pair: Pair) => number): number =>
       pairs.reduce((total, pair) => total + figure(pair), 0);
     const held = sum(({ heldCount }) => heldCount);
-    const resting = sum(({ restingCount }) => restingCount);
+    const cooling = sum(({ coolingCount }) => coolingCount);
     const parked = sum(({ parked }) => parked.size);
     const reserved = range.last - range.first + 1 - this.#countIn(range);
     const allowed = exhausted === "group" ? ", all that the group allows," : "";
     return [
       `of ${range.first}..${range.last}${allowed} from ${counted(pairs.length, "source")}`,
       `${figure(held)} held`,
-      `${figure(resting)} resting`,
-      `${figure(parked)} set aside (in other hands, or not quite closed)`,
+      `${figure(cooling)} cooling`,
+      `${figure(parked)} quarantined (held by another program, or not quite closed)`,
       ...(reserved > 0 ? [`${figure(reserved)} reserved`] : []),
     ].join(", ");
   }
 
   #areBroken(pairs: readonly Pair[]): boolean {
-    const now = this.#pool.now();
+    const now = this.#pairs.now();
     return pairs.every(({ source }) => source.brokenUntil > now);
   }
 
-  /** What was used up, by how the flows of these pairs answered. */
+  /** What was used up, by how the pools of these pairs answered. */
   #whatOf(pairs: readonly Pair[], sourceCount: number): Exhausted {
     if (pairs.every(({ refusal }) => refusal === NO_RANGE)) return "group";
     if (pairs.some(({ refusal }) => refusal === NO_MEMORY)) return "memory";
-    if (pairs.some(({ refusal }) => refusal === Refusal.RESTING)) return "resting";
+    if (pairs.some(({ refusal }) => refusal === Refusal.COOLING)) return "cooling";
     if (pairs.every(({ heldCount }) => heldCount === 0)) return "range";
     if (this.#isNarrowed()) return "group";
     return sourceCount === 1 ? "source" : "destination";
@@ -143,15 +143,15 @@ export class Explain {
     return range === undefined || range.first > first || range.last < last;
   }
 
-  /** How many sources would do and are not left alone. */
-  #livingCount({ destination, source }: Wish): number {
-    if (source === undefined) return this.#pool.livingSources(destination.family);
-    return source.brokenUntil > this.#pool.now() ? 0 : 1;
+  /** How many sources would do and are not quarantined. */
+  #livingCount({ destination, source }: PairRequest): number {
+    if (source === undefined) return this.#pairs.livingSources(destination.family);
+    return source.brokenUntil > this.#pairs.now() ? 0 : 1;
   }
 
   /** How many sources would do. */
-  #sourceCount({ destination, source }: Wish): number {
-    return source === undefined ? this.#pool.sourcesOf(destination.family).length : 1;
+  #sourceCount({ destination, source }: PairRequest): number {
+    return source === undefined ? this.#pairs.sourcesOf(destination.family).length : 1;
   }
 
   /** The range, as far as the group allows. */

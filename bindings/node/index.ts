@@ -22,13 +22,13 @@ export {
   type UndiciTarget,
   undiciConnect,
 } from "./adapters/undici.ts";
-export type { Dial, Ends } from "./attempt.ts";
+export type { Dial, Endpoints } from "./attempt.ts";
 export {
   type ConnectOptions,
   type Connector,
+  type ConnectTarget,
   createConnector,
-  type DatagramWhere,
-  type Where,
+  type DatagramSource,
 } from "./connector.ts";
 export { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
 export type {
@@ -36,13 +36,13 @@ export type {
   Lookup,
   LookupAddress,
   WaitOptions,
-  WhenResting,
+  WhenCooling,
 } from "./connector-options.ts";
 export type { Counts } from "./counts.ts";
 export { CHANNELS, type PortEvent } from "./events.ts";
-export { type Machine, readMachine } from "./machine.ts";
-export type { ConnectorMetrics, Figures, Gauges } from "./metrics.ts";
-export type { Opened } from "./opening.ts";
+export { type HostState, readHostState } from "./machine.ts";
+export type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics.ts";
+export type { ConnectCallback } from "./opening.ts";
 export {
   type PrometheusClient,
   type PrometheusCounter,

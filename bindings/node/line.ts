@@ -3,15 +3,15 @@
 //
 //   first ⇄ … ⇄ last      tickets grow from front to back, where nobody was sent behind the others
 
-import type { Wish } from "./pool.ts";
+import type { PairRequest } from "./pair-table.ts";
 
 /** Somebody who waits. */
 export interface Waiter {
-  readonly wish: Wish;
+  readonly request: PairRequest;
   /** Waits for a file, not for a port. */
   readonly isForFile: boolean;
-  /** From `Waiting.ticket`: who has a lower one stands in front. */
-  readonly ticket: number;
+  /** From `Waiting.position`: who has a lower one stands in front. */
+  readonly position: number;
   /** Tries again: true if it has got a port, or wants none any more. */
   serve(): boolean;
 }
@@ -39,14 +39,15 @@ export class Line {
 
   /** In front of all that came later. */
   join(waiter: Waiter): void {
-    const { ticket } = waiter;
-    if (this.#last === undefined || this.#last.waiter.ticket <= ticket) {
+    const { position } = waiter;
+    if (this.#last === undefined || this.#last.waiter.position <= position) {
       this.#insert(waiter, undefined);
       return;
     }
     const returned = this.#returned;
-    let after = returned !== undefined && returned.waiter.ticket < ticket ? returned : this.#first;
-    while (after !== undefined && after.waiter.ticket < ticket) after = after.after;
+    let after =
+      returned !== undefined && returned.waiter.position < position ? returned : this.#first;
+    while (after !== undefined && after.waiter.position < position) after = after.after;
     this.#returned = this.#insert(waiter, after);
   }
 

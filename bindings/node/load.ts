@@ -2,7 +2,7 @@
 // and the part of it that is simulated where the whole would take too long.
 
 import { PORT_MAX } from "../../assembly/abi.ts";
-import type { WhenResting } from "../cooldown.ts";
+import type { WhenCooling } from "../cooldown.ts";
 import { type PortRange, ReservedPorts } from "../index.ts";
 
 /** How long connections live, in seconds. */
@@ -20,13 +20,13 @@ export interface Load {
   /** Connections per second, of all together; they come at equal intervals. */
   readonly rate: number;
   readonly lifetime: Lifetime;
-  /** Seconds that a port rests, for its source and destination, after a connection has ended. */
-  readonly rest: number;
-  /** When only resting ports are left: refuse, or take the one that has rested longest. */
-  readonly whenResting: WhenResting;
+  /** Seconds that a port cools down, for its source and destination, after a connection has ended. */
+  readonly cooldown: number;
+  /** When only cooling ports are left: refuse, or take the one that has cooled down longest. */
+  readonly whenCooling: WhenCooling;
   /** The local ports of each source. */
   readonly range: PortRange;
-  /** Ports of the range that are left alone, as `ReservedPorts` takes them. */
+  /** Ports of the range that are quarantined, as `ReservedPorts` takes them. */
   readonly reserved: string;
   /** How many connections may be open at once; `Infinity` for no limit. */
   readonly files: number;
@@ -36,11 +36,11 @@ export interface Load {
   readonly seed: number;
 }
 
-/** A part of a load that behaves as the whole does, because all its flows are alike. */
+/** A part of a load that behaves as the whole does, because all its pools are alike. */
 export interface Share {
   readonly sources: number;
   readonly destinations: number;
-  /** How many times fewer ports, and connections per second, each flow has than in the load. */
+  /** How many times fewer ports, and connections per second, each pool has than in the load. */
   readonly ports: number;
   /** Simulated seconds: no more than it takes until nothing changes any more. */
   readonly seconds: number;
@@ -48,8 +48,8 @@ export interface Share {
 
 // In this many average lifetimes all but one in a thousand exponential ones have passed.
 const LIFETIMES = 7;
-/** Ports rest up to an eighth longer than they must. */
-export const REST_MOST = 1.125;
+/** Ports cooldown up to an eighth longer than they must. */
+export const COOLDOWN_MOST = 1.125;
 // When a load has settled, so much longer shows whether it stays so.
 const SETTLED_TIMES = 10;
 const FLOWS_MAX = 4096;
@@ -67,15 +67,15 @@ export function stretch(lifetime: Lifetime, factor: number): Lifetime {
   return { kind: "uniform", least: lifetime.least * factor, most: lifetime.most * factor };
 }
 
-/** Seconds until as many connections, and rests, end as begin. */
-export function settledAfter({ lifetime, rest }: Pick<Load, "lifetime" | "rest">): number {
+/** Seconds until as many connections, and cools down, end as begin. */
+export function settledAfter({ lifetime, cooldown }: Pick<Load, "lifetime" | "cooldown">): number {
   const longest =
     lifetime.kind === "fixed"
       ? lifetime.seconds
       : lifetime.kind === "uniform"
         ? lifetime.most
         : lifetime.mean * LIFETIMES;
-  return longest + rest * REST_MOST;
+  return longest + cooldown * COOLDOWN_MOST;
 }
 
 /** The ports of the range that are not reserved: what one source has for each destination. */
@@ -90,14 +90,14 @@ export function portsOf({ range, reserved }: Pick<Load, "range" | "reserved">): 
 export function shareOf(load: Load, arrivalsMax: number): Share {
   const seconds = Math.min(load.seconds, SETTLED_TIMES * settledAfter(load));
   const arrivals = load.rate * seconds;
-  const flows = load.sources * load.destinations;
-  const flowsMax = Math.max(1, Math.min(FLOWS_MAX, Math.floor((flows * arrivalsMax) / arrivals)));
+  const pools = load.sources * load.destinations;
+  const poolsMax = Math.max(1, Math.min(FLOWS_MAX, Math.floor((pools * arrivalsMax) / arrivals)));
   const destinations = Math.max(
     1,
-    Math.min(load.destinations, Math.floor(flowsMax / load.sources)),
+    Math.min(load.destinations, Math.floor(poolsMax / load.sources)),
   );
-  const sources = Math.max(1, Math.min(load.sources, Math.floor(flowsMax / destinations)));
-  const left = (arrivals * sources * destinations) / flows;
+  const sources = Math.max(1, Math.min(load.sources, Math.floor(poolsMax / destinations)));
+  const left = (arrivals * sources * destinations) / pools;
   const available = portsOf(load);
   const times = Math.max(1, left / arrivalsMax);
   // Nothing is divided where no port is left: all are refused, however many that is.

@@ -16,7 +16,7 @@ import {
 } from "./proc.ts";
 
 /** What is known about this machine, at the time of reading. What is not known is `undefined`. */
-export interface Machine {
+export interface HostState {
   /** The range from which the kernel picks ports by itself (`ip_local_port_range`). */
   readonly portRange: PortRange | undefined;
   /** Ports that the kernel does not pick (`ip_local_reserved_ports`), as `ReservedPorts` takes them; `""` for none. */
@@ -57,7 +57,7 @@ const SYSCTL = "sys/net/ipv4";
  * more for each thousand sockets. Never throws.
  * @param root the folder where /proc is. Another one is read on any system, for instance a recorded one.
  */
-export function readMachine(root: string = PROC): Machine {
+export function readHostState(root: string = PROC): HostState {
   const { platform } = process;
   if (root === PROC && platform !== "linux") return unknownMachine(platform);
   const reader = new Reader(root);
@@ -96,7 +96,7 @@ export function readMachine(root: string = PROC): Machine {
  * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
  */
 export function socketsAt(
-  machine: Machine,
+  machine: HostState,
   address: string,
   transport: MachineTransport,
 ): SocketRow[] | undefined {
@@ -112,7 +112,7 @@ export function socketsAt(
  * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
  */
 export function usedPorts(
-  machine: Machine,
+  machine: HostState,
   address: string,
   transport: MachineTransport,
 ): number[] | undefined {
@@ -198,7 +198,7 @@ function failure(error: unknown): string {
   return `cannot be read (${code ?? error})`;
 }
 
-function unknownMachine(platform: string): Machine {
+function unknownMachine(platform: string): HostState {
   return {
     portRange: undefined,
     reserved: undefined,

@@ -1,7 +1,7 @@
 // Metrics: gauges and counters of a connector, as one object.
 
 import { IPV4, IPV6 } from "../index.ts";
-import type { Connecting } from "./connecting.ts";
+import type { ConnectorContext } from "./connecting.ts";
 import type { Exhausted } from "./connector-error.ts";
 import type { Counts } from "./counts.ts";
 import type { Pair } from "./pair.ts";
@@ -12,45 +12,45 @@ export interface Gauges {
   readonly held: number;
   /** Ports that rest before they may be used again. */
   readonly cooling: number;
-  /** Ports set aside because they turned out to be in other hands. */
-  readonly setAside: number;
+  /** Ports quarantined because they turned out to be held by another program. */
+  readonly quarantine: number;
 }
 
 /** Gauges, and counters since the connector was made, of one source or destination. */
-export type Figures = Gauges & Readonly<Counts>;
+export type PairMetrics = Gauges & Readonly<Counts>;
 
 /**
  * What {@link Connector.metrics} answers. Counters only grow. A destination that nothing of ours goes to may be left
  * out as soon as there are more than a thousand, until something does again; its counters then go on where they
  * were (16,384 such are remembered). The sums, and those by source, always count it.
  */
-export interface ConnectorMetrics extends Figures {
+export interface ConnectorMetrics extends PairMetrics {
   /** Who waits for a port, or a file. */
   readonly waiting: number;
-  /** Sources that are left alone for a while, because the system did not let us bind them. */
+  /** Sources that are quarantined for a while, because the system did not let us bind them. */
   readonly sourcesDown: number;
   /** Refusals by what was used up. */
   readonly refusals: Readonly<Partial<Record<Exhausted, number>>>;
   /** By local address. */
-  readonly bySource: Readonly<Record<string, Figures>>;
+  readonly bySource: Readonly<Record<string, PairMetrics>>;
   /** By `address:port`; `udp4` and `udp6` for UDP sockets. */
-  readonly byDestination: Readonly<Record<string, Figures & { readonly waiting: number }>>;
+  readonly byDestination: Readonly<Record<string, PairMetrics & { readonly waiting: number }>>;
 }
 
-export function snapshot({ pool, waiting, events }: Connecting): ConnectorMetrics {
+export function snapshot({ pairs, waiting, events }: ConnectorContext): ConnectorMetrics {
   const all = new Sum();
-  const sources = new Map(pool.sources.map((source) => [source, new Sum()]));
-  const destinations = new Map([...pool.destinations.values()].map((one) => [one, new Sum()]));
-  for (const pair of pool.pairs()) {
+  const sources = new Map(pairs.sources.map((source) => [source, new Sum()]));
+  const destinations = new Map([...pairs.destinations.values()].map((one) => [one, new Sum()]));
+  for (const pair of pairs.pairs()) {
     for (const sum of [all, sources.get(pair.source), destinations.get(pair.destination)]) {
       sum?.add(pair);
     }
   }
   return {
     ...all.gauges,
-    ...pool.counts,
+    ...pairs.counts,
     waiting: waiting.count,
-    sourcesDown: pool.sources.length - pool.livingSources(IPV4) - pool.livingSources(IPV6),
+    sourcesDown: pairs.sources.length - pairs.livingSources(IPV4) - pairs.livingSources(IPV6),
     refusals: Object.fromEntries(events.refusals),
     bySource: Object.fromEntries(
       [...sources].map(([{ address, counts }, { gauges }]) => [address, { ...gauges, ...counts }]),
@@ -68,12 +68,12 @@ class Sum {
   readonly gauges: { -readonly [Name in keyof Gauges]: number } = {
     held: 0,
     cooling: 0,
-    setAside: 0,
+    quarantine: 0,
   };
 
   add(pair: Pair): void {
     this.gauges.held += pair.heldCount;
-    this.gauges.cooling += pair.restingCount;
-    this.gauges.setAside += pair.parked.size;
+    this.gauges.cooling += pair.coolingCount;
+    this.gauges.quarantine += pair.parked.size;
   }
 }

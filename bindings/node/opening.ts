@@ -2,7 +2,7 @@
 //
 //   resolve ──▶ pick ──▶ attempt ──▶ ready: the caller has a socket
 //                │ ▲        │
-//     none left  │ │        ├──▶ the port is in other hands: the next one, a bounded number of times
+//     none left  │ │        ├──▶ the port is held by another program: the next one, a bounded number of times
 //                ▼ │        └──▶ failed: the host's next address, if it has one
 //              wait
 //
@@ -15,21 +15,21 @@ import type { Socket } from "node:net";
 import { show } from "../errors.ts";
 import {
   Attempt,
+  causeOf,
   checkDialled,
   type Dial,
-  type Ends,
+  type Endpoints,
+  type FailureCause,
   type Observer,
-  type Verdict,
-  verdictOn,
 } from "./attempt.ts";
-import type { Connecting } from "./connecting.ts";
+import type { ConnectorContext } from "./connecting.ts";
 import { ConnectorError } from "./connector-error.ts";
 import type { Waiter } from "./line.ts";
 import { type Destination, type Source, TUPLE_ASIDE_MS } from "./pair.ts";
-import { Lease, type Wish } from "./pool.ts";
+import { Checkout, type PairRequest } from "./pair-table.ts";
 
 /** Told how it went: an error, or a socket that is connected. */
-export type Opened = (error: Error | null, socket: Socket | null) => void;
+export type ConnectCallback = (error: Error | null, socket: Socket | null) => void;
 
 /** Tells the addresses of a host, in the order in which they are to be tried; one or more, or an error. */
 type Resolve = (done: (error: Error | null, destinations: readonly Destination[]) => void) => void;
@@ -49,10 +49,10 @@ export interface Target {
   readonly dial: Dial;
 }
 
-export class Opening implements Observer {
-  readonly #with: Connecting;
+export class ConnectOperation implements Observer {
+  readonly #with: ConnectorContext;
   readonly #target: Target;
-  readonly #opened: Opened;
+  readonly #opened: ConnectCallback;
   /** Among those under way. */
   #place = -1;
   /** Attempts under way, or open. A list that is replaced: there is more than one only with several addresses. */
@@ -60,7 +60,7 @@ export class Opening implements Observer {
   readonly #errors: Error[] = [];
   #destinations: readonly Destination[] = [];
   #next = 0;
-  /** Ports in other hands that it has run into. */
+  /** Ports held by another program that it has run into. */
   #tries = 0;
   /** Those whose tuple was taken, each with its source. */
   #taken: Set<number> | undefined;
@@ -70,7 +70,7 @@ export class Opening implements Observer {
   /** What this one waits for. */
   #waiter: Waiter | undefined;
   /** Its place among those who wait, from the first time on. */
-  #ticket: number | undefined;
+  #position: number | undefined;
   #waitsSince = 0;
   /** Milliseconds that this one has waited in all, before the present wait. */
   #waited = 0;
@@ -79,14 +79,14 @@ export class Opening implements Observer {
   #waitTimer: NodeJS.Timeout | undefined;
   #connectTimer: NodeJS.Timeout | undefined;
 
-  constructor(connecting: Connecting, target: Target, opened: Opened) {
+  constructor(connecting: ConnectorContext, target: Target, opened: ConnectCallback) {
     this.#with = connecting;
     this.#target = target;
     this.#opened = opened;
   }
 
   begin(): void {
-    this.#place = this.#with.openings.push(this) - 1;
+    this.#place = this.#with.operations.push(this) - 1;
     const { signal, destinations } = this.#target;
     if (typeof destinations !== "function") this.#destinations = destinations;
     if (signal !== undefined) this.#heed(signal);
@@ -125,59 +125,60 @@ export class Opening implements Observer {
     if (this.#next < this.#destinations.length) {
       this.#delay = setTimeout(() => this.#launch(), this.#with.settings.attemptDelay);
     }
-    const wish = this.#wishFor(destination);
-    const hasLine = this.#with.waiting.hasLine(wish);
+    const request = this.#requestFor(destination);
+    const hasLine = this.#with.waiting.hasLine(request);
     // Who was served just now may have given this one up.
     if (this.#isOver) return;
-    if (hasLine) this.#wait(wish, false);
-    else this.#try(wish);
+    if (hasLine) this.#wait(request, false);
+    else this.#try(request);
   }
 
-  #wishFor(destination: Destination): Wish {
+  #requestFor(destination: Destination): PairRequest {
     return { destination, source: this.#target.sourceFor(destination) };
   }
 
   /** Picks ports until one may be tried. */
-  #try(wish: Wish): void {
-    let lease = this.#pick(wish);
-    while (lease instanceof Lease && this.#dial(lease) === "again") lease = this.#pick(wish);
-    if (lease === undefined) this.#onNoPort(wish);
-    else if (lease instanceof Error) this.#onNoPick(wish, lease);
+  #try(request: PairRequest): void {
+    let checkout = this.#pick(request);
+    while (checkout instanceof Checkout && this.#dial(checkout) === "again")
+      checkout = this.#pick(request);
+    if (checkout === undefined) this.#onNoPort(request);
+    else if (checkout instanceof Error) this.#onNoPick(request, checkout);
   }
 
   /** A port, nothing, or an error: there is no memory for a record, or the group is gone. */
-  #pick(wish: Wish): Lease | Error | undefined {
+  #pick(request: PairRequest): Checkout | Error | undefined {
     try {
-      return this.#with.pool.pick(wish);
+      return this.#with.pairs.pick(request);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      return code === "ENOBUFS" ? this.#with.explain.noMemory(wish) : (error as Error);
+      return code === "ENOBUFS" ? this.#with.explain.noMemory(request) : (error as Error);
     }
   }
 
-  #onNoPick(wish: Wish, error: Error): void {
-    if (error instanceof ConnectorError) this.#refuse(wish, error);
+  #onNoPick(request: PairRequest, error: Error): void {
+    if (error instanceof ConnectorError) this.#refuse(request, error);
     else this.#onAddressFailed(error);
   }
 
   // ── Attempts ────────────────────────────────────────────────────────────────────────────
 
-  /** Begins to connect from that port; `"again"` if it is in other hands, and the next is to be tried. */
-  #dial(lease: Lease): "again" | undefined {
-    this.#with.events.onPick(lease);
+  /** Begins to connect from that port; `"again"` if it is held by another program, and the next is to be tried. */
+  #dial(checkout: Checkout): "again" | undefined {
+    this.#with.events.onPick(checkout);
     const { dial, readyEvent } = this.#target;
     let socket: Socket;
     try {
-      socket = checkDialled(dial(endsOf(lease)), readyEvent);
+      socket = checkDialled(dial(endsOf(checkout)), readyEvent);
     } catch (thrown) {
       const error = asError(thrown);
-      const verdict = verdictOn(error);
-      if (verdict === "port" || verdict === "tuple") lease.setAside(verdict === "port");
-      else if (verdict === "files") lease.freeUnopened();
-      else lease.free();
-      return this.#onRefusedBySystem(lease, error, verdict);
+      const cause = causeOf(error);
+      if (cause === "port" || cause === "tuple") checkout.quarantine(cause === "port");
+      else if (cause === "files") checkout.freeUnopened();
+      else checkout.free();
+      return this.#onRefusedBySystem(checkout, error, cause);
     }
-    const attempt = new Attempt(lease, socket, readyEvent, this);
+    const attempt = new Attempt(checkout, socket, readyEvent, this);
     this.#active = this.#active.length === 0 ? [attempt] : [...this.#active, attempt];
     // Given up by what was called just now: a dial, or who listens to events.
     if (this.#isOver) socket.destroy();
@@ -198,8 +199,8 @@ export class Opening implements Observer {
     if (this.#isOver) return;
     this.#settle();
     if (this.#target.signal === undefined) attempt.leaveTo(this.#with.events);
-    attempt.lease.pair.onConnected(attempt.lease.port);
-    this.#with.events.onConnected(attempt.lease);
+    attempt.checkout.pair.onConnected(attempt.checkout.port);
+    this.#with.events.onConnected(attempt.checkout);
     this.#tell(null, attempt.socket);
   }
 
@@ -209,49 +210,54 @@ export class Opening implements Observer {
     this.#with.events.onClosed(attempt);
   }
 
-  onFailed(attempt: Attempt, error: NodeJS.ErrnoException, verdict: Verdict): void {
+  onFailed(attempt: Attempt, error: NodeJS.ErrnoException, cause: FailureCause): void {
     this.#drop(attempt);
-    if (this.#onRefusedBySystem(attempt.lease, error, verdict, attempt) === "again") {
-      this.#try(this.#wishFor(attempt.lease.pair.destination));
+    if (this.#onRefusedBySystem(attempt.checkout, error, cause, attempt) === "again") {
+      this.#try(this.#requestFor(attempt.checkout.pair.destination));
     }
   }
 
   #onRefusedBySystem(
-    lease: Lease,
+    checkout: Checkout,
     error: Error,
-    verdict: Verdict,
+    cause: FailureCause,
     attempt?: Attempt,
   ): "again" | undefined {
-    this.#with.events.onFailed(lease, error, verdict);
+    this.#with.events.onFailed(checkout, error, cause);
     if (this.#isOver || (this.#winner !== undefined && this.#winner !== attempt)) return undefined;
     this.#winner = undefined; // its connection was established, and then not made secure
-    const wish = this.#wishFor(lease.pair.destination);
-    if (verdict === "files") this.#onNoFile(wish, error);
-    else if (verdict === "other") this.#onAddressFailed(error);
-    else return this.#onNotThatPort(lease, wish, error, verdict);
+    const request = this.#requestFor(checkout.pair.destination);
+    if (cause === "files") this.#onNoFile(request, error);
+    else if (cause === "other") this.#onAddressFailed(error);
+    else return this.#onNotThatPort(checkout, request, error, cause);
     return undefined;
   }
 
   /** The port, or the source, is not to be had: the next one, a bounded number of times. */
-  #onNotThatPort(lease: Lease, wish: Wish, error: Error, verdict: Verdict): "again" | undefined {
-    const { pool, settings, explain } = this.#with;
-    if (verdict === "source") {
-      lease.pair.source.leaveAlone(pool.now() + settings.setAside);
-      pool.onSetAside(lease.pair);
-      // Each source once. With a short setAside the first are back before the last has been tried.
-      if (++this.#deadSources <= pool.sources.length) return "again";
-      this.#refuse(wish, explain.noSource(wish));
+  #onNotThatPort(
+    checkout: Checkout,
+    request: PairRequest,
+    error: Error,
+    cause: FailureCause,
+  ): "again" | undefined {
+    const { pairs, settings, explain } = this.#with;
+    if (cause === "source") {
+      checkout.pair.source.quarantine(pairs.now() + settings.quarantine);
+      pairs.onQuarantine(checkout.pair);
+      // Each source once. With a short quarantine the first are back before the last has been tried.
+      if (++this.#deadSources <= pairs.sources.length) return "again";
+      this.#refuse(request, explain.noSource(request));
       return undefined;
     }
-    if (verdict === "port" || this.#isNews(lease)) this.#tries++;
-    if (this.#tries < settings.triesMax) return "again";
-    this.#refuse(wish, explain.tooManyTries(wish, this.#tries, error));
+    if (cause === "port" || this.#isNews(checkout)) this.#tries++;
+    if (this.#tries < settings.maxAttempts) return "again";
+    this.#refuse(request, explain.tooManyTries(request, this.#tries, error));
     return undefined;
   }
 
-  /** A taken tuple that is tried again, after it was left alone for a while, does not count a second time. */
-  #isNews({ pair: { source }, port }: Lease): boolean {
-    if (this.#with.settings.setAside < TUPLE_ASIDE_MS.least) return true;
+  /** A taken tuple that is tried again, after it was quarantined for a while, does not count a second time. */
+  #isNews({ pair: { source }, port }: Checkout): boolean {
+    if (this.#with.settings.quarantine < TUPLE_ASIDE_MS.least) return true;
     this.#taken ??= new Set();
     const { size } = this.#taken;
     return this.#taken.add(source.index * 65_536 + port).size > size;
@@ -267,71 +273,71 @@ export class Opening implements Observer {
 
   // ── Waiting ─────────────────────────────────────────────────────────────────────────────
 
-  #onNoPort(wish: Wish): void {
-    const error = this.#with.explain.noPort(wish);
-    if (this.#mayWaitFor(error)) this.#wait(wish, false);
-    else this.#refuse(wish, error);
+  #onNoPort(request: PairRequest): void {
+    const error = this.#with.explain.noPort(request);
+    if (this.#mayWaitFor(error)) this.#wait(request, false);
+    else this.#refuse(request, error);
   }
 
-  #onNoFile(wish: Wish, cause: Error): void {
-    if (this.#with.settings.waits) this.#wait(wish, true);
-    else this.#refuse(wish, this.#with.explain.noFile(wish, cause));
+  #onNoFile(request: PairRequest, cause: Error): void {
+    if (this.#with.settings.waits) this.#wait(request, true);
+    else this.#refuse(request, this.#with.explain.noFile(request, cause));
   }
 
   #mayWaitFor({ exhausted }: ConnectorError): boolean {
-    const { waits, waitsForResting } = this.#with.settings;
+    const { waits, waitsForCooling } = this.#with.settings;
     // Who waits already is not refused because ports rest, nor is who comes back to its place.
-    if (exhausted === "resting") return waitsForResting || (waits && this.#ticket !== undefined);
+    if (exhausted === "cooling") return waitsForCooling || (waits && this.#position !== undefined);
     return waits && WORTH_WAITING.includes(exhausted);
   }
 
-  #refuse(wish: Wish, error: ConnectorError): void {
-    this.#with.events.onRefused(wish, error);
+  #refuse(request: PairRequest, error: ConnectorError): void {
+    this.#with.events.onRefused(request, error);
     this.#onAddressFailed(error);
   }
 
-  #wait(wish: Wish, isForFile: boolean): void {
+  #wait(request: PairRequest, isForFile: boolean): void {
     const { waiting, settings, explain, events } = this.#with;
     if (this.#waiter !== undefined) return; // for an address before this one
     // Who comes back to its place is one of those that wait already.
-    if (this.#ticket === undefined && waiting.count >= settings.waitLimit) {
-      this.#refuse(wish, explain.tooManyWaiters(wish, settings.waitLimit));
+    if (this.#position === undefined && waiting.count >= settings.waitLimit) {
+      this.#refuse(request, explain.tooManyWaiters(request, settings.waitLimit));
       return;
     }
-    this.#ticket ??= waiting.ticket();
-    const ticket = this.#ticket;
-    this.#waiter = { wish, ticket, isForFile, serve: () => this.#serve(wish) };
+    this.#position ??= waiting.position();
+    const position = this.#position;
+    this.#waiter = { request, position, isForFile, serve: () => this.#serve(request) };
     waiting.add(this.#waiter);
-    events.onWaiting(wish);
+    events.onWaiting(request);
     if (this.#isOver) return;
     if (settings.waitTimeout > 0) {
-      this.#waitsSince = this.#with.pool.now();
+      this.#waitsSince = this.#with.pairs.now();
       const left = Math.max(0, settings.waitTimeout - this.#waited);
-      this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(wish), left);
+      this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(request), left);
     }
   }
 
-  #serve(wish: Wish): boolean {
+  #serve(request: PairRequest): boolean {
     // Another address is connected, but not secure yet: if that fails, so does this.
     const isNeeded = !this.#isOver && this.#winner === undefined;
-    const lease = isNeeded ? this.#pick(wish) : undefined;
-    if (isNeeded && lease === undefined) return false;
+    const checkout = isNeeded ? this.#pick(request) : undefined;
+    if (isNeeded && checkout === undefined) return false;
     this.#waiter = undefined;
-    if (lease === undefined) return true;
+    if (checkout === undefined) return true;
     clearTimeout(this.#waitTimer);
-    this.#waited += this.#with.pool.now() - this.#waitsSince;
-    if (lease instanceof Error) this.#onNoPick(wish, lease);
-    else if (this.#dial(lease) === "again") this.#try(wish);
+    this.#waited += this.#with.pairs.now() - this.#waitsSince;
+    if (checkout instanceof Error) this.#onNoPick(request, checkout);
+    else if (this.#dial(checkout) === "again") this.#try(request);
     return true;
   }
 
-  #onWaitedTooLong(wish: Wish): void {
+  #onWaitedTooLong(request: PairRequest): void {
     const { waiting, explain, settings } = this.#with;
     if (this.#waiter !== undefined) waiting.remove(this.#waiter);
     this.#waiter = undefined;
     // Another address may be connected, or on its way.
     if (this.#winner !== undefined) return;
-    this.#refuse(wish, explain.waitedTooLong(wish, settings.waitTimeout));
+    this.#refuse(request, explain.waitedTooLong(request, settings.waitTimeout));
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
@@ -395,17 +401,17 @@ export class Opening implements Observer {
 
   /** The last one takes it. */
   #leavePlace(): void {
-    const { openings } = this.#with;
-    const last = openings.pop() as Opening;
+    const { operations } = this.#with;
+    const last = operations.pop() as ConnectOperation;
     if (last === this) return;
-    openings[this.#place] = last;
+    operations[this.#place] = last;
     last.#place = this.#place;
   }
 }
 
 /** From now on these may be forgotten, as far as this opening is concerned. */
 function leave(destinations: readonly Destination[]): void {
-  for (const destination of destinations) destination.openings--;
+  for (const destination of destinations) destination.operations--;
 }
 
 /** What may get better by waiting. */
@@ -413,7 +419,7 @@ const WORTH_WAITING: readonly ConnectorError["exhausted"][] = [
   ...(["source", "destination", "range", "group"] as const),
 ];
 
-function endsOf({ pair: { source, destination }, port }: Lease): Ends {
+function endsOf({ pair: { source, destination }, port }: Checkout): Endpoints {
   return {
     host: destination.address,
     port: destination.port,

@@ -1,20 +1,20 @@
-// Pair: a source and a destination, and the flow of the core that knows their ports.
+// Pair: a source and a destination, and the pool of the core that knows their ports.
 //
-// A port of a pair is free, held (by a connection), resting (cooldown, in the core), or parked: in
-// other hands, as far as we know, and so left alone for a while. A parked port is taken in the flow.
+// A port of a pair is free, held (by a connection), cooling (cooldown, in the core), or parked: in
+// other hands, as far as we know, and so quarantined for a while. A parked port is taken in the pool.
 //
-// Must stay true: held + parked + resting ports are what the flow has taken.
+// Must stay true: held + parked + cooling ports are what the pool has taken.
 
-import { type Flow, IPV4, IPV6, UDP } from "../index.ts";
+import { IPV4, IPV6, type PortPool, UDP } from "../index.ts";
 import { type Counts, newCounts } from "./counts.ts";
 
 /**
- * A port whose tuple is taken is left alone for so many milliseconds: most likely a connection of ours is not quite
+ * A port whose tuple is taken is quarantined for so many milliseconds: most likely a connection of ours is not quite
  * gone (FIN_WAIT2), or has been for less than a second (TIME_WAIT). Twice as long each time, until it connects.
  */
 export const TUPLE_ASIDE_MS = { least: 20, most: 1000 };
 /**
- * Parked ports are looked at so many times in the shortest period that they are set aside for; less often where there
+ * Parked ports are looked at so many times in the shortest period that they are quarantined for; less often where there
  * are many: after so many milliseconds for each.
  */
 const LOOKS = 8;
@@ -29,7 +29,7 @@ export class Source {
   /** Connections and attempts from here, to all destinations. */
   heldCount = 0;
   readonly #foreign: Map<number, Map<number, number>> = new Map();
-  /** Until when the address is left alone, because the system did not let us bind it. */
+  /** Until when the address is quarantined, because the system did not let us bind it. */
   brokenUntil = 0;
 
   constructor(address: string, index: number) {
@@ -38,7 +38,7 @@ export class Source {
     this.index = index;
   }
 
-  /** Ports that other programs have here, by transport, and until when they are left alone, in milliseconds. */
+  /** Ports that other programs have here, by transport, and until when they are quarantined, in milliseconds. */
   foreign(transport: number): Map<number, number> {
     const known = this.#foreign.get(transport);
     if (known !== undefined) return known;
@@ -47,7 +47,7 @@ export class Source {
     return ports;
   }
 
-  leaveAlone(until: number): void {
+  quarantine(until: number): void {
     this.brokenUntil = until;
   }
 }
@@ -59,8 +59,8 @@ export class Destination {
   readonly port: number;
   readonly family: number;
   readonly counts: Counts;
-  /** Who is on the way to here, and must find what is known of it: see `Pool.destination`. */
-  openings = 0;
+  /** Who is on the way to here, and must find what is known of it: see `PairTable.destination`. */
+  operations = 0;
   /** By the index of the source, as far as they have been used. */
   readonly pairs: (Pair | undefined)[] = [];
   /** Whose turn it is. */
@@ -92,25 +92,25 @@ export function anywhere(family: number): string {
 export class Pair {
   readonly source: Source;
   readonly destination: Destination;
-  readonly flow: Flow;
+  readonly pool: PortPool;
   heldCount = 0;
-  /** What the flow answered when it was asked for a port in vain. */
+  /** What the pool answered when it was asked for a port in vain. */
   refusal = 0;
-  /** Ports in other hands, and until when they are left alone, in milliseconds. */
+  /** Ports held by another program, and until when they are quarantined, in milliseconds. */
   readonly parked: Map<number, number> = new Map();
   #nextLook = Number.POSITIVE_INFINITY;
-  #nextWake = Number.POSITIVE_INFINITY;
+  #nextExpiry = Number.POSITIVE_INFINITY;
   readonly #lookLeast: number;
   readonly #longest: number;
-  /** By port: for how long it was left alone the last time, because its tuple was taken. */
+  /** By port: for how long it was quarantined the last time, because its tuple was taken. */
   readonly #tuplesAside: Map<number, number> = new Map();
   readonly #foreign: Map<number, number>;
 
-  /** @param longest that a port is left alone, milliseconds. */
-  constructor(source: Source, destination: Destination, flow: Flow, longest: number) {
+  /** @param longest that a port is quarantined, milliseconds. */
+  constructor(source: Source, destination: Destination, pool: PortPool, longest: number) {
     this.source = source;
     this.destination = destination;
-    this.flow = flow;
+    this.pool = pool;
     this.#longest = longest;
     this.#lookLeast = Math.min(TUPLE_ASIDE_MS.least, longest) / LOOKS;
     this.#foreign = source.foreign(destination.transport);
@@ -118,17 +118,17 @@ export class Pair {
 
   /** A port, or a negative refusal. */
   take(now: number): number {
-    if (now >= this.#nextWake || now >= this.#nextLook) this.wake(now);
-    let port = this.flow.take();
+    if (now >= this.#nextExpiry || now >= this.#nextLook) this.expire(now);
+    let port = this.pool.take();
     if (this.#foreign.size > 0) port = this.#passOver(port, now);
     if (port < 0) this.refusal = port;
     return port;
   }
 
-  /** Parks the ports that are known to be in other hands, until one is not. */
+  /** Parks the ports that are known to be held by another program, until one is not. */
   #passOver(taken: number, now: number): number {
     let port = taken;
-    for (; port > 0; port = this.flow.take()) {
+    for (; port > 0; port = this.pool.take()) {
       const until = this.#foreign.get(port);
       if (until === undefined) return port;
       if (until <= now) {
@@ -141,7 +141,7 @@ export class Pair {
   }
 
   /** Leaves a taken port alone until then, whatever the destination. */
-  setAside(port: number, until: number, now: number): void {
+  quarantine(port: number, until: number, now: number): void {
     this.#foreign.set(port, until);
     this.park(port, until, now);
   }
@@ -165,18 +165,18 @@ export class Pair {
   }
 
   free(port: number): void {
-    this.flow.free(port);
+    this.pool.free(port);
   }
 
   /** Gives a port back that has to rest first. */
-  rest(port: number, now: number): void {
+  coolDown(port: number, now: number): void {
     try {
-      this.flow.rest(port, now);
+      this.pool.coolDown(port, now);
     } catch {
       // No memory to note it. Then the system may refuse the port once, which is noted, too.
-      this.flow.free(port);
+      this.pool.free(port);
     }
-    this.#nextWake = this.flow.nextWake ?? Number.POSITIVE_INFINITY;
+    this.#nextExpiry = this.pool.nextExpiry ?? Number.POSITIVE_INFINITY;
   }
 
   /** Milliseconds from one look at the parked ports to the next. */
@@ -184,11 +184,11 @@ export class Pair {
     return Math.max(this.#lookLeast, this.parked.size * LOOK_MS_PER_PORT);
   }
 
-  /** Gives back what has rested, and what has been parked for long enough. */
-  wake(now: number): void {
-    if (now >= this.#nextWake) {
-      this.flow.wake(now);
-      this.#nextWake = this.flow.nextWake ?? Number.POSITIVE_INFINITY;
+  /** Gives back what has cooled down, and what has been parked for long enough. */
+  expire(now: number): void {
+    if (now >= this.#nextExpiry) {
+      this.pool.expire(now);
+      this.#nextExpiry = this.pool.nextExpiry ?? Number.POSITIVE_INFINITY;
     }
     if (now >= this.#nextLook) this.#unpark(now);
   }
@@ -201,21 +201,21 @@ export class Pair {
         continue;
       }
       this.parked.delete(port);
-      this.flow.free(port);
+      this.pool.free(port);
     }
     this.#nextLook = Math.max(next, now + this.#lookEvery);
   }
 
   /** When a port comes back by itself, in milliseconds; infinite if none does. */
   get nextChange(): number {
-    return Math.min(this.#nextWake, this.#nextLook);
+    return Math.min(this.#nextExpiry, this.#nextLook);
   }
 
-  get restingCount(): number {
-    return this.flow.resting;
+  get coolingCount(): number {
+    return this.pool.cooling;
   }
 
   get isIdle(): boolean {
-    return this.heldCount === 0 && this.parked.size === 0 && this.flow.resting === 0;
+    return this.heldCount === 0 && this.parked.size === 0 && this.pool.cooling === 0;
   }
 }

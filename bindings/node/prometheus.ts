@@ -6,7 +6,7 @@
 import { checkBoolean, checkNames, checkObject } from "../checks.ts";
 import { wrongType, wrongValue } from "../errors.ts";
 import type { Counts } from "./counts.ts";
-import type { ConnectorMetrics, Figures, Gauges } from "./metrics.ts";
+import type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics.ts";
 
 type Labels = Record<string, string>;
 
@@ -178,7 +178,7 @@ class Board {
   readonly #members: Set<Member> = new Set();
   /** The metrics that are registered, by name. */
   readonly #metrics: Map<string, unknown> = new Map();
-  /** Figures of the collection under way. */
+  /** PairMetrics of the collection under way. */
   #now: Map<Member, ConnectorMetrics> | undefined;
 
   constructor(registry: PrometheusRegistry, prefix: string) {
@@ -288,7 +288,7 @@ class Board {
 const GAUGES: readonly (readonly [keyof Gauges, string, string])[] = [
   ["held", "ports_held", "Local ports held by connections and attempts"],
   ["cooling", "ports_cooling", "Local ports that rest before they may be used again"],
-  ["setAside", "ports_set_aside", "Local ports left alone because others have them"],
+  ["quarantine", "ports_set_aside", "Local ports quarantined because others have them"],
 ];
 
 const COUNTERS: readonly (readonly [keyof Counts, string, string])[] = [
@@ -298,7 +298,7 @@ const COUNTERS: readonly (readonly [keyof Counts, string, string])[] = [
   ["refused", "refused_total", "Connections refused for want of a local port or a file"],
   ["conflicts", "conflicts_total", "Picked local ports that others turned out to have"],
   ["released", "released_total", "Local ports given back"],
-  ["rested", "rested_total", "Local ports given back to rest first"],
+  ["cooledDown", "rested_total", "Local ports given back to rest first"],
 ];
 
 const WAITING = "Connections that wait for a local port or a file";
@@ -335,7 +335,7 @@ const BY_DESTINATION: readonly Description[] = [
 
 function byLabel(
   label: "source" | "destination",
-  of: (metrics: ConnectorMetrics) => Readonly<Record<string, Figures>>,
+  of: (metrics: ConnectorMetrics) => Readonly<Record<string, PairMetrics>>,
 ): Description[] {
   return [...GAUGES, ...COUNTERS].map(([figure, name, help]) => ({
     type: name.endsWith("_total") ? "Counter" : "Gauge",

@@ -4,11 +4,11 @@
 import { PORT_MAX } from "../../assembly/abi.ts";
 import type { PortRange } from "../index.ts";
 import {
+  COOLDOWN_MOST,
   type Lifetime,
   type Load,
   meanOf,
   portsOf,
-  REST_MOST,
   settledAfter,
   stretch,
 } from "./load.ts";
@@ -20,13 +20,13 @@ export type Remedy = { readonly forecast: Forecast } & (
   | { readonly change: "rate"; readonly value: number }
   | { readonly change: "lifetime"; readonly value: Lifetime }
   | { readonly change: "range"; readonly value: PortRange }
-  | { readonly change: "rest"; readonly value: number }
+  | { readonly change: "cooldown"; readonly value: number }
   | { readonly change: "files"; readonly value: number }
 );
 
 const UNPRIVILEGED_FIRST = 1024;
 const SOURCES_MAX = 65_536;
-// A rate, a lifetime or a rest is changed in steps of a thousandth.
+// A rate, a lifetime or a cooldown is changed in steps of a thousandth.
 const STEPS = 1000;
 const RATE_TIMES_MAX = 1000;
 // For a step of a search, and for what it has found.
@@ -82,10 +82,10 @@ function byRange(load: Load): Remedy | undefined {
 }
 
 function byRest(load: Load): Remedy | undefined {
-  if (load.rest === 0) return undefined;
-  const at = (step: number): Load => withTime(load, { rest: (load.rest * step) / STEPS });
+  if (load.cooldown === 0) return undefined;
+  const at = (step: number): Load => withTime(load, { cooldown: (load.cooldown * step) / STEPS });
   const found = greatest(at, STEPS / 2, 0, STEPS - 1);
-  return found && { change: "rest", value: at(found.value).rest, forecast: found.forecast };
+  return found && { change: "cooldown", value: at(found.value).cooldown, forecast: found.forecast };
 }
 
 function byLifetime(load: Load): Remedy | undefined {
@@ -124,7 +124,7 @@ function withRate(load: Load, rate: number): Load {
 }
 
 /** Lasting as long as it takes to settle, if the load does. */
-function withTime(load: Load, change: Partial<Pick<Load, "lifetime" | "rest">>): Load {
+function withTime(load: Load, change: Partial<Pick<Load, "lifetime" | "cooldown">>): Load {
   const changed = { ...load, ...change };
   return { ...changed, seconds: Math.min(load.seconds, 2 * settledAfter(changed)) };
 }
@@ -137,8 +137,8 @@ interface Found {
 }
 
 /** Ports that are in use at once, on average, where there is no limit. */
-function needed({ rate, lifetime, rest }: Load): number {
-  return rate * (meanOf(lifetime) + rest * REST_MOST);
+function needed({ rate, lifetime, cooldown }: Load): number {
+  return rate * (meanOf(lifetime) + cooldown * COOLDOWN_MOST);
 }
 
 /** Ports that there are. */

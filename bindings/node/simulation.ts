@@ -1,18 +1,18 @@
 // The simulation: a load's connections come and go in simulated time, and the core decides about every
-// port. One flow for each source and destination, destinations in turn, and for each of them the
+// port. One pool for each source and destination, destinations in turn, and for each of them the
 // sources in turn, as the connector does: when a source has no port left for a destination, the next
 // is asked. A connection that nobody has a port for is refused and lost.
 
-import { type Flow, IPV4, PortManager, Refusal, ReservedPorts, TCP } from "../index.ts";
+import { IPV4, PortManager, type PortPool, Refusal, ReservedPorts, TCP } from "../index.ts";
 import { SeededRandom } from "../random.ts";
 import { emptyList } from "../reserved.ts";
 import { Departures } from "./departures.ts";
 import { type Lifetime, type Load, portsOf, reduced, type Share, shareOf } from "./load.ts";
 
-/** What was exhausted: the ports of the range, but for resting ones, or the open files. */
-export type Exhausted = "range" | "resting" | "files";
+/** What was exhausted: the ports of the range, but for cooling ones, or the open files. */
+export type Exhausted = "range" | "cooling" | "files";
 
-/** How a load fared. Figures are of the whole load, also where a share of it was simulated. */
+/** How a load fared. PairMetrics are of the whole load, also where a share of it was simulated. */
 export interface Forecast {
   /** Was no connection refused? */
   readonly fits: boolean;
@@ -30,7 +30,7 @@ export interface Forecast {
   /** Connections open: in the last quarter of the time on average, and at most. */
   readonly open: { readonly steady: number; readonly peak: number };
   /** Of one source and destination: connections open, ports that rest, and most ports in use at once. */
-  readonly perFlow: { readonly open: number; readonly resting: number; readonly peak: number };
+  readonly perPool: { readonly open: number; readonly cooling: number; readonly peak: number };
   /** What was simulated. */
   readonly share: Share;
 }
@@ -58,9 +58,9 @@ export function simulate(
   run.run(stopAtRefusal);
   const scale = load.rate / run.load.rate;
   const whole = (open: number): number => Math.min(load.files, open * scale);
-  const flows = share.sources * share.destinations;
+  const pools = share.sources * share.destinations;
   const steady = whole(run.steadyOpen);
-  const resting = (run.steadyResting / flows) * share.ports;
+  const cooling = (run.steadyCooling / pools) * share.ports;
   return {
     fits: run.refused === 0,
     seconds: share.seconds,
@@ -70,11 +70,11 @@ export function simulate(
     exhausted: run.exhausted,
     ports: portsOf(load),
     open: { steady, peak: Math.round(whole(run.peakOpen)) },
-    perFlow: {
+    perPool: {
       open: steady / (load.sources * load.destinations),
-      resting,
+      cooling,
       peak: Math.round(
-        Math.min(run.peakUsed * share.ports, load.rest === 0 ? load.files : Infinity),
+        Math.min(run.peakUsed * share.ports, load.cooldown === 0 ? load.files : Infinity),
       ),
     },
     share,
@@ -92,24 +92,24 @@ class Run implements Disposable {
   firstRefusal: number | undefined;
   exhausted: Exhausted | undefined;
   peakOpen = 0;
-  /** Ports in use, open or resting, of the flow that has had most. */
+  /** Ports in use, open or cooling, of the pool that has had most. */
   peakUsed = 0;
 
   readonly #manager: PortManager;
   readonly #reserved: ReservedPorts;
-  readonly #flows: Flow[] = [];
+  readonly #pools: PortPool[] = [];
   readonly #ends = new Departures();
   readonly #wakes = new Departures();
   readonly #random: SeededRandom;
   #open = 0;
-  #resting = 0;
+  #cooling = 0;
   #openSum = 0;
-  #restingSum = 0;
+  #coolingSum = 0;
   #samples = 0;
-  /** By flow: connections open, and ports that rest. */
+  /** By pool: connections open, and ports that rest. */
   readonly #openOf: Uint32Array;
-  readonly #restingOf: Uint32Array;
-  /** By flow: has the core refused it, and has no port come back since? */
+  readonly #coolingOf: Uint32Array;
+  /** By pool: has the core refused it, and has no port come back since? */
   readonly #isFull: Uint8Array;
   /** By destination: how many of its sources are full. */
   readonly #fullCount: Uint32Array;
@@ -120,9 +120,9 @@ class Run implements Disposable {
     this.#manager = PortManager.open({ portRange: load.range, seed: load.seed });
     this.#reserved = new ReservedPorts(load.reserved);
     const count = load.sources * load.destinations;
-    for (let flow = 0; flow < count; flow++) this.#flows.push(this.#openFlow(flow));
+    for (let pool = 0; pool < count; pool++) this.#pools.push(this.#openPool(pool));
     this.#openOf = new Uint32Array(count);
-    this.#restingOf = new Uint32Array(count);
+    this.#coolingOf = new Uint32Array(count);
     this.#isFull = new Uint8Array(count);
     this.#fullCount = new Uint32Array(load.destinations);
   }
@@ -131,8 +131,8 @@ class Run implements Disposable {
     return this.#openSum / Math.max(1, this.#samples);
   }
 
-  get steadyResting(): number {
-    return this.#restingSum / Math.max(1, this.#samples);
+  get steadyCooling(): number {
+    return this.#coolingSum / Math.max(1, this.#samples);
   }
 
   run(stopAtRefusal: boolean): void {
@@ -160,19 +160,19 @@ class Run implements Disposable {
   #sample(now: number): void {
     this.#advance(now);
     this.#openSum += this.#open;
-    this.#restingSum += this.#resting;
+    this.#coolingSum += this.#cooling;
     this.#samples++;
   }
 
-  /** What has ended, and what has rested, by now. */
+  /** What has ended, and what has cooled down, by now. */
   #advance(now: number): void {
     for (; this.#ends.next <= now; this.#ends.drop()) {
       this.#end(this.#ends.owner, this.#ends.port, this.#ends.next);
     }
     while (this.#wakes.next <= now) {
-      const flow = this.#wakes.owner;
+      const pool = this.#wakes.owner;
       this.#wakes.drop();
-      this.#wake(flow, now);
+      this.#wake(pool, now);
     }
   }
 
@@ -183,66 +183,66 @@ class Run implements Disposable {
     let answer = 0;
     for (let tried = 0; tried < sources; tried++) {
       if (this.#fullCount[destination] === sources) break;
-      const flow = destination * sources + ((turn + tried) % sources);
-      if (this.#isFull[flow] === 1) continue;
-      answer = (this.#flows[flow] as Flow).take();
+      const pool = destination * sources + ((turn + tried) % sources);
+      if (this.#isFull[pool] === 1) continue;
+      answer = (this.#pools[pool] as PortPool).take();
       if (answer > 0) {
-        this.#begin(flow, answer, now + nanoseconds(this.#draw(lifetime)));
+        this.#begin(pool, answer, now + nanoseconds(this.#draw(lifetime)));
         return;
       }
-      this.#isFull[flow] = 1;
+      this.#isFull[pool] = 1;
       (this.#fullCount[destination] as number)++;
     }
-    this.#refuse(now, answer === Refusal.RESTING ? "resting" : "range");
+    this.#refuse(now, answer === Refusal.COOLING ? "cooling" : "range");
   }
 
-  #begin(flow: number, port: number, end: number): void {
-    this.#ends.add(end, flow, port);
+  #begin(pool: number, port: number, end: number): void {
+    this.#ends.add(end, pool, port);
     this.#open++;
-    (this.#openOf[flow] as number)++;
-    this.#count(flow);
-    const used = (this.#openOf[flow] as number) + (this.#restingOf[flow] as number);
+    (this.#openOf[pool] as number)++;
+    this.#count(pool);
+    const used = (this.#openOf[pool] as number) + (this.#coolingOf[pool] as number);
     this.peakUsed = Math.max(this.peakUsed, used);
     this.peakOpen = Math.max(this.peakOpen, this.#open);
   }
 
-  #end(flow: number, port: number, now: number): void {
-    const handle = this.#flows[flow] as Flow;
-    const isFirst = this.#restingOf[flow] === 0;
-    handle.rest(port, now / NS_PER_MS);
+  #end(pool: number, port: number, now: number): void {
+    const handle = this.#pools[pool] as PortPool;
+    const isFirst = this.#coolingOf[pool] === 0;
+    handle.coolDown(port, now / NS_PER_MS);
     this.#open--;
-    (this.#openOf[flow] as number)--;
-    this.#count(flow);
-    if (isFirst) this.#planWake(flow, now);
-    // Also where the port rests: the oldest may be taken, by policy.
-    this.#comeBack(flow);
+    (this.#openOf[pool] as number)--;
+    this.#count(pool);
+    if (isFirst) this.#planWake(pool, now);
+    // Also where the port cools down: the oldest may be taken, by policy.
+    this.#comeBack(pool);
   }
 
-  #wake(flow: number, now: number): void {
-    if ((this.#flows[flow] as Flow).wake(now / NS_PER_MS) > 0) this.#comeBack(flow);
-    this.#count(flow);
-    this.#planWake(flow, now);
+  #wake(pool: number, now: number): void {
+    if ((this.#pools[pool] as PortPool).expire(now / NS_PER_MS) > 0) this.#comeBack(pool);
+    this.#count(pool);
+    this.#planWake(pool, now);
   }
 
-  #planWake(flow: number, now: number): void {
-    if (this.#restingOf[flow] === 0) return;
-    const next = (this.#flows[flow] as Flow).nextWake ?? Number.POSITIVE_INFINITY;
+  #planWake(pool: number, now: number): void {
+    if (this.#coolingOf[pool] === 0) return;
+    const next = (this.#pools[pool] as PortPool).nextExpiry ?? Number.POSITIVE_INFINITY;
     // At least a nanosecond on: milliseconds with a fraction are not exact.
-    this.#wakes.add(Math.max(next * NS_PER_MS, now + 1), flow, 0);
+    this.#wakes.add(Math.max(next * NS_PER_MS, now + 1), pool, 0);
   }
 
-  /** How many ports of a flow rest now. */
-  #count(flow: number): void {
-    if (this.load.rest === 0) return;
-    const { resting } = this.#flows[flow] as Flow;
-    this.#resting += resting - (this.#restingOf[flow] as number);
-    this.#restingOf[flow] = resting;
+  /** How many ports of a pool rest now. */
+  #count(pool: number): void {
+    if (this.load.cooldown === 0) return;
+    const { cooling } = this.#pools[pool] as PortPool;
+    this.#cooling += cooling - (this.#coolingOf[pool] as number);
+    this.#coolingOf[pool] = cooling;
   }
 
-  #comeBack(flow: number): void {
-    if (this.#isFull[flow] === 0) return;
-    this.#isFull[flow] = 0;
-    (this.#fullCount[Math.floor(flow / this.load.sources)] as number)--;
+  #comeBack(pool: number): void {
+    if (this.#isFull[pool] === 0) return;
+    this.#isFull[pool] = 0;
+    (this.#fullCount[Math.floor(pool / this.load.sources)] as number)--;
   }
 
   #refuse(now: number, why: Exhausted): void {
@@ -259,15 +259,15 @@ class Run implements Disposable {
     return lifetime.least + part * (lifetime.most - lifetime.least);
   }
 
-  #openFlow(flow: number): Flow {
-    const { sources, rest, whenResting } = this.load;
-    return this.#manager.flow({
+  #openPool(pool: number): PortPool {
+    const { sources, cooldown, whenCooling } = this.load;
+    return this.#manager.pool({
       networks: [IPV4],
       transport: TCP,
-      address: addressOf(10, flow % sources),
-      destination: { address: addressOf(11, Math.floor(flow / sources)), port: 443 },
+      address: addressOf(10, pool % sources),
+      destination: { address: addressOf(11, Math.floor(pool / sources)), port: 443 },
       reserved: this.#reserved,
-      cooldown: { period: Math.round(rest * 1000), whenResting },
+      cooldown: { period: Math.round(cooldown * 1000), whenCooling },
     });
   }
 }

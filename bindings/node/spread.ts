@@ -1,7 +1,7 @@
 // Spread: in which order sources are asked for a port.
 
 import type { Source } from "./pair.ts";
-import type { Wish } from "./pool.ts";
+import type { PairRequest } from "./pair-table.ts";
 
 /**
  * How connections are spread over the sources.
@@ -18,11 +18,15 @@ export type Spread = "round-robin" | "least-used" | "sticky";
 export const SPREADS: readonly Spread[] = ["round-robin", "least-used", "sticky"];
 
 /** The sources in the order in which they are to be asked. */
-export function orderFor(spread: Spread, sources: readonly Source[], wish: Wish): Iterable<Source> {
-  if (wish.source !== undefined) return [wish.source];
+export function orderFor(
+  spread: Spread,
+  sources: readonly Source[],
+  request: PairRequest,
+): Iterable<Source> {
+  if (request.source !== undefined) return [request.source];
   if (sources.length === 1) return sources;
   if (spread === "least-used") return leastUsedFirst(sources);
-  return byTurns(sources, wish);
+  return byTurns(sources, request);
 }
 
 /** The source that a key sticks to. */
@@ -34,7 +38,7 @@ export function sourceOfKey(sources: readonly Source[], key: string): Source {
   return sources[(hash >>> 0) % sources.length] as Source;
 }
 
-function* byTurns(sources: readonly Source[], { destination }: Wish): Generator<Source> {
+function* byTurns(sources: readonly Source[], { destination }: PairRequest): Generator<Source> {
   const count = sources.length;
   const from = destination.turn;
   destination.turn = (from + 1) % count;

@@ -3,7 +3,7 @@
 
 import { type PortRange, ReservedPorts } from "../index.ts";
 import { LINUX_RANGE } from "./connector-options.ts";
-import { type Machine, type MachineTransport, socketsAt } from "./machine.ts";
+import { type HostState, type MachineTransport, socketsAt } from "./machine.ts";
 import type { SocketRow, SocketRowState } from "./proc.ts";
 
 /** Connections of one source and one destination. */
@@ -44,7 +44,7 @@ export interface Remote {
 }
 
 /** The kernel's range, or what Linux has by default where it is not known. */
-export function rangeUse({ portRange, reserved = "" }: Machine): RangeUse {
+export function rangeUse({ portRange, reserved = "" }: HostState): RangeUse {
   const range = portRange ?? LINUX_RANGE;
   const list = new ReservedPorts(reserved);
   let available = 0;
@@ -63,7 +63,7 @@ export function statesOf(rows: readonly SocketRow[]): Partial<Record<SocketRowSt
  * Every source and destination that is connected from here, the busiest first. Connections that a listener of
  * this machine has accepted are left out: they are on the listener's port.
  */
-export function pairsOf(machine: Machine, transport: MachineTransport): PairUse[] {
+export function pairsOf(machine: HostState, transport: MachineTransport): PairUse[] {
   const rows = machine[transport] ?? [];
   const ports = rangeUse(machine);
   const listeners = new Set(rows.filter(isOpenToAll).map(({ port }) => port));
@@ -82,7 +82,7 @@ export function pairsOf(machine: Machine, transport: MachineTransport): PairUse[
 
 /** The pair of a source and a destination to which nothing may be connected yet. */
 export function freshPair(
-  machine: Machine,
+  machine: HostState,
   transport: MachineTransport,
   source: string,
   { address, port }: Remote,
@@ -96,7 +96,7 @@ export function freshPair(
  * The limits that connections from one more, or the busiest, source and destination would meet, the nearest
  * first.
  */
-export function limitsOf(machine: Machine, pairs: readonly PairUse[]): LimitUse[] {
+export function limitsOf(machine: HostState, pairs: readonly PairUse[]): LimitUse[] {
   const { available } = rangeUse(machine);
   const limits: LimitUse[] = [];
   const { tcp, fileLimits, openFiles = 0, tcpMaxTwBuckets } = machine;
@@ -123,7 +123,7 @@ function isOpenToAll({ state, remotePort }: SocketRow): boolean {
 }
 
 function pairOf(
-  machine: Machine,
+  machine: HostState,
   transport: MachineTransport,
   { range, reserved, available }: RangeUse,
   rows: readonly SocketRow[],

@@ -2,11 +2,11 @@
 //
 // Each destination has a line for those that any source will do for, and one for each source that
 // somebody insists on. A line is served from its front: when a port of it comes back, when somebody joins,
-// and by one timer while ports rest or are set aside, since those come back by themselves.
+// and by one timer while ports rest or are quarantined, since those come back by themselves.
 
 import { Line, type Waiter } from "./line.ts";
 import type { Destination, Pair, Source } from "./pair.ts";
-import type { Pool, Wish } from "./pool.ts";
+import type { PairRequest, PairTable } from "./pair-table.ts";
 
 /** The timer is not set shorter than this, milliseconds. */
 const TICK_MS = 5;
@@ -16,7 +16,7 @@ const FILE_TICK_MS = 100;
 const FILES_PER_TICK = 64;
 
 export class Waiting {
-  readonly #pool: Pool;
+  readonly #pairs: PairTable;
   readonly #lines: Map<Destination, Map<Source | undefined, Line>> = new Map();
   readonly #forFiles: Line = new Line();
   /** Pairs that got a port back while lines were being served. */
@@ -26,19 +26,19 @@ export class Waiting {
   #due = Infinity;
   #count = 0;
   /** The last one that was given. */
-  #ticket = 0;
+  #position = 0;
   #isServing = false;
 
-  constructor(pool: Pool) {
-    this.#pool = pool;
+  constructor(pairs: PairTable) {
+    this.#pairs = pairs;
   }
 
   get count(): number {
     return this.#count;
   }
 
-  /** Must a newcomer with this wish stand behind others? They are served first. */
-  hasLine({ destination, source }: Wish): boolean {
+  /** Must a newcomer with this request stand behind others? They are served first. */
+  hasLine({ destination, source }: PairRequest): boolean {
     if (this.#count === 0) return false;
     const lines = this.#lines.get(destination);
     if (lines?.get(source) === undefined) return false;
@@ -48,20 +48,20 @@ export class Waiting {
   }
 
   /** For who is going to wait for the first time; who comes back with it stands where it stood. */
-  ticket(): number {
-    return ++this.#ticket;
+  position(): number {
+    return ++this.#position;
   }
 
   add(waiter: Waiter): void {
     if (waiter.isForFile) this.#forFiles.joinLast(waiter);
-    else this.#lineFor(waiter.wish).join(waiter);
+    else this.#lineFor(waiter.request).join(waiter);
     this.#count++;
-    waiter.wish.destination.waiting++;
-    this.#setTimer(Math.min(this.#nextLookForFiles(), this.#nextChangeFor(waiter.wish)));
+    waiter.request.destination.waiting++;
+    this.#setTimer(Math.min(this.#nextLookForFiles(), this.#nextChangeFor(waiter.request)));
   }
 
   remove(waiter: Waiter): void {
-    const { destination, source } = waiter.wish;
+    const { destination, source } = waiter.request;
     const line = waiter.isForFile ? this.#forFiles : this.#lines.get(destination)?.get(source);
     if (!line?.leave(waiter)) return;
     this.#leave(waiter);
@@ -79,14 +79,14 @@ export class Waiting {
     this.#setTimer(pair.nextChange);
   }
 
-  /** A port, or its source, was set aside, and will come back by itself. */
-  onSetAside(pair: Pair): void {
-    this.#setTimer(changeOf(pair, this.#pool.now()));
+  /** A port, or its source, was quarantined, and will come back by itself. */
+  onQuarantine(pair: Pair): void {
+    this.#setTimer(changeOf(pair, this.#pairs.now()));
   }
 
   // ── Lines ───────────────────────────────────────────────────────────────────────────────
 
-  #lineFor({ destination, source }: Wish): Line {
+  #lineFor({ destination, source }: PairRequest): Line {
     const lines = this.#lines.get(destination) ?? new Map<Source | undefined, Line>();
     const line = lines.get(source) ?? new Line();
     this.#lines.set(destination, lines.set(source, line));
@@ -140,9 +140,9 @@ export class Waiting {
     if (this.#count === 0) this.#clearTimer();
   }
 
-  #leave({ wish }: Waiter): void {
+  #leave({ request }: Waiter): void {
     this.#count--;
-    wish.destination.waiting--;
+    request.destination.waiting--;
   }
 
   #dropIfEmpty(destination: Destination, source: Source | undefined, line: Line): void {
@@ -160,7 +160,7 @@ export class Waiting {
     if (this.#count === 0 || next >= this.#due) return;
     this.#clearTimer();
     this.#due = next;
-    const delay = Math.max(TICK_MS, Math.ceil(next - this.#pool.now()));
+    const delay = Math.max(TICK_MS, Math.ceil(next - this.#pairs.now()));
     this.#timer = setTimeout(() => this.#onTimer(), delay);
   }
 
@@ -175,13 +175,13 @@ export class Waiting {
   }
 
   #nextLookForFiles(): number {
-    return this.#forFiles.size > 0 ? this.#pool.now() + FILE_TICK_MS : Infinity;
+    return this.#forFiles.size > 0 ? this.#pairs.now() + FILE_TICK_MS : Infinity;
   }
 
-  #nextChangeFor(wish: Wish): number {
-    const now = this.#pool.now();
+  #nextChangeFor(request: PairRequest): number {
+    const now = this.#pairs.now();
     let next = Infinity;
-    for (const pair of this.#pool.pairsFor(wish)) next = Math.min(next, changeOf(pair, now));
+    for (const pair of this.#pairs.pairsFor(request)) next = Math.min(next, changeOf(pair, now));
     return next;
   }
 

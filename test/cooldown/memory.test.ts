@@ -1,8 +1,8 @@
-// Memory of cooling flows: what a port at rest costs, that all of it comes back, and that a manager at its
+// Memory of cooling pools: what a port at rest costs, that all of it comes back, and that a manager at its
 // limit refuses without changing anything.
 
 import { describe, expect, test } from "vitest";
-import { type Flow, PortError, type PortManager, Refusal, UDP } from "../../bindings/index.ts";
+import { PortError, type PortManager, type PortPool, Refusal, UDP } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { SeededRandom } from "../../bindings/random.ts";
 import { BUILDS, openOn } from "../support/builds.ts";
@@ -16,41 +16,41 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("a port at rest costs a bit and two bytes", () => {
     const manager = openOn(build, { portRange: ALL });
-    const flow = manager.flow({ ...KEY, cooldown: 1000 });
+    const pool = manager.pool({ ...KEY, cooldown: 1000 });
     const ports = new Uint16Array(32_768);
-    flow.takeMany(ports);
+    pool.takeMany(ports);
     const before = usedBy(manager);
-    for (const port of ports) flow.rest(port, 0);
+    for (const port of ports) pool.coolDown(port, 0);
     expect(usedBy(manager) - before).toBeLessThan(32_768 * 2 + 8400);
     manager.close();
   });
 
-  test("a flow that is closed has given back all", () => {
+  test("a pool that is closed has given back all", () => {
     const manager = openOn(build, { portRange: ALL });
-    manager.flow(KEY).close();
+    manager.pool(KEY).close();
     const before = usedBy(manager);
     for (const count of [0, 1, 2, 9, 17, 64, 65, 66, 5000]) {
-      const flow = manager.flow({ ...KEY, ...COOLING });
+      const pool = manager.pool({ ...KEY, ...COOLING });
       const ports = new Uint16Array(count);
-      expect(flow.takeMany(ports)).toBe(count);
-      ports.forEach((port, at) => void (at % 3 ? flow.rest(port, at) : flow.free(port)));
+      expect(pool.takeMany(ports)).toBe(count);
+      ports.forEach((port, at) => void (at % 3 ? pool.coolDown(port, at) : pool.free(port)));
       verify(manager);
-      flow.wake(1500);
-      flow.close();
+      pool.expire(1500);
+      pool.close();
       expect(usedBy(manager), `${count} ports`).toBe(before);
     }
     verify(manager);
     manager.close();
   });
 
-  test("a manager that is closed gives back what its flows kept", () => {
+  test("a manager that is closed gives back what its pools kept", () => {
     const fill = (): void => {
       const manager = openOn(build, { portRange: ALL });
       for (let transport = 30; transport < 40; transport++) {
-        const flow = manager.flow({ ...KEY, ...COOLING, transport });
+        const pool = manager.pool({ ...KEY, ...COOLING, transport });
         const ports = new Uint16Array(3000);
-        flow.takeMany(ports);
-        for (const port of ports) flow.rest(port, 0);
+        pool.takeMany(ports);
+        for (const port of ports) pool.coolDown(port, 0);
       }
       manager.close();
     };
@@ -64,48 +64,48 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("a manager at its limit refuses to let a port rest, and it is still held", () => {
     const manager = openOn(build, { portRange: ALL, memoryLimit: 1024 });
-    const flow = manager.flow({ ...KEY, cooldown: 1000 });
+    const pool = manager.pool({ ...KEY, cooldown: 1000 });
     let held = 0;
-    while (flow.take() > 0) held++;
-    expect(flow.take()).toBe(Refusal.NO_MEMORY);
+    while (pool.take() > 0) held++;
+    expect(pool.take()).toBe(Refusal.NO_MEMORY);
     const ports = Array.from({ length: 65536 - 1024 }, (_, at) => 1024 + at);
-    const own = ports.filter((port) => flow.has(port));
+    const own = ports.filter((port) => pool.has(port));
     expect(own).toHaveLength(held);
-    let resting = 0;
+    let cooling = 0;
     for (const port of own) {
       try {
-        expect(flow.rest(port, 0)).toBe(true);
-        resting++;
+        expect(pool.coolDown(port, 0)).toBe(true);
+        cooling++;
       } catch (error) {
         expect(error).toBeInstanceOf(PortError);
         expect(error).toMatchObject({ code: "ENOBUFS", reason: "no-memory" });
-        expect(flow.has(port)).toBe(true);
+        expect(pool.has(port)).toBe(true);
       }
     }
-    expect(resting).toBeGreaterThan(0);
-    expect(resting).toBeLessThan(held);
-    expect([flow.held, flow.resting]).toEqual([held - resting, resting]);
+    expect(cooling).toBeGreaterThan(0);
+    expect(cooling).toBeLessThan(held);
+    expect([pool.held, pool.cooling]).toEqual([held - cooling, cooling]);
     verify(manager);
-    expect(flow.wake(1125)).toBe(resting);
-    expect(flow.held).toBe(held - resting);
+    expect(pool.expire(1125)).toBe(cooling);
+    expect(pool.held).toBe(held - cooling);
     manager.close();
   });
 
-  test("a flow for whose cooldown there is no memory is not opened", () => {
+  test("a pool for whose cooldown there is no memory is not opened", () => {
     for (let limit = 1024; limit < 1200; limit += 8) {
       const manager = openOn(build, { memoryLimit: limit });
-      const flows: Flow[] = [];
+      const pools: PortPool[] = [];
       for (let transport = 0; ; transport++) {
         const before = usedBy(manager);
         try {
-          flows.push(manager.flow({ ...KEY, ...COOLING, transport }));
+          pools.push(manager.pool({ ...KEY, ...COOLING, transport }));
         } catch (error) {
           expect(error).toMatchObject({ code: "ENOBUFS" });
           expect(usedBy(manager)).toBe(before);
           break;
         }
       }
-      for (const flow of flows) flow.close();
+      for (const pool of pools) pool.close();
       verify(manager);
       manager.close();
     }
@@ -117,47 +117,47 @@ describe.each(BUILDS)("%s build", (build) => {
       const memoryLimit = 1200 + seed * 3000;
       const manager = openOn(build, { portRange: range, memoryLimit });
       const random = new SeededRandom(seed);
-      const flow = manager.flow({ ...KEY, ...COOLING });
+      const pool = manager.pool({ ...KEY, ...COOLING });
       const held = new Set<number>();
-      const resting = new Set<number>();
+      const cooling = new Set<number>();
       let refused = 0;
       for (let step = 0; step < 3000; step++) {
         const [port = 0] = [...held].slice(random.next() % (held.size + 1));
         const kind = random.next() % 8;
         if (kind < 4) {
-          const taken = flow.take();
+          const taken = pool.take();
           if (taken === Refusal.NO_MEMORY) refused++;
           if (taken > 0) {
-            expect(held.has(taken) || resting.has(taken)).toBe(false);
+            expect(held.has(taken) || cooling.has(taken)).toBe(false);
             held.add(taken);
           }
         } else if (port !== 0 && kind < 6) {
           try {
-            expect(flow.rest(port, step)).toBe(true);
+            expect(pool.coolDown(port, step)).toBe(true);
             held.delete(port);
-            resting.add(port);
+            cooling.add(port);
           } catch (error) {
             expect(error).toMatchObject({ code: "ENOBUFS" });
             refused++;
           }
         } else if (port !== 0 && kind === 6) {
-          expect(flow.free(port)).toBe(true);
+          expect(pool.free(port)).toBe(true);
           held.delete(port);
         } else if (step % 5 === 0) {
-          flow.wake(step);
-          for (const port of resting) {
-            if (manager.isAvailable({ ...KEY, port })) resting.delete(port);
+          pool.expire(step);
+          for (const port of cooling) {
+            if (manager.isAvailable({ ...KEY, port })) cooling.delete(port);
           }
         }
-        expect([flow.held, flow.resting]).toEqual([held.size, resting.size]);
+        expect([pool.held, pool.cooling]).toEqual([held.size, cooling.size]);
         if (build === "debug") verify(manager);
       }
-      flow.wake(1e6);
-      for (const port of held) flow.free(port);
+      pool.expire(1e6);
+      for (const port of held) pool.free(port);
       expect(manager.stats().references).toBe(0);
       if (seed < 9) expect(refused).toBeGreaterThan(0);
       let all = 0;
-      while (flow.take() > 0) all++;
+      while (pool.take() > 0) all++;
       if (seed === 12) expect(all).toBe(200);
       manager.close();
     }

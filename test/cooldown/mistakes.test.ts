@@ -1,7 +1,7 @@
 // Mistakes with ports that rest: what is wrong is said, and nothing changes.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Flow, PortError, PortManager, TCP } from "../../bindings/index.ts";
+import { PortError, PortManager, type PortPool, TCP } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { BAD_PORT, CLOSED, OUT, type Refused, TYPE, VALUE, wrong } from "../mistakes/scene.ts";
 import { BUILDS, bytesOf, openOn } from "../support/builds.ts";
@@ -21,7 +21,7 @@ const COOLDOWNS: readonly (readonly [string, unknown, Refused])[] = [
   ["a text as period", { period: "1" }, TYPE],
   ["a period below 0", { period: -5 }, OUT],
   ["a wrong name", { perod: 1 }, says(VALUE, 'did you mean "period"?')],
-  ["a wrong policy", { period: 1, whenResting: "wait" }, says(VALUE, '"refuse" or "oldest"')],
+  ["a wrong policy", { period: 1, whenCooling: "wait" }, says(VALUE, '"refuse" or "oldest"')],
 ];
 
 const SELECTIONS: readonly (readonly [string, unknown, Refused])[] = [
@@ -53,16 +53,16 @@ const PORTS: readonly (readonly [string, unknown, Refused])[] = [
 
 describe.each(BUILDS)("%s build", (build) => {
   let manager: PortManager;
-  let flow: Flow;
-  let plain: Flow;
+  let pool: PortPool;
+  let plain: PortPool;
 
   beforeEach(() => {
     manager = openOn(build, { portRange: { first: 2000, last: 2009 }, seed: 1 });
-    flow = manager.flow({ ...KEY, cooldown: 1000, selection: "fifo" });
-    plain = manager.flow({ ...KEY, networks: [6] });
-    for (const port of [2000, 2001, 2002]) flow.takeAt(port);
-    flow.rest(2001, 500);
-    flow.free(2002);
+    pool = manager.pool({ ...KEY, cooldown: 1000, selection: "fifo" });
+    plain = manager.pool({ ...KEY, networks: [6] });
+    for (const port of [2000, 2001, 2002]) pool.takeAt(port);
+    pool.coolDown(2001, 500);
+    pool.free(2002);
     plain.takeAt(2000);
   });
 
@@ -72,9 +72,9 @@ describe.each(BUILDS)("%s build", (build) => {
 
   function picture(): unknown {
     verify(manager);
-    const { held, resting, nextWake } = flow;
-    const ports = Array.from({ length: 10 }, (_, at) => flow.has(2000 + at));
-    return { held, resting, nextWake, ports, plain: plain.held, stats: manager.stats() };
+    const { held, cooling, nextExpiry } = pool;
+    const ports = Array.from({ length: 10 }, (_, at) => pool.has(2000 + at));
+    return { held, cooling, nextExpiry, ports, plain: plain.held, stats: manager.stats() };
   }
 
   function expectRefused(act: () => unknown, refused: Refused): void {
@@ -84,39 +84,39 @@ describe.each(BUILDS)("%s build", (build) => {
   }
 
   test.each(COOLDOWNS)("a cooldown that is %s", (_name, cooldown, refused) => {
-    expectRefused(() => manager.flow({ ...KEY, cooldown: wrong(cooldown) }), refused);
+    expectRefused(() => manager.pool({ ...KEY, cooldown: wrong(cooldown) }), refused);
     expectThrown(() => PortManager.open({ cooldown: wrong(cooldown) }), refused);
   });
 
   test.each(SELECTIONS)("a selection that is %s", (_name, selection, refused) => {
-    expectRefused(() => manager.flow({ ...KEY, selection: wrong(selection) }), refused);
+    expectRefused(() => manager.pool({ ...KEY, selection: wrong(selection) }), refused);
   });
 
   test.each(TIMES)("a time that is %s", (_name, now, refused) => {
-    expectRefused(() => flow.rest(2000, wrong(now)), refused);
-    expectRefused(() => flow.wake(wrong(now)), refused);
-    expectRefused(() => plain.rest(2000, wrong(now)), refused);
-    expectRefused(() => plain.wake(wrong(now)), refused);
+    expectRefused(() => pool.coolDown(2000, wrong(now)), refused);
+    expectRefused(() => pool.expire(wrong(now)), refused);
+    expectRefused(() => plain.coolDown(2000, wrong(now)), refused);
+    expectRefused(() => plain.expire(wrong(now)), refused);
   });
 
   test.each(PORTS)("%s", (_name, port, refused) => {
     for (const act of [
-      () => flow.rest(wrong(port), 600),
-      () => plain.rest(wrong(port), 600),
-      () => flow.takeAt(wrong(port)),
-      () => flow.free(wrong(port)),
-      () => flow.has(wrong(port)),
+      () => pool.coolDown(wrong(port), 600),
+      () => plain.coolDown(wrong(port), 600),
+      () => pool.takeAt(wrong(port)),
+      () => pool.free(wrong(port)),
+      () => pool.has(wrong(port)),
     ]) {
       expectRefused(act, refused);
     }
   });
 
   test("batches and offsets of the wrong kind", () => {
-    expectRefused(() => flow.takeMany(wrong([1])), TYPE);
-    expectRefused(() => flow.takeMany(new Uint16Array(2), new Uint32Array(1)), OUT);
-    expectRefused(() => flow.freeMany(wrong(new Uint8Array(2))), TYPE);
-    expectRefused(() => flow.take(-1), OUT);
-    expectRefused(() => flow.take(wrong("1")), TYPE);
+    expectRefused(() => pool.takeMany(wrong([1])), TYPE);
+    expectRefused(() => pool.takeMany(new Uint16Array(2), new Uint32Array(1)), OUT);
+    expectRefused(() => pool.freeMany(wrong(new Uint8Array(2))), TYPE);
+    expectRefused(() => pool.take(-1), OUT);
+    expectRefused(() => pool.take(wrong("1")), TYPE);
   });
 
   test("words know neither option", () => {
@@ -138,25 +138,25 @@ describe.each(BUILDS)("%s build", (build) => {
     expectThrown(() => PortManager.open({ module: cooldown }), says(VALUE, "got cooldown.wasm"));
   });
 
-  test.each(["the flow", "the manager"])("whatever is asked once %s is closed", (which) => {
-    if (which === "the flow") flow.close();
+  test.each(["the pool", "the manager"])("whatever is asked once %s is closed", (which) => {
+    if (which === "the pool") pool.close();
     else manager.close();
     for (const act of [
-      () => flow.take(),
-      () => flow.takeAt(2005),
-      () => flow.takeMany(new Uint16Array(0)),
-      () => flow.free(2000),
-      () => flow.freeMany(new Uint16Array(0)),
-      () => flow.has(2000),
-      () => flow.held,
-      () => flow.rest(2000, 0),
-      () => flow.wake(0),
-      () => flow.resting,
-      () => flow.nextWake,
+      () => pool.take(),
+      () => pool.takeAt(2005),
+      () => pool.takeMany(new Uint16Array(0)),
+      () => pool.free(2000),
+      () => pool.freeMany(new Uint16Array(0)),
+      () => pool.has(2000),
+      () => pool.held,
+      () => pool.coolDown(2000, 0),
+      () => pool.expire(0),
+      () => pool.cooling,
+      () => pool.nextExpiry,
     ]) {
       expectThrown(act, CLOSED);
     }
-    flow.close();
+    pool.close();
   });
 });
 

@@ -1,12 +1,12 @@
-// Stories of flows that offer their ports in the order of release ("fifo").
+// Stories of pools that offer their ports in the order of release ("fifo").
 
 import { describe, expect, test } from "vitest";
 import {
-  type Flow,
-  type FlowOptions,
   IPV4,
+  type PoolOptions,
   PortGroups,
   type PortManager,
+  type PortPool,
   Refusal,
   ReservedPorts,
   TCP,
@@ -26,103 +26,103 @@ describe.each(BUILDS)("%s build", (build) => {
     return module === undefined ? {} : { module };
   };
 
-  function scene(options: Partial<FlowOptions> = {}): { manager: PortManager; flow: Flow } {
+  function scene(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
     const manager = openOn(build, { portRange: { first: FIRST, last: LAST }, seed: 5 });
-    return { manager, flow: manager.flow({ ...KEY, selection: "fifo", ...options }) };
+    return { manager, pool: manager.pool({ ...KEY, selection: "fifo", ...options }) };
   }
 
   /** Takes until it is refused. */
-  function rest(flow: Flow): number[] {
+  function rest(pool: PortPool): number[] {
     const ports = new Uint16Array(COUNT + 1);
-    return [...ports.subarray(0, flow.takeMany(ports))];
+    return [...ports.subarray(0, pool.takeMany(ports))];
   }
 
   test("each port is offered once before any comes back", () => {
-    const { manager, flow } = scene();
+    const { manager, pool } = scene();
     const met: number[] = [];
     for (let round = 0; round < COUNT; round++) {
-      const port = flow.take();
+      const port = pool.take();
       met.push(port);
-      flow.free(port);
+      pool.free(port);
     }
     expect([...met].sort()).toEqual([4000, 4001, 4002, 4003, 4004, 4005]);
     for (let round = 0; round < 3 * COUNT; round++) {
-      const port = flow.take();
+      const port = pool.take();
       expect(port).toBe(met[round % COUNT]);
-      flow.free(port);
+      pool.free(port);
     }
     verify(manager);
     manager.close();
   });
 
   test("fresh ports are met from the offset on, then those released, oldest first", () => {
-    const { manager, flow } = scene();
-    expect(flow.take(2)).toBe(4002);
-    flow.free(4002);
-    expect(flow.take(2)).toBe(4003);
-    expect(flow.take(5)).toBe(4005);
-    flow.free(4005);
-    expect(flow.take(5)).toBe(4000);
-    const others = rest(flow);
+    const { manager, pool } = scene();
+    expect(pool.take(2)).toBe(4002);
+    pool.free(4002);
+    expect(pool.take(2)).toBe(4003);
+    expect(pool.take(5)).toBe(4005);
+    pool.free(4005);
+    expect(pool.take(5)).toBe(4000);
+    const others = rest(pool);
     expect(others.slice(0, 2).sort()).toEqual([4001, 4004]);
     expect(others.slice(2)).toEqual([4002, 4005]);
-    expect(flow.take()).toBe(Refusal.EXHAUSTED);
-    for (const port of [4003, 4000, 4005, 4001]) flow.free(port);
-    expect(rest(flow)).toEqual([4003, 4000, 4005, 4001]);
+    expect(pool.take()).toBe(Refusal.EXHAUSTED);
+    for (const port of [4003, 4000, 4005, 4001]) pool.free(port);
+    expect(rest(pool)).toEqual([4003, 4000, 4005, 4001]);
     verify(manager);
     manager.close();
   });
 
-  test("a port that rests comes back when it wakes, behind those that are free already", () => {
-    const { manager, flow } = scene({ cooldown: 800 });
-    rest(flow);
-    flow.rest(4001, 0);
-    flow.free(4003);
-    expect(flow.wake(900)).toBe(1);
-    flow.free(4000);
-    expect(rest(flow)).toEqual([4003, 4001, 4000]);
-    for (const port of [4005, 4002]) flow.rest(port, 1000);
-    expect(flow.take()).toBe(Refusal.RESTING);
+  test("a port that cools down comes back when it wakes, behind those that are free already", () => {
+    const { manager, pool } = scene({ cooldown: 800 });
+    rest(pool);
+    pool.coolDown(4001, 0);
+    pool.free(4003);
+    expect(pool.expire(900)).toBe(1);
+    pool.free(4000);
+    expect(rest(pool)).toEqual([4003, 4001, 4000]);
+    for (const port of [4005, 4002]) pool.coolDown(port, 1000);
+    expect(pool.take()).toBe(Refusal.COOLING);
     verify(manager);
     manager.close();
   });
 
   test("a port that was named is not offered again before its turn", () => {
-    const { manager, flow } = scene();
-    rest(flow);
-    for (const port of [4000, 4001, 4002]) flow.free(port);
-    expect(flow.takeAt(4001)).toBe(4001);
-    expect(flow.takeAt(4001)).toBe(Refusal.IN_USE);
-    flow.free(4001);
-    expect(rest(flow)).toEqual([4000, 4002, 4001]);
+    const { manager, pool } = scene();
+    rest(pool);
+    for (const port of [4000, 4001, 4002]) pool.free(port);
+    expect(pool.takeAt(4001)).toBe(4001);
+    expect(pool.takeAt(4001)).toBe(Refusal.IN_USE);
+    pool.free(4001);
+    expect(rest(pool)).toEqual([4000, 4002, 4001]);
     verify(manager);
     manager.close();
   });
 
   test("what others hold goes behind, and nothing changes when they hold all", () => {
-    const { manager, flow } = scene();
-    const other = manager.flow({ ...KEY, address: "" });
-    rest(flow);
-    for (const port of [4003, 4001, 4002]) flow.free(port);
+    const { manager, pool } = scene();
+    const other = manager.pool({ ...KEY, address: "" });
+    rest(pool);
+    for (const port of [4003, 4001, 4002]) pool.free(port);
     other.takeAt(4003);
-    expect(flow.take()).toBe(4001);
-    flow.free(4001);
+    expect(pool.take()).toBe(4001);
+    pool.free(4001);
     for (const port of [4001, 4002]) other.takeAt(port);
-    expect(flow.take()).toBe(Refusal.EXHAUSTED);
+    expect(pool.take()).toBe(Refusal.EXHAUSTED);
     for (const port of [4001, 4002, 4003]) other.free(port);
-    expect(rest(flow)).toEqual([4002, 4003, 4001]);
+    expect(rest(pool)).toEqual([4002, 4003, 4001]);
     verify(manager);
     manager.close();
   });
 
   test("a fresh port that was refused because others hold all is as fresh as before", () => {
-    const { manager, flow } = scene();
-    const other = manager.flow({ ...KEY, address: "" });
+    const { manager, pool } = scene();
+    const other = manager.pool({ ...KEY, address: "" });
     rest(other);
-    expect(flow.take(0)).toBe(Refusal.EXHAUSTED);
+    expect(pool.take(0)).toBe(Refusal.EXHAUSTED);
     for (let port = FIRST; port <= LAST; port++) other.free(port);
-    expect(flow.take(3)).toBe(4003);
-    expect(flow.take(0)).toBe(4000);
+    expect(pool.take(3)).toBe(4003);
+    expect(pool.take(0)).toBe(4000);
     verify(manager);
     manager.close();
   });
@@ -130,52 +130,52 @@ describe.each(BUILDS)("%s build", (build) => {
   test("reserved ports and those outside of the range are passed over, and fresh when they come back", () => {
     const reserved = new ReservedPorts("4000-4003", own());
     const group = PortGroups.open(own()).create("/g");
-    const { manager, flow } = scene({ reserved, group });
-    expect(flow.take(0)).toBe(4004);
-    expect(flow.take(0)).toBe(4005);
-    expect(flow.take(0)).toBe(Refusal.EXHAUSTED);
-    flow.free(4004);
-    flow.free(4005);
+    const { manager, pool } = scene({ reserved, group });
+    expect(pool.take(0)).toBe(4004);
+    expect(pool.take(0)).toBe(4005);
+    expect(pool.take(0)).toBe(Refusal.EXHAUSTED);
+    pool.free(4004);
+    pool.free(4005);
     reserved.text = "4004";
     group.bindPortRange = { first: 4003, last: 4005 };
-    expect(flow.take(0)).toBe(4003);
-    expect(flow.take(0)).toBe(4005);
-    expect(flow.take(0)).toBe(Refusal.EXHAUSTED);
+    expect(pool.take(0)).toBe(4003);
+    expect(pool.take(0)).toBe(4005);
+    expect(pool.take(0)).toBe(Refusal.EXHAUSTED);
     reserved.text = "";
-    expect(flow.take(0)).toBe(4004);
+    expect(pool.take(0)).toBe(4004);
     group.bindPortRange = { first: 9, last: 9 };
-    expect(flow.take(0)).toBe(Refusal.NO_RANGE);
+    expect(pool.take(0)).toBe(Refusal.EMPTY_RANGE);
     verify(manager);
     manager.close();
   });
 
-  test("a port that others freed behind the flow's back is not lost", () => {
-    const { manager, flow } = scene();
-    rest(flow);
+  test("a port that others freed behind the pool's back is not lost", () => {
+    const { manager, pool } = scene();
+    rest(pool);
     manager.releasePort({ ...KEY, port: 4002 });
-    expect(flow.take()).toBe(4002);
+    expect(pool.take()).toBe(4002);
     manager.releasePort({ ...KEY, port: 4004 });
-    flow.free(4001);
-    expect(rest(flow)).toEqual([4001, 4004]);
+    pool.free(4001);
+    expect(rest(pool)).toEqual([4001, 4004]);
     verify(manager);
     manager.close();
   });
 
   test("an ephemeral TCP port is never shared, whatever the order", () => {
     const flags = { loadBalanced: true };
-    const { manager, flow } = scene({ transport: TCP, flags, picking: "bind" });
-    const twin = manager.flow({ ...KEY, transport: TCP, flags, address: "" });
-    expect(twin.takeAt(4002)).toBe(4002);
-    expect(rest(flow).sort()).toEqual([4000, 4001, 4003, 4004, 4005]);
-    expect(flow.takeAt(4002)).toBe(4002);
+    const { manager, pool } = scene({ transport: TCP, flags, mode: "bind" });
+    const model = manager.pool({ ...KEY, transport: TCP, flags, address: "" });
+    expect(model.takeAt(4002)).toBe(4002);
+    expect(rest(pool).sort()).toEqual([4000, 4001, 4003, 4004, 4005]);
+    expect(pool.takeAt(4002)).toBe(4002);
     manager.close();
   });
 
   test("TCP shares ports between destinations", () => {
     const destination = { address: "9.9.9.9", port: 443 };
-    const { manager, flow } = scene({ transport: TCP, destination });
-    const other = manager.flow({ ...KEY, transport: TCP, destination: { address: "9.9.9.8" } });
-    expect(rest(flow)).toHaveLength(COUNT);
+    const { manager, pool } = scene({ transport: TCP, destination });
+    const other = manager.pool({ ...KEY, transport: TCP, destination: { address: "9.9.9.8" } });
+    expect(rest(pool)).toHaveLength(COUNT);
     expect(rest(other)).toHaveLength(COUNT);
     verify(manager);
     manager.close();
@@ -185,7 +185,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const firsts = Array.from({ length: 40 }, (_, seed) => {
       const take = (): number => {
         const manager = openOn(build, { seed });
-        const port = manager.flow({ ...KEY, selection: "fifo" }).take();
+        const port = manager.pool({ ...KEY, selection: "fifo" }).take();
         manager.close();
         return port;
       };

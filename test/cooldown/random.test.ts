@@ -1,13 +1,13 @@
-// Random operations on a cooling flow, and behind its back, against its naive twin. The debug build checks
+// Random operations on a cooling pool, and behind its back, against its reference model. The debug build checks
 // its invariants after each.
 
 import { describe, expect, test } from "vitest";
-import { type Limits, NaiveCooling } from "../../bench/baselines/naive-cooling.ts";
+import { type Limits, ReferenceCooling } from "../../bench/baselines/reference-cooling.ts";
 import {
-  type Flow,
   type PortGroup,
   PortGroups,
   type PortManager,
+  type PortPool,
   type PortRange,
   ReservedPorts,
   UDP,
@@ -41,8 +41,8 @@ describe.each(BUILDS)("%s build", (build) => {
       const own = module === undefined ? {} : { module };
       const group = PortGroups.open(own).create("/g");
       const reserved = new ReservedPorts("5", own);
-      const other = manager.flow(ANYONE);
-      // What stays when all is released: a flow that words emptied rests until others look at the figures.
+      const other = manager.pool(ANYONE);
+      // What stays when all is released: a pool that words emptied cools down until others look at the figures.
       const before = manager.stats().memory.used;
       const world = new World(manager, { group, reserved, other }, kind, seed);
       for (let step = 0; step < 500; step++) {
@@ -61,16 +61,16 @@ describe.each(BUILDS)("%s build", (build) => {
 interface Around {
   readonly group: PortGroup;
   readonly reserved: ReservedPorts;
-  /** Whoever holds a port here keeps it from the cooling flow, and the other way round. */
-  readonly other: Flow;
+  /** Whoever holds a port here keeps it from the cooling pool, and the other way round. */
+  readonly other: PortPool;
 }
 
 class World {
   readonly #manager: PortManager;
   readonly #around: Around;
   readonly #random: SeededRandom;
-  readonly #flow: Flow;
-  readonly #twin: NaiveCooling;
+  readonly #pool: PortPool;
+  readonly #model: ReferenceCooling;
   readonly #period: number;
   #now = 1e12;
 
@@ -80,14 +80,14 @@ class World {
     this.#random = new SeededRandom(seed);
     this.#period = kind.period || 800;
     const { group, reserved } = around;
-    this.#flow = manager.flow({
+    this.#pool = manager.pool({
       ...KEY,
       group,
       reserved,
-      cooldown: { period: kind.period, whenResting: kind.takesOldest ? "oldest" : "refuse" },
+      cooldown: { period: kind.period, whenCooling: kind.takesOldest ? "oldest" : "refuse" },
       selection: kind.isOrdered ? "fifo" : undefined,
     });
-    this.#twin = new NaiveCooling({ ...kind, limits: () => this.#limits() });
+    this.#model = new ReferenceCooling({ ...kind, limits: () => this.#limits() });
   }
 
   /** Does one thing to both; says what it was. */
@@ -98,7 +98,7 @@ class World {
     if (dice < 46) return this.#takeAt(this.#port());
     if (dice < 54) return this.#free(this.#port());
     if (dice < 57) return this.#freeMany();
-    if (dice < 74) return this.#rest(this.#port());
+    if (dice < 74) return this.#coolDown(this.#port());
     if (dice < 82) return this.#wake();
     if (dice < 88) return this.#limit();
     if (dice < 94) return this.#foreign(this.#port());
@@ -106,33 +106,33 @@ class World {
   }
 
   compare(what: string): void {
-    const { held, resting, nextWake } = this.#twin;
-    const { held: ownHeld, resting: ownResting, nextWake: ownWake } = this.#flow;
-    expect({ held: ownHeld, resting: ownResting, nextWake: ownWake }, what).toEqual({
+    const { held, cooling, nextExpiry } = this.#model;
+    const { held: ownHeld, cooling: ownCooling, nextExpiry: ownWake } = this.#pool;
+    expect({ held: ownHeld, cooling: ownCooling, nextExpiry: ownWake }, what).toEqual({
       held,
-      resting,
-      nextWake,
+      cooling,
+      nextExpiry,
     });
     const port = this.#port();
-    expect(this.#flow.has(port), what).toBe(this.#twin.has(port));
+    expect(this.#pool.has(port), what).toBe(this.#model.has(port));
   }
 
-  /** Closes the flow; what it held is still held, but not what rested. */
+  /** Closes the pool; what it held is still held, but not what cooled down. */
   end(): void {
-    this.#flow.close();
-    this.#twin.close();
-    const again = this.#manager.flow(KEY);
+    this.#pool.close();
+    this.#model.close();
+    const again = this.#manager.pool(KEY);
     for (let port = LOWEST; port <= HIGHEST; port++) {
-      expect(again.free(port)).toBe(this.#twin.holders.has(port));
-      expect(this.#around.other.free(port)).toBe(this.#twin.foreign.has(port));
+      expect(again.free(port)).toBe(this.#model.holders.has(port));
+      expect(this.#around.other.free(port)).toBe(this.#model.foreign.has(port));
     }
     again.close();
   }
 
   #take(): string {
     const offset = this.#random.next();
-    const expected = this.#twin.take(offset);
-    expect(this.#flow.take(offset), `take(${offset})`).toBe(expected);
+    const expected = this.#model.take(offset);
+    expect(this.#pool.take(offset), `take(${offset})`).toBe(expected);
     return `take ${expected}`;
   }
 
@@ -141,47 +141,47 @@ class World {
     const offsets = Uint32Array.from(ports, () => this.#random.next());
     const expected: number[] = [];
     for (const offset of offsets) {
-      const port = this.#twin.take(offset);
+      const port = this.#model.take(offset);
       if (port < 0) break;
       expected.push(port);
     }
-    const count = this.#flow.takeMany(ports, offsets);
+    const count = this.#pool.takeMany(ports, offsets);
     expect([...ports.subarray(0, count)], "takeMany").toEqual(expected);
     return `takeMany ${expected}`;
   }
 
   #takeAt(port: number): string {
-    // A group keeps out what it does not allow: the twin knows nothing of that.
+    // A group keeps out what it does not allow: the model knows nothing of that.
     const { first, last } = this.#allowed();
     if (port < first || port > last) return "nothing";
-    expect(this.#flow.takeAt(port), `takeAt(${port})`).toBe(this.#twin.takeAt(port));
+    expect(this.#pool.takeAt(port), `takeAt(${port})`).toBe(this.#model.takeAt(port));
     return `takeAt ${port}`;
   }
 
   #free(port: number): string {
-    expect(this.#flow.free(port), `free(${port})`).toBe(this.#twin.free(port));
+    expect(this.#pool.free(port), `free(${port})`).toBe(this.#model.free(port));
     return `free ${port}`;
   }
 
   #freeMany(): string {
     const ports = Uint16Array.from({ length: this.#below(40) }, () => this.#port());
-    const expected = [...ports].filter((port) => this.#twin.free(port)).length;
-    expect(this.#flow.freeMany(ports), "freeMany").toBe(expected);
+    const expected = [...ports].filter((port) => this.#model.free(port)).length;
+    expect(this.#pool.freeMany(ports), "freeMany").toBe(expected);
     return `freeMany ${ports}`;
   }
 
-  #rest(port: number): string {
+  #coolDown(port: number): string {
     const now = this.#time();
-    expect(this.#flow.rest(port, now), `rest(${port})`).toBe(this.#twin.rest(port, now));
+    expect(this.#pool.coolDown(port, now), `rest(${port})`).toBe(this.#model.coolDown(port, now));
     return `rest ${port} at ${now}`;
   }
 
   #wake(): string {
     this.#now += this.#below(this.#period);
-    const now = this.#below(4) > 0 ? this.#time() : (this.#twin.nextWake ?? this.#now);
+    const now = this.#below(4) > 0 ? this.#time() : (this.#model.nextExpiry ?? this.#now);
     this.#now = Math.max(this.#now, now);
-    const expected = this.#twin.wake(now);
-    expect(this.#flow.wake(now), `wake(${now})`).toBe(expected);
+    const expected = this.#model.expire(now);
+    expect(this.#pool.expire(now), `wake(${now})`).toBe(expected);
     return `wake ${expected} at ${now}`;
   }
 
@@ -200,7 +200,7 @@ class World {
 
   /** Somebody else takes and frees. */
   #foreign(port: number): string {
-    const { foreign, holders } = this.#twin;
+    const { foreign, holders } = this.#model;
     const isHeld = foreign.has(port) || holders.has(port);
     if (foreign.has(port)) {
       expect(this.#around.other.free(port)).toBe(true);
@@ -212,9 +212,9 @@ class World {
     return `foreign ${port}`;
   }
 
-  /** Words of the same description take and free what the flow knows nothing of. */
+  /** Words of the same description take and free what the pool knows nothing of. */
   #behind(port: number): string {
-    const { foreign, holders } = this.#twin;
+    const { foreign, holders } = this.#model;
     const isHeld = holders.has(port);
     const isFree = !isHeld && !foreign.has(port);
     expect(this.#manager.isAvailable({ ...KEY, port })).toBe(isFree);

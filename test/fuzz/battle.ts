@@ -2,12 +2,12 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { NO_MEMORY } from "../../assembly/abi.ts";
-import type { NaivePortManager } from "../../bench/baselines/naive.ts";
+import type { ReferencePortManager } from "../../bench/baselines/reference.ts";
 import { type OpenOptions, PortError } from "../../bindings/index.ts";
 import { show } from "../support/ask.ts";
 import { Facade } from "./facade.ts";
+import { Model } from "./model.ts";
 import type { Deed } from "./moves.ts";
-import { Twin } from "./twin.ts";
 import { rangeOf, type World } from "./world.ts";
 
 export interface BattleOptions {
@@ -16,13 +16,13 @@ export interface BattleOptions {
   /** Whether to check the invariants of the debug build after each change. */
   readonly verifies: boolean;
   /** Makes the oracle; for tests of the fuzzer, one with a fault. */
-  readonly oracle?: () => NaivePortManager;
+  readonly oracle?: () => ReferencePortManager;
 }
 
 export interface Battle {
   readonly world: World;
   readonly options: BattleOptions;
-  readonly twins: Twin[];
+  readonly models: Model[];
   readonly facades: Facade[];
   /** What has been done, in words. */
   readonly script: string[];
@@ -50,7 +50,7 @@ export class Defeat extends Error {
 }
 
 export function prepare(world: World, options: BattleOptions): Battle {
-  const nothing = { twins: [], facades: [], script: [], operations: 0, refusals: 0 };
+  const nothing = { models: [], facades: [], script: [], operations: 0, refusals: 0 };
   const battle: Battle = { world, options, ...nothing };
   for (let at = 0; at < world.managers; at++) openAt(battle, at);
   return battle;
@@ -58,7 +58,7 @@ export function prepare(world: World, options: BattleOptions): Battle {
 
 /** Does a deed on both sides of a manager, and compares. */
 export function duel(battle: Battle, at: number, deed: Deed): void {
-  const twin = battle.twins[at] as Twin;
+  const model = battle.models[at] as Model;
   const facade = battle.facades[at] as Facade;
   battle.operations += 1;
   battle.script.push(`${at}: ${deed.says}`);
@@ -71,7 +71,7 @@ export function duel(battle: Battle, at: number, deed: Deed): void {
     battle.script.push("   no memory");
     compare(battle, facade.figures(), before);
   } else {
-    compare(battle, got, deed.does(twin));
+    compare(battle, got, deed.does(model));
   }
   if (battle.options.verifies && !deed.isQuestion) settled(battle, () => facade.verify());
 }
@@ -101,16 +101,16 @@ export function renew(battle: Battle, at: number): void {
 
 /** Releases everything. Nothing must be counted then, and no byte be in use. */
 export function finish(battle: Battle): void {
-  battle.twins.forEach((twin, at) => {
+  battle.models.forEach((model, at) => {
     const facade = battle.facades[at] as Facade;
     battle.script.push(`${at}: release everything`);
-    while (twin.flows.length > 0) {
-      twin.close(0);
+    while (model.pools.length > 0) {
+      model.close(0);
       facade.close(0);
     }
-    for (let held = twin.ledger.pick(0); held !== undefined; held = twin.ledger.pick(0)) {
+    for (let held = model.ledger.pick(0); held !== undefined; held = model.ledger.pick(0)) {
       const { ask, port } = held;
-      const wasHeld = [twin.release(ask, port), settled(battle, () => facade.release(ask, port))];
+      const wasHeld = [model.release(ask, port), settled(battle, () => facade.release(ask, port))];
       if (wasHeld.includes(false)) throw new Defeat(battle, `${show(ask, port)} held: ${wasHeld}`);
     }
     const none = { descriptors: 0, counters: 0, references: 0, bytes: 0 };
@@ -137,9 +137,9 @@ function openAt(battle: Battle, at: number): void {
   const { world, options } = battle;
   const seed = (world.seed + at + battle.operations) >>> 0;
   const { first, last } = rangeOf(world.first, world.count);
-  const twin = new Twin(seed, options.oracle?.());
-  twin.setRange(first, last);
-  battle.twins[at] = twin;
+  const model = new Model(seed, options.oracle?.());
+  model.setRange(first, last);
+  battle.models[at] = model;
   const limit = world.limit === undefined ? {} : { memoryLimit: world.limit };
   battle.facades[at] = new Facade({ ...options.open, ...limit, seed, portRange: { first, last } });
 }

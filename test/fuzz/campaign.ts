@@ -24,7 +24,7 @@ export interface Campaign {
   roundSeed: number;
   battles: number;
   operations: number;
-  /** How often a flow became a bitmap, and how often one became a list again. */
+  /** How often a pool became a bitmap, and how often one became a list again. */
   grown: number;
   shrunk: number;
   /** How often there was no memory. */
@@ -107,7 +107,7 @@ function fight(
     campaign.battles += 1;
     campaign.operations += battle.operations;
     campaign.refusals += battle.refusals;
-    for (const { grown, shrunk } of battle.twins) {
+    for (const { grown, shrunk } of battle.models) {
       campaign.grown += grown;
       campaign.shrunk += shrunk;
     }

@@ -15,7 +15,7 @@ export function expectPeace(worlds: Worlds, operations: number): Campaign {
   const { battles, grown, shrunk } = campaign;
   console.log(
     `fuzz: seed ${seed}, ${campaign.operations} operations in ${battles} battles; ` +
-      `${grown} flows grew into bitmaps, ${shrunk} shrank back`,
+      `${grown} pools grew into bitmaps, ${shrunk} shrank back`,
   );
   expect(campaign.failure?.report).toBeUndefined();
   expect(campaign.operations).toBeGreaterThanOrEqual(operations);

@@ -1,9 +1,9 @@
 // The real thing: a manager of the facade, by words, reservation objects and handles.
 
 import {
-  type Flow,
   type OpenOptions,
   PortManager,
+  type PortPool,
   type Reservation,
 } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
@@ -13,12 +13,12 @@ import { answer } from "../support/stage.ts";
 import type { Picking, Side, Tester } from "./side.ts";
 import { spelled } from "./world.ts";
 
-type FlowRequest = ReturnType<typeof toFacade>;
+type PoolRequest = ReturnType<typeof toFacade>;
 
 export class Facade implements Side {
   readonly manager: PortManager;
   readonly #usedAtOpen: number;
-  readonly #flows: Flow[] = [];
+  readonly #pools: PortPool[] = [];
   readonly #reservations: Reservation[] = [];
   /** Goes up with each request, so that addresses are written in different ways. */
   #turn = 0;
@@ -89,51 +89,51 @@ export class Facade implements Side {
 
   // ── Handles ─────────────────────────────────────────────────────────────────────────────
 
-  open(ask: Ask, picking: Picking, unique: boolean): void {
-    this.#flows.push(this.manager.flow({ ...this.#request(ask), picking, unique }));
+  open(ask: Ask, mode: Picking, unique: boolean): void {
+    this.#pools.push(this.manager.pool({ ...this.#request(ask), mode, unique }));
   }
 
-  take(flow: number, offset: number | undefined): number {
-    return this.#flow(flow).take(offset);
+  take(pool: number, offset: number | undefined): number {
+    return this.#pool(pool).take(offset);
   }
 
-  takeAt(flow: number, port: number): number {
-    return this.#flow(flow).takeAt(port);
+  takeAt(pool: number, port: number): number {
+    return this.#pool(pool).takeAt(port);
   }
 
-  free(flow: number, port: number): boolean {
-    return this.#flow(flow).free(port);
+  free(pool: number, port: number): boolean {
+    return this.#pool(pool).free(port);
   }
 
-  has(flow: number, port: number): boolean {
-    return this.#flow(flow).has(port);
+  has(pool: number, port: number): boolean {
+    return this.#pool(pool).has(port);
   }
 
-  held(flow: number): number {
-    return this.#flow(flow).held;
+  held(pool: number): number {
+    return this.#pool(pool).held;
   }
 
-  takeMany(flow: number, count: number): number[] {
+  takeMany(pool: number, count: number): number[] {
     const ports = new Uint16Array(count);
-    return [...ports.subarray(0, this.#flow(flow).takeMany(ports))];
+    return [...ports.subarray(0, this.#pool(pool).takeMany(ports))];
   }
 
-  freeMany(flow: number, ports: readonly number[]): number {
-    return this.#flow(flow).freeMany(Uint16Array.from(ports));
+  freeMany(pool: number, ports: readonly number[]): number {
+    return this.#pool(pool).freeMany(Uint16Array.from(ports));
   }
 
-  close(flow: number): void {
-    this.#flow(flow).close();
-    this.#flows.splice(flow, 1);
+  close(pool: number): void {
+    this.#pool(pool).close();
+    this.#pools.splice(pool, 1);
   }
 
   // ── Helpers ─────────────────────────────────────────────────────────────────────────────
 
-  #flow(at: number): Flow {
-    return this.#flows[at] as Flow;
+  #pool(at: number): PortPool {
+    return this.#pools[at] as PortPool;
   }
 
-  #request(ask: Ask): FlowRequest {
+  #request(ask: Ask): PoolRequest {
     this.#turn += 1;
     const { address, port } = ask.destination;
     return {

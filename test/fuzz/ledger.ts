@@ -1,6 +1,6 @@
 // Ledger: how often each key is held at each port, with each of the eight flag sets.
 //
-// It judges nothing; it books what the naive twin has granted. What a handle can be asked and a
+// It judges nothing; it books what the reference model has granted. What a handle can be asked and a
 // word cannot (`has`, `held`, `unique`) is answered from here, and at the end of a run it knows
 // what must be given back.
 

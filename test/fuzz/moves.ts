@@ -4,8 +4,8 @@
 import fc from "fast-check";
 import { type Ask, show } from "../support/ask.ts";
 import { type Battle, duel, renew } from "./battle.ts";
+import type { Model } from "./model.ts";
 import { type Side, type Tester, TesterFailure } from "./side.ts";
-import type { Twin } from "./twin.ts";
 import { askDraw, askOf, firstOf, flagsOf, portOf, rangeOf, type World } from "./world.ts";
 
 /** What is to be done, for whoever does it. */
@@ -18,7 +18,7 @@ export interface Deed {
 
 export type Command = fc.Command<Battle, Battle>;
 
-type Plan<Numbers> = (numbers: Numbers, twin: Twin, world: World) => Deed | undefined;
+type Plan<Numbers> = (numbers: Numbers, model: Model, world: World) => Deed | undefined;
 
 interface Weighted {
   readonly weight: number;
@@ -64,11 +64,11 @@ class Move<Numbers extends { manager: number }> implements Command {
   }
 
   #at(battle: Battle): number {
-    return this.#numbers.manager % battle.twins.length;
+    return this.#numbers.manager % battle.models.length;
   }
 
   #planned(battle: Battle): Deed | undefined {
-    return this.#plan(this.#numbers, battle.twins[this.#at(battle)] as Twin, battle.world);
+    return this.#plan(this.#numbers, battle.models[this.#at(battle)] as Model, battle.world);
   }
 }
 
@@ -152,8 +152,8 @@ function meddle(side: Side, world: World, mood: number, ask: Ask, drawn: number)
 // ── Words ─────────────────────────────────────────────────────────────────────────────────
 
 const words: Weighted[] = [
-  move("reserve", 12, { ask: askDraw, port, tester }, (n, twin, world) => {
-    if (isFull(twin, world)) return undefined;
+  move("reserve", 12, { ask: askDraw, port, tester }, (n, model, world) => {
+    if (isFull(model, world)) return undefined;
     const ask = askOf(world, n.ask);
     const port = portOf(world, n.port);
     return {
@@ -162,8 +162,8 @@ const words: Weighted[] = [
     };
   }),
 
-  move("search", 10, { ask: askDraw, offset: offsetOrNone, tester }, (n, twin, world) => {
-    if (isFull(twin, world)) return undefined;
+  move("search", 10, { ask: askDraw, offset: offsetOrNone, tester }, (n, model, world) => {
+    if (isFull(model, world)) return undefined;
     const ask = askOf(world, n.ask);
     const from = offsetIn(world, n.offset);
     return {
@@ -172,30 +172,30 @@ const words: Weighted[] = [
     };
   }),
 
-  move("tuple", 6, { ask: askDraw, port }, (n, twin, world) => {
-    if (isFull(twin, world)) return undefined;
+  move("tuple", 6, { ask: askDraw, port }, (n, model, world) => {
+    if (isFull(model, world)) return undefined;
     const ask = askOf(world, n.ask);
     const port = portOf(world, n.port);
     return { says: `tuple ${show(ask, port)}`, does: (side) => side.tuple(ask, port) };
   }),
 
-  move("tuple again", 6, { which: draw, flags: draw }, (n, twin, world) => {
-    const held = twin.ledger.pick(n.which);
+  move("tuple again", 6, { which: draw, flags: draw }, (n, model, world) => {
+    const held = model.ledger.pick(n.which);
     if (held === undefined) return undefined;
     const flags = n.flags < 500 ? held.ask.flags : flagsOf(world, n.flags);
     const ask = { ...held.ask, flags };
     return { says: `tuple ${show(ask, held.port)}`, does: (side) => side.tuple(ask, held.port) };
   }),
 
-  move("release", 14, { which: draw, all: fc.nat(1) }, (n, twin) => {
-    const held = twin.ledger.pick(n.which);
+  move("release", 14, { which: draw, all: fc.nat(1) }, (n, model) => {
+    const held = model.ledger.pick(n.which);
     if (held === undefined) return undefined;
-    const networks = n.all ? twin.ledger.networksOf(held.ask, held.port) : held.ask.networks;
+    const networks = n.all ? model.ledger.networksOf(held.ask, held.port) : held.ask.networks;
     return release({ ...held.ask, networks }, held.port);
   }),
 
-  move("release wrongly", 5, { which: draw, flags: draw, network: draw }, (n, twin, world) => {
-    const held = twin.ledger.pick(n.which);
+  move("release wrongly", 5, { which: draw, flags: draw, network: draw }, (n, model, world) => {
+    const held = model.ledger.pick(n.which);
     if (held === undefined) return undefined;
     const networks = [[4], [6], [4, 6]][n.network % 3] as number[];
     return release({ ...held.ask, networks, flags: flagsOf(world, n.flags) }, held.port);
@@ -205,8 +205,8 @@ const words: Weighted[] = [
     release(askOf(world, n.ask), portOf(world, n.port)),
   ),
 
-  move("give back", 6, { ago: fc.nat(7) }, (n, twin) => {
-    if (twin.reservations.length <= n.ago) return undefined;
+  move("give back", 6, { ago: fc.nat(7) }, (n, model) => {
+    if (model.reservations.length <= n.ago) return undefined;
     return { says: `give back, ${n.ago} ago`, does: (side) => side.giveBack(n.ago) };
   }),
 
@@ -225,8 +225,8 @@ function release(ask: Ask, port: number): Deed {
   return { says: `release ${show(ask, port)}`, does: (side) => side.release(ask, port) };
 }
 
-function isFull(twin: Twin, world: World): boolean {
-  return twin.ledger.rows >= world.rows;
+function isFull(model: Model, world: World): boolean {
+  return model.ledger.rows >= world.rows;
 }
 
 // ── Picking, range and figures ────────────────────────────────────────────────────────────
@@ -265,8 +265,8 @@ type AskDrawn = Parameters<typeof askOf>[1];
 
 /** Picking reserves nothing; a tester that likes the port may. */
 function pick(stable: boolean): Plan<PickDraw> {
-  return (n, twin, world) => {
-    if (isFull(twin, world)) return undefined;
+  return (n, model, world) => {
+    if (isFull(model, world)) return undefined;
     const ask = askOf(world, n.ask);
     const name = stable ? "pick stable" : "pick";
     const from = offsetIn(world, n.offset);
@@ -287,71 +287,71 @@ function pick(stable: boolean): Plan<PickDraw> {
 // ── Handles ───────────────────────────────────────────────────────────────────────────────
 
 const handles: Weighted[] = [
-  move("open", 5, { ask: askDraw, connect: fc.nat(1), unique: fc.nat(2) }, (n, twin, world) => {
-    if (twin.flows.length >= FLOWS_MAX) return undefined;
+  move("open", 5, { ask: askDraw, connect: fc.nat(1), unique: fc.nat(2) }, (n, model, world) => {
+    if (model.pools.length >= FLOWS_MAX) return undefined;
     const ask = askOf(world, n.ask);
     const picking = n.connect ? "connect" : "bind";
     const unique = n.unique === 2;
     return {
-      says: `flow ${twin.flows.length}: ${show(ask, "*")} ${picking}${unique ? " unique" : ""}`,
+      says: `pool ${model.pools.length}: ${show(ask, "*")} ${picking}${unique ? " unique" : ""}`,
       does: (side) => side.open(ask, picking, unique),
     };
   }),
 
-  handle("take", 10, { offset: offsetOrNone }, (n, flow, _twin, world) => {
+  handle("take", 10, { offset: offsetOrNone }, (n, pool, _twin, world) => {
     const from = offsetIn(world, n.offset);
-    return { says: `flow ${flow}: take from ${from}`, does: (side) => side.take(flow, from) };
+    return { says: `pool ${pool}: take from ${from}`, does: (side) => side.take(pool, from) };
   }),
 
-  handle("take at", 6, { port }, (n, flow, _twin, world) => {
+  handle("take at", 6, { port }, (n, pool, _twin, world) => {
     const port = portOf(world, n.port);
-    return { says: `flow ${flow}: take ${port}`, does: (side) => side.takeAt(flow, port) };
+    return { says: `pool ${pool}: take ${port}`, does: (side) => side.takeAt(pool, port) };
   }),
 
-  handle("free", 10, { which: draw }, (n, flow, twin) => {
-    const ports = twin.ledger.held((twin.flows[flow] as { ask: Ask }).ask);
+  handle("free", 10, { which: draw }, (n, pool, model) => {
+    const ports = model.ledger.held((model.pools[pool] as { ask: Ask }).ask);
     const port = ports[n.which % Math.max(1, ports.length)];
     if (port === undefined) return undefined;
-    return { says: `flow ${flow}: free ${port}`, does: (side) => side.free(flow, port) };
+    return { says: `pool ${pool}: free ${port}`, does: (side) => side.free(pool, port) };
   }),
 
-  handle("free any", 2, { port }, (n, flow, _twin, world) => {
+  handle("free any", 2, { port }, (n, pool, _twin, world) => {
     const port = portOf(world, n.port);
-    return { says: `flow ${flow}: free ${port}`, does: (side) => side.free(flow, port) };
+    return { says: `pool ${pool}: free ${port}`, does: (side) => side.free(pool, port) };
   }),
 
-  handle("look", 3, { port }, (n, flow, _twin, world) => {
+  handle("look", 3, { port }, (n, pool, _twin, world) => {
     const port = portOf(world, n.port);
     return {
-      says: `flow ${flow}: has ${port}, and how many`,
+      says: `pool ${pool}: has ${port}, and how many`,
       isQuestion: true,
-      does: (side) => [side.has(flow, port), side.held(flow)],
+      does: (side) => [side.has(pool, port), side.held(pool)],
     };
   }),
 
-  handle("take many", 4, { count: fc.nat(140) }, (n, flow, _twin, world) => {
+  handle("take many", 4, { count: fc.nat(140) }, (n, pool, _twin, world) => {
     if (isTight(world)) return undefined;
     return {
-      says: `flow ${flow}: take ${n.count} ports`,
-      does: (side) => side.takeMany(flow, n.count),
+      says: `pool ${pool}: take ${n.count} ports`,
+      does: (side) => side.takeMany(pool, n.count),
     };
   }),
 
-  handle("free many", 5, { keep: fc.nat(70), salt: draw }, (n, flow, twin, world) => {
+  handle("free many", 5, { keep: fc.nat(70), salt: draw }, (n, pool, model, world) => {
     if (isTight(world)) return undefined;
-    const ports = twin.ledger.held((twin.flows[flow] as { ask: Ask }).ask);
+    const ports = model.ledger.held((model.pools[pool] as { ask: Ask }).ask);
     const leaving = ports.filter((_, index) => (index * 31 + n.salt) % 71 >= n.keep);
     // A port twice and port 0, which is never held, must do no harm.
     const all = n.salt % 5 === 0 ? [...leaving, 0, ...leaving.slice(0, 1)] : leaving;
     return {
-      says: `flow ${flow}: free ports ${all}`,
-      does: (side) => side.freeMany(flow, all),
+      says: `pool ${pool}: free ports ${all}`,
+      does: (side) => side.freeMany(pool, all),
     };
   }),
 
-  handle("close", 2, {}, (_n, flow) => ({
-    says: `flow ${flow}: close`,
-    does: (side) => side.close(flow),
+  handle("close", 2, {}, (_n, pool) => ({
+    says: `pool ${pool}: close`,
+    does: (side) => side.close(pool),
   })),
 ];
 
@@ -360,12 +360,12 @@ function handle<Numbers>(
   name: string,
   weight: number,
   numbers: { [N in keyof Numbers]: fc.Arbitrary<Numbers[N]> },
-  plan: (numbers: Numbers, flow: number, twin: Twin, world: World) => Deed | undefined,
+  plan: (numbers: Numbers, pool: number, model: Model, world: World) => Deed | undefined,
 ): Weighted {
-  const drawn = { ...numbers, flow: fc.nat(FLOWS_MAX - 1) };
-  return move<Numbers & { flow: number }>(name, weight, drawn as never, (n, twin, world) => {
-    const count = twin.flows.length;
-    return count === 0 ? undefined : plan(n, n.flow % count, twin, world);
+  const drawn = { ...numbers, pool: fc.nat(FLOWS_MAX - 1) };
+  return move<Numbers & { pool: number }>(name, weight, drawn as never, (n, model, world) => {
+    const count = model.pools.length;
+    return count === 0 ? undefined : plan(n, n.pool % count, model, world);
   });
 }
 
@@ -384,7 +384,7 @@ class Renew implements Command {
   }
 
   run(battle: Battle): void {
-    renew(battle, this.#manager % battle.twins.length);
+    renew(battle, this.#manager % battle.models.length);
   }
 
   toString(): string {

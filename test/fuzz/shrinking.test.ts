@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { IN_USE } from "../../assembly/abi.ts";
-import { NaivePortManager, type NaiveRequest } from "../../bench/baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "../../bench/baselines/reference.ts";
 import { freshModule } from "../support/builds.ts";
 import type { BattleOptions } from "./battle.ts";
 import { type Campaign, wage } from "./campaign.ts";
@@ -12,10 +12,10 @@ import { mixed } from "./world.ts";
 const OPERATIONS_MAX = 100_000;
 const SEED = 20210701;
 
-/** Refuses a named port that one flag set asks for on one device. */
-class Stubborn extends NaivePortManager {
+/** Refuses an explicit port that one flag set asks for on one device. */
+class Stubborn extends ReferencePortManager {
   override reservePort(
-    request: NaiveRequest,
+    request: ReferenceRequest,
     offset: number,
     test?: (port: number) => boolean,
   ): number {
@@ -26,18 +26,18 @@ class Stubborn extends NaivePortManager {
 }
 
 /** Forgets to release on the second network when a tuple goes. */
-class Forgetful extends NaivePortManager {
-  override releasePort(request: NaiveRequest): boolean {
+class Forgetful extends ReferencePortManager {
+  override releasePort(request: ReferenceRequest): boolean {
     const isRare = request.networks.length === 2 && request.destination.port === 443;
     return super.releasePort(isRare ? { ...request, networks: [4] } : request);
   }
 }
 
 /** Grants no tuple more than twice. */
-class Jealous extends NaivePortManager {
+class Jealous extends ReferencePortManager {
   readonly #granted = new Map<string, number>();
 
-  override reserveTuple(request: NaiveRequest): boolean {
+  override reserveTuple(request: ReferenceRequest): boolean {
     const key = JSON.stringify(request);
     const granted = this.#granted.get(key) ?? 0;
     this.#granted.set(key, granted + 1);
@@ -78,7 +78,7 @@ test("the same seed fights the same battles", () => {
 });
 
 /** Without the invariant check, which has nothing to say about faults of the oracle. */
-function campaignAgainst(oracle: () => NaivePortManager): Campaign {
+function campaignAgainst(oracle: () => ReferencePortManager): Campaign {
   return wage({
     seed: SEED,
     worlds: mixed,

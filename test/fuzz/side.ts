@@ -24,15 +24,15 @@ export interface Side {
   range(): { first: number; last: number };
   stats(): { descriptors: number; counters: number; references: number };
 
-  open(ask: Ask, picking: Picking, unique: boolean): void;
-  take(flow: number, offset: number | undefined): number;
-  takeAt(flow: number, port: number): number;
-  free(flow: number, port: number): boolean;
-  has(flow: number, port: number): boolean;
-  held(flow: number): number;
-  takeMany(flow: number, count: number): number[];
-  freeMany(flow: number, ports: readonly number[]): number;
-  close(flow: number): void;
+  open(ask: Ask, mode: Picking, unique: boolean): void;
+  take(pool: number, offset: number | undefined): number;
+  takeAt(pool: number, port: number): number;
+  free(pool: number, port: number): boolean;
+  has(pool: number, port: number): boolean;
+  held(pool: number): number;
+  takeMany(pool: number, count: number): number[];
+  freeMany(pool: number, ports: readonly number[]): number;
+  close(pool: number): void;
 }
 
 /** What testers of the fuzzer throw; nothing else does. */

@@ -1,4 +1,4 @@
-// The core against the naive twin where memory is short: whatever is refused for that has changed
+// The core against the reference model where memory is short: whatever is refused for that has changed
 // nothing, and all else is answered as ever.
 
 import { expect, test } from "vitest";

@@ -89,10 +89,10 @@ function worldOf(count: fc.Arbitrary<number>): fc.Arbitrary<World> {
   return fc.noBias(all);
 }
 
-/** Ranges of a few words at most: ports run out, and flows are sorted lists. */
+/** Ranges of a few words at most: ports run out, and pools are sorted lists. */
 export const sparse: fc.Arbitrary<World> = worldOf(fc.integer({ min: 1, max: 64 }));
 
-/** Ranges of more ports than a sorted list holds, so that flows become bitmaps, and lists again. */
+/** Ranges of more ports than a sorted list holds, so that pools become bitmaps, and lists again. */
 export const dense: fc.Arbitrary<World> = worldOf(fc.integer({ min: 65, max: 140 }));
 
 /** Managers that soon have no memory for one more record, or that never have. */

@@ -36,13 +36,13 @@ describe("a tree that is forgotten is closed", () => {
     expect(closed).toEqual([BUSY, 0, 0]);
   });
 
-  test("with a manager whose flow carries a group, whichever of them goes first", async () => {
+  test("with a manager whose pool carries a group, whichever of them goes first", async () => {
     const { module, core, closed, roots } = watched();
     const root = ((): number => {
       const groups = PortGroups.open({ module });
       const group = groups.create("/a/b");
       PortManager.open({ module })
-        .flow({ networks: [4], transport: 6, group })
+        .pool({ networks: [4], transport: 6, group })
         .take();
       return groupAddress(groups.root, core);
     })();

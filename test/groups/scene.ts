@@ -82,7 +82,7 @@ export function expectRefused(act: () => unknown, { code, reason, says }: Refuse
   if (says !== undefined) expect((error as PortError).message).toContain(says);
 }
 
-/** Somebody carries a group, as an open flow does, until the answer is called. */
+/** Somebody carries a group, as an open pool does, until the answer is called. */
 export function carry(core: Core, group: PortGroup): () => void {
   const { exports } = core;
   const manager = exports.openManager(1, 2, 0xffffffff) >>> 0;

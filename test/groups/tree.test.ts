@@ -294,9 +294,9 @@ describe("an explanation names the groups that leave no port", () => {
 
 // ── Any tree ──────────────────────────────────────────────────────────────────────────────
 
-/** A group of the naive tree: its own two ranges, and where it hangs. */
-interface Naive {
-  readonly parent: Naive | undefined;
+/** A group of the reference tree: its own two ranges, and where it hangs. */
+interface Reference {
+  readonly parent: Reference | undefined;
   readonly group: PortGroup;
   readonly own: [PortRange, PortRange];
 }
@@ -353,14 +353,16 @@ test.each(TREES)("any tree is limited as its paths say, %s build, %s", (build, i
   fc.assert(
     fc.property(DEEDS, (deeds) => {
       using groups = openGroups(build, { inherit });
-      const all: Naive[] = [{ parent: undefined, group: groups.root, own: [ALL, ALL] }];
+      const all: Reference[] = [{ parent: undefined, group: groups.root, own: [ALL, ALL] }];
       for (const [index, deed] of deeds.entries()) {
         perform(deed, all, groups, `g${index}`, inherit === "copy");
-        for (const naive of all) {
-          const [bind, connect] = [0, 1].map((kind) => effective(naive, kind, inherit === "copy"));
-          expect(naive.group.effective).toEqual({ bind, connect });
-          expect(naive.group.bindPortRange ?? ALL).toEqual(naive.own[0]);
-          expect(naive.group.connectPortRange ?? ALL).toEqual(naive.own[1]);
+        for (const reference of all) {
+          const [bind, connect] = [0, 1].map((kind) =>
+            effective(reference, kind, inherit === "copy"),
+          );
+          expect(reference.group.effective).toEqual({ bind, connect });
+          expect(reference.group.bindPortRange ?? ALL).toEqual(reference.own[0]);
+          expect(reference.group.connectPortRange ?? ALL).toEqual(reference.own[1]);
         }
       }
     }),
@@ -370,13 +372,13 @@ test.each(TREES)("any tree is limited as its paths say, %s build, %s", (build, i
 
 function perform(
   deed: Deed,
-  all: Naive[],
+  all: Reference[],
   groups: PortGroups,
   name: string,
   copies: boolean,
 ): void {
-  const naive = all[deed.at % all.length] as Naive;
-  const { group } = naive;
+  const reference = all[deed.at % all.length] as Reference;
+  const { group } = reference;
   if (deed.does === "create") {
     const [bind, connect] = deed.ranges;
     const options = {
@@ -384,28 +386,28 @@ function perform(
       ...(connect === undefined ? {} : { connectPortRange: connect }),
     };
     const path = `${group.path === "/" ? "" : group.path}/${name}`;
-    const start = copies ? naive.own : [ALL, ALL];
+    const start = copies ? reference.own : [ALL, ALL];
     const own: [PortRange, PortRange] = [
       bind ?? (start[0] as PortRange),
       connect ?? (start[1] as PortRange),
     ];
-    all.push({ parent: naive, group: groups.create(path, options), own });
+    all.push({ parent: reference, group: groups.create(path, options), own });
   } else if (deed.does === "set") {
-    naive.own[deed.kind] = deed.to ?? ALL;
+    reference.own[deed.kind] = deed.to ?? ALL;
     if (deed.kind === GROUP_BIND) group.bindPortRange = deed.to;
     else group.connectPortRange = deed.to;
-  } else if (naive.parent === undefined || all.some(({ parent }) => parent === naive)) {
+  } else if (reference.parent === undefined || all.some(({ parent }) => parent === reference)) {
     expectRefused(() => group.remove(), { code: "EBUSY", reason: "busy" });
   } else {
     group.remove();
-    all.splice(all.indexOf(naive), 1);
+    all.splice(all.indexOf(reference), 1);
   }
 }
 
 /** What is in every own range from the root down; in a tree that copies, in its own. */
-function effective(naive: Naive, kind: number, copies: boolean): PortRange | undefined {
-  let { first, last } = naive.own[kind] as PortRange;
-  for (let at = naive.parent; at !== undefined && !copies; at = at.parent) {
+function effective(reference: Reference, kind: number, copies: boolean): PortRange | undefined {
+  let { first, last } = reference.own[kind] as PortRange;
+  for (let at = reference.parent; at !== undefined && !copies; at = at.parent) {
     first = Math.max(first, (at.own[kind] as PortRange).first);
     last = Math.min(last, (at.own[kind] as PortRange).last);
   }

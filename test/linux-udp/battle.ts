@@ -2,14 +2,14 @@
 // may have changed.
 //
 // For UDP the two must agree in every word. What LinuxPorts refuses must not have changed a byte,
-// for want of memory as for any other reason: the naive side then is not asked.
+// for want of memory as for any other reason: the reference side then is not asked.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Modules } from "../support/builds.ts";
-import { NaiveSide, type NewModel } from "./naive-side.ts";
-import type { UdpSocket } from "./naive-udp.ts";
 import type { Answer, Operation } from "./operation.ts";
 import { RealSide } from "./real-side.ts";
+import { type NewModel, ReferenceSide } from "./reference-side.ts";
+import type { UdpSocket } from "./reference-udp.ts";
 import type { World } from "./world.ts";
 
 /** The two sides differ, or the real one broke. */
@@ -42,7 +42,7 @@ const WAIT_SECONDS = 60;
 const FAR = 4_000_000_000;
 
 export class Battle {
-  readonly naive: NaiveSide;
+  readonly reference: ReferenceSide;
   /** What has been done, with LinuxPorts' answers. */
   readonly script: (readonly [Operation, Answer])[] = [];
   readonly #world: World;
@@ -54,7 +54,7 @@ export class Battle {
   constructor(world: World, modules: Modules, tally: Tally, newModel?: NewModel) {
     this.#world = world;
     this.#tally = tally;
-    this.naive = new NaiveSide(world, newModel);
+    this.reference = new ReferenceSide(world, newModel);
     this.#real = new RealSide(world, modules);
   }
 
@@ -70,8 +70,8 @@ export class Battle {
       return;
     }
     this.#count(operation, got);
-    compare("answer", got, this.naive.perform(operation));
-    compare("values drawn", this.#real.drawn, this.naive.drawn);
+    compare("answer", got, this.reference.perform(operation));
+    compare("values drawn", this.#real.drawn, this.reference.drawn);
     this.#compareTraces(operation);
     if (typeof got === "object" && this.#datagramOf(operation) !== undefined) {
       compare("bytes in use after a refusal", this.#real.used, used);
@@ -83,11 +83,15 @@ export class Battle {
   finish(isAbrupt: boolean): void {
     this.#audit();
     if (!isAbrupt) {
-      for (const sock of this.naive.open) this.play({ op: "close", sock });
+      for (const sock of this.reference.open) this.play({ op: "close", sock });
       this.#real.empty();
       this.play({ op: "setNow", now: FAR + WAIT_SECONDS });
       this.play({ op: "expireTimeWait" });
-      compare("left", this.#real.figures(), { ...this.naive.figures(), records: 0, sockets: 0 });
+      compare("left", this.#real.figures(), {
+        ...this.reference.figures(),
+        records: 0,
+        sockets: 0,
+      });
       compare("bytes in use when all is closed", this.#real.used, this.#real.usedAtOpen);
     }
     compare(
@@ -99,16 +103,16 @@ export class Battle {
 
   /** The UDP socket to which it is done, if it is there. */
   #datagramOf(operation: Operation): UdpSocket | undefined {
-    return "sock" in operation ? this.naive.datagram(operation.sock) : undefined;
+    return "sock" in operation ? this.reference.datagram(operation.sock) : undefined;
   }
 
   #isSensible(operation: Operation): boolean {
-    const { tcp, udp } = this.naive;
+    const { tcp, udp } = this.reference;
     if (operation.op === "setRange") return operation.first >= udp.unprivilegedStart;
     if (operation.op === "setUnprivilegedStart") return operation.start <= udp.range.first;
     if (operation.op === "closeToTimeWait" && Number(operation.stamp) > tcp.now) return false;
     if (!("sock" in operation)) return true;
-    return this.naive.has(operation.sock) !== (operation.op === "socket");
+    return this.reference.has(operation.sock) !== (operation.op === "socket");
   }
 
   #noMemory(operation: Operation, used: number): void {
@@ -124,28 +128,28 @@ export class Battle {
   // ── What an operation leaves behind ─────────────────────────────────────────────────────
 
   #compareTraces(operation: Operation): void {
-    compare("figures", this.#real.figures(), this.naive.figures());
+    compare("figures", this.#real.figures(), this.reference.figures());
     if (this.#tally.operations % AUDIT_EVERY === 0) this.#audit();
     if ("port" in operation && operation.port !== 0) this.#compareRecord(operation.port);
-    if (!("sock" in operation) || !this.naive.has(operation.sock)) return;
+    if (!("sock" in operation) || !this.reference.has(operation.sock)) return;
     this.#compareSocket(operation.sock);
-    const { port } = this.naive.look(operation.sock);
+    const { port } = this.reference.look(operation.sock);
     if (port !== 0) this.#compareRecord(port);
   }
 
   #audit(): void {
-    for (const sock of this.naive.open) this.#compareSocket(sock);
+    for (const sock of this.reference.open) this.#compareSocket(sock);
     for (const port of this.#ports) this.#compareRecord(port);
-    compare("figures", this.#real.figures(), this.naive.figures());
+    compare("figures", this.#real.figures(), this.reference.figures());
   }
 
   #compareSocket(sock: number): void {
-    compare(`socket ${sock}`, this.#real.look(sock), this.naive.look(sock));
+    compare(`socket ${sock}`, this.#real.look(sock), this.reference.look(sock));
   }
 
   #compareRecord(port: number): void {
     this.#ports.add(port);
-    compare(`TCP record of port ${port}`, this.#real.record(port), this.naive.record(port));
+    compare(`TCP record of port ${port}`, this.#real.record(port), this.reference.record(port));
   }
 
   /** Of what is about to be done to a UDP socket. */

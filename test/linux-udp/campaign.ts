@@ -8,8 +8,8 @@ import { Dice } from "../fuzz/linux/dice.ts";
 import { type Build, freshModules, type Modules } from "../support/builds.ts";
 import { Battle, Defeat, type Tally } from "./battle.ts";
 import { Moves } from "./moves.ts";
-import type { NewModel } from "./naive-side.ts";
 import type { Operation } from "./operation.ts";
+import type { NewModel } from "./reference-side.ts";
 import { type World, worldOf } from "./world.ts";
 
 export interface CampaignOptions {
@@ -68,7 +68,7 @@ export function wage(options: CampaignOptions): Campaign {
     const fought: Operation[] = [];
     const lost = lostIn(() => {
       const battle = new Battle(world, modules, campaign, options.newModel);
-      const moves = new Moves(dice, world, battle.naive);
+      const moves = new Moves(dice, world, battle.reference);
       while (fought.length < world.operations) {
         const operation = moves.next();
         fought.push(operation);

@@ -1,16 +1,16 @@
-// The random comparison itself: a naive model with a fault is found out, and the report says the
+// The random comparison itself: a reference model with a fault is found out, and the report says the
 // seed and little else.
 
 import { expect, test } from "vitest";
 import { wage } from "./campaign.ts";
-import { NaiveUdp, type UdpAnswer, type UdpSocket } from "./naive-udp.ts";
+import { ReferenceUdp, type UdpAnswer, type UdpSocket } from "./reference-udp.ts";
 
-const FAULTS: readonly (readonly [name: string, model: typeof NaiveUdp])[] = [
+const FAULTS: readonly (readonly [name: string, model: typeof ReferenceUdp])[] = [
   ["devices keep nobody apart", judging((owner, socket) => ({ ...socket, device: owner.device }))],
   ["SO_REUSEADDR of the newcomer does", judging((_, socket) => ({ ...socket, reuse: true }))],
   [
     "connect() judges at the address that it will have",
-    class extends NaiveUdp {
+    class extends ReferenceUdp {
       override connect(socket: UdpSocket, local?: string, offset?: number): UdpAnswer {
         const before = socket.address;
         if (socket.port === 0) socket.address = local ?? this.localAddress;
@@ -22,7 +22,7 @@ const FAULTS: readonly (readonly [name: string, model: typeof NaiveUdp])[] = [
   ],
   [
     "connect() leaves the address at any",
-    class extends NaiveUdp {
+    class extends ReferenceUdp {
       override connect(socket: UdpSocket, _local?: string, offset?: number): UdpAnswer {
         return super.connect(socket, "", offset);
       }
@@ -30,7 +30,7 @@ const FAULTS: readonly (readonly [name: string, model: typeof NaiveUdp])[] = [
   ],
   [
     "connect() takes the address anew",
-    class extends NaiveUdp {
+    class extends ReferenceUdp {
       override connect(socket: UdpSocket, local?: string, offset?: number): UdpAnswer {
         if (socket.state === "connected") socket.address = local ?? this.localAddress;
         return super.connect(socket, local, offset);
@@ -39,7 +39,7 @@ const FAULTS: readonly (readonly [name: string, model: typeof NaiveUdp])[] = [
   ],
   [
     "reserved ports are refused to those who name them",
-    class extends NaiveUdp {
+    class extends ReferenceUdp {
       override isTaken(socket: UdpSocket, address: string, port: number): boolean {
         return this.reserved.has(port) || super.isTaken(socket, address, port);
       }
@@ -47,7 +47,7 @@ const FAULTS: readonly (readonly [name: string, model: typeof NaiveUdp])[] = [
   ],
   [
     "bind() draws once more",
-    class extends NaiveUdp {
+    class extends ReferenceUdp {
       constructor(draw: () => number) {
         super(() => draw() + 0 * draw());
       }
@@ -56,7 +56,7 @@ const FAULTS: readonly (readonly [name: string, model: typeof NaiveUdp])[] = [
 ];
 
 test.each(FAULTS)("a model in which %s is found out", (_name, model) => {
-  const newModel = (draw: () => number): NaiveUdp => new model(draw);
+  const newModel = (draw: () => number): ReferenceUdp => new model(draw);
   const { report = "" } = wage({ seed: 11, build: "release", operations: 10_000, newModel });
   const [, seed, left] = /^seed (\d+), \d+ operations shortened to (\d+)\n/.exec(report) ?? [];
   expect(Number(seed)).toBeGreaterThanOrEqual(11);
@@ -67,8 +67,8 @@ test.each(FAULTS)("a model in which %s is found out", (_name, model) => {
 });
 
 /** A model that judges another socket than the one that asks. */
-function judging(other: (owner: UdpSocket, socket: UdpSocket) => UdpSocket): typeof NaiveUdp {
-  return class extends NaiveUdp {
+function judging(other: (owner: UdpSocket, socket: UdpSocket) => UdpSocket): typeof ReferenceUdp {
+  return class extends ReferenceUdp {
     override isInTheWay(owner: UdpSocket, socket: UdpSocket, address: string): boolean {
       return super.isInTheWay(owner, other(owner, socket), address);
     }

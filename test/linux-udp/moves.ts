@@ -1,8 +1,8 @@
-// Moves: what happens next in a battle, planned by looking at the naive side alone.
+// Moves: what happens next in a battle, planned by looking at the reference side alone.
 
 import type { Dice } from "../fuzz/linux/dice.ts";
-import type { NaiveSide } from "./naive-side.ts";
 import type { Operation, Range, Way } from "./operation.ts";
+import type { ReferenceSide } from "./reference-side.ts";
 import type { World } from "./world.ts";
 
 const PORT_MAX = 65535;
@@ -36,17 +36,17 @@ type Move = keyof typeof WEIGHTS;
 export class Moves {
   readonly #dice: Dice;
   readonly #world: World;
-  readonly #naive: NaiveSide;
+  readonly #reference: ReferenceSide;
   #newest = 0;
   #now = 0;
   /** How many sockets are wanted now, and for how many moves. */
   #wanted: number;
   #phase = PHASE_MAX;
 
-  constructor(dice: Dice, world: World, naive: NaiveSide) {
+  constructor(dice: Dice, world: World, reference: ReferenceSide) {
     this.#dice = dice;
     this.#world = world;
-    this.#naive = naive;
+    this.#reference = reference;
     this.#wanted = world.sockets;
   }
 
@@ -75,7 +75,7 @@ export class Moves {
       case "setRange":
         return this.#setRange();
       case "setUnprivilegedStart":
-        return { op: move, start: dice.below(this.#naive.udp.range.first + 1) };
+        return { op: move, start: dice.below(this.#reference.udp.range.first + 1) };
       case "setNow":
         this.#now += dice.pick([0, 1, 1, 2, 3, 59, 60]);
         return { op: move, now: this.#now };
@@ -125,18 +125,18 @@ export class Moves {
       reuse: dice.chance(reuse),
       device: dice.chance(60) ? 0 : dice.below(devices),
       group: dice.pick(groups),
-      // The twin of TCP knows no privileged ports.
+      // The model of TCP knows no privileged ports.
       privileged: !isUdp || dice.chance(privileged),
     };
   }
 
   #isCrowded(): boolean {
-    return this.#naive.count >= this.#wanted;
+    return this.#reference.count >= this.#wanted;
   }
 
   /** Mostly one that the move is made for, now and then any. */
   #which(move: Move): number | undefined {
-    const { open } = this.#naive;
+    const { open } = this.#reference;
     if (open.length === 0) return undefined;
     if (move === "close" || this.#dice.chance(8)) return this.#dice.pick(open);
     const meant = open.filter((sock) => this.#isMeant(move, sock));
@@ -144,7 +144,7 @@ export class Moves {
   }
 
   #isMeant(move: Move, sock: number): boolean {
-    const { type, state, port } = this.#naive.look(sock);
+    const { type, state, port } = this.#reference.look(sock);
     switch (move) {
       case "bind":
       case "bindAny":
@@ -185,7 +185,7 @@ export class Moves {
   #setRange(): Operation {
     const dice = this.#dice;
     const { first, last } = this.#world;
-    const start = Math.max(1, this.#naive.udp.unprivilegedStart);
+    const start = Math.max(1, this.#reference.udp.unprivilegedStart);
     const low = dice.chance(50) ? first : inPorts(first - 2 + dice.below(last - first + 4));
     const from = Math.max(start, low);
     const isWhole = from === first && dice.chance(80);
@@ -197,7 +197,8 @@ export class Moves {
     const local = this.#address();
     const to = { remote: dice.pick(REMOTES), remotePort: dice.pick([53, 443]) };
     const offset = dice.chance(50) ? dice.below(200) : dice.u32();
-    if (this.#naive.typeOf(sock) === "tcp") return { ...to, local: local || "10.0.0.9", offset };
+    if (this.#reference.typeOf(sock) === "tcp")
+      return { ...to, local: local || "10.0.0.9", offset };
     return {
       ...to,
       ...(local !== "" && { local }),

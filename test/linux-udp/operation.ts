@@ -1,5 +1,5 @@
 // Operation: what can happen to a system with UDP and TCP sockets, as plain data, and what may be
-// told of a system afterwards. Two sides answer it: LinuxPorts, and the naive twins.
+// told of a system afterwards. Two sides answer it: LinuxPorts, and the reference models.
 
 export type Type = "udp" | "tcp";
 
@@ -63,7 +63,7 @@ export interface Look {
 }
 
 /** What a system counts. */
-export interface Figures {
+export interface PairMetrics {
   readonly records: number;
   readonly sockets: number;
   readonly hint: number;
@@ -79,7 +79,7 @@ export interface Known {
 export interface Side {
   perform(operation: Operation): Answer;
   look(sock: number): Look;
-  figures(): Figures;
+  figures(): PairMetrics;
   record(port: number): Known | undefined;
   /** How many of its draws the last operation took. */
   readonly drawn: number;

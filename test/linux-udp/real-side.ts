@@ -5,7 +5,7 @@ import { type PortGroup, PortGroups } from "../../bindings/group.ts";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
 import type { LinuxSocket } from "../../bindings/socket.ts";
 import type { Modules } from "../support/builds.ts";
-import type { Answer, Figures, Known, Look, Operation, Side, Way } from "./operation.ts";
+import type { Answer, Known, Look, Operation, PairMetrics, Side, Way } from "./operation.ts";
 import type { World } from "./world.ts";
 
 const MS = 1000;
@@ -84,7 +84,7 @@ export class RealSide implements Side {
     return { type, state, address, port, reuse: reuseAddr };
   }
 
-  figures(): Figures {
+  figures(): PairMetrics {
     const { records, sockets } = this.ports.stats();
     return { records, sockets, hint: this.ports.hint };
   }

@@ -7,7 +7,7 @@ import { PortError } from "../../bindings/errors.ts";
 import type { PortGroup, PortGroups } from "../../bindings/group.ts";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
 import type { LinuxOptions } from "../../bindings/linux-options.ts";
-import type { ConnectOptions, LinuxSocket, SocketOptions } from "../../bindings/socket.ts";
+import type { SocketConnectOptions, LinuxSocket, SocketOptions } from "../../bindings/socket.ts";
 import { openGroups } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";
 import { BUILDS, type Build, modulesFor } from "../support/builds.ts";
@@ -90,7 +90,7 @@ export class Scene {
     return socket;
   }
 
-  connected(how: ConnectOptions = { offset: 0 }, options?: SocketOptions): LinuxSocket {
+  connected(how: SocketConnectOptions = { offset: 0 }, options?: SocketOptions): LinuxSocket {
     const socket = this.socket(options);
     expect(socket.connect(REMOTE, 53, how)).toBe(socket.port);
     expect(socket.state).toBe("connected");

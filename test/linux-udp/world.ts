@@ -54,7 +54,7 @@ export function worldOf(dice: Dice, isTight: boolean): World {
     udp: dice.pick([60, 80, 100]),
     reuse: dice.pick([0, 20, 50, 80, 100]),
     privileged: dice.pick([20, 50, 100]),
-    // What is refused for want of memory has drawn already, which the naive side cannot know.
+    // What is refused for want of memory has drawn already, which the reference side cannot know.
     ...(isTight
       ? { spare: dice.below(dice.pick([600, 1500, 5000])) }
       : dice.chance(50) && { seed: dice.u32() }),

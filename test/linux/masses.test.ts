@@ -1,17 +1,17 @@
 // Masses: tens of thousands of random operations on systems with thousands of ports, of ends and of
 // TIME_WAITs, which fill up and empty again. Lists become bitmaps there and tables grow, and all of
-// them shrink again. Each answer is that of the naive twin.
+// them shrink again. Each answer is that of the reference model.
 
 import { describe, expect, test } from "vitest";
 import { verifyLinux } from "../../bindings/linux.ts";
 import type { LinuxSocket } from "../../bindings/socket.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
-import { NaiveLinux } from "../replay/linux-naive.ts";
 import { type OnLinuxPorts, openLinuxPorts } from "../replay/linux-ports.ts";
+import { ReferenceLinux } from "../replay/linux-reference.ts";
 import type { Outcome } from "../replay/linux-system.ts";
 import { BUILDS, type Build, modulesFor } from "../support/builds.ts";
 
-type Twin = ReturnType<NaiveLinux["socket"]>;
+type Model = ReturnType<ReferenceLinux["socket"]>;
 
 interface Mass {
   readonly name: string;
@@ -80,9 +80,9 @@ class Clash {
   readonly #mass: Mass;
   readonly #dice = new Dice(20_091);
   readonly #real: OnLinuxPorts;
-  readonly #twin = new NaiveLinux(0);
+  readonly #model = new ReferenceLinux(0);
   readonly #usedAtOpen: number;
-  readonly #pairs: [LinuxSocket, Twin][] = [];
+  readonly #pairs: [LinuxSocket, Model][] = [];
   #now = 1000;
   #steps = 0;
   /** The most that there was of each. */
@@ -93,7 +93,7 @@ class Clash {
     this.#real = openLinuxPorts(0, modulesFor(build));
     this.#usedAtOpen = this.#real.ports.stats().memory.used;
     const reserved = Array.from({ length: 40 }, (_, index) => mass.first + index * 7);
-    for (const system of [this.#real, this.#twin]) {
+    for (const system of [this.#real, this.#model]) {
       system.setLocalRange(mass.first, mass.first + mass.count - 1);
       system.setReserved(reserved.filter((port) => port <= 65_535));
       system.setTwReuse(1);
@@ -111,7 +111,7 @@ class Clash {
     if (this.#pairs.length < wanted || this.#pairs.length === 0) this.#open();
     else this.#close();
     const { records, sockets, timeWait } = this.#real.ports.stats();
-    const { buckets, bsockets, hint } = this.#twin.stats();
+    const { buckets, bsockets, hint } = this.#model.stats();
     expect([records, sockets, this.#real.ports.hint]).toEqual([buckets, bsockets, hint]);
     this.#most.records = Math.max(this.#most.records, records);
     this.#most.sockets = Math.max(this.#most.sockets, sockets);
@@ -145,13 +145,13 @@ class Clash {
     const dice = this.#dice;
     const device = dice.chance(70) ? 0 : dice.below(devices);
     const wish = { reuse: dice.chance(reuse), device, group: "/" };
-    const pair: [LinuxSocket, Twin] = [this.#real.socket(wish), this.#twin.socket(wish)];
+    const pair: [LinuxSocket, Model] = [this.#real.socket(wish), this.#model.socket(wish)];
     this.#pairs.push(pair);
     if (dice.chance(connects)) this.#connect(pair);
     else this.#bind(pair);
   }
 
-  #bind(pair: [LinuxSocket, Twin]): void {
+  #bind(pair: [LinuxSocket, Model]): void {
     const { first, count, addresses, names, goesOn } = this.#mass;
     const dice = this.#dice;
     const address = dice.pick(addresses);
@@ -159,13 +159,13 @@ class Clash {
     const random = Array.from({ length: 6 }, () => dice.u32());
     this.#same(
       () => this.#real.bind(pair[0], address, port, random),
-      () => this.#twin.bind(pair[1], address, port, random),
+      () => this.#model.bind(pair[1], address, port, random),
     );
     if (!dice.chance(goesOn)) return;
     if (dice.chance(33)) {
       this.#same(
         () => this.#real.listen(pair[0], random),
-        () => this.#twin.listen(pair[1], random),
+        () => this.#model.listen(pair[1], random),
       );
     } else {
       this.#connect(pair);
@@ -173,7 +173,7 @@ class Clash {
     if (dice.chance(10)) {
       const reuse = dice.chance(50);
       this.#real.setReuse(pair[0], reuse);
-      this.#twin.setReuse(pair[1], reuse);
+      this.#model.setReuse(pair[1], reuse);
     }
   }
 
@@ -181,15 +181,15 @@ class Clash {
   #visit(): void {
     const dice = this.#dice;
     const wish = { reuse: dice.chance(50), device: dice.below(3), group: "/" };
-    const [socket, twin] = [this.#real.socket(wish), this.#twin.socket(wish)];
+    const [socket, model] = [this.#real.socket(wish), this.#model.socket(wish)];
     const address = dice.pick(["", "10.0.0.1", "10.0.0.9"]);
     const random = Array.from({ length: 6 }, () => dice.u32());
     this.#same(
       () => this.#real.bind(socket, address, 0, random),
-      () => this.#twin.bind(twin, address, 0, random),
+      () => this.#model.bind(model, address, 0, random),
     );
     this.#real.close(socket);
-    this.#twin.close(twin);
+    this.#model.close(model);
   }
 
   #reserve(): void {
@@ -200,10 +200,10 @@ class Clash {
     );
     const reserved = [...new Set(ports)].sort((a, b) => a - b);
     this.#real.setReserved(reserved);
-    this.#twin.setReserved(reserved);
+    this.#model.setReserved(reserved);
   }
 
-  #connect(pair: [LinuxSocket, Twin]): void {
+  #connect(pair: [LinuxSocket, Model]): void {
     const { ends, addresses } = this.#mass;
     const dice = this.#dice;
     const end = dice.below(ends);
@@ -216,7 +216,7 @@ class Clash {
     const offset = Math.imul(end + 1, 0x9e3779b1) >>> 1;
     this.#same(
       () => this.#real.connect(pair[0], way, offset),
-      () => this.#twin.connect(pair[1], way, offset),
+      () => this.#model.connect(pair[1], way, offset),
     );
   }
 
@@ -224,29 +224,29 @@ class Clash {
     const dice = this.#dice;
     const [pair] = this.#pairs.splice(dice.below(this.#pairs.length), 1);
     if (pair === undefined) return;
-    const [socket, twin] = pair;
+    const [socket, model] = pair;
     if (socket.state === "connected" && dice.chance(this.#mass.waits)) {
       const stamp = dice.chance(20) ? undefined : this.#now - dice.below(4);
       this.#real.closeToTimeWait(socket, stamp);
-      this.#twin.closeToTimeWait(twin, stamp);
+      this.#model.closeToTimeWait(model, stamp);
     } else {
       this.#real.close(socket);
-      this.#twin.close(twin);
+      this.#model.close(model);
     }
   }
 
   #pass(seconds: number): void {
     this.#now += seconds;
     this.#real.setNow(this.#now);
-    this.#twin.setNow(this.#now);
+    this.#model.setNow(this.#now);
     expect(this.#real.ports.time).toBe(this.#now * MS);
-    expect(this.#real.expireTimeWait()).toBe(this.#twin.expireTimeWait());
+    expect(this.#real.expireTimeWait()).toBe(this.#model.expireTimeWait());
   }
 
   // ── Comparing ─────────────────────────────────────────────────────────────────────────────
 
-  #same(real: () => Outcome, twin: () => Outcome): void {
-    const expected = twin();
+  #same(real: () => Outcome, model: () => Outcome): void {
+    const expected = model();
     expect(real()).toBe(expected);
   }
 
@@ -254,10 +254,10 @@ class Clash {
     const { first, count } = this.#mass;
     for (let looks = 0; looks < 20; looks++) {
       const port = this.#dice.between(first, first + count - 1);
-      expect(this.#real.bucket(port)).toEqual(this.#twin.bucket(port));
+      expect(this.#real.bucket(port)).toEqual(this.#model.bucket(port));
     }
     const pair = this.#pairs[this.#dice.below(Math.max(1, this.#pairs.length))];
     if (pair === undefined) return;
-    expect(this.#real.look(pair[0])).toEqual(this.#twin.look(pair[1]));
+    expect(this.#real.look(pair[0])).toEqual(this.#model.look(pair[1]));
   }
 }

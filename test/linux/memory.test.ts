@@ -2,17 +2,17 @@
 // after the other, in steps of a few bytes, from the lowest there is to one where nothing is
 // refused, so that each allocation is refused once, alone, behind those that came before it.
 //
-// Whatever is refused has changed nothing, all else is answered as the naive twin answers, the
+// Whatever is refused has changed nothing, all else is answered as the reference model answers, the
 // invariants hold after each step, and when all is closed and expired no byte is in use.
 
 import { afterAll, describe, expect, test } from "vitest";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
-import { Duel, type Figures, type Opponent } from "../fuzz/linux/duel.ts";
+import { Duel, type Opponent, type PairMetrics } from "../fuzz/linux/duel.ts";
 import { type Arena, arenaOn } from "../fuzz/linux/opponent.ts";
 import { type World, worldOf } from "../fuzz/linux/world.ts";
 import { caught } from "../mistakes/scene.ts";
-import { openNaiveLinux } from "../replay/linux-naive.ts";
+import { openReferenceLinux } from "../replay/linux-reference.ts";
 import type { LinuxOperation } from "../replay/linux-trace.ts";
 import { modulesFor } from "../support/builds.ts";
 
@@ -27,7 +27,7 @@ interface Story {
 
 interface Begun {
   readonly duel: Duel;
-  readonly figures: Figures;
+  readonly figures: PairMetrics;
   readonly opponent: Opponent;
 }
 
@@ -103,7 +103,7 @@ function fillers(used: number): LinuxOperation[] {
 
 const STORIES: readonly Story[] = [
   {
-    name: "named ports: records, pages of them, addresses, devices, and a crowd",
+    name: "explicit ports: records, pages of them, addresses, devices, and a crowd",
     ballast: [RANGE],
     step: 40,
     deeds: [
@@ -174,7 +174,7 @@ const STORIES: readonly Story[] = [
     ],
   },
   {
-    name: "lists of 1, 2, 9, 17 and 33 ports, of one flow and of those who bind",
+    name: "lists of 1, 2, 9, 17 and 33 ports, of one pool and of those who bind",
     ballast: [
       RANGE,
       ...each(34, (index) => socket(10 + index, { reuse: true })),
@@ -184,7 +184,7 @@ const STORIES: readonly Story[] = [
     deeds: each(34, (index) => bind(10 + index, "10.0.0.1", 2000 + 3 * index)),
   },
   {
-    name: "bitmaps of 65 ports, of a flow, of those who bind, and of those who share",
+    name: "bitmaps of 65 ports, of a pool, of those who bind, and of those who share",
     ballast: [
       RANGE,
       ...each(64, (index) => [
@@ -285,9 +285,9 @@ function renumbered(operation: LinuxOperation, known: ReadonlySet<unknown>): Lin
 
 function begin(limit: number, arena: Arena): Begun {
   const none = { picks: 0, exhausted: 0, retried: 0, wrapped: 0, expired: 0 };
-  const figures: Figures = { ...none, operations: 0, refusals: 0 };
+  const figures: PairMetrics = { ...none, operations: 0, refusals: 0 };
   const opponent = arena.open({ ...WORLD, hint: 0, limit });
-  return { duel: new Duel(openNaiveLinux(0), opponent, figures, true), figures, opponent };
+  return { duel: new Duel(openReferenceLinux(0), opponent, figures, true), figures, opponent };
 }
 
 // ── Ripening ──────────────────────────────────────────────────────────────────────────────

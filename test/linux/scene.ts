@@ -7,7 +7,7 @@ import { PortError } from "../../bindings/errors.ts";
 import type { PortGroup, PortGroups } from "../../bindings/group.ts";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
 import type { LinuxOptions } from "../../bindings/linux-options.ts";
-import type { ConnectOptions, LinuxSocket, SocketOptions } from "../../bindings/socket.ts";
+import type { SocketConnectOptions, LinuxSocket, SocketOptions } from "../../bindings/socket.ts";
 import { openGroups } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";
 import { BUILDS, type Build, modulesFor } from "../support/builds.ts";
@@ -115,7 +115,7 @@ export class Scene {
   }
 
   /** A socket that is connected to port 443 of that address, from any port. */
-  connected(to: string = WEB, how?: ConnectOptions, options?: SocketOptions): LinuxSocket {
+  connected(to: string = WEB, how?: SocketConnectOptions, options?: SocketOptions): LinuxSocket {
     const socket = this.socket(options);
     expect(socket.connect(to, 443, how)).toBe(socket.port);
     return socket;
@@ -225,7 +225,7 @@ export function listen(socket: LinuxSocket): () => number {
 }
 
 /** To port 443. */
-export function connect(socket: LinuxSocket, to: string, how?: ConnectOptions): () => number {
+export function connect(socket: LinuxSocket, to: string, how?: SocketConnectOptions): () => number {
   return () => socket.connect(to, 443, how);
 }
 

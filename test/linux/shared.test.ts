@@ -4,11 +4,11 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { PORT_MAX } from "../../assembly/abi.ts";
 import { type Core, coreOf } from "../../bindings/core.ts";
-import type { Flow } from "../../bindings/flow.ts";
 import { IPV4, type LinuxOptions, LinuxPorts, PortManager, TCP } from "../../bindings/index.ts";
 import { verifyLinux } from "../../bindings/linux.ts";
 import { linuxCoreOf } from "../../bindings/linux-core.ts";
 import { verify } from "../../bindings/manager.ts";
+import type { PortPool } from "../../bindings/pool.ts";
 import type { LinuxSocket } from "../../bindings/socket.ts";
 import { BUILDS, freshModule, freshModules, linuxModule, type Modules } from "../support/builds.ts";
 
@@ -25,23 +25,23 @@ describe.each(BUILDS)("%s build", (build) => {
   let core: Core;
   let ports: LinuxPorts;
   let manager: PortManager;
-  let flow: Flow;
+  let pool: PortPool;
 
   beforeEach(() => {
     modules = freshModules(build);
     core = coreOf(modules.module);
     ports = LinuxPorts.open({ ...modules, portRange: RANGE, random: () => 0 });
     manager = PortManager.open({ module: modules.module, portRange: RANGE });
-    flow = manager.flow({ ...REQUEST, destination: { address: WEB, port: 443 } });
+    pool = manager.pool({ ...REQUEST, destination: { address: WEB, port: 443 } });
   });
 
   /** What a manager and a system do with views and pointers that were there before. */
   function goOn(): void {
     const batch = new Uint16Array(10);
-    expect(flow.takeMany(batch)).toBe(10);
+    expect(pool.takeMany(batch)).toBe(10);
     expect([...batch].sort()).toEqual([...Array(10).keys()].map((index) => 2000 + index));
-    expect(flow.take()).toBeLessThan(0);
-    expect(flow.freeMany(batch)).toBe(10);
+    expect(pool.take()).toBeLessThan(0);
+    expect(pool.freeMany(batch)).toBe(10);
     const held = manager.reservePort({ ...REQUEST, address: "10.0.0.2", port: 80 });
     expect(() => manager.reservePort({ ...REQUEST, port: 80, address: "" })).toThrow("EADDRINUSE");
     held.release();
@@ -80,7 +80,7 @@ describe.each(BUILDS)("%s build", (build) => {
     }
     expect(sizes.size).toBeGreaterThan(20);
     ports.close();
-    expect(flow.take(0)).toBe(2000);
+    expect(pool.take(0)).toBe(2000);
     verify(manager);
 
     // What the sockets have left the manager fills, and nothing grows.

@@ -1,7 +1,7 @@
 // Bad calls: options, ranges, picks, handles, batches, and whatever has been closed.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Flow, PortManager, TCP } from "../../bindings/index.ts";
+import { PortManager, type PortPool, TCP } from "../../bindings/index.ts";
 import { BUILDS, openOn } from "../support/builds.ts";
 import {
   BAD_PORT,
@@ -136,7 +136,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectRefused(scene, ({ manager }) => manager.setPortRange(wrong(first), wrong(last)), refused);
   });
 
-  describe("picking", () => {
+  describe("mode", () => {
     const yes = (): boolean => true;
 
     test.each(OFFSETS)("refuses %s as offset", (_name, offset, refused) => {
@@ -160,37 +160,37 @@ describe.each(BUILDS)("%s build", (build) => {
 
   describe("a handle", () => {
     test.each(OFFSETS)("does not take from offset %s", (_name, offset, refused) => {
-      expectRefused(scene, ({ flow }) => flow.take(wrong(offset)), refused);
+      expectRefused(scene, ({ pool }) => pool.take(wrong(offset)), refused);
     });
 
     test.each(PORTS)("knows no port %s", (_name, port, refused) => {
-      expectRefused(scene, ({ flow }) => flow.takeAt(wrong(port)), refused);
-      expectRefused(scene, ({ flow }) => flow.free(wrong(port)), refused);
-      expectRefused(scene, ({ flow }) => flow.has(wrong(port)), refused);
+      expectRefused(scene, ({ pool }) => pool.takeAt(wrong(port)), refused);
+      expectRefused(scene, ({ pool }) => pool.free(wrong(port)), refused);
+      expectRefused(scene, ({ pool }) => pool.has(wrong(port)), refused);
     });
 
     test.each(BATCHES)("takes and frees no batch that is %s", (_name, batch, refused) => {
-      expectRefused(scene, ({ flow }) => flow.takeMany(wrong(batch)), refused);
-      expectRefused(scene, ({ flow }) => flow.freeMany(wrong(batch)), refused);
+      expectRefused(scene, ({ pool }) => pool.takeMany(wrong(batch)), refused);
+      expectRefused(scene, ({ pool }) => pool.freeMany(wrong(batch)), refused);
     });
 
     test("refuses everything when it is closed, but to be closed again", () => {
-      const flow = scene.manager.flow({ networks: [4], transport: TCP });
-      flow.close();
-      for (const act of deedsOf(flow)) {
-        expectRefused(scene, act, says(CLOSED, "the flow has been closed"));
+      const pool = scene.manager.pool({ networks: [4], transport: TCP });
+      pool.close();
+      for (const act of deedsOf(pool)) {
+        expectRefused(scene, act, says(CLOSED, "the pool has been closed"));
       }
-      flow.close();
-      flow[Symbol.dispose]();
+      pool.close();
+      pool[Symbol.dispose]();
     });
 
     test("refuses everything when its manager is closed", () => {
       const manager = openOn(build);
-      const flow = manager.flow({ networks: [4], transport: TCP });
-      flow.take();
+      const pool = manager.pool({ networks: [4], transport: TCP });
+      pool.take();
       manager.close();
-      for (const act of deedsOf(flow)) expectRefused(scene, act, CLOSED);
-      flow.close();
+      for (const act of deedsOf(pool)) expectRefused(scene, act, CLOSED);
+      pool.close();
     });
   });
 
@@ -206,7 +206,7 @@ describe.each(BUILDS)("%s build", (build) => {
         () => manager.reserveTuple(RIGHT),
         () => manager.releasePort(RIGHT),
         () => manager.isAvailable(RIGHT),
-        () => manager.flow({ networks: [4], transport: TCP }),
+        () => manager.pool({ networks: [4], transport: TCP }),
         () => manager.pickEphemeralPort(yes),
         () => manager.pickEphemeralPortStable(0, yes),
         () => manager.portRange(),
@@ -224,7 +224,7 @@ describe.each(BUILDS)("%s build", (build) => {
     test("leaves other managers of its instance alone", () => {
       const before = picture(scene);
       const manager = openOn(build, { seed: 9 });
-      manager.flow({ networks: [4], transport: TCP }).takeMany(new Uint16Array(500));
+      manager.pool({ networks: [4], transport: TCP }).takeMany(new Uint16Array(500));
       manager.close();
       expect(picture(scene)).toEqual(before);
     });
@@ -279,15 +279,15 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 });
 
-function deedsOf(flow: Flow): (() => unknown)[] {
+function deedsOf(pool: PortPool): (() => unknown)[] {
   return [
-    () => flow.take(),
-    () => flow.take(0),
-    () => flow.takeAt(80),
-    () => flow.takeMany(new Uint16Array(1)),
-    () => flow.free(80),
-    () => flow.freeMany(new Uint16Array(1)),
-    () => flow.has(80),
-    () => flow.held,
+    () => pool.take(),
+    () => pool.take(0),
+    () => pool.takeAt(80),
+    () => pool.takeMany(new Uint16Array(1)),
+    () => pool.free(80),
+    () => pool.freeMany(new Uint16Array(1)),
+    () => pool.has(80),
+    () => pool.held,
   ];
 }

@@ -28,7 +28,7 @@ const WORDS: readonly (readonly [string, (scene: Scene, request: never) => unkno
   ["reserveTuple", ({ manager }, request) => manager.reserveTuple(request)],
   ["releasePort", ({ manager }, request) => manager.releasePort(request)],
   ["isAvailable", ({ manager }, request) => manager.isAvailable(request)],
-  ["flow", ({ manager }, request) => manager.flow(withoutPort(request))],
+  ["pool", ({ manager }, request) => manager.pool(withoutPort(request))],
 ];
 
 const says = (refused: Refused, text: string): Refused => ({ ...refused, says: text });
@@ -220,7 +220,7 @@ describe.each(BUILDS)("%s build", (build) => {
     test("passes on what a getter throws", () => {
       const error = new Error("mine");
       for (const field of [...Object.keys(RIGHT), "address", "flags", "reuseAddr"]) {
-        if (word === "flow" && field === "port") continue;
+        if (word === "pool" && field === "port") continue;
         const request = { ...RIGHT };
         Object.defineProperty(request, field, {
           enumerable: true,
@@ -280,17 +280,17 @@ describe.each(BUILDS)("%s build", (build) => {
     });
   });
 
-  describe("flow", () => {
+  describe("pool", () => {
     test.each([
       ["port is there", { port: 80 }, says(VALUE, 'no option "port"')],
       ["offset is there", { offset: 0 }, says(VALUE, 'no option "offset"')],
-      ["picking is a wrong word", { picking: "both" }, says(VALUE, '"bind" or "connect"')],
-      ["picking is null", { picking: null }, VALUE],
+      ["picking is a wrong word", { mode: "both" }, says(VALUE, '"bind" or "connect"')],
+      ["picking is null", { mode: null }, VALUE],
       ["unique is a text", { unique: "yes" }, says(TYPE, "unique must be a boolean")],
       ["uniqe is no name", { uniqe: true }, says(VALUE, 'did you mean "unique"?')],
     ] as const)("refuses when %s", (_name, patch, refused) => {
       const options = wrong<never>({ networks: [4], transport: TCP, ...patch });
-      expectRefused(scene, ({ manager }) => manager.flow(options), refused);
+      expectRefused(scene, ({ manager }) => manager.pool(options), refused);
     });
   });
 });

@@ -3,9 +3,9 @@
 
 import { expect } from "vitest";
 import {
-  type Flow,
   PortError,
   type PortManager,
+  type PortPool,
   type Reservation,
   TCP,
 } from "../../bindings/index.ts";
@@ -14,7 +14,7 @@ import { type Build, openOn } from "../support/builds.ts";
 
 export interface Scene {
   readonly manager: PortManager;
-  readonly flow: Flow;
+  readonly pool: PortPool;
   readonly reservation: Reservation;
   /** Another manager of the same instance, with a reservation of its own. */
   readonly other: PortManager;
@@ -47,14 +47,14 @@ export const CLOSED: Refused = { code: "EBADF", reason: "closed" };
 export function openScene(build: Build): Scene {
   const manager = openOn(build, { seed: 1, portRange: { first: 2000, last: 2009 } });
   const other = openOn(build);
-  const flow = manager.flow({ networks: [4], transport: TCP, flags: { loadBalanced: true } });
-  flow.take();
+  const pool = manager.pool({ networks: [4], transport: TCP, flags: { loadBalanced: true } });
+  pool.take();
   manager.reserveTuple({ ...RIGHT, networks: [4, 6], destination: { address: "9.9.9.9" } });
   manager.reserveTuple({ ...RIGHT, address: "10.0.0.1", flags: { tupleOnly: true } });
   manager.reserveTuple({ ...RIGHT, address: "10.0.0.1", flags: { tupleOnly: true } });
   const reservation = manager.reservePort({ networks: [4], transport: TCP, port: 443 });
   const strange = other.reservePort({ networks: [4], transport: TCP, port: 443 });
-  return { manager, flow, reservation, other, strange };
+  return { manager, pool, reservation, other, strange };
 }
 
 export function closeScene({ manager, other }: Scene): void {
@@ -85,14 +85,14 @@ export function expectThrown(scene: Scene, act: (scene: Scene) => unknown, error
 }
 
 /** Everything that can be told of both managers. */
-export function picture({ manager, other, flow, reservation, strange }: Scene): unknown {
+export function picture({ manager, other, pool, reservation, strange }: Scene): unknown {
   verify(manager);
   verify(other);
   const held = [1, 80, 443, ...Array.from({ length: 12 }, (_, index) => 1999 + index)];
   return {
     figures: [manager.stats(), other.stats()],
     ranges: [manager.portRange(), other.portRange()],
-    held: [flow.held, ...held.map((port) => flow.has(port))],
+    held: [pool.held, ...held.map((port) => pool.has(port))],
     free: held.map((port) => manager.isAvailable({ networks: [4], transport: TCP, port })),
     released: [reservation.released, strange.released],
   };

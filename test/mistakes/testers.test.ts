@@ -90,7 +90,7 @@ describe.each(BUILDS)("%s build", (build) => {
       const other = { networks: [4], transport: 33 };
       const answer = ask(manager, (port) => {
         manager.reservePort({ ...other, port });
-        manager.flow(other).close();
+        manager.pool(other).close();
         manager.stats();
         return manager.releasePort({ ...other, port });
       });
@@ -150,7 +150,7 @@ describe.each(BUILDS)("%s build", (build) => {
         return depth >= 4;
       };
       caught(() => ask(manager, tester));
-      // A named port is held while its tester is asked, so it is not offered again.
+      // An explicit port is held while its tester is asked, so it is not offered again.
       expect(depth).toBe(isNamed ? 1 : 4);
       picture(scene);
     });
@@ -190,7 +190,7 @@ describe.each(BUILDS)("%s build", (build) => {
           return true;
         },
       };
-      expectRefused(scene, () => manager.flow(options), CLOSED);
+      expectRefused(scene, () => manager.pool(options), CLOSED);
     });
   });
 
@@ -210,18 +210,18 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("a batch is as long as it is, whatever its length says", () => {
     const manager = openOn(build);
-    const flow = manager.flow({ networks: [4], transport: TCP });
+    const pool = manager.pool({ networks: [4], transport: TCP });
     class Trick extends Uint16Array {
       override get length(): number {
-        flow.close();
+        pool.close();
         return 4;
       }
     }
     const batch = new Trick(2);
-    expect(flow.takeMany(batch)).toBe(2);
-    expect(flow.held).toBe(2);
-    expect(flow.freeMany(batch)).toBe(2);
-    expect(flow.held).toBe(0);
+    expect(pool.takeMany(batch)).toBe(2);
+    expect(pool.held).toBe(2);
+    expect(pool.freeMany(batch)).toBe(2);
+    expect(pool.held).toBe(0);
     manager.close();
   });
 });

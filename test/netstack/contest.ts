@@ -3,10 +3,10 @@
 
 import { isDeepStrictEqual } from "node:util";
 import {
-  type Flow,
   PortError,
   type PortGroup,
   type PortManager,
+  type PortPool,
   type Reservation,
   type ReservedPorts,
 } from "../../bindings/index.ts";
@@ -38,13 +38,13 @@ interface List {
 }
 
 /** A reservation or an open handle. */
-interface Holder<Real extends Reservation | Flow> {
+interface Holder<Real extends Reservation | PortPool> {
   readonly real: Real;
   readonly ask: Ask;
   group: Group | undefined;
 }
 
-interface OpenFlow extends Holder<Flow> {
+interface OpenPool extends Holder<PortPool> {
   readonly place: Omit<Place, "group">;
   readonly ports: number[];
 }
@@ -54,7 +54,7 @@ interface Manager {
   readonly model: ManagerModel;
   readonly usedAtOpen: number;
   readonly reservations: Holder<Reservation>[];
-  readonly flows: OpenFlow[];
+  readonly pools: OpenPool[];
   /** What closed handles have left. */
   readonly left: { readonly ask: Ask; readonly port: number }[];
 }
@@ -115,18 +115,18 @@ export class Contest {
   }
 
   #act(dice: number, manager: Manager): void {
-    const { flows } = manager;
-    const flow = this.#dice.one(flows);
+    const { pools } = manager;
+    const pool = this.#dice.one(pools);
     if (dice < 16) this.#reserve(manager);
     else if (dice < 22) this.#reserveAt(manager);
-    else if (dice < 27 && flows.length < 12) this.#openFlow(manager);
-    else if (dice < 46 && flow) this.#take(manager, flow);
-    else if (dice < 52 && flow) this.#takeAt(manager, flow);
-    else if (dice < 58 && flow) this.#takeMany(manager, flow);
+    else if (dice < 27 && pools.length < 12) this.#openPool(manager);
+    else if (dice < 46 && pool) this.#take(manager, pool);
+    else if (dice < 52 && pool) this.#takeAt(manager, pool);
+    else if (dice < 58 && pool) this.#takeMany(manager, pool);
     else if (dice < 68) this.#release(manager);
-    else if (dice < 76 && flow) this.#free(manager, flow);
-    else if (dice < 80) this.#move(this.#dice.isOneIn(2) ? manager.flows : manager.reservations);
-    else if (dice < 82) this.#closeFlow(manager);
+    else if (dice < 76 && pool) this.#free(manager, pool);
+    else if (dice < 80) this.#move(this.#dice.isOneIn(2) ? manager.pools : manager.reservations);
+    else if (dice < 82) this.#closePool(manager);
     else if (dice < 90) this.#apply(this.#anyChange());
     else if (dice < 93) this.#ask(manager);
     else if (dice < 95 && this.#groups.length < 12) this.#createGroup();
@@ -222,7 +222,7 @@ export class Contest {
 
   // ── Handles ─────────────────────────────────────────────────────────────────────────────
 
-  #openFlow(manager: Manager): void {
+  #openPool(manager: Manager): void {
     const ask = this.#dice.ask();
     const [group, list] = [this.#anyGroup(), this.#anyList()];
     const picking = this.#dice.one([undefined, undefined, "bind", "connect"] as const);
@@ -230,60 +230,60 @@ export class Contest {
     const unique = this.#dice.isOneIn(4);
     this.#script.push(`open ${show(ask, kind)} in ${group?.model.path}, unique ${unique}`);
     const wish = { ...wishOf(ask, group, list), unique };
-    const real = manager.real.flow(picking === undefined ? wish : { ...wish, picking });
+    const real = manager.real.pool(picking === undefined ? wish : { ...wish, mode: picking });
     const reserved = list?.model ?? NONE;
     const place = { kind, reserved, isStrict: kind === "bind", isUnique: unique };
-    manager.flows.push({ real, ask, group, place, ports: [] });
+    manager.pools.push({ real, ask, group, place, ports: [] });
     enter(group);
   }
 
-  #take(manager: Manager, flow: OpenFlow): void {
+  #take(manager: Manager, pool: OpenPool): void {
     const offset = this.#dice.isOneIn(2) ? this.#dice.offset() : undefined;
-    const got = flow.real.take(offset);
+    const got = pool.real.take(offset);
     const wanted =
       offset === undefined
-        ? picks(manager.model, flow, 1)[0]
-        : manager.model.from(flow.ask, placeOf(flow), offset);
-    this.#same(`take ${nameOf(flow)} from ${offset}`, got, wanted);
-    if (got > 0) flow.ports.push(got);
+        ? picks(manager.model, pool, 1)[0]
+        : manager.model.from(pool.ask, placeOf(pool), offset);
+    this.#same(`take ${nameOf(pool)} from ${offset}`, got, wanted);
+    if (got > 0) pool.ports.push(got);
   }
 
-  #takeMany(manager: Manager, flow: OpenFlow): void {
+  #takeMany(manager: Manager, pool: OpenPool): void {
     const ports = new Uint16Array(this.#dice.below(this.#rules.isDense ? 90 : 12));
-    const got = [...ports.subarray(0, flow.real.takeMany(ports))];
-    const wanted = picks(manager.model, flow, ports.length).filter((port) => port > 0);
-    this.#same(`take ${ports.length} ${nameOf(flow)}`, got, wanted);
-    flow.ports.push(...got);
+    const got = [...ports.subarray(0, pool.real.takeMany(ports))];
+    const wanted = picks(manager.model, pool, ports.length).filter((port) => port > 0);
+    this.#same(`take ${ports.length} ${nameOf(pool)}`, got, wanted);
+    pool.ports.push(...got);
   }
 
-  #takeAt(manager: Manager, flow: OpenFlow): void {
+  #takeAt(manager: Manager, pool: OpenPool): void {
     const port = this.#dice.port();
-    const got = flow.real.takeAt(port);
-    const wanted = manager.model.at(flow.ask, placeOf(flow), port);
-    this.#same(`take ${nameOf(flow)} at ${port}`, got, wanted);
-    if (got > 0) flow.ports.push(got);
+    const got = pool.real.takeAt(port);
+    const wanted = manager.model.at(pool.ask, placeOf(pool), port);
+    this.#same(`take ${nameOf(pool)} at ${port}`, got, wanted);
+    if (got > 0) pool.ports.push(got);
   }
 
-  #free(manager: Manager, flow: OpenFlow): void {
-    const count = Math.min(flow.ports.length, this.#dice.isOneIn(8) ? 500 : this.#dice.below(5));
-    const ports = Array.from({ length: count }, () => this.#dice.pull(flow.ports) as number);
-    const got = flow.real.freeMany(Uint16Array.from(ports));
-    const wanted = ports.filter((port) => manager.model.release(flow.ask, port)).length;
-    this.#same(`free ${nameOf(flow)} ${ports}`, got, wanted);
+  #free(manager: Manager, pool: OpenPool): void {
+    const count = Math.min(pool.ports.length, this.#dice.isOneIn(8) ? 500 : this.#dice.below(5));
+    const ports = Array.from({ length: count }, () => this.#dice.pull(pool.ports) as number);
+    const got = pool.real.freeMany(Uint16Array.from(ports));
+    const wanted = ports.filter((port) => manager.model.release(pool.ask, port)).length;
+    this.#same(`free ${nameOf(pool)} ${ports}`, got, wanted);
   }
 
-  #closeFlow(manager: Manager): void {
-    const flow = this.#dice.pull(manager.flows);
-    if (flow === undefined) return;
-    this.#script.push(`close ${nameOf(flow)}`);
-    flow.real.close();
-    leave(flow.group);
-    manager.left.push(...flow.ports.map((port) => ({ ask: flow.ask, port })));
+  #closePool(manager: Manager): void {
+    const pool = this.#dice.pull(manager.pools);
+    if (pool === undefined) return;
+    this.#script.push(`close ${nameOf(pool)}`);
+    pool.real.close();
+    leave(pool.group);
+    manager.left.push(...pool.ports.map((port) => ({ ask: pool.ask, port })));
   }
 
   // ── What they are asked under ───────────────────────────────────────────────────────────
 
-  #move(holders: readonly Holder<Reservation | Flow>[]): void {
+  #move(holders: readonly Holder<Reservation | PortPool>[]): void {
     const holder = this.#dice.one(holders);
     if (holder === undefined) return;
     const group = this.#anyGroup();
@@ -354,7 +354,7 @@ export class Contest {
 
   #reopen(manager: Manager): void {
     this.#script.push("close, and open again");
-    for (const { group } of [...manager.reservations, ...manager.flows]) leave(group);
+    for (const { group } of [...manager.reservations, ...manager.pools]) leave(group);
     manager.real.close();
     this.#managers.splice(this.#managers.indexOf(manager), 1, this.#openManager());
   }
@@ -365,7 +365,7 @@ export class Contest {
     const real = openOn(build, { seed, selection, portRange });
     const model = new ManagerModel(seed, selection, portRange);
     const usedAtOpen = real.stats().memory.used;
-    return { real, model, usedAtOpen, reservations: [], flows: [], left: [] };
+    return { real, model, usedAtOpen, reservations: [], pools: [], left: [] };
   }
 
   #anyGroup(): Group | undefined {
@@ -386,13 +386,13 @@ export class Contest {
   }
 
   #compare(): void {
-    for (const { real, model, flows } of this.#managers) {
+    for (const { real, model, pools } of this.#managers) {
       verify(real);
       const { descriptors, counters, references } = real.stats();
       this.#same("figures", { descriptors, counters, references }, model.stats());
-      for (const flow of flows) {
-        const isHeld = flow.ports.every((port) => flow.real.has(port));
-        this.#same(`it holds its ports: ${nameOf(flow)}`, isHeld, true);
+      for (const pool of pools) {
+        const isHeld = pool.ports.every((port) => pool.real.has(port));
+        this.#same(`it holds its ports: ${nameOf(pool)}`, isHeld, true);
       }
     }
     const uses = this.#groups.map(({ real }) => real.uses);
@@ -404,7 +404,7 @@ export class Contest {
   #end(): void {
     this.#compare();
     for (const manager of this.#managers) {
-      while (manager.flows.length > 0) this.#closeFlow(manager);
+      while (manager.pools.length > 0) this.#closePool(manager);
       while (manager.reservations.length + manager.left.length > 0) this.#release(manager);
     }
     this.#compare();
@@ -420,14 +420,14 @@ export class Contest {
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
 /** So many ports by the policy, and the refusal that ends it. Random offsets are drawn at first. */
-function picks(model: ManagerModel, flow: OpenFlow, count: number): number[] {
+function picks(model: ManagerModel, pool: OpenPool, count: number): number[] {
   const offsets = Array.from({ length: model.isRandom ? count : 0 }, () => model.draw());
   const answers: number[] = [];
   for (let index = 0; index < count && (answers.at(-1) ?? 1) > 0; index++) {
     const offset = offsets[index];
-    const place = placeOf(flow);
-    if (offset === undefined) answers.push(model.byPolicy(flow.ask, place));
-    else answers.push(model.from(flow.ask, place, offset));
+    const place = placeOf(pool);
+    if (offset === undefined) answers.push(model.byPolicy(pool.ask, place));
+    else answers.push(model.from(pool.ask, place, offset));
   }
   return answers;
 }
@@ -473,11 +473,11 @@ function wordPlace(
   return { group: group?.model, kind, reserved, isStrict, isUnique: false };
 }
 
-function placeOf({ place, group }: OpenFlow): Place {
+function placeOf({ place, group }: OpenPool): Place {
   return { ...place, group: group?.model };
 }
 
-function nameOf({ ask, place, group }: OpenFlow): string {
+function nameOf({ ask, place, group }: OpenPool): string {
   return `${show(ask, place.kind)} in ${group?.model.path}`;
 }
 

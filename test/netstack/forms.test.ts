@@ -4,10 +4,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
 import type {
-  Flow,
   PortGroup,
   PortGroups,
   PortManager,
+  PortPool,
   PortRange,
   ReservedPorts,
 } from "../../bindings/index.ts";
@@ -61,31 +61,31 @@ describe.each(BUILDS)("%s build", (build) => {
   }
 
   /** Each search takes what it should, and gives it back. */
-  function expectTakes(flow: Flow, range: PortRange, taken: ReadonlySet<number>): void {
+  function expectTakes(pool: PortPool, range: PortRange, taken: ReadonlySet<number>): void {
     for (const offset of offsetsIn(range)) {
       const wanted = plain(range, offset, taken);
-      const got = flow.take(offset);
+      const got = pool.take(offset);
       if (got !== wanted) {
         const where = `${range.first}..${range.last} from ${offset}, reserved ${reserved.text}`;
         expect(got, where).toBe(wanted);
       }
-      if (got > 0) expect(flow.free(got)).toBe(true);
+      if (got > 0) expect(pool.free(got)).toBe(true);
     }
   }
 
-  function fill(flow: Flow, size: number): Set<number> {
+  function fill(pool: PortPool, size: number): Set<number> {
     const ports = Array.from({ length: size }, (_, index) => AWAY + index);
-    for (const port of ports) expect(flow.takeAt(port)).toBe(port);
+    for (const port of ports) expect(pool.takeAt(port)).toBe(port);
     return new Set(ports);
   }
 
   // ── Forms ───────────────────────────────────────────────────────────────────────────────
 
   describe.each(SIZES)("a handle alone that holds %i ports", (size) => {
-    let flow: Flow;
+    let pool: PortPool;
     beforeEach(() => {
-      flow = manager.flow({ ...DNS, group, reserved });
-      fill(flow, size);
+      pool = manager.pool({ ...DNS, group, reserved });
+      fill(pool, size);
     });
 
     test("finds what a list leaves in any range, at any edge of a word", () => {
@@ -113,10 +113,10 @@ describe.each(BUILDS)("%s build", (build) => {
           [[0, 65535]],
         ] as const) {
           reserved.text = textOf(ranges);
-          expectTakes(flow, range, new Set());
+          expectTakes(pool, range, new Set());
         }
       }
-      expect(flow.held).toBe(size);
+      expect(pool.held).toBe(size);
     });
 
     test("passes over a list that comes and goes, and over what it holds itself", () => {
@@ -125,21 +125,21 @@ describe.each(BUILDS)("%s build", (build) => {
       const taken = new Set<number>();
       const own = [63, 64, 65, 127, 128, 50, 140];
       for (const port of own) {
-        expect(flow.takeAt(port)).toBe(port);
+        expect(pool.takeAt(port)).toBe(port);
         taken.add(port);
         for (const text of ["60-70", "", "63", "50-126,129-139", "66-126", "0-65535", ""]) {
           reserved.text = text;
-          expectTakes(flow, range, taken);
+          expectTakes(pool, range, taken);
         }
       }
       for (const port of own) {
         reserved.text = `${port}`;
-        expect(flow.takeAt(port)).toBe(IN_USE);
-        expect(flow.free(port)).toBe(true);
+        expect(pool.takeAt(port)).toBe(IN_USE);
+        expect(pool.free(port)).toBe(true);
         taken.delete(port);
-        expectTakes(flow, range, taken);
+        expectTakes(pool, range, taken);
         reserved.text = "";
-        expectTakes(flow, range, taken);
+        expectTakes(pool, range, taken);
       }
     });
 
@@ -148,40 +148,40 @@ describe.each(BUILDS)("%s build", (build) => {
         group.bindPortRange = { first: port, last: port };
         for (const offset of [0, 1, 63, 2 ** 32 - 1]) {
           reserved.text = "";
-          expect(flow.take(offset)).toBe(port);
-          expect(flow.take(offset)).toBe(EXHAUSTED);
-          expect(flow.free(port)).toBe(true);
+          expect(pool.take(offset)).toBe(port);
+          expect(pool.take(offset)).toBe(EXHAUSTED);
+          expect(pool.free(port)).toBe(true);
           reserved.text = `${port}`;
-          expect(flow.take(offset)).toBe(EXHAUSTED);
-          expect(flow.takeAt(port)).toBe(port);
-          expect(flow.takeAt(port === 1 ? 2 : port - 1)).toBe(OUTSIDE);
-          expect(flow.free(port)).toBe(true);
+          expect(pool.take(offset)).toBe(EXHAUSTED);
+          expect(pool.takeAt(port)).toBe(port);
+          expect(pool.takeAt(port === 1 ? 2 : port - 1)).toBe(OUTSIDE);
+          expect(pool.free(port)).toBe(true);
         }
         groups.root.bindPortRange = { first: 20_000, last: 20_000 };
-        expect([flow.take(0), flow.take(), flow.takeAt(port)]).toEqual([
+        expect([pool.take(0), pool.take(), pool.takeAt(port)]).toEqual([
           NO_RANGE,
           NO_RANGE,
           OUTSIDE,
         ]);
         groups.root.bindPortRange = undefined;
       }
-      expect(flow.held).toBe(size);
+      expect(pool.held).toBe(size);
     });
   });
 
   // ── Full words, full groups of words ────────────────────────────────────────────────────
 
   test("a bitmap and a list that are full by turns, word by word and group by group", () => {
-    const flow = manager.flow({ ...DNS, reserved });
+    const pool = manager.pool({ ...DNS, reserved });
     const taken = new Set<number>();
     const batch = new Uint16Array(8192);
     manager.setPortRange(4096, 12_287);
-    expect(flow.takeMany(batch)).toBe(8192);
+    expect(pool.takeMany(batch)).toBe(8192);
     for (const port of batch) taken.add(port);
     // Held: every second word of the first group, and the second group as a whole.
     for (let port = 4096; port < 8192; port++) {
       if ((port >> 6) % 2) continue;
-      expect(flow.free(port)).toBe(true);
+      expect(pool.free(port)).toBe(true);
       taken.delete(port);
     }
     manager.setPortRange(1, 65535);
@@ -191,45 +191,45 @@ describe.each(BUILDS)("%s build", (build) => {
     const even = Array.from({ length: 32 }, (_, index) => 64 + 2 * index);
     for (const text of ["0-4095", "1-4095,12288-65535", spans(even), `0-4095,${spans(even)}`]) {
       reserved.text = text;
-      expectTakes(flow, whole, taken);
+      expectTakes(pool, whole, taken);
       for (const first of [4000, 4096, 4159, 4160, 8191, 8192]) {
         for (const last of [8191, 8192, 12_287, 12_288, 65535]) {
           if (last < first) continue;
           manager.setPortRange(first, last);
-          expectTakes(flow, { first, last }, taken);
+          expectTakes(pool, { first, last }, taken);
         }
       }
       manager.setPortRange(1, 65535);
     }
     for (const left of [4096, 4159, 4224, 8127]) {
       reserved.text = `0-${left - 1},${left + 1}-65535`;
-      expectTakes(flow, whole, taken);
+      expectTakes(pool, whole, taken);
     }
   });
 
   test("every port is reserved but one, wherever it lies", () => {
-    const flow = manager.flow({ ...DNS, reserved });
-    fill(flow, 70);
+    const pool = manager.pool({ ...DNS, reserved });
+    fill(pool, 70);
     for (const port of [...EDGES, 8191, 8192, 40_959, 40_960]) {
       const below = `0-${port - 1}`;
       reserved.text = port === 65535 ? below : `${below},${port + 1}-65535`;
       for (const offset of [0, port - 1, port, 65534, 2 ** 32 - 1]) {
-        expect(flow.take(offset)).toBe(port);
-        expect(flow.take(offset)).toBe(EXHAUSTED);
-        expect(flow.free(port)).toBe(true);
+        expect(pool.take(offset)).toBe(port);
+        expect(pool.take(offset)).toBe(EXHAUSTED);
+        expect(pool.free(port)).toBe(true);
       }
     }
   });
 
   test("all that is left is taken one by one, over every edge", () => {
-    const flow = manager.flow({ ...DNS, group, reserved });
+    const pool = manager.pool({ ...DNS, group, reserved });
     group.bindPortRange = { first: 4000, last: 4250 };
     reserved.text = "4032-4095,4097,4150-4200";
     const taken = new Set<number>();
     for (let turn = 0; ; turn++) {
       const offset = turn * 37;
       const wanted = plain({ first: 4000, last: 4250 }, offset, taken);
-      expect(flow.take(offset)).toBe(wanted);
+      expect(pool.take(offset)).toBe(wanted);
       if (wanted < 0) break;
       taken.add(wanted);
       if (turn % 16 === 0) verify(manager);
@@ -243,32 +243,32 @@ describe.each(BUILDS)("%s build", (build) => {
 
   /** What others hold, and what that leaves to a handle, is found again after each change. */
   function expectFollows(wish: Wish, taken: ReadonlySet<number>, size: number): void {
-    const flow = manager.flow({ ...wish, group, reserved });
+    const pool = manager.pool({ ...wish, group, reserved });
     group.bindPortRange = undefined;
     reserved.text = "";
-    const own = fill(flow, size);
+    const own = fill(pool, size);
     group.bindPortRange = RANGE;
     group.connectPortRange = RANGE;
     for (const text of ["", "1020-1023", "1024-1087", "1088-1160", "1-1159", "0-65535", ""]) {
       reserved.text = text;
-      expectTakes(flow, RANGE, taken);
+      expectTakes(pool, RANGE, taken);
       group.bindPortRange = { first: 1063, last: 1090 };
       group.connectPortRange = { first: 1063, last: 1090 };
-      expectTakes(flow, { first: 1063, last: 1090 }, taken);
+      expectTakes(pool, { first: 1063, last: 1090 }, taken);
       group.bindPortRange = RANGE;
       group.connectPortRange = RANGE;
       verify(manager);
     }
     group.bindPortRange = undefined;
     group.connectPortRange = undefined;
-    for (const port of own) expect(flow.free(port)).toBe(true);
-    flow.close();
+    for (const port of own) expect(pool.free(port)).toBe(true);
+    pool.close();
   }
 
   describe.each([0, 1, 10, 70])("with %i ports of its own", (size) => {
     const ports = [1024, 1063, 1064, 1087, 1088, 1100];
 
-    test("beside flows at other addresses, which count for any", () => {
+    test("beside pools at other addresses, which count for any", () => {
       for (const [index, port] of ports.entries()) {
         manager.reservePort({ ...DNS, address: `10.0.0.${index % 3}`, port });
       }
@@ -315,37 +315,37 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a handle that is alone, gets company, and is alone again", () => {
-    const flow = manager.flow({ ...DNS, group, reserved });
+    const pool = manager.pool({ ...DNS, group, reserved });
     const ports = new Uint16Array(100);
     manager.setPortRange(RANGE.first, RANGE.last);
     reserved.text = "1030-1069,1150-1160";
-    expect(flow.takeMany(ports)).toBe(RANGE.last - RANGE.first + 1 - 51);
+    expect(pool.takeMany(ports)).toBe(RANGE.last - RANGE.first + 1 - 51);
     const taken = new Set(ports);
     for (const port of [1020, 1070, 1080, 1149]) {
-      expect(flow.free(port)).toBe(true);
+      expect(pool.free(port)).toBe(true);
       taken.delete(port);
     }
     for (const wish of [DNS, WEB, { ...DNS, address: "10.0.0.1" }, { ...DNS, bindToDevice: 7 }]) {
-      expectTakes(flow, RANGE, taken);
-      const company = manager.flow({ ...wish, flags: { loadBalanced: true } });
+      expectTakes(pool, RANGE, taken);
+      const company = manager.pool({ ...wish, flags: { loadBalanced: true } });
       expect(company.takeAt(1070)).toBe(1070);
       const meets = wish.transport === DNS.transport;
-      expectTakes(flow, RANGE, meets ? new Set([...taken, 1070]) : taken);
+      expectTakes(pool, RANGE, meets ? new Set([...taken, 1070]) : taken);
       reserved.text = "1080";
-      expectTakes(flow, RANGE, meets ? new Set([...taken, 1070]) : taken);
+      expectTakes(pool, RANGE, meets ? new Set([...taken, 1070]) : taken);
       company.free(1070);
-      expectTakes(flow, RANGE, taken);
+      expectTakes(pool, RANGE, taken);
       company.close();
       reserved.text = "1030-1069,1150-1160";
       verify(manager);
     }
-    expectTakes(flow, RANGE, taken);
+    expectTakes(pool, RANGE, taken);
   });
 
   test("a unique handle whose flags share with itself: a list, and its own ports", () => {
     const wish = { ...WEB, destination: SERVER, flags: { tupleOnly: true }, reserved };
-    const unique = manager.flow({ ...wish, unique: true });
-    const plainOne = manager.flow(wish);
+    const unique = manager.pool({ ...wish, unique: true });
+    const plainOne = manager.pool(wish);
     manager.setPortRange(1020, 1099);
     reserved.text = "1024-1029";
     const range = { first: 1020, last: 1099 };

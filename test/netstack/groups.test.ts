@@ -88,7 +88,7 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
       expect([stage.any(wish, 0), stage.any(wish, 100)]).toEqual([900, 1000]);
     });
 
-    test("a named port need not be in the manager's range", () => {
+    test("an explicit port need not be in the manager's range", () => {
       group.bindPortRange = { first: 10, last: 19 };
       expect(stage.at({ ...web, group }, 19)).toBe(19);
       expect(stage.at({ ...web, group }, 20)).toBe(OUTSIDE);
@@ -264,8 +264,8 @@ describe.each(BUILDS)("a handle says how it picks: %s build", (build) => {
     const { manager, groups } = stage;
     const group = groups.create("/a", { bindPortRange: BIND, connectPortRange: CONNECT });
     const to = { ...DNS, destination: SERVER };
-    using binding = manager.flow({ ...to, picking: "bind", group });
-    using connecting = manager.flow({ ...DNS, picking: "connect", group });
+    using binding = manager.pool({ ...to, mode: "bind", group });
+    using connecting = manager.pool({ ...DNS, mode: "connect", group });
     expect([binding.take(0), binding.takeAt(1200), binding.takeAt(1102)]).toEqual([
       1100,
       OUTSIDE,
@@ -283,20 +283,20 @@ describe.each(BUILDS)("a handle says how it picks: %s build", (build) => {
     const manager = openOn(build, { portRange: RANGE, seed: 1 });
     const stage = new Stage("handles", build);
     const group = stage.groups.create("/a", { bindPortRange: { first: 1000, last: 1129 } });
-    const flow = manager.flow({ ...DNS, group });
+    const pool = manager.pool({ ...DNS, group });
     const ports = new Uint16Array(200);
-    expect(flow.takeMany(ports)).toBe(130);
+    expect(pool.takeMany(ports)).toBe(130);
     expect([...ports].slice(0, 130).sort()).toEqual(
       Array.from({ length: 130 }, (_, index) => 1000 + index),
     );
     group.bindPortRange = { first: 1, last: 9 };
-    expect(flow.takeMany(ports.slice(0, 5))).toBe(0);
-    expect([flow.take(), flow.take(3)]).toEqual([NO_RANGE, NO_RANGE]);
-    expect([flow.takeAt(1000), flow.takeAt(10), flow.takeAt(9)]).toEqual([OUTSIDE, OUTSIDE, 9]);
-    expect([flow.has(1000), flow.has(1129), flow.held]).toEqual([true, true, 131]);
-    expect(flow.freeMany(ports)).toBe(130);
-    expect(flow.free(9)).toBe(true);
-    expect(flow.held).toBe(0);
+    expect(pool.takeMany(ports.slice(0, 5))).toBe(0);
+    expect([pool.take(), pool.take(3)]).toEqual([NO_RANGE, NO_RANGE]);
+    expect([pool.takeAt(1000), pool.takeAt(10), pool.takeAt(9)]).toEqual([OUTSIDE, OUTSIDE, 9]);
+    expect([pool.has(1000), pool.has(1129), pool.held]).toEqual([true, true, 131]);
+    expect(pool.freeMany(ports)).toBe(130);
+    expect(pool.free(9)).toBe(true);
+    expect(pool.held).toBe(0);
     manager.close();
     stage.finish();
   });

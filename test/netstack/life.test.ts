@@ -28,8 +28,8 @@ describe.each(BUILDS)("%s build", (build) => {
       const held = manager.reservePort({ ...DNS, group: a });
       held.group = b;
       manager.reservePort({ ...DNS, networks: [4, 6], group: a, port: 9 });
-      manager.flow({ ...DNS, group: b }).takeMany(new Uint16Array(100));
-      manager.flow({ ...DNS, group: b }).group = groups.root;
+      manager.pool({ ...DNS, group: b }).takeMany(new Uint16Array(100));
+      manager.pool({ ...DNS, group: b }).group = groups.root;
     })();
     expect([groups.root.uses, a.uses, b.uses]).toEqual([1, 1, 2]);
     using other = PortManager.open({ module });
@@ -48,7 +48,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const fill = (): number => {
       const manager = PortManager.open({ module, selection: "double-hash" });
       manager.reservePort({ ...DNS, group });
-      manager.flow({ ...DNS, group });
+      manager.pool({ ...DNS, group });
       return manager.stats().memory.taken;
     };
     const figures: number[] = [];
@@ -70,7 +70,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const used = manager.stats().memory.used;
     (() => {
       manager.reservePort({ ...DNS, group, port: 80 });
-      manager.flow({ ...DNS, destination: SERVER, group }).takeAt(90);
+      manager.pool({ ...DNS, destination: SERVER, group }).takeAt(90);
     })();
     let rounds = 0;
     await collectUntil(() => rounds++ === FEW_ROUNDS);
@@ -88,8 +88,8 @@ describe.each(BUILDS)("%s build", (build) => {
   test("a list of which only a handle knows serves it until the manager is gone", async () => {
     const { module, lists } = watched(build);
     const manager = PortManager.open({ module, portRange: RANGE });
-    const flows = ["1000-1002", "1003-1004", "0-65535"].map((text) =>
-      manager.flow({ ...DNS, reserved: new ReservedPorts(text, { module }) }),
+    const pools = ["1000-1002", "1003-1004", "0-65535"].map((text) =>
+      manager.pool({ ...DNS, reserved: new ReservedPorts(text, { module }) }),
     );
     manager.isAvailable({ ...DNS, port: 80 });
     let rounds = 0;
@@ -97,7 +97,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(lists).toEqual([]);
     // Whoever comes now would get the memory of a list that has been given back.
     const others = Array.from({ length: 3 }, () => new ReservedPorts("1-65535", { module }));
-    expect(flows.map((flow) => flow.take(0))).toEqual([1003, 1000, EXHAUSTED]);
+    expect(pools.map((pool) => pool.take(0))).toEqual([1003, 1000, EXHAUSTED]);
     expect(others.map(({ size }) => size)).toEqual([65535, 65535, 65535]);
     verify(manager);
     manager.close();
@@ -108,7 +108,7 @@ describe.each(BUILDS)("%s build", (build) => {
     (() => {
       const manager = PortManager.open({ module });
       const reserved = new ReservedPorts("80", { module });
-      manager.flow({ ...DNS, reserved }).takeMany(new Uint16Array(100));
+      manager.pool({ ...DNS, reserved }).takeMany(new Uint16Array(100));
       manager.reservePort({ ...DNS, reserved });
     })();
     using other = PortManager.open({ module });

@@ -5,10 +5,10 @@
 
 import { afterAll, describe, expect, test } from "vitest";
 import {
-  type Flow,
   type PortGroup,
   type PortGroups,
   type PortManager,
+  type PortPool,
   Refusal,
   type Reservation,
 } from "../../bindings/index.ts";
@@ -32,7 +32,7 @@ class World {
   readonly manager: PortManager;
   readonly usedAtOpen: number;
   readonly held = new Map<string, Reservation>();
-  readonly flows = new Map<string, Flow>();
+  readonly pools = new Map<string, PortPool>();
 
   constructor(limit: number) {
     this.manager = openOn("debug", { seed: 1, memoryLimit: limit });
@@ -44,7 +44,7 @@ class World {
       this.manager.stats(),
       this.group.map(({ uses }) => uses),
       [...this.held.values()].map(({ group }) => group?.path),
-      [...this.flows.values()].map(({ group, held }) => [group?.path, held]),
+      [...this.pools.values()].map(({ group, held }) => [group?.path, held]),
     ];
   }
 
@@ -55,13 +55,13 @@ class World {
       if (name.length % 2) expect(reservation.release()).toBe(true);
       else this.#releaseByValue(reservation);
     }
-    for (const flow of this.flows.values()) {
-      for (let port = 100; flow.held > 0; port++) flow.free(port);
-      flow.close();
+    for (const pool of this.pools.values()) {
+      for (let port = 100; pool.held > 0; port++) pool.free(port);
+      pool.close();
     }
     verify(this.manager);
     this.held.clear();
-    this.flows.clear();
+    this.pools.clear();
     expect(this.group.some(({ uses }) => uses > 0)).toBe(false);
     expect(this.manager.stats()).toMatchObject({ references: 0, counters: 0, descriptors: 0 });
     expect(this.manager.stats().memory.used).toBe(this.usedAtOpen);
@@ -140,9 +140,9 @@ function release(name: string): Deed {
 function open(name: string, group: number, wish: Wish): Deed {
   return {
     says: `${name} opens in ${group}`,
-    does: ({ manager, flows, ...world }) =>
+    does: ({ manager, pools, ...world }) =>
       granted(() => {
-        flows.set(name, manager.flow({ ...wish, group: world.group[group] }));
+        pools.set(name, manager.pool({ ...wish, group: world.group[group] }));
       }),
   };
 }
@@ -150,20 +150,20 @@ function open(name: string, group: number, wish: Wish): Deed {
 function takeAt(name: string, port: number): Deed {
   return {
     says: `${name} takes ${port}`,
-    does: ({ flows }) => {
-      const answer = flows.get(name)?.takeAt(port) ?? port;
+    does: ({ pools }) => {
+      const answer = pools.get(name)?.takeAt(port) ?? port;
       expect([port, Refusal.NO_MEMORY]).toContain(answer);
       return answer === port;
     },
   };
 }
 
-function moveFlow(name: string, group: number | undefined): Deed {
+function movePool(name: string, group: number | undefined): Deed {
   return {
     says: `${name} moves to ${group}`,
-    does: ({ flows, ...world }) => {
-      const flow = flows.get(name);
-      if (flow !== undefined) flow.group = group === undefined ? undefined : world.group[group];
+    does: ({ pools, ...world }) => {
+      const pool = pools.get(name);
+      if (pool !== undefined) pool.group = group === undefined ? undefined : world.group[group];
       return true;
     },
   };
@@ -220,10 +220,10 @@ const SCENES: readonly (readonly [string, number, readonly Deed[], readonly Deed
       open("one", 0, { ...BOTH, address: "10.0.0.3" }),
       open("other", 0, BOTH),
       reserve("word", 0, 80, BOTH),
-      moveFlow("one", 1),
+      movePool("one", 1),
       ...Array.from({ length: 10 }, (_, index) => takeAt("one", 100 + index)),
-      moveFlow("other", 2),
-      moveFlow("other", undefined),
+      movePool("other", 2),
+      movePool("other", undefined),
       takeAt("other", 200),
       move("word", 1),
       takeAt("other", 201),

@@ -4,7 +4,7 @@
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED } from "../../assembly/abi.ts";
-import type { Flow, PortManager, Reservation, ReservedPorts } from "../../bindings/index.ts";
+import type { PortManager, PortPool, Reservation, ReservedPorts } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { SeededRandom } from "../../bindings/random.ts";
 import { BUILDS, type Build, openOn } from "../support/builds.ts";
@@ -100,17 +100,17 @@ class Bench {
 }
 
 /** Holds all ports but those near edges. */
-function fill(flow: Flow, held: Ports): void {
+function fill(pool: PortPool, held: Ports): void {
   const ports: number[] = [];
   for (let port = 1; port < ALL; port++) {
     if (EDGES.every((edge) => Math.abs(edge - port) > 3)) ports.push(port);
   }
-  for (const port of ports) if (flow.takeAt(port) === port) held[port] = 1;
+  for (const port of ports) if (pool.takeAt(port) === port) held[port] = 1;
 }
 
-function freeAll(flow: Flow, held: Ports): void {
+function freeAll(pool: PortPool, held: Ports): void {
   const ports = [...held.keys()].filter((port) => held[port] === 1);
-  expect(flow.freeMany(Uint16Array.from(ports))).toBe(ports.length);
+  expect(pool.freeMany(Uint16Array.from(ports))).toBe(ports.length);
   held.fill(0);
 }
 
@@ -122,10 +122,10 @@ describe.each(BUILDS)("%s build", (build) => {
     const { manager, lists } = bench;
     const held = new Uint8Array(ALL);
     const wishes: Wish[] = lists.map(({ real }) => ({ ...DNS, reserved: real }));
-    const flows = wishes.map((wish) => manager.flow(wish));
-    fill(flows[0] as Flow, held);
+    const pools = wishes.map((wish) => manager.pool(wish));
+    fill(pools[0] as PortPool, held);
     const free = (port: number): void => {
-      expect((flows[bench.below(3)] as Flow).free(port)).toBe(held[port] === 1);
+      expect((pools[bench.below(3)] as PortPool).free(port)).toBe(held[port] === 1);
       held[port] = 0;
     };
     for (let step = 0; step < steps; step++) {
@@ -137,14 +137,14 @@ describe.each(BUILDS)("%s build", (build) => {
       else if (dice < 4) free(port);
       else if (dice < 5) {
         const wanted = held[port] === 1 ? -1 : port;
-        expect((flows[which] as Flow).takeAt(port)).toBe(wanted);
+        expect((pools[which] as PortPool).takeAt(port)).toBe(wanted);
         held[port] = 1;
       } else {
         const offset = bench.below(3) ? port - 1 : bench.below(ALL);
         const wanted = plain(1, ALL - 1, offset, [held, list.ports]);
         const got =
           dice < 8
-            ? (flows[which] as Flow).take(offset)
+            ? (pools[which] as PortPool).take(offset)
             : answerOf(() => manager.reservePort({ ...(wishes[which] as Wish), offset }));
         expect(got, `step ${step}`).toBe(wanted);
         if (got > 0) held[got] = 1;
@@ -152,8 +152,8 @@ describe.each(BUILDS)("%s build", (build) => {
       }
       if (step % 50 === 0) verify(manager);
     }
-    freeAll(flows[0] as Flow, held);
-    for (const flow of flows) flow.close();
+    freeAll(pools[0] as PortPool, held);
+    for (const pool of pools) pool.close();
     bench.end();
   });
 
@@ -167,7 +167,7 @@ describe.each(BUILDS)("%s build", (build) => {
       { ...DNS, address: "10.0.0.2", destination: { address: "9.9.9.9", port: 1 } },
     ];
     const held = wishes.map(() => new Uint8Array(ALL));
-    const flows = wishes.map((wish) => lists.map((list) => openWith(manager, wish, list)));
+    const pools = wishes.map((wish) => lists.map((list) => openWith(manager, wish, list)));
     const anyone = lists.map((list) => openWith(manager, DNS, list));
     const [first, last] = [4000, 4300];
     manager.setPortRange(first, last);
@@ -175,7 +175,7 @@ describe.each(BUILDS)("%s build", (build) => {
     for (const [index, ports] of held.entries()) {
       for (let port = first; port <= last; port++) {
         if (port % 4 !== index || bench.below(20) === 0) continue;
-        expect(flows[index]?.[0]?.takeAt(port)).toBe(port);
+        expect(pools[index]?.[0]?.takeAt(port)).toBe(port);
         ports[port] = 1;
       }
     }
@@ -193,23 +193,23 @@ describe.each(BUILDS)("%s build", (build) => {
         write(list, spans);
       } else if (dice < 4) {
         const ports = held[index] as Ports;
-        expect(flows[index]?.[which]?.free(port)).toBe(ports[port] === 1);
+        expect(pools[index]?.[which]?.free(port)).toBe(ports[port] === 1);
         ports[port] = 0;
       } else {
         const offset = bench.below(ALL);
         const wanted = plain(first, last, offset, [...held, list.ports]);
-        const flow = anyone[which] as Flow;
-        const got = dice < 8 ? flow.take(offset) : answerOf(() => wordsFrom(manager, list, offset));
+        const pool = anyone[which] as PortPool;
+        const got = dice < 8 ? pool.take(offset) : answerOf(() => wordsFrom(manager, list, offset));
         expect(got, `step ${step}`).toBe(wanted);
-        if (got > 0) expect(flow.free(got)).toBe(true);
+        if (got > 0) expect(pool.free(got)).toBe(true);
         // A specific one takes it then, if that is what it finds.
-        const own = flows[index]?.[which] as Flow;
+        const own = pools[index]?.[which] as PortPool;
         if (got > 0 && own.takeAt(got) === got) (held[index] as Ports)[got] = 1;
       }
       if (step % 50 === 0) verify(manager);
     }
-    for (const [index, ports] of held.entries()) freeAll(flows[index]?.[0] as Flow, ports);
-    for (const flow of [...flows.flat(), ...anyone]) flow.close();
+    for (const [index, ports] of held.entries()) freeAll(pools[index]?.[0] as PortPool, ports);
+    for (const pool of [...pools.flat(), ...anyone]) pool.close();
     bench.end();
   });
 
@@ -225,9 +225,9 @@ describe.each(BUILDS)("%s build", (build) => {
     for (let port = from; port < from + size; port++) held[none.takeAt(port)] = 1;
     manager.setPortRange(first, last);
 
-    const expectTake = (flow: Flow, { ports }: List): void => {
+    const expectTake = (pool: PortPool, { ports }: List): void => {
       const wanted = plain(first, last, from - first, [held, ports]);
-      expect(flow.take(from - first)).toBe(wanted);
+      expect(pool.take(from - first)).toBe(wanted);
       held[wanted] = 1;
     };
     for (let open = from + size; open <= to; open++) {
@@ -240,11 +240,11 @@ describe.each(BUILDS)("%s build", (build) => {
         list,
         spans.filter(([low, high]) => low <= high),
       );
-      for (const flow of [past, none, past]) expectTake(flow, flow === past ? list : nothing);
+      for (const pool of [past, none, past]) expectTake(pool, pool === past ? list : nothing);
       write(list, [[from, to]]);
-      for (const flow of [none, past]) expectTake(flow, flow === past ? list : nothing);
+      for (const pool of [none, past]) expectTake(pool, pool === past ? list : nothing);
       write(list, []);
-      for (const flow of [past, none]) expectTake(flow, nothing);
+      for (const pool of [past, none]) expectTake(pool, nothing);
       verify(manager);
       for (let port = from + size; port <= last; port++) {
         expect(none.free(port)).toBe(held[port] === 1);
@@ -255,8 +255,8 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 });
 
-function openWith(manager: PortManager, wish: Wish, { real }: List): Flow {
-  return manager.flow({ ...wish, reserved: real });
+function openWith(manager: PortManager, wish: Wish, { real }: List): PortPool {
+  return manager.pool({ ...wish, reserved: real });
 }
 
 function wordsFrom(manager: PortManager, { real }: List, offset: number): Reservation {

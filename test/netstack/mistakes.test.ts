@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { OUTSIDE } from "../../assembly/abi.ts";
 import { PortGroup } from "../../bindings/group.ts";
 import {
-  type Flow,
   PortGroups,
   type PortManager,
+  type PortPool,
   type Reservation,
   ReservedPorts,
 } from "../../bindings/index.ts";
@@ -35,15 +35,15 @@ describe.each(BUILDS)("%s build", (build) => {
   let group: PortGroup;
   let reserved: ReservedPorts;
   let held: Reservation;
-  let flow: Flow;
+  let pool: PortPool;
   beforeEach(() => {
     groups = openGroups(build);
     group = groups.create("/a", { bindPortRange: RANGE });
     reserved = reservedOn(build, "2000-2002");
     manager = openOn(build, { seed: 1, portRange: RANGE });
     held = manager.reservePort({ ...DNS, group });
-    flow = manager.flow({ ...DNS, group, reserved });
-    flow.takeMany(new Uint16Array(3));
+    pool = manager.pool({ ...DNS, group, reserved });
+    pool.takeMany(new Uint16Array(3));
     expect(group.uses).toBe(2);
   });
   afterEach(() => {
@@ -59,7 +59,7 @@ describe.each(BUILDS)("%s build", (build) => {
       manager.portRange(),
       instanceBytes(build),
       picture(groups),
-      [held.released, held.group, flow.group, flow.held],
+      [held.released, held.group, pool.group, pool.held],
       reserved.text,
     ];
   }
@@ -86,14 +86,14 @@ describe.each(BUILDS)("%s build", (build) => {
     ],
     ["isAvailable", (bad) => manager.isAvailable({ ...DNS, port: 80, group: bad })],
     ["releasePort", (bad) => manager.releasePort({ ...DNS, port: held.port, group: bad })],
-    ["flow", (bad) => manager.flow({ ...WEB, networks: [4, 6], group: bad })],
+    ["pool", (bad) => manager.pool({ ...WEB, networks: [4, 6], group: bad })],
     ["the group of a reservation", (bad) => setGroup(held, bad)],
-    ["the group of a handle", (bad) => setGroup(flow, bad)],
+    ["the group of a handle", (bad) => setGroup(pool, bad)],
   ];
   const byList: readonly (readonly [string, (bad: never) => unknown])[] = [
     ["reservePort", (bad) => manager.reservePort({ ...DNS, reserved: bad })],
     ["reservePort with a port", (bad) => manager.reservePort({ ...DNS, port: 9, reserved: bad })],
-    ["flow", (bad) => manager.flow({ ...WEB, reserved: bad })],
+    ["pool", (bad) => manager.pool({ ...WEB, reserved: bad })],
   ];
 
   // ── Groups ──────────────────────────────────────────────────────────────────────────────
@@ -206,7 +206,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const noPolicy = says(VALUE, 'no option "selection"');
     expectRefused(() => manager.reservePort(wrong({ ...DNS, selection: "hash" })), noPolicy);
     const noOrder = says(VALUE, 'selection must be "fifo"');
-    expectRefused(() => manager.flow(wrong({ ...DNS, selection: "hash" })), noOrder);
+    expectRefused(() => manager.pool(wrong({ ...DNS, selection: "hash" })), noOrder);
   });
 
   test.each([
@@ -219,7 +219,7 @@ describe.each(BUILDS)("%s build", (build) => {
   ])("%s is no option", (name, meant) => {
     const refused = says(VALUE, meant ? `did you mean "${meant}"?` : "known are ");
     expectRefused(() => manager.reservePort(wrong({ ...DNS, [name]: group })), refused);
-    expectRefused(() => manager.flow(wrong({ ...DNS, [name]: group })), refused);
+    expectRefused(() => manager.pool(wrong({ ...DNS, [name]: group })), refused);
   });
 
   test("releasePort takes no reservation object, in a group or not", () => {
@@ -383,10 +383,10 @@ describe.each(BUILDS)("%s build", (build) => {
       code: "EADDRINUSE",
       reason: "port-in-use",
     });
-    expect(flow.takeAt(2010)).toBe(OUTSIDE);
+    expect(pool.takeAt(2010)).toBe(OUTSIDE);
   });
 });
 
-function setGroup(holder: Flow | Reservation, group: PortGroup): void {
+function setGroup(holder: PortPool | Reservation, group: PortGroup): void {
   holder.group = group;
 }

@@ -1,13 +1,13 @@
-// Model: what managers in groups answer, read off port by port. Who is in whose way is the naive
-// twin's business, where a policy goes that of the plain RFC 6056; what is added here are groups,
+// Model: what managers in groups answer, read off port by port. Who is in whose way is the reference
+// model's business, where a policy goes that of the plain RFC 6056; what is added here are groups,
 // reserved ports, and who uses a group.
 
 import { EXHAUSTED, IN_USE, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
-import { NaivePortManager } from "../../bench/baselines/naive.ts";
+import { ReferencePortManager } from "../../bench/baselines/reference.ts";
 import type { PortRange } from "../../bindings/index.ts";
 import { SeededRandom } from "../../bindings/random.ts";
 import type { SelectionOptions } from "../../bindings/selection.ts";
-import { type Ask, toTwin } from "../support/ask.ts";
+import { type Ask, toModel } from "../support/ask.ts";
 import { PLAIN, plainTable, type Tuple } from "../support/rfc6056.ts";
 
 export type Kind = "bind" | "connect";
@@ -56,7 +56,7 @@ type Accepts = (port: number) => boolean;
 const ANYONE: Accepts = () => true;
 
 export class ManagerModel {
-  readonly #twin = new NaivePortManager();
+  readonly #model = new ReferencePortManager();
   readonly #options: SelectionOptions;
   readonly #random: SeededRandom;
   readonly #table: number[];
@@ -118,11 +118,11 @@ export class ManagerModel {
 
   release(ask: Ask, port: number): boolean {
     for (const key of keysOf(ask, port)) this.#count(key, -1);
-    return this.#twin.releasePort(toTwin(ask, port));
+    return this.#model.releasePort(toModel(ask, port));
   }
 
   stats(): { descriptors: number; counters: number; references: number } {
-    return this.#twin.stats();
+    return this.#model.stats();
   }
 
   #search(
@@ -143,12 +143,12 @@ export class ManagerModel {
 
   #isFree(ask: Ask, { isUnique }: Place, port: number, isNamed: boolean): boolean {
     if (isUnique && keysOf(ask, port).some((key) => this.#held.has(key))) return false;
-    return this.#twin.isAvailable(toTwin(ask, port), isNamed);
+    return this.#model.isAvailable(toModel(ask, port), isNamed);
   }
 
   #hold(ask: Ask, port: number): number {
     for (const key of keysOf(ask, port)) this.#count(key, 1);
-    if (this.#twin.reservePort(toTwin(ask, port), 0) !== port) throw new Error("not free at all");
+    if (this.#model.reservePort(toModel(ask, port), 0) !== port) throw new Error("not free at all");
     return port;
   }
 

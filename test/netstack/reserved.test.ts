@@ -166,17 +166,17 @@ describe.each(BUILDS)("one list serves many: %s build", (build) => {
   test("two managers and their handles follow it at once", () => {
     const reserved = reservedOn(build);
     const managers = [1, 2].map((seed) => openOn(build, { seed, portRange: RANGE }));
-    const flows = managers.flatMap((manager) => [
-      manager.flow({ ...DNS, reserved }),
-      manager.flow({ ...WEB, networks: [4, 6], reserved }),
+    const pools = managers.flatMap((manager) => [
+      manager.pool({ ...DNS, reserved }),
+      manager.pool({ ...WEB, networks: [4, 6], reserved }),
     ]);
-    const takes = (): number[] => flows.map((flow) => flow.take(0));
+    const takes = (): number[] => pools.map((pool) => pool.take(0));
     expect(takes()).toEqual([1000, 1000, 1000, 1000]);
     reserved.text = "1001";
     expect(takes()).toEqual([1002, 1002, 1002, 1002]);
     reserved.text = "1003-1004";
     expect(takes()).toEqual([1001, 1001, 1001, 1001]);
-    expect(takes()).toEqual(flows.map(() => EXHAUSTED));
+    expect(takes()).toEqual(pools.map(() => EXHAUSTED));
     reserved.text = "1003";
     expect(takes()).toEqual([1004, 1004, 1004, 1004]);
     for (const manager of managers) {
@@ -190,11 +190,11 @@ describe.each(BUILDS)("one list serves many: %s build", (build) => {
     const reserved = reservedOn(build, "1000-1003");
     for (let round = 0; round < 3; round++) {
       const manager = openOn(build, { portRange: RANGE });
-      const flow = manager.flow({ ...DNS, reserved });
-      expect([flow.take(), flow.take()]).toEqual([1004, EXHAUSTED]);
+      const pool = manager.pool({ ...DNS, reserved });
+      expect([pool.take(), pool.take()]).toEqual([1004, EXHAUSTED]);
       const refused = () => manager.reservePort({ ...DNS, reserved });
       expect(refused).toThrow("all 5 of 1000..1004 are taken or reserved");
-      flow.close();
+      pool.close();
       manager.close();
     }
     expect([reserved.size, reserved.text]).toEqual([4, "1000-1003"]);

@@ -4,16 +4,16 @@
 import { expect } from "vitest";
 import { EXHAUSTED, IN_USE, NO_MEMORY, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
 import {
-  type Flow,
-  type FlowRequest,
-  type InGroup,
+  type GroupOption,
   type OpenOptions,
-  type Passing,
+  type PoolRequest,
   PortError,
   type PortGroups,
   type PortManager,
+  type PortPool,
   type Reason,
   type Reservation,
+  type ReservedOption,
   ReservedPorts,
   TCP,
   UDP,
@@ -23,7 +23,7 @@ import { coreFor, type Inherit, moduleFor, openGroups, picture } from "../groups
 import { BUILDS, type Build, openOn } from "../support/builds.ts";
 
 /** What somebody wants, but for the port. */
-export type Wish = FlowRequest & InGroup & Passing;
+export type Wish = PoolRequest & GroupOption & ReservedOption;
 
 export type Way = "objects" | "values" | "handles";
 
@@ -82,7 +82,7 @@ export class Stage {
   readonly manager: PortManager;
   readonly #usedAtOpen: number;
   readonly #taken: Taken[] = [];
-  readonly #flows = new Map<string, Flow>();
+  readonly #pools = new Map<string, PortPool>();
   readonly #lists = new Map<ReservedPorts, number>();
 
   constructor(way: Way, build: Build, options: OpenOptions = {}, inherit: Inherit = "intersect") {
@@ -98,7 +98,7 @@ export class Stage {
     const { reserved: _, ...named } = wish;
     return this.#noted(wish, () =>
       this.way === "handles"
-        ? this.#flow(wish).takeAt(port)
+        ? this.#pool(wish).takeAt(port)
         : this.manager.reservePort({ ...named, port }),
     );
   }
@@ -107,7 +107,7 @@ export class Stage {
   any(wish: Wish, offset: number): number {
     return this.#noted(wish, () =>
       this.way === "handles"
-        ? this.#flow(wish).take(offset)
+        ? this.#pool(wish).take(offset)
         : this.manager.reservePort({ ...wish, offset }),
     );
   }
@@ -125,7 +125,7 @@ export class Stage {
     const at = this.#taken.findLastIndex((taken) => taken.port === port);
     const [taken] = this.#taken.splice(at, 1) as [Taken];
     const { wish, reservation } = taken;
-    if (this.way === "handles") expect(this.#flow(wish).free(taken.port)).toBe(true);
+    if (this.way === "handles") expect(this.#pool(wish).free(taken.port)).toBe(true);
     else if (this.way === "objects") expect(reservation?.release()).toBe(true);
     else expect(this.manager.releasePort({ ...bare(wish), port: taken.port })).toBe(true);
     verify(this.manager);
@@ -134,7 +134,7 @@ export class Stage {
   /** Gives back everything: nothing is counted then, nobody is used, and no byte is left. */
   finish(): void {
     while (this.#taken.length > 0) this.give();
-    for (const flow of this.#flows.values()) flow.close();
+    for (const pool of this.#pools.values()) pool.close();
     verify(this.manager);
     expect(this.manager.stats()).toMatchObject({ descriptors: 0, counters: 0, references: 0 });
     expect(this.manager.stats().memory.used).toBe(this.#usedAtOpen);
@@ -162,23 +162,23 @@ export class Stage {
   }
 
   /** One handle for each description and list, which moves from group to group. */
-  #flow(wish: Wish): Flow {
+  #pool(wish: Wish): PortPool {
     const { group, reserved, ...rest } = wish;
     if (reserved !== undefined && !this.#lists.has(reserved)) {
       this.#lists.set(reserved, this.#lists.size);
     }
     const name = JSON.stringify([rest, reserved && this.#lists.get(reserved)]);
-    let flow = this.#flows.get(name);
-    if (flow === undefined) {
-      flow = this.manager.flow(wish);
-      this.#flows.set(name, flow);
+    let pool = this.#pools.get(name);
+    if (pool === undefined) {
+      pool = this.manager.pool(wish);
+      this.#pools.set(name, pool);
     }
-    if (flow.group !== group) flow.group = group;
-    return flow;
+    if (pool.group !== group) pool.group = group;
+    return pool;
   }
 }
 
 /** Without what only a search asks for. */
-function bare({ reserved: _, ...rest }: Wish): FlowRequest & InGroup {
+function bare({ reserved: _, ...rest }: Wish): PoolRequest & GroupOption {
   return rest;
 }

@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, NO_RANGE } from "../../assembly/abi.ts";
-import type { Flow, PortManager, PortRange, ReservedPorts } from "../../bindings/index.ts";
+import type { PortManager, PortPool, PortRange, ReservedPorts } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { SeededRandom } from "../../bindings/random.ts";
 import type { SelectionName, SelectionOptions } from "../../bindings/selection.ts";
@@ -83,13 +83,13 @@ function open(build: Build, selection: SelectionOptions, seed = 3): PortManager 
 }
 
 /** So many picks, however each of them is asked for. */
-function some(manager: PortManager, flow: Flow, wish: Wish, count: number): number[] {
+function some(manager: PortManager, pool: PortPool, wish: Wish, count: number): number[] {
   const ports: number[] = [];
   while (ports.length < count) {
     ports.push(answerOf(() => manager.reservePort(wish)));
-    ports.push(flow.take());
+    ports.push(pool.take());
     const batch = new Uint16Array(4);
-    ports.push(...batch.subarray(0, flow.takeMany(batch)));
+    ports.push(...batch.subarray(0, pool.takeMany(batch)));
     if (batch[3] === 0) return ports;
   }
   return ports;
@@ -106,12 +106,12 @@ describe.each(BUILDS)("%s build", (build) => {
     const plain = new Plain(3, options);
     const others = [1, 2].map((number) => {
       const wish = { ...to(number), group, reserved };
-      return { number, wish, flow: manager.flow(wish) };
+      return { number, wish, pool: manager.pool(wish) };
     });
 
     const expectSame = (count: number): void => {
-      for (const { number, wish, flow } of others) {
-        const ports = some(manager, flow, wish, count);
+      for (const { number, wish, pool } of others) {
+        const ports = some(manager, pool, wish, count);
         verify(manager);
         expect(ports.slice(0, count)).toEqual(
           Array.from({ length: count }, () => plain.pick(tupleTo(number))),
@@ -152,13 +152,13 @@ describe.each(BUILDS)("%s build", (build) => {
     const plain = new Plain(3, options);
     plain.range = { first: 1062, last: 1131 };
     plain.reserved = new Set(portsOf(reserved));
-    const flow = manager.flow({ ...to(1), group, reserved });
+    const pool = manager.pool({ ...to(1), group, reserved });
     const batch = new Uint16Array(100);
-    const taken = flow.takeMany(batch);
+    const taken = pool.takeMany(batch);
     expect(taken).toBe(1131 - 1064 + 1 - 3);
     const wanted = Array.from({ length: taken }, () => plain.pick(tupleTo(1)));
     expect([...batch.subarray(0, taken)]).toEqual(wanted);
-    const end = [flow.take(), answerOf(() => manager.reservePort({ ...to(1), group, reserved }))];
+    const end = [pool.take(), answerOf(() => manager.reservePort({ ...to(1), group, reserved }))];
     expect(end).toEqual([EXHAUSTED, EXHAUSTED]);
     const error = caught(() => manager.reservePort({ ...to(1), group, reserved }));
     expect((error as Error).message).toContain("all 70 of 1062..1131 are taken or reserved");
@@ -174,16 +174,16 @@ describe.each(BUILDS)("%s build", (build) => {
       const reserved = reservedOn(build, "1000-1100,1102-1130");
       const manager = open(build, options);
       const wish = { ...to(1), group, reserved };
-      const flow = manager.flow(wish);
+      const pool = manager.pool(wish);
       const counts = new Map<number, number>();
       for (let round = 0; round < 200; round++) {
-        const port = round % 2 ? flow.take() : answerOf(() => manager.reservePort(wish));
+        const port = round % 2 ? pool.take() : answerOf(() => manager.reservePort(wish));
         counts.set(port, (counts.get(port) ?? 0) + 1);
-        if (port > 0) expect(flow.free(port)).toBe(true);
+        if (port > 0) expect(pool.free(port)).toBe(true);
       }
       expect([...counts.keys()].sort()).toEqual([EXHAUSTED, 1101, 1131]);
       reserved.text = "1-65535";
-      expect([flow.take(), flow.takeMany(new Uint16Array(3))]).toEqual([EXHAUSTED, 0]);
+      expect([pool.take(), pool.takeMany(new Uint16Array(3))]).toEqual([EXHAUSTED, 0]);
       const error = caught(() => manager.reservePort(wish));
       expect((error as Error).message).toContain(
         "none of 70 draws from 1062..1131 met a port that is not taken or reserved",
@@ -197,10 +197,10 @@ describe.each(BUILDS)("%s build", (build) => {
     const groups = openGroups(build);
     const group = groups.create("/a");
     const manager = open(build, options);
-    const flow = manager.flow({ ...to(1), group });
+    const pool = manager.pool({ ...to(1), group });
     for (const port of [1000, 1023, 1024, 1087, 1088, 1149]) {
       group.connectPortRange = { first: port, last: port };
-      expect([flow.take(), flow.take(), flow.takeMany(new Uint16Array(2))]).toEqual([
+      expect([pool.take(), pool.take(), pool.takeMany(new Uint16Array(2))]).toEqual([
         port,
         EXHAUSTED,
         0,
@@ -217,10 +217,10 @@ describe.each(BUILDS)("%s build", (build) => {
 
   /** Which port would be next. */
   function next(manager: PortManager, wish: Wish): number {
-    const flow = manager.flow(wish);
-    const port = flow.take();
-    flow.free(port);
-    flow.close();
+    const pool = manager.pool(wish);
+    const port = pool.take();
+    pool.free(port);
+    pool.close();
     return port;
   }
 
@@ -229,12 +229,12 @@ describe.each(BUILDS)("%s build", (build) => {
     const group = groups.create("/a");
     const reserved = reservedOn(build, "1-65535");
     const full = reservedOn(build, "1-65535");
-    const [manager, twin] = [open(build, options), open(build, options)];
+    const [manager, model] = [open(build, options), open(build, options)];
     const wish = to(4);
-    const flow = manager.flow({ ...wish, group, reserved });
+    const pool = manager.pool({ ...wish, group, reserved });
     const fails: readonly (() => unknown)[] = [
-      () => flow.take(),
-      () => flow.takeMany(new Uint16Array(9)),
+      () => pool.take(),
+      () => pool.takeMany(new Uint16Array(9)),
       () => manager.reservePort({ ...wish, reserved: full }),
       () => manager.reservePort(wish, () => false),
       () =>
@@ -243,20 +243,20 @@ describe.each(BUILDS)("%s build", (build) => {
         }),
       () => {
         group.connectPortRange = { first: 5, last: 5 };
-        return flow.take();
+        return pool.take();
       },
-      () => flow.takeMany(new Uint16Array(2)),
+      () => pool.takeMany(new Uint16Array(2)),
       () => manager.reservePort({ ...wish, group }),
       () => manager.reservePort({ ...wish, offset: 77 }).release(),
-      () => flow.take(77),
-      () => flow.takeAt(1003),
+      () => pool.take(77),
+      () => pool.takeAt(1003),
       () => manager.pickEphemeralPortStable(5, () => true),
     ];
     for (const fail of fails) caught(fail);
     reserved.text = "";
-    expect(next(manager, wish)).toBe(next(twin, wish));
-    expect(next(manager, wish)).toBe(next(twin, wish));
-    for (const each of [manager, twin]) each.close();
+    expect(next(manager, wish)).toBe(next(model, wish));
+    expect(next(manager, wish)).toBe(next(model, wish));
+    for (const each of [manager, model]) each.close();
     groups.close();
   });
 
@@ -279,16 +279,16 @@ describe.each(BUILDS)("%s build", (build) => {
     const groups = openGroups(build);
     const group = groups.create("/a", { bindPortRange: { first: 1010, last: 1012 } });
     const manager = open(build, { algorithm: "sequential" });
-    const flow = manager.flow({ ...DNS, group });
-    expect([flow.take(), flow.take()]).toEqual([1010, 1011]);
+    const pool = manager.pool({ ...DNS, group });
+    expect([pool.take(), pool.take()]).toEqual([1010, 1011]);
     // Its counter is a place in the range, so in a longer range it goes on at the same place.
     expect(manager.reservePort(DNS).port).toBe(1002);
-    expect(flow.take()).toBe(1012);
-    expect(flow.take()).toBe(EXHAUSTED);
-    flow.free(1010);
-    expect(flow.take()).toBe(1010);
+    expect(pool.take()).toBe(1012);
+    expect(pool.take()).toBe(EXHAUSTED);
+    pool.free(1010);
+    expect(pool.take()).toBe(1010);
     group.bindPortRange = { first: 2, last: 3 };
-    expect(flow.take()).toBe(NO_RANGE);
+    expect(pool.take()).toBe(NO_RANGE);
     expect(manager.reservePort(DNS).port).toBe(1001);
     manager.close();
     groups.close();
@@ -344,11 +344,11 @@ describe.each(BUILDS)("%s build", (build) => {
     (options) => {
       const [one, other] = [1, 2].map(() => {
         const manager = openOn(build, { seed: 5, selection: options });
-        return { manager, flow: manager.flow(to(3)) };
-      }) as [{ manager: PortManager; flow: Flow }, { manager: PortManager; flow: Flow }];
+        return { manager, pool: manager.pool(to(3)) };
+      }) as [{ manager: PortManager; pool: PortPool }, { manager: PortManager; pool: PortPool }];
       const batch = new Uint16Array(1300);
-      expect(one.flow.takeMany(batch)).toBe(1300);
-      expect([...batch]).toEqual(Array.from({ length: 1300 }, () => other.flow.take()));
+      expect(one.pool.takeMany(batch)).toBe(1300);
+      expect([...batch]).toEqual(Array.from({ length: 1300 }, () => other.pool.take()));
       verify(one.manager);
       for (const { manager } of [one, other]) manager.close();
     },

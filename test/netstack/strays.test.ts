@@ -43,10 +43,10 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(manager.stats()).toMatchObject({ references: 0, counters: 0, memory: { used } });
     using others = PortGroups.open({ module });
     for (const name of ["/x", "/y", "/z"]) expect(others.create(name).uses).toBe(0);
-    const flow = manager.flow({ ...DNS, destination: { address: "1.0.255.255" } });
-    expect([flow.take(0), flow.take(0), flow.held]).toEqual([2000, 2001, 2]);
-    expect(flow.freeMany(Uint16Array.of(2000, 2001))).toBe(2);
-    flow.close();
+    const pool = manager.pool({ ...DNS, destination: { address: "1.0.255.255" } });
+    expect([pool.take(0), pool.take(0), pool.held]).toEqual([2000, 2001, 2]);
+    expect(pool.freeMany(Uint16Array.of(2000, 2001))).toBe(2);
+    pool.close();
     verify(manager);
     expect(manager.stats().memory.used).toBe(used);
   }
@@ -77,10 +77,10 @@ describe.each(BUILDS)("%s build", (build) => {
   );
 
   test.each(goes)("a getter of a handle's options %s: no handle is opened in it", (_, go) => {
-    for (const name of ["unique", "picking"]) {
+    for (const name of ["unique", "mode"]) {
       const options = { ...DNS, group: groups.get("/a") };
       Object.defineProperty(options, name, { enumerable: true, get: go });
-      expect(caught(() => manager.flow(options))).toMatchObject({ name: "PortError" });
+      expect(caught(() => manager.pool(options))).toMatchObject({ name: "PortError" });
       expectNothingLeft();
       groups = PortGroups.open({ module });
       a = groups.create("/a");
@@ -133,12 +133,12 @@ describe.each(BUILDS)("%s build", (build) => {
     // Few blocks of a size are kept at hand: the last two are joined, and become a rung.
     for (const each of [...behind.slice(1), group, ...behind.slice(0, 1)]) each.remove();
     manager.reservePort({ ...DNS, bindToDevice: 2, destination: { port: 5 }, port: 2002 });
-    const flow = manager.flow({ ...DNS, bindToDevice: 2 });
-    expect(flow.take(0)).toBe(2000);
+    const pool = manager.pool({ ...DNS, bindToDevice: 2 });
+    expect(pool.take(0)).toBe(2000);
     object.group = undefined;
     verify(manager);
-    expect([flow.held, flow.take(0), flow.held]).toEqual([1, 2001, 2]);
-    flow.close();
+    expect([pool.held, pool.take(0), pool.held]).toEqual([1, 2001, 2]);
+    pool.close();
     verify(manager);
     manager.close();
   });
@@ -147,14 +147,14 @@ describe.each(BUILDS)("%s build", (build) => {
     "%s: a handle that has left a group picks on when the group is gone",
     (selection) => {
       const policy = PortManager.open({ module, portRange: RANGE, selection });
-      const flow = policy.flow({ ...DNS, group: a });
-      flow.group = groups.create("/b");
+      const pool = policy.pool({ ...DNS, group: a });
+      pool.group = groups.create("/b");
       a.remove();
-      expect(flow.take()).toBeGreaterThan(0);
-      flow.group = undefined;
+      expect(pool.take()).toBeGreaterThan(0);
+      pool.group = undefined;
       groups.close();
-      expect(flow.takeMany(new Uint16Array(1))).toBe(1);
-      expect(flow.held).toBe(2);
+      expect(pool.takeMany(new Uint16Array(1))).toBe(1);
+      expect(pool.held).toBe(2);
       policy.close();
     },
   );
@@ -171,8 +171,8 @@ describe.each(BUILDS)("%s build", (build) => {
     };
     Object.assign(core, { exports: { ...whole, closeReserved } });
     manager.setPortRange(1, 300);
-    const flow = manager.flow(DNS);
-    expect(flow.takeMany(new Uint16Array(100))).toBe(100);
+    const pool = manager.pool(DNS);
+    expect(pool.takeMany(new Uint16Array(100))).toBe(100);
     (() => {
       const reserved = new ReservedPorts("1-40,100-200", { module });
       manager.reservePort({ ...DNS, reserved });
@@ -189,7 +189,7 @@ describe.each(BUILDS)("%s build", (build) => {
       manager.reserveTuple({ ...DNS, port: 5, destination });
       if (number < 20) verify(manager);
     }
-    expect(flow.takeMany(new Uint16Array(300))).toBe(300 - 101);
+    expect(pool.takeMany(new Uint16Array(300))).toBe(300 - 101);
     verify(manager);
     manager.close();
   });
@@ -232,7 +232,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("an offset that is given starts a whole search, also where a policy draws", () => {
     const policy = PortManager.open({ module, portRange: RANGE, selection: "random-retry" });
-    policy.flow(DNS).takeMany(new Uint16Array(100));
+    policy.pool(DNS).takeMany(new Uint16Array(100));
     for (let port = 2000; port <= 2004; port++) caught(() => policy.reservePort({ ...DNS, port }));
     const refused = caught(() => policy.reservePort({ ...DNS, offset: 3 }));
     expect((refused as Error).message).toContain("all 5 of 2000..2004 are taken");

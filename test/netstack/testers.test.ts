@@ -198,12 +198,12 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("others who come into the group and leave it are counted", () => {
     const held = manager.reservePort({ ...DNS, port: 1019 });
-    const flow = manager.flow({ ...DNS, transport: 33, group });
+    const pool = manager.pool({ ...DNS, transport: 33, group });
     const counts: number[] = [];
     manager.reservePort({ ...wish, offset: 0 }, (port) => {
       counts.push(group.uses);
       held.group = port % 2 ? undefined : group;
-      flow.group = port % 3 ? group : undefined;
+      pool.group = port % 3 ? group : undefined;
       const inner = manager.reservePort({ ...wish, offset: 9 });
       counts.push(group.uses);
       inner.release();
@@ -285,7 +285,7 @@ describe.each(BUILDS)("%s build", (build) => {
   ];
 
   test.each(ENDS)("closes the manager and %s: the group is in use no longer", (_name, end) => {
-    const flow = manager.flow({ ...DNS, group });
+    const pool = manager.pool({ ...DNS, group });
     const held = manager.reservePort({ ...wish, offset: 4 });
     for (const which of [{ port: 1005 }, { offset: 5 }, {}]) {
       const own = openOn(build, { portRange: { first: 1000, last: 1019 } });
@@ -305,7 +305,7 @@ describe.each(BUILDS)("%s build", (build) => {
       verify(manager);
     }
     held.release();
-    flow.close();
+    pool.close();
     expect(group.uses).toBe(0);
     expect(manager.stats().memory.used).toBe(used);
   });

@@ -68,7 +68,7 @@ describe.each(BUILDS)("%s build", (build) => {
     {
       using _one = manager.reservePort({ ...DNS, group: a });
       using _other = manager.reservePort({ ...DNS, group: a, destination: SERVER });
-      using _flow = manager.flow({ ...DNS, group: b });
+      using _flow = manager.pool({ ...DNS, group: b });
       expectUses(2, 1);
     }
     expectUses(0);
@@ -136,8 +136,8 @@ describe.each(BUILDS)("%s build", (build) => {
       () => manager.releasePort({ ...DNS, port: 1000 }),
       () => manager.releasePort({ ...DNS, group: b, port: 1000 }),
       () => {
-        using flow = manager.flow({ ...DNS, group: a });
-        return flow.free(1000);
+        using pool = manager.pool({ ...DNS, group: a });
+        return pool.free(1000);
       },
     ];
     for (const [index, act] of acts.entries()) {
@@ -190,7 +190,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test("a group that has no reservation of the manager loses none", () => {
     const other = openOn(build);
     const theirs = other.reservePort({ ...DNS, group: b, port: 1000 });
-    const flow = other.flow({ ...DNS, group: a });
+    const pool = other.pool({ ...DNS, group: a });
     const mine = manager.reservePort({ ...DNS, port: 1000 });
     expect(manager.releasePort({ ...DNS, group: b, port: 1000 })).toBe(true);
     expectUses(1, 1);
@@ -199,7 +199,7 @@ describe.each(BUILDS)("%s build", (build) => {
     // A handle keeps its group itself.
     expect(manager.releasePort({ ...DNS, group: a, port: 1000 })).toBe(true);
     expectUses(1, 1);
-    flow.close();
+    pool.close();
     theirs.release();
     other.close();
   });
@@ -239,27 +239,27 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── Handles ─────────────────────────────────────────────────────────────────────────────
 
   test("a handle uses its group until it is closed, and once, whatever it holds", () => {
-    const flow = manager.flow({ ...DNS, networks: [4, 6], group: a });
-    const twin = manager.flow({ ...DNS, networks: [4, 6], group: a });
+    const pool = manager.pool({ ...DNS, networks: [4, 6], group: a });
+    const model = manager.pool({ ...DNS, networks: [4, 6], group: a });
     expectUses(2);
     const ports = new Uint16Array(3);
-    expect(flow.takeMany(ports)).toBe(3);
+    expect(pool.takeMany(ports)).toBe(3);
     expectUses(2);
-    flow.close();
-    flow.close();
-    flow[Symbol.dispose]();
+    pool.close();
+    pool.close();
+    pool[Symbol.dispose]();
     expectUses(1);
-    expect(twin.held).toBe(3);
-    expect(twin.freeMany(ports)).toBe(3);
+    expect(model.held).toBe(3);
+    expect(model.freeMany(ports)).toBe(3);
     expectUses(1);
-    twin.close();
+    model.close();
     expectUses(0);
   });
 
   test("ports that a closed handle leaves use no group", () => {
-    const flow = manager.flow({ ...DNS, group: a });
-    flow.takeAt(1000);
-    flow.close();
+    const pool = manager.pool({ ...DNS, group: a });
+    pool.takeAt(1000);
+    pool.close();
     expectUses(0);
     expect(manager.releasePort({ ...DNS, group: a, port: 1000 })).toBe(true);
     expectUses(0);
@@ -314,31 +314,31 @@ describe.each(BUILDS)("%s build", (build) => {
   test("a handle moves: what it holds stays, and what it takes follows the new group", () => {
     a.bindPortRange = { first: 1000, last: 1000 };
     b.bindPortRange = { first: 1001, last: 1001 };
-    const flow = manager.flow({ ...DNS, group: a });
-    expect([flow.group, flow.take(), flow.take(), flow.takeAt(1001)]).toEqual([
+    const pool = manager.pool({ ...DNS, group: a });
+    expect([pool.group, pool.take(), pool.take(), pool.takeAt(1001)]).toEqual([
       a,
       1000,
       EXHAUSTED,
       OUTSIDE,
     ]);
-    flow.group = b;
+    pool.group = b;
     expectUses(0, 1);
-    expect([flow.group, flow.takeAt(1000), flow.take(), flow.held]).toEqual([b, OUTSIDE, 1001, 2]);
-    flow.group = b;
+    expect([pool.group, pool.takeAt(1000), pool.take(), pool.held]).toEqual([b, OUTSIDE, 1001, 2]);
+    pool.group = b;
     expectUses(0, 1);
-    flow.group = undefined;
+    pool.group = undefined;
     expectUses(0, 0);
-    expect([flow.group, flow.takeAt(1000), flow.take(0)]).toEqual([undefined, IN_USE, 1002]);
+    expect([pool.group, pool.takeAt(1000), pool.take(0)]).toEqual([undefined, IN_USE, 1002]);
     b.bindPortRange = { first: 5, last: 5 };
-    flow.group = b;
-    expect([flow.take(), flow.take(7), flow.free(1000)]).toEqual([NO_RANGE, NO_RANGE, true]);
-    flow.group = a;
+    pool.group = b;
+    expect([pool.take(), pool.take(7), pool.free(1000)]).toEqual([NO_RANGE, NO_RANGE, true]);
+    pool.group = a;
     expectUses(1, 0);
-    expect(flow.freeMany(Uint16Array.of(1001, 1002))).toBe(2);
-    flow.close();
-    expect(flow.group).toBe(a);
+    expect(pool.freeMany(Uint16Array.of(1001, 1002))).toBe(2);
+    pool.close();
+    expect(pool.group).toBe(a);
     const error = caught(() => {
-      flow.group = b;
+      pool.group = b;
     });
     expect(error).toMatchObject(CLOSED);
     expectUses(0, 0);
@@ -348,8 +348,8 @@ describe.each(BUILDS)("%s build", (build) => {
     const gone = groups.create("/gone");
     gone.remove();
     const held = manager.reservePort({ ...DNS, group: a });
-    const flow = manager.flow({ ...DNS, group: a });
-    for (const holder of [held, flow]) {
+    const pool = manager.pool({ ...DNS, group: a });
+    for (const holder of [held, pool]) {
       const error = caught(() => {
         holder.group = gone;
       });
@@ -358,7 +358,7 @@ describe.each(BUILDS)("%s build", (build) => {
       expectUses(2);
     }
     held.release();
-    flow.close();
+    pool.close();
   });
 
   // ── The end of a manager, a group, a tree ───────────────────────────────────────────────
@@ -369,8 +369,8 @@ describe.each(BUILDS)("%s build", (build) => {
       each.reservePort({ ...DNS, group: a });
       each.reservePort({ ...DNS, group: a }).group = b;
       each.reservePort({ ...WEB, networks: [4, 6], group: groups.root }).group = undefined;
-      each.flow({ ...DNS, group: b }).takeMany(new Uint16Array(2));
-      each.flow({ ...DNS, group: a }).group = undefined;
+      each.pool({ ...DNS, group: b }).takeMany(new Uint16Array(2));
+      each.pool({ ...DNS, group: a }).group = undefined;
     }
     expectUses(2, 4);
     manager.close();
@@ -387,7 +387,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const other = openOn(build);
     for (const [number, group] of many.entries()) {
       for (let turn = 0; turn <= number % 3; turn++) other.reservePort({ ...DNS, group });
-      if (number % 5 === 0) other.flow({ ...DNS, destination: { port: number }, group });
+      if (number % 5 === 0) other.pool({ ...DNS, destination: { port: number }, group });
     }
     verify(other);
     const uses = many.map(({ uses }) => uses);
@@ -400,35 +400,35 @@ describe.each(BUILDS)("%s build", (build) => {
   test("what is left of a manager that has closed changes no use", () => {
     const other = openOn(build);
     const held = other.reservePort({ ...DNS, group: a });
-    const flow = other.flow({ ...DNS, group: a });
+    const pool = other.pool({ ...DNS, group: a });
     other.close();
     const acts = [
       () => held.release(),
-      () => flow.take(),
+      () => pool.take(),
       () => {
         held.group = b;
       },
       () => {
-        flow.group = b;
+        pool.group = b;
       },
       () => other.reservePort({ ...DNS, group: a }),
-      () => other.flow({ ...DNS, group: a }),
+      () => other.pool({ ...DNS, group: a }),
       () => other.releasePort({ ...DNS, group: a, port: held.port }),
       () => other.isAvailable({ ...DNS, group: a, port: held.port }),
     ];
     for (const act of acts) expect(caught(act)).toMatchObject(CLOSED);
     expectUses(0, 0);
-    flow.close();
-    expect([held.group, flow.group]).toEqual([a, a]);
+    pool.close();
+    expect([held.group, pool.group]).toEqual([a, a]);
   });
 
   test("a group goes when the last user has gone, and another of its name is another", () => {
     const held = manager.reservePort({ ...DNS, group: b });
-    const flow = manager.flow({ ...DNS, group: b });
+    const pool = manager.pool({ ...DNS, group: b });
     expectUses(0, 2);
     held.release();
     expectUses(0, 1);
-    flow.close();
+    pool.close();
     b.remove();
     expect(caught(() => manager.reservePort({ ...DNS, group: b }))).toMatchObject(GONE);
     const old = b;
@@ -442,11 +442,11 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("a group above one that is used stays, although nobody uses it", () => {
     const child = groups.create("/a/c");
-    const flow = manager.flow({ ...DNS, group: child });
+    const pool = manager.pool({ ...DNS, group: child });
     expect([a.uses, child.uses]).toEqual([0, 1]);
     expect(caught(() => a.remove())).toMatchObject(BUSY);
     expect(caught(() => groups.close())).toMatchObject(BUSY);
-    flow.close();
+    pool.close();
     expect(caught(() => a.remove())).toMatchObject(BUSY);
     child.remove();
   });
@@ -455,19 +455,19 @@ describe.each(BUILDS)("%s build", (build) => {
     const tree = openGroups(build);
     const group = tree.create("/x");
     const held = manager.reservePort({ ...DNS, group });
-    const flow = manager.flow({ ...DNS, group: tree.root });
+    const pool = manager.pool({ ...DNS, group: tree.root });
     expect(caught(() => tree.close())).toMatchObject({
       ...BUSY,
       message: "EBUSY: the tree is in use, by / (1), /x (1)",
     });
     held.release();
     expect(caught(() => tree.close())).toMatchObject(BUSY);
-    flow.group = a;
+    pool.group = a;
     tree.close();
     for (const request of [{ group }, { group: tree.root }]) {
       expect(caught(() => manager.reservePort({ ...DNS, ...request }))).toMatchObject(CLOSED);
-      expect(caught(() => manager.flow({ ...DNS, ...request }))).toMatchObject(CLOSED);
+      expect(caught(() => manager.pool({ ...DNS, ...request }))).toMatchObject(CLOSED);
     }
-    flow.close();
+    pool.close();
   });
 });

@@ -1,9 +1,9 @@
-// Conflicts: ports in other hands, which are set aside and come back; ports that rest, and those that do not.
+// Conflicts: ports held by another program, which are quarantined and come back; ports that rest, and those that do not.
 
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { type Flow, TCP } from "../../bindings/index.ts";
+import { type PortPool, TCP } from "../../bindings/index.ts";
 import type { Dial } from "../../bindings/node/attempt.ts";
 import { newCounts } from "../../bindings/node/counts.ts";
 import { Destination, Pair, Source } from "../../bindings/node/pair.ts";
@@ -31,9 +31,9 @@ async function occupy(host: string, port: number): Promise<Server> {
   return server;
 }
 
-test("a port that somebody listens on is set aside for all destinations, and comes back", async () => {
+test("a port that somebody listens on is quarantined for all destinations, and comes back", async () => {
   const [source] = freshSources(1) as [string];
-  const connector = connectorWith({ sources: source, setAside: 200 });
+  const connector = connectorWith({ sources: source, quarantine: 200 });
   const servers = [await serve(), await serve()];
   const foreign = [await occupy(source, 23_001), await occupy(source, 23_006)];
   for (const [index, { port }] of servers.entries()) {
@@ -50,10 +50,10 @@ test("a port that somebody listens on is set aside for all destinations, and com
   for (const server of foreign) await new Promise((done) => server.close(done));
   await new Promise((done) => setTimeout(done, 250));
   for (const { port } of servers) await expectAllBack(connector, { host: "127.0.0.1", port });
-  expect(connector.metrics().setAside).toBe(0);
+  expect(connector.metrics().quarantine).toBe(0);
 });
 
-test("a tuple that is alive is set aside for its destination alone", async () => {
+test("a tuple that is alive is quarantined for its destination alone", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ ...ONE_PORT, sources: source });
   const [one, two] = [await serve(), await serve()];
@@ -72,21 +72,21 @@ test("a tuple that is alive is set aside for its destination alone", async () =>
     exhausted: "range",
     code: "EADDRNOTAVAIL",
   });
-  expect(error.message).toContain("1 set aside (in other hands");
+  expect(error.message).toContain("1 quarantined (held by another program");
   const { byDestination, held } = connector.metrics();
   expect(byDestination[`127.0.0.1:${one.port}`]).toMatchObject({ conflicts: 1, connected: 0 });
   expect(held).toBe(0);
   const other = await connector.connect(toTwo);
   expect(other.localPort).toBe(23_300);
   await reset(other, theirs);
-  await until(() => connector.metrics().setAside === 0, "the port");
+  await until(() => connector.metrics().quarantine === 0, "the port");
   await expectAllBack(connector, toOne);
   await expectAllBack(connector, toTwo);
 });
 
-test("one connection runs into triesMax ports in other hands, and no more", async () => {
+test("one connection runs into maxAttempts ports held by another program, and no more", async () => {
   const [source] = freshSources(1) as [string];
-  const connector = connectorWith({ sources: source, triesMax: 3 });
+  const connector = connectorWith({ sources: source, maxAttempts: 3 });
   const { port } = await serve();
   for (let taken = RANGE.first; taken <= RANGE.last; taken++) await occupy(source, taken);
   const error = await errorOf(connector.connect({ host: "127.0.0.1", port }));
@@ -95,18 +95,18 @@ test("one connection runs into triesMax ports in other hands, and no more", asyn
     exhausted: "tries",
     cause: { code: "EADDRINUSE", syscall: "bind" },
   });
-  expect(error.message).toContain("3 picked ports turned out to be in other hands");
+  expect(error.message).toContain("3 picked ports turned out to be held by another program");
   expect(connector.metrics()).toMatchObject({
     picks: 3,
     conflicts: 3,
-    setAside: 3,
+    quarantine: 3,
     held: 0,
     refusals: { tries: 1 },
   });
 });
 
-test("a dial that throws for a bind in other hands goes on in the same way, bounded", () => {
-  const connector = connectorWith({ triesMax: 5 });
+test("a dial that throws for a bind held by another program goes on in the same way, bounded", () => {
+  const connector = connectorWith({ maxAttempts: 5 });
   const tried: number[] = [];
   let outcome: Error | null | undefined;
   const inUse = Object.assign(new Error("bind EADDRINUSE"), {
@@ -129,7 +129,7 @@ test("a dial that throws for a bind in other hands goes on in the same way, boun
     picks: 5,
     conflicts: 5,
     released: 5,
-    setAside: 5,
+    quarantine: 5,
     held: 0,
     failed: 0,
   });
@@ -155,7 +155,7 @@ test("a dial that throws for another reason fails the address, and gives the por
   });
 });
 
-test("a source that is no address of this machine is left alone, and the others serve", async () => {
+test("a source that is no address of this machine is quarantined, and the others serve", async () => {
   const [source] = freshSources(1) as [string];
   // TEST-NET-3 (RFC 5737): nobody has it.
   const connector = connectorWith({ sources: ["203.0.113.1", source] });
@@ -165,7 +165,7 @@ test("a source that is no address of this machine is left alone, and the others 
   expect(connector.metrics().bySource["203.0.113.1"]).toMatchObject({
     held: 0,
     connected: 0,
-    setAside: 0,
+    quarantine: 0,
   });
   expect(connector.metrics().sourcesDown).toBe(1);
   expect(connector.capacity(3)).toMatchObject({ sources: 1, perDestination: 8, connections: 24 });
@@ -173,7 +173,7 @@ test("a source that is no address of this machine is left alone, and the others 
   expect(connector.metrics().sourcesDown).toBe(0);
   expect(connector.capacity(3)).toMatchObject({ sources: 2, perDestination: 16 });
   await reset(...open);
-  const alone = connectorWith({ sources: "203.0.113.1-203.0.113.9", setAside: 1 });
+  const alone = connectorWith({ sources: "203.0.113.1-203.0.113.9", quarantine: 1 });
   const error = await errorOf(alone.connect({ host: "127.0.0.1", port }));
   expect(error).toMatchObject({ exhausted: "sources", code: "EADDRNOTAVAIL" });
   expect(error.message).toContain("none of the sources is an address of this machine");
@@ -186,8 +186,8 @@ test("who waits behind a connection that meets a conflict and fails is served al
     ...ONE_PORT,
     sources: source,
     wait: true,
-    triesMax: 1,
-    setAside: 100,
+    maxAttempts: 1,
+    quarantine: 100,
   });
   const { port } = await serve();
   const foreign = await occupy(source, 23_300);
@@ -203,7 +203,11 @@ test("who waits behind a connection that meets a conflict and fails is served al
 
 // ── Who closes first ──────────────────────────────────────────────────────────────────────
 
-const ENDINGS: [name: string, rests: number, close: (ours: Socket, theirs: Socket) => void][] = [
+const ENDINGS: [
+  name: string,
+  coolingCount: number,
+  close: (ours: Socket, theirs: Socket) => void,
+][] = [
   ["we end first", 1, (ours) => ours.end()],
   ["we destroy first", 1, (ours) => ours.destroy()],
   ["the other side ends first", 0, (_ours, theirs) => theirs.end()],
@@ -211,7 +215,7 @@ const ENDINGS: [name: string, rests: number, close: (ours: Socket, theirs: Socke
   ["we reset", 0, (ours) => ours.resetAndDestroy()],
 ];
 
-test.each(ENDINGS)("where %s, %i port rests", async (_name, rests, close) => {
+test.each(ENDINGS)("where %s, %i port cools down", async (_name, coolingCount, close) => {
   const connector = connectorWith({ ...ONE_PORT, cooldown: 60_000 });
   const { port, sockets } = await serve();
   const to = { host: "127.0.0.1", port };
@@ -220,16 +224,20 @@ test.each(ENDINGS)("where %s, %i port rests", async (_name, rests, close) => {
   await until(() => sockets.size === 1, "the server's end");
   close(ours, [...sockets][0] as Socket);
   await until(() => connector.metrics().held === 0, "the port");
-  expect(connector.metrics()).toMatchObject({ cooling: rests, rested: rests, released: 1 });
-  if (rests === 0) return expectAllBack(connector, to);
+  expect(connector.metrics()).toMatchObject({
+    cooling: coolingCount,
+    cooledDown: coolingCount,
+    released: 1,
+  });
+  if (coolingCount === 0) return expectAllBack(connector, to);
   expect(await errorOf(connector.connect(to))).toMatchObject({
-    exhausted: "resting",
+    exhausted: "cooling",
     code: "EADDRNOTAVAIL",
   });
 });
 
-test("who waits for a port that rests gets it when it has rested", async () => {
-  for (const options of [{ whenResting: "wait" }, { wait: true }] as const) {
+test("who waits for a port that cools down gets it when it has cooled down", async () => {
+  for (const options of [{ whenCooling: "wait" }, { wait: true }] as const) {
     const connector = connectorWith({ ...ONE_PORT, cooldown: 120, ...options });
     const { port } = await serve();
     const to = { host: "127.0.0.1", port };
@@ -241,13 +249,13 @@ test("who waits for a port that rests gets it when it has rested", async () => {
     expect(connector.metrics()).toMatchObject({ held: 0, cooling: 1 });
     await reset(await (early ?? connector.connect(to)));
     expect(performance.now() - began).toBeGreaterThan(110);
-    expect(connector.metrics()).toMatchObject({ cooling: 0, rested: 1 });
+    expect(connector.metrics()).toMatchObject({ cooling: 0, cooledDown: 1 });
     await expectAllBack(connector, to);
   }
 });
 
 test("who waits for ports does not wait for those that rest where these are to be refused", async () => {
-  const options = { cooldown: 60_000, whenResting: "refuse", wait: true } as const;
+  const options = { cooldown: 60_000, whenCooling: "refuse", wait: true } as const;
   const connector = connectorWith({ ...ONE_PORT, ...options });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
@@ -258,11 +266,16 @@ test("who waits for ports does not wait for those that rest where these are to b
   const second = await waiting;
   second.destroy();
   await once(second, "close");
-  expect(await errorOf(connector.connect(to))).toMatchObject({ exhausted: "resting" });
+  expect(await errorOf(connector.connect(to))).toMatchObject({ exhausted: "cooling" });
 });
 
 test("a tuple that is taken is tried again soon, then less and less often", async () => {
-  const connector = connectorWith({ ...ONE_PORT, wait: true, triesMax: 1000, setAside: 60_000 });
+  const connector = connectorWith({
+    ...ONE_PORT,
+    wait: true,
+    maxAttempts: 1000,
+    quarantine: 60_000,
+  });
   const { port } = await serve();
   const tries: number[] = [];
   const dial: Dial = (ends) => {
@@ -280,20 +293,25 @@ test("a tuple that is taken is tried again soon, then less and less often", asyn
   for (const [index, least] of [18, 38, 78, 158].entries()) {
     expect((tries[index + 1] as number) - (tries[index] as number)).toBeGreaterThan(least);
   }
-  expect(connector.metrics()).toMatchObject({ setAside: 0, conflicts: 4, connected: 1 });
+  expect(connector.metrics()).toMatchObject({ quarantine: 0, conflicts: 4, connected: 1 });
 });
 
-test("how long a taken tuple is left alone doubles up to a second, until it connects", () => {
+test("how long a taken tuple is quarantined doubles up to a second, until it connects", () => {
   const freed: number[] = [];
-  const flow = { free: (port: number) => freed.push(port), nextWake: undefined };
+  const pool = { free: (port: number) => freed.push(port), nextExpiry: undefined };
   const destination = new Destination(TCP, "127.0.0.1", 80, newCounts());
-  const pair = new Pair(new Source("127.0.0.2", 0), destination, flow as unknown as Flow, 60_000);
+  const pair = new Pair(
+    new Source("127.0.0.2", 0),
+    destination,
+    pool as unknown as PortPool,
+    60_000,
+  );
   let now = 0;
   const expectAside = (ms: number): void => {
     pair.setTupleAside(7, now);
-    pair.wake(now + ms - 0.1);
+    pair.expire(now + ms - 0.1);
     expect(freed).toEqual([]);
-    pair.wake(now + ms);
+    pair.expire(now + ms);
     expect(freed.splice(0)).toEqual([7]);
     now += ms;
   };
@@ -303,7 +321,7 @@ test("how long a taken tuple is left alone doubles up to a second, until it conn
 });
 
 test("who waits for taken tuples waits on, however often each of them is tried", async () => {
-  const connector = connectorWith({ wait: true, triesMax: 9 });
+  const connector = connectorWith({ wait: true, maxAttempts: 9 });
   const { port } = await serve();
   const tried: number[] = [];
   const dial: Dial = (ends) => {
@@ -320,8 +338,8 @@ test("who waits for taken tuples waits on, however often each of them is tried",
   await reset(socket as Socket);
 });
 
-test("the oldest of the resting ports is taken over where that is the policy", async () => {
-  const connector = connectorWith({ cooldown: 60_000, whenResting: "oldest" });
+test("the oldest of the cooling ports is taken over where that is the policy", async () => {
+  const connector = connectorWith({ cooldown: 60_000, whenCooling: "oldest" });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
   const open = await openMany(connector, to, 8);

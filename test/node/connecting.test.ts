@@ -127,7 +127,7 @@ test("connectTimeout of one connection overrides the connector's, and counts unt
   expect(error).toMatchObject({ code: "ETIMEDOUT" });
   expect(performance.now() - began).toBeLessThan(10_000);
   await until(() => connector.metrics().held === 0, "the port");
-  // And a connection in time is left alone by it.
+  // And a connection in time is quarantined by it.
   const socket = await connector.connect({ host: "127.0.0.1", port, connectTimeout: 50 });
   await new Promise((done) => setTimeout(done, 90));
   expect(socket.destroyed).toBe(false);
@@ -150,7 +150,7 @@ test("a half-open connection keeps its port until both sides have ended", async 
   const closed = once(socket, "close");
   socket.end();
   await closed;
-  expect(connector.metrics()).toMatchObject({ held: 0, cooling: 0, rested: 0, released: 1 });
+  expect(connector.metrics()).toMatchObject({ held: 0, cooling: 0, cooledDown: 0, released: 1 });
   await expectAllBack(connector, to);
 });
 
@@ -224,7 +224,12 @@ test("an open socket's errors are its owner's, and give the port back", async ()
   expect((await errors[0])?.[0]).toMatchObject({ code: "ECONNRESET" });
   expect((await errors[1])?.[0]).toBe(reason);
   await until(() => connector.metrics().held === 0, "both ports");
-  expect(connector.metrics()).toMatchObject({ released: 2, failed: 0, rested: 1, connected: 2 });
+  expect(connector.metrics()).toMatchObject({
+    released: 2,
+    failed: 0,
+    cooledDown: 1,
+    connected: 2,
+  });
 });
 
 test("a callback is told once, with a socket or an error", async () => {

@@ -63,14 +63,14 @@ function expectAddsUp(told: readonly Told[], connector: Connector): void {
   for (const by of [metrics.bySource, metrics.byDestination]) {
     const all = Object.values(by);
     const sum = (
-      figure: "picks" | "connected" | "released" | "failed" | "conflicts" | "rested",
+      figure: "picks" | "connected" | "released" | "failed" | "conflicts" | "cooledDown",
     ): number => all.reduce((total, figures) => total + figures[figure], 0);
     expect(sum("picks")).toBe(metrics.picks);
     expect(sum("connected")).toBe(metrics.connected);
     expect(sum("released")).toBe(metrics.released);
     expect(sum("failed")).toBe(metrics.failed);
     expect(sum("conflicts")).toBe(metrics.conflicts);
-    expect(sum("rested")).toBe(metrics.rested);
+    expect(sum("cooledDown")).toBe(metrics.cooledDown);
   }
   const reasons = Object.values(metrics.refusals).reduce((sum, count) => sum + count, 0);
   expect(reasons).toBe(metrics.refused);
@@ -103,7 +103,7 @@ test("one that is refused by the other side has failed, with the error that the 
   expectAddsUp(told, connector);
 });
 
-test("a port in other hands is a conflict", async () => {
+test("a port held by another program is a conflict", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ ...ONE_PORT, sources: source });
   const { port } = await serve();
@@ -153,7 +153,7 @@ test("who finds no port is refused, and who may wait, waits", async () => {
 
 test("over a storm of connections, events and counters agree", async () => {
   const sources = freshSources(2);
-  const connector = connectorWith({ sources, wait: { limit: 30 }, setAside: 50, cooldown: 30 });
+  const connector = connectorWith({ sources, wait: { limit: 30 }, quarantine: 50, cooldown: 30 });
   const told = listen();
   const [good, gone] = [await serve(), await serve()];
   await gone.close();

@@ -179,10 +179,10 @@ async function listenOn(host: string, port: number): Promise<Server> {
   return server;
 }
 
-test("ports that others listen on are left alone from the start, and after refresh()", async (context) => {
+test("ports that others listen on are quarantined from the start, and after refresh()", async (context) => {
   const [one, two] = freshSources(2) as [string, string];
   await listenOn(one, RANGE.first);
-  const connector = connectorWith({ sources: [one, two], skipUsed: true, setAside: 300 });
+  const connector = connectorWith({ sources: [one, two], skipUsed: true, quarantine: 300 });
   if (connector.refresh().tcp === undefined) {
     console.warn("not run: the sockets of this machine are not known");
     return context.annotate("the sockets of this machine are not known");
@@ -214,7 +214,7 @@ test("refresh() does not take our own connections for those of others", async ()
   const open = await openMany(connector, toOne, 8);
   connector.refresh();
   open.push(...(await openMany(connector, toTwo, 8)));
-  expect(connector.metrics()).toMatchObject({ held: 16, conflicts: 0, setAside: 0 });
+  expect(connector.metrics()).toMatchObject({ held: 16, conflicts: 0, quarantine: 0 });
   await reset(...open);
   await expectAllBack(connector, toOne);
   await expectAllBack(connector, toTwo);

@@ -1,4 +1,4 @@
-// Line: the same answers as an array that is sorted by ticket, whoever comes, leaves or is sent to the back.
+// Line: the same answers as an array that is sorted by position, whoever comes, leaves or is sent to the back.
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { newCounts } from "../../bindings/node/counts.ts";
 import { Line, type Waiter } from "../../bindings/node/line.ts";
 import { Destination } from "../../bindings/node/pair.ts";
 
-const wish = { destination: new Destination(0, "127.0.0.1", 1, newCounts()), source: undefined };
+const request = { destination: new Destination(0, "127.0.0.1", 1, newCounts()), source: undefined };
 
 /** What happens, and to which: a new one, one that comes back, or one that leaves. */
 const MOVES = fc.array(fc.tuple(fc.constantFrom("new", "back", "leave"), fc.nat({ max: 30 })), {
@@ -23,7 +23,7 @@ test("who comes back stands where it stood, and who leaves leaves no gap", () =>
       for (const [move, at] of moves) {
         const there = model[at % model.length];
         if (move === "new") {
-          const waiter = { wish, isForFile: false, ticket: ++tickets, serve: () => true };
+          const waiter = { request, isForFile: false, position: ++tickets, serve: () => true };
           line.join(waiter);
           model.push(waiter);
         } else if (move === "leave" && there !== undefined) {
@@ -34,7 +34,7 @@ test("who comes back stands where it stood, and who leaves leaves no gap", () =>
         } else if (move === "back" && away.length > 0) {
           const [waiter] = away.splice(at % away.length, 1) as [Waiter];
           line.join(waiter);
-          model = [...model, waiter].sort((a, b) => a.ticket - b.ticket);
+          model = [...model, waiter].sort((a, b) => a.position - b.position);
         }
         expect(line.size).toBe(model.length);
         expect(line.first).toBe(model[0]);
@@ -46,8 +46,8 @@ test("who comes back stands where it stood, and who leaves leaves no gap", () =>
 
 test("who is sent behind the others stands there", () => {
   const line = new Line();
-  const [one, two] = [1, 2].map((ticket) => ({
-    ...{ wish, isForFile: true, ticket, serve: () => true },
+  const [one, two] = [1, 2].map((position) => ({
+    ...{ request, isForFile: true, position, serve: () => true },
   })) as [Waiter, Waiter];
   line.joinLast(one);
   line.joinLast(two);

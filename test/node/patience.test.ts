@@ -77,7 +77,7 @@ test("who waits is served when a source is tried again that was gone for a while
     ...ONE_PORT,
     sources: [good, gone],
     wait: true,
-    setAside: 200,
+    quarantine: 200,
   });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };

@@ -5,24 +5,24 @@ import { expect, test } from "vitest";
 import {
   type Connector,
   type ConnectorMetrics,
-  type Figures,
+  type PairMetrics,
   prometheusMetrics,
 } from "../../bindings/node/index.ts";
 import { connectorWith, freshSources, openMany, reset, serve } from "../support/connectors.ts";
 
 type Series = Map<string, number>;
 
-const FIGURES: [figure: keyof Figures, name: string, type: string][] = [
+const FIGURES: [figure: keyof PairMetrics, name: string, type: string][] = [
   ["held", "ports_held", "gauge"],
   ["cooling", "ports_cooling", "gauge"],
-  ["setAside", "ports_set_aside", "gauge"],
+  ["quarantine", "ports_set_aside", "gauge"],
   ["picks", "picks_total", "counter"],
   ["connected", "connected_total", "counter"],
   ["failed", "failed_total", "counter"],
   ["refused", "refused_total", "counter"],
   ["conflicts", "conflicts_total", "counter"],
   ["released", "released_total", "counter"],
-  ["rested", "rested_total", "counter"],
+  ["cooledDown", "rested_total", "counter"],
 ];
 
 /** The lines of the text format, by name and labels; each at most once, each with a type. */

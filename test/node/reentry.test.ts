@@ -9,7 +9,7 @@ import { connectorWith, dialled, expectAllBack, reset, serve } from "../support/
 
 const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
 
-/** A dial whose sockets fail at once, as `net.BoundSocket` does where the port is in other hands. */
+/** A dial whose sockets fail at once, as `net.BoundSocket` does where the port is held by another program. */
 function refusing(code: string, syscall: string): Dial {
   return () => {
     throw Object.assign(new Error(`${syscall} ${code}`), { code, syscall });
@@ -17,7 +17,7 @@ function refusing(code: string, syscall: string): Dial {
 }
 
 test("who tries again in the callback of one that waited in vain is served in turn", async () => {
-  const connector = connectorWith({ ...ONE_PORT, wait: true, triesMax: 1, setAside: 50 });
+  const connector = connectorWith({ ...ONE_PORT, wait: true, maxAttempts: 1, quarantine: 50 });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
   const first = await connector.connect(to);

@@ -18,12 +18,12 @@ import {
 
 const ONE_PORT = { portRange: { first: 23_100, last: 23_100 } };
 
-/** A dial whose ports are in other hands so many times. `afterwards`: when the waiter has left the line for it. */
+/** A dial whose ports are held by another program so many times. `afterwards`: when the waiter has left the line for it. */
 function inOtherHands(times: number, throws: boolean, afterwards = (): void => {}): Dial {
   let left = times;
   return (ends) => {
     if (left-- <= 0) return netConnect(ends);
-    const error = Object.assign(new Error("in other hands"), { code: "EADDRINUSE" });
+    const error = Object.assign(new Error("held by another program"), { code: "EADDRINUSE" });
     process.nextTick(afterwards);
     if (throws) throw error;
     return new Socket().destroy(error);
@@ -73,9 +73,9 @@ test.each([
   ["when the dial throws", true],
   ["when the socket fails", false],
 ])(
-  "who is served with a port in other hands keeps the place in the line: %s",
+  "who is served with a port held by another program keeps the place in the line: %s",
   async (_, throws) => {
-    const connector = connectorWith({ ...ONE_PORT, wait: true, setAside: 40 });
+    const connector = connectorWith({ ...ONE_PORT, wait: true, quarantine: 40 });
     const { port } = await serve();
     const to = { host: "127.0.0.1", port };
     const first = await connector.connect(to);
@@ -178,7 +178,7 @@ test.each([
   ["when the dial throws", true],
   ["when the socket fails", false],
 ])("who comes back to its place in a full line is not refused: %s", async (_, throws) => {
-  const connector = connectorWith({ ...ONE_PORT, wait: { limit: 1 }, setAside: 20 });
+  const connector = connectorWith({ ...ONE_PORT, wait: { limit: 1 }, quarantine: 20 });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
   const held = await connector.connect(to);
@@ -195,10 +195,10 @@ test.each([
   await expectAllBack(connector, to);
 });
 
-test("who comes back to its place is not refused because another port rests meanwhile", async () => {
+test("who comes back to its place is not refused because another port cools down meanwhile", async () => {
   const connector = connectorWith({
-    ...{ portRange: { first: 23_110, last: 23_111 }, wait: true, setAside: 20 },
-    ...{ cooldown: 60_000, whenResting: "refuse" },
+    ...{ portRange: { first: 23_110, last: 23_111 }, wait: true, quarantine: 20 },
+    ...{ cooldown: 60_000, whenCooling: "refuse" },
   });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
@@ -227,7 +227,7 @@ test("without waiting, the error says how many are held, and how many could be",
     capacity: { connections: 16, perDestination: 16, perPair: 8, sources: 2 },
   });
   expect(error.message).toContain(`no local port for a connection to 127.0.0.1:${port}`);
-  expect(error.message).toContain("of 23000..23007 from 2 sources, 16 held, 0 resting");
+  expect(error.message).toContain("of 23000..23007 from 2 sources, 16 held, 0 cooling");
   await reset(...held);
   await expectAllBack(connector, to);
 });
@@ -301,19 +301,19 @@ test("closing refuses who waits and who connects; open sockets live on", async (
   expect(connector.metrics()).toMatchObject({ held: 0, waiting: 0, picks: 2, released: 2 });
 });
 
-test("who waits for a port in other hands gets it when it is no longer set aside", async () => {
+test("who waits for a port held by another program gets it when it is no longer quarantined", async () => {
   const sources = freshSources(1);
-  const connector = connectorWith({ ...ONE_PORT, sources, wait: true, setAside: 800 });
+  const connector = connectorWith({ ...ONE_PORT, sources, wait: true, quarantine: 800 });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
   const foreign = createServer().listen(ONE_PORT.portRange.first, sources[0]);
   await new Promise((done) => foreign.once("listening", done));
   const waiting = connector.connect(to);
   await until(() => connector.metrics().waiting === 1, "a conflict, and a wait");
-  expect(connector.metrics()).toMatchObject({ conflicts: 1, setAside: 1, held: 0, cooling: 0 });
+  expect(connector.metrics()).toMatchObject({ conflicts: 1, quarantine: 1, held: 0, cooling: 0 });
   await new Promise((done) => foreign.close(done));
   await reset(await waiting);
-  expect(connector.metrics().setAside).toBe(0);
+  expect(connector.metrics().quarantine).toBe(0);
   await expectAllBack(connector, to);
 });
 

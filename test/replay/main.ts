@@ -13,8 +13,8 @@ import type { OpenLinux } from "./linux-system.ts";
 import { type Mismatch, newTally, type Tally } from "./netstack.ts";
 import type { System } from "./system.ts";
 
-const USAGE = `usage: replay netstack FILE... [--handles | --system words|handles|naive]
-       replay linux-seed FILE... [--system ports|naive]
+const USAGE = `usage: replay netstack FILE... [--handles | --system words|handles|reference]
+       replay linux-seed FILE... [--system ports|reference]
        replay linux FILE... [--system model]`;
 
 /** What is played on when nobody asks for another system. */
@@ -101,15 +101,15 @@ async function replayOf({ suite, system }: Asked): Promise<Replay> {
   return (file, tally) => replayFile(file, open, tally);
 }
 
-/** Imported only when asked for: the naive twins can be judged where there is no core. */
+/** Imported only when asked for: the reference models can be judged where there is no core. */
 async function opener(system: string): Promise<() => System> {
   switch (system) {
     case "words":
       return (await import("./manager.ts")).openWords;
     case "handles":
       return (await import("./manager.ts")).openHandles;
-    case "naive":
-      return (await import("./naive.ts")).openNaive;
+    case "reference":
+      return (await import("./reference.ts")).openReference;
     default:
       throw new BadInput(`no system is called ${system}\n${USAGE}`);
   }
@@ -119,8 +119,8 @@ async function linuxOpener(system: string): Promise<OpenLinux> {
   switch (system) {
     case "ports":
       return (await import("./linux-ports.ts")).openLinuxPorts;
-    case "naive":
-      return (await import("./linux-naive.ts")).openNaiveLinux;
+    case "reference":
+      return (await import("./linux-reference.ts")).openReferenceLinux;
     default:
       throw new BadInput(`no system is called ${system}\n${USAGE}`);
   }

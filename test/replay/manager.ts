@@ -1,7 +1,7 @@
 // The port manager as a system to replay on, by either of its two ways in.
 //
-// Words: every operation is a call with a request, by value. Handles: whatever a flow can do
-// goes through a flow, one per distinct key, and the rest through words on the same manager,
+// Words: every operation is a call with a request, by value. Handles: whatever a pool can do
+// goes through a pool, one per distinct key, and the rest through words on the same manager,
 // so the two ways in are seen to share one state.
 
 import {
@@ -12,7 +12,7 @@ import {
   MOST_RECENT,
   TUPLE_ONLY,
 } from "../../assembly/abi.ts";
-import { type Flow, PortError, PortManager } from "../../bindings/index.ts";
+import { PortError, PortManager, type PortPool } from "../../bindings/index.ts";
 import type { Key, System, Tester } from "./system.ts";
 
 type ManagerOptions = NonNullable<Parameters<typeof PortManager.open>[0]>;
@@ -30,7 +30,7 @@ interface Wording {
   readonly key: Wanted;
   readonly named: Wanted & { port: number };
   readonly ephemeral: Wanted & { offset: number };
-  flow: Flow | undefined;
+  pool: PortPool | undefined;
 }
 
 interface Wanted {
@@ -79,7 +79,7 @@ class Words implements System<Wording> {
       key: wanted,
       named: { ...wanted, port: 0 },
       ephemeral: { ...wanted, offset: 0 },
-      flow: undefined,
+      pool: undefined,
     };
   }
 
@@ -138,33 +138,33 @@ class Words implements System<Wording> {
 }
 
 class Handles extends Words {
-  readonly #flows: Flow[] = [];
+  readonly #pools: PortPool[] = [];
 
   override reserve(wording: Wording, port: number, test?: Tester): number {
     if (test !== undefined) return super.reserve(wording, port, test);
-    return this.#flow(wording).takeAt(port);
+    return this.#pool(wording).takeAt(port);
   }
 
   override reserveEphemeral(wording: Wording, offset: number, test?: Tester): number {
     if (test !== undefined) return super.reserveEphemeral(wording, offset, test);
-    return this.#flow(wording).take(offset);
+    return this.#pool(wording).take(offset);
   }
 
   override release(wording: Wording, port: number): boolean {
-    return this.#flow(wording).free(port);
+    return this.#pool(wording).free(port);
   }
 
   override close(): number {
-    for (const flow of this.#flows) flow.close();
+    for (const pool of this.#pools) pool.close();
     return super.close();
   }
 
-  #flow(wording: Wording): Flow {
-    if (wording.flow === undefined) {
-      wording.flow = this.manager.flow({ ...wording.key, picking: "bind" });
-      this.#flows.push(wording.flow);
+  #pool(wording: Wording): PortPool {
+    if (wording.pool === undefined) {
+      wording.pool = this.manager.pool({ ...wording.key, mode: "bind" });
+      this.#pools.push(wording.pool);
     }
-    return wording.flow;
+    return wording.pool;
   }
 }
 

@@ -32,10 +32,10 @@ const BATCHES = 1000;
  * @param startedAt when the runtime began to load the package, by `performance.now()`.
  */
 export function run(portwarden: Portwarden, startedAt: number, modules: Modules = {}): Report {
-  const flow = openPorts(portwarden, modules).flow(KEY);
-  if (flow.take() <= 0) throw new Error("the first port was refused");
+  const pool = openPorts(portwarden, modules).pool(KEY);
+  if (pool.take() <= 0) throw new Error("the first port was refused");
   const coldMs = performance.now() - startedAt;
-  flow.close();
+  pool.close();
   return { checks: play(portwarden, modules), coldMs, pickNs: timePicks(portwarden, modules) };
 }
 
@@ -51,12 +51,12 @@ export function play(portwarden: Portwarden, modules: Modules = {}): number {
 /** Takes and frees that many batches: nanoseconds per port, by the host's own clock. */
 export function pick(portwarden: Portwarden, modules: Modules, batches: number): number {
   const manager = openPorts(portwarden, modules);
-  const flow = manager.flow({ ...KEY, destination: { address: "10.9.0.1", port: 443 } });
+  const pool = manager.pool({ ...KEY, destination: { address: "10.9.0.1", port: 443 } });
   const ports = new Uint16Array(BATCH);
   const before = performance.now();
   for (let batch = 0; batch < batches; batch++) {
-    const taken = flow.takeMany(ports);
-    if (taken !== BATCH || flow.freeMany(ports) !== BATCH) throw new Error("a batch fell short");
+    const taken = pool.takeMany(ports);
+    if (taken !== BATCH || pool.freeMany(ports) !== BATCH) throw new Error("a batch fell short");
   }
   const ns = ((performance.now() - before) * 1e6) / (batches * BATCH);
   manager.close();
@@ -75,7 +75,7 @@ type Scene = (portwarden: Portwarden, modules: Modules, checks: Checks) => void;
 const reserve: Scene = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, modules);
   const held = ports.reservePort({ ...KEY, port: 8080 });
-  checks.same(held.port, 8080, "a named port");
+  checks.same(held.port, 8080, "an explicit port");
   checks.same(ports.isAvailable({ ...KEY, port: 8080 }), false, "it is held");
   checks.same(ports.isAvailable({ ...KEY, address: "10.0.0.2", port: 8080 }), true, "there only");
   checks.refused(() => ports.reservePort({ ...KEY, port: 8080 }), "EADDRINUSE");
@@ -93,18 +93,18 @@ const reserve: Scene = (portwarden, modules, checks) => {
 const exhaust: Scene = (portwarden, modules, checks) => {
   const { Refusal } = portwarden;
   const ports = openPorts(portwarden, { ...modules, portRange: RANGE, seed: 7 });
-  const flows = [1, 2].map((last) =>
-    ports.flow({ ...KEY, destination: { address: `10.9.0.${last}`, port: 443 } }),
+  const pools = [1, 2].map((last) =>
+    ports.pool({ ...KEY, destination: { address: `10.9.0.${last}`, port: 443 } }),
   );
-  for (const flow of flows) {
-    const taken = new Set(Array.from({ length: 64 }, () => flow.take()));
+  for (const pool of pools) {
+    const taken = new Set(Array.from({ length: 64 }, () => pool.take()));
     checks.same(taken.size, 64, "every port once, for each destination");
-    checks.same(flow.take(), Refusal.EXHAUSTED, "and no more");
-    checks.same(flow.takeAt(RANGE.first), Refusal.IN_USE, "none twice");
+    checks.same(pool.take(), Refusal.EXHAUSTED, "and no more");
+    checks.same(pool.takeAt(RANGE.first), Refusal.IN_USE, "none twice");
   }
   checks.refused(() => ports.reservePort(KEY), "EADDRINUSE", "no-port-available");
-  checks.same(flows[0]?.free(RANGE.last), true, "freed");
-  checks.same(flows[0]?.take(), RANGE.last, "the one that is free");
+  checks.same(pools[0]?.free(RANGE.last), true, "freed");
+  checks.same(pools[0]?.take(), RANGE.last, "the one that is free");
 };
 
 const groups: Scene = (portwarden, modules, checks) => {
@@ -127,28 +127,28 @@ const groups: Scene = (portwarden, modules, checks) => {
 
 const batches: Scene = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, modules);
-  const flow = ports.flow({ ...KEY, destination: { address: "10.9.0.1", port: 443 } });
+  const pool = ports.pool({ ...KEY, destination: { address: "10.9.0.1", port: 443 } });
   for (const count of [1, 33, 1000, 5000]) {
     const batch = new Uint16Array(count);
-    checks.same(flow.takeMany(batch), count, `${count} at a time`);
+    checks.same(pool.takeMany(batch), count, `${count} at a time`);
     checks.same(new Set(batch).size, count, "all different");
-    checks.same(flow.held, count, "all held");
-    checks.same(flow.freeMany(batch), count, "all freed");
-    checks.same(flow.held, 0, "and none is left");
+    checks.same(pool.held, count, "all held");
+    checks.same(pool.freeMany(batch), count, "all freed");
+    checks.same(pool.held, 0, "and none is left");
   }
 };
 
 const grow: Scene = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, modules);
-  const early = ports.flow({ ...KEY, destination: { address: "10.9.0.1", port: 443 } });
+  const early = ports.pool({ ...KEY, destination: { address: "10.9.0.1", port: 443 } });
   const batch = new Uint16Array(500);
   early.takeMany(batch);
   const { taken } = ports.stats().memory;
   let index = 0;
   for (; ports.stats().memory.taken < taken + 1_000_000; index++) {
     const destination = { address: `10.8.${index >> 8}.${index & 255}`, port: 443 };
-    const flow = ports.flow({ ...KEY, destination });
-    if (flow.takeMany(new Uint16Array(500)) !== 500) throw new Error("a batch fell short");
+    const pool = ports.pool({ ...KEY, destination });
+    if (pool.takeMany(new Uint16Array(500)) !== 500) throw new Error("a batch fell short");
     if (index > 2000) throw new Error("the memory does not grow");
   }
   checks.same(ports.stats().references, (index + 1) * 500, "what was taken while it grew");
@@ -161,12 +161,12 @@ const grow: Scene = (portwarden, modules, checks) => {
 
 const rest: Scene = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, { ...modules, portRange: RANGE });
-  const flow = ports.flow({ ...KEY, cooldown: 1000 });
-  const port = flow.take();
-  checks.same(flow.rest(port, 0), true, "put to rest");
-  checks.same(flow.takeAt(port), portwarden.Refusal.RESTING, "rests");
-  checks.same(flow.wake(5000), 1, "has rested");
-  checks.same(flow.takeAt(port), port, "is back");
+  const pool = ports.pool({ ...KEY, cooldown: 1000 });
+  const port = pool.take();
+  checks.same(pool.coolDown(port, 0), true, "put to rest");
+  checks.same(pool.takeAt(port), portwarden.Refusal.COOLING, "coolsDown");
+  checks.same(pool.expire(5000), 1, "has cooledDown");
+  checks.same(pool.takeAt(port), port, "is back");
 };
 
 const sockets: Scene = (portwarden, modules, checks) => {

@@ -96,7 +96,7 @@ story("a TCP bind on a device minds no device, where the destinations meet", [
   cannotBind({ device: 2, flags: 7 }),
 ]);
 
-story("a named port is shared where bind would not share it", [
+story("an explicit port is shared where bind would not share it", [
   range(2000, 2000),
   binds({ flags: 4 }, 0, 2000),
   cannotBind({ to: ONE, flags: 4 }),
@@ -172,7 +172,7 @@ story("a new range leaves what is held alone", [
   binds({}, 0, 2000),
 ]);
 
-story("a named port may be anywhere", [
+story("an explicit port may be anywhere", [
   range(2000, 2000),
   holds({ port: 1 }),
   holds({ port: 1999 }),

@@ -23,7 +23,7 @@ describe.each(STAGES)("%s", (_name, open) => {
     };
   }
 
-  test("a tester of a named port is asked once, when the port is held already", () => {
+  test("a tester of an explicit port is asked once, when the port is held already", () => {
     const stage = five();
     const asked: number[] = [];
     const port = stage.reserve(

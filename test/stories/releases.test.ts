@@ -113,7 +113,7 @@ story("flags that change between bind and close are counted, and come right in t
   counts(0, 0, 0),
 ]);
 
-story("counts below zero exist for many ports of a flow at once", [
+story("counts below zero exist for many ports of a pool at once", [
   ...Array.from({ length: 130 }, (_, index) => 60 + index).flatMap((port) => [
     holdsTuple({ port, to: ONE, flags: 5 }),
     holdsTuple({ port, to: ONE, flags: 5 }),

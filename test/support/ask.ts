@@ -1,11 +1,11 @@
-// Ask: what a test wants to hold, in the naive twin's terms, and how the facade is told the same.
+// Ask: what a test wants to hold, in the reference model's terms, and how the facade is told the same.
 
 import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../../assembly/abi.ts";
-import type { NaiveRequest } from "../../bench/baselines/naive.ts";
-import type { Flags, FlowRequest } from "../../bindings/index.ts";
+import type { ReferenceRequest } from "../../bench/baselines/reference.ts";
+import type { Flags, PoolRequest } from "../../bindings/index.ts";
 
 /** Everything about a reservation but its port. Addresses are canonical text, "" is any. */
-export type Ask = Readonly<Omit<NaiveRequest, "port">>;
+export type Ask = Readonly<Omit<ReferenceRequest, "port">>;
 
 export function flagsOf(bits: number): Flags {
   return {
@@ -15,11 +15,11 @@ export function flagsOf(bits: number): Flags {
   };
 }
 
-export function toTwin(ask: Ask, port: number): NaiveRequest {
+export function toModel(ask: Ask, port: number): ReferenceRequest {
   return { ...ask, port };
 }
 
-export function toFacade(ask: Ask): FlowRequest {
+export function toFacade(ask: Ask): PoolRequest {
   return {
     networks: ask.networks,
     transport: ask.transport,

@@ -7,7 +7,7 @@ import { type OpenOptions, PortManager } from "../../bindings/index.ts";
 
 export type Build = "release" | "debug";
 
-/** Managers live in the core; Linux' ports and resting ports have modules over a core's memory. */
+/** Managers live in the core; Linux' ports and cooling ports have modules over a core's memory. */
 export type Part = "core" | "linux" | "cooldown";
 
 /** What `LinuxPorts.open` runs on: both modules of one build. */

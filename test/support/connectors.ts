@@ -10,7 +10,7 @@ import {
 } from "node:net";
 import { expect, onTestFinished } from "vitest";
 import type { Dial } from "../../bindings/node/attempt.ts";
-import type { ConnectOptions, Where } from "../../bindings/node/connector.ts";
+import type { ConnectOptions, ConnectTarget } from "../../bindings/node/connector.ts";
 import {
   type Connector,
   type ConnectorError,
@@ -21,7 +21,7 @@ import {
 /** What `Connector.dial` opens, as a promise. */
 export function dialled(
   connector: Connector,
-  to: Where,
+  to: ConnectTarget,
   dial: Dial,
   readyEvent?: string,
 ): Promise<Socket> {
@@ -133,7 +133,7 @@ export async function until(holds: () => boolean, what: string): Promise<void> {
 
 /**
  * What must hold in the end: nothing is held, nobody waits, and every port of every source can be taken for that
- * destination, and no more. Ports that are set aside must have come back.
+ * destination, and no more. Ports that are quarantined must have come back.
  */
 export async function expectAllBack(connector: Connector, to: ConnectOptions): Promise<void> {
   await until(() => connector.metrics().held === 0, "every port given back");

@@ -1,11 +1,16 @@
-// Stage: where a story is played. The same story runs on the naive twin, and on both builds of the
+// Stage: where a story is played. The same story runs on the reference model, and on both builds of the
 // core through words and through handles; a refusal is one of the negative numbers of `abi`.
 
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
-import { NaivePortManager } from "../../bench/baselines/naive.ts";
-import { type Flow, PortError, type PortManager, type PortTester } from "../../bindings/index.ts";
+import { ReferencePortManager } from "../../bench/baselines/reference.ts";
+import {
+  PortError,
+  type PortManager,
+  type PortPool,
+  type PortTester,
+} from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
-import { type Ask, show, toFacade, toTwin } from "./ask.ts";
+import { type Ask, show, toFacade, toModel } from "./ask.ts";
 import { type Build, openOn } from "./builds.ts";
 
 export interface Stage {
@@ -36,38 +41,38 @@ export interface Counts {
 
 /** Every way to play a story, by name. */
 export const STAGES: readonly (readonly [name: string, open: () => Stage])[] = [
-  ["the naive twin", () => new TwinStage()],
+  ["the reference model", () => new ModelStage()],
   ["words, release", () => new WordStage("release")],
   ["words, debug", () => new WordStage("debug")],
   ["handles, release", () => new HandleStage("release")],
   ["handles, debug", () => new HandleStage("debug")],
 ];
 
-class TwinStage implements Stage {
-  readonly #manager = new NaivePortManager();
+class ModelStage implements Stage {
+  readonly #manager = new ReferencePortManager();
 
   reserve(ask: Ask, port: number, test?: PortTester): number {
-    return this.#manager.reservePort(toTwin(ask, port), 0, test);
+    return this.#manager.reservePort(toModel(ask, port), 0, test);
   }
 
   bind(ask: Ask, offset: number, test?: PortTester): number {
-    return this.#manager.reservePort(toTwin(ask, 0), offset, test);
+    return this.#manager.reservePort(toModel(ask, 0), offset, test);
   }
 
   connect(ask: Ask, offset: number): number {
-    return this.#manager.connect(toTwin(ask, 0), offset);
+    return this.#manager.connect(toModel(ask, 0), offset);
   }
 
   tuple(ask: Ask, port: number): number {
-    return this.#manager.reserveTuple(toTwin(ask, port)) ? port : IN_USE;
+    return this.#manager.reserveTuple(toModel(ask, port)) ? port : IN_USE;
   }
 
   release(ask: Ask, port: number): boolean {
-    return this.#manager.releasePort(toTwin(ask, port));
+    return this.#manager.releasePort(toModel(ask, port));
   }
 
   isAvailable(ask: Ask, port: number): boolean {
-    return this.#manager.isAvailable(toTwin(ask, port));
+    return this.#manager.isAvailable(toModel(ask, port));
   }
 
   pick(offset: number, test: PortTester): number {
@@ -156,41 +161,41 @@ class WordStage implements Stage {
 
 /** Whatever a handle can do goes through handles that stay open, the rest through words. */
 class HandleStage extends WordStage {
-  readonly #flows = new Map<string, Flow>();
+  readonly #pools = new Map<string, PortPool>();
 
   override reserve(ask: Ask, port: number, test?: PortTester): number {
     return test === undefined
-      ? this.#flow(ask, "bind").takeAt(port)
+      ? this.#pool(ask, "bind").takeAt(port)
       : super.reserve(ask, port, test);
   }
 
   override bind(ask: Ask, offset: number, test?: PortTester): number {
     return test === undefined
-      ? this.#flow(ask, "bind").take(offset)
+      ? this.#pool(ask, "bind").take(offset)
       : super.bind(ask, offset, test);
   }
 
   override connect(ask: Ask, offset: number): number {
-    return this.#flow(ask, "connect").take(offset);
+    return this.#pool(ask, "connect").take(offset);
   }
 
   override release(ask: Ask, port: number): boolean {
-    return this.#flow(ask, "connect").free(port);
+    return this.#pool(ask, "connect").free(port);
   }
 
   override close(): number {
-    for (const flow of this.#flows.values()) flow.close();
+    for (const pool of this.#pools.values()) pool.close();
     return super.close();
   }
 
-  #flow(ask: Ask, picking: "bind" | "connect"): Flow {
-    const name = `${show(ask, picking)} ${ask.destination.port}`;
-    let flow = this.#flows.get(name);
-    if (flow === undefined) {
-      flow = this.manager.flow({ ...toFacade(ask), picking });
-      this.#flows.set(name, flow);
+  #pool(ask: Ask, mode: "bind" | "connect"): PortPool {
+    const name = `${show(ask, mode)} ${ask.destination.port}`;
+    let pool = this.#pools.get(name);
+    if (pool === undefined) {
+      pool = this.manager.pool({ ...toFacade(ask), mode });
+      this.#pools.set(name, pool);
     }
-    return flow;
+    return pool;
   }
 }
 

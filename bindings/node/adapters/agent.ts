@@ -14,7 +14,7 @@ import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from "nod
 import { isIP, type NetConnectOpts, connect as netConnect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as tlsConnect } from "node:tls";
-import type { Connector, Where } from "../connector.ts";
+import type { Connector, ConnectTarget } from "../connector.ts";
 
 /** What an agent's or a request's connections have of ours. */
 export interface StickyOptions {
@@ -158,7 +158,7 @@ const nodesHttps = HttpsAgent.prototype as unknown as AgentInside;
 const REQUEST = Symbol("portwarden.request");
 
 interface RequestOptions extends ClientRequestArgs {
-  /** Node's name for the pool that the connection belongs to. */
+  /** Node's name for the pairs that the connection belongs to. */
   _agentKey?: string;
   [REQUEST]?: ClientRequest;
 }
@@ -288,7 +288,7 @@ class Pending {
   }
 }
 
-function whereOf(options: ClientRequestArgs, key: string | undefined): Where {
+function whereOf(options: ClientRequestArgs, key: string | undefined): ConnectTarget {
   const { host, port, family, localAddress } = options;
   return {
     host: host ?? undefined,

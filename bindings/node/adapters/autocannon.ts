@@ -6,7 +6,7 @@
 
 import { isIP, connect as netConnect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
-import type { Dial, Ends } from "../attempt.ts";
+import type { Dial, Endpoints } from "../attempt.ts";
 import type { Connector } from "../connector.ts";
 
 /** After as many failures in a row, a client pauses so many milliseconds, times two for each one more. */
@@ -191,7 +191,7 @@ function pauseAt(steps: number): number {
   return Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** steps);
 }
 
-function dialPlain(ends: Ends): Socket {
+function dialPlain(ends: Endpoints): Socket {
   return netConnect(ends);
 }
 

@@ -7,7 +7,7 @@ import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { checkObject } from "../../checks.ts";
 import { wrongValue } from "../../errors.ts";
-import type { Ends } from "../attempt.ts";
+import type { Endpoints } from "../attempt.ts";
 import type { Connector } from "../connector.ts";
 
 /** Options of {@link bindDatagram}: those of `dgram.createSocket`, and ours. */
@@ -22,7 +22,7 @@ export interface BindDatagramOptions extends SocketOptions {
 
 /**
  * A UDP socket, bound to one of the connector's sources and a port that portwarden has picked. If another program has
- * the port, it is set aside and the next one tried. The port comes back when the socket has closed, and does not rest.
+ * the port, it is quarantined and the next one tried. The port comes back when the socket has closed, and does not rest.
  *
  * It waits for a port if the connector does. `signal` ends that, and closes the socket later.
  * @returns a promise of the socket, bound.
@@ -60,7 +60,7 @@ class Binding extends EventEmitter {
   readonly errored: Error | null = null;
   readonly writableEnded: boolean = false;
 
-  constructor(socket: DatagramSocket, { localAddress, localPort }: Ends, exclusive: boolean) {
+  constructor(socket: DatagramSocket, { localAddress, localPort }: Endpoints, exclusive: boolean) {
     super();
     this.socket = socket;
     const fail = (error: Error): void => {

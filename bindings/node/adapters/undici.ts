@@ -47,7 +47,7 @@ export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout">
   keepAliveInitialDelay?: number;
   /** With `spread: "sticky"`: connections come from the source that belongs to this key. */
   stickyKey?: string;
-  /** Ends what is under way, waits, or is open, when it is aborted. */
+  /** Endpoints what is under way, waits, or is open, when it is aborted. */
   signal?: AbortSignal;
 }
 

@@ -26,7 +26,7 @@ export function planText(answer: Answer): string {
   return [
     introduction(load, forecast),
     "",
-    verdict(load, forecast),
+    cause(load, forecast),
     "",
     ...(forecast.ports === 0 ? [] : figures),
     ...changes(answer),
@@ -52,13 +52,13 @@ function introduction(load: Load, { ports }: Forecast): string {
   ].join("\n");
 }
 
-function cooldown({ rest, whenResting }: Load): string {
-  if (rest === 0) return "none: a port is free as soon as its connection has ended";
-  const most = `${seconds(rest)}, up to an eighth more, after the connection has ended on this side`;
-  return whenResting === "oldest" ? `${most}; the oldest is taken rather than none` : most;
+function cooldown({ cooldown: period, whenCooling }: Load): string {
+  if (period === 0) return "none: a port is free as soon as its connection has ended";
+  const most = `${seconds(period)}, up to an eighth more, after the connection has ended on this side`;
+  return whenCooling === "oldest" ? `${most}; the oldest is taken rather than none` : most;
 }
 
-function verdict({ range }: Load, forecast: Forecast): string {
+function cause({ range }: Load, forecast: Forecast): string {
   const { fits, arrivals, refused, firstRefusal = 0, exhausted, ports } = forecast;
   if (fits) {
     return paint("green", `It fits: ${counted(arrivals, "connection")}, and none was refused.`);
@@ -83,16 +83,16 @@ function verdict({ range }: Load, forecast: Forecast): string {
 
 function reason(exhausted: Exhausted | undefined): string {
   if (exhausted === "files") return "no more files may be open";
-  if (exhausted === "resting") return "the ports that are not in use are resting";
+  if (exhausted === "cooling") return "the ports that are not in use are cooling";
   return "every port of the range is in use for its source and destination";
 }
 
-function use({ open, perFlow, ports, seconds: span }: Forecast): string {
+function use({ open, perPool, ports, seconds: span }: Forecast): string {
   const heading = ["of each source and destination", "steady", "at most", "of"];
   const rows = [
-    ["connections open", Math.round(perFlow.open), "", ""],
-    ["ports resting", Math.round(perFlow.resting), "", ""],
-    ["ports in use", Math.round(perFlow.open + perFlow.resting), perFlow.peak, ports],
+    ["connections open", Math.round(perPool.open), "", ""],
+    ["ports cooling", Math.round(perPool.cooling), "", ""],
+    ["ports in use", Math.round(perPool.open + perPool.cooling), perPool.peak, ports],
   ];
   return [
     table(heading, rows),
@@ -116,7 +116,7 @@ function plainNode({ load, plain }: Answer): string {
 function plainPorts(load: Load, plain: Forecast): string {
   const ports = counted(plain.ports * load.sources, "port");
   if (load.destinations > 1) return `shares no port among destinations: ${ports} in all`;
-  if (load.rest === 0) return `has the same ${ports} for one destination`;
+  if (load.cooldown === 0) return `has the same ${ports} for one destination`;
   const waiting = `none while it is in TIME_WAIT, ${seconds(TIME_WAIT_S)} long`;
   return `has the same ${ports} for one destination, and ${waiting}`;
 }
@@ -136,7 +136,7 @@ function share(load: Load, forecast: Forecast): string[] {
   if (span < load.seconds) {
     texts.push(`the first ${seconds(span)}, by the end of which it has long settled`);
   }
-  const part = `Simulated in part: ${texts.join("; ")}. Figures are for the whole.`;
+  const part = `Simulated in part: ${texts.join("; ")}. PairMetrics are for the whole.`;
   const { files } = reduced(load, forecast.share);
   if (files >= FILES_FEW) return [part];
   return [`${part} They are rough, since that part has only ${counted(files, "open file")}.`];
@@ -166,10 +166,10 @@ function what(remedy: Remedy, load: Load): string {
       return `${counted(remedy.value, "source")} instead of ${figure(load.sources)}`;
     case "range":
       return `ports ${showRange(remedy.value)} instead of ${showRange(load.range)}`;
-    case "rest":
+    case "cooldown":
       return remedy.value === 0
         ? "no cooldown"
-        : `a cooldown of ${seconds(remedy.value)} instead of ${seconds(load.rest)}${STAMPED}`;
+        : `a cooldown of ${seconds(remedy.value)} instead of ${seconds(load.cooldown)}${STAMPED}`;
     case "lifetime":
       return `connections open ${lifetimeText(remedy.value)} instead of ${lifetimeText(load.lifetime)}`;
     case "rate":

@@ -4,7 +4,7 @@
 import type { ConnectorOptions } from "../connector-options.ts";
 import { cooldownOf, isStamped, LINUX_RANGE, TIME_WAIT_MS } from "../connector-options.ts";
 import { type Lifetime, type Load, settledAfter } from "../load.ts";
-import { type Machine, readMachine } from "../machine.ts";
+import { type HostState, readHostState } from "../machine.ts";
 import { parseReservedList } from "../proc.ts";
 import { highestRate, type Remedy, remediesFor } from "../remedies.ts";
 import { type Forecast, simulate } from "../simulation.ts";
@@ -45,11 +45,11 @@ all find a local port, when the first does not, and what to change.
   --rate R             connections per second, of all together
   --lifetime S         seconds that each is open: 10; 5..20 (any in between, as likely as another);
                        exp:10 (exponential, 10 on average)
-  --cooldown C         how a port rests after its connection has ended on this side:
+  --cooldown C         how a port cools down after its connection has ended on this side:
                        timestamps (default: 1 s where TCP timestamps are on, and the port that has
-                       rested longest is taken rather than none; else 60 s), none, or seconds
+                       cooledDown longest is taken rather than none; else 60 s), none, or seconds
   --range F-L          local ports; by default this machine's range, or ${LINUX_RANGE.first}-${LINUX_RANGE.last}
-  --reserved LIST      ports that are left alone, 8080,9000-9010; by default this machine's
+  --reserved LIST      ports that are quarantined, 8080,9000-9010; by default this machine's
   --files N            connections that may be open at once, as each takes a file; by default what
                        this process may have
   --for SECONDS        how long it goes on; by default until it has settled, twice over
@@ -91,7 +91,7 @@ export async function runPlan(args: readonly string[]): Promise<number> {
     writeText(HELP);
     return 0;
   }
-  const answer = await answerTo(loadOf(given, readMachine()));
+  const answer = await answerTo(loadOf(given, readHostState()));
   if (given.has("json")) writeJson(document(answer));
   else writeText(planText(answer));
   return answer.forecast.fits ? 0 : 1;
@@ -113,8 +113,8 @@ async function answerTo(load: Load): Promise<Answer> {
  * one connection, whatever its destination, and not while a former one is in TIME_WAIT.
  */
 function inPlainNode(load: Load): Load {
-  const rest = load.rest === 0 ? 0 : TIME_WAIT_S;
-  return { ...load, destinations: 1, rest, whenResting: "refuse" };
+  const cooldown = load.cooldown === 0 ? 0 : TIME_WAIT_S;
+  return { ...load, destinations: 1, cooldown, whenCooling: "refuse" };
 }
 
 /** Names that stay as they are: programs read them. */
@@ -129,7 +129,7 @@ function document({ load, forecast, plain, remedies, highestRate }: Answer): obj
     seconds: forecast.seconds,
     ports: { perPair: forecast.ports, total: forecast.ports * load.sources * load.destinations },
     open: forecast.open,
-    perPair: forecast.perFlow,
+    perPair: forecast.perPool,
     load,
     simulated: { ...share, whole: isWhole(load, forecast) },
     plainNode: {
@@ -143,7 +143,7 @@ function document({ load, forecast, plain, remedies, highestRate }: Answer): obj
       change,
       value,
       open: then.open.peak,
-      perPair: then.perFlow.peak,
+      perPair: then.perPool.peak,
     })),
     highestRate,
   };
@@ -161,7 +161,7 @@ export function isWhole(load: Load, { share }: Forecast): boolean {
 
 // ── The command line ──────────────────────────────────────────────────────────────────────
 
-function loadOf(given: Given, machine: Machine): Load {
+function loadOf(given: Given, machine: HostState): Load {
   const sources = neededIn(given, "sources", "10.0.0.1-10.0.0.4");
   const destinations = wholeOf(
     "--destinations",
@@ -173,7 +173,7 @@ function loadOf(given: Given, machine: Machine): Load {
   const lifetime = lifetimeOf(neededIn(given, "lifetime", "10"));
   const cooldown = cooldownIn(given);
   const isByTimestamps = cooldown === "timestamps" && isStamped(machine);
-  const rest = cooldownOf(cooldown, machine) / 1000;
+  const cooldownSeconds = cooldownOf(cooldown, machine) / 1000;
   const seed = valueIn(given, "seed") ?? "1";
   const range = valueIn(given, "range");
   return {
@@ -181,12 +181,12 @@ function loadOf(given: Given, machine: Machine): Load {
     destinations,
     rate,
     lifetime,
-    rest,
-    whenResting: isByTimestamps ? "oldest" : "refuse",
+    cooldown: cooldownSeconds,
+    whenCooling: isByTimestamps ? "oldest" : "refuse",
     range: range === undefined ? (machine.portRange ?? LINUX_RANGE) : rangeOf("--range", range),
     reserved: reservedIn(given) ?? machine.reserved ?? "",
     files: filesIn(given, machine),
-    seconds: secondsIn(given, { lifetime, rest }),
+    seconds: secondsIn(given, { lifetime, cooldown: cooldownSeconds }),
     seed: wholeOf("--seed", seed, 0, UINT32_MAX),
   };
 }
@@ -218,14 +218,14 @@ function reservedIn(given: Given): string | undefined {
   throw wrong("--reserved", "ports and ranges with commas, such as 8080,9000-9010", text);
 }
 
-function filesIn(given: Given, { fileLimits, openFiles }: Machine): number {
+function filesIn(given: Given, { fileLimits, openFiles }: HostState): number {
   const text = valueIn(given, "files");
   if (text !== undefined) return wholeOf("--files", text, 1, UINT32_MAX);
   if (fileLimits === undefined) return Number.POSITIVE_INFINITY;
   return Math.max(1, fileLimits.soft - (openFiles ?? 0));
 }
 
-function secondsIn(given: Given, load: Pick<Load, "lifetime" | "rest">): number {
+function secondsIn(given: Given, load: Pick<Load, "lifetime" | "cooldown">): number {
   const text = valueIn(given, "for");
   if (text !== undefined) return numberOf("--for", text, MOMENT, 365 * DAY);
   return Math.max(1, Math.ceil(2 * settledAfter(load)));

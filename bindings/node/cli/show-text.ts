@@ -1,7 +1,7 @@
 // What `portwarden show` says in words.
 
 import { showRange } from "../../range.ts";
-import type { Machine, MachineTransport } from "../machine.ts";
+import type { HostState, MachineTransport } from "../machine.ts";
 import { type LimitUse, type PairUse, rangeUse, statesOf } from "../use.ts";
 import { counted, figure } from "../words.ts";
 import { bullet, percent, table, title } from "./output.ts";
@@ -28,7 +28,7 @@ export function showText(shown: Shown): string {
   ].join("\n");
 }
 
-function ports(machine: Machine): string[] {
+function ports(machine: HostState): string[] {
   const { portRange, reserved, unprivilegedPortStart } = machine;
   const use = rangeUse(machine);
   const range =
@@ -44,7 +44,7 @@ function ports(machine: Machine): string[] {
   ];
 }
 
-function sockets(machine: Machine, transport: MachineTransport): string {
+function sockets(machine: HostState, transport: MachineTransport): string {
   const rows = machine[transport];
   const name = title(transport.toUpperCase());
   if (rows === undefined) return `${name}       ${UNKNOWN}`;
@@ -81,7 +81,7 @@ function ends({ destination, destinationPort }: PairUse): string {
     : `${destination}:${destinationPort}`;
 }
 
-function settings({ tcpTimestamps, tcpTwReuse, tcpFinTimeout }: Machine): string[] {
+function settings({ tcpTimestamps, tcpTwReuse, tcpFinTimeout }: HostState): string[] {
   const finTimeout =
     tcpFinTimeout === undefined
       ? UNKNOWN

@@ -4,7 +4,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import { parseAddress } from "../../address.ts";
-import { type Machine, type MachineTransport, readMachine } from "../machine.ts";
+import { type HostState, type MachineTransport, readHostState } from "../machine.ts";
 import {
   freshPair,
   type LimitUse,
@@ -21,7 +21,7 @@ import { showText } from "./show-text.ts";
 
 /** What is shown. */
 export interface Shown {
-  readonly machine: Machine;
+  readonly machine: HostState;
   /** By source and destination, the busiest first; those of the destinations asked for. */
   readonly pairs: readonly PairUse[];
   /** How many of the pairs to list. */
@@ -70,7 +70,7 @@ async function look(given: Given): Promise<Shown> {
   const topText = valueIn(given, "top");
   const top = topText === undefined ? byDefault : wholeOf("--top", topText, 1, TOP_MAX);
   const remotes = given.get("destination")?.map(remoteOf);
-  const machine = readMachine();
+  const machine = readHostState();
   const pairs = [...pairsOf(machine, "tcp"), ...pairsOf(machine, "udp")];
   if (remotes === undefined) {
     return { machine, pairs, top, limits: limitsOf(machine, tcpOf(pairs)) };
@@ -85,7 +85,7 @@ function tcpOf(pairs: readonly PairUse[]): PairUse[] {
 }
 
 /** The pairs to a destination; where nothing is connected to it, what any address of this machine would have. */
-function pairsTo(machine: Machine, pairs: readonly PairUse[], remote: Remote): PairUse[] {
+function pairsTo(machine: HostState, pairs: readonly PairUse[], remote: Remote): PairUse[] {
   const isTo = (pair: PairUse): boolean =>
     pair.destination === remote.address && pair.destinationPort === remote.port;
   const found = pairs.filter(isTo);
@@ -152,7 +152,7 @@ function document({ machine, pairs, top, limits }: Shown): object {
   };
 }
 
-function socketsIn(machine: Machine, transport: MachineTransport): object | null {
+function socketsIn(machine: HostState, transport: MachineTransport): object | null {
   const rows = machine[transport];
   return rows === undefined ? null : { sockets: rows.length, states: statesOf(rows) };
 }

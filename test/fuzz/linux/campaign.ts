@@ -2,10 +2,10 @@
 // leaving out whatever the failure does not need, and the report ends with a trace that a replay
 // can read.
 
-import { NaiveLinux } from "../../replay/linux-naive.ts";
+import { ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { LinuxOperation } from "../../replay/linux-trace.ts";
 import { Dice } from "./dice.ts";
-import { Defeat, Duel, type Figures, type Opponent } from "./duel.ts";
+import { Defeat, Duel, type Opponent, type PairMetrics } from "./duel.ts";
 import { Moves } from "./moves.ts";
 import { THEMES, type Theme, type World, worldOf } from "./world.ts";
 
@@ -16,14 +16,14 @@ export interface CampaignOptions {
   /** Opens the real side, with the hint and the limit of the world. */
   readonly open: (world: World) => Opponent;
   /** The second opinion; for tests of the fuzzer, one with a fault. */
-  readonly twin?: (hint: number) => NaiveLinux;
+  readonly model?: (hint: number) => ReferenceLinux;
   /** Asked after a failure: what broke may not be fit for another battle. */
   readonly renew?: () => void;
   /** Asked between battles. */
   readonly isOver: (campaign: Campaign) => boolean;
 }
 
-export interface Campaign extends Figures {
+export interface Campaign extends PairMetrics {
   readonly seed: number;
   /** Of the battle that is on; a campaign from this seed begins with it. */
   battleSeed: number;
@@ -52,7 +52,7 @@ interface Lost {
 /** No negative seeds: a command line would take the sign for an option. */
 const SEED_MAX = 0x7fffffff;
 const SHORTENINGS_MAX = 3000;
-const NO_FIGURES: Figures = {
+const NO_FIGURES: PairMetrics = {
   operations: 0,
   picks: 0,
   exhausted: 0,
@@ -83,7 +83,7 @@ function fight(campaign: Campaign, options: CampaignOptions): Failure | undefine
   const world = worldOf(dice, theme);
   const battle: Battle = { world, operations: [], isAbrupt: dice.chance(25) };
   const duel = newDuel(world, options, campaign);
-  const moves = new Moves(dice, world, duel.twin);
+  const moves = new Moves(dice, world, duel.model);
   const lost = lostIn(duel, battle, () => {
     const play = (operation: LinuxOperation): void => {
       battle.operations.push(operation);
@@ -97,10 +97,10 @@ function fight(campaign: Campaign, options: CampaignOptions): Failure | undefine
   return failureOf(campaign, options, battle, lost);
 }
 
-function newDuel(world: World, { twin, open }: CampaignOptions, figures: Figures): Duel {
+function newDuel(world: World, { model, open }: CampaignOptions, figures: PairMetrics): Duel {
   const { hint, limit } = world;
-  const naive = twin?.(hint) ?? new NaiveLinux(hint);
-  return new Duel(naive, open(world), figures, limit !== undefined);
+  const reference = model?.(hint) ?? new ReferenceLinux(hint);
+  return new Duel(reference, open(world), figures, limit !== undefined);
 }
 
 /** How a duel ends, if not well. */

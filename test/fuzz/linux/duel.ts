@@ -1,4 +1,4 @@
-// Duel: one operation after the other on the naive twin and on the real thing, and after each of
+// Duel: one operation after the other on the reference model and on the real thing, and after each of
 // them a look at whatever it may have changed.
 //
 // Beside being equal, the answers must keep what selection promises: a port that was picked lies in
@@ -8,10 +8,10 @@
 // that pass 2^32 make a search for connect() miss ports.
 
 import { isDeepStrictEqual } from "node:util";
-import { limited, type NaiveSocket } from "../../../bench/baselines/naive-linux.ts";
+import { limited, type ReferenceSocket } from "../../../bench/baselines/reference-linux.ts";
 import { PortError } from "../../../bindings/errors.ts";
 import { BadInput } from "../../replay/input.ts";
-import type { NaiveLinux } from "../../replay/linux-naive.ts";
+import type { ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { LinuxSystem } from "../../replay/linux-system.ts";
 import { type LinuxAnswer, type LinuxOperation, LinuxPlayer } from "../../replay/linux-trace.ts";
 
@@ -29,7 +29,7 @@ export interface Opponent {
   used?(): number;
 }
 
-export interface Figures {
+export interface PairMetrics {
   operations: number;
   /** Automatic picks, those that found nothing, and those that searched more than once. */
   picks: number;
@@ -54,13 +54,13 @@ const AUDIT_EVERY = 25;
 const DRAINED: LinuxAnswer = { buckets: 0, bsockets: 0, bytes: 0, uses: 0 };
 
 export class Duel {
-  readonly twin: LinuxPlayer;
-  /** What has been done, with the twin's answers. */
+  readonly model: LinuxPlayer;
+  /** What has been done, with the model's answers. */
   readonly script: (LinuxOperation & { expect: LinuxAnswer; drawn?: number })[] = [];
-  readonly #naive: NaiveLinux;
+  readonly #reference: ReferenceLinux;
   readonly #real: LinuxPlayer;
   readonly #opponent: Opponent;
-  readonly #figures: Figures;
+  readonly #figures: PairMetrics;
   /** Whether the real side may say that it has no memory. */
   readonly #isTight: boolean;
   /** Every port that was named or picked. */
@@ -68,12 +68,17 @@ export class Duel {
   /** A socket with a port has lost its reuse bit. */
   #hasCleared = false;
 
-  constructor(naive: NaiveLinux, opponent: Opponent, figures: Figures, isTight = false) {
-    this.#naive = naive;
+  constructor(
+    reference: ReferenceLinux,
+    opponent: Opponent,
+    figures: PairMetrics,
+    isTight = false,
+  ) {
+    this.#reference = reference;
     this.#isTight = isTight;
     this.#opponent = opponent;
     this.#figures = figures;
-    this.twin = new LinuxPlayer(naive);
+    this.model = new LinuxPlayer(reference);
     this.#real = new LinuxPlayer(opponent.system);
   }
 
@@ -93,9 +98,9 @@ export class Duel {
       broken = error;
     }
     this.#figures.operations += 1;
-    const expect = settled(() => this.twin.perform(operation));
+    const expect = settled(() => this.model.perform(operation));
     const mayDraw = operation.op === "bind" || operation.op === "listen";
-    this.script.push({ ...operation, expect, ...(mayDraw && { drawn: this.twin.drawn }) });
+    this.script.push({ ...operation, expect, ...(mayDraw && { drawn: this.model.drawn }) });
     if (broken !== undefined) throw defeat(broken);
     compare("answer", got, expect);
     this.#compareTraces(operation, mayDraw);
@@ -105,7 +110,7 @@ export class Duel {
     return true;
   }
 
-  /** For want of memory: that the twin cannot know, but nothing may have changed. */
+  /** For want of memory: that the model cannot know, but nothing may have changed. */
   #refused(operation: LinuxOperation, used: number | undefined): true {
     this.#figures.operations += 1;
     this.#figures.refusals += 1;
@@ -114,7 +119,7 @@ export class Duel {
     compare(
       "figures after a refusal",
       settled(() => this.#opponent.system.stats()),
-      this.#naive.stats(),
+      this.#reference.stats(),
     );
     this.#audit();
     settled(() => this.#opponent.verify?.());
@@ -127,14 +132,14 @@ export class Duel {
     if (abruptly) {
       compare("left in use", settled(() => this.#opponent.system.end()).uses, 0);
     } else {
-      compare("left by the twin", this.twin.drain(), DRAINED);
+      compare("left by the model", this.model.drain(), DRAINED);
       compare(
         "left when all is closed",
         settled(() => this.#real.drain()),
         DRAINED,
       );
     }
-    this.#figures.expired += this.twin.expired;
+    this.#figures.expired += this.model.expired;
   }
 
   abandon(): void {
@@ -144,17 +149,17 @@ export class Duel {
   // ── What an operation leaves behind ─────────────────────────────────────────────────────
 
   #compareTraces(operation: LinuxOperation, mayDraw: boolean): void {
-    if (mayDraw) compare("values drawn", this.#real.drawn, this.twin.drawn);
-    if (mayDraw && this.twin.drawn > 1) this.#figures.retried += 1;
-    compare("TIME_WAITs removed", this.#real.expired, this.twin.expired);
+    if (mayDraw) compare("values drawn", this.#real.drawn, this.model.drawn);
+    if (mayDraw && this.model.drawn > 1) this.#figures.retried += 1;
+    compare("TIME_WAITs removed", this.#real.expired, this.model.expired);
     compare(
       "figures",
       settled(() => this.#opponent.system.stats()),
-      this.#naive.stats(),
+      this.#reference.stats(),
     );
-    if (!("sock" in operation) || !new Set(this.twin.open).has(operation.sock)) return;
+    if (!("sock" in operation) || !new Set(this.model.open).has(operation.sock)) return;
     this.#compareSocket(operation.sock);
-    const { port } = this.twin.look(operation.sock);
+    const { port } = this.model.look(operation.sock);
     for (const near of [port, "port" in operation ? operation.port : 0]) {
       if (near === 0) continue;
       this.#ports.add(near);
@@ -163,18 +168,18 @@ export class Duel {
   }
 
   #audit(): void {
-    for (const sock of this.twin.open) this.#compareSocket(sock);
+    for (const sock of this.model.open) this.#compareSocket(sock);
     for (const port of this.#ports) this.#compareRecord(port);
   }
 
   #compareSocket(sock: number): void {
     const got = settled(() => this.#real.look(sock));
-    compare(`socket ${sock}`, got, this.twin.look(sock));
+    compare(`socket ${sock}`, got, this.model.look(sock));
   }
 
   #compareRecord(port: number): void {
     const got = settled(() => this.#opponent.system.bucket(port));
-    compare(`record of port ${port}`, got, this.#naive.bucket(port));
+    compare(`record of port ${port}`, got, this.#reference.bucket(port));
   }
 
   // ── What selection promises ─────────────────────────────────────────────────────────────
@@ -184,25 +189,25 @@ export class Duel {
     const { op } = operation;
     if (op === "setReuse") this.#noteReuse(operation);
     if (op !== "bind" && op !== "listen" && op !== "connect") return undefined;
-    const { ports: naive } = this.#naive;
-    const socket = this.twin.socket(operation) as NaiveSocket;
+    const { ports: reference } = this.#reference;
+    const socket = this.model.socket(operation) as ReferenceSocket;
     if (socket.port !== 0 || socket.state !== "closed") return undefined;
     if (op === "bind" && operation.port !== 0) return undefined;
 
     const kind = op === "connect" ? "connect" : "bind";
-    const { first, last } = limited(naive.range, socket.group, kind);
+    const { first, last } = limited(reference.range, socket.group, kind);
     const count = Math.max(0, last - first + 1);
     const all = Array.from({ length: count }, (_, index) => first + index);
-    const ports = all.filter((port) => !naive.reserved.has(port));
+    const ports = all.filter((port) => !reference.reserved.has(port));
     const suits = (port: number): boolean => {
-      if (op === "bind") return naive.suitsBind(socket, operation.addr, port);
-      if (op === "listen") return naive.suitsBind(socket, socket.address, port);
+      if (op === "bind") return reference.suitsBind(socket, operation.addr, port);
+      if (op === "listen") return reference.suitsBind(socket, socket.address, port);
       const { saddr: local, daddr: remote, dport: remotePort } = operation;
-      return naive.suitsConnect(socket, { local, remote, remotePort }, port);
+      return reference.suitsConnect(socket, { local, remote, remotePort }, port);
     };
     let mayMiss = this.#hasCleared;
     if (op === "connect") {
-      const offset = (this.#naive.stats().hint + operation.portOffset) % TWO_32;
+      const offset = (this.#reference.stats().hint + operation.portOffset) % TWO_32;
       mayMiss = offset + count >= TWO_32;
       if (mayMiss) this.#figures.wrapped += 1;
     }
@@ -210,7 +215,7 @@ export class Duel {
   }
 
   #noteReuse(operation: LinuxOperation & { op: "setReuse" }): void {
-    const socket = this.twin.socket(operation) as NaiveSocket;
+    const socket = this.model.socket(operation) as ReferenceSocket;
     if (socket.port !== 0 && socket.reuse && !operation.reuse) this.#hasCleared = true;
   }
 

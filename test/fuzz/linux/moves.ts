@@ -1,4 +1,4 @@
-// Moves: what happens next in a battle. A move is planned by looking at the naive twin alone; what
+// Moves: what happens next in a battle. A move is planned by looking at the reference model alone; what
 // comes out is an operation in the words of the vectors, so that a battle can be written down as
 // a trace.
 
@@ -20,17 +20,17 @@ const PHASE_MAX = 100;
 export class Moves {
   readonly #dice: Dice;
   readonly #world: World;
-  readonly #twin: LinuxPlayer;
+  readonly #model: LinuxPlayer;
   #now = 0;
   #newest = 0;
   /** How many sockets are wanted now, and for how many moves. */
   #wanted: number;
   #phase = PHASE_MAX;
 
-  constructor(dice: Dice, world: World, twin: LinuxPlayer) {
+  constructor(dice: Dice, world: World, model: LinuxPlayer) {
     this.#dice = dice;
     this.#world = world;
-    this.#twin = twin;
+    this.#model = model;
     this.#wanted = world.sockets;
   }
 
@@ -98,7 +98,7 @@ export class Moves {
       case "closeToTimeWait":
         return this.#closeToTimeWait(sock);
       case "setReuse": {
-        const mayClear = this.#world.clears || this.#twin.look(sock).port === 0;
+        const mayClear = this.#world.clears || this.#model.look(sock).port === 0;
         return { op: "setReuse", sock, reuse: !mayClear || dice.chance(30) };
       }
       default:
@@ -121,12 +121,12 @@ export class Moves {
   }
 
   #isCrowded(): boolean {
-    return [...this.#twin.open].length >= this.#wanted;
+    return [...this.#model.open].length >= this.#wanted;
   }
 
   /** Mostly one that the move is made for, now and then any. */
   #which(move: Move): number | undefined {
-    const open = [...this.#twin.open];
+    const open = [...this.#model.open];
     if (open.length === 0) return undefined;
     if (move === "close" || this.#dice.chance(8)) return this.#dice.pick(open);
     const meant = open.filter((sock) => this.#isMeant(move, sock));
@@ -134,7 +134,7 @@ export class Moves {
   }
 
   #isMeant(move: Move, sock: number): boolean {
-    const { state, port } = this.#twin.look(sock);
+    const { state, port } = this.#model.look(sock);
     switch (move) {
       case "bind":
       case "bindAny":
@@ -219,7 +219,7 @@ export class Moves {
   /** Now and then one with which the search passes 2^32. */
   #offset(): number {
     const dice = this.#dice;
-    const hint = Number(this.#twin.perform({ op: "stats" })?.hint);
+    const hint = Number(this.#model.perform({ op: "stats" })?.hint);
     const short = -hint - dice.below(this.#world.count + 2);
     return dice.pick([dice.below(200), dice.u32(), U32_MAX - dice.below(200), short >>> 0]);
   }

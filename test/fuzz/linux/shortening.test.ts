@@ -1,13 +1,13 @@
 // The fuzzer of LinuxPorts itself: does it find a fault, and does it say so in few words? Each test
-// plants one into a copy of the naive twin that plays the real thing.
+// plants one into a copy of the reference model that plays the real thing.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { NaiveSocket } from "../../../bench/baselines/naive-linux.ts";
+import type { ReferenceSocket } from "../../../bench/baselines/reference-linux.ts";
 import { replayLinuxFile } from "../../replay/files.ts";
-import { NaiveLinux, openNaiveLinux } from "../../replay/linux-naive.ts";
+import { openReferenceLinux, ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { Left, OpenLinux, Outcome, Way } from "../../replay/linux-system.ts";
 import { newTally } from "../../replay/netstack.ts";
 import { type Campaign, wage } from "./campaign.ts";
@@ -17,9 +17,9 @@ const OPERATIONS_MAX = 100_000;
 const SEED = 20150228;
 
 /** Lets nobody on a device bind to any port. */
-class Timid extends NaiveLinux {
+class Timid extends ReferenceLinux {
   override bind(
-    socket: NaiveSocket,
+    socket: ReferenceSocket,
     address: string,
     port: number,
     random: readonly number[],
@@ -30,16 +30,16 @@ class Timid extends NaiveLinux {
 }
 
 /** Says of a port that was shared by two or more that it always belonged to one. */
-class Forgetful extends NaiveLinux {
-  override bucket(port: number): ReturnType<NaiveLinux["bucket"]> {
+class Forgetful extends ReferenceLinux {
+  override bucket(port: number): ReturnType<ReferenceLinux["bucket"]> {
     const bucket = super.bucket(port);
     return bucket && { ...bucket, owners: Math.min(1, bucket.owners) };
   }
 }
 
 /** Keeps the address that a failed connect should have given back. */
-class Clinging extends NaiveLinux {
-  override connect(socket: NaiveSocket, way: Way, portOffset: number): Outcome {
+class Clinging extends ReferenceLinux {
+  override connect(socket: ReferenceSocket, way: Way, portOffset: number): Outcome {
     const outcome = super.connect(socket, way, portOffset);
     if (outcome === "EADDRNOTAVAIL" && socket.address === "") socket.address = way.local;
     return outcome;
@@ -47,14 +47,14 @@ class Clinging extends NaiveLinux {
 }
 
 /** Draws once more than it needs. */
-class Wasteful extends NaiveLinux {
+class Wasteful extends ReferenceLinux {
   override get drawn(): number {
     return super.drawn === 2 ? 3 : super.drawn;
   }
 }
 
 /** Has memory left when it is closed. */
-class Leaky extends NaiveLinux {
+class Leaky extends ReferenceLinux {
   override end(): Left {
     return { bytes: 48, uses: 0 };
   }
@@ -97,7 +97,7 @@ test("the report tells the seed, each operation, the two answers, and a trace to
   expect(lines[3]).toMatch(/^answer: expected \{"port":[0-9]+\}, got \{"err":"EADDRINUSE"\}$/);
   const trace = lines[4]?.replace("as a trace: ", "") ?? "";
   expect(await mismatching(trace, (hint) => new Timid(hint))).toBe(1);
-  expect(await mismatching(trace, openNaiveLinux)).toBe(0);
+  expect(await mismatching(trace, openReferenceLinux)).toBe(0);
 });
 
 test("the same seed fights the same battles", () => {
@@ -106,17 +106,17 @@ test("the same seed fights the same battles", () => {
   expect(one).toEqual(other);
 });
 
-function operationsAgainst(open: (hint: number) => NaiveLinux): number | undefined {
+function operationsAgainst(open: (hint: number) => ReferenceLinux): number | undefined {
   return campaignAgainst(open).failure?.operations;
 }
 
-function campaignAgainst(open: (hint: number) => NaiveLinux, isShared = false): Campaign {
+function campaignAgainst(open: (hint: number) => ReferenceLinux, isShared = false): Campaign {
   return wage({
     seed: SEED,
     theme: "mixed",
     open: ({ hint }) => ({ system: open(hint) }),
     isOver: ({ operations }) => operations >= OPERATIONS_MAX,
-    ...(isShared && { twin: open }),
+    ...(isShared && { model: open }),
   });
 }
 

@@ -1,10 +1,10 @@
-// LinuxPorts against the naive twin with hundreds of sockets: bitmaps, their summaries under
+// LinuxPorts against the reference model with hundreds of sockets: bitmaps, their summaries under
 // reserved ports that change, and the shortcut of those who bind again and again.
 
 import { expect, test } from "vitest";
 import { expectPeace } from "./expect.ts";
 
-test("the release build answers as the naive twin does, 15,000 times, on wide ranges", () => {
+test("the release build answers as the reference model does, 15,000 times, on wide ranges", () => {
   const { exhausted } = expectPeace("release", "wide", 15_000);
   expect(exhausted).toBeGreaterThan(100);
 });

@@ -54,7 +54,7 @@ export const THEMES: Readonly<Record<Theme, Weights>> = {
   binding: weights({ bindAny: 40, listen: 1, connect: 3, closeToTimeWait: 1 }),
   // Who has no memory to let a TIME_WAIT ripen cannot tell whether it may be taken over.
   tight: weights({ setTwReuse: 0 }),
-  // Hundreds of sockets, so that what a flow holds becomes a bitmap with summaries.
+  // Hundreds of sockets, so that what a pool holds becomes a bitmap with summaries.
   wide: weights({ socket: 60, bindAny: 40, connect: 30, close: 14, setReserved: 1, setGroup: 1 }),
   connecting: weights({ bind: 4, bindAny: 3, connect: 36, closeToTimeWait: 12, setNow: 8 }),
 };
@@ -102,11 +102,11 @@ export function worldOf(dice: Dice, theme: Theme): World {
   };
 }
 
-/** Few addresses and destinations, so that single flows hold many ports. */
+/** Few addresses and destinations, so that single pools hold many ports. */
 function wideWorld(dice: Dice): World {
   const count = dice.pick([100, 130, 200, 320]);
   const first = dice.pick([32768, 4000, 60, 65000]);
-  /** Sockets that only bind, at one address: one flow then holds all. */
+  /** Sockets that only bind, at one address: one pool then holds all. */
   const bindsOnly = dice.chance(50);
   return {
     operations: dice.between(1000, 2500),

@@ -207,7 +207,7 @@ test("the same if the connector is closed", async () => {
   );
 });
 
-test("ports in other hands are passed over", async () => {
+test("ports held by another program are passed over", async () => {
   const { port, came } = await httpStage();
   const [source] = SOURCES;
   const portRange = { first: RANGE.first, last: RANGE.first + 3 };

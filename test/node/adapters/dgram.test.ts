@@ -66,7 +66,7 @@ test("all ports of a range, and not one more; closed, they come back at once", a
     close(...sockets);
     await until(() => connector.metrics().held === 0);
   }
-  expect(connector.metrics().rested).toBe(0);
+  expect(connector.metrics().cooledDown).toBe(0);
 });
 
 test("UDP and TCP have ports of their own", async () => {
@@ -78,26 +78,29 @@ test("UDP and TCP have ports of their own", async () => {
   close(socket);
 });
 
-test.for([true, false])("ports in other hands are passed over, skipUsed: %s", async (skipUsed) => {
-  for (let port = EIGHT.first; port < EIGHT.last; port++) await bindAt(SOURCES[0], port);
-  const connector = connect({ sources: SOURCES[0], portRange: EIGHT, skipUsed });
-  const socket = await bindDatagram(connector, { type: "udp4" });
-  expect(socket.address()).toMatchObject({ address: SOURCES[0], port: EIGHT.last });
-  if (skipUsed && process.platform === "linux") expect(connector.metrics().conflicts).toBe(0);
-  close(socket);
-});
+test.for([true, false])(
+  "ports held by another program are passed over, skipUsed: %s",
+  async (skipUsed) => {
+    for (let port = EIGHT.first; port < EIGHT.last; port++) await bindAt(SOURCES[0], port);
+    const connector = connect({ sources: SOURCES[0], portRange: EIGHT, skipUsed });
+    const socket = await bindDatagram(connector, { type: "udp4" });
+    expect(socket.address()).toMatchObject({ address: SOURCES[0], port: EIGHT.last });
+    if (skipUsed && process.platform === "linux") expect(connector.metrics().conflicts).toBe(0);
+    close(socket);
+  },
+);
 
-test("with all ports in other hands it fails, after a bounded number of tries", async () => {
+test("with all ports held by another program it fails, after a bounded number of tries", async () => {
   for (let port = EIGHT.first; port <= EIGHT.last; port++) await bindAt(SOURCES[0], port);
-  const options = { sources: SOURCES[0], portRange: EIGHT, skipUsed: false, setAside: 60_000 };
-  const few = connect({ ...options, triesMax: 3 });
+  const options = { sources: SOURCES[0], portRange: EIGHT, skipUsed: false, quarantine: 60_000 };
+  const few = connect({ ...options, maxAttempts: 3 });
   const tried = await bindDatagram(few, { type: "udp4" }).catch((reason) => reason);
   expect(tried).toMatchObject({ exhausted: "tries" });
   expect(few.metrics().conflicts).toBe(3);
   const many = connect(options);
   const exhausted = await bindDatagram(many, { type: "udp4" }).catch((reason) => reason);
   expect(exhausted).toMatchObject({ exhausted: "range" });
-  expect(many.metrics()).toMatchObject({ conflicts: 8, setAside: 8 });
+  expect(many.metrics()).toMatchObject({ conflicts: 8, quarantine: 8 });
 });
 
 test("a socket waits for a port if the connector does, until a signal ends that", async () => {
@@ -133,7 +136,7 @@ test("a signal closes the socket later", async () => {
 
 test("what the machine lists of our own sockets is not taken for another program's", async () => {
   const portRange = { first: RANGE.first, last: RANGE.first };
-  const connector = connect({ sources: SOURCES[0], portRange, setAside: 60_000 });
+  const connector = connect({ sources: SOURCES[0], portRange, quarantine: 60_000 });
   const first = await bindDatagram(connector, { type: "udp4" });
   connector.refresh();
   close(first);

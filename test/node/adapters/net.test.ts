@@ -111,7 +111,7 @@ test("destroyed while it waits, or connects, it leaves nothing", async () => {
   expect(connector.metrics().held).toBe(0);
 });
 
-test("a port in other hands is set aside, so that the next try gets another", async () => {
+test("a port held by another program is quarantined, so that the next try gets another", async () => {
   const { port, came } = await echo();
   const portRange = { first: RANGE.first, last: RANGE.first + 1 };
   await listenAt(SOURCES[0], portRange.first);
@@ -119,7 +119,7 @@ test("a port in other hands is set aside, so that the next try gets another", as
     sources: SOURCES[0],
     portRange,
     skipUsed: false,
-    setAside: 60_000,
+    quarantine: 60_000,
     selection: "fifo",
   });
   const outcomes: string[] = [];

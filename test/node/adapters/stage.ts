@@ -48,7 +48,7 @@ export function connect(options: Partial<ConnectorOptions> = {}): Connector {
     portRange: RANGE,
     cooldown: "none",
     // What we have just closed lingers until the server has closed it, too.
-    setAside: 50,
+    quarantine: 50,
     lookup: lookupLoopback,
     ...options,
   });

@@ -126,7 +126,7 @@ test("connecting for too long is undici's ConnectTimeoutError", async () => {
   expect(connector.metrics().held).toBe(0);
 });
 
-test("ports in other hands are passed over", async () => {
+test("ports held by another program are passed over", async () => {
   const { port, came } = await httpStage();
   const [source] = SOURCES;
   const portRange = { first: RANGE.first, last: RANGE.first + 3 };

@@ -1,4 +1,4 @@
-// Ports in other hands: a process that knows nothing of portwarden holds a third of the ports. All connections succeed
+// Ports held by another program: a process that knows nothing of portwarden holds a third of the ports. All connections succeed
 // on the rest, whether the connector knew or ran into it, and the others are used when that process has gone.
 
 import { expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { describeInside, inside, PORTS } from "./inside.ts";
 const DESTINATIONS = 4;
 const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
 
-describeInside("a third of the ports in other hands", () => {
+describeInside("a third of the ports held by another program", () => {
   test.each(["open", "refresh"])("listening, known by %s: no conflict", async (learning) => {
     const { ours, failures, further, conflicts, later, ...rest } = await ran("listening", learning);
     const free = ALL.filter((port) => !rest.foreign.includes(port));
@@ -19,8 +19,8 @@ describeInside("a third of the ports in other hands", () => {
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 
-  test("listening, found out by conflicts: each is counted, and the port left alone", async () => {
-    const { foreign, ours, failures, further, conflicts, setAside, later } = await ran(
+  test("listening, found out by conflicts: each is counted, and the port quarantined", async () => {
+    const { foreign, ours, failures, further, conflicts, quarantine, later } = await ran(
       "listening",
       "conflicts",
     );
@@ -31,12 +31,12 @@ describeInside("a third of the ports in other hands", () => {
     // At least once each; at most once for each destination, as these connect at the same time.
     expect(conflicts).toBeGreaterThanOrEqual(foreign.length);
     expect(conflicts).toBeLessThanOrEqual(DESTINATIONS * foreign.length);
-    expect(setAside).toBe(DESTINATIONS * foreign.length);
+    expect(quarantine).toBe(DESTINATIONS * foreign.length);
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 
   test("connected to one destination, found out by conflicts: all ports serve the others", async () => {
-    const { foreign, ours, failures, further, conflicts, setAside, later } = await ran(
+    const { foreign, ours, failures, further, conflicts, quarantine, later } = await ran(
       "connected",
       "conflicts",
     );
@@ -47,11 +47,11 @@ describeInside("a third of the ports in other hands", () => {
     // A tuple is tried again, less and less often: after a second for the seventh time.
     expect(conflicts).toBeGreaterThanOrEqual(foreign.length);
     expect(conflicts).toBeLessThanOrEqual(10 * foreign.length);
-    expect(setAside).toBe(foreign.length);
+    expect(quarantine).toBe(foreign.length);
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 
-  test("connected to one destination, known at open: left alone for all", async () => {
+  test("connected to one destination, known at open: quarantined for all", async () => {
     const { foreign, ours, failures, conflicts, later } = await ran("connected", "open");
     const free = ALL.filter((port) => !foreign.includes(port));
     expect(failures).toEqual([]);

@@ -10,7 +10,7 @@ const DESTINATIONS = 4;
 const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
 
 function expectNothingLost({ after, picks, released, failures, seen }: Turmoil): void {
-  expect(after).toEqual({ held: 0, waiting: 0, setAside: 0 });
+  expect(after).toEqual({ held: 0, waiting: 0, quarantine: 0 });
   expect(picks).toBe(released);
   expect(failures).toEqual([]);
   const expected = ALL.map((port) => `127.0.0.2:${port}`);
@@ -36,7 +36,7 @@ describeInside("turmoil", () => {
   });
 
   test("the same with a queue of who waits, and ports that rest", async () => {
-    const options = { wait: { timeout: 30, limit: 40 }, cooldown: 20, whenResting: "wait" };
+    const options = { wait: { timeout: 30, limit: 40 }, cooldown: 20, whenCooling: "wait" };
     const turmoil = await inside<Turmoil>("turmoil", "2", "3000", JSON.stringify(options));
     expectNothingLost(turmoil);
     expect(turmoil.most.waiting).toBe(40);

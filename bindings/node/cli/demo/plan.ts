@@ -2,7 +2,7 @@
 // cut is a sentence in `leftOut`, so that nobody takes the lesser run for the whole.
 
 import type { PortRange } from "../../../index.ts";
-import { type Machine, readMachine } from "../../machine.ts";
+import { type HostState, readHostState } from "../../machine.ts";
 import { counted, figure } from "../../words.ts";
 import { CannotRun } from "../args.ts";
 import type { WayName, Wishes } from "./options.ts";
@@ -56,7 +56,7 @@ const UNPRIVILEGED_FIRST = 1024;
  */
 export function makePlan(wishes: Wishes, place: Place): Plan {
   const { destinations, ways } = wishes;
-  const machine = readMachine();
+  const machine = readHostState();
   const portions = place.inside ? inside(wishes, machine) : outside(wishes, machine);
   return {
     place,
@@ -71,7 +71,7 @@ export function makePlan(wishes: Wishes, place: Place): Plan {
 
 type Portions = Pick<Plan, "capacity" | "filling" | "leftOut">;
 
-function inside(wishes: Wishes, machine: Machine): Portions {
+function inside(wishes: Wishes, machine: HostState): Portions {
   const { destinations, range } = wishes;
   const room = roomFor(machine);
   const connections = Math.min(wishes.connections ?? room, room);
@@ -93,7 +93,7 @@ function inside(wishes: Wishes, machine: Machine): Portions {
   };
 }
 
-function outside(wishes: Wishes, machine: Machine): Portions {
+function outside(wishes: Wishes, machine: HostState): Portions {
   const kernelRange = machine.portRange ?? DYNAMIC_PORTS;
   const room = roomFor(machine);
   const connections = Math.min(wishes.connections ?? room, room);
@@ -116,7 +116,7 @@ function notUsedUp(
   needed: number,
   connections: number,
   wishes: Wishes,
-  machine: Machine,
+  machine: HostState,
 ): string[] {
   if (connections >= needed) return [];
   const limit = connections === wishes.connections ? "--connections" : filesOf(machine);
@@ -153,13 +153,13 @@ function besides(kernel: PortRange, ports: number): PortRange {
 }
 
 /** How many connections this process, and each server, may have open. */
-function roomFor(machine: Machine): number {
+function roomFor(machine: HostState): number {
   const { fileLimits, openFiles = 0 } = machine;
   const room = (fileLimits?.soft ?? Number.MAX_SAFE_INTEGER) - openFiles - FILES_SPARE;
   if (room < 2) throw new CannotRun(`not one connection can be opened: ${filesOf(machine)}`);
   return Math.min(room, Number.MAX_SAFE_INTEGER);
 }
 
-function filesOf({ fileLimits }: Machine): string {
+function filesOf({ fileLimits }: HostState): string {
   return `this process may have ${figure(fileLimits?.soft ?? 0)} files open; to raise it: ulimit -n`;
 }

@@ -68,7 +68,7 @@ export class Servers {
     }
   }
 
-  /** Ends the processes. */
+  /** Endpoints the processes. */
   async close(): Promise<void> {
     const running = this.#processes.filter(isRunning);
     const ended = running.map((process) => once(process, "exit"));

@@ -19,7 +19,7 @@ export interface Turmoil {
   /** The most ports that were held at a time, and the most that waited. */
   readonly most: { readonly held: number; readonly waiting: number };
   /** Gauges after everything was closed. */
-  readonly after: { readonly held: number; readonly waiting: number; readonly setAside: number };
+  readonly after: { readonly held: number; readonly waiting: number; readonly quarantine: number };
   /** Counters that belong together, after everything was closed. */
   readonly picks: number;
   readonly released: number;
@@ -46,7 +46,7 @@ const LOOK_EVERY = 20;
 const [seed = "1", connects = "20000", more = "{}"] = process.argv.slice(2);
 const random = new SeededRandom(Number(seed));
 const options: Partial<ConnectorOptions> = JSON.parse(more);
-const connector = createConnector({ sources: SOURCE, setAside: SET_ASIDE_MS, ...options });
+const connector = createConnector({ sources: SOURCE, quarantine: SET_ASIDE_MS, ...options });
 const outcomes: Record<string, number> = {};
 const ends: Record<string, number> = {};
 const most = { held: 0, waiting: 0 };
@@ -60,11 +60,11 @@ const stuck = await fullQueue();
 await Promise.all(Array.from({ length: AT_A_TIME }, comeAndGo));
 await until(() => connector.metrics().held === 0);
 await sleep(2 * SET_ASIDE_MS);
-const { held, waiting, setAside, picks, released } = connector.metrics();
+const { held, waiting, quarantine, picks, released } = connector.metrics();
 const again = await fillAgain();
 stuck.close();
 await Promise.all(hosts.map((host) => host.kill()));
-const after = { held, waiting, setAside };
+const after = { held, waiting, quarantine };
 const turmoil: Turmoil = { outcomes, ends, kills, most, after, picks, released, ...again };
 process.stdout.write(JSON.stringify(turmoil), () => process.exit());
 

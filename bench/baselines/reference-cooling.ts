@@ -1,18 +1,18 @@
-// The naive twin of a cooling flow: sets, an array in order, and loops. It says what cooldown.wasm and
+// The reference model of a cooling pool: sets, an array in order, and loops. It says what cooldown.wasm and
 // bindings/cooling.ts are to answer.
 
 import { EXHAUSTED, IN_USE, NO_RANGE, RESTING } from "../../assembly/abi.ts";
 
 const SLOT_COUNT = 8;
 
-/** What a flow may take: as it is at that moment. */
+/** What a pool may take: as it is at that moment. */
 export interface Limits {
   readonly first: number;
   readonly last: number;
   isReserved(port: number): boolean;
 }
 
-export interface NaiveOptions {
+export interface ReferenceOptions {
   /** Milliseconds; 0: no cooldown. */
   readonly period: number;
   readonly takesOldest: boolean;
@@ -20,31 +20,31 @@ export interface NaiveOptions {
   limits(): Limits;
 }
 
-/** One flow, and what others hold that it must not take. */
-export class NaiveCooling {
-  /** Ports under the flow's description, those at rest among them. */
+/** One pool, and what others hold that it must not take. */
+export class ReferenceCooling {
+  /** Ports under the pool's description, those at rest among them. */
   readonly holders: Set<number> = new Set();
   readonly foreign: Set<number> = new Set();
-  readonly #options: NaiveOptions;
+  readonly #options: ReferenceOptions;
   /** Oldest first. */
-  #rests: { readonly port: number; readonly slot: number }[] = [];
+  #coolsDown: { readonly port: number; readonly slot: number }[] = [];
   #queue: number[] = [];
   readonly #seen = new Set<number>();
   #clock = 0;
 
-  constructor(options: NaiveOptions) {
+  constructor(options: ReferenceOptions) {
     this.#options = options;
   }
 
   take(offset: number): number {
     const port = this.#options.isOrdered ? this.#takeNext(offset) : this.#search(offset);
     if (port > 0) this.#endRest(port);
-    else if (port === EXHAUSTED) return this.#takeResting();
+    else if (port === EXHAUSTED) return this.#takeCooling();
     return port;
   }
 
   takeAt(port: number): number {
-    if (this.isResting(port)) return RESTING;
+    if (this.isCooling(port)) return RESTING;
     if (!this.#isFree(port)) return IN_USE;
     this.holders.add(port);
     this.#seen.add(port);
@@ -53,25 +53,25 @@ export class NaiveCooling {
   }
 
   free(port: number): boolean {
-    if (this.isResting(port) || !this.holders.delete(port)) return false;
+    if (this.isCooling(port) || !this.holders.delete(port)) return false;
     this.#release(port);
     return true;
   }
 
-  rest(port: number, now: number): boolean {
+  coolDown(port: number, now: number): boolean {
     if (this.#options.period === 0) return this.free(port);
     if (!this.has(port)) return false;
     this.#clock = Math.max(this.#clock, now);
-    this.#rests.push({ port, slot: this.#slot() });
+    this.#coolsDown.push({ port, slot: this.#slot() });
     return true;
   }
 
-  wake(now: number): number {
+  expire(now: number): number {
     this.#clock = Math.max(this.#clock, now);
     let woken = 0;
-    for (const { port, slot } of [...this.#rests]) {
+    for (const { port, slot } of [...this.#coolsDown]) {
       if (this.#slot() < slot + SLOT_COUNT + 1) break;
-      this.#rests.shift();
+      this.#coolsDown.shift();
       if (this.holders.delete(port)) woken++;
       this.#release(port);
     }
@@ -79,23 +79,23 @@ export class NaiveCooling {
   }
 
   has(port: number): boolean {
-    return this.holders.has(port) && !this.isResting(port);
+    return this.holders.has(port) && !this.isCooling(port);
   }
 
-  isResting(port: number): boolean {
-    return this.#rests.some((resting) => resting.port === port);
+  isCooling(port: number): boolean {
+    return this.#coolsDown.some((cooling) => cooling.port === port);
   }
 
   get held(): number {
-    return Math.max(0, this.holders.size - this.resting);
+    return Math.max(0, this.holders.size - this.cooling);
   }
 
-  get resting(): number {
-    return this.#rests.length;
+  get cooling(): number {
+    return this.#coolsDown.length;
   }
 
-  get nextWake(): number | undefined {
-    const [oldest] = this.#rests;
+  get nextExpiry(): number | undefined {
+    const [oldest] = this.#coolsDown;
     if (oldest === undefined) return undefined;
     const due = oldest.slot + SLOT_COUNT + 1;
     const time = Math.ceil((due * this.#options.period) / SLOT_COUNT);
@@ -103,8 +103,8 @@ export class NaiveCooling {
   }
 
   close(): void {
-    for (const { port } of this.#rests) this.holders.delete(port);
-    this.#rests = [];
+    for (const { port } of this.#coolsDown) this.holders.delete(port);
+    this.#coolsDown = [];
   }
 
   #slot(): number {
@@ -177,8 +177,8 @@ export class NaiveCooling {
     }
   }
 
-  #takeResting(): number {
-    for (const { port } of [...this.#rests]) {
+  #takeCooling(): number {
+    for (const { port } of [...this.#coolsDown]) {
       if (!this.#isAllowed(port)) continue;
       if (this.holders.has(port) && !this.#options.takesOldest) return RESTING;
       this.#endRest(port);
@@ -189,7 +189,7 @@ export class NaiveCooling {
   }
 
   #endRest(port: number): void {
-    this.#rests = this.#rests.filter((resting) => resting.port !== port);
+    this.#coolsDown = this.#coolsDown.filter((cooling) => cooling.port !== port);
   }
 
   /** Goes behind all others, unless it waits already. */

@@ -1,4 +1,4 @@
-// The naive twin: gVisor's port manager as one would write it with maps, one port at a time.
+// The reference model: gVisor's port manager as one would write it with maps, one port at a time.
 //
 // It is the second opinion of the fuzzer and the baseline of the benches, so it has one
 // virtue only: each rule can be read off a few lines. What is held is a ladder of maps.
@@ -30,7 +30,7 @@ import {
 } from "../../assembly/abi.ts";
 
 /** What is asked for. Addresses are canonical text, "" is any; port 0 means "pick one". */
-export interface NaiveRequest {
+export interface ReferenceRequest {
   networks: readonly number[];
   transport: number;
   address: string;
@@ -41,7 +41,7 @@ export interface NaiveRequest {
 }
 
 /** Whether a port suits the caller. What it throws comes out of the call that asked. */
-type NaiveTester = (port: number) => boolean;
+type ReferenceTester = (port: number) => boolean;
 
 /** A request without its port, made ready for a search over many ports. */
 interface Key {
@@ -68,14 +68,14 @@ type Descriptors = Map<string, Addresses>;
 const ANY = "";
 const NO_DEVICE = 0;
 
-export class NaivePortManager {
+export class ReferencePortManager {
   readonly #descriptors: Descriptors = new Map();
   #first = EPHEMERAL_FIRST;
   #last = EPHEMERAL_LAST;
   #hint = 0;
 
-  /** The port now held, or `IN_USE` for a named port, or `EXHAUSTED` for a search. */
-  reservePort(request: NaiveRequest, offset: number, test?: NaiveTester): number {
+  /** The port now held, or `IN_USE` for an explicit port, or `EXHAUSTED` for a search. */
+  reservePort(request: ReferenceRequest, offset: number, test?: ReferenceTester): number {
     const key = keyOf(request);
     const isNamed = request.port !== 0;
     const reserve = (port: number): boolean => {
@@ -89,9 +89,9 @@ export class NaivePortManager {
   }
 
   /** Holds one connection. Only the very same tuple can be in its way, no listener ever is. */
-  reserveTuple(request: NaiveRequest): boolean {
+  reserveTuple(request: ReferenceRequest): boolean {
     const key = keyOf(request);
-    const port = namedPort(request);
+    const port = explicitPort(request);
     for (const network of key.networks) {
       const counter = this.#counter(network, key, port);
       if (counter !== undefined && (sharedFlags(counter) & key.flags) === 0) return false;
@@ -101,12 +101,12 @@ export class NaivePortManager {
   }
 
   /** Gives one reference back on each network; true if the key was held on any of them. */
-  releasePort(request: NaiveRequest): boolean {
-    return this.#drop(keyOf(request), namedPort(request));
+  releasePort(request: ReferenceRequest): boolean {
+    return this.#drop(keyOf(request), explicitPort(request));
   }
 
   /** The first port from `offset` on, round the range, that passes the test, or `EXHAUSTED`. */
-  pickEphemeralPort(offset: number, test: NaiveTester): number {
+  pickEphemeralPort(offset: number, test: ReferenceTester): number {
     const first = this.#first;
     const count = this.#last - first + 1;
     const start = offset % count;
@@ -118,14 +118,14 @@ export class NaivePortManager {
   }
 
   /** The same from `offset` plus a hint, which moves on by one with each port found. */
-  pickEphemeralPortStable(offset: number, test: NaiveTester): number {
+  pickEphemeralPortStable(offset: number, test: ReferenceTester): number {
     const port = this.pickEphemeralPort((this.#hint + offset) >>> 0, test);
     if (port !== EXHAUSTED) this.#hint = (this.#hint + 1) >>> 0;
     return port;
   }
 
   /** Picks as connect() does: each port is judged as if it had been named. */
-  connect(request: NaiveRequest, offset: number): number {
+  connect(request: ReferenceRequest, offset: number): number {
     const key = keyOf(request);
     return this.pickEphemeralPort(offset, (port) => {
       if (!this.#isAvailable(key, port, true)) return false;
@@ -134,8 +134,8 @@ export class NaivePortManager {
     });
   }
 
-  isAvailable(request: NaiveRequest, portSpecified = true): boolean {
-    return this.#isAvailable(keyOf(request), namedPort(request), portSpecified);
+  isAvailable(request: ReferenceRequest, portSpecified = true): boolean {
+    return this.#isAvailable(keyOf(request), explicitPort(request), portSpecified);
   }
 
   portRange(): { first: number; last: number } {
@@ -189,7 +189,7 @@ export class NaivePortManager {
     return wasHeld;
   }
 
-  #keepIf(test: NaiveTester, key: Key, port: number): boolean {
+  #keepIf(test: ReferenceTester, key: Key, port: number): boolean {
     let keep = false;
     try {
       keep = test(port);
@@ -302,7 +302,7 @@ function countPort(addresses: Addresses, stats: { counters: number; references: 
 
 // ── Requests ────────────────────────────────────────────────────────────────────────────────
 
-function keyOf(request: NaiveRequest): Key {
+function keyOf(request: ReferenceRequest): Key {
   const { transport, address, device, flags, destination } = request;
   const networks = request.networks.length === 1 ? request.networks : distinct(request.networks);
   return {
@@ -326,7 +326,7 @@ function distinct(networks: readonly number[]): readonly number[] {
   return [...new Set(networks)];
 }
 
-function namedPort(request: NaiveRequest): number {
+function explicitPort(request: ReferenceRequest): number {
   if (request.port === 0) throw new RangeError("port 0 cannot be held, so it cannot be named");
   return request.port;
 }

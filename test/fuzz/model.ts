@@ -1,21 +1,21 @@
-// The model: the naive twin, with handles put on top of it in the plainest way.
+// The model: the reference model, with handles put on top of it in the plainest way.
 
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
-import { NaivePortManager } from "../../bench/baselines/naive.ts";
+import { ReferencePortManager } from "../../bench/baselines/reference.ts";
 import { SeededRandom } from "../../bindings/random.ts";
-import { type Ask, toTwin } from "../support/ask.ts";
+import { type Ask, toModel } from "../support/ask.ts";
 import { Ledger } from "./ledger.ts";
 import type { Picking, Side, Tester } from "./side.ts";
 
-interface TwinFlow {
+interface ModelPool {
   readonly ask: Ask;
-  readonly picking: Picking;
+  readonly mode: Picking;
   readonly unique: boolean;
   /** As far as batches tell: its ports are a bitmap, no longer a sorted list. */
   isMany: boolean;
 }
 
-interface TwinReservation {
+interface ModelReservation {
   readonly ask: Ask;
   readonly port: number;
   released: boolean;
@@ -28,43 +28,43 @@ const BATCH = 1024;
 const LIST_MAX = 64;
 const SHRINK_AT = 24;
 
-export class Twin implements Side {
+export class Model implements Side {
   readonly ledger: Ledger = new Ledger();
-  readonly flows: TwinFlow[] = [];
-  readonly reservations: TwinReservation[] = [];
-  /** How often a flow grew out of a sorted list into a bitmap, and how often one shrank back. */
+  readonly pools: ModelPool[] = [];
+  readonly reservations: ModelReservation[] = [];
+  /** How often a pool grew out of a sorted list into a bitmap, and how often one shrank back. */
   grown = 0;
   shrunk = 0;
-  readonly #manager: NaivePortManager;
+  readonly #manager: ReferencePortManager;
   readonly #random: SeededRandom;
 
-  constructor(seed: number, manager: NaivePortManager = new NaivePortManager()) {
+  constructor(seed: number, manager: ReferencePortManager = new ReferencePortManager()) {
     this.#manager = manager;
     this.#random = new SeededRandom(seed);
   }
 
   reserve(ask: Ask, port: number, test?: Tester): number {
-    const answer = this.#manager.reservePort(toTwin(ask, port), 0, this.#booked(ask, test));
+    const answer = this.#manager.reservePort(toModel(ask, port), 0, this.#booked(ask, test));
     return this.#noted(ask, answer, test === undefined);
   }
 
   search(ask: Ask, offset: number = this.#random.next(), test?: Tester): number {
-    const answer = this.#manager.reservePort(toTwin(ask, 0), offset, this.#booked(ask, test));
+    const answer = this.#manager.reservePort(toModel(ask, 0), offset, this.#booked(ask, test));
     return this.#noted(ask, answer, test === undefined);
   }
 
   tuple(ask: Ask, port: number): number {
-    const answer = this.#manager.reserveTuple(toTwin(ask, port)) ? port : IN_USE;
+    const answer = this.#manager.reserveTuple(toModel(ask, port)) ? port : IN_USE;
     return this.#noted(ask, answer, true);
   }
 
   release(ask: Ask, port: number): boolean {
     this.ledger.drop(ask, port);
-    return this.#manager.releasePort(toTwin(ask, port));
+    return this.#manager.releasePort(toModel(ask, port));
   }
 
   isAvailable(ask: Ask, port: number): boolean {
-    return this.#manager.isAvailable(toTwin(ask, port));
+    return this.#manager.isAvailable(toModel(ask, port));
   }
 
   giveBack(ago: number): boolean {
@@ -97,36 +97,36 @@ export class Twin implements Side {
 
   // ── Handles ─────────────────────────────────────────────────────────────────────────────
 
-  open(ask: Ask, picking: Picking, unique: boolean): void {
-    this.flows.push({ ask, picking, unique, isMany: false });
+  open(ask: Ask, mode: Picking, unique: boolean): void {
+    this.pools.push({ ask, mode, unique, isMany: false });
   }
 
   take(at: number, offset: number = this.#random.next()): number {
-    const { ask, picking, unique } = this.#flow(at);
-    const isNamed = picking === "connect";
+    const { ask, mode, unique } = this.#pool(at);
+    const isNamed = mode === "connect";
     return this.#manager.pickEphemeralPort(offset, (port) => {
       if (unique && this.ledger.isTaken(ask, port)) return false;
-      if (!this.#manager.isAvailable(toTwin(ask, port), isNamed)) return false;
+      if (!this.#manager.isAvailable(toModel(ask, port), isNamed)) return false;
       return this.#reserveNamed(ask, port) === port;
     });
   }
 
   takeAt(at: number, port: number): number {
-    const { ask, unique } = this.#flow(at);
+    const { ask, unique } = this.#pool(at);
     if (unique && this.ledger.isTaken(ask, port)) return IN_USE;
     return this.#reserveNamed(ask, port);
   }
 
   free(at: number, port: number): boolean {
-    return this.release(this.#flow(at).ask, port);
+    return this.release(this.#pool(at).ask, port);
   }
 
   has(at: number, port: number): boolean {
-    return this.ledger.has(this.#flow(at).ask, port);
+    return this.ledger.has(this.#pool(at).ask, port);
   }
 
   held(at: number): number {
-    return this.ledger.held(this.#flow(at).ask).length;
+    return this.ledger.held(this.#pool(at).ask).length;
   }
 
   takeMany(at: number, count: number): number[] {
@@ -142,19 +142,19 @@ export class Twin implements Side {
   }
 
   close(at: number): void {
-    this.flows.splice(at, 1);
+    this.pools.splice(at, 1);
   }
 
   // ── Helpers ─────────────────────────────────────────────────────────────────────────────
 
   #watch(at: number): void {
-    const flow = this.#flow(at);
+    const pool = this.#pool(at);
     const held = this.held(at);
-    if (!flow.isMany && held > LIST_MAX) {
-      flow.isMany = true;
+    if (!pool.isMany && held > LIST_MAX) {
+      pool.isMany = true;
       this.grown += 1;
-    } else if (flow.isMany && held <= SHRINK_AT) {
-      flow.isMany = false;
+    } else if (pool.isMany && held <= SHRINK_AT) {
+      pool.isMany = false;
       this.shrunk += 1;
     }
   }
@@ -173,12 +173,12 @@ export class Twin implements Side {
     return ports;
   }
 
-  #flow(at: number): TwinFlow {
-    return this.flows[at] as TwinFlow;
+  #pool(at: number): ModelPool {
+    return this.pools[at] as ModelPool;
   }
 
   #reserveNamed(ask: Ask, port: number): number {
-    const answer = this.#manager.reservePort(toTwin(ask, port), 0);
+    const answer = this.#manager.reservePort(toModel(ask, port), 0);
     if (answer === port) this.ledger.add(ask, port);
     return answer;
   }

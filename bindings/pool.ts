@@ -1,4 +1,4 @@
-// Flow: the handle of a caller that takes and frees many ports of one kind. After `open` only
+// PortPool: the handle of a caller that takes and frees many ports of one kind. After `open` only
 // numbers cross the border, and no call allocates.
 
 import { BATCH_MAX, NO_RANGE, PORT_MAX } from "../assembly/abi.ts";
@@ -12,20 +12,20 @@ import { groupAt, type Key, withGroup, writeKey } from "./request.ts";
 import { searchBy } from "./search.ts";
 import type { Selection } from "./selection.ts";
 
-/** Told when a flow has closed itself. */
-export type OnClose = (flow: Flow) => void;
+/** Told when a pool has closed itself. */
+export type OnClose = (pool: PortPool) => void;
 
-/** Lets the manager end its flows; the second half of a friendship that TypeScript cannot spell. */
-export let endFlow: (flow: Flow) => void;
-/** Where the core keeps the handle of a flow, for {@link Flow}'s own kind. Throws if it is closed. */
-export let handleOf: (flow: Flow) => number;
+/** Lets the manager end its pools; the second half of a friendship that TypeScript cannot spell. */
+export let endPool: (pool: PortPool) => void;
+/** Where the core keeps the handle of a pool, for {@link PortPool}'s own kind. Throws if it is closed. */
+export let handleOf: (pool: PortPool) => number;
 
 /**
- * An opened flow: all ports that one socket description (networks, transport, address, device,
+ * An opened pool: all ports that one socket description (networks, transport, address, device,
  * destination, flags) holds. Words and other handles of the same description see the same ports.
- * Made by `PortManager.flow`.
+ * Made by `PortManager.pool`.
  */
-export class Flow implements Disposable {
+export class PortPool implements Disposable {
   readonly #core: Core;
   readonly #exports: CoreExports;
   #key: Key;
@@ -37,12 +37,12 @@ export class Flow implements Disposable {
   #handle: number;
 
   static {
-    endFlow = (flow) => {
-      flow.#handle = 0;
+    endPool = (pool) => {
+      pool.#handle = 0;
     };
-    handleOf = (flow) => {
-      if (flow.#handle === 0) throw closed("flow");
-      return flow.#handle;
+    handleOf = (pool) => {
+      if (pool.#handle === 0) throw closed("pool");
+      return pool.#handle;
     };
   }
 
@@ -57,17 +57,17 @@ export class Flow implements Disposable {
   }
 
   /**
-   * Takes an ephemeral port: the first acceptable one of the manager's range, as far as the flow's
+   * Takes an ephemeral port: the first acceptable one of the manager's range, as far as the pool's
    * group allows, from `first + offset % count` on, each port met once (gVisor `ReservePort` with
-   * port 0, or `PickEphemeralPort` and `ReservePort`, by the option `picking`). A selection that draws
+   * port 0, or `PickEphemeralPort` and `ReservePort`, by the option `mode`). A selection that draws
    * may miss a port that is free.
    * @param offset 0..4294967295; by default what the manager's selection says, a random one.
-   * @returns the port, or `Refusal.EXHAUSTED`, `Refusal.RESTING`, `Refusal.NO_RANGE` or
+   * @returns the port, or `Refusal.EXHAUSTED`, `Refusal.COOLING`, `Refusal.EMPTY_RANGE` or
    * `Refusal.NO_MEMORY`, which are negative.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (offset); `EBADF` (closed).
    */
   take(offset?: number): number {
-    if (this.#handle === 0) throw closed("flow");
+    if (this.#handle === 0) throw closed("pool");
     if (offset !== undefined) return this.#exports.take(this.#handle, checkOffset(offset));
     if (this.#isRandom) return this.#exports.take(this.#handle, this.#selection.start());
     return this.#takeBySelection();
@@ -75,14 +75,14 @@ export class Flow implements Disposable {
 
   /**
    * Takes a port that is named (gVisor `ReservePort` with a port).
-   * @param port 1..65535, in the ephemeral range or not, but within what the flow's group allows.
-   * @returns the port, or `Refusal.IN_USE`, `Refusal.RESTING`, `Refusal.OUTSIDE` or
+   * @param port 1..65535, in the ephemeral range or not, but within what the pool's group allows.
+   * @returns the port, or `Refusal.IN_USE`, `Refusal.COOLING`, `Refusal.OUTSIDE_GROUP` or
    * `Refusal.NO_MEMORY`, which are negative.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   takeAt(port: number): number {
-    if (this.#handle === 0) throw closed("flow");
-    return this.#exports.takeAt(this.#handle, namedPort(port));
+    if (this.#handle === 0) throw closed("pool");
+    return this.#exports.takeAt(this.#handle, explicitPort(port));
   }
 
   /**
@@ -98,7 +98,7 @@ export class Flow implements Disposable {
     checkPorts(ports);
     const length = lengthOf(ports);
     if (offsets !== undefined) checkEnough(offsets, length);
-    if (this.#handle === 0) throw closed("flow");
+    if (this.#handle === 0) throw closed("pool");
     if (offsets === undefined && !this.#isRandom) return this.#takeEach(ports, length);
     return this.#takeBatches(ports, length, offsets);
   }
@@ -124,16 +124,16 @@ export class Flow implements Disposable {
   }
 
   /**
-   * Gives a port back, with the flow's own flags (gVisor `ReleasePort`), at once: it does not rest.
+   * Gives a port back, with the pool's own flags (gVisor `ReleasePort`), at once: it does not rest.
    * @param port 1..65535.
-   * @returns whether the flow's description held the port in any of its networks; `false` for a port that
-   * rests.
+   * @returns whether the pool's description held the port in any of its networks; `false` for a port that
+   * cools down.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed); `ENOBUFS`
    * where others hold the key with other flags and the count that goes below zero finds no memory.
    */
   free(port: number): boolean {
-    if (this.#handle === 0) throw closed("flow");
-    const released = this.#exports.freePort(this.#handle, namedPort(port));
+    if (this.#handle === 0) throw closed("pool");
+    const released = this.#exports.freePort(this.#handle, explicitPort(port));
     if (released < 0) throw noMemory(`freeing port ${port}`);
     return released !== 0;
   }
@@ -146,7 +146,7 @@ export class Flow implements Disposable {
   freeMany(ports: Uint16Array): number {
     checkPorts(ports);
     const length = lengthOf(ports);
-    if (this.#handle === 0) throw closed("flow");
+    if (this.#handle === 0) throw closed("pool");
     let released = 0;
     for (let start = 0; start < length; start += BATCH_MAX) {
       const count = Math.min(length - start, BATCH_MAX);
@@ -157,31 +157,31 @@ export class Flow implements Disposable {
   }
 
   /**
-   * Gives a port back into cooldown: it stays taken for everybody, as after a TIME_WAIT, until it has rested
-   * for the flow's period and {@link wake} is called. A flow without a cooldown gives it back at once.
+   * Gives a port back into cooldown: it stays taken for everybody, as after a TIME_WAIT, until it has cooled down
+   * for the pool's period and {@link expire} is called. A pool without a cooldown gives it back at once.
    * @param port 1..65535.
    * @param now milliseconds of any clock, 0..4294967000000. It never goes back: an earlier time counts
-   * as the latest that the flow was told.
-   * @returns whether the flow held the port; `false` if it rests already.
+   * as the latest that the pool was told.
+   * @returns whether the pool held the port; `false` if it cools down already.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `EBADF` (closed);
-   * `ENOBUFS`: there is no memory to remember it, and the flow still holds it.
+   * `ENOBUFS`: there is no memory to remember it, and the pool still holds it.
    */
-  rest(port: number, now: number): boolean {
-    if (this.#handle === 0) throw closed("flow");
-    namedPort(port);
+  coolDown(port: number, now: number): boolean {
+    if (this.#handle === 0) throw closed("pool");
+    explicitPort(port);
     checkNow(now);
     return this.free(port);
   }
 
   /**
-   * Frees the ports that have rested. A port that was given back at some time has rested when one period
+   * Frees the ports that have cooled down. A port that was given back at some time has cooledDown when one period
    * has passed since, or up to an eighth of a period later.
-   * @param now as in {@link rest}.
+   * @param now as in {@link coolDown}.
    * @returns how many ports were freed.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `EBADF` (closed).
    */
-  wake(now: number): number {
-    if (this.#handle === 0) throw closed("flow");
+  expire(now: number): number {
+    if (this.#handle === 0) throw closed("pool");
     checkNow(now);
     return 0;
   }
@@ -190,41 +190,41 @@ export class Flow implements Disposable {
    * How many ports rest.
    * @throws PortError `EBADF` (closed).
    */
-  get resting(): number {
-    if (this.#handle === 0) throw closed("flow");
+  get cooling(): number {
+    if (this.#handle === 0) throw closed("pool");
     return 0;
   }
 
   /**
-   * From when on {@link wake} frees a port, in milliseconds of the flow's clock; `undefined` if none rests.
+   * From when on {@link expire} frees a port, in milliseconds of the pool's clock; `undefined` if none cools down.
    * @throws PortError `EBADF` (closed).
    */
-  get nextWake(): number | undefined {
-    if (this.#handle === 0) throw closed("flow");
+  get nextExpiry(): number | undefined {
+    if (this.#handle === 0) throw closed("pool");
     return undefined;
   }
 
   /**
-   * Does the flow hold the port, with its own flags, in all of its networks? A port that rests is not held.
+   * Does the pool hold the port, with its own flags, in all of its networks? A port that cools down is not held.
    * @param port 1..65535.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   has(port: number): boolean {
-    if (this.#handle === 0) throw closed("flow");
-    return this.#exports.hasTaken(this.#handle, namedPort(port)) !== 0;
+    if (this.#handle === 0) throw closed("pool");
+    return this.#exports.hasTaken(this.#handle, explicitPort(port)) !== 0;
   }
 
   /**
-   * How many ports the flow holds, with its own flags, in the first of its networks, without those that rest.
+   * How many ports the pool holds, with its own flags, in the first of its networks, without those that rest.
    * @throws PortError `EBADF` (closed).
    */
   get held(): number {
-    if (this.#handle === 0) throw closed("flow");
+    if (this.#handle === 0) throw closed("pool");
     return this.#exports.heldCount(this.#handle);
   }
 
   /**
-   * Closes the handle. Ports that the flow holds stay held: they belong to the manager, and can be
+   * Closes the handle. Ports that the pool holds stay held: they belong to the manager, and can be
    * released by value or through another handle. Ports that rest are freed, since nobody could wake
    * them any more. A second call does nothing.
    */
@@ -236,7 +236,7 @@ export class Flow implements Disposable {
   }
 
   /**
-   * The group whose port range counts. Another may be set: ports that the flow holds stay held.
+   * The group whose port range counts. Another may be set: ports that the pool holds stay held.
    * @throws PortError (set) `EBADF` (closed), `ENOENT`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
   get group(): PortGroup | undefined {
@@ -244,7 +244,7 @@ export class Flow implements Disposable {
   }
 
   set group(group: PortGroup | undefined) {
-    if (this.#handle === 0) throw closed("flow");
+    if (this.#handle === 0) throw closed("pool");
     this.#exports.moveHandle(this.#handle, groupAt(this.#core, group));
     this.#key = withGroup(this.#key, group);
   }
@@ -281,7 +281,7 @@ export function checkOffset(offset: number): number {
   return isGood ? offset : checkUint32("offset", offset);
 }
 
-export function namedPort(port: number): number {
+export function explicitPort(port: number): number {
   const isGood = typeof port === "number" && (port & PORT_MAX) === port && port !== 0;
   return isGood ? port : checkPort(port);
 }

@@ -1,4 +1,4 @@
-// The naive twin of LinuxPorts: the two functions with which Linux 2.6.32 to 3.2 gave TCP sockets
+// The reference model of LinuxPorts: the two functions with which Linux 2.6.32 to 3.2 gave TCP sockets
 // their local ports, `inet_csk_get_port` (bind, listen) and `__inet_hash_connect` (connect), with
 // a bind range and a connect range per group, as one would write them with maps.
 //
@@ -19,21 +19,21 @@
 // bind() to port 0 draws one value. Nothing refused has changed anything but what the rules say.
 
 /** Why a call was refused, as the kernel's callers see it. */
-export type NaiveRefusal = "EADDRINUSE" | "EADDRNOTAVAIL" | "EINVAL" | "EISCONN";
+export type ReferenceRefusal = "EADDRINUSE" | "EADDRNOTAVAIL" | "EINVAL" | "EISCONN";
 
 /** Both ends included. Empty when the last port is below the first. */
-export interface NaiveRange {
+export interface ReferenceRange {
   readonly first: number;
   readonly last: number;
 }
 
 type Kind = "bind" | "connect";
 
-export interface NaiveSocket {
+export interface ReferenceSocket {
   reuse: boolean;
   /** 0: none. */
   readonly device: number;
-  group: NaiveGroup;
+  group: ReferenceGroup;
   /** "" is any. */
   address: string;
   /** 0: none. */
@@ -46,29 +46,29 @@ export interface NaiveSocket {
 }
 
 /** Where a connect() goes, and the address that routing would choose for it. */
-export interface NaiveWay {
+export interface ReferenceWay {
   readonly local: string;
   readonly remote: string;
   readonly remotePort: number;
 }
 
-export interface NaiveGroup {
-  readonly parent: NaiveGroup | undefined;
+export interface ReferenceGroup {
+  readonly parent: ReferenceGroup | undefined;
   /** Absent: no limit at this step. */
-  bind?: NaiveRange | undefined;
-  connect?: NaiveRange | undefined;
+  bind?: ReferenceRange | undefined;
+  connect?: ReferenceRange | undefined;
 }
 
 type Kept = "reuse" | "device" | "address" | "port" | "tuple";
 
-interface TimeWait extends Readonly<Pick<NaiveSocket, Kept>> {
+interface TimeWait extends Readonly<Pick<ReferenceSocket, Kept>> {
   readonly state: "time-wait";
   readonly entered: number;
   /** When the last TCP timestamp was seen; absent: there was none. */
   readonly stamp: number | undefined;
 }
 
-type Owner = NaiveSocket | TimeWait;
+type Owner = ReferenceSocket | TimeWait;
 
 interface Bucket {
   fastreuse: number;
@@ -80,22 +80,22 @@ interface Bucket {
 const ANY = "";
 const NO_DEVICE = 0;
 const NO_PORT = 0;
-const ALL: NaiveRange = { first: 1, last: 65535 };
+const ALL: ReferenceRange = { first: 1, last: 65535 };
 const TIME_WAIT_SECONDS = 60;
 const RETRIES = 5;
 
-export class NaiveLinuxPorts {
+export class ReferenceLinuxPorts {
   readonly #random: () => number;
   readonly #buckets = new Map<number, Bucket>();
   readonly #established = new Map<string, Owner>();
   /** In the order in which they are due. */
   readonly #timeWaits = new Set<TimeWait>();
-  readonly #groups = new Map<string, NaiveGroup>([["/", { parent: undefined }]]);
+  readonly #groups = new Map<string, ReferenceGroup>([["/", { parent: undefined }]]);
   #hint: number;
   /** Sockets that own a port, any port (`bsockets`). */
   #sockets = 0;
   /** Where ports are picked. */
-  range: NaiveRange = { first: 32768, last: 60999 };
+  range: ReferenceRange = { first: 32768, last: 60999 };
   /** Never picked. */
   reserved: ReadonlySet<number> = new Set();
   reusesTimeWait = false;
@@ -112,13 +112,13 @@ export class NaiveLinuxPorts {
 
   // ── What sockets do ───────────────────────────────────────────────────────────────────────
 
-  socket(reuse: boolean, device: number, group: NaiveGroup): NaiveSocket {
+  socket(reuse: boolean, device: number, group: ReferenceGroup): ReferenceSocket {
     const bound = { address: ANY, port: NO_PORT, isPortNamed: false };
     return { reuse, device, group, state: "closed", tuple: "", ...bound };
   }
 
   /** The port now held; port 0 asks for any. */
-  bind(socket: NaiveSocket, address: string, port: number): number | NaiveRefusal {
+  bind(socket: ReferenceSocket, address: string, port: number): number | ReferenceRefusal {
     this.drawn = 0;
     if (socket.port !== NO_PORT || socket.state !== "closed") return "EINVAL";
     socket.address = address;
@@ -130,7 +130,7 @@ export class NaiveLinuxPorts {
     return socket.port;
   }
 
-  listen(socket: NaiveSocket): number | NaiveRefusal {
+  listen(socket: ReferenceSocket): number | ReferenceRefusal {
     this.drawn = 0;
     if (socket.state === "connected") return "EINVAL";
     if (socket.state === "listening") return socket.port;
@@ -140,7 +140,11 @@ export class NaiveLinuxPorts {
     return "EADDRINUSE";
   }
 
-  connect(socket: NaiveSocket, way: NaiveWay, portOffset: number): number | NaiveRefusal {
+  connect(
+    socket: ReferenceSocket,
+    way: ReferenceWay,
+    portOffset: number,
+  ): number | ReferenceRefusal {
     if (socket.state !== "closed") return "EISCONN";
     const before = socket.address;
     if (socket.address === ANY) socket.address = way.local;
@@ -153,14 +157,14 @@ export class NaiveLinuxPorts {
     return "EADDRNOTAVAIL";
   }
 
-  close(socket: NaiveSocket): void {
+  close(socket: ReferenceSocket): void {
     if (socket.port === NO_PORT) return;
     if (socket.state === "connected") this.#established.delete(socket.tuple);
     this.#leave(socket);
   }
 
   /** A connected socket goes, its tuple stays for a while and owns the port in its place. */
-  closeToTimeWait(socket: NaiveSocket, stamp: number | undefined): void {
+  closeToTimeWait(socket: ReferenceSocket, stamp: number | undefined): void {
     const { reuse, device, address, port, tuple } = socket;
     const key = { reuse, device, address, port, tuple };
     const entry: TimeWait = { ...key, state: "time-wait", entered: this.now, stamp };
@@ -182,7 +186,7 @@ export class NaiveLinuxPorts {
   }
 
   /** By its path; one that was never heard of has no ranges of its own. */
-  group(path: string): NaiveGroup {
+  group(path: string): ReferenceGroup {
     let group = this.#groups.get(path);
     if (group === undefined) {
       const parent = path.slice(0, path.lastIndexOf("/")) || "/";
@@ -206,12 +210,12 @@ export class NaiveLinuxPorts {
   }
 
   /** Could a search take this port for the socket? Reserved ports are another matter. */
-  suitsBind(socket: NaiveSocket, address: string, port: number): boolean {
+  suitsBind(socket: ReferenceSocket, address: string, port: number): boolean {
     const bucket = this.#buckets.get(port);
     return bucket === undefined || !conflicts({ ...socket, address }, bucket);
   }
 
-  suitsConnect(socket: NaiveSocket, way: NaiveWay, port: number): boolean {
+  suitsConnect(socket: ReferenceSocket, way: ReferenceWay, port: number): boolean {
     const bucket = this.#buckets.get(port);
     if (bucket === undefined) return true;
     const local = socket.address === ANY ? way.local : socket.address;
@@ -221,7 +225,7 @@ export class NaiveLinuxPorts {
   // ── inet_csk_get_port ─────────────────────────────────────────────────────────────────────
 
   /** Makes the socket an owner of port `named`, or, where that is 0, of one that is found. */
-  #getPort(socket: NaiveSocket, named: number): boolean {
+  #getPort(socket: ReferenceSocket, named: number): boolean {
     const shares = socket.reuse && socket.state !== "listening";
     let attempts = RETRIES;
     for (;;) {
@@ -245,13 +249,13 @@ export class NaiveLinuxPorts {
     }
   }
 
-  #named(socket: NaiveSocket, port: number): Found | undefined {
+  #named(socket: ReferenceSocket, port: number): Found | undefined {
     const { first, last } = limited(ALL, socket.group, "bind");
     return port < first || port > last ? undefined : { port, smallestSize: -1 };
   }
 
   /** From a random port on, round the range: `rover` looks at each of the `remaining` ports. */
-  #search(socket: NaiveSocket, shares: boolean): Found | undefined {
+  #search(socket: ReferenceSocket, shares: boolean): Found | undefined {
     const { first: low, last: high } = limited(this.range, socket.group, "bind");
     if (low > high) return undefined;
     let remaining = high - low + 1;
@@ -280,7 +284,7 @@ export class NaiveLinuxPorts {
 
   // ── __inet_hash_connect ───────────────────────────────────────────────────────────────────
 
-  #hashConnect(socket: NaiveSocket, way: NaiveWay, portOffset: number): boolean {
+  #hashConnect(socket: ReferenceSocket, way: ReferenceWay, portOffset: number): boolean {
     const { address, port, device } = socket;
     if (port === NO_PORT) return this.#connectFromAny(socket, way, portOffset);
 
@@ -291,7 +295,7 @@ export class NaiveLinuxPorts {
     return true;
   }
 
-  #connectFromAny(socket: NaiveSocket, way: NaiveWay, portOffset: number): boolean {
+  #connectFromAny(socket: ReferenceSocket, way: ReferenceWay, portOffset: number): boolean {
     const { first: low, last: high } = limited(this.range, socket.group, "connect");
     const offset = (this.#hint + portOffset) >>> 0;
     const remaining = high - low + 1;
@@ -319,7 +323,7 @@ export class NaiveLinuxPorts {
     return isBound || (this.reusesTimeWait && this.now - there.stamp > 1);
   }
 
-  #establish(socket: NaiveSocket, tuple: string): void {
+  #establish(socket: ReferenceSocket, tuple: string): void {
     const there = this.#established.get(tuple);
     if (there?.state === "time-wait") this.#endTimeWait(there);
     this.#established.set(tuple, socket);
@@ -332,7 +336,7 @@ export class NaiveLinuxPorts {
     return bucket;
   }
 
-  #own(socket: NaiveSocket, port: number, bucket: Bucket): void {
+  #own(socket: ReferenceSocket, port: number, bucket: Bucket): void {
     bucket.owners.add(socket);
     bucket.sockets += 1;
     this.#sockets += 1;
@@ -340,7 +344,7 @@ export class NaiveLinuxPorts {
   }
 
   /** The socket gives up its port. */
-  #leave(socket: NaiveSocket): void {
+  #leave(socket: ReferenceSocket): void {
     const bucket = this.#buckets.get(socket.port) as Bucket;
     bucket.sockets -= 1;
     this.#sockets -= 1;
@@ -366,10 +370,14 @@ interface Found {
 }
 
 /** What all ranges on the way from a group up to the root leave of a range. */
-export function limited({ first, last }: NaiveRange, from: NaiveGroup, kind: Kind): NaiveRange {
+export function limited(
+  { first, last }: ReferenceRange,
+  from: ReferenceGroup,
+  kind: Kind,
+): ReferenceRange {
   let low = first;
   let high = last;
-  for (let group: NaiveGroup | undefined = from; group !== undefined; group = group.parent) {
+  for (let group: ReferenceGroup | undefined = from; group !== undefined; group = group.parent) {
     const range = group[kind];
     if (range === undefined) continue;
     low = Math.max(low, range.first);
@@ -379,7 +387,7 @@ export function limited({ first, last }: NaiveRange, from: NaiveGroup, kind: Kin
 }
 
 /** Whether an owner of the bucket is in the socket's way (`bind_conflict`). */
-function conflicts(socket: NaiveSocket, bucket: Bucket): boolean {
+function conflicts(socket: ReferenceSocket, bucket: Bucket): boolean {
   for (const owner of bucket.owners) {
     if (owner === socket) continue;
     if (!overlap(owner.device, socket.device, NO_DEVICE)) continue;
@@ -394,6 +402,6 @@ function overlap<T>(a: T, b: T, any: T): boolean {
 }
 
 /** A map here has no structs for keys, so it is text. */
-function tupleOf(local: string, port: number, way: NaiveWay, device: number): string {
+function tupleOf(local: string, port: number, way: ReferenceWay, device: number): string {
   return `${local}:${port} ${way.remote}:${way.remotePort} ${device}`;
 }

@@ -1,48 +1,51 @@
-// The naive twin of LinuxPorts as a system to replay on. It needs no core, so it can be judged
+// The reference model of LinuxPorts as a system to replay on. It needs no core, so it can be judged
 // alone.
 
-import { NaiveLinuxPorts, type NaiveSocket } from "../../bench/baselines/naive-linux.ts";
+import {
+  ReferenceLinuxPorts,
+  type ReferenceSocket,
+} from "../../bench/baselines/reference-linux.ts";
 import type { Left, LinuxSystem, Look, Outcome, Range, Way, Wish } from "./linux-system.ts";
 
-export function openNaiveLinux(hint: number): NaiveLinux {
-  return new NaiveLinux(hint);
+export function openReferenceLinux(hint: number): ReferenceLinux {
+  return new ReferenceLinux(hint);
 }
 
-export class NaiveLinux implements LinuxSystem<NaiveSocket> {
-  readonly ports: NaiveLinuxPorts;
+export class ReferenceLinux implements LinuxSystem<ReferenceSocket> {
+  readonly ports: ReferenceLinuxPorts;
   #random: readonly number[] = [];
 
   constructor(hint: number) {
-    this.ports = new NaiveLinuxPorts(() => this.#random[this.ports.drawn] ?? 0, hint);
+    this.ports = new ReferenceLinuxPorts(() => this.#random[this.ports.drawn] ?? 0, hint);
   }
 
   get drawn(): number {
     return this.ports.drawn;
   }
 
-  socket({ reuse, device, group }: Wish): NaiveSocket {
+  socket({ reuse, device, group }: Wish): ReferenceSocket {
     return this.ports.socket(reuse, device, this.ports.group(group));
   }
 
-  bind(socket: NaiveSocket, address: string, port: number, random: readonly number[]): Outcome {
+  bind(socket: ReferenceSocket, address: string, port: number, random: readonly number[]): Outcome {
     this.#random = random;
     return this.ports.bind(socket, address, port);
   }
 
-  listen(socket: NaiveSocket, random: readonly number[]): Outcome {
+  listen(socket: ReferenceSocket, random: readonly number[]): Outcome {
     this.#random = random;
     return this.ports.listen(socket);
   }
 
-  connect(socket: NaiveSocket, way: Way, portOffset: number): Outcome {
+  connect(socket: ReferenceSocket, way: Way, portOffset: number): Outcome {
     return this.ports.connect(socket, way, portOffset);
   }
 
-  close(socket: NaiveSocket): void {
+  close(socket: ReferenceSocket): void {
     this.ports.close(socket);
   }
 
-  closeToTimeWait(socket: NaiveSocket, stamp: number | undefined): void {
+  closeToTimeWait(socket: ReferenceSocket, stamp: number | undefined): void {
     this.ports.closeToTimeWait(socket, stamp);
   }
 
@@ -50,11 +53,11 @@ export class NaiveLinux implements LinuxSystem<NaiveSocket> {
     return this.ports.expireTimeWait();
   }
 
-  setReuse(socket: NaiveSocket, reuse: boolean): void {
+  setReuse(socket: ReferenceSocket, reuse: boolean): void {
     socket.reuse = reuse;
   }
 
-  moveSocket(socket: NaiveSocket, group: string): void {
+  moveSocket(socket: ReferenceSocket, group: string): void {
     socket.group = this.ports.group(group);
   }
 
@@ -86,7 +89,7 @@ export class NaiveLinux implements LinuxSystem<NaiveSocket> {
     return this.ports.stats();
   }
 
-  look({ port, address, state }: NaiveSocket): Look {
+  look({ port, address, state }: ReferenceSocket): Look {
     return { port, address, state };
   }
 

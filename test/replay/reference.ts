@@ -1,37 +1,37 @@
-// The naive twin as a system to replay on. It needs no core, so it can be judged alone.
+// The reference model as a system to replay on. It needs no core, so it can be judged alone.
 
-import { NaivePortManager, type NaiveRequest } from "../../bench/baselines/naive.ts";
+import { ReferencePortManager, type ReferenceRequest } from "../../bench/baselines/reference.ts";
 import type { Key, System, Tester } from "./system.ts";
 
-export function openNaive(): System<NaiveRequest> {
-  return new Naive();
+export function openReference(): System<ReferenceRequest> {
+  return new Reference();
 }
 
-class Naive implements System<NaiveRequest> {
-  readonly #manager = new NaivePortManager();
+class Reference implements System<ReferenceRequest> {
+  readonly #manager = new ReferencePortManager();
 
-  request(key: Key): NaiveRequest {
+  request(key: Key): ReferenceRequest {
     const { networks, transport, flags, device } = key;
     const destination = { address: key.dest.addr, port: key.dest.port };
     return { networks, transport, address: key.addr, port: 0, flags, device, destination };
   }
 
-  reserve(request: NaiveRequest, port: number, test?: Tester): number {
+  reserve(request: ReferenceRequest, port: number, test?: Tester): number {
     request.port = port;
     return this.#manager.reservePort(request, 0, test);
   }
 
-  reserveEphemeral(request: NaiveRequest, offset: number, test?: Tester): number {
+  reserveEphemeral(request: ReferenceRequest, offset: number, test?: Tester): number {
     request.port = 0;
     return this.#manager.reservePort(request, offset, test);
   }
 
-  reserveTuple(request: NaiveRequest, port: number): boolean {
+  reserveTuple(request: ReferenceRequest, port: number): boolean {
     request.port = port;
     return this.#manager.reserveTuple(request);
   }
 
-  release(request: NaiveRequest, port: number): boolean {
+  release(request: ReferenceRequest, port: number): boolean {
     request.port = port;
     return this.#manager.releasePort(request);
   }

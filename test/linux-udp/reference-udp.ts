@@ -1,4 +1,4 @@
-// The naive model of UDP ports: one list of sockets, and a loop over it for each question. It is
+// The reference model of UDP ports: one list of sockets, and a loop over it for each question. It is
 // the second opinion about the UDP sockets of LinuxPorts.
 //
 //   conflict    devices overlap, addresses overlap, and not both have SO_REUSEADDR
@@ -8,14 +8,18 @@
 //
 // It knows nothing of TCP. What is refused has changed nothing.
 
-import { limited, type NaiveGroup, type NaiveRange } from "../../bench/baselines/naive-linux.ts";
+import {
+  limited,
+  type ReferenceGroup,
+  type ReferenceRange,
+} from "../../bench/baselines/reference-linux.ts";
 
 export interface UdpSocket {
   reuse: boolean;
   /** 0: none. */
   readonly device: number;
   readonly privileged: boolean;
-  group: NaiveGroup;
+  group: ReferenceGroup;
   /** "": any. */
   address: string;
   /** 0: none. */
@@ -26,16 +30,16 @@ export interface UdpSocket {
 export interface UdpRefusal {
   readonly code: string;
   readonly reason: string;
-  readonly searched?: NaiveRange;
+  readonly searched?: ReferenceRange;
 }
 
 /** The port. */
 export type UdpAnswer = number | UdpRefusal;
 
-export class NaiveUdp {
+export class ReferenceUdp {
   readonly #draw: () => number;
   readonly #sockets: UdpSocket[] = [];
-  range: NaiveRange = { first: 32768, last: 60999 };
+  range: ReferenceRange = { first: 32768, last: 60999 };
   /** Never picked. */
   reserved: ReadonlySet<number> = new Set();
   unprivilegedStart = 1024;
@@ -47,7 +51,7 @@ export class NaiveUdp {
     this.#draw = draw;
   }
 
-  socket(reuse: boolean, device: number, privileged: boolean, group: NaiveGroup): UdpSocket {
+  socket(reuse: boolean, device: number, privileged: boolean, group: ReferenceGroup): UdpSocket {
     const options = { reuse, device, privileged, group };
     const socket: UdpSocket = { ...options, address: "", port: 0, state: "closed" };
     this.#sockets.push(socket);

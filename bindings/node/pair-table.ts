@@ -1,14 +1,14 @@
-// Pool: sources x ports as one resource. For each pair of a source and a destination there is one
-// flow of the core, which knows the ports that the pair may use.
+// PairTable: sources x ports as one resource. For each pair of a source and a destination there is one
+// pool of the core, which knows the ports that the pair may use.
 //
 //   Source  127.0.0.2 ─┐            ┌─ Destination  127.0.0.1:80
 //                      ├─── Pair ───┤
-//   Source  127.0.0.3 ─┘   a flow   └─ Destination  127.0.0.1:81
+//   Source  127.0.0.3 ─┘   a pool   └─ Destination  127.0.0.1:81
 //
-// Must stay true: a lease ends once; the manager lives as long as a lease does.
+// Must stay true: a checkout ends once; the manager lives as long as a checkout does.
 
 import { performance } from "node:perf_hooks";
-import { type Flow, IPV4, IPV6, type PortManager, TCP, UDP } from "../index.ts";
+import { IPV4, IPV6, type PortManager, type PortPool, TCP, UDP } from "../index.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 import { type Counts, newCounts, Remembered } from "./counts.ts";
 import { Destination, Pair, Source } from "./pair.ts";
@@ -18,26 +18,26 @@ import { orderFor } from "./spread.ts";
 const IDLE_MAX = 1024;
 
 /** What is asked for: a port to a destination, perhaps from a certain source. */
-export interface Wish {
+export interface PairRequest {
   readonly destination: Destination;
   /** The one source that will do. */
   readonly source: Source | undefined;
 }
 
 /** A port of a pair, until it is given back, which happens once. */
-export class Lease {
+export class Checkout {
   readonly pair: Pair;
   readonly port: number;
   #isOver = false;
-  readonly #pool: Pool;
+  readonly #pairs: PairTable;
 
-  constructor(pool: Pool, pair: Pair, port: number) {
-    this.#pool = pool;
+  constructor(pairs: PairTable, pair: Pair, port: number) {
+    this.#pairs = pairs;
     this.pair = pair;
     this.port = port;
   }
 
-  /** Gives the port back; it may be picked again at once. A second end of a lease does nothing. */
+  /** Gives the port back; it may be picked again at once. A second end of a checkout does nothing. */
   free(): void {
     if (!this.#end()) return;
     this.pair.free(this.port);
@@ -52,26 +52,26 @@ export class Lease {
   }
 
   /** Gives the port back, and lets it rest: the system keeps the tuple in TIME_WAIT, but for UDP. */
-  rest(): void {
-    if (!this.#pool.rests || this.pair.destination.transport === UDP) {
+  coolDown(): void {
+    if (!this.#pairs.coolsDown || this.pair.destination.transport === UDP) {
       this.free();
     } else if (this.#end()) {
-      this.#pool.count(this.pair, "rested");
-      this.pair.rest(this.port, this.#pool.now());
+      this.#pairs.count(this.pair, "cooledDown");
+      this.pair.coolDown(this.port, this.#pairs.now());
       // It can be taken over where that is the policy.
       this.#after();
     }
   }
 
-  /** The port is in other hands: leaves it alone for a while, for this destination or for all. */
-  setAside(isForAll: boolean): void {
+  /** The port is held by another program: leaves it alone for a while, for this destination or for all. */
+  quarantine(isForAll: boolean): void {
     if (!this.#end()) return;
-    const now = this.#pool.now();
-    this.#pool.count(this.pair, "conflicts");
-    if (isForAll) this.pair.setAside(this.port, now + this.#pool.setAside, now);
+    const now = this.#pairs.now();
+    this.#pairs.count(this.pair, "conflicts");
+    if (isForAll) this.pair.quarantine(this.port, now + this.#pairs.quarantine, now);
     else this.pair.setTupleAside(this.port, now);
-    this.#pool.onSetAside(this.pair);
-    this.#pool.closeIfUnused();
+    this.#pairs.onQuarantine(this.pair);
+    this.#pairs.closeIfUnused();
   }
 
   #end(): boolean {
@@ -79,17 +79,17 @@ export class Lease {
     this.#isOver = true;
     this.pair.heldCount--;
     this.pair.source.heldCount--;
-    this.#pool.count(this.pair, "released");
+    this.#pairs.count(this.pair, "released");
     return true;
   }
 
   #after(hasFile = true): void {
-    this.#pool.closeIfUnused();
-    this.#pool.onFreed(this.pair, hasFile);
+    this.#pairs.closeIfUnused();
+    this.#pairs.onFreed(this.pair, hasFile);
   }
 }
 
-export class Pool {
+export class PairTable {
   readonly manager: PortManager;
   readonly sources: readonly Source[];
   readonly counts: Counts = newCounts();
@@ -99,13 +99,13 @@ export class Pool {
     [TCP, new Map()],
     [UDP, new Map()],
   ]);
-  readonly setAside: number;
+  readonly quarantine: number;
   /** Do ports rest after a connection that goes through TIME_WAIT here? */
-  readonly rests: boolean;
+  readonly coolsDown: boolean;
   /** Told when a pair may have a port again, and whether a file was closed, too. */
   onFreed: (pair: Pair, hasFile: boolean) => void = () => {};
-  /** Told when a port, or its source, has been set aside. */
-  onSetAside: (pair: Pair) => void = () => {};
+  /** Told when a port, or its source, has been quarantined. */
+  onQuarantine: (pair: Pair) => void = () => {};
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;
   readonly #ofFamily: ReadonlyMap<number, readonly Source[]>;
@@ -116,15 +116,15 @@ export class Pool {
   constructor(manager: PortManager, settings: ConnectorSettings) {
     this.manager = manager;
     this.#settings = settings;
-    this.setAside = settings.setAside;
-    this.rests = settings.cooldown > 0;
+    this.quarantine = settings.quarantine;
+    this.coolsDown = settings.cooldown > 0;
     this.sources = settings.sources.map((address, index) => new Source(address, index));
     this.#ofFamily = new Map(
       [IPV4, IPV6].map((family) => [family, this.sources.filter((one) => one.family === family)]),
     );
   }
 
-  /** How many sources of a network are not left alone. */
+  /** How many sources of a network are not quarantined. */
   livingSources(family: number): number {
     const now = this.now();
     return this.sourcesOf(family).filter(({ brokenUntil }) => brokenUntil <= now).length;
@@ -136,7 +136,7 @@ export class Pool {
   }
 
   /**
-   * The destination of that address and port, for an opening, which counts down its `openings` in the end; before that
+   * The destination of that address and port, for an opening, which counts down its `operations` in the end; before that
    * it is not forgotten. `text` is the address in canonical form.
    */
   destination(transport: number, text: string, port: number): Destination {
@@ -146,7 +146,7 @@ export class Pool {
   /** The same, if there is one; any other text will not find one. */
   known(transport: number, text: string, port: number): Destination | undefined {
     const destination = this.find(transport, text, port);
-    if (destination !== undefined) destination.openings++;
+    if (destination !== undefined) destination.operations++;
     return destination;
   }
 
@@ -155,7 +155,7 @@ export class Pool {
     const destination = new Destination(transport, text, port, counts);
     if (this.destinations.size >= this.#sweepAt) this.#sweep();
     this.#remember(destination);
-    destination.openings++;
+    destination.operations++;
     return destination;
   }
 
@@ -165,67 +165,67 @@ export class Pool {
   }
 
   /**
-   * A port for that wish, or nothing; `Explain.noPort` says why.
+   * A port for that request, or nothing; `ExhaustionErrors.noPort` says why.
    * @throws PortError `ENOBUFS`: no memory for one more record; `ENOENT`, `EBADF`: the group is gone.
    */
-  pick(wish: Wish): Lease | undefined {
+  pick(request: PairRequest): Checkout | undefined {
     const now = this.now();
-    const { destination } = wish;
+    const { destination } = request;
     const sources = this.sourcesOf(destination.family);
-    for (const source of orderFor(this.#settings.spread, sources, wish)) {
+    for (const source of orderFor(this.#settings.spread, sources, request)) {
       if (source.brokenUntil > now) continue;
       const pair = this.pair(source, destination);
       const port = pair.take(now);
-      if (port > 0) return this.#lease(pair, port);
+      if (port > 0) return this.#checkout(pair, port);
     }
     return undefined;
   }
 
-  #lease(pair: Pair, port: number): Lease {
+  #checkout(pair: Pair, port: number): Checkout {
     pair.heldCount++;
     pair.source.heldCount++;
     this.count(pair, "picks");
-    return new Lease(this, pair, port);
+    return new Checkout(this, pair, port);
   }
 
   pair(source: Source, destination: Destination): Pair {
     const known = destination.pairs[source.index];
     if (known !== undefined) return known;
-    const flow = this.#makeFlow(source, destination);
-    const pair = new Pair(source, destination, flow, this.setAside);
+    const pool = this.#makePool(source, destination);
+    const pair = new Pair(source, destination, pool, this.quarantine);
     destination.pairs[source.index] = pair;
     return pair;
   }
 
   /** Where there is no memory for one more, idle destinations give theirs. */
-  #makeFlow(source: Source, destination: Destination): Flow {
+  #makePool(source: Source, destination: Destination): PortPool {
     try {
-      return this.#openFlow(source, destination);
+      return this.#openPool(source, destination);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOBUFS" || !this.#sweep()) throw error;
-      return this.#openFlow(source, destination);
+      return this.#openPool(source, destination);
     }
   }
 
-  #openFlow(source: Source, destination: Destination): Flow {
+  #openPool(source: Source, destination: Destination): PortPool {
     const { transport, address, port, family } = destination;
-    const { group, reserved, cooldown, whenResting, selection } = this.#settings;
+    const { group, reserved, cooldown, whenCooling, selection } = this.#settings;
     const zone = address.indexOf("%");
     const to = zone < 0 ? address : address.slice(0, zone);
-    return this.manager.flow({
+    return this.manager.pool({
       networks: [family],
       transport,
       address: source.address,
       reserved,
       ...(transport === TCP && { destination: { address: to, port } }),
       ...(group !== undefined && { group }),
-      ...(cooldown > 0 && { cooldown: { period: cooldown, whenResting } }),
+      ...(cooldown > 0 && { cooldown: { period: cooldown, whenCooling } }),
       ...(selection === "fifo" && { selection }),
     });
   }
 
-  /** The pairs that a wish could be met by, as far as they have been used. */
-  pairsFor({ destination, source }: Wish): Pair[] {
+  /** The pairs that a request could be met by, as far as they have been used. */
+  pairsFor({ destination, source }: PairRequest): Pair[] {
     const pairs = source === undefined ? destination.pairs : [destination.pairs[source.index]];
     return pairs.filter((pair) => pair !== undefined);
   }
@@ -243,7 +243,7 @@ export class Pool {
     for (const { pairs } of this.destinations.values()) {
       for (const pair of pairs) {
         if (pair === undefined) continue;
-        pair.wake(now);
+        pair.expire(now);
         yield pair;
       }
     }
@@ -255,9 +255,9 @@ export class Pool {
     const now = this.now();
     for (const destination of this.destinations) {
       const used = destination.pairs.filter((pair) => pair !== undefined);
-      for (const pair of used) pair.wake(now);
-      if (destination.openings > 0 || used.some((pair) => !pair.isIdle)) continue;
-      for (const pair of used) pair.flow.close();
+      for (const pair of used) pair.expire(now);
+      if (destination.operations > 0 || used.some((pair) => !pair.isIdle)) continue;
+      for (const pair of used) pair.pool.close();
       const { transport, address, port, counts } = destination;
       this.#remembered.keep(keyOf(transport, address, port), counts);
       this.#forget(destination);

@@ -1,30 +1,33 @@
-// The naive side: the model of UDP and the twin of TCP, which know nothing of each other, side by
+// The reference side: the model of UDP and the model of TCP, which know nothing of each other, side by
 // side. They share the tree of groups, the settings, and where draws come from.
 
-import { NaiveLinuxPorts, type NaiveSocket } from "../../bench/baselines/naive-linux.ts";
+import {
+  ReferenceLinuxPorts,
+  type ReferenceSocket,
+} from "../../bench/baselines/reference-linux.ts";
 import { SeededRandom } from "../../bindings/random.ts";
-import { NaiveUdp, type UdpSocket } from "./naive-udp.ts";
-import type { Answer, Figures, Known, Look, Operation, Side, Type } from "./operation.ts";
+import type { Answer, Known, Look, Operation, PairMetrics, Side, Type } from "./operation.ts";
+import { ReferenceUdp, type UdpSocket } from "./reference-udp.ts";
 import type { World } from "./world.ts";
 
 type Socket =
   | { readonly type: "udp"; readonly its: UdpSocket }
-  | { readonly type: "tcp"; readonly its: NaiveSocket };
+  | { readonly type: "tcp"; readonly its: ReferenceSocket };
 
-export type NewModel = (draw: () => number) => NaiveUdp;
+export type NewModel = (draw: () => number) => ReferenceUdp;
 
-export class NaiveSide implements Side {
-  readonly udp: NaiveUdp;
-  readonly tcp: NaiveLinuxPorts;
+export class ReferenceSide implements Side {
+  readonly udp: ReferenceUdp;
+  readonly tcp: ReferenceLinuxPorts;
   readonly #sockets = new Map<number, Socket>();
   #draws: readonly number[] = [];
   drawn = 0;
 
-  constructor(world: World, newModel: NewModel = (draw) => new NaiveUdp(draw)) {
+  constructor(world: World, newModel: NewModel = (draw) => new ReferenceUdp(draw)) {
     const seeded = world.seed === undefined ? undefined : new SeededRandom(world.seed);
     const draw = (): number => seeded?.next() ?? this.#draws[this.drawn++] ?? 0;
     this.udp = newModel(draw);
-    this.tcp = new NaiveLinuxPorts(draw, world.hint);
+    this.tcp = new ReferenceLinuxPorts(draw, world.hint);
     this.udp.localAddress = world.localAddress;
     this.udp.range = this.tcp.range = { first: world.first, last: world.last };
     this.udp.unprivilegedStart = world.unprivilegedStart;
@@ -102,7 +105,7 @@ export class NaiveSide implements Side {
     return socket?.type === "udp" ? socket.its : undefined;
   }
 
-  figures(): Figures {
+  figures(): PairMetrics {
     const { buckets, bsockets, hint } = this.tcp.stats();
     return { records: buckets, sockets: bsockets + this.udp.owners, hint };
   }
@@ -129,7 +132,7 @@ export class NaiveSide implements Side {
     }
   }
 
-  #performTcp(socket: NaiveSocket, operation: Operation): Answer {
+  #performTcp(socket: ReferenceSocket, operation: Operation): Answer {
     const { tcp } = this;
     switch (operation.op) {
       case "bind":
@@ -152,7 +155,7 @@ export class NaiveSide implements Side {
     }
   }
 
-  #change(socket: UdpSocket | NaiveSocket, operation: Operation): Answer {
+  #change(socket: UdpSocket | ReferenceSocket, operation: Operation): Answer {
     if (operation.op === "setReuse") socket.reuse = operation.reuse;
     if (operation.op === "moveSocket") socket.group = this.tcp.group(operation.group);
     return "done";
