@@ -4,8 +4,8 @@
 // For one tenth of the run the first half of the pools takes most ports, then the other half, so
 // that short lists become bitmaps and bitmaps short lists: what is given back must serve for both.
 
+import { SeededRandom } from "../bindings/core/random.ts";
 import { IPV4, PortManager, type PortPool, TCP } from "../bindings/index.ts";
-import { SeededRandom } from "../bindings/random.ts";
 import { JsBitmap } from "./baselines/js-bitmap.ts";
 import { type Churn, churnOf, type Lots, type Size } from "./lots.ts";
 

@@ -5,8 +5,8 @@
 // first one takes at 99 % are measured at the same time.
 
 import type { PortRange } from "../bindings/index.ts";
+import { canMakeNamespace } from "../bindings/node/host/namespace.ts";
 import { readHostState } from "../bindings/node/index.ts";
-import { canMakeNamespace } from "../bindings/node/namespace.ts";
 import type { Benchmark } from "./benchmarks.ts";
 import { Connects, Server, type Side, type Way } from "./connects.ts";
 import { Apart } from "./connects-apart.ts";

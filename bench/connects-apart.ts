@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { PortRange } from "../bindings/index.ts";
-import { runInNamespace } from "../bindings/node/namespace.ts";
+import { runInNamespace } from "../bindings/node/host/namespace.ts";
 import { Connects, type Ports, Server, type Side, type Way } from "./connects.ts";
 
 type Order = { readonly [Name in "hold" | "ports"]?: number } & {

@@ -1,8 +1,8 @@
 // Local range: which of a machine's ports are held or reserved before a benchmark begins. The same
 // in every run.
 
+import { SeededRandom } from "../bindings/core/random.ts";
 import { LinuxPorts, type PortRange, ReservedPorts } from "../bindings/index.ts";
-import { SeededRandom } from "../bindings/random.ts";
 import { shuffledPorts } from "./workloads.ts";
 
 /** How much of the range is held. */

@@ -1,8 +1,8 @@
 // Lots: what is drawn for a churn: which held port goes, where the search for another one starts,
 // and which pool takes it. And what a system that churns is.
 
+import { SeededRandom } from "../bindings/core/random.ts";
 import type { PortManager, PortRange } from "../bindings/index.ts";
-import { SeededRandom } from "../bindings/random.ts";
 import type { Work } from "./measure.ts";
 import type { System } from "./stage.ts";
 import { digestOf, FIRST, LAST } from "./workloads.ts";

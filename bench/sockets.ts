@@ -7,11 +7,11 @@
 // another.
 
 import {
-  type SocketConnectOptions,
   LinuxPorts,
   type LinuxSocket,
   type PortRange,
   type ReservedPorts,
+  type SocketConnectOptions,
   type SocketOptions,
 } from "../bindings/index.ts";
 import { type ReferenceGroup, ReferenceLinuxPorts } from "./baselines/reference-linux.ts";

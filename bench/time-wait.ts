@@ -5,7 +5,7 @@
 // The reference model only checks the ports: what it leaves behind for the garbage collector would be
 // timed with our operations.
 
-import { type SocketConnectOptions, LinuxPorts } from "../bindings/index.ts";
+import { LinuxPorts, type SocketConnectOptions } from "../bindings/index.ts";
 import { ReferenceLinuxPorts } from "./baselines/reference-linux.ts";
 import { BATCH } from "./sockets.ts";
 import type { Contender, Scene, Stage } from "./stage.ts";

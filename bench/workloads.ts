@@ -1,6 +1,6 @@
 // Workloads: the numbers and orders that every system in a benchmark is given alike.
 
-import { SeededRandom } from "../bindings/random.ts";
+import { SeededRandom } from "../bindings/core/random.ts";
 
 export const FIRST = 16000;
 export const LAST = 65535;

@@ -1,7 +1,7 @@
 // Cooldown: what a caller says about ports that rest after their release, and in what order ports come back.
 
-import { checkInteger, checkNames, checkObject } from "./checks.ts";
 import { wrongType, wrongValue } from "./errors.ts";
+import { checkInteger, checkNames, checkObject } from "./requests/checks.ts";
 
 /**
  * What `take` does when only cooling ports are left. `"refuse"`, the default, answers

@@ -7,10 +7,11 @@
 // know nothing of it.
 
 import { EXHAUSTED, NO_MEMORY, RESTING } from "../assembly/abi.ts";
-import { checkPorts, lengthOf } from "./batch.ts";
 import type { WhenCooling } from "./cooldown.ts";
-import type { CooldownExports } from "./cooldown-core.ts";
-import type { Core, CoreExports } from "./core.ts";
+import { checkPorts, lengthOf } from "./core/batch.ts";
+import type { CooldownExports } from "./core/cooldown-core.ts";
+import type { Core, CoreExports } from "./core/core.ts";
+import type { Random } from "./core/random.ts";
 import { noMemory } from "./errors.ts";
 import {
   checkEnough,
@@ -21,9 +22,8 @@ import {
   type OnClose,
   PortPool,
 } from "./pool.ts";
-import type { Random } from "./random.ts";
-import { countPacked } from "./range.ts";
-import type { Key } from "./request.ts";
+import { countPacked } from "./requests/range.ts";
+import type { Key } from "./requests/request.ts";
 import type { Selection } from "./selection.ts";
 
 /** What cooldown.wasm keeps for one pool, in the memory of the pool's manager. */

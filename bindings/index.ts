@@ -8,13 +8,22 @@ export {
   type GroupsOptions,
   type PortGroup,
   PortGroups,
-} from "./group.ts";
-export { LinuxPorts, type LinuxStats, type PortRecord } from "./linux.ts";
-export type { LinuxOptions } from "./linux-options.ts";
+} from "./groups/group.ts";
+export { type ReservedOptions, ReservedPorts } from "./groups/reserved.ts";
+export { LinuxPorts, type LinuxStats, type PortRecord } from "./linux/linux.ts";
+export type { LinuxOptions } from "./linux/linux-options.ts";
+export type {
+  CloseOptions,
+  LinuxSocket,
+  SocketConnectOptions,
+  SocketOptions,
+  SocketState,
+} from "./linux/socket.ts";
+export type { Sysctl } from "./linux/sysctl.ts";
 export { PortManager, type PortTester } from "./manager.ts";
 export type { OpenOptions, Stats } from "./open.ts";
 export type { PortPool } from "./pool.ts";
-export type { PortRange } from "./range.ts";
+export type { PortRange } from "./requests/range.ts";
 export {
   type Destination,
   type Flags,
@@ -28,15 +37,6 @@ export {
   type ReserveRequest,
   TCP,
   UDP,
-} from "./request.ts";
+} from "./requests/request.ts";
 export type { Reservation } from "./reservation.ts";
-export { type ReservedOptions, ReservedPorts } from "./reserved.ts";
 export type { SelectionName, SelectionOptions } from "./selection.ts";
-export type {
-  CloseOptions,
-  LinuxSocket,
-  SocketConnectOptions,
-  SocketOptions,
-  SocketState,
-} from "./socket.ts";
-export type { Sysctl } from "./sysctl.ts";

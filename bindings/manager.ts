@@ -2,19 +2,19 @@
 // once, and turns a refusal into an error that says what was asked.
 
 import { IN_USE, NO_MEMORY, NO_RANGE } from "../assembly/abi.ts";
-import { checkBoolean, checkPort, checkUint32 } from "./checks.ts";
-import { registerCleanup } from "./cleanup.ts";
 import { type CheckedCooldown, checkCooldown, checkOrder } from "./cooldown.ts";
-import { cooldownCoreOf } from "./cooldown-core.ts";
 import { CoolingPool, CoolingRecords } from "./cooling.ts";
-import { type Core, coreOf } from "./core.ts";
+import { registerCleanup } from "./core/cleanup.ts";
+import { cooldownCoreOf } from "./core/cooldown-core.ts";
+import { type Core, coreOf } from "./core/core.ts";
+import { CryptoRandom, type Random } from "./core/random.ts";
 import { closed, invalid, noMemory, PortError, show, wrongType } from "./errors.ts";
-import type { PortGroup } from "./group.ts";
+import type { PortGroup } from "./groups/group.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
 import { endPool, PortPool } from "./pool.ts";
-import { CryptoRandom, type Random } from "./random.ts";
-import { checkRange, type PortRange, unpackRange } from "./range.ts";
 import { exhausted, outsideGroup, refused } from "./refusals.ts";
+import { checkBoolean, checkPort, checkUint32 } from "./requests/checks.ts";
+import { checkRange, type PortRange, unpackRange } from "./requests/range.ts";
 import {
   askedOf,
   checkMode,
@@ -33,7 +33,7 @@ import {
   withGroup,
   writeHeldKey,
   writeKey,
-} from "./request.ts";
+} from "./requests/request.ts";
 import { type Owner, Reservation } from "./reservation.ts";
 import { searchBy } from "./search.ts";
 import { Selection } from "./selection.ts";

@@ -1,16 +1,16 @@
 // Open: what a manager is opened with, checked, and what it tells of itself.
 
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST } from "../assembly/abi.ts";
-import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
 import {
   type CheckedCooldown,
   type CooldownOption,
   checkCooldown,
   NO_COOLDOWN,
 } from "./cooldown.ts";
-import { checkModule } from "./module.ts";
-import { CryptoRandom, type Random, SeededRandom } from "./random.ts";
-import { checkRangeObject, type PortRange } from "./range.ts";
+import { checkModule } from "./core/module.ts";
+import { CryptoRandom, type Random, SeededRandom } from "./core/random.ts";
+import { checkInteger, checkNames, checkObject, checkUint32 } from "./requests/checks.ts";
+import { checkRangeObject, type PortRange } from "./requests/range.ts";
 import {
   type CheckedSelection,
   checkSelection,

@@ -2,13 +2,13 @@
 // numbers cross the border, and no call allocates.
 
 import { BATCH_MAX, NO_RANGE, PORT_MAX } from "../assembly/abi.ts";
-import { checkOffsets, checkPorts, lengthOf, offsetsIn, portsIn, portsOut } from "./batch.ts";
-import { checkPort, checkTime, checkUint32 } from "./checks.ts";
-import type { Core, CoreExports } from "./core.ts";
+import { checkOffsets, checkPorts, lengthOf, offsetsIn, portsIn, portsOut } from "./core/batch.ts";
+import type { Core, CoreExports } from "./core/core.ts";
 import { closed, noMemory, outOfRange } from "./errors.ts";
-import type { PortGroup } from "./group.ts";
-import { unpackRange } from "./range.ts";
-import { groupAt, type Key, withGroup, writeKey } from "./request.ts";
+import type { PortGroup } from "./groups/group.ts";
+import { checkPort, checkTime, checkUint32 } from "./requests/checks.ts";
+import { unpackRange } from "./requests/range.ts";
+import { groupAt, type Key, withGroup, writeKey } from "./requests/request.ts";
 import { searchBy } from "./search.ts";
 import type { Selection } from "./selection.ts";
 

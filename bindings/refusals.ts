@@ -1,11 +1,11 @@
 // Refusals: what the port manager's core refused, as errors that say what was asked and searched.
 
 import { GROUP_BIND, GROUP_CONNECT, NO_MEMORY, type NO_RANGE, OUTSIDE } from "../assembly/abi.ts";
-import { ANY } from "./address.ts";
 import { noMemory, PortError } from "./errors.ts";
-import { explainEmpty, type PortGroup } from "./group.ts";
-import { type PortRange, showRange } from "./range.ts";
-import { addressText, type Key, showKey } from "./request.ts";
+import { explainEmpty, type PortGroup } from "./groups/group.ts";
+import { ANY } from "./requests/address.ts";
+import { type PortRange, showRange } from "./requests/range.ts";
+import { addressText, type Key, showKey } from "./requests/request.ts";
 
 /** A port that was named. */
 export function refused(

@@ -2,8 +2,8 @@
 
 import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../assembly/abi.ts";
 import { PortError } from "./errors.ts";
-import type { PortGroup } from "./group.ts";
-import { addressText, type Destination, type Flags, type Key } from "./request.ts";
+import type { PortGroup } from "./groups/group.ts";
+import { addressText, type Destination, type Flags, type Key } from "./requests/request.ts";
 
 /** Whose reservations these are. */
 export interface Owner {

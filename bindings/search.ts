@@ -1,7 +1,7 @@
 // Search: one pick of a port, as a selection policy says.
 
 import { EXHAUSTED, IN_USE, NO_RANGE } from "../assembly/abi.ts";
-import type { PortRange } from "./range.ts";
+import type { PortRange } from "./requests/range.ts";
 import type { Selection } from "./selection.ts";
 
 /**

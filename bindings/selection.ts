@@ -10,11 +10,11 @@
 // search meets each port once although sums wrap at 2^32. Keys and counters lie in the core
 // (assembly/selection/selector.ts), which reads the tuple from the request block.
 
-import { checkInteger, checkNames, checkObject, checkUint32 } from "./checks.ts";
-import { registerCleanup } from "./cleanup.ts";
-import type { Core } from "./core.ts";
+import { registerCleanup } from "./core/cleanup.ts";
+import type { Core } from "./core/core.ts";
+import type { Random } from "./core/random.ts";
 import { closed, invalid, noMemory, unknownOption, wrongType, wrongValue } from "./errors.ts";
-import type { Random } from "./random.ts";
+import { checkInteger, checkNames, checkObject, checkUint32 } from "./requests/checks.ts";
 
 /**
  * How a port is picked where none is named. Linear policies search the range once, round from

@@ -8,7 +8,7 @@ import { JsTcpSharing, JsUdpSharing } from "../bench/baselines/js-sharing.ts";
 import { JsTable, type TableRequest } from "../bench/baselines/js-table.ts";
 import { ReferencePortManager, type ReferenceRequest } from "../bench/baselines/reference.ts";
 import { referenceRequest } from "../bench/requests.ts";
-import { SeededRandom } from "../bindings/random.ts";
+import { SeededRandom } from "../bindings/core/random.ts";
 
 const UDP = 17;
 const NONE = -1;

@@ -15,7 +15,7 @@ interface Outcome {
 }
 
 const ROOT = new URL("../", import.meta.url);
-const MAIN = fileURLToPath(new URL("build/bindings/node/cli/main.js", ROOT));
+const MAIN = fileURLToPath(new URL("build/bindings/cli/main.js", ROOT));
 const PACKAGE = JSON.parse(readFileSync(new URL("package.json", ROOT), "utf8"));
 const PLAN = "--sources 10.0.0.1-10.0.0.2 --destinations 3 --lifetime 10 --range 40000-40499";
 const FILES = "--reserved 1 --files 100000";

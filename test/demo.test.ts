@@ -7,11 +7,11 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { chart } from "../bindings/node/cli/demo/chart.ts";
-import { faultsOf } from "../bindings/node/cli/demo/faults.ts";
-import { canMakeNamespace } from "../bindings/node/namespace.ts";
+import { chart } from "../bindings/cli/demo/chart.ts";
+import { faultsOf } from "../bindings/cli/demo/faults.ts";
+import { canMakeNamespace } from "../bindings/node/host/namespace.ts";
 
-const PROGRAM = fileURLToPath(new URL("../build/bindings/node/cli/main.js", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("../build/bindings/cli/main.js", import.meta.url));
 const DEMO = [PROGRAM, "demo"];
 const RUN_MS_MAX = 40_000;
 const TEST = { timeout: 50_000 };

@@ -4,7 +4,7 @@
 
 import { describe, expect, test } from "vitest";
 import { BATCH_MAX } from "../assembly/abi.ts";
-import { coreOf } from "../bindings/core.ts";
+import { coreOf } from "../bindings/core/core.ts";
 import {
   IPV4,
   LinuxPorts,

@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, NO_RANGE } from "../assembly/abi.ts";
+import { SeededRandom } from "../bindings/core/random.ts";
 import {
   type PortGroup,
   PortGroups,
@@ -12,7 +13,6 @@ import {
   UDP,
 } from "../bindings/index.ts";
 import { verify } from "../bindings/manager.ts";
-import { SeededRandom } from "../bindings/random.ts";
 import { BUILDS, openOn, optionsFor } from "./support/builds.ts";
 
 const FIRST = 1024;

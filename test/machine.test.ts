@@ -9,14 +9,13 @@ import { endianness, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { parseAddress } from "../bindings/address.ts";
 import {
   type HostState,
   type MachineTransport,
   readHostState,
   socketsAt,
   usedPorts,
-} from "../bindings/node/machine.ts";
+} from "../bindings/node/host/host-state.ts";
 import {
   type FileLimits,
   parseCount,
@@ -26,7 +25,8 @@ import {
   parseSocketRows,
   type SocketRow,
   type SocketRowState,
-} from "../bindings/node/proc.ts";
+} from "../bindings/node/host/proc.ts";
+import { parseAddress } from "../bindings/requests/address.ts";
 
 const TAIL =
   " 00000000:00000000 00:00000000 00000000  1000        0 43291 1 0000000000000000 100 0 0 10 0\n";

@@ -7,7 +7,7 @@ import {
   type NamespaceOptions,
   type NamespaceResult,
   runInNamespace,
-} from "../bindings/node/namespace.ts";
+} from "../bindings/node/host/namespace.ts";
 
 const RANGE = { first: 40_000, last: 40_063 };
 const SETTING = "/proc/sys/net/ipv4/ip_local_port_range";

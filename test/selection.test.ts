@@ -4,9 +4,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { REQUEST_ADDRESS, REQUEST_DESTINATION, REQUEST_DESTINATION_PORT } from "../assembly/abi.ts";
-import { type Core, coreOf } from "../bindings/core.ts";
+import { type Core, coreOf } from "../bindings/core/core.ts";
+import { CryptoRandom, SeededRandom } from "../bindings/core/random.ts";
 import { PortError } from "../bindings/index.ts";
-import { CryptoRandom, SeededRandom } from "../bindings/random.ts";
 import {
   checkSelection,
   Selection,

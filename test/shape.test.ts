@@ -7,9 +7,9 @@ import { describe, expect, test } from "vitest";
 import { wasm as cooldownWasm } from "#cooldown-wasm";
 import { wasm as linuxWasm } from "#linux-wasm";
 import { wasm as coreWasm } from "#wasm";
-import { cooldownCoreOf } from "../bindings/cooldown-core.ts";
-import { coreOf } from "../bindings/core.ts";
-import { linuxCoreOf } from "../bindings/linux-core.ts";
+import { cooldownCoreOf } from "../bindings/core/cooldown-core.ts";
+import { coreOf } from "../bindings/core/core.ts";
+import { linuxCoreOf } from "../bindings/linux/linux-core.ts";
 import { BUILDS, bytesOf, freshModules, type Part } from "./support/builds.ts";
 
 const SIZE_MAX = 24 * 1024;
@@ -42,7 +42,7 @@ interface Shape {
 
 const SHAPES: Readonly<Record<Part, Shape>> = {
   core: {
-    names: functionsOf("CoreExports", "../bindings/core.ts"),
+    names: functionsOf("CoreExports", "../bindings/core/core.ts"),
     imports: [],
     exports: [{ name: "memory", kind: "memory" }],
     wasm: coreWasm,
@@ -50,7 +50,7 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     texts: [8192, 12288],
   },
   linux: {
-    names: functionsOf("LinuxExports", "../bindings/linux-core.ts"),
+    names: functionsOf("LinuxExports", "../bindings/linux/linux-core.ts"),
     imports: [{ module: "env", name: "memory", kind: "memory" }],
     exports: [],
     wasm: linuxWasm,
@@ -58,7 +58,7 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     texts: [12288, 16384],
   },
   cooldown: {
-    names: functionsOf("CooldownExports", "../bindings/cooldown-core.ts"),
+    names: functionsOf("CooldownExports", "../bindings/core/cooldown-core.ts"),
     imports: [{ module: "env", name: "memory", kind: "memory" }],
     exports: [],
     wasm: cooldownWasm,

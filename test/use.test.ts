@@ -2,9 +2,9 @@
 // for each, and the nearest limit.
 
 import { describe, expect, test } from "vitest";
-import { type HostState, readHostState } from "../bindings/node/machine.ts";
-import type { SocketRow, SocketRowState } from "../bindings/node/proc.ts";
-import { freshPair, limitsOf, pairsOf, rangeUse, statesOf } from "../bindings/node/use.ts";
+import { type HostState, readHostState } from "../bindings/node/host/host-state.ts";
+import type { SocketRow, SocketRowState } from "../bindings/node/host/proc.ts";
+import { freshPair, limitsOf, pairsOf, rangeUse, statesOf } from "../bindings/node/host/use.ts";
 
 // Nothing is known but what a test says.
 const EMPTY = readHostState("nowhere");

@@ -1,9 +1,9 @@
 // Linux: the scenario's connections through the kernel's pickers, one socket each.
 
-import { coreOf } from "../../bindings/core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
+import { reservedAddress } from "../../bindings/groups/reserved.ts";
 import { LinuxPorts, type LinuxSocket, type SelectionName } from "../../bindings/index.ts";
-import { systemOf } from "../../bindings/linux.ts";
-import { reservedAddress } from "../../bindings/reserved.ts";
+import { systemOf } from "../../bindings/linux/linux.ts";
 import type { Drawing } from "./drawing.ts";
 import { Limits } from "./limits.ts";
 import { Memory } from "./memory.ts";

@@ -19,7 +19,7 @@
 // Nothing is written. A memory that grows gets a new buffer, so views are made anew for each picture. If a layout
 // changes, test/page.test.ts fails: it compares the picture with what the facade answers for every port.
 
-import type { Core } from "../../bindings/core.ts";
+import type { Core } from "../../bindings/core/core.ts";
 
 const HANDLE_FLOW = 88;
 const SET_COUNT = 10;

@@ -1,7 +1,8 @@
 // Netstack: the scenario's connections through a PortManager, one pool per destination.
 
 import { cooldownOf } from "../../bindings/cooling.ts";
-import { coreOf } from "../../bindings/core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
+import { reservedAddress } from "../../bindings/groups/reserved.ts";
 import {
   IPV4,
   type PoolOptions,
@@ -11,7 +12,6 @@ import {
   TCP,
 } from "../../bindings/index.ts";
 import { handleOf } from "../../bindings/pool.ts";
-import { reservedAddress } from "../../bindings/reserved.ts";
 import type { Drawing } from "./drawing.ts";
 import { Limits } from "./limits.ts";
 import { Memory, WORDS } from "./memory.ts";

@@ -5,8 +5,8 @@
 // same offsets, and must find the same ports before any of them is timed. Batches are timed in turn, another racer
 // first each time; what is shown is the median.
 
+import { SeededRandom } from "../../bindings/core/random.ts";
 import { IPV4, PortManager, TCP } from "../../bindings/index.ts";
-import { SeededRandom } from "../../bindings/random.ts";
 import { JsBitmap } from "../baselines/js-bitmap.ts";
 import { ReferencePortManager, type ReferenceRequest } from "../baselines/reference.ts";
 import type { Lap, Racer } from "./protocol.ts";

@@ -5,7 +5,7 @@
 // 1 / (rate + n / lifetime), and it is an arrival or the end of any one of them, in that proportion. A change of
 // the rate or the lifetime takes effect with the next event.
 
-import { SeededRandom } from "../../bindings/random.ts";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import type { Ports } from "./ports.ts";
 import type { Settings } from "./settings.ts";
 

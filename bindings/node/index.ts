@@ -22,27 +22,27 @@ export {
   type UndiciTarget,
   undiciConnect,
 } from "./adapters/undici.ts";
-export type { Dial, Endpoints } from "./attempt.ts";
+export type { Dial, Endpoints } from "./connector/attempt.ts";
+export type { ConnectCallback } from "./connector/connect-operation.ts";
 export {
   type ConnectOptions,
   type Connector,
   type ConnectTarget,
   createConnector,
   type DatagramSource,
-} from "./connector.ts";
-export { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
+} from "./connector/connector.ts";
+export { type Capacity, ConnectorError, type Exhausted } from "./connector/connector-error.ts";
 export type {
   ConnectorOptions,
   Lookup,
   LookupAddress,
   WaitOptions,
   WhenCooling,
-} from "./connector-options.ts";
-export type { Counts } from "./counts.ts";
-export { CHANNELS, type PortEvent } from "./events.ts";
-export { type HostState, readHostState } from "./machine.ts";
-export type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics.ts";
-export type { ConnectCallback } from "./opening.ts";
+} from "./connector/connector-options.ts";
+export { type HostState, readHostState } from "./host/host-state.ts";
+export type { Counts } from "./metrics/counts.ts";
+export { CHANNELS, type PortEvent } from "./metrics/events.ts";
+export type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics/metrics.ts";
 export {
   type PrometheusClient,
   type PrometheusCounter,
@@ -52,6 +52,6 @@ export {
   type PrometheusOptions,
   type PrometheusRegistry,
   prometheusMetrics,
-} from "./prometheus.ts";
-export { parseSources } from "./sources.ts";
-export type { Spread } from "./spread.ts";
+} from "./metrics/prometheus.ts";
+export { parseSources } from "./sources/sources.ts";
+export type { Spread } from "./sources/spread.ts";

@@ -2,9 +2,9 @@
 // limit refuses without changing anything.
 
 import { describe, expect, test } from "vitest";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import { PortError, type PortManager, type PortPool, Refusal, UDP } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
-import { SeededRandom } from "../../bindings/random.ts";
 import { BUILDS, openOn } from "../support/builds.ts";
 
 const KEY = { networks: [4], transport: UDP, address: "10.0.0.1" };

@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { type Limits, ReferenceCooling } from "../../bench/baselines/reference-cooling.ts";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import {
   type PortGroup,
   PortGroups,
@@ -13,7 +14,6 @@ import {
   UDP,
 } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
-import { SeededRandom } from "../../bindings/random.ts";
 import { BUILDS, openOn, optionsFor } from "../support/builds.ts";
 
 const KEY = { networks: [4], transport: UDP, address: "10.0.0.1" };

@@ -1,5 +1,6 @@
 // The real thing: a manager of the facade, by words, reservation objects and handles.
 
+import { SeededRandom } from "../../bindings/core/random.ts";
 import {
   type OpenOptions,
   PortManager,
@@ -7,7 +8,6 @@ import {
   type Reservation,
 } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
-import { SeededRandom } from "../../bindings/random.ts";
 import { type Ask, toFacade } from "../support/ask.ts";
 import { answer } from "../support/stage.ts";
 import type { Picking, Side, Tester } from "./side.ts";

@@ -2,7 +2,7 @@
 
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 import { ReferencePortManager } from "../../bench/baselines/reference.ts";
-import { SeededRandom } from "../../bindings/random.ts";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import { type Ask, toModel } from "../support/ask.ts";
 import { Ledger } from "./ledger.ts";
 import type { Picking, Side, Tester } from "./side.ts";

@@ -2,10 +2,10 @@
 
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { PortGroups } from "../../bindings/group.ts";
-import type { PortRange } from "../../bindings/range.ts";
-import { ReservedPorts } from "../../bindings/reserved.ts";
-import { Sysctl, type SysctlHost } from "../../bindings/sysctl.ts";
+import type { PortGroups } from "../../bindings/groups/group.ts";
+import { ReservedPorts } from "../../bindings/groups/reserved.ts";
+import { Sysctl, type SysctlHost } from "../../bindings/linux/sysctl.ts";
+import type { PortRange } from "../../bindings/requests/range.ts";
 import { BUILDS } from "../support/builds.ts";
 import {
   BIND,

@@ -5,10 +5,10 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { BUSY } from "../../assembly/abi.ts";
-import { type Core, coreOf } from "../../bindings/core.ts";
-import { groupAddress, PortGroups } from "../../bindings/group.ts";
+import { type Core, coreOf } from "../../bindings/core/core.ts";
+import { groupAddress, PortGroups } from "../../bindings/groups/group.ts";
+import { ReservedPorts } from "../../bindings/groups/reserved.ts";
 import { PortManager } from "../../bindings/manager.ts";
-import { ReservedPorts } from "../../bindings/reserved.ts";
 import { freshModule } from "../support/builds.ts";
 import { carry } from "./scene.ts";
 

@@ -2,11 +2,11 @@
 // what would be valid, and nothing has changed.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { coreOf } from "../../bindings/core.ts";
-import { groupAddress, PortGroup, PortGroups } from "../../bindings/group.ts";
-import { ReservedPorts, reservedAddress } from "../../bindings/reserved.ts";
-import { Sysctl } from "../../bindings/sysctl.ts";
-import { Tree } from "../../bindings/tree.ts";
+import { coreOf } from "../../bindings/core/core.ts";
+import { groupAddress, PortGroup, PortGroups } from "../../bindings/groups/group.ts";
+import { ReservedPorts, reservedAddress } from "../../bindings/groups/reserved.ts";
+import { Tree } from "../../bindings/groups/tree.ts";
+import { Sysctl } from "../../bindings/linux/sysctl.ts";
 import { wrong } from "../mistakes/scene.ts";
 import { BUILDS, freshModule } from "../support/builds.ts";
 import {

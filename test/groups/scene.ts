@@ -8,15 +8,15 @@ import {
   REQUEST_NETWORKS,
   REQUEST_TRANSPORT,
 } from "../../assembly/abi.ts";
-import { type Core, coreOf } from "../../bindings/core.ts";
+import { type Core, coreOf } from "../../bindings/core/core.ts";
 import { PortError } from "../../bindings/errors.ts";
 import {
   type GroupsOptions,
   groupAddress,
   type PortGroup,
   PortGroups,
-} from "../../bindings/group.ts";
-import { IPV4, TCP } from "../../bindings/request.ts";
+} from "../../bindings/groups/group.ts";
+import { IPV4, TCP } from "../../bindings/requests/request.ts";
 import { caught } from "../mistakes/scene.ts";
 import { type Build, optionsFor } from "../support/builds.ts";
 

@@ -4,7 +4,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PortError } from "../../bindings/errors.ts";
-import { type PortRange, packRange, showRange, unpackRange } from "../../bindings/range.ts";
 import {
   parseControl,
   parseLocalRange,
@@ -15,7 +14,13 @@ import {
   printLocalRange,
   printNumber,
   printReserved,
-} from "../../bindings/texts.ts";
+} from "../../bindings/groups/texts.ts";
+import {
+  type PortRange,
+  packRange,
+  showRange,
+  unpackRange,
+} from "../../bindings/requests/range.ts";
 import { caught } from "../mistakes/scene.ts";
 
 /** A text, and what is read after it has been written; a word with a colon is how it is refused. */

@@ -4,8 +4,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { GROUP_BIND, GROUP_CONNECT } from "../../assembly/abi.ts";
-import { explainEmpty, groupAddress, type PortGroup, PortGroups } from "../../bindings/group.ts";
-import type { PortRange } from "../../bindings/range.ts";
+import {
+  explainEmpty,
+  groupAddress,
+  type PortGroup,
+  PortGroups,
+} from "../../bindings/groups/group.ts";
+import type { PortRange } from "../../bindings/requests/range.ts";
 import { BUILDS } from "../support/builds.ts";
 import { carry, coreFor, expectRefused, openGroups, picture, TREES } from "./scene.ts";
 

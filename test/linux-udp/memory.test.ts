@@ -3,7 +3,7 @@
 
 import { expect, test } from "vitest";
 import { PortError } from "../../bindings/errors.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import { caught } from "../mistakes/scene.ts";
 import { fill, LIMIT } from "./real-side.ts";
 import { onBuilds, REMOTE, type Scene } from "./scene.ts";

@@ -1,9 +1,9 @@
 // The real side: LinuxPorts on one build, with a tree of groups of its own.
 
 import { PortError } from "../../bindings/errors.ts";
-import { type PortGroup, PortGroups } from "../../bindings/group.ts";
-import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
+import { type PortGroup, PortGroups } from "../../bindings/groups/group.ts";
+import { LinuxPorts, verifyLinux } from "../../bindings/linux/linux.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import type { Modules } from "../support/builds.ts";
 import type { Answer, Known, Look, Operation, PairMetrics, Side, Way } from "./operation.ts";
 import type { World } from "./world.ts";

@@ -5,7 +5,7 @@ import {
   ReferenceLinuxPorts,
   type ReferenceSocket,
 } from "../../bench/baselines/reference-linux.ts";
-import { SeededRandom } from "../../bindings/random.ts";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import type { Answer, Known, Look, Operation, PairMetrics, Side, Type } from "./operation.ts";
 import { ReferenceUdp, type UdpSocket } from "./reference-udp.ts";
 import type { World } from "./world.ts";

@@ -4,10 +4,14 @@
 
 import { afterEach, describe, expect } from "vitest";
 import { PortError } from "../../bindings/errors.ts";
-import type { PortGroup, PortGroups } from "../../bindings/group.ts";
-import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
-import type { LinuxOptions } from "../../bindings/linux-options.ts";
-import type { SocketConnectOptions, LinuxSocket, SocketOptions } from "../../bindings/socket.ts";
+import type { PortGroup, PortGroups } from "../../bindings/groups/group.ts";
+import { LinuxPorts, verifyLinux } from "../../bindings/linux/linux.ts";
+import type { LinuxOptions } from "../../bindings/linux/linux-options.ts";
+import type {
+  LinuxSocket,
+  SocketConnectOptions,
+  SocketOptions,
+} from "../../bindings/linux/socket.ts";
 import { openGroups } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";
 import { BUILDS, type Build, modulesFor } from "../support/builds.ts";

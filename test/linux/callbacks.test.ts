@@ -4,7 +4,7 @@
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { type LinuxOptions, PortManager } from "../../bindings/index.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import { moduleFor } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";
 import {

@@ -2,9 +2,9 @@
 // and whatever is still open does not notice.
 
 import { describe, expect, test } from "vitest";
-import { coreOf } from "../../bindings/core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
 import { LinuxPorts, PortGroups, ReservedPorts } from "../../bindings/index.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import { moduleFor } from "../groups/scene.ts";
 import { freshModules, modulesFor } from "../support/builds.ts";
 import { expectError, expectRefused, onBuilds, type Scene, WEB } from "./scene.ts";

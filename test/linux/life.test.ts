@@ -4,9 +4,9 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
-import { coreOf } from "../../bindings/core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
 import { LinuxPorts, PortGroups } from "../../bindings/index.ts";
-import { linuxCoreOf } from "../../bindings/linux-core.ts";
+import { linuxCoreOf } from "../../bindings/linux/linux-core.ts";
 import { freshModules, type Modules } from "../support/builds.ts";
 
 setFlagsFromString("--expose-gc");

@@ -3,11 +3,11 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { coreOf } from "../../bindings/core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
 import { LinuxPorts, PortError } from "../../bindings/index.ts";
-import { verifyLinux } from "../../bindings/linux.ts";
-import { linuxCoreOf } from "../../bindings/linux-core.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
+import { verifyLinux } from "../../bindings/linux/linux.ts";
+import { linuxCoreOf } from "../../bindings/linux/linux-core.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import { caught } from "../mistakes/scene.ts";
 import { type Build, freshModules } from "../support/builds.ts";
 

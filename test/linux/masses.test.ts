@@ -3,8 +3,8 @@
 // them shrink again. Each answer is that of the reference model.
 
 import { describe, expect, test } from "vitest";
-import { verifyLinux } from "../../bindings/linux.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
+import { verifyLinux } from "../../bindings/linux/linux.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
 import { type OnLinuxPorts, openLinuxPorts } from "../replay/linux-ports.ts";
 import { ReferenceLinux } from "../replay/linux-reference.ts";

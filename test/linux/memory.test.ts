@@ -6,7 +6,7 @@
 // invariants hold after each step, and when all is closed and expired no byte is in use.
 
 import { afterAll, describe, expect, test } from "vitest";
-import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
+import { LinuxPorts, verifyLinux } from "../../bindings/linux/linux.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
 import { Duel, type Opponent, type PairMetrics } from "../fuzz/linux/duel.ts";
 import { type Arena, arenaOn } from "../fuzz/linux/opponent.ts";

@@ -2,9 +2,9 @@
 // typed error, and nothing has changed.
 
 import { beforeEach, describe, expect, test } from "vitest";
-import { coreOf } from "../../bindings/core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
 import { LinuxPorts, PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import { moduleFor } from "../groups/scene.ts";
 import { BAD_ADDRESS, BAD_PORT, BAD_RANGE, OUT, TYPE, VALUE, wrong } from "../mistakes/scene.ts";
 import { freshModule, linuxModule, modulesFor } from "../support/builds.ts";

@@ -3,11 +3,11 @@
 // connect() by default those of Linux' keyed hash and hint.
 
 import { describe, expect, test } from "vitest";
-import { parseAddress } from "../../bindings/address.ts";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import { type LinuxOptions, PortError } from "../../bindings/index.ts";
-import { SeededRandom } from "../../bindings/random.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
+import { parseAddress } from "../../bindings/requests/address.ts";
 import type { SelectionName, SelectionOptions } from "../../bindings/selection.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
 import {
   COUNTED,

@@ -3,13 +3,13 @@
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { PORT_MAX } from "../../assembly/abi.ts";
-import { type Core, coreOf } from "../../bindings/core.ts";
+import { type Core, coreOf } from "../../bindings/core/core.ts";
 import { IPV4, type LinuxOptions, LinuxPorts, PortManager, TCP } from "../../bindings/index.ts";
-import { verifyLinux } from "../../bindings/linux.ts";
-import { linuxCoreOf } from "../../bindings/linux-core.ts";
+import { verifyLinux } from "../../bindings/linux/linux.ts";
+import { linuxCoreOf } from "../../bindings/linux/linux-core.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import { verify } from "../../bindings/manager.ts";
 import type { PortPool } from "../../bindings/pool.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
 import { BUILDS, freshModule, freshModules, linuxModule, type Modules } from "../support/builds.ts";
 
 const PAGE = 65536;

@@ -2,9 +2,9 @@
 // large jumps, and the end of time.
 
 import { describe, expect, test } from "vitest";
-import { coreOf } from "../../bindings/core.ts";
-import { LinuxPorts, verifyLinux } from "../../bindings/linux.ts";
-import { linuxCoreOf } from "../../bindings/linux-core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
+import { LinuxPorts, verifyLinux } from "../../bindings/linux/linux.ts";
+import { linuxCoreOf } from "../../bindings/linux/linux-core.ts";
 import { Dice } from "../fuzz/linux/dice.ts";
 import { freshModules, modulesFor } from "../support/builds.ts";
 import { connect, expectRefused, onBuilds, WEB } from "./scene.ts";

@@ -1,8 +1,8 @@
 // Dice: what is asked for in a contest, at random but from few numbers, so that things meet: ports
 // lie about the edges of words of 64, addresses and destinations are three each.
 
+import { SeededRandom } from "../../bindings/core/random.ts";
 import type { PortRange } from "../../bindings/index.ts";
-import { SeededRandom } from "../../bindings/random.ts";
 import type { Ask } from "../support/ask.ts";
 
 const BASE = 960;

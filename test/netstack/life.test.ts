@@ -5,7 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED } from "../../assembly/abi.ts";
-import { coreOf } from "../../bindings/core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
 import { PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { caught } from "../mistakes/scene.ts";

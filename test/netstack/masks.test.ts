@@ -4,9 +4,9 @@
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED } from "../../assembly/abi.ts";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import type { PortManager, PortPool, Reservation, ReservedPorts } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
-import { SeededRandom } from "../../bindings/random.ts";
 import { BUILDS, type Build, openOn } from "../support/builds.ts";
 import { answerOf, DNS, reservedOn, type Wish } from "./scene.ts";
 

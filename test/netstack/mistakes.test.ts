@@ -3,7 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { OUTSIDE } from "../../assembly/abi.ts";
-import { PortGroup } from "../../bindings/group.ts";
+import { PortGroup } from "../../bindings/groups/group.ts";
 import {
   PortGroups,
   type PortManager,

@@ -3,9 +3,9 @@
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, NO_RANGE } from "../../assembly/abi.ts";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import type { PortManager, PortPool, PortRange, ReservedPorts } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
-import { SeededRandom } from "../../bindings/random.ts";
 import type { SelectionName, SelectionOptions } from "../../bindings/selection.ts";
 import { openGroups } from "../groups/scene.ts";
 import { caught } from "../mistakes/scene.ts";

@@ -4,7 +4,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { beforeEach, describe, expect, test } from "vitest";
-import { coreOf } from "../../bindings/core.ts";
+import { coreOf } from "../../bindings/core/core.ts";
 import { type PortGroup, PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import type { SelectionName } from "../../bindings/selection.ts";

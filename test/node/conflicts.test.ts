@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { type PortPool, TCP } from "../../bindings/index.ts";
-import type { Dial } from "../../bindings/node/attempt.ts";
-import { newCounts } from "../../bindings/node/counts.ts";
-import { Destination, Pair, Source } from "../../bindings/node/pair.ts";
+import type { Dial } from "../../bindings/node/connector/attempt.ts";
+import { newCounts } from "../../bindings/node/metrics/counts.ts";
+import { Destination, Pair, Source } from "../../bindings/node/sources/pair.ts";
 import {
   connectorWith,
   errorOf,

@@ -2,9 +2,9 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { newCounts } from "../../bindings/node/counts.ts";
-import { Line, type Waiter } from "../../bindings/node/line.ts";
-import { Destination } from "../../bindings/node/pair.ts";
+import { Line, type Waiter } from "../../bindings/node/connector/wait-queue.ts";
+import { newCounts } from "../../bindings/node/metrics/counts.ts";
+import { Destination } from "../../bindings/node/sources/pair.ts";
 
 const request = { destination: new Destination(0, "127.0.0.1", 1, newCounts()), source: undefined };
 

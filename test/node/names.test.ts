@@ -2,7 +2,7 @@
 
 import { connect, type Socket, Socket as UnconnectedSocket } from "node:net";
 import { expect, test } from "vitest";
-import type { Dial } from "../../bindings/node/attempt.ts";
+import type { Dial } from "../../bindings/node/connector/attempt.ts";
 import type { Lookup, LookupAddress } from "../../bindings/node/index.ts";
 import {
   connectorWith,

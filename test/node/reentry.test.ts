@@ -3,7 +3,7 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import type { Dial } from "../../bindings/node/attempt.ts";
+import type { Dial } from "../../bindings/node/connector/attempt.ts";
 import { CHANNELS } from "../../bindings/node/index.ts";
 import { connectorWith, dialled, expectAllBack, reset, serve } from "../support/connectors.ts";
 

@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { createServer, connect as netConnect, Socket } from "node:net";
 import { expect, test, vi } from "vitest";
-import type { Dial } from "../../bindings/node/attempt.ts";
+import type { Dial } from "../../bindings/node/connector/attempt.ts";
 import {
   connectorWith,
   dialled,

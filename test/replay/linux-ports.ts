@@ -3,9 +3,9 @@
 // vectors know no privileged ports.
 
 import { PortError } from "../../bindings/errors.ts";
-import { type PortGroup, PortGroups } from "../../bindings/group.ts";
-import { LinuxPorts } from "../../bindings/linux.ts";
-import type { LinuxSocket } from "../../bindings/socket.ts";
+import { type PortGroup, PortGroups } from "../../bindings/groups/group.ts";
+import { LinuxPorts } from "../../bindings/linux/linux.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import type { Left, LinuxSystem, Look, Outcome, Range, Way, Wish } from "./linux-system.ts";
 
 interface Options {

@@ -9,8 +9,8 @@ import {
   type Socket,
 } from "node:net";
 import { expect, onTestFinished } from "vitest";
-import type { Dial } from "../../bindings/node/attempt.ts";
-import type { ConnectOptions, ConnectTarget } from "../../bindings/node/connector.ts";
+import type { Dial } from "../../bindings/node/connector/attempt.ts";
+import type { ConnectOptions, ConnectTarget } from "../../bindings/node/connector/connector.ts";
 import {
   type Connector,
   type ConnectorError,

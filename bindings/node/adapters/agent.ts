@@ -14,7 +14,7 @@ import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from "nod
 import { isIP, type NetConnectOpts, connect as netConnect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as tlsConnect } from "node:tls";
-import type { Connector, ConnectTarget } from "../connector.ts";
+import type { Connector, ConnectTarget } from "../connector/connector.ts";
 
 /** What an agent's or a request's connections have of ours. */
 export interface StickyOptions {

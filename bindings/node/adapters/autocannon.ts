@@ -6,8 +6,8 @@
 
 import { isIP, connect as netConnect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
-import type { Dial, Endpoints } from "../attempt.ts";
-import type { Connector } from "../connector.ts";
+import type { Dial, Endpoints } from "../connector/attempt.ts";
+import type { Connector } from "../connector/connector.ts";
 
 /** After as many failures in a row, a client pauses so many milliseconds, times two for each one more. */
 const PAUSE_AFTER = 2;

@@ -5,10 +5,10 @@
 import { createSocket, type Socket as DatagramSocket, type SocketOptions } from "node:dgram";
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
-import { checkObject } from "../../checks.ts";
 import { wrongValue } from "../../errors.ts";
-import type { Endpoints } from "../attempt.ts";
-import type { Connector } from "../connector.ts";
+import { checkObject } from "../../requests/checks.ts";
+import type { Endpoints } from "../connector/attempt.ts";
+import type { Connector } from "../connector/connector.ts";
 
 /** Options of {@link bindDatagram}: those of `dgram.createSocket`, and ours. */
 export interface BindDatagramOptions extends SocketOptions {

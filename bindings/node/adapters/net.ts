@@ -2,7 +2,7 @@
 
 import { Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { PortError } from "../../errors.ts";
-import type { Connector } from "../connector.ts";
+import type { Connector } from "../connector/connector.ts";
 
 /** Options of {@link PortSocket}: those of `net.Socket`, and ours. */
 export interface PortSocketOptions extends SocketConstructorOpts {

@@ -2,11 +2,11 @@
 
 import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
-import { checkInteger } from "../../checks.ts";
 import { wrongValue } from "../../errors.ts";
-import type { Dial } from "../attempt.ts";
-import type { Connector } from "../connector.ts";
-import { ConnectorError } from "../connector-error.ts";
+import { checkInteger } from "../../requests/checks.ts";
+import type { Dial } from "../connector/attempt.ts";
+import type { Connector } from "../connector/connector.ts";
+import { ConnectorError } from "../connector/connector-error.ts";
 
 /** undici's `Client` gives up connecting after so many milliseconds. */
 const TIMEOUT_MS = 10_000;

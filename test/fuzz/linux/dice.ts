@@ -1,6 +1,6 @@
 // Dice: chance from a seed, in the shapes that a fuzzer asks for.
 
-import { SeededRandom } from "../../../bindings/random.ts";
+import { SeededRandom } from "../../../bindings/core/random.ts";
 
 export class Dice {
   readonly #random: SeededRandom;

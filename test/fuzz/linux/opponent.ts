@@ -1,6 +1,6 @@
 // The real side of a campaign: LinuxPorts on one build, in an instance of its own.
 
-import { verifyLinux } from "../../../bindings/linux.ts";
+import { verifyLinux } from "../../../bindings/linux/linux.ts";
 import { openLinuxPorts } from "../../replay/linux-ports.ts";
 import { type Build, freshModules } from "../../support/builds.ts";
 import type { Opponent } from "./duel.ts";

@@ -3,7 +3,7 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { PortRange } from "../../../bindings/index.ts";
-import { canMakeNamespace, runInNamespace } from "../../../bindings/node/namespace.ts";
+import { canMakeNamespace, runInNamespace } from "../../../bindings/node/host/namespace.ts";
 
 export const PORTS: PortRange = { first: 40_000, last: 40_063 };
 const SCRIPTS = fileURLToPath(new URL("../../../build/test/node/proof/inside/", import.meta.url));

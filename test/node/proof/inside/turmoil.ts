@@ -5,8 +5,8 @@
 //   node turmoil.js SEED CONNECTS OPTIONS    OPTIONS: more options of the connector, as JSON
 
 import { connect as netConnect, type Socket } from "node:net";
+import { SeededRandom } from "../../../../bindings/core/random.ts";
 import { type ConnectorOptions, createConnector } from "../../../../bindings/node/index.ts";
-import { SeededRandom } from "../../../../bindings/random.ts";
 import { HOST, Host } from "./hosts.ts";
 
 /** What it prints. */

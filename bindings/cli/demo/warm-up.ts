@@ -1,0 +1,35 @@
+// Warm-up: before anything is timed, every way opens and closes some connections to a server of its own. Code
+// that has not run yet is slow, and who comes first would look worst; ports towards the servers that
+// are measured are not touched.
+
+import { Crowd } from "./connections.ts";
+import { Servers } from "./servers.ts";
+import type { Way } from "./ways.ts";
+
+/** Connections that each way opens and closes. */
+export const WARM_UP_COUNT = 3000;
+
+/**
+ * Warms ways alike, in turn. What fails here is not told: it will fail again when it is measured.
+ * @param serverPort a port of loopback that is free; 0 for one that the kernel chooses.
+ */
+export async function warmUp(
+  ways: readonly Way[],
+  serverPort: number,
+  stop: AbortSignal,
+): Promise<void> {
+  const servers = await Servers.start(1, serverPort, stop);
+  try {
+    const [destination] = servers.destinations;
+    for (let turn = 0; turn < WARM_UP_COUNT && destination !== undefined; turn++) {
+      for (const way of ways) {
+        if (stop.aborted) return;
+        const crowd = new Crowd(way);
+        await crowd.open(destination);
+        await crowd.close();
+      }
+    }
+  } finally {
+    await servers.close();
+  }
+}

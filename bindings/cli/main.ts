@@ -1,0 +1,86 @@
+#!/usr/bin/env node
+// The command `portwarden`: finds out which command is meant, runs it, and turns what it throws into a
+// message and an exit code.
+
+import { readFileSync } from "node:fs";
+import { advice, BadInput } from "./args.ts";
+import { tellFailure } from "./failure.ts";
+import { writeText } from "./output.ts";
+
+/** Answers the exit code. */
+type Command = (args: string[]) => Promise<number>;
+
+const HELP = `usage: portwarden <command> [options]
+
+  demo    opens real connections inside this machine in three ways, and compares them
+  plan    will a load fit into the ports there are? Simulated, with what to change
+  show    this machine: ranges, reserved ports, ports in use, TIME_WAIT, limits
+
+  portwarden <command> --help     what a command takes; portwarden help <command> says so, too
+  portwarden --version            the version
+
+Exit codes
+    0  done; what was asked for fits
+    1  it cannot be done, or it does not fit
+    2  the command line is not understood
+  130  interrupted (Ctrl-C)
+
+Errors are text on the standard error output. With --json there is one document on the standard output
+all the same: { "error": { "message", "exitCode" } }. That a load does not fit is an answer, no error.
+
+NO_COLOR and FORCE_COLOR are heeded in a terminal; there are no colours in a pipe or a file.`;
+
+// Loaded when it is meant: a command that is not run costs nothing.
+const COMMANDS: Record<string, Command> = {
+  demo: async (args) => (await import("./demo/main.ts")).runDemo(args),
+  plan: async (args) => interruptible((await import("./plan/plan.ts")).runPlan, args),
+  show: async (args) => interruptible((await import("./show/show.ts")).runShow, args),
+};
+const INTERRUPTED = 130;
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // Nobody reads any more, as in `portwarden show | head -1`: nothing to complain about.
+  if (error.code !== "EPIPE") throw error;
+});
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main([name = "", ...args]: string[]): Promise<number> {
+  try {
+    return await run(name, args);
+  } catch (error) {
+    const help = Object.hasOwn(COMMANDS, name) ? `portwarden ${name} --help` : "portwarden --help";
+    return tellFailure(error, args.includes("--json"), help);
+  }
+}
+
+async function run(name: string, args: string[]): Promise<number> {
+  if (name === "--help" || name === "-h" || name === "help") {
+    const [about, more] = args;
+    if (more !== undefined) throw new BadInput(`portwarden ${name} is about one command`);
+    if (about !== undefined) return run(about, ["--help"]);
+    writeText(HELP);
+    return 0;
+  }
+  if (name === "--version" || name === "-v") {
+    writeText(version());
+    return 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command !== undefined) return command(args);
+  const known = [...Object.keys(COMMANDS), "--help", "--version"];
+  if (name === "") throw new BadInput(`a command is needed: ${known.join(", ")}`);
+  throw new BadInput(`there is no command ${JSON.stringify(name)}; ${advice(name, known)}`);
+}
+
+/** For a command that has nothing to close: Ctrl-C ends it between two of its steps. */
+function interruptible(command: Command, args: string[]): Promise<number> {
+  process.once("SIGINT", () => process.exit(INTERRUPTED));
+  return command(args);
+}
+
+/** Of the package, whose description is four folders above the built file. */
+function version(): string {
+  const path = new URL("../../../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
+}

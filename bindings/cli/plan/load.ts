@@ -1,0 +1,119 @@
+// A load: so many connections per second, each living so long, from some sources to some destinations;
+// and the part of it that is simulated where the whole would take too long.
+
+import { PORT_MAX } from "../../../assembly/abi.ts";
+import type { WhenCooling } from "../../cooldown.ts";
+import { type PortRange, ReservedPorts } from "../../index.ts";
+
+/** How long connections live, in seconds. */
+export type Lifetime =
+  | { readonly kind: "fixed"; readonly seconds: number }
+  | { readonly kind: "uniform"; readonly least: number; readonly most: number }
+  | { readonly kind: "exponential"; readonly mean: number };
+
+/** What is to be carried, and by what. */
+export interface Load {
+  /** How many local addresses connections come from. */
+  readonly sources: number;
+  /** How many remote ends, address and port, they go to. */
+  readonly destinations: number;
+  /** Connections per second, of all together; they come at equal intervals. */
+  readonly rate: number;
+  readonly lifetime: Lifetime;
+  /** Seconds that a port cools down, for its source and destination, after a connection has ended. */
+  readonly cooldown: number;
+  /** When only cooling ports are left: refuse, or take the one that has cooled down longest. */
+  readonly whenCooling: WhenCooling;
+  /** The local ports of each source. */
+  readonly range: PortRange;
+  /** Ports of the range that are quarantined, as `ReservedPorts` takes them. */
+  readonly reserved: string;
+  /** How many connections may be open at once; `Infinity` for no limit. */
+  readonly files: number;
+  /** How long it goes on, in seconds. */
+  readonly seconds: number;
+  /** For lifetimes that vary, and for picking ports. */
+  readonly seed: number;
+}
+
+/** A part of a load that behaves as the whole does, because all its pools are alike. */
+export interface Share {
+  readonly sources: number;
+  readonly destinations: number;
+  /** How many times fewer ports, and connections per second, each pool has than in the load. */
+  readonly ports: number;
+  /** Simulated seconds: no more than it takes until nothing changes any more. */
+  readonly seconds: number;
+}
+
+// In this many average lifetimes all but one in a thousand exponential ones have passed.
+const LIFETIMES = 7;
+/** Ports cooldown up to an eighth longer than they must. */
+export const COOLDOWN_MOST = 1.125;
+// When a load has settled, so much longer shows whether it stays so.
+const SETTLED_TIMES = 10;
+const FLOWS_MAX = 4096;
+
+/** The average lifetime, in seconds. */
+export function meanOf(lifetime: Lifetime): number {
+  if (lifetime.kind === "fixed") return lifetime.seconds;
+  return lifetime.kind === "uniform" ? (lifetime.least + lifetime.most) / 2 : lifetime.mean;
+}
+
+/** Lifetimes so many times as long. */
+export function stretch(lifetime: Lifetime, factor: number): Lifetime {
+  if (lifetime.kind === "fixed") return { kind: "fixed", seconds: lifetime.seconds * factor };
+  if (lifetime.kind === "exponential") return { kind: "exponential", mean: lifetime.mean * factor };
+  return { kind: "uniform", least: lifetime.least * factor, most: lifetime.most * factor };
+}
+
+/** Seconds until as many connections, and cools down, end as begin. */
+export function settledAfter({ lifetime, cooldown }: Pick<Load, "lifetime" | "cooldown">): number {
+  const longest =
+    lifetime.kind === "fixed"
+      ? lifetime.seconds
+      : lifetime.kind === "uniform"
+        ? lifetime.most
+        : lifetime.mean * LIFETIMES;
+  return longest + cooldown * COOLDOWN_MOST;
+}
+
+/** The ports of the range that are not reserved: what one source has for each destination. */
+export function portsOf({ range, reserved }: Pick<Load, "range" | "reserved">): number {
+  const list = new ReservedPorts(reserved);
+  let count = 0;
+  for (let port = range.first; port <= range.last; port++) if (!list.has(port)) count++;
+  return count;
+}
+
+/** What of a load to simulate, so that about `arrivalsMax` connections are made. */
+export function shareOf(load: Load, arrivalsMax: number): Share {
+  const seconds = Math.min(load.seconds, SETTLED_TIMES * settledAfter(load));
+  const arrivals = load.rate * seconds;
+  const pools = load.sources * load.destinations;
+  const poolsMax = Math.max(1, Math.min(FLOWS_MAX, Math.floor((pools * arrivalsMax) / arrivals)));
+  const destinations = Math.max(
+    1,
+    Math.min(load.destinations, Math.floor(poolsMax / load.sources)),
+  );
+  const sources = Math.max(1, Math.min(load.sources, Math.floor(poolsMax / destinations)));
+  const left = (arrivals * sources * destinations) / pools;
+  const available = portsOf(load);
+  const times = Math.max(1, left / arrivalsMax);
+  // Nothing is divided where no port is left: all are refused, however many that is.
+  const ports = available === 0 ? times : available / Math.max(1, Math.floor(available / times));
+  return { sources, destinations, ports, seconds };
+}
+
+/** The load that a share is: what is really simulated. */
+export function reduced(load: Load, share: Share): Load {
+  const part =
+    (share.sources * share.destinations) / (load.sources * load.destinations) / share.ports;
+  const { sources, destinations, seconds } = share;
+  // A full limit of a part of one file would be none at all.
+  const files = load.files === 0 ? 0 : Math.max(1, Math.round(load.files * part));
+  const smaller = { ...load, sources, destinations, seconds, rate: load.rate * part, files };
+  const count = Math.round(portsOf(load) / share.ports);
+  if (share.ports === 1 || count === 0) return smaller;
+  return { ...smaller, range: { first: PORT_MAX - count + 1, last: PORT_MAX }, reserved: "" };
+}

@@ -1,0 +1,162 @@
+// `portwarden show`: what this machine tells of its ports, and what is left of them.
+
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { PORT_MAX } from "../../../assembly/abi.ts";
+import {
+  type HostState,
+  type MachineTransport,
+  readHostState,
+} from "../../node/host/host-state.ts";
+import {
+  freshPair,
+  type LimitUse,
+  limitsOf,
+  type PairUse,
+  pairsOf,
+  type Remote,
+  rangeUse,
+  statesOf,
+} from "../../node/host/use.ts";
+import { parseAddress } from "../../requests/address.ts";
+import { CannotRun, type Given, parsedBy, parseOptions, valueIn, wholeOf, wrong } from "../args.ts";
+import { writeJson, writeText } from "../output.ts";
+import { showText } from "./show-text.ts";
+
+/** What is shown. */
+export interface Shown {
+  readonly machine: HostState;
+  /** By source and destination, the busiest first; those of the destinations asked for. */
+  readonly pairs: readonly PairUse[];
+  /** How many of the pairs to list. */
+  readonly top: number;
+  /** The nearest first. */
+  readonly limits: readonly LimitUse[];
+}
+
+const TOP = 10;
+const TOP_MAX = 100_000;
+const HELP = `usage: portwarden show [options]
+
+Shows this machine's ephemeral range, reserved ports, ports in use by source and destination, TIME_WAIT,
+and which limit would be met first. On Linux; elsewhere it says what is not known.
+
+  --destination HOST:PORT  only connections to there, and what is left for it; may be repeated.
+                           IPv6 as [::1]:443
+  --top N                  how many sources and destinations to list; ${TOP} by default
+  --json                   one JSON document, with all of them unless --top is given
+  --help                   show this
+
+Exit codes: 0 shown, 1 a name is not found, 2 the command line is not understood, 130 interrupted.`;
+
+const OPTIONS = {
+  destination: { type: "string", multiple: true },
+  top: { type: "string" },
+  json: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+/** Answers the exit code. */
+export async function runShow(args: readonly string[]): Promise<number> {
+  const given = parseOptions("show", args, OPTIONS);
+  if (given.has("help")) {
+    writeText(HELP);
+    return 0;
+  }
+  const shown = await look(given);
+  if (given.has("json")) writeJson(document(shown));
+  else writeText(showText(shown));
+  return 0;
+}
+
+async function look(given: Given): Promise<Shown> {
+  const byDefault = given.has("json") ? TOP_MAX : TOP;
+  const topText = valueIn(given, "top");
+  const top = topText === undefined ? byDefault : wholeOf("--top", topText, 1, TOP_MAX);
+  const remotes = given.get("destination")?.map(remoteOf);
+  const machine = readHostState();
+  const pairs = [...pairsOf(machine, "tcp"), ...pairsOf(machine, "udp")];
+  if (remotes === undefined) {
+    return { machine, pairs, top, limits: limitsOf(machine, tcpOf(pairs)) };
+  }
+  const found = (await Promise.all(remotes.map(addressesOf))).flat();
+  const chosen = found.flatMap((remote) => pairsTo(machine, pairs, remote));
+  return { machine, pairs: chosen, top, limits: limitsOf(machine, tcpOf(chosen)) };
+}
+
+function tcpOf(pairs: readonly PairUse[]): PairUse[] {
+  return pairs.filter(({ transport }) => transport === "tcp");
+}
+
+/** The pairs to a destination; where nothing is connected to it, what any address of this machine would have. */
+function pairsTo(machine: HostState, pairs: readonly PairUse[], remote: Remote): PairUse[] {
+  const isTo = (pair: PairUse): boolean =>
+    pair.destination === remote.address && pair.destinationPort === remote.port;
+  const found = pairs.filter(isTo);
+  if (found.length > 0 || machine.tcp === undefined) return found;
+  return [freshPair(machine, "tcp", remote.address.includes(":") ? "::" : "0.0.0.0", remote)];
+}
+
+interface Asked {
+  readonly host: string;
+  readonly port: number;
+}
+
+function remoteOf(text: string): Asked {
+  const match = /^(?:\[([^\]]+)\]|([^:\s]+)):(\d+)$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined) {
+    throw wrong("--destination", "HOST:PORT, such as 10.9.0.1:443 or [::1]:443", text);
+  }
+  if (port >= 1 && port <= PORT_MAX) return { host, port };
+  throw wrong("the port of --destination", `in 1..${PORT_MAX}`, text);
+}
+
+/** A name may stand for several addresses. */
+async function addressesOf({ host, port }: Asked): Promise<Remote[]> {
+  if (isIP(host) !== 0)
+    return [{ address: parsedBy(() => parseAddress("destination", host)).text, port }];
+  try {
+    const found = await lookup(host, { all: true });
+    return found.map(({ address }) => ({ address: parseAddress("address", address).text, port }));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? error;
+    throw new CannotRun(`no address is found for ${JSON.stringify(host)} (${code})`);
+  }
+}
+
+/** Names that stay as they are: programs read them. */
+function document({ machine, pairs, top, limits }: Shown): object {
+  const { range, reserved, available } = rangeUse(machine);
+  const isKnown = machine.portRange !== undefined;
+  return {
+    platform: process.platform,
+    portRange: isKnown ? { ...range, available } : null,
+    reserved: machine.reserved === undefined ? null : { list: reserved.text, count: reserved.size },
+    unprivilegedPortStart: machine.unprivilegedPortStart,
+    tcp: socketsIn(machine, "tcp"),
+    udp: socketsIn(machine, "udp"),
+    pairs: pairs.slice(0, top),
+    pairCount: pairs.length,
+    timeWait: {
+      count: machine.tcp && (statesOf(machine.tcp).TIME_WAIT ?? 0),
+      limit: machine.tcpMaxTwBuckets,
+      tcpTimestamps: machine.tcpTimestamps,
+      tcpTwReuse: machine.tcpTwReuse,
+      tcpFinTimeout: machine.tcpFinTimeout,
+    },
+    files: {
+      open: machine.openFiles,
+      soft: machine.fileLimits?.soft,
+      hard: machine.fileLimits?.hard,
+    },
+    limits,
+    unknown: machine.unknown,
+  };
+}
+
+function socketsIn(machine: HostState, transport: MachineTransport): object | null {
+  const rows = machine[transport];
+  return rows === undefined ? null : { sockets: rows.length, states: statesOf(rows) };
+}

@@ -1,0 +1,73 @@
+// Modules: core.wasm and its overlays as they come with the package (text, or what a Worker's host has
+// compiled), or compiled by a host and passed in.
+
+import { invalid, notCompiled, show, wrongType } from "../errors.ts";
+
+export type ModuleFile = "core.wasm" | "linux.wasm" | "cooldown.wasm";
+
+/** Something of each part, so that another version's module is told from this one's. */
+const NEEDED: Readonly<Record<ModuleFile, readonly string[]>> = {
+  "core.wasm": [
+    ...["memory", "openManager", "openFlowHandle", "openTree", "openReserved", "openSelector"],
+    "moveMember",
+  ],
+  "linux.wasm": ["env.memory", "openLinux", "connectDatagram", "connectByHash", "expireWaits"],
+  "cooldown.wasm": ["env.memory", "openCooldown", "oldestResting", "openOrder", "nextCandidate"],
+};
+const FILES = Object.keys(NEEDED) as ModuleFile[];
+
+/**
+ * Checks a module that a caller gives as an option.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
+ */
+export function checkModule(option: string, file: ModuleFile, module: unknown): WebAssembly.Module {
+  if (typeof WebAssembly === "undefined" || !(module instanceof WebAssembly.Module)) {
+    throw wrongType(option, "a WebAssembly.Module", module);
+  }
+  const exported = WebAssembly.Module.exports(module).map(({ name }) => name);
+  const imported = WebAssembly.Module.imports(module).map(
+    ({ module, name }) => `${module}.${name}`,
+  );
+  const names = new Set([...exported, ...imported]);
+  const found = FILES.find((known) => NEEDED[known].every((name) => names.has(name)));
+  if (found === file) return module;
+  const some = show(exported.slice(0, 3).join(", "));
+  const what = found ?? `one with ${exported.length} exports (${some})`;
+  const message = `${option} must be portwarden's ${file}, got ${what}`;
+  throw invalid("ERR_INVALID_ARG_VALUE", message);
+}
+
+/**
+ * A module that comes with the package: from its base64, or as the host has compiled it.
+ * @param option by which a host can pass its own instead.
+ * @throws PortError `ERR_WEBASSEMBLY_NOT_SUPPORTED`: the host does not let the package compile it.
+ */
+export function compile(
+  option: string,
+  file: ModuleFile,
+  wasm: string | WebAssembly.Module,
+): WebAssembly.Module {
+  if (typeof wasm !== "string") return wasm;
+  try {
+    return new WebAssembly.Module(decode(wasm));
+  } catch (error) {
+    throw notCompiled(option, file, error);
+  }
+}
+
+/** What some hosts have for this. */
+interface Decoders {
+  readonly Uint8Array: { fromBase64?(text: string): Uint8Array<ArrayBuffer> };
+  readonly Buffer?: { from(text: string, encoding: "base64"): Uint8Array<ArrayBuffer> };
+}
+
+/** By the host's own decoder where it has one: the loop takes some milliseconds in a cold process. */
+function decode(text: string): Uint8Array<ArrayBuffer> {
+  const { Uint8Array: array, Buffer: buffer } = globalThis as unknown as Decoders;
+  if (array.fromBase64 !== undefined) return array.fromBase64(text);
+  if (buffer !== undefined) return buffer.from(text, "base64");
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
+  return bytes;
+}

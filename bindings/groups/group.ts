@@ -1,0 +1,381 @@
+// PortGroups: a tree of groups, each with the ports that its sockets may bind and those that they
+// may connect from, and the same as control files.
+//
+// A group is limited by itself and by all groups above it. A range that is not set is 1..65535,
+// which limits nothing: the two are one.
+
+import { GROUP_BIND, GROUP_CONNECT } from "../../assembly/abi.ts";
+import { type Core, coreOf } from "../core/core.ts";
+import { invalid, PortError, type Reason, wrongType, wrongValue } from "../errors.ts";
+import { checkNames, checkObject } from "../requests/checks.ts";
+import { ALL_PORTS, checkRangeObject, type PortRange, showRange } from "../requests/range.ts";
+import { namesIn } from "./path.ts";
+import { checkText, parseControl, printControl } from "./texts.ts";
+import { type Group, type Kind, Tree } from "./tree.ts";
+
+/** What a tree of groups is opened with. */
+export interface GroupsOptions {
+  /**
+   * `"intersect"`, the default: a group may use what it and all groups above it allow, and a change
+   * takes effect at once in all groups below. `"copy"`: a new group starts with its parent's own
+   * ranges, and from then on only its own count, as Linux's net_cls does it with class ids.
+   */
+  inherit?: "intersect" | "copy";
+  /** `core.wasm`, compiled by a host that does not let this package compile it. */
+  module?: WebAssembly.Module;
+}
+
+/** What a group starts with. An absent range is not set, or the parent's in a tree that copies. */
+export interface GroupRanges {
+  /** Where its sockets may bind. */
+  bindPortRange?: PortRange;
+  /** Where its sockets may connect from. */
+  connectPortRange?: PortRange;
+}
+
+/** What a group may use, with all groups above it. */
+export interface EffectiveRanges {
+  /** Where its sockets may bind; `undefined`: nowhere, the intersection is empty. */
+  readonly bind: PortRange | undefined;
+  /** Where its sockets may connect from; `undefined`: nowhere. */
+  readonly connect: PortRange | undefined;
+}
+
+/** One of the files that every group has. */
+interface ControlFile {
+  readonly kind: Kind;
+  readonly isEffective: boolean;
+}
+
+/** In the order in which they are listed. The names are those that cgroups v1 gives to files of net_cls. */
+const FILES: ReadonlyMap<string, ControlFile> = new Map([
+  ["net_cls.bind_port_range", { kind: GROUP_BIND, isEffective: false }],
+  ["net_cls.bind_port_range.effective", { kind: GROUP_BIND, isEffective: true }],
+  ["net_cls.connect_port_range", { kind: GROUP_CONNECT, isEffective: false }],
+  ["net_cls.connect_port_range.effective", { kind: GROUP_CONNECT, isEffective: true }],
+]);
+
+const OPTION_NAMES = ["inherit", "module"];
+const RANGE_NAMES = ["bindPortRange", "connectPortRange"];
+
+/** The one object that users see of a group. */
+const faces = new WeakMap<Group, PortGroup>();
+
+// ── What other files of the facade need ───────────────────────────────────────────────────
+
+/** The group behind the object; `undefined` if it is something else. */
+let behind: (value: unknown) => Group | undefined;
+
+/**
+ * Where the core keeps a group. Whoever passes that on holds the object as long as the core may
+ * use it: a tree of which nobody holds a group gives its memory back.
+ * @throws PortError `ERR_INVALID_ARG_TYPE` (not a PortGroup), `ERR_INVALID_ARG_VALUE` (of another
+ * core), `ENOENT` (it has been removed), `EBADF` (its tree has been closed).
+ */
+export function groupAddress(value: unknown, core: Core): number {
+  const group = behind(value);
+  if (group === undefined) throw wrongType("group", "a PortGroup, as PortGroups makes them", value);
+  const address = group.open();
+  if (group.tree.core === core) return address;
+  throw invalid(
+    "ERR_INVALID_ARG_VALUE",
+    `group ${group.path} lives in another module: open its PortGroups with the same module`,
+  );
+}
+
+/** Has the group been removed, or its tree been closed? */
+export function isGone(face: PortGroup): boolean {
+  return (behind(face) as Group).isGone;
+}
+
+/**
+ * Why a group leaves nothing of what was asked for, naming the groups that are the reason: those
+ * with the highest first and the lowest last port.
+ * @param kind `GROUP_BIND` or `GROUP_CONNECT`.
+ * @param asked what was to be searched, or the one port that was named.
+ */
+export function explainEmpty(face: PortGroup, kind: Kind, asked?: PortRange): string {
+  const group = behind(face) as Group;
+  const what = kind === GROUP_BIND ? "bind port range" : "connect port range";
+  const [low, high] = limitsOf(group, kind);
+  const from = low.own(kind);
+  const to = high.own(kind);
+  if (from.first > to.last) {
+    const both = `${low.path} has ${showRange(from)} and ${high.path} has ${showRange(to)}`;
+    return `the ${what} of group ${group.path} is empty: ${both}`;
+  }
+  const range = `the ${what} of group ${group.path} is ${showRange({ ...to, first: from.first })}`;
+  if (asked === undefined) return range;
+  const outside = showRange(asked);
+  if (asked.last < from.first) return `${range}, set by ${low.path}: ${outside} is below it`;
+  if (asked.first > to.last) return `${range}, set by ${high.path}: ${outside} is above it`;
+  return range;
+}
+
+/** The groups that limit a group at its low and at its high end; the topmost of equals. */
+function limitsOf(group: Group, kind: Kind): [low: Group, high: Group] {
+  const [top = group, ...others] = group.limits();
+  let low = top;
+  let high = top;
+  for (const other of others) {
+    const { first, last } = other.own(kind);
+    if (first > low.own(kind).first) low = other;
+    if (last < high.own(kind).last) high = other;
+  }
+  return [low, high];
+}
+
+// ── One group ─────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A group: the ports that its sockets may bind, and those that they may connect from. Made by
+ * {@link PortGroups.create}. Every use throws PortError `ENOENT` when the group has been removed and
+ * `EBADF` when its tree has been closed.
+ */
+export class PortGroup {
+  readonly #group: Group;
+
+  static {
+    behind = (value) =>
+      typeof value === "object" && value !== null && #group in value ? value.#group : undefined;
+  }
+
+  constructor(group: Group) {
+    this.#group = group;
+  }
+
+  /** The absolute path, such as `/web/api`. It stays when the group has been removed. */
+  get path(): string {
+    return this.#group.path;
+  }
+
+  /**
+   * The group's own limit of the ports that bind() gets, with a port named or not; `undefined`, the same
+   * as 1..65535: none. Setting it takes effect at once, also in the groups below; sockets that have
+   * a port keep it.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `EINVAL` (`invalid-port-range`).
+   */
+  get bindPortRange(): PortRange | undefined {
+    return limitOf(this.#group, GROUP_BIND);
+  }
+
+  set bindPortRange(range: PortRange | undefined) {
+    this.#group.setOwn(GROUP_BIND, checkLimit("bindPortRange", range));
+  }
+
+  /**
+   * The group's own limit of the local ports that connect() picks; otherwise as {@link bindPortRange}.
+   * It never concerns the port that is connected to.
+   */
+  get connectPortRange(): PortRange | undefined {
+    return limitOf(this.#group, GROUP_CONNECT);
+  }
+
+  set connectPortRange(range: PortRange | undefined) {
+    this.#group.setOwn(GROUP_CONNECT, checkLimit("connectPortRange", range));
+  }
+
+  /** What the group may use now: its own ranges within those of all groups above it. */
+  get effective(): EffectiveRanges {
+    const group = this.#group;
+    return { bind: group.effective(GROUP_BIND), connect: group.effective(GROUP_CONNECT) };
+  }
+
+  /**
+   * How many sockets, open pools and reservation objects carry the group. A reservation whose port
+   * was given back in another way than by its `release()`, say through a pool or by value without
+   * naming the group, counts until its manager closes.
+   */
+  get uses(): number {
+    return this.#group.uses;
+  }
+
+  /**
+   * Takes the group out of its tree (Linux: rmdir of a control group).
+   * @throws PortError `EBUSY`: it is in use, has children, or is the root.
+   */
+  remove(): void {
+    this.#group.remove();
+  }
+}
+
+// ── The tree ──────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A tree of groups. Paths are absolute, `/` is the root, a name is any text of up to 255 bytes
+ * without slashes and control characters that is not `.` or `..`. Every method that takes a path throws
+ * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` or `ENAMETOOLONG` for a bad one, and
+ * `EBADF` when the tree has been closed.
+ *
+ * Every group has four control files: `net_cls.bind_port_range` and `net_cls.connect_port_range`
+ * hold its own ranges, the same with `.effective` at the end what they come to, read-only. These
+ * names are not for groups.
+ */
+export class PortGroups implements Disposable {
+  readonly #tree: Tree;
+
+  private constructor(tree: Tree) {
+    this.#tree = tree;
+  }
+
+  /**
+   * Opens a tree with nothing but its root. Its groups serve all managers of the same module.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOBUFS`;
+   * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module` is given, and the host does not let the package compile its own).
+   */
+  static open(options: GroupsOptions = {}): PortGroups {
+    checkObject("options", options);
+    checkNames("options", options, OPTION_NAMES);
+    const { inherit = "intersect", module } = options;
+    if (inherit !== "intersect" && inherit !== "copy") {
+      throw wrongValue("inherit", '"intersect" or "copy"', inherit);
+    }
+    return new PortGroups(new Tree(coreOf(module), inherit === "copy"));
+  }
+
+  /** The group `/`. */
+  get root(): PortGroup {
+    return faceOf(this.#tree.root);
+  }
+
+  /**
+   * Makes a group, and those above it that are missing, without ranges of their own. If that is
+   * refused, nothing at all has been made.
+   * @throws PortError `EEXIST` (there is such a group, or the name is a control file's), `ENOBUFS`,
+   * those of a bad range ({@link PortGroup.bindPortRange}) and of a bad path.
+   */
+  create(path: string, ranges: GroupRanges = {}): PortGroup {
+    const names = namesIn(path);
+    const limits = checkRanges(ranges);
+    const file = names.find((name) => FILES.has(name));
+    if (file !== undefined) throw refused("EEXIST", "exists", `${file} is a control file's name`);
+    const [above, missing] = this.#descend(names);
+    if (missing.length === 0) throw refused("EEXIST", "exists", `there is a group ${path} already`);
+    return faceOf(above.grow(missing, limits));
+  }
+
+  /**
+   * The group at a path; each time the same object.
+   * @throws PortError `ENOENT`, `ENOTDIR` (a control file), and those of a bad path.
+   */
+  get(path: string): PortGroup {
+    const { group, file } = this.#find(path);
+    if (file !== undefined) throw refused("ENOTDIR", "is-file", `${path} is a control file`);
+    return faceOf(group);
+  }
+
+  /**
+   * The text of a control file: `low high` and a newline; for an effective range without ports
+   * the newline alone.
+   * @throws PortError `ENOENT`, `EISDIR` (a group), `ENOTDIR` (below a file), and those of a bad path.
+   */
+  read(path: string): string {
+    const { group, file } = this.#findFile(path);
+    return printControl(file.isEffective ? group.effective(file.kind) : group.own(file.kind));
+  }
+
+  /**
+   * Writes a control file: two ports apart by blanks, as in `20000 20999`, or by a dash, as in
+   * `20000-20999`; blanks around them and one newline at the end are passed over. The empty text
+   * changes nothing; anything else that is not two ports is refused, and the old range stays.
+   * @throws PortError `EINVAL` (`invalid-text`, `invalid-port-range`), `E2BIG` (20 bytes or more),
+   * `EACCES` (an `.effective` file), `ENOENT`, `EISDIR`, `ENOTDIR`, `ERR_INVALID_ARG_TYPE`, and those of a
+   * bad path.
+   */
+  write(path: string, text: string): void {
+    checkText("text", text);
+    const { group, file } = this.#findFile(path);
+    if (file.isEffective) {
+      const message = `${path} can only be read: write ${path.replace(/\.effective$/, "")}`;
+      throw refused("EACCES", "read-only", message);
+    }
+    group.setOwn(file.kind, parseControl(text, group.own(file.kind)));
+  }
+
+  /**
+   * What is in a group: its control files, then the groups below it with a slash at the end, sorted.
+   * @throws PortError `ENOENT`, `ENOTDIR` (a control file), and those of a bad path.
+   */
+  list(path: string): string[] {
+    const { group, file } = this.#find(path);
+    if (file !== undefined) throw refused("ENOTDIR", "is-file", `${path} is a control file`);
+    const groups = [...group.children.keys()].sort().map((name) => `${name}/`);
+    return [...FILES.keys(), ...groups];
+  }
+
+  /**
+   * Gives back everything; the groups are dead from here on. A second call does nothing.
+   * @throws PortError `EBUSY` as long as any group is in use.
+   */
+  close(): void {
+    this.#tree.close();
+  }
+
+  /** As {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** The last group on the way that is there, and the names that are left. */
+  #descend(names: readonly string[]): [group: Group, left: readonly string[]] {
+    let group = this.#tree.root;
+    group.open();
+    for (const [index, name] of names.entries()) {
+      const child = group.children.get(name);
+      if (child === undefined) return [group, names.slice(index)];
+      group = child;
+    }
+    return [group, []];
+  }
+
+  #find(path: string): { group: Group; file: ControlFile | undefined } {
+    const [group, [name, ...rest]] = this.#descend(namesIn(path));
+    if (name === undefined) return { group, file: undefined };
+    const file = FILES.get(name);
+    if (file === undefined) {
+      throw refused("ENOENT", "not-found", `no ${path}: group ${group.path} has no ${name}`);
+    }
+    if (rest.length === 0) return { group, file };
+    throw refused("ENOTDIR", "is-file", `no ${path}: ${name} is a control file`);
+  }
+
+  #findFile(path: string): { group: Group; file: ControlFile } {
+    const { group, file } = this.#find(path);
+    if (file !== undefined) return { group, file };
+    throw refused("EISDIR", "is-group", `${path} is a group; its files are in list("${path}")`);
+  }
+}
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+function faceOf(group: Group): PortGroup {
+  let face = faces.get(group);
+  if (face === undefined) {
+    face = new PortGroup(group);
+    faces.set(group, face);
+  }
+  return face;
+}
+
+function limitOf(group: Group, kind: Kind): PortRange | undefined {
+  const { first, last } = group.own(kind);
+  return first === ALL_PORTS.first && last === ALL_PORTS.last ? undefined : { first, last };
+}
+
+function checkLimit(name: string, range: PortRange | undefined): PortRange {
+  return range === undefined ? ALL_PORTS : checkRangeObject(name, range, "undefined is no limit");
+}
+
+function checkRanges(ranges: GroupRanges): Map<Kind, PortRange> {
+  checkObject("ranges", ranges);
+  checkNames("ranges", ranges, RANGE_NAMES);
+  const { bindPortRange: bind, connectPortRange: connect } = ranges;
+  const limits = new Map<Kind, PortRange>();
+  if (bind !== undefined) limits.set(GROUP_BIND, checkLimit("bindPortRange", bind));
+  if (connect !== undefined) limits.set(GROUP_CONNECT, checkLimit("connectPortRange", connect));
+  return limits;
+}
+
+function refused(code: string, reason: Reason, message: string): PortError {
+  return new PortError(code, reason, message);
+}

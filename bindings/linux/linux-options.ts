@@ -1,0 +1,199 @@
+// Linux options: what a system is opened with, checked before anything is made.
+
+import { PORT_MAX } from "../../assembly/abi.ts";
+import { type Core, coreOf } from "../core/core.ts";
+import { CryptoRandom, type Random, SeededRandom } from "../core/random.ts";
+import { invalid, PortError, show, wrongType, wrongValue } from "../errors.ts";
+import { type ReservedPorts, reservedAddress } from "../groups/reserved.ts";
+import { type Address, parseLocal } from "../requests/address.ts";
+import {
+  checkInteger,
+  checkNames,
+  checkObject,
+  checkTime,
+  checkUint32,
+} from "../requests/checks.ts";
+import { checkRangeObject, type PortRange } from "../requests/range.ts";
+import {
+  type CheckedSelection,
+  checkSelection,
+  type SelectionName,
+  type SelectionOptions,
+} from "../selection.ts";
+import { type LinuxExports, linuxCoreOf } from "./linux-core.ts";
+
+/** What a system is opened with. */
+export interface LinuxOptions {
+  /** `net.ipv4.ip_local_port_range`: 32768..60999 by default. */
+  portRange?: PortRange;
+  /** `net.ipv4.ip_local_reserved_ports`: a list of its own, empty, by default. */
+  reserved?: ReservedPorts;
+  /** `net.ipv4.ip_unprivileged_port_start`: 0..65535, not above the range's first; 1024 by default. */
+  unprivilegedPortStart?: number;
+  /** `net.ipv4.tcp_tw_reuse`: whether an automatic connect() may take over a TIME_WAIT. 0 by default. */
+  tcpTwReuse?: 0 | 1;
+  /** How long TIME_WAIT lasts: milliseconds, 0..4294967295; 60000 by default. */
+  timeWaitMs?: number;
+  /** Where the clock starts: milliseconds, 0..4294967000000; 0 by default. */
+  time?: number;
+  /** Where connect()'s hint starts: 0..4294967295; 0 by default. */
+  hint?: number;
+  /** The local address that routing would choose for a socket without one: 127.0.0.1 by default. */
+  localAddress?: string;
+  /**
+   * Whose rules: `"seed"`, the default and so far the only ones, are those of Linux 2.6.32 with
+   * ranges for control groups.
+   */
+  rules?: "seed";
+  /** How bind() with port 0 picks; `"random"` by default, as the kernel does. */
+  bindSelection?: SelectionName | SelectionOptions;
+  /**
+   * How connect() picks; `"hash"` by default, as the kernel does: a keyed hash of the tuple plus one
+   * hint for all destinations, which moves by the number of ports that were looked at.
+   */
+  connectSelection?: SelectionName | SelectionOptions;
+  /**
+   * Makes chance repeatable: 0..4294967295. Without it draws and keys come from the host's
+   * cryptographic source. With it, whoever sees a few ports can tell the next.
+   */
+  seed?: number;
+  /**
+   * Where bind()'s draws come from, one for each run of its search: answers 0..4294967295, and the
+   * search starts at `first + answer % count`. For tests and simulations; not together with `seed`.
+   */
+  random?: () => number;
+  /** Bytes of memory that the system's records may take: 8192..4294967295, the default. */
+  memoryLimit?: number;
+  /** `core.wasm`, compiled by a host that does not let this package compile it. */
+  module?: WebAssembly.Module;
+  /**
+   * `linux.wasm`, compiled by such a host: it runs over the memory of `module`. That inside the
+   * package by default.
+   */
+  linuxModule?: WebAssembly.Module;
+}
+
+const OPTION_NAMES = [
+  ...["portRange", "reserved", "unprivilegedPortStart", "tcpTwReuse", "timeWaitMs", "time"],
+  ...["hint", "localAddress", "rules", "bindSelection", "connectSelection", "seed", "random"],
+  ...["memoryLimit", "module", "linuxModule"],
+];
+const DEFAULT_RANGE: PortRange = { first: 32768, last: 60999 };
+export const RANGE_ADVICE = "the default is 32768..60999";
+const UNPRIVILEGED_DEFAULT = 1024;
+const TIME_WAIT_MS = 60_000;
+const LIMIT_MIN = 8192;
+const UINT32_MAX = 0xffffffff;
+
+/** Options that have been checked, each read once. */
+interface CheckedOptions {
+  readonly core: Core;
+  readonly linux: LinuxExports;
+  readonly module: WebAssembly.Module | undefined;
+  readonly range: PortRange;
+  readonly reserved: ReservedPorts | undefined;
+  readonly start: number;
+  readonly reuse: number;
+  readonly duration: number;
+  readonly now: number;
+  readonly hint: number;
+  readonly local: Address;
+  readonly bindBy: CheckedSelection;
+  readonly connectBy: CheckedSelection;
+  readonly random: Random;
+  readonly draw: () => number;
+  /** Whether a caller gives the draws or their seed, and so can tell how many there were. */
+  readonly isWatched: boolean;
+  readonly limit: number;
+}
+
+/** Checks all options. */
+export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
+  checkObject("options", options);
+  checkNames("options", options, OPTION_NAMES);
+  const {
+    portRange = DEFAULT_RANGE,
+    reserved,
+    unprivilegedPortStart = UNPRIVILEGED_DEFAULT,
+    tcpTwReuse = 0,
+    timeWaitMs = TIME_WAIT_MS,
+    time = 0,
+    hint = 0,
+    localAddress = "127.0.0.1",
+    rules = "seed",
+    bindSelection,
+    connectSelection = { algorithm: "hash", from: 0 },
+    seed,
+    random,
+    memoryLimit = UINT32_MAX,
+    module,
+    linuxModule,
+  } = options;
+  if (rules !== "seed") throw wrongValue("rules", '"seed"', rules);
+  const range = checkRangeObject("portRange", portRange, RANGE_ADVICE);
+  const bindBy = checkSelection(bindSelection, "bindSelection");
+  checkChance(seed, random, bindBy);
+  const source =
+    seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed));
+  const core = coreOf(module);
+  const linux = linuxCoreOf(core, linuxModule).exports;
+  if (reserved !== undefined) reservedAddress(reserved, core);
+  return {
+    core,
+    linux,
+    module,
+    range,
+    reserved,
+    start: checkStart(unprivilegedPortStart, range),
+    reuse: checkReuse(tcpTwReuse),
+    duration: checkInteger("timeWaitMs", timeWaitMs, 0, UINT32_MAX),
+    now: Math.trunc(checkTime("time", time)),
+    hint: checkUint32("hint", hint),
+    local: parseLocal(localAddress),
+    bindBy,
+    connectBy: checkSelection(connectSelection, "connectSelection"),
+    random: source,
+    draw: random === undefined ? () => source.next() : checkedDraw(random),
+    isWatched: random !== undefined || seed !== undefined,
+    limit: checkInteger("memoryLimit", memoryLimit, LIMIT_MIN, UINT32_MAX),
+  };
+}
+
+export function checkStart(value: unknown, range: PortRange): number {
+  const start = checkInteger("unprivilegedPortStart", value, 0, PORT_MAX);
+  if (start <= range.first) return start;
+  throw new PortError(
+    "EINVAL",
+    "invalid-port-range",
+    `the local port range must not begin below unprivilegedPortStart, got ${range.first} and ${start}`,
+  );
+}
+
+export function checkReuse(value: unknown): number {
+  if (value === 0 || value === 1) return value;
+  throw wrongValue("tcpTwReuse", "0 or 1", value);
+}
+
+function checkChance(seed: unknown, random: unknown, { algorithm }: CheckedSelection): void {
+  if (random === undefined) return;
+  if (seed !== undefined) {
+    const message = "seed and random both say where chance comes from: give one of them";
+    throw invalid("ERR_INVALID_ARG_VALUE", message);
+  }
+  if (algorithm === "random") return;
+  const message = `random gives the draws of bindSelection "random", and that is "${algorithm}"`;
+  throw invalid("ERR_INVALID_ARG_VALUE", message);
+}
+
+/** A caller's source of draws, of which every answer is checked. */
+function checkedDraw(random: unknown): () => number {
+  if (typeof random !== "function") {
+    throw wrongType("random", "a function that answers an integer in 0..4294967295", random);
+  }
+  return () => {
+    const answer: unknown = random();
+    if (typeof answer === "number" && answer >>> 0 === answer) return answer;
+    const message = `random must answer an integer in 0..4294967295, got ${show(answer)}`;
+    throw invalid("ERR_INVALID_RETURN_VALUE", message);
+  };
+}

@@ -1,0 +1,97 @@
+// ConnectorError: why there is no connection, if it is for want of something that is counted.
+
+import { PortError, type PortErrorDetails, type Reason } from "../../errors.ts";
+
+/**
+ * What was used up.
+ *
+ * - `"source"`: the ports of the one source that would do, to this destination.
+ * - `"destination"`: the ports of all sources, to this destination. Another one may have room.
+ * - `"sources"`: no source is an address of this machine, or of the destination's kind (IPv4, IPv6).
+ * - `"range"`: the range has no port for us: all are reserved, or held by another program.
+ * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
+ * - `"cooling"`: ports are left, but they rest (cooldown).
+ * - `"files"`: the process, or the system, may not open more files (`EMFILE`, `ENFILE`).
+ * - `"tries"`: too many of the picked ports were held by another program.
+ * - `"waiters"`: too many wait already.
+ * - `"time"`: nothing came free in the time that the caller would wait.
+ * - `"memory"`: records of ports may not take more memory.
+ */
+export type Exhausted =
+  | "source"
+  | "destination"
+  | "sources"
+  | "range"
+  | "group"
+  | "cooling"
+  | "files"
+  | "tries"
+  | "waiters"
+  | "time"
+  | "memory";
+
+/** How many connections a set of sources can carry, see {@link Connector.capacity}. */
+export interface Capacity {
+  /** Connections at the same time, to all destinations. */
+  readonly connections: number;
+  /** To each destination: ports of a pair x sources. */
+  readonly perDestination: number;
+  /** Ports that one source may use to one destination: the range without what is reserved. */
+  readonly perPair: number;
+  /** Addresses that connections come from. */
+  readonly sources: number;
+  /** What sets the limit: ports, or the files that this process may open (where that is known). */
+  readonly limitedBy: "ports" | "files";
+}
+
+/** What the error can say beside its message. */
+interface ConnectorErrorDetails extends PortErrorDetails {
+  destination?: { readonly address: string; readonly port: number };
+}
+
+/**
+ * Where a connector has no port for a connection, or the system no file. `code` is `EADDRNOTAVAIL` for most;
+ * `EACCES` (a group that leaves nothing), `EMFILE` or `ENFILE` (files), `EADDRINUSE` (tries), `EAGAIN` (waiters),
+ * `ETIMEDOUT` (time), `ENOBUFS` (memory). `address` is the source, if one alone would do; `searched` the range.
+ */
+export class ConnectorError extends PortError {
+  override readonly name: string = "ConnectorError";
+  /** What was used up. */
+  readonly exhausted: Exhausted;
+  /** How many connections the present sources could carry to one destination like this. */
+  readonly capacity: Capacity;
+  /** Where the connection was to go; none for UDP sockets. */
+  readonly destination: { readonly address: string; readonly port: number } | undefined;
+
+  constructor(
+    exhausted: Exhausted,
+    message: string,
+    capacity: Capacity,
+    { destination, ...details }: ConnectorErrorDetails = {},
+    cause?: unknown,
+  ) {
+    // A group that allows some ports is used up like anything else.
+    const isEmpty = exhausted !== "group" || details.searched === undefined;
+    const [code, reason] = CODES[isEmpty ? exhausted : "source"];
+    const fromSystem = (cause as NodeJS.ErrnoException | undefined)?.code;
+    super(exhausted === "files" && fromSystem ? fromSystem : code, reason, message, details);
+    this.exhausted = exhausted;
+    this.capacity = capacity;
+    this.destination = destination;
+    if (cause !== undefined) this.cause = cause;
+  }
+}
+
+const CODES: Record<Exhausted, readonly [string, Reason]> = {
+  source: ["EADDRNOTAVAIL", "no-port-available"],
+  destination: ["EADDRNOTAVAIL", "no-port-available"],
+  sources: ["EADDRNOTAVAIL", "no-port-available"],
+  range: ["EADDRNOTAVAIL", "no-port-available"],
+  group: ["EACCES", "empty-range"],
+  cooling: ["EADDRNOTAVAIL", "no-port-available"],
+  files: ["EMFILE", "no-port-available"],
+  tries: ["EADDRINUSE", "port-in-use"],
+  waiters: ["EAGAIN", "no-port-available"],
+  time: ["ETIMEDOUT", "no-port-available"],
+  memory: ["ENOBUFS", "no-memory"],
+};

@@ -1,0 +1,273 @@
+// ConnectorOptions: what a connector is made with, checked once.
+
+import { wrongType, wrongValue } from "../../errors.ts";
+import { PortGroup } from "../../groups/group.ts";
+import { type PortRange, ReservedPorts } from "../../index.ts";
+import {
+  checkBoolean,
+  checkInteger,
+  checkNames,
+  checkObject,
+  checkUint32,
+} from "../../requests/checks.ts";
+import { checkRangeObject } from "../../requests/range.ts";
+import type { HostState } from "../host/host-state.ts";
+import { parseSources } from "../sources/sources.ts";
+import { SPREADS, type Spread } from "../sources/spread.ts";
+
+/** Linux `TCP_TIMEWAIT_LEN`: how long a closed connection's tuple stays, milliseconds. */
+export const TIME_WAIT_MS = 60_000;
+/** With TCP timestamps a tuple in TIME_WAIT may be taken over a second later (RFC 6191). */
+const STAMPED_WAIT_MS = 1000;
+const SET_ASIDE_MS = 30_000;
+const TRIES = 64;
+/** RFC 8305 § 8, Connection Attempt Delay; Node's default, too. */
+const ATTEMPT_DELAY_MS = 250;
+const DAY_MS = 86_400_000;
+const WAITERS_MAX = 0xffffffff;
+export const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
+
+/** What to do when all that is left of a pair's ports is cooling. */
+export type WhenCooling = "refuse" | "wait" | "oldest";
+
+/** How long to wait for a port when there is none, and how many may wait. */
+export interface WaitOptions {
+  /** Milliseconds, 0..86400000; 0, the default: as long as it takes. */
+  timeout?: number;
+  /** How many may wait at the same time, 1..4294967295; as many as there are by default. */
+  limit?: number;
+}
+
+/** Options of {@link createConnector}. */
+export interface ConnectorOptions {
+  /**
+   * The local addresses that connections come from: one, a range `"10.0.0.1-10.0.0.9"`, a block
+   * `"10.0.0.0/28"`, several apart by commas, or a list of such. IPv4, IPv6 or both. They must be
+   * addresses of this machine.
+   */
+  sources: string | readonly string[];
+  /** Local ports to use. By default the system's (Linux `ip_local_port_range`), else 32768..60999. */
+  portRange?: PortRange;
+  /** Ports to pass over, as Linux `ip_local_reserved_ports` lists them. By default the system's list. */
+  reserved?: string;
+  /** The control group whose connect range limits the ports. */
+  group?: PortGroup;
+  /** How connections are spread over the sources; `"round-robin"` by default. */
+  spread?: Spread;
+  /**
+   * Which port of a pair is picked: `"random"`, the default, or `"fifo"`: one that has never been
+   * used, else the one released longest ago.
+   */
+  selection?: "random" | "fifo";
+  /**
+   * How long a port cools down after a connection that we closed first, whose tuple the system keeps in
+   * TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one second where the
+   * system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`), since it then lets the tuple be
+   * taken over, else a minute. A port cools down up to an eighth longer. Ports of connections that the
+   * other side closed first, or that were reset, do not rest.
+   */
+  cooldown?: number | "none" | "timestamps";
+  /**
+   * What to do when only cooling ports are left: `"oldest"` takes the one that has cooled down longest
+   * (as Linux `tcp_tw_reuse` would), `"refuse"` fails, `"wait"` waits until one has cooled down. By default
+   * `"oldest"` for `"timestamps"` where the system uses them; else `"wait"` if {@link wait} is on, else `"refuse"`.
+   */
+  whenCooling?: WhenCooling;
+  /** Wait for a port instead of failing, first come, first served. Default false. */
+  wait?: boolean | WaitOptions;
+  /**
+   * How long a port is quarantined that turned out to be held by another program, milliseconds in
+   * 1..86400000; 30,000 by default. If only the tuple is taken, most likely by a connection of
+   * our own that the system has not quite let go of: 20 ms, and twice as long each time, up to a second.
+   */
+  quarantine?: number;
+  /**
+   * How many ports held by another program one connection may run into before it fails, 1..65535; 64 by default. A taken
+   * tuple counts once, however often it is tried (with {@link quarantine} below 20, each time).
+   */
+  maxAttempts?: number;
+  /**
+   * How long it may take until a connection is open, resolving and waiting included, milliseconds in 0..86400000; 0,
+   * the default: as long as the system tries.
+   */
+  connectTimeout?: number;
+  /**
+   * For host names with several addresses: how long one attempt has a start on the next,
+   * milliseconds in 10..86400000; 250 by default (RFC 8305 § 5). Each attempt has a port of its own.
+   */
+  attemptDelay?: number;
+  /** Resolves host names; Node's `dns.lookup` by default, and called like it, with `all: true`. */
+  lookup?: Lookup;
+  /** Makes picks repeatable, 0..4294967295, and predictable. */
+  seed?: number;
+  /** Bytes that records of ports may take, 1024..4294967295. */
+  memoryLimit?: number;
+  /** Look at the ports that other programs have when the connector is made (Linux). Default true. */
+  skipUsed?: boolean;
+}
+
+/** An address of a host, as `dns.lookup` gives it. */
+export interface LookupAddress {
+  address: string;
+  family: number;
+}
+
+/** Node's `dns.lookup` with the option `all`. */
+export type Lookup = (
+  hostname: string,
+  options: { all: true; family?: number; hints?: number },
+  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
+) => void;
+
+/** The options, checked and complete. */
+export interface ConnectorSettings {
+  readonly sources: readonly string[];
+  readonly portRange: PortRange;
+  readonly reserved: ReservedPorts;
+  readonly group: PortGroup | undefined;
+  readonly spread: Spread;
+  readonly selection: "random" | "fifo";
+  /** Milliseconds; 0: ports do not rest. */
+  readonly cooldown: number;
+  readonly whenCooling: "refuse" | "oldest";
+  /** Wait when only cooling ports are left. */
+  readonly waitsForCooling: boolean;
+  /** Wait when there is no port at all. */
+  readonly waits: boolean;
+  readonly waitTimeout: number;
+  readonly waitLimit: number;
+  readonly quarantine: number;
+  readonly maxAttempts: number;
+  readonly connectTimeout: number;
+  readonly attemptDelay: number;
+  readonly lookup: Lookup | undefined;
+  readonly seed: number | undefined;
+  readonly memoryLimit: number | undefined;
+  readonly skipUsed: boolean;
+}
+
+const NAMES = [
+  ...[
+    "sources",
+    "portRange",
+    "reserved",
+    "group",
+    "spread",
+    "selection",
+    "cooldown",
+    "whenCooling",
+  ],
+  ...["wait", "quarantine", "maxAttempts", "connectTimeout", "attemptDelay", "lookup", "seed"],
+  ...["memoryLimit", "skipUsed"],
+];
+
+/** The options, checked, with what the machine says where they say nothing. */
+export function checkOptions(options: ConnectorOptions, machine: HostState): ConnectorSettings {
+  checkObject("options", options);
+  checkNames("options", options, NAMES);
+  const sources = parseSources(options.sources);
+  if (sources.length === 0) throw wrongValue("sources", "at least one local address", sources);
+  const cooldown = cooldownOf(options.cooldown, machine);
+  const wait = waitOf(options.wait);
+  const isTakenOver = isStamped(machine) && isByTimestamps(options.cooldown);
+  const preferred = isTakenOver ? "oldest" : wait === undefined ? "refuse" : "wait";
+  const whenCooling = oneOf(
+    "whenCooling",
+    options.whenCooling,
+    ["refuse", "wait", "oldest"],
+    preferred,
+  );
+  const { lookup, seed, memoryLimit, group, reserved } = options;
+  if (group !== undefined && !(group instanceof PortGroup)) {
+    throw wrongType("group", "a PortGroup, as PortGroups makes them", group);
+  }
+  if (reserved !== undefined && typeof reserved !== "string") {
+    throw wrongType("reserved", 'a list of ports as text, "8080,9000-9010"', reserved);
+  }
+  if (lookup !== undefined && typeof lookup !== "function") {
+    throw wrongType("lookup", "a function like dns.lookup", lookup);
+  }
+  return {
+    sources,
+    portRange: rangeOf(options.portRange, machine),
+    reserved: new ReservedPorts(reserved ?? machine.reserved ?? ""),
+    group,
+    spread: oneOf("spread", options.spread, SPREADS, "round-robin"),
+    selection: oneOf("selection", options.selection, ["random", "fifo"], "random"),
+    cooldown,
+    whenCooling: whenCooling === "oldest" ? "oldest" : "refuse",
+    waitsForCooling: whenCooling === "wait",
+    waits: wait !== undefined,
+    waitTimeout: wait?.timeout ?? 0,
+    waitLimit: wait?.limit ?? WAITERS_MAX,
+    quarantine: integer("quarantine", options.quarantine, 1, DAY_MS, SET_ASIDE_MS),
+    maxAttempts: integer("maxAttempts", options.maxAttempts, 1, 65535, TRIES),
+    connectTimeout: integer("connectTimeout", options.connectTimeout, 0, DAY_MS, 0),
+    attemptDelay: integer("attemptDelay", options.attemptDelay, 10, DAY_MS, ATTEMPT_DELAY_MS),
+    lookup,
+    seed: seed === undefined ? undefined : checkUint32("seed", seed),
+    memoryLimit,
+    skipUsed: options.skipUsed === undefined || checkBoolean("skipUsed", options.skipUsed),
+  };
+}
+
+function rangeOf(range: PortRange | undefined, machine: HostState): PortRange {
+  const byDefault = machine.portRange ?? LINUX_RANGE;
+  if (range === undefined) return byDefault;
+  const advice = `the default is ${byDefault.first}..${byDefault.last}`;
+  return checkRangeObject("portRange", range, advice);
+}
+
+/** Does the system use TCP timestamps, as far as is known? */
+export function isStamped({ tcpTimestamps }: HostState): boolean {
+  return tcpTimestamps !== undefined && tcpTimestamps > 0;
+}
+
+function isByTimestamps(cooldown: ConnectorOptions["cooldown"]): boolean {
+  return cooldown === undefined || cooldown === "timestamps";
+}
+
+/** How long ports rest, in milliseconds, by the option `cooldown`. */
+export function cooldownOf(cooldown: ConnectorOptions["cooldown"], machine: HostState): number {
+  if (isByTimestamps(cooldown)) return isStamped(machine) ? STAMPED_WAIT_MS : TIME_WAIT_MS;
+  if (cooldown === "none") return 0;
+  if (typeof cooldown === "number") return checkInteger("cooldown", cooldown, 0, DAY_MS);
+  const valid = '"none", "timestamps" or milliseconds';
+  throw typeof cooldown === "string"
+    ? wrongValue("cooldown", valid, cooldown)
+    : wrongType("cooldown", valid, cooldown);
+}
+
+function waitOf(wait: ConnectorOptions["wait"]): Required<WaitOptions> | undefined {
+  if (wait === undefined || typeof wait === "boolean") {
+    return wait ? { timeout: 0, limit: WAITERS_MAX } : undefined;
+  }
+  checkObject("wait", wait, "a boolean or an object, { timeout, limit }");
+  checkNames("wait", wait, ["timeout", "limit"]);
+  return {
+    timeout: integer("wait.timeout", wait.timeout, 0, DAY_MS, 0),
+    limit: integer("wait.limit", wait.limit, 1, WAITERS_MAX, WAITERS_MAX),
+  };
+}
+
+function integer(
+  name: string,
+  value: unknown,
+  min: number,
+  max: number,
+  byDefault: number,
+): number {
+  return value === undefined ? byDefault : checkInteger(name, value, min, max);
+}
+
+function oneOf<T extends string>(
+  name: string,
+  value: T | undefined,
+  known: readonly T[],
+  byDefault: T,
+): T {
+  if (value === undefined) return byDefault;
+  if (known.includes(value)) return value;
+  const valid = known.map((one) => `"${one}"`).join(", ");
+  throw typeof value === "string" ? wrongValue(name, valid, value) : wrongType(name, valid, value);
+}

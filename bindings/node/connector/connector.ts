@@ -1,0 +1,444 @@
+// Connector: opens connections from the local ports that portwarden picks for their pair of source and
+// destination. It checks what it is asked for and resolves names; the work is done by an ConnectOperation.
+
+import { lookup as dnsLookup } from "node:dns";
+import { isIP, type Socket, type TcpNetConnectOpts } from "node:net";
+import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
+import { closed, invalid, show, wrongType, wrongValue } from "../../errors.ts";
+import { PortManager, TCP, UDP } from "../../index.ts";
+import { parseAddress } from "../../requests/address.ts";
+import { checkInteger, checkObject, checkPort } from "../../requests/checks.ts";
+import { noteForeign } from "../host/foreign.ts";
+import { type HostState, readHostState } from "../host/host-state.ts";
+import { Events } from "../metrics/events.ts";
+import { type ConnectorMetrics, snapshot } from "../metrics/metrics.ts";
+import { anywhere, type Destination, type Source } from "../sources/pair.ts";
+import { PairTable } from "../sources/pair-table.ts";
+import { sourceOfKey } from "../sources/spread.ts";
+import type { Dial } from "./attempt.ts";
+import { type ConnectCallback, ConnectOperation, type Target } from "./connect-operation.ts";
+import type { ConnectorContext } from "./connector-context.ts";
+import type { Capacity } from "./connector-error.ts";
+import {
+  type ConnectorOptions,
+  type ConnectorSettings,
+  checkOptions,
+  type Lookup,
+  type LookupAddress,
+} from "./connector-options.ts";
+import { dialNet } from "./dial-net.ts";
+import { ExhaustionErrors } from "./exhaustion-errors.ts";
+import { Waiting } from "./waiting.ts";
+
+const DAY_MS = 86_400_000;
+const DESTINATIONS_MAX = 0xffffffff;
+
+/** Where to connect to, and how: what the caller of a {@link Connector} says. */
+export interface ConnectTarget {
+  /** A host name or an IP address; `"localhost"` by default. */
+  host?: string | undefined;
+  /** The port, 1..65535, as a number or in digits. */
+  port: number | string;
+  /** 4 or 6: only addresses of that kind; 0, the default: either. */
+  family?: number | undefined;
+  /** With `spread: "sticky"`: the same key always gets the same source. */
+  key?: string | undefined;
+  /** One of the connector's sources, which must then be the one. */
+  localAddress?: string | undefined;
+  /** Endpoints the connection, and before that the wait for it, when it is aborted. */
+  signal?: AbortSignal | undefined;
+  /** As the connector's option, for this connection. */
+  connectTimeout?: number | undefined;
+  /** As the connector's option, for this connection. */
+  lookup?: Lookup | undefined;
+}
+
+/** Where to bind a UDP socket. */
+export interface DatagramSource extends Pick<ConnectTarget, "key" | "localAddress" | "signal"> {
+  family: 4 | 6;
+}
+
+/** Options of {@link Connector.connect}: those of `net.connect`, and ours. The local port is not among them. */
+export interface ConnectOptions
+  extends ConnectTarget,
+    Omit<
+      TcpNetConnectOpts,
+      keyof ConnectTarget | "localPort" | "lookup" | "autoSelectFamily" | "onread"
+    > {
+  /** `true`, or options of `tls.connect`: the connection is to be secure (TLS). */
+  tls?: boolean | ConnectionOptions | undefined;
+}
+
+/**
+ * Opens connections from chosen local addresses, each from the local port that portwarden picks for its source and
+ * destination. So a port is shared by as many connections as there are destinations, which the system does
+ * for nobody who names the address alone (Linux without `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
+ */
+export class Connector implements Disposable {
+  readonly #machine: HostState;
+  readonly #settings: ConnectorSettings;
+  readonly #pairs: PairTable;
+  readonly #shared: ConnectorContext;
+  #isClosed = false;
+
+  /** Made by {@link createConnector}. */
+  constructor(options: ConnectorOptions) {
+    this.#machine = readHostState();
+    const settings = checkOptions(options, this.#machine);
+    const { portRange, seed, memoryLimit } = settings;
+    const manager = PortManager.open({
+      portRange,
+      ...(seed !== undefined && { seed }),
+      ...(memoryLimit !== undefined && { memoryLimit }),
+    });
+    this.#settings = settings;
+    this.#pairs = new PairTable(manager, settings);
+    const waiting = new Waiting(this.#pairs);
+    this.#pairs.onFreed = (pair, hasFile) => waiting.onFreed(pair, hasFile);
+    this.#pairs.onQuarantine = (pair) => waiting.onQuarantine(pair);
+    this.#shared = {
+      settings,
+      pairs: this.#pairs,
+      waiting,
+      explain: new ExhaustionErrors(this.#pairs, settings, filesLeft(this.#machine)),
+      events: new Events(this.#pairs),
+      operations: [],
+    };
+    if (settings.skipUsed) this.#skipUsed(this.#machine);
+  }
+
+  /** The local addresses, in order. */
+  get sources(): readonly string[] {
+    return this.#settings.sources;
+  }
+
+  // ── ConnectorContext ──────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Opens a connection (RFC 9293; `net.connect`, or `tls.connect` with `tls`).
+   * @returns a promise of the socket, connected. Its local port comes back when it has closed: listeners of `close`
+   * do that, so `removeAllListeners()` would keep the port.
+   * @throws ConnectorError if there is no port or no file; the system's error if connecting failed; an
+   * `AggregateError` with a `code` if several addresses of a host did; the signal's reason. All as a rejected promise.
+   * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF`
+   * (closed).
+   */
+  connect(options: ConnectOptions & { tls: true | ConnectionOptions }): Promise<TLSSocket>;
+  connect(options: ConnectOptions): Promise<Socket>;
+  connect(options: ConnectOptions): Promise<Socket> {
+    // What is thrown in here rejects the promise.
+    return new Promise((resolve, reject) => {
+      this.open(options, (error, socket) => {
+        if (error === null) resolve(socket as Socket);
+        else reject(error);
+      });
+    });
+  }
+
+  /**
+   * As {@link connect}, for who prefers a callback.
+   * @param opened called once: with an error, or with the socket, connected.
+   * @throws PortError for bad arguments, and `EBADF`, at once; other errors go to `opened`.
+   */
+  open(options: ConnectOptions, opened: ConnectCallback): void {
+    checkObject("options", options);
+    const { tls, localPort } = options as ConnectOptions & { localPort?: unknown };
+    if (localPort !== undefined) throw wrongValue("localPort", "left to the connector", localPort);
+    if (tls !== undefined && typeof tls !== "boolean")
+      checkObject("tls", tls, "a boolean or options of tls.connect");
+    if (tls) this.dial(options, dialTls(options), opened, "secureConnect");
+    else this.dial(options, dialNet(options), opened);
+  }
+
+  /**
+   * Opens a connection through a socket that the caller makes: what adapters are made of.
+   * @param where the destination, and which source.
+   * @param dial called for each attempt with both ends; must make a socket that begins to connect between them, and
+   * must not connect from another port. What it throws is taken as if the socket had failed with it.
+   * @param opened called once: with an error, or with the socket.
+   * @param readyEvent what the socket emits when it may be used: `connect`, or `secureConnect`.
+   * @throws PortError for bad arguments, and `EBADF`.
+   */
+  dial(where: ConnectTarget, dial: Dial, opened: ConnectCallback, readyEvent = "connect"): void {
+    if (this.#isClosed) throw closed("connector");
+    checkObject("options", where);
+    checkFunctions(dial, opened);
+    if (typeof readyEvent !== "string")
+      throw wrongType("readyEvent", "the name of an event", readyEvent);
+    const { host = "localhost", family = 0 } = where;
+    const port = portOf(where.port);
+    if (typeof host !== "string") throw wrongType("host", "a host name or an IP address", host);
+    if (family !== 0 && family !== 4 && family !== 6)
+      throw wrongValue("family", "0, 4 or 6", family);
+    const { connectTimeout = this.#settings.connectTimeout, signal, lookup } = where;
+    if (lookup !== undefined && typeof lookup !== "function") {
+      throw wrongType("lookup", "a function like dns.lookup", lookup);
+    }
+    checkInteger("connectTimeout", connectTimeout, 0, DAY_MS);
+    checkSignal(signal);
+    const fixed = this.#fixedSource(where);
+    const key = this.#stickyKey(where);
+    this.#begin(
+      {
+        destinations: this.#destinationsOf(host, port, family, lookup),
+        sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
+        signal,
+        connectTimeout,
+        name: `${host}:${port}`,
+        readyEvent,
+        dial,
+      },
+      opened,
+    );
+  }
+
+  /**
+   * The same for a UDP socket, which has no destination: what the adapter for `node:dgram` is made of.
+   * @param where which source, and 4 or 6.
+   * @param dial called for each attempt; what it makes must behave as a `net.Socket` that connects when it is bound.
+   * @throws PortError for bad arguments, and `EBADF`.
+   */
+  dialDatagram(where: DatagramSource, dial: Dial, opened: ConnectCallback): void {
+    if (this.#isClosed) throw closed("connector");
+    checkObject("options", where);
+    const { family, signal } = where;
+    if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
+    checkFunctions(dial, opened);
+    checkSignal(signal);
+    const fixed = this.#fixedSource(where);
+    if (fixed !== undefined && fixed.family !== family)
+      throw wrongValue("localAddress", `an IPv${family} address`, fixed.address);
+    const key = this.#stickyKey(where);
+    this.#begin(
+      {
+        destinations: [this.#pairs.destination(UDP, anywhere(family), 0)],
+        sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
+        signal,
+        connectTimeout: 0,
+        name: "udp",
+        readyEvent: "connect",
+        dial,
+      },
+      opened,
+    );
+  }
+
+  #begin(target: Target, opened: ConnectCallback): void {
+    new ConnectOperation(this.#shared, target, opened).begin();
+  }
+
+  /** The source that the caller insists on. */
+  #fixedSource({ localAddress }: Pick<ConnectTarget, "localAddress">): Source | undefined {
+    if (localAddress === undefined || localAddress === null) return undefined;
+    const { text } = parseAddress("localAddress", localAddress);
+    const source = this.#pairs.sources.find(({ address }) => address === text);
+    if (source !== undefined) return source;
+    throw wrongValue("localAddress", "one of the connector's sources", localAddress);
+  }
+
+  #stickyKey({ key }: Pick<ConnectTarget, "key">): string | undefined {
+    if (key !== undefined && typeof key !== "string") throw wrongType("key", "a string", key);
+    return this.#settings.spread === "sticky" ? key : undefined;
+  }
+
+  #sourceOf(key: string | undefined, { family }: Destination): Source | undefined {
+    if (key === undefined) return undefined;
+    const sources = this.#pairs.sourcesOf(family);
+    return sources.length === 0 ? undefined : sourceOfKey(sources, key);
+  }
+
+  // ── Names ───────────────────────────────────────────────────────────────────────────────
+
+  /** An address is a destination; a name has to be resolved first. */
+  #destinationsOf(
+    host: string,
+    port: number,
+    family: number,
+    lookup: Lookup | undefined,
+  ): Target["destinations"] {
+    const known = this.#pairs.known(TCP, host, port);
+    if (known !== undefined) return [known];
+    const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
+    if (isIP(address) !== 0) return [this.#destination(address, port)];
+    return (done) => this.#resolve(address, port, family, lookup, done);
+  }
+
+  #destination(address: string, port: number): Destination {
+    const zone = address.indexOf("%");
+    const bare = zone < 0 ? address : address.slice(0, zone);
+    const { text } = parseAddress("host", bare);
+    // Any address as a destination is this machine (Linux `ip_route_connect`).
+    const canonical = text || (address.includes(":") ? "::1" : "127.0.0.1");
+    return this.#pairs.destination(
+      TCP,
+      zone < 0 ? canonical : canonical + address.slice(zone),
+      port,
+    );
+  }
+
+  #resolve(
+    host: string,
+    port: number,
+    family: number,
+    own: Lookup | undefined,
+    done: (error: Error | null, destinations: readonly Destination[]) => void,
+  ): void {
+    const lookup = own ?? this.#settings.lookup ?? dnsLookup;
+    let isDone = false;
+    const answer = (error: Error | null, addresses: readonly LookupAddress[]): void => {
+      if (isDone) return;
+      isDone = true;
+      let destinations: readonly Destination[] = [];
+      let failure = error;
+      // What a resolver does wrong is an error of this connection.
+      try {
+        if (!failure) destinations = this.#destinationsAt(host, port, addresses);
+      } catch (wrong) {
+        failure = wrong as Error;
+      }
+      done(failure || null, destinations);
+    };
+    try {
+      lookup(host, { all: true, ...(family !== 0 && { family }) }, answer);
+    } catch (error) {
+      answer(error as Error, []);
+    }
+  }
+
+  #destinationsAt(host: string, port: number, found: readonly LookupAddress[]): Destination[] {
+    if (!Array.isArray(found) || found.some((one) => isIP(one?.address) === 0)) {
+      throw invalid(
+        "ERR_INVALID_RETURN_VALUE",
+        `lookup must give a list of { address, family }, got ${show(found)}`,
+      );
+    }
+    if (found.length === 0) throw notFound(host);
+    const usable = alternate(found).filter(({ address }) => this.#hasSourceFor(address));
+    // If none is, the first one serves to say why.
+    const chosen = usable.length > 0 ? usable : found.slice(0, 1);
+    return chosen.map(({ address }) => this.#destination(address, port));
+  }
+
+  #hasSourceFor(address: string): boolean {
+    return this.#pairs.sourcesOf(isIP(address)).length > 0;
+  }
+
+  // ── PairMetrics ─────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * How many connections the sources can carry at the same time to so many destinations: sources x ports x
+   * destinations, or fewer if the process may not open that many files. Sources that the system does not let us bind
+   * are left out for as long as they are quarantined (`quarantine`).
+   * @param destinations different pairs of address and port, 0..4294967295.
+   * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
+   * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
+   */
+  capacity(destinations = 1, family: number = this.#pairs.sources[0]?.family ?? 4): Capacity {
+    checkInteger("destinations", destinations, 0, DESTINATIONS_MAX);
+    if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
+    return this.#shared.explain.capacity(destinations, this.#pairs.livingSources(family));
+  }
+
+  /** Gauges and counters, as they are now. */
+  metrics(): ConnectorMetrics {
+    return snapshot(this.#shared);
+  }
+
+  /**
+   * Reads the machine again (Linux `/proc/net/tcp`): ports of the sources that other programs have are quarantined
+   * for as long as `quarantine` says. Sources that could not be bound are tried again. Some
+   * milliseconds; more with thousands of sockets.
+   * @returns what the machine says; where it says nothing, that is all.
+   */
+  refresh(): HostState {
+    if (this.#isClosed) throw closed("connector");
+    const machine = readHostState();
+    for (const source of this.#pairs.sources) source.quarantine(0);
+    this.#skipUsed(machine);
+    return machine;
+  }
+
+  #skipUsed(machine: HostState): void {
+    const until = this.#pairs.now() + this.#settings.quarantine;
+    noteForeign(machine, this.#pairs, this.#settings.portRange, until);
+  }
+
+  // ── The end ─────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * No more connections: those under way fail with `EBADF`, and so does whoever waits. Sockets that are open live
+   * on, and give their ports back as they close. A second call does nothing.
+   */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const opening of [...this.#shared.operations]) opening.abandon(closed("connector"));
+    this.#pairs.close();
+  }
+
+  /** As {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * A connector: opens connections from these local addresses, on ports that it knows to be free for their
+ * destination.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_IP_ADDRESS`,
+ * `EINVAL` (range, reserved list), `ENOBUFS`.
+ * @example
+ * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
+ * const socket = await connector.connect({ host: "127.0.0.1", port: 8080 });
+ */
+export function createConnector(options: ConnectorOptions): Connector {
+  return new Connector(options);
+}
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+function checkFunctions(dial: Dial, opened: ConnectCallback): void {
+  if (typeof dial !== "function") throw wrongType("dial", "a function", dial);
+  if (typeof opened !== "function") throw wrongType("callback", "a function", opened);
+}
+
+/** A port, which may be in digits, as `URL.port` is. */
+function portOf(port: unknown): number {
+  const isDigits = typeof port === "string" && /^\d{1,5}$/.test(port);
+  return checkPort(isDigits ? Number(port) : port);
+}
+
+function dialTls(options: ConnectOptions): Dial {
+  // What is ours alone must not reach Node: a sticky key is taken for a private one.
+  const { tls, host, key: _key, signal: _signal, lookup: _lookup, ...rest } = options;
+  const own = typeof tls === "object" ? tls : {};
+  // As tls.connect does with a host: the name that the certificate must have.
+  const servername = host !== undefined && isIP(host) === 0 ? { servername: host } : {};
+  const passed = { ...(rest as ConnectionOptions), ...servername, ...own };
+  return (ends) => tlsConnect({ ...passed, ...ends });
+}
+
+function checkSignal(signal: unknown): void {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  throw wrongType("signal", "an AbortSignal", signal);
+}
+
+/** First of one family, then of the other, by turns, beginning with the resolver's choice (RFC 8305 § 4). */
+function alternate(addresses: readonly LookupAddress[]): LookupAddress[] {
+  const first = addresses.filter(({ family }) => family === addresses[0]?.family);
+  const second = addresses.filter(({ family }) => family !== addresses[0]?.family);
+  return first.flatMap((address, index) => {
+    const rest = index === first.length - 1 ? second.slice(index) : second.slice(index, index + 1);
+    return [address, ...rest];
+  });
+}
+
+function notFound(host: string): Error {
+  const error = invalid("ENOTFOUND", `getaddrinfo ENOTFOUND ${host}`);
+  return Object.assign(error, { syscall: "getaddrinfo", hostname: host });
+}
+
+/** How many more files the process may open. */
+function filesLeft({ fileLimits, openFiles = 0 }: HostState): number {
+  return fileLimits === undefined ? Infinity : Math.max(0, fileLimits.soft - openFiles);
+}

@@ -1,0 +1,197 @@
+// Explain: why there is no port, as an error that says which limit was met, and how many connections the
+// sources could carry.
+
+import { NO_MEMORY, NO_RANGE } from "../../../assembly/abi.ts";
+import { IPV6, type PortGroup, type PortRange, Refusal, UDP } from "../../index.ts";
+import type { Pair } from "../sources/pair.ts";
+import type { PairRequest, PairTable } from "../sources/pair-table.ts";
+import { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
+import type { ConnectorSettings } from "./connector-options.ts";
+import { counted, figure } from "./words.ts";
+
+const NO_RECORD = "the memory limit allows no more records";
+
+export class ExhaustionErrors {
+  readonly #pairs: PairTable;
+  readonly #settings: ConnectorSettings;
+  readonly #fileLimit: number;
+  /** How many ports of a range are not reserved, for the range that was asked about last. */
+  #lastCount: { range: PortRange; count: number } | undefined;
+
+  constructor(pairs: PairTable, settings: ConnectorSettings, fileLimit: number) {
+    this.#pairs = pairs;
+    this.#settings = settings;
+    this.#fileLimit = fileLimit;
+  }
+
+  /** How many connections there can be to so many destinations, from so many sources. */
+  capacity(destinations: number, sources: number): Capacity {
+    const range = this.#range();
+    const perPair = range === undefined ? 0 : this.#countIn(range);
+    const perDestination = perPair * sources;
+    const byPorts = perDestination * destinations;
+    const isByFiles = this.#fileLimit < byPorts;
+    return {
+      connections: isByFiles ? this.#fileLimit : byPorts,
+      perDestination,
+      perPair,
+      sources,
+      limitedBy: isByFiles ? "files" : "ports",
+    };
+  }
+
+  /** Why no port could be picked just now. */
+  noPort(request: PairRequest): ConnectorError {
+    const { destination } = request;
+    const pairs = this.#pairs.pairsFor(request);
+    const kind = destination.family === IPV6 ? "IPv6" : "IPv4";
+    if (this.#sourceCount(request) === 0) {
+      return this.#error("sources", request, `no source is an ${kind} address`);
+    }
+    if (pairs.length === 0 || this.#areBroken(pairs)) {
+      return this.noSource(request);
+    }
+    const exhausted = this.#whatOf(pairs, this.#sourceCount(request));
+    return this.#error(exhausted, request, this.#state(pairs, exhausted));
+  }
+
+  /** The system lets us bind none of the sources. */
+  noSource(request: PairRequest): ConnectorError {
+    const message = "none of the sources is an address of this machine (bind: EADDRNOTAVAIL)";
+    return this.#error("sources", request, message);
+  }
+
+  noMemory(request: PairRequest): ConnectorError {
+    return this.#error("memory", request, NO_RECORD);
+  }
+
+  noFile(request: PairRequest, cause: Error): ConnectorError {
+    const message = "no more files may be opened (ulimit -n)";
+    return this.#error("files", request, message, cause);
+  }
+
+  tooManyTries(request: PairRequest, tries: number, cause: Error): ConnectorError {
+    const what = counted(tries, "picked port");
+    return this.#error("tries", request, `${what} turned out to be held by another program`, cause);
+  }
+
+  tooManyWaiters(request: PairRequest, limit: number): ConnectorError {
+    return this.#error("waiters", request, `${figure(limit)} wait already, and no more may`);
+  }
+
+  waitedTooLong(request: PairRequest, timeout: number): ConnectorError {
+    return this.#error("time", request, `nothing came free within ${timeout} ms`);
+  }
+
+  #error(exhausted: Exhausted, request: PairRequest, why: string, cause?: Error): ConnectorError {
+    const { destination, source } = request;
+    const capacity = this.capacity(1, this.#livingCount(request));
+    const isUdp = destination.transport === UDP;
+    const range = this.#range();
+    const { address, port } = destination;
+    const details = {
+      syscall: isUdp ? "bind" : "connect",
+      ...(!isUdp && { destination: { address, port } }),
+      ...(source !== undefined && { address: source.address }),
+      ...(range !== undefined && { searched: range }),
+    };
+    const what = exhausted === "files" ? "no file" : "no local port";
+    const whom = isUdp ? "a UDP socket" : `a connection to ${destination.name}`;
+    const message = `${what} for ${whom}: ${why}; ${carried(capacity, isUdp)}`;
+    return new ConnectorError(exhausted, message, capacity, details, cause);
+  }
+
+  #state(pairs: readonly Pair[], exhausted: Exhausted): string {
+    const range = this.#range();
+    if (range === undefined) return "the group leaves nothing of the range";
+    if (exhausted === "memory") return NO_RECORD;
+    const sum = (figure: (pair: Pair) => number): number =>
+      pairs.reduce((total, pair) => total + figure(pair), 0);
+    const held = sum(({ heldCount }) => heldCount);
+    const cooling = sum(({ coolingCount }) => coolingCount);
+    const parked = sum(({ parked }) => parked.size);
+    const reserved = range.last - range.first + 1 - this.#countIn(range);
+    const allowed = exhausted === "group" ? ", all that the group allows," : "";
+    return [
+      `of ${range.first}..${range.last}${allowed} from ${counted(pairs.length, "source")}`,
+      `${figure(held)} held`,
+      `${figure(cooling)} cooling`,
+      `${figure(parked)} quarantined (held by another program, or not quite closed)`,
+      ...(reserved > 0 ? [`${figure(reserved)} reserved`] : []),
+    ].join(", ");
+  }
+
+  #areBroken(pairs: readonly Pair[]): boolean {
+    const now = this.#pairs.now();
+    return pairs.every(({ source }) => source.brokenUntil > now);
+  }
+
+  /** What was used up, by how the pools of these pairs answered. */
+  #whatOf(pairs: readonly Pair[], sourceCount: number): Exhausted {
+    if (pairs.every(({ refusal }) => refusal === NO_RANGE)) return "group";
+    if (pairs.some(({ refusal }) => refusal === NO_MEMORY)) return "memory";
+    if (pairs.some(({ refusal }) => refusal === Refusal.COOLING)) return "cooling";
+    if (pairs.every(({ heldCount }) => heldCount === 0)) return "range";
+    if (this.#isNarrowed()) return "group";
+    return sourceCount === 1 ? "source" : "destination";
+  }
+
+  /** Does the group allow less than the range? */
+  #isNarrowed(): boolean {
+    const { first, last } = this.#settings.portRange;
+    const range = this.#range();
+    return range === undefined || range.first > first || range.last < last;
+  }
+
+  /** How many sources would do and are not quarantined. */
+  #livingCount({ destination, source }: PairRequest): number {
+    if (source === undefined) return this.#pairs.livingSources(destination.family);
+    return source.brokenUntil > this.#pairs.now() ? 0 : 1;
+  }
+
+  /** How many sources would do. */
+  #sourceCount({ destination, source }: PairRequest): number {
+    return source === undefined ? this.#pairs.sourcesOf(destination.family).length : 1;
+  }
+
+  /** The range, as far as the group allows. */
+  #range(): PortRange | undefined {
+    const { portRange, group } = this.#settings;
+    if (group === undefined) return portRange;
+    const allowed = allowedBy(group);
+    if (allowed === undefined) return undefined;
+    const first = Math.max(portRange.first, allowed.first);
+    const last = Math.min(portRange.last, allowed.last);
+    return first <= last ? { first, last } : undefined;
+  }
+
+  #countIn(range: PortRange): number {
+    const last = this.#lastCount;
+    if (last?.range.first === range.first && last.range.last === range.last) return last.count;
+    const { reserved } = this.#settings;
+    let count = range.last - range.first + 1;
+    if (reserved.size > 0) {
+      for (let port = range.first; port <= range.last; port++) if (reserved.has(port)) count--;
+    }
+    this.#lastCount = { range, count };
+    return count;
+  }
+}
+
+/** What the sources can carry, in words. */
+function carried({ sources, perPair, perDestination }: Capacity, isUdp: boolean): string {
+  if (sources === 0) return "no source is left";
+  const each = isUdp ? "" : " to each destination";
+  return sources === 1
+    ? `the one source can carry ${figure(perPair)}${each}`
+    : `the ${sources} sources can carry ${figure(perDestination)}${each}`;
+}
+
+/** What a group allows; nothing if it is gone. */
+function allowedBy(group: PortGroup): PortRange | undefined {
+  try {
+    return group.effective.connect;
+  } catch {
+    return undefined;
+  }
+}

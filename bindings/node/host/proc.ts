@@ -1,0 +1,210 @@
+// Texts of Linux's /proc, parsed: pure functions that know no files. What is not understood is
+// `undefined`, never a guess.
+//
+// A line of /proc/net/{tcp,udp}{,6} (net/ipv4/tcp_ipv4.c, get_tcp4_sock) begins
+//
+//      0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 ...
+//         local address and port, remote address and port, state: all hexadecimal
+//
+// An address is one 32-bit word, or four, each printed as a number of the machine's own byte order:
+// 0100007F is 127.0.0.1 on a little-endian machine, the only kind this understands.
+
+import { parseReserved } from "../../groups/texts.ts";
+import { isRange, type PortRange } from "../../requests/range.ts";
+
+/** The states of a socket by the kernel's number less one (include/net/tcp_states.h). */
+const STATES = [
+  "ESTABLISHED",
+  "SYN_SENT",
+  "SYN_RECV",
+  "FIN_WAIT1",
+  "FIN_WAIT2",
+  "TIME_WAIT",
+  "CLOSE",
+  "CLOSE_WAIT",
+  "LAST_ACK",
+  "LISTEN",
+  "CLOSING",
+  "NEW_SYN_RECV",
+] as const;
+
+/** What a socket is doing, in the kernel's words. A UDP socket without a peer is in `CLOSE`. */
+export type SocketRowState = (typeof STATES)[number] | "UNKNOWN";
+
+/** A socket in the kernel's lists: a port that is in use. */
+export interface SocketRow {
+  /** The local address: `0.0.0.0` or `::` for all, an IPv4-mapped one as IPv4. Link-local ones have no zone. */
+  readonly address: string;
+  /** The local port, 0..65535. */
+  readonly port: number;
+  /** The peer's address; `0.0.0.0` or `::` where there is none. */
+  readonly remoteAddress: string;
+  /** The peer's port; 0 where there is none. */
+  readonly remotePort: number;
+  readonly state: SocketRowState;
+}
+
+/** Open files that a process may have: the limit that counts, and how far it may be raised. `Infinity`: no limit. */
+export interface FileLimits {
+  readonly soft: number;
+  readonly hard: number;
+}
+
+// Digits of one word of an address, of all four, and of a port; groups of an IPv6 address as text.
+const WORD = 8;
+const WORDS = 32;
+const PORT = 4;
+const GROUPS = 8;
+// The third word of an IPv4-mapped address, ::ffff:a.b.c.d, as a little-endian machine reads it.
+const MAPPED = "0000000000000000FFFF0000";
+
+/** The sockets of /proc/net/{tcp,udp}{,6}. A line that is cut short before its state ends is left out. */
+export function parseSocketRows(text: string): SocketRow[] {
+  const names = new Map<string, string>();
+  const rows: SocketRow[] = [];
+  for (let start = 0, end = 0; start < text.length; start = end + 1) {
+    end = endOfLine(text, start);
+    const row = rowIn(text, start, end, names);
+    if (row !== undefined) rows.push(row);
+  }
+  return rows;
+}
+
+/** ip_local_port_range: two ports. */
+export function parsePortRange(text: string): PortRange | undefined {
+  const match = /^\s*(\d+)\s+(\d+)\s*$/.exec(text);
+  if (match === null) return undefined;
+  const [first, last] = [Number(match[1]), Number(match[2])];
+  return isRange(first, last) ? { first, last } : undefined;
+}
+
+/** ip_local_reserved_ports: a list as `ReservedPorts` takes it, without the newline; empty for none. */
+export function parseReservedList(text: string): string | undefined {
+  const list = text.trim();
+  try {
+    parseReserved(list);
+    return list;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A file that holds one whole number, zero or more. */
+export function parseCount(text: string): number | undefined {
+  const match = /^\s*(\d+)\s*$/.exec(text);
+  return match === null ? undefined : Number(match[1]);
+}
+
+/** The open files of /proc/self/limits. */
+export function parseFileLimits(text: string): FileLimits | undefined {
+  const match = /^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)\b/m.exec(text);
+  if (match === null) return undefined;
+  const [soft, hard] = [limitOf(match[1]), limitOf(match[2])];
+  return { soft, hard };
+}
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+function limitOf(text: string | undefined): number {
+  return text === "unlimited" ? Number.POSITIVE_INFINITY : Number(text);
+}
+
+function endOfLine(text: string, start: number): number {
+  const end = text.indexOf("\n", start);
+  return end < 0 ? text.length : end;
+}
+
+/** Everything after the row's number has its place: read by position, since there may be many thousands. */
+function rowIn(
+  text: string,
+  start: number,
+  end: number,
+  names: Map<string, string>,
+): SocketRow | undefined {
+  const local = text.indexOf(": ", start) + 2;
+  if (local < start + 2) return undefined; // the heading
+  const width = text[local + WORD] === ":" ? WORD : WORDS;
+  const remote = local + width + 1 + PORT + 1;
+  const state = remote + width + 1 + PORT + 1;
+  if (state + 2 >= end) return undefined;
+  const port = hexAt(text, remote - 1 - PORT, PORT);
+  const remotePort = hexAt(text, state - 1 - PORT, PORT);
+  const number = hexAt(text, state, 2);
+  if (port < 0 || remotePort < 0 || number < 0) return undefined;
+  return {
+    address: nameOf(text.slice(local, local + width), names),
+    port,
+    remoteAddress: nameOf(text.slice(remote, remote + width), names),
+    remotePort,
+    state: STATES[number - 1] ?? "UNKNOWN",
+  };
+}
+
+/** The number that `count` hexadecimal digits say; negative if they are none. */
+function hexAt(text: string, at: number, count: number): number {
+  let value = 0;
+  for (let index = at; index < at + count; index++) {
+    const digit = digitOf(text.charCodeAt(index));
+    if (digit < 0) return -1;
+    value = value * 16 + digit;
+  }
+  return value;
+}
+
+/** The kernel writes capital letters. */
+function digitOf(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48;
+  return code >= 65 && code <= 70 ? code - 55 : -1;
+}
+
+/** An address of 8 or 32 digits, as canonical text. The same ones come again and again. */
+function nameOf(words: string, names: Map<string, string>): string {
+  const known = names.get(words);
+  if (known !== undefined) return known;
+  const name = addressOf(words);
+  names.set(words, name);
+  return name;
+}
+
+function addressOf(words: string): string {
+  if (words.length === WORD) return ipv4Of(words, 0);
+  if (words.startsWith(MAPPED)) return ipv4Of(words, MAPPED.length);
+  return ipv6Of(words);
+}
+
+/** A word's lowest byte is the first of the address. */
+function ipv4Of(words: string, at: number): string {
+  const word = hexAt(words, at, WORD);
+  return `${word & 255}.${(word >>> 8) & 255}.${(word >>> 16) & 255}.${word >>> 24}`;
+}
+
+/** RFC 5952: the first of the longest runs of zeros is left out. */
+function ipv6Of(words: string): string {
+  const groups = groupsOf(words);
+  let [zeros, length] = [GROUPS, 1];
+  for (let start = 0; start < GROUPS; start++) {
+    let end = start;
+    while (groups[end] === 0) end++;
+    if (end - start > length) [zeros, length] = [start, end - start];
+  }
+  if (length === 1) return groupsText(groups, 0, GROUPS);
+  return `${groupsText(groups, 0, zeros)}::${groupsText(groups, zeros + length, GROUPS)}`;
+}
+
+function groupsOf(words: string): number[] {
+  const groups: number[] = [];
+  for (let at = 0; at < WORDS; at += WORD) {
+    const word = hexAt(words, at, WORD);
+    groups.push(((word & 255) << 8) | ((word >>> 8) & 255));
+    groups.push(((word >>> 8) & 0xff00) | (word >>> 24));
+  }
+  return groups;
+}
+
+function groupsText(groups: readonly number[], start: number, end: number): string {
+  let text = "";
+  for (let index = start; index < end; index++) {
+    text += (index > start ? ":" : "") + (groups[index] as number).toString(16);
+  }
+  return text;
+}

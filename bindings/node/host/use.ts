@@ -1,0 +1,149 @@
+// Use: what the sockets of a machine mean for new connections. Which ports of the kernel's range are in
+// use between a source and a destination, what is left, and which limit would be met first.
+
+import { type PortRange, ReservedPorts } from "../../index.ts";
+import { LINUX_RANGE } from "../connector/connector-options.ts";
+import { type HostState, type MachineTransport, socketsAt } from "./host-state.ts";
+import type { SocketRow, SocketRowState } from "./proc.ts";
+
+/** Connections of one source and one destination. */
+export interface PairUse {
+  readonly transport: MachineTransport;
+  readonly source: string;
+  readonly destination: string;
+  readonly destinationPort: number;
+  /** Sockets, on whatever ports, those in TIME_WAIT among them. */
+  readonly sockets: number;
+  readonly timeWait: number;
+  /** Ports of the range, other than reserved ones, that serve this pair. */
+  readonly usedInRange: number;
+  /** Ports of the range that no connection of this pair, and no listener or unconnected socket, has. */
+  readonly left: number;
+}
+
+/** A limit, and how far it is. `limit` is `Infinity` where there is none. */
+export interface LimitUse {
+  readonly name: "ports" | "files" | "timeWait";
+  readonly used: number;
+  readonly limit: number;
+  readonly left: number;
+}
+
+/** The ports of a range that the kernel may pick. */
+interface RangeUse {
+  readonly range: PortRange;
+  readonly reserved: ReservedPorts;
+  /** Ports that are not reserved. */
+  readonly available: number;
+}
+
+/** One end of a connection elsewhere. */
+export interface Remote {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The kernel's range, or what Linux has by default where it is not known. */
+export function rangeUse({ portRange, reserved = "" }: HostState): RangeUse {
+  const range = portRange ?? LINUX_RANGE;
+  const list = new ReservedPorts(reserved);
+  let available = 0;
+  for (let port = range.first; port <= range.last; port++) if (!list.has(port)) available++;
+  return { range, reserved: list, available };
+}
+
+/** How many sockets are in each state. */
+export function statesOf(rows: readonly SocketRow[]): Partial<Record<SocketRowState, number>> {
+  const counts: Partial<Record<SocketRowState, number>> = {};
+  for (const { state } of rows) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
+}
+
+/**
+ * Every source and destination that is connected from here, the busiest first. Connections that a listener of
+ * this machine has accepted are left out: they are on the listener's port.
+ */
+export function pairsOf(machine: HostState, transport: MachineTransport): PairUse[] {
+  const rows = machine[transport] ?? [];
+  const ports = rangeUse(machine);
+  const listeners = new Set(rows.filter(isOpenToAll).map(({ port }) => port));
+  const groups = new Map<string, SocketRow[]>();
+  for (const row of rows) {
+    if (isOpenToAll(row) || listeners.has(row.port)) continue;
+    const key = `${row.address} ${row.remoteAddress} ${row.remotePort}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [row]);
+    else group.push(row);
+  }
+  return [...groups.values()]
+    .map((group) => pairOf(machine, transport, ports, group))
+    .sort((a, b) => b.usedInRange - a.usedInRange || b.sockets - a.sockets);
+}
+
+/** The pair of a source and a destination to which nothing may be connected yet. */
+export function freshPair(
+  machine: HostState,
+  transport: MachineTransport,
+  source: string,
+  { address, port }: Remote,
+): PairUse {
+  const row = { address: source, port: 0, remoteAddress: address, remotePort: port } as const;
+  const pair = pairOf(machine, transport, rangeUse(machine), [{ ...row, state: "UNKNOWN" }]);
+  return { ...pair, sockets: 0 };
+}
+
+/**
+ * The limits that connections from one more, or the busiest, source and destination would meet, the nearest
+ * first.
+ */
+export function limitsOf(machine: HostState, pairs: readonly PairUse[]): LimitUse[] {
+  const { available } = rangeUse(machine);
+  const limits: LimitUse[] = [];
+  const { tcp, fileLimits, openFiles = 0, tcpMaxTwBuckets } = machine;
+  if (tcp !== undefined && machine.portRange !== undefined) {
+    const left = Math.min(available, ...pairs.map((pair) => pair.left));
+    limits.push({ name: "ports", used: available - left, limit: available, left });
+  }
+  if (fileLimits !== undefined) limits.push(limitOf("files", openFiles, fileLimits.soft));
+  if (tcp !== undefined && tcpMaxTwBuckets !== undefined) {
+    limits.push(limitOf("timeWait", statesOf(tcp).TIME_WAIT ?? 0, tcpMaxTwBuckets));
+  }
+  return limits.sort((a, b) => a.left - b.left);
+}
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+function limitOf(name: LimitUse["name"], used: number, limit: number): LimitUse {
+  return { name, used, limit, left: Math.max(0, limit - used) };
+}
+
+/** A listener, or a UDP socket without a peer: its port is taken whatever the destination. */
+function isOpenToAll({ state, remotePort }: SocketRow): boolean {
+  return state === "LISTEN" || remotePort === 0;
+}
+
+function pairOf(
+  machine: HostState,
+  transport: MachineTransport,
+  { range, reserved, available }: RangeUse,
+  rows: readonly SocketRow[],
+): PairUse {
+  const [{ address: source, remoteAddress, remotePort }] = rows as [SocketRow];
+  const isPicked = (port: number): boolean =>
+    port >= range.first && port <= range.last && !reserved.has(port);
+  const own = new Set(rows.map(({ port }) => port).filter(isPicked));
+  const taken = new Set(own);
+  for (const row of socketsAt(machine, source, transport) ?? []) {
+    if (isOpenToAll(row) && isPicked(row.port)) taken.add(row.port);
+  }
+  return {
+    transport,
+    source,
+    destination: remoteAddress,
+    destinationPort: remotePort,
+    sockets: rows.length,
+    timeWait: rows.filter(({ state }) => state === "TIME_WAIT").length,
+    usedInRange: own.size,
+    left: available - taken.size,
+  };
+}

@@ -1,0 +1,354 @@
+// Prometheus: a connector's figures as metrics of a Prometheus client that the caller passes in, `prom-client`
+// for instance. Nothing is counted here: the figures are read when the registry asks for them.
+//
+// Several connectors may share a registry, told apart by labels; their figures are then series of the same metrics.
+
+import { wrongType, wrongValue } from "../../errors.ts";
+import { checkBoolean, checkNames, checkObject } from "../../requests/checks.ts";
+import type { Counts } from "./counts.ts";
+import type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics.ts";
+
+type Labels = Record<string, string>;
+
+/** A registry of the client, as far as it is used here. */
+export interface PrometheusRegistry {
+  getSingleMetric(name: string): unknown;
+  removeSingleMetric(name: string): void;
+}
+
+/** How a metric is made, as `prom-client` takes it. */
+export interface PrometheusMetricOptions {
+  name: string;
+  help: string;
+  labelNames: string[];
+  // Each client has its own class; it is only handed through.
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  registers: any[];
+  collect: () => void;
+}
+
+/** A gauge of the client. */
+export interface PrometheusGauge {
+  set(labels: Labels, value: number): void;
+  reset(): void;
+}
+
+/** A counter of the client. */
+export interface PrometheusCounter {
+  inc(labels: Labels, value: number): void;
+  reset(): void;
+}
+
+/** A Prometheus client: what `import client from "prom-client"` gives. */
+export interface PrometheusClient {
+  readonly Gauge: new (options: PrometheusMetricOptions) => PrometheusGauge;
+  readonly Counter: new (options: PrometheusMetricOptions) => PrometheusCounter;
+  /** The client's default registry. */
+  readonly register: PrometheusRegistry;
+}
+
+/** Options of {@link prometheusMetrics}. */
+export interface PrometheusOptions {
+  /** What the metrics' names begin with; `"portwarden_"` by default. */
+  prefix?: string;
+  /** Where the metrics are registered; the client's default registry by default. */
+  registry?: PrometheusRegistry;
+  /** Labels on every series. Connectors that share a registry and a prefix need the same names and other values. */
+  labels?: Record<string, string>;
+  /** Series for each destination, too. Default true; turn it off where there are many destinations. */
+  byDestination?: boolean;
+}
+
+/** The metrics of a connector in a registry. */
+export interface PrometheusMetrics extends Disposable {
+  /** Takes the series out of the registry, and the metrics with the last of them. A second call does nothing. */
+  unregister(): void;
+}
+
+/** Whose figures they are: a {@link Connector}. */
+interface Measured {
+  metrics(): ConnectorMetrics;
+}
+
+const PREFIX = "portwarden_";
+const PREFIX_FORM = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/;
+const LABEL_FORM = /^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$/;
+const OUR_LABELS = ["source", "destination", "reason"];
+
+/**
+ * Puts a connector's figures into a registry of a Prometheus client. With the default prefix:
+ *
+ * - gauges `portwarden_ports_held`, `portwarden_ports_cooling`, `portwarden_ports_set_aside`, `portwarden_waiting`;
+ * - counters `portwarden_picks_total`, `portwarden_connected_total`, `portwarden_failed_total`,
+ *   `portwarden_conflicts_total`, `portwarden_released_total`, `portwarden_rested_total`, and
+ *   `portwarden_refused_total` with the label `reason` (see {@link Exhausted});
+ * - the same by source, `portwarden_source_picks_total{source="127.0.0.2"}` and so on, without `reason`;
+ * - the same by destination, `portwarden_destination_picks_total{destination="127.0.0.1:80"}` and so on,
+ *   without `reason`.
+ *
+ * The figures are those of {@link Connector.metrics} when the registry collects, all of the same moment. The series
+ * of a destination that the connector has forgotten are left out until something goes there again.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`; the client's error if the registry has other
+ * metrics of these names. Nothing is registered then.
+ * @example
+ * import client from "prom-client";
+ * prometheusMetrics(connector, client);
+ * console.log(await client.register.metrics());
+ */
+export function prometheusMetrics(
+  connector: Measured,
+  client: PrometheusClient,
+  options: PrometheusOptions = {},
+): PrometheusMetrics {
+  if (typeof connector?.metrics !== "function")
+    throw wrongType("connector", "a connector", connector);
+  const valid = "a Prometheus client, with Gauge, Counter and register";
+  if (typeof client?.Gauge !== "function" || typeof client.Counter !== "function")
+    throw wrongType("client", valid, client);
+  const { prefix, registry, labels, byDestination } = checkOptions(options, client);
+  const member: Member = { connector, labels, byDestination };
+  const board = boardOf(registry, prefix);
+  board.join(member, client);
+  const unregister = (): void => board.leave(member);
+  return { unregister, [Symbol.dispose]: unregister };
+}
+
+function checkOptions(
+  options: PrometheusOptions,
+  client: PrometheusClient,
+): Required<PrometheusOptions> {
+  checkObject("options", options);
+  checkNames("options", options, ["prefix", "registry", "labels", "byDestination"]);
+  const {
+    prefix = PREFIX,
+    registry = client.register,
+    labels = {},
+    byDestination = true,
+  } = options;
+  if (typeof prefix !== "string") throw wrongType("prefix", "a string", prefix);
+  if (!PREFIX_FORM.test(prefix))
+    throw wrongValue("prefix", "the beginning of a metric's name", prefix);
+  if (typeof registry?.removeSingleMetric !== "function")
+    throw wrongType("registry", "a registry of the client", registry);
+  checkObject("labels", labels, "an object of names and texts");
+  for (const [name, value] of Object.entries(labels)) {
+    if (!LABEL_FORM.test(name) || OUR_LABELS.includes(name))
+      throw wrongValue("labels", `names of labels other than ${OUR_LABELS.join(", ")}`, name);
+    if (typeof value !== "string") throw wrongType(`labels.${name}`, "a string", value);
+  }
+  checkBoolean("byDestination", byDestination);
+  return { prefix, registry, labels: { ...labels }, byDestination };
+}
+
+// ── Boards ────────────────────────────────────────────────────────────────────────────────
+
+/** A connector on a board. */
+interface Member {
+  readonly connector: Measured;
+  readonly labels: Labels;
+  readonly byDestination: boolean;
+}
+
+/** A metric, and what a connector has to say in it. */
+interface Description {
+  readonly type: "Gauge" | "Counter";
+  readonly name: string;
+  readonly help: string;
+  /** The label beside those of the member. */
+  readonly label?: "source" | "destination" | "reason";
+  /** Value by value of the label; by `""` without one. */
+  readonly values: (metrics: ConnectorMetrics) => Iterable<readonly [string, number]>;
+}
+
+const BOARDS = new WeakMap<PrometheusRegistry, Map<string, Board>>();
+
+function boardOf(registry: PrometheusRegistry, prefix: string): Board {
+  const boards = BOARDS.get(registry) ?? new Map<string, Board>();
+  BOARDS.set(registry, boards);
+  const known = boards.get(prefix);
+  const board = known === undefined || known.wasCleared ? new Board(registry, prefix) : known;
+  boards.set(prefix, board);
+  return board;
+}
+
+/** The metrics of one prefix in one registry, and the connectors whose figures they show. */
+class Board {
+  readonly #registry: PrometheusRegistry;
+  readonly #prefix: string;
+  readonly #members: Set<Member> = new Set();
+  /** The metrics that are registered, by name. */
+  readonly #metrics: Map<string, unknown> = new Map();
+  /** PairMetrics of the collection under way. */
+  #now: Map<Member, ConnectorMetrics> | undefined;
+
+  constructor(registry: PrometheusRegistry, prefix: string) {
+    this.#registry = registry;
+    this.#prefix = prefix;
+  }
+
+  join(member: Member, client: PrometheusClient): void {
+    this.#checkLabels(member);
+    const before = new Set(this.#metrics.keys());
+    try {
+      for (const description of member.byDestination ? [...PLAIN, ...BY_DESTINATION] : PLAIN) {
+        this.#register(description, client, Object.keys(member.labels));
+      }
+    } catch (error) {
+      for (const name of this.#metrics.keys()) if (!before.has(name)) this.#remove(name);
+      throw error;
+    }
+    this.#members.add(member);
+    this.#now = undefined;
+  }
+
+  leave(member: Member): void {
+    if (!this.#members.delete(member)) return;
+    this.#now = undefined;
+    if (this.#members.size > 0) return;
+    for (const name of this.#metrics.keys()) this.#remove(name);
+  }
+
+  /** Has somebody emptied the registry? */
+  get wasCleared(): boolean {
+    return this.#metrics.size > 0 && ![...this.#metrics.keys()].some((name) => this.#isThere(name));
+  }
+
+  #isThere(name: string): boolean {
+    return this.#registry.getSingleMetric(name) === this.#metrics.get(name);
+  }
+
+  #checkLabels({ labels }: Member): void {
+    for (const other of this.#members) {
+      const names = Object.keys(other.labels);
+      const isSame = names.sort().join() === Object.keys(labels).sort().join();
+      const isOther = names.some((name) => other.labels[name] !== labels[name]);
+      if (isSame && isOther) continue;
+      const valid =
+        "of the same names as another connector's in this registry, and of other values";
+      throw wrongValue("labels", valid, labels);
+    }
+  }
+
+  #register(description: Description, client: PrometheusClient, labelNames: string[]): void {
+    const { type, help, label } = description;
+    const name = this.#prefix + description.name;
+    if (this.#metrics.has(name)) return;
+    const options = {
+      name,
+      help,
+      labelNames: label === undefined ? labelNames : [...labelNames, label],
+      registers: [this.#registry],
+    };
+    const { Gauge, Counter } = client;
+    if (type === "Gauge") {
+      const collect = (): void => this.#show(description, gauge, gauge.set);
+      const gauge = new Gauge({ ...options, collect });
+      this.#metrics.set(name, gauge);
+    } else {
+      const collect = (): void => this.#show(description, counter, counter.inc);
+      const counter = new Counter({ ...options, collect });
+      this.#metrics.set(name, counter);
+    }
+  }
+
+  #remove(name: string): void {
+    if (this.#isThere(name)) this.#registry.removeSingleMetric(name);
+    this.#metrics.delete(name);
+  }
+
+  /** Says everything anew; `put` is the metric's way to do so, a method of it. */
+  #show<Metric extends { reset(): void }>(
+    { label, values }: Description,
+    metric: Metric,
+    put: (this: Metric, labels: Labels, value: number) => void,
+  ): void {
+    metric.reset();
+    for (const [{ labels, byDestination }, metrics] of this.#figures()) {
+      if (label === "destination" && !byDestination) continue;
+      for (const [of, value] of values(metrics)) {
+        put.call(metric, label === undefined ? labels : { ...labels, [label]: of }, value);
+      }
+    }
+  }
+
+  /** A registry collects all its metrics in one go, so that they show the same moment. */
+  #figures(): Map<Member, ConnectorMetrics> {
+    if (this.#now === undefined) {
+      this.#now = new Map([...this.#members].map((one) => [one, one.connector.metrics()]));
+      queueMicrotask(() => {
+        this.#now = undefined;
+      });
+    }
+    return this.#now;
+  }
+}
+
+// ── Metrics ───────────────────────────────────────────────────────────────────────────────
+
+const GAUGES: readonly (readonly [keyof Gauges, string, string])[] = [
+  ["held", "ports_held", "Local ports held by connections and attempts"],
+  ["cooling", "ports_cooling", "Local ports that rest before they may be used again"],
+  ["quarantine", "ports_set_aside", "Local ports quarantined because others have them"],
+];
+
+const COUNTERS: readonly (readonly [keyof Counts, string, string])[] = [
+  ["picks", "picks_total", "Local ports picked for a connection, tries included"],
+  ["connected", "connected_total", "Connections that came to be"],
+  ["failed", "failed_total", "Attempts to connect that failed, not because of the local port"],
+  ["refused", "refused_total", "Connections refused for want of a local port or a file"],
+  ["conflicts", "conflicts_total", "Picked local ports that others turned out to have"],
+  ["released", "released_total", "Local ports given back"],
+  ["cooledDown", "rested_total", "Local ports given back to rest first"],
+];
+
+const WAITING = "Connections that wait for a local port or a file";
+
+/** Those without destinations. */
+const PLAIN: readonly Description[] = [
+  ...[...GAUGES, ...COUNTERS].map(([figure, name, help]): Description => {
+    const type = name.endsWith("_total") ? "Counter" : "Gauge";
+    if (figure !== "refused") {
+      return { type, name, help, values: (metrics) => [["", metrics[figure]]] };
+    }
+    return {
+      type,
+      name,
+      help,
+      label: "reason",
+      values: ({ refusals }) => Object.entries(refusals),
+    };
+  }),
+  { type: "Gauge", name: "waiting", help: WAITING, values: ({ waiting }) => [["", waiting]] },
+  ...byLabel("source", ({ bySource }) => bySource),
+];
+
+const BY_DESTINATION: readonly Description[] = [
+  ...byLabel("destination", ({ byDestination }) => byDestination),
+  {
+    type: "Gauge",
+    name: "destination_waiting",
+    help: WAITING,
+    label: "destination",
+    values: ({ byDestination }) => valuesOf(byDestination, ({ waiting }) => waiting),
+  },
+];
+
+function byLabel(
+  label: "source" | "destination",
+  of: (metrics: ConnectorMetrics) => Readonly<Record<string, PairMetrics>>,
+): Description[] {
+  return [...GAUGES, ...COUNTERS].map(([figure, name, help]) => ({
+    type: name.endsWith("_total") ? "Counter" : "Gauge",
+    name: `${label}_${name}`,
+    help: `${help}, by ${label}`,
+    label,
+    values: (metrics) => valuesOf(of(metrics), (figures) => figures[figure]),
+  }));
+}
+
+function valuesOf<T>(
+  by: Readonly<Record<string, T>>,
+  value: (figures: T) => number,
+): [string, number][] {
+  return Object.entries(by).map(([name, figures]) => [name, value(figures)]);
+}

@@ -1,0 +1,306 @@
+// PairTable: sources x ports as one resource. For each pair of a source and a destination there is one
+// pool of the core, which knows the ports that the pair may use.
+//
+//   Source  127.0.0.2 ─┐            ┌─ Destination  127.0.0.1:80
+//                      ├─── Pair ───┤
+//   Source  127.0.0.3 ─┘   a pool   └─ Destination  127.0.0.1:81
+//
+// Must stay true: a checkout ends once; the manager lives as long as a checkout does.
+
+import { performance } from "node:perf_hooks";
+import { IPV4, IPV6, type PortManager, type PortPool, TCP, UDP } from "../../index.ts";
+import type { ConnectorSettings } from "../connector/connector-options.ts";
+import { type Counts, newCounts, Remembered } from "../metrics/counts.ts";
+import { Destination, Pair, Source } from "./pair.ts";
+import { orderFor } from "./spread.ts";
+
+/** Destinations that are kept although nothing of ours goes there any more. */
+const IDLE_MAX = 1024;
+
+/** What is asked for: a port to a destination, perhaps from a certain source. */
+export interface PairRequest {
+  readonly destination: Destination;
+  /** The one source that will do. */
+  readonly source: Source | undefined;
+}
+
+/** A port of a pair, until it is given back, which happens once. */
+export class Checkout {
+  readonly pair: Pair;
+  readonly port: number;
+  #isOver = false;
+  readonly #pairs: PairTable;
+
+  constructor(pairs: PairTable, pair: Pair, port: number) {
+    this.#pairs = pairs;
+    this.pair = pair;
+    this.port = port;
+  }
+
+  /** Gives the port back; it may be picked again at once. A second end of a checkout does nothing. */
+  free(): void {
+    if (!this.#end()) return;
+    this.pair.free(this.port);
+    this.#after();
+  }
+
+  /** Gives the port back: there was no file for a socket. */
+  freeUnopened(): void {
+    if (!this.#end()) return;
+    this.pair.free(this.port);
+    this.#after(false);
+  }
+
+  /** Gives the port back, and lets it rest: the system keeps the tuple in TIME_WAIT, but for UDP. */
+  coolDown(): void {
+    if (!this.#pairs.coolsDown || this.pair.destination.transport === UDP) {
+      this.free();
+    } else if (this.#end()) {
+      this.#pairs.count(this.pair, "cooledDown");
+      this.pair.coolDown(this.port, this.#pairs.now());
+      // It can be taken over where that is the policy.
+      this.#after();
+    }
+  }
+
+  /** The port is held by another program: leaves it alone for a while, for this destination or for all. */
+  quarantine(isForAll: boolean): void {
+    if (!this.#end()) return;
+    const now = this.#pairs.now();
+    this.#pairs.count(this.pair, "conflicts");
+    if (isForAll) this.pair.quarantine(this.port, now + this.#pairs.quarantine, now);
+    else this.pair.setTupleAside(this.port, now);
+    this.#pairs.onQuarantine(this.pair);
+    this.#pairs.closeIfUnused();
+  }
+
+  #end(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    this.pair.heldCount--;
+    this.pair.source.heldCount--;
+    this.#pairs.count(this.pair, "released");
+    return true;
+  }
+
+  #after(hasFile = true): void {
+    this.#pairs.closeIfUnused();
+    this.#pairs.onFreed(this.pair, hasFile);
+  }
+}
+
+export class PairTable {
+  readonly manager: PortManager;
+  readonly sources: readonly Source[];
+  readonly counts: Counts = newCounts();
+  readonly destinations: Set<Destination> = new Set();
+  /** By transport, address and port, without a key that has to be put together for each connection. */
+  readonly #known: ReadonlyMap<number, Map<string, Map<number, Destination>>> = new Map([
+    [TCP, new Map()],
+    [UDP, new Map()],
+  ]);
+  readonly quarantine: number;
+  /** Do ports rest after a connection that goes through TIME_WAIT here? */
+  readonly coolsDown: boolean;
+  /** Told when a pair may have a port again, and whether a file was closed, too. */
+  onFreed: (pair: Pair, hasFile: boolean) => void = () => {};
+  /** Told when a port, or its source, has been quarantined. */
+  onQuarantine: (pair: Pair) => void = () => {};
+  readonly now: () => number = () => performance.now();
+  readonly #settings: ConnectorSettings;
+  readonly #ofFamily: ReadonlyMap<number, readonly Source[]>;
+  readonly #remembered: Remembered = new Remembered();
+  #sweepAt = IDLE_MAX;
+  #isClosing = false;
+
+  constructor(manager: PortManager, settings: ConnectorSettings) {
+    this.manager = manager;
+    this.#settings = settings;
+    this.quarantine = settings.quarantine;
+    this.coolsDown = settings.cooldown > 0;
+    this.sources = settings.sources.map((address, index) => new Source(address, index));
+    this.#ofFamily = new Map(
+      [IPV4, IPV6].map((family) => [family, this.sources.filter((one) => one.family === family)]),
+    );
+  }
+
+  /** How many sources of a network are not quarantined. */
+  livingSources(family: number): number {
+    const now = this.now();
+    return this.sourcesOf(family).filter(({ brokenUntil }) => brokenUntil <= now).length;
+  }
+
+  /** The sources of a network, in order. */
+  sourcesOf(family: number): readonly Source[] {
+    return this.#ofFamily.get(family) ?? [];
+  }
+
+  /**
+   * The destination of that address and port, for an opening, which counts down its `operations` in the end; before that
+   * it is not forgotten. `text` is the address in canonical form.
+   */
+  destination(transport: number, text: string, port: number): Destination {
+    return this.known(transport, text, port) ?? this.#newDestination(transport, text, port);
+  }
+
+  /** The same, if there is one; any other text will not find one. */
+  known(transport: number, text: string, port: number): Destination | undefined {
+    const destination = this.find(transport, text, port);
+    if (destination !== undefined) destination.operations++;
+    return destination;
+  }
+
+  #newDestination(transport: number, text: string, port: number): Destination {
+    const counts = this.#remembered.recall(keyOf(transport, text, port));
+    const destination = new Destination(transport, text, port, counts);
+    if (this.destinations.size >= this.#sweepAt) this.#sweep();
+    this.#remember(destination);
+    destination.operations++;
+    return destination;
+  }
+
+  /** That destination as it is, for who only looks. */
+  find(transport: number, text: string, port: number): Destination | undefined {
+    return this.#known.get(transport)?.get(text)?.get(port);
+  }
+
+  /**
+   * A port for that request, or nothing; `ExhaustionErrors.noPort` says why.
+   * @throws PortError `ENOBUFS`: no memory for one more record; `ENOENT`, `EBADF`: the group is gone.
+   */
+  pick(request: PairRequest): Checkout | undefined {
+    const now = this.now();
+    const { destination } = request;
+    const sources = this.sourcesOf(destination.family);
+    for (const source of orderFor(this.#settings.spread, sources, request)) {
+      if (source.brokenUntil > now) continue;
+      const pair = this.pair(source, destination);
+      const port = pair.take(now);
+      if (port > 0) return this.#checkout(pair, port);
+    }
+    return undefined;
+  }
+
+  #checkout(pair: Pair, port: number): Checkout {
+    pair.heldCount++;
+    pair.source.heldCount++;
+    this.count(pair, "picks");
+    return new Checkout(this, pair, port);
+  }
+
+  pair(source: Source, destination: Destination): Pair {
+    const known = destination.pairs[source.index];
+    if (known !== undefined) return known;
+    const pool = this.#makePool(source, destination);
+    const pair = new Pair(source, destination, pool, this.quarantine);
+    destination.pairs[source.index] = pair;
+    return pair;
+  }
+
+  /** Where there is no memory for one more, idle destinations give theirs. */
+  #makePool(source: Source, destination: Destination): PortPool {
+    try {
+      return this.#openPool(source, destination);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOBUFS" || !this.#sweep()) throw error;
+      return this.#openPool(source, destination);
+    }
+  }
+
+  #openPool(source: Source, destination: Destination): PortPool {
+    const { transport, address, port, family } = destination;
+    const { group, reserved, cooldown, whenCooling, selection } = this.#settings;
+    const zone = address.indexOf("%");
+    const to = zone < 0 ? address : address.slice(0, zone);
+    return this.manager.pool({
+      networks: [family],
+      transport,
+      address: source.address,
+      reserved,
+      ...(transport === TCP && { destination: { address: to, port } }),
+      ...(group !== undefined && { group }),
+      ...(cooldown > 0 && { cooldown: { period: cooldown, whenCooling } }),
+      ...(selection === "fifo" && { selection }),
+    });
+  }
+
+  /** The pairs that a request could be met by, as far as they have been used. */
+  pairsFor({ destination, source }: PairRequest): Pair[] {
+    const pairs = source === undefined ? destination.pairs : [destination.pairs[source.index]];
+    return pairs.filter((pair) => pair !== undefined);
+  }
+
+  /** Adds one to a counter of the whole, the source and the destination. */
+  count(pair: Pair, what: keyof Counts): void {
+    this.counts[what]++;
+    pair.source.counts[what]++;
+    pair.destination.counts[what]++;
+  }
+
+  /** All pairs, brought up to date. */
+  *pairs(): Generator<Pair> {
+    const now = this.now();
+    for (const { pairs } of this.destinations.values()) {
+      for (const pair of pairs) {
+        if (pair === undefined) continue;
+        pair.expire(now);
+        yield pair;
+      }
+    }
+  }
+
+  /** Forgets destinations that nothing of ours goes to any more; says whether there were any. */
+  #sweep(): boolean {
+    const before = this.destinations.size;
+    const now = this.now();
+    for (const destination of this.destinations) {
+      const used = destination.pairs.filter((pair) => pair !== undefined);
+      for (const pair of used) pair.expire(now);
+      if (destination.operations > 0 || used.some((pair) => !pair.isIdle)) continue;
+      for (const pair of used) pair.pool.close();
+      const { transport, address, port, counts } = destination;
+      this.#remembered.keep(keyOf(transport, address, port), counts);
+      this.#forget(destination);
+    }
+    this.#sweepAt = Math.max(IDLE_MAX, 2 * this.destinations.size);
+    return this.destinations.size < before;
+  }
+
+  #remember(destination: Destination): void {
+    const { transport, address, port } = destination;
+    this.destinations.add(destination);
+    const byAddress = this.#known.get(transport);
+    const byPort = byAddress?.get(address) ?? new Map<number, Destination>();
+    byAddress?.set(address, byPort.set(port, destination));
+  }
+
+  #forget(destination: Destination): void {
+    const { transport, address, port } = destination;
+    this.destinations.delete(destination);
+    const byAddress = this.#known.get(transport);
+    const byPort = byAddress?.get(address);
+    byPort?.delete(port);
+    if (byPort?.size === 0) byAddress?.delete(address);
+  }
+
+  /** How many ports are held by connections. */
+  get heldCount(): number {
+    return this.sources.reduce((sum, { heldCount }) => sum + heldCount, 0);
+  }
+
+  /** Gives back all records, as soon as no connection is left. */
+  close(): void {
+    this.#isClosing = true;
+    this.closeIfUnused();
+  }
+
+  closeIfUnused(): void {
+    if (!this.#isClosing || this.heldCount > 0) return;
+    for (const destination of this.destinations) this.#forget(destination);
+    this.manager.close();
+  }
+}
+
+function keyOf(transport: number, text: string, port: number): string {
+  return `${transport} ${text} ${port}`;
+}
