@@ -3,12 +3,12 @@
 import { accessSync, closeSync, constants, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { runApart } from "./apart.ts";
-import { BENCHMARKS } from "./benchmarks.ts";
-import { compareWith } from "./compare.ts";
-import { machine, machineLine } from "./format.ts";
-import { type Results, readResults, writeResults } from "./results.ts";
-import { isMet, Stage, showBar, showBars } from "./stage.ts";
+import { runApart } from "./harness/apart.ts";
+import { BENCHMARKS } from "./harness/benchmarks.ts";
+import { compareWith } from "./harness/compare.ts";
+import { machine, machineLine } from "./harness/format.ts";
+import { type Results, readResults, writeResults } from "./harness/results.ts";
+import { isMet, Stage, showBar, showBars } from "./harness/setup.ts";
 
 /** Each in a few words. */
 const SHORT: Readonly<Record<string, string>> = {

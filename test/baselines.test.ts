@@ -6,9 +6,9 @@ import { JsBitmap } from "../bench/baselines/js-bitmap.ts";
 import { JsSet } from "../bench/baselines/js-set.ts";
 import { JsTcpSharing, JsUdpSharing } from "../bench/baselines/js-sharing.ts";
 import { JsTable, type TableRequest } from "../bench/baselines/js-table.ts";
-import { ReferencePortManager, type ReferenceRequest } from "../bench/baselines/reference.ts";
-import { referenceRequest } from "../bench/requests.ts";
+import { referenceRequest } from "../bench/harness/requests.ts";
 import { SeededRandom } from "../bindings/core/random.ts";
+import { ReferencePortManager, type ReferenceRequest } from "./models/reference-manager.ts";
 
 const UDP = 17;
 const NONE = -1;

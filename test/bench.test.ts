@@ -2,14 +2,21 @@
 // them. The works here are counted, so that nothing depends on the clock.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { compareWith } from "../bench/compare.ts";
-import { format, machine, time } from "../bench/format.ts";
-import { figureOf, measureInTurn, timeOnce, type Work } from "../bench/measure.ts";
+import { compareWith } from "../bench/harness/compare.ts";
+import { format, machine, time } from "../bench/harness/format.ts";
+import { figureOf, measureInTurn, timeOnce, type Work } from "../bench/harness/measure.ts";
+import type { Results } from "../bench/harness/results.ts";
+import {
+  type Contender,
+  isMet,
+  type Row,
+  Stage,
+  type System,
+  showBar,
+} from "../bench/harness/setup.ts";
+import { digestOf } from "../bench/harness/workloads.ts";
 import { benchesOf, isCompared, isSameWork, linesOf } from "../bench/report/lines.ts";
 import { comparedLines, losses } from "../bench/report/losses.ts";
-import type { Results } from "../bench/results.ts";
-import { type Contender, isMet, type Row, Stage, type System, showBar } from "../bench/stage.ts";
-import { digestOf } from "../bench/workloads.ts";
 
 let printed: string[];
 beforeEach(() => {

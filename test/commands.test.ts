@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { BENCHMARKS } from "../bench/benchmarks.ts";
-import { readResults } from "../bench/results.ts";
-import type { Row } from "../bench/stage.ts";
+import { BENCHMARKS } from "../bench/harness/benchmarks.ts";
+import { readResults } from "../bench/harness/results.ts";
+import type { Row } from "../bench/harness/setup.ts";
 
 interface Outcome {
   readonly code: number;

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ReferenceSocket } from "../bench/baselines/reference-linux.ts";
+import type { ReferenceSocket } from "./models/reference-linux.ts";
 import { LINUX_SEED } from "./replay/counts.ts";
 import { replayLinuxFile } from "./replay/files.ts";
 import { BadInput } from "./replay/input.ts";

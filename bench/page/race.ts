@@ -7,8 +7,11 @@
 
 import { SeededRandom } from "../../bindings/core/random.ts";
 import { IPV4, PortManager, TCP } from "../../bindings/index.ts";
+import {
+  ReferencePortManager,
+  type ReferenceRequest,
+} from "../../test/models/reference-manager.ts";
 import { JsBitmap } from "../baselines/js-bitmap.ts";
-import { ReferencePortManager, type ReferenceRequest } from "../baselines/reference.ts";
 import type { Lap, Racer } from "./protocol.ts";
 
 const FIRST = 32768;

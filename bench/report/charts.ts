@@ -1,9 +1,9 @@
 // Charts: which of the figures are drawn, and how their rows are found.
 
-import { machineLine } from "../format.ts";
-import type { Results } from "../results.ts";
-import type { Row, System } from "../stage.ts";
-import { COUNT } from "../workloads.ts";
+import { machineLine } from "../harness/format.ts";
+import type { Results } from "../harness/results.ts";
+import type { Row, System } from "../harness/setup.ts";
+import { COUNT } from "../harness/workloads.ts";
 import {
   type Axis,
   drawLines,

@@ -4,7 +4,7 @@
 // on from chart to chart: so there are none of them.
 
 import * as echarts from "echarts";
-import type { System } from "../stage.ts";
+import type { System } from "../harness/setup.ts";
 import { LOOKS } from "./looks.ts";
 
 /** One system in a chart of lines; a place without a figure is null. On a log scale none is 0. */

@@ -1,7 +1,7 @@
 // Lines: the rows of all systems at one place, side by side, and which of them may be compared.
 
-import { format, time } from "../format.ts";
-import type { Row, System } from "../stage.ts";
+import { format, time } from "../harness/format.ts";
+import type { Row, System } from "../harness/setup.ts";
 
 /** Ours; the first of them that did the same work is what others in a line are compared with. */
 export const OURS: readonly System[] = ["handles", "sockets", "connector", "words", "batch"];

@@ -1,7 +1,7 @@
 // Looks: how each system is drawn, in every chart alike. Colours are those of Okabe and Ito, which can
 // be told apart with any kind of colour vision; symbols and dashes tell apart what shares a colour.
 
-import type { System } from "../stage.ts";
+import type { System } from "../harness/setup.ts";
 
 interface Look {
   readonly color: string;

@@ -1,7 +1,7 @@
 // Losses: where another system takes less than the fastest of ours that did the same work.
 
-import { format } from "../format.ts";
-import type { Row } from "../stage.ts";
+import { format } from "../harness/format.ts";
+import type { Row } from "../harness/setup.ts";
 import {
   heldAt,
   isCompared,

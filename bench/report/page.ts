@@ -2,10 +2,10 @@
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BENCHMARKS } from "../benchmarks.ts";
-import { format } from "../format.ts";
-import { type Results, writeResults } from "../results.ts";
-import { type Bar, isMet, type Row, type System, showLimit, type Unit } from "../stage.ts";
+import { BENCHMARKS } from "../harness/benchmarks.ts";
+import { format } from "../harness/format.ts";
+import { type Results, writeResults } from "../harness/results.ts";
+import { type Bar, isMet, type Row, type System, showLimit, type Unit } from "../harness/setup.ts";
 import { type Chart, chartsOf } from "./charts.ts";
 import { benchesOf, heldAt, isSameWork, type Line, linesOf, OURS, show } from "./lines.ts";
 import { comparedLines, losses } from "./losses.ts";

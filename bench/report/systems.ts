@@ -1,6 +1,6 @@
 // Systems: what the names of systems and rows on the page mean.
 
-import type { Row, System } from "../stage.ts";
+import type { Row, System } from "../harness/setup.ts";
 import { table } from "./text.ts";
 
 type About = readonly [what: string, without: string];

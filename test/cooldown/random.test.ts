@@ -2,7 +2,6 @@
 // its invariants after each.
 
 import { describe, expect, test } from "vitest";
-import { type Limits, ReferenceCooling } from "../../bench/baselines/reference-cooling.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";
 import {
   type PortGroup,
@@ -14,6 +13,7 @@ import {
   UDP,
 } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
+import { type Limits, ReferenceCooling } from "../models/reference-cooldown.ts";
 import { BUILDS, openOn, optionsFor } from "../support/builds.ts";
 
 const KEY = { networks: [4], transport: UDP, address: "10.0.0.1" };

@@ -2,8 +2,8 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { NO_MEMORY } from "../../assembly/abi.ts";
-import type { ReferencePortManager } from "../../bench/baselines/reference.ts";
 import { type OpenOptions, PortError } from "../../bindings/index.ts";
+import type { ReferencePortManager } from "../models/reference-manager.ts";
 import { show } from "../support/ask.ts";
 import { Facade } from "./facade.ts";
 import { Model } from "./model.ts";

@@ -1,8 +1,8 @@
 // The model: the reference model, with handles put on top of it in the plainest way.
 
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
-import { ReferencePortManager } from "../../bench/baselines/reference.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";
+import { ReferencePortManager } from "../models/reference-manager.ts";
 import { type Ask, toModel } from "../support/ask.ts";
 import { Ledger } from "./ledger.ts";
 import type { Picking, Side, Tester } from "./side.ts";

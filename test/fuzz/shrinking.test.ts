@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { IN_USE } from "../../assembly/abi.ts";
-import { ReferencePortManager, type ReferenceRequest } from "../../bench/baselines/reference.ts";
+import { ReferencePortManager, type ReferenceRequest } from "../models/reference-manager.ts";
 import { freshModule } from "../support/builds.ts";
 import type { BattleOptions } from "./battle.ts";
 import { type Campaign, wage } from "./campaign.ts";

@@ -5,11 +5,11 @@
 // for want of memory as for any other reason: the reference side then is not asked.
 
 import { isDeepStrictEqual } from "node:util";
+import type { UdpSocket } from "../models/reference-udp.ts";
 import type { Modules } from "../support/builds.ts";
 import type { Answer, Operation } from "./operation.ts";
 import { RealSide } from "./real-side.ts";
 import { type NewModel, ReferenceSide } from "./reference-side.ts";
-import type { UdpSocket } from "./reference-udp.ts";
 import type { World } from "./world.ts";
 
 /** The two sides differ, or the real one broke. */

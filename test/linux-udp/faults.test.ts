@@ -2,8 +2,8 @@
 // seed and little else.
 
 import { expect, test } from "vitest";
+import { ReferenceUdp, type UdpAnswer, type UdpSocket } from "../models/reference-udp.ts";
 import { wage } from "./campaign.ts";
-import { ReferenceUdp, type UdpAnswer, type UdpSocket } from "./reference-udp.ts";
 
 const FAULTS: readonly (readonly [name: string, model: typeof ReferenceUdp])[] = [
   ["devices keep nobody apart", judging((owner, socket) => ({ ...socket, device: owner.device }))],

@@ -1,13 +1,10 @@
 // The reference side: the model of UDP and the model of TCP, which know nothing of each other, side by
 // side. They share the tree of groups, the settings, and where draws come from.
 
-import {
-  ReferenceLinuxPorts,
-  type ReferenceSocket,
-} from "../../bench/baselines/reference-linux.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";
+import { ReferenceLinuxPorts, type ReferenceSocket } from "../models/reference-linux.ts";
+import { ReferenceUdp, type UdpSocket } from "../models/reference-udp.ts";
 import type { Answer, Known, Look, Operation, PairMetrics, Side, Type } from "./operation.ts";
-import { ReferenceUdp, type UdpSocket } from "./reference-udp.ts";
 import type { World } from "./world.ts";
 
 type Socket =

@@ -3,10 +3,10 @@
 // reserved ports, and who uses a group.
 
 import { EXHAUSTED, IN_USE, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
-import { ReferencePortManager } from "../../bench/baselines/reference.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";
 import type { PortRange } from "../../bindings/index.ts";
 import type { SelectionOptions } from "../../bindings/selection.ts";
+import { ReferencePortManager } from "../models/reference-manager.ts";
 import { type Ask, toModel } from "../support/ask.ts";
 import { PLAIN, plainTable, type Tuple } from "../support/rfc6056.ts";
 

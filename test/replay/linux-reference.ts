@@ -1,10 +1,7 @@
 // The reference model of LinuxPorts as a system to replay on. It needs no core, so it can be judged
 // alone.
 
-import {
-  ReferenceLinuxPorts,
-  type ReferenceSocket,
-} from "../../bench/baselines/reference-linux.ts";
+import { ReferenceLinuxPorts, type ReferenceSocket } from "../models/reference-linux.ts";
 import type { Left, LinuxSystem, Look, Outcome, Range, Way, Wish } from "./linux-system.ts";
 
 export function openReferenceLinux(hint: number): ReferenceLinux {

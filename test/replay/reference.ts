@@ -1,6 +1,6 @@
 // The reference model as a system to replay on. It needs no core, so it can be judged alone.
 
-import { ReferencePortManager, type ReferenceRequest } from "../../bench/baselines/reference.ts";
+import { ReferencePortManager, type ReferenceRequest } from "../models/reference-manager.ts";
 import type { Key, System, Tester } from "./system.ts";
 
 export function openReference(): System<ReferenceRequest> {

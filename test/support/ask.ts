@@ -1,8 +1,8 @@
 // Ask: what a test wants to hold, in the reference model's terms, and how the facade is told the same.
 
 import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../../assembly/abi.ts";
-import type { ReferenceRequest } from "../../bench/baselines/reference.ts";
 import type { Flags, PoolRequest } from "../../bindings/index.ts";
+import type { ReferenceRequest } from "../models/reference-manager.ts";
 
 /** Everything about a reservation but its port. Addresses are canonical text, "" is any. */
 export type Ask = Readonly<Omit<ReferenceRequest, "port">>;

@@ -2,7 +2,6 @@
 // core through words and through handles; a refusal is one of the negative numbers of `abi`.
 
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
-import { ReferencePortManager } from "../../bench/baselines/reference.ts";
 import {
   PortError,
   type PortManager,
@@ -10,6 +9,7 @@ import {
   type PortTester,
 } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
+import { ReferencePortManager } from "../models/reference-manager.ts";
 import { type Ask, show, toFacade, toModel } from "./ask.ts";
 import { type Build, openOn } from "./builds.ts";
 

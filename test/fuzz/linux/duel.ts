@@ -8,8 +8,8 @@
 // that pass 2^32 make a search for connect() miss ports.
 
 import { isDeepStrictEqual } from "node:util";
-import { limited, type ReferenceSocket } from "../../../bench/baselines/reference-linux.ts";
 import { PortError } from "../../../bindings/errors.ts";
+import { limited, type ReferenceSocket } from "../../models/reference-linux.ts";
 import { BadInput } from "../../replay/input.ts";
 import type { ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { LinuxSystem } from "../../replay/linux-system.ts";

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { ReferenceSocket } from "../../../bench/baselines/reference-linux.ts";
+import type { ReferenceSocket } from "../../models/reference-linux.ts";
 import { replayLinuxFile } from "../../replay/files.ts";
 import { openReferenceLinux, ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { Left, OpenLinux, Outcome, Way } from "../../replay/linux-system.ts";

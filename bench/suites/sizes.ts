@@ -1,0 +1,105 @@
+// Sizes: how many bytes whoever imports portwarden gets, raw and as a server sends them (gzip).
+//
+// JavaScript is counted as it is published, comments included and not minified, and as a bundler makes it.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "rolldown";
+import type { Benchmark } from "../harness/benchmarks.ts";
+import type { Stage } from "../harness/setup.ts";
+
+const BUILD = new URL("../../", import.meta.url);
+const RAW_AT_MOST = 24576;
+const GZIP_AT_MOST = 9216;
+
+export const sizesBenchmark: Benchmark = {
+  title: "sizes, raw and gzip (level 9)",
+  async run(stage) {
+    for (const name of modules()) {
+      const [raw, gzip] = keepSizes(stage, name, [read(new URL(name, BUILD))]);
+      stage.judge({ name: `${name}, bytes`, value: raw, atMost: RAW_AT_MOST });
+      stage.judge({ name: `${name}, bytes of gzip`, value: gzip, atMost: GZIP_AT_MOST });
+    }
+    const { files, others } = reached(new URL("bindings/index.js", BUILD));
+    const facade = files.map(read);
+    keepSizes(stage, `facade, ${files.length} files`, facade);
+    const rest = others.map((name) => read(new URL(import.meta.resolve(name))));
+    for (const [index, name] of others.entries()) keepSizes(stage, name, [rest[index] as Buffer]);
+    keepSizes(stage, "all that index.js reaches", [...facade, ...rest]);
+    keepSizes(stage, "bundle, minified: PortManager", [await bundled("{ PortManager }")]);
+    keepSizes(stage, "bundle, minified: everything", [await bundled("*")]);
+  },
+};
+
+const ENTRY = "entry";
+
+/** What a bundler makes for a page that uses so much of portwarden. */
+async function bundled(names: string): Promise<Buffer> {
+  const index = fileURLToPath(new URL("bindings/index.js", BUILD));
+  const code = `export ${names} from ${JSON.stringify(index)};`;
+  const { output } = await build({
+    input: ENTRY,
+    platform: "browser",
+    output: { minify: true },
+    write: false,
+    plugins: [
+      {
+        name: ENTRY,
+        resolveId: (id) => (id === ENTRY ? id : null),
+        load: (id) => (id === ENTRY ? code : null),
+      },
+    ],
+  });
+  return Buffer.from(output.map((part) => (part.type === "chunk" ? part.code : "")).join(""));
+}
+
+/** What is in the build folder, but for debug builds. */
+function modules(): string[] {
+  const names = readdirSync(BUILD).filter((name) => name.endsWith(".wasm"));
+  return names.filter((name) => !name.endsWith(".debug.wasm")).sort();
+}
+
+function keepSizes(stage: Stage, name: string, parts: readonly Buffer[]): [number, number] {
+  const whole = Buffer.concat(parts);
+  const gzip = gzipSync(whole, { level: 9 }).length;
+  const keep = (row: string, bytes: number): void => {
+    stage.keepOne({ bench: "sizes", row }, "handles", bytes, { unit: "bytes" });
+  };
+  keep(name, whole.length);
+  keep(`${name}, gzip`, gzip);
+  return [whole.length, gzip];
+}
+
+interface Reached {
+  readonly files: readonly URL[];
+  /** Modules as base64 and what others have published, as they are imported. */
+  readonly others: readonly string[];
+}
+
+/** All files that are imported by relative paths, the first one included, and all other imports. */
+function reached(from: URL): Reached {
+  const files = new Map([[from.href, from]]);
+  const others = new Set<string>();
+  // A map may grow while it is walked through.
+  for (const file of files.values()) {
+    for (const name of importedBy(read(file).toString())) {
+      const next = new URL(name, file);
+      if (name.startsWith(".")) files.set(next.href, next);
+      else others.add(name);
+    }
+  }
+  return { files: [...files.values()], others: [...others].sort() };
+}
+
+/** What stands behind `from`, or behind `import` alone, at the end of a statement. */
+function importedBy(text: string): string[] {
+  const found = text.matchAll(
+    /^(?:(?:import|export)\b[^;"']*\bfrom|import)\s*["']([^"']+)["'];$/gm,
+  );
+  return Array.from(found, ([, name]) => name as string);
+}
+
+function read(file: URL): Buffer {
+  return readFileSync(file);
+}
