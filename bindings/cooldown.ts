@@ -20,7 +20,10 @@ export interface CooldownOptions {
 
 /** How a pool cools, as it says, or else its manager. */
 export interface CooldownOption {
-  /** Milliseconds that a port cools down after `PortPool.coolDown`, 0..86400000; an object to say more. 0, the default, is none. */
+  /**
+   * Milliseconds that a port cools down after `PortPool.coolDown`, 0..86400000; an object to say
+   * more. 0, the default, is none.
+   */
   cooldown?: number | CooldownOptions | undefined;
 }
 

@@ -18,7 +18,10 @@ import {
 
 const ONE_PORT = { portRange: { first: 23_100, last: 23_100 } };
 
-/** A dial whose ports are held by another program so many times. `afterwards`: when the waiter has left the line for it. */
+/**
+ * A dial whose ports are held by another program so many times. `afterwards`: when the waiter has
+ * left the line for it.
+ */
 function inOtherHands(times: number, throws: boolean, afterwards = (): void => {}): Dial {
   let left = times;
   return (ends) => {

@@ -22,7 +22,8 @@ export interface BindDatagramOptions extends SocketOptions {
 
 /**
  * A UDP socket, bound to one of the connector's sources and a port that portwarden has picked. If another program has
- * the port, it is quarantined and the next one tried. The port comes back when the socket has closed, and does not rest.
+ * the port, it is quarantined and the next one tried. The port comes back when the socket has
+ * closed, and does not rest.
  *
  * It waits for a port if the connector does. `signal` ends that, and closes the socket later.
  * @returns a promise of the socket, bound.

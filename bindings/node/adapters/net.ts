@@ -18,8 +18,10 @@ export interface PortSocketOptions extends SocketConstructorOpts {
  * What is written before it is connected goes out then. It emits what any socket does; if there is no port, `error`
  * with a {@link ConnectorError}. Destroying it gives its port back, or its place among those who wait.
  *
- * What it cannot do, since it is one socket: **one attempt**. If the port turns out to be held by another program, the socket
- * fails (`EADDRINUSE`, `EADDRNOTAVAIL`), and the port is quarantined, so that the library's next try gets another. If the
+ * What it cannot do, since it is one socket: **one attempt**. If the port turns out to be held by
+ * another program, the socket
+ * fails (`EADDRINUSE`, `EADDRNOTAVAIL`), and the port is quarantined, so that the library's next
+ * try gets another. If the
  * host has several addresses, the first of those that a source fits is the one. It connects once.
  *
  * For TLS, hand it to `tls.connect({ socket, servername })`, as those libraries do themselves.

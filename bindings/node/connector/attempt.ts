@@ -172,7 +172,8 @@ function onClose(this: Socket): void {
 
 /**
  * Has `resetAndDestroy` been called? Node has no event for it, but leaves this property behind (20 to 26). If one day
- * it does not, the port cools down needlessly. To watch the method itself would make each socket one of its own kind, and
+ * it does not, the port cools down needlessly. To watch the method itself would make each socket
+ * one of its own kind, and
  * slow.
  */
 function isReset(socket: Socket): boolean {

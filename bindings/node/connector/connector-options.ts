@@ -82,7 +82,8 @@ export interface ConnectorOptions {
    */
   quarantine?: number;
   /**
-   * How many ports held by another program one connection may run into before it fails, 1..65535; 64 by default. A taken
+   * How many ports held by another program one connection may run into before it fails, 1..65535;
+   * 64 by default. A taken
    * tuple counts once, however often it is tried (with {@link quarantine} below 20, each time).
    */
   maxAttempts?: number;

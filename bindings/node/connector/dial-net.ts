@@ -5,7 +5,8 @@
 // to `socket.connect` alone; mostly no options are left then, and there is no copy.
 //
 // Once Node has made a socket for a connection, further attempts use `net.BoundSocket` where Node has it (24.21,
-// 26.4, and later). It binds before there is a socket to connect, so that a port held by another program is noticed at once;
+// 26.4, and later). It binds before there is a socket to connect, so that a port held by another
+// program is noticed at once;
 // that costs a third then. A bind that succeeds costs more this way (some microseconds for an object and two calls).
 // `tls.connect` takes no bound socket: it ignores it, and connects from another port.
 //

@@ -136,7 +136,8 @@ export class PairTable {
   }
 
   /**
-   * The destination of that address and port, for an opening, which counts down its `operations` in the end; before that
+   * The destination of that address and port, for an opening, which counts down its `operations` in
+   * the end; before that
    * it is not forgotten. `text` is the address in canonical form.
    */
   destination(transport: number, text: string, port: number): Destination {

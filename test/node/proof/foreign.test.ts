@@ -1,4 +1,5 @@
-// Ports held by another program: a process that knows nothing of portwarden holds a third of the ports. All connections succeed
+// Ports held by another program: a process that knows nothing of portwarden holds a third of the
+// ports. All connections succeed
 // on the rest, whether the connector knew or ran into it, and the others are used when that process has gone.
 
 import { expect, test } from "vitest";
