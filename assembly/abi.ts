@@ -15,15 +15,15 @@ export const BAD_RANGE = -4;
 /** The group is used, or has children. */
 export const BUSY = -5;
 /** The port asked for lies outside the group's effective range. */
-export const OUTSIDE = -6;
+export const OUTSIDE_GROUP = -6;
 /** The group's effective range has no port in common with the range to search. */
-export const NO_RANGE = -7;
+export const EMPTY_RANGE = -7;
 /** A socket that already has a port, or is connected, cannot do that. */
 export const BAD_STATE = -8;
 /** The port lies below `ip_unprivileged_port_start`, and the socket is not privileged. */
 export const NOT_PERMITTED = -10;
 /** Only cooling ports are left, or the explicit port is cooling. */
-export const RESTING = -11;
+export const COOLING = -11;
 /** The search ended at a port that cannot be shared after all: search again, with a new draw. */
 export const AGAIN = -9;
 

@@ -6,7 +6,7 @@
 // Each of its words asks the core as a plain pool does, and then, or before, the cooldown module. Plain pools
 // know nothing of it.
 
-import { EXHAUSTED, NO_MEMORY, RESTING } from "../assembly/abi.ts";
+import { COOLING, EXHAUSTED, NO_MEMORY } from "../assembly/abi.ts";
 import type { WhenCooling } from "./cooldown.ts";
 import { checkPorts, lengthOf } from "./core/batch.ts";
 import type { CooldownExports } from "./core/cooldown-core.ts";
@@ -39,7 +39,7 @@ export class CoolingRecords {
   constructor(exports: CooldownExports, manager: number, period: number, isOrdered: boolean) {
     this.exports = exports;
     if (period > 0) this.cooldown = exports.openCooldown(manager, period) >>> 0;
-    if (isOrdered) this.order = exports.openOrder(manager) >>> 0;
+    if (isOrdered) this.order = exports.openFifo(manager) >>> 0;
     if ((period > 0 && this.cooldown === 0) || (isOrdered && this.order === 0)) {
       this.close();
       throw noMemory("a pool's cooldown");
@@ -55,7 +55,7 @@ export class CoolingRecords {
   /** Gives back the memory. A second call does nothing. */
   close(): void {
     if (this.cooldown !== 0) this.exports.closeCooldown(this.cooldown);
-    if (this.order !== 0) this.exports.closeOrder(this.order);
+    if (this.order !== 0) this.exports.closeFifo(this.order);
     this.cooldown = 0;
     this.order = 0;
     this.#among?.delete(this);
@@ -64,7 +64,7 @@ export class CoolingRecords {
   /** Runs the debug build's check of the invariants; a release build does nothing. */
   verify(): void {
     if (this.cooldown !== 0) this.exports.verifyCooldown?.(this.cooldown);
-    if (this.order !== 0) this.exports.verifyOrder?.(this.order);
+    if (this.order !== 0) this.exports.verifyFifo?.(this.order);
   }
 }
 
@@ -121,7 +121,7 @@ export class CoolingPool extends PortPool {
   }
 
   override takeAt(port: number): number {
-    if (this.#coolsDown(port)) return RESTING;
+    if (this.#coolsDown(port)) return COOLING;
     const taken = super.takeAt(port);
     if (taken > 0 && this.#records.order !== 0) this.#cooling.claim(this.#records.order, port);
     return taken;
@@ -175,7 +175,7 @@ export class CoolingPool extends PortPool {
     if (this.#records.cooldown === 0) return super.coolDown(port, now);
     checkNow(now);
     if (!super.has(port)) return false;
-    const answer = this.#cooling.rest(this.#records.cooldown, port, now);
+    const answer = this.#cooling.coolDown(this.#records.cooldown, port, now);
     if (answer < 0) throw noMemory(`port ${port} at rest`);
     return answer !== 0;
   }
@@ -188,11 +188,11 @@ export class CoolingPool extends PortPool {
   override get cooling(): number {
     handleOf(this);
     const { cooldown } = this.#records;
-    return cooldown === 0 ? 0 : this.#cooling.restingCount(cooldown);
+    return cooldown === 0 ? 0 : this.#cooling.coolingCount(cooldown);
   }
 
   override get nextExpiry(): number | undefined {
-    return this.cooling === 0 ? undefined : this.#cooling.nextRipe(this.#records.cooldown);
+    return this.cooling === 0 ? undefined : this.#cooling.nextExpiry(this.#records.cooldown);
   }
 
   override close(): void {
@@ -206,13 +206,13 @@ export class CoolingPool extends PortPool {
   /** A port that is not checked yet. */
   #coolsDown(port: number): boolean {
     const { cooldown } = this.#records;
-    return cooldown !== 0 && this.#cooling.isResting(cooldown, explicitPort(port)) !== 0;
+    return cooldown !== 0 && this.#cooling.isCooling(cooldown, explicitPort(port)) !== 0;
   }
 
   /** The core has given a port: if it cooled down here, somebody else has freed it meanwhile. */
   #taken(port: number): number {
     const { cooldown } = this.#records;
-    if (cooldown !== 0) this.#cooling.endRest(cooldown, port);
+    if (cooldown !== 0) this.#cooling.endCooldown(cooldown, port);
     return port;
   }
 
@@ -220,13 +220,13 @@ export class CoolingPool extends PortPool {
   #takeCooling(): number {
     const handle = handleOf(this);
     const { cooldown, order } = this.#records;
-    const range = this.#exports.handleRange(handle);
+    const range = this.#exports.poolRange(handle);
     for (;;) {
-      const port = this.#cooling.oldestResting(cooldown, range, this.#reserved);
+      const port = this.#cooling.oldestCooling(cooldown, range, this.#reserved);
       if (port === 0) return EXHAUSTED;
       const isHeld = this.#exports.hasTaken(handle, port) !== 0;
-      if (isHeld && !this.#takesOldest) return RESTING;
-      this.#cooling.endRest(cooldown, port);
+      if (isHeld && !this.#takesOldest) return COOLING;
+      this.#cooling.endCooldown(cooldown, port);
       if (isHeld) return port;
       // Somebody else has freed it, and it is taken again: it is not ours to offer.
       if (order !== 0) this.#cooling.release(order, port);
@@ -238,7 +238,7 @@ export class CoolingPool extends PortPool {
     const handle = handleOf(this);
     const { order } = this.#records;
     const start = offset === undefined ? this.#random.next() : checkOffset(offset);
-    const range = this.#exports.handleRange(handle);
+    const range = this.#exports.poolRange(handle);
     let isHopeful = false;
     for (let tries = countPacked(range); tries > 0; tries--) {
       const port = this.#cooling.nextCandidate(order, range, start, this.#reserved);
@@ -278,7 +278,7 @@ export class CoolingPool extends PortPool {
     const { cooldown, order } = this.#records;
     if (cooldown === 0) return 0;
     for (let woken = 0; ; ) {
-      const count = this.#cooling.ripen(cooldown, now);
+      const count = this.#cooling.expire(cooldown, now);
       if (count === 0) return woken;
       woken += this.#exports.freeMany(handle, count);
       if (order !== 0) this.#cooling.releaseBatch(order, count);

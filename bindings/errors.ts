@@ -2,7 +2,14 @@
 // outside, it is an error with a code that Node programs already handle, what was asked, and
 // what was searched or would be valid.
 
-import { EXHAUSTED, IN_USE, NO_MEMORY, NO_RANGE, OUTSIDE, RESTING } from "../assembly/abi.ts";
+import {
+  COOLING,
+  EMPTY_RANGE,
+  EXHAUSTED,
+  IN_USE,
+  NO_MEMORY,
+  OUTSIDE_GROUP,
+} from "../assembly/abi.ts";
 
 /**
  * What a handle's `take` and `takeAt` answer instead of a port. All are negative, and a refused
@@ -16,11 +23,11 @@ export const Refusal = {
   /** The memory limit, or the machine, does not allow one more record. */
   NO_MEMORY: NO_MEMORY as -3,
   /** The port lies outside the range that the pool's group allows. */
-  OUTSIDE_GROUP: OUTSIDE as -6,
+  OUTSIDE_GROUP: OUTSIDE_GROUP as -6,
   /** The pool's group leaves nothing of the ephemeral range. */
-  EMPTY_RANGE: NO_RANGE as -7,
+  EMPTY_RANGE: EMPTY_RANGE as -7,
   /** The port cools down, or only cooling ports are left of the range (`PoolOptions.cooldown`). */
-  COOLING: RESTING as -11,
+  COOLING: COOLING as -11,
 } as const;
 
 /**

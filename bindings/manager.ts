@@ -1,7 +1,7 @@
 // PortManager: the words. Each checks what it is given, writes the request block, asks the core
 // once, and turns a refusal into an error that says what was asked.
 
-import { IN_USE, NO_MEMORY, NO_RANGE } from "../assembly/abi.ts";
+import { EMPTY_RANGE, IN_USE, NO_MEMORY } from "../assembly/abi.ts";
 import { type CheckedCooldown, checkCooldown, checkOrder } from "./cooldown.ts";
 import { CoolingPool, CoolingRecords } from "./cooling.ts";
 import { registerCleanup } from "./core/cleanup.ts";
@@ -18,11 +18,11 @@ import { checkRange, type PortRange, unpackRange } from "./requests/range.ts";
 import {
   askedOf,
   checkMode,
-  FLOW_OPTIONS,
   type GroupOption,
   groupAt,
   type Key,
   liveGroupAt,
+  POOL_OPTIONS,
   PORT_OPTIONS,
   type PoolOptions,
   type PortRequest,
@@ -217,7 +217,7 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   pool(options: PoolOptions): PortPool {
-    const { key } = askedOf(this.#core, options, FLOW_OPTIONS);
+    const { key } = askedOf(this.#core, options, POOL_OPTIONS);
     const mode = checkMode(options.mode, key);
     const cooldown = checkCooldown(options.cooldown, this.#cooldown);
     const isOrdered = checkOrder(options.selection);
@@ -227,7 +227,7 @@ export class PortManager implements Disposable {
     const manager = this.#open();
     writeKey(this.#core, key);
     const { exports } = this.#core;
-    const handle = exports.openFlowHandle(manager, mode, isUnique ? 1 : 0) >>> 0;
+    const handle = exports.openPool(manager, mode, isUnique ? 1 : 0) >>> 0;
     if (handle === 0) throw this.#noMemory(showKey(key, 0));
     const pool = isCooling
       ? this.#coolingPool(handle, key, cooldown, isOrdered)
@@ -244,7 +244,7 @@ export class PortManager implements Disposable {
       const how = { records, whenCooling: cooldown.whenCooling, random: this.#random };
       return new CoolingPool(this.#core, handle, key, this.#selection, this.#onPoolClose, how);
     } catch (error) {
-      this.#core.exports.closeFlowHandle(handle);
+      this.#core.exports.closePool(handle);
       throw error;
     }
   }
@@ -381,7 +381,7 @@ export class PortManager implements Disposable {
     const local = exports.range(this.#open());
     writeKey(this.#core, key);
     const range = unpackRange(key.group === undefined ? local : exports.clampToRequest(local));
-    if (range === undefined) throw outsideGroup(NO_RANGE, key, 0, this.portRange());
+    if (range === undefined) throw outsideGroup(EMPTY_RANGE, key, 0, this.portRange());
     return range;
   }
 
@@ -445,7 +445,7 @@ export class PortManager implements Disposable {
     const manager = this.#open();
     const from = liveGroupAt(this.#core, key.group);
     const to = groupAt(this.#core, group);
-    if (this.#core.exports.moveMember(manager, from, to) === NO_MEMORY) {
+    if (this.#core.exports.moveGroupUse(manager, from, to) === NO_MEMORY) {
       throw this.#noMemory(`a reservation in group ${group?.path}`);
     }
     return withGroup(key, group);

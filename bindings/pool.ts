@@ -1,7 +1,7 @@
 // PortPool: the handle of a caller that takes and frees many ports of one kind. After `open` only
 // numbers cross the border, and no call allocates.
 
-import { BATCH_MAX, NO_RANGE, PORT_MAX } from "../assembly/abi.ts";
+import { BATCH_MAX, EMPTY_RANGE, PORT_MAX } from "../assembly/abi.ts";
 import { checkOffsets, checkPorts, lengthOf, offsetsIn, portsIn, portsOut } from "./core/batch.ts";
 import type { Core, CoreExports } from "./core/core.ts";
 import { closed, noMemory, outOfRange } from "./errors.ts";
@@ -230,7 +230,7 @@ export class PortPool implements Disposable {
    */
   close(): void {
     if (this.#handle === 0) return;
-    this.#exports.closeFlowHandle(this.#handle);
+    this.#exports.closePool(this.#handle);
     this.#handle = 0;
     this.#onClose(this);
   }
@@ -245,13 +245,13 @@ export class PortPool implements Disposable {
 
   set group(group: PortGroup | undefined) {
     if (this.#handle === 0) throw closed("pool");
-    this.#exports.moveHandle(this.#handle, groupAt(this.#core, group));
+    this.#exports.movePool(this.#handle, groupAt(this.#core, group));
     this.#key = withGroup(this.#key, group);
   }
 
   #takeBySelection(): number {
-    const range = unpackRange(this.#exports.handleRange(this.#handle));
-    if (range === undefined) return NO_RANGE;
+    const range = unpackRange(this.#exports.poolRange(this.#handle));
+    if (range === undefined) return EMPTY_RANGE;
     if (this.#selection.isKeyed) writeKey(this.#core, this.#key);
     return searchBy(this.#selection, range, (first, last, offset) =>
       this.#exports.takeBetween(this.#handle, first, last, offset),

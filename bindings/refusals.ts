@@ -1,6 +1,12 @@
 // Refusals: what the port manager's core refused, as errors that say what was asked and searched.
 
-import { GROUP_BIND, GROUP_CONNECT, NO_MEMORY, type NO_RANGE, OUTSIDE } from "../assembly/abi.ts";
+import {
+  type EMPTY_RANGE,
+  GROUP_BIND,
+  GROUP_CONNECT,
+  NO_MEMORY,
+  OUTSIDE_GROUP,
+} from "../assembly/abi.ts";
 import { noMemory, PortError } from "./errors.ts";
 import { explainEmpty, type PortGroup } from "./groups/group.ts";
 import { ANY } from "./requests/address.ts";
@@ -16,21 +22,22 @@ export function refused(
   why = "the port is taken",
 ): PortError {
   if (refusal === NO_MEMORY) return noMemory(`${showKey(key, port)}, limit ${limit} bytes`);
-  if (refusal === OUTSIDE) return outsideGroup(OUTSIDE, key, port, { first: port, last: port });
+  if (refusal === OUTSIDE_GROUP)
+    return outsideGroup(OUTSIDE_GROUP, key, port, { first: port, last: port });
   const details = { syscall: "bind", address: addressText(key), port };
   return new PortError("EADDRINUSE", "port-in-use", `${why}: ${showKey(key, port)}`, details);
 }
 
 /** The group does not allow what was asked for: a port that was named, or a range to be searched. */
 export function outsideGroup(
-  refusal: typeof OUTSIDE | typeof NO_RANGE,
+  refusal: typeof OUTSIDE_GROUP | typeof EMPTY_RANGE,
   key: Key,
   port: number,
   asked: PortRange,
 ): PortError {
   const kind = isConnect(key) ? GROUP_CONNECT : GROUP_BIND;
   const why = explainEmpty(key.group as PortGroup, kind, asked);
-  const reason = refusal === OUTSIDE ? "outside-group" : "empty-range";
+  const reason = refusal === OUTSIDE_GROUP ? "outside-group" : "empty-range";
   const details = { syscall: syscallOf(key), address: addressText(key), port };
   return new PortError("EACCES", reason, `${showKey(key, port)}: ${why}`, details);
 }

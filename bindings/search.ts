@@ -1,6 +1,6 @@
 // Search: one pick of a port, as a selection policy says.
 
-import { EXHAUSTED, IN_USE, NO_RANGE } from "../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE } from "../assembly/abi.ts";
 import type { PortRange } from "./requests/range.ts";
 import type { Selection } from "./selection.ts";
 
@@ -30,7 +30,7 @@ function draw(selection: Selection, { first, last }: PortRange, search: Search):
   for (let tries = 0; tries < count; tries++) {
     const port = first + (selection.draw() % count);
     const answer = search(port, port, 0);
-    if (answer !== EXHAUSTED && answer !== IN_USE && answer !== NO_RANGE) return answer;
+    if (answer !== EXHAUSTED && answer !== IN_USE && answer !== EMPTY_RANGE) return answer;
   }
   return EXHAUSTED;
 }

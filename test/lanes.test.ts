@@ -2,7 +2,7 @@
 // their own, against a set and a loop.
 
 import { describe, expect, test } from "vitest";
-import { EXHAUSTED, NO_RANGE } from "../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED } from "../assembly/abi.ts";
 import { SeededRandom } from "../bindings/core/random.ts";
 import {
   type PortGroup,
@@ -213,7 +213,7 @@ class Scene {
     const limit = pool.group === undefined ? range : pool.group.effective.bind;
     const first = Math.max(range.first, limit?.first ?? LAST + 1);
     const count = Math.min(range.last, limit?.last ?? 0) - first + 1;
-    if (count < 1) return NO_RANGE;
+    if (count < 1) return EMPTY_RANGE;
     for (let step = 0; step < count; step++) {
       const port = first + (((offset % count) + step) % count);
       if (!this.held.has(port) && !reserved?.has(port)) return port;

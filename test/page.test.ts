@@ -8,7 +8,15 @@ import type { Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { SCENARIOS, SELECTIONS } from "../bench/page/settings.ts";
-import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES } from "../bench/page/states.ts";
+import {
+  COOLING,
+  FREE,
+  HELD,
+  OUTSIDE_GROUP,
+  RESERVED,
+  SHARED,
+  STATES,
+} from "../bench/page/states.ts";
 import { Site, type Visit, whyNoBrowser } from "./support/browser.ts";
 import { contrasts } from "./support/on-page.ts";
 import {
@@ -111,12 +119,12 @@ describe.runIf(missing === undefined)("the page", () => {
   // ── The picture ─────────────────────────────────────────────────────────────────────────
 
   const expected: Readonly<Record<string, readonly number[]>> = {
-    Calm: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
-    Million: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
-    TIME_WAIT: [HELD, COOLING, RESERVED, OUTSIDE],
-    Full: [SHARED, RESERVED, OUTSIDE],
-    Groups: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
-    Linux: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
+    Calm: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE_GROUP],
+    Million: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE_GROUP],
+    TIME_WAIT: [HELD, COOLING, RESERVED, OUTSIDE_GROUP],
+    Full: [SHARED, RESERVED, OUTSIDE_GROUP],
+    Groups: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE_GROUP],
+    Linux: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE_GROUP],
   };
 
   test.each(SCENARIOS.map(({ name }) => name))(
@@ -209,8 +217,8 @@ describe.runIf(missing === undefined)("the page", () => {
     const free = answers.flatMap((state, port) => (state === FREE ? [port] : []));
     expect(Math.min(...free)).toBeGreaterThanOrEqual(2003);
     expect(Math.max(...free)).toBeLessThanOrEqual(9990);
-    expect(answers[2002]).toBe(OUTSIDE);
-    expect(answers[9991]).toBe(OUTSIDE);
+    expect(answers[2002]).toBe(OUTSIDE_GROUP);
+    expect(answers[9991]).toBe(OUTSIDE_GROUP);
 
     await page.fill("[name=last]", "2000");
     await page.locator("[name=last]").blur();
@@ -248,7 +256,7 @@ describe.runIf(missing === undefined)("the page", () => {
       [SHARED, /Held by [2-4]: towards 192/],
       [COOLING, /Cooling after 192/],
       [RESERVED, /passes over it: reserved/],
-      [OUTSIDE, /passes over it: outside 32768\.\.60999/],
+      [OUTSIDE_GROUP, /passes over it: outside 32768\.\.60999/],
     ] as const) {
       const port = answers.findIndex((one, at) => one === state && at > 500);
       await pointAt(page, port);

@@ -22,7 +22,7 @@ test("the scenario passes on both builds, with the same number of checks", () =>
 test.each<[string, (broken: Record<string, unknown>) => void]>([
   ["grants a port twice", (broken) => override(broken, "reservePort", () => ({ port: 8080 }))],
   ["says that nothing is free", (broken) => override(broken, "isAvailable", () => false)],
-  ["has no cooldown", (broken) => Object.assign(broken, { Refusal: { RESTING: -99 } })],
+  ["has no cooldown", (broken) => Object.assign(broken, { Refusal: { COOLING: -99 } })],
   ["has no LinuxPorts", (broken) => Object.assign(broken, { LinuxPorts: undefined })],
 ])("a package that %s is found out", (_name, spoil) => {
   const broken = { ...portwarden };

@@ -62,7 +62,7 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     imports: [{ module: "env", name: "memory", kind: "memory" }],
     exports: [],
     wasm: cooldownWasm,
-    checks: ["verifyCooldown", "verifyOrder"],
+    checks: ["verifyCooldown", "verifyFifo"],
     texts: [16384, 20480],
   },
 };

@@ -20,14 +20,14 @@
 import {
   AGAIN,
   BAD_STATE,
+  EMPTY_RANGE,
   EXHAUSTED,
   GROUP_BIND,
   IN_USE,
   LAST_DRAW,
   NO_MEMORY,
-  NO_RANGE,
   NOT_PERMITTED,
-  OUTSIDE,
+  OUTSIDE_GROUP,
   POLICY_DRAW,
 } from "../abi";
 import { allows, clamp } from "../groups/tree";
@@ -129,7 +129,7 @@ export function listenBound(socket: Address): i32 {
   if (stateOf(socket) == CONNECTED || isDatagram(socket)) return BAD_STATE;
   const port = socketPort(socket);
   if (stateOf(socket) == LISTENING) return <i32>port;
-  if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE;
+  if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE_GROUP;
   if (conflictsWithOther(socket)) return IN_USE;
 
   const system = systemOf(socket);
@@ -178,7 +178,7 @@ function settleBind(socket: Address, answer: i32, named: bool): i32 {
 }
 
 function takeNamed(socket: Address, port: Port): i32 {
-  if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE;
+  if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE_GROUP;
   const system = systemOf(socket);
   const record: Address = isDatagram(socket) ? 0 : findRecord(system, port);
   askFor(socket, wantedBy(socket));
@@ -192,7 +192,7 @@ function takeNamed(socket: Address, port: Port): i32 {
 /** A port of a range, which the socket gets, or a refusal; `AGAIN` unless this is the last draw. */
 function takeAny(socket: Address, range: u32, random: u32, draw: u32): i32 {
   const system = systemOf(socket);
-  if (isEmpty(range)) return NO_RANGE;
+  if (isEmpty(range)) return EMPTY_RANGE;
   const first = firstIn(range);
   const last = lastIn(range);
   const count = countIn(range);

@@ -12,7 +12,15 @@
 //
 // The sum runs over at 2^32, where it jumps to the range's first port: two runs.
 
-import { BAD_STATE, EXHAUSTED, GROUP_CONNECT, IN_USE, NO_MEMORY, NO_RANGE, PORT_MAX } from "../abi";
+import {
+  BAD_STATE,
+  EMPTY_RANGE,
+  EXHAUSTED,
+  GROUP_CONNECT,
+  IN_USE,
+  NO_MEMORY,
+  PORT_MAX,
+} from "../abi";
 import { clamp } from "../groups/tree";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
@@ -103,7 +111,7 @@ export function connectRange(socket: Address): u32 {
 function connectAny(socket: Address, partial: u32, offset: u32): i32 {
   const system = systemOf(socket);
   const range = intersect(connectRange(socket), partial);
-  if (isEmpty(range)) return NO_RANGE;
+  if (isEmpty(range)) return EMPTY_RANGE;
   if (timeWaitReuse(system)) ripenDue(system);
   askFor(socket, classOf(socket));
   const ring = findRing(system, 0);

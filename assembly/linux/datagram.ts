@@ -8,7 +8,7 @@
 // Its search goes upwards from a random start, where the kernel's hops over its hash table by random
 // strides (`udp_lib_get_port`): the same ports in another order.
 
-import { BAD_STATE, EXHAUSTED, NO_MEMORY, NO_RANGE, REQUEST_ADDRESS } from "../abi";
+import { BAD_STATE, EMPTY_RANGE, EXHAUSTED, NO_MEMORY, REQUEST_ADDRESS } from "../abi";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
@@ -51,7 +51,7 @@ export function connectDatagram(socket: Address, first: Port, last: Port, random
 /** The port is searched for the socket's own address, or any, and held at the one that it gets. */
 function connectUnbound(socket: Address, partial: u32, random: u32): i32 {
   const range = intersect(connectRange(socket), partial);
-  if (isEmpty(range)) return NO_RANGE;
+  if (isEmpty(range)) return EMPTY_RANGE;
   const low = load<u64>(REQUEST + REQUEST_ADDRESS);
   const high = load<u64>(REQUEST + REQUEST_ADDRESS + 8);
   askForOwnAddress(socket);

@@ -11,7 +11,7 @@ export {
   removeGroup,
   setGroupRange,
 } from "../groups/tree";
-export { moveGroupUse as moveMember } from "../netstack/group-uses";
+export { moveGroupUse } from "../netstack/group-uses";
 export {
   advanceHint,
   closeManager,
@@ -25,14 +25,14 @@ export {
   usedBytes,
 } from "../netstack/manager";
 export {
-  closePool as closeFlowHandle,
+  closePool,
   freeMany,
   freePort,
   hasTaken,
   heldCount,
-  movePool as moveHandle,
-  openPool as openFlowHandle,
-  poolRange as handleRange,
+  movePool,
+  openPool,
+  poolRange,
   take,
   takeAt,
   takeBetween,

@@ -24,13 +24,13 @@
 // belong to the manager, and reservations and pools see the same state.
 
 import {
+  EMPTY_RANGE,
   EXHAUSTED,
   GROUP_BIND,
   GROUP_CONNECT,
   IN_USE,
   NO_MEMORY,
-  NO_RANGE,
-  OUTSIDE,
+  OUTSIDE_GROUP,
   PICK_BIND,
   REQUEST_GROUP,
   REQUEST_NETWORK_COUNT,
@@ -184,7 +184,7 @@ export function poolRange(pool: Address): u32 {
 }
 
 function takeFrom(pool: Address, range: u32, offset: u32): i32 {
-  if (isEmpty(range)) return NO_RANGE;
+  if (isEmpty(range)) return EMPTY_RANGE;
   const manager = managerOf(pool);
   const cached = pool + CACHED_PLAN;
   if (!isCurrent(cached, manager) || !isSettled(pool + FAST_PATH)) refresh(pool);
@@ -205,7 +205,7 @@ function takeFrom(pool: Address, range: u32, offset: u32): i32 {
 
 /** Takes an explicit port. */
 export function takeAt(pool: Address, port: Port): i32 {
-  if (!allows(groupOf(pool), kindOf(pool), port)) return OUTSIDE;
+  if (!allows(groupOf(pool), kindOf(pool), port)) return OUTSIDE_GROUP;
   const taken = takeAtFast(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), port);
   if (taken != NOT_FAST) return taken;
   planFlows(pool, false);

@@ -11,7 +11,7 @@ import {
   GROUP_CONNECT,
   IN_USE,
   NO_MEMORY,
-  OUTSIDE,
+  OUTSIDE_GROUP,
   REQUEST_ADDRESS,
   REQUEST_DEVICE,
   REQUEST_FLAGS,
@@ -53,9 +53,9 @@ import {
 } from "./records";
 import { chargeFlow, keepEmptied, openFlow } from "./tree";
 
-/** Can `port` be reserved now? 1, `IN_USE`, `OUTSIDE` or `NO_MEMORY`. */
+/** Can `port` be reserved now? 1, `IN_USE`, `OUTSIDE_GROUP` or `NO_MEMORY`. */
 export function isAvailable(manager: Address, port: Port): i32 {
-  if (!allows(requestGroup(), requestKind(), port)) return OUTSIDE;
+  if (!allows(requestGroup(), requestKind(), port)) return OUTSIDE_GROUP;
   planRequest(manager, false);
   const answer = isBlocked(port) ? IN_USE : 1;
   return isPlanned() ? answer : NO_MEMORY; // Examining hosts extends the plan.

@@ -5,7 +5,7 @@
 
 import { WORDS } from "./memory.ts";
 import type { Span } from "./protocol.ts";
-import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES } from "./states.ts";
+import { COOLING, FREE, HELD, OUTSIDE_GROUP, RESERVED, SHARED, STATES } from "./states.ts";
 
 const ALL = 0xffffffff;
 
@@ -49,13 +49,13 @@ export class Drawing {
     const reserved = this.reserved[word] as number;
     const inside = insideOf(start, range);
     if ((ones | cooling | reserved) === 0 && (inside === 0 || inside === ALL)) {
-      const code = inside === 0 ? OUTSIDE : FREE;
+      const code = inside === 0 ? OUTSIDE_GROUP : FREE;
       codes.fill(code, start, start + 32);
       counts[code] = (counts[code] as number) + 32;
       return;
     }
     for (let bit = 0; bit < 32; bit++) {
-      let code = (inside >>> bit) & 1 ? FREE : OUTSIDE;
+      let code = (inside >>> bit) & 1 ? FREE : OUTSIDE_GROUP;
       if ((reserved >>> bit) & 1) code = RESERVED;
       if ((cooling >>> bit) & 1) code = COOLING;
       if ((ones >>> bit) & 1) code = (twos >>> bit) & 1 ? SHARED : HELD;
@@ -75,7 +75,7 @@ export function stateOf(
   if (holders > 0) return holders > 1 ? SHARED : HELD;
   if (isCooling) return COOLING;
   if (isReserved) return RESERVED;
-  return isInside ? FREE : OUTSIDE;
+  return isInside ? FREE : OUTSIDE_GROUP;
 }
 
 /** Which of 32 ports from `start` on lie in the range. */

@@ -10,7 +10,7 @@ import type { ChangeRange, Frame, FromWorker, Place, Ranges, Told, ToWorker } fr
 import { race } from "./race.ts";
 import type { Settings } from "./settings.ts";
 import { Simulation } from "./simulation.ts";
-import { OUTSIDE, PORTS } from "./states.ts";
+import { OUTSIDE_GROUP, PORTS } from "./states.ts";
 
 /** What a dedicated worker has of its own; the DOM's types do not know it. */
 interface Scope {
@@ -116,7 +116,7 @@ function frame(current: Simulation, { codes, elapsed, port }: Frame): void {
 }
 
 function tell(ports: Ports, port: number, state: number): Told {
-  if (port === 0) return { port, state: OUTSIDE, holders: [], cooling: [], requests: [] };
+  if (port === 0) return { port, state: OUTSIDE_GROUP, holders: [], cooling: [], requests: [] };
   const requests = ports.requests(port, place);
   return { port, state, ...ports.holdersOf(port), requests };
 }
@@ -126,7 +126,7 @@ function askAll(ports: Ports): void {
   const start = now();
   const { limits } = ports;
   const range = limits.rangeFrom(place, ports.range);
-  const codes = new Uint8Array(PORTS).fill(OUTSIDE);
+  const codes = new Uint8Array(PORTS).fill(OUTSIDE_GROUP);
   for (let port = 1; port < PORTS; port++) {
     const { holders, isCooling } = ports.ask(port);
     const isInside = range !== undefined && range.first <= port && port <= range.last;

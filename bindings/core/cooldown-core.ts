@@ -9,16 +9,16 @@ import { Overlay, type OverlayInstance } from "./overlay.ts";
 export type CooldownExports = {
   openCooldown(manager: number, period: number): number;
   closeCooldown(cooldown: number): void;
-  rest(cooldown: number, port: number, now: number): number;
-  isResting(cooldown: number, port: number): number;
-  restingCount(cooldown: number): number;
-  ripen(cooldown: number, now: number): number;
-  nextRipe(cooldown: number): number;
-  oldestResting(cooldown: number, range: number, reserved: number): number;
-  endRest(cooldown: number, port: number): number;
+  coolDown(cooldown: number, port: number, now: number): number;
+  isCooling(cooldown: number, port: number): number;
+  coolingCount(cooldown: number): number;
+  expire(cooldown: number, now: number): number;
+  nextExpiry(cooldown: number): number;
+  oldestCooling(cooldown: number, range: number, reserved: number): number;
+  endCooldown(cooldown: number, port: number): number;
 
-  openOrder(manager: number): number;
-  closeOrder(order: number): void;
+  openFifo(manager: number): number;
+  closeFifo(order: number): void;
   nextCandidate(order: number, range: number, offset: number, reserved: number): number;
   returnCandidate(order: number, port: number): void;
   release(order: number, port: number): void;
@@ -27,7 +27,7 @@ export type CooldownExports = {
 
   /** Debug build only: trap when an invariant is broken. */
   verifyCooldown?(cooldown: number): void;
-  verifyOrder?(order: number): void;
+  verifyFifo?(order: number): void;
 };
 
 const cooldowns = new Overlay<CooldownExports>("cooldownModule", "cooldown.wasm", wasm);

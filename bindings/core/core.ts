@@ -37,8 +37,8 @@ export type CoreExports = {
   reserveTuple(manager: number, port: number): number;
   releasePort(manager: number, port: number): number;
 
-  openFlowHandle(manager: number, mode: number, unique: number): number;
-  closeFlowHandle(handle: number): void;
+  openPool(manager: number, mode: number, unique: number): number;
+  closePool(handle: number): void;
   take(handle: number, offset: number): number;
   takeAt(handle: number, port: number): number;
   takeMany(handle: number, count: number): number;
@@ -48,10 +48,10 @@ export type CoreExports = {
   heldCount(handle: number): number;
 
   takeBetween(handle: number, first: number, last: number, offset: number): number;
-  handleRange(handle: number): number;
+  poolRange(handle: number): number;
   clampToRequest(range: number): number;
-  moveHandle(handle: number, group: number): void;
-  moveMember(manager: number, from: number, to: number): number;
+  movePool(handle: number, group: number): void;
+  moveGroupUse(manager: number, from: number, to: number): number;
 
   openTree(copies: number): number;
   closeTree(root: number): number;

@@ -8,11 +8,11 @@ export type ModuleFile = "core.wasm" | "linux.wasm" | "cooldown.wasm";
 /** Something of each part, so that another version's module is told from this one's. */
 const NEEDED: Readonly<Record<ModuleFile, readonly string[]>> = {
   "core.wasm": [
-    ...["memory", "openManager", "openFlowHandle", "openTree", "openReserved", "openSelector"],
-    "moveMember",
+    ...["memory", "openManager", "openPool", "openTree", "openReserved", "openSelector"],
+    "moveGroupUse",
   ],
   "linux.wasm": ["env.memory", "openLinux", "connectDatagram", "connectByHash", "expireWaits"],
-  "cooldown.wasm": ["env.memory", "openCooldown", "oldestResting", "openOrder", "nextCandidate"],
+  "cooldown.wasm": ["env.memory", "openCooldown", "oldestCooling", "openFifo", "nextCandidate"],
 };
 const FILES = Object.keys(NEEDED) as ModuleFile[];
 

@@ -4,13 +4,13 @@
 import {
   AGAIN,
   BAD_STATE,
+  EMPTY_RANGE,
   EXHAUSTED,
   GROUP_BIND,
   GROUP_CONNECT,
   NO_MEMORY,
-  NO_RANGE,
   NOT_PERMITTED,
-  OUTSIDE,
+  OUTSIDE_GROUP,
 } from "../../assembly/abi.ts";
 import type { Core } from "../core/core.ts";
 import { noMemory, PortError } from "../errors.ts";
@@ -57,11 +57,11 @@ export function refusedBind(
       const message = `ports below ${start} need a privileged socket: ${asked}`;
       return new PortError("EACCES", "privileged-port", message, details);
     }
-    case OUTSIDE: {
+    case OUTSIDE_GROUP: {
       const why = explain(about, GROUP_BIND, { first: port, last: port });
       return new PortError("EADDRINUSE", "outside-group", `${asked}: ${why}`, details);
     }
-    case NO_RANGE: {
+    case EMPTY_RANGE: {
       const message = `no port is left to search, ${asked}: ${explain(about, GROUP_BIND)}`;
       return new PortError("EADDRINUSE", "empty-range", message, details);
     }
@@ -93,7 +93,7 @@ export function refusedConnect(
       const message = `the socket is ${about.state}: ${asked}`;
       return new PortError("EISCONN", "connected", message, details);
     }
-    case NO_RANGE: {
+    case EMPTY_RANGE: {
       const message = `no port is left to search, ${asked}: ${explain(about, GROUP_CONNECT)}`;
       return new PortError(code, "empty-range", message, details);
     }

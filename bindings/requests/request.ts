@@ -177,7 +177,7 @@ const OPTION_NAMES = [
 ];
 
 /** The options that each word knows. */
-export const FLOW_OPTIONS: number =
+export const POOL_OPTIONS: number =
   (PORT - 1) | PICKING | UNIQUE | GROUP | RESERVED | COOLDOWN | SELECTION;
 export const TUPLE_OPTIONS: number = (PORT - 1) | PORT;
 export const PORT_OPTIONS: number = TUPLE_OPTIONS | GROUP;

@@ -92,10 +92,10 @@ export function carry(core: Core, group: PortGroup): () => void {
   core.request[REQUEST_NETWORK_COUNT >> 2] = 1;
   core.request[REQUEST_NETWORKS >> 2] = IPV4;
   core.request[REQUEST_GROUP >> 2] = groupAddress(group, core);
-  const handle = exports.openFlowHandle(manager, PICK_BIND, 0) >>> 0;
+  const handle = exports.openPool(manager, PICK_BIND, 0) >>> 0;
   expect(handle).not.toBe(0);
   return () => {
-    exports.closeFlowHandle(handle);
+    exports.closePool(handle);
     exports.closeManager(manager);
   };
 }

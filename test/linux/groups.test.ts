@@ -16,7 +16,7 @@ import {
 } from "./scene.ts";
 
 const OTHER = "192.0.2.2";
-const OUTSIDE = { code: "EADDRINUSE", reason: "outside-group" };
+const OUTSIDE_GROUP = { code: "EADDRINUSE", reason: "outside-group" };
 const NO_BIND = { code: "EADDRINUSE", reason: "empty-range", syscall: "bind" };
 const NO_CONNECT = { code: "EADDRNOTAVAIL", reason: "empty-range", syscall: "connect" };
 
@@ -28,7 +28,7 @@ onBuilds((open, build) => {
       for (const port of [3000, 3009]) s.bound("", port, { group });
       for (const port of [2999, 3010, 2000]) {
         expectRefused(s, bind(s.socket({ group }), "10.0.0.1", port), {
-          ...OUTSIDE,
+          ...OUTSIDE_GROUP,
           ...{ syscall: "bind", address: "10.0.0.1", port, searched: undefined },
           says: [`tcp 10.0.0.1:${port}`, "group /web", "3000..3009"],
         });
@@ -81,7 +81,7 @@ onBuilds((open, build) => {
       const socket = s.bound("", 2005, { group });
       group.bindPortRange = { first: 2006, last: 2009 };
       expectRefused(s, listen(socket), {
-        ...OUTSIDE,
+        ...OUTSIDE_GROUP,
         ...{ syscall: "listen", port: 2005 },
         says: ["tcp *:2005", "group /web", "2006..2009"],
       });
@@ -157,7 +157,7 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
 2000..2003",
       });
       expectRefused(s, bind(s.socket({ group }), "", 2003), {
-        ...OUTSIDE,
+        ...OUTSIDE_GROUP,
         says: "the bind port range of group /a/b/c is empty: /a/b/c has 2004..2009 and /a has 2000",
       });
       top.connectPortRange = { first: 2003, last: 2009 };
@@ -200,7 +200,7 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
       expect(socket.group).toBe(a);
       socket.group = b;
       expect(socket).toMatchObject({ port: 2000, group: b });
-      expectRefused(s, listen(socket), { ...OUTSIDE, says: ["group /b", "2005..2006"] });
+      expectRefused(s, listen(socket), { ...OUTSIDE_GROUP, says: ["group /b", "2005..2006"] });
       socket.group = undefined;
       expect(socket.group).toBeUndefined();
       expect(socket.listen()).toBe(2000);

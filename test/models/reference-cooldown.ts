@@ -1,7 +1,7 @@
 // The reference model of a cooling pool: sets, an array in order, and loops. It says what cooldown.wasm and
 // bindings/cooling.ts are to answer.
 
-import { EXHAUSTED, IN_USE, NO_RANGE, RESTING } from "../../assembly/abi.ts";
+import { COOLING, EMPTY_RANGE, EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 
 const SLOT_COUNT = 8;
 
@@ -38,13 +38,13 @@ export class ReferenceCooling {
 
   take(offset: number): number {
     const port = this.#options.isOrdered ? this.#takeNext(offset) : this.#search(offset);
-    if (port > 0) this.#endRest(port);
+    if (port > 0) this.#endCooldown(port);
     else if (port === EXHAUSTED) return this.#takeCooling();
     return port;
   }
 
   takeAt(port: number): number {
-    if (this.isCooling(port)) return RESTING;
+    if (this.isCooling(port)) return COOLING;
     if (!this.#isFree(port)) return IN_USE;
     this.holders.add(port);
     this.#seen.add(port);
@@ -132,7 +132,7 @@ export class ReferenceCooling {
 
   #search(offset: number): number {
     const { first, last } = this.#options.limits();
-    if (first > last) return NO_RANGE;
+    if (first > last) return EMPTY_RANGE;
     for (const port of this.#allowed(offset)) {
       if (!this.#isFree(port)) continue;
       this.holders.add(port);
@@ -143,7 +143,7 @@ export class ReferenceCooling {
 
   #takeNext(offset: number): number {
     const { first, last } = this.#options.limits();
-    if (first > last) return NO_RANGE;
+    if (first > last) return EMPTY_RANGE;
     const canTake = [...this.#allowed(offset)].some((port) => this.#isFree(port));
     for (let tries = last - first + 1; tries > 0; tries--) {
       const fresh = [...this.#allowed(offset)].find((port) => !this.#seen.has(port));
@@ -180,15 +180,15 @@ export class ReferenceCooling {
   #takeCooling(): number {
     for (const { port } of [...this.#coolsDown]) {
       if (!this.#isAllowed(port)) continue;
-      if (this.holders.has(port) && !this.#options.takesOldest) return RESTING;
-      this.#endRest(port);
+      if (this.holders.has(port) && !this.#options.takesOldest) return COOLING;
+      this.#endCooldown(port);
       if (this.holders.has(port)) return port;
       this.#release(port);
     }
     return EXHAUSTED;
   }
 
-  #endRest(port: number): void {
+  #endCooldown(port: number): void {
     this.#coolsDown = this.#coolsDown.filter((cooling) => cooling.port !== port);
   }
 

@@ -2,7 +2,7 @@
 // group that change while they are open. Each answer is looked up port by port.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { EXHAUSTED, IN_USE, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import type {
   PortGroup,
   PortGroups,
@@ -154,14 +154,14 @@ describe.each(BUILDS)("%s build", (build) => {
           reserved.text = `${port}`;
           expect(pool.take(offset)).toBe(EXHAUSTED);
           expect(pool.takeAt(port)).toBe(port);
-          expect(pool.takeAt(port === 1 ? 2 : port - 1)).toBe(OUTSIDE);
+          expect(pool.takeAt(port === 1 ? 2 : port - 1)).toBe(OUTSIDE_GROUP);
           expect(pool.free(port)).toBe(true);
         }
         groups.root.bindPortRange = { first: 20_000, last: 20_000 };
         expect([pool.take(0), pool.take(), pool.takeAt(port)]).toEqual([
-          NO_RANGE,
-          NO_RANGE,
-          OUTSIDE,
+          EMPTY_RANGE,
+          EMPTY_RANGE,
+          OUTSIDE_GROUP,
         ]);
         groups.root.bindPortRange = undefined;
       }

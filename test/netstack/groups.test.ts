@@ -3,7 +3,7 @@
 // objects, by values and by handles.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { EXHAUSTED, IN_USE, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import type { PortGroup, PortGroups } from "../../bindings/index.ts";
 import { BUILDS, openOn } from "../support/builds.ts";
 import { DNS, SERVER, Stage, WAYS, WEB, type Wish } from "./scene.ts";
@@ -33,8 +33,8 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
     test("what has no destination is bound: it keeps to the bind range", () => {
       const wish = { ...web, group };
       expect(stage.any(wish, 0)).toBe(1100);
-      expect(stage.at(wish, 1200)).toBe(OUTSIDE);
-      expect(stage.at(wish, 1103)).toBe(OUTSIDE);
+      expect(stage.at(wish, 1200)).toBe(OUTSIDE_GROUP);
+      expect(stage.at(wish, 1103)).toBe(OUTSIDE_GROUP);
       expect(stage.at(wish, 1102)).toBe(1102);
       expect(stage.all(wish)).toEqual([1101, EXHAUSTED]);
     });
@@ -42,8 +42,8 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
     test("what has a destination connects: it keeps to the connect range", () => {
       const wish = { ...web, destination: SERVER, group };
       expect(stage.any(wish, 0)).toBe(1200);
-      expect(stage.at(wish, 1100)).toBe(OUTSIDE);
-      expect(stage.at(wish, 1199)).toBe(OUTSIDE);
+      expect(stage.at(wish, 1100)).toBe(OUTSIDE_GROUP);
+      expect(stage.at(wish, 1199)).toBe(OUTSIDE_GROUP);
       expect(stage.at(wish, 1202)).toBe(1202);
       expect(stage.all(wish)).toEqual([1201, EXHAUSTED]);
     });
@@ -57,7 +57,7 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
       ["an empty address", { address: "" }],
     ])("%s as destination is none: it is bound", (_what, destination) => {
       expect(stage.any({ ...web, destination, group }, 0)).toBe(1100);
-      expect(stage.at({ ...web, destination, group }, 1200)).toBe(OUTSIDE);
+      expect(stage.at({ ...web, destination, group }, 1200)).toBe(OUTSIDE_GROUP);
     });
 
     test.each(["::1", "0.0.0.1", "128.0.0.0", "8000::", "::ffff:0.0.0.1"])(
@@ -65,7 +65,7 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
       (address) => {
         const destination = { address, port: 0 };
         expect(stage.any({ ...web, destination, group }, 0)).toBe(1200);
-        expect(stage.at({ ...web, destination: { address }, group }, 1100)).toBe(OUTSIDE);
+        expect(stage.at({ ...web, destination: { address }, group }, 1100)).toBe(OUTSIDE_GROUP);
       },
     );
 
@@ -91,15 +91,15 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
     test("an explicit port need not be in the manager's range", () => {
       group.bindPortRange = { first: 10, last: 19 };
       expect(stage.at({ ...web, group }, 19)).toBe(19);
-      expect(stage.at({ ...web, group }, 20)).toBe(OUTSIDE);
-      expect(stage.any({ ...web, group }, 0)).toBe(NO_RANGE);
+      expect(stage.at({ ...web, group }, 20)).toBe(OUTSIDE_GROUP);
+      expect(stage.any({ ...web, group }, 0)).toBe(EMPTY_RANGE);
     });
 
     test("with nothing left a search says so, whatever else is asked for", () => {
       group.bindPortRange = { first: 2000, last: 2001 };
       for (const offset of [0, 1, 2 ** 32 - 1]) {
-        expect(stage.any({ ...web, group }, offset)).toBe(NO_RANGE);
-        expect(stage.any({ ...web, networks: [4, 6], group }, offset)).toBe(NO_RANGE);
+        expect(stage.any({ ...web, group }, offset)).toBe(EMPTY_RANGE);
+        expect(stage.any({ ...web, networks: [4, 6], group }, offset)).toBe(EMPTY_RANGE);
       }
       expect(stage.any({ ...web, destination: SERVER, group }, 0)).toBe(1200);
     });
@@ -114,7 +114,7 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
     expect(stage.all(wish)).toEqual([1101, EXHAUSTED]);
     expect(stage.at(DNS, 1100)).toBe(IN_USE);
     stage.give(1100);
-    expect(stage.at(wish, 1100)).toBe(OUTSIDE);
+    expect(stage.at(wish, 1100)).toBe(OUTSIDE_GROUP);
     expect(stage.at(DNS, 1100)).toBe(1100);
     group.bindPortRange = undefined;
     expect(stage.any(wish, 0)).toBe(1000);
@@ -124,10 +124,10 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
   test("changing the range for connecting does not touch binding, and the other way round", () => {
     group.connectPortRange = { first: 5, last: 5 };
     expect(stage.any({ ...DNS, group }, 0)).toBe(1100);
-    expect(stage.any({ ...DNS, destination: SERVER, group }, 0)).toBe(NO_RANGE);
+    expect(stage.any({ ...DNS, destination: SERVER, group }, 0)).toBe(EMPTY_RANGE);
     group.bindPortRange = { first: 6, last: 6 };
     group.connectPortRange = undefined;
-    expect(stage.any({ ...DNS, group }, 0)).toBe(NO_RANGE);
+    expect(stage.any({ ...DNS, group }, 0)).toBe(EMPTY_RANGE);
     expect(stage.any({ ...DNS, destination: SERVER, group }, 3)).toBe(1003);
   });
 
@@ -146,16 +146,16 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
     expect(stage.all({ ...DNS, group: child })).toEqual([1103, 1104, EXHAUSTED]);
     expect(stage.any({ ...DNS, group: beside }, 0)).toBe(1105);
     group.bindPortRange = { first: 1, last: 1101 };
-    expect(stage.any({ ...DNS, group: child }, 0)).toBe(NO_RANGE);
-    expect(stage.at({ ...DNS, group: child }, 1102)).toBe(OUTSIDE);
-    expect(stage.at({ ...DNS, group: child }, 1101)).toBe(OUTSIDE);
+    expect(stage.any({ ...DNS, group: child }, 0)).toBe(EMPTY_RANGE);
+    expect(stage.at({ ...DNS, group: child }, 1102)).toBe(OUTSIDE_GROUP);
+    expect(stage.at({ ...DNS, group: child }, 1101)).toBe(OUTSIDE_GROUP);
   });
 
   test("the root is a group like any other", () => {
     groups.root.connectPortRange = { first: 1005, last: 1006 };
     const wish = { ...DNS, group: groups.root, destination: SERVER };
     expect(stage.all(wish)).toEqual([1005, 1006, EXHAUSTED]);
-    expect(stage.at(wish, 1007)).toBe(OUTSIDE);
+    expect(stage.at(wish, 1007)).toBe(OUTSIDE_GROUP);
   });
 
   // ── Groups say where, not who ─────────────────────────────────────────────────────────────
@@ -170,7 +170,7 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
 
   test("a port that is taken and outside is outside", () => {
     expect(stage.at(DNS, 1300)).toBe(1300);
-    expect(stage.at({ ...DNS, group }, 1300)).toBe(OUTSIDE);
+    expect(stage.at({ ...DNS, group }, 1300)).toBe(OUTSIDE_GROUP);
   });
 
   test("one port may be held in several groups where the flags let it", () => {
@@ -178,7 +178,7 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
     const flags = { loadBalanced: true };
     expect(stage.at({ ...DNS, flags, group }, 1102)).toBe(1102);
     expect(stage.any({ ...DNS, flags, group: other }, 0)).toBe(1102);
-    expect(stage.at({ ...DNS, flags, group }, 1103)).toBe(OUTSIDE);
+    expect(stage.at({ ...DNS, flags, group }, 1103)).toBe(OUTSIDE_GROUP);
   });
 
   test("addresses meet within a group as they do without", () => {
@@ -247,10 +247,10 @@ describe.each(WAYS)("in a tree that copies: %s, %s build", (way, build) => {
     const parent = stage.groups.create("/a", { bindPortRange: BIND });
     const group = stage.groups.create("/a/b");
     parent.bindPortRange = { first: 5, last: 6 };
-    expect(stage.any({ ...DNS, group: parent }, 0)).toBe(NO_RANGE);
+    expect(stage.any({ ...DNS, group: parent }, 0)).toBe(EMPTY_RANGE);
     expect(stage.all({ ...DNS, group })).toEqual([1100, 1101, 1102, EXHAUSTED]);
     group.bindPortRange = { first: 1500, last: 1500 };
-    expect(stage.at({ ...DNS, group }, 5)).toBe(OUTSIDE);
+    expect(stage.at({ ...DNS, group }, 5)).toBe(OUTSIDE_GROUP);
     expect(stage.any({ ...DNS, group }, 9)).toBe(1500);
     stage.finish();
   });
@@ -268,10 +268,10 @@ describe.each(BUILDS)("a handle says how it picks: %s build", (build) => {
     using connecting = manager.pool({ ...DNS, mode: "connect", group });
     expect([binding.take(0), binding.takeAt(1200), binding.takeAt(1102)]).toEqual([
       1100,
-      OUTSIDE,
+      OUTSIDE_GROUP,
       1102,
     ]);
-    expect([connecting.take(0), connecting.takeAt(1100)]).toEqual([1200, OUTSIDE]);
+    expect([connecting.take(0), connecting.takeAt(1100)]).toEqual([1200, OUTSIDE_GROUP]);
     for (const port of [1100, 1102]) expect(binding.free(port)).toBe(true);
     expect(connecting.free(1200)).toBe(true);
     binding.close();
@@ -291,8 +291,12 @@ describe.each(BUILDS)("a handle says how it picks: %s build", (build) => {
     );
     group.bindPortRange = { first: 1, last: 9 };
     expect(pool.takeMany(ports.slice(0, 5))).toBe(0);
-    expect([pool.take(), pool.take(3)]).toEqual([NO_RANGE, NO_RANGE]);
-    expect([pool.takeAt(1000), pool.takeAt(10), pool.takeAt(9)]).toEqual([OUTSIDE, OUTSIDE, 9]);
+    expect([pool.take(), pool.take(3)]).toEqual([EMPTY_RANGE, EMPTY_RANGE]);
+    expect([pool.takeAt(1000), pool.takeAt(10), pool.takeAt(9)]).toEqual([
+      OUTSIDE_GROUP,
+      OUTSIDE_GROUP,
+      9,
+    ]);
     expect([pool.has(1000), pool.has(1129), pool.held]).toEqual([true, true, 131]);
     expect(pool.freeMany(ports)).toBe(130);
     expect(pool.free(9)).toBe(true);

@@ -2,7 +2,7 @@
 // and neither managers, nor groups, nor memory have changed.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { OUTSIDE } from "../../assembly/abi.ts";
+import { OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import { PortGroup } from "../../bindings/groups/group.ts";
 import {
   PortGroups,
@@ -383,7 +383,7 @@ describe.each(BUILDS)("%s build", (build) => {
       code: "EADDRINUSE",
       reason: "port-in-use",
     });
-    expect(pool.takeAt(2010)).toBe(OUTSIDE);
+    expect(pool.takeAt(2010)).toBe(OUTSIDE_GROUP);
   });
 });
 

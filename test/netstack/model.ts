@@ -2,7 +2,7 @@
 // model's business, where a policy goes that of the plain RFC 6056; what is added here are groups,
 // reserved ports, and who uses a group.
 
-import { EXHAUSTED, IN_USE, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";
 import type { PortRange } from "../../bindings/index.ts";
 import type { SelectionOptions } from "../../bindings/selection.ts";
@@ -80,7 +80,7 @@ export class ManagerModel {
   }
 
   at(ask: Ask, place: Place, port: number, accepts: Accepts = ANYONE): number {
-    if (place.group?.allows(place.kind, port) === false) return OUTSIDE;
+    if (place.group?.allows(place.kind, port) === false) return OUTSIDE_GROUP;
     if (!this.#isFree(ask, place, port, true) || !accepts(port)) return IN_USE;
     return this.#hold(ask, port);
   }
@@ -133,7 +133,7 @@ export class ManagerModel {
   ): number {
     const { group, kind, reserved, isStrict } = place;
     const range = group === undefined ? this.range : group.within(this.range, kind);
-    if (range === undefined) return NO_RANGE;
+    if (range === undefined) return EMPTY_RANGE;
     const port = search(range, (port) => {
       if (reserved.has(port) || group?.allows(kind, port) === false) return false;
       return this.#isFree(ask, place, port, !isStrict) && accepts(port);

@@ -2,7 +2,7 @@
 // not, a change takes effect at once, and a list serves whoever names it. And together with groups.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { EXHAUSTED, IN_USE, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import type { ReservedPorts } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { BUILDS, openOn } from "../support/builds.ts";
@@ -127,14 +127,14 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
     const wish: Wish = { ...DNS, group, reserved };
     expect(stage.any(wish, 0)).toBe(1004);
     expect(stage.any(wish, 0)).toBe(EXHAUSTED);
-    expect(stage.at(wish, 1001)).toBe(OUTSIDE);
+    expect(stage.at(wish, 1001)).toBe(OUTSIDE_GROUP);
     expect(stage.at(wish, 1002)).toBe(1002);
     expect(stage.at(wish, 2000)).toBe(2000);
     const to = { ...wish, destination: SERVER };
     expect(stage.all(to)).toEqual([1001, EXHAUSTED]);
     expect(stage.at(to, 1000)).toBe(1000);
     group.bindPortRange = { first: 3000, last: 3000 };
-    expect(stage.any(wish, 0)).toBe(NO_RANGE);
+    expect(stage.any(wish, 0)).toBe(EMPTY_RANGE);
     group.bindPortRange = { first: 1003, last: 1003 };
     expect(stage.any(wish, 0)).toBe(EXHAUSTED);
     reserved.text = "1002";

@@ -2,7 +2,7 @@
 // asked for in every way there is: by objects, by values, and by handles that stay open.
 
 import { expect } from "vitest";
-import { EXHAUSTED, IN_USE, NO_MEMORY, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, NO_MEMORY, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import {
   type GroupOption,
   type OpenOptions,
@@ -46,8 +46,8 @@ const REFUSALS: Partial<Record<Reason, number>> = {
   "port-in-use": IN_USE,
   "no-port-available": EXHAUSTED,
   "no-memory": NO_MEMORY,
-  "outside-group": OUTSIDE,
-  "empty-range": NO_RANGE,
+  "outside-group": OUTSIDE_GROUP,
+  "empty-range": EMPTY_RANGE,
 };
 
 /** A port, or the refusal as a number. */

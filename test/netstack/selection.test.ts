@@ -2,7 +2,7 @@
 // those of the plain RFC 6056 within what group, list and manager leave at that moment.
 
 import { describe, expect, test } from "vitest";
-import { EXHAUSTED, NO_RANGE } from "../../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED } from "../../assembly/abi.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";
 import type { PortManager, PortPool, PortRange, ReservedPorts } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
@@ -288,7 +288,7 @@ describe.each(BUILDS)("%s build", (build) => {
     pool.free(1010);
     expect(pool.take()).toBe(1010);
     group.bindPortRange = { first: 2, last: 3 };
-    expect(pool.take()).toBe(NO_RANGE);
+    expect(pool.take()).toBe(EMPTY_RANGE);
     expect(manager.reservePort(DNS).port).toBe(1001);
     manager.close();
     groups.close();

@@ -2,7 +2,7 @@
 // value. Each comes and goes once, whichever way; as long as anyone is left, the group stays.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { EXHAUSTED, IN_USE, NO_RANGE, OUTSIDE } from "../../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import type { PortGroup, PortGroups, PortManager } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { openGroups } from "../groups/scene.ts";
@@ -319,11 +319,16 @@ describe.each(BUILDS)("%s build", (build) => {
       a,
       1000,
       EXHAUSTED,
-      OUTSIDE,
+      OUTSIDE_GROUP,
     ]);
     pool.group = b;
     expectUses(0, 1);
-    expect([pool.group, pool.takeAt(1000), pool.take(), pool.held]).toEqual([b, OUTSIDE, 1001, 2]);
+    expect([pool.group, pool.takeAt(1000), pool.take(), pool.held]).toEqual([
+      b,
+      OUTSIDE_GROUP,
+      1001,
+      2,
+    ]);
     pool.group = b;
     expectUses(0, 1);
     pool.group = undefined;
@@ -331,7 +336,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect([pool.group, pool.takeAt(1000), pool.take(0)]).toEqual([undefined, IN_USE, 1002]);
     b.bindPortRange = { first: 5, last: 5 };
     pool.group = b;
-    expect([pool.take(), pool.take(7), pool.free(1000)]).toEqual([NO_RANGE, NO_RANGE, true]);
+    expect([pool.take(), pool.take(7), pool.free(1000)]).toEqual([EMPTY_RANGE, EMPTY_RANGE, true]);
     pool.group = a;
     expectUses(1, 0);
     expect(pool.freeMany(Uint16Array.of(1001, 1002))).toBe(2);

@@ -1,7 +1,7 @@
 // Explain: why there is no port, as an error that says which limit was met, and how many connections the
 // sources could carry.
 
-import { NO_MEMORY, NO_RANGE } from "../../../assembly/abi.ts";
+import { EMPTY_RANGE, NO_MEMORY } from "../../../assembly/abi.ts";
 import { IPV6, type PortGroup, type PortRange, Refusal, UDP } from "../../index.ts";
 import type { Pair } from "../sources/pair.ts";
 import type { PairRequest, PairTable } from "../sources/pair-table.ts";
@@ -128,7 +128,7 @@ export class ExhaustionErrors {
 
   /** What was used up, by how the pools of these pairs answered. */
   #whatOf(pairs: readonly Pair[], sourceCount: number): Exhausted {
-    if (pairs.every(({ refusal }) => refusal === NO_RANGE)) return "group";
+    if (pairs.every(({ refusal }) => refusal === EMPTY_RANGE)) return "group";
     if (pairs.some(({ refusal }) => refusal === NO_MEMORY)) return "memory";
     if (pairs.some(({ refusal }) => refusal === Refusal.COOLING)) return "cooling";
     if (pairs.every(({ heldCount }) => heldCount === 0)) return "range";
