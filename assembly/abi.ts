@@ -102,12 +102,12 @@ export const GROUP_CONNECT = 1;
  * As bind() with port 0, within the group's bind range: an ephemeral TCP port is never shared
  * (gVisor `ReservePort`, port 0).
  */
-export const PICK_BIND = 0;
+export const MODE_BIND = 0;
 /**
  * As connect(), within the group's connect range: each port is judged as an explicit port
  * (gVisor `PickEphemeralPort`).
  */
-export const PICK_CONNECT = 1;
+export const MODE_CONNECT = 1;
 
 /** Ports that one batch call moves at most; the facade splits longer lists. */
 export const BATCH_MAX = 1024;

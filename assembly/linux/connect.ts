@@ -108,9 +108,9 @@ export function connectRange(socket: Address): u32 {
 
 // ── Without a port ────────────────────────────────────────────────────────────────────────
 
-function connectAny(socket: Address, partial: u32, offset: u32): i32 {
+function connectAny(socket: Address, part: u32, offset: u32): i32 {
   const system = systemOf(socket);
-  const range = intersect(connectRange(socket), partial);
+  const range = intersect(connectRange(socket), part);
   if (isEmpty(range)) return EMPTY_RANGE;
   if (timeWaitReuse(system)) ripenDue(system);
   askFor(socket, classOf(socket));

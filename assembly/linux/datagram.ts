@@ -49,8 +49,8 @@ export function connectDatagram(socket: Address, first: Port, last: Port, random
 }
 
 /** The port is searched for the socket's own address, or any, and held at the one that it gets. */
-function connectUnbound(socket: Address, partial: u32, random: u32): i32 {
-  const range = intersect(connectRange(socket), partial);
+function connectUnbound(socket: Address, part: u32, random: u32): i32 {
+  const range = intersect(connectRange(socket), part);
   if (isEmpty(range)) return EMPTY_RANGE;
   const low = load<u64>(REQUEST + REQUEST_ADDRESS);
   const high = load<u64>(REQUEST + REQUEST_ADDRESS + 8);

@@ -29,9 +29,9 @@ import {
   GROUP_BIND,
   GROUP_CONNECT,
   IN_USE,
+  MODE_BIND,
   NO_MEMORY,
   OUTSIDE_GROUP,
-  PICK_BIND,
   REQUEST_GROUP,
   REQUEST_NETWORK_COUNT,
   REQUEST_RESERVED,
@@ -118,7 +118,7 @@ export function openPool(manager: Address, mode: u32, unique: u32): Address {
   store<u32>(pool, <u32>manager, MANAGER);
   store<u8>(pool, <u8>unique, UNIQUE);
   store<u8>(pool, <u8>count, COUNT);
-  store<u8>(pool, <u8>(mode == PICK_BIND ? GROUP_BIND : GROUP_CONNECT), KIND);
+  store<u8>(pool, <u8>(mode == MODE_BIND ? GROUP_BIND : GROUP_CONNECT), KIND);
   store<u32>(pool, load<u32>(REQUEST + REQUEST_GROUP), GROUP);
   store<u32>(pool, load<u32>(REQUEST + REQUEST_RESERVED), RESERVED);
   enterGroup(groupOf(pool));
@@ -128,7 +128,7 @@ export function openPool(manager: Address, mode: u32, unique: u32): Address {
     store<u32>(flowAt(pool, index), <u32>flow, FLOWS);
   }
   const transport = transportOf(spaceOf(firstFlowOf(pool)));
-  store<u8>(pool, isExclusive(transport, mode == PICK_BIND) ? 1 : 0, EXCLUSIVE);
+  store<u8>(pool, isExclusive(transport, mode == MODE_BIND) ? 1 : 0, EXCLUSIVE);
   pushFirst(manager + OPEN, pool, LINKS);
   refresh(pool);
   return pool;

@@ -3,10 +3,10 @@
 
 import {
   LOAD_BALANCED,
+  MODE_BIND,
+  MODE_CONNECT,
   MOST_RECENT,
   NETWORKS_MAX,
-  PICK_BIND,
-  PICK_CONNECT,
   REQUEST_ADDRESS,
   REQUEST_DESTINATION,
   REQUEST_DESTINATION_PORT,
@@ -381,9 +381,9 @@ function checkOffset(value: unknown): number | undefined {
 
 /** How `take` picks, as the core's number. */
 export function checkMode(value: unknown, key: Key): number {
-  if (value === undefined) return key.destination === ANY ? PICK_BIND : PICK_CONNECT;
-  if (value === "bind") return PICK_BIND;
-  if (value === "connect") return PICK_CONNECT;
+  if (value === undefined) return key.destination === ANY ? MODE_BIND : MODE_CONNECT;
+  if (value === "bind") return MODE_BIND;
+  if (value === "connect") return MODE_CONNECT;
   throw wrongValue("mode", '"bind" or "connect"', value);
 }
 

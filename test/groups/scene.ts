@@ -2,7 +2,7 @@
 
 import { expect } from "vitest";
 import {
-  PICK_BIND,
+  MODE_BIND,
   REQUEST_GROUP,
   REQUEST_NETWORK_COUNT,
   REQUEST_NETWORKS,
@@ -92,7 +92,7 @@ export function carry(core: Core, group: PortGroup): () => void {
   core.request[REQUEST_NETWORK_COUNT >> 2] = 1;
   core.request[REQUEST_NETWORKS >> 2] = IPV4;
   core.request[REQUEST_GROUP >> 2] = groupAddress(group, core);
-  const handle = exports.openPool(manager, PICK_BIND, 0) >>> 0;
+  const handle = exports.openPool(manager, MODE_BIND, 0) >>> 0;
   expect(handle).not.toBe(0);
   return () => {
     exports.closePool(handle);
