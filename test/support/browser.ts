@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { extname, join } from "node:path";
+import { extname, join, normalize } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./chromium.ts";
 
@@ -12,6 +12,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".js": "text/javascript",
   ".css": "text/css",
   ".svg": "image/svg+xml",
+  ".woff2": "font/woff2",
 };
 /** The other tests keep the machine busy. */
 const PATIENCE_MS = 60_000;
@@ -35,18 +36,24 @@ export interface Visit {
 export class Site {
   readonly #server: Server;
   readonly #browser: Browser;
+  readonly #under: string;
 
-  private constructor(server: Server, browser: Browser) {
+  private constructor(server: Server, browser: Browser, under: string) {
     this.#server = server;
     this.#browser = browser;
+    this.#under = under;
   }
 
-  /** Serves a folder on loopback, and starts a browser. */
-  static async open(folder: string): Promise<Site> {
+  /**
+   * Serves a folder on loopback, and starts a browser.
+   * @param under the path where the folder is.
+   */
+  static async open(folder: string, under: string = UNDER): Promise<Site> {
     const server = createServer(({ url = "" }, response) => {
-      const name = url.startsWith(UNDER) ? url.slice(UNDER.length) : "none";
-      const path = join(folder, name === "" ? "index.html" : name);
-      const isThere = !name.includes("/") && existsSync(path);
+      const [asked = ""] = url.split("?");
+      const name = asked.startsWith(under) ? asked.slice(under.length) : "none";
+      const path = join(folder, /(?:^|\/)$/.test(name) ? `${name}index.html` : name);
+      const isThere = normalize(path).startsWith(folder) && existsSync(path);
       const type = TYPES[extname(path)] ?? "application/octet-stream";
       response.writeHead(isThere ? 200 : 404, { "content-type": type });
       response.end(isThere ? readFileSync(path) : "");
@@ -55,12 +62,12 @@ export class Site {
     const executablePath = chromiumPath();
     if (executablePath === undefined) throw new Error(NO_CHROMIUM);
     const browser = await chromium.launch({ executablePath, args: [...CHROMIUM_ARGS] });
-    return new Site(server, browser);
+    return new Site(server, browser, under);
   }
 
   get address(): string {
     const { port } = this.#server.address() as AddressInfo;
-    return `http://127.0.0.1:${port}${UNDER}`;
+    return `http://127.0.0.1:${port}${this.#under}`;
   }
 
   /** Opens the page in a browser of its own. */
