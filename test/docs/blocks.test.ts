@@ -4,14 +4,14 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { canMakeNamespace, runInNamespace } from "../../bindings/node/namespace.ts";
+import { canMakeNamespace, runInNamespace } from "../../bindings/node/host/namespace.ts";
 import { compile, type Example } from "./examples.ts";
 import type { Outcomes, Task } from "./inside.ts";
 import { type Block, blocksOf, pageOf, pages, ROOT } from "./pages.ts";
 
 const PACKAGE = readFileSync(join(ROOT, "package.json"), "utf8");
 const RUNNER = join(ROOT, "build/test/docs/inside.js");
-const CLI = join(ROOT, "build/bindings/node/cli/main.js");
+const CLI = join(ROOT, "build/bindings/cli/main.js");
 const RUN_MS_MAX = 60_000;
 const ALL_MS_MAX = 170_000;
 const PORT_RANGE = { first: 32_768, last: 60_999 };
