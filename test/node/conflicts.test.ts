@@ -51,7 +51,7 @@ test("a port that somebody listens on is quarantined for all destinations, and c
   for (const server of foreign) await new Promise((done) => server.close(done));
   await new Promise((done) => setTimeout(done, 250));
   for (const { port } of servers) await expectAllBack(connector, { host: "127.0.0.1", port });
-  expect(connector.metrics().quarantine).toBe(0);
+  expect(connector.metrics().quarantined).toBe(0);
 });
 
 test("a tuple that is alive is quarantined for its destination alone", async () => {
@@ -80,7 +80,7 @@ test("a tuple that is alive is quarantined for its destination alone", async () 
   const other = await connector.connect(toTwo);
   expect(other.localPort).toBe(23_300);
   await reset(other, theirs);
-  await until(() => connector.metrics().quarantine === 0, "the port");
+  await until(() => connector.metrics().quarantined === 0, "the port");
   await expectAllBack(connector, toOne);
   await expectAllBack(connector, toTwo);
 });
@@ -93,16 +93,16 @@ test("one connection runs into maxAttempts ports held by another program, and no
   const error = await errorOf(connector.connect({ host: "127.0.0.1", port }));
   expect(error).toMatchObject({
     code: "EADDRINUSE",
-    exhausted: "tries",
+    exhausted: "attempts",
     cause: { code: "EADDRINUSE", syscall: "bind" },
   });
   expect(error.message).toContain("3 picked ports turned out to be held by another program");
   expect(connector.metrics()).toMatchObject({
     picks: 3,
     conflicts: 3,
-    quarantine: 3,
+    quarantined: 3,
     held: 0,
-    refusals: { tries: 1 },
+    refusals: { attempts: 1 },
   });
 });
 
@@ -124,13 +124,13 @@ test("a dial that throws for a bind held by another program goes on in the same 
       outcome = error;
     },
   );
-  expect(outcome).toMatchObject({ exhausted: "tries", cause: inUse });
+  expect(outcome).toMatchObject({ exhausted: "attempts", cause: inUse });
   expect(new Set(tried).size).toBe(5);
   expect(connector.metrics()).toMatchObject({
     picks: 5,
     conflicts: 5,
     released: 5,
-    quarantine: 5,
+    quarantined: 5,
     held: 0,
     failed: 0,
   });
@@ -166,7 +166,7 @@ test("a source that is no address of this machine is quarantined, and the others
   expect(connector.metrics().bySource["203.0.113.1"]).toMatchObject({
     held: 0,
     connected: 0,
-    quarantine: 0,
+    quarantined: 0,
   });
   expect(connector.metrics().sourcesDown).toBe(1);
   expect(connector.capacity(3)).toMatchObject({ sources: 1, perDestination: 8, connections: 24 });
@@ -196,7 +196,7 @@ test("who waits behind a connection that meets a conflict and fails is served al
   const first = connector.connect(to);
   const second = connector.connect(to);
   expect(connector.metrics()).toMatchObject({ held: 1, waiting: 1 });
-  expect(await errorOf(first)).toMatchObject({ exhausted: "tries" });
+  expect(await errorOf(first)).toMatchObject({ exhausted: "attempts" });
   await new Promise((done) => foreign.close(done));
   await reset(await second);
   await expectAllBack(connector, to);
@@ -294,7 +294,7 @@ test("a tuple that is taken is tried again soon, then less and less often", asyn
   for (const [index, least] of [18, 38, 78, 158].entries()) {
     expect((tries[index + 1] as number) - (tries[index] as number)).toBeGreaterThan(least);
   }
-  expect(connector.metrics()).toMatchObject({ quarantine: 0, conflicts: 4, connected: 1 });
+  expect(connector.metrics()).toMatchObject({ quarantined: 0, conflicts: 4, connected: 1 });
 });
 
 test("how long a taken tuple is quarantined doubles up to a second, until it connects", () => {

@@ -214,7 +214,7 @@ test("refresh() does not take our own connections for those of others", async ()
   const open = await openMany(connector, toOne, 8);
   connector.refresh();
   open.push(...(await openMany(connector, toTwo, 8)));
-  expect(connector.metrics()).toMatchObject({ held: 16, conflicts: 0, quarantine: 0 });
+  expect(connector.metrics()).toMatchObject({ held: 16, conflicts: 0, quarantined: 0 });
   await reset(...open);
   await expectAllBack(connector, toOne);
   await expectAllBack(connector, toTwo);

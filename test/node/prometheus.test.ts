@@ -15,14 +15,14 @@ type Series = Map<string, number>;
 const FIGURES: [figure: keyof PairMetrics, name: string, type: string][] = [
   ["held", "ports_held", "gauge"],
   ["cooling", "ports_cooling", "gauge"],
-  ["quarantine", "ports_set_aside", "gauge"],
+  ["quarantined", "ports_quarantined", "gauge"],
   ["picks", "picks_total", "counter"],
   ["connected", "connected_total", "counter"],
   ["failed", "failed_total", "counter"],
   ["refused", "refused_total", "counter"],
   ["conflicts", "conflicts_total", "counter"],
   ["released", "released_total", "counter"],
-  ["cooledDown", "rested_total", "counter"],
+  ["cooledDown", "cooled_down_total", "counter"],
 ];
 
 /** The lines of the text format, by name and labels; each at most once, each with a type. */

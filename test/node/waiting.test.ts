@@ -313,10 +313,10 @@ test("who waits for a port held by another program gets it when it is no longer 
   await new Promise((done) => foreign.once("listening", done));
   const waiting = connector.connect(to);
   await until(() => connector.metrics().waiting === 1, "a conflict, and a wait");
-  expect(connector.metrics()).toMatchObject({ conflicts: 1, quarantine: 1, held: 0, cooling: 0 });
+  expect(connector.metrics()).toMatchObject({ conflicts: 1, quarantined: 1, held: 0, cooling: 0 });
   await new Promise((done) => foreign.close(done));
   await reset(await waiting);
-  expect(connector.metrics().quarantine).toBe(0);
+  expect(connector.metrics().quarantined).toBe(0);
   await expectAllBack(connector, to);
 });
 

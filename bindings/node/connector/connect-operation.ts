@@ -61,7 +61,7 @@ export class ConnectOperation implements Observer {
   #destinations: readonly Destination[] = [];
   #next = 0;
   /** Ports held by another program that it has run into. */
-  #tries = 0;
+  #attemptsMade = 0;
   /** Those whose tuple was taken, each with its source. */
   #taken: Set<number> | undefined;
   #deadSources = 0;
@@ -249,9 +249,9 @@ export class ConnectOperation implements Observer {
       this.#refuse(request, explain.noSource(request));
       return undefined;
     }
-    if (cause === "port" || this.#isNews(checkout)) this.#tries++;
-    if (this.#tries < settings.maxAttempts) return "again";
-    this.#refuse(request, explain.tooManyTries(request, this.#tries, error));
+    if (cause === "port" || this.#isNews(checkout)) this.#attemptsMade++;
+    if (this.#attemptsMade < settings.maxAttempts) return "again";
+    this.#refuse(request, explain.tooManyAttempts(request, this.#attemptsMade, error));
     return undefined;
   }
 

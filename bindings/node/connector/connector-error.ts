@@ -12,7 +12,7 @@ import { PortError, type PortErrorDetails, type Reason } from "../../errors.ts";
  * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
  * - `"cooling"`: ports are left, but they rest (cooldown).
  * - `"files"`: the process, or the system, may not open more files (`EMFILE`, `ENFILE`).
- * - `"tries"`: too many of the picked ports were held by another program.
+ * - `"attempts"`: too many of the picked ports were held by another program.
  * - `"waiters"`: too many wait already.
  * - `"time"`: nothing came free in the time that the caller would wait.
  * - `"memory"`: records of ports may not take more memory.
@@ -25,7 +25,7 @@ export type Exhausted =
   | "group"
   | "cooling"
   | "files"
-  | "tries"
+  | "attempts"
   | "waiters"
   | "time"
   | "memory";
@@ -51,7 +51,7 @@ interface ConnectorErrorDetails extends PortErrorDetails {
 
 /**
  * Where a connector has no port for a connection, or the system no file. `code` is `EADDRNOTAVAIL` for most;
- * `EACCES` (a group that leaves nothing), `EMFILE` or `ENFILE` (files), `EADDRINUSE` (tries), `EAGAIN` (waiters),
+ * `EACCES` (a group that leaves nothing), `EMFILE` or `ENFILE` (files), `EADDRINUSE` (attempts), `EAGAIN` (waiters),
  * `ETIMEDOUT` (time), `ENOBUFS` (memory). `address` is the source, if one alone would do; `searched` the range.
  */
 export class ConnectorError extends PortError {
@@ -90,7 +90,7 @@ const CODES: Record<Exhausted, readonly [string, Reason]> = {
   group: ["EACCES", "empty-range"],
   cooling: ["EADDRNOTAVAIL", "no-port-available"],
   files: ["EMFILE", "no-port-available"],
-  tries: ["EADDRINUSE", "port-in-use"],
+  attempts: ["EADDRINUSE", "port-in-use"],
   waiters: ["EAGAIN", "no-port-available"],
   time: ["ETIMEDOUT", "no-port-available"],
   memory: ["ENOBUFS", "no-memory"],

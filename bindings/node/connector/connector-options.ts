@@ -19,8 +19,8 @@ import { SPREADS, type Spread } from "../sources/spread.ts";
 export const TIME_WAIT_MS = 60_000;
 /** With TCP timestamps a tuple in TIME_WAIT may be taken over a second later (RFC 6191). */
 const STAMPED_WAIT_MS = 1000;
-const SET_ASIDE_MS = 30_000;
-const TRIES = 64;
+const QUARANTINE_MS = 30_000;
+const ATTEMPTS_MAX = 64;
 /** RFC 8305 § 8, Connection Attempt Delay; Node's default, too. */
 const ATTEMPT_DELAY_MS = 250;
 const DAY_MS = 86_400_000;
@@ -201,8 +201,8 @@ export function checkOptions(options: ConnectorOptions, machine: HostState): Con
     waits: wait !== undefined,
     waitTimeout: wait?.timeout ?? 0,
     waitLimit: wait?.limit ?? WAITERS_MAX,
-    quarantine: integer("quarantine", options.quarantine, 1, DAY_MS, SET_ASIDE_MS),
-    maxAttempts: integer("maxAttempts", options.maxAttempts, 1, 65535, TRIES),
+    quarantine: integer("quarantine", options.quarantine, 1, DAY_MS, QUARANTINE_MS),
+    maxAttempts: integer("maxAttempts", options.maxAttempts, 1, 65535, ATTEMPTS_MAX),
     connectTimeout: integer("connectTimeout", options.connectTimeout, 0, DAY_MS, 0),
     attemptDelay: integer("attemptDelay", options.attemptDelay, 10, DAY_MS, ATTEMPT_DELAY_MS),
     lookup,

@@ -70,9 +70,14 @@ export class ExhaustionErrors {
     return this.#error("files", request, message, cause);
   }
 
-  tooManyTries(request: PairRequest, tries: number, cause: Error): ConnectorError {
-    const what = counted(tries, "picked port");
-    return this.#error("tries", request, `${what} turned out to be held by another program`, cause);
+  tooManyAttempts(request: PairRequest, attempts: number, cause: Error): ConnectorError {
+    const what = counted(attempts, "picked port");
+    return this.#error(
+      "attempts",
+      request,
+      `${what} turned out to be held by another program`,
+      cause,
+    );
   }
 
   tooManyWaiters(request: PairRequest, limit: number): ConnectorError {

@@ -3,7 +3,7 @@
 
 /** Counters, each of which only grows. */
 export interface Counts {
-  /** Ports that were picked for a connection, tries included. */
+  /** Ports that were picked for a connection, further attempts included. */
   picks: number;
   /** Connections that came to be. */
   connected: number;

@@ -13,7 +13,7 @@ export interface Gauges {
   /** Ports that rest before they may be used again. */
   readonly cooling: number;
   /** Ports quarantined because they turned out to be held by another program. */
-  readonly quarantine: number;
+  readonly quarantined: number;
 }
 
 /** Gauges, and counters since the connector was made, of one source or destination. */
@@ -68,12 +68,12 @@ class Sum {
   readonly gauges: { -readonly [Name in keyof Gauges]: number } = {
     held: 0,
     cooling: 0,
-    quarantine: 0,
+    quarantined: 0,
   };
 
   add(pair: Pair): void {
     this.gauges.held += pair.heldCount;
     this.gauges.cooling += pair.coolingCount;
-    this.gauges.quarantine += pair.parked.size;
+    this.gauges.quarantined += pair.parked.size;
   }
 }

@@ -78,9 +78,9 @@ const OUR_LABELS = ["source", "destination", "reason"];
 /**
  * Puts a connector's figures into a registry of a Prometheus client. With the default prefix:
  *
- * - gauges `portwarden_ports_held`, `portwarden_ports_cooling`, `portwarden_ports_set_aside`, `portwarden_waiting`;
+ * - gauges `portwarden_ports_held`, `portwarden_ports_cooling`, `portwarden_ports_quarantined`, `portwarden_waiting`;
  * - counters `portwarden_picks_total`, `portwarden_connected_total`, `portwarden_failed_total`,
- *   `portwarden_conflicts_total`, `portwarden_released_total`, `portwarden_rested_total`, and
+ *   `portwarden_conflicts_total`, `portwarden_released_total`, `portwarden_cooled_down_total`, and
  *   `portwarden_refused_total` with the label `reason` (see {@link Exhausted});
  * - the same by source, `portwarden_source_picks_total{source="127.0.0.2"}` and so on, without `reason`;
  * - the same by destination, `portwarden_destination_picks_total{destination="127.0.0.1:80"}` and so on,
@@ -288,17 +288,17 @@ class Board {
 const GAUGES: readonly (readonly [keyof Gauges, string, string])[] = [
   ["held", "ports_held", "Local ports held by connections and attempts"],
   ["cooling", "ports_cooling", "Local ports that rest before they may be used again"],
-  ["quarantine", "ports_set_aside", "Local ports quarantined because others have them"],
+  ["quarantined", "ports_quarantined", "Local ports quarantined because others have them"],
 ];
 
 const COUNTERS: readonly (readonly [keyof Counts, string, string])[] = [
-  ["picks", "picks_total", "Local ports picked for a connection, tries included"],
+  ["picks", "picks_total", "Local ports picked for a connection, further attempts included"],
   ["connected", "connected_total", "Connections that came to be"],
   ["failed", "failed_total", "Attempts to connect that failed, not because of the local port"],
   ["refused", "refused_total", "Connections refused for want of a local port or a file"],
   ["conflicts", "conflicts_total", "Picked local ports that others turned out to have"],
   ["released", "released_total", "Local ports given back"],
-  ["cooledDown", "rested_total", "Local ports given back to rest first"],
+  ["cooledDown", "cooled_down_total", "Local ports given back into cooldown"],
 ];
 
 const WAITING = "Connections that wait for a local port or a file";

@@ -21,7 +21,7 @@ describeInside("a third of the ports held by another program", () => {
   });
 
   test("listening, found out by conflicts: each is counted, and the port quarantined", async () => {
-    const { foreign, ours, failures, further, conflicts, quarantine, later } = await ran(
+    const { foreign, ours, failures, further, conflicts, quarantined, later } = await ran(
       "listening",
       "conflicts",
     );
@@ -32,12 +32,12 @@ describeInside("a third of the ports held by another program", () => {
     // At least once each; at most once for each destination, as these connect at the same time.
     expect(conflicts).toBeGreaterThanOrEqual(foreign.length);
     expect(conflicts).toBeLessThanOrEqual(DESTINATIONS * foreign.length);
-    expect(quarantine).toBe(DESTINATIONS * foreign.length);
+    expect(quarantined).toBe(DESTINATIONS * foreign.length);
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 
   test("connected to one destination, found out by conflicts: all ports serve the others", async () => {
-    const { foreign, ours, failures, further, conflicts, quarantine, later } = await ran(
+    const { foreign, ours, failures, further, conflicts, quarantined, later } = await ran(
       "connected",
       "conflicts",
     );
@@ -48,7 +48,7 @@ describeInside("a third of the ports held by another program", () => {
     // A tuple is tried again, less and less often: after a second for the seventh time.
     expect(conflicts).toBeGreaterThanOrEqual(foreign.length);
     expect(conflicts).toBeLessThanOrEqual(10 * foreign.length);
-    expect(quarantine).toBe(foreign.length);
+    expect(quarantined).toBe(foreign.length);
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 

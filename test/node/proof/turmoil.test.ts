@@ -10,7 +10,7 @@ const DESTINATIONS = 4;
 const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
 
 function expectNothingLost({ after, picks, released, failures, seen }: Turmoil): void {
-  expect(after).toEqual({ held: 0, waiting: 0, quarantine: 0 });
+  expect(after).toEqual({ held: 0, waiting: 0, quarantined: 0 });
   expect(picks).toBe(released);
   expect(failures).toEqual([]);
   const expected = ALL.map((port) => `127.0.0.2:${port}`);

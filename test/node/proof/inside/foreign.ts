@@ -23,7 +23,7 @@ export interface Foreign {
   /** What one more connection to each server was refused for. */
   readonly further: readonly string[];
   readonly conflicts: number;
-  readonly quarantine: number;
+  readonly quarantined: number;
   /** How many were connected to each server after the other process had gone. */
   readonly later: readonly number[];
 }
@@ -61,7 +61,7 @@ const known = holding === "connected" ? TAKEN.length : 0;
 const seen = await host.whoWhen(expected + known);
 const ours = seen.map((who, index) => ourPorts(who, index));
 const further = await Promise.all(host.ports.map((port) => refusal(connector, port)));
-const { conflicts, quarantine } = connector.metrics();
+const { conflicts, quarantined } = connector.metrics();
 holder.kill("SIGKILL");
 await once(holder, "exit");
 await new Promise((resolve) => setTimeout(resolve, 1.5 * SET_ASIDE_MS));
@@ -70,7 +70,7 @@ await Promise.all(
 );
 const later = (await host.whoWhen(DESTINATIONS * PORTS.length)).map(({ length }) => length);
 await host.kill();
-const foreign: Foreign = { foreign: TAKEN, ours, failures, further, conflicts, quarantine, later };
+const foreign: Foreign = { foreign: TAKEN, ours, failures, further, conflicts, quarantined, later };
 process.stdout.write(JSON.stringify(foreign), () => process.exit());
 
 function connect(): Connector {

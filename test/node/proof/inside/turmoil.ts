@@ -19,7 +19,7 @@ export interface Turmoil {
   /** The most ports that were held at a time, and the most that waited. */
   readonly most: { readonly held: number; readonly waiting: number };
   /** Gauges after everything was closed. */
-  readonly after: { readonly held: number; readonly waiting: number; readonly quarantine: number };
+  readonly after: { readonly held: number; readonly waiting: number; readonly quarantined: number };
   /** Counters that belong together, after everything was closed. */
   readonly picks: number;
   readonly released: number;
@@ -60,11 +60,11 @@ const stuck = await fullQueue();
 await Promise.all(Array.from({ length: AT_A_TIME }, comeAndGo));
 await until(() => connector.metrics().held === 0);
 await sleep(2 * SET_ASIDE_MS);
-const { held, waiting, quarantine, picks, released } = connector.metrics();
+const { held, waiting, quarantined, picks, released } = connector.metrics();
 const again = await fillAgain();
 stuck.close();
 await Promise.all(hosts.map((host) => host.kill()));
-const after = { held, waiting, quarantine };
+const after = { held, waiting, quarantined };
 const turmoil: Turmoil = { outcomes, ends, kills, most, after, picks, released, ...again };
 process.stdout.write(JSON.stringify(turmoil), () => process.exit());
 
