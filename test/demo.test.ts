@@ -15,6 +15,7 @@ const PROGRAM = fileURLToPath(new URL("../build/bindings/cli/main.js", import.me
 const DEMO = [PROGRAM, "demo"];
 const RUN_MS_MAX = 40_000;
 const TEST = { timeout: 50_000 };
+const POLL = { timeout: 10_000, interval: 20 };
 const SETTING = "/proc/sys/net/ipv4/ip_local_port_range";
 const ESCAPE = "\x1b";
 
@@ -227,9 +228,23 @@ describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
     });
     child.stdout?.once("data", () => setTimeout(() => child.kill(signal), 400));
     const { code, text } = await end(child);
-    expect(code, text).toBe(130);
+    expect(code, text).toBe(signal === "SIGINT" ? 130 : 143);
     expect(text).toContain("Everything is closed");
     await expect.poll(() => processesOf(id)).toEqual([]);
+  });
+
+  it.each([
+    [[], 6],
+    [["--no-namespace"], 5],
+  ] as const)("leaves no process when it is killed outright: %j", TEST, async (options, count) => {
+    const id = randomUUID();
+    const env = { ...process.env, DEMO_ID: id };
+    const child = start(process.execPath, [...DEMO, ...options, "--connections", "15000"], env);
+    // It and its four servers, and inside of a namespace the process there.
+    await expect.poll(() => processesOf(id).length, POLL).toBe(namespace.ok ? count : 5);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    await expect.poll(() => processesOf(id), POLL).toEqual([]);
   });
 
   it("closes everything on Ctrl-C while its servers start", TEST, async () => {

@@ -2,7 +2,7 @@
 // understood. Whatever a command line says wrongly becomes a BadInput, which ends in exit code 2.
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
-import { nearest, PortError } from "../errors.ts";
+import { PortError, show } from "../errors.ts";
 import { isRange, type PortRange } from "../requests/range.ts";
 
 /** The command line is not understood; the message says what would be. Exit code 2. */
@@ -23,8 +23,8 @@ export type Given = ReadonlyMap<string, readonly string[]>;
 
 /**
  * The options of a command.
- * @throws BadInput for a name that is not known, with the one that may be meant; a value that is missing or too
- * much; and anything that is no option.
+ * @throws BadInput for a name that is not known; a value that is missing or too much; and anything that is no
+ * option.
  */
 export function parseOptions(
   command: string,
@@ -116,13 +116,12 @@ export function parsedBy<T>(parse: () => T): T {
 
 /** `name` is not what it must be. */
 export function wrong(name: string, valid: string, got: string): BadInput {
-  return new BadInput(`${name} must be ${valid}, got ${JSON.stringify(got)}`);
+  return new BadInput(`${name} must be ${valid}, got ${show(got)}`);
 }
 
-/** "did you mean" one of the known names, or all of them. */
-export function advice(name: string, known: readonly string[]): string {
-  const meant = nearest(name, known);
-  return meant === undefined ? `known are ${known.join(", ")}` : `did you mean ${meant}?`;
+/** Do the arguments ask for a document, whatever else is wrong with them? */
+export function wantsJson(args: readonly string[]): boolean {
+  return args.some((arg) => arg === "--json" || arg.startsWith("--json="));
 }
 
 function checkedValue(
@@ -133,21 +132,18 @@ function checkedValue(
 ): string {
   if (kind.type === "boolean") {
     if (value === undefined) return "";
-    throw new BadInput(`${name} takes no value, got ${JSON.stringify(value)}`);
+    throw new BadInput(`${name} takes no value, got ${show(value)}`);
   }
   if (value === undefined || value === "") throw new BadInput(`${name} needs a value`);
   if (isInline || !/^-\D/.test(value)) return value;
-  throw new BadInput(`${name} needs a value, and ${value} is an option`);
+  throw new BadInput(`${name} needs a value, and ${show(value)} is an option`);
 }
 
 function unknown(command: string, rawName: string, names: readonly string[]): BadInput {
-  const meant = nearest(rawName.replace(/^-+/, ""), names);
-  const known = (meant === undefined ? names : [meant]).map((name) => `--${name}`);
-  const help = meant === undefined ? `known are ${known.join(", ")}` : `did you mean ${known}?`;
-  return new BadInput(`portwarden ${command} has no option ${rawName}; ${help}`);
+  const known = names.map((name) => `--${name}`).join(", ");
+  return new BadInput(`portwarden ${command} has no option ${show(rawName)}; known are ${known}`);
 }
 
 function unexpected(command: string, value: string): BadInput {
-  const text = JSON.stringify(value);
-  return new BadInput(`portwarden ${command} takes options only, and ${text} is none`);
+  return new BadInput(`portwarden ${command} takes options only, and ${show(value)} is none`);
 }

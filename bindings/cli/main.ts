@@ -3,9 +3,10 @@
 // message and an exit code.
 
 import { readFileSync } from "node:fs";
-import { advice, BadInput } from "./args.ts";
+import { show } from "../errors.ts";
+import { BadInput, wantsJson } from "./args.ts";
 import { tellFailure } from "./failure.ts";
-import { writeText } from "./output.ts";
+import { outcome, watchStreams, writeJson, writeText } from "./output.ts";
 
 /** Answers the exit code. */
 type Command = (args: string[]) => Promise<number>;
@@ -23,7 +24,7 @@ Exit codes
     0  done; what was asked for fits
     1  it cannot be done, or it does not fit
     2  the command line is not understood
-  130  interrupted (Ctrl-C)
+  130  interrupted (Ctrl-C); 143: told to end (SIGTERM)
 
 Errors are text on the standard error output. With --json there is one document on the standard output
 all the same: { "error": { "message", "exitCode" } }. That a load does not fit is an answer, no error.
@@ -36,22 +37,25 @@ const COMMANDS: Record<string, Command> = {
   plan: async (args) => interruptible((await import("./plan/plan.ts")).runPlan, args),
   show: async (args) => interruptible((await import("./show/show.ts")).runShow, args),
 };
-const INTERRUPTED = 130;
+/** Exit codes of a process that a signal ends, as shells have them. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  // Nobody reads any more, as in `portwarden show | head -1`: nothing to complain about.
-  if (error.code !== "EPIPE") throw error;
-});
+watchStreams();
+process.exitCode = outcome(await main(process.argv.slice(2)));
 
-process.exitCode = await main(process.argv.slice(2));
-
-async function main([name = "", ...args]: string[]): Promise<number> {
+async function main(args: string[]): Promise<number> {
+  // An option may stand before the command.
+  const [name = "", ...more] = args[0] === "--json" ? optionLast(args) : args;
   try {
-    return await run(name, args);
+    return await run(name, more);
   } catch (error) {
     const help = Object.hasOwn(COMMANDS, name) ? `portwarden ${name} --help` : "portwarden --help";
-    return tellFailure(error, args.includes("--json"), help);
+    return tellFailure(error, wantsJson(args), help);
   }
+}
+
+function optionLast([option = "", ...args]: string[]): string[] {
+  return args.length === 0 ? ["", option] : [...args, option];
 }
 
 async function run(name: string, args: string[]): Promise<number> {
@@ -63,19 +67,22 @@ async function run(name: string, args: string[]): Promise<number> {
     return 0;
   }
   if (name === "--version" || name === "-v") {
-    writeText(version());
+    if (args.includes("--json")) writeJson({ version: version() });
+    else writeText(version());
     return 0;
   }
+  if (name.startsWith("--json=")) throw new BadInput("--json takes no value, and stands alone");
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command !== undefined) return command(args);
   const known = [...Object.keys(COMMANDS), "--help", "--version"];
   if (name === "") throw new BadInput(`a command is needed: ${known.join(", ")}`);
-  throw new BadInput(`there is no command ${JSON.stringify(name)}; ${advice(name, known)}`);
+  throw new BadInput(`there is no command ${show(name)}; known are ${known.join(", ")}`);
 }
 
-/** For a command that has nothing to close: Ctrl-C ends it between two of its steps. */
+/** For a command that has nothing to close: a signal ends it between two of its steps. */
 function interruptible(command: Command, args: string[]): Promise<number> {
-  process.once("SIGINT", () => process.exit(INTERRUPTED));
+  for (const [signal, code] of Object.entries(SIGNALS))
+    process.once(signal, () => process.exit(code));
   return command(args);
 }
 

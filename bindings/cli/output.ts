@@ -10,6 +10,7 @@ export type Cell = string | number;
 type Style = Parameters<typeof styleText>[0];
 
 const WIDTH = 100;
+const WIDTH_LEAST = 40;
 const TITLE_WIDTH = 10;
 
 /**
@@ -68,16 +69,45 @@ export function titled(name: string, text: string): string {
   return wrapped(text, start).replace(start, title(name) + start.slice(name.length));
 }
 
+/** Columns of a line: as COLUMNS says, or else the terminal; 100 where neither does. */
+function width(): number {
+  const columns = Number(process.env.COLUMNS) || process.stdout.columns || WIDTH;
+  return Math.max(WIDTH_LEAST, Math.floor(columns));
+}
+
 /** A text on as many lines as it needs, below each other behind what the first one starts with. */
 export function wrapped(text: string, start = ""): string {
   const lines = [""];
+  const room = width() - start.length;
   for (const word of text.split(" ")) {
     const last = lines.length - 1;
     const longer = lines[last] === "" ? word : `${lines[last]} ${word}`;
-    if (longer.length <= WIDTH - start.length || lines[last] === "") lines[last] = longer;
+    if (longer.length <= room || lines[last] === "") lines[last] = longer;
     else lines.push(word);
   }
   return start + lines.join(`\n${" ".repeat(start.length)}`);
+}
+
+let isUnwritten = false;
+
+/**
+ * Heeds what goes wrong in writing, for as long as the process lives. A reader that has gone away, as in
+ * `portwarden show | head -1`, is nothing to complain about; a file that cannot be written is. Of an error output
+ * that cannot be written nobody can be told.
+ */
+export function watchStreams(): void {
+  process.stderr.on("error", () => {});
+  process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === "EPIPE" || isUnwritten) return;
+    isUnwritten = true;
+    process.exitCode = 1;
+    process.stderr.write(`portwarden: the output cannot be written: ${message}\n`);
+  });
+}
+
+/** The exit code of a command, unless its output could not be written. */
+export function outcome(code: number): number {
+  return isUnwritten ? 1 : code;
 }
 
 /** Writes a document of JSON. An unlimited figure becomes "unlimited"; what is not known, null. */

@@ -47,7 +47,7 @@ of open files allows; others may find none meanwhile, so think of --connections.
   --help            show this
 
 Exit codes: 0 done, or it is said what this machine stood in the way of; 1 something went wrong;
-2 command line not understood; 130 stopped by Ctrl-C, with everything closed.`;
+2 command line not understood; 130 stopped by Ctrl-C and 143 by SIGTERM, with everything closed.`;
 
 const KINDS = {
   connections: { type: "string" },

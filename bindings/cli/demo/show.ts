@@ -12,7 +12,11 @@ import { run } from "./run.ts";
 /** What a run may take, and then closing. */
 export const RUN_MS_MAX = 70_000;
 export const CLOSE_MS_MAX = 10_000;
-const INTERRUPTS = { SIGINT: "Ctrl-C was pressed", SIGTERM: "the process was told to end" };
+/** Signals that end a run, what is said of it, and its exit code. */
+const SIGNALS = [
+  ["SIGINT", "Ctrl-C was pressed", 130],
+  ["SIGTERM", "the process was told to end", 143],
+] as const;
 
 /**
  * Measures and prints; the exit code.
@@ -39,15 +43,14 @@ async function measureAndPrint(plan: Plan, isJson: boolean, stop: AbortSignal): 
   const faults = faultsOf(findings);
   if (isJson) writeJson(documentOf(findings, faults));
   else writeText(summary(findings, faults));
-  if (Object.values(INTERRUPTS).some((reason) => reason === findings.stop)) return 130;
+  const signalled = SIGNALS.find(([, reason]) => reason === findings.stop);
+  if (signalled !== undefined) return signalled[2];
   return faults.length === 0 ? 0 : 1;
 }
 
 /** Ctrl-C, the time limit, and an output that nobody reads any more (`npm start | head`). */
 function watchForStop(stop: AbortController): () => void {
-  const handlers = Object.entries(INTERRUPTS).map(
-    ([signal, reason]) => [signal, () => stop.abort(reason)] as const,
-  );
+  const handlers = SIGNALS.map(([signal, reason]) => [signal, () => stop.abort(reason)] as const);
   // Once: a second Ctrl-C ends the process as usual.
   for (const [signal, handler] of handlers) process.once(signal, handler);
   // For good, since what is written last fails last.

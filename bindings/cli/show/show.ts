@@ -3,6 +3,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { PORT_MAX } from "../../../assembly/abi.ts";
+import { show } from "../../errors.ts";
 import {
   type HostState,
   type MachineTransport,
@@ -122,7 +123,7 @@ async function addressesOf({ host, port }: Asked): Promise<Remote[]> {
     return found.map(({ address }) => ({ address: parseAddress("address", address).text, port }));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? error;
-    throw new CannotRun(`no address is found for ${JSON.stringify(host)} (${code})`);
+    throw new CannotRun(`no address is found for ${show(host)} (${code})`);
   }
 }
 

@@ -6,7 +6,8 @@
 //
 // One process from `unshare` on, the leader of a group, which ends as a whole at the time limit.
 
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from "node:child_process";
+import { Socket } from "node:net";
 import { constants } from "node:os";
 import type { PortRange } from "../../index.ts";
 
@@ -23,7 +24,8 @@ export interface NamespaceOptions {
   readonly timeoutMs: number;
   /**
    * `capture` returns what was written; `inherit` passes input and output on, and the signals that
-   * a terminal or a supervisor sends (SIGINT, SIGTERM, SIGHUP). `capture` by default.
+   * a terminal or a supervisor sends (SIGINT, SIGTERM, SIGHUP), and lets {@link endWithParent} work inside.
+   * `capture` by default.
    */
   readonly stdio?: "capture" | "inherit";
 }
@@ -42,6 +44,8 @@ export interface NamespaceResult {
 
 const PROBE_MS_MAX = 10_000;
 const PROBE_RANGE: PortRange = { first: 40_000, last: 40_001 };
+/** The file that is open inside for as long as the process that made the namespace lives. */
+const PARENT_FD = 3;
 const PASSED_ON = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 // As root no user namespace is needed; without, this user becomes the root of a new one.
 const AS_ROOT = ["--net"];
@@ -84,10 +88,24 @@ export async function runInNamespace(
   const way = wayIn();
   if ("why" in way) throw new Error(`No network namespace can be made: ${way.why}`);
   const [command, ...args] = commandLine(way.flags, options, [process.execPath, ...nodeArgs]);
-  const stdio = options.stdio === "inherit" ? "inherit" : (["ignore", "pipe", "pipe"] as const);
+  const stdio: StdioOptions =
+    options.stdio === "inherit"
+      ? ["inherit", "inherit", "inherit", "pipe"]
+      : ["ignore", "pipe", "pipe"];
   // A group of its own, so that all of it can be killed.
-  const child = spawn(command, args, { detached: true, stdio: stdio as "pipe" });
+  const child = spawn(command, args, { detached: true, stdio });
   return watch(child, options);
+}
+
+/**
+ * Called inside of a namespace that was made with `stdio: "inherit"`: ends this process as soon as the one that
+ * made the namespace is gone, also when that was killed and could tell nobody.
+ */
+export function endWithParent(): void {
+  const parent = new Socket({ fd: PARENT_FD });
+  parent.on("error", () => process.exit(1));
+  parent.on("close", () => process.exit(1));
+  parent.resume().unref();
 }
 
 async function watch(child: ChildProcess, options: NamespaceOptions): Promise<NamespaceResult> {
@@ -97,6 +115,8 @@ async function watch(child: ChildProcess, options: NamespaceOptions): Promise<Na
       written[name] += text;
     });
   }
+  // It is there to be closed, and says nothing.
+  child.stdio[PARENT_FD]?.on("error", () => {});
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
