@@ -1,15 +1,17 @@
 // The site that `npm run docs` builds, in a real Chromium: every link leads somewhere, the search
 // finds, the port map is inside, and nothing is loaded from elsewhere.
 
+import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Page } from "playwright-core";
-import { build } from "vitepress";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Site, type Visit, whyNoBrowser } from "../support/browser.ts";
 import { ROOT } from "./pages.ts";
 
 const FOLDER = join(ROOT, "build/docs");
+const VITEPRESS = join(ROOT, "node_modules/vitepress/bin/vitepress.js");
 const BUILD_MS_MAX = 170_000;
 
 const missing = whyNoBrowser();
@@ -21,7 +23,7 @@ describe.runIf(missing === undefined)("the site of the pages", () => {
   let page: Page;
 
   beforeAll(async () => {
-    await build(join(ROOT, "docs"));
+    await promisify(execFile)(process.execPath, [VITEPRESS, "build", "docs"], { cwd: ROOT });
     site = await Site.open(FOLDER, "/");
     visit = await site.visit();
     page = visit.page;
