@@ -5,8 +5,8 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./test/support/chromium.ts";
 
-const TIDY = "test/tidy.test.ts";
-const PAGES = "test/browser/**/*.test.ts";
+const TIDY = "test/package/tidy.test.ts";
+const PAGES = "test/replay/browser/**/*.test.ts";
 const LAUNCH_MS_MAX = 60_000;
 
 const executablePath = chromiumPath();

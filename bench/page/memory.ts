@@ -17,7 +17,7 @@
 //   place       +4   sockets u32, +8 TIME_WAITs u32         linux/record.ts
 //
 // Nothing is written. A memory that grows gets a new buffer, so views are made anew for each picture. If a layout
-// changes, test/page.test.ts fails: it compares the picture with what the facade answers for every port.
+// changes, test/bench/page.test.ts fails: it compares the picture with what the facade answers for every port.
 
 import type { Core } from "../../bindings/core/core.ts";
 

@@ -1,0 +1,101 @@
+// Scene: trees of groups on either build, all that can be told of one, and who carries a group.
+
+import { expect } from "vitest";
+import {
+  MODE_BIND,
+  REQUEST_GROUP,
+  REQUEST_NETWORK_COUNT,
+  REQUEST_NETWORKS,
+  REQUEST_TRANSPORT,
+} from "../../../assembly/abi.ts";
+import { type Core, coreOf } from "../../../bindings/core/core.ts";
+import { PortError } from "../../../bindings/errors.ts";
+import {
+  type GroupsOptions,
+  groupAddress,
+  type PortGroup,
+  PortGroups,
+} from "../../../bindings/groups/group.ts";
+import { IPV4, TCP } from "../../../bindings/requests/request.ts";
+import { caught } from "../../invalid-input/fixture.ts";
+import { type Build, optionsFor } from "../../support/builds.ts";
+
+export type Inherit = "intersect" | "copy";
+
+/** Both ways to inherit, on both builds. */
+export const TREES: readonly (readonly [Build, Inherit])[] = [
+  ["release", "intersect"],
+  ["release", "copy"],
+  ["debug", "intersect"],
+  ["debug", "copy"],
+];
+
+export const BIND = "net_cls.bind_port_range";
+export const CONNECT = "net_cls.connect_port_range";
+export const FILES: readonly string[] = [
+  BIND,
+  `${BIND}.effective`,
+  CONNECT,
+  `${CONNECT}.effective`,
+];
+
+/** What a mistake is answered with. */
+export interface Refused {
+  readonly code: string;
+  readonly reason: string;
+  /** Part of the message. */
+  readonly says?: string;
+}
+
+export function moduleFor(build: Build): { module?: WebAssembly.Module } {
+  const { module } = optionsFor(build);
+  return module === undefined ? {} : { module };
+}
+
+export function openGroups(build: Build, options: GroupsOptions = {}): PortGroups {
+  return PortGroups.open({ ...options, ...moduleFor(build) });
+}
+
+export function coreFor(build: Build): Core {
+  return coreOf(moduleFor(build).module);
+}
+
+/** Everything that can be told of a tree: each file of each group, and who uses it. */
+export function picture(groups: PortGroups): Record<string, unknown> {
+  const all: Record<string, unknown> = {};
+  const left = ["/"];
+  for (let path = left.pop(); path !== undefined; path = left.pop()) {
+    const at = path === "/" ? "" : path;
+    all[path] = [groups.get(path).uses, ...FILES.map((file) => groups.read(`${at}/${file}`))];
+    const children = groups.list(path).filter((name) => name.endsWith("/"));
+    left.push(...children.map((name) => `${at}/${name.slice(0, -1)}`));
+  }
+  return all;
+}
+
+/** The act is refused in that way. */
+export function expectRefused(act: () => unknown, { code, reason, says }: Refused): void {
+  const error = caught(act);
+  expect(error).toBeInstanceOf(PortError);
+  expect(error).toMatchObject({ name: "PortError", code, reason });
+  expect((error as PortError).message).toMatch(new RegExp(`^${code}: .`));
+  if (says !== undefined) expect((error as PortError).message).toContain(says);
+}
+
+/** Somebody carries a group, as an open pool does, until the answer is called. */
+export function carry(core: Core, group: PortGroup): () => void {
+  const { exports } = core;
+  const manager = exports.openManager(1, 2, 0xffffffff) >>> 0;
+  core.written = undefined;
+  core.request.fill(0);
+  core.request[REQUEST_TRANSPORT >> 2] = TCP;
+  core.request[REQUEST_NETWORK_COUNT >> 2] = 1;
+  core.request[REQUEST_NETWORKS >> 2] = IPV4;
+  core.request[REQUEST_GROUP >> 2] = groupAddress(group, core);
+  const handle = exports.openPool(manager, MODE_BIND, 0) >>> 0;
+  expect(handle).not.toBe(0);
+  return () => {
+    exports.closePool(handle);
+    exports.closeManager(manager);
+  };
+}

@@ -1,0 +1,267 @@
+// Lost and found: what was once wrong in the facade of the linux system, each with its smallest story.
+
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test } from "vitest";
+import { coreOf } from "../../../bindings/core/core.ts";
+import { LinuxPorts, PortError } from "../../../bindings/index.ts";
+import { verifyLinux } from "../../../bindings/linux/linux.ts";
+import { linuxCoreOf } from "../../../bindings/linux/linux-core.ts";
+import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
+import { caught } from "../../invalid-input/fixture.ts";
+import { type Build, freshModules } from "../../support/builds.ts";
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+const WEB = "192.0.2.1";
+const REUSE = { reuseAddr: true };
+const TEN = { first: 2000, last: 2009 };
+const builds: readonly Build[] = ["release", "debug"];
+
+describe.each(builds)("%s build", (build) => {
+  const open = (options: object = {}): LinuxPorts =>
+    LinuxPorts.open({ ...freshModules(build), portRange: TEN, ...options });
+
+  test("a system whose socket somebody has is not forgotten", async () => {
+    const modules = freshModules(build);
+    const linux = linuxCoreOf(coreOf(modules.module), modules.linuxModule);
+    const whole = linux.exports;
+    let closed = 0;
+    const closeLinux = (system: number): void => {
+      closed += 1;
+      whole.closeLinux(system);
+    };
+    Object.assign(linux, { exports: { ...whole, closeLinux } });
+    const socket = (() => LinuxPorts.open({ ...modules, portRange: TEN }).socket())();
+    for (let round = 0; round < 20; round++) {
+      collect();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(closed).toBe(0);
+    // Otherwise its place belongs to others by now, and it answers with their ports.
+    LinuxPorts.open({ ...modules, portRange: TEN })
+      .socket()
+      .bind("10.0.0.1", 2002);
+    expect(socket.port).toBe(0);
+    expect(socket.bind("", 0)).toBeGreaterThan(0);
+  });
+
+  test.each([true, false])("a getter of close() may close the socket: %s", (timeWait) => {
+    const ports = open();
+    const socket = ports.socket();
+    socket.connect(WEB, 443);
+    const error = caught(() =>
+      socket.close({
+        get timeWait() {
+          socket.close();
+          return timeWait;
+        },
+      }),
+    );
+    if (error instanceof Error) expect(error).toMatchObject({ code: "EBADF" });
+    verifyLinux(ports);
+    expect(ports.stats()).toMatchObject({ records: 0, sockets: 0, timeWait: 0 });
+  });
+
+  test.each([true, false])("a getter of close() may close the system: %s", (timeWait) => {
+    const ports = open();
+    const socket = ports.socket();
+    socket.connect(WEB, 443);
+    const error = caught(() =>
+      socket.close({
+        get timeWait() {
+          ports.close();
+          return timeWait;
+        },
+      }),
+    );
+    if (error instanceof Error) expect(error).toMatchObject({ code: "EBADF" });
+    expect(socket.state).toBe("gone");
+  });
+
+  describe.each(["random-retry", "random-increments"] as const)("3 %s", (connectSelection) => {
+    test("a bound socket whose tuple is taken does not connect from another port", () => {
+      const ports = open({ connectSelection, random: () => 0 });
+      const [one, other] = [ports.socket(REUSE), ports.socket(REUSE)];
+      one.bind("10.0.0.1", 0);
+      other.bind("10.0.0.1", 0);
+      one.connect(WEB, 443);
+      expect(() => other.connect(WEB, 443)).toThrow("another connection has the tuple");
+      expect(other).toMatchObject({ port: 0, state: "closed" });
+    });
+
+    test("a bound socket whose tuple is taken is told so", () => {
+      const ports = open({ connectSelection });
+      const [one, other] = [ports.socket(REUSE), ports.socket(REUSE)];
+      one.bind("10.0.0.1", 2000);
+      other.bind("10.0.0.1", 2000);
+      one.connect(WEB, 443);
+      expect(caught(() => other.connect(WEB, 443))).toMatchObject({ reason: "port-in-use" });
+    });
+  });
+
+  test("a connect() from a port that is there moves no counter", () => {
+    const ports = open({ connectSelection: "sequential" });
+    expect(ports.socket().connect(WEB, 443)).toBe(2000);
+    const bound = ports.socket();
+    bound.bind("10.0.0.1", 1030);
+    bound.connect(WEB, 443);
+    expect(ports.socket().connect(WEB, 443)).toBe(2001);
+  });
+
+  test("a connect() that is refused for the socket's state draws nothing", () => {
+    const portsOf = (tries: number): number[] => {
+      const ports = open({
+        connectSelection: "random",
+        seed: 3,
+        portRange: { first: 2000, last: 9999 },
+      });
+      const socket = ports.socket();
+      const first = socket.connect(WEB, 443);
+      for (let times = 0; times < tries; times++) caught(() => socket.connect(WEB, 443));
+      return [first, ports.socket().connect(WEB, 443)];
+    };
+    expect(portsOf(3)).toEqual(portsOf(0));
+  });
+
+  test.each([0xffffffff, 0xfffffffb])(
+    "a linear policy finds the one free port: from %s",
+    (from) => {
+      for (let free = 2000; free <= 2009; free++) {
+        const ports = open({ connectSelection: { algorithm: "sequential", from } });
+        for (let port = 2000; port <= 2009; port++) {
+          if (port !== free) ports.socket().bind("10.9.9.9", port);
+        }
+        expect(ports.socket().connect(WEB, 443)).toBe(free);
+      }
+    },
+  );
+  test("a linear policy finds a free port behind one that cannot be shared after all", () => {
+    const ports = open({ bindSelection: "sequential", portRange: { first: 2000, last: 2001 } });
+    const one = ports.socket(REUSE);
+    one.bind("", 2000);
+    one.reuseAddr = false;
+    for (const port of [3000, 3001]) ports.socket().bind("", port);
+    ports.socket().bind("", 3002);
+    // Again and again, since a search that fails moves no counter.
+    for (let times = 0; times < 3; times++) {
+      const socket = ports.socket(REUSE);
+      expect(socket.bind("", 0)).toBe(2001);
+      socket.close();
+    }
+  });
+
+  test("systems that open and close in a row take no more memory", () => {
+    const modules = freshModules(build);
+    const figures = Array.from({ length: 300 }, () => {
+      using ports = LinuxPorts.open(modules);
+      return ports.stats().memory.taken;
+    });
+    expect(figures.at(-1)).toBe(figures[0]);
+  });
+
+  test.each<[string, unknown]>([
+    ["a text", "5"],
+    ["true", true],
+    ["a list", [5]],
+    ["a bigint", 5n],
+    ["a symbol", Symbol("5")],
+    ["an object that is a number", { valueOf: () => 5 }],
+  ])("close() refuses %s as timestamp", (_name, timestamp) => {
+    const ports = open({ time: 1000 });
+    const socket = ports.socket();
+    socket.connect(WEB, 443);
+    const error = caught(() => socket.close({ timeWait: true, timestamp: timestamp as number }));
+    expect(error).toBeInstanceOf(PortError);
+    expect(error).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
+    expect(socket.state).toBe("connected");
+  });
+
+  test("an open() that is refused late closes what it has opened", () => {
+    const modules = freshModules(build);
+    const core = coreOf(modules.module);
+    const linux = linuxCoreOf(core, modules.linuxModule);
+    const whole = linux.exports;
+    const left = new Set<number>();
+    const exports = {
+      ...whole,
+      openLinux: (...all: Parameters<typeof whole.openLinux>): number => {
+        const system = whole.openLinux(...all);
+        left.add(system);
+        return system;
+      },
+      closeLinux: (system: number): void => {
+        left.delete(system);
+        whole.closeLinux(system);
+      },
+    };
+    Object.assign(linux, { exports });
+    Object.assign(core, { exports: { ...core.exports, openSelector: () => 0 } });
+    expect(caught(() => LinuxPorts.open(modules))).toMatchObject({ code: "ENOBUFS" });
+    expect(left.size).toBe(0);
+  });
+
+  test("a listen() that needs no memory is not refused for want of it", () => {
+    const ports = open({ memoryLimit: 8192 });
+    const socket = ports.socket();
+    socket.bind("10.0.0.1", 2000);
+    caught(() => {
+      for (;;) ports.socket();
+    });
+    expect(socket.listen()).toBe(2000);
+  });
+
+  test.each<[string, unknown]>([
+    ["an object without a prototype", Object.create(null)],
+    [
+      "an object that throws",
+      {
+        toString() {
+          throw new Error("mine");
+        },
+      },
+    ],
+  ])("a draw is not %s", (_name, answer) => {
+    const ports = open({ random: () => answer as number });
+    expect(caught(() => ports.socket().bind("", 0))).toMatchObject({
+      code: "ERR_INVALID_RETURN_VALUE",
+    });
+  });
+
+  test.each(["connectSelection", "reserved"])("null as %s is refused", (name) => {
+    expect(caught(() => open({ [name]: null }))).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
+  });
+
+  test("a refused connect() tells the port that it was refused for, also if it is lost", () => {
+    const ports = open({ random: () => 0 });
+    const sockets: LinuxSocket[] = [ports.socket(REUSE), ports.socket(REUSE)];
+    for (const socket of sockets) socket.bind("10.0.0.1", 0);
+    const [one, other] = sockets as [LinuxSocket, LinuxSocket];
+    one.connect(WEB, 443);
+    const error = caught(() => other.connect(WEB, 443)) as PortError;
+    expect(error.message).toContain("tcp 10.0.0.1:2000 -> 192.0.2.1:443");
+    expect(error).toMatchObject({ port: 2000 });
+  });
+
+  test("the offset of connect() is read once", () => {
+    const ports = open();
+    const answers = [0, Symbol("later")];
+    const port = ports.socket().connect(WEB, 443, {
+      get offset() {
+        return answers.shift() as number;
+      },
+    });
+    expect(port).toBe(2001);
+  });
+
+  test("a random that nobody would ask is refused, or asked", () => {
+    let asked = 0;
+    const random = (): number => ++asked;
+    const error = caught(() => {
+      const ports = open({ random, bindSelection: "random-retry" });
+      ports.socket().bind("", 0);
+    });
+    expect(error instanceof PortError || asked > 0).toBe(true);
+  });
+});

@@ -1,0 +1,146 @@
+// Life of what nobody closes: a manager that is forgotten leaves its groups, and what an open
+// handle needs is kept as long as the handle may use it.
+
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test } from "vitest";
+import { EXHAUSTED } from "../../../assembly/abi.ts";
+import { coreOf } from "../../../bindings/core/core.ts";
+import { PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
+import { verify } from "../../../bindings/manager.ts";
+import { caught } from "../../invalid-input/fixture.ts";
+import { BUILDS, freshModule } from "../../support/builds.ts";
+import { DNS, SERVER } from "./fixture.ts";
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+const RANGE = { first: 1000, last: 1004 };
+const FEW_ROUNDS = 15;
+
+describe.each(BUILDS)("%s build", (build) => {
+  test("a manager that is forgotten leaves the groups that it was in", async () => {
+    const module = freshModule(build);
+    const groups = PortGroups.open({ module });
+    const [a, b] = [groups.create("/a"), groups.create("/a/b")];
+    (() => {
+      const manager = PortManager.open({ module });
+      const held = manager.reservePort({ ...DNS, group: a });
+      held.group = b;
+      manager.reservePort({ ...DNS, networks: [4, 6], group: a, port: 9 });
+      manager.pool({ ...DNS, group: b }).takeMany(new Uint16Array(100));
+      manager.pool({ ...DNS, group: b }).group = groups.root;
+    })();
+    expect([groups.root.uses, a.uses, b.uses]).toEqual([1, 1, 2]);
+    using other = PortManager.open({ module });
+    other.isAvailable({ ...DNS, port: 80 });
+    await collectUntil(() => a.uses + b.uses + groups.root.uses === 0);
+    expect([groups.root.uses, a.uses, b.uses]).toEqual([0, 0, 0]);
+    verify(other);
+    b.remove();
+    groups.close();
+  });
+
+  test("a thousand forgotten managers leave no use and no memory behind", async () => {
+    const module = freshModule(build);
+    const groups = PortGroups.open({ module });
+    const group = groups.create("/a");
+    const fill = (): number => {
+      const manager = PortManager.open({ module, selection: "double-hash" });
+      manager.reservePort({ ...DNS, group });
+      manager.pool({ ...DNS, group });
+      return manager.stats().memory.taken;
+    };
+    const figures: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      for (let turn = 0; turn < 200; turn++) figures[round] = fill();
+      await collectUntil(() => group.uses < 10);
+      expect(group.uses).toBeLessThan(10);
+    }
+    // 200 managers with a policy's table each are 400 KB; five times that would be seen.
+    expect(figures[4]).toBeLessThan((figures[0] as number) * 2);
+    await collectUntil(() => group.uses === 0);
+  });
+
+  test("as long as the manager lives, what is forgotten stays, and its group in use", async () => {
+    const module = freshModule(build);
+    const groups = PortGroups.open({ module });
+    const group = groups.create("/a");
+    const manager = PortManager.open({ module });
+    const used = manager.stats().memory.used;
+    (() => {
+      manager.reservePort({ ...DNS, group, port: 80 });
+      manager.pool({ ...DNS, destination: SERVER, group }).takeAt(90);
+    })();
+    let rounds = 0;
+    await collectUntil(() => rounds++ === FEW_ROUNDS);
+    expect(group.uses).toBe(2);
+    expect(caught(() => group.remove())).toMatchObject({ code: "EBUSY" });
+    expect(manager.releasePort({ ...DNS, group, port: 80 })).toBe(true);
+    expect(group.uses).toBe(1);
+    expect(manager.releasePort({ ...DNS, destination: SERVER, port: 90 })).toBe(true);
+    expect(manager.stats().memory.used).toBeGreaterThan(used);
+    manager.close();
+    expect(group.uses).toBe(0);
+    groups.close();
+  });
+
+  test("a list of which only a handle knows serves it until the manager is gone", async () => {
+    const { module, lists } = watched(build);
+    const manager = PortManager.open({ module, portRange: RANGE });
+    const pools = ["1000-1002", "1003-1004", "0-65535"].map((text) =>
+      manager.pool({ ...DNS, reserved: new ReservedPorts(text, { module }) }),
+    );
+    manager.isAvailable({ ...DNS, port: 80 });
+    let rounds = 0;
+    await collectUntil(() => rounds++ === FEW_ROUNDS);
+    expect(lists).toEqual([]);
+    // Whoever comes now would get the memory of a list that has been given back.
+    const others = Array.from({ length: 3 }, () => new ReservedPorts("1-65535", { module }));
+    expect(pools.map((pool) => pool.take(0))).toEqual([1003, 1000, EXHAUSTED]);
+    expect(others.map(({ size }) => size)).toEqual([65535, 65535, 65535]);
+    verify(manager);
+    manager.close();
+  });
+
+  test("a list that is forgotten with its handles and their manager is given back", async () => {
+    const { module, lists } = watched(build);
+    (() => {
+      const manager = PortManager.open({ module });
+      const reserved = new ReservedPorts("80", { module });
+      manager.pool({ ...DNS, reserved }).takeMany(new Uint16Array(100));
+      manager.reservePort({ ...DNS, reserved });
+    })();
+    using other = PortManager.open({ module });
+    other.isAvailable({ ...DNS, port: 80 });
+    await collectUntil(() => lists.length > 0);
+    expect(lists).toHaveLength(1);
+    verify(other);
+  });
+});
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+/** A module of its own, and which lists of reserved ports its core has been given back. */
+function watched(build: (typeof BUILDS)[number]): {
+  module: WebAssembly.Module;
+  lists: number[];
+} {
+  const module = freshModule(build);
+  const core = coreOf(module);
+  const whole = core.exports;
+  const lists: number[] = [];
+  const closeReserved = (reserved: number): void => {
+    lists.push(reserved);
+    whole.closeReserved(reserved);
+  };
+  Object.assign(core, { exports: { ...whole, closeReserved } });
+  return { module, lists };
+}
+
+async function collectUntil(isDone: () => boolean): Promise<void> {
+  for (let round = 0; round < 200 && !isDone(); round++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -1,0 +1,202 @@
+// Reserved ports as a port manager sees them: what is picked passes over them, what is named does
+// not, a change takes effect at once, and a list serves whoever names it. And together with groups.
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";
+import type { ReservedPorts } from "../../../bindings/index.ts";
+import { verify } from "../../../bindings/manager.ts";
+import { BUILDS, openOn } from "../../support/builds.ts";
+import { DNS, reservedOn, SERVER, Stage, WAYS, WEB, type Wish } from "./fixture.ts";
+
+const RANGE = { first: 1000, last: 1004 };
+const KINDS = [
+  ["UDP", DNS],
+  ["TCP", WEB],
+] as const;
+
+describe.each(WAYS)("%s, %s build", (way, build) => {
+  let stage: Stage;
+  let reserved: ReservedPorts;
+  beforeEach(() => {
+    stage = new Stage(way, build, { portRange: RANGE });
+    reserved = reservedOn(build, "1000,1002-1003");
+  });
+  afterEach(() => stage.finish());
+
+  describe.each(KINDS)("%s", (_name, web) => {
+    test("what is picked passes over them, from wherever it starts", () => {
+      const wish = { ...web, reserved };
+      for (const [offset, port] of [0, 1, 2, 3, 4, 5, 7].map((at) => [at, pickOf(at)])) {
+        expect(stage.any(wish, offset as number), `offset ${offset}`).toBe(port);
+        stage.give();
+      }
+      expect(stage.all(wish)).toEqual([1001, 1004, EXHAUSTED]);
+    });
+
+    test("what connects passes over them, too", () => {
+      const wish = { ...web, destination: SERVER, reserved };
+      expect(stage.all(wish)).toEqual([1001, 1004, EXHAUSTED]);
+    });
+
+    test("who names one gets it", () => {
+      const wish = { ...web, reserved };
+      expect([1000, 1002, 1003].map((port) => stage.at(wish, port))).toEqual([1000, 1002, 1003]);
+      expect(stage.at(wish, 1002)).toBe(IN_USE);
+      expect(stage.all(wish)).toEqual([1001, 1004, EXHAUSTED]);
+    });
+
+    test("who does not name the list does not see it", () => {
+      expect(stage.all(web)).toEqual([1000, 1001, 1002, 1003, 1004, EXHAUSTED]);
+      expect(stage.any({ ...web, reserved: undefined }, 0)).toBe(EXHAUSTED);
+    });
+
+    test("a change takes effect at once, and revokes nothing", () => {
+      const wish = { ...web, reserved };
+      expect(stage.any(wish, 0)).toBe(1001);
+      reserved.text = "1000-1003";
+      expect(stage.all(wish)).toEqual([1004, EXHAUSTED]);
+      reserved.text = "1001,1004";
+      expect(stage.all(wish)).toEqual([1000, 1002, 1003, EXHAUSTED]);
+      stage.give(1001);
+      expect(stage.any(wish, 0)).toBe(EXHAUSTED);
+      reserved.text = "";
+      expect(stage.all(wish)).toEqual([1001, EXHAUSTED]);
+    });
+
+    test("if all are reserved, none is found, and all can be named", () => {
+      for (const text of ["1000-1004", "0-65535"]) {
+        reserved.text = text;
+        for (const offset of [0, 1, 4, 2 ** 32 - 1]) {
+          expect(stage.any({ ...web, reserved }, offset)).toBe(EXHAUSTED);
+        }
+      }
+      expect(stage.at({ ...web, reserved }, 1002)).toBe(1002);
+      expect(stage.any({ ...web, reserved }, 0)).toBe(EXHAUSTED);
+    });
+
+    test("port 0 may be in a list: it is nobody's", () => {
+      reserved.text = "0-999";
+      expect(stage.any({ ...web, reserved }, 0)).toBe(1000);
+      stage.manager.setPortRange(1, 65535);
+      expect(stage.any({ ...web, reserved }, 0)).toBe(1001);
+      reserved.text = "0";
+      expect(stage.any({ ...web, reserved }, 0)).toBe(1);
+    });
+  });
+
+  test("they are passed over in each of several networks", () => {
+    const both = { ...DNS, networks: [4, 6], reserved };
+    expect(stage.any({ ...DNS, networks: [6] }, 1)).toBe(1001);
+    expect(stage.all(both)).toEqual([1004, EXHAUSTED]);
+  });
+
+  test("addresses, devices and flags are judged as without", () => {
+    const flags = { loadBalanced: true };
+    const wish = { ...DNS, address: "10.0.0.1", bindToDevice: 2, flags, reserved };
+    expect([stage.any(wish, 0), stage.any(wish, 0), stage.any(wish, 2)]).toEqual([
+      1001, 1001, 1004,
+    ]);
+    expect(stage.any({ ...DNS, reserved }, 0)).toBe(EXHAUSTED);
+    expect(stage.any({ ...DNS, address: "10.0.0.2", reserved }, 3)).toBe(1004);
+  });
+
+  test("two lists are two lists", () => {
+    const other = reservedOn(build, "1001,1004");
+    expect(stage.all({ ...DNS, reserved })).toEqual([1001, 1004, EXHAUSTED]);
+    expect(stage.all({ ...DNS, reserved: other })).toEqual([1000, 1002, 1003, EXHAUSTED]);
+  });
+
+  test("a test for a port, a pick and a tuple know nothing of lists", () => {
+    const { manager } = stage;
+    reserved.text = "0-65535";
+    expect(stage.any({ ...DNS, reserved }, 0)).toBe(EXHAUSTED);
+    expect(manager.isAvailable({ ...DNS, port: 1000 })).toBe(true);
+    const seen: number[] = [];
+    expect(manager.pickEphemeralPort((port) => seen.push(port) === 5, 3)).toBe(1002);
+    expect(seen).toEqual([1003, 1004, 1000, 1001, 1002]);
+    manager.reserveTuple({ ...DNS, port: 1000 }).release();
+  });
+
+  // ── With groups ─────────────────────────────────────────────────────────────────────────
+
+  test("a group and a list: what both leave", () => {
+    const group = stage.groups.create("/a", {
+      bindPortRange: { first: 1002, last: 2000 },
+      connectPortRange: { first: 1000, last: 1001 },
+    });
+    const wish: Wish = { ...DNS, group, reserved };
+    expect(stage.any(wish, 0)).toBe(1004);
+    expect(stage.any(wish, 0)).toBe(EXHAUSTED);
+    expect(stage.at(wish, 1001)).toBe(OUTSIDE_GROUP);
+    expect(stage.at(wish, 1002)).toBe(1002);
+    expect(stage.at(wish, 2000)).toBe(2000);
+    const to = { ...wish, destination: SERVER };
+    expect(stage.all(to)).toEqual([1001, EXHAUSTED]);
+    expect(stage.at(to, 1000)).toBe(1000);
+    group.bindPortRange = { first: 3000, last: 3000 };
+    expect(stage.any(wish, 0)).toBe(EMPTY_RANGE);
+    group.bindPortRange = { first: 1003, last: 1003 };
+    expect(stage.any(wish, 0)).toBe(EXHAUSTED);
+    reserved.text = "1002";
+    expect(stage.any(wish, 0)).toBe(1003);
+  });
+
+  test("the offset counts ports of the range, not those that are left of it", () => {
+    const group = stage.groups.create("/a", { bindPortRange: { first: 1001, last: 1003 } });
+    reserved.text = "1002";
+    const wish = { ...DNS, group, reserved };
+    expect(stage.any(wish, 2)).toBe(1003);
+    stage.give();
+    expect(stage.any(wish, 1)).toBe(1003);
+    stage.give();
+    expect(stage.any(wish, 3)).toBe(1001);
+    stage.give();
+    expect(stage.any(wish, 2 ** 32 - 1)).toBe(1001);
+  });
+});
+
+/** The first port of 1001 and 1004 from that offset on. */
+function pickOf(offset: number): number {
+  return [1, 1, 4, 4, 4][offset % 5] === 1 ? 1001 : 1004;
+}
+
+// ── Several who name one list ───────────────────────────────────────────────────────────────
+
+describe.each(BUILDS)("one list serves many: %s build", (build) => {
+  test("two managers and their handles follow it at once", () => {
+    const reserved = reservedOn(build);
+    const managers = [1, 2].map((seed) => openOn(build, { seed, portRange: RANGE }));
+    const pools = managers.flatMap((manager) => [
+      manager.pool({ ...DNS, reserved }),
+      manager.pool({ ...WEB, networks: [4, 6], reserved }),
+    ]);
+    const takes = (): number[] => pools.map((pool) => pool.take(0));
+    expect(takes()).toEqual([1000, 1000, 1000, 1000]);
+    reserved.text = "1001";
+    expect(takes()).toEqual([1002, 1002, 1002, 1002]);
+    reserved.text = "1003-1004";
+    expect(takes()).toEqual([1001, 1001, 1001, 1001]);
+    expect(takes()).toEqual(pools.map(() => EXHAUSTED));
+    reserved.text = "1003";
+    expect(takes()).toEqual([1004, 1004, 1004, 1004]);
+    for (const manager of managers) {
+      verify(manager);
+      manager.close();
+    }
+    expect(reserved.text).toBe("1003");
+  });
+
+  test("a list outlives the managers that looked at it, and serves the next", () => {
+    const reserved = reservedOn(build, "1000-1003");
+    for (let round = 0; round < 3; round++) {
+      const manager = openOn(build, { portRange: RANGE });
+      const pool = manager.pool({ ...DNS, reserved });
+      expect([pool.take(), pool.take()]).toEqual([1004, EXHAUSTED]);
+      const refused = () => manager.reservePort({ ...DNS, reserved });
+      expect(refused).toThrow("all 5 of 1000..1004 are taken or reserved");
+      pool.close();
+      manager.close();
+    }
+    expect([reserved.size, reserved.text]).toEqual([4, "1000-1003"]);
+  });
+});

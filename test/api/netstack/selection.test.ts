@@ -1,0 +1,389 @@
+// The policies at work: words, handles and batches of one manager share one policy, whose ports are
+// those of the plain RFC 6056 within what group, list and manager leave at that moment.
+
+import { describe, expect, test } from "vitest";
+import { EMPTY_RANGE, EXHAUSTED } from "../../../assembly/abi.ts";
+import { SeededRandom } from "../../../bindings/core/random.ts";
+import type { PortManager, PortPool, PortRange, ReservedPorts } from "../../../bindings/index.ts";
+import { verify } from "../../../bindings/manager.ts";
+import type { SelectionName, SelectionOptions } from "../../../bindings/selection.ts";
+import { caught } from "../../invalid-input/fixture.ts";
+import { BUILDS, type Build, openOn } from "../../support/builds.ts";
+import { hashOf, PLAIN, plainTable, SECRET, type Tuple } from "../../support/rfc6056.ts";
+import { openGroups } from "../groups/fixture.ts";
+import { answerOf, DNS, reservedOn, type Wish } from "./fixture.ts";
+
+const LINEAR: readonly SelectionOptions[] = [
+  { algorithm: "random" },
+  { algorithm: "hash", secret: SECRET, from: 2 ** 32 - 9 },
+  { algorithm: "double-hash", secret: SECRET, slots: 5 },
+  { algorithm: "sequential" },
+];
+const DRAWN: readonly SelectionOptions[] = [
+  { algorithm: "random-retry" },
+  { algorithm: "random-increments", increment: 7 },
+];
+const COUNTED: readonly SelectionOptions[] = LINEAR.filter(
+  ({ algorithm }) => algorithm !== "random",
+);
+const RANGE = { first: 1000, last: 1149 };
+const LOCAL = "10.0.0.1";
+
+// ── The plain side ────────────────────────────────────────────────────────────────────────────
+
+class Plain {
+  readonly #options: SelectionOptions;
+  readonly #random: SeededRandom;
+  readonly #table: number[];
+  readonly taken = new Set<number>();
+  range: PortRange = RANGE;
+  reserved: ReadonlySet<number> = new Set();
+
+  constructor(seed: number, options: SelectionOptions) {
+    this.#options = options;
+    this.#random = new SeededRandom(seed);
+    this.#table = plainTable(options, () => this.#random.next());
+  }
+
+  pick(tuple: Tuple): number {
+    const { first, last } = this.range;
+    const port = PLAIN[this.#options.algorithm]({
+      first,
+      count: last - first + 1,
+      isFree: (port) => !this.taken.has(port) && !this.reserved.has(port),
+      tuple,
+      options: this.#options,
+      table: this.#table,
+      random: () => this.#random.next(),
+    });
+    if (port === undefined) return EXHAUSTED;
+    this.taken.add(port);
+    return port;
+  }
+}
+
+function to(number: number): Wish {
+  const destination = { address: `9.9.9.${number}`, port: 440 + number };
+  return { ...DNS, address: LOCAL, destination };
+}
+
+function tupleTo(number: number): Tuple {
+  return { local: mapped(10, 0, 0, 1), remote: mapped(9, 9, 9, number), port: 440 + number };
+}
+
+function mapped(...bytes: number[]): Uint8Array {
+  return Uint8Array.from([...Array<number>(10).fill(0), 255, 255, ...bytes]);
+}
+
+/** A destination whose first port leaves some room above. */
+const ROOMY = [1, 2, 3, 4, 5, 6, 7, 8, 9].find((it) => hashOf(tupleTo(it), 0) % 150 < 99) ?? 0;
+
+function open(build: Build, selection: SelectionOptions, seed = 3): PortManager {
+  return openOn(build, { seed, selection, portRange: RANGE });
+}
+
+/** So many picks, however each of them is asked for. */
+function some(manager: PortManager, pool: PortPool, wish: Wish, count: number): number[] {
+  const ports: number[] = [];
+  while (ports.length < count) {
+    ports.push(answerOf(() => manager.reservePort(wish)));
+    ports.push(pool.take());
+    const batch = new Uint16Array(4);
+    ports.push(...batch.subarray(0, pool.takeMany(batch)));
+    if (batch[3] === 0) return ports;
+  }
+  return ports;
+}
+
+describe.each(BUILDS)("%s build", (build) => {
+  // ── One sequence ────────────────────────────────────────────────────────────────────────
+
+  test.each([...LINEAR, ...DRAWN])("$algorithm: words, handles and batches are one", (options) => {
+    const groups = openGroups(build);
+    const group = groups.create("/a");
+    const reserved = reservedOn(build);
+    const manager = open(build, options);
+    const plain = new Plain(3, options);
+    const others = [1, 2].map((number) => {
+      const wish = { ...to(number), group, reserved };
+      return { number, wish, pool: manager.pool(wish) };
+    });
+
+    const expectSame = (count: number): void => {
+      for (const { number, wish, pool } of others) {
+        const ports = some(manager, pool, wish, count);
+        verify(manager);
+        expect(ports.slice(0, count)).toEqual(
+          Array.from({ length: count }, () => plain.pick(tupleTo(number))),
+        );
+        // The next destination has ports of its own.
+        for (const port of ports) manager.releasePort({ ...to(number), group, port });
+        plain.taken.clear();
+      }
+    };
+    expectSame(12);
+    group.connectPortRange = { first: 1063, last: 1129 };
+    plain.range = { first: 1063, last: 1129 };
+    expectSame(18);
+    reserved.text = "1060-1070,1080-1110,1128";
+    plain.reserved = new Set(portsOf(reserved));
+    expectSame(18);
+    group.bindPortRange = { first: 1, last: 1 };
+    manager.setPortRange(1064, 2000);
+    plain.range = { first: 1064, last: 1129 };
+    expectSame(12);
+    group.connectPortRange = undefined;
+    plain.range = { first: 1064, last: 2000 };
+    expectSame(24);
+    reserved.text = "";
+    plain.reserved = new Set();
+    manager.setPortRange(1120, 1199);
+    plain.range = { first: 1120, last: 1199 };
+    expectSame(24);
+    manager.close();
+    groups.close();
+  });
+
+  test.each(LINEAR)("$algorithm: finds what there is, to the last port", (options) => {
+    const groups = openGroups(build);
+    const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
+    const reserved = reservedOn(build, "1000-1063,1070,1127-1128");
+    const manager = open(build, options);
+    const plain = new Plain(3, options);
+    plain.range = { first: 1062, last: 1131 };
+    plain.reserved = new Set(portsOf(reserved));
+    const pool = manager.pool({ ...to(1), group, reserved });
+    const batch = new Uint16Array(100);
+    const taken = pool.takeMany(batch);
+    expect(taken).toBe(1131 - 1064 + 1 - 3);
+    const wanted = Array.from({ length: taken }, () => plain.pick(tupleTo(1)));
+    expect([...batch.subarray(0, taken)]).toEqual(wanted);
+    const end = [pool.take(), answerOf(() => manager.reservePort({ ...to(1), group, reserved }))];
+    expect(end).toEqual([EXHAUSTED, EXHAUSTED]);
+    const error = caught(() => manager.reservePort({ ...to(1), group, reserved }));
+    expect((error as Error).message).toContain("all 70 of 1062..1131 are taken or reserved");
+    manager.close();
+    groups.close();
+  });
+
+  test.each(DRAWN)(
+    "$algorithm: gives nothing but what there is, and says when it gave up",
+    (options) => {
+      const groups = openGroups(build);
+      const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
+      const reserved = reservedOn(build, "1000-1100,1102-1130");
+      const manager = open(build, options);
+      const wish = { ...to(1), group, reserved };
+      const pool = manager.pool(wish);
+      const counts = new Map<number, number>();
+      for (let round = 0; round < 200; round++) {
+        const port = round % 2 ? pool.take() : answerOf(() => manager.reservePort(wish));
+        counts.set(port, (counts.get(port) ?? 0) + 1);
+        if (port > 0) expect(pool.free(port)).toBe(true);
+      }
+      expect([...counts.keys()].sort()).toEqual([EXHAUSTED, 1101, 1131]);
+      reserved.text = "1-65535";
+      expect([pool.take(), pool.takeMany(new Uint16Array(3))]).toEqual([EXHAUSTED, 0]);
+      const error = caught(() => manager.reservePort(wish));
+      expect((error as Error).message).toContain(
+        "none of 70 draws from 1062..1131 met a port that is not taken or reserved",
+      );
+      manager.close();
+      groups.close();
+    },
+  );
+
+  test.each([...LINEAR, ...DRAWN])("$algorithm: a group of one port", (options) => {
+    const groups = openGroups(build);
+    const group = groups.create("/a");
+    const manager = open(build, options);
+    const pool = manager.pool({ ...to(1), group });
+    for (const port of [1000, 1023, 1024, 1087, 1088, 1149]) {
+      group.connectPortRange = { first: port, last: port };
+      expect([pool.take(), pool.take(), pool.takeMany(new Uint16Array(2))]).toEqual([
+        port,
+        EXHAUSTED,
+        0,
+      ]);
+      expect(answerOf(() => manager.reservePort({ ...to(1), group }))).toBe(EXHAUSTED);
+      expect(answerOf(() => manager.reservePort({ ...to(2), group }))).toBe(port);
+    }
+    verify(manager);
+    manager.close();
+    groups.close();
+  });
+
+  // ── What moves a counter, and what does not ─────────────────────────────────────────────
+
+  /** Which port would be next. */
+  function next(manager: PortManager, wish: Wish): number {
+    const pool = manager.pool(wish);
+    const port = pool.take();
+    pool.free(port);
+    pool.close();
+    return port;
+  }
+
+  test.each(COUNTED)("$algorithm: a search that fails leaves its counter", (options) => {
+    const groups = openGroups(build);
+    const group = groups.create("/a");
+    const reserved = reservedOn(build, "1-65535");
+    const full = reservedOn(build, "1-65535");
+    const [manager, model] = [open(build, options), open(build, options)];
+    const wish = to(4);
+    const pool = manager.pool({ ...wish, group, reserved });
+    const fails: readonly (() => unknown)[] = [
+      () => pool.take(),
+      () => pool.takeMany(new Uint16Array(9)),
+      () => manager.reservePort({ ...wish, reserved: full }),
+      () => manager.reservePort(wish, () => false),
+      () =>
+        manager.reservePort(wish, () => {
+          throw new Error("mine");
+        }),
+      () => {
+        group.connectPortRange = { first: 5, last: 5 };
+        return pool.take();
+      },
+      () => pool.takeMany(new Uint16Array(2)),
+      () => manager.reservePort({ ...wish, group }),
+      () => manager.reservePort({ ...wish, offset: 77 }).release(),
+      () => pool.take(77),
+      () => pool.takeAt(1003),
+      () => manager.pickEphemeralPortStable(5, () => true),
+    ];
+    for (const fail of fails) caught(fail);
+    reserved.text = "";
+    expect(next(manager, wish)).toBe(next(model, wish));
+    expect(next(manager, wish)).toBe(next(model, wish));
+    for (const each of [manager, model]) each.close();
+    groups.close();
+  });
+
+  test("a hash counts the ports that were tried, reserved and refused ones included", () => {
+    const options: SelectionOptions = { algorithm: "hash", secret: SECRET, from: 0 };
+    const manager = open(build, options);
+    const reserved = reservedOn(build);
+    const start = (hashOf(tupleTo(ROOMY), 0) % 150) + 1000;
+    reserved.text = `${start}-${start + 2}`;
+    expect(manager.reservePort({ ...to(ROOMY), reserved }).port).toBe(start + 3);
+    const seen: number[] = [];
+    const test = (port: number): boolean => seen.push(port) === 3;
+    expect(manager.reservePort({ ...to(ROOMY), reserved }, test).port).toBe(start + 6);
+    expect(seen).toEqual([start + 4, start + 5, start + 6]);
+    expect(manager.reservePort(to(ROOMY)).port).toBe(start + 7);
+    manager.close();
+  });
+
+  test("sequential goes on behind its last port, wherever the next may lie", () => {
+    const groups = openGroups(build);
+    const group = groups.create("/a", { bindPortRange: { first: 1010, last: 1012 } });
+    const manager = open(build, { algorithm: "sequential" });
+    const pool = manager.pool({ ...DNS, group });
+    expect([pool.take(), pool.take()]).toEqual([1010, 1011]);
+    // Its counter is a place in the range, so in a longer range it goes on at the same place.
+    expect(manager.reservePort(DNS).port).toBe(1002);
+    expect(pool.take()).toBe(1012);
+    expect(pool.take()).toBe(EXHAUSTED);
+    pool.free(1010);
+    expect(pool.take()).toBe(1010);
+    group.bindPortRange = { first: 2, last: 3 };
+    expect(pool.take()).toBe(EMPTY_RANGE);
+    expect(manager.reservePort(DNS).port).toBe(1001);
+    manager.close();
+    groups.close();
+  });
+
+  test("double-hash has a counter for each group of destinations, a hash one for all", () => {
+    const from = 0;
+    const slots = 65_536;
+    for (const algorithm of ["hash", "double-hash"] as SelectionName[]) {
+      const options = { algorithm, secret: SECRET, from };
+      const manager = open(build, algorithm === "hash" ? options : { ...options, slots });
+      const first = Array.from(
+        { length: 5 },
+        (_, index) => manager.reservePort(to(index + 1)).port,
+      );
+      const counted = algorithm === "hash" ? [0, 1, 2, 3, 4] : [0, 0, 0, 0, 0];
+      expect(first).toEqual(
+        counted.map((count, index) => 1000 + ((hashOf(tupleTo(index + 1), 0) + count) % 150)),
+      );
+      manager.close();
+    }
+  });
+
+  test("a tuple is both addresses and the remote port, not device, networks or flags", () => {
+    const manager = open(build, {
+      algorithm: "double-hash",
+      secret: SECRET,
+      from: 0,
+      slots: 65_536,
+    });
+    const start = 1000 + (hashOf(tupleTo(ROOMY), 0) % 150);
+    expect(next(manager, to(ROOMY))).toBe(start);
+    // One tuple, one counter.
+    expect(next(manager, { ...to(ROOMY), networks: [4, 6] })).toBe(start + 1);
+    expect(next(manager, { ...to(ROOMY), bindToDevice: 3 })).toBe(start + 2);
+    expect(next(manager, { ...to(ROOMY), transport: 33, flags: { tupleOnly: true } })).toBe(
+      start + 3,
+    );
+    expect(next(manager, { ...to(ROOMY), address: `::ffff:${LOCAL}` })).toBe(start + 4);
+    // Others.
+    const any = { ...tupleTo(ROOMY), local: new Uint8Array(16) };
+    expect(next(manager, { ...to(ROOMY), address: "" })).toBe(1000 + (hashOf(any, 0) % 150));
+    const bound = { local: mapped(10, 0, 0, 1), remote: new Uint8Array(16), port: 9 };
+    const wildcard = { ...DNS, address: LOCAL, destination: { port: 9 } };
+    expect(next(manager, wildcard)).toBe(1000 + (hashOf(bound, 0) % 150));
+    manager.close();
+  });
+
+  // ── Batches, managers ───────────────────────────────────────────────────────────────────
+
+  test.each([...LINEAR, ...DRAWN])(
+    "$algorithm: a long batch is what single calls take",
+    (options) => {
+      const [one, other] = [1, 2].map(() => {
+        const manager = openOn(build, { seed: 5, selection: options });
+        return { manager, pool: manager.pool(to(3)) };
+      }) as [{ manager: PortManager; pool: PortPool }, { manager: PortManager; pool: PortPool }];
+      const batch = new Uint16Array(1300);
+      expect(one.pool.takeMany(batch)).toBe(1300);
+      expect([...batch]).toEqual(Array.from({ length: 1300 }, () => other.pool.take()));
+      verify(one.manager);
+      for (const { manager } of [one, other]) manager.close();
+    },
+  );
+
+  test.each([...LINEAR, ...DRAWN])("$algorithm: managers do not share it", (options) => {
+    const managers = [7, 7, 8].map((seed) => open(build, options, seed));
+    const picks = managers.map((manager) =>
+      Array.from({ length: 5 }, () => manager.reservePort(to(1)).port),
+    );
+    expect(picks[0]).toEqual(picks[1]);
+    const isSeedless = options.secret !== undefined && options.from !== undefined;
+    if (!isSeedless && options.algorithm !== "sequential") expect(picks[0]).not.toEqual(picks[2]);
+    for (const manager of managers) manager.close();
+  });
+
+  test.each([...LINEAR, ...DRAWN])(
+    "$algorithm: picks without a reservation are random",
+    (options) => {
+      const manager = open(build, options);
+      const used = manager.stats().memory.used;
+      const ports = Array.from({ length: 40 }, () => manager.pickEphemeralPort(() => true));
+      expect(new Set(ports).size).toBeGreaterThan(10);
+      expect(ports.every((port) => RANGE.first <= port && port <= RANGE.last)).toBe(true);
+      const seen: number[] = [];
+      caught(() => manager.pickEphemeralPort((port) => seen.push(port) < 0));
+      expect(new Set(seen).size).toBe(150);
+      expect(manager.pickEphemeralPort(() => true, 151)).toBe(1001);
+      expect(manager.pickEphemeralPortStable(4, () => true)).toBe(1004);
+      expect(manager.stats().memory.used).toBe(used);
+      manager.close();
+    },
+  );
+});
+
+function portsOf(reserved: ReservedPorts): number[] {
+  return Array.from({ length: 65536 }, (_, port) => port).filter((port) => reserved.has(port));
+}

@@ -1,0 +1,493 @@
+// Contest: random deeds on managers that share a tree of groups and lists of reserved ports, each
+// deed done to the real thing and to the model, and the answers compared.
+
+import { isDeepStrictEqual } from "node:util";
+import {
+  PortError,
+  type PortGroup,
+  type PortManager,
+  type PortPool,
+  type Reservation,
+  type ReservedPorts,
+} from "../../../bindings/index.ts";
+import { verify } from "../../../bindings/manager.ts";
+import type { SelectionOptions } from "../../../bindings/selection.ts";
+import { openGroups } from "../../api/groups/fixture.ts";
+import { answerOf, reservedOn, type Wish } from "../../api/netstack/fixture.ts";
+import { GroupModel, type Kind, ManagerModel, type Place } from "../../models/reference-groups.ts";
+import { type Ask, show, toFacade } from "../../support/ask.ts";
+import { type Build, openOn } from "../../support/builds.ts";
+import { Dice } from "./random.ts";
+
+export interface Rules {
+  readonly build: Build;
+  readonly seed: number;
+  readonly selection: SelectionOptions;
+  /** Few descriptions and long ranges, so that handles have bitmaps. */
+  readonly isDense: boolean;
+}
+
+interface Group {
+  readonly real: PortGroup;
+  readonly model: GroupModel;
+}
+
+interface List {
+  readonly real: ReservedPorts;
+  readonly model: Set<number>;
+}
+
+/** A reservation or an open handle. */
+interface Holder<Real extends Reservation | PortPool> {
+  readonly real: Real;
+  readonly ask: Ask;
+  group: Group | undefined;
+}
+
+interface OpenPool extends Holder<PortPool> {
+  readonly place: Omit<Place, "group">;
+  readonly ports: number[];
+}
+
+interface Manager {
+  readonly real: PortManager;
+  readonly model: ManagerModel;
+  readonly usedAtOpen: number;
+  readonly reservations: Holder<Reservation>[];
+  readonly pools: OpenPool[];
+  /** What closed handles have left. */
+  readonly left: { readonly ask: Ask; readonly port: number }[];
+}
+
+interface Change {
+  readonly says: string;
+  real(): void;
+  model(): void;
+}
+
+/** What a tester does and says when it is asked. */
+interface Verdict {
+  readonly change: Change | undefined;
+  readonly says: boolean | "throws";
+}
+
+type Tester = (port: number) => boolean;
+
+const NONE: ReadonlySet<number> = new Set();
+const ALL = { first: 1, last: 65535 };
+const THROWN = new Error("thrown by a tester");
+const SHOWN = 40;
+
+export class Contest {
+  readonly #rules: Rules;
+  readonly #dice: Dice;
+  readonly #tree;
+  readonly #groups: Group[];
+  readonly #lists: List[];
+  readonly #managers: Manager[];
+  readonly #script: string[] = [];
+  /** How many ports were given, and what was refused. */
+  readonly answers: Map<string, number> = new Map();
+
+  constructor(rules: Rules) {
+    this.#rules = rules;
+    this.#dice = new Dice(rules.seed, rules.isDense);
+    this.#tree = openGroups(rules.build);
+    this.#groups = [{ real: this.#tree.root, model: new GroupModel("/", undefined) }];
+    this.#lists = [0, 1].map(() => ({ real: reservedOn(rules.build), model: new Set() }));
+    this.#managers = [0, 1].map(() => this.#openManager());
+    for (let deed = 0; deed < 4; deed++) this.#createGroup();
+  }
+
+  run(deeds: number): void {
+    try {
+      for (let deed = 1; deed <= deeds; deed++) {
+        this.#act(this.#dice.below(100), this.#dice.one(this.#managers) as Manager);
+        if (deed % 25 === 0) this.#compare();
+      }
+      this.#end();
+    } catch (error) {
+      const { build, seed, selection } = this.#rules;
+      const rules = `${build}, seed ${seed}, ${selection.algorithm}`;
+      const text = [rules, ...this.#script.slice(-SHOWN), String(error)].join("\n  ");
+      throw new Error(text, { cause: error });
+    }
+  }
+
+  #act(dice: number, manager: Manager): void {
+    const { pools } = manager;
+    const pool = this.#dice.one(pools);
+    if (dice < 16) this.#reserve(manager);
+    else if (dice < 22) this.#reserveAt(manager);
+    else if (dice < 27 && pools.length < 12) this.#openPool(manager);
+    else if (dice < 46 && pool) this.#take(manager, pool);
+    else if (dice < 52 && pool) this.#takeAt(manager, pool);
+    else if (dice < 58 && pool) this.#takeMany(manager, pool);
+    else if (dice < 68) this.#release(manager);
+    else if (dice < 76 && pool) this.#free(manager, pool);
+    else if (dice < 80) this.#move(this.#dice.isOneIn(2) ? manager.pools : manager.reservations);
+    else if (dice < 82) this.#closePool(manager);
+    else if (dice < 90) this.#apply(this.#anyChange());
+    else if (dice < 93) this.#ask(manager);
+    else if (dice < 95 && this.#groups.length < 12) this.#createGroup();
+    else if (dice < 97) this.#removeGroup();
+    else if (dice < 99) this.#setRange(manager);
+    else if (this.#dice.isOneIn(4)) this.#reopen(manager);
+  }
+
+  // ── Words ───────────────────────────────────────────────────────────────────────────────
+
+  #reserve(manager: Manager): void {
+    const ask = this.#dice.ask();
+    const [group, list] = [this.#anyGroup(), this.#anyList()];
+    const offset = this.#dice.isOneIn(2) ? this.#dice.offset() : undefined;
+    const place = wordPlace(ask, group, list, true);
+    const request = { ...wishOf(ask, group, list), ...(offset === undefined ? {} : { offset }) };
+    this.#reserving(manager, ask, group, `from ${offset}`, {
+      real: (test) => manager.real.reservePort(request, test),
+      model: (accepts) =>
+        offset === undefined
+          ? manager.model.byPolicy(ask, place, accepts)
+          : manager.model.from(ask, place, offset, accepts),
+    });
+  }
+
+  #reserveAt(manager: Manager): void {
+    const [ask, group, port] = [this.#dice.ask(), this.#anyGroup(), this.#dice.port()];
+    const place = wordPlace(ask, group, undefined, false);
+    this.#reserving(manager, ask, group, `at ${port}`, {
+      real: (test) => manager.real.reservePort({ ...wishOf(ask, group), port }, test),
+      model: (accepts) => manager.model.at(ask, place, port, accepts),
+    });
+  }
+
+  #reserving(
+    manager: Manager,
+    ask: Ask,
+    group: Group | undefined,
+    where: string,
+    by: { real(test: Tester | undefined): Reservation; model(accepts: Tester): number },
+  ): void {
+    const verdicts = this.#dice.isOneIn(4) ? this.#anyVerdicts() : undefined;
+    const seen = { real: [] as number[], model: [] as number[] };
+    const tester =
+      (side: "real" | "model"): Tester =>
+      (port) => {
+        const verdict = verdicts?.[seen[side].push(port) - 1];
+        verdict?.change?.[side]();
+        if (verdict?.says === "throws") throw THROWN;
+        return verdict?.says ?? true;
+      };
+    let real: Reservation | undefined;
+    const got = orThrown(() =>
+      answerOf(() => {
+        real = by.real(verdicts && tester("real"));
+        return real;
+      }),
+    );
+    const wanted = orThrown(() => by.model(tester("model")));
+    const isTested = verdicts ? ", tested" : "";
+    this.#same(`reserve ${show(ask, where)} in ${group?.model.path}${isTested}`, got, wanted);
+    if (verdicts) this.#same("   its tester has seen", seen.real, seen.model);
+    if (real === undefined) return;
+    manager.reservations.push({ real, ask, group });
+    enter(group);
+  }
+
+  #release(manager: Manager): void {
+    const holder = this.#dice.pull(manager.reservations);
+    if (holder === undefined) {
+      const left = this.#dice.pull(manager.left);
+      if (left === undefined) return;
+      const got = manager.real.releasePort({ ...toFacade(left.ask), port: left.port });
+      this.#same("release what is left", got, manager.model.release(left.ask, left.port));
+      return;
+    }
+    const { real, ask, group } = holder;
+    const isByValue = this.#dice.isOneIn(2);
+    const got = isByValue
+      ? manager.real.releasePort({ ...wishOf(ask, group), port: real.port })
+      : real.release();
+    const words = `release ${show(ask, real.port)}${isByValue ? " by value" : ""}`;
+    this.#same(words, got, manager.model.release(ask, real.port));
+    leave(group);
+  }
+
+  #ask(manager: Manager): void {
+    const [ask, group, port] = [this.#dice.ask(), this.#anyGroup(), this.#dice.port()];
+    const got = manager.real.isAvailable({ ...wishOf(ask, group), port });
+    const place = wordPlace(ask, group, undefined, false);
+    this.#same(`is free ${show(ask, port)}`, got, manager.model.isAvailable(ask, place, port));
+  }
+
+  // ── Handles ─────────────────────────────────────────────────────────────────────────────
+
+  #openPool(manager: Manager): void {
+    const ask = this.#dice.ask();
+    const [group, list] = [this.#anyGroup(), this.#anyList()];
+    const picking = this.#dice.one([undefined, undefined, "bind", "connect"] as const);
+    const kind = picking ?? (ask.destination.address === "" ? "bind" : "connect");
+    const unique = this.#dice.isOneIn(4);
+    this.#script.push(`open ${show(ask, kind)} in ${group?.model.path}, unique ${unique}`);
+    const wish = { ...wishOf(ask, group, list), unique };
+    const real = manager.real.pool(picking === undefined ? wish : { ...wish, mode: picking });
+    const reserved = list?.model ?? NONE;
+    const place = { kind, reserved, isStrict: kind === "bind", isUnique: unique };
+    manager.pools.push({ real, ask, group, place, ports: [] });
+    enter(group);
+  }
+
+  #take(manager: Manager, pool: OpenPool): void {
+    const offset = this.#dice.isOneIn(2) ? this.#dice.offset() : undefined;
+    const got = pool.real.take(offset);
+    const wanted =
+      offset === undefined
+        ? picks(manager.model, pool, 1)[0]
+        : manager.model.from(pool.ask, placeOf(pool), offset);
+    this.#same(`take ${nameOf(pool)} from ${offset}`, got, wanted);
+    if (got > 0) pool.ports.push(got);
+  }
+
+  #takeMany(manager: Manager, pool: OpenPool): void {
+    const ports = new Uint16Array(this.#dice.below(this.#rules.isDense ? 90 : 12));
+    const got = [...ports.subarray(0, pool.real.takeMany(ports))];
+    const wanted = picks(manager.model, pool, ports.length).filter((port) => port > 0);
+    this.#same(`take ${ports.length} ${nameOf(pool)}`, got, wanted);
+    pool.ports.push(...got);
+  }
+
+  #takeAt(manager: Manager, pool: OpenPool): void {
+    const port = this.#dice.port();
+    const got = pool.real.takeAt(port);
+    const wanted = manager.model.at(pool.ask, placeOf(pool), port);
+    this.#same(`take ${nameOf(pool)} at ${port}`, got, wanted);
+    if (got > 0) pool.ports.push(got);
+  }
+
+  #free(manager: Manager, pool: OpenPool): void {
+    const count = Math.min(pool.ports.length, this.#dice.isOneIn(8) ? 500 : this.#dice.below(5));
+    const ports = Array.from({ length: count }, () => this.#dice.pull(pool.ports) as number);
+    const got = pool.real.freeMany(Uint16Array.from(ports));
+    const wanted = ports.filter((port) => manager.model.release(pool.ask, port)).length;
+    this.#same(`free ${nameOf(pool)} ${ports}`, got, wanted);
+  }
+
+  #closePool(manager: Manager): void {
+    const pool = this.#dice.pull(manager.pools);
+    if (pool === undefined) return;
+    this.#script.push(`close ${nameOf(pool)}`);
+    pool.real.close();
+    leave(pool.group);
+    manager.left.push(...pool.ports.map((port) => ({ ask: pool.ask, port })));
+  }
+
+  // ── What they are asked under ───────────────────────────────────────────────────────────
+
+  #move(holders: readonly Holder<Reservation | PortPool>[]): void {
+    const holder = this.#dice.one(holders);
+    if (holder === undefined) return;
+    const group = this.#anyGroup();
+    this.#script.push(`from ${holder.group?.model.path} to ${group?.model.path}`);
+    holder.real.group = group?.real;
+    leave(holder.group);
+    enter(group);
+    holder.group = group;
+  }
+
+  #anyChange(): Change {
+    const { real, model } = this.#dice.one(this.#groups) as Group;
+    const list = this.#dice.one(this.#lists) as List;
+    if (this.#dice.isOneIn(3)) return listChange(list, this.#dice.reserved());
+    const kind: Kind = this.#dice.isOneIn(2) ? "bind" : "connect";
+    const range = this.#dice.isOneIn(3) ? undefined : this.#dice.range();
+    return {
+      says: `${model.path} ${kind} ${range?.first}..${range?.last}`,
+      real: () => {
+        if (kind === "bind") real.bindPortRange = range;
+        else real.connectPortRange = range;
+      },
+      model: () => {
+        model.own[kind] = range ?? ALL;
+      },
+    };
+  }
+
+  #apply({ says, real, model }: Change): void {
+    this.#script.push(says);
+    real();
+    model();
+  }
+
+  #anyVerdicts(): Verdict[] {
+    return Array.from({ length: 1 + this.#dice.below(6) }, () => ({
+      change: this.#dice.isOneIn(3) ? this.#anyChange() : undefined,
+      says: this.#dice.isOneIn(12) ? "throws" : this.#dice.isOneIn(6),
+    }));
+  }
+
+  #createGroup(): void {
+    const { model } = this.#dice.one(this.#groups) as Group;
+    const path = `${model.path === "/" ? "" : model.path}/${this.#dice.word()}`;
+    this.#script.push(`create ${path}`);
+    this.#groups.push({ real: this.#tree.create(path), model: new GroupModel(path, model) });
+  }
+
+  #removeGroup(): void {
+    const group = this.#dice.one(this.#groups.slice(1));
+    if (group === undefined) return;
+    const hasChildren = this.#groups.some(({ model }) => model.parent === group.model);
+    const wanted = hasChildren || group.model.uses > 0 ? "EBUSY" : 0;
+    const got = orThrown(() => {
+      group.real.remove();
+      return 0;
+    });
+    this.#same(`remove ${group.model.path}`, got, wanted);
+    if (got === 0) this.#groups.splice(this.#groups.indexOf(group), 1);
+  }
+
+  #setRange(manager: Manager): void {
+    const range = this.#dice.range();
+    this.#script.push(`range ${range.first}..${range.last}`);
+    manager.real.setPortRange(range.first, range.last);
+    manager.model.range = range;
+  }
+
+  #reopen(manager: Manager): void {
+    this.#script.push("close, and open again");
+    for (const { group } of [...manager.reservations, ...manager.pools]) leave(group);
+    manager.real.close();
+    this.#managers.splice(this.#managers.indexOf(manager), 1, this.#openManager());
+  }
+
+  #openManager(): Manager {
+    const { build, seed, selection } = this.#rules;
+    const portRange = { first: 960, last: this.#rules.isDense ? 1200 : 1100 };
+    const real = openOn(build, { seed, selection, portRange });
+    const model = new ManagerModel(seed, selection, portRange);
+    const usedAtOpen = real.stats().memory.used;
+    return { real, model, usedAtOpen, reservations: [], pools: [], left: [] };
+  }
+
+  #anyGroup(): Group | undefined {
+    return this.#dice.isOneIn(4) ? undefined : this.#dice.one(this.#groups);
+  }
+
+  #anyList(): List | undefined {
+    return this.#dice.isOneIn(2) ? undefined : this.#dice.one(this.#lists);
+  }
+
+  // ── Comparing ───────────────────────────────────────────────────────────────────────────
+
+  #same(what: string, got: unknown, wanted: unknown): void {
+    this.#script.push(`${what}: ${wanted}`);
+    const answer = typeof wanted === "number" && wanted > 0 ? "port" : `${wanted}`;
+    if (typeof wanted !== "object") this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1);
+    if (!isDeepStrictEqual(got, wanted)) throw new Error(`got ${got}, the model says ${wanted}`);
+  }
+
+  #compare(): void {
+    for (const { real, model, pools } of this.#managers) {
+      verify(real);
+      const { descriptors, counters, references } = real.stats();
+      this.#same("figures", { descriptors, counters, references }, model.stats());
+      for (const pool of pools) {
+        const isHeld = pool.ports.every((port) => pool.real.has(port));
+        this.#same(`it holds its ports: ${nameOf(pool)}`, isHeld, true);
+      }
+    }
+    const uses = this.#groups.map(({ real }) => real.uses);
+    const wanted = this.#groups.map(({ model }) => model.uses);
+    this.#same("uses", uses, wanted);
+  }
+
+  /** Gives back everything: no byte is in use then, and nobody in a group. */
+  #end(): void {
+    this.#compare();
+    for (const manager of this.#managers) {
+      while (manager.pools.length > 0) this.#closePool(manager);
+      while (manager.reservations.length + manager.left.length > 0) this.#release(manager);
+    }
+    this.#compare();
+    this.#same("in use", this.#groups.map(({ real }) => real.uses).filter(Boolean), []);
+    this.#tree.close();
+    for (const { real, usedAtOpen } of this.#managers) {
+      this.#same("bytes", real.stats().memory.used, usedAtOpen);
+      real.close();
+    }
+  }
+}
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+/** So many ports by the policy, and the refusal that ends it. Random offsets are drawn at first. */
+function picks(model: ManagerModel, pool: OpenPool, count: number): number[] {
+  const offsets = Array.from({ length: model.isRandom ? count : 0 }, () => model.draw());
+  const answers: number[] = [];
+  for (let index = 0; index < count && (answers.at(-1) ?? 1) > 0; index++) {
+    const offset = offsets[index];
+    const place = placeOf(pool);
+    if (offset === undefined) answers.push(model.byPolicy(pool.ask, place));
+    else answers.push(model.from(pool.ask, place, offset));
+  }
+  return answers;
+}
+
+function listChange(
+  { real, model }: List,
+  ranges: readonly { first: number; last: number }[],
+): Change {
+  const text = ranges.map(({ first, last }) => `${first}-${last}`).join();
+  return {
+    says: `reserved ${text}`,
+    real: () => {
+      real.text = text;
+    },
+    model: () => {
+      model.clear();
+      for (const { first, last } of ranges) for (let at = first; at <= last; at++) model.add(at);
+    },
+  };
+}
+
+function enter(group: Group | undefined): void {
+  if (group !== undefined) group.model.uses += 1;
+}
+
+function leave(group: Group | undefined): void {
+  if (group !== undefined) group.model.uses -= 1;
+}
+
+function wishOf(ask: Ask, group?: Group, list?: List): Wish {
+  const wish = { ...toFacade(ask), group: group?.real };
+  return list === undefined ? wish : { ...wish, reserved: list.real };
+}
+
+function wordPlace(
+  ask: Ask,
+  group: Group | undefined,
+  list: List | undefined,
+  isStrict: boolean,
+): Place {
+  const kind = ask.destination.address === "" ? "bind" : "connect";
+  const reserved = list?.model ?? NONE;
+  return { group: group?.model, kind, reserved, isStrict, isUnique: false };
+}
+
+function placeOf({ place, group }: OpenPool): Place {
+  return { ...place, group: group?.model };
+}
+
+function nameOf({ ask, place, group }: OpenPool): string {
+  return `${show(ask, place.kind)} in ${group?.model.path}`;
+}
+
+/** A number, what a tester has thrown, or the code of an error. */
+function orThrown(act: () => number): number | string {
+  try {
+    return act();
+  } catch (error) {
+    if (error === THROWN) return "thrown";
+    if (error instanceof PortError) return error.code;
+    throw error;
+  }
+}

@@ -1,0 +1,293 @@
+// Bad calls: options, ranges, picks, handles, batches, and whatever has been closed.
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PortManager, type PortPool, TCP } from "../../bindings/index.ts";
+import { BUILDS, openOn } from "../support/builds.ts";
+import {
+  BAD_PORT,
+  BAD_RANGE,
+  CLOSED,
+  closeScene,
+  expectRefused,
+  OUT,
+  openScene,
+  picture,
+  type Refused,
+  RIGHT,
+  type Scene,
+  TYPE,
+  VALUE,
+  wrong,
+} from "./fixture.ts";
+
+type Row = readonly [name: string, value: unknown, refused: Refused];
+
+const says = (refused: Refused, text: string): Refused => ({ ...refused, says: text });
+
+/** The shortest module there is: it exports nothing. */
+const EMPTY_MODULE = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+
+const OPTIONS: readonly Row[] = [
+  ["null", null, says(TYPE, "options must be an object")],
+  ["a number", 5, TYPE],
+  ["an array", [], TYPE],
+  ["a wrong name", { sed: 1 }, says(VALUE, 'did you mean "seed"?')],
+  ["a name in other case", { memorylimit: 1e6 }, says(VALUE, 'did you mean "memoryLimit"?')],
+  ["a strange name", { verbose: true }, says(VALUE, "known are portRange, seed")],
+  ["a negative seed", { seed: -1 }, OUT],
+  ["a seed of 2^32", { seed: 2 ** 32 }, OUT],
+  ["a fraction as seed", { seed: 0.5 }, OUT],
+  ["a text as seed", { seed: "1" }, TYPE],
+  ["a bigint as seed", { seed: 1n }, TYPE],
+  ["null as range", { portRange: null }, says(TYPE, "portRange must be an object")],
+  ["a pair as range", { portRange: [1, 2] }, TYPE],
+  ["half a range", { portRange: { first: 1 } }, says(TYPE, "last must be")],
+  ["a range with text", { portRange: { first: "1", last: 2 } }, TYPE],
+  ["a range that is upside down", { portRange: { first: 2, last: 1 } }, BAD_RANGE],
+  ["a range from 0", { portRange: { first: 0, last: 9 } }, BAD_RANGE],
+  ["a range to 65536", { portRange: { first: 1, last: 65536 } }, BAD_RANGE],
+  ["a range of fractions", { portRange: { first: 1.5, last: 2.5 } }, BAD_RANGE],
+  ["a range with a wrong name", { portRange: { fist: 1, last: 2 } }, says(VALUE, '"first"?')],
+  ["a limit of 0", { memoryLimit: 0 }, says(OUT, "1024..4294967295")],
+  ["a limit of 1023", { memoryLimit: 1023 }, OUT],
+  ["a negative limit", { memoryLimit: -1 }, OUT],
+  ["NaN as limit", { memoryLimit: Number.NaN }, OUT],
+  ["a limit of 2^32", { memoryLimit: 2 ** 32 }, OUT],
+  ["a text as limit", { memoryLimit: "1MB" }, TYPE],
+  ["bytes as module", { module: Uint8Array.of(0, 97, 115, 109) }, says(TYPE, "module must be")],
+  ["an object as module", { module: {} }, TYPE],
+  ["null as module", { module: null }, TYPE],
+  ["another module", { module: EMPTY_MODULE }, says(VALUE, "portwarden's core.wasm")],
+];
+
+const RANGES: readonly (readonly [unknown, unknown, Refused])[] = [
+  [0, 9, says(BAD_RANGE, "got 0..9; the default is 16000..65535")],
+  [0, 0, BAD_RANGE],
+  [10, 9, BAD_RANGE],
+  [1, 65536, BAD_RANGE],
+  [65536, 65536, BAD_RANGE],
+  [-5, 5, BAD_RANGE],
+  [1.5, 9, BAD_RANGE],
+  [1, 9.5, BAD_RANGE],
+  [Number.NaN, 9, BAD_RANGE],
+  [1, Number.POSITIVE_INFINITY, BAD_RANGE],
+  ["1", 9, says(TYPE, "first must be")],
+  [1, "9", says(TYPE, "last must be")],
+  [1, undefined, TYPE],
+  [1n, 9n, TYPE],
+  [null, 9, TYPE],
+  [{ first: 1, last: 9 }, undefined, TYPE],
+];
+
+const OFFSETS: readonly Row[] = [
+  ["-1", -1, OUT],
+  ["1.5", 1.5, OUT],
+  ["NaN", Number.NaN, OUT],
+  ["infinity", Number.POSITIVE_INFINITY, OUT],
+  ["2^32", 2 ** 32, OUT],
+  ["a text", "0", TYPE],
+  ["null", null, TYPE],
+  ["a bigint", 0n, TYPE],
+  ["a symbol", Symbol("0"), TYPE],
+  ["an object", {}, TYPE],
+];
+
+const PORTS: readonly Row[] = [
+  ["0", 0, BAD_PORT],
+  ["-1", -1, BAD_PORT],
+  ["65536", 65536, BAD_PORT],
+  ["80.5", 80.5, BAD_PORT],
+  ["NaN", Number.NaN, BAD_PORT],
+  ["a text", "80", TYPE],
+  ["a bigint", 80n, TYPE],
+  ["a symbol", Symbol("80"), TYPE],
+  ["an object that is a number", { valueOf: () => 80 }, TYPE],
+  ["nothing", undefined, TYPE],
+  ["null", null, TYPE],
+];
+
+const BATCHES: readonly Row[] = [
+  ["an array", [1, 2], says(TYPE, "ports must be a Uint16Array, got an array of 2")],
+  ["bytes", new Uint8Array(4), TYPE],
+  ["32-bit numbers", new Uint32Array(4), TYPE],
+  ["a view", new DataView(new ArrayBuffer(4)), TYPE],
+  ["a buffer", new ArrayBuffer(4), TYPE],
+  ["a count", 5, TYPE],
+  ["a proxy of one", new Proxy(new Uint16Array(4), {}), TYPE],
+  ["an object with its prototype", Object.create(Uint16Array.prototype), TYPE],
+  ["nothing", undefined, TYPE],
+  ["null", null, TYPE],
+];
+
+describe.each(BUILDS)("%s build", (build) => {
+  let scene: Scene;
+  beforeEach(() => {
+    scene = openScene(build);
+  });
+  afterEach(() => {
+    closeScene(scene);
+  });
+
+  test.each(OPTIONS)("open refuses %s", (_name, options, refused) => {
+    expectRefused(scene, () => PortManager.open(wrong(options)), refused);
+  });
+
+  test.each(RANGES)("setPortRange refuses %s..%s", (first, last, refused) => {
+    expectRefused(scene, ({ manager }) => manager.setPortRange(wrong(first), wrong(last)), refused);
+  });
+
+  describe("mode", () => {
+    const yes = (): boolean => true;
+
+    test.each(OFFSETS)("refuses %s as offset", (_name, offset, refused) => {
+      expectRefused(scene, (s) => s.manager.pickEphemeralPort(yes, wrong(offset)), refused);
+      expectRefused(scene, (s) => s.manager.pickEphemeralPortStable(wrong(offset), yes), refused);
+    });
+
+    test.each([undefined, null, 5, {}, true])("refuses %s as tester", (tester) => {
+      expectRefused(scene, (s) => s.manager.pickEphemeralPort(wrong(tester)), TYPE);
+      expectRefused(scene, (s) => s.manager.pickEphemeralPortStable(0, wrong(tester)), TYPE);
+    });
+
+    test("refuses a stable pick without an offset", () => {
+      expectRefused(
+        scene,
+        (s) => s.manager.pickEphemeralPortStable(wrong(undefined), yes),
+        says(TYPE, "offset must be"),
+      );
+    });
+  });
+
+  describe("a handle", () => {
+    test.each(OFFSETS)("does not take from offset %s", (_name, offset, refused) => {
+      expectRefused(scene, ({ pool }) => pool.take(wrong(offset)), refused);
+    });
+
+    test.each(PORTS)("knows no port %s", (_name, port, refused) => {
+      expectRefused(scene, ({ pool }) => pool.takeAt(wrong(port)), refused);
+      expectRefused(scene, ({ pool }) => pool.free(wrong(port)), refused);
+      expectRefused(scene, ({ pool }) => pool.has(wrong(port)), refused);
+    });
+
+    test.each(BATCHES)("takes and frees no batch that is %s", (_name, batch, refused) => {
+      expectRefused(scene, ({ pool }) => pool.takeMany(wrong(batch)), refused);
+      expectRefused(scene, ({ pool }) => pool.freeMany(wrong(batch)), refused);
+    });
+
+    test("refuses everything when it is closed, but to be closed again", () => {
+      const pool = scene.manager.pool({ networks: [4], transport: TCP });
+      pool.close();
+      for (const act of deedsOf(pool)) {
+        expectRefused(scene, act, says(CLOSED, "the pool has been closed"));
+      }
+      pool.close();
+      pool[Symbol.dispose]();
+    });
+
+    test("refuses everything when its manager is closed", () => {
+      const manager = openOn(build);
+      const pool = manager.pool({ networks: [4], transport: TCP });
+      pool.take();
+      manager.close();
+      for (const act of deedsOf(pool)) expectRefused(scene, act, CLOSED);
+      pool.close();
+    });
+  });
+
+  describe("a closed manager", () => {
+    test("refuses every word, but to be closed again", () => {
+      const manager = openOn(build);
+      const reservation = manager.reservePort(RIGHT);
+      manager.close();
+      const yes = (): boolean => true;
+      const deeds: (() => unknown)[] = [
+        () => manager.reservePort(RIGHT),
+        () => manager.reservePort({ ...RIGHT, port: 0 }),
+        () => manager.reserveTuple(RIGHT),
+        () => manager.releasePort(RIGHT),
+        () => manager.isAvailable(RIGHT),
+        () => manager.pool({ networks: [4], transport: TCP }),
+        () => manager.pickEphemeralPort(yes),
+        () => manager.pickEphemeralPortStable(0, yes),
+        () => manager.portRange(),
+        () => manager.setPortRange(1, 2),
+        () => manager.stats(),
+        () => reservation.release(),
+      ];
+      for (const act of deeds) {
+        expectRefused(scene, act, says(CLOSED, "the manager has been closed"));
+      }
+      expect(reservation.released).toBe(false);
+      manager.close();
+    });
+
+    test("leaves other managers of its instance alone", () => {
+      const before = picture(scene);
+      const manager = openOn(build, { seed: 9 });
+      manager.pool({ networks: [4], transport: TCP }).takeMany(new Uint16Array(500));
+      manager.close();
+      expect(picture(scene)).toEqual(before);
+    });
+  });
+
+  describe("a reservation", () => {
+    test("is released once; the second call answers false and changes nothing", () => {
+      const { manager, reservation } = scene;
+      expect(reservation.release()).toBe(true);
+      manager.reservePort({ networks: [4], transport: TCP, port: reservation.port });
+      const before = picture(scene);
+      expect(reservation.release()).toBe(false);
+      reservation[Symbol.dispose]();
+      expect(picture(scene)).toEqual(before);
+    });
+
+    test("is not what releasePort takes, neither its own nor a stranger's", () => {
+      const refused = says(VALUE, "release() of its own");
+      expectRefused(scene, (s) => s.manager.releasePort(wrong(s.reservation)), refused);
+      expectRefused(scene, (s) => s.manager.releasePort(wrong(s.strange)), refused);
+    });
+
+    test("shows itself, and nothing of it can be changed from outside", () => {
+      const { manager } = scene;
+      const networks = [6, 4, 6];
+      const reservation = manager.reservePort({
+        networks,
+        transport: TCP,
+        address: "::FFFF:10.0.0.9",
+        bindToDevice: 3,
+        destination: { address: "2001:DB8::1", port: 443 },
+        reuseAddr: true,
+        port: 99,
+      });
+      networks.length = 0;
+      (reservation.networks as number[]).push(7);
+      reservation.destination.port = 1;
+      reservation.flags.mostRecent = true;
+      expect(reservation).toMatchObject({
+        port: 99,
+        networks: [6, 4],
+        transport: TCP,
+        address: "10.0.0.9",
+        bindToDevice: 3,
+        destination: { address: "2001:db8::1", port: 443 },
+        flags: { mostRecent: false, loadBalanced: false, tupleOnly: true },
+        released: false,
+      });
+      reservation.release();
+      expect(reservation.released).toBe(true);
+    });
+  });
+});
+
+function deedsOf(pool: PortPool): (() => unknown)[] {
+  return [
+    () => pool.take(),
+    () => pool.take(0),
+    () => pool.takeAt(80),
+    () => pool.takeMany(new Uint16Array(1)),
+    () => pool.free(80),
+    () => pool.freeMany(new Uint16Array(1)),
+    () => pool.has(80),
+    () => pool.held,
+  ];
+}

@@ -1,0 +1,176 @@
+// Mistakes with ports that rest: what is wrong is said, and nothing changes.
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PortError, PortManager, type PortPool, TCP } from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
+import { BUILDS, bytesOf, openOn } from "../support/builds.ts";
+import { BAD_PORT, CLOSED, OUT, type Refused, TYPE, VALUE, wrong } from "./fixture.ts";
+
+const KEY = { networks: [4], transport: TCP };
+const says = (refused: Refused, text: string): Refused => ({ ...refused, says: text });
+
+const COOLDOWNS: readonly (readonly [string, unknown, Refused])[] = [
+  ["null", null, says(TYPE, "cooldown must be an object")],
+  ["a text", "60s", says(TYPE, "cooldown must be milliseconds, or an object")],
+  ["a list", [60], TYPE],
+  ["a negative number", -1, says(OUT, "cooldown must be an integer in 0..86400000, got -1")],
+  ["more than a day", 86_400_001, OUT],
+  ["a fraction", 0.5, OUT],
+  ["NaN", Number.NaN, OUT],
+  ["no period", {}, says(TYPE, "cooldown.period must be an integer")],
+  ["a text as period", { period: "1" }, TYPE],
+  ["a period below 0", { period: -5 }, OUT],
+  ["a wrong name", { perod: 1 }, says(VALUE, 'did you mean "period"?')],
+  ["a wrong policy", { period: 1, whenCooling: "wait" }, says(VALUE, '"refuse" or "oldest"')],
+];
+
+const SELECTIONS: readonly (readonly [string, unknown, Refused])[] = [
+  ["another name", "lifo", says(VALUE, 'selection must be "fifo"')],
+  ["a selection of managers", "random", VALUE],
+  ["an object", { algorithm: "fifo" }, TYPE],
+  ["null", null, TYPE],
+];
+
+const TIMES: readonly (readonly [string, unknown, Refused])[] = [
+  ["nothing", undefined, says(TYPE, "now must be milliseconds in 0..4294967000000")],
+  ["a text", "0", TYPE],
+  ["a date", new Date(), TYPE],
+  ["a bigint", 1n, TYPE],
+  ["a negative time", -1, OUT],
+  ["NaN", Number.NaN, OUT],
+  ["eternity", Number.POSITIVE_INFINITY, OUT],
+];
+
+const PORTS: readonly (readonly [string, unknown, Refused])[] = [
+  ["port 0", 0, BAD_PORT],
+  ["port 65536", 65536, BAD_PORT],
+  ["port -1", -1, BAD_PORT],
+  ["port 2^31", 2 ** 31, BAD_PORT],
+  ["a fraction", 1.5, BAD_PORT],
+  ["a text", "80", TYPE],
+  ["nothing", undefined, TYPE],
+];
+
+describe.each(BUILDS)("%s build", (build) => {
+  let manager: PortManager;
+  let pool: PortPool;
+  let plain: PortPool;
+
+  beforeEach(() => {
+    manager = openOn(build, { portRange: { first: 2000, last: 2009 }, seed: 1 });
+    pool = manager.pool({ ...KEY, cooldown: 1000, selection: "fifo" });
+    plain = manager.pool({ ...KEY, networks: [6] });
+    for (const port of [2000, 2001, 2002]) pool.takeAt(port);
+    pool.coolDown(2001, 500);
+    pool.free(2002);
+    plain.takeAt(2000);
+  });
+
+  afterEach(() => {
+    manager.close();
+  });
+
+  function picture(): unknown {
+    verify(manager);
+    const { held, cooling, nextExpiry } = pool;
+    const ports = Array.from({ length: 10 }, (_, at) => pool.has(2000 + at));
+    return { held, cooling, nextExpiry, ports, plain: plain.held, stats: manager.stats() };
+  }
+
+  function expectRefused(act: () => unknown, refused: Refused): void {
+    const before = picture();
+    expectThrown(act, refused);
+    expect(picture()).toEqual(before);
+  }
+
+  test.each(COOLDOWNS)("a cooldown that is %s", (_name, cooldown, refused) => {
+    expectRefused(() => manager.pool({ ...KEY, cooldown: wrong(cooldown) }), refused);
+    expectThrown(() => PortManager.open({ cooldown: wrong(cooldown) }), refused);
+  });
+
+  test.each(SELECTIONS)("a selection that is %s", (_name, selection, refused) => {
+    expectRefused(() => manager.pool({ ...KEY, selection: wrong(selection) }), refused);
+  });
+
+  test.each(TIMES)("a time that is %s", (_name, now, refused) => {
+    expectRefused(() => pool.coolDown(2000, wrong(now)), refused);
+    expectRefused(() => pool.expire(wrong(now)), refused);
+    expectRefused(() => plain.coolDown(2000, wrong(now)), refused);
+    expectRefused(() => plain.expire(wrong(now)), refused);
+  });
+
+  test.each(PORTS)("%s", (_name, port, refused) => {
+    for (const act of [
+      () => pool.coolDown(wrong(port), 600),
+      () => plain.coolDown(wrong(port), 600),
+      () => pool.takeAt(wrong(port)),
+      () => pool.free(wrong(port)),
+      () => pool.has(wrong(port)),
+    ]) {
+      expectRefused(act, refused);
+    }
+  });
+
+  test("batches and offsets of the wrong kind", () => {
+    expectRefused(() => pool.takeMany(wrong([1])), TYPE);
+    expectRefused(() => pool.takeMany(new Uint16Array(2), new Uint32Array(1)), OUT);
+    expectRefused(() => pool.freeMany(wrong(new Uint8Array(2))), TYPE);
+    expectRefused(() => pool.take(-1), OUT);
+    expectRefused(() => pool.take(wrong("1")), TYPE);
+  });
+
+  test("words know neither option", () => {
+    const request = { ...KEY, cooldown: 5 };
+    expectRefused(() => manager.reservePort(wrong(request)), says(VALUE, "no option"));
+    expectRefused(() => manager.reservePort(wrong({ ...KEY, selection: "fifo" })), VALUE);
+  });
+
+  test("modules that are others", () => {
+    const core = new WebAssembly.Module(bytesOf(build));
+    for (const [module, refused] of [
+      [core, says(VALUE, "cooldownModule must be portwarden's cooldown.wasm, got core.wasm")],
+      [bytesOf(build, "cooldown"), TYPE],
+      [null, TYPE],
+    ] as const) {
+      expectThrown(() => PortManager.open({ cooldownModule: wrong(module) }), refused);
+    }
+    const cooldown = new WebAssembly.Module(bytesOf(build, "cooldown"));
+    expectThrown(() => PortManager.open({ module: cooldown }), says(VALUE, "got cooldown.wasm"));
+  });
+
+  test.each(["the pool", "the manager"])("whatever is asked once %s is closed", (which) => {
+    if (which === "the pool") pool.close();
+    else manager.close();
+    for (const act of [
+      () => pool.take(),
+      () => pool.takeAt(2005),
+      () => pool.takeMany(new Uint16Array(0)),
+      () => pool.free(2000),
+      () => pool.freeMany(new Uint16Array(0)),
+      () => pool.has(2000),
+      () => pool.held,
+      () => pool.coolDown(2000, 0),
+      () => pool.expire(0),
+      () => pool.cooling,
+      () => pool.nextExpiry,
+    ]) {
+      expectThrown(act, CLOSED);
+    }
+    pool.close();
+  });
+});
+
+function expectThrown(
+  act: () => unknown,
+  { code, reason = "invalid-argument", says }: Refused,
+): void {
+  let error: unknown;
+  try {
+    act();
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(error).toBeInstanceOf(PortError);
+  expect(error).toMatchObject({ code, reason });
+  if (says !== undefined) expect((error as PortError).message).toContain(says);
+}

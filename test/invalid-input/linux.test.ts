@@ -1,0 +1,356 @@
+// Bad input: options, arguments and settings that are not what they must be. Each is refused with a
+// typed error, and nothing has changed.
+
+import { beforeEach, describe, expect, test } from "vitest";
+import { coreOf } from "../../bindings/core/core.ts";
+import { LinuxPorts, PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
+import type { LinuxSocket } from "../../bindings/linux/socket.ts";
+import { moduleFor } from "../api/groups/fixture.ts";
+import { expectRefused, onBuilds, type Refused, type Scene, WEB } from "../api/linux/fixture.ts";
+import { freshModule, linuxModule, modulesFor } from "../support/builds.ts";
+import { BAD_ADDRESS, BAD_PORT, BAD_RANGE, OUT, TYPE, VALUE, wrong } from "./fixture.ts";
+
+type Row = readonly [name: string, value: unknown, refused: Refused];
+
+const says = (refused: Refused, text: string): Refused => ({ ...refused, says: text });
+
+/** The shortest module there is: it exports nothing. */
+const EMPTY_MODULE = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+const CORE = freshModule("release");
+const LINUX = linuxModule("release");
+/** Where the core keeps how many bytes are in use that are not of a system. */
+const INSTANCE_ACCOUNT = 8;
+
+const OPTIONS: readonly Row[] = [
+  ["null", null, says(TYPE, "options must be an object")],
+  ["a number", 5, TYPE],
+  ["an array", [], TYPE],
+  ["a wrong name", { portrange: {} }, says(VALUE, 'did you mean "portRange"?')],
+  ["a strange name", { verbose: true }, says(VALUE, "known are portRange, reserved")],
+  ["null as range", { portRange: null }, says(TYPE, "portRange must be an object")],
+  ["a pair as range", { portRange: [1, 2] }, TYPE],
+  ["half a range", { portRange: { first: 2000 } }, says(TYPE, "last must be")],
+  ["a range that is upside down", { portRange: { first: 3000, last: 2999 } }, BAD_RANGE],
+  ["a range from 0", { portRange: { first: 0, last: 9 } }, BAD_RANGE],
+  ["a range to 65536", { portRange: { first: 2000, last: 65_536 } }, BAD_RANGE],
+  ["a range of fractions", { portRange: { first: 2000.5, last: 3000.5 } }, BAD_RANGE],
+  ["a range with a wrong name", { portRange: { fist: 1, last: 2 } }, says(VALUE, '"first"?')],
+  ["a range of privileged ports", { portRange: { first: 1023, last: 2000 } }, BAD_RANGE],
+  ["an unprivileged start above it", { unprivilegedPortStart: 32_769 }, BAD_RANGE],
+  ["a negative unprivileged start", { unprivilegedPortStart: -1 }, OUT],
+  ["an unprivileged start of 65536", { unprivilegedPortStart: 65_536 }, OUT],
+  ["a text as unprivileged start", { unprivilegedPortStart: "1024" }, TYPE],
+  ["2 as tcpTwReuse", { tcpTwReuse: 2 }, says(VALUE, "tcpTwReuse must be 0 or 1, got 2")],
+  ["true as tcpTwReuse", { tcpTwReuse: true }, VALUE],
+  ["null as tcpTwReuse", { tcpTwReuse: null }, VALUE],
+  ["a negative duration", { timeWaitMs: -1 }, OUT],
+  ["a duration of 2^32", { timeWaitMs: 2 ** 32 }, OUT],
+  ["a fraction as duration", { timeWaitMs: 0.5 }, OUT],
+  ["a text as duration", { timeWaitMs: "60s" }, TYPE],
+  ["a negative time", { time: -1 }, OUT],
+  ["a time that is too late", { time: 4_294_967_000_001 }, says(OUT, "in 0..4294967000000")],
+  ["NaN as time", { time: Number.NaN }, OUT],
+  ["a date as time", { time: new Date(0) }, TYPE],
+  ["a bigint as time", { time: 0n }, TYPE],
+  ["a negative hint", { hint: -1 }, OUT],
+  ["a hint of 2^32", { hint: 2 ** 32 }, OUT],
+  ["a text as hint", { hint: "1" }, TYPE],
+  ["no address", { localAddress: "localhost" }, BAD_ADDRESS],
+  ["any address as the local one", { localAddress: "0.0.0.0" }, says(VALUE, "one address")],
+  ["an empty local address", { localAddress: "" }, VALUE],
+  ["null as local address", { localAddress: null }, TYPE],
+  ["other rules", { rules: "modern" }, says(VALUE, 'rules must be "seed", got "modern"')],
+  ["null as rules", { rules: null }, VALUE],
+  ["an unknown policy for bind()", { bindSelection: "hsah" }, VALUE],
+  ["an unknown policy for connect()", { connectSelection: { algorithm: "rfc" } }, VALUE],
+  ["null as policy", { bindSelection: null }, TYPE],
+  ["a number as policy", { connectSelection: 3 }, TYPE],
+  ["a useless parameter", { bindSelection: { algorithm: "random", slots: 1 } }, VALUE],
+  ["a short secret", { connectSelection: { algorithm: "hash", secret: new Uint8Array(1) } }, VALUE],
+  ["a negative seed", { seed: -1 }, OUT],
+  ["a text as seed", { seed: "1" }, TYPE],
+  ["seed and random", { seed: 1, random: () => 0 }, says(VALUE, "give one of them")],
+  ["a number as random", { random: 4 }, says(TYPE, "random must be a function")],
+  ["null as random", { random: null }, TYPE],
+  ["a limit of 0", { memoryLimit: 0 }, says(OUT, "..4294967295")],
+  ["a limit of 2^32", { memoryLimit: 2 ** 32 }, OUT],
+  ["a text as limit", { memoryLimit: "1MB" }, TYPE],
+  ["bytes as module", { module: Uint8Array.of(0, 97, 115, 109) }, says(TYPE, "module must be")],
+  ["null as module", { module: null }, TYPE],
+  ["another module", { module: EMPTY_MODULE }, says(VALUE, "portwarden's core.wasm")],
+  ["linux.wasm as module", { module: LINUX }, says(VALUE, "core.wasm, got linux.wasm")],
+  ["bytes as linuxModule", { linuxModule: Uint8Array.of(0) }, says(TYPE, "linuxModule must be")],
+  ["null as linuxModule", { linuxModule: null }, TYPE],
+  ["another linuxModule", { linuxModule: EMPTY_MODULE }, says(VALUE, "portwarden's linux.wasm")],
+  ["core.wasm as linuxModule", { linuxModule: CORE }, says(VALUE, "linux.wasm, got core.wasm")],
+  ["a text as reserved ports", { reserved: "8080" }, says(TYPE, "reserved must be")],
+  ["an object as reserved ports", { reserved: { text: "8080" } }, TYPE],
+];
+
+const SOCKET_OPTIONS: readonly Row[] = [
+  ["null", null, says(TYPE, "options must be an object")],
+  ["a text", "tcp", TYPE],
+  ["an array", [], TYPE],
+  ["a wrong name", { reuseaddr: true }, says(VALUE, 'did you mean "reuseAddr"?')],
+  ["a strange name", { verbose: 1 }, VALUE],
+  ["1 as reuseAddr", { reuseAddr: 1 }, says(TYPE, "reuseAddr must be a boolean")],
+  ["null as reuseAddr", { reuseAddr: null }, TYPE],
+  ["a text as privileged", { privileged: "yes" }, TYPE],
+  ["a name as device", { bindToDevice: "eth0" }, says(TYPE, "bindToDevice must be")],
+  ["a negative device", { bindToDevice: -1 }, OUT],
+  ["a device of 2^31", { bindToDevice: 2 ** 31 }, OUT],
+  ["a fraction as device", { bindToDevice: 1.5 }, OUT],
+  ["null as device", { bindToDevice: null }, TYPE],
+  ["a path as group", { group: "/web" }, says(TYPE, "group must be a PortGroup")],
+  ["null as group", { group: null }, TYPE],
+  ["a proxy of a group", { group: new Proxy(PortGroups.open().root, {}) }, TYPE],
+];
+
+const PORTS: readonly Row[] = [
+  ["-1", -1, BAD_PORT],
+  ["65536", 65_536, BAD_PORT],
+  ["80.5", 80.5, BAD_PORT],
+  ["NaN", Number.NaN, BAD_PORT],
+  ["infinity", Number.POSITIVE_INFINITY, BAD_PORT],
+  ["a text", "80", TYPE],
+  ["a bigint", 80n, TYPE],
+  ["a symbol", Symbol("80"), TYPE],
+  ["an object that is a number", { valueOf: () => 80 }, TYPE],
+  ["null", null, TYPE],
+];
+
+const ADDRESSES: readonly Row[] = [
+  ["a number", 127, says(TYPE, "address must be an IP address as a string, got 127")],
+  ["null", null, TYPE],
+  ["an object that is a text", { toString: () => "10.0.0.1" }, TYPE],
+  ["a symbol", Symbol("10.0.0.1"), TYPE],
+  ["a name", "localhost", says(BAD_ADDRESS, 'address must be an IPv4 address such as "10.0.0.1"')],
+  ["an address with its port", "10.0.0.1:80", BAD_ADDRESS],
+  ["an address with a zone", "fe80::1%2", says(BAD_ADDRESS, "name the interface by bindToDevice")],
+];
+
+const CONNECT_OPTIONS: readonly Row[] = [
+  ["null", null, says(TYPE, "options must be an object")],
+  ["a number", 7, TYPE],
+  ["an array", [], TYPE],
+  ["a wrong name", { localaddress: "10.0.0.1" }, says(VALUE, 'did you mean "localAddress"?')],
+  ["a number as address", { localAddress: 10 }, says(TYPE, "localAddress must be an IP address")],
+  ["null as address", { localAddress: null }, TYPE],
+  ["no address", { localAddress: "10.0.0" }, BAD_ADDRESS],
+  ["any address as the local one", { localAddress: "::" }, says(VALUE, "one address of this")],
+  ["an empty address", { localAddress: "" }, VALUE],
+  ["a negative offset", { offset: -1 }, OUT],
+  ["an offset of 2^32", { offset: 2 ** 32 }, OUT],
+  ["half an offset", { offset: 0.5 }, OUT],
+  ["a text as offset", { offset: "0" }, says(TYPE, "offset must be")],
+  ["null as offset", { offset: null }, TYPE],
+];
+
+const CLOSE_OPTIONS: readonly Row[] = [
+  ["null", null, says(TYPE, "options must be an object")],
+  ["true", true, TYPE],
+  ["a wrong name", { timewait: true }, says(VALUE, 'did you mean "timeWait"?')],
+  ["1 as timeWait", { timeWait: 1 }, says(TYPE, "timeWait must be a boolean")],
+  ["null as timeWait", { timeWait: null }, TYPE],
+  ["a negative timestamp", { timeWait: true, timestamp: -1 }, OUT],
+  ["a timestamp ahead", { timeWait: true, timestamp: 1501 }, says(OUT, "in 0..1500, or null")],
+  ["a timestamp ahead of no TIME_WAIT", { timestamp: 1501 }, OUT],
+  ["NaN as timestamp", { timeWait: true, timestamp: Number.NaN }, OUT],
+];
+
+const TIMES: readonly Row[] = [
+  [
+    "one that is past",
+    1499,
+    says(OUT, "time must be milliseconds in 1500..4294967000000, got 1499"),
+  ],
+  ["a fraction before", 1499.999, OUT],
+  ["a negative one", -1, OUT],
+  ["one beyond all", 4_294_967_000_001, OUT],
+  ["infinity", Number.POSITIVE_INFINITY, OUT],
+  ["NaN", Number.NaN, OUT],
+  ["a text", "2000", TYPE],
+  ["a bigint", 2000n, TYPE],
+  ["a date", new Date(2000), TYPE],
+  ["nothing", undefined, TYPE],
+  ["null", null, TYPE],
+];
+
+const BOUNDS: readonly (readonly [unknown, unknown, Refused])[] = [
+  [0, 9, BAD_RANGE],
+  [3000, 2999, BAD_RANGE],
+  [2000, 65_536, BAD_RANGE],
+  [2000.5, 3000, BAD_RANGE],
+  [Number.NaN, 3000, BAD_RANGE],
+  ["2000", 3000, TYPE],
+  [2000, undefined, TYPE],
+  [2000n, 3000n, TYPE],
+  [{ first: 2000, last: 3000 }, undefined, TYPE],
+  [1023, 3000, BAD_RANGE],
+];
+
+onBuilds((open, build) => {
+  let s: Scene;
+  let loose: LinuxSocket;
+  let bound: LinuxSocket;
+  let connected: LinuxSocket;
+  beforeEach(() => {
+    s = open({ time: 1500, hint: 3 });
+    const group = s.group("/web", [2000, 2004]);
+    loose = s.socket({ group });
+    bound = s.bound("10.0.0.1", 2000, { group, reuseAddr: true });
+    s.listener("", 2003);
+    connected = s.connected();
+    s.connected("192.0.2.9").close({ timeWait: true });
+  });
+
+  test.each(OPTIONS)("open() refuses %s, and leaves nothing behind", (_name, options, refused) => {
+    const { module } = moduleFor(build);
+    const core = coreOf(module);
+    const inUse = (): number =>
+      new DataView(core.exports.memory.buffer).getUint32(INSTANCE_ACCOUNT, true);
+    const isPlain = typeof options === "object" && options !== null && !Array.isArray(options);
+    const all = isPlain ? { ...modulesFor(build), ...options } : options;
+    const before = inUse();
+    expectRefused(s, () => LinuxPorts.open(wrong(all)), refused);
+    expect(inUse()).toBe(before);
+  });
+
+  test("open() refuses reserved ports of another module", () => {
+    const reserved = new ReservedPorts("", { module: freshModule(build) });
+    expectRefused(s, () => LinuxPorts.open({ reserved, ...modulesFor(build) }), {
+      ...VALUE,
+      says: "reserved lives in another module",
+    });
+  });
+
+  test.each(SOCKET_OPTIONS)("socket() refuses %s", (_name, options, refused) => {
+    expectRefused(s, () => s.ports.socket(wrong(options)), refused);
+  });
+
+  test("a group of another module is none of a socket's", () => {
+    const groups = PortGroups.open({ module: freshModule(build) });
+    const { root } = groups;
+    const refused = says(VALUE, "group / lives in another module");
+    expectRefused(s, () => s.ports.socket({ group: root }), refused);
+    expectRefused(s, setting(bound, { group: root }), refused);
+    expect(root.uses).toBe(0);
+  });
+
+  describe("bind()", () => {
+    test.each(PORTS)("refuses %s as port", (_name, port, refused) => {
+      for (const socket of [loose, bound]) {
+        expectRefused(s, () => socket.bind("10.0.0.1", wrong(port)), refused);
+      }
+    });
+
+    test.each(ADDRESSES)("refuses %s as address", (_name, address, refused) => {
+      for (const socket of [loose, bound]) {
+        expectRefused(s, () => socket.bind(wrong(address), 2001), refused);
+        expectRefused(s, () => socket.bind(wrong(address), 0), refused);
+      }
+      expect(s.drawn).toBe(0);
+    });
+  });
+
+  describe("connect()", () => {
+    test.each([...PORTS, ["0", 0, BAD_PORT] as Row, ["nothing", undefined, TYPE] as Row])(
+      "refuses %s as port",
+      (_name, port, refused) => {
+        for (const socket of [loose, bound, connected]) {
+          expectRefused(s, () => socket.connect(WEB, wrong(port)), refused);
+        }
+      },
+    );
+
+    test.each(ADDRESSES)("refuses %s as address", (_name, address, refused) => {
+      for (const socket of [loose, bound]) {
+        expectRefused(s, () => socket.connect(wrong(address), 443), refused);
+      }
+    });
+
+    test.each(["", "0.0.0.0", "::", undefined])("refuses any address as remote end: %j", (any) => {
+      expectRefused(
+        s,
+        () => loose.connect(wrong(any), 443),
+        says(VALUE, "address must be the address of the remote end"),
+      );
+    });
+
+    test.each(CONNECT_OPTIONS)("refuses %s as options", (_name, options, refused) => {
+      for (const socket of [loose, bound]) {
+        expectRefused(s, () => socket.connect(WEB, 443, wrong(options)), refused);
+      }
+    });
+  });
+
+  test.each(CLOSE_OPTIONS)("close() refuses %s", (_name, options, refused) => {
+    for (const socket of [connected, bound, loose]) {
+      expectRefused(s, () => socket.close(wrong(options)), refused);
+    }
+    expect(connected.state).toBe("connected");
+  });
+
+  test.each(TIMES)("setTime() refuses %s", (_name, time, refused) => {
+    expectRefused(s, () => s.ports.setTime(wrong(time)), refused);
+  });
+
+  test.each(BOUNDS)("setPortRange() refuses %s..%s", (first, last, refused) => {
+    expectRefused(s, () => s.ports.setPortRange(wrong(first), wrong(last)), refused);
+  });
+
+  test.each([...PORTS, ["0", 0, BAD_PORT] as Row, ["nothing", undefined, TYPE] as Row])(
+    "portRecord() knows no port %s",
+    (_name, port, refused) => {
+      expectRefused(s, () => s.ports.portRecord(wrong(port)), refused);
+    },
+  );
+
+  test.each<[string, object, Refused]>([
+    ["1 as reuseAddr", { reuseAddr: 1 }, TYPE],
+    ["null as reuseAddr", { reuseAddr: null }, TYPE],
+    ["a text as group", { group: "/web" }, TYPE],
+    ["null as group", { group: null }, TYPE],
+    ["a manager as group", { group: PortManager.open() }, TYPE],
+  ])("a socket refuses %s", (_name, values, refused) => {
+    for (const socket of [loose, bound]) expectRefused(s, setting(socket, values), refused);
+  });
+
+  test.each<[string, object, Refused]>([
+    ["2 as tcpTwReuse", { tcpTwReuse: 2 }, VALUE],
+    ["a text as tcpTwReuse", { tcpTwReuse: "1" }, VALUE],
+    ["nothing as tcpTwReuse", { tcpTwReuse: undefined }, VALUE],
+    ["a text as unprivilegedPortStart", { unprivilegedPortStart: "80" }, TYPE],
+    ["nothing as unprivilegedPortStart", { unprivilegedPortStart: undefined }, TYPE],
+    ["a fraction as unprivilegedPortStart", { unprivilegedPortStart: 80.5 }, OUT],
+    ["2001 as unprivilegedPortStart", { unprivilegedPortStart: 2001 }, BAD_RANGE],
+  ])("a system refuses %s", (_name, values, refused) => {
+    expectRefused(s, () => Object.assign(s.ports, values), refused);
+  });
+
+  test("what can only be read stays as it is", () => {
+    const before = s.picture();
+    for (const [name, value] of Object.entries({ port: 1, address: "x", state: "gone" })) {
+      expect(() => Object.assign(bound, { [name]: value })).toThrow(TypeError);
+    }
+    for (const [name, value] of Object.entries({ time: 1, hint: 1 })) {
+      expect(() => Object.assign(s.ports, { [name]: value })).toThrow(TypeError);
+    }
+    expect(s.picture()).toEqual(before);
+  });
+
+  test("methods do nothing for others than their own kind", () => {
+    const before = s.picture();
+    const { bind, close } = bound;
+    for (const other of [{}, Object.create(bound), new Proxy(bound, {})]) {
+      expect(() => bind.call(other, "", 2001)).toThrow(TypeError);
+      expect(() => close.call(other)).toThrow(TypeError);
+      expect(() => LinuxPorts.prototype.stats.call(other)).toThrow(TypeError);
+    }
+    expect(s.picture()).toEqual(before);
+  });
+});
+
+function setting(socket: LinuxSocket, values: object): () => unknown {
+  return () => Object.assign(socket, values);
+}

@@ -1,0 +1,227 @@
+// Testers that misbehave: they answer no boolean, throw, use the manager, close it, or change the
+// range; and getters of a request that do the same. The manager is never half changed.
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type PortManager, TCP, UDP } from "../../bindings/index.ts";
+import { BUILDS, openOn } from "../support/builds.ts";
+import {
+  CLOSED,
+  caught,
+  closeScene,
+  expectRefused,
+  expectThrown,
+  openScene,
+  picture,
+  type Refused,
+  RIGHT,
+  type Scene,
+  wrong,
+} from "./fixture.ts";
+
+const WEB = { networks: [4, 6], transport: UDP };
+const VERDICT: Refused = { code: "ERR_INVALID_RETURN_VALUE", says: "must answer true or false" };
+
+type Test = (port: number) => boolean;
+
+/** Every call that takes a tester. */
+const ASKS: readonly (readonly [string, (manager: PortManager, test: Test) => unknown])[] = [
+  ["reservePort with a port", (manager, test) => manager.reservePort({ ...WEB, port: 90 }, test)],
+  ["reservePort without one", (manager, test) => manager.reservePort({ ...WEB, offset: 3 }, test)],
+  ["pickEphemeralPort", (manager, test) => manager.pickEphemeralPort(test, 3)],
+  ["pickEphemeralPortStable", (manager, test) => manager.pickEphemeralPortStable(3, test)],
+];
+
+describe.each(BUILDS)("%s build", (build) => {
+  let scene: Scene;
+  beforeEach(() => {
+    scene = openScene(build);
+  });
+  afterEach(() => {
+    closeScene(scene);
+  });
+
+  describe.each(ASKS)("%s", (name, ask) => {
+    const isNamed = name === "reservePort with a port";
+
+    test.each([
+      ["nothing", undefined],
+      ["null", null],
+      ["1", 1],
+      ["0", 0],
+      ["a text", "true"],
+      ["a promise of true", Promise.resolve(true)],
+      ["a boxed boolean", Object(false)],
+    ])("refuses a tester that answers %s, and undoes the reservation", (_name, verdict) => {
+      expectRefused(scene, ({ manager }) => ask(manager, () => wrong(verdict)), VERDICT);
+    });
+
+    test("refuses an async function as tester", () => {
+      const tester = wrong<Test>(async () => true);
+      expectRefused(scene, ({ manager }) => ask(manager, tester), VERDICT);
+    });
+
+    test.each([
+      ["an error", new Error("mine")],
+      ["a text", "mine"],
+      ["nothing", undefined],
+      [
+        "an error that looks like one of ours",
+        Object.assign(new Error("x"), { code: "EADDRINUSE" }),
+      ],
+    ])("passes on %s that a tester throws", (_name, thrown) => {
+      const fails = (): never => {
+        throw thrown;
+      };
+      expectThrown(scene, ({ manager }) => ask(manager, fails), thrown);
+    });
+
+    test("passes on what a tester throws after it has refused some ports", () => {
+      const error = new Error("enough");
+      let calls = 0;
+      const fails = (): boolean => {
+        if (++calls > 2 || isNamed) throw error;
+        return false;
+      };
+      expectThrown(scene, ({ manager }) => ask(manager, fails), error);
+    });
+
+    test("lets a tester use the manager", () => {
+      const { manager } = scene;
+      const other = { networks: [4], transport: 33 };
+      const answer = ask(manager, (port) => {
+        manager.reservePort({ ...other, port });
+        manager.pool(other).close();
+        manager.stats();
+        return manager.releasePort({ ...other, port });
+      });
+      expect(answer).toBeDefined();
+    });
+
+    test.each([true, false])("survives a tester that closes the manager and says %s", (verdict) => {
+      const manager = openOn(build, { portRange: { first: 3000, last: 3003 } });
+      const before = picture(scene);
+      const error = caught(() =>
+        ask(manager, () => {
+          manager.close();
+          return verdict;
+        }),
+      );
+      // Whatever it says, it is no crash, and nothing else in the instance has changed.
+      if (typeof error !== "string") expect(error).toMatchObject({ name: "PortError" });
+      expect(caught(() => manager.stats())).toMatchObject({ code: "EBADF" });
+      expect(picture(scene)).toEqual(before);
+    });
+
+    test("survives a tester that closes the manager and throws", () => {
+      const manager = openOn(build);
+      const error = new Error("mine");
+      const before = picture(scene);
+      const thrown = caught(() =>
+        ask(manager, () => {
+          manager.close();
+          throw error;
+        }),
+      );
+      expect(thrown).toBe(error);
+      expect(picture(scene)).toEqual(before);
+    });
+
+    test("goes on in the range that it began with, when a tester changes it", () => {
+      const manager = openOn(build, { portRange: { first: 3000, last: 3003 } });
+      const seen: number[] = [];
+      caught(() =>
+        ask(manager, (port) => {
+          seen.push(port);
+          manager.setPortRange(4000, 4001);
+          return false;
+        }),
+      );
+      const whole = [3003, 3000, 3001, 3002];
+      expect(seen).toEqual(isNamed ? [90] : whole);
+      expect(manager.portRange()).toEqual({ first: 4000, last: 4001 });
+      manager.close();
+    });
+
+    test("may be called again from its own tester", () => {
+      const { manager } = scene;
+      let depth = 0;
+      const tester = (): boolean => {
+        if (++depth < 4) caught(() => ask(manager, tester));
+        return depth >= 4;
+      };
+      caught(() => ask(manager, tester));
+      // An explicit port is held while its tester is asked, so it is not offered again.
+      expect(depth).toBe(isNamed ? 1 : 4);
+      picture(scene);
+    });
+  });
+
+  // ── Code of the caller's that runs elsewhere ────────────────────────────────────────────
+
+  describe("a getter of the request that closes the manager", () => {
+    const deeds: readonly (readonly [string, (manager: PortManager, request: never) => unknown])[] =
+      [
+        ["reservePort", (manager, request) => manager.reservePort(request)],
+        ["reserveTuple", (manager, request) => manager.reserveTuple(request)],
+        ["releasePort", (manager, request) => manager.releasePort(request)],
+        ["isAvailable", (manager, request) => manager.isAvailable(request)],
+      ];
+
+    test.each(deeds)("does not get %s to touch what is gone", (_name, ask) => {
+      const manager = openOn(build);
+      const request = { ...RIGHT };
+      Object.defineProperty(request, "address", {
+        enumerable: true,
+        get: () => {
+          manager.close();
+          return "10.0.0.1";
+        },
+      });
+      expectRefused(scene, () => ask(manager, wrong(request)), CLOSED);
+    });
+
+    test("does not get a handle opened on what is gone", () => {
+      const manager = openOn(build);
+      const options = {
+        networks: [4],
+        transport: TCP,
+        get unique() {
+          manager.close();
+          return true;
+        },
+      };
+      expectRefused(scene, () => manager.pool(options), CLOSED);
+    });
+  });
+
+  test("a getter that uses the manager does not change what is asked", () => {
+    const { manager } = scene;
+    const reservation = manager.reservePort({
+      networks: [4],
+      transport: TCP,
+      address: "10.0.0.7",
+      get port() {
+        manager.reservePort({ ...WEB, address: "10.0.0.8", port: 1234 });
+        return 4321;
+      },
+    });
+    expect(reservation).toMatchObject({ address: "10.0.0.7", port: 4321, transport: TCP });
+  });
+
+  test("a batch is as long as it is, whatever its length says", () => {
+    const manager = openOn(build);
+    const pool = manager.pool({ networks: [4], transport: TCP });
+    class Trick extends Uint16Array {
+      override get length(): number {
+        pool.close();
+        return 4;
+      }
+    }
+    const batch = new Trick(2);
+    expect(pool.takeMany(batch)).toBe(2);
+    expect(pool.held).toBe(2);
+    expect(pool.freeMany(batch)).toBe(2);
+    expect(pool.held).toBe(0);
+    manager.close();
+  });
+});

@@ -1,0 +1,369 @@
+// Memory limits that are reached on the way into a group: each scene is played under every limit,
+// from the lowest to one where nothing is refused. What is refused has changed no figure and no
+// use; what is granted is what it would be without a limit. When all is given back no byte is in
+// use, and the drained manager grants and refuses what it did at first.
+
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  type PortGroup,
+  type PortGroups,
+  type PortManager,
+  type PortPool,
+  Refusal,
+  type Reservation,
+} from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
+import { openGroups } from "../api/groups/fixture.ts";
+import { DNS, SERVER, WEB, type Wish } from "../api/netstack/fixture.ts";
+import { caught } from "../invalid-input/fixture.ts";
+import { openOn } from "../support/builds.ts";
+
+const LIMIT_MIN = 1024;
+const LIMIT_MAX = 60_000;
+const BOTH = { ...DNS, networks: [4, 6] };
+
+// ── The world ───────────────────────────────────────────────────────────────────────────────
+
+class World {
+  readonly groups: PortGroups = openGroups("debug");
+  readonly group: readonly PortGroup[] = Array.from({ length: 60 }, (_, number) =>
+    this.groups.create(`/${number}`),
+  );
+  readonly manager: PortManager;
+  readonly usedAtOpen: number;
+  readonly held = new Map<string, Reservation>();
+  readonly pools = new Map<string, PortPool>();
+
+  constructor(limit: number) {
+    this.manager = openOn("debug", { seed: 1, memoryLimit: limit });
+    this.usedAtOpen = this.manager.stats().memory.used;
+  }
+
+  figures(): unknown {
+    return [
+      this.manager.stats(),
+      this.group.map(({ uses }) => uses),
+      [...this.held.values()].map(({ group }) => group?.path),
+      [...this.pools.values()].map(({ group, held }) => [group?.path, held]),
+    ];
+  }
+
+  /** Gives back all, in the order in which it came. */
+  drain(): void {
+    for (const [name, reservation] of this.held) {
+      // One half by itself, the other by value.
+      if (name.length % 2) expect(reservation.release()).toBe(true);
+      else this.#releaseByValue(reservation);
+    }
+    for (const pool of this.pools.values()) {
+      for (let port = 100; pool.held > 0; port++) pool.free(port);
+      pool.close();
+    }
+    verify(this.manager);
+    this.held.clear();
+    this.pools.clear();
+    expect(this.group.some(({ uses }) => uses > 0)).toBe(false);
+    expect(this.manager.stats()).toMatchObject({ references: 0, counters: 0, descriptors: 0 });
+    expect(this.manager.stats().memory.used).toBe(this.usedAtOpen);
+  }
+
+  close(): void {
+    this.manager.close();
+    expect(this.group.some(({ uses }) => uses > 0)).toBe(false);
+    this.groups.close();
+  }
+
+  #releaseByValue(reservation: Reservation): void {
+    const { networks, transport, address, bindToDevice, destination, flags, group, port } =
+      reservation;
+    const request = { networks, transport, address, bindToDevice, destination, flags, group, port };
+    if (address === "::") request.address = "";
+    expect(this.manager.releasePort(request)).toBe(true);
+  }
+}
+
+// ── Deeds ───────────────────────────────────────────────────────────────────────────────────
+
+interface Deed {
+  readonly says: string;
+  /** Whether it was granted; what it answers besides that is checked here. */
+  does(world: World): boolean;
+}
+
+/** A word: false if it was refused for want of memory. */
+function granted(act: () => void): boolean {
+  const error = caught(act);
+  if (error === "nothing was thrown") return true;
+  expect(error).toMatchObject({ name: "PortError", code: "ENOBUFS", reason: "no-memory" });
+  return false;
+}
+
+function reserve(name: string, group: number | undefined, port: number, wish: Wish): Deed {
+  return {
+    says: `${name}: port ${port} in ${group}`,
+    does: ({ manager, held, ...world }) =>
+      granted(() => {
+        const inGroup = group === undefined ? {} : { group: world.group[group] };
+        const reservation = manager.reservePort({ ...wish, ...inGroup, port });
+        expect(reservation.port).toBe(port);
+        held.set(name, reservation);
+      }),
+  };
+}
+
+function move(name: string, group: number | undefined): Deed {
+  return {
+    says: `${name} moves to ${group}`,
+    does: ({ held, ...world }) =>
+      granted(() => {
+        const reservation = held.get(name);
+        if (reservation === undefined) return;
+        const to = group === undefined ? undefined : world.group[group];
+        reservation.group = to;
+        expect(reservation.group).toBe(to);
+      }),
+  };
+}
+
+function release(name: string): Deed {
+  return {
+    says: `${name} is released`,
+    does: ({ held }) => {
+      const reservation = held.get(name);
+      if (reservation !== undefined) expect(reservation.release()).toBe(true);
+      held.delete(name);
+      return true;
+    },
+  };
+}
+
+function open(name: string, group: number, wish: Wish): Deed {
+  return {
+    says: `${name} opens in ${group}`,
+    does: ({ manager, pools, ...world }) =>
+      granted(() => {
+        pools.set(name, manager.pool({ ...wish, group: world.group[group] }));
+      }),
+  };
+}
+
+function takeAt(name: string, port: number): Deed {
+  return {
+    says: `${name} takes ${port}`,
+    does: ({ pools }) => {
+      const answer = pools.get(name)?.takeAt(port) ?? port;
+      expect([port, Refusal.NO_MEMORY]).toContain(answer);
+      return answer === port;
+    },
+  };
+}
+
+function movePool(name: string, group: number | undefined): Deed {
+  return {
+    says: `${name} moves to ${group}`,
+    does: ({ pools, ...world }) => {
+      const pool = pools.get(name);
+      if (pool !== undefined) pool.group = group === undefined ? undefined : world.group[group];
+      return true;
+    },
+  };
+}
+
+/** So many nodes that are in nobody's way. */
+function ballast(count: number): Deed[] {
+  return Array.from({ length: count }, (_, index) => {
+    const wish = { ...DNS, networks: [9], address: "1.1.1.1", destination: { port: index } };
+    return reserve(`ballast ${index}`, undefined, 1 + index, wish);
+  });
+}
+
+/** Bytes between two limits, what is done, and what has filled the manager up before. */
+const SCENES: readonly (readonly [string, number, readonly Deed[], readonly Deed[]])[] = [
+  [
+    "words that come into groups, one after the other",
+    48,
+    [
+      reserve("one", 0, 80, DNS),
+      reserve("two", 0, 81, DNS),
+      reserve("three", 1, 82, { ...BOTH, address: "10.0.0.1", flags: { loadBalanced: true } }),
+      reserve("four", 2, 82, { ...BOTH, address: "10.0.0.1", flags: { loadBalanced: true } }),
+      release("one"),
+      reserve("five", 3, 83, { ...BOTH, networks: [6, 4, 7], address: "10.0.0.2" }),
+      release("two"),
+      reserve("six", 0, 90, { ...WEB, destination: SERVER, bindToDevice: 2 }),
+    ],
+    ballast(6),
+  ],
+  [
+    "reservations that move",
+    8,
+    [
+      reserve("one", undefined, 80, DNS),
+      move("one", 0),
+      reserve("other", 0, 81, DNS),
+      move("one", 1),
+      move("one", 1),
+      move("other", 1),
+      move("one", 2),
+      move("other", undefined),
+      move("other", 2),
+      move("one", undefined),
+      reserve("last", 2, 80, WEB),
+      move("last", 0),
+    ],
+    ballast(10),
+  ],
+  [
+    "handles in groups: a group costs them nothing, words beside them pay",
+    48,
+    [
+      open("one", 0, { ...BOTH, address: "10.0.0.3" }),
+      open("other", 0, BOTH),
+      reserve("word", 0, 80, BOTH),
+      movePool("one", 1),
+      ...Array.from({ length: 10 }, (_, index) => takeAt("one", 100 + index)),
+      movePool("other", 2),
+      movePool("other", undefined),
+      takeAt("other", 200),
+      move("word", 1),
+      takeAt("other", 201),
+    ],
+    ballast(4),
+  ],
+  [
+    "so many groups that the table grows, with one of them or with several nodes",
+    48,
+    [
+      ...Array.from({ length: 6 }, (_, index) => reserve(`in ${index}`, index, 100 + index, DNS)),
+      ...Array.from({ length: 4 }, (_, index) => move("in 4", 50 + index)),
+      reserve("new rungs", 57, 80, { ...WEB, networks: [4, 6, 7, 8], bindToDevice: 1 }),
+      move("in 1", 58),
+      move("in 2", 59),
+      release("in 3"),
+      move("in 4", 3),
+    ],
+    ballast(41),
+  ],
+];
+
+// ── Every limit ─────────────────────────────────────────────────────────────────────────────
+
+describe("under every limit a group is entered as a whole, or not at all", () => {
+  let limits = 0;
+  let refusals = 0;
+
+  test.each(SCENES)("%s", (_name, step, deeds, before) => {
+    let isGranted = false;
+    for (let limit = LIMIT_MIN; !isGranted; limit += step) {
+      expect(limit).toBeLessThan(LIMIT_MAX);
+      const refused = playUnder(limit, deeds, before);
+      limits += 1;
+      refusals += refused ?? 0;
+      isGranted = refused === 0;
+    }
+  });
+
+  afterAll(() => {
+    expect(refusals).toBeGreaterThan(limits);
+    console.log(`groups: ${refusals} refusals under ${limits} limits`);
+  });
+});
+
+/** How often something was refused; undefined when there was no room for what comes before. */
+function playUnder(
+  limit: number,
+  deeds: readonly Deed[],
+  before: readonly Deed[],
+): number | undefined {
+  const world = new World(limit);
+  try {
+    if (!before.every((deed) => deed.does(world))) return undefined;
+    const first = refusedIn(world, deeds);
+    world.drain();
+    for (const deed of before) expect(deed.does(world)).toBe(true);
+    expect(refusedIn(world, deeds)).toEqual(first);
+    world.drain();
+    return first.filter(Boolean).length;
+  } finally {
+    world.close();
+  }
+}
+
+/** Which of the deeds are refused. */
+function refusedIn(world: World, deeds: readonly Deed[]): boolean[] {
+  let before = world.figures();
+  return deeds.map((deed) => {
+    const isGranted = deed.does(world);
+    verify(world.manager);
+    const after = world.figures();
+    if (!isGranted) expect(after, deed.says).toEqual(before);
+    before = after;
+    return !isGranted;
+  });
+}
+
+// ── Alone ───────────────────────────────────────────────────────────────────────────────────
+
+test("the group alone is what there is no room for", () => {
+  const outcomes = new Set<string>();
+  const flags = { loadBalanced: true };
+  for (let limit = LIMIT_MIN; limit < LIMIT_MIN + 400; limit += 8) {
+    const { manager, groups, group, usedAtOpen } = new World(limit);
+    const first = manager.reservePort({ ...DNS, flags, port: 80 });
+    for (let port = 1; manager.stats().memory.used < 900; port++) {
+      manager.reserveTuple({ ...DNS, port: 80, destination: { port } });
+    }
+    const used = manager.stats().memory.used;
+    const another = (inGroup: object): boolean =>
+      granted(() => manager.reservePort({ ...DNS, flags, port: 80, ...inGroup }).release());
+    const without = another({});
+    const within = another({ group: group[0] });
+    const moved = granted(() => {
+      first.group = group[1];
+    });
+    outcomes.add(`${without} ${within} ${moved}`);
+    expect(group[0]?.uses).toBe(0);
+    expect(group[1]?.uses).toBe(moved ? 1 : 0);
+    first.group = undefined;
+    expect(manager.stats().memory.used).toBe(used);
+    expect(usedAtOpen).toBeLessThan(used);
+    verify(manager);
+    manager.close();
+    groups.close();
+  }
+  expect(outcomes).toContain("true false true");
+  expect(outcomes).toContain("true true true");
+});
+
+test("a release and a move out of a group need no memory", () => {
+  const { manager, groups, group } = new World(LIMIT_MIN);
+  const held: Reservation[] = [];
+  const isGranted = (): boolean =>
+    granted(() => {
+      const number = held.length;
+      held.push(manager.reservePort({ ...DNS, port: 80 + number, group: group[number] }));
+    });
+  while (isGranted());
+  expect(held.length).toBeGreaterThan(5);
+  expect(group.filter(({ uses }) => uses === 1)).toHaveLength(held.length);
+  for (const [number, reservation] of held.entries()) {
+    if (number % 3 === 0) reservation.group = undefined;
+    if (number % 3 === 1) reservation.group = group[number];
+    expect(reservation.release()).toBe(true);
+    expect(group[number]?.uses).toBe(0);
+    verify(manager);
+  }
+  manager.close();
+  groups.close();
+});
+
+test("reserved ports and policies are not on the manager's bill", () => {
+  const { manager, groups } = new World(LIMIT_MIN);
+  const policies = openOn("debug", {
+    memoryLimit: LIMIT_MIN,
+    selection: { algorithm: "double-hash", slots: 65_536 },
+  });
+  expect(policies.stats().memory.used).toBe(manager.stats().memory.used);
+  for (const each of [manager, policies]) each.close();
+  groups.close();
+});

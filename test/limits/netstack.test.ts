@@ -1,0 +1,369 @@
+// Memory: a limit that is reached in the middle of a change. Each scene is played under every
+// limit, in steps of a few bytes, from one that hardly lets a manager open to one where nothing is
+// refused. So each allocation is refused once, alone, behind those that came before it.
+//
+// Whatever is refused has changed no figure, all else is answered as the reference model answers, the
+// invariants hold after each step, and when all is released no byte is in use. A drained manager
+// then refuses and grants what it did at first.
+
+import { afterAll, describe, expect, test } from "vitest";
+import { NO_MEMORY } from "../../assembly/abi.ts";
+import { PortError, PortManager, TCP, UDP } from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
+import { abandon, type Battle, type BattleOptions, duel, finish, prepare } from "../fuzz/battle.ts";
+import { debugOptions } from "../fuzz/campaign.ts";
+import type { Side } from "../fuzz/side.ts";
+import { caught } from "../invalid-input/fixture.ts";
+import { openOn } from "../support/builds.ts";
+import { askOf, type Who } from "../support/story.ts";
+
+type Deed = Parameters<typeof duel>[2];
+
+interface Scene {
+  readonly name: string;
+  /** What fills the manager up to the least limit there is; never refused. */
+  readonly ballast?: readonly Deed[];
+  readonly deeds: readonly Deed[];
+  /** Bytes between two limits. */
+  readonly step: number;
+}
+
+const LIMIT_MIN = 1024;
+const LIMIT_MAX = 400_000;
+const BOTH = [4, 6];
+
+const WORLD = {
+  seed: 1,
+  managers: 1,
+  first: 1,
+  count: 65535,
+  networks: 1,
+  transports: 1,
+  addresses: 1,
+  devices: 1,
+  destinations: 1,
+  flags: [0],
+  rows: 1000,
+};
+
+// ── Deeds ─────────────────────────────────────────────────────────────────────────────────
+
+function deed(says: string, does: (side: Side) => unknown): Deed {
+  return { says, does };
+}
+
+function reserve(who: Who & { port: number }): Deed {
+  return deed(`reserve ${JSON.stringify(who)}`, (side) => side.reserve(askOf(who), who.port));
+}
+
+function tuple(who: Who & { port: number }): Deed {
+  return deed(`tuple ${JSON.stringify(who)}`, (side) => side.tuple(askOf(who), who.port));
+}
+
+function release(who: Who & { port: number }): Deed {
+  return deed(`release ${JSON.stringify(who)}`, (side) => side.release(askOf(who), who.port));
+}
+
+function open(who: Who): Deed {
+  return deed(`open ${JSON.stringify(who)}`, (side) => side.open(askOf(who), "connect", false));
+}
+
+function takeAt(pool: number, port: number): Deed {
+  return deed(`pool ${pool}: take ${port}`, (side) => side.takeAt(pool, port));
+}
+
+function take(pool: number, offset: number): Deed {
+  return deed(`pool ${pool}: take from ${offset}`, (side) => side.take(pool, offset));
+}
+
+function ports(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => first + index * 3);
+}
+
+/** The first space of the manager is another one, so that its place is vacant when it goes. */
+const FIRST = tuple({ port: 1, networks: [9] });
+
+/** Holds about as much as the lowest limit lets, out of everyone's way. */
+const BALLAST = ports(1, 7).map((port) => tuple({ port, networks: [9], to: `9.9.9.9:${port}` }));
+
+// ── Scenes ────────────────────────────────────────────────────────────────────────────────
+
+const SCENES: readonly Scene[] = [
+  {
+    name: "rungs of two networks, a crowd of three addresses, and devices",
+    ballast: BALLAST,
+    step: 8,
+    deeds: [
+      reserve({ port: 80, networks: BOTH, flags: 3 }),
+      reserve({ port: 80, networks: BOTH, address: "10.0.0.1", flags: 3 }),
+      reserve({ port: 80, networks: BOTH, address: "10.0.0.2", flags: 3 }),
+      reserve({ port: 80, networks: BOTH, address: "10.0.0.2", device: 2, flags: 3 }),
+      reserve({ port: 81, networks: [6, 4, 7], address: "10.0.0.3", device: 2 }),
+      release({ port: 80, networks: BOTH, address: "10.0.0.1", flags: 3 }),
+      reserve({ port: 82, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1" }),
+      tuple({ port: 82, networks: BOTH, address: "10.0.0.4", device: 1, to: "9.9.9.9:1" }),
+    ],
+  },
+  {
+    name: "rungs whose first neighbour has gone, in two networks at once",
+    ballast: [FIRST, ...ports(2, 8).map((port) => tuple({ port, networks: [10], to: ":1" }))],
+    step: 8,
+    deeds: [
+      release({ port: 1, networks: [9] }),
+      reserve({ port: 80, flags: 7 }),
+      reserve({ port: 80, transport: UDP, flags: 7 }),
+      release({ port: 80, flags: 7 }),
+      reserve({ port: 80, networks: BOTH, flags: 7 }),
+      release({ port: 80, networks: BOTH, flags: 7 }),
+      reserve({ port: 80, networks: [7, 8, 6, 4], address: "10.0.0.1" }),
+      reserve({ port: 80, networks: [7, 8], address: "10.0.0.2", device: 1 }),
+      release({ port: 80, networks: [7, 8], address: "10.0.0.1" }),
+      reserve({ port: 80, networks: [8, 6, 7], address: "10.0.0.3", device: 1, to: ":1" }),
+    ],
+  },
+  {
+    name: "tallies of wildcards and tuples, in a crowd",
+    ballast: BALLAST,
+    step: 8,
+    deeds: [
+      reserve({ port: 80, flags: 4 }),
+      reserve({ port: 80, to: ":1", flags: 4 }),
+      reserve({ port: 80, to: ":2", flags: 5 }),
+      reserve({ port: 80, address: "10.0.0.1", to: ":1", flags: 4 }),
+      reserve({ port: 80, address: "10.0.0.1", to: ":2", flags: 4 }),
+      reserve({ port: 80, address: "10.0.0.2", to: ":2", flags: 4 }),
+      reserve({ port: 81, address: "10.0.0.2", to: ":2", flags: 4 }),
+      tuple({ port: 80, address: "10.0.0.2", to: "9.9.9.9:1" }),
+      tuple({ port: 80, address: "10.0.0.2", to: "9.9.9.9:2" }),
+      tuple({ port: 80, address: "10.0.0.2", to: "9.9.9.9:3", flags: 2 }),
+      release({ port: 80, address: "10.0.0.2", to: "9.9.9.9:1" }),
+      tuple({ port: 80, address: "10.0.0.1", to: "9.9.9.9:4", flags: 2 }),
+    ],
+  },
+  {
+    name: "counts above one: pages, and a directory of pages",
+    ballast: BALLAST,
+    step: 24,
+    deeds: [80, 720].flatMap((port) => [
+      tuple({ port, networks: BOTH, to: "9.9.9.9:1", flags: 6 }),
+      tuple({ port, networks: BOTH, to: "9.9.9.9:1", flags: 6 }),
+      tuple({ port, address: "10.0.0.1", to: ":1", flags: 6 }),
+      tuple({ port, address: "10.0.0.1", to: ":1", flags: 2 }),
+      reserve({ port, address: "10.0.0.2", to: ":1", flags: 6 }),
+      reserve({ port, address: "10.0.0.3", to: ":1", flags: 6 }),
+    ]),
+  },
+  {
+    name: "releases with other flags, which count below zero",
+    ballast: BALLAST,
+    step: 24,
+    deeds: [80, 200].flatMap((port) => [
+      tuple({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 1 }),
+      tuple({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 1 }),
+      tuple({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 1 }),
+      release({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 2 }),
+      release({ port, networks: [6, 4], address: "10.0.0.1", to: "9.9.9.9:1", flags: 3 }),
+      tuple({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 3 }),
+      reserve({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 1 }),
+    ]),
+  },
+  {
+    name: "lists of 1, 2, 9, 17 and 33 ports, in two networks, with a tally and a crowd",
+    ballast: [
+      reserve({ port: 1, networks: BOTH, transport: UDP, address: "10.0.0.1" }),
+      open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":1" }),
+      open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":2", flags: 4 }),
+    ],
+    step: 8,
+    deeds: ports(100, 34).map((port) => takeAt(1, port)),
+  },
+  {
+    name: "bitmaps of 65 ports, in two networks, with a tally and a crowd",
+    ballast: [
+      reserve({ port: 1, networks: BOTH, transport: UDP, address: "10.0.0.1" }),
+      open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":1" }),
+      open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":2", flags: 4 }),
+      ...ports(100, 64).map((port) => takeAt(1, port)),
+    ],
+    step: 456,
+    deeds: [takeAt(1, 5000), take(1, 5000), takeAt(1, 5000), take(1, 65000)],
+  },
+  {
+    name: "a table that grows, with one node and with many at a time",
+    ballast: [
+      ...ports(1, 42).map((port) => tuple({ port: 80, to: `9.9.9.9:${port}` })),
+      tuple({ port: 80, address: "10.0.0.1" }),
+    ],
+    step: 24,
+    deeds: [
+      reserve({ port: 81, networks: BOTH, transport: UDP, address: "10.0.0.2", device: 1 }),
+      tuple({ port: 80, to: "9.9.9.9:2" }),
+      release({ port: 81, networks: BOTH, transport: UDP, address: "10.0.0.2", device: 1 }),
+      ...ports(2, 8).map((port) => tuple({ port: 80, to: `8.8.8.8:${port}` })),
+      reserve({ port: 82, networks: BOTH, transport: UDP, address: "10.0.0.3", device: 1 }),
+    ],
+  },
+  {
+    name: "handles of several networks, with and without ports",
+    ballast: BALLAST,
+    step: 8,
+    deeds: [
+      open({ networks: [4, 6, 7], address: "10.0.0.1", to: "9.9.9.9:1", flags: 4 }),
+      open({ networks: [6, 4], address: "10.0.0.2", to: "9.9.9.9:1", flags: 4 }),
+      open({ networks: [7, 4], to: ":1" }),
+    ],
+  },
+];
+
+/** Every operation checked costs some time, so the last limit is looked for, not guessed. */
+describe("under every limit a change is made as a whole, or not at all", () => {
+  let limits = 0;
+  let refusals = 0;
+
+  test.each(SCENES)("$name", (scene) => {
+    // An instance of its own, so that what breaks one scene does not break the next.
+    const options = debugOptions();
+    let granted = false;
+    for (let limit = LIMIT_MIN; !granted; limit += scene.step) {
+      expect(limit).toBeLessThan(LIMIT_MAX);
+      const refused = playUnder(limit, scene, options);
+      limits += 1;
+      refusals += refused ?? 0;
+      granted = refused === 0;
+    }
+  });
+
+  afterAll(() => {
+    console.log(`memory: ${refusals} refusals under ${limits} limits`);
+  });
+});
+
+/** How often something was refused; undefined when there was no room for the ballast. */
+function playUnder(
+  limit: number,
+  { ballast = [], deeds }: Scene,
+  options: BattleOptions,
+): number | undefined {
+  const battle = prepare({ ...WORLD, limit }, options);
+  try {
+    if (ballast.some((deed) => isRefused(battle, deed))) return undefined;
+    const first = deeds.map((deed) => isRefused(battle, deed));
+    finish(battle);
+    for (const deed of ballast) expect(isRefused(battle, deed)).toBe(false);
+    expect(deeds.map((deed) => isRefused(battle, deed))).toEqual(first);
+    finish(battle);
+    return first.filter(Boolean).length;
+  } finally {
+    abandon(battle);
+  }
+}
+
+function isRefused(battle: Battle, deed: Deed): boolean {
+  const before = battle.refusals;
+  duel(battle, 0, deed);
+  return battle.refusals > before;
+}
+
+// ── Alone ─────────────────────────────────────────────────────────────────────────────────
+
+const WEB = { networks: [4], transport: UDP };
+
+test("words say ENOBUFS and the limit, handles answer NO_MEMORY, and both go on later", () => {
+  const manager = openOn("debug", { memoryLimit: 1024, portRange: { first: 1, last: 1000 } });
+  const pool = manager.pool(WEB);
+  const taken: number[] = [];
+  for (let port = pool.take(0); port > 0; port = pool.take(0)) taken.push(port);
+  expect(taken).toHaveLength(64);
+  expect(pool.take(0)).toBe(NO_MEMORY);
+  expect(pool.takeAt(999)).toBe(NO_MEMORY);
+  expect(pool.takeMany(new Uint16Array(10))).toBe(0);
+
+  const refused = caught(() => manager.reservePort({ ...WEB, port: 999 }));
+  expect(refused).toBeInstanceOf(PortError);
+  expect(refused).toMatchObject({ code: "ENOBUFS", reason: "no-memory" });
+  expect((refused as PortError).message).toContain("udp 0.0.0.0:999, limit 1024 bytes");
+  expect(caught(() => manager.reservePort(WEB))).toMatchObject({ code: "ENOBUFS" });
+  expect(manager.stats()).toMatchObject({ references: 64, memory: { limit: 1024 } });
+  expect(manager.stats().memory.used).toBeLessThanOrEqual(1024);
+
+  expect(pool.free(5)).toBe(true);
+  expect(pool.takeAt(999)).toBe(999);
+  expect(pool.free(999)).toBe(true);
+  expect(manager.reservePort(WEB).port).toBeGreaterThan(0);
+  verify(manager);
+  manager.close();
+});
+
+test("one manager's limit is not another's", () => {
+  const small = openOn("debug", { memoryLimit: 1024 });
+  const large = openOn("debug");
+  const answer = caught(() => {
+    for (let port = 1; ; port++) small.reserveTuple({ ...WEB, port, destination: { port } });
+  });
+  expect(answer).toMatchObject({ code: "ENOBUFS" });
+  expect(large.pool(WEB).takeMany(new Uint16Array(5000))).toBe(5000);
+  expect(caught(() => small.pool({ ...WEB, networks: [4, 6] }))).toMatchObject({ code: "ENOBUFS" });
+  verify(small);
+  verify(large);
+  small.close();
+  large.close();
+});
+
+test("a batch is filled from the front, as far as memory goes", () => {
+  const manager = openOn("debug", { memoryLimit: 1024, seed: 4 });
+  const pool = manager.pool(WEB);
+  const ports = new Uint16Array(100);
+  expect(pool.takeMany(ports)).toBe(64);
+  expect(pool.held).toBe(64);
+  expect([...ports.subarray(0, 64)].every((port) => pool.has(port))).toBe(true);
+  expect(ports.subarray(64)).toEqual(new Uint16Array(36));
+  expect(pool.freeMany(ports)).toBe(64);
+  verify(manager);
+  manager.close();
+});
+
+test("a table that could not shrink in time does so before the last record is gone", () => {
+  const manager = openOn("debug", { memoryLimit: 100_000 });
+  const atOpen = manager.stats().memory.used;
+  const tuple = (port: number) => ({ ...WEB, transport: TCP, port: 80, destination: { port } });
+  let tuples = 0;
+  caught(() => {
+    for (;;) manager.reserveTuple(tuple(++tuples));
+  });
+  // What tuples leave is taken by pages at once, so that there is no room for a smaller table.
+  const hog = { ...WEB, transport: TCP, address: "10.0.0.1", flags: { tupleOnly: true } };
+  const held: { release(): boolean }[] = [];
+  for (let port = tuples - 1; port > 0; port--) {
+    manager.releasePort(tuple(port));
+    caught(() => {
+      for (;;) held.push(manager.reserveTuple({ ...hog, port: 1 + 32 * held.length }));
+    });
+    caught(() => {
+      for (;;) held.push(manager.reserveTuple({ ...hog, port: 1 + 32 * held.length - 32 }));
+    });
+  }
+  for (const reservation of held) reservation.release();
+  expect(manager.stats()).toMatchObject({ descriptors: 0, counters: 0, references: 0 });
+  expect(manager.stats().memory.used).toBe(atOpen);
+  manager.close();
+});
+
+test("a thousand managers leave nothing behind when they close, whatever they hold", () => {
+  const first = openOn("debug");
+  first.close();
+  let taken = 0;
+  for (let round = 0; round < 1000; round++) {
+    const manager = openOn("debug", { seed: round });
+    const pool = manager.pool({ ...WEB, networks: [4, 6] });
+    pool.takeMany(new Uint16Array(round % 100));
+    manager.reserveTuple({ ...WEB, address: "10.0.0.1", port: 80 });
+    manager.reserveTuple({ ...WEB, address: "10.0.0.2", port: 80, flags: { tupleOnly: true } });
+    manager.reserveTuple({ ...WEB, address: "10.0.0.2", port: 80, flags: { tupleOnly: true } });
+    if (round === 200) taken = manager.stats().memory.taken;
+    if (round > 200) expect(manager.stats().memory.taken).toBe(taken);
+    manager.close();
+  }
+  const last = PortManager.open();
+  expect(last.stats()).toMatchObject({ descriptors: 0, counters: 0, references: 0 });
+  last.close();
+});

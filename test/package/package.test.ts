@@ -1,0 +1,301 @@
+// The package as its users get it: what is in the tarball, what its entry points load, and whether the
+// types say what is there. What runs it elsewhere than in this Node is `npm run test:runtimes`.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import { publint } from "publint";
+import { build } from "rolldown";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Installed, installPacked } from "../support/tarball.ts";
+
+const MS_MAX = 60_000;
+const { resolve } = createRequire(import.meta.url);
+
+let installed: Installed;
+beforeAll(() => {
+  installed = installPacked();
+});
+afterAll(() => installed.remove());
+
+describe("the tarball", () => {
+  const allowed = [
+    /^(?:LICENSE|README\.md|CHANGELOG\.md|package\.json)$/,
+    /^build\/(?:bindings\/(?!cli\/)(?:[\w-]+\/)*[\w-]+|assembly\/abi)\.(?:js|d\.ts)$/,
+    // The command: nobody imports it.
+    /^build\/bindings\/cli\/(?:[\w-]+\/)*[\w-]+\.js$/,
+    /^build\/(?:core|linux|cooldown)\.(?:wasm|wasm\.d\.ts|inline\.js|import\.js)$/,
+    /^build\/(?:ipaddr|chart)\.js$/,
+  ];
+
+  test("has what users need, and nothing else", () => {
+    const strange = installed.files.filter((path) => !allowed.some((shape) => shape.test(path)));
+    expect(strange).toEqual([]);
+    for (const name of ["LICENSE", "README.md", "CHANGELOG.md", "build/core.wasm"]) {
+      expect(installed.files).toContain(name);
+    }
+  });
+
+  test("has its scripts, and no source map", () => {
+    const scripts = installed.files.filter((path) => path.startsWith("build/bindings/"));
+    const compiled = scripts.filter((path) => path.endsWith(".js"));
+    expect(compiled.length).toBeGreaterThan(25);
+    for (const path of compiled) {
+      const source = path.replace("build/", "../../").replace(/js$/, "ts");
+      expect(existsSync(new URL(source, import.meta.url)), `${path} has a source`).toBe(true);
+      expect(read(path)).not.toContain("sourceMappingURL");
+    }
+    expect(installed.files.filter((path) => path.endsWith(".map"))).toEqual([]);
+  });
+
+  test("has every declaration that a declaration imports, and no map of one", () => {
+    const declarations = installed.files.filter((path) => path.endsWith(".d.ts"));
+    for (const path of declarations) {
+      expect(read(path)).not.toContain("sourceMappingURL");
+      for (const name of importsOf(read(path)).filter((name) => name.startsWith("."))) {
+        const target = posix.join(posix.dirname(path), name).replace(/\.[jt]s$/, ".d.ts");
+        expect(installed.files, `${path} imports ${name}`).toContain(target);
+      }
+    }
+  });
+
+  test("has every file that package.json names, and no branch twice", () => {
+    const { exports, imports } = installed.manifest;
+    const { bin = {} } = installed.manifest;
+    const named = [bin, exports, imports].flatMap((part) => Object.values(part));
+    const targets = named.flatMap((target) =>
+      typeof target === "string" ? [target] : Object.values(target),
+    );
+    for (const target of targets) expect(installed.files).toContain(target.replace("../", ""));
+    for (const [name, target] of Object.entries(imports).filter(([name]) => /wasm/.test(name))) {
+      expect(Object.keys(target), name).toEqual(["workerd", "default"]);
+    }
+  });
+
+  test("is clean for publint", async () => {
+    const { buffer } = new Uint8Array(readFileSync(installed.tarball));
+    const { messages } = await publint({ pack: { tarball: buffer }, strict: true });
+    expect(messages).toEqual([]);
+  });
+
+  test("has types that ES modules and bundlers find (attw)", { timeout: MS_MAX }, () => {
+    const { status, stdout } = node(
+      join(dirname(resolve("@arethetypeswrong/cli/package.json")), "dist", "index.js"),
+      [...[installed.tarball, "--profile", "esm-only", "--no-color", "--no-emoji"]],
+    );
+    expect(status, stdout).toBe(0);
+    expect(stdout).toContain('"portwarden/core.wasm"');
+  });
+});
+
+describe("what the entry points load", () => {
+  test.each(["workerd", "default"])("by the condition %s, nothing of Node", (condition) => {
+    const reached = reachedFrom("build/bindings/index.js", condition);
+    expect(reached.files.length).toBeGreaterThan(25);
+    expect(reached.files).toContain(
+      condition === "workerd" ? "build/core.wasm" : "build/core.inline.js",
+    );
+    expect(reached.files.filter((path) => path.startsWith("build/bindings/node/"))).toEqual([]);
+    expect(reached.others).toEqual(["@assemblyscript/loader"]);
+  });
+
+  test("a module of Node would be found, wherever it is imported", () => {
+    expect(importsOf('import "node:fs";\nconst a = await import("node:net");')).toEqual([
+      "node:fs",
+      "node:net",
+    ]);
+    expect(importsOf('export {\n  a,\n} from "./node/index.js"; require("net")')).toEqual([
+      "./node/index.js",
+      "net",
+    ]);
+  });
+
+  test.each([
+    ["IPV4", []],
+    ["PortGroups", ["core"]],
+    ["PortManager", ["core", "cooldown"]],
+    ["LinuxPorts", ["core", "linux"]],
+  ])("a bundle of what uses %s alone has the modules %s", async (name, modules) => {
+    const input = join(installed.folder, "use.mjs");
+    writeFileSync(input, `import { ${name} } from "portwarden";\nconsole.log(${name});\n`);
+    const { output } = await build({ input, write: false, logLevel: "silent" });
+    const { code } = output[0];
+    const inside = ["core", "linux", "cooldown"].filter((module) => {
+      const [, text = ""] = /"(.{1000,})"/.exec(read(`build/${module}.inline.js`)) ?? [];
+      expect(text.length).toBeGreaterThan(1000);
+      return code.includes(text);
+    });
+    expect(inside).toEqual(modules);
+    expect(code).not.toMatch(/["']node:/);
+  });
+
+  test("importing compiles nothing; what is opened compiles its own module, once", () => {
+    const counted = `
+      let compiled = 0;
+      const { Module } = WebAssembly;
+      WebAssembly.Module = class extends Module {
+        constructor(bytes) { super(bytes); compiled += 1; }
+        static [Symbol.hasInstance](value) { return value instanceof Module; }
+      };
+      const counts = [];
+      const { PortManager, LinuxPorts } = require("portwarden");
+      counts.push(compiled);
+      PortManager.open(); PortManager.open();
+      counts.push(compiled);
+      LinuxPorts.open(); LinuxPorts.open();
+      counts.push(compiled);
+      const pool = { networks: [4], transport: 6, cooldown: 1000 };
+      PortManager.open().pool(pool); PortManager.open().pool(pool);
+      counts.push(compiled);
+      console.log(JSON.stringify(counts));`;
+    const { stdout, stderr } = node("--eval", [counted]);
+    expect(stdout.trim(), stderr).toBe("[0,1,2,3]");
+  });
+
+  test("a host without WebAssembly is told what to do, and may try again", () => {
+    const refused = `
+      const { PortManager } = require("portwarden");
+      for (const attempt of [1, 2]) {
+        try { PortManager.open(); } catch (error) {
+          console.log(JSON.stringify([error.name, error.code, error.reason, error.message,
+            error.cause?.name]));
+        }
+      }`;
+    const { stdout, stderr } = node("--jitless", ["--eval", refused]);
+    const answers = stdout.trim().split("\n");
+    expect(answers, stderr).toHaveLength(2);
+    expect(answers[1]).toBe(answers[0]);
+    const [name, code, reason, message, cause] = JSON.parse(answers[0] ?? "[]") as string[];
+    expect([name, code, reason]).toEqual([
+      ...["PortError", "ERR_WEBASSEMBLY_NOT_SUPPORTED", "not-compiled"],
+    ]);
+    expect(message).toContain("core.wasm (WebAssembly is not defined)");
+    expect(message).toContain("'wasm-unsafe-eval'");
+    expect(message).toContain("open({ module })");
+    expect(cause).toBe("ReferenceError");
+  });
+
+  test("a host that never tells what is garbage is one to run on (an old Worker)", () => {
+    const deaf = `
+      delete globalThis.FinalizationRegistry;
+      const { LinuxPorts, PortGroups, PortManager, ReservedPorts } = require("portwarden");
+      const reserved = new ReservedPorts("8080");
+      const ports = PortManager.open({ selection: "sequential" });
+      const group = PortGroups.open().create("/web");
+      const pool = ports.pool({ networks: [4], transport: 6, group, reserved });
+      const system = LinuxPorts.open();
+      const port = system.socket().bind("127.0.0.1", 0);
+      console.log(pool.take() > 0, port > 0, typeof FinalizationRegistry);
+      ports.close();
+      system.close();`;
+    const { stdout, stderr } = node("--eval", [deaf]);
+    expect(stdout.trim(), stderr).toBe("true true undefined");
+  });
+});
+
+describe("the declared types", () => {
+  const RESOLUTIONS: readonly (readonly [module: string, resolution: string])[] = [
+    ["NodeNext", "NodeNext"],
+    ["ESNext", "Bundler"],
+  ];
+
+  test.each(RESOLUTIONS)("are those that are exported (%s, %s)", { timeout: MS_MAX }, (...how) => {
+    const { status, stdout } = compiled(consumer(), ...how);
+    expect(status, stdout).toBe(0);
+  });
+
+  test("a name too many is found, and one too few", { timeout: MS_MAX }, () => {
+    const text = consumer();
+    const more = compiled(text.replace("PortManager: 0", "PortManager: 0, Portier: 0"));
+    expect(more.stdout).toContain("'Portier' does not exist");
+    const less = compiled(text.replace(/PortManager: 0,/, ""));
+    expect(less.stdout).toContain("'PortManager' is missing");
+  });
+
+  /** A program that names all that the entry points export at run time, and uses some of it. */
+  function consumer(): string {
+    const entries = Object.keys(installed.manifest.exports)
+      .filter((entry) => !/\.(?:wasm|json)$/.test(entry))
+      .map((entry) => entry.replace(".", "portwarden"));
+    expect(entries).toContain("portwarden");
+    const named = entries.map((entry, index) => {
+      const names = exportedBy(entry).map((name) => `${name}: 0`);
+      const all = `export const all${index}: Record<keyof typeof entry${index}, 0> = `;
+      return `import * as entry${index} from "${entry}";\n${all}{ ${names} };`;
+    });
+    return `${named.join("\n")}
+      import { IPV4, PortManager, TCP, type Reservation } from "portwarden";
+      import core from "portwarden/core.wasm";
+      const ports: PortManager = PortManager.open({ module: core });
+      const held: Reservation = ports.reservePort({ networks: [IPV4], transport: TCP });
+      export const port: number = held.port;
+      // @ts-expect-error Types are there, so this is none.
+      ports.reservePort({ networks: "4" });
+    `;
+  }
+
+  function exportedBy(entry: string): string[] {
+    const { stdout, stderr } = node("--eval", [
+      `console.log(JSON.stringify(Object.keys(require("${entry}"))))`,
+    ]);
+    expect(stderr.replace(/.*ExperimentalWarning.*\n.*\n/, "")).toBe("");
+    // What `require` adds for modules that are ES modules.
+    return (JSON.parse(stdout) as string[]).filter((name) => name !== "__esModule");
+  }
+
+  /** The compiler's answer. Libraries are checked as well, and Node's types are not at hand unless needed. */
+  function compiled(text: string, module = "NodeNext", resolution = "NodeNext") {
+    const path = join(installed.folder, "consumer.mts");
+    writeFileSync(path, text);
+    const typeRoots = fileURLToPath(new URL("../../node_modules/@types", import.meta.url));
+    const needsNode = text.includes('"portwarden/node"');
+    return node(join(dirname(resolve("typescript/package.json")), "bin", "tsc"), [
+      ...["--ignoreConfig", "--noEmit", "--strict", "--target", "ES2022"],
+      ...["--lib", "ES2022,ESNext.Disposable,DOM", "--module", module],
+      ...["--moduleResolution", resolution, "--typeRoots", typeRoots],
+      ...["--types", needsNode ? "node" : "", path],
+    ]);
+  }
+});
+
+// ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+function read(path: string): string {
+  return readFileSync(join(installed.home, path), "utf8");
+}
+
+/** Runs this Node in the folder where the package is installed. */
+function node(first: string, rest: readonly string[]) {
+  const options = { cwd: installed.folder, encoding: "utf8", timeout: MS_MAX } as const;
+  return spawnSync(process.execPath, [first, ...rest], options);
+}
+
+/** What a script or a declaration imports, exports again, or requires, by any of the ways there are. */
+function importsOf(text: string): string[] {
+  const way =
+    /^(?:import|export)\s+(?:[\w\s{},*$]+\sfrom\s+)?["']([^"'\n]+)["']|\b(?:import|require)\(\s*["']([^"'\n]+)["']/gm;
+  return [...text.matchAll(way)].map(([, first, second]) => first ?? second ?? "");
+}
+
+/** All files of the package that one loads by a condition, and what is not of the package. */
+function reachedFrom(entry: string, condition: string): { files: string[]; others: string[] } {
+  const files = new Set([entry]);
+  const others = new Set<string>();
+  for (const file of files) {
+    if (!file.endsWith(".js")) continue;
+    for (const name of importsOf(read(file))) {
+      const target = installed.manifest.imports[name];
+      if (name.startsWith(".")) files.add(posix.join(posix.dirname(file), name));
+      else if (target === undefined) others.add(name);
+      else files.add(posix.normalize(targetOf(target, condition)));
+    }
+  }
+  return { files: [...files], others: [...others] };
+}
+
+function targetOf(target: string | Readonly<Record<string, string>>, condition: string): string {
+  if (typeof target === "string") return target;
+  return (target[condition] ?? target.default) as string;
+}

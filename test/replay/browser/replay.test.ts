@@ -1,0 +1,97 @@
+// The replays in a page: the vectors that Node replays from files are fetched, and every recorded answer must be
+// given by the modules as the browser has compiled them. As many operations are played as in Node.
+
+import { expect, test } from "vitest";
+import { LINUX_SEED, NETSTACK } from "../counts.ts";
+import { replayLinuxLine } from "../linux.ts";
+import { openLinuxPorts } from "../linux-ports.ts";
+import { openHandles, openWords } from "../manager.ts";
+import { newTally, replayLine, replayTable, type Tally } from "../netstack.ts";
+import type { System } from "../system.ts";
+
+declare global {
+  interface ImportMeta {
+    /** Of vite: where the files are served that a pattern names. */
+    glob(pattern: string, options: object): Record<string, string>;
+  }
+}
+
+const NETSTACK_URLS = import.meta.glob("../../vectors/netstack/*.{gz,json}", {
+  query: "?url",
+  import: "default",
+  eager: true,
+});
+const LINUX_URLS = import.meta.glob("../../vectors/linux-seed/*.gz", {
+  query: "?url",
+  import: "default",
+  eager: true,
+});
+const MODULE_URLS = import.meta.glob("../../../build/{core,linux,cooldown}.debug.wasm", {
+  query: "?url",
+  import: "default",
+  eager: true,
+});
+
+test("this is a page, and the vectors are there", () => {
+  expect(document.defaultView).toBe(globalThis);
+  expect(navigator.userAgent).toContain("Chrome");
+  expect(Object.keys(NETSTACK_URLS)).toHaveLength(10);
+  expect(Object.keys(LINUX_URLS)).toHaveLength(9);
+  expect(Object.keys(MODULE_URLS)).toHaveLength(3);
+});
+
+test("netstack, words, release", () => netstack(() => openWords()));
+
+test("netstack, handles, release", () => netstack(() => openHandles()));
+
+test("netstack, words and handles, debug", async () => {
+  const [module, cooldownModule] = await Promise.all([debug("core"), debug("cooldown")]);
+  await netstack(() => openWords({ module, cooldownModule }));
+  await netstack(() => openHandles({ module, cooldownModule }));
+});
+
+test("linux, release", () => linux({}));
+
+test("linux, debug", async () => {
+  const [module, linuxModule] = await Promise.all([debug("core"), debug("linux")]);
+  await linux({ module, linuxModule });
+});
+
+async function netstack(open: () => System): Promise<void> {
+  const tally = newTally();
+  for (const [path, url] of Object.entries(NETSTACK_URLS)) {
+    const text = await fetched(url);
+    if (path.endsWith(".json")) replayTable(text, path, open, tally);
+    else eachLine(text, (line, place) => replayLine(line, `${path}:${place}`, open, tally));
+  }
+  expect(tally).toEqual(NETSTACK);
+}
+
+async function linux(modules: Parameters<typeof openLinuxPorts>[1]): Promise<void> {
+  const tally: Tally = newTally();
+  const open = (hint: number) => openLinuxPorts(hint, modules);
+  for (const [path, url] of Object.entries(LINUX_URLS)) {
+    const text = await fetched(url);
+    eachLine(text, (line, place) => replayLinuxLine(line, `${path}:${place}`, open, tally));
+  }
+  expect(tally).toEqual(LINUX_SEED);
+}
+
+/** A module of the debug build, compiled by the page. */
+function debug(name: string): Promise<WebAssembly.Module> {
+  return WebAssembly.compileStreaming(fetch(MODULE_URLS[`../../build/${name}.debug.wasm`] ?? ""));
+}
+
+/** The text of a file, unpacked unless the server has left that to the browser. */
+async function fetched(url: string): Promise<string> {
+  const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+  const isPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  if (!isPacked) return new TextDecoder().decode(bytes);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+function eachLine(text: string, visit: (line: string, number: number) => void): void {
+  const lines = text.split("\n");
+  for (const [index, line] of lines.entries()) if (line !== "") visit(line, index + 1);
+}

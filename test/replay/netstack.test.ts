@@ -1,0 +1,54 @@
+// What gVisor answered, recorded, and replayed on everything that claims to answer the same: both
+// builds through words and through handles, and the reference model.
+
+import { readdirSync } from "node:fs";
+import { expect, test } from "vitest";
+import { optionsFor } from "../support/builds.ts";
+import { NETSTACK } from "./counts.ts";
+import { replayFile } from "./files.ts";
+import { openHandles, openWords } from "./manager.ts";
+import { newTally } from "./netstack.ts";
+import { openReference } from "./reference.ts";
+import type { System } from "./system.ts";
+
+const VECTORS = new URL("../vectors/netstack/", import.meta.url);
+
+const SYSTEMS: readonly (readonly [name: string, open: () => System])[] = [
+  ["words, release", () => openWords(optionsFor("release"))],
+  ["handles, release", () => openHandles(optionsFor("release"))],
+  ["words, debug", () => openWords(optionsFor("debug"))],
+  ["handles, debug", () => openHandles(optionsFor("debug"))],
+  ["the reference model", openReference],
+];
+
+test("the vectors are there: nine files of traces, and a table", () => {
+  expect(vectors()).toHaveLength(10);
+  expect(vectors().filter((path) => path.endsWith(".jsonl.gz"))).toHaveLength(9);
+  expect(vectors().filter((path) => path.endsWith("/table.json"))).toHaveLength(1);
+});
+
+test.each(SYSTEMS)("%s: every recorded answer is given, and nothing is left", async (_n, open) => {
+  const tally = newTally();
+  for (const path of vectors()) await replayFile(path, open, tally);
+  expect(tally).toEqual(NETSTACK);
+});
+
+test("a system that answers otherwise is found out", async () => {
+  const tally = newTally();
+  const stubborn = (): System => {
+    const system = openReference() as System;
+    const release = system.release.bind(system);
+    let releases = 0;
+    // Forgets one release in a hundred.
+    system.release = (request, port) => ++releases % 100 === 0 || release(request, port);
+    return system;
+  };
+  for (const path of vectors().slice(0, 2)) await replayFile(path, stubborn, tally);
+  expect(tally.mismatching).toBeGreaterThan(10);
+  expect(tally.mismatches).toHaveLength(5);
+});
+
+function vectors(): string[] {
+  const names = readdirSync(VECTORS).filter((name) => !name.endsWith(".md"));
+  return names.sort().map((name) => new URL(name, VECTORS).pathname);
+}
