@@ -17,7 +17,6 @@ const config: UserConfig = defineConfig({
   // Relative to this folder's parent.
   outDir: "../build/docs",
   cacheDir: "../build/docs-cache",
-  rewrites: { "README.md": "index.md", "reference/README.md": "reference/index.md" },
   markdown: { anchor: { slugify: slugOf } },
   // The port map is no page of vitepress: it is built into the site when the pages are there.
   ignoreDeadLinks: [/^\/map\//],

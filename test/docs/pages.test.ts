@@ -51,12 +51,12 @@ describe("README", () => {
 
   test("links to every page of docs, directly or by the index of the reference", () => {
     const reached = new Set(linksOf(text).map((link) => resolve(link.path, link.target).path));
-    for (const index of ["docs/reference/README.md", "ARCHITECTURE.md", "docs/README.md"]) {
+    for (const index of ["docs/reference/index.md", "ARCHITECTURE.md", "docs/index.md"]) {
       const page = PAGES.find(({ path }) => path === index) as Page;
       for (const link of linksOf(page)) reached.add(resolve(index, link.target).path);
     }
     const docs = PAGES.map(({ path }) => path).filter((path) => path.startsWith("docs/"));
-    expect(docs.filter((path) => !reached.has(path) && path !== "docs/README.md")).toEqual([]);
+    expect(docs.filter((path) => !reached.has(path) && path !== "docs/index.md")).toEqual([]);
   });
 });
 

@@ -83,15 +83,18 @@ async function walk(
   address: string,
 ): Promise<{ visited: Set<string>; broken: string[] }> {
   const visited = new Set<string>([""]);
+  const asked = new Set<string>();
   const broken: string[] = [];
   for (const path of visited) {
     await page.goto(`${address}${path}`);
-    const links = await linksOn(page, address);
-    broken.push(...(await whyBroken(page, address, links, path)));
-    for (const link of links) {
-      const [to = ""] = link.split("#");
-      visited.add(to.replace(/(^|\/)index\.html$/, "$1"));
-    }
+    const links = (await linksOn(page, address)).filter((link) => !asked.has(link));
+    for (const link of links) asked.add(link);
+    const bad = await whyBroken(page, address, links, path);
+    broken.push(...bad);
+    // A page that is not there cannot be opened; it has been told.
+    if (bad.length > 0) continue;
+    for (const link of links)
+      visited.add(link.replace(/#.*/, "").replace(/(^|\/)index\.html$/, "$1"));
   }
   return { visited, broken };
 }
