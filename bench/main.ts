@@ -1,77 +1,60 @@
-// `npm run bench -- NAME...`: runs the named benchmarks, or all.
+// `npm run bench -- NAME...`: runs the named suites, or all, and delivers what they have found.
 
 import { accessSync, closeSync, constants, mkdirSync, openSync } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { runApart } from "./harness/apart.ts";
-import { BENCHMARKS } from "./harness/benchmarks.ts";
 import { compareWith } from "./harness/compare.ts";
-import { machine, machineLine } from "./harness/format.ts";
+import { machineLine, runOn } from "./harness/format.ts";
+import { versionOf, withEachNode } from "./harness/nodes.ts";
+import { runInOwnProcess } from "./harness/own-process.ts";
 import { type Results, readResults, writeResults } from "./harness/results.ts";
-import { isMet, Stage, showBar, showBars } from "./harness/setup.ts";
-
-/** Each in a few words. */
-const SHORT: Readonly<Record<string, string>> = {
-  ephemeral: "any free port",
-  explicit: "explicit ports",
-  throughput: "batches",
-  fill: "every port once",
-  connect: "destinations",
-  accepts: "listeners",
-  company: "other pools",
-  churn: "endurance",
-  memory: "bytes",
-  start: "startup",
-  calls: "call overhead",
-  sizes: "file sizes",
-  packages: "npm rivals",
-  linux: "Linux rules",
-  limits: "groups, reserved ports",
-  policies: "selection policies",
-  cooldown: "cooling ports, fifo",
-  connector: "real connections",
-};
+import { Session, showThresholds } from "./harness/session.ts";
+import { showSideBySide } from "./harness/side-by-side.ts";
+import { SUITES } from "./harness/suites.ts";
 
 const USAGE = `npm run bench -- [OPTIONS] [NAME...]
 
   --smoke          every row once and tiny: shows that all works, measures nothing
-  --json FILE      writes all rows and bars to FILE
+  --node PATH      runs the suites under that Node; given again, under each in turn, side by side
+  --json FILE      writes all rows and thresholds to FILE
   --compare FILE   prints how many times as long as in FILE each row takes
-  --report DIR     writes DIR/report.md with charts, and DIR/results.json
-  --from FILE      takes the results from FILE instead of measuring; alone, prints its bars
+  --report DIR     writes DIR/report.md with a picture, and the results beside it
+  --from FILE      takes the results from FILE instead of measuring; given again, side by side;
+                   alone, prints its thresholds
   --help           prints this
 
 names, all of them if none is given:
 
-${Object.keys(BENCHMARKS)
-  .map((name) => `  ${name.padEnd(12)}${SHORT[name] ?? ""}`.trimEnd())
+${Object.entries(SUITES)
+  .map(([name, { title }]) => `  ${name.padEnd(12)}${title}`)
   .join("\n")}
 
 All of them take about five minutes, ephemeral about one, --smoke some seconds.
 
-exit code: 0 if all bars are met, 1 if one is missed, 2 after a mistake on the command line`;
+exit code: 0 if all thresholds are met, 1 if one is missed, 2 after a mistake on the command line`;
 
 interface Order {
   readonly names: readonly string[];
   readonly smoke: boolean;
+  /** Paths of Nodes; this one if there are none. */
+  readonly nodes: readonly string[];
   /** What was measured before, and is not measured again. */
-  readonly done: Results | undefined;
+  readonly done: readonly Results[];
   readonly json: string | undefined;
   readonly old: Results | undefined;
   readonly report: string | undefined;
 }
 
-/** The command line is fine, but not a file that it names. */
+/** The command line is right, but not a file that it names. */
 class FileMistake extends Error {}
 
-const order = understood();
+const order = parsedOrder();
 if (order !== undefined) {
-  const results = order.done ?? (await run(order.names, order.smoke));
+  const results = order.done.length > 0 ? order.done : await run(order);
   await deliver(results, order);
 }
 
 /** What the command line asks for, if there is something to do. */
-function understood(): Order | undefined {
+function parsedOrder(): Order | undefined {
   try {
     return orderOf(process.argv.slice(2));
   } catch (error) {
@@ -89,10 +72,11 @@ function orderOf(args: string[]): Order | undefined {
     allowPositionals: true,
     options: {
       smoke: { type: "boolean", default: false },
+      node: { type: "string", multiple: true, default: [] },
       json: { type: "string" },
       compare: { type: "string" },
       report: { type: "string" },
-      from: { type: "string" },
+      from: { type: "string", multiple: true, default: [] },
       help: { type: "boolean", short: "h", default: false },
     },
   });
@@ -100,83 +84,92 @@ function orderOf(args: string[]): Order | undefined {
     console.log(USAGE);
     return undefined;
   }
-  const names = positionals.length > 0 ? [...new Set(positionals)] : Object.keys(BENCHMARKS);
-  const unknown = names.filter((name) => !Object.hasOwn(BENCHMARKS, name));
-  if (unknown.length > 0) throw new Error(`no benchmark is called ${unknown.join(", ")}`);
-  if (values.from !== undefined && positionals.length > 0) {
-    throw new Error("--from measures nothing, so it takes no names");
+  const names = positionals.length > 0 ? [...new Set(positionals)] : Object.keys(SUITES);
+  const unknown = names.filter((name) => !Object.hasOwn(SUITES, name));
+  if (unknown.length > 0) throw new Error(`no suite is called ${unknown.join(", ")}`);
+  if (values.from.length > 0 && positionals.length + values.node.length > 0) {
+    throw new Error("--from measures nothing, so it takes neither names nor a Node");
+  }
+  if (values.json !== undefined && values.node.length > 1) {
+    throw new Error("--json takes the results of one Node; --report takes those of several");
   }
   return withFiles(names, values);
 }
 
 interface Options {
   readonly smoke: boolean;
+  readonly node: readonly string[];
   readonly json?: string;
   readonly compare?: string;
   readonly report?: string;
-  readonly from?: string;
+  readonly from: readonly string[];
 }
 
-/** Reads what is to be read, and tries what is to be written: now rather than after some minutes. */
+/** Reads what is to be read, and tries what is to be written: now rather than after minutes. */
 function withFiles(names: readonly string[], options: Options): Order {
-  const { json, report, from, compare } = options;
+  const { node: nodes, json, report, from, compare } = options;
   try {
-    const done = from === undefined ? undefined : readResults(from);
-    const smoke = done?.smoke ?? options.smoke;
+    const done = from.map(readResults);
+    const smoke = done[0]?.smoke ?? options.smoke;
     const old = compare === undefined ? undefined : readResults(compare);
     if (old !== undefined && old.smoke !== smoke) {
       const which = old.smoke ? "is of a tiny run, and this one is not" : "is not of a tiny run";
       throw new Error(`${compare} ${which}: they do not compare`);
     }
+    for (const node of nodes) versionOf(node);
     if (json !== undefined) closeSync(openSync(json, "a"));
     if (report !== undefined) {
       mkdirSync(report, { recursive: true });
       accessSync(report, constants.W_OK);
     }
-    return { names, smoke, done, json, old, report };
+    return { names, smoke, nodes, done, json, old, report };
   } catch (error) {
     throw new FileMistake((error as Error).message);
   }
 }
 
-async function run(names: readonly string[], smoke: boolean): Promise<Results> {
-  if (names.length > 1 && !smoke) return runAll(names);
-  const stage = new Stage(smoke);
-  const ran = machine();
-  console.log(machineLine(ran));
-  for (const name of names) {
-    stage.heading(BENCHMARKS[name]?.title ?? name);
-    await BENCHMARKS[name]?.run(stage);
+async function run({ names, smoke, nodes }: Order): Promise<Results[]> {
+  if (nodes.length > 0) {
+    const runs = withEachNode(names, nodes, smoke);
+    if (!smoke) showThresholds(runs[0]?.thresholds ?? []);
+    return runs;
   }
-  stage.close();
-  return { machine: ran, smoke, rows: stage.rows, bars: stage.bars };
+  return [names.length > 1 && !smoke ? runAll(names) : await runHere(names, smoke)];
 }
 
-/** Each benchmark in a process of its own. */
+async function runHere(names: readonly string[], smoke: boolean): Promise<Results> {
+  const session = new Session(smoke);
+  const machine = runOn();
+  console.log(machineLine(machine));
+  for (const name of names) {
+    session.heading(SUITES[name]?.title ?? name);
+    await SUITES[name]?.run(session);
+  }
+  session.close();
+  return { machine, smoke, rows: session.rows, thresholds: session.thresholds };
+}
+
+/** Each suite in a process of its own. */
 function runAll(names: readonly string[]): Results {
-  const ran = machine();
-  const all = names.map(runApart);
-  const bars = all.flatMap((results) => results.bars);
-  showBars(bars);
-  return { machine: ran, smoke: false, rows: all.flatMap(({ rows }) => rows), bars };
+  const machine = runOn();
+  const all = names.map((name) => runInOwnProcess(name));
+  const thresholds = all.flatMap((results) => results.thresholds);
+  showThresholds(thresholds);
+  return { machine, smoke: false, rows: all.flatMap(({ rows }) => rows), thresholds };
 }
 
-async function deliver(results: Results, { done, json, old, report }: Order): Promise<void> {
-  if (json !== undefined) writeResults(json, results);
-  if (old !== undefined) compareWith(old, results);
-  if (done !== undefined && old === undefined && report === undefined) judgeAgain(done);
+async function deliver(results: readonly Results[], order: Order): Promise<void> {
+  const { done, json, old, report } = order;
+  const [first] = results as [Results];
+  if (results.length > 1) showSideBySide(results);
+  if (json !== undefined) writeResults(json, first);
+  if (old !== undefined) compareWith(old, first);
+  if (done.length === 1 && old === undefined && report === undefined) {
+    console.log(machineLine(first.machine));
+    showThresholds(first.thresholds);
+  }
   if (report === undefined) return;
   // Only here, because the plotting library takes a while to load.
-  const { PAGE, writeReport } = await import("./report/page.ts");
-  writeReport(report, results);
-  console.log(`wrote ${join(report, PAGE)}`);
-}
-
-/** The bars of an earlier run, missed ones first; the exit code is as it was then. */
-function judgeAgain({ machine: ran, smoke, bars }: Results): void {
-  console.log(machineLine(ran));
-  const rank = (met: boolean): number => (smoke || !met ? 0 : 1);
-  const sorted = [...bars].sort((a, b) => rank(isMet(a)) - rank(isMet(b)));
-  for (const bar of sorted) console.log(`${bar.name}: ${showBar(bar, smoke)}`);
-  if (!smoke) showBars(bars);
+  const { writeReport } = await import("./harness/report.ts");
+  console.log(`wrote ${writeReport(report, results)}`);
 }

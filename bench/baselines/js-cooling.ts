@@ -1,5 +1,6 @@
-// Ports that rest, in JavaScript: what people write, and the core's own structure in typed arrays. Both rest
-// ports as portwarden does (slots of an eighth of the period), so that the same ports are picked.
+// Ports that cool down, in JavaScript: what people write, and the core's own structure in typed
+// arrays. Both keep to portwarden's slots of an eighth of the period, so that the same ports are
+// picked.
 
 import { JsBitmap } from "./js-bitmap.ts";
 import { JsSet } from "./js-set.ts";
@@ -8,7 +9,7 @@ const SLOT_COUNT = 8;
 const AGE_COUNT = SLOT_COUNT + 1;
 const RING_PLACES = 65536;
 
-/** A Set of who is held, and a Map of when each port came to rest, which keeps the order. */
+/** A Set of who is held, and a Map of when each port began to cool down, which keeps the order. */
 export class SetCooling {
   readonly #held: JsSet;
   readonly #since: Map<number, number> = new Map();
@@ -35,14 +36,14 @@ export class SetCooling {
 
   expire(now: number): number {
     const slot = this.#slotOf(now);
-    let woken = 0;
+    let expired = 0;
     for (const [port, since] of this.#since) {
       if (slot < since + AGE_COUNT) break;
       this.#since.delete(port);
       this.#held.free(port);
-      woken++;
+      expired++;
     }
-    return woken;
+    return expired;
   }
 
   #slotOf(now: number): number {
@@ -59,7 +60,7 @@ export class BitmapCooling {
   readonly #period: number;
   #head = 0;
   #length = 0;
-  #ripe = 0;
+  #due = 0;
   #slot = 0;
   #clock = 0;
 
@@ -88,15 +89,15 @@ export class BitmapCooling {
 
   expire(now: number): number {
     this.#moveClock(now);
-    const woken = this.#ripe;
-    for (; this.#ripe > 0; this.#ripe--) {
+    const expired = this.#due;
+    for (; this.#due > 0; this.#due--) {
       const port = this.#ring[this.#head] as number;
       this.#head = (this.#head + 1) & (RING_PLACES - 1);
       this.#length--;
       this.#cooling[port] = 0;
       this.#held.free(port);
     }
-    return woken;
+    return expired;
   }
 
   #moveClock(now: number): void {
@@ -104,7 +105,7 @@ export class BitmapCooling {
     this.#clock = now;
     const slot = Math.floor((now * SLOT_COUNT) / this.#period);
     for (let begun = Math.min(slot - this.#slot, AGE_COUNT); begun > 0; begun--) {
-      this.#ripe += this.#ages[SLOT_COUNT] as number;
+      this.#due += this.#ages[SLOT_COUNT] as number;
       this.#ages.copyWithin(1, 0, SLOT_COUNT);
       this.#ages[0] = 0;
     }
@@ -114,8 +115,8 @@ export class BitmapCooling {
 
 /** One pool whose ports come back in the order of their release. */
 export interface JsOrder {
-  take(): number;
-  free(port: number): void;
+  take(offset: number): number;
+  free(port: number): unknown;
 }
 
 /** A Set keeps the order in which its members came. */

@@ -1,24 +1,25 @@
-// Compare: two runs row by row. PairMetrics of different machines, or of a busy and a quiet one, do not
+// Compare: two runs row by row. Figures of different machines, or of a busy and a quiet one, do not
 // compare; ratios within one run do, so read these with care.
 
 import { format, machineLine, time } from "./format.ts";
 import type { Results } from "./results.ts";
-import type { Row } from "./setup.ts";
+import { isRecorded, labelOf } from "./rows.ts";
+import type { Row } from "./session.ts";
 
 /** Prints each row that both runs have, and how many times as long it takes now. */
 export function compareWith(old: Results, now: Results): void {
   console.log(`\nbefore: ${machineLine(old.machine)}\nnow:    ${machineLine(now.machine)}`);
   console.log("*: the median is outside the 10th to 90th percentile of the run before\n");
   const rows = measured(now);
-  const benches = new Set(rows.map(({ bench }) => bench));
-  const earlier = measured(old).filter(({ bench }) => benches.has(bench));
-  const before = new Map(earlier.map((row) => [keyOf(row), row]));
+  const suites = new Set(rows.map(({ suite }) => suite));
+  const earlier = measured(old).filter(({ suite }) => suites.has(suite));
+  const before = new Map(earlier.map((row) => [labelOf(row), row]));
   const ratios = new Map<string, number[]>();
   for (const row of rows) {
-    const was = before.get(keyOf(row));
-    if (was === undefined) console.log(`${keyOf(row).padEnd(64)} new`);
+    const was = before.get(labelOf(row));
+    if (was === undefined) console.log(`${labelOf(row).padEnd(64)} new`);
     else ratios.set(row.system, [...(ratios.get(row.system) ?? []), showPair(was, row)]);
-    before.delete(keyOf(row));
+    before.delete(labelOf(row));
   }
   for (const key of before.keys()) console.log(`${key.padEnd(64)} not measured now`);
   showMeans(ratios);
@@ -26,7 +27,7 @@ export function compareWith(old: Results, now: Results): void {
 
 /** What was recorded on another machine never changes. */
 function measured({ rows }: Results): Row[] {
-  return rows.filter(({ system }) => !system.endsWith("(recorded)"));
+  return rows.filter((row) => !isRecorded(row));
 }
 
 function showPair(was: Row, row: Row): number {
@@ -35,7 +36,7 @@ function showPair(was: Row, row: Row): number {
   const figures = `${show(was.median).padStart(12)} ${show(row.median).padStart(12)}`;
   const changed = was.digest === row.digest ? "" : "  another digest";
   const apart = row.median < was.p10 || row.median > was.p90 ? " *" : "";
-  console.log(`${keyOf(row).padEnd(64)} ${figures}  ${ratio.toFixed(2)}${apart}${changed}`);
+  console.log(`${labelOf(row).padEnd(64)} ${figures}  ${ratio.toFixed(2)}${apart}${changed}`);
   return ratio;
 }
 
@@ -51,8 +52,4 @@ function showMeans(ratios: ReadonlyMap<string, readonly number[]>): void {
     return [`${system.padEnd(17)} ${mean.toFixed(3)}  of ${logs.length} rows`];
   });
   if (lines.length > 0) console.log(`\ngeometric means:\n${lines.join("\n")}`);
-}
-
-function keyOf({ bench, row, occupancy, system }: Row): string {
-  return `${bench}/${row}${occupancy === null ? "" : ` ${occupancy} %`} ${system}`;
 }

@@ -16,21 +16,21 @@ export function format(value: number): string {
   return value > 0 && value < 0.1 ? value.toPrecision(2) : value.toFixed(2);
 }
 
-/** What a result was measured on. */
-export interface HostState {
+/** What a run was made on. */
+export interface RunOn {
   readonly cpu: string;
   readonly cores: number;
-  /** In GiB. Files of earlier versions have neither this nor the date. */
-  readonly memory?: number;
+  /** In GiB. */
+  readonly memory: number;
   /** When the run began, in ISO 8601. */
-  readonly date?: string;
+  readonly date: string;
   readonly node: string;
   readonly v8: string;
   readonly system: string;
   readonly commit: string;
 }
 
-export function machine(): HostState {
+export function runOn(): RunOn {
   const cpu = cpus();
   return {
     cpu: cpu[0]?.model.trim() ?? "unknown CPU",
@@ -45,7 +45,7 @@ export function machine(): HostState {
 }
 
 /** In one line. */
-export function machineLine({ cpu, cores, node, v8, system, commit }: HostState): string {
+export function machineLine({ cpu, cores, node, v8, system, commit }: RunOn): string {
   return `${cpu}, ${cores} cores, Node ${node} (V8 ${v8}), ${system}, commit ${commit}`;
 }
 

@@ -1,8 +1,6 @@
-// Local range: which of a machine's ports are held or reserved before a benchmark begins. The same
-// in every run.
+// Local range: which of a system's ports are held before a suite begins. The same in every run.
 
-import { SeededRandom } from "../../bindings/core/random.ts";
-import { LinuxPorts, type PortRange, ReservedPorts } from "../../bindings/index.ts";
+import { LinuxPorts, type PortRange } from "../../bindings/index.ts";
 import { shuffledPorts } from "./workloads.ts";
 
 /** How much of the range is held. */
@@ -15,11 +13,6 @@ export function rangeFor(smoke: boolean): PortRange {
 
 export function countOf({ first, last }: PortRange): number {
   return last - first + 1;
-}
-
-/** In their own order. */
-export function portsOf(range: PortRange): number[] {
-  return Array.from({ length: countOf(range) }, (_, index) => range.first + index);
 }
 
 // ── Orders in which ports are held ────────────────────────────────────────────────────────
@@ -41,20 +34,4 @@ export function searched(range: PortRange): number[] {
 /** What is held of an order at that share. */
 export function shareOf(order: readonly number[], percent: number): number[] {
   return order.slice(0, Math.round((order.length * percent) / 100));
-}
-
-// ── Reserved ports ────────────────────────────────────────────────────────────────────────
-
-/** So many ports of the range at random. */
-export function reservedAtRandom(range: PortRange, count: number): ReservedPorts {
-  const random = new SeededRandom(7);
-  const chosen = new Set<number>();
-  while (chosen.size < count) chosen.add(range.first + (random.next() % countOf(range)));
-  return new ReservedPorts([...chosen].join(","));
-}
-
-/** So many side by side, in the middle of the range. */
-export function reservedAsBlock(range: PortRange, count: number): ReservedPorts {
-  const first = range.first + (countOf(range) >> 1);
-  return new ReservedPorts(`${first}-${first + count - 1}`);
 }

@@ -1,8 +1,8 @@
-// Measure: several pieces of work, sampled in turn, a batch at a time.
+// Measure: several pieces of work, sampled by turns, a batch at a time.
 //
 // The clock ticks about every 40 ns, so one operation cannot be timed: a sample is a batch, of a
 // thousand operations wherever they are short. tinybench takes the samples. What slows the machine
-// down for a while slows all works that are sampled in turn, so their ratios stay true where single
+// down for a while slows all works that are sampled by turns, so their ratios stay true where single
 // figures do not. tinybench also measures what the clock itself costs and takes it off each sample.
 
 import { Bench } from "tinybench";
@@ -29,7 +29,7 @@ export interface Work {
   close?(): void;
 }
 
-export interface Turns {
+export interface Sampling {
   /** How many batches of each work are timed at most. */
   readonly rounds: number;
   /** A work that has taken so long is not sampled again, once it has `LEAST` samples. */
@@ -47,8 +47,8 @@ const WARM_UP_SHARE = 0.1;
 const LEAST = 3;
 
 /** Samples each work once in every round, another one first each time; then closes them all. */
-export function measureInTurn(turns: Turns, works: readonly Work[]): Measured {
-  const { rounds, milliseconds = Number.POSITIVE_INFINITY } = turns;
+export function measureByTurns(sampling: Sampling, works: readonly Work[]): Measured {
+  const { rounds, milliseconds = Number.POSITIVE_INFINITY } = sampling;
   const times = new Map(works.map((work) => [work, [] as number[]]));
   const watches = new Map(works.map((work) => [work, watchOf(work)]));
   const spent = new Map(works.map((work) => [work, 0]));

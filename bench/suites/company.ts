@@ -1,172 +1,222 @@
 // Company: what one pool costs among very many others.
 //
-// One pool that holds half of its range takes and frees ports: alone, and while other local
-// addresses or other destinations are live. It is the first that was opened ("founder"), or the
-// last. All rows of one kind are sampled in one turn, so that what they cost in company over what
-// they cost alone is a true ratio. Then each operation is another pool's: the price of memory.
+//   local addresses   every pool has an address of its own, and no destination
+//   destinations      all pools have one address; each goes to another destination and may take a
+//                     port that others hold
+//
+// One pool that holds half of its range takes and frees ports: alone, and while the others are
+// open. It was opened first of all, or last. All rows of one system are sampled by turns, so that
+// what they cost in company over what they cost alone is a true ratio. Then each operation is
+// another pool's, which is the price of memory.
 
-import type { Benchmark } from "../harness/benchmarks.ts";
-import { type Measured, measureInTurn, type Work } from "../harness/measure.ts";
-import type { Stage, System } from "../harness/setup.ts";
-import { digestOf, offsetsOf } from "../harness/workloads.ts";
 import {
-  bitmaps,
-  type Crowd,
-  handles,
-  type Kind,
-  ordered,
-  type Population,
-  population,
-  reference,
-  sets,
-} from "./aggregates.ts";
+  type Allocator,
+  type Fixture,
+  type Member,
+  type Opened,
+  openBitmaps,
+  openPools,
+  openReferenceModel,
+  openSets,
+  plainMember,
+} from "../harness/allocators.ts";
+import { copyOf, takingOne } from "../harness/loops.ts";
+import { type Measured, measureByTurns } from "../harness/measure.ts";
+import type { Implementation, Session, System } from "../harness/session.ts";
+import type { Suite } from "../harness/suites.ts";
+import { COUNT, digestOf, FIRST, LAST, offsetsOf, shuffledPorts } from "../harness/workloads.ts";
 
-/** One kind of company. */
-interface Sort {
-  readonly kind: Kind;
+/** What the pools differ in, and how many there are. */
+interface Kind {
+  readonly name: "local addresses" | "destinations";
   readonly counts: readonly number[];
-  /** The reference model keeps company up to so many. */
+  /** The reference model is timed among up to so many. */
   readonly referenceUpTo: number;
   /** How many ports each of the others holds. */
   readonly few: number;
 }
 
-const SORTS: readonly Sort[] = [
-  { kind: "local addresses", counts: [1, 16, 1000, 10000], referenceUpTo: 1000, few: 50 },
-  { kind: "destinations", counts: [1, 10, 100, 1000], referenceUpTo: 100, few: 500 },
+const KINDS: readonly Kind[] = [
+  { name: "local addresses", counts: [1, 16, 1000, 10000], referenceUpTo: 1000, few: 50 },
+  { name: "destinations", counts: [1, 10, 100, 1000], referenceUpTo: 100, few: 500 },
 ];
-const TINY: readonly Sort[] = [
-  { kind: "local addresses", counts: [1, 4], referenceUpTo: 4, few: 20 },
-  { kind: "destinations", counts: [1, 4], referenceUpTo: 4, few: 40 },
+const TINY_KINDS: readonly Kind[] = [
+  { name: "local addresses", counts: [1, 4], referenceUpTo: 4, few: 20 },
+  { name: "destinations", counts: [1, 4], referenceUpTo: 4, few: 40 },
 ];
 
 /** Long, so that what other works have left of the caches counts for little. */
 const BATCH = 10000;
-const NAIVE_BATCH = 1000;
+const MODEL_BATCH = 1000;
 const TINY_BATCH = 100;
-const TURNS = { rounds: 200, milliseconds: 150 };
-const COMPANY_AT_MOST = 1.5;
+const SAMPLING = { rounds: 200, milliseconds: 150 };
+const OVER_ALONE_AT_MOST = 1.5;
 
-const SYSTEMS: readonly ((population: Population) => Crowd)[] = [handles, bitmaps, sets, reference];
+const SYSTEMS: readonly (readonly [System, (fixture: Fixture) => Opened])[] = [
+  ["pool", openPools],
+  ["bitmap", openBitmaps],
+  ["Set", openSets],
+  ["reference model", openReferenceModel],
+];
 
 /** A row in the making. */
-interface Entrant extends Work {
-  readonly system: System;
-  readonly row: string;
+interface Entry extends Implementation {
+  readonly workload: string;
   readonly count: number;
-  readonly digest: string;
 }
 
-export const companyBenchmark: Benchmark = {
-  title: "company: take + free of one pool that holds half of 16000..65535, beside others",
-  run(stage) {
-    for (const sort of stage.smoke ? TINY : SORTS) keepCompany(stage, sort);
+export const companySuite: Suite = {
+  title: "take + free of one pool that holds half of 16000..65535, beside others",
+  run(session) {
+    for (const kind of session.smoke ? TINY_KINDS : KINDS) runKind(session, kind);
   },
 };
 
-function keepCompany(stage: Stage, sort: Sort): void {
-  const ones: Entrant[] = [];
-  const cycles: Entrant[] = [];
-  const crowds: Crowd[] = [];
-  for (const count of sort.counts) {
+function runKind(session: Session, kind: Kind): void {
+  const ones: Entry[] = [];
+  const cycles: Entry[] = [];
+  const opened: Opened[] = [];
+  for (const count of kind.counts) {
     for (const chosen of count === 1 ? [0] : [0, count - 1]) {
-      const people = population(sort.kind, count, chosen, sort.few, stage.smoke);
-      for (const crowd of gathered(people, count <= sort.referenceUpTo)) {
-        crowds.push(crowd);
-        ones.push(oneOf(crowd, sort.kind, count, chosen, stage.smoke));
-        if (chosen > 0) cycles.push(cycleOf(crowd, sort.kind, count, stage.smoke));
+      const fixture = fixtureOf(kind, count, chosen, session.smoke);
+      for (const [system, open] of SYSTEMS) {
+        if (system === "reference model" && count > kind.referenceUpTo) continue;
+        const pools = open(fixture);
+        opened.push(pools);
+        ones.push(oneOf(system, pools, kind, chosen, session.smoke));
+        if (chosen > 0) cycles.push(cycleOf(system, pools, kind, session.smoke));
       }
     }
   }
   // The others are never in the way, so the ports are the same in any company.
   checkEqual(ones);
-  // Each system by itself: the sets and maps of one would drive another's records from the caches.
-  for (const system of new Set(ones.map(({ system }) => system))) {
-    const works = ones.filter((one) => one.system === system);
-    const measured = sample(stage, works);
-    if (system === "handles") judge(stage, sort, measured, works);
+  // Each system alone: the sets and maps of one would drive another's records from the caches.
+  for (const [system] of SYSTEMS) {
+    const entries = ones.filter((one) => one.system === system);
+    const measured = sample(session, entries);
+    if (system === "pool") check(session, kind, measured, entries);
   }
-  for (const count of sort.counts.slice(1)) {
-    const works = cycles.filter((cycle) => cycle.count === count);
-    checkEqual(works);
-    sample(stage, works);
+  for (const count of kind.counts.slice(1)) {
+    const entries = cycles.filter((cycle) => cycle.count === count);
+    checkEqual(entries);
+    sample(session, entries);
   }
-  for (const crowd of crowds) crowd.close();
+  for (const { close } of opened) close();
 }
 
-function gathered(people: Population, withReference: boolean): Crowd[] {
-  return SYSTEMS.filter((make) => make !== reference || withReference).map((make) => make(people));
+// ── What all are given ────────────────────────────────────────────────────────────────────
+
+/** The pool at `chosen` holds half the range, all others few ports. */
+function fixtureOf(kind: Kind, count: number, chosen: number, smoke: boolean): Fixture {
+  const range = { first: FIRST, last: smoke ? FIRST + 399 : LAST };
+  const order = shuffledPorts().filter((port) => port <= range.last);
+  // Twice, so that a share may begin anywhere.
+  const ports = Uint16Array.from([...order, ...order]);
+  const half = ports.subarray(0, order.length >> 1);
+  const members = Array.from({ length: count }, (_, index): Member => {
+    const start = (index * kind.few) % order.length;
+    const held = index === chosen ? half : ports.subarray(start, start + kind.few);
+    const low = `${index >> 8}.${index & 255}`;
+    if (kind.name === "local addresses") return { ...plainMember(held), address: `10.1.${low}` };
+    return { ...plainMember(held), destination: { address: `93.0.${low}`, port: 443 } };
+  });
+  return { range, members };
+}
+
+/** The pools' numbers in a random order, again and again. */
+function orderOf(count: number, length: number): Uint32Array {
+  if (count > COUNT) throw new RangeError("more pools than the order has numbers");
+  const order = shuffledPorts().filter((port) => port < FIRST + count);
+  return Uint32Array.from({ length }, (_, at) => (order[at % count] as number) - FIRST);
+}
+
+function batchOf(system: System, smoke: boolean): number {
+  if (smoke) return TINY_BATCH;
+  return system === "reference model" ? MODEL_BATCH : BATCH;
 }
 
 // ── Works ─────────────────────────────────────────────────────────────────────────────────
 
-function oneOf(crowd: Crowd, kind: Kind, count: number, chosen: number, smoke: boolean): Entrant {
-  const operations = batchOf(crowd, smoke);
+function oneOf(
+  system: System,
+  { pools }: Opened,
+  kind: Kind,
+  chosen: number,
+  smoke: boolean,
+): Entry {
+  const count = pools.length;
+  const operations = batchOf(system, smoke);
   const offsets = offsetsOf(2, operations);
-  const where = count === 1 ? "alone" : chosen === 0 ? "founder" : "last";
-  const { system } = crowd;
-  const row = `${nameOf(kind, count)}, ${where}`;
-  const digest = digestOfWork(crowd, (_at) => chosen, smoke);
-  return { system, row, count, digest, operations, run: crowd.one(chosen, offsets) };
+  const digested = smoke ? TINY_BATCH : MODEL_BATCH;
+  const ports = pools[chosen] as Allocator;
+  const where = count === 1 ? "alone" : chosen === 0 ? "opened first" : "opened last";
+  const workload = `${nameOf(kind, count)}, ${where}`;
+  return { ...takingOne({ system, ports, offsets, operations, digested }), workload, count };
 }
 
-function cycleOf(crowd: Crowd, kind: Kind, count: number, smoke: boolean): Entrant {
-  const operations = batchOf(crowd, smoke);
+function cycleOf(system: System, { pools }: Opened, kind: Kind, smoke: boolean): Entry {
+  const count = pools.length;
+  const operations = batchOf(system, smoke);
   const offsets = offsetsOf(2, operations);
-  const order = ordered(count, operations);
-  const { system } = crowd;
-  const row = `${nameOf(kind, count)}, each in turn`;
-  const digest = digestOfWork(crowd, (at) => order[at] as number, smoke);
-  return { system, row, count, digest, operations, run: crowd.each(order, offsets) };
+  const order = orderOf(count, operations);
+  const loop = copyOf(takeAndFreeByTurns);
+  const ports = new Uint16Array(smoke ? TINY_BATCH : MODEL_BATCH);
+  return {
+    ...{ system, operations, count, workload: `${nameOf(kind, count)}, each in turn` },
+    run: () => loop(pools, order, offsets),
+    digest: () => digestOf(ports.map((_, at) => once(pools[order[at] as number], offsets[at]))),
+  };
 }
 
-function batchOf({ system }: Crowd, smoke: boolean): number {
-  if (smoke) return TINY_BATCH;
-  return system === "reference" ? NAIVE_BATCH : BATCH;
+function takeAndFreeByTurns(
+  pools: readonly Allocator[],
+  order: Uint32Array,
+  offsets: Uint32Array,
+): void {
+  for (let at = 0; at < offsets.length; at++) {
+    const pool = pools[order[at] as number] as Allocator;
+    pool.free(pool.take(offsets[at] as number));
+  }
 }
 
-/** Of as many ports as the shortest batch has, so that it is the same for all systems. */
-function digestOfWork(crowd: Crowd, poolAt: (at: number) => number, smoke: boolean): string {
-  const offsets = offsetsOf(2, smoke ? TINY_BATCH : NAIVE_BATCH);
-  const ports = Array.from(offsets, (offset, at) => {
-    const port = crowd.take(poolAt(at), offset);
-    crowd.free(poolAt(at), port);
-    return port;
-  });
-  return digestOf(ports);
+function once(pool: Allocator | undefined, offset = 0): number {
+  const port = pool?.take(offset) ?? 0;
+  pool?.free(port);
+  return port;
 }
 
-function checkEqual(works: readonly Entrant[]): void {
-  if (new Set(works.map(({ digest }) => digest)).size <= 1) return;
-  const told = works.map(({ row, system, digest }) => `${row}, ${system} ${digest}`);
-  throw new Error(`the digests differ: ${told.join("; ")}`);
+function checkEqual(entries: readonly Entry[]): void {
+  const digests = entries.map((entry) => `${entry.workload}, ${entry.system} ${entry.digest()}`);
+  const different = new Set(digests.map((text) => text.split(" ").at(-1)));
+  if (different.size > 1) throw new Error(`the digests differ: ${digests.join("; ")}`);
 }
 
-// ── Rows and bars ─────────────────────────────────────────────────────────────────────────
+// ── Rows and thresholds ───────────────────────────────────────────────────────────────────
 
-function sample(stage: Stage, works: readonly Entrant[]): Measured {
-  const measured = measureInTurn(stage.smoke ? { rounds: 1 } : TURNS, works);
-  for (const work of works) {
-    const { row, system, operations, digest } = work;
-    const figure = measured.figure(work);
-    stage.keep({ bench: "company", row, system, operations, digest, ...figure });
+function sample(session: Session, entries: readonly Entry[]): Measured {
+  const measured = measureByTurns(session.smoke ? { rounds: 1 } : SAMPLING, entries);
+  for (const entry of entries) {
+    const { workload, system, operations } = entry;
+    const digest = entry.digest();
+    const figure = measured.figure(entry);
+    session.keep({ suite: "company", workload, system, operations, digest, ...figure });
   }
   return measured;
 }
 
-/** In the largest company, first or last, whichever costs more. */
-function judge(stage: Stage, { kind, counts }: Sort, measured: Measured, ours: Entrant[]): void {
-  const alone = ours.find(({ count }) => count === 1) as Entrant;
-  for (const count of counts.slice(1)) {
-    const among = ours.filter((work) => work.count === count);
-    const value = Math.max(...among.map((work) => measured.ratio(work, alone)));
-    const row = `${nameOf(kind, count)} over alone`;
-    stage.keepOne({ bench: "company", row }, "handles", value, { unit: "ratio" });
-    if (count < (counts.at(-1) as number)) continue;
-    stage.judge({ name: `take + free, ${row}`, value, atMost: COMPANY_AT_MOST });
+/** Among the most pools, opened first or last, whichever costs more. */
+function check(session: Session, kind: Kind, measured: Measured, ours: readonly Entry[]): void {
+  const alone = ours.find(({ count }) => count === 1) as Entry;
+  for (const count of kind.counts.slice(1)) {
+    const among = ours.filter((entry) => entry.count === count);
+    const value = Math.max(...among.map((entry) => measured.ratio(entry, alone)));
+    const workload = `${nameOf(kind, count)} over alone`;
+    session.keepOne({ suite: "company", workload }, "pool", value, { unit: "ratio" });
+    if (count < (kind.counts.at(-1) as number)) continue;
+    session.check({ name: `take + free, ${workload}`, value, atMost: OVER_ALONE_AT_MOST });
   }
 }
 
-function nameOf(kind: Kind, count: number): string {
-  return `${kind}: ${count.toLocaleString("en-US")}`;
+function nameOf({ name }: Kind, count: number): string {
+  return `${name}: ${count.toLocaleString("en-US")}`;
 }

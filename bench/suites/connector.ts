@@ -1,29 +1,30 @@
-// Connector: real connections on loopback, by portwarden's connector and by Node alone, as the range of ports fills.
+// Connector: real connections on loopback, by portwarden's connector and by Node alone, as the range
+// of ports fills.
 //
-// Each way has a process, and a network namespace with a range of its own, where the machine allows that; the
-// processes are asked for samples in turn. A second connector stays at 10 %, so that what it takes there and what the
-// first one takes at 99 % are measured at the same time.
+// Each method has a process, and a network namespace with a range of its own, where the machine
+// allows that; the processes are asked for samples by turns. A second connector stays at 10 %, so
+// that what it takes there and what the first one takes at 99 % are measured at the same time.
 
 import type { PortRange } from "../../bindings/index.ts";
 import { canMakeNamespace } from "../../bindings/node/host/namespace.ts";
 import { readHostState } from "../../bindings/node/index.ts";
-import type { Benchmark } from "../harness/benchmarks.ts";
 import { figureOf } from "../harness/measure.ts";
-import type { Stage, System } from "../harness/setup.ts";
+import type { Session, System } from "../harness/session.ts";
+import type { Suite } from "../harness/suites.ts";
 import { digestOf } from "../harness/workloads.ts";
-import { Connects, Server, type Side, type Way } from "./connects.ts";
-import { Apart } from "./connects-apart.ts";
+import { type Client, LocalClient, type Method, Server } from "./connector-client.ts";
+import { ProcessClient } from "./connector-process.ts";
 
 const OVERHEAD_AT_MOST = 1.05;
 const FULL_OVER_EMPTY_AT_MOST = 1.5;
 const OCCUPANCIES = [10, 50, 90, 99] as const;
-const REFERENCE = OCCUPANCIES[0];
+const LOWEST = OCCUPANCIES[0];
 const AT_A_TIME = 64;
 const FIRST = 20_000;
 /** For what else the processes have open. */
 const FILES_SPARED = 500;
 
-const SYSTEMS: Readonly<Record<Way, System>> = {
+const SYSTEMS: Readonly<Record<Method, System>> = {
   connector: "connector",
   promise: "connector promise",
   "net.connect": "net.connect",
@@ -60,34 +61,32 @@ const TINY: Size = {
   batchWhenHeld: 2,
 };
 
-/** A way at work, and its samples, nanoseconds per connection. */
-interface Player {
-  readonly way: Way;
-  readonly side: Side;
-}
-
-export const connectorBenchmark: Benchmark = {
-  title: "connector: real connections on loopback; one is opened, and reset when it is connected",
-  async run(stage) {
-    const setting = settingOf(stage.smoke);
-    if (setting.why !== "") stage.heading(setting.why);
+export const connectorSuite: Suite = {
+  title: "real connections on loopback; one is opened, and reset when it is connected",
+  async run(session) {
+    const setting = settingOf(session.smoke);
+    if (setting.why !== "") session.heading(setting.why);
     // Processes have their own.
-    const server = stage.smoke ? await Server.start(0) : undefined;
-    const ways = [...WAYS, "connector" as const];
-    const all = await Promise.all(ways.map((way, index) => start(way, setting, server, index)));
-    const players = all.slice(0, -1);
-    const reference = all.at(-1) as Player;
+    const server = session.smoke ? await Server.start(0) : undefined;
+    const methods = [...METHODS, "connector" as const];
+    const all = await Promise.all(
+      methods.map((method, index) => start(method, setting, server, index)),
+    );
+    const clients = all.slice(0, -1);
+    const atTen = all.at(-1) as Client;
     try {
-      await atRest(stage, setting, players);
-      await asItFills(stage, setting, players, reference);
+      await whileEmpty(session, setting, clients);
+      await asItFills(session, setting, clients, atTen);
     } finally {
-      await Promise.all(all.map(({ side }) => side.close()));
+      await Promise.all(all.map((client) => client.close()));
       await server?.close();
     }
   },
 };
 
-const WAYS: readonly Way[] = ["connector", "promise", "localPort", "localAddress", "net.connect"];
+const METHODS: readonly Method[] = [
+  ...(["connector", "promise", "localPort", "localAddress", "net.connect"] as const),
+];
 
 // ── Where ─────────────────────────────────────────────────────────────────────────────────
 
@@ -117,38 +116,44 @@ function settingOf(smoke: boolean): Setting {
 
 /** @param server of this process, if all is to happen here. */
 async function start(
-  way: Way,
+  method: Method,
   { inNamespace, range }: Setting,
   server: Server | undefined,
   index: number,
-): Promise<Player> {
+): Promise<Client> {
   if (server !== undefined) {
     const first = range.first + index * TINY.ports;
     const own = { first, last: first + TINY.ports - 1 };
-    return { way, side: new Connects(way, own, server.port) };
+    return new LocalClient(method, own, server.port);
   }
-  return { way, side: await Apart.start(way, range, inNamespace) };
+  return ProcessClient.start(method, range, inNamespace);
 }
 
 // ── While nothing is held ─────────────────────────────────────────────────────────────────
 
-async function atRest(stage: Stage, { size }: Setting, players: readonly Player[]): Promise<void> {
-  for (const { side } of players) await side.run(size.warmUp, 1);
-  const digests = await digestsOf(players, size.ports, 0);
-  for (const [row, atATime] of [
+async function whileEmpty(
+  session: Session,
+  { size }: Setting,
+  clients: readonly Client[],
+): Promise<void> {
+  for (const client of clients) await client.run(size.warmUp, 1);
+  const digests = await digestsOf(clients, size.ports, 0);
+  for (const [workload, atATime] of [
     ["connect", 1],
     [`connect, ${AT_A_TIME} at a time`, AT_A_TIME],
   ] as const) {
-    const samples = await inTurn(size.rounds, size.batch, atATime, players);
-    keepAll(stage, { row, occupancy: 0 }, size.batch, players, samples, digests);
+    const samples = await inTurn(size.rounds, size.batch, atATime, clients);
+    keepAll(session, { workload, occupancy: 0 }, size.batch, clients, samples, digests);
     const ours = samples[0] as number[];
-    for (const [index, { way }] of players.entries()) {
+    for (const [index, { method }] of clients.entries()) {
       if (index === 0) continue;
       const value = ratioOf(ours, samples[index] as number[]);
-      const name = `${row}: connector over ${SYSTEMS[way]}`;
-      stage.keepOne({ bench: "connector", row: name }, "connector", value, { unit: "ratio" });
-      if (way !== "localPort" && way !== "net.connect") continue;
-      stage.judge({ name: `connector, ${name}`, value, atMost: OVERHEAD_AT_MOST });
+      const name = `${workload}: connector over ${SYSTEMS[method]}`;
+      session.keepOne({ suite: "connector", workload: name }, "connector", value, {
+        unit: "ratio",
+      });
+      if (method !== "localPort" && method !== "net.connect") continue;
+      session.check({ name: `connector, ${name}`, value, atMost: OVERHEAD_AT_MOST });
     }
   }
 }
@@ -156,35 +161,42 @@ async function atRest(stage: Stage, { size }: Setting, players: readonly Player[
 // ── While the range fills ─────────────────────────────────────────────────────────────────
 
 async function asItFills(
-  stage: Stage,
+  session: Session,
   { size, inNamespace }: Setting,
-  all: readonly Player[],
-  reference: Player,
+  all: readonly Client[],
+  atTen: Client,
 ): Promise<void> {
   // The port that is counted up would run into those that are held.
-  const players = all.filter(({ way }) =>
-    inNamespace ? way !== "localPort" && way !== "promise" : way === "connector",
+  const clients = all.filter(({ method }) =>
+    inNamespace ? method !== "localPort" && method !== "promise" : method === "connector",
   );
-  const before = await Promise.all(players.map(({ side }) => side.bytes()));
-  await reference.side.hold(heldOf(size.ports, REFERENCE));
-  await reference.side.run(size.warmUp, 1);
+  const before = await Promise.all(clients.map((client) => client.bytes()));
+  await atTen.hold(heldOf(size.ports, LOWEST));
+  await atTen.run(size.warmUp, 1);
   for (const occupancy of OCCUPANCIES) {
     const held = heldOf(size.ports, occupancy);
-    await Promise.all(players.map(({ side }) => side.hold(held)));
-    const digests = await digestsOf(players, size.ports, held);
-    const group = [...players, reference];
+    await Promise.all(clients.map((client) => client.hold(held)));
+    const digests = await digestsOf(clients, size.ports, held);
+    const group = [...clients, atTen];
     const samples = await inTurn(size.roundsWhenHeld, size.batchWhenHeld, 1, group);
-    keepAll(stage, { row: "connect", occupancy }, size.batchWhenHeld, players, samples, digests);
+    keepAll(
+      session,
+      { workload: "connect", occupancy },
+      size.batchWhenHeld,
+      clients,
+      samples,
+      digests,
+    );
     if (occupancy !== OCCUPANCIES.at(-1)) continue;
-    stage.judge({
-      name: `connector: time per connection, ${occupancy} % of the range over ${REFERENCE} %`,
+    session.check({
+      name: `connector: time per connection, ${occupancy} % of the range over ${LOWEST} %`,
       value: ratioOf(samples[0] as number[], samples.at(-1) as number[]),
       atMost: FULL_OVER_EMPTY_AT_MOST,
     });
-    const after = await Promise.all(players.map(({ side }) => side.bytes()));
+    const after = await Promise.all(clients.map((client) => client.bytes()));
     keepMemory(
-      stage,
-      players,
+      session,
+      clients,
       after.map((bytes, index) => (bytes - (before[index] as number)) / held),
     );
   }
@@ -194,27 +206,27 @@ function heldOf(ports: number, occupancy: number): number {
   return Math.floor((ports * occupancy) / 100);
 }
 
-function keepMemory(stage: Stage, players: readonly Player[], bytes: readonly number[]): void {
-  for (const [index, { way }] of players.entries()) {
-    const place = { bench: "connector", row: "memory of an open connection" };
-    stage.keepOne(place, SYSTEMS[way], bytes[index] as number, { unit: "bytes" });
+function keepMemory(session: Session, clients: readonly Client[], bytes: readonly number[]): void {
+  for (const [index, { method }] of clients.entries()) {
+    const key = { suite: "connector", workload: "memory of an open connection" };
+    session.keepOne(key, SYSTEMS[method], bytes[index] as number, { unit: "bytes" });
   }
 }
 
 // ── Samples ───────────────────────────────────────────────────────────────────────────────
 
-/** Nanoseconds per connection for each player; another one first each time. */
+/** Nanoseconds per connection for each client; another one first each time. */
 async function inTurn(
   rounds: number,
   batch: number,
   atATime: number,
-  players: readonly Player[],
+  clients: readonly Client[],
 ): Promise<number[][]> {
-  const samples: number[][] = players.map(() => []);
+  const samples: number[][] = clients.map(() => []);
   for (let round = 0; round < rounds; round++) {
-    for (let step = 0; step < players.length; step++) {
-      const index = (round + step) % players.length;
-      const ns = await (players[index] as Player).side.run(batch, atATime);
+    for (let step = 0; step < clients.length; step++) {
+      const index = (round + step) % clients.length;
+      const ns = await (clients[index] as Client).run(batch, atATime);
       samples[index]?.push(ns / batch);
     }
   }
@@ -228,34 +240,34 @@ function ratioOf(ours: readonly number[], theirs: readonly number[]): number {
 
 /** Of what each does: connections on different ports of the range, none of which was held. */
 async function digestsOf(
-  players: readonly Player[],
+  clients: readonly Client[],
   ports: number,
   held: number,
 ): Promise<string[]> {
   const count = Math.min(AT_A_TIME, ports - held);
   return Promise.all(
-    players.map(async ({ side }) => digestOf(Object.values(await side.ports(count)))),
+    clients.map(async (client) => digestOf(Object.values(await client.ports(count)))),
   );
 }
 
 function keepAll(
-  stage: Stage,
-  place: { readonly row: string; readonly occupancy: number },
+  session: Session,
+  key: { readonly workload: string; readonly occupancy: number },
   operations: number,
-  players: readonly Player[],
+  clients: readonly Client[],
   samples: readonly (readonly number[])[],
   digests: readonly string[],
 ): void {
   if (new Set(digests).size > 1) {
-    throw new Error(`connector/${place.row}: the digests differ: ${digests.join(", ")}`);
+    throw new Error(`connector/${key.workload}: the digests differ: ${digests.join(", ")}`);
   }
-  for (const [index, { way }] of players.entries()) {
+  for (const [index, { method }] of clients.entries()) {
     const figure = figureOf(samples[index] as number[]);
     const digest = digests[index] as string;
-    stage.keep({
-      bench: "connector",
-      ...place,
-      system: SYSTEMS[way],
+    session.keep({
+      suite: "connector",
+      ...key,
+      system: SYSTEMS[method],
       operations,
       digest,
       ...figure,

@@ -1,58 +1,90 @@
-// Ephemeral: what a port costs as the range fills. TCP and UDP, plain and with SO_REUSEADDR.
+// Ephemeral: what a port costs as the range fills. TCP and UDP, plain, with SO_REUSEADDR, and for
+// two networks at once.
 //
-// The workload is that of gVisor's recorded figures: ports held in one random order, each search from
-// a random offset, what is taken is freed at once. With SO_REUSEADDR the held ports are those of a
-// pool without, at the same address: a TCP pick never shares them, and a UDP pick shares only with
-// its own pool. At 100 % there is no port, and taking alone is timed.
+// The workload is that of gVisor's recorded figures: ports held in one random order, each search
+// from a random offset, what is taken is freed at once. With SO_REUSEADDR the held ports are those
+// of a pool without, at the same address: a TCP pick never shares them, and a UDP pick shares only
+// with its own pool. At 100 % there is no port, and taking alone is timed.
 
-import { TCP, UDP } from "../../bindings/index.ts";
-import type { Benchmark } from "../harness/benchmarks.ts";
-import { type Measured, measureInTurn, type Turns } from "../harness/measure.ts";
-import { FULL, ONE_FREE, type Scene, sceneOf } from "../harness/range.ts";
-import { type Contender, checkEqual, type Place, type Stage } from "../harness/setup.ts";
-import { handles, jsBitmap, jsSet, reference, words } from "./take-free.ts";
-import { batch, jsBatch } from "./take-many.ts";
+import { IPV4, IPV6, UDP } from "../../bindings/index.ts";
+import {
+  type Allocator,
+  type BatchAllocator,
+  type Fixture,
+  type Member,
+  type Opened,
+  openBitmaps,
+  openPools,
+  openReferenceModel,
+  openReservations,
+  openSets,
+  plainMember,
+} from "../harness/allocators.ts";
+import { type Task, takingMany, takingOne } from "../harness/loops.ts";
+import { type Measured, measureByTurns, type Sampling } from "../harness/measure.ts";
+import {
+  checkEqual,
+  type Implementation,
+  type RowKey,
+  type Session,
+  type System,
+} from "../harness/session.ts";
+import type { Suite } from "../harness/suites.ts";
+import { COUNT, FIRST, offsetsOf, shuffledPorts } from "../harness/workloads.ts";
+import { EPHEMERAL } from "../recorded/gvisor.ts";
 
+/** Percent of the range that is held when all but one port are. */
+const ONE_FREE = 99.998;
+const FULL = 100;
 const OCCUPANCIES = [0, 50, 90, 99, 99.9, ONE_FREE, FULL] as const;
+const SAMPLING: Sampling = { rounds: 2000, milliseconds: 150 };
 const BATCH = 256;
+const RESERVATIONS_REFUSED = 500;
+
+/** How much is done. */
+const WHOLE = { ports: COUNT, offsets: 64000, operations: 4000, batched: 4096 };
+const TINY: typeof WHOLE = { ports: 512, offsets: 2000, operations: 500, batched: 512 };
 
 /** One kind of port. */
 interface Kind {
-  readonly row: string;
-  readonly transport: number;
-  readonly shares: boolean;
-  /** Up to which occupancy the slow systems are asked: it bounds the time. */
+  readonly workload: string;
+  readonly member: Omit<Member, "held">;
+  /** Up to which occupancy the reference model is timed, which bounds the time. */
   readonly referenceUpTo: number;
-  readonly setUpTo: number;
+  /** A Set or a bitmap has ports of one kind. */
+  readonly knowsOthers: boolean;
 }
 
-const KINDS: readonly Kind[] = [
-  { row: "tcp", transport: TCP, shares: false, referenceUpTo: FULL, setUpTo: FULL },
-  { row: "udp", transport: UDP, shares: false, referenceUpTo: 90, setUpTo: FULL },
-  // A Set and a loop have no idea of sharing.
-  { row: "tcp-share-flags", transport: TCP, shares: true, referenceUpTo: 90, setUpTo: -1 },
-  { row: "udp-share-flags", transport: UDP, shares: true, referenceUpTo: 90, setUpTo: -1 },
-];
+const PLAIN = plainMember([]);
+const TWO_NETWORKS = { ...PLAIN, networks: [IPV4, IPV6], address: "" };
 
-/** gVisor itself, in ns: medians of seven runs of its Go code on another machine. */
-const GVISOR: Readonly<Record<string, readonly (readonly [occupancy: number, ns: number])[]>> = {
-  tcp: [
-    [0, 1188],
-    [50, 3534],
-    [90, 14600],
-    [99, 113500],
-    [99.9, 920300],
-    [FULL, 52760000],
-  ],
-  udp: [
-    [0, 1243],
-    [50, 3313],
-    [90, 10900],
-    [99, 101900],
-    [99.9, 906900],
-    [FULL, 48200000],
-  ],
-};
+const KINDS: readonly Kind[] = [
+  { workload: "tcp", member: PLAIN, referenceUpTo: FULL, knowsOthers: false },
+  {
+    workload: "udp",
+    member: { ...PLAIN, transport: UDP },
+    referenceUpTo: 90,
+    knowsOthers: false,
+  },
+  {
+    workload: "tcp, SO_REUSEADDR among plain",
+    member: { ...PLAIN, reuseAddr: true },
+    referenceUpTo: 90,
+    knowsOthers: true,
+  },
+  {
+    workload: "udp, SO_REUSEADDR among plain",
+    member: { ...PLAIN, transport: UDP, reuseAddr: true },
+    referenceUpTo: 90,
+    knowsOthers: true,
+  },
+  {
+    workload: "tcp, two networks",
+    member: TWO_NETWORKS,
+    referenceUpTo: 90,
+    knowsOthers: true,
+  },
+];
 
 /** How many searches make a sample, and a digest, of those that walk from port to port. */
 const SLOW: Readonly<Record<number, { reference: number; set: number; digested: number }>> = {
@@ -65,8 +97,8 @@ const SLOW: Readonly<Record<number, { reference: number; set: number; digested: 
   [FULL]: { reference: 2, set: 20, digested: 4 },
 };
 
-/** How many times faster than the reference model. */
-const NAIVE_BARS: Readonly<Record<number, number>> = {
+/** How many times faster than the reference model a pool is at least. */
+const FASTER_THAN_REFERENCE: Readonly<Record<number, number>> = {
   0: 12,
   50: 60,
   90: 400,
@@ -74,112 +106,156 @@ const NAIVE_BARS: Readonly<Record<number, number>> = {
   99.9: 30000,
 };
 
-const TURNS: Turns = { rounds: 2000, milliseconds: 150 };
-
-export const ephemeralBenchmark: Benchmark = {
+export const ephemeralSuite: Suite = {
   title: "take + free of one port, random offsets, by percent of 16000..65535 held",
-  run: (stage) => {
-    for (const kind of KINDS) runKind(stage, kind);
+  run: (session) => {
+    for (const kind of KINDS) runKind(session, kind);
   },
 };
 
-function runKind(stage: Stage, kind: Kind): void {
+function runKind(session: Session, kind: Kind): void {
   const ratios: number[] = [];
   for (const occupancy of OCCUPANCIES) {
-    ratios.push(singles(stage, kind, occupancy));
-    batches(stage, kind, occupancy);
+    ratios.push(single(session, kind, occupancy));
+    batched(session, kind, occupancy);
   }
   if (isPlainTcp(kind)) {
     const value = geometricMean(ratios);
-    stage.judge({ name: "tcp: handles over js-bitmap, geometric mean", value, atMost: 1 });
+    session.check({ name: "tcp: pool over bitmap, geometric mean", value, atMost: 1 });
   }
-  flatness(stage, kind);
-  for (const [occupancy, ns] of GVISOR[kind.row] ?? []) {
-    stage.keepOne({ bench: "ephemeral", row: kind.row, occupancy }, "gvisor (recorded)", ns);
+  flatness(session, kind);
+  for (const [occupancy, ns] of EPHEMERAL[kind.workload] ?? []) {
+    session.keepOne({ ...keyOf(kind), occupancy }, "gVisor (recorded)", ns);
   }
 }
 
-/** Port by port; how many times as long as the bitmap the handle takes. */
-function singles(stage: Stage, kind: Kind, occupancy: number): number {
-  const { row, referenceUpTo, setUpTo } = kind;
-  const { reference: few, set, digested } = SLOW[occupancy] as (typeof SLOW)[number];
-  const isSlow = occupancy <= referenceUpTo;
-  const scene = sceneFor(stage, kind, occupancy, isSlow ? digested : undefined);
-  if (!isSlow) checkAgainstReference(stage, kind, occupancy, digested);
-  const ours = handles(scene);
-  const bitmap = jsBitmap(scene);
-  const model = isSlow ? [reference(scene, { operations: few })] : [];
-  const people = occupancy <= setUpTo ? [jsSet(scene, { operations: set })] : [];
-  const place: Place = { bench: "ephemeral", row, occupancy };
-  const all = [ours, words(scene), bitmap, ...people, ...model];
-  const measured = stage.compare(place, all, TURNS);
-  const ratio = measured.ratio(ours, bitmap);
+// ── Port by port ──────────────────────────────────────────────────────────────────────────
+
+/** How many times as long as the bitmap the pool takes, if there is a bitmap. */
+function single(session: Session, kind: Kind, occupancy: number): number {
+  const { referenceUpTo, knowsOthers } = kind;
+  const isReferenceTimed = occupancy <= referenceUpTo;
+  const slow = SLOW[occupancy] as (typeof SLOW)[number];
+  const fixture = fixtureOf(session, kind, occupancy);
+  const digested = Math.min(slow.digested, session.smoke ? 100 : 1000);
+  const taking = (system: System, opened: Opened, operations?: number): Implementation =>
+    takingOne(taskOf(session, system, opened, digested, operations));
+
+  const pool = taking("pool", openPools(fixture));
+  const refusals = occupancy === FULL ? RESERVATIONS_REFUSED : undefined;
+  const reservations = taking("reservations", openReservations(fixture), refusals);
+  const model = taking("reference model", openReferenceModel(fixture), slow.reference);
+  const key = { ...keyOf(kind), occupancy };
+  // Where the reference model is not timed, it still says which ports are right.
+  if (!isReferenceTimed) checkEqual({ key, implementations: [pool, model] });
+  const bitmap = knowsOthers ? undefined : taking("bitmap", openBitmaps(fixture));
+  const measured = session.compare(
+    key,
+    [
+      ...[pool, reservations],
+      ...(bitmap ? [bitmap, taking("Set", openSets(fixture), slow.set)] : []),
+      ...(isReferenceTimed ? [model] : []),
+    ],
+    SAMPLING,
+  );
+  if (bitmap === undefined) return Number.NaN;
+  const ratio = measured.ratio(pool, bitmap);
   if (isPlainTcp(kind)) {
-    stage.judge({ name: `tcp ${occupancy} %: handles over js-bitmap`, value: ratio, atMost: 1.15 });
-    judgeReference(stage, measured, ours, model[0], occupancy);
+    session.check({ name: `tcp ${occupancy} %: pool over bitmap`, value: ratio, atMost: 1.15 });
+    checkReference(session, measured, pool, model, occupancy);
   }
   return ratio;
 }
 
-/** Where the reference model is not timed, it still says which ports are right. */
-function checkAgainstReference(
-  stage: Stage,
-  kind: Kind,
+function checkReference(
+  session: Session,
+  measured: Measured,
+  pool: Implementation,
+  model: Implementation,
   occupancy: number,
-  digested: number,
 ): void {
-  const scene = sceneFor(stage, kind, occupancy, digested);
-  const contenders = [handles(scene), jsBitmap(scene), reference(scene, { operations: 1 })];
-  checkEqual({ place: { bench: "ephemeral", row: kind.row, occupancy }, contenders });
-  for (const contender of contenders) contender.close?.();
+  const atLeast = FASTER_THAN_REFERENCE[occupancy];
+  if (atLeast === undefined) return;
+  const value = measured.ratio(model, pool);
+  session.check({ name: `tcp ${occupancy} %: reference model over pool`, value, atLeast });
 }
 
-function judgeReference(
-  stage: Stage,
-  measured: Measured,
-  ours: Contender,
-  model: Contender | undefined,
-  occupancy: number,
-): void {
-  const atLeast = NAIVE_BARS[occupancy];
-  if (model === undefined || atLeast === undefined) return;
-  const value = measured.ratio(model, ours);
-  stage.judge({ name: `tcp ${occupancy} %: handles, times faster than reference`, value, atLeast });
+/** Pools at all occupancies that leave a port, by turns. */
+function flatness(session: Session, kind: Kind): void {
+  const works = OCCUPANCIES.filter((occupancy) => occupancy !== FULL).map((occupancy) =>
+    takingOne(taskOf(session, "pool", openPools(fixtureOf(session, kind, occupancy)), 0)),
+  );
+  const measured = measureByTurns(session.smoke ? { rounds: 1 } : SAMPLING, works);
+  const medians = works.map((work) => measured.figure(work).median);
+  const fastest = works[medians.indexOf(Math.min(...medians))] as Implementation;
+  const value = Math.max(...works.map((work) => measured.ratio(work, fastest)));
+  const name = `${kind.workload}: pool, slowest over fastest, 0 % to one port free`;
+  session.check({ name, value, atMost: 2 });
 }
+
+// ── In batches ────────────────────────────────────────────────────────────────────────────
 
 /** 256 ports at a time, or as many as are free. */
-function batches(stage: Stage, kind: Kind, occupancy: number): void {
-  const scene = sceneFor(stage, kind, occupancy);
-  const size = scene.free === 0 ? BATCH : Math.min(BATCH, scene.free);
-  const ours = batch(scene, size);
-  const bitmap = jsBatch(scene, size);
-  const place: Place = { bench: "ephemeral", row: kind.row, occupancy };
-  const measured = stage.compare(place, [ours, bitmap], TURNS);
-  if (!isPlainTcp(kind) || size < BATCH || scene.free === 0) return;
-  const name = `tcp ${occupancy} %: batches of ${size}, times faster than js-bitmap batch`;
-  stage.judge({ name, value: measured.ratio(bitmap, ours), atLeast: 1.3 });
+function batched(session: Session, kind: Kind, occupancy: number): void {
+  const { ports, batched: operations } = session.smoke ? TINY : WHOLE;
+  const fixture = fixtureOf(session, kind, occupancy);
+  const free = ports - heldOf(occupancy, ports);
+  const size = free === 0 ? BATCH : Math.min(BATCH, free);
+  const taking = (system: System, opened: Opened<BatchAllocator>): Implementation => {
+    const task = taskOf(session, system, opened, 0);
+    const isFull = free === 0;
+    return takingMany({ ...task, operations: isFull ? operations / 4 : operations }, size, isFull);
+  };
+  const pool = taking("pool batch", openPools(fixture));
+  const bitmap = kind.knowsOthers ? undefined : taking("bitmap batch", openBitmaps(fixture));
+  const both = bitmap === undefined ? [pool] : [pool, bitmap];
+  const measured = session.compare({ ...keyOf(kind), occupancy }, both, SAMPLING);
+  if (bitmap === undefined || !isPlainTcp(kind) || size < BATCH || free === 0) return;
+  const name = `tcp ${occupancy} %: bitmap batch over pool batch, ${size} ports`;
+  session.check({ name, value: measured.ratio(bitmap, pool), atLeast: 1.3 });
 }
 
-/** Handles at all occupancies that leave a port, in turn. */
-function flatness(stage: Stage, kind: Kind): void {
-  const works = OCCUPANCIES.filter((occupancy) => occupancy !== FULL).map((occupancy) =>
-    handles(sceneFor(stage, kind, occupancy)),
-  );
-  const measured = measureInTurn(stage.smoke ? { rounds: 1 } : TURNS, works);
-  const medians = works.map((work) => measured.figure(work).median);
-  const fastest = works[medians.indexOf(Math.min(...medians))] as Contender;
-  const value = Math.max(...works.map((work) => measured.ratio(work, fastest)));
-  const name = `${kind.row}: handles, slowest over fastest, 0 % to one port free`;
-  stage.judge({ name, value, atMost: 2 });
+// ── What all are given ────────────────────────────────────────────────────────────────────
+
+function fixtureOf(session: Session, { member }: Kind, occupancy: number): Fixture {
+  const { ports } = session.smoke ? TINY : WHOLE;
+  const range = { first: FIRST, last: FIRST + ports - 1 };
+  const order = shuffledPorts().filter((port) => port <= range.last);
+  const held = order.slice(0, heldOf(occupancy, ports));
+  if (member.reuseAddr !== true) return { range, members: [{ ...member, held }] };
+  const plain = { ...member, reuseAddr: false, held };
+  return { range, members: [plain, { ...member, held: [] }] };
 }
 
-function sceneFor(stage: Stage, kind: Kind, occupancy: number, digested = 1000): Scene {
-  const { transport, shares } = kind;
-  return sceneOf({ transport, shares, occupancy, smoke: stage.smoke, digested });
+function heldOf(occupancy: number, ports: number): number {
+  return occupancy === ONE_FREE ? ports - 1 : Math.round((ports * occupancy) / 100);
 }
 
-function isPlainTcp({ transport, shares }: Kind): boolean {
-  return transport === TCP && !shares;
+/** The last pool of a fixture at work. */
+function taskOf<Ports extends Allocator>(
+  session: Session,
+  system: System,
+  { pools, close }: Opened<Ports>,
+  digested: number,
+  most: number = Number.POSITIVE_INFINITY,
+): Task<Ports> {
+  const { offsets, operations } = session.smoke ? TINY : WHOLE;
+  return {
+    system,
+    ports: pools.at(-1) as Ports,
+    offsets: offsetsOf(2, offsets),
+    operations: Math.min(operations, most),
+    digested,
+    close,
+  };
+}
+
+function keyOf({ workload }: Kind): RowKey {
+  return { suite: "ephemeral", workload };
+}
+
+function isPlainTcp({ workload }: Kind): boolean {
+  return workload === "tcp";
 }
 
 function geometricMean(values: readonly number[]): number {

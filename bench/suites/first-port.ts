@@ -14,7 +14,7 @@ type Begin = () => Promise<FirstPort>;
 const ADDRESS = "127.0.0.1";
 
 const SYSTEMS: Readonly<Record<string, Begin>> = {
-  async handles() {
+  async pool() {
     const start = performance.now();
     const { IPV4, PortManager, TCP } = await import("../../bindings/index.ts");
     const imported = performance.now();
@@ -23,7 +23,7 @@ const SYSTEMS: Readonly<Record<string, Begin>> = {
     const port = manager.pool({ networks: [IPV4], transport: TCP, address: ADDRESS }).take();
     return partsOf(start, imported, opened, port);
   },
-  async "js-bitmap"() {
+  async bitmap() {
     const start = performance.now();
     const { JsBitmap } = await import("../baselines/js-bitmap.ts");
     const imported = performance.now();

@@ -1,90 +1,140 @@
-// Memory loads: what is reserved to see how much memory a reservation takes.
+// Memory loads: what is reserved to see how much memory a reservation takes, and how each system
+// reserves it.
 
-import { type Destination, IPV4, IPV6 } from "../../bindings/index.ts";
-import { COUNT } from "../harness/workloads.ts";
+import {
+  type Destination,
+  IPV4,
+  PortManager,
+  type Reservation,
+  TCP,
+} from "../../bindings/index.ts";
+import { ReferencePortManager } from "../../test/models/reference-manager.ts";
+import {
+  ADDRESS,
+  type Member,
+  openBitmaps,
+  openReferenceModel,
+  openSets,
+  referenceRequest,
+} from "../harness/allocators.ts";
+import { COUNT, FIRST, LAST } from "../harness/workloads.ts";
 
 export interface Load {
   readonly name: string;
-  /** `accepts`: all on the port of one listener, `ports` of them from each destination. */
-  readonly kind: "binds" | "tuples" | "accepts";
-  readonly networks: readonly number[];
-  /** Local addresses, one after the other. */
-  readonly addresses: readonly string[];
-  /** How many ports of each address, from 16000 on. */
+  /** Is all of it on the port of one listener? */
+  readonly isAccepted: boolean;
+  /** How many ports towards each destination, or from each where they are accepted. */
   readonly ports: number;
-  /** Where each port goes to. */
   readonly destinations: readonly Required<Destination>[];
-  readonly isTupleOnly: boolean;
-  /** What gVisor's own manager took: bytes, and nanoseconds to fill, per reservation. */
-  readonly recorded: readonly [bytes: number, ns: number];
 }
 
-/** The port of the listener. */
-export const LISTENING = 443;
-/** The port at the other end. */
-const REMOTE = 443;
-const ANYWHERE = { address: "", port: 0 };
-const ONE_ADDRESS = ["10.0.0.1"];
+/** How a load is held; what keeps it alive is answered. */
+export type Hold = (load: Load) => unknown;
 
-const BASE = {
-  networks: [IPV4],
-  addresses: ONE_ADDRESS,
-  ports: COUNT,
-  destinations: [ANYWHERE],
-  isTupleOnly: false,
-} as const;
+/** The port of the listener, and the one at the other end. */
+const HTTPS = 443;
+const ANYWHERE = { address: "", port: 0 };
 
 /** The loads, or tiny ones under the same names. */
 export function loadsOf(isTiny: boolean): Load[] {
-  const loads: Load[] = [
-    { ...BASE, name: "binds-49536-tcp-v4", kind: "binds", recorded: [1320, 2286] },
-    {
-      ...BASE,
-      name: "binds-49536-dual-any",
-      kind: "binds",
-      networks: [IPV4, IPV6],
-      addresses: [""],
-      recorded: [2640, 3478],
-    },
-    {
-      ...BASE,
-      name: "binds-1040256-21-local-addrs",
-      kind: "binds",
-      addresses: Array.from({ length: 21 }, (_, index) => `10.0.1.${index}`),
-      recorded: [1077, 1635],
-    },
-    tuples("tuples-1040256-21-dests-flags0", 21, COUNT, [197, 1061]),
-    { ...tuples("tuples-1040256-21-dests-flags4", 21, COUNT, [195, 945]), isTupleOnly: true },
-    tuples("tuples-1000000-1000-dests", 1000, 1000, [197, 10_000]),
-    {
-      ...tuples("accepts-1000000-one-port", 20, 50000, [201, 1178]),
-      kind: "accepts",
-      isTupleOnly: true,
-    },
+  const loads = [
+    { name: "49,536 binds", isAccepted: false, ports: COUNT, destinations: [ANYWHERE] },
+    load("1,040,256 tuples, 21 destinations", 21, COUNT),
+    load("1,000,000 tuples, 1,000 destinations", 1000, 1000),
+    { ...load("1,000,000 accepted, one port", 20, 50000), isAccepted: true },
   ];
-  return isTiny ? loads.map((load) => withPorts(load, 100)) : loads;
+  return isTiny ? loads.map((one) => withPorts(one, 100)) : loads;
 }
 
-/** The same load with fewer ports. */
-export function withPorts(load: Load, most: number): Load {
-  return { ...load, ports: Math.min(load.ports, most) };
-}
-
-/** How many are live when all is reserved, a listener with them. */
-export function liveOf({ kind, addresses, ports, destinations }: Load): number {
-  return addresses.length * ports * destinations.length + (kind === "accepts" ? 1 : 0);
-}
-
-function tuples(
-  name: string,
-  destinations: number,
-  ports: number,
-  recorded: readonly [number, number],
-): Load {
-  const to = (index: number): Required<Destination> => ({
+function load(name: string, count: number, ports: number): Load {
+  const destinations = Array.from({ length: count }, (_, index) => ({
     address: `93.0.${index >> 8}.${index & 255}`,
-    port: REMOTE,
-  });
-  const all = Array.from({ length: destinations }, (_, index) => to(index));
-  return { ...BASE, name, kind: "tuples", ports, destinations: all, recorded };
+    port: HTTPS,
+  }));
+  return { name, isAccepted: false, ports, destinations };
+}
+
+/** The same load with so many ports at most. */
+export function withPorts(one: Load, most: number): Load {
+  return { ...one, ports: Math.min(one.ports, most) };
+}
+
+/** How many reservations are live, a listener with them. */
+export function liveOf({ isAccepted, ports, destinations }: Load): number {
+  return ports * destinations.length + (isAccepted ? 1 : 0);
+}
+
+// ── How each system holds a load ──────────────────────────────────────────────────────────
+
+/** Ports of pools, or accepted connections of which nothing is kept. */
+export function holdInCore(manager: PortManager, one: Load): void {
+  if (one.isAccepted) {
+    accept(manager, one, () => {});
+    return;
+  }
+  const pools = membersOf(one).map(({ held: _, ...description }) => manager.pool(description));
+  for (const port of portsOf(one)) for (const pool of pools) pool.takeAt(port);
+}
+
+/** Accepted connections with the objects that give them back. */
+export const holdReservations: Hold = (one) => {
+  const manager = PortManager.open();
+  const kept: Reservation[] = [];
+  accept(manager, one, (reservation) => void kept.push(reservation));
+  return [manager, kept];
+};
+
+function accept(manager: PortManager, one: Load, keep: (held: Reservation) => void): void {
+  const flags = { tupleOnly: true };
+  const listener = { networks: [IPV4], transport: TCP, address: ADDRESS, port: HTTPS, flags };
+  keep(manager.reservePort(listener));
+  for (const { address } of one.destinations) {
+    for (let port = 1; port <= one.ports; port++) {
+      keep(manager.reserveTuple({ ...listener, destination: { address, port } }));
+    }
+  }
+}
+
+export const holdInReferenceModel: Hold = (one) => {
+  if (!one.isAccepted) return openReferenceModel({ range: RANGE, members: membersOf(one) });
+  const manager = new ReferencePortManager();
+  for (const { address } of one.destinations) {
+    for (let port = 1; port <= one.ports; port++) {
+      const destination = { address, port };
+      const member = { networks: [IPV4], transport: TCP, address: ADDRESS, destination };
+      manager.reserveTuple({ ...referenceRequest(member), port: HTTPS });
+    }
+  }
+  return manager;
+};
+
+/** A Set of ports for each destination; of peers as text for a listener. */
+export const holdInSets: Hold = (one) => {
+  if (!one.isAccepted) return openSets({ range: RANGE, members: membersOf(one) });
+  const peers = new Set<string>();
+  for (const { address } of one.destinations) {
+    for (let port = 1; port <= one.ports; port++) peers.add(`${address}:${port}`);
+  }
+  return peers;
+};
+
+/** A bitmap of ports for each destination; of its ports for each peer of a listener. */
+export const holdInBitmaps: Hold = (one) => {
+  const range = one.isAccepted ? { first: 1, last: LAST } : RANGE;
+  return openBitmaps({ range, members: membersOf(one) });
+};
+
+const RANGE = { first: FIRST, last: LAST };
+
+function membersOf(one: Load): Member[] {
+  const held = portsOf(one);
+  return one.destinations.map((destination) => ({
+    ...{ networks: [IPV4], transport: TCP, address: ADDRESS, held },
+    ...(destination === ANYWHERE ? {} : { destination }),
+  }));
+}
+
+function portsOf({ isAccepted, ports }: Load): Uint16Array {
+  const first = isAccepted ? 1 : FIRST;
+  return Uint16Array.from({ length: ports }, (_, index) => first + index);
 }

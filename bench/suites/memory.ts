@@ -6,87 +6,51 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { PortManager } from "../../bindings/index.ts";
-import type { Benchmark } from "../harness/benchmarks.ts";
-import type { Contender, Stage, System } from "../harness/setup.ts";
-import { digestOf } from "../harness/workloads.ts";
-import type { Grown, HeapSystem } from "./heap.ts";
-import { acceptAll, fillPools } from "./memory-fill.ts";
-import { type Load, liveOf, loadsOf } from "./memory-loads.ts";
-import { stintOf } from "./takers.ts";
+import type { RowKey, Session } from "../harness/session.ts";
+import type { Suite } from "../harness/suites.ts";
+import { MEMORY } from "../recorded/gvisor.ts";
+import type { Grown, HeapSystem } from "./memory-heap.ts";
+import { holdInCore, type Load, liveOf, loadsOf } from "./memory-loads.ts";
 
-const BENCH = "memory";
 const UNIT = "bytes";
 /** Bytes per reservation of ours at most. */
-const BARS: Readonly<Record<string, number>> = {
-  "binds-49536-tcp-v4": 1,
-  "tuples-1040256-21-dests-flags0": 1,
-  "accepts-1000000-one-port": 64,
+const AT_MOST: Readonly<Record<string, number>> = {
+  "49,536 binds": 1,
+  "1,040,256 tuples, 21 destinations": 1,
+  "1,000,000 accepted, one port": 64,
 };
 
-export const memoryBenchmark: Benchmark = {
-  title: "Memory: bytes per live reservation, and nanoseconds to make it",
-  run(stage) {
-    const loads = loadsOf(stage.smoke);
-    for (const load of loads) linear(stage, load);
-    heaps(stage, jobsOf(loads));
-    for (const load of loads) fillTime(stage, load);
-    for (const { name, recorded } of loads) {
-      const [bytes] = recorded;
-      stage.keepOne({ bench: BENCH, row: name }, "gvisor (recorded)", bytes, { unit: UNIT });
+export const memorySuite: Suite = {
+  title: "bytes per live reservation",
+  run(session) {
+    const loads = loadsOf(session.smoke);
+    for (const load of loads) linear(session, load);
+    heaps(session, jobsOf(loads));
+    for (const { name } of loads) {
+      const bytes = MEMORY[name] as number;
+      session.keepOne(keyOf(name), "gVisor (recorded)", bytes, { unit: UNIT });
     }
   },
 };
 
 // ── portwarden ────────────────────────────────────────────────────────────────────────────
 
-/** The system that holds a load: words accept connections, pools hold everything else. */
-function systemOf({ kind }: Load): System {
-  return kind === "accepts" ? "words" : "handles";
-}
-
-function fill(manager: PortManager, load: Load): void {
-  if (load.kind === "accepts") acceptAll(manager, load);
-  else fillPools(manager, load);
-}
-
-function linear(stage: Stage, load: Load): void {
+function linear(session: Session, load: Load): void {
   const module = new WebAssembly.Module(readFileSync(new URL("../../core.wasm", import.meta.url)));
   const manager = PortManager.open({ module });
   const before = manager.stats().memory;
-  fill(manager, load);
+  holdInCore(manager, load);
   const { memory, counters } = manager.stats();
   const live = liveOf(load);
-  if (counters !== live * load.networks.length) throw new Error(`${load.name}: ${counters} held`);
+  if (counters !== live) throw new Error(`${load.name}: ${counters} are held`);
   // Where no page was needed, what the records take of the pages that were there already.
   const bytes = Math.max(memory.taken - before.taken, memory.used - before.used) / live;
-  const place = { bench: BENCH, row: load.name };
-  stage.keepOne(place, systemOf(load), bytes, { unit: UNIT, operations: live });
-  const atMost = BARS[load.name];
-  const name = `${BENCH}/${load.name}: bytes per reservation`;
-  if (atMost !== undefined) stage.judge({ name, value: bytes, atMost });
+  const system = load.isAccepted ? "reservations" : "pool";
+  session.keepOne(keyOf(load.name), system, bytes, { unit: UNIT, operations: live });
+  const atMost = AT_MOST[load.name];
+  const name = `memory/${load.name}: bytes per reservation`;
+  if (atMost !== undefined) session.check({ name, value: bytes, atMost });
   manager.close();
-}
-
-function fillTime(stage: Stage, load: Load): void {
-  const place = { bench: BENCH, row: `${load.name}/fill` };
-  stage.compare(place, [filling(load)], { rounds: 5, milliseconds: 1000 });
-  const [, ns] = load.recorded;
-  stage.keepOne(place, "gvisor (recorded)", ns, { operations: liveOf(load) });
-}
-
-function filling(load: Load): Contender {
-  let manager = PortManager.open();
-  const prepare = (): void => {
-    manager.close();
-    manager = PortManager.open();
-  };
-  const run = (): void => fill(manager, load);
-  const seen = (): string => {
-    const { descriptors, counters, references } = manager.stats();
-    return digestOf([descriptors, counters, references]);
-  };
-  const close = (): void => manager.close();
-  return { ...stintOf(systemOf(load), liveOf(load), { prepare, run, seen }), close };
 }
 
 // ── JavaScript ────────────────────────────────────────────────────────────────────────────
@@ -94,38 +58,39 @@ function filling(load: Load): Contender {
 interface Job {
   readonly system: HeapSystem;
   readonly load: Load;
-  readonly row: string;
+  readonly workload: string;
 }
 
 function jobsOf(loads: readonly Load[]): Job[] {
-  const all = (system: HeapSystem, some: readonly Load[]): Job[] =>
-    some.map((load) => ({ system, load, row: load.name }));
-  // Sets and bitmaps know no flags: flags would change nothing.
-  const plain = loads.filter(({ kind, isTupleOnly }) => kind !== "tuples" || !isTupleOnly);
-  // Words when the objects of accepted connections are kept: linear memory, and the objects.
-  const kept = loads.filter(({ kind }) => kind === "accepts");
+  const systems = ["reference model", "Set", "bitmap"] as const;
+  const accepted = loads.filter(({ isAccepted }) => isAccepted);
   return [
-    ...all("reference", loads),
-    ...all("js-set", plain),
-    ...all("js-bitmap", plain),
-    ...all("words", kept).map((job) => ({ ...job, row: `${job.row}/objects-kept` })),
+    ...systems.flatMap((system) => loads.map((load) => ({ system, load, workload: load.name }))),
+    // Linear memory, and the objects that give connections back.
+    ...accepted.map((load) => ({
+      ...{ system: "reservations" as const, load, workload: `${load.name}, objects kept` },
+    })),
   ];
 }
 
 /** One process for each job; one for all of them where they are tiny. */
-function heaps(stage: Stage, jobs: readonly Job[]): void {
-  const groups = stage.smoke ? [jobs] : jobs.map((job) => [job]);
-  const grown = groups.flatMap((group) => grownIn(stage.smoke ? "tiny" : "full", group));
+function heaps(session: Session, jobs: readonly Job[]): void {
+  const groups = session.smoke ? [jobs] : jobs.map((job) => [job]);
+  const grown = groups.flatMap((group) => grownIn(session.smoke ? "tiny" : "full", group));
   for (const [index, { live, bytes }] of grown.entries()) {
-    const { system, row } = jobs[index] as Job;
+    const { system, workload } = jobs[index] as Job;
     const more = { unit: UNIT, operations: live } as const;
-    stage.keepOne({ bench: BENCH, row }, system, bytes / live, more);
+    session.keepOne(keyOf(workload), system, bytes / live, more);
   }
 }
 
 function grownIn(size: "full" | "tiny", jobs: readonly Job[]): Grown[] {
-  const program = fileURLToPath(new URL("./heap.js", import.meta.url));
+  const program = fileURLToPath(new URL("./memory-heap.js", import.meta.url));
   const named = jobs.map(({ system, load }) => `${system}/${load.name}`);
   const args = ["--expose-gc", program, size, ...named];
   return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
+}
+
+function keyOf(workload: string): RowKey {
+  return { suite: "memory", workload };
 }

@@ -4,7 +4,7 @@
 //   get-port   the kernel    for 15 to 30 s, this process     preferred ports, one address
 //   portfinder the kernel    nothing                          from one port upwards, one address
 //   listen(0)  the kernel    as long as it is open            none
-//   words      its records   until it is released             all three
+//   ours       its records   until it is released             all three
 //
 // The two packages open a listening socket, close it and name the port: it is free by then, so that
 // another program may get it before the caller does. portwarden opens nothing and knows nothing of
@@ -17,9 +17,9 @@ import net from "node:net";
 import { clearLockedPorts, default as getPort } from "get-port";
 import portfinder from "portfinder";
 import { IPV4, PortManager, type Reservation, TCP } from "../../bindings/index.ts";
-import type { Benchmark } from "../harness/benchmarks.ts";
 import { figureOf } from "../harness/measure.ts";
-import type { Stage, System } from "../harness/setup.ts";
+import type { Session, System } from "../harness/session.ts";
+import type { Suite } from "../harness/suites.ts";
 
 const HOST = "127.0.0.1";
 const PORTS = 200;
@@ -30,7 +30,7 @@ const KEY = { networks: [IPV4], transport: TCP, address: HOST } as const;
 /** One way to come by a port. */
 interface Source {
   readonly system: System;
-  /** A port that nobody listens on; `words` keep it. */
+  /** A port that nobody listens on; `reservations` keep it. */
   port(): Promise<number> | number;
   /** A server that listens on a port that it has been given. */
   server(): Promise<net.Server>;
@@ -44,24 +44,24 @@ interface Counted {
   readonly listens: number;
 }
 
-export const packagesBenchmark: Benchmark = {
-  title: "packages: what names a free port on 127.0.0.1; each port after the one before",
-  async run(stage) {
+export const packagesSuite: Suite = {
+  title: "what names a free port on 127.0.0.1; each port after the one before",
+  async run(session) {
     // It would listen on all addresses of the machine.
     Object.assign(portfinder, { _defaultHosts: [HOST] });
     const manager = PortManager.open();
-    const sources = [words(manager), listening(), ofGetPort(), ofPortfinder()];
-    const count = stage.smoke ? TINY_PORTS : PORTS;
-    await naming(stage, sources, count);
-    await serving(stage, sources, count);
-    await counting(stage, sources, count);
+    const sources = [reservations(manager), listening(), ofGetPort(), ofPortfinder()];
+    const count = session.smoke ? TINY_PORTS : PORTS;
+    await naming(session, sources, count);
+    await serving(session, sources, count);
+    await counting(session, sources, count);
     manager.close();
   },
 };
 
 // ── Sources ───────────────────────────────────────────────────────────────────────────────
 
-function words(manager: PortManager): Source {
+function reservations(manager: PortManager): Source {
   const held: Reservation[] = [];
   const port = (): number => {
     const reservation = manager.reservePort(KEY);
@@ -69,7 +69,7 @@ function words(manager: PortManager): Source {
     return reservation.port;
   };
   return {
-    system: "words",
+    system: "reservations",
     port,
     server: async () => {
       for (;;) {
@@ -122,17 +122,17 @@ function ofPortfinder(): Source {
 // ── Rows ──────────────────────────────────────────────────────────────────────────────────
 
 /** Ports are named, and nobody listens. */
-async function naming(stage: Stage, sources: readonly Source[], count: number): Promise<void> {
+async function naming(session: Session, sources: readonly Source[], count: number): Promise<void> {
   const name = async (source: Source): Promise<number> => {
     const start = process.hrtime.bigint();
     for (let index = 0; index < count; index++) await source.port();
     return elapsed(start) / count;
   };
-  await inTurn(stage, `${count} ports named`, sources, count, name);
+  await inTurn(session, `${count} ports named`, sources, count, name);
 }
 
 /** Each port is listened on at once, and all servers stay open until the last one is there. */
-async function serving(stage: Stage, sources: readonly Source[], count: number): Promise<void> {
+async function serving(session: Session, sources: readonly Source[], count: number): Promise<void> {
   const serve = async (source: Source): Promise<number> => {
     const servers: net.Server[] = [];
     const start = process.hrtime.bigint();
@@ -141,18 +141,18 @@ async function serving(stage: Stage, sources: readonly Source[], count: number):
     await Promise.all(servers.map(close));
     return ns;
   };
-  await inTurn(stage, `${count} ports listened on`, sources, count, serve);
+  await inTurn(session, `${count} ports listened on`, sources, count, serve);
 }
 
 async function inTurn(
-  stage: Stage,
-  row: string,
+  session: Session,
+  workload: string,
   sources: readonly Source[],
   count: number,
   sample: (source: Source) => Promise<number>,
 ): Promise<void> {
   const samples = new Map(sources.map((source) => [source, [] as number[]]));
-  for (let round = stage.smoke ? 0 : -1; round < (stage.smoke ? 1 : ROUNDS); round++) {
+  for (let round = session.smoke ? 0 : -1; round < (session.smoke ? 1 : ROUNDS); round++) {
     // There and back, so that none always comes behind the one that leaves most garbage.
     for (const source of round % 2 === 0 ? sources : [...sources].reverse()) {
       const ns = await sample(source);
@@ -161,16 +161,20 @@ async function inTurn(
     }
   }
   for (const [{ system }, values] of samples) {
-    stage.keep({ bench: "packages", row, system, operations: count, ...figureOf(values) });
+    session.keep({ suite: "packages", workload, system, operations: count, ...figureOf(values) });
   }
 }
 
 /** What the sources do: not timed. */
-async function counting(stage: Stage, sources: readonly Source[], count: number): Promise<void> {
+async function counting(
+  session: Session,
+  sources: readonly Source[],
+  count: number,
+): Promise<void> {
   for (const source of sources) {
     const { different, listens } = await counted(source, count);
-    const keep = (row: string, value: number): void => {
-      stage.keepOne({ bench: "packages", row }, source.system, value, { unit: "ratio" });
+    const keep = (workload: string, value: number): void => {
+      session.keepOne({ suite: "packages", workload }, source.system, value, { unit: "ratio" });
     };
     keep("listening sockets for each port", listens / count);
     keep(`different ones among ${count} ports`, different / count);

@@ -1,36 +1,51 @@
 // Sizes: how many bytes whoever imports portwarden gets, raw and as a server sends them (gzip).
 //
-// JavaScript is counted as it is published, comments included and not minified, and as a bundler makes it.
+// JavaScript is counted as it is published, comments included and not minified, and as a bundler
+// makes it.
 
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "rolldown";
-import type { Benchmark } from "../harness/benchmarks.ts";
-import type { Stage } from "../harness/setup.ts";
+import type { Session } from "../harness/session.ts";
+import type { Suite } from "../harness/suites.ts";
 
 const BUILD = new URL("../../", import.meta.url);
-const RAW_AT_MOST = 24576;
-const GZIP_AT_MOST = 9216;
+/** Bytes of a module. */
+const RAW_AT_MOST = 32 * 1024;
+const GZIP_AT_MOST = 14 * 1024;
 
-export const sizesBenchmark: Benchmark = {
-  title: "sizes, raw and gzip (level 9)",
-  async run(stage) {
+export const sizesSuite: Suite = {
+  title: "bytes, raw and gzip (level 9)",
+  async run(session) {
     for (const name of modules()) {
-      const [raw, gzip] = keepSizes(stage, name, [read(new URL(name, BUILD))]);
-      stage.judge({ name: `${name}, bytes`, value: raw, atMost: RAW_AT_MOST });
-      stage.judge({ name: `${name}, bytes of gzip`, value: gzip, atMost: GZIP_AT_MOST });
+      const [raw, gzip] = keepSizes(session, name, [read(new URL(name, BUILD))]);
+      session.check({ name: `${name}, bytes`, value: raw, atMost: RAW_AT_MOST });
+      session.check({ name: `${name}, bytes of gzip`, value: gzip, atMost: GZIP_AT_MOST });
     }
     const { files, others } = reached(new URL("bindings/index.js", BUILD));
     const facade = files.map(read);
-    keepSizes(stage, `facade, ${files.length} files`, facade);
+    keepSizes(session, `facade, ${files.length} files`, facade);
     const rest = others.map((name) => read(new URL(import.meta.resolve(name))));
-    for (const [index, name] of others.entries()) keepSizes(stage, name, [rest[index] as Buffer]);
-    keepSizes(stage, "all that index.js reaches", [...facade, ...rest]);
-    keepSizes(stage, "bundle, minified: PortManager", [await bundled("{ PortManager }")]);
-    keepSizes(stage, "bundle, minified: everything", [await bundled("*")]);
+    for (const [index, name] of others.entries()) keepSizes(session, name, [rest[index] as Buffer]);
+    keepSizes(session, "all that index.js reaches", [...facade, ...rest]);
+    keepSizes(session, "bundle, minified: PortManager", [await bundled("{ PortManager }")]);
+    keepSizes(session, "bundle, minified: everything", [await bundled("*")]);
+    for (const [name, bytes] of Object.entries(packed())) {
+      session.keepOne({ suite: "sizes", workload: name }, "pool", bytes, { unit: "bytes" });
+    }
   },
 };
+
+/** The package as npm would publish it. */
+function packed(): Record<string, number> {
+  const args = ["pack", "--dry-run", "--json", "--ignore-scripts"];
+  const cwd = fileURLToPath(new URL("../", BUILD));
+  const [published] = JSON.parse(execFileSync("npm", args, { cwd, encoding: "utf8" }));
+  const { size, unpackedSize } = published as Record<"size" | "unpackedSize", number>;
+  return { "package, unpacked": unpackedSize, "package, tarball": size };
+}
 
 const ENTRY = "entry";
 
@@ -60,11 +75,11 @@ function modules(): string[] {
   return names.filter((name) => !name.endsWith(".debug.wasm")).sort();
 }
 
-function keepSizes(stage: Stage, name: string, parts: readonly Buffer[]): [number, number] {
+function keepSizes(session: Session, name: string, parts: readonly Buffer[]): [number, number] {
   const whole = Buffer.concat(parts);
   const gzip = gzipSync(whole, { level: 9 }).length;
-  const keep = (row: string, bytes: number): void => {
-    stage.keepOne({ bench: "sizes", row }, "handles", bytes, { unit: "bytes" });
+  const keep = (workload: string, bytes: number): void => {
+    session.keepOne({ suite: "sizes", workload }, "pool", bytes, { unit: "bytes" });
   };
   keep(name, whole.length);
   keep(`${name}, gzip`, gzip);

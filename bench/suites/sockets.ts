@@ -1,40 +1,26 @@
-// Sockets: what the linux and limits benchmarks do to a machine's ports, on our side and on the
-// model's. One operation is a socket from its beginning to its end: it is made, gets a port by bind()
-// or connect(), and is closed.
+// Sockets: one operation is a socket from its beginning to its end: it is made, gets a port by
+// bind() or connect(), and is closed; by portwarden and by the reference model.
 //
-// Both sides begin with the same ports held and are given the same draws and offsets, so they must
-// pick the same ports. Each has a loop of its own: what the engine learns in one shall not blur
-// another.
+// Both begin with the same ports held and are given the same draws and offsets, so they must pick
+// the same ports.
 
-import {
-  LinuxPorts,
-  type LinuxSocket,
-  type PortRange,
-  type ReservedPorts,
-  type SocketConnectOptions,
-  type SocketOptions,
-} from "../../bindings/index.ts";
+import { LinuxPorts, type PortRange, type SocketConnectOptions } from "../../bindings/index.ts";
 import { type ReferenceGroup, ReferenceLinuxPorts } from "../../test/models/reference-linux.ts";
-import { portsOf } from "../harness/local-range.ts";
 import type { Work } from "../harness/measure.ts";
 import { offsetsOf } from "../harness/workloads.ts";
 
-/** Which way a socket gets its port. */
+/** How a socket gets its port. */
 export type Kind = "bind" | "connect";
 
-/** A machine's ports before the first operation. */
+/** A system's ports before the first operation. */
 export interface Setting {
   readonly kind: Kind;
   readonly range: PortRange;
   readonly held: readonly number[];
-  readonly reserved?: ReservedPorts;
-  /** What each of our sockets is made with. */
-  readonly socket?: SocketOptions;
 }
 
-/** One side at work. */
-export interface Side extends Work {
-  /** The ports that the last batch has picked. */
+/** A system at work, and the ports that its last batch has picked. */
+export interface Picking extends Work {
   readonly picked: Uint16Array;
 }
 
@@ -47,81 +33,45 @@ const REMOTE = "10.9.0.1";
 const REMOTE_PORT = 443;
 const OFFSETS: Uint32Array = offsetsOf(2, BATCH);
 
-/** What a side picks first. */
-export function picksOf({ prepare, run, picked }: Side, count: number): Uint16Array {
-  prepare?.();
+/** What is picked first. */
+export function picksOf({ run, picked }: Picking, count: number): Uint16Array {
   run();
   return picked.slice(0, count);
 }
 
-// ── Ours ──────────────────────────────────────────────────────────────────────────────────
+// ── portwarden ────────────────────────────────────────────────────────────────────────────
 
-const WAYS: readonly SocketConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
+const OPTIONS: readonly SocketConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
 
-/** Whole operations. */
-export function ours(setting: Setting): Side {
-  const ports = openOurs(setting);
+export function linuxPorts(setting: Setting): Picking {
+  const ports = open(setting);
   const picked = new Uint16Array(BATCH);
   const once = setting.kind === "bind" ? bindAll : connectAll;
-  const run = (): void => once(ports, setting.socket, picked);
+  const run = (): void => once(ports, picked);
   return { operations: BATCH, picked, run, close: () => ports.close() };
 }
 
-function bindAll(ports: LinuxPorts, options: SocketOptions | undefined, picked: Uint16Array): void {
+function bindAll(ports: LinuxPorts, picked: Uint16Array): void {
   for (let index = 0; index < BATCH; index++) {
-    const socket = ports.socket(options);
+    const socket = ports.socket();
     picked[index] = socket.bind(LOCAL, 0);
     socket.close();
   }
 }
 
-function connectAll(
-  ports: LinuxPorts,
-  options: SocketOptions | undefined,
-  picked: Uint16Array,
-): void {
+function connectAll(ports: LinuxPorts, picked: Uint16Array): void {
   for (let index = 0; index < BATCH; index++) {
-    const socket = ports.socket(options);
-    picked[index] = socket.connect(REMOTE, REMOTE_PORT, WAYS[index]);
+    const socket = ports.socket();
+    picked[index] = socket.connect(REMOTE, REMOTE_PORT, OPTIONS[index]);
     socket.close();
   }
 }
 
-/** The same on sockets that were made beforehand: what is timed is the pick, and close(). */
-export function oursPrepared(setting: Setting): Side {
-  const ports = openOurs(setting);
-  const picked = new Uint16Array(BATCH);
-  const sockets: LinuxSocket[] = [];
-  const prepare = (): void => {
-    for (let index = 0; index < BATCH; index++) sockets[index] = ports.socket(setting.socket);
-  };
-  const once = setting.kind === "bind" ? bindPrepared : connectPrepared;
-  const run = (): void => once(sockets, picked);
-  return { operations: BATCH, picked, prepare, run, close: () => ports.close() };
-}
-
-function bindPrepared(sockets: readonly LinuxSocket[], picked: Uint16Array): void {
-  for (let index = 0; index < BATCH; index++) {
-    const socket = sockets[index] as LinuxSocket;
-    picked[index] = socket.bind(LOCAL, 0);
-    socket.close();
-  }
-}
-
-function connectPrepared(sockets: readonly LinuxSocket[], picked: Uint16Array): void {
-  for (let index = 0; index < BATCH; index++) {
-    const socket = sockets[index] as LinuxSocket;
-    picked[index] = socket.connect(REMOTE, REMOTE_PORT, WAYS[index]);
-    socket.close();
-  }
-}
-
-function openOurs({ kind, range, held, reserved }: Setting): LinuxPorts {
+function open({ kind, range, held }: Setting): LinuxPorts {
   const ports = LinuxPorts.open({
     portRange: range,
     localAddress: LOCAL,
     random: inTurn(OFFSETS),
-    ...(reserved && { reserved }),
   });
   for (const port of held) {
     const socket = ports.socket();
@@ -131,27 +81,30 @@ function openOurs({ kind, range, held, reserved }: Setting): LinuxPorts {
   return ports;
 }
 
-// ── The model ──────────────────────────────────────────────────────────────────────────────
+// ── The reference model ──────────────────────────────────────────────────────────────────────────────
 
-const WAY = { local: LOCAL, remote: REMOTE, remotePort: REMOTE_PORT };
+const CONNECTION = { local: LOCAL, remote: REMOTE, remotePort: REMOTE_PORT };
 
-/** Whole operations of the reference model, so many in a batch. It knows no groups. */
-export function model({ kind, range, held, reserved }: Setting, batch: number): Side {
+/** The reference model, with so many operations in a batch. */
+export function linuxModel({ kind, range, held }: Setting, batch: number): Picking {
   const ports = new ReferenceLinuxPorts(inTurn(OFFSETS));
   ports.range = range;
-  if (reserved) ports.reserved = new Set(portsOf(range).filter((port) => reserved.has(port)));
   const root = ports.group("/");
   for (const port of held) {
     const socket = ports.socket(false, 0, root);
     if (kind === "bind") ports.bind(socket, LOCAL, port);
-    else ports.connect(socket, WAY, offsetTo(port, range, ports.stats().hint));
+    else ports.connect(socket, CONNECTION, offsetTo(port, range, ports.stats().hint));
   }
   const picked = new Uint16Array(batch);
-  const once = kind === "bind" ? modelBindAll : modelConnectAll;
+  const once = kind === "bind" ? bindAllInModel : connectAllInModel;
   return { operations: batch, picked, run: () => once(ports, root, picked) };
 }
 
-function modelBindAll(ports: ReferenceLinuxPorts, root: ReferenceGroup, picked: Uint16Array): void {
+function bindAllInModel(
+  ports: ReferenceLinuxPorts,
+  root: ReferenceGroup,
+  picked: Uint16Array,
+): void {
   for (let index = 0; index < picked.length; index++) {
     const socket = ports.socket(false, 0, root);
     picked[index] = ports.bind(socket, LOCAL, 0) as number;
@@ -159,14 +112,14 @@ function modelBindAll(ports: ReferenceLinuxPorts, root: ReferenceGroup, picked: 
   }
 }
 
-function modelConnectAll(
+function connectAllInModel(
   ports: ReferenceLinuxPorts,
   root: ReferenceGroup,
   picked: Uint16Array,
 ): void {
   for (let index = 0; index < picked.length; index++) {
     const socket = ports.socket(false, 0, root);
-    picked[index] = ports.connect(socket, WAY, OFFSETS[index] as number) as number;
+    picked[index] = ports.connect(socket, CONNECTION, OFFSETS[index] as number) as number;
     ports.close(socket);
   }
 }

@@ -1,4 +1,4 @@
-// TIME_WAIT: a machine on which a number of connections wait at any time, each for a minute. One
+// TIME_WAIT: a system in which a number of connections wait at any time, each for a minute. One
 // operation is a socket that connects and is closed; its tuple waits, the clock moves on, and what
 // is due expires.
 //
@@ -7,11 +7,11 @@
 
 import { LinuxPorts, type SocketConnectOptions } from "../../bindings/index.ts";
 import { ReferenceLinuxPorts } from "../../test/models/reference-linux.ts";
-import type { Contender, Scene, Stage } from "../harness/setup.ts";
+import type { Comparison, Implementation, Session } from "../harness/session.ts";
 import { digestOf, offsetsOf } from "../harness/workloads.ts";
 import { BATCH } from "./sockets.ts";
 
-const TURNS = { rounds: 200 };
+const SAMPLING = { rounds: 200 };
 const WAIT_SECONDS = 60;
 const FEW = 1000;
 const MANY = 100_000;
@@ -22,19 +22,20 @@ const PORT = 443;
 const REMOTES: readonly string[] = Array.from({ length: 8 }, (_, index) => `10.9.0.${1 + index}`);
 /** A prime number of them, so that they meet the destinations in ever other pairs. */
 const OFFSETS: Uint32Array = offsetsOf(5, 10_007);
-const WAYS: readonly SocketConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
+const OPTIONS: readonly SocketConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
 
 /** Keeps rows for few and for many that wait. */
-export function keepTimeWait(stage: Stage): void {
-  const [few, many] = [waiting(FEW), waiting(stage.smoke ? MANY_SMOKE : MANY)];
-  const measured = stage.compareAll([few.scene, many.scene], TURNS);
-  const ratio = measured.ratio(many.ours, few.ours);
-  const row = "time-wait/many over few";
-  stage.keepOne({ bench: "linux", row }, "sockets", ratio, { unit: "ratio" });
+export function keepTimeWait(session: Session): void {
+  const [few, many] = [waiting(FEW), waiting(session.smoke ? MANY_SMOKE : MANY)];
+  const measured = session.compareAll([few, many], SAMPLING);
+  const [one, other] = [few, many].map(({ implementations }) => implementations[0]);
+  const value = measured.ratio(other as Implementation, one as Implementation);
+  const key = { suite: "linux", workload: "time-wait/many over few" };
+  session.keepOne(key, "sockets", value, { unit: "ratio" });
 }
 
-/** Ours, once so many wait. */
-function waiting(count: number): { readonly scene: Scene; readonly ours: Contender } {
+/** Sockets, once so many tuples wait. */
+function waiting(count: number): Comparison {
   const ports = LinuxPorts.open({ localAddress: LOCAL, timeWaitMs: WAIT_SECONDS * 1000 });
   const begun = count + BATCH;
   const digest = digestOf(connectAll(ports, count, 0, begun));
@@ -48,15 +49,9 @@ function waiting(count: number): { readonly scene: Scene; readonly ours: Contend
     number += BATCH;
   };
   const close = (): void => ports.close();
-  const ours: Contender = {
-    system: "sockets",
-    operations: BATCH,
-    digest: () => digest,
-    run,
-    close,
-  };
-  const place = { bench: "linux", row: `time-wait/${count}` };
-  return { scene: { place, contenders: [ours] }, ours };
+  const key = { suite: "linux", workload: `time-wait/${count}` };
+  const sockets = { operations: BATCH, digest: () => digest, run, close };
+  return { key, implementations: [{ system: "sockets", ...sockets }] };
 }
 
 /** The ports of so many operations, from that number on. */
@@ -66,7 +61,7 @@ function connectAll(ports: LinuxPorts, waiting: number, from: number, count: num
     ports.setTime(secondsAt(number, waiting) * 1000);
     const socket = ports.socket();
     const remote = REMOTES[number % REMOTES.length] as string;
-    picked[number - from] = socket.connect(remote, PORT, WAYS[number % WAYS.length]);
+    picked[number - from] = socket.connect(remote, PORT, OPTIONS[number % OPTIONS.length]);
     socket.close({ timeWait: true });
     ports.expireTimeWait();
   }
@@ -81,8 +76,8 @@ function modelPicks(waiting: number, count: number): Uint16Array {
     ports.now = secondsAt(number, waiting);
     const socket = ports.socket(false, 0, root);
     const remote = REMOTES[number % REMOTES.length] as string;
-    const way = { local: LOCAL, remote, remotePort: PORT };
-    const port = ports.connect(socket, way, OFFSETS[number % OFFSETS.length] as number);
+    const connection = { local: LOCAL, remote, remotePort: PORT };
+    const port = ports.connect(socket, connection, OFFSETS[number % OFFSETS.length] as number);
     ports.closeToTimeWait(socket, undefined);
     ports.expireTimeWait();
     return port as number;

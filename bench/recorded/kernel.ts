@@ -6,7 +6,7 @@
 // free ports lay together. At 100 % the call is refused. A connect() is a whole handshake, of which
 // about 13 us have nothing to do with the port.
 
-import type { Stage } from "../harness/setup.ts";
+import type { Session } from "../harness/session.ts";
 
 type Recorded = readonly [percent: number, connect: number, inRange: number, bind: number];
 
@@ -24,10 +24,10 @@ const CURVE: readonly Recorded[] = [
 ];
 
 /** Keeps the curve. */
-export function keepRecorded(stage: Stage): void {
+export function keepRecorded(session: Session): void {
   for (const [occupancy, connect, inRange, bind] of CURVE) {
     const keep = (row: string, us: number): void => {
-      stage.keepOne({ bench: "linux", row, occupancy }, "linux (recorded)", us * 1000);
+      session.keepOne({ suite: "linux", workload: row, occupancy }, "Linux (recorded)", us * 1000);
     };
     keep("bind/together", bind);
     keep("connect/together", connect);

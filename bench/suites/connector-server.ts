@@ -1,7 +1,7 @@
-// The server of the connector benchmark, in a process of its own: accepts what comes, and keeps it until the client
-// closes. Prints its port, and ends with whoever started it.
+// Connector server: accepts what comes, and keeps it until the client closes. Prints its port, and
+// ends with the process that started it.
 //
-//   node connects-server.js PORT      0: one that is free
+//   node connector-server.js PORT      0: one that is free
 
 import { type AddressInfo, createServer } from "node:net";
 

@@ -1,5 +1,5 @@
-// Apart: each benchmark of a full run in a process of its own. In one process what V8 has learned
-// from one benchmark, or memory that it has left, makes the next one slower, and not all systems alike.
+// Own process: each suite of a full run has one. In a shared process what V8 has learned from one
+// suite, or memory that it has left, makes the next one slower, and not all systems alike.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -10,12 +10,21 @@ import { type Results, readResults } from "./results.ts";
 
 const MAIN = fileURLToPath(new URL("../main.js", import.meta.url));
 
-/** Runs one benchmark; its lines appear as it goes on. */
-export function runApart(name: string): Results {
+/**
+ * Runs one suite, whose lines appear as it goes on.
+ *
+ * @param node The path of the Node that runs it.
+ * @throws Error if it does not come to its end.
+ */
+export function runInOwnProcess(
+  name: string,
+  node: string = process.execPath,
+  options: readonly string[] = [],
+): Results {
   const scratch = mkdtempSync(join(tmpdir(), "portwarden-bench-"));
   const path = join(scratch, "results.json");
   try {
-    const { signal } = spawnSync(process.execPath, [MAIN, name, "--json", path], {
+    const { signal } = spawnSync(node, [MAIN, name, "--json", path, ...options], {
       stdio: "inherit",
     });
     if (signal !== null || !existsSync(path)) throw new Error(`${name} did not finish`);

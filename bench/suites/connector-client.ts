@@ -1,7 +1,8 @@
-// Connects: one way to open connections, at work. One operation is a connection from connect() until it is closed,
-// by a reset, so that nothing of it stays behind.
+// Connector client: opens connections by one method. One operation is a connection from connect()
+// until it is closed, by a reset, so that nothing of it stays behind.
 //
-// All ways share the loops and differ in how a socket is asked for. What is held lies beside.
+// All methods share the loops and differ in how a socket is asked for. Connections that are held
+// stay open meanwhile.
 
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,7 +13,7 @@ import type { PortRange } from "../../bindings/index.ts";
 import { type Connector, createConnector, readHostState } from "../../bindings/node/index.ts";
 
 /** How a connection is asked for. */
-export type Way =
+export type Method =
   /** By `connector.open`, from a chosen source, on a port that portwarden has picked. */
   | "connector"
   /** The same by `connector.connect`, which answers a promise. */
@@ -29,12 +30,13 @@ export interface Ports {
   readonly count: number;
   readonly different: number;
   readonly within: number;
-  /** That a connection of ours has at the same time. */
+  /** That a held connection has at the same time. */
   readonly heldToo: number;
 }
 
-/** Who opens connections in one way, here or in another process. */
-export interface Side {
+/** Opens connections by one method, here or in another process. */
+export interface Client {
+  readonly method: Method;
   /** Opens or closes connections until so many are held. */
   hold(count: number): Promise<void>;
   /** Nanoseconds that so many connections take, one after another or several at a time. */
@@ -51,8 +53,8 @@ type ConnectCallback = (error: Error | null, socket: Socket | null) => void;
 const HOST = "127.0.0.1";
 // Elsewhere there is no other loopback address.
 const SOURCE = process.platform === "linux" ? "127.0.0.2" : HOST;
-const SERVER = fileURLToPath(new URL("connects-server.js", import.meta.url));
-const SYSTEMS_CHOICE: readonly Way[] = ["net.connect", "localAddress"];
+const SERVER = fileURLToPath(new URL("connector-server.js", import.meta.url));
+const SYSTEMS_CHOICE: readonly Method[] = ["net.connect", "localAddress"];
 const ANY: PortRange = { first: 1, last: 65535 };
 const FILL_AT_A_TIME = 64;
 
@@ -81,17 +83,19 @@ export class Server {
   }
 }
 
-export class Connects implements Side {
+export class LocalClient implements Client {
+  readonly method: Method;
   /** That new ports must be from. */
   readonly #range: PortRange;
   readonly #open: (opened: ConnectCallback) => void;
   readonly #connector: Connector;
   readonly #held: Socket[] = [];
 
-  constructor(way: Way, range: PortRange, serverPort: number) {
-    this.#range = SYSTEMS_CHOICE.includes(way) ? (readHostState().portRange ?? ANY) : range;
+  constructor(method: Method, range: PortRange, serverPort: number) {
+    this.method = method;
+    this.#range = SYSTEMS_CHOICE.includes(method) ? (readHostState().portRange ?? ANY) : range;
     this.#connector = createConnector({ sources: SOURCE, portRange: range, seed: 1 });
-    this.#open = openBy(way, this.#connector, serverPort, range);
+    this.#open = openBy(method, this.#connector, serverPort, range);
   }
 
   async hold(count: number): Promise<void> {
@@ -179,14 +183,14 @@ function closeByReset(socket: Socket, next: () => void): void {
 }
 
 function openBy(
-  way: Way,
+  method: Method,
   connector: Connector,
   port: number,
   { first, last }: PortRange,
 ): (opened: ConnectCallback) => void {
   const options = { host: HOST, port };
-  if (way === "connector") return (opened) => connector.open(options, opened);
-  if (way === "promise") {
+  if (method === "connector") return (opened) => connector.open(options, opened);
+  if (method === "promise") {
     return (opened) => {
       connector.connect(options).then(
         (socket) => opened(null, socket),
@@ -194,8 +198,8 @@ function openBy(
       );
     };
   }
-  if (way === "net.connect") return (opened) => watch(connect({ host: HOST, port }), opened);
-  if (way === "localAddress") {
+  if (method === "net.connect") return (opened) => watch(connect({ host: HOST, port }), opened);
+  if (method === "localAddress") {
     return (opened) => watch(connect({ host: HOST, port, localAddress: SOURCE }), opened);
   }
   let local = first;

@@ -1,0 +1,36 @@
+// Suites: all that can be run, by name, in the order of a full run.
+
+import { acceptsSuite } from "../suites/accepts.ts";
+import { companySuite } from "../suites/company.ts";
+import { connectSuite } from "../suites/connect.ts";
+import { connectorSuite } from "../suites/connector.ts";
+import { cooldownSuite } from "../suites/cooldown.ts";
+import { ephemeralSuite } from "../suites/ephemeral.ts";
+import { fillSuite } from "../suites/fill.ts";
+import { linuxSuite } from "../suites/linux.ts";
+import { memorySuite } from "../suites/memory.ts";
+import { packagesSuite } from "../suites/packages.ts";
+import { sizesSuite } from "../suites/sizes.ts";
+import { startSuite } from "../suites/start.ts";
+import type { Session } from "./session.ts";
+
+export interface Suite {
+  /** What one operation is, and of what. */
+  readonly title: string;
+  run(session: Session): void | Promise<void>;
+}
+
+export const SUITES: Readonly<Record<string, Suite>> = {
+  ephemeral: ephemeralSuite,
+  fill: fillSuite,
+  connect: connectSuite,
+  accepts: acceptsSuite,
+  company: companySuite,
+  memory: memorySuite,
+  start: startSuite,
+  sizes: sizesSuite,
+  packages: packagesSuite,
+  linux: linuxSuite,
+  cooldown: cooldownSuite,
+  connector: connectorSuite,
+};
