@@ -10,7 +10,7 @@ export {
   PortGroups,
 } from "./groups/group.ts";
 export { type ReservedOptions, ReservedPorts } from "./groups/reserved.ts";
-export { LinuxPorts, type LinuxStats, type PortRecord } from "./linux/linux.ts";
+export { type BindBucket, LinuxPorts, type LinuxStats } from "./linux/linux.ts";
 export type { LinuxOptions } from "./linux/linux-options.ts";
 export type {
   CloseOptions,

@@ -1,7 +1,7 @@
 // Bind: the port of bind() and listen() (Linux 2.6.32 `inet_csk_get_port`).
 //
-//   named port      within the group's bind range ─▶ shareable, or no conflict ─▶ join the record
-//   port 0          from a random start, the first port without conflict        ─▶ join the record
+//   named port      within the group's bind range ─▶ shareable, or no conflict ─▶ join the bucket
+//   port 0          from a random start, the first port without conflict        ─▶ join the bucket
 //
 // With R = the socket has SO_REUSEADDR and does not listen. A port is shareable at once when its
 // fastreuse is 1 and R: then nobody looks for conflicts.
@@ -42,23 +42,24 @@ import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { hasReserved, unlessEmpty } from "../ports/reserved";
 import { nextPort } from "../ports/set";
+import { bindByCache, cacheBind, NOT_FAST } from "./bind-cache";
 import {
   addSocketOwner,
   chargeFastreuse,
   chargeOwner,
   fastreuseOf,
-  findRecord,
+  findBucket,
   firstOwner,
   flowOf,
   hasOneOwner,
-  NO_RECORD,
+  NO_BUCKET,
   nextOwner,
   setFastreuse,
   setFlow,
-} from "./record";
-import { bindByShortcut, NO_SHORTCUT, rememberBind } from "./shortcut";
+} from "./bucket";
 import {
   askFor,
+  bucketOf,
   CLOSED,
   CONNECTED,
   chargeClass,
@@ -66,13 +67,12 @@ import {
   forgetAddress,
   groupOf,
   hasReuse,
-  isDatagram,
   isPrivileged,
+  isUdp,
   keepAddress,
   LISTENING,
   moveClass,
   preferOwnAddress,
-  recordOf,
   setNamed,
   setPort,
   setState,
@@ -82,11 +82,11 @@ import {
 } from "./socket";
 import {
   count,
-  DATAGRAMS,
   owningCount,
   RESERVED,
   REUSABLE,
-  SOFT,
+  REUSE_ADDR,
+  UDP_SOCKETS,
   unprivilegedStart,
 } from "./system";
 
@@ -126,20 +126,20 @@ function rangeFor(socket: Address): u32 {
 
 /** Lets a bound socket listen. The port is judged once more, for a socket that listens. */
 export function listenBound(socket: Address): i32 {
-  if (stateOf(socket) == CONNECTED || isDatagram(socket)) return BAD_STATE;
+  if (stateOf(socket) == CONNECTED || isUdp(socket)) return BAD_STATE;
   const port = socketPort(socket);
   if (stateOf(socket) == LISTENING) return <i32>port;
   if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE_GROUP;
   if (conflictsWithOther(socket)) return IN_USE;
 
   const system = systemOf(socket);
-  const record = recordOf(socket);
+  const bucket = bucketOf(socket);
   beginBill();
   if (flagsOf(flowOf(socket)) != 0) chargeClass(socket, 0);
-  chargeFastreuse(system, record, 0);
+  chargeFastreuse(system, bucket, 0);
   if (!canPay(system)) return NO_MEMORY;
   moveClass(socket, 0);
-  setFastreuse(system, record, 0);
+  setFastreuse(system, bucket, 0);
   setState(socket, LISTENING);
   return <i32>port;
 }
@@ -149,7 +149,7 @@ export function listenBound(socket: Address): i32 {
  * counts, if it has one.
  */
 export function listenAny(socket: Address, first: Port, last: Port, random: u32, draw: u32): i32 {
-  if (!isFresh(socket) || isDatagram(socket)) return BAD_STATE;
+  if (!isFresh(socket) || isUdp(socket)) return BAD_STATE;
   preferOwnAddress(socket);
   setNamed(socket, false);
   setState(socket, LISTENING); // while it is judged
@@ -180,13 +180,13 @@ function settleBind(socket: Address, answer: i32, named: bool): i32 {
 function takeNamed(socket: Address, port: Port): i32 {
   if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE_GROUP;
   const system = systemOf(socket);
-  const record: Address = isDatagram(socket) ? 0 : findRecord(system, port);
+  const bucket: Address = isUdp(socket) ? 0 : findBucket(system, port);
   askFor(socket, wantedBy(socket));
   planRequest(system, false);
-  const isShared = fastreuseOf(record) > 0 && classOf(socket) == SOFT;
+  const isShared = fastreuseOf(bucket) > 0 && classOf(socket) == REUSE_ADDR;
   if (!isShared && isBlocked(port)) return IN_USE;
   if (!isPlanned()) return NO_MEMORY;
-  return join(socket, record, port);
+  return join(socket, bucket, port);
 }
 
 /** A port of a range, which the socket gets, or a refusal; `AGAIN` unless this is the last draw. */
@@ -197,24 +197,24 @@ function takeAny(socket: Address, range: u32, random: u32, draw: u32): i32 {
   const last = lastIn(range);
   const count = countIn(range);
   const start = random % count;
-  const isPlainBind = !hasReuse(socket) && !isDatagram(socket);
+  const isPlainBind = !hasReuse(socket) && !isUdp(socket);
   if (isPlainBind) {
-    const port = bindByShortcut(socket, first, last, first + start);
-    if (port != NO_SHORTCUT) return port;
+    const port = bindByCache(socket, first, last, first + start);
+    if (port != NOT_FAST) return port;
   }
   const open = findWithoutConflict(socket, first, last, start);
   if (!isPlanned()) return NO_MEMORY;
 
-  if (isDatagram(socket)) return open ? join(socket, 0, open) : EXHAUSTED;
-  const hasShortcuts = classOf(socket) == SOFT && draw != POLICY_DRAW;
-  if (hasShortcuts && (!open || owningCount(system) > count)) {
+  if (isUdp(socket)) return open ? join(socket, 0, open) : EXHAUSTED;
+  const mayShare = classOf(socket) == REUSE_ADDR && draw != POLICY_DRAW;
+  if (mayShare && (!open || owningCount(system) > count)) {
     const shared = findShared(system, first, last, first + start);
     const stops = shared && (!open || isBefore(shared, open, first + start));
     if (stops) return draw == LAST_DRAW ? EXHAUSTED : AGAIN;
   }
   if (!open) return EXHAUSTED;
-  const port = join(socket, findRecord(system, open), open);
-  if (isPlainBind && port > 0) rememberBind(socket);
+  const port = join(socket, findBucket(system, open), open);
+  if (isPlainBind && port > 0) cacheBind(socket);
   return port;
 }
 
@@ -229,7 +229,7 @@ export function findWithoutConflict(socket: Address, first: Port, last: Port, st
 
 /** The flags that owners must share with the socket, whether it listens or not. */
 function wantedBy(socket: Address): u32 {
-  return hasReuse(socket) ? SOFT : 0;
+  return hasReuse(socket) ? REUSE_ADDR : 0;
 }
 
 /** The first port of a range, from `start` on and round once, that has fastreuse 1 and is not reserved; or 0. */
@@ -254,11 +254,11 @@ function isBefore(a: Port, b: Port, start: Port): bool {
 
 /** Does another owner of the socket's port keep it from listening? */
 function conflictsWithOther(socket: Address): bool {
-  const record = recordOf(socket);
-  if (hasOneOwner(record)) return false;
-  for (let owner = firstOwner(record); owner; owner = nextOwner(owner)) {
+  const bucket = bucketOf(socket);
+  if (hasOneOwner(bucket)) return false;
+  for (let owner = firstOwner(bucket); owner; owner = nextOwner(owner)) {
     if (owner != socket && overlap(flowOf(owner), flowOf(socket))) {
-      if (!hasReuse(socket) || (flagsOf(flowOf(owner)) & SOFT) == 0) return true;
+      if (!hasReuse(socket) || (flagsOf(flowOf(owner)) & REUSE_ADDR) == 0) return true;
     }
   }
   return false;
@@ -281,30 +281,30 @@ function isAnyHost(host: Address): bool {
 
 // ── Joining ───────────────────────────────────────────────────────────────────────────────
 
-/** The socket becomes an owner of a port that has been judged. The rungs must have been noted. */
-export function join(socket: Address, record: Address, port: Port): i32 {
+/** The socket becomes an owner of a port that has been judged. The records of its description must have been found. */
+export function join(socket: Address, bucket: Address, port: Port): i32 {
   const system = systemOf(socket);
   const klass = classOf(socket);
-  const fastreuse = afterBind(fastreuseOf(record), klass == SOFT);
+  const fastreuse = afterBind(fastreuseOf(bucket), klass == REUSE_ADDR);
   askFor(socket, klass);
   beginBill();
   chargeRequest(system, 0, port);
-  if (!isDatagram(socket)) chargeOwner(system, record, port, fastreuse);
+  if (!isUdp(socket)) chargeOwner(system, bucket, port, fastreuse);
   if (!canPay(system)) return NO_MEMORY;
   const flow = holdCharged(system, 0, port);
-  if (isDatagram(socket)) joinDatagram(socket, port, flow);
-  else setPort(socket, port, addSocketOwner(system, record, port, fastreuse, socket, flow));
+  if (isUdp(socket)) joinUdp(socket, port, flow);
+  else setPort(socket, port, addSocketOwner(system, bucket, port, fastreuse, socket, flow));
   return <i32>port;
 }
 
-function joinDatagram(socket: Address, port: Port, flow: Address): void {
+function joinUdp(socket: Address, port: Port, flow: Address): void {
   setFlow(socket, flow);
   setPort(socket, port, 0);
-  count(systemOf(socket), DATAGRAMS, 1);
+  count(systemOf(socket), UDP_SOCKETS, 1);
 }
 
 /** The first owner decides; a later one without R turns 1 and -1 into 0. */
-function afterBind(fastreuse: i32, isSoft: bool): i32 {
-  if (fastreuse == NO_RECORD) return isSoft ? 1 : 0;
-  return isSoft ? fastreuse : 0;
+function afterBind(fastreuse: i32, reusesAddr: bool): i32 {
+  if (fastreuse == NO_BUCKET) return reusesAddr ? 1 : 0;
+  return reusesAddr ? fastreuse : 0;
 }

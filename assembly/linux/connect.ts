@@ -48,22 +48,22 @@ import {
   addSocketOwner,
   chargeOwner,
   fastreuseOf,
-  findRecord,
+  findBucket,
   flowOf,
   hasOneOwner,
   setFlow,
-} from "./record";
+} from "./bucket";
 import {
   askFor,
+  bucketOf,
   CLOSED,
   CONNECTED,
   classOf,
   groupOf,
   hasKey,
-  isDatagram,
+  isUdp,
   keepAddress,
   preferOwnAddress,
-  recordOf,
   releasePortOf,
   setPort,
   setState,
@@ -71,10 +71,10 @@ import {
   stateOf,
   systemOf,
 } from "./socket";
-import { BOUND, HINT, KEPT, RESERVED, RIPE, timeWaitReuse } from "./system";
-import { dropWait, findWait, isStamped, ripenDue } from "./wait";
+import { BOUND, HINT, RESERVED, TW_BLOCKING, TW_REUSABLE, timeWaitReuse } from "./system";
+import { dropWait, findWait, hasTimestamps, reclassifyDue } from "./time-wait";
 
-/** fastreuse of a record that connect() makes. */
+/** fastreuse of a bucket that connect() makes. */
 const BY_CONNECT: i32 = -1;
 
 /**
@@ -83,9 +83,9 @@ const BY_CONNECT: i32 = -1;
  * port, or a refusal; then a port that bind() had picked is gone.
  */
 export function connectSocket(socket: Address, first: Port, last: Port, offset: u32): i32 {
-  if (stateOf(socket) != CLOSED || isDatagram(socket)) return BAD_STATE;
+  if (stateOf(socket) != CLOSED || isUdp(socket)) return BAD_STATE;
   preferOwnAddress(socket);
-  const port = recordOf(socket)
+  const port = bucketOf(socket)
     ? connectBound(socket)
     : connectAny(socket, rangeOf(first, last), offset);
   if (port < 0) return port;
@@ -112,7 +112,7 @@ function connectAny(socket: Address, part: u32, offset: u32): i32 {
   const system = systemOf(socket);
   const range = intersect(connectRange(socket), part);
   if (isEmpty(range)) return EMPTY_RANGE;
-  if (timeWaitReuse(system)) ripenDue(system);
+  if (timeWaitReuse(system)) reclassifyDue(system);
   askFor(socket, classOf(socket));
   const ring = findRing(system, 0);
   planTuples(system, ring);
@@ -138,13 +138,13 @@ function planTuples(system: Address, ring: Address): void {
   if (!ring) return;
   let flow = ring;
   do {
-    if (!isRipe(flow) || !timeWaitReuse(system)) planSet(flow);
+    if (!isDue(flow) || !timeWaitReuse(system)) planSet(flow);
     flow = nextOf(flow);
   } while (flow != ring);
 }
 
-function isRipe(flow: Address): bool {
-  return (flagsOf(flow) & RIPE) != 0;
+function isDue(flow: Address): bool {
+  return (flagsOf(flow) & TW_REUSABLE) != 0;
 }
 
 /** How many steps of 1 from `from`, added modulo 2^32, it takes to an open port; 0: all are taken. */
@@ -171,15 +171,15 @@ function findInRun(first: Port, count: u32, start: u32, length: u32): u32 {
 /** The socket becomes an owner of that port, and takes the place of a TIME_WAIT with its tuple. */
 function joinUnbound(socket: Address, port: Port, ring: Address): i32 {
   const system = systemOf(socket);
-  const record = findRecord(system, port);
-  const fastreuse = record ? fastreuseOf(record) : BY_CONNECT;
+  const bucket = findBucket(system, port);
+  const fastreuse = bucket ? fastreuseOf(bucket) : BY_CONNECT;
   const wait = ring ? findWait(system, ring, port) : 0;
   beginBill();
   chargeRequest(system, 0, port);
-  chargeOwner(system, record, port, fastreuse);
+  chargeOwner(system, bucket, port, fastreuse);
   if (!canPay(system)) return NO_MEMORY;
   const flow = holdCharged(system, 0, port);
-  setPort(socket, port, addSocketOwner(system, record, port, fastreuse, socket, flow));
+  setPort(socket, port, addSocketOwner(system, bucket, port, fastreuse, socket, flow));
   if (wait) dropWait(system, wait);
   return <i32>port;
 }
@@ -193,9 +193,9 @@ function connectBound(socket: Address): i32 {
   const ring = findRing(system, 0);
   // Who owns the port alone is the only one with a tuple there.
   let wait: Address = 0;
-  if (ring && !hasOneOwner(recordOf(socket))) {
+  if (ring && !hasOneOwner(bucketOf(socket))) {
     wait = findWait(system, ring, port);
-    const isTaken = wait ? !isStamped(wait) : isHeldBySocket(ring, port);
+    const isTaken = wait ? !hasTimestamps(wait) : isHeldBySocket(ring, port);
     if (isTaken) {
       if (!hasKey(socket)) releasePortOf(socket);
       return IN_USE;
@@ -214,7 +214,7 @@ function connectBound(socket: Address): i32 {
 function isHeldBySocket(ring: Address, port: Port): bool {
   let flow = ring;
   do {
-    if ((flagsOf(flow) & (KEPT | RIPE)) == 0 && hasPort(flow, port)) return true;
+    if ((flagsOf(flow) & (TW_BLOCKING | TW_REUSABLE)) == 0 && hasPort(flow, port)) return true;
     flow = nextOf(flow);
   } while (flow != ring);
   return false;

@@ -2,10 +2,10 @@
 
 import { Address } from "../memory/arena";
 import { Port } from "../ports/bitmap";
-import { fastreuseOf, findRecord, socketsOf, waitsOf } from "./record";
+import { fastreuseOf, findBucket, socketsOf, waitsOf } from "./bucket";
 import { closeSocket } from "./socket";
 import { freeSystem, SOCKETS } from "./system";
-import { dropWait, firstWait } from "./wait";
+import { dropWait, firstWait } from "./time-wait";
 
 /** Gives back the system with all its sockets. */
 export function closeLinux(system: Address): void {
@@ -14,19 +14,19 @@ export function closeLinux(system: Address): void {
   freeSystem(system);
 }
 
-/** fastreuse of a port's record; -2: there is none. */
-export function recordFastreuse(system: Address, port: Port): i32 {
-  return fastreuseOf(findRecord(system, port));
+/** fastreuse of a port's bucket; -2: there is none. */
+export function bucketFastreuse(system: Address, port: Port): i32 {
+  return fastreuseOf(findBucket(system, port));
 }
 
 /** How many sockets own the port. */
-export function recordOwners(system: Address, port: Port): u32 {
-  const record = findRecord(system, port);
-  return record ? socketsOf(record) : 0;
+export function bucketOwners(system: Address, port: Port): u32 {
+  const bucket = findBucket(system, port);
+  return bucket ? socketsOf(bucket) : 0;
 }
 
 /** How many TIME_WAITs own the port. */
-export function recordWaits(system: Address, port: Port): u32 {
-  const record = findRecord(system, port);
-  return record ? waitsOf(record) : 0;
+export function bucketWaits(system: Address, port: Port): u32 {
+  const bucket = findBucket(system, port);
+  return bucket ? waitsOf(bucket) : 0;
 }

@@ -1,7 +1,7 @@
 // Socket: a TCP or UDP socket, as far as its port is concerned.
 //
 //   socket  0 ┌──────────────────┐
-//             │ owner            │  of its port (record.ts)
+//             │ owner            │  of its port (bucket.ts)
 //          12 ├──────────────────┤
 //             │ system      u32  │
 //          16 ├──────────────────┤
@@ -9,7 +9,7 @@
 //          20 ├──────────────────┤
 //             │ previous    u32  │
 //          24 ├──────────────────┤
-//             │ record      u32  │  of its port, if it is a TCP socket that has one
+//             │ bucket      u32  │  of its port, if it is a TCP socket that has one
 //          28 ├──────────────────┤
 //             │ group       u32  │  0: none
 //          32 ├──────────────────┤
@@ -22,10 +22,10 @@
 //             │ port u16 │ transport │  u16; port 0: it has none
 //          60 └──────────┴───────────┘
 //
-// Only TCP has records. UDP sockets hold their ports in a space of their own, so that the two
+// Only TCP has buckets. UDP sockets hold their ports in a space of their own, so that the two
 // protocols do not meet; they neither listen nor wait.
 //
-// Must stay true: a TCP socket with a port has the port's record and is among its owners; the flow
+// Must stay true: a TCP socket with a port has the port's bucket and is among its owners; the flow
 // of a socket with a port holds it with the class that `classOf` says.
 
 import {
@@ -47,12 +47,12 @@ import { chargeClassHold, letGo, moveToClass } from "../netstack/aggregates";
 import { flagsOf } from "../netstack/records";
 import { keepEmptied } from "../netstack/tree";
 import { Port } from "../ports/bitmap";
-import { dropSocketOwner, flowOf, setFlow } from "./record";
-import { count, DATAGRAMS, SOCKETS, SOFT } from "./system";
+import { dropSocketOwner, flowOf, setFlow } from "./bucket";
+import { count, REUSE_ADDR, SOCKETS, UDP_SOCKETS } from "./system";
 
 const SYSTEM: usize = 12;
 const LINKS: usize = 16;
-const RECORD: usize = 24;
+const BUCKET: usize = 24;
 const GROUP: usize = 28;
 const DEVICE: usize = 32;
 const STATE: usize = 36;
@@ -111,19 +111,19 @@ export function releasePortOf(socket: Address): void {
   const system = systemOf(socket);
   const flow = flowOf(socket);
   letGo(system, flow, flagsOf(flow), port);
-  if (isDatagram(socket)) count(system, DATAGRAMS, -1);
-  else dropSocketOwner(system, recordOf(socket), socket);
+  if (isUdp(socket)) count(system, UDP_SOCKETS, -1);
+  else dropSocketOwner(system, bucketOf(socket), socket);
   setPort(socket, 0, 0);
   keepEmptied(system);
 }
 
 /** A socket whose port another owner holds from now on is gone. */
 export function leavePort(socket: Address): void {
-  dropSocketOwner(systemOf(socket), recordOf(socket), socket);
+  dropSocketOwner(systemOf(socket), bucketOf(socket), socket);
   freeSocket(socket);
 }
 
-/** SO_REUSEADDR, set or cleared: acts on later conflicts, not on the record's fastreuse. */
+/** SO_REUSEADDR, set or cleared: acts on later conflicts, not on the bucket's fastreuse. */
 export function setSocketReuse(socket: Address, reuse: u32): i32 {
   const before = load<u8>(socket, REUSE);
   store<u8>(socket, <u8>reuse, REUSE);
@@ -169,14 +169,14 @@ export function nextSocket(socket: Address): Address {
   return load<u32>(socket, LINKS);
 }
 
-export function recordOf(socket: Address): Address {
-  return load<u32>(socket, RECORD);
+export function bucketOf(socket: Address): Address {
+  return load<u32>(socket, BUCKET);
 }
 
-/** The socket has that port from now on, and its record if it is a TCP socket. */
-export function setPort(socket: Address, port: Port, record: Address): void {
+/** The socket has that port from now on, and its bucket if it is a TCP socket. */
+export function setPort(socket: Address, port: Port, bucket: Address): void {
   store<u16>(socket, <u16>port, PORT);
-  store<u32>(socket, <u32>record, RECORD);
+  store<u32>(socket, <u32>bucket, BUCKET);
 }
 
 /** The socket's port, or 0. */
@@ -184,7 +184,7 @@ export function socketPort(socket: Address): Port {
   return load<u16>(socket, PORT);
 }
 
-export function isDatagram(socket: Address): bool {
+export function isUdp(socket: Address): bool {
   return load<u16>(socket, TRANSPORT) == <u16>TRANSPORT_UDP;
 }
 
@@ -227,7 +227,7 @@ export function hasAddress(socket: Address): bool {
 
 /** Lets other owners in: SO_REUSEADDR, and not listening. */
 export function classOf(socket: Address): u32 {
-  return hasReuse(socket) && stateOf(socket) != LISTENING ? SOFT : 0;
+  return hasReuse(socket) && stateOf(socket) != LISTENING ? REUSE_ADDR : 0;
 }
 
 /** Four bytes of the socket's address, 0..3. */

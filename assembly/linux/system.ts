@@ -1,11 +1,11 @@
 // System: one model of the kernel's TCP and UDP ports.
 //
 //   system   0 ┌────────────────────┐
-//              │ manager            │  a port manager whose ladder says who holds which port
+//              │ manager            │  a port manager whose records say who holds which port
 //          248 ├────────────────────┤
-//              │ bound       set    │  ports whose record came from bind(): fastreuse 0 or 1
+//              │ bound       set    │  ports whose bucket came from bind(): fastreuse 0 or 1
 //          272 ├────────────────────┤
-//              │ reusable    set    │  ports whose record has fastreuse 1
+//              │ reusable    set    │  ports whose bucket has fastreuse 1
 //          296 ├────────────────────┤
 //              │ hint        u32    │  where connect() last ended, for all destinations
 //          300 ├────────────────────┤
@@ -17,24 +17,24 @@
 //          312 ├────────────────────┤
 //              │ now         u64    │  milliseconds
 //          320 ├────────────────────┤
-//              │ counts      u32    │  x 3: records, sockets that own a port, TIME_WAIT
+//              │ counts      u32    │  x 3: buckets, sockets that own a port, TIME_WAIT
 //          332 ├────────────────────┤
 //              │ sockets     u32    │  list of all sockets (socket.ts)
 //          336 ├────────────────────┤
-//              │ queues             │  x 3: first and last TIME_WAIT (wait.ts)
+//              │ queues             │  x 3: first and last TIME_WAIT (time-wait.ts)
 //          360 ├────────────────────┤
 //              │ unprivileged  u32  │  first port that needs no privilege
 //          364 ├────────────────────┤
-//              │ datagrams     u32  │  UDP sockets that have a port
+//              │ udp sockets   u32  │  UDP sockets that have a port
 //          368 ├────────────────────┤
-//              │ directory          │  of the records of TCP ports (ports/page-table.ts)
+//              │ page table         │  of the buckets of TCP ports (ports/page-table.ts)
 //         2420 ├────────────────────┤
-//              │ shortcut           │  the last bind() with port 0 (shortcut.ts)
+//              │ cache           │  the last bind() with port 0 (bind-cache.ts)
 //         2484 └────────────────────┘
 //
-// The ladder of the port manager serves as it is. An owner of a port holds it in the flow of its
+// The port manager's record tree serves as it is. An owner of a port holds it in the flow of its
 // local address, device and destination, where a bound or listening socket has the wildcard as
-// destination. One flag decides whether owners get along: the ladder's TupleOnly stands for "has
+// destination. One flag decides whether owners get along: the tree's TupleOnly stands for "has
 // SO_REUSEADDR and does not listen". Then the manager's question about a wildcard destination,
 // with that flag or with none, is the kernel's bind conflict, word by word of 64 ports. The other
 // two flags are not asked by anyone: they tell the owners of one destination apart.
@@ -61,23 +61,23 @@ export const RESERVED: usize = 300;
 const TW_REUSE: usize = 304;
 const DURATION: usize = 308;
 const NOW: usize = 312;
-export const RECORDS: usize = 320;
+export const BUCKETS: usize = 320;
 export const OWNING: usize = 324;
 export const WAITING: usize = 328;
 export const SOCKETS: usize = 332;
 export const QUEUES: usize = 336;
 const UNPRIVILEGED: usize = 360;
-export const DATAGRAMS: usize = 364;
+export const UDP_SOCKETS: usize = 364;
 export const PAGE_TABLE: usize = 368;
-export const SHORTCUT: usize = PAGE_TABLE + PAGE_TABLE_BYTES;
+export const BIND_CACHE: usize = PAGE_TABLE + PAGE_TABLE_BYTES;
 const SYSTEM_BYTES: u32 = 2484;
-if (SHORTCUT != 2420) ERROR("System no longer matches its diagram");
+if (BIND_CACHE != 2420) ERROR("System no longer matches its diagram");
 if (MANAGER_BYTES != <u32>BOUND) ERROR("System no longer matches its diagram");
 
 /** The class of an owner that lets others in. */
-export const SOFT: u32 = TUPLE_ONLY;
-export const KEPT: u32 = MOST_RECENT;
-export const RIPE: u32 = LOAD_BALANCED;
+export const REUSE_ADDR: u32 = TUPLE_ONLY;
+export const TW_BLOCKING: u32 = MOST_RECENT;
+export const TW_REUSABLE: u32 = LOAD_BALANCED;
 
 /** A new system without sockets, or 0 when there is no memory for it. The seed is that of its hash table. */
 export function openLinux(
@@ -100,7 +100,7 @@ export function openLinux(
   store<u32>(system, hint, HINT);
   store<u32>(system, duration, DURATION);
   store<u64>(system, <u64>now, NOW);
-  clearCachedPlan(system + SHORTCUT, system);
+  clearCachedPlan(system + BIND_CACHE, system);
   return system;
 }
 
@@ -147,9 +147,9 @@ export function storeNow(system: Address, now: u64): void {
 
 // ── Figures ───────────────────────────────────────────────────────────────────────────────
 
-/** Ports that have a record. */
-export function recordCount(system: Address): u32 {
-  return load<u32>(system, RECORDS);
+/** Ports that have a bucket. */
+export function bucketCount(system: Address): u32 {
+  return load<u32>(system, BUCKETS);
 }
 
 /** TCP sockets that own a port (the kernel's `bsockets`). */
@@ -158,8 +158,8 @@ export function owningCount(system: Address): u32 {
 }
 
 /** UDP sockets that have a port. */
-export function datagramCount(system: Address): u32 {
-  return load<u32>(system, DATAGRAMS);
+export function udpSocketCount(system: Address): u32 {
+  return load<u32>(system, UDP_SOCKETS);
 }
 
 export function waitingCount(system: Address): u32 {

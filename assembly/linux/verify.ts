@@ -1,4 +1,4 @@
-// Verify: what must hold between sockets, records, TIME_WAITs and the ladder, written as code. For
+// Verify: what must hold between sockets, buckets, TIME_WAITs and the record tree, written as code. For
 // the debug build; nothing here changes anything.
 
 import { PORT_COUNT } from "../abi";
@@ -11,49 +11,49 @@ import { PAGE_PLACES, placeOf } from "../ports/page-table";
 import { countOf, hasPort } from "../ports/set";
 import {
   fastreuseOf,
-  findRecord,
+  findBucket,
   firstOwner,
   flowOf,
   nextOwner,
   portOf,
   socketsOf,
   waitsOf,
-} from "./record";
+} from "./bucket";
 import {
+  bucketOf,
   CLOSED,
   classOf,
-  isDatagram,
+  isUdp,
   LISTENING,
   nextSocket,
-  recordOf,
   socketPort,
   stateOf,
   systemOf,
 } from "./socket";
 import {
   BOUND,
-  datagramCount,
+  bucketCount,
   owningCount,
   PAGE_TABLE,
   REUSABLE,
-  recordCount,
+  REUSE_ADDR,
   SOCKETS,
-  SOFT,
+  udpSocketCount,
   waitingCount,
 } from "./system";
-import { enteredAt, firstWait, nextWait, ownerOf } from "./wait";
+import { enteredAt, firstWait, nextWait, ownerOf } from "./time-wait";
 
 export function verifyLinux(system: Address): void {
   verify(system);
   assert(referenceCount(system) == ownerCount(system));
-  verifyRecords(system);
+  verifyBuckets(system);
   verifySockets(system);
   verifyWaits(system);
 }
 
-/** Every record has the owners that it counts, and the sets know its fastreuse. */
-function verifyRecords(system: Address): void {
-  let records: u32 = 0;
+/** Every bucket has the owners that it counts, and the sets know its fastreuse. */
+function verifyBuckets(system: Address): void {
+  let buckets: u32 = 0;
   let bound: u32 = 0;
   let reusable: u32 = 0;
   let sockets: u32 = 0;
@@ -64,27 +64,27 @@ function verifyRecords(system: Address): void {
       port |= PAGE_PLACES - 1; // none of this page
       continue;
     }
-    const record = findRecord(system, port);
-    if (!record) {
+    const bucket = findBucket(system, port);
+    if (!bucket) {
       assert((load<u64>(place) | load<u64>(place, 8)) == 0);
       continue;
     }
-    assert(portOf(record) == port);
+    assert(portOf(bucket) == port);
     let owners: u32 = 0;
-    for (let owner = firstOwner(record); owner; owner = nextOwner(owner)) {
+    for (let owner = firstOwner(bucket); owner; owner = nextOwner(owner)) {
       assert(hasPort(flowOf(owner), port));
       owners++;
     }
-    assert(owners > 0 && owners == socketsOf(record) + waitsOf(record));
-    assert(hasPort(system + BOUND, port) == fastreuseOf(record) >= 0);
-    assert(hasPort(system + REUSABLE, port) == fastreuseOf(record) > 0);
-    records++;
-    if (fastreuseOf(record) >= 0) bound++;
-    if (fastreuseOf(record) > 0) reusable++;
-    sockets += socketsOf(record);
-    waits += waitsOf(record);
+    assert(owners > 0 && owners == socketsOf(bucket) + waitsOf(bucket));
+    assert(hasPort(system + BOUND, port) == fastreuseOf(bucket) >= 0);
+    assert(hasPort(system + REUSABLE, port) == fastreuseOf(bucket) > 0);
+    buckets++;
+    if (fastreuseOf(bucket) >= 0) bound++;
+    if (fastreuseOf(bucket) > 0) reusable++;
+    sockets += socketsOf(bucket);
+    waits += waitsOf(bucket);
   }
-  assert(records == recordCount(system));
+  assert(buckets == bucketCount(system));
   assert(bound == countOf(system + BOUND));
   assert(reusable == countOf(system + REUSABLE));
   assert(sockets == owningCount(system));
@@ -92,30 +92,30 @@ function verifyRecords(system: Address): void {
 }
 
 function ownerCount(system: Address): u32 {
-  return owningCount(system) + waitingCount(system) + datagramCount(system);
+  return owningCount(system) + waitingCount(system) + udpSocketCount(system);
 }
 
-/** A socket with a port holds it in its class, and a TCP socket has the port's record. */
+/** A socket with a port holds it in its class, and a TCP socket has the port's bucket. */
 function verifySockets(system: Address): void {
   let owning: u32 = 0;
-  let datagrams: u32 = 0;
+  let udpSockets: u32 = 0;
   for (let socket: Address = load<u32>(system, SOCKETS); socket; socket = nextSocket(socket)) {
     assert(systemOf(socket) == system);
     const port = socketPort(socket);
-    assert((recordOf(socket) != 0) == (port != 0 && !isDatagram(socket)));
+    assert((bucketOf(socket) != 0) == (port != 0 && !isUdp(socket)));
     if (!port) {
       assert(stateOf(socket) == CLOSED);
       continue;
     }
-    if (isDatagram(socket)) datagrams++;
+    if (isUdp(socket)) udpSockets++;
     else owning++;
-    if (recordOf(socket)) assert(portOf(recordOf(socket)) == port);
-    assert(!isDatagram(socket) || stateOf(socket) != LISTENING);
+    if (bucketOf(socket)) assert(portOf(bucketOf(socket)) == port);
+    assert(!isUdp(socket) || stateOf(socket) != LISTENING);
     assert(hasPort(flowOf(socket), port));
     assert(flagsOf(flowOf(socket)) == classOf(socket));
   }
   assert(owning == owningCount(system));
-  assert(datagrams == datagramCount(system));
+  assert(udpSockets == udpSocketCount(system));
 }
 
 /** Every TIME_WAIT is found by its tuple, in the order in which they expire. */
@@ -124,7 +124,7 @@ function verifyWaits(system: Address): void {
   let before: u64 = 0;
   for (let wait = firstWait(system); wait; wait = nextWait(wait)) {
     const flow = flowOf(ownerOf(wait));
-    assert((flagsOf(flow) & ~SOFT) != 0);
+    assert((flagsOf(flow) & ~REUSE_ADDR) != 0);
     assert(find(system, flow, load<u16>(wait, NODE_NUMBER), 0, 0) == wait);
     assert(enteredAt(wait) >= before);
     before = enteredAt(wait);

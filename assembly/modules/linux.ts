@@ -3,8 +3,7 @@
 
 export { bindAny, bindAt, bindRange, listenAny, listenBound } from "../linux/bind";
 export { connectByHash, connectRange, connectSocket } from "../linux/connect";
-export { connectDatagram } from "../linux/datagram";
-export { closeLinux, recordFastreuse, recordOwners, recordWaits } from "../linux/linux";
+export { bucketFastreuse, bucketOwners, bucketWaits, closeLinux } from "../linux/linux";
 export {
   addressWord,
   closeSocket,
@@ -17,15 +16,16 @@ export {
   stateOf,
 } from "../linux/socket";
 export {
+  bucketCount,
   connectHint,
-  datagramCount,
   openLinux,
   owningCount,
-  recordCount,
   setTimeWaitReuse,
   setUnprivilegedStart,
   timeWaitReuse,
+  udpSocketCount,
   unprivilegedStart,
   waitingCount,
 } from "../linux/system";
-export { closeToWait, currentTime, expireWaits, setNow } from "../linux/wait";
+export { closeToWait, currentTime, expireWaits, setNow } from "../linux/time-wait";
+export { connectUdp } from "../linux/udp";

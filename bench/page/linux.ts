@@ -109,12 +109,12 @@ export class LinuxSockets implements Ports {
   }
 
   ask(port: number): Asked {
-    const record = this.#system.portRecord(port);
+    const record = this.#system.bindBucket(port);
     return { holders: record?.owners ?? 0, isCooling: (record?.timeWait ?? 0) > 0 };
   }
 
   holdersOf(port: number): { holders: string[]; cooling: string[] } {
-    const count = this.#system.portRecord(port)?.timeWait ?? 0;
+    const count = this.#system.bindBucket(port)?.timeWait ?? 0;
     const waits = count === 1 ? "one connection" : `${count} connections`;
     return {
       holders: this.#towards(port).map(remoteName),

@@ -25,13 +25,13 @@ export type LinuxExports = {
   timeWaitReuse(system: number): number;
   setUnprivilegedStart(system: number, port: number): void;
   unprivilegedStart(system: number): number;
-  recordCount(system: number): number;
+  bucketCount(system: number): number;
   owningCount(system: number): number;
-  datagramCount(system: number): number;
+  udpSocketCount(system: number): number;
   waitingCount(system: number): number;
-  recordFastreuse(system: number, port: number): number;
-  recordOwners(system: number, port: number): number;
-  recordWaits(system: number, port: number): number;
+  bucketFastreuse(system: number, port: number): number;
+  bucketOwners(system: number, port: number): number;
+  bucketWaits(system: number, port: number): number;
   setNow(system: number, now: number): void;
   currentTime(system: number): number;
   expireWaits(system: number): number;
@@ -58,7 +58,7 @@ export type LinuxExports = {
   listenBound(socket: number): number;
   listenAny(socket: number, first: number, last: number, random: number, draw: number): number;
   connectSocket(socket: number, first: number, last: number, offset: number): number;
-  connectDatagram(socket: number, first: number, last: number, random: number): number;
+  connectUdp(socket: number, first: number, last: number, random: number): number;
   connectByHash(socket: number, selector: number): number;
   preferOwnAddress(socket: number): void;
   connectRange(socket: number): number;

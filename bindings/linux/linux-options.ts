@@ -41,10 +41,10 @@ export interface LinuxOptions {
   /** The local address that routing would choose for a socket without one: 127.0.0.1 by default. */
   localAddress?: string;
   /**
-   * Whose rules: `"seed"`, the default and so far the only ones, are those of Linux 2.6.32 with
+   * Whose rules: `"2.6.32"`, the default and so far the only ones, are those of Linux 2.6.32 with
    * ranges for control groups.
    */
-  rules?: "seed";
+  rules?: "2.6.32";
   /** How bind() with port 0 picks; `"random"` by default, as the kernel does. */
   bindSelection?: SelectionName | SelectionOptions;
   /**
@@ -120,7 +120,7 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
     time = 0,
     hint = 0,
     localAddress = "127.0.0.1",
-    rules = "seed",
+    rules = "2.6.32",
     bindSelection,
     connectSelection = { algorithm: "hash", from: 0 },
     seed,
@@ -129,7 +129,7 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
     module,
     linuxModule,
   } = options;
-  if (rules !== "seed") throw wrongValue("rules", '"seed"', rules);
+  if (rules !== "2.6.32") throw wrongValue("rules", '"2.6.32"', rules);
   const range = checkRangeObject("portRange", portRange, RANGE_ADVICE);
   const bindBy = checkSelection(bindSelection, "bindSelection");
   checkChance(seed, random, bindBy);

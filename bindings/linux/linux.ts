@@ -1,11 +1,11 @@
 // LinuxPorts: the kernel's two port pickers, behind bind() and connect(), as they were when control
-// groups first learned to limit them (Linux 2.6.32): sockets, port records, TIME_WAIT, and the
+// groups first learned to limit them (Linux 2.6.32): sockets, bind buckets, TIME_WAIT, and the
 // sysctls that steer them.
 
 import { registerCleanup } from "../core/cleanup.ts";
 import type { Core } from "../core/core.ts";
 import { CryptoRandom } from "../core/random.ts";
-import { closed, noMemory } from "../errors.ts";
+import { closed, invalid, noMemory } from "../errors.ts";
 import { emptyList, ReservedPorts, reservedAddress } from "../groups/reserved.ts";
 import { checkPort, checkTime } from "../requests/checks.ts";
 import { checkRange, type PortRange, unpackRange } from "../requests/range.ts";
@@ -28,7 +28,7 @@ import {
 import { Sysctl } from "./sysctl.ts";
 
 /** What is known of a port that somebody owns (Linux `struct inet_bind_bucket`). */
-export interface PortRecord {
+export interface BindBucket {
   /**
    * 1: every bind() so far had SO_REUSEADDR, and nobody listens; 0: some bind() had not; -1: made by
    * connect(), and no bind() without SO_REUSEADDR has joined.
@@ -43,7 +43,7 @@ export interface PortRecord {
 /** Live figures of a system. */
 export interface LinuxStats {
   /** Ports that some TCP socket or TIME_WAIT owns. */
-  readonly records: number;
+  readonly buckets: number;
   /** Sockets that have a port, TCP and UDP. */
   readonly sockets: number;
   /** Connections in TIME_WAIT. */
@@ -62,6 +62,9 @@ export interface LinuxStats {
 const forgotten = registerCleanup<{ linux: LinuxExports; system: number }>(({ linux, system }) =>
   linux.closeLinux(system),
 );
+
+/** Only who has it may call the constructor: JavaScript knows no private ones. */
+const OPENED = Symbol("opened");
 
 /** Runs the debug build's check of all invariants; a release build does nothing. For tests. */
 export let verifyLinux: (ports: LinuxPorts) => void;
@@ -88,7 +91,9 @@ export class LinuxPorts implements Disposable {
     systemOf = (ports) => ports.#open();
   }
 
-  private constructor(system: System, isListKnown: boolean) {
+  private constructor(key: symbol, system: System, isListKnown: boolean) {
+    if (key !== OPENED)
+      throw invalid("ERR_INVALID_ARG_VALUE", "a system comes from LinuxPorts.open()");
     this.#core = system.core;
     this.#linux = system.linux;
     this.#system = system;
@@ -128,7 +133,7 @@ export class LinuxPorts implements Disposable {
     const { draw, isWatched, local: localAddress } = checked;
     const selections = { bindSelection, connectSelection };
     const shared = { core, linux, limit, draw, isWatched, ...selections, localAddress };
-    return new LinuxPorts({ address, reserved, ...shared }, checked.reserved !== undefined);
+    return new LinuxPorts(OPENED, { address, reserved, ...shared }, checked.reserved !== undefined);
   }
 
   /**
@@ -242,15 +247,15 @@ export class LinuxPorts implements Disposable {
    * @param port 1..65535.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */
-  portRecord(port: number): PortRecord | undefined {
+  bindBucket(port: number): BindBucket | undefined {
     const linux = this.#linux;
     const system = this.#open();
-    const fastreuse = linux.recordFastreuse(system, checkPort(port));
+    const fastreuse = linux.bucketFastreuse(system, checkPort(port));
     if (fastreuse < -1) return undefined;
     return {
       fastreuse: fastreuse as -1 | 0 | 1,
-      owners: linux.recordOwners(system, port),
-      timeWait: linux.recordWaits(system, port),
+      owners: linux.bucketOwners(system, port),
+      timeWait: linux.bucketWaits(system, port),
     };
   }
 
@@ -263,8 +268,8 @@ export class LinuxPorts implements Disposable {
     const { exports } = this.#core;
     const linux = this.#linux;
     return {
-      records: linux.recordCount(system),
-      sockets: linux.owningCount(system) + linux.datagramCount(system),
+      buckets: linux.bucketCount(system),
+      sockets: linux.owningCount(system) + linux.udpSocketCount(system),
       timeWait: linux.waitingCount(system),
       memory: {
         used: exports.usedBytes(system) >>> 0,

@@ -383,7 +383,7 @@ export class LinuxSocket implements Disposable {
     const ask: Search = (first, last, start) => {
       const socket = this.#open(); // whoever draws may have closed it
       writeTuple(core, local, ANY, 0);
-      return linux.connectDatagram(socket, first, last, start);
+      return linux.connectUdp(socket, first, last, start);
     };
     const isSettled = offset !== undefined || linux.socketPort(this.#socket) !== 0;
     const answer = isSettled ? ask(1, PORT_MAX, offset ?? 0) : this.#pickDatagram(ask, local);

@@ -45,7 +45,8 @@ const SETTINGS: ReadonlyMap<string, Setting> = new Map<string, Setting>([
     {
       read: (host) => `${host.reserved.text}\n`,
       write(host, text) {
-        host.reserved.text = text;
+        // No bytes are no list: the kernel does nothing then.
+        if (text !== "") host.reserved.text = text;
       },
     },
   ],
@@ -80,7 +81,8 @@ const SETTINGS: ReadonlyMap<string, Setting> = new Map<string, Setting>([
  * | `net.ipv4.ip_unprivileged_port_start` | `1024\n` | Linux `ipv4_privileged_ports` |
  * | `net.ipv4.tcp_tw_reuse` | `0\n` | Linux 2.6.32: 0 or 1 |
  *
- * Writing what was read changes nothing. A text that is refused leaves everything as it was.
+ * Writing what was read changes nothing, and neither does the empty text: "\n" empties the list of
+ * reserved ports. A text that is refused leaves everything as it was.
  */
 export class Sysctl {
   readonly #host: SysctlHost;

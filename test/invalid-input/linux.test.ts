@@ -59,7 +59,7 @@ const OPTIONS: readonly Row[] = [
   ["any address as the local one", { localAddress: "0.0.0.0" }, says(VALUE, "one address")],
   ["an empty local address", { localAddress: "" }, VALUE],
   ["null as local address", { localAddress: null }, TYPE],
-  ["other rules", { rules: "modern" }, says(VALUE, 'rules must be "seed", got "modern"')],
+  ["other rules", { rules: "modern" }, says(VALUE, 'rules must be "2.6.32", got "modern"')],
   ["null as rules", { rules: null }, VALUE],
   ["an unknown policy for bind()", { bindSelection: "hsah" }, VALUE],
   ["an unknown policy for connect()", { connectSelection: { algorithm: "rfc" } }, VALUE],
@@ -300,9 +300,9 @@ onBuilds((open, build) => {
   });
 
   test.each([...PORTS, ["0", 0, BAD_PORT] as Row, ["nothing", undefined, TYPE] as Row])(
-    "portRecord() knows no port %s",
+    "bindBucket() knows no port %s",
     (_name, port, refused) => {
-      expectRefused(s, () => s.ports.portRecord(wrong(port)), refused);
+      expectRefused(s, () => s.ports.bindBucket(wrong(port)), refused);
     },
   );
 

@@ -315,7 +315,7 @@ test("a TIME_WAIT that finds no memory to ripen is left alone, and ripens when c
     for (const socket of filling.splice(-5)) socket.close();
 
     for (const port of [2000, 2001, 2002]) {
-      if (ports.portRecord(port) === undefined) continue;
+      if (ports.bindBucket(port) === undefined) continue;
       ports.setPortRange(port, port);
       const socket = ports.socket();
       const answer = caught(() => socket.connect(WEB, 443));
@@ -328,7 +328,7 @@ test("a TIME_WAIT that finds no memory to ripen is left alone, and ripens when c
     for (const socket of filling) socket.close();
     ports.setTime(2000);
     for (const port of [2000, 2001, 2002]) {
-      if (ports.portRecord(port) === undefined) continue;
+      if (ports.bindBucket(port) === undefined) continue;
       ports.setPortRange(port, port);
       const socket = ports.socket();
       const answer = caught(() => socket.connect(WEB, 443));
@@ -339,7 +339,7 @@ test("a TIME_WAIT that finds no memory to ripen is left alone, and ripens when c
     ports.setTime(60_000);
     ports.expireTimeWait();
     verifyLinux(ports);
-    expect(ports.stats()).toMatchObject({ records: 0, timeWait: 0, memory: { used: atOpen } });
+    expect(ports.stats()).toMatchObject({ buckets: 0, timeWait: 0, memory: { used: atOpen } });
     ports.close();
   }
   expect(late).toBe(0);

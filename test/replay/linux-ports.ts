@@ -101,12 +101,12 @@ export class OnLinuxPorts implements LinuxSystem<LinuxSocket> {
   }
 
   bucket(port: number): { fastreuse: number; owners: number; timeWait: number } | undefined {
-    return this.ports.portRecord(port);
+    return this.ports.bindBucket(port);
   }
 
   stats(): { buckets: number; bsockets: number; hint: number } {
-    const { records, sockets } = this.ports.stats();
-    return { buckets: records, bsockets: sockets, hint: this.ports.hint };
+    const { buckets, sockets } = this.ports.stats();
+    return { buckets, bsockets: sockets, hint: this.ports.hint };
   }
 
   look({ port, address, state }: LinuxSocket): Look {

@@ -15,13 +15,13 @@ onBuilds((open) => {
       const s = open();
       const socket = s.socket();
       expect(socket).toMatchObject({ type: "udp", port: 0, address: "", state: "closed" });
-      expect(s.ports.stats()).toMatchObject({ records: 0, sockets: 0 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 0 });
       expect(socket.bind("10.0.0.1", 5353)).toBe(5353);
       expect(socket).toMatchObject({ port: 5353, address: "10.0.0.1", state: "closed" });
-      expect(s.ports.stats()).toMatchObject({ records: 0, sockets: 1, timeWait: 0 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 1, timeWait: 0 });
       socket.close();
       expect(socket).toMatchObject({ port: 0, address: "", state: "gone" });
-      expect(s.ports.stats()).toMatchObject({ records: 0, sockets: 0 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 0 });
     });
 
     test("may lie outside the local range, be reserved, and be the first or last of all", () => {

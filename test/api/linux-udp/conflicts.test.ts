@@ -73,7 +73,7 @@ onBuilds((open) => {
     const s = open();
     for (let count = 0; count < 50; count++) s.bound("10.0.0.1", 2000, REUSE);
     for (let count = 0; count < 50; count++) s.bound("", 2000, REUSE);
-    expect(s.ports.stats()).toMatchObject({ sockets: 100, records: 0 });
+    expect(s.ports.stats()).toMatchObject({ sockets: 100, buckets: 0 });
     const last = s.socket();
     expectRefused(s, () => last.bind("10.0.0.1", 2000), TAKEN);
     for (const socket of s.sockets.slice(0, 99)) socket.close();

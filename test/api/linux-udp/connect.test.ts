@@ -17,8 +17,8 @@ onBuilds((open) => {
       expect(socket).toMatchObject({ port: 2003, address: "10.0.0.9", state: "connected" });
       const other = s.connected({ offset: 3, localAddress: "2001:DB8::1" });
       expect(other).toMatchObject({ port: 2004, address: "2001:db8::1" });
-      expect(s.ports.stats()).toMatchObject({ records: 0, sockets: 2, timeWait: 0 });
-      expect(s.ports.portRecord(2003)).toBeUndefined();
+      expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2003)).toBeUndefined();
     });
 
     test("is judged at any address, whatever its local address will be", () => {

@@ -122,7 +122,7 @@ export class Scene {
     return {
       stats: ports.stats(),
       settings: [ports.portRange(), ports.unprivilegedPortStart, ports.hint, ports.reserved.text],
-      known: known.filter((port) => port > 0).map((port) => [port, ports.portRecord(port)]),
+      known: known.filter((port) => port > 0).map((port) => [port, ports.bindBucket(port)]),
       sockets: this.sockets.map(lookAt),
       drawn: this.drawn,
     };
@@ -142,7 +142,7 @@ export class Scene {
     this.verify();
     for (const socket of [...this.sockets, ...this.fillers]) socket.close();
     this.verify();
-    expect(ports.stats()).toMatchObject({ records: 0, sockets: 0, timeWait: 0 });
+    expect(ports.stats()).toMatchObject({ buckets: 0, sockets: 0, timeWait: 0 });
     expect(this.used, "bytes in use when all is closed").toBe(this.usedAtOpen);
   }
 }

@@ -14,10 +14,10 @@ onBuilds((open) => {
       const udp = s.bound("10.0.0.1", 2000);
       const tcp = s.bound("10.0.0.1", 2000, TCP);
       expect(tcp.listen()).toBe(2000);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
-      expect(s.ports.stats()).toMatchObject({ records: 1, sockets: 2 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 1, sockets: 2 });
       tcp.close();
-      expect(s.ports.portRecord(2000)).toBeUndefined();
+      expect(s.ports.bindBucket(2000)).toBeUndefined();
       const taken = { code: "EADDRINUSE", reason: "port-in-use" };
       const other = s.socket();
       expectRefused(s, () => other.bind("", 2000), { ...taken, says: "udp *:2000" });
@@ -51,9 +51,9 @@ onBuilds((open) => {
       const { port } = tcp;
       tcp.close({ timeWait: true });
       expect(s.bound("", port).port).toBe(port);
-      expect(s.ports.stats()).toMatchObject({ sockets: 1, timeWait: 1, records: 1 });
+      expect(s.ports.stats()).toMatchObject({ sockets: 1, timeWait: 1, buckets: 1 });
       expect(s.ports.expireTimeWait()).toBe(1);
-      expect(s.ports.stats()).toMatchObject({ sockets: 1, timeWait: 0, records: 0 });
+      expect(s.ports.stats()).toMatchObject({ sockets: 1, timeWait: 0, buckets: 0 });
     });
   });
 

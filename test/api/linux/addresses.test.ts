@@ -80,7 +80,7 @@ onBuilds((open, build) => {
     for (const end of ends) {
       expectError(connect(socket, end, { localAddress: "2001:db8::9" }), EXHAUSTED);
     }
-    expect(s.ports.portRecord(2000)?.owners).toBe(128);
+    expect(s.ports.bindBucket(2000)?.owners).toBe(128);
   });
 
   test.each([
@@ -131,7 +131,7 @@ onBuilds((open, build) => {
     test("keeps its ports apart from those of other devices, not from those of none", () => {
       const s = open();
       for (const bindToDevice of [1, 2, 0x7fffffff]) s.bound("", 2000, { bindToDevice });
-      expect(s.ports.portRecord(2000)?.owners).toBe(3);
+      expect(s.ports.bindBucket(2000)?.owners).toBe(3);
       expectRefused(s, bind(s.socket(), "10.0.0.1", 2000), TAKEN);
       expectRefused(s, bind(s.socket({ bindToDevice: 2 }), "10.0.0.1", 2000), TAKEN);
       s.bound("", 2001);

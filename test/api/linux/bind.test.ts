@@ -25,7 +25,7 @@ onBuilds((open) => {
     const socket = s.socket();
     expect(socket).toMatchObject({ port: 0, address: "", state: "closed", reuseAddr: false });
     expect(socket.group).toBeUndefined();
-    expect(s.ports.stats()).toMatchObject({ records: 0, sockets: 0, timeWait: 0 });
+    expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 0, timeWait: 0 });
   });
 
   describe("a port that is named", () => {
@@ -34,11 +34,11 @@ onBuilds((open) => {
       const socket = s.socket();
       expect(socket.bind("10.0.0.1", 8080)).toBe(8080);
       expect(socket).toMatchObject({ port: 8080, address: "10.0.0.1", state: "closed" });
-      expect(s.ports.portRecord(8080)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
-      expect(s.ports.stats()).toMatchObject({ records: 1, sockets: 1 });
+      expect(s.ports.bindBucket(8080)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 1, sockets: 1 });
       socket.close();
       expect(socket).toMatchObject({ port: 0, address: "", state: "gone" });
-      expect(s.ports.portRecord(8080)).toBeUndefined();
+      expect(s.ports.bindBucket(8080)).toBeUndefined();
       expect(s.bound("10.0.0.2", 8080).port).toBe(8080);
     });
 
@@ -46,7 +46,7 @@ onBuilds((open) => {
       const s = open({ unprivilegedPortStart: 0 });
       s.ports.reserved.text = "1,2003,65535";
       for (const port of [1, 2003, 40_000, 65_535]) s.bound("", port);
-      expect(s.ports.stats().records).toBe(4);
+      expect(s.ports.stats().buckets).toBe(4);
     });
 
     test("is refused to a second socket, and the refusal says which", () => {
@@ -74,7 +74,7 @@ onBuilds((open) => {
       const socket = s.socket();
       expectRefused(s, bind(socket, "", 2000), TAKEN);
       expectRefused(s, bind(socket, "10.0.0.3", 2001), TAKEN);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
     });
 
     test("leaves a socket that was refused as it was, free to try another", () => {
@@ -92,10 +92,10 @@ onBuilds((open) => {
       const s = open();
       const [one] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];
       s.bound("10.0.0.1", 2000, REUSE);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 3, timeWait: 0 });
-      expect(s.ports.stats()).toMatchObject({ records: 1, sockets: 3 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 3, timeWait: 0 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 1, sockets: 3 });
       one.close();
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 2, timeWait: 0 });
     });
 
     test("do not share with one that has it not, whoever came first", () => {
@@ -109,7 +109,7 @@ onBuilds((open) => {
     test("join at once where all who came had it, even if one has dropped it since", () => {
       const s = open();
       s.bound("", 2000, REUSE).reuseAddr = false;
-      expect(s.ports.portRecord(2000)?.fastreuse).toBe(1);
+      expect(s.ports.bindBucket(2000)?.fastreuse).toBe(1);
       s.bound("", 2000, REUSE);
       expectRefused(s, bind(s.socket(), "", 2000), TAKEN);
     });
@@ -122,16 +122,16 @@ onBuilds((open) => {
       first.reuseAddr = true;
       expect(first.reuseAddr).toBe(true);
       expect(second.bind("", 2000)).toBe(2000);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
     });
 
     test("leave fastreuse as it is when they go: it tells who came", () => {
       const s = open();
       s.bound("10.0.0.1", 2000, REUSE);
       const plain = s.bound("10.0.0.2", 2000);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
       plain.close();
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
     });
   });
 

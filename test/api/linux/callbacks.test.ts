@@ -148,7 +148,7 @@ onBuilds((open, build) => {
       expect(connected).toMatchObject({ port: 2001, address: "2001:db8::2", state: "connected" });
       const address = name === "bind()" ? "10.0.0.1" : "";
       expect(socket).toMatchObject({ port, address });
-      expect(s.ports.portRecord(2000)?.owners).toBe(2);
+      expect(s.ports.bindBucket(2000)?.owners).toBe(2);
     });
 
     test("may ask a port manager of the same module, which gets what it asked for", () => {
@@ -447,7 +447,7 @@ onBuilds((open, build) => {
       () => socket.connect(WEB, 443, { offset: anything }),
       () => s.ports.setTime(anything),
       () => s.ports.setPortRange(anything, anything),
-      () => s.ports.portRecord(anything),
+      () => s.ports.bindBucket(anything),
     ]) {
       expect(caught(act)).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
     }

@@ -68,7 +68,7 @@ test("a system lives as long as somebody has it, and so does its reserved list",
   await collectUntil(() => rounds++ > 10);
   expect(closed).toEqual([]);
   // Its socket is forgotten, but the port is not free.
-  expect(ports.portRecord(3000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+  expect(ports.bindBucket(3000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
   expect(ports.socket().bind("", 0)).toBe(2001);
   ports.close();
 });
@@ -85,7 +85,7 @@ test("a tree whose groups are used lives as long as the system, whoever is forgo
   let rounds = 0;
   await collectUntil(() => rounds++ > 10);
   expect(closed).toEqual([]);
-  expect(ports.portRecord(40_000)?.owners).toBe(1);
+  expect(ports.bindBucket(40_000)?.owners).toBe(1);
   ports.close();
 });
 

@@ -60,7 +60,7 @@ onBuilds((open, build) => {
         expect(s.picture()).toEqual(before);
       }
       expect(s.groups.get("/web").uses).toBe(0);
-      expect(s.ports.stats()).toMatchObject({ records: 0, sockets: 0 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 0 });
     });
 
     test("is the same when it has gone to TIME_WAIT", () => {
@@ -87,7 +87,7 @@ onBuilds((open, build) => {
         using socket = s.ports.socket();
         socket.bind("", 2000);
       }
-      expect(s.ports.portRecord(2000)).toBeUndefined();
+      expect(s.ports.bindBucket(2000)).toBeUndefined();
     });
   });
 
@@ -115,7 +115,7 @@ onBuilds((open, build) => {
         () => ports.setTime(1000),
         () => ports.expireTimeWait(),
         () => ports.hint,
-        () => ports.portRecord(2000),
+        () => ports.bindBucket(2000),
         () => ports.stats(),
         ...sockets.flatMap(deedsOf),
       ];

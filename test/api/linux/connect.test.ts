@@ -28,10 +28,10 @@ onBuilds((open) => {
       expect(port).toBeGreaterThanOrEqual(2000);
       expect(port).toBeLessThanOrEqual(2009);
       expect(socket).toMatchObject({ port, address: "127.0.0.1", state: "connected" });
-      expect(s.ports.portRecord(port)).toEqual({ fastreuse: -1, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(port)).toEqual({ fastreuse: -1, owners: 1, timeWait: 0 });
       socket.close();
       expect(socket).toMatchObject({ port: 0, address: "", state: "gone" });
-      expect(s.ports.portRecord(port)).toBeUndefined();
+      expect(s.ports.bindBucket(port)).toBeUndefined();
     });
 
     test("gets the port behind hint and offset, and moves the hint by what was looked at", () => {
@@ -56,7 +56,7 @@ onBuilds((open) => {
       expect(s.connected(WEB, { offset: 7, localAddress: "10.0.0.1" }).port).toBe(2001);
       expect(s.connected(WEB, { offset: 6 }, { bindToDevice: 1 }).port).toBe(2001);
       expect(s.ports.hint).toBe(5);
-      expect(s.ports.portRecord(2001)).toEqual({ fastreuse: -1, owners: 5, timeWait: 0 });
+      expect(s.ports.bindBucket(2001)).toEqual({ fastreuse: -1, owners: 5, timeWait: 0 });
     });
 
     test("begins at the hint that the system was opened with, which wraps at 2^32", () => {
@@ -100,10 +100,10 @@ onBuilds((open) => {
       const s = open({ portRange: { first: 2000, last: 2000 } });
       s.connected();
       s.bound("10.0.0.1", 2000, REUSE);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: -1, owners: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: -1, owners: 2, timeWait: 0 });
       s.connected(OTHER);
       s.bound("10.0.0.2", 2000);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 4, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 4, timeWait: 0 });
       expectRefused(s, connect(s.socket(), "192.0.2.3"), EXHAUSTED);
     });
 
@@ -147,7 +147,7 @@ onBuilds((open) => {
       expect(picked.connect(WEB, 443, { offset: 3 })).toBe(2000);
       expect(named).toMatchObject({ address: "10.0.0.1", state: "connected" });
       expect(s.ports.hint).toBe(0);
-      expect(s.ports.portRecord(8080)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(8080)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
     });
 
     test("gets the address that routing chooses, if it has none", () => {
@@ -172,7 +172,7 @@ onBuilds((open) => {
       one?.connect(WEB, 443);
       other?.connect(WEB, 80);
       third?.connect(OTHER, 443);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 3, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 3, timeWait: 0 });
     });
 
     test("is refused a tuple that is taken, and keeps a port that it had named", () => {
@@ -192,10 +192,10 @@ onBuilds((open) => {
       const s = open();
       s.bound("10.0.0.1", 0, REUSE).connect(WEB, 443);
       const socket = s.bound("10.0.0.1", 0, REUSE);
-      expect(s.ports.portRecord(2000)?.owners).toBe(2);
+      expect(s.ports.bindBucket(2000)?.owners).toBe(2);
       expectError(connect(socket, WEB), { ...TAKEN, says: "another connection has the tuple" });
       expect(socket).toMatchObject({ port: 0, address: "10.0.0.1", state: "closed" });
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 1, timeWait: 0 });
       // The port is bind()'s, so connect() finds another; the address is still its own.
       expect(socket.connect(WEB, 443)).not.toBe(2000);
       expect(socket.address).toBe("10.0.0.1");

@@ -158,17 +158,17 @@ export class Scene {
     if (this.isClosed) return ["closed", this.#uses(), this.sockets.map(lookAt)];
     this.verify();
     const { ports } = this;
-    const { records, sockets, timeWait, memory } = ports.stats();
+    const { buckets, sockets, timeWait, memory } = ports.stats();
     const watched = new Set([1, 80, 443, 1023, 1024, 65535]);
     const { first, last } = ports.portRange();
     for (let port = first; port <= Math.min(last, first + 20); port++) watched.add(port);
     for (const { port } of this.sockets) if (port !== 0) watched.add(port);
     return {
-      figures: { records, sockets, timeWait, used: memory.used, limit: memory.limit },
+      figures: { buckets, sockets, timeWait, used: memory.used, limit: memory.limit },
       settings: [ports.portRange(), ports.unprivilegedPortStart, ports.tcpTwReuse],
       clock: [ports.time, ports.hint],
       reserved: ports.reserved.text,
-      known: [...watched].map((port) => [port, ports.portRecord(port)]),
+      known: [...watched].map((port) => [port, ports.bindBucket(port)]),
       sockets: this.sockets.map(lookAt),
       uses: this.#uses(),
     };
@@ -206,7 +206,7 @@ export class Scene {
     ports.setTime(Math.min(TIME_MAX, ports.time + this.#timeWaitMs));
     ports.expireTimeWait();
     this.verify();
-    expect(ports.stats()).toMatchObject({ records: 0, sockets: 0, timeWait: 0 });
+    expect(ports.stats()).toMatchObject({ buckets: 0, sockets: 0, timeWait: 0 });
     expect(this.used, "bytes in use when all is closed").toBe(this.usedAtOpen);
   }
 }

@@ -25,14 +25,14 @@ onBuilds((open) => {
       const before = s.picture();
       expect(socket.listen()).toBe(2000);
       expect(s.picture()).toEqual(before);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
     });
 
     test("listens where others have other addresses or devices", () => {
       const s = open();
       for (const device of [1, 2]) s.listener("", 2000, { bindToDevice: device });
       for (const address of ["10.0.0.1", "10.0.0.2"]) s.listener(address, 2001, REUSE);
-      expect(s.ports.portRecord(2001)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2001)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
     });
 
     test("does not listen where one listens with whom it shares, until that one goes", () => {
@@ -61,7 +61,7 @@ onBuilds((open) => {
     test("makes the port one that nobody joins, with SO_REUSEADDR or without", () => {
       const s = open();
       s.bound("", 2000, REUSE).listen();
-      expect(s.ports.portRecord(2000)?.fastreuse).toBe(0);
+      expect(s.ports.bindBucket(2000)?.fastreuse).toBe(0);
       const refused = { ...TAKEN, syscall: "bind" };
       expectRefused(s, bind(s.socket(REUSE), "", 2000), refused);
       expectRefused(s, bind(s.socket(REUSE), "10.0.0.1", 2000), refused);
@@ -73,19 +73,19 @@ onBuilds((open) => {
       const [one, other] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];
       one.listen();
       one.close();
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
       s.bound("", 2000, REUSE);
       other.close();
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
     });
 
     test("listens on a port that connect() has made, where no connection is at its address", () => {
       const s = open();
       s.connectedFrom(2000);
       const socket = s.bound("10.0.0.1", 2000, REUSE);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: -1, owners: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: -1, owners: 2, timeWait: 0 });
       expect(socket.listen()).toBe(2000);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
     });
 
     test("may listen on a privileged port that it has, wherever privilege begins now", () => {

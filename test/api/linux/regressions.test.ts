@@ -61,7 +61,7 @@ describe.each(builds)("%s build", (build) => {
     );
     if (error instanceof Error) expect(error).toMatchObject({ code: "EBADF" });
     verifyLinux(ports);
-    expect(ports.stats()).toMatchObject({ records: 0, sockets: 0, timeWait: 0 });
+    expect(ports.stats()).toMatchObject({ buckets: 0, sockets: 0, timeWait: 0 });
   });
 
   test.each([true, false])("a getter of close() may close the system: %s", (timeWait) => {

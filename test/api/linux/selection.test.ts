@@ -315,7 +315,7 @@ onBuilds((open) => {
     for (const bindSelection of LINEAR) {
       const s = open({ bindSelection, portRange: { first: 2000, last: 2000 } });
       for (let times = 0; times < 4; times++) s.bound("", 0, { reuseAddr: true });
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 4, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 4, timeWait: 0 });
     }
   });
 });

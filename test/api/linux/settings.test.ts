@@ -20,7 +20,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(ports.portRange()).toEqual({ first: 32768, last: 60999 });
     expect(ports).toMatchObject({ unprivilegedPortStart: 1024, tcpTwReuse: 0, time: 0, hint: 0 });
     expect(ports.reserved).toMatchObject({ text: "", size: 0 });
-    expect(ports.stats()).toMatchObject({ records: 0, sockets: 0, timeWait: 0 });
+    expect(ports.stats()).toMatchObject({ buckets: 0, sockets: 0, timeWait: 0 });
     expect(ports.stats().memory.limit).toBe(0xffffffff);
     expect(ports.sysctl.list().map((name) => [name, ports.sysctl.read(name)])).toEqual([
       [RANGE_FILE, "32768\t60999\n"],
@@ -34,7 +34,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const reserved = new ReservedPorts("8080,9000-9010", moduleFor(build));
     using ports = LinuxPorts.open({
       ...{ portRange: { first: 80, last: 90 }, unprivilegedPortStart: 80, tcpTwReuse: 1 },
-      ...{ time: 1234.5, hint: 7, memoryLimit: 100_000, reserved, rules: "seed" },
+      ...{ time: 1234.5, hint: 7, memoryLimit: 100_000, reserved, rules: "2.6.32" },
       ...modulesFor(build),
     });
     expect(ports.portRange()).toEqual({ first: 80, last: 90 });
@@ -65,7 +65,7 @@ onBuilds((open, build) => {
       expect(s.ports.sysctl.read(RANGE_FILE)).toBe("4000\t4000\n");
       write(s, RANGE_FILE, "3999");
       expect(s.ports.portRange()).toEqual({ first: 3999, last: 4000 });
-      expect(s.ports.stats().records).toBe(2);
+      expect(s.ports.stats().buckets).toBe(2);
     });
 
     test("does not begin below unprivileged ports, and is refused as a whole", () => {
@@ -133,6 +133,15 @@ onBuilds((open, build) => {
       expect(s.ports.reserved.size).toBe(4);
     });
 
+    test("stays as it is when nothing is written, and is emptied by a newline", () => {
+      const s = open();
+      write(s, RESERVED_FILE, "2001,2003-2005");
+      write(s, RESERVED_FILE, "");
+      expect(s.ports.sysctl.read(RESERVED_FILE)).toBe("2001,2003-2005\n");
+      write(s, RESERVED_FILE, "\n");
+      expect(s.ports.sysctl.read(RESERVED_FILE)).toBe("\n");
+    });
+
     test("may be shared with other systems and with port managers", () => {
       const reserved = new ReservedPorts("2000", moduleFor(build));
       const s = open({ reserved });
@@ -170,6 +179,12 @@ onBuilds((open, build) => {
     for (const text of ["2", "-1", "yes", "0x"]) {
       expectRefused(s, () => write(s, REUSE_FILE, text), BAD_TEXT);
     }
+  });
+
+  test("the constructor is refused at once: systems come from open()", () => {
+    const construct = LinuxPorts as unknown as new (options: object) => LinuxPorts;
+    const refused = { code: "ERR_INVALID_ARG_VALUE", says: ["LinuxPorts.open()"] };
+    expectError(() => new construct({ time: 1 }), refused);
   });
 
   test("a name that is none is told those that are", () => {

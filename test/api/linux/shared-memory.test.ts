@@ -57,7 +57,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(server.listen()).toBe(2000);
     const client = ports.socket();
     expect(client.connect(WEB, 443)).toBeGreaterThan(2000);
-    expect(ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
+    expect(ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
     client.close({ timeWait: true });
     server.close();
     ports.setTime(ports.time + 60_000);

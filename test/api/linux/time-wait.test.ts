@@ -17,11 +17,11 @@ onBuilds((open) => {
       const socket = s.connected();
       socket.close(WAIT);
       expect(socket).toMatchObject({ port: 0, address: "", state: "gone" });
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: -1, owners: 0, timeWait: 1 });
-      expect(s.ports.stats()).toMatchObject({ records: 1, sockets: 0, timeWait: 1 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: -1, owners: 0, timeWait: 1 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 1, sockets: 0, timeWait: 1 });
       expectRefused(s, connect(s.socket(), WEB), EXHAUSTED);
       s.connected(OTHER);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: -1, owners: 1, timeWait: 1 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: -1, owners: 1, timeWait: 1 });
     });
 
     test("closes once: whatever is said later", () => {
@@ -39,7 +39,7 @@ onBuilds((open) => {
       const s = open({ portRange: ONE });
       for (const how of [undefined, {}, { timeWait: false }, { timeWait: false, timestamp: 0 }]) {
         s.connected().close(how);
-        expect(s.ports.stats()).toMatchObject({ records: 0, timeWait: 0 });
+        expect(s.ports.stats()).toMatchObject({ buckets: 0, timeWait: 0 });
       }
       const socket = s.connected();
       socket[Symbol.dispose]();
@@ -89,7 +89,7 @@ onBuilds((open) => {
       socket.connect(WEB, 443);
       socket.reuseAddr = true;
       socket.close(WAIT);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 0, owners: 0, timeWait: 1 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 0, timeWait: 1 });
       s.bound("10.0.0.1", 2000, { bindToDevice: 2 }).close();
       expectRefused(s, bind(s.socket(), "", 2000), { code: "EADDRINUSE" });
       s.bound("", 2000, REUSE);
@@ -103,7 +103,7 @@ onBuilds((open) => {
       accepted.close(WAIT);
       expectRefused(s, bind(s.socket({ privileged: true }), "", 80), { code: "EADDRINUSE" });
       s.listener("", 80, { ...REUSE, privileged: true });
-      expect(s.ports.portRecord(80)).toEqual({ fastreuse: 0, owners: 1, timeWait: 1 });
+      expect(s.ports.bindBucket(80)).toEqual({ fastreuse: 0, owners: 1, timeWait: 1 });
     });
 
     test("stays where it was bound: fastreuse does not change when the socket goes", () => {
@@ -111,7 +111,7 @@ onBuilds((open) => {
       const socket = s.bound("10.0.0.1", 2000, REUSE);
       socket.connect(WEB, 443);
       socket.close(WAIT);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 0, timeWait: 1 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 0, timeWait: 1 });
       s.ports.setPortRange(2000, 2000);
       expectRefused(s, connect(s.socket(), OTHER), EXHAUSTED);
     });
@@ -123,9 +123,9 @@ onBuilds((open) => {
       const [socket, other] = [s.bound("10.0.0.1", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       socket.connect(WEB, 443);
       socket.close(WAIT);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 1, timeWait: 1 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 1, timeWait: 1 });
       expect(other.connect(WEB, 443)).toBe(2000);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 1, timeWait: 0 });
       s.ports.setTime(60_000);
       expect(s.ports.expireTimeWait()).toBe(0);
       expect(other.state).toBe("connected");
@@ -153,8 +153,8 @@ onBuilds((open) => {
       expectRefused(s, connect(socket, WEB), EXHAUSTED);
       s.ports.tcpTwReuse = 1;
       expect(socket.connect(WEB, 443)).toBe(2000);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: -1, owners: 1, timeWait: 0 });
-      expect(s.ports.stats()).toMatchObject({ records: 1, sockets: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: -1, owners: 1, timeWait: 0 });
+      expect(s.ports.stats()).toMatchObject({ buckets: 1, sockets: 1, timeWait: 0 });
     });
 
     test("is passed over where tcp_tw_reuse has been taken back", () => {
@@ -172,7 +172,7 @@ onBuilds((open) => {
       s.connected(WEB, { localAddress: "10.0.0.1" });
       s.connected(WEB, undefined, { bindToDevice: 1 });
       expect(s.socket().connect(WEB, 80)).toBe(2000);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: -1, owners: 4, timeWait: 1 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: -1, owners: 4, timeWait: 1 });
     });
 
     test("may be taken over, closed and taken over again, as often as one likes", () => {
@@ -180,7 +180,7 @@ onBuilds((open) => {
       for (let turn = 0; turn < 50; turn++) {
         s.connected(WEB, undefined, turn % 3 === 0 ? REUSE : {}).close(WAIT);
         s.ports.setTime(s.ports.time + 2000);
-        expect(s.ports.stats()).toMatchObject({ records: 1, sockets: 0, timeWait: 1 });
+        expect(s.ports.stats()).toMatchObject({ buckets: 1, sockets: 0, timeWait: 1 });
       }
     });
   });
@@ -195,7 +195,7 @@ onBuilds((open) => {
       expect(s.ports.stats().timeWait).toBe(1);
       expect(s.ports.expireTimeWait()).toBe(1);
       expect(s.ports.expireTimeWait()).toBe(0);
-      expect(s.ports.portRecord(2000)).toBeUndefined();
+      expect(s.ports.bindBucket(2000)).toBeUndefined();
     });
 
     test("and leaves the port to the sockets that own it", () => {
@@ -205,7 +205,7 @@ onBuilds((open) => {
       socket.close(WAIT);
       s.ports.setTime(60_000);
       expect(s.ports.expireTimeWait()).toBe(1);
-      expect(s.ports.portRecord(2000)).toEqual({ fastreuse: 1, owners: 1, timeWait: 0 });
+      expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 1, timeWait: 0 });
       expect(other.port).toBe(2000);
     });
   });

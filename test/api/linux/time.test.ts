@@ -262,7 +262,7 @@ onBuilds((open, build) => {
       expect(ports.expireTimeWait()).toBe(0);
       expect(calls).toBeLessThan(30);
       verifyLinux(ports);
-      expect(ports.stats()).toMatchObject({ records: 0, timeWait: 0, memory: { used: atOpen } });
+      expect(ports.stats()).toMatchObject({ buckets: 0, timeWait: 0, memory: { used: atOpen } });
       ports.close();
     });
 

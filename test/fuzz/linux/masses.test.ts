@@ -86,7 +86,7 @@ class Clash {
   #now = 1000;
   #steps = 0;
   /** The most that there was of each. */
-  readonly #most = { records: 0, sockets: 0, timeWait: 0 };
+  readonly #most = { buckets: 0, sockets: 0, timeWait: 0 };
 
   constructor(mass: Mass, build: Build) {
     this.#mass = mass;
@@ -110,10 +110,10 @@ class Clash {
     if (dice.chance(1)) this.#visit();
     if (this.#pairs.length < wanted || this.#pairs.length === 0) this.#open();
     else this.#close();
-    const { records, sockets, timeWait } = this.#real.ports.stats();
+    const { buckets: records, sockets, timeWait } = this.#real.ports.stats();
     const { buckets, bsockets, hint } = this.#model.stats();
     expect([records, sockets, this.#real.ports.hint]).toEqual([buckets, bsockets, hint]);
-    this.#most.records = Math.max(this.#most.records, records);
+    this.#most.buckets = Math.max(this.#most.buckets, records);
     this.#most.sockets = Math.max(this.#most.sockets, sockets);
     this.#most.timeWait = Math.max(this.#most.timeWait, timeWait);
     if (this.#steps % 50 === 0) this.#compareRecords();
@@ -129,12 +129,12 @@ class Clash {
     while (this.#pairs.length > 0) this.#close();
     this.#pass(60);
     verifyLinux(this.#real.ports);
-    const { records, sockets, timeWait, memory } = this.#real.ports.stats();
+    const { buckets: records, sockets, timeWait, memory } = this.#real.ports.stats();
     expect({ records, sockets, timeWait }).toEqual({ records: 0, sockets: 0, timeWait: 0 });
     expect(memory.used).toBe(this.#usedAtOpen);
     expect(this.#real.end()).toEqual({ bytes: 0, uses: 0 });
     const { count, waits } = this.#mass;
-    expect(this.#most.records).toBeGreaterThan(count / 2);
+    expect(this.#most.buckets).toBeGreaterThan(count / 2);
     expect(this.#most.timeWait > 50).toBe(waits > 0);
   }
 

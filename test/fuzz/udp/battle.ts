@@ -89,7 +89,7 @@ export class Battle {
       this.play({ op: "expireTimeWait" });
       compare("left", this.#real.figures(), {
         ...this.reference.figures(),
-        records: 0,
+        buckets: 0,
         sockets: 0,
       });
       compare("bytes in use when all is closed", this.#real.used, this.#real.usedAtOpen);

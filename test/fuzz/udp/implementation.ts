@@ -85,12 +85,12 @@ export class RealSide implements Side {
   }
 
   figures(): PairMetrics {
-    const { records, sockets } = this.ports.stats();
-    return { records, sockets, hint: this.ports.hint };
+    const { buckets, sockets } = this.ports.stats();
+    return { buckets, sockets, hint: this.ports.hint };
   }
 
   record(port: number): Known | undefined {
-    return this.ports.portRecord(port);
+    return this.ports.bindBucket(port);
   }
 
   /** Traps, on the debug build, when an invariant does not hold. */

@@ -64,7 +64,7 @@ export interface Look {
 
 /** What a system counts. */
 export interface PairMetrics {
-  readonly records: number;
+  readonly buckets: number;
   readonly sockets: number;
   readonly hint: number;
 }

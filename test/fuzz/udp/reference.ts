@@ -104,7 +104,7 @@ export class ReferenceSide implements Side {
 
   figures(): PairMetrics {
     const { buckets, bsockets, hint } = this.tcp.stats();
-    return { records: buckets, sockets: bsockets + this.udp.owners, hint };
+    return { buckets, sockets: bsockets + this.udp.owners, hint };
   }
 
   record(port: number): Known | undefined {

@@ -181,11 +181,11 @@ const sockets: Scene = (portwarden, modules, checks) => {
   const port = client.connect("192.0.2.1", 443, { localAddress: "10.0.0.1" });
   checks.same(port >= 32768 && port <= 60999, true, "connect()");
   client.close({ timeWait: true });
-  checks.same(linux.portRecord(port)?.timeWait, 1, "TIME_WAIT");
+  checks.same(linux.bindBucket(port)?.timeWait, 1, "TIME_WAIT");
   linux.setTime(61_000);
   checks.same(linux.expireTimeWait(), 1, "its end");
   server.close();
-  checks.same(linux.stats().records, 0, "nothing is left");
+  checks.same(linux.stats().buckets, 0, "nothing is left");
   linux.close();
 };
 

@@ -1,6 +1,6 @@
-// Shortcut: bind() with port 0, again and again at one address, without writing the plan each time.
+// Bind cache: bind() with port 0, again and again at one address, without writing the plan each time.
 //
-//   shortcut  0 ┌──────────────────┐
+//   cache  0 ┌──────────────────┐
 //               │ cached   40 bytes  │  (netstack/cached-plan.ts) of the flow below
 //            40 ├──────────────────┤
 //               │ flow        u32  │  bound sockets without SO_REUSEADDR at that address and device
@@ -29,37 +29,37 @@ import { isPlain } from "../ports/counted";
 import { hasRoom } from "../ports/page-table";
 import { maskOfReserved, unlessEmpty } from "../ports/reserved";
 import { addToBitmap, isBitmap, portsOf } from "../ports/set";
-import { addSocketOwner, findRecord, flowOf } from "./record";
+import { addSocketOwner, findBucket, flowOf } from "./bucket";
 import { deviceOf, setPort, systemOf } from "./socket";
-import { BOUND, PAGE_TABLE, RESERVED, SHORTCUT } from "./system";
+import { BIND_CACHE, BOUND, PAGE_TABLE, RESERVED } from "./system";
 
 const FLOW: usize = <usize>CACHED_PLAN_BYTES;
 const DEVICE: usize = FLOW + 4;
 const ADDRESS: usize = DEVICE + 4;
-const SHORTCUT_BYTES: usize = ADDRESS + 16;
-if (SHORTCUT_BYTES != 64) ERROR("Shortcut no longer matches its diagram");
+const CACHE_BYTES: usize = ADDRESS + 16;
+if (CACHE_BYTES != 64) ERROR("Bind cache no longer matches its diagram");
 
-/** What `bindByShortcut` answers where the general way must be taken. */
-export const NO_SHORTCUT: i32 = 0;
+/** What `bindByCache` answers where the general way must be taken. */
+export const NOT_FAST: i32 = 0;
 
 const BY_BIND: i32 = 0;
 
 /**
  * Binds a socket without SO_REUSEADDR to the first open port of a range, from `start` on: the port, a
- * refusal, or `NO_SHORTCUT`. The request block names the local address.
+ * refusal, or `NOT_FAST`. The request block names the local address.
  */
-export function bindByShortcut(socket: Address, first: Port, last: Port, start: Port): i32 {
+export function bindByCache(socket: Address, first: Port, last: Port, start: Port): i32 {
   const system = systemOf(socket);
-  const shortcut = system + SHORTCUT;
-  if (!isUncontended(shortcut, system) || !isFor(shortcut, socket)) return NO_SHORTCUT;
-  const flow: Address = load<u32>(shortcut, FLOW);
-  if (!isBitmap(flow) || !isPlain(flow) || !isBitmap(system + BOUND)) return NO_SHORTCUT;
+  const cache = system + BIND_CACHE;
+  if (!isUncontended(cache, system) || !isFor(cache, socket)) return NOT_FAST;
+  const flow: Address = load<u32>(cache, FLOW);
+  if (!isBitmap(flow) || !isPlain(flow) || !isBitmap(system + BOUND)) return NOT_FAST;
 
   searchUnder(portsOf(flow), maskOfReserved(load<u32>(system, RESERVED)));
   const port = findClear(portsOf(flow), first, last, start);
   if (!port) return EXHAUSTED;
   // Somebody has the port at another address, or there is a page to be paid for.
-  if (findRecord(system, port) || !hasRoom(system + PAGE_TABLE, port)) return NO_SHORTCUT;
+  if (findBucket(system, port) || !hasRoom(system + PAGE_TABLE, port)) return NOT_FAST;
   addToBitmap(flow, port);
   countHeld(system, 1);
   setPort(socket, port, addSocketOwner(system, 0, port, BY_BIND, socket, flow));
@@ -67,26 +67,26 @@ export function bindByShortcut(socket: Address, first: Port, last: Port, start: 
 }
 
 /** Remembers the bind that has just been planned and done. A plan is written down the second time. */
-export function rememberBind(socket: Address): void {
+export function cacheBind(socket: Address): void {
   const system = systemOf(socket);
-  const shortcut = system + SHORTCUT;
-  if (isFor(shortcut, socket)) {
+  const cache = system + BIND_CACHE;
+  if (isFor(cache, socket)) {
     const reserved = unlessEmpty(load<u32>(system, RESERVED));
-    store<u32>(shortcut, <u32>flowOf(socket), FLOW);
-    cachePlan(shortcut, system, flowOf(socket), reserved);
+    store<u32>(cache, <u32>flowOf(socket), FLOW);
+    cachePlan(cache, system, flowOf(socket), reserved);
     return;
   }
-  clearCachedPlan(shortcut, system);
-  store<u32>(shortcut, deviceOf(socket), DEVICE);
-  store<u64>(shortcut, load<u64>(REQUEST + REQUEST_ADDRESS), ADDRESS);
-  store<u64>(shortcut, load<u64>(REQUEST + REQUEST_ADDRESS + 8), ADDRESS + 8);
+  clearCachedPlan(cache, system);
+  store<u32>(cache, deviceOf(socket), DEVICE);
+  store<u64>(cache, load<u64>(REQUEST + REQUEST_ADDRESS), ADDRESS);
+  store<u64>(cache, load<u64>(REQUEST + REQUEST_ADDRESS + 8), ADDRESS + 8);
 }
 
 /** Is it for binds of that device, at the address in the request block? */
-function isFor(shortcut: Address, socket: Address): bool {
+function isFor(cache: Address, socket: Address): bool {
   return (
-    load<u64>(shortcut, ADDRESS + 8) == load<u64>(REQUEST + REQUEST_ADDRESS + 8) &&
-    load<u64>(shortcut, ADDRESS) == load<u64>(REQUEST + REQUEST_ADDRESS) &&
-    load<u32>(shortcut, DEVICE) == deviceOf(socket)
+    load<u64>(cache, ADDRESS + 8) == load<u64>(REQUEST + REQUEST_ADDRESS + 8) &&
+    load<u64>(cache, ADDRESS) == load<u64>(REQUEST + REQUEST_ADDRESS) &&
+    load<u32>(cache, DEVICE) == deviceOf(socket)
   );
 }

@@ -1,31 +1,31 @@
-// Wait: connections in TIME_WAIT, which own their port and their tuple until they expire.
+// TIME_WAIT: connections in TIME_WAIT, which own their port and their tuple until they expire.
 //
 //   wait   0 ┌──────────────────┐
 //            │ node             │  of the system's table: below its flow, named by the port
-//          4 │  record     u32  │
-//         12 │  stamped     u8  │  the connection had TCP timestamps
+//          4 │  bucket     u32  │
+//         12 │  timestamps  u8  │  the connection had TCP timestamps
 //         40 ├──────────────────┤
-//            │ owner            │  (record.ts)
+//            │ owner            │  (bucket.ts)
 //         52 ├──────────────────┤
 //            │ next, previous   │  in the queue of those that expire
 //         60 ├──────────────────┤
-//            │ next, previous   │  in a queue of those that ripen
+//            │ next, previous   │  in a queue of those that become reusable
 //         68 ├──────────────────┤
-//            │ ripe at     u32  │  second from which connect() may take the tuple over
+//            │ due at      u32  │  second from which connect() may take the tuple over
 //         72 ├──────────────────┤
 //            │ entered     u64  │  milliseconds
 //         80 └──────────────────┘
 //
 // A tuple with timestamps may be taken over by an automatic connect() once more than a second lies
-// between its last timestamp and now, counted in whole seconds. So it is kept at first, in the
-// class `KEPT`, and ripens two seconds after its stamp: then it moves to the class `RIPE`, which a
+// between its last timestamp and now, counted in whole seconds. So it has the class
+// `TW_BLOCKING` at first, and two seconds after its last timestamp it moves to `TW_REUSABLE`, which a
 // search passes over or not, 64 ports at a time. At most two different seconds are ahead, so two
-// queues, for even and odd seconds, keep those that will ripen in order.
+// queues, for even and odd seconds, keep those that will become reusable in order.
 //
-// Each TIME_WAIT ripens and expires at constant cost, in order.
+// Each TIME_WAIT changes its class and expires at constant cost, in order.
 //
 // Must stay true: a wait's flow holds its port; a queue ascends. When there is no memory to
-// ripen one, it and those behind it stay as they are until the clock moves, or connect() asks, again.
+// reclassify one, it and those behind it stay as they are until the clock moves, or connect() asks, again.
 
 import { BAD_STATE, NO_MEMORY } from "../abi";
 import { Address, alloc, free } from "../memory/arena";
@@ -35,28 +35,36 @@ import { chargeClassHold, letGo, moveToClass } from "../netstack/aggregates";
 import { flagsOf, nextOf } from "../netstack/records";
 import { Port } from "../ports/bitmap";
 import { hasPort } from "../ports/set";
-import { addWaitOwner, dropWaitOwner, flowOf, OWNER_BYTES, setFlow } from "./record";
+import { addWaitOwner, dropWaitOwner, flowOf, OWNER_BYTES, setFlow } from "./bucket";
 import {
+  bucketOf,
   CONNECTED,
   hasReuse,
-  isDatagram,
+  isUdp,
   leavePort,
-  recordOf,
   socketPort,
   stateOf,
   systemOf,
 } from "./socket";
-import { durationOf, KEPT, nowOf, QUEUES, RIPE, SOFT, storeNow } from "./system";
+import {
+  durationOf,
+  nowOf,
+  QUEUES,
+  REUSE_ADDR,
+  storeNow,
+  TW_BLOCKING,
+  TW_REUSABLE,
+} from "./system";
 
-const RECORD: usize = 4;
-const STAMPED: usize = 12;
+const BUCKET: usize = 4;
+const TIMESTAMPS: usize = 12;
 const OWNER: usize = 40;
 const EXPIRING: usize = OWNER + OWNER_BYTES;
-const RIPENING: usize = EXPIRING + 8;
-const RIPE_AT: usize = 68;
+const PENDING: usize = EXPIRING + 8;
+const DUE_AT: usize = 68;
 const ENTERED: usize = 72;
 const WAIT_BYTES: u32 = 80;
-if (RIPENING + 8 != RIPE_AT) ERROR("Wait no longer matches its diagram");
+if (PENDING + 8 != DUE_AT) ERROR("Wait no longer matches its diagram");
 
 // Queues of the system: first and last. Links of a member: next and previous.
 const FIRST: usize = 0;
@@ -65,7 +73,7 @@ const NEXT: usize = 0;
 const PREVIOUS: usize = 4;
 
 const SECOND: u64 = 1000;
-const RIPENS_AFTER: u32 = 2;
+const DUE_AFTER: u32 = 2;
 const NEVER: u32 = 0;
 
 /**
@@ -73,31 +81,31 @@ const NEVER: u32 = 0;
  * milliseconds, not later than now; negative: the connection had none.
  */
 export function closeToWait(socket: Address, stamp: f64): i32 {
-  if (stateOf(socket) != CONNECTED || isDatagram(socket)) return BAD_STATE;
+  if (stateOf(socket) != CONNECTED || isUdp(socket)) return BAD_STATE;
   const system = systemOf(socket);
   const port = socketPort(socket);
-  const ripeAt = stamp < 0 ? NEVER : <u32>(<u64>stamp / SECOND) + RIPENS_AFTER;
-  const isRipe = ripeAt != NEVER && ripeAt <= secondOf(system);
-  const klass = (hasReuse(socket) ? SOFT : 0) | (isRipe ? RIPE : KEPT);
+  const dueAt = stamp < 0 ? NEVER : <u32>(<u64>stamp / SECOND) + DUE_AFTER;
+  const isDue = dueAt != NEVER && dueAt <= secondOf(system);
+  const klass = (hasReuse(socket) ? REUSE_ADDR : 0) | (isDue ? TW_REUSABLE : TW_BLOCKING);
   beginBill();
   chargeNode(WAIT_BYTES);
   chargeClassHold(system, flowOf(socket), klass, port);
   if (!canPay(system)) return NO_MEMORY;
 
-  const record = recordOf(socket);
+  const bucket = bucketOf(socket);
   const wait = alloc(system, WAIT_BYTES);
   memory.fill(wait, 0, WAIT_BYTES);
-  store<u32>(wait, <u32>record, RECORD);
-  store<u8>(wait, ripeAt == NEVER ? 0 : 1, STAMPED);
-  store<u32>(wait, ripeAt, RIPE_AT);
+  store<u32>(wait, <u32>bucket, BUCKET);
+  store<u8>(wait, dueAt == NEVER ? 0 : 1, TIMESTAMPS);
+  store<u32>(wait, dueAt, DUE_AT);
   store<u64>(wait, nowOf(system), ENTERED);
   const flow = moveToClass(system, flowOf(socket), klass, port);
   // What the socket holds is the wait's from here on.
-  addWaitOwner(system, record, wait + OWNER, flow);
+  addWaitOwner(system, bucket, wait + OWNER, flow);
   name(wait, flow, port);
   insert(system, wait);
   append(expiring(system), wait, EXPIRING);
-  if (ripeAt != NEVER && !isRipe) append(ripening(system, ripeAt), wait, RIPENING);
+  if (dueAt != NEVER && !isDue) append(pending(system, dueAt), wait, PENDING);
   leavePort(socket);
   return 0;
 }
@@ -107,10 +115,10 @@ export function dropWait(system: Address, wait: Address): void {
   const flow = flowOf(wait + OWNER);
   const port = <u32>load<u16>(wait, NODE_NUMBER);
   leaveQueue(expiring(system), wait, EXPIRING);
-  if (isRipening(wait)) leaveQueue(ripening(system, load<u32>(wait, RIPE_AT)), wait, RIPENING);
+  if (isPending(wait)) leaveQueue(pending(system, load<u32>(wait, DUE_AT)), wait, PENDING);
   remove(system, wait);
   letGo(system, flow, flagsOf(flow), port);
-  dropWaitOwner(system, load<u32>(wait, RECORD), wait + OWNER);
+  dropWaitOwner(system, load<u32>(wait, BUCKET), wait + OWNER);
   free(system, wait);
 }
 
@@ -118,14 +126,15 @@ export function dropWait(system: Address, wait: Address): void {
 export function findWait(system: Address, ring: Address, port: Port): Address {
   let flow = ring;
   do {
-    if (flagsOf(flow) & (KEPT | RIPE) && hasPort(flow, port)) return find(system, flow, port, 0, 0);
+    if (flagsOf(flow) & (TW_BLOCKING | TW_REUSABLE) && hasPort(flow, port))
+      return find(system, flow, port, 0, 0);
     flow = nextOf(flow);
   } while (flow != ring);
   return 0;
 }
 
-export function isStamped(wait: Address): bool {
-  return load<u8>(wait, STAMPED) != 0;
+export function hasTimestamps(wait: Address): bool {
+  return load<u8>(wait, TIMESTAMPS) != 0;
 }
 
 /** The TIME_WAIT that expires first, or 0. */
@@ -148,18 +157,18 @@ export function enteredAt(wait: Address): u64 {
 
 // ── Time ──────────────────────────────────────────────────────────────────────────────────
 
-/** Moves the clock on, and lets ripen what is due. */
+/** Moves the clock on, and reclassifies what is due. */
 export function setNow(system: Address, now: f64): void {
   storeNow(system, <u64>now);
-  ripenDue(system);
+  reclassifyDue(system);
 }
 
-/** Lets ripen what is due by now, as far as memory allows. */
-export function ripenDue(system: Address): void {
+/** Makes TIME_WAITs reusable that are due by now, as far as memory allows. */
+export function reclassifyDue(system: Address): void {
   for (let parity: u32 = 0; parity < 2; parity++) {
-    let wait: Address = load<u32>(ripening(system, parity), FIRST);
-    while (wait && load<u32>(wait, RIPE_AT) <= secondOf(system) && ripen(system, wait)) {
-      wait = load<u32>(ripening(system, parity), FIRST);
+    let wait: Address = load<u32>(pending(system, parity), FIRST);
+    while (wait && load<u32>(wait, DUE_AT) <= secondOf(system) && reclassify(system, wait)) {
+      wait = load<u32>(pending(system, parity), FIRST);
     }
   }
 }
@@ -180,18 +189,18 @@ export function expireWaits(system: Address): u32 {
 }
 
 /** False: no memory, and nothing has changed. */
-function ripen(system: Address, wait: Address): bool {
+function reclassify(system: Address, wait: Address): bool {
   const flow = flowOf(wait + OWNER);
   const port = <u32>load<u16>(wait, NODE_NUMBER);
-  const klass = (flagsOf(flow) & SOFT) | RIPE;
+  const klass = (flagsOf(flow) & REUSE_ADDR) | TW_REUSABLE;
   beginBill();
   chargeClassHold(system, flow, klass, port);
   if (!canPay(system)) return false;
-  leaveQueue(ripening(system, load<u32>(wait, RIPE_AT)), wait, RIPENING);
+  leaveQueue(pending(system, load<u32>(wait, DUE_AT)), wait, PENDING);
   remove(system, wait);
-  const ripe = moveToClass(system, flow, klass, port);
-  setFlow(wait + OWNER, ripe);
-  name(wait, ripe, port);
+  const due = moveToClass(system, flow, klass, port);
+  setFlow(wait + OWNER, due);
+  name(wait, due, port);
   insert(system, wait);
   return true;
 }
@@ -211,12 +220,12 @@ function expiring(system: Address): Address {
   return system + QUEUES;
 }
 
-function ripening(system: Address, second: u32): Address {
+function pending(system: Address, second: u32): Address {
   return system + QUEUES + 8 + ((<usize>(second & 1)) << 3);
 }
 
-function isRipening(wait: Address): bool {
-  return isStamped(wait) && (flagsOf(flowOf(wait + OWNER)) & RIPE) == 0;
+function isPending(wait: Address): bool {
+  return hasTimestamps(wait) && (flagsOf(flowOf(wait + OWNER)) & TW_REUSABLE) == 0;
 }
 
 function append(queue: Address, wait: Address, links: usize): void {

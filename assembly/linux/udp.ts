@@ -1,10 +1,10 @@
-// Datagram: the local port of a UDP socket that connects without one (Linux `inet_autobind`).
+// UDP: the local port of a UDP socket that connects without one (Linux `inet_autobind`).
 //
 // The port comes first, as by bind() to any address but from the group's connect range, and then
 // the local address is fixed. Tuples do not matter: each UDP socket has its port by address and
 // device alone, so connecting never fails for want of a tuple, and may be done again.
 //
-// UDP has no records and no fastreuse, only the conflict of addresses, devices and SO_REUSEADDR.
+// UDP has no buckets and no fastreuse, only the conflict of addresses, devices and SO_REUSEADDR.
 // Its search goes upwards from a random start, where the kernel's hops over its hash table by random
 // strides (`udp_lib_get_port`): the same ports in another order.
 
@@ -19,15 +19,15 @@ import { chargeRequest, findRing, holdCharged } from "../netstack/reservations";
 import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { findWithoutConflict, join } from "./bind";
+import { flowOf, setFlow } from "./bucket";
 import { connectRange } from "./connect";
-import { flowOf, setFlow } from "./record";
 import {
   askFor,
   askForOwnAddress,
   CONNECTED,
   classOf,
   hasAddress,
-  isDatagram,
+  isUdp,
   keepAddress,
   preferOwnAddress,
   setState,
@@ -39,8 +39,8 @@ import {
  * Connects a UDP socket; the request names the local address that it gets if it has none. One
  * without a port gets one of a part of the range first.
  */
-export function connectDatagram(socket: Address, first: Port, last: Port, random: u32): i32 {
-  if (!isDatagram(socket)) return BAD_STATE;
+export function connectUdp(socket: Address, first: Port, last: Port, random: u32): i32 {
+  if (!isUdp(socket)) return BAD_STATE;
   const port = socketPort(socket);
   if (!port) return connectUnbound(socket, rangeOf(first, last), random);
   if (!hasAddress(socket) && !moveToAddress(socket, port)) return NO_MEMORY;

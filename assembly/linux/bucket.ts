@@ -1,7 +1,7 @@
-// Record: what the system knows about one port that somebody owns (the kernel's bind bucket).
+// Bucket: what the system knows about one port that somebody owns (the kernel's bind bucket, `inet_bind_bucket`).
 //
-//   record  0 ┌──────────────────┐      the port's place in a directory (ports/page-table.ts)
-//             │ owners      u32  │  first of them; 0: there is no record
+//   bucket  0 ┌──────────────────┐      the port's place in a page table (ports/page-table.ts)
+//             │ owners      u32  │  first of them; 0: there is no bucket
 //           4 ├──────────────────┤
 //             │ sockets     u32  │  how many of them
 //           8 ├──────────────────┤
@@ -20,19 +20,19 @@
 //
 //   fastreuse   1   every bind() so far came with SO_REUSEADDR, and nobody listens
 //               0   some bind() did not
-//              -1   connect() made the record, and no bind() without SO_REUSEADDR has joined
+//              -1   connect() made the bucket, and no bind() without SO_REUSEADDR has joined
 //
 // The sets `bound` and `reusable` of the system say the same for 64 ports at a time, so that a
-// search need not look at records.
+// search need not look at buckets.
 //
-// Must stay true: a record has an owner; fastreuse does not change when an owner leaves.
+// Must stay true: a bucket has an owner; fastreuse does not change when an owner leaves.
 
 import { Address } from "../memory/arena";
 import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
 import { chargePlace, closePlace, openPlace, placeOf } from "../ports/page-table";
 import { addPort, chargePort, removePort } from "../ports/set";
-import { BOUND, count, OWNING, PAGE_TABLE, RECORDS, REUSABLE, WAITING } from "./system";
+import { BOUND, BUCKETS, count, OWNING, PAGE_TABLE, REUSABLE, WAITING } from "./system";
 
 const OWNERS: usize = 0;
 const SOCKET_COUNT: usize = 4;
@@ -44,38 +44,38 @@ const LINKS: usize = 0;
 const FLOW: usize = 8;
 export const OWNER_BYTES: usize = 12;
 
-/** What fastreuse is where there is no record. */
-export const NO_RECORD: i32 = -2;
+/** What fastreuse is where there is no bucket. */
+export const NO_BUCKET: i32 = -2;
 
-/** The record of a port, or 0. */
-export function findRecord(system: Address, port: Port): Address {
+/** The bucket of a port, or 0. */
+export function findBucket(system: Address, port: Port): Address {
   const place = placeOf(system + PAGE_TABLE, port);
   return place && firstOwner(place) ? place : 0;
 }
 
-export function portOf(record: Address): Port {
-  return load<u16>(record, PORT);
+export function portOf(bucket: Address): Port {
+  return load<u16>(bucket, PORT);
 }
 
-export function fastreuseOf(record: Address): i32 {
-  return record ? load<i16>(record, FASTREUSE) : NO_RECORD;
+export function fastreuseOf(bucket: Address): i32 {
+  return bucket ? load<i16>(bucket, FASTREUSE) : NO_BUCKET;
 }
 
-export function socketsOf(record: Address): u32 {
-  return load<u32>(record, SOCKET_COUNT);
+export function socketsOf(bucket: Address): u32 {
+  return load<u32>(bucket, SOCKET_COUNT);
 }
 
-export function waitsOf(record: Address): u32 {
-  return load<u32>(record, WAIT_COUNT);
+export function waitsOf(bucket: Address): u32 {
+  return load<u32>(bucket, WAIT_COUNT);
 }
 
 /** Does nobody else own the port? */
-export function hasOneOwner(record: Address): bool {
-  return socketsOf(record) + waitsOf(record) == 1;
+export function hasOneOwner(bucket: Address): bool {
+  return socketsOf(bucket) + waitsOf(bucket) == 1;
 }
 
-export function firstOwner(record: Address): Address {
-  return load<u32>(record, OWNERS);
+export function firstOwner(bucket: Address): Address {
+  return load<u32>(bucket, OWNERS);
 }
 
 export function nextOwner(owner: Address): Address {
@@ -93,28 +93,28 @@ export function setFlow(owner: Address, flow: Address): void {
 // ── Coming and going ──────────────────────────────────────────────────────────────────────
 
 /** Charges for a socket more at that port, of which fastreuse becomes what is given. */
-export function chargeOwner(system: Address, record: Address, port: Port, fastreuse: i32): void {
-  if (!record) chargePlace(system + PAGE_TABLE, port);
-  chargeFastreuse(system, record, fastreuse);
+export function chargeOwner(system: Address, bucket: Address, port: Port, fastreuse: i32): void {
+  if (!bucket) chargePlace(system + PAGE_TABLE, port);
+  chargeFastreuse(system, bucket, fastreuse);
 }
 
 /** Charges for what the sets need when fastreuse changes. */
-export function chargeFastreuse(system: Address, record: Address, fastreuse: i32): void {
-  const before = fastreuseOf(record);
+export function chargeFastreuse(system: Address, bucket: Address, fastreuse: i32): void {
+  const before = fastreuseOf(bucket);
   if (before < 0 && fastreuse >= 0) chargePort(system + BOUND);
   if (before <= 0 && fastreuse > 0) chargePort(system + REUSABLE);
 }
 
-/** A socket joins the owners of a port, and makes the record if it is 0. It must have been charged. */
+/** A socket joins the owners of a port, and makes the bucket if it is 0. It must have been charged. */
 export function addSocketOwner(
   system: Address,
-  record: Address,
+  bucket: Address,
   port: Port,
   fastreuse: i32,
   owner: Address,
   flow: Address,
 ): Address {
-  const joined = record ? record : newRecord(system, port);
+  const joined = bucket ? bucket : newBucket(system, port);
   setFastreuse(system, joined, fastreuse);
   setFlow(owner, flow);
   pushFirst(joined + OWNERS, owner, LINKS);
@@ -123,40 +123,40 @@ export function addSocketOwner(
   return joined;
 }
 
-/** A socket leaves its port; the last owner takes the record with it. */
-export function dropSocketOwner(system: Address, record: Address, owner: Address): void {
-  takeOut(record + OWNERS, owner, LINKS);
-  store<u32>(record, socketsOf(record) - 1, SOCKET_COUNT);
+/** A socket leaves its port; the last owner takes the bucket with it. */
+export function dropSocketOwner(system: Address, bucket: Address, owner: Address): void {
+  takeOut(bucket + OWNERS, owner, LINKS);
+  store<u32>(bucket, socketsOf(bucket) - 1, SOCKET_COUNT);
   count(system, OWNING, -1);
-  settleRecord(system, record);
+  settleBucket(system, bucket);
 }
 
 /** A TIME_WAIT joins; whom it comes from leaves after it. */
 export function addWaitOwner(
   system: Address,
-  record: Address,
+  bucket: Address,
   owner: Address,
   flow: Address,
 ): void {
   setFlow(owner, flow);
-  pushFirst(record + OWNERS, owner, LINKS);
-  store<u32>(record, waitsOf(record) + 1, WAIT_COUNT);
+  pushFirst(bucket + OWNERS, owner, LINKS);
+  store<u32>(bucket, waitsOf(bucket) + 1, WAIT_COUNT);
   count(system, WAITING, 1);
 }
 
-export function dropWaitOwner(system: Address, record: Address, owner: Address): void {
-  takeOut(record + OWNERS, owner, LINKS);
-  store<u32>(record, waitsOf(record) - 1, WAIT_COUNT);
+export function dropWaitOwner(system: Address, bucket: Address, owner: Address): void {
+  takeOut(bucket + OWNERS, owner, LINKS);
+  store<u32>(bucket, waitsOf(bucket) - 1, WAIT_COUNT);
   count(system, WAITING, -1);
-  settleRecord(system, record);
+  settleBucket(system, bucket);
 }
 
 /** The sets must have been charged. */
-export function setFastreuse(system: Address, record: Address, fastreuse: i32): void {
-  const before = fastreuseOf(record);
+export function setFastreuse(system: Address, bucket: Address, fastreuse: i32): void {
+  const before = fastreuseOf(bucket);
   if (before == fastreuse) return;
-  store<i16>(record, <i16>fastreuse, FASTREUSE);
-  const port = portOf(record);
+  store<i16>(bucket, <i16>fastreuse, FASTREUSE);
+  const port = portOf(bucket);
   if (before >= 0 != fastreuse >= 0) putInSet(system, system + BOUND, port, fastreuse >= 0);
   if (before > 0 != fastreuse > 0) putInSet(system, system + REUSABLE, port, fastreuse > 0);
 }
@@ -166,17 +166,17 @@ function putInSet(system: Address, set: Address, port: Port, belongs: bool): voi
   else removePort(system, set, port);
 }
 
-function newRecord(system: Address, port: Port): Address {
-  const record = openPlace(system, system + PAGE_TABLE, port);
-  store<u16>(record, <u16>port, PORT);
-  store<i16>(record, <i16>NO_RECORD, FASTREUSE);
-  count(system, RECORDS, 1);
-  return record;
+function newBucket(system: Address, port: Port): Address {
+  const bucket = openPlace(system, system + PAGE_TABLE, port);
+  store<u16>(bucket, <u16>port, PORT);
+  store<i16>(bucket, <i16>NO_BUCKET, FASTREUSE);
+  count(system, BUCKETS, 1);
+  return bucket;
 }
 
-function settleRecord(system: Address, record: Address): void {
-  if (firstOwner(record)) return;
-  setFastreuse(system, record, NO_RECORD);
-  closePlace(system, system + PAGE_TABLE, portOf(record));
-  count(system, RECORDS, -1);
+function settleBucket(system: Address, bucket: Address): void {
+  if (firstOwner(bucket)) return;
+  setFastreuse(system, bucket, NO_BUCKET);
+  closePlace(system, system + PAGE_TABLE, portOf(bucket));
+  count(system, BUCKETS, -1);
 }
