@@ -1,5 +1,6 @@
 // The command line of the replays: `npm run replay -- netstack FILE... [--handles]`,
-// `npm run replay -- linux-seed FILE...`, and `npm run replay -- linux FILE...`.
+// `npm run replay -- linux-seed FILE...`, `npm run replay -- linux FILE...`, and
+// `npm run replay -- peers FILE...`.
 //
 // Exit code 0: every trace agrees. 1: some do not, the first few are shown. 2: nothing to judge,
 // because the command line or a file is not what it should be.
@@ -15,13 +16,15 @@ import type { System } from "./system.ts";
 
 const USAGE = `usage: replay netstack FILE... [--handles | --system words|handles|reference]
        replay linux-seed FILE... [--system ports|reference]
-       replay linux FILE... [--system model]`;
+       replay linux FILE... [--system model]
+       replay peers FILE... [--system manager]`;
 
 /** What is played on when nobody asks for another system. */
 const DEFAULT_SYSTEMS: Readonly<Record<string, string>> = {
   netstack: "words",
   "linux-seed": "ports",
   linux: "model",
+  peers: "manager",
 };
 
 type Replay = (file: string, tally: Tally) => Promise<void>;
@@ -96,6 +99,11 @@ async function replayOf({ suite, system }: Asked): Promise<Replay> {
   if (suite === "linux") {
     const open = await machineOpener(system);
     return (file, tally) => replayKernelFile(file, open, tally);
+  }
+  if (suite === "peers") {
+    if (system !== "manager") throw new BadInput(`no system is called ${system}\n${USAGE}`);
+    const { replayPeersFile } = await import("./peers/files.ts");
+    return (file, tally) => replayPeersFile(file, {}, tally);
   }
   const open = await opener(system);
   return (file, tally) => replayFile(file, open, tally);

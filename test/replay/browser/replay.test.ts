@@ -79,7 +79,9 @@ async function linux(modules: Parameters<typeof openLinuxPorts>[1]): Promise<voi
 
 /** A module of the debug build, compiled by the page. */
 function debug(name: string): Promise<WebAssembly.Module> {
-  return WebAssembly.compileStreaming(fetch(MODULE_URLS[`../../build/${name}.debug.wasm`] ?? ""));
+  return WebAssembly.compileStreaming(
+    fetch(MODULE_URLS[`../../../build/${name}.debug.wasm`] ?? ""),
+  );
 }
 
 /** The text of a file, unpacked unless the server has left that to the browser. */

@@ -18,7 +18,7 @@ export async function replayKernelFile(
   open: OpenMachine,
   tally: Tally,
 ): Promise<void> {
-  replayRecordings(parse(await read(path), path), path, open, tally);
+  replayRecordings(await readJson(path), path, open, tally);
 }
 
 /** The same for what a file holds. */
@@ -29,18 +29,18 @@ export function replayRecordings(
   tally: Tally,
 ): void {
   if (Array.isArray(content)) {
-    each(content, place, tally, (one: Case) => [one.id, one.ops.length, replayCase(one, open)]);
+    eachCase(content, place, tally, (one: Case) => [one.id, one.ops.length, replayCase(one, open)]);
     return;
   }
   const { suite, sequences, scenarios } = (content ?? {}) as Record<string, unknown>;
   if (Array.isArray(sequences)) {
-    each(sequences, place, tally, (one: Sequence) => [
+    eachCase(sequences, place, tally, (one: Sequence) => [
       `${suite} ${one.id}`,
       one.ops.length,
       replaySequence(one, open),
     ]);
   } else if (Array.isArray(scenarios)) {
-    each(scenarios, place, tally, (one: Scenario) => [
+    eachCase(scenarios, place, tally, (one: Scenario) => [
       `${suite} ${one.id}`,
       one.pre.length + one.phases.length,
       replayScenario(one, open),
@@ -50,7 +50,8 @@ export function replayRecordings(
   }
 }
 
-function each<T>(
+/** Replays one recording after the other; adds to the tally. */
+export function eachCase<T>(
   recordings: readonly T[],
   place: string,
   tally: Tally,
@@ -80,6 +81,11 @@ function within<T>(place: string, act: () => T): T {
     }
     throw error;
   }
+}
+
+/** What a file of JSON holds, plain or gzipped. */
+export async function readJson(path: string): Promise<unknown> {
+  return parse(await read(path), path);
 }
 
 async function read(path: string): Promise<string> {
