@@ -8,6 +8,8 @@ import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./test/support/chromiu
 const TIDY = "test/package/tidy.test.ts";
 const PAGES = "test/replay/browser/**/*.test.ts";
 const LAUNCH_MS_MAX = 60_000;
+/** A test that hangs is ended some time; none is a matter of how busy the machine is. */
+const HANGING_MS = 1_800_000;
 
 const executablePath = chromiumPath();
 if (executablePath === undefined) console.warn(`${PAGES} are not run: ${NO_CHROMIUM}`);
@@ -18,7 +20,8 @@ const browser: TestProjectInlineConfiguration = {
   test: {
     name: "browser",
     include: [PAGES],
-    testTimeout: 120_000,
+    testTimeout: HANGING_MS,
+    hookTimeout: HANGING_MS,
     browser: {
       enabled: true,
       headless: true,
@@ -46,7 +49,8 @@ export default defineConfig({
           name: "suite",
           include: ["test/**/*.test.ts"],
           exclude: [TIDY, PAGES],
-          testTimeout: 180_000,
+          testTimeout: HANGING_MS,
+          hookTimeout: HANGING_MS,
         },
       },
       { test: { name: "tidy", include: [TIDY] } },

@@ -7,7 +7,7 @@ import { canMakeNamespace, runInNamespace } from "../../../bindings/node/host/na
 
 export const PORTS: PortRange = { first: 40_000, last: 40_063 };
 const SCRIPTS = fileURLToPath(new URL("../../../build/test/node/proof/inside/", import.meta.url));
-const TIME_MS = 60_000;
+const TIME_MS = 300_000;
 const answer = canMakeNamespace();
 
 /** Tests that need a namespace. Where there is none they are not run, and one test says so. */
