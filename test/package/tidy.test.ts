@@ -5,10 +5,16 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path/posix";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { RETIRED } from "./retired-words.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const LINES_MAX = 500;
 const COLUMNS_MAX = 120;
+/** What was recorded or measured once, and the list of retired words itself. */
+const SPEAK_FREELY = [
+  ...["test/vectors/", "bench/results/", "package-lock.json", "LICENSE"],
+  ...["retired-words.ts", "tidy.test.ts"],
+];
 const QUIET = { throwIfNoEntry: false };
 
 /** The rooms of assembly/, each of which may use itself and those before it. */
@@ -36,6 +42,9 @@ interface Import {
   readonly from: string;
   readonly names: readonly string[];
 }
+
+/** All retired words at once, since the files have many lines. */
+const ANY_RETIRED = new RegExp(`(?<!\\w)(?:${Object.keys(RETIRED).join("|")})(?!\\w)`);
 
 const FILES = tracked();
 const SOURCES = FILES.filter(({ path }) => path.endsWith(".ts"));
@@ -79,6 +88,18 @@ test("no file names a place on somebody's machine", () => {
   const homes = ["home", "Users", "root", "work", "tmp", "mnt", "private/var"].join("|");
   const place = new RegExp(`(?:^|[\\s"'\`(=:])(?:/(?:${homes})/[\\w.~-]+|[A-Z]:\\\\\\w+)`);
   expect(places((line) => place.exec(line)?.[0])).toEqual([]);
+});
+
+test("no retired word is left", () => {
+  const looked = FILES.filter(({ path }) => !SPEAK_FREELY.some((part) => path.includes(part)));
+  expect(looked.length).toBeGreaterThan(300);
+  expect(places(retiredIn, looked)).toEqual([]);
+});
+
+test("a retired word is found as a whole word, in code and in prose", () => {
+  expect(retiredIn("const lane = 1;")).toBe("lane is now fast path");
+  expect(retiredIn("it is in other hands")).toBe("in other hands is now held by another program");
+  expect(retiredIn("planes and planet")).toBeUndefined();
 });
 
 // ── Imports and exports ───────────────────────────────────────────────────────────────────
@@ -163,6 +184,14 @@ function tracked(): File[] {
     .map((path) => ({ path, text: readFileSync(join(ROOT, path), "utf8") }))
     .filter(({ text }) => !text.includes("\0"))
     .map(({ path, text }) => ({ path, text, lines: text.split("\n") }));
+}
+
+/** The first retired word in a line, and what it is called now. */
+function retiredIn(line: string): string | undefined {
+  const word = ANY_RETIRED.exec(line)?.[0];
+  if (word === undefined) return undefined;
+  const known = Object.entries(RETIRED).find(([pattern]) => new RegExp(`^${pattern}$`).test(word));
+  return `${word} is now ${known?.[1]}`;
 }
 
 function sourcesOf(...folders: string[]): File[] {
