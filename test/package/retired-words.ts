@@ -9,8 +9,6 @@ export const RETIRED: Readonly<Record<string, string>> = {
   nextWake: "nextExpiry",
   whenResting: "whenCooling",
   RESTING: "COOLING",
-  NO_RANGE: "EMPTY_RANGE",
-  OUTSIDE: "OUTSIDE_GROUP",
   InGroup: "GroupOption",
   DatagramWhere: "DatagramSource",
   setAside: "quarantine",
