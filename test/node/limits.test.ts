@@ -2,6 +2,7 @@
 
 import { once, setMaxListeners } from "node:events";
 import { createServer, type Server, Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { type PortGroup, PortGroups } from "../../bindings/index.ts";
 import type { Exhausted } from "../../bindings/node/index.ts";
@@ -106,13 +107,11 @@ test("a limit of memory for records: who is idle gives way, and then it is met",
   setMaxListeners(0, abortion.signal);
   for (let index = 1; index < 200 && refusal === null; index++) {
     const where = { host: hostAt(index), port: 9, signal: abortion.signal };
-    connector.dial(
-      where,
-      () => new Socket(),
-      (error) => {
-        refusal ??= error;
-      },
-    );
+    const opened = (error: Error | null): void => {
+      refusal ??= error;
+    };
+    connector.dial(where, () => new Socket(), opened);
+    await setImmediate();
   }
   expect(refusal).toMatchObject({ name: "ConnectorError", exhausted: "memory", code: "ENOBUFS" });
   expect(String(refusal)).toContain("the memory limit allows no more records");

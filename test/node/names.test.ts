@@ -3,7 +3,7 @@
 import { connect, type Socket, Socket as UnconnectedSocket } from "node:net";
 import { expect, test } from "vitest";
 import type { Dial } from "../../bindings/node/connector/attempt.ts";
-import type { Lookup, LookupAddress } from "../../bindings/node/index.ts";
+import type { ConnectorOptions, Lookup, LookupAddress } from "../../bindings/node/index.ts";
 import {
   connectorWith,
   dialled,
@@ -279,4 +279,33 @@ test("an abort, or close(), ends a connection whose name is being resolved", asy
   const closed = connector.connect({ host: NAME, port: 9 });
   connector.close();
   expect(await errorOf(closed)).toMatchObject({ code: "EBADF" });
+});
+
+/** Thousands of addresses, all of them this machine's. */
+const MANY = Array.from({ length: 4000 }, (_, index) => `127.1.${index >> 8}.${index & 255}`);
+
+test.each<[string, Partial<ConnectorOptions>, string]>([
+  ["no port is left", { portRange: { first: 23_400, last: 23_400 }, reserved: "23400" }, "connect"],
+  ["no source can be bound", {}, "bind"],
+])("4,000 addresses of a host get one short error: %s", async (_, options, syscall) => {
+  const connector = connectorWith({ ...options, lookup: lookupOf(MANY) });
+  const refuse: Dial = () => {
+    throw Object.assign(new Error(`${syscall} EADDRNOTAVAIL`), { code: "EADDRNOTAVAIL", syscall });
+  };
+  const error = await errorOf(dialled(connector, { host: NAME, port: 9 }, refuse));
+  expect((error as unknown as AggregateError).errors).toHaveLength(MANY.length);
+  expect(error).toMatchObject({ code: "EADDRNOTAVAIL" });
+  expect(error.message.length).toBeLessThan(2000);
+  expect(error.message).toContain("and 3,997 more errors");
+  expect(connector.metrics()).toMatchObject({ held: 0, refused: MANY.length });
+});
+
+test("4,000 addresses whose attempts fail at once are tried in a loop", async () => {
+  const connector = connectorWith({ lookup: lookupOf(MANY) });
+  const refuse: Dial = ({ host }) => {
+    throw Object.assign(new Error(`connect ECONNREFUSED ${host}`), { code: "ECONNREFUSED" });
+  };
+  const error = await errorOf(dialled(connector, { host: NAME, port: 9 }, refuse));
+  expect((error as unknown as AggregateError).errors).toHaveLength(MANY.length);
+  expect(connector.metrics()).toMatchObject({ held: 0, failed: MANY.length, picks: MANY.length });
 });

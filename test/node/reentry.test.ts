@@ -1,10 +1,10 @@
 // Reentry: callers that come back in the middle of what a connector does for others.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { connect, type Socket } from "node:net";
+import { connect, Socket } from "node:net";
 import { expect, test } from "vitest";
 import type { Dial } from "../../bindings/node/connector/attempt.ts";
-import { CHANNELS } from "../../bindings/node/index.ts";
+import { CHANNELS, type ConnectOptions } from "../../bindings/node/index.ts";
 import { connectorWith, dialled, expectAllBack, reset, serve } from "../support/connectors.ts";
 
 const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
@@ -66,7 +66,7 @@ test("a connection that is given up while it is dialled is ended at once", async
   };
   connector.dial({ ...to, signal: abort.signal }, dial, (error) => errors.push(error));
   expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true]);
-  expect(errors).toMatchObject([{ name: "AbortError" }]);
+  await expect.poll(() => errors).toMatchObject([{ name: "AbortError" }]);
   await expectAllBack(connector, to);
 });
 
@@ -84,6 +84,61 @@ test("a connection that is given up when it is said to wait waits no longer", as
   expect(process.getActiveResourcesInfo().filter((one) => one === "Timeout").length).toBe(timers);
   expect(connector.metrics().waiting).toBe(0);
   await reset(socket);
+});
+
+test("a callback that tries again at once, thousands of times, overflows no stack", async () => {
+  const connector = connectorWith({ ...ONE_PORT, reserved: String(ONE_PORT.portRange.first) });
+  let tries = 0;
+  let isInOpen = false;
+  const wasCalledInOpen = await new Promise<boolean>((resolve) => {
+    const tryAgain = (): void => {
+      if (isInOpen || ++tries === 5000) {
+        resolve(isInOpen);
+        return;
+      }
+      isInOpen = true;
+      connector.open({ host: "127.0.0.1", port: 9 }, tryAgain);
+      isInOpen = false;
+    };
+    tryAgain();
+  });
+  expect({ wasCalledInOpen, tries }).toEqual({ wasCalledInOpen: false, tries: 5000 });
+});
+
+test.each<[string, Partial<ConnectOptions>]>([
+  ["there is no port", {}],
+  ["the signal has been aborted before", { signal: AbortSignal.abort() }],
+  ["the resolver throws", { host: "thrown.test" }],
+  ["the resolver answers at once", { host: "empty.test" }],
+])("open never calls back before it returns: %s", async (_, options) => {
+  const connector = connectorWith({
+    ...{ ...ONE_PORT, reserved: String(ONE_PORT.portRange.first) },
+    lookup(host, _options, answer) {
+      if (host === "thrown.test") throw new Error("the resolver's own");
+      answer(null, []);
+    },
+  });
+  let hasReturned = false;
+  const returnedFirst = new Promise((resolve) => {
+    connector.open({ host: "127.0.0.1", port: 9, ...options }, () => resolve(hasReturned));
+  });
+  hasReturned = true;
+  expect(await returnedFirst).toBe(true);
+});
+
+test("dial calls back after it has returned where the dial throws, and where the connector closes", async () => {
+  const connector = connectorWith();
+  const calls: string[] = [];
+  const to = { host: "127.0.0.1", port: 9 };
+  connector.dial(to, refusing("ECONNREFUSED", "connect"), () => calls.push("dial"));
+  connector.dial(
+    to,
+    () => new Socket(),
+    () => calls.push("close"),
+  );
+  connector.close();
+  calls.push("returned");
+  await expect.poll(() => calls).toEqual(["returned", "dial", "close"]);
 });
 
 /** What a call leaves to the process to handle. */

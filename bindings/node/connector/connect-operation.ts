@@ -27,6 +27,7 @@ import {
 import type { ConnectorContext } from "./connector-context.ts";
 import { ConnectorError } from "./connector-error.ts";
 import type { Waiter } from "./wait-queue.ts";
+import { counted } from "./words.ts";
 
 /** Told how it went: an error, or a socket that is connected. */
 export type ConnectCallback = (error: Error | null, socket: Socket | null) => void;
@@ -60,6 +61,8 @@ export class ConnectOperation implements Observer {
   readonly #errors: Error[] = [];
   #destinations: readonly Destination[] = [];
   #next = 0;
+  /** Addresses that are to be begun with: the present one, and the next if it has failed already. */
+  #launchesDue = 0;
   /** Ports held by another program that it has run into. */
   #attemptsMade = 0;
   /** Those whose tuple was taken, each with its source. */
@@ -116,8 +119,18 @@ export class ConnectOperation implements Observer {
 
   // ── Addresses ───────────────────────────────────────────────────────────────────────────
 
-  /** Begins with the next address, and with the one after it a little later. */
+  /**
+   * Begins with the next address. Where that one fails at once, so does the one after it, in a loop: a resolver may
+   * answer thousands.
+   */
   #launch(): void {
+    this.#launchesDue++;
+    if (this.#launchesDue > 1) return; // from within the loop below
+    for (; this.#launchesDue > 0; this.#launchesDue--) this.#launchNext();
+  }
+
+  /** Begins with one address, and with the one after it a little later. */
+  #launchNext(): void {
     clearTimeout(this.#delay);
     if (this.#isOver) return;
     const destination = this.#destinations[this.#next++];
@@ -201,7 +214,7 @@ export class ConnectOperation implements Observer {
     if (this.#target.signal === undefined) attempt.leaveTo(this.#with.events);
     attempt.checkout.pair.onConnected(attempt.checkout.port);
     this.#with.events.onConnected(attempt.checkout);
-    this.#tell(null, attempt.socket);
+    this.#succeed(attempt.socket);
   }
 
   onClosed(attempt: Attempt): void {
@@ -375,13 +388,14 @@ export class ConnectOperation implements Observer {
     this.#settle();
     this.#ignoreSignal();
     for (const { socket } of this.#active) socket.destroy();
-    this.#tell(asError(error), null);
+    // Never before `open` has returned, as everywhere in Node: a caller may try again in its callback.
+    process.nextTick(this.#opened, asError(error), null);
   }
 
-  /** What the caller throws is the process's to handle, and stops nothing that we are in the middle of. */
-  #tell(error: Error | null, socket: Socket | null): void {
+  /** An exception of the caller's is left to the process, and interrupts nothing here. */
+  #succeed(socket: Socket): void {
     try {
-      this.#opened(error, socket);
+      this.#opened(null, socket);
     } catch (thrown) {
       process.nextTick(() => {
         throw thrown;
@@ -435,11 +449,17 @@ function asError(thrown: unknown): Error {
   return new Error(typeof thrown === "object" ? show(thrown) : String(thrown));
 }
 
+/** How many of a host's errors a message quotes. */
+const QUOTED_MAX = 3;
+
 /** One error, or as Node has it where several addresses have failed, one that lists them. */
 function together(errors: readonly Error[]): Error {
   const [first] = errors;
   if (errors.length < 2) return first as Error;
   const { code } = first as NodeJS.ErrnoException;
-  const message = `no address of the host could be connected: ${errors.map(({ message }) => message).join("; ")}`;
+  const quoted = errors.slice(0, QUOTED_MAX).map(({ message }) => message);
+  const others = errors.length - quoted.length;
+  const more = others > 0 ? [`and ${counted(others, "more error")}, see errors`] : [];
+  const message = `no address of the host could be connected: ${[...quoted, ...more].join("; ")}`;
   return Object.assign(new AggregateError(errors, message), code === undefined ? {} : { code });
 }

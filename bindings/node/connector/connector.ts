@@ -136,8 +136,8 @@ export class Connector implements Disposable {
   }
 
   /**
-   * As {@link connect}, for who prefers a callback.
-   * @param opened called once: with an error, or with the socket, connected.
+   * As {@link connect}, with a callback.
+   * @param opened called once, and never before this has returned: with an error, or with the socket, connected.
    * @throws PortError for bad arguments, and `EBADF`, at once; other errors go to `opened`.
    */
   open(options: ConnectOptions, opened: ConnectCallback): void {
@@ -155,7 +155,7 @@ export class Connector implements Disposable {
    * @param where the destination, and which source.
    * @param dial called for each attempt with both ends; must make a socket that begins to connect between them, and
    * must not connect from another port. What it throws is taken as if the socket had failed with it.
-   * @param opened called once: with an error, or with the socket.
+   * @param opened called once, and never before this has returned: with an error, or with the socket.
    * @param readyEvent what the socket emits when it may be used: `connect`, or `secureConnect`.
    * @throws PortError for bad arguments, and `EBADF`.
    */

@@ -101,7 +101,7 @@ export function limitsOf(machine: HostState, pairs: readonly PairUse[]): LimitUs
   const limits: LimitUse[] = [];
   const { tcp, fileLimits, openFiles = 0, tcpMaxTwBuckets } = machine;
   if (tcp !== undefined && machine.portRange !== undefined) {
-    const left = Math.min(available, ...pairs.map((pair) => pair.left));
+    const left = pairs.reduce((least, pair) => Math.min(least, pair.left), available);
     limits.push({ name: "ports", used: available - left, limit: available, left });
   }
   if (fileLimits !== undefined) limits.push(limitOf("files", openFiles, fileLimits.soft));
