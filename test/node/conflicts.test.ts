@@ -7,9 +7,12 @@ import { expect, onTestFinished, test } from "vitest";
 import { type PortPool, TCP } from "../../bindings/index.ts";
 import type { Dial } from "../../bindings/node/connector/attempt.ts";
 import { newCounts } from "../../bindings/node/metrics/counts.ts";
-import { Destination, Pair, Source } from "../../bindings/node/sources/pair.ts";
+import { Destination } from "../../bindings/node/sources/destination.ts";
+import { Pair } from "../../bindings/node/sources/pair.ts";
+import { Source } from "../../bindings/node/sources/source.ts";
 import {
   connectorWith,
+  dialled,
   errorOf,
   expectAllBack,
   freshSources,
@@ -36,7 +39,7 @@ test("a port that somebody listens on is quarantined for all destinations, and c
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ sources: source, quarantine: 200 });
   const servers = [await serve(), await serve()];
-  const foreign = [await occupy(source, 23_001), await occupy(source, 23_006)];
+  const others = [await occupy(source, 23_001), await occupy(source, 23_006)];
   for (const [index, { port }] of servers.entries()) {
     const open = await openMany(connector, { host: "127.0.0.1", port }, 6);
     expect(open.map(({ localPort }) => localPort).sort()).toEqual([
@@ -48,7 +51,7 @@ test("a port that somebody listens on is quarantined for all destinations, and c
   }
   const { conflicts, failed, picks, connected } = connector.metrics();
   expect({ failed, tried: picks - connected - conflicts }).toEqual({ failed: 0, tried: 0 });
-  for (const server of foreign) await new Promise((done) => server.close(done));
+  for (const server of others) await new Promise((done) => server.close(done));
   await new Promise((done) => setTimeout(done, 250));
   for (const { port } of servers) await expectAllBack(connector, { host: "127.0.0.1", port });
   expect(connector.metrics().quarantined).toBe(0);
@@ -106,25 +109,19 @@ test("one connection runs into maxAttempts ports held by another program, and no
   });
 });
 
-test("a dial that throws for a bind held by another program goes on in the same way, bounded", () => {
+test("a dial that throws for a bind held by another program goes on in the same way, bounded", async () => {
   const connector = connectorWith({ maxAttempts: 5 });
   const tried: number[] = [];
-  let outcome: Error | null | undefined;
   const inUse = Object.assign(new Error("bind EADDRINUSE"), {
     code: "EADDRINUSE",
     syscall: "bind",
   });
-  connector.dial(
-    { host: "127.0.0.1", port: 9 },
-    ({ localPort }) => {
-      tried.push(localPort);
-      throw inUse;
-    },
-    (error) => {
-      outcome = error;
-    },
-  );
-  expect(outcome).toMatchObject({ exhausted: "attempts", cause: inUse });
+  const dial: Dial = ({ localPort }) => {
+    tried.push(localPort);
+    throw inUse;
+  };
+  const error = await errorOf(dialled(connector, { host: "127.0.0.1", port: 9 }, dial));
+  expect(error).toMatchObject({ exhausted: "attempts", cause: inUse });
   expect(new Set(tried).size).toBe(5);
   expect(connector.metrics()).toMatchObject({
     picks: 5,
@@ -139,14 +136,11 @@ test("a dial that throws for a bind held by another program goes on in the same 
 test("a dial that throws for another reason fails the address, and gives the port back", async () => {
   const connector = connectorWith();
   const reason = new TypeError("no socket today");
-  let outcome: Error | null | undefined;
-  const dial = (): Socket => {
+  const dial: Dial = () => {
     throw reason;
   };
-  connector.dial({ host: "127.0.0.1", port: 9 }, dial, (error) => {
-    outcome = error;
-  });
-  expect(outcome).toBe(reason);
+  const error = await errorOf(dialled(connector, { host: "127.0.0.1", port: 9 }, dial));
+  expect(error).toBe(reason);
   expect(connector.metrics()).toMatchObject({
     picks: 1,
     failed: 1,
@@ -191,13 +185,13 @@ test("who waits behind a connection that meets a conflict and fails is served al
     quarantine: 100,
   });
   const { port } = await serve();
-  const foreign = await occupy(source, 23_300);
+  const others = await occupy(source, 23_300);
   const to = { host: "127.0.0.1", port };
   const first = connector.connect(to);
   const second = connector.connect(to);
   expect(connector.metrics()).toMatchObject({ held: 1, waiting: 1 });
   expect(await errorOf(first)).toMatchObject({ exhausted: "attempts" });
-  await new Promise((done) => foreign.close(done));
+  await new Promise((done) => others.close(done));
   await reset(await second);
   await expectAllBack(connector, to);
 });
@@ -308,17 +302,17 @@ test("how long a taken tuple is quarantined doubles up to a second, until it con
     60_000,
   );
   let now = 0;
-  const expectAside = (ms: number): void => {
-    pair.setTupleAside(7, now);
+  const expectPeriod = (ms: number): void => {
+    pair.quarantineTuple(7, now);
     pair.expire(now + ms - 0.1);
     expect(freed).toEqual([]);
     pair.expire(now + ms);
     expect(freed.splice(0)).toEqual([7]);
     now += ms;
   };
-  for (const ms of [20, 40, 80, 160, 320, 640, 1000, 1000]) expectAside(ms);
+  for (const ms of [20, 40, 80, 160, 320, 640, 1000, 1000]) expectPeriod(ms);
   pair.onConnected(7);
-  for (const ms of [20, 40]) expectAside(ms);
+  for (const ms of [20, 40]) expectPeriod(ms);
 });
 
 test("who waits for taken tuples waits on, however often each of them is tried", async () => {

@@ -186,7 +186,7 @@ test("without subscribers nothing is published, and no message is made", async (
   const to = { host: "127.0.0.1", port };
   // A message names its destination; the names are read for nothing else.
   const named = vi.fn();
-  const { Destination } = await import("../../bindings/node/sources/pair.ts");
+  const { Destination } = await import("../../bindings/node/sources/destination.ts");
   const name = Object.getOwnPropertyDescriptor(Destination.prototype, "name");
   vi.spyOn(Destination.prototype, "name", "get").mockImplementation(function (this: object) {
     named();

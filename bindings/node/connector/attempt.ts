@@ -1,17 +1,17 @@
 // Attempt: one socket on its way from one local port to one address, and the port's way back.
 //
-//   dial ──▶ connected ──▶ ready ──▶ closed: the port is given back, at once or to rest
+//   dial ──▶ connected ──▶ ready ──▶ closed: the port is given back, at once or to cool down
 //     │          │
-//     └──────────┴──▶ failed: the port is given back, or quarantined if it is held by another program
+//     └──────────┴──▶ failed: the port is given back, or quarantined if another program holds it
 //
 // A port comes back when its socket has closed, never before, and once: then nothing of ours is on it.
 // Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 § 3.6): not if the other
 // side did, nor if the connection was reset or had never been established.
 
-import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { invalid, show } from "../../errors.ts";
-import type { Checkout } from "../sources/pair-table.ts";
+import type { Checkout } from "../sources/checkout.ts";
+import { type EndWatcher, isWatched, SocketEnd } from "./socket-end.ts";
 
 /** The two ends that a socket is to be made with; they go into the options of `net.connect`. */
 export interface Endpoints {
@@ -43,39 +43,45 @@ export type FailureCause =
   /** Anything else: the port is not to blame. */
   | "other";
 
-/** Who is told of the end of a connection that had been ready. */
+/** What is called at the end of a connection that had been ready. */
 export interface Closer {
   onClosed(attempt: Attempt): void;
 }
 
-/** Who is told how an attempt goes. */
+/** What is called as an attempt goes on. */
 export interface Observer extends Closer {
   /** The connection is established; for TLS it is not secure yet. */
   onConnected(attempt: Attempt): void;
   /** It may be used. */
   onReady(attempt: Attempt): void;
   /** It has failed, and its port has been given back or quarantined. */
-  onFailed(attempt: Attempt, error: NodeJS.ErrnoException, cause: FailureCause): void;
+  onFailed(attempt: Attempt, error: unknown, cause: FailureCause): void;
 }
 
 /** Errors after which the system keeps no TIME_WAIT on our side. */
-const BROKEN = ["ECONNRESET", "EPIPE", "ETIMEDOUT", "ECONNABORTED", "ENETRESET"];
+const BROKEN: readonly unknown[] = [
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ECONNABORTED",
+  "ENETRESET",
+];
 
 const ATTEMPT = Symbol("portwarden.attempt");
 type Watched = Socket & { [ATTEMPT]: Attempt };
 
-export class Attempt {
+export class Attempt implements EndWatcher {
   readonly checkout: Checkout;
   readonly socket: Socket;
-  /** None once it is ready and left to somebody else. */
+  /** None once it is ready and left to another closer. */
   #observer: Observer | undefined;
   #closer: Closer;
   /** Is the socket ready when it is connected, without TLS? */
   readonly #isPlain: boolean;
-  #failure: NodeJS.ErrnoException | undefined;
+  readonly #end: SocketEnd;
+  #failure: { readonly error: unknown } | undefined;
   #isConnected = false;
   #isReady = false;
-  #peerEndedFirst = false;
   /** Its port has come back: whatever the socket does from now on, its owner has begun anew with it. */
   #isOver = false;
 
@@ -89,10 +95,9 @@ export class Attempt {
     const watched = socket as Watched;
     watched[ATTEMPT] = this;
     // Shared functions: a socket gets no closures of its own.
-    watched.on("connect", onConnect).on("error", onError).on("close", onClose);
+    watched.on("connect", onConnect).on("error", onError);
     if (!this.#isPlain) watched.on(readyEvent, onReady);
-    // In front of Node's own listener, which ends our side as well.
-    watched.prependListener("end", onEnd);
+    this.#end = new SocketEnd(socket, this);
   }
 
   connected(): void {
@@ -110,42 +115,45 @@ export class Attempt {
     this.#observer?.onReady(this);
   }
 
-  /** Who observed it has nothing to do with it any more, and need not be kept for as long as the connection lasts. */
+  /** The observer need not be kept for as long as the connection lasts. */
   leaveTo(closer: Closer): void {
     this.#observer = undefined;
     this.#closer = closer;
   }
 
-  peerEnded(): void {
-    // The end of a TLS session is not that of its connection.
-    this.#peerEndedFirst = this.#isPlain && !this.socket.writableEnded;
+  failed(error: unknown): void {
+    this.#failure ??= { error };
   }
 
-  failed(error: NodeJS.ErrnoException): void {
-    this.#failure ??= error;
-  }
-
-  closed(): void {
+  onSocketClosed(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#isReady) {
-      this.#giveBack(this.socket.errored as NodeJS.ErrnoException | null);
+      this.#giveBack(this.socket.errored);
       this.#closer.onClosed(this);
       return;
     }
-    const error = this.#failure ?? closedEarly();
+    const error = this.#failure === undefined ? closedEarly() : this.#failure.error;
     const cause = this.#isConnected ? "other" : causeOf(error);
-    if (cause === "port" || cause === "tuple") this.checkout.quarantine(cause === "port");
-    else if (cause === "files") this.checkout.freeUnopened();
-    else this.#giveBack(error);
+    if (cause === "other") this.#giveBack(error);
+    else giveBackUnopened(this.checkout, cause);
     this.#observer?.onFailed(this, error, cause);
   }
 
-  #giveBack(error: NodeJS.ErrnoException | null | undefined): void {
-    const isBroken = isReset(this.socket) || (error != null && BROKEN.includes(error.code ?? ""));
-    if (this.#isConnected && !this.#peerEndedFirst && !isBroken) this.checkout.coolDown();
+  #giveBack(error: unknown): void {
+    const isBroken = isReset(this.socket) || BROKEN.includes(codeOf(error));
+    // The end of a TLS session is not that of its connection.
+    const isPeers = this.#isPlain && this.#end.peerEndedFirst;
+    if (this.#isConnected && !isPeers && !isBroken) this.checkout.coolDown();
     else this.checkout.free();
   }
+}
+
+/** Gives back the port of an attempt that never connected. */
+export function giveBackUnopened(checkout: Checkout, cause: FailureCause): void {
+  if (cause === "port" || cause === "tuple") checkout.quarantine(cause === "port");
+  else if (cause === "files") checkout.freeUnopened();
+  else checkout.free();
 }
 
 // `this` is the socket in all of these.
@@ -158,27 +166,20 @@ function onReady(this: Socket): void {
   (this as Watched)[ATTEMPT].ready();
 }
 
-function onEnd(this: Socket): void {
-  (this as Watched)[ATTEMPT].peerEnded();
-}
-
-function onError(this: Socket, error: Error): void {
+function onError(this: Socket, error: unknown): void {
   (this as Watched)[ATTEMPT].failed(error);
-}
-
-function onClose(this: Socket): void {
-  (this as Watched)[ATTEMPT].closed();
 }
 
 /**
  * Has `resetAndDestroy` been called? Node has no event for it, but leaves this property behind (20 to 26). If one day
- * it does not, the port cools down needlessly. To watch the method itself would make each socket
- * one of its own kind, and
- * slow.
+ * it does not, the port cools down needlessly.
  */
 function isReset(socket: Socket): boolean {
   return (socket as { resetAndClosing?: boolean }).resetAndClosing !== undefined;
 }
+
+/** What is asked of a socket, whatever realm or package its class is of. */
+const SOCKET_METHODS = ["on", "removeListener", "destroy"] as const;
 
 /**
  * What a dial has made: a socket whose `connect` and `close` are still to come.
@@ -186,8 +187,8 @@ function isReset(socket: Socket): boolean {
  */
 export function checkDialled(made: unknown, readyEvent: string): Socket {
   const socket = made as Socket;
-  const isSocket = made instanceof EventEmitter && typeof socket.destroy === "function";
-  if (isSocket && !hasEmittedClose(socket) && !(ATTEMPT in socket)) {
+  const isSocket = SOCKET_METHODS.every((name) => typeof socket?.[name] === "function");
+  if (isSocket && !hasEmittedClose(socket) && !isWatched(socket)) {
     const isOpen = socket.pending === false && !socket.destroyed;
     // TLS may begin on a connection that is there.
     if (!isOpen || readyEvent !== "connect") return socket;
@@ -206,12 +207,18 @@ function hasEmittedClose(
   return socket._writableState?.closeEmitted === true;
 }
 
-/** What an error of a socket that never connected says of its port. */
-export function causeOf({ code, syscall }: NodeJS.ErrnoException): FailureCause {
+/** What an error of a socket that never connected, whatever value it is, says of its port. */
+export function causeOf(error: unknown): FailureCause {
+  const code = codeOf(error);
+  const { syscall } = Object(error);
   if (code === "EMFILE" || code === "ENFILE") return "files";
   if (code === "EADDRINUSE" || (code === "EACCES" && syscall === "bind")) return "port";
   if (code !== "EADDRNOTAVAIL") return "other";
   return syscall === "bind" ? "source" : "tuple";
+}
+
+function codeOf(error: unknown): unknown {
+  return Object(error).code;
 }
 
 function closedEarly(): NodeJS.ErrnoException {

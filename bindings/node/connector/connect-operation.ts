@@ -1,20 +1,21 @@
-// Opening: one connection that somebody wants, from the request to the socket.
+// ConnectOperation: one connection, from the request to the socket.
 //
-//   resolve ──▶ pick ──▶ attempt ──▶ ready: the caller has a socket
-//                │ ▲        │
-//     none left  │ │        ├──▶ the port is held by another program: the next one, a bounded number of times
-//                ▼ │        └──▶ failed: the host's next address, if it has one
-//              wait
+//   resolve ──▶ AddressRace ──▶ PortAcquisition ──▶ Attempt ──▶ ready: the caller has a socket
+//                  ▲                  │ ▲               │
+//                  │          no port ▼ │               │
+//                  │            OperationWait           │
+//                  └────────── the address failed ◀─────┘
 //
-// A host's addresses are tried in turn, each attempt a little after the one before, until one is
-// connected (RFC 8305); each has a port of its own. The others are closed, and their ports come back.
+// Each attempt has a port of its own. When one has connected the others are closed, and their ports come back.
 //
-// Must stay true: the caller is told once.
+// Must stay true: the callback is called once, and not before `start` has returned.
 
 import type { Socket } from "node:net";
-import { show } from "../../errors.ts";
-import { type Destination, type Source, TUPLE_ASIDE_MS } from "../sources/pair.ts";
-import { Checkout, type PairRequest } from "../sources/pair-table.ts";
+import type { Checkout } from "../sources/checkout.ts";
+import type { Destination } from "../sources/destination.ts";
+import type { PairRequest } from "../sources/pair-table.ts";
+import type { Source } from "../sources/source.ts";
+import { AddressRace, type Racer } from "./address-race.ts";
 import {
   Attempt,
   causeOf,
@@ -22,22 +23,27 @@ import {
   type Dial,
   type Endpoints,
   type FailureCause,
+  giveBackUnopened,
   type Observer,
 } from "./attempt.ts";
 import type { ConnectorContext } from "./connector-context.ts";
-import { ConnectorError } from "./connector-error.ts";
-import type { Waiter } from "./wait-queue.ts";
-import { counted } from "./words.ts";
+import type { ConnectorError } from "./connector-error.ts";
+import { OperationWait } from "./operation-wait.ts";
+import { type BeginFailure, type Obstacle, PortAcquisition } from "./port-acquisition.ts";
 
-/** Told how it went: an error, or a socket that is connected. */
+/**
+ * Called with what became of a connection: the socket, connected, or `null` and the error. The error is whatever value
+ * the signal's reason is, or whatever the dial has thrown; ask `socket === null` rather than for an error.
+ */
 export type ConnectCallback = (error: Error | null, socket: Socket | null) => void;
 
-/** Tells the addresses of a host, in the order in which they are to be tried; one or more, or an error. */
-type Resolve = (done: (error: Error | null, destinations: readonly Destination[]) => void) => void;
+/** Called with the addresses of a host in the order in which they are to be tried, one or more, or with an error. */
+type Resolved = (error: unknown, destinations: readonly Destination[]) => void;
 
-/** What is to be opened. */
+/** What is to be connected. */
 export interface Target {
-  readonly destinations: readonly Destination[] | Resolve;
+  /** The addresses, or what resolves them. */
+  readonly destinations: readonly Destination[] | ((done: Resolved) => void);
   /** The one source that will do, which may depend on whether the destination is IPv4 or IPv6. */
   readonly sourceFor: (destination: Destination) => Source | undefined;
   readonly signal: AbortSignal | undefined;
@@ -50,152 +56,119 @@ export interface Target {
   readonly dial: Dial;
 }
 
-export class ConnectOperation implements Observer {
-  readonly #with: ConnectorContext;
+export class ConnectOperation implements Observer, Racer {
+  readonly #context: ConnectorContext;
   readonly #target: Target;
-  readonly #opened: ConnectCallback;
-  /** Among those under way. */
+  readonly #callback: ConnectCallback;
+  readonly #race: AddressRace;
+  readonly #ports: PortAcquisition;
+  readonly #wait: OperationWait;
+  /** The index among the context's operations. */
   #place = -1;
-  /** Attempts under way, or open. A list that is replaced: there is more than one only with several addresses. */
-  #active: readonly Attempt[] = [];
-  readonly #errors: Error[] = [];
-  #destinations: readonly Destination[] = [];
-  #next = 0;
-  /** Addresses that are to be begun with: the present one, and the next if it has failed already. */
-  #launchesDue = 0;
-  /** Ports held by another program that it has run into. */
-  #attemptsMade = 0;
-  /** Those whose tuple was taken, each with its source. */
-  #taken: Set<number> | undefined;
-  #deadSources = 0;
-  #isOver = false;
+  /** Attempts under way, or open. The list is replaced: it holds more than one only with several addresses. */
+  #attempts: readonly Attempt[] = [];
   #winner: Attempt | undefined;
-  /** What this one waits for. */
-  #waiter: Waiter | undefined;
-  /** Its place among those who wait, from the first time on. */
-  #position: number | undefined;
-  #waitsSince = 0;
-  /** Milliseconds that this one has waited in all, before the present wait. */
-  #waited = 0;
+  #isOver = false;
   #onAbort: (() => void) | undefined;
-  #delay: NodeJS.Timeout | undefined;
-  #waitTimer: NodeJS.Timeout | undefined;
   #connectTimer: NodeJS.Timeout | undefined;
 
-  constructor(connecting: ConnectorContext, target: Target, opened: ConnectCallback) {
-    this.#with = connecting;
+  constructor(context: ConnectorContext, target: Target, callback: ConnectCallback) {
+    this.#context = context;
     this.#target = target;
-    this.#opened = opened;
+    this.#callback = callback;
+    this.#race = new AddressRace(this, context.settings.attemptDelay);
+    this.#ports = new PortAcquisition(context, target.sourceFor, (checkout) =>
+      this.#dial(checkout),
+    );
+    this.#wait = new OperationWait(context, (requests) => this.#onWaitedTooLong(requests));
   }
 
-  begin(): void {
-    this.#place = this.#with.operations.push(this) - 1;
+  start(): void {
+    this.#place = this.#context.operations.push(this) - 1;
     const { signal, destinations } = this.#target;
-    if (typeof destinations !== "function") this.#destinations = destinations;
     if (signal !== undefined) this.#heed(signal);
-    if (signal?.aborted) {
-      this.#fail(signal.reason);
-      return;
-    }
     this.#startConnectTimer();
-    if (typeof destinations !== "function") this.#launch();
-    else destinations((error, found) => this.#onResolved(error, found));
+    if (typeof destinations !== "function") this.#onResolved(null, destinations);
+    else if (!this.#isOver) destinations((error, found) => this.#onResolved(error, found));
   }
 
   /** Gives up, for a reason from outside. */
-  abandon(reason: Error): void {
+  abandon(reason: unknown): void {
     this.#fail(reason);
   }
 
-  #onResolved(error: Error | null, destinations: readonly Destination[]): void {
-    if (this.#isOver) {
-      leave(destinations);
-      return;
-    }
-    this.#destinations = destinations;
-    if (error === null) this.#launch();
+  #onResolved(error: unknown, destinations: readonly Destination[]): void {
+    if (this.#isOver) for (const destination of destinations) destination.operations--;
+    else if (error === null) this.#race.start(destinations);
     else this.#fail(error);
   }
 
   // ── Addresses ───────────────────────────────────────────────────────────────────────────
 
-  /**
-   * Begins with the next address. Where that one fails at once, so does the one after it, in a loop: a resolver may
-   * answer thousands.
-   */
-  #launch(): void {
-    this.#launchesDue++;
-    if (this.#launchesDue > 1) return; // from within the loop below
-    for (; this.#launchesDue > 0; this.#launchesDue--) this.#launchNext();
-  }
-
-  /** Begins with one address, and with the one after it a little later. */
-  #launchNext(): void {
-    clearTimeout(this.#delay);
+  beginWith(destination: Destination): void {
+    const request = this.#ports.requestFor(destination);
+    const { queues } = this.#context;
+    queues.serve(request);
+    // What was served just now may have given this one up.
     if (this.#isOver) return;
-    const destination = this.#destinations[this.#next++];
-    if (destination === undefined) return;
-    if (this.#next < this.#destinations.length) {
-      this.#delay = setTimeout(() => this.#launch(), this.#with.settings.attemptDelay);
-    }
-    const request = this.#requestFor(destination);
-    const hasLine = this.#with.waiting.hasLine(request);
-    // Who was served just now may have given this one up.
+    if (queues.has(request)) this.#join(request, false);
+    else this.#acquire(request);
+  }
+
+  isUnderWay(): boolean {
+    return this.#attempts.length > 0 || this.#wait.isWaiting;
+  }
+
+  onLost(error: unknown): void {
+    this.#fail(error);
+  }
+
+  #acquire(request: PairRequest): void {
+    const obstacle = this.#ports.acquire(request);
+    if (obstacle !== undefined) this.#onObstacle(request, obstacle);
+  }
+
+  #onObstacle(request: PairRequest, obstacle: Obstacle): void {
     if (this.#isOver) return;
-    if (hasLine) this.#wait(request, false);
-    else this.#try(request);
+    if (obstacle.kind === "failure") this.#race.onFailed(obstacle.error);
+    else if (this.#mayWaitFor(obstacle)) this.#join(request, obstacle.kind === "file");
+    else this.#refuse(request, obstacle.error);
   }
 
-  #requestFor(destination: Destination): PairRequest {
-    return { destination, source: this.#target.sourceFor(destination) };
-  }
-
-  /** Picks ports until one may be tried. */
-  #try(request: PairRequest): void {
-    let checkout = this.#pick(request);
-    while (checkout instanceof Checkout && this.#dial(checkout) === "again")
-      checkout = this.#pick(request);
-    if (checkout === undefined) this.#onNoPort(request);
-    else if (checkout instanceof Error) this.#onNoPick(request, checkout);
-  }
-
-  /** A port, nothing, or an error: there is no memory for a record, or the group is gone. */
-  #pick(request: PairRequest): Checkout | Error | undefined {
-    try {
-      return this.#with.pairs.pick(request);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      return code === "ENOBUFS" ? this.#with.explain.noMemory(request) : (error as Error);
-    }
-  }
-
-  #onNoPick(request: PairRequest, error: Error): void {
-    if (error instanceof ConnectorError) this.#refuse(request, error);
-    else this.#onAddressFailed(error);
+  #refuse(request: PairRequest, error: ConnectorError): void {
+    this.#context.events.onRefused(request, error);
+    this.#race.onFailed(error);
   }
 
   // ── Attempts ────────────────────────────────────────────────────────────────────────────
 
-  /** Begins to connect from that port; `"again"` if it is held by another program, and the next is to be tried. */
-  #dial(checkout: Checkout): "again" | undefined {
-    this.#with.events.onPick(checkout);
+  #dial(checkout: Checkout): BeginFailure | undefined {
+    this.#context.events.onPick(checkout);
     const { dial, readyEvent } = this.#target;
     let socket: Socket;
     try {
-      socket = checkDialled(dial(endsOf(checkout)), readyEvent);
-    } catch (thrown) {
-      const error = asError(thrown);
+      socket = checkDialled(dial(endpointsOf(checkout)), readyEvent);
+    } catch (error) {
       const cause = causeOf(error);
-      if (cause === "port" || cause === "tuple") checkout.quarantine(cause === "port");
-      else if (cause === "files") checkout.freeUnopened();
-      else checkout.free();
-      return this.#onRefusedBySystem(checkout, error, cause);
+      giveBackUnopened(checkout, cause);
+      return this.#noteFailure(checkout, error, cause);
     }
     const attempt = new Attempt(checkout, socket, readyEvent, this);
-    this.#active = this.#active.length === 0 ? [attempt] : [...this.#active, attempt];
-    // Given up by what was called just now: a dial, or who listens to events.
+    this.#attempts = this.#attempts.length === 0 ? [attempt] : [...this.#attempts, attempt];
+    // The dial, or a listener of events, may have given it up.
     if (this.#isOver) socket.destroy();
     return undefined;
+  }
+
+  #noteFailure(
+    checkout: Checkout,
+    error: unknown,
+    cause: FailureCause,
+    attempt?: Attempt,
+  ): BeginFailure | undefined {
+    this.#context.events.onFailed(checkout, error, cause);
+    const isDecided = this.#winner !== undefined && this.#winner !== attempt;
+    return this.#isOver || isDecided ? undefined : { error, cause };
   }
 
   onConnected(attempt: Attempt): void {
@@ -204,160 +177,101 @@ export class ConnectOperation implements Observer {
       return;
     }
     this.#winner = attempt;
-    clearTimeout(this.#delay);
-    for (const other of this.#active) if (other !== attempt) other.socket.destroy();
+    this.#race.pause();
+    for (const other of this.#attempts) if (other !== attempt) other.socket.destroy();
   }
 
   onReady(attempt: Attempt): void {
     if (this.#isOver) return;
     this.#settle();
-    if (this.#target.signal === undefined) attempt.leaveTo(this.#with.events);
+    const { events } = this.#context;
+    if (this.#target.signal === undefined) attempt.leaveTo(events);
     attempt.checkout.pair.onConnected(attempt.checkout.port);
-    this.#with.events.onConnected(attempt.checkout);
+    events.onConnected(attempt.checkout);
     this.#succeed(attempt.socket);
   }
 
   onClosed(attempt: Attempt): void {
     this.#ignoreSignal();
     this.#drop(attempt);
-    this.#with.events.onClosed(attempt);
+    this.#context.events.onClosed(attempt);
   }
 
-  onFailed(attempt: Attempt, error: NodeJS.ErrnoException, cause: FailureCause): void {
+  onFailed(attempt: Attempt, error: unknown, cause: FailureCause): void {
     this.#drop(attempt);
-    if (this.#onRefusedBySystem(attempt.checkout, error, cause, attempt) === "again") {
-      this.#try(this.#requestFor(attempt.checkout.pair.destination));
-    }
-  }
-
-  #onRefusedBySystem(
-    checkout: Checkout,
-    error: Error,
-    cause: FailureCause,
-    attempt?: Attempt,
-  ): "again" | undefined {
-    this.#with.events.onFailed(checkout, error, cause);
-    if (this.#isOver || (this.#winner !== undefined && this.#winner !== attempt)) return undefined;
+    const { checkout } = attempt;
+    const failure = this.#noteFailure(checkout, error, cause, attempt);
+    if (failure === undefined) return;
     this.#winner = undefined; // its connection was established, and then not made secure
-    const request = this.#requestFor(checkout.pair.destination);
-    if (cause === "files") this.#onNoFile(request, error);
-    else if (cause === "other") this.#onAddressFailed(error);
-    else return this.#onNotThatPort(checkout, request, error, cause);
-    return undefined;
+    const request = this.#ports.requestFor(checkout.pair.destination);
+    const outcome = this.#ports.judge(checkout, failure);
+    if (outcome === "again") this.#acquire(request);
+    else this.#onObstacle(request, outcome);
   }
 
-  /** The port, or the source, is not to be had: the next one, a bounded number of times. */
-  #onNotThatPort(
-    checkout: Checkout,
-    request: PairRequest,
-    error: Error,
-    cause: FailureCause,
-  ): "again" | undefined {
-    const { pairs, settings, explain } = this.#with;
-    if (cause === "source") {
-      checkout.pair.source.quarantine(pairs.now() + settings.quarantine);
-      pairs.onQuarantine(checkout.pair);
-      // Each source once. With a short quarantine the first are back before the last has been tried.
-      if (++this.#deadSources <= pairs.sources.length) return "again";
-      this.#refuse(request, explain.noSource(request));
-      return undefined;
-    }
-    if (cause === "port" || this.#isNews(checkout)) this.#attemptsMade++;
-    if (this.#attemptsMade < settings.maxAttempts) return "again";
-    this.#refuse(request, explain.tooManyAttempts(request, this.#attemptsMade, error));
-    return undefined;
-  }
-
-  /** A taken tuple that is tried again, after it was quarantined for a while, does not count a second time. */
-  #isNews({ pair: { source }, port }: Checkout): boolean {
-    if (this.#with.settings.quarantine < TUPLE_ASIDE_MS.least) return true;
-    this.#taken ??= new Set();
-    const { size } = this.#taken;
-    return this.#taken.add(source.index * 65_536 + port).size > size;
-  }
-
-  /** This address will not do: the next one, or that was it. */
-  #onAddressFailed(error: Error): void {
-    this.#errors.push(error);
-    if (this.#next < this.#destinations.length) this.#launch();
-    else if (this.#active.length === 0 && this.#waiter === undefined)
-      this.#fail(together(this.#errors));
+  #drop(attempt: Attempt): void {
+    this.#attempts = this.#attempts.filter((one) => one !== attempt);
   }
 
   // ── Waiting ─────────────────────────────────────────────────────────────────────────────
 
-  #onNoPort(request: PairRequest): void {
-    const error = this.#with.explain.noPort(request);
-    if (this.#mayWaitFor(error)) this.#wait(request, false);
-    else this.#refuse(request, error);
+  #mayWaitFor({ kind, error }: Obstacle & { error: ConnectorError }): boolean {
+    const { waits, waitsForCooling } = this.#context.settings;
+    if (kind === "file") return waits;
+    if (kind !== "port") return false;
+    // A connection that comes back to its place is not refused because ports cool down.
+    if (error.exhausted === "cooling") return waitsForCooling || (waits && this.#wait.hasPosition);
+    return waits && WORTH_WAITING.includes(error.exhausted);
   }
 
-  #onNoFile(request: PairRequest, cause: Error): void {
-    if (this.#with.settings.waits) this.#wait(request, true);
-    else this.#refuse(request, this.#with.explain.noFile(request, cause));
-  }
-
-  #mayWaitFor({ exhausted }: ConnectorError): boolean {
-    const { waits, waitsForCooling } = this.#with.settings;
-    // Who waits already is not refused because ports rest, nor is who comes back to its place.
-    if (exhausted === "cooling") return waitsForCooling || (waits && this.#position !== undefined);
-    return waits && WORTH_WAITING.includes(exhausted);
-  }
-
-  #refuse(request: PairRequest, error: ConnectorError): void {
-    this.#with.events.onRefused(request, error);
-    this.#onAddressFailed(error);
-  }
-
-  #wait(request: PairRequest, isForFile: boolean): void {
-    const { waiting, settings, explain, events } = this.#with;
-    if (this.#waiter !== undefined) return; // for an address before this one
-    // Who comes back to its place is one of those that wait already.
-    if (this.#position === undefined && waiting.count >= settings.waitLimit) {
-      this.#refuse(request, explain.tooManyWaiters(request, settings.waitLimit));
+  #join(request: PairRequest, isForFile: boolean): void {
+    const { queues, settings, errors, events } = this.#context;
+    const isNew = !this.#wait.hasPosition;
+    if (isNew && queues.count >= settings.waitLimit) {
+      this.#refuse(request, errors.tooManyWaiters(request, settings.waitLimit));
       return;
     }
-    this.#position ??= waiting.position();
-    const position = this.#position;
-    this.#waiter = { request, position, isForFile, serve: () => this.#serve(request) };
-    waiting.add(this.#waiter);
+    this.#wait.join(request, isForFile, () => this.#serve(request));
     events.onWaiting(request);
-    if (this.#isOver) return;
-    if (settings.waitTimeout > 0) {
-      this.#waitsSince = this.#with.pairs.now();
-      const left = Math.max(0, settings.waitTimeout - this.#waited);
-      this.#waitTimer = setTimeout(() => this.#onWaitedTooLong(request), left);
-    }
   }
 
   #serve(request: PairRequest): boolean {
-    // Another address is connected, but not secure yet: if that fails, so does this.
-    const isNeeded = !this.#isOver && this.#winner === undefined;
-    const checkout = isNeeded ? this.#pick(request) : undefined;
-    if (isNeeded && checkout === undefined) return false;
-    this.#waiter = undefined;
-    if (checkout === undefined) return true;
-    clearTimeout(this.#waitTimer);
-    this.#waited += this.#with.pairs.now() - this.#waitsSince;
-    if (checkout instanceof Error) this.#onNoPick(request, checkout);
-    else if (this.#dial(checkout) === "again") this.#try(request);
+    // Another address may be connected, and not secure yet: if that fails, so does this one.
+    if (this.#isOver || this.#winner !== undefined) {
+      this.#wait.onServed(request);
+      return true;
+    }
+    const picked = this.#ports.pick(request);
+    const isObstacle = "kind" in picked;
+    if (isObstacle && picked.kind === "port") return false;
+    this.#wait.onServed(request);
+    if (isObstacle) {
+      this.#onObstacle(request, picked);
+      return true;
+    }
+    const outcome = this.#ports.beginOnce(picked);
+    if (outcome === "again") this.#acquire(request);
+    else if (outcome !== undefined) this.#onObstacle(request, outcome);
     return true;
   }
 
-  #onWaitedTooLong(request: PairRequest): void {
-    const { waiting, explain, settings } = this.#with;
-    if (this.#waiter !== undefined) waiting.remove(this.#waiter);
-    this.#waiter = undefined;
-    // Another address may be connected, or on its way.
-    if (this.#winner !== undefined) return;
-    this.#refuse(request, explain.waitedTooLong(request, settings.waitTimeout));
+  #onWaitedTooLong(requests: readonly PairRequest[]): void {
+    const { errors, settings, events } = this.#context;
+    // Another address may be connected, and not secure yet.
+    if (this.#isOver || this.#winner !== undefined) return;
+    for (const request of requests) {
+      const error = errors.waitedTooLong(request, settings.waitTimeout);
+      events.onRefused(request, error);
+      this.#race.note(error);
+    }
+    this.#race.goOn();
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
 
   #startConnectTimer(): void {
     const { connectTimeout, name } = this.#target;
-    if (connectTimeout === 0) return;
+    if (connectTimeout === 0 || this.#isOver) return;
     this.#connectTimer = setTimeout(() => {
       const message = `connect ETIMEDOUT ${name}: not connected within ${connectTimeout} ms`;
       this.#fail(Object.assign(new Error(message), { code: "ETIMEDOUT", syscall: "connect" }));
@@ -365,10 +279,14 @@ export class ConnectOperation implements Observer {
   }
 
   #heed(signal: AbortSignal): void {
+    if (signal.aborted) {
+      this.#fail(signal.reason);
+      return;
+    }
     this.#onAbort = () => {
-      // As Node does: the signal counts as long as the socket lives.
+      // As in Node the signal counts as long as the socket lives.
       if (!this.#isOver) this.#fail(signal.reason);
-      else for (const { socket } of this.#active) socket.destroy(signal.reason);
+      else for (const { socket } of this.#attempts) socket.destroy(signal.reason);
     };
     signal.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -379,23 +297,19 @@ export class ConnectOperation implements Observer {
     }
   }
 
-  #drop(attempt: Attempt): void {
-    this.#active = this.#active.filter((one) => one !== attempt);
-  }
-
-  #fail(error: unknown): void {
+  #fail(reason: unknown): void {
     if (this.#isOver) return;
     this.#settle();
     this.#ignoreSignal();
-    for (const { socket } of this.#active) socket.destroy();
-    // Never before `open` has returned, as everywhere in Node: a caller may try again in its callback.
-    process.nextTick(this.#opened, asError(error), null);
+    for (const { socket } of this.#attempts) socket.destroy();
+    // Never before `start` has returned, as everywhere in Node: a caller may try again in its callback.
+    process.nextTick(this.#callback, reason, null);
   }
 
-  /** An exception of the caller's is left to the process, and interrupts nothing here. */
+  /** An exception of the callback is left to the process, and interrupts nothing here. */
   #succeed(socket: Socket): void {
     try {
-      this.#opened(null, socket);
+      this.#callback(null, socket);
     } catch (thrown) {
       process.nextTick(() => {
         throw thrown;
@@ -405,17 +319,15 @@ export class ConnectOperation implements Observer {
 
   #settle(): void {
     this.#isOver = true;
-    if (this.#delay !== undefined) clearTimeout(this.#delay);
-    if (this.#waitTimer !== undefined) clearTimeout(this.#waitTimer);
     if (this.#connectTimer !== undefined) clearTimeout(this.#connectTimer);
-    if (this.#waiter !== undefined) this.#with.waiting.remove(this.#waiter);
-    this.#leavePlace();
-    leave(this.#destinations);
+    this.#race.stop();
+    this.#wait.leave();
+    this.#leaveOperations();
   }
 
-  /** The last one takes it. */
-  #leavePlace(): void {
-    const { operations } = this.#with;
+  /** The last operation takes its place. */
+  #leaveOperations(): void {
+    const { operations } = this.#context;
     const last = operations.pop() as ConnectOperation;
     if (last === this) return;
     operations[this.#place] = last;
@@ -423,17 +335,12 @@ export class ConnectOperation implements Observer {
   }
 }
 
-/** From now on these may be forgotten, as far as this opening is concerned. */
-function leave(destinations: readonly Destination[]): void {
-  for (const destination of destinations) destination.operations--;
-}
-
 /** What may get better by waiting. */
 const WORTH_WAITING: readonly ConnectorError["exhausted"][] = [
   ...(["source", "destination", "range", "group"] as const),
 ];
 
-function endsOf({ pair: { source, destination }, port }: Checkout): Endpoints {
+function endpointsOf({ pair: { source, destination }, port }: Checkout): Endpoints {
   return {
     host: destination.address,
     port: destination.port,
@@ -441,25 +348,4 @@ function endsOf({ pair: { source, destination }, port }: Checkout): Endpoints {
     localAddress: source.address,
     localPort: port,
   };
-}
-
-/** Whatever was thrown, or given as a reason, as an error. */
-function asError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown;
-  return new Error(typeof thrown === "object" ? show(thrown) : String(thrown));
-}
-
-/** How many of a host's errors a message quotes. */
-const QUOTED_MAX = 3;
-
-/** One error, or as Node has it where several addresses have failed, one that lists them. */
-function together(errors: readonly Error[]): Error {
-  const [first] = errors;
-  if (errors.length < 2) return first as Error;
-  const { code } = first as NodeJS.ErrnoException;
-  const quoted = errors.slice(0, QUOTED_MAX).map(({ message }) => message);
-  const others = errors.length - quoted.length;
-  const more = others > 0 ? [`and ${counted(others, "more error")}, see errors`] : [];
-  const message = `no address of the host could be connected: ${[...quoted, ...more].join("; ")}`;
-  return Object.assign(new AggregateError(errors, message), code === undefined ? {} : { code });
 }

@@ -1,21 +1,21 @@
-// Connecting: what the operations of one connector have in common.
+// ConnectorContext: what the operations of one connector have in common.
 
 import type { Events } from "../metrics/events.ts";
 import type { PairTable } from "../sources/pair-table.ts";
 import type { ConnectOperation } from "./connect-operation.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 import type { ExhaustionErrors } from "./exhaustion-errors.ts";
-import type { Waiting } from "./waiting.ts";
+import type { WaitQueues } from "./wait-queues.ts";
 
 export interface ConnectorContext {
   readonly settings: ConnectorSettings;
   readonly pairs: PairTable;
-  readonly waiting: Waiting;
-  readonly explain: ExhaustionErrors;
+  readonly queues: WaitQueues;
+  readonly errors: ExhaustionErrors;
   readonly events: Events;
   /**
-   * Those under way, in no order; each knows its place. No Set: where elements come and go, a Set replaces its table
-   * time and again, an old one refers to the new one, and V8 keeps both, and what was in them, for longer than needed.
+   * Those under way, in no order; each knows its index. No Set: where elements come and go, a Set replaces its table
+   * again and again, an old one refers to the new one, and V8 keeps both, and what was in them, for longer than needed.
    */
   readonly operations: ConnectOperation[];
 }

@@ -1,5 +1,5 @@
 // Connector: opens connections from the local ports that portwarden picks for their pair of source and
-// destination. It checks what it is asked for and resolves names; the work is done by an ConnectOperation.
+// destination. It checks what it is asked for; a ConnectOperation does the work.
 
 import { lookup as dnsLookup } from "node:dns";
 import { isIP, type Socket, type TcpNetConnectOpts } from "node:net";
@@ -8,12 +8,13 @@ import { closed, invalid, show, wrongType, wrongValue } from "../../errors.ts";
 import { PortManager, TCP, UDP } from "../../index.ts";
 import { parseAddress } from "../../requests/address.ts";
 import { checkInteger, checkObject, checkPort } from "../../requests/checks.ts";
-import { noteForeign } from "../host/foreign.ts";
 import { type HostState, readHostState } from "../host/host-state.ts";
+import { quarantineOccupied } from "../host/occupied-ports.ts";
 import { Events } from "../metrics/events.ts";
 import { type ConnectorMetrics, snapshot } from "../metrics/metrics.ts";
-import { anywhere, type Destination, type Source } from "../sources/pair.ts";
+import { anyAddress, type Destination } from "../sources/destination.ts";
 import { PairTable } from "../sources/pair-table.ts";
+import type { Source } from "../sources/source.ts";
 import { sourceOfKey } from "../sources/spread.ts";
 import type { Dial } from "./attempt.ts";
 import { type ConnectCallback, ConnectOperation, type Target } from "./connect-operation.ts";
@@ -28,7 +29,7 @@ import {
 } from "./connector-options.ts";
 import { dialNet } from "./dial-net.ts";
 import { ExhaustionErrors } from "./exhaustion-errors.ts";
-import { Waiting } from "./waiting.ts";
+import { WaitQueues } from "./wait-queues.ts";
 
 const DAY_MS = 86_400_000;
 const DESTINATIONS_MAX = 0xffffffff;
@@ -78,7 +79,7 @@ export class Connector implements Disposable {
   readonly #machine: HostState;
   readonly #settings: ConnectorSettings;
   readonly #pairs: PairTable;
-  readonly #shared: ConnectorContext;
+  readonly #context: ConnectorContext;
   #isClosed = false;
 
   /** Made by {@link createConnector}. */
@@ -93,14 +94,14 @@ export class Connector implements Disposable {
     });
     this.#settings = settings;
     this.#pairs = new PairTable(manager, settings);
-    const waiting = new Waiting(this.#pairs);
-    this.#pairs.onFreed = (pair, hasFile) => waiting.onFreed(pair, hasFile);
-    this.#pairs.onQuarantine = (pair) => waiting.onQuarantine(pair);
-    this.#shared = {
+    const queues = new WaitQueues(this.#pairs);
+    this.#pairs.onFreed = (pair, hasFile) => queues.onFreed(pair, hasFile);
+    this.#pairs.onQuarantine = (pair) => queues.onQuarantine(pair);
+    this.#context = {
       settings,
       pairs: this.#pairs,
-      waiting,
-      explain: new ExhaustionErrors(this.#pairs, settings, filesLeft(this.#machine)),
+      queues,
+      errors: new ExhaustionErrors(this.#pairs, settings, filesLeft(this.#machine)),
       events: new Events(this.#pairs),
       operations: [],
     };
@@ -112,12 +113,12 @@ export class Connector implements Disposable {
     return this.#settings.sources;
   }
 
-  // ── ConnectorContext ──────────────────────────────────────────────────────────────────────────
+  // ── Connections ─────────────────────────────────────────────────────────────────────────
 
   /**
    * Opens a connection (RFC 9293; `net.connect`, or `tls.connect` with `tls`).
-   * @returns a promise of the socket, connected. Its local port comes back when it has closed: listeners of `close`
-   * do that, so `removeAllListeners()` would keep the port.
+   * @returns a promise of the socket, connected. Its local port comes back when it has closed, whatever listeners are
+   * removed.
    * @throws ConnectorError if there is no port or no file; the system's error if connecting failed; an
    * `AggregateError` with a `code` if several addresses of a host did; the signal's reason. All as a rejected promise.
    * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF`
@@ -129,7 +130,8 @@ export class Connector implements Disposable {
     // What is thrown in here rejects the promise.
     return new Promise((resolve, reject) => {
       this.open(options, (error, socket) => {
-        if (error === null) resolve(socket as Socket);
+        // The error may be any value, null as well: the reason of a signal.
+        if (socket !== null) resolve(socket);
         else reject(error);
       });
     });
@@ -211,7 +213,7 @@ export class Connector implements Disposable {
     const key = this.#stickyKey(where);
     this.#begin(
       {
-        destinations: [this.#pairs.destination(UDP, anywhere(family), 0)],
+        destinations: [this.#pairs.use(UDP, anyAddress(family), 0)],
         sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
         signal,
         connectTimeout: 0,
@@ -224,7 +226,7 @@ export class Connector implements Disposable {
   }
 
   #begin(target: Target, opened: ConnectCallback): void {
-    new ConnectOperation(this.#shared, target, opened).begin();
+    new ConnectOperation(this.#context, target, opened).start();
   }
 
   /** The source that the caller insists on. */
@@ -256,8 +258,10 @@ export class Connector implements Disposable {
     family: number,
     lookup: Lookup | undefined,
   ): Target["destinations"] {
-    const known = this.#pairs.known(TCP, host, port);
-    if (known !== undefined) return [known];
+    // Most hosts are addresses in canonical form, and known already.
+    if (this.#pairs.find(TCP, host, port) !== undefined) {
+      return [this.#pairs.use(TCP, host, port)];
+    }
     const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
     if (isIP(address) !== 0) return [this.#destination(address, port)];
     return (done) => this.#resolve(address, port, family, lookup, done);
@@ -269,11 +273,7 @@ export class Connector implements Disposable {
     const { text } = parseAddress("host", bare);
     // Any address as a destination is this machine (Linux `ip_route_connect`).
     const canonical = text || (address.includes(":") ? "::1" : "127.0.0.1");
-    return this.#pairs.destination(
-      TCP,
-      zone < 0 ? canonical : canonical + address.slice(zone),
-      port,
-    );
+    return this.#pairs.use(TCP, zone < 0 ? canonical : canonical + address.slice(zone), port);
   }
 
   #resolve(
@@ -281,7 +281,7 @@ export class Connector implements Disposable {
     port: number,
     family: number,
     own: Lookup | undefined,
-    done: (error: Error | null, destinations: readonly Destination[]) => void,
+    done: (error: unknown, destinations: readonly Destination[]) => void,
   ): void {
     const lookup = own ?? this.#settings.lookup ?? dnsLookup;
     let isDone = false;
@@ -289,12 +289,12 @@ export class Connector implements Disposable {
       if (isDone) return;
       isDone = true;
       let destinations: readonly Destination[] = [];
-      let failure = error;
+      let failure: unknown = error;
       // What a resolver does wrong is an error of this connection.
       try {
         if (!failure) destinations = this.#destinationsAt(host, port, addresses);
       } catch (wrong) {
-        failure = wrong as Error;
+        failure = wrong;
       }
       done(failure || null, destinations);
     };
@@ -323,7 +323,7 @@ export class Connector implements Disposable {
     return this.#pairs.sourcesOf(isIP(address)).length > 0;
   }
 
-  // ── PairMetrics ─────────────────────────────────────────────────────────────────────────────
+  // ── Figures ─────────────────────────────────────────────────────────────────────────────
 
   /**
    * How many connections the sources can carry at the same time to so many destinations: sources x ports x
@@ -336,12 +336,12 @@ export class Connector implements Disposable {
   capacity(destinations = 1, family: number = this.#pairs.sources[0]?.family ?? 4): Capacity {
     checkInteger("destinations", destinations, 0, DESTINATIONS_MAX);
     if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
-    return this.#shared.explain.capacity(destinations, this.#pairs.livingSources(family));
+    return this.#context.errors.capacity(destinations, this.#pairs.presentSources(family));
   }
 
   /** Gauges and counters, as they are now. */
   metrics(): ConnectorMetrics {
-    return snapshot(this.#shared);
+    return snapshot(this.#context);
   }
 
   /**
@@ -353,14 +353,14 @@ export class Connector implements Disposable {
   refresh(): HostState {
     if (this.#isClosed) throw closed("connector");
     const machine = readHostState();
-    for (const source of this.#pairs.sources) source.quarantine(0);
+    for (const source of this.#pairs.sources) source.absentUntil = 0;
     this.#skipUsed(machine);
     return machine;
   }
 
   #skipUsed(machine: HostState): void {
     const until = this.#pairs.now() + this.#settings.quarantine;
-    noteForeign(machine, this.#pairs, this.#settings.portRange, until);
+    quarantineOccupied(machine, this.#pairs, this.#settings.portRange, until);
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
@@ -372,7 +372,7 @@ export class Connector implements Disposable {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const opening of [...this.#shared.operations]) opening.abandon(closed("connector"));
+    for (const operation of [...this.#context.operations]) operation.abandon(closed("connector"));
     this.#pairs.close();
   }
 
@@ -419,7 +419,10 @@ function dialTls(options: ConnectOptions): Dial {
 }
 
 function checkSignal(signal: unknown): void {
-  if (signal === undefined || signal instanceof AbortSignal) return;
+  // Of whatever realm it is, as Node asks.
+  const { aborted, addEventListener } = Object(signal);
+  const isSignal = typeof aborted === "boolean" && typeof addEventListener === "function";
+  if (signal === undefined || isSignal) return;
   throw wrongType("signal", "an AbortSignal", signal);
 }
 

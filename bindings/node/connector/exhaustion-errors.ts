@@ -1,4 +1,4 @@
-// Explain: why there is no port, as an error that says which limit was met, and how many connections the
+// ExhaustionErrors: why there is no port, as an error that says which limit was met, and how many connections the
 // sources could carry.
 
 import { EMPTY_RANGE, NO_MEMORY } from "../../../assembly/abi.ts";
@@ -48,7 +48,7 @@ export class ExhaustionErrors {
     if (this.#sourceCount(request) === 0) {
       return this.#error("sources", request, `no source is an ${kind} address`);
     }
-    if (pairs.length === 0 || this.#areBroken(pairs)) {
+    if (pairs.length === 0 || this.#areAbsent(pairs)) {
       return this.noSource(request);
     }
     const exhausted = this.#whatOf(pairs, this.#sourceCount(request));
@@ -65,19 +65,14 @@ export class ExhaustionErrors {
     return this.#error("memory", request, NO_RECORD);
   }
 
-  noFile(request: PairRequest, cause: Error): ConnectorError {
+  noFile(request: PairRequest, cause: unknown): ConnectorError {
     const message = "no more files may be opened (ulimit -n)";
     return this.#error("files", request, message, cause);
   }
 
-  tooManyAttempts(request: PairRequest, attempts: number, cause: Error): ConnectorError {
+  tooManyAttempts(request: PairRequest, attempts: number, cause: unknown): ConnectorError {
     const what = counted(attempts, "picked port");
-    return this.#error(
-      "attempts",
-      request,
-      `${what} turned out to be held by another program`,
-      cause,
-    );
+    return this.#error("attempts", request, `${what} turned out to be held by another program`, cause);
   }
 
   tooManyWaiters(request: PairRequest, limit: number): ConnectorError {
@@ -88,9 +83,9 @@ export class ExhaustionErrors {
     return this.#error("time", request, `nothing came free within ${timeout} ms`);
   }
 
-  #error(exhausted: Exhausted, request: PairRequest, why: string, cause?: Error): ConnectorError {
+  #error(exhausted: Exhausted, request: PairRequest, why: string, cause?: unknown): ConnectorError {
     const { destination, source } = request;
-    const capacity = this.capacity(1, this.#livingCount(request));
+    const capacity = this.capacity(1, this.#presentCount(request));
     const isUdp = destination.transport === UDP;
     const range = this.#range();
     const { address, port } = destination;
@@ -114,21 +109,21 @@ export class ExhaustionErrors {
       pairs.reduce((total, pair) => total + figure(pair), 0);
     const held = sum(({ heldCount }) => heldCount);
     const cooling = sum(({ coolingCount }) => coolingCount);
-    const parked = sum(({ parked }) => parked.size);
+    const quarantined = sum(({ quarantined }) => quarantined.size);
     const reserved = range.last - range.first + 1 - this.#countIn(range);
     const allowed = exhausted === "group" ? ", all that the group allows," : "";
     return [
       `of ${range.first}..${range.last}${allowed} from ${counted(pairs.length, "source")}`,
       `${figure(held)} held`,
       `${figure(cooling)} cooling`,
-      `${figure(parked)} quarantined (held by another program, or not quite closed)`,
+      `${figure(quarantined)} quarantined (held by another program, or not quite closed)`,
       ...(reserved > 0 ? [`${figure(reserved)} reserved`] : []),
     ].join(", ");
   }
 
-  #areBroken(pairs: readonly Pair[]): boolean {
+  #areAbsent(pairs: readonly Pair[]): boolean {
     const now = this.#pairs.now();
-    return pairs.every(({ source }) => source.brokenUntil > now);
+    return pairs.every(({ source }) => source.absentUntil > now);
   }
 
   /** What was used up, by how the pools of these pairs answered. */
@@ -149,9 +144,9 @@ export class ExhaustionErrors {
   }
 
   /** How many sources would do and are not quarantined. */
-  #livingCount({ destination, source }: PairRequest): number {
-    if (source === undefined) return this.#pairs.livingSources(destination.family);
-    return source.brokenUntil > this.#pairs.now() ? 0 : 1;
+  #presentCount({ destination, source }: PairRequest): number {
+    if (source === undefined) return this.#pairs.presentSources(destination.family);
+    return source.absentUntil > this.#pairs.now() ? 0 : 1;
   }
 
   /** How many sources would do. */

@@ -1,18 +1,18 @@
-// Line: who waits for the same thing, in order: a list that is linked both ways, so that anybody leaves at once,
-// and who comes back is near the front.
+// WaitQueue: the connections that wait for the same thing, in order. A list that is linked both ways, so that any of
+// them leaves at once, and one that comes back is put where it was without a long search.
 //
-//   first ⇄ … ⇄ last      tickets grow from front to back, where nobody was sent behind the others
+//   first ⇄ … ⇄ last      positions grow from front to back, except where one was sent to the back
 
 import type { PairRequest } from "../sources/pair-table.ts";
 
-/** Somebody who waits. */
+/** A connection's place in a queue. */
 export interface Waiter {
   readonly request: PairRequest;
   /** Waits for a file, not for a port. */
   readonly isForFile: boolean;
-  /** From `Waiting.position`: who has a lower one stands in front. */
+  /** From `WaitQueues.nextPosition`: lower ones stand in front. */
   readonly position: number;
-  /** Tries again: true if it has got a port, or wants none any more. */
+  /** Tries again: true if it has got a port, or needs none any more. */
   serve(): boolean;
 }
 
@@ -22,11 +22,11 @@ interface Place {
   after: Place | undefined;
 }
 
-export class Line {
+export class WaitQueue {
   readonly #places: Map<Waiter, Place> = new Map();
   #first: Place | undefined;
   #last: Place | undefined;
-  /** Who came back last: whoever was served after that one mostly comes back right behind it. */
+  /** The last one that came back: whichever was served after it mostly comes back right behind it. */
   #returned: Place | undefined;
 
   get size(): number {
@@ -37,7 +37,7 @@ export class Line {
     return this.#first?.waiter;
   }
 
-  /** In front of all that came later. */
+  /** Puts it in front of all that have a higher position. */
   join(waiter: Waiter): void {
     const { position } = waiter;
     if (this.#last === undefined || this.#last.waiter.position <= position) {
@@ -51,12 +51,12 @@ export class Line {
     this.#returned = this.#insert(waiter, after);
   }
 
-  /** Behind all others. */
+  /** Puts it behind all others. */
   joinLast(waiter: Waiter): void {
     this.#insert(waiter, undefined);
   }
 
-  /** Says whether it was in the line. */
+  /** @returns whether it was in the queue. */
   leave(waiter: Waiter): boolean {
     const place = this.#places.get(waiter);
     if (place === undefined) return false;

@@ -1,9 +1,10 @@
-// Events: what happens to ports, counted, and told to whoever listens (`node:diagnostics_channel`).
+// Events: what happens to ports, counted, and published (`node:diagnostics_channel`).
 
 import { type Channel, channel } from "node:diagnostics_channel";
 import type { Attempt, Closer, FailureCause } from "../connector/attempt.ts";
 import type { ConnectorError } from "../connector/connector-error.ts";
-import type { Checkout, PairRequest, PairTable } from "../sources/pair-table.ts";
+import type { Checkout } from "../sources/checkout.ts";
+import type { PairRequest, PairTable } from "../sources/pair-table.ts";
 
 /**
  * The channels of `node:diagnostics_channel` on which connectors tell what happens. Messages are {@link PortEvent}s.
@@ -14,7 +15,7 @@ import type { Checkout, PairRequest, PairTable } from "../sources/pair-table.ts"
  * - `portwarden:conflict`: the port was held by another program, and is quarantined.
  * - `portwarden:failed`: connecting failed for another reason; the port came back.
  * - `portwarden:refused`: there was no port or no file, or none in time: a `ConnectorError`.
- * - `portwarden:waiting`: somebody waits for a port from now on.
+ * - `portwarden:waiting`: the connection waits for a port or a file from now on.
  */
 export const CHANNELS = {
   pick: "portwarden:pick",
@@ -35,7 +36,7 @@ export interface PortEvent {
   /** The local port; none for `refused` and `waiting`. */
   readonly port: number | undefined;
   /** What stood in the way, for `conflict`, `failed` and `refused`. */
-  readonly error: Error | undefined;
+  readonly error: unknown;
 }
 
 const CHANNEL: Record<keyof typeof CHANNELS, Channel> = {
@@ -70,7 +71,7 @@ export class Events implements Closer {
     tell(CHANNEL.released, checkout);
   }
 
-  onFailed(checkout: Checkout, error: Error, cause: FailureCause): void {
+  onFailed(checkout: Checkout, error: unknown, cause: FailureCause): void {
     const isConflict = cause === "port" || cause === "tuple";
     // A conflict has been counted where the port was quarantined.
     if (!isConflict) this.#pairs.count(checkout.pair, "failed");
@@ -80,25 +81,25 @@ export class Events implements Closer {
   onRefused(request: PairRequest, error: ConnectorError): void {
     this.#pairs.counts.refused++;
     request.destination.counts.refused++;
-    const [first, ...more] = this.#pairs.sourcesOf(request.destination.family);
-    const source = request.source ?? (more.length === 0 ? first : undefined);
+    const sources = this.#pairs.sourcesOf(request.destination.family);
+    const source = request.source ?? (sources.length === 1 ? sources[0] : undefined);
     if (source !== undefined) source.counts.refused++;
     this.refusals.set(error.exhausted, (this.refusals.get(error.exhausted) ?? 0) + 1);
-    tellWish(CHANNEL.refused, request, error);
+    tellRequest(CHANNEL.refused, request, error);
   }
 
   onWaiting(request: PairRequest): void {
-    tellWish(CHANNEL.waiting, request);
+    tellRequest(CHANNEL.waiting, request);
   }
 }
 
-function tell(channel: Channel, { pair, port }: Checkout, error?: Error): void {
+function tell(channel: Channel, { pair, port }: Checkout, error?: unknown): void {
   if (!channel.hasSubscribers) return;
   const { source, destination } = pair;
   publish(channel, { destination: destination.name, source: source.address, port, error });
 }
 
-function tellWish(channel: Channel, { destination, source }: PairRequest, error?: Error): void {
+function tellRequest(channel: Channel, { destination, source }: PairRequest, error?: Error): void {
   if (!channel.hasSubscribers) return;
   publish(channel, {
     destination: destination.name,

@@ -10,7 +10,7 @@ import type { Counts } from "./counts.ts";
 export interface Gauges {
   /** Ports held by connections and attempts. */
   readonly held: number;
-  /** Ports that rest before they may be used again. */
+  /** Ports that cool down before they may be used again. */
   readonly cooling: number;
   /** Ports quarantined because they turned out to be held by another program. */
   readonly quarantined: number;
@@ -25,7 +25,7 @@ export type PairMetrics = Gauges & Readonly<Counts>;
  * were (16,384 such are remembered). The sums, and those by source, always count it.
  */
 export interface ConnectorMetrics extends PairMetrics {
-  /** Who waits for a port, or a file. */
+  /** Connections that wait for a port, or a file. */
   readonly waiting: number;
   /** Sources that are quarantined for a while, because the system did not let us bind them. */
   readonly sourcesDown: number;
@@ -37,7 +37,7 @@ export interface ConnectorMetrics extends PairMetrics {
   readonly byDestination: Readonly<Record<string, PairMetrics & { readonly waiting: number }>>;
 }
 
-export function snapshot({ pairs, waiting, events }: ConnectorContext): ConnectorMetrics {
+export function snapshot({ pairs, queues, events }: ConnectorContext): ConnectorMetrics {
   const all = new Sum();
   const sources = new Map(pairs.sources.map((source) => [source, new Sum()]));
   const destinations = new Map([...pairs.destinations.values()].map((one) => [one, new Sum()]));
@@ -49,8 +49,8 @@ export function snapshot({ pairs, waiting, events }: ConnectorContext): Connecto
   return {
     ...all.gauges,
     ...pairs.counts,
-    waiting: waiting.count,
-    sourcesDown: pairs.sources.length - pairs.livingSources(IPV4) - pairs.livingSources(IPV6),
+    waiting: queues.count,
+    sourcesDown: pairs.sources.length - pairs.presentSources(IPV4) - pairs.presentSources(IPV6),
     refusals: Object.fromEntries(events.refusals),
     bySource: Object.fromEntries(
       [...sources].map(([{ address, counts }, { gauges }]) => [address, { ...gauges, ...counts }]),
@@ -74,6 +74,6 @@ class Sum {
   add(pair: Pair): void {
     this.gauges.held += pair.heldCount;
     this.gauges.cooling += pair.coolingCount;
-    this.gauges.quarantined += pair.parked.size;
+    this.gauges.quarantined += pair.quarantined.size;
   }
 }

@@ -11,10 +11,13 @@ import { performance } from "node:perf_hooks";
 import { IPV4, IPV6, type PortManager, type PortPool, TCP, UDP } from "../../index.ts";
 import type { ConnectorSettings } from "../connector/connector-options.ts";
 import { type Counts, newCounts, Remembered } from "../metrics/counts.ts";
-import { Destination, Pair, Source } from "./pair.ts";
+import { Checkout } from "./checkout.ts";
+import { Destination } from "./destination.ts";
+import { Pair } from "./pair.ts";
+import { Source } from "./source.ts";
 import { orderFor } from "./spread.ts";
 
-/** Destinations that are kept although nothing of ours goes there any more. */
+/** So many destinations are kept although no connection goes there any more. */
 const IDLE_MAX = 1024;
 
 /** What is asked for: a port to a destination, perhaps from a certain source. */
@@ -22,71 +25,6 @@ export interface PairRequest {
   readonly destination: Destination;
   /** The one source that will do. */
   readonly source: Source | undefined;
-}
-
-/** A port of a pair, until it is given back, which happens once. */
-export class Checkout {
-  readonly pair: Pair;
-  readonly port: number;
-  #isOver = false;
-  readonly #pairs: PairTable;
-
-  constructor(pairs: PairTable, pair: Pair, port: number) {
-    this.#pairs = pairs;
-    this.pair = pair;
-    this.port = port;
-  }
-
-  /** Gives the port back; it may be picked again at once. A second end of a checkout does nothing. */
-  free(): void {
-    if (!this.#end()) return;
-    this.pair.free(this.port);
-    this.#after();
-  }
-
-  /** Gives the port back: there was no file for a socket. */
-  freeUnopened(): void {
-    if (!this.#end()) return;
-    this.pair.free(this.port);
-    this.#after(false);
-  }
-
-  /** Gives the port back, and lets it rest: the system keeps the tuple in TIME_WAIT, but for UDP. */
-  coolDown(): void {
-    if (!this.#pairs.coolsDown || this.pair.destination.transport === UDP) {
-      this.free();
-    } else if (this.#end()) {
-      this.#pairs.count(this.pair, "cooledDown");
-      this.pair.coolDown(this.port, this.#pairs.now());
-      // It can be taken over where that is the policy.
-      this.#after();
-    }
-  }
-
-  /** The port is held by another program: leaves it alone for a while, for this destination or for all. */
-  quarantine(isForAll: boolean): void {
-    if (!this.#end()) return;
-    const now = this.#pairs.now();
-    this.#pairs.count(this.pair, "conflicts");
-    if (isForAll) this.pair.quarantine(this.port, now + this.#pairs.quarantine, now);
-    else this.pair.setTupleAside(this.port, now);
-    this.#pairs.onQuarantine(this.pair);
-    this.#pairs.closeIfUnused();
-  }
-
-  #end(): boolean {
-    if (this.#isOver) return false;
-    this.#isOver = true;
-    this.pair.heldCount--;
-    this.pair.source.heldCount--;
-    this.#pairs.count(this.pair, "released");
-    return true;
-  }
-
-  #after(hasFile = true): void {
-    this.#pairs.closeIfUnused();
-    this.#pairs.onFreed(this.pair, hasFile);
-  }
 }
 
 export class PairTable {
@@ -100,11 +38,11 @@ export class PairTable {
     [UDP, new Map()],
   ]);
   readonly quarantine: number;
-  /** Do ports rest after a connection that goes through TIME_WAIT here? */
+  /** Do ports cool down after a connection that goes through TIME_WAIT here? */
   readonly coolsDown: boolean;
-  /** Told when a pair may have a port again, and whether a file was closed, too. */
+  /** Called when a pair may have a port again, and whether a file was closed, too. */
   onFreed: (pair: Pair, hasFile: boolean) => void = () => {};
-  /** Told when a port, or its source, has been quarantined. */
+  /** Called when a port, or its source, has been quarantined. */
   onQuarantine: (pair: Pair) => void = () => {};
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;
@@ -124,30 +62,26 @@ export class PairTable {
     );
   }
 
-  /** How many sources of a network are not quarantined. */
-  livingSources(family: number): number {
+  /** How many sources of a family can be bound, as far as is known. */
+  presentSources(family: number): number {
     const now = this.now();
-    return this.sourcesOf(family).filter(({ brokenUntil }) => brokenUntil <= now).length;
+    return this.sourcesOf(family).filter(({ absentUntil }) => absentUntil <= now).length;
   }
 
-  /** The sources of a network, in order. */
+  /** The sources of a family, in order. */
   sourcesOf(family: number): readonly Source[] {
     return this.#ofFamily.get(family) ?? [];
   }
 
   /**
-   * The destination of that address and port, for an opening, which counts down its `operations` in
-   * the end; before that
-   * it is not forgotten. `text` is the address in canonical form.
+   * The destination of that address and port, for one more operation: it is kept until the operation has counted down
+   * its `operations`.
+   * @param text the address in canonical form.
    */
-  destination(transport: number, text: string, port: number): Destination {
-    return this.known(transport, text, port) ?? this.#newDestination(transport, text, port);
-  }
-
-  /** The same, if there is one; any other text will not find one. */
-  known(transport: number, text: string, port: number): Destination | undefined {
-    const destination = this.find(transport, text, port);
-    if (destination !== undefined) destination.operations++;
+  use(transport: number, text: string, port: number): Destination {
+    const destination =
+      this.find(transport, text, port) ?? this.#newDestination(transport, text, port);
+    destination.operations++;
     return destination;
   }
 
@@ -156,11 +90,10 @@ export class PairTable {
     const destination = new Destination(transport, text, port, counts);
     if (this.destinations.size >= this.#sweepAt) this.#sweep();
     this.#remember(destination);
-    destination.operations++;
     return destination;
   }
 
-  /** That destination as it is, for who only looks. */
+  /** The destination of that address and port, if there is one. Only canonical text finds one. */
   find(transport: number, text: string, port: number): Destination | undefined {
     return this.#known.get(transport)?.get(text)?.get(port);
   }
@@ -174,12 +107,18 @@ export class PairTable {
     const { destination } = request;
     const sources = this.sourcesOf(destination.family);
     for (const source of orderFor(this.#settings.spread, sources, request)) {
-      if (source.brokenUntil > now) continue;
+      if (source.absentUntil > now) continue;
       const pair = this.pair(source, destination);
       const port = pair.take(now);
       if (port > 0) return this.#checkout(pair, port);
     }
     return undefined;
+  }
+
+  /** The system does not let us bind the source: it is left out for a while. */
+  quarantineSource(pair: Pair): void {
+    pair.source.absentUntil = this.now() + this.quarantine;
+    this.onQuarantine(pair);
   }
 
   #checkout(pair: Pair, port: number): Checkout {
@@ -250,7 +189,7 @@ export class PairTable {
     }
   }
 
-  /** Forgets destinations that nothing of ours goes to any more; says whether there were any. */
+  /** Forgets destinations that no connection goes to any more. @returns whether there were any. */
   #sweep(): boolean {
     const before = this.destinations.size;
     const now = this.now();

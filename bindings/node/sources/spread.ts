@@ -1,7 +1,7 @@
 // Spread: in which order sources are asked for a port.
 
-import type { Source } from "./pair.ts";
 import type { PairRequest } from "./pair-table.ts";
+import type { Source } from "./source.ts";
 
 /**
  * How connections are spread over the sources.

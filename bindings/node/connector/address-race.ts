@@ -1,0 +1,111 @@
+// AddressRace: the addresses of a host, tried in turn, each a little after the one before, until one is connected
+// (RFC 8305 § 5). Where one fails, the next is tried at once.
+//
+//   a ────────✗
+//       b ─────────────────▶ connected: the others are closed
+//             c ──────────
+//       ◀──▶ attemptDelay
+//
+// A resolver may answer thousands of addresses, so whatever fails at once is followed by the next in a loop.
+
+import { show } from "../../errors.ts";
+import type { Destination } from "../sources/destination.ts";
+import { counted } from "./words.ts";
+
+/** What an address race decides nothing about. */
+export interface Racer {
+  /** Begins with that address; may report its failure before it returns. */
+  beginWith(destination: Destination): void;
+  /** Is there an address that has neither connected nor failed? */
+  isUnderWay(): boolean;
+  /** No address is left. */
+  onLost(error: unknown): void;
+}
+
+export class AddressRace {
+  readonly #racer: Racer;
+  /** Milliseconds that one address has a start on the next. */
+  readonly #delayMs: number;
+  readonly #errors: unknown[] = [];
+  #destinations: readonly Destination[] = [];
+  #next = 0;
+  /** How many addresses are to be begun: the present one, and the next if it has failed already. */
+  #due = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(racer: Racer, delayMs: number) {
+    this.#racer = racer;
+    this.#delayMs = delayMs;
+  }
+
+  start(destinations: readonly Destination[]): void {
+    this.#destinations = destinations;
+    this.#launch();
+  }
+
+  /** An address has failed: goes on to the next, if there is one. */
+  onFailed(error: unknown): void {
+    this.note(error);
+    this.goOn();
+  }
+
+  /** Notes the error of an address. */
+  note(error: unknown): void {
+    this.#errors.push(error);
+  }
+
+  /** Begins with the next address; where none is left, and none under way, the race is lost. */
+  goOn(): void {
+    if (this.#next < this.#destinations.length) this.#launch();
+    else if (!this.#racer.isUnderWay()) this.#racer.onLost(together(this.#errors));
+  }
+
+  /** An address is connected: no further one is begun, unless that connection fails after all. */
+  pause(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** Forgets the addresses. */
+  stop(): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#isOver = true;
+    for (const destination of this.#destinations) destination.operations--;
+    this.#destinations = [];
+  }
+
+  #launch(): void {
+    this.#due++;
+    if (this.#due > 1) return; // from within the loop below
+    for (; this.#due > 0; this.#due--) this.#launchOne();
+  }
+
+  #launchOne(): void {
+    clearTimeout(this.#timer);
+    const destination = this.#destinations[this.#next++];
+    if (this.#isOver || destination === undefined) return;
+    if (this.#next < this.#destinations.length) {
+      this.#timer = setTimeout(() => this.#launch(), this.#delayMs);
+    }
+    this.#racer.beginWith(destination);
+  }
+}
+
+/** How many of a host's errors a message quotes. */
+const QUOTED_MAX = 3;
+
+/** One error, or as Node has it where several addresses have failed, one that lists them. */
+function together(errors: readonly unknown[]): unknown {
+  if (errors.length < 2) return errors[0];
+  const quoted = errors.slice(0, QUOTED_MAX).map(messageOf);
+  const others = errors.length - quoted.length;
+  const more = others > 0 ? [`and ${counted(others, "more error")}, see errors`] : [];
+  const message = `no address of the host could be connected: ${[...quoted, ...more].join("; ")}`;
+  const code = (errors[0] as NodeJS.ErrnoException | undefined | null)?.code;
+  return Object.assign(new AggregateError(errors, message), code === undefined ? {} : { code });
+}
+
+function messageOf(error: unknown): string {
+  const message = (error as Error | undefined | null)?.message;
+  return typeof message === "string" ? message : show(error);
+}

@@ -1,0 +1,133 @@
+// PortAcquisition: picks ports for one connection and begins attempts from them, until one is under way or
+// something stands in the way.
+//
+//   pick ──▶ begin an attempt ──▶ under way
+//    ▲ │          │
+//    │ │          ├──▶ another program holds the port, or the source cannot be bound: the next one,
+//    └─┼──────────┘    a bounded number of times
+//      ▼
+//   an obstacle: no port, no file, no memory, or what the attempt failed with
+
+import type { Checkout } from "../sources/checkout.ts";
+import type { Destination } from "../sources/destination.ts";
+import { TUPLE_QUARANTINE_MS } from "../sources/pair.ts";
+import type { PairRequest } from "../sources/pair-table.ts";
+import type { Source } from "../sources/source.ts";
+import type { FailureCause } from "./attempt.ts";
+import type { ConnectorContext } from "./connector-context.ts";
+import type { ConnectorError } from "./connector-error.ts";
+
+/** Why no attempt is under way. */
+export type Obstacle =
+  /** No port can be had at present. */
+  | { readonly kind: "port"; readonly error: ConnectorError }
+  /** No file can be opened at present. */
+  | { readonly kind: "file"; readonly error: ConnectorError }
+  /** Something that waiting does not change. */
+  | { readonly kind: "refusal"; readonly error: ConnectorError }
+  /** The address, or its attempt, has failed: whatever error that was. */
+  | { readonly kind: "failure"; readonly error: unknown };
+
+/** What begins an attempt: answers the cause of its failure if it has failed already. */
+export type Begin = (checkout: Checkout) => BeginFailure | undefined;
+
+/** An attempt that failed while it began. */
+export interface BeginFailure {
+  readonly error: unknown;
+  readonly cause: FailureCause;
+}
+
+export class PortAcquisition {
+  readonly #context: ConnectorContext;
+  readonly #sourceFor: (destination: Destination) => Source | undefined;
+  readonly #begin: Begin;
+  /** How many ports turned out to be held by another program. */
+  #conflicts = 0;
+  /** The tuples among them, by source and port. */
+  #takenTuples: Set<number> | undefined;
+  /** How many sources could not be bound. */
+  #absentSources = 0;
+
+  constructor(
+    context: ConnectorContext,
+    sourceFor: (destination: Destination) => Source | undefined,
+    begin: Begin,
+  ) {
+    this.#context = context;
+    this.#sourceFor = sourceFor;
+    this.#begin = begin;
+  }
+
+  requestFor(destination: Destination): PairRequest {
+    return { destination, source: this.#sourceFor(destination) };
+  }
+
+  /** Picks ports and begins attempts until one is under way. */
+  acquire(request: PairRequest): Obstacle | undefined {
+    for (;;) {
+      const picked = this.pick(request);
+      if ("kind" in picked) return picked;
+      const outcome = this.beginOnce(picked);
+      if (outcome !== "again") return outcome;
+    }
+  }
+
+  /** A port; or why there is none. */
+  pick(request: PairRequest): Checkout | Obstacle {
+    const { pairs, errors } = this.#context;
+    try {
+      const checkout = pairs.pick(request);
+      return checkout ?? { kind: "port", error: errors.noPort(request) };
+    } catch (error) {
+      // There is no memory for a record, or the group has been removed.
+      const isMemory = (error as NodeJS.ErrnoException).code === "ENOBUFS";
+      if (isMemory) return { kind: "refusal", error: errors.noMemory(request) };
+      return { kind: "failure", error };
+    }
+  }
+
+  /** Begins one attempt; `"again"`: the next port is to be tried. */
+  beginOnce(checkout: Checkout): Obstacle | "again" | undefined {
+    const failure = this.#begin(checkout);
+    return failure === undefined ? undefined : this.judge(checkout, failure);
+  }
+
+  /** What follows from the failure of an attempt. */
+  judge(checkout: Checkout, { error, cause }: BeginFailure): Obstacle | "again" {
+    const request = this.requestFor(checkout.pair.destination);
+    if (cause === "other") return { kind: "failure", error };
+    if (cause === "files") {
+      return { kind: "file", error: this.#context.errors.noFile(request, error) };
+    }
+    if (cause === "source") return this.#onAbsentSource(checkout, request);
+    return this.#onConflict(checkout, request, error, cause);
+  }
+
+  /** Each source is tried once. With a short quarantine the first may be back before the last has been tried. */
+  #onAbsentSource(checkout: Checkout, request: PairRequest): Obstacle | "again" {
+    const { pairs, errors } = this.#context;
+    pairs.quarantineSource(checkout.pair);
+    if (++this.#absentSources <= pairs.sources.length) return "again";
+    return { kind: "refusal", error: errors.noSource(request) };
+  }
+
+  #onConflict(
+    checkout: Checkout,
+    request: PairRequest,
+    error: unknown,
+    cause: "port" | "tuple",
+  ): Obstacle | "again" {
+    const { settings, errors } = this.#context;
+    if (cause === "port" || this.#isFirstTryOf(checkout)) this.#conflicts++;
+    if (this.#conflicts < settings.maxAttempts) return "again";
+    return { kind: "refusal", error: errors.tooManyAttempts(request, this.#conflicts, error) };
+  }
+
+  /** A taken tuple that is tried again, after a short quarantine, does not count a second time. */
+  #isFirstTryOf({ pair: { source }, port }: Checkout): boolean {
+    if (this.#context.settings.quarantine < TUPLE_QUARANTINE_MS.least) return true;
+    this.#takenTuples ??= new Set();
+    const { size } = this.#takenTuples;
+    return this.#takenTuples.add(source.index * 65_536 + port).size > size;
+  }
+}

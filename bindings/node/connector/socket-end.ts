@@ -1,0 +1,121 @@
+// SocketEnd: notices that a socket has closed, and which side ended first, by what its user cannot remove.
+//
+// Listeners can be removed (`removeAllListeners`), and a library that does so is not rare. So it is the methods that
+// Node calls at a socket's end which are replaced, for this one socket, by functions that all sockets share:
+//
+//   _final      our side has written all and ends: had the other side ended before?
+//   _destroy    the end: its handle, if it has one, is about to be closed or reset, and says when that is done
+//
+// A thing that is no stream, and only behaves as a socket, has `close` listened to.
+
+import type { Socket } from "node:net";
+
+/** What is called at the end of a socket. */
+export interface EndWatcher {
+  /** All that the socket was made of is closed, before `close` is emitted. */
+  onSocketClosed(): void;
+}
+
+type Done = (error?: Error | null) => void;
+type Method = (this: Socket, ...args: never[]) => void;
+
+interface Handle {
+  close?: (closed?: () => void) => unknown;
+  reset?: (closed?: () => void) => unknown;
+}
+
+const END = Symbol("portwarden.end");
+
+type Watched = Socket & {
+  [END]?: SocketEnd | undefined;
+  _handle?: Handle | null;
+  _final: Method;
+  _destroy: Method;
+};
+
+/** Watches the end of one socket. */
+export class SocketEnd {
+  readonly #watcher: EndWatcher;
+  /** The socket's own methods, which ours call. */
+  readonly final: Method;
+  readonly destroy: Method;
+  /** Had the other side ended when ours did? `undefined` until then. */
+  #peerEndedFirst: boolean | undefined;
+
+  constructor(socket: Socket, watcher: EndWatcher) {
+    const watched = socket as Watched;
+    this.#watcher = watcher;
+    this.final = watched._final;
+    this.destroy = watched._destroy;
+    watched[END] = this;
+    // One that has been destroyed already is about to say that it has closed.
+    if (typeof this.destroy !== "function" || watched.destroyed) {
+      watched.on("close", onClose);
+      return;
+    }
+    watched._destroy = destroy;
+    if (typeof this.final === "function") watched._final = final;
+  }
+
+  /** Did the other side end the connection first, so that TIME_WAIT is its own (RFC 9293 § 3.6)? */
+  get peerEndedFirst(): boolean {
+    return this.#peerEndedFirst === true;
+  }
+
+  /** Our side ends now. */
+  onEnd(socket: Socket): void {
+    this.#peerEndedFirst ??= socket.readableEnded;
+  }
+
+  onClosed(): void {
+    this.#watcher.onSocketClosed();
+  }
+}
+
+/** Is the end of that socket watched, or was it? */
+export function isWatched(socket: object): boolean {
+  return END in socket;
+}
+
+// `this` is the socket in all of these.
+
+function onClose(this: Watched): void {
+  this[END]?.onClosed();
+}
+
+function final(this: Watched, done: Done): void {
+  const end = this[END] as SocketEnd;
+  // Before it is connected, Node puts this off, and calls it again.
+  if (!this.connecting) end.onEnd(this);
+  end.final.call(this, done as never);
+}
+
+function destroy(this: Watched, error: Error | null, done: Done): void {
+  const end = this[END] as SocketEnd;
+  end.onEnd(this);
+  const { _handle: handle } = this;
+  if (handle) {
+    tellWhenClosed(handle, end);
+    end.destroy.call(this, error as never, done as never);
+    return;
+  }
+  const destroyed: Done = (failure) => {
+    done(failure);
+    // After `error` has been emitted, which `done` has put off.
+    process.nextTick(() => end.onClosed());
+  };
+  end.destroy.call(this, error as never, destroyed as never);
+}
+
+/** A handle is closed, or reset, once: here is where it says that it has been. */
+function tellWhenClosed(handle: Handle, end: SocketEnd): void {
+  for (const name of ["close", "reset"] as const) {
+    const native = handle[name];
+    if (typeof native !== "function") continue;
+    handle[name] = (closed) =>
+      native.call(handle, () => {
+        end.onClosed();
+        closed?.call(handle);
+      });
+  }
+}

@@ -1,0 +1,32 @@
+// Source: a local address that connections come from.
+
+import { IPV4, IPV6 } from "../../index.ts";
+import { type Counts, newCounts } from "../metrics/counts.ts";
+
+export class Source {
+  /** Canonical text. */
+  readonly address: string;
+  readonly family: number;
+  readonly index: number;
+  readonly counts: Counts = newCounts();
+  /** Connections and attempts from here, to all destinations. */
+  heldCount = 0;
+  /** Until when the address is left out, because the system did not let us bind it; milliseconds. */
+  absentUntil = 0;
+  readonly #quarantined: Map<number, Map<number, number>> = new Map();
+
+  constructor(address: string, index: number) {
+    this.address = address;
+    this.family = address.includes(":") ? IPV6 : IPV4;
+    this.index = index;
+  }
+
+  /** Ports that other programs hold here, by transport, and until when they are quarantined; milliseconds. */
+  quarantined(transport: number): Map<number, number> {
+    const known = this.#quarantined.get(transport);
+    if (known !== undefined) return known;
+    const ports = new Map<number, number>();
+    this.#quarantined.set(transport, ports);
+    return ports;
+  }
+}
