@@ -47,7 +47,7 @@ export async function bindDatagram(
       { family, localAddress, key: stickyKey, signal },
       (ends) => new Binding(createSocket(ofNode), ends, exclusive) as unknown as Socket,
       (error, bound) => {
-        if (error === null) resolve((bound as unknown as Binding).socket);
+        if (bound !== null) resolve((bound as unknown as Binding).socket);
         else reject(error);
       },
     );

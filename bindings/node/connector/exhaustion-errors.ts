@@ -72,7 +72,12 @@ export class ExhaustionErrors {
 
   tooManyAttempts(request: PairRequest, attempts: number, cause: unknown): ConnectorError {
     const what = counted(attempts, "picked port");
-    return this.#error("attempts", request, `${what} turned out to be held by another program`, cause);
+    return this.#error(
+      "attempts",
+      request,
+      `${what} turned out to be held by another program`,
+      cause,
+    );
   }
 
   tooManyWaiters(request: PairRequest, limit: number): ConnectorError {
