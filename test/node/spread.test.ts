@@ -116,8 +116,9 @@ test("sticky: a key keeps its source, and is refused where that is full", async 
 });
 
 test("sticky: a key gets the same source in another process", async () => {
+  const module = new URL("../../build/bindings/node/sources/spread.js", import.meta.url).href;
   const script = `
-    import { sourceOfKey } from ${JSON.stringify(new URL("../../build/bindings/node/sources/spread.js", import.meta.url).href)};
+    import { sourceOfKey } from ${JSON.stringify(module)};
     const sources = Array.from({ length: 16 }, (_, index) => ({ address: String(index) }));
     const keys = ["", "a", "customer 7", "Zürich", "\u{1F6A2}"];
     console.log(keys.map((key) => sourceOfKey(sources, key).address).join());`;

@@ -29,7 +29,7 @@ export type Obstacle =
   | { readonly kind: "failure"; readonly error: unknown };
 
 /** What begins an attempt: answers the cause of its failure if it has failed already. */
-export type Begin = (checkout: Checkout) => BeginFailure | undefined;
+type Begin = (checkout: Checkout) => BeginFailure | undefined;
 
 /** An attempt that failed while it began. */
 export interface BeginFailure {
