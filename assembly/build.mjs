@@ -7,9 +7,13 @@
 //
 // Which of the first two `#wasm` means is said by the conditions under "imports" in package.json.
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+//
+// What has been compiled from the very same sources is left as it is: the digest of them all says so.
+
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import asc from "assemblyscript/asc";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 mkdirSync("build", { recursive: true });
@@ -23,6 +27,13 @@ const entries = {
   "linux.debug": "assembly/modules/linux.debug.ts",
   "cooldown.debug": "assembly/modules/cooldown.debug.ts",
 };
+const DIGEST = "build/sources.sha256";
+const outputs = Object.keys(entries).map((target) => `build/${target}.wasm`);
+const digest = digestOfSources();
+const isFresh = existsSync(DIGEST) && readFileSync(DIGEST, "utf8") === digest;
+if (isFresh && outputs.every((output) => existsSync(output))) process.exit(0);
+
+const { default: asc } = await import("assemblyscript/asc");
 for (const [target, entry] of Object.entries(entries)) {
   const { error, stderr } = await asc.main([entry, "--target", target]);
   const messages = stderr.toString();
@@ -51,4 +62,18 @@ for (const name of ["core", "linux", "cooldown"]) {
     `build/${name}.wasm.d.ts`,
     "declare const module: WebAssembly.Module;\nexport default module;\n",
   );
+}
+writeFileSync(DIGEST, digest);
+
+/** Of the sources, this file, the compiler's options and its version. */
+function digestOfSources() {
+  const { version } = createRequire(import.meta.url)("assemblyscript/package.json");
+  const hash = createHash("sha256").update(version);
+  for (const path of sources()) hash.update(`${path}\n`).update(readFileSync(path));
+  return hash.digest("hex");
+}
+
+function sources() {
+  const files = readdirSync("assembly", { recursive: true }).map((path) => `assembly/${path}`);
+  return [...files.filter((path) => /\.(?:ts|mjs)$/.test(path)).sort(), "asconfig.json"];
 }
