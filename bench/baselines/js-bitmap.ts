@@ -2,8 +2,8 @@
 //
 // It is what a good engineer writes who knows that a Set and a loop are too slow, and so the
 // baseline that WebAssembly has to beat. One pool's ports are bits; two summaries above them let a
-// search skip what is full. Words have 32 bits, because JavaScript has no fast wider ones. A set bit
-// means "free": what is free is what a search looks for.
+// search skip what is full. Words have 32 bits, because JavaScript has no fast wider ones. A set
+// bit means "free": what is free is what a search looks for.
 //
 //   bits  Int32Array
 //         0 .. 2047     bit p of word w : port 32 w + p is free
@@ -11,9 +11,10 @@
 //      2112, 2113       bit g of word r : the summary 32 r + g is not empty
 //
 // Measured and kept, against what seemed as good: one array for all levels; fields that are small
-// integers from the start (one that is undefined first costs half a nanosecond a call); the search in
-// the word at hand apart from the long one; and no counter, so `held` counts when it is asked. Both
-// sides of the remainder are made unsigned: else one offset above 2^31 makes every later one slow.
+// integers from the start (one that is undefined first costs half a nanosecond a call); the search
+// in the word at hand apart from the long one; and no counter, so `held` counts when it is asked.
+// Both sides of the remainder are made unsigned: else one offset above 2^31 makes every later one
+// slow.
 //
 // It knows one pool at a time: exclusive ports, no reuse flags, no conflicts between addresses,
 // destinations and wildcards. Whoever needs those adds a map and more bitmaps: js-table.ts,

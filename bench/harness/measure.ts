@@ -2,8 +2,9 @@
 //
 // The clock ticks about every 40 ns, so one operation cannot be timed: a sample is a batch, of a
 // thousand operations wherever they are short. tinybench takes the samples. What slows the machine
-// down for a while slows all works that are sampled by turns, so their ratios stay true where single
-// figures do not. tinybench also measures what the clock itself costs and takes it off each sample.
+// down for a while slows all works that are sampled by turns, so their ratios stay true where
+// single figures do not. tinybench also measures what the clock itself costs and takes it off each
+// sample.
 
 import { Bench } from "tinybench";
 
@@ -39,7 +40,9 @@ export interface Sampling {
 /** What came of it. */
 export interface Measured {
   figure(work: Work): Figure;
-  /** How many times as long as other work some took: the median over the rounds both took part in. */
+  /**
+   * How many times as long as other work some took: the median over the rounds both took part in.
+   */
   ratio(work: Work, to: Work): number;
 }
 

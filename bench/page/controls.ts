@@ -1,7 +1,7 @@
 // Controls: the form with the settings, and the buttons of the scenarios.
 //
-// Rates and times are chosen by a slider whose tenth step means ten times as much. A slider that nobody has
-// moved shows the nearest step and keeps the exact value.
+// Rates and times are chosen by a slider whose tenth step means ten times as much. A slider that
+// nobody has moved shows the nearest step and keeps the exact value.
 
 import type { Place, Ranges, Span } from "./protocol.ts";
 import {

@@ -1,11 +1,11 @@
 // Drawing: from sets of ports, as bits, to one byte per port.
 //
-// A port that somebody holds is told as held (or shared), wherever it lies; then what cools down, what is reserved,
-// what lies outside the range, and what is left is free. Port 0 is nobody's.
+// A port that somebody holds is told as held (or shared), wherever it lies; then what cools down,
+// what is reserved, what lies outside the range, and what is left is free. Port 0 is nobody's.
 
 import { WORDS } from "./memory.ts";
 import type { Span } from "./protocol.ts";
-import { COOLING, FREE, HELD, OUTSIDE_GROUP, RESERVED, SHARED, STATES } from "./states.ts";
+import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES } from "./states.ts";
 
 const ALL = 0xffffffff;
 
@@ -20,7 +20,7 @@ export class Drawing {
     for (const set of [this.ones, this.twos, this.cooling, this.reserved]) set.fill(0);
   }
 
-  /** One more holder of some ports, of which those at rest only rest. */
+  /** One more holder of some ports, of which some only cool down. */
   addHolder(held: Uint32Array, coolingHere: Uint32Array): void {
     const { ones, twos, cooling } = this;
     for (let word = 0; word < WORDS; word++) {
@@ -33,7 +33,10 @@ export class Drawing {
     }
   }
 
-  /** Writes the states, and answers how many ports are in each. Port 0 is none, though a list may name it. */
+  /**
+   * Writes the states, and answers how many ports are in each. Port 0 is none, though a list may
+   * name it.
+   */
   finish(codes: Uint8Array, range: Span | undefined): number[] {
     const counts = STATES.map(() => 0);
     this.reserved[0] = (this.reserved[0] as number) & ~1;
@@ -49,13 +52,13 @@ export class Drawing {
     const reserved = this.reserved[word] as number;
     const inside = insideOf(start, range);
     if ((ones | cooling | reserved) === 0 && (inside === 0 || inside === ALL)) {
-      const code = inside === 0 ? OUTSIDE_GROUP : FREE;
+      const code = inside === 0 ? OUTSIDE : FREE;
       codes.fill(code, start, start + 32);
       counts[code] = (counts[code] as number) + 32;
       return;
     }
     for (let bit = 0; bit < 32; bit++) {
-      let code = (inside >>> bit) & 1 ? FREE : OUTSIDE_GROUP;
+      let code = (inside >>> bit) & 1 ? FREE : OUTSIDE;
       if ((reserved >>> bit) & 1) code = RESERVED;
       if ((cooling >>> bit) & 1) code = COOLING;
       if ((ones >>> bit) & 1) code = (twos >>> bit) & 1 ? SHARED : HELD;
@@ -75,7 +78,7 @@ export function stateOf(
   if (holders > 0) return holders > 1 ? SHARED : HELD;
   if (isCooling) return COOLING;
   if (isReserved) return RESERVED;
-  return isInside ? FREE : OUTSIDE_GROUP;
+  return isInside ? FREE : OUTSIDE;
 }
 
 /** Which of 32 ports from `start` on lie in the range. */

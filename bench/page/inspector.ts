@@ -1,6 +1,7 @@
-// Inspector: what the page says of the port that the visitor looks at, and the legend with its counts.
+// Inspector: what the page says of the port that the visitor looks at, and the legend with its
+// counts.
 
-import type { Told } from "./protocol.ts";
+import type { PortDetails } from "./protocol.ts";
 import { make, the, whole } from "./show.ts";
 import { STATES } from "./states.ts";
 
@@ -10,13 +11,16 @@ interface State {
   readonly meaning: string;
 }
 
-/** Writes down what is known of a port; with `aloud` also for those who listen, who would else be told all the time. */
-export function showPort(told: Told, aloud: boolean): void {
+/**
+ * Writes down what is known of a port; with `aloud` also for those who listen, who would else be
+ * told all the time.
+ */
+export function showPort(told: PortDetails, aloud: boolean): void {
   const state = STATES[told.state] as State;
   const chip = the("port-state");
   chip.textContent = state.label;
   chip.dataset.state = state.name;
-  the("told").replaceChildren(make("p", held(told), "holders"), requests(told));
+  the("port-answers").replaceChildren(make("p", held(told), "holders"), requests(told));
   the("picture").setAttribute("aria-valuenow", `${told.port}`);
   if (!aloud) return;
   const refusals = told.requests.filter(({ isGranted }) => !isGranted);
@@ -26,7 +30,7 @@ export function showPort(told: Told, aloud: boolean): void {
   the("picture").setAttribute("aria-valuetext", text);
 }
 
-function held({ port, holders, cooling }: Told): string {
+function held({ port, holders, cooling }: PortDetails): string {
   if (port === 0) return "Port 0 is nobody’s: it stands for “any port”.";
   const parts = [];
   if (holders.length > 0) parts.push(`Held by ${holders.length}: towards ${holders.join(", ")}.`);
@@ -34,7 +38,7 @@ function held({ port, holders, cooling }: Told): string {
   return parts.length === 0 ? "Nobody holds it." : parts.join(" ");
 }
 
-function requests({ requests }: Told): HTMLElement {
+function requests({ requests }: PortDetails): HTMLElement {
   const list = make("ul", "", "requests");
   for (const { request, isGranted, answer } of requests) {
     const item = make("li", "", `request ${isGranted ? "granted" : "refused"}`);

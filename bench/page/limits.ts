@@ -38,7 +38,10 @@ export class Limits {
     changed.bindPortRange = range;
   }
 
-  /** What automatic picks may use, seen from a place; nothing where the group's range misses the system's. */
+  /**
+   * What automatic picks may use, seen from a place; nothing where the group's range misses the
+   * system's.
+   */
   rangeFrom(place: Place, system: Span): Span | undefined {
     const group = this.groupAt(place);
     if (group === undefined) return system;

@@ -1,7 +1,8 @@
-// Main: the page. It sends the worker a frame whenever the screen wants one, and shows what comes back.
+// Main: the page. It sends the worker a frame whenever the screen wants one, and shows what comes
+// back.
 
-import { OCCUPANCIES, RaceChart } from "./chart.ts";
 import { Controls } from "./controls.ts";
+import { CostChart, OCCUPANCIES } from "./cost-chart.ts";
 import { makeLegend, showPort, summaryOf } from "./inspector.ts";
 import { PortMap } from "./map.ts";
 import type { FromWorker, Picture, ToWorker } from "./protocol.ts";
@@ -24,7 +25,7 @@ const opening = (SCENARIOS[0] as Scenario).settings;
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const rates = new Rates();
-const chart = new RaceChart();
+const chart = new CostChart();
 const writeLegend = makeLegend();
 
 let isRunning = false;
@@ -42,7 +43,7 @@ let lastAloud = 0;
 let lastPaint = 0;
 let isByKey = false;
 let isPortNew = true;
-let racer: Worker | undefined;
+let measurer: Worker | undefined;
 
 const map = new PortMap(the<HTMLCanvasElement>("map"), the("mark"), (port, byKey) => {
   isStale = isPortNew = true;
@@ -144,7 +145,9 @@ worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
   if (data.kind === "answers") compare(data.codes, data.milliseconds);
 });
 
-/** A newer picture makes one that has not been painted needless, but not what it tells of a port. */
+/**
+ * A newer picture makes one that has not been painted needless, but not what it tells of a port.
+ */
 function take(newer: Picture): void {
   const older = picture;
   picture =
@@ -163,7 +166,7 @@ function complain(message: string): void {
 
 function setRunning(running: boolean): void {
   // Two at work would slow each other down.
-  if (running && racer !== undefined) endRace("Stopped, since the scenario runs.");
+  if (running && measurer !== undefined) endMeasuring("Stopped, since the scenario runs.");
   isRunning = running;
   elapsed = 0;
   isStale = true;
@@ -213,29 +216,32 @@ function compare(answers: Uint8Array, took: number): void {
   document.dispatchEvent(new CustomEvent("answers", { detail: answers }));
 }
 
-// ── The race ──────────────────────────────────────────────────────────────────────────────
+// ── What a port costs ─────────────────────────────────────────────────────────────────────
 
-the("race").addEventListener("click", () => {
-  if (racer !== undefined) return endRace("Stopped.");
+the("measure").addEventListener("click", () => {
+  if (measurer !== undefined) return endMeasuring("Stopped.");
   setRunning(false);
   chart.clear();
   the("results").hidden = false;
-  the("race").textContent = "Stop";
-  the("race-told").textContent = "Racing …";
-  racer = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  racer.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
-    if (data.kind === "lap") chart.add(data);
-    if (data.kind === "raced") endRace("Done: at each occupancy all three found the same ports.");
+  the("measure").textContent = "Stop";
+  the("measure-status").textContent = "Measuring …";
+  measurer = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  measurer.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
+    if (data.kind === "cost") chart.add(data);
+    if (data.kind === "measured")
+      endMeasuring("Done: at each occupancy all three found the same ports.");
   });
-  racer.addEventListener("error", ({ message }) => endRace(`The race was ended: ${message}`));
-  racer.postMessage({ kind: "race", occupancies: OCCUPANCIES } satisfies ToWorker);
+  measurer.addEventListener("error", ({ message }) =>
+    endMeasuring(`The measurement was ended: ${message}`),
+  );
+  measurer.postMessage({ kind: "measure", occupancies: OCCUPANCIES } satisfies ToWorker);
 });
 
-function endRace(told: string): void {
-  racer?.terminate();
-  racer = undefined;
-  the("race").textContent = "Race";
-  the("race-told").textContent = told;
+function endMeasuring(status: string): void {
+  measurer?.terminate();
+  measurer = undefined;
+  the("measure").textContent = "Measure";
+  the("measure-status").textContent = status;
 }
 
 reopen(opening);

@@ -111,7 +111,7 @@ export class NetstackPorts implements Ports {
     drawing.clear();
     memory.refresh();
     for (const pool of this.#pools) {
-      memory.readPool(memory.poolOf(handleOf(pool)), this.#held);
+      memory.readFlow(memory.flowOf(handleOf(pool)), this.#held);
       memory.readCooldown(cooldownOf(pool), this.#cooling);
       drawing.addHolder(this.#held, this.#cooling);
     }
@@ -168,7 +168,10 @@ export class NetstackPorts implements Ports {
     };
   }
 
-  /** A port that a pool does not hold, and that cannot be had, cools down: nobody else is in the way. */
+  /**
+   * A port that a pool does not hold, and that cannot be had, cools down: nothing else is in its
+   * way.
+   */
   #isCooling(destination: number, port: number): boolean {
     const pool = this.#pools[destination] as PortPool;
     if (!this.#coolsDown || pool.has(port)) return false;
@@ -187,7 +190,10 @@ export class NetstackPorts implements Ports {
   }
 }
 
-/** One answer for all destinations that are told the same, but for their names: that of the first of them. */
+/**
+ * One answer for all destinations that are told the same, but for their names: that of the first of
+ * them.
+ */
 function merge(answers: readonly Answer[]): Answer[] {
   const byReason = new Map<string, Answer[]>();
   for (const answer of answers) {

@@ -4,10 +4,11 @@
 //   open, change, range, look      ─▶   does it, and answers `opened` or `failed`
 //   frame (a buffer, milliseconds) ─▶   runs the scenario, draws into the buffer
 //                                  ◀─   picture (the same buffer)
-//   step, ask, race                ─▶   picture follows; answers; laps
+//   step, ask, measure             ─▶   picture follows; answers; costs
 //
-// There are two buffers for pictures: one is painted while the other is drawn. Whoever has a buffer works on it, so
-// frames do not pile up, and a worker that is behind draws fewer pictures, not older ones.
+// There are two buffers for pictures: one is painted while the other is drawn. The side that has a
+// buffer works on it, so frames do not pile up, and a worker that is behind draws fewer pictures,
+// not older ones.
 
 import type { Settings } from "./settings.ts";
 
@@ -24,7 +25,7 @@ export type ToWorker =
   | { readonly kind: "step"; readonly operations: number }
   | Frame
   | { readonly kind: "ask" }
-  | { readonly kind: "race"; readonly occupancies: readonly number[] };
+  | { readonly kind: "measure"; readonly occupancies: readonly number[] };
 
 export interface ChangeRange {
   readonly kind: "range";
@@ -46,8 +47,8 @@ export type FromWorker =
   | { readonly kind: "opened"; readonly ranges: Ranges }
   | Picture
   | { readonly kind: "answers"; readonly codes: Uint8Array; readonly milliseconds: number }
-  | Lap
-  | { readonly kind: "raced" }
+  | Cost
+  | { readonly kind: "measured" }
   /** What was asked for is not possible, and the settings are still these. */
   | {
       readonly kind: "failed";
@@ -72,12 +73,12 @@ export interface Picture {
   readonly codes: ArrayBuffer;
   /** How many ports are in each state. */
   readonly counts: readonly number[];
-  readonly figures: PairMetrics;
-  readonly told: Told | undefined;
+  readonly figures: Figures;
+  readonly told: PortDetails | undefined;
 }
 
 /** All since the scenario began. */
-export interface PairMetrics {
+export interface Figures {
   /** Milliseconds of the scenario's own clock. */
   readonly time: number;
   /** Ports asked for and released. */
@@ -91,7 +92,7 @@ export interface PairMetrics {
 }
 
 /** What is known of one port. */
-export interface Told {
+export interface PortDetails {
   readonly port: number;
   readonly state: number;
   readonly holders: readonly string[];
@@ -106,13 +107,13 @@ export interface Answer {
   readonly answer: string;
 }
 
-/** Who races. */
-export type Racer = "portwarden" | "JS bitmap" | "reference maps";
+/** What is compared. */
+export type System = "portwarden" | "JS bitmap" | "reference model";
 
-/** What one racer has shown at one occupancy so far. */
-export interface Lap {
-  readonly kind: "lap";
-  readonly racer: Racer;
+/** What a port costs by one system at one occupancy, as far as it has been measured. */
+export interface Cost {
+  readonly kind: "cost";
+  readonly system: System;
   readonly occupancy: number;
   /** Nanoseconds for one take and one free. */
   readonly median: number;

@@ -1,7 +1,7 @@
 // Rates: operations and frames per second, measured over the last second of running.
 //
-// A frame counts when its picture has been painted. It is missed when the screen was ready for one and there was
-// none, because the worker was still at work, or because the browser called late.
+// A frame counts when its picture has been painted. It is missed when the screen was ready for one
+// and there was none, because the worker was still at work, or because the browser called late.
 
 interface Sample {
   readonly at: number;

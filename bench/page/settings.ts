@@ -67,7 +67,7 @@ export interface Scenario {
 export const SCENARIOS: readonly Scenario[] = [
   {
     name: "Calm",
-    about: "A client with 10,000 connections to four servers. Released ports rest for 10 s.",
+    about: "A client with 10,000 connections to four servers. Released ports cool down for 10 s.",
     settings: CALM,
   },
   {
@@ -78,7 +78,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "TIME_WAIT",
-    about: "One server, short connections: most ports rest, and in the end no other is left.",
+    about: "One server, short connections: most ports cool down, and in the end no other is left.",
     settings: { ...CALM, destinations: 1, rate: 10_000, lifetime: 200, cooldown: 4000 },
   },
   {

@@ -1,9 +1,9 @@
 // Simulation: connections that begin and end by chance, as fast as the settings say.
 //
-// Connections begin as a Poisson process and last exponentially long. Neither remembers what was, so no list of
-// future events is needed: with `n` connections the next event comes after a time of mean
-// 1 / (rate + n / lifetime), and it is an arrival or the end of any one of them, in that proportion. A change of
-// the rate or the lifetime takes effect with the next event.
+// Connections begin as a Poisson process and last exponentially long. Neither remembers what was,
+// so no list of future events is needed: with `n` connections the next event comes after a time of
+// mean 1 / (rate + n / lifetime), and it is an arrival or the end of any one of them, in that
+// proportion. A change of the rate or the lifetime takes effect with the next event.
 
 import { SeededRandom } from "../../bindings/core/random.ts";
 import type { Ports } from "./ports.ts";

@@ -6,7 +6,7 @@ export const HELD = 1;
 export const SHARED = 2;
 export const COOLING = 3;
 export const RESERVED = 4;
-export const OUTSIDE_GROUP = 5;
+export const OUTSIDE = 5;
 
 interface State {
   /** Names the custom property of page.css that has its colour. */

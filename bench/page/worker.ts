@@ -1,16 +1,25 @@
-// Worker: owns the ports, runs the scenario in slices that a frame has time for, and draws the picture. The
-// page starts this file twice: the second one races, so that neither disturbs the other's clock by waiting.
+// Worker: owns the ports, runs the scenario in slices that a frame has time for, and draws the
+// picture. The page starts this file twice: the second one measures what a port costs, so that
+// neither waits for the other.
 
 import { PortError } from "../../bindings/index.ts";
+import { measureCosts } from "./cost.ts";
 import { Drawing, stateOf } from "./drawing.ts";
 import { LinuxSockets } from "./linux.ts";
 import { NetstackPorts } from "./netstack.ts";
 import type { Ports } from "./ports.ts";
-import type { ChangeRange, Frame, FromWorker, Place, Ranges, Told, ToWorker } from "./protocol.ts";
-import { race } from "./race.ts";
+import type {
+  ChangeRange,
+  Frame,
+  FromWorker,
+  Place,
+  PortDetails,
+  Ranges,
+  ToWorker,
+} from "./protocol.ts";
 import type { Settings } from "./settings.ts";
 import { Simulation } from "./simulation.ts";
-import { OUTSIDE_GROUP, PORTS } from "./states.ts";
+import { OUTSIDE, PORTS } from "./states.ts";
 
 /** What a dedicated worker has of its own; the DOM's types do not know it. */
 interface Scope {
@@ -27,7 +36,9 @@ const SLICE_MS = 11;
 const ELAPSED_MAX = 50;
 
 let simulation: Simulation | undefined;
-/** Why there is none: a host that may not compile. The page shows that, whatever it asks for later. */
+/**
+ * Why there is none: a host that may not compile. The page shows that, whatever it asks for later.
+ */
 let unopened: PortError | undefined;
 let place: Place = "system";
 let running = 0;
@@ -46,7 +57,7 @@ scope.addEventListener("message", ({ data }) => {
 });
 
 function obey(message: ToWorker): void {
-  if (message.kind === "race") raceOn(race(message.occupancies, now));
+  if (message.kind === "measure") measureOn(measureCosts(message.occupancies, now));
   else if (message.kind === "open") open(message.settings, message.operations);
   else if (simulation !== undefined) obeyWith(simulation, message);
   else if (message.kind !== "frame") throw unopened;
@@ -115,8 +126,8 @@ function frame(current: Simulation, { codes, elapsed, port }: Frame): void {
   scope.postMessage({ kind: "picture", codes, counts, figures, told }, [codes]);
 }
 
-function tell(ports: Ports, port: number, state: number): Told {
-  if (port === 0) return { port, state: OUTSIDE_GROUP, holders: [], cooling: [], requests: [] };
+function tell(ports: Ports, port: number, state: number): PortDetails {
+  if (port === 0) return { port, state: OUTSIDE, holders: [], cooling: [], requests: [] };
   const requests = ports.requests(port, place);
   return { port, state, ...ports.holdersOf(port), requests };
 }
@@ -126,7 +137,7 @@ function askAll(ports: Ports): void {
   const start = now();
   const { limits } = ports;
   const range = limits.rangeFrom(place, ports.range);
-  const codes = new Uint8Array(PORTS).fill(OUTSIDE_GROUP);
+  const codes = new Uint8Array(PORTS).fill(OUTSIDE);
   for (let port = 1; port < PORTS; port++) {
     const { holders, isCooling } = ports.ask(port);
     const isInside = range !== undefined && range.first <= port && port <= range.last;
@@ -135,11 +146,11 @@ function askAll(ports: Ports): void {
   scope.postMessage({ kind: "answers", codes, milliseconds: now() - start });
 }
 
-// ── The race ──────────────────────────────────────────────────────────────────────────────
+// ── What a port costs ─────────────────────────────────────────────────────────────────────
 
-/** Lets the page have each lap before the next batch begins. */
-function raceOn(laps: ReturnType<typeof race>): void {
-  const { value, done } = laps.next();
-  scope.postMessage(done === true ? { kind: "raced" } : value);
-  if (done !== true) setTimeout(raceOn, 0, laps);
+/** Lets the page have each figure before the next batch begins. */
+function measureOn(costs: ReturnType<typeof measureCosts>): void {
+  const { value, done } = costs.next();
+  scope.postMessage(done === true ? { kind: "measured" } : value);
+  if (done !== true) setTimeout(measureOn, 0, costs);
 }

@@ -22,7 +22,9 @@ export type Method =
   | "net.connect"
   /** The same with `localAddress`; the system chooses the port. */
   | "localAddress"
-  /** With `localAddress` and `localPort`, which is counted up: what the connector has to do anyhow. */
+  /**
+   * With `localAddress` and `localPort`, which is counted up: what the connector has to do anyhow.
+   */
   | "localPort";
 
 /** What ports a number of new connections had. */

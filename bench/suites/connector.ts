@@ -1,5 +1,5 @@
-// Connector: real connections on loopback, by portwarden's connector and by Node alone, as the range
-// of ports fills.
+// Connector: real connections on loopback, by portwarden's connector and by Node alone, as the
+// range of ports fills.
 //
 // Each method has a process, and a network namespace with a range of its own, where the machine
 // allows that; the processes are asked for samples by turns. A second connector stays at 10 %, so
@@ -107,10 +107,9 @@ function settingOf(smoke: boolean): Setting {
   const inNamespace = answer.ok;
   const first = inNamespace ? FIRST : (machine.portRange?.first ?? FIRST);
   const range = { first, last: first + ports - 1 };
-  const why =
-    inNamespace || smoke
-      ? ""
-      : `as the range fills, the connector alone: no namespace (${"why" in answer ? answer.why : ""})`;
+  const reason = "why" in answer ? answer.why : "";
+  const told = `as the range fills, the connector alone: no namespace (${reason})`;
+  const why = inNamespace || smoke ? "" : told;
   return { size, range, inNamespace, why };
 }
 

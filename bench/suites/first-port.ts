@@ -1,8 +1,9 @@
 // First port: a process that begins with nothing and ends with one port, and tells how long that
 // took.
 //
-// `node first-port.js SYSTEM`: prints the milliseconds of each part as one JSON object. Nothing that
-// is measured is imported before the clock runs; Node's module loader is up already, because this is a module.
+// `node first-port.js SYSTEM`: prints the milliseconds of each part as one JSON object. Nothing
+// that is measured is imported before the clock runs; Node's module loader is up already, because
+// this is a module.
 
 import { readFileSync } from "node:fs";
 

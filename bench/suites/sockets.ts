@@ -81,7 +81,7 @@ function open({ kind, range, held }: Setting): LinuxPorts {
   return ports;
 }
 
-// ── The reference model ──────────────────────────────────────────────────────────────────────────────
+// ── The reference model ───────────────────────────────────────────────────────────────────
 
 const CONNECTION = { local: LOCAL, remote: REMOTE, remotePort: REMOTE_PORT };
 

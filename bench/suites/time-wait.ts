@@ -2,8 +2,8 @@
 // operation is a socket that connects and is closed; its tuple waits, the clock moves on, and what
 // is due expires.
 //
-// The reference model only checks the ports: what it leaves behind for the garbage collector would be
-// timed with our operations.
+// The reference model only checks the ports: what it leaves behind for the garbage collector would
+// be timed with our operations.
 
 import { LinuxPorts, type SocketConnectOptions } from "../../bindings/index.ts";
 import { ReferenceLinuxPorts } from "../../test/models/reference-linux.ts";

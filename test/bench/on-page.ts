@@ -1,6 +1,9 @@
 // On the page: functions that a test hands over to the browser. Each must stand alone there.
 
-/** A digit for the state of each port, by the colours of the style sheet, read from the canvas; `x`: no state's. */
+/**
+ * A digit for the state of each port, by the colours of the style sheet, read from the canvas; `x`:
+ * no state's.
+ */
 export function statesOnCanvas(names: readonly string[]): string {
   const style = getComputedStyle(document.documentElement);
   const states = new Map(

@@ -1,5 +1,6 @@
-// The page of bench/page in a real Chromium: what it draws is what the manager answers, it can be driven by
-// pointer and by keys, and it loads nothing but its own files. Screenshots go to build/page-shots.
+// The page of bench/page in a real Chromium: what it draws is what the manager answers, it can be
+// driven by pointer and by keys, and it loads nothing but its own files. Screenshots go to
+// build/page-shots.
 
 import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -8,23 +9,26 @@ import type { Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { SCENARIOS, SELECTIONS } from "../../bench/page/settings.ts";
-import {
-  COOLING,
-  FREE,
-  HELD,
-  OUTSIDE_GROUP,
-  RESERVED,
-  SHARED,
-  STATES,
-} from "../../bench/page/states.ts";
+import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES } from "../../bench/page/states.ts";
 import { Site, type Visit, whyNoBrowser } from "../support/browser.ts";
 import { contrasts } from "./on-page.ts";
-import { check, isShown, lap, later, numberOf, operations, pointAt, rateOf } from "./visitor.ts";
+import {
+  check,
+  isShown,
+  later,
+  measured,
+  numberOf,
+  operations,
+  pointAt,
+  rateOf,
+} from "./visitor.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const FOLDER = join(ROOT, "build/page");
 const SHOTS = join(ROOT, "build/page-shots");
 const BYTES_MAX = 200_000;
+/** How often a rate is looked at. */
+const LOOKS = 5;
 const DESKTOP = { viewport: { width: 1280, height: 900 } };
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true };
 
@@ -51,7 +55,7 @@ describe.runIf(missing === undefined)("the page", () => {
   async function visit(options: Parameters<Site["visit"]>[0] = DESKTOP): Promise<Page> {
     const opened = await site.visit(options);
     visits.push(opened);
-    await opened.page.waitForFunction(() => document.querySelector("#told li") !== null);
+    await opened.page.waitForFunction(() => document.querySelector("#port-answers li") !== null);
     return opened.page;
   }
 
@@ -62,16 +66,16 @@ describe.runIf(missing === undefined)("the page", () => {
     const html = readFileSync(join(FOLDER, "index.html"), "utf8");
     const named = [...html.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, name = ""]) => name);
     expect(named.length).toBeGreaterThan(2);
-    expect(named.filter((name) => !name.startsWith("../"))).toEqual([]);
+    expect(named.filter((name) => !name.startsWith("./"))).toEqual([]);
     expect(html).toContain("default-src 'none'");
   });
 
   test("asks for its own files only, and complains about nothing", async () => {
     const page = await visit();
     await page.click("#run");
-    await page.click("#race");
-    await lap(page, 1);
-    await page.click("#race");
+    await page.click("#measure");
+    await measured(page, 1);
+    await page.click("#measure");
     const [{ requests, complaints }] = visits as [Visit];
     const files = new Set(readdirSync(FOLDER).map((name) => `${site.address}${name}`));
     expect([...requests].filter((url) => url !== site.address && !files.has(url))).toEqual([]);
@@ -110,12 +114,12 @@ describe.runIf(missing === undefined)("the page", () => {
   // ── The picture ─────────────────────────────────────────────────────────────────────────
 
   const expected: Readonly<Record<string, readonly number[]>> = {
-    Calm: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE_GROUP],
-    Million: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE_GROUP],
-    TIME_WAIT: [HELD, COOLING, RESERVED, OUTSIDE_GROUP],
-    Full: [SHARED, RESERVED, OUTSIDE_GROUP],
-    Groups: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE_GROUP],
-    Linux: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE_GROUP],
+    Calm: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
+    Million: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
+    TIME_WAIT: [HELD, COOLING, RESERVED, OUTSIDE],
+    Full: [SHARED, RESERVED, OUTSIDE],
+    Groups: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
+    Linux: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
   };
 
   test.each(SCENARIOS.map(({ name }) => name))(
@@ -185,16 +189,21 @@ describe.runIf(missing === undefined)("the page", () => {
     await page.check('text="Million"');
     await page.click("#run");
     await page.waitForTimeout(1500);
-    const [from, start] = [await operations(page), performance.now()];
-    await page.waitForTimeout(3000);
-    const made = (await operations(page)) - from;
-    const perSecond = (made * 1000) / (performance.now() - start);
-    const shown = rateOf(await page.textContent("#rate-shown"));
-    expect(shown / perSecond).toBeGreaterThan(0.5);
-    expect(shown / perSecond).toBeLessThan(2);
+    // On a busy machine the rate changes from second to second, so it is looked at several times.
+    const ratios: number[] = [];
+    for (let look = 0; look < LOOKS; look++) {
+      const [from, start] = [await operations(page), performance.now()];
+      await page.waitForTimeout(1000);
+      const made = (await operations(page)) - from;
+      const perSecond = (made * 1000) / (performance.now() - start);
+      ratios.push(rateOf(await page.textContent("#rate-shown")) / perSecond);
+    }
+    const median = ratios.sort((a, b) => a - b)[LOOKS >> 1] as number;
+    expect(median).toBeGreaterThan(0.4);
+    expect(median).toBeLessThan(2.5);
     const frames = await page.textContent("#frames-shown");
     const missed = await page.textContent("#missed-shown");
-    console.log(`${Math.round(perSecond)} operations/s, ${frames} frames/s, ${missed}`);
+    console.log(`${await page.textContent("#rate-shown")}/s, ${frames} frames/s, ${missed}`);
   });
 
   test("takes another range while it runs, and refuses a wrong one", async () => {
@@ -208,8 +217,8 @@ describe.runIf(missing === undefined)("the page", () => {
     const free = answers.flatMap((state, port) => (state === FREE ? [port] : []));
     expect(Math.min(...free)).toBeGreaterThanOrEqual(2003);
     expect(Math.max(...free)).toBeLessThanOrEqual(9990);
-    expect(answers[2002]).toBe(OUTSIDE_GROUP);
-    expect(answers[9991]).toBe(OUTSIDE_GROUP);
+    expect(answers[2002]).toBe(OUTSIDE);
+    expect(answers[9991]).toBe(OUTSIDE);
 
     await page.fill("[name=last]", "2000");
     await page.locator("[name=last]").blur();
@@ -247,7 +256,7 @@ describe.runIf(missing === undefined)("the page", () => {
       [SHARED, /Held by [2-4]: towards 192/],
       [COOLING, /Cooling after 192/],
       [RESERVED, /passes over it: reserved/],
-      [OUTSIDE_GROUP, /passes over it: outside 32768\.\.60999/],
+      [OUTSIDE, /passes over it: outside 32768\.\.60999/],
     ] as const) {
       const port = answers.findIndex((one, at) => one === state && at > 500);
       await pointAt(page, port);
@@ -255,8 +264,8 @@ describe.runIf(missing === undefined)("the page", () => {
       await page.waitForFunction((label) => {
         return document.getElementById("port-state")?.textContent === label;
       }, STATES[state]?.label);
-      expect(await page.textContent("#told")).toMatch(told);
-      if (state === HELD) expect(await page.textContent("#told")).toContain("EADDRINUSE");
+      expect(await page.textContent("#port-answers")).toMatch(told);
+      if (state === HELD) expect(await page.textContent("#port-answers")).toContain("EADDRINUSE");
     }
   });
 
@@ -272,7 +281,7 @@ describe.runIf(missing === undefined)("the page", () => {
         }),
       );
     }
-    const all = ["scenario", "run", "step", "reset", "picture", "port", "check", "race"];
+    const all = ["scenario", "run", "step", "reset", "picture", "port", "check", "measure"];
     const fields = ["system", "selection", "groups", "destinations", "place", "first", "last"];
     const more = ["reserved", "rate", "lifetime", "cooldown"];
     for (const name of [...all, ...fields, ...more]) expect(reached).toContain(name);
@@ -296,17 +305,17 @@ describe.runIf(missing === undefined)("the page", () => {
     });
   });
 
-  test("races, live, and can be stopped", async () => {
+  test("measures what a port costs, live, and can be stopped", async () => {
     const page = await visit();
-    await page.click("#race");
-    await lap(page, 3);
-    await page.click("#race");
-    const cells = await page.locator("#laps tr:nth-of-type(2) td").allInnerTexts();
+    await page.click("#measure");
+    await measured(page, 3);
+    await page.click("#measure");
+    const cells = await page.locator("#costs tr:nth-of-type(2) td").allInnerTexts();
     expect(cells).toHaveLength(3);
     for (const cell of cells)
       expect(cell).toMatch(/^[\d.]+ [nµm]s\s+[\d.]+ (?:[nµm]s )?– [\d.]+ [nµm]s$/);
     const titles = await page
-      .locator("#laps td[title]")
+      .locator("#costs td[title]")
       .evaluateAll((found) => found.map((cell) => (cell as HTMLElement).title));
     const batches = titles.map((title) =>
       /^(\d+) batches of (\d+)/.exec(title)?.slice(1).map(Number),
@@ -314,7 +323,7 @@ describe.runIf(missing === undefined)("the page", () => {
     for (const [, of] of batches as [number, number][]) expect(of).toBeGreaterThanOrEqual(1000);
     expect(await page.locator("#chart polyline").count()).toBe(3);
     expect(await page.locator("#chart .point").count()).toBeGreaterThanOrEqual(9);
-    expect(await page.textContent("#race-told")).toBe("Stopped.");
+    expect(await page.textContent("#measure-status")).toBe("Stopped.");
   });
 
   // ── Looks ───────────────────────────────────────────────────────────────────────────────
@@ -331,9 +340,9 @@ describe.runIf(missing === undefined)("the page", () => {
     await page.waitForTimeout(1000);
     await later(page, 5000);
     if (name === "dark") await page.selectOption("[name=place]", { label: "group /api" });
-    await page.click("#race");
-    await lap(page, occupancies);
-    if ((await page.textContent("#race")) === "Stop") await page.click("#race");
+    await page.click("#measure");
+    await measured(page, occupancies);
+    if ((await page.textContent("#measure")) === "Stop") await page.click("#measure");
     expect((await page.evaluate(contrasts)).filter(({ ratio }) => ratio < 4.5)).toEqual([]);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     expect(width).toBeLessThanOrEqual(options.viewport.width);

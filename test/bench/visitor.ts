@@ -54,11 +54,11 @@ export function isShown(operations: number): boolean {
   return Number.parseInt(shown.replaceAll(",", ""), 10) === operations;
 }
 
-/** Waits until all racers have shown something at the first so many occupancies. */
-export async function lap(page: Page, occupancies: number): Promise<void> {
+/** Waits until all systems have been measured at the first so many occupancies. */
+export async function measured(page: Page, occupancies: number): Promise<void> {
   const least = occupancies * 3;
   const count = (least: number): boolean =>
-    document.querySelectorAll("#laps small").length >= least;
+    document.querySelectorAll("#costs small").length >= least;
   await page.waitForFunction(count, least, { timeout: 90_000 });
 }
 

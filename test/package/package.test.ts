@@ -1,5 +1,5 @@
-// The package as its users get it: what is in the tarball, what its entry points load, and whether the
-// types say what is there. What runs it elsewhere than in this Node is `npm run test:runtimes`.
+// The package as its users get it: what is in the tarball, what its entry points load, and whether
+// the types say what is there. What runs it elsewhere than in this Node is `npm run test:runtimes`.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -245,7 +245,10 @@ describe("the declared types", () => {
     return (JSON.parse(stdout) as string[]).filter((name) => name !== "__esModule");
   }
 
-  /** The compiler's answer. Libraries are checked as well, and Node's types are not at hand unless needed. */
+  /**
+   * The compiler's answer. Libraries are checked as well, and Node's types are not at hand unless
+   * needed.
+   */
   function compiled(text: string, module = "NodeNext", resolution = "NodeNext") {
     const path = join(installed.folder, "consumer.mts");
     writeFileSync(path, text);
@@ -272,7 +275,9 @@ function node(first: string, rest: readonly string[]) {
   return spawnSync(process.execPath, [first, ...rest], options);
 }
 
-/** What a script or a declaration imports, exports again, or requires, by any of the ways there are. */
+/**
+ * What a script or a declaration imports, exports again, or requires, by any of the ways there are.
+ */
 function importsOf(text: string): string[] {
   const way =
     /^(?:import|export)\s+(?:[\w\s{},*$]+\sfrom\s+)?["']([^"'\n]+)["']|\b(?:import|require)\(\s*["']([^"'\n]+)["']/gm;

@@ -1,10 +1,11 @@
-// Chart: what a take and a free cost against how much of the range is held, as a drawing and as a table.
+// Cost chart: what a take and a free cost against how much of the range is held, as a drawing and
+// as a table.
 
-import type { Lap, Racer } from "./protocol.ts";
+import type { Cost, System } from "./protocol.ts";
 import { between, make, nanoseconds, the } from "./show.ts";
 
 export const OCCUPANCIES: readonly number[] = [0, 25, 50, 75, 90, 99, 99.9];
-const RACERS: readonly Racer[] = ["portwarden", "JS bitmap", "reference maps"];
+const SYSTEMS: readonly System[] = ["portwarden", "JS bitmap", "reference model"];
 const SVG = "http://www.w3.org/2000/svg";
 
 const HEIGHT = 300;
@@ -20,8 +21,8 @@ const LOWEST = 0;
 const HIGHEST = 7;
 const LABEL_GAP = 16;
 
-export class RaceChart {
-  readonly #laps = new Map<string, Lap>();
+export class CostChart {
+  readonly #costs = new Map<string, Cost>();
   readonly #place: HTMLElement = the("chart");
 
   constructor() {
@@ -30,12 +31,12 @@ export class RaceChart {
   }
 
   clear(): void {
-    this.#laps.clear();
+    this.#costs.clear();
     this.#show();
   }
 
-  add(lap: Lap): void {
-    this.#laps.set(`${lap.racer} ${lap.occupancy}`, lap);
+  add(cost: Cost): void {
+    this.#costs.set(`${cost.system} ${cost.occupancy}`, cost);
     this.#show();
   }
 
@@ -44,8 +45,8 @@ export class RaceChart {
     this.#tabulate();
   }
 
-  #lap(racer: Racer, occupancy: number): Lap | undefined {
-    return this.#laps.get(`${racer} ${occupancy}`);
+  #cost(system: System, occupancy: number): Cost | undefined {
+    return this.#costs.get(`${system} ${occupancy}`);
   }
 
   // ── The drawing ─────────────────────────────────────────────────────────────────────────
@@ -54,39 +55,39 @@ export class RaceChart {
     const width = Math.max(280, this.#place.clientWidth);
     const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT });
     svg.append(...axes(width));
-    const ends = RACERS.flatMap((racer) => {
-      const points = this.#pointsOf(racer, width);
-      svg.append(...lineOf(racer, points));
+    const ends = SYSTEMS.flatMap((system) => {
+      const points = this.#pointsOf(system, width);
+      svg.append(...lineOf(system, points));
       const end = points.at(-1);
-      return end === undefined ? [] : [{ racer, x: end.x, y: end.y }];
+      return end === undefined ? [] : [{ system, x: end.x, y: end.y }];
     });
     svg.append(...labelsOf(ends, width));
     this.#place.replaceChildren(svg);
   }
 
-  #pointsOf(racer: Racer, width: number): Point[] {
+  #pointsOf(system: System, width: number): Point[] {
     return OCCUPANCIES.flatMap((occupancy, index) => {
-      const lap = this.#lap(racer, occupancy);
-      return lap === undefined ? [] : [{ x: across(index, width), y: up(lap.median) }];
+      const cost = this.#cost(system, occupancy);
+      return cost === undefined ? [] : [{ x: across(index, width), y: up(cost.median) }];
     });
   }
 
   // ── The table ───────────────────────────────────────────────────────────────────────────
 
   #tabulate(): void {
-    const caption = the("laps").querySelector("caption") as HTMLElement;
+    const caption = the("costs").querySelector("caption") as HTMLElement;
     const head = make("tr");
     const corner = make("th", "held");
     corner.setAttribute("scope", "col");
-    head.append(corner, ...RACERS.map(headOf));
+    head.append(corner, ...SYSTEMS.map(headOf));
     const rows = OCCUPANCIES.map((occupancy) => {
       const row = make("tr");
       const name = make("th", `${occupancy} %`);
       name.setAttribute("scope", "row");
-      row.append(name, ...RACERS.map((racer) => cellOf(this.#lap(racer, occupancy))));
+      row.append(name, ...SYSTEMS.map((system) => cellOf(this.#cost(system, occupancy))));
       return row;
     });
-    the("laps").replaceChildren(caption, head, ...rows);
+    the("costs").replaceChildren(caption, head, ...rows);
   }
 }
 
@@ -95,17 +96,17 @@ interface Point {
   readonly y: number;
 }
 
-function headOf(racer: Racer): HTMLElement {
-  const head = make("th", racer);
-  head.dataset.racer = racer;
+function headOf(system: System): HTMLElement {
+  const head = make("th", system);
+  head.dataset.system = system;
   head.setAttribute("scope", "col");
   return head;
 }
 
-function cellOf(lap: Lap | undefined): HTMLElement {
-  const cell = make("td", lap === undefined ? "–" : nanoseconds(lap.median));
-  if (lap === undefined) return cell;
-  const { low, high, batches, operations } = lap;
+function cellOf(cost: Cost | undefined): HTMLElement {
+  const cell = make("td", cost === undefined ? "–" : nanoseconds(cost.median));
+  if (cost === undefined) return cell;
+  const { low, high, batches, operations } = cost;
   cell.append(make("small", between(low, high), "spread"));
   cell.title = `${batches} batches of ${operations} operations`;
   return cell;
@@ -128,32 +129,35 @@ function axes(width: number): Element[] {
   return [...lines, shape("text", title, "% of the range held")];
 }
 
-function lineOf(racer: Racer, points: readonly Point[]): Element[] {
+function lineOf(system: System, points: readonly Point[]): Element[] {
   const path = points.map(({ x, y }) => `${x},${y}`).join(" ");
-  const line = shape("polyline", { points: path, class: "line", "data-racer": racer });
-  return [line, ...points.map((point) => markOf(racer, point))];
+  const line = shape("polyline", { points: path, class: "line", "data-system": system });
+  return [line, ...points.map((point) => markOf(system, point))];
 }
 
-/** A mark of its own for each racer, besides its colour. */
-function markOf(racer: Racer, { x, y }: Point): Element {
-  const look = { class: "point", "data-racer": racer };
-  if (racer === "portwarden") return shape("circle", { cx: x, cy: y, r: 5, ...look });
+/** A mark of its own for each system, besides its colour. */
+function markOf(system: System, { x, y }: Point): Element {
+  const look = { class: "point", "data-system": system };
+  if (system === "portwarden") return shape("circle", { cx: x, cy: y, r: 5, ...look });
   const square = shape("rect", { x: x - 4.5, y: y - 4.5, width: 9, height: 9, ...look });
-  if (racer === "reference maps") square.setAttribute("transform", `rotate(45 ${x} ${y})`);
+  if (system === "reference model") square.setAttribute("transform", `rotate(45 ${x} ${y})`);
   return square;
 }
 
-/** Names beside the ends of the lines, moved apart where they would overlap. */
-function labelsOf(ends: readonly (Point & { readonly racer: Racer })[], width: number): Element[] {
+/** Names beside the ends of the lines, moved apart where they would overcost. */
+function labelsOf(
+  ends: readonly (Point & { readonly system: System })[],
+  width: number,
+): Element[] {
   const look = width < NARROW ? { dx: 6, dy: -12, "text-anchor": "end" } : { dx: 12, dy: 4 };
   let lowest = Number.NEGATIVE_INFINITY;
   return [...ends]
     .sort((a, b) => a.y - b.y)
-    .map(({ racer, x, y }) => {
+    .map(({ system, x, y }) => {
       lowest = Math.max(y, lowest + LABEL_GAP);
-      const isLow = look.dy < 0 && racer === "JS bitmap";
+      const isLow = look.dy < 0 && system === "JS bitmap";
       const at = { ...look, dy: isLow ? 22 : look.dy, x, y: look.dy < 0 ? y : lowest };
-      return shape("text", { ...at, class: "name", "data-racer": racer }, racer);
+      return shape("text", { ...at, class: "name", "data-system": system }, system);
     });
 }
 

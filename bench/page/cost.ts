@@ -1,9 +1,10 @@
-// Race: the same takes and frees through portwarden, the JS bitmap and the reference maps, in this browser.
+// Cost: the same takes and frees by portwarden, the JS bitmap and the reference model, in this
+// browser.
 //
-// A browser's clock may tick as slowly as every tenth of a millisecond, so a batch has so many operations that it
-// lasts some milliseconds: a thousand at least. At each occupancy all three hold the same ports, search from the
-// same offsets, and must find the same ports before any of them is timed. Batches are timed in turn, another racer
-// first each time; what is shown is the median.
+// A browser's clock may tick as slowly as every tenth of a millisecond, so a batch has so many
+// operations that it lasts some milliseconds: a thousand at least. At each occupancy all three hold
+// the same ports, search from the same offsets, and must find the same ports before any of them is
+// timed. Batches are timed by turns, another system first each time; what is shown is the median.
 
 import { SeededRandom } from "../../bindings/core/random.ts";
 import { IPV4, PortManager, TCP } from "../../bindings/index.ts";
@@ -12,7 +13,7 @@ import {
   type ReferenceRequest,
 } from "../../test/models/reference-manager.ts";
 import { JsBitmap } from "../baselines/js-bitmap.ts";
-import type { Lap, Racer } from "./protocol.ts";
+import type { Cost, System } from "./protocol.ts";
 
 const FIRST = 32768;
 const LAST = 60999;
@@ -27,57 +28,60 @@ const BATCH_MS = 5;
 const LONG_MS = 200;
 const BATCHES = 31;
 const BATCHES_MIN = 3;
-/** A racer that has taken so long at one occupancy has as many batches as it gets. */
+/** A system that has taken so long at one occupancy has as many batches as it gets. */
 const PATIENCE_MS = 400;
 
 /** Takes a port from an offset on, and frees it: the port. */
-interface Way {
-  readonly racer: Racer;
+interface Implementation {
+  readonly system: System;
   once(offset: number): number;
   loop(offsets: Uint32Array, operations: number): void;
   close(): void;
 }
 
 interface Runner {
-  readonly way: Way;
+  readonly implementation: Implementation;
   operations: number;
   readonly times: number[];
 }
 
-/** Yields after each batch, with what is known of one racer by then. */
-export function* race(occupancies: readonly number[], now: () => number): Generator<Lap> {
+/** Yields after each batch, with what is known of one system by then. */
+export function* measureCosts(occupancies: readonly number[], now: () => number): Generator<Cost> {
   const order = shuffledPorts();
   const offsets = offsetsOf(2);
   for (const occupancy of occupancies) {
     const held = order.slice(0, Math.round((COUNT * occupancy) / 100));
-    const ways = [portwarden(held), jsBitmap(held), referenceMaps(held)];
-    checkEqual(ways, offsets);
-    yield* runInTurn(ways, occupancy, offsets, now);
-    for (const way of ways) way.close();
+    const implementations = [portwarden(held), jsBitmap(held), referenceModel(held)];
+    checkEqual(implementations, offsets);
+    yield* runByTurns(implementations, occupancy, offsets, now);
+    for (const { close } of implementations) close();
   }
 }
 
-function* runInTurn(
-  ways: readonly Way[],
+function* runByTurns(
+  implementations: readonly Implementation[],
   occupancy: number,
   offsets: Uint32Array,
   now: () => number,
-): Generator<Lap> {
-  const runners = ways.map((way): Runner => ({ way, operations: OPERATIONS_MIN, times: [] }));
+): Generator<Cost> {
+  const runners = implementations.map(
+    (implementation): Runner => ({ implementation, operations: OPERATIONS_MIN, times: [] }),
+  );
   for (const runner of runners) warmUp(runner, offsets, now);
   for (let round = 0; round < BATCHES; round++) {
     const first = round % runners.length;
     for (const runner of [...runners.slice(first), ...runners.slice(0, first)]) {
       if (isDone(runner)) continue;
       runner.times.push(timeOf(runner, offsets, now));
-      yield lapOf(runner, occupancy);
+      yield costOf(runner, occupancy);
     }
   }
 }
 
 /**
- * Lets the engine compile the loop, and finds out how long a batch has to be. A hitch makes a batch look long, so
- * the shorter of two counts. A batch that is very long already is not made twice: it is the first sample.
+ * Lets the engine compile the loop, and finds out how long a batch has to be. A hitch makes a batch
+ * look long, so the shorter of two counts. A batch that is very long already is not made twice: it
+ * is the first sample.
  */
 function warmUp(runner: Runner, offsets: Uint32Array, now: () => number): void {
   for (;;) {
@@ -98,28 +102,32 @@ function isDone({ times }: Runner): boolean {
 }
 
 /** Milliseconds of one batch. */
-function timeOf({ way, operations }: Runner, offsets: Uint32Array, now: () => number): number {
+function timeOf(
+  { implementation, operations }: Runner,
+  offsets: Uint32Array,
+  now: () => number,
+): number {
   const start = now();
-  way.loop(offsets, operations);
+  implementation.loop(offsets, operations);
   return now() - start;
 }
 
-function lapOf({ way, operations, times }: Runner, occupancy: number): Lap {
+function costOf({ implementation, operations, times }: Runner, occupancy: number): Cost {
   const sorted = times.map((time) => (time * 1e6) / operations).sort((a, b) => a - b);
   const at = (share: number): number => sorted[Math.floor(share * (sorted.length - 1))] as number;
-  const { racer } = way;
+  const { system } = implementation;
   const figures = { median: at(0.5), low: at(0.1), high: at(0.9), batches: sorted.length };
-  return { kind: "lap", racer, occupancy, operations, ...figures };
+  return { kind: "cost", system, occupancy, operations, ...figures };
 }
 
-// ── The racers ────────────────────────────────────────────────────────────────────────────
+// ── The systems ───────────────────────────────────────────────────────────────────────────
 
-function portwarden(held: readonly number[]): Way {
+function portwarden(held: readonly number[]): Implementation {
   const manager = PortManager.open({ portRange: { first: FIRST, last: LAST } });
   const pool = manager.pool({ networks: [IPV4], transport: TCP, address: ADDRESS });
   for (const port of held) pool.takeAt(port);
   return {
-    racer: "portwarden",
+    system: "portwarden",
     once: (offset) => {
       const port = pool.take(offset);
       pool.free(port);
@@ -134,11 +142,11 @@ function portwarden(held: readonly number[]): Way {
   };
 }
 
-function jsBitmap(held: readonly number[]): Way {
+function jsBitmap(held: readonly number[]): Implementation {
   const ports = new JsBitmap(FIRST, LAST);
   for (const port of held) ports.takeAt(port);
   return {
-    racer: "JS bitmap",
+    system: "JS bitmap",
     once: (offset) => {
       const port = ports.take(offset);
       ports.free(port);
@@ -153,7 +161,7 @@ function jsBitmap(held: readonly number[]): Way {
   };
 }
 
-function referenceMaps(held: readonly number[]): Way {
+function referenceModel(held: readonly number[]): Implementation {
   const model = new ReferencePortManager();
   model.setPortRange(FIRST, LAST);
   const request: ReferenceRequest = {
@@ -174,7 +182,7 @@ function referenceMaps(held: readonly number[]): Way {
     return port;
   };
   return {
-    racer: "reference maps",
+    system: "reference model",
     once,
     loop: (offsets, operations) => {
       for (let index = 0; index < operations; index++) {
@@ -187,12 +195,12 @@ function referenceMaps(held: readonly number[]): Way {
 
 // ── What they are given alike ─────────────────────────────────────────────────────────────
 
-function checkEqual(ways: readonly Way[], offsets: Uint32Array): void {
+function checkEqual(implementations: readonly Implementation[], offsets: Uint32Array): void {
   for (const offset of offsets.subarray(0, CHECKED)) {
-    const ports = ways.map((way) => way.once(offset));
+    const ports = implementations.map(({ once }) => once(offset));
     if (new Set(ports).size !== 1) {
       throw new Error(
-        `from offset ${offset} the racers found different ports: ${ports.join(", ")}`,
+        `from offset ${offset} the systems found different ports: ${ports.join(", ")}`,
       );
     }
   }
