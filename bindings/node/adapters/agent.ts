@@ -38,7 +38,9 @@ type Done = (error: Error | null, socket: Duplex) => void;
  * `socketPath` are left to Node.
  *
  * - If there is no port, the request emits `error` with a {@link ConnectorError}.
- * - A request that is destroyed gives up its connection, and before that its place among those who wait.
+ * - A request that is destroyed ends at once: it gives up its connection, and before that its place among those
+ *   who wait, for a port as well as in the agent's own queue.
+ * - A request that waits for a port takes a connection of the agent that becomes idle meanwhile.
  * - `timeout` counts while connecting and while waiting for a port; the request emits `timeout`, as ever.
  * - `agent.destroy()` also ends the connections under way: their requests fail with `ECONNRESET`.
  * @example
@@ -55,6 +57,12 @@ export class HttpPortAgent extends HttpAgent {
     super(ofNode);
     this.#connector = connector;
     this.#stickyKey = stickyKey;
+    serveByIdle(this);
+  }
+
+  /** Called by Node for every request. */
+  addRequest(request: ClientRequest, options: ClientRequestArgs): void {
+    addRequest(this, request, options);
   }
 
   /** Called by Node for a request that needs a new connection. */
@@ -86,6 +94,12 @@ export class HttpsPortAgent extends HttpsAgent {
     super(ofNode);
     this.#connector = connector;
     this.#stickyKey = stickyKey;
+    serveByIdle(this);
+  }
+
+  /** Called by Node for every request. */
+  addRequest(request: ClientRequest, options: ClientRequestArgs): void {
+    addRequest(this, request, options);
   }
 
   /** Called by Node for a request that needs a new connection. */
@@ -146,6 +160,9 @@ interface AgentInside {
   readonly requests: Record<string, ClientRequest[] | undefined>;
   totalSocketCount: number;
   getName(options: object): string;
+  readonly freeSockets: Record<string, Socket[] | undefined>;
+  addRequest(request: ClientRequest, options: object): void;
+  reuseSocket(socket: Socket, request: ClientRequest): void;
   removeSocket(socket: Duplex, options: object): void;
   createSocket(request: ClientRequest, options: object, done: Done): void;
   createConnection(this: HttpAgent, options: object): Socket;
@@ -161,6 +178,47 @@ interface RequestOptions extends ClientRequestArgs {
   /** Node's name for the pairs that the connection belongs to. */
   _agentKey?: string;
   [REQUEST]?: ClientRequest;
+}
+
+/** By agent: requests that have been given no connection yet, and what is under way for each. */
+const underWay = new WeakMap<object, Set<Pending>>();
+
+/** Node itself tells nobody of a request that is destroyed in the queue, and leaves it there until its turn. */
+function addRequest(agent: HttpAgent, request: ClientRequest, options: ClientRequestArgs): void {
+  const inside = agent as unknown as AgentInside;
+  nodesHttp.addRequest.call(agent, request, options);
+  onDestroy(request, () => {
+    if (leaveQueue(inside, request)) request.onSocket(null as unknown as Socket);
+  });
+}
+
+/** Has a connection that becomes idle serve a request whose own connection has no port yet. */
+function serveByIdle(agent: HttpAgent): void {
+  const inside = agent as unknown as AgentInside;
+  const pendings = new Set<Pending>();
+  underWay.set(agent, pendings);
+  // Node's own listener comes first: what nobody in the queue has taken is idle then.
+  agent.on("free", (socket: Socket, options: RequestOptions) => {
+    const name = inside.getName(options);
+    const idle = inside.freeSockets[name] ?? [];
+    if (!idle.includes(socket)) return;
+    const waiting = [...pendings].find((pending) => pending.mayTake(name));
+    if (waiting === undefined) return;
+    idle.splice(idle.indexOf(socket), 1);
+    if (idle.length === 0) delete inside.freeSockets[name];
+    waiting.take(socket);
+  });
+}
+
+/** Calls back once the request has been destroyed. */
+function onDestroy(request: ClientRequest, destroyed: () => void): void {
+  const { destroy } = request;
+  request.destroy = (error) => {
+    destroy.call(request, error);
+    destroyed();
+    return request;
+  };
+  if (request.destroyed) destroyed();
 }
 
 function createSocket(
@@ -228,6 +286,8 @@ class Pending {
   /** Stands for it among the agent's sockets, so that the agent counts it, and destroys it. */
   readonly #standIn: Socket = new Socket();
   readonly #timer: NodeJS.Timeout | undefined;
+  /** The request that this connection is for, unless that is in the agent's queue and takes any. */
+  readonly #request: ClientRequest | undefined;
   #isOver = false;
 
   constructor(agent: AgentInside, options: RequestOptions) {
@@ -240,7 +300,10 @@ class Pending {
     this.#standIn.once("close", () => this.#giveUp());
     const request = options[REQUEST];
     if (request === undefined) return;
-    this.#watch(request);
+    onDestroy(request, () => this.#giveUp());
+    const isQueued = queueOf(agent, request) !== undefined;
+    this.#request = isQueued ? undefined : request;
+    underWay.get(agent)?.add(this);
     const { timeout } = options;
     if (timeout) this.#timer = setTimeout(() => request.emit("timeout"), timeout);
   }
@@ -249,8 +312,29 @@ class Pending {
     return this.#abort.signal;
   }
 
+  /** May its request be served by a connection of that name that has become idle? */
+  mayTake(name: string): boolean {
+    return this.#request !== undefined && !this.#request.destroyed && name === this.#name;
+  }
+
+  /** Serves its request by a connection that is there, and gives its own up. */
+  take(socket: Socket): void {
+    const request = this.#request as ClientRequest;
+    const agent = this.#agent;
+    this.#end();
+    this.#abort.abort(hungUp());
+    agent.reuseSocket(socket, request);
+    request.onSocket(socket);
+    const timeout = this.#options.timeout ?? 0;
+    if (timeout !== socket.timeout) socket.setTimeout(timeout);
+    agent.sockets[this.#name]?.push(socket);
+    // Another origin's request may be next.
+    process.nextTick(() => agent.removeSocket(this.#standIn, this.#options));
+  }
+
   /** @param tell has Node put the socket in place of the stand-in. */
   succeed(tell: () => void): void {
+    if (this.#isOver) return;
     this.#end();
     const sockets = this.#agent.sockets[this.#name] ?? [];
     const index = sockets.indexOf(this.#standIn);
@@ -260,6 +344,7 @@ class Pending {
 
   /** Later, since Node may begin with the next request at once. */
   fail(tell: () => void): void {
+    if (this.#isOver) return;
     this.#end();
     process.nextTick(() => {
       tell();
@@ -270,17 +355,8 @@ class Pending {
   #end(): void {
     this.#isOver = true;
     this.#agent.totalSocketCount--;
+    underWay.get(this.#agent)?.delete(this);
     clearTimeout(this.#timer);
-  }
-
-  #watch(request: ClientRequest): void {
-    const { destroy } = request;
-    request.destroy = (error) => {
-      destroy.call(request, error);
-      this.#giveUp();
-      return request;
-    };
-    if (request.destroyed) this.#giveUp();
   }
 
   #giveUp(): void {

@@ -1,5 +1,6 @@
 // undici: a function for the option `connect` of its Client, Pool and Agent.
 
+import { channel } from "node:diagnostics_channel";
 import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import { wrongValue } from "../../errors.ts";
@@ -58,7 +59,8 @@ export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout">
  *
  * - Errors are the request's: a {@link ConnectorError} if there is no port; an error that is `instanceof`
  *   `errors.ConnectTimeoutError` (`UND_ERR_CONNECT_TIMEOUT`) after `timeout`.
- * - As ever in undici, the abort of a request does not end the connection that is being opened: the next one takes it.
+ * - A Client, Pool or Agent that is destroyed gives up the connections that are being opened, and its places among
+ *   those who wait for a port. As ever in undici, the abort of a request does not: the next one takes the connection.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
  * @example
  * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
@@ -69,29 +71,157 @@ export function undiciConnect(
   connector: Connector,
   options: UndiciConnectOptions = {},
 ): (target: UndiciTarget, callback: UndiciCallback) => void {
-  const { stickyKey, signal, timeout = TIMEOUT_MS, maxCachedSessions = SESSIONS } = options;
+  const { stickyKey, timeout = TIMEOUT_MS, maxCachedSessions = SESSIONS } = options;
   checkInteger("timeout", timeout, 0, DAY_MS);
   checkInteger("maxCachedSessions", maxCachedSessions, 0, UINT32_MAX);
   const sessions = new Sessions(maxCachedSessions);
   return (target, callback) => {
     const { hostname, protocol, port, localAddress, socketPath } = target;
     if (socketPath) throw wrongValue("socketPath", "left out: it has no ports", socketPath);
+    if (adopt(connector, target, callback)) return;
     const isSecure = protocol === "https:";
+    const wanted = new Wanted(connector, target, callback, options.signal);
     const where = {
       host: hostname,
       port: Number(port || (isSecure ? 443 : 80)),
       localAddress: localAddress ?? undefined,
       key: stickyKey,
       connectTimeout: timeout,
-      signal,
+      signal: wanted.signal,
     };
     const dial = isSecure ? dialSecure(target, options, sessions) : dialPlain(options);
-    const opened = (error: Error | null, socket: Socket | null): void => {
-      if (error === null) callback(null, socket as Socket);
-      else callback(asUndici(error), null);
-    };
-    connector.dial(where, dial, opened, isSecure ? "secureConnect" : "connect");
+    try {
+      connector.dial(where, dial, wanted.opened, isSecure ? "secureConnect" : "connect");
+    } catch (error) {
+      wanted.end();
+      throw error;
+    }
   };
+}
+
+// ── Who wants a connection ────────────────────────────────────────────────────────────────
+//
+// undici tells a connect function neither which Client it serves nor that this has been destroyed. But all requests
+// of a Client that is destroyed fail, which it tells on a diagnostics channel. So each connection that is being
+// opened to the origin of such a request is put to the test: its Client is told of a failure that undici takes for a
+// passing one (code `UND_ERR_INFO`). One that lives asks again, before the call returns, and is given the same
+// connection; one that is destroyed does not, and then nobody wants it.
+
+/** undici `lib/core/diagnostics.js`: a request has failed. */
+const failures = channel("undici:request:error");
+/** Being opened. */
+const underWay = new Set<Wanted>();
+/** Whose Client is asked just now whether it lives. */
+let tested: Wanted | undefined;
+
+/** A connection that a Client has asked for, and that is being opened. */
+class Wanted {
+  readonly #connector: Connector;
+  readonly #target: UndiciTarget;
+  readonly #abort: AbortController = new AbortController();
+  readonly #outer: AbortSignal | undefined;
+  #callback: UndiciCallback;
+
+  constructor(
+    connector: Connector,
+    target: UndiciTarget,
+    callback: UndiciCallback,
+    outer: AbortSignal | undefined,
+  ) {
+    this.#connector = connector;
+    this.#target = target;
+    this.#callback = callback;
+    this.#outer = outer;
+    outer?.addEventListener("abort", this.#onAbort, { once: true });
+    if (outer?.aborted) this.#onAbort();
+    if (underWay.size === 0) failures.subscribe(onRequestFailed);
+    underWay.add(this);
+  }
+
+  /** Of this attempt, and by the caller's own signal, which counts as long as the connection lives. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  readonly opened = (error: Error | null, socket: Socket | null): void => {
+    this.#leave();
+    if (error === null) {
+      socket?.once("close", () => this.#ignoreOuter());
+      this.#callback(null, socket as Socket);
+    } else {
+      this.#ignoreOuter();
+      this.#callback(asUndici(error), null);
+    }
+  };
+
+  /** Nobody is told. */
+  end(): void {
+    this.#leave();
+    this.#ignoreOuter();
+  }
+
+  isFor(origin: string): boolean {
+    const { protocol, hostname, port } = this.#target;
+    const host = isIP(hostname) === 6 ? `[${hostname}]` : hostname;
+    return new URL(`${protocol}//${host}:${port}`).origin === origin;
+  }
+
+  /** Finds out whether its Client lives; gives the connection up if it does not. */
+  test(): void {
+    if (!underWay.has(this)) return;
+    const callback = this.#callback;
+    tested = this;
+    try {
+      callback(passing(), null);
+    } finally {
+      tested = undefined;
+    }
+    if (this.#callback !== callback) return;
+    this.#callback = () => {};
+    this.#abort.abort(passing());
+  }
+
+  /** Serves whoever asks for the same, if it asks because of a test. */
+  serve(connector: Connector, target: UndiciTarget, callback: UndiciCallback): boolean {
+    const isSame = JSON.stringify(target) === JSON.stringify(this.#target);
+    if (connector !== this.#connector || !isSame) return false;
+    this.#callback = callback;
+    return true;
+  }
+
+  readonly #onAbort = (): void => this.#abort.abort(this.#outer?.reason);
+
+  #leave(): void {
+    underWay.delete(this);
+    if (underWay.size === 0) failures.unsubscribe(onRequestFailed);
+  }
+
+  #ignoreOuter(): void {
+    this.#outer?.removeEventListener("abort", this.#onAbort);
+  }
+}
+
+function adopt(connector: Connector, target: UndiciTarget, callback: UndiciCallback): boolean {
+  return tested?.serve(connector, target, callback) ?? false;
+}
+
+function onRequestFailed(message: unknown): void {
+  const { request, error } = message as {
+    request: { origin: string | URL };
+    error: { code?: string };
+  };
+  if (error.code !== "UND_ERR_DESTROYED") return;
+  const { origin } = new URL(request.origin);
+  // Later: the Client is in the middle of its destruction.
+  queueMicrotask(() => {
+    for (const wanted of [...underWay]) if (wanted.isFor(origin)) wanted.test();
+  });
+}
+
+function passing(): Error {
+  return Object.assign(new Error("Does the Client still want this connection?"), {
+    code: "UND_ERR_INFO",
+  });
 }
 
 // ── Sockets as undici makes them ──────────────────────────────────────────────────────────

@@ -255,6 +255,52 @@ test("so does one whose signal is aborted, and one in the agent's own queue", as
   expect(await outcomes[2]).toBe(`${SOURCES[0]}:${RANGE.first}`);
 });
 
+test("a request that is destroyed in the agent's own queue ends at once", async () => {
+  const silent = await httpStage(() => {});
+  const other = await httpStage();
+  const agent = new HttpPortAgent(connect(), { maxTotalSockets: 1 });
+  const first = http.get(`http://127.0.0.1:${silent.port}/`, { agent }).on("error", () => {});
+  // The first one keeps the only connection, so that the turn of these never comes.
+  const queued = [silent, other, other].map(({ port }) => {
+    const events: string[] = [];
+    const request = http.get(`http://127.0.0.1:${port}/`, { agent }, (response) => {
+      events.push("answer");
+      response.resume();
+    });
+    request
+      .on("error", ({ message }) => events.push(message))
+      .on("close", () => events.push("close"));
+    return { request, events };
+  });
+  await until(() => silent.open.size === 1);
+  queued[0]?.request.destroy();
+  queued[1]?.request.destroy(new Error("changed my mind"));
+  await until(() => queued[1]?.events.length === 2);
+  expect(queued.map(({ events }) => events)).toEqual([
+    ["socket hang up", "close"],
+    ["changed my mind", "close"],
+    [],
+  ]);
+  expect(Object.values(agent.requests).map((requests) => requests?.length)).toEqual([1]);
+  first.destroy();
+  await until(() => queued[2]?.events.length === 2);
+  expect(queued[2]?.events).toEqual(["answer", "close"]);
+});
+
+test("a request that waits for a port takes a connection that becomes idle", async () => {
+  const { port, came } = await httpStage((_, response) => setTimeout(() => response.end("x"), 20));
+  const connector = connect({ ...ONE, wait: true });
+  const agent = new HttpPortAgent(connector, { keepAlive: true });
+  atEnd(() => agent.destroy());
+  const urls = Array.from({ length: 3 }, () => `http://127.0.0.1:${port}/`);
+  // The connection would stay open, idle, and keep the only port.
+  expect(await Promise.all(urls.map((url) => get(url, { agent })))).toEqual(["x", "x", "x"]);
+  expect(came).toHaveLength(1);
+  expect(connector.metrics()).toMatchObject({ waiting: 0, held: 1 });
+  expect((agent as unknown as { totalSocketCount: number }).totalSocketCount).toBe(1);
+  expect(Object.values(agent.freeSockets)[0]).toHaveLength(1);
+});
+
 test("agent.destroy() ends connections under way", async () => {
   const { port } = await httpStage();
   const connector = connect({ ...ONE, wait: true });

@@ -98,8 +98,7 @@ test("a connection that is refused, or has no port, is the request's error", asy
   expect(failures).toHaveLength(1);
   expect(failures[0]).toBeInstanceOf(ConnectorError);
   expect(failures[0]).toMatchObject({ code: "EADDRNOTAVAIL", exhausted: "source" });
-  await pause(20);
-  expect(await get(url, agent)).toBe("done");
+  await expect.poll(() => get(url, agent).catch(({ code }) => code)).toBe("done");
 });
 
 test("a closed connector is, too", async () => {
@@ -170,6 +169,87 @@ test("destroying the agent while its connections are under way leaves nothing", 
   await agent.destroy();
   const results = await settled;
   expect(results.filter(({ status }) => status === "rejected")).toHaveLength(8);
+});
+
+test.for([
+  ["Agent", (_origin: string, options: Agent.Options) => new Agent(options)],
+  ["Pool", (origin: string, options: Pool.Options) => new Pool(origin, options)],
+  ["Client", (origin: string, options: Client.Options) => new Client(origin, options)],
+] as const)(
+  "a destroyed %s gives up its place in the queue, and opens no connection later",
+  async ([, make]) => {
+    const { port } = await httpStage();
+    const connector = connect({ ...ONE, wait: true });
+    const holder = await connector.connect({ host: "127.0.0.1", port });
+    const origin = `http://127.0.0.1:${port}`;
+    const dispatcher = make(origin, { connect: undiciConnect(connector) });
+    const outcome = get(origin, dispatcher).catch((error) => error);
+    await until(() => connector.metrics().waiting === 1);
+    await dispatcher.destroy();
+    expect(connector.metrics().waiting).toBe(0);
+    expect(await outcome).toBeInstanceOf(errors.ClientDestroyedError);
+    holder.destroy();
+    // Whoever comes next is served: nobody stands before it.
+    (await connector.connect({ host: "127.0.0.1", port })).destroy();
+    expect(connector.metrics().connected).toBe(2);
+  },
+);
+
+test("a destroyed Agent takes no place in the queue from another one of the same origin", async () => {
+  const { port } = await httpStage();
+  const connector = connect({ ...ONE, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const url = `http://127.0.0.1:${port}/`;
+  const shared = undiciConnect(connector);
+  const [gone, first, second] = [shared, shared, undiciConnect(connector)].map(
+    (connect) => new Agent({ connect }),
+  ) as [Agent, Agent, Agent];
+  for (const agent of [first, second]) atEnd(() => agent.destroy());
+  const lost = get(url, gone).catch((error) => error.code);
+  const order: string[] = [];
+  const served = [first, second].map(async (agent, index) => {
+    order.push(`${index} ${await get(url, agent)}`);
+    await agent.close();
+  });
+  await until(() => connector.metrics().waiting === 3);
+  await gone.destroy();
+  expect(await lost).toBe("UND_ERR_DESTROYED");
+  expect(connector.metrics().waiting).toBe(2);
+  holder.destroy();
+  await Promise.all(served);
+  const from = `${SOURCES[0]}:${RANGE.first}`;
+  expect(order).toEqual([`0 ${from}`, `1 ${from}`]);
+  // The holder, and one for each that was served.
+  expect(connector.metrics().connected).toBe(3);
+});
+
+test("a request that was aborted before its Client is destroyed leaves no connection behind", async () => {
+  const { port } = await httpStage();
+  const connector = connect({ ...ONE, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const url = `http://127.0.0.1:${port}/`;
+  const agent = new Agent({ connect: undiciConnect(connector) });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const aborted = request(url, { dispatcher: agent, signal }).catch(() => "failed");
+  await until(() => connector.metrics().waiting === 1);
+  controller.abort();
+  await agent.destroy();
+  expect(await aborted).toBe("failed");
+  expect(connector.metrics().waiting).toBe(0);
+  holder.destroy();
+});
+
+test("a signal that is aborted ends connections that are open", async () => {
+  const silent = await httpStage(() => {});
+  const connector = connect();
+  const controller = new AbortController();
+  const agent = new Agent({ connect: undiciConnect(connector, { signal: controller.signal }) });
+  atEnd(() => agent.destroy());
+  const outcome = get(`http://127.0.0.1:${silent.port}/`, agent);
+  await until(() => silent.open.size === 1);
+  controller.abort(new Error("enough"));
+  await expect(outcome).rejects.toThrow("enough");
 });
 
 test("a signal ends those who wait for a port", async () => {
