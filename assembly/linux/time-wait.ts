@@ -18,8 +18,9 @@
 //
 // A tuple with timestamps may be taken over by an automatic connect() once more than a second lies
 // between its last timestamp and now, counted in whole seconds. So it has the class
-// `TW_BLOCKING` at first, and two seconds after its last timestamp it moves to `TW_REUSABLE`, which a
-// search passes over or not, 64 ports at a time. At most two different seconds are ahead, so two
+// `TW_BLOCKING` at first, and two ticks of whole seconds after its last timestamp (after more than
+// one second and at most two) it moves to `TW_REUSABLE`, which a search passes over or not, 64 ports
+// at a time. At most two different seconds are ahead, so two
 // queues, for even and odd seconds, keep those that will become reusable in order.
 //
 // Each TIME_WAIT changes its class and expires at constant cost, in order.

@@ -192,8 +192,9 @@ export class LinuxPorts implements Disposable {
   }
 
   /**
-   * Whether an automatic connect() may take over a TIME_WAIT with timestamps, a second after the
-   * last of them (Linux `tcp_tw_reuse`): 0 or 1.
+   * Whether an automatic connect() may take over a TIME_WAIT with timestamps, two ticks of whole
+   * seconds after the last of them, so after more than one second and at most two (Linux 2.6.32
+   * `tcp_tw_reuse`): 0 or 1.
    * @throws PortError `EBADF`; (set) `ERR_INVALID_ARG_VALUE`.
    */
   get tcpTwReuse(): number {
