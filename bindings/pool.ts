@@ -174,7 +174,7 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Frees the ports that have cooled down. A port that was given back at some time has cooledDown when one period
+   * Frees the ports that have cooled down. A port that was given back at some time has cooled down when one period
    * has passed since, or up to an eighth of a period later.
    * @param now as in {@link coolDown}.
    * @returns how many ports were freed.

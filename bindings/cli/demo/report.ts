@@ -33,7 +33,7 @@ export function titleOf(way: WayName): string {
 export function introduction(plan: Plan): string {
   const { place, ways, source, destinations, leftOut } = plan;
   const where = place.inside
-    ? "All of it inside a network namespace of its own: this machine's ports are quarantined."
+    ? "All of it inside a network namespace of its own: this machine's ports are not touched."
     : `Among this machine's own ports, not in a network namespace: ${place.why}.\n` +
       "While it runs, other programs may find no port; --connections limits what it takes.";
   return [

@@ -26,7 +26,7 @@ export interface Load {
   readonly whenCooling: WhenCooling;
   /** The local ports of each source. */
   readonly range: PortRange;
-  /** Ports of the range that are quarantined, as `ReservedPorts` takes them. */
+  /** Ports of the range that are passed over, as `ReservedPorts` takes them. */
   readonly reserved: string;
   /** How many connections may be open at once; `Infinity` for no limit. */
   readonly files: number;
@@ -67,7 +67,7 @@ export function stretch(lifetime: Lifetime, factor: number): Lifetime {
   return { kind: "uniform", least: lifetime.least * factor, most: lifetime.most * factor };
 }
 
-/** Seconds until as many connections, and cools down, end as begin. */
+/** Seconds until as many connections, and cooldowns, end as begin. */
 export function settledAfter({ lifetime, cooldown }: Pick<Load, "lifetime" | "cooldown">): number {
   const longest =
     lifetime.kind === "fixed"

@@ -52,9 +52,9 @@ all find a local port, when the first does not, and what to change.
                        exp:10 (exponential, 10 on average)
   --cooldown C         how a port cools down after its connection has ended on this side:
                        timestamps (default: 1 s where TCP timestamps are on, and the port that has
-                       cooledDown longest is taken rather than none; else 60 s), none, or seconds
+                       cooled longest is taken rather than none; else 60 s), none, or seconds
   --range F-L          local ports; by default this machine's range, or ${LINUX_RANGE.first}-${LINUX_RANGE.last}
-  --reserved LIST      ports that are quarantined, 8080,9000-9010; by default this machine's
+  --reserved LIST      ports that are passed over, 8080,9000-9010; by default this machine's
   --files N            connections that may be open at once, as each takes a file; by default what
                        this process may have
   --for SECONDS        how long it goes on; by default until it has settled, twice over
