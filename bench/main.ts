@@ -14,7 +14,7 @@ import { SUITES } from "./harness/suites.ts";
 const USAGE = `npm run bench -- [OPTIONS] [NAME...]
 
   --smoke          every row once and tiny: shows that all works, measures nothing
-  --node PATH      runs the suites under that Node; given again, under each in turn, side by side
+  --node PATH      runs the suites under that Node; given again, under each, side by side
   --json FILE      writes all rows and thresholds to FILE
   --compare FILE   prints how many times as long as in FILE each row takes
   --report DIR     writes DIR/report.md with a picture, and the results beside it
@@ -65,7 +65,7 @@ function parsedOrder(): Order | undefined {
   }
 }
 
-/** @throws Error with a message for whoever typed it. */
+/** @throws Error with a message for the terminal. */
 function orderOf(args: string[]): Order | undefined {
   const { values, positionals } = parseArgs({
     args,

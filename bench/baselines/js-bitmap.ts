@@ -1,7 +1,7 @@
 // The JS bitmap: the core's own algorithm in typed arrays, as fast as we can make it in JavaScript.
 //
-// It is what a good engineer writes who knows that a Set and a loop are too slow, and so the
-// baseline that WebAssembly has to beat. One pool's ports are bits; two summaries above them let a
+// It is what one writes when a Set and a loop are too slow, and so the baseline that WebAssembly has
+// to beat. One pool's ports are bits; two summaries above them let a
 // search skip what is full. Words have 32 bits, because JavaScript has no fast wider ones. A set
 // bit means "free": what is free is what a search looks for.
 //
@@ -17,8 +17,7 @@
 // slow.
 //
 // It knows one pool at a time: exclusive ports, no reuse flags, no conflicts between addresses,
-// destinations and wildcards. Whoever needs those adds a map and more bitmaps: js-table.ts,
-// js-sharing.ts.
+// destinations and wildcards.
 
 const PORT_WORDS = 2048;
 const SUMMARY = PORT_WORDS;
@@ -59,16 +58,7 @@ export class JsBitmap {
     return port;
   }
 
-  /** The port that {@link take} would take; -1 when there is none. */
-  find(offset: number): number {
-    if (offset >>> 0 !== offset) throw new RangeError("offset");
-    const start = this.#first + ((offset >>> 0) % (this.#count >>> 0));
-    const open = (this.#bits[start >>> 5] as number) & (ALL_FREE << start);
-    const port = (start & ~31) + lowest(open);
-    return open === 0 || port > this.#last ? this.#findFar(start) : port;
-  }
-
-  /** Takes a port that is named; -1 if it is held. */
+  /** Takes an explicit port; -1 if it is held. */
   takeAt(port: number): number {
     if ((port & 0xffff) !== port || port === 0) throw new RangeError("port");
     const bits = this.#bits;

@@ -9,7 +9,7 @@ const SLOT_COUNT = 8;
 const AGE_COUNT = SLOT_COUNT + 1;
 const RING_PLACES = 65536;
 
-/** A Set of who is held, and a Map of when each port began to cool down, which keeps the order. */
+/** A Set of ports that are held, and a Map of when each port began to cool down, which keeps the order. */
 export class SetCooling {
   readonly #held: JsSet;
   readonly #since: Map<number, number> = new Map();
@@ -51,7 +51,7 @@ export class SetCooling {
   }
 }
 
-/** A bitmap of who is held, a bit for who cools down, a ring in order and a count for each slot. */
+/** Bitmaps of what is held and what cools down, a ring in order, and a count for each slot. */
 export class BitmapCooling {
   readonly #held: JsBitmap;
   readonly #cooling: Uint8Array = new Uint8Array(65536);
@@ -140,7 +140,7 @@ export class SetOrder implements JsOrder {
   }
 }
 
-/** A ring, and a bitmap of who is held, so that nothing is freed twice. */
+/** A ring, and a bitmap of what is held, so that nothing is freed twice. */
 export class RingOrder implements JsOrder {
   readonly #held: JsBitmap;
   readonly #ring: Uint16Array = new Uint16Array(RING_PLACES);

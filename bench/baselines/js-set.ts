@@ -34,7 +34,7 @@ export class JsSet {
     return NONE;
   }
 
-  /** Takes a port that is named; -1 if it is held. */
+  /** Takes an explicit port; -1 if it is held. */
   takeAt(port: number): number {
     if ((port & 0xffff) !== port || port === 0) throw new RangeError("port");
     if (this.#held.has(port)) return NONE;

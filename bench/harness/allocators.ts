@@ -85,7 +85,7 @@ export function openReservations({ range, members }: Fixture): Opened {
   return { pools, close: () => manager.close() };
 }
 
-/** One object for each port, as whoever makes reservations keeps them. */
+/** One object for each port, as a caller keeps them. */
 function reservationsOf(manager: PortManager, description: Omit<Member, "held">): Allocator {
   const { networks, transport, address, reuseAddr = false } = description;
   const kept = new Array<Reservation | undefined>(65536).fill(undefined);

@@ -7,7 +7,7 @@ import { runInOwnProcess } from "./own-process.ts";
 import type { Results } from "./results.ts";
 
 /**
- * The version of the Node at a path, as it tells it.
+ * The version of the Node at a path.
  *
  * @throws Error if there is no Node.
  */

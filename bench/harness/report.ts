@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { format } from "./format.ts";
 import { drawOccupancy } from "./picture.ts";
 import { type Results, writeResults } from "./results.ts";
-import { heldAt, isOurs, isSameWork, OURS } from "./rows.ts";
+import { heldAt, isPortwarden, isSameWork, PORTWARDEN } from "./rows.ts";
 import { isMet, type Row, type System, show, showLimit, type Threshold } from "./session.ts";
 import { rowsSideBySide, type SideBySide, thresholdsSideBySide } from "./side-by-side.ts";
 import { SUITES } from "./suites.ts";
@@ -108,16 +108,16 @@ function besideOf(runs: readonly Results[]): string[] {
   const tableOf = ({ columns, lines }: SideBySide): string => table(["", ...columns], lines);
   return [
     "## Under several Nodes",
-    tableOf(rowsSideBySide(runs, (row) => isOurs(row) && row.unit === "ns")),
+    tableOf(rowsSideBySide(runs, (row) => isPortwarden(row) && row.unit === "ns")),
     tableOf(thresholdsSideBySide(runs)),
   ];
 }
 
-/** Systems side by side, ours on the left. */
+/** Systems side by side, portwarden's on the left. */
 function suiteTable(rows: readonly Row[]): string {
   const systems = [...new Set(rows.map(({ system }) => system))];
-  const others = systems.filter((system) => !OURS.includes(system));
-  const columns = [...OURS.filter((system) => systems.includes(system)), ...others];
+  const others = systems.filter((system) => !PORTWARDEN.includes(system));
+  const columns = [...PORTWARDEN.filter((system) => systems.includes(system)), ...others];
   const lines = new Map<string, Row[]>();
   for (const row of rows) {
     const key = `${row.workload} ${heldAt(row)}`.trim();
@@ -133,7 +133,9 @@ function cellOf(line: readonly Row[], system: System): string {
   const row = line.find((item) => item.system === system);
   if (row === undefined) return "";
   const same = line.filter((item) => isSameWork(item, row));
-  const base = OURS.map((our) => same.find((item) => item.system === our)).find(Boolean);
+  const base = PORTWARDEN.map((system) => same.find((item) => item.system === system)).find(
+    Boolean,
+  );
   if (base === undefined || base === row || base.median <= 0) return show(row);
   return `${show(row)} (${format(row.median / base.median)} x)`;
 }

@@ -1,14 +1,14 @@
-// Rows: what tells one from another, and which of them may be compared.
+// Rows: how one differs from another, and which of them may be compared.
 
 import type { Row, System } from "./session.ts";
 
-/** Ours; the first of them that did the same work is what others in a line are compared with. */
-export const OURS: readonly System[] = [
+/** Portwarden; the first that did the same work is what others in a line are compared with. */
+export const PORTWARDEN: readonly System[] = [
   ...(["pool", "sockets", "connector", "reservations", "pool batch"] as const),
 ];
 
-export function isOurs({ system }: Row): boolean {
-  return OURS.includes(system);
+export function isPortwarden({ system }: Row): boolean {
+  return PORTWARDEN.includes(system);
 }
 
 /** Was it recorded on another machine? */

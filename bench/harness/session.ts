@@ -8,7 +8,7 @@
 import { format, time } from "./format.ts";
 import { type Measured, measureByTurns, type Sampling, type Work } from "./measure.ts";
 
-/** Who did the work. */
+/** What did the work. */
 export type System =
   | "pool"
   | "pool batch"

@@ -1,7 +1,7 @@
 // Controls: the form with the settings, and the buttons of the scenarios.
 //
 // Rates and times are chosen by a slider whose tenth step means ten times as much. A slider that
-// nobody has moved shows the nearest step and keeps the exact value.
+// was not moved shows the nearest step and keeps the exact value.
 
 import type { Place, Ranges, Span } from "./protocol.ts";
 import {
@@ -14,7 +14,7 @@ import {
 } from "./settings.ts";
 import { make, milliseconds, the, whole } from "./show.ts";
 
-/** Who is told what the visitor has done. */
+/** Called with what the visitor has done. */
 interface Listener {
   onSettings(settings: Settings, before: Settings): void;
   onScenario(settings: Settings): void;
@@ -140,7 +140,7 @@ export class Controls {
     this.#select("groups").value = `${groups}`;
     this.#select("destinations").value = `${destinations}`;
     this.#input("reserved").value = reserved;
-    the("selection-told").textContent = POLICIES[selection] ?? "";
+    the("selection-hint").textContent = POLICIES[selection] ?? "";
     for (const name of ["rate", "lifetime", "cooldown"] as const) this.#writeSlider(name);
     this.#writeRange();
   }
@@ -151,7 +151,7 @@ export class Controls {
     const text = textOf(name, value);
     input.value = `${stepAt(name, value)}`;
     input.setAttribute("aria-valuetext", text);
-    (this.#form.elements.namedItem(`${name}-told`) as HTMLOutputElement).value = text;
+    (this.#form.elements.namedItem(`${name}-value`) as HTMLOutputElement).value = text;
   }
 
   #writeRange(): void {

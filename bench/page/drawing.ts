@@ -1,7 +1,7 @@
 // Drawing: from sets of ports, as bits, to one byte per port.
 //
-// A port that somebody holds is told as held (or shared), wherever it lies; then what cools down,
-// what is reserved, what lies outside the range, and what is left is free. Port 0 is nobody's.
+// A port that is held is drawn as held (or shared), wherever it lies; then what cools down, what is
+// reserved, what lies outside the range, and what is left is free. No connection has port 0.
 
 import { WORDS } from "./memory.ts";
 import type { Span } from "./protocol.ts";

@@ -12,30 +12,30 @@ interface State {
 }
 
 /**
- * Writes down what is known of a port; with `aloud` also for those who listen, who would else be
- * told all the time.
+ * Shows what is known of a port; with `aloud` a screen reader reads it out, too, which it would
+ * else do all the time.
  */
-export function showPort(told: PortDetails, aloud: boolean): void {
-  const state = STATES[told.state] as State;
+export function showPort(details: PortDetails, aloud: boolean): void {
+  const state = STATES[details.state] as State;
   const chip = the("port-state");
   chip.textContent = state.label;
   chip.dataset.state = state.name;
-  the("port-answers").replaceChildren(make("p", held(told), "holders"), requests(told));
-  the("picture").setAttribute("aria-valuenow", `${told.port}`);
+  the("port-answers").replaceChildren(make("p", held(details), "holders"), requests(details));
+  the("picture").setAttribute("aria-valuenow", `${details.port}`);
   if (!aloud) return;
-  const refusals = told.requests.filter(({ isGranted }) => !isGranted);
+  const refusals = details.requests.filter(({ isGranted }) => !isGranted);
   const [why] = refusals;
   const spoken = why === undefined ? "" : ` ${why.request}: ${why.answer}.`;
-  const text = `Port ${told.port}: ${state.label}. ${held(told)}${spoken}`;
+  const text = `Port ${details.port}: ${state.label}. ${held(details)}${spoken}`;
   the("picture").setAttribute("aria-valuetext", text);
 }
 
 function held({ port, holders, cooling }: PortDetails): string {
-  if (port === 0) return "Port 0 is nobody’s: it stands for “any port”.";
+  if (port === 0) return "No socket has port 0: it stands for “any port”.";
   const parts = [];
   if (holders.length > 0) parts.push(`Held by ${holders.length}: towards ${holders.join(", ")}.`);
   if (cooling.length > 0) parts.push(`Cooling after ${cooling.join(", ")}.`);
-  return parts.length === 0 ? "Nobody holds it." : parts.join(" ");
+  return parts.length === 0 ? "No connection holds it." : parts.join(" ");
 }
 
 function requests({ requests }: PortDetails): HTMLElement {
@@ -53,7 +53,7 @@ function requests({ requests }: PortDetails): HTMLElement {
 
 // ── Legend ────────────────────────────────────────────────────────────────────────────────
 
-/** Makes the legend, and answers who writes its counts. */
+/** Makes the legend; what it returns writes the counts. */
 export function makeLegend(): (counts: readonly number[]) => void {
   const counted = STATES.map(({ name, label, meaning }) => {
     const item = make("li", "", "key");

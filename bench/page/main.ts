@@ -34,7 +34,7 @@ let isStale = true;
 /** Buffers for pictures that the page has, and the picture that it has not painted yet. */
 const buffers: ArrayBuffer[] = [new ArrayBuffer(PORTS), new ArrayBuffer(PORTS)];
 let picture: Picture | undefined;
-/** Milliseconds that the scenario has not been told of. */
+/** Milliseconds that the scenario has yet to go on. */
 let elapsed = 0;
 let operations = 0;
 let lastFrame = 0;
@@ -105,10 +105,10 @@ function show(shown: Picture, at: number): void {
     lastPaint = at;
   }
   buffers.push(shown.codes);
-  const { told } = shown;
-  if (told !== undefined) {
-    const isAloud = isByKey && told.port === map.port;
-    showPort(told, isAloud);
+  const { details } = shown;
+  if (details !== undefined) {
+    const isAloud = isByKey && details.port === map.port;
+    showPort(details, isAloud);
     if (isAloud) isByKey = false;
   }
   if (isRunning && at - lastText < TEXT_MS) return;
@@ -146,12 +146,14 @@ worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
 });
 
 /**
- * A newer picture makes one that has not been painted needless, but not what it tells of a port.
+ * A newer picture makes one that has not been painted needless, but not its details of a port.
  */
 function take(newer: Picture): void {
   const older = picture;
   picture =
-    older?.told !== undefined && newer.told === undefined ? { ...newer, told: older.told } : newer;
+    older?.details !== undefined && newer.details === undefined
+      ? { ...newer, details: older.details }
+      : newer;
   if (older !== undefined) buffers.push(older.codes);
 }
 

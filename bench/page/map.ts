@@ -6,7 +6,7 @@ const SIDE = 256;
 const STEP = 16;
 const PAGE = 16 * SIDE;
 
-/** Told when another port is looked at, and whether a key did it. */
+/** Called when another port is looked at; whether a key did it. */
 export type OnPort = (port: number, byKey: boolean) => void;
 
 export class PortMap {

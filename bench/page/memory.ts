@@ -85,10 +85,10 @@ export class Memory {
   }
 
   /**
-   * Tells of each port with a record in a system of Linux ports how many sockets and TIME_WAITs own
-   * it.
+   * Calls back for each port with a record in a system of Linux ports: how many sockets and
+   * TIME_WAITs own it.
    */
-  readRecords(system: number, tell: (port: number, sockets: number, waits: number) => void): void {
+  readRecords(system: number, visit: (port: number, sockets: number, waits: number) => void): void {
     for (let page = 0; page < PAGES; page++) {
       const at = this.#word(system + SYSTEM_PAGES + page * 4);
       if (at === 0) continue;
@@ -96,7 +96,7 @@ export class Memory {
         const entry = at + PAGE_ENTRIES + index * ENTRY_BYTES;
         const sockets = this.#word(entry + ENTRY_SOCKETS);
         const waits = this.#word(entry + ENTRY_WAITS);
-        if (sockets + waits > 0) tell(page * ENTRIES + index, sockets, waits);
+        if (sockets + waits > 0) visit(page * ENTRIES + index, sockets, waits);
       }
     }
   }

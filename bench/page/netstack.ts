@@ -191,7 +191,7 @@ export class NetstackPorts implements Ports {
 }
 
 /**
- * One answer for all destinations that are told the same, but for their names: that of the first of
+ * One answer for all destinations whose answers differ in their names alone: that of the first of
  * them.
  */
 function merge(answers: readonly Answer[]): Answer[] {

@@ -17,13 +17,13 @@ export interface Ports {
   tick(now: number): void;
   readonly range: Span;
   setRange(range: Span): void;
-  /** Collects who holds what from the core's memory. */
+  /** Collects what is held from the core's memory. */
   read(drawing: Drawing): void;
   /** The same of one port by asking the facade: how many hold it, and whether it cools down. */
   ask(port: number): Asked;
-  /** The names of who holds a port, and for whom it cools down. */
+  /** The destinations whose connections hold a port, and those for which it cools down. */
   holdersOf(port: number): { holders: string[]; cooling: string[] };
-  /** What requests that name the port would be told. */
+  /** How requests that name the port would be answered. */
   requests(port: number, place: Place): Answer[];
   close(): void;
 }
@@ -44,7 +44,7 @@ export function remoteName(destination: number): string {
   return `${remoteAddress(destination)}:${REMOTE_PORT}`;
 }
 
-/** What somebody who leaves the choice to the system would be told about this port. */
+/** How a request that leaves the choice to the system would be answered, as to this port. */
 export function automatic(port: number, ports: Ports, place: Place, fresh: string[]): Answer {
   const range = ports.limits.rangeFrom(place, ports.range);
   const request = "an automatic pick";
@@ -58,7 +58,7 @@ export function automatic(port: number, ports: Ports, place: Place, fresh: strin
   return { request, isGranted: true, answer: `may find it, towards ${listed(fresh)}` };
 }
 
-/** Lets something happen that is undone at once, and tells what came of it. */
+/** Does something that is undone at once, and answers what came of it. */
 export function attempt(request: string, run: () => void): Answer {
   try {
     run();

@@ -74,7 +74,7 @@ export interface Picture {
   /** How many ports are in each state. */
   readonly counts: readonly number[];
   readonly figures: Figures;
-  readonly told: PortDetails | undefined;
+  readonly details: PortDetails | undefined;
 }
 
 /** All since the scenario began. */
@@ -100,7 +100,7 @@ export interface PortDetails {
   readonly requests: readonly Answer[];
 }
 
-/** What a request for that port would be told. */
+/** How a request for that port would be answered. */
 export interface Answer {
   readonly request: string;
   readonly isGranted: boolean;

@@ -34,7 +34,7 @@ export const POLICIES: Readonly<Record<string, string>> = {
   hash: "From a hash of the destination and a counter (algorithm 3).",
   "double-hash": "The same, with many counters (algorithm 4).",
   "random-increments": "A random step behind the last port (algorithm 5).",
-  sequential: "From behind the last port on. Anyone can guess the next.",
+  sequential: "From behind the last port on. The next is easy to guess.",
   fifo: "The port that was released longest ago.",
 };
 

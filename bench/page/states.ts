@@ -1,4 +1,4 @@
-// States: what a port in the picture can be, as one byte, and how each state is told and coloured.
+// States: what a port in the picture can be, as one byte, and how each state is named and coloured.
 
 /** A state's place in the list is its byte. */
 export const FREE = 0;
@@ -17,7 +17,7 @@ interface State {
 
 /** In the order of their bytes. */
 export const STATES: readonly State[] = [
-  { name: "free", label: "free", meaning: "nobody holds it" },
+  { name: "free", label: "free", meaning: "no connection has it" },
   { name: "held", label: "held", meaning: "one connection has it" },
   { name: "shared", label: "shared", meaning: "connections to several destinations have it" },
   { name: "cooling", label: "cooling", meaning: "released, and cooling, as in TIME_WAIT" },

@@ -122,11 +122,11 @@ function frame(current: Simulation, { codes, elapsed, port }: Frame): void {
   drawing += now() - between;
   const { time, operations, refused } = current;
   const figures = { time, operations, refused, live: ports.live, running, drawing };
-  const told = port === undefined ? undefined : tell(ports, port, bytes[port] as number);
-  scope.postMessage({ kind: "picture", codes, counts, figures, told }, [codes]);
+  const details = port === undefined ? undefined : detailsOf(ports, port, bytes[port] as number);
+  scope.postMessage({ kind: "picture", codes, counts, figures, details }, [codes]);
 }
 
-function tell(ports: Ports, port: number, state: number): PortDetails {
+function detailsOf(ports: Ports, port: number, state: number): PortDetails {
   if (port === 0) return { port, state: OUTSIDE, holders: [], cooling: [], requests: [] };
   const requests = ports.requests(port, place);
   return { port, state, ...ports.holdersOf(port), requests };

@@ -1,6 +1,6 @@
 // Accepts: one port with a listener and very many accepted connections, all TupleOnly. What a bind
 // to that port costs, or one connection more, must not depend on how many there are. Requests are
-// made for each call, as whoever accepts a connection does.
+// made for each call, as a stack that accepts a connection does.
 
 import { TUPLE_ONLY } from "../../assembly/abi.ts";
 import {
@@ -25,7 +25,7 @@ import { ACCEPTS } from "../recorded/gvisor.ts";
 
 const PORT = 443;
 const PER_PEER = 50000;
-/** Connections that nobody has accepted before. */
+/** Connections from here on have not been accepted. */
 const FRESH = 20 * PER_PEER;
 const BATCH = 1000;
 /** Enough for digests, and for the reference model where it walks over a million. */
@@ -212,10 +212,10 @@ function peer(index: number): Required<Destination> {
 
 function openReferenceModel(): Side {
   const manager = new ReferencePortManager();
-  const anyone = { address: "", port: 0 };
+  const anywhere = { address: "", port: 0 };
   const reserve = (request: ReferenceRequest): boolean =>
     manager.reservePort(request, 0) > 0 && manager.releasePort(request);
-  manager.reservePort(requestOf(anyone, TUPLE_ONLY), 0);
+  manager.reservePort(requestOf(anywhere, TUPLE_ONLY), 0);
   return {
     system: "reference model",
     accept(count) {
@@ -224,8 +224,8 @@ function openReferenceModel(): Side {
       }
     },
     probes: {
-      "exclusive bind, refused": () => manager.isAvailable(requestOf(anyone, 0)),
-      "bind with the listener's flags": () => reserve(requestOf(anyone, TUPLE_ONLY)),
+      "exclusive bind, refused": () => manager.isAvailable(requestOf(anywhere, 0)),
+      "bind with the listener's flags": () => reserve(requestOf(anywhere, TUPLE_ONLY)),
       "reservePort of a new tuple": (index) => reserve(requestOf(peer(FRESH + index), TUPLE_ONLY)),
       "reserveTuple of a new tuple": (index) => {
         const request = requestOf(peer(FRESH + index), TUPLE_ONLY);

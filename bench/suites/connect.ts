@@ -29,7 +29,7 @@ const REFERENCE_AT_LEAST = 10000;
 
 interface Setting {
   readonly destinations: number;
-  /** How many ports: fewer for more destinations, whom the model looks at one by one. */
+  /** How many ports: fewer for more destinations, which the model looks at one by one. */
   readonly ports: number;
   /** In how many of the phases the reference model takes part: those of some seconds. */
   readonly modelPhases: number;

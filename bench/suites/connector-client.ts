@@ -211,7 +211,7 @@ function openBy(
   };
 }
 
-/** What whoever calls net.connect does at the least. */
+/** What a caller of net.connect does at the least. */
 function watch(socket: Socket, opened: ConnectCallback): void {
   const failed = (error: Error): void => opened(error, null);
   socket.once("error", failed);

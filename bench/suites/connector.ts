@@ -108,8 +108,8 @@ function settingOf(smoke: boolean): Setting {
   const first = inNamespace ? FIRST : (machine.portRange?.first ?? FIRST);
   const range = { first, last: first + ports - 1 };
   const reason = "why" in answer ? answer.why : "";
-  const told = `as the range fills, the connector alone: no namespace (${reason})`;
-  const why = inNamespace || smoke ? "" : told;
+  const missing = `as the range fills, the connector alone: no namespace (${reason})`;
+  const why = inNamespace || smoke ? "" : missing;
   return { size, range, inNamespace, why };
 }
 

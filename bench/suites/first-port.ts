@@ -1,4 +1,4 @@
-// First port: a process that begins with nothing and ends with one port, and tells how long that
+// First port: a process that begins with nothing and ends with one port, and prints how long that
 // took.
 //
 // `node first-port.js SYSTEM`: prints the milliseconds of each part as one JSON object. Nothing

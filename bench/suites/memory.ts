@@ -13,7 +13,7 @@ import type { Grown, HeapSystem } from "./memory-heap.ts";
 import { holdInCore, type Load, liveOf, loadsOf } from "./memory-loads.ts";
 
 const UNIT = "bytes";
-/** Bytes per reservation of ours at most. */
+/** Bytes per reservation in the core at most. */
 const AT_MOST: Readonly<Record<string, number>> = {
   "49,536 binds": 1,
   "1,040,256 tuples, 21 destinations": 1,

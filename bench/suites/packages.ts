@@ -11,7 +11,7 @@
 // other programs, so its caller has to be ready for EADDRINUSE as well, and asks for the next one.
 //
 // How many sockets are opened, and how many of the ports are different ones, is counted here. All
-// is on 127.0.0.1, and each system is told so: portfinder would ask all addresses of the machine.
+// is on 127.0.0.1, and each system is asked so: portfinder would ask all addresses of the machine.
 
 import net from "node:net";
 import { clearLockedPorts, default as getPort } from "get-port";
@@ -30,7 +30,7 @@ const KEY = { networks: [IPV4], transport: TCP, address: HOST } as const;
 /** One way to come by a port. */
 interface Source {
   readonly system: System;
-  /** A port that nobody listens on; `reservations` keep it. */
+  /** A port without a listener; `reservations` keep it. */
   port(): Promise<number> | number;
   /** A server that listens on a port that it has been given. */
   server(): Promise<net.Server>;
@@ -121,7 +121,7 @@ function ofPortfinder(): Source {
 
 // ── Rows ──────────────────────────────────────────────────────────────────────────────────
 
-/** Ports are named, and nobody listens. */
+/** Ports are found, and nothing listens there. */
 async function naming(session: Session, sources: readonly Source[], count: number): Promise<void> {
   const name = async (source: Source): Promise<number> => {
     const start = process.hrtime.bigint();

@@ -1,4 +1,5 @@
-// Sizes: how many bytes whoever imports portwarden gets, raw and as a server sends them (gzip).
+// Sizes: how many bytes an import of portwarden brings along, raw and as a server sends them
+// (gzip).
 //
 // JavaScript is counted as it is published, comments included and not minified, and as a bundler
 // makes it.

@@ -24,7 +24,7 @@ export interface Picking extends Work {
   readonly picked: Uint16Array;
 }
 
-/** Operations in a batch of ours, after which draws and offsets come again. */
+/** Operations in a batch of portwarden's, after which draws and offsets come again. */
 export const BATCH = 1000;
 export const KINDS: readonly Kind[] = ["bind", "connect"];
 

@@ -65,11 +65,7 @@ describe.each(RANGES)("range %i..%i", (first, last) => {
       const length = random.next() % (last - first + 3);
       const offsets = Uint32Array.from({ length }, () => random.next());
       const expected = [...offsets]
-        .map((offset) => {
-          const next = one.find(offset);
-          expect(one.take(offset)).toBe(next);
-          return next;
-        })
+        .map((offset) => one.take(offset))
         .filter((port) => port !== NONE);
       const ports = new Uint16Array(length);
       const taken = ports.subarray(0, many.takeMany(ports, offsets));
