@@ -4,7 +4,7 @@ import type { Row, System } from "./session.ts";
 
 /** Portwarden; the first that did the same work is what others in a line are compared with. */
 export const PORTWARDEN: readonly System[] = [
-  ...(["pool", "sockets", "connector", "reservations", "pool batch"] as const),
+  ...(["portwarden", "pool", "sockets", "connector", "reservations", "pool batch"] as const),
 ];
 
 export function isPortwarden({ system }: Row): boolean {

@@ -10,6 +10,7 @@ import { type Measured, measureByTurns, type Sampling, type Work } from "./measu
 
 /** What did the work. */
 export type System =
+  | "portwarden"
   | "pool"
   | "pool batch"
   | "reservations"

@@ -35,7 +35,7 @@ export function thresholdsSideBySide(runs: readonly Results[]): SideBySide {
   );
   const lines = first.thresholds
     .filter(({ name }) => tables.slice(1).some((table) => table.has(name)))
-    .map(({ name }) => [name, ...tables.map((table) => cellOf(table.get(name)))]);
+    .map(({ name }) => [name, ...tables.map((table) => cellOf(table.get(name), first.smoke))]);
   return { columns: columnsOf(runs), lines };
 }
 
@@ -52,7 +52,7 @@ function columnsOf(runs: readonly Results[]): string[] {
   return runs.map(({ machine }) => `Node ${machine.node}`);
 }
 
-function cellOf(threshold: Threshold | undefined): string {
+function cellOf(threshold: Threshold | undefined, smoke: boolean): string {
   if (threshold === undefined) return "";
-  return `${format(threshold.value)}${isMet(threshold) ? "" : " MISSED"}`;
+  return `${format(threshold.value)}${smoke || isMet(threshold) ? "" : " MISSED"}`;
 }

@@ -34,7 +34,7 @@ export const sizesSuite: Suite = {
     keepSizes(session, "bundle, minified: PortManager", [await bundled("{ PortManager }")]);
     keepSizes(session, "bundle, minified: everything", [await bundled("*")]);
     for (const [name, bytes] of Object.entries(packed())) {
-      session.keepOne({ suite: "sizes", workload: name }, "pool", bytes, { unit: "bytes" });
+      session.keepOne({ suite: "sizes", workload: name }, "portwarden", bytes, { unit: "bytes" });
     }
   },
 };
@@ -80,7 +80,7 @@ function keepSizes(session: Session, name: string, parts: readonly Buffer[]): [n
   const whole = Buffer.concat(parts);
   const gzip = gzipSync(whole, { level: 9 }).length;
   const keep = (workload: string, bytes: number): void => {
-    session.keepOne({ suite: "sizes", workload }, "pool", bytes, { unit: "bytes" });
+    session.keepOne({ suite: "sizes", workload }, "portwarden", bytes, { unit: "bytes" });
   };
   keep(name, whole.length);
   keep(`${name}, gzip`, gzip);
