@@ -4,13 +4,24 @@
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path/posix";
 import { describe, expect, test } from "vitest";
-import { anchorsOf, blocksOf, linksOf, type Page, pageOf, pages, proseOf, ROOT } from "./pages.ts";
+import {
+  anchorsOf,
+  blocksOf,
+  linksOf,
+  type Page,
+  pageOf,
+  pages,
+  proseOf,
+  ROOT,
+  tracked,
+} from "./pages.ts";
 
 const LINES_MAX = 200;
 const COLUMNS_MAX = 99;
 const EXAMPLE_BEFORE = 30;
 
 const PAGES = pages();
+const TRACKED = tracked();
 const README = PAGES.find(({ path }) => path === "README.md");
 
 test("there are pages", () => {
@@ -33,6 +44,23 @@ describe.each(PAGES)("$path", (page) => {
 
   test("has links that lead somewhere", () => {
     expect(broken(page)).toEqual([]);
+  });
+});
+
+describe("files that the pages name", () => {
+  const named = PAGES.flatMap((page) => filesIn(page));
+
+  test("are there", () => {
+    expect(named.length).toBeGreaterThan(40);
+    expect(named.filter(({ file }) => !isTracked(file))).toEqual([]);
+  });
+
+  test("one that is not there is found", () => {
+    const [file] = filesIn(pageOf("docs/some.md", "`netstack/no-such.ts` of `a/b` and `x.ts`"));
+    expect(file).toEqual({ where: "docs/some.md:1", file: "netstack/no-such.ts" });
+    expect(isTracked("netstack/no-such.ts")).toBe(false);
+    expect(isTracked("netstack/records.ts")).toBe(true);
+    expect(isTracked("bindings/node/")).toBe(true);
   });
 });
 
@@ -109,6 +137,21 @@ function broken(page: Page): string[] {
     const isRight = anchor === "" || (to !== undefined && anchorsOf(to).includes(anchor));
     return isThere && isRight ? [] : [`line ${line}: ${target}`];
   });
+}
+
+/** Files and folders in code spans: `netstack/records.ts`, `bindings/node/`. */
+function filesIn(page: Page): { where: string; file: string }[] {
+  const span = /`([a-z][\w.-]*(?:\/[\w.-]+)*\/(?:[\w.-]+\.(?:ts|mjs|json|md))?)`/g;
+  return proseOf(page).flatMap(({ line, text }) =>
+    [...text.matchAll(span)].map(([, file = ""]) => ({ where: `${page.path}:${line}`, file })),
+  );
+}
+
+/** Is there such a file, or a folder, at the end or within a path of the repository? */
+function isTracked(file: string): boolean {
+  return TRACKED.some((path) =>
+    file.endsWith("/") ? `/${path}`.includes(`/${file}`) : `/${path}`.endsWith(`/${file}`),
+  );
 }
 
 /** A link's file, from the root of the repository, and its anchor. */

@@ -34,11 +34,15 @@ export interface Link {
   readonly target: string;
 }
 
+/** All files that are, or are about to be, under version control. */
+export function tracked(): string[] {
+  const args = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
+  return execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).split("\0");
+}
+
 /** All pages: those at the root and in docs/. */
 export function pages(): Page[] {
-  const args = ["ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "*.md"];
-  const paths = execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).split("\0");
-  return paths
+  return tracked()
     .filter((path) => /^(?:[A-Z]+\.md|docs\/.+\.md)$/.test(path) && existsSync(join(ROOT, path)))
     .map((path) => pageOf(path, readFileSync(join(ROOT, path), "utf8")));
 }
