@@ -79,7 +79,7 @@ describe.each(RANGES)("range %i..%i", (first, last) => {
   });
 });
 
-test("all ports there are, to the last one", () => {
+test("JsBitmap and JsSet hold all ports there are, to the last one", () => {
   const bitmap = new JsBitmap(1, 65535);
   const set = new JsSet(1, 65535);
   const random = new SeededRandom(7);

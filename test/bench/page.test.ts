@@ -59,7 +59,7 @@ describe.runIf(missing === undefined)("the page", () => {
     return opened.page;
   }
 
-  test("is a folder of less than 200 KB that names its files relatively", () => {
+  test("the page is a folder of less than 200 KB that names its files relatively", () => {
     const files = readdirSync(FOLDER).map((name) => join(FOLDER, name));
     const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0);
     expect(bytes).toBeLessThan(BYTES_MAX);
@@ -70,7 +70,7 @@ describe.runIf(missing === undefined)("the page", () => {
     expect(html).toContain("default-src 'none'");
   });
 
-  test("asks for its own files only, and complains about nothing", async () => {
+  test("the page asks for its own files only, and complains about nothing", async () => {
     const page = await visit();
     await page.click("#run");
     await page.click("#measure");
@@ -83,7 +83,7 @@ describe.runIf(missing === undefined)("the page", () => {
     expect(complaints).toEqual([]);
   });
 
-  test("cannot reach anybody, even if it wanted to", async () => {
+  test("the page cannot reach any address, not even its own", async () => {
     const page = await visit();
     const tried = await page.evaluate(() =>
       fetch("./index.html").then(
@@ -94,7 +94,7 @@ describe.runIf(missing === undefined)("the page", () => {
     expect(tried).toBe("refused");
   });
 
-  test("says what to allow where a server's own policy forbids to compile", async () => {
+  test("the page says what to allow where a server's own policy forbids to compile", async () => {
     const opened = await site.visit(DESKTOP);
     visits.push(opened);
     const { page } = opened;
@@ -123,7 +123,7 @@ describe.runIf(missing === undefined)("the page", () => {
   };
 
   test.each(SCENARIOS.map(({ name }) => name))(
-    "draws each port as the manager answers: %s",
+    "the page draws each port as the manager answers: %s",
     async (name) => {
       const page = await visit();
       await page.check(`text="${name}"`);
@@ -139,7 +139,7 @@ describe.runIf(missing === undefined)("the page", () => {
     },
   );
 
-  test("draws each port as the manager answers, with each policy", async () => {
+  test("the page draws each port as the manager answers, with each policy", async () => {
     const page = await visit();
     await page.selectOption("[name=destinations]", "1");
     for (const system of ["netstack", "linux"] as const) {
@@ -153,7 +153,7 @@ describe.runIf(missing === undefined)("the page", () => {
     }
   });
 
-  test("shows a group its own range", async () => {
+  test("the page shows a group its own range", async () => {
     const page = await visit();
     await page.check('text="Groups"');
     await page.selectOption("[name=place]", { label: "group /api" });
@@ -167,7 +167,7 @@ describe.runIf(missing === undefined)("the page", () => {
 
   // ── Driving it ──────────────────────────────────────────────────────────────────────────
 
-  test("runs, pauses, steps and resets", async () => {
+  test("the page runs, pauses, steps and resets", async () => {
     const page = await visit();
     const start = await operations(page);
     expect(start).toBe(60_000);
@@ -184,7 +184,7 @@ describe.runIf(missing === undefined)("the page", () => {
     await page.waitForFunction(isShown, 60_000);
   });
 
-  test("says how many operations a second it makes as they are", async () => {
+  test("the page says how many operations a second it makes as they are", async () => {
     const page = await visit();
     await page.check('text="Million"');
     await page.click("#run");
@@ -206,7 +206,7 @@ describe.runIf(missing === undefined)("the page", () => {
     console.log(`${await page.textContent("#rate-shown")}/s, ${frames} frames/s, ${missed}`);
   });
 
-  test("takes another range while it runs, and refuses a wrong one", async () => {
+  test("the page takes another range while it runs, and refuses a wrong one", async () => {
     const page = await visit();
     await page.click("#run");
     await page.fill("[name=last]", "9990");
@@ -231,7 +231,7 @@ describe.runIf(missing === undefined)("the page", () => {
     expect(await page.inputValue("[name=reserved]")).toBe("40000-41023,50000");
   });
 
-  test("keeps to what it has when a scenario cannot be", async () => {
+  test("the page keeps to what it has when a scenario cannot be", async () => {
     const page = await visit();
     await page.fill("[name=last]", "32769");
     await page.fill("[name=reserved]", "0-80");
@@ -248,7 +248,7 @@ describe.runIf(missing === undefined)("the page", () => {
     expect((await check(page)).wrong).toEqual([]);
   });
 
-  test("names the port under the pointer, its holders, and why a request is refused", async () => {
+  test("the page names the port pointed at, its holders, and why a request is refused", async () => {
     const page = await visit();
     const { answers } = await check(page);
     for (const [state, told] of [
@@ -269,7 +269,7 @@ describe.runIf(missing === undefined)("the page", () => {
     }
   });
 
-  test("works by keyboard", async () => {
+  test("the page works by keyboard", async () => {
     const page = await visit();
     const reached = new Set<string>();
     for (let tabs = 0; tabs < 40; tabs++) {
@@ -305,7 +305,7 @@ describe.runIf(missing === undefined)("the page", () => {
     });
   });
 
-  test("measures what a port costs, live, and can be stopped", async () => {
+  test("the page measures what a port costs, live, and can be stopped", async () => {
     const page = await visit();
     await page.click("#measure");
     await measured(page, 3);
@@ -333,7 +333,7 @@ describe.runIf(missing === undefined)("the page", () => {
     ["dark", 4, { ...DESKTOP, colorScheme: "dark" }],
     ["phone", 4, { ...PHONE, colorScheme: "light" }],
     ["phone-dark", 4, { ...PHONE, colorScheme: "dark" }],
-  ] as const)("is legible: %s", async (name, occupancies, options) => {
+  ] as const)("the page is legible: %s", async (name, occupancies, options) => {
     const page = await visit(options);
     await page.check(name === "dark" ? 'text="Groups"' : 'text="Million"');
     await page.click("#run");
@@ -350,7 +350,7 @@ describe.runIf(missing === undefined)("the page", () => {
     expect((await check(page)).wrong).toEqual([]);
   });
 
-  test("with reduced motion it paints twice a second, and works as fast", async () => {
+  test("with reduced motion the page paints twice a second, and works as fast", async () => {
     const page = await visit({ ...DESKTOP, reducedMotion: "reduce" });
     await page.evaluate(() => {
       const { prototype } = CanvasRenderingContext2D;

@@ -30,7 +30,7 @@ describe("the tarball", () => {
     /^build\/(?:ipaddr|chart)\.js$/,
   ];
 
-  test("has what users need, and nothing else", () => {
+  test("the tarball has what users need, and nothing else", () => {
     const strange = installed.files.filter((path) => !allowed.some((shape) => shape.test(path)));
     expect(strange).toEqual([]);
     for (const name of ["LICENSE", "README.md", "CHANGELOG.md", "build/core.wasm"]) {
@@ -38,7 +38,7 @@ describe("the tarball", () => {
     }
   });
 
-  test("has its scripts, and no source map", () => {
+  test("the tarball has its scripts, and no source map", () => {
     const scripts = installed.files.filter((path) => path.startsWith("build/bindings/"));
     const compiled = scripts.filter((path) => path.endsWith(".js"));
     expect(compiled.length).toBeGreaterThan(25);
@@ -50,7 +50,7 @@ describe("the tarball", () => {
     expect(installed.files.filter((path) => path.endsWith(".map"))).toEqual([]);
   });
 
-  test("has every declaration that a declaration imports, and no map of one", () => {
+  test("the tarball has every declaration that a declaration imports, and no map of one", () => {
     const declarations = installed.files.filter((path) => path.endsWith(".d.ts"));
     for (const path of declarations) {
       expect(read(path)).not.toContain("sourceMappingURL");
@@ -61,26 +61,28 @@ describe("the tarball", () => {
     }
   });
 
-  test("has every file that package.json names, and no branch twice", () => {
+  test("the tarball has every file that package.json names, and no branch twice", () => {
     const { exports, imports } = installed.manifest;
     const { bin = {} } = installed.manifest;
     const named = [bin, exports, imports].flatMap((part) => Object.values(part));
     const targets = named.flatMap((target) =>
       typeof target === "string" ? [target] : Object.values(target),
     );
-    for (const target of targets) expect(installed.files).toContain(target.replace("../", ""));
+    for (const target of targets) expect(installed.files).toContain(target.replace("./", ""));
     for (const [name, target] of Object.entries(imports).filter(([name]) => /wasm/.test(name))) {
       expect(Object.keys(target), name).toEqual(["workerd", "default"]);
     }
   });
 
-  test("is clean for publint", async () => {
+  test("publint finds nothing in the tarball", async () => {
     const { buffer } = new Uint8Array(readFileSync(installed.tarball));
     const { messages } = await publint({ pack: { tarball: buffer }, strict: true });
     expect(messages).toEqual([]);
   });
 
-  test("has types that ES modules and bundlers find (attw)", { timeout: MS_MAX }, () => {
+  test("the tarball has types that ES modules and bundlers find (attw)", {
+    timeout: MS_MAX,
+  }, () => {
     const { status, stdout } = node(
       join(dirname(resolve("@arethetypeswrong/cli/package.json")), "dist", "index.js"),
       [...[installed.tarball, "--profile", "esm-only", "--no-color", "--no-emoji"]],
@@ -91,17 +93,20 @@ describe("the tarball", () => {
 });
 
 describe("what the entry points load", () => {
-  test.each(["workerd", "default"])("by the condition %s, nothing of Node", (condition) => {
-    const reached = reachedFrom("build/bindings/index.js", condition);
-    expect(reached.files.length).toBeGreaterThan(25);
-    expect(reached.files).toContain(
-      condition === "workerd" ? "build/core.wasm" : "build/core.inline.js",
-    );
-    expect(reached.files.filter((path) => path.startsWith("build/bindings/node/"))).toEqual([]);
-    expect(reached.others).toEqual(["@assemblyscript/loader"]);
-  });
+  test.each(["workerd", "default"])(
+    "the main entry point loads nothing of Node, by the condition %s",
+    (condition) => {
+      const reached = reachedFrom("build/bindings/index.js", condition);
+      expect(reached.files.length).toBeGreaterThan(25);
+      expect(reached.files).toContain(
+        condition === "workerd" ? "build/core.wasm" : "build/core.inline.js",
+      );
+      expect(reached.files.filter((path) => path.startsWith("build/bindings/node/"))).toEqual([]);
+      expect(reached.others).toEqual(["@assemblyscript/loader"]);
+    },
+  );
 
-  test("a module of Node would be found, wherever it is imported", () => {
+  test("an import of a module of Node is found in each form", () => {
     expect(importsOf('import "node:fs";\nconst a = await import("node:net");')).toEqual([
       "node:fs",
       "node:net",
@@ -117,7 +122,7 @@ describe("what the entry points load", () => {
     ["PortGroups", ["core"]],
     ["PortManager", ["core", "cooldown"]],
     ["LinuxPorts", ["core", "linux"]],
-  ])("a bundle of what uses %s alone has the modules %s", async (name, modules) => {
+  ])("a bundle that uses %s alone has the modules %s", async (name, modules) => {
     const input = join(installed.folder, "use.mjs");
     writeFileSync(input, `import { ${name} } from "portwarden";\nconsole.log(${name});\n`);
     const { output } = await build({ input, write: false, logLevel: "silent" });
@@ -131,7 +136,7 @@ describe("what the entry points load", () => {
     expect(code).not.toMatch(/["']node:/);
   });
 
-  test("importing compiles nothing; what is opened compiles its own module, once", () => {
+  test("an import compiles nothing, and each class compiles its own module once", () => {
     const counted = `
       let compiled = 0;
       const { Module } = WebAssembly;
@@ -154,7 +159,7 @@ describe("what the entry points load", () => {
     expect(stdout.trim(), stderr).toBe("[0,1,2,3]");
   });
 
-  test("a host without WebAssembly is told what to do, and may try again", () => {
+  test("a host without WebAssembly gets an error that says what to do, each time", () => {
     const refused = `
       const { PortManager } = require("portwarden");
       for (const attempt of [1, 2]) {
@@ -177,8 +182,8 @@ describe("what the entry points load", () => {
     expect(cause).toBe("ReferenceError");
   });
 
-  test("a host that never tells what is garbage is one to run on (an old Worker)", () => {
-    const deaf = `
+  test("a host without FinalizationRegistry, as an old Worker, can run it", () => {
+    const withoutRegistry = `
       delete globalThis.FinalizationRegistry;
       const { LinuxPorts, PortGroups, PortManager, ReservedPorts } = require("portwarden");
       const reserved = new ReservedPorts("8080");
@@ -190,7 +195,7 @@ describe("what the entry points load", () => {
       console.log(pool.take() > 0, port > 0, typeof FinalizationRegistry);
       ports.close();
       system.close();`;
-    const { stdout, stderr } = node("--eval", [deaf]);
+    const { stdout, stderr } = node("--eval", [withoutRegistry]);
     expect(stdout.trim(), stderr).toBe("true true undefined");
   });
 });
@@ -201,12 +206,16 @@ describe("the declared types", () => {
     ["ESNext", "Bundler"],
   ];
 
-  test.each(RESOLUTIONS)("are those that are exported (%s, %s)", { timeout: MS_MAX }, (...how) => {
-    const { status, stdout } = compiled(consumer(), ...how);
-    expect(status, stdout).toBe(0);
-  });
+  test.each(RESOLUTIONS)(
+    "the declared types are those that are exported (%s, %s)",
+    { timeout: MS_MAX },
+    (...how) => {
+      const { status, stdout } = compiled(consumer(), ...how);
+      expect(status, stdout).toBe(0);
+    },
+  );
 
-  test("a name too many is found, and one too few", { timeout: MS_MAX }, () => {
+  test("a declared name too many is found, and one too few", { timeout: MS_MAX }, () => {
     const text = consumer();
     const more = compiled(text.replace("PortManager: 0", "PortManager: 0, Portier: 0"));
     expect(more.stdout).toContain("'Portier' does not exist");
@@ -279,9 +288,9 @@ function node(first: string, rest: readonly string[]) {
  * What a script or a declaration imports, exports again, or requires, by any of the ways there are.
  */
 function importsOf(text: string): string[] {
-  const way =
+  const form =
     /^(?:import|export)\s+(?:[\w\s{},*$]+\sfrom\s+)?["']([^"'\n]+)["']|\b(?:import|require)\(\s*["']([^"'\n]+)["']/gm;
-  return [...text.matchAll(way)].map(([, first, second]) => first ?? second ?? "");
+  return [...text.matchAll(form)].map(([, first, second]) => first ?? second ?? "");
 }
 
 /** All files of the package that one loads by a condition, and what is not of the package. */
