@@ -15,8 +15,8 @@ const config: UserConfig = defineConfig({
   title: "portwarden",
   description: "Local TCP and UDP port allocation",
   // Relative to this folder's parent.
-  outDir: "../build/docs",
-  cacheDir: "../build/docs-cache",
+  outDir: "../build/site",
+  cacheDir: "../build/site-cache",
   markdown: { anchor: { slugify: slugOf } },
   // The port map is no page of vitepress: it is built into the site when the pages are there.
   ignoreDeadLinks: [/^\/map\//],

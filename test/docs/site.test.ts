@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Site, type Visit, whyNoBrowser } from "../support/browser.ts";
 import { ROOT } from "./pages.ts";
 
-const FOLDER = join(ROOT, "build/docs");
+const FOLDER = join(ROOT, "build/site");
 const VITEPRESS = join(ROOT, "node_modules/vitepress/bin/vitepress.js");
 const BUILD_MS_MAX = 170_000;
 
