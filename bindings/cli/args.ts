@@ -92,9 +92,9 @@ function withoutCommas(text: string): string {
   return /^\d{1,3}(?:,\d{3})+(?:\.\d+)?$/.test(text) ? text.replaceAll(",", "") : text;
 }
 
-/** A range of ports, `32768-60999`. */
+/** A range of ports: `32768-60999`, or as sysctl prints it, apart by blanks or tabs. */
 export function rangeOf(name: string, text: string): PortRange {
-  const match = /^(\d{1,5})\s*(?:-|\.\.)\s*(\d{1,5})$/.exec(text);
+  const match = /^\s*(\d{1,5})(?:\s*(?:-|\.\.)\s*|\s+)(\d{1,5})\s*$/.exec(text);
   const [first, last] = [Number(match?.[1]), Number(match?.[2])];
   if (isRange(first, last)) return { first, last };
   throw wrong(name, "two ports in 1..65535, low and high, such as 32768-60999", text);

@@ -177,7 +177,7 @@ describe("portwarden plan", () => {
       exhausted: null,
       firstRefusal: null,
       refused: 0,
-      ports: { perPair: 500, total: 3000 },
+      ports: { perPair: 500, total: 3000, reserved: 0 },
       open: { peak: 3000 },
       perPair: { open: 500, cooling: 0, peak: 500 },
       load: { sources: 2, destinations: 3, rate: 300, files: 100_000, seconds: 20 },

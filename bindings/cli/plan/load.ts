@@ -3,7 +3,7 @@
 
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import type { WhenCooling } from "../../cooldown.ts";
-import { type PortRange, ReservedPorts } from "../../index.ts";
+import { IPV4, PortManager, type PortRange, ReservedPorts, TCP } from "../../index.ts";
 
 /** How long connections live, in seconds. */
 export type Lifetime =
@@ -22,6 +22,8 @@ export interface Load {
   readonly lifetime: Lifetime;
   /** Seconds that a port cools down, for its source and destination, after a connection has ended. */
   readonly cooldown: number;
+  /** The cooldown ends to the nanosecond, as the kernel's TIME_WAIT does; by default as a pool's does. */
+  readonly isExact?: boolean;
   /** When only cooling ports are left: refuse, or take the one that has cooled down longest. */
   readonly whenCooling: WhenCooling;
   /** The local ports of each source. */
@@ -42,14 +44,14 @@ export interface Share {
   readonly destinations: number;
   /** How many times fewer ports, and connections per second, each pool has than in the load. */
   readonly ports: number;
-  /** Simulated seconds: no more than it takes until nothing changes any more. */
+  /** Simulated seconds: all, or where that is too long, until nothing changes any more. */
   readonly seconds: number;
 }
 
 // In this many average lifetimes all but one in a thousand exponential ones have passed.
 const LIFETIMES = 7;
-/** Ports cooldown up to an eighth longer than they must. */
-export const COOLDOWN_MOST = 1.125;
+/** The longest that a port of a pool cools down, in periods. */
+export const COOLDOWN_MOST: number = longestCooldown();
 // When a load has settled, so much longer shows whether it stays so.
 const SETTLED_TIMES = 10;
 const FLOWS_MAX = 4096;
@@ -86,9 +88,16 @@ export function portsOf({ range, reserved }: Pick<Load, "range" | "reserved">): 
   return count;
 }
 
+/** The ports of the range that are reserved. */
+export function reservedIn(load: Pick<Load, "range" | "reserved">): number {
+  return load.range.last - load.range.first + 1 - portsOf(load);
+}
+
 /** What of a load to simulate, so that about `arrivalsMax` connections are made. */
 export function shareOf(load: Load, arrivalsMax: number): Share {
-  const seconds = Math.min(load.seconds, SETTLED_TIMES * settledAfter(load));
+  const isShort = load.rate * load.seconds <= arrivalsMax;
+  const settled = SETTLED_TIMES * settledAfter(load);
+  const seconds = isShort ? load.seconds : Math.min(load.seconds, settled);
   const arrivals = load.rate * seconds;
   const pools = load.sources * load.destinations;
   const poolsMax = Math.max(1, Math.min(FLOWS_MAX, Math.floor((pools * arrivalsMax) / arrivals)));
@@ -116,4 +125,13 @@ export function reduced(load: Load, share: Share): Load {
   const count = Math.round(portsOf(load) / share.ports);
   if (share.ports === 1 || count === 0) return smaller;
   return { ...smaller, range: { first: PORT_MAX - count + 1, last: PORT_MAX }, reserved: "" };
+}
+
+/** What a pool itself says of a port that has been released just when a part of its period begins. */
+function longestCooldown(): number {
+  const period = 65_536;
+  using manager = PortManager.open({ seed: 1 });
+  const pool = manager.pool({ networks: [IPV4], transport: TCP, cooldown: period });
+  pool.coolDown(pool.take(), 0);
+  return (pool.nextExpiry as number) / period;
 }

@@ -3,7 +3,7 @@
 import { counted, figure } from "../../node/connector/words.ts";
 import { showRange } from "../../requests/range.ts";
 import { bullet, paint, percent, seconds, table, title, titled, wrapped } from "../output.ts";
-import { type Lifetime, type Load, reduced } from "./load.ts";
+import { COOLDOWN_MOST, type Lifetime, type Load, reduced } from "./load.ts";
 import { type Answer, isWhole, TIME_WAIT_S } from "./plan.ts";
 import type { Remedy } from "./remedies.ts";
 import type { Exhausted, Forecast } from "./simulation.ts";
@@ -36,6 +36,8 @@ export function planText(answer: Answer): string {
 function introduction(load: Load, { ports }: Forecast): string {
   const pairs = load.sources * load.destinations;
   const range = showRange(load.range);
+  const reserved = load.range.last - load.range.first + 1 - ports;
+  const left = reserved === 0 ? "" : `, ${figure(reserved)} of it reserved`;
   const files = load.files === Number.POSITIVE_INFINITY ? "no limit known" : figure(load.files);
   return [
     titled(
@@ -45,7 +47,7 @@ function introduction(load: Load, { ports }: Forecast): string {
     ),
     titled(
       "Ports",
-      `${range}: ${figure(ports)} for each source and destination, ${figure(ports * pairs)} in all`,
+      `${range}${left}: ${figure(ports)} for each source and destination, ${figure(ports * pairs)} in all`,
     ),
     titled("Cooldown", cooldown(load)),
     titled("Files", files),
@@ -54,7 +56,8 @@ function introduction(load: Load, { ports }: Forecast): string {
 
 function cooldown({ cooldown: period, whenCooling }: Load): string {
   if (period === 0) return "none: a port is free as soon as its connection has ended";
-  const most = `${seconds(period)}, up to an eighth more, after the connection has ended on this side`;
+  const more = seconds(period * (COOLDOWN_MOST - 1));
+  const most = `${seconds(period)}, up to ${more} more, after the connection has ended on this side`;
   return whenCooling === "oldest" ? `${most}; the oldest is taken rather than none` : most;
 }
 
@@ -136,10 +139,12 @@ function share(load: Load, forecast: Forecast): string[] {
   if (span < load.seconds) {
     texts.push(`the first ${seconds(span)}, by the end of which it has long settled`);
   }
-  const part = `Simulated in part: ${texts.join("; ")}. PairMetrics are for the whole.`;
+  const over = span < load.seconds ? ` Connections are counted over those ${seconds(span)}.` : "";
+  const figures = `${over === "" ? "Figures" : "Other figures"} are for the whole.`;
+  const part = `Simulated in part: ${texts.join("; ")}.${over} ${figures}`;
   const { files } = reduced(load, forecast.share);
   if (files >= FILES_FEW) return [part];
-  return [`${part} They are rough, since that part has only ${counted(files, "open file")}.`];
+  return [`${part} They are rough, since that part has only ${figure(files)} open files.`];
 }
 
 function changes({ load, forecast, remedies, highestRate }: Answer): string[] {

@@ -42,7 +42,7 @@ const AGAIN_MAX = 8;
 export async function* remediesFor(load: Load): AsyncGenerator<Remedy> {
   const unlimited = { ...load, files: Number.POSITIVE_INFINITY };
   const needsPorts = !simulate(unlimited, FOUND_ARRIVALS, true).fits;
-  const morePorts = needsPorts ? [bySources, byRange, byRest] : [];
+  const morePorts = needsPorts ? [bySources, byRange, byCooldown] : [];
   const searches = [
     ...morePorts.map((remedy) => () => remedy(unlimited)),
     ...[byLifetime, byRate, byFiles].map((remedy) => () => remedy(load)),
@@ -81,7 +81,7 @@ function byRange(load: Load): Remedy | undefined {
   return found && { change: "range", value: at(found.value).range, forecast: found.forecast };
 }
 
-function byRest(load: Load): Remedy | undefined {
+function byCooldown(load: Load): Remedy | undefined {
   if (load.cooldown === 0) return undefined;
   const at = (step: number): Load => withTime(load, { cooldown: (load.cooldown * step) / STEPS });
   const found = greatest(at, STEPS / 2, 0, STEPS - 1);
@@ -114,7 +114,7 @@ function byFiles(load: Load): Remedy | undefined {
 // ── Changes ───────────────────────────────────────────────────────────────────────────────
 
 /** Wider by so many ports: upwards first, since fewer services live there, then downwards. */
-function widened({ first, last }: PortRange, more: number): PortRange {
+export function widened({ first, last }: PortRange, more: number): PortRange {
   const up = Math.min(more, PORT_MAX - last);
   return { first: first - (more - up), last: last + up };
 }

@@ -12,7 +12,10 @@ import { type Lifetime, type Load, portsOf, reduced, type Share, shareOf } from 
 /** What was exhausted: the ports of the range, but for cooling ones, or the open files. */
 export type Exhausted = "range" | "cooling" | "files";
 
-/** How a load fared. PairMetrics are of the whole load, also where a share of it was simulated. */
+/**
+ * How a load fared. Figures are of the whole load, also where a share of it was simulated; counts of connections are
+ * of the simulated seconds.
+ */
 export interface Forecast {
   /** Was no connection refused? */
   readonly fits: boolean;
@@ -29,7 +32,7 @@ export interface Forecast {
   readonly ports: number;
   /** Connections open: in the last quarter of the time on average, and at most. */
   readonly open: { readonly steady: number; readonly peak: number };
-  /** Of one source and destination: connections open, ports that rest, and most ports in use at once. */
+  /** Of one source and destination: connections open, ports that are cooling, and most ports in use at once. */
   readonly perPool: { readonly open: number; readonly cooling: number; readonly peak: number };
   /** What was simulated. */
   readonly share: Share;
@@ -100,13 +103,15 @@ class Run implements Disposable {
   readonly #pools: PortPool[] = [];
   readonly #ends = new Departures();
   readonly #wakes = new Departures();
+  /** Where the cooldown is exact: when each port comes back. */
+  readonly #returns = new Departures();
   readonly #random: SeededRandom;
   #open = 0;
   #cooling = 0;
   #openSum = 0;
   #coolingSum = 0;
   #samples = 0;
-  /** By pool: connections open, and ports that rest. */
+  /** By pool: connections open, and ports that are cooling. */
   readonly #openOf: Uint32Array;
   readonly #coolingOf: Uint32Array;
   /** By pool: has the core refused it, and has no port come back since? */
@@ -174,6 +179,9 @@ class Run implements Disposable {
       this.#wakes.drop();
       this.#wake(pool, now);
     }
+    for (; this.#returns.next <= now; this.#returns.drop()) {
+      this.#return(this.#returns.owner, this.#returns.port);
+    }
   }
 
   #connect(index: number, now: number): void {
@@ -207,11 +215,16 @@ class Run implements Disposable {
   }
 
   #end(pool: number, port: number, now: number): void {
-    const handle = this.#pools[pool] as PortPool;
-    const isFirst = this.#coolingOf[pool] === 0;
-    handle.coolDown(port, now / NS_PER_MS);
     this.#open--;
     (this.#openOf[pool] as number)--;
+    const { cooldown, isExact } = this.load;
+    if (isExact && cooldown > 0) {
+      this.#returns.add(now + nanoseconds(cooldown), pool, port);
+      this.#cool(pool, 1);
+      return;
+    }
+    const isFirst = this.#coolingOf[pool] === 0;
+    (this.#pools[pool] as PortPool).coolDown(port, now / NS_PER_MS);
     this.#count(pool);
     if (isFirst) this.#planWake(pool, now);
     // Also where the port cools down: the oldest may be taken, by policy.
@@ -224,6 +237,17 @@ class Run implements Disposable {
     this.#planWake(pool, now);
   }
 
+  #return(pool: number, port: number): void {
+    (this.#pools[pool] as PortPool).free(port);
+    this.#cool(pool, -1);
+    this.#comeBack(pool);
+  }
+
+  #cool(pool: number, more: number): void {
+    this.#cooling += more;
+    (this.#coolingOf[pool] as number) += more;
+  }
+
   #planWake(pool: number, now: number): void {
     if (this.#coolingOf[pool] === 0) return;
     const next = (this.#pools[pool] as PortPool).nextExpiry ?? Number.POSITIVE_INFINITY;
@@ -231,12 +255,11 @@ class Run implements Disposable {
     this.#wakes.add(Math.max(next * NS_PER_MS, now + 1), pool, 0);
   }
 
-  /** How many ports of a pool rest now. */
+  /** How many ports of a pool are cooling now. */
   #count(pool: number): void {
-    if (this.load.cooldown === 0) return;
+    if (this.load.cooldown === 0 || this.load.isExact) return;
     const { cooling } = this.#pools[pool] as PortPool;
-    this.#cooling += cooling - (this.#coolingOf[pool] as number);
-    this.#coolingOf[pool] = cooling;
+    this.#cool(pool, cooling - (this.#coolingOf[pool] as number));
   }
 
   #comeBack(pool: number): void {

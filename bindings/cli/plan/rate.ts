@@ -1,0 +1,67 @@
+// The highest rate: as many connections per second as there are ports, each busy for as long as a connection lives
+// and its port cools down.
+
+import { TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
+import { counted, figure } from "../../node/connector/words.ts";
+import { seconds } from "../output.ts";
+import { COOLDOWN_MOST, type Load, meanOf, portsOf, reservedIn } from "./load.ts";
+
+const TIME_WAIT_S = TIME_WAIT_MS / 1000;
+
+/** How many connections per second find a port, for as long as one likes. */
+interface Rate {
+  readonly load: Load;
+  /** Ports that each source has for each destination. */
+  readonly ports: number;
+  /** Seconds that a connection keeps its port from others, at most. */
+  readonly busy: number;
+  /** Connections per second; `Infinity` where ports are free at once. */
+  readonly rate: number;
+  /** The same in plain Node with `localAddress`, where a port serves one destination and stays in TIME_WAIT. */
+  readonly plain: { readonly busy: number; readonly rate: number };
+}
+
+/** Answers for a load whatever its rate. */
+export function rateOf(load: Load): Rate {
+  const { sources, destinations, lifetime, cooldown } = load;
+  const ports = portsOf(load);
+  const busy = meanOf(lifetime) + cooldown * COOLDOWN_MOST;
+  const plainBusy = meanOf(lifetime) + (cooldown === 0 ? 0 : TIME_WAIT_S);
+  return {
+    load,
+    ports,
+    busy,
+    rate: ports === 0 ? 0 : (sources * destinations * ports) / busy,
+    plain: { busy: plainBusy, rate: ports === 0 ? 0 : (sources * ports) / plainBusy },
+  };
+}
+
+/** Names that stay as they are: programs read them. */
+export function rateDocument({ load, ports, busy, rate, plain }: Rate): object {
+  const total = ports * load.sources * load.destinations;
+  return {
+    highestRate: rate,
+    busySeconds: busy,
+    ports: { perPair: ports, total, reserved: reservedIn(load) },
+    plainNode: {
+      highestRate: plain.rate,
+      busySeconds: plain.busy,
+      ports: ports * load.sources,
+    },
+  };
+}
+
+/** The answer, for people: one line. */
+export function rateText({ load, ports, busy, rate, plain }: Rate): string {
+  const total = counted(ports * load.sources * load.destinations, "port");
+  const wait = load.cooldown === 0 ? "" : `, TIME_WAIT ${seconds(TIME_WAIT_S)}`;
+  return (
+    `At most ${shown(rate)} connections/s: ${total}, each busy for up to ${seconds(busy)} ` +
+    `(plain Node: ${shown(plain.rate)}${wait}).`
+  );
+}
+
+/** Rounded down: so many do find a port. */
+function shown(rate: number): string {
+  return figure(rate >= 10 ? Math.floor(rate) : rate);
+}
