@@ -11,7 +11,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type HostState,
-  type MachineTransport,
+  type HostTransport,
   readHostState,
   socketsAt,
   usedPorts,
@@ -288,7 +288,7 @@ describe("a recorded machine", () => {
     chmodSync(join(folder, "sys"), 0o700);
   });
 
-  test.each<[string, MachineTransport, number[]]>([
+  test.each<[string, HostTransport, number[]]>([
     ["127.0.0.1", "tcp", [22, 80, 8080, 41394, 50000, 60000]],
     ["::ffff:127.0.0.1", "tcp", [22, 80, 8080, 41394, 50000, 60000]],
     ["127.0.0.9", "tcp", [22, 80]],

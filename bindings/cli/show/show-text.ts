@@ -1,7 +1,7 @@
 // What `portwarden show` says in words.
 
 import { counted, figure } from "../../node/connector/words.ts";
-import type { HostState, MachineTransport } from "../../node/host/host-state.ts";
+import type { HostState, HostTransport } from "../../node/host/host-state.ts";
 import { type LimitUse, type PairUse, rangeUse, statesOf } from "../../node/host/use.ts";
 import { showRange } from "../../requests/range.ts";
 import { bullet, percent, table, title } from "../output.ts";
@@ -44,7 +44,7 @@ function ports(machine: HostState): string[] {
   ];
 }
 
-function sockets(machine: HostState, transport: MachineTransport): string {
+function sockets(machine: HostState, transport: HostTransport): string {
   const rows = machine[transport];
   const name = title(transport.toUpperCase());
   if (rows === undefined) return `${name}       ${UNKNOWN}`;

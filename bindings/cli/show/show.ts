@@ -6,7 +6,7 @@ import { PORT_MAX } from "../../../assembly/abi.ts";
 import { show } from "../../errors.ts";
 import {
   type HostState,
-  type MachineTransport,
+  type HostTransport,
   readHostState,
 } from "../../node/host/host-state.ts";
 import {
@@ -157,7 +157,7 @@ function document({ machine, pairs, top, limits }: Shown): object {
   };
 }
 
-function socketsIn(machine: HostState, transport: MachineTransport): object | null {
+function socketsIn(machine: HostState, transport: HostTransport): object | null {
   const rows = machine[transport];
   return rows === undefined ? null : { sockets: rows.length, states: statesOf(rows) };
 }

@@ -1,7 +1,7 @@
-// The machine: what the kernel says about its ports, and about this process. On Linux it is read from
+// HostState: what the kernel says about its ports, and about this process. On Linux it is read from
 // /proc; elsewhere, and where a file cannot be read, it is not known, and `unknown` says so.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { endianness } from "node:os";
 import { parseAddress } from "../../requests/address.ts";
 import type { PortRange } from "../../requests/range.ts";
@@ -15,7 +15,7 @@ import {
   type SocketRow,
 } from "./proc.ts";
 
-/** What is known about this machine, at the time of reading. What is not known is `undefined`. */
+/** What is known about this host, at the time of reading. What is not known is `undefined`. */
 export interface HostState {
   /** The range from which the kernel picks ports by itself (`ip_local_port_range`). */
   readonly portRange: PortRange | undefined;
@@ -47,19 +47,21 @@ export interface HostState {
 }
 
 /** The transports whose sockets are listed. */
-export type MachineTransport = "tcp" | "udp";
+export type HostTransport = "tcp" | "udp";
 
 const PROC = "/proc";
 const SYSCTL = "sys/net/ipv4";
+/** More than any file under /proc/sys/net has: a list of every second port takes 190,000 bytes. */
+const SYSCTL_BYTES_MAX = 262_144;
 
 /**
- * Reads the machine, synchronously: some milliseconds, in which the kernel walks its tables, and a few
+ * Reads the host's state, synchronously: some milliseconds, in which the kernel walks its tables, and a few
  * more for each thousand sockets. Never throws.
  * @param root the folder where /proc is. Another one is read on any system, for instance a recorded one.
  */
 export function readHostState(root: string = PROC): HostState {
   const { platform } = process;
-  if (root === PROC && platform !== "linux") return unknownMachine(platform);
+  if (root === PROC && platform !== "linux") return unknownHost(platform);
   const reader = new Reader(root);
   const count = (name: string): number | undefined =>
     reader.read(`${SYSCTL}/${name}`, name, parseCount);
@@ -89,34 +91,34 @@ export function readHostState(root: string = PROC): HostState {
 
 /**
  * The sockets that concern a local address: those on it, and those on a wildcard. `0.0.0.0` concerns
- * every IPv4 address, and `::` every address, since nobody can see whether its socket is IPv6 only. Asked for a
+ * every IPv4 address, and `::` every address, since it cannot be seen whether its socket is IPv6 only. Asked for a
  * wildcard, it is the other way round: whatever is on one of its addresses.
  * @param address an IPv4 or IPv6 address as text; `""` is `::`.
- * @returns `undefined` where the machine does not tell.
+ * @returns `undefined` where the host does not tell.
  * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
  */
 export function socketsAt(
-  machine: HostState,
+  host: HostState,
   address: string,
-  transport: MachineTransport,
+  transport: HostTransport,
 ): SocketRow[] | undefined {
   const local = parseAddress("address", address).text || (address.includes(".") ? V4_ANY : V6_ANY);
-  return machine[transport]?.filter((row) => overlap(row.address, local));
+  return host[transport]?.filter((row) => overlap(row.address, local));
 }
 
 /**
  * The ports that are in use for a local address, ascending, each once: see {@link socketsAt}. It is how things were
- * when the machine was read; this process's own sockets are among them.
+ * when the host was read; this process's own sockets are among them.
  * @param address an IPv4 or IPv6 address as text; `""` is `::`.
- * @returns `undefined` where the machine does not tell.
+ * @returns `undefined` where the host does not tell.
  * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
  */
 export function usedPorts(
-  machine: HostState,
+  host: HostState,
   address: string,
-  transport: MachineTransport,
+  transport: HostTransport,
 ): number[] | undefined {
-  const sockets = socketsAt(machine, address, transport);
+  const sockets = socketsAt(host, address, transport);
   if (sockets === undefined) return undefined;
   return [...new Set(sockets.map(({ port }) => port))].sort((a, b) => a - b);
 }
@@ -136,6 +138,7 @@ function overlap(a: string, b: string): boolean {
 class Reader {
   readonly unknown: string[] = [];
   readonly #root: string;
+  readonly #buffer: Buffer = Buffer.allocUnsafe(SYSCTL_BYTES_MAX);
 
   constructor(root: string) {
     this.#root = root;
@@ -150,7 +153,7 @@ class Reader {
   }
 
   /** The sockets of both families. A kernel without IPv6 has no list of its own for it. */
-  sockets(transport: MachineTransport): SocketRow[] | undefined {
+  sockets(transport: HostTransport): SocketRow[] | undefined {
     const what = `the ${transport.toUpperCase()} ports in use`;
     if (endianness() !== "LE") {
       this.#note(what, `net/${transport}`, "is understood on little-endian machines only");
@@ -173,10 +176,26 @@ class Reader {
 
   #text(path: string, what: string): string | undefined {
     try {
-      return readFileSync(`${this.#root}/${path}`, "latin1");
+      const file = `${this.#root}/${path}`;
+      return path.startsWith("sys/") ? this.#textAtOnce(file) : readFileSync(file, "latin1");
     } catch (error) {
       this.#note(what, path, failure(error));
       return undefined;
+    }
+  }
+
+  /**
+   * The text of a file under /proc/sys. One read must do: of a list of ports the kernel answers a second read with
+   * nothing (`proc_do_large_bitmap`), and `readFileSync` reads 8 KiB at a time.
+   */
+  #textAtOnce(file: string): string {
+    const descriptor = openSync(file, "r");
+    try {
+      const length = readSync(descriptor, this.#buffer, 0, SYSCTL_BYTES_MAX, 0);
+      if (length === SYSCTL_BYTES_MAX) throw new RangeError(`more than ${length - 1} bytes`);
+      return this.#buffer.toString("latin1", 0, length);
+    } finally {
+      closeSync(descriptor);
     }
   }
 
@@ -198,7 +217,7 @@ function failure(error: unknown): string {
   return `cannot be read (${code ?? error})`;
 }
 
-function unknownMachine(platform: string): HostState {
+function unknownHost(platform: string): HostState {
   return {
     portRange: undefined,
     reserved: undefined,

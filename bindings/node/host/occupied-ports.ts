@@ -30,11 +30,11 @@ function note(
   { first, last }: PortRange,
   until: number,
 ): void {
-  const byAddress = new Map(pairs.sources.map((source) => [source.address, source]));
+  const byAddress = new Map(pairs.sources.all.map((source) => [source.address, source]));
   for (const row of rows) {
     if (row.port < first || row.port > last || row.state === "TIME_WAIT") continue;
     const isAny = WILDCARDS.includes(row.address);
-    for (const source of isAny ? pairs.sources : asList(byAddress.get(row.address))) {
+    for (const source of isAny ? pairs.sources.all : asList(byAddress.get(row.address))) {
       if (!isOurs(pairs, source, transport, row))
         source.quarantined(transport).set(row.port, until);
     }

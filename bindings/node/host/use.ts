@@ -1,14 +1,14 @@
-// Use: what the sockets of a machine mean for new connections. Which ports of the kernel's range are in
+// Use: what the sockets of a host mean for new connections. Which ports of the kernel's range are in
 // use between a source and a destination, what is left, and which limit would be met first.
 
 import { type PortRange, ReservedPorts } from "../../index.ts";
 import { LINUX_RANGE } from "../connector/connector-options.ts";
-import { type HostState, type MachineTransport, socketsAt } from "./host-state.ts";
+import { type HostState, type HostTransport, socketsAt } from "./host-state.ts";
 import type { SocketRow, SocketRowState } from "./proc.ts";
 
 /** Connections of one source and one destination. */
 export interface PairUse {
-  readonly transport: MachineTransport;
+  readonly transport: HostTransport;
   readonly source: string;
   readonly destination: string;
   readonly destinationPort: number;
@@ -61,11 +61,11 @@ export function statesOf(rows: readonly SocketRow[]): Partial<Record<SocketRowSt
 
 /**
  * Every source and destination that is connected from here, the busiest first. Connections that a listener of
- * this machine has accepted are left out: they are on the listener's port.
+ * this host has accepted are left out: they are on the listener's port.
  */
-export function pairsOf(machine: HostState, transport: MachineTransport): PairUse[] {
-  const rows = machine[transport] ?? [];
-  const ports = rangeUse(machine);
+export function pairsOf(host: HostState, transport: HostTransport): PairUse[] {
+  const rows = host[transport] ?? [];
+  const ports = rangeUse(host);
   const listeners = new Set(rows.filter(isOpenToAll).map(({ port }) => port));
   const groups = new Map<string, SocketRow[]>();
   for (const row of rows) {
@@ -76,19 +76,19 @@ export function pairsOf(machine: HostState, transport: MachineTransport): PairUs
     else group.push(row);
   }
   return [...groups.values()]
-    .map((group) => pairOf(machine, transport, ports, group))
+    .map((group) => pairOf(host, transport, ports, group))
     .sort((a, b) => b.usedInRange - a.usedInRange || b.sockets - a.sockets);
 }
 
 /** The pair of a source and a destination to which nothing may be connected yet. */
 export function freshPair(
-  machine: HostState,
-  transport: MachineTransport,
+  host: HostState,
+  transport: HostTransport,
   source: string,
   { address, port }: Remote,
 ): PairUse {
   const row = { address: source, port: 0, remoteAddress: address, remotePort: port } as const;
-  const pair = pairOf(machine, transport, rangeUse(machine), [{ ...row, state: "UNKNOWN" }]);
+  const pair = pairOf(host, transport, rangeUse(host), [{ ...row, state: "UNKNOWN" }]);
   return { ...pair, sockets: 0 };
 }
 
@@ -96,11 +96,11 @@ export function freshPair(
  * The limits that connections from one more, or the busiest, source and destination would meet, the nearest
  * first.
  */
-export function limitsOf(machine: HostState, pairs: readonly PairUse[]): LimitUse[] {
-  const { available } = rangeUse(machine);
+export function limitsOf(host: HostState, pairs: readonly PairUse[]): LimitUse[] {
+  const { available } = rangeUse(host);
   const limits: LimitUse[] = [];
-  const { tcp, fileLimits, openFiles = 0, tcpMaxTwBuckets } = machine;
-  if (tcp !== undefined && machine.portRange !== undefined) {
+  const { tcp, fileLimits, openFiles = 0, tcpMaxTwBuckets } = host;
+  if (tcp !== undefined && host.portRange !== undefined) {
     const left = pairs.reduce((least, pair) => Math.min(least, pair.left), available);
     limits.push({ name: "ports", used: available - left, limit: available, left });
   }
@@ -123,8 +123,8 @@ function isOpenToAll({ state, remotePort }: SocketRow): boolean {
 }
 
 function pairOf(
-  machine: HostState,
-  transport: MachineTransport,
+  host: HostState,
+  transport: HostTransport,
   { range, reserved, available }: RangeUse,
   rows: readonly SocketRow[],
 ): PairUse {
@@ -133,7 +133,7 @@ function pairOf(
     port >= range.first && port <= range.last && !reserved.has(port);
   const own = new Set(rows.map(({ port }) => port).filter(isPicked));
   const taken = new Set(own);
-  for (const row of socketsAt(machine, source, transport) ?? []) {
+  for (const row of socketsAt(host, source, transport) ?? []) {
     if (isOpenToAll(row) && isPicked(row.port)) taken.add(row.port);
   }
   return {
