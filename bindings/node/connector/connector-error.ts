@@ -40,8 +40,11 @@ export interface Capacity {
   readonly perPair: number;
   /** Addresses that connections come from. */
   readonly sources: number;
-  /** What sets the limit: ports, or the files that this process may open (where that is known). */
-  readonly limitedBy: "ports" | "files";
+  /**
+   * What sets the limit: ports; the files that this process may open (where that is known); or sources, where none can
+   * be bound.
+   */
+  readonly limitedBy: "ports" | "files" | "sources";
 }
 
 /** What the error can say beside its message. */

@@ -43,7 +43,8 @@ export interface ConnectorOptions {
   /**
    * The local addresses that connections come from: one, a range `"10.0.0.1-10.0.0.9"`, a block
    * `"10.0.0.0/28"`, several apart by commas, or a list of such. IPv4, IPv6 or both. They must be
-   * addresses of this machine.
+   * addresses of this host: one that the system does not let us bind is left out for as long as
+   * {@link quarantine} says, and one connection runs into 1,024 such at most.
    */
   sources: string | readonly string[];
   /** Local ports to use. By default the system's (Linux `ip_local_port_range`), else 32768..60999. */
@@ -162,15 +163,15 @@ const NAMES = [
   ...["memoryLimit", "skipUsed"],
 ];
 
-/** The options, checked, with what the machine says where they say nothing. */
-export function checkOptions(options: ConnectorOptions, machine: HostState): ConnectorSettings {
+/** The options, checked, with what the host's state says where they say nothing. */
+export function checkOptions(options: ConnectorOptions, host: HostState): ConnectorSettings {
   checkObject("options", options);
   checkNames("options", options, NAMES);
   const sources = parseSources(options.sources);
   if (sources.length === 0) throw wrongValue("sources", "at least one local address", sources);
-  const cooldown = cooldownOf(options.cooldown, machine);
+  const cooldown = cooldownOf(options.cooldown, host);
   const wait = waitOf(options.wait);
-  const isTakenOver = isStamped(machine) && isByTimestamps(options.cooldown);
+  const isTakenOver = isStamped(host) && isByTimestamps(options.cooldown);
   const preferred = isTakenOver ? "oldest" : wait === undefined ? "refuse" : "wait";
   const whenCooling = oneOf(
     "whenCooling",
@@ -190,8 +191,8 @@ export function checkOptions(options: ConnectorOptions, machine: HostState): Con
   }
   return {
     sources,
-    portRange: rangeOf(options.portRange, machine),
-    reserved: new ReservedPorts(reserved ?? machine.reserved ?? ""),
+    portRange: rangeOf(options.portRange, host),
+    reserved: new ReservedPorts(reserved ?? host.reserved ?? ""),
     group,
     spread: oneOf("spread", options.spread, SPREADS, "round-robin"),
     selection: oneOf("selection", options.selection, ["random", "fifo"], "random"),
@@ -212,8 +213,8 @@ export function checkOptions(options: ConnectorOptions, machine: HostState): Con
   };
 }
 
-function rangeOf(range: PortRange | undefined, machine: HostState): PortRange {
-  const byDefault = machine.portRange ?? LINUX_RANGE;
+function rangeOf(range: PortRange | undefined, host: HostState): PortRange {
+  const byDefault = host.portRange ?? LINUX_RANGE;
   if (range === undefined) return byDefault;
   const advice = `the default is ${byDefault.first}..${byDefault.last}`;
   return checkRangeObject("portRange", range, advice);
@@ -229,8 +230,8 @@ function isByTimestamps(cooldown: ConnectorOptions["cooldown"]): boolean {
 }
 
 /** How long ports rest, in milliseconds, by the option `cooldown`. */
-export function cooldownOf(cooldown: ConnectorOptions["cooldown"], machine: HostState): number {
-  if (isByTimestamps(cooldown)) return isStamped(machine) ? STAMPED_WAIT_MS : TIME_WAIT_MS;
+export function cooldownOf(cooldown: ConnectorOptions["cooldown"], host: HostState): number {
+  if (isByTimestamps(cooldown)) return isStamped(host) ? STAMPED_WAIT_MS : TIME_WAIT_MS;
   if (cooldown === "none") return 0;
   if (typeof cooldown === "number") return checkInteger("cooldown", cooldown, 0, DAY_MS);
   const valid = '"none", "timestamps" or milliseconds';

@@ -76,7 +76,7 @@ export interface ConnectOptions
  * for nobody who names the address alone (Linux without `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
  */
 export class Connector implements Disposable {
-  readonly #machine: HostState;
+  readonly #host: HostState;
   readonly #settings: ConnectorSettings;
   readonly #pairs: PairTable;
   readonly #context: ConnectorContext;
@@ -84,8 +84,8 @@ export class Connector implements Disposable {
 
   /** Made by {@link createConnector}. */
   constructor(options: ConnectorOptions) {
-    this.#machine = readHostState();
-    const settings = checkOptions(options, this.#machine);
+    this.#host = readHostState();
+    const settings = checkOptions(options, this.#host);
     const { portRange, seed, memoryLimit } = settings;
     const manager = PortManager.open({
       portRange,
@@ -101,11 +101,11 @@ export class Connector implements Disposable {
       settings,
       pairs: this.#pairs,
       queues,
-      errors: new ExhaustionErrors(this.#pairs, settings, filesLeft(this.#machine)),
+      errors: new ExhaustionErrors(this.#pairs, settings, filesLeft(this.#host)),
       events: new Events(this.#pairs),
       operations: [],
     };
-    if (settings.skipUsed) this.#skipUsed(this.#machine);
+    if (settings.skipUsed) this.#skipUsed(this.#host);
   }
 
   /** The local addresses, in order. */
@@ -233,7 +233,7 @@ export class Connector implements Disposable {
   #fixedSource({ localAddress }: Pick<ConnectTarget, "localAddress">): Source | undefined {
     if (localAddress === undefined || localAddress === null) return undefined;
     const { text } = parseAddress("localAddress", localAddress);
-    const source = this.#pairs.sources.find(({ address }) => address === text);
+    const source = this.#pairs.sources.all.find(({ address }) => address === text);
     if (source !== undefined) return source;
     throw wrongValue("localAddress", "one of the connector's sources", localAddress);
   }
@@ -271,7 +271,7 @@ export class Connector implements Disposable {
     const zone = address.indexOf("%");
     const bare = zone < 0 ? address : address.slice(0, zone);
     const { text } = parseAddress("host", bare);
-    // Any address as a destination is this machine (Linux `ip_route_connect`).
+    // Any address as a destination is this host (Linux `ip_route_connect`).
     const canonical = text || (address.includes(":") ? "::1" : "127.0.0.1");
     return this.#pairs.use(TCP, zone < 0 ? canonical : canonical + address.slice(zone), port);
   }
@@ -333,7 +333,7 @@ export class Connector implements Disposable {
    * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
-  capacity(destinations = 1, family: number = this.#pairs.sources[0]?.family ?? 4): Capacity {
+  capacity(destinations = 1, family: number = this.#pairs.sources.all[0]?.family ?? 4): Capacity {
     checkInteger("destinations", destinations, 0, DESTINATIONS_MAX);
     if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
     return this.#context.errors.capacity(destinations, this.#pairs.presentSources(family));
@@ -345,22 +345,22 @@ export class Connector implements Disposable {
   }
 
   /**
-   * Reads the machine again (Linux `/proc/net/tcp`): ports of the sources that other programs have are quarantined
+   * Reads the host's state again (Linux `/proc/net/tcp`): ports of the sources that other programs have are quarantined
    * for as long as `quarantine` says. Sources that could not be bound are tried again. Some
    * milliseconds; more with thousands of sockets.
-   * @returns what the machine says; where it says nothing, that is all.
+   * @returns the host's state; where nothing is known of it, nothing else happens.
    */
   refresh(): HostState {
     if (this.#isClosed) throw closed("connector");
-    const machine = readHostState();
-    for (const source of this.#pairs.sources) source.absentUntil = 0;
-    this.#skipUsed(machine);
-    return machine;
+    const host = readHostState();
+    this.#pairs.sources.returnAll();
+    this.#skipUsed(host);
+    return host;
   }
 
-  #skipUsed(machine: HostState): void {
+  #skipUsed(host: HostState): void {
     const until = this.#pairs.now() + this.#settings.quarantine;
-    quarantineOccupied(machine, this.#pairs, this.#settings.portRange, until);
+    quarantineOccupied(host, this.#pairs, this.#settings.portRange, until);
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────

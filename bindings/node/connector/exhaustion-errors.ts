@@ -36,7 +36,7 @@ export class ExhaustionErrors {
       perDestination,
       perPair,
       sources,
-      limitedBy: isByFiles ? "files" : "ports",
+      limitedBy: sources === 0 ? "sources" : isByFiles ? "files" : "ports",
     };
   }
 
@@ -56,8 +56,10 @@ export class ExhaustionErrors {
   }
 
   /** The system lets us bind none of the sources. */
-  noSource(request: PairRequest): ConnectorError {
-    const message = "none of the sources is an address of this machine (bind: EADDRNOTAVAIL)";
+  noSource(request: PairRequest, tried = 0): ConnectorError {
+    const areSome = tried > 0 && tried < this.#sourceCount(request);
+    const which = areSome ? `none of ${figure(tried)} sources tried` : "none of the sources";
+    const message = `${which} is an address of this machine (bind: EADDRNOTAVAIL)`;
     return this.#error("sources", request, message);
   }
 

@@ -17,6 +17,9 @@ import type { FailureCause } from "./attempt.ts";
 import type { ConnectorContext } from "./connector-context.ts";
 import type { ConnectorError } from "./connector-error.ts";
 
+/** So many sources that cannot be bound one connection may run into. */
+const ABSENT_SOURCES_MAX = 1024;
+
 /** Why no attempt is under way. */
 export type Obstacle =
   /** No port can be had at present. */
@@ -103,12 +106,14 @@ export class PortAcquisition {
     return this.#onConflict(checkout, request, error, cause);
   }
 
-  /** Each source is tried once. With a short quarantine the first may be back before the last has been tried. */
+  /** Bounded, since each costs a socket, and there may be thousands. */
   #onAbsentSource(checkout: Checkout, request: PairRequest): Obstacle | "again" {
     const { pairs, errors } = this.#context;
+    const { family } = request.destination;
     pairs.quarantineSource(checkout.pair);
-    if (++this.#absentSources <= pairs.sources.length) return "again";
-    return { kind: "refusal", error: errors.noSource(request) };
+    const most = Math.min(ABSENT_SOURCES_MAX, pairs.sourcesOf(family).length);
+    if (++this.#absentSources < most && pairs.presentSources(family) > 0) return "again";
+    return { kind: "refusal", error: errors.noSource(request, this.#absentSources) };
   }
 
   #onConflict(

@@ -39,7 +39,7 @@ export interface ConnectorMetrics extends PairMetrics {
 
 export function snapshot({ pairs, queues, events }: ConnectorContext): ConnectorMetrics {
   const all = new Sum();
-  const sources = new Map(pairs.sources.map((source) => [source, new Sum()]));
+  const sources = new Map(pairs.sources.all.map((source) => [source, new Sum()]));
   const destinations = new Map([...pairs.destinations.values()].map((one) => [one, new Sum()]));
   for (const pair of pairs.pairs()) {
     for (const sum of [all, sources.get(pair.source), destinations.get(pair.destination)]) {
@@ -50,7 +50,7 @@ export function snapshot({ pairs, queues, events }: ConnectorContext): Connector
     ...all.gauges,
     ...pairs.counts,
     waiting: queues.count,
-    sourcesDown: pairs.sources.length - pairs.presentSources(IPV4) - pairs.presentSources(IPV6),
+    sourcesDown: pairs.sources.all.length - pairs.presentSources(IPV4) - pairs.presentSources(IPV6),
     refusals: Object.fromEntries(events.refusals),
     bySource: Object.fromEntries(
       [...sources].map(([{ address, counts }, { gauges }]) => [address, { ...gauges, ...counts }]),

@@ -56,8 +56,7 @@ export class Checkout {
   #end(): boolean {
     if (this.#isOver) return false;
     this.#isOver = true;
-    this.pair.heldCount--;
-    this.pair.source.heldCount--;
+    this.#pairs.countHeld(this.pair, -1);
     this.#pairs.count(this.pair, "released");
     return true;
   }

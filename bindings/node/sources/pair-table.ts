@@ -8,14 +8,14 @@
 // Must stay true: a checkout ends once; the manager lives as long as a checkout does.
 
 import { performance } from "node:perf_hooks";
-import { IPV4, IPV6, type PortManager, type PortPool, TCP, UDP } from "../../index.ts";
+import { type PortManager, type PortPool, TCP, UDP } from "../../index.ts";
 import type { ConnectorSettings } from "../connector/connector-options.ts";
 import { type Counts, newCounts, Remembered } from "../metrics/counts.ts";
 import { Checkout } from "./checkout.ts";
 import { Destination } from "./destination.ts";
 import { Pair } from "./pair.ts";
 import { Source } from "./source.ts";
-import { orderFor } from "./spread.ts";
+import { SourceTable } from "./source-table.ts";
 
 /** So many destinations are kept although no connection goes there any more. */
 const IDLE_MAX = 1024;
@@ -29,7 +29,7 @@ export interface PairRequest {
 
 export class PairTable {
   readonly manager: PortManager;
-  readonly sources: readonly Source[];
+  readonly sources: SourceTable;
   readonly counts: Counts = newCounts();
   readonly destinations: Set<Destination> = new Set();
   /** By transport, address and port, without a key that has to be put together for each connection. */
@@ -46,9 +46,10 @@ export class PairTable {
   onQuarantine: (pair: Pair) => void = () => {};
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;
-  readonly #ofFamily: ReadonlyMap<number, readonly Source[]>;
   readonly #remembered: Remembered = new Remembered();
   #sweepAt = IDLE_MAX;
+  /** How many ports are held by connections. */
+  #heldCount = 0;
   #isClosing = false;
 
   constructor(manager: PortManager, settings: ConnectorSettings) {
@@ -56,21 +57,20 @@ export class PairTable {
     this.#settings = settings;
     this.quarantine = settings.quarantine;
     this.coolsDown = settings.cooldown > 0;
-    this.sources = settings.sources.map((address, index) => new Source(address, index));
-    this.#ofFamily = new Map(
-      [IPV4, IPV6].map((family) => [family, this.sources.filter((one) => one.family === family)]),
+    this.sources = new SourceTable(
+      settings.sources.map((address, index) => new Source(address, index)),
+      settings.spread,
     );
   }
 
   /** How many sources of a family can be bound, as far as is known. */
   presentSources(family: number): number {
-    const now = this.now();
-    return this.sourcesOf(family).filter(({ absentUntil }) => absentUntil <= now).length;
+    return this.sources.presentCount(family, this.now());
   }
 
-  /** The sources of a family, in order. */
+  /** All sources of a family, in order. */
   sourcesOf(family: number): readonly Source[] {
-    return this.#ofFamily.get(family) ?? [];
+    return this.sources.of(family);
   }
 
   /**
@@ -105,9 +105,7 @@ export class PairTable {
   pick(request: PairRequest): Checkout | undefined {
     const now = this.now();
     const { destination } = request;
-    const sources = this.sourcesOf(destination.family);
-    for (const source of orderFor(this.#settings.spread, sources, request)) {
-      if (source.absentUntil > now) continue;
+    for (const source of this.sources.orderFor(request, now)) {
       const pair = this.pair(source, destination);
       const port = pair.take(now);
       if (port > 0) return this.#checkout(pair, port);
@@ -117,13 +115,12 @@ export class PairTable {
 
   /** The system does not let us bind the source: it is left out for a while. */
   quarantineSource(pair: Pair): void {
-    pair.source.absentUntil = this.now() + this.quarantine;
+    this.sources.leaveOut(pair.source, this.now() + this.quarantine);
     this.onQuarantine(pair);
   }
 
   #checkout(pair: Pair, port: number): Checkout {
-    pair.heldCount++;
-    pair.source.heldCount++;
+    this.countHeld(pair, 1);
     this.count(pair, "picks");
     return new Checkout(this, pair, port);
   }
@@ -223,9 +220,12 @@ export class PairTable {
     if (byPort?.size === 0) byAddress?.delete(address);
   }
 
-  /** How many ports are held by connections. */
-  get heldCount(): number {
-    return this.sources.reduce((sum, { heldCount }) => sum + heldCount, 0);
+  /** One connection more, or less, holds a port of that pair. */
+  countHeld(pair: Pair, change: 1 | -1): void {
+    pair.heldCount += change;
+    pair.source.heldCount += change;
+    this.#heldCount += change;
+    this.sources.onUse(pair.source);
   }
 
   /** Gives back all records, as soon as no connection is left. */
@@ -235,7 +235,7 @@ export class PairTable {
   }
 
   closeIfUnused(): void {
-    if (!this.#isClosing || this.heldCount > 0) return;
+    if (!this.#isClosing || this.#heldCount > 0) return;
     for (const destination of this.destinations) this.#forget(destination);
     this.manager.close();
   }

@@ -13,6 +13,8 @@ export class Source {
   heldCount = 0;
   /** Until when the address is left out, because the system did not let us bind it; milliseconds. */
   absentUntil = 0;
+  /** The index among the sources that can be bound; negative if it is absent. */
+  place = -1;
   readonly #quarantined: Map<number, Map<number, number>> = new Map();
 
   constructor(address: string, index: number) {

@@ -1,6 +1,5 @@
 // Spread: in which order sources are asked for a port.
 
-import type { PairRequest } from "./pair-table.ts";
 import type { Source } from "./source.ts";
 
 /**
@@ -17,18 +16,6 @@ export type Spread = "round-robin" | "least-used" | "sticky";
 
 export const SPREADS: readonly Spread[] = ["round-robin", "least-used", "sticky"];
 
-/** The sources in the order in which they are to be asked. */
-export function orderFor(
-  spread: Spread,
-  sources: readonly Source[],
-  request: PairRequest,
-): Iterable<Source> {
-  if (request.source !== undefined) return [request.source];
-  if (sources.length === 1) return sources;
-  if (spread === "least-used") return leastUsedFirst(sources);
-  return byTurns(sources, request);
-}
-
 /** The source that a key sticks to. */
 export function sourceOfKey(sources: readonly Source[], key: string): Source {
   let hash = 0x811c9dc5;
@@ -36,19 +23,4 @@ export function sourceOfKey(sources: readonly Source[], key: string): Source {
     hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
   }
   return sources[(hash >>> 0) % sources.length] as Source;
-}
-
-function* byTurns(sources: readonly Source[], { destination }: PairRequest): Generator<Source> {
-  const count = sources.length;
-  const from = destination.turn;
-  destination.turn = (from + 1) % count;
-  for (let step = 0; step < count; step++) yield sources[(from + step) % count] as Source;
-}
-
-function* leastUsedFirst(sources: readonly Source[]): Generator<Source> {
-  let least = sources[0] as Source;
-  for (const source of sources) if (source.heldCount < least.heldCount) least = source;
-  yield least;
-  // Only who is refused there sees the others.
-  yield* [...sources].sort((a, b) => a.heldCount - b.heldCount).filter((one) => one !== least);
 }

@@ -1,0 +1,172 @@
+// SourceTable: the sources of a connector that can be bound, as far as is known, and in which order they are asked.
+//
+//   present   those that can be bound; under "least-used" a binary heap, the fewest connections first
+//   absent    those that the system did not let us bind, in the order in which they are tried again
+//
+// To find that a source is absent costs the table O(log n), once; nobody meets it again until its time has come. All
+// are absent for as long, so that the list of the absent is in order by itself.
+
+import { IPV4, IPV6 } from "../../index.ts";
+import type { Destination } from "./destination.ts";
+import type { PairRequest } from "./pair-table.ts";
+import type { Source } from "./source.ts";
+import type { Spread } from "./spread.ts";
+
+export class SourceTable {
+  /** In the order in which they were given. */
+  readonly all: readonly Source[];
+  readonly #families: ReadonlyMap<number, Family>;
+
+  constructor(all: readonly Source[], spread: Spread) {
+    this.all = all;
+    const isHeap = spread === "least-used";
+    this.#families = new Map(
+      [IPV4, IPV6].map((family) => [
+        family,
+        new Family(
+          all.filter((one) => one.family === family),
+          isHeap,
+        ),
+      ]),
+    );
+  }
+
+  /** All sources of a family, absent ones too, in the order in which they were given. */
+  of(family: number): readonly Source[] {
+    return this.#of(family).all;
+  }
+
+  /** How many sources of a family can be bound, as far as is known. */
+  presentCount(family: number, now: number): number {
+    const sources = this.#of(family);
+    sources.returnDue(now);
+    return sources.present.length;
+  }
+
+  /** The sources that can be bound, in the order in which they are to be asked; the wanted one alone if there is one. */
+  orderFor({ destination, source: wanted }: PairRequest, now: number): Iterable<Source> {
+    const sources = this.#of(destination.family);
+    sources.returnDue(now);
+    if (wanted !== undefined) return wanted.place < 0 ? [] : [wanted];
+    if (sources.present.length < 2) return sources.present;
+    return sources.isHeap ? sources.leastUsedFirst() : byTurns(sources.present, destination);
+  }
+
+  /** The system did not let us bind it: it is left out until then. */
+  leaveOut(source: Source, until: number): void {
+    this.#of(source.family).leaveOut(source, until);
+  }
+
+  /** All may be tried again. */
+  returnAll(): void {
+    for (const family of this.#families.values()) family.returnDue(Number.POSITIVE_INFINITY);
+  }
+
+  /** Its count of connections has changed. */
+  onUse(source: Source): void {
+    this.#of(source.family).onUse(source);
+  }
+
+  #of(family: number): Family {
+    return this.#families.get(family) as Family;
+  }
+}
+
+/** The sources of one family. Those that are present know their place in the list. */
+class Family {
+  readonly all: readonly Source[];
+  readonly present: Source[];
+  readonly isHeap: boolean;
+  #absent: Source[] = [];
+  /** How many at the front of the absent have returned. */
+  #returned = 0;
+
+  constructor(all: readonly Source[], isHeap: boolean) {
+    this.all = all;
+    // In order of their indices, and without connections: a heap.
+    this.present = [...all];
+    for (const [place, source] of all.entries()) source.place = place;
+    this.isHeap = isHeap;
+  }
+
+  leaveOut(source: Source, until: number): void {
+    source.absentUntil = until;
+    if (source.place < 0) return;
+    const last = this.present.pop() as Source;
+    if (last !== source) this.#put(last, source.place);
+    source.place = -1;
+    if (last !== source) this.onUse(last);
+    this.#absent.push(source);
+  }
+
+  returnDue(now: number): void {
+    for (let first = this.#absent[this.#returned]; first !== undefined; ) {
+      if (first.absentUntil > now) break;
+      first.absentUntil = 0;
+      this.#put(first, this.present.length);
+      this.onUse(first);
+      first = this.#absent[++this.#returned];
+    }
+    if (this.#returned < this.#absent.length / 2 || this.#returned === 0) return;
+    this.#absent = this.#absent.slice(this.#returned);
+    this.#returned = 0;
+  }
+
+  *leastUsedFirst(): Generator<Source> {
+    const least = this.present[0] as Source;
+    yield least;
+    // Only a request that is refused there sees the others.
+    yield* [...this.present].sort(byUse).filter((one) => one !== least);
+  }
+
+  /** Puts it in its place of the heap. */
+  onUse(source: Source): void {
+    if (!this.isHeap || source.place < 0) return;
+    this.#sift(source);
+  }
+
+  #sift(source: Source): void {
+    let { place } = source;
+    for (;;) {
+      const above = this.present[(place - 1) >> 1];
+      if (place === 0 || above === undefined || byUse(above, source) <= 0) break;
+      const next = above.place;
+      this.#put(above, place);
+      place = next;
+    }
+    for (;;) {
+      const below = this.#lesserBelow(place);
+      if (below === undefined || below === source || byUse(source, below) <= 0) break;
+      const next = below.place;
+      this.#put(below, place);
+      place = next;
+    }
+    this.#put(source, place);
+  }
+
+  #lesserBelow(place: number): Source | undefined {
+    const [left, right] = [this.present[2 * place + 1], this.present[2 * place + 2]];
+    if (left === undefined || right === undefined) return left;
+    return byUse(left, right) <= 0 ? left : right;
+  }
+
+  #put(source: Source, place: number): void {
+    this.present[place] = source;
+    source.place = place;
+  }
+}
+
+function* byTurns(sources: readonly Source[], destination: Destination): Generator<Source> {
+  const count = sources.length;
+  const from = destination.turn % count;
+  destination.turn = (from + 1) % count;
+  for (let step = 0; step < count; step++) {
+    const source = sources[(from + step) % sources.length];
+    if (source !== undefined) yield source;
+  }
+}
+
+/** Fewer connections first; where there are as many, in the order in which they were given. */
+function byUse(a: Source, b: Source): number {
+  return a.heldCount - b.heldCount || a.index - b.index;
+}
