@@ -4,11 +4,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import { show } from "../../errors.ts";
-import {
-  type HostState,
-  type HostTransport,
-  readHostState,
-} from "../../node/host/host-state.ts";
+import { type HostState, type HostTransport, readHostState } from "../../node/host/host-state.ts";
 import {
   freshPair,
   type LimitUse,
