@@ -22,7 +22,12 @@ export {
   type UndiciTarget,
   undiciConnect,
 } from "./adapters/undici.ts";
-export type { Dial, Endpoints } from "./connector/attempt.ts";
+export {
+  type ConnectionInfo,
+  connectionInfo,
+  type Dial,
+  type Endpoints,
+} from "./connector/attempt.ts";
 export type { ConnectCallback } from "./connector/connect-operation.ts";
 export {
   type ConnectOptions,
@@ -53,5 +58,6 @@ export {
   type PrometheusRegistry,
   prometheusMetrics,
 } from "./metrics/prometheus.ts";
+export type { WaitHistogram } from "./metrics/wait-times.ts";
 export { parseSources } from "./sources/sources.ts";
 export type { Spread } from "./sources/spread.ts";

@@ -347,7 +347,8 @@ test("the oldest of the cooling ports is taken over where that is the policy", a
   expect(connector.metrics()).toMatchObject({ held: 0, cooling: 8 });
   const again = [];
   for (const expected of order) {
-    // The system lets a tuple in TIME_WAIT be taken over with timestamps only; without, it is a conflict.
+    // The system lets a tuple in TIME_WAIT be taken over with timestamps only; without, it is a
+    // conflict.
     const socket = await connector.connect(to);
     expect(socket.localPort).toBe(expected);
     again.push(socket);

@@ -1,4 +1,5 @@
-// Events: each channel of node:diagnostics_channel tells what happens, when it happens, and what it says adds up.
+// Events: each channel of node:diagnostics_channel tells what happens, when it happens, and what
+// it says adds up.
 
 import { channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 import { createServer } from "node:net";
@@ -14,7 +15,7 @@ import {
   until,
 } from "../support/connectors.ts";
 
-type Told = [what: keyof typeof CHANNELS, event: PortEvent];
+type Told = [what: keyof typeof CHANNELS, event: Omit<PortEvent, "id" | "waitedMs">];
 
 const ONE_PORT = { portRange: { first: 23_400, last: 23_400 } };
 const NAMES = Object.keys(CHANNELS) as (keyof typeof CHANNELS)[];
@@ -24,7 +25,11 @@ function listen(): Told[] {
   const told: Told[] = [];
   for (const what of NAMES) {
     const listener = (event: unknown): void => {
-      told.push([what, event as PortEvent]);
+      // Which connection it is of, and how long that has waited, is tested with the waits.
+      const { id, waitedMs, ...rest } = event as PortEvent;
+      expect(id).toBeGreaterThan(0);
+      expect(waitedMs).toBeGreaterThanOrEqual(0);
+      told.push([what, rest]);
     };
     subscribe(CHANNELS[what], listener);
     onTestFinished(() => {

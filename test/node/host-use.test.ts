@@ -1,5 +1,5 @@
-// What the sockets of a machine mean for new connections: pairs of source and destination, what is left
-// for each, and the nearest limit.
+// What the sockets of a machine mean for new connections: pairs of source and destination, what is
+// left for each, and the nearest limit.
 
 import { describe, expect, test } from "vitest";
 import { type HostState, readHostState } from "../../bindings/node/host/host-state.ts";

@@ -1,5 +1,5 @@
-// What the machine tells: recorded texts, a machine of files that are there or not, and this one with
-// real sockets on loopback.
+// What the machine tells: recorded texts, a machine of files that are there or not, and this one
+// with real sockets on loopback.
 
 import { createSocket } from "node:dgram";
 import { once } from "node:events";

@@ -1,4 +1,5 @@
-// Limits: which one was met, in words and figures; how many connections there can be; what the machine says.
+// Limits: which one was met, in words and figures; how many connections there can be; what the
+// machine says.
 
 import { once, setMaxListeners } from "node:events";
 import { createServer, type Server, Socket } from "node:net";

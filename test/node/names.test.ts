@@ -281,6 +281,20 @@ test("an abort, or close(), ends a connection whose name is being resolved", asy
   expect(await errorOf(closed)).toMatchObject({ code: "EBADF" });
 });
 
+test("addresses of another kind than was asked for are left out, though the resolver answers them", async () => {
+  const connector = connectorWith({
+    sources: ["127.0.0.31", "::1"],
+    lookup: lookupOf(["::1", "127.0.0.1"]),
+  });
+  const { port } = await serve();
+  const socket = await connector.connect({ host: NAME, port, family: 4 });
+  expect(socket.remoteAddress).toBe("127.0.0.1");
+  await reset(socket);
+  const one = connectorWith({ lookup: lookupOf(["127.0.0.1"]) });
+  const error = await errorOf(one.connect({ host: NAME, port, family: 6 }));
+  expect(error).toMatchObject({ code: "ENOTFOUND", hostname: NAME });
+});
+
 /** Thousands of addresses, all of them this machine's. */
 const MANY = Array.from({ length: 4000 }, (_, index) => `127.1.${index >> 8}.${index & 255}`);
 

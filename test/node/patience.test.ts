@@ -1,4 +1,5 @@
-// Patience: waiting where there are no files, where a source is gone for a while, and while another address is tried.
+// Patience: waiting where there are no files, where a source is gone for a while, and while
+// another address is tried.
 
 import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";

@@ -1,4 +1,5 @@
-// Prometheus: what the real prom-client prints is what the connector's metrics say, at every collection.
+// Prometheus: what the real prom-client prints is what the connector's metrics say, at every
+// collection.
 
 import client from "prom-client";
 import { expect, test } from "vitest";
@@ -16,6 +17,8 @@ const FIGURES: [figure: keyof PairMetrics, name: string, type: string][] = [
   ["held", "ports_held", "gauge"],
   ["cooling", "ports_cooling", "gauge"],
   ["quarantined", "ports_quarantined", "gauge"],
+  ["capacity", "ports_capacity", "gauge"],
+  ["left", "ports_left", "gauge"],
   ["picks", "picks_total", "counter"],
   ["connected", "connected_total", "counter"],
   ["failed", "failed_total", "counter"],
@@ -25,6 +28,9 @@ const FIGURES: [figure: keyof PairMetrics, name: string, type: string][] = [
   ["cooledDown", "cooled_down_total", "counter"],
 ];
 
+/** What a histogram's series have behind its name. */
+const PART = /_(?:bucket|sum|count)$/;
+
 /** The lines of the text format, by name and labels; each at most once, each with a type. */
 function parse(text: string): { series: Series; types: Map<string, string> } {
   const series: Series = new Map();
@@ -33,9 +39,10 @@ function parse(text: string): { series: Series; types: Map<string, string> } {
     const type = /^# TYPE (\S+) (\S+)$/.exec(line);
     if (type !== null) types.set(type[1] as string, type[2] as string);
     if (line.startsWith("#")) continue;
-    const [, name, labels = "", value] = /^([a-zA-Z_:][\w:]*)(\{.*\})? (\d+)$/.exec(line) ?? [];
+    const [, name, labels = "", value] =
+      /^([a-zA-Z_:][\w:]*)(\{.*\})? ([\d.e-]+)$/.exec(line) ?? [];
     if (name === undefined) throw new Error(`not a series: ${line}`);
-    expect(types.has(name), line).toBe(true);
+    expect(types.has(name) || types.get(name.replace(PART, "")) === "histogram", line).toBe(true);
     expect(series.has(name + labels), line).toBe(false);
     series.set(name + labels, Number(value));
   }
@@ -63,6 +70,17 @@ function expected(metrics: ConnectorMetrics, prefix = "portwarden_", also = ""):
     put("refused_total", joined(`reason="${reason}"`), count);
   }
   put("waiting", bare, metrics.waiting);
+  const { buckets, sumMs, count } = metrics.waits;
+  for (const { atMostMs, count } of buckets) {
+    const le = atMostMs === Number.POSITIVE_INFINITY ? "+Inf" : atMostMs / 1000;
+    put(
+      "wait_seconds_bucket",
+      `{${[`le="${le}"`, also].filter((one) => one !== "").join()}}`,
+      count,
+    );
+  }
+  put("wait_seconds_sum", bare, sumMs / 1000);
+  put("wait_seconds_count", bare, count);
   for (const [destination, { waiting }] of Object.entries(metrics.byDestination)) {
     put("destination_waiting", joined(`destination="${destination}"`), waiting);
   }
@@ -118,7 +136,7 @@ test("each metric has its type, a help text, and is read alone, too", async () =
       expect(text).toMatch(new RegExp(`^# HELP portwarden_${scope}${name} \\S`, "m"));
     }
   }
-  expect(types.size).toBe(3 * FIGURES.length + 2);
+  expect(types.size).toBe(3 * FIGURES.length + 3);
   expect(await registry.getSingleMetricAsString("portwarden_ports_held")).toContain(
     "portwarden_ports_held 1",
   );

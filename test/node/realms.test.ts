@@ -1,5 +1,5 @@
-// Realms: errors, signals and sockets whose classes are of another realm, as in Jest and in vitest's vmThreads, and
-// reasons that are no errors at all.
+// Realms: errors, signals and sockets whose classes are of another realm, as in Jest and in
+// vitest's vmThreads, and reasons that are no errors at all.
 
 import { connect, Socket } from "node:net";
 import { createContext, runInContext } from "node:vm";

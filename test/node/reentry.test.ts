@@ -9,7 +9,10 @@ import { connectorWith, dialled, expectAllBack, reset, serve } from "../support/
 
 const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
 
-/** A dial whose sockets fail at once, as `net.BoundSocket` does where the port is held by another program. */
+/**
+ * A dial whose sockets fail at once, as `net.BoundSocket` does where the port is held by another
+ * program.
+ */
 function refusing(code: string, syscall: string): Dial {
   return () => {
     throw Object.assign(new Error(`${syscall} ${code}`), { code, syscall });

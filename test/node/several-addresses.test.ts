@@ -1,4 +1,5 @@
-// Waiting for a host of several addresses: a connection stands in the queue of each address that it has reached.
+// Waiting for a host of several addresses: a connection stands in the queue of each address that
+// it has reached.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { connect, type Socket } from "node:net";

@@ -1,5 +1,5 @@
-// SourceTable: the order of sources and the absence of some, against lists that are sorted each time; and that
-// thousands of absent sources cost one connection a bounded number of attempts.
+// SourceTable: the order of sources and the absence of some, against lists that are sorted each
+// time; and that thousands of absent sources cost one connection a bounded number of attempts.
 
 import { connect } from "node:net";
 import fc from "fast-check";

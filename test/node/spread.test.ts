@@ -1,4 +1,5 @@
-// Sources and spreading: which texts name which addresses, and which of them a connection comes from.
+// Sources and spreading: which texts name which addresses, and which of them a connection comes
+// from.
 
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";

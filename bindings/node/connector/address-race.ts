@@ -1,12 +1,13 @@
-// AddressRace: the addresses of a host, tried in turn, each a little after the one before, until one is connected
-// (RFC 8305 § 5). Where one fails, the next is tried at once.
+// AddressRace: the addresses of a host, tried in turn, each a little after the one before, until
+// one is connected (RFC 8305 § 5). Where one fails, the next is tried at once.
 //
 //   a ────────✗
 //       b ─────────────────▶ connected: the others are closed
 //             c ──────────
 //       ◀──▶ attemptDelay
 //
-// A resolver may answer thousands of addresses, so whatever fails at once is followed by the next in a loop.
+// A resolver may answer thousands of addresses, so whatever fails at once is followed by the next
+// in a loop.
 
 import { show } from "../../errors.ts";
 import type { Destination } from "../sources/destination.ts";
@@ -29,7 +30,9 @@ export class AddressRace {
   readonly #errors: unknown[] = [];
   #destinations: readonly Destination[] = [];
   #next = 0;
-  /** How many addresses are to be begun: the present one, and the next if it has failed already. */
+  /**
+   * How many addresses are to be begun: the present one, and the next if it has failed already.
+   */
   #due = 0;
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;

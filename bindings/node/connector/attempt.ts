@@ -4,12 +4,13 @@
 //     │          │
 //     └──────────┴──▶ failed: the port is given back, or quarantined if another program holds it
 //
-// A port comes back when its socket has closed, never before, and once: then nothing of ours is on it.
-// Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 § 3.6): not if the other
-// side did, nor if the connection was reset or had never been established.
+// A port comes back when its socket has closed, never before, and once: then nothing of ours is on
+// it. Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 §
+// 3.6): not if the other side did, nor if the connection was reset or had never been established.
 
 import type { Socket } from "node:net";
 import { invalid, show } from "../../errors.ts";
+import type { Trip } from "../metrics/events.ts";
 import type { Checkout } from "../sources/checkout.ts";
 import { type EndWatcher, isWatched, SocketEnd } from "./socket-end.ts";
 
@@ -27,7 +28,10 @@ export interface Endpoints {
   readonly localPort: number;
 }
 
-/** Makes a socket that begins to connect between these ends: `net.connect`, `tls.connect` or what wraps them. */
+/**
+ * Makes a socket that begins to connect between these ends: `net.connect`, `tls.connect` or what
+ * wraps them.
+ */
 export type Dial = (ends: Endpoints) => Socket;
 
 /** Why an attempt failed, as far as it concerns ports. */
@@ -50,6 +54,8 @@ export interface Closer {
 
 /** What is called as an attempt goes on. */
 export interface Observer extends Closer {
+  /** One number for all that happens to a connection. */
+  readonly id: number;
   /** The connection is established; for TLS it is not secure yet. */
   onConnected(attempt: Attempt): void;
   /** It may be used. */
@@ -70,7 +76,10 @@ const BROKEN: readonly unknown[] = [
 const ATTEMPT = Symbol("portwarden.attempt");
 type Watched = Socket & { [ATTEMPT]: Attempt };
 
-export class Attempt implements EndWatcher {
+export class Attempt implements EndWatcher, Trip {
+  readonly id: number;
+  /** Milliseconds that it was waited for; known when it is ready. */
+  waitedMs = 0;
   readonly checkout: Checkout;
   readonly socket: Socket;
   /** None once it is ready and left to another closer. */
@@ -82,13 +91,17 @@ export class Attempt implements EndWatcher {
   #failure: { readonly error: unknown } | undefined;
   #isConnected = false;
   #isReady = false;
-  /** Its port has come back: whatever the socket does from now on, its owner has begun anew with it. */
+  /**
+   * Its port has come back: whatever the socket does from now on, its owner has begun anew with
+   * it.
+   */
   #isOver = false;
 
   /** @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`. */
   constructor(checkout: Checkout, socket: Socket, readyEvent: string, observer: Observer) {
     this.checkout = checkout;
     this.socket = socket;
+    this.id = observer.id;
     this.#observer = observer;
     this.#closer = observer;
     this.#isPlain = readyEvent === "connect";
@@ -149,6 +162,35 @@ export class Attempt implements EndWatcher {
   }
 }
 
+/** What a connector knows of a socket that it has opened: see {@link connectionInfo}. */
+export interface ConnectionInfo {
+  /** The number that all events of the connection have: one for each in a process. */
+  readonly id: number;
+  /** Where it goes, `127.0.0.1:80`. */
+  readonly destination: string;
+  /** The local address. */
+  readonly source: string;
+  /** The local port. */
+  readonly port: number;
+  /** Milliseconds that the connection waited for a port or a file; 0 if it did not. */
+  readonly waitedMs: number;
+}
+
+/**
+ * What a connector knows of a socket that it has opened, also after that has closed.
+ * @returns `undefined` for any other socket.
+ */
+export function connectionInfo(socket: Socket): ConnectionInfo | undefined {
+  const attempt = (socket as Partial<Watched> | undefined)?.[ATTEMPT];
+  if (attempt === undefined) return undefined;
+  const { id, waitedMs, checkout } = attempt;
+  const { source, destination } = checkout.pair;
+  return {
+    ...{ id, waitedMs, port: checkout.port },
+    ...{ source: source.address, destination: destination.name },
+  };
+}
+
 /** Gives back the port of an attempt that never connected. */
 export function giveBackUnopened(checkout: Checkout, cause: FailureCause): void {
   if (cause === "port" || cause === "tuple") checkout.quarantine(cause === "port");
@@ -171,8 +213,8 @@ function onError(this: Socket, error: unknown): void {
 }
 
 /**
- * Has `resetAndDestroy` been called? Node has no event for it, but leaves this property behind (20 to 26). If one day
- * it does not, the port cools down needlessly.
+ * Has `resetAndDestroy` been called? Node has no event for it, but leaves this property behind (20
+ * to 26). If one day it does not, the port cools down needlessly.
  */
 function isReset(socket: Socket): boolean {
   return (socket as { resetAndClosing?: boolean }).resetAndClosing !== undefined;

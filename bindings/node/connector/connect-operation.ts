@@ -6,11 +6,13 @@
 //                  │            OperationWait           │
 //                  └────────── the address failed ◀─────┘
 //
-// Each attempt has a port of its own. When one has connected the others are closed, and their ports come back.
+// Each attempt has a port of its own. When one has connected the others are closed, and their
+// ports come back.
 //
 // Must stay true: the callback is called once, and not before `start` has returned.
 
 import type { Socket } from "node:net";
+import type { Trip } from "../metrics/events.ts";
 import type { Checkout } from "../sources/checkout.ts";
 import type { Destination } from "../sources/destination.ts";
 import type { PairRequest } from "../sources/pair-table.ts";
@@ -32,12 +34,16 @@ import { OperationWait } from "./operation-wait.ts";
 import { type BeginFailure, type Obstacle, PortAcquisition } from "./port-acquisition.ts";
 
 /**
- * Called with what became of a connection: the socket, connected, or `null` and the error. The error is whatever value
- * the signal's reason is, or whatever the dial has thrown; ask `socket === null` rather than for an error.
+ * Called with what became of a connection: the socket, connected, or `null` and the error. The
+ * error is whatever value the signal's reason is, or whatever the dial has thrown; ask `socket ===
+ * null` rather than for an error.
  */
 export type ConnectCallback = (error: Error | null, socket: Socket | null) => void;
 
-/** Called with the addresses of a host in the order in which they are to be tried, one or more, or with an error. */
+/**
+ * Called with the addresses of a host in the order in which they are to be tried, one or more, or
+ * with an error.
+ */
 type Resolved = (error: unknown, destinations: readonly Destination[]) => void;
 
 /** What is to be connected. */
@@ -56,7 +62,11 @@ export interface Target {
   readonly dial: Dial;
 }
 
-export class ConnectOperation implements Observer, Racer {
+/** The last number that an operation of this process was given. */
+let lastId = 0;
+
+export class ConnectOperation implements Observer, Racer, Trip {
+  readonly id: number = ++lastId;
   readonly #context: ConnectorContext;
   readonly #target: Target;
   readonly #callback: ConnectCallback;
@@ -65,7 +75,10 @@ export class ConnectOperation implements Observer, Racer {
   readonly #wait: OperationWait;
   /** The index among the context's operations. */
   #place = -1;
-  /** Attempts under way, or open. The list is replaced: it holds more than one only with several addresses. */
+  /**
+   * Attempts under way, or open. The list is replaced: it holds more than one only with several
+   * addresses.
+   */
   #attempts: readonly Attempt[] = [];
   #winner: Attempt | undefined;
   #isOver = false;
@@ -90,6 +103,11 @@ export class ConnectOperation implements Observer, Racer {
     this.#startConnectTimer();
     if (typeof destinations !== "function") this.#onResolved(null, destinations);
     else if (!this.#isOver) destinations((error, found) => this.#onResolved(error, found));
+  }
+
+  /** Milliseconds that it has waited for ports and files. */
+  get waitedMs(): number {
+    return this.#wait.waitedMs;
   }
 
   /** Gives up, for a reason from outside. */
@@ -136,14 +154,14 @@ export class ConnectOperation implements Observer, Racer {
   }
 
   #refuse(request: PairRequest, error: ConnectorError): void {
-    this.#context.events.onRefused(request, error);
+    this.#context.events.onRefused(request, error, this);
     this.#race.onFailed(error);
   }
 
   // ── Attempts ────────────────────────────────────────────────────────────────────────────
 
   #dial(checkout: Checkout): BeginFailure | undefined {
-    this.#context.events.onPick(checkout);
+    this.#context.events.onPick(checkout, this);
     const { dial, readyEvent } = this.#target;
     let socket: Socket;
     try {
@@ -166,7 +184,7 @@ export class ConnectOperation implements Observer, Racer {
     cause: FailureCause,
     attempt?: Attempt,
   ): BeginFailure | undefined {
-    this.#context.events.onFailed(checkout, error, cause);
+    this.#context.events.onFailed(checkout, error, cause, this);
     const isDecided = this.#winner !== undefined && this.#winner !== attempt;
     return this.#isOver || isDecided ? undefined : { error, cause };
   }
@@ -184,10 +202,12 @@ export class ConnectOperation implements Observer, Racer {
   onReady(attempt: Attempt): void {
     if (this.#isOver) return;
     this.#settle();
-    const { events } = this.#context;
+    const { events, waits } = this.#context;
+    waits.observe(this.waitedMs);
     if (this.#target.signal === undefined) attempt.leaveTo(events);
+    attempt.waitedMs = this.waitedMs;
     attempt.checkout.pair.onConnected(attempt.checkout.port);
-    events.onConnected(attempt.checkout);
+    events.onConnected(attempt.checkout, this);
     this.#succeed(attempt.socket);
   }
 
@@ -232,7 +252,7 @@ export class ConnectOperation implements Observer, Racer {
       return;
     }
     this.#wait.join(request, isForFile, () => this.#serve(request));
-    events.onWaiting(request);
+    events.onWaiting(request, this);
   }
 
   #serve(request: PairRequest): boolean {
@@ -261,7 +281,7 @@ export class ConnectOperation implements Observer, Racer {
     if (this.#isOver || this.#winner !== undefined) return;
     for (const request of requests) {
       const error = errors.waitedTooLong(request, settings.waitTimeout);
-      events.onRefused(request, error);
+      events.onRefused(request, error, this);
       this.#race.note(error);
     }
     this.#race.goOn();
@@ -300,9 +320,11 @@ export class ConnectOperation implements Observer, Racer {
   #fail(reason: unknown): void {
     if (this.#isOver) return;
     this.#settle();
+    if (this.#wait.hasPosition) this.#context.waits.observe(this.waitedMs);
     this.#ignoreSignal();
     for (const { socket } of this.#attempts) socket.destroy();
-    // Never before `start` has returned, as everywhere in Node: a caller may try again in its callback.
+    // Never before `start` has returned, as everywhere in Node: a caller may try again in its
+    // callback.
     process.nextTick(this.#callback, reason, null);
   }
 

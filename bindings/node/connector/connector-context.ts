@@ -1,6 +1,7 @@
 // ConnectorContext: what the operations of one connector have in common.
 
 import type { Events } from "../metrics/events.ts";
+import type { WaitTimes } from "../metrics/wait-times.ts";
 import type { PairTable } from "../sources/pair-table.ts";
 import type { ConnectOperation } from "./connect-operation.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
@@ -13,9 +14,11 @@ export interface ConnectorContext {
   readonly queues: WaitQueues;
   readonly errors: ExhaustionErrors;
   readonly events: Events;
+  readonly waits: WaitTimes;
   /**
-   * Those under way, in no order; each knows its index. No Set: where elements come and go, a Set replaces its table
-   * again and again, an old one refers to the new one, and V8 keeps both, and what was in them, for longer than needed.
+   * Those under way, in no order; each knows its index. No Set: where elements come and go, a Set
+   * replaces its table again and again, an old one refers to the new one, and V8 keeps both, and
+   * what was in them, for longer than needed.
    */
   readonly operations: ConnectOperation[];
 }

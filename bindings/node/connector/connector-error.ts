@@ -7,7 +7,8 @@ import { PortError, type PortErrorDetails, type Reason } from "../../errors.ts";
  *
  * - `"source"`: the ports of the one source that would do, to this destination.
  * - `"destination"`: the ports of all sources, to this destination. Another one may have room.
- * - `"sources"`: no source is an address of this machine, or of the destination's kind (IPv4, IPv6).
+ * - `"sources"`: no source is an address of this machine, or of the destination's kind (IPv4,
+ *   IPv6).
  * - `"range"`: the range has no port for us: all are reserved, or held by another program.
  * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
  * - `"cooling"`: ports are left, but they rest (cooldown).
@@ -41,8 +42,8 @@ export interface Capacity {
   /** Addresses that connections come from. */
   readonly sources: number;
   /**
-   * What sets the limit: ports; the files that this process may open (where that is known); or sources, where none can
-   * be bound.
+   * What sets the limit: ports; the files that this process may open (where that is known); or
+   * sources, where none can be bound.
    */
   readonly limitedBy: "ports" | "files" | "sources";
 }
@@ -53,9 +54,10 @@ interface ConnectorErrorDetails extends PortErrorDetails {
 }
 
 /**
- * Where a connector has no port for a connection, or the system no file. `code` is `EADDRNOTAVAIL` for most;
- * `EACCES` (a group that leaves nothing), `EMFILE` or `ENFILE` (files), `EADDRINUSE` (attempts), `EAGAIN` (waiters),
- * `ETIMEDOUT` (time), `ENOBUFS` (memory). `address` is the source, if one alone would do; `searched` the range.
+ * Where a connector has no port for a connection, or the system no file. `code` is `EADDRNOTAVAIL`
+ * for most; `EACCES` (a group that leaves nothing), `EMFILE` or `ENFILE` (files), `EADDRINUSE`
+ * (attempts), `EAGAIN` (waiters), `ETIMEDOUT` (time), `ENOBUFS` (memory). `address` is the source,
+ * if one alone would do; `searched` the range.
  */
 export class ConnectorError extends PortError {
   override readonly name: string = "ConnectorError";

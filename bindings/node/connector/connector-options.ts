@@ -47,9 +47,14 @@ export interface ConnectorOptions {
    * {@link quarantine} says, and one connection runs into 1,024 such at most.
    */
   sources: string | readonly string[];
-  /** Local ports to use. By default the system's (Linux `ip_local_port_range`), else 32768..60999. */
+  /**
+   * Local ports to use. By default the system's (Linux `ip_local_port_range`), else 32768..60999.
+   */
   portRange?: PortRange;
-  /** Ports to pass over, as Linux `ip_local_reserved_ports` lists them. By default the system's list. */
+  /**
+   * Ports to pass over, as Linux `ip_local_reserved_ports` lists them. By default the system's
+   * list.
+   */
   reserved?: string;
   /** The control group whose connect range limits the ports. */
   group?: PortGroup;
@@ -61,17 +66,18 @@ export interface ConnectorOptions {
    */
   selection?: "random" | "fifo";
   /**
-   * How long a port cools down after a connection that we closed first, whose tuple the system keeps in
-   * TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one second where the
-   * system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`), since it then lets the tuple be
-   * taken over, else a minute. A port cools down up to an eighth longer. Ports of connections that the
-   * other side closed first, or that were reset, do not rest.
+   * How long a port cools down after a connection that we closed first, whose tuple the system
+   * keeps in TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one
+   * second where the system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`), since it then
+   * lets the tuple be taken over, else a minute. A port cools down up to an eighth longer. Ports
+   * of connections that the other side closed first, or that were reset, do not rest.
    */
   cooldown?: number | "none" | "timestamps";
   /**
-   * What to do when only cooling ports are left: `"oldest"` takes the one that has cooled down longest
-   * (as Linux `tcp_tw_reuse` would), `"refuse"` fails, `"wait"` waits until one has cooled down. By default
-   * `"oldest"` for `"timestamps"` where the system uses them; else `"wait"` if {@link wait} is on, else `"refuse"`.
+   * What to do when only cooling ports are left: `"oldest"` takes the one that has cooled down
+   * longest (as Linux `tcp_tw_reuse` would), `"refuse"` fails, `"wait"` waits until one has cooled
+   * down. By default `"oldest"` for `"timestamps"` where the system uses them; else `"wait"` if
+   * {@link wait} is on, else `"refuse"`.
    */
   whenCooling?: WhenCooling;
   /** Wait for a port instead of failing, first come, first served. Default false. */
@@ -79,7 +85,8 @@ export interface ConnectorOptions {
   /**
    * How long a port is quarantined that turned out to be held by another program, milliseconds in
    * 1..86400000; 30,000 by default. If only the tuple is taken, most likely by a connection of
-   * our own that the system has not quite let go of: 20 ms, and twice as long each time, up to a second.
+   * our own that the system has not quite let go of: 20 ms, and twice as long each time, up to a
+   * second.
    */
   quarantine?: number;
   /**
@@ -89,13 +96,14 @@ export interface ConnectorOptions {
    */
   maxAttempts?: number;
   /**
-   * How long it may take until a connection is open, resolving and waiting included, milliseconds in 0..86400000; 0,
-   * the default: as long as the system tries.
+   * How long it may take until a connection is open, resolving and waiting included, milliseconds
+   * in 0..86400000; 0, the default: as long as the system tries.
    */
   connectTimeout?: number;
   /**
    * For host names with several addresses: how long one attempt has a start on the next,
-   * milliseconds in 10..86400000; 250 by default (RFC 8305 § 5). Each attempt has a port of its own.
+   * milliseconds in 10..86400000; 250 by default (RFC 8305 § 5). Each attempt has a port of its
+   * own.
    */
   attemptDelay?: number;
   /** Resolves host names; Node's `dns.lookup` by default, and called like it, with `all: true`. */
@@ -104,7 +112,9 @@ export interface ConnectorOptions {
   seed?: number;
   /** Bytes that records of ports may take, 1024..4294967295. */
   memoryLimit?: number;
-  /** Look at the ports that other programs have when the connector is made (Linux). Default true. */
+  /**
+   * Look at the ports that other programs have when the connector is made (Linux). Default true.
+   */
   skipUsed?: boolean;
 }
 

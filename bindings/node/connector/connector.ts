@@ -1,5 +1,5 @@
-// Connector: opens connections from the local ports that portwarden picks for their pair of source and
-// destination. It checks what it is asked for; a ConnectOperation does the work.
+// Connector: opens connections from the local ports that portwarden picks for their pair of source
+// and destination. It checks what it is asked for; a ConnectOperation does the work.
 
 import { lookup as dnsLookup } from "node:dns";
 import { isIP, type Socket, type TcpNetConnectOpts } from "node:net";
@@ -12,6 +12,7 @@ import { type HostState, readHostState } from "../host/host-state.ts";
 import { quarantineOccupied } from "../host/occupied-ports.ts";
 import { Events } from "../metrics/events.ts";
 import { type ConnectorMetrics, snapshot } from "../metrics/metrics.ts";
+import { WaitTimes } from "../metrics/wait-times.ts";
 import { anyAddress, type Destination } from "../sources/destination.ts";
 import { PairTable } from "../sources/pair-table.ts";
 import type { Source } from "../sources/source.ts";
@@ -40,7 +41,11 @@ export interface ConnectTarget {
   host?: string | undefined;
   /** The port, 1..65535, as a number or in digits. */
   port: number | string;
-  /** 4 or 6: only addresses of that kind; 0, the default: either. */
+  /**
+   * 4 or 6: only addresses of that kind; 0, the default: either. It is what the resolver is asked
+   * for; addresses of another kind that it answers all the same are left out. An address as `host`
+   * is used whatever its kind, as in `net.connect`.
+   */
   family?: number | undefined;
   /** With `spread: "sticky"`: the same key always gets the same source. */
   key?: string | undefined;
@@ -50,7 +55,7 @@ export interface ConnectTarget {
   signal?: AbortSignal | undefined;
   /** As the connector's option, for this connection. */
   connectTimeout?: number | undefined;
-  /** As the connector's option, for this connection. */
+  /** As the connector's option, for this connection: it need not heed `family`. */
   lookup?: Lookup | undefined;
 }
 
@@ -59,7 +64,10 @@ export interface DatagramSource extends Pick<ConnectTarget, "key" | "localAddres
   family: 4 | 6;
 }
 
-/** Options of {@link Connector.connect}: those of `net.connect`, and ours. The local port is not among them. */
+/**
+ * Options of {@link Connector.connect}: those of `net.connect`, and ours. The local port is not
+ * among them.
+ */
 export interface ConnectOptions
   extends ConnectTarget,
     Omit<
@@ -71,9 +79,10 @@ export interface ConnectOptions
 }
 
 /**
- * Opens connections from chosen local addresses, each from the local port that portwarden picks for its source and
- * destination. So a port is shared by as many connections as there are destinations, which the system does
- * for nobody who names the address alone (Linux without `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
+ * Opens connections from chosen local addresses, each from the local port that portwarden picks
+ * for its source and destination. So a port is shared by as many connections as there are
+ * destinations, which the system does for nobody who names the address alone (Linux without
+ * `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
  */
 export class Connector implements Disposable {
   readonly #host: HostState;
@@ -103,6 +112,7 @@ export class Connector implements Disposable {
       queues,
       errors: new ExhaustionErrors(this.#pairs, settings, filesLeft(this.#host)),
       events: new Events(this.#pairs),
+      waits: new WaitTimes(),
       operations: [],
     };
     if (settings.skipUsed) this.#skipUsed(this.#host);
@@ -117,12 +127,12 @@ export class Connector implements Disposable {
 
   /**
    * Opens a connection (RFC 9293; `net.connect`, or `tls.connect` with `tls`).
-   * @returns a promise of the socket, connected. Its local port comes back when it has closed, whatever listeners are
-   * removed.
-   * @throws ConnectorError if there is no port or no file; the system's error if connecting failed; an
-   * `AggregateError` with a `code` if several addresses of a host did; the signal's reason. All as a rejected promise.
-   * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF`
-   * (closed).
+   * @returns a promise of the socket, connected. Its local port comes back when it has closed,
+   * whatever listeners are removed.
+   * @throws ConnectorError if there is no port or no file; the system's error if connecting
+   * failed; an `AggregateError` with a `code` if several addresses of a host did; the signal's
+   * reason. All as a rejected promise. PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`,
+   * `ERR_SOCKET_BAD_PORT`, `ERR_OUT_OF_RANGE`, `EBADF` (closed).
    */
   connect(options: ConnectOptions & { tls: true | ConnectionOptions }): Promise<TLSSocket>;
   connect(options: ConnectOptions): Promise<Socket>;
@@ -139,7 +149,8 @@ export class Connector implements Disposable {
 
   /**
    * As {@link connect}, with a callback.
-   * @param opened called once, and never before this has returned: with an error, or with the socket, connected.
+   * @param opened called once, and never before this has returned: with an error, or with the
+   * socket, connected.
    * @throws PortError for bad arguments, and `EBADF`, at once; other errors go to `opened`.
    */
   open(options: ConnectOptions, opened: ConnectCallback): void {
@@ -155,9 +166,11 @@ export class Connector implements Disposable {
   /**
    * Opens a connection through a socket that the caller makes: what adapters are made of.
    * @param where the destination, and which source.
-   * @param dial called for each attempt with both ends; must make a socket that begins to connect between them, and
-   * must not connect from another port. What it throws is taken as if the socket had failed with it.
-   * @param opened called once, and never before this has returned: with an error, or with the socket.
+   * @param dial called for each attempt with both ends; must make a socket that begins to connect
+   * between them, and must not connect from another port. What it throws is taken as if the socket
+   * had failed with it.
+   * @param opened called once, and never before this has returned: with an error, or with the
+   * socket.
    * @param readyEvent what the socket emits when it may be used: `connect`, or `secureConnect`.
    * @throws PortError for bad arguments, and `EBADF`.
    */
@@ -195,9 +208,11 @@ export class Connector implements Disposable {
   }
 
   /**
-   * The same for a UDP socket, which has no destination: what the adapter for `node:dgram` is made of.
+   * The same for a UDP socket, which has no destination: what the adapter for `node:dgram` is made
+   * of.
    * @param where which source, and 4 or 6.
-   * @param dial called for each attempt; what it makes must behave as a `net.Socket` that connects when it is bound.
+   * @param dial called for each attempt; what it makes must behave as a `net.Socket` that connects
+   * when it is bound.
    * @throws PortError for bad arguments, and `EBADF`.
    */
   dialDatagram(where: DatagramSource, dial: Dial, opened: ConnectCallback): void {
@@ -292,7 +307,7 @@ export class Connector implements Disposable {
       let failure: unknown = error;
       // What a resolver does wrong is an error of this connection.
       try {
-        if (!failure) destinations = this.#destinationsAt(host, port, addresses);
+        if (!failure) destinations = this.#destinationsAt(host, port, family, addresses);
       } catch (wrong) {
         failure = wrong;
       }
@@ -305,17 +320,24 @@ export class Connector implements Disposable {
     }
   }
 
-  #destinationsAt(host: string, port: number, found: readonly LookupAddress[]): Destination[] {
+  #destinationsAt(
+    host: string,
+    port: number,
+    family: number,
+    found: readonly LookupAddress[],
+  ): Destination[] {
     if (!Array.isArray(found) || found.some((one) => isIP(one?.address) === 0)) {
       throw invalid(
         "ERR_INVALID_RETURN_VALUE",
         `lookup must give a list of { address, family }, got ${show(found)}`,
       );
     }
-    if (found.length === 0) throw notFound(host);
-    const usable = alternate(found).filter(({ address }) => this.#hasSourceFor(address));
+    // A resolver may not heed the family that it is asked for.
+    const asked = found.filter(({ address }) => family === 0 || isIP(address) === family);
+    if (asked.length === 0) throw notFound(host);
+    const usable = alternate(asked).filter(({ address }) => this.#hasSourceFor(address));
     // If none is, the first one serves to say why.
-    const chosen = usable.length > 0 ? usable : found.slice(0, 1);
+    const chosen = usable.length > 0 ? usable : asked.slice(0, 1);
     return chosen.map(({ address }) => this.#destination(address, port));
   }
 
@@ -326,9 +348,9 @@ export class Connector implements Disposable {
   // ── Figures ─────────────────────────────────────────────────────────────────────────────
 
   /**
-   * How many connections the sources can carry at the same time to so many destinations: sources x ports x
-   * destinations, or fewer if the process may not open that many files. Sources that the system does not let us bind
-   * are left out for as long as they are quarantined (`quarantine`).
+   * How many connections the sources can carry at the same time to so many destinations: sources x
+   * ports x destinations, or fewer if the process may not open that many files. Sources that the
+   * system does not let us bind are left out for as long as they are quarantined (`quarantine`).
    * @param destinations different pairs of address and port, 0..4294967295.
    * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
@@ -345,9 +367,9 @@ export class Connector implements Disposable {
   }
 
   /**
-   * Reads the host's state again (Linux `/proc/net/tcp`): ports of the sources that other programs have are quarantined
-   * for as long as `quarantine` says. Sources that could not be bound are tried again. Some
-   * milliseconds; more with thousands of sockets.
+   * Reads the host's state again (Linux `/proc/net/tcp`): ports of the sources that other programs
+   * have are quarantined for as long as `quarantine` says. Sources that could not be bound are
+   * tried again. Some milliseconds; more with thousands of sockets.
    * @returns the host's state; where nothing is known of it, nothing else happens.
    */
   refresh(): HostState {
@@ -366,8 +388,8 @@ export class Connector implements Disposable {
   // ── The end ─────────────────────────────────────────────────────────────────────────────
 
   /**
-   * No more connections: those under way fail with `EBADF`, and so does whoever waits. Sockets that are open live
-   * on, and give their ports back as they close. A second call does nothing.
+   * No more connections: those under way fail with `EBADF`, and so does whoever waits. Sockets
+   * that are open live on, and give their ports back as they close. A second call does nothing.
    */
   close(): void {
     if (this.#isClosed) return;
@@ -383,10 +405,10 @@ export class Connector implements Disposable {
 }
 
 /**
- * A connector: opens connections from these local addresses, on ports that it knows to be free for their
- * destination.
- * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_IP_ADDRESS`,
- * `EINVAL` (range, reserved list), `ENOBUFS`.
+ * A connector: opens connections from these local addresses, on ports that it knows to be free for
+ * their destination.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`,
+ * `ERR_INVALID_IP_ADDRESS`, `EINVAL` (range, reserved list), `ENOBUFS`.
  * @example
  * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
  * const socket = await connector.connect({ host: "127.0.0.1", port: 8080 });
@@ -426,7 +448,10 @@ function checkSignal(signal: unknown): void {
   throw wrongType("signal", "an AbortSignal", signal);
 }
 
-/** First of one family, then of the other, by turns, beginning with the resolver's choice (RFC 8305 § 4). */
+/**
+ * First of one family, then of the other, by turns, beginning with the resolver's choice (RFC 8305
+ * § 4).
+ */
 function alternate(addresses: readonly LookupAddress[]): LookupAddress[] {
   const first = addresses.filter(({ family }) => family === addresses[0]?.family);
   const second = addresses.filter(({ family }) => family !== addresses[0]?.family);

@@ -1,5 +1,5 @@
-// Departures: what is going to happen in simulated time, soonest first. A binary heap over plain arrays
-// of numbers, so that millions of events cost no garbage.
+// Departures: what is going to happen in simulated time, soonest first. A binary heap over plain
+// arrays of numbers, so that millions of events cost no garbage.
 
 /** Events of a time, of something that has a number, and of a port. */
 export class Departures {

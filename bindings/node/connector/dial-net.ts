@@ -1,17 +1,18 @@
 // Dial net: connections without TLS, as `net.connect` makes them, but cheaper.
 //
-// Node copies the options of a socket, and once a process has made sockets of several kinds the copy costs more than
-// all that is done here. The ends of a connection are nothing that a socket is made with, so they go
-// to `socket.connect` alone; mostly no options are left then, and there is no copy.
+// Node copies the options of a socket, and once a process has made sockets of several kinds the
+// copy costs more than all that is done here. The ends of a connection are nothing that a socket
+// is made with, so they go to `socket.connect` alone; mostly no options are left then, and there
+// is no copy.
 //
-// Once Node has made a socket for a connection, further attempts use `net.BoundSocket` where Node has it (24.21,
-// 26.4, and later). It binds before there is a socket to connect, so that a port held by another
-// program is noticed at once;
-// that costs a third then. A bind that succeeds costs more this way (some microseconds for an object and two calls).
-// `tls.connect` takes no bound socket: it ignores it, and connects from another port.
+// Once Node has made a socket for a connection, further attempts use `net.BoundSocket` where Node
+// has it (24.21, 26.4, and later). It binds before there is a socket to connect, so that a port
+// held by another program is noticed at once; that costs a third then. A bind that succeeds costs
+// more this way (some microseconds for an object and two calls). `tls.connect` takes no bound
+// socket: it ignores it, and connects from another port.
 //
-// Not before, since options that Node refuses may be refused when the bound socket has been taken over, and then nobody
-// can close it.
+// Not before, since options that Node refuses may be refused when the bound socket has been taken
+// over, and then nobody can close it.
 
 import { channel } from "node:diagnostics_channel";
 import * as net from "node:net";
@@ -46,7 +47,10 @@ const NOT_COPIED: ReadonlySet<string> = new Set([
 /** What `net.connect` is not to be told. */
 const LEFT_OUT = { path: undefined, signal: undefined };
 
-/** Connects as `net.connect` does with these options, but for the signal. For one connection, all attempts of it. */
+/**
+ * Connects as `net.connect` does with these options, but for the signal. For one connection, all
+ * attempts of it.
+ */
 export function dialNet(options: object): Dial {
   let hasMadeOne = false;
   return (ends) => {
@@ -69,7 +73,10 @@ function connect(options: SetLater, ends: Endpoints): net.Socket {
   return socket.connect(ends);
 }
 
-/** What a socket has to be made with, if there is anything; then `keepAlive`, too, which has options of its own. */
+/**
+ * What a socket has to be made with, if there is anything; then `keepAlive`, too, which has
+ * options of its own.
+ */
 function optionsToCopy(options: SetLater): net.SocketConstructorOpts | undefined {
   let copied: Record<string, unknown> | undefined;
   for (const name of Object.keys(options)) {

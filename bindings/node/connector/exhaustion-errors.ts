@@ -1,5 +1,5 @@
-// ExhaustionErrors: why there is no port, as an error that says which limit was met, and how many connections the
-// sources could carry.
+// ExhaustionErrors: why there is no port, as an error that says which limit was met, and how many
+// connections the sources could carry.
 
 import { EMPTY_RANGE, NO_MEMORY } from "../../../assembly/abi.ts";
 import { IPV6, type PortGroup, type PortRange, Refusal, UDP } from "../../index.ts";

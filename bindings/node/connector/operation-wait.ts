@@ -1,5 +1,6 @@
-// OperationWait: how one connection waits. It has a place in the queue of each address that it has reached, all of the
-// same position, so that whichever has a port first serves it; and one time limit for all of them.
+// OperationWait: how one connection waits. It has a place in the queue of each address that it has
+// reached, all of the same position, so that whichever has a port first serves it; and one time
+// limit for all of them.
 
 import type { Destination } from "../sources/destination.ts";
 import type { PairRequest } from "../sources/pair-table.ts";
@@ -17,7 +18,9 @@ export class OperationWait {
   #waited = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param onTimeout called when the time limit has passed, after the places have been given up. */
+  /**
+   * @param onTimeout called when the time limit has passed, after the places have been given up.
+   */
   constructor(context: ConnectorContext, onTimeout: (requests: readonly PairRequest[]) => void) {
     this.#context = context;
     this.#onTimeout = onTimeout;
@@ -27,7 +30,9 @@ export class OperationWait {
     return this.#waiters.size > 0;
   }
 
-  /** Has it had a place before? A connection that comes back to its place is refused less often. */
+  /**
+   * Has it had a place before? A connection that comes back to its place is refused less often.
+   */
   get hasPosition(): boolean {
     return this.#position !== undefined;
   }

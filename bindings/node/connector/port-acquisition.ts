@@ -1,5 +1,5 @@
-// PortAcquisition: picks ports for one connection and begins attempts from them, until one is under way or
-// something stands in the way.
+// PortAcquisition: picks ports for one connection and begins attempts from them, until one is
+// under way or something stands in the way.
 //
 //   pick ──▶ begin an attempt ──▶ under way
 //    ▲ │          │

@@ -1,7 +1,9 @@
-// SocketEnd: notices that a socket has closed, and which side ended first, by what its user cannot remove.
+// SocketEnd: notices that a socket has closed, and which side ended first, by what its user cannot
+// remove.
 //
-// Listeners can be removed (`removeAllListeners`), and a library that does so is not rare. So it is the methods that
-// Node calls at a socket's end which are replaced, for this one socket, by functions that all sockets share:
+// Listeners can be removed (`removeAllListeners`), and a library that does so is not rare. So it
+// is the methods that Node calls at a socket's end which are replaced, for this one socket, by
+// functions that all sockets share:
 //
 //   _final      our side has written all and ends: had the other side ended before?
 //   _destroy    the end: its handle, if it has one, is about to be closed or reset, and says when that is done
@@ -57,7 +59,9 @@ export class SocketEnd {
     if (typeof this.final === "function") watched._final = final;
   }
 
-  /** Did the other side end the connection first, so that TIME_WAIT is its own (RFC 9293 § 3.6)? */
+  /**
+   * Did the other side end the connection first, so that TIME_WAIT is its own (RFC 9293 § 3.6)?
+   */
   get peerEndedFirst(): boolean {
     return this.#peerEndedFirst === true;
   }

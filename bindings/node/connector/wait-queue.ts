@@ -1,5 +1,6 @@
-// WaitQueue: the connections that wait for the same thing, in order. A list that is linked both ways, so that any of
-// them leaves at once, and one that comes back is put where it was without a long search.
+// WaitQueue: the connections that wait for the same thing, in order. A list that is linked both
+// ways, so that any of them leaves at once, and one that comes back is put where it was without a
+// long search.
 //
 //   first ⇄ … ⇄ last      positions grow from front to back, except where one was sent to the back
 
@@ -26,7 +27,9 @@ export class WaitQueue {
   readonly #places: Map<Waiter, Place> = new Map();
   #first: Place | undefined;
   #last: Place | undefined;
-  /** The last one that came back: whichever was served after it mostly comes back right behind it. */
+  /**
+   * The last one that came back: whichever was served after it mostly comes back right behind it.
+   */
   #returned: Place | undefined;
 
   get size(): number {

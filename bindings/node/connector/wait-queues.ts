@@ -5,9 +5,10 @@
 //   destination b ───── any source      …
 //   a file              …
 //
-// A queue is served from its front: when a port of it comes back, when a connection asks for one, and at a time when
-// ports come back by themselves, since they cool down or are quarantined. One timer is set for the soonest such time
-// of all queues; the time limits of those that wait are theirs (`OperationWait`).
+// A queue is served from its front: when a port of it comes back, when a connection asks for one,
+// and at a time when ports come back by themselves, since they cool down or are quarantined. One
+// timer is set for the soonest such time of all queues; the time limits of those that wait are
+// theirs (`OperationWait`).
 
 import type { Destination } from "../sources/destination.ts";
 import type { Pair } from "../sources/pair.ts";
@@ -17,7 +18,10 @@ import { type Waiter, WaitQueue } from "./wait-queue.ts";
 
 /** The timer is not set for less than this, milliseconds. */
 const TICK_MS = 5;
-/** Other programs close files, too, so those that wait for one look again after so many milliseconds. */
+/**
+ * Other programs close files, too, so those that wait for one look again after so many
+ * milliseconds.
+ */
 const FILE_TICK_MS = 100;
 /** So many of them at a time: each try is a socket that the system may refuse. */
 const FILES_PER_TICK = 64;
@@ -133,7 +137,10 @@ export class WaitQueues {
     this.#clearTimerIfIdle();
   }
 
-  /** So many of those that wait for a file may try. One that finds no port for it goes behind the others. */
+  /**
+   * So many of those that wait for a file may try. One that finds no port for it goes behind the
+   * others.
+   */
   #serveForFiles(most: number): void {
     const queue = this.#forFiles;
     for (let left = Math.min(most, queue.size); left > 0; left--) {

@@ -1,5 +1,5 @@
-// HostState: what the kernel says about its ports, and about this process. On Linux it is read from
-// /proc; elsewhere, and where a file cannot be read, it is not known, and `unknown` says so.
+// HostState: what the kernel says about its ports, and about this process. On Linux it is read
+// from /proc; elsewhere, and where a file cannot be read, it is not known, and `unknown` says so.
 
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { endianness } from "node:os";
@@ -19,21 +19,31 @@ import {
 export interface HostState {
   /** The range from which the kernel picks ports by itself (`ip_local_port_range`). */
   readonly portRange: PortRange | undefined;
-  /** Ports that the kernel does not pick (`ip_local_reserved_ports`), as `ReservedPorts` takes them; `""` for none. */
+  /**
+   * Ports that the kernel does not pick (`ip_local_reserved_ports`), as `ReservedPorts` takes
+   * them; `""` for none.
+   */
   readonly reserved: string | undefined;
   /** `tcp_timestamps`: 0 off, 1 on with a random offset, 2 on without. */
   readonly tcpTimestamps: number | undefined;
-  /** `tcp_tw_reuse`: 0 never take over a port in TIME_WAIT, 1 after a second, 2 so on loopback only. */
+  /**
+   * `tcp_tw_reuse`: 0 never take over a port in TIME_WAIT, 1 after a second, 2 so on loopback
+   * only.
+   */
   readonly tcpTwReuse: number | undefined;
-  /** `tcp_fin_timeout`: seconds in FIN_WAIT2 without a socket. TIME_WAIT lasts 60 s, whatever this says. */
+  /**
+   * `tcp_fin_timeout`: seconds in FIN_WAIT2 without a socket. TIME_WAIT lasts 60 s, whatever this
+   * says.
+   */
   readonly tcpFinTimeout: number | undefined;
   /** `tcp_max_tw_buckets`: how many connections may be in TIME_WAIT; those beyond end at once. */
   readonly tcpMaxTwBuckets: number | undefined;
   /** `ip_unprivileged_port_start`: the lowest port that anybody may bind. */
   readonly unprivilegedPortStart: number | undefined;
   /**
-   * TCP sockets, in every state. A socket that is bound, but neither listens nor has connected, is in
-   * none of the kernel's lists. The lists are of this network namespace, and of all its processes.
+   * TCP sockets, in every state. A socket that is bound, but neither listens nor has connected, is
+   * in none of the kernel's lists. The lists are of this network namespace, and of all its
+   * processes.
    */
   readonly tcp: readonly SocketRow[] | undefined;
   /** UDP sockets. */
@@ -55,9 +65,10 @@ const SYSCTL = "sys/net/ipv4";
 const SYSCTL_BYTES_MAX = 262_144;
 
 /**
- * Reads the host's state, synchronously: some milliseconds, in which the kernel walks its tables, and a few
- * more for each thousand sockets. Never throws.
- * @param root the folder where /proc is. Another one is read on any system, for instance a recorded one.
+ * Reads the host's state, synchronously: some milliseconds, in which the kernel walks its tables,
+ * and a few more for each thousand sockets. Never throws.
+ * @param root the folder where /proc is. Another one is read on any system, for instance a
+ * recorded one.
  */
 export function readHostState(root: string = PROC): HostState {
   const { platform } = process;
@@ -90,9 +101,10 @@ export function readHostState(root: string = PROC): HostState {
 }
 
 /**
- * The sockets that concern a local address: those on it, and those on a wildcard. `0.0.0.0` concerns
- * every IPv4 address, and `::` every address, since it cannot be seen whether its socket is IPv6 only. Asked for a
- * wildcard, it is the other way round: whatever is on one of its addresses.
+ * The sockets that concern a local address: those on it, and those on a wildcard. `0.0.0.0`
+ * concerns every IPv4 address, and `::` every address, since it cannot be seen whether its socket
+ * is IPv6 only. Asked for a wildcard, it is the other way round: whatever is on one of its
+ * addresses.
  * @param address an IPv4 or IPv6 address as text; `""` is `::`.
  * @returns `undefined` where the host does not tell.
  * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
@@ -107,8 +119,8 @@ export function socketsAt(
 }
 
 /**
- * The ports that are in use for a local address, ascending, each once: see {@link socketsAt}. It is how things were
- * when the host was read; this process's own sockets are among them.
+ * The ports that are in use for a local address, ascending, each once: see {@link socketsAt}. It
+ * is how things were when the host was read; this process's own sockets are among them.
  * @param address an IPv4 or IPv6 address as text; `""` is `::`.
  * @returns `undefined` where the host does not tell.
  * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
@@ -185,8 +197,8 @@ class Reader {
   }
 
   /**
-   * The text of a file under /proc/sys. One read must do: of a list of ports the kernel answers a second read with
-   * nothing (`proc_do_large_bitmap`), and `readFileSync` reads 8 KiB at a time.
+   * The text of a file under /proc/sys. One read must do: of a list of ports the kernel answers a
+   * second read with nothing (`proc_do_large_bitmap`), and `readFileSync` reads 8 KiB at a time.
    */
   #textAtOnce(file: string): string {
     const descriptor = openSync(file, "r");

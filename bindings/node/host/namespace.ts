@@ -1,6 +1,6 @@
 // Namespace: runs Node in a network namespace of its own, with loopback up and a port range of its
-// own, so that ports can be used up without touching anybody's. Linux only; no root is needed where
-// unprivileged user namespaces are allowed.
+// own, so that ports can be used up without touching anybody's. Linux only; no root is needed
+// where unprivileged user namespaces are allowed.
 //
 //   this process ──spawn──▶ unshare ──exec──▶ sh: loopback up, settings ──exec──▶ node
 //
@@ -24,8 +24,8 @@ export interface NamespaceOptions {
   readonly timeoutMs: number;
   /**
    * `capture` returns what was written; `inherit` passes input and output on, and the signals that
-   * a terminal or a supervisor sends (SIGINT, SIGTERM, SIGHUP), and lets {@link endWithParent} work inside.
-   * `capture` by default.
+   * a terminal or a supervisor sends (SIGINT, SIGTERM, SIGHUP), and lets {@link endWithParent}
+   * work inside. `capture` by default.
    */
   readonly stdio?: "capture" | "inherit";
 }
@@ -98,8 +98,8 @@ export async function runInNamespace(
 }
 
 /**
- * Called inside of a namespace that was made with `stdio: "inherit"`: ends this process as soon as the one that
- * made the namespace is gone, also when that was killed and could tell nobody.
+ * Called inside of a namespace that was made with `stdio: "inherit"`: ends this process as soon as
+ * the one that made the namespace is gone, also when that was killed and could tell nobody.
  */
 export function endWithParent(): void {
   const parent = new Socket({ fd: PARENT_FD });

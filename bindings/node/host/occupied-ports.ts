@@ -10,8 +10,9 @@ import type { SocketRow } from "./proc.ts";
 const WILDCARDS = ["0.0.0.0", "::"];
 
 /**
- * Quarantines at each source, until then, the ports of the range that sockets of other programs hold, on that address
- * or on a wildcard. Not those in TIME_WAIT, which keep a tuple, and not the port.
+ * Quarantines at each source, until then, the ports of the range that sockets of other programs
+ * hold, on that address or on a wildcard. Not those in TIME_WAIT, which keep a tuple, and not the
+ * port.
  */
 export function quarantineOccupied(
   host: HostState,

@@ -6,8 +6,8 @@
 //      0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 ...
 //         local address and port, remote address and port, state: all hexadecimal
 //
-// An address is one 32-bit word, or four, each printed as a number of the machine's own byte order:
-// 0100007F is 127.0.0.1 on a little-endian machine, the only kind this understands.
+// An address is one 32-bit word, or four, each printed as a number of the machine's own byte
+// order: 0100007F is 127.0.0.1 on a little-endian machine, the only kind this understands.
 
 import { parseReserved } from "../../groups/texts.ts";
 import { isRange, type PortRange } from "../../requests/range.ts";
@@ -33,7 +33,10 @@ export type SocketRowState = (typeof STATES)[number] | "UNKNOWN";
 
 /** A socket in the kernel's lists: a port that is in use. */
 export interface SocketRow {
-  /** The local address: `0.0.0.0` or `::` for all, an IPv4-mapped one as IPv4. Link-local ones have no zone. */
+  /**
+   * The local address: `0.0.0.0` or `::` for all, an IPv4-mapped one as IPv4. Link-local ones have
+   * no zone.
+   */
   readonly address: string;
   /** The local port, 0..65535. */
   readonly port: number;
@@ -44,7 +47,10 @@ export interface SocketRow {
   readonly state: SocketRowState;
 }
 
-/** Open files that a process may have: the limit that counts, and how far it may be raised. `Infinity`: no limit. */
+/**
+ * Open files that a process may have: the limit that counts, and how far it may be raised.
+ * `Infinity`: no limit.
+ */
 export interface FileLimits {
   readonly soft: number;
   readonly hard: number;
@@ -58,7 +64,10 @@ const GROUPS = 8;
 // The third word of an IPv4-mapped address, ::ffff:a.b.c.d, as a little-endian machine reads it.
 const MAPPED = "0000000000000000FFFF0000";
 
-/** The sockets of /proc/net/{tcp,udp}{,6}. A line that is cut short before its state ends is left out. */
+/**
+ * The sockets of /proc/net/{tcp,udp}{,6}. A line that is cut short before its state ends is left
+ * out.
+ */
 export function parseSocketRows(text: string): SocketRow[] {
   const names = new Map<string, string>();
   const rows: SocketRow[] = [];
@@ -78,7 +87,10 @@ export function parsePortRange(text: string): PortRange | undefined {
   return isRange(first, last) ? { first, last } : undefined;
 }
 
-/** ip_local_reserved_ports: a list as `ReservedPorts` takes it, without the newline; empty for none. */
+/**
+ * ip_local_reserved_ports: a list as `ReservedPorts` takes it, without the newline; empty for
+ * none.
+ */
 export function parseReservedList(text: string): string | undefined {
   const list = text.trim();
   try {
@@ -114,7 +126,10 @@ function endOfLine(text: string, start: number): number {
   return end < 0 ? text.length : end;
 }
 
-/** Everything after the row's number has its place: read by position, since there may be many thousands. */
+/**
+ * Everything after the row's number has its place: read by position, since there may be many
+ * thousands.
+ */
 function rowIn(
   text: string,
   start: number,

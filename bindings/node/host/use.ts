@@ -1,5 +1,5 @@
-// Use: what the sockets of a host mean for new connections. Which ports of the kernel's range are in
-// use between a source and a destination, what is left, and which limit would be met first.
+// Use: what the sockets of a host mean for new connections. Which ports of the kernel's range are
+// in use between a source and a destination, what is left, and which limit would be met first.
 
 import { type PortRange, ReservedPorts } from "../../index.ts";
 import { LINUX_RANGE } from "../connector/connector-options.ts";
@@ -17,7 +17,10 @@ export interface PairUse {
   readonly timeWait: number;
   /** Ports of the range, other than reserved ones, that serve this pair. */
   readonly usedInRange: number;
-  /** Ports of the range that no connection of this pair, and no listener or unconnected socket, has. */
+  /**
+   * Ports of the range that no connection of this pair, and no listener or unconnected socket,
+   * has.
+   */
   readonly left: number;
 }
 
@@ -60,8 +63,8 @@ export function statesOf(rows: readonly SocketRow[]): Partial<Record<SocketRowSt
 }
 
 /**
- * Every source and destination that is connected from here, the busiest first. Connections that a listener of
- * this host has accepted are left out: they are on the listener's port.
+ * Every source and destination that is connected from here, the busiest first. Connections that a
+ * listener of this host has accepted are left out: they are on the listener's port.
  */
 export function pairsOf(host: HostState, transport: HostTransport): PairUse[] {
   const rows = host[transport] ?? [];
@@ -93,8 +96,8 @@ export function freshPair(
 }
 
 /**
- * The limits that connections from one more, or the busiest, source and destination would meet, the nearest
- * first.
+ * The limits that connections from one more, or the busiest, source and destination would meet,
+ * the nearest first.
  */
 export function limitsOf(host: HostState, pairs: readonly PairUse[]): LimitUse[] {
   const { available } = rangeUse(host);

@@ -10,11 +10,14 @@ export interface Counts {
   /** Attempts that failed for reasons that have nothing to do with the local port. */
   failed: number;
   /**
-   * Connections, or addresses of a host, refused with a `ConnectorError`; not those that wait. Of a source: those for
-   * which it alone would have done.
+   * Connections, or addresses of a host, refused with a `ConnectorError`; not those that wait. Of
+   * a source: those for which it alone would have done.
    */
   refused: number;
-  /** Picked ports that turned out to be held by another program (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`). */
+  /**
+   * Picked ports that turned out to be held by another program (`EADDRINUSE`, `EADDRNOTAVAIL`,
+   * `EACCES`).
+   */
   conflicts: number;
   /** Ports given back that went into cooldown. */
   cooledDown: number;
@@ -34,10 +37,16 @@ export function newCounts(): Counts {
   };
 }
 
-/** Destinations whose counters are kept although the rest of them is forgotten; some 200 bytes each. */
+/**
+ * Destinations whose counters are kept although the rest of them is forgotten; some 200 bytes
+ * each.
+ */
 const REMEMBERED_MAX = 16_384;
 
-/** Counters of forgotten destinations, so that they go on where they were if something goes there again. */
+/**
+ * Counters of forgotten destinations, so that they go on where they were if something goes there
+ * again.
+ */
 export class Remembered {
   readonly #counts: Map<string, Counts> = new Map();
 

@@ -7,7 +7,8 @@ import type { Checkout } from "../sources/checkout.ts";
 import type { PairRequest, PairTable } from "../sources/pair-table.ts";
 
 /**
- * The channels of `node:diagnostics_channel` on which connectors tell what happens. Messages are {@link PortEvent}s.
+ * The channels of `node:diagnostics_channel` on which connectors tell what happens. Messages are
+ * {@link PortEvent}s.
  *
  * - `portwarden:pick`: a port was picked, and the socket begins to connect.
  * - `portwarden:connected`: the connection is established.
@@ -27,8 +28,18 @@ export const CHANNELS = {
   waiting: "portwarden:waiting",
 } as const;
 
+/** One connection on its way. */
+export interface Trip {
+  readonly id: number;
+  readonly waitedMs: number;
+}
+
 /** What a message on one of the {@link CHANNELS} says. */
 export interface PortEvent {
+  /** A number that all events of one connection have, and no other connection of this process. */
+  readonly id: number;
+  /** Milliseconds that the connection has waited for a port or a file so far. */
+  readonly waitedMs: number;
   /** Where the connection goes, `127.0.0.1:80`. */
   readonly destination: string;
   /** The local address; for `refused` and `waiting` only if one source alone would do. */
@@ -58,57 +69,66 @@ export class Events implements Closer {
     this.#pairs = pairs;
   }
 
-  onPick(checkout: Checkout): void {
-    tell(CHANNEL.pick, checkout);
+  onPick(checkout: Checkout, trip: Trip): void {
+    publishPort(CHANNEL.pick, checkout, trip);
   }
 
-  onConnected(checkout: Checkout): void {
+  onConnected(checkout: Checkout, trip: Trip): void {
     this.#pairs.count(checkout.pair, "connected");
-    tell(CHANNEL.connected, checkout);
+    publishPort(CHANNEL.connected, checkout, trip);
   }
 
-  onClosed({ checkout }: Attempt): void {
-    tell(CHANNEL.released, checkout);
+  onClosed(attempt: Attempt): void {
+    publishPort(CHANNEL.released, attempt.checkout, attempt);
   }
 
-  onFailed(checkout: Checkout, error: unknown, cause: FailureCause): void {
+  onFailed(checkout: Checkout, error: unknown, cause: FailureCause, trip: Trip): void {
     const isConflict = cause === "port" || cause === "tuple";
     // A conflict has been counted where the port was quarantined.
     if (!isConflict) this.#pairs.count(checkout.pair, "failed");
-    tell(isConflict ? CHANNEL.conflict : CHANNEL.failed, checkout, error);
+    publishPort(isConflict ? CHANNEL.conflict : CHANNEL.failed, checkout, trip, error);
   }
 
-  onRefused(request: PairRequest, error: ConnectorError): void {
+  onRefused(request: PairRequest, error: ConnectorError, trip: Trip): void {
     this.#pairs.counts.refused++;
     request.destination.counts.refused++;
     const sources = this.#pairs.sourcesOf(request.destination.family);
     const source = request.source ?? (sources.length === 1 ? sources[0] : undefined);
     if (source !== undefined) source.counts.refused++;
     this.refusals.set(error.exhausted, (this.refusals.get(error.exhausted) ?? 0) + 1);
-    tellRequest(CHANNEL.refused, request, error);
+    publishRequest(CHANNEL.refused, request, trip, error);
   }
 
-  onWaiting(request: PairRequest): void {
-    tellRequest(CHANNEL.waiting, request);
+  onWaiting(request: PairRequest, trip: Trip): void {
+    publishRequest(CHANNEL.waiting, request, trip);
   }
 }
 
-function tell(channel: Channel, { pair, port }: Checkout, error?: unknown): void {
+function publishPort(
+  channel: Channel,
+  { pair, port }: Checkout,
+  { id, waitedMs }: Trip,
+  error?: unknown,
+): void {
   if (!channel.hasSubscribers) return;
   const { source, destination } = pair;
-  publish(channel, { destination: destination.name, source: source.address, port, error });
+  const event: PortEvent = {
+    ...{ id, waitedMs, port, error },
+    ...{ destination: destination.name, source: source.address },
+  };
+  channel.publish(event);
 }
 
-function tellRequest(channel: Channel, { destination, source }: PairRequest, error?: Error): void {
+function publishRequest(
+  channel: Channel,
+  { destination, source }: PairRequest,
+  { id, waitedMs }: Trip,
+  error?: unknown,
+): void {
   if (!channel.hasSubscribers) return;
-  publish(channel, {
-    destination: destination.name,
-    source: source?.address,
-    port: undefined,
-    error,
-  });
-}
-
-function publish(channel: Channel, event: PortEvent): void {
+  const event: PortEvent = {
+    ...{ id, waitedMs, port: undefined, error },
+    ...{ destination: destination.name, source: source?.address },
+  };
   channel.publish(event);
 }

@@ -1,18 +1,23 @@
-// Prometheus: a connector's figures as metrics of a Prometheus client that the caller passes in, `prom-client`
-// for instance. Nothing is counted here: the figures are read when the registry asks for them.
+// Prometheus: a connector's figures as metrics of a Prometheus client that the caller passes in,
+// `prom-client` for instance. Nothing is counted here: the figures are read when the registry asks
+// for them.
 //
-// Several connectors may share a registry, told apart by labels; their figures are then series of the same metrics.
+// Several connectors may share a registry, told apart by labels; their figures are then series of
+// the same metrics.
 
 import { wrongType, wrongValue } from "../../errors.ts";
 import { checkBoolean, checkNames, checkObject } from "../../requests/checks.ts";
 import type { Counts } from "./counts.ts";
 import type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics.ts";
+import type { WaitHistogram } from "./wait-times.ts";
 
 type Labels = Record<string, string>;
 
 /** A registry of the client, as far as it is used here. */
 export interface PrometheusRegistry {
   getSingleMetric(name: string): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: each client has its own class of metrics
+  registerMetric(metric: any): void;
   removeSingleMetric(name: string): void;
 }
 
@@ -53,15 +58,23 @@ export interface PrometheusOptions {
   prefix?: string;
   /** Where the metrics are registered; the client's default registry by default. */
   registry?: PrometheusRegistry;
-  /** Labels on every series. Connectors that share a registry and a prefix need the same names and other values. */
+  /**
+   * Labels on every series. Connectors that share a registry and a prefix need the same names and
+   * other values.
+   */
   labels?: Record<string, string>;
-  /** Series for each destination, too. Default true; turn it off where there are many destinations. */
+  /**
+   * Series for each destination, too. Default true; turn it off where there are many destinations.
+   */
   byDestination?: boolean;
 }
 
 /** The metrics of a connector in a registry. */
 export interface PrometheusMetrics extends Disposable {
-  /** Takes the series out of the registry, and the metrics with the last of them. A second call does nothing. */
+  /**
+   * Takes the series out of the registry, and the metrics with the last of them. A second call
+   * does nothing.
+   */
   unregister(): void;
 }
 
@@ -73,23 +86,27 @@ interface Measured {
 const PREFIX = "portwarden_";
 const PREFIX_FORM = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/;
 const LABEL_FORM = /^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$/;
-const OUR_LABELS = ["source", "destination", "reason"];
+const OUR_LABELS = ["source", "destination", "reason", "le"];
 
 /**
  * Puts a connector's figures into a registry of a Prometheus client. With the default prefix:
  *
- * - gauges `portwarden_ports_held`, `portwarden_ports_cooling`, `portwarden_ports_quarantined`, `portwarden_waiting`;
+ * - gauges `portwarden_ports_held`, `portwarden_ports_cooling`, `portwarden_ports_quarantined`,
+ *   `portwarden_ports_capacity`, `portwarden_ports_left`, `portwarden_waiting`;
+ * - the histogram `portwarden_wait_seconds`: how long connections have waited;
  * - counters `portwarden_picks_total`, `portwarden_connected_total`, `portwarden_failed_total`,
  *   `portwarden_conflicts_total`, `portwarden_released_total`, `portwarden_cooled_down_total`, and
  *   `portwarden_refused_total` with the label `reason` (see {@link Exhausted});
- * - the same by source, `portwarden_source_picks_total{source="127.0.0.2"}` and so on, without `reason`;
- * - the same by destination, `portwarden_destination_picks_total{destination="127.0.0.1:80"}` and so on,
- *   without `reason`.
+ * - the same by source, `portwarden_source_picks_total{source="127.0.0.2"}` and so on, without
+ *   `reason`;
+ * - the same by destination, `portwarden_destination_picks_total{destination="127.0.0.1:80"}` and
+ *   so on, without `reason`.
  *
- * The figures are those of {@link Connector.metrics} when the registry collects, all of the same moment. The series
- * of a destination that the connector has forgotten are left out until something goes there again.
- * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`; the client's error if the registry has other
- * metrics of these names. Nothing is registered then.
+ * The figures are those of {@link Connector.metrics} when the registry collects, all of the same
+ * moment. The series of a destination that the connector has forgotten are left out until
+ * something goes there again.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`; the client's error if the
+ * registry has other metrics of these names. Nothing is registered then.
  * @example
  * import client from "prom-client";
  * prometheusMetrics(connector, client);
@@ -128,7 +145,7 @@ function checkOptions(
   if (typeof prefix !== "string") throw wrongType("prefix", "a string", prefix);
   if (!PREFIX_FORM.test(prefix))
     throw wrongValue("prefix", "the beginning of a metric's name", prefix);
-  if (typeof registry?.removeSingleMetric !== "function")
+  if (typeof registry?.registerMetric !== "function")
     throw wrongType("registry", "a registry of the client", registry);
   checkObject("labels", labels, "an object of names and texts");
   for (const [name, value] of Object.entries(labels)) {
@@ -193,6 +210,7 @@ class Board {
       for (const description of member.byDestination ? [...PLAIN, ...BY_DESTINATION] : PLAIN) {
         this.#register(description, client, Object.keys(member.labels));
       }
+      this.#registerHistogram();
     } catch (error) {
       for (const name of this.#metrics.keys()) if (!before.has(name)) this.#remove(name);
       throw error;
@@ -251,6 +269,15 @@ class Board {
     }
   }
 
+  /** Its figures are counted already, which no client's own class of histograms would take. */
+  #registerHistogram(): void {
+    const name = this.#prefix + HISTOGRAM;
+    if (this.#metrics.has(name)) return;
+    const metric = new WaitMetric(name, () => this.#figures());
+    this.#registry.registerMetric(metric);
+    this.#metrics.set(name, metric);
+  }
+
   #remove(name: string): void {
     if (this.#isThere(name)) this.#registry.removeSingleMetric(name);
     this.#metrics.delete(name);
@@ -283,12 +310,63 @@ class Board {
   }
 }
 
+/** One figure of a histogram, as `prom-client` shows it. */
+interface HistogramValue {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  readonly metricName: string;
+}
+
+/**
+ * A histogram that shows what connectors have counted. It behaves as a metric of `prom-client`.
+ */
+class WaitMetric {
+  readonly name: string;
+  readonly help: string = WAIT_TIMES;
+  readonly type = "histogram";
+  readonly aggregator = "sum";
+  readonly #figures: () => ReadonlyMap<Member, ConnectorMetrics>;
+
+  constructor(name: string, figures: () => ReadonlyMap<Member, ConnectorMetrics>) {
+    this.name = name;
+    this.#figures = figures;
+  }
+
+  /** Called by the registry. */
+  async get(): Promise<object> {
+    const values = [...this.#figures()].flatMap(([{ labels }, { waits }]) =>
+      this.#valuesOf(labels, waits),
+    );
+    const { name, help, type, aggregator } = this;
+    return { name, help, type, aggregator, values };
+  }
+
+  /** Called by the registry's `resetMetrics`: counters of a connector only grow. */
+  reset(): void {}
+
+  #valuesOf(labels: Labels, { count, sumMs, buckets }: WaitHistogram): HistogramValue[] {
+    const { name } = this;
+    const rows = buckets.map(({ atMostMs, count }) => ({
+      labels: { le: Number.isFinite(atMostMs) ? atMostMs / 1000 : "+Inf", ...labels },
+      value: count,
+      metricName: `${name}_bucket`,
+    }));
+    return [
+      ...rows,
+      { labels, value: sumMs / 1000, metricName: `${name}_sum` },
+      { labels, value: count, metricName: `${name}_count` },
+    ];
+  }
+}
+
 // ── Metrics ───────────────────────────────────────────────────────────────────────────────
 
 const GAUGES: readonly (readonly [keyof Gauges, string, string])[] = [
   ["held", "ports_held", "Local ports held by connections and attempts"],
   ["cooling", "ports_cooling", "Local ports that rest before they may be used again"],
   ["quarantined", "ports_quarantined", "Local ports quarantined because others have them"],
+  ["capacity", "ports_capacity", "Connections that fit to one destination"],
+  ["left", "ports_left", "Connections that still fit to the destination with least left"],
 ];
 
 const COUNTERS: readonly (readonly [keyof Counts, string, string])[] = [
@@ -301,6 +379,8 @@ const COUNTERS: readonly (readonly [keyof Counts, string, string])[] = [
   ["cooledDown", "cooled_down_total", "Local ports given back into cooldown"],
 ];
 
+const HISTOGRAM = "wait_seconds";
+const WAIT_TIMES = "How long connections have waited for a local port or a file";
 const WAITING = "Connections that wait for a local port or a file";
 
 /** Those without destinations. */

@@ -16,7 +16,9 @@ export class Checkout {
     this.port = port;
   }
 
-  /** Gives the port back; it may be picked again at once. A second end of a checkout does nothing. */
+  /**
+   * Gives the port back; it may be picked again at once. A second end of a checkout does nothing.
+   */
   free(): void {
     if (!this.#end()) return;
     this.pair.free(this.port);
@@ -30,7 +32,10 @@ export class Checkout {
     this.#after(false);
   }
 
-  /** Gives the port back, and lets it cool down: the system keeps the tuple in TIME_WAIT, but for UDP. */
+  /**
+   * Gives the port back, and lets it cool down: the system keeps the tuple in TIME_WAIT, but for
+   * UDP.
+   */
   coolDown(): void {
     if (!this.#pairs.coolsDown || this.pair.destination.transport === UDP) {
       this.free();
@@ -42,7 +47,10 @@ export class Checkout {
     }
   }
 
-  /** The port is held by another program: quarantines it for a while, for this destination or for all. */
+  /**
+   * The port is held by another program: quarantines it for a while, for this destination or for
+   * all.
+   */
   quarantine(isForAll: boolean): void {
     if (!this.#end()) return;
     const now = this.#pairs.now();

@@ -1,5 +1,5 @@
-// PairTable: sources x ports as one resource. For each pair of a source and a destination there is one
-// pool of the core, which knows the ports that the pair may use.
+// PairTable: sources x ports as one resource. For each pair of a source and a destination there is
+// one pool of the core, which knows the ports that the pair may use.
 //
 //   Source  127.0.0.2 ─┐            ┌─ Destination  127.0.0.1:80
 //                      ├─── Pair ───┤
@@ -32,7 +32,9 @@ export class PairTable {
   readonly sources: SourceTable;
   readonly counts: Counts = newCounts();
   readonly destinations: Set<Destination> = new Set();
-  /** By transport, address and port, without a key that has to be put together for each connection. */
+  /**
+   * By transport, address and port, without a key that has to be put together for each connection.
+   */
   readonly #known: ReadonlyMap<number, Map<string, Map<number, Destination>>> = new Map([
     [TCP, new Map()],
     [UDP, new Map()],
@@ -74,8 +76,8 @@ export class PairTable {
   }
 
   /**
-   * The destination of that address and port, for one more operation: it is kept until the operation has counted down
-   * its `operations`.
+   * The destination of that address and port, for one more operation: it is kept until the
+   * operation has counted down its `operations`.
    * @param text the address in canonical form.
    */
   use(transport: number, text: string, port: number): Destination {
@@ -100,7 +102,8 @@ export class PairTable {
 
   /**
    * A port for that request, or nothing; `ExhaustionErrors.noPort` says why.
-   * @throws PortError `ENOBUFS`: no memory for one more record; `ENOENT`, `EBADF`: the group is gone.
+   * @throws PortError `ENOBUFS`: no memory for one more record; `ENOENT`, `EBADF`: the group is
+   * gone.
    */
   pick(request: PairRequest): Checkout | undefined {
     const now = this.now();

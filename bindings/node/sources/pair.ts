@@ -1,7 +1,8 @@
 // Pair: a source and a destination, and the pool of the core that knows their ports.
 //
-// A port of a pair is free; held, by a connection; cooling, which the core knows; or quarantined: another program holds
-// it, or the system has not let go of its tuple, as far as we know. In the pool a quarantined port is taken.
+// A port of a pair is free; held, by a connection; cooling, which the core knows; or quarantined:
+// another program holds it, or the system has not let go of its tuple, as far as we know. In the
+// pool a quarantined port is taken.
 //
 // Must stay true: held + quarantined + cooling ports are what the pool has taken.
 
@@ -10,13 +11,14 @@ import type { Destination } from "./destination.ts";
 import type { Source } from "./source.ts";
 
 /**
- * A port whose tuple is taken is quarantined for so many milliseconds: most likely a connection of ours is not quite
- * gone (FIN_WAIT2), or has been for less than a second (TIME_WAIT). Twice as long each time, until it connects.
+ * A port whose tuple is taken is quarantined for so many milliseconds: most likely a connection of
+ * ours is not quite gone (FIN_WAIT2), or has been for less than a second (TIME_WAIT). Twice as
+ * long each time, until it connects.
  */
 export const TUPLE_QUARANTINE_MS = { least: 20, most: 1000 };
 /**
- * Quarantined ports are looked at so many times in the shortest period of quarantine; less often where there are many:
- * after so many milliseconds for each.
+ * Quarantined ports are looked at so many times in the shortest period of quarantine; less often
+ * where there are many: after so many milliseconds for each.
  */
 const LOOKS = 8;
 const LOOK_MS_PER_PORT = 0.005;
@@ -117,7 +119,9 @@ export class Pair {
     return Math.max(this.#lookLeast, this.quarantined.size * LOOK_MS_PER_PORT);
   }
 
-  /** Frees the ports that have cooled down, and those that have been quarantined for long enough. */
+  /**
+   * Frees the ports that have cooled down, and those that have been quarantined for long enough.
+   */
   expire(now: number): void {
     if (now >= this.#nextExpiry) {
       this.pool.expire(now);

@@ -1,10 +1,11 @@
-// SourceTable: the sources of a connector that can be bound, as far as is known, and in which order they are asked.
+// SourceTable: the sources of a connector that can be bound, as far as is known, and in which
+// order they are asked.
 //
 //   present   those that can be bound; under "least-used" a binary heap, the fewest connections first
 //   absent    those that the system did not let us bind, in the order in which they are tried again
 //
-// To find that a source is absent costs the table O(log n), once; nobody meets it again until its time has come. All
-// are absent for as long, so that the list of the absent is in order by itself.
+// To find that a source is absent costs the table O(log n), once; nobody meets it again until its
+// time has come. All are absent for as long, so that the list of the absent is in order by itself.
 
 import { IPV4, IPV6 } from "../../index.ts";
 import type { Destination } from "./destination.ts";
@@ -43,7 +44,10 @@ export class SourceTable {
     return sources.present.length;
   }
 
-  /** The sources that can be bound, in the order in which they are to be asked; the wanted one alone if there is one. */
+  /**
+   * The sources that can be bound, in the order in which they are to be asked; the wanted one
+   * alone if there is one.
+   */
   orderFor({ destination, source: wanted }: PairRequest, now: number): Iterable<Source> {
     const sources = this.#of(destination.family);
     sources.returnDue(now);

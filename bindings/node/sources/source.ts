@@ -11,7 +11,9 @@ export class Source {
   readonly counts: Counts = newCounts();
   /** Connections and attempts from here, to all destinations. */
   heldCount = 0;
-  /** Until when the address is left out, because the system did not let us bind it; milliseconds. */
+  /**
+   * Until when the address is left out, because the system did not let us bind it; milliseconds.
+   */
   absentUntil = 0;
   /** The index among the sources that can be bound; negative if it is absent. */
   place = -1;
@@ -23,7 +25,10 @@ export class Source {
     this.index = index;
   }
 
-  /** Ports that other programs hold here, by transport, and until when they are quarantined; milliseconds. */
+  /**
+   * Ports that other programs hold here, by transport, and until when they are quarantined;
+   * milliseconds.
+   */
   quarantined(transport: number): Map<number, number> {
     const known = this.#quarantined.get(transport);
     if (known !== undefined) return known;

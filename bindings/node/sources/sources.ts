@@ -15,8 +15,8 @@ const VALID = 'an address, a range "10.0.0.1-10.0.0.9" or a block "10.0.0.0/28"'
  *
  * - `"10.0.0.1"`, `"2001:db8::1"`: that address.
  * - `"10.0.0.1-10.0.0.9"`: both ends and all between.
- * - `"10.0.0.0/28"`: the addresses of the block; of an IPv4 block of more than two addresses not the
- *   first and the last, which no host may have (RFC 1122 § 3.2.1.3). Of an IPv6 block all.
+ * - `"10.0.0.0/28"`: the addresses of the block; of an IPv4 block of more than two addresses not
+ *   the first and the last, which no host may have (RFC 1122 § 3.2.1.3). Of an IPv6 block all.
  *
  * Several may stand in one text, apart by commas. 65,536 addresses at most.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_VALUE` (no

@@ -7,8 +7,9 @@ import type { Source } from "./source.ts";
  *
  * - `"round-robin"`, the default: each destination takes the sources by turns.
  * - `"least-used"`: the source with the fewest connections, to whatever destination.
- * - `"sticky"`: the same key always gets the same source, in another process, too, as long as the list of
- *   sources is the same (a keyless hash, FNV-1a, modulo their number). Without a key: by turns.
+ * - `"sticky"`: the same key always gets the same source, in another process, too, as long as the
+ *   list of sources is the same (a keyless hash, FNV-1a, modulo their number). Without a key: by
+ *   turns.
  *
  * Where the first one has no port left, the next is asked; under `"sticky"`, none.
  */

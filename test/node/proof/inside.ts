@@ -1,4 +1,5 @@
-// Inside: runs the proofs' scripts in network namespaces with 64 ports, and says where that is not possible.
+// Inside: runs the proofs' scripts in network namespaces with 64 ports, and says where that is not
+// possible.
 
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";

@@ -1,5 +1,5 @@
-// Sharing ports between destinations: 64 ports, 4 destinations, one source that the program has chosen. Plain Node
-// gets 64 connections out of them, portwarden 256, whatever tool asks it.
+// Sharing ports between destinations: 64 ports, 4 destinations, one source that the program has
+// chosen. Plain Node gets 64 connections out of them, portwarden 256, whatever tool asks it.
 
 import { expect, test } from "vitest";
 import type { Datagrams } from "./inside/datagrams.ts";

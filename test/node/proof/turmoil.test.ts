@@ -1,5 +1,5 @@
-// Turmoil: whatever happens to thousands of connections, in the end no port is lost: none is held, nobody waits,
-// and every port can be taken again, to every destination.
+// Turmoil: whatever happens to thousands of connections, in the end no port is lost: none is held,
+// nobody waits, and every port can be taken again, to every destination.
 
 import { expect, test } from "vitest";
 import type { Turmoil } from "./inside/turmoil.ts";

@@ -1,5 +1,5 @@
-// What the connector takes for reserved where the kernel's list is long: prints how many ports were set, how many are
-// read, and how many ports of the kernel's range are left to a pair.
+// What the connector takes for reserved where the kernel's list is long: prints how many ports
+// were set, how many are read, and how many ports of the kernel's range are left to a pair.
 
 import { writeFileSync } from "node:fs";
 import { ReservedPorts } from "../../../../bindings/index.js";

@@ -1,5 +1,6 @@
-// Share: in a namespace with 64 ports, opens 64 connections to each of 4 destinations from one source, all at the
-// same time, in one of several ways; then tells, as JSON, whom the servers saw and what failed.
+// Share: in a namespace with 64 ports, opens 64 connections to each of 4 destinations from one
+// source, all at the same time, in one of several ways; then tells, as JSON, whom the servers saw
+// and what failed.
 //
 //   node share.js WAY
 

@@ -1,6 +1,7 @@
-// Turmoil: in a namespace with 64 ports, thousands of connections that end in every way there is, more at a time than
-// there are ports, to servers that are killed meanwhile. Then all is to be as at the beginning: it connects 64 to each
-// of 4 destinations once more. Prints, as JSON, what happened.
+// Turmoil: in a namespace with 64 ports, thousands of connections that end in every way there is,
+// more at a time than there are ports, to servers that are killed meanwhile. Then all is to be as
+// at the beginning: it connects 64 to each of 4 destinations once more. Prints, as JSON, what
+// happened.
 //
 //   node turmoil.js SEED CONNECTS OPTIONS    OPTIONS: more options of the connector, as JSON
 
@@ -149,7 +150,10 @@ async function fillAgain(): Promise<Pick<Turmoil, "seen" | "failures">> {
   return { seen: found.flat(), failures };
 }
 
-/** A server that accepts nothing: once its queue is full, the system leaves further connects without an answer. */
+/**
+ * A server that accepts nothing: once its queue is full, the system leaves further connects
+ * without an answer.
+ */
 async function fullQueue(): Promise<{ close(): void }> {
   const host = await Host.start("tcp", STUCK, 1, 1);
   host.stop();

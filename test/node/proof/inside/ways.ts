@@ -151,7 +151,10 @@ function ofUndici({ connector, each, onFailure }: World, scheme: "http" | "https
   };
 }
 
-/** autocannon opens its connections by itself, and sends on each a request that is not answered to the end. */
+/**
+ * autocannon opens its connections by itself, and sends on each a request that is not answered to
+ * the end.
+ */
 function ofAutocannon({ connector, each, onFailure }: World, scheme: "http" | "https"): Client {
   const runs: autocannon.Instance[] = [];
   const setupClient = autocannonSetup(connector);
