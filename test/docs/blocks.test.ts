@@ -32,7 +32,10 @@ describe("blocks of TypeScript", async () => {
   });
 
   test.each(examples)("the one at $name runs as it stands, with the results it states", (one) => {
-    expect(outcomes[one.name]).toBe("");
+    const { wrong, out } = outcomes[one.name] ?? { wrong: "was not run", out: "" };
+    expect(wrong).toBe("");
+    const stated = BLOCKS[BLOCKS.indexOf(PROGRAMS[examples.indexOf(one)] as Block) + 1];
+    if (stated?.attributes.has("output")) expect(out).toMatch(patternOf(stated.code));
   });
 });
 
@@ -43,7 +46,7 @@ describe("a block that is wrong is found", () => {
   const outcomeOf = async (name: string, code: string, timeoutMs = RUN_MS_MAX): Promise<string> => {
     const { examples, errors } = await compile(folder(name), faulty(code));
     expect(errors).toEqual([]);
-    return (await runAll(examples, timeoutMs))["WRONG.md:2"] ?? "nothing";
+    return (await runAll(examples, timeoutMs))["WRONG.md:2"]?.wrong ?? "nothing";
   };
 
   test("one that does not compile is found", async () => {

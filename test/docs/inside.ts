@@ -17,8 +17,8 @@ export interface Task {
   readonly timeoutMs: number;
 }
 
-/** How each ended: `""`, or what is wrong. */
-export type Outcomes = Record<string, string>;
+/** How each ended. */
+export type Outcomes = Record<string, { readonly wrong: string; readonly out: string }>;
 
 const { examples, timeoutMs } = JSON.parse(process.argv[2] ?? "") as Task;
 const scratch = mkdtempSync(join(tmpdir(), "portwarden-docs-"));
@@ -43,13 +43,13 @@ function serve(port: number): Promise<Server> {
   return new Promise((resolve) => server.listen(port, "127.0.0.1", () => resolve(server)));
 }
 
-function run(program: string): Promise<string> {
+function run(program: string): Promise<Outcomes[string]> {
   const env = { ...process.env, NODE_EXTRA_CA_CERTS: authority };
   return new Promise((resolve) => {
     const options = { env, timeout: timeoutMs, killSignal: "SIGKILL" } as const;
-    execFile(process.execPath, [program], options, (error, _out, errors) => {
-      if (error === null) resolve("");
-      else resolve(error.killed === true ? `has not ended after ${timeoutMs} ms` : errors);
+    execFile(process.execPath, [program], options, (error, out, errors) => {
+      const why = error?.killed === true ? `has not ended after ${timeoutMs} ms` : errors;
+      resolve({ wrong: error === null ? "" : why, out });
     });
   });
 }
