@@ -2,6 +2,7 @@
 // from.
 
 import { execFileSync } from "node:child_process";
+import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";
 import type { Connector } from "../../bindings/node/index.ts";
 import { parseSources } from "../../bindings/node/index.ts";
@@ -34,6 +35,30 @@ const TEXTS: [text: string | string[], addresses: string[]][] = [
     ["127.0.0.3", "::1", "127.0.0.2"],
   ],
 ];
+
+test("the name of an interface stands for its addresses, and a wildcard and a zone for themselves", () => {
+  const { lo = [] } = networkInterfaces();
+  const expected = lo.map(({ address }) => address).filter((one) => !one.startsWith("fe80:"));
+  expect(parseSources("lo")).toEqual(expected);
+  expect(parseSources(["::", "0.0.0.0", "FE80:0::1%eth0", "fe80::1%eth1"])).toEqual([
+    ...["::", "0.0.0.0", "fe80::1%eth0", "fe80::1%eth1"],
+  ]);
+});
+
+test("a wildcard source shares its ports among destinations, and may be asked for by name", async () => {
+  const connector = connectorWith({ sources: ["0.0.0.0", "::"] });
+  const [one, two] = [await serve(), await serve()];
+  const open = [];
+  for (const { port } of [one, two]) {
+    open.push(...(await openMany(connector, { host: "127.0.0.1", port }, 8)));
+  }
+  expect(new Set(open.map(({ localAddress }) => localAddress))).toEqual(new Set(["127.0.0.1"]));
+  expect(heldBySource(connector)).toEqual([16, 0]);
+  await reset(...open);
+  const to = { host: "127.0.0.1", port: one.port };
+  await reset(await connector.connect({ ...to, localAddress: "0.0.0.0" }));
+  await expectAllBack(connector, to);
+});
 
 test.each(TEXTS)("%j names %j", (text, addresses) => {
   expect(parseSources(text)).toEqual(addresses);

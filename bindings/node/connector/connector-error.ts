@@ -11,7 +11,7 @@ import { PortError, type PortErrorDetails, type Reason } from "../../errors.ts";
  *   IPv6).
  * - `"range"`: the range has no port for us: all are reserved, or held by another program.
  * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
- * - `"cooling"`: ports are left, but they rest (cooldown).
+ * - `"cooling"`: ports are left, but they cool down.
  * - `"files"`: the process, or the system, may not open more files (`EMFILE`, `ENFILE`).
  * - `"attempts"`: too many of the picked ports were held by another program.
  * - `"waiters"`: too many wait already.

@@ -70,7 +70,7 @@ export interface ConnectorOptions {
    * keeps in TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one
    * second where the system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`), since it then
    * lets the tuple be taken over, else a minute. A port cools down up to an eighth longer. Ports
-   * of connections that the other side closed first, or that were reset, do not rest.
+   * of connections that the other side closed first, or that were reset, do not cool down.
    */
   cooldown?: number | "none" | "timestamps";
   /**
@@ -139,7 +139,7 @@ export interface ConnectorSettings {
   readonly group: PortGroup | undefined;
   readonly spread: Spread;
   readonly selection: "random" | "fifo";
-  /** Milliseconds; 0: ports do not rest. */
+  /** Milliseconds; 0: ports do not cool down. */
   readonly cooldown: number;
   readonly whenCooling: "refuse" | "oldest";
   /** Wait when only cooling ports are left. */
@@ -239,7 +239,7 @@ function isByTimestamps(cooldown: ConnectorOptions["cooldown"]): boolean {
   return cooldown === undefined || cooldown === "timestamps";
 }
 
-/** How long ports rest, in milliseconds, by the option `cooldown`. */
+/** How long ports cool down, in milliseconds, by the option `cooldown`. */
 export function cooldownOf(cooldown: ConnectorOptions["cooldown"], host: HostState): number {
   if (isByTimestamps(cooldown)) return isStamped(host) ? STAMPED_WAIT_MS : TIME_WAIT_MS;
   if (cooldown === "none") return 0;

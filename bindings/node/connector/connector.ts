@@ -49,7 +49,7 @@ export interface ConnectTarget {
   family?: number | undefined;
   /** With `spread: "sticky"`: the same key always gets the same source. */
   key?: string | undefined;
-  /** One of the connector's sources, which must then be the one. */
+  /** One of the connector's sources, which must then be the one; with the zone that it has. */
   localAddress?: string | undefined;
   /** Endpoints the connection, and before that the wait for it, when it is aborted. */
   signal?: AbortSignal | undefined;
@@ -247,7 +247,7 @@ export class Connector implements Disposable {
   /** The source that the caller insists on. */
   #fixedSource({ localAddress }: Pick<ConnectTarget, "localAddress">): Source | undefined {
     if (localAddress === undefined || localAddress === null) return undefined;
-    const { text } = parseAddress("localAddress", localAddress);
+    const text = canonicalSource(localAddress);
     const source = this.#pairs.sources.all.find(({ address }) => address === text);
     if (source !== undefined) return source;
     throw wrongValue("localAddress", "one of the connector's sources", localAddress);
@@ -418,6 +418,17 @@ export function createConnector(options: ConnectorOptions): Connector {
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
+
+/** As a source's address is written. */
+function canonicalSource(localAddress: unknown): string {
+  if (typeof localAddress === "string" && localAddress.includes("%")) {
+    const zone = localAddress.indexOf("%");
+    const { text } = parseAddress("localAddress", localAddress.slice(0, zone));
+    return text + localAddress.slice(zone);
+  }
+  const { text } = parseAddress("localAddress", localAddress);
+  return text || (String(localAddress).includes(".") ? "0.0.0.0" : "::");
+}
 
 function checkFunctions(dial: Dial, opened: ConnectCallback): void {
   if (typeof dial !== "function") throw wrongType("dial", "a function", dial);

@@ -12,7 +12,7 @@
 // socket: it ignores it, and connects from another port.
 //
 // Not before, since options that Node refuses may be refused when the bound socket has been taken
-// over, and then nobody can close it.
+// over, and then it cannot be closed.
 
 import { channel } from "node:diagnostics_channel";
 import * as net from "node:net";
@@ -44,7 +44,7 @@ const NOT_COPIED: ReadonlySet<string> = new Set([
   ...["noDelay", "keepAlive", "timeout"],
 ]);
 
-/** What `net.connect` is not to be told. */
+/** What `net.connect` is not given. */
 const LEFT_OUT = { path: undefined, signal: undefined };
 
 /**

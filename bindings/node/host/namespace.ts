@@ -1,6 +1,6 @@
 // Namespace: runs Node in a network namespace of its own, with loopback up and a port range of its
-// own, so that ports can be used up without touching anybody's. Linux only; no root is needed
-// where unprivileged user namespaces are allowed.
+// own, so that ports can be used up without touching those of others. Linux only; no root is
+// needed where unprivileged user namespaces are allowed.
 //
 //   this process ──spawn──▶ unshare ──exec──▶ sh: loopback up, settings ──exec──▶ node
 //

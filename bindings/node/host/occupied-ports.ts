@@ -31,19 +31,22 @@ function note(
   { first, last }: PortRange,
   until: number,
 ): void {
-  const byAddress = new Map(pairs.sources.all.map((source) => [source.address, source]));
+  const { all } = pairs.sources;
+  const wildcards = all.filter(({ isWildcard }) => isWildcard);
+  const byAddress = new Map<string, Source[]>();
+  for (const source of all) {
+    if (source.isWildcard) continue;
+    byAddress.set(source.bare, [...(byAddress.get(source.bare) ?? []), source]);
+  }
   for (const row of rows) {
     if (row.port < first || row.port > last || row.state === "TIME_WAIT") continue;
     const isAny = WILDCARDS.includes(row.address);
-    for (const source of isAny ? pairs.sources.all : asList(byAddress.get(row.address))) {
+    const there = isAny ? all : [...(byAddress.get(row.address) ?? []), ...wildcards];
+    for (const source of there) {
       if (!isOurs(pairs, source, transport, row))
         source.quarantined(transport).set(row.port, until);
     }
   }
-}
-
-function asList(source: Source | undefined): readonly Source[] {
-  return source === undefined ? [] : [source];
 }
 
 function isOurs(pairs: PairTable, source: Source, transport: number, row: SocketRow): boolean {

@@ -2,8 +2,8 @@
 // `prom-client` for instance. Nothing is counted here: the figures are read when the registry asks
 // for them.
 //
-// Several connectors may share a registry, told apart by labels; their figures are then series of
-// the same metrics.
+// Several connectors may share a registry, distinguished by labels; their figures are then series
+// of the same metrics.
 
 import { wrongType, wrongValue } from "../../errors.ts";
 import { checkBoolean, checkNames, checkObject } from "../../requests/checks.ts";
@@ -226,7 +226,7 @@ class Board {
     for (const name of this.#metrics.keys()) this.#remove(name);
   }
 
-  /** Has somebody emptied the registry? */
+  /** Has the registry been emptied? */
   get wasCleared(): boolean {
     return this.#metrics.size > 0 && ![...this.#metrics.keys()].some((name) => this.#isThere(name));
   }
@@ -363,8 +363,8 @@ class WaitMetric {
 
 const GAUGES: readonly (readonly [keyof Gauges, string, string])[] = [
   ["held", "ports_held", "Local ports held by connections and attempts"],
-  ["cooling", "ports_cooling", "Local ports that rest before they may be used again"],
-  ["quarantined", "ports_quarantined", "Local ports quarantined because others have them"],
+  ["cooling", "ports_cooling", "Local ports that cool down before they may be used again"],
+  ["quarantined", "ports_quarantined", "Local ports quarantined because other programs hold them"],
   ["capacity", "ports_capacity", "Connections that fit to one destination"],
   ["left", "ports_left", "Connections that still fit to the destination with least left"],
 ];

@@ -14,7 +14,7 @@ import { type Counts, newCounts, Remembered } from "../metrics/counts.ts";
 import { Checkout } from "./checkout.ts";
 import { Destination } from "./destination.ts";
 import { Pair } from "./pair.ts";
-import { Source } from "./source.ts";
+import { Source, withoutZone } from "./source.ts";
 import { SourceTable } from "./source-table.ts";
 
 /** So many destinations are kept although no connection goes there any more. */
@@ -150,14 +150,12 @@ export class PairTable {
   #openPool(source: Source, destination: Destination): PortPool {
     const { transport, address, port, family } = destination;
     const { group, reserved, cooldown, whenCooling, selection } = this.#settings;
-    const zone = address.indexOf("%");
-    const to = zone < 0 ? address : address.slice(0, zone);
     return this.manager.pool({
       networks: [family],
       transport,
-      address: source.address,
+      address: source.bare,
       reserved,
-      ...(transport === TCP && { destination: { address: to, port } }),
+      ...(transport === TCP && { destination: { address: withoutZone(address), port } }),
       ...(group !== undefined && { group }),
       ...(cooldown > 0 && { cooldown: { period: cooldown, whenCooling } }),
       ...(selection === "fifo" && { selection }),

@@ -4,8 +4,9 @@
 //   present   those that can be bound; under "least-used" a binary heap, the fewest connections first
 //   absent    those that the system did not let us bind, in the order in which they are tried again
 //
-// To find that a source is absent costs the table O(log n), once; nobody meets it again until its
-// time has come. All are absent for as long, so that the list of the absent is in order by itself.
+// To find that a source is absent costs the table O(log n), once; no connection meets it again
+// until its time has come. All are absent for as long, so that the list of the absent is in order
+// by itself.
 
 import { IPV4, IPV6 } from "../../index.ts";
 import type { Destination } from "./destination.ts";

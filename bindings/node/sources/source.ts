@@ -4,8 +4,12 @@ import { IPV4, IPV6 } from "../../index.ts";
 import { type Counts, newCounts } from "../metrics/counts.ts";
 
 export class Source {
-  /** Canonical text. */
+  /** Canonical text, with a zone where there is one; a wildcard where the route decides. */
   readonly address: string;
+  /** The same without a zone. */
+  readonly bare: string;
+  /** Does the route decide from which address connections come? */
+  readonly isWildcard: boolean;
   readonly family: number;
   readonly index: number;
   readonly counts: Counts = newCounts();
@@ -21,6 +25,8 @@ export class Source {
 
   constructor(address: string, index: number) {
     this.address = address;
+    this.bare = withoutZone(address);
+    this.isWildcard = address === "::" || address === "0.0.0.0";
     this.family = address.includes(":") ? IPV6 : IPV4;
     this.index = index;
   }
@@ -36,4 +42,10 @@ export class Source {
     this.#quarantined.set(transport, ports);
     return ports;
   }
+}
+
+/** An address as text, without its zone. */
+export function withoutZone(address: string): string {
+  const zone = address.indexOf("%");
+  return zone < 0 ? address : address.slice(0, zone);
 }

@@ -1,26 +1,33 @@
 // Sources: the local addresses that connections come from, as text that names one, a range of
-// them, or a block (RFC 4632).
+// them, a block (RFC 4632), an interface, or the wildcard.
 
 import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import ipaddr from "#ipaddr";
 import { invalid, outOfRange, show, wrongType, wrongValue } from "../../errors.ts";
 import { parseAddress } from "../../requests/address.ts";
 
 /** Addresses that one set may have. */
 const SOURCES_MAX = 65_536;
-const VALID = 'an address, a range "10.0.0.1-10.0.0.9" or a block "10.0.0.0/28"';
+const VALID =
+  'an address, a range "10.0.0.1-10.0.0.9", a block "10.0.0.0/28" or the name of an interface';
+const LINK_LOCAL = /^fe[89ab][0-9a-f]:/;
 
 /**
  * The addresses that a text or a list of texts names, in order, each once, as canonical text.
  *
  * - `"10.0.0.1"`, `"2001:db8::1"`: that address.
+ * - `"fe80::1%eth0"`: that link-local address, with its zone.
  * - `"10.0.0.1-10.0.0.9"`: both ends and all between.
  * - `"10.0.0.0/28"`: the addresses of the block; of an IPv4 block of more than two addresses not
  *   the first and the last, which no host may have (RFC 1122 § 3.2.1.3). Of an IPv6 block all.
+ * - `"eth0"`: the addresses that the interface has now; link-local ones, with the zone, only where
+ *   it has no others.
+ * - `"0.0.0.0"`, `"::"`: the address that the route to the destination decides.
  *
  * Several may stand in one text, apart by commas. 65,536 addresses at most.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_VALUE` (no
- * address, 0.0.0.0 or ::, ends that do not fit), `ERR_OUT_OF_RANGE` (too many).
+ * address, ends that do not fit, a zone without need), `ERR_OUT_OF_RANGE` (too many).
  */
 export function parseSources(sources: string | readonly string[]): string[] {
   const texts = typeof sources === "string" ? [sources] : sources;
@@ -35,15 +42,49 @@ export function parseSources(sources: string | readonly string[]): string[] {
 
 function addPart(found: Set<string>, part: string): void {
   if (part === "") throw wrongValue("sources", VALID, part);
+  const single = interfaceAddresses(part) ?? singleAddress(part);
+  if (single !== undefined) {
+    checkCount(BigInt(single.length + found.size), part);
+    for (const address of single) found.add(address);
+    return;
+  }
   const [first, last] = endsOf(part);
   const count = last.value - first.value + 1n;
   if (count < 1n)
     throw wrongValue("sources", "a range whose first address is not above its last", part);
-  if (count + BigInt(found.size) > SOURCES_MAX) {
-    throw outOfRange("sources", `at most ${SOURCES_MAX} addresses`, part);
-  }
+  checkCount(count + BigInt(found.size), part);
   for (let value = first.value; value <= last.value; value++)
     found.add(textOf(value, first.family));
+}
+
+function checkCount(count: bigint, part: string): void {
+  if (count <= SOURCES_MAX) return;
+  throw outOfRange("sources", `at most ${SOURCES_MAX} addresses`, part);
+}
+
+/** The addresses of the interface of that name, if there is one. */
+function interfaceAddresses(name: string): string[] | undefined {
+  const all = Object.entries(networkInterfaces()).find(([known]) => known === name)?.[1];
+  if (all === undefined) return undefined;
+  const routed = all.filter(({ address }) => !LINK_LOCAL.test(address));
+  if (routed.length > 0) return routed.map(({ address }) => address);
+  return all.map(({ address }) => `${address}%${name}`);
+}
+
+/** What stands for itself: a wildcard, and an address with a zone. */
+function singleAddress(part: string): string[] | undefined {
+  if (part.includes("%")) return [withZone(part)];
+  if (isIP(part) === 0 || parseAddress("sources", part).text !== "") return undefined;
+  return [part.includes(".") ? "0.0.0.0" : "::"];
+}
+
+/** @returns the canonical text of an address with a zone. */
+function withZone(text: string): string {
+  const at = text.indexOf("%");
+  const address = parseAddress("sources", text.slice(0, at)).text;
+  const zone = text.slice(at);
+  if (LINK_LOCAL.test(address) && /^%[\w.:-]+$/.test(zone)) return address + zone;
+  throw wrongValue("sources", 'addresses with a zone only if link-local, "fe80::1%eth0"', text);
 }
 
 interface End {
@@ -76,12 +117,11 @@ function blockEnds(part: string): [End, End] {
 }
 
 function endAt(text: string, isBase = false): End {
-  if (text.includes("%")) throw wrongValue("sources", "addresses without a zone id", text);
+  if (isIP(text) === 0)
+    throw invalid("ERR_INVALID_IP_ADDRESS", `sources must be ${VALID}, got ${show(text)}`);
   const address = parseAddress("sources", text);
-  if (address.text === "" && !isBase) {
-    const message = `sources must name addresses of this machine, not any address, got ${show(text)}`;
-    throw invalid("ERR_INVALID_ARG_VALUE", message);
-  }
+  if (address.text === "" && !isBase)
+    throw wrongValue("sources", "a range without the wildcard address", text);
   const canonical = address.text === "" ? text : address.text;
   const bytes = ipaddr.parse(canonical).toByteArray();
   const value = bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
