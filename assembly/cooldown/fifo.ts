@@ -12,10 +12,10 @@
 //         40 ├──────────────────┤
 //            │ sets      2 u32  │  what a search for fresh ports examines: seen and reserved ports
 //         48 ├──────────────────┤
-//            │ dry range   u32  │  a range of which all ports have been seen; 0: none is known
-//         52 ├──────────────────┤
-//            │ dry version u32  │  under this version of the limits (memory/layout.ts)
-//         56 └──────────────────┘
+//            │ dry version u64  │  the version of the limits (memory/layout.ts) under which all
+//         56 ├──────────────────┤  ports of the dry range had been seen
+//            │ dry range   u32  │  0: no such range is known
+//         60 └──────────────────┘
 //
 // A candidate leaves the queue, and the caller tries to take it. A candidate that is in use is given
 // back to the end of the queue, as if it had just been released. Ports that have been seen and are
@@ -63,10 +63,10 @@ const MANAGER: usize = QUEUE_BYTES;
 const FRESH: usize = MANAGER + 4;
 const SEEN: usize = QUEUE_BYTES;
 const SETS: usize = SEEN + SET_END;
-const DRY_RANGE: usize = SETS + 8;
-const DRY_VERSION: usize = DRY_RANGE + 4;
-const FIFO_BYTES: u32 = <u32>DRY_VERSION + 4;
-if (FIFO_BYTES != 56) ERROR("Fifo no longer matches its diagram");
+const DRY_VERSION: usize = SETS + 8;
+const DRY_RANGE: usize = DRY_VERSION + 8;
+const FIFO_BYTES: u32 = <u32>DRY_RANGE + 4;
+if (FIFO_BYTES != 60) ERROR("Fifo no longer matches its diagram");
 
 /** An order in which no port has been offered, or 0 when there is no memory. */
 export function openFifo(manager: Address): Address {
@@ -151,12 +151,12 @@ function findFresh(fifo: Address, range: u32, offset: u32, reserved: Address): P
 /** Is it known that all ports of a range have been seen? */
 function isDry(fifo: Address, range: u32): bool {
   if (load<u32>(fifo, DRY_RANGE) != range) return false;
-  return load<u32>(fifo, DRY_VERSION) == limitsVersion();
+  return load<u64>(fifo, DRY_VERSION) == limitsVersion();
 }
 
 function noteDry(fifo: Address, range: u32): void {
   store<u32>(fifo, range, DRY_RANGE);
-  store<u32>(fifo, limitsVersion(), DRY_VERSION);
+  store<u64>(fifo, limitsVersion(), DRY_VERSION);
 }
 
 /** Removes the first port that the limits allow and returns it, or 0. Ports before it are forgotten. */

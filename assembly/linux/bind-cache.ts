@@ -1,14 +1,14 @@
 // Bind cache: bind() with port 0, again and again at one address, without writing the plan each time.
 //
-//   cache  0 ┌──────────────────┐
-//               │ cached   40 bytes  │  (netstack/cached-plan.ts) of the flow below
-//            40 ├──────────────────┤
-//               │ flow        u32  │  bound sockets without SO_REUSEADDR at that address and device
-//            44 ├──────────────────┤
-//               │ device      u32  │
-//            48 ├──────────────────┤
-//               │ address 16 bytes │
-//            64 └──────────────────┘
+//   cache   0 ┌──────────────────┐
+//             │ fast path  60 B  │  of the flow below (netstack/fast-path.ts)
+//          60 ├──────────────────┤
+//             │ flow        u32  │  bound sockets without SO_REUSEADDR at that address and device
+//          64 ├──────────────────┤
+//             │ address 16 bytes │
+//          80 ├──────────────────┤
+//             │ device      u32  │
+//          84 └──────────────────┘
 //
 // The system remembers the last such bind. If the flow is alone (nothing but itself and reserved
 // ports keeps such a socket away, and nothing counts it) and has a bitmap, taking a port is one search
@@ -17,30 +17,29 @@
 import { EXHAUSTED, REQUEST_ADDRESS } from "../abi";
 import { Address } from "../memory/arena";
 import { REQUEST } from "../memory/layout";
-import { countHeld } from "../netstack/aggregates";
 import {
-  CACHED_PLAN_BYTES,
-  cachePlan,
-  clearCachedPlan,
+  FAST_PATH_BYTES,
+  forgetPlan,
   isUncontended,
-} from "../netstack/cached-plan";
+  NOT_FAST,
+  rememberPlan,
+} from "../netstack/fast-path";
+import { countHeld } from "../netstack/records";
 import { findClear, Port, searchUnder } from "../ports/bitmap";
 import { isPlain } from "../ports/counted";
 import { hasRoom } from "../ports/page-table";
+import { rangeOf } from "../ports/range";
 import { maskOfReserved, unlessEmpty } from "../ports/reserved";
 import { addToBitmap, isBitmap, portsOf } from "../ports/set";
 import { addSocketOwner, findBucket, flowOf } from "./bucket";
 import { deviceOf, setPort, systemOf } from "./socket";
 import { BIND_CACHE, BOUND, PAGE_TABLE, RESERVED } from "./system";
 
-const FLOW: usize = <usize>CACHED_PLAN_BYTES;
-const DEVICE: usize = FLOW + 4;
-const ADDRESS: usize = DEVICE + 4;
-const CACHE_BYTES: usize = ADDRESS + 16;
-if (CACHE_BYTES != 64) ERROR("Bind cache no longer matches its diagram");
-
-/** What `bindByCache` answers where the general way must be taken. */
-export const NOT_FAST: i32 = 0;
+const FLOW: usize = <usize>FAST_PATH_BYTES;
+const ADDRESS: usize = FLOW + 4;
+const DEVICE: usize = ADDRESS + 16;
+const BIND_CACHE_BYTES: usize = DEVICE + 4;
+if (BIND_CACHE_BYTES != 84) ERROR("Bind cache no longer matches its diagram");
 
 const BY_BIND: i32 = 0;
 
@@ -73,10 +72,11 @@ export function cacheBind(socket: Address): void {
   if (isFor(cache, socket)) {
     const reserved = unlessEmpty(load<u32>(system, RESERVED));
     store<u32>(cache, <u32>flowOf(socket), FLOW);
-    cachePlan(cache, system, flowOf(socket), reserved);
+    // The range and the mask are those of each bind.
+    rememberPlan(cache, system, flowOf(socket), rangeOf(1, 0), 0, reserved != 0);
     return;
   }
-  clearCachedPlan(cache, system);
+  forgetPlan(cache, system);
   store<u32>(cache, deviceOf(socket), DEVICE);
   store<u64>(cache, load<u64>(REQUEST + REQUEST_ADDRESS), ADDRESS);
   store<u64>(cache, load<u64>(REQUEST + REQUEST_ADDRESS + 8), ADDRESS + 8);

@@ -35,14 +35,14 @@ import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { NODE_NAME } from "../memory/table";
 import { findInRange, isBlocked, isPlanned, planReserved } from "../netstack/conflicts";
-import { RANGE } from "../netstack/pools";
-import { deviceOf, flagsOf, isAny, parentOf } from "../netstack/records";
-import { chargeRequest, holdCharged, planRequest } from "../netstack/reservations";
+import { NOT_FAST } from "../netstack/fast-path";
+import { deviceOf, ephemeralRangeOf, flagsOf, isAny, parentOf } from "../netstack/records";
+import { acquireCharged, chargeRequest, planRequest } from "../netstack/reservations";
 import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { hasReserved, unlessEmpty } from "../ports/reserved";
 import { nextPort } from "../ports/set";
-import { bindByCache, cacheBind, NOT_FAST } from "./bind-cache";
+import { bindByCache, cacheBind } from "./bind-cache";
 import {
   addSocketOwner,
   chargeFastreuse,
@@ -121,7 +121,7 @@ export function bindRange(socket: Address): u32 {
 }
 
 function rangeFor(socket: Address): u32 {
-  return clamp(load<u32>(systemOf(socket), RANGE), groupOf(socket), GROUP_BIND);
+  return clamp(ephemeralRangeOf(systemOf(socket)), groupOf(socket), GROUP_BIND);
 }
 
 /** Lets a bound socket listen. The port is judged once more, for a socket that listens. */
@@ -291,7 +291,7 @@ export function join(socket: Address, bucket: Address, port: Port): i32 {
   chargeRequest(system, 0, port);
   if (!isUdp(socket)) chargeOwner(system, bucket, port, fastreuse);
   if (!canPay(system)) return NO_MEMORY;
-  const flow = holdCharged(system, 0, port);
+  const flow = acquireCharged(system, 0, port);
   if (isUdp(socket)) joinUdp(socket, port, flow);
   else setPort(socket, port, addSocketOwner(system, bucket, port, fastreuse, socket, flow));
   return <i32>port;

@@ -25,7 +25,7 @@ import { clamp } from "../groups/tree";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
-import { letGo } from "../netstack/aggregates";
+import { release } from "../netstack/aggregates";
 import {
   beginPlan,
   blockerAt,
@@ -35,9 +35,8 @@ import {
   planSet,
   readyPlan,
 } from "../netstack/conflicts";
-import { RANGE } from "../netstack/pools";
-import { flagsOf, nextOf } from "../netstack/records";
-import { chargeRequest, findRing, holdCharged } from "../netstack/reservations";
+import { ephemeralRangeOf, flagsOf, nextOf } from "../netstack/records";
+import { acquireCharged, chargeRequest, findRing } from "../netstack/reservations";
 import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, rangeOf } from "../ports/range";
 import { unlessEmpty } from "../ports/reserved";
@@ -103,7 +102,7 @@ export function connectByHash(socket: Address, selector: Address): i32 {
 
 /** The range that `connectSocket` picks from: the system's, as far as the socket's group allows. */
 export function connectRange(socket: Address): u32 {
-  return clamp(load<u32>(systemOf(socket), RANGE), groupOf(socket), GROUP_CONNECT);
+  return clamp(ephemeralRangeOf(systemOf(socket)), groupOf(socket), GROUP_CONNECT);
 }
 
 // ── Without a port ────────────────────────────────────────────────────────────────────────
@@ -178,7 +177,7 @@ function joinUnbound(socket: Address, port: Port, ring: Address): i32 {
   chargeRequest(system, 0, port);
   chargeOwner(system, bucket, port, fastreuse);
   if (!canPay(system)) return NO_MEMORY;
-  const flow = holdCharged(system, 0, port);
+  const flow = acquireCharged(system, 0, port);
   setPort(socket, port, addSocketOwner(system, bucket, port, fastreuse, socket, flow));
   if (wait) dropWait(system, wait);
   return <i32>port;
@@ -205,8 +204,8 @@ function connectBound(socket: Address): i32 {
   chargeRequest(system, 0, port);
   if (!canPay(system)) return NO_MEMORY;
   const before = flowOf(socket);
-  setFlow(socket, holdCharged(system, 0, port));
-  letGo(system, before, flagsOf(before), port);
+  setFlow(socket, acquireCharged(system, 0, port));
+  release(system, before, flagsOf(before), port);
   if (wait) dropWait(system, wait);
   return <i32>port;
 }

@@ -43,7 +43,7 @@ import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
 import { pushFirst, takeOut } from "../memory/list";
-import { chargeClassHold, letGo, moveToClass } from "../netstack/aggregates";
+import { chargeMove, moveToClass, release } from "../netstack/aggregates";
 import { flagsOf } from "../netstack/records";
 import { keepEmptied } from "../netstack/tree";
 import { Port } from "../ports/bitmap";
@@ -110,7 +110,7 @@ export function releasePortOf(socket: Address): void {
   if (!port) return;
   const system = systemOf(socket);
   const flow = flowOf(socket);
-  letGo(system, flow, flagsOf(flow), port);
+  release(system, flow, flagsOf(flow), port);
   if (isUdp(socket)) count(system, UDP_SOCKETS, -1);
   else dropSocketOwner(system, bucketOf(socket), socket);
   setPort(socket, 0, 0);
@@ -151,7 +151,7 @@ function changeClass(socket: Address): bool {
 
 /** Charges for moving a socket with a port to that class. */
 export function chargeClass(socket: Address, klass: u32): void {
-  chargeClassHold(systemOf(socket), flowOf(socket), klass, socketPort(socket));
+  chargeMove(systemOf(socket), flowOf(socket), klass, socketPort(socket));
 }
 
 export function moveClass(socket: Address, klass: u32): void {

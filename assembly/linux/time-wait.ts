@@ -32,7 +32,7 @@ import { BAD_STATE, NO_MEMORY } from "../abi";
 import { Address, alloc, free } from "../memory/arena";
 import { beginBill, canPay, chargeNode } from "../memory/bill";
 import { find, insert, NODE_NUMBER, NODE_PARENT, remove } from "../memory/table";
-import { chargeClassHold, letGo, moveToClass } from "../netstack/aggregates";
+import { chargeMove, moveToClass, release } from "../netstack/aggregates";
 import { flagsOf, nextOf } from "../netstack/records";
 import { Port } from "../ports/bitmap";
 import { hasPort } from "../ports/set";
@@ -90,7 +90,7 @@ export function closeToWait(socket: Address, stamp: f64): i32 {
   const klass = (hasReuse(socket) ? REUSE_ADDR : 0) | (isDue ? TW_REUSABLE : TW_BLOCKING);
   beginBill();
   chargeNode(WAIT_BYTES);
-  chargeClassHold(system, flowOf(socket), klass, port);
+  chargeMove(system, flowOf(socket), klass, port);
   if (!canPay(system)) return NO_MEMORY;
 
   const bucket = bucketOf(socket);
@@ -118,7 +118,7 @@ export function dropWait(system: Address, wait: Address): void {
   leaveQueue(expiring(system), wait, EXPIRING);
   if (isPending(wait)) leaveQueue(pending(system, load<u32>(wait, DUE_AT)), wait, PENDING);
   remove(system, wait);
-  letGo(system, flow, flagsOf(flow), port);
+  release(system, flow, flagsOf(flow), port);
   dropWaitOwner(system, load<u32>(wait, BUCKET), wait + OWNER);
   free(system, wait);
 }
@@ -195,7 +195,7 @@ function reclassify(system: Address, wait: Address): bool {
   const port = <u32>load<u16>(wait, NODE_NUMBER);
   const klass = (flagsOf(flow) & REUSE_ADDR) | TW_REUSABLE;
   beginBill();
-  chargeClassHold(system, flow, klass, port);
+  chargeMove(system, flow, klass, port);
   if (!canPay(system)) return false;
   leaveQueue(pending(system, load<u32>(wait, DUE_AT)), wait, PENDING);
   remove(system, wait);

@@ -12,10 +12,10 @@ import { BAD_STATE, EMPTY_RANGE, EXHAUSTED, NO_MEMORY, REQUEST_ADDRESS } from ".
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
-import { letGo } from "../netstack/aggregates";
+import { release } from "../netstack/aggregates";
 import { isPlanned } from "../netstack/conflicts";
 import { flagsOf } from "../netstack/records";
-import { chargeRequest, findRing, holdCharged } from "../netstack/reservations";
+import { acquireCharged, chargeRequest, findRing } from "../netstack/reservations";
 import { Port } from "../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { findWithoutConflict, join } from "./bind";
@@ -80,8 +80,8 @@ function moveToAddress(socket: Address, port: Port): bool {
   chargeRequest(system, 0, port);
   if (!canPay(system)) return false;
   const before = flowOf(socket);
-  setFlow(socket, holdCharged(system, 0, port));
-  letGo(system, before, flagsOf(before), port);
+  setFlow(socket, acquireCharged(system, 0, port));
+  release(system, before, flagsOf(before), port);
   keepAddress(socket);
   return true;
 }

@@ -7,11 +7,11 @@
 //   byte    16 ├──────────────────────┤
 //              │ arena header         │  end of the heap, free lists (arena.ts)
 //   byte  2040 ├──────────────────────┤
-//              │ version of limits    │  changes with every range and list of reserved ports
+//              │ version of limits    │  u64: changes with every range and list of reserved ports
 //   byte  2048 ├──────────────────────┤
 //              │ request block        │  the description of a reservation or pool (abi.ts)
 //   byte  2304 ├──────────────────────┤
-//              │ records of the       │  spaces, hosts and flows, per network
+//              │ records of the       │  spaces, hosts and rings, per network
 //              │ request              │  (netstack/reservations.ts)
 //   byte  2496 ├──────────────────────┤
 //              │ bill                 │  memory that an operation will need (bill.ts)
@@ -42,7 +42,7 @@ export const VERSION_AT: usize = 2040; // behind the arena header
 export const REQUEST: usize = <usize>REQUEST_AT;
 export const SPACES_AT: usize = 2304;
 export const HOSTS_AT: usize = SPACES_AT + <usize>NETWORKS_MAX * 4;
-export const FLOWS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
+export const RINGS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
 export const BILL_AT: usize = 2496;
 export const PLAN_AT: usize = 2560;
 export const BATCH: usize = <usize>BATCH_AT;
@@ -52,17 +52,20 @@ export const COOLDOWN_TEXTS_AT: usize = 16384; // `memoryBase` of cooldown.debug
 export const HEAP_AT: usize = ASC_NO_ASSERT ? BATCH_END : 20480;
 
 if (REQUEST + <usize>REQUEST_BYTES > SPACES_AT) ERROR("The request runs into its records");
-if (FLOWS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT)
+if (RINGS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT)
   ERROR("The records of the request run into the bill");
 if (BATCH + <usize>BATCH_MAX * 4 > BATCH_END) ERROR("The batch runs into the heap");
 
-/** A number that changes with every range of a manager or group, and every list of reserved ports. */
-export function limitsVersion(): u32 {
-  return load<u32>(VERSION_AT);
+/**
+ * A number that changes with every range of a manager or group, and every list of reserved ports. It has
+ * 64 bits, so no number comes back.
+ */
+export function limitsVersion(): u64 {
+  return load<u64>(VERSION_AT);
 }
 
 export function changeLimits(): void {
-  store<u32>(VERSION_AT, load<u32>(VERSION_AT) + 1);
+  store<u64>(VERSION_AT, limitsVersion() + 1);
 }
 
 /** Where the first block begins; its header of 4 bytes lies in front. */

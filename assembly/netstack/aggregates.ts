@@ -24,11 +24,10 @@ import {
   aggregateBindingOf,
   aggregateHostOf,
   classIn,
+  countHeld,
+  countReference,
   deviceOf,
   FLOW_BYTES,
-  findAggregate,
-  findBinding,
-  findFlow,
   flagsOf,
   isInlineHost,
   isOnlyClass,
@@ -40,16 +39,21 @@ import {
   TUPLE,
   uncountedFlowOf,
 } from "./records";
-import { chargeFlow, openAggregate, openClass, settleAggregateFlow, settleFlow } from "./tree";
-
-// Fields of the manager: the figures of `stats`.
-export const COUNTERS: usize = 40;
-export const REFERENCES: usize = 44;
+import {
+  chargeFlow,
+  findAggregate,
+  findBinding,
+  findFlow,
+  openAggregate,
+  openClass,
+  settleAggregateFlow,
+  settleFlow,
+} from "./tree";
 
 // ── Gaining ───────────────────────────────────────────────────────────────────────────────
 
 /** Charges for a reference to the port for an existing flow. */
-export function chargeHold(manager: Address, flow: Address, port: Port): void {
+export function chargeAcquire(manager: Address, flow: Address, port: Port): void {
   chargeAdd(flow, port);
   if (isUnaggregated(flow) || hasPort(flow, port)) return; // No aggregate will change.
   const binding = parentOf(flow);
@@ -60,7 +64,7 @@ export function chargeHold(manager: Address, flow: Address, port: Port): void {
 }
 
 /** The same for a flow that does not exist yet, below records that do not exist where they are 0. */
-export function chargeNewHold(
+export function chargeNewAcquire(
   manager: Address,
   space: Address,
   host: Address,
@@ -110,7 +114,7 @@ function chargeAggregate(binding: Address, list: u32, flags: u32, port: Port): v
 }
 
 /** Adds a reference to the port. It must have been charged. */
-export function hold(manager: Address, flow: Address, port: Port): void {
+export function acquire(manager: Address, flow: Address, port: Port): void {
   if (isHeldInRing(flow, port)) {
     countReference(manager, 1);
     if (addOne(manager, flow, port)) becameHeld(manager, flow, port);
@@ -139,7 +143,7 @@ export function isHeldInRing(flow: Address, port: Port): bool {
  * Takes a reference with these flags from each of `count` destinations. `rings` has a flow of each,
  * or 0. Returns how many destinations held the port, or `NO_MEMORY`.
  */
-export function letGoAll(
+export function releaseAll(
   manager: Address,
   rings: Address,
   count: u32,
@@ -150,21 +154,21 @@ export function letGoAll(
   beginBill();
   for (let at = rings; at < end; at += 4) {
     const ring: Address = load<u32>(at);
-    if (ring) chargeLetGo(ring, flags, port);
+    if (ring) chargeRelease(ring, flags, port);
   }
   if (!canPay(manager)) return NO_MEMORY;
   let released = 0;
   for (let at = rings; at < end; at += 4) {
     const ring: Address = load<u32>(at);
     if (!ring || !isHeldInRing(ring, port)) continue;
-    letGo(manager, ring, flags, port);
+    release(manager, ring, flags, port);
     released++;
   }
   return released;
 }
 
 /** Only a release with flags that no holder has needs memory: for a count below zero. */
-function chargeLetGo(ring: Address, flags: u32, port: Port): void {
+function chargeRelease(ring: Address, flags: u32, port: Port): void {
   if (isOnlyClass(ring) && isPlain(ring)) return;
   if (!isHeldInRing(ring, port) || totalInRing(ring, port) == 1) return;
   const flow = classIn(ring, flags);
@@ -177,15 +181,15 @@ function chargeLetGo(ring: Address, flags: u32, port: Port): void {
 }
 
 /** Charges for `moveToClass`. */
-export function chargeClassHold(manager: Address, flow: Address, flags: u32, port: Port): void {
+export function chargeMove(manager: Address, flow: Address, flags: u32, port: Port): void {
   const target = classIn(flow, flags);
   if (target) {
-    chargeHold(manager, target, port);
+    chargeAcquire(manager, target, port);
     return;
   }
   const binding = parentOf(flow);
   const host = parentOf(binding);
-  chargeNewHold(manager, parentOf(host), host, binding, deviceOf(binding), flow, flags, port);
+  chargeNewAcquire(manager, parentOf(host), host, binding, deviceOf(binding), flow, flags, port);
 }
 
 /**
@@ -194,8 +198,8 @@ export function chargeClassHold(manager: Address, flow: Address, flags: u32, por
  */
 export function moveToClass(manager: Address, flow: Address, flags: u32, port: Port): Address {
   const target = openClass(manager, parentOf(flow), flow, flags);
-  hold(manager, target, port);
-  letGo(manager, flow, flagsOf(flow), port);
+  acquire(manager, target, port);
+  release(manager, flow, flagsOf(flow), port);
   return target;
 }
 
@@ -203,7 +207,7 @@ export function moveToClass(manager: Address, flow: Address, flags: u32, port: P
  * Takes a reference with these flags from a destination that holds the port. If no flow with these
  * flags has one, a negative count needs memory, which must have been charged.
  */
-export function letGo(manager: Address, ring: Address, flags: u32, port: Port): void {
+export function release(manager: Address, ring: Address, flags: u32, port: Port): void {
   if (isOnlyClass(ring) && isPlain(ring)) {
     // There is one reference, so the total reaches zero, whatever the flags are.
     removePort(manager, ring, port);
@@ -213,7 +217,7 @@ export function letGo(manager: Address, ring: Address, flags: u32, port: Port): 
     return;
   }
   if (totalInRing(ring, port) == 1) {
-    wipeRing(manager, ring, port);
+    releaseLast(manager, ring, port);
     return;
   }
   const flow = openClass(manager, parentOf(ring), ring, flags);
@@ -223,7 +227,7 @@ export function letGo(manager: Address, ring: Address, flags: u32, port: Port): 
 }
 
 /** Removes the last reference, and with it all counts of the destination for the port. */
-function wipeRing(manager: Address, ring: Address, port: Port): void {
+function releaseLast(manager: Address, ring: Address, port: Port): void {
   countHeld(manager, -1);
   let item = ring;
   let isLast: bool;
@@ -288,16 +292,4 @@ function updateAggregate(
   const counter = openAggregate(manager, binding, list, flagsOf(flow));
   if (isHeld) addOne(manager, counter, port);
   else dropOne(manager, counter, port);
-}
-
-/** Adds to the number of counters and to the number of references. */
-export function countHeld(manager: Address, by: i32): void {
-  // One addition for both: they lie side by side, and neither goes below zero.
-  const both = load<u64>(manager, COUNTERS);
-  store<u64>(manager, both + (((<u64>1) << 32) | 1) * <u64>(<i64>by), COUNTERS);
-}
-
-/** Adds to the number of references. */
-function countReference(manager: Address, by: i32): void {
-  store<u32>(manager, load<u32>(manager, REFERENCES) + by, REFERENCES);
 }

@@ -40,8 +40,6 @@ import { ANY_HOLD, lackedByOther, lackedBySame } from "./flags";
 import {
   aggregateHostOf,
   anyHostOf,
-  findBinding,
-  findFlow,
   firstAggregateOf,
   firstBindingOf,
   firstHostOf,
@@ -54,6 +52,7 @@ import {
   uncountedFlowOf,
   WILDCARD,
 } from "./records";
+import { findBinding, findFlow } from "./tree";
 
 // Header of the plan, in scratch memory.
 const MANAGER: usize = PLAN_AT;
@@ -225,6 +224,7 @@ function push(set: Address, lacked: u32): void {
 
 function pushBlocker(set: Address): void {
   const count = load<u32>(BLOCKERS, LIST_COUNT);
+  if (count && load<u32>(blockerAt(count - 1)) == <u32>set) return;
   if (count == load<u32>(BLOCKERS, LIST_CAPACITY) && !growList(BLOCKERS, 4)) return;
   store<u32>(blockerAt(count), <u32>set);
   store<u32>(BLOCKERS, count + 1, LIST_COUNT);

@@ -1,25 +1,37 @@
-// FastPath: operations of a pool while two comparisons show that nothing has changed.
+// FastPath: what a pool, or a repeated bind, remembers of its plan, so that an operation need not
+// write it again. One comparison shows that nothing has changed since.
+//
+// The plan of most flows is short and rarely changes: a few sets block, and a few aggregates count
+// the flow (aggregates.ts). Both lists are addresses of nodes, valid for one tree version; the range
+// and the mask are valid for one version of the limits. Neither version ever goes back, so their sum
+// changes with each of them.
 //
 //   fast    0 ┌──────────────────┐
-//             │ version     u32  │  the tree version when the fast path was opened
-//           4 ├──────────────────┤
-//             │ limits      u32  │  the version of ranges and reserved ports at that time
+//             │ versions     u64 │  sum of both versions when the plan was remembered
 //           8 ├──────────────────┤
-//             │ range       u32  │  the pool's effective range
-//          12 ├──────────────────┤
-//             │ inverse     u32  │  of the range's count: a remainder without a division
+//             │ fast         u64 │  the same if the fast path is open, else ~0
 //          16 ├──────────────────┤
-//             │ mask        u32  │  bitmap of the pool's reserved ports, or 0
+//             │ range        u32 │  the pool's effective range
 //          20 ├──────────────────┤
-//             │ aggregate   u32  │  the only aggregate that counts the flow, or 0
-//          24 └──────────────────┘
+//             │ inverse      u32 │  of the range's count: a remainder without a division
+//          24 ├──────────────────┤
+//             │ mask         u32 │  bitmap of the reserved ports, or 0
+//          28 ├──────────────────┤
+//             │ blockers  u32[4] │
+//          44 ├──────────────────┤
+//             │ aggregates u32[3]│  the first is 0 if there are none
+//          56 ├──────┬───────┬───┴──┬──────┐
+//             │ fits │ block │ aggr.│ self │  u8 each: 1 if the lists are complete; their lengths; 1
+//          60 └──────┴───────┴──────┴──────┘  if only the flow itself blocks it
 //
-// The fast path is open while only the flow blocks itself, and at most one aggregate counts it
-// (cached-plan.ts). A take is then one search and one bit, and one bit in the aggregate, and needs
-// no memory. Every other case is left to the general operation, which gives the same results.
+// The plan does not fit if there are several networks, a set blocks partially, an aggregate does not
+// exist yet, or the lists are too long; then every operation writes its plan. The fast path is open
+// if only the flow itself and reserved ports block, and at most one aggregate counts the flow. Then
+// a take is one search and one bit, and one bit in the aggregate.
 //
-// Must stay true: `limits` changes with every range of a manager or group and every list of reserved
-// ports.
+// Nothing here allocates memory. A port with an extra count, or one that another flow of the
+// destination holds, and everything that needs memory is `NOT_FAST`: then nothing has changed, and
+// the caller uses `plan`, `acquire` and `release`, which give the same results.
 
 import { EXHAUSTED, IN_USE } from "../abi";
 import { Address, isLimited } from "../memory/arena";
@@ -31,106 +43,171 @@ import {
   hasBit,
   Port,
   searchedUnder,
+  searchUnder,
   setBit,
   takeClear,
   takeClears,
 } from "../ports/bitmap";
-import { addOneFree, dropOneFree, isPlain } from "../ports/counted";
-import { countIn, firstIn, inverseOf, lastIn, remainder } from "../ports/range";
+import { addOne, addOneFree, dropOne, dropOneFree, hasRoomFor, isPlain } from "../ports/counted";
+import { countIn, firstIn, inverseOf, isEmpty, lastIn, remainder } from "../ports/range";
+import { findAmong, searchAllUnder } from "../ports/search";
 import {
   addFirst,
+  addPort,
   countOf,
   countPorts,
   dropOnly,
   hasOnly,
+  hasPort,
+  hasRoom,
   isBitmap,
   portsOf,
+  removeAndKeep,
   trim,
 } from "../ports/set";
-import { countHeld } from "./aggregates";
-import { flagsOf, isFlow, TREE_VERSION } from "./records";
+import { isHeldInRing } from "./aggregates";
+import { blockerAt, blockerCount, isPlanned, partialCount } from "./conflicts";
+import {
+  aggregateBindingOf,
+  classIn,
+  countHeld,
+  flagsOf,
+  isFlow,
+  isOnlyClass,
+  listOf,
+  nextOf,
+  parentOf,
+  TUPLE,
+  treeVersionOf,
+  uncountedFlowOf,
+  WILDCARD,
+} from "./records";
+import { findAggregate, findFlow } from "./tree";
 
-const SEEN: usize = 0;
-const LIMITS: usize = 4;
-const RANGE: usize = 8;
-const INVERSE: usize = 12;
-const MASK: usize = 16;
-const AGGREGATE: usize = 20;
-export const FAST_PATH_BYTES: u32 = 24;
+const VERSIONS: usize = 0;
+const FAST: usize = 8;
+const RANGE: usize = 16;
+const INVERSE: usize = 20;
+const MASK: usize = 24;
+const BLOCKERS: usize = 28;
+const AGGREGATES: usize = 44;
+const FITS: usize = 56;
+const BLOCKER_COUNT: usize = 57;
+const AGGREGATE_COUNT: usize = 58;
+const BLOCKS_ITSELF: usize = 59;
+export const FAST_PATH_BYTES: u32 = 60;
+
+const BLOCKERS_MAX: u32 = 4;
 
 /** The answer if the general operation must be used. Nothing has changed then. */
 export const NOT_FAST: i32 = -128;
 
-export function openFastPath(
+// ── Remembering ───────────────────────────────────────────────────────────────────────────
+
+/** Have no records come or gone, and no limits changed, since the plan was remembered? */
+export function isCurrent(fast: Address, manager: Address): bool {
+  return load<u64>(fast, VERSIONS) == versionsOf(manager);
+}
+
+/**
+ * Remembers the plan that has just been written for a flow, its range, and the mask of its reserved
+ * ports. `hasReserved`: reserved ports are in the plan.
+ */
+export function rememberPlan(
   fast: Address,
   manager: Address,
+  flow: Address,
   range: u32,
   mask: Address,
-  aggregate: Address,
+  hasReserved: bool,
 ): void {
-  store<u32>(fast, load<u32>(manager, TREE_VERSION), SEEN);
-  store<u32>(fast, limitsVersion(), LIMITS);
+  forgetPlan(fast, manager);
+  if (!noteBlockers(fast) || !noteAggregates(fast, manager, flow)) return;
+  const isOnly = load<u8>(fast, BLOCKER_COUNT) == (hasReserved ? 2 : 1);
+  const isSelf = isOnly && load<u32>(fast, BLOCKERS) == <u32>flow && isOnlyClass(flow);
+  store<u8>(fast, isSelf ? 1 : 0, BLOCKS_ITSELF);
+  store<u8>(fast, 1, FITS);
+  store<u32>(fast, <u32>mask, MASK);
+  if (!isSelf || load<u8>(fast, AGGREGATE_COUNT) > 1 || isEmpty(range)) return;
+  store<u64>(fast, versionsOf(manager), FAST);
   store<u32>(fast, range, RANGE);
   store<u32>(fast, inverseOf(countIn(range)), INVERSE);
-  store<u32>(fast, <u32>mask, MASK);
-  store<u32>(fast, <u32>aggregate, AGGREGATE);
+  // The fast path compares the mask's address only, so the summaries must be up to date now.
+  if (isBitmap(flow)) searchUnder(portsOf(flow), mask);
 }
 
-export function closeFastPath(fast: Address, manager: Address): void {
-  store<u32>(fast, load<u32>(manager, TREE_VERSION) - 1, SEEN);
-  store<u32>(fast, limitsVersion(), LIMITS);
+/** Remembers that every operation has to write its plan. */
+export function forgetPlan(fast: Address, manager: Address): void {
+  store<u64>(fast, versionsOf(manager), VERSIONS);
+  store<u64>(fast, ~0, FAST);
+  store<u8>(fast, 0, FITS);
+  store<u8>(fast, 0, AGGREGATE_COUNT);
+  store<u8>(fast, 0, BLOCKS_ITSELF);
+  store<u32>(fast, 0, AGGREGATES);
 }
 
-export function isOpen(fast: Address, manager: Address): bool {
-  return load<u32>(fast, SEEN) == load<u32>(manager, TREE_VERSION) && isSettled(fast);
+/** Is the plan current, does only the flow block itself, and does no aggregate count it? */
+export function isUncontended(fast: Address, manager: Address): bool {
+  if (!isCurrent(fast, manager) || load<u8>(fast, BLOCKS_ITSELF) == 0) return false;
+  return load<u8>(fast, AGGREGATE_COUNT) == 0;
 }
 
-/** Are ranges and reserved ports those of the time when the fast path was opened or closed? */
-export function isSettled(fast: Address): bool {
-  return load<u32>(fast, LIMITS) == limitsVersion();
+function versionsOf(manager: Address): u64 {
+  return treeVersionOf(manager) + limitsVersion();
 }
+
+/** False if there are too many blockers, or a set blocks partially. */
+function noteBlockers(fast: Address): bool {
+  const count = blockerCount();
+  if (!isPlanned() || partialCount() || count > BLOCKERS_MAX) return false;
+  for (let index: u32 = 0; index < count; index++) {
+    store<u32>(fast + ((<usize>index) << 2), load<u32>(blockerAt(index)), BLOCKERS);
+  }
+  store<u8>(fast, <u8>count, BLOCKER_COUNT);
+  return true;
+}
+
+/** False if an aggregate does not exist yet, or a flow that counts this one is counted itself. */
+function noteAggregates(fast: Address, manager: Address, flow: Address): bool {
+  const list = listOf(flow);
+  const binding = parentOf(flow);
+  if (uncountedFlowOf(binding, list) != flow) {
+    if (!noteAggregate(fast, findAggregate(binding, list, flagsOf(flow)))) return false;
+  }
+  const aggregate = aggregateBindingOf(binding);
+  if (!aggregate) return true;
+  if (list == TUPLE) return noteAggregate(fast, findAggregate(aggregate, list, flagsOf(flow)));
+  const ring = findFlow(manager, aggregate, flow);
+  const counter = ring ? classIn(ring, flagsOf(flow)) : 0;
+  return noteAggregate(fast, counter) && uncountedFlowOf(aggregate, WILDCARD) == counter;
+}
+
+function noteAggregate(fast: Address, set: Address): bool {
+  if (!set) return false;
+  const count = load<u8>(fast, AGGREGATE_COUNT);
+  store<u32>(fast + ((<usize>count) << 2), <u32>set, AGGREGATES);
+  store<u8>(fast, count + 1, AGGREGATE_COUNT);
+  return true;
+}
+
+// ── Taking and freeing ────────────────────────────────────────────────────────────────────
 
 /** Takes the first acceptable port from an offset on: the port, `EXHAUSTED`, or `NOT_FAST`. */
 export function takeFast(fast: Address, manager: Address, flow: Address, offset: u32): i32 {
-  if (load<u32>(fast, SEEN) != load<u32>(manager, TREE_VERSION)) return NOT_FAST;
-  if (!isSettled(fast)) return NOT_FAST;
-  if (!isPlain(flow)) return NOT_FAST;
+  if (!isFast(fast, manager) || !isPlain(flow)) return NOT_FAST;
   const range = load<u32>(fast, RANGE);
   const first = firstIn(range);
   const start = first + remainder(offset, countIn(range), load<u32>(fast, INVERSE));
-  if (!isBitmap(flow)) return takeFirst(fast, manager, flow, start);
-  const map = portsOf(flow);
   const mask: Address = load<u32>(fast, MASK);
+  if (!isBitmap(flow)) {
+    // A flow without ports takes the port at which the search starts.
+    if (countOf(flow) || (mask && hasBit(mask, start))) return NOT_FAST;
+    return acquireOnly(fast, manager, flow, start);
+  }
+  const map = portsOf(flow);
   if (!searchedUnder(map, mask)) return NOT_FAST;
   const port = takeClear(map, mask, first, lastIn(range), start);
-  if (!port) return EXHAUSTED;
-  const aggregate: Address = load<u32>(fast, AGGREGATE);
-  if (aggregate && !addOneFree(manager, aggregate, port)) {
-    clearBit(map, port);
-    return NOT_FAST;
-  }
-  countPorts(flow, 1);
-  countHeld(manager, 1);
-  return <i32>port;
-}
-
-/** Frees a port: 1, 0 if it was not held, or `NOT_FAST`. */
-export function freeFast(fast: Address, manager: Address, flow: Address, port: Port): i32 {
-  if (load<u32>(fast, SEEN) != load<u32>(manager, TREE_VERSION)) return NOT_FAST;
-  if (!isSettled(fast)) return NOT_FAST;
-  if (!isPlain(flow)) return NOT_FAST;
-  if (!isBitmap(flow)) return freeOnly(fast, manager, flow, port);
-  const map = portsOf(flow);
-  if (!dropBit(map, port)) return 0;
-  const aggregate: Address = load<u32>(fast, AGGREGATE);
-  if (aggregate && !dropsFree(manager, aggregate, port)) {
-    setBit(map, port);
-    return NOT_FAST;
-  }
-  countPorts(flow, -1);
-  countHeld(manager, -1);
-  keep(manager, flow);
-  return 1;
+  return port ? acquireBit(fast, manager, flow, port) : EXHAUSTED;
 }
 
 /**
@@ -138,54 +215,67 @@ export function freeFast(fast: Address, manager: Address, flow: Address, port: P
  * twice, which the fast path does not know.
  */
 export function takeAtFast(fast: Address, manager: Address, flow: Address, port: Port): i32 {
-  if (!isOpen(fast, manager) || flagsOf(flow) || !isPlain(flow)) return NOT_FAST;
-  if (!isBitmap(flow)) return countOf(flow) ? NOT_FAST : takeOnly(fast, manager, flow, port);
-  const map = portsOf(flow);
-  if (hasBit(map, port)) return IN_USE;
-  setBit(map, port);
-  const aggregate: Address = load<u32>(fast, AGGREGATE);
-  if (aggregate && !addOneFree(manager, aggregate, port)) {
-    clearBit(map, port);
-    return NOT_FAST;
-  }
-  countPorts(flow, 1);
-  countHeld(manager, 1);
-  return <i32>port;
-}
-
-// ── A flow with one port ──────────────────────────────────────────────────────────────────
-
-/** A flow without ports takes the port at which the search starts. */
-function takeFirst(fast: Address, manager: Address, flow: Address, start: Port): i32 {
-  const mask: Address = load<u32>(fast, MASK);
-  if (countOf(flow) || (mask && hasBit(mask, start))) return NOT_FAST;
-  return takeOnly(fast, manager, flow, start);
-}
-
-function takeOnly(fast: Address, manager: Address, flow: Address, port: Port): i32 {
-  const aggregate: Address = load<u32>(fast, AGGREGATE);
+  if (!isFast(fast, manager) || flagsOf(flow) || !isPlain(flow)) return NOT_FAST;
+  if (!isBitmap(flow)) return countOf(flow) ? NOT_FAST : acquireOnly(fast, manager, flow, port);
+  if (hasBit(portsOf(flow), port)) return IN_USE;
+  const aggregate: Address = load<u32>(fast, AGGREGATES);
   if (aggregate && !addOneFree(manager, aggregate, port)) return NOT_FAST;
-  addFirst(flow, port);
-  countHeld(manager, 1);
+  setBit(portsOf(flow), port);
+  countBits(manager, flow, 1);
   return <i32>port;
 }
 
-/** Frees the only port of a flow. */
-function freeOnly(fast: Address, manager: Address, flow: Address, port: Port): i32 {
-  if (!hasOnly(flow, port)) return NOT_FAST;
-  const aggregate: Address = load<u32>(fast, AGGREGATE);
-  if (aggregate && !dropsFree(manager, aggregate, port)) return NOT_FAST;
-  dropOnly(flow);
-  countHeld(manager, -1);
-  return 1;
+/** Frees a port: 1, 0 if it was not held, or `NOT_FAST`. */
+export function freeFast(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  if (!isFast(fast, manager) || !isPlain(flow)) return NOT_FAST;
+  if (!isBitmap(flow)) return releaseOnly(fast, manager, flow, port);
+  return dropBit(portsOf(flow), port) ? releaseBit(fast, manager, flow, port) : 0;
 }
 
-// ── A batch ───────────────────────────────────────────────────────────────────────────────
+/** Takes the first acceptable port of a range by a plan that is current: the port, `EXHAUSTED`, or `NOT_FAST`. */
+export function takeCached(
+  fast: Address,
+  manager: Address,
+  flow: Address,
+  range: u32,
+  offset: u32,
+): i32 {
+  if (load<u8>(fast, FITS) == 0) return NOT_FAST;
+  const count = <u32>load<u8>(fast, BLOCKER_COUNT);
+  const first = firstIn(range);
+  searchAllUnder(fast + BLOCKERS, count, load<u32>(fast, MASK));
+  const start = first + (offset % countIn(range));
+  const port = findAmong(fast + BLOCKERS, count, first, lastIn(range), start);
+  return port ? acquireCounted(fast, manager, flow, port) : EXHAUSTED;
+}
+
+/** Frees a port that only this flow holds, once, by a plan that is current: 1, or `NOT_FAST`. */
+export function freeCached(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  if (load<u8>(fast, FITS) == 0 || !isPlain(flow)) return NOT_FAST;
+  return isHeldOnlyBy(flow, port) ? releaseCounted(fast, manager, flow, port) : NOT_FAST;
+}
+
+/** Is the fast path open, and is its plan current? */
+function isFast(fast: Address, manager: Address): bool {
+  return load<u64>(fast, FAST) == versionsOf(manager);
+}
+
+/** Does this flow hold the port, and no other flow of its destination? */
+function isHeldOnlyBy(flow: Address, port: Port): bool {
+  if (!hasPort(flow, port)) return false;
+  for (let item = nextOf(flow); item != flow; item = nextOf(item)) {
+    if (hasPort(item, port)) return false;
+  }
+  return true;
+}
+
+// ── Batches ───────────────────────────────────────────────────────────────────────────────
 
 /** Does a batch concern nothing but one bitmap? */
-export function isForBatch(fast: Address, flow: Address): bool {
-  const isSingle = load<u32>(fast, AGGREGATE) == 0 && isPlain(flow) && isBitmap(flow);
-  return isSingle && searchedUnder(portsOf(flow), load<u32>(fast, MASK));
+export function isForBatch(fast: Address, manager: Address, flow: Address): bool {
+  if (!isFast(fast, manager) || load<u8>(fast, AGGREGATE_COUNT) != 0) return false;
+  if (!isPlain(flow) || !isBitmap(flow)) return false;
+  return searchedUnder(portsOf(flow), load<u32>(fast, MASK));
 }
 
 /** Takes a port for each of the `count` offsets in the batch, and returns how many. */
@@ -193,27 +283,105 @@ export function takeBatch(fast: Address, manager: Address, flow: Address, count:
   const mask: Address = load<u32>(fast, MASK);
   const inverse = load<u32>(fast, INVERSE);
   const taken = takeClears(portsOf(flow), mask, load<u32>(fast, RANGE), inverse, BATCH, count);
-  countPorts(flow, taken);
-  countHeld(manager, taken);
+  countBits(manager, flow, taken);
   return taken;
 }
 
 /** Frees the `count` ports in the batch, and returns how many of them were held. */
 export function freeBatch(manager: Address, flow: Address, count: u32): u32 {
   const freed = dropBits(portsOf(flow), BATCH, count);
-  countPorts(flow, -freed);
-  countHeld(manager, -freed);
-  keep(manager, flow);
+  countBits(manager, flow, -freed);
+  if (isLimited(manager)) trim(manager, flow);
   return freed;
 }
 
-/** Keeps the bitmap, unless the manager's memory is limited. */
-function keep(manager: Address, flow: Address): void {
-  if (isLimited(manager)) trim(manager, flow);
+// ── Acquiring and releasing, where that needs no memory ───────────────────────────────────
+// The general functions of these names are in aggregates.ts.
+
+/** The bit of the port has been set in the flow's bitmap: counts it, or clears it again. */
+function acquireBit(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  const aggregate: Address = load<u32>(fast, AGGREGATES);
+  if (aggregate && !addOneFree(manager, aggregate, port)) {
+    clearBit(portsOf(flow), port);
+    return NOT_FAST;
+  }
+  countBits(manager, flow, 1);
+  return <i32>port;
 }
 
-/** Drops one in the aggregate if that frees no record; a flow there is freed with its last port. */
-function dropsFree(manager: Address, aggregate: Address, port: Port): bool {
+/** The bit of the port has been cleared: counts that, or sets it again. */
+function releaseBit(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  const aggregate: Address = load<u32>(fast, AGGREGATES);
+  if (aggregate && !dropInAggregate(manager, aggregate, port)) {
+    setBit(portsOf(flow), port);
+    return NOT_FAST;
+  }
+  countBits(manager, flow, -1);
+  if (isLimited(manager)) trim(manager, flow);
+  return 1;
+}
+
+/** A flow without ports and without a bitmap acquires a port. */
+function acquireOnly(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  const aggregate: Address = load<u32>(fast, AGGREGATES);
+  if (aggregate && !addOneFree(manager, aggregate, port)) return NOT_FAST;
+  addFirst(flow, port);
+  countHeld(manager, 1);
+  return <i32>port;
+}
+
+/** A flow without a bitmap releases its only port. */
+function releaseOnly(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  if (!hasOnly(flow, port)) return NOT_FAST;
+  const aggregate: Address = load<u32>(fast, AGGREGATES);
+  if (aggregate && !dropInAggregate(manager, aggregate, port)) return NOT_FAST;
+  dropOnly(flow);
+  countHeld(manager, -1);
+  return 1;
+}
+
+/** A flow of any size, with any number of aggregates, acquires a port that its plan does not block. */
+function acquireCounted(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  if (!isPlain(flow) || isHeldInRing(flow, port) || !hasRoom(flow)) return NOT_FAST;
+  const end = aggregatesEnd(fast);
+  for (let at = fast + AGGREGATES; at < end; at += 4) {
+    if (!hasRoomFor(load<u32>(at), port)) return NOT_FAST;
+  }
+  addPort(manager, flow, port);
+  for (let at = fast + AGGREGATES; at < end; at += 4) addOne(manager, load<u32>(at), port);
+  countHeld(manager, 1);
+  return <i32>port;
+}
+
+/** Such a flow releases a port. */
+function releaseCounted(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  const end = aggregatesEnd(fast);
+  for (let at = fast + AGGREGATES; at < end; at += 4) {
+    const aggregate: Address = load<u32>(at);
+    // A flow of the any-address aggregate is freed with its last port; an aggregate stays.
+    if (countOf(aggregate) == 1 && isFlow(aggregate)) return NOT_FAST;
+  }
+  removeAndKeep(manager, flow, port);
+  for (let at = fast + AGGREGATES; at < end; at += 4) {
+    const aggregate: Address = load<u32>(at);
+    if (!dropOneFree(manager, aggregate, port)) dropOne(manager, aggregate, port);
+  }
+  countHeld(manager, -1);
+  return 1;
+}
+
+/** Bits of the flow's bitmap have been set or cleared. */
+function countBits(manager: Address, flow: Address, by: i32): void {
+  countPorts(flow, by);
+  countHeld(manager, by);
+}
+
+/** Drops one in the aggregate, unless that frees a record: a flow there is freed with its last port. */
+function dropInAggregate(manager: Address, aggregate: Address, port: Port): bool {
   if (countOf(aggregate) == 1 && isFlow(aggregate)) return false;
   return dropOneFree(manager, aggregate, port);
+}
+
+function aggregatesEnd(fast: Address): Address {
+  return fast + AGGREGATES + ((<usize>load<u8>(fast, AGGREGATE_COUNT)) << 2);
 }

@@ -11,8 +11,8 @@ import { NO_MEMORY } from "../abi";
 import { enterGroup, leaveGroup } from "../groups/tree";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeNode } from "../memory/bill";
-import { capacityOf, find, insert, NODE_PARENT, nodeAt, remove } from "../memory/table";
-import { GROUP_USES, kindOf } from "./records";
+import { capacityOf, find, insert, nodeAt, remove } from "../memory/table";
+import { GROUP_USES, kindOf, parentOf, setKey } from "./records";
 
 const USES: usize = 40;
 const GROUP_USES_BYTES: u32 = 44;
@@ -64,7 +64,7 @@ export function freeGroupUses(manager: Address): void {
     }
     const node = nodeAt(manager, index);
     if (node && kindOf(node) == GROUP_USES) {
-      leaveGroup(load<u32>(node, NODE_PARENT), load<u32>(node, USES));
+      leaveGroup(parentOf(node), load<u32>(node, USES));
       freeGroupUsesNode(manager, node);
       found = true;
     } else {
@@ -80,7 +80,7 @@ function findGroupUses(manager: Address, group: Address): Address {
 function newGroupUses(manager: Address, group: Address): Address {
   const node = allocZero(manager, GROUP_USES_BYTES);
   assert(node != 0); // charged too little
-  store<u32>(node, <u32>group, NODE_PARENT);
+  setKey(node, GROUP_USES, group, 0, 0);
   insert(manager, node);
   return node;
 }

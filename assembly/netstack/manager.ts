@@ -3,22 +3,24 @@
 //   manager  0 ┌────────────────────┐
 //              │ account            │  bytes used, limit            (memory/arena.ts)
 //            8 ├────────────────────┤
-//              │ table              │  seed, slots, capacity, count (memory/table.ts)
-//           28 ├────────────────────┤
-//              │ spaces, version    │  the tree version             (records.ts)
-//           36 ├────────────────────┤
+//              │ table              │  secrets, slots, capacity, count  (memory/table.ts)
+//           76 ├────────────────────┤
+//              │ spaces        u32  │  list of spaces               (records.ts)
+//           80 ├────────────────────┤
+//              │ version       u64  │  the tree version
+//           88 ├────────────────────┤
+//              │ counters, refs     │  the figures of `stats`
+//           96 ├────────────────────┤
 //              │ hint          u32  │  number of stable picks that have succeeded
-//           40 ├────────────────────┤
-//              │ counters, refs     │  the figures of `stats`       (aggregates.ts)
-//           48 ├────────────────────┤
+//          100 ├────────────────────┤
 //              │ pools         u32  │  list of open pools           (pools.ts)
-//           52 ├────────────────────┤
+//          104 ├────────────────────┤
 //              │ range     4 bytes  │  ephemeral ports              (ports/range.ts)
-//           56 ├────────────────────┤
-//              │ idle, emptied      │  unused flows, kept for reuse (tree.ts)
-//           64 ├────────────────────┤
-//              │ inline space       │  with its first host and binding (records.ts)
-//          248 └────────────────────┘
+//          108 ├────────────────────┤
+//              │ idle, emptied      │  unused flows                 (tree.ts)
+//          120 ├────────────────────┤
+//              │ inline space       │  with its first host and binding
+//          304 └────────────────────┘
 //
 // One instance holds any number of managers; they share nothing but the arena.
 
@@ -28,17 +30,22 @@ import { changeLimits, INSTANCE_ACCOUNT } from "../memory/layout";
 import { closeTable, openTable } from "../memory/table";
 import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
 import { isRange, rangeOf } from "../ports/range";
-import { COUNTERS, REFERENCES } from "./aggregates";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./conflicts";
 import { ANY_HOLD } from "./flags";
 import { freeGroupUses } from "./group-uses";
-import { freePools, RANGE } from "./pools";
-import { INLINE_SPACE, nextOf, SPACE_BYTES, SPACES } from "./records";
+import { freePools } from "./pools";
+import {
+  countersOf,
+  ephemeralRangeOf,
+  firstSpaceOf,
+  hintOf,
+  MANAGER_BYTES,
+  nextOf,
+  referencesOf,
+  setEphemeralRange,
+  setHint,
+} from "./records";
 import { freeIdle, freeTree } from "./tree";
-
-const HINT: usize = 36;
-export const MANAGER_BYTES: u32 = <u32>INLINE_SPACE + SPACE_BYTES;
-if (MANAGER_BYTES != 248) ERROR("Manager no longer matches its diagram");
 
 /** A new manager, or 0 when there is no memory for it. The seed is the one of its hash table. */
 export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {
@@ -59,7 +66,7 @@ export function newManager(
   const manager = allocZero(INSTANCE_ACCOUNT, bytes);
   if (!manager) return 0;
   store<u32>(manager, limitBytes, ACCOUNT_LIMIT);
-  store<u32>(manager, range, RANGE);
+  setEphemeralRange(manager, range);
   if (openTable(manager, ((<u64>seedHigh) << 32) | seedLow)) return manager;
   free(INSTANCE_ACCOUNT, manager);
   return 0;
@@ -78,23 +85,23 @@ export function closeManager(manager: Address): void {
 
 export function setRange(manager: Address, first: Port, last: Port): i32 {
   if (!isRange(first, last)) return BAD_RANGE;
-  store<u32>(manager, rangeOf(first, last), RANGE);
+  setEphemeralRange(manager, rangeOf(first, last));
   changeLimits();
   return 0;
 }
 
 /** First port in the low half, last port in the high half. */
 export function range(manager: Address): u32 {
-  return load<u32>(manager, RANGE);
+  return ephemeralRangeOf(manager);
 }
 
 /** What is added to the offset of a stable pick: the number of stable picks that have succeeded. */
 export function hint(manager: Address): u32 {
-  return load<u32>(manager, HINT);
+  return hintOf(manager);
 }
 
 export function advanceHint(manager: Address): void {
-  store<u32>(manager, load<u32>(manager, HINT) + 1, HINT);
+  setHint(manager, hintOf(manager) + 1);
 }
 
 // ── Figures ───────────────────────────────────────────────────────────────────────────────
@@ -102,7 +109,7 @@ export function advanceHint(manager: Address): void {
 /** Number of (network, transport, port) with a holder, or a refusal. */
 export function descriptorCount(manager: Address): i32 {
   let count = 0;
-  for (let space: Address = load<u32>(manager, SPACES); space; space = nextOf(space)) {
+  for (let space = firstSpaceOf(manager); space; space = nextOf(space)) {
     // An exclusive request for the any address is blocked by every holder of the space.
     beginPlan(manager, ANY_HOLD, true, 0, space);
     planAnyAddress(space);
@@ -116,12 +123,12 @@ export function descriptorCount(manager: Address): i32 {
 
 /** Number of (network, transport, port, address, device, destination) with a holder. */
 export function counterCount(manager: Address): u32 {
-  return load<u32>(manager, COUNTERS);
+  return countersOf(manager);
 }
 
 /** Sum of all reference counts. */
 export function referenceCount(manager: Address): u32 {
-  return load<u32>(manager, REFERENCES);
+  return referencesOf(manager);
 }
 
 /** Bytes in the manager's blocks, after its idle flow has been freed. */

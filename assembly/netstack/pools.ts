@@ -13,10 +13,8 @@
 //          20 ├────────────────────────────┤
 //             │ reserved               u32 │  a list of ports to skip, or 0
 //          24 ├────────────────────────────┤
-//             │ cached plan      40 bytes  │  (cached-plan.ts)
-//          64 ├────────────────────────────┤
-//             │ fast path        24 bytes  │  (fast-path.ts)
-//          88 ├────────────────────────────┤
+//             │ fast path        60 bytes  │  (fast-path.ts)
+//          84 ├────────────────────────────┤
 //             │ flow     u32, per network  │
 //             └────────────────────────────┘
 //
@@ -41,23 +39,11 @@ import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH, REQUEST } from "../memory/layout";
 import { pushFirst, takeOut } from "../memory/list";
-import { Port, searchUnder } from "../ports/bitmap";
-import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
+import { Port } from "../ports/bitmap";
+import { firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { maskOfReserved } from "../ports/reserved";
-import { countOf, hasPort, isBitmap, portsOf, trim } from "../ports/set";
-import { chargeHold, hold, letGoAll } from "./aggregates";
-import {
-  aggregateOf,
-  allowsFastPath,
-  CACHED_PLAN_BYTES,
-  cachePlan,
-  clearCachedPlan,
-  fits,
-  freeByCachedPlan,
-  isCurrent,
-  NOT_CACHED,
-  takeByCachedPlan,
-} from "./cached-plan";
+import { countOf, hasPort, trim } from "../ports/set";
+import { acquire, chargeAcquire, releaseAll } from "./aggregates";
 import {
   beginPlan,
   findInRange,
@@ -69,27 +55,34 @@ import {
   planUnique,
 } from "./conflicts";
 import {
-  closeFastPath,
   FAST_PATH_BYTES,
+  forgetPlan,
   freeBatch,
+  freeCached,
   freeFast,
+  isCurrent,
   isForBatch,
-  isOpen,
-  isSettled,
   NOT_FAST,
-  openFastPath,
+  rememberPlan,
   takeAtFast,
   takeBatch,
+  takeCached,
   takeFast,
 } from "./fast-path";
 import { isExclusive, wantedOf } from "./flags";
-import { anyHostOf, deviceOf, flagsOf, POOLS, parentOf, transportOf } from "./records";
+import {
+  anyHostOf,
+  countOpenPools,
+  deviceOf,
+  ephemeralRangeOf,
+  flagsOf,
+  openPoolsOf,
+  parentOf,
+  poolList,
+  transportOf,
+} from "./records";
 import { chargeRequested, openBelow } from "./reservations";
 import { keepEmptied, settleFlow } from "./tree";
-
-// Fields of the manager: the list of pools and the ephemeral range.
-const OPEN: usize = 48;
-export const RANGE: usize = 52;
 
 const MANAGER: usize = 0;
 const LINKS: usize = 4;
@@ -99,9 +92,9 @@ const UNIQUE: usize = 14;
 const KIND: usize = 15;
 const GROUP: usize = 16;
 const RESERVED: usize = 20;
-const CACHED_PLAN: usize = 24;
-const FAST_PATH: usize = CACHED_PLAN + <usize>CACHED_PLAN_BYTES;
+const FAST_PATH: usize = 24;
 const FLOWS: usize = FAST_PATH + <usize>FAST_PATH_BYTES;
+if (FLOWS != 84) ERROR("Pool no longer matches its diagram");
 
 /** A pool for what the request block describes, or 0 when there is no memory. */
 export function openPool(manager: Address, mode: u32, unique: u32): Address {
@@ -124,19 +117,19 @@ export function openPool(manager: Address, mode: u32, unique: u32): Address {
   enterGroup(groupOf(pool));
   for (let index: u32 = 0; index < count; index++) {
     const flow = openBelow(manager, index);
-    store<u32>(flow, load<u32>(flow, POOLS) + 1, POOLS);
+    countOpenPools(flow, 1);
     store<u32>(flowAt(pool, index), <u32>flow, FLOWS);
   }
   const transport = transportOf(spaceOf(firstFlowOf(pool)));
   store<u8>(pool, isExclusive(transport, mode == MODE_BIND) ? 1 : 0, EXCLUSIVE);
-  pushFirst(manager + OPEN, pool, LINKS);
-  refresh(pool);
+  pushFirst(poolList(manager), pool, LINKS);
+  remember(pool);
   return pool;
 }
 
 export function closePool(pool: Address): void {
   const manager = managerOf(pool);
-  takeOut(manager + OPEN, pool, LINKS);
+  takeOut(poolList(manager), pool, LINKS);
   leaveGroup(groupOf(pool), 1);
   closeFlows(pool);
   keepEmptied(manager);
@@ -148,12 +141,12 @@ export function movePool(pool: Address, group: Address): void {
   enterGroup(group);
   leaveGroup(groupOf(pool), 1);
   store<u32>(pool, <u32>group, GROUP);
-  refresh(pool);
+  remember(pool);
 }
 
 /** Frees the records of a manager's pools when the manager closes. */
 export function freePools(manager: Address): void {
-  let pool: Address = load<u32>(manager, OPEN);
+  let pool: Address = load<u32>(poolList(manager));
   while (pool) {
     const next = load<u32>(pool, LINKS);
     leaveGroup(groupOf(pool), 1);
@@ -166,11 +159,8 @@ export function freePools(manager: Address): void {
 
 /** Takes the first acceptable port of the pool's range from that offset on. */
 export function take(pool: Address, offset: u32): i32 {
-  const manager = managerOf(pool);
-  const flow = firstFlowOf(pool);
-  const port = takeFast(pool + FAST_PATH, manager, flow, offset);
-  if (port != NOT_FAST) return port;
-  return takeFrom(pool, poolRange(pool), offset);
+  const port = takeFast(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), offset);
+  return port == NOT_FAST ? takeFrom(pool, poolRange(pool), offset) : port;
 }
 
 /** Takes the first acceptable port of a part of the pool's range. */
@@ -180,27 +170,19 @@ export function takeBetween(pool: Address, first: Port, last: Port, offset: u32)
 
 /** The manager's ephemeral range, as far as the pool's group allows. */
 export function poolRange(pool: Address): u32 {
-  return clamp(load<u32>(managerOf(pool), RANGE), groupOf(pool), kindOf(pool));
+  return clamp(ephemeralRangeOf(managerOf(pool)), groupOf(pool), kindOf(pool));
 }
 
 function takeFrom(pool: Address, range: u32, offset: u32): i32 {
   if (isEmpty(range)) return EMPTY_RANGE;
-  const manager = managerOf(pool);
-  const cached = pool + CACHED_PLAN;
-  if (!isCurrent(cached, manager) || !isSettled(pool + FAST_PATH)) refresh(pool);
-  const first = firstIn(range);
-  const last = lastIn(range);
-  const start = first + (offset % countIn(range));
-  if (fits(cached)) {
-    const mask = maskOfReserved(reservedOf(pool));
-    const port = takeByCachedPlan(cached, manager, firstFlowOf(pool), mask, first, last, start);
-    if (port != NOT_CACHED) return port;
-  }
+  refresh(pool);
+  const taken = takeCached(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), range, offset);
+  if (taken != NOT_FAST) return taken;
   planFlows(pool, isExclusivePool(pool));
   planReserved(reservedOf(pool));
-  const port = findInRange(first, last, start - first, 0);
+  const port = findInRange(firstIn(range), lastIn(range), offset, 0);
   if (!isPlanned()) return NO_MEMORY;
-  return port ? holdPort(pool, port) : EXHAUSTED;
+  return port ? acquirePort(pool, port) : EXHAUSTED;
 }
 
 /** Takes an explicit port. */
@@ -211,17 +193,15 @@ export function takeAt(pool: Address, port: Port): i32 {
   planFlows(pool, false);
   const isTaken = isBlocked(port);
   if (!isPlanned()) return NO_MEMORY;
-  if (isTaken) return IN_USE;
-  return holdPort(pool, port);
+  return isTaken ? IN_USE : acquirePort(pool, port);
 }
 
 /** Takes a port for each of the `count` offsets in the batch, and returns how many. */
 export function takeMany(pool: Address, count: u32): u32 {
   const manager = managerOf(pool);
   const flow = firstFlowOf(pool);
-  if (isOpen(pool + FAST_PATH, manager) && isForBatch(pool + FAST_PATH, flow)) {
-    return takeBatch(pool + FAST_PATH, manager, flow, count);
-  }
+  const fast = pool + FAST_PATH;
+  if (isForBatch(fast, manager, flow)) return takeBatch(fast, manager, flow, count);
   for (let index: u32 = 0; index < count; index++) {
     const port = takeFrom(pool, poolRange(pool), load<u32>(BATCH + ((<usize>index) << 2)));
     if (port < 0) return index;
@@ -232,27 +212,26 @@ export function takeMany(pool: Address, count: u32): u32 {
 
 /** Frees a port and returns in how many networks it was held, or `NO_MEMORY`. */
 export function freePort(pool: Address, port: Port): i32 {
-  const freed = freeFast(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), port);
-  return freed == NOT_FAST ? freeByPlan(pool, port) : freed;
+  const manager = managerOf(pool);
+  const flow = firstFlowOf(pool);
+  const freed = freeFast(pool + FAST_PATH, manager, flow, port);
+  return freed == NOT_FAST ? freeAnyway(pool, port) : freed;
 }
 
-function freeByPlan(pool: Address, port: Port): i32 {
+function freeAnyway(pool: Address, port: Port): i32 {
   const manager = managerOf(pool);
-  const cached = pool + CACHED_PLAN;
-  if (!isCurrent(cached, manager)) refresh(pool);
-  if (fits(cached) && freeByCachedPlan(cached, manager, firstFlowOf(pool), port)) return 1;
-
-  const flags = flagsOf(firstFlowOf(pool));
-  return letGoAll(manager, pool + FLOWS, load<u8>(pool, COUNT), flags, port);
+  const flow = firstFlowOf(pool);
+  refresh(pool);
+  const freed = freeCached(pool + FAST_PATH, manager, flow, port);
+  if (freed != NOT_FAST) return freed;
+  return releaseAll(manager, pool + FLOWS, load<u8>(pool, COUNT), flagsOf(flow), port);
 }
 
 /** Frees the `count` ports in the batch, and returns how many of them were held. */
 export function freeMany(pool: Address, count: u32): u32 {
   const manager = managerOf(pool);
   const flow = firstFlowOf(pool);
-  if (isOpen(pool + FAST_PATH, manager) && isForBatch(pool + FAST_PATH, flow)) {
-    return freeBatch(manager, flow, count);
-  }
+  if (isForBatch(pool + FAST_PATH, manager, flow)) return freeBatch(manager, flow, count);
   let released: u32 = 0;
   for (let index: u32 = 0; index < count; index++) {
     if (freePort(pool, load<u16>(BATCH + ((<usize>index) << 1))) > 0) released++;
@@ -327,42 +306,32 @@ function isExclusivePool(pool: Address): bool {
   return load<u8>(pool, EXCLUSIVE) != 0;
 }
 
-/** Brings the cached plan and the fast path up to date. */
+/** Remembers the plan anew if records have come or gone, or limits have changed. */
 function refresh(pool: Address): void {
-  const manager = managerOf(pool);
-  const cached = pool + CACHED_PLAN;
-  if (!isCurrent(cached, manager)) refreshPlan(pool);
-  const range = poolRange(pool);
-  const mask = maskOfReserved(reservedOf(pool));
-  if (!allowsFastPath(cached) || isEmpty(range)) {
-    closeFastPath(pool + FAST_PATH, manager);
-    return;
-  }
-  // The fast path compares the mask's address only, so its summaries must be up to date now.
-  const flow = firstFlowOf(pool);
-  if (isBitmap(flow)) searchUnder(portsOf(flow), mask);
-  openFastPath(pool + FAST_PATH, manager, range, mask, aggregateOf(cached));
+  if (!isCurrent(pool + FAST_PATH, managerOf(pool))) remember(pool);
 }
 
-function refreshPlan(pool: Address): void {
+function remember(pool: Address): void {
   const manager = managerOf(pool);
   if (load<u8>(pool, COUNT) != 1) {
-    clearCachedPlan(pool + CACHED_PLAN, manager);
+    forgetPlan(pool + FAST_PATH, manager);
     return;
   }
   planFlows(pool, isExclusivePool(pool));
   const reserved = reservedOf(pool);
   planReserved(reserved);
-  cachePlan(pool + CACHED_PLAN, manager, firstFlowOf(pool), reserved);
+  const mask = maskOfReserved(reserved);
+  const flow = firstFlowOf(pool);
+  rememberPlan(pool + FAST_PATH, manager, flow, poolRange(pool), mask, reserved != 0);
 }
 
-function holdPort(pool: Address, port: Port): i32 {
+function acquirePort(pool: Address, port: Port): i32 {
   const manager = managerOf(pool);
   const end = flowAt(pool, load<u8>(pool, COUNT));
   beginBill();
-  for (let at = pool; at < end; at += 4) chargeHold(manager, load<u32>(at, FLOWS), port);
+  for (let at = pool; at < end; at += 4) chargeAcquire(manager, load<u32>(at, FLOWS), port);
   if (!canPay(manager)) return NO_MEMORY;
-  for (let at = pool; at < end; at += 4) hold(manager, load<u32>(at, FLOWS), port);
+  for (let at = pool; at < end; at += 4) acquire(manager, load<u32>(at, FLOWS), port);
   return <i32>port;
 }
 
@@ -371,9 +340,8 @@ function closeFlows(pool: Address): void {
   const count = <u32>load<u8>(pool, COUNT);
   for (let index: u32 = 0; index < count; index++) {
     const flow: Address = load<u32>(flowAt(pool, index), FLOWS);
-    const pools = load<u32>(flow, POOLS) - 1;
-    store<u32>(flow, pools, POOLS);
-    if (!pools) trim(manager, flow);
+    countOpenPools(flow, -1);
+    if (!openPoolsOf(flow)) trim(manager, flow);
     settleFlow(manager, flow);
   }
 }

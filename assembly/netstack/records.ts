@@ -56,33 +56,9 @@
 // empty as long as its binding exists, holds a port exactly when a flow that it counts does.
 
 import { Address } from "../memory/arena";
-import { find, hasKey, NODE_NAME, NODE_NUMBER, NODE_PARENT } from "../memory/table";
+import { hasKey, NODE_NAME, NODE_NUMBER, NODE_PARENT, TABLE_END } from "../memory/table";
 
-export const NEXT: usize = 4;
-export const FLAGS: usize = 12;
-export const KIND: usize = 14;
-export const UNAGGREGATED: usize = 15;
-export const POOLS: usize = 40;
-export const PREVIOUS: usize = 40;
-export const FLOW_BYTES: u32 = 44;
-
-export const CHILDREN: usize = 44;
-export const UNCOUNTED: usize = 48;
-export const AGGREGATES: usize = 56;
-export const AGGREGATE_BINDING: usize = 64;
-export const BINDING_BYTES: u32 = 72;
-
-export const BINDINGS: usize = 44;
-export const HOST_OWN: u32 = 56;
-export const HOST_BYTES: u32 = HOST_OWN + BINDING_BYTES;
-
-export const ANY_HOST: usize = 44;
-export const AGGREGATE_HOST: usize = 48;
-export const HOSTS: usize = 52;
-export const SPACE_OWN: u32 = 56;
-export const SPACE_BYTES: u32 = SPACE_OWN + HOST_BYTES;
-
-// Kinds of nodes. 0 is a node of the table that is not part of the tree (group-uses.ts).
+// Kinds of nodes. 0 is a node of the table that is not part of the tree: the uses of a group.
 export const GROUP_USES: u32 = 0;
 export const SPACE: u32 = 1;
 export const HOST: u32 = 2;
@@ -93,14 +69,11 @@ export const FLOW: u32 = 4; // plus the list that it belongs to
 export const WILDCARD: u32 = 0;
 export const TUPLE: u32 = 1;
 
-// Manager: account and table (memory/), then these.
-export const SPACES: usize = 28;
-export const TREE_VERSION: usize = 32;
-export const IDLE: usize = 56;
-export const EMPTIED: usize = 60;
-export const INLINE_SPACE: usize = 64;
+// ── Nodes ─────────────────────────────────────────────────────────────────────────────────
 
-// ── Reading ───────────────────────────────────────────────────────────────────────────────
+const NEXT: usize = 4;
+const KIND: usize = 14;
+const PREVIOUS: usize = 40;
 
 export function parentOf(node: Address): Address {
   return load<u32>(node, NODE_PARENT);
@@ -110,16 +83,92 @@ export function nextOf(node: Address): Address {
   return load<u32>(node, NEXT);
 }
 
-export function flagsOf(flow: Address): u32 {
-  return load<u8>(flow, FLAGS);
+export function setNext(node: Address, next: Address): void {
+  store<u32>(node, <u32>next, NEXT);
 }
 
 export function kindOf(node: Address): u32 {
   return load<u8>(node, KIND);
 }
 
+export function setKey(node: Address, kind: u32, parent: Address, low: u64, high: u64): void {
+  store<u32>(node, <u32>parent, NODE_PARENT);
+  store<u8>(node, <u8>kind, KIND);
+  store<u64>(node, low, NODE_NAME);
+  store<u64>(node, high, NODE_NAME + 8);
+}
+
+/** The first half of a node's name, or of the destination of a request. */
+export function lowOf(node: Address): u64 {
+  return load<u64>(node, NODE_NAME);
+}
+
+/** The second half. */
+export function highOf(node: Address): u64 {
+  return load<u64>(node, NODE_NAME + 8);
+}
+
 export function isAny(low: u64, high: u64): bool {
   return (low | high) == 0;
+}
+
+/** The inline child at this place, or 0. */
+export function inlineAt(place: Address): Address {
+  return kindOf(place) ? place : 0;
+}
+
+/** Makes the place of an inline child vacant. */
+export function vacate(place: Address): void {
+  store<u8>(place, 0, KIND);
+}
+
+/** Adds a space or host in front of a list. */
+export function pushSibling(node: Address, list: Address): void {
+  const first = load<u32>(list);
+  store<u32>(node, first, NEXT);
+  store<u32>(node, 0, PREVIOUS);
+  if (first) store<u32>(first, <u32>node, PREVIOUS);
+  store<u32>(list, <u32>node);
+}
+
+/** Removes a space or host from its list. */
+export function removeSibling(node: Address, list: Address): void {
+  const next = load<u32>(node, NEXT);
+  const previous = load<u32>(node, PREVIOUS);
+  if (next) store<u32>(next, previous, PREVIOUS);
+  if (previous) store<u32>(previous, next, NEXT);
+  else store<u32>(list, next);
+}
+
+/** Removes a binding from its list, which is linked forwards only. */
+export function unlinkNext(node: Address, list: Address): void {
+  let at = list;
+  while (load<u32>(at) != <u32>node) at = <Address>load<u32>(at) + NEXT;
+  store<u32>(at, <u32>nextOf(node));
+}
+
+// ── Flows ─────────────────────────────────────────────────────────────────────────────────
+
+const FLAGS: usize = 12;
+const UNAGGREGATED: usize = 15;
+const OPEN_POOLS: usize = 40;
+export const FLOW_BYTES: u32 = 44;
+
+export function flagsOf(flow: Address): u32 {
+  return load<u8>(flow, FLAGS);
+}
+
+export function setFlags(flow: Address, flags: u32): void {
+  store<u8>(flow, <u8>flags, FLAGS);
+}
+
+/** The destination port of a flow or request. */
+export function numberOf(destination: Address): u32 {
+  return load<u16>(destination, NODE_NUMBER);
+}
+
+export function setNumber(flow: Address, number: u32): void {
+  store<u16>(flow, <u16>number, NODE_NUMBER);
 }
 
 export function isFlow(node: Address): bool {
@@ -131,9 +180,9 @@ export function listOf(flow: Address): u32 {
   return kindOf(flow) - FLOW;
 }
 
-/** Has a flow or request a wildcard address as its destination? The destination port does not matter. */
+/** Is the destination address of a flow or request the wildcard? Then its port does not matter. */
 export function isWildcard(destination: Address): bool {
-  return isAny(load<u64>(destination, NODE_NAME), load<u64>(destination, NODE_NAME + 8));
+  return isAny(lowOf(destination), highOf(destination));
 }
 
 /** The list for the destination of a flow or request. */
@@ -141,96 +190,9 @@ export function listFor(destination: Address): u32 {
   return isWildcard(destination) ? WILDCARD : TUPLE;
 }
 
-export function deviceOf(binding: Address): u32 {
-  return load<u32>(binding, NODE_NAME + 8);
-}
-
-export function transportOf(space: Address): u32 {
-  return load<u32>(space, NODE_NAME + 12);
-}
-
-/** The inline child at this place, or 0. */
-export function inlineAt(place: Address): Address {
-  return kindOf(place) ? place : 0;
-}
-
-/** The host whose address is the any address, or 0. */
-export function anyHostOf(space: Address): Address {
-  return load<u32>(space, ANY_HOST);
-}
-
-/** The space's inline host, which the any-address aggregate does not count, or 0. */
-export function inlineHostOf(space: Address): Address {
-  return inlineAt(space + SPACE_OWN);
-}
-
-export function aggregateHostOf(space: Address): Address {
-  return load<u32>(space, AGGREGATE_HOST);
-}
-
-export function firstHostOf(space: Address): Address {
-  return load<u32>(space, HOSTS);
-}
-
-export function firstBindingOf(host: Address): Address {
-  return load<u32>(host, BINDINGS);
-}
-
-/** The flow of a list that its aggregates do not count, or 0. */
-export function uncountedFlowOf(binding: Address, kind: u32): Address {
-  return load<u32>(binding + ((<usize>kind) << 2), UNCOUNTED);
-}
-
-/** First of the aggregates of a list, or 0. */
-export function firstAggregateOf(binding: Address, kind: u32): Address {
-  return load<u32>(binding + ((<usize>kind) << 2), AGGREGATES);
-}
-
-export function hasFlows(binding: Address, kind: u32): bool {
-  return (uncountedFlowOf(binding, kind) | firstAggregateOf(binding, kind)) != 0;
-}
-
-/** Do no aggregates count the flow? That does not change as long as the flow exists. */
-export function isUnaggregated(flow: Address): bool {
-  return load<u8>(flow, UNAGGREGATED) != 0;
-}
-
-/** The binding of the any-address aggregate that counts this one, or 0. */
-export function aggregateBindingOf(binding: Address): Address {
-  return load<u32>(binding, AGGREGATE_BINDING);
-}
-
-// ── Finding ───────────────────────────────────────────────────────────────────────────────
-// The inline child is compared first, then the table is searched, unless there are no children.
-
-export function findSpace(manager: Address, network: u32, transport: u32): Address {
-  const name = ((<u64>transport) << 32) | network;
-  const inline = inlineAt(manager + INLINE_SPACE);
-  if (inline && load<u64>(inline, NODE_NAME + 8) == name) return inline;
-  return load<u32>(manager, SPACES) ? find(manager, manager, 0, 0, name) : 0;
-}
-
-export function findHost(manager: Address, space: Address, low: u64, high: u64): Address {
-  if (isAny(low, high)) return anyHostOf(space);
-  const inline = inlineHostOf(space);
-  if (inline && hasKey(inline, space, 0, low, high)) return inline;
-  return find(manager, space, 0, low, high);
-}
-
-export function findBinding(manager: Address, host: Address, device: u32): Address {
-  const inline = inlineAt(host + HOST_OWN);
-  if (inline && deviceOf(inline) == device) return inline;
-  return firstBindingOf(host) ? find(manager, host, 0, 0, device) : 0;
-}
-
-/** A flow of that binding with the same destination as this flow or request, or 0. */
-export function findFlow(manager: Address, binding: Address, destination: Address): Address {
-  const low = load<u64>(destination, NODE_NAME);
-  const high = load<u64>(destination, NODE_NAME + 8);
-  const number = <u32>load<u16>(destination, NODE_NUMBER);
-  const uncounted = uncountedFlowOf(binding, isAny(low, high) ? WILDCARD : TUPLE);
-  if (uncounted && hasKey(uncounted, binding, number, low, high)) return uncounted;
-  return load<u32>(binding, CHILDREN) ? find(manager, binding, number, low, high) : 0;
+/** Has a flow the same destination as this flow or request, below that binding? */
+export function isTowards(flow: Address, binding: Address, destination: Address): bool {
+  return hasKey(flow, binding, numberOf(destination), lowOf(destination), highOf(destination));
 }
 
 /** The flow with these flags in the ring of `flow`, or 0. */
@@ -247,13 +209,241 @@ export function isOnlyClass(flow: Address): bool {
   return nextOf(flow) == flow;
 }
 
-export function findAggregate(binding: Address, kind: u32, flags: u32): Address {
-  let counter = firstAggregateOf(binding, kind);
-  while (counter && flagsOf(counter) != flags) counter = nextOf(counter);
-  return counter;
+/** Do no aggregates count the flow? That does not change as long as the flow exists. */
+export function isUnaggregated(flow: Address): bool {
+  return load<u8>(flow, UNAGGREGATED) != 0;
+}
+
+export function setUnaggregated(flow: Address): void {
+  store<u8>(flow, 1, UNAGGREGATED);
+}
+
+/** How many pools are open on the flow. */
+export function openPoolsOf(flow: Address): u32 {
+  return load<u32>(flow, OPEN_POOLS);
+}
+
+export function countOpenPools(flow: Address, by: i32): void {
+  store<u32>(flow, openPoolsOf(flow) + by, OPEN_POOLS);
+}
+
+// ── Bindings ──────────────────────────────────────────────────────────────────────────────
+
+const CHILDREN: usize = 44;
+const UNCOUNTED: usize = 48;
+const AGGREGATES: usize = 56;
+const AGGREGATE_BINDING: usize = 64;
+export const BINDING_BYTES: u32 = 72;
+
+export function deviceOf(binding: Address): u32 {
+  return load<u32>(binding, NODE_NAME + 8);
+}
+
+/** How many flows a binding has; one of the any-address aggregate counts its bindings, too. */
+export function childrenOf(binding: Address): u32 {
+  return load<u32>(binding, CHILDREN);
+}
+
+export function countChildren(binding: Address, by: i32): void {
+  store<u32>(binding, childrenOf(binding) + by, CHILDREN);
+}
+
+/** The flow of a list that its aggregates do not count, or 0. */
+export function uncountedFlowOf(binding: Address, list: u32): Address {
+  return load<u32>(ofList(binding, list), UNCOUNTED);
+}
+
+export function setUncountedFlow(binding: Address, list: u32, flow: Address): void {
+  store<u32>(ofList(binding, list), <u32>flow, UNCOUNTED);
+}
+
+/** First of the aggregates of a list, or 0. */
+export function firstAggregateOf(binding: Address, list: u32): Address {
+  return load<u32>(ofList(binding, list), AGGREGATES);
+}
+
+export function setFirstAggregate(binding: Address, list: u32, aggregate: Address): void {
+  store<u32>(ofList(binding, list), <u32>aggregate, AGGREGATES);
+}
+
+export function hasFlows(binding: Address, list: u32): bool {
+  return (uncountedFlowOf(binding, list) | firstAggregateOf(binding, list)) != 0;
+}
+
+/** The binding of the any-address aggregate that counts this one, or 0. */
+export function aggregateBindingOf(binding: Address): Address {
+  return load<u32>(binding, AGGREGATE_BINDING);
+}
+
+export function setAggregateBinding(binding: Address, aggregate: Address): void {
+  store<u32>(binding, <u32>aggregate, AGGREGATE_BINDING);
+}
+
+function ofList(binding: Address, list: u32): Address {
+  return binding + ((<usize>list) << 2);
+}
+
+// ── Hosts ─────────────────────────────────────────────────────────────────────────────────
+
+const BINDINGS: usize = 44;
+export const HOST_OWN: u32 = 56;
+export const HOST_BYTES: u32 = HOST_OWN + BINDING_BYTES;
+
+/** The head of the list of bindings. */
+export function bindingList(host: Address): Address {
+  return host + BINDINGS;
+}
+
+export function firstBindingOf(host: Address): Address {
+  return load<u32>(host, BINDINGS);
+}
+
+// ── Spaces ────────────────────────────────────────────────────────────────────────────────
+
+const ANY_HOST: usize = 44;
+const AGGREGATE_HOST: usize = 48;
+const HOSTS: usize = 52;
+export const SPACE_OWN: u32 = 56;
+export const SPACE_BYTES: u32 = SPACE_OWN + HOST_BYTES;
+
+export function transportOf(space: Address): u32 {
+  return load<u32>(space, NODE_NAME + 12);
+}
+
+/** The host whose address is the any address, or 0. */
+export function anyHostOf(space: Address): Address {
+  return load<u32>(space, ANY_HOST);
+}
+
+export function setAnyHost(space: Address, host: Address): void {
+  store<u32>(space, <u32>host, ANY_HOST);
+}
+
+/** The space's inline host, which the any-address aggregate does not count, or 0. */
+export function inlineHostOf(space: Address): Address {
+  return inlineAt(space + SPACE_OWN);
 }
 
 /** Is this the inline host of the space, or will it be the inline host if it is 0? */
 export function isInlineHost(space: Address, host: Address): bool {
   return inlineHostOf(space) == host;
+}
+
+/** The host of the any-address aggregate, or 0. */
+export function aggregateHostOf(space: Address): Address {
+  return load<u32>(space, AGGREGATE_HOST);
+}
+
+export function setAggregateHost(space: Address, host: Address): void {
+  store<u32>(space, <u32>host, AGGREGATE_HOST);
+}
+
+/** The head of the list of hosts. */
+export function hostList(space: Address): Address {
+  return space + HOSTS;
+}
+
+export function firstHostOf(space: Address): Address {
+  return load<u32>(space, HOSTS);
+}
+
+// ── Managers ──────────────────────────────────────────────────────────────────────────────
+
+const SPACES: usize = TABLE_END;
+const TREE_VERSION: usize = SPACES + 4;
+const COUNTERS: usize = TREE_VERSION + 8;
+const REFERENCES: usize = COUNTERS + 4;
+const HINT: usize = REFERENCES + 4;
+const POOLS: usize = HINT + 4;
+const RANGE: usize = POOLS + 4;
+const IDLE: usize = RANGE + 4;
+const EMPTIED: usize = IDLE + 4;
+const INLINE_SPACE: usize = EMPTIED + 8;
+export const MANAGER_BYTES: u32 = <u32>INLINE_SPACE + SPACE_BYTES;
+if (SPACES != 76 || MANAGER_BYTES != 304) ERROR("Manager no longer matches its diagram");
+
+/** The head of the list of spaces. */
+export function spaceList(manager: Address): Address {
+  return manager + SPACES;
+}
+
+export function firstSpaceOf(manager: Address): Address {
+  return load<u32>(manager, SPACES);
+}
+
+/** The place of the inline space. */
+export function inlineSpaceAt(manager: Address): Address {
+  return manager + INLINE_SPACE;
+}
+
+/** Changes whenever a node of the tree is made or freed. It has 64 bits, so it never comes back. */
+export function treeVersionOf(manager: Address): u64 {
+  return load<u64>(manager, TREE_VERSION);
+}
+
+export function changeTreeVersion(manager: Address): void {
+  store<u64>(manager, treeVersionOf(manager) + 1, TREE_VERSION);
+}
+
+/** Number of (network, transport, port, address, device, destination) with a holder. */
+export function countersOf(manager: Address): u32 {
+  return load<u32>(manager, COUNTERS);
+}
+
+/** Sum of all reference counts. */
+export function referencesOf(manager: Address): u32 {
+  return load<u32>(manager, REFERENCES);
+}
+
+/** Adds to the number of counters and to the number of references. */
+export function countHeld(manager: Address, by: i32): void {
+  // One addition for both: they lie side by side, and neither goes below zero.
+  const both = load<u64>(manager, COUNTERS);
+  store<u64>(manager, both + (((<u64>1) << 32) | 1) * <u64>(<i64>by), COUNTERS);
+}
+
+/** Adds to the number of references. */
+export function countReference(manager: Address, by: i32): void {
+  store<u32>(manager, referencesOf(manager) + by, REFERENCES);
+}
+
+/** Number of stable picks that have succeeded. */
+export function hintOf(manager: Address): u32 {
+  return load<u32>(manager, HINT);
+}
+
+export function setHint(manager: Address, hint: u32): void {
+  store<u32>(manager, hint, HINT);
+}
+
+/** The ephemeral range. */
+export function ephemeralRangeOf(manager: Address): u32 {
+  return load<u32>(manager, RANGE);
+}
+
+export function setEphemeralRange(manager: Address, range: u32): void {
+  store<u32>(manager, range, RANGE);
+}
+
+/** The head of the list of open pools. */
+export function poolList(manager: Address): Address {
+  return manager + POOLS;
+}
+
+/** The unused flow that is kept for reuse, or 0. */
+export function idleFlowOf(manager: Address): Address {
+  return load<u32>(manager, IDLE);
+}
+
+export function setIdleFlow(manager: Address, flow: Address): void {
+  store<u32>(manager, <u32>flow, IDLE);
+}
+
+/** The flow that has become unused during the current operation, or 0. */
+export function emptiedFlowOf(manager: Address): Address {
+  return load<u32>(manager, EMPTIED);
+}
+
+export function setEmptiedFlow(manager: Address, flow: Address): void {
+  store<u32>(manager, <u32>flow, EMPTIED);
 }

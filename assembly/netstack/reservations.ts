@@ -24,11 +24,11 @@ import {
 import { allows, clamp } from "../groups/tree";
 import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
-import { FLOWS_AT, HOSTS_AT, REQUEST, SPACES_AT } from "../memory/layout";
+import { HOSTS_AT, REQUEST, RINGS_AT, SPACES_AT } from "../memory/layout";
 import { Port } from "../ports/bitmap";
 import { unlessEmpty } from "../ports/reserved";
 import { hasPort } from "../ports/set";
-import { chargeHold, chargeNewHold, hold, isHeldInRing, letGoAll } from "./aggregates";
+import { acquire, chargeAcquire, chargeNewAcquire, isHeldInRing, releaseAll } from "./aggregates";
 import {
   beginPlan,
   findInRange,
@@ -40,18 +40,16 @@ import {
 } from "./conflicts";
 import { isExclusive, wantedOf } from "./flags";
 import { addGroupUse, chargeGroupUse, dropGroupUse } from "./group-uses";
+import { classIn, flagsOf, isAny, isWildcard, nextOf } from "./records";
 import {
-  classIn,
+  chargeFlow,
   findBinding,
   findFlow,
   findHost,
   findSpace,
-  flagsOf,
-  isAny,
-  isWildcard,
-  nextOf,
-} from "./records";
-import { chargeFlow, keepEmptied, openFlow } from "./tree";
+  keepEmptied,
+  openFlow,
+} from "./tree";
 
 /** Can `port` be reserved now? 1, `IN_USE`, `OUTSIDE_GROUP` or `NO_MEMORY`. */
 export function isAvailable(manager: Address, port: Port): i32 {
@@ -64,7 +62,7 @@ export function isAvailable(manager: Address, port: Port): i32 {
 /** Reserves an explicit port (gVisor `ReservePort`): the port, or a refusal. */
 export function reservePort(manager: Address, port: Port): i32 {
   const answer = isAvailable(manager, port);
-  return answer < 0 ? answer : holdRequest(manager, port);
+  return answer < 0 ? answer : acquireRequest(manager, port, false);
 }
 
 /** The part of a range that the request's group allows, to be given to `reserveEphemeral`. */
@@ -97,7 +95,7 @@ export function reserveEphemeral(
     );
   }
   if (!isPlanned()) return NO_MEMORY;
-  return port ? holdRequest(manager, port) : EXHAUSTED;
+  return port ? acquireRequest(manager, port, false) : EXHAUSTED;
 }
 
 /** Reserves a tuple (gVisor `ReserveTuple`): only holders of the same destination are asked. */
@@ -107,17 +105,17 @@ export function reserveTuple(manager: Address, port: Port): i32 {
     const ring = findRing(manager, index);
     if (ring && isHeldInRing(ring, port) && !(sharedInRing(ring, port) & flags)) return IN_USE;
   }
-  return holdRequest(manager, port);
+  return acquireRequest(manager, port, true);
 }
 
 /** Releases a port (gVisor `ReleasePort`) and returns in how many networks it was held. */
 export function releasePort(manager: Address, port: Port): i32 {
   const count = networkCount();
   for (let index: u32 = 0; index < count; index++) {
-    store<u32>(flowAt(index), <u32>findRing(manager, index));
+    findRing(manager, index);
   }
   const flags = load<u32>(REQUEST + REQUEST_FLAGS);
-  const released = letGoAll(manager, FLOWS_AT, count, flags, port);
+  const released = releaseAll(manager, RINGS_AT, count, flags, port);
   keepEmptied(manager);
   if (released > 0) dropGroupUse(manager, requestGroup());
   return released;
@@ -150,8 +148,8 @@ function addressHigh(): u64 {
   return load<u64>(REQUEST + REQUEST_ADDRESS + 8);
 }
 
-// The records of the request that exist, per network: spaces and hosts are noted while it is planned,
-// so that they need not be found again, and flows before it is held.
+// The records of the request that exist, per network, so that they need not be found again: spaces and
+// hosts are noted while it is planned, and a flow of its destination, which stands for its ring.
 
 function spaceAt(index: u32): Address {
   return SPACES_AT + ((<usize>index) << 2);
@@ -161,8 +159,8 @@ function hostAt(index: u32): Address {
   return HOSTS_AT + ((<usize>index) << 2);
 }
 
-function flowAt(index: u32): Address {
-  return FLOWS_AT + ((<usize>index) << 2);
+function ringAt(index: u32): Address {
+  return RINGS_AT + ((<usize>index) << 2);
 }
 
 /** Charges for the flow of the request if it does not exist. */
@@ -171,16 +169,16 @@ export function chargeRequested(manager: Address, index: u32): void {
   if (ring && classIn(ring, load<u32>(REQUEST + REQUEST_FLAGS))) return;
   const host: Address = load<u32>(hostAt(index));
   const device = load<u32>(REQUEST + REQUEST_DEVICE);
-  const binding = host ? findBinding(manager, host, device) : 0;
-  chargeFlow(manager, load<u32>(spaceAt(index)), host, binding, device);
+  chargeFlow(manager, load<u32>(spaceAt(index)), host, bindingAt(manager, index), device);
 }
 
-/** The flow of the request, made if need be. Its space and host must have been noted. */
+/** The flow of the request, made if need be. Its space, host and ring must have been noted. */
 export function openBelow(manager: Address, index: u32): Address {
   return openFlow(
     manager,
     load<u32>(spaceAt(index)),
     load<u32>(hostAt(index)),
+    load<u32>(ringAt(index)),
     networkAt(index),
     load<u32>(REQUEST + REQUEST_TRANSPORT),
     addressLow(),
@@ -191,16 +189,33 @@ export function openBelow(manager: Address, index: u32): Address {
   );
 }
 
-/** A flow of the request's destination, or 0. Notes the space and host. */
+/** A flow of the request's destination, or 0. Notes space, host and ring. */
 export function findRing(manager: Address, index: u32): Address {
   const transport = load<u32>(REQUEST + REQUEST_TRANSPORT);
   const space = findSpace(manager, networkAt(index), transport);
   const host = space ? findHost(manager, space, addressLow(), addressHigh()) : 0;
   store<u32>(spaceAt(index), <u32>space);
   store<u32>(hostAt(index), <u32>host);
-  if (!host) return 0;
-  const binding = findBinding(manager, host, load<u32>(REQUEST + REQUEST_DEVICE));
-  return binding ? findFlow(manager, binding, REQUEST) : 0;
+  return noteRing(manager, index);
+}
+
+/** The same, where space and host have been noted. */
+function noteRing(manager: Address, index: u32): Address {
+  const binding = bindingAt(manager, index);
+  const ring = binding ? findFlow(manager, binding, REQUEST) : 0;
+  store<u32>(ringAt(index), <u32>ring);
+  return ring;
+}
+
+/** The flow of the noted ring with the flags of the request, or 0. */
+function notedFlow(index: u32): Address {
+  const ring: Address = load<u32>(ringAt(index));
+  return ring ? classIn(ring, load<u32>(REQUEST + REQUEST_FLAGS)) : 0;
+}
+
+function bindingAt(manager: Address, index: u32): Address {
+  const host: Address = load<u32>(hostAt(index));
+  return host ? findBinding(manager, host, load<u32>(REQUEST + REQUEST_DEVICE)) : 0;
 }
 
 /** Writes the plan of the request, and notes its spaces and hosts. False: no memory. */
@@ -224,38 +239,47 @@ export function planRequest(manager: Address, ephemeral: bool): bool {
 
 // ── Changing all networks, or none ────────────────────────────────────────────────────────
 
-/** Holds the port in all networks. Spaces and hosts must have been noted. */
-function holdRequest(manager: Address, port: Port): i32 {
+/** Holds the port in all networks. Spaces and hosts must have been noted, and rings may have been. */
+function acquireRequest(manager: Address, port: Port, hasRings: bool): i32 {
   const count = networkCount();
   beginBill();
-  for (let index: u32 = 0; index < count; index++) chargeRequest(manager, index, port);
+  for (let index: u32 = 0; index < count; index++) {
+    if (!hasRings) noteRing(manager, index);
+    chargeNoted(manager, index, port);
+  }
   chargeGroupUse(manager, requestGroup());
   if (!canPay(manager)) return NO_MEMORY;
-  for (let index: u32 = 0; index < count; index++) holdCharged(manager, index, port);
+  for (let index: u32 = 0; index < count; index++) acquireCharged(manager, index, port);
   addGroupUse(manager, requestGroup());
   return <i32>port;
 }
 
 /** Holds the port in one network and returns the flow that holds it. It must have been charged. */
-export function holdCharged(manager: Address, index: u32, port: Port): Address {
-  const known: Address = load<u32>(flowAt(index));
+export function acquireCharged(manager: Address, index: u32, port: Port): Address {
+  const known = notedFlow(index);
   const flow = known ? known : openBelow(manager, index);
-  hold(manager, flow, port);
+  acquire(manager, flow, port);
   return flow;
 }
 
-/** Charges for one network, and notes its flow. Its space and host must have been noted. */
+/** Charges for one network, and notes its ring. Its space and host must have been noted. */
 export function chargeRequest(manager: Address, index: u32, port: Port): void {
+  noteRing(manager, index);
+  chargeNoted(manager, index, port);
+}
+
+function chargeNoted(manager: Address, index: u32, port: Port): void {
+  const flow = notedFlow(index);
+  if (flow) {
+    chargeAcquire(manager, flow, port);
+    return;
+  }
+  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
   const space: Address = load<u32>(spaceAt(index));
   const host: Address = load<u32>(hostAt(index));
   const device = load<u32>(REQUEST + REQUEST_DEVICE);
-  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
-  const binding = host ? findBinding(manager, host, device) : 0;
-  const ring = binding ? findFlow(manager, binding, REQUEST) : 0;
-  const flow = ring ? classIn(ring, flags) : 0;
-  store<u32>(flowAt(index), <u32>flow);
-  if (flow) chargeHold(manager, flow, port);
-  else chargeNewHold(manager, space, host, binding, device, REQUEST, flags, port);
+  const binding = bindingAt(manager, index);
+  chargeNewAcquire(manager, space, host, binding, device, REQUEST, flags, port);
 }
 
 /** The flags that all flows share that hold the port. */

@@ -12,10 +12,8 @@ import { chargeBlock, chargeNode } from "../memory/bill";
 import {
   capacityOf,
   find,
+  hasKey,
   insert,
-  NODE_NAME,
-  NODE_NUMBER,
-  NODE_PARENT,
   nodeAt,
   nodeCount,
   remove,
@@ -24,58 +22,117 @@ import {
 import { clearCounted, isPlain } from "../ports/counted";
 import { countOf } from "../ports/set";
 import {
-  AGGREGATE_BINDING,
-  AGGREGATE_HOST,
-  AGGREGATES,
-  ANY_HOST,
   aggregateBindingOf,
   aggregateHostOf,
   anyHostOf,
   BINDING,
   BINDING_BYTES,
-  BINDINGS,
-  CHILDREN,
+  bindingList,
+  changeTreeVersion,
+  childrenOf,
   classIn,
-  EMPTIED,
-  FLAGS,
+  countChildren,
+  deviceOf,
+  emptiedFlowOf,
   FLOW,
   FLOW_BYTES,
-  findAggregate,
-  findBinding,
-  findFlow,
   firstAggregateOf,
   firstBindingOf,
   firstHostOf,
+  firstSpaceOf,
+  flagsOf,
   HOST,
   HOST_BYTES,
   HOST_OWN,
-  HOSTS,
-  IDLE,
-  INLINE_SPACE,
+  highOf,
+  hostList,
+  idleFlowOf,
   inlineAt,
+  inlineHostOf,
+  inlineSpaceAt,
   isAny,
   isFlow,
   isInlineHost,
   isOnlyClass,
-  KIND,
+  isTowards,
   kindOf,
   listFor,
   listOf,
-  NEXT,
+  lowOf,
   nextOf,
-  POOLS,
-  PREVIOUS,
+  numberOf,
+  openPoolsOf,
   parentOf,
+  pushSibling,
+  removeSibling,
   SPACE,
   SPACE_BYTES,
   SPACE_OWN,
-  SPACES,
-  TREE_VERSION,
+  setAggregateBinding,
+  setAggregateHost,
+  setAnyHost,
+  setEmptiedFlow,
+  setFirstAggregate,
+  setFlags,
+  setIdleFlow,
+  setKey,
+  setNext,
+  setNumber,
+  setUnaggregated,
+  setUncountedFlow,
+  spaceList,
   TUPLE,
-  UNAGGREGATED,
-  UNCOUNTED,
+  uncountedFlowOf,
+  unlinkNext,
+  vacate,
   WILDCARD,
 } from "./records";
+
+// ── Finding records ───────────────────────────────────────────────────────────────────────
+// The inline child is compared first, then the table is searched, unless there are no children.
+
+export function findSpace(manager: Address, network: u32, transport: u32): Address {
+  const name = spaceName(network, transport);
+  const inline = inlineAt(inlineSpaceAt(manager));
+  if (inline && highOf(inline) == name) return inline;
+  return firstSpaceOf(manager) ? find(manager, manager, 0, 0, name) : 0;
+}
+
+function spaceName(network: u32, transport: u32): u64 {
+  return ((<u64>transport) << 32) | network;
+}
+
+export function findHost(manager: Address, space: Address, low: u64, high: u64): Address {
+  if (isAny(low, high)) return anyHostOf(space);
+  const inline = inlineHostOf(space);
+  if (inline && hasKey(inline, space, 0, low, high)) return inline;
+  return find(manager, space, 0, low, high);
+}
+
+export function findBinding(manager: Address, host: Address, device: u32): Address {
+  const inline = inlineAt(host + HOST_OWN);
+  if (inline && deviceOf(inline) == device) return inline;
+  return firstBindingOf(host) ? find(manager, host, 0, 0, device) : 0;
+}
+
+/** A flow of that binding with the same destination as this flow or request, or 0. */
+export function findFlow(manager: Address, binding: Address, destination: Address): Address {
+  const uncounted = uncountedFlowOf(binding, listFor(destination));
+  if (uncounted && isTowards(uncounted, binding, destination)) return uncounted;
+  return childrenOf(binding) ? findFlowInTable(manager, binding, destination) : 0;
+}
+
+function findFlowInTable(manager: Address, binding: Address, destination: Address): Address {
+  const number = numberOf(destination);
+  return find(manager, binding, number, lowOf(destination), highOf(destination));
+}
+
+/** The aggregate of a list for these flags, or 0. */
+export function findAggregate(binding: Address, list: u32, flags: u32): Address {
+  let aggregate = firstAggregateOf(binding, list);
+  while (aggregate && flagsOf(aggregate) != flags) aggregate = nextOf(aggregate);
+  return aggregate;
+}
 
 // ── Making records ────────────────────────────────────────────────────────────────────────
 
@@ -109,11 +166,15 @@ function chargeRecord(place: Address, bytes: u32): void {
   if (inlineAt(place)) chargeNode(bytes);
 }
 
-/** The flow, made if need be with the records above it. Space and host are given if they exist, else 0. */
+/**
+ * The flow, made if need be with the records above it. Its space and host, and a flow of the same
+ * destination, are given if they exist, else 0.
+ */
 export function openFlow(
   manager: Address,
   knownSpace: Address,
   knownHost: Address,
+  ring: Address,
   network: u32,
   transport: u32,
   low: u64,
@@ -124,22 +185,23 @@ export function openFlow(
 ): Address {
   const space = knownSpace ? knownSpace : newSpace(manager, network, transport);
   const host = knownHost ? knownHost : newHost(manager, space, low, high);
-  return openClass(manager, openBinding(manager, space, host, device), destination, flags);
+  const binding = openBinding(manager, space, host, device);
+  return openInRing(manager, binding, ring, destination, flags);
 }
 
 function newSpace(manager: Address, network: u32, transport: u32): Address {
-  const name = ((<u64>transport) << 32) | network;
-  const place = manager + INLINE_SPACE;
+  const name = spaceName(network, transport);
+  const place = inlineSpaceAt(manager);
   const space = newNode(manager, place, SPACE_OWN, SPACE_BYTES, SPACE, manager, 0, name);
-  pushSibling(space, manager + SPACES);
+  pushSibling(space, spaceList(manager));
   return space;
 }
 
 function newHost(manager: Address, space: Address, low: u64, high: u64): Address {
   const place = space + SPACE_OWN;
   const host = newNode(manager, place, HOST_OWN, HOST_BYTES, HOST, space, low, high);
-  pushSibling(host, space + HOSTS);
-  if (isAny(low, high)) store<u32>(space, <u32>host, ANY_HOST);
+  pushSibling(host, hostList(space));
+  if (isAny(low, high)) setAnyHost(space, host);
   return host;
 }
 
@@ -149,8 +211,8 @@ function openBinding(manager: Address, space: Address, host: Address, device: u3
   const binding = newBinding(manager, host, device);
   if (isInlineHost(space, host)) return binding;
   const aggregate = openAggregateBinding(manager, space, device);
-  store<u32>(binding, <u32>aggregate, AGGREGATE_BINDING);
-  changeChildren(aggregate, 1);
+  setAggregateBinding(binding, aggregate);
+  countChildren(aggregate, 1);
   return binding;
 }
 
@@ -159,9 +221,8 @@ function openAggregateBinding(manager: Address, space: Address, device: u32): Ad
   if (!host) {
     host = allocZero(manager, HOST_BYTES);
     assert(host != 0); // charged too little
-    store<u8>(host, <u8>HOST, KIND);
-    store<u32>(host, <u32>space, NODE_PARENT);
-    store<u32>(space, <u32>host, AGGREGATE_HOST);
+    setKey(host, HOST, space, 0, 0);
+    setAggregateHost(space, host);
   }
   const found = findBinding(manager, host, device);
   return found ? found : newBinding(manager, host, device);
@@ -170,8 +231,8 @@ function openAggregateBinding(manager: Address, space: Address, device: u32): Ad
 function newBinding(manager: Address, host: Address, device: u32): Address {
   const place = host + HOST_OWN;
   const binding = newNode(manager, place, BINDING_BYTES, BINDING_BYTES, BINDING, host, 0, device);
-  store<u32>(binding, <u32>firstBindingOf(host), NEXT);
-  store<u32>(host, <u32>binding, BINDINGS);
+  setNext(binding, firstBindingOf(host));
+  store<u32>(bindingList(host), <u32>binding);
   return binding;
 }
 
@@ -183,52 +244,61 @@ export function openClass(
   flags: u32,
 ): Address {
   const ring = findFlow(manager, binding, destination);
-  if (ring) {
-    const found = classIn(ring, flags);
-    if (found) return found;
-  }
-  const flow = ring ? allocZero(manager, FLOW_BYTES) : newFlow(manager, binding, destination);
-  if (ring) {
-    store<u32>(flow, load<u32>(ring, NODE_PARENT), NODE_PARENT);
-    store<u16>(flow, load<u16>(ring, NODE_NUMBER), NODE_NUMBER);
-    store<u64>(flow, load<u64>(ring, NODE_NAME), NODE_NAME);
-    store<u64>(flow, load<u64>(ring, NODE_NAME + 8), NODE_NAME + 8);
-    store<u8>(flow, <u8>kindOf(ring), KIND);
-    store<u32>(flow, <u32>nextOf(ring), NEXT);
-    store<u32>(ring, <u32>flow, NEXT);
-    changeTreeVersion(manager);
-  }
-  store<u8>(flow, <u8>flags, FLAGS);
-  changeChildren(binding, 1);
-  const uncounted = binding + ((<usize>listOf(flow)) << 2);
-  const isUncounted = load<u32>(uncounted, UNCOUNTED) == 0;
-  if (isUncounted) store<u32>(uncounted, <u32>flow, UNCOUNTED);
-  if (isUncounted && !aggregateBindingOf(binding)) store<u8>(flow, 1, UNAGGREGATED);
+  return openInRing(manager, binding, ring, destination, flags);
+}
+
+/** The same, where a flow of the destination is given, or 0 if there is none. */
+function openInRing(
+  manager: Address,
+  binding: Address,
+  ring: Address,
+  destination: Address,
+  flags: u32,
+): Address {
+  const found = ring ? classIn(ring, flags) : 0;
+  if (found) return found;
+  const flow = ring ? newInRing(manager, ring) : newFlow(manager, binding, destination);
+  setFlags(flow, flags);
+  countChildren(binding, 1);
+  if (uncountedFlowOf(binding, listOf(flow))) return flow;
+  setUncountedFlow(binding, listOf(flow), flow);
+  if (!aggregateBindingOf(binding)) setUnaggregated(flow);
+  return flow;
+}
+
+function newInRing(manager: Address, ring: Address): Address {
+  const flow = allocZero(manager, FLOW_BYTES);
+  assert(flow != 0); // charged too little
+  setKey(flow, kindOf(ring), parentOf(ring), lowOf(ring), highOf(ring));
+  setNumber(flow, numberOf(ring));
+  setNext(flow, nextOf(ring));
+  setNext(ring, flow);
+  changeTreeVersion(manager);
   return flow;
 }
 
 function newFlow(manager: Address, binding: Address, destination: Address): Address {
   const flow = allocZero(manager, FLOW_BYTES);
   assert(flow != 0); // charged too little
-  const low = load<u64>(destination, NODE_NAME);
-  setKey(flow, FLOW + listFor(destination), binding, low, load<u64>(destination, NODE_NAME + 8));
-  store<u16>(flow, load<u16>(destination, NODE_NUMBER), NODE_NUMBER);
-  store<u32>(flow, <u32>flow, NEXT);
+  const kind = FLOW + listFor(destination);
+  setKey(flow, kind, binding, lowOf(destination), highOf(destination));
+  setNumber(flow, numberOf(destination));
+  setNext(flow, flow);
   insert(manager, flow);
   changeTreeVersion(manager);
   return flow;
 }
 
 /** The aggregate of a list for these flags, made if need be. */
-export function openAggregate(manager: Address, binding: Address, kind: u32, flags: u32): Address {
-  const found = findAggregate(binding, kind, flags);
+export function openAggregate(manager: Address, binding: Address, list: u32, flags: u32): Address {
+  const found = findAggregate(binding, list, flags);
   if (found) return found;
   const counter = allocZero(manager, FLOW_BYTES);
   assert(counter != 0); // charged too little
-  store<u32>(counter, <u32>binding, NODE_PARENT);
-  store<u32>(counter, <u32>firstAggregateOf(binding, kind), NEXT);
-  store<u8>(counter, <u8>flags, FLAGS);
-  store<u32>(binding + ((<usize>kind) << 2), <u32>counter, AGGREGATES);
+  setKey(counter, 0, binding, 0, 0);
+  setNext(counter, firstAggregateOf(binding, list));
+  setFlags(counter, flags);
+  setFirstAggregate(binding, list, counter);
   changeTreeVersion(manager);
   return counter;
 }
@@ -243,35 +313,35 @@ export function openAggregate(manager: Address, binding: Address, kind: u32, fla
 /** Frees a flow that is unused, or keeps it for reuse. */
 export function settleFlow(manager: Address, flow: Address): void {
   if (!isUnused(flow)) return;
-  const idle: Address = load<u32>(manager, IDLE);
-  const emptied: Address = load<u32>(manager, EMPTIED);
+  const idle = idleFlowOf(manager);
+  const emptied = emptiedFlowOf(manager);
   if (flow == idle || flow == emptied) return;
   if (emptied || isLimited(manager)) dropFlow(manager, flow);
-  else if (idle) store<u32>(manager, <u32>flow, EMPTIED);
-  else store<u32>(manager, <u32>flow, IDLE);
+  else if (idle) setEmptiedFlow(manager, flow);
+  else setIdleFlow(manager, flow);
 }
 
 /** At the end of an operation: the flow that it has emptied becomes the idle flow. */
 export function keepEmptied(manager: Address): void {
-  const emptied: Address = load<u32>(manager, EMPTIED);
+  const emptied = emptiedFlowOf(manager);
   if (!emptied) return;
-  const idle: Address = load<u32>(manager, IDLE);
-  store<u32>(manager, <u32>emptied, IDLE);
-  store<u32>(manager, 0, EMPTIED);
+  const idle = idleFlowOf(manager);
+  setIdleFlow(manager, emptied);
+  setEmptiedFlow(manager, 0);
   if (isUnused(idle)) dropFlow(manager, idle);
 }
 
 /** Frees the idle flow. */
 export function freeIdle(manager: Address): void {
   keepEmptied(manager);
-  const idle: Address = load<u32>(manager, IDLE);
-  store<u32>(manager, 0, IDLE);
+  const idle = idleFlowOf(manager);
+  setIdleFlow(manager, 0);
   if (idle && isUnused(idle)) dropFlow(manager, idle);
 }
 
 /** Does the flow hold no ports, and is no pool open on it? */
 function isUnused(flow: Address): bool {
-  return countOf(flow) == 0 && isPlain(flow) && load<u32>(flow, POOLS) == 0;
+  return countOf(flow) == 0 && isPlain(flow) && openPoolsOf(flow) == 0;
 }
 
 /** Frees a flow of the any-address aggregate that holds no ports, with the pages that it has kept. */
@@ -283,8 +353,8 @@ export function settleAggregateFlow(manager: Address, member: Address): void {
 
 function dropFlow(manager: Address, flow: Address): void {
   const binding = parentOf(flow);
-  const uncounted = binding + ((<usize>listOf(flow)) << 2);
-  if (load<u32>(uncounted, UNCOUNTED) == <u32>flow) store<u32>(uncounted, 0, UNCOUNTED);
+  const list = listOf(flow);
+  if (uncountedFlowOf(binding, list) == flow) setUncountedFlow(binding, list, 0);
   if (isOnlyClass(flow)) {
     remove(manager, flow);
   } else {
@@ -292,19 +362,19 @@ function dropFlow(manager: Address, flow: Address): void {
   }
   free(manager, flow);
   changeTreeVersion(manager);
-  changeChildren(binding, -1);
+  countChildren(binding, -1);
   settleBinding(manager, binding);
 }
 
 function settleBinding(manager: Address, binding: Address): void {
-  if (load<u32>(binding, CHILDREN)) return;
+  if (childrenOf(binding)) return;
   for (let list = WILDCARD; list <= TUPLE; list++) freeAggregates(manager, binding, list);
   const host = parentOf(binding);
   const aggregate = aggregateBindingOf(binding);
-  unlinkNext(host + BINDINGS, binding);
+  unlinkNext(binding, bindingList(host));
   freeNode(manager, binding, host + HOST_OWN);
   if (aggregate) {
-    changeChildren(aggregate, -1);
+    countChildren(aggregate, -1);
     settleBinding(manager, aggregate);
   }
   settleHost(manager, host);
@@ -314,11 +384,11 @@ function settleHost(manager: Address, host: Address): void {
   if (firstBindingOf(host)) return;
   const space = parentOf(host);
   if (aggregateHostOf(space) == host) {
-    store<u32>(space, 0, AGGREGATE_HOST);
+    setAggregateHost(space, 0);
     free(manager, host);
   } else {
-    if (anyHostOf(space) == host) store<u32>(space, 0, ANY_HOST);
-    removeSibling(host, space + HOSTS);
+    if (anyHostOf(space) == host) setAnyHost(space, 0);
+    removeSibling(host, hostList(space));
     freeNode(manager, host, space + SPACE_OWN);
   }
   settleSpace(manager, space);
@@ -327,8 +397,8 @@ function settleHost(manager: Address, host: Address): void {
 function settleSpace(manager: Address, space: Address): void {
   // When a manager closes, the aggregate host may be freed after the hosts that it counts.
   if (firstHostOf(space) || aggregateHostOf(space)) return;
-  removeSibling(space, manager + SPACES);
-  freeNode(manager, space, manager + INLINE_SPACE);
+  removeSibling(space, spaceList(manager));
+  freeNode(manager, space, inlineSpaceAt(manager));
 }
 
 /** Frees all records below the manager: empties and frees each flow, and with it the records above. */
@@ -382,7 +452,7 @@ function newNode(
 
 function freeNode(manager: Address, node: Address, place: Address): void {
   if (node == place) {
-    store<u8>(node, 0, KIND);
+    vacate(node);
   } else {
     remove(manager, node);
     free(manager, node);
@@ -390,60 +460,11 @@ function freeNode(manager: Address, node: Address, place: Address): void {
   changeTreeVersion(manager);
 }
 
-function setKey(node: Address, kind: u32, parent: Address, low: u64, high: u64): void {
-  store<u32>(node, <u32>parent, NODE_PARENT);
-  store<u8>(node, <u8>kind, KIND);
-  store<u64>(node, low, NODE_NAME);
-  store<u64>(node, high, NODE_NAME + 8);
-}
-
-/** A node has been made or freed: addresses that were kept before must not be used any more. */
-function changeTreeVersion(manager: Address): void {
-  store<u32>(manager, load<u32>(manager, TREE_VERSION) + 1, TREE_VERSION);
-}
-
-function changeChildren(binding: Address, by: i32): void {
-  store<u32>(binding, load<u32>(binding, CHILDREN) + by, CHILDREN);
-}
-
 function leaveRing(manager: Address, flow: Address): void {
   let before = nextOf(flow);
   while (nextOf(before) != flow) before = nextOf(before);
   const after = nextOf(flow);
   // The table may have the flow that is removed; then it gets the next one instead.
-  if (findInTable(manager, flow) == flow) replace(manager, flow, after);
-  store<u32>(before, <u32>after, NEXT);
-}
-
-function findInTable(manager: Address, flow: Address): Address {
-  return find(
-    manager,
-    parentOf(flow),
-    load<u16>(flow, NODE_NUMBER),
-    load<u64>(flow, NODE_NAME),
-    load<u64>(flow, NODE_NAME + 8),
-  );
-}
-
-function pushSibling(node: Address, list: Address): void {
-  const first = load<u32>(list);
-  store<u32>(node, first, NEXT);
-  store<u32>(node, 0, PREVIOUS);
-  if (first) store<u32>(first, <u32>node, PREVIOUS);
-  store<u32>(list, <u32>node);
-}
-
-function removeSibling(node: Address, list: Address): void {
-  const next = load<u32>(node, NEXT);
-  const previous = load<u32>(node, PREVIOUS);
-  if (next) store<u32>(next, previous, PREVIOUS);
-  if (previous) store<u32>(previous, next, NEXT);
-  else store<u32>(list, next);
-}
-
-/** Removes a node from a singly linked list. */
-function unlinkNext(list: Address, node: Address): void {
-  let at = list;
-  while (load<u32>(at) != <u32>node) at = <Address>load<u32>(at) + NEXT;
-  store<u32>(at, <u32>nextOf(node));
+  if (findFlowInTable(manager, parentOf(flow), flow) == flow) replace(manager, flow, after);
+  setNext(before, after);
 }

@@ -5,42 +5,41 @@ import { Address, verifyArena } from "../memory/arena";
 import { capacityOf, nodeAt, verifyTable } from "../memory/table";
 import { countAt, isPlain, verifyCounted } from "../ports/counted";
 import { countOf, hasPort, nextPort } from "../ports/set";
-import { COUNTERS, REFERENCES } from "./aggregates";
 import {
   aggregateBindingOf,
   aggregateHostOf,
   BINDING,
-  CHILDREN,
+  childrenOf,
   classIn,
+  countersOf,
   deviceOf,
-  EMPTIED,
-  findAggregate,
-  findBinding,
-  findFlow,
+  emptiedFlowOf,
   firstAggregateOf,
   firstBindingOf,
   firstHostOf,
+  firstSpaceOf,
   flagsOf,
-  IDLE,
+  idleFlowOf,
   inlineHostOf,
   isFlow,
   isUnaggregated,
   kindOf,
   listOf,
   nextOf,
-  POOLS,
+  openPoolsOf,
   parentOf,
-  SPACES,
+  referencesOf,
   TUPLE,
   uncountedFlowOf,
   WILDCARD,
 } from "./records";
+import { findAggregate, findBinding, findFlow } from "./tree";
 
 export function verify(manager: Address): void {
   verifyArena();
   verifyTable(manager);
   verifyFlows(manager);
-  for (let space: Address = load<u32>(manager, SPACES); space; space = nextOf(space)) {
+  for (let space = firstSpaceOf(manager); space; space = nextOf(space)) {
     verifySpace(manager, space);
   }
 }
@@ -57,7 +56,7 @@ function verifyFlows(manager: Address): void {
     do {
       assert(isFlow(flow));
       verifyCounted(flow);
-      const isUsed = countOf(flow) > 0 || !isPlain(flow) || load<u32>(flow, POOLS) > 0;
+      const isUsed = countOf(flow) > 0 || !isPlain(flow) || openPoolsOf(flow) > 0;
       assert(isUsed || isKept(manager, flow));
       assert(classIn(ring, flagsOf(flow)) == flow); // one class per flag combination
       verifyCountedByAggregate(parentOf(flow), flow);
@@ -69,8 +68,8 @@ function verifyFlows(manager: Address): void {
     counters += heldInRing(ring);
     references += referencesInRing(ring);
   }
-  assert(counters == load<i32>(manager, COUNTERS));
-  assert(references == load<i32>(manager, REFERENCES));
+  assert(counters == <i32>countersOf(manager));
+  assert(references == <i32>referencesOf(manager));
 }
 
 /** The number of ports that any flow of a destination holds. A ring has eight flows at most. */
@@ -162,7 +161,7 @@ function verifySpace(manager: Address, space: Address): void {
 function verifyBinding(manager: Address, binding: Address): void {
   assert(kindOf(binding) == BINDING);
   const isAggregate = aggregateHostOf(parentOf(parentOf(binding))) == parentOf(binding);
-  assert(load<u32>(binding, CHILDREN) > 0);
+  assert(childrenOf(binding) > 0);
   for (let list = WILDCARD; list <= TUPLE; list++) {
     for (let counter = firstAggregateOf(binding, list); counter; counter = nextOf(counter)) {
       verifyCounted(counter);
@@ -240,5 +239,5 @@ function spaceOf(flow: Address): Address {
 }
 
 function isKept(manager: Address, flow: Address): bool {
-  return load<u32>(manager, IDLE) == <u32>flow || load<u32>(manager, EMPTIED) == <u32>flow;
+  return idleFlowOf(manager) == flow || emptiedFlowOf(manager) == flow;
 }

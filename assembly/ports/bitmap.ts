@@ -7,10 +7,10 @@
 //   byte  136 ├──────────────────────────┤
 //             │ words   u64[1024]        │  bit p: port 64w + p is held
 //   byte 8328 ├──────────────────────────┤
+//             │ version u64              │  of the mask, when the summaries were made
+//   byte 8336 ├──────────────────────────┤
 //             │ mask    u32              │  another bitmap, or 0
-//   byte 8332 ├──────────────────────────┤
-//             │ version u32              │  of the mask, when the summaries were made
-//   byte 8336 └──────────────────────────┘
+//   byte 8340 └──────────────────────────┘
 //
 // On every level a set bit means that nothing is free: a port is held, a word has no free port, a
 // group has no word with a free port. A search skips full words and groups by the summaries. Zeroed
@@ -39,10 +39,10 @@ export const GROUP_COUNT: u32 = WORD_COUNT >> WORD_SHIFT;
 const ROOT: usize = 0;
 const GROUPS: usize = ROOT + 8;
 const WORDS: usize = GROUPS + <usize>GROUP_COUNT * 8;
-const MASK: usize = WORDS + <usize>WORD_COUNT * 8;
-const VERSION: usize = MASK + 4;
-export const BITMAP_BYTES: u32 = <u32>VERSION + 4;
-if (BITMAP_BYTES != 8336) ERROR("Bitmap no longer matches its diagram");
+const VERSION: usize = WORDS + <usize>WORD_COUNT * 8;
+const MASK: usize = VERSION + 8;
+export const BITMAP_BYTES: u32 = <u32>MASK + 4;
+if (BITMAP_BYTES != 8340) ERROR("Bitmap no longer matches its diagram");
 
 /** Sets a clear bit. */
 export function setBit(map: Address, port: Port): void {
@@ -258,8 +258,8 @@ function maskOf(map: Address): Address {
   return load<u32>(map, MASK);
 }
 
-function versionOf(map: Address): u32 {
-  return load<u32>(map, VERSION);
+function versionOf(map: Address): u64 {
+  return load<u64>(map, VERSION);
 }
 
 /** The ports of a word that the mask holds. */
@@ -271,7 +271,7 @@ function maskedIn(map: Address, word: u32): u64 {
 /** Gives a bitmap that is used as a mask a new version, because it has changed. */
 export function renewMask(mask: Address): void {
   changeLimits();
-  store<u32>(mask, limitsVersion(), VERSION);
+  store<u64>(mask, limitsVersion(), VERSION);
 }
 
 /** Were the summaries made for this mask? The caller knows that the mask has not changed since. */
@@ -287,7 +287,7 @@ export function searchUnder(map: Address, mask: Address): void {
 
 function sumUp(map: Address, mask: Address): void {
   store<u32>(map, <u32>mask, MASK);
-  store<u32>(map, mask ? versionOf(mask) : 0, VERSION);
+  store<u64>(map, mask ? versionOf(mask) : 0, VERSION);
   let root: u64 = 0;
   for (let group: u32 = 0; group < GROUP_COUNT; group++) {
     let words: u64 = 0;

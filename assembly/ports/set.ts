@@ -5,7 +5,7 @@
 //   none     no port
 //   single   the port itself, in the record         (an accepted connection)
 //   array    up to 64 sorted ports                  (a description with few ports)
-//   bitmap   65,536 bits with summaries, 8,336 B    (a busy description)
+//   bitmap   65,536 bits with summaries, 8,340 B    (a busy description)
 //
 // The set is part of a larger record. These fields belong to it:
 //

@@ -5,7 +5,7 @@
 // the picture reads the records. This file alone knows where they are; the pictures of the layouts
 // stand in assembly/:
 //
-//   pool        +88  flow u32, of the first network         netstack/pools.ts
+//   pool        +84  flow u32, of the first network         netstack/pools.ts
 //   flow        its port set is part of it                  netstack/records.ts
 //   port set    +10  count u16                              ports/set.ts
 //               +13  container u8: 0 none, 1 single, 2 array, 3 bitmap
@@ -14,7 +14,7 @@
 //   bitmap      +136 words u64 x 1024                       ports/bitmap.ts
 //   cooldown    begins with a port set's fields             cooldown/queue.ts
 //   reserved    +4   a port set that is always a bitmap     ports/reserved.ts
-//   system      +368 page table: pages u32 x 512            linux/system.ts, ports/page-table.ts
+//   system      +424 page table: pages u32 x 512            linux/system.ts, ports/page-table.ts
 //   page        +8   entries of 16 bytes x 128
 //   entry       +4   sockets u32, +8 TIME_WAITs u32         linux/
 //
@@ -24,7 +24,7 @@
 
 import type { Core } from "../../bindings/core/core.ts";
 
-const POOL_FLOW = 88;
+const POOL_FLOW = 84;
 const SET_COUNT = 10;
 const SET_CONTAINER = 13;
 const SET_PORTS = 16;
@@ -34,7 +34,7 @@ const BITMAP = 3;
 const ARRAY_PORTS = 2;
 const BITMAP_WORDS = 136;
 const RESERVED_SET = 4;
-const SYSTEM_PAGES = 368;
+const SYSTEM_PAGES = 424;
 const PAGES = 512;
 const PAGE_ENTRIES = 8;
 const ENTRIES = 128;
