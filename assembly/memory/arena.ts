@@ -130,10 +130,13 @@ export function clear(start: Address, bytes: u32): void {
 
 export function free(account: Address, block: Address): void {
   assert(!(header(block) & FREE)); // freed twice
-  const bytes = sizeOf(block);
-  const paid = bytes - (header(block) & PADDED ? UNIT_BYTES : 0);
-  store<u32>(account, load<u32>(account, ACCOUNT_USED) - paid, ACCOUNT_USED);
-  if (!keepQuick(block, bytes >> 3)) release(block);
+  store<u32>(account, load<u32>(account, ACCOUNT_USED) - paidFor(block), ACCOUNT_USED);
+  if (!keepQuick(block, sizeOf(block) >> 3)) release(block);
+}
+
+/** What a block has taken from its account. */
+export function paidFor(block: Address): u32 {
+  return sizeOf(block) - (header(block) & PADDED ? UNIT_BYTES : 0);
 }
 
 // ── Quick lists ───────────────────────────────────────────────────────────────────────────

@@ -108,7 +108,21 @@ export function remove(owner: Address, node: Address): void {
   store<u32>(owner, count, COUNT);
   const capacity = load<u32>(owner, CAPACITY);
   // If there is no memory for the smaller table, the larger one stays.
-  if (capacity > CAPACITY_MIN && count << 3 < capacity) resize(owner, capacity >> 1);
+  if (isSparse(count, capacity)) resize(owner, capacity >> 1);
+}
+
+/** The memory that the table gives back when `nodes` nodes are removed. */
+export function costOfRemoving(owner: Address, nodes: u32): u32 {
+  let count = load<u32>(owner, COUNT);
+  let capacity = load<u32>(owner, CAPACITY);
+  let cost: u32 = 0;
+  for (let index: u32 = 0; index < nodes; index++) {
+    count--;
+    if (!isSparse(count, capacity)) continue;
+    cost += costOf(capacity << 2) - costOf(capacity << 1);
+    capacity >>= 1;
+  }
+  return cost;
 }
 
 /** Replaces a node by another one with the same key. */
@@ -222,6 +236,10 @@ function vacate(owner: Address, index: u32): void {
     hole = at;
   }
   store<u32>(slots + ((<usize>hole) << 2), 0);
+}
+
+function isSparse(count: u32, capacity: u32): bool {
+  return capacity > CAPACITY_MIN && count << 3 < capacity;
 }
 
 function isCrowded(count: u32, capacity: u32): bool {

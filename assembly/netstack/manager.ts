@@ -33,6 +33,7 @@ import { isRange, rangeOf } from "../ports/range";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./conflicts";
 import { ANY_HOLD } from "./flags";
 import { freeGroupUses } from "./group-uses";
+import { keptBytes } from "./kept";
 import { freePools } from "./pools";
 import {
   countersOf,
@@ -45,7 +46,7 @@ import {
   setEphemeralRange,
   setHint,
 } from "./records";
-import { freeIdle, freeTree } from "./tree";
+import { freeTree } from "./tree";
 
 /** A new manager, or 0 when there is no memory for it. The seed is the one of its hash table. */
 export function openManager(seedLow: u32, seedHigh: u32, limitBytes: u32): Address {
@@ -131,8 +132,7 @@ export function referenceCount(manager: Address): u32 {
   return referencesOf(manager);
 }
 
-/** Bytes in the manager's blocks, after its idle flow has been freed. */
+/** Bytes in the manager's blocks, without those that it only keeps for reuse. */
 export function usedBytes(manager: Address): u32 {
-  freeIdle(manager);
-  return load<u32>(manager, ACCOUNT_USED);
+  return load<u32>(manager, ACCOUNT_USED) - keptBytes(manager);
 }

@@ -331,16 +331,8 @@ export function keepEmptied(manager: Address): void {
   if (isUnused(idle)) dropFlow(manager, idle);
 }
 
-/** Frees the idle flow. */
-export function freeIdle(manager: Address): void {
-  keepEmptied(manager);
-  const idle = idleFlowOf(manager);
-  setIdleFlow(manager, 0);
-  if (idle && isUnused(idle)) dropFlow(manager, idle);
-}
-
 /** Does the flow hold no ports, and is no pool open on it? */
-function isUnused(flow: Address): bool {
+export function isUnused(flow: Address): bool {
   return countOf(flow) == 0 && isPlain(flow) && openPoolsOf(flow) == 0;
 }
 

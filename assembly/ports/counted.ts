@@ -34,6 +34,7 @@ import {
   NO_EXTRA,
   NOT_FREE,
   nextExtra,
+  paidByExtra,
   verifyExtra,
 } from "./extra-counts";
 import {
@@ -45,6 +46,7 @@ import {
   hasRoom,
   isBitmap,
   isSparse,
+  paidBySet,
   portsOf,
   removeFromBitmap,
   removePort,
@@ -107,6 +109,11 @@ export function wipe(account: Address, set: Address, port: Port): bool {
 export function clearCounted(account: Address, set: Address): void {
   clearExtra(account, set + EXTRA);
   clearSet(account, set);
+}
+
+/** What the containers of the set have taken from its account. */
+export function paidByCounted(set: Address): u32 {
+  return paidBySet(set) + paidByExtra(set + EXTRA);
 }
 
 // ── Changes without memory, for counts that are never negative ────────────────────────────

@@ -24,7 +24,7 @@
 // Must stay true: `used` is the number of counts in the page that are not zero.
 
 import { PORT_COUNT } from "../abi";
-import { Address, allocZero, free, isLimited } from "../memory/arena";
+import { Address, allocZero, free, isLimited, paidFor } from "../memory/arena";
 import { chargeBlock } from "../memory/bill";
 import { Port, WORD_COUNT, WORD_SHIFT } from "./bitmap";
 
@@ -87,6 +87,19 @@ export function clearExtra(account: Address, slot: Address): void {
   }
   free(account, top);
   store<u32>(slot, 0);
+}
+
+/** What the pages and the page table have taken from their account. */
+export function paidByExtra(slot: Address): u32 {
+  const top: Address = load<u32>(slot);
+  if (!top) return 0;
+  let bytes = paidFor(top);
+  if (!isPageTable(top)) return bytes;
+  for (let word: u32 = 0; word < WORD_COUNT; word++) {
+    const page: Address = load<u32>(entryOf(top, word));
+    if (page) bytes += paidFor(page);
+  }
+  return bytes;
 }
 
 // ── Changes without memory, for counts that are never negative ────────────────────────────

@@ -32,7 +32,7 @@
 // Must stay true: the ports of an array ascend; a set without ports has no container or a bitmap.
 
 import { PORT_MAX } from "../abi";
-import { Address, alloc, allocZero, free, isLimited } from "../memory/arena";
+import { Address, alloc, allocZero, free, isLimited, paidFor } from "../memory/arena";
 import { chargeBlock } from "../memory/bill";
 import {
   BITMAP_BYTES,
@@ -199,6 +199,11 @@ export function clearSet(account: Address, set: Address): void {
   store<u16>(set, 0, SET_COUNT);
   store<u8>(set, <u8>NONE, SET_CONTAINER);
   store<u32>(set, 0, SET_PORTS);
+}
+
+/** What the container has taken from its account. */
+export function paidBySet(set: Address): u32 {
+  return containerOf(set) >= ARRAY ? paidFor(portsOf(set)) : 0;
 }
 
 /** Makes an empty set use the given bitmap, whose bits the caller changes itself. */
