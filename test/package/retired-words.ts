@@ -34,6 +34,7 @@ export const RETIRED: Readonly<Record<string, string>> = {
   "twins?": "reference model",
   "without more ado": "at once",
   "had better": "should",
+  "contenders?": "implementation",
   "machine-text": "host-state",
   antagonist: "reference",
   "portRecord|PortRecord": "bindBucket, BindBucket",
