@@ -1,23 +1,20 @@
-// What the fuzz tests have in common: a campaign of so many operations that finds nothing.
+// What the fuzz tests have in common: so many operations that find nothing.
 
 import { writeSync } from "node:fs";
 import { expect } from "vitest";
-import { anySeed, type Campaign, wage } from "./campaign.ts";
+import { type AnySubject, anySeed, type Figures, fuzz } from "./fuzz.ts";
 
-type Worlds = Parameters<typeof wage>[0]["worlds"];
-
-/** Fails with the shrunk script. The seed is printed either way: `FUZZ_SEED=… npx vitest run`. */
-export function expectPeace(worlds: Worlds, operations: number): Campaign {
+/** Fails with the shrunk session. The seed is printed either way: `FUZZ_SEED=… npx vitest run`. */
+export async function expectNoMismatch(subject: AnySubject, operations: number): Promise<Figures> {
   const seed = anySeed();
   // At once, and not by way of the test runner: a loop without end would leave no other trace.
-  writeSync(1, `fuzz: seed ${seed} …\n`);
-  const campaign = wage({ seed, worlds, isOver: (soFar) => soFar.operations >= operations });
-  const { battles, grown, shrunk } = campaign;
-  console.log(
-    `fuzz: seed ${seed}, ${campaign.operations} operations in ${battles} battles; ` +
-      `${grown} pools grew into bitmaps, ${shrunk} shrank back`,
-  );
-  expect(campaign.failure?.report).toBeUndefined();
-  expect(campaign.operations).toBeGreaterThanOrEqual(operations);
-  return campaign;
+  writeSync(1, `fuzz: ${subject.name}, seed ${seed} …\n`);
+  const isOver = ({ figures }: { figures: Figures }): boolean =>
+    (figures.operations as number) >= operations;
+  const run = await fuzz(subject, { seed, isOver });
+  const told = Object.entries(run.figures).map(([name, figure]) => `${name} ${figure}`);
+  console.log(`fuzz: ${subject.name}, seed ${seed}, sessions ${run.sessions}, ${told.join(", ")}`);
+  expect(run.failure?.report).toBeUndefined();
+  expect(run.figures.operations).toBeGreaterThanOrEqual(operations);
+  return run.figures;
 }

@@ -1,38 +1,41 @@
-// The command line of the fuzzer: `npm run fuzz -- --minutes N [--seed S] [--worlds KIND]`, and
-// `npm run fuzz -- --linux --minutes N [--seed S]` for LinuxPorts.
+// The command line of the fuzzer: `npm run fuzz -- --minutes N [--seed S]`, with `--netstack`, `--linux`, `--udp`,
+// `--cooldown` or `--groups` for some of its subjects. Each subject that is asked for, or all of them, has its share
+// of the time, in turns; `--subject NAME` is one alone.
 //
-// Exit code 0: time is over and nothing was found. 1: the two sides differ; the shrunk script is
-// printed, with the seed that finds it again. 2: the command line is not what it should be.
+// Exit code 0: time is over and nothing was found. 1: the model and the implementation differ; the shrunk
+// session is printed, with the seed that finds it again. 2: the command line is not what it should be.
 
 import { parseArgs } from "node:util";
-import { anySeed, wage } from "./campaign.ts";
-import { wage as wageLinux } from "./linux/campaign.ts";
-import { arenaOn } from "./linux/opponent.ts";
-import { all, dense, sparse, tight } from "./world.ts";
+import { cooldown } from "./cooldown/subject.ts";
+import { type AnySubject, anySeed, fuzz, type Run } from "./fuzz.ts";
+import { groups, POLICIES } from "./groups/subject.ts";
+import { linux } from "./linux/subject.ts";
+import { netstack } from "./netstack/subject.ts";
+import { udp } from "./udp/subject.ts";
 
-const USAGE = `usage: fuzz [--minutes N] [--seed S] [--worlds all|sparse|dense|tight]
-       fuzz --linux [--minutes N] [--seed S]`;
-const WORLDS = { all, sparse, dense, tight };
+const USAGE = `usage: fuzz [--netstack] [--linux] [--udp] [--cooldown] [--groups] [--subject NAME]
+            [--minutes N] [--seed S]`;
 const PROGRESS_MS = 10_000;
+const MINUTE_MS = 60_000;
+/** How long one subject goes on before it is the next one's turn. */
+const TURN_MS = 20_000;
+
+/** By the names of the options; a subject is opened when it is needed. */
+const SUBJECTS: Readonly<Record<string, readonly (() => AnySubject)[]>> = {
+  netstack: [() => netstack("all")],
+  linux: (["mixed", "binding", "connecting", "tight", "wide", "wide binding"] as const).map(
+    (theme) => () => linux(theme),
+  ),
+  udp: [() => udp("mixed"), () => udp("tight")],
+  cooldown: [() => cooldown("debug")],
+  groups: POLICIES.map((selection) => () => groups(selection)),
+};
 
 interface Asked {
   readonly minutes: number;
   readonly seed: number;
-  readonly worlds: keyof typeof WORLDS;
-  readonly linux: boolean;
-}
-
-/** What the two kinds of campaign have in common. */
-interface Progress {
-  readonly seed: number;
-  readonly battles: number;
-  readonly operations: number;
-}
-
-interface Over extends Progress {
-  readonly report: string | undefined;
-  /** The arguments that begin with the battle that failed. */
-  readonly again: string;
+  readonly names: readonly string[];
+  readonly only: string | undefined;
 }
 
 const asked = understand(process.argv.slice(2));
@@ -40,45 +43,57 @@ if (asked === undefined) {
   console.error(USAGE);
   process.exitCode = 2;
 } else {
-  process.exitCode = fuzz(asked);
+  process.exitCode = await main(asked);
 }
 
-function fuzz(asked: Asked): number {
-  const { minutes, seed } = asked;
-  console.log(`seed ${seed}, ${minutes} minutes`);
+async function main({ minutes, seed, names, only }: Asked): Promise<number> {
+  console.log(`seed ${seed}, ${minutes} minutes: ${names.join(", ")}`);
+  const end = Date.now() + minutes * MINUTE_MS;
+  const subjects = subjectsOf(names, only);
+  if (subjects.length === 0) {
+    console.error(`no subject is called ${only}`);
+    return 2;
+  }
+  const share = Math.min(TURN_MS, (minutes * MINUTE_MS) / subjects.length);
+  let operations = 0;
+  for (let turn = 0; turn === 0 || Date.now() < end; turn++) {
+    const subject = subjects[turn % subjects.length] as AnySubject;
+    const run = await fuzz(subject, {
+      seed: turn === 0 ? seed : seed + turn * 1000,
+      isOver: over(share, end),
+    });
+    operations += run.figures.operations;
+    console.log(told(subject, run));
+    if (run.failure === undefined) continue;
+    console.log(run.failure.report);
+    console.log(`again: npm run fuzz -- --subject "${subject.name}" --seed=${run.roundSeed}`);
+    return 1;
+  }
+  console.log(`${operations} operations, seed ${seed}`);
+  return 0;
+}
+
+function subjectsOf(names: readonly string[], only: string | undefined): AnySubject[] {
+  const all = names.flatMap((name) => SUBJECTS[name] ?? []).map((open) => open());
+  return only === undefined ? all : all.filter(({ name }) => name === only);
+}
+
+/** After a share of the time, and at the end of all; now and then it says what has been done. */
+function over(shareMs: number, end: number): (run: Run) => boolean {
   const start = Date.now();
   let shownAt = start;
-  const isOver = (soFar: Progress): boolean => {
+  return ({ figures, sessions }) => {
     const now = Date.now();
     if (now - shownAt >= PROGRESS_MS) {
       shownAt = now;
-      console.log(progress(soFar, now - start));
+      console.log(`${figures.operations} operations, ${sessions} sessions`);
     }
-    return now - start >= minutes * 60_000;
+    return sessions > 0 && (now - start >= shareMs || now >= end);
   };
-
-  const over = asked.linux ? onLinux(asked, isOver) : onManagers(asked, isOver);
-  console.log(progress(over, Date.now() - start));
-  if (over.report === undefined) return 0;
-  console.log(over.report);
-  console.log(`again: npm run fuzz -- ${over.again}`);
-  return 1;
 }
 
-function onManagers({ seed, worlds }: Asked, isOver: (soFar: Progress) => boolean): Over {
-  const campaign = wage({ seed, worlds: WORLDS[worlds], isOver });
-  const again = `--seed=${campaign.roundSeed} --worlds ${worlds}`;
-  return { ...campaign, report: campaign.failure?.report, again };
-}
-
-function onLinux({ seed }: Asked, isOver: (soFar: Progress) => boolean): Over {
-  const campaign = wageLinux({ seed, isOver, ...arenaOn("debug") });
-  const again = `--linux --seed=${campaign.battleSeed}`;
-  return { ...campaign, report: campaign.failure?.report, again };
-}
-
-function progress({ seed, battles, operations }: Progress, elapsedMs: number): string {
-  return `${Math.round(elapsedMs / 1000)} s: ${operations} operations, ${battles} battles, seed ${seed}`;
+function told({ name }: AnySubject, { figures, roundSeed, sessions }: Run): string {
+  return `${name}: ${figures.operations} operations, ${sessions} sessions, seed ${roundSeed}`;
 }
 
 function understand(args: string[]): Asked | undefined {
@@ -88,20 +103,21 @@ function understand(args: string[]): Asked | undefined {
       options: {
         minutes: { type: "string", default: "1" },
         seed: { type: "string" },
-        worlds: { type: "string", default: "all" },
+        subject: { type: "string" },
+        netstack: { type: "boolean", default: false },
         linux: { type: "boolean", default: false },
+        udp: { type: "boolean", default: false },
+        cooldown: { type: "boolean", default: false },
+        groups: { type: "boolean", default: false },
       },
     });
     const minutes = Number(values.minutes);
     const seed = values.seed === undefined ? anySeed() : Number(values.seed);
-    const { worlds, linux } = values;
-    const isRight =
-      minutes > 0 &&
-      Number.isInteger(seed) &&
-      seed >= 0 &&
-      Object.hasOwn(WORLDS, worlds) &&
-      (!linux || worlds === "all");
-    return isRight ? { minutes, seed, worlds: worlds as Asked["worlds"], linux } : undefined;
+    if (!(minutes > 0) || !Number.isInteger(seed) || seed < 0) return undefined;
+    const all = Object.keys(SUBJECTS) as ("netstack" | "linux" | "udp" | "cooldown" | "groups")[];
+    const wanted = all.filter((name) => values[name]);
+    const names = wanted.length === 0 ? all : wanted;
+    return { minutes, seed, names, only: values.subject };
   } catch {
     return undefined;
   }

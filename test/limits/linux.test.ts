@@ -1,4 +1,4 @@
-// Memory: a limit that is reached in the middle of a change. Each story is played under one limit
+// A memory limit that is reached in the middle of a change. Each story is played under one limit
 // after the other, in steps of a few bytes, from the lowest there is to one where nothing is
 // refused, so that each allocation is refused once, alone, behind those that came before it.
 //
@@ -7,38 +7,34 @@
 
 import { afterAll, describe, expect, test } from "vitest";
 import { LinuxPorts, verifyLinux } from "../../bindings/linux/linux.ts";
-import { Dice } from "../fuzz/linux/dice.ts";
-import { Duel, type Opponent, type PairMetrics } from "../fuzz/linux/duel.ts";
-import { type Arena, arenaOn } from "../fuzz/linux/opponent.ts";
-import { type World, worldOf } from "../fuzz/linux/world.ts";
+import { type BuildUnderTest, LinuxSession } from "../fuzz/linux/session.ts";
+import { buildUnderTest } from "../fuzz/linux/subject.ts";
 import { caught } from "../invalid-input/fixture.ts";
 import { openReferenceLinux } from "../replay/linux-reference.ts";
 import type { LinuxOperation } from "../replay/linux-trace.ts";
-import { modulesFor } from "../support/builds.ts";
+import { freshModules, type Modules, modulesFor } from "../support/builds.ts";
 
 interface Story {
   readonly name: string;
   /** What is there before; where it does not fit, nothing is played. */
   readonly ballast: readonly LinuxOperation[];
-  readonly deeds: readonly LinuxOperation[];
+  readonly operations: readonly LinuxOperation[];
   /** Bytes between two limits. */
   readonly step: number;
 }
 
 interface Begun {
-  readonly duel: Duel;
-  readonly figures: PairMetrics;
-  readonly opponent: Opponent;
+  readonly session: LinuxSession;
+  readonly underTest: BuildUnderTest;
 }
 
 const LIMIT_MIN = lowestLimit();
 const LIMIT_MAX = 100_000;
-/** Numbers of sockets that fill, and of those that deeds make, lie above those of the ballast. */
+/** Numbers of sockets that fill, and of those that operations make, lie above those of the ballast. */
 const FILLERS = 1000;
-const DEEDS = 10_000;
-const WORLD: World = worldOf(new Dice(1), "tight");
+const OPERATIONS = 10_000;
 
-// ── Deeds ─────────────────────────────────────────────────────────────────────────────────
+// ── Operations ────────────────────────────────────────────────────────────────────────────
 
 interface Who {
   readonly reuse?: boolean;
@@ -106,7 +102,7 @@ const STORIES: readonly Story[] = [
     name: "explicit ports: records, pages of them, addresses, devices, and a crowd",
     ballast: [RANGE],
     step: 40,
-    deeds: [
+    operations: [
       ...[socket(10), bind(10, "10.0.0.1", 2000)],
       ...[socket(11), bind(11, "10.0.0.2", 2000)],
       ...[socket(12, { device: 1 }), bind(12, "10.0.0.3", 2000)],
@@ -120,7 +116,7 @@ const STORIES: readonly Story[] = [
     name: "sockets that share: SO_REUSEADDR set and cleared, listeners, and searches",
     ballast: [RANGE],
     step: 24,
-    deeds: [
+    operations: [
       ...each(4, (index) => [socket(10 + index, { reuse: true }), bind(10 + index, "", 2000)]),
       ...[setReuse(10, false), setReuse(11, false), setReuse(10, true), setReuse(11, true)],
       ...[socket(20, { reuse: true }), bind(20, "10.0.0.1", 0), setReuse(20, false), listen(20)],
@@ -140,7 +136,7 @@ const STORIES: readonly Story[] = [
     name: "connections: tuples of many ends, addresses and devices",
     ballast: [RANGE],
     step: 24,
-    deeds: [
+    operations: [
       ...[socket(10), connect(10, "9.9.9.9:443"), socket(11), connect(11, "9.9.9.9:443")],
       ...[socket(12), connect(12, "9.9.9.9:80", 998), socket(13), connect(13, "8.8.8.8:80", 997)],
       ...[socket(14, { device: 1 }), connect(14, "9.9.9.9:443", 5)],
@@ -154,7 +150,7 @@ const STORIES: readonly Story[] = [
     name: "TIME_WAITs: entered with stamps and without, taken over, and over",
     ballast: [RANGE, time(100)],
     step: 24,
-    deeds: [
+    operations: [
       ...each(3, (index) => [
         socket(10 + index, { reuse: true }),
         bind(10 + index, "10.0.0.1", 2100),
@@ -181,7 +177,7 @@ const STORIES: readonly Story[] = [
       bind(10, "10.0.0.1", 2000),
     ],
     step: 24,
-    deeds: each(34, (index) => bind(10 + index, "10.0.0.1", 2000 + 3 * index)),
+    operations: each(34, (index) => bind(10 + index, "10.0.0.1", 2000 + 3 * index)),
   },
   {
     name: "bitmaps of 65 ports, of a pool, of those who bind, and of those who share",
@@ -197,7 +193,7 @@ const STORIES: readonly Story[] = [
       ]),
     ],
     step: 2000,
-    deeds: [
+    operations: [
       ...[socket(200, { reuse: true }), bind(200, "10.0.0.1", 2900)],
       ...[socket(201), connect(201, "9.9.9.9:443", 1), wait(201, 0)],
       ...[socket(202), connect(202, "9.9.9.9:443", 1), setReuse(200, false), close(200)],
@@ -211,7 +207,7 @@ const STORIES: readonly Story[] = [
       ...each(40, (index) => [socket(10 + index), connect(10 + index, `9.9.9.9:${index + 1}`)]),
     ],
     step: 64,
-    deeds: [
+    operations: [
       ...each(12, (index) => wait(10 + index, 0)),
       ...each(6, (index) => [socket(100 + index), connect(100 + index, `8.8.8.8:${index + 1}`)]),
       ...[time(60), EXPIRE, wait(30), close(31)],
@@ -220,18 +216,18 @@ const STORIES: readonly Story[] = [
   },
 ];
 
-describe("under every limit a change is made as a whole, or not at all", () => {
+describe("under every memory limit LinuxPorts changes as a whole or not at all", () => {
   let limits = 0;
   let refusals = 0;
 
   test.each(STORIES)("$name", (story) => {
     // An instance of its own, so that what breaks one story does not break the next.
-    const arena = arenaOn("debug");
-    const [whole, used] = filled(story, arena);
+    const modules = freshModules("debug");
+    const [whole, used] = filled(story, modules);
     let granted = false;
     for (let limit = Math.max(LIMIT_MIN, used); !granted; limit += story.step) {
       expect(limit).toBeLessThan(LIMIT_MAX);
-      const refused = playUnder(limit, whole, arena);
+      const refused = playUnder(limit, whole, modules);
       limits += 1;
       refusals += refused ?? 0;
       granted = refused === 0;
@@ -245,30 +241,35 @@ describe("under every limit a change is made as a whole, or not at all", () => {
 });
 
 /** How often something was refused; undefined where there was no room for the ballast. */
-function playUnder(limit: number, { ballast, deeds }: Story, arena: Arena): number | undefined {
-  const { duel, figures } = begin(limit, arena);
+function playUnder(
+  limit: number,
+  { ballast, operations }: Story,
+  modules: Modules,
+): number | undefined {
+  const { session } = begin(limit, modules, limit % 16 === 0);
+  const { figures } = session;
   for (const operation of ballast) {
-    duel.play(operation);
+    session.perform(operation);
     if (figures.refusals > 0) {
-      duel.abandon();
+      session.abandon();
       return undefined;
     }
   }
   const known = new Set(ballast.map(sockOf));
-  for (const operation of deeds) duel.play(renumbered(operation, known));
+  for (const operation of operations) session.perform(renumbered(operation, known));
   // By turns: all closed one by one, or the system with all that it holds.
-  duel.finish(limit % 16 === 0);
+  session.finish();
   return figures.refusals;
 }
 
 /** The story with what fills the system, and about how much that takes. */
-function filled(story: Story, arena: Arena): [story: Story, used: number] {
-  const { duel, opponent } = begin(0xffffffff, arena);
-  for (const operation of story.ballast) duel.play(operation);
-  const filling = fillers(opponent.used?.() ?? 0);
-  for (const operation of filling) duel.play(operation);
-  const used = opponent.used?.() ?? 0;
-  duel.abandon();
+function filled(story: Story, modules: Modules): [story: Story, used: number] {
+  const { session, underTest } = begin(0xffffffff, modules);
+  for (const operation of story.ballast) session.perform(operation);
+  const filling = fillers(underTest.used?.() ?? 0);
+  for (const operation of filling) session.perform(operation);
+  const used = underTest.used?.() ?? 0;
+  session.abandon();
   return [{ ...story, ballast: [...story.ballast, ...filling] }, used - (used % 8)];
 }
 
@@ -280,14 +281,13 @@ function sockOf(operation: LinuxOperation): number | undefined {
 function renumbered(operation: LinuxOperation, known: ReadonlySet<unknown>): LinuxOperation {
   const sock = sockOf(operation);
   if (sock === undefined || known.has(sock)) return operation;
-  return { ...operation, sock: DEEDS + sock } as LinuxOperation;
+  return { ...operation, sock: OPERATIONS + sock } as LinuxOperation;
 }
 
-function begin(limit: number, arena: Arena): Begun {
-  const none = { picks: 0, exhausted: 0, retried: 0, wrapped: 0, expired: 0 };
-  const figures: PairMetrics = { ...none, operations: 0, refusals: 0 };
-  const opponent = arena.open({ ...WORLD, hint: 0, limit });
-  return { duel: new Duel(openReferenceLinux(0), opponent, figures, true), figures, opponent };
+function begin(limit: number, modules: Modules, isAbrupt = false): Begun {
+  const setup = { hint: 0, limit, isAbrupt };
+  const underTest = buildUnderTest(modules, setup);
+  return { session: new LinuxSession(openReferenceLinux(0), underTest, setup), underTest };
 }
 
 // ── Ripening ──────────────────────────────────────────────────────────────────────────────

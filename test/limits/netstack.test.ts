@@ -1,4 +1,4 @@
-// Memory: a limit that is reached in the middle of a change. Each scene is played under every
+// A memory limit that is reached in the middle of a change. Each story is told under every
 // limit, in steps of a few bytes, from one that hardly lets a manager open to one where nothing is
 // refused. So each allocation is refused once, alone, behind those that came before it.
 //
@@ -10,20 +10,19 @@ import { afterAll, describe, expect, test } from "vitest";
 import { NO_MEMORY } from "../../assembly/abi.ts";
 import { PortError, PortManager, TCP, UDP } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
-import { abandon, type Battle, type BattleOptions, duel, finish, prepare } from "../fuzz/battle.ts";
-import { debugOptions } from "../fuzz/campaign.ts";
-import type { Side } from "../fuzz/side.ts";
+import type { Action } from "../fuzz/netstack/operations.ts";
+import { NetstackSession, type SessionOptions } from "../fuzz/netstack/session.ts";
+import { sessionOptions } from "../fuzz/netstack/subject.ts";
+import type { System } from "../fuzz/netstack/system.ts";
 import { caught } from "../invalid-input/fixture.ts";
 import { openOn } from "../support/builds.ts";
 import { askOf, type Who } from "../support/story.ts";
 
-type Deed = Parameters<typeof duel>[2];
-
-interface Scene {
+interface Story {
   readonly name: string;
   /** What fills the manager up to the least limit there is; never refused. */
-  readonly ballast?: readonly Deed[];
-  readonly deeds: readonly Deed[];
+  readonly ballast?: readonly Action[];
+  readonly actions: readonly Action[];
   /** Bytes between two limits. */
   readonly step: number;
 }
@@ -32,7 +31,7 @@ const LIMIT_MIN = 1024;
 const LIMIT_MAX = 400_000;
 const BOTH = [4, 6];
 
-const WORLD = {
+const SETUP = {
   seed: 1,
   managers: 1,
   first: 1,
@@ -46,34 +45,36 @@ const WORLD = {
   rows: 1000,
 };
 
-// ── Deeds ─────────────────────────────────────────────────────────────────────────────────
+// ── Actions ────────────────────────────────────────────────────────────────────────────────
 
-function deed(says: string, does: (side: Side) => unknown): Deed {
+function action(says: string, does: (system: System) => unknown): Action {
   return { says, does };
 }
 
-function reserve(who: Who & { port: number }): Deed {
-  return deed(`reserve ${JSON.stringify(who)}`, (side) => side.reserve(askOf(who), who.port));
+function reserve(who: Who & { port: number }): Action {
+  return action(`reserve ${JSON.stringify(who)}`, (system) => system.reserve(askOf(who), who.port));
 }
 
-function tuple(who: Who & { port: number }): Deed {
-  return deed(`tuple ${JSON.stringify(who)}`, (side) => side.tuple(askOf(who), who.port));
+function tuple(who: Who & { port: number }): Action {
+  return action(`tuple ${JSON.stringify(who)}`, (system) => system.tuple(askOf(who), who.port));
 }
 
-function release(who: Who & { port: number }): Deed {
-  return deed(`release ${JSON.stringify(who)}`, (side) => side.release(askOf(who), who.port));
+function release(who: Who & { port: number }): Action {
+  return action(`release ${JSON.stringify(who)}`, (system) => system.release(askOf(who), who.port));
 }
 
-function open(who: Who): Deed {
-  return deed(`open ${JSON.stringify(who)}`, (side) => side.open(askOf(who), "connect", false));
+function open(who: Who): Action {
+  return action(`open ${JSON.stringify(who)}`, (system) =>
+    system.open(askOf(who), "connect", false),
+  );
 }
 
-function takeAt(pool: number, port: number): Deed {
-  return deed(`pool ${pool}: take ${port}`, (side) => side.takeAt(pool, port));
+function takeAt(pool: number, port: number): Action {
+  return action(`pool ${pool}: take ${port}`, (system) => system.takeAt(pool, port));
 }
 
-function take(pool: number, offset: number): Deed {
-  return deed(`pool ${pool}: take from ${offset}`, (side) => side.take(pool, offset));
+function take(pool: number, offset: number): Action {
+  return action(`pool ${pool}: take from ${offset}`, (system) => system.take(pool, offset));
 }
 
 function ports(first: number, count: number): number[] {
@@ -88,12 +89,12 @@ const BALLAST = ports(1, 7).map((port) => tuple({ port, networks: [9], to: `9.9.
 
 // ── Scenes ────────────────────────────────────────────────────────────────────────────────
 
-const SCENES: readonly Scene[] = [
+const STORIES: readonly Story[] = [
   {
     name: "rungs of two networks, a crowd of three addresses, and devices",
     ballast: BALLAST,
     step: 8,
-    deeds: [
+    actions: [
       reserve({ port: 80, networks: BOTH, flags: 3 }),
       reserve({ port: 80, networks: BOTH, address: "10.0.0.1", flags: 3 }),
       reserve({ port: 80, networks: BOTH, address: "10.0.0.2", flags: 3 }),
@@ -108,7 +109,7 @@ const SCENES: readonly Scene[] = [
     name: "rungs whose first neighbour has gone, in two networks at once",
     ballast: [FIRST, ...ports(2, 8).map((port) => tuple({ port, networks: [10], to: ":1" }))],
     step: 8,
-    deeds: [
+    actions: [
       release({ port: 1, networks: [9] }),
       reserve({ port: 80, flags: 7 }),
       reserve({ port: 80, transport: UDP, flags: 7 }),
@@ -125,7 +126,7 @@ const SCENES: readonly Scene[] = [
     name: "tallies of wildcards and tuples, in a crowd",
     ballast: BALLAST,
     step: 8,
-    deeds: [
+    actions: [
       reserve({ port: 80, flags: 4 }),
       reserve({ port: 80, to: ":1", flags: 4 }),
       reserve({ port: 80, to: ":2", flags: 5 }),
@@ -144,7 +145,7 @@ const SCENES: readonly Scene[] = [
     name: "counts above one: pages, and a directory of pages",
     ballast: BALLAST,
     step: 24,
-    deeds: [80, 720].flatMap((port) => [
+    actions: [80, 720].flatMap((port) => [
       tuple({ port, networks: BOTH, to: "9.9.9.9:1", flags: 6 }),
       tuple({ port, networks: BOTH, to: "9.9.9.9:1", flags: 6 }),
       tuple({ port, address: "10.0.0.1", to: ":1", flags: 6 }),
@@ -157,7 +158,7 @@ const SCENES: readonly Scene[] = [
     name: "releases with other flags, which count below zero",
     ballast: BALLAST,
     step: 24,
-    deeds: [80, 200].flatMap((port) => [
+    actions: [80, 200].flatMap((port) => [
       tuple({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 1 }),
       tuple({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 1 }),
       tuple({ port, networks: BOTH, address: "10.0.0.1", to: "9.9.9.9:1", flags: 1 }),
@@ -175,7 +176,7 @@ const SCENES: readonly Scene[] = [
       open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":2", flags: 4 }),
     ],
     step: 8,
-    deeds: ports(100, 34).map((port) => takeAt(1, port)),
+    actions: ports(100, 34).map((port) => takeAt(1, port)),
   },
   {
     name: "bitmaps of 65 ports, in two networks, with a tally and a crowd",
@@ -186,7 +187,7 @@ const SCENES: readonly Scene[] = [
       ...ports(100, 64).map((port) => takeAt(1, port)),
     ],
     step: 456,
-    deeds: [takeAt(1, 5000), take(1, 5000), takeAt(1, 5000), take(1, 65000)],
+    actions: [takeAt(1, 5000), take(1, 5000), takeAt(1, 5000), take(1, 65000)],
   },
   {
     name: "a table that grows, with one node and with many at a time",
@@ -195,7 +196,7 @@ const SCENES: readonly Scene[] = [
       tuple({ port: 80, address: "10.0.0.1" }),
     ],
     step: 24,
-    deeds: [
+    actions: [
       reserve({ port: 81, networks: BOTH, transport: UDP, address: "10.0.0.2", device: 1 }),
       tuple({ port: 80, to: "9.9.9.9:2" }),
       release({ port: 81, networks: BOTH, transport: UDP, address: "10.0.0.2", device: 1 }),
@@ -207,7 +208,7 @@ const SCENES: readonly Scene[] = [
     name: "handles of several networks, with and without ports",
     ballast: BALLAST,
     step: 8,
-    deeds: [
+    actions: [
       open({ networks: [4, 6, 7], address: "10.0.0.1", to: "9.9.9.9:1", flags: 4 }),
       open({ networks: [6, 4], address: "10.0.0.2", to: "9.9.9.9:1", flags: 4 }),
       open({ networks: [7, 4], to: ":1" }),
@@ -216,17 +217,17 @@ const SCENES: readonly Scene[] = [
 ];
 
 /** Every operation checked costs some time, so the last limit is looked for, not guessed. */
-describe("under every limit a change is made as a whole, or not at all", () => {
+describe("under every memory limit a port manager changes as a whole or not at all", () => {
   let limits = 0;
   let refusals = 0;
 
-  test.each(SCENES)("$name", (scene) => {
-    // An instance of its own, so that what breaks one scene does not break the next.
-    const options = debugOptions();
+  test.each(STORIES)("$name", (story) => {
+    // An instance of its own, so that what breaks one story does not break the next.
+    const options = sessionOptions("debug");
     let granted = false;
-    for (let limit = LIMIT_MIN; !granted; limit += scene.step) {
+    for (let limit = LIMIT_MIN; !granted; limit += story.step) {
       expect(limit).toBeLessThan(LIMIT_MAX);
-      const refused = playUnder(limit, scene, options);
+      const refused = playUnder(limit, story, options);
       limits += 1;
       refusals += refused ?? 0;
       granted = refused === 0;
@@ -241,34 +242,34 @@ describe("under every limit a change is made as a whole, or not at all", () => {
 /** How often something was refused; undefined when there was no room for the ballast. */
 function playUnder(
   limit: number,
-  { ballast = [], deeds }: Scene,
-  options: BattleOptions,
+  { ballast = [], actions }: Story,
+  options: SessionOptions,
 ): number | undefined {
-  const battle = prepare({ ...WORLD, limit }, options);
+  const session = new NetstackSession({ ...SETUP, limit }, options);
   try {
-    if (ballast.some((deed) => isRefused(battle, deed))) return undefined;
-    const first = deeds.map((deed) => isRefused(battle, deed));
-    finish(battle);
-    for (const deed of ballast) expect(isRefused(battle, deed)).toBe(false);
-    expect(deeds.map((deed) => isRefused(battle, deed))).toEqual(first);
-    finish(battle);
+    if (ballast.some((action) => isRefused(session, action))) return undefined;
+    const first = actions.map((action) => isRefused(session, action));
+    session.finish();
+    for (const action of ballast) expect(isRefused(session, action)).toBe(false);
+    expect(actions.map((action) => isRefused(session, action))).toEqual(first);
+    session.finish();
     return first.filter(Boolean).length;
   } finally {
-    abandon(battle);
+    session.abandon();
   }
 }
 
-function isRefused(battle: Battle, deed: Deed): boolean {
-  const before = battle.refusals;
-  duel(battle, 0, deed);
-  return battle.refusals > before;
+function isRefused(session: NetstackSession, action: Action): boolean {
+  const before = session.figures.refusals;
+  session.step(0, action);
+  return session.figures.refusals > before;
 }
 
 // ── Alone ─────────────────────────────────────────────────────────────────────────────────
 
 const WEB = { networks: [4], transport: UDP };
 
-test("words say ENOBUFS and the limit, handles answer NO_MEMORY, and both go on later", () => {
+test("at its memory limit a manager says ENOBUFS, a pool answers NO_MEMORY, and both go on later", () => {
   const manager = openOn("debug", { memoryLimit: 1024, portRange: { first: 1, last: 1000 } });
   const pool = manager.pool(WEB);
   const taken: number[] = [];

@@ -105,31 +105,31 @@ describe("replay", () => {
   });
 });
 
-describe("fuzz", () => {
+describe("npm run fuzz", () => {
   test("goes on until its time is over, and prints the seed and what it did", async () => {
     const { code, out } = await run("fuzz", "--minutes", "0.01", "--seed", "7");
     expect(code).toBe(0);
-    expect(out).toMatch(/^seed 7, 0.01 minutes\n/);
-    expect(out).toMatch(/\d+ s: \d+ operations, \d+ battles, seed 7\n$/);
+    expect(out).toMatch(/^seed 7, 0.01 minutes: netstack, linux, udp, cooldown, groups\n/);
+    expect(out).toMatch(
+      /\nnetstack, all: \d+ operations, \d+ sessions, seed 7\n|^.*\nnetstack, all: /,
+    );
+    expect(out).toMatch(/\d+ operations, seed 7\n$/);
   });
 
   test("draws a seed when it is given none", async () => {
-    const { code, out } = await run("fuzz", "--minutes", "0.0001");
+    const { code, out } = await run("fuzz", "--minutes", "0.0001", "--cooldown");
     expect(code).toBe(0);
     expect(out).toMatch(/^seed \d+, /);
   });
 
-  test.each(["sparse", "dense", "tight"])("goes to %s worlds alone", async (worlds) => {
-    const { code, out } = await run(
-      "fuzz",
-      "--minutes",
-      "0.0001",
-      "--seed",
-      "5",
-      "--worlds",
-      worlds,
-    );
-    expect(out).toMatch(/\d+ s: \d+ operations, \d+ battles, seed 5\n$/);
+  test.each([
+    ["--linux", "linux, mixed"],
+    ["--udp", "udp, mixed"],
+    ["--subject", "linux, tight"],
+  ])("runs what %s asks for", async (option, name) => {
+    const args = option === "--subject" ? [option, name] : [option];
+    const { code, out } = await run("fuzz", "--minutes", "0.0001", "--seed", "5", ...args);
+    expect(out).toMatch(new RegExp(`\n${name}: \\d+ operations, \\d+ sessions, seed 5\n`));
     expect(code).toBe(0);
   });
 

@@ -8,7 +8,7 @@ import { type LinuxOptions, PortError } from "../../../bindings/index.ts";
 import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
 import { parseAddress } from "../../../bindings/requests/address.ts";
 import type { SelectionName, SelectionOptions } from "../../../bindings/selection.ts";
-import { Dice } from "../../fuzz/linux/dice.ts";
+import { Random } from "../../fuzz/random.ts";
 import {
   COUNTED,
   hashOf,
@@ -73,33 +73,33 @@ class Plain {
 /** What a search may look at while it is played: ranges and reserved ports change now and then. */
 class World {
   readonly s: Scene;
-  readonly dice: Dice;
+  readonly random: Random;
   readonly open: LinuxSocket[] = [];
   range: { first: number; last: number } = RANGE;
   reserved: ReadonlySet<number> = new Set();
 
   constructor(s: Scene, seed: number) {
     this.s = s;
-    this.dice = new Dice(seed);
+    this.random = new Random(seed);
   }
 
   change(kind: "bindPortRange" | "connectPortRange"): void {
-    const { dice, s } = this;
-    if (dice.chance(10)) {
-      const first = dice.between(2000, 2040);
-      s.ports.setPortRange(first, first + dice.below(30));
+    const { random, s } = this;
+    if (random.chance(10)) {
+      const first = random.between(2000, 2040);
+      s.ports.setPortRange(first, first + random.below(30));
     }
-    if (dice.chance(10)) {
-      const ports = Array.from({ length: dice.below(10) }, () => dice.between(2000, 2070));
+    if (random.chance(10)) {
+      const ports = Array.from({ length: random.below(10) }, () => random.between(2000, 2070));
       this.reserved = new Set(ports);
       s.ports.reserved.text = ports.join(",");
     }
-    if (dice.chance(10)) {
-      const first = dice.between(1990, 2030);
-      s.groups.get("/web")[kind] = dice.chance(30) ? undefined : { first, last: first + 60 };
+    if (random.chance(10)) {
+      const first = random.between(1990, 2030);
+      s.groups.get("/web")[kind] = random.chance(30) ? undefined : { first, last: first + 60 };
     }
-    while (this.open.length > 0 && dice.chance(30)) {
-      this.open.splice(dice.below(this.open.length), 1)[0]?.close();
+    while (this.open.length > 0 && random.chance(30)) {
+      this.open.splice(random.below(this.open.length), 1)[0]?.close();
     }
     const { first, last } = s.ports.portRange();
     const limit = s.groups.get("/web")[kind] ?? { first: 1, last: 65535 };
@@ -129,8 +129,8 @@ onBuilds((open) => {
         for (let step = 0; step < STEPS; step++) {
           world.change("bindPortRange");
           if (world.isEmpty) continue;
-          const address = world.dice.pick(ADDRESSES);
-          const isListening = address === "" && world.dice.chance(30);
+          const address = world.random.pick(ADDRESSES);
+          const isListening = address === "" && world.random.chance(30);
           const socket = s.socket({ group: s.groups.get("/web") });
           const isFree: IsFree = (port) =>
             !world.reserved.has(port) &&
@@ -331,8 +331,8 @@ function expectConnections(
   for (let step = 0; step < STEPS; step++) {
     world.change("connectPortRange");
     if (world.isEmpty) continue;
-    const localAddress = world.dice.pick(ADDRESSES.slice(1));
-    const to = world.dice.pick(ENDS);
+    const localAddress = world.random.pick(ADDRESSES.slice(1));
+    const to = world.random.pick(ENDS);
     const socket = s.socket({ group: s.groups.get("/web") });
     const isFree: IsFree = (port) =>
       !world.reserved.has(port) &&

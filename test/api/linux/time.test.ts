@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { LinuxPorts, verifyLinux } from "../../../bindings/linux/linux.ts";
 import { linuxCoreOf } from "../../../bindings/linux/linux-core.ts";
-import { Dice } from "../../fuzz/linux/dice.ts";
+import { Random } from "../../fuzz/random.ts";
 import { freshModules, modulesFor } from "../../support/builds.ts";
 import { connect, expectRefused, onBuilds, WEB } from "./fixture.ts";
 
@@ -104,22 +104,22 @@ onBuilds((open, build) => {
 
   test("each ripens by its own stamp, in whatever order they close and the clock jumps", () => {
     const s = open({ tcpTwReuse: 1, portRange: { first: 2000, last: 2039 }, timeWaitMs: 1e9 });
-    const dice = new Dice(9);
+    const random = new Random(9);
     /** The stamp of each port's TIME_WAIT, in milliseconds; null: none. */
     const stamps = new Map<number, number | null>();
     let [taken, refused] = [0, 0];
     for (let step = 0; step < 2500; step++) {
       const { time } = s.ports;
-      if (dice.chance(25))
-        s.ports.setTime(time + dice.pick([0, 1, 300, 999, 1000, 1001, 2000, 9000]));
+      if (random.chance(25))
+        s.ports.setTime(time + random.pick([0, 1, 300, 999, 1000, 1001, 2000, 9000]));
       const now = s.ports.time;
-      const port = dice.between(2000, 2039);
+      const port = random.between(2000, 2039);
       s.ports.setPortRange(port, port);
       const stamp = stamps.get(port);
       const isFree =
         stamp === undefined ||
         (stamp !== null && Math.floor(now / 1000) - Math.floor(stamp / 1000) > 1);
-      const socket = s.ports.socket({ reuseAddr: dice.chance(30) });
+      const socket = s.ports.socket({ reuseAddr: random.chance(30) });
       if (!isFree) {
         expect(() => socket.connect(WEB, 443)).toThrow("EADDRNOTAVAIL");
         socket.close();
@@ -128,9 +128,9 @@ onBuilds((open, build) => {
       }
       expect(socket.connect(WEB, 443)).toBe(port);
       if (stamp !== undefined) taken += 1;
-      const timestamp = dice.chance(10)
+      const timestamp = random.chance(10)
         ? null
-        : Math.max(0, now - dice.pick([0, 0, 1, 999, 1500, 5000]));
+        : Math.max(0, now - random.pick([0, 0, 1, 999, 1500, 5000]));
       socket.close({ timeWait: true, timestamp });
       stamps.set(port, timestamp);
       if (step % 100 === 0) s.verify();

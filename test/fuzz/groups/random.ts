@@ -1,4 +1,4 @@
-// Dice: what is asked for in a contest, at random but from few numbers, so that things meet: ports
+// What is asked of managers in groups, at random but from few numbers, so that things meet: ports
 // lie about the edges of words of 64, addresses and destinations are three each.
 
 import { SeededRandom } from "../../../bindings/core/random.ts";
@@ -19,7 +19,7 @@ const DESTINATIONS = [
 ];
 const NETWORKS = [[4], [6], [4, 6]];
 
-export class Dice {
+export class GroupsRandom {
   readonly #random: SeededRandom;
   readonly #isDense: boolean;
 

@@ -1,5 +1,5 @@
-// Contest: random deeds on managers that share a tree of groups and lists of reserved ports, each
-// deed done to the real thing and to the model, and the answers compared.
+// A session on managers that share a tree of groups and lists of reserved ports: each operation is done to the
+// real thing and to the model, and the answers are compared.
 
 import { isDeepStrictEqual } from "node:util";
 import {
@@ -17,130 +17,112 @@ import { answerOf, reservedOn, type Wish } from "../../api/netstack/fixture.ts";
 import { GroupModel, type Kind, ManagerModel, type Place } from "../../models/reference-groups.ts";
 import { type Ask, show, toFacade } from "../../support/ask.ts";
 import { type Build, openOn } from "../../support/builds.ts";
-import { Dice } from "./random.ts";
+import { settled } from "../mismatch.ts";
+import type { PlannedSession } from "../planned.ts";
+import type { Random } from "../random.ts";
+import {
+  type Change,
+  type Group,
+  type Holder,
+  type List,
+  type Manager,
+  type OpenPool,
+  orThrown,
+  THROWN,
+  type Verdict,
+} from "./pairs.ts";
+import { GroupsRandom } from "./random.ts";
 
 export interface Rules {
   readonly build: Build;
   readonly seed: number;
   readonly selection: SelectionOptions;
-  /** Few descriptions and long ranges, so that handles have bitmaps. */
+  /** Few descriptions and long ranges, so that pools have bitmaps. */
   readonly isDense: boolean;
-}
-
-interface Group {
-  readonly real: PortGroup;
-  readonly model: GroupModel;
-}
-
-interface List {
-  readonly real: ReservedPorts;
-  readonly model: Set<number>;
-}
-
-/** A reservation or an open handle. */
-interface Holder<Real extends Reservation | PortPool> {
-  readonly real: Real;
-  readonly ask: Ask;
-  group: Group | undefined;
-}
-
-interface OpenPool extends Holder<PortPool> {
-  readonly place: Omit<Place, "group">;
-  readonly ports: number[];
-}
-
-interface Manager {
-  readonly real: PortManager;
-  readonly model: ManagerModel;
-  readonly usedAtOpen: number;
-  readonly reservations: Holder<Reservation>[];
-  readonly pools: OpenPool[];
-  /** What closed handles have left. */
-  readonly left: { readonly ask: Ask; readonly port: number }[];
-}
-
-interface Change {
-  readonly says: string;
-  real(): void;
-  model(): void;
-}
-
-/** What a tester does and says when it is asked. */
-interface Verdict {
-  readonly change: Change | undefined;
-  readonly says: boolean | "throws";
 }
 
 type Tester = (port: number) => boolean;
 
 const NONE: ReadonlySet<number> = new Set();
 const ALL = { first: 1, last: 65535 };
-const THROWN = new Error("thrown by a tester");
-const SHOWN = 40;
 
-export class Contest {
+export class GroupsSession implements PlannedSession<"any", number> {
   readonly #rules: Rules;
-  readonly #dice: Dice;
+  #random: GroupsRandom;
   readonly #tree;
   readonly #groups: Group[];
   readonly #lists: List[];
   readonly #managers: Manager[];
-  readonly #script: string[] = [];
-  /** How many ports were given, and what was refused. */
-  readonly answers: Map<string, number> = new Map();
+  readonly script: string[] = [];
+  /** How many ports were given, and how often each refusal. */
+  readonly figures: Record<string, number> & { operations: number } = { operations: 0 };
 
   constructor(rules: Rules) {
     this.#rules = rules;
-    this.#dice = new Dice(rules.seed, rules.isDense);
+    this.#random = new GroupsRandom(rules.seed, rules.isDense);
     this.#tree = openGroups(rules.build);
     this.#groups = [{ real: this.#tree.root, model: new GroupModel("/", undefined) }];
     this.#lists = [0, 1].map(() => ({ real: reservedOn(rules.build), model: new Set() }));
     this.#managers = [0, 1].map(() => this.#openManager());
-    for (let deed = 0; deed < 4; deed++) this.#createGroup();
+    for (let operation = 0; operation < 4; operation++) this.#createGroup();
   }
 
-  run(deeds: number): void {
-    try {
-      for (let deed = 1; deed <= deeds; deed++) {
-        this.#act(this.#dice.below(100), this.#dice.one(this.#managers) as Manager);
-        if (deed % 25 === 0) this.#compare();
+  plan(_kind: "any", random: Random): number {
+    return random.u32();
+  }
+
+  /** Whatever comes out of a salt. */
+  perform(salt: number): void {
+    this.figures.operations += 1;
+    this.#random = new GroupsRandom(salt, this.#rules.isDense);
+    const manager = this.#random.one(this.#managers) as Manager;
+    settled(() => this.#act(this.#random.below(100), manager));
+    if (this.figures.operations % 25 === 0) settled(() => this.#compare());
+  }
+
+  finish(): void {
+    settled(() => this.#compare());
+    settled(() => this.#end());
+  }
+
+  abandon(): void {
+    for (const { real } of this.#managers) {
+      try {
+        real.close();
+      } catch {
+        // It has trapped before.
       }
-      this.#end();
-    } catch (error) {
-      const { build, seed, selection } = this.#rules;
-      const rules = `${build}, seed ${seed}, ${selection.algorithm}`;
-      const text = [rules, ...this.#script.slice(-SHOWN), String(error)].join("\n  ");
-      throw new Error(text, { cause: error });
     }
   }
 
-  #act(dice: number, manager: Manager): void {
+  #act(random: number, manager: Manager): void {
     const { pools } = manager;
-    const pool = this.#dice.one(pools);
-    if (dice < 16) this.#reserve(manager);
-    else if (dice < 22) this.#reserveAt(manager);
-    else if (dice < 27 && pools.length < 12) this.#openPool(manager);
-    else if (dice < 46 && pool) this.#take(manager, pool);
-    else if (dice < 52 && pool) this.#takeAt(manager, pool);
-    else if (dice < 58 && pool) this.#takeMany(manager, pool);
-    else if (dice < 68) this.#release(manager);
-    else if (dice < 76 && pool) this.#free(manager, pool);
-    else if (dice < 80) this.#move(this.#dice.isOneIn(2) ? manager.pools : manager.reservations);
-    else if (dice < 82) this.#closePool(manager);
-    else if (dice < 90) this.#apply(this.#anyChange());
-    else if (dice < 93) this.#ask(manager);
-    else if (dice < 95 && this.#groups.length < 12) this.#createGroup();
-    else if (dice < 97) this.#removeGroup();
-    else if (dice < 99) this.#setRange(manager);
-    else if (this.#dice.isOneIn(4)) this.#reopen(manager);
+    const pool = this.#random.one(pools);
+    if (random < 16) this.#reserve(manager);
+    else if (random < 22) this.#reserveAt(manager);
+    else if (random < 27 && pools.length < 12) this.#openPool(manager);
+    else if (random < 46 && pool) this.#take(manager, pool);
+    else if (random < 52 && pool) this.#takeAt(manager, pool);
+    else if (random < 58 && pool) this.#takeMany(manager, pool);
+    else if (random < 68) this.#release(manager);
+    else if (random < 76 && pool) this.#free(manager, pool);
+    else if (random < 80)
+      this.#move(this.#random.isOneIn(2) ? manager.pools : manager.reservations);
+    else if (random < 82) this.#closePool(manager);
+    else if (random < 90) this.#apply(this.#anyChange());
+    else if (random < 93) this.#ask(manager);
+    else if (random < 95 && this.#groups.length < 12) this.#createGroup();
+    else if (random < 97) this.#removeGroup();
+    else if (random < 99) this.#setRange(manager);
+    else if (this.#random.isOneIn(4)) this.#reopen(manager);
   }
 
   // ── Words ───────────────────────────────────────────────────────────────────────────────
 
   #reserve(manager: Manager): void {
-    const ask = this.#dice.ask();
+    const ask = this.#random.ask();
     const [group, list] = [this.#anyGroup(), this.#anyList()];
-    const offset = this.#dice.isOneIn(2) ? this.#dice.offset() : undefined;
+    const offset = this.#random.isOneIn(2) ? this.#random.offset() : undefined;
     const place = wordPlace(ask, group, list, true);
     const request = { ...wishOf(ask, group, list), ...(offset === undefined ? {} : { offset }) };
     this.#reserving(manager, ask, group, `from ${offset}`, {
@@ -153,7 +135,7 @@ export class Contest {
   }
 
   #reserveAt(manager: Manager): void {
-    const [ask, group, port] = [this.#dice.ask(), this.#anyGroup(), this.#dice.port()];
+    const [ask, group, port] = [this.#random.ask(), this.#anyGroup(), this.#random.port()];
     const place = wordPlace(ask, group, undefined, false);
     this.#reserving(manager, ask, group, `at ${port}`, {
       real: (test) => manager.real.reservePort({ ...wishOf(ask, group), port }, test),
@@ -168,7 +150,7 @@ export class Contest {
     where: string,
     by: { real(test: Tester | undefined): Reservation; model(accepts: Tester): number },
   ): void {
-    const verdicts = this.#dice.isOneIn(4) ? this.#anyVerdicts() : undefined;
+    const verdicts = this.#random.isOneIn(4) ? this.#anyVerdicts() : undefined;
     const seen = { real: [] as number[], model: [] as number[] };
     const tester =
       (side: "real" | "model"): Tester =>
@@ -195,16 +177,16 @@ export class Contest {
   }
 
   #release(manager: Manager): void {
-    const holder = this.#dice.pull(manager.reservations);
+    const holder = this.#random.pull(manager.reservations);
     if (holder === undefined) {
-      const left = this.#dice.pull(manager.left);
+      const left = this.#random.pull(manager.left);
       if (left === undefined) return;
       const got = manager.real.releasePort({ ...toFacade(left.ask), port: left.port });
       this.#same("release what is left", got, manager.model.release(left.ask, left.port));
       return;
     }
     const { real, ask, group } = holder;
-    const isByValue = this.#dice.isOneIn(2);
+    const isByValue = this.#random.isOneIn(2);
     const got = isByValue
       ? manager.real.releasePort({ ...wishOf(ask, group), port: real.port })
       : real.release();
@@ -214,7 +196,7 @@ export class Contest {
   }
 
   #ask(manager: Manager): void {
-    const [ask, group, port] = [this.#dice.ask(), this.#anyGroup(), this.#dice.port()];
+    const [ask, group, port] = [this.#random.ask(), this.#anyGroup(), this.#random.port()];
     const got = manager.real.isAvailable({ ...wishOf(ask, group), port });
     const place = wordPlace(ask, group, undefined, false);
     this.#same(`is free ${show(ask, port)}`, got, manager.model.isAvailable(ask, place, port));
@@ -223,12 +205,12 @@ export class Contest {
   // ── Handles ─────────────────────────────────────────────────────────────────────────────
 
   #openPool(manager: Manager): void {
-    const ask = this.#dice.ask();
+    const ask = this.#random.ask();
     const [group, list] = [this.#anyGroup(), this.#anyList()];
-    const picking = this.#dice.one([undefined, undefined, "bind", "connect"] as const);
+    const picking = this.#random.one([undefined, undefined, "bind", "connect"] as const);
     const kind = picking ?? (ask.destination.address === "" ? "bind" : "connect");
-    const unique = this.#dice.isOneIn(4);
-    this.#script.push(`open ${show(ask, kind)} in ${group?.model.path}, unique ${unique}`);
+    const unique = this.#random.isOneIn(4);
+    this.script.push(`open ${show(ask, kind)} in ${group?.model.path}, unique ${unique}`);
     const wish = { ...wishOf(ask, group, list), unique };
     const real = manager.real.pool(picking === undefined ? wish : { ...wish, mode: picking });
     const reserved = list?.model ?? NONE;
@@ -238,7 +220,7 @@ export class Contest {
   }
 
   #take(manager: Manager, pool: OpenPool): void {
-    const offset = this.#dice.isOneIn(2) ? this.#dice.offset() : undefined;
+    const offset = this.#random.isOneIn(2) ? this.#random.offset() : undefined;
     const got = pool.real.take(offset);
     const wanted =
       offset === undefined
@@ -249,7 +231,7 @@ export class Contest {
   }
 
   #takeMany(manager: Manager, pool: OpenPool): void {
-    const ports = new Uint16Array(this.#dice.below(this.#rules.isDense ? 90 : 12));
+    const ports = new Uint16Array(this.#random.below(this.#rules.isDense ? 90 : 12));
     const got = [...ports.subarray(0, pool.real.takeMany(ports))];
     const wanted = picks(manager.model, pool, ports.length).filter((port) => port > 0);
     this.#same(`take ${ports.length} ${nameOf(pool)}`, got, wanted);
@@ -257,7 +239,7 @@ export class Contest {
   }
 
   #takeAt(manager: Manager, pool: OpenPool): void {
-    const port = this.#dice.port();
+    const port = this.#random.port();
     const got = pool.real.takeAt(port);
     const wanted = manager.model.at(pool.ask, placeOf(pool), port);
     this.#same(`take ${nameOf(pool)} at ${port}`, got, wanted);
@@ -265,17 +247,20 @@ export class Contest {
   }
 
   #free(manager: Manager, pool: OpenPool): void {
-    const count = Math.min(pool.ports.length, this.#dice.isOneIn(8) ? 500 : this.#dice.below(5));
-    const ports = Array.from({ length: count }, () => this.#dice.pull(pool.ports) as number);
+    const count = Math.min(
+      pool.ports.length,
+      this.#random.isOneIn(8) ? 500 : this.#random.below(5),
+    );
+    const ports = Array.from({ length: count }, () => this.#random.pull(pool.ports) as number);
     const got = pool.real.freeMany(Uint16Array.from(ports));
     const wanted = ports.filter((port) => manager.model.release(pool.ask, port)).length;
     this.#same(`free ${nameOf(pool)} ${ports}`, got, wanted);
   }
 
   #closePool(manager: Manager): void {
-    const pool = this.#dice.pull(manager.pools);
+    const pool = this.#random.pull(manager.pools);
     if (pool === undefined) return;
-    this.#script.push(`close ${nameOf(pool)}`);
+    this.script.push(`close ${nameOf(pool)}`);
     pool.real.close();
     leave(pool.group);
     manager.left.push(...pool.ports.map((port) => ({ ask: pool.ask, port })));
@@ -284,10 +269,10 @@ export class Contest {
   // ── What they are asked under ───────────────────────────────────────────────────────────
 
   #move(holders: readonly Holder<Reservation | PortPool>[]): void {
-    const holder = this.#dice.one(holders);
+    const holder = this.#random.one(holders);
     if (holder === undefined) return;
     const group = this.#anyGroup();
-    this.#script.push(`from ${holder.group?.model.path} to ${group?.model.path}`);
+    this.script.push(`from ${holder.group?.model.path} to ${group?.model.path}`);
     holder.real.group = group?.real;
     leave(holder.group);
     enter(group);
@@ -295,11 +280,11 @@ export class Contest {
   }
 
   #anyChange(): Change {
-    const { real, model } = this.#dice.one(this.#groups) as Group;
-    const list = this.#dice.one(this.#lists) as List;
-    if (this.#dice.isOneIn(3)) return listChange(list, this.#dice.reserved());
-    const kind: Kind = this.#dice.isOneIn(2) ? "bind" : "connect";
-    const range = this.#dice.isOneIn(3) ? undefined : this.#dice.range();
+    const { real, model } = this.#random.one(this.#groups) as Group;
+    const list = this.#random.one(this.#lists) as List;
+    if (this.#random.isOneIn(3)) return listChange(list, this.#random.reserved());
+    const kind: Kind = this.#random.isOneIn(2) ? "bind" : "connect";
+    const range = this.#random.isOneIn(3) ? undefined : this.#random.range();
     return {
       says: `${model.path} ${kind} ${range?.first}..${range?.last}`,
       real: () => {
@@ -313,27 +298,27 @@ export class Contest {
   }
 
   #apply({ says, real, model }: Change): void {
-    this.#script.push(says);
+    this.script.push(says);
     real();
     model();
   }
 
   #anyVerdicts(): Verdict[] {
-    return Array.from({ length: 1 + this.#dice.below(6) }, () => ({
-      change: this.#dice.isOneIn(3) ? this.#anyChange() : undefined,
-      says: this.#dice.isOneIn(12) ? "throws" : this.#dice.isOneIn(6),
+    return Array.from({ length: 1 + this.#random.below(6) }, () => ({
+      change: this.#random.isOneIn(3) ? this.#anyChange() : undefined,
+      says: this.#random.isOneIn(12) ? "throws" : this.#random.isOneIn(6),
     }));
   }
 
   #createGroup(): void {
-    const { model } = this.#dice.one(this.#groups) as Group;
-    const path = `${model.path === "/" ? "" : model.path}/${this.#dice.word()}`;
-    this.#script.push(`create ${path}`);
+    const { model } = this.#random.one(this.#groups) as Group;
+    const path = `${model.path === "/" ? "" : model.path}/${this.#random.word()}`;
+    this.script.push(`create ${path}`);
     this.#groups.push({ real: this.#tree.create(path), model: new GroupModel(path, model) });
   }
 
   #removeGroup(): void {
-    const group = this.#dice.one(this.#groups.slice(1));
+    const group = this.#random.one(this.#groups.slice(1));
     if (group === undefined) return;
     const hasChildren = this.#groups.some(({ model }) => model.parent === group.model);
     const wanted = hasChildren || group.model.uses > 0 ? "EBUSY" : 0;
@@ -346,14 +331,14 @@ export class Contest {
   }
 
   #setRange(manager: Manager): void {
-    const range = this.#dice.range();
-    this.#script.push(`range ${range.first}..${range.last}`);
+    const range = this.#random.range();
+    this.script.push(`range ${range.first}..${range.last}`);
     manager.real.setPortRange(range.first, range.last);
     manager.model.range = range;
   }
 
   #reopen(manager: Manager): void {
-    this.#script.push("close, and open again");
+    this.script.push("close, and open again");
     for (const { group } of [...manager.reservations, ...manager.pools]) leave(group);
     manager.real.close();
     this.#managers.splice(this.#managers.indexOf(manager), 1, this.#openManager());
@@ -369,19 +354,19 @@ export class Contest {
   }
 
   #anyGroup(): Group | undefined {
-    return this.#dice.isOneIn(4) ? undefined : this.#dice.one(this.#groups);
+    return this.#random.isOneIn(4) ? undefined : this.#random.one(this.#groups);
   }
 
   #anyList(): List | undefined {
-    return this.#dice.isOneIn(2) ? undefined : this.#dice.one(this.#lists);
+    return this.#random.isOneIn(2) ? undefined : this.#random.one(this.#lists);
   }
 
   // ── Comparing ───────────────────────────────────────────────────────────────────────────
 
   #same(what: string, got: unknown, wanted: unknown): void {
-    this.#script.push(`${what}: ${wanted}`);
+    this.script.push(`${what}: ${wanted}`);
     const answer = typeof wanted === "number" && wanted > 0 ? "port" : `${wanted}`;
-    if (typeof wanted !== "object") this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1);
+    if (typeof wanted !== "object") this.figures[answer] = (this.figures[answer] ?? 0) + 1;
     if (!isDeepStrictEqual(got, wanted)) throw new Error(`got ${got}, the model says ${wanted}`);
   }
 
@@ -479,15 +464,4 @@ function placeOf({ place, group }: OpenPool): Place {
 
 function nameOf({ ask, place, group }: OpenPool): string {
   return `${show(ask, place.kind)} in ${group?.model.path}`;
-}
-
-/** A number, what a tester has thrown, or the code of an error. */
-function orThrown(act: () => number): number | string {
-  try {
-    return act();
-  } catch (error) {
-    if (error === THROWN) return "thrown";
-    if (error instanceof PortError) return error.code;
-    throw error;
-  }
 }

@@ -1,4 +1,4 @@
-// Masses: tens of thousands of random operations on systems with thousands of ports, of ends and of
+// Masses: tens of thousands of draws operations on systems with thousands of ports, of ends and of
 // TIME_WAITs, which fill up and empty again. Lists become bitmaps there and tables grow, and all of
 // them shrink again. Each answer is that of the reference model.
 
@@ -9,7 +9,7 @@ import { type OnLinuxPorts, openLinuxPorts } from "../../replay/linux-ports.ts";
 import { ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { Outcome } from "../../replay/linux-system.ts";
 import { BUILDS, type Build, modulesFor } from "../../support/builds.ts";
-import { Dice } from "./dice.ts";
+import { Random } from "../random.ts";
 
 type Model = ReturnType<ReferenceLinux["socket"]>;
 
@@ -78,7 +78,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
 class Clash {
   readonly #mass: Mass;
-  readonly #dice = new Dice(20_091);
+  readonly #random = new Random(20_091);
   readonly #real: OnLinuxPorts;
   readonly #model = new ReferenceLinux(0);
   readonly #usedAtOpen: number;
@@ -104,10 +104,10 @@ class Clash {
   /** One operation, by which there are more sockets or fewer. */
   step(wanted: number): void {
     this.#steps += 1;
-    const dice = this.#dice;
-    if (dice.chance(2)) this.#pass(dice.pick([1, 1, 2, 5, 20]));
-    if (dice.chance(1)) this.#reserve();
-    if (dice.chance(1)) this.#visit();
+    const random = this.#random;
+    if (random.chance(2)) this.#pass(random.pick([1, 1, 2, 5, 20]));
+    if (random.chance(1)) this.#reserve();
+    if (random.chance(1)) this.#visit();
     if (this.#pairs.length < wanted || this.#pairs.length === 0) this.#open();
     else this.#close();
     const { buckets: records, sockets, timeWait } = this.#real.ports.stats();
@@ -142,36 +142,38 @@ class Clash {
 
   #open(): void {
     const { reuse, devices, connects } = this.#mass;
-    const dice = this.#dice;
-    const device = dice.chance(70) ? 0 : dice.below(devices);
-    const wish = { reuse: dice.chance(reuse), device, group: "/" };
+    const random = this.#random;
+    const device = random.chance(70) ? 0 : random.below(devices);
+    const wish = { reuse: random.chance(reuse), device, group: "/" };
     const pair: [LinuxSocket, Model] = [this.#real.socket(wish), this.#model.socket(wish)];
     this.#pairs.push(pair);
-    if (dice.chance(connects)) this.#connect(pair);
+    if (random.chance(connects)) this.#connect(pair);
     else this.#bind(pair);
   }
 
   #bind(pair: [LinuxSocket, Model]): void {
     const { first, count, addresses, names, goesOn } = this.#mass;
-    const dice = this.#dice;
-    const address = dice.pick(addresses);
-    const port = !dice.chance(names) ? 0 : Math.min(65_535, dice.between(first, first + 2 * count));
-    const random = Array.from({ length: 6 }, () => dice.u32());
+    const random = this.#random;
+    const address = random.pick(addresses);
+    const port = !random.chance(names)
+      ? 0
+      : Math.min(65_535, random.between(first, first + 2 * count));
+    const draws = Array.from({ length: 6 }, () => random.u32());
     this.#same(
-      () => this.#real.bind(pair[0], address, port, random),
-      () => this.#model.bind(pair[1], address, port, random),
+      () => this.#real.bind(pair[0], address, port, draws),
+      () => this.#model.bind(pair[1], address, port, draws),
     );
-    if (!dice.chance(goesOn)) return;
-    if (dice.chance(33)) {
+    if (!random.chance(goesOn)) return;
+    if (random.chance(33)) {
       this.#same(
-        () => this.#real.listen(pair[0], random),
-        () => this.#model.listen(pair[1], random),
+        () => this.#real.listen(pair[0], draws),
+        () => this.#model.listen(pair[1], draws),
       );
     } else {
       this.#connect(pair);
     }
-    if (dice.chance(10)) {
-      const reuse = dice.chance(50);
+    if (random.chance(10)) {
+      const reuse = random.chance(50);
       this.#real.setReuse(pair[0], reuse);
       this.#model.setReuse(pair[1], reuse);
     }
@@ -179,14 +181,14 @@ class Clash {
 
   /** A socket of another sort comes and goes. */
   #visit(): void {
-    const dice = this.#dice;
-    const wish = { reuse: dice.chance(50), device: dice.below(3), group: "/" };
+    const random = this.#random;
+    const wish = { reuse: random.chance(50), device: random.below(3), group: "/" };
     const [socket, model] = [this.#real.socket(wish), this.#model.socket(wish)];
-    const address = dice.pick(["", "10.0.0.1", "10.0.0.9"]);
-    const random = Array.from({ length: 6 }, () => dice.u32());
+    const address = random.pick(["", "10.0.0.1", "10.0.0.9"]);
+    const draws = Array.from({ length: 6 }, () => random.u32());
     this.#same(
-      () => this.#real.bind(socket, address, 0, random),
-      () => this.#model.bind(model, address, 0, random),
+      () => this.#real.bind(socket, address, 0, draws),
+      () => this.#model.bind(model, address, 0, draws),
     );
     this.#real.close(socket);
     this.#model.close(model);
@@ -194,9 +196,9 @@ class Clash {
 
   #reserve(): void {
     const { first, count } = this.#mass;
-    const dice = this.#dice;
-    const ports = Array.from({ length: dice.below(60) }, () =>
-      dice.between(first, first + count - 1),
+    const random = this.#random;
+    const ports = Array.from({ length: random.below(60) }, () =>
+      random.between(first, first + count - 1),
     );
     const reserved = [...new Set(ports)].sort((a, b) => a - b);
     this.#real.setReserved(reserved);
@@ -205,10 +207,10 @@ class Clash {
 
   #connect(pair: [LinuxSocket, Model]): void {
     const { ends, addresses } = this.#mass;
-    const dice = this.#dice;
-    const end = dice.below(ends);
+    const random = this.#random;
+    const end = random.below(ends);
     const way = {
-      local: dice.pick(addresses.filter((address) => address !== "")),
+      local: random.pick(addresses.filter((address) => address !== "")),
       remote: `192.${end >> 16}.${(end >> 8) & 255}.${end & 255}`,
       remotePort: 443,
     };
@@ -221,12 +223,12 @@ class Clash {
   }
 
   #close(): void {
-    const dice = this.#dice;
-    const [pair] = this.#pairs.splice(dice.below(this.#pairs.length), 1);
+    const random = this.#random;
+    const [pair] = this.#pairs.splice(random.below(this.#pairs.length), 1);
     if (pair === undefined) return;
     const [socket, model] = pair;
-    if (socket.state === "connected" && dice.chance(this.#mass.waits)) {
-      const stamp = dice.chance(20) ? undefined : this.#now - dice.below(4);
+    if (socket.state === "connected" && random.chance(this.#mass.waits)) {
+      const stamp = random.chance(20) ? undefined : this.#now - random.below(4);
       this.#real.closeToTimeWait(socket, stamp);
       this.#model.closeToTimeWait(model, stamp);
     } else {
@@ -253,10 +255,10 @@ class Clash {
   #compareRecords(): void {
     const { first, count } = this.#mass;
     for (let looks = 0; looks < 20; looks++) {
-      const port = this.#dice.between(first, first + count - 1);
+      const port = this.#random.between(first, first + count - 1);
       expect(this.#real.bucket(port)).toEqual(this.#model.bucket(port));
     }
-    const pair = this.#pairs[this.#dice.below(Math.max(1, this.#pairs.length))];
+    const pair = this.#pairs[this.#random.below(Math.max(1, this.#pairs.length))];
     if (pair === undefined) return;
     expect(this.#real.look(pair[0])).toEqual(this.#model.look(pair[1]));
   }

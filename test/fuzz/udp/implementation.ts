@@ -1,12 +1,12 @@
-// The real side: LinuxPorts on one build, with a tree of groups of its own.
+// The real thing: LinuxPorts on one build, with a tree of groups of its own.
 
 import { PortError } from "../../../bindings/errors.ts";
 import { type PortGroup, PortGroups } from "../../../bindings/groups/group.ts";
 import { LinuxPorts, verifyLinux } from "../../../bindings/linux/linux.ts";
 import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
 import type { Modules } from "../../support/builds.ts";
-import type { Answer, Known, Look, Operation, PairMetrics, Side, Way } from "./operation.ts";
-import type { World } from "./world.ts";
+import type { Answer, Known, Look, Operation, PairMetrics, System, Target } from "./operation.ts";
+import type { Setup } from "./setup.ts";
 
 const MS = 1000;
 /** A limit of memory, most of which is filled at once. */
@@ -14,7 +14,7 @@ export const LIMIT = 10_000;
 /** Keys that are given draw nothing from the seed. */
 const HASH = { algorithm: "hash", secret: new Uint8Array(32), from: 0 } as const;
 
-export class RealSide implements Side {
+export class Implementation implements System {
   readonly ports: LinuxPorts;
   readonly usedAtOpen: number;
   readonly #groups: PortGroups;
@@ -23,13 +23,13 @@ export class RealSide implements Side {
   #draws: readonly number[] = [];
   drawn = 0;
 
-  constructor(world: World, modules: Modules) {
-    const { first, last, hint, localAddress, seed, spare } = world;
+  constructor(setup: Setup, modules: Modules) {
+    const { first, last, hint, localAddress, seed, spare } = setup;
     this.#groups = PortGroups.open({ module: modules.module });
-    for (const path of world.groups) if (path !== "/") this.#groups.create(path);
+    for (const path of setup.groups) if (path !== "/") this.#groups.create(path);
     this.ports = LinuxPorts.open({
       ...{ ...modules, hint, localAddress, connectSelection: HASH },
-      ...{ portRange: { first, last }, unprivilegedPortStart: world.unprivilegedStart },
+      ...{ portRange: { first, last }, unprivilegedPortStart: setup.unprivilegedStart },
       ...(seed === undefined ? { random: () => this.#draws[this.drawn++] ?? 0 } : { seed }),
       ...(spare !== undefined && { memoryLimit: LIMIT }),
     });
@@ -160,7 +160,7 @@ export function fill(ports: LinuxPorts, spare: number): LinuxSocket[] {
   }
 }
 
-function connect(socket: LinuxSocket, { remote, remotePort, local, offset }: Way): number {
+function connect(socket: LinuxSocket, { remote, remotePort, local, offset }: Target): number {
   if (local === undefined && offset === undefined) return socket.connect(remote, remotePort);
   return socket.connect(remote, remotePort, {
     ...(local !== undefined && { localAddress: local }),

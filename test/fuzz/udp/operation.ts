@@ -1,5 +1,5 @@
 // Operation: what can happen to a system with UDP and TCP sockets, as plain data, and what may be
-// told of a system afterwards. Two sides answer it: LinuxPorts, and the reference models.
+// told of a system afterwards. LinuxPorts and the reference models answer it.
 
 export type Type = "udp" | "tcp";
 
@@ -14,10 +14,10 @@ interface OnSocket {
 }
 
 export type Operation = { readonly draws?: readonly number[] } & (
-  | (OnSocket & Wish & { op: "socket" })
+  | (OnSocket & SocketRequest & { op: "socket" })
   | (OnSocket & { op: "bind"; address: string; port: number })
   | (OnSocket & { op: "listen" })
-  | (OnSocket & Way & { op: "connect" })
+  | (OnSocket & Target & { op: "connect" })
   | (OnSocket & { op: "close" })
   | (OnSocket & { op: "closeToTimeWait"; stamp: number | null })
   | (OnSocket & { op: "setReuse"; reuse: boolean })
@@ -30,7 +30,7 @@ export type Operation = { readonly draws?: readonly number[] } & (
   | { op: "expireTimeWait" }
 );
 
-export interface Wish {
+export interface SocketRequest {
   readonly type: Type;
   readonly reuse: boolean;
   readonly device: number;
@@ -38,7 +38,7 @@ export interface Wish {
   readonly privileged: boolean;
 }
 
-export interface Way {
+export interface Target {
   readonly remote: string;
   readonly remotePort: number;
   /** Absent: the system's. TCP is always told. */
@@ -76,7 +76,7 @@ export interface Known {
   readonly timeWait: number;
 }
 
-export interface Side {
+export interface System {
   perform(operation: Operation): Answer;
   look(sock: number): Look;
   figures(): PairMetrics;

@@ -1,11 +1,11 @@
-// The reference side: the model of UDP and the model of TCP, which know nothing of each other, side by
+// The model of UDP and the model of TCP, which know nothing of each other, side by
 // side. They share the tree of groups, the settings, and where draws come from.
 
 import { SeededRandom } from "../../../bindings/core/random.ts";
 import { ReferenceLinuxPorts, type ReferenceSocket } from "../../models/reference-linux.ts";
 import { ReferenceUdp, type UdpSocket } from "../../models/reference-udp.ts";
-import type { Answer, Known, Look, Operation, PairMetrics, Side, Type } from "./operation.ts";
-import type { World } from "./world.ts";
+import type { Answer, Known, Look, Operation, PairMetrics, System, Type } from "./operation.ts";
+import type { Setup } from "./setup.ts";
 
 type Socket =
   | { readonly type: "udp"; readonly its: UdpSocket }
@@ -13,21 +13,21 @@ type Socket =
 
 export type NewModel = (draw: () => number) => ReferenceUdp;
 
-export class ReferenceSide implements Side {
+export class Reference implements System {
   readonly udp: ReferenceUdp;
   readonly tcp: ReferenceLinuxPorts;
   readonly #sockets = new Map<number, Socket>();
   #draws: readonly number[] = [];
   drawn = 0;
 
-  constructor(world: World, newModel: NewModel = (draw) => new ReferenceUdp(draw)) {
-    const seeded = world.seed === undefined ? undefined : new SeededRandom(world.seed);
+  constructor(setup: Setup, newModel: NewModel = (draw) => new ReferenceUdp(draw)) {
+    const seeded = setup.seed === undefined ? undefined : new SeededRandom(setup.seed);
     const draw = (): number => seeded?.next() ?? this.#draws[this.drawn++] ?? 0;
     this.udp = newModel(draw);
-    this.tcp = new ReferenceLinuxPorts(draw, world.hint);
-    this.udp.localAddress = world.localAddress;
-    this.udp.range = this.tcp.range = { first: world.first, last: world.last };
-    this.udp.unprivilegedStart = world.unprivilegedStart;
+    this.tcp = new ReferenceLinuxPorts(draw, setup.hint);
+    this.udp.localAddress = setup.localAddress;
+    this.udp.range = this.tcp.range = { first: setup.first, last: setup.last };
+    this.udp.unprivilegedStart = setup.unprivilegedStart;
   }
 
   /** The sockets that are open, oldest first. */

@@ -1,15 +1,15 @@
-// The model: the reference model, with handles put on top of it in the plainest way.
+// The reference model of a manager, with pools put on top of it in the plainest way.
 
-import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
-import { SeededRandom } from "../../bindings/core/random.ts";
-import { ReferencePortManager } from "../models/reference-manager.ts";
-import { type Ask, toModel } from "../support/ask.ts";
+import { EXHAUSTED, IN_USE } from "../../../assembly/abi.ts";
+import { SeededRandom } from "../../../bindings/core/random.ts";
+import { ReferencePortManager } from "../../models/reference-manager.ts";
+import { type Ask, toModel } from "../../support/ask.ts";
 import { Ledger } from "./ledger.ts";
-import type { Picking, Side, Tester } from "./side.ts";
+import type { Mode, System, Tester } from "./system.ts";
 
 interface ModelPool {
   readonly ask: Ask;
-  readonly mode: Picking;
+  readonly mode: Mode;
   readonly unique: boolean;
   /** As far as batches tell: its ports are a bitmap, no longer a sorted list. */
   isMany: boolean;
@@ -28,7 +28,7 @@ const BATCH = 1024;
 const LIST_MAX = 64;
 const SHRINK_AT = 24;
 
-export class Model implements Side {
+export class Reference implements System {
   readonly ledger: Ledger = new Ledger();
   readonly pools: ModelPool[] = [];
   readonly reservations: ModelReservation[] = [];
@@ -95,9 +95,9 @@ export class Model implements Side {
     return this.#manager.stats();
   }
 
-  // ── Handles ─────────────────────────────────────────────────────────────────────────────
+  // ── Pools ───────────────────────────────────────────────────────────────────────────────
 
-  open(ask: Ask, mode: Picking, unique: boolean): void {
+  open(ask: Ask, mode: Mode, unique: boolean): void {
     this.pools.push({ ask, mode, unique, isMany: false });
   }
 

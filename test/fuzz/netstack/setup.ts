@@ -1,4 +1,4 @@
-// World: what one run of the fuzzer may ask about. Pools are small, so that what is asked meets
+// Setup: what one run of the fuzzer may ask about. Pools are small, so that what is asked meets
 // what is held, and each run has pools of its own size: a run with one address and eight flag sets
 // finds other things than one with five addresses and none.
 //
@@ -6,9 +6,9 @@
 // to the default: one manager, IPv4, UDP, any address, no device, any destination, no flags.
 
 import fc from "fast-check";
-import type { Ask } from "../support/ask.ts";
+import type { Ask } from "../../support/ask.ts";
 
-export interface World {
+export interface Setup {
   readonly seed: number;
   readonly managers: number;
   readonly first: number;
@@ -63,7 +63,7 @@ const LIMIT_MIN = 1024;
 /** A multiple of every pool's size, so that each member is as likely as the others. */
 const DRAW_MAX = 840 - 1;
 
-/** Words for one address, all of which the facade must take for the same. */
+/** Words for one address, all of which the implementation must take for the same. */
 const SPELLINGS: Readonly<Record<string, readonly string[]>> = {
   "": ["", "0.0.0.0", "::", "::ffff:0.0.0.0"],
   "10.0.0.1": ["10.0.0.1", "::ffff:10.0.0.1", "::ffff:a00:1"],
@@ -72,7 +72,7 @@ const SPELLINGS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Worlds with a range of so many ports. */
-function worldOf(count: fc.Arbitrary<number>): fc.Arbitrary<World> {
+function setupOf(count: fc.Arbitrary<number>): fc.Arbitrary<Setup> {
   const all = fc.record({
     seed: fc.nat(0xffffffff),
     managers: fc.integer({ min: 1, max: 3 }),
@@ -90,25 +90,25 @@ function worldOf(count: fc.Arbitrary<number>): fc.Arbitrary<World> {
 }
 
 /** Ranges of a few words at most: ports run out, and pools are sorted lists. */
-export const sparse: fc.Arbitrary<World> = worldOf(fc.integer({ min: 1, max: 64 }));
+export const sparse: fc.Arbitrary<Setup> = setupOf(fc.integer({ min: 1, max: 64 }));
 
 /** Ranges of more ports than a sorted list holds, so that pools become bitmaps, and lists again. */
-export const dense: fc.Arbitrary<World> = worldOf(fc.integer({ min: 65, max: 140 }));
+export const dense: fc.Arbitrary<Setup> = setupOf(fc.integer({ min: 65, max: 140 }));
 
 /** Managers that soon have no memory for one more record, or that never have. */
-export const tight: fc.Arbitrary<World> = fc
+export const tight: fc.Arbitrary<Setup> = fc
   .tuple(
-    worldOf(fc.integer({ min: 1, max: 140 })),
+    setupOf(fc.integer({ min: 1, max: 140 })),
     fc.integer({ min: LIMIT_MIN, max: LIMIT_MIN + 14_000 }),
   )
-  .map(([world, limit]) => ({ ...world, limit }));
+  .map(([setup, limit]) => ({ ...setup, limit }));
 
-export const mixed: fc.Arbitrary<World> = fc.oneof(
+export const mixed: fc.Arbitrary<Setup> = fc.oneof(
   { arbitrary: sparse, weight: 2 },
   { arbitrary: dense, weight: 1 },
 );
 
-export const all: fc.Arbitrary<World> = fc.oneof(
+export const all: fc.Arbitrary<Setup> = fc.oneof(
   { arbitrary: mixed, weight: 3 },
   { arbitrary: tight, weight: 1 },
 );
@@ -124,25 +124,25 @@ export const askDraw: fc.Arbitrary<AskDraw> = fc.record({
   flags: draw,
 });
 
-export function askOf(world: World, drawn: AskDraw): Ask {
+export function askOf(setup: Setup, drawn: AskDraw): Ask {
   return {
-    networks: NETWORKS[drawn.network % world.networks] as number[],
-    transport: TRANSPORTS[drawn.transport % world.transports] as number,
-    address: ADDRESSES[drawn.address % world.addresses] as string,
-    device: drawn.device % world.devices,
-    destination: DESTINATIONS[drawn.destination % world.destinations] as Ask["destination"],
-    flags: flagsOf(world, drawn.flags),
+    networks: NETWORKS[drawn.network % setup.networks] as number[],
+    transport: TRANSPORTS[drawn.transport % setup.transports] as number,
+    address: ADDRESSES[drawn.address % setup.addresses] as string,
+    device: drawn.device % setup.devices,
+    destination: DESTINATIONS[drawn.destination % setup.destinations] as Ask["destination"],
+    flags: flagsOf(setup, drawn.flags),
   };
 }
 
-export function flagsOf(world: World, drawn: number): number {
-  return world.flags[drawn % world.flags.length] as number;
+export function flagsOf(setup: Setup, drawn: number): number {
+  return setup.flags[drawn % setup.flags.length] as number;
 }
 
 /** Mostly a port of the first range; now and then one that may lie elsewhere. */
-export function portOf(world: World, drawn: number): number {
+export function portOf(setup: Setup, drawn: number): number {
   if (drawn > DRAW_MAX - 60) return EDGES[drawn % EDGES.length] as number;
-  return Math.min(PORT_MAX, world.first + (drawn % world.count));
+  return Math.min(PORT_MAX, setup.first + (drawn % setup.count));
 }
 
 export function rangeOf(first: number, count: number): { first: number; last: number } {
@@ -150,8 +150,8 @@ export function rangeOf(first: number, count: number): { first: number; last: nu
 }
 
 /** A first port for a range that is changed on the way. */
-export function firstOf(world: World, drawn: number): number {
-  const firsts = [world.first, world.first + 1, ...FIRSTS];
+export function firstOf(setup: Setup, drawn: number): number {
+  const firsts = [setup.first, setup.first + 1, ...FIRSTS];
   return Math.min(PORT_MAX, firsts[drawn % firsts.length] as number);
 }
 

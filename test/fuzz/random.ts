@@ -1,8 +1,12 @@
-// Dice: chance from a seed, in the shapes that a fuzzer asks for.
+// Random numbers from a seed, in the shapes that operations and setups are drawn in.
 
-import { SeededRandom } from "../../../bindings/core/random.ts";
+import fc from "fast-check";
+import { SeededRandom } from "../../bindings/core/random.ts";
 
-export class Dice {
+/** A seed for each operation, in which nothing is simpler than anything else: it does not shrink. */
+export const anySalt: fc.Arbitrary<number> = fc.noShrink(fc.noBias(fc.nat(0x7fffffff)));
+
+export class Random {
   readonly #random: SeededRandom;
 
   constructor(seed: number) {
@@ -30,17 +34,5 @@ export class Dice {
 
   pick<T>(list: readonly T[]): T {
     return list[this.below(list.length)] as T;
-  }
-
-  /** Each as often as its weight says. */
-  weighted<T extends string>(weights: Readonly<Record<T, number>>): T {
-    const names = Object.keys(weights) as T[];
-    const total = names.reduce((sum, name) => sum + weights[name], 0);
-    let left = this.below(total);
-    for (const name of names) {
-      left -= weights[name];
-      if (left < 0) return name;
-    }
-    throw new RangeError("no weight is above zero");
   }
 }

@@ -1,5 +1,5 @@
-// Duel: one operation after the other on the reference model and on the real thing, and after each of
-// them a look at whatever it may have changed.
+// A session on Linux' ports: one operation after the other on the reference model and on the real thing, and
+// after each of them a look at whatever it may have changed.
 //
 // Beside being equal, the answers must keep what selection promises: a port that was picked lies in
 // the effective range of its kind and is not reserved, it was acceptable, and nobody is told that
@@ -7,21 +7,20 @@
 // lost its reuse bit after it had got its port may lead searches for bind() astray, and sums
 // that pass 2^32 make a search for connect() miss ports.
 
-import { isDeepStrictEqual } from "node:util";
 import { PortError } from "../../../bindings/errors.ts";
 import { limited, type ReferenceSocket } from "../../models/reference-linux.ts";
 import { BadInput } from "../../replay/input.ts";
 import type { ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { LinuxSystem } from "../../replay/linux-system.ts";
 import { type LinuxAnswer, type LinuxOperation, LinuxPlayer } from "../../replay/linux-trace.ts";
+import { compare, Mismatch, settled } from "../mismatch.ts";
+import type { PlannedSession } from "../planned.ts";
+import type { Random } from "../random.ts";
+import { Planner } from "./operations.ts";
+import type { Kind, Setup } from "./setup.ts";
 
-/** The two sides differ, or the real one broke. */
-export class Defeat extends Error {
-  override readonly name = "Defeat";
-}
-
-/** The real side, opened by whoever wants the duel. */
-export interface Opponent {
+/** What is compared with the model. */
+export interface BuildUnderTest {
   readonly system: LinuxSystem;
   /** Checks its invariants, where the build can. */
   verify?(): void;
@@ -29,7 +28,7 @@ export interface Opponent {
   used?(): number;
 }
 
-export interface PairMetrics {
+export interface Figures extends Record<string, number> {
   operations: number;
   /** Automatic picks, those that found nothing, and those that searched more than once. */
   picks: number;
@@ -42,7 +41,7 @@ export interface PairMetrics {
   refusals: number;
 }
 
-interface Pick {
+interface PickPromise {
   readonly kind: "bind" | "connect";
   readonly ports: readonly number[];
   readonly acceptable: ReadonlySet<number>;
@@ -51,16 +50,27 @@ interface Pick {
 
 const TWO_32 = 2 ** 32;
 const AUDIT_EVERY = 25;
+const NO_FIGURES: Figures = {
+  operations: 0,
+  picks: 0,
+  exhausted: 0,
+  retried: 0,
+  wrapped: 0,
+  expired: 0,
+  refusals: 0,
+};
 const DRAINED: LinuxAnswer = { buckets: 0, bsockets: 0, bytes: 0, uses: 0 };
 
-export class Duel {
+export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
   readonly model: LinuxPlayer;
+  readonly figures: Figures = { ...NO_FIGURES };
   /** What has been done, with the model's answers. */
-  readonly script: (LinuxOperation & { expect: LinuxAnswer; drawn?: number })[] = [];
+  readonly #steps: (LinuxOperation & { expect: LinuxAnswer; drawn?: number })[] = [];
   readonly #reference: ReferenceLinux;
   readonly #real: LinuxPlayer;
-  readonly #opponent: Opponent;
-  readonly #figures: PairMetrics;
+  readonly #underTest: BuildUnderTest;
+  readonly #setup: Pick<Setup, "hint" | "limit" | "isAbrupt">;
+  readonly #planner: Planner | undefined;
   /** Whether the real side may say that it has no memory. */
   readonly #isTight: boolean;
   /** Every port that was named or picked. */
@@ -68,25 +78,36 @@ export class Duel {
   /** A socket with a port has lost its reuse bit. */
   #hasCleared = false;
 
+  /** Without a whole setup whoever opens it says what happens. */
   constructor(
     reference: ReferenceLinux,
-    opponent: Opponent,
-    figures: PairMetrics,
-    isTight = false,
+    underTest: BuildUnderTest,
+    setup: Setup | Pick<Setup, "hint" | "limit" | "isAbrupt">,
   ) {
     this.#reference = reference;
-    this.#isTight = isTight;
-    this.#opponent = opponent;
-    this.#figures = figures;
+    this.#underTest = underTest;
+    this.#setup = setup;
+    this.#isTight = setup.limit !== undefined;
     this.model = new LinuxPlayer(reference);
-    this.#real = new LinuxPlayer(opponent.system);
+    this.#real = new LinuxPlayer(underTest.system);
+    if (!("salt" in setup)) return;
+    this.#planner = new Planner(setup, this.model);
+    for (const operation of this.#planner.opening()) this.perform(operation);
+  }
+
+  get script(): string[] {
+    return this.#steps.map((step) => JSON.stringify(step));
+  }
+
+  plan(kind: Kind, random: Random): LinuxOperation | undefined {
+    return this.#planner?.plan(kind, random);
   }
 
   /** False: nothing happened, for the operation makes no sense here. */
-  play(operation: LinuxOperation): boolean {
-    const used = this.#isTight ? this.#opponent.used?.() : undefined;
+  perform(operation: LinuxOperation): boolean {
+    const used = this.#isTight ? this.#underTest.used?.() : undefined;
     let got: LinuxAnswer;
-    let pick: Pick | undefined;
+    let pick: PickPromise | undefined;
     let broken: unknown;
     try {
       pick = this.#pickOf(operation);
@@ -95,42 +116,42 @@ export class Duel {
       if (error instanceof BadInput) return false;
       if (this.#isTight && isNoMemory(error)) return this.#refused(operation, used);
       got = { threw: true };
-      broken = error;
+      broken = error ?? new Mismatch("nothing was thrown");
     }
-    this.#figures.operations += 1;
+    this.figures.operations += 1;
     const expect = settled(() => this.model.perform(operation));
     const mayDraw = operation.op === "bind" || operation.op === "listen";
-    this.script.push({ ...operation, expect, ...(mayDraw && { drawn: this.model.drawn }) });
-    if (broken !== undefined) throw defeat(broken);
+    this.#steps.push({ ...operation, expect, ...(mayDraw && { drawn: this.model.drawn }) });
+    if (broken !== undefined) throw broken;
     compare("answer", got, expect);
     this.#compareTraces(operation, mayDraw);
     if (pick !== undefined) this.#judge(pick, got);
-    if (this.script.length % AUDIT_EVERY === 0) this.#audit();
-    settled(() => this.#opponent.verify?.());
+    if (this.#steps.length % AUDIT_EVERY === 0) this.#audit();
+    settled(() => this.#underTest.verify?.());
     return true;
   }
 
   /** For want of memory: that the model cannot know, but nothing may have changed. */
   #refused(operation: LinuxOperation, used: number | undefined): true {
-    this.#figures.operations += 1;
-    this.#figures.refusals += 1;
-    this.script.push({ ...operation, expect: { err: "ENOBUFS" } });
-    compare("bytes in use after a refusal", this.#opponent.used?.(), used);
+    this.figures.operations += 1;
+    this.figures.refusals += 1;
+    this.#steps.push({ ...operation, expect: { err: "ENOBUFS" } });
+    compare("bytes in use after a refusal", this.#underTest.used?.(), used);
     compare(
       "figures after a refusal",
-      settled(() => this.#opponent.system.stats()),
+      settled(() => this.#underTest.system.stats()),
       this.#reference.stats(),
     );
     this.#audit();
-    settled(() => this.#opponent.verify?.());
+    settled(() => this.#underTest.verify?.());
     return true;
   }
 
   /** Closes both. Closed socket by socket, nothing may be counted and no byte be in use. */
-  finish(abruptly: boolean): void {
+  finish(): void {
     this.#audit();
-    if (abruptly) {
-      compare("left in use", settled(() => this.#opponent.system.end()).uses, 0);
+    if (this.#setup.isAbrupt) {
+      compare("left in use", settled(() => this.#underTest.system.end()).uses, 0);
     } else {
       compare("left by the model", this.model.drain(), DRAINED);
       compare(
@@ -139,22 +160,29 @@ export class Duel {
         DRAINED,
       );
     }
-    this.#figures.expired += this.model.expired;
+    this.figures.expired += this.model.expired;
   }
 
   abandon(): void {
     this.#real.abandon();
   }
 
+  /** In the notation of the vectors; where memory is short no other system would answer so. */
+  trace(): string {
+    const { hint, limit } = this.#setup;
+    if (limit !== undefined) return `with a memory limit of ${limit} bytes`;
+    return `as a trace: {"name":"fuzz","hint":${hint},"ops":[${this.script}]}`;
+  }
+
   // ── What an operation leaves behind ─────────────────────────────────────────────────────
 
   #compareTraces(operation: LinuxOperation, mayDraw: boolean): void {
     if (mayDraw) compare("values drawn", this.#real.drawn, this.model.drawn);
-    if (mayDraw && this.model.drawn > 1) this.#figures.retried += 1;
+    if (mayDraw && this.model.drawn > 1) this.figures.retried += 1;
     compare("TIME_WAITs removed", this.#real.expired, this.model.expired);
     compare(
       "figures",
-      settled(() => this.#opponent.system.stats()),
+      settled(() => this.#underTest.system.stats()),
       this.#reference.stats(),
     );
     if (!("sock" in operation) || !new Set(this.model.open).has(operation.sock)) return;
@@ -178,14 +206,14 @@ export class Duel {
   }
 
   #compareRecord(port: number): void {
-    const got = settled(() => this.#opponent.system.bucket(port));
+    const got = settled(() => this.#underTest.system.bucket(port));
     compare(`record of port ${port}`, got, this.#reference.bucket(port));
   }
 
   // ── What selection promises ─────────────────────────────────────────────────────────────
 
   /** What may come of an operation, if it lets the system pick a port. */
-  #pickOf(operation: LinuxOperation): Pick | undefined {
+  #pickOf(operation: LinuxOperation): PickPromise | undefined {
     const { op } = operation;
     if (op === "setReuse") this.#noteReuse(operation);
     if (op !== "bind" && op !== "listen" && op !== "connect") return undefined;
@@ -209,7 +237,7 @@ export class Duel {
     if (op === "connect") {
       const offset = (this.#reference.stats().hint + operation.portOffset) % TWO_32;
       mayMiss = offset + count >= TWO_32;
-      if (mayMiss) this.#figures.wrapped += 1;
+      if (mayMiss) this.figures.wrapped += 1;
     }
     return { kind, ports, acceptable: new Set(ports.filter(suits)), mayMiss };
   }
@@ -219,35 +247,19 @@ export class Duel {
     if (socket.port !== 0 && socket.reuse && !operation.reuse) this.#hasCleared = true;
   }
 
-  #judge({ kind, ports, acceptable, mayMiss }: Pick, got: LinuxAnswer): void {
-    this.#figures.picks += 1;
+  #judge({ kind, ports, acceptable, mayMiss }: PickPromise, got: LinuxAnswer): void {
+    this.figures.picks += 1;
     const port = got?.port;
     if (typeof port === "number") {
-      if (!ports.includes(port)) throw new Defeat(`port ${port} is outside or reserved (${kind})`);
-      if (!acceptable.has(port)) throw new Defeat(`port ${port} is not acceptable (${kind})`);
+      if (!ports.includes(port))
+        throw new Mismatch(`port ${port} is outside or reserved (${kind})`);
+      if (!acceptable.has(port)) throw new Mismatch(`port ${port} is not acceptable (${kind})`);
       return;
     }
-    this.#figures.exhausted += 1;
+    this.figures.exhausted += 1;
     if (mayMiss || acceptable.size === 0) return;
-    throw new Defeat(`none was found, but acceptable are ${[...acceptable]} (${kind})`);
+    throw new Mismatch(`none was found, but acceptable are ${[...acceptable]} (${kind})`);
   }
-}
-
-function compare(what: string, got: unknown, expected: unknown): void {
-  if (isDeepStrictEqual(got, expected)) return;
-  throw new Defeat(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`);
-}
-
-function settled<T>(act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    throw defeat(error);
-  }
-}
-
-function defeat(error: unknown): Defeat {
-  return new Defeat(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }
 
 function isNoMemory(error: unknown): boolean {

@@ -1,14 +1,14 @@
-// Side: one of the two that the fuzzer plays against each other, a manager with its handles. Both
+// One of the two that the fuzzer compares, a manager with its pools. Both
 // answer in the same terms: a port or a refusal of `assembly/abi`; what a tester throws comes out.
 
-import type { Ask } from "../support/ask.ts";
+import type { Ask } from "../../support/ask.ts";
 
 export type Tester = (port: number) => boolean;
 
-export type Picking = "bind" | "connect";
+export type Mode = "bind" | "connect";
 
-/** `undefined` as offset means that the side draws one; both draw the same. */
-export interface Side {
+/** `undefined` as offset means that the system draws one; both draw the same. */
+export interface System {
   reserve(ask: Ask, port: number, test?: Tester): number;
   search(ask: Ask, offset: number | undefined, test?: Tester): number;
   tuple(ask: Ask, port: number): number;
@@ -24,7 +24,7 @@ export interface Side {
   range(): { first: number; last: number };
   stats(): { descriptors: number; counters: number; references: number };
 
-  open(ask: Ask, mode: Picking, unique: boolean): void;
+  open(ask: Ask, mode: Mode, unique: boolean): void;
   take(pool: number, offset: number | undefined): number;
   takeAt(pool: number, port: number): number;
   free(pool: number, port: number): boolean;

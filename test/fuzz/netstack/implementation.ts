@@ -1,21 +1,21 @@
-// The real thing: a manager of the facade, by words, reservation objects and handles.
+// The real thing: a manager with its reservations, by value and as objects, and its pools.
 
-import { SeededRandom } from "../../bindings/core/random.ts";
+import { SeededRandom } from "../../../bindings/core/random.ts";
 import {
   type OpenOptions,
   PortManager,
   type PortPool,
   type Reservation,
-} from "../../bindings/index.ts";
-import { verify } from "../../bindings/manager.ts";
-import { type Ask, toFacade } from "../support/ask.ts";
-import { answer } from "../support/stage.ts";
-import type { Picking, Side, Tester } from "./side.ts";
-import { spelled } from "./world.ts";
+} from "../../../bindings/index.ts";
+import { verify } from "../../../bindings/manager.ts";
+import { type Ask, toFacade } from "../../support/ask.ts";
+import { answer } from "../../support/stage.ts";
+import { spelled } from "./setup.ts";
+import type { Mode, System, Tester } from "./system.ts";
 
 type PoolRequest = ReturnType<typeof toFacade>;
 
-export class Facade implements Side {
+export class Implementation implements System {
   readonly manager: PortManager;
   readonly #usedAtOpen: number;
   readonly #pools: PortPool[] = [];
@@ -87,9 +87,9 @@ export class Facade implements Side {
     return { descriptors, counters, references };
   }
 
-  // ── Handles ─────────────────────────────────────────────────────────────────────────────
+  // ── Pools ───────────────────────────────────────────────────────────────────────────────
 
-  open(ask: Ask, mode: Picking, unique: boolean): void {
+  open(ask: Ask, mode: Mode, unique: boolean): void {
     this.#pools.push(this.manager.pool({ ...this.#request(ask), mode, unique }));
   }
 
@@ -154,7 +154,7 @@ export class Facade implements Side {
 
 /**
  * A manager draws a secret for its hash table from the host. Here it comes from the seed, too, so
- * that a battle that is fought again has its records in the same slots.
+ * that a session that is fought again has its records in the same slots.
  */
 function withSecretOf<T>(seed: number, open: () => T): T {
   const random = new SeededRandom(~seed);

@@ -1,30 +1,21 @@
-// Battle: one operation after the other on both sides, and after each of them a look at whatever it
-// may have changed.
+// A session on UDP and TCP sockets: one operation after the other on both sides, and after each of them a look
+// at whatever it may have changed.
 //
-// For UDP the two must agree in every word. What LinuxPorts refuses must not have changed a byte,
-// for want of memory as for any other reason: the reference side then is not asked.
+// For UDP the two must agree in every part. What LinuxPorts refuses must not have changed a byte, for want of memory
+// as for any other reason: the reference models then are not asked.
 
-import { isDeepStrictEqual } from "node:util";
 import type { UdpSocket } from "../../models/reference-udp.ts";
 import type { Modules } from "../../support/builds.ts";
-import { RealSide } from "./implementation.ts";
+import { compare, Mismatch, settled } from "../mismatch.ts";
+import type { PlannedSession } from "../planned.ts";
+import type { Random } from "../random.ts";
+import { Implementation } from "./implementation.ts";
 import type { Answer, Operation } from "./operation.ts";
-import { type NewModel, ReferenceSide } from "./reference.ts";
-import type { World } from "./world.ts";
+import { type Kind, Planner } from "./operations.ts";
+import { type NewModel, Reference } from "./reference.ts";
+import type { Setup } from "./setup.ts";
 
-/** The two sides differ, or the real one broke. */
-export class Defeat extends Error {
-  override readonly name = "Defeat";
-  /** Something was thrown that is no answer: the instance may be fit for nothing now. */
-  readonly isBroken: boolean;
-
-  constructor(message: string, isBroken = false) {
-    super(message);
-    this.isBroken = isBroken;
-  }
-}
-
-export interface Tally {
+interface Figures extends Record<string, number> {
   operations: number;
   /** Of UDP: ports picked, ports named, searches and names refused, connects without a search. */
   picks: number;
@@ -41,30 +32,50 @@ const AUDIT_EVERY = 20;
 const WAIT_SECONDS = 60;
 const FAR = 4_000_000_000;
 
-export class Battle {
-  readonly reference: ReferenceSide;
+const NO_FIGURES: Figures = {
+  operations: 0,
+  picks: 0,
+  named: 0,
+  exhausted: 0,
+  taken: 0,
+  again: 0,
+  noMemory: 0,
+  noMemoryToConnect: 0,
+};
+
+export class UdpSession implements PlannedSession<Kind, Operation> {
+  readonly reference: Reference;
+  readonly figures: Figures = { ...NO_FIGURES };
   /** What has been done, with LinuxPorts' answers. */
-  readonly script: (readonly [Operation, Answer])[] = [];
-  readonly #world: World;
-  readonly #real: RealSide;
-  readonly #tally: Tally;
+  readonly #steps: (readonly [Operation, Answer])[] = [];
+  readonly #setup: Setup;
+  readonly #real: Implementation;
+  readonly #planner: Planner;
   /** Every port that was named or picked. */
   readonly #ports = new Set<number>();
 
-  constructor(world: World, modules: Modules, tally: Tally, newModel?: NewModel) {
-    this.#world = world;
-    this.#tally = tally;
-    this.reference = new ReferenceSide(world, newModel);
-    this.#real = new RealSide(world, modules);
+  constructor(setup: Setup, modules: Modules, newModel?: NewModel) {
+    this.#setup = setup;
+    this.reference = new Reference(setup, newModel);
+    this.#real = new Implementation(setup, modules);
+    this.#planner = new Planner(setup, this.reference);
+  }
+
+  get script(): string[] {
+    return this.#steps.map((step) => step.map((part) => JSON.stringify(part)).join(" -> "));
+  }
+
+  plan(kind: Kind, random: Random): Operation | undefined {
+    return this.#planner.plan(kind, random);
   }
 
   /** Does nothing if the operation makes no sense here, as after others have been left out. */
-  play(operation: Operation): void {
+  perform(operation: Operation): void {
     if (!this.#isSensible(operation)) return;
     const used = this.#real.used;
-    this.#tally.operations += 1;
+    this.figures.operations += 1;
     const got = settled(() => this.#real.perform(operation));
-    this.script.push([operation, got]);
+    this.#steps.push([operation, got]);
     if (typeof got === "object" && got.code === "ENOBUFS") {
       this.#noMemory(operation, used);
       return;
@@ -80,13 +91,13 @@ export class Battle {
   }
 
   /** Closes all: then nothing is counted, and no byte in use that was not at open. */
-  finish(isAbrupt: boolean): void {
+  finish(): void {
     this.#audit();
-    if (!isAbrupt) {
-      for (const sock of this.reference.open) this.play({ op: "close", sock });
+    if (!this.#setup.isAbrupt) {
+      for (const sock of this.reference.open) this.perform({ op: "close", sock });
       this.#real.empty();
-      this.play({ op: "setNow", now: FAR + WAIT_SECONDS });
-      this.play({ op: "expireTimeWait" });
+      this.perform({ op: "setNow", now: FAR + WAIT_SECONDS });
+      this.perform({ op: "expireTimeWait" });
       compare("left", this.#real.figures(), {
         ...this.reference.figures(),
         buckets: 0,
@@ -96,9 +107,17 @@ export class Battle {
     }
     compare(
       "uses of groups",
-      settled(() => this.#real.end(this.#world.groups)),
+      settled(() => this.#real.end(this.#setup.groups)),
       0,
     );
+  }
+
+  abandon(): void {
+    try {
+      this.#real.ports.close();
+    } catch {
+      // It has trapped before.
+    }
   }
 
   /** The UDP socket to which it is done, if it is there. */
@@ -116,10 +135,10 @@ export class Battle {
   }
 
   #noMemory(operation: Operation, used: number): void {
-    if (this.#world.spare === undefined) throw new Defeat("no memory, without a limit");
-    this.#tally.noMemory += 1;
+    if (this.#setup.spare === undefined) throw new Mismatch("no memory, without a limit");
+    this.figures.noMemory += 1;
     const isUdp = this.#datagramOf(operation) !== undefined;
-    if (isUdp && operation.op === "connect") this.#tally.noMemoryToConnect += 1;
+    if (isUdp && operation.op === "connect") this.figures.noMemoryToConnect += 1;
     compare("bytes in use for want of more", this.#real.used, used);
     this.#audit();
     settled(() => this.#real.verify());
@@ -129,7 +148,7 @@ export class Battle {
 
   #compareTraces(operation: Operation): void {
     compare("figures", this.#real.figures(), this.reference.figures());
-    if (this.#tally.operations % AUDIT_EVERY === 0) this.#audit();
+    if (this.figures.operations % AUDIT_EVERY === 0) this.#audit();
     if ("port" in operation && operation.port !== 0) this.#compareRecord(operation.port);
     if (!("sock" in operation) || !this.reference.has(operation.sock)) return;
     this.#compareSocket(operation.sock);
@@ -157,26 +176,12 @@ export class Battle {
     if (operation.op !== "bind" && operation.op !== "connect") return;
     const socket = this.#datagramOf(operation);
     if (socket === undefined) return;
-    const tally = this.#tally;
+    const { figures } = this;
     const isNamed = operation.op === "bind" && operation.port !== 0;
-    if (typeof got === "number" && socket.port !== 0) tally.again += 1;
-    else if (typeof got === "number" && isNamed) tally.named += 1;
-    else if (typeof got === "number") tally.picks += 1;
-    else if (typeof got === "object" && got.reason === "port-in-use") tally.taken += 1;
-    else if (typeof got === "object" && got.reason === "no-port-available") tally.exhausted += 1;
-  }
-}
-
-function compare(what: string, got: unknown, expected: unknown): void {
-  if (isDeepStrictEqual(got, expected)) return;
-  throw new Defeat(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`);
-}
-
-function settled<T>(act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    throw new Defeat(message, true);
+    if (typeof got === "number" && socket.port !== 0) figures.again += 1;
+    else if (typeof got === "number" && isNamed) figures.named += 1;
+    else if (typeof got === "number") figures.picks += 1;
+    else if (typeof got === "object" && got.reason === "port-in-use") figures.taken += 1;
+    else if (typeof got === "object" && got.reason === "no-port-available") figures.exhausted += 1;
   }
 }

@@ -1,0 +1,50 @@
+// LinuxPorts against its reference model. The debug build checks its invariants after each operation.
+
+import { expect, test } from "vitest";
+import { linuxModule } from "../../support/builds.ts";
+import { expectNoMismatch } from "../expect.ts";
+import { linux } from "./subject.ts";
+
+test("LinuxPorts answers as its reference model does, 60,000 times, whatever is asked", async () => {
+  const { expired, picks, retried, wrapped } = await expectNoMismatch(linux("mixed"), 60_000);
+  expect(picks).toBeGreaterThan(6000);
+  expect(expired).toBeGreaterThan(300);
+  expect(retried).toBeGreaterThan(0);
+  expect(wrapped).toBeGreaterThan(200);
+});
+
+test("LinuxPorts answers as its reference model does, 70,000 times, where sockets crowd on few ports", async () => {
+  const { exhausted, retried } = await expectNoMismatch(linux("binding", "release"), 70_000);
+  expect(exhausted).toBeGreaterThan(1000);
+  expect(retried).toBeGreaterThan(100);
+});
+
+test("LinuxPorts answers as its reference model does, 70,000 times, where connections come and go", async () => {
+  const subject = linux("connecting", "release");
+  const { exhausted, expired, wrapped } = await expectNoMismatch(subject, 70_000);
+  expect(exhausted).toBeGreaterThan(1000);
+  expect(expired).toBeGreaterThan(1000);
+  expect(wrapped).toBeGreaterThan(500);
+});
+
+test.each([
+  ["wide", "release", 15_000],
+  ["wide binding", "release", 15_000],
+  ["wide", "debug", 3000],
+] as const)(
+  "LinuxPorts answers as its reference model does in hundreds of sockets (%s, %s, %i times)",
+  async (theme, build, operations) => {
+    const { picks } = await expectNoMismatch(linux(theme, build), operations);
+    expect(picks).toBeGreaterThan(operations / 50);
+  },
+);
+
+test("LinuxPorts with little memory changes as a whole or not at all, 12,000 times", async () => {
+  const { refusals } = await expectNoMismatch(linux("tight"), 12_000);
+  expect(refusals).toBeGreaterThan(10);
+});
+
+test("the debug build of the linux module is the one that can check its invariants", () => {
+  const exports = WebAssembly.Module.exports(linuxModule("debug")).map(({ name }) => name);
+  expect(exports).toContain("verifyLinux");
+});
