@@ -201,7 +201,8 @@ function whyUnknown(command: string): string {
 
 /** Runs `npx portwarden …` as it is built here. */
 function portwarden(line: string): Promise<Outcome> {
-  const [, , ...args] = line.split(/\s+/).map((word) => word.replace(/^""$/, ""));
+  const words = [...line.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word);
+  const [, , ...args] = words;
   return node([CLI, ...args]);
 }
 
