@@ -15,6 +15,7 @@ import { isIP, type NetConnectOpts, connect as netConnect, Socket } from "node:n
 import type { Duplex } from "node:stream";
 import { connect as tlsConnect } from "node:tls";
 import type { Connector, ConnectTarget } from "../connector/connector.ts";
+import { endsIn, refuseIgnored } from "./options.ts";
 
 /** What an agent's or a request's connections have of ours. */
 export interface StickyOptions {
@@ -34,8 +35,8 @@ type Done = (error: Error | null, socket: Duplex) => void;
 /**
  * An `http.Agent` whose connections go through a connector: each is opened from a source and a port that portwarden
  * has picked. All else is Node's: keep-alive (a pooled connection keeps its port), `maxSockets`, timeouts. A request's
- * `localAddress` must be one of the sources; its `lookup` is not used, the connector's is. Connections to a
- * `socketPath` are left to Node.
+ * `localAddress` must be one of the sources, and its `lookup` is used instead of the connector's; `localPort` and what
+ * else a connector decides is refused. Connections to a `socketPath` are left to Node.
  *
  * - If there is no port, the request emits `error` with a {@link ConnectorError}.
  * - A request that is destroyed ends at once: it gives up its connection, and before that its place among those
@@ -54,6 +55,7 @@ export class HttpPortAgent extends HttpAgent {
 
   constructor(connector: Connector, options: HttpPortAgentOptions = {}) {
     const { stickyKey, ...ofNode } = options;
+    refuseIgnored(ofNode, SECURE_REFUSED);
     super(ofNode);
     this.#connector = connector;
     this.#stickyKey = stickyKey;
@@ -91,6 +93,7 @@ export class HttpsPortAgent extends HttpsAgent {
 
   constructor(connector: Connector, options: HttpsPortAgentOptions = {}) {
     const { stickyKey, ...ofNode } = options;
+    refuseIgnored(ofNode, SECURE_REFUSED);
     super(ofNode);
     this.#connector = connector;
     this.#stickyKey = stickyKey;
@@ -147,7 +150,7 @@ export function connectionFor(
       else failBy(done, error);
     };
     const readyEvent = secure ? "secureConnect" : "connect";
-    connector.dial(whereOf(request, stickyKey), make, opened, readyEvent);
+    connector.dial(targetOf(request, stickyKey), make, opened, readyEvent);
     return undefined;
   }) as unknown as (options: NetConnectOpts | ClientRequestArgs, done?: Done) => Socket;
 }
@@ -170,6 +173,9 @@ interface AgentInside {
 
 const nodesHttp = HttpAgent.prototype as unknown as AgentInside;
 const nodesHttps = HttpsAgent.prototype as unknown as AgentInside;
+
+/** TLS on a connection that is there would not be ours. */
+const SECURE_REFUSED = ["socket"];
 
 /** The request that a connection is made for, among its options. */
 const REQUEST = Symbol("portwarden.request");
@@ -264,13 +270,13 @@ function open(
 ): Duplex | undefined {
   if (options.socketPath) return make({});
   const pending = new Pending(agent as unknown as AgentInside, options);
-  const where = { ...whereOf(options, stickyKey), signal: pending.signal };
   const opened = (error: Error | null, socket: Socket | null): void => {
     if (error === null) pending.succeed(() => done(null, socket as Socket));
     else pending.fail(() => done(error, undefined as unknown as Socket));
   };
   try {
-    connector.dial(where, (ends) => make(ends), opened, readyEvent);
+    const target = { ...targetOf(options, stickyKey), signal: pending.signal };
+    connector.dial(target, (ends) => make(ends), opened, readyEvent);
   } catch (error) {
     opened(error as Error, null);
   }
@@ -364,13 +370,14 @@ class Pending {
   }
 }
 
-function whereOf(options: ClientRequestArgs, key: string | undefined): ConnectTarget {
-  const { host, port, family, localAddress } = options;
+/** @throws PortError `ERR_INVALID_ARG_VALUE` for what a connector would have to ignore. */
+function targetOf(options: ClientRequestArgs, key: string | undefined): ConnectTarget {
+  refuseIgnored(options, SECURE_REFUSED);
+  const { host, port } = options;
   return {
+    ...endsIn(options),
     host: host ?? undefined,
     port: Number(port ?? options.defaultPort),
-    family,
-    localAddress: localAddress ?? undefined,
     key,
   };
 }

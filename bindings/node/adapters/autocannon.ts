@@ -8,6 +8,7 @@ import { isIP, connect as netConnect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import type { Dial, Endpoints } from "../connector/attempt.ts";
 import type { Connector } from "../connector/connector.ts";
+import { endsIn, refuseIgnored } from "./options.ts";
 
 /** After as many failures in a row, a client pauses so many milliseconds, times two for each one more. */
 const PAUSE_AFTER = 2;
@@ -71,6 +72,7 @@ export function autocannonSetup(
   return (one) => {
     const client = one as AutocannonClient;
     if (client.ipc) return; // no ports
+    refuseIgnored(client.opts.tlsOptions ?? {}, ["host", "port", "path", "socket"]);
     const connections = new Connections(connector, client, stickyKey(count++));
     client._connect = () => connections.open();
   };
@@ -104,6 +106,7 @@ class Connections {
   #dial(standIn: StandIn): void {
     const { opts, secure } = this.#client;
     const where = {
+      ...endsIn(opts.tlsOptions ?? {}),
       host: opts.hostname,
       port: Number(opts.port),
       key: this.#key,

@@ -9,6 +9,7 @@ import { wrongValue } from "../../errors.ts";
 import { checkObject } from "../../requests/checks.ts";
 import type { Endpoints } from "../connector/attempt.ts";
 import type { Connector } from "../connector/connector.ts";
+import { refuseIgnored } from "./options.ts";
 
 /** Options of {@link bindDatagram}: those of `dgram.createSocket`, and ours. */
 export interface BindDatagramOptions extends SocketOptions {
@@ -39,6 +40,7 @@ export async function bindDatagram(
 ): Promise<DatagramSocket> {
   checkObject("options", options);
   const { localAddress, stickyKey, exclusive = true, signal, ...ofNode } = options;
+  refuseIgnored(ofNode, ["port", "address", "fd"]);
   if (ofNode.type !== "udp4" && ofNode.type !== "udp6")
     throw wrongValue("type", '"udp4" or "udp6"', ofNode.type);
   const family = ofNode.type === "udp4" ? 4 : 6;

@@ -3,6 +3,7 @@
 import { Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { PortError } from "../../errors.ts";
 import type { Connector } from "../connector/connector.ts";
+import { endsIn, refuseIgnored } from "./options.ts";
 
 /** Options of {@link PortSocket}: those of `net.Socket`, and ours. */
 export interface PortSocketOptions extends SocketConstructorOpts {
@@ -34,8 +35,10 @@ export class PortSocket extends Socket {
   readonly #stickyKey: string | undefined;
   #hasBegun = false;
 
+  /** @throws PortError `ERR_INVALID_ARG_VALUE` for a socket that is open already: `fd`, `handle`. */
   constructor(connector: Connector, options: PortSocketOptions = {}) {
     const { stickyKey, ...ofNode } = options;
+    refuseIgnored(ofNode, ["fd", "handle"]);
     super(ofNode);
     this.#connector = connector;
     this.#stickyKey = stickyKey;
@@ -63,10 +66,8 @@ export class PortSocket extends Socket {
   }
 
   #dial(options: SocketConnectOpts): void {
-    const { host, port, family, localAddress } = options as Extract<
-      typeof options,
-      { port: number }
-    >;
+    refuseIgnored(options);
+    const { host, port } = options as Extract<typeof options, { port: number }>;
     const ended = new AbortController();
     const end = (): void => ended.abort();
     let isDialled = false;
@@ -80,8 +81,7 @@ export class PortSocket extends Socket {
         {
           host,
           port: Number(port),
-          family,
-          localAddress,
+          ...endsIn(options),
           key: this.#stickyKey,
           signal: ended.signal,
         },

@@ -8,6 +8,8 @@ import { checkInteger } from "../../requests/checks.ts";
 import type { Dial } from "../connector/attempt.ts";
 import type { Connector } from "../connector/connector.ts";
 import { ConnectorError } from "../connector/connector-error.ts";
+import type { Lookup } from "../connector/connector-options.ts";
+import { endsIn, refuseIgnored } from "./options.ts";
 
 /** undici's `Client` gives up connecting after so many milliseconds. */
 const TIMEOUT_MS = 10_000;
@@ -16,6 +18,8 @@ const KEEP_ALIVE_MS = 60_000;
 const SESSIONS = 100;
 const DAY_MS = 86_400_000;
 const UINT32_MAX = 0xffffffff;
+/** What undici says of each connection, what a port is not for, and what `allowH2` decides. */
+const DECIDED = ["host", "port", "path", "socket", "socketPath", "ALPNProtocols", "useH2c"];
 
 /** What undici says of the connection that it wants. */
 export interface UndiciTarget {
@@ -35,7 +39,13 @@ export type UndiciCallback = (...result: [null, Socket] | [Error, null]) => void
  * Options of {@link undiciConnect}: those of `tls.connect`, those of undici's own connector, and ours. undici does not
  * pass its options `tls`, `connectTimeout` and `maxCachedSessions` on to a function, so they are said here.
  */
-export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout"> {
+export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout" | "lookup"> {
+  /** One of the sources; a Client's own `localAddress` comes first. */
+  localAddress?: string | undefined;
+  /** 4 or 6: only addresses of that kind. */
+  family?: number | undefined;
+  /** Resolves host names, instead of the connector's. */
+  lookup?: Lookup | undefined;
   /** Milliseconds that connecting may take, 0..86400000; 0: no limit. 10,000 by default, as in undici. */
   timeout?: number;
   /** Offer HTTP/2 to servers. By default what the option `allowH2` of the Client, Pool or Agent says. */
@@ -55,13 +65,14 @@ export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout">
 /**
  * A function for the option `connect` of undici's `Client`, `Pool` and `Agent`: each of their connections is opened
  * from a source and a port that portwarden has picked, and keeps them while it is pooled. A `localAddress` of the
- * Client must be one of the sources.
+ * Client, or among these options, must be one of the sources.
  *
  * - Errors are the request's: a {@link ConnectorError} if there is no port; an error that is `instanceof`
  *   `errors.ConnectTimeoutError` (`UND_ERR_CONNECT_TIMEOUT`) after `timeout`.
  * - A Client, Pool or Agent that is destroyed gives up the connections that are being opened, and its places among
  *   those who wait for a port. As ever in undici, the abort of a request does not: the next one takes the connection.
- * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `ERR_INVALID_ARG_VALUE` for what undici or the
+ * connector decides (`localPort`, `host`, `ALPNProtocols` and so on).
  * @example
  * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
  * const agent = new Agent({ connect: undiciConnect(connector), connections: 1000 });
@@ -72,6 +83,7 @@ export function undiciConnect(
   options: UndiciConnectOptions = {},
 ): (target: UndiciTarget, callback: UndiciCallback) => void {
   const { stickyKey, timeout = TIMEOUT_MS, maxCachedSessions = SESSIONS } = options;
+  refuseIgnored(options, DECIDED);
   checkInteger("timeout", timeout, 0, DAY_MS);
   checkInteger("maxCachedSessions", maxCachedSessions, 0, UINT32_MAX);
   const sessions = new Sessions(maxCachedSessions);
@@ -81,10 +93,12 @@ export function undiciConnect(
     if (adopt(connector, target, callback)) return;
     const isSecure = protocol === "https:";
     const wanted = new Wanted(connector, target, callback, options.signal);
+    const ends = endsIn(options);
     const where = {
+      ...ends,
       host: hostname,
       port: Number(port || (isSecure ? 443 : 80)),
-      localAddress: localAddress ?? undefined,
+      localAddress: localAddress ?? ends.localAddress,
       key: stickyKey,
       connectTimeout: timeout,
       signal: wanted.signal,

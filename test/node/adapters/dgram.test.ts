@@ -95,7 +95,7 @@ test("with all ports held by another program it fails, after a bounded number of
   const options = { sources: SOURCES[0], portRange: EIGHT, skipUsed: false, quarantine: 60_000 };
   const few = connect({ ...options, maxAttempts: 3 });
   const tried = await bindDatagram(few, { type: "udp4" }).catch((reason) => reason);
-  expect(tried).toMatchObject({ exhausted: "tries" });
+  expect(tried).toMatchObject({ exhausted: "attempts" });
   expect(few.metrics().conflicts).toBe(3);
   const many = connect(options);
   const exhausted = await bindDatagram(many, { type: "udp4" }).catch((reason) => reason);

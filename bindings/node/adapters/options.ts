@@ -1,0 +1,42 @@
+// What a tool may say of a connection's ends, and an adapter hands to the connector or refuses. Nothing that was
+// asked for is dropped: docs/reference/adapter-options.md has a table for each adapter.
+
+import { wrongValue } from "../../errors.ts";
+import type { ConnectTarget } from "../connector/connector.ts";
+
+/** What `net.connect` takes and a connector decides itself: what each must be instead. */
+const REFUSED: Readonly<Record<string, string>> = {
+  localPort: "left to the connector",
+  hints: "left out: the connector's lookup resolves names",
+  autoSelectFamily: "true or left out: the connector tries the addresses of a host in turn",
+  autoSelectFamilyAttemptTimeout: "left to attemptDelay of the connector",
+};
+
+/** What asks for nothing else than the connector does. */
+const HARMLESS: Readonly<Record<string, unknown>> = { hints: 0, autoSelectFamily: true };
+
+/** The options that the connector honours. */
+type EndOptions = Pick<ConnectTarget, "family" | "localAddress" | "lookup">;
+
+/**
+ * Refuses what the connector would have to ignore.
+ * @param more names that this adapter refuses beside those of every adapter.
+ * @throws PortError `ERR_INVALID_ARG_VALUE`.
+ */
+export function refuseIgnored(options: object, more: readonly string[] = []): void {
+  for (const name of [...Object.keys(REFUSED), ...more]) {
+    const value = (options as Record<string, unknown>)[name];
+    if (value === undefined || value === null || HARMLESS[name] === value) continue;
+    throw wrongValue(name, REFUSED[name] ?? "left out: the adapter decides it", value);
+  }
+}
+
+/** The options that the connector honours, as it takes them: Node's own `null` is left out. */
+export function endsIn(options: object): EndOptions {
+  const { family, localAddress, lookup } = options as Record<keyof EndOptions, never>;
+  return {
+    family: family ?? undefined,
+    localAddress: localAddress ?? undefined,
+    lookup: lookup ?? undefined,
+  };
+}
