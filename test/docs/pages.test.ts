@@ -102,6 +102,11 @@ describe("a page that breaks a rule is found", () => {
     expect(whyBadOpening(wrong("T\n\nA sentence."))).toBe("has no title");
   });
 
+  test("one with a link by a name that has no target is found", () => {
+    expect(broken(wrong("[a][b]\n[b]: wrong.md"))).toEqual(["line 1: b", "line 2: wrong.md"]);
+    expect(broken(wrong("[a][b]\n\n[b]: cooldown.md"))).toEqual([]);
+  });
+
   test("one with a link to nowhere is found", () => {
     expect(
       broken(wrong("[a](none.md) [b](../glossary.md#no-such) [c](cooldown.md#in-a-pool)")),

@@ -90,14 +90,25 @@ export function proseOf({ lines }: Page): { readonly line: number; readonly text
   });
 }
 
-/** Links and pictures, written inline or as `[name]: target`. */
+/**
+ * Links and pictures, written inline, or as `[name]: target` and `[text][name]`. One whose name has
+ * no target leads to that name.
+ */
 export function linksOf(page: Page): Link[] {
   const inline = /\]\(([^()\s]+)\)/g;
   const named = /^\[[^\]]+\]: (\S+)$/g;
+  const targets = page.lines.flatMap((text, index) => {
+    // A target in the middle of a paragraph is none.
+    const isApart = /^(?:\[[^\]]+\]: \S+)?$/.test(page.lines[index - 1] ?? "");
+    return isApart ? [/^\[([^\]]+)\]: \S+$/.exec(text)?.[1]] : [];
+  });
   return proseOf(page).flatMap(({ line, text }) =>
-    [...text.matchAll(inline), ...text.matchAll(named)].map(([, target = ""]) => {
-      return { path: page.path, line, target };
-    }),
+    [
+      ...[...text.matchAll(inline), ...text.matchAll(named)].map(([, target = ""]) => target),
+      ...[...text.matchAll(/\]\[([^\]]+)\]/g)].map(([, name = ""]) => name),
+    ]
+      .filter((target) => !targets.includes(target))
+      .map((target) => ({ path: page.path, line, target })),
   );
 }
 
