@@ -1,5 +1,5 @@
-// The numbers that the modules and the facade share. Untyped constants only: asc and tsc compile this
-// same file, so there is no copy that could differ.
+// The numbers that the modules and the facade share. Untyped constants only: asc and tsc compile
+// this same file, so there is no copy that could differ.
 
 // ── Refusals ──────────────────────────────────────────────────────────────────────────────
 // A negative result means "refused, and nothing has changed".
@@ -50,8 +50,9 @@ export const TRANSPORT_TCP = 6;
 export const TRANSPORT_UDP = 17;
 
 // ── The request block ─────────────────────────────────────────────────────────────────────
-// The description of a reservation or pool, written by the facade before the call, as 32-bit fields.
-// Addresses are 16 bytes in network order (IPv4 as ::ffff:a.b.c.d), all zero for the any address.
+// The description of a reservation or pool, written by the facade before the call, as 32-bit
+// fields. Addresses are 16 bytes in network order (IPv4 as ::ffff:a.b.c.d), all zero for the any
+// address.
 //
 //   byte  0 ┌────────────────────────────────┐
 //           │ transport                      │
@@ -118,7 +119,9 @@ export const BATCH_MAX = 1024;
 export const FIRST_DRAW = 0;
 /** The last draw. */
 export const LAST_DRAW = 1;
-/** The only draw of a selection policy that is not the kernel's: fastreuse does not end its search. */
+/**
+ * The only draw of a selection policy that is not the kernel's: fastreuse does not end its search.
+ */
 export const POLICY_DRAW = 2;
 
 // ── Where the facade writes ───────────────────────────────────────────────────────────────

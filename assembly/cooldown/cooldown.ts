@@ -19,10 +19,10 @@
 //   queue      due │ ages[8] │ ages[7] │      …      │ ages[1] │ ages[0]
 //            front                                                    end
 //
-// The period is cut into 8 slots. A port that was released in slot g, perhaps at its end, is due when
-// slot g + 9 begins, which is after 1 to 1.125 periods. No time is stored for a port: the order of
-// the queue and the ten counts tell. So a cooling port costs a bit and two bytes and no timer, and a
-// new slot moves nine counts, however many ports are cooling.
+// The period is cut into 8 slots. A port that was released in slot g, perhaps at its end, is due
+// when slot g + 9 begins, which is after 1 to 1.125 periods. No time is stored for a port: the
+// order of the queue and the ten counts tell. So a cooling port costs a bit and two bytes and no
+// timer, and a new slot moves nine counts, however many ports are cooling.
 //
 // Time is an argument, in milliseconds of any clock. It does not go back: an earlier time counts as
 // the latest one.
@@ -100,7 +100,10 @@ export function coolingCount(cooldown: Address): u32 {
   return lengthOf(cooldown);
 }
 
-/** Moves the ports that are due into the batch, oldest first, and returns how many: at most a full batch. */
+/**
+ * Moves the ports that are due into the batch, oldest first, and returns how many: at most a full
+ * batch.
+ */
 export function expire(cooldown: Address, now: f64): u32 {
   moveClock(cooldown, now);
   const manager = managerOf(cooldown);
@@ -112,7 +115,10 @@ export function expire(cooldown: Address, now: f64): u32 {
   return count;
 }
 
-/** The time, in whole milliseconds, when the next port is due; the latest time if one is due already. */
+/**
+ * The time, in whole milliseconds, when the next port is due; the latest time if one is due
+ * already.
+ */
 export function nextExpiry(cooldown: Address): f64 {
   if (load<u16>(cooldown, DUE)) return clockOf(cooldown);
   let age = AGE_MAX;

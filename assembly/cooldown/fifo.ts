@@ -1,5 +1,5 @@
-// Fifo: chooses the port to offer next so that each port comes back as late as possible: a port that
-// has never been offered, else the one that was released first.
+// Fifo: chooses the port to offer next so that each port comes back as late as possible: a port
+// that has never been offered, else the one that was released first.
 //
 //   fifo   0 ┌──────────────────┐
 //            │ queue            │  released ports, oldest first (queue.ts)
@@ -17,13 +17,13 @@
 //            │ dry range   u32  │  0: no such range is known
 //         60 └──────────────────┘
 //
-// A candidate leaves the queue, and the caller tries to take it. A candidate that is in use is given
-// back to the end of the queue, as if it had just been released. Ports that have been seen and are
-// not in the queue are in use or cooling. A port that the limits exclude (range, group, reserved
-// ports) is forgotten when it reaches the front, so that it is fresh again should the limits change.
-// A port is also forgotten if there is no memory when it is released: an order is not worth a
-// refusal. Once all ports of a range have been seen, no search for fresh ports is made until one is
-// forgotten or a limit changes.
+// A candidate leaves the queue, and the caller tries to take it. A candidate that is in use is
+// given back to the end of the queue, as if it had just been released. Ports that have been seen
+// and are not in the queue are in use or cooling. A port that the limits exclude (range, group,
+// reserved ports) is forgotten when it reaches the front, so that it is fresh again should the
+// limits change. A port is also forgotten if there is no memory when it is released: an order is
+// not worth a refusal. Once all ports of a range have been seen, no search for fresh ports is made
+// until one is forgotten or a limit changes.
 //
 // Must stay true: every port in the queue has been seen.
 
@@ -86,8 +86,8 @@ export function closeFifo(fifo: Address): void {
 }
 
 /**
- * The port of a range, not reserved, to try next: the first fresh port from `first + offset % count`
- * on, else the port that was released first. 0: there is none; or `NO_MEMORY`.
+ * The port of a range, not reserved, to try next: the first fresh port from `first + offset %
+ * count` on, else the port that was released first. 0: there is none; or `NO_MEMORY`.
  */
 export function nextCandidate(fifo: Address, range: u32, offset: u32, reserved: Address): i32 {
   if (isEmpty(range)) return 0;
@@ -159,7 +159,9 @@ function noteDry(fifo: Address, range: u32): void {
   store<u64>(fifo, limitsVersion(), DRY_VERSION);
 }
 
-/** Removes the first port that the limits allow and returns it, or 0. Ports before it are forgotten. */
+/**
+ * Removes the first port that the limits allow and returns it, or 0. Ports before it are forgotten.
+ */
 function oldestWithin(fifo: Address, range: u32, reserved: Address): Port {
   const manager = managerOf(fifo);
   while (lengthOf(fifo)) {

@@ -13,10 +13,10 @@
 //            └──────┴──────┴──────┴──────┴──────┴──────┴──────┴──────┘
 //                            head
 //
-// The set says in one step whether a port is in the queue, and the ring has the order: one bit and two
-// bytes for each port. Zeroed memory is a valid, empty queue. A full ring doubles, which is charged
-// before, and does not shrink unless memory is limited. Removing a port from the middle moves those in
-// front of it, which is slow and rare.
+// The set says in one step whether a port is in the queue, and the ring has the order: one bit and
+// two bytes for each port. Zeroed memory is a valid, empty queue. A full ring doubles, which is
+// charged before, and does not shrink unless memory is limited. Removing a port from the middle
+// moves those in front of it, which is slow and rare.
 //
 // Must stay true: the ports of the ring from head on are those of the set.
 

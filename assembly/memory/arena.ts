@@ -54,7 +54,8 @@ const END: usize = ARENA_AT;
 const POWERS: usize = END + 4;
 const CLASSES: usize = POWERS + 4;
 const LISTS: usize = CLASSES + POWER_COUNT * 4;
-const QUICK: usize = LISTS + POWER_COUNT * <usize>CLASS_COUNT * 4; // per size in units: first block, count
+// Per size in units: the first block, and the count.
+const QUICK: usize = LISTS + POWER_COUNT * <usize>CLASS_COUNT * 4;
 const QUICK_UNITS: u32 = 12;
 const QUICK_MAX: u32 = 16;
 if (QUICK + <usize>QUICK_UNITS * 8 > VERSION_AT) ERROR("The arena header is too long");

@@ -6,8 +6,9 @@
 //           │ inserts   u32  │  nodes to be added to the table, which may have to grow
 //         8 └────────────────┘
 //
-// An operation begins the bill, charges for each block that it will allocate, and asks whether it can
-// pay. If it can, no allocation fails; if not, the operation is refused and nothing has changed.
+// An operation begins the bill, charges for each block that it will allocate, and asks whether it
+// can pay. If it can, no allocation fails; if not, the operation is refused and nothing has
+// changed.
 
 import { Address, costOf, secure } from "./arena";
 import { BILL_AT } from "./layout";

@@ -25,8 +25,8 @@
 //
 // Only the arena header, the version and the heap are state. The rest is used during one call.
 // Three modules share the memory, core, linux and cooldown, and each of them may allocate: all are
-// compiled with this file, so that they agree on the start of the heap. Only debug builds have static
-// data, texts:
+// compiled with this file, so that they agree on the start of the heap. Only debug builds have
+// static data, texts:
 //
 //              release        debug
 //   byte  8192 │ heap …       │ texts of core.debug     each module writes its texts when it is
@@ -57,8 +57,8 @@ if (RINGS_AT + <usize>NETWORKS_MAX * 4 > BILL_AT)
 if (BATCH + <usize>BATCH_MAX * 4 > BATCH_END) ERROR("The batch runs into the heap");
 
 /**
- * A number that changes with every range of a manager or group, and every list of reserved ports. It has
- * 64 bits, so no number comes back.
+ * A number that changes with every range of a manager or group, and every list of reserved ports.
+ * It has 64 bits, so no number comes back.
  */
 export function limitsVersion(): u64 {
   return load<u64>(VERSION_AT);

@@ -6,8 +6,8 @@
 //                                                 │ previous    u32  │  0: the first
 //                                               8 └──────────────────┘
 //
-// The head is a word in the record of the list's owner. A record may be in several lists: the offset
-// of the links in the record is an argument. New records are added at the front.
+// The head is a word in the record of the list's owner. A record may be in several lists: the
+// offset of the links in the record is an argument. New records are added at the front.
 
 import { Address } from "./arena";
 

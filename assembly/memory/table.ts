@@ -21,12 +21,12 @@
 // Deletion moves the rest of the run back, so there are no tombstones.
 // The table doubles when it is 3/4 full and halves when less than 1/8 is used.
 //
-// Keys contain addresses that a remote host may choose, so that the hash must not be foreseeable. It
-// is multilinear: the key as six numbers of 32 bits, each multiplied by a secret of 64 bits, the sum
-// modulo 2^64, and of that the upper 32 bits. For any two keys all pairs of hashes are then equally
-// probable (Carter and Wegman 1979; Lemire and Kaser, "Strongly universal string hashing is fast",
-// 2014), whatever the difference between the keys is. The secrets are drawn from a seed that the
-// host gives at open. SipHash-1-3 was measured as well: it makes a tuple a quarter dearer.
+// Keys contain addresses that a remote host may choose, so that the hash must not be foreseeable.
+// It is multilinear: the key as six numbers of 32 bits, each multiplied by a secret of 64 bits, the
+// sum modulo 2^64, and of that the upper 32 bits. For any two keys all pairs of hashes are then
+// equally probable (Carter and Wegman 1979; Lemire and Kaser, "Strongly universal string hashing is
+// fast", 2014), whatever the difference between the keys is. The secrets are drawn from a seed that
+// the host gives at open. SipHash-1-3 was measured as well: it makes a tuple a quarter dearer.
 //
 // Must stay true: no slot between a node's home and its slot is vacant.
 

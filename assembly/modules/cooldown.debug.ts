@@ -1,5 +1,6 @@
-// What cooldown.debug.wasm exports: all of cooldown.wasm, and the checks of its invariants. It works
-// only with the memory of core.debug.wasm, because a release core has its heap where its texts lie.
+// What cooldown.debug.wasm exports: all of cooldown.wasm, and the checks of its invariants. It
+// works only with the memory of core.debug.wasm, because a release core has its heap where its
+// texts lie.
 
 import { HEAP_AT } from "../memory/layout";
 

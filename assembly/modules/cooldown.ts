@@ -1,5 +1,6 @@
-// What cooldown.wasm exports: ports that cool down, and the order in which ports are offered again. It
-// uses the memory of core.wasm, which holds and frees the ports themselves: all state is in memory.
+// What cooldown.wasm exports: ports that cool down, and the order in which ports are offered again.
+// It uses the memory of core.wasm, which holds and frees the ports themselves: all state is in
+// memory.
 
 export {
   closeCooldown,

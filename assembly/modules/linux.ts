@@ -1,5 +1,6 @@
-// What linux.wasm exports: the kernel's bind() and connect(), sockets, bind buckets and TIME_WAIT. It
-// uses the memory of core.wasm, and contains what it uses of the folders below: all state is in memory.
+// What linux.wasm exports: the kernel's bind() and connect(), sockets, bind buckets and TIME_WAIT.
+// It uses the memory of core.wasm, and contains what it uses of the folders below: all state is in
+// memory.
 
 export { bindAny, bindAt, bindRange, listenAny, listenBound } from "../linux/bind";
 export { connectByHash, connectRange, connectSocket } from "../linux/connect";

@@ -50,7 +50,7 @@ import {
   settleFlow,
 } from "./tree";
 
-// ── Gaining ───────────────────────────────────────────────────────────────────────────────
+// ── Acquiring ─────────────────────────────────────────────────────────────────────────────
 
 /** Charges for a reference to the port for an existing flow. */
 export function chargeAcquire(manager: Address, flow: Address, port: Port): void {
@@ -63,7 +63,9 @@ export function chargeAcquire(manager: Address, flow: Address, port: Port): void
   if (aggregate) chargeAggregateBinding(manager, aggregate, flow, list, flagsOf(flow), port);
 }
 
-/** The same for a flow that does not exist yet, below records that do not exist where they are 0. */
+/**
+ * The same for a flow that does not exist yet, below records that do not exist where they are 0.
+ */
 export function chargeNewAcquire(
   manager: Address,
   space: Address,
@@ -127,7 +129,7 @@ export function acquire(manager: Address, flow: Address, port: Port): void {
   countHeld(manager, 1);
 }
 
-// ── Losing ────────────────────────────────────────────────────────────────────────────────
+// ── Releasing ─────────────────────────────────────────────────────────────────────────────
 
 /** Does any flow of the destination hold the port? */
 export function isHeldInRing(flow: Address, port: Port): bool {
@@ -193,8 +195,8 @@ export function chargeMove(manager: Address, flow: Address, flags: u32, port: Po
 }
 
 /**
- * Moves a reference to the flow with these flags and the same destination, and returns that flow. It
- * must have been charged.
+ * Moves a reference to the flow with these flags and the same destination, and returns that flow.
+ * It must have been charged.
  */
 export function moveToClass(manager: Address, flow: Address, flags: u32, port: Port): Address {
   const target = openClass(manager, parentOf(flow), flow, flags);

@@ -10,7 +10,8 @@
 //   blocked at an address  =  AND over wanted flags b of  OR of lacking(b)
 //   blocked                =  OR over the addresses that matter
 //
-// A flow that lacks all wanted flags blocks by itself. Nearly all flows do, so a plan has two lists:
+// A flow that lacks all wanted flags blocks by itself. Nearly all flows do, so a plan has two
+// lists:
 //
 //   blockers   sets that block by themselves: they are ORed, and a search skips by their summaries
 //   partials   sets that lack only some of the wanted flags: they are ANDed within their host
@@ -187,7 +188,9 @@ function planBinding(binding: Address, ofAggregate: bool): void {
   if (hasFlows(binding, wildcard ? WILDCARD : TUPLE)) planSame(binding, destination);
 }
 
-/** Adds the flows of a list with any destination: the uncounted flow, and aggregates of the others. */
+/**
+ * Adds the flows of a list with any destination: the uncounted flow, and aggregates of the others.
+ */
 function planOthers(binding: Address, list: u32): void {
   const uncounted = uncountedFlowOf(binding, list);
   if (uncounted) push(uncounted, lackedByOther(flagsOf(uncounted)));
@@ -325,15 +328,15 @@ function blockedByHost(word: u32, first: u32, end: u32): u64 {
 /** Examines each host that the any-address aggregate counts. */
 function blockedByHosts(space: Address, word: u32, asked: u64): u64 {
   const inline = inlineHostOf(space);
-  const alone = blockerCount();
+  const blockers = blockerCount();
   const partials = partialCount();
   let blocked: u64 = 0;
   for (let host = firstHostOf(space); host && asked & ~blocked; host = nextOf(host)) {
     if (host == inline) continue;
     planHost(host);
-    blocked |= heldByAny(blockerAt(alone), blockerCount() - alone, word);
+    blocked |= heldByAny(blockerAt(blockers), blockerCount() - blockers, word);
     blocked |= blockedByPartials(word, asked, partials, partialCount());
-    store<u32>(BLOCKERS, alone, LIST_COUNT);
+    store<u32>(BLOCKERS, blockers, LIST_COUNT);
     store<u32>(PARTIALS, partials, LIST_COUNT);
   }
   return blocked;

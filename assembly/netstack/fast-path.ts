@@ -2,9 +2,9 @@
 // write it again. One comparison shows that nothing has changed since.
 //
 // The plan of most flows is short and rarely changes: a few sets block, and a few aggregates count
-// the flow (aggregates.ts). Both lists are addresses of nodes, valid for one tree version; the range
-// and the mask are valid for one version of the limits. Neither version ever goes back, so their sum
-// changes with each of them.
+// the flow (aggregates.ts). Both lists are addresses of nodes, valid for one tree version; the
+// range and the mask are valid for one version of the limits. Neither version ever goes back, so
+// their sum changes with each of them.
 //
 //   fast    0 ┌──────────────────┐
 //             │ versions     u64 │  sum of both versions when the plan was remembered
@@ -24,10 +24,10 @@
 //             │ fits │ block │ aggr.│ self │  u8 each: 1 if the lists are complete; their lengths; 1
 //          60 └──────┴───────┴──────┴──────┘  if only the flow itself blocks it
 //
-// The plan does not fit if there are several networks, a set blocks partially, an aggregate does not
-// exist yet, or the lists are too long; then every operation writes its plan. The fast path is open
-// if only the flow itself and reserved ports block, and at most one aggregate counts the flow. Then
-// a take is one search and one bit, and one bit in the aggregate.
+// The plan does not fit if there are several networks, a set blocks partially, an aggregate does
+// not exist yet, or the lists are too long; then every operation writes its plan. The fast path is
+// open if only the flow itself and reserved ports block, and at most one aggregate counts the flow.
+// Then a take is one search and one bit, and one bit in the aggregate.
 //
 // Nothing here allocates memory. A port with an extra count, or one that another flow of the
 // destination holds, and everything that needs memory is `NOT_FAST`: then nothing has changed, and
@@ -211,8 +211,8 @@ export function takeFast(fast: Address, manager: Address, flow: Address, offset:
 }
 
 /**
- * Takes an explicit port: the port, `IN_USE`, or `NOT_FAST`. A flow with flags may hold an explicit port
- * twice, which the fast path does not know.
+ * Takes an explicit port: the port, `IN_USE`, or `NOT_FAST`. A flow with flags may hold an explicit
+ * port twice, which the fast path does not know.
  */
 export function takeAtFast(fast: Address, manager: Address, flow: Address, port: Port): i32 {
   if (!isFast(fast, manager) || flagsOf(flow) || !isPlain(flow)) return NOT_FAST;
@@ -232,7 +232,10 @@ export function freeFast(fast: Address, manager: Address, flow: Address, port: P
   return dropBit(portsOf(flow), port) ? releaseBit(fast, manager, flow, port) : 0;
 }
 
-/** Takes the first acceptable port of a range by a plan that is current: the port, `EXHAUSTED`, or `NOT_FAST`. */
+/**
+ * Takes the first acceptable port of a range by a plan that is current: the port, `EXHAUSTED`, or
+ * `NOT_FAST`.
+ */
 export function takeCached(
   fast: Address,
   manager: Address,
@@ -340,7 +343,9 @@ function releaseOnly(fast: Address, manager: Address, flow: Address, port: Port)
   return 1;
 }
 
-/** A flow of any size, with any number of aggregates, acquires a port that its plan does not block. */
+/**
+ * A flow of any size, with any number of aggregates, acquires a port that its plan does not block.
+ */
 function acquireCounted(fast: Address, manager: Address, flow: Address, port: Port): i32 {
   if (!isPlain(flow) || isHeldInRing(flow, port) || !hasRoom(flow)) return NOT_FAST;
   const end = aggregatesEnd(fast);
@@ -376,7 +381,9 @@ function countBits(manager: Address, flow: Address, by: i32): void {
   countHeld(manager, by);
 }
 
-/** Drops one in the aggregate, unless that frees a record: a flow there is freed with its last port. */
+/**
+ * Drops one in the aggregate, unless that frees a record: a flow there is freed with its last port.
+ */
 function dropInAggregate(manager: Address, aggregate: Address, port: Port): bool {
   if (countOf(aggregate) == 1 && isFlow(aggregate)) return false;
   return dropOneFree(manager, aggregate, port);

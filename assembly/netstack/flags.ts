@@ -4,9 +4,13 @@
 //   bit 1  LoadBalanced   SO_REUSEPORT
 //   bit 2  TupleOnly      SO_REUSEADDR on TCP: other tuples may use the port too
 //
-// The judgement asks which of the wanted bits a holder *lacks*. Two requests are stricter than
-// any flag: one without flags, and an ephemeral TCP port. For them the mask is `ANY_HOLD`, a bit
-// that every holder lacks, and the same arithmetic says "refused by whatever is held".
+// A request is judged by which of its wanted bits a holder lacks. Two kinds of requests share with
+// no holder: those without flags, and those for an ephemeral TCP port. Their mask is `ANY_HOLD`, a
+// bit that every holder lacks, so that the same arithmetic refuses them at every held port.
+//
+// A flow has 8 bits of flags, and a partial of a plan as many (conflicts.ts). Bits 4 to 7 are free:
+// they tell apart flows of one destination, for example the states of sockets, and no request asks
+// for them. A system with other rules of its own judges before it plans, in a file of its own.
 
 import { FLAG_MASK, TRANSPORT_TCP, TUPLE_ONLY } from "../abi";
 
@@ -27,7 +31,10 @@ export function lackedBySame(flags: u32): u32 {
   return ANY_HOLD | (FLAG_MASK & ~flags);
 }
 
-/** What a holder of another destination lacks, where one of the two is a wildcard: only TupleOnly counts. */
+/**
+ * What a holder of another destination lacks, where one of the two is a wildcard: only TupleOnly
+ * counts.
+ */
 export function lackedByOther(flags: u32): u32 {
   return ANY_HOLD | (TUPLE_ONLY & ~flags);
 }

@@ -1,7 +1,8 @@
 // Kept: the bytes that a manager keeps for reuse, which its figures do not count as used.
 //
-// They belong to the idle flow, to one that has been emptied, and to the records that would be freed
-// with them (tree.ts). Nothing changes: the records that would go are listed in scratch memory.
+// They belong to the idle flow, to one that has been emptied, and to the records that would be
+// freed with them (tree.ts). Nothing changes: the records that would go are listed in scratch
+// memory.
 //
 //   list  0 ┌──────────────────┐
 //           │ count       u32  │
@@ -88,7 +89,10 @@ function listedBelow(binding: Address): u32 {
   return count;
 }
 
-/** The bytes of a record's block and of what belongs to it. Those of an inline child are its parent's. */
+/**
+ * The bytes of a record's block and of what belongs to it. Those of an inline child are its
+ * parent's.
+ */
 function bytesOf(manager: Address, node: Address): u32 {
   let bytes = isInline(manager, node) ? 0 : paidFor(node);
   if (isFlow(node)) return bytes + paidByCounted(node);
@@ -108,7 +112,9 @@ function isInline(manager: Address, node: Address): bool {
   return kind == SPACE && node == inlineSpaceAt(manager);
 }
 
-/** Has the table an entry that goes with this record? A ring has one, which goes with its last flow. */
+/**
+ * Has the table an entry that goes with this record? A ring has one, which goes with its last flow.
+ */
 function isInTable(manager: Address, node: Address): bool {
   if (!isFlow(node)) return !isInline(manager, node) && !isAggregateHost(node);
   for (let item = nextOf(node); item != node; item = nextOf(item)) {

@@ -1,5 +1,5 @@
-// Records: the tree of records below a manager, and how it is read. gVisor nests maps, port -> local
-// address -> device -> destination -> counter. Here the ports are at the leaves:
+// Records: the tree of records below a manager, and how it is read. gVisor nests maps, port ->
+// local address -> device -> destination -> counter. Here the ports are at the leaves:
 //
 //   Manager
 //     Space        network and transport                     e.g. IPv4 / TCP
@@ -9,8 +9,8 @@
 //
 // All of these are nodes of the manager's table (memory/table.ts), found by parent and key. The
 // flows of one destination, one for each combination of flags, form a ring: one of them is in the
-// table. The first space of a manager, the first host of a space and the first binding of a host are
-// inline children: they lie in their parent's block and are not in the table.
+// table. The first space of a manager, the first host of a space and the first binding of a host
+// are inline children: they lie in their parent's block and are not in the table.
 //
 //   ┌───────────────────────────────────────────────┐
 //   │ manager │ inline space                        │      kind 0: the place is vacant
@@ -42,18 +42,18 @@
 // A binding has two lists of flows: those with a wildcard destination, and those of tuples.
 //
 // Aggregates. A request or a holder with a wildcard destination concerns every flow of a binding.
-// To avoid visiting them, a binding keeps one aggregate per list and combination of flags: a counted
-// set that says for each port how many flows hold it. The first flow of a list, the uncounted flow,
-// is examined directly instead, so a binding with one flow has no aggregate.
+// To avoid visiting them, a binding keeps one aggregate per list and combination of flags: a
+// counted set that says for each port how many flows hold it. The first flow of a list, the
+// uncounted flow, is examined directly instead, so a binding with one flow has no aggregate.
 //
 // Any-address aggregate. A request for the any address concerns every host of a space. For it a
 // space keeps the aggregate host, whose bindings count what the other hosts hold: tuples in
 // aggregates, and wildcard destinations in flows that count, for each port, the hosts that hold it.
 // The space's inline host is examined directly instead, so a space with one host has no such host.
 //
-// Must stay true: a flow exists only while it holds ports, a pool is open on it, or the manager keeps
-// it for reuse (tree.ts), and every other node while it has children; an aggregate, which may be
-// empty as long as its binding exists, holds a port exactly when a flow that it counts does.
+// Must stay true: a flow exists only while it holds ports, a pool is open on it, or the manager
+// keeps it for reuse (tree.ts), and every other node while it has children; an aggregate, which may
+// be empty as long as its binding exists, holds a port exactly when a flow that it counts does.
 
 import { Address } from "../memory/arena";
 import { hasKey, NODE_NAME, NODE_NUMBER, NODE_PARENT, TABLE_END } from "../memory/table";

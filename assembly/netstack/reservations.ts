@@ -3,7 +3,8 @@
 //   find the records ─▶ plan ─▶ judge one port, or search the range ─▶ charge ─▶ hold
 //                                                                        └─ no memory: refuse
 //
-// Each network has a space of its own. All networks are judged first; then all are changed, or none.
+// Each network has a space of its own. All networks are judged first; then all are changed, or
+// none.
 
 import {
   EXHAUSTED,
@@ -148,8 +149,9 @@ function addressHigh(): u64 {
   return load<u64>(REQUEST + REQUEST_ADDRESS + 8);
 }
 
-// The records of the request that exist, per network, so that they need not be found again: spaces and
-// hosts are noted while it is planned, and a flow of its destination, which stands for its ring.
+// The records of the request that exist, per network, so that they need not be found again: spaces
+// and hosts are noted while it is planned, and a flow of its destination, which stands for its
+// ring.
 
 function spaceAt(index: u32): Address {
   return SPACES_AT + ((<usize>index) << 2);
@@ -239,7 +241,9 @@ export function planRequest(manager: Address, ephemeral: bool): bool {
 
 // ── Changing all networks, or none ────────────────────────────────────────────────────────
 
-/** Holds the port in all networks. Spaces and hosts must have been noted, and rings may have been. */
+/**
+ * Holds the port in all networks. Spaces and hosts must have been noted, and rings may have been.
+ */
 function acquireRequest(manager: Address, port: Port, hasRings: bool): i32 {
   const count = networkCount();
   beginBill();

@@ -136,7 +136,9 @@ export function findAggregate(binding: Address, list: u32, flags: u32): Address 
 
 // ── Making records ────────────────────────────────────────────────────────────────────────
 
-/** Charges for the flow and for the records above it that are 0, which means that they do not exist. */
+/**
+ * Charges for the flow and for the records above it that are 0, which means that they do not exist.
+ */
 export function chargeFlow(
   manager: Address,
   space: Address,
@@ -336,7 +338,9 @@ export function isUnused(flow: Address): bool {
   return countOf(flow) == 0 && isPlain(flow) && openPoolsOf(flow) == 0;
 }
 
-/** Frees a flow of the any-address aggregate that holds no ports, with the pages that it has kept. */
+/**
+ * Frees a flow of the any-address aggregate that holds no ports, with the pages that it has kept.
+ */
 export function settleAggregateFlow(manager: Address, member: Address): void {
   if (countOf(member)) return;
   clearCounted(manager, member);
@@ -393,7 +397,9 @@ function settleSpace(manager: Address, space: Address): void {
   freeNode(manager, space, inlineSpaceAt(manager));
 }
 
-/** Frees all records below the manager: empties and frees each flow, and with it the records above. */
+/**
+ * Frees all records below the manager: empties and frees each flow, and with it the records above.
+ */
 export function freeTree(manager: Address): void {
   let index: u32 = 0;
   // Removing a node moves others between slots, so more than one round may be necessary.

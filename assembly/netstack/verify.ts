@@ -1,5 +1,5 @@
-// Verify: the invariants of a manager, written as code for the debug build. Nothing here changes the
-// state, and a broken invariant traps with its file and line.
+// Verify: the invariants of a manager, written as code for the debug build. Nothing here changes
+// the state, and a broken invariant traps with its file and line.
 
 import { Address, verifyArena } from "../memory/arena";
 import { capacityOf, nodeAt, verifyTable } from "../memory/table";

@@ -16,13 +16,14 @@
 // group has no word with a free port. A search skips full words and groups by the summaries. Zeroed
 // memory is a valid, empty bitmap.
 //
-// A mask is a bitmap of ports that a search skips, such as reserved ports. The summaries count them as
-// held. Otherwise a few of them in each word would leave no word full, and the search of a nearly full
-// bitmap would read it word by word. A mask that changes gets a new version. The caller of a search
-// names the mask, and summaries that were made for another mask or version are computed anew.
+// A mask is a bitmap of ports that a search skips, such as reserved ports. The summaries count them
+// as held. Otherwise a few of them in each word would leave no word full, and the search of a
+// nearly full bitmap would read it word by word. A mask that changes gets a new version. The caller
+// of a search names the mask, and summaries that were made for another mask or version are computed
+// anew.
 //
-// Must stay true: a summary bit is set exactly when all 64 bits below it are set, together with those
-// of the mask of that version.
+// Must stay true: a summary bit is set exactly when all 64 bits below it are set, together with
+// those of the mask of that version.
 
 import { PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
@@ -68,7 +69,10 @@ export function hasBit(map: Address, port: Port): bool {
   return (load<u64>(wordAt(map, port >> WORD_SHIFT), WORDS) & bitOf(port)) != 0;
 }
 
-/** First bit of `first..last`, from `start` on and round once, that is clear here and in the mask, or 0. */
+/**
+ * First bit of `first..last`, from `start` on and round once, that is clear here and in the mask,
+ * or 0.
+ */
 export function findClear(map: Address, first: Port, last: Port, start: Port): Port {
   const port = clearFrom(map, start);
   return port <= last ? port : findBelow(map, first, start);
@@ -115,8 +119,8 @@ export function takeClear(map: Address, mask: Address, first: Port, last: Port, 
 }
 
 /**
- * The same for each of the offsets at `batch`, which are replaced by ports, 2 bytes each; returns how
- * many there were. `takeClear` is repeated here, because a call would double the time.
+ * The same for each of the offsets at `batch`, which are replaced by ports, 2 bytes each; returns
+ * how many there were. `takeClear` is repeated here, because a call would double the time.
  */
 export function takeClears(
   map: Address,

@@ -137,7 +137,10 @@ function addToSmallFree(account: Address, set: Address, port: Port): bool {
   return true;
 }
 
-/** Takes one from the port's count. False if a page or bitmap must be freed; then nothing has changed. */
+/**
+ * Takes one from the port's count. False if a page or bitmap must be freed; then nothing has
+ * changed.
+ */
 export function dropOneFree(account: Address, set: Address, port: Port): bool {
   if (!isBitmap(set)) return dropFromSmall(account, set, port);
   const lowered = dropExtraFree(account, set + EXTRA, port);

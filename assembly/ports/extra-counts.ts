@@ -15,8 +15,8 @@
 //           136 └──────────────────┘             4104 └──────────────────┘
 //
 // A page has the extra counts of the 64 ports of one word. The second page brings the page table. A
-// page whose counts no longer fit into 16 bits is replaced by a wide page, with i32[64]. An aggregate
-// over many destinations touches pages at random, so pages are small.
+// page whose counts no longer fit into 16 bits is replaced by a wide page, with i32[64]. An
+// aggregate over many destinations touches pages at random, so pages are small.
 //
 // A page is freed when all its counts are zero. A page of an aggregate (`dropExtraFree`) stays,
 // because the next operation is likely to need it again, unless the manager's memory is limited.
@@ -36,7 +36,7 @@ const PAGE_TABLE: u32 = 0xffff;
 const NARROW_BYTES: u32 = 8 + 64 * 2;
 const WIDE_BYTES: u32 = 8 + 64 * 4;
 const PAGE_TABLE_BYTES: u32 = 8 + WORD_COUNT * 4;
-if (PAGE_TABLE_BYTES != 4104) ERROR("Directory no longer matches its diagram");
+if (PAGE_TABLE_BYTES != 4104) ERROR("Page table no longer matches its diagram");
 
 export function extraAt(slot: Address, port: Port): i32 {
   const page = pageOf(slot, port >> WORD_SHIFT);

@@ -74,7 +74,10 @@ export function nextReserved(reserved: Address, from: Port): i32 {
   return <i32>(first | (last << 16));
 }
 
-/** The list, or 0 if it has no ports. Not for callers that keep the answer: ports may be added later. */
+/**
+ * The list, or 0 if it has no ports. Not for callers that keep the answer: ports may be added
+ * later.
+ */
 export function unlessEmpty(reserved: Address): Address {
   return reserved && reservedCount(reserved) ? reserved : 0;
 }

@@ -11,7 +11,7 @@
 //               └──────────────────┘
 //
 // Double-hash has a table of counters; the others have one, slot 0. Counters are numbers modulo
-// 2^32, and so are sums with them: whoever searches reduces the sum by the range's count, once.
+// 2^32, and so are sums with them. A search reduces such a sum by the range's count, once.
 //
 // A tuple is what the request block says: the addresses of both ends, and the remote port.
 //

@@ -1,6 +1,6 @@
-// SipHash: a hash that nobody can foresee without its key, made for short messages. It is the F
-// and the G of RFC 6056 § 3.3.3 and § 3.3.4. Source: Aumasson and Bernstein, "SipHash: a fast
-// short-input PRF" (2012), with the parameters they recommend, SipHash-2-4.
+// SipHash: a hash of short messages that cannot be foreseen without its key. It is the F and the G
+// of RFC 6056 § 3.3.3 and § 3.3.4. Source: Aumasson and Bernstein, "SipHash: a fast short-input
+// PRF" (2012), with the parameters they recommend, SipHash-2-4.
 //
 //   key      0 ┌───────┐      message  0 ┌────────┬────────┬───┬────────────────┐
 //              │ k0    │                 │ word 0 │ word 1 │ … │ last word      │
@@ -8,7 +8,7 @@
 //              │ k1    │                  8 bytes each, little-endian;
 //           16 └───────┘                  the last: up to 7 bytes, zeros, length mod 256
 //
-// A pure function: 2 rounds for each word, 4 at the end, nothing is kept.
+// A pure function: 2 rounds for each word and 4 at the end, without state.
 
 import { Address } from "../memory/arena";
 
