@@ -8,11 +8,17 @@ import type { Allocator, BatchAllocator } from "./allocators.ts";
 import type { Implementation, System } from "./session.ts";
 import { digestOf } from "./workloads.ts";
 
-let copies = 0;
+const copies = new Map<string, unknown>();
 
-/** A copy of a function that refers to nothing but its parameters, compiled from its text. */
-export function copyOf<Loop>(loop: Loop): Loop {
-  return new Function(`"use strict"; return (${loop}); // ${copies++}`)() as Loop;
+/**
+ * The copy that a system has of a function, compiled from its text. The function refers to nothing
+ * but its parameters. The system has the same copy each time, so that it is compiled once.
+ */
+export function copyFor<Loop>(system: string, loop: Loop): Loop {
+  const text = `"use strict"; return (${loop}); // ${system}`;
+  const copy = copies.get(text) ?? new Function(text)();
+  copies.set(text, copy);
+  return copy as Loop;
 }
 
 /** What the digest has for a search that was refused. */
@@ -34,7 +40,7 @@ export interface Task<Ports> {
 /** Takes a port for each offset, and frees it at once. */
 export function takingOne(task: Task<Allocator>): Implementation {
   const { system, ports, offsets, operations, digested, close } = task;
-  const loop = copyOf(takeAndFree);
+  const loop = copyFor(system, takeAndFree);
   const run = inPieces(offsets.length, operations, (from, to) => loop(ports, offsets, from, to));
   const once = (offset: number): number => {
     const port = ports.take(offset);
@@ -64,7 +70,7 @@ export function takingMany(
   const batches = isFull ? operations : Math.ceil(operations / size);
   const lists = listsOf(task.offsets, size, batches);
   const batch = new Uint16Array(size);
-  const loop = copyOf(takeAndFreeMany);
+  const loop = copyFor(system, takeAndFreeMany);
   const once = (list: Uint32Array): number[] => {
     const taken = batch.subarray(0, ports.takeMany(batch, list));
     return [...taken, ports.freeMany(taken)];

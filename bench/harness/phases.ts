@@ -5,7 +5,7 @@
 // pool's, place 1 the second's, and so on.
 
 import type { Allocator, BatchAllocator, Opened, ReferencePool } from "./allocators.ts";
-import { copyOf } from "./loops.ts";
+import { copyFor } from "./loops.ts";
 import { timeOnce } from "./measure.ts";
 import type { Implementation, RowKey, Session, System } from "./session.ts";
 import { digestOf } from "./workloads.ts";
@@ -48,8 +48,8 @@ export class Runner {
     this.#pools = pools;
     this.#offsets = offsets;
     this.#picks = new Uint16Array(offsets.length);
-    this.#take = copyOf(takeEach);
-    this.#free = copyOf(freeEach);
+    this.#take = copyFor(system, takeEach);
+    this.#free = copyFor(system, freeEach);
   }
 
   /** Takes or frees until exactly the places before `place` are held; how many that were. */

@@ -15,7 +15,7 @@ import {
   type ReferenceRequest,
 } from "../../test/models/reference-manager.ts";
 import { ADDRESS } from "../harness/allocators.ts";
-import { copyOf } from "../harness/loops.ts";
+import { copyFor } from "../harness/loops.ts";
 import type { Sampling } from "../harness/measure.ts";
 import { type Checked, checked, runOnce } from "../harness/phases.ts";
 import type { RowKey, Session, System } from "../harness/session.ts";
@@ -120,7 +120,7 @@ class Listener {
   probing(name: ProbeName, operations: number): Checked {
     const side = this.#side;
     const probe = side.probes[name];
-    const loop = copyOf(countGranted);
+    const loop = copyFor(`${side.system}, ${name}`, countGranted);
     const run = (): void => void loop(probe, operations);
     const seen = (): string => digestOf([loop(probe, FEW), ...side.stats()]);
     const work = checked(side.system, operations, { prepare: () => {}, run, seen });

@@ -20,7 +20,7 @@ import {
   openSets,
   plainMember,
 } from "../harness/allocators.ts";
-import { copyOf, takingOne } from "../harness/loops.ts";
+import { copyFor, takingOne } from "../harness/loops.ts";
 import { type Measured, measureByTurns } from "../harness/measure.ts";
 import type { Implementation, Session, System } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
@@ -159,7 +159,7 @@ function cycleOf(system: System, { pools }: Opened, kind: Kind, smoke: boolean):
   const operations = batchOf(system, smoke);
   const offsets = offsetsOf(2, operations);
   const order = orderOf(count, operations);
-  const loop = copyOf(takeAndFreeByTurns);
+  const loop = copyFor(system, takeAndFreeByTurns);
   const ports = new Uint16Array(smoke ? TINY_BATCH : MODEL_BATCH);
   return {
     ...{ system, operations, count, workload: `${nameOf(kind, count)}, each in turn` },

@@ -16,7 +16,7 @@ import {
   SetOrder,
 } from "../baselines/js-cooling.ts";
 import { countOf, rangeFor, scattered, shareOf } from "../harness/local-range.ts";
-import { copyOf } from "../harness/loops.ts";
+import { copyFor } from "../harness/loops.ts";
 import type { Comparison, Implementation, Session, System } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
 import { digestOf, offsetsOf } from "../harness/workloads.ts";
@@ -91,7 +91,7 @@ function cooling(
   period: number,
 ): Implementation {
   const picked = new Uint16Array(BATCH);
-  const loop = copyOf(takeAndCoolDown);
+  const loop = copyFor(system, takeAndCoolDown);
   let now = 0;
   for (const port of held) ports.takeAt(port);
   const run = (): void => {
@@ -140,7 +140,7 @@ function fifoOf(portRange: PortRange, order: readonly number[], occupancy: numbe
 
 function inOrder(system: System, ports: JsOrder): Implementation {
   const picked = new Uint16Array(BATCH);
-  const loop = copyOf(takeAndFree);
+  const loop = copyFor(system, takeAndFree);
   return implementationOf(system, picked, () => loop(ports, OFFSETS, picked));
 }
 
