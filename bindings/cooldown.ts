@@ -1,24 +1,27 @@
-// Cooldown: what a caller says about ports that rest after their release, and in what order ports come back.
+// Cooldown: what a caller says about ports that cool down after their release.
 
 import { wrongType, wrongValue } from "./errors.ts";
-import { checkInteger, checkNames, checkObject } from "./requests/checks.ts";
+import { checkInteger, readOptions } from "./requests/checks.ts";
 
 /**
- * What `take` does when only cooling ports are left. `"refuse"`, the default, answers
- * `Refusal.COOLING`; who would rather wait takes again at `PortPool.nextExpiry`. `"oldest"` takes the one that
- * has cooled down longest, as Linux' `tcp_tw_reuse` would.
+ * What happens when only cooling ports are left: `"refuse"`, the default of pools, refuses;
+ * `"oldest"` takes the one that has cooled down longest, as Linux' `tcp_tw_reuse` would; `"wait"`,
+ * which only connectors know, waits for the next that has cooled down.
  */
-export type WhenCooling = "refuse" | "oldest";
+export type WhenCooling = "refuse" | "wait" | "oldest";
 
-/** How the ports of a pool rest. */
+/** How the ports of a pool cool down. */
 export interface CooldownOptions {
-  /** Milliseconds that a port cools down after `PortPool.coolDown`, up to an eighth more: 0..86400000; 0 is none. */
+  /** Milliseconds that a port cools down after `PortPool.coolDown`: 0..86400000; 0 is none. */
   period: number;
-  /** What `take` does when only cooling ports are left. */
-  whenCooling?: WhenCooling;
+  /**
+   * What `take` does when only cooling ports are left. With `"refuse"`, the default, it answers
+   * `Refusal.COOLING`; `PortPool.nextExpiry` tells when to take again.
+   */
+  whenCooling?: Exclude<WhenCooling, "wait"> | undefined;
 }
 
-/** How a pool cools, as it says, or else its manager. */
+/** The cooldown of a pool, or the default of a manager's pools. */
 export interface CooldownOption {
   /**
    * Milliseconds that a port cools down after `PortPool.coolDown`, 0..86400000; an object to say
@@ -30,7 +33,7 @@ export interface CooldownOption {
 /** A cooldown that has been checked; period 0: none. */
 export interface CheckedCooldown {
   readonly period: number;
-  readonly whenCooling: WhenCooling;
+  readonly whenCooling: Exclude<WhenCooling, "wait">;
 }
 
 const PERIOD_MAX = 86_400_000;
@@ -46,27 +49,12 @@ export function checkCooldown(value: unknown, byDefault: CheckedCooldown): Check
   if (typeof value !== "object") {
     throw wrongType("cooldown", "milliseconds, or an object, { period, whenCooling }", value);
   }
-  checkObject("cooldown", value);
-  const options = value as CooldownOptions;
-  checkNames("cooldown", options, ["period", "whenCooling"]);
+  const options = readOptions("cooldown", value as CooldownOptions, ["period", "whenCooling"]);
   const { period, whenCooling = "refuse" } = options;
   if (whenCooling !== "refuse" && whenCooling !== "oldest") {
-    throw wrongValue("cooldown.whenCooling", '"refuse" or "oldest"', whenCooling);
+    throw wrongValue("cooldown.whenCooling", '"refuse" or "oldest" for a pool', whenCooling);
   }
   return { period: checkPeriod("cooldown.period", period), whenCooling };
-}
-
-/**
- * Checks the option `selection` of a pool: does it offer ports in the order of their release?
- * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
- */
-export function checkOrder(value: unknown): boolean {
-  if (value === undefined) return false;
-  if (value === "fifo") return true;
-  const valid = '"fifo", or absent for the selection of the manager';
-  throw typeof value === "string"
-    ? wrongValue("selection", valid, value)
-    : wrongType("selection", valid, value);
 }
 
 function checkPeriod(name: string, value: unknown): number {

@@ -10,10 +10,11 @@ import {
   NO_MEMORY,
   OUTSIDE_GROUP,
 } from "../assembly/abi.ts";
+import { kindOf } from "./core/brands.ts";
 
 /**
- * What a handle's `take` and `takeAt` answer instead of a port. All are negative, and a refused
- * call has changed nothing.
+ * What `PortPool.take` and `takeAt` answer instead of a port. All are negative, and a call that is
+ * refused has changed nothing.
  */
 export const Refusal = {
   /** The port is held in a way that does not allow sharing it. */
@@ -30,10 +31,13 @@ export const Refusal = {
   COOLING: COOLING as -11,
 } as const;
 
+/** One of the numbers of {@link Refusal}. */
+export type RefusalCode = (typeof Refusal)[keyof typeof Refusal];
+
 /**
- * Why a call was refused, in gVisor's terms (`tcpip.ErrPortInUse`, `ErrNoPortAvailable`,
- * `ErrInvalidPortRange`) and a few of the facade's own. The second lot is for groups, their files
- * and sockets with Linux's rules.
+ * Why a call was refused: gVisor's reasons (`tcpip.ErrPortInUse`, `ErrNoPortAvailable`,
+ * `ErrInvalidPortRange`), those of bad arguments, and from `invalid-text` on those of groups, their
+ * files and sockets with Linux's rules.
  */
 export type Reason =
   | "port-in-use"
@@ -61,13 +65,13 @@ export type Reason =
 /** What an error can say beside its message. */
 export interface PortErrorDetails {
   /** The system call that would have failed: `bind`, `listen`, `connect` or `close`. */
-  syscall?: string;
+  syscall?: string | undefined;
   /** The local address that was asked for, as canonical text. */
-  address?: string;
+  address?: string | undefined;
   /** The port that was asked for; 0 when any would have done. */
-  port?: number;
+  port?: number | undefined;
   /** The range that was searched, both ends included. */
-  searched?: { first: number; last: number };
+  searched?: { first: number; last: number } | undefined;
   /** The host's own error behind this one. */
   cause?: unknown;
 }
@@ -95,13 +99,14 @@ export interface PortErrorDetails {
  * | `EISCONN` | `connected`: the socket is (Linux: connect) |
  * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` | `invalid-argument` |
  * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
+ * | `ERR_ILLEGAL_CONSTRUCTOR` | `invalid-argument`: `new` of a class that has another way to make one |
  * | `ERR_WEBASSEMBLY_NOT_SUPPORTED` | `not-compiled`: the host does not let the package compile its WebAssembly |
  */
 export class PortError extends Error {
   override readonly name: string = "PortError";
   /** A Node error code, see above. */
   readonly code: string;
-  /** Why, in a word that a program can switch on. */
+  /** Why the call was refused; a program can switch on it. */
   readonly reason: Reason;
   /** The system call that would have failed, where there is one. */
   readonly syscall: string | undefined;
@@ -130,8 +135,20 @@ export function wrongType(name: string, valid: string, got: unknown): PortError 
   return invalid("ERR_INVALID_ARG_TYPE", `${name} must be ${valid}, got ${show(got)}`);
 }
 
-export function wrongValue(name: string, valid: string, got: unknown): PortError {
-  return invalid("ERR_INVALID_ARG_VALUE", `${name} must be ${valid}, got ${show(got)}`);
+/** `name` must be an object of a class of the package: of this copy, as one of another says nothing here. */
+export function wrongKind(name: string, kind: string, valid: string, got: unknown): PortError {
+  const isOther = kindOf(got) === kind;
+  const what = isOther ? `a ${kind} of another copy of portwarden` : show(got);
+  return invalid("ERR_INVALID_ARG_TYPE", `${name} must be ${valid}, got ${what}`);
+}
+
+export function wrongValue(
+  name: string,
+  valid: string,
+  got: unknown,
+  shown: string = show(got),
+): PortError {
+  return invalid("ERR_INVALID_ARG_VALUE", `${name} must be ${valid}, got ${shown}`);
 }
 
 export function outOfRange(name: string, valid: string, got: unknown): PortError {
@@ -139,9 +156,8 @@ export function outOfRange(name: string, valid: string, got: unknown): PortError
 }
 
 export function unknownOption(where: string, name: string, known: readonly string[]): PortError {
-  const meant = nearest(name, known);
-  const advice = meant ? `did you mean "${meant}"?` : `known are ${known.join(", ")}`;
-  return invalid("ERR_INVALID_ARG_VALUE", `${where} has no option ${show(name)}; ${advice}`);
+  const message = `${where} has no option ${show(name)}; known are ${known.join(", ")}`;
+  return invalid("ERR_INVALID_ARG_VALUE", message);
 }
 
 export function invalid(code: string, message: string): PortError {
@@ -173,54 +189,20 @@ export function show(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";
   if (typeof value === "symbol") return "a symbol";
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (typeof value === "object" && value !== null) return "an object";
+  if (typeof value === "object" && value !== null) return showObject(value);
   return String(value);
+}
+
+function showObject(value: object): string {
+  const kind = kindOf(value);
+  if (kind !== undefined) return `a ${kind}`;
+  try {
+    return Array.isArray(value) ? `an array of ${value.length}` : "an object";
+  } catch {
+    return "an object"; // a Proxy that has been revoked, or whose traps throw
+  }
 }
 
 function shorten(text: string, max = 60): string {
   return text.length > max ? `${text.slice(0, max - 3)}...` : text;
-}
-
-/**
- * The known name that is nearest to a wrong one, unless all are far. Near is a slip in every third letter, and a
- * name that only goes on, or ends early, by less than half.
- */
-export function nearest(name: string, known: readonly string[]): string | undefined {
-  const wrong = name.toLowerCase().slice(0, 40);
-  let best: string | undefined;
-  let bestDistance = Number.POSITIVE_INFINITY;
-  for (const candidate of known) {
-    const right = candidate.toLowerCase();
-    const distance = editDistance(wrong, right);
-    const isNear = distance <= Math.max(1, Math.floor(wrong.length / 3)) || goesOn(wrong, right);
-    if (!isNear || distance >= bestDistance) continue;
-    best = candidate;
-    bestDistance = distance;
-  }
-  return best;
-}
-
-/** Is one the beginning of the other, and more than half of it? */
-function goesOn(a: string, b: string): boolean {
-  const [shorter, longer] = a.length < b.length ? [a, b] : [b, a];
-  return shorter.length >= 3 && 2 * shorter.length > longer.length && longer.startsWith(shorter);
-}
-
-/** Insertions, deletions, replacements and swaps of neighbours between two words (Damerau). */
-function editDistance(a: string, b: string): number {
-  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, column) => column)];
-  const at = (row: number, column: number): number => rows[row]?.[column] as number;
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    rows.push(current);
-    for (let column = 1; column <= b.length; column++) {
-      const isSame = a[row - 1] === b[column - 1];
-      const replaced = at(row - 1, column - 1) + (isSame ? 0 : 1);
-      const least = Math.min(replaced, at(row - 1, column) + 1, at(row, column - 1) + 1);
-      const isSwap = row > 1 && a[row - 2] === b[column - 1] && a[row - 1] === b[column - 2];
-      current.push(isSwap ? Math.min(least, at(row - 2, column - 2) + 1) : least);
-    }
-  }
-  return at(a.length, b.length);
 }

@@ -1,7 +1,13 @@
 // Everything that portwarden exports.
 
 export type { CooldownOption, CooldownOptions, WhenCooling } from "./cooldown.ts";
-export { PortError, type PortErrorDetails, type Reason, Refusal } from "./errors.ts";
+export {
+  PortError,
+  type PortErrorDetails,
+  type Reason,
+  Refusal,
+  type RefusalCode,
+} from "./errors.ts";
 export {
   type EffectiveRanges,
   type GroupRanges,
@@ -20,9 +26,10 @@ export type {
   SocketState,
 } from "./linux/socket.ts";
 export type { Sysctl } from "./linux/sysctl.ts";
-export { PortManager, type PortTester } from "./manager.ts";
+export { PortManager } from "./manager.ts";
 export type { OpenOptions, Stats } from "./open.ts";
 export type { PortPool } from "./pool.ts";
+export type { AddressLike } from "./requests/address.ts";
 export type { PortRange } from "./requests/range.ts";
 export {
   type Destination,
@@ -39,4 +46,5 @@ export {
   UDP,
 } from "./requests/request.ts";
 export type { Reservation } from "./reservation.ts";
-export type { SelectionName, SelectionOptions } from "./selection.ts";
+export type { PortTester } from "./reserving.ts";
+export type { PolicyName, PoolSelection, SelectionName, SelectionOptions } from "./selection.ts";

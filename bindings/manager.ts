@@ -1,64 +1,65 @@
-// PortManager: the words. Each checks what it is given, writes the request block, asks the core
-// once, and turns a refusal into an error that says what was asked.
+// PortManager: each method checks what it is given, writes the request block, asks the core once, and
+// turns a refusal into an error that says what was asked.
 
-import { EMPTY_RANGE, IN_USE, NO_MEMORY } from "../assembly/abi.ts";
-import { type CheckedCooldown, checkCooldown, checkOrder } from "./cooldown.ts";
-import { CoolingPool, CoolingRecords } from "./cooling.ts";
+import { NO_MEMORY } from "../assembly/abi.ts";
+import { type CheckedCooldown, checkCooldown } from "./cooldown.ts";
+import { CoolingPool } from "./cooling.ts";
+import { CoolingHeap } from "./cooling-reservations.ts";
+import { kindOf, setKind } from "./core/brands.ts";
 import { registerCleanup } from "./core/cleanup.ts";
 import { cooldownCoreOf } from "./core/cooldown-core.ts";
 import { type Core, coreOf } from "./core/core.ts";
-import { CryptoRandom, type Random } from "./core/random.ts";
-import { closed, invalid, noMemory, PortError, show, wrongType } from "./errors.ts";
-import type { PortGroup } from "./groups/group.ts";
+import { checkInside, INSIDE } from "./core/inside.ts";
+import { CryptoRandom } from "./core/random.ts";
+import { invalid, noMemory, PortError, type RefusalCode, wrongType } from "./errors.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
-import { endPool, PortPool } from "./pool.ts";
-import { exhausted, outsideGroup, refused } from "./refusals.ts";
-import { checkBoolean, checkPort, checkUint32 } from "./requests/checks.ts";
-import { checkRange, type PortRange, unpackRange } from "./requests/range.ts";
+import { PortPool } from "./pool.ts";
+import { CoolingRecords, PoolRecord } from "./pool-record.ts";
+import { type Outcome, refused } from "./refusals.ts";
+import { groupAt, liveGroupAt, writeKey } from "./requests/block.ts";
 import {
+  checkBoolean,
+  checkInteger,
+  checkPort,
+  checkTime,
+  checkUint32,
+} from "./requests/checks.ts";
+import {
+  type Asked,
   askedOf,
   checkMode,
-  type GroupOption,
-  groupAt,
   type Key,
-  liveGroupAt,
   POOL_OPTIONS,
   PORT_OPTIONS,
-  type PoolOptions,
-  type PortRequest,
   RESERVE_OPTIONS,
-  type ReserveRequest,
-  showKey,
   TUPLE_OPTIONS,
   withGroup,
-  writeHeldKey,
-  writeKey,
-} from "./requests/request.ts";
-import { type Owner, Reservation } from "./reservation.ts";
-import { searchBy } from "./search.ts";
-import { Selection } from "./selection.ts";
+} from "./requests/parsing.ts";
+import { showKey } from "./requests/printing.ts";
+import { checkRange, type PortRange } from "./requests/range.ts";
+import type { GroupOption, PoolOptions, PortRequest, ReserveRequest } from "./requests/request.ts";
+import { type CoolingEntry, type Owner, Reservation } from "./reservation.ts";
+import { checkVerdict, type PortTester, Reserving } from "./reserving.ts";
+import { checkPoolSelection, Selection } from "./selection.ts";
 
-/**
- * Says whether a port suits the caller. In `reservePort` it is called after the port has been
- * reserved, which is undone when it answers `false` or throws (gVisor `ports.PortTester`). It may
- * use the manager.
- */
-export type PortTester = (port: number) => boolean;
-
-// A manager that is forgotten gives its memory back.
+// The memory of a manager goes back when the manager is garbage.
 const forgotten = registerCleanup<Kept>(closeKept);
 
 /** What a manager keeps in memory. */
 interface Kept {
   readonly core: Core;
   readonly manager: number;
-  readonly cooling: Set<CoolingRecords>;
+  readonly pools: Set<PoolRecord>;
 }
 
-function closeKept({ core, manager, cooling }: Kept): void {
-  for (const records of cooling) records.close();
+function closeKept({ core, manager, pools }: Kept): void {
+  for (const pool of pools) pool.end();
   core.exports.closeManager(manager);
 }
+
+type Settings = ReturnType<typeof checkOpen>;
+
+const PERIOD_MAX = 86_400_000;
 
 /** Runs the debug build's check of all invariants; a release build does nothing. For tests. */
 export let verify: (manager: PortManager) => void;
@@ -69,47 +70,35 @@ export let verify: (manager: PortManager) => void;
  */
 export class PortManager implements Disposable {
   readonly #core: Core;
-  readonly #random: Random;
-  readonly #selection: Selection;
-  readonly #limit: number;
-  readonly #cooldown: CheckedCooldown;
-  readonly #cooldownModule: WebAssembly.Module | undefined;
-  readonly #pools = new Set<PortPool>();
-  /** Of the pools that have any. */
-  readonly #cooling = new Set<CoolingRecords>();
+  readonly #settings: Settings;
+  readonly #reserving: Reserving;
+  readonly #pools = new Set<PoolRecord>();
+  readonly #cooling = new CoolingHeap<CoolingEntry>();
+  /** The latest time that cooldowns of reservations were given. */
+  #clock = 0;
   readonly #owner: Owner = {
     release: (key, port) => {
-      this.#releaseKey(key, port);
+      this.#reserving.release(key, port);
     },
+    coolDown: (reservation, now, period) => this.#coolDown(reservation, now, period),
     move: (key, group) => this.#moveKey(key, group),
   };
-  readonly #onPoolClose = (pool: PortPool): void => {
-    this.#pools.delete(pool);
-  };
-  /** Where the core keeps the manager; 0 when it is closed. */
-  #manager: number;
 
   static {
+    setKind(PortManager, "PortManager");
     verify = (manager) => {
       manager.#core.exports.verify?.(manager.#open());
-      for (const records of manager.#cooling) records.verify();
+      for (const { cooling } of manager.#pools) cooling?.verify();
     };
   }
 
-  private constructor(
-    core: Core,
-    manager: number,
-    selection: Selection,
-    { random, limit, cooldown, cooldownModule }: ReturnType<typeof checkOpen>,
-  ) {
+  private constructor(token: symbol, reserving: Reserving, settings: Settings) {
+    checkInside(token, "PortManager", "PortManager.open()");
+    const { core, address } = reserving;
     this.#core = core;
-    this.#manager = manager;
-    this.#random = random;
-    this.#selection = selection;
-    this.#limit = limit;
-    this.#cooldown = cooldown;
-    this.#cooldownModule = cooldownModule;
-    forgotten.register(this, { core, manager, cooling: this.#cooling }, this);
+    this.#reserving = reserving;
+    this.#settings = settings;
+    forgotten.register(this, { core, manager: address, pools: this.#pools }, this);
   }
 
   /**
@@ -119,10 +108,10 @@ export class PortManager implements Disposable {
    * not let the package compile its own (a page's Content-Security-Policy without 'wasm-unsafe-eval').
    */
   static open(options: OpenOptions = {}): PortManager {
-    const checked = checkOpen(options);
-    const { limit, range } = checked;
-    const core = coreOf(checked.module);
-    const selection = new Selection(core, checked.random, checked.selection);
+    const settings = checkOpen(options);
+    const { limit, range, random } = settings;
+    const core = coreOf(settings.module);
+    const selection = new Selection(core, random, settings.selection);
     // The hash table's seed is secret even where the offsets are not.
     const secret = new CryptoRandom();
     const manager = core.exports.openManager(secret.next(), secret.next(), limit) >>> 0;
@@ -131,13 +120,14 @@ export class PortManager implements Disposable {
       throw noMemory(`a manager, limit ${limit} bytes`);
     }
     if (range !== undefined) core.exports.setRange(manager, range.first, range.last);
-    return new PortManager(core, manager, selection, checked);
+    const reserving = new Reserving(core, manager, limit, selection);
+    return new PortManager(INSIDE, reserving, settings);
   }
 
   // ── Reserving ───────────────────────────────────────────────────────────────────────────
 
   /**
-   * Reserves a port that is named, or the first acceptable one of the ephemeral range (gVisor
+   * Reserves an explicit port, or the first acceptable one of the ephemeral range (gVisor
    * `ReservePort`).
    * @param test is asked about the port after it has been reserved. On `false` the reservation is
    * undone and, for an ephemeral port, the search goes on; what it throws is thrown on, after undoing.
@@ -147,23 +137,27 @@ export class PortManager implements Disposable {
    * arguments.
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
-    const { key, port, offset } = askedOf(this.#core, request, RESERVE_OPTIONS);
-    if (offset !== undefined && port !== 0) {
-      throw invalid(
-        "ERR_INVALID_ARG_VALUE",
-        `offset is where a search starts and port ${port} is named: give one of them`,
-      );
-    }
-    checkTester(test, true);
-    const held =
-      port === 0 ? this.#reserveAny(key, offset, test) : this.#reserveAt(key, port, test);
-    return new Reservation(key, held, this.#owner);
+    const outcome = this.#reserving.reserve(this.#asked(request, test), test);
+    if (outcome.answer < 0) throw refused(outcome, this.#settings.limit);
+    return this.#reservation(outcome);
   }
 
   /**
-   * Reserves the very tuple, as an accepted connection does (gVisor `ReserveTuple`): only other
-   * holders of the same address, device and destination are asked. The port is that of a listener,
-   * so there is no group to ask.
+   * As {@link reservePort}, for a caller to whom a refusal is nothing exceptional: no error is made.
+   * @returns a reservation, or one of the numbers of {@link Refusal}, which are negative: `IN_USE` (also
+   * where the tester refused an explicit port), `EXHAUSTED`, `OUTSIDE_GROUP`, `EMPTY_RANGE`, `NO_MEMORY`.
+   * @throws PortError `ENOENT` (the group is gone), `EBADF`, and those of bad arguments.
+   */
+  tryReserve(request: ReserveRequest, test?: PortTester): Reservation | RefusalCode {
+    const outcome = this.#reserving.reserve(this.#asked(request, test), test);
+    if (outcome.answer < 0) return outcome.answer as RefusalCode;
+    return this.#reservation(outcome);
+  }
+
+  /**
+   * Reserves the very tuple, as an accepted connection does (gVisor `ReserveTuple`): it conflicts only
+   * with holders of the same address, device and destination. The port is that of a listener, so
+   * groups do not apply.
    * @throws PortError `EADDRINUSE`, `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   reserveTuple(request: PortRequest): Reservation {
@@ -172,29 +166,29 @@ export class PortManager implements Disposable {
     const port = checkPort(asked.port);
     const manager = this.#open();
     writeKey(this.#core, key);
-    const answer = this.#core.exports.reserveTuple(manager, port);
-    if (answer < 0) throw this.#refused(answer, key, port);
-    return new Reservation(key, port, this.#owner);
+    const outcome = { answer: this.#core.exports.reserveTuple(manager, port), key, port };
+    if (outcome.answer < 0) throw refused(outcome, this.#settings.limit);
+    return this.#reservation(outcome);
   }
 
   /**
    * Releases a reservation by its value, for callers that keep their own records (gVisor
-   * `ReleasePort`). Counts as gVisor does: releasing with other flags, or in one of several
-   * networks, takes a reference from what is named; a second release takes another holder's.
-   * A reservation that was made in a group names it here, too, so that the group is in use no longer.
+   * `ReleasePort`). Counts as gVisor does: releasing with other flags, or in one of several networks,
+   * takes a reference from that description; a second release takes another holder's. A reservation
+   * that was made in a group names it here, too, so that the group is no longer in use.
    * @returns whether anything was held under that description.
    * @throws PortError `ENOBUFS` when a count that goes below zero finds no memory; `EBADF`, and
    * those of bad arguments.
    */
   releasePort(request: PortRequest & GroupOption): boolean {
-    if (request instanceof Reservation) {
+    if (kindOf(request) === "Reservation") {
       throw invalid(
         "ERR_INVALID_ARG_VALUE",
         "releasePort takes a description; a reservation object has release() of its own",
       );
     }
     const { key, port } = askedOf(this.#core, request, PORT_OPTIONS);
-    return this.#releaseKey(key, checkPort(port));
+    return this.#reserving.release(key, checkPort(port));
   }
 
   /**
@@ -208,41 +202,77 @@ export class PortManager implements Disposable {
     const manager = this.#open();
     writeKey(this.#core, key);
     const answer = this.#core.exports.isAvailable(manager, port);
-    if (answer === NO_MEMORY) throw this.#refused(answer, key, port);
+    if (answer === NO_MEMORY) throw refused({ answer, key, port }, this.#settings.limit);
     return answer > 0;
   }
 
+  // ── Cooldown of reservations ────────────────────────────────────────────────────────────
+
   /**
-   * Opens a handle for taking and freeing many ports of one description.
+   * Releases the reservations whose cooldown is over (`Reservation.coolDown`), each at its very time.
+   * Those of pools are theirs: `PortPool.expire`.
+   * @param now milliseconds of the clock that `coolDown` was given.
+   * @param freed gets the reservations that are released, the earliest first.
+   * @returns how many they are.
+   * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `EBADF`.
+   */
+  expire(now: number, freed?: Reservation[]): number {
+    this.#open();
+    this.#setClock(now);
+    let count = 0;
+    for (;;) {
+      const first = this.#cooling.first();
+      if (first === undefined || first.due > this.#clock) return count;
+      first.reservation.release();
+      freed?.push(first.reservation);
+      count++;
+    }
+  }
+
+  /**
+   * When {@link expire} will release the next reservation, in milliseconds; `undefined`: none cools down.
+   * @throws PortError `EBADF`.
+   */
+  get nextExpiry(): number | undefined {
+    this.#open();
+    return this.#cooling.first()?.due;
+  }
+
+  // ── Pools ───────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Opens a pool, for taking and freeing many ports of one description.
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   pool(options: PoolOptions): PortPool {
-    const { key } = askedOf(this.#core, options, POOL_OPTIONS);
-    const mode = checkMode(options.mode, key);
-    const cooldown = checkCooldown(options.cooldown, this.#cooldown);
-    const isOrdered = checkOrder(options.selection);
+    const {
+      key,
+      mode: wanted,
+      unique,
+      cooldown: ownCooldown,
+      selection: own,
+    } = askedOf(this.#core, options, POOL_OPTIONS);
+    const mode = checkMode(wanted, key);
+    const cooldown = checkCooldown(ownCooldown, this.#settings.cooldown);
+    const isOrdered = checkPoolSelection(own);
     const isCooling = cooldown.period > 0 || isOrdered;
-    // What cools down, or waits in order, must not be taken a second time under flags of reuse.
-    const isUnique = checkBoolean("unique", options.unique) || (isCooling && key.flags !== 0);
+    // A port that cools down, or is queued, must not be taken a second time under flags of reuse.
+    const isUnique = checkBoolean("unique", unique) || (isCooling && key.flags !== 0);
     const manager = this.#open();
     writeKey(this.#core, key);
-    const { exports } = this.#core;
-    const handle = exports.openPool(manager, mode, isUnique ? 1 : 0) >>> 0;
-    if (handle === 0) throw this.#noMemory(showKey(key, 0));
-    const pool = isCooling
-      ? this.#coolingPool(handle, key, cooldown, isOrdered)
-      : new PortPool(this.#core, handle, key, this.#selection, this.#onPoolClose);
-    this.#pools.add(pool);
-    return pool;
+    const handle = this.#core.exports.openPool(manager, mode, isUnique ? 1 : 0) >>> 0;
+    if (handle === 0) throw this.#reserving.noMemory(showKey(key, 0));
+    const records = isCooling ? this.#openCooling(handle, cooldown, isOrdered) : undefined;
+    const record = new PoolRecord(this.#core, this, handle, key.reserved, records, this.#pools);
+    const { selection } = this.#reserving;
+    if (!isCooling) return new PortPool(INSIDE, record, key, selection);
+    return new CoolingPool(INSIDE, record, key, selection, cooldown, this.#settings.random);
   }
 
-  #coolingPool(handle: number, key: Key, cooldown: CheckedCooldown, isOrdered: boolean): PortPool {
+  #openCooling(handle: number, cooldown: CheckedCooldown, isOrdered: boolean): CoolingRecords {
     try {
-      const { exports } = cooldownCoreOf(this.#core, this.#cooldownModule);
-      const records = new CoolingRecords(exports, this.#manager, cooldown.period, isOrdered);
-      records.keepAmong(this.#cooling);
-      const how = { records, whenCooling: cooldown.whenCooling, random: this.#random };
-      return new CoolingPool(this.#core, handle, key, this.#selection, this.#onPoolClose, how);
+      const { exports } = cooldownCoreOf(this.#core, this.#settings.cooldownModule);
+      return new CoolingRecords(exports, this.#open(), cooldown.period, isOrdered);
     } catch (error) {
       this.#core.exports.closePool(handle);
       throw error;
@@ -263,14 +293,14 @@ export class PortManager implements Disposable {
     checkTester(test, false);
     return this.#pick(
       test,
-      offset === undefined ? this.#random.next() : checkUint32("offset", offset),
+      offset === undefined ? this.#settings.random.next() : checkUint32("offset", offset),
     );
   }
 
   /**
    * As {@link pickEphemeralPort}, starting at `offset` plus the number of picks of this kind that
    * have succeeded (gVisor `PickEphemeralPortStable`; RFC 6056 algorithm 3 when `offset` is a keyed
-   * hash of the tuple). Predictable: who sees a few ports can tell the next ones.
+   * hash of the tuple). Predictable: an observer of a few ports can compute the next.
    * @param offset 0..4294967295.
    */
   pickEphemeralPortStable(offset: number, test: PortTester): number {
@@ -278,7 +308,6 @@ export class PortManager implements Disposable {
     checkTester(test, false);
     const { exports } = this.#core;
     const port = this.#pick(test, (exports.hint(this.#open()) + offset) >>> 0);
-    // The tester may have closed the manager.
     exports.advanceHint(this.#open());
     return port;
   }
@@ -290,7 +319,7 @@ export class PortManager implements Disposable {
    * @throws PortError `EBADF`.
    */
   portRange(): PortRange {
-    return unpackRange(this.#core.exports.range(this.#open())) as PortRange;
+    return this.#reserving.range();
   }
 
   /**
@@ -312,7 +341,7 @@ export class PortManager implements Disposable {
     const manager = this.#open();
     const { exports } = this.#core;
     const descriptors = exports.descriptorCount(manager);
-    if (descriptors < 0) throw this.#noMemory("stats");
+    if (descriptors < 0) throw this.#reserving.noMemory("stats");
     return {
       descriptors,
       counters: exports.counterCount(manager) >>> 0,
@@ -320,20 +349,22 @@ export class PortManager implements Disposable {
       memory: {
         used: exports.usedBytes(manager) >>> 0,
         taken: exports.memory.buffer.byteLength,
-        limit: this.#limit,
+        limit: this.#settings.limit,
       },
     };
   }
 
-  /** Gives back everything. Pools and reservations of the manager are dead from here on. A second call does nothing. */
+  /**
+   * Gives back everything. Pools and reservations of the manager are dead from here on. A second call
+   * does nothing.
+   */
   close(): void {
-    if (this.#manager === 0) return;
-    for (const pool of this.#pools) endPool(pool);
-    this.#pools.clear();
+    const { address, selection } = this.#reserving;
+    if (address === 0) return;
     forgotten.unregister(this);
-    closeKept({ core: this.#core, manager: this.#manager, cooling: this.#cooling });
-    this.#selection.close();
-    this.#manager = 0;
+    this.#reserving.address = 0;
+    closeKept({ core: this.#core, manager: address, pools: this.#pools });
+    selection.close();
   }
 
   /** As {@link close}, for `using`. */
@@ -344,76 +375,23 @@ export class PortManager implements Disposable {
   // ── Helpers ─────────────────────────────────────────────────────────────────────────────
 
   #open(): number {
-    if (this.#manager === 0) throw closed("manager");
-    return this.#manager;
+    return this.#reserving.open();
   }
 
-  #reserveAt(key: Key, port: number, test: PortTester | undefined): number {
-    const manager = this.#open();
-    writeKey(this.#core, key);
-    const answer = this.#core.exports.reservePort(manager, port);
-    if (answer < 0) throw this.#refused(answer, key, port);
-    if (test !== undefined && !this.#passes(test, key, port)) {
-      throw this.#refused(IN_USE, key, port, "the tester refused it");
+  #asked(request: ReserveRequest, test: PortTester | undefined): Asked {
+    const asked = askedOf(this.#core, request, RESERVE_OPTIONS);
+    if (asked.offset !== undefined && asked.port !== 0) {
+      throw invalid(
+        "ERR_INVALID_ARG_VALUE",
+        `offset is where a search starts, and port ${asked.port} is explicit: give one of them`,
+      );
     }
-    return port;
+    checkTester(test, true);
+    return asked;
   }
 
-  #reserveAny(key: Key, offset: number | undefined, test: PortTester | undefined): number {
-    const searched = this.#rangeFor(key);
-    const { first, last } = searched;
-    const search = (from: number, to: number, start: number): number =>
-      this.#searchFor(key, from, to, start, test);
-    const port =
-      offset === undefined
-        ? searchBy(this.#selection, searched, search)
-        : search(first, last, offset);
-    if (port < 0) {
-      const isDrawn = offset === undefined && this.#selection.isDrawn;
-      throw exhausted(port, key, searched, isDrawn, this.#limit);
-    }
-    return port;
-  }
-
-  /** The range as it is now, whatever a tester does to it, as far as the group allows. */
-  #rangeFor(key: Key): PortRange {
-    const { exports } = this.#core;
-    const local = exports.range(this.#open());
-    writeKey(this.#core, key);
-    const range = unpackRange(key.group === undefined ? local : exports.clampToRequest(local));
-    if (range === undefined) throw outsideGroup(EMPTY_RANGE, key, 0, this.portRange());
-    return range;
-  }
-
-  /** Reserves the first port of first..last, from an offset on, that the tester accepts. */
-  #searchFor(
-    key: Key,
-    first: number,
-    last: number,
-    offset: number,
-    test: PortTester | undefined,
-  ): number {
-    const { exports } = this.#core;
-    const count = last - first + 1;
-    const start = offset % count;
-    let skip = 0;
-    for (;;) {
-      writeKey(this.#core, key);
-      const port = exports.reserveEphemeral(this.#open(), first, last, offset, skip);
-      if (port < 0 || test === undefined || this.#passes(test, key, port)) return port;
-      skip = ((port - first - start + count) % count) + 1;
-    }
-  }
-
-  /** Asks a tester about a port that has just been reserved, and undoes that unless it agrees. */
-  #passes(test: PortTester, key: Key, port: number): boolean {
-    let passed = false;
-    try {
-      passed = checkVerdict(test(port));
-      return passed;
-    } finally {
-      if (!passed && this.#manager !== 0) this.#releaseKey(key, port);
-    }
+  #reservation({ key, answer }: Outcome): Reservation {
+    return new Reservation(INSIDE, key, answer, this.#owner);
   }
 
   #pick(test: PortTester, offset: number): number {
@@ -422,7 +400,9 @@ export class PortManager implements Disposable {
     const start = offset % count;
     for (let index = 0; index < count; index++) {
       const port = first + ((start + index) % count);
-      if (checkVerdict(test(port))) return port;
+      const isAccepted = checkVerdict(test(port));
+      this.#open(); // the tester may have closed the manager
+      if (isAccepted) return port;
     }
     throw new PortError(
       "EADDRNOTAVAIL",
@@ -432,41 +412,35 @@ export class PortManager implements Disposable {
     );
   }
 
-  #releaseKey(key: Key, port: number): boolean {
-    const manager = this.#open();
-    writeHeldKey(this.#core, key);
-    const answer = this.#core.exports.releasePort(manager, port);
-    if (answer < 0) throw this.#refused(answer, key, port);
-    return answer > 0;
+  /** Starts the cooldown of a reservation: when it ends, or `undefined` where it has none. */
+  #coolDown(reservation: Reservation, now: number, period: unknown): number | undefined {
+    this.#open();
+    const wanted = period ?? this.#settings.cooldown.period;
+    const length = checkInteger("period", wanted, 0, PERIOD_MAX);
+    this.#setClock(now);
+    if (length === 0) return undefined;
+    const due = this.#clock + length;
+    this.#cooling.add({ due, reservation });
+    return due;
   }
 
-  /** From now on another group counts for a reservation. */
-  #moveKey(key: Key, group: PortGroup | undefined): Key {
+  #setClock(now: number): void {
+    this.#clock = Math.max(this.#clock, checkTime("now", now));
+  }
+
+  /** Moves a reservation to another group. */
+  #moveKey(key: Key, group: GroupOption["group"]): Key {
     const manager = this.#open();
     const from = liveGroupAt(this.#core, key.group);
     const to = groupAt(this.#core, group);
     if (this.#core.exports.moveGroupUse(manager, from, to) === NO_MEMORY) {
-      throw this.#noMemory(`a reservation in group ${group?.path}`);
+      throw this.#reserving.noMemory(`a reservation in group ${group?.path}`);
     }
     return withGroup(key, group);
-  }
-
-  #refused(refusal: number, key: Key, port: number, why?: string): PortError {
-    return refused(refusal, key, port, this.#limit, why);
-  }
-
-  #noMemory(what: string): PortError {
-    return noMemory(`${what}, limit ${this.#limit} bytes`);
   }
 }
 
 function checkTester(test: unknown, optional: boolean): void {
   if (typeof test === "function" || (optional && test === undefined)) return;
   throw wrongType("test", "a function that answers a boolean", test);
-}
-
-function checkVerdict(verdict: unknown): boolean {
-  if (typeof verdict === "boolean") return verdict;
-  const message = `test must answer true or false, synchronously, got ${show(verdict)}`;
-  throw invalid("ERR_INVALID_RETURN_VALUE", message);
 }

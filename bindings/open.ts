@@ -9,35 +9,37 @@ import {
 } from "./cooldown.ts";
 import { checkModule } from "./core/module.ts";
 import { CryptoRandom, type Random, SeededRandom } from "./core/random.ts";
-import { checkInteger, checkNames, checkObject, checkUint32 } from "./requests/checks.ts";
+import { checkInteger, checkUint32, readOptions } from "./requests/checks.ts";
 import { checkRangeObject, type PortRange } from "./requests/range.ts";
 import {
   type CheckedSelection,
   checkSelection,
-  type SelectionName,
+  type PolicyName,
   type SelectionOptions,
 } from "./selection.ts";
 
-/** What a manager is opened with. Its `cooldown` is that of pools that do not name one. */
+/** What a manager is opened with. Its `cooldown` is the default of its pools. */
 export interface OpenOptions extends CooldownOption {
   /** The ephemeral range, 16000..65535 by default (gVisor). */
-  portRange?: PortRange;
+  portRange?: PortRange | undefined;
   /**
    * Makes the random offsets repeatable: 0..4294967295. Without it they come from the host's
-   * cryptographic source. With it, whoever sees a few ports can tell the next.
+   * cryptographic source. With it, an observer of a few ports can compute the next.
    */
-  seed?: number;
+  seed?: number | undefined;
   /**
-   * How an ephemeral port is picked where no offset says where to start: a policy's name, or its
-   * options. `"random"` by default, as gVisor does.
+   * How an ephemeral port is picked when no offset says where to start: the name of a policy, or its
+   * options. `"random"` by default, as gVisor does. `"fifo"` is for pools.
    */
-  selection?: SelectionName | SelectionOptions;
+  selection?: PolicyName | SelectionOptions | undefined;
   /** Bytes of memory that the manager's records may take: 1024..4294967295, the default. */
-  memoryLimit?: number;
+  memoryLimit?: number | undefined;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
-  module?: WebAssembly.Module;
-  /** `cooldown.wasm`, likewise: needed by the first pool with a cooldown, or in the order `"fifo"`. */
-  cooldownModule?: WebAssembly.Module;
+  module?: WebAssembly.Module | undefined;
+  /**
+   * `cooldown.wasm`, likewise: needed by the first pool with a cooldown or the selection `"fifo"`.
+   */
+  cooldownModule?: WebAssembly.Module | undefined;
 }
 
 /** Live figures of a manager. */
@@ -58,7 +60,7 @@ export interface Stats {
   };
 }
 
-/** Options that have been checked, each read once. */
+/** Options that have been checked. */
 interface CheckedOpen {
   readonly random: Random;
   readonly limit: number;
@@ -78,16 +80,15 @@ const LIMIT_MAX = 0xffffffff;
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`, `EINVAL` (range). */
 export function checkOpen(options: OpenOptions): CheckedOpen {
-  checkObject("options", options);
-  checkNames("options", options, NAMES);
-  const { seed, portRange, memoryLimit = LIMIT_MAX, module, cooldownModule } = options;
+  const given = readOptions("options", options, NAMES);
+  const { seed, portRange, memoryLimit = LIMIT_MAX, module, cooldownModule } = given;
   return {
     random: seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed)),
     limit: checkInteger("memoryLimit", memoryLimit, LIMIT_MIN, LIMIT_MAX),
     range:
       portRange === undefined ? undefined : checkRangeObject("portRange", portRange, RANGE_ADVICE),
-    selection: checkSelection(options.selection),
-    cooldown: checkCooldown(options.cooldown, NO_COOLDOWN),
+    selection: checkSelection(given.selection),
+    cooldown: checkCooldown(given.cooldown, NO_COOLDOWN),
     module,
     cooldownModule:
       cooldownModule === undefined

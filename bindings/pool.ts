@@ -1,59 +1,56 @@
-// PortPool: the handle of a caller that takes and frees many ports of one kind. After `open` only
-// numbers cross the border, and no call allocates.
+// PortPool: takes and frees many ports of one description. After the pool has been opened only numbers
+// cross the border to the core, so a call costs little more than the search itself.
 
 import { BATCH_MAX, EMPTY_RANGE, PORT_MAX } from "../assembly/abi.ts";
-import { checkOffsets, checkPorts, lengthOf, offsetsIn, portsIn, portsOut } from "./core/batch.ts";
+import { checkOffsets, checkPorts, offsetsIn, portsIn, portsOut } from "./core/batch.ts";
+import { setKind } from "./core/brands.ts";
 import type { Core, CoreExports } from "./core/core.ts";
+import { checkInside } from "./core/inside.ts";
 import { closed, noMemory, outOfRange } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
+import { forgottenPools, type PoolRecord } from "./pool-record.ts";
+import { groupAt, writeKey } from "./requests/block.ts";
 import { checkPort, checkTime, checkUint32 } from "./requests/checks.ts";
+import { type Key, withGroup } from "./requests/parsing.ts";
 import { unpackRange } from "./requests/range.ts";
-import { groupAt, type Key, withGroup, writeKey } from "./requests/request.ts";
 import { searchBy } from "./search.ts";
-import type { Selection } from "./selection.ts";
+import type { Place, Selection } from "./selection.ts";
 
-/** Told when a pool has closed itself. */
-export type OnClose = (pool: PortPool) => void;
-
-/** Lets the manager end its pools; the second half of a friendship that TypeScript cannot spell. */
-export let endPool: (pool: PortPool) => void;
-/** Where the core keeps the handle of a pool, for {@link PortPool}'s own kind. Throws if it is closed. */
+/** Where the core keeps a pool, for {@link PortPool}'s own kind. Throws if it is closed. */
 export let handleOf: (pool: PortPool) => number;
 
 /**
- * An opened pool: all ports that one socket description (networks, transport, address, device,
- * destination, flags) holds. Words and other handles of the same description see the same ports.
+ * An opened pool: all ports that are held with one description (networks, transport, address, device,
+ * destination, flags). Reservations and other pools of the same description see the same ports.
  * Made by `PortManager.pool`.
  */
 export class PortPool implements Disposable {
   readonly #core: Core;
   readonly #exports: CoreExports;
+  readonly #record: PoolRecord;
   #key: Key;
   readonly #selection: Selection;
   /** Is the selection the plain one: a random offset for each search? */
   readonly #isRandom: boolean;
-  readonly #onClose: OnClose;
-  /** Where the core keeps the handle; 0 when it is closed. */
-  #handle: number;
+  /** Where `sequential` goes on. */
+  readonly #place: Place;
 
   static {
-    endPool = (pool) => {
-      pool.#handle = 0;
-    };
-    handleOf = (pool) => {
-      if (pool.#handle === 0) throw closed("pool");
-      return pool.#handle;
-    };
+    setKind(PortPool, "PortPool");
+    handleOf = (pool) => pool.#open();
   }
 
-  constructor(core: Core, handle: number, key: Key, selection: Selection, onClose: OnClose) {
-    this.#core = core;
-    this.#exports = core.exports;
-    this.#handle = handle;
+  /** Pools are made by `PortManager.pool`. */
+  constructor(token: symbol, record: PoolRecord, key: Key, selection: Selection) {
+    checkInside(token, "PortPool", "PortManager.pool()");
+    this.#core = record.core;
+    this.#exports = record.core.exports;
+    this.#record = record;
     this.#key = key;
     this.#selection = selection;
     this.#isRandom = selection.algorithm === "random";
-    this.#onClose = onClose;
+    this.#place = selection.newPlace();
+    forgottenPools.register(this, record, this);
   }
 
   /**
@@ -61,34 +58,33 @@ export class PortPool implements Disposable {
    * group allows, from `first + offset % count` on, each port met once (gVisor `ReservePort` with
    * port 0, or `PickEphemeralPort` and `ReservePort`, by the option `mode`). A selection that draws
    * may miss a port that is free.
-   * @param offset 0..4294967295; by default what the manager's selection says, a random one.
+   * @param offset 0..4294967295; by default the manager's selection decides.
    * @returns the port, or `Refusal.EXHAUSTED`, `Refusal.COOLING`, `Refusal.EMPTY_RANGE` or
    * `Refusal.NO_MEMORY`, which are negative.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (offset); `EBADF` (closed).
    */
   take(offset?: number): number {
-    if (this.#handle === 0) throw closed("pool");
-    if (offset !== undefined) return this.#exports.take(this.#handle, checkOffset(offset));
-    if (this.#isRandom) return this.#exports.take(this.#handle, this.#selection.start());
+    const handle = this.#open();
+    if (offset !== undefined) return this.#exports.take(handle, checkOffset(offset));
+    if (this.#isRandom) return this.#exports.take(handle, this.#selection.start(this.#place));
     return this.#takeBySelection();
   }
 
   /**
-   * Takes a port that is named (gVisor `ReservePort` with a port).
+   * Takes an explicit port (gVisor `ReservePort` with a port).
    * @param port 1..65535, in the ephemeral range or not, but within what the pool's group allows.
    * @returns the port, or `Refusal.IN_USE`, `Refusal.COOLING`, `Refusal.OUTSIDE_GROUP` or
    * `Refusal.NO_MEMORY`, which are negative.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   takeAt(port: number): number {
-    if (this.#handle === 0) throw closed("pool");
-    return this.#exports.takeAt(this.#handle, explicitPort(port));
+    return this.#exports.takeAt(this.#open(), explicitPort(port));
   }
 
   /**
    * Takes one port for each place of `ports`, each as by {@link take}.
-   * @param offsets one for each place; by default what the manager's selection says, random ones. Must
-   * not share memory with `ports`.
+   * @param offsets one for each place; by default the manager's selection decides. Must not share
+   * memory with `ports`.
    * @returns how many places were filled, from the front. Fewer than `ports.length` means that one
    * more {@link take} would have been refused.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (fewer offsets than places);
@@ -96,9 +92,9 @@ export class PortPool implements Disposable {
    */
   takeMany(ports: Uint16Array, offsets?: Uint32Array): number {
     checkPorts(ports);
-    const length = lengthOf(ports);
+    const { length } = ports;
     if (offsets !== undefined) checkEnough(offsets, length);
-    if (this.#handle === 0) throw closed("pool");
+    this.#open();
     if (offsets === undefined && !this.#isRandom) return this.#takeEach(ports, length);
     return this.#takeBatches(ports, length, offsets);
   }
@@ -109,7 +105,7 @@ export class PortPool implements Disposable {
       const count = Math.min(length - taken, BATCH_MAX);
       if (offsets === undefined) this.#draw(count);
       else offsetsIn(offsets, taken, this.#core.offsets, count);
-      const got = this.#exports.takeMany(this.#handle, count);
+      const got = this.#exports.takeMany(this.#record.handle, count);
       portsOut(this.#core.ports, ports, taken, got);
       taken += got;
       if (got < count) break;
@@ -120,20 +116,19 @@ export class PortPool implements Disposable {
   /** Random offsets for a batch. */
   #draw(count: number): void {
     const offsets = this.#core.offsets;
-    for (let index = 0; index < count; index++) offsets[index] = this.#selection.start();
+    for (let index = 0; index < count; index++) offsets[index] = this.#selection.start(this.#place);
   }
 
   /**
-   * Gives a port back, with the pool's own flags (gVisor `ReleasePort`), at once: it does not rest.
+   * Gives a port back, with the pool's own flags (gVisor `ReleasePort`), at once: it does not cool down.
    * @param port 1..65535.
    * @returns whether the pool's description held the port in any of its networks; `false` for a port that
    * cools down.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed); `ENOBUFS`
-   * where others hold the key with other flags and the count that goes below zero finds no memory.
+   * where the tuple is held with other flags and the count that goes below zero finds no memory.
    */
   free(port: number): boolean {
-    if (this.#handle === 0) throw closed("pool");
-    const released = this.#exports.freePort(this.#handle, explicitPort(port));
+    const released = this.#exports.freePort(this.#open(), explicitPort(port));
     if (released < 0) throw noMemory(`freeing port ${port}`);
     return released !== 0;
   }
@@ -145,98 +140,100 @@ export class PortPool implements Disposable {
    */
   freeMany(ports: Uint16Array): number {
     checkPorts(ports);
-    const length = lengthOf(ports);
-    if (this.#handle === 0) throw closed("pool");
+    const handle = this.#open();
+    const { length } = ports;
     let released = 0;
     for (let start = 0; start < length; start += BATCH_MAX) {
       const count = Math.min(length - start, BATCH_MAX);
       portsIn(ports, start, this.#core.ports, count);
-      released += this.#exports.freeMany(this.#handle, count);
+      released += this.#exports.freeMany(handle, count);
     }
     return released;
   }
 
   /**
-   * Gives a port back into cooldown: it stays taken for everybody, as after a TIME_WAIT, until it has cooled down
-   * for the pool's period and {@link expire} is called. A pool without a cooldown gives it back at once.
+   * Gives a port back into cooldown: it stays taken for all, as in TIME_WAIT, until the pool's period
+   * is over and {@link expire} is called. A pool without a cooldown gives it back at once.
    * @param port 1..65535.
    * @param now milliseconds of any clock, 0..4294967000000. It never goes back: an earlier time counts
-   * as the latest that the pool was told.
-   * @returns whether the pool held the port; `false` if it cools down already.
-   * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `EBADF` (closed);
-   * `ENOBUFS`: there is no memory to remember it, and the pool still holds it.
+   * as the latest one.
+   * @returns whether the pool held the port; `false` if it is cooling already.
+   * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `EBADF`
+   * (closed); `ENOBUFS`: there is no memory to remember it, and the pool still holds it.
    */
   coolDown(port: number, now: number): boolean {
-    if (this.#handle === 0) throw closed("pool");
+    this.#open();
     explicitPort(port);
     checkNow(now);
     return this.free(port);
   }
 
   /**
-   * Frees the ports that have cooled down. A port that was given back at some time has cooled down when one period
-   * has passed since, or up to an eighth of a period later.
+   * Frees the ports that have cooled down: one period after their release, or up to 1/64 of a period
+   * later.
    * @param now as in {@link coolDown}.
+   * @param freed gets the ports that are freed, the longest cooling first, from the front on. As many
+   * are freed as it has places; if it comes back full, there may be more.
    * @returns how many ports were freed.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `EBADF` (closed).
    */
-  expire(now: number): number {
-    if (this.#handle === 0) throw closed("pool");
+  expire(now: number, freed?: Uint16Array): number {
+    const handle = this.#open();
     checkNow(now);
-    return 0;
+    if (freed !== undefined) checkPorts(freed);
+    return this.#record.cooling?.expire(this.#core, handle, now, freed) ?? 0;
   }
 
   /**
-   * How many ports rest.
+   * How many ports are cooling.
    * @throws PortError `EBADF` (closed).
    */
   get cooling(): number {
-    if (this.#handle === 0) throw closed("pool");
+    this.#open();
     return 0;
   }
 
   /**
-   * From when on {@link expire} frees a port, in milliseconds of the pool's clock; `undefined` if none cools down.
+   * When {@link expire} will free the next port, in milliseconds of the pool's clock; `undefined` if
+   * no port is cooling.
    * @throws PortError `EBADF` (closed).
    */
   get nextExpiry(): number | undefined {
-    if (this.#handle === 0) throw closed("pool");
+    this.#open();
     return undefined;
   }
 
   /**
-   * Does the pool hold the port, with its own flags, in all of its networks? A port that cools down is not held.
+   * Does the pool hold the port, with its own flags, in all of its networks? A cooling port is not held.
    * @param port 1..65535.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   has(port: number): boolean {
-    if (this.#handle === 0) throw closed("pool");
-    return this.#exports.hasTaken(this.#handle, explicitPort(port)) !== 0;
+    return this.#exports.hasTaken(this.#open(), explicitPort(port)) !== 0;
   }
 
   /**
-   * How many ports the pool holds, with its own flags, in the first of its networks, without those that rest.
+   * How many ports the pool holds, with its own flags, in the first of its networks. Cooling ports do
+   * not count.
    * @throws PortError `EBADF` (closed).
    */
   get held(): number {
-    if (this.#handle === 0) throw closed("pool");
-    return this.#exports.heldCount(this.#handle);
+    return this.#exports.heldCount(this.#open());
   }
 
   /**
-   * Closes the handle. Ports that the pool holds stay held: they belong to the manager, and can be
-   * released by value or through another handle. Ports that rest are freed, since nobody could wake
-   * them any more. A second call does nothing.
+   * Closes the pool. Ports that it holds stay held: they belong to the manager, and can be released by
+   * value or through another pool of the same description. Cooling ports are freed. A pool that
+   * becomes garbage is closed, too. A second call does nothing.
    */
   close(): void {
-    if (this.#handle === 0) return;
-    this.#exports.closePool(this.#handle);
-    this.#handle = 0;
-    this.#onClose(this);
+    if (this.#record.handle === 0) return;
+    forgottenPools.unregister(this);
+    this.#record.close();
   }
 
   /**
-   * The group whose port range counts. Another may be set: ports that the pool holds stay held.
+   * The group whose port range applies. Another may be set: ports that the pool holds stay held.
    * @throws PortError (set) `EBADF` (closed), `ENOENT`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
   get group(): PortGroup | undefined {
@@ -244,17 +241,23 @@ export class PortPool implements Disposable {
   }
 
   set group(group: PortGroup | undefined) {
-    if (this.#handle === 0) throw closed("pool");
-    this.#exports.movePool(this.#handle, groupAt(this.#core, group));
+    this.#exports.movePool(this.#open(), groupAt(this.#core, group));
     this.#key = withGroup(this.#key, group);
   }
 
+  #open(): number {
+    const { handle } = this.#record;
+    if (handle === 0) throw closed("pool");
+    return handle;
+  }
+
   #takeBySelection(): number {
-    const range = unpackRange(this.#exports.poolRange(this.#handle));
+    const handle = this.#open();
+    const range = unpackRange(this.#exports.poolRange(handle));
     if (range === undefined) return EMPTY_RANGE;
     if (this.#selection.isKeyed) writeKey(this.#core, this.#key);
-    return searchBy(this.#selection, range, (first, last, offset) =>
-      this.#exports.takeBetween(this.#handle, first, last, offset),
+    return searchBy(this.#selection, this.#place, range, (first, last, offset) =>
+      this.#exports.takeBetween(handle, first, last, offset),
     );
   }
 
@@ -292,6 +295,6 @@ export function checkNow(now: number): number {
 
 export function checkEnough(offsets: Uint32Array, length: number): void {
   checkOffsets(offsets);
-  const given = lengthOf(offsets);
-  if (given < length) throw outOfRange("offsets.length", `at least ${length}, one per port`, given);
+  if (offsets.length >= length) return;
+  throw outOfRange("offsets.length", `at least ${length}, one per port`, offsets.length);
 }

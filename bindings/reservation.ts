@@ -1,21 +1,33 @@
-// Reservation: one port that somebody holds, until it is released.
+// Reservation: one port that is held until it is released.
 
 import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../assembly/abi.ts";
+import { setKind } from "./core/brands.ts";
+import { checkInside } from "./core/inside.ts";
 import { PortError } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
-import { addressText, type Destination, type Flags, type Key } from "./requests/request.ts";
+import type { Key } from "./requests/parsing.ts";
+import { addressText } from "./requests/printing.ts";
+import type { Flags } from "./requests/request.ts";
 
-/** Whose reservations these are. */
+/** A reservation that stays held until a time, unless it is released before. */
+export interface CoolingEntry {
+  readonly due: number;
+  readonly reservation: Reservation;
+}
+
+/** The manager of a reservation. */
 export interface Owner {
-  /** Takes a key and port back. */
+  /** Releases a port. */
   release(key: Key, port: number): void;
-  /** The key in another group, which has been told. */
+  /** Starts a cooldown; returns when it ends, `undefined`: there is none. */
+  coolDown(reservation: Reservation, now: number, period: unknown): number | undefined;
+  /** Moves a reservation to another group, and returns its key there. */
   move(key: Key, group: PortGroup | undefined): Key;
 }
 
 /**
- * A port that is held. It stays held until {@link Reservation.release} is called, also when the
- * object is forgotten; `using` releases it at the end of a block.
+ * A port that is held. It stays held until {@link Reservation.release} is called, also when the object
+ * becomes garbage; `using` releases it at the end of a block.
  */
 export class Reservation implements Disposable {
   /** The port, 1..65535. */
@@ -23,9 +35,15 @@ export class Reservation implements Disposable {
   #key: Key;
   /** Gone once the port has been given back. */
   #owner: Owner | undefined;
+  #isCooling = false;
+
+  static {
+    setKind(Reservation, "Reservation");
+  }
 
   /** Reservations are made by `PortManager.reservePort` and `reserveTuple`. */
-  constructor(key: Key, port: number, owner: Owner) {
+  constructor(token: symbol, key: Key, port: number, owner: Owner) {
+    checkInside(token, "Reservation", "PortManager.reservePort()");
     this.port = port;
     this.#key = key;
     this.#owner = owner;
@@ -55,12 +73,12 @@ export class Reservation implements Disposable {
   }
 
   /** The remote end; address `""` is the wildcard. */
-  get destination(): Required<Destination> {
+  get destination(): { readonly address: string; readonly port: number } {
     return { address: this.#key.destination.text, port: this.#key.destinationPort };
   }
 
-  /** The reuse flags, however they were asked for. */
-  get flags(): Required<Flags> {
+  /** The reuse flags, also where the request said `reuseAddr` or `reusePort`. */
+  get flags(): { readonly [flag in keyof Flags]-?: boolean } {
     const { flags } = this.#key;
     return {
       mostRecent: (flags & MOST_RECENT) !== 0,
@@ -86,21 +104,46 @@ export class Reservation implements Disposable {
     this.#key = this.#owner.move(this.#key, group);
   }
 
-  /** Whether this object has given its port back. */
+  /** Whether the reservation has been given back and its port is held until its cooldown is over. */
+  get isCooling(): boolean {
+    return this.#isCooling;
+  }
+
+  /** Whether the port has been released. */
   get released(): boolean {
     return this.#owner === undefined;
   }
 
   /**
+   * Gives the reservation back into cooldown, as a connection goes into TIME_WAIT: its port stays held
+   * until the period is over, to the millisecond, and `PortManager.expire` is called. `release()` ends
+   * that at once.
+   * @param now milliseconds of any clock, 0..4294967000000. It never goes back: an earlier time counts
+   * as the latest one.
+   * @param period milliseconds, 0..86400000: by default the manager's `cooldown`. 0 releases at once.
+   * @returns whether the reservation was held; `false` after the release and while it is cooling.
+   * @throws PortError `EBADF` when the manager has been closed, `ERR_INVALID_ARG_TYPE`,
+   * `ERR_OUT_OF_RANGE`, and those of {@link release}.
+   */
+  coolDown(now: number, period?: number): boolean {
+    const owner = this.#owner;
+    if (owner === undefined || this.#isCooling) return false;
+    if (owner.coolDown(this, now, period) === undefined) return this.release();
+    this.#isCooling = true;
+    return true;
+  }
+
+  /**
    * Gives the port back (gVisor `ReleasePort`). A second call does nothing and answers `false`.
    * @throws PortError `EBADF` when the manager has been closed; `ENOBUFS` in the one case where a
-   * release needs memory: others have released this key with other flags.
+   * release needs memory: the same tuple has been released by value with other flags.
    */
   release(): boolean {
     const owner = this.#owner;
     if (owner === undefined) return false;
     owner.release(this.#key, this.port);
     this.#owner = undefined;
+    this.#isCooling = false;
     return true;
   }
 

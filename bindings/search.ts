@@ -2,7 +2,7 @@
 
 import { EMPTY_RANGE, EXHAUSTED, IN_USE } from "../assembly/abi.ts";
 import type { PortRange } from "./requests/range.ts";
-import type { Selection } from "./selection.ts";
+import type { Place, Selection } from "./selection.ts";
 
 /**
  * Searches first..last from `first + offset % count` on, round once: a port, which is taken, or a
@@ -10,17 +10,25 @@ import type { Selection } from "./selection.ts";
  */
 export type Search = (first: number, last: number, offset: number) => number;
 
-/** A port of the range, or a refusal. Who uses a keyed policy has written the request block. */
-export function searchBy(selection: Selection, range: PortRange, search: Search): number {
-  return selection.isDrawn ? draw(selection, range, search) : walk(selection, range, search);
+/**
+ * A port of the range, or a refusal. For a keyed policy the request block has been written.
+ * @param place where `sequential` goes on.
+ */
+export function searchBy(
+  selection: Selection,
+  place: Place,
+  range: PortRange,
+  search: Search,
+): number {
+  return selection.isDrawn ? draw(selection, range, search) : walk(selection, place, range, search);
 }
 
 /** One search of the whole range. */
-function walk(selection: Selection, { first, last }: PortRange, search: Search): number {
-  const offset = selection.start();
+function walk(selection: Selection, place: Place, range: PortRange, search: Search): number {
+  const offset = selection.start(place);
   const { slot } = selection; // a tester may search for something else meanwhile
-  const port = search(first, last, offset);
-  if (port > 0) selection.settle(slot, offset, port, first, last);
+  const port = search(range.first, range.last, offset);
+  if (port > 0) selection.settle(place, slot, offset, port, range);
   return port;
 }
 

@@ -1,5 +1,5 @@
-// Selection: the named policies by which a port is picked where none is named: the five algorithms
-// of RFC 6056 § 3.3, and the one that they are meant to replace.
+// Selection: the policies by which an ephemeral port is picked: the five algorithms of RFC 6056 § 3.3,
+// the one that they are meant to replace, and "fifo", which is for pools alone (cooling.ts).
 //
 //                   linear                          drawn
 //   start()   where one search of the     draw()    the one port to try next,
@@ -10,16 +10,21 @@
 // search meets each port once although sums wrap at 2^32. Keys and counters lie in the core
 // (assembly/selection/selector.ts), which reads the tuple from the request block.
 
+import { typedArrayName } from "./core/brands.ts";
 import { registerCleanup } from "./core/cleanup.ts";
 import type { Core } from "./core/core.ts";
 import type { Random } from "./core/random.ts";
-import { closed, invalid, noMemory, unknownOption, wrongType, wrongValue } from "./errors.ts";
-import { checkInteger, checkNames, checkObject, checkUint32 } from "./requests/checks.ts";
+import { closed, invalid, noMemory, show, unknownOption, wrongType, wrongValue } from "./errors.ts";
+import { checkInteger, checkUint32, readOptions } from "./requests/checks.ts";
+import type { PortRange } from "./requests/range.ts";
 
 /**
- * How a port is picked where none is named. Linear policies search the range once, round from
- * where they start, and find a port if there is one. Drawn ones try ports one by one, as many as
- * the range has, and may miss a port that is free: a single one more often than every third time.
+ * How an ephemeral port is picked. Linear policies search the range once, round from where they
+ * start, and find a port if there is one. Drawn ones try ports one by one, as many as the range has,
+ * and may miss a port that is free: a single one more often than every third time.
+ *
+ * A manager takes all of these but `"fifo"`, which is for pools; a pool takes `"fifo"`, or leaves the
+ * choice to its manager.
  *
  * - `"random"`, the default: linear, from a random start (RFC 6056 § 3.3.1, algorithm 1). A port
  *   behind a run of taken ones is likelier than others.
@@ -27,16 +32,17 @@ import { checkInteger, checkNames, checkObject, checkUint32 } from "./requests/c
  *   likely. Of `n` ports, `k` free, it misses all with probability `(1 - k/n) ** n`, and a search
  *   that fails has tried `n` times.
  * - `"hash"`: linear, from a keyed hash of the tuple plus one counter (§ 3.3.3, algorithm 3). The
- *   ports of one destination ascend, so that they come back late. Who sees one can guess the next,
- *   and whoever is one destination can count by them how many connections go to all others.
+ *   ports of one destination ascend, so that they come back late. An observer of one can guess the
+ *   next, and one destination can count by them how many connections go to all others.
  * - `"double-hash"`: the same, with a counter for each of many groups of tuples, chosen by a second
  *   hash (§ 3.3.4, algorithm 4). A destination can only count what shares its counter. Many
  *   destinations in one hand can still find which of them do, and know the host again by that; the
  *   larger the table, the harder (Kol, Klein, Gilad 2023, of 256 slots in Linux).
- * - `"random-increments"`: drawn, each a random step behind the last (§ 3.3.5, algorithm 5). Who
- *   sees a port knows that the next lies at most `increment` above, unless that is taken.
- * - `"sequential"`: linear, from behind the port given last. Predictable by anyone who sees one
- *   port: for tests and trusted networks.
+ * - `"random-increments"`: drawn, each a random step behind the last (§ 3.3.5, algorithm 5). A port
+ *   tells that the next lies at most `increment` above, unless that is taken.
+ * - `"sequential"`: linear, from behind the port that the same pool, or the same description of
+ *   reservations, got last. One port tells the next: for tests and trusted networks.
+ * - `"fifo"`, of pools: the port that the pool has not used for the longest time.
  *
  * All are predictable where the random numbers come from a `seed`, and those with a hash where the
  * secret is known.
@@ -47,38 +53,46 @@ export type SelectionName =
   | "hash"
   | "double-hash"
   | "random-increments"
-  | "sequential";
+  | "sequential"
+  | "fifo";
+
+/** The selections of a manager. */
+export type PolicyName = Exclude<SelectionName, "fifo">;
+
+/** The selections that a pool can have of its own. */
+export type PoolSelection = Extract<SelectionName, "fifo">;
 
 /** A policy with its parameters. A parameter that the policy does not use is refused. */
 export interface SelectionOptions {
   /** Which policy. */
-  algorithm: SelectionName;
+  algorithm: PolicyName;
   /**
    * `hash`, `double-hash`: 32 bytes, the keys of the first and of the second hash (SipHash-2-4).
    * They are copied. By default they are drawn as random offsets are: from the host's cryptographic
-   * source, or from the `seed` if there is one. Who knows them can tell where searches start.
+   * source, or from the `seed` if there is one. They tell where searches start.
    */
-  secret?: Uint8Array;
+  secret?: Uint8Array | undefined;
   /**
    * `double-hash`: how many counters, 1..65536, at 4 bytes each; 256 by default. RFC 6056 finds 10
    * useful already; more tell a destination less about the others.
    */
-  slots?: number;
+  slots?: number | undefined;
   /**
    * `random-increments`: the largest step, 1..65535; 500 by default, the example of RFC 6056. Small
    * ones let ports come back late, large ones make the next port hard to guess.
    */
-  increment?: number;
+  increment?: number | undefined;
   /**
    * `hash`, `double-hash`, `random-increments`, `sequential`: where the counters begin, 0..4294967295.
-   * Random by default, each for itself; 0 for `sequential`, which then begins with the first port.
+   * Random by default, each for itself; for `sequential` one random start for all pools, or with a
+   * `seed` 0, the first port of the range.
    */
-  from?: number;
+  from?: number | undefined;
 }
 
 /** A policy whose parameters have been checked. */
 export interface CheckedSelection {
-  readonly algorithm: SelectionName;
+  readonly algorithm: PolicyName;
   /** Eight words of four bytes, or undefined: to be drawn. */
   readonly secret: readonly number[] | undefined;
   readonly slots: number;
@@ -87,7 +101,7 @@ export interface CheckedSelection {
   readonly from: number | undefined;
 }
 
-const PARAMETERS: Readonly<Record<SelectionName, readonly string[]>> = {
+const PARAMETERS: Readonly<Record<PolicyName, readonly string[]>> = {
   random: [],
   "random-retry": [],
   hash: ["secret", "from"],
@@ -116,13 +130,23 @@ export function checkSelection(selection: unknown, name = "selection"): CheckedS
   if (typeof selection !== "object") {
     throw wrongType(name, "a name or an object with a name as algorithm", selection);
   }
-  checkObject(name, selection);
-  return checkOptions(selection as SelectionOptions);
+  return checkOptions(readOptions(name, selection as SelectionOptions, OPTION_NAMES));
+}
+
+/**
+ * Checks the option `selection` of a pool: does the pool offer ports in the order of their release?
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
+ */
+export function checkPoolSelection(value: unknown): boolean {
+  if (value === undefined) return false;
+  if (value === "fifo") return true;
+  const valid = '"fifo" for a pool, or absent for the selection of its manager';
+  throw typeof value === "string"
+    ? wrongValue("selection", valid, value)
+    : wrongType("selection", valid, value);
 }
 
 function checkOptions(options: SelectionOptions): CheckedSelection {
-  checkNames("selection", options, OPTION_NAMES);
-  // Read once: a getter may answer otherwise the next time.
   const { secret, slots, increment, from } = options;
   const algorithm = checkName("selection.algorithm", options.algorithm);
   for (const [option, value] of Object.entries({ secret, slots, increment, from })) {
@@ -143,14 +167,15 @@ function checkOptions(options: SelectionOptions): CheckedSelection {
   };
 }
 
-function checkName(where: string, name: unknown): SelectionName {
+function checkName(where: string, name: unknown): PolicyName {
   if (typeof name !== "string") throw wrongType(where, "a string", name);
-  if (Object.hasOwn(PARAMETERS, name)) return name as SelectionName;
+  if (Object.hasOwn(PARAMETERS, name)) return name as PolicyName;
   const names = Object.keys(PARAMETERS).map((known) => `"${known}"`);
-  throw wrongValue(where, `one of ${names.join(", ")}`, name);
+  const shown = name === "fifo" ? '"fifo", which is for pools' : show(name);
+  throw wrongValue(where, `one of ${names.join(", ")}`, name, shown);
 }
 
-function unused(algorithm: SelectionName, option: string): Error {
+function unused(algorithm: PolicyName, option: string): Error {
   const used = PARAMETERS[algorithm];
   if (used.length > 0) return unknownOption(`selection "${algorithm}"`, option, used);
   const message = `selection "${algorithm}" has no options, got ${option}`;
@@ -163,10 +188,10 @@ function checkCount(name: string, value: unknown, byDefault: number, max: number
 
 /** The bytes as little-endian words. */
 function checkSecret(secret: unknown): readonly number[] {
-  if (!(ArrayBuffer.isView(secret) && secret instanceof Uint8Array)) {
+  if (typedArrayName(secret) !== "Uint8Array") {
     throw wrongType("selection.secret", `a Uint8Array of ${SECRET_BYTES} bytes`, secret);
   }
-  const bytes = new Uint8Array(secret); // the true bytes, whatever a subclass says
+  const bytes = Uint8Array.from(secret as Uint8Array);
   if (bytes.length !== SECRET_BYTES) {
     const message = `selection.secret must have ${SECRET_BYTES} bytes, got ${bytes.length}`;
     throw invalid("ERR_INVALID_ARG_VALUE", message);
@@ -182,23 +207,30 @@ const forgotten = registerCleanup<{ core: Core; selector: number }>(({ core, sel
 
 const NONE = 0;
 
+/** Where `sequential` goes on: the index of a port in its range. Each pool has a place of its own. */
+export interface Place {
+  index: number;
+}
+
 /**
- * One policy at work: what a port manager asks where to search. Whoever starts a search by one that
- * {@link isKeyed} has written the tuple into the request block before.
+ * One policy at work: it tells a port manager where to search. Before a search by one that
+ * {@link isKeyed}, the tuple must be in the request block.
  */
 export class Selection {
   /** Which policy. */
-  readonly algorithm: SelectionName;
+  readonly algorithm: PolicyName;
   /** Whether ports are tried one by one, by {@link draw}; if not, by {@link start}. */
   readonly isDrawn: boolean;
   /** Whether {@link start} reads the request block. */
   readonly isKeyed: boolean;
-  /** Whether {@link settle} has anything to do. */
-  readonly isCounted: boolean;
   readonly #core: Core;
   readonly #random: Random;
   readonly #increment: number;
   readonly #hasTable: boolean;
+  /** Where `sequential` goes on for users that have one place alone. */
+  readonly place: Place;
+  /** Where `sequential` begins. */
+  readonly #from: number;
   /** Where the core keeps keys and counters; 0 when it keeps none. */
   #selector = NONE;
   #slot = 0;
@@ -213,26 +245,36 @@ export class Selection {
     this.algorithm = algorithm;
     this.isDrawn = algorithm === "random-retry" || algorithm === "random-increments";
     this.isKeyed = algorithm === "hash" || algorithm === "double-hash";
-    this.isCounted = this.isKeyed || algorithm === "sequential";
     this.#core = core;
     this.#random = random;
     this.#increment = increment;
     this.#hasTable = algorithm === "double-hash";
-    if (this.isCounted || algorithm === "random-increments") this.#remember(options);
+    this.#from = options.from ?? 0;
+    if (algorithm === "sequential" && options.from === undefined && !random.isSeeded) {
+      this.#from = random.next();
+    }
+    this.place = this.newPlace();
+    if (this.isKeyed || algorithm === "random-increments") this.#remember(options);
+  }
+
+  /** A place where `sequential` begins. */
+  newPlace(): Place {
+    return { index: this.#from };
   }
 
   /**
    * Linear policies: where the next search begins, 0..4294967295. Changes no counter: a search
    * that fails leaves them as they were.
+   * @param place that of the pool, or of the description.
    * @throws PortError `EBADF` (closed).
    */
-  start(): number {
+  start(place: Place): number {
     if (this.algorithm === "random") return this.#random.next();
+    if (this.algorithm === "sequential") return place.index;
     const { exports } = this.#core;
     const selector = this.#open();
     this.#slot = this.#hasTable ? exports.slotOf(selector) : 0;
-    const counter = exports.counterAt(selector, this.#slot);
-    return (counter + (this.isKeyed ? exports.tupleHash(selector) : 0)) >>> 0;
+    return (exports.counterAt(selector, this.#slot) + exports.tupleHash(selector)) >>> 0;
   }
 
   /** Which counter the search uses that {@link start} has just begun. */
@@ -246,18 +288,19 @@ export class Selection {
    * by the number of ports that were tried, as in RFC 6056; `sequential` goes on behind the port.
    * Does nothing once the selection has been closed.
    */
-  settle(slot: number, offset: number, port: number, first: number, last: number): void {
+  settle(
+    place: Place,
+    slot: number,
+    offset: number,
+    port: number,
+    { first, last }: PortRange,
+  ): void {
+    place.index = port - first + 1;
     const selector = this.#selector;
-    if (!this.isCounted || selector === NONE) return;
-    const { exports } = this.#core;
-    const index = port - first;
-    if (this.algorithm === "sequential") {
-      exports.setCounter(selector, 0, index + 1);
-      return;
-    }
+    if (!this.isKeyed || selector === NONE) return;
     const count = last - first + 1;
-    const tries = ((index - (offset % count) + count) % count) + 1;
-    exports.advance(selector, slot, tries);
+    const tries = ((port - first - (offset % count) + count) % count) + 1;
+    this.#core.exports.advance(selector, slot, tries);
   }
 
   /**
@@ -275,16 +318,7 @@ export class Selection {
   }
 
   /**
-   * A counter, 0..4294967295.
-   * @param slot below the number of slots; 0 where there is one counter only.
-   * @throws PortError `EBADF` (closed, or the policy has no counter).
-   */
-  counter(slot = 0): number {
-    return this.#core.exports.counterAt(this.#open(), slot) >>> 0;
-  }
-
-  /**
-   * Where the core keeps keys and counters, for those who let it hash the tuple itself.
+   * Where the core keeps keys and counters.
    * @throws PortError `EBADF` (closed, or the policy has none).
    */
   get selector(): number {
@@ -311,14 +345,11 @@ export class Selection {
     for (let index = 0; this.isKeyed && index < SECRET_WORDS; index++) {
       exports.secretWord(selector, index, options.secret?.[index] ?? this.#random.next());
     }
-    const isRandom = options.from === undefined && this.algorithm !== "sequential";
     for (let slot = 0; slot < slots; slot++) {
-      const value = isRandom ? this.#random.next() : (options.from ?? 0);
-      exports.setCounter(selector, slot, value);
+      exports.setCounter(selector, slot, options.from ?? this.#random.next());
     }
   }
 
-  /** The counter of the tuple in the request block. */
   #open(): number {
     if (this.#selector === NONE) throw closed("selection");
     return this.#selector;

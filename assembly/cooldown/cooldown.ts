@@ -13,16 +13,16 @@
 //            48 ├──────────────────┤
 //               │ due         u16  │  number of ports at the front whose cooldown is over
 //            50 ├──────────────────┤
-//               │ ages      9 u16  │  ages[a]: number of ports released a slots ago
-//            72 └──────────────────┘
+//               │ ages     65 u16  │  ages[a]: number of ports released a slots ago
+//           180 └──────────────────┘
 //
-//   queue      due │ ages[8] │ ages[7] │      …      │ ages[1] │ ages[0]
-//            front                                                    end
+//   queue      due │ ages[64] │ ages[63] │      …      │ ages[1] │ ages[0]
+//            front                                                      end
 //
-// The period is cut into 8 slots. A port that was released in slot g, perhaps at its end, is due
-// when slot g + 9 begins, which is after 1 to 1.125 periods. No time is stored for a port: the
-// order of the queue and the ten counts tell. So a cooling port costs a bit and two bytes and no
-// timer, and a new slot moves nine counts, however many ports are cooling.
+// The period is cut into 64 slots. A port that was released in slot g, perhaps at its end, is due
+// when slot g + 65 begins, which is after 1 to 1 + 1/64 periods. No time is stored for a port: the
+// order of the queue and the 66 counts tell. So a cooling port costs a bit and two bytes and no
+// timer, and a new slot moves 65 counts, however many ports are cooling.
 //
 // Time is an argument, in milliseconds of any clock. It does not go back: an earlier time counts as
 // the latest one.
@@ -56,12 +56,11 @@ const CLOCK: usize = PERIOD + 8;
 const SLOT: usize = CLOCK + 8;
 const DUE: usize = SLOT + 8;
 const AGES: usize = DUE + 2;
-const COOLDOWN_BYTES: u32 = 72;
-
-const SLOT_COUNT: f64 = 8;
-const AGE_MAX: u32 = 8;
+const SLOT_COUNT: f64 = 64;
+const AGE_MAX: u32 = 64;
 const AGE_COUNT: u32 = AGE_MAX + 1;
-if (AGES + ((<usize>AGE_COUNT) << 1) > COOLDOWN_BYTES) ERROR("Cooldown runs over its diagram");
+const COOLDOWN_BYTES: u32 = <u32>AGES + (AGE_COUNT << 1);
+if (COOLDOWN_BYTES != 180) ERROR("Cooldown no longer matches its diagram");
 
 /** A cooldown of `period` milliseconds without ports, or 0 when there is no memory. */
 export function openCooldown(manager: Address, period: f64): Address {
@@ -100,14 +99,12 @@ export function coolingCount(cooldown: Address): u32 {
   return lengthOf(cooldown);
 }
 
-/**
- * Moves the ports that are due into the batch, oldest first, and returns how many: at most a full
- * batch.
- */
-export function expire(cooldown: Address, now: f64): u32 {
+/** Moves up to `most` ports that are due into the batch, oldest first, and returns how many. */
+export function expire(cooldown: Address, now: f64, most: u32): u32 {
+  assert(most <= <u32>BATCH_MAX);
   moveClock(cooldown, now);
   const manager = managerOf(cooldown);
-  const count = min<u32>(load<u16>(cooldown, DUE), BATCH_MAX);
+  const count = min<u32>(load<u16>(cooldown, DUE), most);
   for (let index: u32 = 0; index < count; index++) {
     store<u16>(BATCH + ((<usize>index) << 1), <u16>shiftFirst(manager, cooldown));
   }

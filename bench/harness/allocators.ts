@@ -6,7 +6,6 @@
 
 import { MOST_RECENT, TUPLE_ONLY } from "../../assembly/abi.ts";
 import {
-  type Destination,
   IPV4,
   PortError,
   PortManager,
@@ -38,7 +37,7 @@ export interface Member {
   readonly networks: readonly number[];
   readonly transport: number;
   readonly address: string;
-  readonly destination?: Required<Destination>;
+  readonly destination?: { address: string; port: number };
   readonly reuseAddr?: boolean;
   readonly held: Iterable<number>;
 }

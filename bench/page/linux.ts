@@ -2,7 +2,7 @@
 
 import { coreOf } from "../../bindings/core/core.ts";
 import { reservedAddress } from "../../bindings/groups/reserved.ts";
-import { LinuxPorts, type LinuxSocket, type SelectionName } from "../../bindings/index.ts";
+import { LinuxPorts, type LinuxSocket, type PolicyName } from "../../bindings/index.ts";
 import { systemOf } from "../../bindings/linux/linux.ts";
 import type { Drawing } from "./drawing.ts";
 import { Limits } from "./limits.ts";
@@ -47,7 +47,7 @@ export class LinuxSockets implements Ports {
       portRange: { first, last },
       unprivilegedPortStart: 0,
       reserved: this.limits.reserved,
-      connectSelection: selection as SelectionName,
+      connectSelection: selection as PolicyName,
       localAddress: LOCAL,
       timeWaitMs: cooldown,
       seed: SEED,

@@ -5,10 +5,10 @@ import { coreOf } from "../../bindings/core/core.ts";
 import { reservedAddress } from "../../bindings/groups/reserved.ts";
 import {
   IPV4,
+  type PolicyName,
   type PoolOptions,
   PortManager,
   type PortPool,
-  type SelectionName,
   TCP,
 } from "../../bindings/index.ts";
 import { handleOf } from "../../bindings/pool.ts";
@@ -56,7 +56,7 @@ export class NetstackPorts implements Ports {
     this.#manager = PortManager.open({
       portRange: { first, last },
       seed: SEED,
-      selection: isOrdered ? "random" : (selection as SelectionName),
+      selection: isOrdered ? "random" : (selection as PolicyName),
       cooldown,
     });
     this.#pools = Array.from({ length: destinations }, (_, destination) =>

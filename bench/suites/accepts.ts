@@ -3,13 +3,7 @@
 // made for each call, as a stack that accepts a connection does.
 
 import { TUPLE_ONLY } from "../../assembly/abi.ts";
-import {
-  type Destination,
-  IPV4,
-  PortManager,
-  type PortRequest,
-  TCP,
-} from "../../bindings/index.ts";
+import { IPV4, PortManager, type PortRequest, TCP } from "../../bindings/index.ts";
 import {
   ReferencePortManager,
   type ReferenceRequest,
@@ -203,7 +197,7 @@ function accepted(index: number): PortRequest {
 
 const PEERS = Array.from({ length: 22 }, (_, index) => `93.0.0.${index}`);
 
-function peer(index: number): Required<Destination> {
+function peer(index: number): { address: string; port: number } {
   const address = PEERS[Math.floor(index / PER_PEER)] as string;
   return { address, port: 1 + (index % PER_PEER) };
 }
@@ -237,7 +231,10 @@ function openReferenceModel(): Side {
   };
 }
 
-function requestOf(destination: Required<Destination>, flags: number): ReferenceRequest {
+function requestOf(
+  destination: { address: string; port: number },
+  flags: number,
+): ReferenceRequest {
   return {
     networks: NETWORKS,
     transport: TCP,

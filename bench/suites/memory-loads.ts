@@ -1,13 +1,7 @@
 // Memory loads: what is reserved to see how much memory a reservation takes, and how each system
 // reserves it.
 
-import {
-  type Destination,
-  IPV4,
-  PortManager,
-  type Reservation,
-  TCP,
-} from "../../bindings/index.ts";
+import { IPV4, PortManager, type Reservation, TCP } from "../../bindings/index.ts";
 import { ReferencePortManager } from "../../test/models/reference-manager.ts";
 import {
   ADDRESS,
@@ -25,7 +19,7 @@ export interface Load {
   readonly isAccepted: boolean;
   /** How many ports towards each destination, or from each where they are accepted. */
   readonly ports: number;
-  readonly destinations: readonly Required<Destination>[];
+  readonly destinations: readonly { address: string; port: number }[];
 }
 
 /** How a load is held; what keeps it alive is answered. */

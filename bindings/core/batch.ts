@@ -1,32 +1,22 @@
 // Batch: copies between a caller's arrays and the core's memory, a batch at a time.
 //
 // A view and `set` move a batch at a tenth of what a loop costs; below some thirty elements making the
-// view costs more than it saves. What is called is the arrays' own, whatever a subclass says.
+// view costs more than it saves.
 
 import { wrongType } from "../errors.ts";
+import { typedArrayName } from "./brands.ts";
 
 const LOOP_MAX = 32;
 
-const typedArray = Object.getPrototypeOf(Uint16Array.prototype);
-const trueLength = getter("length") as () => number;
-const trueBuffer = getter("buffer") as () => ArrayBuffer;
-const trueOffset = getter("byteOffset") as () => number;
-const trueSet: (from: ArrayLike<number>, at: number) => void = typedArray.set;
-
-/** How many elements an array of ports or offsets has. */
-export function lengthOf(array: Uint16Array | Uint32Array): number {
-  return trueLength.call(array);
-}
-
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkPorts(ports: unknown): void {
-  if (ArrayBuffer.isView(ports) && ports instanceof Uint16Array) return;
+  if (typedArrayName(ports) === "Uint16Array") return;
   throw wrongType("ports", "a Uint16Array", ports);
 }
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkOffsets(offsets: unknown): void {
-  if (ArrayBuffer.isView(offsets) && offsets instanceof Uint32Array) return;
+  if (typedArrayName(offsets) === "Uint32Array") return;
   throw wrongType("offsets", "a Uint32Array", offsets);
 }
 
@@ -36,10 +26,8 @@ export function checkOffsets(offsets: unknown): void {
 export function portsIn(ports: Uint16Array, at: number, batch: Uint16Array, count: number): void {
   if (count <= LOOP_MAX) {
     for (let index = 0; index < count; index++) batch[index] = ports[at + index] as number;
-  } else if (count === lengthOf(ports)) {
-    batch.set(ports);
   } else {
-    batch.set(new Uint16Array(trueBuffer.call(ports), trueOffset.call(ports) + at * 2, count));
+    batch.set(count === ports.length ? ports : ports.subarray(at, at + count));
   }
 }
 
@@ -52,10 +40,8 @@ export function offsetsIn(
 ): void {
   if (count <= LOOP_MAX) {
     for (let index = 0; index < count; index++) batch[index] = offsets[at + index] as number;
-  } else if (count === lengthOf(offsets)) {
-    batch.set(offsets);
   } else {
-    batch.set(new Uint32Array(trueBuffer.call(offsets), trueOffset.call(offsets) + at * 4, count));
+    batch.set(count === offsets.length ? offsets : offsets.subarray(at, at + count));
   }
 }
 
@@ -64,7 +50,7 @@ export function portsOut(batch: Uint16Array, ports: Uint16Array, at: number, cou
   if (count <= LOOP_MAX) {
     for (let index = 0; index < count; index++) ports[at + index] = batch[index] as number;
   } else {
-    trueSet.call(ports, firstOf(batch, count), at);
+    ports.set(firstOf(batch, count), at);
   }
 }
 
@@ -74,8 +60,4 @@ let view: Uint16Array = new Uint16Array(0);
 function firstOf(batch: Uint16Array, count: number): Uint16Array {
   if (view.length !== count || view.buffer !== batch.buffer) view = batch.subarray(0, count);
   return view;
-}
-
-function getter(name: string): unknown {
-  return Object.getOwnPropertyDescriptor(typedArray, name)?.get;
 }

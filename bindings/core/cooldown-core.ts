@@ -1,5 +1,5 @@
-// Cooldown core: the WebAssembly instance that keeps resting ports and the order of release, over the memory
-// of a core. It is made when the first flow needs it.
+// Cooldown core: the WebAssembly instance that keeps cooling ports and the order of release, over the memory
+// of a core. It is made when the first pool needs it.
 
 import { wasm } from "#cooldown-wasm";
 import type { Core } from "./core.ts";
@@ -12,7 +12,7 @@ export type CooldownExports = {
   coolDown(cooldown: number, port: number, now: number): number;
   isCooling(cooldown: number, port: number): number;
   coolingCount(cooldown: number): number;
-  expire(cooldown: number, now: number): number;
+  expire(cooldown: number, now: number, most: number): number;
   nextExpiry(cooldown: number): number;
   oldestCooling(cooldown: number, range: number, reserved: number): number;
   endCooldown(cooldown: number, port: number): number;

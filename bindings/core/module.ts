@@ -5,7 +5,7 @@ import { invalid, notCompiled, show, wrongType } from "../errors.ts";
 
 export type ModuleFile = "core.wasm" | "linux.wasm" | "cooldown.wasm";
 
-/** Something of each part, so that another version's module is told from this one's. */
+/** Something of each part, by which the module of another version is recognized. */
 const NEEDED: Readonly<Record<ModuleFile, readonly string[]>> = {
   "core.wasm": [
     ...["memory", "openManager", "openPool", "openTree", "openReserved", "openSelector"],
@@ -21,20 +21,28 @@ const FILES = Object.keys(NEEDED) as ModuleFile[];
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (another module).
  */
 export function checkModule(option: string, file: ModuleFile, module: unknown): WebAssembly.Module {
-  if (typeof WebAssembly === "undefined" || !(module instanceof WebAssembly.Module)) {
-    throw wrongType(option, "a WebAssembly.Module", module);
-  }
-  const exported = WebAssembly.Module.exports(module).map(({ name }) => name);
-  const imported = WebAssembly.Module.imports(module).map(
+  const exported = exportsOf(module);
+  if (exported === undefined) throw wrongType(option, "a WebAssembly.Module", module);
+  const imported = WebAssembly.Module.imports(module as WebAssembly.Module).map(
     ({ module, name }) => `${module}.${name}`,
   );
   const names = new Set([...exported, ...imported]);
   const found = FILES.find((known) => NEEDED[known].every((name) => names.has(name)));
-  if (found === file) return module;
+  if (found === file) return module as WebAssembly.Module;
   const some = show(exported.slice(0, 3).join(", "));
   const what = found ?? `one with ${exported.length} exports (${some})`;
   const message = `${option} must be portwarden's ${file}, got ${what}`;
   throw invalid("ERR_INVALID_ARG_VALUE", message);
+}
+
+/** The names that a module of any realm exports; `undefined`: it is no module, which `exports` checks itself. */
+function exportsOf(module: unknown): string[] | undefined {
+  if (typeof WebAssembly === "undefined") return undefined;
+  try {
+    return WebAssembly.Module.exports(module as WebAssembly.Module).map(({ name }) => name);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -5,9 +5,11 @@
 // which limits nothing: the two are one.
 
 import { GROUP_BIND, GROUP_CONNECT } from "../../assembly/abi.ts";
+import { setKind } from "../core/brands.ts";
 import { type Core, coreOf } from "../core/core.ts";
-import { invalid, PortError, type Reason, wrongType, wrongValue } from "../errors.ts";
-import { checkNames, checkObject } from "../requests/checks.ts";
+import { checkInside, INSIDE } from "../core/inside.ts";
+import { invalid, PortError, type Reason, wrongKind, wrongValue } from "../errors.ts";
+import { readOptions } from "../requests/checks.ts";
 import { ALL_PORTS, checkRangeObject, type PortRange, showRange } from "../requests/range.ts";
 import { namesIn } from "./path.ts";
 import { checkText, parseControl, printControl } from "./texts.ts";
@@ -18,19 +20,19 @@ export interface GroupsOptions {
   /**
    * `"intersect"`, the default: a group may use what it and all groups above it allow, and a change
    * takes effect at once in all groups below. `"copy"`: a new group starts with its parent's own
-   * ranges, and from then on only its own count, as Linux's net_cls does it with class ids.
+   * ranges, and from then on only its own apply, as Linux's net_cls does it with class ids.
    */
-  inherit?: "intersect" | "copy";
+  inherit?: "intersect" | "copy" | undefined;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
-  module?: WebAssembly.Module;
+  module?: WebAssembly.Module | undefined;
 }
 
 /** What a group starts with. An absent range is not set, or the parent's in a tree that copies. */
 export interface GroupRanges {
   /** Where its sockets may bind. */
-  bindPortRange?: PortRange;
+  bindPortRange?: PortRange | undefined;
   /** Where its sockets may connect from. */
-  connectPortRange?: PortRange;
+  connectPortRange?: PortRange | undefined;
 }
 
 /** What a group may use, with all groups above it. */
@@ -67,14 +69,16 @@ const faces = new WeakMap<Group, PortGroup>();
 let behind: (value: unknown) => Group | undefined;
 
 /**
- * Where the core keeps a group. Whoever passes that on holds the object as long as the core may
- * use it: a tree of which nobody holds a group gives its memory back.
+ * Where the core keeps a group. A caller that passes the address on holds the object as long as the
+ * core may use it: a tree whose groups have all been forgotten gives its memory back.
  * @throws PortError `ERR_INVALID_ARG_TYPE` (not a PortGroup), `ERR_INVALID_ARG_VALUE` (of another
  * core), `ENOENT` (it has been removed), `EBADF` (its tree has been closed).
  */
 export function groupAddress(value: unknown, core: Core): number {
   const group = behind(value);
-  if (group === undefined) throw wrongType("group", "a PortGroup, as PortGroups makes them", value);
+  if (group === undefined) {
+    throw wrongKind("group", "PortGroup", "a PortGroup, as PortGroups makes them", value);
+  }
   const address = group.open();
   if (group.tree.core === core) return address;
   throw invalid(
@@ -92,7 +96,7 @@ export function isGone(face: PortGroup): boolean {
  * Why a group leaves nothing of what was asked for, naming the groups that are the reason: those
  * with the highest first and the lowest last port.
  * @param kind `GROUP_BIND` or `GROUP_CONNECT`.
- * @param asked what was to be searched, or the one port that was named.
+ * @param asked the range to be searched, or the explicit port.
  */
 export function explainEmpty(face: PortGroup, kind: Kind, asked?: PortRange): string {
   const group = behind(face) as Group;
@@ -136,11 +140,13 @@ export class PortGroup {
   readonly #group: Group;
 
   static {
+    setKind(PortGroup, "PortGroup");
     behind = (value) =>
       typeof value === "object" && value !== null && #group in value ? value.#group : undefined;
   }
 
-  constructor(group: Group) {
+  constructor(token: symbol, group: Group) {
+    checkInside(token, "PortGroup", "PortGroups.create()");
     this.#group = group;
   }
 
@@ -150,9 +156,9 @@ export class PortGroup {
   }
 
   /**
-   * The group's own limit of the ports that bind() gets, with a port named or not; `undefined`, the same
-   * as 1..65535: none. Setting it takes effect at once, also in the groups below; sockets that have
-   * a port keep it.
+   * The group's own limit of the ports that bind() gets, explicit or not; `undefined`, the same as
+   * 1..65535: none. Setting it takes effect at once, also in the groups below; sockets that have a
+   * port keep it.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `EINVAL` (`invalid-port-range`).
    */
   get bindPortRange(): PortRange | undefined {
@@ -214,7 +220,8 @@ export class PortGroup {
 export class PortGroups implements Disposable {
   readonly #tree: Tree;
 
-  private constructor(tree: Tree) {
+  private constructor(token: symbol, tree: Tree) {
+    checkInside(token, "PortGroups", "PortGroups.open()");
     this.#tree = tree;
   }
 
@@ -224,13 +231,11 @@ export class PortGroups implements Disposable {
    * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module` is given, and the host does not let the package compile its own).
    */
   static open(options: GroupsOptions = {}): PortGroups {
-    checkObject("options", options);
-    checkNames("options", options, OPTION_NAMES);
-    const { inherit = "intersect", module } = options;
+    const { inherit = "intersect", module } = readOptions("options", options, OPTION_NAMES);
     if (inherit !== "intersect" && inherit !== "copy") {
       throw wrongValue("inherit", '"intersect" or "copy"', inherit);
     }
-    return new PortGroups(new Tree(coreOf(module), inherit === "copy"));
+    return new PortGroups(INSIDE, new Tree(coreOf(module), inherit === "copy"));
   }
 
   /** The group `/`. */
@@ -351,7 +356,7 @@ export class PortGroups implements Disposable {
 function faceOf(group: Group): PortGroup {
   let face = faces.get(group);
   if (face === undefined) {
-    face = new PortGroup(group);
+    face = new PortGroup(INSIDE, group);
     faces.set(group, face);
   }
   return face;
@@ -367,9 +372,11 @@ function checkLimit(name: string, range: PortRange | undefined): PortRange {
 }
 
 function checkRanges(ranges: GroupRanges): Map<Kind, PortRange> {
-  checkObject("ranges", ranges);
-  checkNames("ranges", ranges, RANGE_NAMES);
-  const { bindPortRange: bind, connectPortRange: connect } = ranges;
+  const { bindPortRange: bind, connectPortRange: connect } = readOptions(
+    "ranges",
+    ranges,
+    RANGE_NAMES,
+  );
   const limits = new Map<Kind, PortRange>();
   if (bind !== undefined) limits.set(GROUP_BIND, checkLimit("bindPortRange", bind));
   if (connect !== undefined) limits.set(GROUP_CONNECT, checkLimit("connectPortRange", connect));

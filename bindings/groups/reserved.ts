@@ -1,141 +1,184 @@
 // ReservedPorts: a list of ports that automatic selection passes over.
+//
+// The object has the list. The core has a copy as long as a pool, a system or a request uses it, so
+// that a list costs no linear memory by itself.
 
 import { PORT_MAX } from "../../assembly/abi.ts";
+import { setKind } from "../core/brands.ts";
 import { registerCleanup } from "../core/cleanup.ts";
 import { type Core, coreOf } from "../core/core.ts";
-import { invalid, noMemory, wrongType } from "../errors.ts";
-import { checkNames, checkObject } from "../requests/checks.ts";
+import { closed, invalid, noMemory, PortError, wrongKind, wrongType } from "../errors.ts";
+import { readOptions } from "../requests/checks.ts";
 import type { PortRange } from "../requests/range.ts";
 import { checkText, mergeSpans, parseReserved, printReserved } from "./texts.ts";
 
 /** Where a list of reserved ports lives. */
 export interface ReservedOptions {
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
-  module?: WebAssembly.Module;
+  module?: WebAssembly.Module | undefined;
 }
 
-// A list that is forgotten gives its memory back.
+// The core's copy of a list goes back when the list is garbage.
 const forgotten = registerCleanup<{ core: Core; reserved: number }>(({ core, reserved }) =>
   core.exports.closeReserved(reserved),
 );
 
 /**
- * Where the core keeps a list. Whoever passes that on holds the object as long as the core may use
- * it.
+ * Where the core keeps its copy of a list, which is made if need be. It stays where it is between
+ * {@link holdList} and {@link dropList}; else until the next call.
  * @throws PortError `ERR_INVALID_ARG_TYPE` (not a ReservedPorts), `ERR_INVALID_ARG_VALUE` (of another
- * core).
+ * core), `EBADF` (closed), `ENOBUFS`.
  */
 export let reservedAddress: (value: unknown, core: Core) => number;
 
-/** Gives back the memory of a list that nobody looks at any more. It is empty then, and can be used. */
-export let emptyList: (list: ReservedPorts) => void;
+/** A pool or system uses the list from here on. */
+export let holdList: (list: ReservedPorts) => void;
+
+/** It does no longer. The core's copy goes with the last that used it. */
+export let dropList: (list: ReservedPorts) => void;
 
 /**
  * Ports that are kept out of automatic selection (Linux `ip_local_reserved_ports`): bind() with port
- * 0 and connect() pass over them. Who names a reserved port gets it. A list can serve several
+ * 0 and connect() pass over them; an explicit port may be one of them. A list can serve several
  * managers, and a change takes effect at once in all of them.
  */
-export class ReservedPorts {
+export class ReservedPorts implements Disposable {
   readonly #core: Core;
-  /** Where the core keeps the list; 0: it keeps none, and nothing is reserved. */
-  #reserved = 0;
+  /** Ascending, apart from each other; `undefined` once the list is closed. */
+  #spans: readonly PortRange[] | undefined;
+  /** Where the core keeps its copy; 0: it has none. */
+  #copy = 0;
+  /** Pools and systems that use the copy. */
+  #users = 0;
 
   static {
+    setKind(ReservedPorts, "ReservedPorts");
     reservedAddress = (value, core) => {
-      if (typeof value !== "object" || value === null || !(#reserved in value)) {
-        throw wrongType(
-          "reserved",
-          'a ReservedPorts, such as new ReservedPorts("8080,9000-9010")',
-          value,
-        );
+      if (typeof value !== "object" || value === null || !(#spans in value)) {
+        const valid = 'a ReservedPorts, such as new ReservedPorts("8080,9000-9010")';
+        throw wrongKind("reserved", "ReservedPorts", valid, value);
       }
-      if (value.#core === core) return value.#open();
+      if (value.#core === core) return value.#copyInCore();
       const message = "reserved lives in another module: make it with the manager's module";
       throw invalid("ERR_INVALID_ARG_VALUE", message);
     };
-    emptyList = (list) => {
-      if (list.#reserved === 0) return;
-      forgotten.unregister(list);
-      list.#core.exports.closeReserved(list.#reserved);
-      list.#reserved = 0;
+    holdList = (list) => {
+      list.#users++;
+    };
+    dropList = (list) => {
+      list.#users--;
+      if (list.#users === 0) list.#dropCopy();
     };
   }
 
   /**
    * @param text as {@link text} takes it; none by default.
-   * @throws PortError `EINVAL` (the text), `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOBUFS`;
-   * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module` is given, and the host does not let the package compile its own).
+   * @throws PortError `EINVAL` (the text), `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`;
+   * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module` is given, and the host does not let the package
+   * compile its own).
    */
   constructor(text = "", options: ReservedOptions = {}) {
     const spans = parseReserved(checkText("text", text));
-    checkObject("options", options);
-    checkNames("options", options, ["module"]);
-    this.#core = coreOf(options.module);
-    this.#add(spans);
+    const { module } = readOptions("options", options, ["module"]);
+    this.#core = coreOf(module);
+    this.#spans = mergeSpans(spans);
   }
 
   /**
    * The list as the kernel's file has it, merged and sorted, without the newline: `8080,9000-9010`.
-   * Setting replaces all: ports in 0..65535 and ranges of them, apart by one comma, no blanks; the empty text
-   * clears.
+   * Setting replaces all: ports in 0..65535 and ranges of them, apart by one comma, no blanks; the
+   * empty text clears.
    * @throws PortError `EINVAL` (`invalid-text`, `invalid-port-range`; the old list stays),
-   * `ERR_INVALID_ARG_TYPE`.
+   * `ERR_INVALID_ARG_TYPE`, `EBADF` (closed).
    */
   get text(): string {
-    return printReserved(this.#spans()).trimEnd();
+    return printReserved(this.#open()).trimEnd();
   }
 
   set text(text: string) {
     const spans = parseReserved(checkText("text", text));
-    this.#core.exports.clearReserved(this.#open());
-    this.#add(spans);
+    this.#open();
+    this.#spans = mergeSpans(spans);
+    if (this.#copy !== 0) this.#fill();
   }
 
-  /** How many ports are reserved, 0..65536. */
+  /**
+   * How many ports are reserved, 0..65536.
+   * @throws PortError `EBADF` (closed).
+   */
   get size(): number {
-    return this.#core.exports.reservedCount(this.#open());
+    return this.#open().reduce((sum, { first, last }) => sum + last - first + 1, 0);
   }
 
   /**
    * Is the port reserved?
    * @param port 0..65535.
-   * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`.
+   * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `EBADF` (closed).
    */
   has(port: number): boolean {
     if (typeof port !== "number") throw wrongType("port", "an integer in 0..65535", port);
     if (Number.isInteger(port) && port >= 0 && port <= PORT_MAX) {
-      return this.#core.exports.hasReserved(this.#open(), port) !== 0;
+      return isInSpans(this.#open(), port);
     }
     throw invalid("ERR_SOCKET_BAD_PORT", `port must be an integer in 0..${PORT_MAX}, got ${port}`);
   }
 
-  #open(): number {
-    if (this.#reserved !== 0) return this.#reserved;
-    this.#reserved = this.#core.exports.openReserved() >>> 0;
-    if (this.#reserved === 0) throw noMemory("a list of reserved ports");
-    forgotten.register(this, { core: this.#core, reserved: this.#reserved }, this);
-    return this.#reserved;
+  /**
+   * Gives back the core's copy. The list is dead from here on. A second call does nothing.
+   * @throws PortError `EBUSY`: an open pool or `LinuxPorts` uses it.
+   */
+  close(): void {
+    if (this.#users > 0) {
+      const users = `${this.#users} pool${this.#users === 1 ? " uses" : "s use"} it`;
+      throw new PortError("EBUSY", "busy", `the list of reserved ports is in use: ${users}`);
+    }
+    this.#dropCopy();
+    this.#spans = undefined;
   }
 
-  #add(spans: readonly PortRange[]): void {
-    const list = this.#open();
-    for (const { first, last } of mergeSpans(spans)) {
-      this.#core.exports.addReserved(list, first, last);
-    }
+  /** As {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 
-  /** The runs of reserved ports. How many ports are left says when it ends: any number is a run. */
-  #spans(): PortRange[] {
-    const spans: PortRange[] = [];
-    let from = 0;
-    for (let left = this.size; left > 0; ) {
-      const run = this.#core.exports.nextReserved(this.#open(), from);
-      const first = run & PORT_MAX;
-      const last = run >>> 16;
-      spans.push({ first, last });
-      left -= last - first + 1;
-      from = last + 1;
-    }
-    return spans;
+  #open(): readonly PortRange[] {
+    if (this.#spans === undefined) throw closed("list of reserved ports");
+    return this.#spans;
   }
+
+  #copyInCore(): number {
+    this.#open();
+    if (this.#copy !== 0) return this.#copy;
+    this.#copy = this.#core.exports.openReserved() >>> 0;
+    if (this.#copy === 0) throw noMemory("a list of reserved ports");
+    forgotten.register(this, { core: this.#core, reserved: this.#copy }, this);
+    this.#fill();
+    return this.#copy;
+  }
+
+  #fill(): void {
+    const { exports } = this.#core;
+    exports.clearReserved(this.#copy);
+    for (const { first, last } of this.#open()) exports.addReserved(this.#copy, first, last);
+  }
+
+  #dropCopy(): void {
+    if (this.#copy === 0) return;
+    forgotten.unregister(this);
+    this.#core.exports.closeReserved(this.#copy);
+    this.#copy = 0;
+  }
+}
+
+/** Is a port in one of ascending spans? */
+function isInSpans(spans: readonly PortRange[], port: number): boolean {
+  let low = 0;
+  let high = spans.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((spans[middle] as PortRange).last < port) low = middle + 1;
+    else high = middle;
+  }
+  const span = spans[low];
+  return span !== undefined && span.first <= port;
 }

@@ -128,7 +128,6 @@ export function printReserved(spans: readonly PortRange[]): string {
 }
 
 /** The same ports in ascending spans with at least one port between them. */
-/** The same ports, merged and sorted. */
 export function mergeSpans(spans: readonly PortRange[]): PortRange[] {
   const merged: { first: number; last: number }[] = [];
   for (const { first, last } of [...spans].sort((a, b) => a.first - b.first)) {

@@ -5,19 +5,13 @@ import { type Core, coreOf } from "../core/core.ts";
 import { CryptoRandom, type Random, SeededRandom } from "../core/random.ts";
 import { invalid, PortError, show, wrongType, wrongValue } from "../errors.ts";
 import { type ReservedPorts, reservedAddress } from "../groups/reserved.ts";
-import { type Address, parseLocal } from "../requests/address.ts";
-import {
-  checkInteger,
-  checkNames,
-  checkObject,
-  checkTime,
-  checkUint32,
-} from "../requests/checks.ts";
+import { type Address, type AddressLike, parseLocal } from "../requests/address.ts";
+import { checkInteger, checkTime, checkUint32, readOptions } from "../requests/checks.ts";
 import { checkRangeObject, type PortRange } from "../requests/range.ts";
 import {
   type CheckedSelection,
   checkSelection,
-  type SelectionName,
+  type PolicyName,
   type SelectionOptions,
 } from "../selection.ts";
 import { type LinuxExports, linuxCoreOf } from "./linux-core.ts";
@@ -39,19 +33,19 @@ export interface LinuxOptions {
   /** Where connect()'s hint starts: 0..4294967295; 0 by default. */
   hint?: number;
   /** The local address that routing would choose for a socket without one: 127.0.0.1 by default. */
-  localAddress?: string;
+  localAddress?: AddressLike;
   /**
    * Whose rules: `"2.6.32"`, the default and so far the only ones, are those of Linux 2.6.32 with
    * ranges for control groups.
    */
   rules?: "2.6.32";
   /** How bind() with port 0 picks; `"random"` by default, as the kernel does. */
-  bindSelection?: SelectionName | SelectionOptions;
+  bindSelection?: PolicyName | SelectionOptions;
   /**
    * How connect() picks; `"hash"` by default, as the kernel does: a keyed hash of the tuple plus one
    * hint for all destinations, which moves by the number of ports that were looked at.
    */
-  connectSelection?: SelectionName | SelectionOptions;
+  connectSelection?: PolicyName | SelectionOptions;
   /**
    * Makes chance repeatable: 0..4294967295. Without it draws and keys come from the host's
    * cryptographic source. With it, whoever sees a few ports can tell the next.
@@ -85,7 +79,7 @@ const TIME_WAIT_MS = 60_000;
 const LIMIT_MIN = 8192;
 const UINT32_MAX = 0xffffffff;
 
-/** Options that have been checked, each read once. */
+/** Options that have been checked. */
 interface CheckedOptions {
   readonly core: Core;
   readonly linux: LinuxExports;
@@ -109,8 +103,6 @@ interface CheckedOptions {
 
 /** Checks all options. */
 export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
-  checkObject("options", options);
-  checkNames("options", options, OPTION_NAMES);
   const {
     portRange = DEFAULT_RANGE,
     reserved,
@@ -128,7 +120,7 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
     memoryLimit = UINT32_MAX,
     module,
     linuxModule,
-  } = options;
+  } = readOptions("options", options, OPTION_NAMES);
   if (rules !== "2.6.32") throw wrongValue("rules", '"2.6.32"', rules);
   const range = checkRangeObject("portRange", portRange, RANGE_ADVICE);
   const bindBy = checkSelection(bindSelection, "bindSelection");

@@ -4,9 +4,10 @@
 
 import { registerCleanup } from "../core/cleanup.ts";
 import type { Core } from "../core/core.ts";
+import { checkInside, INSIDE } from "../core/inside.ts";
 import { CryptoRandom } from "../core/random.ts";
-import { closed, invalid, noMemory } from "../errors.ts";
-import { emptyList, ReservedPorts, reservedAddress } from "../groups/reserved.ts";
+import { closed, noMemory } from "../errors.ts";
+import { dropList, holdList, ReservedPorts, reservedAddress } from "../groups/reserved.ts";
 import { checkPort, checkTime } from "../requests/checks.ts";
 import { checkRange, type PortRange, unpackRange } from "../requests/range.ts";
 import { Selection } from "../selection.ts";
@@ -59,12 +60,17 @@ export interface LinuxStats {
 }
 
 // A system that is forgotten gives its memory back.
-const forgotten = registerCleanup<{ linux: LinuxExports; system: number }>(({ linux, system }) =>
-  linux.closeLinux(system),
-);
+const forgotten = registerCleanup<Kept>(({ linux, system, reserved }) => {
+  linux.closeLinux(system);
+  dropList(reserved);
+});
 
-/** Only who has it may call the constructor: JavaScript knows no private ones. */
-const OPENED = Symbol("opened");
+/** What a system keeps in memory. */
+interface Kept {
+  readonly linux: LinuxExports;
+  readonly system: number;
+  readonly reserved: ReservedPorts;
+}
 
 /** Runs the debug build's check of all invariants; a release build does nothing. For tests. */
 export let verifyLinux: (ports: LinuxPorts) => void;
@@ -83,24 +89,21 @@ export class LinuxPorts implements Disposable {
   readonly #core: Core;
   readonly #linux: LinuxExports;
   readonly #system: System;
-  /** Does somebody else know the list of reserved ports? */
-  #isListKnown: boolean;
 
   static {
     verifyLinux = (ports) => ports.#linux.verifyLinux?.(ports.#open());
     systemOf = (ports) => ports.#open();
   }
 
-  private constructor(key: symbol, system: System, isListKnown: boolean) {
-    if (key !== OPENED)
-      throw invalid("ERR_INVALID_ARG_VALUE", "a system comes from LinuxPorts.open()");
+  private constructor(token: symbol, system: System) {
+    checkInside(token, "LinuxPorts", "LinuxPorts.open()");
     this.#core = system.core;
     this.#linux = system.linux;
     this.#system = system;
-    this.#isListKnown = isListKnown;
     this.sysctl = new Sysctl(this);
     // Sockets hold on to what they share, not to this object.
-    forgotten.register(system, { linux: system.linux, system: system.address }, system);
+    const { linux, address, reserved } = system;
+    forgotten.register(system, { linux, system: address, reserved }, system);
   }
 
   /**
@@ -124,7 +127,6 @@ export class LinuxPorts implements Disposable {
     if (address === 0) {
       bindSelection.close();
       connectSelection.close();
-      if (checked.reserved === undefined) emptyList(reserved);
       throw noMemory(`a system of ports, limit ${limit} bytes`);
     }
     core.exports.setRange(address, checked.range.first, checked.range.last);
@@ -133,7 +135,8 @@ export class LinuxPorts implements Disposable {
     const { draw, isWatched, local: localAddress } = checked;
     const selections = { bindSelection, connectSelection };
     const shared = { core, linux, limit, draw, isWatched, ...selections, localAddress };
-    return new LinuxPorts(OPENED, { address, reserved, ...shared }, checked.reserved !== undefined);
+    holdList(reserved);
+    return new LinuxPorts(INSIDE, { address, reserved, ...shared });
   }
 
   /**
@@ -153,7 +156,6 @@ export class LinuxPorts implements Disposable {
    * list that the system was opened with, or one of its own.
    */
   get reserved(): ReservedPorts {
-    this.#isListKnown = true;
     return this.#system.reserved;
   }
 
@@ -289,7 +291,7 @@ export class LinuxPorts implements Disposable {
     system.address = 0;
     system.bindSelection.close();
     system.connectSelection.close();
-    if (!this.#isListKnown) emptyList(system.reserved);
+    dropList(system.reserved);
   }
 
   /** As {@link close}, for `using`. */

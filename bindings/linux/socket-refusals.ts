@@ -15,8 +15,8 @@ import {
 import type { Core } from "../core/core.ts";
 import { noMemory, PortError } from "../errors.ts";
 import { explainEmpty, type PortGroup } from "../groups/group.ts";
+import { showEnd } from "../requests/printing.ts";
 import { type PortRange, showRange, unpackRange } from "../requests/range.ts";
-import { showEnd } from "../requests/request.ts";
 import type { LinuxExports } from "./linux-core.ts";
 
 /** The socket that is refused something. */

@@ -9,9 +9,6 @@ import {
   NO_MEMORY,
   POLICY_DRAW,
   PORT_MAX,
-  REQUEST_ADDRESS,
-  REQUEST_DESTINATION,
-  REQUEST_DESTINATION_PORT,
   TRANSPORT_TCP,
   TRANSPORT_UDP,
 } from "../../assembly/abi.ts";
@@ -19,18 +16,25 @@ import type { Core } from "../core/core.ts";
 import { closed, noMemory, outOfRange, PortError, wrongType, wrongValue } from "../errors.ts";
 import { groupAddress, type PortGroup } from "../groups/group.ts";
 import type { ReservedPorts } from "../groups/reserved.ts";
-import { type Address, ANY, parseAddress, parseLocal, textOf } from "../requests/address.ts";
+import {
+  type Address,
+  type AddressLike,
+  ANY,
+  parseAddress,
+  parseLocal,
+  textOf,
+} from "../requests/address.ts";
+import { writeEnds } from "../requests/block.ts";
 import {
   checkBoolean,
   checkInteger,
-  checkNames,
-  checkObject,
   checkPort,
   checkPortOrZero,
   checkUint32,
+  readOptions,
 } from "../requests/checks.ts";
+import { showEnd } from "../requests/printing.ts";
 import { isEmpty, unpackRange } from "../requests/range.ts";
-import { showEnd } from "../requests/request.ts";
 import { type Search, searchBy } from "../search.ts";
 import type { Selection } from "../selection.ts";
 import type { LinuxExports } from "./linux-core.ts";
@@ -53,7 +57,7 @@ export interface SocketOptions {
 /** How a connection is made. */
 export interface SocketConnectOptions {
   /** The local address that routing would choose; used if the socket has none. That of the system by default. */
-  localAddress?: string;
+  localAddress?: AddressLike;
   /**
    * Where the search of the local range starts, for TCP beside the hint: 0..4294967295. By default
    * what the system's selection says, such as a keyed hash of the tuple.
@@ -108,14 +112,13 @@ const SOCKET_NAMES = ["type", "reuseAddr", "bindToDevice", "group", "privileged"
  * @internal Users call `LinuxPorts.socket`.
  */
 export function openSocket(system: System, options: SocketOptions): LinuxSocket {
-  checkObject("options", options);
-  checkNames("options", options, SOCKET_NAMES);
   const { core } = system;
-  const { group, bindToDevice = 0, type = "tcp" } = options;
+  const given = readOptions("options", options, SOCKET_NAMES);
+  const { group, bindToDevice = 0, type = "tcp" } = given;
   if (type !== "tcp" && type !== "udp") throw wrongValue("type", '"tcp" or "udp"', type);
-  const reuse = checkBoolean("reuseAddr", options.reuseAddr) ? 1 : 0;
+  const reuse = checkBoolean("reuseAddr", given.reuseAddr) ? 1 : 0;
   const device = checkInteger("bindToDevice", bindToDevice, 0, DEVICE_MAX);
-  const privileged = checkBoolean("privileged", options.privileged) ? 1 : 0;
+  const privileged = checkBoolean("privileged", given.privileged) ? 1 : 0;
   const inGroup = group === undefined ? 0 : groupAddress(group, core);
   const transport = type === "udp" ? TRANSPORT_UDP : TRANSPORT_TCP;
   const inSystem = openOf(system);
@@ -170,14 +173,14 @@ export class LinuxSocket implements Disposable {
    * port is privileged; `EINVAL`: the socket has a port, or listens, or is connected; `ENOBUFS`;
    * `EBADF`; and those of bad arguments.
    */
-  bind(address: string, port: number): number {
+  bind(address: AddressLike, port: number): number {
     if (address === undefined) throw wrongType("address", 'an IP address, or "" for any', address);
     if (port === undefined) throw wrongType("port", "an integer in 0..65535", port);
     const local = parseAddress("address", address);
     const named = checkPortOrZero("port", port);
     const socket = this.#open();
     const { core, linux } = this.#system;
-    writeTuple(core, local, ANY, 0);
+    writeEnds(core, local, ANY, 0);
     if (named === 0) return this.#search("bind", linux.bindAny, local);
     const answer = linux.bindAt(socket, named);
     if (answer < 0) throw refusedBind(answer, this.#about(), "bind", local.text, named);
@@ -200,7 +203,7 @@ export class LinuxSocket implements Disposable {
     }
     const { core, linux } = this.#system;
     if (linux.socketPort(socket) === 0) {
-      writeTuple(core, ANY, ANY, 0);
+      writeEnds(core, ANY, ANY, 0);
       linux.preferOwnAddress(socket);
       return this.#search("listen", linux.listenAny, ANY);
     }
@@ -224,7 +227,7 @@ export class LinuxSocket implements Disposable {
    * for a UDP socket. `EISCONN`: the socket
    * listens or is connected; `ENOBUFS`; `EBADF`; and those of bad arguments.
    */
-  connect(address: string, port: number, options?: SocketConnectOptions): number {
+  connect(address: AddressLike, port: number, options?: SocketConnectOptions): number {
     const remote = parseAddress("address", address);
     if (remote === ANY) throw wrongValue("address", "the address of the remote end", address);
     const remotePort = checkPort(port);
@@ -232,16 +235,15 @@ export class LinuxSocket implements Disposable {
     let local = system.localAddress;
     let offset: number | undefined;
     if (options !== undefined) {
-      checkObject("options", options);
-      checkNames("options", options, ["localAddress", "offset"]);
-      const { localAddress, offset: wanted } = options;
+      const names = ["localAddress", "offset"];
+      const { localAddress, offset: wanted } = readOptions("options", options, names);
       if (localAddress !== undefined) local = parseLocal(localAddress);
       offset = wanted === undefined ? undefined : checkUint32("offset", wanted);
     }
     const socket = this.#open();
     const { core, linux } = system;
     if (this.type === "udp") return this.#connectDatagram(local, offset);
-    writeTuple(core, local, remote, remotePort);
+    writeEnds(core, local, remote, remotePort);
     const before = linux.socketPort(socket);
     // Who has a port needs none.
     const answer =
@@ -359,7 +361,7 @@ export class LinuxSocket implements Disposable {
       const random = draw();
       // Whoever draws may have used, or closed, what is searched for.
       const socket = this.#open();
-      writeTuple(core, local, ANY, 0);
+      writeEnds(core, local, ANY, 0);
       const answer = ask(socket, 1, PORT_MAX, random, retries === 0 ? LAST_DRAW : FIRST_DRAW);
       if (answer !== AGAIN) return answer;
     }
@@ -382,7 +384,7 @@ export class LinuxSocket implements Disposable {
     const { core, linux } = this.#system;
     const ask: Search = (first, last, start) => {
       const socket = this.#open(); // whoever draws may have closed it
-      writeTuple(core, local, ANY, 0);
+      writeEnds(core, local, ANY, 0);
       return linux.connectUdp(socket, first, last, start);
     };
     const isSettled = offset !== undefined || linux.socketPort(this.#socket) !== 0;
@@ -398,7 +400,7 @@ export class LinuxSocket implements Disposable {
     // What is refused without a search draws nothing.
     if (isEmpty(connectRange(this.#socket))) return ask(1, PORT_MAX, 0);
     if (bindSelection.algorithm === "random") return ask(1, PORT_MAX, draw());
-    writeTuple(core, local, ANY, 0); // for the policies that hash it
+    writeEnds(core, local, ANY, 0); // for the policies that hash it
     return this.#searchBySelection(bindSelection, connectRange, ask);
   }
 
@@ -409,7 +411,7 @@ export class LinuxSocket implements Disposable {
   ): number {
     const range = unpackRange(rangeOf(this.#socket));
     if (range === undefined) return ask(1, PORT_MAX, 0); // to be refused
-    return searchBy(selection, range, ask);
+    return searchBy(selection, selection.place, range, ask);
   }
 
   // ── Helpers ─────────────────────────────────────────────────────────────────────────────
@@ -426,9 +428,7 @@ export class LinuxSocket implements Disposable {
 
   /** The stamp of a TIME_WAIT, negative if there is none; undefined: no TIME_WAIT. */
   #checkClose(options: CloseOptions): number | undefined {
-    checkObject("options", options);
-    checkNames("options", options, ["timeWait", "timestamp"]);
-    const { timeWait, timestamp } = options;
+    const { timeWait, timestamp } = readOptions("options", options, ["timeWait", "timestamp"]);
     const waits = checkBoolean("timeWait", timeWait);
     const now = this.#isOpen() ? this.#system.linux.currentTime(this.#system.address) : 0;
     if (timestamp === null) return waits ? -1 : undefined;
@@ -468,20 +468,4 @@ export class LinuxSocket implements Disposable {
 function openOf(system: System): number {
   if (system.address === 0) throw closed("system of ports");
   return system.address;
-}
-
-function writeTuple(core: Core, local: Address, remote: Address, port: number): void {
-  core.written = undefined;
-  const block = core.request;
-  const from = local.words;
-  block[REQUEST_ADDRESS >> 2] = from[0];
-  block[(REQUEST_ADDRESS >> 2) + 1] = from[1];
-  block[(REQUEST_ADDRESS >> 2) + 2] = from[2];
-  block[(REQUEST_ADDRESS >> 2) + 3] = from[3];
-  const to = remote.words;
-  block[REQUEST_DESTINATION >> 2] = to[0];
-  block[(REQUEST_DESTINATION >> 2) + 1] = to[1];
-  block[(REQUEST_DESTINATION >> 2) + 2] = to[2];
-  block[(REQUEST_DESTINATION >> 2) + 3] = to[3];
-  block[REQUEST_DESTINATION_PORT >> 2] = port;
 }

@@ -42,7 +42,6 @@ export type {
   Lookup,
   LookupAddress,
   WaitOptions,
-  WhenCooling,
 } from "./connector/connector-options.ts";
 export { type HostState, readHostState } from "./host/host-state.ts";
 export type { Counts } from "./metrics/counts.ts";

@@ -1,58 +1,66 @@
-// Addresses: from text to the 16 bytes that the core compares, and to one canonical text.
+// Addresses: from what callers give to the 16 bytes that the core compares, and to one canonical text.
 //
 // IPv4 is held as ::ffff:a.b.c.d, so an IPv4 address and its v4-mapped IPv6 form are one address,
 // as a dual-stack socket treats them (RFC 4291 § 2.5.5.2). 0.0.0.0, :: and ::ffff:0.0.0.0 mean
 // "any": all zero. A zone id names an interface, and interfaces are devices here, so it is refused.
+//
+// Parsing takes a fraction of a microsecond, as a stack gets a new peer with each connection. The
+// text is made when it is asked for.
 
 import ipaddr from "#ipaddr";
-import { invalid, show, wrongType, wrongValue } from "../errors.ts";
+import { typedArrayName } from "../core/brands.ts";
+import { invalid, outOfRange, show, wrongType, wrongValue } from "../errors.ts";
 
-/** A parsed address: four words as the core reads them, in network byte order. */
-export interface Address {
-  readonly words: readonly [number, number, number, number];
+/**
+ * An IP address: as text, `"10.0.0.1"` or `"2001:db8::1"`; as 4 or 16 bytes in network order, which
+ * are copied; or an IPv4 address as a number, 0..4294967295, so that 0x0a000001 is 10.0.0.1.
+ */
+export type AddressLike = string | Uint8Array | number;
+
+type Words = readonly [number, number, number, number];
+
+/** A parsed address. */
+export class Address {
+  /** The 16 bytes in network order, as four words of a little-endian machine. */
+  readonly words: Words;
+  #text: string | undefined;
+
+  constructor(words: Words, text?: string) {
+    this.words = words;
+    this.#text = text;
+  }
+
   /** Canonical text (RFC 5952), or "" for any. */
-  readonly text: string;
+  get text(): string {
+    this.#text ??= textOf(this.words);
+    return this.#text;
+  }
 }
 
-export const ANY: Address = { words: [0, 0, 0, 0], text: "" };
+export const ANY: Address = new Address([0, 0, 0, 0], "");
 
-const REMEMBERED_MAX = 4096;
+/** `::ffff:0:0/96`, as it lies in the third word. */
+const MAPPED = 0xffff0000;
+const UINT32_MAX = 0xffffffff;
+const NO_ADDRESS = -1;
 
-// Texts seen lately, in two generations: when the young one is full it becomes the old one.
-let young = new Map<string, Address>();
-let old = new Map<string, Address>();
-
-// The text seen last, which is the next one more often than not.
-let lastText: unknown = "";
-let lastAddress = ANY;
-
-/** The address of a text; the same text is parsed once. */
-export function parseAddress(name: string, text: unknown): Address {
-  if (text === lastText) return lastAddress;
-  lastAddress = findAddress(name, text);
-  lastText = text;
-  return lastAddress;
+/**
+ * The address that a caller gives; absent or empty: any.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_IP_ADDRESS`, `ERR_OUT_OF_RANGE` (a number).
+ */
+export function parseAddress(name: string, value: unknown): Address {
+  if (typeof value === "string") return value === "" ? ANY : parseText(name, value);
+  if (value === undefined) return ANY;
+  if (typeof value === "number") return parseNumber(name, value);
+  if (typedArrayName(value) === "Uint8Array") return parseBytes(name, value as Uint8Array);
+  throw wrongType(name, "an IP address as a string, as 4 or 16 bytes, or as a number", value);
 }
 
 /** The address of a connection's local end, which is never any. */
-export function parseLocal(text: unknown): Address {
-  const local = parseAddress("localAddress", text);
-  if (local === ANY) throw wrongValue("localAddress", "one address of this machine", text);
+export function parseLocal(value: unknown): Address {
+  const local = parseAddress("localAddress", value);
+  if (local === ANY) throw wrongValue("localAddress", "one address of this machine", value);
   return local;
-}
-
-function findAddress(name: string, text: unknown): Address {
-  if (text === undefined || text === "") return ANY;
-  if (typeof text !== "string") throw wrongType(name, "an IP address as a string", text);
-  const known = young.get(text);
-  if (known !== undefined) return known;
-  const address = old.get(text) ?? parse(name, text);
-  if (young.size >= REMEMBERED_MAX) {
-    old = young;
-    young = new Map();
-  }
-  young.set(text, address);
-  return address;
 }
 
 /** The canonical text of four words as the core keeps them, or "" for any. */
@@ -67,47 +75,150 @@ export function textOf(words: readonly number[]): string {
   return ipaddr.process(new ipaddr.IPv6(bytes).toString()).toString();
 }
 
-function parse(name: string, text: string): Address {
-  const bytes = text.includes(":") ? parseIpv6(name, text) : parseIpv4(name, text);
-  const words = [wordAt(bytes, 0), wordAt(bytes, 4), wordAt(bytes, 8), wordAt(bytes, 12)] as const;
-  const mapped = ipaddr.process(new ipaddr.IPv6([...bytes]).toString());
-  const isAny = bytes.every((byte) => byte === 0) || mapped.toString() === "0.0.0.0";
-  return isAny ? ANY : { words, text: mapped.toString() };
+// ── Numbers and bytes ─────────────────────────────────────────────────────────────────────
+
+function parseNumber(name: string, value: number): Address {
+  if (value >>> 0 === value) return fromIpv4(value);
+  throw outOfRange(name, `an IPv4 address in 0..${UINT32_MAX}`, value);
 }
 
-function parseIpv4(name: string, text: string): number[] {
-  if (!ipaddr.IPv4.isValidFourPartDecimal(text)) throw notAnAddress(name, text);
-  return ipaddr.IPv4.parse(text).toIPv4MappedAddress().toByteArray();
-}
-
-function parseIpv6(name: string, text: string): number[] {
-  if (text.includes("%")) {
-    const message = `${name} must not carry a zone id, got ${show(text)}; name the interface by bindToDevice`;
-    throw invalid("ERR_INVALID_IP_ADDRESS", message);
+function parseBytes(name: string, bytes: Uint8Array): Address {
+  if (bytes.length === 4) {
+    const [a = 0, b = 0, c = 0, d = 0] = bytes;
+    return fromIpv4(((a << 24) | (b << 16) | (c << 8) | d) >>> 0);
   }
-  const groups = inGroups(text);
-  if (groups === undefined || !ipaddr.IPv6.isValid(groups)) throw notAnAddress(name, text);
-  return ipaddr.IPv6.parse(groups).toByteArray();
+  if (bytes.length === 16) {
+    return fromGroups(Array.from({ length: 8 }, (_, at) => groupAt(bytes, at * 2)));
+  }
+  const message = `${name} must have 4 or 16 bytes, got ${bytes.length}`;
+  throw invalid("ERR_INVALID_IP_ADDRESS", message);
 }
 
-/** An IPv6 address whose last 32 bits may be written as IPv4 (RFC 4291 § 2.2), all in groups. */
-function inGroups(text: string): string | undefined {
-  if (!text.includes(".")) return text;
-  const start = text.lastIndexOf(":") + 1;
-  const tail = text.slice(start);
-  if (!ipaddr.IPv4.isValidFourPartDecimal(tail)) return undefined;
-  const [a = 0, b = 0, c = 0, d = 0] = ipaddr.IPv4.parse(tail).toByteArray();
-  return `${text.slice(0, start)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+function groupAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+/** An IPv4 address, as a number whose highest byte comes first. */
+function fromIpv4(value: number, text?: string): Address {
+  return value === 0 ? ANY : new Address([0, 0, MAPPED, swapBytes(value)], text);
+}
+
+/** An IPv6 address, as eight groups of 16 bits. */
+function fromGroups(groups: readonly number[]): Address {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = groups;
+  const words: Words = [wordOf(a, b), wordOf(c, d), wordOf(e, f), wordOf(g, h)];
+  const isZeroToMapped = words[0] === 0 && words[1] === 0 && words[3] === 0;
+  return isZeroToMapped && (words[2] === 0 || words[2] === MAPPED) ? ANY : new Address(words);
+}
+
+function wordOf(high: number, low: number): number {
+  return swapBytes(((high << 16) | low) >>> 0);
+}
+
+function swapBytes(word: number): number {
+  const inner = ((word >>> 8) & 0xff00) | ((word & 0xff00) << 8);
+  return ((word >>> 24) | inner | (word << 24)) >>> 0;
+}
+
+// ── Texts ─────────────────────────────────────────────────────────────────────────────────
+
+function parseText(name: string, text: string): Address {
+  if (text.includes(":")) {
+    const groups = text.includes("%") ? undefined : groupsIn(text);
+    if (groups !== undefined) return fromGroups(groups);
+  } else {
+    const value = ipv4In(text, 0);
+    if (value !== NO_ADDRESS) return fromIpv4(value, text);
+  }
+  throw notAnAddress(name, text);
+}
+
+/**
+ * The IPv4 address from `start` to the end of a text, as a number, or `NO_ADDRESS`. Four decimal
+ * parts without leading zeros, which some would read as octal (RFC 6943 § 3.1.1).
+ */
+function ipv4In(text: string, start: number): number {
+  let value = 0;
+  let part = -1;
+  let dots = 0;
+  for (let at = start; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 48;
+    if (digit >= 0 && digit <= 9) {
+      if (part === 0) return NO_ADDRESS;
+      part = part < 0 ? digit : part * 10 + digit;
+      if (part > 255) return NO_ADDRESS;
+    } else {
+      if (text[at] !== "." || part < 0 || dots === 3) return NO_ADDRESS;
+      value = value * 256 + part;
+      part = -1;
+      dots++;
+    }
+  }
+  return dots === 3 && part >= 0 ? value * 256 + part : NO_ADDRESS;
+}
+
+/**
+ * The eight groups of an IPv6 address (RFC 4291 § 2.2), or `undefined`: groups of up to four hexadecimal
+ * digits, one "::" for one or more groups of zeros, the last two perhaps as an IPv4 address.
+ */
+function groupsIn(text: string): readonly number[] | undefined {
+  const groups: number[] = [];
+  let gap = -1;
+  let at = 0;
+  if (text.startsWith("::")) {
+    gap = 0;
+    at = 2;
+  }
+  while (at < text.length) {
+    const start = at;
+    let group = 0;
+    for (let digit = hexAt(text, at); digit >= 0; digit = hexAt(text, ++at)) {
+      group = group * 16 + digit;
+    }
+    if (text[at] === ".") {
+      const value = ipv4In(text, start);
+      if (value === NO_ADDRESS) return undefined;
+      groups.push(value >>> 16, value & 0xffff);
+      break;
+    }
+    if (at === start || at > start + 4 || groups.length === 8) return undefined;
+    groups.push(group);
+    if (at === text.length) break;
+    if (text[at++] !== ":" || at === text.length) return undefined;
+    if (text[at] !== ":") continue;
+    if (gap >= 0) return undefined;
+    gap = groups.length;
+    at++;
+  }
+  return gap < 0 ? exactlyEight(groups) : filled(groups, gap);
+}
+
+function exactlyEight(groups: readonly number[]): readonly number[] | undefined {
+  return groups.length === 8 ? groups : undefined;
+}
+
+/** The groups with zeros in the gap. */
+function filled(groups: number[], gap: number): readonly number[] | undefined {
+  const missing = 8 - groups.length;
+  if (missing < 1) return undefined;
+  groups.splice(gap, 0, ...new Array<number>(missing).fill(0));
+  return groups;
+}
+
+/** The hexadecimal digit at a place of a text, or -1. */
+function hexAt(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  if (code >= 48 && code <= 57) return code - 48;
+  const letter = code | 32;
+  return letter >= 97 && letter <= 102 ? letter - 87 : -1;
 }
 
 function notAnAddress(name: string, text: string): Error {
+  if (text.includes("%") && text.includes(":")) {
+    const advice = "name the interface by bindToDevice";
+    const message = `${name} must not carry a zone id, got ${show(text)}; ${advice}`;
+    return invalid("ERR_INVALID_IP_ADDRESS", message);
+  }
   const valid = 'an IPv4 address such as "10.0.0.1" or an IPv6 address such as "2001:db8::1"';
-  const message = `${name} must be ${valid}, got ${show(text)}`;
-  return invalid("ERR_INVALID_IP_ADDRESS", message);
-}
-
-/** Four bytes in memory order, as a little-endian machine reads them. */
-function wordAt(bytes: readonly number[], at: number): number {
-  const [a = 0, b = 0, c = 0, d = 0] = bytes.slice(at, at + 4);
-  return (a | (b << 8) | (c << 16) | (d << 24)) >>> 0;
+  return invalid("ERR_INVALID_IP_ADDRESS", `${name} must be ${valid}, got ${show(text)}`);
 }

@@ -12,10 +12,65 @@ export function checkObject(name: string, value: unknown, like = "an object"): v
   throw wrongType(name, like, value);
 }
 
-export function checkNames(where: string, value: object, names: readonly string[]): void {
-  for (const name in value) {
-    if (!names.includes(name)) throw unknownOption(where, name, names);
+/**
+ * The options that a caller gives, each read once: the properties of the object itself, and those of
+ * its class and the classes above, accessors among them. Object.prototype gives no options, whatever
+ * has been added to it.
+ * @throws PortError `ERR_INVALID_ARG_TYPE` (not an object), `ERR_INVALID_ARG_VALUE` (an unknown name).
+ */
+export function readOptions<T extends object>(
+  where: string,
+  value: T,
+  names: readonly string[],
+  like?: string,
+): T {
+  checkObject(where, value, like);
+  const options: Record<string, unknown> = Object.create(null);
+  for (const from of ownersOf(value)) {
+    for (const name of Object.getOwnPropertyNames(from)) {
+      if (name in options) continue;
+      if (names.includes(name)) options[name] = Reflect.get(value, name);
+      else if (isEnumerable(from, name)) throw unknownOption(where, name, names);
+    }
   }
+  return options as T;
+}
+
+/**
+ * The same for hot calls: a plain object is given back as it is, and what a `for` finds in it are its
+ * options, whose names have not been checked.
+ */
+export function plainOptions<T extends object>(
+  where: string,
+  value: T,
+  names: readonly string[],
+  like?: string,
+): T {
+  const isObject = typeof value === "object" && value !== null;
+  if (isObject && Object.getPrototypeOf(value) === Object.prototype && !isPolluted()) return value;
+  return readOptions(where, value, names, like);
+}
+
+/** An object and its prototypes, up to the Object.prototype of any realm. */
+function* ownersOf(value: object): Generator<object> {
+  yield value;
+  let at: object | null = Object.getPrototypeOf(value);
+  while (at !== null) {
+    const above: object | null = Object.getPrototypeOf(at);
+    if (above === null && Object.hasOwn(at, "isPrototypeOf")) return;
+    yield at;
+    at = above;
+  }
+}
+
+function isEnumerable(object: object, name: string): boolean {
+  return Object.prototype.propertyIsEnumerable.call(object, name);
+}
+
+/** Would a `for` over a plain object find what is not its own? */
+function isPolluted(): boolean {
+  for (const _ in Object.prototype) return true;
+  return false;
 }
 
 export function checkUint32(name: string, value: unknown): number {
@@ -40,7 +95,7 @@ export function checkTime(name: string, value: unknown, from = 0): number {
   throw typeof value === "number" ? outOfRange(name, valid, value) : wrongType(name, valid, value);
 }
 
-/** A port that is named: 1..65535. Port 0 asks for any and has no meaning as a key. */
+/** An explicit port: 1..65535. Port 0 asks for any port, and cannot be held. */
 export function checkPort(value: unknown): number {
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= PORT_MAX) {
     return value;
@@ -49,7 +104,7 @@ export function checkPort(value: unknown): number {
   throw invalid("ERR_SOCKET_BAD_PORT", `port must be an integer in 1..65535, got ${value}`);
 }
 
-/** A port that is named, or 0. */
+/** An explicit port, or 0. */
 export function checkPortOrZero(name: string, value: unknown): number {
   if (value === undefined || value === 0) return 0;
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= PORT_MAX) {

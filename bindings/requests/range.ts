@@ -2,7 +2,7 @@
 
 import { PORT_MAX } from "../../assembly/abi.ts";
 import { PortError, wrongType } from "../errors.ts";
-import { checkNames, checkObject } from "./checks.ts";
+import { readOptions } from "./checks.ts";
 
 /** A range of ports, both ends included: 1 <= first <= last <= 65535. */
 export interface PortRange {
@@ -23,9 +23,8 @@ export const ALL_PORTS: PortRange = Object.freeze({ first: 1, last: PORT_MAX });
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (a wrong name), `EINVAL`.
  */
 export function checkRangeObject(name: string, range: PortRange, advice: string): PortRange {
-  checkObject(name, range, "an object, { first, last }");
-  checkNames(name, range, ["first", "last"]);
-  const { first, last } = range; // read once: a getter may answer otherwise the next time
+  const like = "an object, { first, last }";
+  const { first, last } = readOptions(name, range, ["first", "last"], like);
   checkRange(first, last, advice);
   return { first, last };
 }
@@ -50,10 +49,7 @@ export function isRange(first: number, last: number): boolean {
   return 1 <= first && first <= last && last <= PORT_MAX;
 }
 
-/** A range as the core's one number, unsigned: first in the low half, last in the high half. */
-export function packRange({ first, last }: PortRange): number {
-  return (first | (last << 16)) >>> 0;
-}
+// The core packs a range into one number: first in the low half, last in the high half.
 
 /** Has a range as the core's number no ports? */
 export function isEmpty(both: number): boolean {

@@ -206,7 +206,7 @@ describe("portwarden plan", () => {
     const { code, out, errors } = await run(line);
     expect({ code, errors }).toEqual({ code: 1, errors: "" });
     expect(out).toContain("It does not fit: no port is left of 40000..40499, all are reserved.\n");
-    // 3 x (10 + 1 or 60 and an eighth) over 2 x 3: wider by a few.
+    // 3 x (10 + 1 or 60 and a 64th) over 2 x 3: wider by a few.
     expect(out).toMatch(/ {2}- ports 40000\.\.405\d\d instead of 40000\.\.40499\n/);
     expect(out).not.toMatch(/NaN|Infinity|undefined/);
     const { value } = await json(line.replace("--rate 3", "--rate 1e9"));

@@ -20,7 +20,7 @@ const COOLDOWNS: readonly (readonly [string, unknown, Refused])[] = [
   ["no period", {}, says(TYPE, "cooldown.period must be an integer")],
   ["a text as period", { period: "1" }, TYPE],
   ["a period below 0", { period: -5 }, OUT],
-  ["a wrong name", { perod: 1 }, says(VALUE, 'did you mean "period"?')],
+  ["a wrong name", { perod: 1 }, says(VALUE, "known are ")],
   ["a wrong policy", { period: 1, whenCooling: "wait" }, says(VALUE, '"refuse" or "oldest"')],
 ];
 

@@ -90,7 +90,7 @@ const RANGES: readonly Row[] = [
   ["half a range", { first: 1 }, says(TYPE, "last must be")],
   ["a range with text", { first: "1", last: 2 }, TYPE],
   ["a range of bigints", { first: 1n, last: 2n }, TYPE],
-  ["a wrong name", { frist: 1, last: 2 }, says(VALUE, 'did you mean "first"?')],
+  ["a wrong name", { frist: 1, last: 2 }, says(VALUE, "known are ")],
   ["a range upside down", { first: 9, last: 8 }, says(BAD_RANGE, "9..8; undefined is no limit")],
   ["a range from 0", { first: 0, last: 8 }, BAD_RANGE],
   ["a range to 65536", { first: 1, last: 65536 }, BAD_RANGE],
@@ -212,7 +212,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test.each([
     ["null", null, says(TYPE, "ranges must be an object")],
     ["a range", { first: 1, last: 2 }, says(VALUE, "ranges has no option")],
-    ["a wrong name", { bindPortRang: {} }, says(VALUE, 'did you mean "bindPortRange"?')],
+    ["a wrong name", { bindPortRang: {} }, says(VALUE, "known are ")],
     ["a pair", [1, 2], TYPE],
   ])("create refuses %s as ranges", (_name, ranges, refused) => {
     expectNothing(() => groups.create("/x/y", wrong(ranges)), refused);
@@ -321,7 +321,9 @@ describe.each(BUILDS)("%s build", (build) => {
     const refused = { code: "ENOBUFS", reason: "no-memory" };
     expectRefused(() => PortGroups.open({ module }), refused);
     expectRefused(() => new Tree(core, false), refused);
-    expectRefused(() => new ReservedPorts("1", { module }), refused);
+    const list = new ReservedPorts("1", { module });
+    expectRefused(() => reservedAddress(list, core), refused);
+    expect([list.text, list.has(1)]).toEqual(["1", true]);
   });
 
   // ── Reserved ports ──────────────────────────────────────────────────────────────────────

@@ -28,7 +28,7 @@ const MISTAKES: readonly (readonly [name: string, code: string, says: string, ac
   ["group set to a path", TYPE, "group", setting("group", "/a")],
 
   ["bind: no address", ADDRESS, "address", on(FREE, "bind", "localhost", 2000)],
-  ["bind: a number", TYPE, "address", on(FREE, "bind", 127, 2000)],
+  ["bind: a boolean", TYPE, "address", on(FREE, "bind", true, 2000)],
   ["bind: a zone", ADDRESS, "bindToDevice", on(FREE, "bind", "fe80::1%2", 0)],
   ["bind: port 65536", PORT, "port", on(FREE, "bind", "", 65_536)],
   ["bind: port -1", PORT, "port", on(FREE, "bind", "", -1)],
@@ -50,7 +50,7 @@ const MISTAKES: readonly (readonly [name: string, code: string, says: string, ac
   ["connect: offset text", TYPE, "offset", on(FREE, "connect", REMOTE, 53, { offset: "1" })],
   ["connect: from nowhere", ADDRESS, "localAddress", on(FREE, ...from("here"))],
   ["connect when bound: from nowhere", ADDRESS, "localAddress", on(BOUND, ...from("here"))],
-  ["connect when connected: from 1", TYPE, "localAddress", on(CONNECTED, ...from(1))],
+  ["connect when connected: from true", TYPE, "localAddress", on(CONNECTED, ...from(true))],
 
   ["close: null", TYPE, "options", on(BOUND, "close", null)],
   ["close: timeWait 1", TYPE, "timeWait", on(CONNECTED, "close", { timeWait: 1 })],

@@ -209,15 +209,8 @@ describe.each(BUILDS)("%s build", (build) => {
     expectRefused(() => manager.pool(wrong({ ...DNS, selection: "hash" })), noOrder);
   });
 
-  test.each([
-    ["gruop", "group"],
-    ["Group", "group"],
-    ["groups", "group"],
-    ["reserve", "reserved"],
-    ["reservedPorts", "reserved"],
-    ["cgroupOfTheCaller", undefined],
-  ])("%s is no option", (name, meant) => {
-    const refused = says(VALUE, meant ? `did you mean "${meant}"?` : "known are ");
+  test.each(["gruop", "Group", "reservedPorts"])("%s is no option", (name) => {
+    const refused = says(VALUE, `no option "${name}"; known are `);
     expectRefused(() => manager.reservePort(wrong({ ...DNS, [name]: group })), refused);
     expectRefused(() => manager.pool(wrong({ ...DNS, [name]: group })), refused);
   });

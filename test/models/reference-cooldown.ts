@@ -3,7 +3,7 @@
 
 import { COOLING, EMPTY_RANGE, EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 
-const SLOT_COUNT = 8;
+const SLOT_COUNT = 64;
 
 /** What a pool may take: as it is at that moment. */
 export interface Limits {

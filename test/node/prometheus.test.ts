@@ -284,11 +284,7 @@ test("mistakes are refused, and register nothing", async () => {
     [[connector], "ERR_INVALID_ARG_TYPE", /client/],
     [[connector, { Gauge: client.Gauge }], "ERR_INVALID_ARG_TYPE", /client/],
     [[connector, client, 5], "ERR_INVALID_ARG_TYPE", /options/],
-    [
-      [connector, client, { registry, prefx: "a" }],
-      "ERR_INVALID_ARG_VALUE",
-      /did you mean "prefix"/,
-    ],
+    [[connector, client, { registry, prefx: "a" }], "ERR_INVALID_ARG_VALUE", /known are .*prefix/],
     [[connector, client, { registry, prefix: 5 }], "ERR_INVALID_ARG_TYPE", /prefix/],
     [[connector, client, { registry, prefix: "a b" }], "ERR_INVALID_ARG_VALUE", /prefix/],
     [[connector, client, { registry: {} }], "ERR_INVALID_ARG_TYPE", /registry/],

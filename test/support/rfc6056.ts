@@ -1,6 +1,6 @@
 // RFC 6056, plainly: its algorithms, each as one loop over ports, for tests of the policies.
 
-import type { SelectionName, SelectionOptions } from "../../bindings/selection.ts";
+import type { PolicyName, SelectionOptions } from "../../bindings/selection.ts";
 import { sipHash } from "./siphash.ts";
 
 /** What a keyed policy looks at. */
@@ -13,7 +13,7 @@ export interface Tuple {
 /** The secret of all policies in these tests. */
 export const SECRET: Uint8Array = Uint8Array.from({ length: 32 }, (_, index) => 200 - index * 3);
 /** The policies with counters. */
-export const COUNTED: readonly SelectionName[] = [
+export const COUNTED: readonly PolicyName[] = [
   "hash",
   "double-hash",
   "random-increments",
@@ -34,7 +34,7 @@ interface Search {
 }
 
 /** The port that each finds, or none; the table is changed as it goes. */
-export const PLAIN: Record<SelectionName, (search: Search) => number | undefined> = {
+export const PLAIN: Record<PolicyName, (search: Search) => number | undefined> = {
   random({ first, count, isFree, random }) {
     let index = random() % count;
     for (let left = count; left > 0; left--) {

@@ -25,7 +25,7 @@ export interface Load {
   /** The cooldown ends to the nanosecond, as the kernel's TIME_WAIT does; by default as a pool's does. */
   readonly isExact?: boolean;
   /** When only cooling ports are left: refuse, or take the one that has cooled down longest. */
-  readonly whenCooling: WhenCooling;
+  readonly whenCooling: Exclude<WhenCooling, "wait">;
   /** The local ports of each source. */
   readonly range: PortRange;
   /** Ports of the range that are passed over, as `ReservedPorts` takes them. */

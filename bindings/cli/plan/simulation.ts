@@ -4,7 +4,6 @@
 // is asked. A connection that nobody has a port for is refused and lost.
 
 import { SeededRandom } from "../../core/random.ts";
-import { emptyList } from "../../groups/reserved.ts";
 import { IPV4, PortManager, type PortPool, Refusal, ReservedPorts, TCP } from "../../index.ts";
 import { Departures } from "../../node/connector/departures.ts";
 import { type Lifetime, type Load, portsOf, reduced, type Share, shareOf } from "./load.ts";
@@ -159,7 +158,7 @@ class Run implements Disposable {
 
   [Symbol.dispose](): void {
     this.#manager.close();
-    emptyList(this.#reserved);
+    this.#reserved.close();
   }
 
   #sample(now: number): void {

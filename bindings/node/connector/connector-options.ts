@@ -2,14 +2,8 @@
 
 import { wrongType, wrongValue } from "../../errors.ts";
 import { PortGroup } from "../../groups/group.ts";
-import { type PortRange, ReservedPorts } from "../../index.ts";
-import {
-  checkBoolean,
-  checkInteger,
-  checkNames,
-  checkObject,
-  checkUint32,
-} from "../../requests/checks.ts";
+import { type PortRange, ReservedPorts, type WhenCooling } from "../../index.ts";
+import { checkBoolean, checkInteger, checkUint32, readOptions } from "../../requests/checks.ts";
 import { checkRangeObject } from "../../requests/range.ts";
 import type { HostState } from "../host/host-state.ts";
 import { parseSources } from "../sources/sources.ts";
@@ -26,9 +20,6 @@ const ATTEMPT_DELAY_MS = 250;
 const DAY_MS = 86_400_000;
 const WAITERS_MAX = 0xffffffff;
 export const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
-
-/** What to do when all that is left of a pair's ports is cooling. */
-export type WhenCooling = "refuse" | "wait" | "oldest";
 
 /** How long to wait for a port when there is none, and how many may wait. */
 export interface WaitOptions {
@@ -69,7 +60,7 @@ export interface ConnectorOptions {
    * How long a port cools down after a connection that we closed first, whose tuple the system
    * keeps in TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one
    * second where the system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`), since it then
-   * lets the tuple be taken over, else a minute. A port cools down up to an eighth longer. Ports
+   * lets the tuple be taken over, else a minute. A port cools down at most a 64th longer. Ports
    * of connections that the other side closed first, or that were reset, do not cool down.
    */
   cooldown?: number | "none" | "timestamps";
@@ -174,9 +165,8 @@ const NAMES = [
 ];
 
 /** The options, checked, with what the host's state says where they say nothing. */
-export function checkOptions(options: ConnectorOptions, host: HostState): ConnectorSettings {
-  checkObject("options", options);
-  checkNames("options", options, NAMES);
+export function checkOptions(given: ConnectorOptions, host: HostState): ConnectorSettings {
+  const options = readOptions("options", given, NAMES);
   const sources = parseSources(options.sources);
   if (sources.length === 0) throw wrongValue("sources", "at least one local address", sources);
   const cooldown = cooldownOf(options.cooldown, host);
@@ -254,11 +244,11 @@ function waitOf(wait: ConnectorOptions["wait"]): Required<WaitOptions> | undefin
   if (wait === undefined || typeof wait === "boolean") {
     return wait ? { timeout: 0, limit: WAITERS_MAX } : undefined;
   }
-  checkObject("wait", wait, "a boolean or an object, { timeout, limit }");
-  checkNames("wait", wait, ["timeout", "limit"]);
+  const like = "a boolean or an object, { timeout, limit }";
+  const { timeout, limit } = readOptions("wait", wait, ["timeout", "limit"], like);
   return {
-    timeout: integer("wait.timeout", wait.timeout, 0, DAY_MS, 0),
-    limit: integer("wait.limit", wait.limit, 1, WAITERS_MAX, WAITERS_MAX),
+    timeout: integer("wait.timeout", timeout, 0, DAY_MS, 0),
+    limit: integer("wait.limit", limit, 1, WAITERS_MAX, WAITERS_MAX),
   };
 }
 

@@ -6,7 +6,7 @@
 // of the same metrics.
 
 import { wrongType, wrongValue } from "../../errors.ts";
-import { checkBoolean, checkNames, checkObject } from "../../requests/checks.ts";
+import { checkBoolean, checkObject, readOptions } from "../../requests/checks.ts";
 import type { Counts } from "./counts.ts";
 import type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics.ts";
 import type { WaitHistogram } from "./wait-times.ts";
@@ -130,18 +130,18 @@ export function prometheusMetrics(
   return { unregister, [Symbol.dispose]: unregister };
 }
 
+const NAMES = ["prefix", "registry", "labels", "byDestination"];
+
 function checkOptions(
   options: PrometheusOptions,
   client: PrometheusClient,
 ): Required<PrometheusOptions> {
-  checkObject("options", options);
-  checkNames("options", options, ["prefix", "registry", "labels", "byDestination"]);
   const {
     prefix = PREFIX,
     registry = client.register,
     labels = {},
     byDestination = true,
-  } = options;
+  } = readOptions("options", options, NAMES);
   if (typeof prefix !== "string") throw wrongType("prefix", "a string", prefix);
   if (!PREFIX_FORM.test(prefix))
     throw wrongValue("prefix", "the beginning of a metric's name", prefix);

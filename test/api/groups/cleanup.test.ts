@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { BUSY } from "../../../assembly/abi.ts";
 import { type Core, coreOf } from "../../../bindings/core/core.ts";
 import { groupAddress, PortGroups } from "../../../bindings/groups/group.ts";
-import { ReservedPorts } from "../../../bindings/groups/reserved.ts";
+import { ReservedPorts, reservedAddress } from "../../../bindings/groups/reserved.ts";
 import { PortManager } from "../../../bindings/manager.ts";
 import { freshModule } from "../../support/builds.ts";
 import { carry } from "./fixture.ts";
@@ -66,7 +66,7 @@ describe("a tree that is forgotten is closed", () => {
     })();
     let rounds = 0;
     await collectUntil(() => closed.length > 0 || rounds++ > 20);
-    expect(closed).toEqual([]);
+    expect(closed.filter((answer) => answer !== BUSY)).toEqual([]);
     expect(manager.stats().references).toBe(1);
     manager.close();
   });
@@ -86,7 +86,7 @@ test("a list of reserved ports that is forgotten is closed", async () => {
     },
   });
   const kept = new ReservedPorts("1-9", { module });
-  (() => new ReservedPorts("80", { module }))();
+  (() => reservedAddress(new ReservedPorts("80", { module }), core))();
   await collectUntil(() => lists.length > 0);
   expect(lists).toHaveLength(1);
   expect([kept.text, kept.size]).toEqual(["1-9", 9]);

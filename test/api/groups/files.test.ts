@@ -257,10 +257,10 @@ describe("sysctls", () => {
     expect(all()).toEqual(before);
   });
 
-  test("change nothing when nothing is written, but for the list, which is cleared", () => {
+  test("change nothing when nothing is written", () => {
     sysctl.write(RESERVED, "80");
     for (const name of NAMES) sysctl.write(name, "");
-    expect(all()).toEqual(["32768\t60999\n", "\n", "1024\n", "0\n"]);
+    expect(all()).toEqual(["32768\t60999\n", "80\n", "1024\n", "0\n"]);
   });
 
   test("keep the start of unprivileged ports at or below the range", () => {

@@ -86,7 +86,6 @@ export function expectRefused(act: () => unknown, { code, reason, says }: Refuse
 export function carry(core: Core, group: PortGroup): () => void {
   const { exports } = core;
   const manager = exports.openManager(1, 2, 0xffffffff) >>> 0;
-  core.written = undefined;
   core.request.fill(0);
   core.request[REQUEST_TRANSPORT >> 2] = TCP;
   core.request[REQUEST_NETWORK_COUNT >> 2] = 1;

@@ -15,12 +15,7 @@ import {
   printNumber,
   printReserved,
 } from "../../../bindings/groups/texts.ts";
-import {
-  type PortRange,
-  packRange,
-  showRange,
-  unpackRange,
-} from "../../../bindings/requests/range.ts";
+import { type PortRange, showRange, unpackRange } from "../../../bindings/requests/range.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 
 /** A text, and what is read after it has been written; a word with a colon is how it is refused. */
@@ -295,11 +290,10 @@ test("any range is read and written back as it was, in each of its forms", () =>
       expect(parseControl(printControl(range), CURRENT)).toEqual(range);
       expect(parseControl(`${first}-${last}`, CURRENT)).toEqual(range);
       expect(parseLocalRange(printLocalRange(range), LOCAL, first)).toEqual(range);
-      expect(unpackRange(packRange(range))).toEqual(range);
-      expect(unpackRange(packRange(range) | 0)).toEqual(range);
+      expect(unpackRange(first | (last << 16))).toEqual(range);
+      expect(unpackRange((first | (last << 16)) >>> 0)).toEqual(range);
     }),
   );
-  expect(packRange({ first: 65535, last: 65535 })).toBe(0xffffffff);
   expect(unpackRange(1)).toBe(undefined); // 1..0, as the core has it
   expect(printControl(undefined)).toBe("\n");
   expect([showRange(LOCAL), showRange({ first: 80, last: 80 })]).toEqual(["32768..60999", "80"]);

@@ -7,7 +7,7 @@ import { SeededRandom } from "../../../bindings/core/random.ts";
 import { type LinuxOptions, PortError } from "../../../bindings/index.ts";
 import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
 import { parseAddress } from "../../../bindings/requests/address.ts";
-import type { SelectionName, SelectionOptions } from "../../../bindings/selection.ts";
+import type { PolicyName, SelectionOptions } from "../../../bindings/selection.ts";
 import { Random } from "../../fuzz/random.ts";
 import {
   COUNTED,
@@ -20,18 +20,18 @@ import {
 } from "../../support/rfc6056.ts";
 import { bind, connect, expectError, onBuilds, RANGE, type Scene, WEB } from "./fixture.ts";
 
-const NAMES: readonly SelectionName[] = [
+const NAMES: readonly PolicyName[] = [
   ...(["random", "random-retry", "hash", "double-hash"] as const),
   ...(["random-increments", "sequential"] as const),
 ];
-const LINEAR: readonly SelectionName[] = ["random", "hash", "double-hash", "sequential"];
+const LINEAR: readonly PolicyName[] = ["random", "hash", "double-hash", "sequential"];
 /** Draws nothing at open, and nothing later. */
 const KEYED: SelectionOptions = { algorithm: "hash", secret: SECRET, from: 0 };
 const ADDRESSES = ["", "10.0.0.1", "2001:db8::1"];
 const ENDS = ["192.0.2.1", "192.0.2.2", "2001:db8::2"];
 const STEPS = 150;
 
-function optionsOf(algorithm: SelectionName, from?: number): SelectionOptions {
+function optionsOf(algorithm: PolicyName, from?: number): SelectionOptions {
   return {
     algorithm,
     ...(COUNTED.includes(algorithm) && from !== undefined ? { from } : {}),

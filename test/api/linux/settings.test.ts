@@ -183,7 +183,7 @@ onBuilds((open, build) => {
 
   test("the constructor is refused at once: systems come from open()", () => {
     const construct = LinuxPorts as unknown as new (options: object) => LinuxPorts;
-    const refused = { code: "ERR_INVALID_ARG_VALUE", says: ["LinuxPorts.open()"] };
+    const refused = { code: "ERR_ILLEGAL_CONSTRUCTOR", says: ["LinuxPorts.open()"] };
     expectError(() => new construct({ time: 1 }), refused);
   });
 

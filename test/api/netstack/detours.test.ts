@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { type PortGroup, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import type { SelectionName } from "../../../bindings/selection.ts";
+import type { PolicyName } from "../../../bindings/selection.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { BUILDS, freshModule } from "../../support/builds.ts";
 import { hashOf, SECRET } from "../../support/rfc6056.ts";
@@ -143,7 +143,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test.each<SelectionName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
+  test.each<PolicyName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
     "%s: a handle that has left a group picks on when the group is gone",
     (selection) => {
       const policy = PortManager.open({ module, portRange: RANGE, selection });
@@ -239,7 +239,7 @@ describe.each(BUILDS)("%s build", (build) => {
     policy.close();
   });
 
-  test.each<SelectionName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
+  test.each<PolicyName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
     "%s: a tester that closes the manager and refuses, or accepts, hears of the manager",
     (selection) => {
       for (const verdict of [false, true]) {

@@ -4,9 +4,16 @@
 import { describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED } from "../../../assembly/abi.ts";
 import { SeededRandom } from "../../../bindings/core/random.ts";
-import type { PortManager, PortPool, PortRange, ReservedPorts } from "../../../bindings/index.ts";
+import {
+  type OpenOptions,
+  type PortManager,
+  type PortPool,
+  type PortRange,
+  type ReservedPorts,
+  TCP,
+} from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import type { SelectionName, SelectionOptions } from "../../../bindings/selection.ts";
+import type { PolicyName, SelectionOptions } from "../../../bindings/selection.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { BUILDS, type Build, openOn } from "../../support/builds.ts";
 import { hashOf, PLAIN, plainTable, SECRET, type Tuple } from "../../support/rfc6056.ts";
@@ -98,51 +105,56 @@ function some(manager: PortManager, pool: PortPool, wish: Wish, count: number): 
 describe.each(BUILDS)("%s build", (build) => {
   // ── One sequence ────────────────────────────────────────────────────────────────────────
 
-  test.each([...LINEAR, ...DRAWN])("$algorithm: words, handles and batches are one", (options) => {
-    const groups = openGroups(build);
-    const group = groups.create("/a");
-    const reserved = reservedOn(build);
-    const manager = open(build, options);
-    const plain = new Plain(3, options);
-    const others = [1, 2].map((number) => {
-      const wish = { ...to(number), group, reserved };
-      return { number, wish, pool: manager.pool(wish) };
-    });
+  const shared = [...LINEAR, ...DRAWN].filter(({ algorithm }) => algorithm !== "sequential");
 
-    const expectSame = (count: number): void => {
-      for (const { number, wish, pool } of others) {
-        const ports = some(manager, pool, wish, count);
-        verify(manager);
-        expect(ports.slice(0, count)).toEqual(
-          Array.from({ length: count }, () => plain.pick(tupleTo(number))),
-        );
-        // The next destination has ports of its own.
-        for (const port of ports) manager.releasePort({ ...to(number), group, port });
-        plain.taken.clear();
-      }
-    };
-    expectSame(12);
-    group.connectPortRange = { first: 1063, last: 1129 };
-    plain.range = { first: 1063, last: 1129 };
-    expectSame(18);
-    reserved.text = "1060-1070,1080-1110,1128";
-    plain.reserved = new Set(portsOf(reserved));
-    expectSame(18);
-    group.bindPortRange = { first: 1, last: 1 };
-    manager.setPortRange(1064, 2000);
-    plain.range = { first: 1064, last: 1129 };
-    expectSame(12);
-    group.connectPortRange = undefined;
-    plain.range = { first: 1064, last: 2000 };
-    expectSame(24);
-    reserved.text = "";
-    plain.reserved = new Set();
-    manager.setPortRange(1120, 1199);
-    plain.range = { first: 1120, last: 1199 };
-    expectSame(24);
-    manager.close();
-    groups.close();
-  });
+  test.each(shared)(
+    "$algorithm has one sequence for reservations, pools and batches",
+    (options) => {
+      const groups = openGroups(build);
+      const group = groups.create("/a");
+      const reserved = reservedOn(build);
+      const manager = open(build, options);
+      const plain = new Plain(3, options);
+      const others = [1, 2].map((number) => {
+        const wish = { ...to(number), group, reserved };
+        return { number, wish, pool: manager.pool(wish) };
+      });
+
+      const expectSame = (count: number): void => {
+        for (const { number, wish, pool } of others) {
+          const ports = some(manager, pool, wish, count);
+          verify(manager);
+          expect(ports.slice(0, count)).toEqual(
+            Array.from({ length: count }, () => plain.pick(tupleTo(number))),
+          );
+          // The next destination has ports of its own.
+          for (const port of ports) manager.releasePort({ ...to(number), group, port });
+          plain.taken.clear();
+        }
+      };
+      expectSame(12);
+      group.connectPortRange = { first: 1063, last: 1129 };
+      plain.range = { first: 1063, last: 1129 };
+      expectSame(18);
+      reserved.text = "1060-1070,1080-1110,1128";
+      plain.reserved = new Set(portsOf(reserved));
+      expectSame(18);
+      group.bindPortRange = { first: 1, last: 1 };
+      manager.setPortRange(1064, 2000);
+      plain.range = { first: 1064, last: 1129 };
+      expectSame(12);
+      group.connectPortRange = undefined;
+      plain.range = { first: 1064, last: 2000 };
+      expectSame(24);
+      reserved.text = "";
+      plain.reserved = new Set();
+      manager.setPortRange(1120, 1199);
+      plain.range = { first: 1120, last: 1199 };
+      expectSame(24);
+      manager.close();
+      groups.close();
+    },
+  );
 
   test.each(LINEAR)("$algorithm: finds what there is, to the last port", (options) => {
     const groups = openGroups(build);
@@ -281,8 +293,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const manager = open(build, { algorithm: "sequential" });
     const pool = manager.pool({ ...DNS, group });
     expect([pool.take(), pool.take()]).toEqual([1010, 1011]);
-    // Its counter is a place in the range, so in a longer range it goes on at the same place.
-    expect(manager.reservePort(DNS).port).toBe(1002);
+    expect(manager.reservePort(DNS).port).toBe(1000);
     expect(pool.take()).toBe(1012);
     expect(pool.take()).toBe(EXHAUSTED);
     pool.free(1010);
@@ -294,10 +305,41 @@ describe.each(BUILDS)("%s build", (build) => {
     groups.close();
   });
 
+  test("sequential has one place for each pool, and one for each description", () => {
+    const groups = openGroups(build);
+    const local = groups.create("/local", { bindPortRange: { first: 32768, last: 60999 } });
+    const low = groups.create("/low", { bindPortRange: { first: 20000, last: 20999 } });
+    const selection = { algorithm: "sequential", from: 0 } as const;
+    for (const way of ["reservations", "pools"]) {
+      const manager = openOn(build, { selection });
+      const pools = new Map([local, low].map((group) => [group, manager.pool({ ...DNS, group })]));
+      const ports = [local, low, local, low].map((group) =>
+        way === "pools" ? pools.get(group)?.take() : manager.reservePort({ ...DNS, group }).port,
+      );
+      expect(ports).toEqual([32768, 20000, 32769, 20001]);
+      const web = { ...DNS, transport: TCP };
+      expect(manager.reservePort(web).port).toBe(16000);
+      expect(manager.reservePort({ ...web, address: "10.0.0.1" }).port).toBe(16000 + 1);
+      manager.close();
+    }
+    groups.close();
+  });
+
+  test("a fresh sequential manager begins anywhere, unless it has a seed or a start", () => {
+    const firstOf = (options: OpenOptions): number => {
+      using manager = openOn(build, options);
+      return manager.pool(DNS).take();
+    };
+    const anywhere = Array.from({ length: 8 }, () => firstOf({ selection: "sequential" }));
+    expect(new Set(anywhere).size).toBeGreaterThan(1);
+    expect(firstOf({ selection: "sequential", seed: 7 })).toBe(16000);
+    expect(firstOf({ selection: { algorithm: "sequential", from: 5 } })).toBe(16005);
+  });
+
   test("double-hash has a counter for each group of destinations, a hash one for all", () => {
     const from = 0;
     const slots = 65_536;
-    for (const algorithm of ["hash", "double-hash"] as SelectionName[]) {
+    for (const algorithm of ["hash", "double-hash"] as PolicyName[]) {
       const options = { algorithm, secret: SECRET, from };
       const manager = open(build, algorithm === "hash" ? options : { ...options, slots });
       const first = Array.from(

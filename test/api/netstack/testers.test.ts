@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { PortGroup, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import type { SelectionName } from "../../../bindings/selection.ts";
+import type { PolicyName } from "../../../bindings/selection.ts";
 import { caught, wrong } from "../../invalid-input/fixture.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
 import { openGroups } from "../groups/fixture.ts";
@@ -137,7 +137,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(seen).toEqual([1010, 1011, 1012]);
   });
 
-  test.each<SelectionName>([
+  test.each<PolicyName>([
     "random",
     "random-retry",
     "hash",

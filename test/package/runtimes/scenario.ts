@@ -6,9 +6,9 @@ export type Portwarden = typeof import("../../../bindings/index.ts");
 
 /** Modules that the host has compiled; without them the package brings its own. */
 export interface Modules {
-  readonly module?: WebAssembly.Module;
-  readonly linuxModule?: WebAssembly.Module;
-  readonly cooldownModule?: WebAssembly.Module;
+  readonly module?: WebAssembly.Module | undefined;
+  readonly linuxModule?: WebAssembly.Module | undefined;
+  readonly cooldownModule?: WebAssembly.Module | undefined;
 }
 
 export interface Report {

@@ -2,6 +2,7 @@
 // groups and reserved lists. The suites call a pool a flow.
 
 import {
+  type PolicyName,
   PortError,
   type PortGroup,
   PortGroups,
@@ -9,7 +10,6 @@ import {
   type PortPool,
   Refusal,
   ReservedPorts,
-  type SelectionName,
   TCP,
   UDP,
 } from "../../../bindings/index.ts";
@@ -31,7 +31,7 @@ interface Range {
 
 interface OpenOptions {
   readonly portRange: Range;
-  readonly selection?: SelectionName;
+  readonly selection?: PolicyName;
 }
 
 type Options = NonNullable<Parameters<typeof PortManager.open>[0]>;

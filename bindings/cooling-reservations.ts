@@ -1,0 +1,52 @@
+// Cooling reservations: those that have been given back and stay held until a time, as a connection in
+// TIME_WAIT does. A binary heap, the earliest first: each has a time of its own, to the millisecond.
+
+/** A reservation in cooldown, or one whose release has ended it. */
+interface Cooling {
+  readonly due: number;
+  readonly reservation: { readonly isCooling: boolean };
+}
+
+/** Reservations by the time when their cooldown ends. */
+export class CoolingHeap<Entry extends Cooling> {
+  readonly #heap: Entry[] = [];
+
+  add(entry: Entry): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(entry);
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if ((heap[above] as Entry).due <= entry.due) break;
+      heap[at] = heap[above] as Entry;
+      at = above;
+    }
+    heap[at] = entry;
+  }
+
+  /** The earliest that is still cooling. */
+  first(): Entry | undefined {
+    for (;;) {
+      const [first] = this.#heap;
+      if (first === undefined || first.reservation.isCooling) return first;
+      this.shift();
+    }
+  }
+
+  /** Removes the earliest. */
+  shift(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    const { length } = heap;
+    if (last === undefined || length === 0) return;
+    let at = 0;
+    for (let below = 1; below < length; below = 2 * at + 1) {
+      const right = heap[below + 1];
+      if (right !== undefined && right.due < (heap[below] as Entry).due) below++;
+      if ((heap[below] as Entry).due >= last.due) break;
+      heap[at] = heap[below] as Entry;
+      at = below;
+    }
+    heap[at] = last;
+  }
+}

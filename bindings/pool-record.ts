@@ -1,0 +1,130 @@
+// Pool record: what the core keeps for one pool, and how that ends: when the pool is closed, when its
+// manager is, or when the pool is garbage. Its ports stay held; they belong to the manager.
+
+import { BATCH_MAX } from "../assembly/abi.ts";
+import { type Registry, registerCleanup } from "./core/cleanup.ts";
+import type { CooldownExports } from "./core/cooldown-core.ts";
+import type { Core } from "./core/core.ts";
+import { noMemory } from "./errors.ts";
+import { dropList, holdList, type ReservedPorts } from "./groups/reserved.ts";
+
+const FOREVER = Number.POSITIVE_INFINITY;
+
+/** Where the core keeps a pool, and what belongs to it. */
+export class PoolRecord {
+  readonly core: Core;
+  /** The manager must not become garbage as long as the pool is in use. */
+  readonly manager: object;
+  /** Where the core keeps the pool; 0 when it is closed. */
+  handle: number;
+  /** What cooldown.wasm keeps for the pool. */
+  readonly cooling: CoolingRecords | undefined;
+  readonly #reserved: ReservedPorts | undefined;
+  /** The open pools of the manager. */
+  readonly #among: Set<PoolRecord>;
+
+  constructor(
+    core: Core,
+    manager: object,
+    handle: number,
+    reserved: ReservedPorts | undefined,
+    cooling: CoolingRecords | undefined,
+    among: Set<PoolRecord>,
+  ) {
+    this.core = core;
+    this.manager = manager;
+    this.handle = handle;
+    this.cooling = cooling;
+    this.#reserved = reserved;
+    this.#among = among;
+    among.add(this);
+    if (reserved !== undefined) holdList(reserved);
+  }
+
+  /** Closes the pool and frees its cooling ports. A second call does nothing. */
+  close(): void {
+    if (this.handle === 0) return;
+    this.cooling?.expire(this.core, this.handle, FOREVER);
+    this.core.exports.closePool(this.handle);
+    this.end();
+  }
+
+  /** The manager closes, and gives back all that its pools have in the core. */
+  end(): void {
+    this.cooling?.close();
+    this.handle = 0;
+    this.#among.delete(this);
+    if (this.#reserved !== undefined) dropList(this.#reserved);
+  }
+}
+
+/** Closes the records of pools that are garbage. */
+export const forgottenPools: Registry<PoolRecord> = registerCleanup((record) => record.close());
+
+/** What cooldown.wasm keeps for one pool, in the memory of the pool's manager. */
+export class CoolingRecords {
+  readonly exports: CooldownExports;
+  /** Where its cooling ports are kept; 0: it has no cooldown, or is closed. */
+  cooldown = 0;
+  /** Where the order of release is kept; 0: it has none, or is closed. */
+  fifo = 0;
+
+  /** @throws PortError `ENOBUFS`. */
+  constructor(exports: CooldownExports, manager: number, period: number, isOrdered: boolean) {
+    this.exports = exports;
+    if (period > 0) this.cooldown = exports.openCooldown(manager, period) >>> 0;
+    if (isOrdered) this.fifo = exports.openFifo(manager) >>> 0;
+    if ((period > 0 && this.cooldown === 0) || (isOrdered && this.fifo === 0)) {
+      this.close();
+      throw noMemory("a pool's cooldown");
+    }
+  }
+
+  /**
+   * Frees ports that have cooled down.
+   * @param freed takes as many of them as it has places for; the others go on cooling.
+   * @returns how many were freed. A port that was freed by value meanwhile does not count.
+   */
+  expire(core: Core, handle: number, now: number, freed?: Uint16Array): number {
+    if (this.cooldown === 0) return 0;
+    let total = 0;
+    for (;;) {
+      const left = freed === undefined ? FOREVER : freed.length - total;
+      const count = this.exports.expire(this.cooldown, now, Math.min(left, BATCH_MAX));
+      if (count === 0) return total;
+      if (freed === undefined) total += core.exports.freeMany(handle, count);
+      else total += freeEach(core, handle, count, freed, total);
+      if (this.fifo !== 0) this.exports.releaseBatch(this.fifo, count);
+    }
+  }
+
+  /** Gives back the memory. A second call does nothing. */
+  close(): void {
+    if (this.cooldown !== 0) this.exports.closeCooldown(this.cooldown);
+    if (this.fifo !== 0) this.exports.closeFifo(this.fifo);
+    this.cooldown = 0;
+    this.fifo = 0;
+  }
+
+  /** Runs the debug build's check of the invariants; a release build does nothing. */
+  verify(): void {
+    if (this.cooldown !== 0) this.exports.verifyCooldown?.(this.cooldown);
+    if (this.fifo !== 0) this.exports.verifyFifo?.(this.fifo);
+  }
+}
+
+/** Frees the ports in the batch, writes those that were held, and returns how many they are. */
+function freeEach(
+  core: Core,
+  handle: number,
+  count: number,
+  freed: Uint16Array,
+  at: number,
+): number {
+  let held = 0;
+  for (let index = 0; index < count; index++) {
+    const port = core.ports[index] as number;
+    if (core.exports.freePort(handle, port) > 0) freed[at + held++] = port;
+  }
+  return held;
+}

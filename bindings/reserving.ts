@@ -1,0 +1,177 @@
+// Reserving: one request for a port, from the checked description to a held port or a refusal.
+//
+//   explicit port   ask the core once                ┐
+//   any port        the selection tells where to     ├─ then the tester, whose "no" undoes it
+//                   search, the core searches        ┘
+
+import { EMPTY_RANGE, IN_USE } from "../assembly/abi.ts";
+import type { Core } from "./core/core.ts";
+import { closed, invalid, noMemory, show } from "./errors.ts";
+import { type Outcome, refused } from "./refusals.ts";
+import { groupAt, writeHeldKey, writeKey } from "./requests/block.ts";
+import type { Asked, Key } from "./requests/parsing.ts";
+import { type PortRange, unpackRange } from "./requests/range.ts";
+import { searchBy } from "./search.ts";
+import type { Place, Selection } from "./selection.ts";
+
+/**
+ * Says whether a port suits the caller. In `reservePort` it is called after the port has been
+ * reserved, which is undone when it answers `false` or throws (gVisor `ports.PortTester`). It may
+ * use the manager.
+ */
+export type PortTester = (port: number) => boolean;
+
+/** Descriptions for which `sequential` knows where to go on. */
+const PLACES_MAX = 1024;
+
+/** The reservations of one manager. */
+export class Reserving {
+  readonly core: Core;
+  readonly limit: number;
+  readonly selection: Selection;
+  /** Where the core keeps the manager; 0 when it is closed. */
+  address: number;
+  /** Where `sequential` goes on, by description. */
+  readonly #places = new Map<string, Place>();
+
+  constructor(core: Core, address: number, limit: number, selection: Selection) {
+    this.core = core;
+    this.address = address;
+    this.limit = limit;
+    this.selection = selection;
+  }
+
+  /** @throws PortError `EBADF`. */
+  open(): number {
+    if (this.address === 0) throw closed("manager");
+    return this.address;
+  }
+
+  /**
+   * Reserves the explicit port, or any. A refusal is an answer.
+   * @throws PortError `EBADF`; what the tester throws.
+   */
+  reserve({ key, port, offset }: Asked, test: PortTester | undefined): Outcome {
+    return port === 0 ? this.#reserveAny(key, offset, test) : this.#reserveAt(key, port, test);
+  }
+
+  /** Releases a port by its description. */
+  release(key: Key, port: number): boolean {
+    const manager = this.open();
+    writeHeldKey(this.core, key);
+    const answer = this.core.exports.releasePort(manager, port);
+    if (answer < 0) throw refused({ answer, key, port }, this.limit);
+    return answer > 0;
+  }
+
+  /** The port range of a manager. */
+  range(): PortRange {
+    return unpackRange(this.core.exports.range(this.open())) as PortRange;
+  }
+
+  noMemory(what: string): Error {
+    return noMemory(`${what}, limit ${this.limit} bytes`);
+  }
+
+  #reserveAt(key: Key, port: number, test: PortTester | undefined): Outcome {
+    const manager = this.open();
+    writeKey(this.core, key);
+    const answer = this.core.exports.reservePort(manager, port);
+    if (answer < 0 || test === undefined || this.#passes(test, key, port)) {
+      return { answer, key, port };
+    }
+    return { answer: IN_USE, key, port, refusedByTester: 1 };
+  }
+
+  #reserveAny(key: Key, offset: number | undefined, test: PortTester | undefined): Outcome {
+    const searched = this.#rangeFor(key);
+    if (searched === undefined) {
+      return { answer: EMPTY_RANGE, key, port: 0, searched: this.range() };
+    }
+    let refusedByTester = 0;
+    const asked =
+      test &&
+      ((port: number): boolean => {
+        const verdict = test(port);
+        if (verdict === false) refusedByTester++;
+        return verdict;
+      });
+    const search = (first: number, last: number, start: number): number =>
+      this.#search(key, first, last, start, asked);
+    const { selection } = this;
+    const answer =
+      offset === undefined
+        ? searchBy(selection, this.#placeOf(key), searched, search)
+        : search(searched.first, searched.last, offset);
+    const isDrawn = offset === undefined && selection.isDrawn;
+    return { answer, key, port: 0, searched, isDrawn, refusedByTester };
+  }
+
+  /** The range as it is now, whatever a tester does to it, as far as the group allows. */
+  #rangeFor(key: Key): PortRange | undefined {
+    const { exports } = this.core;
+    const range = exports.range(this.open());
+    writeKey(this.core, key);
+    return unpackRange(key.group === undefined ? range : exports.clampToRequest(range));
+  }
+
+  /** Reserves the first port of first..last, from an offset on, that the tester accepts. */
+  #search(
+    key: Key,
+    first: number,
+    last: number,
+    offset: number,
+    test: PortTester | undefined,
+  ): number {
+    const { exports } = this.core;
+    const count = last - first + 1;
+    const start = offset % count;
+    let skip = 0;
+    for (;;) {
+      writeKey(this.core, key);
+      const port = exports.reserveEphemeral(this.open(), first, last, offset, skip);
+      if (port < 0 || test === undefined || this.#passes(test, key, port)) return port;
+      skip = ((port - first - start + count) % count) + 1;
+    }
+  }
+
+  /**
+   * Asks a tester about a port that has just been reserved, and undoes that unless it agrees.
+   * @throws PortError `EBADF`: it has closed the manager.
+   */
+  #passes(test: PortTester, key: Key, port: number): boolean {
+    let passed = false;
+    try {
+      passed = checkVerdict(test(port));
+    } finally {
+      if (!passed && this.address !== 0) this.release(key, port);
+    }
+    this.open();
+    return passed;
+  }
+
+  /** Where `sequential` goes on for a description, in its group. */
+  #placeOf(key: Key): Place {
+    if (this.selection.algorithm !== "sequential") return this.selection.place;
+    const { transport, device, networks, address, destination, destinationPort } = key;
+    const group = groupAt(this.core, key.group);
+    const name = [transport, device, networks, address.words, destination.words, destinationPort]
+      .concat(group)
+      .join(" ");
+    const known = this.#places.get(name);
+    if (known !== undefined) return known;
+    const place = this.selection.newPlace();
+    if (this.#places.size === PLACES_MAX) {
+      this.#places.delete(this.#places.keys().next().value as string);
+    }
+    this.#places.set(name, place);
+    return place;
+  }
+}
+
+/** @throws PortError `ERR_INVALID_RETURN_VALUE`: it is no boolean. */
+export function checkVerdict(verdict: unknown): boolean {
+  if (typeof verdict === "boolean") return verdict;
+  const message = `test must answer true or false, synchronously, got ${show(verdict)}`;
+  throw invalid("ERR_INVALID_RETURN_VALUE", message);
+}
