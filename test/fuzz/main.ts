@@ -1,6 +1,6 @@
 // The command line of the fuzzer: `npm run fuzz -- --minutes N [--seed S]`, with `--netstack`, `--linux`, `--udp`,
 // `--cooldown` or `--groups` for some of its subjects. Each subject that is asked for, or all of them, has its share
-// of the time, in turns; `--subject NAME` is one alone.
+// of the time, in turns; `--subject NAME` is one alone. `--node` is for real connections under faults, alone.
 //
 // Exit code 0: time is over and nothing was found. 1: the model and the implementation differ; the shrunk
 // session is printed, with the seed that finds it again. 2: the command line is not what it should be.
@@ -11,10 +11,12 @@ import { type AnySubject, anySeed, fuzz, type Run } from "./fuzz.ts";
 import { groups, POLICIES } from "./groups/subject.ts";
 import { linux } from "./linux/subject.ts";
 import { netstack } from "./netstack/subject.ts";
+import { type RunProgress, runConnector } from "./node/run.ts";
 import { udp } from "./udp/subject.ts";
 
 const USAGE = `usage: fuzz [--netstack] [--linux] [--udp] [--cooldown] [--groups] [--subject NAME]
-            [--minutes N] [--seed S]`;
+            [--minutes N] [--seed S]
+       fuzz --node [--minutes N] [--seed S]`;
 const PROGRESS_MS = 10_000;
 const MINUTE_MS = 60_000;
 /** How long one subject goes on before it is the next one's turn. */
@@ -36,6 +38,7 @@ interface Asked {
   readonly seed: number;
   readonly names: readonly string[];
   readonly only: string | undefined;
+  readonly node: boolean;
 }
 
 const asked = understand(process.argv.slice(2));
@@ -43,7 +46,7 @@ if (asked === undefined) {
   console.error(USAGE);
   process.exitCode = 2;
 } else {
-  process.exitCode = await main(asked);
+  process.exitCode = asked.node ? await onConnector(asked) : await main(asked);
 }
 
 async function main({ minutes, seed, names, only }: Asked): Promise<number> {
@@ -71,6 +74,26 @@ async function main({ minutes, seed, names, only }: Asked): Promise<number> {
   }
   console.log(`${operations} operations, seed ${seed}`);
   return 0;
+}
+
+/** Connections of a connector, with faults at every stage. */
+async function onConnector({ minutes, seed }: Asked): Promise<number> {
+  console.log(`seed ${seed}, ${minutes} minutes: node`);
+  const end = Date.now() + minutes * MINUTE_MS;
+  let shownAt = Date.now();
+  const isOver = ({ sessions, connections }: RunProgress): boolean => {
+    if (Date.now() - shownAt >= PROGRESS_MS) {
+      shownAt = Date.now();
+      console.log(`${connections} connections, ${sessions} sessions`);
+    }
+    return sessions > 0 && Date.now() >= end;
+  };
+  const { connections, sessions, mismatch } = await runConnector({ seed, isOver });
+  console.log(`${connections} connections, ${sessions} sessions, seed ${seed}`);
+  if (mismatch === undefined) return 0;
+  console.log(mismatch.what);
+  console.log(`again: npm run fuzz -- --node --seed=${mismatch.seed}`);
+  return 1;
 }
 
 function subjectsOf(names: readonly string[], only: string | undefined): AnySubject[] {
@@ -109,6 +132,7 @@ function understand(args: string[]): Asked | undefined {
         udp: { type: "boolean", default: false },
         cooldown: { type: "boolean", default: false },
         groups: { type: "boolean", default: false },
+        node: { type: "boolean", default: false },
       },
     });
     const minutes = Number(values.minutes);
@@ -117,7 +141,7 @@ function understand(args: string[]): Asked | undefined {
     const all = Object.keys(SUBJECTS) as ("netstack" | "linux" | "udp" | "cooldown" | "groups")[];
     const wanted = all.filter((name) => values[name]);
     const names = wanted.length === 0 ? all : wanted;
-    return { minutes, seed, names, only: values.subject };
+    return { minutes, seed, names, only: values.subject, node: values.node };
   } catch {
     return undefined;
   }
