@@ -35,7 +35,7 @@ async function occupy(host: string, port: number): Promise<Server> {
   return server;
 }
 
-test("a port that somebody listens on is quarantined for all destinations, and comes back", async () => {
+test("a port that another program listens on is quarantined for all destinations, and comes back", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ sources: source, quarantine: 200 });
   const servers = [await serve(), await serve()];
@@ -175,7 +175,7 @@ test("a source that is no address of this machine is quarantined, and the others
   expect(alone.metrics().held).toBe(0);
 });
 
-test("who waits behind a connection that meets a conflict and fails is served all the same", async () => {
+test("a connection that waits behind one that meets a conflict and fails is served", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({
     ...ONE_PORT,
@@ -231,7 +231,7 @@ test.each(ENDINGS)("where %s, %i port cools down", async (_name, coolingCount, c
   });
 });
 
-test("who waits for a port that cools down gets it when it has cooled down", async () => {
+test("a connection that waits for a cooling port gets it when it has cooled down", async () => {
   for (const options of [{ whenCooling: "wait" }, { wait: true }] as const) {
     const connector = connectorWith({ ...ONE_PORT, cooldown: 120, ...options });
     const { port } = await serve();
@@ -249,7 +249,7 @@ test("who waits for a port that cools down gets it when it has cooled down", asy
   }
 });
 
-test("who waits for ports does not wait for those that rest where these are to be refused", async () => {
+test("a connection does not wait for cooling ports where these are to be refused", async () => {
   const options = { cooldown: 60_000, whenCooling: "refuse", wait: true } as const;
   const connector = connectorWith({ ...ONE_PORT, ...options });
   const { port } = await serve();
@@ -315,7 +315,7 @@ test("how long a taken tuple is quarantined doubles up to a second, until it con
   for (const ms of [20, 40]) expectPeriod(ms);
 });
 
-test("who waits for taken tuples waits on, however often each of them is tried", async () => {
+test("a connection that waits for taken tuples waits on, however often each of them is tried", async () => {
   const connector = connectorWith({ wait: true, maxAttempts: 9 });
   const { port } = await serve();
   const tried: number[] = [];

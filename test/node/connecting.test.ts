@@ -190,7 +190,7 @@ test.each([
   await Promise.all([reset(ours), reset(bare)]);
 });
 
-test("who listens for new sockets hears of each, as often as Node tells", async () => {
+test("a listener for new sockets hears of each, as often as from Node", async () => {
   const connector = connectorWith();
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
@@ -232,21 +232,21 @@ test("an open socket's errors are its owner's, and give the port back", async ()
   });
 });
 
-test("a callback is told once, with a socket or an error", async () => {
+test("a callback is called once, with a socket or an error", async () => {
   const connector = connectorWith();
   const { port } = await serve();
-  const told: unknown[] = [];
+  const calls: unknown[] = [];
   const open = (to: number): Promise<Socket | null> =>
     new Promise((done) => {
       connector.open({ host: "127.0.0.1", port: to }, (error, socket) => {
-        told.push(error?.name ?? null);
+        calls.push(error?.name ?? null);
         done(socket);
       });
     });
   await reset((await open(port)) as Socket);
   expect(await open(9)).toBeNull();
   await new Promise((done) => setTimeout(done, 20));
-  expect(told).toEqual([null, "Error"]);
+  expect(calls).toEqual([null, "Error"]);
 });
 
 test("thousands of connections, with aborts, resets and refusals, leave nothing behind", async () => {

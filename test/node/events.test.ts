@@ -15,39 +15,39 @@ import {
   until,
 } from "../support/connectors.ts";
 
-type Told = [what: keyof typeof CHANNELS, event: Omit<PortEvent, "id" | "waitedMs">];
+type Seen = [what: keyof typeof CHANNELS, event: Omit<PortEvent, "id" | "waitedMs">];
 
 const ONE_PORT = { portRange: { first: 23_400, last: 23_400 } };
 const NAMES = Object.keys(CHANNELS) as (keyof typeof CHANNELS)[];
 
 /** Listens to all channels until the test ends. */
-function listen(): Told[] {
-  const told: Told[] = [];
+function listen(): Seen[] {
+  const events: Seen[] = [];
   for (const what of NAMES) {
     const listener = (event: unknown): void => {
       // Which connection it is of, and how long that has waited, is tested with the waits.
       const { id, waitedMs, ...rest } = event as PortEvent;
       expect(id).toBeGreaterThan(0);
       expect(waitedMs).toBeGreaterThanOrEqual(0);
-      told.push([what, rest]);
+      events.push([what, rest]);
     };
     subscribe(CHANNELS[what], listener);
     onTestFinished(() => {
       unsubscribe(CHANNELS[what], listener);
     });
   }
-  return told;
+  return events;
 }
 
-function countsOf(told: readonly Told[]): Record<keyof typeof CHANNELS, number> {
+function countsOf(events: readonly Seen[]): Record<keyof typeof CHANNELS, number> {
   const counts = Object.fromEntries(NAMES.map((name) => [name, 0]));
-  for (const [what] of told) counts[what] = (counts[what] ?? 0) + 1;
+  for (const [what] of events) counts[what] = (counts[what] ?? 0) + 1;
   return counts as Record<keyof typeof CHANNELS, number>;
 }
 
 /** What events and counters must agree on, once nothing is held. */
-function expectAddsUp(told: readonly Told[], connector: Connector): void {
-  const { pick, connected, released, conflict, failed, refused } = countsOf(told);
+function expectAddsUp(events: readonly Seen[], connector: Connector): void {
+  const { pick, connected, released, conflict, failed, refused } = countsOf(events);
   const metrics = connector.metrics();
   expect({
     pick,
@@ -85,27 +85,27 @@ test("a connection is picked, connected, and released", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ ...ONE_PORT, sources: source });
   const { port } = await serve();
-  const told = listen();
+  const events = listen();
   const promise = connector.connect({ host: "127.0.0.1", port });
   const event = { destination: `127.0.0.1:${port}`, source, port: 23_400, error: undefined };
-  expect(told).toEqual([["pick", event]]);
+  expect(events).toEqual([["pick", event]]);
   const socket = await promise;
-  expect(told.slice(1)).toEqual([["connected", event]]);
+  expect(events.slice(1)).toEqual([["connected", event]]);
   await reset(socket);
-  expect(told.slice(2)).toEqual([["released", event]]);
-  expectAddsUp(told, connector);
+  expect(events.slice(2)).toEqual([["released", event]]);
+  expectAddsUp(events, connector);
 });
 
 test("one that is refused by the other side has failed, with the error that the caller gets", async () => {
   const connector = connectorWith();
   const { port, close } = await serve();
   await close();
-  const told = listen();
+  const events = listen();
   const error = await errorOf(connector.connect({ host: "127.0.0.1", port }));
-  expect(told.map(([what]) => what)).toEqual(["pick", "failed"]);
-  expect(told[1]?.[1].error).toBe(error);
-  expect(told[1]?.[1].port).toBe(told[0]?.[1].port);
-  expectAddsUp(told, connector);
+  expect(events.map(([what]) => what)).toEqual(["pick", "failed"]);
+  expect(events[1]?.[1].error).toBe(error);
+  expect(events[1]?.[1].port).toBe(events[0]?.[1].port);
+  expectAddsUp(events, connector);
 });
 
 test("a port held by another program is a conflict", async () => {
@@ -117,38 +117,38 @@ test("a port held by another program is a conflict", async () => {
     foreign.close();
   });
   await new Promise((done) => foreign.once("listening", done));
-  const told = listen();
+  const events = listen();
   const refusal = await errorOf(connector.connect({ host: "127.0.0.1", port }));
-  expect(told.map(([what]) => what)).toEqual(["pick", "conflict", "refused"]);
-  expect(told[1]?.[1]).toMatchObject({
+  expect(events.map(([what]) => what)).toEqual(["pick", "conflict", "refused"]);
+  expect(events[1]?.[1]).toMatchObject({
     source,
     port: 23_400,
     error: { code: "EADDRINUSE", syscall: "bind" },
   });
-  expect(told[2]?.[1]).toEqual({
+  expect(events[2]?.[1]).toEqual({
     destination: `127.0.0.1:${port}`,
     source: undefined,
     port: undefined,
     error: refusal,
   });
-  expectAddsUp(told, connector);
+  expectAddsUp(events, connector);
 });
 
-test("who finds no port is refused, and who may wait, waits", async () => {
+test("a connection that finds no port waits if it may, else it is refused", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ ...ONE_PORT, sources: source, wait: { limit: 1 } });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port, localAddress: source };
   const held = await connector.connect(to);
-  const told = listen();
+  const events = listen();
   const event = { destination: `127.0.0.1:${port}`, source, port: undefined };
   const waiting = connector.connect(to);
-  expect(told).toEqual([["waiting", { ...event, error: undefined }]]);
+  expect(events).toEqual([["waiting", { ...event, error: undefined }]]);
   const error = await errorOf(connector.connect(to));
-  expect(told.slice(1)).toEqual([["refused", { ...event, error }]]);
+  expect(events.slice(1)).toEqual([["refused", { ...event, error }]]);
   await reset(held);
   await reset(await waiting);
-  expect(told.slice(2).map(([what]) => what)).toEqual([
+  expect(events.slice(2).map(([what]) => what)).toEqual([
     "pick",
     "released",
     "connected",
@@ -159,7 +159,7 @@ test("who finds no port is refused, and who may wait, waits", async () => {
 test("over a storm of connections, events and counters agree", async () => {
   const sources = freshSources(2);
   const connector = connectorWith({ sources, wait: { limit: 30 }, quarantine: 50, cooldown: 30 });
-  const told = listen();
+  const events = listen();
   const [good, gone] = [await serve(), await serve()];
   await gone.close();
   const foreign = createServer().listen(23_003, sources[0]);
@@ -181,7 +181,7 @@ test("over a storm of connections, events and counters agree", async () => {
   await new Promise((done) => foreign.close(done));
   const { connected, failed, refused } = connector.metrics();
   expect(Math.min(connected, failed, refused)).toBeGreaterThan(0);
-  expectAddsUp(told, connector);
+  expectAddsUp(events, connector);
 });
 
 test("without subscribers nothing is published, and no message is made", async () => {
@@ -212,8 +212,8 @@ test("without subscribers nothing is published, and no message is made", async (
   }
   // The one that waits has had the reason explained; no event has read a name.
   expect(named).toHaveBeenCalledTimes(1);
-  const told = listen();
+  const events = listen();
   await reset(await connector.connect(to));
-  expect(told).toHaveLength(3);
+  expect(events).toHaveLength(3);
   expect(named).toHaveBeenCalledTimes(1 + 3);
 });

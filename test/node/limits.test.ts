@@ -95,7 +95,7 @@ test("a group that leaves nothing of the range, and one that leaves some", async
   await expectAllBack(some, to);
 });
 
-test("a limit of memory for records: who is idle gives way, and then it is met", async () => {
+test("a limit of memory for records: idle destinations give way, and then it is met", async () => {
   const connector = connectorWith({ memoryLimit: 6000, sources: freshSources(8) });
   const hostAt = (index: number): string => `127.8.${index >> 8}.${index & 255}`;
   for (let index = 1; index < 200; index++) {

@@ -230,7 +230,7 @@ test("connecting may take connectTimeout, resolving included, over all addresses
   expect(mute.metrics()).toMatchObject({ held: 0, picks: 0 });
 });
 
-test("what a resolver does wrong is the connection's error, and nobody else's", async () => {
+test("what a resolver does wrong is the connection's error, and no other connection's", async () => {
   const failure = Object.assign(new Error("no such name"), { code: "ENOTFOUND" });
   type Loose = (name: string, options: object, callback: (...found: unknown[]) => void) => void;
   const lookups: [Loose, object][] = [

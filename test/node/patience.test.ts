@@ -38,7 +38,7 @@ function connectFailing(error: Error): Socket {
 }
 
 test.each(FILELESS)(
-  "%s: those who wait for a file try now and then, and no longer than they would wait",
+  "%s: connections that wait for a file try now and then, and no longer than they would wait",
   async (_name, dial) => {
     const connector = connectorWith({ wait: { timeout: 350 } });
     const { port } = await serve();
@@ -54,7 +54,7 @@ test.each(FILELESS)(
   },
 );
 
-test("who waits for a file and finds no port keeps nobody with another destination waiting", async () => {
+test("a connection that waits for a file and finds no port keeps no other waiting", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
   const [one, two] = [await serve(), await serve()];
   let isFull = true;
@@ -72,7 +72,7 @@ test("who waits for a file and finds no port keeps nobody with another destinati
   await expectAllBack(connector, toOne);
 });
 
-test("who waits is served when a source is tried again that was gone for a while", async () => {
+test("a waiter is served when a source is tried again that was gone for a while", async () => {
   const [good, gone] = freshSources(2) as [string, string];
   const connector = connectorWith({
     ...ONE_PORT,

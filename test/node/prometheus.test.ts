@@ -194,7 +194,7 @@ test("without destinations there are no series of them", async () => {
   await reset(socket);
 });
 
-test("prefix and labels; two connectors in one registry are told apart by labels", async () => {
+test("prefix and labels; two connectors in one registry are distinguished by labels", async () => {
   const registry = new client.Registry();
   const [one, two] = [connectorWith(), connectorWith()];
   const options = { registry, prefix: "lab:ports_" };

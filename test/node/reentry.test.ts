@@ -19,7 +19,7 @@ function refusing(code: string, syscall: string): Dial {
   };
 }
 
-test("who tries again in the callback of one that waited in vain is served in turn", async () => {
+test("a caller that tries again in the callback of a wait in vain is served in turn", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true, maxAttempts: 1, quarantine: 50 });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
@@ -35,7 +35,7 @@ test("who tries again in the callback of one that waited in vain is served in tu
   await expectAllBack(connector, to);
 });
 
-test("a callback that throws keeps nobody else from being told, and the connector from closing", async () => {
+test("a callback that throws keeps no other callback from its call, and no connector from closing", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };

@@ -44,7 +44,7 @@ test("a waiter that comes back stands where it stood, and one that leaves leaves
   );
 });
 
-test("who is sent behind the others stands there", () => {
+test("a waiter that is sent behind the others stands there", () => {
   const queue = new WaitQueue();
   const [one, two] = [1, 2].map((position) => ({
     ...{ request, isForFile: true, position, serve: () => true },

@@ -21,9 +21,9 @@ const ONE_PORT = { portRange: { first: 23_100, last: 23_100 } };
 
 /**
  * A dial whose ports are held by another program so many times. `afterwards`: when the waiter has
- * left the line for it.
+ * left the queue for it.
  */
-function inOtherHands(times: number, throws: boolean, afterwards = (): void => {}): Dial {
+function heldByAnother(times: number, throws: boolean, afterwards = (): void => {}): Dial {
   let left = times;
   return (ends) => {
     if (left-- <= 0) return netConnect(ends);
@@ -34,7 +34,7 @@ function inOtherHands(times: number, throws: boolean, afterwards = (): void => {
   };
 }
 
-test("who waits is served in the order in which they came", async () => {
+test("connections that wait are served in the order in which they came", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
@@ -51,7 +51,7 @@ test("who waits is served in the order in which they came", async () => {
   await expectAllBack(connector, to);
 });
 
-test("who comes later does not overtake", async () => {
+test("a connection that comes later does not overtake those that wait", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
@@ -77,14 +77,14 @@ test.each([
   ["when the dial throws", true],
   ["when the socket fails", false],
 ])(
-  "who is served with a port held by another program keeps the place in the line: %s",
+  "a waiter that is served with a port held by another program keeps its place: %s",
   async (_, throws) => {
     const connector = connectorWith({ ...ONE_PORT, wait: true, quarantine: 40 });
     const { port } = await serve();
     const to = { host: "127.0.0.1", port };
     const first = await connector.connect(to);
     const order: string[] = [];
-    const dial = inOtherHands(2, throws);
+    const dial = heldByAnother(2, throws);
     const names = ["a", "b", "c"];
     const served = names.map(
       (name) =>
@@ -108,7 +108,7 @@ test.each([
   },
 );
 
-test("a port of one destination serves only those who wait for that one", async () => {
+test("a port of one destination serves only connections that wait for that one", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
   const [one, two] = [await serve(), await serve()];
   const [toOne, toTwo] = [one, two].map(({ port }) => ({ host: "127.0.0.1", port })) as [
@@ -129,7 +129,7 @@ test("a port of one destination serves only those who wait for that one", async 
   await expectAllBack(connector, toTwo);
 });
 
-test("who insists on a source waits for that one", async () => {
+test("a connection that insists on a source waits for that one", async () => {
   const [one, two] = freshSources(2) as [string, string];
   const connector = connectorWith({ ...ONE_PORT, sources: [one, two], wait: true });
   const { port } = await serve();
@@ -181,25 +181,28 @@ test("no more may wait than the limit says", async () => {
 test.each([
   ["when the dial throws", true],
   ["when the socket fails", false],
-])("who comes back to its place in a full line is not refused: %s", async (_, throws) => {
-  const connector = connectorWith({ ...ONE_PORT, wait: { limit: 1 }, quarantine: 20 });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
-  const held = await connector.connect(to);
-  // Whoever has just left the line has given its place up, as far as its limit is concerned.
-  let late: Promise<Socket> | undefined;
-  const dial = inOtherHands(3, throws, () => {
-    if (!throws) late ??= connector.connect(to);
-  });
-  const served = dialled(connector, to, dial);
-  await reset(held);
-  await reset(await served);
-  await Promise.all([late?.then(reset)]);
-  expect(connector.metrics()).toMatchObject({ conflicts: 3, waiting: 0, refused: 0 });
-  await expectAllBack(connector, to);
-});
+])(
+  "a waiter that comes back to its place in a full queue is not refused: %s",
+  async (_, throws) => {
+    const connector = connectorWith({ ...ONE_PORT, wait: { limit: 1 }, quarantine: 20 });
+    const { port } = await serve();
+    const to = { host: "127.0.0.1", port };
+    const held = await connector.connect(to);
+    // Whoever has just left the line has given its place up, as far as its limit is concerned.
+    let late: Promise<Socket> | undefined;
+    const dial = heldByAnother(3, throws, () => {
+      if (!throws) late ??= connector.connect(to);
+    });
+    const served = dialled(connector, to, dial);
+    await reset(held);
+    await reset(await served);
+    await Promise.all([late?.then(reset)]);
+    expect(connector.metrics()).toMatchObject({ conflicts: 3, waiting: 0, refused: 0 });
+    await expectAllBack(connector, to);
+  },
+);
 
-test("who comes back to its place is not refused because another port cools down meanwhile", async () => {
+test("a waiter that comes back is not refused because another port cools down", async () => {
   const connector = connectorWith({
     ...{ portRange: { first: 23_110, last: 23_111 }, wait: true, quarantine: 20 },
     ...{ cooldown: 60_000, whenCooling: "refuse" },
@@ -207,7 +210,7 @@ test("who comes back to its place is not refused because another port cools down
   const { port } = await serve();
   const to = { host: "127.0.0.1", port };
   const [one, two] = (await openMany(connector, to, 2)) as [Socket, Socket];
-  const served = dialled(connector, to, inOtherHands(1, true));
+  const served = dialled(connector, to, heldByAnother(1, true));
   const closed = new Promise((done) => one.once("close", done));
   one.resume().end();
   await closed;
@@ -286,7 +289,7 @@ test("a signal counts as long as the socket lives, and its listeners go with the
   await expectAllBack(connector, to);
 });
 
-test("closing refuses who waits and who connects; open sockets live on", async () => {
+test("closing refuses connections that wait or connect; open sockets live on", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
   const [one, two] = [await serve(), await serve()];
   const open = await connector.connect({ host: "127.0.0.1", port: one.port });
@@ -305,7 +308,7 @@ test("closing refuses who waits and who connects; open sockets live on", async (
   expect(connector.metrics()).toMatchObject({ held: 0, waiting: 0, picks: 2, released: 2 });
 });
 
-test("who waits for a port held by another program gets it when it is no longer quarantined", async () => {
+test("a waiter gets a port that another program had, when its quarantine is over", async () => {
   const sources = freshSources(1);
   const connector = connectorWith({ ...ONE_PORT, sources, wait: true, quarantine: 800 });
   const { port } = await serve();
@@ -321,7 +324,7 @@ test("who waits for a port held by another program gets it when it is no longer 
   await expectAllBack(connector, to);
 });
 
-test("where no more files may be opened, who waits is served when one is closed", async (context) => {
+test("where no more files may be opened, a waiter is served when one is closed", async (context) => {
   if (process.platform === "win32") {
     console.warn("not run: there is no ulimit here");
     return context.annotate("there is no ulimit");

@@ -35,7 +35,7 @@ describeInside("turmoil", () => {
     expect(ends["error ECONNRESET"]).toBeGreaterThan(100);
   });
 
-  test("the same with a queue of who waits, and ports that rest", async () => {
+  test("the same with a queue of waiters, and ports that cool down", async () => {
     const options = { wait: { timeout: 30, limit: 40 }, cooldown: 20, whenCooling: "wait" };
     const turmoil = await inside<Turmoil>("turmoil", "2", "3000", JSON.stringify(options));
     expectNothingLost(turmoil);
