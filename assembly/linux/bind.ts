@@ -1,6 +1,6 @@
 // Bind: the port of bind() and listen() (Linux 2.6.32 `inet_csk_get_port`).
 //
-//   named port      within the group's bind range ─▶ shareable, or no conflict ─▶ join the bucket
+//   explicit port   within the group's bind range ─▶ shareable, or no conflict ─▶ join the bucket
 //   port 0          from a random start, the first port without conflict        ─▶ join the bucket
 //
 // With R = the socket has SO_REUSEADDR and does not listen. A port is shareable at once when its

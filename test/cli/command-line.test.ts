@@ -263,9 +263,9 @@ describe("portwarden plan", () => {
       seconds: 5,
       load: { cooldown: 1.5, whenCooling: "refuse", files: 7 },
     });
-    const stamped = await json(`plan ${PLAN} --rate 10`);
-    expect(stamped.value.load).toMatchObject({ cooldown: expect.any(Number) });
-    if (isTold) expect([1, 60]).toContain((stamped.value.load as { cooldown: number }).cooldown);
+    const told = await json(`plan ${PLAN} --rate 10`);
+    expect(told.value.load).toMatchObject({ cooldown: expect.any(Number) });
+    if (isTold) expect([1, 60]).toContain((told.value.load as { cooldown: number }).cooldown);
   });
 
   test("takes blocks, lists and IPv6, and lifetimes that vary", async () => {

@@ -1,4 +1,4 @@
-// What an operation charges must cover what it makes, in every shape that the ladder can have.
+// What an operation charges must cover what it makes, in every shape that the record tree can have.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
@@ -16,7 +16,7 @@ describe.each([
   const open = (memoryLimit: number): PortManager =>
     PortManager.open(module === undefined ? { memoryLimit } : { memoryLimit, module });
 
-  test("each of several new networks is charged, though only one can have the founder's place", () => {
+  test("each of several new networks is charged, though only one can be the inline child", () => {
     const networks = Array.from({ length: 12 }, (_, index) => index + 1);
     for (let limit = 1024; limit < 6000; limit += 8) {
       const manager = open(limit);
@@ -33,7 +33,7 @@ describe.each([
     }
   });
 
-  test("a tally of the crowd is charged after the crowd's founder has gone", () => {
+  test("an aggregate of the any-address host is charged after its uncounted flow has gone", () => {
     for (let limit = 9000; limit < 40000; limit += 512) {
       const manager = open(limit);
       const reserve = (address: string, to: number, port: number): void => {

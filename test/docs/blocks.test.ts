@@ -41,18 +41,18 @@ describe("blocks of TypeScript", async () => {
 
 describe("a block that is wrong is found", () => {
   const faulty = (code: string): Block[] =>
-    blocksOf(pageOf("WRONG.md", `\`\`\`ts\n${code}\n\`\`\``));
+    blocksOf(pageOf("wrong.md", `\`\`\`ts\n${code}\n\`\`\``));
   const folder = (name: string): string => join(ROOT, "build/docs-blocks-wrong", name);
   const outcomeOf = async (name: string, code: string, timeoutMs = RUN_MS_MAX): Promise<string> => {
     const { examples, errors } = await compile(folder(name), faulty(code));
     expect(errors).toEqual([]);
-    return (await runAll(examples, timeoutMs))["WRONG.md:2"]?.wrong ?? "nothing";
+    return (await runAll(examples, timeoutMs))["wrong.md:2"]?.wrong ?? "nothing";
   };
 
   test("one that does not compile is found", async () => {
     const code = 'import { PortManager } from "portwarden";\nPortManager.open({ ports: 1 });';
     const { errors } = await compile(folder("types"), faulty(code));
-    expect(errors.join("\n")).toMatch(/^WRONG-2\.ts\(2,.*'ports' does not exist/);
+    expect(errors.join("\n")).toMatch(/^wrong-2\.ts\(2,.*'ports' does not exist/);
   });
 
   test("one that states another value is found", async () => {

@@ -236,7 +236,7 @@ const SCENES: readonly (readonly [string, number, readonly Deed[], readonly Deed
     [
       ...Array.from({ length: 6 }, (_, index) => reserve(`in ${index}`, index, 100 + index, DNS)),
       ...Array.from({ length: 4 }, (_, index) => move("in 4", 50 + index)),
-      reserve("new rungs", 57, 80, { ...WEB, networks: [4, 6, 7, 8], bindToDevice: 1 }),
+      reserve("new records", 57, 80, { ...WEB, networks: [4, 6, 7, 8], bindToDevice: 1 }),
       move("in 1", 58),
       move("in 2", 59),
       release("in 3"),

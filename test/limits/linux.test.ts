@@ -295,9 +295,9 @@ function begin(limit: number, modules: Modules, isAbrupt = false): Begun {
 const WEB = "192.0.2.1";
 const REUSE = { reuseAddr: true };
 
-test("a TIME_WAIT that finds no memory to ripen is left alone, and ripens when connect() asks", () => {
+test("a TIME_WAIT that finds no memory to become reusable stays as it is, and becomes so when connect() asks", () => {
   let late = 0;
-  let ripe = 0;
+  let due = 0;
   for (let limit = LIMIT_MIN; limit < LIMIT_MIN + 1000; limit += 8) {
     const ports = openUnder(limit, { tcpTwReuse: 1 });
     const atOpen = ports.stats().memory.used;
@@ -319,7 +319,7 @@ test("a TIME_WAIT that finds no memory to ripen is left alone, and ripens when c
       ports.setPortRange(port, port);
       const socket = ports.socket();
       const answer = caught(() => socket.connect(WEB, 443));
-      if (!(answer instanceof Error)) ripe += 1;
+      if (!(answer instanceof Error)) due += 1;
       else if ((answer as { code?: string }).code === "EADDRNOTAVAIL") late += 1;
       else expect(answer).toMatchObject({ code: "ENOBUFS" });
       verifyLinux(ports);
@@ -343,7 +343,7 @@ test("a TIME_WAIT that finds no memory to ripen is left alone, and ripens when c
     ports.close();
   }
   expect(late).toBe(0);
-  expect(ripe).toBeGreaterThan(10);
+  expect(due).toBeGreaterThan(10);
 });
 
 // ── Alone ─────────────────────────────────────────────────────────────────────────────────

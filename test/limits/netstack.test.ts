@@ -91,7 +91,7 @@ const BALLAST = ports(1, 7).map((port) => tuple({ port, networks: [9], to: `9.9.
 
 const STORIES: readonly Story[] = [
   {
-    name: "rungs of two networks, a crowd of three addresses, and devices",
+    name: "records of two networks, an any-address aggregate of three, and devices",
     ballast: BALLAST,
     step: 8,
     actions: [
@@ -106,7 +106,7 @@ const STORIES: readonly Story[] = [
     ],
   },
   {
-    name: "rungs whose first neighbour has gone, in two networks at once",
+    name: "records whose first neighbour has gone, in two networks at once",
     ballast: [FIRST, ...ports(2, 8).map((port) => tuple({ port, networks: [10], to: ":1" }))],
     step: 8,
     actions: [

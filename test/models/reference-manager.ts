@@ -1,14 +1,14 @@
 // The reference model: gVisor's port manager as one would write it with maps, one port at a time.
 //
 // It is the second opinion of the fuzzer and the baseline of the benches, so it has one
-// virtue only: each rule can be read off a few lines. What is held is a ladder of maps.
+// virtue only: each rule can be read off a few lines. What is held is a tree of maps.
 //
 //   (network, transport, port) ─▶ local address ─▶ device ─▶ destination ─▶ references[8]
 //                                 "" is any        0 is none  "" is any      one per flag set
 //
 // A counter says how often its key is held with each of the eight combinations of the three
 // flags. Below a port no map is ever empty: whatever loses its last reference is removed at
-// once, rung by rung, and the port with it. "There is a map" therefore means "something is held".
+// once, level by level, and the port with it. "There is a map" therefore means "something is held".
 //
 // The price: a search looks at every port of the range, and judging one port looks at every
 // destination held there. Both are what the core is measured against.

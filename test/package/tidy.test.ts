@@ -48,6 +48,7 @@ const ANY_RETIRED = new RegExp(`(?<!\\w)(?:${Object.keys(RETIRED).join("|")})(?!
 
 const FILES = tracked();
 const SOURCES = FILES.filter(({ path }) => path.endsWith(".ts"));
+const PAGES = FILES.filter(({ path }) => path.endsWith(".md"));
 
 test("there is something to look at", () => {
   expect(SOURCES.length).toBeGreaterThan(40);
@@ -100,6 +101,19 @@ test("a retired word is found as a whole word, in code and in prose", () => {
   expect(retiredIn("const lane = 1;")).toBe("lane is now fast path");
   expect(retiredIn("it is in other hands")).toBe("in other hands is now held by another program");
   expect(retiredIn("planes and planet")).toBeUndefined();
+});
+
+test("no file cites a document that is not in the repository", () => {
+  // A name in capitals and a number of a section, or such a name as a file.
+  const cited = /\b(?!RFC|IPV|UTF|SHA)([A-Z]{5,}) (?:§ ?)?\d+\.\d|\b([A-Z]{5,})\.md\b/;
+  const own = ["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG"];
+  const citation = (line: string): string | undefined => {
+    const name = cited.exec(line)?.slice(1).find(Boolean);
+    return name === undefined || own.includes(name) ? undefined : name;
+  };
+  expect(citation(`what is judged (${"NETWORKS"} 2.4)`)).toBe("NETWORKS");
+  expect(citation("as RFC 6056 3.3 and CHANGELOG.md say")).toBeUndefined();
+  expect(places(citation, [...SOURCES, ...PAGES])).toEqual([]);
 });
 
 // ── Imports and exports ───────────────────────────────────────────────────────────────────

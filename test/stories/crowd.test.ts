@@ -1,4 +1,4 @@
-// The crowd: questions about any address where many addresses hold ports (NETSTACK 2.2, at size).
+// The crowd: questions about any address where many addresses hold ports.
 //
 // The core answers most of them from what it has counted over all addresses, and asks the
 // addresses one by one only where that leaves a doubt: several flags, or a destination.

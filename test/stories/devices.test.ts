@@ -1,4 +1,4 @@
-// Devices: no device meets all of them, a device meets itself and none (NETSTACK 2.3).
+// Devices: no device meets all of them, a device meets itself and none.
 
 import { counts, holds, refuses, releases, story } from "../support/story.ts";
 

@@ -1,4 +1,4 @@
-// Any port: what bind() with port 0 and connect() find, and where they differ (NETSTACK 2.7).
+// Any port: what bind() with port 0 and connect() find, and where they differ.
 
 import {
   binds,
@@ -104,7 +104,7 @@ story("an explicit port is shared where bind would not share it", [
   connects({ to: TWO, flags: 4 }, 0, 2000),
 ]);
 
-// ── Where a search begins and ends (NETSTACK 4) ───────────────────────────────────────────
+// ── Where a search begins and ends ────────────────────────────────────────────────────────
 
 story("a search starts at the offset, modulo the number of ports", [
   range(2000, 2009),
@@ -157,7 +157,7 @@ story("each port is met once, also where offset and steps pass 2^32", [
   cannotBind({}),
 ]);
 
-// ── The range (NETSTACK 7) ────────────────────────────────────────────────────────────────
+// ── The range ─────────────────────────────────────────────────────────────────────────────
 
 story("a new range leaves what is held alone", [
   range(2000, 2000),

@@ -1,4 +1,4 @@
-// Flags of the very same key: who may hold a port together (NETSTACK 2.5 and 2.6).
+// Flags of the very same key: who may hold a port together.
 
 import { counts, holds, refuses, releases, story, UDP } from "../support/story.ts";
 

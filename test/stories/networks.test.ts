@@ -20,7 +20,7 @@ story("a neighbouring port is another matter", [
   counts(3, 3, 3),
 ]);
 
-// ── Networks and transports (NETSTACK 2.1) ────────────────────────────────────────────────
+// ── Networks and transports ───────────────────────────────────────────────────────────────
 
 story("IPv4 and IPv6 do not see each other", [
   holds({ port: 80, networks: [4] }),
@@ -68,7 +68,7 @@ story("sixteen networks are held at once, or none of them", [
   counts(16, 16, 16),
 ]);
 
-// ── Addresses (NETSTACK 2.2) ──────────────────────────────────────────────────────────────
+// ── Addresses ─────────────────────────────────────────────────────────────────────────────
 
 story("any address blocks a later specific one", [
   holds({ port: 80 }),

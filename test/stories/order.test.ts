@@ -1,4 +1,4 @@
-// Order: who came first does not matter to whoever comes last (NETSTACK 3). The same holders are
+// Order: who came first does not matter to whoever comes last. The same holders are
 // set up in every order, and every question about them has one answer.
 
 import { expect, test } from "vitest";

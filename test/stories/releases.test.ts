@@ -1,4 +1,4 @@
-// Releases: they name a key, and take a reference from it, whoever made it (NETSTACK 6).
+// Releases: they name a key, and take a reference from it, whoever made it.
 
 import {
   counts,

@@ -1,4 +1,4 @@
-// Tuples: what an accepted connection takes; only the very same key is asked (NETSTACK 5).
+// Tuples: what an accepted connection takes; only the very same key is asked.
 
 import {
   counts,

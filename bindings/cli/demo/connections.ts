@@ -1,4 +1,4 @@
-// Crowd: many connections that one way has open at the same time, what has become of them, and
+// OpenConnections: many connections that one way has open at the same time, what has become of them, and
 // what opening one more was refused with.
 
 import type { Socket } from "node:net";
@@ -10,7 +10,7 @@ const REFUSAL_CODES = ["EADDRINUSE", "EADDRNOTAVAIL"];
 /** Codes that say that the system, or this process, has no room for more. */
 const LIMIT_CODES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
-export class Crowd {
+export class OpenConnections {
   /** What could not be opened, by code. */
   readonly errors: Map<string, number> = new Map();
   /** Connections that broke while they were to stay open. */

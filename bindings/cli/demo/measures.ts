@@ -2,7 +2,7 @@
 // over several destinations, before the first refusal. Filling: what one connection costs as the
 // ports towards one destination run out.
 
-import { Crowd } from "./connections.ts";
+import { OpenConnections } from "./connections.ts";
 import type { WayName } from "./options.ts";
 import type { Servers } from "./servers.ts";
 import type { Way } from "./ways.ts";
@@ -76,23 +76,23 @@ export async function measureCapacity(
   bounds: Bounds,
 ): Promise<Capacity> {
   const { destinations } = servers;
-  const crowd = new Crowd(way);
+  const connections = new OpenConnections(way);
   const start = performance.now();
   let end: End | undefined;
   for (let turn = 0; end === undefined; turn++) {
     const destination = destinations[turn % destinations.length];
-    if (destination === undefined || !(await crowd.open(destination))) end = "refused";
-    else end = endOf(crowd, bounds, start);
+    if (destination === undefined || !(await connections.open(destination))) end = "refused";
+    else end = endOf(connections, bounds, start);
   }
   const ms = performance.now() - start;
-  const opened = crowd.size;
+  const opened = connections.size;
   if (end === "refused") {
     // Is it refused for the others as well?
-    for (const destination of destinations.slice(1)) await crowd.open(destination);
+    for (const destination of destinations.slice(1)) await connections.open(destination);
   }
-  const { portCount: localPorts, sharedBy, sources } = crowd;
+  const { portCount: localPorts, sharedBy, sources } = connections;
   return {
-    ...(await closeAll(way, servers, crowd, { opened, end, ms })),
+    ...(await closeAll(way, servers, connections, { opened, end, ms })),
     localPorts,
     sharedBy,
     sources,
@@ -103,41 +103,41 @@ export async function measureCapacity(
 export async function measureFilling(way: Way, servers: Servers, bounds: Bounds): Promise<Filling> {
   const [destination] = servers.destinations;
   if (destination === undefined) throw new Error("There is no server");
-  const crowd = new Crowd(way);
+  const connections = new OpenConnections(way);
   const times: number[] = [];
   const start = performance.now();
   let end: End | undefined;
   let refusalMs: number | undefined;
   while (end === undefined) {
     const before = performance.now();
-    const isOpen = await crowd.open(destination);
+    const isOpen = await connections.open(destination);
     const ms = performance.now() - before;
     if (isOpen) times.push(ms);
     else refusalMs = ms;
-    end = isOpen ? endOf(crowd, bounds, start) : "refused";
+    end = isOpen ? endOf(connections, bounds, start) : "refused";
   }
   const ms = performance.now() - start;
-  const course = await closeAll(way, servers, crowd, { opened: crowd.size, end, ms });
+  const course = await closeAll(way, servers, connections, { opened: connections.size, end, ms });
   const steps = stepsOf(times, course.ports);
   return { ...course, steps, ...(refusalMs === undefined ? {} : { refusalMs }) };
 }
 
-function endOf(crowd: Crowd, bounds: Bounds, start: number): End | undefined {
-  bounds.onProgress(crowd.size);
+function endOf(connections: OpenConnections, bounds: Bounds, start: number): End | undefined {
+  bounds.onProgress(connections.size);
   if (bounds.stop.aborted) return "stopped";
-  if (crowd.size >= bounds.connections) return "enough";
+  if (connections.size >= bounds.connections) return "enough";
   return performance.now() - start > bounds.ms ? "time" : undefined;
 }
 
 async function closeAll(
   way: Way,
   servers: Servers,
-  crowd: Crowd,
+  connections: OpenConnections,
   { opened, end, ms }: { opened: number; end: End; ms: number },
 ): Promise<Course> {
-  const more = crowd.size - opened;
-  const seen = (await servers.held(crowd.size)) - more;
-  await crowd.close();
+  const more = connections.size - opened;
+  const seen = (await servers.held(connections.size)) - more;
+  await connections.close();
   await servers.held(0);
   return {
     way: way.name,
@@ -145,9 +145,9 @@ async function closeAll(
     opened,
     seen,
     end,
-    errors: Object.fromEntries(crowd.errors),
-    strangeErrors: crowd.strangeErrors,
-    lost: crowd.lost,
+    errors: Object.fromEntries(connections.errors),
+    strangeErrors: connections.strangeErrors,
+    lost: connections.lost,
     held: way.close(),
     ms,
   };

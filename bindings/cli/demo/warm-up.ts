@@ -2,7 +2,7 @@
 // that has not run yet is slow, and who comes first would look worst; ports towards the servers that
 // are measured are not touched.
 
-import { Crowd } from "./connections.ts";
+import { OpenConnections } from "./connections.ts";
 import { Servers } from "./servers.ts";
 import type { Way } from "./ways.ts";
 
@@ -24,9 +24,9 @@ export async function warmUp(
     for (let turn = 0; turn < WARM_UP_COUNT && destination !== undefined; turn++) {
       for (const way of ways) {
         if (stop.aborted) return;
-        const crowd = new Crowd(way);
-        await crowd.open(destination);
-        await crowd.close();
+        const connections = new OpenConnections(way);
+        await connections.open(destination);
+        await connections.close();
       }
     }
   } finally {

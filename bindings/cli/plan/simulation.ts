@@ -176,7 +176,7 @@ class Run implements Disposable {
     while (this.#wakes.next <= now) {
       const pool = this.#wakes.owner;
       this.#wakes.drop();
-      this.#wake(pool, now);
+      this.#expire(pool, now);
     }
     for (; this.#returns.next <= now; this.#returns.drop()) {
       this.#return(this.#returns.owner, this.#returns.port);
@@ -230,7 +230,7 @@ class Run implements Disposable {
     this.#comeBack(pool);
   }
 
-  #wake(pool: number, now: number): void {
+  #expire(pool: number, now: number): void {
     if ((this.#pools[pool] as PortPool).expire(now / NS_PER_MS) > 0) this.#comeBack(pool);
     this.#count(pool);
     this.#planWake(pool, now);

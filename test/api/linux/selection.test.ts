@@ -233,7 +233,7 @@ onBuilds((open) => {
       },
     );
 
-    test("begins elsewhere where the policy is told from where", () => {
+    test("begins elsewhere where the policy has another counter", () => {
       const [zero, ten] = [0, 10].map((from) => {
         const s = open({
           connectSelection: { ...KEYED, from },

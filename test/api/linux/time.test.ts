@@ -15,37 +15,33 @@ const DURATION_MAX = 0xffffffff;
 const EXHAUSTED = { code: "EADDRNOTAVAIL", reason: "no-port-available" };
 const BACK = { code: "ERR_OUT_OF_RANGE", reason: "invalid-argument" };
 
-/** When it closed, its stamp if that is another time, when it is asked for, and if it is ripe. */
-const RIPE: readonly (readonly [
-  closed: number,
-  stamp: number | undefined,
-  now: number,
-  boolean,
-])[] = [
-  [0, undefined, 0, false],
-  [0, undefined, 999, false],
-  [0, undefined, 1000, false],
-  [0, undefined, 1999, false],
-  [0, undefined, 2000, true],
-  [999, undefined, 1999, false],
-  [999, undefined, 2000, true],
-  [1000, undefined, 2000, false],
-  [1000, undefined, 2999, false],
-  [1000, undefined, 3000, true],
-  [1999, undefined, 3000, true],
-  [5500, 5500, 6999, false],
-  [5500, 5500, 7000, true],
-  [5500, 4999, 5999, false],
-  [5500, 4999, 6000, true],
-  [5500, 4000, 5500, false],
-  [5500, 3999, 5500, true],
-  [5500, 0, 5500, true],
-  [5500, 5499.9, 6999, false],
-  [1_000_000, 998_999, 1_000_000, true],
-  [1_000_000, 999_999, 1_000_999, false],
-  [1_000_000, 999_999, 1_001_000, true],
-  [0, undefined, TIME_MAX, true],
-];
+/** When it closed, its stamp if that is another time, when it is asked for, and if it is due. */
+const DUE: readonly (readonly [closed: number, stamp: number | undefined, now: number, boolean])[] =
+  [
+    [0, undefined, 0, false],
+    [0, undefined, 999, false],
+    [0, undefined, 1000, false],
+    [0, undefined, 1999, false],
+    [0, undefined, 2000, true],
+    [999, undefined, 1999, false],
+    [999, undefined, 2000, true],
+    [1000, undefined, 2000, false],
+    [1000, undefined, 2999, false],
+    [1000, undefined, 3000, true],
+    [1999, undefined, 3000, true],
+    [5500, 5500, 6999, false],
+    [5500, 5500, 7000, true],
+    [5500, 4999, 5999, false],
+    [5500, 4999, 6000, true],
+    [5500, 4000, 5500, false],
+    [5500, 3999, 5500, true],
+    [5500, 0, 5500, true],
+    [5500, 5499.9, 6999, false],
+    [1_000_000, 998_999, 1_000_000, true],
+    [1_000_000, 999_999, 1_000_999, false],
+    [1_000_000, 999_999, 1_001_000, true],
+    [0, undefined, TIME_MAX, true],
+  ];
 
 onBuilds((open, build) => {
   describe("the clock", () => {
@@ -79,19 +75,16 @@ onBuilds((open, build) => {
     });
   });
 
-  test.each(RIPE)(
-    "closed at %s, stamp %s, asked at %s: ripe is %s",
-    (closed, stamp, now, isRipe) => {
-      const s = open({ portRange: ONE, time: Math.min(closed, now), tcpTwReuse: 1 });
-      s.ports.setTime(closed);
-      const timestamp = stamp === undefined ? {} : { timestamp: stamp };
-      s.connected().close({ timeWait: true, ...timestamp });
-      s.ports.setTime(now);
-      const socket = s.socket();
-      if (isRipe) expect(socket.connect(WEB, 443)).toBe(2000);
-      else expectRefused(s, connect(socket, WEB), EXHAUSTED);
-    },
-  );
+  test.each(DUE)("closed at %s, stamp %s, asked at %s: due is %s", (closed, stamp, now, isRipe) => {
+    const s = open({ portRange: ONE, time: Math.min(closed, now), tcpTwReuse: 1 });
+    s.ports.setTime(closed);
+    const timestamp = stamp === undefined ? {} : { timestamp: stamp };
+    s.connected().close({ timeWait: true, ...timestamp });
+    s.ports.setTime(now);
+    const socket = s.socket();
+    if (isRipe) expect(socket.connect(WEB, 443)).toBe(2000);
+    else expectRefused(s, connect(socket, WEB), EXHAUSTED);
+  });
 
   test("what has no stamp never ripens", () => {
     const s = open({ portRange: ONE, tcpTwReuse: 1 });

@@ -142,7 +142,7 @@ class Scene {
     });
   }
 
-  /** Something about the limits, or the ladder, may become another. */
+  /** Something about the limits, or the record tree, may become another. */
   change(): void {
     const { groups, lists } = this.#limits;
     const first = FIRST + this.#below(300);

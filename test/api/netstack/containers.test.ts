@@ -291,7 +291,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
     test("among several that block, as many as are remembered and more", () => {
       const taken = new Set<number>();
-      // One founder, and a tally for each combination of flags.
+      // One uncounted flow, and an aggregate for each combination of flags.
       for (let number = 0; number < 7; number++) {
         const flags = { loadBalanced: number % 2 > 0, mostRecent: number % 4 > 1 };
         const destination = { port: 100 + number };

@@ -130,7 +130,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const there = { ...DNS, bindToDevice: 1, port: 2001 };
     const object = manager.reservePort({ ...there, group });
     expect(manager.releasePort({ ...there, group })).toBe(true);
-    // Few blocks of a size are kept at hand: the last two are joined, and become a rung.
+    // Few blocks of a size are kept at hand: the last two are joined, and become a record.
     for (const each of [...behind.slice(1), group, ...behind.slice(0, 1)]) each.remove();
     manager.reservePort({ ...DNS, bindToDevice: 2, destination: { port: 5 }, port: 2002 });
     const pool = manager.pool({ ...DNS, bindToDevice: 2 });

@@ -52,7 +52,7 @@ export interface Change {
 }
 
 /** What a tester does and says when it is asked. */
-export interface Verdict {
+export interface Answer {
   readonly change: Change | undefined;
   readonly says: boolean | "throws";
 }

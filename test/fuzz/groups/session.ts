@@ -21,6 +21,7 @@ import { settled } from "../mismatch.ts";
 import type { PlannedSession } from "../planned.ts";
 import type { Random } from "../random.ts";
 import {
+  type Answer,
   type Change,
   type Group,
   type Holder,
@@ -29,7 +30,6 @@ import {
   type OpenPool,
   orThrown,
   THROWN,
-  type Verdict,
 } from "./pairs.ts";
 import { GroupsRandom } from "./random.ts";
 
@@ -150,27 +150,27 @@ export class GroupsSession implements PlannedSession<"any", number> {
     where: string,
     by: { real(test: Tester | undefined): Reservation; model(accepts: Tester): number },
   ): void {
-    const verdicts = this.#random.isOneIn(4) ? this.#anyVerdicts() : undefined;
+    const answers = this.#random.isOneIn(4) ? this.#anyAnswers() : undefined;
     const seen = { real: [] as number[], model: [] as number[] };
     const tester =
       (side: "real" | "model"): Tester =>
       (port) => {
-        const verdict = verdicts?.[seen[side].push(port) - 1];
-        verdict?.change?.[side]();
-        if (verdict?.says === "throws") throw THROWN;
-        return verdict?.says ?? true;
+        const answer = answers?.[seen[side].push(port) - 1];
+        answer?.change?.[side]();
+        if (answer?.says === "throws") throw THROWN;
+        return answer?.says ?? true;
       };
     let real: Reservation | undefined;
     const got = orThrown(() =>
       answerOf(() => {
-        real = by.real(verdicts && tester("real"));
+        real = by.real(answers && tester("real"));
         return real;
       }),
     );
     const wanted = orThrown(() => by.model(tester("model")));
-    const isTested = verdicts ? ", tested" : "";
+    const isTested = answers ? ", tested" : "";
     this.#same(`reserve ${show(ask, where)} in ${group?.model.path}${isTested}`, got, wanted);
-    if (verdicts) this.#same("   its tester has seen", seen.real, seen.model);
+    if (answers) this.#same("   its tester has seen", seen.real, seen.model);
     if (real === undefined) return;
     manager.reservations.push({ real, ask, group });
     enter(group);
@@ -303,7 +303,7 @@ export class GroupsSession implements PlannedSession<"any", number> {
     model();
   }
 
-  #anyVerdicts(): Verdict[] {
+  #anyAnswers(): Answer[] {
     return Array.from({ length: 1 + this.#random.below(6) }, () => ({
       change: this.#random.isOneIn(3) ? this.#anyChange() : undefined,
       says: this.#random.isOneIn(12) ? "throws" : this.#random.isOneIn(6),

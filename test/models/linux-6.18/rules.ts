@@ -19,7 +19,7 @@ export interface Owner extends Party {
   readonly isTimeWait: boolean;
 }
 
-/** How a search or a named port is judged. */
+/** How a search or an explicit port is judged. */
 export interface Strictness {
   /** May sockets with SO_REUSEADDR share at overlapping addresses? */
   readonly sharesAddr: boolean;
@@ -27,7 +27,7 @@ export interface Strictness {
   readonly sharesPort: boolean;
 }
 
-/** A named port, and listen(). */
+/** An explicit port, and listen(). */
 export const NAMED: Strictness = { sharesAddr: true, sharesPort: true };
 /** Port 0, first pass. */
 export const SEARCH: Strictness = { sharesAddr: false, sharesPort: false };

@@ -14,7 +14,7 @@ export type Remote = "accepts" | "refuses" | "silent";
 
 // ── Bound ─────────────────────────────────────────────────────────────────────────────────
 
-/** bind() and listen(): the named port, or any where it is 0. */
+/** bind() and listen(): the explicit port, or any where it is 0. */
 export function getPort(host: Host, socket: Socket, named: number): void {
   const port = named === 0 ? findPort(host, socket) : named;
   const bucket = host.bucketAt(port);

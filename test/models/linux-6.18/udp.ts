@@ -7,7 +7,7 @@ import { judgeOnUdp } from "./rules.ts";
 import type { Socket } from "./socket.ts";
 import { sourceFor } from "./tcp.ts";
 
-/** bind(): the named port, or any where it is 0. */
+/** bind(): the explicit port, or any where it is 0. */
 export function getDatagramPort(host: Host, socket: Socket, named: number): void {
   if (named !== 0 && conflicts(host, socket, named)) throw new Errno("EADDRINUSE");
   socket.port = named === 0 ? findPort(host, socket) : named;

@@ -33,7 +33,7 @@ const HOST = "127.0.0.1";
 const FIRST_SERVER = 9001;
 const DESTINATIONS = 4;
 const RANGE = { first: 40_000, last: 40_063 };
-const SET_ASIDE_MS = 2000;
+const QUARANTINE_MS = 2000;
 const PORTS = Array.from(
   { length: RANGE.last - RANGE.first + 1 },
   (_, index) => RANGE.first + index,
@@ -64,7 +64,7 @@ const further = await Promise.all(host.ports.map((port) => refusal(connector, po
 const { conflicts, quarantined } = connector.metrics();
 holder.kill("SIGKILL");
 await once(holder, "exit");
-await new Promise((resolve) => setTimeout(resolve, 1.5 * SET_ASIDE_MS));
+await new Promise((resolve) => setTimeout(resolve, 1.5 * QUARANTINE_MS));
 await Promise.all(
   host.ports.map((port, index) => open(connector, port, PORTS.length - (free[index] as number))),
 );
@@ -76,7 +76,7 @@ process.stdout.write(JSON.stringify(foreign), () => process.exit());
 function connect(): Connector {
   return createConnector({
     sources: SOURCE,
-    quarantine: SET_ASIDE_MS,
+    quarantine: QUARANTINE_MS,
     skipUsed: learning !== "conflicts",
   });
 }

@@ -41,13 +41,13 @@ const STUCK = 9200;
 const AT_A_TIME = 300;
 /** A server is killed each time so many connects have begun. */
 const KILL_EVERY = 2000;
-const SET_ASIDE_MS = 100;
+const QUARANTINE_MS = 100;
 const LOOK_EVERY = 20;
 
 const [seed = "1", connects = "20000", more = "{}"] = process.argv.slice(2);
 const random = new SeededRandom(Number(seed));
 const options: Partial<ConnectorOptions> = JSON.parse(more);
-const connector = createConnector({ sources: SOURCE, quarantine: SET_ASIDE_MS, ...options });
+const connector = createConnector({ sources: SOURCE, quarantine: QUARANTINE_MS, ...options });
 const outcomes: Record<string, number> = {};
 const ends: Record<string, number> = {};
 const most = { held: 0, waiting: 0 };
@@ -60,7 +60,7 @@ const hosts = await Promise.all(
 const stuck = await fullQueue();
 await Promise.all(Array.from({ length: AT_A_TIME }, comeAndGo));
 await until(() => connector.metrics().held === 0);
-await sleep(2 * SET_ASIDE_MS);
+await sleep(2 * QUARANTINE_MS);
 const { held, waiting, quarantined, picks, released } = connector.metrics();
 const again = await fillAgain();
 stuck.close();
