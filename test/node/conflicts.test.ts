@@ -300,6 +300,7 @@ test("how long a taken tuple is quarantined doubles up to a second, until it con
     destination,
     pool as unknown as PortPool,
     60_000,
+    0,
   );
   let now = 0;
   const expectPeriod = (ms: number): void => {

@@ -60,7 +60,8 @@ export interface ConnectorOptions {
    * How long a port cools down after a connection that we closed first, whose tuple the system
    * keeps in TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one
    * second where the system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`), since it then
-   * lets the tuple be taken over, else a minute. A port cools down at most a 64th longer. Ports
+   * lets the tuple be taken over, else a minute. A port cools down up to 1/64 longer; where only
+   * cooling ports are left it is tried a little before that. Ports
    * of connections that the other side closed first, or that were reset, do not cool down.
    */
   cooldown?: number | "none" | "timestamps";
@@ -104,7 +105,9 @@ export interface ConnectorOptions {
   /** Bytes that records of ports may take, 1024..4294967295. */
   memoryLimit?: number;
   /**
-   * Look at the ports that other programs have when the connector is made (Linux). Default true.
+   * Look at the kernel's table of sockets (Linux): for ports that other programs hold, when the
+   * connector is made; and where only cooling ports are left, at most once a second, for those whose
+   * tuples the system does not keep, which need not cool down. Default true.
    */
   skipUsed?: boolean;
 }

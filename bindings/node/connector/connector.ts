@@ -8,7 +8,7 @@ import { closed, invalid, show, wrongType, wrongValue } from "../../errors.ts";
 import { PortManager, TCP, UDP } from "../../index.ts";
 import { parseAddress } from "../../requests/address.ts";
 import { checkInteger, checkObject, checkPort } from "../../requests/checks.ts";
-import { type HostState, readHostState } from "../host/host-state.ts";
+import { type HostState, readHostState, readSockets } from "../host/host-state.ts";
 import { quarantineOccupied } from "../host/occupied-ports.ts";
 import { Events } from "../metrics/events.ts";
 import { type ConnectorMetrics, snapshot } from "../metrics/metrics.ts";
@@ -102,7 +102,7 @@ export class Connector implements Disposable {
       ...(memoryLimit !== undefined && { memoryLimit }),
     });
     this.#settings = settings;
-    this.#pairs = new PairTable(manager, settings);
+    this.#pairs = new PairTable(manager, settings, () => readSockets("tcp"));
     const queues = new WaitQueues(this.#pairs);
     this.#pairs.onFreed = (pair, hasFile) => queues.onFreed(pair, hasFile);
     this.#pairs.onQuarantine = (pair) => queues.onQuarantine(pair);

@@ -101,6 +101,15 @@ export function readHostState(root: string = PROC): HostState {
 }
 
 /**
+ * The sockets of one transport, now.
+ * @returns `undefined` where the host does not tell.
+ */
+export function readSockets(transport: HostTransport): readonly SocketRow[] | undefined {
+  if (process.platform !== "linux") return undefined;
+  return new Reader(PROC).sockets(transport);
+}
+
+/**
  * The sockets that concern a local address: those on it, and those on a wildcard. `0.0.0.0`
  * concerns every IPv4 address, and `::` every address, since it cannot be seen whether its socket
  * is IPv6 only. Asked for a wildcard, it is the other way round: whatever is on one of its

@@ -10,12 +10,14 @@
 import { performance } from "node:perf_hooks";
 import { type PortManager, type PortPool, TCP, UDP } from "../../index.ts";
 import type { ConnectorSettings } from "../connector/connector-options.ts";
+import type { SocketRow } from "../host/proc.ts";
 import { type Counts, newCounts, Remembered } from "../metrics/counts.ts";
 import { Checkout } from "./checkout.ts";
 import { Destination } from "./destination.ts";
 import { Pair } from "./pair.ts";
 import { Source, withoutZone } from "./source.ts";
 import { SourceTable } from "./source-table.ts";
+import { TupleCheck } from "./tuple-check.ts";
 
 /** So many destinations are kept although no connection goes there any more. */
 const IDLE_MAX = 1024;
@@ -49,16 +51,26 @@ export class PairTable {
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;
   readonly #remembered: Remembered = new Remembered();
+  readonly #tuples: TupleCheck | undefined;
   #sweepAt = IDLE_MAX;
   /** How many ports are held by connections. */
   #heldCount = 0;
   #isClosing = false;
 
-  constructor(manager: PortManager, settings: ConnectorSettings) {
+  /** @param readSockets reads the kernel's table of TCP sockets; `undefined` where it cannot be read. */
+  constructor(
+    manager: PortManager,
+    settings: ConnectorSettings,
+    readSockets: () => readonly SocketRow[] | undefined,
+  ) {
     this.manager = manager;
     this.#settings = settings;
     this.quarantine = settings.quarantine;
     this.coolsDown = settings.cooldown > 0;
+    if (this.coolsDown && settings.skipUsed) {
+      const { now } = this;
+      this.#tuples = new TupleCheck({ manager, range: settings.portRange, readSockets, now });
+    }
     this.sources = new SourceTable(
       settings.sources.map((address, index) => new Source(address, index)),
       settings.spread,
@@ -106,6 +118,13 @@ export class PairTable {
    * gone.
    */
   pick(request: PairRequest): Checkout | undefined {
+    const checkout = this.#pickOnce(request);
+    if (checkout !== undefined || this.#tuples === undefined) return checkout;
+    // Where only cooling ports are left, some may not need to.
+    return this.#tuples.freeUnkept(this.pairsFor(request)) ? this.#pickOnce(request) : undefined;
+  }
+
+  #pickOnce(request: PairRequest): Checkout | undefined {
     const now = this.now();
     const { destination } = request;
     for (const source of this.sources.orderFor(request, now)) {
@@ -132,7 +151,7 @@ export class PairTable {
     const known = destination.pairs[source.index];
     if (known !== undefined) return known;
     const pool = this.#makePool(source, destination);
-    const pair = new Pair(source, destination, pool, this.quarantine);
+    const pair = new Pair(source, destination, pool, this.quarantine, this.#settings.cooldown);
     destination.pairs[source.index] = pair;
     return pair;
   }

@@ -6,7 +6,7 @@
 //
 // Must stay true: held + quarantined + cooling ports are what the pool has taken.
 
-import type { PortPool } from "../../index.ts";
+import { type PortPool, Refusal } from "../../index.ts";
 import type { Destination } from "./destination.ts";
 import type { Source } from "./source.ts";
 
@@ -22,6 +22,10 @@ export const TUPLE_QUARANTINE_MS = { least: 20, most: 1000 };
  */
 const LOOKS = 8;
 const LOOK_MS_PER_PORT = 0.005;
+/** A cooling port may be tried by this part of its period before its time is over. */
+const EARLY = 64;
+/** So many ports are freed early at a time. */
+const ONE_PORT = new Uint16Array(1);
 
 /** A source and a destination. */
 export class Pair {
@@ -36,17 +40,28 @@ export class Pair {
   #nextLook = Number.POSITIVE_INFINITY;
   #nextExpiry = Number.POSITIVE_INFINITY;
   readonly #lookLeast: number;
+  readonly #earlyMs: number;
   readonly #longest: number;
   /** By port: for how long its taken tuple was quarantined the last time. */
   readonly #tuplePeriods: Map<number, number> = new Map();
   readonly #ofSource: Map<number, number>;
 
-  /** @param longest milliseconds that a port is quarantined. */
-  constructor(source: Source, destination: Destination, pool: PortPool, longest: number) {
+  /**
+   * @param longest milliseconds that a port is quarantined.
+   * @param cooldown milliseconds that a port cools down.
+   */
+  constructor(
+    source: Source,
+    destination: Destination,
+    pool: PortPool,
+    longest: number,
+    cooldown: number,
+  ) {
     this.source = source;
     this.destination = destination;
     this.pool = pool;
     this.#longest = longest;
+    this.#earlyMs = cooldown / EARLY;
     this.#lookLeast = Math.min(TUPLE_QUARANTINE_MS.least, longest) / LOOKS;
     this.#ofSource = source.quarantined(destination.transport);
   }
@@ -55,9 +70,22 @@ export class Pair {
   take(now: number): number {
     if (now >= this.nextChange) this.expire(now);
     let port = this.pool.take();
+    if (port === Refusal.COOLING) port = this.#takeEarly(now);
     if (this.#ofSource.size > 0) port = this.#passOver(port, now);
     if (port < 0) this.refusal = port;
     return port;
+  }
+
+  /**
+   * Only cooling ports are left. The one that has cooled longest is tried when its time is nearly
+   * over: a port cools down for up to 1/64 of the period longer than it must, and the system may
+   * have let go of the tuple meanwhile. If it has not, the port is quarantined for some milliseconds.
+   */
+  #takeEarly(now: number): number {
+    const expiry = this.pool.nextExpiry;
+    if (expiry === undefined || expiry - now > this.#earlyMs) return Refusal.COOLING;
+    this.pool.expire(Math.max(now, expiry), ONE_PORT);
+    return this.pool.take();
   }
 
   /** Quarantines here the ports that are quarantined at the source, until one is not. */
