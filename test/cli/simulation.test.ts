@@ -2,11 +2,11 @@
 // sources x destinations x ports is what there is.
 
 import { describe, expect, test } from "vitest";
+import { Departures } from "../../bindings/cli/plan/departures.ts";
 import { COOLDOWN_MOST, type Load, portsOf, shareOf } from "../../bindings/cli/plan/load.ts";
 import { highestRate, type Remedy, remediesFor } from "../../bindings/cli/plan/remedies.ts";
 import { simulate } from "../../bindings/cli/plan/simulation.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";
-import { Departures } from "../../bindings/node/connector/departures.ts";
 
 const UNLIMITED = Number.POSITIVE_INFINITY;
 const PORTS = 500;

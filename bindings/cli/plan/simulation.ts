@@ -5,7 +5,7 @@
 
 import { SeededRandom } from "../../core/random.ts";
 import { IPV4, PortManager, type PortPool, Refusal, ReservedPorts, TCP } from "../../index.ts";
-import { Departures } from "../../node/connector/departures.ts";
+import { Departures } from "./departures.ts";
 import { type Lifetime, type Load, portsOf, reduced, type Share, shareOf } from "./load.ts";
 
 /** What was exhausted: the ports of the range, but for cooling ones, or the open files. */

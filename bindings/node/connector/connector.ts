@@ -81,8 +81,8 @@ export interface ConnectOptions
 /**
  * Opens connections from chosen local addresses, each from the local port that portwarden picks
  * for its source and destination. So a port is shared by as many connections as there are
- * destinations, which the system does for nobody who names the address alone (Linux without
- * `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
+ * destinations. The system does not share it for a socket that is bound to an address alone (Linux
+ * without `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
  */
 export class Connector implements Disposable {
   readonly #host: HostState;
