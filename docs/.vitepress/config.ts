@@ -75,6 +75,7 @@ const config: UserConfig = defineConfig({
           ["autocannonSetup", "autocannon"],
           ["bindDatagram", "datagrams"],
           ["PortSocket", "port-socket"],
+          ["Options of adapters", "adapter-options"],
           ["Metrics", "metrics"],
           ["Events", "events"],
           ["readHostState", "host-state"],
