@@ -5,9 +5,9 @@
 // compiled on first use; a host that must compile for itself passes its own. The modules that run
 // over the same memory are overlays (overlay.ts), so that who has no use for one does not compile it.
 
-import { instantiateSync } from "@assemblyscript/loader";
 import { wasm } from "#wasm";
 import { BATCH_AT, BATCH_MAX, REQUEST_AT, REQUEST_BYTES } from "../../assembly/abi.ts";
+import { instantiate } from "./instance.ts";
 import { checkModule, compile } from "./module.ts";
 
 /** What the core exports. Addresses, counts and ports are numbers; a negative one is a refusal. */
@@ -93,9 +93,7 @@ export class Core {
   #ports: Uint16Array;
 
   constructor(module: WebAssembly.Module) {
-    // The loader decodes what a debug build says before it aborts; the calls go to the raw exports.
-    const { instance } = instantiateSync<CoreExports>(module);
-    this.exports = instance.exports as CoreExports;
+    this.exports = instantiate<CoreExports>(module);
     this.#request = this.#offsets = new Uint32Array(0);
     this.#ports = new Uint16Array(0);
   }

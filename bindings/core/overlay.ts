@@ -8,8 +8,8 @@
 //
 // The core exports the memory, and all state is in it. All instances take from one heap and make it grow.
 
-import { instantiateSync } from "@assemblyscript/loader";
 import type { Core } from "./core.ts";
+import { instantiate } from "./instance.ts";
 import { checkModule, compile, type ModuleFile } from "./module.ts";
 
 /** One instance over the memory of one core. */
@@ -49,9 +49,7 @@ export class Overlay<Exports extends Record<string, unknown>> {
     let overlay = ofCore.get(module);
     if (overlay === undefined) {
       checkModule(this.#option, this.#file, module);
-      const env = { memory: core.exports.memory };
-      const { instance } = instantiateSync<Exports>(module, { env });
-      overlay = { exports: instance.exports as Exports };
+      overlay = { exports: instantiate<Exports>(module, core.exports.memory) };
       ofCore.set(module, overlay);
     }
     return overlay;

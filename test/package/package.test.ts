@@ -102,7 +102,7 @@ describe("what the entry points load", () => {
         condition === "workerd" ? "build/core.wasm" : "build/core.inline.js",
       );
       expect(reached.files.filter((path) => path.startsWith("build/bindings/node/"))).toEqual([]);
-      expect(reached.others).toEqual(["@assemblyscript/loader"]);
+      expect(reached.others).toEqual([]);
     },
   );
 
