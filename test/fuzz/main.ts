@@ -1,11 +1,13 @@
 // The command line of the fuzzer: `npm run fuzz -- --minutes N [--seed S]`, with `--netstack`, `--linux`, `--udp`,
-// `--cooldown` or `--groups` for some of its subjects. Each subject that is asked for, or all of them, has its share
-// of the time, in turns; `--subject NAME` is one alone. `--node` is for real connections under faults, alone.
+// `--cooldown`, `--groups` or `--api` for some of its subjects. Each subject that is asked for, or all of them, has
+// its share of the time, in turns; `--subject NAME` is one alone. `--node` is for real connections under faults,
+// alone.
 //
 // Exit code 0: time is over and nothing was found. 1: the model and the implementation differ; the shrunk
 // session is printed, with the seed that finds it again. 2: the command line is not what it should be.
 
 import { parseArgs } from "node:util";
+import { api } from "./api/subject.ts";
 import { cooldown } from "./cooldown/subject.ts";
 import { type AnySubject, anySeed, fuzz, type Run } from "./fuzz.ts";
 import { groups, POLICIES } from "./groups/subject.ts";
@@ -14,7 +16,7 @@ import { netstack } from "./netstack/subject.ts";
 import { type RunProgress, runConnector } from "./node/run.ts";
 import { udp } from "./udp/subject.ts";
 
-const USAGE = `usage: fuzz [--netstack] [--linux] [--udp] [--cooldown] [--groups] [--subject NAME]
+const USAGE = `usage: fuzz [--netstack] [--linux] [--udp] [--cooldown] [--groups] [--api] [--subject NAME]
             [--minutes N] [--seed S]
        fuzz --node [--minutes N] [--seed S]`;
 const PROGRESS_MS = 10_000;
@@ -30,6 +32,7 @@ const SUBJECTS: Readonly<Record<string, readonly (() => AnySubject)[]>> = {
   ),
   udp: [() => udp("mixed"), () => udp("tight")],
   cooldown: [() => cooldown("debug")],
+  api: [() => api()],
   groups: POLICIES.map((selection) => () => groups(selection)),
 };
 
@@ -133,12 +136,20 @@ function understand(args: string[]): Asked | undefined {
         cooldown: { type: "boolean", default: false },
         groups: { type: "boolean", default: false },
         node: { type: "boolean", default: false },
+        api: { type: "boolean", default: false },
       },
     });
     const minutes = Number(values.minutes);
     const seed = values.seed === undefined ? anySeed() : Number(values.seed);
     if (!(minutes > 0) || !Number.isInteger(seed) || seed < 0) return undefined;
-    const all = Object.keys(SUBJECTS) as ("netstack" | "linux" | "udp" | "cooldown" | "groups")[];
+    const all = Object.keys(SUBJECTS) as (
+      | "netstack"
+      | "linux"
+      | "udp"
+      | "cooldown"
+      | "groups"
+      | "api"
+    )[];
     const wanted = all.filter((name) => values[name]);
     const names = wanted.length === 0 ? all : wanted;
     return { minutes, seed, names, only: values.subject, node: values.node };

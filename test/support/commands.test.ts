@@ -109,7 +109,7 @@ describe("npm run fuzz", () => {
   test("goes on until its time is over, and prints the seed and what it did", async () => {
     const { code, out } = await run("fuzz", "--minutes", "0.01", "--seed", "7");
     expect(code).toBe(0);
-    expect(out).toMatch(/^seed 7, 0.01 minutes: netstack, linux, udp, cooldown, groups\n/);
+    expect(out).toMatch(/^seed 7, 0.01 minutes: netstack, linux, udp, cooldown, api, groups\n/);
     expect(out).toMatch(
       /\nnetstack, all: \d+ operations, \d+ sessions, seed 7\n|^.*\nnetstack, all: /,
     );

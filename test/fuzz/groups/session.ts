@@ -2,14 +2,7 @@
 // real thing and to the model, and the answers are compared.
 
 import { isDeepStrictEqual } from "node:util";
-import {
-  PortError,
-  type PortGroup,
-  type PortManager,
-  type PortPool,
-  type Reservation,
-  type ReservedPorts,
-} from "../../../bindings/index.ts";
+import type { PortPool, Reservation } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import type { SelectionOptions } from "../../../bindings/selection.ts";
 import { openGroups } from "../../api/groups/fixture.ts";
