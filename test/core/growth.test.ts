@@ -34,7 +34,7 @@ describe.each(BUILDS)("the %s build", (build) => {
     }
   });
 
-  test("words go on", () => {
+  test("reservations go on", () => {
     const { manager, grow } = scene(build);
     const held = manager.reservePort({ ...KEY, port: 2000 });
     grow();

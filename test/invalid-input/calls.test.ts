@@ -1,4 +1,4 @@
-// Bad calls: options, ranges, picks, handles, batches, and whatever has been closed.
+// Bad calls: options, ranges, picks, pools, batches, and whatever has been closed.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Flags, PortManager, type PortPool, TCP } from "../../bindings/index.ts";
@@ -162,7 +162,7 @@ describe.each(BUILDS)("%s build", (build) => {
     });
   });
 
-  describe("a handle", () => {
+  describe("a pool", () => {
     test.each(OFFSETS)("does not take from offset %s", (_name, offset, refused) => {
       expectRefused(scene, ({ pool }) => pool.take(wrong(offset)), refused);
     });
@@ -199,7 +199,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   describe("a closed manager", () => {
-    test("refuses every word, but to be closed again", () => {
+    test("refuses every call, but to be closed again", () => {
       const manager = openOn(build);
       const reservation = manager.reservePort(RIGHT);
       manager.close();

@@ -119,7 +119,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectRefused(() => pool.take(wrong("1")), TYPE);
   });
 
-  test("words know neither option", () => {
+  test("reservations know neither option", () => {
     const request = { ...KEY, cooldown: 5 };
     expectRefused(() => manager.reservePort(wrong(request)), says(VALUE, "no option"));
     expectRefused(() => manager.reservePort(wrong({ ...KEY, selection: "fifo" })), VALUE);

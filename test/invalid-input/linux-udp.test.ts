@@ -12,7 +12,7 @@ const OUT = "ERR_OUT_OF_RANGE";
 const ADDRESS = "ERR_INVALID_IP_ADDRESS";
 const PORT = "ERR_SOCKET_BAD_PORT";
 
-/** Sockets of the scene: free, bound, connected, gone. */
+/** Sockets of the story: free, bound, connected, gone. */
 const [FREE, BOUND, CONNECTED, GONE] = [0, 1, 2, 3] as const;
 
 const MISTAKES: readonly (readonly [name: string, code: string, says: string, act: Act])[] = [

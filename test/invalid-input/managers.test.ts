@@ -192,7 +192,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── Options where they do not belong ────────────────────────────────────────────────────
 
-  test("a word refuses what it does not know", () => {
+  test("each call refuses what it does not know", () => {
     const at = { ...DNS, port: 80 };
     expectRefused(() => manager.reserveTuple(wrong({ ...at, group })), says(VALUE, '"group"'));
     expectRefused(
@@ -246,7 +246,7 @@ describe.each(BUILDS)("%s build", (build) => {
     }
   });
 
-  test("a getter that removes the group on the way to a word: it is refused", () => {
+  test("a getter that removes the group on the way to a call: it is refused", () => {
     for (const name of ["address", "destination", "offset", "reserved", "transport"]) {
       const other = groups.create("/other");
       const request = { ...DNS, group: other };

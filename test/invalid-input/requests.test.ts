@@ -300,7 +300,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 });
 
-/** A handle is not about one port; anything that is no request stays what it is. */
+/** A pool is not about one port; anything that is no request stays what it is. */
 function withoutPort(request: unknown): never {
   const isRecord = typeof request === "object" && request !== null && "port" in request;
   if (!isRecord) return request as never;

@@ -180,7 +180,7 @@ describe.each(BUILDS)("%s build", (build) => {
       expectRefused(scene, () => ask(manager, wrong(request)), CLOSED);
     });
 
-    test("does not get a handle opened on what is gone", () => {
+    test("does not get a pool opened on what is gone", () => {
       const manager = openOn(build);
       const options = {
         networks: [4],

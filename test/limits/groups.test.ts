@@ -1,4 +1,4 @@
-// Memory limits that are reached on the way into a group: each scene is played under every limit,
+// Memory limits that are reached on the way into a group: each story is played under every limit,
 // from the lowest to one where nothing is refused. What is refused has changed no figure and no
 // use; what is granted is what it would be without a limit. When all is given back no byte is in
 // use, and the drained manager grants and refuses what it did at first.
@@ -180,7 +180,7 @@ function ballast(count: number): Deed[] {
 /** Bytes between two limits, what is done, and what has filled the manager up before. */
 const SCENES: readonly (readonly [string, number, readonly Deed[], readonly Deed[]])[] = [
   [
-    "words that come into groups, one after the other",
+    "reservations that come into groups, one after the other",
     48,
     [
       reserve("one", 0, 80, DNS),
@@ -214,7 +214,7 @@ const SCENES: readonly (readonly [string, number, readonly Deed[], readonly Deed
     ballast(10),
   ],
   [
-    "handles in groups: a group costs them nothing, words beside them pay",
+    "pools in groups: a group costs them nothing, reservations beside them pay",
     48,
     [
       open("one", 0, { ...BOTH, address: "10.0.0.3" }),

@@ -1,5 +1,5 @@
 // What gVisor answered, recorded, and replayed on everything that claims to answer the same: both
-// builds through words and through handles, and the reference model.
+// builds through words and through pools, and the reference model.
 
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
@@ -14,10 +14,10 @@ import type { System } from "./system.ts";
 const VECTORS = new URL("../vectors/netstack/", import.meta.url);
 
 const SYSTEMS: readonly (readonly [name: string, open: () => System])[] = [
-  ["words, release", () => openWords(optionsFor("release"))],
-  ["handles, release", () => openHandles(optionsFor("release"))],
-  ["words, debug", () => openWords(optionsFor("debug"))],
-  ["handles, debug", () => openHandles(optionsFor("debug"))],
+  ["reservations, release build", () => openWords(optionsFor("release"))],
+  ["pools, release build", () => openHandles(optionsFor("release"))],
+  ["reservations, debug build", () => openWords(optionsFor("debug"))],
+  ["pools, debug build", () => openHandles(optionsFor("debug"))],
   ["the reference model", openReference],
 ];
 

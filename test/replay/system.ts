@@ -1,4 +1,4 @@
-// What a replay plays on: the port manager's words, its handles, or the reference model, behind one
+// What a replay plays on: the port manager's words, its pools, or the reference model, behind one
 // face. A system gets each key once, in the vectors' words, and makes its own request of it;
 // from then on an operation is that request and a port.
 //

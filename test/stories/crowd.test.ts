@@ -162,7 +162,7 @@ story("connections from any address find the port that no address uses for that 
   connects({ to: "9.9.9.9:9" }, 0, 100),
 ]);
 
-story("IPv4 and IPv6 each have a crowd of their own", [
+story("IPv4 and IPv6 each have an any-address aggregate of their own", [
   ...crowd(5, (index) => ({ networks: index % 2 ? [4] : [6] })),
   refuses({ port: 80, networks: [4, 6] }),
   ...gone(5, (index) => ({ networks: index % 2 ? [4] : [6] })),

@@ -1,5 +1,5 @@
 // Stage: where a story is played. The same story runs on the reference model, and on both builds of the
-// core through words and through handles; a refusal is one of the negative numbers of `abi`.
+// core through words and through pools; a refusal is one of the negative numbers of `abi`.
 
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 import {
@@ -42,10 +42,10 @@ export interface Counts {
 /** Every way to play a story, by name. */
 export const STAGES: readonly (readonly [name: string, open: () => Stage])[] = [
   ["the reference model", () => new ModelStage()],
-  ["words, release", () => new WordStage("release")],
-  ["words, debug", () => new WordStage("debug")],
-  ["handles, release", () => new HandleStage("release")],
-  ["handles, debug", () => new HandleStage("debug")],
+  ["reservations, release build", () => new WordStage("release")],
+  ["reservations, debug build", () => new WordStage("debug")],
+  ["pools, release build", () => new HandleStage("release")],
+  ["pools, debug build", () => new HandleStage("debug")],
 ];
 
 class ModelStage implements Stage {
@@ -159,7 +159,7 @@ class WordStage implements Stage {
   }
 }
 
-/** Whatever a handle can do goes through handles that stay open, the rest through words. */
+/** Whatever a pool can do goes through pools that stay open, the rest through words. */
 class HandleStage extends WordStage {
   readonly #pools = new Map<string, PortPool>();
 

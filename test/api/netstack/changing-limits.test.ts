@@ -28,7 +28,7 @@ describe.each(BUILDS)("%s build", (build) => {
   };
   const listOf = (text: string): ReservedPorts => new ReservedPorts(text, moduleOf());
 
-  test("a second handle sees the list as it is now, though the first has searched under an older one", () => {
+  test("a second pool sees the list as it is now, though the first has searched under an older one", () => {
     const manager = open();
     const reserved = listOf("5");
     const first = manager.pool({ ...KEY, reserved });
@@ -58,7 +58,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("one handle frees under a list that has changed, and takes as the list says", () => {
+  test("one pool frees under a list that has changed, and takes as the list says", () => {
     const manager = open();
     const reserved = listOf("5");
     const pool = manager.pool({ ...KEY, reserved });
@@ -73,7 +73,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("where memory is limited an empty handle leaves its bitmap to others", () => {
+  test("where memory is limited an empty pool leaves its bitmap to others", () => {
     const manager = openOn(build, { memoryLimit: 12000 });
     const idle = manager.pool({ ...KEY, destination: { address: "9.9.9.9", port: 1 } });
     const busy = manager.pool({ ...KEY, networks: [6] });
@@ -91,7 +91,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("lists, groups, ranges and words change, and each pick is that of a set and a loop", () => {
+  test("lists, groups, ranges and reservations change, and each pick is that of a set and a loop", () => {
     for (let seed = 1; seed <= (build === "release" ? 40 : 8); seed++) {
       const scene = new Scene(open(), limits(), seed);
       for (let step = 0; step < 600; step++) {
@@ -123,7 +123,7 @@ interface Handle {
   readonly reserved: ReservedPorts | undefined;
 }
 
-/** Five handles of one description, and beside them what they hold together, as a set. */
+/** Five pools of one description, and beside them what they hold together, as a set. */
 class Scene {
   readonly manager: PortManager;
   readonly held = new Set<number>();
@@ -165,7 +165,7 @@ class Scene {
     }
   }
 
-  /** Takes or frees by one of the handles. */
+  /** Takes or frees by one of the pools. */
   pick(): void {
     const handle = this.#oneOf(this.handles);
     const kind = this.#below(6);

@@ -1,5 +1,5 @@
 // Life of what nobody closes: a manager that is forgotten leaves its groups, and what an open
-// handle needs is kept as long as the handle may use it.
+// pool needs is kept as long as the pool may use it.
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -82,7 +82,7 @@ describe.each(BUILDS)("%s build", (build) => {
     groups.close();
   });
 
-  test("a list of which only a handle knows serves it until the manager is gone", async () => {
+  test("a list of which only a pool knows serves it until the manager is gone", async () => {
     const { module, lists } = watched(build);
     const manager = PortManager.open({ module, portRange: RANGE });
     const pools = ["1000-1002", "1003-1004", "0-65535"].map((text) =>
@@ -100,7 +100,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("a list that is forgotten with its handles and their manager is given back", async () => {
+  test("a list that is forgotten with its pools and their manager is given back", async () => {
     const { module, lists } = watched(build);
     (() => {
       const manager = PortManager.open({ module });

@@ -16,7 +16,7 @@ import { BUILDS, openOn } from "../../support/builds.ts";
 import { openGroups } from "../groups/fixture.ts";
 import { DNS, reservedOn, SERVER, WEB, type Wish } from "./fixture.ts";
 
-/** How many ports a handle holds beside what is looked at: each form, and where it changes. */
+/** How many ports a pool holds beside what is looked at: each form, and where it changes. */
 const SIZES = [0, 1, 9, 25, 64, 65, 200];
 /** Where words of 64 and groups of 4096 begin and end. */
 const EDGES = [1, 2, 62, 63, 64, 65, 127, 128, 129, 4095, 4096, 4097, 65471, 65472, 65534, 65535];
@@ -81,7 +81,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── Forms ───────────────────────────────────────────────────────────────────────────────
 
-  describe.each(SIZES)("a handle alone that holds %i ports", (size) => {
+  describe.each(SIZES)("a pool alone that holds %i ports", (size) => {
     let pool: PortPool;
     beforeEach(() => {
       pool = manager.pool({ ...DNS, group, reserved });
@@ -241,7 +241,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   const RANGE = { first: 1020, last: 1160 };
 
-  /** What others hold, and what that leaves to a handle, is found again after each change. */
+  /** What others hold, and what that leaves to a pool, is found again after each change. */
   function expectFollows(wish: Wish, taken: ReadonlySet<number>, size: number): void {
     const pool = manager.pool({ ...wish, group, reserved });
     group.bindPortRange = undefined;
@@ -314,7 +314,7 @@ describe.each(BUILDS)("%s build", (build) => {
     });
   });
 
-  test("a handle that is alone, gets company, and is alone again", () => {
+  test("a pool that is alone, gets company, and is alone again", () => {
     const pool = manager.pool({ ...DNS, group, reserved });
     const ports = new Uint16Array(100);
     manager.setPortRange(RANGE.first, RANGE.last);
@@ -342,7 +342,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectTakes(pool, RANGE, taken);
   });
 
-  test("a unique handle whose flags share with itself: a list, and its own ports", () => {
+  test("a unique pool whose flags share with itself: a list, and its own ports", () => {
     const wish = { ...WEB, destination: SERVER, flags: { tupleOnly: true }, reserved };
     const unique = manager.pool({ ...wish, unique: true });
     const plainOne = manager.pool(wish);

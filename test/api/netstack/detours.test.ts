@@ -76,7 +76,7 @@ describe.each(BUILDS)("%s build", (build) => {
     },
   );
 
-  test.each(goes)("a getter of a handle's options %s: no handle is opened in it", (_, go) => {
+  test.each(goes)("a getter of a pool's options %s: no pool is opened in it", (_, go) => {
     for (const name of ["unique", "mode"]) {
       const options = { ...DNS, group: groups.get("/a") };
       Object.defineProperty(options, name, { enumerable: true, get: go });

@@ -190,7 +190,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("a pool keeps its bitmap as long as a handle is open, however few ports it holds", () => {
+  test("a pool keeps its bitmap as long as it is open, however few ports it holds", () => {
     const { manager, pool } = opened(60, 259);
     for (let port = 60; port < 124; port++) pool.takeAt(port);
     const asList = manager.stats().memory.used;
@@ -210,7 +210,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("a pool that words alone use does not change its form with each port around the 65th", () => {
+  test("ports that are only reserved do not change their container with each port around the 65th", () => {
     const { manager, pool } = opened(60, 259);
     pool.close();
     const held = Array.from({ length: 64 }, (_, index) =>

@@ -1,4 +1,4 @@
-// Who uses a group: reservation objects, open handles, and what was reserved and is released by its
+// Who uses a group: reservation objects, open pools, and what was reserved and is released by its
 // value. Each comes and goes once, whichever way; as long as anyone is left, the group stays.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -196,7 +196,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(1, 1);
     mine.release();
     manager.reservePort({ ...DNS, port: 1000 });
-    // A handle keeps its group itself.
+    // A pool keeps its group itself.
     expect(manager.releasePort({ ...DNS, group: a, port: 1000 })).toBe(true);
     expectUses(1, 1);
     pool.close();
@@ -238,7 +238,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── Handles ─────────────────────────────────────────────────────────────────────────────
 
-  test("a handle uses its group until it is closed, and once, whatever it holds", () => {
+  test("a pool uses its group until it is closed, and once, whatever it holds", () => {
     const pool = manager.pool({ ...DNS, networks: [4, 6], group: a });
     const model = manager.pool({ ...DNS, networks: [4, 6], group: a });
     expectUses(2);
@@ -256,7 +256,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(0);
   });
 
-  test("ports that a closed handle leaves use no group", () => {
+  test("ports that a closed pool leaves use no group", () => {
     const pool = manager.pool({ ...DNS, group: a });
     pool.takeAt(1000);
     pool.close();
@@ -311,7 +311,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(0, 0);
   });
 
-  test("a handle moves: what it holds stays, and what it takes follows the new group", () => {
+  test("a pool moves: what it holds stays, and what it takes follows the new group", () => {
     a.bindPortRange = { first: 1000, last: 1000 };
     b.bindPortRange = { first: 1001, last: 1001 };
     const pool = manager.pool({ ...DNS, group: a });

@@ -1,6 +1,6 @@
 // Groups as a port manager sees them: which of the two ranges counts, how it limits what is named
 // and what is picked, and that a change takes effect at once. Each story is told by reservation
-// objects, by values and by handles.
+// objects, by values and by pools.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";
@@ -258,7 +258,7 @@ describe.each(WAYS)("in a tree that copies: %s, %s build", (way, build) => {
 
 // ── Handles of their own mind ───────────────────────────────────────────────────────────────
 
-describe.each(BUILDS)("a handle says how it picks: %s build", (build) => {
+describe.each(BUILDS)("a pool says how it picks: %s build", (build) => {
   test("with a destination it may bind, and connect without one", () => {
     const stage = new Stage("handles", build, { portRange: RANGE });
     const { manager, groups } = stage;

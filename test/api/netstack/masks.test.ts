@@ -1,4 +1,4 @@
-// Lists by turns: several handles and words look for ports in the same sets, each past a list of
+// Lists by turns: several pools and words look for ports in the same sets, each past a list of
 // its own or none, while the lists change and words of 64 ports fill up with what is held and what
 // is reserved together. Each answer is looked up port by port.
 
@@ -117,7 +117,7 @@ function freeAll(pool: PortPool, held: Ports): void {
 describe.each(BUILDS)("%s build", (build) => {
   const steps = build === "debug" ? 500 : 1500;
 
-  test("handles and words of one description, that is nearly full", () => {
+  test("pools and reservations of one description, that is nearly full", () => {
     const bench = new Bench(build, 1);
     const { manager, lists } = bench;
     const held = new Uint8Array(ALL);
@@ -157,7 +157,7 @@ describe.each(BUILDS)("%s build", (build) => {
     bench.end();
   });
 
-  test("many handles that are all counted: by address, by destination, by any", () => {
+  test("many pools that are all counted: by address, by destination, by any", () => {
     const bench = new Bench(build, 2);
     const { manager, lists } = bench;
     const wishes: Wish[] = [

@@ -1,4 +1,4 @@
-// Handles: a pool and the words speak of the same ports, and a handle is only a way to them.
+// A pool and reservations of one description speak of the same ports; a pool is only a way to them.
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../../../assembly/abi.ts";
@@ -17,7 +17,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── One state ───────────────────────────────────────────────────────────────────────────
 
-  test("what words reserve, a handle has, and may free", () => {
+  test("what is reserved a pool has, and may free", () => {
     const manager = open();
     const reservation = manager.reservePort({ ...WEB, port: 2001 });
     const pool = manager.pool(WEB);
@@ -33,7 +33,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("what a handle takes, words refuse and may release", () => {
+  test("what a pool takes, reservations are refused and may be released", () => {
     const manager = open();
     const pool = manager.pool(WEB);
     expect(pool.take(3)).toBe(2003);
@@ -44,7 +44,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("two handles of one description are one pool", () => {
+  test("two pools of one description hold the same ports", () => {
     const manager = open();
     const one = manager.pool({ ...WEB, address: "10.0.0.1" });
     const other = manager.pool({ ...WEB, address: "::ffff:10.0.0.1" });
@@ -58,7 +58,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("a handle has what is held with its own flags, and frees a key that others hold", () => {
+  test("a pool has what is held with its own flags, and frees a key that others hold", () => {
     const manager = open();
     const one = manager.pool({ ...WEB, flags: { loadBalanced: true } });
     const other = manager.pool({ ...WEB, flags: { loadBalanced: true, mostRecent: true } });
@@ -74,7 +74,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("a dual-stack handle has a port where both networks hold it", () => {
+  test("a dual-stack pool has a port where both networks hold it", () => {
     const manager = open();
     const both = manager.pool({ ...WEB, networks: [4, 6] });
     expect(both.takeAt(2000)).toBe(2000);
@@ -87,9 +87,9 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  // ── Life of a handle ────────────────────────────────────────────────────────────────────
+  // ── Life of a pool ────────────────────────────────────────────────────────────────────
 
-  test("ports stay held when their handle closes", () => {
+  test("ports stay held when their pool closes", () => {
     const manager = open();
     const pool = manager.pool(WEB);
     pool.take(0);
@@ -101,7 +101,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("an open handle without ports is not counted, and its memory goes when it closes", () => {
+  test("an open pool without ports is not counted, and its memory goes when it closes", () => {
     const manager = open();
     const used = manager.stats().memory.used;
     const pools = [4, 6].flatMap((network) =>
@@ -120,7 +120,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("`using` closes a handle and a manager, and releases a reservation", () => {
+  test("`using` closes a pool and a manager, and releases a reservation", () => {
     const manager = open();
     const pool = manager.pool(WEB);
     pool[Symbol.dispose]();
@@ -136,7 +136,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── How it picks ────────────────────────────────────────────────────────────────────────
 
-  test("a TCP handle binds by default, and connects where it has a destination", () => {
+  test("a TCP pool binds by default, and connects where it has a destination", () => {
     const manager = open();
     const binding = manager.pool({ networks: [4], transport: TCP, flags: { tupleOnly: true } });
     const to = { networks: [4], transport: TCP, reuseAddr: true, destination: SERVER };
@@ -159,7 +159,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  describe("a unique handle", () => {
+  describe("a unique pool", () => {
     const tuple = { networks: [4], transport: TCP, reuseAddr: true, destination: SERVER };
 
     test("never holds a tuple twice, where TupleOnly would let it through", () => {
@@ -291,7 +291,7 @@ function portsOf(pool: PortPool): number[] {
   return Array.from({ length: 200 }, (_, index) => index + 1).filter((port) => pool.has(port));
 }
 
-test("a closed handle says so by an error that names it", () => {
+test("a closed pool says so by an error that names it", () => {
   const manager = openOn("release");
   const pool = manager.pool(WEB);
   pool.close();

@@ -163,7 +163,7 @@ function pickOf(offset: number): number {
 // ── Several who name one list ───────────────────────────────────────────────────────────────
 
 describe.each(BUILDS)("one list serves many: %s build", (build) => {
-  test("two managers and their handles follow it at once", () => {
+  test("two managers and their pools follow it at once", () => {
     const reserved = reservedOn(build);
     const managers = [1, 2].map((seed) => openOn(build, { seed, portRange: RANGE }));
     const pools = managers.flatMap((manager) => [

@@ -1,4 +1,4 @@
-// The policies at work: words, handles and batches of one manager share one policy, whose ports are
+// The policies at work: words, pools and batches of one manager share one policy, whose ports are
 // those of the plain RFC 6056 within what group, list and manager leave at that moment.
 
 import { describe, expect, test } from "vitest";

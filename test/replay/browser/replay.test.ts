@@ -40,19 +40,21 @@ test("this is a page, and the vectors are there", () => {
   expect(Object.keys(MODULE_URLS)).toHaveLength(3);
 });
 
-test("netstack, words, release", () => netstack(() => openWords()));
+test("the release build answers in a page as gVisor did, through reservations", () =>
+  netstack(() => openWords()));
 
-test("netstack, handles, release", () => netstack(() => openHandles()));
+test("the release build answers in a page as gVisor did, through pools", () =>
+  netstack(() => openHandles()));
 
-test("netstack, words and handles, debug", async () => {
+test("the debug build answers in a page as gVisor did, through reservations and pools", async () => {
   const [module, cooldownModule] = await Promise.all([debug("core"), debug("cooldown")]);
   await netstack(() => openWords({ module, cooldownModule }));
   await netstack(() => openHandles({ module, cooldownModule }));
 });
 
-test("linux, release", () => linux({}));
+test("the release build answers in a page as Linux 2.6.32 did", () => linux({}));
 
-test("linux, debug", async () => {
+test("the debug build answers in a page as Linux 2.6.32 did", async () => {
   const [module, linuxModule] = await Promise.all([debug("core"), debug("linux")]);
   await linux({ module, linuxModule });
 });

@@ -12,7 +12,7 @@ const ALLOCATORS = await readCases(vector("allocators"));
 const MISSING = ALLOCATORS.filter(({ missing }) => missing !== undefined);
 const CASES = [...NETSTACK, ...ALLOCATORS].filter((one) => !MISSING.includes(one));
 
-test("the peers' cases are there, and ten of them ask for what portwarden has no word for", () => {
+test("the peers' cases are there, and ten of them ask for what portwarden does not have", () => {
   expect(NETSTACK).toHaveLength(206);
   expect(ALLOCATORS).toHaveLength(65);
   expect(MISSING).toHaveLength(10);
