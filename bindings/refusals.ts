@@ -47,7 +47,8 @@ function outsideGroup({ answer, key, port, searched }: Outcome): PortError {
   const asked = searched ?? { first: port, last: port };
   const why = explainEmpty(key.group as PortGroup, kind, asked);
   const reason = answer === OUTSIDE_GROUP ? "outside-group" : "empty-range";
-  const details = { syscall: syscallOf(key), address: addressText(key), port };
+  const range = searched === undefined ? {} : { searched };
+  const details = { syscall: syscallOf(key), address: addressText(key), port, ...range };
   return new PortError("EACCES", reason, `${showKey(key, port)}: ${why}`, details);
 }
 

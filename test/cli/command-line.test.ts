@@ -336,6 +336,7 @@ describe("portwarden show", () => {
           timeWait: 0,
           usedInRange: 1,
           left: expect.any(Number),
+          programs: [{ pid: process.pid, name: expect.any(String), sockets: 1 }],
         },
       ]);
       expect(pairs[0]?.left).toBeLessThan(portRange.available);
@@ -357,7 +358,7 @@ describe("portwarden show", () => {
     expect(code).toBe(0);
     expect(Object.keys(value)).toEqual([
       ...["platform", "portRange", "reserved", "unprivilegedPortStart", "tcp", "udp", "pairs"],
-      ...["pairCount", "timeWait", "files", "limits", "unknown"],
+      ...["pairCount", "timeWait", "files", "limits", "remedies", "unknown"],
     ]);
   });
 

@@ -1,17 +1,27 @@
 // What `portwarden show` says in words.
 
+import { TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
 import { counted, figure } from "../../node/connector/words.ts";
 import type { HostState, HostTransport } from "../../node/host/host-state.ts";
-import { type LimitUse, type PairUse, rangeUse, statesOf } from "../../node/host/use.ts";
+import {
+  type LimitUse,
+  type PairUse,
+  type RangeUse,
+  rangeUse,
+  statesOf,
+} from "../../node/host/use.ts";
 import { showRange } from "../../requests/range.ts";
 import { bullet, percent, table, title } from "../output.ts";
+import type { Program } from "./programs.ts";
+import type { Remedies } from "./remedies.ts";
 import type { Shown } from "./show.ts";
 
 const UNKNOWN = "not known";
+const TIME_WAIT_S = TIME_WAIT_MS / 1000;
 
 /** What is known, for people. */
 export function showText(shown: Shown): string {
-  const { machine, limits } = shown;
+  const { machine, limits, remedies } = shown;
   return [
     ...ports(machine),
     ...(["tcp", "udp"] as const).map((transport) => sockets(machine, transport)),
@@ -23,9 +33,36 @@ export function showText(shown: Shown): string {
     "",
     title("Limits"),
     ...limitLines(limits),
+    ...rateLine(machine),
+    ...remedies.flatMap(remedyLines),
     ...(machine.unknown.length === 0 ? [] : ["", title("Not known")]),
     ...machine.unknown.map((text) => bullet(text)),
   ].join("\n");
+}
+
+function remedyLines({ limit, changes }: Remedies): string[] {
+  const what = LIMITS[limit].split(/[,;]/)[0];
+  return [
+    "",
+    title(`Nearly used up: ${what}. What helps:`),
+    ...changes.map((text) => bullet(text)),
+  ];
+}
+
+/** What the ports carry for one source and one destination. */
+function rateLine(machine: HostState): string[] {
+  if (machine.portRange === undefined) return [];
+  const { available } = rangeUse(machine);
+  const rate = figure(Math.floor(available / TIME_WAIT_S));
+  return [
+    `  With TIME_WAIT of ${TIME_WAIT_S} s after each, one source has ${rate} connections/s to one destination.`,
+  ];
+}
+
+function programsShown(programs: readonly Program[] = []): string {
+  const [first, ...more] = programs;
+  if (first === undefined) return "";
+  return `${first.name} (${first.pid})${more.length > 0 ? ` and ${figure(more.length)} more` : ""}`;
 }
 
 function ports(machine: HostState): string[] {
@@ -39,9 +76,15 @@ function ports(machine: HostState): string[] {
     unprivilegedPortStart === undefined ? UNKNOWN : `by anybody from ${unprivilegedPortStart} on`;
   return [
     `${title("Range")}     ${range}`,
-    `${title("Reserved")}  ${reserved === undefined ? UNKNOWN : reserved || "none"}`,
+    `${title("Reserved")}  ${reserved === undefined ? UNKNOWN : reservedShown(reserved, use)}`,
     `${title("Bindable")}  ${lowest}`,
   ];
+}
+
+function reservedShown(list: string, { range, reserved, available }: RangeUse): string {
+  if (list === "") return "none";
+  const inRange = range.last - range.first + 1 - available;
+  return `${list}: ${counted(reserved.size, "port")}, ${figure(inRange)} of the range`;
 }
 
 function sockets(machine: HostState, transport: HostTransport): string {
@@ -54,14 +97,24 @@ function sockets(machine: HostState, transport: HostTransport): string {
   return `${name}       ${counted(rows.length, "socket")}${states.length > 0 ? `: ${states.join(", ")}` : ""}`;
 }
 
-function pairs({ machine, pairs: all, top }: Shown): string[] {
+function pairs({ machine, pairs: all, programs, top }: Shown): string[] {
   if (machine.tcp === undefined && machine.udp === undefined) return ["Connections: not known"];
   if (all.length === 0) return ["No connections from here."];
   const { available } = rangeUse(machine);
-  const heading = ["", "source", "destination", "sockets", "TIME_WAIT", "of range", "used", "left"];
+  const heading = [
+    "",
+    "source",
+    "destination",
+    "sockets",
+    "TIME_WAIT",
+    "of range",
+    "used",
+    "left",
+    "program",
+  ];
   const rows = all
     .slice(0, top)
-    .map((pair) => [
+    .map((pair, index) => [
       pair.transport,
       pair.source,
       ends(pair),
@@ -70,6 +123,7 @@ function pairs({ machine, pairs: all, top }: Shown): string[] {
       pair.usedInRange,
       percent(pair.usedInRange, available).padStart(7),
       pair.left,
+      programsShown(programs[index]),
     ]);
   const more = all.length > top ? [`  and ${figure(all.length - top)} more (--top)`] : [];
   return [title("Connections from here, by source and destination"), table(heading, rows), ...more];

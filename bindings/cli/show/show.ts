@@ -18,6 +18,8 @@ import {
 import { parseAddress } from "../../requests/address.ts";
 import { CannotRun, type Given, parsedBy, parseOptions, valueIn, wholeOf, wrong } from "../args.ts";
 import { writeJson, writeText } from "../output.ts";
+import { type Program, programsOf } from "./programs.ts";
+import { type Remedies, remediesFor } from "./remedies.ts";
 import { showText } from "./show-text.ts";
 
 /** What is shown. */
@@ -25,10 +27,14 @@ export interface Shown {
   readonly machine: HostState;
   /** By source and destination, the busiest first; those of the destinations asked for. */
   readonly pairs: readonly PairUse[];
+  /** The programs of those pairs that are listed. */
+  readonly programs: readonly (readonly Program[])[];
   /** How many of the pairs to list. */
   readonly top: number;
   /** The nearest first. */
   readonly limits: readonly LimitUse[];
+  /** For limits that are reached, or nearly. */
+  readonly remedies: readonly Remedies[];
 }
 
 const TOP = 10;
@@ -36,7 +42,8 @@ const TOP_MAX = 100_000;
 const HELP = `usage: portwarden show [options]
 
 Shows this machine's ephemeral range, reserved ports, ports in use by source and destination, TIME_WAIT,
-and which limit would be met first. On Linux; elsewhere it says what is not known.
+which programs have them, which limit would be met first, and what to do where one is reached.
+On Linux; elsewhere it says what is not known.
 
   --destination HOST:PORT  only connections to there, and what is left for it; may be repeated.
                            IPv6 as [::1]:443
@@ -74,11 +81,17 @@ async function look(given: Given): Promise<Shown> {
   const machine = readHostState();
   const pairs = [...pairsOf(machine, "tcp"), ...pairsOf(machine, "udp")];
   if (remotes === undefined) {
-    return { machine, pairs, top, limits: limitsOf(machine, tcpOf(pairs)) };
+    return shownOf(machine, pairs, top);
   }
   const found = (await Promise.all(remotes.map(addressesOf))).flat();
   const chosen = found.flatMap((remote) => pairsTo(machine, pairs, remote));
-  return { machine, pairs: chosen, top, limits: limitsOf(machine, tcpOf(chosen)) };
+  return shownOf(machine, chosen, top);
+}
+
+function shownOf(machine: HostState, pairs: readonly PairUse[], top: number): Shown {
+  const limits = limitsOf(machine, tcpOf(pairs));
+  const programs = machine.tcp === undefined ? [] : programsOf(pairs.slice(0, top));
+  return { machine, pairs, programs, top, limits, remedies: remediesFor(machine, limits) };
 }
 
 function tcpOf(pairs: readonly PairUse[]): PairUse[] {
@@ -124,17 +137,24 @@ async function addressesOf({ host, port }: Asked): Promise<Remote[]> {
 }
 
 /** Names that stay as they are: programs read them. */
-function document({ machine, pairs, top, limits }: Shown): object {
+function document({ machine, pairs, programs, top, limits, remedies }: Shown): object {
   const { range, reserved, available } = rangeUse(machine);
   const isKnown = machine.portRange !== undefined;
   return {
     platform: process.platform,
     portRange: isKnown ? { ...range, available } : null,
-    reserved: machine.reserved === undefined ? null : { list: reserved.text, count: reserved.size },
+    reserved:
+      machine.reserved === undefined
+        ? null
+        : {
+            list: reserved.text,
+            count: reserved.size,
+            inRange: range.last - range.first + 1 - available,
+          },
     unprivilegedPortStart: machine.unprivilegedPortStart,
     tcp: socketsIn(machine, "tcp"),
     udp: socketsIn(machine, "udp"),
-    pairs: pairs.slice(0, top),
+    pairs: pairs.slice(0, top).map((pair, index) => ({ ...pair, programs: programs[index] ?? [] })),
     pairCount: pairs.length,
     timeWait: {
       count: machine.tcp && (statesOf(machine.tcp).TIME_WAIT ?? 0),
@@ -149,6 +169,7 @@ function document({ machine, pairs, top, limits }: Shown): object {
       hard: machine.fileLimits?.hard,
     },
     limits,
+    remedies,
     unknown: machine.unknown,
   };
 }

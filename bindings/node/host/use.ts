@@ -33,7 +33,7 @@ export interface LimitUse {
 }
 
 /** The ports of a range that the kernel may pick. */
-interface RangeUse {
+export interface RangeUse {
   readonly range: PortRange;
   readonly reserved: ReservedPorts;
   /** Ports that are not reserved. */

@@ -92,6 +92,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(caught(() => manager.reservePort({ ...DNS, group: a }))).toMatchObject({
       code: "EACCES",
       reason: "empty-range",
+      searched: { first: expect.any(Number), last: expect.any(Number) },
     });
     expectUses(0);
     expect(manager.stats()).toEqual(before);

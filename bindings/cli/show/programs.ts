@@ -1,0 +1,92 @@
+// Programs: who has the sockets of a connection's source and destination, as /proc lets this user see.
+//
+// A line of /proc/net/tcp names a socket by its inode; /proc/PID/fd has links to "socket:[INODE]". Of other users'
+// processes only root may read them. A connection in TIME_WAIT is nobody's.
+
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { parseSocketRows } from "../../node/host/proc.ts";
+import type { PairUse } from "../../node/host/use.ts";
+
+/** A process, and how many sockets it has of a source and destination. */
+export interface Program {
+  readonly pid: number;
+  readonly name: string;
+  readonly sockets: number;
+}
+
+const PROC = "/proc";
+/** Where a line has the inode, by words. */
+const INODE = 9;
+
+/** The programs of each pair, those with most sockets first; none where it may not be seen. */
+export function programsOf(pairs: readonly PairUse[], root: string = PROC): Program[][] {
+  if (pairs.length === 0) return [];
+  const owners = ownersOf(root);
+  const inodes = new Map(pairs.map((pair) => [keyOf(pair), new Map<number, number>()]));
+  for (const transport of ["tcp", "udp"] as const) {
+    for (const file of [transport, `${transport}6`]) {
+      for (const line of linesOf(`${root}/net/${file}`)) {
+        const [row] = parseSocketRows(line);
+        const pid = owners.get(line.trim().split(/\s+/)[INODE] ?? "");
+        if (row === undefined || pid === undefined) continue;
+        const { address: source, remoteAddress: destination, remotePort: destinationPort } = row;
+        const counts = inodes.get(keyOf({ transport, source, destination, destinationPort }));
+        counts?.set(pid, (counts.get(pid) ?? 0) + 1);
+      }
+    }
+  }
+  return pairs.map((pair) =>
+    [...(inodes.get(keyOf(pair)) ?? [])]
+      .map(([pid, sockets]) => ({ pid, name: nameOf(pid, root), sockets }))
+      .sort((a, b) => b.sockets - a.sockets || a.pid - b.pid),
+  );
+}
+
+type Ends = Pick<PairUse, "transport" | "source" | "destination" | "destinationPort">;
+
+function keyOf({ transport, source, destination, destinationPort }: Ends): string {
+  return `${transport} ${source} ${destination} ${destinationPort}`;
+}
+
+/** The process of each socket, by inode as text. */
+function ownersOf(root: string): Map<string, number> {
+  const owners = new Map<string, number>();
+  for (const pid of namesIn(root)) {
+    if (!/^\d+$/.test(pid)) continue;
+    for (const fd of namesIn(`${root}/${pid}/fd`)) {
+      const inode = /^socket:\[(\d+)\]$/.exec(linkAt(`${root}/${pid}/fd/${fd}`))?.[1];
+      if (inode !== undefined) owners.set(inode, Number(pid));
+    }
+  }
+  return owners;
+}
+
+// What may not be read, or has gone meanwhile, is not there.
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function linkAt(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}
+
+function linesOf(path: string): string[] {
+  try {
+    return readFileSync(path, "latin1").split("\n");
+  } catch {
+    return [];
+  }
+}
+
+function nameOf(pid: number, root: string): string {
+  return linesOf(`${root}/${pid}/comm`)[0] ?? "";
+}

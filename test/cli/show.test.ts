@@ -1,0 +1,92 @@
+// `portwarden show`: whose connections they are, and what to do where a limit is reached.
+
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { endianness } from "node:os";
+import { describe, expect, test } from "vitest";
+import { remediesFor } from "../../bindings/cli/show/remedies.ts";
+import { type HostState, readHostState } from "../../bindings/node/host/host-state.ts";
+import type { LimitUse } from "../../bindings/node/host/use.ts";
+import { json, run } from "./run.ts";
+
+const isTold = process.platform === "linux" && endianness() === "LE";
+
+describe.runIf(isTold)("show", () => {
+  test("names the program that has a connection", async () => {
+    const server = createServer((socket) => void socket.on("error", () => undefined));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const socket = connect({ host: "127.0.0.1", port });
+    await once(socket, "connect");
+    try {
+      const { value } = await json(`show --destination 127.0.0.1:${port}`);
+      const [pair] = value.pairs as { programs: object[] }[];
+      const program = { pid: process.pid, name: expect.any(String), sockets: 1 };
+      expect(pair?.programs).toEqual([program]);
+      const { out } = await run(`show --destination 127.0.0.1:${port}`);
+      expect(out).toContain(`(${process.pid})`);
+    } finally {
+      socket.destroy();
+      server.close();
+    }
+  });
+
+  test("says what one source carries with TIME_WAIT, in one line", async () => {
+    const { out } = await run("show");
+    expect(out).toMatch(
+      /\n {2}With TIME_WAIT of 60 s after each, one source has [\d,]+ connections/,
+    );
+  });
+});
+
+describe("the remedies of a limit", () => {
+  const host: HostState = {
+    ...readHostState("/nowhere"),
+    portRange: { first: 32_768, last: 60_999 },
+    reserved: "40000-40009,1",
+    tcpTimestamps: 1,
+    tcpTwReuse: 2,
+    fileLimits: { soft: 1000, hard: 5000 },
+  };
+  const limit = (name: LimitUse["name"], used: number, most: number): LimitUse => {
+    return { name, used, limit: most, left: most - used };
+  };
+
+  test("are said where all is used, or nine tenths, and nowhere else", () => {
+    const limits = [limit("ports", 28_222, 28_222), limit("files", 900, 1000)];
+    expect(remediesFor(host, limits).map(({ limit }) => limit)).toEqual(["ports", "files"]);
+    expect(remediesFor(host, [limit("ports", 25_399, 28_222)])).toEqual([]);
+  });
+
+  test("of ports are those of a plan, and what the kernel can be told", () => {
+    const [{ changes } = { changes: [] }] = remediesFor(host, [limit("ports", 28_222, 28_222)]);
+    expect(changes.join("\n")).toMatch(/^more sources: .*\nmore destinations: /);
+    expect(changes).toContainEqual(expect.stringContaining('ip_local_port_range="1024 65535"'));
+    expect(changes).toContainEqual(expect.stringContaining("10 ports of the range back"));
+    expect(changes).toContainEqual(expect.stringContaining("tcp_tw_reuse=1"));
+    expect(changes.at(-1)).toContain("portwarden plan");
+    const reusing = {
+      ...host,
+      tcpTwReuse: 1,
+      reserved: "",
+      portRange: { first: 1024, last: 65_535 },
+    };
+    const [least] = remediesFor(reusing, [limit("ports", 64_512, 64_512)]);
+    expect(least?.changes).toHaveLength(3);
+  });
+
+  test("of files are the hard limit, or who may raise it", () => {
+    const of = (hard: number): string | undefined =>
+      remediesFor({ ...host, fileLimits: { soft: 1000, hard } }, [limit("files", 1000, 1000)])[0]
+        ?.changes[0];
+    expect(of(5000)).toBe("more open files: ulimit -n 5000");
+    expect(of(Number.POSITIVE_INFINITY)).toBe("more open files: ulimit -n unlimited");
+    expect(of(1000)).toContain("only by root");
+  });
+
+  test("of TIME_WAIT are more buckets", () => {
+    const [found] = remediesFor(host, [limit("timeWait", 4096, 4096)]);
+    expect(found?.changes).toEqual([expect.stringContaining("tcp_max_tw_buckets=8192")]);
+  });
+});
