@@ -1,9 +1,9 @@
 // The JS bitmap: the core's own algorithm in typed arrays, as fast as we can make it in JavaScript.
 //
-// It is what one writes when a Set and a loop are too slow, and so the baseline that WebAssembly has
-// to beat. One pool's ports are bits; two summaries above them let a
-// search skip what is full. Words have 32 bits, because JavaScript has no fast wider ones. A set
-// bit means "free": what is free is what a search looks for.
+// It is what one writes when a Set and a loop are too slow, and so the baseline that WebAssembly
+// has to beat. One pool's ports are bits; two summaries above them let a search skip what is full.
+// Words have 32 bits, because JavaScript has no fast wider ones. A set bit means "free": what is
+// free is what a search looks for.
 //
 //   bits  Int32Array
 //         0 .. 2047     bit p of word w : port 32 w + p is free
@@ -12,9 +12,8 @@
 //
 // Measured and kept, against what seemed as good: one array for all levels; fields that are small
 // integers from the start (one that is undefined first costs half a nanosecond a call); the search
-// in the word at hand apart from the long one; and no counter, so `held` counts when it is asked.
-// Both sides of the remainder are made unsigned: else one offset above 2^31 makes every later one
-// slow.
+// in the word at hand apart from the long one; and no counter of what is held. Both sides of the
+// remainder are made unsigned: else one offset above 2^31 makes every later one slow.
 //
 // It knows one pool at a time: exclusive ports, no reuse flags, no conflicts between addresses,
 // destinations and wildcards.
@@ -134,12 +133,6 @@ export class JsBitmap {
     return ((this.#bits[port >>> 5] as number) & (1 << port)) === 0;
   }
 
-  get held(): number {
-    let held = 0;
-    for (let word = 0; word < PORT_WORDS; word++) held += ones(~(this.#bits[word] as number));
-    return held;
-  }
-
   /** As {@link take}, where the word at hand has nothing to offer. */
   #takeFar(start: number): number {
     const port = this.#findFar(start);
@@ -218,11 +211,4 @@ function openWord(bits: Int32Array, word: number): void {
 /** The place of the lowest set bit. */
 function lowest(bits: number): number {
   return 31 - Math.clz32(bits & -bits);
-}
-
-/** How many bits are set. */
-function ones(bits: number): number {
-  let sums = bits - ((bits >>> 1) & 0x55555555);
-  sums = (sums & 0x33333333) + ((sums >>> 2) & 0x33333333);
-  return Math.imul((sums + (sums >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }

@@ -53,8 +53,4 @@ export class JsSet {
     if ((port & 0xffff) !== port || port === 0) throw new RangeError("port");
     return this.#held.has(port);
   }
-
-  get held(): number {
-    return this.#held.size;
-  }
 }

@@ -6,13 +6,13 @@
 // the same ports, search from the same offsets, and must find the same ports before any of them is
 // timed. Batches are timed by turns, another system first each time; what is shown is the median.
 
-import { SeededRandom } from "../../bindings/core/random.ts";
 import { IPV4, PortManager, TCP } from "../../bindings/index.ts";
 import {
   ReferencePortManager,
   type ReferenceRequest,
 } from "../../test/models/reference-manager.ts";
 import { JsBitmap } from "../baselines/js-bitmap.ts";
+import { offsetsOf, shuffledPorts } from "../harness/workloads.ts";
 import type { Cost, System } from "./protocol.ts";
 
 const FIRST = 32768;
@@ -31,12 +31,17 @@ const BATCHES_MIN = 3;
 /** A system that has taken so long at one occupancy has as many batches as it gets. */
 const PATIENCE_MS = 400;
 
-/** Takes a port from an offset on, and frees it: the port. */
+interface Ports {
+  take(offset: number): number;
+  free(port: number): boolean;
+}
+
 interface Implementation {
   readonly system: System;
-  once(offset: number): number;
+  readonly ports: Ports;
+  /** Takes and frees. Each system has a loop of its own, which V8 compiles for it alone. */
   loop(offsets: Uint32Array, operations: number): void;
-  close(): void;
+  close?(): void;
 }
 
 interface Runner {
@@ -47,14 +52,14 @@ interface Runner {
 
 /** Yields after each batch, with what is known of one system by then. */
 export function* measureCosts(occupancies: readonly number[], now: () => number): Generator<Cost> {
-  const order = shuffledPorts();
-  const offsets = offsetsOf(2);
+  const order = shuffledPorts().filter((port) => port >= FIRST && port <= LAST);
+  const offsets = offsetsOf(2, OFFSETS);
   for (const occupancy of occupancies) {
     const held = order.slice(0, Math.round((COUNT * occupancy) / 100));
     const implementations = [portwarden(held), jsBitmap(held), referenceModel(held)];
     checkEqual(implementations, offsets);
     yield* runByTurns(implementations, occupancy, offsets, now);
-    for (const { close } of implementations) close();
+    for (const { close } of implementations) close?.();
   }
 }
 
@@ -124,41 +129,25 @@ function costOf({ implementation, operations, times }: Runner, occupancy: number
 
 function portwarden(held: readonly number[]): Implementation {
   const manager = PortManager.open({ portRange: { first: FIRST, last: LAST } });
-  const pool = manager.pool({ networks: [IPV4], transport: TCP, address: ADDRESS });
-  for (const port of held) pool.takeAt(port);
-  return {
-    system: "portwarden",
-    once: (offset) => {
-      const port = pool.take(offset);
-      pool.free(port);
-      return port;
-    },
-    loop: (offsets, operations) => {
-      for (let index = 0; index < operations; index++) {
-        pool.free(pool.take(offsets[index & (OFFSETS - 1)] as number));
-      }
-    },
-    close: () => manager.close(),
+  const ports = manager.pool({ networks: [IPV4], transport: TCP, address: ADDRESS });
+  for (const port of held) ports.takeAt(port);
+  const loop = (offsets: Uint32Array, operations: number): void => {
+    for (let index = 0; index < operations; index++) {
+      ports.free(ports.take(offsets[index & (OFFSETS - 1)] as number));
+    }
   };
+  return { system: "portwarden", ports, loop, close: () => manager.close() };
 }
 
 function jsBitmap(held: readonly number[]): Implementation {
   const ports = new JsBitmap(FIRST, LAST);
   for (const port of held) ports.takeAt(port);
-  return {
-    system: "JS bitmap",
-    once: (offset) => {
-      const port = ports.take(offset);
-      ports.free(port);
-      return port;
-    },
-    loop: (offsets, operations) => {
-      for (let index = 0; index < operations; index++) {
-        ports.free(ports.take(offsets[index & (OFFSETS - 1)] as number));
-      }
-    },
-    close: () => undefined,
+  const loop = (offsets: Uint32Array, operations: number): void => {
+    for (let index = 0; index < operations; index++) {
+      ports.free(ports.take(offsets[index & (OFFSETS - 1)] as number));
+    }
   };
+  return { system: "JS bitmap", ports, loop };
 }
 
 function referenceModel(held: readonly number[]): Implementation {
@@ -173,50 +162,34 @@ function referenceModel(held: readonly number[]): Implementation {
     device: 0,
     destination: { address: "", port: 0 },
   };
-  for (const port of held) model.reservePort({ ...request, port }, 0);
-  const once = (offset: number): number => {
-    request.port = 0;
-    const port = model.reservePort(request, offset);
-    request.port = port;
-    model.releasePort(request);
-    return port;
-  };
-  return {
-    system: "reference model",
-    once,
-    loop: (offsets, operations) => {
-      for (let index = 0; index < operations; index++) {
-        once(offsets[index & (OFFSETS - 1)] as number);
-      }
+  const ports: Ports = {
+    take(offset) {
+      request.port = 0;
+      return model.reservePort(request, offset);
     },
-    close: () => undefined,
+    free(port) {
+      request.port = port;
+      return model.releasePort(request);
+    },
   };
+  for (const port of held) model.reservePort({ ...request, port }, 0);
+  const loop = (offsets: Uint32Array, operations: number): void => {
+    for (let index = 0; index < operations; index++) {
+      ports.free(ports.take(offsets[index & (OFFSETS - 1)] as number));
+    }
+  };
+  return { system: "reference model", ports, loop };
 }
-
-// ── What they are given alike ─────────────────────────────────────────────────────────────
 
 function checkEqual(implementations: readonly Implementation[], offsets: Uint32Array): void {
   for (const offset of offsets.subarray(0, CHECKED)) {
-    const ports = implementations.map(({ once }) => once(offset));
-    if (new Set(ports).size !== 1) {
-      throw new Error(
-        `from offset ${offset} the systems found different ports: ${ports.join(", ")}`,
-      );
+    const found = implementations.map(({ ports }) => {
+      const port = ports.take(offset);
+      ports.free(port);
+      return port;
+    });
+    if (new Set(found).size !== 1) {
+      throw new Error(`from offset ${offset} the systems found different ports: ${found}`);
     }
   }
-}
-
-function shuffledPorts(): number[] {
-  const random = new SeededRandom(1);
-  const ports = Array.from({ length: COUNT }, (_, index) => FIRST + index);
-  for (let index = COUNT - 1; index >= 1; index--) {
-    const other = random.next() % (index + 1);
-    [ports[index], ports[other]] = [ports[other] as number, ports[index] as number];
-  }
-  return ports;
-}
-
-function offsetsOf(seed: number): Uint32Array {
-  const random = new SeededRandom(seed);
-  return Uint32Array.from({ length: OFFSETS }, () => random.next() >>> 1);
 }
