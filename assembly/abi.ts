@@ -27,6 +27,23 @@ export const COOLING = -11;
 /** The search ended at a port that cannot be shared after all: search again, with a new draw. */
 export const AGAIN = -9;
 
+/** The local address is none of the machine's. */
+export const NOT_LOCAL = -12;
+/** The socket is connected, or listens. */
+export const IS_CONNECTED = -13;
+/** An IPv6-only socket has no way to an IPv4 address. */
+export const NO_ROUTE = -14;
+/** The address is of another family than the socket, or its own address. */
+export const WRONG_FAMILY = -15;
+/** Nobody listens where the connection was to go. */
+export const REFUSED = -16;
+/** The socket is not connected. */
+export const NOT_CONNECTED = -17;
+/** The socket does not listen. */
+export const NOT_LISTENING = -18;
+/** No connection waits for accept(). */
+export const NOTHING_WAITS = -19;
+
 // ── Ports ─────────────────────────────────────────────────────────────────────────────────
 
 export const PORT_MAX = 65535;

@@ -18,6 +18,15 @@ export {
 export { type ReservedOptions, ReservedPorts } from "./groups/reserved.ts";
 export { type BindBucket, LinuxPorts, type LinuxStats } from "./linux/linux.ts";
 export type { LinuxOptions } from "./linux/linux-options.ts";
+export type { Linux618Options } from "./linux/modern/modern-options.ts";
+export type { Linux618Ports } from "./linux/modern/modern-ports.ts";
+export type { Linux618Socket } from "./linux/modern/modern-socket.ts";
+export type {
+  Linux618ConnectOptions,
+  Linux618SocketOptions,
+  Linux618State,
+  Linux618Type,
+} from "./linux/modern/modern-socket-options.ts";
 export type {
   CloseOptions,
   LinuxSocket,

@@ -8,5 +8,6 @@ assert(
   "The texts of linux.debug.wasm run into those of cooldown.debug",
 );
 
+export { verifyModern } from "../linux/modern/verify";
 export { verifyLinux } from "../linux/verify";
 export * from "./linux";

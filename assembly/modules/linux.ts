@@ -5,6 +5,39 @@
 export { bindAny, bindAt, bindRange, listenAny, listenBound } from "../linux/bind";
 export { connectByHash, connectRange, connectSocket } from "../linux/connect";
 export { bucketFastreuse, bucketOwners, bucketWaits, closeLinux } from "../linux/linux";
+// Linux 6.8 to 6.18.
+export { acceptFrom, acceptModern, isKnownFrom } from "../linux/modern/accept";
+export { bindModern, listenModern, modernRange } from "../linux/modern/bind";
+export { connectModern } from "../linux/modern/connect";
+export { closeModern, disconnect, receiveModern, shutdownModern } from "../linux/modern/ending";
+export {
+  closeModernSystem,
+  modernCount,
+  modernFastreuse,
+  modernOwners,
+} from "../linux/modern/modern";
+export {
+  modernAddressWord,
+  modernDevice,
+  modernFlags,
+  modernName,
+  modernOwnRange,
+  modernPort,
+  setModernDevice,
+  setModernFlag,
+  setModernRange,
+} from "../linux/modern/options";
+export { moveModernSocket, openModernSocket } from "../linux/modern/socket";
+export {
+  currentModernTime,
+  modernSecret,
+  modernSetting,
+  modernUsed,
+  openModern,
+  setModern,
+} from "../linux/modern/system";
+export { expireModern, setModernNow, setReuseDelay } from "../linux/modern/time-wait";
+export { closeModernUdp, connectModernUdp, disconnectModernUdp } from "../linux/modern/udp";
 export {
   addressWord,
   closeSocket,

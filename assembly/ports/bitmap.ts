@@ -262,7 +262,8 @@ function maskOf(map: Address): Address {
   return load<u32>(map, MASK);
 }
 
-function versionOf(map: Address): u64 {
+/** The version of a mask, or that of the mask that the summaries were made under. */
+export function versionOf(map: Address): u64 {
   return load<u64>(map, VERSION);
 }
 

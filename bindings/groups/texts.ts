@@ -188,6 +188,19 @@ export function parseTwReuse(text: string, current: number): number {
   throw refused("invalid-text", "0 or 1", text);
 }
 
+/**
+ * The text of a file that holds one number (Linux `proc_dointvec_minmax`). What follows it after white
+ * space is not looked at. The empty text changes nothing.
+ * @param current the value that holds now.
+ * @throws PortError `EINVAL` (`invalid-text`).
+ */
+export function parseNumber(text: string, current: number, least: number, most: number): number {
+  if (text === "") return current;
+  const [value] = numbersOf(text, 1) ?? [];
+  if (value !== undefined && value >= least && value <= most) return value;
+  throw refused("invalid-text", `a number in ${least}..${most}`, text);
+}
+
 /** The text of a file that holds one number: the number and a newline. */
 export function printNumber(value: number): string {
   return `${value}\n`;

@@ -35,8 +35,8 @@ export interface LinuxOptions {
   /** The local address that routing would choose for a socket without one: 127.0.0.1 by default. */
   localAddress?: AddressLike;
   /**
-   * Whose rules: `"2.6.32"`, the default and so far the only ones, are those of Linux 2.6.32 with
-   * ranges for control groups.
+   * Whose rules: `"2.6.32"`, the default, are those of Linux 2.6.32 with ranges for control groups.
+   * With `"6.18"` a system has other options, and other sockets: {@link Linux618Options}.
    */
   rules?: "2.6.32";
   /** How bind() with port 0 picks; `"random"` by default, as the kernel does. */
@@ -121,7 +121,7 @@ export function checkLinuxOptions(options: LinuxOptions): CheckedOptions {
     module,
     linuxModule,
   } = readOptions("options", options, OPTION_NAMES);
-  if (rules !== "2.6.32") throw wrongValue("rules", '"2.6.32"', rules);
+  if (rules !== "2.6.32") throw wrongValue("rules", '"2.6.32" or "6.18"', rules);
   const range = checkRangeObject("portRange", portRange, RANGE_ADVICE);
   const bindBy = checkSelection(bindSelection, "bindSelection");
   checkChance(seed, random, bindBy);

@@ -19,6 +19,8 @@ import {
   type LinuxOptions,
   RANGE_ADVICE,
 } from "./linux-options.ts";
+import type { Linux618Options } from "./modern/modern-options.ts";
+import { Linux618Ports } from "./modern/modern-ports.ts";
 import {
   type LinuxSocket,
   openPlainSocket,
@@ -112,7 +114,14 @@ export class LinuxPorts implements Disposable {
    * `ERR_INVALID_IP_ADDRESS`, `EINVAL` (range), `ENOBUFS`; `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module`
    * or no `linuxModule` is given, and the host does not let the package compile its own).
    */
-  static open(options: LinuxOptions = {}): LinuxPorts {
+  static open(options?: LinuxOptions): LinuxPorts;
+  /** Opens a system without sockets, by the rules of Linux 6.18. */
+  static open(options: Linux618Options): Linux618Ports;
+  static open(options: LinuxOptions | Linux618Options = {}): LinuxPorts | Linux618Ports {
+    return isModern(options) ? Linux618Ports.open(options) : LinuxPorts.#openOld(options);
+  }
+
+  static #openOld(options: LinuxOptions): LinuxPorts {
     const checked = checkLinuxOptions(options);
     const { core, linux, random, limit, module } = checked;
     const reserved =
@@ -303,4 +312,8 @@ export class LinuxPorts implements Disposable {
     if (this.#system.address === 0) throw closed("system of ports");
     return this.#system.address;
   }
+}
+
+function isModern(options: LinuxOptions | Linux618Options): options is Linux618Options {
+  return (options as { rules?: unknown } | null)?.rules === "6.18";
 }

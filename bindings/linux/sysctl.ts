@@ -24,12 +24,17 @@ export interface SysctlHost {
   tcpTwReuse: number;
 }
 
-interface Setting {
-  read(host: SysctlHost): string;
-  write(host: SysctlHost, text: string): void;
+/** A setting of hosts of that kind. */
+export interface Setting<Host> {
+  read(host: Host): string;
+  write(host: Host, text: string): void;
 }
 
-const SETTINGS: ReadonlyMap<string, Setting> = new Map<string, Setting>([
+/** The settings that all rules have. */
+export const SETTINGS: ReadonlyMap<string, Setting<SysctlHost>> = new Map<
+  string,
+  Setting<SysctlHost>
+>([
   [
     "net.ipv4.ip_local_port_range",
     {
@@ -84,11 +89,13 @@ const SETTINGS: ReadonlyMap<string, Setting> = new Map<string, Setting>([
  * Writing what was read changes nothing, and neither does the empty text: "\n" empties the list of
  * reserved ports. A text that is refused leaves everything as it was.
  */
-export class Sysctl {
-  readonly #host: SysctlHost;
+export class Sysctl<Host extends SysctlHost = SysctlHost> {
+  readonly #host: Host;
+  readonly #settings: ReadonlyMap<string, Setting<Host>>;
 
-  constructor(host: SysctlHost) {
+  constructor(host: Host, settings: ReadonlyMap<string, Setting<Host>> = SETTINGS) {
     this.#host = host;
+    this.#settings = settings;
   }
 
   /**
@@ -96,7 +103,7 @@ export class Sysctl {
    * @throws PortError `ENOENT` (no such name), `ERR_INVALID_ARG_TYPE`, and those of the host.
    */
   read(name: string): string {
-    return settingOf(name).read(this.#host);
+    return settingOf(this.#settings, name).read(this.#host);
   }
 
   /**
@@ -105,18 +112,21 @@ export class Sysctl {
    * `ERR_INVALID_ARG_TYPE`, and those of the host.
    */
   write(name: string, text: string): void {
-    settingOf(name).write(this.#host, checkText("text", text));
+    settingOf(this.#settings, name).write(this.#host, checkText("text", text));
   }
 
   /** The names, sorted. */
   list(): string[] {
-    return [...SETTINGS.keys()];
+    return [...this.#settings.keys()];
   }
 }
 
-function settingOf(name: string): Setting {
-  const setting = SETTINGS.get(checkText("name", name));
+function settingOf<Host>(
+  settings: ReadonlyMap<string, Setting<Host>>,
+  name: string,
+): Setting<Host> {
+  const setting = settings.get(checkText("name", name));
   if (setting !== undefined) return setting;
-  const known = [...SETTINGS.keys()].join(", ");
+  const known = [...settings.keys()].join(", ");
   throw new PortError("ENOENT", "not-found", `no sysctl ${show(name)}; known are ${known}`);
 }

@@ -63,7 +63,11 @@ const OPTIONS: readonly Row[] = [
   ["any address as the local one", { localAddress: "0.0.0.0" }, says(VALUE, "one address")],
   ["an empty local address", { localAddress: "" }, VALUE],
   ["null as local address", { localAddress: null }, TYPE],
-  ["other rules", { rules: "modern" }, says(VALUE, 'rules must be "2.6.32", got "modern"')],
+  [
+    "other rules",
+    { rules: "modern" },
+    says(VALUE, 'rules must be "2.6.32" or "6.18", got "modern"'),
+  ],
   ["null as rules", { rules: null }, VALUE],
   ["an unknown policy for bind()", { bindSelection: "hsah" }, VALUE],
   ["an unknown policy for connect()", { connectSelection: { algorithm: "rfc" } }, VALUE],

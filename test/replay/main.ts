@@ -16,14 +16,14 @@ import type { System } from "./system.ts";
 
 const USAGE = `usage: replay netstack FILE... [--handles | --system words|handles|reference]
        replay linux-seed FILE... [--system ports|reference]
-       replay linux FILE... [--system model]
+       replay linux FILE... [--system ports|model]
        replay peers FILE... [--system manager]`;
 
 /** What is played on when nobody asks for another system. */
 const DEFAULT_SYSTEMS: Readonly<Record<string, string>> = {
   netstack: "words",
   "linux-seed": "ports",
-  linux: "model",
+  linux: "ports",
   peers: "manager",
 };
 
@@ -136,6 +136,8 @@ async function linuxOpener(system: string): Promise<OpenLinux> {
 
 async function machineOpener(system: string): Promise<OpenMachine> {
   switch (system) {
+    case "ports":
+      return (await import("./linux-6.18/ports-machine.ts")).openPorts;
     case "model":
       return (await import("./linux-6.18/model-machine.ts")).openModel;
     default:

@@ -61,7 +61,7 @@ class CasePlayer {
 
   constructor(open: OpenMachine, env: Environment, seed: number, ops: readonly Call[]) {
     this.#devices = devicesIn(ops);
-    const devices = [...this.#devices.values()];
+    const devices = [...this.#devices.values()].filter((device) => device !== 0);
     this.#machine = open({ ...setupOf(env, seed), devices });
   }
 

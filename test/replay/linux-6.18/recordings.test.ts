@@ -7,16 +7,20 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Bucket } from "../../models/linux-6.18/bucket.ts";
 import type { Socket } from "../../models/linux-6.18/kernel.ts";
+import { modulesFor } from "../../support/builds.ts";
 import { BadInput } from "../input.ts";
 import { newTally, type Tally } from "../netstack.ts";
 import { replayKernelFile } from "./files.ts";
 import type { OpenMachine } from "./machine.ts";
 import { ModelMachine, openModel } from "./model-machine.ts";
+import { openPorts } from "./ports-machine.ts";
 
 const VECTORS = new URL("../../vectors/", import.meta.url);
 const PEERS = new URL("peers/linux.json.gz", VECTORS).pathname;
 
 const MACHINES: readonly (readonly [name: string, open: OpenMachine])[] = [
+  ["LinuxPorts, release,", (setup) => openPorts(setup, modulesFor("release"))],
+  ["LinuxPorts, debug,", (setup) => openPorts(setup, modulesFor("debug"))],
   ["the reference model", openModel],
 ];
 

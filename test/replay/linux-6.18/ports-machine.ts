@@ -1,0 +1,127 @@
+// LinuxPorts by the rules of Linux 6.18 as a machine to replay on.
+
+import { PortError } from "../../../bindings/errors.ts";
+import { Linux618Ports, verifyModern } from "../../../bindings/linux/modern/modern-ports.ts";
+import type { Linux618Socket } from "../../../bindings/linux/modern/modern-socket.ts";
+import type { Flag, Machine, Name, Setup, SocketType } from "./machine.ts";
+
+interface Modules {
+  readonly module?: WebAssembly.Module;
+  readonly linuxModule?: WebAssembly.Module;
+}
+
+const CALLS_PER_CHECK = 16;
+const PROPERTIES = {
+  reuseaddr: "reuseAddr",
+  reuseport: "reusePort",
+  v6only: "v6only",
+  bind_no_port: "bindAddressNoPort",
+} as const;
+
+export function openPorts(setup: Setup, modules: Modules = {}): PortsMachine {
+  return new PortsMachine(setup, modules);
+}
+
+export class PortsMachine implements Machine<Linux618Socket> {
+  readonly ports: Linux618Ports;
+  readonly #usedAtOpen: number;
+  #calls = 0;
+
+  constructor({ sysctl, addresses, devices, seed }: Setup, modules: Modules) {
+    this.ports = Linux618Ports.open({ rules: "6.18", addresses, devices, seed, ...modules });
+    for (const [name, text] of Object.entries(sysctl)) this.sysctl(name, text);
+    this.#usedAtOpen = this.ports.stats().memory.used;
+  }
+
+  socket(type: SocketType, uid: number): Linux618Socket {
+    return this.ports.socket({ type, uid });
+  }
+
+  setFlag(socket: Linux618Socket, flag: Flag, value: boolean): string {
+    return this.#answer(() => {
+      socket[PROPERTIES[flag]] = value;
+    });
+  }
+
+  setDevice(socket: Linux618Socket, device: number): string {
+    return this.#answer(() => {
+      socket.bindToDevice = device;
+    });
+  }
+
+  setRange(socket: Linux618Socket, first: number, last: number): string {
+    return this.#answer(() => {
+      socket.localPortRange = { first, last };
+    });
+  }
+
+  range({ localPortRange: { first, last } }: Linux618Socket): readonly [number, number] {
+    return [first, last];
+  }
+
+  bind(socket: Linux618Socket, address: string, port: number, uid: number): string {
+    return this.#answer(() => socket.bind(address, port, uid));
+  }
+
+  listen(socket: Linux618Socket): string {
+    return this.#answer(() => socket.listen());
+  }
+
+  connect(socket: Linux618Socket, address: string, port: number): string {
+    return this.#answer(() => socket.connect(address, port));
+  }
+
+  accept(listener: Linux618Socket): Linux618Socket | undefined {
+    try {
+      return listener.accept();
+    } catch (error) {
+      if (error instanceof PortError && error.code === "EAGAIN") return undefined;
+      throw error;
+    }
+  }
+
+  disconnect(socket: Linux618Socket): string {
+    return this.#answer(() => socket.disconnect());
+  }
+
+  close(socket: Linux618Socket, isReset: boolean): string {
+    return this.#answer(() => socket.close({ reset: isReset }));
+  }
+
+  name(socket: Linux618Socket): Name {
+    return socket.name;
+  }
+
+  advance(ms: number): void {
+    this.ports.setTime(this.ports.time + ms);
+    this.ports.expireTimeWait();
+  }
+
+  sysctl(name: string, text: string): string {
+    return this.#answer(() => this.ports.sysctl.write(`net.ipv4.${name}`, text));
+  }
+
+  readSysctl(name: string): string {
+    return this.ports.sysctl.read(`net.ipv4.${name}`);
+  }
+
+  /** TIME_WAITs outlive their sockets, so time passes first. */
+  end(): { readonly bytes: number } {
+    this.advance(10_000_000);
+    const bytes = this.ports.stats().memory.used - this.#usedAtOpen;
+    this.ports.close();
+    return { bytes };
+  }
+
+  #answer(call: () => unknown): string {
+    try {
+      call();
+    } catch (error) {
+      if (error instanceof PortError && !error.code.startsWith("ERR_")) return error.code;
+      throw error;
+    }
+    // In the debug build, whose check looks at everything.
+    if (++this.#calls % CALLS_PER_CHECK === 0) verifyModern(this.ports);
+    return "ok";
+  }
+}
