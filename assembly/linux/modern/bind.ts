@@ -1,7 +1,7 @@
 // Bind: the port of bind() and listen() on modern Linux (Linux `inet_csk_get_port`,
 // `inet_csk_find_open_port`, `udp_lib_get_port`).
 //
-//   named port   no owner keeps the socket away, or it is like the SO_REUSEPORT socket remembered
+//   explicit port no owner keeps the socket away, or it is like the SO_REUSEPORT socket remembered
 //   port 0, TCP  odd offsets from the part's first port before even ones; with SO_REUSEADDR the lower
 //                half of the range before the upper one; `ip_autobind_reuse` adds a second pass
 //   port 0, UDP  from a random slot of the hash table on

@@ -57,7 +57,7 @@ import {
 } from "./socket";
 import { hasRoomForSets, SETS } from "./system";
 
-/** A named port, and listen(). */
+/** A explicit port, and listen(). */
 export const NAMED: u32 = 0;
 /** Port 0, first pass: SO_REUSEADDR and SO_REUSEPORT do not count. */
 export const SEARCH: u32 = 1;

@@ -110,8 +110,8 @@ export function addWait(socket: Address, isHalfOpen: bool): void {
   const isFromConnect = has(socket, FROM_CONNECT);
   const part = addOwner(system, port, lowOfSocket(socket), highOfSocket(socket), isFromConnect);
   store<u32>(wait, <u32>part, PART_OF);
-  const stamped = has(socket, HAS_TIMESTAMPS) ? STAMPED : 0;
-  store<u8>(wait, <u8>((isFromConnect ? BY_CONNECT : 0) | stamped), FLAGS);
+  const timestamps = has(socket, HAS_TIMESTAMPS) ? STAMPED : 0;
+  store<u8>(wait, <u8>((isFromConnect ? BY_CONNECT : 0) | timestamps), FLAGS);
   setWord(socket, TUPLE, 0);
   count(system, TIME_WAITS, 1);
   if (isHalfOpen) beginHalfOpen(system, wait, word(socket, PEER));
