@@ -64,7 +64,7 @@ describe.runIf(missing === undefined)("the site of the pages", () => {
 
   test("has the port map inside, and it runs", async () => {
     await page.goto(`${site.address}map/`);
-    await page.waitForFunction(() => document.querySelector("#told li") !== null);
+    await page.waitForFunction(() => document.querySelector("#port-answers li") !== null);
     expect(await page.locator("canvas").count()).toBeGreaterThan(0);
   });
 
