@@ -84,8 +84,7 @@ export interface SelectionOptions {
   increment?: number | undefined;
   /**
    * `hash`, `double-hash`, `random-increments`, `sequential`: where the counters begin, 0..4294967295.
-   * Random by default, each for itself; for `sequential` one random start for all pools, or with a
-   * `seed` 0, the first port of the range.
+   * Random by default, each for itself; 0, the first port of the range, for `sequential`.
    */
   from?: number | undefined;
 }
@@ -250,9 +249,6 @@ export class Selection {
     this.#increment = increment;
     this.#hasTable = algorithm === "double-hash";
     this.#from = options.from ?? 0;
-    if (algorithm === "sequential" && options.from === undefined && !random.isSeeded) {
-      this.#from = random.next();
-    }
     this.place = this.newPlace();
     if (this.isKeyed || algorithm === "random-increments") this.#remember(options);
   }

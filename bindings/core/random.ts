@@ -4,8 +4,6 @@
 
 /** A source of uniform 32-bit numbers. */
 export interface Random {
-  /** Do the numbers come from a seed? */
-  readonly isSeeded: boolean;
   next(): number;
 }
 
@@ -13,7 +11,6 @@ const POOL_LENGTH = 1024;
 
 /** Cryptographically secure, drawn from the host in pools of 4 KiB. */
 export class CryptoRandom implements Random {
-  readonly isSeeded = false;
   readonly #pool: Uint32Array<ArrayBuffer> = new Uint32Array(POOL_LENGTH);
   #at = POOL_LENGTH;
 
@@ -30,7 +27,6 @@ export class CryptoRandom implements Random {
 
 /** Mulberry32: the same seed gives the same numbers. A few of them tell all others. */
 export class SeededRandom implements Random {
-  readonly isSeeded = true;
   #state: number;
 
   constructor(seed: number) {
