@@ -66,6 +66,7 @@ const config: UserConfig = defineConfig({
           ["PortGroup", "port-group"],
           ["LinuxPorts", "linux-ports"],
           ["LinuxSocket", "linux-socket"],
+          ["Linux618Ports", "linux-6.18"],
           ["Sysctl", "sysctl"],
           ["Selection policies", "selection"],
           ["Errors", "errors"],
