@@ -73,7 +73,7 @@ export interface PortErrorDetails {
   /** The range that was searched, both ends included. */
   searched?: { first: number; last: number } | undefined;
   /** The host's own error behind this one. */
-  cause?: unknown;
+  cause?: unknown | undefined;
 }
 
 /**

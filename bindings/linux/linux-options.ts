@@ -19,52 +19,52 @@ import { type LinuxExports, linuxCoreOf } from "./linux-core.ts";
 /** What a system is opened with. */
 export interface LinuxOptions {
   /** `net.ipv4.ip_local_port_range`: 32768..60999 by default. */
-  portRange?: PortRange;
+  portRange?: PortRange | undefined;
   /** `net.ipv4.ip_local_reserved_ports`: a list of its own, empty, by default. */
-  reserved?: ReservedPorts;
+  reserved?: ReservedPorts | undefined;
   /** `net.ipv4.ip_unprivileged_port_start`: 0..65535, not above the range's first; 1024 by default. */
-  unprivilegedPortStart?: number;
+  unprivilegedPortStart?: number | undefined;
   /** `net.ipv4.tcp_tw_reuse`: whether an automatic connect() may take over a TIME_WAIT. 0 by default. */
-  tcpTwReuse?: 0 | 1;
+  tcpTwReuse?: 0 | 1 | undefined;
   /** How long TIME_WAIT lasts: milliseconds, 0..4294967295; 60000 by default. */
-  timeWaitMs?: number;
+  timeWaitMs?: number | undefined;
   /** Where the clock starts: milliseconds, 0..4294967000000; 0 by default. */
-  time?: number;
+  time?: number | undefined;
   /** Where connect()'s hint starts: 0..4294967295; 0 by default. */
-  hint?: number;
+  hint?: number | undefined;
   /** The local address that routing would choose for a socket without one: 127.0.0.1 by default. */
-  localAddress?: AddressLike;
+  localAddress?: AddressLike | undefined;
   /**
    * Whose rules: `"2.6.32"`, the default, are those of Linux 2.6.32 with ranges for control groups.
    * With `"6.18"` a system has other options, and other sockets: {@link Linux618Options}.
    */
-  rules?: "2.6.32";
+  rules?: "2.6.32" | undefined;
   /** How bind() with port 0 picks; `"random"` by default, as the kernel does. */
-  bindSelection?: PolicyName | SelectionOptions;
+  bindSelection?: PolicyName | SelectionOptions | undefined;
   /**
    * How connect() picks; `"hash"` by default, as the kernel does: a keyed hash of the tuple plus one
    * hint for all destinations, which moves by the number of ports that were looked at.
    */
-  connectSelection?: PolicyName | SelectionOptions;
+  connectSelection?: PolicyName | SelectionOptions | undefined;
   /**
    * Makes chance repeatable: 0..4294967295. Without it draws and keys come from the host's
    * cryptographic source. With it, whoever sees a few ports can tell the next.
    */
-  seed?: number;
+  seed?: number | undefined;
   /**
    * Where bind()'s draws come from, one for each run of its search: answers 0..4294967295, and the
    * search starts at `first + answer % count`. For tests and simulations; not together with `seed`.
    */
-  random?: () => number;
+  random?: (() => number) | undefined;
   /** Bytes of memory that the system's records may take: 8192..4294967295, the default. */
-  memoryLimit?: number;
+  memoryLimit?: number | undefined;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
-  module?: WebAssembly.Module;
+  module?: WebAssembly.Module | undefined;
   /**
    * `linux.wasm`, compiled by such a host: it runs over the memory of `module`. That inside the
    * package by default.
    */
-  linuxModule?: WebAssembly.Module;
+  linuxModule?: WebAssembly.Module | undefined;
 }
 
 const OPTION_NAMES = [

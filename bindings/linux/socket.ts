@@ -43,37 +43,37 @@ import { type About, refusedBind, refusedConnect, wrongState } from "./socket-re
 /** What a socket is made with. */
 export interface SocketOptions {
   /** `"tcp"`, the default, or `"udp"`. */
-  type?: "tcp" | "udp";
+  type?: "tcp" | "udp" | undefined;
   /** `SO_REUSEADDR`, false by default. */
-  reuseAddr?: boolean;
+  reuseAddr?: boolean | undefined;
   /** `SO_BINDTODEVICE`: an interface number, 0..2147483647; 0, the default, is none. */
-  bindToDevice?: number;
+  bindToDevice?: number | undefined;
   /** Whose port ranges count for the socket; none by default. */
   group?: PortGroup | undefined;
   /** `CAP_NET_BIND_SERVICE`: may bind below `ip_unprivileged_port_start`. False by default. */
-  privileged?: boolean;
+  privileged?: boolean | undefined;
 }
 
 /** How a connection is made. */
 export interface SocketConnectOptions {
   /** The local address that routing would choose; used if the socket has none. That of the system by default. */
-  localAddress?: AddressLike;
+  localAddress?: AddressLike | undefined;
   /**
    * Where the search of the local range starts, for TCP beside the hint: 0..4294967295. By default
    * what the system's selection says, such as a keyed hash of the tuple.
    */
-  offset?: number;
+  offset?: number | undefined;
 }
 
 /** How a socket is closed. */
 export interface CloseOptions {
   /** Whether this side closes actively, so that the tuple stays in TIME_WAIT. False by default. */
-  timeWait?: boolean;
+  timeWait?: boolean | undefined;
   /**
    * When the last TCP timestamp of the connection came: milliseconds, 0 up to the system's time,
    * which is the default; `null`: the connection had no timestamps.
    */
-  timestamp?: number | null;
+  timestamp?: number | null | undefined;
 }
 
 /**

@@ -52,7 +52,7 @@ interface Step {
 export interface Filling extends Course {
   readonly steps: readonly Step[];
   /** Milliseconds until the refusal came that ended it, if one did. */
-  readonly refusalMs?: number;
+  readonly refusalMs?: number | undefined;
 }
 
 /** What bounds a measurement. */

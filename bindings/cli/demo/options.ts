@@ -15,9 +15,9 @@ const DESTINATIONS = 4;
 /** What is asked for. */
 export interface Wishes {
   /** The most connections that one way may have open at once; as many as there is room for. */
-  readonly connections?: number;
+  readonly connections?: number | undefined;
   /** Ports of the range. */
-  readonly range?: number;
+  readonly range?: number | undefined;
   readonly destinations: number;
   readonly ways: readonly WayName[];
   readonly json: boolean;

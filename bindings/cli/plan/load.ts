@@ -23,7 +23,7 @@ export interface Load {
   /** Seconds that a port cools down, for its source and destination, after a connection has ended. */
   readonly cooldown: number;
   /** The cooldown ends to the nanosecond, as the kernel's TIME_WAIT does; by default as a pool's does. */
-  readonly isExact?: boolean;
+  readonly isExact?: boolean | undefined;
   /** When only cooling ports are left: refuse, or take the one that has cooled down longest. */
   readonly whenCooling: Exclude<WhenCooling, "wait">;
   /** The local ports of each source. */

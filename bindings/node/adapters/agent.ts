@@ -20,7 +20,7 @@ import { endsIn, refuseIgnored } from "./options.ts";
 /** What an agent's or a request's connections have of ours. */
 export interface StickyOptions {
   /** With `spread: "sticky"`: connections come from the source that belongs to this key. */
-  stickyKey?: string;
+  stickyKey?: string | undefined;
 }
 
 /** Options of {@link HttpPortAgent}: those of `http.Agent`, and ours. */
@@ -121,7 +121,7 @@ export class HttpsPortAgent extends HttpsAgent {
 /** Options of {@link connectionFor}. */
 export interface ConnectionForOptions extends StickyOptions {
   /** The connections are secure (TLS), with the request's options of `tls.connect`. Default false. */
-  secure?: boolean;
+  secure?: boolean | undefined;
 }
 
 /**

@@ -18,11 +18,11 @@ const PAUSE_MAX_MS = 1000;
 /** What is used of a client (autocannon 9, `lib/httpClient.js`). */
 export interface AutocannonClient {
   readonly opts: {
-    readonly hostname?: string;
-    readonly port?: number | string;
-    readonly servername?: string;
-    readonly tlsOptions?: ConnectionOptions;
-    readonly pipelining?: number;
+    readonly hostname?: string | undefined;
+    readonly port?: number | string | undefined;
+    readonly servername?: string | undefined;
+    readonly tlsOptions?: ConnectionOptions | undefined;
+    readonly pipelining?: number | undefined;
   };
   /** A TLS client. */
   readonly secure: boolean;
@@ -43,7 +43,7 @@ export interface AutocannonSetupOptions {
    * With `spread: "sticky"`: the key of a client, which are numbered from 0; by default that number. So each client
    * comes from one source, whenever it connects anew.
    */
-  stickyKey?: (index: number) => string;
+  stickyKey?: ((index: number) => string) | undefined;
 }
 
 /**

@@ -14,11 +14,11 @@ import { refuseIgnored } from "./options.ts";
 /** Options of {@link bindDatagram}: those of `dgram.createSocket`, and ours. */
 export interface BindDatagramOptions extends SocketOptions {
   /** One of the connector's sources, which must then be the one. */
-  localAddress?: string;
+  localAddress?: string | undefined;
   /** With `spread: "sticky"`: the socket is bound to the source that belongs to this key. */
-  stickyKey?: string;
+  stickyKey?: string | undefined;
   /** As `socket.bind`: with `false`, workers of a cluster share the socket. True by default. */
-  exclusive?: boolean;
+  exclusive?: boolean | undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ import { endsIn, refuseIgnored } from "./options.ts";
 /** Options of {@link PortSocket}: those of `net.Socket`, and ours. */
 export interface PortSocketOptions extends SocketConstructorOpts {
   /** With `spread: "sticky"`: the connection comes from the source that belongs to this key. */
-  stickyKey?: string;
+  stickyKey?: string | undefined;
 }
 
 /**

@@ -26,10 +26,10 @@ export interface UndiciTarget {
   hostname: string;
   protocol: string;
   port: string;
-  servername?: string;
-  localAddress?: string | null;
-  socketPath?: string | null;
-  allowH2?: boolean;
+  servername?: string | undefined;
+  localAddress?: string | null | undefined;
+  socketPath?: string | null | undefined;
+  allowH2?: boolean | undefined;
 }
 
 /** Told how it went, as undici wants it. */
@@ -47,19 +47,19 @@ export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout" 
   /** Resolves host names, instead of the connector's. */
   lookup?: Lookup | undefined;
   /** Milliseconds that connecting may take, 0..86400000; 0: no limit. 10,000 by default, as in undici. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Offer HTTP/2 to servers. By default what the option `allowH2` of the Client, Pool or Agent says. */
-  allowH2?: boolean;
+  allowH2?: boolean | undefined;
   /** TLS sessions that are kept to be resumed, one per server name, 0..4294967295; 100 by default, as in undici. */
-  maxCachedSessions?: number;
+  maxCachedSessions?: number | undefined;
   /** TCP keep-alive; true by default, as in undici. */
-  keepAlive?: boolean;
+  keepAlive?: boolean | undefined;
   /** Idle milliseconds before it begins; 60,000 by default, as in undici. */
-  keepAliveInitialDelay?: number;
+  keepAliveInitialDelay?: number | undefined;
   /** With `spread: "sticky"`: connections come from the source that belongs to this key. */
-  stickyKey?: string;
+  stickyKey?: string | undefined;
   /** Endpoints what is under way, waits, or is open, when it is aborted. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**

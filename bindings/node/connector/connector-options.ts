@@ -24,9 +24,9 @@ export const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
 /** How long to wait for a port when there is none, and how many may wait. */
 export interface WaitOptions {
   /** Milliseconds, 0..86400000; 0, the default: as long as it takes. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** How many may wait at the same time, 1..4294967295; as many as there are by default. */
-  limit?: number;
+  limit?: number | undefined;
 }
 
 /** Options of {@link createConnector}. */
@@ -41,21 +41,21 @@ export interface ConnectorOptions {
   /**
    * Local ports to use. By default the system's (Linux `ip_local_port_range`), else 32768..60999.
    */
-  portRange?: PortRange;
+  portRange?: PortRange | undefined;
   /**
    * Ports to pass over, as Linux `ip_local_reserved_ports` lists them. By default the system's
    * list.
    */
-  reserved?: string;
+  reserved?: string | undefined;
   /** The control group whose connect range limits the ports. */
-  group?: PortGroup;
+  group?: PortGroup | undefined;
   /** How connections are spread over the sources; `"round-robin"` by default. */
-  spread?: Spread;
+  spread?: Spread | undefined;
   /**
    * Which port of a pair is picked: `"random"`, the default, or `"fifo"`: one that has never been
    * used, else the one released longest ago.
    */
-  selection?: "random" | "fifo";
+  selection?: "random" | "fifo" | undefined;
   /**
    * How long a port cools down after a connection that we closed first, whose tuple the system
    * keeps in TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one
@@ -64,52 +64,52 @@ export interface ConnectorOptions {
    * cooling ports are left it is tried a little before that. Ports
    * of connections that the other side closed first, or that were reset, do not cool down.
    */
-  cooldown?: number | "none" | "timestamps";
+  cooldown?: number | "none" | "timestamps" | undefined;
   /**
    * What to do when only cooling ports are left: `"oldest"` takes the one that has cooled down
    * longest (as Linux `tcp_tw_reuse` would), `"refuse"` fails, `"wait"` waits until one has cooled
    * down. By default `"oldest"` for `"timestamps"` where the system uses them; else `"wait"` if
    * {@link wait} is on, else `"refuse"`.
    */
-  whenCooling?: WhenCooling;
+  whenCooling?: WhenCooling | undefined;
   /** Wait for a port instead of failing, first come, first served. Default false. */
-  wait?: boolean | WaitOptions;
+  wait?: boolean | WaitOptions | undefined;
   /**
    * How long a port is quarantined that turned out to be held by another program, milliseconds in
    * 1..86400000; 30,000 by default. If only the tuple is taken, most likely by a connection of
    * our own that the system has not quite let go of: 20 ms, and twice as long each time, up to a
    * second.
    */
-  quarantine?: number;
+  quarantine?: number | undefined;
   /**
    * How many ports held by another program one connection may run into before it fails, 1..65535;
    * 64 by default. A taken
    * tuple counts once, however often it is tried (with {@link quarantine} below 20, each time).
    */
-  maxAttempts?: number;
+  maxAttempts?: number | undefined;
   /**
    * How long it may take until a connection is open, resolving and waiting included, milliseconds
    * in 0..86400000; 0, the default: as long as the system tries.
    */
-  connectTimeout?: number;
+  connectTimeout?: number | undefined;
   /**
    * For host names with several addresses: how long one attempt has a start on the next,
    * milliseconds in 10..86400000; 250 by default (RFC 8305 § 5). Each attempt has a port of its
    * own.
    */
-  attemptDelay?: number;
+  attemptDelay?: number | undefined;
   /** Resolves host names; Node's `dns.lookup` by default, and called like it, with `all: true`. */
-  lookup?: Lookup;
+  lookup?: Lookup | undefined;
   /** Makes picks repeatable, 0..4294967295, and predictable. */
-  seed?: number;
+  seed?: number | undefined;
   /** Bytes that records of ports may take, 1024..4294967295. */
-  memoryLimit?: number;
+  memoryLimit?: number | undefined;
   /**
    * Look at the kernel's table of sockets (Linux): for ports that other programs hold, when the
    * connector is made; and where only cooling ports are left, at most once a second, for those whose
    * tuples the system does not keep, which need not cool down. Default true.
    */
-  skipUsed?: boolean;
+  skipUsed?: boolean | undefined;
 }
 
 /** An address of a host, as `dns.lookup` gives it. */

@@ -19,7 +19,7 @@ export interface NamespaceOptions {
   /** The namespace's `ip_local_port_range`, both ends included. */
   readonly portRange: PortRange;
   /** More of the namespace's settings, by their names below net.ipv4, such as `tcp_tw_reuse`. */
-  readonly settings?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string>> | undefined;
   /** What it may take; then it is killed, with all processes of its group. */
   readonly timeoutMs: number;
   /**
@@ -27,7 +27,7 @@ export interface NamespaceOptions {
    * a terminal or a supervisor sends (SIGINT, SIGTERM, SIGHUP), and lets {@link endWithParent}
    * work inside. `capture` by default.
    */
-  readonly stdio?: "capture" | "inherit";
+  readonly stdio?: "capture" | "inherit" | undefined;
 }
 
 /** How it ended. */

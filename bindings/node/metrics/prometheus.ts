@@ -55,18 +55,18 @@ export interface PrometheusClient {
 /** Options of {@link prometheusMetrics}. */
 export interface PrometheusOptions {
   /** What the metrics' names begin with; `"portwarden_"` by default. */
-  prefix?: string;
+  prefix?: string | undefined;
   /** Where the metrics are registered; the client's default registry by default. */
-  registry?: PrometheusRegistry;
+  registry?: PrometheusRegistry | undefined;
   /**
    * Labels on every series. Connectors that share a registry and a prefix need the same names and
    * other values.
    */
-  labels?: Record<string, string>;
+  labels?: Record<string, string> | undefined;
   /**
    * Series for each destination, too. Default true; turn it off where there are many destinations.
    */
-  byDestination?: boolean;
+  byDestination?: boolean | undefined;
 }
 
 /** The metrics of a connector in a registry. */
@@ -132,10 +132,9 @@ export function prometheusMetrics(
 
 const NAMES = ["prefix", "registry", "labels", "byDestination"];
 
-function checkOptions(
-  options: PrometheusOptions,
-  client: PrometheusClient,
-): Required<PrometheusOptions> {
+type CheckedOptions = { [Name in keyof PrometheusOptions]-?: NonNullable<PrometheusOptions[Name]> };
+
+function checkOptions(options: PrometheusOptions, client: PrometheusClient): CheckedOptions {
   const {
     prefix = PREFIX,
     registry = client.register,
