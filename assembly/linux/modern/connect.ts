@@ -108,6 +108,8 @@ import {
 const TARGET: usize = REQUEST + <usize>REQUEST_DESTINATION;
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
 const COUNTERS: u32 = 65536;
+/** The device from which comes what the machine sends to itself. */
+const LOOPBACK: u32 = 1;
 const HASH_PERIOD_MS: u64 = 10_000;
 const MANY_TUPLES: u32 = 32; // sets of one search; devices beyond that are few
 
@@ -311,7 +313,8 @@ function establish(
   const low = lowOfSocket(socket);
   const high = highOfSocket(socket);
   const device = <u32>word(socket, DEVICE);
-  const isSelf = <u32>port == remotePort && low == lowOf(TARGET) && high == highOf(TARGET);
+  const isSelf =
+    device <= LOOPBACK && <u32>port == remotePort && low == lowOf(TARGET) && high == highOf(TARGET);
   const listener: Address = isSelf ? 0 : findListener(system, TARGET, remotePort);
   beginBill();
   if (isNew) chargePort(socket, port);
@@ -356,7 +359,7 @@ function clearMirror(system: Address, socket: Address, port: Port, remotePort: P
   let tuple = findFor(system, targetLow, targetHigh, port, socket + ADDRESS);
   while (tuple) {
     const next = nextTuple(tuple);
-    if (meets(tuple, 0) && hasSlot(tuple, slotOf(remotePort))) {
+    if (meets(tuple, LOOPBACK) && hasSlot(tuple, slotOf(remotePort))) {
       const wait = findWait(system, tuple, remotePort);
       if (wait) dropWait(system, wait);
       else resetHolder(system, tuple, remotePort);

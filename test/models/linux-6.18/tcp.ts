@@ -8,6 +8,8 @@ import { NAMED, overlaps, SEARCH, SEARCH_AGAIN } from "./rules.ts";
 import { type Peer, Socket, TimeWait, type Tuple } from "./socket.ts";
 
 const TIME_WAIT_MS = 60_000;
+/** The device from which comes what the machine sends to itself. */
+const LOOPBACK = 1;
 
 /** What the other end does, where the machine itself does not answer. */
 export type Remote = "accepts" | "refuses" | "silent";
@@ -167,7 +169,7 @@ function tupleOf(socket: Socket, remote: Address, remotePort: number): Tuple {
 function answer(host: Host, socket: Socket, remote: Remote): Peer {
   const { local, port, remote: target, remotePort } = socket.tuple as Tuple;
   const mirrored = { local: target, port: remotePort, remote: local, remotePort: port };
-  const known = host.findConnection(mirrored, 0);
+  const known = host.findConnection(mirrored, LOOPBACK);
   if (known === socket) return socket; // connected to itself
   if (known instanceof TimeWait) host.dropTimeWait(known);
   else if (known !== undefined) receiveReset(host, known);

@@ -84,6 +84,10 @@ export class PortsMachine implements Machine<Linux618Socket> {
     return this.#answer(() => socket.disconnect());
   }
 
+  shutdown(socket: Linux618Socket): string {
+    return this.#answer(() => socket.shutdown());
+  }
+
   close(socket: Linux618Socket, isReset: boolean): string {
     return this.#answer(() => socket.close({ reset: isReset }));
   }
