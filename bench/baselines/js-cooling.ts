@@ -5,7 +5,7 @@
 import { JsBitmap } from "./js-bitmap.ts";
 import { JsSet } from "./js-set.ts";
 
-const SLOT_COUNT = 8;
+const SLOT_COUNT = 64;
 const AGE_COUNT = SLOT_COUNT + 1;
 const RING_PLACES = 65536;
 

@@ -29,7 +29,7 @@ const DESCRIPTION = { networks: [IPV4], transport: UDP, address: "10.0.0.1" } as
 /** At 0 %: a few, in each slot one. */
 const PERIOD_MIN = 8;
 /** A port cools down up to so many periods. */
-const LONGEST = 9 / 8;
+const LONGEST = 65 / 64;
 /** A Set and a loop ask a hundred ports at 99 %. */
 const SET_AT_LEAST = 5;
 /** The search is flat, but what it meets lies further apart in the cache. */

@@ -47,11 +47,14 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
     texts: [8192, 12288],
   },
   linux: {
-    names: functionsOf("LinuxExports", "../../bindings/linux/linux-core.ts"),
+    names: [
+      ...functionsOf("LinuxExports", "../../bindings/linux/linux-core.ts"),
+      ...functionsOf("ModernExports", "../../bindings/linux/modern/modern-core.ts"),
+    ],
     imports: [{ module: "env", name: "memory", kind: "memory" }],
     exports: [],
     wasm: linuxWasm,
-    checks: ["verifyLinux"],
+    checks: ["verifyLinux", "verifyModern"],
     texts: [12288, 16384],
   },
   cooldown: {

@@ -103,7 +103,6 @@ test("the port is back before the socket's listeners of close are called", async
     await closed;
   }
   expect(held).toEqual(ENDS.map(() => 0));
-  await expectAllBack(connector, { host: "127.0.0.1", port });
 });
 
 test("a destroy method that the socket was made with is still called", async () => {

@@ -100,7 +100,7 @@ test("with all ports held by another program it fails, after a bounded number of
   const many = connect(options);
   const exhausted = await bindDatagram(many, { type: "udp4" }).catch((reason) => reason);
   expect(exhausted).toMatchObject({ exhausted: "range" });
-  expect(many.metrics()).toMatchObject({ conflicts: 8, quarantine: 8 });
+  expect(many.metrics()).toMatchObject({ conflicts: 8, quarantined: 8 });
 });
 
 test("a socket waits for a port if the connector does, until a signal ends that", async () => {

@@ -33,7 +33,7 @@ const HOST = "127.0.0.1";
 const FIRST_SERVER = 9001;
 const DESTINATIONS = 4;
 const RANGE = { first: 40_000, last: 40_063 };
-const QUARANTINE_MS = 2000;
+const QUARANTINE_MS = 8000;
 const PORTS = Array.from(
   { length: RANGE.last - RANGE.first + 1 },
   (_, index) => RANGE.first + index,
