@@ -27,7 +27,7 @@ const BATCH = 2000;
 const OFFSETS: Uint32Array = offsetsOf(5, BATCH);
 const DESCRIPTION = { networks: [IPV4], transport: UDP, address: "10.0.0.1" } as const;
 /** At 0 %: a few, in each slot one. */
-const PERIOD_MIN = 8;
+const PERIOD_MIN = 64;
 /** A port cools down up to so many periods. */
 const LONGEST = 65 / 64;
 /** A Set and a loop ask a hundred ports at 99 %. */

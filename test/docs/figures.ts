@@ -8,9 +8,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Results, readResults } from "../../bench/harness/results.ts";
-import { ROOT } from "./pages.ts";
 
-const RESULTS = join(ROOT, "bench/results/results.json");
+const RESULTS = "bench/results/results.json";
 export const PAGES: readonly string[] = ["README.md", "docs/benchmarks.md"];
 
 /** A column: its title, and the rows of the results that it shows. */
@@ -120,13 +119,13 @@ function digits(value: number): string {
   return value < 99.95 ? value.toFixed(1) : String(Math.round(value));
 }
 
-/** Writes the figures of the pages anew. */
-function renew(): void {
-  const results = readResults(RESULTS);
+/** Writes the figures of the pages in a folder anew. */
+function renew(root: string): void {
+  const results = readResults(join(root, RESULTS));
   for (const page of PAGES) {
-    const path = join(ROOT, page);
+    const path = join(root, page);
     writeFileSync(path, withFigures(readFileSync(path, "utf8"), results));
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) renew();
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) renew(process.cwd());
