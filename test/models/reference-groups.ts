@@ -60,6 +60,8 @@ export class ManagerModel {
   readonly #options: SelectionOptions;
   readonly #random: SeededRandom;
   readonly #table: number[];
+  /** Where `sequential` goes on: a table for each pool, and for each description in its group. */
+  readonly #places = new Map<object | undefined, Map<string, number[]>>();
   /** How often each key is held. */
   readonly #held = new Map<string, number>();
   range: PortRange;
@@ -101,8 +103,8 @@ export class ManagerModel {
     });
   }
 
-  /** The port that the manager's policy finds. */
-  byPolicy(ask: Ask, place: Place, accepts: Accepts = ANYONE): number {
+  /** The port that the manager's policy finds, for a pool or for a reservation. */
+  byPolicy(ask: Ask, place: Place, accepts: Accepts = ANYONE, pool?: object): number {
     return this.#search(ask, place, accepts, ({ first, last }, isFree) =>
       PLAIN[this.#options.algorithm]({
         first,
@@ -110,10 +112,20 @@ export class ManagerModel {
         isFree,
         tuple: tupleOf(ask),
         options: this.#options,
-        table: this.#table,
+        table: this.#tableOf(ask, pool ?? place.group, pool === undefined),
         random: () => this.#random.next(),
       }),
     );
+  }
+
+  #tableOf(ask: Ask, owner: object | undefined, isReservation: boolean): number[] {
+    if (this.#options.algorithm !== "sequential") return this.#table;
+    const tables = this.#places.get(owner) ?? new Map<string, number[]>();
+    this.#places.set(owner, tables);
+    const name = isReservation ? keysOf(ask, 0).join() : "";
+    const table = tables.get(name) ?? plainTable(this.#options, () => this.#random.next());
+    tables.set(name, table);
+    return table;
   }
 
   release(ask: Ask, port: number): boolean {

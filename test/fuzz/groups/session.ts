@@ -404,7 +404,7 @@ function picks(model: ManagerModel, pool: OpenPool, count: number): number[] {
   for (let index = 0; index < count && (answers.at(-1) ?? 1) > 0; index++) {
     const offset = offsets[index];
     const place = placeOf(pool);
-    if (offset === undefined) answers.push(model.byPolicy(pool.ask, place));
+    if (offset === undefined) answers.push(model.byPolicy(pool.ask, place, undefined, pool));
     else answers.push(model.from(pool.ask, place, offset));
   }
   return answers;

@@ -16,6 +16,7 @@ export const POLICIES: readonly SelectionOptions[] = [
   { algorithm: "hash", secret: SECRET, from: 2 ** 32 - 40 },
   { algorithm: "double-hash", secret: SECRET, slots: 3 },
   { algorithm: "random-increments", increment: 9 },
+  { algorithm: "sequential", from: 2 ** 32 - 2 },
 ];
 
 type Setup = Omit<Rules, "build">;
