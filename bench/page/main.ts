@@ -43,6 +43,7 @@ let lastAloud = 0;
 let lastPaint = 0;
 let isByKey = false;
 let isPortNew = true;
+let isAsked = false;
 let measurer: Worker | undefined;
 
 const map = new PortMap(the<HTMLCanvasElement>("map"), the("mark"), (port, byKey) => {
@@ -93,8 +94,10 @@ function onFrame(at: number): void {
     port: isTextDue || isStale ? map.port : undefined,
   };
   worker.postMessage(frame, [buffer]);
+  // The picture that it is compared with has been drawn just before.
+  if (isAsked) worker.postMessage({ kind: "ask" } satisfies ToWorker);
   elapsed = 0;
-  isStale = isPortNew = false;
+  isStale = isPortNew = isAsked = false;
 }
 
 function show(shown: Picture, at: number): void {
@@ -205,7 +208,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 the("check").addEventListener("click", () => {
   setRunning(false);
   the("checked").textContent = "asking …";
-  send({ kind: "ask" });
+  isAsked = true;
 });
 
 /** The pixels against what the manager has answered for each port. */

@@ -5,8 +5,9 @@
 //   absent    those that the system did not let us bind, in the order in which they are tried again
 //
 // To find that a source is absent costs the table O(log n), once; no connection meets it again
-// until its time has come. All are absent for as long, so that the list of the absent is in order
-// by itself.
+// until its time has come. All are absent for as long, so that the list of absences is in order
+// by itself. A source that was found absent once more by an attempt under way is listed twice, and
+// its later absence is the one that counts.
 
 import { IPV4, IPV6 } from "../../index.ts";
 import type { Destination } from "./destination.ts";
@@ -77,14 +78,19 @@ export class SourceTable {
   }
 }
 
+interface Absence {
+  readonly source: Source;
+  readonly until: number;
+}
+
 /** The sources of one family. Those that are present know their place in the list. */
 class Family {
   readonly all: readonly Source[];
   readonly present: Source[];
   readonly isHeap: boolean;
-  #absent: Source[] = [];
-  /** How many at the front of the absent have returned. */
-  #returned = 0;
+  #absences: Absence[] = [];
+  /** How many at the front are over. */
+  #over = 0;
 
   constructor(all: readonly Source[], isHeap: boolean) {
     this.all = all;
@@ -96,25 +102,30 @@ class Family {
 
   leaveOut(source: Source, until: number): void {
     source.absentUntil = until;
+    this.#absences.push({ source, until });
     if (source.place < 0) return;
     const last = this.present.pop() as Source;
     if (last !== source) this.#put(last, source.place);
     source.place = -1;
     if (last !== source) this.onUse(last);
-    this.#absent.push(source);
   }
 
   returnDue(now: number): void {
-    for (let first = this.#absent[this.#returned]; first !== undefined; ) {
-      if (first.absentUntil > now) break;
-      first.absentUntil = 0;
-      this.#put(first, this.present.length);
-      this.onUse(first);
-      first = this.#absent[++this.#returned];
+    for (let first = this.#absences[this.#over]; first !== undefined && first.until <= now; ) {
+      this.#return(first.source, now);
+      first = this.#absences[++this.#over];
     }
-    if (this.#returned < this.#absent.length / 2 || this.#returned === 0) return;
-    this.#absent = this.#absent.slice(this.#returned);
-    this.#returned = 0;
+    if (this.#over < this.#absences.length / 2 || this.#over === 0) return;
+    this.#absences = this.#absences.slice(this.#over);
+    this.#over = 0;
+  }
+
+  /** Unless it is present already, or a later absence is not over. */
+  #return(source: Source, now: number): void {
+    if (source.place >= 0 || source.absentUntil > now) return;
+    source.absentUntil = 0;
+    this.#put(source, this.present.length);
+    this.onUse(source);
   }
 
   *leastUsedFirst(): Generator<Source> {
