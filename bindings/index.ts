@@ -56,4 +56,5 @@ export {
 } from "./requests/request.ts";
 export type { Reservation } from "./reservation.ts";
 export type { PortTester } from "./reserving.ts";
+export type { AsyncPortTester } from "./reserving-async.ts";
 export type { PolicyName, PoolSelection, SelectionName, SelectionOptions } from "./selection.ts";

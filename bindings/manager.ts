@@ -2,6 +2,7 @@
 // turns a refusal into an error that says what was asked.
 
 import { NO_MEMORY } from "../assembly/abi.ts";
+import { AvoidingCoolingPool, AvoidingPool } from "./avoiding.ts";
 import { type CheckedCooldown, checkCooldown } from "./cooldown.ts";
 import { CoolingPool } from "./cooling.ts";
 import { CoolingHeap } from "./cooling-reservations.ts";
@@ -40,6 +41,7 @@ import { checkRange, type PortRange } from "./requests/range.ts";
 import type { GroupOption, PoolOptions, PortRequest, ReserveRequest } from "./requests/request.ts";
 import { type CoolingEntry, type Owner, Reservation } from "./reservation.ts";
 import { checkVerdict, type PortTester, Reserving } from "./reserving.ts";
+import { type AsyncPortTester, reserveAsync } from "./reserving-async.ts";
 import { checkPoolSelection, Selection } from "./selection.ts";
 
 // The memory of a manager goes back when the manager is garbage.
@@ -79,6 +81,9 @@ export class PortManager implements Disposable {
   readonly #owner: Owner = {
     release: (key, port) => {
       this.#reserving.release(key, port);
+    },
+    narrow: (key, networks, port) => {
+      this.#reserving.release({ ...key, networks, group: undefined }, port);
     },
     coolDown: (reservation, now, period) => this.#coolDown(reservation, now, period),
     move: (key, group) => this.#moveKey(key, group),
@@ -151,6 +156,21 @@ export class PortManager implements Disposable {
   tryReserve(request: ReserveRequest, test?: PortTester): Reservation | RefusalCode {
     const outcome = this.#reserving.reserve(this.#asked(request, test), test);
     if (outcome.answer < 0) return outcome.answer as RefusalCode;
+    return this.#reservation(outcome);
+  }
+
+  /**
+   * As {@link reservePort}, with a tester that takes its time, such as one that listens on the port. The
+   * port is held while the tester is asked, so that no other call gets it; other calls go on meanwhile,
+   * each with its own port. Each port is offered once; after a refusal the search goes on behind it.
+   * @param test answers a boolean or a promise of one. On `false` the port is given back; what it throws
+   * is thrown on, after giving it back.
+   * @throws PortError as {@link reservePort}, and `EBADF` where the manager was closed meanwhile.
+   */
+  async reservePortAsync(request: ReserveRequest, test: AsyncPortTester): Promise<Reservation> {
+    checkTester(test, false);
+    const outcome = await reserveAsync(this.#reserving, this.#asked(request, undefined), test);
+    if (outcome.answer < 0) throw refused(outcome, this.#settings.limit);
     return this.#reservation(outcome);
   }
 
@@ -251,10 +271,12 @@ export class PortManager implements Disposable {
       unique,
       cooldown: ownCooldown,
       selection: own,
+      avoid,
     } = askedOf(this.#core, options, POOL_OPTIONS);
     const mode = checkMode(wanted, key);
     const cooldown = checkCooldown(ownCooldown, this.#settings.cooldown);
     const isOrdered = checkPoolSelection(own);
+    const avoided = avoid === undefined ? undefined : checkPort(avoid);
     const isCooling = cooldown.period > 0 || isOrdered;
     // A port that cools down, or is queued, must not be taken a second time under flags of reuse.
     const isUnique = checkBoolean("unique", unique) || (isCooling && key.flags !== 0);
@@ -265,8 +287,13 @@ export class PortManager implements Disposable {
     const records = isCooling ? this.#openCooling(handle, cooldown, isOrdered) : undefined;
     const record = new PoolRecord(this.#core, this, handle, key.reserved, records, this.#pools);
     const { selection } = this.#reserving;
+    const { random } = this.#settings;
+    if (avoided !== undefined) {
+      const Pool = isCooling ? AvoidingCoolingPool : AvoidingPool;
+      return new Pool(avoided, INSIDE, record, key, selection, cooldown, random);
+    }
     if (!isCooling) return new PortPool(INSIDE, record, key, selection);
-    return new CoolingPool(INSIDE, record, key, selection, cooldown, this.#settings.random);
+    return new CoolingPool(INSIDE, record, key, selection, cooldown, random);
   }
 
   #openCooling(handle: number, cooldown: CheckedCooldown, isOrdered: boolean): CoolingRecords {
@@ -300,7 +327,8 @@ export class PortManager implements Disposable {
   /**
    * As {@link pickEphemeralPort}, starting at `offset` plus the number of picks of this kind that
    * have succeeded (gVisor `PickEphemeralPortStable`; RFC 6056 algorithm 3 when `offset` is a keyed
-   * hash of the tuple). Predictable: an observer of a few ports can compute the next.
+   * hash of the tuple). Predictable: an observer of a few ports can compute the next. gVisor removed
+   * it in 2023, since hosts could be tracked by it.
    * @param offset 0..4294967295.
    */
   pickEphemeralPortStable(offset: number, test: PortTester): number {

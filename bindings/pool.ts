@@ -12,12 +12,15 @@ import { forgottenPools, type PoolRecord } from "./pool-record.ts";
 import { groupAt, writeKey } from "./requests/block.ts";
 import { checkPort, checkTime, checkUint32 } from "./requests/checks.ts";
 import { type Key, withGroup } from "./requests/parsing.ts";
-import { unpackRange } from "./requests/range.ts";
+import { type PortRange, unpackRange } from "./requests/range.ts";
 import { searchBy } from "./search.ts";
 import type { Place, Selection } from "./selection.ts";
 
 /** Where the core keeps a pool, for {@link PortPool}'s own kind. Throws if it is closed. */
 export let handleOf: (pool: PortPool) => number;
+
+/** The range that a pool's `take` searches, likewise; `undefined`: its group leaves nothing of it. */
+export let rangeOf: (pool: PortPool) => PortRange | undefined;
 
 /**
  * An opened pool: all ports that are held with one description (networks, transport, address, device,
@@ -38,6 +41,7 @@ export class PortPool implements Disposable {
   static {
     setKind(PortPool, "PortPool");
     handleOf = (pool) => pool.#open();
+    rangeOf = (pool) => unpackRange(pool.#exports.poolRange(pool.#open()));
   }
 
   /** Pools are made by `PortManager.pool`. */

@@ -5,7 +5,7 @@ import { setKind } from "./core/brands.ts";
 import { checkInside } from "./core/inside.ts";
 import { PortError } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
-import type { Key } from "./requests/parsing.ts";
+import { checkSome, type Key } from "./requests/parsing.ts";
 import { addressText } from "./requests/printing.ts";
 import type { Flags } from "./requests/request.ts";
 
@@ -21,6 +21,8 @@ export interface Owner {
   release(key: Key, port: number): void;
   /** Starts a cooldown; returns when it ends, `undefined`: there is none. */
   coolDown(reservation: Reservation, now: number, period: unknown): number | undefined;
+  /** Gives back some of the networks of a reservation. */
+  narrow(key: Key, given: readonly number[], port: number): void;
   /** Moves a reservation to another group, and returns its key there. */
   move(key: Key, group: PortGroup | undefined): Key;
 }
@@ -98,9 +100,7 @@ export class Reservation implements Disposable {
   }
 
   set group(group: PortGroup | undefined) {
-    if (this.#owner === undefined) {
-      throw new PortError("EINVAL", "wrong-state", `port ${this.port} has been released`);
-    }
+    if (this.#owner === undefined) throw this.#gone();
     this.#key = this.#owner.move(this.#key, group);
   }
 
@@ -131,6 +131,30 @@ export class Reservation implements Disposable {
     if (owner.coolDown(this, now, period) === undefined) return this.release();
     this.#isCooling = true;
     return true;
+  }
+
+  /**
+   * Keeps the port in some of its networks and gives it back in the others, as gVisor does when a
+   * dual-stack socket connects. {@link release} then gives back what is left.
+   * @param networks one or more of {@link networks}.
+   * @returns whether the port was given back in any network.
+   * @throws PortError `EINVAL` after the release; `EBADF` when the manager has been closed; `ENOBUFS` as in
+   * {@link release}; `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (a network that it does not hold).
+   */
+  narrow(networks: readonly number[]): boolean {
+    const owner = this.#owner;
+    if (owner === undefined) throw this.#gone();
+    const key = this.#key;
+    const kept = checkSome(networks, key);
+    const given = key.networks.filter((network) => !kept.includes(network));
+    if (given.length === 0) return false;
+    owner.narrow(key, given, this.port);
+    this.#key = { ...key, networks: kept };
+    return true;
+  }
+
+  #gone(): PortError {
+    return new PortError("EINVAL", "wrong-state", `port ${this.port} has been released`);
   }
 
   /**

@@ -13,7 +13,7 @@
 import { typedArrayName } from "./core/brands.ts";
 import { registerCleanup } from "./core/cleanup.ts";
 import type { Core } from "./core/core.ts";
-import type { Random } from "./core/random.ts";
+import { CryptoRandom, type Random } from "./core/random.ts";
 import { closed, invalid, noMemory, show, unknownOption, wrongType, wrongValue } from "./errors.ts";
 import { checkInteger, checkUint32, readOptions } from "./requests/checks.ts";
 import type { PortRange } from "./requests/range.ts";
@@ -84,7 +84,9 @@ export interface SelectionOptions {
   increment?: number | undefined;
   /**
    * `hash`, `double-hash`, `random-increments`, `sequential`: where the counters begin, 0..4294967295.
-   * Random by default, each for itself; 0, the first port of the range, for `sequential`.
+   * Random by default, each for itself. For `sequential` it is the index of a port in the range, by
+   * default random for each pool and description; 0, the first port, for `LinuxPorts` and where there
+   * is a `seed`.
    */
   from?: number | undefined;
 }
@@ -228,8 +230,8 @@ export class Selection {
   readonly #hasTable: boolean;
   /** Where `sequential` goes on for users that have one place alone. */
   readonly place: Place;
-  /** Where `sequential` begins. */
-  readonly #from: number;
+  /** Where `sequential` begins; undefined: anywhere, or with a seed at the first port. */
+  readonly #from: number | undefined;
   /** Where the core keeps keys and counters; 0 when it keeps none. */
   #selector = NONE;
   #slot = 0;
@@ -248,14 +250,17 @@ export class Selection {
     this.#random = random;
     this.#increment = increment;
     this.#hasTable = algorithm === "double-hash";
-    this.#from = options.from ?? 0;
-    this.place = this.newPlace();
+    this.#from = options.from;
+    this.place = { index: options.from ?? 0 };
     if (this.isKeyed || algorithm === "random-increments") this.#remember(options);
   }
 
   /** A place where `sequential` begins. */
   newPlace(): Place {
-    return { index: this.#from };
+    if (this.algorithm !== "sequential") return { index: 0 };
+    return {
+      index: this.#from ?? (this.#random instanceof CryptoRandom ? this.#random.next() : 0),
+    };
   }
 
   /**

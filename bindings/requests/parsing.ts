@@ -61,6 +61,7 @@ interface OwnOptions {
   readonly unique?: unknown;
   readonly cooldown?: unknown;
   readonly selection?: unknown;
+  readonly avoid?: unknown;
 }
 
 type Request = PoolRequest & Partial<ReserveRequest & PoolOptions>;
@@ -82,14 +83,15 @@ const GROUP = 1 << 12;
 const RESERVED = 1 << 13;
 const COOLDOWN = 1 << 14;
 const SELECTION = 1 << 15;
+const AVOID = 1 << 16;
 const OPTION_NAMES = [
   ...["networks", "transport", "address", "bindToDevice", "destination", "flags"],
   ...["reuseAddr", "reusePort", "port", "offset", "mode", "unique", "group", "reserved"],
-  ...["cooldown", "selection"],
+  ...["cooldown", "selection", "avoid"],
 ];
 
 /** Options of pools alone. */
-const OWN_OPTIONS = MODE | UNIQUE | COOLDOWN | SELECTION;
+const OWN_OPTIONS = MODE | UNIQUE | COOLDOWN | SELECTION | AVOID;
 
 // The options that each method knows.
 export const POOL_OPTIONS: number = (PORT - 1) | GROUP | RESERVED | OWN_OPTIONS;
@@ -132,6 +134,8 @@ function optionBit(name: string): number {
       return COOLDOWN;
     case "selection":
       return SELECTION;
+    case "avoid":
+      return AVOID;
     default:
       return 0;
   }
@@ -186,7 +190,18 @@ function ownOf(options: Request, given: number): OwnOptions {
     unique: given & UNIQUE ? options.unique : undefined,
     cooldown: given & COOLDOWN ? options.cooldown : undefined,
     selection: given & SELECTION ? options.selection : undefined,
+    avoid: given & AVOID ? options.avoid : undefined,
   };
+}
+
+/**
+ * Checks networks that a caller narrows a description to: some of its own, each once.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`.
+ */
+export function checkSome(value: unknown, { networks }: Key): readonly number[] {
+  const some = checkNetworks(value);
+  if (some.every((network) => networks.includes(network))) return some;
+  throw wrongValue("networks", `some of the networks ${networks.join(", ")}`, value);
 }
 
 /** The same description, in another group. */

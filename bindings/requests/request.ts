@@ -106,4 +106,9 @@ export interface PoolOptions extends PoolRequest, GroupOption, ReservedOption, C
    * selection of the manager.
    */
   selection?: PoolSelection | undefined;
+  /**
+   * A port that `take` passes over, 1..65535: for a connection from an address to itself the
+   * destination's own port, with which it would connect to itself. `takeAt` may take it. None by default.
+   */
+  avoid?: number | undefined;
 }

@@ -178,6 +178,7 @@ export class PairTable {
       ...(group !== undefined && { group }),
       ...(cooldown > 0 && { cooldown: { period: cooldown, whenCooling } }),
       ...(selection === "fifo" && { selection }),
+      ...(meetsItself(source, destination) && { avoid: port }),
     });
   }
 
@@ -259,6 +260,11 @@ export class PairTable {
     for (const destination of this.destinations) this.#forget(destination);
     this.manager.close();
   }
+}
+
+/** Could a connection from that source have both ends at one address and port? */
+function meetsItself(source: Source, { transport, address }: Destination): boolean {
+  return transport === TCP && (source.isWildcard || source.bare === withoutZone(address));
 }
 
 function keyOf(transport: number, text: string, port: number): string {

@@ -61,7 +61,7 @@ export class AllocatorPlayer {
     const [name, value] = rest as [string, never];
     switch (op) {
       case "open":
-        this.#manager = PortManager.open({ ...this.#options, ...(rest[0] as OpenOptions) });
+        this.#manager = this.#open(rest[0] as OpenOptions);
         return null;
       case "group":
         this.#named.set(name, this.#group(`/${name}`, value));
@@ -117,6 +117,13 @@ export class AllocatorPlayer {
       default:
         throw new BadInput(`unknown call ${JSON.stringify(op)}`);
     }
+  }
+
+  /** The sequential allocators of the suites begin with the first port of their range. */
+  #open({ portRange, selection: algorithm }: OpenOptions): PortManager {
+    if (algorithm === undefined) return PortManager.open({ ...this.#options, portRange });
+    const from = algorithm === "sequential" ? { from: 0 } : {};
+    return PortManager.open({ ...this.#options, portRange, selection: { algorithm, ...from } });
   }
 
   #group(path: string, range: Range): PortGroup {
