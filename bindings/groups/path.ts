@@ -1,6 +1,7 @@
 // Paths: how groups and their control files are named. "/" is the root; "/web/api" is api below web.
 
 import { invalid, PortError, show, wrongType } from "../errors.ts";
+import { byteLength } from "./texts.ts";
 
 /** Bytes of one name at most, as in Linux's file systems (`NAME_MAX`). */
 const NAME_BYTES_MAX = 255;
@@ -28,7 +29,7 @@ function checkName(name: string, path: string): void {
   if (name === "") throw badPath("must have a name after every slash, and end without one", path);
   if (name === "." || name === "..") throw badPath('must not hold "." or ".."', path);
   if (/\p{Cc}/u.test(name)) throw badPath("must not hold control characters", path);
-  const bytes = new TextEncoder().encode(name).length;
+  const bytes = byteLength(name);
   if (bytes <= NAME_BYTES_MAX) return;
   const message = `a name in a path has up to ${NAME_BYTES_MAX} bytes, got ${bytes}: ${show(name)}`;
   throw new PortError("ENAMETOOLONG", "name-too-long", message);

@@ -45,7 +45,7 @@ const CONTROL = /^[ \t]*([0-9]+)(?:[ \t]+|-)([0-9]+)[ \t]*\n?$/;
  */
 export function parseControl(text: string, current: PortRange): PortRange {
   if (text === "") return current;
-  const bytes = new TextEncoder().encode(text).length;
+  const bytes = byteLength(text);
   if (bytes >= CONTROL_BYTES) {
     const message = `a control file takes less than ${CONTROL_BYTES} bytes, got ${bytes}: ${show(text)}`;
     throw new PortError("E2BIG", "text-too-long", message);
@@ -54,6 +54,16 @@ export function parseControl(text: string, current: PortRange): PortRange {
   const [, first, last] = CONTROL.exec(text) ?? [];
   if (first === undefined || last === undefined) throw refused("invalid-text", form, text);
   return rangeOf(Number(first), Number(last), text);
+}
+
+/** Bytes of a text in UTF-8. Not every host that runs JavaScript has a TextEncoder. */
+export function byteLength(text: string): number {
+  let bytes = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0) as number;
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return bytes;
 }
 
 /** The range of a control file, as it is read: `low high\n`; one newline if it is empty. */

@@ -4,14 +4,7 @@
 import { connect, Socket } from "node:net";
 import { createContext, runInContext } from "node:vm";
 import { expect, test } from "vitest";
-import {
-  connectorWith,
-  dialled,
-  errorOf,
-  expectAllBack,
-  reset,
-  serve,
-} from "../support/connectors.ts";
+import { connectorWith, dialled, errorOf, reset, serve } from "../support/connectors.ts";
 
 const other = createContext({ AbortController });
 const STOP = runInContext("Object.assign(new Error('stop'), { code: 'STOP' })", other);
@@ -82,5 +75,5 @@ test("a signal of a class that only behaves as AbortSignal ends a connection", a
   signal.dispatchEvent(new Event("abort"));
   await closed;
   expect(socket.errored).toBe(STOP);
-  await expectAllBack(connector, { host: "127.0.0.1", port });
+  await expect.poll(() => connector.metrics().held).toBe(0);
 });

@@ -223,6 +223,28 @@ describe("the declared types", () => {
     expect(less.stdout).toContain("'PortManager' is missing");
   });
 
+  test("every optional property of a declaration may be there as undefined", () => {
+    const declarations = installed.files.filter((path) => path.endsWith(".d.ts"));
+    const found = declarations.flatMap((path) => optionalsOf(read(path)));
+    expect(found.length).toBeGreaterThan(90);
+    expect(found.filter(({ type }) => !acceptsUndefined(type))).toEqual([]);
+  });
+
+  test("an optional property that lacks undefined is found", () => {
+    const text = `interface A {
+      /** b?: string; */
+      readonly a?: string | undefined;
+      c?: {
+        d?: number;
+      };
+      e?(): void;
+      f?: unknown;
+      g?: string;
+    }`;
+    const found = optionalsOf(text).filter(({ type }) => !acceptsUndefined(type));
+    expect(found.map(({ name }) => name)).toEqual(["c", "d", "g"]);
+  });
+
   /** A program that names all that the entry points export at run time, and uses some of it. */
   function consumer(): string {
     const entries = Object.keys(installed.manifest.exports)
@@ -265,7 +287,7 @@ describe("the declared types", () => {
     const needsNode = text.includes('"portwarden/node"');
     return node(join(dirname(resolve("typescript/package.json")), "bin", "tsc"), [
       ...["--ignoreConfig", "--noEmit", "--strict", "--target", "ES2022"],
-      ...["--lib", "ES2022,ESNext.Disposable,DOM", "--module", module],
+      ...["--lib", "ES2022,DOM", "--module", module],
       ...["--moduleResolution", resolution, "--typeRoots", typeRoots],
       ...["--types", needsNode ? "node" : "", path],
     ]);
@@ -276,6 +298,31 @@ describe("the declared types", () => {
 
 function read(path: string): string {
   return readFileSync(join(installed.home, path), "utf8");
+}
+
+/** The optional properties of a declaration, each with its type. */
+function optionalsOf(text: string): { name: string; type: string }[] {
+  const code = text.replace(/\/\*[\s\S]*?\*\//g, "");
+  return [...code.matchAll(/([\w$]+)\?: /g)]
+    .map(({ 0: { length }, 1: name = "", index }) => ({ name, type: typeAt(code, index + length) }))
+    .filter(({ type }) => type !== "");
+}
+
+/** A property's type ends with a semicolon; that of a parameter does not, and is none here. */
+function typeAt(code: string, start: number): string {
+  let depth = 0;
+  for (let at = start; at < code.length; at++) {
+    const character = code[at] as string;
+    if ("({[".includes(character)) depth++;
+    else if (")}]".includes(character)) depth--;
+    if (depth < 0 || (depth === 0 && character === ",")) return "";
+    if (depth === 0 && character === ";") return code.slice(start, at);
+  }
+  return "";
+}
+
+function acceptsUndefined(type: string): boolean {
+  return type === "unknown" || /(?:^|\| )undefined$/.test(type);
 }
 
 /** Runs this Node in the folder where the package is installed. */

@@ -4,7 +4,9 @@
 import { tmpdir } from "node:os";
 import { expect, test } from "vitest";
 import * as portwarden from "../../bindings/index.ts";
-import { modulesFor, optionsFor } from "../support/builds.ts";
+import * as portwardenNode from "../../bindings/node/index.ts";
+import { freshModule, modulesFor, optionsFor } from "../support/builds.ts";
+import { type PortwardenNode, playNode } from "./runtimes/node-scenario.ts";
 import { finished, started } from "./runtimes/processes.ts";
 import { type Case, checked, lineOf, reportIn, rowOf } from "./runtimes/rows.ts";
 import { type Portwarden, play } from "./runtimes/scenario.ts";
@@ -30,10 +32,32 @@ test.each<[string, (broken: Record<string, unknown>) => void]>([
   expect(() => play(broken as Portwarden)).toThrow();
 });
 
-test("a process that does not end is ended, and what it printed is told", async () => {
-  await expect(finished(process.execPath, ENDLESS, LIMITS)).rejects.toThrow(
-    /not done after 0.5 s\s+up/,
-  );
+test("the scenario for Node's hosts passes", async () => {
+  const checks = await playNode(portwarden, portwardenNode, freshModule("release"));
+  expect(checks).toBeGreaterThan(20);
+});
+
+test.each<[string, Partial<portwardenNode.Connector>]>([
+  ["rejects with", { connect: (): Promise<never> => Promise.reject(new Error("an object")) }],
+  [
+    "calls back with",
+    {
+      dial: (_to, dial, done) => {
+        const ends = { host: "127.0.0.1", port: 9, family: 4, localAddress: "127.0.0.1" };
+        dial({ ...ends, localPort: 0 }).on("error", () => done(new Error("an object"), null));
+      },
+    },
+  ],
+])("a connector that %s an error of its own is found out", async (_name, broken) => {
+  const createConnector: PortwardenNode["createConnector"] = (options) =>
+    Object.assign(portwardenNode.createConnector(options), broken);
+  const node = { ...portwardenNode, createConnector };
+  const played = playNode(portwarden, node, freshModule("release"));
+  await expect(played).rejects.toThrow(/: expected/);
+});
+
+test("a process that does not end is ended", async () => {
+  await expect(finished(process.execPath, ENDLESS, LIMITS)).rejects.toThrow("not done after 0.5 s");
   const server = await started(process.execPath, ENDLESS, /u(p)/, { ...LIMITS, ms: 10_000 });
   expect(server.ready[1]).toBe("p");
   server.stop();

@@ -50,7 +50,7 @@ export interface Capacity {
 
 /** What the error can say beside its message. */
 interface ConnectorErrorDetails extends PortErrorDetails {
-  destination?: { readonly address: string; readonly port: number };
+  destination?: { readonly address: string; readonly port: number } | undefined;
 }
 
 /**

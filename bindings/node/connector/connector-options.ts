@@ -121,7 +121,7 @@ export interface LookupAddress {
 /** Node's `dns.lookup` with the option `all`. */
 export type Lookup = (
   hostname: string,
-  options: { all: true; family?: number; hints?: number },
+  options: { all: true; family?: number | undefined; hints?: number | undefined },
   callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
 ) => void;
 

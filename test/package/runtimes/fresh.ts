@@ -1,5 +1,5 @@
-// Fresh folders in which somebody has just installed the package: the tarball, its dependency, the scenario, and
-// nothing else.
+// Fresh folders in which somebody has just installed the package: the tarball, its dependency, the
+// scenarios, and nothing else.
 
 import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { npm } from "./tools.ts";
 
-const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
-const SCENARIO = fileURLToPath(new URL("scenario.js", import.meta.url));
+export const ROOT: string = fileURLToPath(new URL("../../../..", import.meta.url));
+const SCENARIOS = ["scenario.js", "node-scenario.js"];
 const MS_MAX = 120_000;
 
 const folders: string[] = [];
@@ -25,7 +25,9 @@ export async function fresh(files: Readonly<Record<string, string>>): Promise<st
   const folder = scratch();
   writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
   await npm(["install", path], folder, MS_MAX);
-  copyFileSync(SCENARIO, join(folder, "scenario.js"));
+  for (const name of SCENARIOS) {
+    copyFileSync(fileURLToPath(new URL(name, import.meta.url)), join(folder, name));
+  }
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   return folder;
 }

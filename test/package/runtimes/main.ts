@@ -6,13 +6,18 @@
 // Exit code 0: none failed; what this machine does not have is named, and counted as skipped. 1: one failed.
 
 import { BUNDLES } from "./bundles.ts";
+import { HOSTS } from "./hosts.ts";
 import { PAGES } from "./pages.ts";
 import { type Case, headline, lineOf, type Row, rowOf } from "./rows.ts";
 import { SHELLS } from "./shells.ts";
+import { TYPES } from "./types.ts";
 import { WORKERS } from "./workers.ts";
 
 const CASE_MS_MAX = 420_000;
-const CASES: readonly Case[] = [...SHELLS, ...WORKERS, ...PAGES, ...BUNDLES];
+const CASES: readonly Case[] = [
+  ...[...SHELLS, ...HOSTS, ...TYPES],
+  ...[...WORKERS, ...PAGES, ...BUNDLES],
+];
 
 const words = process.argv.slice(2).map((word) => word.toLowerCase());
 const wanted = CASES.filter(({ runtime, how }) => {

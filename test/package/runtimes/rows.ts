@@ -12,9 +12,10 @@ export interface Case {
   run(): Promise<Outcome>;
 }
 
-/** What a runtime has reported. */
-export interface Outcome extends Report {
+/** What a runtime has reported. Where no time is measured there is none. */
+export interface Outcome extends Partial<Report> {
   readonly version: string;
+  readonly checks: number;
   /** What else there is to say. */
   readonly note?: string;
 }
@@ -55,8 +56,8 @@ export function checked(report: Report): Report {
 /** What came of three runs, each of which must go well: the best of each time, for others may be busy here. */
 export async function thrice(run: () => Promise<Outcome>): Promise<Outcome> {
   const outcomes = [await run(), await run(), await run()] as const;
-  const coldMs = Math.min(...outcomes.map(({ coldMs }) => coldMs));
-  const pickNs = Math.min(...outcomes.map(({ pickNs }) => pickNs));
+  const coldMs = Math.min(...outcomes.map(({ coldMs = Number.NaN }) => coldMs));
+  const pickNs = Math.min(...outcomes.map(({ pickNs = Number.NaN }) => pickNs));
   return { ...outcomes[0], coldMs, pickNs };
 }
 
@@ -83,11 +84,15 @@ export function headline(): string {
 }
 
 export function lineOf({ runtime, how, state, outcome, why }: Row): string {
-  const { version = "", checks = 0, coldMs = 0, pickNs = 0, note } = outcome ?? {};
-  const figures = [String(checks), `${coldMs.toFixed(1)} ms`, `${pickNs.toFixed(1)} ns`];
+  const { version = "", checks = 0, coldMs, pickNs, note } = outcome ?? {};
+  const figures = [String(checks), timeOf(coldMs, "ms"), timeOf(pickNs, "ns")];
   const told = line([runtime, how, version, state, ...(state === "passed" ? figures : [])]);
   const more = why ?? note;
   return more === undefined ? told : `${told}\n    ${more}`;
+}
+
+function timeOf(time: number | undefined, unit: string): string {
+  return time === undefined ? "" : `${time.toFixed(1)} ${unit}`;
 }
 
 function line(words: readonly string[]): string {

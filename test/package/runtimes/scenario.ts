@@ -207,7 +207,8 @@ const release: Scene = (portwarden, modules, checks) => {
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-class Checks {
+/** What was looked at, and a check that fails throws. */
+export class Checks {
   count = 0;
 
   same(got: unknown, expected: unknown, what: string): void {

@@ -5,6 +5,7 @@
 // the platform, which npm picks.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { finished } from "./processes.ts";
@@ -22,6 +23,13 @@ const VERSIONS = {
   vite: "8.3.8",
   webpack: "5.112.2",
   "webpack-cli": "7.3.1",
+  "typescript5.4": "5.4.5",
+  "typescript5.9": "5.9.3",
+  typescript7: "7.0.2",
+  jest: "30.5.2",
+  "jest-environment-jsdom": "30.5.2",
+  ses: "2.3.0",
+  vitest: "4.1.12",
 } as const;
 
 export type Tool = keyof typeof VERSIONS;
@@ -75,11 +83,19 @@ export async function program(tool: Tool): Promise<{ path: string; version: stri
 
 /** A script that Node runs: the `bin` of a package. */
 export async function script(tool: Tool, ...beside: readonly Tool[]): Promise<string> {
-  const home = join(await install(tool, ...beside), "node_modules", tool);
+  const name = packageOf(tool);
+  const home = join(await install(tool, ...beside), "node_modules", name);
   const { bin } = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as {
     bin: string | Record<string, string>;
   };
-  return join(home, typeof bin === "string" ? bin : (bin[tool] as string));
+  const command = name === "typescript" ? "tsc" : name;
+  return join(home, typeof bin === "string" ? bin : (bin[command] as string));
+}
+
+/** What `import` takes for a package that is installed with others. */
+export async function entryOf(tool: Tool, ...beside: readonly Tool[]): Promise<string> {
+  const home = await install(tool, ...beside);
+  return createRequire(join(home, "package.json")).resolve(packageOf(tool));
 }
 
 export function versionOf(tool: Tool): string {
@@ -94,8 +110,9 @@ export function npm(args: readonly string[], cwd: string, ms: number): Promise<s
   return finished(command as string, [...first, ...args, ...quiet], { cwd, ms });
 }
 
-/** Node comes in a package for each platform. */
+/** Node comes in a package for each platform, and several lines of TypeScript from one package. */
 function packageOf(tool: Tool): string {
+  if (tool.startsWith("typescript")) return "typescript";
   return tool.startsWith("node") ? `node-${platform()}` : tool;
 }
 
