@@ -1,7 +1,7 @@
 // The command line of the fuzzer: `npm run fuzz -- --minutes N [--seed S]`, with `--netstack`, `--linux`, `--udp`,
 // `--cooldown`, `--groups` or `--api` for some of its subjects. Each subject that is asked for, or all of them, has
 // its share of the time, in turns; `--subject NAME` is one alone. `--node` is for real connections under faults,
-// alone.
+// and `--kernel` for LinuxPorts beside the machine's own kernel, alone.
 //
 // Exit code 0: time is over and nothing was found. 1: the model and the implementation differ; the shrunk
 // session is printed, with the seed that finds it again. 2: the command line is not what it should be.
@@ -11,6 +11,8 @@ import { api } from "./api/subject.ts";
 import { cooldown } from "./cooldown/subject.ts";
 import { type AnySubject, anySeed, fuzz, type Run } from "./fuzz.ts";
 import { groups, POLICIES } from "./groups/subject.ts";
+import { canRunKernel, openKernel } from "./kernel/kernel.ts";
+import { type KernelRun, runKernel } from "./kernel/run.ts";
 import { linux } from "./linux/subject.ts";
 import { netstack } from "./netstack/subject.ts";
 import { type RunProgress, runConnector } from "./node/run.ts";
@@ -18,7 +20,7 @@ import { udp } from "./udp/subject.ts";
 
 const USAGE = `usage: fuzz [--netstack] [--linux] [--udp] [--cooldown] [--groups] [--api] [--subject NAME]
             [--minutes N] [--seed S]
-       fuzz --node [--minutes N] [--seed S]`;
+       fuzz --node | --kernel [--minutes N] [--seed S]`;
 const PROGRESS_MS = 10_000;
 const MINUTE_MS = 60_000;
 /** How long one subject goes on before it is the next one's turn. */
@@ -42,6 +44,7 @@ interface Asked {
   readonly names: readonly string[];
   readonly only: string | undefined;
   readonly node: boolean;
+  readonly kernel: boolean;
 }
 
 const asked = understand(process.argv.slice(2));
@@ -49,7 +52,8 @@ if (asked === undefined) {
   console.error(USAGE);
   process.exitCode = 2;
 } else {
-  process.exitCode = asked.node ? await onConnector(asked) : await main(asked);
+  const run = asked.node ? onConnector : asked.kernel ? onKernel : main;
+  process.exitCode = await run(asked);
 }
 
 async function main({ minutes, seed, names, only }: Asked): Promise<number> {
@@ -99,6 +103,39 @@ async function onConnector({ minutes, seed }: Asked): Promise<number> {
   return 1;
 }
 
+/** LinuxPorts by the rules of 6.18 beside the machine's own kernel, with real sockets. */
+async function onKernel({ minutes, seed }: Asked): Promise<number> {
+  const { kernel: release, why } = canRunKernel();
+  if (why !== "") {
+    console.log(`not run: ${why}`);
+    return 0;
+  }
+  console.log(`seed ${seed}, ${minutes} minutes: Linux ${release}`);
+  const end = Date.now() + minutes * MINUTE_MS;
+  let shownAt = Date.now();
+  const isOver = (run: KernelRun): boolean => {
+    if (Date.now() - shownAt >= PROGRESS_MS) {
+      shownAt = Date.now();
+      console.log(figuresOf(run));
+    }
+    return run.sequences > 0 && Date.now() >= end;
+  };
+  const kernel = openKernel();
+  const run = await runKernel(kernel, { seed, isOver });
+  await kernel.close();
+  console.log(
+    `Linux ${release}: ${figuresOf(run)}, ${run.mismatch === undefined ? 0 : 1} differences, seed ${seed}`,
+  );
+  if (run.mismatch === undefined) return 0;
+  console.log(run.mismatch.what);
+  console.log(`again: npm run fuzz -- --kernel --seed=${run.mismatch.seed}`);
+  return 1;
+}
+
+function figuresOf({ sequences, operations, undecided }: KernelRun): string {
+  return `${sequences} sequences, ${operations} operations, ${undecided} left to chance`;
+}
+
 function subjectsOf(names: readonly string[], only: string | undefined): AnySubject[] {
   const all = names.flatMap((name) => SUBJECTS[name] ?? []).map((open) => open());
   return only === undefined ? all : all.filter(({ name }) => name === only);
@@ -136,6 +173,7 @@ function understand(args: string[]): Asked | undefined {
         cooldown: { type: "boolean", default: false },
         groups: { type: "boolean", default: false },
         node: { type: "boolean", default: false },
+        kernel: { type: "boolean", default: false },
         api: { type: "boolean", default: false },
       },
     });
@@ -152,7 +190,8 @@ function understand(args: string[]): Asked | undefined {
     )[];
     const wanted = all.filter((name) => values[name]);
     const names = wanted.length === 0 ? all : wanted;
-    return { minutes, seed, names, only: values.subject, node: values.node };
+    const { node, kernel, subject: only } = values;
+    return { minutes, seed, names, only, node, kernel };
   } catch {
     return undefined;
   }

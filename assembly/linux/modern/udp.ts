@@ -32,6 +32,7 @@ export function connectModernUdp(socket: Address, isOwn: u32, random: u32): i32 
     if (port < 0) return port;
     const joined = joinUdp(socket, port);
     if (joined < 0) return joined;
+    showPort(socket);
   }
   const wrong = findTarget(socket);
   if (wrong) return wrong;
@@ -39,7 +40,6 @@ export function connectModernUdp(socket: Address, isOwn: u32, random: u32): i32 
     return NO_MEMORY;
   }
   setState(socket, ESTABLISHED);
-  showPort(socket);
   return <i32>portOf(socket);
 }
 

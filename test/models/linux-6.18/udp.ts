@@ -55,12 +55,12 @@ export function connectDatagram(
   const target = targetOf(socket, asked);
   if (isAny(socket.address)) socket.address = sourceFor(host, socket, target, source);
   socket.state = "established";
-  socket.shownPort = socket.port;
 }
 
 function autobind(host: Host, socket: Socket): void {
   try {
     getDatagramPort(host, socket, 0);
+    socket.shownPort = socket.port;
   } catch (error) {
     if (error instanceof Errno) throw new Errno("EAGAIN");
     throw error;

@@ -1,0 +1,259 @@
+// Sequences of calls for LinuxPorts and the kernel. A sequence is drawn as numbers; what they mean follows from
+// what LinuxPorts has answered so far, so that any of them can be left out.
+//
+// Chance decides nothing in a sequence: the range has one port, or two for TCP, of which connect() tries the
+// even offset first and bind() the odd one. Of listeners that share a port by SO_REUSEPORT the kernel takes any;
+// a sequence in which it has taken another one than LinuxPorts is compared up to there.
+
+import type { Setup, SocketType } from "../../replay/linux-6.18/machine.ts";
+import type { PortsMachine } from "../../replay/linux-6.18/ports-machine.ts";
+import type { Call, Environment } from "./kernel.ts";
+
+type PortsSocket = ReturnType<PortsMachine["socket"]>;
+
+/** Numbers that decide what is called: the kind, which socket, and what else there is to choose. */
+export type Draws = readonly [kind: number, socket: number, a: number, b: number, c: number];
+export const DRAWS_BELOW: number = 1 << 16;
+
+export interface Sequence {
+  readonly env: Environment;
+  readonly calls: readonly Call[];
+  /** What LinuxPorts answers. */
+  readonly answers: readonly string[];
+}
+
+interface Known {
+  readonly name: number;
+  readonly type: SocketType;
+  readonly uid: number;
+  readonly socket: PortsSocket;
+  /** Has a socket of IPv6 tried to reach IPv4? Its SYNs to IPv6 get no answer from then on. */
+  isOverV4?: boolean;
+}
+
+const ADDRESSES_4 = ["0.0.0.0", "127.0.0.1", "127.0.0.1", "127.0.0.2", "10.0.0.1"];
+const ADDRESSES_6 = [
+  ...["::", "::", "::1", "2001:db8::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::ffff:10.0.0.1"],
+];
+const NOT_LOCAL_4 = "192.0.2.9";
+const NOT_LOCAL_6 = "2001:db8::99";
+const TYPES: readonly SocketType[] = ["tcp4", "tcp4", "tcp4", "tcp6", "udp4", "udp6"];
+const FLAGS = ["reuseaddr", "reuseport", "v6only", "bind_no_port"] as const;
+const DEVICES: Readonly<Record<string, number>> = { "": 0, lo: 1, v0: 2, nosuch: 99 };
+/** After this long a TIME_WAIT is due whose delay is the shortest, on the kernel's clock as well. */
+const DUE_MS = 20;
+
+/** The sequence that the numbers stand for, with the answers of LinuxPorts. */
+export function planned(
+  chosen: Draws,
+  draws: readonly Draws[],
+  open: (setup: Setup) => PortsMachine,
+): Sequence {
+  const plan = new Plan(chosen, open);
+  for (const each of draws) plan.next(each);
+  return plan.finish();
+}
+
+class Plan {
+  readonly #env: Environment;
+  readonly #machine: PortsMachine;
+  readonly #hasUdp: boolean;
+  readonly #isHasty: boolean;
+  readonly #first: number;
+  readonly #last: number;
+  readonly #calls: Call[] = [];
+  readonly #answers: string[] = [];
+  #known: Known[] = [];
+  #made = 0;
+
+  constructor([kind, a, b, c, d]: Draws, open: (setup: Setup) => PortsMachine) {
+    this.#hasUdp = kind % 3 === 0;
+    this.#isHasty = a % 4 === 0;
+    const first = 5000 + (b % 2);
+    const last = first + (this.#hasUdp ? 0 : c % 2);
+    this.#first = first;
+    this.#last = last;
+    const sysctl: Record<string, string> = { ip_local_port_range: `${first} ${last}` };
+    if (this.#isHasty) sysctl.tcp_tw_reuse_delay = "1";
+    if (b % 3 === 0) sysctl.ip_autobind_reuse = "1";
+    if (b % 5 === 0) sysctl.tcp_tw_reuse = `${d % 3}`;
+    if (c % 6 === 0) sysctl.tcp_timestamps = "0";
+    if (c % 7 === 0) sysctl.ip_local_reserved_ports = `${first + (d % 2)}`;
+    if (d % 7 === 0) sysctl.tcp_max_tw_buckets = `${c % 3}`;
+    if (d % 5 === 0) sysctl.ip_unprivileged_port_start = `${4999 + (a % 2)}`;
+    const hasAddresses = kind % 2 === 0;
+    this.#env = {
+      sysctl,
+      v4: hasAddresses ? ["10.0.0.1"] : [],
+      v6: ["2001:db8::1"],
+      exec_as_owner: d % 5 === 0,
+    };
+    const addresses = [...this.#env.v4, ...this.#env.v6];
+    this.#machine = open({ sysctl, addresses, devices: hasAddresses ? [1, 2] : [1], seed: 1 });
+  }
+
+  next([kind, which, a, b, c]: Draws): void {
+    const known = this.#known[which % (this.#known.length || 1)];
+    const of = kind % 100;
+    if (known === undefined || of < 24) this.#open(a, b, c);
+    else if (of < 44) this.#bind(known, a, b);
+    else if (of < 53) this.#listen(known);
+    else if (of < 71) this.#connect(known, a, b);
+    else if (of < 76) this.#call(known, ["disconnect", known.name], "disconnect");
+    else if (of < 80) this.#shutdown(known);
+    else if (of < 91) this.#close(known, a % 3 === 0);
+    else this.#set(known, a, b);
+  }
+
+  /** Every socket's name and state in the end, and how many TIME_WAITs there are. */
+  finish(): Sequence {
+    for (const known of this.#known) this.#tell(["opt", known.name, "reuseaddr", 1], known, "ok");
+    this.#calls.push(["waits"]);
+    this.#answers.push(`${this.#machine.ports.stats().timeWait}`);
+    this.#machine.ports.close();
+    return { env: this.#env, calls: this.#calls, answers: this.#answers };
+  }
+
+  // ── Calls ───────────────────────────────────────────────────────────────────────────────
+
+  #open(a: number, b: number, c: number): void {
+    const type = TYPES[a % (this.#hasUdp ? 6 : 4)] as SocketType;
+    const uid = b % 4 === 0 ? 1000 : 0;
+    const known = { name: this.#made++, type, uid, socket: this.#machine.socket(type, uid) };
+    this.#known.push(known);
+    this.#tell(["socket", known.name, type, uid], known, "ok");
+    for (const [index, flag] of FLAGS.entries()) {
+      const isV6 = type.endsWith("6");
+      if ((c & (index === 3 ? 0x38 : 1 << index)) !== 0 || (flag === "v6only" && !isV6)) continue;
+      this.#setFlag(known, flag, true);
+    }
+    if (c % 11 === 0) this.#setRange(known, c);
+    // Many sockets go on at once, as most do.
+    if (c % 3 === 0) this.#bind(known, b >> 2, a >> 3);
+    if (c % 5 === 0) this.#connect(known, b >> 4, a >> 4);
+  }
+
+  #bind(known: Known, a: number, b: number): void {
+    const isV6 = known.type.endsWith("6");
+    const list = isV6 ? ADDRESSES_6 : ADDRESSES_4;
+    const address =
+      b % 50 === 0 ? (isV6 ? NOT_LOCAL_6 : NOT_LOCAL_4) : (list[a % list.length] as string);
+    const port = [5000, 5000, 5001, 0, 0, 4999][b % 6] as number;
+    const { name, socket, uid } = known;
+    const caller = this.#env.exec_as_owner ? uid : 0;
+    const answer = this.#machine.bind(socket, address, port, caller);
+    this.#tell(["bind", name, address, port], known, answer);
+  }
+
+  #listen(known: Known): void {
+    this.#tell(["listen", known.name], known, this.#machine.listen(known.socket));
+  }
+
+  #connect(known: Known, a: number, b: number): void {
+    const list = known.type.endsWith("6") ? ADDRESSES_6 : ADDRESSES_4;
+    const address = list[a % list.length] as string;
+    // Nothing comes back from a network behind a device.
+    if (known.socket.bindToDevice > 1 || !this.#isHere(address)) return;
+    const { name, socket, type } = known;
+    const isV4 = address.includes(".") || socket.address.includes(".");
+    if (type === "tcp6" && (known.isOverV4 ?? isV4) !== isV4) return;
+    known.isOverV4 = isV4;
+    const port = [5000, 5000, 5001, 6000][b % 4] as number;
+    const answer = this.#machine.connect(socket, address, port);
+    this.#tell(["connect", name, address, port], known, answer);
+    if (answer === "ok" && type.startsWith("tcp")) this.#accept();
+  }
+
+  #isHere(address: string): boolean {
+    return !address.endsWith("10.0.0.1") || this.#env.v4.length > 0;
+  }
+
+  /** Whoever has got the connection accepts it at once. */
+  #accept(): void {
+    for (const listener of this.#known) {
+      if (listener.socket.state !== "listening") continue;
+      const accepted = this.#machine.accept(listener.socket);
+      if (accepted === undefined) continue;
+      const others = this.#known.filter((other) => other !== listener && shares(other, listener));
+      const { type, uid } = listener;
+      const child = { name: this.#made++, type, uid, socket: accepted };
+      const names = others.map(({ name }) => name);
+      this.#tell(["accept", listener.name, child.name, names], listener, "ok");
+      this.#known.push(child);
+      return;
+    }
+  }
+
+  #shutdown(known: Known): void {
+    // On a closed one it fails, and what connect() does afterwards is no matter of ports.
+    if (known.type.startsWith("udp") || known.socket.state === "closed") return;
+    this.#call(known, ["shutdown", known.name], "shutdown");
+    this.#wait();
+  }
+
+  #close(known: Known, isReset: boolean): void {
+    this.#known = this.#known.filter((other) => other !== known);
+    this.#calls.push(["close", known.name, isReset]);
+    this.#answers.push(this.#machine.close(known.socket, isReset));
+    this.#wait();
+  }
+
+  #set(known: Known, a: number, b: number): void {
+    if (a % 8 === 0) {
+      this.#setRange(known, b);
+    } else if (a % 8 === 1) {
+      this.#setDevice(known, ["lo", "v0", "", "nosuch"][b % 4] as string);
+    } else {
+      const flag = FLAGS[a % 4] as (typeof FLAGS)[number];
+      if (flag !== "v6only" || known.type.endsWith("6")) this.#setFlag(known, flag, b % 2 === 0);
+    }
+  }
+
+  #setFlag(known: Known, flag: (typeof FLAGS)[number], value: boolean): void {
+    const answer = this.#machine.setFlag(known.socket, flag, value);
+    this.#tell(["opt", known.name, flag, value ? 1 : 0], known, answer);
+  }
+
+  /** One port of the range: with more of them the kernel begins anywhere. */
+  #setRange(known: Known, a: number): void {
+    const port = this.#first + (a % (this.#last - this.#first + 1));
+    const answer = this.#machine.setRange(known.socket, port, port);
+    this.#tell(["opt", known.name, "port_range", [port, port]], known, answer);
+  }
+
+  #setDevice(known: Known, device: string): void {
+    if (device === "v0" && this.#env.v4.length === 0) return;
+    const answer = this.#machine.setDevice(known.socket, DEVICES[device] as number);
+    this.#tell(["opt", known.name, "bindtodevice", device], known, answer);
+  }
+
+  /** Where the delay is short it has passed after each call that may leave a TIME_WAIT. */
+  #wait(): void {
+    if (!this.#isHasty) return;
+    this.#machine.advance(DUE_MS);
+    this.#calls.push(["sleep", DUE_MS]);
+    this.#answers.push("ok");
+  }
+
+  // ── Answers ─────────────────────────────────────────────────────────────────────────────
+
+  #call(known: Known, call: Call, how: "disconnect" | "shutdown"): void {
+    this.#tell(call, known, this.#machine[how](known.socket));
+  }
+
+  #tell(call: Call, { socket, type }: Known, answer: string): void {
+    const { address, port } = socket.name;
+    const state = type.startsWith("tcp") ? ` ${socket.state}` : "";
+    this.#calls.push(call);
+    this.#answers.push(`${answer} ${address}|${port}${state}`);
+  }
+}
+
+/** May the kernel give a connection to either of the two? */
+function shares(other: Known, { socket }: Known): boolean {
+  return (
+    other.socket.state === "listening" &&
+    other.socket.port === socket.port &&
+    other.socket.reusePort
+  );
+}
