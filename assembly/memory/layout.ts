@@ -17,6 +17,8 @@
 //              │ bill                 │  memory that an operation will need (bill.ts)
 //   byte  2560 ├──────────────────────┤
 //              │ plan header          │  the sets that decide a request (netstack/conflicts.ts)
+//   byte  3072 ├──────────────────────┤
+//              │ request cache        │  the last request (netstack/request-cache.ts)
 //   byte  4096 ├──────────────────────┤
 //              │ batch                │  offsets in, ports in and out
 //   byte  8192 ├──────────────────────┤
@@ -45,6 +47,7 @@ export const HOSTS_AT: usize = SPACES_AT + <usize>NETWORKS_MAX * 4;
 export const RINGS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
 export const BILL_AT: usize = 2496;
 export const PLAN_AT: usize = 2560;
+export const REQUEST_CACHE_AT: usize = 3072;
 export const BATCH: usize = <usize>BATCH_AT;
 const BATCH_END: usize = 8192; // `memoryBase` of core.debug in asconfig.json
 export const LINUX_TEXTS_AT: usize = 12288; // `memoryBase` of linux.debug

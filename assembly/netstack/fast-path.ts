@@ -252,6 +252,16 @@ export function takeCached(
   return port ? acquireCounted(fast, manager, flow, port) : EXHAUSTED;
 }
 
+/** Takes an explicit port by a plan that is current: the port, `IN_USE`, or `NOT_FAST`. */
+export function takeAtCached(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+  if (load<u8>(fast, FITS) == 0) return NOT_FAST;
+  const end = fast + BLOCKERS + ((<usize>load<u8>(fast, BLOCKER_COUNT)) << 2);
+  for (let at = fast + BLOCKERS; at < end; at += 4) {
+    if (hasPort(load<u32>(at), port)) return IN_USE;
+  }
+  return acquireCounted(fast, manager, flow, port);
+}
+
 /** Frees a port that only this flow holds, once, by a plan that is current: 1, or `NOT_FAST`. */
 export function freeCached(fast: Address, manager: Address, flow: Address, port: Port): i32 {
   if (load<u8>(fast, FITS) == 0 || !isPlain(flow)) return NOT_FAST;

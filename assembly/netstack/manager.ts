@@ -46,6 +46,7 @@ import {
   setEphemeralRange,
   setHint,
 } from "./records";
+import { forgetRequests } from "./request-cache";
 import { freeTree } from "./tree";
 
 /** A new manager, or 0 when there is no memory for it. The seed is the one of its hash table. */
@@ -75,6 +76,7 @@ export function newManager(
 
 /** Frees the manager with all its ports and pools. */
 export function closeManager(manager: Address): void {
+  forgetRequests();
   freePools(manager);
   freeGroupUses(manager);
   freeTree(manager);

@@ -39,9 +39,11 @@ import {
   planAnyAddress,
   planReserved,
 } from "./conflicts";
+import { NOT_FAST } from "./fast-path";
 import { isExclusive, wantedOf } from "./flags";
 import { addGroupUse, chargeGroupUse, dropGroupUse } from "./group-uses";
-import { classIn, flagsOf, isAny, isWildcard, nextOf } from "./records";
+import { classIn, flagsOf, isAny, isWildcard, nextOf, treeVersionOf } from "./records";
+import { noteRequest, releaseByCache, reserveByCache, searchByCache } from "./request-cache";
 import {
   chargeFlow,
   findBinding,
@@ -62,8 +64,11 @@ export function isAvailable(manager: Address, port: Port): i32 {
 
 /** Reserves an explicit port (gVisor `ReservePort`): the port, or a refusal. */
 export function reservePort(manager: Address, port: Port): i32 {
+  const reserved = reserveByCache(manager, port);
+  if (reserved != NOT_FAST) return reserved;
+  const version = treeVersionOf(manager);
   const answer = isAvailable(manager, port);
-  return answer < 0 ? answer : acquireRequest(manager, port, false);
+  return answer < 0 ? answer : acquirePlanned(manager, port, false, version);
 }
 
 /** The part of a range that the request's group allows, to be given to `reserveEphemeral`. */
@@ -82,6 +87,12 @@ export function reserveEphemeral(
   offset: u32,
   skip: u32,
 ): i32 {
+  const exclusive = isExclusive(load<u32>(REQUEST + REQUEST_TRANSPORT), true);
+  if (skip == 0) {
+    const reserved = searchByCache(manager, exclusive, first, last, offset);
+    if (reserved != NOT_FAST) return reserved;
+  }
+  const version = treeVersionOf(manager);
   if (!planRequest(manager, true)) return NO_MEMORY;
   planReserved(unlessEmpty(load<u32>(REQUEST + REQUEST_RESERVED)));
   let port = findInRange(first, last, offset, skip);
@@ -96,7 +107,7 @@ export function reserveEphemeral(
     );
   }
   if (!isPlanned()) return NO_MEMORY;
-  return port ? acquireRequest(manager, port, false) : EXHAUSTED;
+  return port ? acquirePlanned(manager, port, exclusive, version) : EXHAUSTED;
 }
 
 /** Reserves a tuple (gVisor `ReserveTuple`): only holders of the same destination are asked. */
@@ -111,6 +122,8 @@ export function reserveTuple(manager: Address, port: Port): i32 {
 
 /** Releases a port (gVisor `ReleasePort`) and returns in how many networks it was held. */
 export function releasePort(manager: Address, port: Port): i32 {
+  const freed = releaseByCache(manager, port);
+  if (freed != NOT_FAST) return freed;
   const count = networkCount();
   for (let index: u32 = 0; index < count; index++) {
     findRing(manager, index);
@@ -256,6 +269,16 @@ function acquireRequest(manager: Address, port: Port, hasRings: bool): i32 {
   for (let index: u32 = 0; index < count; index++) acquireCharged(manager, index, port);
   addGroupUse(manager, requestGroup());
   return <i32>port;
+}
+
+/**
+ * The same after the request has been planned, which is noted. `version` is the tree version of the plan.
+ */
+function acquirePlanned(manager: Address, port: Port, exclusive: bool, version: u64): i32 {
+  const answer = acquireRequest(manager, port, false);
+  if (answer < 0) return answer;
+  noteRequest(manager, notedFlow(0), exclusive, treeVersionOf(manager) == version);
+  return answer;
 }
 
 /** Holds the port in one network and returns the flow that holds it. It must have been charged. */

@@ -86,8 +86,11 @@ export type CoreExports = {
 /** One instance. The views are fetched anew after the memory has grown. */
 export class Core {
   readonly exports: CoreExports;
-  /** What the request block holds now; whoever writes it says so here. */
-  written: unknown;
+  /**
+   * The description in the request block, so that it is not written again; `undefined` where the block
+   * holds something else. All writers of the block set it.
+   */
+  written: object | undefined;
   #request: Uint32Array;
   #offsets: Uint32Array;
   #ports: Uint16Array;

@@ -207,6 +207,7 @@ export class LinuxSocket implements Disposable {
       linux.preferOwnAddress(socket);
       return this.#search("listen", linux.listenAny, ANY);
     }
+    core.written = undefined; // listenBound writes the request block
     const answer = linux.listenBound(socket);
     if (answer < 0) throw refusedBind(answer, this.#about(), "listen", this.address, this.port);
     return answer;

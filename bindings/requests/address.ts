@@ -4,8 +4,8 @@
 // as a dual-stack socket treats them (RFC 4291 § 2.5.5.2). 0.0.0.0, :: and ::ffff:0.0.0.0 mean
 // "any": all zero. A zone id names an interface, and interfaces are devices here, so it is refused.
 //
-// Parsing takes a fraction of a microsecond, as a stack gets a new peer with each connection. The
-// text is made when it is asked for.
+// Parsing takes a fraction of a microsecond, as a stack gets a new peer with each connection, and
+// addresses that come again are remembered. The text is made when it is asked for.
 
 import ipaddr from "#ipaddr";
 import { typedArrayName } from "../core/brands.ts";
@@ -122,7 +122,28 @@ function swapBytes(word: number): number {
 
 // ── Texts ─────────────────────────────────────────────────────────────────────────────────
 
+// Addresses parsed lately. A text has one slot, and replaces the text that it finds there. As long as
+// a text keeps its slot, it gives the same object.
+const SLOTS = 256;
+const recentTexts: string[] = new Array<string>(SLOTS).fill("");
+const recent: Address[] = new Array<Address>(SLOTS).fill(ANY);
+
 function parseText(name: string, text: string): Address {
+  const slot = slotOf(text);
+  if (recentTexts[slot] === text) return recent[slot] as Address;
+  const address = parseNewText(name, text);
+  recentTexts[slot] = text;
+  recent[slot] = address;
+  return address;
+}
+
+function slotOf(text: string): number {
+  let hash = 0;
+  for (let at = 0; at < text.length; at++) hash = (Math.imul(hash, 31) + text.charCodeAt(at)) | 0;
+  return hash & (SLOTS - 1);
+}
+
+function parseNewText(name: string, text: string): Address {
   if (text.includes(":")) {
     const groups = text.includes("%") ? undefined : groupsIn(text);
     if (groups !== undefined) return fromGroups(groups);

@@ -48,6 +48,7 @@ export function writeHeldKey(core: Core, key: Key): void {
 
 /** Writes the two ends of a connection alone, for a hash of them. */
 export function writeEnds(core: Core, local: Address, remote: Address, remotePort: number): void {
+  core.written = undefined;
   const block = core.request;
   writeAddress(block, REQUEST_ADDRESS >> 2, local);
   writeAddress(block, REQUEST_DESTINATION >> 2, remote);
@@ -56,17 +57,19 @@ export function writeEnds(core: Core, local: Address, remote: Address, remotePor
 
 function writeWith(core: Core, key: Key, group: number, reserved: number): void {
   const block = core.request;
+  block[REQUEST_GROUP >> 2] = group;
+  block[REQUEST_RESERVED >> 2] = reserved;
+  if (core.written === key) return;
   const { networks } = key;
   writeEnds(core, key.address, key.destination, key.destinationPort);
   block[REQUEST_TRANSPORT >> 2] = key.transport;
   block[REQUEST_DEVICE >> 2] = key.device;
-  block[REQUEST_GROUP >> 2] = group;
-  block[REQUEST_RESERVED >> 2] = reserved;
   block[REQUEST_FLAGS >> 2] = key.flags;
   block[REQUEST_NETWORK_COUNT >> 2] = networks.length;
   for (let index = 0; index < networks.length; index++) {
     block[(REQUEST_NETWORKS >> 2) + index] = networks[index] as number;
   }
+  core.written = key;
 }
 
 function writeAddress(block: Uint32Array, at: number, { words }: Address): void {

@@ -143,6 +143,20 @@ function optionBit(name: string): number {
 
 const DEVICE_MAX = 0x7fffffff;
 
+// The key made last. The next request often has the same description: then it gets this key, and the
+// request block, which is known to hold it, is not written again (block.ts).
+let lastKey: Key = {
+  networks: [],
+  transport: 0,
+  address: ANY,
+  device: 0,
+  destination: ANY,
+  destinationPort: 0,
+  flags: 0,
+  group: undefined,
+  reserved: undefined,
+};
+
 /**
  * Checks a request and makes its key. An option that is absent is not read: that would cost many
  * times more where every request has another shape, as spreads make them.
@@ -168,17 +182,32 @@ export function askedOf(core: Core, request: Request, known: number): Asked {
   const port = given & PORT ? checkPortOrZero("port", options.port) : 0;
   const offset = given & OFFSET ? checkOffset(options.offset) : undefined;
   if (reserved !== undefined) reservedAddress(reserved, core);
-  const key: Key = {
-    networks,
-    transport,
-    address,
-    device,
-    destination: to.address,
-    destinationPort: to.port,
-    flags,
-    group: groupAt(core, group) === 0 ? undefined : group,
-    reserved,
-  };
+  const last = lastKey;
+  const isLast =
+    last.address === address &&
+    last.destination === to.address &&
+    last.destinationPort === to.port &&
+    last.networks === networks &&
+    last.transport === transport &&
+    last.flags === flags &&
+    last.device === device &&
+    group === undefined &&
+    reserved === undefined;
+  const key = isLast
+    ? last
+    : {
+        networks,
+        transport,
+        address,
+        device,
+        destination: to.address,
+        destinationPort: to.port,
+        flags,
+        group: groupAt(core, group) === 0 ? undefined : group,
+        reserved,
+      };
+  // A group or a list may become garbage, so a key with one is not kept here.
+  if (group === undefined && reserved === undefined) lastKey = key;
   return (given & OWN_OPTIONS) === 0
     ? { key, port, offset }
     : { ...ownOf(options, given), key, port, offset };
@@ -256,8 +285,23 @@ function checkDestination(value: Destination): typeof ANYWHERE {
 
 // ── Networks ──────────────────────────────────────────────────────────────────────────────
 
-/** The networks, each once, in the order given. */
+let lastNetworks: readonly number[] = [];
+
+/** The networks, each once, in the order given. A list like the last one gives the same object. */
 function checkNetworks(value: unknown): readonly number[] {
+  if (!isLikeLast(value)) lastNetworks = readNetworks(value);
+  return lastNetworks;
+}
+
+function isLikeLast(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== lastNetworks.length) return false;
+  for (let index = 0; index < value.length; index++) {
+    if (value[index] !== lastNetworks[index]) return false;
+  }
+  return value.length > 0;
+}
+
+function readNetworks(value: unknown): readonly number[] {
   if (!Array.isArray(value)) {
     throw wrongType("networks", "an array of network numbers, such as [4] or [4, 6]", value);
   }
