@@ -60,7 +60,8 @@ export type Reason =
   | "wrong-state"
   | "outside-group"
   | "empty-range"
-  | "not-compiled";
+  | "not-compiled"
+  | "not-supported";
 
 /** What an error can say beside its message. */
 export interface PortErrorDetails {
@@ -100,6 +101,7 @@ export interface PortErrorDetails {
  * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` | `invalid-argument` |
  * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
  * | `ERR_ILLEGAL_CONSTRUCTOR` | `invalid-argument`: `new` of a class that has another way to make one |
+ * | `ENOTSUP` | `not-supported`: the system has no such thing |
  * | `ERR_WEBASSEMBLY_NOT_SUPPORTED` | `not-compiled`: the host does not let the package compile its WebAssembly |
  */
 export class PortError extends Error {

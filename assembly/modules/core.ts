@@ -50,6 +50,7 @@ export {
   addReserved,
   clearReserved,
   closeReserved,
+  deleteReserved,
   hasReserved,
   nextReserved,
   openReserved,

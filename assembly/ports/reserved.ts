@@ -12,7 +12,7 @@
 import { PORT_COUNT } from "../abi";
 import { Address, allocZero, boot, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
-import { BITMAP_BYTES, hasBit, Port, renewMask, setBit } from "./bitmap";
+import { BITMAP_BYTES, clearBit, hasBit, Port, renewMask, setBit } from "./bitmap";
 import { makeBitmap, portsOf, SET_END } from "./set";
 
 const COUNT: usize = 0;
@@ -52,6 +52,16 @@ export function addReserved(reserved: Address, first: Port, last: Port): void {
     if (hasReserved(reserved, port)) continue;
     setBit(mapOfReserved(reserved), port);
     store<u32>(reserved, reservedCount(reserved) + 1, COUNT);
+  }
+  renewMask(mapOfReserved(reserved));
+}
+
+/** Takes the ports first..last, 0..65535, out of the list; those that are not in it stay so. */
+export function deleteReserved(reserved: Address, first: Port, last: Port): void {
+  for (let port = first; port <= last; port++) {
+    if (!hasReserved(reserved, port)) continue;
+    clearBit(mapOfReserved(reserved), port);
+    store<u32>(reserved, reservedCount(reserved) - 1, COUNT);
   }
   renewMask(mapOfReserved(reserved));
 }

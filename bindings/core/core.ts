@@ -66,6 +66,7 @@ export type CoreExports = {
   closeReserved(reserved: number): void;
   clearReserved(reserved: number): void;
   addReserved(reserved: number, first: number, last: number): void;
+  deleteReserved(reserved: number, first: number, last: number): void;
   hasReserved(reserved: number, port: number): number;
   reservedCount(reserved: number): number;
   nextReserved(reserved: number, from: number): number;

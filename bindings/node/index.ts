@@ -23,6 +23,19 @@ export {
   undiciConnect,
 } from "./adapters/undici.ts";
 export {
+  BLOCK_PORTS,
+  type BlockGrant,
+  type BlockScope,
+  type BlockStore,
+  blockScope,
+  type HeldBlocks,
+  type Renewal,
+} from "./blocks/block-store.ts";
+export { hostBlocks } from "./blocks/host-blocks.ts";
+export { BLOCKS_CHANNEL, type BlockEvent, type BlockMetrics } from "./blocks/leases.ts";
+export { memoryBlocks } from "./blocks/memory-blocks.ts";
+export { type SliceOptions, sliceBlocks } from "./blocks/slice-blocks.ts";
+export {
   type ConnectionInfo,
   connectionInfo,
   type Dial,

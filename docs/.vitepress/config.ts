@@ -41,6 +41,7 @@ const config: UserConfig = defineConfig({
         text: "Guides",
         items: [
           ["The connector", "connector"],
+          ["Many processes", "many-processes"],
           ["Adapters", "adapters"],
           ["Running out of ports", "running-out"],
           ["Metrics and events", "metrics"],
@@ -71,6 +72,7 @@ const config: UserConfig = defineConfig({
           ["Selection policies", "selection"],
           ["Errors", "errors"],
           ["Connector", "connector"],
+          ["Blocks", "blocks"],
           ["Agents of node:http", "http-agents"],
           ["undiciConnect", "undici"],
           ["autocannonSetup", "autocannon"],

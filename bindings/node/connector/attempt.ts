@@ -111,6 +111,7 @@ export class Attempt implements EndWatcher, Trip {
     watched.on("connect", onConnect).on("error", onError);
     if (!this.#isPlain) watched.on(readyEvent, onReady);
     this.#end = new SocketEnd(socket, this);
+    checkout.pair.leased?.watch(checkout.port, socket);
   }
 
   connected(): void {
@@ -141,6 +142,7 @@ export class Attempt implements EndWatcher, Trip {
   onSocketClosed(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.checkout.pair.leased?.unwatch(this.checkout.port, this.socket);
     if (this.#isReady) {
       this.#giveBack(this.socket.errored);
       this.#closer.onClosed(this);

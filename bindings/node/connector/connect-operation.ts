@@ -149,7 +149,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
   #onObstacle(request: PairRequest, obstacle: Obstacle): void {
     if (this.#isOver) return;
     if (obstacle.kind === "failure") this.#race.onFailed(obstacle.error);
-    else if (this.#mayWaitFor(obstacle)) this.#join(request, obstacle.kind === "file");
+    else if (this.#mayWaitFor(request, obstacle)) this.#join(request, obstacle.kind === "file");
     else this.#refuse(request, obstacle.error);
   }
 
@@ -235,13 +235,23 @@ export class ConnectOperation implements Observer, Racer, Trip {
 
   // ── Waiting ─────────────────────────────────────────────────────────────────────────────
 
-  #mayWaitFor({ kind, error }: Obstacle & { error: ConnectorError }): boolean {
+  #mayWaitFor(
+    request: PairRequest,
+    { kind, error }: Obstacle & { error: ConnectorError },
+  ): boolean {
     const { waits, waitsForCooling } = this.#context.settings;
     if (kind === "file") return waits;
     if (kind !== "port") return false;
     // A connection that comes back to its place is not refused because ports cool down.
+    if (error.exhausted === "blocks" && this.#context.pairs.isAsking(request)) return true;
     if (error.exhausted === "cooling") return waitsForCooling || (waits && this.#wait.hasPosition);
     return waits && WORTH_WAITING.includes(error.exhausted);
+  }
+
+  /** Without the option `wait` it is only until the store of blocks has answered. */
+  #waitsOn(request: PairRequest, obstacle: Obstacle & { error: ConnectorError }): boolean {
+    const { pairs, settings } = this.#context;
+    return pairs.leases === undefined || settings.waits || this.#mayWaitFor(request, obstacle);
   }
 
   #join(request: PairRequest, isForFile: boolean): void {
@@ -261,9 +271,10 @@ export class ConnectOperation implements Observer, Racer, Trip {
       this.#wait.onServed(request);
       return true;
     }
+    this.#ports.onWaited();
     const picked = this.#ports.pick(request);
     const isObstacle = "kind" in picked;
-    if (isObstacle && picked.kind === "port") return false;
+    if (isObstacle && picked.kind === "port" && this.#waitsOn(request, picked)) return false;
     this.#wait.onServed(request);
     if (isObstacle) {
       this.#onObstacle(request, picked);
@@ -359,7 +370,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
 
 /** What may get better by waiting. */
 const WORTH_WAITING: readonly ConnectorError["exhausted"][] = [
-  ...(["source", "destination", "range", "group"] as const),
+  ...(["source", "destination", "range", "group", "blocks"] as const),
 ];
 
 function endpointsOf({ pair: { source, destination }, port }: Checkout): Endpoints {

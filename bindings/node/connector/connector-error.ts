@@ -11,6 +11,7 @@ import { PortError, type PortErrorDetails, type Reason } from "../../errors.ts";
  *   IPv6).
  * - `"range"`: the range has no port for us: all are reserved, or held by another program.
  * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
+ * - `"blocks"`: the ports of the leased blocks, and no other block can be had now.
  * - `"cooling"`: ports are left, but they cool down.
  * - `"files"`: the process, or the system, may not open more files (`EMFILE`, `ENFILE`).
  * - `"attempts"`: too many of the picked ports were held by another program.
@@ -24,6 +25,7 @@ export type Exhausted =
   | "sources"
   | "range"
   | "group"
+  | "blocks"
   | "cooling"
   | "files"
   | "attempts"
@@ -41,6 +43,11 @@ export interface Capacity {
   readonly perPair: number;
   /** Addresses that connections come from. */
   readonly sources: number;
+  /**
+   * Ports of the blocks that are leased now, of all sources; the other figures count all blocks of
+   * the range, as if they could all be leased here. Only with the option `blocks`.
+   */
+  readonly leased?: number | undefined;
   /**
    * What sets the limit: ports; the files that this process may open (where that is known); or
    * sources, where none can be bound.
@@ -93,6 +100,7 @@ const CODES: Record<Exhausted, readonly [string, Reason]> = {
   sources: ["EADDRNOTAVAIL", "no-port-available"],
   range: ["EADDRNOTAVAIL", "no-port-available"],
   group: ["EACCES", "empty-range"],
+  blocks: ["EADDRNOTAVAIL", "no-port-available"],
   cooling: ["EADDRNOTAVAIL", "no-port-available"],
   files: ["EMFILE", "no-port-available"],
   attempts: ["EADDRINUSE", "port-in-use"],

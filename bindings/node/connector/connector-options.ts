@@ -5,6 +5,7 @@ import { PortGroup } from "../../groups/group.ts";
 import { type PortRange, ReservedPorts, type WhenCooling } from "../../index.ts";
 import { checkBoolean, checkInteger, checkUint32, readOptions } from "../../requests/checks.ts";
 import { checkRangeObject } from "../../requests/range.ts";
+import type { BlockStore } from "../blocks/block-store.ts";
 import type { HostState } from "../host/host-state.ts";
 import { parseSources } from "../sources/sources.ts";
 import { SPREADS, type Spread } from "../sources/spread.ts";
@@ -49,6 +50,23 @@ export interface ConnectorOptions {
   reserved?: string | undefined;
   /** The control group whose connect range limits the ports. */
   group?: PortGroup | undefined;
+  /**
+   * Leases the ports in blocks of 64, so that several threads, processes or machines can share the
+   * sources: ports come from leased blocks alone. A store serves one connector, which closes it.
+   * Sources must be addresses then, neither the wildcard nor with a zone.
+   */
+  blocks?: BlockStore | undefined;
+  /**
+   * What becomes of connections whose block is lost, since the store was not heard of in time or
+   * gave it to another: `"drain"`, the default, lets them end by themselves; `"destroy"` resets
+   * them.
+   */
+  blocksLost?: "drain" | "destroy" | undefined;
+  /**
+   * Where no block can be had, try ports of blocks that others have: the kernel knows whether one
+   * is free for the destination. For stores of one host only, and there on by default.
+   */
+  spill?: boolean | undefined;
   /** How connections are spread over the sources; `"round-robin"` by default. */
   spread?: Spread | undefined;
   /**
@@ -106,8 +124,8 @@ export interface ConnectorOptions {
   memoryLimit?: number | undefined;
   /**
    * Look at the kernel's table of sockets (Linux): for ports that other programs hold, when the
-   * connector is made; and where only cooling ports are left, at most once a second, for those whose
-   * tuples the system does not keep, which need not cool down. Default true.
+   * connector is made; and where only cooling ports are left, at most once a second, for those
+   * whose tuples the system does not keep, which need not cool down. Default true.
    */
   skipUsed?: boolean | undefined;
 }
@@ -131,6 +149,9 @@ export interface ConnectorSettings {
   readonly portRange: PortRange;
   readonly reserved: ReservedPorts;
   readonly group: PortGroup | undefined;
+  readonly blocks: BlockStore | undefined;
+  readonly blocksLost: "drain" | "destroy";
+  readonly spills: boolean;
   readonly spread: Spread;
   readonly selection: "random" | "fifo";
   /** Milliseconds; 0: ports do not cool down. */
@@ -164,7 +185,7 @@ const NAMES = [
     "whenCooling",
   ],
   ...["wait", "quarantine", "maxAttempts", "connectTimeout", "attemptDelay", "lookup", "seed"],
-  ...["memoryLimit", "skipUsed"],
+  ...["memoryLimit", "skipUsed", "blocks", "blocksLost", "spill"],
 ];
 
 /** The options, checked, with what the host's state says where they say nothing. */
@@ -172,6 +193,7 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
   const options = readOptions("options", given, NAMES);
   const sources = parseSources(options.sources);
   if (sources.length === 0) throw wrongValue("sources", "at least one local address", sources);
+  if (options.blocks !== undefined) checkStore(options.blocks, sources);
   const cooldown = cooldownOf(options.cooldown, host);
   const wait = waitOf(options.wait);
   const isTakenOver = isStamped(host) && isByTimestamps(options.cooldown);
@@ -197,6 +219,9 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
     portRange: rangeOf(options.portRange, host),
     reserved: new ReservedPorts(reserved ?? host.reserved ?? ""),
     group,
+    blocks: options.blocks,
+    blocksLost: oneOf("blocksLost", options.blocksLost, ["drain", "destroy"], "drain"),
+    spills: spillOf(options.spill, options.blocks),
     spread: oneOf("spread", options.spread, SPREADS, "round-robin"),
     selection: oneOf("selection", options.selection, ["random", "fifo"], "random"),
     cooldown,
@@ -241,6 +266,33 @@ export function cooldownOf(cooldown: ConnectorOptions["cooldown"], host: HostSta
   throw typeof cooldown === "string"
     ? wrongValue("cooldown", valid, cooldown)
     : wrongType("cooldown", valid, cooldown);
+}
+
+const STORE_METHODS = ["acquire", "renew", "release", "close"] as const;
+
+/** What a connector asks of a store, and of the sources whose ports it leases. */
+function checkStore(store: BlockStore, sources: readonly string[]): void {
+  const valid = "a BlockStore, such as hostBlocks()";
+  if (typeof store !== "object" || store === null) throw wrongType("blocks", valid, store);
+  for (const name of STORE_METHODS) {
+    if (typeof store[name] !== "function")
+      throw wrongType(`blocks.${name}`, "a function", store[name]);
+  }
+  if (typeof store.name !== "string") throw wrongType("blocks.name", "a string", store.name);
+  if (!(store.ttl > 0)) throw wrongValue("blocks.ttl", "milliseconds, or Infinity", store.ttl);
+  const isOdd = (text: string): boolean =>
+    text === "0.0.0.0" || text === "::" || text.includes("%");
+  const odd = sources.find(isOdd);
+  if (odd === undefined) return;
+  const wanted = "addresses, neither the wildcard nor with a zone, where blocks are leased";
+  throw wrongValue("sources", wanted, odd);
+}
+
+function spillOf(spill: boolean | undefined, store: BlockStore | undefined): boolean {
+  const isOneHost = store?.isOneHost === true;
+  if (spill === undefined) return isOneHost;
+  if (!checkBoolean("spill", spill) || isOneHost) return spill;
+  throw wrongValue("spill", "false, but for blocks of one host (hostBlocks)", spill);
 }
 
 function waitOf(wait: ConnectorOptions["wait"]): Required<WaitOptions> | undefined {

@@ -106,6 +106,8 @@ export class Connector implements Disposable {
     const queues = new WaitQueues(this.#pairs);
     this.#pairs.onFreed = (pair, hasFile) => queues.onFreed(pair, hasFile);
     this.#pairs.onQuarantine = (pair) => queues.onQuarantine(pair);
+    this.#pairs.onBlocks = () => queues.onBlocks();
+    this.#pairs.isWaited = () => queues.count > 0;
     this.#context = {
       settings,
       pairs: this.#pairs,
@@ -121,6 +123,11 @@ export class Connector implements Disposable {
   /** The local addresses, in order. */
   get sources(): readonly string[] {
     return this.#settings.sources;
+  }
+
+  /** Do its ports come from leased blocks (option `blocks`)? */
+  get leasesBlocks(): boolean {
+    return this.#pairs.leases !== undefined;
   }
 
   // ── Connections ─────────────────────────────────────────────────────────────────────────

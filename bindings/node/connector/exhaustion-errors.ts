@@ -2,11 +2,13 @@
 // connections the sources could carry.
 
 import { EMPTY_RANGE, NO_MEMORY } from "../../../assembly/abi.ts";
-import { IPV6, type PortGroup, type PortRange, Refusal, UDP } from "../../index.ts";
+import { IPV6, type PortRange, Refusal, UDP } from "../../index.ts";
+import type { LeasedPorts } from "../blocks/leased-ports.ts";
 import type { Pair } from "../sources/pair.ts";
 import type { PairRequest, PairTable } from "../sources/pair-table.ts";
 import { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
+import { effectiveRange } from "./effective-range.ts";
 import { counted, figure } from "./words.ts";
 
 const NO_RECORD = "the memory limit allows no more records";
@@ -36,6 +38,7 @@ export class ExhaustionErrors {
       perDestination,
       perPair,
       sources,
+      leased: this.#pairs.leases?.metrics().ports,
       limitedBy: sources === 0 ? "sources" : isByFiles ? "files" : "ports",
     };
   }
@@ -52,7 +55,23 @@ export class ExhaustionErrors {
       return this.noSource(request);
     }
     const exhausted = this.#whatOf(pairs, this.#sourceCount(request));
+    if (exhausted === "blocks") return this.#noBlock(request, pairs);
     return this.#error(exhausted, request, this.#state(pairs, exhausted));
+  }
+
+  /** All ports of the leased blocks are in use, and no other block can be had now. */
+  #noBlock(request: PairRequest, pairs: readonly Pair[]): ConnectorError {
+    const leased = pairs.flatMap(({ leased }) => (leased === undefined ? [] : [leased]));
+    const blocks = leased.reduce((sum, { heldBlocks }) => sum + heldBlocks, 0);
+    const store = this.#pairs.leases?.store.name;
+    const why = [
+      this.#state(pairs, "blocks"),
+      `${counted(blocks, "block")} of 64 ports leased (${store}), and no other to be had now`,
+      holdersOf(leased, store),
+    ];
+    const cause = leased.find(({ refusal }) => refusal?.error !== undefined)?.refusal?.error;
+    if (cause !== undefined) why.push(`the store could not be asked: ${messageOf(cause)}`);
+    return this.#error("blocks", request, why.filter((part) => part !== "").join("; "), cause);
   }
 
   /** The system lets us bind none of the sources. */
@@ -137,7 +156,9 @@ export class ExhaustionErrors {
   #whatOf(pairs: readonly Pair[], sourceCount: number): Exhausted {
     if (pairs.every(({ refusal }) => refusal === EMPTY_RANGE)) return "group";
     if (pairs.some(({ refusal }) => refusal === NO_MEMORY)) return "memory";
-    if (pairs.some(({ refusal }) => refusal === Refusal.COOLING)) return "cooling";
+    const isCooling = pairs.some(({ refusal }) => refusal === Refusal.COOLING);
+    if (isCooling && !pairs.some(({ leased }) => leased?.isAsking)) return "cooling";
+    if (pairs.some(({ leased }) => leased?.couldGrow)) return "blocks";
     if (pairs.every(({ heldCount }) => heldCount === 0)) return "range";
     if (this.#isNarrowed()) return "group";
     return sourceCount === 1 ? "source" : "destination";
@@ -161,15 +182,8 @@ export class ExhaustionErrors {
     return source === undefined ? this.#pairs.sourcesOf(destination.family).length : 1;
   }
 
-  /** The range, as far as the group allows. */
   #range(): PortRange | undefined {
-    const { portRange, group } = this.#settings;
-    if (group === undefined) return portRange;
-    const allowed = allowedBy(group);
-    if (allowed === undefined) return undefined;
-    const first = Math.max(portRange.first, allowed.first);
-    const last = Math.min(portRange.last, allowed.last);
-    return first <= last ? { first, last } : undefined;
+    return effectiveRange(this.#settings);
   }
 
   #countIn(range: PortRange): number {
@@ -194,11 +208,13 @@ function carried({ sources, perPair, perDestination }: Capacity, isUdp: boolean)
     : `the ${sources} sources can carry ${figure(perDestination)}${each}`;
 }
 
-/** What a group allows; nothing if it is gone. */
-function allowedBy(group: PortGroup): PortRange | undefined {
-  try {
-    return group.effective.connect;
-  } catch {
-    return undefined;
-  }
+/** Who might have the blocks, as far as the store tells. */
+function holdersOf(leased: readonly LeasedPorts[], store: string | undefined): string {
+  const names = [...new Set(leased.flatMap(({ refusal }) => refusal?.holders ?? []))];
+  if (names.length > 0) return `held by ${names.join(", ")}`;
+  return store === "host" ? "npx portwarden show --blocks says who has them" : "";
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

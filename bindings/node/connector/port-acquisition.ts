@@ -19,6 +19,8 @@ import type { ConnectorError } from "./connector-error.ts";
 
 /** So many sources that cannot be bound one connection may run into. */
 const ABSENT_SOURCES_MAX = 1024;
+/** So many ports of blocks that others have may turn out to be taken, each time it is tried anew. */
+const SPILL_CONFLICTS_MAX = 64;
 
 /** Why no attempt is under way. */
 export type Obstacle =
@@ -50,6 +52,8 @@ export class PortAcquisition {
   #takenTuples: Set<number> | undefined;
   /** How many sources could not be bound. */
   #absentSources = 0;
+  /** How many ports of other holders turned out to be taken. */
+  #spillConflicts = 0;
 
   constructor(
     context: ConnectorContext,
@@ -63,6 +67,11 @@ export class PortAcquisition {
 
   requestFor(destination: Destination): PairRequest {
     return { destination, source: this.#sourceFor(destination) };
+  }
+
+  /** It has been waited for, and is tried anew. */
+  onWaited(): void {
+    this.#spillConflicts = 0;
   }
 
   /** Picks ports and begins attempts until one is under way. */
@@ -79,7 +88,7 @@ export class PortAcquisition {
   pick(request: PairRequest): Checkout | Obstacle {
     const { pairs, errors } = this.#context;
     try {
-      const checkout = pairs.pick(request);
+      const checkout = pairs.pick(request, this.#spillConflicts < SPILL_CONFLICTS_MAX);
       return checkout ?? { kind: "port", error: errors.noPort(request) };
     } catch (error) {
       // There is no memory for a record, or the group has been removed.
@@ -123,6 +132,10 @@ export class PortAcquisition {
     cause: "port" | "tuple",
   ): Obstacle | "again" {
     const { settings, errors } = this.#context;
+    if (checkout.isSpilled) {
+      this.#spillConflicts++;
+      return "again";
+    }
     if (cause === "port" || this.#isFirstTryOf(checkout)) this.#conflicts++;
     if (this.#conflicts < settings.maxAttempts) return "again";
     return { kind: "refusal", error: errors.tooManyAttempts(request, this.#conflicts, error) };

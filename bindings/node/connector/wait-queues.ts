@@ -94,6 +94,16 @@ export class WaitQueues {
     this.#setTimer(changeOf(pair, this.#pairs.now()));
   }
 
+  /** Blocks have come, or cannot come now. */
+  onBlocks(): void {
+    if (this.#isIdle || this.#isServing) return;
+    this.#whileServing(() => {
+      for (const [destination, queues] of this.#queues) {
+        for (const source of queues.keys()) this.#serve(destination, source);
+      }
+    });
+  }
+
   // ── Serving ─────────────────────────────────────────────────────────────────────────────
 
   get #isIdle(): boolean {

@@ -1,6 +1,7 @@
 // Metrics: gauges and counters of a connector, as one object.
 
 import { IPV4, IPV6 } from "../../index.ts";
+import type { BlockMetrics } from "../blocks/leases.ts";
 import type { ConnectorContext } from "../connector/connector-context.ts";
 import type { Exhausted } from "../connector/connector-error.ts";
 import type { Destination } from "../sources/destination.ts";
@@ -48,6 +49,8 @@ export interface ConnectorMetrics extends PairMetrics {
   readonly sourcesDown: number;
   /** Refusals by what was used up. */
   readonly refusals: Readonly<Partial<Record<Exhausted, number>>>;
+  /** Of leased blocks; only with the option `blocks`. */
+  readonly blocks?: BlockMetrics | undefined;
   /** By local address. */
   readonly bySource: Readonly<Record<string, PairMetrics>>;
   /** By `address:port`; `udp4` and `udp6` for UDP sockets. */
@@ -78,6 +81,7 @@ export function snapshot(context: ConnectorContext): ConnectorMetrics {
     waits: waits.histogram(),
     sourcesDown: pairs.sources.all.length - present[4] - present[6],
     refusals: Object.fromEntries(events.refusals),
+    ...(pairs.leases !== undefined && { blocks: pairs.leases.metrics() }),
     bySource: Object.fromEntries(
       [...sources].map(([{ address, counts }, { gauges }]) => [address, { ...gauges, ...counts }]),
     ),

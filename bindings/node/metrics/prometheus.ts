@@ -7,6 +7,7 @@
 
 import { wrongType, wrongValue } from "../../errors.ts";
 import { checkBoolean, checkObject, readOptions } from "../../requests/checks.ts";
+import type { BlockMetrics } from "../blocks/leases.ts";
 import type { Counts } from "./counts.ts";
 import type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics.ts";
 import type { WaitHistogram } from "./wait-times.ts";
@@ -80,6 +81,7 @@ export interface PrometheusMetrics extends Disposable {
 
 /** Whose figures they are: a {@link Connector}. */
 interface Measured {
+  readonly leasesBlocks?: boolean | undefined;
   metrics(): ConnectorMetrics;
 }
 
@@ -97,6 +99,11 @@ const OUR_LABELS = ["source", "destination", "reason", "le"];
  * - counters `portwarden_picks_total`, `portwarden_connected_total`, `portwarden_failed_total`,
  *   `portwarden_conflicts_total`, `portwarden_released_total`, `portwarden_cooled_down_total`, and
  *   `portwarden_refused_total` with the label `reason` (see {@link Exhausted});
+ * - of a connector with the option `blocks`: gauges `portwarden_blocks_held`,
+ *   `portwarden_blocks_draining`, `portwarden_blocks_ports`; counters
+ *   `portwarden_blocks_acquired_total`, `portwarden_blocks_returned_total`,
+ *   `portwarden_blocks_lost_total`, `portwarden_blocks_refused_total`,
+ *   `portwarden_block_store_errors_total`, `portwarden_spilled_total`;
  * - the same by source, `portwarden_source_picks_total{source="127.0.0.2"}` and so on, without
  *   `reason`;
  * - the same by destination, `portwarden_destination_picks_total{destination="127.0.0.1:80"}` and
@@ -206,7 +213,7 @@ class Board {
     this.#checkLabels(member);
     const before = new Set(this.#metrics.keys());
     try {
-      for (const description of member.byDestination ? [...PLAIN, ...BY_DESTINATION] : PLAIN) {
+      for (const description of descriptionsFor(member)) {
         this.#register(description, client, Object.keys(member.labels));
       }
       this.#registerHistogram();
@@ -378,6 +385,18 @@ const COUNTERS: readonly (readonly [keyof Counts, string, string])[] = [
   ["cooledDown", "cooled_down_total", "Local ports given back into cooldown"],
 ];
 
+const BLOCKS: readonly (readonly [keyof BlockMetrics, string, string])[] = [
+  ["held", "blocks_held", "Blocks of 64 ports that are leased"],
+  ["draining", "blocks_draining", "Leased blocks that run dry before they go back"],
+  ["ports", "blocks_ports", "Local ports of the leased blocks"],
+  ["acquired", "blocks_acquired_total", "Blocks leased"],
+  ["returned", "blocks_returned_total", "Blocks given back"],
+  ["lost", "blocks_lost_total", "Blocks that were lost"],
+  ["refused", "blocks_refused_total", "Requests for a block that were in vain"],
+  ["storeErrors", "block_store_errors_total", "Requests that the store of blocks did not answer"],
+  ["spilled", "spilled_total", "Connections begun from ports of blocks that others have"],
+];
+
 const HISTOGRAM = "wait_seconds";
 const WAIT_TIMES = "How long connections have waited for a local port or a file";
 const WAITING = "Connections that wait for a local port or a file";
@@ -401,6 +420,14 @@ const PLAIN: readonly Description[] = [
   ...byLabel("source", ({ bySource }) => bySource),
 ];
 
+/** Those of a connector that leases blocks. */
+const OF_BLOCKS: readonly Description[] = BLOCKS.map(([figure, name, help]) => ({
+  type: name.endsWith("_total") ? "Counter" : "Gauge",
+  name,
+  help,
+  values: ({ blocks }) => (blocks === undefined ? [] : [["", blocks[figure]]]),
+}));
+
 const BY_DESTINATION: readonly Description[] = [
   ...byLabel("destination", ({ byDestination }) => byDestination),
   {
@@ -411,6 +438,11 @@ const BY_DESTINATION: readonly Description[] = [
     values: ({ byDestination }) => valuesOf(byDestination, ({ waiting }) => waiting),
   },
 ];
+
+function descriptionsFor({ connector, byDestination }: Member): Description[] {
+  const ofBlocks = connector.leasesBlocks === true ? OF_BLOCKS : [];
+  return [...PLAIN, ...ofBlocks, ...(byDestination ? BY_DESTINATION : [])];
+}
 
 function byLabel(
   label: "source" | "destination",

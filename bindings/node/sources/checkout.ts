@@ -7,13 +7,16 @@ import type { PairTable } from "./pair-table.ts";
 export class Checkout {
   readonly pair: Pair;
   readonly port: number;
+  /** Is it of a block that another holder has? */
+  readonly isSpilled: boolean;
   #isOver = false;
   readonly #pairs: PairTable;
 
-  constructor(pairs: PairTable, pair: Pair, port: number) {
+  constructor(pairs: PairTable, pair: Pair, port: number, isSpilled: boolean) {
     this.#pairs = pairs;
     this.pair = pair;
     this.port = port;
+    this.isSpilled = isSpilled;
   }
 
   /**
@@ -55,6 +58,7 @@ export class Checkout {
     if (!this.#end()) return;
     const now = this.#pairs.now();
     this.#pairs.count(this.pair, "conflicts");
+    if (this.isSpilled) this.pair.leased?.onSpillConflict();
     if (isForAll) this.pair.quarantinePort(this.port, now + this.#pairs.quarantine, now);
     else this.pair.quarantineTuple(this.port, now);
     this.#pairs.onQuarantine(this.pair);

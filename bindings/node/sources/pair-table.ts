@@ -8,8 +8,10 @@
 // Must stay true: a checkout ends once; the manager lives as long as a checkout does.
 
 import { performance } from "node:perf_hooks";
-import { type PortManager, type PortPool, TCP, UDP } from "../../index.ts";
+import { type PortManager, type PortPool, type ReservedPorts, TCP, UDP } from "../../index.ts";
+import { Leases } from "../blocks/leases.ts";
 import type { ConnectorSettings } from "../connector/connector-options.ts";
+import { effectiveRange } from "../connector/effective-range.ts";
 import type { SocketRow } from "../host/proc.ts";
 import { type Counts, newCounts, Remembered } from "../metrics/counts.ts";
 import { Checkout } from "./checkout.ts";
@@ -48,6 +50,12 @@ export class PairTable {
   onFreed: (pair: Pair, hasFile: boolean) => void = () => {};
   /** Called when a port, or its source, has been quarantined. */
   onQuarantine: (pair: Pair) => void = () => {};
+  /** Called when blocks have come, or cannot come now. */
+  onBlocks: () => void = () => {};
+  /** Does a connection wait? */
+  isWaited: () => boolean = () => false;
+  /** Where ports come from, if blocks are leased. */
+  readonly leases: Leases | undefined;
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;
   readonly #remembered: Remembered = new Remembered();
@@ -70,6 +78,17 @@ export class PairTable {
     if (this.coolsDown && settings.skipUsed) {
       const { now } = this;
       this.#tuples = new TupleCheck({ manager, range: settings.portRange, readSockets, now });
+    }
+    if (settings.blocks !== undefined) {
+      this.leases = new Leases({
+        store: settings.blocks,
+        reserved: settings.reserved,
+        seed: settings.seed,
+        range: () => effectiveRange(settings),
+        destroys: settings.blocksLost === "destroy",
+        isWaited: () => this.isWaited(),
+        onChange: () => this.onBlocks(),
+      });
     }
     this.sources = new SourceTable(
       settings.sources.map((address, index) => new Source(address, index)),
@@ -114,14 +133,36 @@ export class PairTable {
 
   /**
    * A port for that request, or nothing; `ExhaustionErrors.noPort` says why.
+   * @param maySpill a port of a block that another holder has will do.
    * @throws PortError `ENOBUFS`: no memory for one more record; `ENOENT`, `EBADF`: the group is
    * gone.
    */
-  pick(request: PairRequest): Checkout | undefined {
-    const checkout = this.#pickOnce(request);
-    if (checkout !== undefined || this.#tuples === undefined) return checkout;
-    // Where only cooling ports are left, some may not need to.
+  pick(request: PairRequest, maySpill = false): Checkout | undefined {
+    const checkout = this.#pickOnce(request) ?? this.#pickUnkept(request);
+    if (checkout !== undefined || !maySpill || !this.#settings.spills) return checkout;
+    return this.isAsking(request) ? undefined : this.#pickSpilled(request);
+  }
+
+  /** Where only cooling ports are left, some may not need to. */
+  #pickUnkept(request: PairRequest): Checkout | undefined {
+    if (this.#tuples === undefined) return undefined;
     return this.#tuples.freeUnkept(this.pairsFor(request)) ? this.#pickOnce(request) : undefined;
+  }
+
+  #pickSpilled(request: PairRequest): Checkout | undefined {
+    for (const source of this.sources.orderFor(request, this.now())) {
+      const pair = this.pair(source, request.destination);
+      const port = pair.takeSpilled();
+      if (port === 0) continue;
+      this.leases?.onSpilled();
+      return this.#checkout(pair, port, true);
+    }
+    return undefined;
+  }
+
+  /** Will the store of blocks answer shortly whether there is another block? */
+  isAsking(request: PairRequest): boolean {
+    return this.pairsFor(request).some(({ leased }) => leased?.isAsking);
   }
 
   #pickOnce(request: PairRequest): Checkout | undefined {
@@ -141,34 +182,36 @@ export class PairTable {
     this.onQuarantine(pair);
   }
 
-  #checkout(pair: Pair, port: number): Checkout {
+  #checkout(pair: Pair, port: number, isSpilled = false): Checkout {
     this.countHeld(pair, 1);
     this.count(pair, "picks");
-    return new Checkout(this, pair, port);
+    return new Checkout(this, pair, port, isSpilled);
   }
 
   pair(source: Source, destination: Destination): Pair {
     const known = destination.pairs[source.index];
     if (known !== undefined) return known;
-    const pool = this.#makePool(source, destination);
-    const pair = new Pair(source, destination, pool, this.quarantine, this.#settings.cooldown);
+    const leased = this.leases?.of(source, destination.transport);
+    const pool = this.#makePool(source, destination, leased?.mask ?? this.#settings.reserved);
+    const { cooldown } = this.#settings;
+    const pair = new Pair(source, destination, pool, this.quarantine, cooldown, leased);
     destination.pairs[source.index] = pair;
     return pair;
   }
 
   /** Where there is no memory for one more, idle destinations give theirs. */
-  #makePool(source: Source, destination: Destination): PortPool {
+  #makePool(source: Source, destination: Destination, reserved: ReservedPorts): PortPool {
     try {
-      return this.#openPool(source, destination);
+      return this.#openPool(source, destination, reserved);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOBUFS" || !this.#sweep()) throw error;
-      return this.#openPool(source, destination);
+      return this.#openPool(source, destination, reserved);
     }
   }
 
-  #openPool(source: Source, destination: Destination): PortPool {
+  #openPool(source: Source, destination: Destination, reserved: ReservedPorts): PortPool {
     const { transport, address, port, family } = destination;
-    const { group, reserved, cooldown, whenCooling, selection } = this.#settings;
+    const { group, cooldown, whenCooling, selection } = this.#settings;
     return this.manager.pool({
       networks: [family],
       transport,
@@ -215,7 +258,7 @@ export class PairTable {
       const used = destination.pairs.filter((pair) => pair !== undefined);
       for (const pair of used) pair.expire(now);
       if (destination.operations > 0 || used.some((pair) => !pair.isIdle)) continue;
-      for (const pair of used) pair.pool.close();
+      for (const pair of used) pair.close();
       const { transport, address, port, counts } = destination;
       this.#remembered.keep(keyOf(transport, address, port), counts);
       this.#forget(destination);
@@ -259,6 +302,7 @@ export class PairTable {
     if (!this.#isClosing || this.#heldCount > 0) return;
     for (const destination of this.destinations) this.#forget(destination);
     this.manager.close();
+    this.leases?.close();
   }
 }
 

@@ -7,6 +7,7 @@
 // Must stay true: held + quarantined + cooling ports are what the pool has taken.
 
 import { type PortPool, Refusal } from "../../index.ts";
+import type { LeasedPorts, PairUse } from "../blocks/leased-ports.ts";
 import type { Destination } from "./destination.ts";
 import type { Source } from "./source.ts";
 
@@ -26,6 +27,10 @@ const LOOK_MS_PER_PORT = 0.005;
 const EARLY = 64;
 /** So many ports are freed early at a time. */
 const ONE_PORT = new Uint16Array(1);
+/** So many cooling ports are freed at a time where each is counted. */
+const SOME_PORTS = new Uint16Array(256);
+/** So many ports of blocks that others have are looked at for one that is not taken here. */
+const SPILL_LOOKS = 64;
 
 /** A source and a destination. */
 export class Pair {
@@ -45,10 +50,14 @@ export class Pair {
   /** By port: for how long its taken tuple was quarantined the last time. */
   readonly #tuplePeriods: Map<number, number> = new Map();
   readonly #ofSource: Map<number, number>;
+  /** Where its ports come from, if blocks are leased. */
+  readonly leased: LeasedPorts | undefined;
+  readonly #use: PairUse | undefined;
 
   /**
    * @param longest milliseconds that a port is quarantined.
    * @param cooldown milliseconds that a port cools down.
+   * @param leased where its ports come from, if blocks are leased.
    */
   constructor(
     source: Source,
@@ -56,6 +65,7 @@ export class Pair {
     pool: PortPool,
     longest: number,
     cooldown: number,
+    leased?: LeasedPorts,
   ) {
     this.source = source;
     this.destination = destination;
@@ -64,12 +74,50 @@ export class Pair {
     this.#earlyMs = cooldown / EARLY;
     this.#lookLeast = Math.min(TUPLE_QUARANTINE_MS.least, longest) / LOOKS;
     this.#ofSource = source.quarantined(destination.transport);
+    this.leased = leased;
+    this.#use = leased?.join();
   }
 
   /** Takes a port; a negative refusal if there is none. */
   take(now: number): number {
     if (now >= this.nextChange) this.expire(now);
-    let port = this.pool.take();
+    if (this.leased === undefined || this.#use === undefined) return this.#takeOnce(now);
+    return this.#takeLeased(now, this.leased, this.#use);
+  }
+
+  /** Takes a port of a leased block, and opens another where they are used up. */
+  #takeLeased(now: number, leased: LeasedPorts, use: PairUse): number {
+    // If the term of the blocks is over, all their ports are masked from here on.
+    leased.isUsable();
+    // Rather than a cooling port that may be taken over.
+    if (leased.isFull(use)) leased.grow();
+    for (;;) {
+      const port = this.#takeOnce(now, leased.startOffset());
+      if (port > 0) {
+        use.add(port);
+        leased.askAhead(use);
+        return port;
+      }
+      if (port !== Refusal.EXHAUSTED && port !== Refusal.COOLING) return port;
+      if (!leased.grow()) return port;
+    }
+  }
+
+  /** Takes a port of a block that another holder has; 0 if there is none to try. */
+  takeSpilled(): number {
+    for (let looks = 0; looks < SPILL_LOOKS; looks++) {
+      const port = this.leased?.nextSpilled() ?? 0;
+      if (port === 0) return 0;
+      if (this.#ofSource.has(port) || this.pool.takeAt(port) < 0) continue;
+      this.#use?.add(port);
+      return port;
+    }
+    return 0;
+  }
+
+  /** @param offset where the search begins; by default the pool draws it. */
+  #takeOnce(now: number, offset?: number): number {
+    let port = this.pool.take(offset);
     if (port === Refusal.COOLING) port = this.#takeEarly(now);
     if (this.#ofSource.size > 0) port = this.#passOver(port, now);
     if (port < 0) this.refusal = port;
@@ -84,7 +132,8 @@ export class Pair {
   #takeEarly(now: number): number {
     const expiry = this.pool.nextExpiry;
     if (expiry === undefined || expiry - now > this.#earlyMs) return Refusal.COOLING;
-    this.pool.expire(Math.max(now, expiry), ONE_PORT);
+    const freed = this.pool.expire(Math.max(now, expiry), ONE_PORT);
+    if (freed > 0) this.#use?.delete(ONE_PORT[0] as number);
     return this.pool.take();
   }
 
@@ -120,6 +169,7 @@ export class Pair {
 
   #quarantine(port: number, until: number, now: number): void {
     this.quarantined.set(port, until);
+    this.#use?.add(port);
     this.#nextLook = Math.min(this.#nextLook, Math.max(until, now + this.#lookEvery));
   }
 
@@ -129,6 +179,18 @@ export class Pair {
 
   free(port: number): void {
     this.pool.free(port);
+    this.#use?.delete(port);
+  }
+
+  /** A cooling port has been released by value. */
+  onReleased(port: number): void {
+    this.#use?.delete(port);
+  }
+
+  /** Gives back its records. */
+  close(): void {
+    this.pool.close();
+    if (this.#use !== undefined) this.leased?.leave(this.#use);
   }
 
   /** Gives a port back, which cools down first. */
@@ -137,7 +199,7 @@ export class Pair {
       this.pool.coolDown(port, now);
     } catch {
       // No memory to note it. Then the system may refuse the port once, and it is quarantined.
-      this.pool.free(port);
+      this.free(port);
     }
     this.#nextExpiry = this.pool.nextExpiry ?? Number.POSITIVE_INFINITY;
   }
@@ -152,10 +214,22 @@ export class Pair {
    */
   expire(now: number): void {
     if (now >= this.#nextExpiry) {
-      this.pool.expire(now);
+      this.#expireCooling(now);
       this.#nextExpiry = this.pool.nextExpiry ?? Number.POSITIVE_INFINITY;
     }
     if (now >= this.#nextLook) this.#endQuarantines(now);
+  }
+
+  #expireCooling(now: number): void {
+    if (this.#use === undefined) {
+      this.pool.expire(now);
+      return;
+    }
+    let count = 0;
+    do {
+      count = this.pool.expire(now, SOME_PORTS);
+      for (let at = 0; at < count; at++) this.#use.delete(SOME_PORTS[at] as number);
+    } while (count === SOME_PORTS.length);
   }
 
   #endQuarantines(now: number): void {
@@ -166,7 +240,7 @@ export class Pair {
         continue;
       }
       this.quarantined.delete(port);
-      this.pool.free(port);
+      this.free(port);
     }
     this.#nextLook = Math.max(next, now + this.#lookEvery);
   }

@@ -51,7 +51,8 @@ export class TupleCheck {
   }
 
   /** No port of the pair is free: one that `takeAt` refuses as cooling is. */
-  #freeOf({ pool, source, destination }: Pair, kept: ReadonlyMap<string, Set<number>>): number {
+  #freeOf(pair: Pair, kept: ReadonlyMap<string, Set<number>>): number {
+    const { pool, source, destination } = pair;
     const { manager, range } = this.#options;
     const ports = kept.get(keyOf(source.bare, withoutZone(destination.address), destination.port));
     let freed = 0;
@@ -67,6 +68,7 @@ export class TupleCheck {
         destination: { address: withoutZone(destination.address), port: destination.port },
         port,
       });
+      pair.onReleased(port);
       freed++;
     }
     return freed;

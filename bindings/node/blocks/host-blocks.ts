@@ -1,0 +1,223 @@
+// hostBlocks: blocks leased among the threads, processes and containers of one Linux network
+// namespace. A leased block is an abstract Unix socket that listens: the kernel lets one have it,
+// and takes it back when its process or thread ends, however that happens. No clock, no daemon.
+//
+//   byte  0     the NUL of an abstract name
+//         1     portwarden/1/tcp/10.0.0.1/625          version, transport, address, block
+//               ..............................         dots up to 108 bytes
+//
+// Node 20 pads a shorter name with NULs, later ones do not (libuv 1.48): then the same name would
+// be two. A name of exactly 108 bytes, all that a Unix address holds, is one in all of them.
+
+import { readFileSync } from "node:fs";
+import { connect, createServer, type Server } from "node:net";
+import { PortError } from "../../errors.ts";
+import {
+  BLOCK_COUNT,
+  type BlockGrant,
+  type BlockScope,
+  type BlockStore,
+  type HeldBlocks,
+  scopeName,
+  shuffled,
+} from "./block-store.ts";
+
+/** What abstract names of leases begin with; 1 is the version of the convention. */
+const HOST_PREFIX = "portwarden/1/";
+const NAME_BYTES = 108;
+const NAMES_FILE = "/proc/net/unix";
+/** So many holders are asked when nothing is free, */
+const ASKED = 8;
+/** and so many milliseconds they are given. */
+const ANSWER_MS = 4;
+const RETRY_MS = 20;
+/** So many blocks are tried at once before all names are read. */
+const BLIND_TRIES = 4;
+
+/**
+ * Leases blocks among all programs of this network namespace: worker threads, `cluster`, child
+ * processes, containers of a pod. Linux only; not under Bun, which refuses names of 108 bytes.
+ * @throws PortError `ENOTSUP` on another system: use `sliceBlocks` or `redisBlocks` there.
+ */
+export function hostBlocks(): BlockStore {
+  if (process.platform === "linux") return new HostBlocks();
+  throw new PortError(
+    "ENOTSUP",
+    "not-supported",
+    `hostBlocks needs Linux, and this is ${process.platform}: use sliceBlocks({ index, of }) among a ` +
+      "known number of processes, or redisBlocks or etcdBlocks",
+  );
+}
+
+/** The abstract name of a block, as a path of `net`. */
+export function hostName(scope: BlockScope, block: number): string {
+  return `\0${HOST_PREFIX}${scopeName(scope)}/${block}/`.padEnd(NAME_BYTES, ".");
+}
+
+class HostBlocks implements BlockStore {
+  readonly name = "host";
+  readonly isOneHost = true;
+  readonly ttl = Number.POSITIVE_INFINITY;
+  onWanted: ((scope: BlockScope, block: number) => void) | undefined;
+  readonly #held: Map<string, { readonly grant: string; readonly server: Server }> = new Map();
+  #grants = 0;
+  #isClosed = false;
+  /** An error that is no refusal, and has not been told yet. */
+  #failure: Error | undefined;
+
+  tryAcquire(scope: BlockScope, first: number, last: number): BlockGrant | undefined {
+    let tries = BLIND_TRIES;
+    for (const block of shuffled(first, last)) {
+      if (tries-- === 0) break;
+      const grant = this.#bind(scope, block);
+      if (grant !== undefined) return { blocks: [block], grant };
+    }
+    for (const block of this.#free(scope, first, last)) {
+      const grant = this.#bind(scope, block);
+      if (grant !== undefined) return { blocks: [block], grant };
+    }
+    return undefined;
+  }
+
+  async acquire(scope: BlockScope, want: number, first: number, last: number): Promise<BlockGrant> {
+    const found = await this.#take(scope, want, first, last);
+    if (found.blocks.length > 0) return found;
+    await this.#ask(scope, first, last);
+    const again = await this.#take(scope, want, first, last);
+    return again.blocks.length > 0 ? again : { ...again, retryAfter: RETRY_MS };
+  }
+
+  async renew(scope: BlockScope, held: HeldBlocks): Promise<{ lost: readonly number[] }> {
+    const mine = this.#heldOf(scope);
+    await this.release(scope, new Map([...mine].filter(([block]) => !held.has(block))));
+    return {
+      lost: [...held].filter(([block, grant]) => mine.get(block) !== grant).map(([b]) => b),
+    };
+  }
+
+  async release(scope: BlockScope, held: HeldBlocks): Promise<void> {
+    for (const [block, grant] of held) this.#close(hostName(scope, block), grant);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const [name, { grant }] of [...this.#held]) this.#close(name, grant);
+  }
+
+  // ── Sockets ─────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Whether a server listens is known at once; if not, why comes a moment later as an event: in
+   * use, or an error that is no refusal (no more files, no permission).
+   */
+  #bind(scope: BlockScope, block: number): string | undefined {
+    const path = hostName(scope, block);
+    if (this.#isClosed || this.#held.has(path)) return undefined;
+    // Whoever rings wants the block. There is nothing else to say to each other.
+    const server = createServer((peer) => {
+      peer.destroy();
+      if (this.#held.get(path)?.server === server) this.onWanted?.(scope, block);
+    });
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EADDRINUSE") this.#failure = error;
+    });
+    // In a worker of `cluster` the primary would listen for all of them.
+    server.listen({ path, exclusive: true });
+    if (!server.listening) return undefined;
+    server.unref();
+    const grant = `${++this.#grants}`;
+    this.#held.set(path, { grant, server });
+    return grant;
+  }
+
+  #close(path: string, grant: string): void {
+    const held = this.#held.get(path);
+    if (held?.grant !== grant) return;
+    this.#held.delete(path);
+    held.server.close();
+  }
+
+  async #take(scope: BlockScope, want: number, first: number, last: number): Promise<BlockGrant> {
+    const blocks: number[] = [];
+    const grants: [number, string][] = [];
+    this.#failure = undefined;
+    for (const block of this.#free(scope, first, last)) {
+      if (blocks.length === want) break;
+      const grant = this.#bind(scope, block);
+      if (grant === undefined) continue;
+      blocks.push(block);
+      grants.push([block, grant]);
+    }
+    // Errors are told in the next tick.
+    await new Promise((done) => setImmediate(done));
+    const failure = this.#failure;
+    if (blocks.length === 0 && failure !== undefined) throw failure;
+    // One grant for all of them.
+    const grant = grants[0]?.[1] ?? "";
+    for (const [block] of grants) {
+      const path = hostName(scope, block);
+      const held = this.#held.get(path);
+      if (held !== undefined) this.#held.set(path, { ...held, grant });
+    }
+    return { blocks, grant };
+  }
+
+  /** Blocks that nobody has as far as the kernel's list shows, in random order. */
+  #free(scope: BlockScope, first: number, last: number): Iterable<number> {
+    const taken = blocksOnHost().get(scopeName(scope));
+    const free = [...shuffled(first, last)];
+    return taken === undefined ? free : free.filter((block) => !taken.has(block));
+  }
+
+  #heldOf(scope: BlockScope): Map<number, string> {
+    const found = new Map<number, string>();
+    for (let block = 0; block < BLOCK_COUNT; block++) {
+      const held = this.#held.get(hostName(scope, block));
+      if (held !== undefined) found.set(block, held.grant);
+    }
+    return found;
+  }
+
+  // ── The bell ────────────────────────────────────────────────────────────────────────────
+
+  /** Rings at some blocks that others hold: one who has it idle closes it. */
+  async #ask(scope: BlockScope, first: number, last: number): Promise<void> {
+    const others = [...shuffled(first, last)].filter(
+      (block) => !this.#held.has(hostName(scope, block)),
+    );
+    for (const block of others.slice(0, ASKED)) {
+      const caller = connect({ path: hostName(scope, block) });
+      caller.on("error", () => {}).on("connect", () => caller.destroy());
+    }
+    if (others.length > 0) await new Promise((done) => setTimeout(done, ANSWER_MS));
+  }
+}
+
+/** The blocks that the kernel's list of Unix sockets names, with the inode of each, by scope. */
+function blocksOnHost(): Map<string, Map<number, number>> {
+  return parseNames(namesText());
+}
+
+/** The same of a text of /proc/net/unix. */
+export function parseNames(text: string): Map<string, Map<number, number>> {
+  const found = new Map<string, Map<number, number>>();
+  const line = new RegExp(
+    `^.*? (\\d+) @${HOST_PREFIX}((?:tcp|udp)/[\\da-f.:]+)/(\\d+)/\\.*$`,
+    "gm",
+  );
+  for (const [, inode, scope = "", block] of text.matchAll(line)) {
+    const blocks = found.get(scope) ?? new Map<number, number>();
+    // A connection to a listener has its name too, and comes later.
+    if (!blocks.has(Number(block))) blocks.set(Number(block), Number(inode));
+    found.set(scope, blocks);
+  }
+  return found;
+}
+
+function namesText(): string {
+  try {
+    return readFileSync(NAMES_FILE, "utf8");
+  } catch {
+    return ""; // then each block is tried
+  }
+}

@@ -1,0 +1,449 @@
+// LeasedPorts: the ports of one source and transport that come from leased blocks. It decides which
+// blocks ports are taken from, when to ask for more, and which go back.
+//
+//            ask                 need less              last port free
+//   (none) ──────▶ open ─────────────────────▶ draining ──────────────▶ given back
+//                   ▲  │         need more         │
+//                   │  └───────────────────────────┘
+//                   └─ ports are taken from open blocks alone: all other ports are masked
+//
+// The mask is a list of reserved ports that the pools of the source share: all ports that are not
+// in an open block. Blocks fill before others open, and the emptiest runs dry first, so that few
+// are half used.
+//
+// Must stay true: a block goes back only when no port of it is held, cools down or is quarantined,
+// to any destination.
+
+import { PORT_MAX } from "../../../assembly/abi.ts";
+import type { Random } from "../../core/random.ts";
+import { type PortRange, ReservedPorts } from "../../index.ts";
+import { BlockKeeper, type KeeperListener } from "./block-keeper.ts";
+import {
+  BLOCK_COUNT,
+  BLOCK_PORTS,
+  type BlockGrant,
+  type BlockScope,
+  type BlockStore,
+  blockOf,
+  firstPortOf,
+} from "./block-store.ts";
+import type { Clock } from "./clock.ts";
+
+/** Another block is asked for when so few ports are left for a destination. */
+const AHEAD = 16;
+/**
+ * A block runs dry when it and so many more ports, or this share of those in use, are left over.
+ */
+const SPARE_PORTS = 2 * AHEAD;
+const SPARE_SHARE = 1 / 64;
+/** What a request asks for beside one: a part of what is held, up to so many. */
+const GROWTH = 1 / 8;
+const WANT_MAX = 32;
+/** The last blocks go back when nothing has been taken for so long. */
+const IDLE_MS = 10_000;
+/** So many ports of others may turn out to be taken within so many milliseconds. */
+const SPILL_CONFLICTS_MAX = 64;
+const SPILL_WINDOW_MS = 20;
+
+/** A socket that is closed when its block is lost. */
+interface LeasedSocket {
+  destroy(): unknown;
+  resetAndDestroy?(): unknown;
+}
+
+/** What leased ports tell the connector. */
+export interface LeasedPortsListener {
+  /** Blocks have come, or cannot come now: whoever waits may look again. */
+  onChange(): void;
+  onAcquired(ports: LeasedPorts, blocks: readonly number[]): void;
+  onReturned(ports: LeasedPorts, blocks: readonly number[]): void;
+  onRefused(ports: LeasedPorts, grant: BlockGrant | undefined, error: unknown): void;
+  onLost(ports: LeasedPorts, blocks: readonly number[]): void;
+  onError(ports: LeasedPorts, error: unknown): void;
+  /** Does somebody wait for a port? */
+  isWaited(): boolean;
+}
+
+interface LeasedPortsOptions {
+  readonly scope: BlockScope;
+  readonly store: BlockStore;
+  readonly clock: Clock;
+  readonly reserved: ReservedPorts;
+  readonly random: Random;
+  /** The ports that may be used now; none if a group leaves nothing. */
+  readonly range: () => PortRange | undefined;
+  /** Are sockets closed when their block is lost? */
+  readonly destroys: boolean;
+  readonly listener: LeasedPortsListener;
+}
+
+export class LeasedPorts implements KeeperListener {
+  /** All ports but those of open blocks. */
+  readonly mask: ReservedPorts = new ReservedPorts(`0-${PORT_MAX}`);
+  readonly #options: LeasedPortsOptions;
+  readonly #keeper: BlockKeeper;
+  /** By block: ports in use, once for each destination. */
+  readonly #uses: Uint32Array = new Uint32Array(BLOCK_COUNT);
+  /** Open blocks, and how many ports of each may be used. */
+  readonly #open: Map<number, number> = new Map();
+  readonly #draining: Set<number> = new Set();
+  /** The same blocks, to draw from. */
+  #openList: readonly number[] = [];
+  /** Ports of the open blocks that may be used. */
+  #openPorts = 0;
+  readonly #members: Set<PairUse> = new Set();
+  readonly #sockets: Map<number, Set<LeasedSocket>> = new Map();
+  #lastUsed: number;
+  /** Of the last refusal. */
+  #refusal: { readonly holders: readonly string[]; readonly error: unknown } | undefined;
+  #spillAt = 0;
+  #spillConflicts = 0;
+  #spillWindowEnd = 0;
+  /** Of the range that was asked about last. */
+  #lastSpans: { readonly range: PortRange; readonly spans: Spans } | undefined;
+
+  constructor(options: LeasedPortsOptions) {
+    const { scope, store, clock } = options;
+    this.#options = options;
+    this.#keeper = new BlockKeeper(scope, store, this, clock);
+    this.#lastUsed = clock.monotonic();
+  }
+
+  get scope(): BlockScope {
+    return this.#options.scope;
+  }
+
+  get heldBlocks(): number {
+    return this.#keeper.held.size;
+  }
+
+  get drainingBlocks(): number {
+    return this.#draining.size;
+  }
+
+  /** How many ports of leased blocks may be used. */
+  get leasedPorts(): number {
+    let count = 0;
+    for (const block of this.#keeper.held.keys()) count += this.#usable(block).length;
+    return count;
+  }
+
+  /** Will an answer to a request for blocks come shortly? */
+  get isAsking(): boolean {
+    return this.#keeper.isAsking;
+  }
+
+  /** Who has blocks, and what went wrong, as far as the last refusal told. */
+  get refusal(): { readonly holders: readonly string[]; readonly error: unknown } | undefined {
+    return this.#refusal;
+  }
+
+  /** Is there any block that is of use and not leased here? */
+  get couldGrow(): boolean {
+    return this.spans().some(([first, last]) => {
+      for (let block = first; block <= last; block++) {
+        if (!this.#keeper.held.has(block)) return true;
+      }
+      return false;
+    });
+  }
+
+  /** May ports be taken? If not, the term of the blocks is over. */
+  isUsable(): boolean {
+    return this.#keeper.isUsable();
+  }
+
+  /** A pair that takes ports from here. */
+  join(): PairUse {
+    const use = new PairUse(this);
+    this.#members.add(use);
+    return use;
+  }
+
+  leave(use: PairUse): void {
+    this.#members.delete(use);
+  }
+
+  // ── More ports ──────────────────────────────────────────────────────────────────────────
+
+  /** Has the pair used up the open blocks, as far as their number shows? */
+  isFull(use: PairUse): boolean {
+    return use.size >= this.#openPorts;
+  }
+
+  /**
+   * Where a search for a port is to begin: at a random port of a random open block. From anywhere
+   * in the range it would mostly end at the first port of the next open block, which can be
+   * guessed.
+   * @returns an offset from the first port of the range.
+   */
+  startOffset(): number {
+    const range = this.#options.range();
+    const { random } = this.#options;
+    const block = this.#openList[random.next() % this.#openList.length];
+    if (range === undefined || block === undefined) return 0;
+    const port = firstPortOf(block) + (random.next() % BLOCK_PORTS);
+    return Math.min(Math.max(port, range.first), range.last) - range.first;
+  }
+
+  /** Opens another block at once. If there is none, one is asked for, and the answer is false. */
+  grow(): boolean {
+    const fullest = this.#mostUsed(this.#draining);
+    if (fullest !== undefined) {
+      this.#draining.delete(fullest);
+      this.#openBlock(fullest);
+      return true;
+    }
+    const block = this.#keeper.tryAcquire();
+    if (block === undefined) {
+      this.#ask();
+      return false;
+    }
+    this.#options.listener.onAcquired(this, [block]);
+    this.#openBlock(block);
+    return true;
+  }
+
+  /** Asks for a block before the last one is full; stores that need not wait are asked then. */
+  askAhead(use: PairUse): void {
+    if (this.#options.store.tryAcquire !== undefined) return;
+    if (use.size + AHEAD < this.#openPorts) return;
+    if (this.#draining.size > 0) this.grow();
+    else this.#ask();
+  }
+
+  #ask(): void {
+    const want = 1 + Math.floor(this.heldBlocks * GROWTH);
+    this.#keeper.ask(Math.min(want, WANT_MAX), this.#options.listener.isWaited());
+  }
+
+  /**
+   * A port of a block that is not leased here, further down each time; 0 if there is none. Where
+   * the kernel judges, it may be free for a destination although the block has another holder.
+   */
+  nextSpilled(): number {
+    const range = this.#options.range();
+    if (range === undefined || this.#isSpilledOut()) return 0;
+    const count = range.last - range.first + 1;
+    // Not all from the same place: they would meet.
+    if (this.#spillAt === 0) this.#spillAt = range.first + Math.floor(Math.random() * count);
+    for (let step = 0; step < count; step++) {
+      const port = this.#spillAt;
+      this.#spillAt = port <= range.first || port > range.last ? range.last : port - 1;
+      const isOurs = this.#keeper.held.has(blockOf(port));
+      if (!isOurs && port <= range.last && !this.#options.reserved.has(port)) return port;
+    }
+    return 0;
+  }
+
+  /** A port of another holder turned out to be taken. */
+  onSpillConflict(): void {
+    this.#spillConflicts++;
+  }
+
+  /** Each try costs a socket: where most are taken, there are only so many. */
+  #isSpilledOut(): boolean {
+    const now = this.#options.clock.monotonic();
+    if (now >= this.#spillWindowEnd) {
+      this.#spillWindowEnd = now + SPILL_WINDOW_MS;
+      this.#spillConflicts = 0;
+    }
+    return this.#spillConflicts >= SPILL_CONFLICTS_MAX;
+  }
+
+  // ── Uses ────────────────────────────────────────────────────────────────────────────────
+
+  onTaken(port: number): void {
+    const block = blockOf(port);
+    this.#uses[block] = (this.#uses[block] as number) + 1;
+    this.#lastUsed = this.#options.clock.monotonic();
+  }
+
+  onFreed(port: number): void {
+    const block = blockOf(port);
+    const left = (this.#uses[block] as number) - 1;
+    this.#uses[block] = left;
+    if (left === 0 && this.#draining.has(block)) this.#giveBack([block]);
+  }
+
+  /** The socket goes when its block is lost, where that is the policy. */
+  watch(port: number, socket: LeasedSocket): void {
+    if (!this.#options.destroys) return;
+    const block = blockOf(port);
+    const sockets = this.#sockets.get(block) ?? new Set<LeasedSocket>();
+    this.#sockets.set(block, sockets.add(socket));
+  }
+
+  unwatch(port: number, socket: LeasedSocket): void {
+    const block = blockOf(port);
+    const sockets = this.#sockets.get(block);
+    if (sockets?.delete(socket) && sockets.size === 0) this.#sockets.delete(block);
+  }
+
+  // ── Fewer ports ─────────────────────────────────────────────────────────────────────────
+
+  /** Looks after what is left over; to be called now and then. */
+  tidy(): void {
+    if (!this.isUsable()) return;
+    const most = Math.max(0, ...[...this.#members].map(({ size }) => size));
+    while (this.#open.size > 1) {
+      const emptiest = this.#leastUsed(this.#open.keys()) as number;
+      const left = this.#openPorts - (this.#open.get(emptiest) as number) - most;
+      if (left <= Math.max(SPARE_PORTS, most * SPARE_SHARE)) break;
+      this.#drain(emptiest);
+    }
+    const idleMs = this.#options.clock.monotonic() - this.#lastUsed;
+    if (most === 0 && idleMs > IDLE_MS) this.#drainIdle();
+  }
+
+  /** All blocks of which no port is in use go back. */
+  #drainIdle(): void {
+    for (const block of [...this.#open.keys()]) if (this.#uses[block] === 0) this.#drain(block);
+  }
+
+  #drain(block: number): void {
+    this.#closeBlock(block);
+    this.#draining.add(block);
+    if (this.#uses[block] === 0) this.#giveBack([block]);
+  }
+
+  #giveBack(blocks: readonly number[]): void {
+    for (const block of blocks) this.#draining.delete(block);
+    this.#options.listener.onReturned(this, blocks);
+    this.#keeper.giveBack(blocks);
+  }
+
+  /** No more blocks; those that are held go back. */
+  async close(): Promise<void> {
+    for (const block of [...this.#open.keys()]) this.#closeBlock(block);
+    this.#draining.clear();
+    await this.#keeper.close();
+  }
+
+  // ── What the keeper tells ───────────────────────────────────────────────────────────────
+
+  onAcquired(blocks: readonly number[]): void {
+    this.#refusal = undefined;
+    for (const block of blocks) this.#openBlock(block);
+    this.#options.listener.onAcquired(this, blocks);
+    this.#options.listener.onChange();
+  }
+
+  onRefused(grant: BlockGrant | undefined, error: unknown): void {
+    this.#refusal = { holders: grant?.holders ?? [], error };
+    this.#options.listener.onRefused(this, grant, error);
+    this.#options.listener.onChange();
+  }
+
+  onLost(blocks: readonly number[]): void {
+    for (const block of blocks) {
+      if (this.#open.has(block)) this.#closeBlock(block);
+      this.#draining.delete(block);
+    }
+    this.#options.listener.onLost(this, blocks);
+    for (const block of blocks) {
+      for (const socket of [...(this.#sockets.get(block) ?? [])]) {
+        if (socket.resetAndDestroy === undefined) socket.destroy();
+        else socket.resetAndDestroy();
+      }
+    }
+  }
+
+  onError(error: unknown): void {
+    this.#options.listener.onError(this, error);
+  }
+
+  /** What is idle goes back, the wanted block among it. */
+  onWanted(): void {
+    if (!this.isUsable()) return;
+    this.#drainIdle();
+  }
+
+  spans(): Spans {
+    const range = this.#options.range();
+    if (range === undefined) return [];
+    const known = this.#lastSpans;
+    if (known?.range.first === range.first && known.range.last === range.last) return known.spans;
+    const blocks: number[] = [];
+    for (let block = blockOf(range.first); block <= blockOf(range.last); block++) {
+      if (this.#usable(block).length > 0) blocks.push(block);
+    }
+    const spans = spansOf(blocks);
+    this.#lastSpans = { range, spans };
+    return spans;
+  }
+
+  // ── The mask ────────────────────────────────────────────────────────────────────────────
+
+  #openBlock(block: number): void {
+    const ports = this.#usable(block);
+    this.#open.set(block, ports.length);
+    this.#openPorts += ports.length;
+    this.#openList = [...this.#open.keys()];
+    for (const [first, last] of spansOf(ports)) this.mask.delete(first, last);
+  }
+
+  #closeBlock(block: number): void {
+    this.#openPorts -= this.#open.get(block) ?? 0;
+    this.#open.delete(block);
+    this.#openList = [...this.#open.keys()];
+    this.mask.add(firstPortOf(block), firstPortOf(block) + BLOCK_PORTS - 1);
+  }
+
+  /** The ports of a block that are in the range and not reserved. */
+  #usable(block: number): number[] {
+    const { reserved, range } = this.#options;
+    const within = range();
+    const ports: number[] = [];
+    if (within === undefined) return ports;
+    const first = Math.max(within.first, firstPortOf(block));
+    const last = Math.min(within.last, firstPortOf(block) + BLOCK_PORTS - 1);
+    for (let port = first; port <= last; port++) if (!reserved.has(port)) ports.push(port);
+    return ports;
+  }
+
+  #mostUsed(blocks: Iterable<number>): number | undefined {
+    return [...blocks].sort((a, b) => (this.#uses[b] as number) - (this.#uses[a] as number))[0];
+  }
+
+  #leastUsed(blocks: Iterable<number>): number | undefined {
+    return [...blocks].sort((a, b) => (this.#uses[a] as number) - (this.#uses[b] as number))[0];
+  }
+}
+
+/** The ports of one pair that are in use: held, cooling or quarantined. */
+export class PairUse {
+  readonly #ports: Set<number> = new Set();
+  readonly #leased: LeasedPorts;
+
+  constructor(leased: LeasedPorts) {
+    this.#leased = leased;
+  }
+
+  get size(): number {
+    return this.#ports.size;
+  }
+
+  /** A port that cooled down and was taken over is in use already. */
+  add(port: number): void {
+    const { size } = this.#ports;
+    if (this.#ports.add(port).size > size) this.#leased.onTaken(port);
+  }
+
+  delete(port: number): void {
+    if (this.#ports.delete(port)) this.#leased.onFreed(port);
+  }
+}
+
+type Spans = readonly (readonly [first: number, last: number])[];
+
+/** Ascending numbers as spans of them. */
+function spansOf(numbers: readonly number[]): Spans {
+  const spans: [number, number][] = [];
+  for (const number of numbers) {
+    const before = spans.at(-1);
+    if (before?.[1] === number - 1) before[1] = number;
+    else spans.push([number, number]);
+  }
+  return spans;
+}

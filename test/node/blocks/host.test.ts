@@ -1,0 +1,138 @@
+// hostBlocks: names that all programs agree on, what the kernel gives back, and errors that are no
+// refusals.
+
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
+import { describe, expect, test } from "vitest";
+import { type BlockScope, blockScope } from "../../../bindings/node/blocks/block-store.ts";
+import { hostName, parseNames } from "../../../bindings/node/blocks/host-blocks.ts";
+import { hostBlocks } from "../../../bindings/node/index.ts";
+import { freshSources, until } from "../../support/connectors.ts";
+
+const BUILD = new URL("../../../build/", import.meta.url);
+const HOLDER = fileURLToPath(new URL("test/node/blocks/inside/holder.js", BUILD));
+const RACERS = fileURLToPath(new URL("test/node/blocks/inside/racer.js", BUILD));
+const [FIRST, LAST] = [640, 655];
+const execute = promisify(execFile);
+
+function freshScope(): BlockScope {
+  return blockScope(freshSources(1)[0] as string);
+}
+
+describe("names of blocks", () => {
+  test.each([
+    ["::1", 6, "tcp/::1"],
+    ["0:0:0:0:0:0:0:1", 6, "tcp/::1"],
+    ["0000:0000::0001", 17, "udp/::1"],
+    ["::0.0.0.1", 6, "tcp/::1"],
+    ["2001:DB8::00A", 6, "tcp/2001:db8::a"],
+    ["::ffff:10.0.0.1", 6, "tcp/10.0.0.1"],
+    ["10.0.0.1", 6, "tcp/10.0.0.1"],
+    ["ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 17, "udp/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+  ])("%s with transport %i is one scope, however it is spelled", (source, transport, scope) => {
+    const name = hostName(blockScope(source, transport), 1023);
+    expect(Buffer.byteLength(name)).toBe(108);
+    expect(name).toMatch(new RegExp(`^\\0portwarden/1/${scope}/1023/\\.+$`));
+  });
+
+  test.each([
+    ["fe80::1%eth0", "ERR_INVALID_IP_ADDRESS"],
+    ["0.0.0.0", "ERR_INVALID_ARG_VALUE"],
+    ["::", "ERR_INVALID_ARG_VALUE"],
+    ["eth0", "ERR_INVALID_IP_ADDRESS"],
+  ])("%s is no scope", (source, code) => {
+    expect(() => blockScope(source)).toThrow(expect.objectContaining({ code }));
+  });
+
+  test("names in the kernel's list are read, whoever else has names there", () => {
+    const text = [
+      "Num       RefCount Protocol Flags    Type St Inode Path",
+      "00000000b7ab: 00000002 00000000 00010000 0001 01 4711 @portwarden/1/tcp/::1/640/......",
+      "00000000b7ac: 00000003 00000000 00000000 0001 03 4712 @portwarden/1/tcp/::1/640/......",
+      "00000000b7ad: 00000002 00000000 00010000 0001 01 4713 /run/portwarden/1/tcp/::1/7/...",
+      "00000000b7ae: 00000002 00000000 00010000 0001 01 4714 @portwarden/2/tcp/::1/8/...",
+      "00000000b7af: 00000002 00000000 00010000 0001 01 4715",
+    ].join("\n");
+    expect([...parseNames(text)]).toEqual([["tcp/::1", new Map([[640, 4711]])]]);
+  });
+});
+
+describe.runIf(process.platform === "linux")("on Linux", () => {
+  /** Waits until all blocks can be had, and gives them back. */
+  async function expectAllFree(scope: BlockScope): Promise<void> {
+    const store = hostBlocks();
+    const all = LAST - FIRST + 1;
+    let held = 0;
+    while (held < all) held += (await store.acquire(scope, all, FIRST, LAST)).blocks.length;
+    await store.close();
+  }
+
+  test("a process that is killed holds nothing any more", async () => {
+    const scope = freshScope();
+    const children = [1, 2, 3].map(() =>
+      spawn(process.execPath, [HOLDER, scope.source], { stdio: ["ignore", "pipe", "inherit"] }),
+    );
+    for (const child of children) await once(child.stdout, "data");
+    const mine = hostBlocks();
+    const refused = await mine.acquire(scope, 1, FIRST, LAST);
+    expect(refused).toMatchObject({ blocks: [], retryAfter: expect.any(Number) });
+    for (const child of children) child.kill("SIGKILL");
+    await Promise.all(children.map((child) => child.exitCode ?? once(child, "exit")));
+    await expectAllFree(scope);
+    await mine.close();
+  });
+
+  test("a worker thread that is terminated, also while it spins, holds nothing any more", async () => {
+    const scope = freshScope();
+    for (let round = 0; round < 20; round++) {
+      const worker = new Worker(HOLDER, {
+        argv: [scope.source, round % 2 === 0 ? "spin" : "idle"],
+      });
+      await once(worker, "message");
+      await worker.terminate();
+    }
+    await expectAllFree(scope);
+  });
+
+  test.each([
+    ["host", 0],
+    ["slice", 1],
+  ] as const)(
+    "threads that race for few blocks hold none twice with %s, or are caught",
+    async (store, least) => {
+      const { stdout } = await execute(process.execPath, [RACERS, store, freshScope().source]);
+      const { acquired, twice } = JSON.parse(stdout) as { acquired: number; twice: number };
+      expect(acquired).toBeGreaterThan(1000);
+      if (least === 0) expect(twice).toBe(0);
+      else expect(twice).toBeGreaterThan(0);
+    },
+  );
+
+  test("who finds nothing free rings, and an idle holder hears it", async () => {
+    const scope = freshScope();
+    const [idle, other] = [hostBlocks(), hostBlocks()];
+    const grant = await idle.acquire(scope, 16, FIRST, LAST);
+    const heard: number[] = [];
+    idle.onWanted = (_, block) => {
+      if (heard.push(block) === 1) void idle.release(scope, new Map([[block, grant.grant]]));
+    };
+    let got: readonly number[] = [];
+    while (got.length === 0) got = (await other.acquire(scope, 1, FIRST, LAST)).blocks;
+    expect(got).toEqual([heard[0]]);
+    await Promise.all([idle.close(), other.close()]);
+  });
+
+  test("a process without files to open gets an error, not a refusal", async () => {
+    const command = `ulimit -n 40; exec "${process.execPath}" "${HOLDER}" ${freshScope().source} files`;
+    const { stdout } = await execute("sh", ["-c", command]);
+    expect(stdout.trim()).toBe("EMFILE");
+  });
+
+  test("a lease keeps no process alive", async () => {
+    const { stdout } = await execute(process.execPath, [HOLDER, freshScope().source, "end"]);
+    await until(() => stdout.includes("held"), "the process ended by itself");
+  });
+});
