@@ -17,6 +17,7 @@ import { openGroups } from "../api/groups/fixture.ts";
 import { DNS, SERVER, WEB, type Wish } from "../api/netstack/fixture.ts";
 import { caught } from "../invalid-input/fixture.ts";
 import { openOn } from "../support/builds.ts";
+import { type Outcome, outcomeOf, refusalsIn, sweep } from "./sweep.ts";
 
 const LIMIT_MIN = 1024;
 const LIMIT_MAX = 60_000;
@@ -253,14 +254,10 @@ describe("under every limit a group is entered as a whole, or not at all", () =>
   let refusals = 0;
 
   test.each(SCENES)("%s", (_name, step, deeds, before) => {
-    let isGranted = false;
-    for (let limit = LIMIT_MIN; !isGranted; limit += step) {
-      expect(limit).toBeLessThan(LIMIT_MAX);
-      const refused = playUnder(limit, deeds, before);
-      limits += 1;
-      refusals += refused ?? 0;
-      isGranted = refused === 0;
-    }
+    const grid = { least: LIMIT_MIN, step, below: LIMIT_MAX };
+    const outcomes = sweep(grid, (limit) => playUnder(limit, deeds, before));
+    limits += outcomes.size;
+    refusals += refusalsIn(outcomes);
   });
 
   afterAll(() => {
@@ -269,12 +266,8 @@ describe("under every limit a group is entered as a whole, or not at all", () =>
   });
 });
 
-/** How often something was refused; undefined when there was no room for what comes before. */
-function playUnder(
-  limit: number,
-  deeds: readonly Deed[],
-  before: readonly Deed[],
-): number | undefined {
+/** What was refused; undefined when there was no room for what comes before. */
+function playUnder(limit: number, deeds: readonly Deed[], before: readonly Deed[]): Outcome {
   const world = new World(limit);
   try {
     if (!before.every((deed) => deed.does(world))) return undefined;
@@ -283,7 +276,7 @@ function playUnder(
     for (const deed of before) expect(deed.does(world)).toBe(true);
     expect(refusedIn(world, deeds)).toEqual(first);
     world.drain();
-    return first.filter(Boolean).length;
+    return outcomeOf(first);
   } finally {
     world.close();
   }

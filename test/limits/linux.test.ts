@@ -13,6 +13,7 @@ import { caught } from "../invalid-input/fixture.ts";
 import { openReferenceLinux } from "../replay/linux-reference.ts";
 import type { LinuxOperation } from "../replay/linux-trace.ts";
 import { freshModules, type Modules, modulesFor } from "../support/builds.ts";
+import { type Outcome, outcomeOf, refusalsIn, sweep } from "./sweep.ts";
 
 interface Story {
   readonly name: string;
@@ -224,28 +225,20 @@ describe("under every memory limit LinuxPorts changes as a whole or not at all",
     // An instance of its own, so that what breaks one story does not break the next.
     const modules = freshModules("debug");
     const [whole, used] = filled(story, modules);
-    let granted = false;
-    for (let limit = Math.max(LIMIT_MIN, used); !granted; limit += story.step) {
-      expect(limit).toBeLessThan(LIMIT_MAX);
-      const refused = playUnder(limit, whole, modules);
-      limits += 1;
-      refusals += refused ?? 0;
-      granted = refused === 0;
-    }
+    const grid = { least: Math.max(LIMIT_MIN, used), step: story.step, below: LIMIT_MAX };
+    const outcomes = sweep(grid, (limit) => playUnder(limit, whole, modules));
+    limits += outcomes.size;
+    refusals += refusalsIn(outcomes);
   });
 
   afterAll(() => {
     console.log(`linux memory: ${refusals} refusals under ${limits} limits`);
-    expect(refusals).toBeGreaterThan(1000);
+    expect(refusals).toBeGreaterThan(limits);
   });
 });
 
-/** How often something was refused; undefined where there was no room for the ballast. */
-function playUnder(
-  limit: number,
-  { ballast, operations }: Story,
-  modules: Modules,
-): number | undefined {
+/** What was refused; undefined where there was no room for the ballast. */
+function playUnder(limit: number, { ballast, operations }: Story, modules: Modules): Outcome {
   const { session } = begin(limit, modules, limit % 16 === 0);
   const { figures } = session;
   for (const operation of ballast) {
@@ -256,10 +249,14 @@ function playUnder(
     }
   }
   const known = new Set(ballast.map(sockOf));
-  for (const operation of operations) session.perform(renumbered(operation, known));
+  const refused = operations.map((operation) => {
+    const before = figures.refusals;
+    session.perform(renumbered(operation, known));
+    return figures.refusals > before;
+  });
   // By turns: all closed one by one, or the system with all that it holds.
   session.finish();
-  return figures.refusals;
+  return outcomeOf(refused);
 }
 
 /** The story with what fills the system, and about how much that takes. */

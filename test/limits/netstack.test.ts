@@ -1,6 +1,6 @@
-// A memory limit that is reached in the middle of a change. Each story is told under every
-// limit, in steps of a few bytes, from one that hardly lets a manager open to one where nothing is
-// refused. So each allocation is refused once, alone, behind those that came before it.
+// A memory limit that is reached in the middle of a change. Each story is told under the limits that
+// give each outcome, found in steps of a few bytes, from one that hardly lets a manager open to one
+// where nothing is refused. So each allocation is refused once, behind those that came before it.
 //
 // Whatever is refused has changed no figure, all else is answered as the reference model answers, the
 // invariants hold after each step, and when all is released no byte is in use. A drained manager
@@ -17,6 +17,7 @@ import type { System } from "../fuzz/netstack/system.ts";
 import { caught } from "../invalid-input/fixture.ts";
 import { openOn } from "../support/builds.ts";
 import { askOf, type Who } from "../support/story.ts";
+import { type Outcome, outcomeOf, refusalsIn, sweep } from "./sweep.ts";
 
 interface Story {
   readonly name: string;
@@ -216,7 +217,6 @@ const STORIES: readonly Story[] = [
   },
 ];
 
-/** Every operation checked costs some time, so the last limit is looked for, not guessed. */
 describe("under every memory limit a port manager changes as a whole or not at all", () => {
   let limits = 0;
   let refusals = 0;
@@ -224,14 +224,10 @@ describe("under every memory limit a port manager changes as a whole or not at a
   test.each(STORIES)("$name", (story) => {
     // An instance of its own, so that what breaks one story does not break the next.
     const options = sessionOptions("debug");
-    let granted = false;
-    for (let limit = LIMIT_MIN; !granted; limit += story.step) {
-      expect(limit).toBeLessThan(LIMIT_MAX);
-      const refused = playUnder(limit, story, options);
-      limits += 1;
-      refusals += refused ?? 0;
-      granted = refused === 0;
-    }
+    const grid = { least: LIMIT_MIN, step: story.step, below: LIMIT_MAX };
+    const outcomes = sweep(grid, (limit) => playUnder(limit, story, options));
+    limits += outcomes.size;
+    refusals += refusalsIn(outcomes);
   });
 
   afterAll(() => {
@@ -239,12 +235,12 @@ describe("under every memory limit a port manager changes as a whole or not at a
   });
 });
 
-/** How often something was refused; undefined when there was no room for the ballast. */
+/** What was refused; undefined when there was no room for the ballast. */
 function playUnder(
   limit: number,
   { ballast = [], actions }: Story,
   options: SessionOptions,
-): number | undefined {
+): Outcome {
   const session = new NetstackSession({ ...SETUP, limit }, options);
   try {
     if (ballast.some((action) => isRefused(session, action))) return undefined;
@@ -253,7 +249,7 @@ function playUnder(
     for (const action of ballast) expect(isRefused(session, action)).toBe(false);
     expect(actions.map((action) => isRefused(session, action))).toEqual(first);
     session.finish();
-    return first.filter(Boolean).length;
+    return outcomeOf(first);
   } finally {
     session.abandon();
   }
