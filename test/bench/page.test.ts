@@ -329,10 +329,10 @@ describe.runIf(missing === undefined)("the page", () => {
   // ── Looks ───────────────────────────────────────────────────────────────────────────────
 
   test.each([
-    ["light", 7, { ...DESKTOP, colorScheme: "light" }],
-    ["dark", 4, { ...DESKTOP, colorScheme: "dark" }],
-    ["phone", 4, { ...PHONE, colorScheme: "light" }],
-    ["phone-dark", 4, { ...PHONE, colorScheme: "dark" }],
+    ["light", 3, { ...DESKTOP, colorScheme: "light" }],
+    ["dark", 1, { ...DESKTOP, colorScheme: "dark" }],
+    ["phone", 1, { ...PHONE, colorScheme: "light" }],
+    ["phone-dark", 1, { ...PHONE, colorScheme: "dark" }],
   ] as const)("the page is legible: %s", async (name, occupancies, options) => {
     const page = await visit(options);
     await page.check(name === "dark" ? 'text="Groups"' : 'text="Million"');
