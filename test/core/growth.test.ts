@@ -21,7 +21,7 @@ const KEY = { networks: [IPV4], transport: TCP, address: "10.0.0.1" } as const;
 
 describe.each(BUILDS)("the %s build", (build) => {
   test("the views are on the memory that is there", () => {
-    const { core, grow } = scene(build);
+    const { core, grow } = fixture(build);
     for (let round = 0; round < 3; round++) {
       const old = [core.request, core.offsets, core.ports];
       grow();
@@ -35,7 +35,7 @@ describe.each(BUILDS)("the %s build", (build) => {
   });
 
   test("reservations go on", () => {
-    const { manager, grow } = scene(build);
+    const { manager, grow } = fixture(build);
     const held = manager.reservePort({ ...KEY, port: 2000 });
     grow();
     expect(manager.isAvailable({ ...KEY, port: 2000 })).toBe(false);
@@ -48,7 +48,7 @@ describe.each(BUILDS)("the %s build", (build) => {
   });
 
   test("a tester may make it grow, between two ports that it is offered", () => {
-    const { manager, grow } = scene(build);
+    const { manager, grow } = fixture(build);
     const offered: number[] = [];
     const tester = (port: number): boolean => {
       grow();
@@ -61,7 +61,7 @@ describe.each(BUILDS)("the %s build", (build) => {
   });
 
   test.each([1, 32, 33, 256, BATCH_MAX, BATCH_MAX + 1])("batches of %i go on", (count) => {
-    const { manager, grow } = scene(build);
+    const { manager, grow } = fixture(build);
     const pool = manager.pool(KEY);
     const ports = new Uint16Array(count);
     const offsets = Uint32Array.from(ports, (_, index) => index * 7);
@@ -77,7 +77,7 @@ describe.each(BUILDS)("the %s build", (build) => {
   });
 
   test("it may grow in the middle of a batch", () => {
-    const { core, manager } = scene(build);
+    const { core, manager } = fixture(build);
     const ports = new Uint16Array(BATCH_MAX + 300);
     let growths = 0;
     for (let index = 0; growths < 5 && index < 500; index++) {
@@ -94,7 +94,7 @@ describe.each(BUILDS)("the %s build", (build) => {
   });
 
   test.each(["hash", "double-hash", "sequential"] as const)("%s selects as before", (selection) => {
-    const { module, grow } = scene(build);
+    const { module, grow } = fixture(build);
     const pools = [1, 2].map(() => PortManager.open({ module, selection, seed: 5 }).pool(KEY));
     for (let take = 0; take < 20; take++) {
       const [port, same] = pools.map((pool, index) => {
@@ -107,7 +107,7 @@ describe.each(BUILDS)("the %s build", (build) => {
   });
 
   test("groups and reserved ports go on", () => {
-    const { module, manager, grow } = scene(build);
+    const { module, manager, grow } = fixture(build);
     const groups = PortGroups.open({ module });
     const group = groups.create("/a", { bindPortRange: { first: 3000, last: 3003 } });
     const reserved = new ReservedPorts("3000-3001", { module });
@@ -140,7 +140,7 @@ describe.each(BUILDS)("the %s build", (build) => {
   });
 });
 
-function scene(build: Build) {
+function fixture(build: Build) {
   const { module } = freshModules(build);
   const core = coreOf(module);
   const manager = PortManager.open({ module, portRange: RANGE });

@@ -12,7 +12,7 @@ import { ReferenceUdp } from "../models/reference-udp.ts";
 import { replayLinuxFile } from "../replay/files.ts";
 import { openReferenceLinux, ReferenceLinux } from "../replay/linux-reference.ts";
 import type { OpenLinux, Outcome } from "../replay/linux-system.ts";
-import { newTally } from "../replay/netstack.ts";
+import { newCounts } from "../replay/netstack.ts";
 import { cooldown } from "./cooldown/subject.ts";
 import { type AnySubject, fuzz, type Run } from "./fuzz.ts";
 import { linux } from "./linux/subject.ts";
@@ -123,9 +123,9 @@ async function mismatching(trace: string, open: OpenLinux): Promise<number> {
   try {
     const path = join(scratch, "found.jsonl");
     writeFileSync(path, trace);
-    const tally = newTally();
-    await replayLinuxFile(path, open, tally);
-    return tally.mismatching;
+    const counts = newCounts();
+    await replayLinuxFile(path, open, counts);
+    return counts.mismatching;
   } finally {
     rmSync(scratch, { recursive: true });
   }

@@ -7,14 +7,14 @@ import {
   BAD_PORT,
   BAD_RANGE,
   CLOSED,
-  closeScene,
+  closeFixture,
   expectRefused,
+  type Fixture,
   OUT,
-  openScene,
+  openFixture,
   picture,
   type Refused,
   RIGHT,
-  type Scene,
   TYPE,
   VALUE,
   wrong,
@@ -124,38 +124,42 @@ const BATCHES: readonly Row[] = [
 ];
 
 describe.each(BUILDS)("%s build", (build) => {
-  let scene: Scene;
+  let fixture: Fixture;
   beforeEach(() => {
-    scene = openScene(build);
+    fixture = openFixture(build);
   });
   afterEach(() => {
-    closeScene(scene);
+    closeFixture(fixture);
   });
 
   test.each(OPTIONS)("open refuses %s", (_name, options, refused) => {
-    expectRefused(scene, () => PortManager.open(wrong(options)), refused);
+    expectRefused(fixture, () => PortManager.open(wrong(options)), refused);
   });
 
   test.each(RANGES)("setPortRange refuses %s..%s", (first, last, refused) => {
-    expectRefused(scene, ({ manager }) => manager.setPortRange(wrong(first), wrong(last)), refused);
+    expectRefused(
+      fixture,
+      ({ manager }) => manager.setPortRange(wrong(first), wrong(last)),
+      refused,
+    );
   });
 
   describe("mode", () => {
     const yes = (): boolean => true;
 
     test.each(OFFSETS)("refuses %s as offset", (_name, offset, refused) => {
-      expectRefused(scene, (s) => s.manager.pickEphemeralPort(yes, wrong(offset)), refused);
-      expectRefused(scene, (s) => s.manager.pickEphemeralPortStable(wrong(offset), yes), refused);
+      expectRefused(fixture, (s) => s.manager.pickEphemeralPort(yes, wrong(offset)), refused);
+      expectRefused(fixture, (s) => s.manager.pickEphemeralPortStable(wrong(offset), yes), refused);
     });
 
     test.each([undefined, null, 5, {}, true])("refuses %s as tester", (tester) => {
-      expectRefused(scene, (s) => s.manager.pickEphemeralPort(wrong(tester)), TYPE);
-      expectRefused(scene, (s) => s.manager.pickEphemeralPortStable(0, wrong(tester)), TYPE);
+      expectRefused(fixture, (s) => s.manager.pickEphemeralPort(wrong(tester)), TYPE);
+      expectRefused(fixture, (s) => s.manager.pickEphemeralPortStable(0, wrong(tester)), TYPE);
     });
 
     test("refuses a stable pick without an offset", () => {
       expectRefused(
-        scene,
+        fixture,
         (s) => s.manager.pickEphemeralPortStable(wrong(undefined), yes),
         says(TYPE, "offset must be"),
       );
@@ -164,25 +168,25 @@ describe.each(BUILDS)("%s build", (build) => {
 
   describe("a pool", () => {
     test.each(OFFSETS)("does not take from offset %s", (_name, offset, refused) => {
-      expectRefused(scene, ({ pool }) => pool.take(wrong(offset)), refused);
+      expectRefused(fixture, ({ pool }) => pool.take(wrong(offset)), refused);
     });
 
     test.each(PORTS)("knows no port %s", (_name, port, refused) => {
-      expectRefused(scene, ({ pool }) => pool.takeAt(wrong(port)), refused);
-      expectRefused(scene, ({ pool }) => pool.free(wrong(port)), refused);
-      expectRefused(scene, ({ pool }) => pool.has(wrong(port)), refused);
+      expectRefused(fixture, ({ pool }) => pool.takeAt(wrong(port)), refused);
+      expectRefused(fixture, ({ pool }) => pool.free(wrong(port)), refused);
+      expectRefused(fixture, ({ pool }) => pool.has(wrong(port)), refused);
     });
 
     test.each(BATCHES)("takes and frees no batch that is %s", (_name, batch, refused) => {
-      expectRefused(scene, ({ pool }) => pool.takeMany(wrong(batch)), refused);
-      expectRefused(scene, ({ pool }) => pool.freeMany(wrong(batch)), refused);
+      expectRefused(fixture, ({ pool }) => pool.takeMany(wrong(batch)), refused);
+      expectRefused(fixture, ({ pool }) => pool.freeMany(wrong(batch)), refused);
     });
 
     test("refuses everything when it is closed, but to be closed again", () => {
-      const pool = scene.manager.pool({ networks: [4], transport: TCP });
+      const pool = fixture.manager.pool({ networks: [4], transport: TCP });
       pool.close();
       for (const act of deedsOf(pool)) {
-        expectRefused(scene, act, says(CLOSED, "the pool has been closed"));
+        expectRefused(fixture, act, says(CLOSED, "the pool has been closed"));
       }
       pool.close();
       pool[Symbol.dispose]();
@@ -193,7 +197,7 @@ describe.each(BUILDS)("%s build", (build) => {
       const pool = manager.pool({ networks: [4], transport: TCP });
       pool.take();
       manager.close();
-      for (const act of deedsOf(pool)) expectRefused(scene, act, CLOSED);
+      for (const act of deedsOf(pool)) expectRefused(fixture, act, CLOSED);
       pool.close();
     });
   });
@@ -204,7 +208,7 @@ describe.each(BUILDS)("%s build", (build) => {
       const reservation = manager.reservePort(RIGHT);
       manager.close();
       const yes = (): boolean => true;
-      const deeds: (() => unknown)[] = [
+      const operations: (() => unknown)[] = [
         () => manager.reservePort(RIGHT),
         () => manager.reservePort({ ...RIGHT, port: 0 }),
         () => manager.reserveTuple(RIGHT),
@@ -218,41 +222,41 @@ describe.each(BUILDS)("%s build", (build) => {
         () => manager.stats(),
         () => reservation.release(),
       ];
-      for (const act of deeds) {
-        expectRefused(scene, act, says(CLOSED, "the manager has been closed"));
+      for (const act of operations) {
+        expectRefused(fixture, act, says(CLOSED, "the manager has been closed"));
       }
       expect(reservation.released).toBe(false);
       manager.close();
     });
 
     test("leaves other managers of its instance alone", () => {
-      const before = picture(scene);
+      const before = picture(fixture);
       const manager = openOn(build, { seed: 9 });
       manager.pool({ networks: [4], transport: TCP }).takeMany(new Uint16Array(500));
       manager.close();
-      expect(picture(scene)).toEqual(before);
+      expect(picture(fixture)).toEqual(before);
     });
   });
 
   describe("a reservation", () => {
     test("is released once; the second call answers false and changes nothing", () => {
-      const { manager, reservation } = scene;
+      const { manager, reservation } = fixture;
       expect(reservation.release()).toBe(true);
       manager.reservePort({ networks: [4], transport: TCP, port: reservation.port });
-      const before = picture(scene);
+      const before = picture(fixture);
       expect(reservation.release()).toBe(false);
       reservation[Symbol.dispose]();
-      expect(picture(scene)).toEqual(before);
+      expect(picture(fixture)).toEqual(before);
     });
 
     test("is not what releasePort takes, neither its own nor a stranger's", () => {
       const refused = says(VALUE, "release() of its own");
-      expectRefused(scene, (s) => s.manager.releasePort(wrong(s.reservation)), refused);
-      expectRefused(scene, (s) => s.manager.releasePort(wrong(s.strange)), refused);
+      expectRefused(fixture, (s) => s.manager.releasePort(wrong(s.reservation)), refused);
+      expectRefused(fixture, (s) => s.manager.releasePort(wrong(s.strange)), refused);
     });
 
     test("shows itself, and nothing of it can be changed from outside", () => {
-      const { manager } = scene;
+      const { manager } = fixture;
       const networks = [6, 4, 6];
       const reservation = manager.reservePort({
         networks,

@@ -1,4 +1,4 @@
-// Scene: a manager that is busy in every way, so that a mistake has something to spoil, and the
+// Fixture: a manager that is busy in every way, so that a mistake has something to spoil, and the
 // proof that it has spoilt nothing.
 
 import { expect } from "vitest";
@@ -12,7 +12,7 @@ import {
 import { verify } from "../../bindings/manager.ts";
 import { type Build, openOn } from "../support/builds.ts";
 
-export interface Scene {
+export interface Fixture {
   readonly manager: PortManager;
   readonly pool: PortPool;
   readonly reservation: Reservation;
@@ -44,7 +44,7 @@ export const BAD_ADDRESS: Refused = { code: "ERR_INVALID_IP_ADDRESS" };
 export const BAD_RANGE: Refused = { code: "EINVAL", reason: "invalid-port-range" };
 export const CLOSED: Refused = { code: "EBADF", reason: "closed" };
 
-export function openScene(build: Build): Scene {
+export function openFixture(build: Build): Fixture {
   const manager = openOn(build, { seed: 1, portRange: { first: 2000, last: 2009 } });
   const other = openOn(build);
   const pool = manager.pool({ networks: [4], transport: TCP, flags: { loadBalanced: true } });
@@ -57,35 +57,39 @@ export function openScene(build: Build): Scene {
   return { manager, pool, reservation, other, strange };
 }
 
-export function closeScene({ manager, other }: Scene): void {
+export function closeFixture({ manager, other }: Fixture): void {
   manager.close();
   other.close();
 }
 
 /** The act is refused in that way, and neither manager has changed in any figure. */
 export function expectRefused(
-  scene: Scene,
-  act: (scene: Scene) => unknown,
+  fixture: Fixture,
+  act: (fixture: Fixture) => unknown,
   { code, reason = "invalid-argument", says }: Refused,
 ): void {
-  const before = picture(scene);
-  const error = caught(() => act(scene));
+  const before = picture(fixture);
+  const error = caught(() => act(fixture));
   expect(error).toBeInstanceOf(PortError);
   expect(error).toMatchObject({ name: "PortError", code, reason });
   expect((error as PortError).message).toMatch(new RegExp(`^${code}: .`));
   if (says !== undefined) expect((error as PortError).message).toContain(says);
-  expect(picture(scene)).toEqual(before);
+  expect(picture(fixture)).toEqual(before);
 }
 
 /** The act throws what the caller's own code throws, and neither manager has changed. */
-export function expectThrown(scene: Scene, act: (scene: Scene) => unknown, error: unknown): void {
-  const before = picture(scene);
-  expect(caught(() => act(scene))).toBe(error);
-  expect(picture(scene)).toEqual(before);
+export function expectThrown(
+  fixture: Fixture,
+  act: (fixture: Fixture) => unknown,
+  error: unknown,
+): void {
+  const before = picture(fixture);
+  expect(caught(() => act(fixture))).toBe(error);
+  expect(picture(fixture)).toEqual(before);
 }
 
 /** Everything that can be told of both managers. */
-export function picture({ manager, other, pool, reservation, strange }: Scene): unknown {
+export function picture({ manager, other, pool, reservation, strange }: Fixture): unknown {
   verify(manager);
   verify(other);
   const held = [1, 80, 443, ...Array.from({ length: 12 }, (_, index) => 1999 + index)];

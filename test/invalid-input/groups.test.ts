@@ -253,7 +253,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const inside = other.create("/x");
     other.close();
     const refused = says(CLOSED, "the tree of groups has been closed");
-    const deeds = [
+    const operations = [
       ...deedsOf(inside),
       ...deedsOf(other.root),
       () => other.create("/y"),
@@ -264,7 +264,7 @@ describe.each(BUILDS)("%s build", (build) => {
       () => other.write(`/${BIND}`, "1 2"),
       () => groupAddress(inside, coreFor(build)),
     ];
-    for (const act of deeds) expectNothing(act, refused);
+    for (const act of operations) expectNothing(act, refused);
     expect(inside.path).toBe("/x");
     other.close();
     other[Symbol.dispose]();

@@ -1,10 +1,10 @@
 // Bad input of UDP sockets: refused by name, and nothing has changed.
 
 import { expect, test } from "vitest";
-import { expectRefused, onBuilds, REMOTE, type Scene } from "../api/linux-udp/fixture.ts";
+import { expectRefused, type Fixture, onBuilds, REMOTE } from "../api/linux-udp/fixture.ts";
 import { wrong } from "./fixture.ts";
 
-type Act = (scene: Scene) => unknown;
+type Act = (fixture: Fixture) => unknown;
 
 const TYPE = "ERR_INVALID_ARG_TYPE";
 const VALUE = "ERR_INVALID_ARG_VALUE";

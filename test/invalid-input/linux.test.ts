@@ -6,7 +6,7 @@ import { coreOf } from "../../bindings/core/core.ts";
 import { LinuxPorts, PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
 import type { LinuxSocket } from "../../bindings/linux/socket.ts";
 import { moduleFor } from "../api/groups/fixture.ts";
-import { expectRefused, onBuilds, type Refused, type Scene, WEB } from "../api/linux/fixture.ts";
+import { expectRefused, type Fixture, onBuilds, type Refused, WEB } from "../api/linux/fixture.ts";
 import { freshModule, linuxModule, modulesFor } from "../support/builds.ts";
 import { BAD_ADDRESS, BAD_PORT, BAD_RANGE, OUT, TYPE, VALUE, wrong } from "./fixture.ts";
 
@@ -204,7 +204,7 @@ const BOUNDS: readonly (readonly [unknown, unknown, Refused])[] = [
 ];
 
 onBuilds((open, build) => {
-  let s: Scene;
+  let s: Fixture;
   let loose: LinuxSocket;
   let bound: LinuxSocket;
   let connected: LinuxSocket;

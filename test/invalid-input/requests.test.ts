@@ -7,14 +7,14 @@ import { BUILDS } from "../support/builds.ts";
 import {
   BAD_ADDRESS,
   BAD_PORT,
-  closeScene,
+  closeFixture,
   expectRefused,
   expectThrown,
+  type Fixture,
   OUT,
-  openScene,
+  openFixture,
   type Refused,
   RIGHT,
-  type Scene,
   TYPE,
   VALUE,
   wrong,
@@ -23,7 +23,7 @@ import {
 type Row = readonly [name: string, value: unknown, refused: Refused];
 
 /** The words that take a description, each with one that is right but for what is `patched`. */
-const WORDS: readonly (readonly [string, (scene: Scene, request: never) => unknown])[] = [
+const WORDS: readonly (readonly [string, (fixture: Fixture, request: never) => unknown])[] = [
   ["reservePort", ({ manager }, request) => manager.reservePort(request)],
   ["reserveTuple", ({ manager }, request) => manager.reserveTuple(request)],
   ["releasePort", ({ manager }, request) => manager.releasePort(request)],
@@ -198,28 +198,32 @@ const OFFSETS: readonly Row[] = [
 ];
 
 describe.each(BUILDS)("%s build", (build) => {
-  let scene: Scene;
+  let fixture: Fixture;
   beforeEach(() => {
-    scene = openScene(build);
+    fixture = openFixture(build);
   });
   afterEach(() => {
-    closeScene(scene);
+    closeFixture(fixture);
   });
 
   describe.each(WORDS)("%s", (word, ask) => {
     test.each(REQUESTS)("refuses %s as request", (_name, request, refused) => {
-      expectRefused(scene, (scene) => ask(scene, wrong(request)), refused);
+      expectRefused(fixture, (fixture) => ask(fixture, wrong(request)), refused);
     });
 
     const rows = Object.entries(FIELDS).flatMap(([field, rows]) =>
       rows.map(([name, value, refused]) => [field, name, value, refused] as const),
     );
     test.each(rows)("refuses when %s %s", (field, _name, value, refused) => {
-      expectRefused(scene, (scene) => ask(scene, wrong({ ...RIGHT, [field]: value })), refused);
+      expectRefused(
+        fixture,
+        (fixture) => ask(fixture, wrong({ ...RIGHT, [field]: value })),
+        refused,
+      );
     });
 
     test.each(PATCHES)("refuses %s", (_name, patch, refused) => {
-      expectRefused(scene, (scene) => ask(scene, wrong({ ...RIGHT, ...patch })), refused);
+      expectRefused(fixture, (fixture) => ask(fixture, wrong({ ...RIGHT, ...patch })), refused);
     });
 
     test("passes on what a getter throws", () => {
@@ -233,7 +237,7 @@ describe.each(BUILDS)("%s build", (build) => {
             throw error;
           },
         });
-        expectThrown(scene, (scene) => ask(scene, wrong(request)), error);
+        expectThrown(fixture, (fixture) => ask(fixture, wrong(request)), error);
       }
     });
 
@@ -244,43 +248,51 @@ describe.each(BUILDS)("%s build", (build) => {
       };
       for (const trap of ["get", "ownKeys"]) {
         const request = new Proxy({ ...RIGHT }, { [trap]: fails });
-        expectThrown(scene, (scene) => ask(scene, wrong(request)), error);
+        expectThrown(fixture, (fixture) => ask(fixture, wrong(request)), error);
       }
     });
   });
 
   describe.each(WORDS.slice(0, 4))("%s", (_word, ask) => {
     test.each(PORTS)("refuses when port %s", (_name, port, refused) => {
-      expectRefused(scene, (scene) => ask(scene, wrong({ ...RIGHT, port })), refused);
+      expectRefused(fixture, (fixture) => ask(fixture, wrong({ ...RIGHT, port })), refused);
     });
   });
 
   describe.each(WORDS.slice(1, 4))("%s", (_word, ask) => {
     test.each(NO_PORTS)("refuses when port %s", (_name, port, refused) => {
-      expectRefused(scene, (scene) => ask(scene, wrong({ ...RIGHT, port })), refused);
+      expectRefused(fixture, (fixture) => ask(fixture, wrong({ ...RIGHT, port })), refused);
     });
 
     test("has no offset", () => {
       const request = wrong<never>({ ...RIGHT, offset: 0 });
-      expectRefused(scene, (scene) => ask(scene, request), says(VALUE, 'no option "offset"'));
+      expectRefused(fixture, (fixture) => ask(fixture, request), says(VALUE, 'no option "offset"'));
     });
   });
 
   describe("reservePort", () => {
     test.each(OFFSETS)("refuses when offset %s", (_name, offset, refused) => {
       const request = wrong<never>({ ...RIGHT, port: 0, offset });
-      expectRefused(scene, ({ manager }) => manager.reservePort(request), refused);
+      expectRefused(fixture, ({ manager }) => manager.reservePort(request), refused);
     });
 
     test("refuses an offset beside a port", () => {
       const refused = says(VALUE, "give one of them");
-      expectRefused(scene, ({ manager }) => manager.reservePort({ ...RIGHT, offset: 0 }), refused);
+      expectRefused(
+        fixture,
+        ({ manager }) => manager.reservePort({ ...RIGHT, offset: 0 }),
+        refused,
+      );
     });
 
     test.each([5, null, {}, "yes", Promise.resolve(true)])("refuses %s as tester", (tester) => {
       for (const request of [RIGHT, { networks: [4], transport: TCP }]) {
         const refused = says(TYPE, "test must be a function");
-        expectRefused(scene, ({ manager }) => manager.reservePort(request, wrong(tester)), refused);
+        expectRefused(
+          fixture,
+          ({ manager }) => manager.reservePort(request, wrong(tester)),
+          refused,
+        );
       }
     });
   });
@@ -295,7 +307,7 @@ describe.each(BUILDS)("%s build", (build) => {
       ["uniqe is no name", { uniqe: true }, says(VALUE, "known are ")],
     ] as const)("refuses when %s", (_name, patch, refused) => {
       const options = wrong<never>({ networks: [4], transport: TCP, ...patch });
-      expectRefused(scene, ({ manager }) => manager.pool(options), refused);
+      expectRefused(fixture, ({ manager }) => manager.pool(options), refused);
     });
   });
 });

@@ -7,14 +7,14 @@ import { BUILDS, openOn } from "../support/builds.ts";
 import {
   CLOSED,
   caught,
-  closeScene,
+  closeFixture,
   expectRefused,
   expectThrown,
-  openScene,
+  type Fixture,
+  openFixture,
   picture,
   type Refused,
   RIGHT,
-  type Scene,
   wrong,
 } from "./fixture.ts";
 
@@ -32,12 +32,12 @@ const ASKS: readonly (readonly [string, (manager: PortManager, test: Test) => un
 ];
 
 describe.each(BUILDS)("%s build", (build) => {
-  let scene: Scene;
+  let fixture: Fixture;
   beforeEach(() => {
-    scene = openScene(build);
+    fixture = openFixture(build);
   });
   afterEach(() => {
-    closeScene(scene);
+    closeFixture(fixture);
   });
 
   describe.each(ASKS)("%s", (name, ask) => {
@@ -52,12 +52,12 @@ describe.each(BUILDS)("%s build", (build) => {
       ["a promise of true", Promise.resolve(true)],
       ["a boxed boolean", Object(false)],
     ])("refuses a tester that answers %s, and undoes the reservation", (_name, verdict) => {
-      expectRefused(scene, ({ manager }) => ask(manager, () => wrong(verdict)), VERDICT);
+      expectRefused(fixture, ({ manager }) => ask(manager, () => wrong(verdict)), VERDICT);
     });
 
     test("refuses an async function as tester", () => {
       const tester = wrong<Test>(async () => true);
-      expectRefused(scene, ({ manager }) => ask(manager, tester), VERDICT);
+      expectRefused(fixture, ({ manager }) => ask(manager, tester), VERDICT);
     });
 
     test.each([
@@ -72,7 +72,7 @@ describe.each(BUILDS)("%s build", (build) => {
       const fails = (): never => {
         throw thrown;
       };
-      expectThrown(scene, ({ manager }) => ask(manager, fails), thrown);
+      expectThrown(fixture, ({ manager }) => ask(manager, fails), thrown);
     });
 
     test("passes on what a tester throws after it has refused some ports", () => {
@@ -82,11 +82,11 @@ describe.each(BUILDS)("%s build", (build) => {
         if (++calls > 2 || isNamed) throw error;
         return false;
       };
-      expectThrown(scene, ({ manager }) => ask(manager, fails), error);
+      expectThrown(fixture, ({ manager }) => ask(manager, fails), error);
     });
 
     test("lets a tester use the manager", () => {
-      const { manager } = scene;
+      const { manager } = fixture;
       const other = { networks: [4], transport: 33 };
       const answer = ask(manager, (port) => {
         manager.reservePort({ ...other, port });
@@ -99,7 +99,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
     test.each([true, false])("survives a tester that closes the manager and says %s", (verdict) => {
       const manager = openOn(build, { portRange: { first: 3000, last: 3003 } });
-      const before = picture(scene);
+      const before = picture(fixture);
       const error = caught(() =>
         ask(manager, () => {
           manager.close();
@@ -109,13 +109,13 @@ describe.each(BUILDS)("%s build", (build) => {
       // Whatever it says, it is no crash, and nothing else in the instance has changed.
       if (typeof error !== "string") expect(error).toMatchObject({ name: "PortError" });
       expect(caught(() => manager.stats())).toMatchObject({ code: "EBADF" });
-      expect(picture(scene)).toEqual(before);
+      expect(picture(fixture)).toEqual(before);
     });
 
     test("survives a tester that closes the manager and throws", () => {
       const manager = openOn(build);
       const error = new Error("mine");
-      const before = picture(scene);
+      const before = picture(fixture);
       const thrown = caught(() =>
         ask(manager, () => {
           manager.close();
@@ -123,7 +123,7 @@ describe.each(BUILDS)("%s build", (build) => {
         }),
       );
       expect(thrown).toBe(error);
-      expect(picture(scene)).toEqual(before);
+      expect(picture(fixture)).toEqual(before);
     });
 
     test("goes on in the range that it began with, when a tester changes it", () => {
@@ -143,7 +143,7 @@ describe.each(BUILDS)("%s build", (build) => {
     });
 
     test("may be called again from its own tester", () => {
-      const { manager } = scene;
+      const { manager } = fixture;
       let depth = 0;
       const tester = (): boolean => {
         if (++depth < 4) caught(() => ask(manager, tester));
@@ -152,22 +152,24 @@ describe.each(BUILDS)("%s build", (build) => {
       caught(() => ask(manager, tester));
       // An explicit port is held while its tester is asked, so it is not offered again.
       expect(depth).toBe(isNamed ? 1 : 4);
-      picture(scene);
+      picture(fixture);
     });
   });
 
   // ── Code of the caller's that runs elsewhere ────────────────────────────────────────────
 
   describe("a getter of the request that closes the manager", () => {
-    const deeds: readonly (readonly [string, (manager: PortManager, request: never) => unknown])[] =
-      [
-        ["reservePort", (manager, request) => manager.reservePort(request)],
-        ["reserveTuple", (manager, request) => manager.reserveTuple(request)],
-        ["releasePort", (manager, request) => manager.releasePort(request)],
-        ["isAvailable", (manager, request) => manager.isAvailable(request)],
-      ];
+    const operations: readonly (readonly [
+      string,
+      (manager: PortManager, request: never) => unknown,
+    ])[] = [
+      ["reservePort", (manager, request) => manager.reservePort(request)],
+      ["reserveTuple", (manager, request) => manager.reserveTuple(request)],
+      ["releasePort", (manager, request) => manager.releasePort(request)],
+      ["isAvailable", (manager, request) => manager.isAvailable(request)],
+    ];
 
-    test.each(deeds)("does not get %s to touch what is gone", (_name, ask) => {
+    test.each(operations)("does not get %s to touch what is gone", (_name, ask) => {
       const manager = openOn(build);
       const request = { ...RIGHT };
       Object.defineProperty(request, "address", {
@@ -177,7 +179,7 @@ describe.each(BUILDS)("%s build", (build) => {
           return "10.0.0.1";
         },
       });
-      expectRefused(scene, () => ask(manager, wrong(request)), CLOSED);
+      expectRefused(fixture, () => ask(manager, wrong(request)), CLOSED);
     });
 
     test("does not get a pool opened on what is gone", () => {
@@ -190,12 +192,12 @@ describe.each(BUILDS)("%s build", (build) => {
           return true;
         },
       };
-      expectRefused(scene, () => manager.pool(options), CLOSED);
+      expectRefused(fixture, () => manager.pool(options), CLOSED);
     });
   });
 
   test("a getter that uses the manager does not change what is asked", () => {
-    const { manager } = scene;
+    const { manager } = fixture;
     const reservation = manager.reservePort({
       networks: [4],
       transport: TCP,

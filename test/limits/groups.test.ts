@@ -14,7 +14,7 @@ import {
 } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { openGroups } from "../api/groups/fixture.ts";
-import { DNS, SERVER, WEB, type Wish } from "../api/netstack/fixture.ts";
+import { type AnyRequest, DNS, SERVER, WEB } from "../api/netstack/fixture.ts";
 import { caught } from "../invalid-input/fixture.ts";
 import { openOn } from "../support/builds.ts";
 import { type Outcome, outcomeOf, refusalsIn, sweep } from "./sweep.ts";
@@ -23,9 +23,9 @@ const LIMIT_MIN = 1024;
 const LIMIT_MAX = 60_000;
 const BOTH = { ...DNS, networks: [4, 6] };
 
-// ── The world ───────────────────────────────────────────────────────────────────────────────
+// ── The fixture ───────────────────────────────────────────────────────────────────────────────
 
-class World {
+class Fixture {
   readonly groups: PortGroups = openGroups("debug");
   readonly group: readonly PortGroup[] = Array.from({ length: 60 }, (_, number) =>
     this.groups.create(`/${number}`),
@@ -83,12 +83,12 @@ class World {
   }
 }
 
-// ── Deeds ───────────────────────────────────────────────────────────────────────────────────
+// ── Operations ───────────────────────────────────────────────────────────────────────────────────
 
-interface Deed {
+interface Operation {
   readonly says: string;
   /** Whether it was granted; what it answers besides that is checked here. */
-  does(world: World): boolean;
+  does(fixture: Fixture): boolean;
 }
 
 /** A word: false if it was refused for want of memory. */
@@ -99,34 +99,39 @@ function granted(act: () => void): boolean {
   return false;
 }
 
-function reserve(name: string, group: number | undefined, port: number, wish: Wish): Deed {
+function reserve(
+  name: string,
+  group: number | undefined,
+  port: number,
+  request: AnyRequest,
+): Operation {
   return {
     says: `${name}: port ${port} in ${group}`,
-    does: ({ manager, held, ...world }) =>
+    does: ({ manager, held, ...fixture }) =>
       granted(() => {
-        const inGroup = group === undefined ? {} : { group: world.group[group] };
-        const reservation = manager.reservePort({ ...wish, ...inGroup, port });
+        const inGroup = group === undefined ? {} : { group: fixture.group[group] };
+        const reservation = manager.reservePort({ ...request, ...inGroup, port });
         expect(reservation.port).toBe(port);
         held.set(name, reservation);
       }),
   };
 }
 
-function move(name: string, group: number | undefined): Deed {
+function move(name: string, group: number | undefined): Operation {
   return {
     says: `${name} moves to ${group}`,
-    does: ({ held, ...world }) =>
+    does: ({ held, ...fixture }) =>
       granted(() => {
         const reservation = held.get(name);
         if (reservation === undefined) return;
-        const to = group === undefined ? undefined : world.group[group];
+        const to = group === undefined ? undefined : fixture.group[group];
         reservation.group = to;
         expect(reservation.group).toBe(to);
       }),
   };
 }
 
-function release(name: string): Deed {
+function release(name: string): Operation {
   return {
     says: `${name} is released`,
     does: ({ held }) => {
@@ -138,17 +143,17 @@ function release(name: string): Deed {
   };
 }
 
-function open(name: string, group: number, wish: Wish): Deed {
+function open(name: string, group: number, request: AnyRequest): Operation {
   return {
     says: `${name} opens in ${group}`,
-    does: ({ manager, pools, ...world }) =>
+    does: ({ manager, pools, ...fixture }) =>
       granted(() => {
-        pools.set(name, manager.pool({ ...wish, group: world.group[group] }));
+        pools.set(name, manager.pool({ ...request, group: fixture.group[group] }));
       }),
   };
 }
 
-function takeAt(name: string, port: number): Deed {
+function takeAt(name: string, port: number): Operation {
   return {
     says: `${name} takes ${port}`,
     does: ({ pools }) => {
@@ -159,27 +164,27 @@ function takeAt(name: string, port: number): Deed {
   };
 }
 
-function movePool(name: string, group: number | undefined): Deed {
+function movePool(name: string, group: number | undefined): Operation {
   return {
     says: `${name} moves to ${group}`,
-    does: ({ pools, ...world }) => {
+    does: ({ pools, ...fixture }) => {
       const pool = pools.get(name);
-      if (pool !== undefined) pool.group = group === undefined ? undefined : world.group[group];
+      if (pool !== undefined) pool.group = group === undefined ? undefined : fixture.group[group];
       return true;
     },
   };
 }
 
 /** So many nodes that are in nobody's way. */
-function ballast(count: number): Deed[] {
+function ballast(count: number): Operation[] {
   return Array.from({ length: count }, (_, index) => {
-    const wish = { ...DNS, networks: [9], address: "1.1.1.1", destination: { port: index } };
-    return reserve(`ballast ${index}`, undefined, 1 + index, wish);
+    const request = { ...DNS, networks: [9], address: "1.1.1.1", destination: { port: index } };
+    return reserve(`ballast ${index}`, undefined, 1 + index, request);
   });
 }
 
 /** Bytes between two limits, what is done, and what has filled the manager up before. */
-const SCENES: readonly (readonly [string, number, readonly Deed[], readonly Deed[]])[] = [
+const SETUPS: readonly (readonly [string, number, readonly Operation[], readonly Operation[]])[] = [
   [
     "reservations that come into groups, one after the other",
     48,
@@ -253,9 +258,9 @@ describe("under every limit a group is entered as a whole, or not at all", () =>
   let limits = 0;
   let refusals = 0;
 
-  test.each(SCENES)("%s", (_name, step, deeds, before) => {
+  test.each(SETUPS)("%s", (_name, step, operations, before) => {
     const grid = { least: LIMIT_MIN, step, below: LIMIT_MAX };
-    const outcomes = sweep(grid, (limit) => playUnder(limit, deeds, before));
+    const outcomes = sweep(grid, (limit) => playUnder(limit, operations, before));
     limits += outcomes.size;
     refusals += refusalsIn(outcomes);
   });
@@ -267,29 +272,33 @@ describe("under every limit a group is entered as a whole, or not at all", () =>
 });
 
 /** What was refused; undefined when there was no room for what comes before. */
-function playUnder(limit: number, deeds: readonly Deed[], before: readonly Deed[]): Outcome {
-  const world = new World(limit);
+function playUnder(
+  limit: number,
+  operations: readonly Operation[],
+  before: readonly Operation[],
+): Outcome {
+  const fixture = new Fixture(limit);
   try {
-    if (!before.every((deed) => deed.does(world))) return undefined;
-    const first = refusedIn(world, deeds);
-    world.drain();
-    for (const deed of before) expect(deed.does(world)).toBe(true);
-    expect(refusedIn(world, deeds)).toEqual(first);
-    world.drain();
+    if (!before.every((operation) => operation.does(fixture))) return undefined;
+    const first = refusedIn(fixture, operations);
+    fixture.drain();
+    for (const operation of before) expect(operation.does(fixture)).toBe(true);
+    expect(refusedIn(fixture, operations)).toEqual(first);
+    fixture.drain();
     return outcomeOf(first);
   } finally {
-    world.close();
+    fixture.close();
   }
 }
 
-/** Which of the deeds are refused. */
-function refusedIn(world: World, deeds: readonly Deed[]): boolean[] {
-  let before = world.figures();
-  return deeds.map((deed) => {
-    const isGranted = deed.does(world);
-    verify(world.manager);
-    const after = world.figures();
-    if (!isGranted) expect(after, deed.says).toEqual(before);
+/** Which of the operations are refused. */
+function refusedIn(fixture: Fixture, operations: readonly Operation[]): boolean[] {
+  let before = fixture.figures();
+  return operations.map((operation) => {
+    const isGranted = operation.does(fixture);
+    verify(fixture.manager);
+    const after = fixture.figures();
+    if (!isGranted) expect(after, operation.says).toEqual(before);
     before = after;
     return !isGranted;
   });
@@ -301,7 +310,7 @@ test("the group alone is what there is no room for", () => {
   const outcomes = new Set<string>();
   const flags = { loadBalanced: true };
   for (let limit = LIMIT_MIN; limit < LIMIT_MIN + 400; limit += 8) {
-    const { manager, groups, group, usedAtOpen } = new World(limit);
+    const { manager, groups, group, usedAtOpen } = new Fixture(limit);
     const first = manager.reservePort({ ...DNS, flags, port: 80 });
     for (let port = 1; manager.stats().memory.used < 900; port++) {
       manager.reserveTuple({ ...DNS, port: 80, destination: { port } });
@@ -329,7 +338,7 @@ test("the group alone is what there is no room for", () => {
 });
 
 test("a release and a move out of a group need no memory", () => {
-  const { manager, groups, group } = new World(LIMIT_MIN);
+  const { manager, groups, group } = new Fixture(LIMIT_MIN);
   const held: Reservation[] = [];
   const isGranted = (): boolean =>
     granted(() => {
@@ -351,7 +360,7 @@ test("a release and a move out of a group need no memory", () => {
 });
 
 test("reserved ports and policies are not on the manager's bill", () => {
-  const { manager, groups } = new World(LIMIT_MIN);
+  const { manager, groups } = new Fixture(LIMIT_MIN);
   const policies = openOn("debug", {
     memoryLimit: LIMIT_MIN,
     selection: { algorithm: "double-hash", slots: 65_536 },

@@ -4,7 +4,7 @@
 import { expect, test } from "vitest";
 import { PortError } from "../../bindings/errors.ts";
 import type { LinuxSocket } from "../../bindings/linux/socket.ts";
-import { onBuilds, REMOTE, type Scene } from "../api/linux-udp/fixture.ts";
+import { type Fixture, onBuilds, REMOTE } from "../api/linux-udp/fixture.ts";
 import { fill, LIMIT } from "../fuzz/udp/implementation.ts";
 import { caught } from "../invalid-input/fixture.ts";
 
@@ -81,7 +81,7 @@ onBuilds((open, build) => {
   });
 
   /** For want of memory nothing may change; any other refusal would be a surprise. */
-  function attempt<T>(s: Scene, word: keyof typeof refusals, act: () => T): T | undefined {
+  function attempt<T>(s: Fixture, word: keyof typeof refusals, act: () => T): T | undefined {
     const before = s.picture();
     let answer: T | undefined;
     const error = caught(() => {

@@ -88,7 +88,7 @@ const FIRST = tuple({ port: 1, networks: [9] });
 /** Holds about as much as the lowest limit lets, out of everyone's way. */
 const BALLAST = ports(1, 7).map((port) => tuple({ port, networks: [9], to: `9.9.9.9:${port}` }));
 
-// ── Scenes ────────────────────────────────────────────────────────────────────────────────
+// ── Setups ────────────────────────────────────────────────────────────────────────────────
 
 const STORIES: readonly Story[] = [
   {
@@ -124,7 +124,7 @@ const STORIES: readonly Story[] = [
     ],
   },
   {
-    name: "tallies of wildcards and tuples, in a crowd",
+    name: "aggregates of wildcards and tuples, at any address too",
     ballast: BALLAST,
     step: 8,
     actions: [
@@ -170,7 +170,7 @@ const STORIES: readonly Story[] = [
     ]),
   },
   {
-    name: "lists of 1, 2, 9, 17 and 33 ports, in two networks, with a tally and a crowd",
+    name: "lists of 1, 2, 9, 17 and 33 ports, in two networks, with a counts and a crowd",
     ballast: [
       reserve({ port: 1, networks: BOTH, transport: UDP, address: "10.0.0.1" }),
       open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":1" }),
@@ -180,7 +180,7 @@ const STORIES: readonly Story[] = [
     actions: ports(100, 34).map((port) => takeAt(1, port)),
   },
   {
-    name: "bitmaps of 65 ports, in two networks, with a tally and a crowd",
+    name: "bitmaps of 65 ports, in two networks, with a counts and a crowd",
     ballast: [
       reserve({ port: 1, networks: BOTH, transport: UDP, address: "10.0.0.1" }),
       open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":1" }),
@@ -206,7 +206,7 @@ const STORIES: readonly Story[] = [
     ],
   },
   {
-    name: "handles of several networks, with and without ports",
+    name: "pools of several networks, with and without ports",
     ballast: BALLAST,
     step: 8,
     actions: [

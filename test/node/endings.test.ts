@@ -8,7 +8,7 @@ import { expect, onTestFinished, test } from "vitest";
 import type { Dial } from "../../bindings/node/connector/attempt.ts";
 import type { Connector } from "../../bindings/node/index.ts";
 import { CERTIFICATE, KEY } from "../support/certificate.ts";
-import { connectorWith, dialled, expectAllBack, serve, until } from "../support/connectors.ts";
+import { connectorWith, dialled, serve, until } from "../support/connectors.ts";
 
 type End = [what: string, end: (socket: Socket) => unknown];
 

@@ -60,4 +60,8 @@ export const RETIRED: Readonly<Record<string, string>> = {
   antagonist: "reference",
   "portRecord|PortRecord": "bindBucket, BindBucket",
   "contenders?": "implementation",
+  "openWords|openHandles|WordStage|HandleStage|ModelStage": "openReservations, openPools, fixture",
+  "wish|Wish|wishes|Wishes": "request, options",
+  "tally|Tally|tallies|newTally": "counts, aggregate",
+  "Stage|STAGES|Scene|SCENES|openScene|World|Deeds?": "Fixture, SETUPS, Operation",
 };

@@ -1,9 +1,9 @@
 // How much the vectors hold: what every replay of all of them must have played, wherever it runs.
 
-import type { Tally } from "./netstack.ts";
+import type { Counts } from "./netstack.ts";
 
 /** gVisor's: what portwarden answers otherwise on purpose is skipped, and counted by its kind. */
-export const NETSTACK: Tally = {
+export const NETSTACK: Counts = {
   traces: 446,
   operations: 94_747,
   mismatching: 0,
@@ -14,7 +14,7 @@ export const NETSTACK: Tally = {
 };
 
 /** The kernel's: none is skipped. */
-export const LINUX_SEED: Tally = {
+export const LINUX_SEED: Counts = {
   traces: 360,
   operations: 54_435,
   mismatching: 0,

@@ -5,24 +5,28 @@ import { BadInput } from "./input.ts";
 import { eachLine } from "./lines.ts";
 import { replayLinuxLine } from "./linux.ts";
 import type { OpenLinux } from "./linux-system.ts";
-import { replayLine, replayTable, type Tally } from "./netstack.ts";
+import { type Counts, replayLine, replayTable } from "./netstack.ts";
 import type { System } from "./system.ts";
 
-/** Replays a file of traces (`.jsonl`, `.jsonl.gz`) or a table (`.json`); adds to the tally. */
-export async function replayFile(path: string, open: () => System, tally: Tally): Promise<void> {
+/** Replays a file of traces (`.jsonl`, `.jsonl.gz`) or a table (`.json`); adds to the counts. */
+export async function replayFile(path: string, open: () => System, counts: Counts): Promise<void> {
   if (path.endsWith(".json")) {
-    replayTable(await text(path), path, open, tally);
+    replayTable(await text(path), path, open, counts);
   } else if (isTraces(path)) {
-    await eachLine(path, (line, number) => replayLine(line, `${path}:${number}`, open, tally));
+    await eachLine(path, (line, number) => replayLine(line, `${path}:${number}`, open, counts));
   } else {
     throw new BadInput(`${path}: expected a file named .jsonl.gz, .jsonl or .json`);
   }
 }
 
-/** Replays a file of traces (`.jsonl`, `.jsonl.gz`); adds to the tally. */
-export async function replayLinuxFile(path: string, open: OpenLinux, tally: Tally): Promise<void> {
+/** Replays a file of traces (`.jsonl`, `.jsonl.gz`); adds to the counts. */
+export async function replayLinuxFile(
+  path: string,
+  open: OpenLinux,
+  counts: Counts,
+): Promise<void> {
   if (!isTraces(path)) throw new BadInput(`${path}: expected a file named .jsonl.gz or .jsonl`);
-  await eachLine(path, (line, number) => replayLinuxLine(line, `${path}:${number}`, open, tally));
+  await eachLine(path, (line, number) => replayLinuxLine(line, `${path}:${number}`, open, counts));
 }
 
 function isTraces(path: string): boolean {

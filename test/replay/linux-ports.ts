@@ -6,7 +6,15 @@ import { PortError } from "../../bindings/errors.ts";
 import { type PortGroup, PortGroups } from "../../bindings/groups/group.ts";
 import { LinuxPorts } from "../../bindings/linux/linux.ts";
 import type { LinuxSocket } from "../../bindings/linux/socket.ts";
-import type { Left, LinuxSystem, Look, Outcome, Range, Way, Wish } from "./linux-system.ts";
+import type {
+  ConnectRequest,
+  Left,
+  LinuxSystem,
+  Look,
+  Outcome,
+  Range,
+  SocketRequest,
+} from "./linux-system.ts";
 
 interface Options {
   readonly module?: WebAssembly.Module;
@@ -38,7 +46,7 @@ export class OnLinuxPorts implements LinuxSystem<LinuxSocket> {
     this.#usedAtOpen = this.ports.stats().memory.used;
   }
 
-  socket({ reuse, device, group }: Wish): LinuxSocket {
+  socket({ reuse, device, group }: SocketRequest): LinuxSocket {
     const where = this.#group(group);
     const options = { reuseAddr: reuse, bindToDevice: device, group: where, privileged: true };
     return this.ports.socket(options);
@@ -54,7 +62,11 @@ export class OnLinuxPorts implements LinuxSystem<LinuxSocket> {
     return outcome(() => socket.listen());
   }
 
-  connect(socket: LinuxSocket, { local, remote, remotePort }: Way, offset: number): Outcome {
+  connect(
+    socket: LinuxSocket,
+    { local, remote, remotePort }: ConnectRequest,
+    offset: number,
+  ): Outcome {
     return outcome(() => socket.connect(remote, remotePort, { localAddress: local, offset }));
   }
 

@@ -2,7 +2,15 @@
 // alone.
 
 import { ReferenceLinuxPorts, type ReferenceSocket } from "../models/reference-linux.ts";
-import type { Left, LinuxSystem, Look, Outcome, Range, Way, Wish } from "./linux-system.ts";
+import type {
+  ConnectRequest,
+  Left,
+  LinuxSystem,
+  Look,
+  Outcome,
+  Range,
+  SocketRequest,
+} from "./linux-system.ts";
 
 export function openReferenceLinux(hint: number): ReferenceLinux {
   return new ReferenceLinux(hint);
@@ -20,7 +28,7 @@ export class ReferenceLinux implements LinuxSystem<ReferenceSocket> {
     return this.ports.drawn;
   }
 
-  socket({ reuse, device, group }: Wish): ReferenceSocket {
+  socket({ reuse, device, group }: SocketRequest): ReferenceSocket {
     return this.ports.socket(reuse, device, this.ports.group(group));
   }
 
@@ -34,8 +42,8 @@ export class ReferenceLinux implements LinuxSystem<ReferenceSocket> {
     return this.ports.listen(socket);
   }
 
-  connect(socket: ReferenceSocket, way: Way, portOffset: number): Outcome {
-    return this.ports.connect(socket, way, portOffset);
+  connect(socket: ReferenceSocket, request: ConnectRequest, portOffset: number): Outcome {
+    return this.ports.connect(socket, request, portOffset);
   }
 
   close(socket: ReferenceSocket): void {

@@ -13,7 +13,7 @@ import { BadInput } from "./input.ts";
 import { openLinuxPorts } from "./linux-ports.ts";
 import { openReferenceLinux, ReferenceLinux } from "./linux-reference.ts";
 import type { Left, OpenLinux, Outcome } from "./linux-system.ts";
-import { newTally, type Tally } from "./netstack.ts";
+import { type Counts, newCounts } from "./netstack.ts";
 
 const VECTORS = new URL("../vectors/linux-seed/", import.meta.url);
 
@@ -29,8 +29,8 @@ test("the vectors are there: nine files of traces", () => {
 });
 
 test.each(SYSTEMS)("%s: every recorded answer is given, and nothing is left", async (_n, open) => {
-  const tally = await replayed(open, vectors());
-  expect(tally).toEqual(LINUX_SEED);
+  const counts = await replayed(open, vectors());
+  expect(counts).toEqual(LINUX_SEED);
 });
 
 describe("a system that answers otherwise is found out", () => {
@@ -74,32 +74,32 @@ describe("a system that answers otherwise is found out", () => {
   }
 
   test("by its results", async () => {
-    const tally = await replayed((hint) => new Moody(hint), vectors().slice(0, 2));
-    expect(tally.mismatching).toBeGreaterThan(10);
-    expect(tally.mismatches).toHaveLength(5);
+    const counts = await replayed((hint) => new Moody(hint), vectors().slice(0, 2));
+    expect(counts.mismatching).toBeGreaterThan(10);
+    expect(counts.mismatches).toHaveLength(5);
   });
 
   test("by what it draws", async () => {
-    const tally = await replayed((hint) => new Modest(hint), vectors().slice(1, 2));
-    expect(tally.mismatching).toBeGreaterThan(5);
-    const [mismatch] = tally.mismatches;
+    const counts = await replayed((hint) => new Modest(hint), vectors().slice(1, 2));
+    expect(counts.mismatching).toBeGreaterThan(5);
+    const [mismatch] = counts.mismatches;
     expect(mismatch).toMatchObject({ got: { drawn: 1 } });
   });
 
   test("by what it keeps", async () => {
-    const tally = await replayed((hint) => new Sticky(hint), vectors().slice(0, 1));
-    expect(tally.mismatching).toBeGreaterThan(5);
+    const counts = await replayed((hint) => new Sticky(hint), vectors().slice(0, 1));
+    expect(counts.mismatching).toBeGreaterThan(5);
   });
 
   test("by the hint that it ignores", async () => {
-    const tally = await replayed(() => openReferenceLinux(0), vectors().slice(-1));
-    expect(tally.mismatching).toBe(10);
+    const counts = await replayed(() => openReferenceLinux(0), vectors().slice(-1));
+    expect(counts.mismatching).toBe(10);
   });
 
   test("by the memory that it does not give back", async () => {
-    const tally = await replayed((hint) => new Leaky(hint), vectors().slice(0, 1));
-    expect(tally.mismatching).toBe(40);
-    const [mismatch] = tally.mismatches;
+    const counts = await replayed((hint) => new Leaky(hint), vectors().slice(0, 1));
+    expect(counts.mismatching).toBe(40);
+    const [mismatch] = counts.mismatches;
     expect(mismatch).toMatchObject({ at: "end", got: { bytes: 48 }, expected: { bytes: 0 } });
   });
 });
@@ -170,10 +170,10 @@ function traceOf(...operations: string[]): string {
   return `{"name":"x","ops":[${operations}]}`;
 }
 
-async function replayed(open: OpenLinux, paths: readonly string[]): Promise<Tally> {
-  const tally = newTally();
-  for (const path of paths) await replayLinuxFile(path, open, tally);
-  return tally;
+async function replayed(open: OpenLinux, paths: readonly string[]): Promise<Counts> {
+  const counts = newCounts();
+  for (const path of paths) await replayLinuxFile(path, open, counts);
+  return counts;
 }
 
 function vectors(): string[] {

@@ -6,14 +6,14 @@
 
 export type Outcome = number | string;
 
-export interface Wish {
+export interface SocketRequest {
   readonly reuse: boolean;
   readonly device: number;
   readonly group: string;
 }
 
 /** Where a connect() goes, and the address that routing would choose for it. */
-export interface Way {
+export interface ConnectRequest {
   readonly local: string;
   readonly remote: string;
   readonly remotePort: number;
@@ -34,11 +34,11 @@ export interface LinuxSystem<Socket = unknown> {
   /** How many random values the last bind() or listen() took. */
   readonly drawn: number;
 
-  socket(wish: Wish): Socket;
+  socket(request: SocketRequest): Socket;
   /** @param random what its search draws, from the head of the list. */
   bind(socket: Socket, address: string, port: number, random: readonly number[]): Outcome;
   listen(socket: Socket, random: readonly number[]): Outcome;
-  connect(socket: Socket, way: Way, portOffset: number): Outcome;
+  connect(socket: Socket, request: ConnectRequest, portOffset: number): Outcome;
   close(socket: Socket): void;
   /** @param stamp the second of its last TCP timestamp; absent: it had none. */
   closeToTimeWait(socket: Socket, stamp: number | undefined): void;

@@ -16,7 +16,7 @@ import {
   type LinuxRecorded,
   recordedOf,
 } from "./linux-trace.ts";
-import type { Mismatch, Tally } from "./netstack.ts";
+import type { Counts, Mismatch } from "./netstack.ts";
 
 interface Trace {
   readonly name: string;
@@ -29,15 +29,20 @@ const SHOWN_MAX = 5;
 
 const DRAINED: LinuxAnswer = { buckets: 0, bsockets: 0, bytes: 0, uses: 0 };
 
-/** Replays one line of a file of traces; adds to the tally. */
-export function replayLinuxLine(line: string, place: string, open: OpenLinux, tally: Tally): void {
+/** Replays one line of a file of traces; adds to the counts. */
+export function replayLinuxLine(
+  line: string,
+  place: string,
+  open: OpenLinux,
+  counts: Counts,
+): void {
   const trace = parse(line, place);
   if (!isTrace(trace)) {
     throw new BadInput(`${place}: not a trace: expected a name, ops, and perhaps a hint`);
   }
   // All of it is read before anything is played: a broken trace is not half judged.
   const operations = trace.ops.map((value, at) => placed(`${place}, operation ${at}`, value));
-  replay(trace, operations, open, tally, place);
+  replay(trace, operations, open, counts, place);
 }
 
 function isTrace(value: unknown): value is Trace {
@@ -53,18 +58,18 @@ function replay(
   { name, hint = 0 }: Trace,
   operations: readonly LinuxRecorded[],
   open: OpenLinux,
-  tally: Tally,
+  counts: Counts,
   place: string,
 ): void {
   const player = new LinuxPlayer(open(hint));
   const mismatch = firstMismatch(name, operations, player, place) ?? drainMismatch(name, player);
-  tally.traces += 1;
-  tally.operations += player.operations;
+  counts.traces += 1;
+  counts.operations += player.operations;
   if (mismatch === undefined) return;
 
   player.abandon();
-  tally.mismatching += 1;
-  if (tally.mismatches.length < SHOWN_MAX) tally.mismatches.push(mismatch);
+  counts.mismatching += 1;
+  if (counts.mismatches.length < SHOWN_MAX) counts.mismatches.push(mismatch);
 }
 
 function firstMismatch(

@@ -1,4 +1,4 @@
-// The command line of the replays: `npm run replay -- netstack FILE... [--handles]`,
+// The command line of the replays: `npm run replay -- netstack FILE... [--pools]`,
 // `npm run replay -- linux-seed FILE...`, `npm run replay -- linux FILE...`, and
 // `npm run replay -- peers FILE...`.
 //
@@ -11,23 +11,23 @@ import { BadInput } from "./input.ts";
 import { replayKernelFile } from "./linux-6.18/files.ts";
 import type { OpenMachine } from "./linux-6.18/machine.ts";
 import type { OpenLinux } from "./linux-system.ts";
-import { type Mismatch, newTally, type Tally } from "./netstack.ts";
+import { type Counts, type Mismatch, newCounts } from "./netstack.ts";
 import type { System } from "./system.ts";
 
-const USAGE = `usage: replay netstack FILE... [--handles | --system words|handles|reference]
+const USAGE = `usage: replay netstack FILE... [--pools | --system reservations|pools|reference]
        replay linux-seed FILE... [--system ports|reference]
        replay linux FILE... [--system ports|model]
        replay peers FILE... [--system manager]`;
 
 /** What is played on when nobody asks for another system. */
 const DEFAULT_SYSTEMS: Readonly<Record<string, string>> = {
-  netstack: "words",
+  netstack: "reservations",
   "linux-seed": "ports",
   linux: "ports",
   peers: "manager",
 };
 
-type Replay = (file: string, tally: Tally) => Promise<void>;
+type Replay = (file: string, counts: Counts) => Promise<void>;
 
 interface Asked {
   readonly help: boolean;
@@ -51,19 +51,19 @@ async function main(argv: string[]): Promise<number> {
     return 0;
   }
   const replay = await replayOf(asked);
-  const tally = newTally();
-  for (const file of asked.files) await replay(file, tally);
+  const counts = newCounts();
+  for (const file of asked.files) await replay(file, counts);
 
-  for (const mismatch of tally.mismatches) console.log(shown(mismatch));
-  console.log(summary(tally));
-  return tally.mismatching === 0 ? 0 : 1;
+  for (const mismatch of counts.mismatches) console.log(shown(mismatch));
+  console.log(summary(counts));
+  return counts.mismatching === 0 ? 0 : 1;
 }
 
 function understand(args: string[]): Asked {
   const { values, positionals } = parsed(args);
   const [suite = "", ...files] = positionals;
-  const { help = false, handles = false } = values;
-  const system = values.system ?? (handles ? "handles" : (DEFAULT_SYSTEMS[suite] ?? ""));
+  const { help = false, pools = false } = values;
+  const system = values.system ?? (pools ? "pools" : (DEFAULT_SYSTEMS[suite] ?? ""));
   if (help) return { help, suite, system, files };
 
   if (suite === "") throw new BadInput(USAGE);
@@ -71,7 +71,7 @@ function understand(args: string[]): Asked {
     throw new BadInput(`no vectors are called ${suite}\n${USAGE}`);
   }
   if (files.length === 0) throw new BadInput(`no file to replay\n${USAGE}`);
-  if (handles && system !== "handles") throw new BadInput(`two systems asked for\n${USAGE}`);
+  if (pools && system !== "pools") throw new BadInput(`two systems asked for\n${USAGE}`);
   return { help, suite, system, files };
 }
 
@@ -81,7 +81,7 @@ function parsed(args: string[]) {
       args,
       allowPositionals: true,
       options: {
-        handles: { type: "boolean" },
+        pools: { type: "boolean" },
         system: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
@@ -94,28 +94,28 @@ function parsed(args: string[]) {
 async function replayOf({ suite, system }: Asked): Promise<Replay> {
   if (suite === "linux-seed") {
     const open = await linuxOpener(system);
-    return (file, tally) => replayLinuxFile(file, open, tally);
+    return (file, counts) => replayLinuxFile(file, open, counts);
   }
   if (suite === "linux") {
     const open = await machineOpener(system);
-    return (file, tally) => replayKernelFile(file, open, tally);
+    return (file, counts) => replayKernelFile(file, open, counts);
   }
   if (suite === "peers") {
     if (system !== "manager") throw new BadInput(`no system is called ${system}\n${USAGE}`);
     const { replayPeersFile } = await import("./peers/files.ts");
-    return (file, tally) => replayPeersFile(file, {}, tally);
+    return (file, counts) => replayPeersFile(file, {}, counts);
   }
   const open = await opener(system);
-  return (file, tally) => replayFile(file, open, tally);
+  return (file, counts) => replayFile(file, open, counts);
 }
 
 /** Imported only when asked for: the reference models can be judged where there is no core. */
 async function opener(system: string): Promise<() => System> {
   switch (system) {
-    case "words":
-      return (await import("./manager.ts")).openWords;
-    case "handles":
-      return (await import("./manager.ts")).openHandles;
+    case "reservations":
+      return (await import("./manager.ts")).openReservations;
+    case "pools":
+      return (await import("./manager.ts")).openPools;
     case "reference":
       return (await import("./reference.ts")).openReference;
     default:
@@ -155,7 +155,7 @@ function shown({ trace, at, operation, expected, got }: Mismatch): string {
   ].join("\n");
 }
 
-function summary({ traces, operations, mismatching, skipped }: Tally): string {
+function summary({ traces, operations, mismatching, skipped }: Counts): string {
   const kinds = [...skipped].map(([kind, count]) => `${kind}: ${count}`);
   const skips = [...skipped.values()].reduce((sum, count) => sum + count, 0);
   const reasons = skips === 0 ? "" : ` (${kinds.join(", ")})`;

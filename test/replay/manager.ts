@@ -17,11 +17,11 @@ import type { Key, System, Tester } from "./system.ts";
 
 type ManagerOptions = NonNullable<Parameters<typeof PortManager.open>[0]>;
 
-export function openWords(options?: ManagerOptions): System<Wording> {
+export function openReservations(options?: ManagerOptions): System<Wording> {
   return new Words(options);
 }
 
-export function openHandles(options?: ManagerOptions): System<Wording> {
+export function openPools(options?: ManagerOptions): System<Wording> {
   return new Handles(options);
 }
 

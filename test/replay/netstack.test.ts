@@ -6,18 +6,18 @@ import { expect, test } from "vitest";
 import { optionsFor } from "../support/builds.ts";
 import { NETSTACK } from "./counts.ts";
 import { replayFile } from "./files.ts";
-import { openHandles, openWords } from "./manager.ts";
-import { newTally } from "./netstack.ts";
+import { openPools, openReservations } from "./manager.ts";
+import { newCounts } from "./netstack.ts";
 import { openReference } from "./reference.ts";
 import type { System } from "./system.ts";
 
 const VECTORS = new URL("../vectors/netstack/", import.meta.url);
 
 const SYSTEMS: readonly (readonly [name: string, open: () => System])[] = [
-  ["reservations, release build", () => openWords(optionsFor("release"))],
-  ["pools, release build", () => openHandles(optionsFor("release"))],
-  ["reservations, debug build", () => openWords(optionsFor("debug"))],
-  ["pools, debug build", () => openHandles(optionsFor("debug"))],
+  ["reservations, release build", () => openReservations(optionsFor("release"))],
+  ["pools, release build", () => openPools(optionsFor("release"))],
+  ["reservations, debug build", () => openReservations(optionsFor("debug"))],
+  ["pools, debug build", () => openPools(optionsFor("debug"))],
   ["the reference model", openReference],
 ];
 
@@ -28,13 +28,13 @@ test("the vectors are there: nine files of traces, and a table", () => {
 });
 
 test.each(SYSTEMS)("%s: every recorded answer is given, and nothing is left", async (_n, open) => {
-  const tally = newTally();
-  for (const path of vectors()) await replayFile(path, open, tally);
-  expect(tally).toEqual(NETSTACK);
+  const counts = newCounts();
+  for (const path of vectors()) await replayFile(path, open, counts);
+  expect(counts).toEqual(NETSTACK);
 });
 
 test("a system that answers otherwise is found out", async () => {
-  const tally = newTally();
+  const counts = newCounts();
   const stubborn = (): System => {
     const system = openReference() as System;
     const release = system.release.bind(system);
@@ -43,9 +43,9 @@ test("a system that answers otherwise is found out", async () => {
     system.release = (request, port) => ++releases % 100 === 0 || release(request, port);
     return system;
   };
-  for (const path of vectors().slice(0, 2)) await replayFile(path, stubborn, tally);
-  expect(tally.mismatching).toBeGreaterThan(10);
-  expect(tally.mismatches).toHaveLength(5);
+  for (const path of vectors().slice(0, 2)) await replayFile(path, stubborn, counts);
+  expect(counts.mismatching).toBeGreaterThan(10);
+  expect(counts.mismatches).toHaveLength(5);
 });
 
 function vectors(): string[] {

@@ -23,7 +23,7 @@ export interface Mismatch {
 }
 
 /** What has been replayed so far. A skipped trace is counted by its kind, and nowhere else. */
-export interface Tally {
+export interface Counts {
   traces: number;
   operations: number;
   mismatching: number;
@@ -47,21 +47,21 @@ const SHOWN_MAX = 5;
 
 const DRAINED: Answer = { descriptors: 0, counters: 0, refs: 0, bytes: 0 };
 
-export function newTally(): Tally {
+export function newCounts(): Counts {
   return { traces: 0, operations: 0, mismatching: 0, mismatches: [], skipped: new Map() };
 }
 
-/** Replays one line of a file of traces; adds to the tally. */
-export function replayLine(line: string, place: string, open: () => System, tally: Tally): void {
+/** Replays one line of a file of traces; adds to the counts. */
+export function replayLine(line: string, place: string, open: () => System, counts: Counts): void {
   const trace = parse(line, place);
   if (!isTrace(trace)) throw new BadInput(`${place}: not a trace: expected a name and ops`);
-  if (isSkipped(trace.kind)) countSkipped(trace.kind, tally);
-  else replay(trace.name, recorded(trace, place), open(), tally, place);
+  if (isSkipped(trace.kind)) countSkipped(trace.kind, counts);
+  else replay(trace.name, recorded(trace, place), open(), counts, place);
 }
 
-/** Replays the text of a table; adds to the tally. */
-export function replayTable(text: string, place: string, open: () => System, tally: Tally): void {
-  for (const { name, steps } of readTable(text, place)) replay(name, steps, open(), tally, place);
+/** Replays the text of a table; adds to the counts. */
+export function replayTable(text: string, place: string, open: () => System, counts: Counts): void {
+  for (const { name, steps } of readTable(text, place)) replay(name, steps, open(), counts, place);
 }
 
 function isTrace(value: unknown): value is Trace {
@@ -78,8 +78,8 @@ function isSkipped(kind: string | undefined): kind is string {
   return kind !== undefined && SKIPPED_KINDS.has(kind);
 }
 
-function countSkipped(kind: string, tally: Tally): void {
-  tally.skipped.set(kind, (tally.skipped.get(kind) ?? 0) + 1);
+function countSkipped(kind: string, counts: Counts): void {
+  counts.skipped.set(kind, (counts.skipped.get(kind) ?? 0) + 1);
 }
 
 function* recorded({ ops }: Trace, place: string): Generator<Step> {
@@ -96,18 +96,18 @@ function replay(
   trace: string,
   steps: Iterable<Step>,
   system: System,
-  tally: Tally,
+  counts: Counts,
   place: string,
 ): void {
   const player = new Player(system);
   const mismatch = firstMismatch(trace, steps, player, place) ?? drainMismatch(trace, player);
-  tally.traces += 1;
-  tally.operations += player.operations;
+  counts.traces += 1;
+  counts.operations += player.operations;
   if (mismatch === undefined) return;
 
   player.abandon();
-  tally.mismatching += 1;
-  if (tally.mismatches.length < SHOWN_MAX) tally.mismatches.push(mismatch);
+  counts.mismatching += 1;
+  if (counts.mismatches.length < SHOWN_MAX) counts.mismatches.push(mismatch);
 }
 
 function firstMismatch(

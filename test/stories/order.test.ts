@@ -2,7 +2,7 @@
 // set up in every order, and every question about them has one answer.
 
 import { expect, test } from "vitest";
-import { STAGES } from "../support/stage.ts";
+import { FIXTURES } from "../support/fixture.ts";
 import { askOf, UDP, type Who } from "../support/story.ts";
 
 const ONE = "9.9.9.9:443";
@@ -37,14 +37,16 @@ const QUESTIONS: readonly Who[] = [0, 1, 2, 3, 4, 5, 6, 7].flatMap((flags) =>
   ),
 );
 
-test.each(STAGES)("%s: every order of the same holders answers the same", (_name, open) => {
+test.each(FIXTURES)("%s: every order of the same holders answers the same", (_name, open) => {
   for (const cast of CASTS) {
     const answers = ordersOf(cast).map((order) => {
-      const stage = open();
-      for (const who of order) stage.tuple(askOf({ ...who, transport: UDP }), 80);
-      const free = QUESTIONS.map((who) => stage.isAvailable(askOf({ ...who, transport: UDP }), 80));
-      stage.verify();
-      stage.close();
+      const fixture = open();
+      for (const who of order) fixture.tuple(askOf({ ...who, transport: UDP }), 80);
+      const free = QUESTIONS.map((who) =>
+        fixture.isAvailable(askOf({ ...who, transport: UDP }), 80),
+      );
+      fixture.verify();
+      fixture.close();
       return free.map(Number).join("");
     });
     expect(new Set(answers).size).toBe(1);

@@ -37,7 +37,7 @@ describe("replay", () => {
     rmSync(scratch, { recursive: true });
   });
 
-  test.each([[], ["--handles"], ["--system", "words"], ["--system", "reference"]])(
+  test.each([[], ["--pools"], ["--system", "reservations"], ["--system", "reference"]])(
     "says how much agrees, and succeeds",
     async (...how) => {
       const outcome = await run("replay", "netstack", SOME, TABLE, ...how);

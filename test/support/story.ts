@@ -1,4 +1,4 @@
-// Story: a few steps on a fresh manager, told in the present tense, and played on every stage.
+// Story: a few steps on a fresh manager, told in the present tense, and played on every fixture.
 //
 //   story("any address blocks a later specific one", [
 //     holds({ port: 80 }),
@@ -11,7 +11,7 @@
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 import { type Ask, show } from "./ask.ts";
-import { type Counts, STAGES, type Stage } from "./stage.ts";
+import { type Counts, FIXTURES, type Fixture } from "./fixture.ts";
 
 export const TCP = 6;
 export const UDP = 17;
@@ -30,7 +30,7 @@ export interface Who {
 
 export interface Step {
   readonly says: string;
-  plays(stage: Stage, taken: Taken): void;
+  plays(fixture: Fixture, taken: Taken): void;
 }
 
 /** Every key and port that the story took at some time. */
@@ -38,79 +38,83 @@ type Taken = Map<string, { readonly ask: Ask; readonly port: number }>;
 
 export function story(name: string, steps: readonly Step[]): void {
   describe(name, () => {
-    test.each(STAGES)("%s", (_name, open) => {
+    test.each(FIXTURES)("%s", (_name, open) => {
       play(open(), steps);
     });
   });
 }
 
-function play(stage: Stage, steps: readonly Step[]): void {
+function play(fixture: Fixture, steps: readonly Step[]): void {
   const taken: Taken = new Map();
   for (const step of steps) {
-    step.plays(stage, taken);
-    stage.verify();
+    step.plays(fixture, taken);
+    fixture.verify();
   }
   for (const { ask, port } of taken.values()) {
-    while (stage.release(ask, port)) stage.verify();
+    while (fixture.release(ask, port)) fixture.verify();
   }
-  expect(stage.stats(), "after all is released").toEqual(counted(0, 0, 0));
-  expect(stage.close(), "bytes in use after all is released").toBe(0);
+  expect(fixture.stats(), "after all is released").toEqual(counted(0, 0, 0));
+  expect(fixture.close(), "bytes in use after all is released").toBe(0);
 }
 
 // ── Named ports ───────────────────────────────────────────────────────────────────────────
 
 export function holds(who: Who): Step {
-  return named("holds", who, (stage, ask, port) => {
-    expect(stage.isAvailable(ask, port)).toBe(true);
-    return expect(stage.reserve(ask, port)).toBe(port);
+  return named("holds", who, (fixture, ask, port) => {
+    expect(fixture.isAvailable(ask, port)).toBe(true);
+    return expect(fixture.reserve(ask, port)).toBe(port);
   });
 }
 
 export function refuses(who: Who): Step {
-  return named("refuses", who, (stage, ask, port) => {
-    const before = stage.stats();
-    expect(stage.isAvailable(ask, port)).toBe(false);
-    expect(stage.reserve(ask, port)).toBe(IN_USE);
-    expect(stage.stats()).toEqual(before);
+  return named("refuses", who, (fixture, ask, port) => {
+    const before = fixture.stats();
+    expect(fixture.isAvailable(ask, port)).toBe(false);
+    expect(fixture.reserve(ask, port)).toBe(IN_USE);
+    expect(fixture.stats()).toEqual(before);
   });
 }
 
 export function holdsTuple(who: Who): Step {
-  return named("holds tuple", who, (stage, ask, port) => {
-    expect(stage.tuple(ask, port)).toBe(port);
+  return named("holds tuple", who, (fixture, ask, port) => {
+    expect(fixture.tuple(ask, port)).toBe(port);
   });
 }
 
 export function refusesTuple(who: Who): Step {
-  return named("refuses tuple", who, (stage, ask, port) => {
-    const before = stage.stats();
-    expect(stage.tuple(ask, port)).toBe(IN_USE);
-    expect(stage.stats()).toEqual(before);
+  return named("refuses tuple", who, (fixture, ask, port) => {
+    const before = fixture.stats();
+    expect(fixture.tuple(ask, port)).toBe(IN_USE);
+    expect(fixture.stats()).toEqual(before);
   });
 }
 
 export function releases(who: Who): Step {
-  return named("releases", who, (stage, ask, port) => {
-    expect(stage.release(ask, port)).toBe(true);
+  return named("releases", who, (fixture, ask, port) => {
+    expect(fixture.release(ask, port)).toBe(true);
   });
 }
 
 /** There is nothing under that description to be released. */
 export function releasesNothing(who: Who): Step {
-  return named("releases nothing at", who, (stage, ask, port) => {
-    const before = stage.stats();
-    expect(stage.release(ask, port)).toBe(false);
-    expect(stage.stats()).toEqual(before);
+  return named("releases nothing at", who, (fixture, ask, port) => {
+    const before = fixture.stats();
+    expect(fixture.release(ask, port)).toBe(false);
+    expect(fixture.stats()).toEqual(before);
   });
 }
 
-function named(verb: string, who: Who, act: (stage: Stage, ask: Ask, port: number) => void): Step {
+function named(
+  verb: string,
+  who: Who,
+  act: (fixture: Fixture, ask: Ask, port: number) => void,
+): Step {
   const ask = askOf(who);
   const { port } = who;
   if (port === undefined) throw new TypeError(`${verb}: which port?`);
-  return step(`${verb} ${show(ask, port)}`, (stage, taken) => {
+  return step(`${verb} ${show(ask, port)}`, (fixture, taken) => {
     taken.set(show(ask, port), { ask, port });
-    act(stage, ask, port);
+    act(fixture, ask, port);
   });
 }
 
@@ -118,25 +122,25 @@ function named(verb: string, who: Who, act: (stage: Stage, ask: Ask, port: numbe
 
 /** As bind() with port 0, from that offset on. */
 export function binds(who: Who, offset: number, port: number): Step {
-  return found("binds", who, offset, port, (stage, ask) => stage.bind(ask, offset));
+  return found("binds", who, offset, port, (fixture, ask) => fixture.bind(ask, offset));
 }
 
 /** As connect(), from that offset on. */
 export function connects(who: Who, offset: number, port: number): Step {
-  return found("connects", who, offset, port, (stage, ask) => stage.connect(ask, offset));
+  return found("connects", who, offset, port, (fixture, ask) => fixture.connect(ask, offset));
 }
 
 export function cannotBind(who: Who): Step {
   const ask = askOf(who);
-  return step(`cannot bind ${show(ask, "any")}`, (stage) => {
-    for (const offset of OFFSETS) expect(stage.bind(ask, offset)).toBe(EXHAUSTED);
+  return step(`cannot bind ${show(ask, "any")}`, (fixture) => {
+    for (const offset of OFFSETS) expect(fixture.bind(ask, offset)).toBe(EXHAUSTED);
   });
 }
 
 export function cannotConnect(who: Who): Step {
   const ask = askOf(who);
-  return step(`cannot connect ${show(ask, "any")}`, (stage) => {
-    for (const offset of OFFSETS) expect(stage.connect(ask, offset)).toBe(EXHAUSTED);
+  return step(`cannot connect ${show(ask, "any")}`, (fixture) => {
+    for (const offset of OFFSETS) expect(fixture.connect(ask, offset)).toBe(EXHAUSTED);
   });
 }
 
@@ -147,30 +151,30 @@ function found(
   who: Who,
   offset: number,
   port: number,
-  act: (stage: Stage, ask: Ask) => number,
+  act: (fixture: Fixture, ask: Ask) => number,
 ): Step {
   const ask = askOf(who);
-  return step(`${verb} ${show(ask, `any from ${offset}`)}`, (stage, taken) => {
+  return step(`${verb} ${show(ask, `any from ${offset}`)}`, (fixture, taken) => {
     taken.set(show(ask, port), { ask, port });
-    expect(act(stage, ask)).toBe(port);
+    expect(act(fixture, ask)).toBe(port);
   });
 }
 
 // ── The rest ──────────────────────────────────────────────────────────────────────────────
 
 export function range(first: number, last: number): Step {
-  return step(`the range is ${first}..${last}`, (stage) => stage.setRange(first, last));
+  return step(`the range is ${first}..${last}`, (fixture) => fixture.setRange(first, last));
 }
 
 export function counts(descriptors: number, counters: number, references: number): Step {
-  return step(`counts ${descriptors}, ${counters}, ${references}`, (stage) => {
-    expect(stage.stats()).toEqual(counted(descriptors, counters, references));
+  return step(`counts ${descriptors}, ${counters}, ${references}`, (fixture) => {
+    expect(fixture.stats()).toEqual(counted(descriptors, counters, references));
   });
 }
 
 /** Anything else, in words of its own. */
-export function does(says: string, act: (stage: Stage) => void): Step {
-  return step(says, (stage) => act(stage));
+export function does(says: string, act: (fixture: Fixture) => void): Step {
+  return step(says, (fixture) => act(fixture));
 }
 
 /** The same step for many. */
@@ -196,9 +200,9 @@ function counted(descriptors: number, counters: number, references: number): Cou
 function step(says: string, plays: Step["plays"]): Step {
   return {
     says,
-    plays(stage, taken) {
+    plays(fixture, taken) {
       try {
-        plays(stage, taken);
+        plays(fixture, taken);
       } catch (error) {
         if (error instanceof Error) error.message = `${says}: ${error.message}`;
         throw error;

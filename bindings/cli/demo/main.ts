@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { canMakeNamespace, runInNamespace } from "../../node/host/namespace.ts";
 import { CannotRun } from "../args.ts";
 import { writeText } from "../output.ts";
-import { HELP, understand, type Wishes } from "./options.ts";
+import { type DemoOptions, HELP, understand } from "./options.ts";
 import { CLOSE_MS_MAX, RUN_MS_MAX, show } from "./show.ts";
 
 const INSIDE = fileURLToPath(new URL("./inside.js", import.meta.url));
@@ -19,19 +19,19 @@ const START_MS_MAX = 5000;
  * @throws BadInput when they are not understood; CannotRun if not one connection can be opened.
  */
 export async function runDemo(args: readonly string[]): Promise<number> {
-  const wishes = understand(args);
-  if (wishes === undefined) {
+  const options = understand(args);
+  if (options === undefined) {
     writeText(HELP);
     return 0;
   }
-  if (!wishes.namespace) return show(wishes, { inside: false, why: "--no-namespace" });
+  if (!options.namespace) return show(options, { inside: false, why: "--no-namespace" });
   const answer = canMakeNamespace();
-  return answer.ok ? runInside(wishes) : show(wishes, { inside: false, why: answer.why });
+  return answer.ok ? runInside(options) : show(options, { inside: false, why: answer.why });
 }
 
-async function runInside(wishes: Wishes): Promise<number> {
+async function runInside(options: DemoOptions): Promise<number> {
   const here = readlinkSync("/proc/self/ns/net");
-  const { code, timedOut } = await runInNamespace([INSIDE, JSON.stringify(wishes), here], {
+  const { code, timedOut } = await runInNamespace([INSIDE, JSON.stringify(options), here], {
     portRange: PORT_RANGE,
     timeoutMs: START_MS_MAX + RUN_MS_MAX + CLOSE_MS_MAX,
     stdio: "inherit",

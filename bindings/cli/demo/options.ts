@@ -13,7 +13,7 @@ const RANGE_MAX = 50_000;
 const DESTINATIONS = 4;
 
 /** What is asked for. */
-export interface Wishes {
+export interface DemoOptions {
   /** The most connections that one way may have open at once; as many as there is room for. */
   readonly connections?: number | undefined;
   /** Ports of the range. */
@@ -63,7 +63,7 @@ const KINDS = {
  * What is asked for, or `undefined` when help is.
  * @throws BadInput when the command line is not understood.
  */
-export function understand(args: readonly string[]): Wishes | undefined {
+export function understand(args: readonly string[]): DemoOptions | undefined {
   const given = parseOptions("demo", args, KINDS);
   if (given.has("help")) return undefined;
   const whole = (name: keyof typeof KINDS, least: number, most: number): number | undefined => {

@@ -5,7 +5,7 @@ import type { PortRange } from "../../index.ts";
 import { counted, figure } from "../../node/connector/words.ts";
 import { type HostState, readHostState } from "../../node/host/host-state.ts";
 import { CannotRun } from "../args.ts";
-import type { WayName, Wishes } from "./options.ts";
+import type { DemoOptions, WayName } from "./options.ts";
 
 /** Where the demo runs: in a namespace of its own or, and then why, among the machine's own ports. */
 export type Place = { readonly inside: true } | { readonly inside: false; readonly why: string };
@@ -54,10 +54,10 @@ const UNPRIVILEGED_FIRST = 1024;
  * Looks at the machine and makes a plan.
  * @throws CannotRun if not one connection can be opened.
  */
-export function makePlan(wishes: Wishes, place: Place): Plan {
-  const { destinations, ways } = wishes;
-  const machine = readHostState();
-  const portions = place.inside ? inside(wishes, machine) : outside(wishes, machine);
+export function makePlan(options: DemoOptions, place: Place): Plan {
+  const { destinations, ways } = options;
+  const host = readHostState();
+  const portions = place.inside ? inside(options, host) : outside(options, host);
   return {
     place,
     // Other loopback addresses than the first are there at once only on Linux.
@@ -71,16 +71,16 @@ export function makePlan(wishes: Wishes, place: Place): Plan {
 
 type Portions = Pick<Plan, "capacity" | "filling" | "leftOut">;
 
-function inside(wishes: Wishes, machine: HostState): Portions {
-  const { destinations, range } = wishes;
-  const room = roomFor(machine);
-  const connections = Math.min(wishes.connections ?? room, room);
+function inside(options: DemoOptions, host: HostState): Portions {
+  const { destinations, range } = options;
+  const room = roomFor(host);
+  const connections = Math.min(options.connections ?? room, room);
   const capacityPorts = range ?? even(Math.min(CAPACITY_RANGE, room / destinations));
   const fillingPorts = range ?? even(Math.min(FILLING_RANGE, room));
   const needed = Math.max(capacityPorts * destinations, fillingPorts);
-  const leftOut = notUsedUp("all ports", needed, connections, wishes, machine);
+  const leftOut = notUsedUp("all ports", needed, connections, options, host);
   if (fillingPorts < TELLING_RANGE) {
-    const limit = range === undefined ? filesOf(machine) : "--range";
+    const limit = range === undefined ? filesOf(host) : "--range";
     leftOut.push(
       `The kernel's slow half: its search passes over ${counted(fillingPorts >> 1, "port")} at most, ` +
         `which is too short to show. It does with ${figure(FILLING_RANGE)} ports (${limit}).`,
@@ -93,15 +93,15 @@ function inside(wishes: Wishes, machine: HostState): Portions {
   };
 }
 
-function outside(wishes: Wishes, machine: HostState): Portions {
-  const kernelRange = machine.portRange ?? DYNAMIC_PORTS;
-  const room = roomFor(machine);
-  const connections = Math.min(wishes.connections ?? room, room);
+function outside(options: DemoOptions, host: HostState): Portions {
+  const kernelRange = host.portRange ?? DYNAMIC_PORTS;
+  const room = roomFor(host);
+  const connections = Math.min(options.connections ?? room, room);
   const portwardenRange =
-    wishes.range === undefined ? kernelRange : besides(kernelRange, wishes.range);
+    options.range === undefined ? kernelRange : besides(kernelRange, options.range);
   const ports = kernelRange.last - kernelRange.first + 1;
-  const needed = ports * wishes.destinations;
-  const leftOut = notUsedUp("the kernel's range", needed, connections, wishes, machine);
+  const needed = ports * options.destinations;
+  const leftOut = notUsedUp("the kernel's range", needed, connections, options, host);
   if (connections < ports / 2) {
     leftOut.push(
       "The kernel's slow half: it begins when half of the range is in use, and so many are not opened.",
@@ -115,11 +115,11 @@ function notUsedUp(
   what: string,
   needed: number,
   connections: number,
-  wishes: Wishes,
-  machine: HostState,
+  options: DemoOptions,
+  host: HostState,
 ): string[] {
   if (connections >= needed) return [];
-  const limit = connections === wishes.connections ? "--connections" : filesOf(machine);
+  const limit = connections === options.connections ? "--connections" : filesOf(host);
   return [
     `Using up ${what}: that takes ${counted(needed, "connection")}, and there may be ` +
       `${figure(connections)} (${limit}).`,
@@ -153,10 +153,10 @@ function besides(kernel: PortRange, ports: number): PortRange {
 }
 
 /** How many connections this process, and each server, may have open. */
-function roomFor(machine: HostState): number {
-  const { fileLimits, openFiles = 0 } = machine;
+function roomFor(host: HostState): number {
+  const { fileLimits, openFiles = 0 } = host;
   const room = (fileLimits?.soft ?? Number.MAX_SAFE_INTEGER) - openFiles - FILES_SPARE;
-  if (room < 2) throw new CannotRun(`not one connection can be opened: ${filesOf(machine)}`);
+  if (room < 2) throw new CannotRun(`not one connection can be opened: ${filesOf(host)}`);
   return Math.min(room, Number.MAX_SAFE_INTEGER);
 }
 

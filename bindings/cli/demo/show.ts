@@ -3,7 +3,7 @@
 import { writeJson, writeText } from "../output.ts";
 import { faultsOf } from "./faults.ts";
 import { documentOf } from "./json.ts";
-import type { Wishes } from "./options.ts";
+import type { DemoOptions } from "./options.ts";
 import { makePlan, type Place, type Plan } from "./plan.ts";
 import { Progress } from "./progress.ts";
 import { introduction, summary, titleOf } from "./report.ts";
@@ -22,12 +22,12 @@ const SIGNALS = [
  * Measures and prints; the exit code.
  * @throws CannotRun if not one connection can be opened.
  */
-export async function show(wishes: Wishes, place: Place): Promise<number> {
-  const plan = makePlan(wishes, place);
+export async function show(options: DemoOptions, place: Place): Promise<number> {
+  const plan = makePlan(options, place);
   const stop = new AbortController();
   const stopWatching = watchForStop(stop);
   try {
-    return await measureAndPrint(plan, wishes.json, stop.signal);
+    return await measureAndPrint(plan, options.json, stop.signal);
   } finally {
     stopWatching();
   }

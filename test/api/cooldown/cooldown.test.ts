@@ -30,7 +30,7 @@ describe.each(BUILDS)("%s build", (build) => {
     return module === undefined ? {} : { module };
   };
 
-  function scene(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
+  function fixture(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
     const manager = open();
     return { manager, pool: manager.pool({ ...KEY, cooldown: 1000, ...options }) };
   }
@@ -41,7 +41,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test.each(PERIODS)("a port cools down one period, and at most a 64th more: %i ms", (period) => {
     for (const start of [0, 1, 7, 12_345.75, 1_763_000_000_123]) {
-      const { manager, pool } = scene({ cooldown: period });
+      const { manager, pool } = fixture({ cooldown: period });
       pool.takeAt(FIRST);
       expect(pool.coolDown(FIRST, start)).toBe(true);
       expect(pool.expire(start + period - 0.5)).toBe(0);
@@ -57,7 +57,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a port that cools down is held no longer, but taken for everybody", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     const other = manager.pool({ ...KEY, address: "" });
     pool.takeAt(FIRST);
     pool.takeAt(LAST);
@@ -75,7 +75,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("only what is held can rest, and once", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     expect(pool.coolDown(FIRST, 0)).toBe(false);
     pool.takeAt(FIRST);
     expect(pool.coolDown(FIRST, 0)).toBe(true);
@@ -88,7 +88,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("when only cooling ports are left, take says so, or takes the one that has cooled down longest", () => {
     for (const whenCooling of ["refuse", "oldest"] as const) {
-      const { manager, pool } = scene({ cooldown: { period: 1000, whenCooling } });
+      const { manager, pool } = fixture({ cooldown: { period: 1000, whenCooling } });
       takeAll(pool);
       expect(pool.take()).toBe(Refusal.EXHAUSTED);
       for (const port of [4002, 4000, 4003]) pool.coolDown(port, 10);
@@ -113,7 +113,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const reserved = new ReservedPorts("", own());
     const group = PortGroups.open(own()).create("/g");
     const cooldown = { period: 1000, whenCooling: "oldest" } as const;
-    const { manager, pool } = scene({ cooldown, reserved, group });
+    const { manager, pool } = fixture({ cooldown, reserved, group });
     takeAll(pool);
     pool.takeAt(80);
     pool.coolDown(80, 0);
@@ -133,7 +133,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("free ports come first, however long others have cooled down", () => {
-    const { manager, pool } = scene({ cooldown: { period: 1000, whenCooling: "oldest" } });
+    const { manager, pool } = fixture({ cooldown: { period: 1000, whenCooling: "oldest" } });
     takeAll(pool);
     pool.coolDown(4000, 0);
     pool.free(4003);
@@ -145,7 +145,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test("reuse flags do not hand out a port that cools down", () => {
     for (const flags of [{ tupleOnly: true }, { loadBalanced: true }, { mostRecent: true }]) {
       for (const destination of [{}, { address: "9.9.9.9", port: 443 }]) {
-        const { manager, pool } = scene({ flags, destination, mode: "connect" });
+        const { manager, pool } = fixture({ flags, destination, mode: "connect" });
         takeAll(pool);
         for (let port = FIRST; port <= LAST; port++) expect(pool.coolDown(port, 0)).toBe(true);
         expect(pool.take()).toBe(Refusal.COOLING);
@@ -158,7 +158,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a port cools down in all networks of its pool", () => {
-    const { manager, pool } = scene({ networks: [IPV4, IPV6], address: "" });
+    const { manager, pool } = fixture({ networks: [IPV4, IPV6], address: "" });
     pool.takeAt(FIRST);
     pool.coolDown(FIRST, 0);
     for (const network of [IPV4, IPV6]) {
@@ -171,7 +171,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("the clock never goes back", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     takeAll(pool);
     pool.coolDown(4000, 10_000);
     expect(pool.expire(0)).toBe(0);
@@ -184,7 +184,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a port that somebody else gives back and the pool takes again does not rest", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     pool.takeAt(FIRST);
     pool.coolDown(FIRST, 0);
     manager.releasePort({ ...KEY, port: FIRST });
@@ -262,7 +262,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("closing a pool frees what cools down, and keeps what is held", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     const before = manager.stats().memory.used;
     const idle = manager.pool({ ...KEY, cooldown: 1000 });
     takeAll(pool);

@@ -26,7 +26,7 @@ describe.each(BUILDS)("%s build", (build) => {
     return module === undefined ? {} : { module };
   };
 
-  function scene(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
+  function fixture(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
     const manager = openOn(build, { portRange: { first: FIRST, last: LAST }, seed: 5 });
     return { manager, pool: manager.pool({ ...KEY, selection: "fifo", ...options }) };
   }
@@ -38,7 +38,7 @@ describe.each(BUILDS)("%s build", (build) => {
   }
 
   test("each port is offered once before any comes back", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     const met: number[] = [];
     for (let round = 0; round < COUNT; round++) {
       const port = pool.take();
@@ -56,7 +56,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("fresh ports are met from the offset on, then those released, oldest first", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     expect(pool.take(2)).toBe(4002);
     pool.free(4002);
     expect(pool.take(2)).toBe(4003);
@@ -74,7 +74,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a port that cools down comes back when it wakes, behind those that are free already", () => {
-    const { manager, pool } = scene({ cooldown: 800 });
+    const { manager, pool } = fixture({ cooldown: 800 });
     rest(pool);
     pool.coolDown(4001, 0);
     pool.free(4003);
@@ -88,7 +88,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a port that was named is not offered again before its turn", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     rest(pool);
     for (const port of [4000, 4001, 4002]) pool.free(port);
     expect(pool.takeAt(4001)).toBe(4001);
@@ -100,7 +100,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("what others hold goes behind, and nothing changes when they hold all", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     const other = manager.pool({ ...KEY, address: "" });
     rest(pool);
     for (const port of [4003, 4001, 4002]) pool.free(port);
@@ -116,7 +116,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a fresh port that was refused because others hold all is as fresh as before", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     const other = manager.pool({ ...KEY, address: "" });
     rest(other);
     expect(pool.take(0)).toBe(Refusal.EXHAUSTED);
@@ -130,7 +130,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test("reserved ports and those outside of the range are passed over, and fresh when they come back", () => {
     const reserved = new ReservedPorts("4000-4003", own());
     const group = PortGroups.open(own()).create("/g");
-    const { manager, pool } = scene({ reserved, group });
+    const { manager, pool } = fixture({ reserved, group });
     expect(pool.take(0)).toBe(4004);
     expect(pool.take(0)).toBe(4005);
     expect(pool.take(0)).toBe(Refusal.EXHAUSTED);
@@ -150,7 +150,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a port that others freed behind the pool's back is not lost", () => {
-    const { manager, pool } = scene();
+    const { manager, pool } = fixture();
     rest(pool);
     manager.releasePort({ ...KEY, port: 4002 });
     expect(pool.take()).toBe(4002);
@@ -163,7 +163,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("an ephemeral TCP port is never shared, whatever the order", () => {
     const flags = { loadBalanced: true };
-    const { manager, pool } = scene({ transport: TCP, flags, mode: "bind" });
+    const { manager, pool } = fixture({ transport: TCP, flags, mode: "bind" });
     const model = manager.pool({ ...KEY, transport: TCP, flags, address: "" });
     expect(model.takeAt(4002)).toBe(4002);
     expect(rest(pool).sort()).toEqual([4000, 4001, 4003, 4004, 4005]);
@@ -173,7 +173,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("TCP shares ports between destinations", () => {
     const destination = { address: "9.9.9.9", port: 443 };
-    const { manager, pool } = scene({ transport: TCP, destination });
+    const { manager, pool } = fixture({ transport: TCP, destination });
     const other = manager.pool({ ...KEY, transport: TCP, destination: { address: "9.9.9.8" } });
     expect(rest(pool)).toHaveLength(COUNT);
     expect(rest(other)).toHaveLength(COUNT);

@@ -1,4 +1,4 @@
-// Scene: trees of groups on either build, all that can be told of one, and who carries a group.
+// Fixture: trees of groups on either build, all that can be told of one, and who carries a group.
 
 import { expect } from "vitest";
 import {

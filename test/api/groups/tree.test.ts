@@ -306,7 +306,7 @@ interface Reference {
   readonly own: [PortRange, PortRange];
 }
 
-type Deed =
+type Operation =
   | {
       readonly does: "create";
       readonly at: number;
@@ -330,7 +330,7 @@ const LIMIT = fc.option(
   { nil: undefined },
 );
 const AT = fc.nat(11);
-const DEEDS: fc.Arbitrary<Deed[]> = fc.array(
+const DEEDS: fc.Arbitrary<Operation[]> = fc.array(
   fc.oneof(
     {
       weight: 4,
@@ -356,11 +356,11 @@ const DEEDS: fc.Arbitrary<Deed[]> = fc.array(
 
 test.each(TREES)("any tree is limited as its paths say, %s build, %s", (build, inherit) => {
   fc.assert(
-    fc.property(DEEDS, (deeds) => {
+    fc.property(DEEDS, (operations) => {
       using groups = openGroups(build, { inherit });
       const all: Reference[] = [{ parent: undefined, group: groups.root, own: [ALL, ALL] }];
-      for (const [index, deed] of deeds.entries()) {
-        perform(deed, all, groups, `g${index}`, inherit === "copy");
+      for (const [index, operation] of operations.entries()) {
+        perform(operation, all, groups, `g${index}`, inherit === "copy");
         for (const reference of all) {
           const [bind, connect] = [0, 1].map((kind) =>
             effective(reference, kind, inherit === "copy"),
@@ -376,16 +376,16 @@ test.each(TREES)("any tree is limited as its paths say, %s build, %s", (build, i
 });
 
 function perform(
-  deed: Deed,
+  operation: Operation,
   all: Reference[],
   groups: PortGroups,
   name: string,
   copies: boolean,
 ): void {
-  const reference = all[deed.at % all.length] as Reference;
+  const reference = all[operation.at % all.length] as Reference;
   const { group } = reference;
-  if (deed.does === "create") {
-    const [bind, connect] = deed.ranges;
+  if (operation.does === "create") {
+    const [bind, connect] = operation.ranges;
     const options = {
       ...(bind === undefined ? {} : { bindPortRange: bind }),
       ...(connect === undefined ? {} : { connectPortRange: connect }),
@@ -397,10 +397,10 @@ function perform(
       connect ?? (start[1] as PortRange),
     ];
     all.push({ parent: reference, group: groups.create(path, options), own });
-  } else if (deed.does === "set") {
-    reference.own[deed.kind] = deed.to ?? ALL;
-    if (deed.kind === GROUP_BIND) group.bindPortRange = deed.to;
-    else group.connectPortRange = deed.to;
+  } else if (operation.does === "set") {
+    reference.own[operation.kind] = operation.to ?? ALL;
+    if (operation.kind === GROUP_BIND) group.bindPortRange = operation.to;
+    else group.connectPortRange = operation.to;
   } else if (reference.parent === undefined || all.some(({ parent }) => parent === reference)) {
     expectRefused(() => group.remove(), { code: "EBUSY", reason: "busy" });
   } else {

@@ -32,11 +32,11 @@ onBuilds((open) => {
       using held = ports.socket(options);
       held.bind(address, 2000);
       for (const other of HOLDERS) {
-        const wish = { bindToDevice: other.device, reuseAddr: other.reuse } as const;
+        const request = { bindToDevice: other.device, reuseAddr: other.reuse } as const;
         const asks = [
-          ["EADDRINUSE", () => ports.socket({ ...wish, type: "udp" }), other.address, 2000],
-          ["EADDRINUSE", () => ports.socket({ ...wish, type: "udp" }), other.address, 0],
-          ["EAGAIN", () => ports.socket({ ...wish, type: "udp" }), "", undefined],
+          ["EADDRINUSE", () => ports.socket({ ...request, type: "udp" }), other.address, 2000],
+          ["EADDRINUSE", () => ports.socket({ ...request, type: "udp" }), other.address, 0],
+          ["EAGAIN", () => ports.socket({ ...request, type: "udp" }), "", undefined],
         ] as const;
         for (const [refusal, make, at, port] of asks) {
           using socket = make();

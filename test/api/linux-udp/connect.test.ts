@@ -194,12 +194,12 @@ onBuilds((open) => {
 });
 
 /** A search that fails has drawn where it starts, and changed nothing else. */
-function drawsOnce(scene: { drawn: number }, act: () => unknown): void {
-  const { drawn } = scene;
+function drawsOnce(fixture: { drawn: number }, act: () => unknown): void {
+  const { drawn } = fixture;
   try {
     act();
   } finally {
-    expect(scene.drawn).toBe(drawn + 1);
-    scene.drawn = drawn;
+    expect(fixture.drawn).toBe(drawn + 1);
+    fixture.drawn = drawn;
   }
 }

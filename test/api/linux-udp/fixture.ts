@@ -1,5 +1,5 @@
-// Scene: a system on either build, its sockets and groups, all that can be told of them, and the
-// proof that what was refused has changed nothing. When a scene ends, all is closed: then nothing
+// Fixture: a system on either build, its sockets and groups, all that can be told of them, and the
+// proof that what was refused has changed nothing. When a fixture ends, all is closed: then nothing
 // may be counted, and no byte be in use that was not at open.
 
 import { afterEach, describe, expect } from "vitest";
@@ -35,24 +35,24 @@ export const RANGE: { first: number; last: number } = { first: 2000, last: 2009 
 /** Where all connect to: it makes no difference. */
 export const REMOTE = "192.0.2.1";
 
-export type Open = (options?: LinuxOptions) => Scene;
+export type Open = (options?: LinuxOptions) => Fixture;
 
-/** The same stories on both builds; each test opens the scenes that it needs. */
+/** The same stories on both builds; each test opens the setups that it needs. */
 export function onBuilds(tell: (open: Open, build: Build) => void): void {
   describe.each(BUILDS)("%s build", (build) => {
-    const scenes: Scene[] = [];
+    const setups: Fixture[] = [];
     afterEach(() => {
-      for (const scene of scenes.splice(0)) scene.end();
+      for (const fixture of setups.splice(0)) fixture.end();
     });
     tell((options) => {
-      const scene = new Scene(build, options);
-      scenes.push(scene);
-      return scene;
+      const fixture = new Fixture(build, options);
+      setups.push(fixture);
+      return fixture;
     }, build);
   });
 }
 
-export class Scene {
+export class Fixture {
   readonly ports: LinuxPorts;
   readonly groups: PortGroups;
   readonly sockets: LinuxSocket[] = [];
@@ -161,8 +161,8 @@ export function expectError(act: () => unknown, { says = "", ...refused }: Refus
 }
 
 /** The act is refused in that way, and nothing has changed. */
-export function expectRefused(scene: Scene, act: () => unknown, refused: Refused): void {
-  const before = scene.picture();
+export function expectRefused(fixture: Fixture, act: () => unknown, refused: Refused): void {
+  const before = fixture.picture();
   expectError(act, refused);
-  expect(scene.picture()).toEqual(before);
+  expect(fixture.picture()).toEqual(before);
 }

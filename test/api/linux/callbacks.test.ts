@@ -11,9 +11,9 @@ import {
   expectError,
   expectRefused,
   expectThrown,
+  type Fixture,
   type Open,
   onBuilds,
-  type Scene,
   WEB,
 } from "./fixture.ts";
 
@@ -34,7 +34,7 @@ const SEARCHES: readonly (readonly [name: string, search: Search])[] = [
  * A system of two ports, of which one draws again and again: 2000 could be shared but for one who
  * dropped the bit. Each draw is told how many there were.
  */
-function restless(open: Open, draw: (draws: number) => unknown): Scene {
+function restless(open: Open, draw: (draws: number) => unknown): Fixture {
   let draws = 0;
   let isReady = false;
   const random = (): number => (isReady ? (draw(++draws) as number) : 0);
@@ -227,7 +227,7 @@ onBuilds((open, build) => {
 
   describe("a later draw of a search that draws again", () => {
     let socket: LinuxSocket;
-    const bindIn = (s: Scene): (() => number) => {
+    const bindIn = (s: Fixture): (() => number) => {
       socket = s.socket({ reuseAddr: true, group: s.group("/web") });
       return () => socket.bind("10.0.0.1", 0);
     };
@@ -300,7 +300,7 @@ onBuilds((open, build) => {
   // ── Getters ─────────────────────────────────────────────────────────────────────────────
 
   describe("a getter of options", () => {
-    let s: Scene;
+    let s: Fixture;
     beforeEach(() => {
       s = open();
       s.bound("10.0.0.1", 2000);

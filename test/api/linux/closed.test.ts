@@ -7,7 +7,7 @@ import { LinuxPorts, PortGroups, ReservedPorts } from "../../../bindings/index.t
 import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
 import { freshModules, modulesFor } from "../../support/builds.ts";
 import { moduleFor } from "../groups/fixture.ts";
-import { expectError, expectRefused, onBuilds, type Scene, WEB } from "./fixture.ts";
+import { expectError, expectRefused, type Fixture, onBuilds, WEB } from "./fixture.ts";
 
 const CLOSED = { code: "EBADF", reason: "closed" };
 const GONE = { code: "ENOENT", reason: "not-found" };
@@ -32,7 +32,7 @@ function deedsOf(socket: LinuxSocket): (() => unknown)[] {
 }
 
 /** A socket in each state that there is, with the names of them. */
-function socketsOf(s: Scene): LinuxSocket[] {
+function socketsOf(s: Fixture): LinuxSocket[] {
   const group = s.group("/web");
   const options = { group, reuseAddr: true };
   return [
@@ -98,7 +98,7 @@ onBuilds((open, build) => {
       const sockets = socketsOf(s);
       s.connected("192.0.2.2").close({ timeWait: true });
       ports.close();
-      const deeds = [
+      const operations = [
         () => ports.socket(),
         () => ports.socket({ group: s.groups.get("/web") }),
         () => ports.portRange(),
@@ -119,7 +119,7 @@ onBuilds((open, build) => {
         () => ports.stats(),
         ...sockets.flatMap(deedsOf),
       ];
-      for (const act of deeds) {
+      for (const act of operations) {
         expectRefused(s, act, { ...CLOSED, says: "the system of ports has been closed" });
       }
       for (const socket of sockets) {

@@ -7,9 +7,9 @@ import {
   connect,
   expectError,
   expectRefused,
+  type Fixture,
   onBuilds,
   RANGE,
-  type Scene,
   WEB,
 } from "./fixture.ts";
 
@@ -242,6 +242,6 @@ onBuilds((open) => {
 });
 
 /** The port of a connection with that offset, to the same end each time. */
-function portFrom(s: Scene, offset: number): number {
+function portFrom(s: Fixture, offset: number): number {
   return s.connected(WEB, { offset }).port;
 }

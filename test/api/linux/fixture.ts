@@ -1,5 +1,5 @@
-// Scene: a system of Linux' ports on either build, whatever it has handed out, all that can be told
-// of it, and the proof that an act which was refused has changed nothing. When a scene ends, all is
+// Fixture: a system of Linux' ports on either build, whatever it has handed out, all that can be
+// told of it, and the proof that an act which was refused has changed nothing. At the end all is
 // closed and expired: then nothing may be counted, and no byte be in use that was not at open.
 
 import { afterEach, describe, expect } from "vitest";
@@ -29,7 +29,7 @@ export interface Refused {
   readonly says?: string | readonly string[];
 }
 
-export type Open = (options?: LinuxOptions) => Scene;
+export type Open = (options?: LinuxOptions) => Fixture;
 
 /** Ten ports, of which most stories need but a few. */
 export const FIRST = 2000;
@@ -44,22 +44,22 @@ const KEYED: LinuxOptions = { connectSelection: { algorithm: "hash", secret: SEC
 const TIME_MAX = 4_294_967_000_000;
 const TIME_WAIT_MS = 60_000;
 
-/** The same stories on both builds; each test opens the scenes that it needs. */
+/** The same stories on both builds; each test opens the setups that it needs. */
 export function onBuilds(tell: (open: Open, build: Build) => void): void {
   describe.each(BUILDS)("%s build", (build) => {
-    const scenes: Scene[] = [];
+    const setups: Fixture[] = [];
     afterEach(() => {
-      for (const scene of scenes.splice(0)) scene.end();
+      for (const fixture of setups.splice(0)) fixture.end();
     });
     tell((options) => {
-      const scene = new Scene(build, options);
-      scenes.push(scene);
-      return scene;
+      const fixture = new Fixture(build, options);
+      setups.push(fixture);
+      return fixture;
     }, build);
   });
 }
 
-export class Scene {
+export class Fixture {
   readonly build: Build;
   readonly ports: LinuxPorts;
   readonly groups: PortGroups;
@@ -248,16 +248,16 @@ export function expectError(act: () => unknown, refused: Refused): PortError {
 }
 
 /** The act is refused in that way, and nothing has changed. */
-export function expectRefused(scene: Scene, act: () => unknown, refused: Refused): PortError {
-  const before = scene.picture();
+export function expectRefused(fixture: Fixture, act: () => unknown, refused: Refused): PortError {
+  const before = fixture.picture();
   const error = expectError(act, refused);
-  expect(scene.picture()).toEqual(before);
+  expect(fixture.picture()).toEqual(before);
   return error;
 }
 
 /** The act throws what the caller's own code throws, and nothing has changed. */
-export function expectThrown(scene: Scene, act: () => unknown, error: unknown): void {
-  const before = scene.picture();
+export function expectThrown(fixture: Fixture, act: () => unknown, error: unknown): void {
+  const before = fixture.picture();
   expect(caught(act)).toBe(error);
-  expect(scene.picture()).toEqual(before);
+  expect(fixture.picture()).toEqual(before);
 }

@@ -18,7 +18,7 @@ import {
   SECRET,
   type Tuple,
 } from "../../support/rfc6056.ts";
-import { bind, connect, expectError, onBuilds, RANGE, type Scene, WEB } from "./fixture.ts";
+import { bind, connect, expectError, type Fixture, onBuilds, RANGE, WEB } from "./fixture.ts";
 
 const NAMES: readonly PolicyName[] = [
   ...(["random", "random-retry", "hash", "double-hash"] as const),
@@ -71,14 +71,14 @@ class Plain {
 }
 
 /** What a search may look at while it is played: ranges and reserved ports change now and then. */
-class World {
-  readonly s: Scene;
+class Systems {
+  readonly s: Fixture;
   readonly random: Random;
   readonly open: LinuxSocket[] = [];
   range: { first: number; last: number } = RANGE;
   reserved: ReadonlySet<number> = new Set();
 
-  constructor(s: Scene, seed: number) {
+  constructor(s: Fixture, seed: number) {
     this.s = s;
     this.random = new Random(seed);
   }
@@ -111,9 +111,9 @@ class World {
   }
 }
 
-function begin(s: Scene, seed: number): World {
+function begin(s: Fixture, seed: number): Systems {
   s.group("/web");
-  return new World(s, seed);
+  return new Systems(s, seed);
 }
 
 onBuilds((open) => {
@@ -124,22 +124,22 @@ onBuilds((open) => {
         const options = optionsOf(algorithm, from);
         const s = open({ seed: 77, bindSelection: options, connectSelection: KEYED });
         const plain = new Plain(options, 77);
-        const world = begin(s, 3);
+        const systems = begin(s, 3);
         const found = { ports: 0, none: 0 };
         for (let step = 0; step < STEPS; step++) {
-          world.change("bindPortRange");
-          if (world.isEmpty) continue;
-          const address = world.random.pick(ADDRESSES);
-          const isListening = address === "" && world.random.chance(30);
+          systems.change("bindPortRange");
+          if (systems.isEmpty) continue;
+          const address = systems.random.pick(ADDRESSES);
+          const isListening = address === "" && systems.random.chance(30);
           const socket = s.socket({ group: s.groups.get("/web") });
           const isFree: IsFree = (port) =>
-            !world.reserved.has(port) &&
-            !world.open.some((other) => other.port === port && overlap(other.address, address));
-          const expected = plain.pick(world.range, tupleOf(address, "", 0), isFree);
+            !systems.reserved.has(port) &&
+            !systems.open.some((other) => other.port === port && overlap(other.address, address));
+          const expected = plain.pick(systems.range, tupleOf(address, "", 0), isFree);
           const got = portOf(() => (isListening ? socket.listen() : socket.bind(address, 0)));
           expect(got).toBe(expected);
           if (got === undefined) found.none += 1;
-          else world.open.push(socket);
+          else systems.open.push(socket);
           found.ports += 1;
         }
         expect(found.ports).toBeGreaterThan(STEPS / 2);
@@ -322,29 +322,29 @@ onBuilds((open) => {
 
 /** Connections to a few ends, each of which must get the port that is expected. */
 function expectConnections(
-  s: Scene,
-  pick: (range: World["range"], tuple: Tuple, isFree: IsFree) => number | undefined,
+  s: Fixture,
+  pick: (range: Systems["range"], tuple: Tuple, isFree: IsFree) => number | undefined,
 ): void {
-  const world = begin(s, 4);
+  const systems = begin(s, 4);
   let none = 0;
   const bound = [s.bound("10.7.7.7", 2003), s.bound("10.7.7.7", 2010, { reuseAddr: true })];
   for (let step = 0; step < STEPS; step++) {
-    world.change("connectPortRange");
-    if (world.isEmpty) continue;
-    const localAddress = world.random.pick(ADDRESSES.slice(1));
-    const to = world.random.pick(ENDS);
+    systems.change("connectPortRange");
+    if (systems.isEmpty) continue;
+    const localAddress = systems.random.pick(ADDRESSES.slice(1));
+    const to = systems.random.pick(ENDS);
     const socket = s.socket({ group: s.groups.get("/web") });
     const isFree: IsFree = (port) =>
-      !world.reserved.has(port) &&
+      !systems.reserved.has(port) &&
       !bound.some((other) => other.port === port) &&
-      !world.open.some(
+      !systems.open.some(
         (other) => other.port === port && ends.get(other) === `${localAddress} ${to}`,
       );
-    const expected = pick(world.range, tupleOf(localAddress, to, 443), isFree);
+    const expected = pick(systems.range, tupleOf(localAddress, to, 443), isFree);
     const got = portOf(() => socket.connect(to, 443, { localAddress }));
     expect(got).toBe(expected);
     if (got === undefined) none += 1;
-    else world.open.push(socket);
+    else systems.open.push(socket);
     ends.set(socket, `${localAddress} ${to}`);
   }
   expect(none).toBeGreaterThan(0);

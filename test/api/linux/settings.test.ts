@@ -5,7 +5,15 @@ import { describe, expect, test } from "vitest";
 import { LinuxPorts, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { BUILDS, modulesFor } from "../../support/builds.ts";
 import { moduleFor } from "../groups/fixture.ts";
-import { bind, connect, expectError, expectRefused, onBuilds, type Scene, WEB } from "./fixture.ts";
+import {
+  bind,
+  connect,
+  expectError,
+  expectRefused,
+  type Fixture,
+  onBuilds,
+  WEB,
+} from "./fixture.ts";
 
 const RANGE_FILE = "net.ipv4.ip_local_port_range";
 const RESERVED_FILE = "net.ipv4.ip_local_reserved_ports";
@@ -209,6 +217,6 @@ onBuilds((open, build) => {
   });
 });
 
-function write({ ports }: Scene, name: string, text: string): void {
+function write({ ports }: Fixture, name: string, text: string): void {
   ports.sysctl.write(name, text);
 }

@@ -93,14 +93,14 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("lists, groups, ranges and reservations change, and each pick is that of a set and a loop", () => {
     for (let seed = 1; seed <= (build === "release" ? 40 : 8); seed++) {
-      const scene = new Scene(open(), limits(), seed);
+      const fixture = new Fixture(open(), limits(), seed);
       for (let step = 0; step < 600; step++) {
-        scene.change();
-        scene.pick();
-        if (build === "debug") verify(scene.manager);
+        fixture.change();
+        fixture.pick();
+        if (build === "debug") verify(fixture.manager);
       }
-      expect(scene.handles[0]?.pool.held).toBe(scene.held.size);
-      scene.manager.close();
+      expect(fixture.pools[0]?.pool.held).toBe(fixture.held.size);
+      fixture.manager.close();
     }
   });
 
@@ -124,10 +124,10 @@ interface Handle {
 }
 
 /** Five pools of one description, and beside them what they hold together, as a set. */
-class Scene {
+class Fixture {
   readonly manager: PortManager;
   readonly held = new Set<number>();
-  readonly handles: readonly Handle[];
+  readonly pools: readonly Handle[];
   readonly #limits: Limits;
   readonly #random: SeededRandom;
 
@@ -135,7 +135,7 @@ class Scene {
     this.manager = manager;
     this.#limits = limits;
     this.#random = new SeededRandom(seed);
-    this.handles = Array.from({ length: 5 }, () => {
+    this.pools = Array.from({ length: 5 }, () => {
       const reserved = this.#oneOf([undefined, ...limits.lists]);
       const group = this.#oneOf([undefined, ...limits.groups]);
       return { reserved, pool: manager.pool({ ...KEY, reserved, group }) };
@@ -155,7 +155,7 @@ class Scene {
         this.#oneOf(groups).bindPortRange = { first, last };
         break;
       case 2:
-        this.#oneOf(this.handles).pool.group = this.#oneOf([undefined, ...groups]);
+        this.#oneOf(this.pools).pool.group = this.#oneOf([undefined, ...groups]);
         break;
       case 3:
         this.manager.setPortRange(first, last);
@@ -167,7 +167,7 @@ class Scene {
 
   /** Takes or frees by one of the pools. */
   pick(): void {
-    const handle = this.#oneOf(this.handles);
+    const handle = this.#oneOf(this.pools);
     const kind = this.#below(6);
     if (kind < 2) this.#take(handle);
     else if (kind < 4) this.#free(handle);

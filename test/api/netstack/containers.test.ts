@@ -14,7 +14,7 @@ import type {
 import { verify } from "../../../bindings/manager.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
 import { openGroups } from "../groups/fixture.ts";
-import { DNS, reservedOn, SERVER, WEB, type Wish } from "./fixture.ts";
+import { type AnyRequest, DNS, reservedOn, SERVER, WEB } from "./fixture.ts";
 
 /** How many ports a pool holds beside what is looked at: each form, and where it changes. */
 const SIZES = [0, 1, 9, 25, 64, 65, 200];
@@ -242,8 +242,8 @@ describe.each(BUILDS)("%s build", (build) => {
   const RANGE = { first: 1020, last: 1160 };
 
   /** What others hold, and what that leaves to a pool, is found again after each change. */
-  function expectFollows(wish: Wish, taken: ReadonlySet<number>, size: number): void {
-    const pool = manager.pool({ ...wish, group, reserved });
+  function expectFollows(request: AnyRequest, taken: ReadonlySet<number>, size: number): void {
+    const pool = manager.pool({ ...request, group, reserved });
     group.bindPortRange = undefined;
     reserved.text = "";
     const own = fill(pool, size);
@@ -325,11 +325,16 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(pool.free(port)).toBe(true);
       taken.delete(port);
     }
-    for (const wish of [DNS, WEB, { ...DNS, address: "10.0.0.1" }, { ...DNS, bindToDevice: 7 }]) {
+    for (const request of [
+      DNS,
+      WEB,
+      { ...DNS, address: "10.0.0.1" },
+      { ...DNS, bindToDevice: 7 },
+    ]) {
       expectTakes(pool, RANGE, taken);
-      const company = manager.pool({ ...wish, flags: { loadBalanced: true } });
+      const company = manager.pool({ ...request, flags: { loadBalanced: true } });
       expect(company.takeAt(1070)).toBe(1070);
-      const meets = wish.transport === DNS.transport;
+      const meets = request.transport === DNS.transport;
       expectTakes(pool, RANGE, meets ? new Set([...taken, 1070]) : taken);
       reserved.text = "1080";
       expectTakes(pool, RANGE, meets ? new Set([...taken, 1070]) : taken);
@@ -343,9 +348,9 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a unique pool whose flags share with itself: a list, and its own ports", () => {
-    const wish = { ...WEB, destination: SERVER, flags: { tupleOnly: true }, reserved };
-    const unique = manager.pool({ ...wish, unique: true });
-    const plainOne = manager.pool(wish);
+    const request = { ...WEB, destination: SERVER, flags: { tupleOnly: true }, reserved };
+    const unique = manager.pool({ ...request, unique: true });
+    const plainOne = manager.pool(request);
     manager.setPortRange(1020, 1099);
     reserved.text = "1024-1029";
     const range = { first: 1020, last: 1099 };

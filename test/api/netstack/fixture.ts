@@ -1,4 +1,4 @@
-// Scene: a manager and a tree of groups on one instance, all that can be told of them, and ports
+// Fixture: a manager and a tree of groups on one instance, all that can be told of them, and ports
 // asked for in every way there is: by objects, by values, and by pools that stay open.
 
 import { expect } from "vitest";
@@ -24,13 +24,13 @@ import { BUILDS, type Build, openOn } from "../../support/builds.ts";
 import { coreFor, type Inherit, moduleFor, openGroups, picture } from "../groups/fixture.ts";
 
 /** What somebody wants, but for the port. */
-export type Wish = PoolRequest & GroupOption & ReservedOption;
+export type AnyRequest = PoolRequest & GroupOption & ReservedOption;
 
-export type Way = "objects" | "values" | "handles";
+export type Interface = "objects" | "values" | "pools";
 
-/** Every way to ask, on both builds. */
-export const WAYS: readonly (readonly [Way, Build])[] = BUILDS.flatMap((build) =>
-  (["objects", "values", "handles"] as const).map((way) => [way, build] as const),
+/** Every interface of a manager, on both builds. */
+export const INTERFACES: readonly (readonly [Interface, Build])[] = BUILDS.flatMap((build) =>
+  (["objects", "values", "pools"] as const).map((through) => [through, build] as const),
 );
 
 export const WEB: { networks: number[]; transport: number } = { networks: [4], transport: TCP };
@@ -62,10 +62,10 @@ export function answerOf(act: () => Reservation): number {
   }
 }
 
-// ── The stage ─────────────────────────────────────────────────────────────────────────────
+// ── The fixture ─────────────────────────────────────────────────────────────────────────────
 
 interface Taken {
-  readonly wish: Wish;
+  readonly request: AnyRequest;
   readonly port: number;
   readonly reservation: Reservation | undefined;
 }
@@ -76,8 +76,8 @@ export function instanceBytes(build: Build): number {
   return new DataView(coreFor(build).exports.memory.buffer).getUint32(INSTANCE_ACCOUNT, true);
 }
 
-export class Stage {
-  readonly way: Way;
+export class Fixture {
+  readonly through: Interface;
   readonly build: Build;
   readonly groups: PortGroups;
   readonly manager: PortManager;
@@ -86,8 +86,13 @@ export class Stage {
   readonly #pools = new Map<string, PortPool>();
   readonly #lists = new Map<ReservedPorts, number>();
 
-  constructor(way: Way, build: Build, options: OpenOptions = {}, inherit: Inherit = "intersect") {
-    this.way = way;
+  constructor(
+    through: Interface,
+    build: Build,
+    options: OpenOptions = {},
+    inherit: Inherit = "intersect",
+  ) {
+    this.through = through;
     this.build = build;
     this.groups = openGroups(build, { inherit });
     this.manager = openOn(build, { seed: 1, ...options });
@@ -95,28 +100,28 @@ export class Stage {
   }
 
   /** A port that is named: the port, or a refusal. */
-  at(wish: Wish, port: number): number {
-    const { reserved: _, ...named } = wish;
-    return this.#noted(wish, () =>
-      this.way === "handles"
-        ? this.#pool(wish).takeAt(port)
+  at(request: AnyRequest, port: number): number {
+    const { reserved: _, ...named } = request;
+    return this.#noted(request, () =>
+      this.through === "pools"
+        ? this.#pool(request).takeAt(port)
         : this.manager.reservePort({ ...named, port }),
     );
   }
 
   /** Any port, from that offset on: the port, or a refusal. */
-  any(wish: Wish, offset: number): number {
-    return this.#noted(wish, () =>
-      this.way === "handles"
-        ? this.#pool(wish).take(offset)
-        : this.manager.reservePort({ ...wish, offset }),
+  any(request: AnyRequest, offset: number): number {
+    return this.#noted(request, () =>
+      this.through === "pools"
+        ? this.#pool(request).take(offset)
+        : this.manager.reservePort({ ...request, offset }),
     );
   }
 
   /** All ports that can be had, one after the other from the first on, and how it ended. */
-  all(wish: Wish): number[] {
+  all(request: AnyRequest): number[] {
     const answers: number[] = [];
-    do answers.push(this.any(wish, 0));
+    do answers.push(this.any(request, 0));
     while ((answers.at(-1) as number) > 0);
     return answers;
   }
@@ -125,10 +130,10 @@ export class Stage {
   give(port: number | undefined = this.#taken.at(-1)?.port): void {
     const at = this.#taken.findLastIndex((taken) => taken.port === port);
     const [taken] = this.#taken.splice(at, 1) as [Taken];
-    const { wish, reservation } = taken;
-    if (this.way === "handles") expect(this.#pool(wish).free(taken.port)).toBe(true);
-    else if (this.way === "objects") expect(reservation?.release()).toBe(true);
-    else expect(this.manager.releasePort({ ...bare(wish), port: taken.port })).toBe(true);
+    const { request, reservation } = taken;
+    if (this.through === "pools") expect(this.#pool(request).free(taken.port)).toBe(true);
+    else if (this.through === "objects") expect(reservation?.release()).toBe(true);
+    else expect(this.manager.releasePort({ ...bare(request), port: taken.port })).toBe(true);
     verify(this.manager);
   }
 
@@ -144,11 +149,11 @@ export class Stage {
     this.manager.close();
   }
 
-  #noted(wish: Wish, act: () => number | Reservation): number {
+  #noted(request: AnyRequest, act: () => number | Reservation): number {
     let reservation: Reservation | undefined;
     let answer: number;
     const before = this.manager.stats();
-    if (this.way === "handles") {
+    if (this.through === "pools") {
       answer = act() as number;
     } else {
       answer = answerOf(() => {
@@ -157,8 +162,8 @@ export class Stage {
       });
     }
     verify(this.manager);
-    if (answer > 0) this.#taken.push({ wish, port: answer, reservation });
-    else if (this.way !== "handles") this.#expectSame(before);
+    if (answer > 0) this.#taken.push({ request, port: answer, reservation });
+    else if (this.through !== "pools") this.#expectSame(before);
     return answer;
   }
 
@@ -168,15 +173,15 @@ export class Stage {
   }
 
   /** One pool for each description and list, which moves from group to group. */
-  #pool(wish: Wish): PortPool {
-    const { group, reserved, ...rest } = wish;
+  #pool(request: AnyRequest): PortPool {
+    const { group, reserved, ...rest } = request;
     if (reserved !== undefined && !this.#lists.has(reserved)) {
       this.#lists.set(reserved, this.#lists.size);
     }
     const name = JSON.stringify([rest, reserved && this.#lists.get(reserved)]);
     let pool = this.#pools.get(name);
     if (pool === undefined) {
-      pool = this.manager.pool(wish);
+      pool = this.manager.pool(request);
       this.#pools.set(name, pool);
     }
     if (pool.group !== group) pool.group = group;
@@ -185,6 +190,6 @@ export class Stage {
 }
 
 /** Without what only a search asks for. */
-function bare({ reserved: _, ...rest }: Wish): PoolRequest & GroupOption {
+function bare({ reserved: _, ...rest }: AnyRequest): PoolRequest & GroupOption {
   return rest;
 }

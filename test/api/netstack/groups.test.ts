@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";
 import type { PortGroup, PortGroups } from "../../../bindings/index.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
-import { DNS, SERVER, Stage, WAYS, WEB, type Wish } from "./fixture.ts";
+import { type AnyRequest, DNS, Fixture, INTERFACES, SERVER, WEB } from "./fixture.ts";
 
 const RANGE = { first: 1000, last: 1999 };
 const BIND = { first: 1100, last: 1102 };
@@ -16,36 +16,36 @@ const KINDS = [
   ["TCP", WEB],
 ] as const;
 
-describe.each(WAYS)("%s, %s build", (way, build) => {
-  let stage: Stage;
+describe.each(INTERFACES)("%s, %s build", (through, build) => {
+  let fixture: Fixture;
   let groups: PortGroups;
   let group: PortGroup;
   beforeEach(() => {
-    stage = new Stage(way, build, { portRange: RANGE });
-    groups = stage.groups;
+    fixture = new Fixture(through, build, { portRange: RANGE });
+    groups = fixture.groups;
     group = groups.create("/a", { bindPortRange: BIND, connectPortRange: CONNECT });
   });
-  afterEach(() => stage.finish());
+  afterEach(() => fixture.finish());
 
   // ── Which range counts ────────────────────────────────────────────────────────────────────
 
   describe.each(KINDS)("%s", (_name, web) => {
     test("what has no destination is bound: it keeps to the bind range", () => {
-      const wish = { ...web, group };
-      expect(stage.any(wish, 0)).toBe(1100);
-      expect(stage.at(wish, 1200)).toBe(OUTSIDE_GROUP);
-      expect(stage.at(wish, 1103)).toBe(OUTSIDE_GROUP);
-      expect(stage.at(wish, 1102)).toBe(1102);
-      expect(stage.all(wish)).toEqual([1101, EXHAUSTED]);
+      const request = { ...web, group };
+      expect(fixture.any(request, 0)).toBe(1100);
+      expect(fixture.at(request, 1200)).toBe(OUTSIDE_GROUP);
+      expect(fixture.at(request, 1103)).toBe(OUTSIDE_GROUP);
+      expect(fixture.at(request, 1102)).toBe(1102);
+      expect(fixture.all(request)).toEqual([1101, EXHAUSTED]);
     });
 
     test("what has a destination connects: it keeps to the connect range", () => {
-      const wish = { ...web, destination: SERVER, group };
-      expect(stage.any(wish, 0)).toBe(1200);
-      expect(stage.at(wish, 1100)).toBe(OUTSIDE_GROUP);
-      expect(stage.at(wish, 1199)).toBe(OUTSIDE_GROUP);
-      expect(stage.at(wish, 1202)).toBe(1202);
-      expect(stage.all(wish)).toEqual([1201, EXHAUSTED]);
+      const request = { ...web, destination: SERVER, group };
+      expect(fixture.any(request, 0)).toBe(1200);
+      expect(fixture.at(request, 1100)).toBe(OUTSIDE_GROUP);
+      expect(fixture.at(request, 1199)).toBe(OUTSIDE_GROUP);
+      expect(fixture.at(request, 1202)).toBe(1202);
+      expect(fixture.all(request)).toEqual([1201, EXHAUSTED]);
     });
 
     test.each([
@@ -56,165 +56,171 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
       ["nothing", {}],
       ["an empty address", { address: "" }],
     ])("%s as destination is none: it is bound", (_what, destination) => {
-      expect(stage.any({ ...web, destination, group }, 0)).toBe(1100);
-      expect(stage.at({ ...web, destination, group }, 1200)).toBe(OUTSIDE_GROUP);
+      expect(fixture.any({ ...web, destination, group }, 0)).toBe(1100);
+      expect(fixture.at({ ...web, destination, group }, 1200)).toBe(OUTSIDE_GROUP);
     });
 
     test.each(["::1", "0.0.0.1", "128.0.0.0", "8000::", "::ffff:0.0.0.1"])(
       "%s as destination is one, whatever its port: it connects",
       (address) => {
         const destination = { address, port: 0 };
-        expect(stage.any({ ...web, destination, group }, 0)).toBe(1200);
-        expect(stage.at({ ...web, destination: { address }, group }, 1100)).toBe(OUTSIDE_GROUP);
+        expect(fixture.any({ ...web, destination, group }, 0)).toBe(1200);
+        expect(fixture.at({ ...web, destination: { address }, group }, 1100)).toBe(OUTSIDE_GROUP);
       },
     );
 
     test("the offset counts within what the group leaves", () => {
-      const wish = { ...web, group };
+      const request = { ...web, group };
       const offsets = [4, 5, 2 ** 32 - 1];
-      expect(offsets.map((offset) => stage.any(wish, offset))).toEqual([1101, 1102, 1100]);
+      expect(offsets.map((offset) => fixture.any(request, offset))).toEqual([1101, 1102, 1100]);
     });
 
     test("the group limits the manager's range, and the manager's range the group", () => {
-      const wish = { ...web, group };
+      const request = { ...web, group };
       group.bindPortRange = { first: 1990, last: 2010 };
-      expect(stage.any(wish, 10)).toBe(1990);
-      expect(stage.any(wish, 9)).toBe(1999);
+      expect(fixture.any(request, 10)).toBe(1990);
+      expect(fixture.any(request, 9)).toBe(1999);
       group.bindPortRange = { first: 10, last: 1001 };
-      expect(stage.any(wish, 1)).toBe(1001);
-      stage.manager.setPortRange(1001, 1001);
-      expect(stage.any(wish, 0)).toBe(EXHAUSTED);
-      stage.manager.setPortRange(900, 65535);
-      expect([stage.any(wish, 0), stage.any(wish, 100)]).toEqual([900, 1000]);
+      expect(fixture.any(request, 1)).toBe(1001);
+      fixture.manager.setPortRange(1001, 1001);
+      expect(fixture.any(request, 0)).toBe(EXHAUSTED);
+      fixture.manager.setPortRange(900, 65535);
+      expect([fixture.any(request, 0), fixture.any(request, 100)]).toEqual([900, 1000]);
     });
 
     test("an explicit port need not be in the manager's range", () => {
       group.bindPortRange = { first: 10, last: 19 };
-      expect(stage.at({ ...web, group }, 19)).toBe(19);
-      expect(stage.at({ ...web, group }, 20)).toBe(OUTSIDE_GROUP);
-      expect(stage.any({ ...web, group }, 0)).toBe(EMPTY_RANGE);
+      expect(fixture.at({ ...web, group }, 19)).toBe(19);
+      expect(fixture.at({ ...web, group }, 20)).toBe(OUTSIDE_GROUP);
+      expect(fixture.any({ ...web, group }, 0)).toBe(EMPTY_RANGE);
     });
 
     test("with nothing left a search says so, whatever else is asked for", () => {
       group.bindPortRange = { first: 2000, last: 2001 };
       for (const offset of [0, 1, 2 ** 32 - 1]) {
-        expect(stage.any({ ...web, group }, offset)).toBe(EMPTY_RANGE);
-        expect(stage.any({ ...web, networks: [4, 6], group }, offset)).toBe(EMPTY_RANGE);
+        expect(fixture.any({ ...web, group }, offset)).toBe(EMPTY_RANGE);
+        expect(fixture.any({ ...web, networks: [4, 6], group }, offset)).toBe(EMPTY_RANGE);
       }
-      expect(stage.any({ ...web, destination: SERVER, group }, 0)).toBe(1200);
+      expect(fixture.any({ ...web, destination: SERVER, group }, 0)).toBe(1200);
     });
   });
 
   // ── Changes ───────────────────────────────────────────────────────────────────────────────
 
   test("a range that changes counts from then on, and revokes nothing", () => {
-    const wish = { ...DNS, group };
-    expect(stage.any(wish, 0)).toBe(1100);
+    const request = { ...DNS, group };
+    expect(fixture.any(request, 0)).toBe(1100);
     group.bindPortRange = { first: 1101, last: 1101 };
-    expect(stage.all(wish)).toEqual([1101, EXHAUSTED]);
-    expect(stage.at(DNS, 1100)).toBe(IN_USE);
-    stage.give(1100);
-    expect(stage.at(wish, 1100)).toBe(OUTSIDE_GROUP);
-    expect(stage.at(DNS, 1100)).toBe(1100);
+    expect(fixture.all(request)).toEqual([1101, EXHAUSTED]);
+    expect(fixture.at(DNS, 1100)).toBe(IN_USE);
+    fixture.give(1100);
+    expect(fixture.at(request, 1100)).toBe(OUTSIDE_GROUP);
+    expect(fixture.at(DNS, 1100)).toBe(1100);
     group.bindPortRange = undefined;
-    expect(stage.any(wish, 0)).toBe(1000);
-    expect(stage.any(wish, 100)).toBe(1102);
+    expect(fixture.any(request, 0)).toBe(1000);
+    expect(fixture.any(request, 100)).toBe(1102);
   });
 
   test("changing the range for connecting does not touch binding, and the other way round", () => {
     group.connectPortRange = { first: 5, last: 5 };
-    expect(stage.any({ ...DNS, group }, 0)).toBe(1100);
-    expect(stage.any({ ...DNS, destination: SERVER, group }, 0)).toBe(EMPTY_RANGE);
+    expect(fixture.any({ ...DNS, group }, 0)).toBe(1100);
+    expect(fixture.any({ ...DNS, destination: SERVER, group }, 0)).toBe(EMPTY_RANGE);
     group.bindPortRange = { first: 6, last: 6 };
     group.connectPortRange = undefined;
-    expect(stage.any({ ...DNS, group }, 0)).toBe(EMPTY_RANGE);
-    expect(stage.any({ ...DNS, destination: SERVER, group }, 3)).toBe(1003);
+    expect(fixture.any({ ...DNS, group }, 0)).toBe(EMPTY_RANGE);
+    expect(fixture.any({ ...DNS, destination: SERVER, group }, 3)).toBe(1003);
   });
 
   test("what is written to a control file counts as well", () => {
     groups.write("/a/net_cls.bind_port_range", "1500-1501");
-    expect(stage.all({ ...DNS, group })).toEqual([1500, 1501, EXHAUSTED]);
+    expect(fixture.all({ ...DNS, group })).toEqual([1500, 1501, EXHAUSTED]);
   });
 
   test("groups above limit, at once; those beside do not", () => {
     const child = groups.create("/a/b", { bindPortRange: { first: 1102, last: 1999 } });
     const beside = groups.create("/c");
-    expect(stage.all({ ...DNS, group: child })).toEqual([1102, EXHAUSTED]);
-    expect(stage.any({ ...DNS, group: beside }, 0)).toBe(1000);
+    expect(fixture.all({ ...DNS, group: child })).toEqual([1102, EXHAUSTED]);
+    expect(fixture.any({ ...DNS, group: beside }, 0)).toBe(1000);
     group.bindPortRange = { first: 1, last: 1104 };
     groups.root.bindPortRange = { first: 1103, last: 65535 };
-    expect(stage.all({ ...DNS, group: child })).toEqual([1103, 1104, EXHAUSTED]);
-    expect(stage.any({ ...DNS, group: beside }, 0)).toBe(1105);
+    expect(fixture.all({ ...DNS, group: child })).toEqual([1103, 1104, EXHAUSTED]);
+    expect(fixture.any({ ...DNS, group: beside }, 0)).toBe(1105);
     group.bindPortRange = { first: 1, last: 1101 };
-    expect(stage.any({ ...DNS, group: child }, 0)).toBe(EMPTY_RANGE);
-    expect(stage.at({ ...DNS, group: child }, 1102)).toBe(OUTSIDE_GROUP);
-    expect(stage.at({ ...DNS, group: child }, 1101)).toBe(OUTSIDE_GROUP);
+    expect(fixture.any({ ...DNS, group: child }, 0)).toBe(EMPTY_RANGE);
+    expect(fixture.at({ ...DNS, group: child }, 1102)).toBe(OUTSIDE_GROUP);
+    expect(fixture.at({ ...DNS, group: child }, 1101)).toBe(OUTSIDE_GROUP);
   });
 
   test("the root is a group like any other", () => {
     groups.root.connectPortRange = { first: 1005, last: 1006 };
-    const wish = { ...DNS, group: groups.root, destination: SERVER };
-    expect(stage.all(wish)).toEqual([1005, 1006, EXHAUSTED]);
-    expect(stage.at(wish, 1007)).toBe(OUTSIDE_GROUP);
+    const request = { ...DNS, group: groups.root, destination: SERVER };
+    expect(fixture.all(request)).toEqual([1005, 1006, EXHAUSTED]);
+    expect(fixture.at(request, 1007)).toBe(OUTSIDE_GROUP);
   });
 
   // ── Groups say where, not who ─────────────────────────────────────────────────────────────
 
   test("two groups have the same ports: what one holds, the other cannot have", () => {
     const other = groups.create("/b", { bindPortRange: BIND });
-    expect(stage.at({ ...DNS, group }, 1100)).toBe(1100);
-    expect(stage.at({ ...DNS, group: other }, 1100)).toBe(IN_USE);
-    expect(stage.at(DNS, 1100)).toBe(IN_USE);
-    expect(stage.any({ ...DNS, group: other }, 0)).toBe(1101);
+    expect(fixture.at({ ...DNS, group }, 1100)).toBe(1100);
+    expect(fixture.at({ ...DNS, group: other }, 1100)).toBe(IN_USE);
+    expect(fixture.at(DNS, 1100)).toBe(IN_USE);
+    expect(fixture.any({ ...DNS, group: other }, 0)).toBe(1101);
   });
 
   test("a port that is taken and outside is outside", () => {
-    expect(stage.at(DNS, 1300)).toBe(1300);
-    expect(stage.at({ ...DNS, group }, 1300)).toBe(OUTSIDE_GROUP);
+    expect(fixture.at(DNS, 1300)).toBe(1300);
+    expect(fixture.at({ ...DNS, group }, 1300)).toBe(OUTSIDE_GROUP);
   });
 
   test("one port may be held in several groups where the flags let it", () => {
     const other = groups.create("/b", { bindPortRange: { first: 1102, last: 1103 } });
     const flags = { loadBalanced: true };
-    expect(stage.at({ ...DNS, flags, group }, 1102)).toBe(1102);
-    expect(stage.any({ ...DNS, flags, group: other }, 0)).toBe(1102);
-    expect(stage.at({ ...DNS, flags, group }, 1103)).toBe(OUTSIDE_GROUP);
+    expect(fixture.at({ ...DNS, flags, group }, 1102)).toBe(1102);
+    expect(fixture.any({ ...DNS, flags, group: other }, 0)).toBe(1102);
+    expect(fixture.at({ ...DNS, flags, group }, 1103)).toBe(OUTSIDE_GROUP);
   });
 
   test("addresses meet within a group as they do without", () => {
-    const at = (address: string, networks = [4]): Wish => ({ ...DNS, networks, address, group });
-    expect(stage.any(at("10.0.0.1"), 0)).toBe(1100);
-    expect(stage.any(at("10.0.0.2"), 0)).toBe(1100);
-    expect(stage.any(at(""), 0)).toBe(1101);
-    expect(stage.any(at("10.0.0.1"), 0)).toBe(1102);
-    expect(stage.any(at("", [6]), 0)).toBe(1100);
-    expect(stage.any(at("", [4, 6]), 0)).toBe(EXHAUSTED);
-    expect(stage.all(at("10.0.0.2", [6, 4]))).toEqual([1102, EXHAUSTED]);
-    expect(stage.any(at("10.0.0.3"), 2)).toBe(1102);
+    const at = (address: string, networks = [4]): AnyRequest => ({
+      ...DNS,
+      networks,
+      address,
+      group,
+    });
+    expect(fixture.any(at("10.0.0.1"), 0)).toBe(1100);
+    expect(fixture.any(at("10.0.0.2"), 0)).toBe(1100);
+    expect(fixture.any(at(""), 0)).toBe(1101);
+    expect(fixture.any(at("10.0.0.1"), 0)).toBe(1102);
+    expect(fixture.any(at("", [6]), 0)).toBe(1100);
+    expect(fixture.any(at("", [4, 6]), 0)).toBe(EXHAUSTED);
+    expect(fixture.all(at("10.0.0.2", [6, 4]))).toEqual([1102, EXHAUSTED]);
+    expect(fixture.any(at("10.0.0.3"), 2)).toBe(1102);
   });
 
   test("devices and the any address, in two networks and two groups", () => {
     const other = groups.create("/b", { bindPortRange: { first: 1101, last: 1104 } });
     const both = { ...DNS, networks: [4, 6] };
-    expect(stage.any({ ...both, bindToDevice: 1, group }, 0)).toBe(1100);
-    expect(stage.any({ ...both, bindToDevice: 2, group }, 0)).toBe(1100);
-    expect(stage.any({ ...both, bindToDevice: 2, address: "10.0.0.1", group }, 0)).toBe(1101);
-    expect(stage.any({ ...both, group: other }, 0)).toBe(1102);
-    expect(stage.any({ ...both, bindToDevice: 1, group: other }, 0)).toBe(1101);
-    expect(stage.all({ ...both, bindToDevice: 3, group })).toEqual([1100, 1101, EXHAUSTED]);
+    expect(fixture.any({ ...both, bindToDevice: 1, group }, 0)).toBe(1100);
+    expect(fixture.any({ ...both, bindToDevice: 2, group }, 0)).toBe(1100);
+    expect(fixture.any({ ...both, bindToDevice: 2, address: "10.0.0.1", group }, 0)).toBe(1101);
+    expect(fixture.any({ ...both, group: other }, 0)).toBe(1102);
+    expect(fixture.any({ ...both, bindToDevice: 1, group: other }, 0)).toBe(1101);
+    expect(fixture.all({ ...both, bindToDevice: 3, group })).toEqual([1100, 1101, EXHAUSTED]);
   });
 
   test("what needs no group is not limited by those of others", () => {
-    expect(stage.any({ ...DNS, group }, 0)).toBe(1100);
-    expect(stage.any(DNS, 0)).toBe(1000);
-    expect(stage.at(DNS, 65535)).toBe(65535);
-    expect(stage.any({ ...DNS, group: undefined }, 1)).toBe(1001);
+    expect(fixture.any({ ...DNS, group }, 0)).toBe(1100);
+    expect(fixture.any(DNS, 0)).toBe(1000);
+    expect(fixture.at(DNS, 65535)).toBe(65535);
+    expect(fixture.any({ ...DNS, group: undefined }, 1)).toBe(1001);
   });
 
   test("tests for a port say the same as asking for it", () => {
-    const { manager } = stage;
-    const isFree = (wish: Wish, port: number): boolean => manager.isAvailable({ ...wish, port });
-    expect(stage.at({ ...DNS, group }, 1101)).toBe(1101);
+    const { manager } = fixture;
+    const isFree = (request: AnyRequest, port: number): boolean =>
+      manager.isAvailable({ ...request, port });
+    expect(fixture.at({ ...DNS, group }, 1101)).toBe(1101);
     const ports = [1099, 1100, 1101, 1102, 1103, 1200];
     expect(ports.map((port) => isFree({ ...DNS, group }, port))).toEqual(
       ports.map((port) => port === 1100 || port === 1102),
@@ -225,9 +231,9 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
   });
 
   test("picks without a reservation, and tuples, know nothing of groups", () => {
-    const { manager } = stage;
+    const { manager } = fixture;
     group.bindPortRange = { first: 1000, last: 1000 };
-    stage.at({ ...DNS, group }, 1000);
+    fixture.at({ ...DNS, group }, 1000);
     const seen: number[] = [];
     const test = (port: number): boolean => seen.push(port) === 1000;
     expect(manager.pickEphemeralPort(test, 7)).toBe(1006);
@@ -241,18 +247,18 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
   });
 });
 
-describe.each(WAYS)("in a tree that copies: %s, %s build", (way, build) => {
+describe.each(INTERFACES)("in a tree that copies: %s, %s build", (through, build) => {
   test("a group has what it was made with, whatever happens above", () => {
-    const stage = new Stage(way, build, { portRange: RANGE }, "copy");
-    const parent = stage.groups.create("/a", { bindPortRange: BIND });
-    const group = stage.groups.create("/a/b");
+    const fixture = new Fixture(through, build, { portRange: RANGE }, "copy");
+    const parent = fixture.groups.create("/a", { bindPortRange: BIND });
+    const group = fixture.groups.create("/a/b");
     parent.bindPortRange = { first: 5, last: 6 };
-    expect(stage.any({ ...DNS, group: parent }, 0)).toBe(EMPTY_RANGE);
-    expect(stage.all({ ...DNS, group })).toEqual([1100, 1101, 1102, EXHAUSTED]);
+    expect(fixture.any({ ...DNS, group: parent }, 0)).toBe(EMPTY_RANGE);
+    expect(fixture.all({ ...DNS, group })).toEqual([1100, 1101, 1102, EXHAUSTED]);
     group.bindPortRange = { first: 1500, last: 1500 };
-    expect(stage.at({ ...DNS, group }, 5)).toBe(OUTSIDE_GROUP);
-    expect(stage.any({ ...DNS, group }, 9)).toBe(1500);
-    stage.finish();
+    expect(fixture.at({ ...DNS, group }, 5)).toBe(OUTSIDE_GROUP);
+    expect(fixture.any({ ...DNS, group }, 9)).toBe(1500);
+    fixture.finish();
   });
 });
 
@@ -260,8 +266,8 @@ describe.each(WAYS)("in a tree that copies: %s, %s build", (way, build) => {
 
 describe.each(BUILDS)("a pool says how it picks: %s build", (build) => {
   test("with a destination it may bind, and connect without one", () => {
-    const stage = new Stage("handles", build, { portRange: RANGE });
-    const { manager, groups } = stage;
+    const fixture = new Fixture("pools", build, { portRange: RANGE });
+    const { manager, groups } = fixture;
     const group = groups.create("/a", { bindPortRange: BIND, connectPortRange: CONNECT });
     const to = { ...DNS, destination: SERVER };
     using binding = manager.pool({ ...to, mode: "bind", group });
@@ -276,13 +282,13 @@ describe.each(BUILDS)("a pool says how it picks: %s build", (build) => {
     expect(connecting.free(1200)).toBe(true);
     binding.close();
     connecting.close();
-    stage.finish();
+    fixture.finish();
   });
 
   test("ports outside can be freed and asked for; batches stop where nothing is left", () => {
     const manager = openOn(build, { portRange: RANGE, seed: 1 });
-    const stage = new Stage("handles", build);
-    const group = stage.groups.create("/a", { bindPortRange: { first: 1000, last: 1129 } });
+    const fixture = new Fixture("pools", build);
+    const group = fixture.groups.create("/a", { bindPortRange: { first: 1000, last: 1129 } });
     const pool = manager.pool({ ...DNS, group });
     const ports = new Uint16Array(200);
     expect(pool.takeMany(ports)).toBe(130);
@@ -302,6 +308,6 @@ describe.each(BUILDS)("a pool says how it picks: %s build", (build) => {
     expect(pool.free(9)).toBe(true);
     expect(pool.held).toBe(0);
     manager.close();
-    stage.finish();
+    fixture.finish();
   });
 });

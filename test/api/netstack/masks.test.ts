@@ -8,7 +8,7 @@ import { SeededRandom } from "../../../bindings/core/random.ts";
 import type { PortManager, PortPool, Reservation, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import { BUILDS, type Build, openOn } from "../../support/builds.ts";
-import { answerOf, DNS, reservedOn, type Wish } from "./fixture.ts";
+import { type AnyRequest, answerOf, DNS, reservedOn } from "./fixture.ts";
 
 const ALL = 65536;
 /** Where words of 64 and groups of 4096 ports begin and end. */
@@ -43,13 +43,13 @@ function plain(first: number, last: number, offset: number, sets: readonly Ports
 class Bench {
   readonly manager: PortManager;
   readonly lists: readonly List[];
-  readonly #dice: SeededRandom;
+  readonly #random: SeededRandom;
   readonly #usedAtOpen: number;
 
   constructor(build: Build, seed: number) {
     this.manager = openOn(build, { seed, portRange: { first: 1, last: ALL - 1 } });
     this.#usedAtOpen = this.manager.stats().memory.used;
-    this.#dice = new SeededRandom(seed);
+    this.#random = new SeededRandom(seed);
     this.lists = [reservedOn(build), reservedOn(build), undefined].map((real) => ({
       real,
       ports: new Uint8Array(ALL),
@@ -57,7 +57,7 @@ class Bench {
   }
 
   below(count: number): number {
-    return this.#dice.next() % count;
+    return this.#random.next() % count;
   }
 
   /** Near an edge, as a rule. */
@@ -121,8 +121,8 @@ describe.each(BUILDS)("%s build", (build) => {
     const bench = new Bench(build, 1);
     const { manager, lists } = bench;
     const held = new Uint8Array(ALL);
-    const wishes: Wish[] = lists.map(({ real }) => ({ ...DNS, reserved: real }));
-    const pools = wishes.map((wish) => manager.pool(wish));
+    const requests: AnyRequest[] = lists.map(({ real }) => ({ ...DNS, reserved: real }));
+    const pools = requests.map((request) => manager.pool(request));
     fill(pools[0] as PortPool, held);
     const free = (port: number): void => {
       expect((pools[bench.below(3)] as PortPool).free(port)).toBe(held[port] === 1);
@@ -131,11 +131,11 @@ describe.each(BUILDS)("%s build", (build) => {
     for (let step = 0; step < steps; step++) {
       const which = bench.below(3);
       const list = lists[which] as List;
-      const dice = bench.below(10);
+      const random = bench.below(10);
       const port = bench.port();
-      if (dice < 2) bench.change(list);
-      else if (dice < 4) free(port);
-      else if (dice < 5) {
+      if (random < 2) bench.change(list);
+      else if (random < 4) free(port);
+      else if (random < 5) {
         const wanted = held[port] === 1 ? -1 : port;
         expect((pools[which] as PortPool).takeAt(port)).toBe(wanted);
         held[port] = 1;
@@ -143,9 +143,9 @@ describe.each(BUILDS)("%s build", (build) => {
         const offset = bench.below(3) ? port - 1 : bench.below(ALL);
         const wanted = plain(1, ALL - 1, offset, [held, list.ports]);
         const got =
-          dice < 8
+          random < 8
             ? (pools[which] as PortPool).take(offset)
-            : answerOf(() => manager.reservePort({ ...(wishes[which] as Wish), offset }));
+            : answerOf(() => manager.reservePort({ ...(requests[which] as AnyRequest), offset }));
         expect(got, `step ${step}`).toBe(wanted);
         if (got > 0) held[got] = 1;
         if (got > 0 && bench.below(3)) free(got);
@@ -160,14 +160,14 @@ describe.each(BUILDS)("%s build", (build) => {
   test("many pools that are all counted: by address, by destination, by any", () => {
     const bench = new Bench(build, 2);
     const { manager, lists } = bench;
-    const wishes: Wish[] = [
+    const requests: AnyRequest[] = [
       { ...DNS, address: "10.0.0.1" },
       { ...DNS, address: "10.0.0.1", destination: { port: 1 } },
       { ...DNS, address: "10.0.0.2" },
       { ...DNS, address: "10.0.0.2", destination: { address: "9.9.9.9", port: 1 } },
     ];
-    const held = wishes.map(() => new Uint8Array(ALL));
-    const pools = wishes.map((wish) => lists.map((list) => openWith(manager, wish, list)));
+    const held = requests.map(() => new Uint8Array(ALL));
+    const pools = requests.map((request) => lists.map((list) => openWith(manager, request, list)));
     const anyone = lists.map((list) => openWith(manager, DNS, list));
     const [first, last] = [4000, 4300];
     manager.setPortRange(first, last);
@@ -184,14 +184,14 @@ describe.each(BUILDS)("%s build", (build) => {
       const list = lists[which] as List;
       const index = bench.below(4);
       const port = first + bench.below(last - first + 1);
-      const dice = bench.below(10);
-      if (dice < 2) {
+      const random = bench.below(10);
+      if (random < 2) {
         const spans = Array.from({ length: bench.below(6) }, () => {
           const from = first + bench.below(last - first + 1);
           return [from, from + bench.below(70)] as const;
         });
         write(list, spans);
-      } else if (dice < 4) {
+      } else if (random < 4) {
         const ports = held[index] as Ports;
         expect(pools[index]?.[which]?.free(port)).toBe(ports[port] === 1);
         ports[port] = 0;
@@ -199,7 +199,8 @@ describe.each(BUILDS)("%s build", (build) => {
         const offset = bench.below(ALL);
         const wanted = plain(first, last, offset, [...held, list.ports]);
         const pool = anyone[which] as PortPool;
-        const got = dice < 8 ? pool.take(offset) : answerOf(() => wordsFrom(manager, list, offset));
+        const got =
+          random < 8 ? pool.take(offset) : answerOf(() => wordsFrom(manager, list, offset));
         expect(got, `step ${step}`).toBe(wanted);
         if (got > 0) expect(pool.free(got)).toBe(true);
         // A specific one takes it then, if that is what it finds.
@@ -255,8 +256,8 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 });
 
-function openWith(manager: PortManager, wish: Wish, { real }: List): PortPool {
-  return manager.pool({ ...wish, reserved: real });
+function openWith(manager: PortManager, request: AnyRequest, { real }: List): PortPool {
+  return manager.pool({ ...request, reserved: real });
 }
 
 function wordsFrom(manager: PortManager, { real }: List, offset: number): Reservation {

@@ -6,7 +6,7 @@ import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly
 import type { ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
-import { DNS, reservedOn, SERVER, Stage, WAYS, WEB, type Wish } from "./fixture.ts";
+import { type AnyRequest, DNS, Fixture, INTERFACES, reservedOn, SERVER, WEB } from "./fixture.ts";
 
 const RANGE = { first: 1000, last: 1004 };
 const KINDS = [
@@ -14,102 +14,104 @@ const KINDS = [
   ["TCP", WEB],
 ] as const;
 
-describe.each(WAYS)("%s, %s build", (way, build) => {
-  let stage: Stage;
+describe.each(INTERFACES)("%s, %s build", (through, build) => {
+  let fixture: Fixture;
   let reserved: ReservedPorts;
   beforeEach(() => {
-    stage = new Stage(way, build, { portRange: RANGE });
+    fixture = new Fixture(through, build, { portRange: RANGE });
     reserved = reservedOn(build, "1000,1002-1003");
   });
-  afterEach(() => stage.finish());
+  afterEach(() => fixture.finish());
 
   describe.each(KINDS)("%s", (_name, web) => {
     test("what is picked passes over them, from wherever it starts", () => {
-      const wish = { ...web, reserved };
+      const request = { ...web, reserved };
       for (const [offset, port] of [0, 1, 2, 3, 4, 5, 7].map((at) => [at, pickOf(at)])) {
-        expect(stage.any(wish, offset as number), `offset ${offset}`).toBe(port);
-        stage.give();
+        expect(fixture.any(request, offset as number), `offset ${offset}`).toBe(port);
+        fixture.give();
       }
-      expect(stage.all(wish)).toEqual([1001, 1004, EXHAUSTED]);
+      expect(fixture.all(request)).toEqual([1001, 1004, EXHAUSTED]);
     });
 
     test("what connects passes over them, too", () => {
-      const wish = { ...web, destination: SERVER, reserved };
-      expect(stage.all(wish)).toEqual([1001, 1004, EXHAUSTED]);
+      const request = { ...web, destination: SERVER, reserved };
+      expect(fixture.all(request)).toEqual([1001, 1004, EXHAUSTED]);
     });
 
     test("who names one gets it", () => {
-      const wish = { ...web, reserved };
-      expect([1000, 1002, 1003].map((port) => stage.at(wish, port))).toEqual([1000, 1002, 1003]);
-      expect(stage.at(wish, 1002)).toBe(IN_USE);
-      expect(stage.all(wish)).toEqual([1001, 1004, EXHAUSTED]);
+      const request = { ...web, reserved };
+      expect([1000, 1002, 1003].map((port) => fixture.at(request, port))).toEqual([
+        1000, 1002, 1003,
+      ]);
+      expect(fixture.at(request, 1002)).toBe(IN_USE);
+      expect(fixture.all(request)).toEqual([1001, 1004, EXHAUSTED]);
     });
 
     test("who does not name the list does not see it", () => {
-      expect(stage.all(web)).toEqual([1000, 1001, 1002, 1003, 1004, EXHAUSTED]);
-      expect(stage.any({ ...web, reserved: undefined }, 0)).toBe(EXHAUSTED);
+      expect(fixture.all(web)).toEqual([1000, 1001, 1002, 1003, 1004, EXHAUSTED]);
+      expect(fixture.any({ ...web, reserved: undefined }, 0)).toBe(EXHAUSTED);
     });
 
     test("a change takes effect at once, and revokes nothing", () => {
-      const wish = { ...web, reserved };
-      expect(stage.any(wish, 0)).toBe(1001);
+      const request = { ...web, reserved };
+      expect(fixture.any(request, 0)).toBe(1001);
       reserved.text = "1000-1003";
-      expect(stage.all(wish)).toEqual([1004, EXHAUSTED]);
+      expect(fixture.all(request)).toEqual([1004, EXHAUSTED]);
       reserved.text = "1001,1004";
-      expect(stage.all(wish)).toEqual([1000, 1002, 1003, EXHAUSTED]);
-      stage.give(1001);
-      expect(stage.any(wish, 0)).toBe(EXHAUSTED);
+      expect(fixture.all(request)).toEqual([1000, 1002, 1003, EXHAUSTED]);
+      fixture.give(1001);
+      expect(fixture.any(request, 0)).toBe(EXHAUSTED);
       reserved.text = "";
-      expect(stage.all(wish)).toEqual([1001, EXHAUSTED]);
+      expect(fixture.all(request)).toEqual([1001, EXHAUSTED]);
     });
 
     test("if all are reserved, none is found, and all can be named", () => {
       for (const text of ["1000-1004", "0-65535"]) {
         reserved.text = text;
         for (const offset of [0, 1, 4, 2 ** 32 - 1]) {
-          expect(stage.any({ ...web, reserved }, offset)).toBe(EXHAUSTED);
+          expect(fixture.any({ ...web, reserved }, offset)).toBe(EXHAUSTED);
         }
       }
-      expect(stage.at({ ...web, reserved }, 1002)).toBe(1002);
-      expect(stage.any({ ...web, reserved }, 0)).toBe(EXHAUSTED);
+      expect(fixture.at({ ...web, reserved }, 1002)).toBe(1002);
+      expect(fixture.any({ ...web, reserved }, 0)).toBe(EXHAUSTED);
     });
 
     test("port 0 may be in a list: it is nobody's", () => {
       reserved.text = "0-999";
-      expect(stage.any({ ...web, reserved }, 0)).toBe(1000);
-      stage.manager.setPortRange(1, 65535);
-      expect(stage.any({ ...web, reserved }, 0)).toBe(1001);
+      expect(fixture.any({ ...web, reserved }, 0)).toBe(1000);
+      fixture.manager.setPortRange(1, 65535);
+      expect(fixture.any({ ...web, reserved }, 0)).toBe(1001);
       reserved.text = "0";
-      expect(stage.any({ ...web, reserved }, 0)).toBe(1);
+      expect(fixture.any({ ...web, reserved }, 0)).toBe(1);
     });
   });
 
   test("they are passed over in each of several networks", () => {
     const both = { ...DNS, networks: [4, 6], reserved };
-    expect(stage.any({ ...DNS, networks: [6] }, 1)).toBe(1001);
-    expect(stage.all(both)).toEqual([1004, EXHAUSTED]);
+    expect(fixture.any({ ...DNS, networks: [6] }, 1)).toBe(1001);
+    expect(fixture.all(both)).toEqual([1004, EXHAUSTED]);
   });
 
   test("addresses, devices and flags are judged as without", () => {
     const flags = { loadBalanced: true };
-    const wish = { ...DNS, address: "10.0.0.1", bindToDevice: 2, flags, reserved };
-    expect([stage.any(wish, 0), stage.any(wish, 0), stage.any(wish, 2)]).toEqual([
+    const request = { ...DNS, address: "10.0.0.1", bindToDevice: 2, flags, reserved };
+    expect([fixture.any(request, 0), fixture.any(request, 0), fixture.any(request, 2)]).toEqual([
       1001, 1001, 1004,
     ]);
-    expect(stage.any({ ...DNS, reserved }, 0)).toBe(EXHAUSTED);
-    expect(stage.any({ ...DNS, address: "10.0.0.2", reserved }, 3)).toBe(1004);
+    expect(fixture.any({ ...DNS, reserved }, 0)).toBe(EXHAUSTED);
+    expect(fixture.any({ ...DNS, address: "10.0.0.2", reserved }, 3)).toBe(1004);
   });
 
   test("two lists are two lists", () => {
     const other = reservedOn(build, "1001,1004");
-    expect(stage.all({ ...DNS, reserved })).toEqual([1001, 1004, EXHAUSTED]);
-    expect(stage.all({ ...DNS, reserved: other })).toEqual([1000, 1002, 1003, EXHAUSTED]);
+    expect(fixture.all({ ...DNS, reserved })).toEqual([1001, 1004, EXHAUSTED]);
+    expect(fixture.all({ ...DNS, reserved: other })).toEqual([1000, 1002, 1003, EXHAUSTED]);
   });
 
   test("a test for a port, a pick and a tuple know nothing of lists", () => {
-    const { manager } = stage;
+    const { manager } = fixture;
     reserved.text = "0-65535";
-    expect(stage.any({ ...DNS, reserved }, 0)).toBe(EXHAUSTED);
+    expect(fixture.any({ ...DNS, reserved }, 0)).toBe(EXHAUSTED);
     expect(manager.isAvailable({ ...DNS, port: 1000 })).toBe(true);
     const seen: number[] = [];
     expect(manager.pickEphemeralPort((port) => seen.push(port) === 5, 3)).toBe(1002);
@@ -120,38 +122,38 @@ describe.each(WAYS)("%s, %s build", (way, build) => {
   // ── With groups ─────────────────────────────────────────────────────────────────────────
 
   test("a group and a list: what both leave", () => {
-    const group = stage.groups.create("/a", {
+    const group = fixture.groups.create("/a", {
       bindPortRange: { first: 1002, last: 2000 },
       connectPortRange: { first: 1000, last: 1001 },
     });
-    const wish: Wish = { ...DNS, group, reserved };
-    expect(stage.any(wish, 0)).toBe(1004);
-    expect(stage.any(wish, 0)).toBe(EXHAUSTED);
-    expect(stage.at(wish, 1001)).toBe(OUTSIDE_GROUP);
-    expect(stage.at(wish, 1002)).toBe(1002);
-    expect(stage.at(wish, 2000)).toBe(2000);
-    const to = { ...wish, destination: SERVER };
-    expect(stage.all(to)).toEqual([1001, EXHAUSTED]);
-    expect(stage.at(to, 1000)).toBe(1000);
+    const request: AnyRequest = { ...DNS, group, reserved };
+    expect(fixture.any(request, 0)).toBe(1004);
+    expect(fixture.any(request, 0)).toBe(EXHAUSTED);
+    expect(fixture.at(request, 1001)).toBe(OUTSIDE_GROUP);
+    expect(fixture.at(request, 1002)).toBe(1002);
+    expect(fixture.at(request, 2000)).toBe(2000);
+    const to = { ...request, destination: SERVER };
+    expect(fixture.all(to)).toEqual([1001, EXHAUSTED]);
+    expect(fixture.at(to, 1000)).toBe(1000);
     group.bindPortRange = { first: 3000, last: 3000 };
-    expect(stage.any(wish, 0)).toBe(EMPTY_RANGE);
+    expect(fixture.any(request, 0)).toBe(EMPTY_RANGE);
     group.bindPortRange = { first: 1003, last: 1003 };
-    expect(stage.any(wish, 0)).toBe(EXHAUSTED);
+    expect(fixture.any(request, 0)).toBe(EXHAUSTED);
     reserved.text = "1002";
-    expect(stage.any(wish, 0)).toBe(1003);
+    expect(fixture.any(request, 0)).toBe(1003);
   });
 
   test("the offset counts ports of the range, not those that are left of it", () => {
-    const group = stage.groups.create("/a", { bindPortRange: { first: 1001, last: 1003 } });
+    const group = fixture.groups.create("/a", { bindPortRange: { first: 1001, last: 1003 } });
     reserved.text = "1002";
-    const wish = { ...DNS, group, reserved };
-    expect(stage.any(wish, 2)).toBe(1003);
-    stage.give();
-    expect(stage.any(wish, 1)).toBe(1003);
-    stage.give();
-    expect(stage.any(wish, 3)).toBe(1001);
-    stage.give();
-    expect(stage.any(wish, 2 ** 32 - 1)).toBe(1001);
+    const request = { ...DNS, group, reserved };
+    expect(fixture.any(request, 2)).toBe(1003);
+    fixture.give();
+    expect(fixture.any(request, 1)).toBe(1003);
+    fixture.give();
+    expect(fixture.any(request, 3)).toBe(1001);
+    fixture.give();
+    expect(fixture.any(request, 2 ** 32 - 1)).toBe(1001);
   });
 });
 

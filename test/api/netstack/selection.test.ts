@@ -18,7 +18,7 @@ import { caught } from "../../invalid-input/fixture.ts";
 import { BUILDS, type Build, openOn } from "../../support/builds.ts";
 import { hashOf, PLAIN, plainTable, SECRET, type Tuple } from "../../support/rfc6056.ts";
 import { openGroups } from "../groups/fixture.ts";
-import { answerOf, DNS, reservedOn, type Wish } from "./fixture.ts";
+import { type AnyRequest, answerOf, DNS, reservedOn } from "./fixture.ts";
 
 const LINEAR: readonly SelectionOptions[] = [
   { algorithm: "random" },
@@ -69,7 +69,7 @@ class Plain {
   }
 }
 
-function to(number: number): Wish {
+function to(number: number): AnyRequest {
   const destination = { address: `9.9.9.${number}`, port: 440 + number };
   return { ...DNS, address: LOCAL, destination };
 }
@@ -90,10 +90,10 @@ function open(build: Build, selection: SelectionOptions, seed = 3): PortManager 
 }
 
 /** So many picks, however each of them is asked for. */
-function some(manager: PortManager, pool: PortPool, wish: Wish, count: number): number[] {
+function some(manager: PortManager, pool: PortPool, request: AnyRequest, count: number): number[] {
   const ports: number[] = [];
   while (ports.length < count) {
-    ports.push(answerOf(() => manager.reservePort(wish)));
+    ports.push(answerOf(() => manager.reservePort(request)));
     ports.push(pool.take());
     const batch = new Uint16Array(4);
     ports.push(...batch.subarray(0, pool.takeMany(batch)));
@@ -116,13 +116,13 @@ describe.each(BUILDS)("%s build", (build) => {
       const manager = open(build, options);
       const plain = new Plain(3, options);
       const others = [1, 2].map((number) => {
-        const wish = { ...to(number), group, reserved };
-        return { number, wish, pool: manager.pool(wish) };
+        const request = { ...to(number), group, reserved };
+        return { number, request, pool: manager.pool(request) };
       });
 
       const expectSame = (count: number): void => {
-        for (const { number, wish, pool } of others) {
-          const ports = some(manager, pool, wish, count);
+        for (const { number, request, pool } of others) {
+          const ports = some(manager, pool, request, count);
           verify(manager);
           expect(ports.slice(0, count)).toEqual(
             Array.from({ length: count }, () => plain.pick(tupleTo(number))),
@@ -185,18 +185,18 @@ describe.each(BUILDS)("%s build", (build) => {
       const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
       const reserved = reservedOn(build, "1000-1100,1102-1130");
       const manager = open(build, options);
-      const wish = { ...to(1), group, reserved };
-      const pool = manager.pool(wish);
+      const request = { ...to(1), group, reserved };
+      const pool = manager.pool(request);
       const counts = new Map<number, number>();
       for (let round = 0; round < 200; round++) {
-        const port = round % 2 ? pool.take() : answerOf(() => manager.reservePort(wish));
+        const port = round % 2 ? pool.take() : answerOf(() => manager.reservePort(request));
         counts.set(port, (counts.get(port) ?? 0) + 1);
         if (port > 0) expect(pool.free(port)).toBe(true);
       }
       expect([...counts.keys()].sort()).toEqual([EXHAUSTED, 1101, 1131]);
       reserved.text = "1-65535";
       expect([pool.take(), pool.takeMany(new Uint16Array(3))]).toEqual([EXHAUSTED, 0]);
-      const error = caught(() => manager.reservePort(wish));
+      const error = caught(() => manager.reservePort(request));
       expect((error as Error).message).toContain(
         "none of 70 draws from 1062..1131 met a port that is not taken or reserved",
       );
@@ -228,8 +228,8 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── What moves a counter, and what does not ─────────────────────────────────────────────
 
   /** Which port would be next. */
-  function next(manager: PortManager, wish: Wish): number {
-    const pool = manager.pool(wish);
+  function next(manager: PortManager, request: AnyRequest): number {
+    const pool = manager.pool(request);
     const port = pool.take();
     pool.free(port);
     pool.close();
@@ -242,15 +242,15 @@ describe.each(BUILDS)("%s build", (build) => {
     const reserved = reservedOn(build, "1-65535");
     const full = reservedOn(build, "1-65535");
     const [manager, model] = [open(build, options), open(build, options)];
-    const wish = to(4);
-    const pool = manager.pool({ ...wish, group, reserved });
+    const request = to(4);
+    const pool = manager.pool({ ...request, group, reserved });
     const fails: readonly (() => unknown)[] = [
       () => pool.take(),
       () => pool.takeMany(new Uint16Array(9)),
-      () => manager.reservePort({ ...wish, reserved: full }),
-      () => manager.reservePort(wish, () => false),
+      () => manager.reservePort({ ...request, reserved: full }),
+      () => manager.reservePort(request, () => false),
       () =>
-        manager.reservePort(wish, () => {
+        manager.reservePort(request, () => {
           throw new Error("mine");
         }),
       () => {
@@ -258,16 +258,16 @@ describe.each(BUILDS)("%s build", (build) => {
         return pool.take();
       },
       () => pool.takeMany(new Uint16Array(2)),
-      () => manager.reservePort({ ...wish, group }),
-      () => manager.reservePort({ ...wish, offset: 77 }).release(),
+      () => manager.reservePort({ ...request, group }),
+      () => manager.reservePort({ ...request, offset: 77 }).release(),
       () => pool.take(77),
       () => pool.takeAt(1003),
       () => manager.pickEphemeralPortStable(5, () => true),
     ];
     for (const fail of fails) caught(fail);
     reserved.text = "";
-    expect(next(manager, wish)).toBe(next(model, wish));
-    expect(next(manager, wish)).toBe(next(model, wish));
+    expect(next(manager, request)).toBe(next(model, request));
+    expect(next(manager, request)).toBe(next(model, request));
     for (const each of [manager, model]) each.close();
     groups.close();
   });

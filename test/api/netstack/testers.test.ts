@@ -9,7 +9,7 @@ import type { PolicyName } from "../../../bindings/selection.ts";
 import { caught, wrong } from "../../invalid-input/fixture.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
 import { openGroups } from "../groups/fixture.ts";
-import { DNS, reservedOn, SERVER, type Wish } from "./fixture.ts";
+import { type AnyRequest, DNS, reservedOn, SERVER } from "./fixture.ts";
 
 const BUSY = { code: "EBUSY", reason: "busy" };
 const NONE = { code: "EADDRINUSE", reason: "no-port-available" };
@@ -20,13 +20,13 @@ describe.each(BUILDS)("%s build", (build) => {
   let groups: PortGroups;
   let group: PortGroup;
   let reserved: ReservedPorts;
-  let wish: Wish;
+  let anyPort: AnyRequest;
   let used: number;
   beforeEach(() => {
     groups = openGroups(build);
     group = groups.create("/a", { bindPortRange: { first: 1000, last: 1009 } });
     reserved = reservedOn(build);
-    wish = { ...DNS, group, reserved };
+    anyPort = { ...DNS, group, reserved };
     manager = openOn(build, { seed: 1, portRange: { first: 1000, last: 1019 } });
     used = manager.stats().memory.used;
   });
@@ -41,7 +41,7 @@ describe.each(BUILDS)("%s build", (build) => {
   function asked(offset: number, act: (port: number, call: number) => boolean): number[] {
     const seen: number[] = [];
     const error = caught(() =>
-      manager.reservePort({ ...wish, offset }, (port) => act(port, seen.push(port))),
+      manager.reservePort({ ...anyPort, offset }, (port) => act(port, seen.push(port))),
     );
     verify(manager);
     if (typeof error !== "string") {
@@ -111,7 +111,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("a port that is accepted stays, also where its group does not allow it any more", () => {
     for (const port of [1003, undefined]) {
-      const request = port === undefined ? { ...wish, offset: 3 } : { ...DNS, group, port };
+      const request = port === undefined ? { ...anyPort, offset: 3 } : { ...DNS, group, port };
       const reservation = manager.reservePort(request, () => {
         group.bindPortRange = { first: 5, last: 5 };
         return true;
@@ -127,7 +127,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const seen: number[] = [];
     group.connectPortRange = { first: 1010, last: 1013 };
     const refused = caught(() =>
-      manager.reservePort({ ...wish, destination: SERVER, offset: 0 }, (port) => {
+      manager.reservePort({ ...anyPort, destination: SERVER, offset: 0 }, (port) => {
         group.bindPortRange = { first: 1, last: 1 };
         group.connectPortRange = { first: 1010, last: 1012 };
         return seen.push(port) > 9;
@@ -151,7 +151,7 @@ describe.each(BUILDS)("%s build", (build) => {
       reserved.text = "";
       let calls = 0;
       const result = caught(() =>
-        own.reservePort(wish, (port) => {
+        own.reservePort(anyPort, (port) => {
           const { first, last } = group.effective.bind ?? { first: 0, last: 0 };
           expect(first <= port && port <= last && !reserved.has(port)).toBe(true);
           group.bindPortRange = { first: 1000 + (calls % 3), last: 1015 - (calls % 7) };
@@ -200,11 +200,11 @@ describe.each(BUILDS)("%s build", (build) => {
     const held = manager.reservePort({ ...DNS, port: 1019 });
     const pool = manager.pool({ ...DNS, transport: 33, group });
     const counts: number[] = [];
-    manager.reservePort({ ...wish, offset: 0 }, (port) => {
+    manager.reservePort({ ...anyPort, offset: 0 }, (port) => {
       counts.push(group.uses);
       held.group = port % 2 ? undefined : group;
       pool.group = port % 3 ? group : undefined;
-      const inner = manager.reservePort({ ...wish, offset: 9 });
+      const inner = manager.reservePort({ ...anyPort, offset: 9 });
       counts.push(group.uses);
       inner.release();
       return port === 1003;
@@ -217,7 +217,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test("a tester may ask in the same group itself, to some depth", () => {
     const ports: number[] = [];
     const ask = (): void => {
-      const reservation = manager.reservePort({ ...wish, offset: 0 }, () => {
+      const reservation = manager.reservePort({ ...anyPort, offset: 0 }, () => {
         if (ports.length === 0 && group.uses < 6) ask();
         return true;
       });
@@ -235,7 +235,7 @@ describe.each(BUILDS)("%s build", (build) => {
     ["named", { port: 1005 }],
     ["any", { offset: 5 }],
   ])("%s: a group is not removed, nor its tree closed, under a tester", (_name, which) => {
-    const request: Wish = "port" in which ? { ...DNS, group } : wish;
+    const request: AnyRequest = "port" in which ? { ...DNS, group } : anyPort;
     const seen: number[] = [];
     const act = (): unknown =>
       manager.reservePort({ ...request, ...which }, (port) => {
@@ -286,10 +286,10 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test.each(ENDS)("closes the manager and %s: the group is in use no longer", (_name, end) => {
     const pool = manager.pool({ ...DNS, group });
-    const held = manager.reservePort({ ...wish, offset: 4 });
+    const held = manager.reservePort({ ...anyPort, offset: 4 });
     for (const which of [{ port: 1005 }, { offset: 5 }, {}]) {
       const own = openOn(build, { portRange: { first: 1000, last: 1019 } });
-      const request: Wish = "port" in which ? { ...DNS, group } : wish;
+      const request: AnyRequest = "port" in which ? { ...DNS, group } : anyPort;
       const result = caught(() =>
         own.reservePort({ ...request, ...which }, () => {
           own.close();
@@ -312,7 +312,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test.each(ENDS)("%s: what was reserved in the group is undone, or stays", (_name, end) => {
     for (const which of [{ port: 1005 }, { offset: 5 }, {}]) {
-      const request: Wish = "port" in which ? { ...DNS, group } : wish;
+      const request: AnyRequest = "port" in which ? { ...DNS, group } : anyPort;
       const result = caught(() => manager.reservePort({ ...request, ...which }, end));
       const stays = typeof result === "string";
       expect(group.uses).toBe(stays ? 1 : 0);
@@ -328,7 +328,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const error = new Error("enough");
     let calls = 0;
     const thrown = caught(() =>
-      manager.reservePort(wish, () => {
+      manager.reservePort(anyPort, () => {
         if (++calls === 5) throw error;
         return false;
       }),

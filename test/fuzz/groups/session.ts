@@ -6,7 +6,7 @@ import type { PortPool, Reservation } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import type { SelectionOptions } from "../../../bindings/selection.ts";
 import { openGroups } from "../../api/groups/fixture.ts";
-import { answerOf, reservedOn, type Wish } from "../../api/netstack/fixture.ts";
+import { type AnyRequest, answerOf, reservedOn } from "../../api/netstack/fixture.ts";
 import { GroupModel, type Kind, ManagerModel, type Place } from "../../models/reference-groups.ts";
 import { type Ask, show, toFacade } from "../../support/ask.ts";
 import { type Build, openOn } from "../../support/builds.ts";
@@ -117,7 +117,7 @@ export class GroupsSession implements PlannedSession<"any", number> {
     const [group, list] = [this.#anyGroup(), this.#anyList()];
     const offset = this.#random.isOneIn(2) ? this.#random.offset() : undefined;
     const place = wordPlace(ask, group, list, true);
-    const request = { ...wishOf(ask, group, list), ...(offset === undefined ? {} : { offset }) };
+    const request = { ...requestOf(ask, group, list), ...(offset === undefined ? {} : { offset }) };
     this.#reserving(manager, ask, group, `from ${offset}`, {
       real: (test) => manager.real.reservePort(request, test),
       model: (accepts) =>
@@ -131,7 +131,7 @@ export class GroupsSession implements PlannedSession<"any", number> {
     const [ask, group, port] = [this.#random.ask(), this.#anyGroup(), this.#random.port()];
     const place = wordPlace(ask, group, undefined, false);
     this.#reserving(manager, ask, group, `at ${port}`, {
-      real: (test) => manager.real.reservePort({ ...wishOf(ask, group), port }, test),
+      real: (test) => manager.real.reservePort({ ...requestOf(ask, group), port }, test),
       model: (accepts) => manager.model.at(ask, place, port, accepts),
     });
   }
@@ -181,7 +181,7 @@ export class GroupsSession implements PlannedSession<"any", number> {
     const { real, ask, group } = holder;
     const isByValue = this.#random.isOneIn(2);
     const got = isByValue
-      ? manager.real.releasePort({ ...wishOf(ask, group), port: real.port })
+      ? manager.real.releasePort({ ...requestOf(ask, group), port: real.port })
       : real.release();
     const words = `release ${show(ask, real.port)}${isByValue ? " by value" : ""}`;
     this.#same(words, got, manager.model.release(ask, real.port));
@@ -190,7 +190,7 @@ export class GroupsSession implements PlannedSession<"any", number> {
 
   #ask(manager: Manager): void {
     const [ask, group, port] = [this.#random.ask(), this.#anyGroup(), this.#random.port()];
-    const got = manager.real.isAvailable({ ...wishOf(ask, group), port });
+    const got = manager.real.isAvailable({ ...requestOf(ask, group), port });
     const place = wordPlace(ask, group, undefined, false);
     this.#same(`is free ${show(ask, port)}`, got, manager.model.isAvailable(ask, place, port));
   }
@@ -204,8 +204,8 @@ export class GroupsSession implements PlannedSession<"any", number> {
     const kind = picking ?? (ask.destination.address === "" ? "bind" : "connect");
     const unique = this.#random.isOneIn(4);
     this.script.push(`open ${show(ask, kind)} in ${group?.model.path}, unique ${unique}`);
-    const wish = { ...wishOf(ask, group, list), unique };
-    const real = manager.real.pool(picking === undefined ? wish : { ...wish, mode: picking });
+    const request = { ...requestOf(ask, group, list), unique };
+    const real = manager.real.pool(picking === undefined ? request : { ...request, mode: picking });
     const reserved = list?.model ?? NONE;
     const place = { kind, reserved, isStrict: kind === "bind", isUnique: unique };
     manager.pools.push({ real, ask, group, place, ports: [] });
@@ -435,9 +435,9 @@ function leave(group: Group | undefined): void {
   if (group !== undefined) group.model.uses -= 1;
 }
 
-function wishOf(ask: Ask, group?: Group, list?: List): Wish {
-  const wish = { ...toFacade(ask), group: group?.real };
-  return list === undefined ? wish : { ...wish, reserved: list.real };
+function requestOf(ask: Ask, group?: Group, list?: List): AnyRequest {
+  const request = { ...toFacade(ask), group: group?.real };
+  return list === undefined ? request : { ...request, reserved: list.real };
 }
 
 function wordPlace(

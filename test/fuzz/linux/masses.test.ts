@@ -144,8 +144,8 @@ class Clash {
     const { reuse, devices, connects } = this.#mass;
     const random = this.#random;
     const device = random.chance(70) ? 0 : random.below(devices);
-    const wish = { reuse: random.chance(reuse), device, group: "/" };
-    const pair: [LinuxSocket, Model] = [this.#real.socket(wish), this.#model.socket(wish)];
+    const request = { reuse: random.chance(reuse), device, group: "/" };
+    const pair: [LinuxSocket, Model] = [this.#real.socket(request), this.#model.socket(request)];
     this.#pairs.push(pair);
     if (random.chance(connects)) this.#connect(pair);
     else this.#bind(pair);
@@ -182,8 +182,8 @@ class Clash {
   /** A socket of another sort comes and goes. */
   #visit(): void {
     const random = this.#random;
-    const wish = { reuse: random.chance(50), device: random.below(3), group: "/" };
-    const [socket, model] = [this.#real.socket(wish), this.#model.socket(wish)];
+    const request = { reuse: random.chance(50), device: random.below(3), group: "/" };
+    const [socket, model] = [this.#real.socket(request), this.#model.socket(request)];
     const address = random.pick(["", "10.0.0.1", "10.0.0.9"]);
     const draws = Array.from({ length: 6 }, () => random.u32());
     this.#same(

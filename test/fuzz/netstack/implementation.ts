@@ -9,7 +9,7 @@ import {
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import { type Ask, toFacade } from "../../support/ask.ts";
-import { answer } from "../../support/stage.ts";
+import { answer } from "../../support/fixture.ts";
 import { spelled } from "./setup.ts";
 import type { Mode, System, Tester } from "./system.ts";
 

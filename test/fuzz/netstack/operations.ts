@@ -275,9 +275,9 @@ function pick(stable: boolean): Plan<PickDraw> {
     const ask = askOf(setup, n.ask);
     const name = stable ? "pick stable" : "pick";
     const from = offsetIn(setup, n.offset);
-    const wish = n.reserve ? `, reserve ${show(ask, "it")}` : "";
+    const request = n.reserve ? `, reserve ${show(ask, "it")}` : "";
     return {
-      says: `${name} from ${from}${wish}${tell(setup, n.tester)}`,
+      says: `${name} from ${from}${request}${tell(setup, n.tester)}`,
       does: (system) => {
         const likes = (port: number): boolean => !n.reserve || system.reserve(ask, port) === port;
         return tested(system, setup, n.tester, (test) => {

@@ -17,15 +17,15 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
-  httpStage,
-  httpsStage,
+  httpFixture,
+  httpsFixture,
   listenAt,
   pause,
   RANGE,
   SOURCES,
   stageOf,
   until,
-} from "./stage.ts";
+} from "./fixture.ts";
 
 const ONE = { sources: SOURCES.slice(0, 1), portRange: { first: RANGE.first, last: RANGE.first } };
 
@@ -53,7 +53,7 @@ function codeOf(error: unknown): string | undefined {
 // ── Pooling ───────────────────────────────────────────────────────────────────────────────
 
 test("requests come from picked sources and ports", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const connector = connect();
   const agent = new HttpPortAgent(connector);
   const urls = Array.from({ length: 20 }, () => `http://127.0.0.1:${port}/`);
@@ -65,7 +65,7 @@ test("requests come from picked sources and ports", async () => {
 });
 
 test("a pooled connection is used again, and keeps its port", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const connector = connect();
   const agent = new HttpPortAgent(connector, { keepAlive: true });
   atEnd(() => agent.destroy());
@@ -80,7 +80,7 @@ test("a pooled connection is used again, and keeps its port", async () => {
 });
 
 test("a destroyed agent leaves no port behind", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect();
   const agent = new HttpPortAgent(connector, { keepAlive: true });
   const urls = Array.from({ length: 10 }, () => `http://127.0.0.1:${port}/`);
@@ -92,7 +92,7 @@ test("a destroyed agent leaves no port behind", async () => {
 });
 
 test("there are never more connections than maxSockets", async () => {
-  const { port, came, open } = await httpStage();
+  const { port, came, open } = await httpFixture();
   const connector = connect();
   const agent = new HttpPortAgent(connector, { keepAlive: true, maxSockets: 3 });
   atEnd(() => agent.destroy());
@@ -111,13 +111,13 @@ test("there are never more connections than maxSockets", async () => {
 });
 
 test("nor more than maxTotalSockets, to several servers", async () => {
-  const stages = await Promise.all([httpStage(), httpStage(), httpStage()]);
+  const fixtures = await Promise.all([httpFixture(), httpFixture(), httpFixture()]);
   const connector = connect();
   const agent = new HttpPortAgent(connector, { maxTotalSockets: 2 });
   let most = 0;
   await Promise.all(
     Array.from({ length: 18 }, async (_, index) => {
-      const body = await get(`http://127.0.0.1:${stages[index % 3]?.port}/`, { agent });
+      const body = await get(`http://127.0.0.1:${fixtures[index % 3]?.port}/`, { agent });
       most = Math.max(most, connector.metrics().held);
       return body;
     }),
@@ -129,7 +129,7 @@ test("nor more than maxTotalSockets, to several servers", async () => {
 });
 
 test("names are resolved by the connector, and localAddress picks the source", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const agent = new HttpPortAgent(connect());
   await get(`http://portwarden.test:${port}/`, { agent });
   await get(`http://127.0.0.1:${port}/`, { agent, localAddress: SOURCES[1] });
@@ -140,7 +140,7 @@ test("names are resolved by the connector, and localAddress picks the source", a
 });
 
 test("with a sticky key all connections come from one source", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const connector = connect({ spread: "sticky" });
   for (const stickyKey of ["a", "b", "c"]) {
     const agent = new HttpPortAgent(connector, { stickyKey });
@@ -162,7 +162,7 @@ test("a refused connection is the request's error, with Node's code", async () =
 });
 
 test("without a port requests fail, and the agent goes on", async () => {
-  const { port } = await httpStage((_, response) => setTimeout(() => response.end("done"), 50));
+  const { port } = await httpFixture((_, response) => setTimeout(() => response.end("done"), 50));
   const connector = connect(ONE);
   const agent = new HttpPortAgent(connector);
   const urls = Array.from({ length: 5 }, () => `http://127.0.0.1:${port}/`);
@@ -208,7 +208,7 @@ test("the same if the connector is closed", async () => {
 });
 
 test("ports held by another program are passed over", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const [source] = SOURCES;
   const portRange = { first: RANGE.first, last: RANGE.first + 3 };
   for (let taken = portRange.first; taken < portRange.last; taken++) await listenAt(source, taken);
@@ -221,7 +221,7 @@ test("ports held by another program are passed over", async () => {
 // ── Giving up ─────────────────────────────────────────────────────────────────────────────
 
 test("a request that is destroyed while it waits for a port leaves the line at once", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });
   const agent = new HttpPortAgent(connector);
@@ -235,7 +235,7 @@ test("a request that is destroyed while it waits for a port leaves the line at o
 });
 
 test("so does one whose signal is aborted, and one in the agent's own queue", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });
   const agent = new HttpPortAgent(connector, { maxSockets: 1 });
@@ -256,8 +256,8 @@ test("so does one whose signal is aborted, and one in the agent's own queue", as
 });
 
 test("a request that is destroyed in the agent's own queue ends at once", async () => {
-  const silent = await httpStage(() => {});
-  const other = await httpStage();
+  const silent = await httpFixture(() => {});
+  const other = await httpFixture();
   const agent = new HttpPortAgent(connect(), { maxTotalSockets: 1 });
   const first = http.get(`http://127.0.0.1:${silent.port}/`, { agent }).on("error", () => {});
   // The first one keeps the only connection, so that the turn of these never comes.
@@ -288,7 +288,9 @@ test("a request that is destroyed in the agent's own queue ends at once", async 
 });
 
 test("a request that waits for a port takes a connection that becomes idle", async () => {
-  const { port, came } = await httpStage((_, response) => setTimeout(() => response.end("x"), 20));
+  const { port, came } = await httpFixture((_, response) =>
+    setTimeout(() => response.end("x"), 20),
+  );
   const connector = connect({ ...ONE, wait: true });
   const agent = new HttpPortAgent(connector, { keepAlive: true });
   atEnd(() => agent.destroy());
@@ -302,7 +304,7 @@ test("a request that waits for a port takes a connection that becomes idle", asy
 });
 
 test("agent.destroy() ends connections under way", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });
   const agent = new HttpPortAgent(connector);
@@ -314,7 +316,7 @@ test("agent.destroy() ends connections under way", async () => {
 });
 
 test("the timeout of a request counts while it waits for a port", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });
   const agent = new HttpPortAgent(connector);
@@ -326,7 +328,7 @@ test("the timeout of a request counts while it waits for a port", async () => {
 });
 
 test("and while it waits for an answer", async () => {
-  const { port } = await httpStage(() => {});
+  const { port } = await httpFixture(() => {});
   const agent = new HttpPortAgent(connect());
   const request = http.get(`http://127.0.0.1:${port}/`, { agent, timeout: 30 });
   const failed = new Promise<Error>((resolve) => request.on("error", resolve));
@@ -335,16 +337,16 @@ test("and while it waits for an answer", async () => {
 });
 
 test("a server that cuts the connection gives its port back", async () => {
-  const stage = await stageOf(createServer((socket) => socket.resetAndDestroy()));
+  const fixture = await stageOf(createServer((socket) => socket.resetAndDestroy()));
   const agent = new HttpPortAgent(connect(), { keepAlive: true });
-  const cut = get(`http://127.0.0.1:${stage.port}/`, { agent });
+  const cut = get(`http://127.0.0.1:${fixture.port}/`, { agent });
   await expect(cut).rejects.toMatchObject({ code: "ECONNRESET" });
 });
 
 // ── TLS ───────────────────────────────────────────────────────────────────────────────────
 
 test("https checks certificates by the server's name", async () => {
-  const { port, came } = await httpsStage();
+  const { port, came } = await httpsFixture();
   const connector = connect();
   const agent = new HttpsPortAgent(connector, { ca: CERTIFICATE });
   await get(`https://portwarden.test:${port}/`, { agent });
@@ -361,7 +363,7 @@ test("https checks certificates by the server's name", async () => {
 
 test("TLS sessions are used again, whatever the source", async () => {
   const seen: (boolean | string | false)[] = [];
-  const { port, came } = await httpsStage(({ socket }, response) => {
+  const { port, came } = await httpsFixture(({ socket }, response) => {
     const secure = socket as TLSSocket & { servername?: string };
     seen.push(secure.isSessionReused(), secure.servername ?? false);
     response.end();
@@ -383,7 +385,7 @@ test("TLS sessions are used again, whatever the source", async () => {
 });
 
 test("https keeps connections alive, and gives them up with the agent", async () => {
-  const { port, came } = await httpsStage();
+  const { port, came } = await httpsFixture();
   const connector = connect();
   const agent = new HttpsPortAgent(connector, { ca: CERTIFICATE, keepAlive: true, maxSockets: 2 });
   const urls = Array.from({ length: 10 }, () => `https://127.0.0.1:${port}/`);
@@ -396,8 +398,8 @@ test("https keeps connections alive, and gives them up with the agent", async ()
 // ── Without an agent ──────────────────────────────────────────────────────────────────────
 
 test("connectionFor serves requests without an agent", async () => {
-  const plain = await httpStage();
-  const secure = await httpsStage();
+  const plain = await httpFixture();
+  const secure = await httpsFixture();
   const connector = connect();
   const createConnection = connectionFor(connector);
   await get(`http://portwarden.test:${plain.port}/some/path`, { createConnection });

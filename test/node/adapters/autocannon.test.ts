@@ -8,15 +8,15 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
-  httpStage,
-  httpsStage,
+  httpFixture,
+  httpsFixture,
   RANGE,
   SOURCES,
   stageOf,
-} from "./stage.ts";
+} from "./fixture.ts";
 
 test("requests come from all sources, over connections that are kept", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const connector = connect();
   const result = await autocannon({
     url: `http://127.0.0.1:${port}`,
@@ -33,7 +33,7 @@ test("requests come from all sources, over connections that are kept", async () 
 });
 
 test("with TLS, pipelining and a name", async () => {
-  const { port, came } = await httpsStage();
+  const { port, came } = await httpsFixture();
   const result = await autocannon({
     url: `https://portwarden.test:${port}`,
     connections: 4,
@@ -49,7 +49,7 @@ test("with TLS, pipelining and a name", async () => {
 });
 
 test("servers that close connections are connected to again, and what was lost is forgotten", async () => {
-  const { port, came } = await httpStage((_, response) => {
+  const { port, came } = await httpFixture((_, response) => {
     response.setHeader("connection", "close").end("done");
   });
   const setup = autocannonSetup(connect());
@@ -75,7 +75,7 @@ test("servers that close connections are connected to again, and what was lost i
 });
 
 test("reconnectRate takes a new port each time", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const result = await autocannon({
     url: `http://127.0.0.1:${port}`,
     connections: 1,
@@ -90,7 +90,7 @@ test("reconnectRate takes a new port each time", async () => {
 });
 
 test("with sticky sources clients with one key come from one source", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const keys: string[] = [];
   await autocannon({
     url: `http://127.0.0.1:${port}`,
@@ -131,7 +131,7 @@ test("failures are counted, bounded, and never a busy loop", async () => {
 });
 
 test("so are connections for which there is no port, and connections that are cut", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const portRange = { first: RANGE.first, last: RANGE.first };
   const connector = connect({ sources: SOURCES[0], portRange });
   const result = await autocannon({
@@ -168,7 +168,7 @@ test("bailout and amount end a run that fails", async () => {
 });
 
 test("a client that times out while it waits for a port gives up its place", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const portRange = { first: RANGE.first, last: RANGE.first };
   const connector = connect({ sources: SOURCES[0], portRange, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });

@@ -12,19 +12,19 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
+  type Fixture,
   listenAt,
   pause,
   RANGE,
   SOURCES,
-  type Stage,
   stageOf,
   TLS_SERVER,
   until,
-} from "./stage.ts";
+} from "./fixture.ts";
 
 const ONE = { sources: SOURCES[0], portRange: { first: RANGE.first, last: RANGE.first } };
 
-function echo(): Promise<Stage> {
+function echo(): Promise<Fixture> {
   return stageOf(createServer((socket) => socket.pipe(socket)));
 }
 

@@ -19,7 +19,7 @@ import {
   undiciConnect,
 } from "../../../bindings/node/index.ts";
 import { optionsIn, SOURCES as TOOLS, tableOf } from "./documented.ts";
-import { atEnd, connect, expectOurs, httpStage, type Stage } from "./stage.ts";
+import { atEnd, connect, expectOurs, type Fixture, httpFixture } from "./fixture.ts";
 
 /** Another value than the connector's own choice. */
 const ASKED: Record<string, unknown> = {
@@ -86,7 +86,7 @@ describe("an option that asks for what a connector does anyway", () => {
   test.each([{ autoSelectFamily: true }, { hints: 0 }, { localPort: undefined }])(
     "is accepted: %j",
     async (options) => {
-      const { port, came } = await httpStage();
+      const { port, came } = await httpFixture();
       const agent = new HttpPortAgent(connect());
       await get(`http://127.0.0.1:${port}/`, { agent, ...options });
       expectOurs(came);
@@ -147,11 +147,11 @@ describe("a lookup of the request's own", () => {
     ["undici", byUndici],
     ["autocannon", byAutocannon],
   ])("is used by %s", async (_name, ask) => {
-    const stage: Stage = await httpStage();
+    const fixture: Fixture = await httpFixture();
     // The connector's own finds no such name.
-    await ask(connect(), `http://nowhere.invalid:${stage.port}/`);
-    expectOurs(stage.came);
-    expect(stage.came).toHaveLength(1);
+    await ask(connect(), `http://nowhere.invalid:${fixture.port}/`);
+    expectOurs(fixture.came);
+    expect(fixture.came).toHaveLength(1);
   });
 });
 

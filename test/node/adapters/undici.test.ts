@@ -13,8 +13,8 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
-  httpStage,
-  httpsStage,
+  httpFixture,
+  httpsFixture,
   listenAt,
   pause,
   RANGE,
@@ -22,7 +22,7 @@ import {
   stageOf,
   TLS_SERVER,
   until,
-} from "./stage.ts";
+} from "./fixture.ts";
 
 const ONE = { sources: SOURCES.slice(0, 1), portRange: { first: RANGE.first, last: RANGE.first } };
 
@@ -32,7 +32,7 @@ async function get(url: string, dispatcher: Agent | Pool | Client): Promise<stri
 }
 
 test("an Agent's requests come from picked sources and ports, and its pool keeps them", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const connector = connect();
   const agent = new Agent({ connect: undiciConnect(connector), connections: 10 });
   atEnd(() => agent.destroy());
@@ -51,7 +51,7 @@ test("an Agent's requests come from picked sources and ports, and its pool keeps
 });
 
 test("so do a Pool's and a Client's, with a localAddress", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const connector = connect();
   const origin = `http://127.0.0.1:${port}`;
   const pool = new Pool(origin, { connect: undiciConnect(connector), connections: 2 });
@@ -72,7 +72,7 @@ test("so do a Pool's and a Client's, with a localAddress", async () => {
 });
 
 test("names are resolved by the connector, and keys stick to a source", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const connector = connect({ spread: "sticky" });
   const agent = new Agent({ connect: undiciConnect(connector, { stickyKey: "a" }) });
   atEnd(() => agent.destroy());
@@ -84,7 +84,7 @@ test("names are resolved by the connector, and keys stick to a source", async ()
 // ── Failures ──────────────────────────────────────────────────────────────────────────────
 
 test("a connection that is refused, or has no port, is the request's error", async () => {
-  const { port } = await httpStage((_, response) => setTimeout(() => response.end("done"), 50));
+  const { port } = await httpFixture((_, response) => setTimeout(() => response.end("done"), 50));
   const connector = connect(ONE);
   const agent = new Agent({ connect: undiciConnect(connector) });
   atEnd(() => agent.destroy());
@@ -110,13 +110,13 @@ test("a closed connector is, too", async () => {
 });
 
 test("connecting for too long is undici's ConnectTimeoutError", async () => {
-  const stage = await stageOf(createServer(() => {}));
+  const fixture = await stageOf(createServer(() => {}));
   const connector = connect();
   const options = { timeout: 60, ca: CERTIFICATE };
   const agent = new Agent({ connect: undiciConnect(connector, options) });
   atEnd(() => agent.destroy());
   // The server accepts, and says nothing: the connection is never secure.
-  const late = get(`https://127.0.0.1:${stage.port}/`, agent);
+  const late = get(`https://127.0.0.1:${fixture.port}/`, agent);
   const error = await late.catch((reason) => reason);
   expect(error).toBeInstanceOf(errors.ConnectTimeoutError);
   expect(error).toBeInstanceOf(errors.UndiciError);
@@ -126,7 +126,7 @@ test("connecting for too long is undici's ConnectTimeoutError", async () => {
 });
 
 test("ports held by another program are passed over", async () => {
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const [source] = SOURCES;
   const portRange = { first: RANGE.first, last: RANGE.first + 3 };
   for (let taken = portRange.first; taken < portRange.last; taken++) await listenAt(source, taken);
@@ -139,7 +139,7 @@ test("ports held by another program are passed over", async () => {
 
 test("aborts and a server that cuts connections give ports back", async () => {
   const cutting = await stageOf(createServer((socket) => socket.resetAndDestroy()));
-  const silent = await httpStage(() => {});
+  const silent = await httpFixture(() => {});
   const connector = connect();
   const agent = new Agent({ connect: undiciConnect(connector) });
   atEnd(() => agent.destroy());
@@ -160,7 +160,7 @@ test("aborts and a server that cuts connections give ports back", async () => {
 });
 
 test("destroying the agent while its connections are under way leaves nothing", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect();
   const agent = new Agent({ connect: undiciConnect(connector), connections: 8 });
   const url = `http://127.0.0.1:${port}/`;
@@ -178,7 +178,7 @@ test.for([
 ] as const)(
   "a destroyed %s gives up its place in the queue, and opens no connection later",
   async ([, make]) => {
-    const { port } = await httpStage();
+    const { port } = await httpFixture();
     const connector = connect({ ...ONE, wait: true });
     const holder = await connector.connect({ host: "127.0.0.1", port });
     const origin = `http://127.0.0.1:${port}`;
@@ -196,7 +196,7 @@ test.for([
 );
 
 test("a destroyed Agent takes no place in the queue from another one of the same origin", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });
   const url = `http://127.0.0.1:${port}/`;
@@ -224,7 +224,7 @@ test("a destroyed Agent takes no place in the queue from another one of the same
 });
 
 test("a request that was aborted before its Client is destroyed leaves no connection behind", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });
   const url = `http://127.0.0.1:${port}/`;
@@ -241,7 +241,7 @@ test("a request that was aborted before its Client is destroyed leaves no connec
 });
 
 test("a signal that is aborted ends connections that are open", async () => {
-  const silent = await httpStage(() => {});
+  const silent = await httpFixture(() => {});
   const connector = connect();
   const controller = new AbortController();
   const agent = new Agent({ connect: undiciConnect(connector, { signal: controller.signal }) });
@@ -253,7 +253,7 @@ test("a signal that is aborted ends connections that are open", async () => {
 });
 
 test("a signal ends those who wait for a port", async () => {
-  const { port } = await httpStage();
+  const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });
   const controller = new AbortController();
@@ -275,7 +275,7 @@ test("bad options are refused", () => {
 // ── TLS ───────────────────────────────────────────────────────────────────────────────────
 
 test("certificates are checked by the server's name", async () => {
-  const { port, came } = await httpsStage();
+  const { port, came } = await httpsFixture();
   const connector = connect();
   const agent = new Agent({ connect: undiciConnect(connector, { ca: CERTIFICATE }) });
   atEnd(() => agent.destroy());
@@ -301,7 +301,7 @@ test.for([
   "TLS sessions are used again, of $maxCachedSessions kept",
   async ({ maxCachedSessions, reused }) => {
     const seen: boolean[] = [];
-    const { port } = await httpsStage(({ socket }, response) => {
+    const { port } = await httpsFixture(({ socket }, response) => {
       seen.push((socket as TLSSocket).isSessionReused());
       response.setHeader("connection", "close").end();
     });

@@ -16,27 +16,27 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
+  type Fixture,
   RANGE,
   SOURCES,
-  type Stage,
   stageOf,
   TLS_SERVER,
   until,
-} from "./stage.ts";
+} from "./fixture.ts";
 
 /** A server that sends back what it gets. */
-async function echo(isSecure = false): Promise<Stage> {
+async function echo(isSecure = false): Promise<Fixture> {
   const server = isSecure ? createSecureServer(TLS_SERVER) : createServer();
   const sockets = new WebSocketServer({ server });
   sockets.on("connection", (socket) => {
     socket.on("error", () => {});
     socket.on("message", (data) => socket.send(data.toString()));
   });
-  const stage = await stageOf(server);
+  const fixture = await stageOf(server);
   atEnd(() => {
     for (const socket of sockets.clients) socket.terminate();
   });
-  return stage;
+  return fixture;
 }
 
 /** Says something, and answers what came back. */

@@ -42,8 +42,8 @@ export function run(portwarden: Portwarden, startedAt: number, modules: Modules 
 /** Everything, once. How many things were looked at. */
 export function play(portwarden: Portwarden, modules: Modules = {}): number {
   const checks = new Checks();
-  for (const scene of [reserve, exhaust, groups, batches, grow, rest, sockets, release]) {
-    scene(portwarden, modules, checks);
+  for (const fixture of [reserve, exhaust, groups, batches, grow, rest, sockets, release]) {
+    fixture(portwarden, modules, checks);
   }
   return checks.count;
 }
@@ -68,11 +68,11 @@ function timePicks(portwarden: Portwarden, modules: Modules): number {
   return times.sort((a, b) => a - b)[ROUNDS >> 1] as number;
 }
 
-// ── Scenes ────────────────────────────────────────────────────────────────────────────────
+// ── Setups ────────────────────────────────────────────────────────────────────────────────
 
-type Scene = (portwarden: Portwarden, modules: Modules, checks: Checks) => void;
+type Fixture = (portwarden: Portwarden, modules: Modules, checks: Checks) => void;
 
-const reserve: Scene = (portwarden, modules, checks) => {
+const reserve: Fixture = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, modules);
   const held = ports.reservePort({ ...KEY, port: 8080 });
   checks.same(held.port, 8080, "an explicit port");
@@ -90,7 +90,7 @@ const reserve: Scene = (portwarden, modules, checks) => {
   checks.same(ports.stats().references, 0, "nothing is held");
 };
 
-const exhaust: Scene = (portwarden, modules, checks) => {
+const exhaust: Fixture = (portwarden, modules, checks) => {
   const { Refusal } = portwarden;
   const ports = openPorts(portwarden, { ...modules, portRange: RANGE, seed: 7 });
   const pools = [1, 2].map((last) =>
@@ -107,7 +107,7 @@ const exhaust: Scene = (portwarden, modules, checks) => {
   checks.same(pools[0]?.take(), RANGE.last, "the one that is free");
 };
 
-const groups: Scene = (portwarden, modules, checks) => {
+const groups: Fixture = (portwarden, modules, checks) => {
   const { PortGroups, ReservedPorts } = portwarden;
   const core = coreOf(modules);
   const tree = PortGroups.open(core);
@@ -125,7 +125,7 @@ const groups: Scene = (portwarden, modules, checks) => {
   tree.close();
 };
 
-const batches: Scene = (portwarden, modules, checks) => {
+const batches: Fixture = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, modules);
   const pool = ports.pool({ ...KEY, destination: { address: "10.9.0.1", port: 443 } });
   for (const count of [1, 33, 1000, 5000]) {
@@ -138,7 +138,7 @@ const batches: Scene = (portwarden, modules, checks) => {
   }
 };
 
-const grow: Scene = (portwarden, modules, checks) => {
+const grow: Fixture = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, modules);
   const early = ports.pool({ ...KEY, destination: { address: "10.9.0.1", port: 443 } });
   const batch = new Uint16Array(500);
@@ -159,7 +159,7 @@ const grow: Scene = (portwarden, modules, checks) => {
   ports.close();
 };
 
-const rest: Scene = (portwarden, modules, checks) => {
+const rest: Fixture = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, { ...modules, portRange: RANGE });
   const pool = ports.pool({ ...KEY, cooldown: 1000 });
   const port = pool.take();
@@ -169,7 +169,7 @@ const rest: Scene = (portwarden, modules, checks) => {
   checks.same(pool.takeAt(port), port, "is back");
 };
 
-const sockets: Scene = (portwarden, modules, checks) => {
+const sockets: Fixture = (portwarden, modules, checks) => {
   const { module, linuxModule } = modules;
   const options = module && linuxModule ? { module, linuxModule } : {};
   const linux = portwarden.LinuxPorts.open(options);
@@ -189,7 +189,7 @@ const sockets: Scene = (portwarden, modules, checks) => {
   linux.close();
 };
 
-const release: Scene = (portwarden, modules, checks) => {
+const release: Fixture = (portwarden, modules, checks) => {
   const ports = openPorts(portwarden, modules);
   const { used } = ports.stats().memory;
   const held = Array.from({ length: 3000 }, (_, index) =>

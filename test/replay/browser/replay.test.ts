@@ -5,8 +5,8 @@ import { expect, test } from "vitest";
 import { LINUX_SEED, NETSTACK } from "../counts.ts";
 import { replayLinuxLine } from "../linux.ts";
 import { openLinuxPorts } from "../linux-ports.ts";
-import { openHandles, openWords } from "../manager.ts";
-import { newTally, replayLine, replayTable, type Tally } from "../netstack.ts";
+import { openPools, openReservations } from "../manager.ts";
+import { type Counts, newCounts, replayLine, replayTable } from "../netstack.ts";
 import type { System } from "../system.ts";
 
 declare global {
@@ -41,15 +41,15 @@ test("this is a page, and the vectors are there", () => {
 });
 
 test("the release build answers in a page as gVisor did, through reservations", () =>
-  netstack(() => openWords()));
+  netstack(() => openReservations()));
 
 test("the release build answers in a page as gVisor did, through pools", () =>
-  netstack(() => openHandles()));
+  netstack(() => openPools()));
 
 test("the debug build answers in a page as gVisor did, through reservations and pools", async () => {
   const [module, cooldownModule] = await Promise.all([debug("core"), debug("cooldown")]);
-  await netstack(() => openWords({ module, cooldownModule }));
-  await netstack(() => openHandles({ module, cooldownModule }));
+  await netstack(() => openReservations({ module, cooldownModule }));
+  await netstack(() => openPools({ module, cooldownModule }));
 });
 
 test("the release build answers in a page as Linux 2.6.32 did", () => linux({}));
@@ -60,23 +60,23 @@ test("the debug build answers in a page as Linux 2.6.32 did", async () => {
 });
 
 async function netstack(open: () => System): Promise<void> {
-  const tally = newTally();
+  const counts = newCounts();
   for (const [path, url] of Object.entries(NETSTACK_URLS)) {
     const text = await fetched(url);
-    if (path.endsWith(".json")) replayTable(text, path, open, tally);
-    else eachLine(text, (line, place) => replayLine(line, `${path}:${place}`, open, tally));
+    if (path.endsWith(".json")) replayTable(text, path, open, counts);
+    else eachLine(text, (line, place) => replayLine(line, `${path}:${place}`, open, counts));
   }
-  expect(tally).toEqual(NETSTACK);
+  expect(counts).toEqual(NETSTACK);
 }
 
 async function linux(modules: Parameters<typeof openLinuxPorts>[1]): Promise<void> {
-  const tally: Tally = newTally();
+  const counts: Counts = newCounts();
   const open = (hint: number) => openLinuxPorts(hint, modules);
   for (const [path, url] of Object.entries(LINUX_URLS)) {
     const text = await fetched(url);
-    eachLine(text, (line, place) => replayLinuxLine(line, `${path}:${place}`, open, tally));
+    eachLine(text, (line, place) => replayLinuxLine(line, `${path}:${place}`, open, counts));
   }
-  expect(tally).toEqual(LINUX_SEED);
+  expect(counts).toEqual(LINUX_SEED);
 }
 
 /** A module of the debug build, compiled by the page. */

@@ -4,7 +4,7 @@
 import { readFile } from "node:fs/promises";
 import { gunzipSync } from "node:zlib";
 import { BadInput, parse } from "../input.ts";
-import type { Mismatch, Tally } from "../netstack.ts";
+import type { Counts, Mismatch } from "../netstack.ts";
 import { type Case, replayCase } from "./cases.ts";
 import type { OpenMachine } from "./machine.ts";
 import { replayScenario, type Scenario } from "./range-fill.ts";
@@ -12,13 +12,13 @@ import { type Difference, replaySequence, type Sequence } from "./sequences.ts";
 
 const SHOWN_MAX = 5;
 
-/** Replays a file of either notation; adds to the tally. */
+/** Replays a file of either notation; adds to the counts. */
 export async function replayKernelFile(
   path: string,
   open: OpenMachine,
-  tally: Tally,
+  counts: Counts,
 ): Promise<void> {
-  replayRecordings(await readJson(path), path, open, tally);
+  replayRecordings(await readJson(path), path, open, counts);
 }
 
 /** The same for what a file holds. */
@@ -26,21 +26,25 @@ export function replayRecordings(
   content: unknown,
   place: string,
   open: OpenMachine,
-  tally: Tally,
+  counts: Counts,
 ): void {
   if (Array.isArray(content)) {
-    eachCase(content, place, tally, (one: Case) => [one.id, one.ops.length, replayCase(one, open)]);
+    eachCase(content, place, counts, (one: Case) => [
+      one.id,
+      one.ops.length,
+      replayCase(one, open),
+    ]);
     return;
   }
   const { suite, sequences, scenarios } = (content ?? {}) as Record<string, unknown>;
   if (Array.isArray(sequences)) {
-    eachCase(sequences, place, tally, (one: Sequence) => [
+    eachCase(sequences, place, counts, (one: Sequence) => [
       `${suite} ${one.id}`,
       one.ops.length,
       replaySequence(one, open),
     ]);
   } else if (Array.isArray(scenarios)) {
-    eachCase(scenarios, place, tally, (one: Scenario) => [
+    eachCase(scenarios, place, counts, (one: Scenario) => [
       `${suite} ${one.id}`,
       one.pre.length + one.phases.length,
       replayScenario(one, open),
@@ -50,20 +54,20 @@ export function replayRecordings(
   }
 }
 
-/** Replays one recording after the other; adds to the tally. */
+/** Replays one recording after the other; adds to the counts. */
 export function eachCase<T>(
   recordings: readonly T[],
   place: string,
-  tally: Tally,
+  counts: Counts,
   replay: (recording: T) => [name: string, operations: number, difference: Difference | undefined],
 ): void {
   for (const [index, recording] of recordings.entries()) {
     const [trace, operations, difference] = within(`${place}, ${index}`, () => replay(recording));
-    tally.traces += 1;
-    tally.operations += operations;
+    counts.traces += 1;
+    counts.operations += operations;
     if (difference === undefined) continue;
-    tally.mismatching += 1;
-    if (tally.mismatches.length < SHOWN_MAX) tally.mismatches.push(shown(trace, difference));
+    counts.mismatching += 1;
+    if (counts.mismatches.length < SHOWN_MAX) counts.mismatches.push(shown(trace, difference));
   }
 }
 

@@ -9,7 +9,7 @@ import { Bucket } from "../../models/linux-6.18/bucket.ts";
 import type { Socket } from "../../models/linux-6.18/kernel.ts";
 import { modulesFor } from "../../support/builds.ts";
 import { BadInput } from "../input.ts";
-import { newTally, type Tally } from "../netstack.ts";
+import { type Counts, newCounts } from "../netstack.ts";
 import { replayKernelFile } from "./files.ts";
 import type { OpenMachine } from "./machine.ts";
 import { ModelMachine, openModel } from "./model-machine.ts";
@@ -70,14 +70,14 @@ describe("a machine that does not answer as Linux 6.18 is found out", () => {
   }
 
   test("when it refuses too much", async () => {
-    const tally = await replayed((setup) => new Moody(setup), [vector("tcp-bind-v4")]);
-    expect(tally.mismatching).toBeGreaterThan(10);
-    expect(tally.mismatches).toHaveLength(5);
+    const counts = await replayed((setup) => new Moody(setup), [vector("tcp-bind-v4")]);
+    expect(counts.mismatching).toBeGreaterThan(10);
+    expect(counts.mismatches).toHaveLength(5);
   });
 
   test("when it leaves memory behind", async () => {
-    const tally = await replayed((setup) => new Leaky(setup), [vector("privileged")]);
-    expect(tally.mismatching).toBe(75);
+    const counts = await replayed((setup) => new Leaky(setup), [vector("privileged")]);
+    expect(counts.mismatching).toBe(75);
   });
 
   test("when its ranges are filled in another order", async () => {
@@ -103,8 +103,8 @@ describe("a machine that does not answer as Linux 6.18 is found out", () => {
         remove.call(this, owner);
         Object.assign(this, { reuse, reusePort });
       };
-      const tally = await replayed(openModel, [vector("tcp-auto-tiny")]);
-      expect(tally.mismatching).toBeGreaterThan(0);
+      const counts = await replayed(openModel, [vector("tcp-auto-tiny")]);
+      expect(counts.mismatching).toBeGreaterThan(0);
     } finally {
       Bucket.prototype.remove = remove;
     }
@@ -143,10 +143,10 @@ function sequence(call: string): string {
   return `{"suite":"odd","sequences":[{"id":0,"ops":${calls},"r":["ok","ok"]}]}`;
 }
 
-async function replayed(open: OpenMachine, paths: readonly string[]): Promise<Tally> {
-  const tally = newTally();
-  for (const path of paths) await replayKernelFile(path, open, tally);
-  return tally;
+async function replayed(open: OpenMachine, paths: readonly string[]): Promise<Counts> {
+  const counts = newCounts();
+  for (const path of paths) await replayKernelFile(path, open, counts);
+  return counts;
 }
 
 function recordings(): string[] {

@@ -6,8 +6,8 @@ import { BadInput, same } from "../input.ts";
 import { type Case, replayCase } from "../linux-6.18/cases.ts";
 import { eachCase, readJson } from "../linux-6.18/files.ts";
 import type { Call, Difference } from "../linux-6.18/sequences.ts";
-import { openWords } from "../manager.ts";
-import type { Tally } from "../netstack.ts";
+import { openReservations } from "../manager.ts";
+import type { Counts } from "../netstack.ts";
 import { AllocatorPlayer } from "./allocators.ts";
 import { CallPlayer } from "./calls.ts";
 import { openStack } from "./stack.ts";
@@ -27,19 +27,19 @@ interface Player {
 const ON_A_MANAGER = /^(?:reserve|release|tuple|setPortRange|pick)\b/;
 const ON_A_STACK = new Set(["socket", "fill", "sysctl"]);
 
-/** Replays a file of cases; adds to the tally. */
+/** Replays a file of cases; adds to the counts. */
 export async function replayPeersFile(
   path: string,
   options: ManagerOptions,
-  tally: Tally,
+  counts: Counts,
 ): Promise<void> {
   const cases = await readCases(path);
   const skipped = cases.filter(({ missing }) => missing !== undefined);
   if (skipped.length > 0) {
-    tally.skipped.set("missing", (tally.skipped.get("missing") ?? 0) + skipped.length);
+    counts.skipped.set("missing", (counts.skipped.get("missing") ?? 0) + skipped.length);
   }
   const played = cases.filter(({ missing }) => missing === undefined);
-  eachCase(played, path, tally, (one) => [one.id, one.ops.length, replayPeer(one, options)]);
+  eachCase(played, path, counts, (one) => [one.id, one.ops.length, replayPeer(one, options)]);
 }
 
 export async function readCases(path: string): Promise<readonly PeerCase[]> {
@@ -54,7 +54,7 @@ export function replayPeer(one: PeerCase, options: ManagerOptions): Difference |
   if (ON_A_STACK.has(op)) return replayCase(one, (setup) => openStack(setup, options));
   const player: Player =
     ON_A_MANAGER.test(op) && op !== "reserveAll"
-      ? new CallPlayer(() => openWords(options))
+      ? new CallPlayer(() => openReservations(options))
       : new AllocatorPlayer(options);
   try {
     return played(one, player);

@@ -19,7 +19,7 @@ import { CERTIFICATE } from "../../adapters/certificate.ts";
 import { HOST, type Kind } from "./hosts.ts";
 
 /** What a client is made with. */
-interface World {
+interface Fixture {
   readonly connector: Connector;
   readonly source: string;
   /** Connections to each destination. */
@@ -36,76 +36,81 @@ interface Client {
 
 export interface Way {
   readonly kind: Kind;
-  client(world: World): Client;
+  client(fixture: Fixture): Client;
 }
 
 export const WAYS: Readonly<Record<string, Way>> = {
   "localAddress alone": {
     kind: "tcp",
-    client: ({ source, ...world }) =>
-      ofSockets(world, (port) => connected(netConnect({ host: HOST, port, localAddress: source }))),
+    client: ({ source, ...fixture }) =>
+      ofSockets(fixture, (port) =>
+        connected(netConnect({ host: HOST, port, localAddress: source })),
+      ),
   },
   "the system's choice": {
     kind: "tcp",
-    client: (world) => ofSockets(world, (port) => connected(netConnect({ host: HOST, port }))),
+    client: (fixture) => ofSockets(fixture, (port) => connected(netConnect({ host: HOST, port }))),
   },
   "connector.connect": {
     kind: "tcp",
-    client: (world) => ofSockets(world, (port) => world.connector.connect({ host: HOST, port })),
+    client: (fixture) =>
+      ofSockets(fixture, (port) => fixture.connector.connect({ host: HOST, port })),
   },
   "connector.connect, TLS": {
     kind: "tls",
-    client: (world) =>
-      ofSockets(world, (port) =>
-        world.connector.connect({ host: HOST, port, tls: { ca: CERTIFICATE } }),
+    client: (fixture) =>
+      ofSockets(fixture, (port) =>
+        fixture.connector.connect({ host: HOST, port, tls: { ca: CERTIFICATE } }),
       ),
   },
   PortSocket: {
     kind: "tcp",
-    client: (world) =>
-      ofSockets(world, (port) => connected(new PortSocket(world.connector).connect(port, HOST))),
+    client: (fixture) =>
+      ofSockets(fixture, (port) =>
+        connected(new PortSocket(fixture.connector).connect(port, HOST)),
+      ),
   },
   "http.Agent": {
     kind: "http",
-    client: (world) => {
-      const agent = new HttpPortAgent(world.connector);
-      return ofRequests(world, (port) => httpGet({ agent, host: HOST, port }));
+    client: (fixture) => {
+      const agent = new HttpPortAgent(fixture.connector);
+      return ofRequests(fixture, (port) => httpGet({ agent, host: HOST, port }));
     },
   },
   "https.Agent": {
     kind: "https",
-    client: (world) => {
-      const agent = new HttpsPortAgent(world.connector, { ca: CERTIFICATE });
-      return ofRequests(world, (port) => httpsGet({ agent, host: HOST, port }));
+    client: (fixture) => {
+      const agent = new HttpsPortAgent(fixture.connector, { ca: CERTIFICATE });
+      return ofRequests(fixture, (port) => httpsGet({ agent, host: HOST, port }));
     },
   },
   "http.request with createConnection": {
     kind: "http",
-    client: (world) => {
-      const createConnection = connectionFor(world.connector);
-      return ofRequests(world, (port) => httpGet({ createConnection, host: HOST, port }));
+    client: (fixture) => {
+      const createConnection = connectionFor(fixture.connector);
+      return ofRequests(fixture, (port) => httpGet({ createConnection, host: HOST, port }));
     },
   },
-  undici: { kind: "http", client: (world) => ofUndici(world, "http") },
-  "undici, TLS": { kind: "https", client: (world) => ofUndici(world, "https") },
+  undici: { kind: "http", client: (fixture) => ofUndici(fixture, "http") },
+  "undici, TLS": { kind: "https", client: (fixture) => ofUndici(fixture, "https") },
   ws: {
     kind: "ws",
-    client: (world) =>
-      ofWebSockets(world, {
-        createConnection: connectionFor(world.connector) as typeof netConnect,
+    client: (fixture) =>
+      ofWebSockets(fixture, {
+        createConnection: connectionFor(fixture.connector) as typeof netConnect,
       }),
   },
-  autocannon: { kind: "http", client: (world) => ofAutocannon(world, "http") },
-  "autocannon, TLS": { kind: "https", client: (world) => ofAutocannon(world, "https") },
+  autocannon: { kind: "http", client: (fixture) => ofAutocannon(fixture, "http") },
+  "autocannon, TLS": { kind: "https", client: (fixture) => ofAutocannon(fixture, "https") },
   "ws with http.Agent": {
     kind: "ws",
-    client: (world) => ofWebSockets(world, { agent: new HttpPortAgent(world.connector) }),
+    client: (fixture) => ofWebSockets(fixture, { agent: new HttpPortAgent(fixture.connector) }),
   },
 };
 
 /** A client that opens one socket at a time. */
 function ofSockets(
-  { each, onFailure }: Pick<World, "each" | "onFailure">,
+  { each, onFailure }: Pick<Fixture, "each" | "onFailure">,
   open: (port: number) => Promise<Socket>,
 ): Client {
   const sockets: Socket[] = [];
@@ -118,7 +123,7 @@ function ofSockets(
 }
 
 /** A client of requests whose answers do not end. */
-function ofRequests({ each, onFailure }: World, get: (port: number) => ClientRequest): Client {
+function ofRequests({ each, onFailure }: Fixture, get: (port: number) => ClientRequest): Client {
   const requests: ClientRequest[] = [];
   const answered = (port: number): Promise<unknown> =>
     new Promise((resolve, reject) => {
@@ -138,7 +143,7 @@ function quiet(answer: IncomingMessage): IncomingMessage {
   return answer.on("error", () => {}).resume();
 }
 
-function ofUndici({ connector, each, onFailure }: World, scheme: "http" | "https"): Client {
+function ofUndici({ connector, each, onFailure }: Fixture, scheme: "http" | "https"): Client {
   const agent = new UndiciAgent({ connect: undiciConnect(connector, { ca: CERTIFICATE }) });
   const answered = async (port: number): Promise<void> => {
     const origin = `${scheme}://${HOST}:${port}`;
@@ -155,7 +160,7 @@ function ofUndici({ connector, each, onFailure }: World, scheme: "http" | "https
  * autocannon opens its connections by itself, and sends on each a request that is not answered to
  * the end.
  */
-function ofAutocannon({ connector, each, onFailure }: World, scheme: "http" | "https"): Client {
+function ofAutocannon({ connector, each, onFailure }: Fixture, scheme: "http" | "https"): Client {
   const runs: autocannon.Instance[] = [];
   const setupClient = autocannonSetup(connector);
   return {
@@ -173,7 +178,7 @@ function ofAutocannon({ connector, each, onFailure }: World, scheme: "http" | "h
   };
 }
 
-function ofWebSockets({ each, onFailure }: World, options: WebSocket.ClientOptions): Client {
+function ofWebSockets({ each, onFailure }: Fixture, options: WebSocket.ClientOptions): Client {
   const sockets: WebSocket[] = [];
   const opened = (port: number): Promise<unknown> =>
     new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
-// Stage: where a story is played. The same story runs on the reference model, and on both builds of the
-// core through words and through pools; a refusal is one of the negative numbers of `abi`.
+// Fixture: where a story is played. The same story runs on the reference model, and on both builds
+// of the core through reservations and through pools; a refusal is one of the negative numbers of `abi`.
 
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 import {
@@ -13,7 +13,7 @@ import { ReferencePortManager } from "../models/reference-manager.ts";
 import { type Ask, show, toFacade, toModel } from "./ask.ts";
 import { type Build, openOn } from "./builds.ts";
 
-export interface Stage {
+export interface Fixture {
   /** A port that is named: the port, or `IN_USE`. */
   reserve(ask: Ask, port: number, test?: PortTester): number;
   /** Any port, as bind() with port 0 asks for it: the port, or `EXHAUSTED`. */
@@ -40,15 +40,15 @@ export interface Counts {
 }
 
 /** Every way to play a story, by name. */
-export const STAGES: readonly (readonly [name: string, open: () => Stage])[] = [
-  ["the reference model", () => new ModelStage()],
-  ["reservations, release build", () => new WordStage("release")],
-  ["reservations, debug build", () => new WordStage("debug")],
-  ["pools, release build", () => new HandleStage("release")],
-  ["pools, debug build", () => new HandleStage("debug")],
+export const FIXTURES: readonly (readonly [name: string, open: () => Fixture])[] = [
+  ["the reference model", () => new ModelFixture()],
+  ["reservations, release build", () => new ReservationFixture("release")],
+  ["reservations, debug build", () => new ReservationFixture("debug")],
+  ["pools, release build", () => new PoolFixture("release")],
+  ["pools, debug build", () => new PoolFixture("debug")],
 ];
 
-class ModelStage implements Stage {
+class ModelFixture implements Fixture {
   readonly #manager = new ReferencePortManager();
 
   reserve(ask: Ask, port: number, test?: PortTester): number {
@@ -98,7 +98,7 @@ class ModelStage implements Stage {
   }
 }
 
-class WordStage implements Stage {
+class ReservationFixture implements Fixture {
   protected readonly manager: PortManager;
   readonly #usedAtOpen: number;
 
@@ -159,8 +159,8 @@ class WordStage implements Stage {
   }
 }
 
-/** Whatever a pool can do goes through pools that stay open, the rest through words. */
-class HandleStage extends WordStage {
+/** Whatever a pool can do goes through pools that stay open, the rest through reservations. */
+class PoolFixture extends ReservationFixture {
   readonly #pools = new Map<string, PortPool>();
 
   override reserve(ask: Ask, port: number, test?: PortTester): number {

@@ -1,4 +1,4 @@
-// Stage: local servers and a connector for one test, and the look round at its end.
+// Fixture: local servers and a connector for one test, and the look round at its end.
 
 import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
@@ -90,7 +90,7 @@ function lookupLoopback(
 }
 
 /** A server that is closed, with its connections, at the end. */
-export interface Stage {
+export interface Fixture {
   readonly port: number;
   /** All connections that there have been. */
   readonly came: readonly Came[];
@@ -99,7 +99,7 @@ export interface Stage {
 }
 
 /** Has a server listen on 127.0.0.1, and notes who comes. */
-export async function stageOf(server: Server): Promise<Stage> {
+export async function stageOf(server: Server): Promise<Fixture> {
   const came: Came[] = [];
   const open = new Set<Socket>();
   server.on("connection", (socket) => {
@@ -127,12 +127,12 @@ export async function listenAt(address: string, port: number): Promise<void> {
 }
 
 /** An HTTP server that answers with the port that the request came from, unless told otherwise. */
-export function httpStage(listener: RequestListener = tellPort): Promise<Stage> {
+export function httpFixture(listener: RequestListener = tellPort): Promise<Fixture> {
   return stageOf(createHttpServer(listener));
 }
 
 /** The same with TLS. */
-export function httpsStage(listener: RequestListener = tellPort): Promise<Stage> {
+export function httpsFixture(listener: RequestListener = tellPort): Promise<Fixture> {
   return stageOf(createHttpsServer(TLS_SERVER, listener));
 }
 
