@@ -63,5 +63,5 @@ export const RETIRED: Readonly<Record<string, string>> = {
   "openWords|openHandles|WordStage|HandleStage|ModelStage": "openReservations, openPools, fixture",
   "wish|Wish|wishes|Wishes": "request, options",
   "tally|Tally|tallies|newTally": "counts, aggregate",
-  "Stage|STAGES|Scene|SCENES|openScene|World|Deeds?": "Fixture, SETUPS, Operation",
+  "STAGES|Scenes?|SCENES|openScene|Deeds?": "Fixture, SETUPS, Operation",
 };
