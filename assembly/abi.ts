@@ -147,3 +147,12 @@ export const POLICY_DRAW = 2;
 export const REQUEST_AT = 2048;
 /** Address of the batch: 32-bit offsets in, 16-bit ports in or out. */
 export const BATCH_AT = 4096;
+
+// ── Lines: what is held, flow by flow (netstack/listing.ts) ───────────────────────────────
+
+/** Bytes of a line in the batch. */
+export const LINE_BYTES = 64;
+/** Address of the first line; the number of lines is at the beginning of the batch. */
+export const LINES_AT = 4160;
+/** Lines that one call writes at most. */
+export const LINES_MAX = 63;

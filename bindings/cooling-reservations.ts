@@ -24,6 +24,11 @@ export class CoolingHeap<Entry extends Cooling> {
     heap[at] = entry;
   }
 
+  /** All that are still cooling, in no order. */
+  *entries(): Generator<Entry> {
+    for (const entry of this.#heap) if (entry.reservation.isCooling) yield entry;
+  }
+
   /** The earliest that is still cooling. */
   first(): Entry | undefined {
     for (;;) {

@@ -2,33 +2,24 @@
 // turns a refusal into an error that says what was asked.
 
 import { NO_MEMORY } from "../assembly/abi.ts";
-import { AvoidingCoolingPool, AvoidingPool } from "./avoiding.ts";
-import { type CheckedCooldown, checkCooldown } from "./cooldown.ts";
-import { CoolingPool } from "./cooling.ts";
 import { CoolingHeap } from "./cooling-reservations.ts";
 import { kindOf, setKind } from "./core/brands.ts";
 import { registerCleanup } from "./core/cleanup.ts";
-import { cooldownCoreOf } from "./core/cooldown-core.ts";
 import { type Core, coreOf } from "./core/core.ts";
 import { checkInside, INSIDE } from "./core/inside.ts";
 import { CryptoRandom } from "./core/random.ts";
-import { invalid, noMemory, PortError, type RefusalCode, wrongType } from "./errors.ts";
+import { invalid, noMemory, type RefusalCode } from "./errors.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
-import { PortPool } from "./pool.ts";
-import { CoolingRecords, PoolRecord } from "./pool-record.ts";
+import { openPool, type PoolOwner, poolKind } from "./opening-pools.ts";
+import { checkTester, pick } from "./picking.ts";
+import type { PortPool } from "./pool.ts";
+import type { PoolRecord } from "./pool-record.ts";
 import { type Outcome, refused } from "./refusals.ts";
 import { groupAt, liveGroupAt, writeKey } from "./requests/block.ts";
-import {
-  checkBoolean,
-  checkInteger,
-  checkPort,
-  checkTime,
-  checkUint32,
-} from "./requests/checks.ts";
+import { checkInteger, checkPort, checkTime, checkUint32 } from "./requests/checks.ts";
 import {
   type Asked,
   askedOf,
-  checkMode,
   type Key,
   POOL_OPTIONS,
   PORT_OPTIONS,
@@ -36,13 +27,22 @@ import {
   TUPLE_OPTIONS,
   withGroup,
 } from "./requests/parsing.ts";
-import { showKey } from "./requests/printing.ts";
 import { checkRange, type PortRange } from "./requests/range.ts";
 import type { GroupOption, PoolOptions, PortRequest, ReserveRequest } from "./requests/request.ts";
 import { type CoolingEntry, type Owner, Reservation } from "./reservation.ts";
-import { checkVerdict, type PortTester, Reserving } from "./reserving.ts";
+import { type PortTester, Reserving } from "./reserving.ts";
 import { type AsyncPortTester, reserveAsync } from "./reserving-async.ts";
-import { checkPoolSelection, Selection } from "./selection.ts";
+import { Selection } from "./selection.ts";
+import { GroupedReservations, knownOf } from "./state/grouped.ts";
+import {
+  checkFilter,
+  type HeldFilter,
+  type HeldPort,
+  type HeldSource,
+  listHeld,
+  releaseHeld,
+} from "./state/held.ts";
+import { Purges } from "./state/release-all.ts";
 
 // The memory of a manager goes back when the manager is garbage.
 const forgotten = registerCleanup<Kept>(closeKept);
@@ -76,6 +76,7 @@ export class PortManager implements Disposable {
   readonly #reserving: Reserving;
   readonly #pools = new Set<PoolRecord>();
   readonly #cooling = new CoolingHeap<CoolingEntry>();
+  readonly #grouped = new GroupedReservations();
   /** The latest time that cooldowns of reservations were given. */
   #clock = 0;
   readonly #owner: Owner = {
@@ -86,7 +87,12 @@ export class PortManager implements Disposable {
       this.#reserving.release({ ...key, networks, group: undefined }, port);
     },
     coolDown: (reservation, now, period) => this.#coolDown(reservation, now, period),
-    move: (key, group) => this.#moveKey(key, group),
+    move: (reservation, key, group) => {
+      const moved = this.#moveKey(key, group);
+      this.#grouped.add(reservation);
+      return moved;
+    },
+    purges: new Purges(),
   };
 
   static {
@@ -265,45 +271,9 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   pool(options: PoolOptions): PortPool {
-    const {
-      key,
-      mode: wanted,
-      unique,
-      cooldown: ownCooldown,
-      selection: own,
-      avoid,
-    } = askedOf(this.#core, options, POOL_OPTIONS);
-    const mode = checkMode(wanted, key);
-    const cooldown = checkCooldown(ownCooldown, this.#settings.cooldown);
-    const isOrdered = checkPoolSelection(own);
-    const avoided = avoid === undefined ? undefined : checkPort(avoid);
-    const isCooling = cooldown.period > 0 || isOrdered;
-    // A port that cools down, or is queued, must not be taken a second time under flags of reuse.
-    const isUnique = checkBoolean("unique", unique) || (isCooling && key.flags !== 0);
-    const manager = this.#open();
-    writeKey(this.#core, key);
-    const handle = this.#core.exports.openPool(manager, mode, isUnique ? 1 : 0) >>> 0;
-    if (handle === 0) throw this.#reserving.noMemory(showKey(key, 0));
-    const records = isCooling ? this.#openCooling(handle, cooldown, isOrdered) : undefined;
-    const record = new PoolRecord(this.#core, this, handle, key.reserved, records, this.#pools);
-    const { selection } = this.#reserving;
-    const { random } = this.#settings;
-    if (avoided !== undefined) {
-      const Pool = isCooling ? AvoidingCoolingPool : AvoidingPool;
-      return new Pool(avoided, INSIDE, record, key, selection, cooldown, random);
-    }
-    if (!isCooling) return new PortPool(INSIDE, record, key, selection);
-    return new CoolingPool(INSIDE, record, key, selection, cooldown, random);
-  }
-
-  #openCooling(handle: number, cooldown: CheckedCooldown, isOrdered: boolean): CoolingRecords {
-    try {
-      const { exports } = cooldownCoreOf(this.#core, this.#settings.cooldownModule);
-      return new CoolingRecords(exports, this.#open(), cooldown.period, isOrdered);
-    } catch (error) {
-      this.#core.exports.closePool(handle);
-      throw error;
-    }
+    const owner = this.#poolOwner();
+    const asked = askedOf(this.#core, options, POOL_OPTIONS);
+    return openPool(owner, asked.key, poolKind(owner, asked));
   }
 
   // ── Picking ─────────────────────────────────────────────────────────────────────────────
@@ -318,10 +288,9 @@ export class PortManager implements Disposable {
    */
   pickEphemeralPort(test: PortTester, offset?: number): number {
     checkTester(test, false);
-    return this.#pick(
-      test,
-      offset === undefined ? this.#settings.random.next() : checkUint32("offset", offset),
-    );
+    const start =
+      offset === undefined ? this.#settings.random.next() : checkUint32("offset", offset);
+    return pick(this.#reserving, test, start);
   }
 
   /**
@@ -335,9 +304,36 @@ export class PortManager implements Disposable {
     checkUint32("offset", offset);
     checkTester(test, false);
     const { exports } = this.#core;
-    const port = this.#pick(test, (exports.hint(this.#open()) + offset) >>> 0);
+    const port = pick(this.#reserving, test, (exports.hint(this.#open()) + offset) >>> 0);
     exports.advanceHint(this.#open());
     return port;
+  }
+
+  // ── What is held ────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Lists what is held, as it is at the call: one record for each network, description and port. What
+   * happens while it is read does not show.
+   * @throws PortError `EBADF`, and those of a bad filter.
+   */
+  reservations(filter: HeldFilter = {}): IterableIterator<HeldPort> {
+    return listHeld(this.#heldSource(), checkFilter(this.#core, filter));
+  }
+
+  /**
+   * Releases all that is held and agrees with the filter, whoever holds it. Pools stay open, and objects
+   * of released reservations are as after their own `release()`.
+   * @returns how many references were released.
+   * @throws PortError `EBADF`, `ENOBUFS`, and those of a bad filter.
+   */
+  releaseAll(filter: HeldFilter = {}): number {
+    const source = this.#heldSource();
+    const checked = checkFilter(this.#core, filter);
+    const references = (): number => this.#core.exports.referenceCount(this.#open()) >>> 0;
+    const before = references();
+    const release = (key: Key, port: number): boolean => this.#reserving.release(key, port);
+    releaseHeld(source, checked, this.#owner.purges, release);
+    return before - references();
   }
 
   // ── Range and figures ───────────────────────────────────────────────────────────────────
@@ -419,25 +415,25 @@ export class PortManager implements Disposable {
   }
 
   #reservation({ key, answer }: Outcome): Reservation {
-    return new Reservation(INSIDE, key, answer, this.#owner);
+    const reservation = new Reservation(INSIDE, key, answer, this.#owner);
+    if (key.group !== undefined) this.#grouped.add(reservation);
+    return reservation;
   }
 
-  #pick(test: PortTester, offset: number): number {
-    const { first, last } = this.portRange();
-    const count = last - first + 1;
-    const start = offset % count;
-    for (let index = 0; index < count; index++) {
-      const port = first + ((start + index) % count);
-      const isAccepted = checkVerdict(test(port));
-      this.#open(); // the tester may have closed the manager
-      if (isAccepted) return port;
-    }
-    throw new PortError(
-      "EADDRNOTAVAIL",
-      "no-port-available",
-      `the tester accepted none of the ports ${first}..${last}`,
-      { syscall: "connect", port: 0, searched: { first, last } },
-    );
+  #poolOwner(): PoolOwner {
+    const pools = this.#pools;
+    return { manager: this, reserving: this.#reserving, settings: this.#settings, pools };
+  }
+
+  #heldSource(): HeldSource {
+    const cooling = [...this.#cooling.entries()].map(({ reservation }) => reservation);
+    return {
+      core: this.#core,
+      manager: this.#open(),
+      pools: this.#pools,
+      cooling: knownOf(cooling),
+      grouped: knownOf(this.#grouped.held()),
+    };
   }
 
   /** Starts the cooldown of a reservation: when it ends, or `undefined` where it has none. */
@@ -466,9 +462,4 @@ export class PortManager implements Disposable {
     }
     return withGroup(key, group);
   }
-}
-
-function checkTester(test: unknown, optional: boolean): void {
-  if (typeof test === "function" || (optional && test === undefined)) return;
-  throw wrongType("test", "a function that answers a boolean", test);
 }

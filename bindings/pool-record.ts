@@ -6,7 +6,9 @@ import { type Registry, registerCleanup } from "./core/cleanup.ts";
 import type { CooldownExports } from "./core/cooldown-core.ts";
 import type { Core } from "./core/core.ts";
 import { noMemory } from "./errors.ts";
-import { dropList, holdList, type ReservedPorts } from "./groups/reserved.ts";
+import { dropList, holdList } from "./groups/reserved.ts";
+import type { PoolKind } from "./opening-pools.ts";
+import type { Key } from "./requests/parsing.ts";
 
 const FOREVER = Number.POSITIVE_INFINITY;
 
@@ -19,7 +21,9 @@ export class PoolRecord {
   handle: number;
   /** What cooldown.wasm keeps for the pool. */
   readonly cooling: CoolingRecords | undefined;
-  readonly #reserved: ReservedPorts | undefined;
+  /** What the pool is opened for, in the group that it is in now. */
+  key: Key;
+  readonly kind: PoolKind;
   /** The open pools of the manager. */
   readonly #among: Set<PoolRecord>;
 
@@ -27,7 +31,8 @@ export class PoolRecord {
     core: Core,
     manager: object,
     handle: number,
-    reserved: ReservedPorts | undefined,
+    key: Key,
+    kind: PoolKind,
     cooling: CoolingRecords | undefined,
     among: Set<PoolRecord>,
   ) {
@@ -35,10 +40,11 @@ export class PoolRecord {
     this.manager = manager;
     this.handle = handle;
     this.cooling = cooling;
-    this.#reserved = reserved;
+    this.key = key;
+    this.kind = kind;
     this.#among = among;
     among.add(this);
-    if (reserved !== undefined) holdList(reserved);
+    if (key.reserved !== undefined) holdList(key.reserved);
   }
 
   /** Closes the pool and frees its cooling ports. A second call does nothing. */
@@ -54,7 +60,7 @@ export class PoolRecord {
     this.cooling?.close();
     this.handle = 0;
     this.#among.delete(this);
-    if (this.#reserved !== undefined) dropList(this.#reserved);
+    if (this.key.reserved !== undefined) dropList(this.key.reserved);
   }
 }
 
@@ -96,6 +102,16 @@ export class CoolingRecords {
       else total += freeEach(core, handle, count, freed, total);
       if (this.fifo !== 0) this.exports.releaseBatch(this.fifo, count);
     }
+  }
+
+  /** How many ports are cooling. */
+  get count(): number {
+    return this.cooldown === 0 ? 0 : this.exports.coolingCount(this.cooldown);
+  }
+
+  /** Is the port cooling? */
+  has(port: number): boolean {
+    return this.cooldown !== 0 && this.exports.isCooling(this.cooldown, port) !== 0;
   }
 
   /** Gives back the memory. A second call does nothing. */

@@ -15,6 +15,7 @@ import { type Key, withGroup } from "./requests/parsing.ts";
 import { type PortRange, unpackRange } from "./requests/range.ts";
 import { searchBy } from "./search.ts";
 import type { Place, Selection } from "./selection.ts";
+import { portsOf } from "./state/flow-list.ts";
 
 /** Where the core keeps a pool, for {@link PortPool}'s own kind. Throws if it is closed. */
 export let handleOf: (pool: PortPool) => number;
@@ -226,6 +227,20 @@ export class PortPool implements Disposable {
   }
 
   /**
+   * The ports that {@link has} tells of, ascending. A copy: what happens later does not show.
+   * @throws PortError `EBADF` (closed).
+   */
+  ports(): Uint16Array {
+    const handle = this.#open();
+    const all = portsOf(
+      this.#core,
+      this.#exports.poolFlow(handle),
+      this.#exports.heldCount(handle),
+    );
+    return all.filter((port) => this.has(port));
+  }
+
+  /**
    * Closes the pool. Ports that it holds stay held: they belong to the manager, and can be released by
    * value or through another pool of the same description. Cooling ports are freed. A pool that
    * becomes garbage is closed, too. A second call does nothing.
@@ -247,6 +262,7 @@ export class PortPool implements Disposable {
   set group(group: PortGroup | undefined) {
     this.#exports.movePool(this.#open(), groupAt(this.#core, group));
     this.#key = withGroup(this.#key, group);
+    this.#record.key = this.#key;
   }
 
   #open(): number {

@@ -1,13 +1,13 @@
 // Reservation: one port that is held until it is released.
 
-import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../assembly/abi.ts";
 import { setKind } from "./core/brands.ts";
 import { checkInside } from "./core/inside.ts";
 import { PortError } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
 import { checkSome, type Key } from "./requests/parsing.ts";
-import { addressText } from "./requests/printing.ts";
+import { addressText, flagNames } from "./requests/printing.ts";
 import type { Flags } from "./requests/request.ts";
+import type { Purges } from "./state/release-all.ts";
 
 /** A reservation that stays held until a time, unless it is released before. */
 export interface CoolingEntry {
@@ -24,8 +24,13 @@ export interface Owner {
   /** Gives back some of the networks of a reservation. */
   narrow(key: Key, given: readonly number[], port: number): void;
   /** Moves a reservation to another group, and returns its key there. */
-  move(key: Key, group: PortGroup | undefined): Key;
+  move(reservation: Reservation, key: Key, group: PortGroup | undefined): Key;
+  /** What has been released by filter. */
+  readonly purges: Purges;
 }
+
+/** The description of a reservation; `undefined` once its port has been given back. */
+export let keyOf: (reservation: Reservation) => Key | undefined;
 
 /**
  * A port that is held. It stays held until {@link Reservation.release} is called, also when the object
@@ -38,9 +43,12 @@ export class Reservation implements Disposable {
   /** Gone once the port has been given back. */
   #owner: Owner | undefined;
   #isCooling = false;
+  /** The epoch of releases by filter that the reservation knows of. */
+  #epoch: number;
 
   static {
     setKind(Reservation, "Reservation");
+    keyOf = (reservation) => (reservation.released ? undefined : reservation.#key);
   }
 
   /** Reservations are made by `PortManager.reservePort` and `reserveTuple`. */
@@ -49,6 +57,7 @@ export class Reservation implements Disposable {
     this.port = port;
     this.#key = key;
     this.#owner = owner;
+    this.#epoch = owner.purges.epoch;
   }
 
   /**
@@ -61,6 +70,7 @@ export class Reservation implements Disposable {
 
   /** The networks in which the port is held, each once. */
   get networks(): readonly number[] {
+    this.#held();
     return [...this.#key.networks];
   }
 
@@ -81,12 +91,7 @@ export class Reservation implements Disposable {
 
   /** The reuse flags, also where the request said `reuseAddr` or `reusePort`. */
   get flags(): { readonly [flag in keyof Flags]-?: boolean } {
-    const { flags } = this.#key;
-    return {
-      mostRecent: (flags & MOST_RECENT) !== 0,
-      loadBalanced: (flags & LOAD_BALANCED) !== 0,
-      tupleOnly: (flags & TUPLE_ONLY) !== 0,
-    };
+    return flagNames(this.#key.flags);
   }
 
   /**
@@ -100,18 +105,20 @@ export class Reservation implements Disposable {
   }
 
   set group(group: PortGroup | undefined) {
-    if (this.#owner === undefined) throw this.#gone();
-    this.#key = this.#owner.move(this.#key, group);
+    const owner = this.#held();
+    if (owner === undefined) throw this.#gone();
+    this.#key = owner.move(this, this.#key, group);
   }
 
   /** Whether the reservation has been given back and its port is held until its cooldown is over. */
   get isCooling(): boolean {
+    this.#held();
     return this.#isCooling;
   }
 
   /** Whether the port has been released. */
   get released(): boolean {
-    return this.#owner === undefined;
+    return this.#held() === undefined;
   }
 
   /**
@@ -126,7 +133,7 @@ export class Reservation implements Disposable {
    * `ERR_OUT_OF_RANGE`, and those of {@link release}.
    */
   coolDown(now: number, period?: number): boolean {
-    const owner = this.#owner;
+    const owner = this.#held();
     if (owner === undefined || this.#isCooling) return false;
     if (owner.coolDown(this, now, period) === undefined) return this.release();
     this.#isCooling = true;
@@ -142,7 +149,7 @@ export class Reservation implements Disposable {
    * {@link release}; `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (a network that it does not hold).
    */
   narrow(networks: readonly number[]): boolean {
-    const owner = this.#owner;
+    const owner = this.#held();
     if (owner === undefined) throw this.#gone();
     const key = this.#key;
     const kept = checkSome(networks, key);
@@ -151,6 +158,21 @@ export class Reservation implements Disposable {
     owner.narrow(key, given, this.port);
     this.#key = { ...key, networks: kept };
     return true;
+  }
+
+  /** The manager, as long as the port is held; what has been released by filter is not. */
+  #held(): Owner | undefined {
+    const owner = this.#owner;
+    if (owner === undefined || owner.purges.epoch === this.#epoch) return owner;
+    const left = owner.purges.restOf(this.#key, this.port, this.#epoch);
+    this.#epoch = owner.purges.epoch;
+    if (left !== undefined) {
+      this.#key = left;
+      return owner;
+    }
+    this.#owner = undefined;
+    this.#isCooling = false;
+    return undefined;
   }
 
   #gone(): PortError {
@@ -163,7 +185,7 @@ export class Reservation implements Disposable {
    * release needs memory: the same tuple has been released by value with other flags.
    */
   release(): boolean {
-    const owner = this.#owner;
+    const owner = this.#held();
     if (owner === undefined) return false;
     owner.release(this.#key, this.port);
     this.#owner = undefined;

@@ -12,6 +12,7 @@ export {
   setGroupRange,
 } from "../groups/tree";
 export { moveGroupUse } from "../netstack/group-uses";
+export { listExtra, listFlows, listPorts, poolFlow } from "../netstack/listing";
 export {
   advanceHint,
   closeManager,

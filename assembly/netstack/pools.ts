@@ -275,7 +275,8 @@ function flowAt(pool: Address, index: u32): Address {
   return pool + ((<usize>index) << 2);
 }
 
-function firstFlowOf(pool: Address): Address {
+/** The flow of the pool in its first network. */
+export function firstFlowOf(pool: Address): Address {
   return load<u32>(pool, FLOWS);
 }
 

@@ -65,6 +65,12 @@ export function countAt(set: Address, port: Port): i32 {
   return (hasPort(set, port) ? 1 : 0) + extraAt(set + EXTRA, port);
 }
 
+/** Lowest port from `port` on that has an extra count, or 0. */
+export function nextExtraOf(set: Address, port: Port): Port {
+  const next = nextExtra(set + EXTRA, port);
+  return next < <u32>PORT_COUNT ? next : 0;
+}
+
 /** Charges for adding one to the port's count. */
 export function chargeAdd(set: Address, port: Port): void {
   if (hasPort(set, port)) chargeExtra(set + EXTRA, port);

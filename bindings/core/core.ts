@@ -47,6 +47,11 @@ export type CoreExports = {
   hasTaken(handle: number, port: number): number;
   heldCount(handle: number): number;
 
+  listFlows(manager: number, slot: number, port: number): number;
+  listPorts(flow: number, from: number): number;
+  listExtra(flow: number, from: number): number;
+  poolFlow(handle: number): number;
+
   takeBetween(handle: number, first: number, last: number, offset: number): number;
   poolRange(handle: number): number;
   clampToRequest(range: number): number;

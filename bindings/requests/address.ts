@@ -65,7 +65,11 @@ export function parseLocal(value: unknown): Address {
 
 /** The canonical text of four words as the core keeps them, or "" for any. */
 export function textOf(words: readonly number[]): string {
-  if (words.every((word) => word === 0)) return "";
+  const [a = 0, b = 0, c = 0, d = 0] = words;
+  if (c === MAPPED && a === 0 && b === 0) {
+    return `${d & 255}.${(d >>> 8) & 255}.${(d >>> 16) & 255}.${d >>> 24}`;
+  }
+  if ((a | b | c | d) === 0) return "";
   const bytes = words.flatMap((word) => [
     word & 255,
     (word >>> 8) & 255,

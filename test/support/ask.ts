@@ -15,6 +15,14 @@ export function flagsOf(bits: number): Flags {
   };
 }
 
+export function bitsOf({ mostRecent, loadBalanced, tupleOnly }: Flags): number {
+  return (
+    (mostRecent ? MOST_RECENT : 0) |
+    (loadBalanced ? LOAD_BALANCED : 0) |
+    (tupleOnly ? TUPLE_ONLY : 0)
+  );
+}
+
 export function toModel(ask: Ask, port: number): ReferenceRequest {
   return { ...ask, port };
 }

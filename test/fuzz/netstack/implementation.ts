@@ -8,10 +8,12 @@ import {
   type Reservation,
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { type Ask, toFacade } from "../../support/ask.ts";
+import { type Ask, bitsOf, show, toFacade } from "../../support/ask.ts";
 import { answer } from "../../support/fixture.ts";
 import { spelled } from "./setup.ts";
 import type { Mode, System, Tester } from "./system.ts";
+
+const ANYS = ["0.0.0.0", "::"];
 
 type PoolRequest = ReturnType<typeof toFacade>;
 
@@ -82,6 +84,22 @@ export class Implementation implements System {
     return this.manager.portRange();
   }
 
+  list(port: number | undefined): string[] {
+    const lines: string[] = [];
+    for (const held of this.manager.reservations(port === undefined ? {} : { port })) {
+      const address = ANYS.includes(held.address) ? "" : held.address;
+      const { bindToDevice: device, flags, ...rest } = held;
+      lines.push(
+        `${held.count} x ${show({ ...rest, address, device, flags: bitsOf(flags) }, held.port)}`,
+      );
+    }
+    return lines.sort();
+  }
+
+  releaseAll(address: string, network: number | undefined): number {
+    return this.manager.releaseAll({ address: spelled(address, ++this.#turn), network });
+  }
+
   stats(): { descriptors: number; counters: number; references: number } {
     const { descriptors, counters, references } = this.manager.stats();
     return { descriptors, counters, references };
@@ -111,6 +129,10 @@ export class Implementation implements System {
 
   held(pool: number): number {
     return this.#pool(pool).held;
+  }
+
+  ports(pool: number): number[] {
+    return [...this.#pool(pool).ports()];
   }
 
   takeMany(pool: number, count: number): number[] {

@@ -77,6 +77,17 @@ export class Ledger {
     return undefined;
   }
 
+  /** All that is held: each key with each flag set that it has a count for. */
+  *entries(): Generator<Held & { readonly count: number }> {
+    for (const { ask, ports } of this.#rows.values()) {
+      for (const [port, counts] of ports) {
+        for (const [flags, count] of counts.entries()) {
+          if (count !== 0) yield { ask: { ...ask, flags }, port, count };
+        }
+      }
+    }
+  }
+
   /** Those of both networks in which the key is held at that port. */
   networksOf(ask: Ask, port: number): number[] {
     return [4, 6].filter((network) => this.#row(ask, network)?.ports.has(port) === true);

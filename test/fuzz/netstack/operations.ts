@@ -226,6 +226,26 @@ const reservations: AnyMove[] = [
   }),
 ];
 
+const lists: AnyMove[] = [
+  move("list", 2, { port, all: fc.nat(1) }, (n, _model, setup) => {
+    const port = n.all ? undefined : portOf(setup, n.port);
+    return {
+      says: `list what is held at ${port ?? "any port"}`,
+      isQuestion: true,
+      does: (system) => system.list(port),
+    };
+  }),
+
+  move("release all", 1, { ask: askDraw, network: fc.nat(2) }, (n, _model, setup) => {
+    const { address } = askOf(setup, n.ask);
+    const network = [undefined, 4, 6][n.network];
+    return {
+      says: `release all at ${address || "*"} in ${network ?? "all networks"}`,
+      does: (system) => system.releaseAll(address, network),
+    };
+  }),
+];
+
 function release(ask: Ask, port: number): Action {
   return { says: `release ${show(ask, port)}`, does: (system) => system.release(ask, port) };
 }
@@ -330,7 +350,7 @@ const pools: AnyMove[] = [
     return {
       says: `pool ${pool}: has ${port}, and how many`,
       isQuestion: true,
-      does: (system) => [system.has(pool, port), system.held(pool)],
+      does: (system) => [system.has(pool, port), system.held(pool), system.ports(pool)],
     };
   }),
 
@@ -401,7 +421,7 @@ class Renew implements Command {
 const renewal: AnyMove = { weight: 1, arbitrary: fc.nat(5).map((at) => new Renew(at)) };
 
 export const OPERATIONS: readonly AnyMove[] = [
-  ...[...reservations, ...picks, ...pools].map(({ weight, arbitrary }) => ({
+  ...[...reservations, ...lists, ...picks, ...pools].map(({ weight, arbitrary }) => ({
     arbitrary,
     weight: weight * 5,
   })),

@@ -3,7 +3,7 @@
 import { EXHAUSTED, IN_USE } from "../../../assembly/abi.ts";
 import { SeededRandom } from "../../../bindings/core/random.ts";
 import { ReferencePortManager } from "../../models/reference-manager.ts";
-import { type Ask, toModel } from "../../support/ask.ts";
+import { type Ask, show, toModel } from "../../support/ask.ts";
 import { Ledger } from "./ledger.ts";
 import type { Mode, System, Tester } from "./system.ts";
 
@@ -16,7 +16,7 @@ interface ModelPool {
 }
 
 interface ModelReservation {
-  readonly ask: Ask;
+  ask: Ask;
   readonly port: number;
   released: boolean;
 }
@@ -91,6 +91,32 @@ export class Reference implements System {
     return this.#manager.portRange();
   }
 
+  list(port: number | undefined): string[] {
+    const lines: string[] = [];
+    for (const held of this.ledger.entries()) {
+      if (port === undefined || port === held.port) {
+        lines.push(`${held.count} x ${show(held.ask, held.port)}`);
+      }
+    }
+    return lines.sort();
+  }
+
+  releaseAll(address: string, network: number | undefined): number {
+    const before = this.stats().references;
+    const concerns = (ask: Ask, one: number): boolean =>
+      ask.address === address && (network === undefined || network === one);
+    for (const { ask, port, count } of [...this.ledger.entries()]) {
+      if (!concerns(ask, ask.networks[0] as number)) continue;
+      for (let left = count; left > 0; left--) this.release(ask, port);
+    }
+    for (const one of this.reservations) {
+      const networks = one.ask.networks.filter((each) => !concerns(one.ask, each));
+      one.ask = { ...one.ask, networks };
+      if (networks.length === 0) one.released = true;
+    }
+    return before - this.stats().references;
+  }
+
   stats(): { descriptors: number; counters: number; references: number } {
     return this.#manager.stats();
   }
@@ -127,6 +153,12 @@ export class Reference implements System {
 
   held(at: number): number {
     return this.ledger.held(this.#pool(at).ask).length;
+  }
+
+  ports(at: number): number[] {
+    const { ask } = this.#pool(at);
+    const ports = this.ledger.held(ask).filter((port) => this.ledger.has(ask, port));
+    return ports.sort((one, other) => one - other);
   }
 
   takeMany(at: number, count: number): number[] {

@@ -22,6 +22,11 @@ export interface System {
 
   setRange(first: number, last: number): void;
   range(): { first: number; last: number };
+  /** All that is held, or what is held at a port: one line each, sorted. */
+  list(port: number | undefined): string[];
+  /** Releases all that is held at an address, in a network or in all; how many references. */
+  releaseAll(address: string, network: number | undefined): number;
+
   stats(): { descriptors: number; counters: number; references: number };
 
   open(ask: Ask, mode: Mode, unique: boolean): void;
@@ -30,6 +35,7 @@ export interface System {
   free(pool: number, port: number): boolean;
   has(pool: number, port: number): boolean;
   held(pool: number): number;
+  ports(pool: number): number[];
   takeMany(pool: number, count: number): number[];
   freeMany(pool: number, ports: readonly number[]): number;
   close(pool: number): void;

@@ -1,0 +1,244 @@
+// What a manager holds, as plain records: how callers filter it, and how one record looks.
+
+import { LINE_BYTES } from "../../assembly/abi.ts";
+import type { Core } from "../core/core.ts";
+import type { PortGroup } from "../groups/group.ts";
+import type { PoolRecord } from "../pool-record.ts";
+import { type Address, type AddressLike, parseAddress } from "../requests/address.ts";
+import { groupAt } from "../requests/block.ts";
+import { checkPort, checkUint32, readOptions } from "../requests/checks.ts";
+import type { Key } from "../requests/parsing.ts";
+import { addressText, flagNames } from "../requests/printing.ts";
+import type { Flags } from "../requests/request.ts";
+import { FlowList, keyAt, keyText, type LineFilter, lineText } from "./flow-list.ts";
+import type { Purges, Rest } from "./release-all.ts";
+
+/** A port that is held in one network with one description: what gVisor counts references of. */
+export interface HeldPort {
+  /** The network, alone. A dual-stack reservation has a record for each of its networks. */
+  readonly networks: readonly number[];
+  /** The transport protocol number. */
+  readonly transport: number;
+  /** The local address; any is `"::"` in IPv6 and `"0.0.0.0"` elsewhere. */
+  readonly address: string;
+  /** The port, 1..65535. */
+  readonly port: number;
+  /** The interface number, 0 for none. */
+  readonly bindToDevice: number;
+  /** The remote end; address `""` is the wildcard. */
+  readonly destination: { readonly address: string; readonly port: number };
+  /** The reuse flags. */
+  readonly flags: { readonly [flag in keyof Flags]-?: boolean };
+  /**
+   * How often it is held so. Below zero: more was released with these flags than reserved, which
+   * gVisor counts so as long as other flags hold the port.
+   */
+  readonly count: number;
+  /** Whether it has been given back, and cools down. */
+  readonly cooling: boolean;
+}
+
+/** Which records are wanted: those that agree with all that is given. */
+export interface HeldFilter {
+  /** The transport protocol number. */
+  transport?: number | undefined;
+  /** The network number. */
+  network?: number | undefined;
+  /** The local address. The any address means those that are held at it, not all. */
+  address?: AddressLike | undefined;
+  /** The port, 1..65535. */
+  port?: number | undefined;
+  /** Ports of pools that are in the group, and of reservation objects made in it. */
+  group?: PortGroup | undefined;
+}
+
+/** A checked filter. */
+interface CheckedFilter {
+  readonly transport: number | undefined;
+  readonly network: number | undefined;
+  readonly address: Address | undefined;
+  /** 0: any. */
+  readonly port: number;
+  readonly group: PortGroup | undefined;
+}
+
+const LINE = LINE_BYTES >> 2;
+const FILTER_NAMES = ["transport", "network", "address", "port", "group"];
+
+/**
+ * Checks a filter.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`,
+ * `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`; `ENOENT`, `EBADF` (the group is gone).
+ */
+export function checkFilter(core: Core, value: HeldFilter): CheckedFilter {
+  const { transport, network, address, port, group } = readOptions("filter", value, FILTER_NAMES);
+  groupAt(core, group);
+  return {
+    transport: transport === undefined ? undefined : checkUint32("transport", transport),
+    network: network === undefined ? undefined : checkUint32("network", network),
+    address: address === undefined ? undefined : parseAddress("address", address),
+    port: port === undefined ? 0 : checkPort(port),
+    group,
+  };
+}
+
+/** A reservation object, as far as lists want to know. */
+export interface Known {
+  readonly key: Key;
+  readonly port: number;
+  release(): boolean;
+  narrow(networks: readonly number[]): boolean;
+}
+
+/** What a list is made from. */
+export interface HeldSource {
+  readonly core: Core;
+  readonly manager: number;
+  readonly pools: Iterable<PoolRecord>;
+  /** Reservations that cool down. */
+  readonly cooling: Iterable<Known>;
+  /** Reservations that were made in groups. */
+  readonly grouped: Iterable<Known>;
+}
+
+/** All that is held and agrees with a filter, as it is now. */
+export function listHeld(source: HeldSource, filter: CheckedFilter): IterableIterator<HeldPort> {
+  const pools = [...source.pools];
+  const { group } = filter;
+  const list = new FlowList(source.core, source.manager, filter.port, lineFilter(filter));
+  const cooling = pools.filter((pool) => (pool.cooling?.count ?? 0) > 0);
+  const isCooling = membership(source.cooling, cooling, (pool, port) => pool.cooling?.has(port));
+  if (group === undefined) return records(list, undefined, isCooling);
+  const grouped = pools.filter(({ key }) => key.group === group);
+  const isInGroup = membership(ofGroup(source.grouped, group), grouped, () => true);
+  return records(list, isInGroup ?? (() => false), isCooling);
+}
+
+function* records(
+  list: FlowList,
+  isWanted: Membership | undefined,
+  isCooling: Membership | undefined,
+): Generator<HeldPort> {
+  const { words } = list;
+  const needsText = isWanted !== undefined || isCooling !== undefined;
+  for (let index = 0; index < list.count; index++) {
+    const text = needsText ? lineText(words, index * LINE) : "";
+    const description = describe(keyAt(words, index * LINE));
+    for (const [port, count] of list.countsOf(index)) {
+      if (isWanted !== undefined && !isWanted(text, port)) continue;
+      yield { ...description, port, count, cooling: isCooling?.(text, port) ?? false };
+    }
+  }
+}
+
+function describe(key: Key): Omit<HeldPort, "port" | "count" | "cooling"> {
+  return {
+    networks: key.networks,
+    transport: key.transport,
+    address: addressText(key),
+    bindToDevice: key.device,
+    destination: { address: key.destination.text, port: key.destinationPort },
+    flags: flagNames(key.flags),
+  };
+}
+
+// ── Releasing ─────────────────────────────────────────────────────────────────────────────
+
+/** Releases all that is held and agrees with a filter, and tells the objects that know of it. */
+export function releaseHeld(
+  source: HeldSource,
+  filter: CheckedFilter,
+  purges: Purges,
+  release: (key: Key, port: number) => boolean,
+): void {
+  const { group } = filter;
+  const pools = [...source.pools].filter(({ key }) => key.group === group);
+  const isPools = group && (membership([], pools, () => true) ?? (() => false));
+  const rest: Rest = (key, port) => restOf(key, port, filter, isPools);
+  const list = new FlowList(source.core, source.manager, filter.port, lineFilter(filter));
+  // Those whose objects are known leave their groups, and end their cooldowns.
+  for (const known of [...source.grouped, ...source.cooling]) {
+    const isIn = group !== undefined && known.key.group === group;
+    const left = restOf(known.key, known.port, filter, isIn ? undefined : isPools);
+    if (left === undefined) known.release();
+    else if (left !== known.key) known.narrow(left.networks);
+  }
+  for (let index = 0; index < list.count; index++) {
+    const key = keyAt(list.words, index * LINE);
+    for (const [port, count] of list.countsOf(index)) {
+      if (rest(key, port) !== undefined) continue;
+      for (let left = count; left > 0 && release(key, port); left--);
+    }
+  }
+  purges.add(group === undefined ? nameOf(filter) : `group ${purges.epoch}`, rest);
+}
+
+/** What a release by a filter leaves of a description. */
+function restOf(
+  key: Key,
+  port: number,
+  filter: CheckedFilter,
+  isPools: Membership | undefined,
+): Key | undefined {
+  const { transport, network, address } = filter;
+  if (filter.port !== 0 && filter.port !== port) return key;
+  if (transport !== undefined && transport !== key.transport) return key;
+  if (address !== undefined && !isSame(address, key.address)) return key;
+  const networks = key.networks.filter(
+    (one) =>
+      (network !== undefined && network !== one) ||
+      (isPools !== undefined && !isPools(keyText(key, one), port)),
+  );
+  if (networks.length === key.networks.length) return key;
+  return networks.length === 0 ? undefined : { ...key, networks };
+}
+
+function nameOf({ transport, network, address, port }: CheckedFilter): string {
+  return [transport, network, address?.text, port].join(" ");
+}
+
+// ── Membership ────────────────────────────────────────────────────────────────────────────
+
+/** Says of a description and a port whether a reservation or a pool of some kind has it. */
+type Membership = (text: string, port: number) => boolean;
+
+/** @returns `undefined`: there is no reservation and no pool. */
+function membership(
+  reservations: Iterable<Pick<Known, "key" | "port">>,
+  pools: readonly PoolRecord[],
+  has: (pool: PoolRecord, port: number) => boolean | undefined,
+): Membership | undefined {
+  const ports = new Map<string, Set<number>>();
+  const ofPools = new Map<string, PoolRecord[]>();
+  for (const { key, port } of reservations) {
+    for (const network of key.networks) {
+      const text = keyText(key, network);
+      ports.set(text, (ports.get(text) ?? new Set()).add(port));
+    }
+  }
+  for (const pool of pools) {
+    for (const network of pool.key.networks) {
+      const text = keyText(pool.key, network);
+      ofPools.set(text, [...(ofPools.get(text) ?? []), pool]);
+    }
+  }
+  if (ports.size === 0 && ofPools.size === 0) return undefined;
+  return (text, port) =>
+    ports.get(text)?.has(port) === true ||
+    ofPools.get(text)?.some((pool) => has(pool, port)) === true;
+}
+
+function* ofGroup(reservations: Iterable<Known>, group: PortGroup): Generator<Known> {
+  for (const one of reservations) if (one.key.group === group) yield one;
+}
+
+function lineFilter({ transport, network, address }: CheckedFilter): LineFilter {
+  return (words, at) =>
+    (network === undefined || words[at + 1] === network) &&
+    (transport === undefined || words[at + 2] === transport) &&
+    (address === undefined || address.words.every((word, index) => words[at + 4 + index] === word));
+}
+
+function isSame(one: Address, other: Address): boolean {
+  return one.words.every((word, at) => word === other.words[at]);
+}
