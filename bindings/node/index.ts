@@ -31,9 +31,11 @@ export {
   type HeldBlocks,
   type Renewal,
 } from "./blocks/block-store.ts";
+export { type EtcdBlocksOptions, etcdBlocks } from "./blocks/etcd-blocks.ts";
 export { hostBlocks } from "./blocks/host-blocks.ts";
 export { BLOCKS_CHANNEL, type BlockEvent, type BlockMetrics } from "./blocks/leases.ts";
 export { memoryBlocks } from "./blocks/memory-blocks.ts";
+export { type RedisBlocksOptions, redisBlocks } from "./blocks/redis-blocks.ts";
 export { type SliceOptions, sliceBlocks } from "./blocks/slice-blocks.ts";
 export {
   type ConnectionInfo,
