@@ -14,6 +14,11 @@ export {
   type AutocannonSetupOptions,
   autocannonSetup,
 } from "./adapters/autocannon.ts";
+export {
+  type AutocannonShares,
+  type AutocannonWorkerOptions,
+  autocannonWorkers,
+} from "./adapters/autocannon-workers.ts";
 export { type BindDatagramOptions, bindDatagram } from "./adapters/dgram.ts";
 export { PortSocket, type PortSocketOptions } from "./adapters/net.ts";
 export {

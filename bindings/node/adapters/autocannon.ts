@@ -54,7 +54,7 @@ export interface AutocannonSetupOptions {
  *   failures in a row this pauses, from 10 ms up to one second. Each connection counts for `amount`, and errors for
  *   `bailout`, so a run ends.
  * - What had been sent on a connection that is gone is forgotten: it does not spoil the latencies of the next one.
- * - With `workers` the function must come from a module, and each worker needs sources, or a port range, of its own.
+ * - With `workers` a function does not do: see `autocannonWorkers`.
  * @example
  * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });
  * const result = await autocannon({

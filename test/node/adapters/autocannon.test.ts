@@ -1,9 +1,11 @@
 // autocannonSetup: autocannon's connections from several sources, on ports that portwarden picks.
 
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import autocannon from "autocannon";
 import { expect, test } from "vitest";
-import { autocannonSetup } from "../../../bindings/node/index.ts";
+import { shareOf } from "../../../bindings/node/adapters/autocannon-workers.ts";
+import { autocannonSetup, autocannonWorkers } from "../../../bindings/node/index.ts";
 import {
   connect,
   DEAD_PORT,
@@ -183,4 +185,53 @@ test("a client that times out while it waits for a port gives up its place", asy
   expect(result.timeouts).toBeGreaterThanOrEqual(1);
   expect(connector.metrics()).toMatchObject({ held: 1, waiting: 0 });
   holder.destroy();
+});
+
+test("workers come from all sources, and no two of them use the same ports", async () => {
+  // Workers load what has been built: they are threads without the test's own loader.
+  const built = createRequire(import.meta.url).resolve("portwarden/node");
+  const { autocannonWorkers } = await import(built);
+  const { port, came } = await httpStage();
+  const result = await autocannon({
+    url: `http://127.0.0.1:${port}`,
+    connections: 8,
+    amount: 80,
+    sampleInt: 100,
+    ...autocannonWorkers(2, { sources: SOURCES, portRange: RANGE, cooldown: "none" }),
+  });
+  expect(result).toMatchObject({ errors: 0, timeouts: 0, non2xx: 0, "2xx": 80 });
+  expectOurs(came);
+  const middle = (RANGE.first + RANGE.last + 1) / 2;
+  expect(came.filter(({ port }) => port < middle)).toHaveLength(4);
+  expect(came).toHaveLength(8);
+  expect(new Set(came.map(({ address }) => address))).toEqual(new Set(SOURCES));
+});
+
+test("the shares of workers are the range, without a gap, whatever divides it", () => {
+  for (const workers of [1, 2, 3, 7, 64]) {
+    const { portwarden } = autocannonWorkers(workers, { sources: "127.0.0.1", portRange: RANGE });
+    let next = RANGE.first;
+    for (let worker = 0; worker < workers; worker++) {
+      const { index, options } = shareOf(portwarden);
+      expect(index).toBe(worker);
+      expect(options.portRange?.first).toBe(next);
+      next = (options.portRange?.last ?? 0) + 1;
+    }
+    expect(next).toBe(RANGE.last + 1);
+    expect(shareOf(portwarden).index).toBe(0);
+  }
+});
+
+test.each([
+  [0, {}, "ERR_OUT_OF_RANGE", "workers"],
+  [1.5, {}, "ERR_OUT_OF_RANGE", "workers"],
+  ["2", {}, "ERR_INVALID_ARG_TYPE", "workers"],
+  [65, {}, "ERR_INVALID_ARG_VALUE", "a range of at least 65 ports"],
+  [2, { lookup: () => {} }, "ERR_INVALID_ARG_VALUE", "lookup"],
+  [2, { sources: "10.0.0" }, "ERR_INVALID_IP_ADDRESS", "sources"],
+  [2, { source: "10.0.0.1" }, "ERR_INVALID_ARG_VALUE", "source"],
+])("%s workers with %o are refused: %s", (workers, options, code, words) => {
+  const given = { sources: "127.0.0.1", portRange: RANGE, ...options };
+  const make = (): object => autocannonWorkers(workers as number, given as { sources: string });
+  expect(make).toThrow(expect.objectContaining({ code, message: expect.stringContaining(words) }));
 });

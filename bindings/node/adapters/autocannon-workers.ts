@@ -1,0 +1,92 @@
+// autocannon with the option `workers`: each worker is a thread with a connector of its own, and
+// they share the ports of every source.
+//
+//   first ├── worker 0 ──┼── worker 1 ──┼── worker 2 ──┤ last
+//
+// What workers are told goes through autocannon's own options, as plain data.
+
+import { fileURLToPath } from "node:url";
+import { wrongValue } from "../../errors.ts";
+import { checkInteger } from "../../requests/checks.ts";
+import type { PortRange } from "../../requests/range.ts";
+import { type ConnectorOptions, checkOptions } from "../connector/connector-options.ts";
+import { readHostState } from "../host/host-state.ts";
+
+const WORKERS_MAX = 1024;
+
+/** What {@link autocannonWorkers} adds to the options of autocannon. */
+export interface AutocannonWorkerOptions {
+  /** As autocannon's own. */
+  workers: number;
+  /** The file that workers load. autocannon takes a path here, and its types a function. */
+  setupClient: string & ((client: object) => void);
+  /** What the file reads; autocannon passes it on. */
+  portwarden: AutocannonShares;
+}
+
+/** What all workers are told. */
+export interface AutocannonShares {
+  /** Options of their connectors, but for the range. */
+  readonly options: ConnectorOptions;
+  /** The range that they share. */
+  readonly range: PortRange;
+  readonly workers: number;
+  /** How many workers have asked for their share: one number that all of them see. */
+  readonly count: SharedArrayBuffer;
+}
+
+/** Options that no other thread could be given. */
+const OF_ONE_THREAD = ["group", "lookup"] as const;
+
+/**
+ * Options for autocannon with several `workers`: each worker opens its connections through a
+ * connector of its own, from all sources, on its share of the port range, so that no two workers
+ * meet. For one worker see {@link autocannonSetup}, which does the same.
+ * @param workers how many: 1..1024, and no more than the range has ports.
+ * @param options of each connector, without `group` and `lookup`. `memoryLimit`, `wait` and all else
+ * count for each worker.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, and what
+ * `createConnector` throws.
+ * @example
+ * const result = await autocannon({
+ *   url: "http://127.0.0.1:8080",
+ *   connections: 1000,
+ *   ...autocannonWorkers(4, { sources: "127.0.0.2-127.0.0.5" }),
+ * });
+ */
+export function autocannonWorkers(
+  workers: number,
+  options: ConnectorOptions,
+): AutocannonWorkerOptions {
+  checkInteger("workers", workers, 1, WORKERS_MAX);
+  const { portRange: range, reserved } = checkOptions(options, readHostState());
+  reserved.close();
+  for (const name of OF_ONE_THREAD) {
+    if (options[name] === undefined) continue;
+    throw wrongValue(name, "left out: no function and no group goes to a worker", options[name]);
+  }
+  if (range.last - range.first + 1 < workers) {
+    throw wrongValue("portRange", `a range of at least ${workers} ports, one per worker`, range);
+  }
+  const count = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  return {
+    workers,
+    setupClient: FILE as AutocannonWorkerOptions["setupClient"],
+    portwarden: { options: { ...options }, range, workers, count },
+  };
+}
+
+const FILE = fileURLToPath(new URL("autocannon-worker.js", import.meta.url));
+
+/** The share of the worker that asks, which asks once. */
+export function shareOf({ options, range, workers, count }: AutocannonShares): {
+  index: number;
+  options: ConnectorOptions;
+} {
+  // Workers of a warm-up have ended when the next ones come.
+  const index = Atomics.add(new Int32Array(count), 0, 1) % workers;
+  const ports = range.last - range.first + 1;
+  const first = range.first + Math.floor((ports * index) / workers);
+  const last = range.first + Math.floor((ports * (index + 1)) / workers) - 1;
+  return { index, options: { ...options, portRange: { first, last } } };
+}
