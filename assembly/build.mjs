@@ -5,6 +5,8 @@
 //   core.import.js   the module as the host's own import, for Workers: workerd compiles no bytes at run time
 //   core.wasm.d.ts   what importing the file itself gives, where a host or a bundler can do that
 //
+// and of the debug modules debug.inline.js, all three as text.
+//
 // Which of the first two `#wasm` means is said by the conditions under "imports" in package.json.
 
 //
@@ -63,6 +65,17 @@ for (const name of ["core", "linux", "cooldown"]) {
     "declare const module: WebAssembly.Module;\nexport default module;\n",
   );
 }
+const debugTexts = ["core", "linux", "cooldown"].map((name) => {
+  const base64 = readFileSync(`build/${name}.debug.wasm`).toString("base64");
+  return `export const ${name} =\n  "${base64}";\n`;
+});
+const made = "// Made by assembly/build.mjs: the debug modules, base64.\n";
+writeFileSync("build/debug.inline.js", made + debugTexts.join(""));
+writeFileSync(
+  "build/debug.inline.d.ts",
+  "export declare const core: string;\nexport declare const linux: string;\n" +
+    "export declare const cooldown: string;\n",
+);
 writeFileSync(DIGEST, digest);
 
 /** Of the sources, this file, the compiler's options and its version. */

@@ -91,7 +91,7 @@ export interface PortErrorDetails {
  * | `EBADF` | `closed`: the manager, pool or tree of groups has been closed |
  * | `ENOENT` | `not-found`: no such group, file or sysctl, or the group has been removed |
  * | `EEXIST` | `exists`: the path of a new group is taken |
- * | `EBUSY` | `busy`: the group is in use, has children, or is the root |
+ * | `EBUSY` | `busy`: a group is in use, has children, or is the root; it is too late |
  * | `EACCES` | `read-only` (a file); `privileged-port` (Linux: bind below `ip_unprivileged_port_start`) |
  * | `EISDIR`, `ENOTDIR` | `is-group`, `is-file`: the path names the other one |
  * | `E2BIG`, `ENAMETOOLONG` | `text-too-long` (of a control file), `name-too-long` (of a group) |

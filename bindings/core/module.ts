@@ -1,7 +1,7 @@
 // Modules: core.wasm and its overlays as they come with the package (text, or what a Worker's host has
 // compiled), or compiled by a host and passed in.
 
-import { invalid, notCompiled, show, wrongType } from "../errors.ts";
+import { invalid, notCompiled, PortError, show, wrongType } from "../errors.ts";
 
 export type ModuleFile = "core.wasm" | "linux.wasm" | "cooldown.wasm";
 
@@ -45,6 +45,22 @@ function exportsOf(module: unknown): string[] | undefined {
   }
 }
 
+/** Base64 of other builds than those that the package brings along. */
+let replacements: Readonly<Record<ModuleFile, string>> | undefined;
+let hasCompiled = false;
+
+/**
+ * From now on the package compiles these instead of its own.
+ * @throws PortError `EBUSY`: one of its own has been compiled before.
+ */
+export function replaceModules(texts: Readonly<Record<ModuleFile, string>>): void {
+  if (hasCompiled) {
+    const message = "portwarden/debug must be imported before anything of portwarden is opened";
+    throw new PortError("EBUSY", "busy", message);
+  }
+  replacements = texts;
+}
+
 /**
  * A module that comes with the package: from its base64, or as the host has compiled it.
  * @param option by which a host can pass its own instead.
@@ -55,9 +71,11 @@ export function compile(
   file: ModuleFile,
   wasm: string | WebAssembly.Module,
 ): WebAssembly.Module {
-  if (typeof wasm !== "string") return wasm;
+  const chosen = replacements?.[file] ?? wasm;
+  hasCompiled = true;
+  if (typeof chosen !== "string") return chosen;
   try {
-    return new WebAssembly.Module(decode(wasm));
+    return new WebAssembly.Module(decode(chosen));
   } catch (error) {
     throw notCompiled(option, file, error);
   }

@@ -1,13 +1,11 @@
 // What an operation charges must cover what it makes, in every shape that the record tree can have.
 
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { PortManager } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
+import { freshModule } from "../support/builds.ts";
 
-const debug = new WebAssembly.Module(
-  readFileSync(new URL("../../build/core.debug.wasm", import.meta.url)),
-);
+const debug = freshModule("debug");
 
 describe.each([
   ["release", undefined],

@@ -27,7 +27,7 @@ describe("the tarball", () => {
     // The command: nobody imports it.
     /^build\/bindings\/cli\/(?:[\w-]+\/)*[\w-]+\.js$/,
     /^build\/(?:core|linux|cooldown)\.(?:wasm|wasm\.d\.ts|inline\.js|import\.js)$/,
-    /^build\/(?:ipaddr|chart)\.js$/,
+    /^build\/(?:ipaddr|chart|debug\.inline)\.js$/,
   ];
 
   test("the tarball has what users need, and nothing else", () => {
@@ -69,7 +69,9 @@ describe("the tarball", () => {
       typeof target === "string" ? [target] : Object.values(target),
     );
     for (const target of targets) expect(installed.files).toContain(target.replace("./", ""));
-    for (const [name, target] of Object.entries(imports).filter(([name]) => /wasm/.test(name))) {
+    for (const [name, target] of Object.entries(imports).filter(
+      ([name]) => /wasm/.test(name) && name !== "#debug-wasm",
+    )) {
       expect(Object.keys(target), name).toEqual(["workerd", "default"]);
     }
   });
@@ -180,6 +182,50 @@ describe("what the entry points load", () => {
     expect(message).toContain("'wasm-unsafe-eval'");
     expect(message).toContain("open({ module })");
     expect(cause).toBe("ReferenceError");
+  });
+
+  /** A mistake in the core's use, which only asserts notice, and what was said about it. */
+  const mistaken = `
+    const { createRequire } = await import("node:module");
+    const require = createRequire(process.cwd() + "/");
+    const { PortManager, LinuxPorts } = require("portwarden");
+    const inside = "./node_modules/portwarden/build/bindings/core/";
+    const { coreOf } = require(inside + "core.js");
+    const { cooldownCoreOf } = require(inside + "cooldown-core.js");
+    const ports = PortManager.open();
+    const pool = ports.pool({ networks: [4], transport: 6, cooldown: 1000 });
+    const port = LinuxPorts.open().socket().bind("", 0);
+    const said = [pool.take() >= 16000, pool.coolDown(pool.take(), 0), port >= 32768];
+    const { openManager, openReserved, closeReserved } = coreOf().exports;
+    const { openCooldown, expire } = cooldownCoreOf(coreOf()).exports;
+    const reserved = openReserved();
+    const mistakes = [
+      () => expire(openCooldown(openManager(1, 2, 1e6), 1000), 0, 1e6),
+      () => [closeReserved(reserved), closeReserved(reserved)],
+    ];
+    for (const act of mistakes) {
+      try { act(); said.push("no error"); } catch (error) { said.push(error.message); }
+    }
+    console.log(JSON.stringify(said));`;
+
+  test("portwarden/debug says which assert has failed, and where; all else is as without it", () => {
+    const run = (...flags: string[]) => {
+      const all = [...flags, "--no-warnings", "--eval", mistaken];
+      const { stdout, stderr } = node("--input-type=module", all);
+      expect(stdout, stderr).toMatch(/^\[true,true,true,/);
+      return (JSON.parse(stdout) as string[]).slice(3);
+    };
+    expect(run()).toEqual(["no error", "no error"]);
+    const [cooldown, core] = run("--import", "portwarden/debug");
+    expect(cooldown).toMatch(/^abort: .* at assembly\/cooldown\/cooldown\.ts:\d+:\d+$/);
+    expect(core).toMatch(/^abort: .* at assembly\/memory\/arena\.ts:\d+:\d+$/);
+  });
+
+  test("portwarden/debug comes too late when something has been opened", () => {
+    const late = `require("portwarden").PortManager.open();
+      try { require("portwarden/debug"); } catch (error) { console.log(error.message); }`;
+    const { stdout, stderr } = node("--eval", [late]);
+    expect(stdout, stderr).toContain("EBUSY: portwarden/debug must be imported before");
   });
 
   test("a host without FinalizationRegistry, as an old Worker, can run it", () => {

@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { useLoader } from "../../bindings/core/debug-instance.ts";
 import { type OpenOptions, PortManager } from "../../bindings/index.ts";
 
 export type Build = "release" | "debug";
@@ -20,6 +21,8 @@ export const BUILDS: readonly Build[] = ["release", "debug"];
 
 // The package asks for itself by name, so that sources and compiled tests find the same files.
 const { resolve } = createRequire(import.meta.url);
+
+useLoader();
 
 const linuxModules = new Map<Build, WebAssembly.Module>();
 let debug: OpenOptions | undefined;

@@ -2,6 +2,7 @@
 // given by the modules as the browser has compiled them. As many operations are played as in Node.
 
 import { expect, test } from "vitest";
+import { useLoader } from "../../../bindings/core/debug-instance.ts";
 import { LINUX_SEED, NETSTACK } from "../counts.ts";
 import { replayLinuxLine } from "../linux.ts";
 import { openLinuxPorts } from "../linux-ports.ts";
@@ -78,6 +79,8 @@ async function linux(modules: Parameters<typeof openLinuxPorts>[1]): Promise<voi
   }
   expect(counts).toEqual(LINUX_SEED);
 }
+
+useLoader();
 
 /** A module of the debug build, compiled by the page. */
 function debug(name: string): Promise<WebAssembly.Module> {
