@@ -36,15 +36,15 @@ export interface AutocannonShares {
 }
 
 /** Options that no other thread could be given. */
-const OF_ONE_THREAD = ["group", "lookup"] as const;
+const OF_ONE_THREAD = ["group", "lookup", "blocks"] as const;
 
 /**
  * Options for autocannon with several `workers`: each worker opens its connections through a
  * connector of its own, from all sources, on its share of the port range, so that no two workers
  * meet. For one worker see {@link autocannonSetup}, which does the same.
  * @param workers how many: 1..1024, and no more than the range has ports.
- * @param options of each connector, without `group` and `lookup`. `memoryLimit`, `wait` and all else
- * count for each worker.
+ * @param options of each connector, without `group`, `lookup` and `blocks`. `memoryLimit`, `wait`
+ * and all else count for each worker.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, and what
  * `createConnector` throws.
  * @example
@@ -63,7 +63,7 @@ export function autocannonWorkers(
   reserved.close();
   for (const name of OF_ONE_THREAD) {
     if (options[name] === undefined) continue;
-    throw wrongValue(name, "left out: no function and no group goes to a worker", options[name]);
+    throw wrongValue(name, "left out: only plain data goes to a worker", options[name]);
   }
   if (range.last - range.first + 1 < workers) {
     throw wrongValue("portRange", `a range of at least ${workers} ports, one per worker`, range);

@@ -191,7 +191,7 @@ test("workers come from all sources, and no two of them use the same ports", asy
   // Workers load what has been built: they are threads without the test's own loader.
   const built = createRequire(import.meta.url).resolve("portwarden/node");
   const { autocannonWorkers } = await import(built);
-  const { port, came } = await httpStage();
+  const { port, came } = await httpFixture();
   const result = await autocannon({
     url: `http://127.0.0.1:${port}`,
     connections: 8,
