@@ -4,7 +4,7 @@
 // (debug-instance.ts).
 
 /** Makes an instance of a debug build. @returns its exports. */
-export type MakeInstance = (
+type MakeInstance = (
   module: WebAssembly.Module,
   env: Record<string, WebAssembly.Memory>,
 ) => object;
