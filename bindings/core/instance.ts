@@ -4,10 +4,7 @@
 // (debug-instance.ts).
 
 /** Makes an instance of a debug build. @returns its exports. */
-type MakeInstance = (
-  module: WebAssembly.Module,
-  env: Record<string, WebAssembly.Memory>,
-) => object;
+type MakeInstance = (module: WebAssembly.Module, env: Record<string, WebAssembly.Memory>) => object;
 
 let makeDebugInstance: MakeInstance | undefined;
 
