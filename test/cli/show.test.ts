@@ -4,9 +4,11 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { endianness } from "node:os";
 import { describe, expect, test } from "vitest";
+import { blockHolders, blocksText } from "../../bindings/cli/show/blocks.ts";
 import { remediesFor } from "../../bindings/cli/show/remedies.ts";
 import { type HostState, readHostState } from "../../bindings/node/host/host-state.ts";
 import type { LimitUse } from "../../bindings/node/host/use.ts";
+import { blockScope, hostBlocks } from "../../bindings/node/index.ts";
 import { json, run } from "./run.ts";
 
 const isTold = process.platform === "linux" && endianness() === "LE";
@@ -30,6 +32,26 @@ describe.runIf(isTold)("show", () => {
       socket.destroy();
       server.close();
     }
+  });
+
+  test("names the program that has leased blocks", async () => {
+    const store = hostBlocks();
+    const scope = blockScope(`127.9.${process.pid % 250}.${(process.pid >> 8) % 250}`);
+    await store.acquire(scope, 2, 640, 641);
+    try {
+      const { value } = await json("show --blocks");
+      expect(value.blocks).toContainEqual({
+        ...{ transport: "tcp", source: scope.source, pid: process.pid },
+        ...{ program: expect.any(String), blocks: [640, 641], ports: "40960-41087" },
+      });
+      const { out } = await run("show --blocks");
+      expect(out).toMatch(new RegExp(`tcp ${scope.source} .*\\(${process.pid}\\) +2  40960-41087`));
+    } finally {
+      await store.close();
+    }
+    expect(blocksText(blockHolders("/nowhere"))).toBe(
+      "No block of ports is leased in this network namespace.",
+    );
   });
 
   test("says what one source carries with TIME_WAIT, in one line", async () => {

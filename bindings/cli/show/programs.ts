@@ -49,7 +49,7 @@ function keyOf({ transport, source, destination, destinationPort }: Ends): strin
 }
 
 /** The process of each socket, by inode as text. */
-function ownersOf(root: string): Map<string, number> {
+export function ownersOf(root: string): Map<string, number> {
   const owners = new Map<string, number>();
   for (const pid of namesIn(root)) {
     if (!/^\d+$/.test(pid)) continue;
@@ -87,6 +87,7 @@ function linesOf(path: string): string[] {
   }
 }
 
-function nameOf(pid: number, root: string): string {
+/** What a process is called. */
+export function nameOf(pid: number, root: string): string {
   return linesOf(`${root}/${pid}/comm`)[0] ?? "";
 }

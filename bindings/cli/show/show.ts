@@ -18,6 +18,7 @@ import {
 import { parseAddress } from "../../requests/address.ts";
 import { CannotRun, type Given, parsedBy, parseOptions, valueIn, wholeOf, wrong } from "../args.ts";
 import { writeJson, writeText } from "../output.ts";
+import { blockHolders, blocksText } from "./blocks.ts";
 import { type Program, programsOf } from "./programs.ts";
 import { type Remedies, remediesFor } from "./remedies.ts";
 import { showText } from "./show-text.ts";
@@ -47,6 +48,7 @@ On Linux; elsewhere it says what is not known.
 
   --destination HOST:PORT  only connections to there, and what is left for it; may be repeated.
                            IPv6 as [::1]:443
+  --blocks                 instead, who has leased which blocks of ports (hostBlocks)
   --top N                  how many sources and destinations to list; ${TOP} by default
   --json                   one JSON document, with all of them unless --top is given
   --help                   show this
@@ -55,6 +57,7 @@ Exit codes: 0 shown, 1 a name is not found, 2 the command line is not understood
 
 const OPTIONS = {
   destination: { type: "string", multiple: true },
+  blocks: { type: "boolean" },
   top: { type: "string" },
   json: { type: "boolean" },
   help: { type: "boolean", short: "h" },
@@ -65,6 +68,12 @@ export async function runShow(args: readonly string[]): Promise<number> {
   const given = parseOptions("show", args, OPTIONS);
   if (given.has("help")) {
     writeText(HELP);
+    return 0;
+  }
+  if (given.has("blocks")) {
+    const holders = blockHolders();
+    if (given.has("json")) writeJson({ blocks: holders });
+    else writeText(blocksText(holders));
     return 0;
   }
   const shown = await look(given);
