@@ -11,6 +11,7 @@ import {
   OUTSIDE_GROUP,
 } from "../assembly/abi.ts";
 import { kindOf } from "./core/brands.ts";
+import type { Explanation } from "./state/explanation.ts";
 
 /**
  * What `PortPool.take` and `takeAt` answer instead of a port. All are negative, and a call that is
@@ -77,6 +78,9 @@ export interface PortErrorDetails {
   cause?: unknown | undefined;
 }
 
+/** Gives an error its explanation, which is made when it is asked for. */
+export let explained: (error: PortError, explain: () => Explanation) => PortError;
+
 /**
  * The one error class of portwarden. `code` is a code that Node uses for the same thing:
  *
@@ -119,6 +123,15 @@ export class PortError extends Error {
   /** The range that was searched, where one was. */
   readonly searched: { readonly first: number; readonly last: number } | undefined;
 
+  #explain: (() => Explanation) | undefined;
+
+  static {
+    explained = (error, explain) => {
+      error.#explain = explain;
+      return error;
+    };
+  }
+
   constructor(code: string, reason: Reason, message: string, details: PortErrorDetails = {}) {
     super(`${code}: ${message}`, "cause" in details ? { cause: details.cause } : undefined);
     this.code = code;
@@ -127,6 +140,15 @@ export class PortError extends Error {
     this.address = details.address;
     this.port = details.port;
     this.searched = details.searched;
+  }
+
+  /**
+   * Who or what stands in the way of the refused request, as things are when this is called; `undefined`
+   * where there is nothing to explain, as for bad arguments. Nothing is computed before.
+   * @throws PortError `EBADF` when the manager has been closed.
+   */
+  explain(): Explanation | undefined {
+    return this.#explain?.();
   }
 }
 

@@ -60,4 +60,5 @@ export type { Reservation } from "./reservation.ts";
 export type { PortTester } from "./reserving.ts";
 export type { AsyncPortTester } from "./reserving-async.ts";
 export type { PolicyName, PoolSelection, SelectionName, SelectionOptions } from "./selection.ts";
-export type { HeldFilter, HeldPort } from "./state/held.ts";
+export type { ExplainRule, Explanation, Meeting, Obstacle } from "./state/explanation.ts";
+export type { HeldFilter, HeldPort } from "./state/held-port.ts";

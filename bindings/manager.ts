@@ -1,20 +1,21 @@
 // PortManager: each method checks what it is given, writes the request block, asks the core once, and
 // turns a refusal into an error that says what was asked.
 
-import { NO_MEMORY } from "../assembly/abi.ts";
+import { GROUP_BIND, GROUP_CONNECT, NO_MEMORY } from "../assembly/abi.ts";
 import { CoolingHeap } from "./cooling-reservations.ts";
 import { kindOf, setKind } from "./core/brands.ts";
 import { registerCleanup } from "./core/cleanup.ts";
 import { type Core, coreOf } from "./core/core.ts";
 import { checkInside, INSIDE } from "./core/inside.ts";
 import { CryptoRandom } from "./core/random.ts";
-import { invalid, noMemory, type RefusalCode } from "./errors.ts";
+import { explained, invalid, noMemory, type PortError, type RefusalCode } from "./errors.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
 import { openPool, type PoolOwner, poolKind } from "./opening-pools.ts";
 import { checkTester, pick } from "./picking.ts";
 import type { PortPool } from "./pool.ts";
-import type { PoolRecord } from "./pool-record.ts";
+import type { ExplainPool, PoolRecord } from "./pool-record.ts";
 import { type Outcome, refused } from "./refusals.ts";
+import { ANY } from "./requests/address.ts";
 import { groupAt, liveGroupAt, writeKey } from "./requests/block.ts";
 import { checkInteger, checkPort, checkTime, checkUint32 } from "./requests/checks.ts";
 import {
@@ -33,15 +34,12 @@ import { type CoolingEntry, type Owner, Reservation } from "./reservation.ts";
 import { type PortTester, Reserving } from "./reserving.ts";
 import { type AsyncPortTester, reserveAsync } from "./reserving-async.ts";
 import { Selection } from "./selection.ts";
+import { judged } from "./state/conflicts.ts";
+import { explainAny, explainPool, explainPort } from "./state/explain.ts";
+import type { Explanation } from "./state/explanation.ts";
 import { GroupedReservations, knownOf } from "./state/grouped.ts";
-import {
-  checkFilter,
-  type HeldFilter,
-  type HeldPort,
-  type HeldSource,
-  listHeld,
-  releaseHeld,
-} from "./state/held.ts";
+import { checkFilter, type HeldSource, listHeld, releaseHeld } from "./state/held.ts";
+import type { HeldFilter, HeldPort } from "./state/held-port.ts";
 import { Purges } from "./state/release-all.ts";
 
 // The memory of a manager goes back when the manager is garbage.
@@ -149,7 +147,7 @@ export class PortManager implements Disposable {
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
     const outcome = this.#reserving.reserve(this.#asked(request, test), test);
-    if (outcome.answer < 0) throw refused(outcome, this.#settings.limit);
+    if (outcome.answer < 0) throw this.#refused(outcome);
     return this.#reservation(outcome);
   }
 
@@ -176,7 +174,7 @@ export class PortManager implements Disposable {
   async reservePortAsync(request: ReserveRequest, test: AsyncPortTester): Promise<Reservation> {
     checkTester(test, false);
     const outcome = await reserveAsync(this.#reserving, this.#asked(request, undefined), test);
-    if (outcome.answer < 0) throw refused(outcome, this.#settings.limit);
+    if (outcome.answer < 0) throw this.#refused(outcome);
     return this.#reservation(outcome);
   }
 
@@ -193,7 +191,7 @@ export class PortManager implements Disposable {
     const manager = this.#open();
     writeKey(this.#core, key);
     const outcome = { answer: this.#core.exports.reserveTuple(manager, port), key, port };
-    if (outcome.answer < 0) throw refused(outcome, this.#settings.limit);
+    if (outcome.answer < 0) throw this.#refused(outcome);
     return this.#reservation(outcome);
   }
 
@@ -228,7 +226,7 @@ export class PortManager implements Disposable {
     const manager = this.#open();
     writeKey(this.#core, key);
     const answer = this.#core.exports.isAvailable(manager, port);
-    if (answer === NO_MEMORY) throw refused({ answer, key, port }, this.#settings.limit);
+    if (answer === NO_MEMORY) throw this.#refused({ answer, key, port });
     return answer > 0;
   }
 
@@ -318,6 +316,24 @@ export class PortManager implements Disposable {
    */
   reservations(filter: HeldFilter = {}): IterableIterator<HeldPort> {
     return listHeld(this.#heldSource(), checkFilter(this.#core, filter));
+  }
+
+  /**
+   * Says whether `reservePort` with this request would succeed now, and if not, who or what stands in the
+   * way. Changes nothing. A refused call's error says the same: `PortError.explain`.
+   * @throws PortError `EBADF`, `ENOENT` (the group is gone), and those of bad arguments.
+   */
+  explain(request: ReserveRequest): Explanation {
+    const { key, port } = this.#asked(request, undefined);
+    return this.#explain(key, port);
+  }
+
+  #explain(key: Key, port: number): Explanation {
+    const source = this.#heldSource();
+    const kind = key.destination === ANY ? GROUP_BIND : GROUP_CONNECT;
+    const limits = { group: key.group, kind, range: this.portRange() } as const;
+    if (port !== 0) return explainPort(source, judged(key, false), port, limits);
+    return explainAny(source, judged(key, true), limits);
   }
 
   /**
@@ -414,6 +430,12 @@ export class PortManager implements Disposable {
     return asked;
   }
 
+  /** A refusal as an error that can be asked for an explanation. */
+  #refused(outcome: Outcome): PortError {
+    const { key, port } = outcome;
+    return explained(refused(outcome, this.#settings.limit), () => this.#explain(key, port));
+  }
+
   #reservation({ key, answer }: Outcome): Reservation {
     const reservation = new Reservation(INSIDE, key, answer, this.#owner);
     if (key.group !== undefined) this.#grouped.add(reservation);
@@ -422,17 +444,21 @@ export class PortManager implements Disposable {
 
   #poolOwner(): PoolOwner {
     const pools = this.#pools;
-    return { manager: this, reserving: this.#reserving, settings: this.#settings, pools };
+    const explain: ExplainPool = (pool, port) =>
+      explainPool(this.#heldSource(), pool, port, this.portRange());
+    return { manager: this, reserving: this.#reserving, settings: this.#settings, pools, explain };
   }
 
   #heldSource(): HeldSource {
-    const cooling = [...this.#cooling.entries()].map(({ reservation }) => reservation);
+    const cooling = [...this.#cooling.entries()].flatMap(({ due, reservation }) =>
+      [...knownOf([reservation])].map((known) => ({ ...known, due })),
+    );
     return {
       core: this.#core,
       manager: this.#open(),
       pools: this.#pools,
-      cooling: knownOf(cooling),
-      grouped: knownOf(this.#grouped.held()),
+      cooling,
+      grouped: [...knownOf(this.#grouped.held())],
     };
   }
 

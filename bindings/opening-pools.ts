@@ -7,7 +7,7 @@ import { cooldownCoreOf } from "./core/cooldown-core.ts";
 import { INSIDE } from "./core/inside.ts";
 import type { checkOpen } from "./open.ts";
 import { PortPool } from "./pool.ts";
-import { CoolingRecords, PoolRecord } from "./pool-record.ts";
+import { CoolingRecords, type ExplainPool, PoolRecord } from "./pool-record.ts";
 import { writeKey } from "./requests/block.ts";
 import { checkBoolean, checkPort } from "./requests/checks.ts";
 import { type Asked, checkMode, type Key } from "./requests/parsing.ts";
@@ -21,6 +21,7 @@ export interface PoolOwner {
   readonly reserving: Reserving;
   readonly settings: ReturnType<typeof checkOpen>;
   readonly pools: Set<PoolRecord>;
+  readonly explain: ExplainPool;
 }
 
 /** What a pool is, beside its description. */
@@ -59,7 +60,16 @@ export function openPool(owner: PoolOwner, key: Key, kind: PoolKind): PortPool {
   const handle = core.exports.openPool(manager, kind.mode, kind.isUnique ? 1 : 0) >>> 0;
   if (handle === 0) throw reserving.noMemory(showKey(key, 0));
   const records = isCooling ? openCooling(owner, handle, kind) : undefined;
-  const record = new PoolRecord(core, owner.manager, handle, key, kind, records, owner.pools);
+  const record = new PoolRecord(
+    core,
+    owner.manager,
+    handle,
+    key,
+    kind,
+    records,
+    owner.pools,
+    owner.explain,
+  );
   const { random } = settings;
   if (avoid !== undefined) {
     const Pool = isCooling ? AvoidingCoolingPool : AvoidingPool;

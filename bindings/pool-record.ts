@@ -9,8 +9,12 @@ import { noMemory } from "./errors.ts";
 import { dropList, holdList } from "./groups/reserved.ts";
 import type { PoolKind } from "./opening-pools.ts";
 import type { Key } from "./requests/parsing.ts";
+import type { Explanation } from "./state/explanation.ts";
 
 const FOREVER = Number.POSITIVE_INFINITY;
+
+/** Explains to a pool why it can, or cannot, have a port; 0: any. */
+export type ExplainPool = (pool: PoolRecord, port: number) => Explanation;
 
 /** Where the core keeps a pool, and what belongs to it. */
 export class PoolRecord {
@@ -26,6 +30,7 @@ export class PoolRecord {
   readonly kind: PoolKind;
   /** The open pools of the manager. */
   readonly #among: Set<PoolRecord>;
+  readonly #explain: ExplainPool;
 
   constructor(
     core: Core,
@@ -35,6 +40,7 @@ export class PoolRecord {
     kind: PoolKind,
     cooling: CoolingRecords | undefined,
     among: Set<PoolRecord>,
+    explain: ExplainPool,
   ) {
     this.core = core;
     this.manager = manager;
@@ -43,8 +49,14 @@ export class PoolRecord {
     this.key = key;
     this.kind = kind;
     this.#among = among;
+    this.#explain = explain;
     among.add(this);
     if (key.reserved !== undefined) holdList(key.reserved);
+  }
+
+  /** Why a port can, or cannot, be had; 0: any. */
+  explain(port: number): Explanation {
+    return this.#explain(this, port);
   }
 
   /** Closes the pool and frees its cooling ports. A second call does nothing. */
@@ -109,9 +121,10 @@ export class CoolingRecords {
     return this.cooldown === 0 ? 0 : this.exports.coolingCount(this.cooldown);
   }
 
-  /** Is the port cooling? */
-  has(port: number): boolean {
-    return this.cooldown !== 0 && this.exports.isCooling(this.cooldown, port) !== 0;
+  /** When the cooldown of a port ends; `undefined`: it is not cooling. */
+  dueOf(port: number): number | undefined {
+    const due = this.cooldown === 0 ? -1 : this.exports.dueOf(this.cooldown, port);
+    return due < 0 ? undefined : due;
   }
 
   /** Gives back the memory. A second call does nothing. */

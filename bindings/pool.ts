@@ -15,6 +15,7 @@ import { type Key, withGroup } from "./requests/parsing.ts";
 import { type PortRange, unpackRange } from "./requests/range.ts";
 import { searchBy } from "./search.ts";
 import type { Place, Selection } from "./selection.ts";
+import type { Explanation } from "./state/explanation.ts";
 import { portsOf } from "./state/flow-list.ts";
 
 /** Where the core keeps a pool, for {@link PortPool}'s own kind. Throws if it is closed. */
@@ -224,6 +225,18 @@ export class PortPool implements Disposable {
    */
   get held(): number {
     return this.#exports.heldCount(this.#open());
+  }
+
+  /**
+   * Says whether `takeAt` of that port, or `take`, would succeed now, and if not, who or what stands in the
+   * way. Changes nothing.
+   * @param port 1..65535; absent: any.
+   * @throws PortError `EBADF` (closed), `ENOENT` (the group is gone), `ERR_SOCKET_BAD_PORT`,
+   * `ERR_INVALID_ARG_TYPE`.
+   */
+  explain(port?: number): Explanation {
+    this.#open();
+    return this.#record.explain(port === undefined ? 0 : explicitPort(port));
   }
 
   /**

@@ -120,6 +120,19 @@ export function nextExpiry(cooldown: Address): f64 {
   if (load<u16>(cooldown, DUE)) return clockOf(cooldown);
   let age = AGE_MAX;
   while (!load<u16>(ageAt(cooldown, age))) age--;
+  return dueAfter(cooldown, age);
+}
+
+/** The time when a port will be due, as in `nextExpiry`; -1 if it is not cooling. */
+export function dueOf(cooldown: Address, port: Port): f64 {
+  if (!isQueued(cooldown, port)) return -1;
+  const around = countAround(cooldown, placeOf(cooldown, port));
+  if (around < ageAt(cooldown, 0)) return clockOf(cooldown);
+  return dueAfter(cooldown, <u32>((around - ageAt(cooldown, 0)) >> 1));
+}
+
+/** When the ports are due that were released so many slots ago. */
+function dueAfter(cooldown: Address, age: u32): f64 {
   const slot = load<f64>(cooldown, SLOT) - <f64>age;
   return Math.ceil(((slot + <f64>AGE_COUNT) * load<f64>(cooldown, PERIOD)) / SLOT_COUNT);
 }

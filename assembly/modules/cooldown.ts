@@ -6,6 +6,7 @@ export {
   closeCooldown,
   coolDown,
   coolingCount,
+  dueOf,
   endCooldown,
   expire,
   isCooling,

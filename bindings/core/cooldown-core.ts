@@ -13,6 +13,7 @@ export type CooldownExports = {
   isCooling(cooldown: number, port: number): number;
   coolingCount(cooldown: number): number;
   expire(cooldown: number, now: number, most: number): number;
+  dueOf(cooldown: number, port: number): number;
   nextExpiry(cooldown: number): number;
   oldestCooling(cooldown: number, range: number, reserved: number): number;
   endCooldown(cooldown: number, port: number): number;

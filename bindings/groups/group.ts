@@ -116,6 +116,12 @@ export function explainEmpty(face: PortGroup, kind: Kind, asked?: PortRange): st
   return range;
 }
 
+/** The path of the group that keeps a port outside of a group's range. */
+export function limitingPath(face: PortGroup, kind: Kind, port: number): string {
+  const [low, high] = limitsOf(behind(face) as Group, kind);
+  return port < low.own(kind).first ? low.path : high.path;
+}
+
 /** The groups that limit a group at its low and at its high end; the topmost of equals. */
 function limitsOf(group: Group, kind: Kind): [low: Group, high: Group] {
   const [top = group, ...others] = group.limits();

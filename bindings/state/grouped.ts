@@ -26,15 +26,13 @@ export class GroupedReservations {
 }
 
 /** What lists want to know of reservations. */
-export function knownOf(reservations: Iterable<Reservation>): Known[] {
-  const known: Known[] = [];
+export function* knownOf(reservations: Iterable<Reservation>): Generator<Known> {
   for (const reservation of reservations) {
     const key = keyOf(reservation);
     if (key === undefined) continue;
     const { port } = reservation;
     const release = (): boolean => reservation.release();
     const narrow = (networks: readonly number[]): boolean => reservation.narrow(networks);
-    known.push({ key, port, release, narrow });
+    yield { key, port, release, narrow };
   }
-  return known;
 }

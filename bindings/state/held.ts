@@ -4,53 +4,15 @@ import { LINE_BYTES } from "../../assembly/abi.ts";
 import type { Core } from "../core/core.ts";
 import type { PortGroup } from "../groups/group.ts";
 import type { PoolRecord } from "../pool-record.ts";
-import { type Address, type AddressLike, parseAddress } from "../requests/address.ts";
+import { type Address, parseAddress } from "../requests/address.ts";
 import { groupAt } from "../requests/block.ts";
 import { checkPort, checkUint32, readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
 import { addressText, flagNames } from "../requests/printing.ts";
-import type { Flags } from "../requests/request.ts";
+import { isSame } from "./conflicts.ts";
 import { FlowList, keyAt, keyText, type LineFilter, lineText } from "./flow-list.ts";
+import type { HeldFilter, HeldPort } from "./held-port.ts";
 import type { Purges, Rest } from "./release-all.ts";
-
-/** A port that is held in one network with one description: what gVisor counts references of. */
-export interface HeldPort {
-  /** The network, alone. A dual-stack reservation has a record for each of its networks. */
-  readonly networks: readonly number[];
-  /** The transport protocol number. */
-  readonly transport: number;
-  /** The local address; any is `"::"` in IPv6 and `"0.0.0.0"` elsewhere. */
-  readonly address: string;
-  /** The port, 1..65535. */
-  readonly port: number;
-  /** The interface number, 0 for none. */
-  readonly bindToDevice: number;
-  /** The remote end; address `""` is the wildcard. */
-  readonly destination: { readonly address: string; readonly port: number };
-  /** The reuse flags. */
-  readonly flags: { readonly [flag in keyof Flags]-?: boolean };
-  /**
-   * How often it is held so. Below zero: more was released with these flags than reserved, which
-   * gVisor counts so as long as other flags hold the port.
-   */
-  readonly count: number;
-  /** Whether it has been given back, and cools down. */
-  readonly cooling: boolean;
-}
-
-/** Which records are wanted: those that agree with all that is given. */
-export interface HeldFilter {
-  /** The transport protocol number. */
-  transport?: number | undefined;
-  /** The network number. */
-  network?: number | undefined;
-  /** The local address. The any address means those that are held at it, not all. */
-  address?: AddressLike | undefined;
-  /** The port, 1..65535. */
-  port?: number | undefined;
-  /** Ports of pools that are in the group, and of reservation objects made in it. */
-  group?: PortGroup | undefined;
-}
 
 /** A checked filter. */
 interface CheckedFilter {
@@ -96,42 +58,36 @@ export interface HeldSource {
   readonly manager: number;
   readonly pools: Iterable<PoolRecord>;
   /** Reservations that cool down. */
-  readonly cooling: Iterable<Known>;
+  readonly cooling: Iterable<Known & { readonly due: number }>;
   /** Reservations that were made in groups. */
   readonly grouped: Iterable<Known>;
 }
 
 /** All that is held and agrees with a filter, as it is now. */
 export function listHeld(source: HeldSource, filter: CheckedFilter): IterableIterator<HeldPort> {
-  const pools = [...source.pools];
-  const { group } = filter;
   const list = new FlowList(source.core, source.manager, filter.port, lineFilter(filter));
-  const cooling = pools.filter((pool) => (pool.cooling?.count ?? 0) > 0);
-  const isCooling = membership(source.cooling, cooling, (pool, port) => pool.cooling?.has(port));
-  if (group === undefined) return records(list, undefined, isCooling);
-  const grouped = pools.filter(({ key }) => key.group === group);
-  const isInGroup = membership(ofGroup(source.grouped, group), grouped, () => true);
-  return records(list, isInGroup ?? (() => false), isCooling);
+  const isWanted = filter.group && membersOf(source, filter.group);
+  return records(list, isWanted, coolingOf(source));
 }
 
 function* records(
   list: FlowList,
-  isWanted: Membership | undefined,
-  isCooling: Membership | undefined,
+  isWanted: Membership<true> | undefined,
+  cooling: Membership<number> | undefined,
 ): Generator<HeldPort> {
   const { words } = list;
-  const needsText = isWanted !== undefined || isCooling !== undefined;
+  const needsText = isWanted !== undefined || cooling !== undefined;
   for (let index = 0; index < list.count; index++) {
     const text = needsText ? lineText(words, index * LINE) : "";
     const description = describe(keyAt(words, index * LINE));
     for (const [port, count] of list.countsOf(index)) {
       if (isWanted !== undefined && !isWanted(text, port)) continue;
-      yield { ...description, port, count, cooling: isCooling?.(text, port) ?? false };
+      yield { ...description, port, count, cooling: cooling?.(text, port) !== undefined };
     }
   }
 }
 
-function describe(key: Key): Omit<HeldPort, "port" | "count" | "cooling"> {
+export function describe(key: Key): Omit<HeldPort, "port" | "count" | "cooling"> {
   return {
     networks: key.networks,
     transport: key.transport,
@@ -152,8 +108,7 @@ export function releaseHeld(
   release: (key: Key, port: number) => boolean,
 ): void {
   const { group } = filter;
-  const pools = [...source.pools].filter(({ key }) => key.group === group);
-  const isPools = group && (membership([], pools, () => true) ?? (() => false));
+  const isPools = group && membersOf({ ...source, grouped: [] }, group);
   const rest: Rest = (key, port) => restOf(key, port, filter, isPools);
   const list = new FlowList(source.core, source.manager, filter.port, lineFilter(filter));
   // Those whose objects are known leave their groups, and end their cooldowns.
@@ -178,7 +133,7 @@ function restOf(
   key: Key,
   port: number,
   filter: CheckedFilter,
-  isPools: Membership | undefined,
+  isPools: Membership<true> | undefined,
 ): Key | undefined {
   const { transport, network, address } = filter;
   if (filter.port !== 0 && filter.port !== port) return key;
@@ -199,21 +154,22 @@ function nameOf({ transport, network, address, port }: CheckedFilter): string {
 
 // ── Membership ────────────────────────────────────────────────────────────────────────────
 
-/** Says of a description and a port whether a reservation or a pool of some kind has it. */
-type Membership = (text: string, port: number) => boolean;
+/** What is known of a description and a port that a reservation or a pool of some kind has. */
+type Membership<T> = (text: string, port: number) => T | undefined;
 
 /** @returns `undefined`: there is no reservation and no pool. */
-function membership(
-  reservations: Iterable<Pick<Known, "key" | "port">>,
+function membership<T, One extends Pick<Known, "key" | "port">>(
+  reservations: Iterable<One>,
+  ofReservation: (one: One) => T,
   pools: readonly PoolRecord[],
-  has: (pool: PoolRecord, port: number) => boolean | undefined,
-): Membership | undefined {
-  const ports = new Map<string, Set<number>>();
+  ofPool: (pool: PoolRecord, port: number) => T | undefined,
+): Membership<T> | undefined {
+  const known = new Map<string, Map<number, T>>();
   const ofPools = new Map<string, PoolRecord[]>();
-  for (const { key, port } of reservations) {
-    for (const network of key.networks) {
-      const text = keyText(key, network);
-      ports.set(text, (ports.get(text) ?? new Set()).add(port));
+  for (const one of reservations) {
+    for (const network of one.key.networks) {
+      const text = keyText(one.key, network);
+      known.set(text, (known.get(text) ?? new Map()).set(one.port, ofReservation(one)));
     }
   }
   for (const pool of pools) {
@@ -222,10 +178,33 @@ function membership(
       ofPools.set(text, [...(ofPools.get(text) ?? []), pool]);
     }
   }
-  if (ports.size === 0 && ofPools.size === 0) return undefined;
-  return (text, port) =>
-    ports.get(text)?.has(port) === true ||
-    ofPools.get(text)?.some((pool) => has(pool, port)) === true;
+  if (known.size === 0 && ofPools.size === 0) return undefined;
+  return (text, port) => {
+    const found = known.get(text)?.get(port);
+    if (found !== undefined) return found;
+    for (const pool of ofPools.get(text) ?? []) {
+      const answer = ofPool(pool, port);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  };
+}
+
+/** Until when ports are cooling; `undefined`: none is. */
+export function coolingOf(source: HeldSource): Membership<number> | undefined {
+  const pools = [...source.pools].filter((pool) => (pool.cooling?.count ?? 0) > 0);
+  return membership(
+    source.cooling,
+    ({ due }) => due,
+    pools,
+    (pool, port) => pool.cooling?.dueOf(port),
+  );
+}
+
+function membersOf(source: HeldSource, group: PortGroup): Membership<true> {
+  const pools = [...source.pools].filter(({ key }) => key.group === group);
+  const always = (): true => true;
+  return membership(ofGroup(source.grouped, group), always, pools, always) ?? (() => undefined);
 }
 
 function* ofGroup(reservations: Iterable<Known>, group: PortGroup): Generator<Known> {
@@ -237,8 +216,4 @@ function lineFilter({ transport, network, address }: CheckedFilter): LineFilter 
     (network === undefined || words[at + 1] === network) &&
     (transport === undefined || words[at + 2] === transport) &&
     (address === undefined || address.words.every((word, index) => words[at + 4 + index] === word));
-}
-
-function isSame(one: Address, other: Address): boolean {
-  return one.words.every((word, at) => word === other.words[at]);
 }
