@@ -37,6 +37,7 @@ export type {
   SocketState,
 } from "./linux/socket.ts";
 export type { Sysctl } from "./linux/sysctl.ts";
+export type { PortListener } from "./listener.ts";
 export { PortManager } from "./manager.ts";
 export type { OpenOptions, Stats } from "./open.ts";
 export type { PortPool } from "./pool.ts";
@@ -48,6 +49,7 @@ export {
   type GroupOption,
   IPV4,
   IPV6,
+  type ListenerRequest,
   type PoolOptions,
   type PoolRequest,
   type PortRequest,

@@ -9,6 +9,7 @@ import { type Core, coreOf } from "./core/core.ts";
 import { checkInside, INSIDE } from "./core/inside.ts";
 import { CryptoRandom } from "./core/random.ts";
 import { explained, invalid, noMemory, type PortError, type RefusalCode } from "./errors.ts";
+import { openListener, type PortListener } from "./listener.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
 import { openPool, type PoolOwner, poolKind } from "./opening-pools.ts";
 import { checkTester, pick } from "./picking.ts";
@@ -29,7 +30,13 @@ import {
   withGroup,
 } from "./requests/parsing.ts";
 import { checkRange, type PortRange } from "./requests/range.ts";
-import type { GroupOption, PoolOptions, PortRequest, ReserveRequest } from "./requests/request.ts";
+import type {
+  GroupOption,
+  ListenerRequest,
+  PoolOptions,
+  PortRequest,
+  ReserveRequest,
+} from "./requests/request.ts";
 import { type CoolingEntry, type Owner, Reservation } from "./reservation.ts";
 import { type PortTester, Reserving } from "./reserving.ts";
 import { type AsyncPortTester, reserveAsync } from "./reserving-async.ts";
@@ -193,6 +200,16 @@ export class PortManager implements Disposable {
     const outcome = { answer: this.#core.exports.reserveTuple(manager, port), key, port };
     if (outcome.answer < 0) throw this.#refused(outcome);
     return this.#reservation(outcome);
+  }
+
+  /**
+   * A handle for the connections that a listener accepts: each is held as by {@link reserveTuple},
+   * without an object for it. Holds nothing itself: the listening port is a reservation.
+   * @param request describes the connections: their local address is the one that they were made to.
+   * @throws PortError `EBADF`, and those of bad arguments.
+   */
+  listener(request: ListenerRequest): PortListener {
+    return openListener(this.#reserving, request);
   }
 
   /**
@@ -378,20 +395,7 @@ export class PortManager implements Disposable {
    * @throws PortError `EBADF`, `ENOBUFS`.
    */
   stats(): Stats {
-    const manager = this.#open();
-    const { exports } = this.#core;
-    const descriptors = exports.descriptorCount(manager);
-    if (descriptors < 0) throw this.#reserving.noMemory("stats");
-    return {
-      descriptors,
-      counters: exports.counterCount(manager) >>> 0,
-      references: exports.referenceCount(manager) >>> 0,
-      memory: {
-        used: exports.usedBytes(manager) >>> 0,
-        taken: exports.memory.buffer.byteLength,
-        limit: this.#settings.limit,
-      },
-    };
+    return this.#reserving.stats();
   }
 
   /**

@@ -7,6 +7,7 @@
 import { EMPTY_RANGE, IN_USE } from "../assembly/abi.ts";
 import type { Core } from "./core/core.ts";
 import { closed, invalid, noMemory, show } from "./errors.ts";
+import type { Stats } from "./open.ts";
 import { type Outcome, refused } from "./refusals.ts";
 import { groupAt, writeHeldKey, writeKey } from "./requests/block.ts";
 import type { Asked, Key } from "./requests/parsing.ts";
@@ -67,6 +68,24 @@ export class Reserving {
   /** The port range of a manager. */
   range(): PortRange {
     return unpackRange(this.core.exports.range(this.open())) as PortRange;
+  }
+
+  /** Live figures of a manager. */
+  stats(): Stats {
+    const manager = this.open();
+    const { exports } = this.core;
+    const descriptors = exports.descriptorCount(manager);
+    if (descriptors < 0) throw this.noMemory("stats");
+    return {
+      descriptors,
+      counters: exports.counterCount(manager) >>> 0,
+      references: exports.referenceCount(manager) >>> 0,
+      memory: {
+        used: exports.usedBytes(manager) >>> 0,
+        taken: exports.memory.buffer.byteLength,
+        limit: this.limit,
+      },
+    };
   }
 
   noMemory(what: string): Error {

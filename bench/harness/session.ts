@@ -14,6 +14,7 @@ export type System =
   | "pool"
   | "pool batch"
   | "reservations"
+  | "listener"
   | "sockets"
   | "reference model"
   | "Set"

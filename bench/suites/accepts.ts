@@ -41,6 +41,7 @@ const PROBES: Readonly<Record<ProbeName, Probe>> = {
   "reservePort of a new tuple": { atMost: 6, isWalk: true },
   "reserveTuple of a new tuple": { atMost: 6, isWalk: false },
 };
+const TUPLE = "reserveTuple of a new tuple";
 const NAMES = Object.keys(PROBES) as ProbeName[];
 
 export const acceptsSuite: Suite = {
@@ -55,6 +56,9 @@ export const acceptsSuite: Suite = {
       const { atMost } = PROBES[name];
       session.check({ name: `accepts/${name}: a million over a thousand`, value, atMost });
     }
+    const key = keyOf(`${TUPLE}, among a million`);
+    const value = session.median(key, "listener") / session.median(key, "reservations");
+    session.check({ name: `accepts/${TUPLE}: listener over reservations`, value, atMost: 0.75 });
   },
 };
 
@@ -75,6 +79,7 @@ function runAmong(session: Session, size: string, count: number): void {
     const isSlow = PROBES[name].isWalk && isMany;
     const reference = model.probing(name, isSlow ? FEW : BATCH);
     const works = [ours.probing(name, BATCH), isSlow ? { ...reference, most: 3 } : reference];
+    if (name === TUPLE) works.unshift({ ...ours.probing("accept", BATCH), system: "listener" });
     session.compare(key, works, SAMPLING);
     if (isMany) session.keepOne(key, "gVisor (recorded)", ACCEPTS[name]);
   }
@@ -111,9 +116,9 @@ class Listener {
   }
 
   /** Whether the requests are granted, and that nothing is left of them. */
-  probing(name: ProbeName, operations: number): Checked {
+  probing(name: ProbeName | "accept", operations: number): Checked {
     const side = this.#side;
-    const probe = side.probes[name];
+    const probe = name === "accept" ? side.byHandle : side.probes[name];
     const loop = copyFor(`${side.system}, ${name}`, countGranted);
     const run = (): void => void loop(probe, operations);
     const seen = (): string => digestOf([loop(probe, FEW), ...side.stats()]);
@@ -132,6 +137,8 @@ interface Side {
   accept(count: number): void;
   /** Asks for something, and gives it back; whether it was granted. */
   readonly probes: Readonly<Record<ProbeName, (index: number) => boolean>>;
+  /** The same for a tuple, by a listener handle where there is one. */
+  readonly byHandle: (index: number) => boolean;
   /** Descriptors, counters, references. */
   stats(): readonly number[];
   close(): void;
@@ -157,6 +164,7 @@ const SHARING = { tupleOnly: true };
 function openReservations(): Side {
   const manager = PortManager.open();
   manager.reservePort(listener());
+  const handle = manager.listener(listener());
   return {
     system: "reservations",
     accept(count) {
@@ -169,6 +177,12 @@ function openReservations(): Side {
         manager.reservePort(accepted(FRESH + index)).release(),
       "reserveTuple of a new tuple": (index) =>
         manager.reserveTuple(accepted(FRESH + index)).release(),
+    },
+    byHandle(index) {
+      const peer = FRESH + index;
+      const address = PEER_BASE + Math.floor(peer / PER_PEER);
+      const port = 1 + (peer % PER_PEER);
+      return handle.accept(address, port) === PORT && handle.close(address, port);
     },
     stats: () => figuresOf(manager.stats()),
     close: () => manager.close(),
@@ -196,6 +210,8 @@ function accepted(index: number): PortRequest {
 }
 
 const PEERS = Array.from({ length: 22 }, (_, index) => `93.0.0.${index}`);
+/** 93.0.0.0 as a number. */
+const PEER_BASE = 93 * 2 ** 24;
 
 function peer(index: number): { address: string; port: number } {
   const address = PEERS[Math.floor(index / PER_PEER)] as string;
@@ -209,6 +225,10 @@ function openReferenceModel(): Side {
   const anywhere = { address: "", port: 0 };
   const reserve = (request: ReferenceRequest): boolean =>
     manager.reservePort(request, 0) > 0 && manager.releasePort(request);
+  const reserveTuple = (index: number): boolean => {
+    const request = requestOf(peer(FRESH + index), TUPLE_ONLY);
+    return manager.reserveTuple(request) && manager.releasePort(request);
+  };
   manager.reservePort(requestOf(anywhere, TUPLE_ONLY), 0);
   return {
     system: "reference model",
@@ -221,11 +241,9 @@ function openReferenceModel(): Side {
       "exclusive bind, refused": () => manager.isAvailable(requestOf(anywhere, 0)),
       "bind with the listener's flags": () => reserve(requestOf(anywhere, TUPLE_ONLY)),
       "reservePort of a new tuple": (index) => reserve(requestOf(peer(FRESH + index), TUPLE_ONLY)),
-      "reserveTuple of a new tuple": (index) => {
-        const request = requestOf(peer(FRESH + index), TUPLE_ONLY);
-        return manager.reserveTuple(request) && manager.releasePort(request);
-      },
+      [TUPLE]: reserveTuple,
     },
+    byHandle: reserveTuple,
     stats: () => figuresOf(manager.stats()),
     close: () => {},
   };

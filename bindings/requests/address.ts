@@ -87,19 +87,18 @@ function parseNumber(name: string, value: number): Address {
 }
 
 function parseBytes(name: string, bytes: Uint8Array): Address {
-  if (bytes.length === 4) {
-    const [a = 0, b = 0, c = 0, d = 0] = bytes;
-    return fromIpv4(((a << 24) | (b << 16) | (c << 8) | d) >>> 0);
-  }
+  if (bytes.length === 4) return fromIpv4(swapBytes(wordIn(bytes, 0)));
   if (bytes.length === 16) {
-    return fromGroups(Array.from({ length: 8 }, (_, at) => groupAt(bytes, at * 2)));
+    return fromWords([wordIn(bytes, 0), wordIn(bytes, 4), wordIn(bytes, 8), wordIn(bytes, 12)]);
   }
   const message = `${name} must have 4 or 16 bytes, got ${bytes.length}`;
   throw invalid("ERR_INVALID_IP_ADDRESS", message);
 }
 
-function groupAt(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+/** Four bytes, as a word of a little-endian machine. */
+function wordIn(bytes: Uint8Array, at: number): number {
+  const low = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+  return (low | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24)) >>> 0;
 }
 
 /** An IPv4 address, as a number whose highest byte comes first. */
@@ -110,7 +109,10 @@ function fromIpv4(value: number, text?: string): Address {
 /** An IPv6 address, as eight groups of 16 bits. */
 function fromGroups(groups: readonly number[]): Address {
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = groups;
-  const words: Words = [wordOf(a, b), wordOf(c, d), wordOf(e, f), wordOf(g, h)];
+  return fromWords([wordOf(a, b), wordOf(c, d), wordOf(e, f), wordOf(g, h)]);
+}
+
+function fromWords(words: Words): Address {
   const isZeroToMapped = words[0] === 0 && words[1] === 0 && words[3] === 0;
   return isZeroToMapped && (words[2] === 0 || words[2] === MAPPED) ? ANY : new Address(words);
 }

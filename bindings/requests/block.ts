@@ -46,6 +46,17 @@ export function writeHeldKey(core: Core, key: Key): void {
   writeWith(core, key, liveGroupAt(core, key.group), 0);
 }
 
+/**
+ * Writes the description of a connection: that of `key`, which has neither destination nor group, towards
+ * a remote end. The block counts as holding `key`, so the object is for this function alone.
+ */
+export function writeTuple(core: Core, key: Key, remote: Address, remotePort: number): void {
+  if (core.written !== key) writeWith(core, key, 0, 0);
+  const block = core.request;
+  writeAddress(block, REQUEST_DESTINATION >> 2, remote);
+  block[REQUEST_DESTINATION_PORT >> 2] = remotePort;
+}
+
 /** Writes the two ends of a connection alone, for a hash of them. */
 export function writeEnds(core: Core, local: Address, remote: Address, remotePort: number): void {
   core.written = undefined;

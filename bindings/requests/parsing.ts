@@ -96,6 +96,7 @@ const OWN_OPTIONS = MODE | UNIQUE | COOLDOWN | SELECTION | AVOID;
 // The options that each method knows.
 export const POOL_OPTIONS: number = (PORT - 1) | GROUP | RESERVED | OWN_OPTIONS;
 export const TUPLE_OPTIONS: number = (PORT - 1) | PORT;
+export const LISTENER_OPTIONS: number = TUPLE_OPTIONS & ~DESTINATION;
 export const PORT_OPTIONS: number = TUPLE_OPTIONS | GROUP;
 export const RESERVE_OPTIONS: number = PORT_OPTIONS | OFFSET | RESERVED;
 

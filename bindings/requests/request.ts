@@ -59,6 +59,9 @@ export interface PortRequest extends PoolRequest {
   port: number;
 }
 
+/** The description of the connections that a listener accepts, without their remote ends. */
+export type ListenerRequest = Omit<PortRequest, "destination">;
+
 /** The group that a request is made in. */
 export interface GroupOption {
   /**

@@ -62,6 +62,7 @@ const config: UserConfig = defineConfig({
           ["Requests", "requests"],
           ["PortManager", "port-manager"],
           ["PortPool", "port-pool"],
+          ["PortListener", "port-listener"],
           ["Reservation", "reservation"],
           ["ReservedPorts", "reserved-ports"],
           ["State of a manager", "state"],
