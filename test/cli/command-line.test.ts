@@ -39,7 +39,7 @@ async function json(line: string): Promise<{ code: number; value: Record<string,
 }
 
 describe("portwarden", () => {
-  test.each(["--help", "-h", "help"])("%s says what there is", async (option) => {
+  test.each(["--help", "-h", "help"])("%s lists the commands", async (option) => {
     const { code, out, errors } = await run(option);
     expect({ code, errors }).toEqual({ code: 0, errors: "" });
     for (const word of ["demo", "plan", "show", "Exit codes", "130"]) expect(out).toContain(word);
@@ -54,7 +54,7 @@ describe("portwarden", () => {
     expect(Math.max(...out.split("\n").map((text) => text.length))).toBeLessThanOrEqual(105);
   });
 
-  test.each(["help plan", "--help plan", "plan --help"])("%s is plan's", async (line) => {
+  test.each(["help plan", "--help plan", "plan --help"])("%s explains plan", async (line) => {
     const { code, out } = await run(line);
     expect(code).toBe(0);
     expect(out).toMatch(/^usage: portwarden plan /);
@@ -125,7 +125,7 @@ describe("portwarden", () => {
     ["show --destination 127.0.0.1:99999", "the port of --destination must be in 1..65535"],
     ["show --destination 127.0.0.1:123456", "the port of --destination must be in 1..65535"],
     ["show --destination [fe80::1%lo]:80", "portwarden: --destination must "],
-  ])("%s: not understood", async (line, message) => {
+  ])("the command line %s is not understood", async (line, message) => {
     const { code, out, errors } = await run(line);
     expect(errors).toContain(message);
     expect({ code, out }).toEqual({ code: 2, out: "" });
@@ -138,7 +138,7 @@ describe("portwarden", () => {
     ["show --json --top 0", 2, 'a whole number in 1..100000, got "0"'],
     ["show --json --destination nowhere.invalid:80", 1, "no address is found"],
     ["demo --range 1 --json", 2, "--range must be a whole number in 2..50000"],
-  ])("%s: one document all the same", async (line, exitCode, part) => {
+  ])("an error of %s is one document", async (line, exitCode, part) => {
     const { code, out, errors } = await run(line);
     expect(code).toBe(exitCode);
     const message = expect.stringContaining(part);
@@ -146,7 +146,7 @@ describe("portwarden", () => {
     expect(errors).toContain(part);
   });
 
-  test("is quiet when nobody reads any more", async () => {
+  test("the command is quiet when nobody reads any more", async () => {
     const child = spawn(process.execPath, [MAIN, "show", "--json"], {
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -296,7 +296,7 @@ describe("portwarden plan", () => {
     expect(fits.out).toContain("The highest rate that fits: 300 connections/s (simulated).");
   });
 
-  test("is interrupted", async () => {
+  test("plan is interrupted by SIGINT", async () => {
     const line = `plan --sources 10.0.0.1-10.0.3.200 --destinations 1000 --lifetime exp:10 --rate 1e8`;
     const child = spawn(process.execPath, [MAIN, ...line.split(" ")], { stdio: "ignore" });
     const timer = setInterval(() => child.kill("SIGINT"), 100);

@@ -58,8 +58,8 @@ const FILLING = {
   ...{ errors: {}, strangeErrors: [], lost: 0, held: 0, ms: 1, steps: [] },
 };
 
-describe.runIf(namespace.ok)("in a namespace, the demo", () => {
-  it("opens 4 x the range, 1 x the range, and 4 x the range", TEST, async () => {
+describe.runIf(namespace.ok)("in a namespace", () => {
+  it("the demo opens 4 x the range, 1 x the range, and 4 x the range", TEST, async () => {
     const before = readFileSync(SETTING, "utf8");
     const { code, text, found } = await runForJson("--range", "64");
     expect(code, text).toBe(0);
@@ -76,22 +76,26 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
     });
   });
 
-  it("fills the range towards one destination in each way, and times it", TEST, async () => {
-    const options = ["--range", "100", "--ways", "portwarden,kernel", "--destinations", "1"];
-    const { code, text, found } = await runForJson(...options);
-    expect(code, text).toBe(0);
-    expect(found.filling.ways.map(({ way }) => way)).toEqual(["kernel", "portwarden"]);
-    for (const { opened, seen, end, errors, steps, refusalMs } of found.filling.ways) {
-      expect({ opened, seen, end }).toEqual({ opened: 100, seen: 100, end: "refused" });
-      expect(errors).toEqual({ EADDRNOTAVAIL: 1 });
-      expect(steps.map(({ percent }) => percent)).toEqual(
-        Array.from({ length: 50 }, (_, index) => 2 * index + 1),
-      );
-      for (const { ms } of [...steps, { ms: refusalMs }]) expect(ms).toBeGreaterThan(0);
-    }
-    // So few ports do not show it, and that is said.
-    expect(found.leftOut.join()).toContain("kernel's slow half");
-  });
+  it(
+    "the demo fills the range towards one destination in each way, and times it",
+    TEST,
+    async () => {
+      const options = ["--range", "100", "--ways", "portwarden,kernel", "--destinations", "1"];
+      const { code, text, found } = await runForJson(...options);
+      expect(code, text).toBe(0);
+      expect(found.filling.ways.map(({ way }) => way)).toEqual(["kernel", "portwarden"]);
+      for (const { opened, seen, end, errors, steps, refusalMs } of found.filling.ways) {
+        expect({ opened, seen, end }).toEqual({ opened: 100, seen: 100, end: "refused" });
+        expect(errors).toEqual({ EADDRNOTAVAIL: 1 });
+        expect(steps.map(({ percent }) => percent)).toEqual(
+          Array.from({ length: 50 }, (_, index) => 2 * index + 1),
+        );
+        for (const { ms } of [...steps, { ms: refusalMs }]) expect(ms).toBeGreaterThan(0);
+      }
+      // So few ports do not show it, and that is said.
+      expect(found.leftOut.join()).toContain("kernel's slow half");
+    },
+  );
 
   it(
     "shows the times that there are of a range that is too small for all of them",
@@ -106,7 +110,7 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
     },
   );
 
-  it("warms all ways before it times them, and leaves no port behind", TEST, async () => {
+  it("the demo warms all ways before it times them, and leaves no port behind", TEST, async () => {
     const { code, text, found } = await runForJson("--range", "8");
     expect(code, text).toBe(0);
     expect(found.filling.warmUp).toBeGreaterThan(100);
@@ -115,7 +119,7 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
     }
   });
 
-  it("opens no more than it may", TEST, async () => {
+  it("the demo opens no more than it may", TEST, async () => {
     const { code, text, found } = await runForJson("--range", "64", "--connections", "50");
     expect(code, text).toBe(0);
     for (const { opened, end } of [...found.capacity.ways, ...found.filling.ways]) {
@@ -124,7 +128,7 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
     expect(found.leftOut.join()).toContain("--connections");
   });
 
-  it("tells people, in plain text when piped", TEST, async () => {
+  it("the demo tells people, in plain text when piped", TEST, async () => {
     const { code, text } = await run(["--range", "64"], { FORCE_COLOR: "1" });
     expect(code, text).toBe(0);
     expect(text).not.toContain(ESCAPE);
@@ -141,25 +145,29 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
     expect(text).toContain("every port has come back");
   });
 
-  it("shows progress and colours on a terminal, and no colours with NO_COLOR", TEST, async () => {
-    if (spawnSync("script", ["--version"]).status !== 0) {
-      console.warn("demo: nothing is looked at on a terminal, as there is no script command");
-      return;
-    }
-    const command = [process.execPath, ...DEMO, "--range", "64"].map((part) => `'${part}'`);
-    const args = ["--quiet", "--return", "--command", command.join(" "), "/dev/null"];
-    // An environment of its own: Node shows no colours where a service that runs tests has left its name.
-    const terminal = { PATH: process.env.PATH, HOME: process.env.HOME, TERM: "xterm-256color" };
-    const coloured = await end(start("script", args, terminal));
-    expect(coloured.code, coloured.text).toBe(0);
-    expect(coloured.text).toContain("capacity, the kernel's choice  [");
-    expect(coloured.text).toContain(`${ESCAPE}[32m●`);
-    const plain = await end(start("script", args, { ...terminal, NO_COLOR: "1" }));
-    expect(plain.text).toContain("●");
-    expect(plain.text).not.toContain(`${ESCAPE}[3`);
-  });
+  it(
+    "the demo shows progress and colours on a terminal, and no colours with NO_COLOR",
+    TEST,
+    async () => {
+      if (spawnSync("script", ["--version"]).status !== 0) {
+        console.warn("demo: nothing is looked at on a terminal, as there is no script command");
+        return;
+      }
+      const command = [process.execPath, ...DEMO, "--range", "64"].map((part) => `'${part}'`);
+      const args = ["--quiet", "--return", "--command", command.join(" "), "/dev/null"];
+      // An environment of its own: Node shows no colours where a service that runs tests has left its name.
+      const terminal = { PATH: process.env.PATH, HOME: process.env.HOME, TERM: "xterm-256color" };
+      const coloured = await end(start("script", args, terminal));
+      expect(coloured.code, coloured.text).toBe(0);
+      expect(coloured.text).toContain("capacity, the kernel's choice  [");
+      expect(coloured.text).toContain(`${ESCAPE}[32m●`);
+      const plain = await end(start("script", args, { ...terminal, NO_COLOR: "1" }));
+      expect(plain.text).toContain("●");
+      expect(plain.text).not.toContain(`${ESCAPE}[3`);
+    },
+  );
 
-  it("makes do with few open files, and says so", TEST, async () => {
+  it("the demo makes do with few open files, and says so", TEST, async () => {
     const limited = 'ulimit -n 300; exec "$0" "$@"';
     const args = ["-c", limited, process.execPath, ...DEMO];
     const { code, text } = await end(start("bash", args));
@@ -171,8 +179,8 @@ describe.runIf(namespace.ok)("in a namespace, the demo", () => {
   });
 });
 
-describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
-  it("uses up portwarden's range, and not the kernel's", TEST, async () => {
+describe.runIf(isLinux)("among the machine's own ports", () => {
+  it("the demo uses up portwarden's range, and not the kernel's", TEST, async () => {
     const options = ["--no-namespace", "--range", "64", "--connections", "400"];
     const { code, text, found } = await runForJson(...options);
     expect(code, text).toBe(0);
@@ -187,7 +195,7 @@ describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
     expect(found.leftOut.join()).toContain("Using up the kernel's range");
   });
 
-  it("opens as many as there may be files, and warns of it", TEST, async () => {
+  it("the demo opens as many as there may be files, and warns of it", TEST, async () => {
     const limited = 'ulimit -n 300; exec "$0" "$@"';
     const args = ["-c", limited, process.execPath, ...DEMO, "--no-namespace"];
     const told = await end(start("bash", args));
@@ -202,13 +210,13 @@ describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
     expect(opened[0]).toBeLessThan(300);
   });
 
-  it("runs there when no namespace can be made, and says why", TEST, async () => {
+  it("the demo runs there when no namespace can be made, and says why", TEST, async () => {
     const { code, text } = await run(["--connections", "40"], { PATH: "/nowhere" });
     expect(code, text).toBe(0);
     expect(text).toContain("there is no unshare command");
   });
 
-  it("ends when nobody reads what it says", TEST, async () => {
+  it("the demo ends when nobody reads what it says", TEST, async () => {
     const child = start(process.execPath, [...DEMO, "--range", "64"]);
     await once(child.stdout as NodeJS.ReadableStream, "data");
     child.stdout?.destroy();
@@ -247,7 +255,7 @@ describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
     await expect.poll(() => processesOf(id), POLL).toEqual([]);
   });
 
-  it("closes everything on Ctrl-C while its servers start", TEST, async () => {
+  it("the demo closes everything on Ctrl-C while its servers start", TEST, async () => {
     const id = randomUUID();
     const env = { ...process.env, DEMO_ID: id };
     const args = [...DEMO, "--no-namespace", "--destinations", "16"];
@@ -268,8 +276,8 @@ describe.runIf(isLinux)("among the machine's own ports, the demo", () => {
   });
 });
 
-describe("anywhere, the demo", () => {
-  it("explains itself", TEST, async () => {
+describe("anywhere", () => {
+  it("the demo explains itself", TEST, async () => {
     const { code, text } = await run(["--help"]);
     expect(code).toBe(0);
     for (const name of ["connections", "range", "destinations", "ways", "json", "no-namespace"]) {
@@ -284,7 +292,7 @@ describe("anywhere, the demo", () => {
     [["--ways", "kernel,luck"], "kernel,localAddress,portwarden"],
     [["--nonsense"], "--nonsense"],
     [["x"], "x"],
-  ])("refuses %j", TEST, async (args, expected) => {
+  ])("the demo refuses %j", TEST, async (args, expected) => {
     const { code, text } = await run(args);
     expect(code, text).toBe(2);
     expect(text).toContain(expected);
@@ -292,7 +300,7 @@ describe("anywhere, the demo", () => {
   });
 });
 
-it("calls wrong what should not have happened, and nothing else", () => {
+it("the demo calls wrong what should not have happened, and nothing else", () => {
   const fine = { ...FILLING, errors: { EADDRNOTAVAIL: 1, EMFILE: 1 } };
   const wrong = { ...FILLING, seen: 2, lost: 1, held: 4, strangeErrors: ["ECONNREFUSED"] };
   const nothing = { ...FILLING, opened: 0, seen: 0 };
@@ -306,7 +314,7 @@ it("calls wrong what should not have happened, and nothing else", () => {
   ]);
 });
 
-it("draws each way with its mark, at its percentage and its time", () => {
+it("the demo draws each way with its mark, at its percentage and its time", () => {
   const ways = [
     { ...FILLING, way: "kernel" as const, steps: [{ percent: 99, ms: 9 }] },
     { ...FILLING, steps: [{ percent: 1, ms: 0.02 }] },

@@ -221,7 +221,7 @@ describe("under every memory limit a port manager changes as a whole or not at a
   let limits = 0;
   let refusals = 0;
 
-  test.each(STORIES)("$name", (story) => {
+  test.each(STORIES.map((story) => [story.name, story] as const))("%s", (_name, story) => {
     // An instance of its own, so that what breaks one story does not break the next.
     const options = sessionOptions("debug");
     const grid = { least: LIMIT_MIN, step: story.step, below: LIMIT_MAX };

@@ -96,7 +96,7 @@ test("a connection is picked, connected, and released", async () => {
   expectAddsUp(events, connector);
 });
 
-test("one that is refused by the other side has failed, with the error that the caller gets", async () => {
+test("a connection that the other side refuses has failed, with the error that the caller gets", async () => {
   const connector = connectorWith();
   const { port, close } = await serve();
   await close();

@@ -54,7 +54,10 @@ test("a manager that closes leaves nothing behind, wherever its records lay", as
 
 test.each([
   ["a manager that is forgotten gives its memory back", "{}"],
-  ["so does one whose ports rest", '{ cooldown: 1000, selection: "fifo" }'],
+  [
+    "a manager that is forgotten while its ports cool down gives its memory back",
+    '{ cooldown: 1000, selection: "fifo" }',
+  ],
 ])("%s", async (_name, options) => {
   const figures = await evaluate(`
     import { PortManager } from "portwarden";

@@ -110,7 +110,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectNothingLeft();
   });
 
-  test("it is released, and takes another holder's reference: not a use of a new group", () => {
+  test("a reservation whose port is gone releases another holder's reference, not a use of a new group", () => {
     const { object } = stray();
     const b = groups.create("/b");
     const held = manager.reservePort({ ...DNS, group: b, port: 2002 });
@@ -122,7 +122,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectNothingLeft();
   });
 
-  test("it moves, where its group lay are other records by now: they are not touched", () => {
+  test("a reservation moves, and the records that lie where its group lay are not touched", () => {
     const group = groups.create("/b");
     const behind = Array.from({ length: 18 }, (_, number) => groups.create(`/b${number}`));
     manager.reservePort({ ...DNS, port: 2003 });

@@ -86,7 +86,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
     });
   });
 
-  test("they are passed over in each of several networks", () => {
+  test("reserved ports are passed over in each of several networks", () => {
     const both = { ...DNS, networks: [4, 6], reserved };
     expect(fixture.any({ ...DNS, networks: [6] }, 1)).toBe(1001);
     expect(fixture.all(both)).toEqual([1004, EXHAUSTED]);

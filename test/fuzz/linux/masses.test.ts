@@ -64,7 +64,7 @@ const OPERATIONS: Readonly<Record<Build, number>> = { release: 24_000, debug: 80
 const MS = 1000;
 
 describe.each(BUILDS)("%s build", (build) => {
-  test.each(MASSES)("$name", (mass) => {
+  test.each(MASSES.map((mass) => [mass.name, mass] as const))("%s", (_name, mass) => {
     const clash = new Clash(mass, build);
     const operations = OPERATIONS[build];
     for (let step = 0; step < operations; step++) {

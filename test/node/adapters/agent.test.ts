@@ -161,7 +161,7 @@ test("a refused connection is the request's error, with Node's code", async () =
   expect(agent.sockets).toEqual({});
 });
 
-test("without a port requests fail, and the agent goes on", async () => {
+test("requests of an agent fail without a port, and the agent goes on", async () => {
   const { port } = await httpFixture((_, response) => setTimeout(() => response.end("done"), 50));
   const connector = connect(ONE);
   const agent = new HttpPortAgent(connector);
@@ -196,7 +196,7 @@ test("each of the queued requests fails once when no connection can be made", as
   expect((agent as unknown as { totalSocketCount: number }).totalSocketCount).toBe(0);
 });
 
-test("the same if the connector is closed", async () => {
+test("requests of an agent fail when the connector is closed", async () => {
   const connector = connect();
   const agent = new HttpPortAgent(connector, { maxSockets: 1 });
   connector.close();
@@ -234,7 +234,7 @@ test("a request that is destroyed while it waits for a port leaves the line at o
   holder.destroy();
 });
 
-test("so does one whose signal is aborted, and one in the agent's own queue", async () => {
+test("a request ends at once whose signal is aborted, or that is in the agent's own queue", async () => {
   const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
   const holder = await connector.connect({ host: "127.0.0.1", port });
@@ -327,7 +327,7 @@ test("the timeout of a request counts while it waits for a port", async () => {
   holder.destroy();
 });
 
-test("and while it waits for an answer", async () => {
+test("a request ends at once that waits for an answer", async () => {
   const { port } = await httpFixture(() => {});
   const agent = new HttpPortAgent(connect());
   const request = http.get(`http://127.0.0.1:${port}/`, { agent, timeout: 30 });

@@ -34,7 +34,7 @@ test("requests come from all sources, over connections that are kept", async () 
   expect(new Set(came.map(({ address, port }) => `${address}:${port}`)).size).toBe(10);
 });
 
-test("with TLS, pipelining and a name", async () => {
+test("autocannon's requests work with TLS, pipelining and a name", async () => {
   const { port, came } = await httpsFixture();
   const result = await autocannon({
     url: `https://portwarden.test:${port}`,
@@ -132,7 +132,7 @@ test("failures are counted, bounded, and never a busy loop", async () => {
   expect(result.errors).toBeLessThanOrEqual(failed);
 });
 
-test("so are connections for which there is no port, and connections that are cut", async () => {
+test("autocannon counts as errors connections without a port, and connections that are cut", async () => {
   const { port } = await httpFixture();
   const portRange = { first: RANGE.first, last: RANGE.first };
   const connector = connect({ sources: SOURCES[0], portRange });

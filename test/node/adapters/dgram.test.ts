@@ -90,7 +90,7 @@ test.for([true, false])(
   },
 );
 
-test("with all ports held by another program it fails, after a bounded number of tries", async () => {
+test("a datagram socket fails after a bounded number of attempts where another program holds all ports", async () => {
   for (let port = EIGHT.first; port <= EIGHT.last; port++) await bindAt(SOURCES[0], port);
   const options = { sources: SOURCES[0], portRange: EIGHT, skipUsed: false, quarantine: 60_000 };
   const few = connect({ ...options, maxAttempts: 3 });

@@ -28,7 +28,7 @@ function echo(): Promise<Fixture> {
   return stageOf(createServer((socket) => socket.pipe(socket)));
 }
 
-test("it is connecting at once, and what is written goes out", async () => {
+test("a PortSocket is connecting at once, and what is written goes out", async () => {
   const { port, came } = await echo();
   const connector = connect();
   const socket = new PortSocket(connector).connect(port, "127.0.0.1");
@@ -78,7 +78,7 @@ test("a failure is the socket's error, once", async () => {
   }
 });
 
-test("without a port it fails; with waiting it connects later", async () => {
+test("a PortSocket fails without a port; with waiting it connects later", async () => {
   const { port } = await echo();
   const connector = connect(ONE);
   const holder = await connector.connect({ host: "127.0.0.1", port });
@@ -138,7 +138,7 @@ test("a port held by another program is quarantined, so that the next try gets a
   expect(connector.metrics().conflicts).toBe(3 - came.length);
 });
 
-test("it connects once, and bad arguments are refused at once", async () => {
+test("a PortSocket connects once, and refuses bad arguments at once", async () => {
   const { port } = await echo();
   const connector = connect();
   const socket = new PortSocket(connector);

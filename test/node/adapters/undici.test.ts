@@ -50,7 +50,7 @@ test("an Agent's requests come from picked sources and ports, and its pool keeps
   expect(connector.metrics().held).toBe(0);
 });
 
-test("so do a Pool's and a Client's, with a localAddress", async () => {
+test("a Pool's and a Client's requests come from picked ports of a localAddress", async () => {
   const { port, came } = await httpFixture();
   const connector = connect();
   const origin = `http://127.0.0.1:${port}`;

@@ -67,7 +67,7 @@ test("WebSockets come from picked sources and ports, as many as there are", asyn
   expect(connector.metrics().held).toBe(0);
 });
 
-test("secure ones, too, with certificates checked", async () => {
+test("secure WebSockets come from picked ports, with certificates checked", async () => {
   const { port, came } = await echo(true);
   const connector = connect();
   const agent = new HttpsPortAgent(connector, { ca: CERTIFICATE });

@@ -35,7 +35,7 @@ describeInside("turmoil", () => {
     expect(ends["error ECONNRESET"]).toBeGreaterThan(100);
   });
 
-  test("the same with a queue of waiters, and ports that cool down", async () => {
+  test("20,000 connects with a queue of waiters, and ports that cool down", async () => {
     const options = { wait: { timeout: 30, limit: 40 }, cooldown: 20, whenCooling: "wait" };
     const turmoil = await inside<Turmoil>("turmoil", "2", "3000", JSON.stringify(options));
     expectNothingLost(turmoil);
@@ -44,7 +44,7 @@ describeInside("turmoil", () => {
     expect(turmoil.outcomes.time).toBeGreaterThan(0);
   });
 
-  test("the same with ports taken in the order in which they came back", async () => {
+  test("20,000 connects with ports taken in the order in which they came back", async () => {
     const options = { spread: "least-used", selection: "fifo" };
     const turmoil = await inside<Turmoil>("turmoil", "3", "2000", JSON.stringify(options));
     expectNothingLost(turmoil);
