@@ -75,16 +75,23 @@ let behind: (value: unknown) => Group | undefined;
  * core), `ENOENT` (it has been removed), `EBADF` (its tree has been closed).
  */
 export function groupAddress(value: unknown, core: Core): number {
-  const group = behind(value);
-  if (group === undefined) {
-    throw wrongKind("group", "PortGroup", "a PortGroup, as PortGroups makes them", value);
-  }
+  checkGroup(value);
+  const group = behind(value) as Group;
   const address = group.open();
   if (group.tree.core === core) return address;
   throw invalid(
     "ERR_INVALID_ARG_VALUE",
     `group ${group.path} lives in another module: open its PortGroups with the same module`,
   );
+}
+
+/**
+ * Checks that a value is a group of this copy of the package.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`.
+ */
+export function checkGroup(value: unknown): void {
+  if (behind(value) !== undefined) return;
+  throw wrongKind("group", "PortGroup", "a PortGroup, as PortGroups makes them", value);
 }
 
 /** Has the group been removed, or its tree been closed? */

@@ -63,7 +63,8 @@ export function refusedBind(
     }
     case EMPTY_RANGE: {
       const message = `no port is left to search, ${asked}: ${explain(about, GROUP_BIND)}`;
-      return new PortError("EADDRINUSE", "empty-range", message, details);
+      const searched = wholeRange(about);
+      return new PortError("EADDRINUSE", "empty-range", message, { ...details, searched });
     }
     case EXHAUSTED:
     case AGAIN: {
@@ -95,7 +96,10 @@ export function refusedConnect(
     }
     case EMPTY_RANGE: {
       const message = `no port is left to search, ${asked}: ${explain(about, GROUP_CONNECT)}`;
-      return new PortError(code, "empty-range", message, details);
+      return new PortError(code, "empty-range", message, {
+        ...details,
+        searched: wholeRange(about),
+      });
     }
     case EXHAUSTED: {
       const searched = unpackRange(linux.connectRange(about.socket));
@@ -132,7 +136,12 @@ function exhausted(
 }
 
 /** Why the group leaves nothing of what was asked for, or of the local range. */
-function explain({ core, system, group }: About, kind: Kind, asked?: PortRange): string {
-  const wanted = asked ?? (unpackRange(core.exports.range(system)) as PortRange);
-  return group === undefined ? showRange(wanted) : explainEmpty(group, kind, wanted);
+function explain(about: About, kind: Kind, asked: PortRange = wholeRange(about)): string {
+  const { group } = about;
+  return group === undefined ? showRange(asked) : explainEmpty(group, kind, asked);
+}
+
+/** The system's range, of which a group may leave nothing. */
+function wholeRange({ core, system }: About): PortRange {
+  return unpackRange(core.exports.range(system)) as PortRange;
 }

@@ -14,6 +14,8 @@ const PORT = "ERR_SOCKET_BAD_PORT";
 
 type Mistake = [options: unknown, code: string, words: RegExp];
 
+/** A group by its kind, as another copy of the package makes them. */
+const OTHERS_GROUP = { [Symbol.for("portwarden.kind")]: "PortGroup" } as unknown;
 const S = { sources: "127.0.0.1" };
 
 const OPTIONS: Mistake[] = [
@@ -57,6 +59,7 @@ const OPTIONS: Mistake[] = [
   [{ ...S, reserved: "a" }, "EINVAL", /./],
   [{ ...S, group: "web" }, TYPE, /group/],
   [{ ...S, group: {} }, TYPE, /group/],
+  [{ ...S, group: OTHERS_GROUP }, TYPE, /got a PortGroup of another copy of portwarden/],
   [{ ...S, spread: "even" }, VALUE, /"round-robin", "least-used", "sticky"/],
   [{ ...S, spread: 1 }, TYPE, /spread/],
   [{ ...S, selection: "linear" }, VALUE, /"random", "fifo"/],
@@ -101,6 +104,8 @@ const REQUESTS: Mistake[] = [
   [{ ...H, port: 80.5 }, PORT, /port/],
   [{ ...H, port: "http" }, TYPE, /port/],
   [{ ...H, port: 80, localPort: 40_000 }, VALUE, /localPort must be left to the connector/],
+  [{ ...H, port: 80, hints: 32 }, VALUE, /hints must be left out/],
+  [{ ...H, port: 80, autoSelectFamily: false }, VALUE, /autoSelectFamily must be true or left out/],
   [{ ...H, port: 80, lookup: "dns" }, TYPE, /lookup/],
   [{ ...H, host: 5 }, TYPE, /host/],
   [{ ...H, host: null }, TYPE, /host/],

@@ -146,8 +146,8 @@ export function connectionFor(
       secure ? tlsConnect({ ...passed, ...more }) : netConnect({ ...passed, ...more });
     if (path !== undefined) return make({});
     const opened = (error: Error | null, socket: Socket | null): void => {
-      if (error === null) done(null, socket as Socket);
-      else failBy(done, error);
+      if (socket !== null) done(null, socket);
+      else failBy(done, error as Error);
     };
     const readyEvent = secure ? "secureConnect" : "connect";
     connector.dial(targetOf(request, stickyKey), make, opened, readyEvent);
@@ -271,7 +271,7 @@ function open(
   if (options.socketPath) return make({});
   const pending = new Pending(agent as unknown as AgentInside, options);
   const opened = (error: Error | null, socket: Socket | null): void => {
-    if (error === null) pending.succeed(() => done(null, socket as Socket));
+    if (socket !== null) pending.succeed(() => done(null, socket));
     else pending.fail(() => done(error, undefined as unknown as Socket));
   };
   try {

@@ -113,9 +113,9 @@ class Connections {
       signal: standIn.signal,
     };
     const opened = (error: Error | null, socket: Socket | null): void => {
-      if (error === null) this.#onOpened(standIn, socket as Socket);
+      if (socket !== null) this.#onOpened(standIn, socket);
       // Later: the client may be in the middle of something, and nobody listens to a new one yet.
-      else setImmediate(() => this.#onFailed(standIn, error));
+      else setImmediate(() => this.#onFailed(standIn, error as Error));
     };
     const dial = secure ? dialSecure(opts) : dialPlain;
     try {

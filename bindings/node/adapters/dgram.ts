@@ -76,11 +76,19 @@ class Binding extends EventEmitter {
       socket.off("error", fail);
       this.emit("connect");
     });
-    socket.once("close", () => {
-      this.destroyed = true;
-      this.emit("close");
-    });
+    // Not by its event: its owner may remove all listeners.
+    const { close } = socket;
+    socket.close = (closed) => {
+      close.call(socket, closed);
+      if (isClosed(socket)) process.nextTick(() => this.#onClosed());
+      return socket;
+    };
     socket.bind({ address: localAddress, port: localPort, exclusive });
+  }
+
+  #onClosed(): void {
+    this.destroyed = true;
+    this.emit("close");
   }
 
   destroy(): this {
@@ -92,5 +100,15 @@ class Binding extends EventEmitter {
       // Its owner has closed it just now, and `close` is to come.
     }
     return this;
+  }
+}
+
+/** Has it been closed? One that is still being bound puts that off. */
+function isClosed(socket: DatagramSocket): boolean {
+  try {
+    socket.address();
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ERR_SOCKET_DGRAM_NOT_RUNNING";
   }
 }

@@ -6,7 +6,7 @@ import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import { wrongValue } from "../../errors.ts";
 import { checkInteger } from "../../requests/checks.ts";
 import type { Dial } from "../connector/attempt.ts";
-import type { Connector } from "../connector/connector.ts";
+import { type Connector, checkSignal } from "../connector/connector.ts";
 import { ConnectorError } from "../connector/connector-error.ts";
 import type { Lookup } from "../connector/connector-options.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
@@ -84,6 +84,7 @@ export function undiciConnect(
 ): (target: UndiciTarget, callback: UndiciCallback) => void {
   const { stickyKey, timeout = TIMEOUT_MS, maxCachedSessions = SESSIONS } = options;
   refuseIgnored(options, DECIDED);
+  checkSignal(options.signal);
   checkInteger("timeout", timeout, 0, DAY_MS);
   checkInteger("maxCachedSessions", maxCachedSessions, 0, UINT32_MAX);
   const sessions = new Sessions(maxCachedSessions);
@@ -159,12 +160,13 @@ class Wanted {
 
   readonly opened = (error: Error | null, socket: Socket | null): void => {
     this.#leave();
-    if (error === null) {
-      socket?.once("close", () => this.#ignoreOuter());
-      this.#callback(null, socket as Socket);
+    // The error may be any value, null as well: the reason of a signal.
+    if (socket !== null) {
+      socket.once("close", () => this.#ignoreOuter());
+      this.#callback(null, socket);
     } else {
       this.#ignoreOuter();
-      this.#callback(asUndici(error), null);
+      this.#callback(asUndici(error || aborted(error)), null);
     }
   };
 
@@ -313,6 +315,12 @@ class Sessions {
 /** Whoever asks whether an error is undici's asks for these (undici `lib/core/errors.js`). */
 const UNDICI_ERROR = Symbol.for("undici.error.UND_ERR");
 const UNDICI_TIMEOUT = Symbol.for("undici.error.UND_ERR_CONNECT_TIMEOUT");
+
+/** For the reason of a signal that undici would take for no error. */
+function aborted(reason: unknown): Error {
+  const error = new Error("the signal was aborted", { cause: reason });
+  return Object.assign(error, { name: "AbortError", code: "ABORT_ERR" });
+}
 
 function asUndici(error: NodeJS.ErrnoException): Error {
   const isTimeout = error.code === "ETIMEDOUT" && !(error instanceof ConnectorError);

@@ -1,7 +1,7 @@
 // ConnectorOptions: what a connector is made with, checked once.
 
 import { wrongType, wrongValue } from "../../errors.ts";
-import { PortGroup } from "../../groups/group.ts";
+import { checkGroup, type PortGroup } from "../../groups/group.ts";
 import { type PortRange, ReservedPorts, type WhenCooling } from "../../index.ts";
 import { checkBoolean, checkInteger, checkUint32, readOptions } from "../../requests/checks.ts";
 import { checkRangeObject } from "../../requests/range.ts";
@@ -205,9 +205,7 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
     preferred,
   );
   const { lookup, seed, memoryLimit, group, reserved } = options;
-  if (group !== undefined && !(group instanceof PortGroup)) {
-    throw wrongType("group", "a PortGroup, as PortGroups makes them", group);
-  }
+  if (group !== undefined) checkGroup(group);
   if (reserved !== undefined && typeof reserved !== "string") {
     throw wrongType("reserved", 'a list of ports as text, "8080,9000-9010"', reserved);
   }

@@ -8,6 +8,7 @@ import { closed, invalid, show, wrongType, wrongValue } from "../../errors.ts";
 import { PortManager, TCP, UDP } from "../../index.ts";
 import { parseAddress } from "../../requests/address.ts";
 import { checkInteger, checkObject, checkPort } from "../../requests/checks.ts";
+import { refuseIgnored } from "../adapters/options.ts";
 import { type HostState, readHostState, readSockets } from "../host/host-state.ts";
 import { quarantineOccupied } from "../host/occupied-ports.ts";
 import { Events } from "../metrics/events.ts";
@@ -162,8 +163,8 @@ export class Connector implements Disposable {
    */
   open(options: ConnectOptions, opened: ConnectCallback): void {
     checkObject("options", options);
-    const { tls, localPort } = options as ConnectOptions & { localPort?: unknown };
-    if (localPort !== undefined) throw wrongValue("localPort", "left to the connector", localPort);
+    const { tls } = options;
+    refuseIgnored(options);
     if (tls !== undefined && typeof tls !== "boolean")
       checkObject("tls", tls, "a boolean or options of tls.connect");
     if (tls) this.dial(options, dialTls(options), opened, "secureConnect");
@@ -458,7 +459,8 @@ function dialTls(options: ConnectOptions): Dial {
   return (ends) => tlsConnect({ ...passed, ...ends });
 }
 
-function checkSignal(signal: unknown): void {
+/** @throws PortError `ERR_INVALID_ARG_TYPE`. */
+export function checkSignal(signal: unknown): void {
   // Of whatever realm it is, as Node asks.
   const { aborted, addEventListener } = Object(signal);
   const isSignal = typeof aborted === "boolean" && typeof addEventListener === "function";

@@ -131,7 +131,12 @@ onBuilds((open) => {
       const s = open();
       const socket = s.socket({ group: s.group("/a", [3000, 3999], [2000, 2009]) });
       expectRefused(s, () => socket.bind("", 0), {
-        ...{ code: "EADDRINUSE", reason: "empty-range", syscall: "bind", searched: undefined },
+        ...{
+          code: "EADDRINUSE",
+          reason: "empty-range",
+          syscall: "bind",
+          searched: { first: 2000, last: 2009 },
+        },
         says: "the bind port range of group /a is 3000..3999, set by /a: 2000..2009 is below it",
       });
     });

@@ -71,7 +71,12 @@ onBuilds((open) => {
       const socket = s.socket({ group });
       for (const how of [{}, { offset: 0 }, { localAddress: "10.0.0.1" }]) {
         expectRefused(s, () => socket.connect(REMOTE, 53, how), {
-          ...{ code: "EAGAIN", reason: "empty-range", syscall: "connect", searched: undefined },
+          ...{
+            code: "EAGAIN",
+            reason: "empty-range",
+            syscall: "connect",
+            searched: { first: 2000, last: 2009 },
+          },
           says: "the connect port range of group /a is 4000..4999, set by /a: 2000..2009",
         });
       }

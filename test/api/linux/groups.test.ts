@@ -55,7 +55,7 @@ onBuilds((open, build) => {
       const group = s.group("/web", [3000, 3009]);
       expectRefused(s, bind(s.socket({ group }), "10.0.0.1", 0), {
         ...NO_BIND,
-        ...{ address: "10.0.0.1", port: 0, searched: undefined },
+        ...{ address: "10.0.0.1", port: 0, searched: { first: 2000, last: 2009 } },
         says: "no port is left to search, tcp 10.0.0.1:0: the bind port range of group /web is \
 3000..3009, set by /web: 2000..2009 is below it",
       });
@@ -123,7 +123,7 @@ onBuilds((open, build) => {
       const group = s.group("/web", undefined, [100, 200]);
       expectRefused(s, connect(s.socket({ group }), WEB), {
         ...NO_CONNECT,
-        ...{ address: "", port: 0, searched: undefined },
+        ...{ address: "", port: 0, searched: { first: 2000, last: 2009 } },
         says: "no port is left to search, tcp *:0 -> 192.0.2.1:443: the connect port range of \
 group /web is 100..200, set by /web: 2000..2009 is above it",
       });

@@ -54,6 +54,22 @@ test("sockets are bound to picked sources and ports, and their datagrams come fr
   expect(connector.metrics()).toMatchObject({ held: 0, cooling: 0 });
 });
 
+test("a socket whose listeners have been removed gives its port back, however it is closed", async () => {
+  const connector = connect();
+  const controller = new AbortController();
+  const own = await bindDatagram(connector, { type: "udp4" });
+  const aborted = await bindDatagram(connector, { type: "udp4", signal: controller.signal });
+  for (const socket of [own, aborted]) socket.removeAllListeners();
+  expect(connector.metrics().held).toBe(2);
+  own.close();
+  controller.abort();
+  await until(() => connector.metrics().held === 0);
+  expect(() => own.close()).toThrow(
+    expect.objectContaining({ code: "ERR_SOCKET_DGRAM_NOT_RUNNING" }),
+  );
+  expect(connector.metrics()).toMatchObject({ held: 0, released: 2 });
+});
+
 test("all ports of a range, and not one more; closed, they come back at once", async () => {
   const connector = connect({ sources: SOURCES[0], portRange: EIGHT, cooldown: "timestamps" });
   for (let round = 0; round < 3; round++) {

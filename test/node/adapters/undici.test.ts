@@ -252,6 +252,19 @@ test("a signal that is aborted ends connections that are open", async () => {
   await expect(outcome).rejects.toThrow("enough");
 });
 
+test("a signal whose reason is no error ends a request with one", async () => {
+  const connector = connect();
+  for (const reason of [null, 0, ""]) {
+    const signal = AbortSignal.abort(reason);
+    const agent = new Agent({ connect: undiciConnect(connector, { signal }) });
+    const failed = request(`http://127.0.0.1:${DEAD_PORT}`, { dispatcher: agent });
+    await expect(failed).rejects.toMatchObject({ name: "AbortError", cause: reason });
+    await agent.close();
+  }
+  const wrong = { signal: {} as AbortSignal };
+  expect(() => undiciConnect(connector, wrong)).toThrow(/signal must be an AbortSignal/);
+});
+
 test("a signal ends those who wait for a port", async () => {
   const { port } = await httpFixture();
   const connector = connect({ ...ONE, wait: true });
