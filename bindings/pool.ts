@@ -39,6 +39,11 @@ export class PortPool implements Disposable {
   readonly #isRandom: boolean;
   /** Where `sequential` goes on. */
   readonly #place: Place;
+  /**
+   * Did the last batch get fewer ports than it has places? The next one begins with a single port, so
+   * that a full pool refuses it at one look, before its offsets are copied.
+   */
+  #wasShort = false;
 
   static {
     setKind(PortPool, "PortPool");
@@ -106,7 +111,8 @@ export class PortPool implements Disposable {
   }
 
   #takeBatches(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
-    let taken = 0;
+    let taken = this.#wasShort || length === 1 ? this.#takeFirst(ports, length, offsets) : 0;
+    if (taken < 0) return 0;
     while (taken < length) {
       const count = Math.min(length - taken, BATCH_MAX);
       if (offsets === undefined) this.#draw(count);
@@ -114,9 +120,20 @@ export class PortPool implements Disposable {
       const got = this.#exports.takeMany(this.#record.handle, count);
       portsOut(this.#core.ports, ports, taken, got);
       taken += got;
-      if (got < count) break;
+      this.#wasShort = got < count;
+      if (this.#wasShort) break;
     }
     return taken;
+  }
+
+  /** Takes a port for the first place of a batch: 1, 0 (the batch has none), or a refusal. */
+  #takeFirst(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
+    if (length === 0) return 0;
+    const offset = offsets === undefined ? this.#selection.start(this.#place) : offsets[0];
+    const port = this.#exports.take(this.#record.handle, offset as number);
+    if (port < 0) return port;
+    ports[0] = port;
+    return 1;
   }
 
   /** Random offsets for a batch. */
@@ -148,6 +165,7 @@ export class PortPool implements Disposable {
     checkPorts(ports);
     const handle = this.#open();
     const { length } = ports;
+    if (length === 1) return this.#exports.freePort(handle, ports[0] as number) > 0 ? 1 : 0;
     let released = 0;
     for (let start = 0; start < length; start += BATCH_MAX) {
       const count = Math.min(length - start, BATCH_MAX);

@@ -8,14 +8,18 @@ import { typedArrayName } from "./brands.ts";
 
 const LOOP_MAX = 32;
 
+// A class of this realm is told at once; the name of the class also tells those of others.
+
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkPorts(ports: unknown): void {
+  if (ports instanceof Uint16Array && ArrayBuffer.isView(ports)) return;
   if (typedArrayName(ports) === "Uint16Array") return;
   throw wrongType("ports", "a Uint16Array", ports);
 }
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkOffsets(offsets: unknown): void {
+  if (offsets instanceof Uint32Array && ArrayBuffer.isView(offsets)) return;
   if (typedArrayName(offsets) === "Uint32Array") return;
   throw wrongType("offsets", "a Uint32Array", offsets);
 }
