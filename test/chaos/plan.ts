@@ -1,0 +1,29 @@
+// Plan of a chaos run: what its processes are told, and what they tell.
+
+export type StoreName = "host" | "redis" | "etcd";
+
+/** What a worker is to do. */
+export interface Assignment {
+  readonly store: StoreName;
+  /** Where the store is reached: through the proxy. */
+  readonly storePort: number;
+  readonly ttl: number;
+  readonly rest: number;
+  readonly source: string;
+  readonly range: { readonly first: number; readonly last: number };
+  /** Of the server that connections go to. */
+  readonly port: number;
+  /** The file for its uses of blocks. */
+  readonly log: string;
+  /** A rule is broken, for the control. */
+  readonly isBroken: boolean;
+}
+
+/** What a worker counts. */
+export interface WorkerCounts {
+  opened: number;
+  /** For want of a port. */
+  refused: number;
+  failed: number;
+  conflicts: number;
+}
