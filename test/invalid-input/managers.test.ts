@@ -88,7 +88,7 @@ describe.each(BUILDS)("%s build", (build) => {
     ["releasePort", (bad) => manager.releasePort({ ...DNS, port: held.port, group: bad })],
     ["pool", (bad) => manager.pool({ ...WEB, networks: [4, 6], group: bad })],
     ["the group of a reservation", (bad) => setGroup(held, bad)],
-    ["the group of a handle", (bad) => setGroup(pool, bad)],
+    ["the group of a pool", (bad) => setGroup(pool, bad)],
   ];
   const byList: readonly (readonly [string, (bad: never) => unknown])[] = [
     ["reservePort", (bad) => manager.reservePort({ ...DNS, reserved: bad })],

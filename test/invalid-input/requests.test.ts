@@ -1,4 +1,4 @@
-// Bad requests: whatever is wrong in a description, every word refuses it in the same way, says
+// Bad requests: whatever is wrong in a description, every call refuses it in the same way, says
 // what is wrong, and changes nothing.
 
 import { afterEach, beforeEach, describe, test } from "vitest";
@@ -22,8 +22,8 @@ import {
 
 type Row = readonly [name: string, value: unknown, refused: Refused];
 
-/** The words that take a description, each with one that is right but for what is `patched`. */
-const WORDS: readonly (readonly [string, (fixture: Fixture, request: never) => unknown])[] = [
+/** The calls that take a description, each with one that is right but for what is `patched`. */
+const CALLS: readonly (readonly [string, (fixture: Fixture, request: never) => unknown])[] = [
   ["reservePort", ({ manager }, request) => manager.reservePort(request)],
   ["reserveTuple", ({ manager }, request) => manager.reserveTuple(request)],
   ["releasePort", ({ manager }, request) => manager.releasePort(request)],
@@ -206,7 +206,7 @@ describe.each(BUILDS)("%s build", (build) => {
     closeFixture(fixture);
   });
 
-  describe.each(WORDS)("%s", (word, ask) => {
+  describe.each(CALLS)("%s", (word, ask) => {
     test.each(REQUESTS)("refuses %s as request", (_name, request, refused) => {
       expectRefused(fixture, (fixture) => ask(fixture, wrong(request)), refused);
     });
@@ -253,13 +253,13 @@ describe.each(BUILDS)("%s build", (build) => {
     });
   });
 
-  describe.each(WORDS.slice(0, 4))("%s", (_word, ask) => {
+  describe.each(CALLS.slice(0, 4))("%s", (_word, ask) => {
     test.each(PORTS)("refuses when port %s", (_name, port, refused) => {
       expectRefused(fixture, (fixture) => ask(fixture, wrong({ ...RIGHT, port })), refused);
     });
   });
 
-  describe.each(WORDS.slice(1, 4))("%s", (_word, ask) => {
+  describe.each(CALLS.slice(1, 4))("%s", (_word, ask) => {
     test.each(NO_PORTS)("refuses when port %s", (_name, port, refused) => {
       expectRefused(fixture, (fixture) => ask(fixture, wrong({ ...RIGHT, port })), refused);
     });

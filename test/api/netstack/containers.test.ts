@@ -1,4 +1,4 @@
-// Handles in every form that their set of ports can take, and in each company, under a list and a
+// Pools in every form that their set of ports can take, and in each company, under a list and a
 // group that change while they are open. Each answer is looked up port by port.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";

@@ -144,7 +144,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test.each<PolicyName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
-    "%s: a handle that has left a group picks on when the group is gone",
+    "%s: a pool that has left a group picks on when the group is gone",
     (selection) => {
       const policy = PortManager.open({ module, portRange: RANGE, selection });
       const pool = policy.pool({ ...DNS, group: a });

@@ -237,7 +237,7 @@ describe.each(BUILDS)("%s build", (build) => {
     held.release();
   });
 
-  // ── Handles ─────────────────────────────────────────────────────────────────────────────
+  // ── Pools ───────────────────────────────────────────────────────────────────────────────
 
   test("a pool uses its group until it is closed, and once, whatever it holds", () => {
     const pool = manager.pool({ ...DNS, networks: [4, 6], group: a });

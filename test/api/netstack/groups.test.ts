@@ -262,7 +262,7 @@ describe.each(INTERFACES)("in a tree that copies: %s, %s build", (through, build
   });
 });
 
-// ── Handles of their own mind ───────────────────────────────────────────────────────────────
+// ── Pools of their own ranges ────────────────────────────────────────────────────────────────
 
 describe.each(BUILDS)("a pool says how it picks: %s build", (build) => {
   test("with a destination it may bind, and connect without one", () => {
