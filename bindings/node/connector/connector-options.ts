@@ -7,7 +7,7 @@ import { checkBoolean, checkInteger, checkUint32, readOptions } from "../../requ
 import { checkRangeObject } from "../../requests/range.ts";
 import type { BlockStore } from "../blocks/block-store.ts";
 import type { HostState } from "../host/host-state.ts";
-import { parseSources } from "../sources/sources.ts";
+import { type Block, parseSourcesAndBlocks } from "../sources/sources.ts";
 import { SPREADS, type Spread } from "../sources/spread.ts";
 
 /** Linux `TCP_TIMEWAIT_LEN`: how long a closed connection's tuple stays, milliseconds. */
@@ -34,9 +34,11 @@ export interface WaitOptions {
 export interface ConnectorOptions {
   /**
    * The local addresses that connections come from: one, a range `"10.0.0.1-10.0.0.9"`, a block
-   * `"10.0.0.0/28"`, several apart by commas, or a list of such. IPv4, IPv6 or both. They must be
-   * addresses of this host: one that the system does not let us bind is left out for as long as
-   * {@link quarantine} says, and one connection runs into 1,024 such at most.
+   * `"10.0.0.0/28"`, several apart by commas, or a list of such. IPv4, IPv6 or both. Of an IPv6
+   * block up to /64 that is too large to be listed each connection takes an address of its own, at
+   * random or by its key. They must be addresses of this host: one that the system does not let us
+   * bind is left out for as long as {@link quarantine} says, and one connection runs into 1,024
+   * such at most.
    */
   sources: string | readonly string[];
   /**
@@ -146,6 +148,8 @@ export type Lookup = (
 /** The options, checked and complete. */
 export interface ConnectorSettings {
   readonly sources: readonly string[];
+  /** IPv6 blocks whose addresses are used on demand. */
+  readonly sourceBlocks: readonly Block[];
   readonly portRange: PortRange;
   readonly reserved: ReservedPorts;
   readonly group: PortGroup | undefined;
@@ -191,9 +195,11 @@ const NAMES = [
 /** The options, checked, with what the host's state says where they say nothing. */
 export function checkOptions(given: ConnectorOptions, host: HostState): ConnectorSettings {
   const options = readOptions("options", given, NAMES);
-  const sources = parseSources(options.sources);
-  if (sources.length === 0) throw wrongValue("sources", "at least one local address", sources);
-  if (options.blocks !== undefined) checkStore(options.blocks, sources);
+  const { addresses: sources, blocks: sourceBlocks } = parseSourcesAndBlocks(options.sources);
+  if (sources.length + sourceBlocks.length === 0)
+    throw wrongValue("sources", "at least one local address", sources);
+  if (options.blocks !== undefined)
+    checkStore(options.blocks, [...sources, ...sourceBlocks.map(({ text }) => text)]);
   const cooldown = cooldownOf(options.cooldown, host);
   const wait = waitOf(options.wait);
   const isTakenOver = isStamped(host) && isByTimestamps(options.cooldown);
@@ -214,6 +220,7 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
   }
   return {
     sources,
+    sourceBlocks,
     portRange: rangeOf(options.portRange, host),
     reserved: new ReservedPorts(reserved ?? host.reserved ?? ""),
     group,
@@ -278,11 +285,10 @@ function checkStore(store: BlockStore, sources: readonly string[]): void {
   }
   if (typeof store.name !== "string") throw wrongType("blocks.name", "a string", store.name);
   if (!(store.ttl > 0)) throw wrongValue("blocks.ttl", "milliseconds, or Infinity", store.ttl);
-  const isOdd = (text: string): boolean =>
-    text === "0.0.0.0" || text === "::" || text.includes("%");
+  const isOdd = (text: string): boolean => text === "0.0.0.0" || text === "::" || /[%/]/.test(text);
   const odd = sources.find(isOdd);
   if (odd === undefined) return;
-  const wanted = "addresses, neither the wildcard nor with a zone, where blocks are leased";
+  const wanted = "addresses: no wildcard, no zone and no large block, where blocks are leased";
   throw wrongValue("sources", wanted, odd);
 }
 

@@ -17,7 +17,6 @@ import { WaitTimes } from "../metrics/wait-times.ts";
 import { anyAddress, type Destination } from "../sources/destination.ts";
 import { PairTable } from "../sources/pair-table.ts";
 import type { Source } from "../sources/source.ts";
-import { sourceOfKey } from "../sources/spread.ts";
 import type { Dial } from "./attempt.ts";
 import { type ConnectCallback, ConnectOperation, type Target } from "./connect-operation.ts";
 import type { ConnectorContext } from "./connector-context.ts";
@@ -121,9 +120,10 @@ export class Connector implements Disposable {
     if (settings.skipUsed) this.#skipUsed(this.#host);
   }
 
-  /** The local addresses, in order. */
+  /** The local addresses, in order, and then blocks whose addresses are used on demand. */
   get sources(): readonly string[] {
-    return this.#settings.sources;
+    const { sources, sourceBlocks } = this.#settings;
+    return [...sources, ...sourceBlocks.map(({ text }) => text)];
   }
 
   /** Do its ports come from leased blocks (option `blocks`)? */
@@ -256,7 +256,7 @@ export class Connector implements Disposable {
   #fixedSource({ localAddress }: Pick<ConnectTarget, "localAddress">): Source | undefined {
     if (localAddress === undefined || localAddress === null) return undefined;
     const text = canonicalSource(localAddress);
-    const source = this.#pairs.sources.all.find(({ address }) => address === text);
+    const source = this.#pairs.sources.at(text);
     if (source !== undefined) return source;
     throw wrongValue("localAddress", "one of the connector's sources", localAddress);
   }
@@ -268,8 +268,7 @@ export class Connector implements Disposable {
 
   #sourceOf(key: string | undefined, { family }: Destination): Source | undefined {
     if (key === undefined) return undefined;
-    const sources = this.#pairs.sourcesOf(family);
-    return sources.length === 0 ? undefined : sourceOfKey(sources, key);
+    return this.#pairs.sources.ofKey(key, family);
   }
 
   // ── Names ───────────────────────────────────────────────────────────────────────────────
@@ -350,7 +349,7 @@ export class Connector implements Disposable {
   }
 
   #hasSourceFor(address: string): boolean {
-    return this.#pairs.sourcesOf(isIP(address)).length > 0;
+    return this.#pairs.sources.count(isIP(address)) > 0;
   }
 
   // ── Figures ─────────────────────────────────────────────────────────────────────────────
@@ -363,7 +362,7 @@ export class Connector implements Disposable {
    * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
-  capacity(destinations = 1, family: number = this.#pairs.sources.all[0]?.family ?? 4): Capacity {
+  capacity(destinations = 1, family: number = this.#pairs.sources.firstFamily): Capacity {
     checkInteger("destinations", destinations, 0, DESTINATIONS_MAX);
     if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
     return this.#context.errors.capacity(destinations, this.#pairs.presentSources(family));

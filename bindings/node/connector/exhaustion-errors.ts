@@ -11,6 +11,9 @@ import type { ConnectorSettings } from "./connector-options.ts";
 import { effectiveRange } from "./effective-range.ts";
 import { counted, figure } from "./words.ts";
 
+const UNROUTED =
+  "no address of the block can be bound (bind: EADDRNOTAVAIL): the system must route it to itself, " +
+  "and net.ipv6.ip_nonlocal_bind be 1";
 const NO_RECORD = "the memory limit allows no more records";
 
 export class ExhaustionErrors {
@@ -79,7 +82,8 @@ export class ExhaustionErrors {
     const areSome = tried > 0 && tried < this.#sourceCount(request);
     const which = areSome ? `none of ${figure(tried)} sources tried` : "none of the sources";
     const message = `${which} is an address of this machine (bind: EADDRNOTAVAIL)`;
-    return this.#error("sources", request, message);
+    const isBlock = request.destination.family === IPV6 && this.#pairs.sources.prefixes.length > 0;
+    return this.#error("sources", request, isBlock ? UNROUTED : message);
   }
 
   noMemory(request: PairRequest): ConnectorError {
@@ -179,7 +183,7 @@ export class ExhaustionErrors {
 
   /** How many sources would do. */
   #sourceCount({ destination, source }: PairRequest): number {
-    return source === undefined ? this.#pairs.sourcesOf(destination.family).length : 1;
+    return source === undefined ? this.#pairs.sources.count(destination.family) : 1;
   }
 
   #range(): PortRange | undefined {

@@ -120,7 +120,7 @@ export class PortAcquisition {
     const { pairs, errors } = this.#context;
     const { family } = request.destination;
     pairs.quarantineSource(checkout.pair);
-    const most = Math.min(ABSENT_SOURCES_MAX, pairs.sourcesOf(family).length);
+    const most = Math.min(ABSENT_SOURCES_MAX, pairs.sources.count(family));
     if (++this.#absentSources < most && pairs.presentSources(family) > 0) return "again";
     return { kind: "refusal", error: errors.noSource(request, this.#absentSources) };
   }

@@ -6,6 +6,7 @@ import type { ConnectorContext } from "../connector/connector-context.ts";
 import type { Exhausted } from "../connector/connector-error.ts";
 import type { Destination } from "../sources/destination.ts";
 import type { Pair } from "../sources/pair.ts";
+import type { Prefix } from "../sources/prefix-sources.ts";
 import type { Source } from "../sources/source.ts";
 import type { Counts } from "./counts.ts";
 import type { WaitHistogram } from "./wait-times.ts";
@@ -51,7 +52,7 @@ export interface ConnectorMetrics extends PairMetrics {
   readonly refusals: Readonly<Partial<Record<Exhausted, number>>>;
   /** Of leased blocks; only with the option `blocks`. */
   readonly blocks?: BlockMetrics | undefined;
-  /** By local address. */
+  /** By local address; by block where addresses are used on demand. */
   readonly bySource: Readonly<Record<string, PairMetrics>>;
   /** By `address:port`; `udp4` and `udp6` for UDP sockets. */
   readonly byDestination: Readonly<Record<string, PairMetrics & { readonly waiting: number }>>;
@@ -65,12 +66,16 @@ export function snapshot(context: ConnectorContext): ConnectorMetrics {
   const sources = new Map<Source, Sum>(
     pairs.sources.all.map((source) => [source, new Sum(perPair)]),
   );
+  const blocks = new Map<Prefix | undefined, Sum>(
+    pairs.sources.prefixes.map((one) => [one, new Sum(perPair * one.size)]),
+  );
   const destinations = new Map<Destination, Sum>(
     [...pairs.destinations].map((one) => [one, new Sum(perPair * present[familyOf(one)])]),
   );
   for (const pair of pairs.pairs()) {
     all.add(pair);
     sources.get(pair.source)?.addLeast(pair);
+    blocks.get(pair.source.prefix)?.addShared(pair);
     destinations.get(pair.destination)?.addShared(pair);
   }
   for (const { gauges } of destinations.values()) all.atMost(gauges.left);
@@ -79,12 +84,16 @@ export function snapshot(context: ConnectorContext): ConnectorMetrics {
     ...pairs.counts,
     waiting: queues.count,
     waits: waits.histogram(),
-    sourcesDown: pairs.sources.all.length - present[4] - present[6],
+    sourcesDown: pairs.sources.absentCount(pairs.now()),
     refusals: Object.fromEntries(events.refusals),
     ...(pairs.leases !== undefined && { blocks: pairs.leases.metrics() }),
-    bySource: Object.fromEntries(
-      [...sources].map(([{ address, counts }, { gauges }]) => [address, { ...gauges, ...counts }]),
-    ),
+    bySource: Object.fromEntries([
+      ...[...sources].map(([{ address, counts }, { gauges }]) => [
+        address,
+        { ...gauges, ...counts },
+      ]),
+      ...[...blocks].map(([block, { gauges }]) => [block?.text, { ...gauges, ...block?.counts }]),
+    ]),
     byDestination: Object.fromEntries(
       [...destinations].map(([{ name, counts, waiting }, { gauges }]) => [
         name,

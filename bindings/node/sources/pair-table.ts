@@ -93,6 +93,8 @@ export class PairTable {
     this.sources = new SourceTable(
       settings.sources.map((address, index) => new Source(address, index)),
       settings.spread,
+      settings.sourceBlocks,
+      settings.seed,
     );
   }
 
@@ -196,6 +198,7 @@ export class PairTable {
     const { cooldown } = this.#settings;
     const pair = new Pair(source, destination, pool, this.quarantine, cooldown, leased);
     destination.pairs[source.index] = pair;
+    if (source.prefix !== undefined) source.pairs.push(pair);
     return pair;
   }
 

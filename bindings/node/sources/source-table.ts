@@ -12,16 +12,27 @@
 import { IPV4, IPV6 } from "../../index.ts";
 import type { Destination } from "./destination.ts";
 import type { PairRequest } from "./pair-table.ts";
+import { PrefixSources } from "./prefix-sources.ts";
 import type { Source } from "./source.ts";
-import type { Spread } from "./spread.ts";
+import { type Block, numberOf } from "./sources.ts";
+import { type Spread, sourceOfKey } from "./spread.ts";
 
 export class SourceTable {
   /** In the order in which they were given. */
   readonly all: readonly Source[];
   readonly #families: ReadonlyMap<number, Family>;
+  /** Where IPv6 sources come from instead of a list. */
+  readonly #blocks: PrefixSources | undefined;
 
-  constructor(all: readonly Source[], spread: Spread) {
+  /** @param blocks where there are any, all IPv6 sources are of them. */
+  constructor(
+    all: readonly Source[],
+    spread: Spread,
+    blocks: readonly Block[] = [],
+    seed: number | undefined = undefined,
+  ) {
     this.all = all;
+    if (blocks.length > 0) this.#blocks = new PrefixSources(blocks, all.length, seed);
     const isHeap = spread === "least-used";
     this.#families = new Map(
       [IPV4, IPV6].map((family) => [
@@ -34,13 +45,56 @@ export class SourceTable {
     );
   }
 
-  /** All sources of a family, absent ones too, in the order in which they were given. */
+  /** The blocks whose sources are made on demand. */
+  get prefixes(): PrefixSources["prefixes"] {
+    return this.#blocks?.prefixes ?? [];
+  }
+
+  /** That of the first source, 4 or 6. */
+  get firstFamily(): number {
+    return this.all[0]?.family ?? IPV6;
+  }
+
+  /** How many sources of a family there are, absent ones too. */
+  count(family: number): number {
+    const blocks = this.#blocksOf(family);
+    if (blocks === undefined) return this.of(family).length;
+    return blocks.prefixes.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** How many sources and blocks are left out, as far as is known. */
+  absentCount(now: number): number {
+    const listed = [...this.#families.values()].reduce((sum, family) => {
+      family.returnDue(now);
+      return sum + family.all.length - family.present.length;
+    }, 0);
+    return listed + (this.#blocks?.absentCount(now) ?? 0);
+  }
+
+  /** The source that a key sticks to. */
+  ofKey(key: string, family: number): Source | undefined {
+    const blocks = this.#blocksOf(family);
+    if (blocks !== undefined) return blocks.ofKey(key);
+    const sources = this.of(family);
+    return sources.length === 0 ? undefined : sourceOfKey(sources, key);
+  }
+
+  /** The source of that address, in canonical form. */
+  at(text: string): Source | undefined {
+    const listed = this.all.find(({ address }) => address === text);
+    if (listed !== undefined || this.#blocks === undefined || !text.includes(":")) return listed;
+    return text.includes("%") ? undefined : this.#blocks.at(numberOf(text));
+  }
+
+  /** All listed sources of a family, absent ones too, in the order in which they were given. */
   of(family: number): readonly Source[] {
     return this.#of(family).all;
   }
 
   /** How many sources of a family can be bound, as far as is known. */
   presentCount(family: number, now: number): number {
+    const blocks = this.#blocksOf(family);
+    if (blocks !== undefined) return blocks.presentCount(now);
     const sources = this.#of(family);
     sources.returnDue(now);
     return sources.present.length;
@@ -51,6 +105,13 @@ export class SourceTable {
    * alone if there is one.
    */
   orderFor({ destination, source: wanted }: PairRequest, now: number): Iterable<Source> {
+    const blocks = this.#blocksOf(destination.family);
+    if (blocks !== undefined) {
+      const prefix = wanted?.prefix;
+      return prefix === undefined
+        ? blocks.order(now)
+        : blocks.revived(wanted as Source, prefix, now);
+    }
     const sources = this.#of(destination.family);
     sources.returnDue(now);
     if (wanted !== undefined) return wanted.place < 0 ? [] : [wanted];
@@ -60,17 +121,29 @@ export class SourceTable {
 
   /** The system did not let us bind it: it is left out until then. */
   leaveOut(source: Source, until: number): void {
+    if (source.prefix !== undefined) {
+      // The system routes a block as a whole.
+      source.prefix.absentUntil = until;
+      source.absentUntil = until;
+      return;
+    }
     this.#of(source.family).leaveOut(source, until);
   }
 
   /** All may be tried again. */
   returnAll(): void {
     for (const family of this.#families.values()) family.returnDue(Number.POSITIVE_INFINITY);
+    this.#blocks?.returnAll();
   }
 
   /** Its count of connections has changed. */
   onUse(source: Source): void {
-    this.#of(source.family).onUse(source);
+    if (source.prefix === undefined) this.#of(source.family).onUse(source);
+    else this.#blocks?.onUse(source);
+  }
+
+  #blocksOf(family: number): PrefixSources | undefined {
+    return family === IPV6 ? this.#blocks : undefined;
   }
 
   #of(family: number): Family {

@@ -2,6 +2,8 @@
 
 import { IPV4, IPV6 } from "../../index.ts";
 import { type Counts, newCounts } from "../metrics/counts.ts";
+import type { Pair } from "./pair.ts";
+import type { Prefix } from "./prefix-sources.ts";
 
 export class Source {
   /** Canonical text, with a zone where there is one; a wildcard where the route decides. */
@@ -11,8 +13,13 @@ export class Source {
   /** Does the route decide from which address connections come? */
   readonly isWildcard: boolean;
   readonly family: number;
-  readonly index: number;
-  readonly counts: Counts = newCounts();
+  /** Among all sources; negative: one of a block that has been forgotten. */
+  index: number;
+  readonly counts: Counts;
+  /** The block that it is of, if it was made on demand; that counts for all its sources. */
+  readonly prefix: Prefix | undefined;
+  /** Of a source that was made on demand: what is to be forgotten with it. */
+  readonly pairs: Pair[] = [];
   /** Connections and attempts from here, to all destinations. */
   heldCount = 0;
   /**
@@ -23,12 +30,15 @@ export class Source {
   place = -1;
   readonly #quarantined: Map<number, Map<number, number>> = new Map();
 
-  constructor(address: string, index: number) {
+  constructor(address: string, index: number, prefix?: Prefix) {
     this.address = address;
     this.bare = withoutZone(address);
     this.isWildcard = address === "::" || address === "0.0.0.0";
     this.family = address.includes(":") ? IPV6 : IPV4;
     this.index = index;
+    this.prefix = prefix;
+    this.counts = prefix?.counts ?? newCounts();
+    if (prefix !== undefined) this.place = 0;
   }
 
   /**

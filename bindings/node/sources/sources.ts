@@ -9,6 +9,8 @@ import { parseAddress } from "../../requests/address.ts";
 
 /** Addresses that one set may have. */
 const SOURCES_MAX = 65_536;
+/** Addresses of an IPv6 block that is not listed. */
+const BLOCK_MAX = 1n << 64n;
 const VALID =
   'an address, a range "10.0.0.1-10.0.0.9", a block "10.0.0.0/28" or the name of an interface';
 const LINK_LOCAL = /^fe[89ab][0-9a-f]:/;
@@ -30,14 +32,62 @@ const LINK_LOCAL = /^fe[89ab][0-9a-f]:/;
  * address, ends that do not fit, a zone without need), `ERR_OUT_OF_RANGE` (too many).
  */
 export function parseSources(sources: string | readonly string[]): string[] {
+  const found = new Set<string>();
+  for (const part of partsOf(sources)) addPart(found, part);
+  return [...found];
+}
+
+/** An IPv6 block that is not listed. */
+export interface Block {
+  /** As it is named: its first address and its length. */
+  readonly text: string;
+  readonly first: bigint;
+  readonly size: bigint;
+}
+
+/**
+ * The same for a connector, which takes IPv6 blocks of more addresses, too: /64 to /111.
+ * @throws PortError as {@link parseSources}, and `ERR_INVALID_ARG_VALUE` for other IPv6 sources
+ * beside such a block.
+ */
+export function parseSourcesAndBlocks(sources: string | readonly string[]): {
+  addresses: readonly string[];
+  blocks: readonly Block[];
+} {
+  const found = new Set<string>();
+  const blocks = new Map<string, Block>();
+  for (const part of partsOf(sources)) {
+    const block = largeBlock(part);
+    if (block === undefined) addPart(found, part);
+    else blocks.set(block.text, block);
+  }
+  const addresses = [...found];
+  const odd = blocks.size > 0 ? addresses.find((one) => one.includes(":")) : undefined;
+  if (odd === undefined) return { addresses, blocks: [...blocks.values()] };
+  throw wrongValue(
+    "sources",
+    "IPv6 blocks of more than 65,536 addresses, or other IPv6 sources",
+    odd,
+  );
+}
+
+function partsOf(sources: string | readonly string[]): string[] {
   const texts = typeof sources === "string" ? [sources] : sources;
   if (!Array.isArray(texts)) throw wrongType("sources", `${VALID}, or a list of such`, sources);
-  const found = new Set<string>();
-  for (const text of texts) {
+  return texts.flatMap((text) => {
     if (typeof text !== "string") throw wrongType("sources", VALID, text);
-    for (const part of text.split(",")) addPart(found, part.trim());
-  }
-  return [...found];
+    return text.split(",").map((part) => part.trim());
+  });
+}
+
+/** A block of IPv6 that is too large for a list; `undefined`: the part is something else. */
+function largeBlock(part: string): Block | undefined {
+  if (!part.includes(":") || !part.includes("/")) return undefined;
+  const [{ value: first }, { value: last }] = blockEnds(part);
+  const size = last - first + 1n;
+  if (size <= SOURCES_MAX) return undefined;
+  if (size > BLOCK_MAX) throw outOfRange("sources", "an IPv6 block of /64 at most", part);
+  return { text: `${addressOf(first, 6)}${part.slice(part.indexOf("/"))}`, first, size };
 }
 
 function addPart(found: Set<string>, part: string): void {
@@ -54,7 +104,7 @@ function addPart(found: Set<string>, part: string): void {
     throw wrongValue("sources", "a range whose first address is not above its last", part);
   checkCount(count + BigInt(found.size), part);
   for (let value = first.value; value <= last.value; value++)
-    found.add(textOf(value, first.family));
+    found.add(addressOf(value, first.family));
 }
 
 function checkCount(count: bigint, part: string): void {
@@ -123,12 +173,17 @@ function endAt(text: string, isBase = false): End {
   if (address.text === "" && !isBase)
     throw wrongValue("sources", "a range without the wildcard address", text);
   const canonical = address.text === "" ? text : address.text;
-  const bytes = ipaddr.parse(canonical).toByteArray();
-  const value = bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
-  return { family: isIP(canonical), value };
+  return { family: isIP(canonical), value: numberOf(canonical) };
 }
 
-function textOf(value: bigint, family: number): string {
+/** An address as a number. */
+export function numberOf(text: string): bigint {
+  const bytes = ipaddr.parse(text).toByteArray();
+  return bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+}
+
+/** A number as an address, in canonical form. */
+export function addressOf(value: bigint, family: number): string {
   const length = family === 4 ? 4 : 16;
   const bytes = Array.from({ length }, (_, index) =>
     Number((value >> BigInt(8 * (length - 1 - index))) & 255n),

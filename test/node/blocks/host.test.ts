@@ -126,7 +126,7 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
   });
 
   test("a process without files to open gets an error, not a refusal", async () => {
-    const command = `ulimit -n 40; exec "${process.execPath}" "${HOLDER}" ${freshScope().source} files`;
+    const command = `ulimit -n 200; exec "${process.execPath}" "${HOLDER}" ${freshScope().source} files`;
     const { stdout } = await execute("sh", ["-c", command]);
     expect(stdout.trim()).toBe("EMFILE");
   });
