@@ -111,7 +111,9 @@ export class PortPool implements Disposable {
   }
 
   #takeBatches(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
-    let taken = this.#wasShort || length === 1 ? this.#takeFirst(ports, length, offsets) : 0;
+    // Offsets that are drawn are drawn for all places, so that a seed gives the same ones next.
+    const isSingle = length === 1 || (this.#wasShort && offsets !== undefined);
+    let taken = isSingle ? this.#takeFirst(ports, length, offsets) : 0;
     if (taken < 0) return 0;
     while (taken < length) {
       const count = Math.min(length - taken, BATCH_MAX);
