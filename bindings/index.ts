@@ -18,25 +18,26 @@ export {
   PortGroups,
 } from "./groups/group.ts";
 export { type ReservedOptions, ReservedPorts } from "./groups/reserved.ts";
-export { type BindBucket, LinuxPorts, type LinuxStats } from "./linux/linux.ts";
-export type { LinuxOptions } from "./linux/linux-options.ts";
-export type { Linux618Options } from "./linux/modern/modern-options.ts";
-export type { Linux618Ports } from "./linux/modern/modern-ports.ts";
-export type { Linux618Socket } from "./linux/modern/modern-socket.ts";
+export type { Linux2632Options } from "./linux/rules/2.6.32/options.ts";
+export type { Linux2632Ports } from "./linux/rules/2.6.32/ports.ts";
 export type {
-  Linux618ConnectOptions,
-  Linux618SocketOptions,
-  Linux618State,
-  Linux618Type,
-} from "./linux/modern/modern-socket-options.ts";
+  Linux2632CloseOptions,
+  Linux2632ConnectOptions,
+  Linux2632Socket,
+  Linux2632SocketOptions,
+  Linux2632State,
+} from "./linux/rules/2.6.32/socket.ts";
+export type { LinuxOptions } from "./linux/rules/6.18/options.ts";
+export { LinuxPorts } from "./linux/rules/6.18/ports.ts";
+export type { LinuxSocket } from "./linux/rules/6.18/socket.ts";
 export type {
-  CloseOptions,
-  LinuxSocket,
-  SocketConnectOptions,
-  SocketOptions,
-  SocketState,
-} from "./linux/socket.ts";
+  LinuxConnectOptions,
+  LinuxSocketOptions,
+  LinuxSocketState,
+  LinuxSocketType,
+} from "./linux/rules/6.18/socket-options.ts";
 export type { Sysctl } from "./linux/sysctl.ts";
+export type { BindBucket, LinuxStats } from "./linux/system.ts";
 export type { PortListener } from "./listener.ts";
 export { PortManager } from "./manager.ts";
 export type { OpenOptions, Stats } from "./open.ts";

@@ -85,7 +85,7 @@ export interface SelectionOptions {
   /**
    * `hash`, `double-hash`, `random-increments`, `sequential`: where the counters begin, 0..4294967295.
    * Random by default, each for itself. For `sequential` it is the index of a port in the range, by
-   * default random for each pool and description; 0, the first port, for `LinuxPorts` and where there
+   * default random for each pool and description; 0, the first port, for `Linux2632Ports` and where there
    * is a `seed`.
    */
   from?: number | undefined;

@@ -8,6 +8,6 @@ assert(
   "The texts of linux.debug.wasm run into those of cooldown.debug",
 );
 
-export { verifyModern } from "../linux/modern/verify";
-export { verifyLinux } from "../linux/verify";
+export { verifyLinux as verify2632 } from "../linux/rules/2.6.32/verify";
+export { verify618 } from "../linux/rules/6.18/verify";
 export * from "./linux";

@@ -1,65 +1,103 @@
-// What linux.wasm exports: the kernel's bind() and connect(), sockets, bind buckets and TIME_WAIT.
-// It uses the memory of core.wasm, and contains what it uses of the folders below: all state is in
-// memory.
+// What linux.wasm exports: the kernel's bind() and connect(), sockets, bind buckets and TIME_WAIT. Names end with
+// the rules that they belong to. It uses the memory of core.wasm, and contains what it uses of the folders below: all
+// state is in memory.
 
-export { bindAny, bindAt, bindRange, listenAny, listenBound } from "../linux/bind";
-export { connectByHash, connectRange, connectSocket } from "../linux/connect";
-export { bucketFastreuse, bucketOwners, bucketWaits, closeLinux } from "../linux/linux";
-// Linux 6.8 to 6.18.
-export { acceptFrom, acceptModern, isKnownFrom } from "../linux/modern/accept";
-export { bindModern, listenModern, modernRange } from "../linux/modern/bind";
-export { connectModern } from "../linux/modern/connect";
-export { closeModern, disconnect, receiveModern, shutdownModern } from "../linux/modern/ending";
+// ── Linux 2.6.32 ──────────────────────────────────────────────────────────────────────────
+
 export {
-  closeModernSystem,
-  modernCount,
-  modernFastreuse,
-  modernOwners,
-} from "../linux/modern/modern";
+  bindAny as bindAny2632,
+  bindAt as bindAt2632,
+  bindRange as bindRange2632,
+  listenAny as listenAny2632,
+  listenBound as listenBound2632,
+} from "../linux/rules/2.6.32/bind";
 export {
-  modernAddressWord,
-  modernDevice,
-  modernFlags,
-  modernName,
-  modernOwnRange,
-  modernPort,
-  setModernDevice,
-  setModernFlag,
-  setModernRange,
-} from "../linux/modern/options";
-export { moveModernSocket, openModernSocket } from "../linux/modern/socket";
+  connectByHash as connectByHash2632,
+  connectRange as connectRange2632,
+  connectSocket as connectSocket2632,
+} from "../linux/rules/2.6.32/connect";
 export {
-  currentModernTime,
-  modernSecret,
-  modernSetting,
-  modernUsed,
-  openModern,
-  setModern,
-} from "../linux/modern/system";
-export { expireModern, setModernNow, setReuseDelay } from "../linux/modern/time-wait";
-export { closeModernUdp, connectModernUdp, disconnectModernUdp } from "../linux/modern/udp";
+  bucketFastreuse as fastreuse2632,
+  bucketOwners as owners2632,
+  closeLinux as closeSystem2632,
+} from "../linux/rules/2.6.32/linux";
 export {
-  addressWord,
-  closeSocket,
-  hasReuse,
-  moveSocket,
-  openSocket,
-  preferOwnAddress,
-  setSocketReuse,
-  socketPort,
-  stateOf,
-} from "../linux/socket";
+  addressWord as addressWord2632,
+  closeSocket as closeSocket2632,
+  hasReuse as hasReuse2632,
+  moveSocket as moveSocket2632,
+  openSocket as openSocket2632,
+  preferOwnAddress as preferOwnAddress2632,
+  setSocketReuse as setSocketReuse2632,
+  socketPort as port2632,
+  stateOf as state2632,
+} from "../linux/rules/2.6.32/socket";
 export {
-  bucketCount,
-  connectHint,
-  openLinux,
-  owningCount,
-  setTimeWaitReuse,
-  setUnprivilegedStart,
-  timeWaitReuse,
-  udpSocketCount,
-  unprivilegedStart,
-  waitingCount,
-} from "../linux/system";
-export { closeToWait, currentTime, expireWaits, setNow } from "../linux/time-wait";
-export { connectUdp } from "../linux/udp";
+  connectHint as connectHint2632,
+  countOf as count2632,
+  openLinux as open2632,
+  setTimeWaitReuse as setTimeWaitReuse2632,
+  setUnprivilegedStart as setStart2632,
+  timeWaitReuse as timeWaitReuse2632,
+  unprivilegedStart as start2632,
+} from "../linux/rules/2.6.32/system";
+export {
+  closeToWait as closeToWait2632,
+  currentTime as currentTime2632,
+  expireWaits as expire2632,
+  setNow as setNow2632,
+} from "../linux/rules/2.6.32/time-wait";
+export { connectUdp as connectUdp2632 } from "../linux/rules/2.6.32/udp";
+
+export {
+  range as portRange2632,
+  setRange as setPortRange2632,
+  usedBytes as used2632,
+} from "../netstack/manager";
+
+// ── Linux 6.8 to 6.18 ─────────────────────────────────────────────────────────────────────
+
+export {
+  accept618,
+  acceptFrom as acceptFrom618,
+  isKnownFrom as isKnownFrom618,
+} from "../linux/rules/6.18/accept";
+export { bind618, listen618, range618 } from "../linux/rules/6.18/bind";
+export { connect618 } from "../linux/rules/6.18/connect";
+export {
+  close618,
+  disconnect as disconnect618,
+  receive618,
+  shutdown618,
+} from "../linux/rules/6.18/ending";
+export { closeSystem618, count618, fastreuse618, owners618 } from "../linux/rules/6.18/linux";
+export {
+  addressWord618,
+  device618,
+  flags618,
+  name618,
+  ownRange618,
+  port618,
+  setDevice618,
+  setFlag618,
+  setRange618,
+} from "../linux/rules/6.18/options";
+export { moveSocket618, openSocket618 } from "../linux/rules/6.18/socket";
+export {
+  currentTime618,
+  open618,
+  portRange618,
+  secret618,
+  set618,
+  setPortRange618,
+  setStart618,
+  setting618,
+  start618,
+  used618,
+} from "../linux/rules/6.18/system";
+export {
+  expire618,
+  setNow618,
+  setReuseDelay as setReuseDelay618,
+} from "../linux/rules/6.18/time-wait";
+export { closeUdp618, connectUdp618, disconnectUdp618 } from "../linux/rules/6.18/udp";

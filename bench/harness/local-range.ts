@@ -1,6 +1,7 @@
 // Local range: which of a system's ports are held before a suite begins. The same in every run.
 
-import { LinuxPorts, type PortRange } from "../../bindings/index.ts";
+import type { PortRange } from "../../bindings/index.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import { shuffledPorts } from "./workloads.ts";
 
 /** How much of the range is held. */
@@ -27,7 +28,7 @@ export function scattered({ first, last }: PortRange): number[] {
  * oftener than others, so runs grow, and the free ports lie together.
  */
 export function searched(range: PortRange): number[] {
-  using ports = LinuxPorts.open({ portRange: range, seed: 3 });
+  using ports = Linux2632Ports.open({ portRange: range, seed: 3 });
   return Array.from({ length: countOf(range) }, () => ports.socket().bind("", 0));
 }
 

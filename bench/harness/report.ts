@@ -18,7 +18,7 @@ const SYSTEMS: readonly (readonly [name: string, what: string])[] = [
   ["pool batch", "`takeMany` and `freeMany` of a pool, up to 256 ports at a time"],
   ["reservations", "`reservePort` and `release`, with an object for each port"],
   ["listener", "`accept` and `close` of `PortManager.listener`, with addresses as numbers"],
-  ["sockets", "`LinuxPorts`: sockets by the rules of Linux"],
+  ["sockets", "`Linux2632Ports`: sockets by the rules of Linux"],
   ["reference model", "nested maps and a loop over the ports, with all rules"],
   ["Set", "a Set and a loop: one pool, exclusive ports, no conflict with other pools"],
   ["bitmap", "the core's own search in typed arrays: one pool, exclusive ports, as Set"],

@@ -2,8 +2,9 @@
 
 import { coreOf } from "../../bindings/core/core.ts";
 import { reservedAddress } from "../../bindings/groups/reserved.ts";
-import { LinuxPorts, type LinuxSocket, type PolicyName } from "../../bindings/index.ts";
-import { systemOf } from "../../bindings/linux/linux.ts";
+import type { Linux2632Socket, PolicyName } from "../../bindings/index.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
+import { systemOf } from "../../bindings/linux/system.ts";
 import type { Drawing } from "./drawing.ts";
 import { Limits } from "./limits.ts";
 import { Memory } from "./memory.ts";
@@ -23,14 +24,14 @@ import type { Settings } from "./settings.ts";
 const SEED = 1;
 
 interface Connection {
-  readonly socket: LinuxSocket;
+  readonly socket: Linux2632Socket;
   readonly destination: number;
   readonly port: number;
 }
 
 export class LinuxSockets implements Ports {
   readonly limits: Limits;
-  readonly #system: LinuxPorts;
+  readonly #system: Linux2632Ports;
   readonly #addresses: readonly string[];
   readonly #coolsDown: boolean;
   readonly #connections: Connection[] = [];
@@ -43,7 +44,7 @@ export class LinuxSockets implements Ports {
     this.limits = new Limits(settings);
     this.#coolsDown = cooldown > 0;
     this.#addresses = Array.from({ length: destinations }, (_, index) => remoteAddress(index));
-    this.#system = LinuxPorts.open({
+    this.#system = Linux2632Ports.open({
       portRange: { first, last },
       unprivilegedPortStart: 0,
       reserved: this.limits.reserved,

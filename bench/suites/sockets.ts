@@ -4,7 +4,8 @@
 // Both begin with the same ports held and are given the same draws and offsets, so they must pick
 // the same ports.
 
-import { LinuxPorts, type PortRange, type SocketConnectOptions } from "../../bindings/index.ts";
+import type { Linux2632ConnectOptions, PortRange } from "../../bindings/index.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import { type ReferenceGroup, ReferenceLinuxPorts } from "../../test/models/reference-linux.ts";
 import type { Work } from "../harness/measure.ts";
 import { offsetsOf } from "../harness/workloads.ts";
@@ -41,7 +42,7 @@ export function picksOf({ run, picked }: Picking, count: number): Uint16Array {
 
 // ── portwarden ────────────────────────────────────────────────────────────────────────────
 
-const OPTIONS: readonly SocketConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
+const OPTIONS: readonly Linux2632ConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
 
 export function linuxPorts(setting: Setting): Picking {
   const ports = open(setting);
@@ -51,7 +52,7 @@ export function linuxPorts(setting: Setting): Picking {
   return { operations: BATCH, picked, run, close: () => ports.close() };
 }
 
-function bindAll(ports: LinuxPorts, picked: Uint16Array): void {
+function bindAll(ports: Linux2632Ports, picked: Uint16Array): void {
   for (let index = 0; index < BATCH; index++) {
     const socket = ports.socket();
     picked[index] = socket.bind(LOCAL, 0);
@@ -59,7 +60,7 @@ function bindAll(ports: LinuxPorts, picked: Uint16Array): void {
   }
 }
 
-function connectAll(ports: LinuxPorts, picked: Uint16Array): void {
+function connectAll(ports: Linux2632Ports, picked: Uint16Array): void {
   for (let index = 0; index < BATCH; index++) {
     const socket = ports.socket();
     picked[index] = socket.connect(REMOTE, REMOTE_PORT, OPTIONS[index]);
@@ -67,8 +68,8 @@ function connectAll(ports: LinuxPorts, picked: Uint16Array): void {
   }
 }
 
-function open({ kind, range, held }: Setting): LinuxPorts {
-  const ports = LinuxPorts.open({
+function open({ kind, range, held }: Setting): Linux2632Ports {
+  const ports = Linux2632Ports.open({
     portRange: range,
     localAddress: LOCAL,
     random: inTurn(OFFSETS),

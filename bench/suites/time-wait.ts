@@ -5,7 +5,8 @@
 // The reference model only checks the ports: what it leaves behind for the garbage collector would
 // be timed with our operations.
 
-import { LinuxPorts, type SocketConnectOptions } from "../../bindings/index.ts";
+import type { Linux2632ConnectOptions } from "../../bindings/index.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import { ReferenceLinuxPorts } from "../../test/models/reference-linux.ts";
 import type { Comparison, Implementation, Session } from "../harness/session.ts";
 import { digestOf, offsetsOf } from "../harness/workloads.ts";
@@ -22,7 +23,7 @@ const PORT = 443;
 const REMOTES: readonly string[] = Array.from({ length: 8 }, (_, index) => `10.9.0.${1 + index}`);
 /** A prime number of them, so that they meet the destinations in ever other pairs. */
 const OFFSETS: Uint32Array = offsetsOf(5, 10_007);
-const OPTIONS: readonly SocketConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
+const OPTIONS: readonly Linux2632ConnectOptions[] = Array.from(OFFSETS, (offset) => ({ offset }));
 
 /** Keeps rows for few and for many that wait. */
 export function keepTimeWait(session: Session): void {
@@ -36,7 +37,7 @@ export function keepTimeWait(session: Session): void {
 
 /** Sockets, once so many tuples wait. */
 function waiting(count: number): Comparison {
-  const ports = LinuxPorts.open({ localAddress: LOCAL, timeWaitMs: WAIT_SECONDS * 1000 });
+  const ports = Linux2632Ports.open({ localAddress: LOCAL, timeWaitMs: WAIT_SECONDS * 1000 });
   const begun = count + BATCH;
   const digest = digestOf(connectAll(ports, count, 0, begun));
   const expected = digestOf(modelPicks(count, begun));
@@ -55,7 +56,12 @@ function waiting(count: number): Comparison {
 }
 
 /** The ports of so many operations, from that number on. */
-function connectAll(ports: LinuxPorts, waiting: number, from: number, count: number): Uint16Array {
+function connectAll(
+  ports: Linux2632Ports,
+  waiting: number,
+  from: number,
+  count: number,
+): Uint16Array {
   const picked = new Uint16Array(count);
   for (let number = from; number < from + count; number++) {
     ports.setTime(secondsAt(number, waiting) * 1000);

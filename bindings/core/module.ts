@@ -11,7 +11,7 @@ const NEEDED: Readonly<Record<ModuleFile, readonly string[]>> = {
     ...["memory", "openManager", "openPool", "openTree", "openReserved", "openSelector"],
     "moveGroupUse",
   ],
-  "linux.wasm": ["env.memory", "openLinux", "connectUdp", "connectByHash", "expireWaits"],
+  "linux.wasm": ["env.memory", "open2632", "connectByHash2632", "open618", "connect618"],
   "cooldown.wasm": ["env.memory", "openCooldown", "oldestCooling", "openFifo", "nextCandidate"],
 };
 const FILES = Object.keys(NEEDED) as ModuleFile[];

@@ -151,7 +151,7 @@ export class ReservedPorts implements Disposable {
 
   /**
    * Gives back the core's copy. The list is dead from here on. A second call does nothing.
-   * @throws PortError `EBUSY`: an open pool or `LinuxPorts` uses it.
+   * @throws PortError `EBUSY`: an open pool or `Linux2632Ports` uses it.
    */
   close(): void {
     if (this.#users > 0) {

@@ -70,7 +70,7 @@ const config: UserConfig = defineConfig({
           ["PortGroup", "port-group"],
           ["LinuxPorts", "linux-ports"],
           ["LinuxSocket", "linux-socket"],
-          ["Linux618Ports", "linux-6.18"],
+          ["Linux 2.6.32", "linux-2.6.32"],
           ["Sysctl", "sysctl"],
           ["Selection policies", "selection"],
           ["Errors", "errors"],

@@ -4,7 +4,8 @@ import { isIPv4, isIPv6 } from "node:net";
 import fc from "fast-check";
 import ipaddr from "ipaddr.js";
 import { describe, expect, test } from "vitest";
-import { type AddressLike, LinuxPorts, PortManager, TCP } from "../../bindings/index.ts";
+import { type AddressLike, PortManager, TCP } from "../../bindings/index.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import { parseAddress } from "../../bindings/requests/address.ts";
 import { caught } from "../invalid-input/fixture.ts";
 
@@ -107,7 +108,7 @@ test("a manager and a Linux system take addresses in all forms", () => {
   expect(manager.isAvailable({ ...one, address: 0x0a000001 })).toBe(false);
   const destination = { address: 0x09090909, port: 443 };
   expect(manager.reserveTuple({ ...one, destination }).destination.address).toBe("9.9.9.9");
-  using linux = LinuxPorts.open({ localAddress: 0x7f000001 });
+  using linux = Linux2632Ports.open({ localAddress: 0x7f000001 });
   expect(linux.socket().bind(Uint8Array.of(127, 0, 0, 1), 8080)).toBe(8080);
 });
 

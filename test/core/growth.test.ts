@@ -7,13 +7,13 @@ import { BATCH_MAX } from "../../assembly/abi.ts";
 import { coreOf } from "../../bindings/core/core.ts";
 import {
   IPV4,
-  LinuxPorts,
   PortGroups,
   PortManager,
   type PortPool,
   ReservedPorts,
   TCP,
 } from "../../bindings/index.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import { BUILDS, type Build, freshModules } from "../support/builds.ts";
 
 const RANGE = { first: 1024, last: 65535 };
@@ -122,10 +122,10 @@ describe.each(BUILDS)("the %s build", (build) => {
     expect(groups.read("/a/net_cls.bind_port_range")).toBe("3000 3003\n");
   });
 
-  test("a draw of LinuxPorts may make it grow", () => {
+  test("a draw of Linux2632Ports may make it grow", () => {
     const modules = freshModules(build);
     const core = coreOf(modules.module);
-    const linux = LinuxPorts.open({
+    const linux = Linux2632Ports.open({
       ...modules,
       random: () => core.exports.memory.grow(1),
     });

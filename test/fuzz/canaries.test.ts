@@ -96,7 +96,7 @@ test("the fuzzer reports the setup, each operation and the two answers", async (
   expect(lines.at(-1)).toMatch(/^answer: expected -1, got [0-9]+$/);
 });
 
-test("the fuzzer reports sessions on LinuxPorts as traces that a replay reads", async () => {
+test("the fuzzer reports sessions on Linux2632Ports as traces that a replay reads", async () => {
   const { failure } = await runOf(noDevices());
   const trace = /as a trace: (.*)/.exec(failure?.report ?? "")?.[1] ?? "";
   expect(await mismatching(trace, openReferenceLinux)).toBe(1);

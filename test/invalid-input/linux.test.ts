@@ -3,8 +3,9 @@
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../bindings/core/core.ts";
-import { LinuxPorts, PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
-import type { LinuxSocket } from "../../bindings/linux/socket.ts";
+import { PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
+import type { Linux2632Socket } from "../../bindings/linux/rules/2.6.32/socket.ts";
 import { moduleFor } from "../api/groups/fixture.ts";
 import { expectRefused, type Fixture, onBuilds, type Refused, WEB } from "../api/linux/fixture.ts";
 import { freshModule, linuxModule, modulesFor } from "../support/builds.ts";
@@ -63,12 +64,6 @@ const OPTIONS: readonly Row[] = [
   ["any address as the local one", { localAddress: "0.0.0.0" }, says(VALUE, "one address")],
   ["an empty local address", { localAddress: "" }, VALUE],
   ["null as local address", { localAddress: null }, TYPE],
-  [
-    "other rules",
-    { rules: "modern" },
-    says(VALUE, 'rules must be "2.6.32" or "6.18", got "modern"'),
-  ],
-  ["null as rules", { rules: null }, VALUE],
   ["an unknown policy for bind()", { bindSelection: "hsah" }, VALUE],
   ["an unknown policy for connect()", { connectSelection: { algorithm: "rfc" } }, VALUE],
   ["null as policy", { bindSelection: null }, TYPE],
@@ -205,9 +200,9 @@ const BOUNDS: readonly (readonly [unknown, unknown, Refused])[] = [
 
 onBuilds((open, build) => {
   let s: Fixture;
-  let loose: LinuxSocket;
-  let bound: LinuxSocket;
-  let connected: LinuxSocket;
+  let loose: Linux2632Socket;
+  let bound: Linux2632Socket;
+  let connected: Linux2632Socket;
   beforeEach(() => {
     s = open({ time: 1500, hint: 3 });
     const group = s.group("/web", [2000, 2004]);
@@ -226,13 +221,13 @@ onBuilds((open, build) => {
     const isPlain = typeof options === "object" && options !== null && !Array.isArray(options);
     const all = isPlain ? { ...modulesFor(build), ...options } : options;
     const before = inUse();
-    expectRefused(s, () => LinuxPorts.open(wrong(all)), refused);
+    expectRefused(s, () => Linux2632Ports.open(wrong(all)), refused);
     expect(inUse()).toBe(before);
   });
 
   test("open() refuses reserved ports of another module", () => {
     const reserved = new ReservedPorts("", { module: freshModule(build) });
-    expectRefused(s, () => LinuxPorts.open({ reserved, ...modulesFor(build) }), {
+    expectRefused(s, () => Linux2632Ports.open({ reserved, ...modulesFor(build) }), {
       ...VALUE,
       says: "reserved lives in another module",
     });
@@ -359,12 +354,12 @@ onBuilds((open, build) => {
     for (const other of [{}, Object.create(bound), new Proxy(bound, {})]) {
       expect(() => bind.call(other, "", 2001)).toThrow(TypeError);
       expect(() => close.call(other)).toThrow(TypeError);
-      expect(() => LinuxPorts.prototype.stats.call(other)).toThrow(TypeError);
+      expect(() => Linux2632Ports.prototype.stats.call(other)).toThrow(TypeError);
     }
     expect(s.picture()).toEqual(before);
   });
 });
 
-function setting(socket: LinuxSocket, values: object): () => unknown {
+function setting(socket: Linux2632Socket, values: object): () => unknown {
   return () => Object.assign(socket, values);
 }

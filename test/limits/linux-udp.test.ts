@@ -3,7 +3,7 @@
 
 import { expect, test } from "vitest";
 import { PortError } from "../../bindings/errors.ts";
-import type { LinuxSocket } from "../../bindings/linux/socket.ts";
+import type { Linux2632Socket } from "../../bindings/linux/rules/2.6.32/socket.ts";
 import { type Fixture, onBuilds, REMOTE } from "../api/linux-udp/fixture.ts";
 import { fill, LIMIT } from "../fuzz/udp/implementation.ts";
 import { caught } from "../invalid-input/fixture.ts";
@@ -102,15 +102,15 @@ onBuilds((open, build) => {
   }
 });
 
-function straight(sockets: readonly LinuxSocket[]): LinuxSocket[] {
+function straight(sockets: readonly Linux2632Socket[]): Linux2632Socket[] {
   return [...sockets];
 }
 
-function backwards(sockets: readonly LinuxSocket[]): LinuxSocket[] {
+function backwards(sockets: readonly Linux2632Socket[]): Linux2632Socket[] {
   return [...sockets].reverse();
 }
 
-function inHalves(sockets: readonly LinuxSocket[]): LinuxSocket[] {
+function inHalves(sockets: readonly Linux2632Socket[]): Linux2632Socket[] {
   const even = sockets.filter((_, index) => index % 2 === 0);
   return [...even, ...sockets.filter((_, index) => index % 2 === 1)];
 }

@@ -6,7 +6,8 @@
 // invariants hold after each step, and when all is closed and expired no byte is in use.
 
 import { afterAll, describe, expect, test } from "vitest";
-import { LinuxPorts, verifyLinux } from "../../bindings/linux/linux.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
+import { verifyLinux } from "../../bindings/linux/system.ts";
 import { type BuildUnderTest, LinuxSession } from "../fuzz/linux/session.ts";
 import { buildUnderTest } from "../fuzz/linux/subject.ts";
 import { caught } from "../invalid-input/fixture.ts";
@@ -217,7 +218,7 @@ const STORIES: readonly Story[] = [
   },
 ];
 
-describe("under every memory limit LinuxPorts changes as a whole or not at all", () => {
+describe("under every memory limit Linux2632Ports changes as a whole or not at all", () => {
   let limits = 0;
   let refusals = 0;
 
@@ -433,16 +434,16 @@ function lowestLimit(): number {
   return limit;
 }
 
-function openUnder(memoryLimit: number, options = {}): LinuxPorts {
-  return LinuxPorts.open({ memoryLimit, random: () => 0, ...options, ...modulesFor("debug") });
+function openUnder(memoryLimit: number, options = {}): Linux2632Ports {
+  return Linux2632Ports.open({ memoryLimit, random: () => 0, ...options, ...modulesFor("debug") });
 }
 
 /** A system of which sockets without ports take the very last byte, behind others. */
-function fullBehind<T>(setUp: (ports: LinuxPorts) => T): {
-  readonly ports: LinuxPorts;
+function fullBehind<T>(setUp: (ports: Linux2632Ports) => T): {
+  readonly ports: Linux2632Ports;
   readonly limit: number;
   readonly sockets: T;
-  readonly filling: readonly ReturnType<LinuxPorts["socket"]>[];
+  readonly filling: readonly ReturnType<Linux2632Ports["socket"]>[];
 } {
   const range = { portRange: { first: 2000, last: 2009 } };
   const sizer = openUnder(0xffffffff, range);
@@ -460,9 +461,9 @@ function fullBehind<T>(setUp: (ports: LinuxPorts) => T): {
 }
 
 /** Sockets without ports, until there is no memory for another. */
-function* fill(ports: LinuxPorts): Generator<ReturnType<LinuxPorts["socket"]>> {
+function* fill(ports: Linux2632Ports): Generator<ReturnType<Linux2632Ports["socket"]>> {
   for (;;) {
-    let socket: ReturnType<LinuxPorts["socket"]>;
+    let socket: ReturnType<Linux2632Ports["socket"]>;
     try {
       socket = ports.socket();
     } catch (error) {

@@ -1,4 +1,4 @@
-// The reference model of LinuxPorts: the two functions with which Linux 2.6.32 to 3.2 gave TCP sockets
+// The reference model of Linux2632Ports: the two functions with which Linux 2.6.32 to 3.2 gave TCP sockets
 // their local ports, `inet_csk_get_port` (bind, listen) and `__inet_hash_connect` (connect), with
 // a bind range and a connect range per group, as one would write them with maps.
 //

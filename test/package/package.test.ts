@@ -23,7 +23,7 @@ afterAll(() => installed.remove());
 describe("the tarball", () => {
   const allowed = [
     /^(?:LICENSE|README\.md|CHANGELOG\.md|package\.json)$/,
-    /^build\/(?:bindings\/(?!cli\/)(?:[\w-]+\/)*[\w-]+|assembly\/abi)\.(?:js|d\.ts)$/,
+    /^build\/(?:bindings\/(?!cli\/)(?:[\w.-]+\/)*[\w-]+|assembly\/abi)\.(?:js|d\.ts)$/,
     // The command: nobody imports it.
     /^build\/bindings\/cli\/(?:[\w-]+\/)*[\w-]+\.js$/,
     /^build\/(?:core|linux|cooldown)\.(?:wasm|wasm\.d\.ts|inline\.js|import\.js)$/,

@@ -1,11 +1,11 @@
-// LinuxPorts as a system to replay on, with a tree of groups of its own. Seconds become
+// Linux2632Ports as a system to replay on, with a tree of groups of its own. Seconds become
 // milliseconds, groups are made when they are first heard of, and sockets are privileged: the
 // vectors know no privileged ports.
 
 import { PortError } from "../../bindings/errors.ts";
 import { type PortGroup, PortGroups } from "../../bindings/groups/group.ts";
-import { LinuxPorts } from "../../bindings/linux/linux.ts";
-import type { LinuxSocket } from "../../bindings/linux/socket.ts";
+import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
+import type { Linux2632Socket } from "../../bindings/linux/rules/2.6.32/socket.ts";
 import type {
   ConnectRequest,
   Left,
@@ -30,8 +30,8 @@ export function openLinuxPorts(hint: number, options: Options = {}): OnLinuxPort
   return new OnLinuxPorts(hint, options);
 }
 
-export class OnLinuxPorts implements LinuxSystem<LinuxSocket> {
-  readonly ports: LinuxPorts;
+export class OnLinuxPorts implements LinuxSystem<Linux2632Socket> {
+  readonly ports: Linux2632Ports;
   readonly #tree: PortGroups;
   readonly #groups = new Map<string, PortGroup>();
   readonly #usedAtOpen: number;
@@ -42,39 +42,39 @@ export class OnLinuxPorts implements LinuxSystem<LinuxSocket> {
     const { module } = options;
     this.#tree = PortGroups.open(module === undefined ? {} : { module });
     const random = (): number => this.#random[this.drawn++] ?? 0;
-    this.ports = LinuxPorts.open({ ...options, unprivilegedPortStart: 0, hint, random });
+    this.ports = Linux2632Ports.open({ ...options, unprivilegedPortStart: 0, hint, random });
     this.#usedAtOpen = this.ports.stats().memory.used;
   }
 
-  socket({ reuse, device, group }: SocketRequest): LinuxSocket {
+  socket({ reuse, device, group }: SocketRequest): Linux2632Socket {
     const where = this.#group(group);
     const options = { reuseAddr: reuse, bindToDevice: device, group: where, privileged: true };
     return this.ports.socket(options);
   }
 
-  bind(socket: LinuxSocket, address: string, port: number, random: readonly number[]): Outcome {
+  bind(socket: Linux2632Socket, address: string, port: number, random: readonly number[]): Outcome {
     this.#draws(random);
     return outcome(() => socket.bind(address, port));
   }
 
-  listen(socket: LinuxSocket, random: readonly number[]): Outcome {
+  listen(socket: Linux2632Socket, random: readonly number[]): Outcome {
     this.#draws(random);
     return outcome(() => socket.listen());
   }
 
   connect(
-    socket: LinuxSocket,
+    socket: Linux2632Socket,
     { local, remote, remotePort }: ConnectRequest,
     offset: number,
   ): Outcome {
     return outcome(() => socket.connect(remote, remotePort, { localAddress: local, offset }));
   }
 
-  close(socket: LinuxSocket): void {
+  close(socket: Linux2632Socket): void {
     socket.close();
   }
 
-  closeToTimeWait(socket: LinuxSocket, stamp: number | undefined): void {
+  closeToTimeWait(socket: Linux2632Socket, stamp: number | undefined): void {
     socket.close({ timeWait: true, timestamp: stamp === undefined ? null : stamp * MS });
   }
 
@@ -82,11 +82,11 @@ export class OnLinuxPorts implements LinuxSystem<LinuxSocket> {
     return this.ports.expireTimeWait();
   }
 
-  setReuse(socket: LinuxSocket, reuse: boolean): void {
+  setReuse(socket: Linux2632Socket, reuse: boolean): void {
     socket.reuseAddr = reuse;
   }
 
-  moveSocket(socket: LinuxSocket, group: string): void {
+  moveSocket(socket: Linux2632Socket, group: string): void {
     socket.group = this.#group(group);
   }
 
@@ -121,7 +121,7 @@ export class OnLinuxPorts implements LinuxSystem<LinuxSocket> {
     return { buckets, bsockets: sockets, hint: this.ports.hint };
   }
 
-  look({ port, address, state }: LinuxSocket): Look {
+  look({ port, address, state }: Linux2632Socket): Look {
     return { port, address, state };
   }
 

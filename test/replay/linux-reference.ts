@@ -1,4 +1,4 @@
-// The reference model of LinuxPorts as a system to replay on. It needs no core, so it can be judged
+// The reference model of Linux2632Ports as a system to replay on. It needs no core, so it can be judged
 // alone.
 
 import { ReferenceLinuxPorts, type ReferenceSocket } from "../models/reference-linux.ts";

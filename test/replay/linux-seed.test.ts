@@ -1,5 +1,5 @@
 // What Linux' seed-era port picker answered, recorded, and replayed on everything that claims to
-// answer the same: LinuxPorts on both builds, and the reference model.
+// answer the same: Linux2632Ports on both builds, and the reference model.
 
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,8 +18,8 @@ import { type Counts, newCounts } from "./netstack.ts";
 const VECTORS = new URL("../vectors/linux-seed/", import.meta.url);
 
 const SYSTEMS: readonly (readonly [name: string, open: OpenLinux])[] = [
-  ["LinuxPorts, release", (hint) => openLinuxPorts(hint, modulesFor("release"))],
-  ["LinuxPorts, debug", (hint) => openLinuxPorts(hint, modulesFor("debug"))],
+  ["Linux2632Ports, release", (hint) => openLinuxPorts(hint, modulesFor("release"))],
+  ["Linux2632Ports, debug", (hint) => openLinuxPorts(hint, modulesFor("debug"))],
   ["the reference model", openReferenceLinux],
 ];
 

@@ -11,7 +11,7 @@ export type Build = "release" | "debug";
 /** Managers live in the core; Linux' ports and cooling ports have modules over a core's memory. */
 export type Part = "core" | "linux" | "cooldown";
 
-/** What `LinuxPorts.open` runs on: both modules of one build. */
+/** What `Linux2632Ports.open` runs on: both modules of one build. */
 export interface Modules {
   readonly module: WebAssembly.Module;
   readonly linuxModule: WebAssembly.Module;
@@ -64,7 +64,7 @@ export function optionsFor(build: Build): OpenOptions {
   return debug;
 }
 
-/** What `LinuxPorts.open` needs to run on a build. */
+/** What `Linux2632Ports.open` needs to run on a build. */
 export function modulesFor(build: Build): Partial<Modules> {
   const { module } = optionsFor(build);
   return module === undefined ? {} : { module, linuxModule: linuxModule(build) };

@@ -5,13 +5,14 @@
 import { afterEach, describe, expect } from "vitest";
 import { PortError } from "../../../bindings/errors.ts";
 import type { PortGroup, PortGroups } from "../../../bindings/groups/group.ts";
-import { LinuxPorts, verifyLinux } from "../../../bindings/linux/linux.ts";
-import type { LinuxOptions } from "../../../bindings/linux/linux-options.ts";
+import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import type {
-  LinuxSocket,
-  SocketConnectOptions,
-  SocketOptions,
-} from "../../../bindings/linux/socket.ts";
+  Linux2632ConnectOptions,
+  Linux2632Socket,
+  Linux2632SocketOptions,
+} from "../../../bindings/linux/rules/2.6.32/socket.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { BUILDS, type Build, modulesFor } from "../../support/builds.ts";
 import { openGroups } from "../groups/fixture.ts";
@@ -35,7 +36,7 @@ export const RANGE: { first: number; last: number } = { first: 2000, last: 2009 
 /** Where all connect to: it makes no difference. */
 export const REMOTE = "192.0.2.1";
 
-export type Open = (options?: LinuxOptions) => Fixture;
+export type Open = (options?: Linux2632Settings) => Fixture;
 
 /** The same stories on both builds; each test opens the setups that it needs. */
 export function onBuilds(tell: (open: Open, build: Build) => void): void {
@@ -53,18 +54,18 @@ export function onBuilds(tell: (open: Open, build: Build) => void): void {
 }
 
 export class Fixture {
-  readonly ports: LinuxPorts;
+  readonly ports: Linux2632Ports;
   readonly groups: PortGroups;
-  readonly sockets: LinuxSocket[] = [];
+  readonly sockets: Linux2632Socket[] = [];
   readonly usedAtOpen: number;
   /** Sockets that do nothing but fill the memory: nobody looks at them. */
-  readonly fillers: LinuxSocket[] = [];
+  readonly fillers: Linux2632Socket[] = [];
   /** What bind() draws next; 0 when it is used up. */
   draws: number[] = [];
   /** How many draws were taken. */
   drawn = 0;
 
-  constructor(build: Build, options: LinuxOptions = {}) {
+  constructor(build: Build, options: Linux2632Settings = {}) {
     this.groups = openGroups(build);
     const random = (): number => {
       this.drawn += 1;
@@ -72,7 +73,7 @@ export class Fixture {
     };
     const chance = options.seed === undefined ? { random } : {};
     const all = { portRange: RANGE, ...chance, ...options, ...modulesFor(build) };
-    this.ports = LinuxPorts.open(all);
+    this.ports = Linux2632Ports.open(all);
     this.usedAtOpen = this.used;
   }
 
@@ -81,20 +82,23 @@ export class Fixture {
   }
 
   /** A UDP socket, if nothing else is said. */
-  socket(options: SocketOptions = {}): LinuxSocket {
+  socket(options: Linux2632SocketOptions = {}): Linux2632Socket {
     const socket = this.ports.socket({ type: "udp", ...options });
     this.sockets.push(socket);
     return socket;
   }
 
-  bound(address: string, port: number, options?: SocketOptions): LinuxSocket {
+  bound(address: string, port: number, options?: Linux2632SocketOptions): Linux2632Socket {
     const socket = this.socket(options);
     expect(socket.bind(address, port)).toBe(socket.port);
     if (port !== 0) expect(socket.port).toBe(port);
     return socket;
   }
 
-  connected(how: SocketConnectOptions = { offset: 0 }, options?: SocketOptions): LinuxSocket {
+  connected(
+    how: Linux2632ConnectOptions = { offset: 0 },
+    options?: Linux2632SocketOptions,
+  ): Linux2632Socket {
     const socket = this.socket(options);
     expect(socket.connect(REMOTE, 53, how)).toBe(socket.port);
     expect(socket.state).toBe("connected");
@@ -147,7 +151,7 @@ export class Fixture {
   }
 }
 
-export function lookAt({ type, port, address, state, reuseAddr, group }: LinuxSocket): unknown {
+export function lookAt({ type, port, address, state, reuseAddr, group }: Linux2632Socket): unknown {
   return [type, state, address, port, reuseAddr, group?.path, group?.uses];
 }
 

@@ -3,8 +3,9 @@
 // then, and nobody gets what another asked for.
 
 import { beforeEach, describe, expect, test } from "vitest";
-import { type LinuxOptions, PortManager } from "../../../bindings/index.ts";
-import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
+import { PortManager } from "../../../bindings/index.ts";
+import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
+import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { moduleFor } from "../groups/fixture.ts";
 import {
@@ -22,7 +23,7 @@ const CLOSED = { code: "EBADF", reason: "closed" };
 const STATE = { code: "EINVAL", reason: "wrong-state" };
 const RUBBISH = { code: "ERR_INVALID_RETURN_VALUE", says: "random must answer an integer in 0.." };
 
-type Search = (socket: LinuxSocket) => number;
+type Search = (socket: Linux2632Socket) => number;
 
 /** Both calls that draw. */
 const SEARCHES: readonly (readonly [name: string, search: Search])[] = [
@@ -83,7 +84,7 @@ onBuilds((open, build) => {
     });
 
     test("may close the socket", () => {
-      let socket: LinuxSocket | undefined;
+      let socket: Linux2632Socket | undefined;
       const s = open({
         random: () => {
           socket?.close();
@@ -117,7 +118,7 @@ onBuilds((open, build) => {
     });
 
     test("may bind the socket itself, which then has a port already", () => {
-      let socket: LinuxSocket | undefined;
+      let socket: Linux2632Socket | undefined;
       const s = open({
         random: () => {
           socket?.bind("10.0.0.9", 2008);
@@ -131,7 +132,7 @@ onBuilds((open, build) => {
     });
 
     test("may bind and connect others: each gets what it asked for, and so does the socket", () => {
-      const others: LinuxSocket[] = [];
+      const others: Linux2632Socket[] = [];
       const s = open({
         random: () => {
           others[0]?.bind("10.0.0.2", 2000);
@@ -226,7 +227,7 @@ onBuilds((open, build) => {
   });
 
   describe("a later draw of a search that draws again", () => {
-    let socket: LinuxSocket;
+    let socket: Linux2632Socket;
     const bindIn = (s: Fixture): (() => number) => {
       socket = s.socket({ reuseAddr: true, group: s.group("/web") });
       return () => socket.bind("10.0.0.1", 0);
@@ -320,7 +321,7 @@ onBuilds((open, build) => {
       ...["hint", "localAddress", "rules", "bindSelection", "connectSelection", "seed", "random"],
       ...["memoryLimit", "module", "linuxModule"],
     ])("of open() that throws is passed on: %s", (name) => {
-      expectThrown(s, () => open(failing(name) as LinuxOptions), error);
+      expectThrown(s, () => open(failing(name) as Linux2632Settings), error);
     });
 
     test.each(["reuseAddr", "bindToDevice", "group", "privileged"])(

@@ -5,9 +5,11 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
-import { LinuxPorts, PortGroups } from "../../../bindings/index.ts";
-import { linuxCoreOf } from "../../../bindings/linux/linux-core.ts";
+import { PortGroups } from "../../../bindings/index.ts";
+import { linuxCoreOf } from "../../../bindings/linux/core.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import { freshModules, type Modules } from "../../support/builds.ts";
+import type { Watched2632 } from "./fixture.ts";
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
@@ -25,7 +27,7 @@ test("a system that is forgotten is given back, with all that it holds", async (
   const groups = PortGroups.open({ module: modules.module });
   const group = groups.create("/web");
   (() => {
-    const ports = LinuxPorts.open({ ...modules, bindSelection: "double-hash" });
+    const ports = Linux2632Ports.open({ ...modules, bindSelection: "double-hash" });
     ports.socket({ group }).bind("", 0);
     ports.socket({ group }).listen();
     ports.socket({ group }).connect("192.0.2.1", 443);
@@ -45,7 +47,7 @@ test("a system that is forgotten is given back, with all that it holds", async (
 test("a system that is closed is not given back once more", async () => {
   const { modules, opened, closed, selectors } = watched();
   (() => {
-    const ports = LinuxPorts.open(modules);
+    const ports = Linux2632Ports.open(modules);
     ports.socket().bind("", 0);
     ports.close();
   })();
@@ -59,7 +61,7 @@ test("a system that is closed is not given back once more", async () => {
 test("a system lives as long as somebody has it, and so does its reserved list", async () => {
   const { modules, closed } = watched();
   const ports = (() => {
-    const all = LinuxPorts.open({ ...modules, portRange: { first: 2000, last: 2001 } });
+    const all = Linux2632Ports.open({ ...modules, portRange: { first: 2000, last: 2001 } });
     all.reserved.text = "2000";
     all.socket().bind("", 3000);
     return all;
@@ -75,7 +77,7 @@ test("a system lives as long as somebody has it, and so does its reserved list",
 
 test("a tree whose groups are used lives as long as the system, whoever is forgotten", async () => {
   const { modules, closed } = watched();
-  const ports = LinuxPorts.open(modules);
+  const ports = Linux2632Ports.open(modules);
   (() => {
     const group = PortGroups.open({ module: modules.module }).create("/a/b", {
       bindPortRange: { first: 40_000, last: 40_000 },
@@ -91,9 +93,9 @@ test("a tree whose groups are used lives as long as the system, whoever is forgo
 
 test("many systems, opened and forgotten, do not add up", async () => {
   const modules = freshModules("release");
-  const taken = (): number => LinuxPorts.open(modules).stats().memory.taken;
+  const taken = (): number => Linux2632Ports.open(modules).stats().memory.taken;
   const fill = (): void => {
-    const ports = LinuxPorts.open(modules);
+    const ports = Linux2632Ports.open(modules);
     for (let port = 1; port <= 100; port++) {
       ports.socket().connect("192.0.2.1", port);
     }
@@ -116,19 +118,20 @@ function watched(): Watched {
   const modules = freshModules("debug");
   const core = coreOf(modules.module);
   const linux = linuxCoreOf(core, modules.linuxModule);
-  const [inCore, inLinux] = [core.exports, linux.exports];
+  const inCore = core.exports;
+  const inLinux = linux.exports as Watched2632;
   const opened: number[] = [];
   const closed: number[] = [];
   const selectors = { opened: 0, closed: 0 };
-  const openLinux = (...all: Parameters<typeof inLinux.openLinux>): number => {
-    const system = inLinux.openLinux(...all);
+  const open2632 = (...all: number[]): number => {
+    const system = inLinux.open2632(...all);
     opened.push(system);
     return system;
   };
-  const closeLinux = (system: number): void => {
-    inLinux.verifyLinux?.(system);
+  const closeSystem2632 = (system: number): void => {
+    inLinux.verify2632(system);
     closed.push(system);
-    inLinux.closeLinux(system);
+    inLinux.closeSystem2632(system);
   };
   const openSelector = (slots: number): number => {
     selectors.opened += 1;
@@ -139,7 +142,7 @@ function watched(): Watched {
     inCore.closeSelector(selector);
   };
   Object.assign(core, { exports: { ...inCore, openSelector, closeSelector } });
-  Object.assign(linux, { exports: { ...inLinux, openLinux, closeLinux } });
+  Object.assign(linux, { exports: { ...inLinux, open2632, closeSystem2632 } });
   return { modules, opened, closed, selectors };
 }
 

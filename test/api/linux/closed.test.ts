@@ -3,8 +3,9 @@
 
 import { describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
-import { LinuxPorts, PortGroups, ReservedPorts } from "../../../bindings/index.ts";
-import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
+import { PortGroups, ReservedPorts } from "../../../bindings/index.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
+import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
 import { freshModules, modulesFor } from "../../support/builds.ts";
 import { moduleFor } from "../groups/fixture.ts";
 import { expectError, expectRefused, type Fixture, onBuilds, WEB } from "./fixture.ts";
@@ -14,7 +15,7 @@ const GONE = { code: "ENOENT", reason: "not-found" };
 /** Where the core keeps how many bytes are in use that are not of a system. */
 const INSTANCE_ACCOUNT = 8;
 
-function deedsOf(socket: LinuxSocket): (() => unknown)[] {
+function deedsOf(socket: Linux2632Socket): (() => unknown)[] {
   return [
     () => socket.bind("10.0.0.1", 2000),
     () => socket.bind("", 0),
@@ -32,7 +33,7 @@ function deedsOf(socket: LinuxSocket): (() => unknown)[] {
 }
 
 /** A socket in each state that there is, with the names of them. */
-function socketsOf(s: Fixture): LinuxSocket[] {
+function socketsOf(s: Fixture): Linux2632Socket[] {
   const group = s.group("/web");
   const options = { group, reuseAddr: true };
   return [
@@ -157,9 +158,9 @@ onBuilds((open, build) => {
     });
 
     test("is one that leaves its block", () => {
-      const sockets: LinuxSocket[] = [];
+      const sockets: Linux2632Socket[] = [];
       {
-        using ports = LinuxPorts.open(modulesFor(build));
+        using ports = Linux2632Ports.open(modulesFor(build));
         sockets.push(ports.socket());
       }
       expect(sockets.map(({ state }) => state)).toEqual(["gone"]);
@@ -178,7 +179,7 @@ onBuilds((open, build) => {
       const figures: number[] = [];
       // The first of all makes room for the lists of a search, which stay.
       for (const bindSelection of ["random", "random", "double-hash", "sequential"] as const) {
-        const ports = LinuxPorts.open({ ...modules, reserved, bindSelection });
+        const ports = Linux2632Ports.open({ ...modules, reserved, bindSelection });
         for (const end of ends) {
           ports.socket({ group });
           ports.socket({ group }).bind(end, 2000);

@@ -5,13 +5,14 @@
 import { afterEach, describe, expect } from "vitest";
 import { PortError } from "../../../bindings/errors.ts";
 import type { PortGroup, PortGroups } from "../../../bindings/groups/group.ts";
-import { LinuxPorts, verifyLinux } from "../../../bindings/linux/linux.ts";
-import type { LinuxOptions } from "../../../bindings/linux/linux-options.ts";
+import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import type {
-  LinuxSocket,
-  SocketConnectOptions,
-  SocketOptions,
-} from "../../../bindings/linux/socket.ts";
+  Linux2632ConnectOptions,
+  Linux2632Socket,
+  Linux2632SocketOptions,
+} from "../../../bindings/linux/rules/2.6.32/socket.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { BUILDS, type Build, modulesFor } from "../../support/builds.ts";
 import { SECRET } from "../../support/rfc6056.ts";
@@ -29,7 +30,7 @@ export interface Refused {
   readonly says?: string | readonly string[];
 }
 
-export type Open = (options?: LinuxOptions) => Fixture;
+export type Open = (options?: Linux2632Settings) => Fixture;
 
 /** Ten ports, of which most stories need but a few. */
 export const FIRST = 2000;
@@ -40,7 +41,9 @@ export const RANGE: { first: number; last: number } = { first: FIRST, last: LAST
 export const WEB = "192.0.2.1";
 
 /** The system's default, with a secret that is the same each time: a story has one end. */
-const KEYED: LinuxOptions = { connectSelection: { algorithm: "hash", secret: SECRET, from: 0 } };
+const KEYED: Linux2632Settings = {
+  connectSelection: { algorithm: "hash", secret: SECRET, from: 0 },
+};
 const TIME_MAX = 4_294_967_000_000;
 const TIME_WAIT_MS = 60_000;
 
@@ -61,9 +64,9 @@ export function onBuilds(tell: (open: Open, build: Build) => void): void {
 
 export class Fixture {
   readonly build: Build;
-  readonly ports: LinuxPorts;
+  readonly ports: Linux2632Ports;
   readonly groups: PortGroups;
-  readonly sockets: LinuxSocket[] = [];
+  readonly sockets: Linux2632Socket[] = [];
   readonly usedAtOpen: number;
   /** What bind() draws next; 0 when it is used up. */
   draws: number[] = [];
@@ -71,7 +74,7 @@ export class Fixture {
   drawn = 0;
   readonly #timeWaitMs: number;
 
-  constructor(build: Build, options: LinuxOptions = {}) {
+  constructor(build: Build, options: Linux2632Settings = {}) {
     this.build = build;
     this.groups = openGroups(build);
     const random = (): number => {
@@ -82,7 +85,7 @@ export class Fixture {
     const isOwn = (options.bindSelection ?? "random") === "random";
     const chance = options.seed === undefined && isOwn ? { random } : {};
     const all = { portRange: RANGE, ...KEYED, ...chance, ...options, ...modulesFor(build) };
-    this.ports = LinuxPorts.open(all);
+    this.ports = Linux2632Ports.open(all);
     this.usedAtOpen = this.used;
     this.#timeWaitMs = options.timeWaitMs ?? TIME_WAIT_MS;
   }
@@ -97,14 +100,14 @@ export class Fixture {
 
   // ── Sockets ───────────────────────────────────────────────────────────────────────────────
 
-  socket(options?: SocketOptions): LinuxSocket {
+  socket(options?: Linux2632SocketOptions): Linux2632Socket {
     const socket = this.ports.socket(options);
     this.sockets.push(socket);
     return socket;
   }
 
   /** A socket that is bound to that address and port. */
-  bound(address: string, port: number, options?: SocketOptions): LinuxSocket {
+  bound(address: string, port: number, options?: Linux2632SocketOptions): Linux2632Socket {
     const socket = this.socket(options);
     const answer = socket.bind(address, port);
     expect(socket.port).toBe(answer);
@@ -112,21 +115,25 @@ export class Fixture {
     return socket;
   }
 
-  listener(address: string, port: number, options?: SocketOptions): LinuxSocket {
+  listener(address: string, port: number, options?: Linux2632SocketOptions): Linux2632Socket {
     const socket = this.bound(address, port, options);
     expect(socket.listen()).toBe(socket.port);
     return socket;
   }
 
   /** A socket that is connected to port 443 of that address, from any port. */
-  connected(to: string = WEB, how?: SocketConnectOptions, options?: SocketOptions): LinuxSocket {
+  connected(
+    to: string = WEB,
+    how?: Linux2632ConnectOptions,
+    options?: Linux2632SocketOptions,
+  ): Linux2632Socket {
     const socket = this.socket(options);
     expect(socket.connect(to, 443, how)).toBe(socket.port);
     return socket;
   }
 
   /** A connection from that very port of 127.0.0.1, through a range that has no other. */
-  connectedFrom(port: number, to: string = WEB, options?: SocketOptions): LinuxSocket {
+  connectedFrom(port: number, to: string = WEB, options?: Linux2632SocketOptions): Linux2632Socket {
     const { first, last } = this.ports.portRange();
     this.ports.setPortRange(port, port);
     const socket = this.connected(to, undefined, options);
@@ -213,23 +220,27 @@ export class Fixture {
 
 type Range = readonly [first: number, last: number];
 
-function lookAt({ port, address, state, reuseAddr, group }: LinuxSocket): unknown {
+function lookAt({ port, address, state, reuseAddr, group }: Linux2632Socket): unknown {
   return [state, address, port, reuseAddr, group?.path];
 }
 
 // ── Acts ──────────────────────────────────────────────────────────────────────────────────
 // Of a socket that is there when the act begins.
 
-export function bind(socket: LinuxSocket, address: string, port: number): () => number {
+export function bind(socket: Linux2632Socket, address: string, port: number): () => number {
   return () => socket.bind(address, port);
 }
 
-export function listen(socket: LinuxSocket): () => number {
+export function listen(socket: Linux2632Socket): () => number {
   return () => socket.listen();
 }
 
 /** To port 443. */
-export function connect(socket: LinuxSocket, to: string, how?: SocketConnectOptions): () => number {
+export function connect(
+  socket: Linux2632Socket,
+  to: string,
+  how?: Linux2632ConnectOptions,
+): () => number {
   return () => socket.connect(to, 443, how);
 }
 
@@ -261,3 +272,8 @@ export function expectThrown(fixture: Fixture, act: () => unknown, error: unknow
   expect(caught(act)).toBe(error);
   expect(fixture.picture()).toEqual(before);
 }
+
+/** Of what the linux module exports, what tests stand in for. */
+export type Watched2632 = Readonly<
+  Record<"open2632" | "closeSystem2632" | "verify2632", (...all: number[]) => number>
+>;

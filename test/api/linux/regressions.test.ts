@@ -4,12 +4,14 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
-import { LinuxPorts, PortError } from "../../../bindings/index.ts";
-import { verifyLinux } from "../../../bindings/linux/linux.ts";
-import { linuxCoreOf } from "../../../bindings/linux/linux-core.ts";
-import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
+import { PortError } from "../../../bindings/index.ts";
+import { linuxCoreOf } from "../../../bindings/linux/core.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
+import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { type Build, freshModules } from "../../support/builds.ts";
+import type { Watched2632 } from "./fixture.ts";
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
@@ -20,27 +22,27 @@ const TEN = { first: 2000, last: 2009 };
 const builds: readonly Build[] = ["release", "debug"];
 
 describe.each(builds)("%s build", (build) => {
-  const open = (options: object = {}): LinuxPorts =>
-    LinuxPorts.open({ ...freshModules(build), portRange: TEN, ...options });
+  const open = (options: object = {}): Linux2632Ports =>
+    Linux2632Ports.open({ ...freshModules(build), portRange: TEN, ...options });
 
   test("a system whose socket somebody has is not forgotten", async () => {
     const modules = freshModules(build);
     const linux = linuxCoreOf(coreOf(modules.module), modules.linuxModule);
-    const whole = linux.exports;
+    const whole = linux.exports as Watched2632;
     let closed = 0;
-    const closeLinux = (system: number): void => {
+    const closeSystem2632 = (system: number): void => {
       closed += 1;
-      whole.closeLinux(system);
+      whole.closeSystem2632(system);
     };
-    Object.assign(linux, { exports: { ...whole, closeLinux } });
-    const socket = (() => LinuxPorts.open({ ...modules, portRange: TEN }).socket())();
+    Object.assign(linux, { exports: { ...whole, closeSystem2632 } });
+    const socket = (() => Linux2632Ports.open({ ...modules, portRange: TEN }).socket())();
     for (let round = 0; round < 20; round++) {
       collect();
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     expect(closed).toBe(0);
     // Otherwise its place belongs to others by now, and it answers with their ports.
-    LinuxPorts.open({ ...modules, portRange: TEN })
+    Linux2632Ports.open({ ...modules, portRange: TEN })
       .socket()
       .bind("10.0.0.1", 2002);
     expect(socket.port).toBe(0);
@@ -155,7 +157,7 @@ describe.each(builds)("%s build", (build) => {
   test("systems that open and close in a row take no more memory", () => {
     const modules = freshModules(build);
     const figures = Array.from({ length: 300 }, () => {
-      using ports = LinuxPorts.open(modules);
+      using ports = Linux2632Ports.open(modules);
       return ports.stats().memory.taken;
     });
     expect(figures.at(-1)).toBe(figures[0]);
@@ -182,23 +184,23 @@ describe.each(builds)("%s build", (build) => {
     const modules = freshModules(build);
     const core = coreOf(modules.module);
     const linux = linuxCoreOf(core, modules.linuxModule);
-    const whole = linux.exports;
+    const whole = linux.exports as Watched2632;
     const left = new Set<number>();
     const exports = {
       ...whole,
-      openLinux: (...all: Parameters<typeof whole.openLinux>): number => {
-        const system = whole.openLinux(...all);
+      open2632: (...all: number[]): number => {
+        const system = whole.open2632(...all);
         left.add(system);
         return system;
       },
-      closeLinux: (system: number): void => {
+      closeSystem2632: (system: number): void => {
         left.delete(system);
-        whole.closeLinux(system);
+        whole.closeSystem2632(system);
       },
     };
     Object.assign(linux, { exports });
     Object.assign(core, { exports: { ...core.exports, openSelector: () => 0 } });
-    expect(caught(() => LinuxPorts.open(modules))).toMatchObject({ code: "ENOBUFS" });
+    expect(caught(() => Linux2632Ports.open(modules))).toMatchObject({ code: "ENOBUFS" });
     expect(left.size).toBe(0);
   });
 
@@ -235,9 +237,9 @@ describe.each(builds)("%s build", (build) => {
 
   test("a refused connect() tells the port that it was refused for, also if it is lost", () => {
     const ports = open({ random: () => 0 });
-    const sockets: LinuxSocket[] = [ports.socket(REUSE), ports.socket(REUSE)];
+    const sockets: Linux2632Socket[] = [ports.socket(REUSE), ports.socket(REUSE)];
     for (const socket of sockets) socket.bind("10.0.0.1", 0);
-    const [one, other] = sockets as [LinuxSocket, LinuxSocket];
+    const [one, other] = sockets as [Linux2632Socket, Linux2632Socket];
     one.connect(WEB, 443);
     const error = caught(() => other.connect(WEB, 443)) as PortError;
     expect(error.message).toContain("tcp 10.0.0.1:2000 -> 192.0.2.1:443");

@@ -4,8 +4,9 @@
 
 import { describe, expect, test } from "vitest";
 import { SeededRandom } from "../../../bindings/core/random.ts";
-import { type LinuxOptions, PortError } from "../../../bindings/index.ts";
-import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
+import { PortError } from "../../../bindings/index.ts";
+import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
+import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
 import { parseAddress } from "../../../bindings/requests/address.ts";
 import type { PolicyName, SelectionOptions } from "../../../bindings/selection.ts";
 import { Random } from "../../fuzz/random.ts";
@@ -74,7 +75,7 @@ class Plain {
 class Systems {
   readonly s: Fixture;
   readonly random: Random;
-  readonly open: LinuxSocket[] = [];
+  readonly open: Linux2632Socket[] = [];
   range: { first: number; last: number } = RANGE;
   reserved: ReadonlySet<number> = new Set();
 
@@ -195,7 +196,7 @@ onBuilds((open) => {
 
     test("is repeatable with a seed, and not without", () => {
       const range = { first: 32_768, last: 60_999 };
-      const portsOf = (options: LinuxOptions): number[] => {
+      const portsOf = (options: Linux2632Settings): number[] => {
         const both = { bindSelection: algorithm, connectSelection: algorithm };
         const s = open({ portRange: range, ...both, ...options });
         for (const end of ENDS) s.connected(end);
@@ -350,7 +351,7 @@ function expectConnections(
   expect(none).toBeGreaterThan(0);
 }
 
-const ends = new WeakMap<LinuxSocket, string>();
+const ends = new WeakMap<Linux2632Socket, string>();
 
 function overlap(one: string, other: string): boolean {
   return one === "" || other === "" || one === other;

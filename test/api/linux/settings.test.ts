@@ -2,7 +2,8 @@
 // ports, where privilege ends, and tcp_tw_reuse.
 
 import { describe, expect, test } from "vitest";
-import { LinuxPorts, PortManager, ReservedPorts } from "../../../bindings/index.ts";
+import { PortManager, ReservedPorts } from "../../../bindings/index.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import { BUILDS, modulesFor } from "../../support/builds.ts";
 import { moduleFor } from "../groups/fixture.ts";
 import {
@@ -24,7 +25,7 @@ const BAD_TEXT = { code: "EINVAL", reason: "invalid-text" };
 
 describe.each(BUILDS)("%s build", (build) => {
   test("a system begins as Linux does", () => {
-    using ports = LinuxPorts.open(modulesFor(build));
+    using ports = Linux2632Ports.open(modulesFor(build));
     expect(ports.portRange()).toEqual({ first: 32768, last: 60999 });
     expect(ports).toMatchObject({ unprivilegedPortStart: 1024, tcpTwReuse: 0, time: 0, hint: 0 });
     expect(ports.reserved).toMatchObject({ text: "", size: 0 });
@@ -40,7 +41,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("a system begins with what it is opened with", () => {
     const reserved = new ReservedPorts("8080,9000-9010", moduleFor(build));
-    using ports = LinuxPorts.open({
+    using ports = Linux2632Ports.open({
       ...{ portRange: { first: 80, last: 90 }, unprivilegedPortStart: 80, tcpTwReuse: 1 },
       ...{ time: 1234.5, hint: 7, memoryLimit: 100_000, reserved, rules: "2.6.32" },
       ...modulesFor(build),
@@ -190,7 +191,7 @@ onBuilds((open, build) => {
   });
 
   test("the constructor is refused at once: systems come from open()", () => {
-    const construct = LinuxPorts as unknown as new (options: object) => LinuxPorts;
+    const construct = Linux2632Ports as unknown as new (options: object) => Linux2632Ports;
     const refused = { code: "ERR_ILLEGAL_CONSTRUCTOR", says: ["LinuxPorts.open()"] };
     expectError(() => new construct({ time: 1 }), refused);
   });

@@ -4,10 +4,12 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import { type Core, coreOf } from "../../../bindings/core/core.ts";
-import { IPV4, type LinuxOptions, LinuxPorts, PortManager, TCP } from "../../../bindings/index.ts";
-import { verifyLinux } from "../../../bindings/linux/linux.ts";
-import { linuxCoreOf } from "../../../bindings/linux/linux-core.ts";
-import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
+import { IPV4, PortManager, TCP } from "../../../bindings/index.ts";
+import { linuxCoreOf } from "../../../bindings/linux/core.ts";
+import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
+import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { verify } from "../../../bindings/manager.ts";
 import type { PortPool } from "../../../bindings/pool.ts";
 import {
@@ -29,14 +31,14 @@ describe.each(BUILDS)("%s build", (build) => {
   const tuples = sockets / 2;
   let modules: Modules;
   let core: Core;
-  let ports: LinuxPorts;
+  let ports: Linux2632Ports;
   let manager: PortManager;
   let pool: PortPool;
 
   beforeEach(() => {
     modules = freshModules(build);
     core = coreOf(modules.module);
-    ports = LinuxPorts.open({ ...modules, portRange: RANGE, random: () => 0 });
+    ports = Linux2632Ports.open({ ...modules, portRange: RANGE, random: () => 0 });
     manager = PortManager.open({ module: modules.module, portRange: RANGE });
     pool = manager.pool({ ...REQUEST, destination: { address: WEB, port: 443 } });
   });
@@ -75,7 +77,7 @@ describe.each(BUILDS)("%s build", (build) => {
   }
 
   test("sockets make it grow, and a manager goes on", () => {
-    const all: LinuxSocket[] = [];
+    const all: Linux2632Socket[] = [];
     const sizes = new Set<number>();
     while (all.length < sockets) {
       const before = core.exports.memory.buffer;
@@ -132,18 +134,18 @@ describe.each(BUILDS)("%s build", (build) => {
     const textsEnd = build === "debug" ? 16384 : 0;
     expect(before.subarray(textsEnd)).toEqual(after.subarray(textsEnd));
 
-    using system = LinuxPorts.open(late);
+    using system = Linux2632Ports.open(late);
     expect(system.socket().connect(WEB, 443)).toBeGreaterThan(32767);
     expect(early.stats()).toMatchObject({ descriptors: 10_000, references: 10_000 });
     verify(early);
     verifyLinux(system);
   });
 
-  test.each<[string, () => LinuxOptions]>([
+  test.each<[string, () => Linux2632Settings]>([
     ["linuxModule alone", () => ({ linuxModule: linuxModule("release") })],
     ["module alone", () => ({ module: freshModule("release") })],
   ])("%s goes with the other inside the package", (_name, options) => {
-    using system = LinuxPorts.open({ ...options(), portRange: RANGE, random: () => 1 });
+    using system = Linux2632Ports.open({ ...options(), portRange: RANGE, random: () => 1 });
     expect(system.socket().bind("", 0)).toBe(2001);
   });
 });

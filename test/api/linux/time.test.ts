@@ -3,8 +3,9 @@
 
 import { describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
-import { LinuxPorts, verifyLinux } from "../../../bindings/linux/linux.ts";
-import { linuxCoreOf } from "../../../bindings/linux/linux-core.ts";
+import { linuxCoreOf } from "../../../bindings/linux/core.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { Random } from "../../fuzz/random.ts";
 import { freshModules, modulesFor } from "../../support/builds.ts";
 import { connect, expectRefused, onBuilds, WEB } from "./fixture.ts";
@@ -196,7 +197,7 @@ onBuilds((open, build) => {
     });
 
     test("what would ripen or expire behind it never does", () => {
-      using ports = LinuxPorts.open({
+      using ports = Linux2632Ports.open({
         ...{ time: TIME_MAX, timeWaitMs: DURATION_MAX, tcpTwReuse: 1, portRange: ONE },
         ...modulesFor(build),
       });
@@ -235,11 +236,13 @@ onBuilds((open, build) => {
       };
       for (const instance of [core, linux]) {
         const exports = Object.entries(instance.exports).map(([name, item]) =>
-          typeof item === "function" ? [name, counted(item)] : [name, item],
+          typeof item === "function"
+            ? [name, counted(item as (...all: never[]) => unknown)]
+            : [name, item],
         );
         Object.assign(instance, { exports: Object.fromEntries(exports) });
       }
-      const ports = LinuxPorts.open({ ...modules, tcpTwReuse: 1, timeWaitMs: 60_000 });
+      const ports = Linux2632Ports.open({ ...modules, tcpTwReuse: 1, timeWaitMs: 60_000 });
       const atOpen = ports.stats().memory.used;
       fill(ports, COUNT);
       expect(ports.stats()).toMatchObject({ sockets: 0, timeWait: COUNT });
@@ -260,7 +263,7 @@ onBuilds((open, build) => {
     });
 
     test("expire one by one as well, and leave the rest", () => {
-      const ports = LinuxPorts.open({ ...freshModules(build), timeWaitMs: 1000 });
+      const ports = Linux2632Ports.open({ ...freshModules(build), timeWaitMs: 1000 });
       fill(ports, 500);
       for (let left = 499; left >= 0; left--) {
         ports.setTime(1000 + 499 - left);
@@ -274,7 +277,7 @@ onBuilds((open, build) => {
 });
 
 /** That many TIME_WAITs, one each millisecond: half to one end, half each to an end of its own. */
-function fill(ports: LinuxPorts, count: number): void {
+function fill(ports: Linux2632Ports, count: number): void {
   for (let index = 0; index < count; index++) {
     ports.setTime(index);
     const socket = ports.socket({ reuseAddr: index % 3 === 0 });

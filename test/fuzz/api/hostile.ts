@@ -1,6 +1,7 @@
 // Hostile arguments: values that nobody should hand in, by table, and the methods of the public API that get them.
 
-import { LinuxPorts, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
+import { PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import type { Random } from "../random.ts";
 
 /** What a getter of a hostile object throws; it must come out as it is. */
@@ -98,18 +99,18 @@ export const METHODS: Readonly<Record<string, readonly string[]>> = {
   PortGroups: ["create", "get", "read", "write", "list"],
   PortGroup: ["remove", "=bindPortRange", "=connectPortRange"],
   ReservedPorts: ["has", "=text"],
-  LinuxPorts: [
+  Linux2632Ports: [
     ...["socket", "setPortRange", "setTime", "expireTimeWait", "bindBucket", "stats"],
     ...["=unprivilegedPortStart", "=tcpTwReuse"],
   ],
-  LinuxSocket: ["bind", "connect", "listen", "close", "=reuseAddr", "=group"],
-  statics: ["PortManager.open", "PortGroups.open", "LinuxPorts.open", "ReservedPorts"],
+  Linux2632Socket: ["bind", "connect", "listen", "close", "=reuseAddr", "=group"],
+  statics: ["PortManager.open", "PortGroups.open", "Linux2632Ports.open", "ReservedPorts"],
 };
 
 export const STATICS: Readonly<Record<string, (...args: never[]) => unknown>> = {
   "PortManager.open": PortManager.open,
   "PortGroups.open": PortGroups.open,
-  "LinuxPorts.open": LinuxPorts.open,
+  "Linux2632Ports.open": Linux2632Ports.open,
   ReservedPorts: (...args: never[]) => new ReservedPorts(...(args as unknown as [string])),
 };
 

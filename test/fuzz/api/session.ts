@@ -4,7 +4,6 @@
 // The model is a set of ports: whatever has one description without flags holds each port once.
 
 import {
-  LinuxPorts,
   PortError,
   PortGroups,
   PortManager,
@@ -14,6 +13,7 @@ import {
   ReservedPorts,
   UDP,
 } from "../../../bindings/index.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import { compare, Mismatch, settled } from "../mismatch.ts";
 import type { PlannedSession } from "../planned.ts";
 import { Random } from "../random.ts";
@@ -252,9 +252,9 @@ export class ApiSession implements PlannedSession<Kind, number> {
   #renewVictims(): void {
     const victims = this.#victims;
     (victims.PortManager as { close?(): void } | undefined)?.close?.();
-    (victims.LinuxPorts as { close?(): void } | undefined)?.close?.();
+    (victims.Linux2632Ports as { close?(): void } | undefined)?.close?.();
     const manager = PortManager.open({ portRange: { first: FIRST, last: LAST }, seed: 1 });
-    const linux = LinuxPorts.open({ seed: 1 });
+    const linux = Linux2632Ports.open({ seed: 1 });
     const groups = PortGroups.open();
     Object.assign(victims, {
       PortManager: manager,
@@ -263,15 +263,15 @@ export class ApiSession implements PlannedSession<Kind, number> {
       PortGroups: groups,
       PortGroup: groups.create("/victim"),
       ReservedPorts: new ReservedPorts("1-5"),
-      LinuxPorts: linux,
-      LinuxSocket: linux.socket(),
+      Linux2632Ports: linux,
+      Linux2632Socket: linux.socket(),
     });
   }
 
   #victimFigures(): unknown {
-    const { PortManager: manager, LinuxPorts: linux } = this.#victims as unknown as {
+    const { PortManager: manager, Linux2632Ports: linux } = this.#victims as unknown as {
       PortManager: PortManager;
-      LinuxPorts: LinuxPorts;
+      Linux2632Ports: Linux2632Ports;
     };
     const { memory, ...figures } = manager.stats();
     return [figures, memory.used, linux.stats().sockets];

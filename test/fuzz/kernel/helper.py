@@ -38,7 +38,8 @@ OPTIONS = {
     "bind_no_port": (socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT),
 }
 SECONDS_MAX = 30
-CONNECT_MS_MAX = 300
+ACKNOWLEDGED_SECONDS_MAX = 1
+CONNECT_SECONDS_MAX = 3
 
 
 def enter_namespace(env):
@@ -94,7 +95,7 @@ def time_waits():
 
 def await_acknowledgements():
     """A FIN may be acknowledged late: until no connection is in FIN_WAIT1, LAST_ACK, or CLOSING."""
-    deadline = time.monotonic() + SECONDS_MAX
+    deadline = time.monotonic() + ACKNOWLEDGED_SECONDS_MAX
     while any(state in ("04", "09", "0B") for state, _ in connections()):
         if time.monotonic() > deadline:
             return
@@ -128,7 +129,7 @@ class World:
 
     def limit(self, name):
         """Blocking calls answer EINPROGRESS after so long."""
-        packed = struct.pack("ll", 0, CONNECT_MS_MAX * 1000)
+        packed = struct.pack("ll", CONNECT_SECONDS_MAX, 0)
         self.sockets[name].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, packed)
 
     def do_opt(self, name, option, value):

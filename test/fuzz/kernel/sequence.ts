@@ -223,6 +223,8 @@ class Plan {
 
   #setDevice(known: Known, device: string): void {
     if (device === "v0" && this.#env.v4.length === 0) return;
+    // A connection that has changed its device and another of the same ends are mistaken for each other.
+    if (known.socket.state !== "closed") return;
     const answer = this.#machine.setDevice(known.socket, DEVICES[device] as number);
     this.#tell(["opt", known.name, "bindtodevice", device], known, answer);
   }

@@ -3,8 +3,8 @@
 // them shrink again. Each answer is that of the reference model.
 
 import { describe, expect, test } from "vitest";
-import { verifyLinux } from "../../../bindings/linux/linux.ts";
-import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
+import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { type OnLinuxPorts, openLinuxPorts } from "../../replay/linux-ports.ts";
 import { ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { Outcome } from "../../replay/linux-system.ts";
@@ -82,7 +82,7 @@ class Clash {
   readonly #real: OnLinuxPorts;
   readonly #model = new ReferenceLinux(0);
   readonly #usedAtOpen: number;
-  readonly #pairs: [LinuxSocket, Model][] = [];
+  readonly #pairs: [Linux2632Socket, Model][] = [];
   #now = 1000;
   #steps = 0;
   /** The most that there was of each. */
@@ -145,13 +145,16 @@ class Clash {
     const random = this.#random;
     const device = random.chance(70) ? 0 : random.below(devices);
     const request = { reuse: random.chance(reuse), device, group: "/" };
-    const pair: [LinuxSocket, Model] = [this.#real.socket(request), this.#model.socket(request)];
+    const pair: [Linux2632Socket, Model] = [
+      this.#real.socket(request),
+      this.#model.socket(request),
+    ];
     this.#pairs.push(pair);
     if (random.chance(connects)) this.#connect(pair);
     else this.#bind(pair);
   }
 
-  #bind(pair: [LinuxSocket, Model]): void {
+  #bind(pair: [Linux2632Socket, Model]): void {
     const { first, count, addresses, names, goesOn } = this.#mass;
     const random = this.#random;
     const address = random.pick(addresses);
@@ -205,7 +208,7 @@ class Clash {
     this.#model.setReserved(reserved);
   }
 
-  #connect(pair: [LinuxSocket, Model]): void {
+  #connect(pair: [Linux2632Socket, Model]): void {
     const { ends, addresses } = this.#mass;
     const random = this.#random;
     const end = random.below(ends);

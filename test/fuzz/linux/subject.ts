@@ -1,6 +1,6 @@
-// LinuxPorts as a subject of the fuzzer, on one build, in an instance of its own.
+// Linux2632Ports as a subject of the fuzzer, on one build, in an instance of its own.
 
-import { verifyLinux } from "../../../bindings/linux/linux.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { openLinuxPorts } from "../../replay/linux-ports.ts";
 import { ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { LinuxOperation } from "../../replay/linux-trace.ts";
@@ -12,7 +12,7 @@ import { type Kind, type Setup, setups, THEMES, type Theme } from "./setup.ts";
 
 export type LinuxSubject = Subject<Setup, PlannedSession<Kind, LinuxOperation>>;
 
-export interface LinuxOptions {
+export interface Linux2632Settings {
   /** What is compared with the model instead of a build; for tests of the fuzzer. */
   readonly open?: (setup: Setup) => BuildUnderTest;
   /** The reference model; for tests of the fuzzer, one with a fault. */
@@ -23,7 +23,7 @@ export interface LinuxOptions {
 export function linux(
   theme: Theme,
   build: Build = "debug",
-  options: LinuxOptions = {},
+  options: Linux2632Settings = {},
 ): LinuxSubject {
   const { model = (hint: number) => new ReferenceLinux(hint) } = options;
   let modules = freshModules(build);

@@ -1,9 +1,10 @@
-// The real thing: LinuxPorts on one build, with a tree of groups of its own.
+// The real thing: Linux2632Ports on one build, with a tree of groups of its own.
 
 import { PortError } from "../../../bindings/errors.ts";
 import { type PortGroup, PortGroups } from "../../../bindings/groups/group.ts";
-import { LinuxPorts, verifyLinux } from "../../../bindings/linux/linux.ts";
-import type { LinuxSocket } from "../../../bindings/linux/socket.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
+import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import type { Modules } from "../../support/builds.ts";
 import type { Answer, Known, Look, Operation, PairMetrics, System, Target } from "./operation.ts";
 import type { Setup } from "./setup.ts";
@@ -15,11 +16,11 @@ export const LIMIT = 10_000;
 const HASH = { algorithm: "hash", secret: new Uint8Array(32), from: 0 } as const;
 
 export class Implementation implements System {
-  readonly ports: LinuxPorts;
+  readonly ports: Linux2632Ports;
   readonly usedAtOpen: number;
   readonly #groups: PortGroups;
-  readonly #sockets = new Map<number, LinuxSocket>();
-  readonly #fillers: LinuxSocket[] = [];
+  readonly #sockets = new Map<number, Linux2632Socket>();
+  readonly #fillers: Linux2632Socket[] = [];
   #draws: readonly number[] = [];
   drawn = 0;
 
@@ -27,7 +28,7 @@ export class Implementation implements System {
     const { first, last, hint, localAddress, seed, spare } = setup;
     this.#groups = PortGroups.open({ module: modules.module });
     for (const path of setup.groups) if (path !== "/") this.#groups.create(path);
-    this.ports = LinuxPorts.open({
+    this.ports = Linux2632Ports.open({
       ...{ ...modules, hint, localAddress, connectSelection: HASH },
       ...{ portRange: { first, last }, unprivilegedPortStart: setup.unprivilegedStart },
       ...(seed === undefined ? { random: () => this.#draws[this.drawn++] ?? 0 } : { seed }),
@@ -111,7 +112,7 @@ export class Implementation implements System {
     return uses;
   }
 
-  #onSocket(socket: LinuxSocket, operation: Operation): Answer {
+  #onSocket(socket: Linux2632Socket, operation: Operation): Answer {
     const isUdp = socket.type === "udp";
     switch (operation.op) {
       case "bind":
@@ -138,8 +139,8 @@ export class Implementation implements System {
     }
   }
 
-  #socket(sock: number): LinuxSocket {
-    return this.#sockets.get(sock) as LinuxSocket;
+  #socket(sock: number): Linux2632Socket {
+    return this.#sockets.get(sock) as Linux2632Socket;
   }
 
   #group(path: string): PortGroup {
@@ -148,8 +149,8 @@ export class Implementation implements System {
 }
 
 /** Opens sockets that do nothing, until so many bytes are left, or a few less than one takes. */
-export function fill(ports: LinuxPorts, spare: number): LinuxSocket[] {
-  const fillers: LinuxSocket[] = [];
+export function fill(ports: Linux2632Ports, spare: number): Linux2632Socket[] {
+  const fillers: Linux2632Socket[] = [];
   const { limit } = ports.stats().memory;
   for (;;) {
     const before = ports.stats().memory.used;
@@ -160,7 +161,7 @@ export function fill(ports: LinuxPorts, spare: number): LinuxSocket[] {
   }
 }
 
-function connect(socket: LinuxSocket, { remote, remotePort, local, offset }: Target): number {
+function connect(socket: Linux2632Socket, { remote, remotePort, local, offset }: Target): number {
   if (local === undefined && offset === undefined) return socket.connect(remote, remotePort);
   return socket.connect(remote, remotePort, {
     ...(local !== undefined && { localAddress: local }),

@@ -1,5 +1,5 @@
 // Operation: what can happen to a system with UDP and TCP sockets, as plain data, and what may be
-// told of a system afterwards. LinuxPorts and the reference models answer it.
+// told of a system afterwards. Linux2632Ports and the reference models answer it.
 
 export type Type = "udp" | "tcp";
 

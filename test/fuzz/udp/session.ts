@@ -46,7 +46,7 @@ const NO_FIGURES: Figures = {
 export class UdpSession implements PlannedSession<Kind, Operation> {
   readonly reference: Reference;
   readonly figures: Figures = { ...NO_FIGURES };
-  /** What has been done, with LinuxPorts' answers. */
+  /** What has been done, with Linux2632Ports' answers. */
   readonly #steps: (readonly [Operation, Answer])[] = [];
   readonly #setup: Setup;
   readonly #real: Implementation;

@@ -1,4 +1,4 @@
-// UDP sockets of LinuxPorts as a subject of the fuzzer, in one system with TCP sockets, which are compared with
+// UDP sockets of Linux2632Ports as a subject of the fuzzer, in one system with TCP sockets, which are compared with
 // a reference model that has never heard of UDP.
 
 import { type Build, freshModules } from "../../support/builds.ts";

@@ -23,7 +23,7 @@ const held: Reservation = ports.reservePort({ ...key, port: undefined, reserved 
 export const port: number = held.port;
 ports.pool({ ...key, destination: undefined, cooldown: { period: 1, whenCooling: undefined } });
 PortGroups.open({ module: undefined }).create("/web", { bindPortRange: undefined });
-LinuxPorts.open({ seed: undefined }).socket({ reuseAddr: undefined }).bind("", 0);
+LinuxPorts.open({ seed: undefined, rules: undefined }).socket({ reuseAddr: undefined }).bind("", 0);
 export const end: () => void = ports[Symbol.dispose];
 // @ts-expect-error Types are there, so this is none.
 ports.reservePort({ networks: "4" });

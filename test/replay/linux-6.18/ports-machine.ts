@@ -1,8 +1,9 @@
 // LinuxPorts by the rules of Linux 6.18 as a machine to replay on.
 
 import { PortError } from "../../../bindings/errors.ts";
-import { Linux618Ports, verifyModern } from "../../../bindings/linux/modern/modern-ports.ts";
-import type { Linux618Socket } from "../../../bindings/linux/modern/modern-socket.ts";
+import { LinuxPorts } from "../../../bindings/linux/rules/6.18/ports.ts";
+import type { LinuxSocket } from "../../../bindings/linux/rules/6.18/socket.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 import type { Flag, Machine, Name, Setup, SocketType } from "./machine.ts";
 
 interface Modules {
@@ -22,56 +23,56 @@ export function openPorts(setup: Setup, modules: Modules = {}): PortsMachine {
   return new PortsMachine(setup, modules);
 }
 
-export class PortsMachine implements Machine<Linux618Socket> {
-  readonly ports: Linux618Ports;
+export class PortsMachine implements Machine<LinuxSocket> {
+  readonly ports: LinuxPorts;
   readonly #usedAtOpen: number;
   #calls = 0;
 
   constructor({ sysctl, addresses, devices, seed }: Setup, modules: Modules) {
-    this.ports = Linux618Ports.open({ rules: "6.18", addresses, devices, seed, ...modules });
+    this.ports = LinuxPorts.open({ rules: "6.18", addresses, devices, seed, ...modules });
     for (const [name, text] of Object.entries(sysctl)) this.sysctl(name, text);
     this.#usedAtOpen = this.ports.stats().memory.used;
   }
 
-  socket(type: SocketType, uid: number): Linux618Socket {
+  socket(type: SocketType, uid: number): LinuxSocket {
     return this.ports.socket({ type, uid });
   }
 
-  setFlag(socket: Linux618Socket, flag: Flag, value: boolean): string {
+  setFlag(socket: LinuxSocket, flag: Flag, value: boolean): string {
     return this.#answer(() => {
       socket[PROPERTIES[flag]] = value;
     });
   }
 
-  setDevice(socket: Linux618Socket, device: number): string {
+  setDevice(socket: LinuxSocket, device: number): string {
     return this.#answer(() => {
       socket.bindToDevice = device;
     });
   }
 
-  setRange(socket: Linux618Socket, first: number, last: number): string {
+  setRange(socket: LinuxSocket, first: number, last: number): string {
     return this.#answer(() => {
       socket.localPortRange = { first, last };
     });
   }
 
-  range({ localPortRange: { first, last } }: Linux618Socket): readonly [number, number] {
+  range({ localPortRange: { first, last } }: LinuxSocket): readonly [number, number] {
     return [first, last];
   }
 
-  bind(socket: Linux618Socket, address: string, port: number, uid: number): string {
+  bind(socket: LinuxSocket, address: string, port: number, uid: number): string {
     return this.#answer(() => socket.bind(address, port, uid));
   }
 
-  listen(socket: Linux618Socket): string {
+  listen(socket: LinuxSocket): string {
     return this.#answer(() => socket.listen());
   }
 
-  connect(socket: Linux618Socket, address: string, port: number): string {
+  connect(socket: LinuxSocket, address: string, port: number): string {
     return this.#answer(() => socket.connect(address, port));
   }
 
-  accept(listener: Linux618Socket): Linux618Socket | undefined {
+  accept(listener: LinuxSocket): LinuxSocket | undefined {
     try {
       return listener.accept();
     } catch (error) {
@@ -80,19 +81,19 @@ export class PortsMachine implements Machine<Linux618Socket> {
     }
   }
 
-  disconnect(socket: Linux618Socket): string {
+  disconnect(socket: LinuxSocket): string {
     return this.#answer(() => socket.disconnect());
   }
 
-  shutdown(socket: Linux618Socket): string {
+  shutdown(socket: LinuxSocket): string {
     return this.#answer(() => socket.shutdown());
   }
 
-  close(socket: Linux618Socket, isReset: boolean): string {
+  close(socket: LinuxSocket, isReset: boolean): string {
     return this.#answer(() => socket.close({ reset: isReset }));
   }
 
-  name(socket: Linux618Socket): Name {
+  name(socket: LinuxSocket): Name {
     return socket.name;
   }
 
@@ -125,7 +126,7 @@ export class PortsMachine implements Machine<Linux618Socket> {
       throw error;
     }
     // In the debug build, whose check looks at everything.
-    if (++this.#calls % CALLS_PER_CHECK === 0) verifyModern(this.ports);
+    if (++this.#calls % CALLS_PER_CHECK === 0) verifyLinux(this.ports);
     return "ok";
   }
 }

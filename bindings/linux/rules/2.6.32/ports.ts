@@ -1,0 +1,102 @@
+// Linux2632Ports: the kernel's two port pickers, behind bind() and connect(), as they were when control
+// groups first learned to limit them (Linux 2.6.32): sockets, bind buckets, TIME_WAIT, and the
+// sysctls that steer them.
+
+import { INSIDE } from "../../../core/inside.ts";
+import { CryptoRandom } from "../../../core/random.ts";
+import { noMemory } from "../../../errors.ts";
+import { ReservedPorts, reservedAddress } from "../../../groups/reserved.ts";
+import { Selection } from "../../../selection.ts";
+import { Sysctl } from "../../sysctl.ts";
+import { LinuxSystem, openOf } from "../../system.ts";
+import { checkLinuxOptions, checkReuse, type Linux2632Settings } from "./options.ts";
+import {
+  type Linux2632Socket,
+  type Linux2632SocketOptions,
+  openPlainSocket,
+  openSocket,
+  type System,
+} from "./socket.ts";
+
+/**
+ * The ports of one machine, as Linux 2.6.32 hands them out to TCP and UDP sockets. All addresses, IPv4 and
+ * IPv6, share one port space, as those of dual-stack sockets do. Made by `LinuxPorts.open({ rules: "2.6.32" })`.
+ */
+export class Linux2632Ports extends LinuxSystem {
+  /** The same settings as texts, by their sysctl names. */
+  readonly sysctl: Sysctl;
+  readonly #system: System;
+
+  private constructor(token: symbol, system: System) {
+    super(token, system);
+    this.#system = system;
+    this.sysctl = new Sysctl(this);
+  }
+
+  /** @internal Users call `LinuxPorts.open`. */
+  static open(options: Linux2632Settings = {}): Linux2632Ports {
+    const checked = checkLinuxOptions(options);
+    const { core, linux, random, limit, module } = checked;
+    const reserved =
+      checked.reserved ?? new ReservedPorts("", module === undefined ? {} : { module });
+    const bindSelection = new Selection(core, random, checked.bindBy);
+    const connectSelection = new Selection(core, random, checked.connectBy);
+    const secret = new CryptoRandom();
+    const list = reservedAddress(reserved, core);
+    const { hint, duration, now } = checked;
+    const address =
+      linux.open(secret.next(), secret.next(), limit, list, hint, duration, now) >>> 0;
+    if (address === 0) {
+      bindSelection.close();
+      connectSelection.close();
+      throw noMemory(`a system of ports, limit ${limit} bytes`);
+    }
+    linux.setPortRange(address, checked.range.first, checked.range.last);
+    linux.setStart(address, checked.start);
+    linux.setTimeWaitReuse(address, checked.reuse);
+    const { draw, isWatched, local: localAddress } = checked;
+    const selections = { bindSelection, connectSelection };
+    const shared = { core, linux, limit, draw, isWatched, ...selections, localAddress };
+    return new Linux2632Ports(INSIDE, { address, reserved, ...shared });
+  }
+
+  /**
+   * A new socket, closed and without a port.
+   * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
+   */
+  socket(options?: Linux2632SocketOptions): Linux2632Socket {
+    return options === undefined
+      ? openPlainSocket(this.#system)
+      : openSocket(this.#system, options);
+  }
+
+  /**
+   * Whether an automatic connect() may take over a TIME_WAIT with timestamps, two ticks of whole
+   * seconds after the last of them, so after more than one second and at most two (Linux 2.6.32
+   * `tcp_tw_reuse`): 0 or 1.
+   * @throws PortError `EBADF`; (set) `ERR_INVALID_ARG_VALUE`.
+   */
+  get tcpTwReuse(): number {
+    return this.#system.linux.timeWaitReuse(openOf(this.#system));
+  }
+
+  set tcpTwReuse(value: number) {
+    this.#system.linux.setTimeWaitReuse(openOf(this.#system), checkReuse(value));
+  }
+
+  /**
+   * Where connect()'s last search ended, for all destinations: 0..4294967295.
+   * @throws PortError `EBADF`.
+   */
+  get hint(): number {
+    return this.#system.linux.connectHint(openOf(this.#system)) >>> 0;
+  }
+
+  /** Gives back everything. Sockets of the system are gone from here on. A second call does nothing. */
+  override close(): void {
+    if (this.#system.address === 0) return;
+    super.close();
+    this.#system.bindSelection.close();
+    this.#system.connectSelection.close();
+  }
+}

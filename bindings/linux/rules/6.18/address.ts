@@ -1,0 +1,70 @@
+// Addresses for the rules of modern Linux: 0.0.0.0 and :: are two addresses, and an address has a
+// family.
+
+import ipaddr from "#ipaddr";
+import { REQUEST_ADDRESS, REQUEST_DESTINATION } from "../../../../assembly/abi.ts";
+import type { Core } from "../../../core/core.ts";
+import { parseAddress } from "../../../requests/address.ts";
+
+/** An address as the core reads it, four words in network byte order. */
+export interface Address {
+  readonly words: readonly [number, number, number, number];
+  readonly isV6: boolean;
+  /** Canonical text of the machine's side: mapped addresses as IPv4. */
+  readonly plain: string;
+}
+
+const ANY_V4: Address = {
+  words: [0, 0, 0xffff0000, 0],
+  isV6: false,
+  plain: "0.0.0.0",
+};
+export const ANY_V6: Address = { words: [0, 0, 0, 0], isV6: true, plain: "::" };
+
+/**
+ * Reads an address; "" is the any address of the socket's family.
+ * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
+ */
+export function readAddress(name: string, text: unknown, isV6: boolean): Address {
+  const parsed = parseAddress(name, text);
+  const isWrittenAsV6 = text === "" || text === undefined ? isV6 : `${text}`.includes(":");
+  if (parsed.text !== "") {
+    return { words: parsed.words, isV6: isWrittenAsV6, plain: parsed.text };
+  }
+  if (!isWrittenAsV6) return ANY_V4;
+  // :: and ::ffff:0.0.0.0 are two addresses here.
+  const isMapped = `${text}` !== "" && ipaddr.IPv6.parse(`${text}`).isIPv4MappedAddress();
+  return isMapped ? { ...ANY_V4, isV6: true } : ANY_V6;
+}
+
+/** An address of the core as getsockname() of that family prints it. */
+export function printAddress(words: readonly number[], isV6: boolean): string {
+  const bytes = words.flatMap((word) => [
+    word & 255,
+    (word >>> 8) & 255,
+    (word >>> 16) & 255,
+    word >>> 24,
+  ]);
+  const isV4 = words[0] === 0 && words[1] === 0 && (words[2] ?? 0) >>> 0 === 0xffff0000;
+  const dotted = bytes.slice(12).join(".");
+  if (isV4) return isV6 ? `::ffff:${dotted}` : dotted;
+  return new ipaddr.IPv6(bytes).toRFC5952String();
+}
+
+export function isLoopback({ plain }: Address): boolean {
+  return plain.startsWith("127.") || plain === "::1";
+}
+
+export function isAnyAddress({ plain }: Address): boolean {
+  return plain === "0.0.0.0" || plain === "::";
+}
+
+/** Writes the local and the remote address into the request. */
+export function writeEnds(core: Core, local: Address, remote: Address): void {
+  core.written = undefined;
+  const block = core.request;
+  for (let index = 0; index < 4; index++) {
+    block[(REQUEST_ADDRESS >> 2) + index] = local.words[index] as number;
+    block[(REQUEST_DESTINATION >> 2) + index] = remote.words[index] as number;
+  }
+}

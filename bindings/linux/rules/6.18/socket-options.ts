@@ -1,0 +1,81 @@
+// What sockets of Linux 6.18 are made with and connected with, and what those of one system share.
+
+import { PortError } from "../../../errors.ts";
+import type { PortGroup } from "../../../groups/group.ts";
+import { checkInteger, checkPortOrZero, readOptions } from "../../../requests/checks.ts";
+import type { PortRange } from "../../../requests/range.ts";
+import type { OpenSystem } from "../../system.ts";
+import type { Address } from "./address.ts";
+import type { Exports618 } from "./core.ts";
+
+const DEVICE_MAX = 0x7fffffff;
+
+/** The protocol and the family of a socket. */
+export type LinuxSocketType = "tcp4" | "tcp6" | "udp4" | "udp6";
+
+/** `"closed"`: neither connected nor listening; `"gone"` once `close()` has been called. */
+export type LinuxSocketState =
+  | "closed"
+  | "listening"
+  | "established"
+  | "fin-wait-2"
+  | "close-wait"
+  | "gone";
+
+/** What a socket is made with. */
+export interface LinuxSocketOptions {
+  /** `"tcp4"` by default. */
+  type?: LinuxSocketType | undefined;
+  /** `SO_REUSEADDR`, false by default. */
+  reuseAddr?: boolean | undefined;
+  /** `SO_REUSEPORT`, false by default. */
+  reusePort?: boolean | undefined;
+  /** `IPV6_V6ONLY`, false by default. */
+  v6only?: boolean | undefined;
+  /** `IP_BIND_ADDRESS_NO_PORT`, false by default. */
+  bindAddressNoPort?: boolean | undefined;
+  /** `IP_LOCAL_PORT_RANGE`: first and last, where 0 is not set; both 0 by default. */
+  localPortRange?: PortRange | undefined;
+  /** `SO_BINDTODEVICE`: an interface number; 0, the default, is none. */
+  bindToDevice?: number | undefined;
+  /** Whose socket it is: 0, the default, is root. */
+  uid?: number | undefined;
+  /** Whose port ranges count for the socket; none by default. */
+  group?: PortGroup | undefined;
+}
+
+/** Who answers a connection that the machine itself does not, and how the local end is chosen. */
+export interface LinuxConnectOptions {
+  /** What the remote machine does: `"accepts"`, the default, `"refuses"`, or `"silent"` (a timeout). */
+  remote?: "accepts" | "refuses" | "silent" | undefined;
+  /** The local address that routing chooses; that of the system by default. */
+  localAddress?: string | undefined;
+  /** Where the search begins: 0..4294967295. By default a keyed hash of the tuple and its counter. */
+  offset?: number | undefined;
+}
+
+/** What the sockets of one system share. */
+export interface System extends OpenSystem {
+  readonly linux: Exports618;
+  readonly draw: () => number;
+  readonly addresses: ReadonlySet<string> | undefined;
+  readonly devices: ReadonlySet<number> | undefined;
+  readonly source: Address | undefined;
+}
+
+/** The number of a device that there is, or 0. */
+export function checkDevice({ devices }: System, value: unknown): number {
+  const device = checkInteger("bindToDevice", value, 0, DEVICE_MAX);
+  if (device === 0 || devices === undefined || devices.has(device)) return device;
+  throw new PortError("ENODEV", "not-found", `there is no device ${device}`);
+}
+
+/** The bounds of IP_LOCAL_PORT_RANGE. */
+export function checkOwnRange(range: PortRange): PortRange {
+  const bounds = readOptions("localPortRange", range, ["first", "last"]);
+  const first = checkPortOrZero("localPortRange.first", bounds.first);
+  const last = checkPortOrZero("localPortRange.last", bounds.last);
+  if (first === 0 || last === 0 || first <= last) return { first, last };
+  const message = `localPortRange must not begin above its end, got ${first}..${last}`;
+  throw new PortError("EINVAL", "invalid-port-range", message);
+}

@@ -1,0 +1,465 @@
+// LinuxSocket: a TCP or UDP socket of Linux 6.18, as far as its port is concerned.
+
+import { GROUP_BIND, GROUP_CONNECT } from "../../../../assembly/abi.ts";
+import { closed, noMemory, PortError, wrongType, wrongValue } from "../../../errors.ts";
+import { groupAddress, type PortGroup } from "../../../groups/group.ts";
+import {
+  checkBoolean,
+  checkPort,
+  checkPortOrZero,
+  checkUint32,
+  readOptions,
+} from "../../../requests/checks.ts";
+import { showEnd } from "../../../requests/printing.ts";
+import { type PortRange, unpackRange } from "../../../requests/range.ts";
+import { openOf } from "../../system.ts";
+import {
+  type Address,
+  ANY_V6,
+  isAnyAddress,
+  isLoopback,
+  printAddress,
+  readAddress,
+  writeEnds,
+} from "./address.ts";
+import { IS_UDP, IS_V6, NO_PORT, REUSE_ADDR, REUSE_PORT, STATE_SHIFT, V6ONLY } from "./core.ts";
+import { refusal618 } from "./refusals.ts";
+import {
+  checkDevice,
+  checkOwnRange,
+  type LinuxConnectOptions,
+  type LinuxSocketOptions,
+  type LinuxSocketState,
+  type LinuxSocketType,
+  type System,
+} from "./socket-options.ts";
+
+const STATES: readonly LinuxSocketState[] = [
+  "closed",
+  "listening",
+  "established",
+  "fin-wait-2",
+  "close-wait",
+];
+const TYPES: readonly string[] = ["tcp4", "tcp6", "udp4", "udp6"];
+const NAMES = [
+  ...["type", "reuseAddr", "reusePort", "v6only", "bindAddressNoPort", "localPortRange"],
+  ...["bindToDevice", "uid", "group"],
+];
+const BY_HASH = 1;
+
+/**
+ * Opens a socket in a system.
+ * @internal Users call `LinuxPorts.socket`.
+ */
+export function openSocket618(system: System, given: LinuxSocketOptions): LinuxSocket {
+  const options = readOptions("options", given, NAMES);
+  const { type = "tcp4", group, localPortRange } = options;
+  if (!TYPES.includes(type)) throw wrongValue("type", '"tcp4", "tcp6", "udp4" or "udp6"', type);
+  let flags = (type.startsWith("udp") ? IS_UDP : 0) | (type.endsWith("6") ? IS_V6 : 0);
+  if (checkBoolean("reuseAddr", options.reuseAddr)) flags |= REUSE_ADDR;
+  if (checkBoolean("reusePort", options.reusePort)) flags |= REUSE_PORT;
+  if (checkBoolean("v6only", options.v6only)) flags |= V6ONLY;
+  if (checkBoolean("bindAddressNoPort", options.bindAddressNoPort)) flags |= NO_PORT;
+  const device = checkDevice(system, options.bindToDevice ?? 0);
+  const uid = checkUint32("uid", options.uid ?? 0);
+  const inGroup = group === undefined ? 0 : groupAddress(group, system.core);
+  const inSystem = openOf(system);
+  const range = localPortRange === undefined ? undefined : checkOwnRange(localPortRange);
+  const socket = system.linux.openSocket(inSystem, flags, device, uid, inGroup) >>> 0;
+  if (socket === 0) throw noMemory(`a socket, limit ${system.limit} bytes`);
+  if (range !== undefined) system.linux.setRange(socket, range.first, range.last);
+  return new LinuxSocket(system, socket, type, uid, group);
+}
+
+/** A TCP or UDP socket, as far as its port is concerned. Made by `LinuxPorts.socket`. */
+export class LinuxSocket implements Disposable {
+  readonly type: LinuxSocketType;
+  /** Whose socket it is; 0 is root. */
+  readonly uid: number;
+  readonly #system: System;
+  /** Where the core keeps the socket; 0 when it is gone. */
+  #socket: number;
+  #group: PortGroup | undefined;
+
+  /** @internal Users call `LinuxPorts.socket`. */
+  constructor(
+    system: System,
+    socket: number,
+    type: LinuxSocketType,
+    uid: number,
+    group: PortGroup | undefined,
+  ) {
+    this.type = type;
+    this.uid = uid;
+    this.#system = system;
+    this.#socket = socket;
+    this.#group = group;
+  }
+
+  /**
+   * bind() (Linux `inet_bind`, `inet6_bind`).
+   * @param address of the socket's family; `""` is any.
+   * @param port 1..65535, or 0: any.
+   * @param uid whose call it is, where that is not the socket's: 0 may bind every port.
+   * @returns the port; 0 where `bindAddressNoPort` leaves it to connect().
+   * @throws PortError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL`, `EAFNOSUPPORT`, `ENOBUFS`,
+   * `EBADF`, and those of bad arguments.
+   */
+  bind(address: string, port: number, uid: number = this.uid): number {
+    const local = readAddress("address", address, this.#isV6);
+    const named = checkPortOrZero("port", port);
+    const caller = checkUint32("uid", uid);
+    const socket = this.#open();
+    const { core, linux, draw } = this.#system;
+    if (local.isV6 !== this.#isV6) {
+      const message = `a ${this.type} socket has no address ${address}`;
+      throw new PortError("EAFNOSUPPORT", "invalid-argument", message, { syscall: "bind" });
+    }
+    const random = named === 0 ? draw() : 0;
+    writeEnds(core, local, ANY_V6);
+    const isLocal = this.#isOfMachine(local) ? 1 : 0;
+    const answer = linux.bind(socket, named, isLocal, caller === 0 ? 1 : 0, random);
+    if (answer < 0) throw this.#refused(answer, "bind", address, named);
+    return answer;
+  }
+
+  /**
+   * listen(). A socket without a port gets any.
+   * @returns the port.
+   * @throws PortError `EADDRINUSE`, `EINVAL`, `EOPNOTSUPP` (UDP), `ENOBUFS`, `EBADF`.
+   */
+  listen(): number {
+    const socket = this.#open();
+    const { linux, draw } = this.#system;
+    if (this.#isUdp) {
+      const message = `a ${this.type} socket cannot listen`;
+      throw new PortError("EOPNOTSUPP", "wrong-state", message, { syscall: "listen" });
+    }
+    const random = linux.port(socket) === 0 ? draw() : 0;
+    const answer = linux.listen(socket, random);
+    if (answer < 0) throw this.#refused(answer, "listen", this.address, this.port);
+    return answer;
+  }
+
+  /**
+   * connect(). Where the address is the machine's own (loopback, or one of `addresses`), a listener of the
+   * system gets a connection, which waits for {@link accept}; without one it is refused. A UDP
+   * socket only sets its peer.
+   * @param port of the remote end, 1..65535; 0 too for UDP.
+   * @returns the local port.
+   * @throws PortError `EADDRNOTAVAIL`, `EAGAIN` (UDP), `ECONNREFUSED`, `ETIMEDOUT`, `EISCONN`,
+   * `ENETUNREACH`, `EAFNOSUPPORT`, `ENOBUFS`, `EBADF`, and those of bad arguments.
+   */
+  connect(address: string, port: number, options: LinuxConnectOptions = {}): number {
+    const names = ["remote", "localAddress", "offset"];
+    const { remote = "accepts", localAddress, offset } = readOptions("options", options, names);
+    if (!["accepts", "refuses", "silent"].includes(remote)) {
+      throw wrongValue("remote", '"accepts", "refuses" or "silent"', remote);
+    }
+    const target = readAddress("address", address, this.#isV6);
+    const remotePort = checkPortOrZero("port", port);
+    const system = this.#system;
+    const given =
+      localAddress === undefined ? system.source : readAddress("localAddress", localAddress, false);
+    const start = offset === undefined ? system.draw() : checkUint32("offset", offset);
+    const socket = this.#open();
+    writeEnds(system.core, given ?? ANY_V6, target);
+    const isOwn = this.#answers(target) ? 1 : 0;
+    const answer = this.#isUdp
+      ? system.linux.connectUdp(socket, isOwn, start)
+      : this.#connectTcp(remotePort, isOwn, remote, offset === undefined, start);
+    if (answer >= 0) return answer;
+    throw this.#refused(answer, "connect", address, remotePort, remote === "silent" && isOwn === 0);
+  }
+
+  /**
+   * accept(): the connection that has waited longest.
+   * @throws PortError `EAGAIN` (none waits), `EINVAL` (the socket does not listen), `EBADF`.
+   */
+  accept(): LinuxSocket {
+    const answer = this.#system.linux.accept(this.#open());
+    if (answer < 0 && answer > -100) throw this.#refused(answer, "accept", this.address, this.port);
+    return new LinuxSocket(this.#system, answer >>> 0, this.type, this.uid, this.#group);
+  }
+
+  /**
+   * A connection that has come from outside of the system, and been accepted.
+   * @param address and port of the remote end.
+   * @param localAddress to which it has come; the listener's own by default.
+   * @throws PortError `EINVAL`, `EADDRINUSE` (there is such a connection), `ENOBUFS`, `EBADF`, and those of
+   * bad arguments.
+   */
+  acceptFrom(address: string, port: number, localAddress: string = this.address): LinuxSocket {
+    const remote = readAddress("address", address, this.#isV6);
+    const local = readAddress("localAddress", localAddress, this.#isV6);
+    const remotePort = checkPort(port);
+    const socket = this.#open();
+    if (isAnyAddress(local))
+      throw wrongValue("localAddress", "one address of this machine", localAddress);
+    if (this.state !== "listening") throw this.#wrongState("accept", "the socket does not listen");
+    const { core, linux } = this.#system;
+    writeEnds(core, local, remote);
+    if (linux.isKnownFrom(socket, remotePort) !== 0) {
+      const message = `there is such a connection: ${showEnd(remote.plain, remotePort)}`;
+      throw new PortError("EADDRINUSE", "port-in-use", message, { syscall: "accept" });
+    }
+    const child = linux.acceptFrom(socket, remotePort, 1) >>> 0;
+    if (child === 0) throw noMemory(`a connection, limit ${this.#system.limit} bytes`);
+    return new LinuxSocket(this.#system, child, this.type, this.uid, this.#group);
+  }
+
+  /**
+   * connect() with AF_UNSPEC: the connection is reset, a listener stops; what bind() has given stays.
+   * @throws PortError `ENOBUFS`, `EBADF`.
+   */
+  disconnect(): void {
+    const socket = this.#open();
+    const { linux } = this.#system;
+    const answer = this.#isUdp ? linux.disconnectUdp(socket) : linux.disconnect(socket);
+    if (answer < 0) throw this.#refused(answer, "connect", this.address, this.port);
+  }
+
+  /**
+   * shutdown() of the direction in which the socket sends: a FIN.
+   * @throws PortError `ENOTCONN`, `ENOBUFS`, `EBADF`.
+   */
+  shutdown(): void {
+    const answer = this.#system.linux.shutdown(this.#open());
+    if (answer < 0) throw this.#refused(answer, "shutdown", this.address, this.port);
+  }
+
+  /**
+   * What the remote end sends that is outside of the system.
+   * @throws PortError `ENOTCONN` (the other end is none, or a socket of the system), `ENOBUFS`, `EBADF`.
+   */
+  receive(segment: "fin" | "reset"): void {
+    if (segment !== "fin" && segment !== "reset") {
+      throw wrongValue("segment", '"fin" or "reset"', segment);
+    }
+    const { linux } = this.#system;
+    const answer = linux.receive(this.#open(), segment === "reset" ? 1 : 0);
+    if (answer < 0) throw this.#refused(answer, "receive", this.address, this.port);
+  }
+
+  /**
+   * close(): in order, so that who closes first leaves TIME_WAIT behind; or by a reset (SO_LINGER 0). A second
+   * call does nothing.
+   * @throws PortError `ENOBUFS`: no memory for the TIME_WAIT, and the socket is as it was; and those of
+   * bad arguments.
+   */
+  close(options: { reset?: boolean | undefined } = {}): void {
+    if (!this.#isOpen()) return;
+    const { reset: isReset } = readOptions("options", options, ["reset"]);
+    const reset = checkBoolean("reset", isReset) ? 1 : 0;
+    const { linux } = this.#system;
+    if (this.#isUdp) {
+      linux.closeUdp(this.#socket);
+    } else {
+      const answer = linux.close(this.#socket, reset);
+      if (answer < 0) throw this.#refused(answer, "close", this.address, this.port);
+    }
+    this.#socket = 0;
+  }
+
+  /** As {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  // ── What it is ──────────────────────────────────────────────────────────────────────────
+
+  /** The local port; 0: the socket has none, or is gone. */
+  get port(): number {
+    return this.#isOpen() ? this.#system.linux.port(this.#socket) : 0;
+  }
+
+  /** The local address, as getsockname() prints it. */
+  get address(): string {
+    if (!this.#isOpen()) return "";
+    const { linux } = this.#system;
+    const words = [0, 1, 2, 3].map((index) => linux.addressWord(this.#socket, index) >>> 0);
+    return printAddress(words, this.#isV6);
+  }
+
+  /** getsockname(): after a port is lost TCP may still tell it. */
+  get name(): { readonly address: string; readonly port: number } {
+    const port = this.#isOpen() ? this.#system.linux.name(this.#socket) : 0;
+    return { address: this.address, port };
+  }
+
+  get state(): LinuxSocketState {
+    if (!this.#isOpen()) return "gone";
+    return STATES[this.#system.linux.flags(this.#socket) >>> STATE_SHIFT] as LinuxSocketState;
+  }
+
+  /**
+   * `SO_REUSEADDR`; acts on later conflicts also where the socket has a port.
+   * @throws PortError (set) `ENOBUFS`, `EBADF`, `ERR_INVALID_ARG_TYPE`.
+   */
+  get reuseAddr(): boolean {
+    return this.#has(REUSE_ADDR);
+  }
+
+  set reuseAddr(value: boolean) {
+    this.#set("reuseAddr", REUSE_ADDR, value);
+  }
+
+  /**
+   * `SO_REUSEPORT`; acts on later conflicts also where the socket has a port.
+   * @throws PortError (set) `ENOBUFS`, `EBADF`, `ERR_INVALID_ARG_TYPE`.
+   */
+  get reusePort(): boolean {
+    return this.#has(REUSE_PORT);
+  }
+
+  set reusePort(value: boolean) {
+    this.#set("reusePort", REUSE_PORT, value);
+  }
+
+  /**
+   * `IPV6_V6ONLY`; bind() to an IPv6 address other than `::` sets it, too.
+   * @throws PortError (set) `EINVAL`: the socket has a port; `EBADF`, `ERR_INVALID_ARG_TYPE`.
+   */
+  get v6only(): boolean {
+    return this.#has(V6ONLY);
+  }
+
+  set v6only(value: boolean) {
+    this.#set("v6only", V6ONLY, value);
+  }
+
+  /**
+   * `IP_BIND_ADDRESS_NO_PORT`.
+   * @throws PortError (set) `EBADF`, `ERR_INVALID_ARG_TYPE`.
+   */
+  get bindAddressNoPort(): boolean {
+    return this.#has(NO_PORT);
+  }
+
+  set bindAddressNoPort(value: boolean) {
+    this.#set("bindAddressNoPort", NO_PORT, value);
+  }
+
+  /**
+   * `IP_LOCAL_PORT_RANGE`: each bound counts where it lies within the system's range; 0: not set.
+   * @throws PortError (set) `EINVAL`: first above last; `EBADF`, and those of bad arguments.
+   */
+  get localPortRange(): PortRange {
+    const both = this.#isOpen() ? this.#system.linux.ownRange(this.#socket) >>> 0 : 0;
+    return { first: both & 0xffff, last: both >>> 16 };
+  }
+
+  set localPortRange(range: PortRange) {
+    const { first, last } = checkOwnRange(range);
+    this.#system.linux.setRange(this.#open(), first, last);
+  }
+
+  /**
+   * `SO_BINDTODEVICE`: 0 is none.
+   * @throws PortError (set) `ENODEV`, `ENOBUFS`, `EBADF`, and those of bad arguments.
+   */
+  get bindToDevice(): number {
+    return this.#isOpen() ? this.#system.linux.device(this.#socket) : 0;
+  }
+
+  set bindToDevice(device: number) {
+    const checked = checkDevice(this.#system, device);
+    const answer = this.#system.linux.setDevice(this.#open(), checked);
+    if (answer < 0) throw this.#refused(answer, "setsockopt", this.address, this.port);
+  }
+
+  /**
+   * Whose port ranges count. Setting it does not take away the port that the socket has.
+   * @throws PortError (set) `EBADF`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOENT`.
+   */
+  get group(): PortGroup | undefined {
+    return this.#group;
+  }
+
+  set group(group: PortGroup | undefined) {
+    const { core, linux } = this.#system;
+    linux.moveSocket(this.#open(), group === undefined ? 0 : groupAddress(group, core));
+    this.#group = group;
+  }
+
+  // ── Helpers ─────────────────────────────────────────────────────────────────────────────
+
+  get #isV6(): boolean {
+    return this.type.endsWith("6");
+  }
+
+  get #isUdp(): boolean {
+    return this.type.startsWith("udp");
+  }
+
+  #connectTcp(
+    port: number,
+    isOwn: number,
+    remote: string,
+    isByHash: boolean,
+    start: number,
+  ): number {
+    const isAccepted = remote === "accepts" ? 1 : 0;
+    const how = isByHash ? BY_HASH : 0;
+    return this.#system.linux.connect(this.#socket, port, isOwn, isAccepted, how, start);
+  }
+
+  #has(flag: number): boolean {
+    return this.#isOpen() && (this.#system.linux.flags(this.#socket) & flag) !== 0;
+  }
+
+  #set(name: string, flag: number, value: unknown): void {
+    if (typeof value !== "boolean") throw wrongType(name, "a boolean", value);
+    const answer = this.#system.linux.setFlag(this.#open(), flag, value ? 1 : 0);
+    if (answer < 0) throw this.#refused(answer, "setsockopt", this.address, this.port);
+  }
+
+  /** Does bind() take the address? */
+  #isOfMachine(address: Address): boolean {
+    const { addresses } = this.#system;
+    if (addresses === undefined || isAnyAddress(address) || isLoopback(address)) return true;
+    return addresses.has(address.plain);
+  }
+
+  /** Does the machine itself answer there? The any address is the machine. */
+  #answers(address: Address): boolean {
+    if (isLoopback(address) || isAnyAddress(address)) return true;
+    return this.#system.addresses?.has(address.plain) === true;
+  }
+
+  #isOpen(): boolean {
+    return this.#socket !== 0 && this.#system.address !== 0;
+  }
+
+  #open(): number {
+    if (this.#socket === 0) throw closed("socket");
+    openOf(this.#system);
+    return this.#socket;
+  }
+
+  #wrongState(syscall: string, message: string): PortError {
+    return new PortError("EINVAL", "wrong-state", `${syscall}: ${message}`, { syscall });
+  }
+
+  #refused(
+    refusal: number,
+    syscall: string,
+    address: string,
+    port: number,
+    isSilent = false,
+  ): PortError {
+    const { linux, limit } = this.#system;
+    const kind = syscall === "connect" ? GROUP_CONNECT : GROUP_BIND;
+    const searched = unpackRange(linux.range(this.#socket, kind) >>> 0);
+    const text = `${this.type} ${showEnd(address || "*", port)}`;
+    const asked = { syscall, text, address, port, isUdp: this.#isUdp, limit, searched };
+    const error = refusal618(refusal, asked);
+    if (!isSilent || error.code !== "ECONNREFUSED") return error;
+    return new PortError("ETIMEDOUT", "not-found", `nobody answers: ${text}`, {
+      syscall,
+      address,
+      port,
+    });
+  }
+}
