@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { SeededRandom } from "../../bindings/core/random.ts";
 import { PortManager, Refusal, type Reservation, TCP } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { caught } from "../invalid-input/fixture.ts";
@@ -140,4 +141,41 @@ test("times and periods that are none are refused", () => {
   expect(caught(() => manager.expire(0))).toMatchObject({ code: "EBADF" });
   expect(caught(() => manager.nextExpiry)).toMatchObject({ code: "EBADF" });
   expect(caught(() => held.coolDown(0, 5))).toMatchObject({ code: "EBADF" });
+});
+
+/** How many of so many connections are refused, where each keeps a port for a minute. */
+function refusalsOf(count: number, load: number) {
+  const portRange = { first: 20_000, last: 20_999 };
+  const destination = { address: "10.9.0.1", port: 443 };
+  using manager = PortManager.open({ portRange, seed: 1 });
+  using pools = PortManager.open({ portRange, seed: 1 });
+  const pool = pools.pool({ ...WEB, destination, cooldown: MINUTE });
+  const random = new SeededRandom(5);
+  const exact: number[] = [];
+  const refused = { exact: 0, reservations: 0, pool: 0 };
+  let now = 0;
+  for (let index = 0; index < count; index++) {
+    now += (-Math.log(1 - random.next() / 2 ** 32) * MINUTE) / (1000 * load);
+    while ((exact[0] ?? Infinity) <= now) exact.shift();
+    if (exact.length < 1000) exact.push(now + MINUTE);
+    else refused.exact++;
+    manager.expire(now);
+    const reservation = manager.tryReserve(WEB);
+    if (typeof reservation === "number") refused.reservations++;
+    else reservation.coolDown(now, MINUTE);
+    pool.expire(now);
+    const port = pool.take();
+    if (port < 0) refused.pool++;
+    else pool.coolDown(port, now);
+  }
+  return refused;
+}
+
+test("on a range that is nearly full reservations are refused as exact timers are, and a pool hardly more", () => {
+  const { exact, reservations, pool } = refusalsOf(100_000, 0.92);
+  expect(exact).toBeGreaterThan(30);
+  expect(reservations).toBe(exact);
+  // Its ports cool down for up to 1/64 longer: as if the load were so much higher.
+  expect(pool).toBeGreaterThan(exact);
+  expect(pool).toBeLessThanOrEqual(refusalsOf(100_000, 0.92 * (1 + 1 / 64)).exact);
 });
