@@ -14,14 +14,19 @@ const TIME_WAIT_MS = 60_000;
 const UINT32_MAX = 0xffffffff;
 const LIMIT_MIN = 8192;
 
+/** What an option is, or its default where it is left out; null is no way to leave it out. */
+export function orDefault(value: unknown, byDefault: unknown): unknown {
+  return value === undefined ? byDefault : value;
+}
+
 /** How many bytes a system's records may take. */
-export function checkLimit(value: unknown): number {
-  return checkInteger("memoryLimit", value ?? UINT32_MAX, LIMIT_MIN, UINT32_MAX);
+export function checkLimit(value: unknown = UINT32_MAX): number {
+  return checkInteger("memoryLimit", value, LIMIT_MIN, UINT32_MAX);
 }
 
 /** How long TIME_WAIT lasts, milliseconds. */
-export function checkDuration(value: unknown): number {
-  return checkInteger("timeWaitMs", value ?? TIME_WAIT_MS, 0, UINT32_MAX);
+export function checkDuration(value: unknown = TIME_WAIT_MS): number {
+  return checkInteger("timeWaitMs", value, 0, UINT32_MAX);
 }
 
 /** `ip_unprivileged_port_start`, which may not lie above the range. */

@@ -19,6 +19,7 @@ import {
   checkLimit,
   checkStart,
   DEFAULT_RANGE,
+  orDefault,
   RANGE_ADVICE,
   UNPRIVILEGED_DEFAULT,
 } from "../../checks.ts";
@@ -130,24 +131,34 @@ export function checkOptions(given: LinuxOptions): CheckedOptions {
   }
   const source =
     seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed));
-  const finTimeout = checkInteger("tcpFinTimeout", options.tcpFinTimeout ?? 60, 0, FIN_SECONDS_MAX);
+  const finTimeout = checkInteger(
+    "tcpFinTimeout",
+    orDefault(options.tcpFinTimeout, 60),
+    0,
+    FIN_SECONDS_MAX,
+  );
   return {
     core,
     linux,
     module,
     range,
     reserved: options.reserved,
-    start: checkStart(options.unprivilegedPortStart ?? UNPRIVILEGED_DEFAULT, range),
+    start: checkStart(orDefault(options.unprivilegedPortStart, UNPRIVILEGED_DEFAULT), range),
     switches: switchesOf(options),
-    delay: checkInteger("tcpTwReuseDelay", options.tcpTwReuseDelay ?? 1000, 1, DELAY_MAX),
-    most: checkInteger("tcpMaxTwBuckets", options.tcpMaxTwBuckets ?? 262_144, 0, TW_BUCKETS_MAX),
+    delay: checkInteger("tcpTwReuseDelay", orDefault(options.tcpTwReuseDelay, 1000), 1, DELAY_MAX),
+    most: checkInteger(
+      "tcpMaxTwBuckets",
+      orDefault(options.tcpMaxTwBuckets, 262_144),
+      0,
+      TW_BUCKETS_MAX,
+    ),
     finTimeout: finTimeout * 1000,
     duration: checkDuration(options.timeWaitMs),
-    now: Math.trunc(checkTime("time", options.time ?? 0)),
+    now: Math.trunc(checkTime("time", orDefault(options.time, 0))),
     addresses: addressesOf(options.addresses),
     devices: devicesOf(options.devices),
     source: sourceOf(options.localAddress),
-    udpSlots: slotsOf(options.udpHashSlots ?? 4096),
+    udpSlots: slotsOf(orDefault(options.udpHashSlots, 4096)),
     secrets: source,
     draw: random === undefined ? () => source.next() : checkedDraw(random),
     limit: checkLimit(options.memoryLimit),
@@ -155,9 +166,9 @@ export function checkOptions(given: LinuxOptions): CheckedOptions {
 }
 
 function switchesOf(options: LinuxOptions): number {
-  const autobind = checkInteger("autobindReuse", options.autobindReuse ?? 0, 0, 1);
-  const reuse = checkInteger("tcpTwReuse", options.tcpTwReuse ?? 2, 0, 2);
-  const stamps = checkInteger("tcpTimestamps", options.tcpTimestamps ?? 1, 0, 255);
+  const autobind = checkInteger("autobindReuse", orDefault(options.autobindReuse, 0), 0, 1);
+  const reuse = checkInteger("tcpTwReuse", orDefault(options.tcpTwReuse, 2), 0, 2);
+  const stamps = checkInteger("tcpTimestamps", orDefault(options.tcpTimestamps, 1), 0, 255);
   const exact = checkBoolean("exact", options.exact) ? 1 : 0;
   return autobind | (reuse << 8) | (stamps << 16) | (exact << 24);
 }

@@ -12,6 +12,7 @@ import {
 } from "../../../requests/checks.ts";
 import { showEnd } from "../../../requests/printing.ts";
 import { type PortRange, unpackRange } from "../../../requests/range.ts";
+import { orDefault } from "../../checks.ts";
 import { openOf } from "../../system.ts";
 import {
   type Address,
@@ -61,8 +62,8 @@ export function openSocket618(system: System, given: LinuxSocketOptions): LinuxS
   if (checkBoolean("reusePort", options.reusePort)) flags |= REUSE_PORT;
   if (checkBoolean("v6only", options.v6only)) flags |= V6ONLY;
   if (checkBoolean("bindAddressNoPort", options.bindAddressNoPort)) flags |= NO_PORT;
-  const device = checkDevice(system, options.bindToDevice ?? 0);
-  const uid = checkUint32("uid", options.uid ?? 0);
+  const device = checkDevice(system, orDefault(options.bindToDevice, 0));
+  const uid = checkUint32("uid", orDefault(options.uid, 0));
   const inGroup = group === undefined ? 0 : groupAddress(group, system.core);
   const inSystem = openOf(system);
   const range = localPortRange === undefined ? undefined : checkOwnRange(localPortRange);
