@@ -8,7 +8,7 @@ interface Cooling {
 }
 
 /** Reservations by the time when their cooldown ends. */
-export class CoolingHeap<Entry extends Cooling> {
+class CoolingHeap<Entry extends Cooling> {
   readonly #heap: Entry[] = [];
 
   add(entry: Entry): void {
@@ -54,4 +54,45 @@ export class CoolingHeap<Entry extends Cooling> {
     }
     heap[at] = last;
   }
+}
+
+/** The reservations of one manager that cool down, each to the millisecond. */
+export class CoolingReservations<Entry extends Cooling & { readonly reservation: Releasable }> {
+  readonly #heap = new CoolingHeap<Entry>();
+  /** The latest time that was given. */
+  clock = 0;
+
+  /** Moves the clock; it does not go back. */
+  setClock(now: number): void {
+    this.clock = Math.max(this.clock, now);
+  }
+
+  add(entry: Entry): void {
+    this.#heap.add(entry);
+  }
+
+  entries(): Iterable<Entry> {
+    return this.#heap.entries();
+  }
+
+  /** When the next one is due. */
+  get nextExpiry(): number | undefined {
+    return this.#heap.first()?.due;
+  }
+
+  /** Releases those that are due, and tells them to `freed`, the earliest first. */
+  expire(freed: Entry["reservation"][] | undefined): number {
+    let count = 0;
+    for (;;) {
+      const first = this.#heap.first();
+      if (first === undefined || first.due > this.clock) return count;
+      first.reservation.release();
+      freed?.push(first.reservation);
+      count++;
+    }
+  }
+}
+
+interface Releasable {
+  release(): boolean;
 }

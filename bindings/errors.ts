@@ -48,6 +48,7 @@ export type Reason =
   | "invalid-argument"
   | "closed"
   | "invalid-text"
+  | "invalid-snapshot"
   | "text-too-long"
   | "name-too-long"
   | "not-found"
@@ -92,6 +93,7 @@ export let explained: (error: PortError, explain: () => Explanation) => PortErro
  * | `EACCES`, `EADDRINUSE`, `EADDRNOTAVAIL` | `empty-range`: the group leaves nothing of the range |
  * | `ENOBUFS` | `no-memory` |
  * | `EINVAL` | `invalid-port-range`; `invalid-text` (of a control file or a sysctl); `wrong-state` (of a socket) |
+ * | `EINVAL` | `invalid-snapshot`: bytes that are none, cut, changed, or of another version |
  * | `EBADF` | `closed`: the manager, pool or tree of groups has been closed |
  * | `ENOENT` | `not-found`: no such group, file or sysctl, or the group has been removed |
  * | `EEXIST` | `exists`: the path of a new group is taken |

@@ -65,3 +65,5 @@ export type { AsyncPortTester } from "./reserving-async.ts";
 export type { PolicyName, PoolSelection, SelectionName, SelectionOptions } from "./selection.ts";
 export type { ExplainRule, Explanation, Meeting, Obstacle } from "./state/explanation.ts";
 export type { HeldFilter, HeldPort } from "./state/held-port.ts";
+export type { Restored, RestoreOptions } from "./state/restore.ts";
+export type { SnapshotOptions } from "./state/snapshot.ts";

@@ -2,22 +2,21 @@
 // turns a refusal into an error that says what was asked.
 
 import { GROUP_BIND, GROUP_CONNECT, NO_MEMORY } from "../assembly/abi.ts";
-import { CoolingHeap } from "./cooling-reservations.ts";
+import { CoolingReservations } from "./cooling-reservations.ts";
 import { kindOf, setKind } from "./core/brands.ts";
-import { registerCleanup } from "./core/cleanup.ts";
-import { type Core, coreOf } from "./core/core.ts";
+import type { Core } from "./core/core.ts";
 import { checkInside, INSIDE } from "./core/inside.ts";
-import { CryptoRandom } from "./core/random.ts";
-import { explained, invalid, noMemory, type PortError, type RefusalCode } from "./errors.ts";
+import { explained, invalid, type PortError, type RefusalCode } from "./errors.ts";
 import { openListener, type PortListener } from "./listener.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
+import { closeKept, forgotten, moveKey, openReserving } from "./opening.ts";
 import { openPool, type PoolOwner, poolKind } from "./opening-pools.ts";
 import { checkTester, pick } from "./picking.ts";
 import type { PortPool } from "./pool.ts";
 import type { ExplainPool, PoolRecord } from "./pool-record.ts";
 import { type Outcome, refused } from "./refusals.ts";
 import { ANY } from "./requests/address.ts";
-import { groupAt, liveGroupAt, writeKey } from "./requests/block.ts";
+import { writeKey } from "./requests/block.ts";
 import { checkInteger, checkPort, checkTime, checkUint32 } from "./requests/checks.ts";
 import {
   type Asked,
@@ -27,7 +26,6 @@ import {
   PORT_OPTIONS,
   RESERVE_OPTIONS,
   TUPLE_OPTIONS,
-  withGroup,
 } from "./requests/parsing.ts";
 import { checkRange, type PortRange } from "./requests/range.ts";
 import type {
@@ -38,9 +36,9 @@ import type {
   ReserveRequest,
 } from "./requests/request.ts";
 import { type CoolingEntry, type Owner, Reservation } from "./reservation.ts";
-import { type PortTester, Reserving } from "./reserving.ts";
+import type { PortTester, Reserving } from "./reserving.ts";
 import { type AsyncPortTester, reserveAsync } from "./reserving-async.ts";
-import { Selection } from "./selection.ts";
+import { knownAs, notHeld } from "./state/attach.ts";
 import { judged } from "./state/conflicts.ts";
 import { explainAny, explainPool, explainPort } from "./state/explain.ts";
 import type { Explanation } from "./state/explanation.ts";
@@ -48,23 +46,8 @@ import { GroupedReservations, knownOf } from "./state/grouped.ts";
 import { checkFilter, type HeldSource, listHeld, releaseHeld } from "./state/held.ts";
 import type { HeldFilter, HeldPort } from "./state/held-port.ts";
 import { Purges } from "./state/release-all.ts";
-
-// The memory of a manager goes back when the manager is garbage.
-const forgotten = registerCleanup<Kept>(closeKept);
-
-/** What a manager keeps in memory. */
-interface Kept {
-  readonly core: Core;
-  readonly manager: number;
-  readonly pools: Set<PoolRecord>;
-}
-
-function closeKept({ core, manager, pools }: Kept): void {
-  for (const pool of pools) pool.end();
-  core.exports.closeManager(manager);
-}
-
-type Settings = ReturnType<typeof checkOpen>;
+import { beginRestore, type Restored, type RestoreOptions, restoreInto } from "./state/restore.ts";
+import { checkSnapshotOptions, type SnapshotOptions, snapshotOf } from "./state/snapshot.ts";
 
 const PERIOD_MAX = 86_400_000;
 
@@ -77,13 +60,12 @@ export let verify: (manager: PortManager) => void;
  */
 export class PortManager implements Disposable {
   readonly #core: Core;
-  readonly #settings: Settings;
+  readonly #settings: ReturnType<typeof checkOpen>;
   readonly #reserving: Reserving;
   readonly #pools = new Set<PoolRecord>();
-  readonly #cooling = new CoolingHeap<CoolingEntry>();
+  readonly #cooling = new CoolingReservations<CoolingEntry>();
+  #restored: Restored | undefined;
   readonly #grouped = new GroupedReservations();
-  /** The latest time that cooldowns of reservations were given. */
-  #clock = 0;
   readonly #owner: Owner = {
     release: (key, port) => {
       this.#reserving.release(key, port);
@@ -93,7 +75,7 @@ export class PortManager implements Disposable {
     },
     coolDown: (reservation, now, period) => this.#coolDown(reservation, now, period),
     move: (reservation, key, group) => {
-      const moved = this.#moveKey(key, group);
+      const moved = moveKey(this.#reserving, key, group);
       this.#grouped.add(reservation);
       return moved;
     },
@@ -108,7 +90,7 @@ export class PortManager implements Disposable {
     };
   }
 
-  private constructor(token: symbol, reserving: Reserving, settings: Settings) {
+  private constructor(token: symbol, reserving: Reserving, settings: ReturnType<typeof checkOpen>) {
     checkInside(token, "PortManager", "PortManager.open()");
     const { core, address } = reserving;
     this.#core = core;
@@ -125,19 +107,26 @@ export class PortManager implements Disposable {
    */
   static open(options: OpenOptions = {}): PortManager {
     const settings = checkOpen(options);
-    const { limit, range, random } = settings;
-    const core = coreOf(settings.module);
-    const selection = new Selection(core, random, settings.selection);
-    // The hash table's seed is secret even where the offsets are not.
-    const secret = new CryptoRandom();
-    const manager = core.exports.openManager(secret.next(), secret.next(), limit) >>> 0;
-    if (manager === 0) {
-      selection.close();
-      throw noMemory(`a manager, limit ${limit} bytes`);
-    }
-    if (range !== undefined) core.exports.setRange(manager, range.first, range.last);
-    const reserving = new Reserving(core, manager, limit, selection);
-    return new PortManager(INSIDE, reserving, settings);
+    return new PortManager(INSIDE, openReserving(settings), settings);
+  }
+
+  /**
+   * Opens a manager that holds and answers what the original did when it made the {@link snapshot}.
+   * @throws PortError `EINVAL` (`invalid-snapshot`): it is none, cut, changed, or of another version;
+   * `ENOBUFS`: it does not fit into the memory limit; those of bad arguments, and of {@link open}.
+   */
+  static restore(snapshot: Uint8Array, options: RestoreOptions = {}): PortManager {
+    const begun = beginRestore(snapshot, options);
+    const { settings } = begun;
+    const manager = new PortManager(INSIDE, openReserving(settings), settings);
+    manager.#cooling.setClock(begun.clock);
+    manager.#restored = restoreInto(begun, {
+      ...manager.#poolOwner(),
+      attach: (key, port) => manager.#reservation({ key, answer: port, port }),
+      addCooling: (reservation, due) => manager.#cooling.add({ due, reservation }),
+      close: () => manager.close(),
+    });
+    return manager;
   }
 
   // ── Reserving ───────────────────────────────────────────────────────────────────────────
@@ -259,15 +248,8 @@ export class PortManager implements Disposable {
    */
   expire(now: number, freed?: Reservation[]): number {
     this.#open();
-    this.#setClock(now);
-    let count = 0;
-    for (;;) {
-      const first = this.#cooling.first();
-      if (first === undefined || first.due > this.#clock) return count;
-      first.reservation.release();
-      freed?.push(first.reservation);
-      count++;
-    }
+    this.#cooling.setClock(checkTime("now", now));
+    return this.#cooling.expire(freed);
   }
 
   /**
@@ -276,7 +258,7 @@ export class PortManager implements Disposable {
    */
   get nextExpiry(): number | undefined {
     this.#open();
-    return this.#cooling.first()?.due;
+    return this.#cooling.nextExpiry;
   }
 
   // ── Pools ───────────────────────────────────────────────────────────────────────────────
@@ -367,6 +349,42 @@ export class PortManager implements Disposable {
     const release = (key: Key, port: number): boolean => this.#reserving.release(key, port);
     releaseHeld(source, checked, this.#owner.purges, release);
     return before - references();
+  }
+
+  // ── Moving ──────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * All that decides how the manager answers, as bytes for {@link restore}: here, in another thread, page
+   * or version of Node.
+   * @throws PortError `EBADF`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
+   */
+  snapshot(options: SnapshotOptions = {}): Uint8Array<ArrayBuffer> {
+    const withSecrets = checkSnapshotOptions(options);
+    const source = { ...this.#poolOwner(), ...this.#heldSource(), clock: this.#cooling.clock };
+    return snapshotOf(source, withSecrets);
+  }
+
+  /** What came with a restored manager; `undefined`: it has been opened. */
+  get restored(): Restored | undefined {
+    return this.#restored;
+  }
+
+  /**
+   * An object for a port that is held already, for instance since a restore: nothing is taken twice, and
+   * its `release()` gives the port back.
+   * @throws PortError `ENOENT` (`not-found`): nothing is held so; `EBADF`, and those of bad arguments.
+   */
+  attach(request: PortRequest & GroupOption): Reservation {
+    const { key, port } = askedOf(this.#core, request, PORT_OPTIONS);
+    const known = knownAs({ key, port: checkPort(port) }, this.#heldSource());
+    if (known !== undefined) return known;
+    writeKey(this.#core, { ...key, group: undefined });
+    if (!this.#core.exports.isHeld(this.#open(), port)) throw notHeld(key, port);
+    return this.#reservation({
+      key: moveKey(this.#reserving, { ...key, group: undefined }, key.group),
+      answer: port,
+      port,
+    });
   }
 
   // ── Range and figures ───────────────────────────────────────────────────────────────────
@@ -471,25 +489,10 @@ export class PortManager implements Disposable {
     this.#open();
     const wanted = period ?? this.#settings.cooldown.period;
     const length = checkInteger("period", wanted, 0, PERIOD_MAX);
-    this.#setClock(now);
+    this.#cooling.setClock(checkTime("now", now));
     if (length === 0) return undefined;
-    const due = this.#clock + length;
+    const due = this.#cooling.clock + length;
     this.#cooling.add({ due, reservation });
     return due;
-  }
-
-  #setClock(now: number): void {
-    this.#clock = Math.max(this.#clock, checkTime("now", now));
-  }
-
-  /** Moves a reservation to another group. */
-  #moveKey(key: Key, group: GroupOption["group"]): Key {
-    const manager = this.#open();
-    const from = liveGroupAt(this.#core, key.group);
-    const to = groupAt(this.#core, group);
-    if (this.#core.exports.moveGroupUse(manager, from, to) === NO_MEMORY) {
-      throw this.#reserving.noMemory(`a reservation in group ${group?.path}`);
-    }
-    return withGroup(key, group);
   }
 }

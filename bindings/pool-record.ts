@@ -1,7 +1,7 @@
 // Pool record: what the core keeps for one pool, and how that ends: when the pool is closed, when its
 // manager is, or when the pool is garbage. Its ports stay held; they belong to the manager.
 
-import { BATCH_MAX } from "../assembly/abi.ts";
+import { BATCH_MAX, PORT_MAX } from "../assembly/abi.ts";
 import { type Registry, registerCleanup } from "./core/cleanup.ts";
 import type { CooldownExports } from "./core/cooldown-core.ts";
 import type { Core } from "./core/core.ts";
@@ -9,8 +9,11 @@ import { noMemory } from "./errors.ts";
 import { dropList, holdList } from "./groups/reserved.ts";
 import type { PoolKind } from "./opening-pools.ts";
 import type { Key } from "./requests/parsing.ts";
+import type { Place } from "./selection.ts";
 import type { Explanation } from "./state/explanation.ts";
 
+/** A period has so many slots (assembly/cooldown/cooldown.ts). */
+const SLOTS = 64;
 const FOREVER = Number.POSITIVE_INFINITY;
 
 /** Explains to a pool why it can, or cannot, have a port; 0: any. */
@@ -28,6 +31,8 @@ export class PoolRecord {
   /** What the pool is opened for, in the group that it is in now. */
   key: Key;
   readonly kind: PoolKind;
+  /** Where `sequential` goes on. */
+  place: Place | undefined;
   /** The open pools of the manager. */
   readonly #among: Set<PoolRecord>;
   readonly #explain: ExplainPool;
@@ -125,6 +130,60 @@ export class CoolingRecords {
   dueOf(port: number): number | undefined {
     const due = this.cooldown === 0 ? -1 : this.exports.dueOf(this.cooldown, port);
     return due < 0 ? undefined : due;
+  }
+
+  /** What cools down, the oldest first, each with the number of slots since its release. */
+  picture(): { clock: number; ports: { port: number; age: number }[] } {
+    const { cooldown, exports } = this;
+    if (cooldown === 0) return { clock: 0, ports: [] };
+    const ports = Array.from({ length: this.count }, (_, place) =>
+      exports.coolingAt(cooldown, place),
+    );
+    const clock = exports.cooldownClock(cooldown);
+    return { clock, ports: ports.map((one) => ({ port: one & PORT_MAX, age: one >>> 16 })) };
+  }
+
+  /** The ports that have been offered, and those of them that wait to be offered again, in order. */
+  order(): { offered: number[]; queued: number[] } {
+    const { fifo, exports } = this;
+    const offered: number[] = [];
+    const queued: number[] = [];
+    if (fifo === 0) return { offered, queued };
+    for (let port = exports.nextOffered(fifo, 1); port !== 0; ) {
+      offered.push(port);
+      port = port === PORT_MAX ? 0 : exports.nextOffered(fifo, port + 1);
+    }
+    for (
+      let port = exports.queuedAt(fifo, 0);
+      port !== 0;
+      port = exports.queuedAt(fifo, queued.length)
+    ) {
+      queued.push(port);
+    }
+    return { offered, queued };
+  }
+
+  /**
+   * Lets ports cool down that did so in another pool: each as many slots of 1/64 of the period ago.
+   * @throws PortError `ENOBUFS`.
+   */
+  restore(clock: number, ports: readonly { port: number; age: number }[], period: number): void {
+    const { cooldown, exports } = this;
+    if (cooldown === 0) return;
+    const slot = Math.floor((clock * SLOTS) / period);
+    for (const { port, age } of ports) {
+      const time = age === 0 ? clock : Math.max(0, ((slot - age + 0.5) * period) / SLOTS);
+      if (exports.coolDown(cooldown, port, time) < 0) throw noMemory("a pool's cooldown");
+    }
+    exports.expire(cooldown, clock, 0);
+  }
+
+  /** Notes ports as offered, and those that wait in their order. */
+  restoreOrder(offered: Uint16Array, queued: readonly number[]): void {
+    const { fifo, exports } = this;
+    if (fifo === 0) return;
+    for (const port of offered) exports.claim(fifo, port);
+    for (const port of queued) exports.release(fifo, port);
   }
 
   /** Gives back the memory. A second call does nothing. */

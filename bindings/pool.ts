@@ -61,6 +61,7 @@ export class PortPool implements Disposable {
     this.#selection = selection;
     this.#isRandom = selection.algorithm === "random";
     this.#place = selection.newPlace();
+    record.place = this.#place;
     forgottenPools.register(this, record, this);
   }
 

@@ -29,6 +29,9 @@ export interface Owner {
   readonly purges: Purges;
 }
 
+/** Marks a reservation as cooling that its manager knows to be. */
+export let cool: (reservation: Reservation) => void;
+
 /** The description of a reservation; `undefined` once its port has been given back. */
 export let keyOf: (reservation: Reservation) => Key | undefined;
 
@@ -48,6 +51,9 @@ export class Reservation implements Disposable {
 
   static {
     setKind(Reservation, "Reservation");
+    cool = (reservation) => {
+      reservation.#isCooling = true;
+    };
     keyOf = (reservation) => (reservation.released ? undefined : reservation.#key);
   }
 

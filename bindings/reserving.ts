@@ -33,7 +33,7 @@ export class Reserving {
   /** Where the core keeps the manager; 0 when it is closed. */
   address: number;
   /** Where `sequential` goes on, by description. */
-  readonly #places = new Map<string, Place>();
+  readonly places: Map<string, Place & { readonly group: number }> = new Map();
 
   constructor(core: Core, address: number, limit: number, selection: Selection) {
     this.core = core;
@@ -177,13 +177,13 @@ export class Reserving {
     const name = [transport, device, networks, address.words, destination.words, destinationPort]
       .concat(group)
       .join(" ");
-    const known = this.#places.get(name);
+    const known = this.places.get(name);
     if (known !== undefined) return known;
-    const place = this.selection.newPlace();
-    if (this.#places.size === PLACES_MAX) {
-      this.#places.delete(this.#places.keys().next().value as string);
+    const place = { ...this.selection.newPlace(), group };
+    if (this.places.size === PLACES_MAX) {
+      this.places.delete(this.places.keys().next().value as string);
     }
-    this.#places.set(name, place);
+    this.places.set(name, place);
     return place;
   }
 }

@@ -62,6 +62,12 @@ export type PolicyName = Exclude<SelectionName, "fifo">;
 /** The selections that a pool can have of its own. */
 export type PoolSelection = Extract<SelectionName, "fifo">;
 
+/** All policies of managers, in the order in which snapshots count them. */
+export const POLICIES: readonly PolicyName[] = [
+  ...(["random", "random-retry", "hash", "double-hash"] as const),
+  ...(["random-increments", "sequential"] as const),
+];
+
 /** A policy with its parameters. A parameter that the policy does not use is refused. */
 export interface SelectionOptions {
   /** Which policy. */
@@ -235,6 +241,7 @@ export class Selection {
   /** Where the core keeps keys and counters; 0 when it keeps none. */
   #selector = NONE;
   #slot = 0;
+  #slots = 0;
 
   /**
    * @param random draws offsets, steps, and what keys and counters begin with, in this order: eight
@@ -253,6 +260,11 @@ export class Selection {
     this.#from = options.from;
     this.place = { index: options.from ?? 0 };
     if (this.isKeyed || algorithm === "random-increments") this.#remember(options);
+  }
+
+  /** How many counters the core keeps for the policy. */
+  get slots(): number {
+    return this.#slots;
   }
 
   /** A place where `sequential` begins. */
@@ -341,6 +353,7 @@ export class Selection {
     const selector = exports.openSelector(slots) >>> 0;
     if (selector === NONE) throw noMemory(`selection "${this.algorithm}", ${slots} counters`);
     this.#selector = selector;
+    this.#slots = slots;
     forgotten.register(this, { core: this.#core, selector }, this);
 
     for (let index = 0; this.isKeyed && index < SECRET_WORDS; index++) {

@@ -123,6 +123,21 @@ export function nextExpiry(cooldown: Address): f64 {
   return dueAfter(cooldown, age);
 }
 
+/** The latest time that was given. */
+export function cooldownClock(cooldown: Address): f64 {
+  return clockOf(cooldown);
+}
+
+/**
+ * The port at a place of the queue, counted from the oldest, and above it how many slots ago it was
+ * released; 65: it is due.
+ */
+export function coolingAt(cooldown: Address, place: u32): u32 {
+  const around = countAround(cooldown, place);
+  const age = around < ageAt(cooldown, 0) ? AGE_COUNT : <u32>((around - ageAt(cooldown, 0)) >> 1);
+  return portAt(cooldown, place) | (age << 16);
+}
+
 /** The time when a port will be due, as in `nextExpiry`; -1 if it is not cooling. */
 export function dueOf(cooldown: Address, port: Port): f64 {
   if (!isQueued(cooldown, port)) return -1;

@@ -40,6 +40,7 @@ import {
   chargePort,
   clearSet,
   hasPort,
+  nextPort,
   removeAndKeep,
   SET_END,
   verifySet,
@@ -123,6 +124,16 @@ export function releaseBatch(fifo: Address, count: u32): void {
 export function claim(fifo: Address, port: Port): void {
   if (isQueued(fifo, port)) removeAt(managerOf(fifo), fifo, placeOf(fifo, port));
   else see(fifo, port);
+}
+
+/** The port at a place of the queue, counted from the one released first; 0: there is none. */
+export function queuedAt(fifo: Address, place: u32): Port {
+  return place < lengthOf(fifo) ? portAt(fifo, place) : 0;
+}
+
+/** The lowest port from `port` on that has been offered, or 0. */
+export function nextOffered(fifo: Address, port: Port): Port {
+  return nextPort(seenOf(fifo), port);
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────

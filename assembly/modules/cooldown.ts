@@ -5,6 +5,8 @@
 export {
   closeCooldown,
   coolDown,
+  cooldownClock,
+  coolingAt,
   coolingCount,
   dueOf,
   endCooldown,
@@ -18,7 +20,9 @@ export {
   claim,
   closeFifo,
   nextCandidate,
+  nextOffered,
   openFifo,
+  queuedAt,
   release,
   releaseBatch,
   returnCandidate,

@@ -39,6 +39,7 @@ export {
   takeBetween,
   takeMany,
 } from "../netstack/pools";
+export { setHint } from "../netstack/records";
 export {
   clampToRequest,
   isAvailable,
@@ -47,6 +48,7 @@ export {
   reservePort,
   reserveTuple,
 } from "../netstack/reservations";
+export { isHeld, restoreLines, restorePorts } from "../netstack/restoring";
 export {
   addReserved,
   clearReserved,
@@ -62,6 +64,7 @@ export {
   closeSelector,
   counterAt,
   openSelector,
+  secretAt,
   secretWord,
   setCounter,
   slotOf,

@@ -19,7 +19,7 @@
 //          56 ├──────────────────────┤
 //             │ first           u32  │  the lowest port held, or 0
 //          60 ├──────────────────────┤
-//             │ extra           u32  │  1 if a port is held otherwise than once
+//             │ binding         u32  │  its address; plus 1 if a port is held otherwise than once
 //          64 └──────────────────────┘
 //
 // The caller copies the lines of all flows before it does anything else with the manager. Flows that
@@ -127,5 +127,5 @@ function writeLine(line: Address, flow: Address): void {
   store<u16>(line, <u16>countOf(flow), 50);
   store<u32>(line, flagsOf(flow), 52);
   store<u32>(line, nextPort(flow, 1), 56);
-  store<u32>(line, isPlain(flow) ? 0 : 1, 60);
+  store<u32>(line, <u32>binding | (isPlain(flow) ? 0 : 1), 60);
 }

@@ -257,7 +257,7 @@ export function planRequest(manager: Address, ephemeral: bool): bool {
 /**
  * Holds the port in all networks. Spaces and hosts must have been noted, and rings may have been.
  */
-function acquireRequest(manager: Address, port: Port, hasRings: bool): i32 {
+export function acquireRequest(manager: Address, port: Port, hasRings: bool): i32 {
   const count = networkCount();
   beginBill();
   for (let index: u32 = 0; index < count; index++) {

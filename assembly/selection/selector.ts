@@ -56,6 +56,12 @@ export function secretWord(selector: Address, index: u32, value: u32): void {
   store<u32>(selector + KEY_OF_F + ((<usize>index) << 2), value);
 }
 
+/** 4 bytes of the keys. */
+export function secretAt(selector: Address, index: u32): u32 {
+  assert(index < KEY_WORDS);
+  return load<u32>(selector + KEY_OF_F + ((<usize>index) << 2));
+}
+
 // ── The tuple in the request block ────────────────────────────────────────────────────────
 
 /** F: where the searches of the tuple start, beside the counter. */

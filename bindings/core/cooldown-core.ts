@@ -13,6 +13,8 @@ export type CooldownExports = {
   isCooling(cooldown: number, port: number): number;
   coolingCount(cooldown: number): number;
   expire(cooldown: number, now: number, most: number): number;
+  cooldownClock(cooldown: number): number;
+  coolingAt(cooldown: number, place: number): number;
   dueOf(cooldown: number, port: number): number;
   nextExpiry(cooldown: number): number;
   oldestCooling(cooldown: number, range: number, reserved: number): number;
@@ -21,6 +23,8 @@ export type CooldownExports = {
   openFifo(manager: number): number;
   closeFifo(order: number): void;
   nextCandidate(order: number, range: number, offset: number, reserved: number): number;
+  queuedAt(order: number, place: number): number;
+  nextOffered(order: number, port: number): number;
   returnCandidate(order: number, port: number): void;
   release(order: number, port: number): void;
   releaseBatch(order: number, count: number): void;

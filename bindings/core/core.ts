@@ -20,6 +20,7 @@ export type CoreExports = {
   range(manager: number): number;
   hint(manager: number): number;
   advanceHint(manager: number): void;
+  setHint(manager: number, hint: number): void;
   descriptorCount(manager: number): number;
   counterCount(manager: number): number;
   referenceCount(manager: number): number;
@@ -47,6 +48,9 @@ export type CoreExports = {
   hasTaken(handle: number, port: number): number;
   heldCount(handle: number): number;
 
+  restoreLines(manager: number, count: number): number;
+  restorePorts(manager: number, count: number): number;
+  isHeld(manager: number, port: number): number;
   listFlows(manager: number, slot: number, port: number): number;
   listPorts(flow: number, from: number): number;
   listExtra(flow: number, from: number): number;
@@ -79,6 +83,7 @@ export type CoreExports = {
   openSelector(slots: number): number;
   closeSelector(selector: number): void;
   secretWord(selector: number, index: number, value: number): void;
+  secretAt(selector: number, index: number): number;
   tupleHash(selector: number): number;
   slotOf(selector: number): number;
   counterAt(selector: number, slot: number): number;

@@ -33,6 +33,15 @@ export class SeededRandom implements Random {
     this.#state = seed | 0;
   }
 
+  /** All that decides about the numbers to come. */
+  get state(): number {
+    return this.#state >>> 0;
+  }
+
+  set state(state: number) {
+    this.#state = state | 0;
+  }
+
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);

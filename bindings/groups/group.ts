@@ -123,6 +123,21 @@ export function explainEmpty(face: PortGroup, kind: Kind, asked?: PortRange): st
   return range;
 }
 
+/** The groups that limit a group, the topmost first, with their own ranges. */
+export function chainOf(face: PortGroup): {
+  readonly tree: object;
+  readonly copies: boolean;
+  readonly chain: readonly { path: string; bind: PortRange; connect: PortRange }[];
+} {
+  const group = behind(face) as Group;
+  const chain = group.limits().map((one) => ({
+    path: one.path,
+    bind: one.own(GROUP_BIND),
+    connect: one.own(GROUP_CONNECT),
+  }));
+  return { tree: group.tree, copies: group.tree.copies, chain };
+}
+
 /** The path of the group that keeps a port outside of a group's range. */
 export function limitingPath(face: PortGroup, kind: Kind, port: number): string {
   const [low, high] = limitsOf(behind(face) as Group, kind);

@@ -2,7 +2,7 @@
 // with one description in one network; its line has 16 words (assembly/netstack/listing.ts):
 //
 //   0 flow · 1 network · 2 transport · 3 device · 4-7 address · 8-11 destination
-//   12 destination port, and above it the number of ports · 13 flags · 14 lowest port · 15 extra counts
+//   12 destination port, and above it the number of ports · 13 flags · 14 lowest port · 15 binding
 //
 // What happens to the manager afterwards does not show here.
 
@@ -67,7 +67,7 @@ export class FlowList {
     const at = index * LINE;
     const flow = this.words[at] as number;
     const held = (this.words[at + 12] as number) >>> 16;
-    if ((this.words[at + 15] as number) !== 0) this.#readExtra(core, index, flow, port);
+    if (((this.words[at + 15] as number) & 1) !== 0) this.#readExtra(core, index, flow, port);
     if (port === 0) {
       if (held !== 1) this.#ports.set(index, portsOf(core, flow, held));
     } else {
@@ -116,9 +116,8 @@ class Lines {
     for (let at = FIRST_LINE; at < end; at += LINE) {
       if (!filter(batch, at)) continue;
       if (this.count * LINE === this.words.length) this.#grow();
-      for (let word = 0; word < LINE; word++) {
-        this.words[this.count * LINE + word] = batch[at + word] as number;
-      }
+      const to = this.count * LINE;
+      for (let word = 0; word < LINE; word++) this.words[to + word] = batch[at + word] as number;
       this.count++;
     }
   }

@@ -33,6 +33,6 @@ export function* knownOf(reservations: Iterable<Reservation>): Generator<Known> 
     const { port } = reservation;
     const release = (): boolean => reservation.release();
     const narrow = (networks: readonly number[]): boolean => reservation.narrow(networks);
-    yield { key, port, release, narrow };
+    yield { key, port, id: reservation, release, narrow };
   }
 }

@@ -9,6 +9,7 @@ import { groupAt } from "../requests/block.ts";
 import { checkPort, checkUint32, readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
 import { addressText, flagNames } from "../requests/printing.ts";
+import type { Reservation } from "../reservation.ts";
 import { isSame } from "./conflicts.ts";
 import { FlowList, keyAt, keyText, type LineFilter, lineText } from "./flow-list.ts";
 import type { HeldFilter, HeldPort } from "./held-port.ts";
@@ -48,6 +49,8 @@ export function checkFilter(core: Core, value: HeldFilter): CheckedFilter {
 export interface Known {
   readonly key: Key;
   readonly port: number;
+  /** The object itself. */
+  readonly id: Reservation;
   release(): boolean;
   narrow(networks: readonly number[]): boolean;
 }

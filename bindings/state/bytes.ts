@@ -1,0 +1,222 @@
+// Bytes of a snapshot: numbers of variable length (LEB128), little-endian ones of fixed length, and texts;
+// written into a buffer that grows, and read with a check of every step.
+
+import { PortError } from "../errors.ts";
+
+/** Why a snapshot cannot be restored. */
+export function badSnapshot(why: string): PortError {
+  return new PortError("EINVAL", "invalid-snapshot", `the snapshot cannot be restored: ${why}`);
+}
+
+export class Writer {
+  #bytes = new Uint8Array(1024);
+  #view = new DataView(this.#bytes.buffer);
+  #at = 0;
+
+  /** A whole number, 0..2^32-1: a byte for each seven bits. */
+  count(value: number): void {
+    let left = value;
+    this.#room(5);
+    for (; left > 127; left >>>= 7) this.#bytes[this.#at++] = (left & 127) | 128;
+    this.#bytes[this.#at++] = left;
+  }
+
+  byte(value: number): void {
+    this.#room(1);
+    this.#bytes[this.#at++] = value;
+  }
+
+  short(value: number): void {
+    this.#room(2);
+    this.#view.setUint16(this.#at, value, true);
+    this.#at += 2;
+  }
+
+  word(value: number): void {
+    this.#room(4);
+    this.#view.setUint32(this.#at, value, true);
+    this.#at += 4;
+  }
+
+  float(value: number): void {
+    this.#room(8);
+    this.#view.setFloat64(this.#at, value, true);
+    this.#at += 8;
+  }
+
+  text(value: string): void {
+    const bytes = new TextEncoder().encode(value);
+    this.count(bytes.length);
+    this.#room(bytes.length);
+    this.#bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  /** Ascending ports, each as the distance from the one before. */
+  ports(ports: ArrayLike<number>): void {
+    this.count(ports.length);
+    let before = 0;
+    for (let index = 0; index < ports.length; index++) {
+      const port = ports[index] as number;
+      this.count(port - before);
+      before = port;
+    }
+  }
+
+  /** A copy of what has been written. */
+  bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(0, this.#at);
+  }
+
+  #room(bytes: number): void {
+    if (this.#at + bytes <= this.#bytes.length) return;
+    const larger = new Uint8Array(2 * (this.#bytes.length + bytes));
+    larger.set(this.#bytes);
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
+  }
+}
+
+export class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at: number;
+
+  constructor(bytes: Uint8Array, at: number) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#at = at;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  /** @param most the largest number that makes sense. */
+  count(most = 0xffffffff): number {
+    let value = 0;
+    for (let scale = 1; scale <= 2 ** 28; scale *= 128) {
+      const byte = this.byte();
+      value += (byte & 127) * scale;
+      if (byte < 128) return within(value, most);
+    }
+    throw badSnapshot("a number is too long");
+  }
+
+  byte(most = 255): number {
+    return within(this.#bytes[this.#step(1)] as number, most);
+  }
+
+  short(): number {
+    return this.#view.getUint16(this.#step(2), true);
+  }
+
+  word(): number {
+    return this.#view.getUint32(this.#step(4), true);
+  }
+
+  float(): number {
+    const value = this.#view.getFloat64(this.#step(8), true);
+    if (value >= 0 && value <= Number.MAX_SAFE_INTEGER) return value;
+    throw badSnapshot(`${value} is no time`);
+  }
+
+  text(): string {
+    const length = this.count();
+    const start = this.#step(length);
+    return new TextDecoder().decode(this.#bytes.subarray(start, start + length));
+  }
+
+  ports(): Uint16Array {
+    const ports = new Uint16Array(this.count(65535));
+    let port = 0;
+    for (let index = 0; index < ports.length; index++) {
+      const step = this.count(65535);
+      port = within(port + step, 65535);
+      if (step === 0) throw badSnapshot("a port comes twice");
+      ports[index] = port;
+    }
+    return ports;
+  }
+
+  #step(bytes: number): number {
+    const at = this.#at;
+    if (at + bytes > this.#bytes.length) throw badSnapshot("it ends too soon");
+    this.#at += bytes;
+    return at;
+  }
+}
+
+function within(value: number, most: number): number {
+  if (value <= most) return value;
+  throw badSnapshot(`${value} is more than ${most}`);
+}
+
+// ── The envelope ──────────────────────────────────────────────────────────────────────────
+//
+//   byte  0 ┌────────────┐
+//           │ magic  u32 │  "PWSN"
+//         4 ├────────────┤
+//           │ version u32│
+//         8 ├────────────┤
+//           │ length u32 │  of the whole
+//        12 ├────────────┤
+//           │ sums 2 u32 │  of all bytes but these
+//        20 ├────────────┤
+//           │ content    │
+//           ╵            ╵
+
+const MAGIC = 0x4e535750;
+const VERSION = 1;
+const SUMS = 12;
+/** Where the content begins. */
+const CONTENT = 20;
+
+/** Puts the content into an envelope. */
+export function seal(content: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(CONTENT + content.length);
+  const view = new DataView(bytes.buffer);
+  bytes.set(content, CONTENT);
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(4, VERSION, true);
+  view.setUint32(8, bytes.length, true);
+  for (const [index, sum] of sumsOf(bytes).entries()) view.setUint32(SUMS + 4 * index, sum, true);
+  return bytes;
+}
+
+/**
+ * The content of a snapshot.
+ * @throws PortError `EINVAL` (`invalid-snapshot`): it is none, of another version, cut, or changed.
+ */
+export function unseal(bytes: Uint8Array): Reader {
+  if (bytes.length < CONTENT) throw badSnapshot(`it has ${bytes.length} bytes`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0, true) !== MAGIC) throw badSnapshot("these bytes are no snapshot");
+  const version = view.getUint32(4, true);
+  if (version !== VERSION) throw badSnapshot(`its version is ${version}, and ${VERSION} is known`);
+  const length = view.getUint32(8, true);
+  if (length !== bytes.length) throw badSnapshot(`${bytes.length} bytes of ${length} are there`);
+  const isSame = sumsOf(bytes).every((sum, at) => sum === view.getUint32(SUMS + 4 * at, true));
+  if (!isSame) throw badSnapshot("its checksum is wrong");
+  return new Reader(bytes, CONTENT);
+}
+
+/**
+ * Two sums over the words of all bytes but the sums themselves. Each step is a bijection, so a change
+ * within one word changes both.
+ */
+function sumsOf(bytes: Uint8Array): [number, number] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let one = 0x811c9dc5;
+  let other = 0x9e3779b9;
+  const add = (word: number): void => {
+    one = Math.imul(one ^ word, 0x01000193);
+    one ^= one >>> 15;
+    other = Math.imul(((other << 5) | (other >>> 27)) ^ word, 0x85ebca6b);
+  };
+  for (let at = 0; at < SUMS; at += 4) add(view.getUint32(at, true));
+  let at = CONTENT;
+  for (; at + 4 <= bytes.length; at += 4) add(view.getUint32(at, true));
+  for (; at < bytes.length; at++) add(bytes[at] as number);
+  return [one >>> 0, other >>> 0];
+}

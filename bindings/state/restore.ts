@@ -1,0 +1,437 @@
+// Restore: reads a snapshot (snapshot.ts) into a manager that has just been opened for it. Where anything is
+// wrong the caller closes that manager, and nothing has changed.
+
+import { BATCH_AT, BATCH_MAX, LINE_BYTES, LINES_AT, LINES_MAX } from "../../assembly/abi.ts";
+import { typedArrayName } from "../core/brands.ts";
+import type { Core } from "../core/core.ts";
+import { CryptoRandom, SeededRandom } from "../core/random.ts";
+import { wrongType } from "../errors.ts";
+import { type PortGroup, PortGroups } from "../groups/group.ts";
+import { ReservedPorts } from "../groups/reserved.ts";
+import { checkOpen } from "../open.ts";
+import { openPool, type PoolKind, type PoolOwner } from "../opening-pools.ts";
+import type { PortPool } from "../pool.ts";
+import { Address, ANY } from "../requests/address.ts";
+import { groupAt, writeKey } from "../requests/block.ts";
+import { readOptions } from "../requests/checks.ts";
+import type { Key } from "../requests/parsing.ts";
+import { isRange, type PortRange } from "../requests/range.ts";
+import { cool, type Reservation } from "../reservation.ts";
+import { POLICIES } from "../selection.ts";
+import { badSnapshot, type Reader, unseal } from "./bytes.ts";
+import { HAS_EXTRA, HAS_PORT, IS_SINGLE, KIND_SHIFT } from "./snapshot.ts";
+
+type Settings = ReturnType<typeof checkOpen>;
+
+/** What came with a restored manager. */
+export interface Restored {
+  /** Its pools, in the order in which the original opened them. */
+  readonly pools: readonly PortPool[];
+  /** The trees of groups that were made for it. A tree that was given is not among them. */
+  readonly groups: readonly PortGroups[];
+  /** The lists of reserved ports that its pools use. */
+  readonly reserved: readonly ReservedPorts[];
+}
+
+/** How a snapshot is restored. */
+export interface RestoreOptions {
+  /** Bytes of memory that the records may take, 1024..4294967295; the original's by default. */
+  memoryLimit?: number | undefined;
+  /**
+   * The tree that has the groups: those of the snapshot's paths, made where they are missing. By default
+   * new trees are made, with the ranges that the groups had.
+   */
+  groups?: PortGroups | undefined;
+  /** `core.wasm`, compiled by a host that does not let this package compile it. */
+  module?: WebAssembly.Module | undefined;
+  /** `cooldown.wasm`, likewise. */
+  cooldownModule?: WebAssembly.Module | undefined;
+}
+
+/** The manager that is to hold what the snapshot says. */
+interface RestoreTarget extends PoolOwner {
+  /** An object for a reservation that is held. */
+  attach(key: Key, port: number): Reservation;
+  /** Gives back everything. */
+  close(): void;
+  /** It is held until then. */
+  addCooling(reservation: Reservation, due: number): void;
+}
+
+const LINE = LINE_BYTES >> 2;
+const FIRST_LINE = (LINES_AT - BATCH_AT) >> 2;
+const MAPPED = 0xffff0000;
+const SECRET_WORDS = 8;
+
+const OPTION_NAMES = ["memoryLimit", "groups", "module", "cooldownModule"];
+
+// ── Settings ──────────────────────────────────────────────────────────────────────────────
+
+/** A snapshot whose settings have been read. */
+interface BegunRestore {
+  readonly reader: Reader;
+  readonly groups: PortGroups | undefined;
+  /** What the manager is opened with; the rest is set once it is open. */
+  readonly settings: Settings;
+  readonly hint: number;
+  readonly clock: number;
+  readonly seedState: number | undefined;
+  readonly counters: readonly number[];
+}
+
+/**
+ * Checks the arguments, and reads what the manager is to be opened with.
+ * @throws PortError `EINVAL` (`invalid-snapshot`), and those of bad arguments.
+ */
+export function beginRestore(snapshot: unknown, given: RestoreOptions): BegunRestore {
+  if (typedArrayName(snapshot) !== "Uint8Array") {
+    throw wrongType("snapshot", "a Uint8Array, as snapshot() makes it", snapshot);
+  }
+  const { groups, memoryLimit, ...modules } = readOptions("options", given, OPTION_NAMES);
+  if (groups !== undefined && !(groups instanceof PortGroups)) {
+    throw wrongType("groups", "a PortGroups", groups);
+  }
+  const options = checkOpen({ ...modules, memoryLimit });
+  const reader = unseal(snapshot as Uint8Array);
+  const range = readRange(reader);
+  const hint = reader.word();
+  const snapshotLimit = reader.word();
+  const period = reader.count(86_400_000);
+  const whenCooling = reader.byte(1) === 1 ? "oldest" : "refuse";
+  const clock = reader.float();
+  const seedState = reader.byte(1) === 1 ? reader.word() : undefined;
+  const { selection, counters } = readSelection(reader);
+  const random = seedState === undefined ? new CryptoRandom() : new SeededRandom(0);
+  const settings: Settings = {
+    ...options,
+    ...{
+      random,
+      range,
+      selection,
+      limit: memoryLimit === undefined ? snapshotLimit : options.limit,
+    },
+    cooldown: { period, whenCooling },
+  };
+  return { reader, groups, settings, hint, clock, seedState, counters };
+}
+
+function readSelection(reader: Reader): {
+  selection: Settings["selection"];
+  counters: number[];
+} {
+  const algorithm = POLICIES[reader.byte(POLICIES.length - 1)] as (typeof POLICIES)[number];
+  const slots = reader.count(65536);
+  const increment = reader.count(65535);
+  const hasFrom = reader.byte(1) === 1;
+  const from = reader.word();
+  const counters = Array.from({ length: reader.count(65536) }, () => reader.word());
+  const hasSecret = reader.byte(1) === 1;
+  // A secret that did not come along is made anew, and never from a seed that did.
+  const random = new CryptoRandom();
+  const secret = Array.from({ length: SECRET_WORDS }, () =>
+    hasSecret ? reader.word() : random.next(),
+  );
+  const own = { algorithm, slots, increment, from: hasFrom ? from : undefined };
+  return { selection: { ...own, secret }, counters };
+}
+
+function readRange(reader: Reader): PortRange {
+  const [first, last] = [reader.short(), reader.short()];
+  if (isRange(first, last)) return { first, last };
+  throw badSnapshot(`${first}..${last} is no range`);
+}
+
+// ── Everything else ───────────────────────────────────────────────────────────────────────
+
+/** Reads what comes after the settings into the manager. */
+export function restoreInto(
+  { reader, groups: given, settings, hint, seedState, counters }: BegunRestore,
+  target: RestoreTarget,
+): Restored {
+  const { reserving } = target;
+  const { core, selection } = reserving;
+  const made: PortGroups[] = [];
+  try {
+    const groups = readGroups(reader, settings, given, made);
+    const reserved = Array.from({ length: reader.count(65535) }, () => {
+      return new ReservedPorts(reader.text(), moduleOf(settings));
+    });
+    readHeld(reader, target);
+    const pools = Array.from({ length: reader.count() }, () =>
+      readPool(reader, target, groups, reserved),
+    );
+    for (let left = reader.count(); left > 0; left--) {
+      const reservation = readKnown(reader, target, groups);
+      const due = reader.float();
+      cool(reservation);
+      target.addCooling(reservation, due);
+    }
+    for (let left = reader.count(); left > 0; left--) readKnown(reader, target, groups);
+    readPlaces(reader, target, groups);
+    if (!reader.isAtEnd) throw badSnapshot("it goes on behind its end");
+    if (counters.length !== selection.slots) throw badSnapshot("counters are missing");
+    for (const [slot, counter] of counters.entries()) {
+      core.exports.setCounter(selection.selector, slot, counter);
+    }
+    core.exports.setHint(reserving.open(), hint);
+    const { random } = settings;
+    if (random instanceof SeededRandom) random.state = seedState as number;
+    return { pools, groups: made, reserved };
+  } catch (error) {
+    target.close();
+    for (const tree of made) tree.close();
+    throw error;
+  }
+}
+
+function moduleOf({ module }: Settings): { module?: WebAssembly.Module } {
+  return module === undefined ? {} : { module };
+}
+
+/** The groups by their number in the snapshot, from 1 on. */
+function readGroups(
+  reader: Reader,
+  settings: Settings,
+  given: PortGroups | undefined,
+  made: PortGroups[],
+): (PortGroup | undefined)[] {
+  const groups: (PortGroup | undefined)[] = [undefined];
+  for (let left = reader.count(); left > 0; left--) {
+    const tree = reader.count(65535);
+    const inherit = reader.byte(1) === 1 ? "copy" : "intersect";
+    let group: PortGroup | undefined;
+    for (let length = reader.count(65535); length > 0; length--) {
+      const path = reader.text();
+      const ranges = [readRange(reader), readRange(reader)] as const;
+      if (given === undefined) made[tree] ??= PortGroups.open({ inherit, ...moduleOf(settings) });
+      group = openGroup(given ?? (made[tree] as PortGroups), path, ranges, given !== undefined);
+    }
+    if (group === undefined) throw badSnapshot("a group has no path");
+    groups.push(group);
+  }
+  return groups;
+}
+
+/** The group at a path, made if need be. A group of a tree that was given keeps its ranges. */
+function openGroup(
+  tree: PortGroups,
+  path: string,
+  [bindPortRange, connectPortRange]: readonly [PortRange, PortRange],
+  isGiven: boolean,
+): PortGroup {
+  let group: PortGroup;
+  try {
+    group = tree.get(path);
+    if (isGiven) return group;
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+    group = tree.create(path);
+  }
+  group.bindPortRange = bindPortRange;
+  group.connectPortRange = connectPortRange;
+  return group;
+}
+
+// ── What is held ──────────────────────────────────────────────────────────────────────────
+
+function readHeld(reader: Reader, { reserving }: RestoreTarget): void {
+  const lines = new LineBatch(reserving.core, reserving.open(), () => {
+    throw reserving.noMemory("a snapshot");
+  });
+  for (let places = reader.count(); places > 0; places--) {
+    const [network, transport, device] = [reader.count(), reader.count(), reader.count()];
+    const address = readAddress(reader, reader.byte(2));
+    const place = { networks: [network], transport, device, address };
+    for (let flows = reader.count(); flows > 0; flows--) readFlow(reader, place, lines);
+  }
+  lines.flush();
+}
+
+type Place = Pick<Key, "networks" | "transport" | "device" | "address">;
+
+function readFlow(reader: Reader, place: Place, lines: LineBatch): void {
+  const head = reader.byte();
+  const destination = readAddress(reader, (head >> KIND_SHIFT) & 3);
+  const destinationPort = (head & HAS_PORT) === 0 ? 0 : reader.short();
+  const flags = head & 7;
+  if ((head & IS_SINGLE) !== 0) {
+    lines.add(place, destination, destinationPort, flags, reader.short());
+    return;
+  }
+  const none = { group: undefined, reserved: undefined };
+  const key: Key = { ...place, destination, destinationPort, flags, ...none };
+  lines.hold(key, reader.ports());
+  if ((head & HAS_EXTRA) === 0) return;
+  for (let left = reader.count(65535); left > 0; left--) {
+    const port = reader.short();
+    lines.change(key, port, reader.word() | 0);
+  }
+}
+
+/** Holds ports: lines of one port together, and the others after a write of the request block. */
+class LineBatch {
+  readonly #core: Core;
+  readonly #manager: number;
+  readonly #fail: () => never;
+  #count = 0;
+  /** Counts below zero come last: the holders that they are owed to must be there. */
+  readonly #owed: [key: Key, port: number, by: number][] = [];
+
+  constructor(core: Core, manager: number, fail: () => never) {
+    this.#core = core;
+    this.#manager = manager;
+    this.#fail = fail;
+  }
+
+  add(place: Place, to: Address, toPort: number, flags: number, port: number): void {
+    if (port === 0) throw badSnapshot("port 0 is held");
+    const words = this.#core.offsets;
+    const at = FIRST_LINE + this.#count * LINE;
+    words[at + 1] = place.networks[0] as number;
+    words[at + 2] = place.transport;
+    words[at + 3] = place.device;
+    for (let word = 0; word < 4; word++) {
+      words[at + 4 + word] = place.address.words[word] as number;
+      words[at + 8 + word] = to.words[word] as number;
+    }
+    words[at + 12] = toPort;
+    words[at + 13] = flags;
+    words[at + 14] = port;
+    if (++this.#count === LINES_MAX) this.#flushLines();
+  }
+
+  hold(key: Key, ports: Uint16Array): void {
+    this.#flushLines();
+    for (let from = 0; from < ports.length; from += BATCH_MAX) {
+      const some = ports.subarray(from, from + BATCH_MAX);
+      writeKey(this.#core, key);
+      this.#core.ports.set(some);
+      if (this.#core.exports.restorePorts(this.#manager, some.length) !== some.length) this.#fail();
+    }
+  }
+
+  /** Changes how often a port is held. */
+  change(key: Key, port: number, by: number): void {
+    if (port === 0 || by === 0) throw badSnapshot("a count is wrong");
+    if (by < 0) this.#owed.push([key, port, by]);
+    for (let left = by; left > 0; left--) this.hold(key, Uint16Array.of(port));
+  }
+
+  flush(): void {
+    this.#flushLines();
+    for (const [key, port, by] of this.#owed) {
+      writeKey(this.#core, key);
+      for (let left = by; left < 0; left++) {
+        const released = this.#core.exports.releasePort(this.#manager, port);
+        if (released < 0) this.#fail();
+        if (released === 0) throw badSnapshot("a count below zero has no holder");
+      }
+    }
+  }
+
+  #flushLines(): void {
+    const count = this.#count;
+    this.#count = 0;
+    this.#core.written = undefined; // lines go through the request block
+    if (this.#core.exports.restoreLines(this.#manager, count) !== count) this.#fail();
+  }
+}
+
+function readAddress(reader: Reader, kind: number): Address {
+  if (kind === 0) return ANY;
+  if (kind === 1) return new Address([0, 0, MAPPED, reader.word()]);
+  if (kind > 2) throw badSnapshot("an address is of no kind");
+  return new Address([reader.word(), reader.word(), reader.word(), reader.word()]);
+}
+
+// ── Pools and reservations ────────────────────────────────────────────────────────────────
+
+function readKey(reader: Reader): Key {
+  const networks = Array.from({ length: reader.count(16) }, () => reader.count());
+  if (networks.length === 0) throw badSnapshot("a description has no network");
+  return {
+    networks,
+    transport: reader.count(),
+    device: reader.count(),
+    address: readAddress(reader, reader.byte(2)),
+    destination: readAddress(reader, reader.byte(2)),
+    destinationPort: reader.short(),
+    flags: reader.byte(7),
+    group: undefined,
+    reserved: undefined,
+  };
+}
+
+function itemOf<T>(items: readonly T[], index: number): T {
+  if (index < items.length) return items[index] as T;
+  throw badSnapshot(`there is no number ${index}`);
+}
+
+function readKnown(
+  reader: Reader,
+  target: RestoreTarget,
+  groups: readonly (PortGroup | undefined)[],
+): Reservation {
+  const { core } = target.reserving;
+  const key = readKey(reader);
+  const port = reader.short();
+  const group = itemOf(groups, reader.count());
+  const manager = target.reserving.open();
+  writeKey(core, key);
+  if (port === 0 || core.exports.isHeld(manager, port) === 0) {
+    throw badSnapshot("a reservation is not held");
+  }
+  if (core.exports.moveGroupUse(manager, 0, groupAt(core, group)) < 0) {
+    throw target.reserving.noMemory("a snapshot");
+  }
+  return target.attach({ ...key, group }, port);
+}
+
+function readPool(
+  reader: Reader,
+  target: RestoreTarget,
+  groups: readonly (PortGroup | undefined)[],
+  lists: readonly ReservedPorts[],
+): PortPool {
+  const plain = readKey(reader);
+  const group = itemOf(groups, reader.count());
+  const reserved = itemOf([undefined, ...lists], reader.count());
+  const mode = reader.byte(1);
+  const bits = reader.byte(3);
+  const period = reader.count(86_400_000);
+  const whenCooling = reader.byte(1) === 1 ? "oldest" : "refuse";
+  const kind: PoolKind = {
+    mode,
+    isUnique: (bits & 1) !== 0,
+    isOrdered: (bits & 2) !== 0,
+    cooldown: { period, whenCooling },
+    avoid: reader.short() || undefined,
+  };
+  const pool = openPool(target, { ...plain, group, reserved }, kind);
+  const record = [...target.pools].at(-1);
+  const index = reader.word();
+  if (record?.place !== undefined) record.place.index = index;
+  const cooling = record?.cooling;
+  if (cooling === undefined) return pool;
+  const clock = reader.float();
+  const ports = Array.from({ length: reader.count(65535) }, () => {
+    return { port: reader.short(), age: reader.byte(65) };
+  });
+  cooling.restore(clock, ports, period);
+  const offered = reader.ports();
+  const queued = Array.from({ length: reader.count(65535) }, () => reader.short());
+  cooling.restoreOrder(offered, queued);
+  return pool;
+}
+
+function readPlaces(
+  reader: Reader,
+  { reserving }: RestoreTarget,
+  groups: readonly (PortGroup | undefined)[],
+): void {
+  for (let left = reader.count(); left > 0; left--) {
+    const name = reader.text();
+    const group = groupAt(reserving.core, itemOf(groups, reader.count()));
+    reserving.places.set(`${name} ${group}`, { group, index: reader.word() });
+  }
+}

@@ -1,0 +1,324 @@
+// Snapshot: all that decides how a manager answers, as bytes. restore.ts reads them in the same order:
+//
+//   settings      range, hint, memory limit, cooldown, clock, seed's state
+//   selection     policy, its parameters and counters; its secret, if that is wanted
+//   groups        trees, and the groups that are used, with the ranges that limit them
+//   reserved      lists of reserved ports
+//   descriptions  network, transport, address and device, each once
+//   held          destination, flags and ports of each description, with counts that are not one
+//   pools         in the order in which they were opened, with what cools down and what is queued
+//   reservations  those that cool down, and those that are in groups
+//   places        where `sequential` goes on
+
+import { LINE_BYTES, PORT_MAX } from "../../assembly/abi.ts";
+import { SeededRandom } from "../core/random.ts";
+import { chainOf, type PortGroup } from "../groups/group.ts";
+import type { ReservedPorts } from "../groups/reserved.ts";
+import type { checkOpen } from "../open.ts";
+import type { PoolRecord } from "../pool-record.ts";
+import type { Address } from "../requests/address.ts";
+import { groupAt } from "../requests/block.ts";
+import { checkBoolean, readOptions } from "../requests/checks.ts";
+import type { Key } from "../requests/parsing.ts";
+import type { PortRange } from "../requests/range.ts";
+import type { Reserving } from "../reserving.ts";
+import { POLICIES } from "../selection.ts";
+import { seal, Writer } from "./bytes.ts";
+import { FlowList } from "./flow-list.ts";
+import type { HeldSource, Known } from "./held.ts";
+
+/** What a snapshot is made of. */
+interface StateSource extends HeldSource {
+  readonly reserving: Reserving;
+  readonly settings: ReturnType<typeof checkOpen>;
+  readonly pools: Iterable<PoolRecord>;
+  /** The latest time that cooldowns of reservations were given. */
+  readonly clock: number;
+}
+
+/** What a snapshot says. */
+export interface SnapshotOptions {
+  /**
+   * Takes along the secret of a keyed selection (`hash`, `double-hash`), so that a restored manager picks
+   * as the original would. Whoever reads it can tell ports in advance: false by default.
+   */
+  secrets?: boolean | undefined;
+}
+
+/** @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`. */
+export function checkSnapshotOptions(options: SnapshotOptions): boolean {
+  return checkBoolean("secrets", readOptions("options", options, ["secrets"]).secrets);
+}
+
+const LINE = LINE_BYTES >> 2;
+const MAPPED = 0xffff0000;
+const SECRET_WORDS = 8;
+
+// Kinds of addresses.
+const ANY = 0;
+const IPV4 = 1;
+const IPV6 = 2;
+
+// Bits of the byte that begins a flow, above its flags and its kind of address.
+export const KIND_SHIFT = 3;
+export const HAS_PORT: number = 1 << 5;
+export const IS_SINGLE: number = 1 << 6;
+export const HAS_EXTRA: number = 1 << 7;
+
+/** All that decides how a manager answers. */
+export function snapshotOf(source: StateSource, withSecrets: boolean): Uint8Array<ArrayBuffer> {
+  const writer = new Writer();
+  const pools = [...source.pools];
+  const tables = new Tables([...pools.map(({ key }) => key), ...keysOf(source.grouped)]);
+  writeSettings(writer, source);
+  writeSelection(writer, source, withSecrets);
+  tables.write(writer);
+  writeHeld(writer, source);
+  writer.count(pools.length);
+  for (const pool of pools) writePool(writer, pool, tables);
+  const cooling = [...source.cooling];
+  writer.count(cooling.length);
+  for (const one of cooling) {
+    writeKnown(writer, one, tables);
+    writer.float(one.due);
+  }
+  const seen = new Set(cooling.map(({ id }) => id));
+  const grouped = [...source.grouped].filter(({ id }) => !seen.has(id));
+  writer.count(grouped.length);
+  for (const one of grouped) writeKnown(writer, one, tables);
+  writePlaces(writer, source, tables);
+  return seal(writer.bytes());
+}
+
+function* keysOf(known: Iterable<Known>): Generator<Key> {
+  for (const { key } of known) yield key;
+}
+
+function writeSettings(
+  writer: Writer,
+  { core, manager, settings, reserving, clock }: StateSource,
+): void {
+  const { first, last } = reserving.range();
+  const { random, limit, cooldown } = settings;
+  writer.short(first);
+  writer.short(last);
+  writer.word(core.exports.hint(manager) >>> 0);
+  writer.word(limit);
+  writer.count(cooldown.period);
+  writer.byte(cooldown.whenCooling === "oldest" ? 1 : 0);
+  writer.float(clock);
+  writer.byte(random instanceof SeededRandom ? 1 : 0);
+  if (random instanceof SeededRandom) writer.word(random.state);
+}
+
+function writeSelection(
+  writer: Writer,
+  { core, settings, reserving }: StateSource,
+  withSecrets: boolean,
+): void {
+  const { algorithm, slots, increment, from } = settings.selection;
+  const { selection } = reserving;
+  writer.byte(POLICIES.indexOf(algorithm));
+  writer.count(slots);
+  writer.count(increment);
+  writer.byte(from === undefined ? 0 : 1);
+  writer.word(from ?? 0);
+  const counters = selection.slots;
+  writer.count(counters);
+  for (let slot = 0; slot < counters; slot++) {
+    writer.word(core.exports.counterAt(selection.selector, slot) >>> 0);
+  }
+  const hasSecret = withSecrets && selection.isKeyed;
+  writer.byte(hasSecret ? 1 : 0);
+  for (let index = 0; hasSecret && index < SECRET_WORDS; index++) {
+    writer.word(core.exports.secretAt(selection.selector, index) >>> 0);
+  }
+}
+
+// ── Groups and lists ──────────────────────────────────────────────────────────────────────
+
+/** The groups and lists that descriptions name, each once. 0 is none. */
+class Tables {
+  readonly #groups = new Map<PortGroup, number>();
+  readonly #lists = new Map<ReservedPorts, number>();
+
+  constructor(keys: Iterable<Key>) {
+    for (const { group, reserved } of keys) {
+      if (group !== undefined && !this.#groups.has(group)) {
+        this.#groups.set(group, this.#groups.size + 1);
+      }
+      if (reserved !== undefined && !this.#lists.has(reserved)) {
+        this.#lists.set(reserved, this.#lists.size + 1);
+      }
+    }
+  }
+
+  groupOf({ group }: Pick<Key, "group">): number {
+    return group === undefined ? 0 : (this.#groups.get(group) as number);
+  }
+
+  listOf({ reserved }: Key): number {
+    return reserved === undefined ? 0 : (this.#lists.get(reserved) as number);
+  }
+
+  groups(): Iterable<[PortGroup, number]> {
+    return this.#groups;
+  }
+
+  write(writer: Writer): void {
+    const trees = new Map<object, number>();
+    writer.count(this.#groups.size);
+    for (const group of this.#groups.keys()) {
+      const { tree, copies, chain } = chainOf(group);
+      if (!trees.has(tree)) trees.set(tree, trees.size);
+      writer.count(trees.get(tree) as number);
+      writer.byte(copies ? 1 : 0);
+      writer.count(chain.length);
+      for (const { path, bind, connect } of chain) {
+        writer.text(path);
+        writeRange(writer, bind);
+        writeRange(writer, connect);
+      }
+    }
+    writer.count(this.#lists.size);
+    for (const list of this.#lists.keys()) writer.text(list.text);
+  }
+}
+
+function writeRange(writer: Writer, { first, last }: PortRange): void {
+  writer.short(first);
+  writer.short(last);
+}
+
+// ── What is held ──────────────────────────────────────────────────────────────────────────
+
+function writeHeld(writer: Writer, { core, manager }: StateSource): void {
+  const list = new FlowList(core, manager, 0, () => true);
+  const places = new Map<number, number[]>();
+  for (let index = 0; index < list.count; index++) {
+    const binding = (list.words[index * LINE + 15] as number) & ~1;
+    const there = places.get(binding);
+    if (there === undefined) places.set(binding, [index]);
+    else there.push(index);
+  }
+  writer.count(places.size);
+  for (const flows of places.values()) {
+    const at = (flows[0] as number) * LINE;
+    writer.count(list.words[at + 1] as number);
+    writer.count(list.words[at + 2] as number);
+    writer.count(list.words[at + 3] as number);
+    writer.byte(kindAt(list.words, at + 4));
+    writeAddress(writer, list.words, at + 4);
+    writer.count(flows.length);
+    for (const index of flows) writeFlow(writer, list, index);
+  }
+}
+
+function writeFlow(writer: Writer, list: FlowList, index: number): void {
+  const { words } = list;
+  const at = index * LINE;
+  const end = (words[at + 12] as number) & PORT_MAX;
+  const held = (words[at + 12] as number) >>> 16;
+  const extra = list.extraOf(index);
+  const kind = kindAt(words, at + 8) << KIND_SHIFT;
+  const isSingle = held === 1 && extra === undefined;
+  writer.byte(
+    (words[at + 13] as number) |
+      kind |
+      (end === 0 ? 0 : HAS_PORT) |
+      (isSingle ? IS_SINGLE : 0) |
+      (extra === undefined ? 0 : HAS_EXTRA),
+  );
+  writeAddress(writer, words, at + 8);
+  if (end !== 0) writer.short(end);
+  if (isSingle) {
+    writer.short(words[at + 14] as number);
+    return;
+  }
+  writer.ports(list.portsOf(index));
+  if (extra === undefined) return;
+  writer.count(extra.size);
+  for (const [port, by] of extra) {
+    writer.short(port);
+    writer.word(by >>> 0);
+  }
+}
+
+function kindAt(words: Uint32Array, at: number): number {
+  if (words[at] !== 0 || words[at + 1] !== 0) return IPV6;
+  if (words[at + 2] === MAPPED) return IPV4;
+  return words[at + 2] === 0 && words[at + 3] === 0 ? ANY : IPV6;
+}
+
+function writeAddress(writer: Writer, words: Uint32Array, at: number): void {
+  const kind = kindAt(words, at);
+  for (let word = kind === IPV4 ? 3 : 0; kind !== ANY && word < 4; word++) {
+    writer.word(words[at + word] as number);
+  }
+}
+
+// ── Pools and reservations ────────────────────────────────────────────────────────────────
+
+function writeKey(writer: Writer, key: Key): void {
+  writer.count(key.networks.length);
+  for (const network of key.networks) writer.count(network);
+  writer.count(key.transport);
+  writer.count(key.device);
+  writeEnd(writer, key.address);
+  writeEnd(writer, key.destination);
+  writer.short(key.destinationPort);
+  writer.byte(key.flags);
+}
+
+function writeEnd(writer: Writer, { words }: Address): void {
+  const all = Uint32Array.from(words);
+  writer.byte(kindAt(all, 0));
+  writeAddress(writer, all, 0);
+}
+
+function writeKnown(writer: Writer, { key, port }: Known, tables: Tables): void {
+  writeKey(writer, key);
+  writer.short(port);
+  writer.count(tables.groupOf(key));
+}
+
+function writePool(
+  writer: Writer,
+  { key, kind, place, cooling }: PoolRecord,
+  tables: Tables,
+): void {
+  const { cooldown } = kind;
+  writeKey(writer, key);
+  writer.count(tables.groupOf(key));
+  writer.count(tables.listOf(key));
+  writer.byte(kind.mode);
+  writer.byte((kind.isUnique ? 1 : 0) | (kind.isOrdered ? 2 : 0));
+  writer.count(cooldown.period);
+  writer.byte(cooldown.whenCooling === "oldest" ? 1 : 0);
+  writer.short(kind.avoid ?? 0);
+  writer.word((place?.index ?? 0) >>> 0);
+  if (cooling === undefined) return;
+  const { clock, ports } = cooling.picture();
+  writer.float(clock);
+  writer.count(ports.length);
+  for (const { port, age } of ports) {
+    writer.short(port);
+    writer.byte(age);
+  }
+  const { offered, queued } = cooling.order();
+  writer.ports(offered);
+  writer.count(queued.length);
+  for (const port of queued) writer.short(port);
+}
+
+function writePlaces(writer: Writer, { core, reserving }: StateSource, tables: Tables): void {
+  const groups = new Map<number, number>([[0, 0]]);
+  for (const [group, index] of tables.groups()) groups.set(groupAt(core, group), index);
+  const places = [...reserving.places].filter(([, { group }]) => groups.has(group));
+  writer.count(places.length);
+  for (const [name, { group, index }] of places) {
+    writer.text(name.slice(0, name.lastIndexOf(" ")));
+    writer.count(groups.get(group) as number);
+    writer.word(index >>> 0);
+  }
+}
