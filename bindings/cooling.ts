@@ -14,9 +14,10 @@ import type { CooldownExports } from "./core/cooldown-core.ts";
 import type { CoreExports } from "./core/core.ts";
 import type { Random } from "./core/random.ts";
 import { noMemory } from "./errors.ts";
-import { checkEnough, checkNow, checkOffset, explicitPort, handleOf, PortPool } from "./pool.ts";
+import { checkEnough, checkNow, explicitPort, handleOf, PortPool } from "./pool.ts";
 import type { CoolingRecords, PoolRecord } from "./pool-record.ts";
 import { reservedAt } from "./requests/block.ts";
+import { checkUint32 } from "./requests/checks.ts";
 import type { Key } from "./requests/parsing.ts";
 import { countPacked } from "./requests/range.ts";
 import type { Selection } from "./selection.ts";
@@ -170,7 +171,7 @@ export class CoolingPool extends PortPool {
   #takeNext(offset: number | undefined): number {
     const handle = handleOf(this);
     const { fifo } = this.#records;
-    const start = offset === undefined ? this.#random.next() : checkOffset(offset);
+    const start = offset === undefined ? this.#random.next() : checkUint32("offset", offset);
     const range = this.#exports.poolRange(handle);
     // What a search of the range answers; it is made when a candidate turns out to be held by others.
     let found = 0;

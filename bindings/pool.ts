@@ -76,8 +76,14 @@ export class PortPool implements Disposable {
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (offset); `EBADF` (closed).
    */
   take(offset?: number): number {
+    const { handle } = this.#record;
+    const isGood = typeof offset === "number" && offset >>> 0 === offset && handle !== 0;
+    return isGood ? this.#exports.take(handle, offset) : this.#takeOther(offset);
+  }
+
+  #takeOther(offset: number | undefined): number {
     const handle = this.#open();
-    if (offset !== undefined) return this.#exports.take(handle, checkOffset(offset));
+    if (offset !== undefined) return this.#exports.take(handle, checkUint32("offset", offset));
     if (this.#isRandom) return this.#exports.take(handle, this.#selection.start(this.#place));
     return this.#takeBySelection();
   }
@@ -154,7 +160,9 @@ export class PortPool implements Disposable {
    * where the tuple is held with other flags and the count that goes below zero finds no memory.
    */
   free(port: number): boolean {
-    const released = this.#exports.freePort(this.#open(), explicitPort(port));
+    const { handle } = this.#record;
+    const isGood = isExplicitPort(port) && handle !== 0;
+    const released = isGood ? this.#exports.freePort(handle, port) : this.#refuse(port);
     if (released < 0) throw noMemory(`freeing port ${port}`);
     return released !== 0;
   }
@@ -299,6 +307,12 @@ export class PortPool implements Disposable {
     this.#record.key = this.#key;
   }
 
+  /** Throws: the pool is closed, or the port is none. */
+  #refuse(port: number): number {
+    this.#open();
+    return explicitPort(port);
+  }
+
   #open(): number {
     const { handle } = this.#record;
     if (handle === 0) throw closed("pool");
@@ -333,14 +347,12 @@ export class PortPool implements Disposable {
 // The checks of the hot calls: one comparison lets a good value pass, and the slow check says what
 // is wrong with a bad one.
 
-export function checkOffset(offset: number): number {
-  const isGood = typeof offset === "number" && offset >>> 0 === offset;
-  return isGood ? offset : checkUint32("offset", offset);
+export function explicitPort(port: number): number {
+  return isExplicitPort(port) ? port : checkPort(port);
 }
 
-export function explicitPort(port: number): number {
-  const isGood = typeof port === "number" && (port & PORT_MAX) === port && port !== 0;
-  return isGood ? port : checkPort(port);
+function isExplicitPort(port: number): boolean {
+  return typeof port === "number" && (port & PORT_MAX) === port && port !== 0;
 }
 
 export function checkNow(now: number): number {
