@@ -3,6 +3,7 @@
 import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { threadId } from "node:worker_threads";
 import { afterEach, expect } from "vitest";
 import {
   type Connector,
@@ -12,7 +13,7 @@ import {
 } from "../../../bindings/node/index.ts";
 import { CERTIFICATE, PRIVATE_KEY } from "./certificate.ts";
 
-/** Of this process alone: test files run at the same time. */
+/** Of this process and thread alone: test files run at the same time. */
 export const SOURCES: readonly [string, string] = [addressAt(0), addressAt(1)];
 export const RANGE: { first: number; last: number } = { first: 41_000, last: 41_063 };
 export const TLS_SERVER: { cert: string; key: string } = { cert: CERTIFICATE, key: PRIVATE_KEY };
@@ -24,7 +25,7 @@ export interface Came {
 }
 
 function addressAt(index: number): string {
-  const place = 2 * process.pid + index;
+  const place = 2 * (process.pid + 7919 * threadId) + index;
   return `127.${128 + ((place >> 16) & 63)}.${(place >> 8) & 255}.${place & 255}`;
 }
 
