@@ -1,15 +1,17 @@
 // What Linux 6.18 answered, recorded, and the cases of others' test suites, replayed on everything
 // that claims to answer the same.
 
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Bucket } from "../../models/linux-6.18/bucket.ts";
 import type { Socket } from "../../models/linux-6.18/kernel.ts";
 import { modulesFor } from "../../support/builds.ts";
 import { BadInput } from "../input.ts";
 import { type Counts, newCounts } from "../netstack.ts";
+import { type Case, replayCase } from "./cases.ts";
 import { replayKernelFile } from "./files.ts";
 import type { OpenMachine } from "./machine.ts";
 import { ModelMachine, openModel } from "./model-machine.ts";
@@ -39,7 +41,7 @@ describe.each(MACHINES)("%s answers as Linux 6.18", (_name, open) => {
     });
   });
 
-  test("in every case of the suites of gVisor and the kernel", async () => {
+  test("in all cases of the suites of gVisor and the kernel, 289", async () => {
     expect(await replayed(open, [PEERS])).toEqual({
       traces: 289,
       operations: 9747,
@@ -49,6 +51,16 @@ describe.each(MACHINES)("%s answers as Linux 6.18", (_name, open) => {
     });
   });
 });
+
+const cases = JSON.parse(gunzipSync(readFileSync(PEERS)).toString()) as Case[];
+
+test.each(cases.map((one) => [one.source, one.id, one] as const))(
+  "LinuxPorts answers as %s expects it: %s",
+  (_source, _id, one) => {
+    const open: OpenMachine = (setup) => openPorts(setup, modulesFor("release"));
+    expect(replayCase(one, open)).toBe(undefined);
+  },
+);
 
 describe("a machine that does not answer as Linux 6.18 is found out", () => {
   /** Refuses every fifth bind(). */
