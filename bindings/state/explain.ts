@@ -233,7 +233,8 @@ function takenAway(
   kind: Kind,
   { first, last }: PortRange,
 ): Obstacle {
-  const text = `${ports} of ${last - first + 1} ${ports === 1 ? "port is" : "ports are"} ${WORDS[rule]}`;
+  const [some, are] = ports === 1 ? ["port", "is"] : ["ports", "are"];
+  const text = `${ports} ${some} of ${last - first + 1} ${are} ${WORDS[rule]}`;
   return rule === "outside-group" && group !== undefined
     ? { ...outsideGroup(group, kind, first), ports, text }
     : { rule, ports, text };

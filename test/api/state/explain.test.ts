@@ -187,7 +187,7 @@ describe.each(BUILDS)("an explanation (%s build)", (build) => {
     expect(errorOf(WEB).explain()).toMatchObject({
       allowed: false,
       free: 0,
-      because: [{ rule: "held", ports: 4, text: "4 of 4 ports are held" }],
+      because: [{ rule: "held", ports: 4, text: "4 ports of 4 are held" }],
     });
     ports.close();
     expect(() => error.explain()).toThrow("closed");

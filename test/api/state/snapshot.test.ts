@@ -138,10 +138,10 @@ function sideBySide(build: Build, seed: number, length: number, meddle = false):
   verify(manager);
   const [was, is] = [original.manager.stats(), manager.stats()];
   expect({ ...is, memory: 0 }).toEqual({ ...was, memory: 0 });
-  // The original may keep bitmaps of sets that have been larger; a copy of the copy has none of them.
-  expect(is.memory.used).toBeLessThan(was.memory.used + PAGE);
+  // Which sets are bitmaps depends on which address came first, and on how large they have been.
+  expect(is.memory.used).toBeLessThan(was.memory.used + 2 * PAGE);
   const again = restoreOn(build, manager.snapshot({ secrets: true }));
-  expect(Math.abs(again.stats().memory.used - is.memory.used)).toBeLessThan(PAGE);
+  expect(Math.abs(again.stats().memory.used - is.memory.used)).toBeLessThan(2 * PAGE);
   again.close();
   if (meddle) manager.releaseAll({ port: [...manager.reservations()][0]?.port });
   for (let turn = 0; turn < length; turn++) {
