@@ -323,7 +323,10 @@ export class PortPool implements Disposable {
     const handle = this.#open();
     const range = unpackRange(this.#exports.poolRange(handle));
     if (range === undefined) return EMPTY_RANGE;
-    if (this.#selection.isKeyed) writeKey(this.#core, this.#key);
+    if (this.#selection.isKeyed && this.#place.tuple === undefined) {
+      writeKey(this.#core, this.#key);
+      this.#place.tuple = this.#selection.hashTuple();
+    }
     return searchBy(this.#selection, this.#place, range, (first, last, offset) =>
       this.#exports.takeBetween(handle, first, last, offset),
     );

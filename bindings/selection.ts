@@ -214,9 +214,18 @@ const forgotten = registerCleanup<{ core: Core; selector: number }>(({ core, sel
 
 const NONE = 0;
 
-/** Where `sequential` goes on: the index of a port in its range. Each pool has a place of its own. */
+/** What a policy knows of one pool, or of one description of reservations. */
 export interface Place {
+  /** Where `sequential` goes on: the index of a port in its range. */
   index: number;
+  /** What the keyed policies make of a tuple that never changes: hashed once, for pools. */
+  tuple?: HashedTuple;
+}
+
+/** The hash of a tuple, and which of the counters it uses. */
+interface HashedTuple {
+  readonly slot: number;
+  readonly hash: number;
 }
 
 /**
@@ -284,10 +293,20 @@ export class Selection {
   start(place: Place): number {
     if (this.algorithm === "random") return this.#random.next();
     if (this.algorithm === "sequential") return place.index;
+    const { slot, hash } = place.tuple ?? this.hashTuple();
+    this.#slot = slot;
+    return (this.#core.exports.counterAt(this.#open(), slot) + hash) >>> 0;
+  }
+
+  /**
+   * Keyed policies: what they make of the tuple in the request block.
+   * @throws PortError `EBADF` (closed).
+   */
+  hashTuple(): HashedTuple {
     const { exports } = this.#core;
     const selector = this.#open();
-    this.#slot = this.#hasTable ? exports.slotOf(selector) : 0;
-    return (exports.counterAt(selector, this.#slot) + exports.tupleHash(selector)) >>> 0;
+    const slot = this.#hasTable ? exports.slotOf(selector) : 0;
+    return { slot, hash: exports.tupleHash(selector) };
   }
 
   /** Which counter the search uses that {@link start} has just begun. */
