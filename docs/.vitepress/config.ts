@@ -96,6 +96,7 @@ const config: UserConfig = defineConfig({
           "Linux rules",
           "Memory",
           "Modules",
+          "Leased blocks",
           "Testing",
           "Decisions",
         ].map((text) => item(text, "/internals")),

@@ -113,6 +113,11 @@ export class LeasedPorts implements KeeperListener {
     return this.#options.scope;
   }
 
+  /** The blocks that are leased here. */
+  get blocks(): Iterable<number> {
+    return this.#keeper.held.keys();
+  }
+
   get heldBlocks(): number {
     return this.#keeper.held.size;
   }
@@ -131,6 +136,11 @@ export class LeasedPorts implements KeeperListener {
   /** Will an answer to a request for blocks come shortly? */
   get isAsking(): boolean {
     return this.#keeper.isAsking;
+  }
+
+  /** The same, where the last request was not in vain. */
+  get isHopeful(): boolean {
+    return this.#refusal === undefined && this.#keeper.isAsking;
   }
 
   /** Who has blocks, and what went wrong, as far as the last refusal told. */
@@ -199,6 +209,7 @@ export class LeasedPorts implements KeeperListener {
       this.#ask();
       return false;
     }
+    this.#refusal = undefined;
     this.#options.listener.onAcquired(this, [block]);
     this.#openBlock(block);
     return true;

@@ -142,7 +142,9 @@ export class PairTable {
   pick(request: PairRequest, maySpill = false): Checkout | undefined {
     const checkout = this.#pickOnce(request) ?? this.#pickUnkept(request);
     if (checkout !== undefined || !maySpill || !this.#settings.spills) return checkout;
-    return this.isAsking(request) ? undefined : this.#pickSpilled(request);
+    // Whoever has an idle block is asked for it first.
+    const isHopeful = this.pairsFor(request).some(({ leased }) => leased?.isHopeful);
+    return isHopeful ? undefined : this.#pickSpilled(request);
   }
 
   /** Where only cooling ports are left, some may not need to. */

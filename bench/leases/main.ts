@@ -1,0 +1,127 @@
+// Eight processes on one address of 4,096 ports, with skewed load that moves on: undivided, divided
+// by hand, and with leased blocks; beside one process that has it all. `npm run bench:leases`
+
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import type { Counts, Job } from "./job.ts";
+
+const PORTS = 4096;
+const FIRST = 40_960;
+const PROCESSES = 8;
+const FILL_MS_MAX = 15_000;
+const MOVE_MS = 4_000;
+const MEASURE_MS = 5_000;
+const WORKER = fileURLToPath(new URL("./worker.js", import.meta.url));
+const SHARES = [0.5, 0.75, 0.9, 0.97];
+
+/** How the ports are divided among the processes. */
+const WAYS = ["one process", "undivided", "by hand", "leased"] as const;
+type Way = (typeof WAYS)[number];
+
+interface Row {
+  readonly way: Way;
+  readonly share: number;
+  /** Connections that are open at the end, of those that there should be. */
+  readonly reached: number;
+  readonly medianUs: number;
+  readonly p99Us: number;
+  readonly conflicts: number;
+  readonly failed: number;
+  readonly spilled: number;
+}
+
+const peers = new Set<Socket>();
+const server = createServer((socket) => {
+  peers.add(socket);
+  socket.on("error", () => {}).on("close", () => peers.delete(socket));
+  socket.resume();
+});
+server.listen({ port: 0, host: "127.0.0.1", backlog: 8192 });
+await once(server, "listening");
+const { port } = server.address() as AddressInfo;
+
+for (const share of SHARES) for (const way of WAYS) show(await run(way, share));
+server.close();
+for (const socket of peers) socket.destroy();
+
+async function run(way: Way, share: number): Promise<Row> {
+  const count = way === "one process" ? 1 : PROCESSES;
+  const source = `127.${10 + Math.floor(Math.random() * 200)}.${Math.floor(share * 100)}.${count}`;
+  const workers = Array.from({ length: count }, (_, index) => start(way, source, index));
+  await Promise.all(workers.map((worker) => once(worker, "spawn")));
+  const total = Math.floor(PORTS * share);
+  assign(workers, total, 0);
+  await reaching(total, FILL_MS_MAX);
+  // The load moves on: whoever had most has least.
+  assign(workers, total, 1);
+  await pause(MOVE_MS);
+  for (const worker of workers) worker.send({ measure: true });
+  await pause(MEASURE_MS);
+  const counts = await Promise.all(workers.map(tell));
+  const ended = workers.map((worker) => once(worker, "exit"));
+  for (const worker of workers) worker.kill("SIGKILL");
+  await Promise.all(ended);
+  await reaching(0, FILL_MS_MAX, (open) => open === 0);
+  return rowOf(way, share, total, counts);
+}
+
+function start(way: Way, source: string, index: number): ChildProcess {
+  const own = PORTS / PROCESSES;
+  const first = way === "by hand" ? FIRST + index * own : FIRST;
+  const range = { first, last: first + (way === "by hand" ? own : PORTS) - 1 };
+  const job: Job = { source, port, range, isLeased: way === "leased" };
+  return fork(WORKER, [JSON.stringify(job)], { stdio: "inherit" });
+}
+
+/** Zipf: the n-th has an n-th of what the first has. */
+function assign(workers: readonly ChildProcess[], total: number, turn: number): void {
+  const weights = workers.map((_, index) => 1 / (((index + turn) % workers.length) + 1));
+  const sum = weights.reduce((all, one) => all + one, 0);
+  const targets = weights.map((weight) => Math.floor((total * weight) / sum));
+  for (const [index, worker] of workers.entries()) worker.send({ target: targets[index] });
+}
+
+async function reaching(
+  count: number,
+  most: number,
+  isReached = (open: number): boolean => open >= count * 0.995,
+): Promise<void> {
+  const end = performance.now() + most;
+  while (!isReached(peers.size) && performance.now() < end) await pause(50);
+}
+
+async function tell(worker: ChildProcess): Promise<Counts> {
+  const told = once(worker, "message");
+  worker.send({ tell: true });
+  return (await told)[0] as Counts;
+}
+
+function rowOf(way: Way, share: number, total: number, counts: readonly Counts[]): Row {
+  const times = counts.flatMap((one) => one.times).sort((a, b) => a - b);
+  const sum = (of: (one: Counts) => number): number =>
+    counts.reduce((all, one) => all + of(one), 0);
+  const at = (part: number): number =>
+    Math.round((times[Math.floor(times.length * part)] ?? 0) * 1000);
+  return {
+    ...{ way, share, medianUs: at(0.5), p99Us: at(0.99) },
+    reached: sum(({ open }) => open) / total,
+    conflicts: sum(({ conflicts }) => conflicts) / Math.max(1, times.length),
+    failed: sum(({ failed }) => failed) / Math.max(1, times.length + sum(({ failed }) => failed)),
+    spilled: sum(({ spilled }) => spilled),
+  };
+}
+
+function show({ way, share, reached, medianUs, p99Us, conflicts, failed, spilled }: Row): void {
+  const percent = (part: number): string => `${(part * 100).toFixed(1)} %`;
+  const cells = [
+    ...[percent(share), way, percent(reached), `${medianUs} us`, `${p99Us} us`],
+    ...[conflicts.toFixed(3), percent(failed), `${spilled}`],
+  ];
+  console.log(`| ${cells.join(" | ")} |`);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
