@@ -44,7 +44,7 @@ const OPTIONS: Mistake[] = [
   [{ sources: "127.0.0.0/24/24" }, VALUE, /0\.\.32/],
   [{ sources: "::/129" }, VALUE, /0\.\.128/],
   [{ sources: "127.0.0.0/8" }, RANGE, /65536/],
-  [{ sources: "fd00::/64" }, RANGE, /65536/],
+  [{ sources: "fd00::/63" }, RANGE, /64/],
   [{ ...S, source: "127.0.0.1" }, VALUE, /known are .*sources/],
   [{ ...S, portRange: 5 }, TYPE, /portRange/],
   [{ ...S, portRange: { first: 1 } }, TYPE, /last/],

@@ -125,7 +125,8 @@ export class ReferenceUdp {
   ): number | Omit<UdpRefusal, "code"> {
     const { first, last } = limited(this.range, socket.group, kind);
     const count = last - first + 1;
-    if (count <= 0) return { reason: "empty-range" };
+    // What the group has left nothing of.
+    if (count <= 0) return { reason: "empty-range", searched: { ...this.range } };
     const start = offset ?? this.#draw();
     for (let step = 0; step < count; step++) {
       const port = first + (((start % count) + step) % count);
