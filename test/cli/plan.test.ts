@@ -25,6 +25,13 @@ describe("a plan of a rate", () => {
     expect(firstRefusal).toBeLessThan(60.01);
   });
 
+  test("says of the kernel's connect() when half of the range is used up", async () => {
+    const { value } = await json(`${BRIEF} --cooldown 60`);
+    expect(value.kernel).toMatchObject({ fits: true, ports: 600, leastLooks: 301 });
+    const slower = await json(`${BRIEF.replace("9.5", "4")} --cooldown 60`);
+    expect(slower.value.kernel).toMatchObject({ fits: true, leastLooks: 1 });
+  });
+
   test("counts all connections of the time that it is for", async () => {
     const { value } = await json(`${BRIEF} --cooldown 1`);
     expect(value).toMatchObject({ arrivals: 1900, seconds: 200, simulated: { whole: true } });

@@ -4,7 +4,7 @@ import { counted, figure } from "../../node/connector/words.ts";
 import { showRange } from "../../requests/range.ts";
 import { bullet, paint, percent, seconds, table, title, titled, wrapped } from "../output.ts";
 import { COOLDOWN_MOST, type Lifetime, type Load, reduced } from "./load.ts";
-import { type Answer, isWhole, TIME_WAIT_S } from "./plan.ts";
+import { type Answer, isWhole, leastLooks, TIME_WAIT_S } from "./plan.ts";
 import type { Remedy } from "./remedies.ts";
 import type { Exhausted, Forecast } from "./simulation.ts";
 
@@ -20,6 +20,7 @@ export function planText(answer: Answer): string {
     use(forecast),
     "",
     bullet(plainNode(answer)),
+    bullet(kernelText(answer)),
     ...share(load, forecast).map((text) => bullet(text)),
     "",
   ];
@@ -113,6 +114,20 @@ function plainNode({ load, plain }: Answer): string {
   const { firstRefusal = 0, refused, arrivals } = plain;
   const part = percent(refused, arrivals);
   return `${what}; there the first is refused after ${seconds(firstRefusal)}, and ${part} of all.`;
+}
+
+function kernelText({ kernel }: Answer): string {
+  const { ports, fits, firstRefusal = 0, refused, arrivals } = kernel;
+  const looks = leastLooks(kernel);
+  const looked =
+    looks === 1
+      ? "each looks at one port or a few, as the first half of the range is not used up"
+      : `each looks at ${figure(looks)} ports or more, as the first half of the range is used up`;
+  const outcome = fits
+    ? "this load fits"
+    : `the first is refused after ${seconds(firstRefusal)}, and ${percent(refused, arrivals)} of all`;
+  const what = `The kernel's own connect(), ${figure(ports)} ports for each source and destination`;
+  return `${what}: ${outcome}; ${looked}.`;
 }
 
 /** What it has less of: ports, where several destinations could share them, and their time. */

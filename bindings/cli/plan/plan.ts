@@ -19,6 +19,8 @@ export interface Answer {
   readonly forecast: Forecast;
   /** The same load in plain Node with `localAddress`. */
   readonly plain: Forecast;
+  /** The same load where the kernel's connect() picks each port. */
+  readonly kernel: Forecast;
   /** What would make it fit. */
   readonly remedies: readonly Remedy[];
   /** The highest rate that fits, where the load does; `undefined` if it is far above. */
@@ -90,12 +92,14 @@ export async function runPlan(args: readonly string[]): Promise<number> {
 async function answerTo(load: Load): Promise<Answer> {
   const forecast = simulate(load);
   const plain = simulate(inPlainNode(load));
+  const kernel = simulate(byKernel(load));
   if (forecast.fits) {
-    return { load, forecast, plain, remedies: [], highestRate: highestRate(load)?.rate };
+    const rate = highestRate(load)?.rate;
+    return { load, forecast, plain, kernel, remedies: [], highestRate: rate };
   }
   const remedies: Remedy[] = [];
   for await (const remedy of remediesFor(load)) remedies.push(remedy);
-  return { load, forecast, plain, remedies, highestRate: undefined };
+  return { load, forecast, plain, kernel, remedies, highestRate: undefined };
 }
 
 /**
@@ -107,8 +111,25 @@ function inPlainNode(load: Load): Load {
   return { ...load, destinations: 1, cooldown, isExact: true, whenCooling: "refuse" };
 }
 
+/**
+ * Without a port of its own, connect() shares ports among destinations, and keeps those of a destination in
+ * TIME_WAIT for the kernel's time.
+ */
+function byKernel(load: Load): Load {
+  return { ...inPlainNode(load), destinations: load.destinations };
+}
+
+/**
+ * How many ports connect() looks at, at least, where so many are in use for its tuple: it tries those at even
+ * offsets first, so that beyond half of the range each call goes past all of them (Linux 6.18).
+ */
+export function leastLooks({ ports, perPool }: Forecast): number {
+  const even = Math.ceil(ports / 2);
+  return perPool.open + perPool.cooling < even ? 1 : even + 1;
+}
+
 /** Names that stay as they are: programs read them. */
-function document({ load, forecast, plain, remedies, highestRate }: Answer): object {
+function document({ load, forecast, plain, kernel, remedies, highestRate }: Answer): object {
   const { share } = forecast;
   return {
     fits: forecast.fits,
@@ -132,6 +153,14 @@ function document({ load, forecast, plain, remedies, highestRate }: Answer): obj
       firstRefusal: plain.firstRefusal,
       refused: plain.refused,
       arrivals: plain.arrivals,
+    },
+    kernel: {
+      fits: kernel.fits,
+      ports: kernel.ports * load.sources * load.destinations,
+      firstRefusal: kernel.firstRefusal,
+      refused: kernel.refused,
+      arrivals: kernel.arrivals,
+      leastLooks: leastLooks(kernel),
     },
     changes: remedies.map(({ change, value, forecast: then }) => ({
       change,
