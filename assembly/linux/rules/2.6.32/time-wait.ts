@@ -36,6 +36,7 @@ import { chargeMove, moveToClass, release } from "../../../netstack/aggregates";
 import { flagsOf, nextOf } from "../../../netstack/records";
 import { Port } from "../../../ports/bitmap";
 import { hasPort } from "../../../ports/set";
+import { append, dequeue, FIRST, NEXT } from "../../queue";
 import { addWaitOwner, dropWaitOwner, flowOf, OWNER_BYTES, setFlow } from "./bucket";
 import {
   bucketOf,
@@ -66,12 +67,6 @@ const DUE_AT: usize = 68;
 const ENTERED: usize = 72;
 const WAIT_BYTES: u32 = 80;
 if (PENDING + 8 != DUE_AT) ERROR("Wait no longer matches its diagram");
-
-// Queues of the system: first and last. Links of a member: next and previous.
-const FIRST: usize = 0;
-const LAST: usize = 4;
-const NEXT: usize = 0;
-const PREVIOUS: usize = 4;
 
 const SECOND: u64 = 1000;
 const DUE_AFTER: u32 = 2;
@@ -115,8 +110,8 @@ export function closeToWait(socket: Address, stamp: f64): i32 {
 export function dropWait(system: Address, wait: Address): void {
   const flow = flowOf(wait + OWNER);
   const port = <u32>load<u16>(wait, NODE_NUMBER);
-  leaveQueue(expiring(system), wait, EXPIRING);
-  if (isPending(wait)) leaveQueue(pending(system, load<u32>(wait, DUE_AT)), wait, PENDING);
+  dequeue(expiring(system), wait, EXPIRING);
+  if (isPending(wait)) dequeue(pending(system, load<u32>(wait, DUE_AT)), wait, PENDING);
   remove(system, wait);
   release(system, flow, flagsOf(flow), port);
   dropWaitOwner(system, load<u32>(wait, BUCKET), wait + OWNER);
@@ -197,7 +192,7 @@ function reclassify(system: Address, wait: Address): bool {
   beginBill();
   chargeMove(system, flow, klass, port);
   if (!canPay(system)) return false;
-  leaveQueue(pending(system, load<u32>(wait, DUE_AT)), wait, PENDING);
+  dequeue(pending(system, load<u32>(wait, DUE_AT)), wait, PENDING);
   remove(system, wait);
   const due = moveToClass(system, flow, klass, port);
   setFlow(wait + OWNER, due);
@@ -227,22 +222,4 @@ function pending(system: Address, second: u32): Address {
 
 function isPending(wait: Address): bool {
   return hasTimestamps(wait) && (flagsOf(flowOf(wait + OWNER)) & TW_REUSABLE) == 0;
-}
-
-function append(queue: Address, wait: Address, links: usize): void {
-  const last: Address = load<u32>(queue, LAST);
-  store<u32>(wait + links, 0, NEXT);
-  store<u32>(wait + links, <u32>last, PREVIOUS);
-  if (last) store<u32>(last + links, <u32>wait, NEXT);
-  else store<u32>(queue, <u32>wait, FIRST);
-  store<u32>(queue, <u32>wait, LAST);
-}
-
-function leaveQueue(queue: Address, wait: Address, links: usize): void {
-  const next: Address = load<u32>(wait + links, NEXT);
-  const previous: Address = load<u32>(wait + links, PREVIOUS);
-  if (next) store<u32>(next + links, <u32>previous, PREVIOUS);
-  else store<u32>(queue, <u32>previous, LAST);
-  if (previous) store<u32>(previous + links, <u32>next, NEXT);
-  else store<u32>(queue, <u32>next, FIRST);
 }

@@ -25,6 +25,7 @@ import { beginBill, canPay, chargeNode } from "../../../memory/bill";
 import { find, NODE_NUMBER, NODE_PARENT, remove } from "../../../memory/table";
 import { Port } from "../../../ports/bitmap";
 import { hasPort } from "../../../ports/set";
+import { dequeue, FIRST, insertBehind, LAST, PREVIOUS } from "../../queue";
 import { classOf } from "./address";
 import { addOwner, dropOwner } from "./bucket";
 import { chargeHold, describeOwner, hold, letGo, newNode, TCP, TIME_WAIT } from "./holders";
@@ -75,12 +76,6 @@ const HALF_OPEN: u32 = 1;
 const STAMPED: u32 = 2;
 const BY_CONNECT: u32 = 4;
 const IS_PENDING: u32 = 8;
-
-// Queues of the system: first and last. Links of a member: next and previous.
-const FIRST: usize = 0;
-const LAST: usize = 4;
-const NEXT: usize = 0;
-const PREVIOUS: usize = 4;
 
 const CLOSED_QUEUE: usize = QUEUES;
 const HALF_OPEN_QUEUE: usize = QUEUES + 8;
@@ -276,23 +271,4 @@ function enqueue(queue: Address, wait: Address, links: usize, by: usize): void {
 
 function pushFront(queue: Address, wait: Address, links: usize): void {
   insertBehind(queue, 0, wait, links);
-}
-
-function insertBehind(queue: Address, before: Address, wait: Address, links: usize): void {
-  const next: Address = before ? load<u32>(before + links, NEXT) : load<u32>(queue, FIRST);
-  store<u32>(wait + links, <u32>next, NEXT);
-  store<u32>(wait + links, <u32>before, PREVIOUS);
-  if (next) store<u32>(next + links, <u32>wait, PREVIOUS);
-  else store<u32>(queue, <u32>wait, LAST);
-  if (before) store<u32>(before + links, <u32>wait, NEXT);
-  else store<u32>(queue, <u32>wait, FIRST);
-}
-
-function dequeue(queue: Address, wait: Address, links: usize): void {
-  const next: Address = load<u32>(wait + links, NEXT);
-  const previous: Address = load<u32>(wait + links, PREVIOUS);
-  if (next) store<u32>(next + links, <u32>previous, PREVIOUS);
-  else store<u32>(queue, <u32>previous, LAST);
-  if (previous) store<u32>(previous + links, <u32>next, NEXT);
-  else store<u32>(queue, <u32>next, FIRST);
 }
