@@ -106,6 +106,12 @@ describe("what a system refuses changes nothing", () => {
     expect([linux.stats(), socket.name, socket.state, socket.reuseAddr]).toEqual(before);
   });
 
+  test("bind() to ::1 on a device that is not loopback", () => {
+    const on = (bindToDevice: number) => linux.socket({ type: "tcp6", bindToDevice });
+    expect(codeOf(() => on(2).bind("::1", 6000))).toBe("EADDRNOTAVAIL");
+    expect(on(1).bind("::1", 6000)).toBe(6000);
+  });
+
   test("calls of a socket that is gone, and of a system that is closed", () => {
     bound.close();
     expect(codeOf(() => bound.bind("", 0))).toBe("EBADF");

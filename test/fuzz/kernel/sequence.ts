@@ -138,6 +138,8 @@ class Plan {
     const list = isV6 ? ADDRESSES_6 : ADDRESSES_4;
     const address =
       b % 50 === 0 ? (isV6 ? NOT_LOCAL_6 : NOT_LOCAL_4) : (list[a % list.length] as string);
+    // Which device an address of IPv6 belongs to LinuxPorts does not know.
+    if (known.socket.bindToDevice > 1 && address.startsWith("2001:")) return;
     const port = [5000, 5000, 5001, 0, 0, 4999][b % 6] as number;
     const { name, socket, uid } = known;
     const caller = this.#env.exec_as_owner ? uid : 0;

@@ -124,7 +124,9 @@ export class Kernel {
     if (socket.port !== 0 || socket.state !== "closed") throw new Errno("EINVAL");
     if (socket.isV6) {
       if (address.v4 !== undefined && socket.v6only) throw new Errno("EINVAL");
-      if (!host.isLocal(address)) throw new Errno("EADDRNOTAVAIL");
+      // ::1 is an address of loopback alone.
+      const isElsewhere = address.text === "::1" && socket.device > 1;
+      if (isElsewhere || !host.isLocal(address)) throw new Errno("EADDRNOTAVAIL");
     }
     const { v6only } = socket;
     socket.address = address;

@@ -48,6 +48,7 @@ const NAMES = [
   ...["bindToDevice", "uid", "group"],
 ];
 const BY_HASH = 1;
+const LOOPBACK_DEVICE = 1;
 
 /**
  * Opens a socket in a system.
@@ -419,6 +420,8 @@ export class LinuxSocket implements Disposable {
   /** Does bind() take the address? */
   #isOfMachine(address: Address): boolean {
     const { addresses } = this.#system;
+    // A socket of IPv6 on a device has that device's addresses alone (Linux `inet6_bind`).
+    if (address.plain === "::1" && this.bindToDevice > LOOPBACK_DEVICE) return false;
     if (addresses === undefined || isAnyAddress(address) || isLoopback(address)) return true;
     return addresses.has(address.plain);
   }
