@@ -219,7 +219,7 @@ export interface Place {
   /** Where `sequential` goes on: the index of a port in its range. */
   index: number;
   /** What the keyed policies make of a tuple that never changes: hashed once, for pools. */
-  tuple?: HashedTuple;
+  tuple?: HashedTuple | undefined;
 }
 
 /** The hash of a tuple, and which of the counters it uses. */
