@@ -31,5 +31,5 @@ test("the package works without TextDecoder, as in jsdom", () => {
 test("an abort of a debug build tells the file and the line", () => {
   const core = coreOf(freshModule("debug"));
   const error = caught(() => core.exports.openSelector(0)) as Error;
-  expect(error.message).toMatch(/ in assembly\/selection\/selector\.ts:\d+:\d+$/);
+  expect(error.message).toMatch(/ at assembly\/selection\/selector\.ts:\d+:\d+$/);
 });

@@ -1,5 +1,5 @@
 // What gVisor answered, recorded, and replayed on everything that claims to answer the same: both
-// builds through words and through pools, and the reference model.
+// builds through reservations and through pools, and the reference model.
 
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";

@@ -9,7 +9,7 @@ const WEB = { networks: [IPV4], transport: TCP };
 const SERVER = { address: "9.9.9.9", port: 443 };
 
 test("the package exports its managers, lists and trees, its error, its refusals and four numbers", () => {
-  const classes = ["Linux2632Ports", "PortError", "PortGroups", "PortManager", "ReservedPorts"];
+  const classes = ["LinuxPorts", "PortError", "PortGroups", "PortManager", "ReservedPorts"];
   const names = [...classes, "IPV4", "IPV6", "Refusal", "TCP", "UDP"];
   expect(Object.keys(portwarden).sort()).toEqual(names.sort());
   expect([IPV4, IPV6, TCP, UDP]).toEqual([4, 6, 6, 17]);
