@@ -1,12 +1,13 @@
-// Avoiding pool: a pool whose `take` passes over one port, that of the destination of connections from an
-// address to itself. Such a connection would meet itself in the middle and be established without a listener.
+// Avoiding pool: a pool whose `take` passes over one port, that of the destination of connections
+// from an address to itself. Such a connection would meet itself in the middle and be established
+// without a listener.
 
 import { EXHAUSTED } from "../assembly/abi.ts";
 import { CoolingPool } from "./cooling.ts";
 import { checkPorts } from "./core/batch.ts";
 import { checkEnough, PortPool, rangeOf } from "./pool.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: TypeScript wants these arguments of a class that is extended.
+// biome-ignore lint/suspicious/noExplicitAny: TypeScript wants it of a class that is extended.
 type PoolClass = new (...options: any[]) => PortPool;
 
 /** A kind of pool whose `take` passes over a port, the first argument of its constructor. */

@@ -1,5 +1,6 @@
-// Cooling reservations: those that have been given back and stay held until a time, as a connection in
-// TIME_WAIT does. A binary heap, the earliest first: each has a time of its own, to the millisecond.
+// Cooling reservations: those that have been given back and stay held until a time, as a connection
+// in TIME_WAIT does. A binary heap, the earliest first: each has a time of its own, to the
+// millisecond.
 
 /** A reservation in cooldown, or one whose release has ended it. */
 interface Cooling {

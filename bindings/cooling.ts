@@ -1,11 +1,11 @@
-// Cooling pool: a pool whose ports cool down after their release, or that offers ports in the order of
-// their release, or both.
+// Cooling pool: a pool whose ports cool down after their release, or that offers ports in the order
+// of their release, or both.
 //
 //        PortPool         core.wasm        which ports are held; cooling ports are
 //        CoolingPool      cooldown.wasm    which of them are cooling, and which port comes next
 //
-// Each of its methods asks the core as a plain pool does, and before or after that the cooldown module.
-// Plain pools know nothing of it.
+// Each of its methods asks the core as a plain pool does, and before or after that the cooldown
+// module. Plain pools know nothing of it.
 
 import { COOLING, EXHAUSTED, NO_MEMORY } from "../assembly/abi.ts";
 import type { CheckedCooldown } from "./cooldown.ts";
@@ -31,7 +31,10 @@ export class CoolingPool extends PortPool {
   readonly #cooling: CooldownExports;
   readonly #records: CoolingRecords;
   readonly #reserved: number;
-  /** With flags an ephemeral port may be judged otherwise than an explicit one, which takes less time. */
+  /**
+   * With flags an ephemeral port may be judged otherwise than an explicit one, which takes less
+   * time.
+   */
   readonly #hasFlags: boolean;
   readonly #takesOldest: boolean;
   /** Says where the search for ports that were never offered begins. */
@@ -173,7 +176,8 @@ export class CoolingPool extends PortPool {
     const { fifo } = this.#records;
     const start = offset === undefined ? this.#random.next() : checkUint32("offset", offset);
     const range = this.#exports.poolRange(handle);
-    // What a search of the range answers; it is made when a candidate turns out to be held by others.
+    // What a search of the range answers; it is made when a candidate turns out to be held by
+    // others.
     let found = 0;
     for (let tries = countPacked(range); tries > 0; tries--) {
       const port = this.#cooling.nextCandidate(fifo, range, start, this.#reserved);

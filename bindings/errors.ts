@@ -85,30 +85,27 @@ export let explained: (error: PortError, explain: () => Explanation) => PortErro
 /**
  * The one error class of portwarden. `code` is a code that Node uses for the same thing:
  *
- * | code | reason |
- * |---|---|
- * | `EADDRINUSE` | `port-in-use`; `no-port-available` of a bind (Linux: bind with port 0) |
- * | `EADDRNOTAVAIL` | `no-port-available` of a connect or a pick (Linux: connect) |
- * | `EACCES`, `EADDRINUSE` (Linux: bind) | `outside-group`: an explicit port that the group does not allow |
- * | `EACCES`, `EADDRINUSE`, `EADDRNOTAVAIL` | `empty-range`: the group leaves nothing of the range |
- * | `ENOBUFS` | `no-memory` |
- * | `EINVAL` | `invalid-port-range`; `invalid-text` (of a control file or a sysctl); `wrong-state` (of a socket) |
- * | `EINVAL` | `invalid-snapshot`: bytes that are none, cut, changed, or of another version |
- * | `EBADF` | `closed`: the manager, pool or tree of groups has been closed |
- * | `ENOENT` | `not-found`: no such group, file or sysctl, or the group has been removed |
- * | `EEXIST` | `exists`: the path of a new group is taken |
- * | `EBUSY` | `busy`: a group is in use, has children, or is the root; it is too late |
- * | `EACCES` | `read-only` (a file); `privileged-port` (Linux: bind below `ip_unprivileged_port_start`) |
- * | `EISDIR`, `ENOTDIR` | `is-group`, `is-file`: the path names the other one |
- * | `E2BIG`, `ENAMETOOLONG` | `text-too-long` (of a control file), `name-too-long` (of a group) |
- * | `EOPNOTSUPP` | `wrong-state`: a UDP socket cannot listen |
- * | `EAGAIN` | `no-port-available`, `empty-range` of a UDP connect |
- * | `EISCONN` | `connected`: the socket is (Linux: connect) |
- * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` | `invalid-argument` |
- * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
- * | `ERR_ILLEGAL_CONSTRUCTOR` | `invalid-argument`: `new` of a class that has another way to make one |
- * | `ENOTSUP` | `not-supported`: the system has no such thing |
- * | `ERR_WEBASSEMBLY_NOT_SUPPORTED` | `not-compiled`: the host does not let the package compile its WebAssembly |
+ * | code | reason | |---|---| | `EADDRINUSE` | `port-in-use`; `no-port-available` of a bind (Linux:
+ * bind with port 0) | | `EADDRNOTAVAIL` | `no-port-available` of a connect or a pick (Linux:
+ * connect) | | `EACCES`, `EADDRINUSE` (Linux: bind) | `outside-group`: an explicit port that the
+ * group does not allow | | `EACCES`, `EADDRINUSE`, `EADDRNOTAVAIL` | `empty-range`: the group
+ * leaves nothing of the range | | `ENOBUFS` | `no-memory` | | `EINVAL` | `invalid-port-range`;
+ * `invalid-text` (of a control file or a sysctl); `wrong-state` (of a socket) | | `EINVAL` |
+ * `invalid-snapshot`: bytes that are none, cut, changed, or of another version | | `EBADF` |
+ * `closed`: the manager, pool or tree of groups has been closed | | `ENOENT` | `not-found`: no such
+ * group, file or sysctl, or the group has been removed | | `EEXIST` | `exists`: the path of a new
+ * group is taken | | `EBUSY` | `busy`: a group is in use, has children, or is the root; it is too
+ * late | | `EACCES` | `read-only` (a file); `privileged-port` (Linux: bind below
+ * `ip_unprivileged_port_start`) | | `EISDIR`, `ENOTDIR` | `is-group`, `is-file`: the path names the
+ * other one | | `E2BIG`, `ENAMETOOLONG` | `text-too-long` (of a control file), `name-too-long` (of
+ * a group) | | `EOPNOTSUPP` | `wrong-state`: a UDP socket cannot listen | | `EAGAIN` |
+ * `no-port-available`, `empty-range` of a UDP connect | | `EISCONN` | `connected`: the socket is
+ * (Linux: connect) | | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` |
+ * `invalid-argument` | | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`,
+ * `ERR_INVALID_RETURN_VALUE` | `invalid-argument` | | `ERR_ILLEGAL_CONSTRUCTOR` |
+ * `invalid-argument`: `new` of a class that has another way to make one | | `ENOTSUP` |
+ * `not-supported`: the system has no such thing | | `ERR_WEBASSEMBLY_NOT_SUPPORTED` |
+ * `not-compiled`: the host does not let the package compile its WebAssembly |
  */
 export class PortError extends Error {
   override readonly name: string = "PortError";
@@ -145,8 +142,9 @@ export class PortError extends Error {
   }
 
   /**
-   * Who or what stands in the way of the refused request, as things are when this is called; `undefined`
-   * where there is nothing to explain, as for bad arguments. Nothing is computed before.
+   * Who or what stands in the way of the refused request, as things are when this is called;
+   * `undefined` where there is nothing to explain, as for bad arguments. Nothing is computed
+   * before.
    * @throws PortError `EBADF` when the manager has been closed.
    */
   explain(): Explanation | undefined {
@@ -161,7 +159,10 @@ export function wrongType(name: string, valid: string, got: unknown): PortError 
   return invalid("ERR_INVALID_ARG_TYPE", `${name} must be ${valid}, got ${show(got)}`);
 }
 
-/** `name` must be an object of a class of the package: of this copy, as one of another says nothing here. */
+/**
+ * `name` must be an object of a class of the package: of this copy, as one of another says nothing
+ * here.
+ */
 export function wrongKind(name: string, kind: string, valid: string, got: unknown): PortError {
   const isOther = kindOf(got) === kind;
   const what = isOther ? `a ${kind} of another copy of portwarden` : show(got);
@@ -198,7 +199,9 @@ export function noMemory(what: string): PortError {
   return new PortError("ENOBUFS", "no-memory", `no memory for one more record: ${what}`);
 }
 
-/** The package could not compile a module of its own. Says what to allow, and what to do without. */
+/**
+ * The package could not compile a module of its own. Says what to allow, and what to do without.
+ */
 export function notCompiled(option: string, file: string, cause: unknown): PortError {
   const why = cause instanceof Error ? cause.message : String(cause);
   const message =

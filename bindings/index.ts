@@ -1,5 +1,5 @@
-// Everything that portwarden exports. Its declarations say which library they need beside ES2022: the
-// types of `using` and Symbol.dispose.
+// Everything that portwarden exports. Its declarations say which library they need beside ES2022:
+// the types of `using` and Symbol.dispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 
 export type { CooldownOption, CooldownOptions, WhenCooling } from "./cooldown.ts";

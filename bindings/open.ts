@@ -28,8 +28,8 @@ export interface OpenOptions extends CooldownOption {
    */
   seed?: number | undefined;
   /**
-   * How an ephemeral port is picked when no offset says where to start: the name of a policy, or its
-   * options. `"random"` by default, as gVisor does. `"fifo"` is for pools.
+   * How an ephemeral port is picked when no offset says where to start: the name of a policy, or
+   * its options. `"random"` by default, as gVisor does. `"fifo"` is for pools.
    */
   selection?: PolicyName | SelectionOptions | undefined;
   /** Bytes of memory that the manager's records may take: 1024..4294967295, the default. */
@@ -78,7 +78,10 @@ export const RANGE_ADVICE: string = `the default is ${EPHEMERAL_FIRST}..${EPHEME
 const LIMIT_MIN = 1024;
 const LIMIT_MAX = 0xffffffff;
 
-/** @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`, `EINVAL` (range). */
+/**
+ * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`, `EINVAL`
+ * (range).
+ */
 export function checkOpen(options: OpenOptions): CheckedOpen {
   const given = readOptions("options", options, NAMES);
   const { seed, portRange, memoryLimit = LIMIT_MAX, module, cooldownModule } = given;

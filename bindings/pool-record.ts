@@ -1,5 +1,5 @@
-// Pool record: what the core keeps for one pool, and how that ends: when the pool is closed, when its
-// manager is, or when the pool is garbage. Its ports stay held; they belong to the manager.
+// Pool record: what the core keeps for one pool, and how that ends: when the pool is closed, when
+// its manager is, or when the pool is garbage. Its ports stay held; they belong to the manager.
 
 import { BATCH_MAX, PORT_MAX } from "../assembly/abi.ts";
 import { type Registry, registerCleanup } from "./core/cleanup.ts";
@@ -143,7 +143,9 @@ export class CoolingRecords {
     return { clock, ports: ports.map((one) => ({ port: one & PORT_MAX, age: one >>> 16 })) };
   }
 
-  /** The ports that have been offered, and those of them that wait to be offered again, in order. */
+  /**
+   * The ports that have been offered, and those of them that wait to be offered again, in order.
+   */
   order(): { offered: number[]; queued: number[] } {
     const { fifo, exports } = this;
     const offered: number[] = [];

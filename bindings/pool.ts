@@ -1,5 +1,5 @@
-// PortPool: takes and frees many ports of one description. After the pool has been opened only numbers
-// cross the border to the core, so a call costs little more than the search itself.
+// PortPool: takes and frees many ports of one description. After the pool has been opened only
+// numbers cross the border to the core, so a call costs little more than the search itself.
 
 import { BATCH_MAX, EMPTY_RANGE, PORT_MAX } from "../assembly/abi.ts";
 import { checkOffsets, checkPorts, offsetsIn, portsIn, portsOut } from "./core/batch.ts";
@@ -21,13 +21,15 @@ import { portsOf } from "./state/flow-list.ts";
 /** Where the core keeps a pool, for {@link PortPool}'s own kind. Throws if it is closed. */
 export let handleOf: (pool: PortPool) => number;
 
-/** The range that a pool's `take` searches, likewise; `undefined`: its group leaves nothing of it. */
+/**
+ * The range that a pool's `take` searches, likewise; `undefined`: its group leaves nothing of it.
+ */
 export let rangeOf: (pool: PortPool) => PortRange | undefined;
 
 /**
- * An opened pool: all ports that are held with one description (networks, transport, address, device,
- * destination, flags). Reservations and other pools of the same description see the same ports.
- * Made by `PortManager.pool`.
+ * An opened pool: all ports that are held with one description (networks, transport, address,
+ * device, destination, flags). Reservations and other pools of the same description see the same
+ * ports. Made by `PortManager.pool`.
  */
 export class PortPool implements Disposable {
   readonly #core: Core;
@@ -40,8 +42,8 @@ export class PortPool implements Disposable {
   /** Where `sequential` goes on. */
   readonly #place: Place;
   /**
-   * Did the last batch get fewer ports than it has places? The next one begins with a single port, so
-   * that a full pool refuses it at one look, before its offsets are copied.
+   * Did the last batch get fewer ports than it has places? The next one begins with a single port,
+   * so that a full pool refuses it at one look, before its offsets are copied.
    */
   #wasShort = false;
 
@@ -152,7 +154,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Gives a port back, with the pool's own flags (gVisor `ReleasePort`), at once: it does not cool down.
+   * Gives a port back, with the pool's own flags (gVisor `ReleasePort`), at once: it does not cool
+   * down.
    * @param port 1..65535.
    * @returns whether the pool's description held the port in any of its networks; `false` for a port that
    * cools down.
@@ -187,8 +190,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Gives a port back into cooldown: it stays taken for all, as in TIME_WAIT, until the pool's period
-   * is over and {@link expire} is called. A pool without a cooldown gives it back at once.
+   * Gives a port back into cooldown: it stays taken for all, as in TIME_WAIT, until the pool's
+   * period is over and {@link expire} is called. A pool without a cooldown gives it back at once.
    * @param port 1..65535.
    * @param now milliseconds of any clock, 0..4294967000000. It never goes back: an earlier time counts
    * as the latest one.
@@ -204,8 +207,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Frees the ports that have cooled down: one period after their release, or up to 1/64 of a period
-   * later.
+   * Frees the ports that have cooled down: one period after their release, or up to 1/64 of a
+   * period later.
    * @param now as in {@link coolDown}.
    * @param freed gets the ports that are freed, the longest cooling first, from the front on. As many
    * are freed as it has places; if it comes back full, there may be more.
@@ -229,8 +232,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * When {@link expire} will free the next port, in milliseconds of the pool's clock; `undefined` if
-   * no port is cooling.
+   * When {@link expire} will free the next port, in milliseconds of the pool's clock; `undefined`
+   * if no port is cooling.
    * @throws PortError `EBADF` (closed).
    */
   get nextExpiry(): number | undefined {
@@ -239,7 +242,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Does the pool hold the port, with its own flags, in all of its networks? A cooling port is not held.
+   * Does the pool hold the port, with its own flags, in all of its networks? A cooling port is not
+   * held.
    * @param port 1..65535.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
@@ -248,8 +252,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * How many ports the pool holds, with its own flags, in the first of its networks. Cooling ports do
-   * not count.
+   * How many ports the pool holds, with its own flags, in the first of its networks. Cooling ports
+   * do not count.
    * @throws PortError `EBADF` (closed).
    */
   get held(): number {
@@ -257,8 +261,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Says whether `takeAt` of that port, or `take`, would succeed now, and if not, who or what stands in the
-   * way. Changes nothing.
+   * Says whether `takeAt` of that port, or `take`, would succeed now, and if not, who or what
+   * stands in the way. Changes nothing.
    * @param port 1..65535; absent: any.
    * @throws PortError `EBADF` (closed), `ENOENT` (the group is gone), `ERR_SOCKET_BAD_PORT`,
    * `ERR_INVALID_ARG_TYPE`.
@@ -283,8 +287,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Closes the pool. Ports that it holds stay held: they belong to the manager, and can be released by
-   * value or through another pool of the same description. Cooling ports are freed. A pool that
+   * Closes the pool. Ports that it holds stay held: they belong to the manager, and can be released
+   * by value or through another pool of the same description. Cooling ports are freed. A pool that
    * becomes garbage is closed, too. A second call does nothing.
    */
   close(): void {

@@ -36,8 +36,8 @@ export let cool: (reservation: Reservation) => void;
 export let keyOf: (reservation: Reservation) => Key | undefined;
 
 /**
- * A port that is held. It stays held until {@link Reservation.release} is called, also when the object
- * becomes garbage; `using` releases it at the end of a block.
+ * A port that is held. It stays held until {@link Reservation.release} is called, also when the
+ * object becomes garbage; `using` releases it at the end of a block.
  */
 export class Reservation implements Disposable {
   /** The port, 1..65535. */
@@ -116,7 +116,9 @@ export class Reservation implements Disposable {
     this.#key = owner.move(this, this.#key, group);
   }
 
-  /** Whether the reservation has been given back and its port is held until its cooldown is over. */
+  /**
+   * Whether the reservation has been given back and its port is held until its cooldown is over.
+   */
   get isCooling(): boolean {
     this.#held();
     return this.#isCooling;
@@ -128,9 +130,9 @@ export class Reservation implements Disposable {
   }
 
   /**
-   * Gives the reservation back into cooldown, as a connection goes into TIME_WAIT: its port stays held
-   * until the period is over, to the millisecond, and `PortManager.expire` is called. `release()` ends
-   * that at once.
+   * Gives the reservation back into cooldown, as a connection goes into TIME_WAIT: its port stays
+   * held until the period is over, to the millisecond, and `PortManager.expire` is called.
+   * `release()` ends that at once.
    * @param now milliseconds of any clock, 0..4294967000000. It never goes back: an earlier time counts
    * as the latest one.
    * @param period milliseconds, 0..86400000: by default the manager's `cooldown`. 0 releases at once.
@@ -152,7 +154,8 @@ export class Reservation implements Disposable {
    * @param networks one or more of {@link networks}.
    * @returns whether the port was given back in any network.
    * @throws PortError `EINVAL` after the release; `EBADF` when the manager has been closed; `ENOBUFS` as in
-   * {@link release}; `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (a network that it does not hold).
+   * {@link release}; `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (a network that it does not
+   * hold).
    */
   narrow(networks: readonly number[]): boolean {
     const owner = this.#held();

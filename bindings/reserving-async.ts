@@ -1,5 +1,5 @@
-// Reserving with a tester that takes its time, such as one that listens on the port: the port stays held
-// while the tester is asked, and no other call is kept waiting.
+// Reserving with a tester that takes its time, such as one that listens on the port: the port stays
+// held while the tester is asked, and no other call is kept waiting.
 
 import { IN_USE } from "../assembly/abi.ts";
 import type { Outcome } from "./refusals.ts";
@@ -7,8 +7,8 @@ import type { Asked } from "./requests/parsing.ts";
 import { checkVerdict, type Reserving } from "./reserving.ts";
 
 /**
- * Says whether a port suits the caller, perhaps later. In `reservePortAsync` the port is held while the
- * answer is awaited, and given back when it is `false` or the promise is rejected.
+ * Says whether a port suits the caller, perhaps later. In `reservePortAsync` the port is held while
+ * the answer is awaited, and given back when it is `false` or the promise is rejected.
  */
 export type AsyncPortTester = (port: number) => boolean | PromiseLike<boolean>;
 

@@ -1,5 +1,5 @@
-// Selection: the policies by which an ephemeral port is picked: the five algorithms of RFC 6056 § 3.3,
-// the one that they are meant to replace, and "fifo", which is for pools alone (cooling.ts).
+// Selection: the policies by which an ephemeral port is picked: the five algorithms of RFC 6056 §
+// 3.3, the one that they are meant to replace, and "fifo", which is for pools alone (cooling.ts).
 //
 //                   linear                          drawn
 //   start()   where one search of the     draw()    the one port to try next,
@@ -20,11 +20,11 @@ import type { PortRange } from "./requests/range.ts";
 
 /**
  * How an ephemeral port is picked. Linear policies search the range once, round from where they
- * start, and find a port if there is one. Drawn ones try ports one by one, as many as the range has,
- * and may miss a port that is free: a single one more often than every third time.
+ * start, and find a port if there is one. Drawn ones try ports one by one, as many as the range
+ * has, and may miss a port that is free: a single one more often than every third time.
  *
- * A manager takes all of these but `"fifo"`, which is for pools; a pool takes `"fifo"`, or leaves the
- * choice to its manager.
+ * A manager takes all of these but `"fifo"`, which is for pools; a pool takes `"fifo"`, or leaves
+ * the choice to its manager.
  *
  * - `"random"`, the default: linear, from a random start (RFC 6056 § 3.3.1, algorithm 1). A port
  *   behind a run of taken ones is likelier than others.
@@ -89,10 +89,10 @@ export interface SelectionOptions {
    */
   increment?: number | undefined;
   /**
-   * `hash`, `double-hash`, `random-increments`, `sequential`: where the counters begin, 0..4294967295.
-   * Random by default, each for itself. For `sequential` it is the index of a port in the range, by
-   * default random for each pool and description; 0, the first port, for `Linux2632Ports` and where there
-   * is a `seed`.
+   * `hash`, `double-hash`, `random-increments`, `sequential`: where the counters begin,
+   * 0..4294967295. Random by default, each for itself. For `sequential` it is the index of a port
+   * in the range, by default random for each pool and description; 0, the first port, for
+   * `Linux2632Ports` and where there is a `seed`.
    */
   from?: number | undefined;
 }
@@ -315,10 +315,10 @@ export class Selection {
   }
 
   /**
-   * Linear policies: a search of first..last that began at `offset` and uses `slot`, as {@link start}
-   * and {@link slot} gave them, has found `port`, and the port has been taken. A hash's counter moves
-   * by the number of ports that were tried, as in RFC 6056; `sequential` goes on behind the port.
-   * Does nothing once the selection has been closed.
+   * Linear policies: a search of first..last that began at `offset` and uses `slot`, as {@link
+   * start} and {@link slot} gave them, has found `port`, and the port has been taken. A hash's
+   * counter moves by the number of ports that were tried, as in RFC 6056; `sequential` goes on
+   * behind the port. Does nothing once the selection has been closed.
    */
   settle(
     place: Place,

@@ -1,5 +1,5 @@
-// Queue: TIME_WAITs in the order of their times. A queue has its first and its last member, a member its next
-// and its previous one; it may be in several queues, by links at several places.
+// Queue: TIME_WAITs in the order of their times. A queue has its first and its last member, a
+// member its next and its previous one; it may be in several queues, by links at several places.
 
 import { Address } from "../memory/arena";
 

@@ -19,10 +19,10 @@
 //
 // Probing is linear. Deletion moves the rest of the run back, so there are no tombstones.
 //
-// The distance counts slots from home, 7 standing for all from 7 on. It says which nodes of a run may
-// have the key that is sought, those of the same home, and how far a deletion may move a node back. So
-// the nodes of a run need not be read, each of which would be a miss of the cache in a large table.
-// The table doubles when it is 3/4 full and halves when less than 1/8 is used.
+// The distance counts slots from home, 7 standing for all from 7 on. It says which nodes of a run
+// may have the key that is sought, those of the same home, and how far a deletion may move a node
+// back. So the nodes of a run need not be read, each of which would be a miss of the cache in a
+// large table. The table doubles when it is 3/4 full and halves when less than 1/8 is used.
 //
 // Keys contain addresses that a remote host may choose, so that the hash must not be foreseeable.
 // It is multilinear: the key as six numbers of 32 bits, each multiplied by a secret of 64 bits, the

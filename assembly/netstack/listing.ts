@@ -22,8 +22,8 @@
 //             │ binding         u32  │  its address; plus 1 if a port is held otherwise than once
 //          64 └──────────────────────┘
 //
-// The caller copies the lines of all flows before it does anything else with the manager. Flows that
-// hold nothing, and those of the any-address aggregate, are not listed.
+// The caller copies the lines of all flows before it does anything else with the manager. Flows
+// that hold nothing, and those of the any-address aggregate, are not listed.
 
 import { LINE_BYTES, LINES_AT, LINES_MAX } from "../abi";
 import { Address } from "../memory/arena";
@@ -50,8 +50,8 @@ const RING_MAX: u32 = 16;
 const EXTRAS_MAX: u32 = 512;
 
 /**
- * Writes lines for the flows in the table's slots from `slot` on that hold the port; 0: any port. The
- * number of lines is written at the beginning of the batch.
+ * Writes lines for the flows in the table's slots from `slot` on that hold the port; 0: any port.
+ * The number of lines is written at the beginning of the batch.
  * @returns the slot to go on with, or 0: all have been listed.
  */
 export function listFlows(manager: Address, slot: u32, port: Port): u32 {
@@ -73,7 +73,9 @@ export function listFlows(manager: Address, slot: u32, port: Port): u32 {
   return at < capacity ? at : 0;
 }
 
-/** Writes up to 1024 ports of a flow into the batch, ascending from `from` on, and returns how many. */
+/**
+ * Writes up to 1024 ports of a flow into the batch, ascending from `from` on, and returns how many.
+ */
 export function listPorts(flow: Address, from: Port): u32 {
   let count: u32 = 0;
   let port = nextPort(flow, from);
@@ -86,8 +88,8 @@ export function listPorts(flow: Address, from: Port): u32 {
 }
 
 /**
- * Writes the ports of a flow whose counts differ from what `listPorts` says, from `from` on: the port
- * and its count minus one if it is held, as two numbers of 32 bits each. Returns how many.
+ * Writes the ports of a flow whose counts differ from what `listPorts` says, from `from` on: the
+ * port and its count minus one if it is held, as two numbers of 32 bits each. Returns how many.
  */
 export function listExtra(flow: Address, from: Port): u32 {
   let count: u32 = 0;

@@ -1,5 +1,5 @@
-// Request cache: the last description that was reserved, so that a reservation with the same one need
-// neither find its records nor write its plan again.
+// Request cache: the last description that was reserved, so that a reservation with the same one
+// need neither find its records nor write its plan again.
 //
 //   cache   0 ┌──────────────────┐
 //             │ fast path  60 B  │  the plan, of the flow below (fast-path.ts)
@@ -73,8 +73,8 @@ export function releaseByCache(manager: Address, port: Port): i32 {
 }
 
 /**
- * Notes the request that has just been planned and reserved by a flow. `isPlanWhole`: no records have
- * been made since it was planned.
+ * Notes the request that has just been planned and reserved by a flow. `isPlanWhole`: no records
+ * have been made since it was planned.
  */
 export function noteRequest(
   manager: Address,

@@ -272,7 +272,8 @@ export function acquireRequest(manager: Address, port: Port, hasRings: bool): i3
 }
 
 /**
- * The same after the request has been planned, which is noted. `version` is the tree version of the plan.
+ * The same after the request has been planned, which is noted. `version` is the tree version of the
+ * plan.
  */
 function acquirePlanned(manager: Address, port: Port, exclusive: bool, version: u64): i32 {
   const answer = acquireRequest(manager, port, false);

@@ -33,7 +33,9 @@ export function restoreLines(manager: Address, count: u32): u32 {
   return count;
 }
 
-/** Holds the `count` ports in the batch for the request's one network. Returns how many, likewise. */
+/**
+ * Holds the `count` ports in the batch for the request's one network. Returns how many, likewise.
+ */
 export function restorePorts(manager: Address, count: u32): u32 {
   for (let index: u32 = 0; index < count; index++) {
     if (!restorePort(manager, load<u16>(BATCH + ((<usize>index) << 1)))) return index;

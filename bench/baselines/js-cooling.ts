@@ -9,7 +9,10 @@ const SLOT_COUNT = 64;
 const AGE_COUNT = SLOT_COUNT + 1;
 const RING_PLACES = 65536;
 
-/** A Set of ports that are held, and a Map of when each port began to cool down, which keeps the order. */
+/**
+ * A Set of ports that are held, and a Map of when each port began to cool down, which keeps the
+ * order.
+ */
 export class SetCooling {
   readonly #held: JsSet;
   readonly #since: Map<number, number> = new Map();

@@ -1,5 +1,5 @@
-// Answers: owns the ports, runs the scenario in slices that a frame has time for, draws the picture,
-// and measures what a port costs; each when the page asks for it.
+// Answers: owns the ports, runs the scenario in slices that a frame has time for, draws the
+// picture, and measures what a port costs; each when the page asks for it.
 
 import { PortError } from "../../bindings/index.ts";
 import { measureCosts } from "./cost.ts";

@@ -1,5 +1,6 @@
-// Arguments of the commands: options by Node's `parseArgs`, and what to say about those that are not
-// understood. Whatever a command line says wrongly becomes a BadInput, which ends in exit code 2.
+// Arguments of the commands: options by Node's `parseArgs`, and what to say about those that are
+// not understood. Whatever a command line says wrongly becomes a BadInput, which ends in exit code
+// 2.
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { PortError, show } from "../errors.ts";
@@ -101,8 +102,8 @@ export function rangeOf(name: string, text: string): PortRange {
 }
 
 /**
- * What `parse` makes of an option's value. A PortError of it is about the command line: it is said without the
- * code, which is for programs.
+ * What `parse` makes of an option's value. A PortError of it is about the command line: it is said
+ * without the code, which is for programs.
  * @param parse names the option, without dashes, where it says what is wrong.
  */
 export function parsedBy<T>(parse: () => T): T {

@@ -5,8 +5,8 @@ import { BadInput, CannotRun } from "./args.ts";
 import { writeJson } from "./output.ts";
 
 /**
- * Tells what was thrown on the standard error output; with `--json` also as the one document of the standard
- * output, so that there always is one.
+ * Tells what was thrown on the standard error output; with `--json` also as the one document of the
+ * standard output, so that there always is one.
  * @param help the command line that says what would be understood.
  * @returns the exit code.
  * @throws whatever is a mistake of ours, so that it shows where.

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The command `portwarden`: finds out which command is meant, runs it, and turns what it throws into a
-// message and an exit code.
+// The command `portwarden`: finds out which command is meant, runs it, and turns what it throws
+// into a message and an exit code.
 
 import { readFileSync } from "node:fs";
 import { show } from "../errors.ts";

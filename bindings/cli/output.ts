@@ -1,5 +1,5 @@
-// Output of the commands: words, numbers and tables as people read them. Colour is for terminals alone,
-// and only for those that want it.
+// Output of the commands: words, numbers and tables as people read them. Colour is for terminals
+// alone, and only for those that want it.
 
 import { styleText } from "node:util";
 import { figure } from "../node/connector/words.ts";
@@ -14,8 +14,8 @@ const WIDTH_LEAST = 40;
 const TITLE_WIDTH = 10;
 
 /**
- * Colours a text, if the output is a terminal that shows colours: what Node makes of NO_COLOR, FORCE_COLOR, TERM
- * and the like (`hasColors`). Never in a pipe or a file.
+ * Colours a text, if the output is a terminal that shows colours: what Node makes of NO_COLOR,
+ * FORCE_COLOR, TERM and the like (`hasColors`). Never in a pipe or a file.
  */
 export function paint(style: Style, text: string): string {
   const { stdout } = process;
@@ -91,9 +91,9 @@ export function wrapped(text: string, start = ""): string {
 let isUnwritten = false;
 
 /**
- * Heeds what goes wrong in writing, for as long as the process lives. A reader that has gone away, as in
- * `portwarden show | head -1`, is nothing to complain about; a file that cannot be written is. Of an error output
- * that cannot be written nobody can be told.
+ * Heeds what goes wrong in writing, for as long as the process lives. A reader that has gone away,
+ * as in `portwarden show | head -1`, is nothing to complain about; a file that cannot be written
+ * is. Of an error output that cannot be written nobody can be told.
  */
 export function watchStreams(): void {
   process.stderr.on("error", () => {});

@@ -1,7 +1,7 @@
 // Batch: copies between a caller's arrays and the core's memory, a batch at a time.
 //
-// A view and `set` move a batch at a tenth of what a loop costs; below some thirty elements making the
-// view costs more than it saves.
+// A view and `set` move a batch at a tenth of what a loop costs; below some thirty elements making
+// the view costs more than it saves.
 
 import { wrongType } from "../errors.ts";
 import { typedArrayName } from "./brands.ts";

@@ -1,5 +1,5 @@
-// Brands: what an object is, also when it comes from another realm (a vm context, a frame) or from another
-// copy of the package, where `instanceof` says no.
+// Brands: what an object is, also when it comes from another realm (a vm context, a frame) or from
+// another copy of the package, where `instanceof` says no.
 
 const typedArray = Object.getPrototypeOf(Uint16Array.prototype) as object;
 const tag = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag);
@@ -17,7 +17,9 @@ export function setKind(of: { prototype: object }, kind: string): void {
   Object.defineProperty(of.prototype, KIND, { value: kind });
 }
 
-/** The name of the package's class that an object is of, in this copy or in another. Never throws. */
+/**
+ * The name of the package's class that an object is of, in this copy or in another. Never throws.
+ */
 export function kindOf(value: unknown): string | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   try {

@@ -4,8 +4,8 @@
 export type Registry<Kept> = Pick<FinalizationRegistry<Kept>, "register" | "unregister">;
 
 /**
- * Calls `giveBack` with what each garbage object kept. Where the host has no `FinalizationRegistry` (a
- * Worker whose compatibility date lies before 2025-05-05), `close()` alone gives memory back.
+ * Calls `giveBack` with what each garbage object kept. Where the host has no `FinalizationRegistry`
+ * (a Worker whose compatibility date lies before 2025-05-05), `close()` alone gives memory back.
  */
 export function registerCleanup<Kept>(giveBack: (kept: Kept) => void): Registry<Kept> {
   if (typeof FinalizationRegistry === "function") return new FinalizationRegistry(giveBack);

@@ -1,11 +1,13 @@
-// Cooldown core: the WebAssembly instance that keeps cooling ports and the order of release, over the memory
-// of a core. It is made when the first pool needs it.
+// Cooldown core: the WebAssembly instance that keeps cooling ports and the order of release, over
+// the memory of a core. It is made when the first pool needs it.
 
 import { wasm } from "#cooldown-wasm";
 import type { Core } from "./core.ts";
 import { Overlay, type OverlayInstance } from "./overlay.ts";
 
-/** What the cooldown module exports. Addresses, counts and ports are numbers, as those of the core. */
+/**
+ * What the cooldown module exports. Addresses, counts and ports are numbers, as those of the core.
+ */
 export type CooldownExports = {
   openCooldown(manager: number, period: number): number;
   closeCooldown(cooldown: number): void;

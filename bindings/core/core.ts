@@ -1,9 +1,9 @@
 // Core: the WebAssembly instance behind the managers, and the views into its memory.
 //
-// All managers of one module share one instance, because a program that cycles through
-// instances pays for each call several times over. The module that comes with the package is
-// compiled on first use; a host that must compile for itself passes its own. The modules that run
-// over the same memory are overlays (overlay.ts), so that who has no use for one does not compile it.
+// All managers of one module share one instance, because a program that cycles through instances
+// pays for each call several times over. The module that comes with the package is compiled on
+// first use; a host that must compile for itself passes its own. The modules that run over the same
+// memory are overlays (overlay.ts), so that who has no use for one does not compile it.
 
 import { wasm } from "#wasm";
 import { BATCH_AT, BATCH_MAX, REQUEST_AT, REQUEST_BYTES } from "../../assembly/abi.ts";
@@ -98,8 +98,8 @@ export type CoreExports = {
 export class Core {
   readonly exports: CoreExports;
   /**
-   * The description in the request block, so that it is not written again; `undefined` where the block
-   * holds something else. All writers of the block set it.
+   * The description in the request block, so that it is not written again; `undefined` where the
+   * block holds something else. All writers of the block set it.
    */
   written: object | undefined;
   #request: Uint32Array;

@@ -1,5 +1,5 @@
-// Debug instances: made by @assemblyscript/loader, which reads the message, the file and the line of
-// an assert that fails, and throws an error with them.
+// Debug instances: made by @assemblyscript/loader, which reads the message, the file and the line
+// of an assert that fails, and throws an error with them.
 
 import { instantiateSync } from "@assemblyscript/loader";
 import { setMakeDebugInstance } from "./instance.ts";

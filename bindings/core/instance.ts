@@ -1,6 +1,6 @@
-// Instance: makes the instances of the package's modules with what every host has: nothing is loaded
-// for it, and nothing is added to a global. A release module imports nothing but memory. A debug
-// build imports `abort` as well; what reads its messages is loaded by whoever wants them
+// Instance: makes the instances of the package's modules with what every host has: nothing is
+// loaded for it, and nothing is added to a global. A release module imports nothing but memory. A
+// debug build imports `abort` as well; what reads its messages is loaded by whoever wants them
 // (debug-instance.ts).
 
 /** Makes an instance of a debug build. @returns its exports. */

@@ -1,5 +1,5 @@
-// Modules: core.wasm and its overlays as they come with the package (text, or what a Worker's host has
-// compiled), or compiled by a host and passed in.
+// Modules: core.wasm and its overlays as they come with the package (text, or what a Worker's host
+// has compiled), or compiled by a host and passed in.
 
 import { invalid, notCompiled, PortError, show, wrongType } from "../errors.ts";
 
@@ -35,7 +35,10 @@ export function checkModule(option: string, file: ModuleFile, module: unknown): 
   throw invalid("ERR_INVALID_ARG_VALUE", message);
 }
 
-/** The names that a module of any realm exports; `undefined`: it is no module, which `exports` checks itself. */
+/**
+ * The names that a module of any realm exports; `undefined`: it is no module, which `exports`
+ * checks itself.
+ */
 function exportsOf(module: unknown): string[] | undefined {
   if (typeof WebAssembly === "undefined") return undefined;
   try {
@@ -87,7 +90,9 @@ interface Decoders {
   readonly Buffer?: { from(text: string, encoding: "base64"): Uint8Array<ArrayBuffer> };
 }
 
-/** By the host's own decoder where it has one: the loop takes some milliseconds in a cold process. */
+/**
+ * By the host's own decoder where it has one: the loop takes some milliseconds in a cold process.
+ */
 function decode(text: string): Uint8Array<ArrayBuffer> {
   const { Uint8Array: array, Buffer: buffer } = globalThis as unknown as Decoders;
   if (array.fromBase64 !== undefined) return array.fromBase64(text);

@@ -1,12 +1,13 @@
-// Overlay: further WebAssembly instances over the memory of a core. Such a module belongs to a part of the
-// facade: what else is used never compiles it.
+// Overlay: further WebAssembly instances over the memory of a core. Such a module belongs to a part
+// of the facade: what else is used never compiles it.
 //
 //        core.wasm             linux.wasm                      cooldown.wasm
 //        managers, groups      sockets, records, TIME_WAIT     cooling ports, their order
 //              │                     │                               │
 //              └──────────────── one memory ─────────────────────────┘
 //
-// The core exports the memory, and all state is in it. All instances take from one heap and make it grow.
+// The core exports the memory, and all state is in it. All instances take from one heap and make it
+// grow.
 
 import type { Core } from "./core.ts";
 import { instantiate } from "./instance.ts";

@@ -49,7 +49,10 @@ interface ControlFile {
   readonly isEffective: boolean;
 }
 
-/** In the order in which they are listed. The names are those that cgroups v1 gives to files of net_cls. */
+/**
+ * In the order in which they are listed. The names are those that cgroups v1 gives to files of
+ * net_cls.
+ */
 const FILES: ReadonlyMap<string, ControlFile> = new Map([
   ["net_cls.bind_port_range", { kind: GROUP_BIND, isEffective: false }],
   ["net_cls.bind_port_range.effective", { kind: GROUP_BIND, isEffective: true }],
@@ -161,8 +164,8 @@ function limitsOf(group: Group, kind: Kind): [low: Group, high: Group] {
 
 /**
  * A group: the ports that its sockets may bind, and those that they may connect from. Made by
- * {@link PortGroups.create}. Every use throws PortError `ENOENT` when the group has been removed and
- * `EBADF` when its tree has been closed.
+ * {@link PortGroups.create}. Every use throws PortError `ENOENT` when the group has been removed
+ * and `EBADF` when its tree has been closed.
  */
 export class PortGroup {
   readonly #group: Group;
@@ -198,8 +201,8 @@ export class PortGroup {
   }
 
   /**
-   * The group's own limit of the local ports that connect() picks; otherwise as {@link bindPortRange}.
-   * It never concerns the port that is connected to.
+   * The group's own limit of the local ports that connect() picks; otherwise as {@link
+   * bindPortRange}. It never concerns the port that is connected to.
    */
   get connectPortRange(): PortRange | undefined {
     return limitOf(this.#group, GROUP_CONNECT);
@@ -237,9 +240,9 @@ export class PortGroup {
 
 /**
  * A tree of groups. Paths are absolute, `/` is the root, a name is any text of up to 255 bytes
- * without slashes and control characters that is not `.` or `..`. Every method that takes a path throws
- * PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` or `ENAMETOOLONG` for a bad one, and
- * `EBADF` when the tree has been closed.
+ * without slashes and control characters that is not `.` or `..`. Every method that takes a path
+ * throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` or `ENAMETOOLONG` for a bad one,
+ * and `EBADF` when the tree has been closed.
  *
  * Every group has four control files: `net_cls.bind_port_range` and `net_cls.connect_port_range`
  * hold its own ranges, the same with `.effective` at the end what they come to, read-only. These
@@ -256,7 +259,8 @@ export class PortGroups implements Disposable {
   /**
    * Opens a tree with nothing but its root. Its groups serve all managers of the same module.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOBUFS`;
-   * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module` is given, and the host does not let the package compile its own).
+   * `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module` is given, and the host does not let the package
+   * compile its own).
    */
   static open(options: GroupsOptions = {}): PortGroups {
     const { inherit = "intersect", module } = readOptions("options", options, OPTION_NAMES);
@@ -312,8 +316,8 @@ export class PortGroups implements Disposable {
    * `20000-20999`; blanks around them and one newline at the end are passed over. The empty text
    * changes nothing; anything else that is not two ports is refused, and the old range stays.
    * @throws PortError `EINVAL` (`invalid-text`, `invalid-port-range`), `E2BIG` (20 bytes or more),
-   * `EACCES` (an `.effective` file), `ENOENT`, `EISDIR`, `ENOTDIR`, `ERR_INVALID_ARG_TYPE`, and those of a
-   * bad path.
+   * `EACCES` (an `.effective` file), `ENOENT`, `EISDIR`, `ENOTDIR`, `ERR_INVALID_ARG_TYPE`, and
+   * those of a bad path.
    */
   write(path: string, text: string): void {
     checkText("text", text);
@@ -326,7 +330,8 @@ export class PortGroups implements Disposable {
   }
 
   /**
-   * What is in a group: its control files, then the groups below it with a slash at the end, sorted.
+   * What is in a group: its control files, then the groups below it with a slash at the end,
+   * sorted.
    * @throws PortError `ENOENT`, `ENOTDIR` (a control file), and those of a bad path.
    */
   list(path: string): string[] {

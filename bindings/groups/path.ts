@@ -1,4 +1,5 @@
-// Paths: how groups and their control files are named. "/" is the root; "/web/api" is api below web.
+// Paths: how groups and their control files are named. "/" is the root; "/web/api" is api below
+// web.
 
 import { invalid, PortError, show, wrongType } from "../errors.ts";
 import { byteLength } from "./texts.ts";

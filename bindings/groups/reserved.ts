@@ -38,9 +38,9 @@ export let holdList: (list: ReservedPorts) => void;
 export let dropList: (list: ReservedPorts) => void;
 
 /**
- * Ports that are kept out of automatic selection (Linux `ip_local_reserved_ports`): bind() with port
- * 0 and connect() pass over them; an explicit port may be one of them. A list can serve several
- * managers, and a change takes effect at once in all of them.
+ * Ports that are kept out of automatic selection (Linux `ip_local_reserved_ports`): bind() with
+ * port 0 and connect() pass over them; an explicit port may be one of them. A list can serve
+ * several managers, and a change takes effect at once in all of them.
  */
 export class ReservedPorts implements Disposable {
   readonly #core: Core;
@@ -202,7 +202,9 @@ function isInSpans(spans: readonly PortRange[], port: number): boolean {
   return span !== undefined && span.first <= port;
 }
 
-/** The first of ascending spans that ends at a port or behind it; how many there are if none does. */
+/**
+ * The first of ascending spans that ends at a port or behind it; how many there are if none does.
+ */
 function indexOfEnd(spans: readonly PortRange[], port: number): number {
   let low = 0;
   let high = spans.length;

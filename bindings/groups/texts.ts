@@ -32,10 +32,10 @@ const CONTROL_BYTES = 20;
 const CONTROL = /^[ \t]*([0-9]+)(?:[ \t]+|-)([0-9]+)[ \t]*\n?$/;
 
 /**
- * The text of `net_cls.bind_port_range` or `net_cls.connect_port_range`: two decimal ports, apart by
- * blanks (spaces or tabs) or by one dash, as in "20000 20999" and "20000-20999". Blanks around the
- * whole and one newline at its end are passed over. A dash has no blanks beside it, lest
- * "20000 -20999" be read as a range. Leading zeros are zeros: the numbers are always decimal.
+ * The text of `net_cls.bind_port_range` or `net_cls.connect_port_range`: two decimal ports, apart
+ * by blanks (spaces or tabs) or by one dash, as in "20000 20999" and "20000-20999". Blanks around
+ * the whole and one newline at its end are passed over. A dash has no blanks beside it, lest "20000
+ * -20999" be read as a range. Leading zeros are zeros: the numbers are always decimal.
  *
  * The empty text changes nothing, as writing no bytes to a cgroup file does (Linux
  * `cgroup_file_write`). White space alone is not empty: there is something, and no port in it.
@@ -162,8 +162,9 @@ function spanOf([, low = "", high = low]: RegExpExecArray, text: string, at: num
 // ── net.ipv4.ip_unprivileged_port_start ───────────────────────────────────────────────────
 
 /**
- * The text of `ip_unprivileged_port_start` (Linux `ipv4_privileged_ports`): a number. What follows it
- * after white space is not looked at. The empty text changes nothing; white space alone is refused.
+ * The text of `ip_unprivileged_port_start` (Linux `ipv4_privileged_ports`): a number. What follows
+ * it after white space is not looked at. The empty text changes nothing; white space alone is
+ * refused.
  * @param current the start that holds now.
  * @param localRange `ip_local_port_range`, whose low may not be below the start.
  * @throws PortError `EINVAL` (`invalid-text`, `invalid-port-range`).
@@ -186,8 +187,8 @@ export function parseUnprivilegedStart(
 // ── net.ipv4.tcp_tw_reuse ─────────────────────────────────────────────────────────────────
 
 /**
- * The text of `tcp_tw_reuse`: 0 or 1. 2, "for loopback only", came with Linux 4.19 and is refused here. What
- * follows the number after white space is not looked at. The empty text changes nothing.
+ * The text of `tcp_tw_reuse`: 0 or 1. 2, "for loopback only", came with Linux 4.19 and is refused
+ * here. What follows the number after white space is not looked at. The empty text changes nothing.
  * @param current the value that holds now.
  * @throws PortError `EINVAL` (`invalid-text`).
  */
@@ -199,8 +200,8 @@ export function parseTwReuse(text: string, current: number): number {
 }
 
 /**
- * The text of a file that holds one number (Linux `proc_dointvec_minmax`). What follows it after white
- * space is not looked at. The empty text changes nothing.
+ * The text of a file that holds one number (Linux `proc_dointvec_minmax`). What follows it after
+ * white space is not looked at. The empty text changes nothing.
  * @param current the value that holds now.
  * @throws PortError `EINVAL` (`invalid-text`).
  */
@@ -223,7 +224,10 @@ const LENGTH_MAX = 20;
 const WORD = new RegExp(`^(${NUMBER})(?:[ \\t\\n]|$)`, "i");
 const WHITE = /^[ \t\n\v\f\r]+/;
 
-/** Up to `most` numbers in front of a text (Linux `do_proc_dointvec`); `undefined`: something else is there. */
+/**
+ * Up to `most` numbers in front of a text (Linux `do_proc_dointvec`); `undefined`: something else
+ * is there.
+ */
 function numbersOf(text: string, most: number): number[] | undefined {
   const numbers: number[] = [];
   let rest = text.replace(WHITE, "");
@@ -236,7 +240,9 @@ function numbersOf(text: string, most: number): number[] | undefined {
   return numbers;
 }
 
-/** A number as the kernel writes them: hexadecimal, octal or decimal; too long is beyond any limit. */
+/**
+ * A number as the kernel writes them: hexadecimal, octal or decimal; too long is beyond any limit.
+ */
 function numberOf(word: string): number {
   if (word.length > LENGTH_MAX) return Number.POSITIVE_INFINITY;
   return /^0[0-7]/.test(word) ? Number.parseInt(word, 8) : Number(word);

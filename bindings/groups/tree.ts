@@ -1,7 +1,8 @@
 // Tree: groups by name, over the core's tree of numbers. What users see of it is group.ts.
 //
-// A tree that is forgotten gives its memory back. It is not forgotten as long as one of its groups is
-// referenced, so a part of the facade that passes a group's address to the core keeps the group as well.
+// A tree that is forgotten gives its memory back. It is not forgotten as long as one of its groups
+// is referenced, so a part of the facade that passes a group's address to the core keeps the group
+// as well.
 
 import { BUSY, type GROUP_BIND, type GROUP_CONNECT } from "../../assembly/abi.ts";
 import { registerCleanup } from "../core/cleanup.ts";

@@ -1,11 +1,14 @@
-// Linux core: the WebAssembly instance of the kernel's pickers, over the memory of a core. It belongs to
-// LinuxPorts and its sockets alone: what else is imported never loads it.
+// Linux core: the WebAssembly instance of the kernel's pickers, over the memory of a core. It
+// belongs to LinuxPorts and its sockets alone: what else is imported never loads it.
 
 import { wasm } from "#linux-wasm";
 import type { Core } from "../core/core.ts";
 import { Overlay, type OverlayInstance } from "../core/overlay.ts";
 
-/** What the linux module exports for all rules. Addresses, counts and ports are numbers, as those of the core. */
+/**
+ * What the linux module exports for all rules. Addresses, counts and ports are numbers, as those of
+ * the core.
+ */
 export type SharedExports = {
   closeSystem(system: number): void;
   portRange(system: number): number;

@@ -1,4 +1,5 @@
-// LinuxSystem: what systems of ports have whatever their rules are: sysctls, a clock, figures, an end.
+// LinuxSystem: what systems of ports have whatever their rules are: sysctls, a clock, figures, an
+// end.
 
 import { registerCleanup } from "../core/cleanup.ts";
 import type { Core } from "../core/core.ts";
@@ -13,8 +14,8 @@ import type { SharedExports } from "./core.ts";
 /** What is known of a port that somebody owns (Linux `struct inet_bind_bucket`). */
 export interface BindBucket {
   /**
-   * 1: every bind() so far had SO_REUSEADDR, and nobody listens; 0: some bind() had not; -1: made by
-   * connect(), and no bind() without SO_REUSEADDR has joined.
+   * 1: every bind() so far had SO_REUSEADDR, and nobody listens; 0: some bind() had not; -1: made
+   * by connect(), and no bind() without SO_REUSEADDR has joined.
    */
   readonly fastreuse: -1 | 0 | 1;
   /** Sockets that own the port. */
@@ -99,8 +100,8 @@ export abstract class LinuxSystem implements Disposable {
   // ── Settings ────────────────────────────────────────────────────────────────────────────
 
   /**
-   * The reserved ports (Linux `ip_local_reserved_ports`), over which automatic selection passes: the
-   * list that the system was opened with, or one of its own.
+   * The reserved ports (Linux `ip_local_reserved_ports`), over which automatic selection passes:
+   * the list that the system was opened with, or one of its own.
    */
   get reserved(): ReservedPorts {
     return this.#system.reserved;
@@ -127,8 +128,8 @@ export abstract class LinuxSystem implements Disposable {
   }
 
   /**
-   * Ports below need a privileged socket, or user 0 (Linux `ip_unprivileged_port_start`): 0..65535, not
-   * above the first port of the local range.
+   * Ports below need a privileged socket, or user 0 (Linux `ip_unprivileged_port_start`): 0..65535,
+   * not above the first port of the local range.
    * @throws PortError `EBADF`; (set) `EINVAL`, `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
    */
   get unprivilegedPortStart(): number {
@@ -206,7 +207,9 @@ export abstract class LinuxSystem implements Disposable {
     };
   }
 
-  /** Gives back everything. Sockets of the system are gone from here on. A second call does nothing. */
+  /**
+   * Gives back everything. Sockets of the system are gone from here on. A second call does nothing.
+   */
   close(): void {
     const system = this.#system;
     if (system.address === 0) return;

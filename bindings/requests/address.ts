@@ -1,4 +1,5 @@
-// Addresses: from what callers give to the 16 bytes that the core compares, and to one canonical text.
+// Addresses: from what callers give to the 16 bytes that the core compares, and to one canonical
+// text.
 //
 // IPv4 is held as ::ffff:a.b.c.d, so an IPv4 address and its v4-mapped IPv6 form are one address,
 // as a dual-stack socket treats them (RFC 4291 § 2.5.5.2). 0.0.0.0, :: and ::ffff:0.0.0.0 mean
@@ -128,8 +129,8 @@ function swapBytes(word: number): number {
 
 // ── Texts ─────────────────────────────────────────────────────────────────────────────────
 
-// Addresses parsed lately. A text has one slot, and replaces the text that it finds there. As long as
-// a text keeps its slot, it gives the same object.
+// Addresses parsed lately. A text has one slot, and replaces the text that it finds there. As long
+// as a text keeps its slot, it gives the same object.
 const SLOTS = 256;
 const recentTexts: string[] = new Array<string>(SLOTS).fill("");
 const recent: Address[] = new Array<Address>(SLOTS).fill(ANY);
@@ -185,8 +186,9 @@ function ipv4In(text: string, start: number): number {
 }
 
 /**
- * The eight groups of an IPv6 address (RFC 4291 § 2.2), or `undefined`: groups of up to four hexadecimal
- * digits, one "::" for one or more groups of zeros, the last two perhaps as an IPv4 address.
+ * The eight groups of an IPv6 address (RFC 4291 § 2.2), or `undefined`: groups of up to four
+ * hexadecimal digits, one "::" for one or more groups of zeros, the last two perhaps as an IPv4
+ * address.
  */
 function groupsIn(text: string): readonly number[] | undefined {
   const groups: number[] = [];

@@ -41,14 +41,17 @@ export function writeKey(core: Core, key: Key): void {
   writeWith(core, key, groupAt(core, key.group), reservedAt(core, key.reserved));
 }
 
-/** Writes the description of a port that is held, without its group if that is gone, to release it. */
+/**
+ * Writes the description of a port that is held, without its group if that is gone, to release it.
+ */
 export function writeHeldKey(core: Core, key: Key): void {
   writeWith(core, key, liveGroupAt(core, key.group), 0);
 }
 
 /**
- * Writes the description of a connection: that of `key`, which has neither destination nor group, towards
- * a remote end. The block counts as holding `key`, so the object is for this function alone.
+ * Writes the description of a connection: that of `key`, which has neither destination nor group,
+ * towards a remote end. The block counts as holding `key`, so the object is for this function
+ * alone.
  */
 export function writeTuple(core: Core, key: Key, remote: Address, remotePort: number): void {
   if (core.written !== key) writeWith(core, key, 0, 0);

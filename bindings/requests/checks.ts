@@ -1,10 +1,14 @@
-// Checks of single values that callers pass: each answers the value, or throws what is wrong with it.
+// Checks of single values that callers pass: each answers the value, or throws what is wrong with
+// it.
 
 import { PORT_MAX } from "../../assembly/abi.ts";
 import { invalid, outOfRange, unknownOption, wrongType } from "../errors.ts";
 
 const UINT32_MAX = 0xffffffff;
-/** What Linux' TIME_WAIT, which counts seconds in 32 bits, can say; a clock of this century is below. */
+/**
+ * What Linux' TIME_WAIT, which counts seconds in 32 bits, can say; a clock of this century is
+ * below.
+ */
 const TIME_MAX = 4_294_967_000_000;
 
 export function checkObject(name: string, value: unknown, like = "an object"): void {
@@ -13,9 +17,9 @@ export function checkObject(name: string, value: unknown, like = "an object"): v
 }
 
 /**
- * The options that a caller gives, each read once: the properties of the object itself, and those of
- * its class and the classes above, accessors among them. Object.prototype gives no options, whatever
- * has been added to it.
+ * The options that a caller gives, each read once: the properties of the object itself, and those
+ * of its class and the classes above, accessors among them. Object.prototype gives no options,
+ * whatever has been added to it.
  * @throws PortError `ERR_INVALID_ARG_TYPE` (not an object), `ERR_INVALID_ARG_VALUE` (an unknown name).
  */
 export function readOptions<T extends object>(
@@ -37,8 +41,8 @@ export function readOptions<T extends object>(
 }
 
 /**
- * The same for hot calls: a plain object is given back as it is, and what a `for` finds in it are its
- * options, whose names have not been checked.
+ * The same for hot calls: a plain object is given back as it is, and what a `for` finds in it are
+ * its options, whose names have not been checked.
  */
 export function plainOptions<T extends object>(
   where: string,

@@ -1,5 +1,5 @@
-// Parsing: everything that a caller can say about a reservation or a pool is checked here, before the
-// core is asked, and becomes a key: what the request block holds.
+// Parsing: everything that a caller can say about a reservation or a pool is checked here, before
+// the core is asked, and becomes a key: what the request block holds.
 
 import {
   LOAD_BALANCED,
@@ -144,8 +144,8 @@ function optionBit(name: string): number {
 
 const DEVICE_MAX = 0x7fffffff;
 
-// The key made last. The next request often has the same description: then it gets this key, and the
-// request block, which is known to hold it, is not written again (block.ts).
+// The key made last. The next request often has the same description: then it gets this key, and
+// the request block, which is known to hold it, is not written again (block.ts).
 let lastKey: Key = {
   networks: [],
   transport: 0,

@@ -35,7 +35,9 @@ export interface Destination {
 
 /** The description of a socket that holds ports (gVisor `ports.Reservation`, without the port). */
 export interface PoolRequest {
-  /** One to 16 network numbers, {@link IPV4} and {@link IPV6} as a rule. All are reserved, or none. */
+  /**
+   * One to 16 network numbers, {@link IPV4} and {@link IPV6} as a rule. All are reserved, or none.
+   */
   networks: readonly number[];
   /** Transport protocol number, 0..4294967295: {@link TCP}, {@link UDP} or any other. */
   transport: number;
@@ -66,14 +68,17 @@ export type ListenerRequest = Omit<PortRequest, "destination">;
 export interface GroupOption {
   /**
    * The group whose port ranges apply: the bind range, or for a request with a destination address
-   * the connect range. The group is in use until the reservation has been released. None by default.
+   * the connect range. The group is in use until the reservation has been released. None by
+   * default.
    */
   group?: PortGroup | undefined;
 }
 
 /** The ports that an automatic pick passes over. */
 export interface ReservedOption {
-  /** Ports that an automatic pick passes over; an explicit port may be one of them. None by default. */
+  /**
+   * Ports that an automatic pick passes over; an explicit port may be one of them. None by default.
+   */
   reserved?: ReservedPorts | undefined;
 }
 
@@ -92,8 +97,8 @@ export interface ReserveRequest extends PoolRequest, GroupOption, ReservedOption
 export interface PoolOptions extends PoolRequest, GroupOption, ReservedOption, CooldownOption {
   /**
    * How `take` picks. `"bind"`: as bind() with port 0, where an ephemeral TCP port is never shared
-   * (gVisor `ReservePort`). `"connect"`: each port is judged as an explicit one, so TCP shares ports
-   * between destinations (gVisor `PickEphemeralPort`). Default: `"connect"` if there is a
+   * (gVisor `ReservePort`). `"connect"`: each port is judged as an explicit one, so TCP shares
+   * ports between destinations (gVisor `PickEphemeralPort`). Default: `"connect"` if there is a
    * destination address, else `"bind"`.
    */
   mode?: "bind" | "connect" | undefined;
@@ -104,14 +109,15 @@ export interface PoolOptions extends PoolRequest, GroupOption, ReservedOption, C
    */
   unique?: boolean | undefined;
   /**
-   * `"fifo"`: `take` offers ports that this pool has never offered, from the offset on; then the one
-   * that the pool released first, and so on. Ports that others hold are tried one by one. Default: the
-   * selection of the manager.
+   * `"fifo"`: `take` offers ports that this pool has never offered, from the offset on; then the
+   * one that the pool released first, and so on. Ports that others hold are tried one by one.
+   * Default: the selection of the manager.
    */
   selection?: PoolSelection | undefined;
   /**
    * A port that `take` passes over, 1..65535: for a connection from an address to itself the
-   * destination's own port, with which it would connect to itself. `takeAt` may take it. None by default.
+   * destination's own port, with which it would connect to itself. `takeAt` may take it. None by
+   * default.
    */
   avoid?: number | undefined;
 }

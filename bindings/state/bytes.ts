@@ -1,5 +1,5 @@
-// Bytes of a snapshot: numbers of variable length (LEB128), little-endian ones of fixed length, and texts;
-// written into a buffer that grows, and read with a check of every step.
+// Bytes of a snapshot: numbers of variable length (LEB128), little-endian ones of fixed length, and
+// texts; written into a buffer that grows, and read with a check of every step.
 
 import { PortError } from "../errors.ts";
 
@@ -202,8 +202,8 @@ export function unseal(bytes: Uint8Array): Reader {
 }
 
 /**
- * Two sums over the words of all bytes but the sums themselves. Each step is a bijection, so a change
- * within one word changes both.
+ * Two sums over the words of all bytes but the sums themselves. Each step is a bijection, so a
+ * change within one word changes both.
  */
 function sumsOf(bytes: Uint8Array): [number, number] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

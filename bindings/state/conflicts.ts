@@ -1,8 +1,8 @@
-// Conflicts: gVisor's rules of sharing (docs/internals/conflict-rules.md), for explanations. The core judges
-// 64 ports at a time and knows no names; this judges each holder, and names it.
+// Conflicts: gVisor's rules of sharing (docs/internals/conflict-rules.md), for explanations. The
+// core judges 64 ports at a time and knows no names; this judges each holder, and names it.
 //
-// Holders are judged by network and local address, each by itself. There, a port is blocked when every flag
-// that the request wants is lacked by some holder that it meets.
+// Holders are judged by network and local address, each by itself. There, a port is blocked when
+// every flag that the request wants is lacked by some holder that it meets.
 
 import { FLAG_MASK, TRANSPORT_TCP, TUPLE_ONLY } from "../../assembly/abi.ts";
 import { type Address, ANY } from "../requests/address.ts";
@@ -40,7 +40,9 @@ export interface Conflict {
   readonly isTuple: boolean;
 }
 
-/** How a holder in one of the request's networks and its transport stands in the way, if it does. */
+/**
+ * How a holder in one of the request's networks and its transport stands in the way, if it does.
+ */
 export function conflictOf(asked: Judged, holder: Key): Conflict | undefined {
   const { key } = asked;
   const address = isSame(key.address, holder.address);

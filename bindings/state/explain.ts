@@ -1,5 +1,5 @@
-// Explaining: who or what keeps a request from a port. Nothing is changed, and a call that is not asked
-// for an explanation costs no more for it.
+// Explaining: who or what keeps a request from a port. Nothing is changed, and a call that is not
+// asked for an explanation costs no more for it.
 
 import {
   GROUP_BIND,
@@ -110,8 +110,8 @@ function byAddress(source: HeldSource, asked: Judged, port: number): Iterable<In
 }
 
 /**
- * The fewest holders at one address without which the request is not blocked there: with several wanted
- * flags, those that lack the flag that the fewest lack.
+ * The fewest holders at one address without which the request is not blocked there: with several
+ * wanted flags, those that lack the flag that the fewest lack.
  */
 function toRemove(asked: Judged, holders: readonly InTheWay[]): Obstacle[] {
   const tuples = holders.filter(({ isTuple }) => isTuple);

@@ -50,7 +50,10 @@ export interface Meeting {
   readonly address: "same" | "any";
   /** `"none"`: one of the two is on no device, and so on all. */
   readonly device: "same" | "none";
-  /** `"wildcard"`: one of the two goes to any destination; `"other"`: an ephemeral TCP port is not shared. */
+  /**
+   * `"wildcard"`: one of the two goes to any destination; `"other"`: an ephemeral TCP port is not
+   * shared.
+   */
   readonly destination: "same" | "wildcard" | "other";
 }
 
@@ -62,8 +65,9 @@ export interface Explanation {
   readonly port: number;
   /**
    * What stands in the way. For an explicit port every holder that has to go, and no other: if they
-   * give the port back, it can be had. Where other flags would do as well, the fewest holders are named.
-   * For any port the arithmetic: what each rule takes away, and {@link free}, add up to the range.
+   * give the port back, it can be had. Where other flags would do as well, the fewest holders are
+   * named. For any port the arithmetic: what each rule takes away, and {@link free}, add up to the
+   * range.
    */
   readonly because: readonly Obstacle[];
   /** For any port: the ephemeral range. */

@@ -1,5 +1,6 @@
-// FlowList: what a manager holds, copied out of the core at one moment. A *flow* is the ports that are held
-// with one description in one network; its line has 16 words (assembly/netstack/listing.ts):
+// FlowList: what a manager holds, copied out of the core at one moment. A *flow* is the ports that
+// are held with one description in one network; its line has 16 words
+// (assembly/netstack/listing.ts):
 //
 //   0 flow · 1 network · 2 transport · 3 device · 4-7 address · 8-11 destination
 //   12 destination port, and above it the number of ports · 13 flags · 14 lowest port · 15 binding

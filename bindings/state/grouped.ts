@@ -1,5 +1,5 @@
-// Reservation objects that were made in groups: the core counts them for each group, and does not know
-// which they are.
+// Reservation objects that were made in groups: the core counts them for each group, and does not
+// know which they are.
 
 import { keyOf, type Reservation } from "../reservation.ts";
 import type { Known } from "./held.ts";
@@ -11,7 +11,9 @@ export class GroupedReservations {
   #all = new Set<Reservation>();
   #sweepAt = LEAST;
 
-  /** Those that have been released are dropped when there are twice as many as at the last sweep. */
+  /**
+   * Those that have been released are dropped when there are twice as many as at the last sweep.
+   */
   add(reservation: Reservation): void {
     this.#all.add(reservation);
     if (this.#all.size < this.#sweepAt) return;

@@ -1,10 +1,12 @@
-// Releasing by filter. A reservation object whose port goes so must know it, or its own release() would
-// later take another holder's reference. Objects are not listed anywhere; each asks, when it is used,
-// what has been released since it was made.
+// Releasing by filter. A reservation object whose port goes so must know it, or its own release()
+// would later take another holder's reference. Objects are not listed anywhere; each asks, when it
+// is used, what has been released since it was made.
 
 import type { Key } from "../requests/parsing.ts";
 
-/** What a release leaves of a description that holds a port: all, some of its networks, or nothing. */
+/**
+ * What a release leaves of a description that holds a port: all, some of its networks, or nothing.
+ */
 export type Rest = (key: Key, port: number) => Key | undefined;
 
 interface Purge {

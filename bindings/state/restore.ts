@@ -1,5 +1,5 @@
-// Restore: reads a snapshot (snapshot.ts) into a manager that has just been opened for it. Where anything is
-// wrong the caller closes that manager, and nothing has changed.
+// Restore: reads a snapshot (snapshot.ts) into a manager that has just been opened for it. Where
+// anything is wrong the caller closes that manager, and nothing has changed.
 
 import { BATCH_AT, BATCH_MAX, LINE_BYTES, LINES_AT, LINES_MAX } from "../../assembly/abi.ts";
 import { typedArrayName } from "../core/brands.ts";
@@ -38,8 +38,8 @@ export interface RestoreOptions {
   /** Bytes of memory that the records may take, 1024..4294967295; the original's by default. */
   memoryLimit?: number | undefined;
   /**
-   * The tree that has the groups: those of the snapshot's paths, made where they are missing. By default
-   * new trees are made, with the ranges that the groups had.
+   * The tree that has the groups: those of the snapshot's paths, made where they are missing. By
+   * default new trees are made, with the ranges that the groups had.
    */
   groups?: PortGroups | undefined;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */

@@ -1,4 +1,5 @@
-// Snapshot: all that decides how a manager answers, as bytes. restore.ts reads them in the same order:
+// Snapshot: all that decides how a manager answers, as bytes. restore.ts reads them in the same
+// order:
 //
 //   settings      range, hint, memory limit, cooldown, clock, seed's state
 //   selection     policy, its parameters and counters; its secret, if that is wanted
@@ -39,8 +40,8 @@ interface StateSource extends HeldSource {
 /** What a snapshot says. */
 export interface SnapshotOptions {
   /**
-   * Takes along the secret of a keyed selection (`hash`, `double-hash`), so that a restored manager picks
-   * as the original would. Whoever reads it can tell ports in advance: false by default.
+   * Takes along the secret of a keyed selection (`hash`, `double-hash`), so that a restored manager
+   * picks as the original would. Whoever reads it can tell ports in advance: false by default.
    */
   secrets?: boolean | undefined;
 }

@@ -1,4 +1,5 @@
-// Objects from their making to their end: constructors, closing, and testers that close their manager.
+// Objects from their making to their end: constructors, closing, and testers that close their
+// manager.
 
 import { describe, expect, test } from "vitest";
 import { PortGroups, PortManager, Refusal, ReservedPorts, TCP } from "../../bindings/index.ts";

@@ -1,4 +1,5 @@
-// One rule for all options: those of the object and of its class count, Object.prototype gives none.
+// One rule for all options: those of the object and of its class count, Object.prototype gives
+// none.
 
 import { afterEach, describe, expect, test } from "vitest";
 import { PortGroups, PortManager, ReservedPorts, TCP } from "../../bindings/index.ts";

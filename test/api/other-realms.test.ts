@@ -1,4 +1,5 @@
-// Values of another realm (a vm context, as test runners make them) and of another copy of the package.
+// Values of another realm (a vm context, as test runners make them) and of another copy of the
+// package.
 
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";

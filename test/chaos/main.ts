@@ -1,6 +1,6 @@
-// Chaos: processes on one address, with blocks leased in a store, while processes are stopped, stalled
-// and killed, and the store is restarted, frozen and slow. In the end no block may have had two holders
-// at one time. `npm run chaos -- --store redis --minutes 10`
+// Chaos: processes on one address, with blocks leased in a store, while processes are stopped,
+// stalled and killed, and the store is restarted, frozen and slow. In the end no block may have had
+// two holders at one time. `npm run chaos -- --store redis --minutes 10`
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";

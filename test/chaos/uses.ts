@@ -1,10 +1,11 @@
-// Uses: what the workers of a chaos run wrote down, and whether a block had two holders at one time.
+// Uses: what the workers of a chaos run wrote down, and whether a block had two holders at one
+// time.
 //
 //   holding 1   ├── use ── use ──── use ──┤
 //   holding 2                      ├── use ─── …       the first use of it before the last of 1: two
 //
-// A use is written with two times: before the clocks were looked at, and after. A holding surely began
-// before the end of its first use, and surely lasted to the beginning of its last one.
+// A use is written with two times: before the clocks were looked at, and after. A holding surely
+// began before the end of its first use, and surely lasted to the beginning of its last one.
 
 interface Holding {
   readonly block: string;

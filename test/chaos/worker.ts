@@ -1,5 +1,6 @@
-// Worker of a chaos run: a connector on leased blocks that opens and closes real connections as fast as
-// it may, and writes down each use of a block: when it began to pick, and when it had picked.
+// Worker of a chaos run: a connector on leased blocks that opens and closes real connections as
+// fast as it may, and writes down each use of a block: when it began to pick, and when it had
+// picked.
 
 import { subscribe } from "node:diagnostics_channel";
 import { once } from "node:events";

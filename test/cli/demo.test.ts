@@ -155,7 +155,8 @@ describe.runIf(namespace.ok)("in a namespace", () => {
       }
       const command = [process.execPath, ...DEMO, "--range", "64"].map((part) => `'${part}'`);
       const args = ["--quiet", "--return", "--command", command.join(" "), "/dev/null"];
-      // An environment of its own: Node shows no colours where a service that runs tests has left its name.
+      // An environment of its own: Node shows no colours where a service that runs tests has left
+      // its name.
       const terminal = { PATH: process.env.PATH, HOME: process.env.HOME, TERM: "xterm-256color" };
       const coloured = await end(start("script", args, terminal));
       expect(coloured.code, coloured.text).toBe(0);

@@ -1,5 +1,5 @@
-// What `plan` says of the kernel's own choice, beside the machine's kernel with real sockets: how many connections are
-// made before the first is refused.
+// What `plan` says of the kernel's own choice, beside the machine's kernel with real sockets: how
+// many connections are made before the first is refused.
 
 import { expect, test } from "vitest";
 import { type Call, canRunKernel, openKernel } from "../fuzz/kernel/kernel.ts";
@@ -40,7 +40,9 @@ test.runIf(why !== "")("forecasts are not compared with this machine's kernel", 
   expect(why).not.toBe("");
 });
 
-/** How many connections the kernel makes before one is refused, to so many destinations in turns. */
+/**
+ * How many connections the kernel makes before one is refused, to so many destinations in turns.
+ */
 async function connectionsOf(destinations: number, closes: boolean): Promise<number> {
   const calls: Call[] = [];
   for (let server = 0; server < destinations; server++) {

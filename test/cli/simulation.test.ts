@@ -1,5 +1,5 @@
-// The simulated load against arithmetic: rate x (lifetime + rest) connections hold ports at once, and
-// sources x destinations x ports is what there is.
+// The simulated load against arithmetic: rate x (lifetime + rest) connections hold ports at once,
+// and sources x destinations x ports is what there is.
 
 import { describe, expect, test } from "vitest";
 import { Departures } from "../../bindings/cli/plan/departures.ts";

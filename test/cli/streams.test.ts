@@ -1,4 +1,5 @@
-// The command line's streams and its end: outputs that cannot be written, documents, widths and signals.
+// The command line's streams and its end: outputs that cannot be written, documents, widths and
+// signals.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -112,7 +113,8 @@ describe("a signal", () => {
     const timer = setInterval(() => child.kill(signal), 100);
     await once(child, "close");
     clearInterval(timer);
-    // One that comes before the program listens ends it as a signal does, which a shell shows by the same code.
+    // One that comes before the program listens ends it as a signal does, which a shell shows by
+    // the same code.
     expect([child.exitCode, child.signalCode]).toContain(child.exitCode === null ? signal : code);
   });
 });

@@ -1,6 +1,7 @@
-// Memory that grows: WebAssembly then detaches every view on the old buffer. Whatever the facade has kept
-// from before (the request block, the batch, the slice of a batch that was used last) must be fetched anew,
-// also when the memory grows in the middle of a call, or under the feet of a caller's own code.
+// Memory that grows: WebAssembly then detaches every view on the old buffer. Whatever the facade
+// has kept from before (the request block, the batch, the slice of a batch that was used last) must
+// be fetched anew, also when the memory grows in the middle of a call, or under the feet of a
+// caller's own code.
 
 import { describe, expect, test } from "vitest";
 import { BATCH_MAX } from "../../assembly/abi.ts";

@@ -1,4 +1,5 @@
-// Pages: the Markdown files of the repository, and what stands in them: blocks of code, headings, links.
+// Pages: the Markdown files of the repository, and what stands in them: blocks of code, headings,
+// links.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

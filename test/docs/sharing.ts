@@ -1,5 +1,5 @@
-// Who may share a port with whom, by LinuxPorts: the table of docs/guide/linux.md. `node build/test/docs/sharing.js`
-// writes it.
+// Who may share a port with whom, by LinuxPorts: the table of docs/guide/linux.md. `node
+// build/test/docs/sharing.js` writes it.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -33,7 +33,10 @@ const group = { ...plain, reusePort: true, told: "SO_REUSEPORT" };
 const any6 = { told: "::", address: "::", type: "tcp6" } as const;
 const only6 = { ...any6, v6only: true, told: ":: with IPV6_V6ONLY" };
 
-/** SO_REUSEPORT: commit c617f398edd4, Linux 3.9. Device, family and TIME_WAIT are older than the sources' history. */
+/**
+ * SO_REUSEPORT: commit c617f398edd4, Linux 3.9. Device, family and TIME_WAIT are older than the
+ * sources' history.
+ */
 const RULES: readonly Rule[] = [
   { owner: plain, newcomer: plain, since: ALWAYS },
   { owner: plain, newcomer: { ...plain, told: "127.0.0.2", address: "127.0.0.2" }, since: ALWAYS },

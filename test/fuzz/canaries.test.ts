@@ -1,5 +1,5 @@
-// Canaries: a fault in a reference model must be found, and reported in few operations with the seed that finds
-// it again. One that is rare among all that is asked for each subject.
+// Canaries: a fault in a reference model must be found, and reported in few operations with the
+// seed that finds it again. One that is rare among all that is asked for each subject.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,8 +1,8 @@
-// The fuzzer: random operations on a model and on the implementation, whose answers must agree. What fast-check
-// finds it shrinks, and the shrunk session is the report.
+// The fuzzer: random operations on a model and on the implementation, whose answers must agree.
+// What fast-check finds it shrinks, and the shrunk session is the report.
 //
-// A subject says what can be asked and opens both sides. An operation is drawn as a few numbers and planned by
-// looking at the model alone when its turn comes, so that any of them can be left out.
+// A subject says what can be asked and opens both sides. An operation is drawn as a few numbers and
+// planned by looking at the model alone when its turn comes, so that any of them can be left out.
 
 import fc from "fast-check";
 import { Mismatch } from "./mismatch.ts";

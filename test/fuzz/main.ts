@@ -1,10 +1,12 @@
-// The command line of the fuzzer: `npm run fuzz -- --minutes N [--seed S]`, with `--netstack`, `--linux`, `--udp`,
-// `--cooldown`, `--groups` or `--api` for some of its subjects. Each subject that is asked for, or all of them, has
-// its share of the time, in turns; `--subject NAME` is one alone. `--node` is for real connections under faults,
-// and `--kernel` for Linux2632Ports beside the machine's own kernel, alone.
+// The command line of the fuzzer: `npm run fuzz -- --minutes N [--seed S]`, with `--netstack`,
+// `--linux`, `--udp`, `--cooldown`, `--groups` or `--api` for some of its subjects. Each subject
+// that is asked for, or all of them, has its share of the time, in turns; `--subject NAME` is one
+// alone. `--node` is for real connections under faults, and `--kernel` for Linux2632Ports beside
+// the machine's own kernel, alone.
 //
-// Exit code 0: time is over and nothing was found. 1: the model and the implementation differ; the shrunk
-// session is printed, with the seed that finds it again. 2: the command line is not what it should be.
+// Exit code 0: time is over and nothing was found. 1: the model and the implementation differ; the
+// shrunk session is printed, with the seed that finds it again. 2: the command line is not what it
+// should be.
 
 import { parseArgs } from "node:util";
 import { api } from "./api/subject.ts";

@@ -1,5 +1,5 @@
-// Operations that are planned from a salt: which kind it is has been drawn by weight, and all else comes out of
-// the salt when its turn comes, by looking at the model.
+// Operations that are planned from a salt: which kind it is has been drawn by weight, and all else
+// comes out of the salt when its turn comes, by looking at the model.
 
 import type { Operation, Session, Weighted } from "./fuzz.ts";
 import { anySalt, Random } from "./random.ts";

@@ -3,7 +3,9 @@
 import fc from "fast-check";
 import { SeededRandom } from "../../bindings/core/random.ts";
 
-/** A seed for each operation, in which nothing is simpler than anything else: it does not shrink. */
+/**
+ * A seed for each operation, in which nothing is simpler than anything else: it does not shrink.
+ */
 export const anySalt: fc.Arbitrary<number> = fc.noShrink(fc.noBias(fc.nat(0x7fffffff)));
 
 export class Random {

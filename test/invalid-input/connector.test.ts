@@ -1,4 +1,5 @@
-// Mistakes: what a connector refuses, with a code and a word of advice, before anything has changed.
+// Mistakes: what a connector refuses, with a code and a word of advice, before anything has
+// changed.
 
 import { EventEmitter, once } from "node:events";
 import { connect, Socket } from "node:net";

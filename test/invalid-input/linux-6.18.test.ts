@@ -1,5 +1,5 @@
-// What callers get wrong with LinuxPorts and its sockets: each gets the error that names the mistake, and nothing
-// has changed.
+// What callers get wrong with LinuxPorts and its sockets: each gets the error that names the
+// mistake, and nothing has changed.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { LinuxPorts, type LinuxSocket, PortError } from "../../bindings/index.ts";

@@ -1,5 +1,5 @@
-// Memory of cooling pools: what a port at rest costs, that all of it comes back, and that a manager at its
-// limit refuses without changing anything.
+// Memory of cooling pools: what a port at rest costs, that all of it comes back, and that a manager
+// at its limit refuses without changing anything.
 
 import { describe, expect, test } from "vitest";
 import { SeededRandom } from "../../bindings/core/random.ts";

@@ -1,12 +1,14 @@
-// Memory limits of LinuxPorts: at each limit every call is done as a whole or refused, and has changed nothing then;
-// and all memory comes back.
+// Memory limits of LinuxPorts: at each limit every call is done as a whole or refused, and has
+// changed nothing then; and all memory comes back.
 
 import { describe, expect, test } from "vitest";
 import { LinuxPorts, type LinuxSocket, PortError } from "../../bindings/index.ts";
 import { verifyLinux } from "../../bindings/linux/system.ts";
 import { BUILDS, modulesFor } from "../support/builds.ts";
 
-/** From where nothing fits to where all does; what is between differs by less than a small block. */
+/**
+ * From where nothing fits to where all does; what is between differs by less than a small block.
+ */
 const LIMITS = Array.from({ length: 160 }, (_, index) => 8192 + index * 104);
 
 describe.each(BUILDS)("%s build", (build) => {

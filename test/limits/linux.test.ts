@@ -32,7 +32,9 @@ interface Begun {
 
 const LIMIT_MIN = lowestLimit();
 const LIMIT_MAX = 100_000;
-/** Numbers of sockets that fill, and of those that operations make, lie above those of the ballast. */
+/**
+ * Numbers of sockets that fill, and of those that operations make, lie above those of the ballast.
+ */
 const FILLERS = 1000;
 const OPERATIONS = 10_000;
 

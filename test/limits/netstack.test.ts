@@ -1,10 +1,11 @@
-// A memory limit that is reached in the middle of a change. Each story is told under the limits that
-// give each outcome, found in steps of a few bytes, from one that hardly lets a manager open to one
-// where nothing is refused. So each allocation is refused once, behind those that came before it.
+// A memory limit that is reached in the middle of a change. Each story is told under the limits
+// that give each outcome, found in steps of a few bytes, from one that hardly lets a manager open
+// to one where nothing is refused. So each allocation is refused once, behind those that came
+// before it.
 //
-// Whatever is refused has changed no figure, all else is answered as the reference model answers, the
-// invariants hold after each step, and when all is released no byte is in use. A drained manager
-// then refuses and grants what it did at first.
+// Whatever is refused has changed no figure, all else is answered as the reference model answers,
+// the invariants hold after each step, and when all is released no byte is in use. A drained
+// manager then refuses and grants what it did at first.
 
 import { afterAll, describe, expect, test } from "vitest";
 import { NO_MEMORY } from "../../assembly/abi.ts";

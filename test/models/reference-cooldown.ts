@@ -1,5 +1,5 @@
-// The reference model of a cooling pool: sets, an array in order, and loops. It says what cooldown.wasm and
-// bindings/cooling.ts are to answer.
+// The reference model of a cooling pool: sets, an array in order, and loops. It says what
+// cooldown.wasm and bindings/cooling.ts are to answer.
 
 import { COOLING, EMPTY_RANGE, EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 

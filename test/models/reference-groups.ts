@@ -1,6 +1,6 @@
-// Model: what managers in groups answer, read off port by port. Who is in whose way is the reference
-// model's business, where a policy goes that of the plain RFC 6056; what is added here are groups,
-// reserved ports, and who uses a group.
+// Model: what managers in groups answer, read off port by port. Who is in whose way is the
+// reference model's business, where a policy goes that of the plain RFC 6056; what is added here
+// are groups, reserved ports, and who uses a group.
 
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";

@@ -1,6 +1,6 @@
-// The reference model of Linux2632Ports: the two functions with which Linux 2.6.32 to 3.2 gave TCP sockets
-// their local ports, `inet_csk_get_port` (bind, listen) and `__inet_hash_connect` (connect), with
-// a bind range and a connect range per group, as one would write them with maps.
+// The reference model of Linux2632Ports: the two functions with which Linux 2.6.32 to 3.2 gave TCP
+// sockets their local ports, `inet_csk_get_port` (bind, listen) and `__inet_hash_connect`
+// (connect), with a bind range and a connect range per group, as one would write them with maps.
 //
 // It follows their steps one by one, on what the kernel keeps. It is the second opinion of the
 // replays and the fuzzer, and the baseline of the benches.

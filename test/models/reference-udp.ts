@@ -1,5 +1,5 @@
-// The reference model of UDP ports: one list of sockets, and a loop over it for each question. It is
-// the second opinion about the UDP sockets of Linux2632Ports.
+// The reference model of UDP ports: one list of sockets, and a loop over it for each question. It
+// is the second opinion about the UDP sockets of Linux2632Ports.
 //
 //   conflict    devices overlap, addresses overlap, and not both have SO_REUSEADDR
 //   bind        the port that is named; port 0: the first without conflict from a random start on

@@ -1,5 +1,5 @@
-// Cooling ports: where the system would refuse nothing, nothing is refused; and a port whose tuple the system does not
-// keep need not cool down.
+// Cooling ports: where the system would refuse nothing, nothing is refused; and a port whose tuple
+// the system does not keep need not cool down.
 
 import { once } from "node:events";
 import { Socket } from "node:net";
@@ -40,7 +40,10 @@ class Kernel {
   }
 }
 
-/** Opens and closes a connection each so many milliseconds, and says how many were refused, here and there. */
+/**
+ * Opens and closes a connection each so many milliseconds, and says how many were refused, here and
+ * there.
+ */
 async function load(everyMs: number, count: number, ports: number) {
   let now = 1000;
   const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
@@ -106,7 +109,8 @@ test("a port whose tuple the kernel does not keep is free when only cooling port
   const { port, sockets } = await serve();
   const to = { host: "127.0.0.1", port };
   const socket = await connector.connect(to);
-  // What it has not read makes the system reset the connection: no TIME_WAIT, which cannot be seen from here.
+  // What it has not read makes the system reset the connection: no TIME_WAIT, which cannot be seen
+  // from here.
   socket.pause();
   await until(() => sockets.size === 1, "the server's end");
   const [theirs] = [...sockets] as [Socket];

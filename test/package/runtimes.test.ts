@@ -1,5 +1,5 @@
-// What `npm run test:runtimes` stands on: the scenario finds what is wrong with a package, and whatever does not
-// come to an end is ended.
+// What `npm run test:runtimes` stands on: the scenario finds what is wrong with a package, and
+// whatever does not come to an end is ended.
 
 import { tmpdir } from "node:os";
 import { expect, test } from "vitest";

@@ -1,5 +1,5 @@
-// What vector files are made of: texts that are JSON, and what is said where they are not. Nothing here reads
-// files, so that pages can replay as well.
+// What vector files are made of: texts that are JSON, and what is said where they are not. Nothing
+// here reads files, so that pages can replay as well.
 
 /** What was given cannot be replayed. The message is for whoever gave it. */
 export class BadInput extends Error {

@@ -1,5 +1,5 @@
-// The reference model of Linux2632Ports as a system to replay on. It needs no core, so it can be judged
-// alone.
+// The reference model of Linux2632Ports as a system to replay on. It needs no core, so it can be
+// judged alone.
 
 import { ReferenceLinuxPorts, type ReferenceSocket } from "../models/reference-linux.ts";
 import type {

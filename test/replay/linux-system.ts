@@ -1,4 +1,5 @@
-// What a replay of Linux' port picker plays on: Linux2632Ports or the reference model, behind one face.
+// What a replay of Linux' port picker plays on: Linux2632Ports or the reference model, behind one
+// face.
 //
 // All is said in the vectors' words: seconds, groups by their paths, "" for any address, 0 for no
 // device. A system makes a socket of its own for each that is asked for; from then on that is what

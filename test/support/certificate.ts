@@ -1,4 +1,5 @@
-// A key and a self-signed certificate for "portwarden.test", for TLS on loopback, valid for a hundred years.
+// A key and a self-signed certificate for "portwarden.test", for TLS on loopback, valid for a
+// hundred years.
 
 export const NAME = "portwarden.test";
 

@@ -1,4 +1,5 @@
-// Connectors in tests: servers on loopback, sources that nobody else has, and what must hold in the end.
+// Connectors in tests: servers on loopback, sources that nobody else has, and what must hold in the
+// end.
 
 import { once } from "node:events";
 import {
@@ -132,8 +133,8 @@ export async function until(holds: () => boolean, what: string): Promise<void> {
 }
 
 /**
- * What must hold in the end: nothing is held, nobody waits, and every port of every source can be taken for that
- * destination, and no more. Ports that are quarantined must have come back.
+ * What must hold in the end: nothing is held, nobody waits, and every port of every source can be
+ * taken for that destination, and no more. Ports that are quarantined must have come back.
  */
 export async function expectAllBack(connector: Connector, to: ConnectOptions): Promise<void> {
   await until(() => connector.metrics().held === 0, "every port given back");

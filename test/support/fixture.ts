@@ -1,5 +1,6 @@
 // Fixture: where a story is played. The same story runs on the reference model, and on both builds
-// of the core through reservations and through pools; a refusal is one of the negative numbers of `abi`.
+// of the core through reservations and through pools; a refusal is one of the negative numbers of
+// `abi`.
 
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 import {

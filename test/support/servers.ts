@@ -1,5 +1,5 @@
-// Servers for stores of blocks: Redis and etcd, where they are installed, on loopback at free ports,
-// with nothing on disk that stays.
+// Servers for stores of blocks: Redis and etcd, where they are installed, on loopback at free
+// ports, with nothing on disk that stays.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

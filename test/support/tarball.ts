@@ -1,5 +1,5 @@
-// The package as npm publishes it: packed from what has been built, unpacked into a fresh folder beside its
-// one dependency. Nothing is built and nothing fetched.
+// The package as npm publishes it: packed from what has been built, unpacked into a fresh folder
+// beside its one dependency. Nothing is built and nothing fetched.
 
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";

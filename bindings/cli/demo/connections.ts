@@ -1,5 +1,5 @@
-// OpenConnections: many connections that one way has open at the same time, what has become of them, and
-// what opening one more was refused with.
+// OpenConnections: many connections that one way has open at the same time, what has become of
+// them, and what opening one more was refused with.
 
 import type { Socket } from "node:net";
 import type { Destination } from "./servers.ts";
@@ -64,7 +64,8 @@ export class OpenConnections {
 
   /**
    * Closes all by a reset. A plain close would leave each in TIME_WAIT for a minute, and with it
-   * its port; a reset leaves nothing on either side, so that the next way finds what this one found.
+   * its port; a reset leaves nothing on either side, so that the next way finds what this one
+   * found.
    */
   async close(): Promise<void> {
     this.#isClosing = true;

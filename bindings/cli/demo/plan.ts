@@ -7,7 +7,9 @@ import { type HostState, readHostState } from "../../node/host/host-state.ts";
 import { CannotRun } from "../args.ts";
 import type { DemoOptions, WayName } from "./options.ts";
 
-/** Where the demo runs: in a namespace of its own or, and then why, among the machine's own ports. */
+/**
+ * Where the demo runs: in a namespace of its own or, and then why, among the machine's own ports.
+ */
 export type Place = { readonly inside: true } | { readonly inside: false; readonly why: string };
 
 /** What one measurement uses. */
@@ -141,8 +143,8 @@ function rangeOf(ports: number): PortRange {
 }
 
 /**
- * A range of so many ports that the kernel does not hand out by itself: above its own range, or else
- * just below it. Where neither has room, the last ports there are.
+ * A range of so many ports that the kernel does not hand out by itself: above its own range, or
+ * else just below it. Where neither has room, the last ports there are.
  */
 function besides(kernel: PortRange, ports: number): PortRange {
   if (PORT_MAX - kernel.last >= ports) return { first: kernel.last + 1, last: kernel.last + ports };

@@ -121,7 +121,9 @@ function seenOf({ way, sources, sharedBy }: Capacity, { destinations }: Plan): s
   return `${source}; no port served two destinations`;
 }
 
-/** The times at some percentages; of few ports, or few connections, not all of them are ever in use. */
+/**
+ * The times at some percentages; of few ports, or few connections, not all of them are ever in use.
+ */
 function timesTable({ plan, fillings }: Findings): string[] {
   const percents = PERCENTS.filter((percent) =>
     fillings.some((filling) => timeAt(filling, percent) !== undefined),

@@ -57,7 +57,9 @@ export class Servers {
     }
   }
 
-  /** How many connections the servers hold in all, once that is `expected`; or after two seconds. */
+  /**
+   * How many connections the servers hold in all, once that is `expected`; or after two seconds.
+   */
   async held(expected: number): Promise<number> {
     const limit = performance.now() + AGREE_MS_MAX;
     for (;;) {

@@ -11,7 +11,9 @@ export interface Way {
   readonly name: WayName;
   /** The ports that it can use. */
   readonly range: PortRange;
-  /** Opens a connection: the socket once it is connected; rejects with what the way refuses with. */
+  /**
+   * Opens a connection: the socket once it is connected; rejects with what the way refuses with.
+   */
   open(destination: Destination): Promise<Socket>;
   /** Ports that the way still holds when all its sockets have closed; ends it. */
   close(): number;

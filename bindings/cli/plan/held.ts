@@ -1,4 +1,5 @@
-// Connections that are all open at once: how many find a port is arithmetic, and so is what to change.
+// Connections that are all open at once: how many find a port is arithmetic, and so is what to
+// change.
 
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import type { PortRange } from "../../index.ts";

@@ -1,5 +1,5 @@
-// A load: so many connections per second, each living so long, from some sources to some destinations;
-// and the part of it that is simulated where the whole would take too long.
+// A load: so many connections per second, each living so long, from some sources to some
+// destinations; and the part of it that is simulated where the whole would take too long.
 
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import type { WhenCooling } from "../../cooldown.ts";
@@ -20,9 +20,14 @@ export interface Load {
   /** Connections per second, of all together; they come at equal intervals. */
   readonly rate: number;
   readonly lifetime: Lifetime;
-  /** Seconds that a port cools down, for its source and destination, after a connection has ended. */
+  /**
+   * Seconds that a port cools down, for its source and destination, after a connection has ended.
+   */
   readonly cooldown: number;
-  /** The cooldown ends to the nanosecond, as the kernel's TIME_WAIT does; by default as a pool's does. */
+  /**
+   * The cooldown ends to the nanosecond, as the kernel's TIME_WAIT does; by default as a pool's
+   * does.
+   */
   readonly isExact?: boolean | undefined;
   /** When only cooling ports are left: refuse, or take the one that has cooled down longest. */
   readonly whenCooling: Exclude<WhenCooling, "wait">;
@@ -127,7 +132,9 @@ export function reduced(load: Load, share: Share): Load {
   return { ...smaller, range: { first: PORT_MAX - count + 1, last: PORT_MAX }, reserved: "" };
 }
 
-/** What a pool itself says of a port that has been released just when a part of its period begins. */
+/**
+ * What a pool itself says of a port that has been released just when a part of its period begins.
+ */
 function longestCooldown(): number {
   const period = 65_536;
   using manager = PortManager.open({ seed: 1 });

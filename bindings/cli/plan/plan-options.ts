@@ -62,8 +62,8 @@ export function kindOf(given: Given): Kind {
 }
 
 /**
- * The load. One of connections that stay open comes within one second; the highest rate is asked of a load of one
- * connection per second.
+ * The load. One of connections that stay open comes within one second; the highest rate is asked of
+ * a load of one connection per second.
  * @throws BadInput when the command line is not understood.
  */
 export function loadOf(given: Given, machine: HostState): Load {

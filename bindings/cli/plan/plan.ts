@@ -1,5 +1,5 @@
-// `portwarden plan`: will a load fit, when do the ports run out, and what to change. Simulated in the
-// core, and said in words or as JSON.
+// `portwarden plan`: will a load fit, when do the ports run out, and what to change. Simulated in
+// the core, and said in words or as JSON.
 
 import { LINUX_RANGE, TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
 import { readHostState } from "../../node/host/host-state.ts";
@@ -103,8 +103,8 @@ async function answerTo(load: Load): Promise<Answer> {
 }
 
 /**
- * With `localAddress`, Node binds to port 0 before it connects. The kernel then gives each port of a source to
- * one connection, whatever its destination, and not while a former one is in TIME_WAIT.
+ * With `localAddress`, Node binds to port 0 before it connects. The kernel then gives each port of
+ * a source to one connection, whatever its destination, and not while a former one is in TIME_WAIT.
  */
 function inPlainNode(load: Load): Load {
   const cooldown = load.cooldown === 0 ? 0 : TIME_WAIT_S;
@@ -112,16 +112,17 @@ function inPlainNode(load: Load): Load {
 }
 
 /**
- * Without a port of its own, connect() shares ports among destinations, and keeps those of a destination in
- * TIME_WAIT for the kernel's time.
+ * Without a port of its own, connect() shares ports among destinations, and keeps those of a
+ * destination in TIME_WAIT for the kernel's time.
  */
 function byKernel(load: Load): Load {
   return { ...inPlainNode(load), destinations: load.destinations };
 }
 
 /**
- * How many ports connect() looks at, at least, where so many are in use for its tuple: it tries those at even
- * offsets first, so that beyond half of the range each call goes past all of them (Linux 6.18).
+ * How many ports connect() looks at, at least, where so many are in use for its tuple: it tries
+ * those at even offsets first, so that beyond half of the range each call goes past all of them
+ * (Linux 6.18).
  */
 export function leastLooks({ ports, perPool }: Forecast): number {
   const even = Math.ceil(ports / 2);

@@ -1,5 +1,5 @@
-// The highest rate: as many connections per second as there are ports, each busy for as long as a connection lives
-// and its port cools down.
+// The highest rate: as many connections per second as there are ports, each busy for as long as a
+// connection lives and its port cools down.
 
 import { TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
 import { counted, figure } from "../../node/connector/words.ts";
@@ -17,7 +17,10 @@ interface Rate {
   readonly busy: number;
   /** Connections per second; `Infinity` where ports are free at once. */
   readonly rate: number;
-  /** The same in plain Node with `localAddress`, where a port serves one destination and stays in TIME_WAIT. */
+  /**
+   * The same in plain Node with `localAddress`, where a port serves one destination and stays in
+   * TIME_WAIT.
+   */
   readonly plain: { readonly busy: number; readonly rate: number };
 }
 

@@ -1,5 +1,6 @@
-// Remedies: what would make a load fit, or how much more would fit, found by simulating again. Each is a
-// change of one thing; the least that does is searched for, starting from what arithmetic says.
+// Remedies: what would make a load fit, or how much more would fit, found by simulating again. Each
+// is a change of one thing; the least that does is searched for, starting from what arithmetic
+// says.
 
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import type { PortRange } from "../../index.ts";
@@ -36,8 +37,9 @@ const FOUND_ARRIVALS = 100_000;
 const AGAIN_MAX = 8;
 
 /**
- * Whatever would make a load fit that does not. More ports are searched for as if there were files enough: who
- * opens more connections needs as many as the forecast says. Between two, other work may be done.
+ * Whatever would make a load fit that does not. More ports are searched for as if there were files
+ * enough: who opens more connections needs as many as the forecast says. Between two, other work
+ * may be done.
  */
 export async function* remediesFor(load: Load): AsyncGenerator<Remedy> {
   const unlimited = { ...load, files: Number.POSITIVE_INFINITY };
@@ -54,7 +56,10 @@ export async function* remediesFor(load: Load): AsyncGenerator<Remedy> {
   }
 }
 
-/** The highest rate, in thousandths of the load's own, that fits as well; `undefined` if it is far above. */
+/**
+ * The highest rate, in thousandths of the load's own, that fits as well; `undefined` if it is far
+ * above.
+ */
 export function highestRate(load: Load): { rate: number; forecast: Forecast } | undefined {
   const at = (step: number): Load => withRate(load, (load.rate * step) / STEPS);
   const guess = Math.floor((STEPS * room(load)) / needed(load));
@@ -157,8 +162,8 @@ function greatest(at: (value: number) => Load, guess: number, low: number, high:
 }
 
 /**
- * The least value in low..high that fits, from a guess on in doubling steps, then by halves. What is found is
- * simulated thoroughly, and while that does not fit, somewhat more.
+ * The least value in low..high that fits, from a guess on in doubling steps, then by halves. What
+ * is found is simulated thoroughly, and while that does not fit, somewhat more.
  */
 function search(
   at: (value: number) => Load,

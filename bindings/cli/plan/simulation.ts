@@ -1,7 +1,7 @@
-// The simulation: a load's connections come and go in simulated time, and the core decides about every
-// port. One pool for each source and destination, destinations in turn, and for each of them the
-// sources in turn, as the connector does: when a source has no port left for a destination, the next
-// is asked. A connection that nobody has a port for is refused and lost.
+// The simulation: a load's connections come and go in simulated time, and the core decides about
+// every port. One pool for each source and destination, destinations in turn, and for each of them
+// the sources in turn, as the connector does: when a source has no port left for a destination, the
+// next is asked. A connection that nobody has a port for is refused and lost.
 
 import { SeededRandom } from "../../core/random.ts";
 import { IPV4, PortManager, type PortPool, Refusal, ReservedPorts, TCP } from "../../index.ts";
@@ -12,8 +12,8 @@ import { type Lifetime, type Load, portsOf, reduced, type Share, shareOf } from 
 export type Exhausted = "range" | "cooling" | "files";
 
 /**
- * How a load fared. Figures are of the whole load, also where a share of it was simulated; counts of connections are
- * of the simulated seconds.
+ * How a load fared. Figures are of the whole load, also where a share of it was simulated; counts
+ * of connections are of the simulated seconds.
  */
 export interface Forecast {
   /** Was no connection refused? */
@@ -31,7 +31,10 @@ export interface Forecast {
   readonly ports: number;
   /** Connections open: in the last quarter of the time on average, and at most. */
   readonly open: { readonly steady: number; readonly peak: number };
-  /** Of one source and destination: connections open, ports that are cooling, and most ports in use at once. */
+  /**
+   * Of one source and destination: connections open, ports that are cooling, and most ports in use
+   * at once.
+   */
   readonly perPool: { readonly open: number; readonly cooling: number; readonly peak: number };
   /** What was simulated. */
   readonly share: Share;
@@ -84,8 +87,8 @@ export function simulate(
 }
 
 /**
- * One run through a load that is simulated whole. Times are whole nanoseconds, so that what ends just
- * when something else begins does so whatever the rate.
+ * One run through a load that is simulated whole. Times are whole nanoseconds, so that what ends
+ * just when something else begins does so whatever the rate.
  */
 class Run implements Disposable {
   readonly load: Load;

@@ -1,5 +1,5 @@
-// `portwarden show --blocks`: who has leased which blocks of ports on this host (`hostBlocks`), as the
-// kernel's list of Unix sockets and /proc let this user see.
+// `portwarden show --blocks`: who has leased which blocks of ports on this host (`hostBlocks`), as
+// the kernel's list of Unix sockets and /proc let this user see.
 
 import { readFileSync } from "node:fs";
 import { BLOCK_PORTS, firstPortOf } from "../../node/blocks/block-store.ts";

@@ -1,7 +1,8 @@
-// Programs: who has the sockets of a connection's source and destination, as /proc lets this user see.
+// Programs: who has the sockets of a connection's source and destination, as /proc lets this user
+// see.
 //
-// A line of /proc/net/tcp names a socket by its inode; /proc/PID/fd has links to "socket:[INODE]". Of other users'
-// processes only root may read them. A connection in TIME_WAIT is nobody's.
+// A line of /proc/net/tcp names a socket by its inode; /proc/PID/fd has links to "socket:[INODE]".
+// Of other users' processes only root may read them. A connection in TIME_WAIT is nobody's.
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { parseSocketRows } from "../../node/host/proc.ts";

@@ -107,7 +107,10 @@ function tcpOf(pairs: readonly PairUse[]): PairUse[] {
   return pairs.filter(({ transport }) => transport === "tcp");
 }
 
-/** The pairs to a destination; where nothing is connected to it, what any address of this machine would have. */
+/**
+ * The pairs to a destination; where nothing is connected to it, what any address of this machine
+ * would have.
+ */
 function pairsTo(machine: HostState, pairs: readonly PairUse[], remote: Remote): PairUse[] {
   const isTo = (pair: PairUse): boolean =>
     pair.destination === remote.address && pair.destinationPort === remote.port;

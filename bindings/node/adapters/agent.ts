@@ -1,8 +1,10 @@
-// Agents for node:http and node:https, and the function that http.request takes instead of an agent.
+// Agents for node:http and node:https, and the function that http.request takes instead of an
+// agent.
 //
-// Node asks an agent for a socket by `createConnection`, and takes it later by a callback, too. Until then the agent
-// must count it, or it would open more than `maxSockets`; and somebody must notice when its request is given up, which
-// Node tells nobody while a request has no socket. Both is what a Pending does.
+// Node asks an agent for a socket by `createConnection`, and takes it later by a callback, too.
+// Until then the agent must count it, or it would open more than `maxSockets`; and somebody must
+// notice when its request is given up, which Node tells nobody while a request has no socket. Both
+// is what a Pending does.
 
 import {
   type ClientRequest,
@@ -33,10 +35,11 @@ export interface HttpsPortAgentOptions extends HttpsAgentOptions, StickyOptions 
 type Done = (error: Error | null, socket: Duplex) => void;
 
 /**
- * An `http.Agent` whose connections go through a connector: each is opened from a source and a port that portwarden
- * has picked. All else is Node's: keep-alive (a pooled connection keeps its port), `maxSockets`, timeouts. A request's
- * `localAddress` must be one of the sources, and its `lookup` is used instead of the connector's; `localPort` and what
- * else a connector decides is refused. Connections to a `socketPath` are left to Node.
+ * An `http.Agent` whose connections go through a connector: each is opened from a source and a port
+ * that portwarden has picked. All else is Node's: keep-alive (a pooled connection keeps its port),
+ * `maxSockets`, timeouts. A request's `localAddress` must be one of the sources, and its `lookup`
+ * is used instead of the connector's; `localPort` and what else a connector decides is refused.
+ * Connections to a `socketPath` are left to Node.
  *
  * - If there is no port, the request emits `error` with a {@link ConnectorError}.
  * - A request that is destroyed ends at once: it gives up its connection, and before that its place among those
@@ -81,8 +84,8 @@ export class HttpPortAgent extends HttpAgent {
 }
 
 /**
- * The same as {@link HttpPortAgent} for `https`: TLS with server names, certificates and sessions is Node's; sessions
- * are reused for a host whatever the source.
+ * The same as {@link HttpPortAgent} for `https`: TLS with server names, certificates and sessions
+ * is Node's; sessions are reused for a host whatever the source.
  * @example
  * const agent = new HttpsPortAgent(connector, { keepAlive: true, maxCachedSessions: 100 });
  * https.get("https://example.org/", { agent }, (response) => response.resume());
@@ -120,16 +123,20 @@ export class HttpsPortAgent extends HttpsAgent {
 
 /** Options of {@link connectionFor}. */
 export interface ConnectionForOptions extends StickyOptions {
-  /** The connections are secure (TLS), with the request's options of `tls.connect`. Default false. */
+  /**
+   * The connections are secure (TLS), with the request's options of `tls.connect`. Default false.
+   */
   secure?: boolean | undefined;
 }
 
 /**
- * A function for the option `createConnection` of `http.request`, and of clients that pass it on, such as `ws`: a new
- * connection each time, without an agent. With `secure: true` for `https.request` and `wss:`. An agent does more: with
- * this, a request that is destroyed or times out while connecting leaves its connection to be closed once it is open.
+ * A function for the option `createConnection` of `http.request`, and of clients that pass it on,
+ * such as `ws`: a new connection each time, without an agent. With `secure: true` for
+ * `https.request` and `wss:`. An agent does more: with this, a request that is destroyed or times
+ * out while connecting leaves its connection to be closed once it is open.
  * @example
- * const socket = new WebSocket("ws://127.0.0.1:8080/", { createConnection: connectionFor(connector) });
+ * const createConnection = connectionFor(connector);
+ * const socket = new WebSocket("ws://127.0.0.1:8080/", { createConnection });
  */
 export function connectionFor(
   connector: Connector,
@@ -189,7 +196,10 @@ interface RequestOptions extends ClientRequestArgs {
 /** By agent: requests that have been given no connection yet, and what is under way for each. */
 const underWay = new WeakMap<object, Set<Pending>>();
 
-/** Node itself tells nobody of a request that is destroyed in the queue, and leaves it there until its turn. */
+/**
+ * Node itself tells nobody of a request that is destroyed in the queue, and leaves it there until
+ * its turn.
+ */
 function addRequest(agent: HttpAgent, request: ClientRequest, options: ClientRequestArgs): void {
   const inside = agent as unknown as AgentInside;
   nodesHttp.addRequest.call(agent, request, options);
@@ -382,7 +392,10 @@ function targetOf(options: ClientRequestArgs, key: string | undefined): ConnectT
   };
 }
 
-/** Told of an error, Node's request says that and no more: by a socket that fails it ends, with `close`, as ever. */
+/**
+ * Told of an error, Node's request says that and no more: by a socket that fails it ends, with
+ * `close`, as ever.
+ */
 function failBy(done: Done, error: Error): void {
   const socket = new Socket();
   // A request that is gone listens no more.

@@ -1,8 +1,10 @@
-// autocannon: a function for its option `setupClient`, after which a client's connections go through a connector.
+// autocannon: a function for its option `setupClient`, after which a client's connections go
+// through a connector.
 //
-// autocannon has no option for the socket of a connection (its request 255). A client calls its method `_connect`,
-// which makes `conn`, listens to it, and sends its first requests; that is replaced here, by one that does the same
-// with a socket of the connector. Until it is there, a stand-in keeps what the client writes.
+// autocannon has no option for the socket of a connection (its request 255). A client calls its
+// method `_connect`, which makes `conn`, listens to it, and sends its first requests; that is
+// replaced here, by one that does the same with a socket of the connector. Until it is there, a
+// stand-in keeps what the client writes.
 
 import { isIP, connect as netConnect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
@@ -10,7 +12,10 @@ import type { Dial, Endpoints } from "../connector/attempt.ts";
 import type { Connector } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
-/** After as many failures in a row, a client pauses so many milliseconds, times two for each one more. */
+/**
+ * After as many failures in a row, a client pauses so many milliseconds, times two for each one
+ * more.
+ */
 const PAUSE_AFTER = 2;
 const PAUSE_MS = 10;
 const PAUSE_MAX_MS = 1000;
@@ -40,15 +45,16 @@ export interface AutocannonClient {
 /** Options of {@link autocannonSetup}. */
 export interface AutocannonSetupOptions {
   /**
-   * With `spread: "sticky"`: the key of a client, which are numbered from 0; by default that number. So each client
-   * comes from one source, whenever it connects anew.
+   * With `spread: "sticky"`: the key of a client, which are numbered from 0; by default that
+   * number. So each client comes from one source, whenever it connects anew.
    */
   stickyKey?: ((index: number) => string) | undefined;
 }
 
 /**
- * A function for the option `setupClient` of autocannon, whose connections are then opened from sources and ports that
- * portwarden has picked. TLS is as ever in autocannon: `tlsOptions` and `servername` count, certificates do not.
+ * A function for the option `setupClient` of autocannon, whose connections are then opened from
+ * sources and ports that portwarden has picked. TLS is as ever in autocannon: `tlsOptions` and
+ * `servername` count, certificates do not.
  *
  * - A connection that fails is counted as an error (`connError`), as ever. Autocannon then connects anew at once; after
  *   failures in a row this pauses, from 10 ms up to one second. Each connection counts for `amount`, and errors for

@@ -1,6 +1,7 @@
 // dgram: UDP sockets that are bound to a source and a port that portwarden picks.
 //
-// A UDP socket has no destination, so its port is its own: one source carries as many sockets as the range has ports.
+// A UDP socket has no destination, so its port is its own: one source carries as many sockets as
+// the range has ports.
 
 import { createSocket, type Socket as DatagramSocket, type SocketOptions } from "node:dgram";
 import { EventEmitter } from "node:events";
@@ -22,14 +23,15 @@ export interface BindDatagramOptions extends SocketOptions {
 }
 
 /**
- * A UDP socket, bound to one of the connector's sources and a port that portwarden has picked. If another program has
- * the port, it is quarantined and the next one tried. The port comes back when the socket has
- * closed, and does not rest.
+ * A UDP socket, bound to one of the connector's sources and a port that portwarden has picked. If
+ * another program has the port, it is quarantined and the next one tried. The port comes back when
+ * the socket has closed, and does not rest.
  *
  * It waits for a port if the connector does. `signal` ends that, and closes the socket later.
  * @returns a promise of the socket, bound.
  * @throws as a rejected promise: ConnectorError if there is no port or no file; the signal's reason; PortError
- * `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_IP_ADDRESS`, `EBADF` (the connector has been closed).
+ * `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_IP_ADDRESS`, `EBADF` (the connector
+ * has been closed).
  * @example
  * const socket = await bindDatagram(connector, { type: "udp4" });
  * socket.send("hello", 9000, "127.0.0.1");
@@ -56,7 +58,9 @@ export async function bindDatagram(
   });
 }
 
-/** What an attempt needs of a `net.Socket`, for one of `node:dgram`: it connects when that is bound. */
+/**
+ * What an attempt needs of a `net.Socket`, for one of `node:dgram`: it connects when that is bound.
+ */
 class Binding extends EventEmitter {
   readonly socket: DatagramSocket;
   destroyed = false;

@@ -1,4 +1,5 @@
-// net: a socket that goes through a connector by itself, for libraries that make, or take, a socket at once.
+// net: a socket that goes through a connector by itself, for libraries that make, or take, a socket
+// at once.
 
 import { Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { PortError } from "../../errors.ts";
@@ -12,30 +13,33 @@ export interface PortSocketOptions extends SocketConstructorOpts {
 }
 
 /**
- * A `net.Socket` that connects through a connector: for libraries that take a function which returns a socket at once,
- * such as the option `stream` of `pg` (which connects it) and `mysql2` (which wants it to be connecting). Where there
- * is a choice, {@link Connector.connect} does more.
+ * A `net.Socket` that connects through a connector: for libraries that take a function which
+ * returns a socket at once, such as the option `stream` of `pg` (which connects it) and `mysql2`
+ * (which wants it to be connecting). Where there is a choice, {@link Connector.connect} does more.
  *
- * What is written before it is connected goes out then. It emits what any socket does; if there is no port, `error`
- * with a {@link ConnectorError}. Destroying it gives its port back, or its place among those who wait.
+ * What is written before it is connected goes out then. It emits what any socket does; if there is
+ * no port, `error` with a {@link ConnectorError}. Destroying it gives its port back, or its place
+ * among those who wait.
  *
  * What it cannot do, since it is one socket: **one attempt**. If the port turns out to be held by
- * another program, the socket
- * fails (`EADDRINUSE`, `EADDRNOTAVAIL`), and the port is quarantined, so that the library's next
- * try gets another. If the
- * host has several addresses, the first of those that a source fits is the one. It connects once.
+ * another program, the socket fails (`EADDRINUSE`, `EADDRNOTAVAIL`), and the port is quarantined,
+ * so that the library's next try gets another. If the host has several addresses, the first of
+ * those that a source fits is the one. It connects once.
  *
  * For TLS, hand it to `tls.connect({ socket, servername })`, as those libraries do themselves.
  * @example
  * const postgres = new pg.Client({ host: "10.0.0.9", stream: () => new PortSocket(connector) });
- * const mysql = createConnection({ stream: () => new PortSocket(connector).connect(3306, "10.0.0.9") });
+ * const stream = () => new PortSocket(connector).connect(3306, "10.0.0.9");
+ * const mysql = createConnection({ stream });
  */
 export class PortSocket extends Socket {
   readonly #connector: Connector;
   readonly #stickyKey: string | undefined;
   #hasBegun = false;
 
-  /** @throws PortError `ERR_INVALID_ARG_VALUE` for a socket that is open already: `fd`, `handle`. */
+  /**
+   * @throws PortError `ERR_INVALID_ARG_VALUE` for a socket that is open already: `fd`, `handle`.
+   */
   constructor(connector: Connector, options: PortSocketOptions = {}) {
     const { stickyKey, ...ofNode } = options;
     refuseIgnored(ofNode, ["fd", "handle"]);

@@ -1,5 +1,6 @@
-// What a tool may say of a connection's ends, and an adapter hands to the connector or refuses. Nothing that was
-// asked for is dropped: docs/reference/adapter-options.md has a table for each adapter.
+// What a tool may say of a connection's ends, and an adapter hands to the connector or refuses.
+// Nothing that was asked for is dropped: docs/reference/adapter-options.md has a table for each
+// adapter.
 
 import { wrongValue } from "../../errors.ts";
 import type { ConnectTarget } from "../connector/connector.ts";

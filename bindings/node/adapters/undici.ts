@@ -36,8 +36,9 @@ export interface UndiciTarget {
 export type UndiciCallback = (...result: [null, Socket] | [Error, null]) => void;
 
 /**
- * Options of {@link undiciConnect}: those of `tls.connect`, those of undici's own connector, and ours. undici does not
- * pass its options `tls`, `connectTimeout` and `maxCachedSessions` on to a function, so they are said here.
+ * Options of {@link undiciConnect}: those of `tls.connect`, those of undici's own connector, and
+ * ours. undici does not pass its options `tls`, `connectTimeout` and `maxCachedSessions` on to a
+ * function, so they are said here.
  */
 export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout" | "lookup"> {
   /** One of the sources; a Client's own `localAddress` comes first. */
@@ -46,11 +47,20 @@ export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout" 
   family?: number | undefined;
   /** Resolves host names, instead of the connector's. */
   lookup?: Lookup | undefined;
-  /** Milliseconds that connecting may take, 0..86400000; 0: no limit. 10,000 by default, as in undici. */
+  /**
+   * Milliseconds that connecting may take, 0..86400000; 0: no limit. 10,000 by default, as in
+   * undici.
+   */
   timeout?: number | undefined;
-  /** Offer HTTP/2 to servers. By default what the option `allowH2` of the Client, Pool or Agent says. */
+  /**
+   * Offer HTTP/2 to servers. By default what the option `allowH2` of the Client, Pool or Agent
+   * says.
+   */
   allowH2?: boolean | undefined;
-  /** TLS sessions that are kept to be resumed, one per server name, 0..4294967295; 100 by default, as in undici. */
+  /**
+   * TLS sessions that are kept to be resumed, one per server name, 0..4294967295; 100 by default,
+   * as in undici.
+   */
   maxCachedSessions?: number | undefined;
   /** TCP keep-alive; true by default, as in undici. */
   keepAlive?: boolean | undefined;
@@ -63,9 +73,9 @@ export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout" 
 }
 
 /**
- * A function for the option `connect` of undici's `Client`, `Pool` and `Agent`: each of their connections is opened
- * from a source and a port that portwarden has picked, and keeps them while it is pooled. A `localAddress` of the
- * Client, or among these options, must be one of the sources.
+ * A function for the option `connect` of undici's `Client`, `Pool` and `Agent`: each of their
+ * connections is opened from a source and a port that portwarden has picked, and keeps them while
+ * it is pooled. A `localAddress` of the Client, or among these options, must be one of the sources.
  *
  * - Errors are the request's: a {@link ConnectorError} if there is no port; an error that is `instanceof`
  *   `errors.ConnectTimeoutError` (`UND_ERR_CONNECT_TIMEOUT`) after `timeout`.
@@ -116,11 +126,12 @@ export function undiciConnect(
 
 // ── Who wants a connection ────────────────────────────────────────────────────────────────
 //
-// undici tells a connect function neither which Client it serves nor that this has been destroyed. But all requests
-// of a Client that is destroyed fail, which it tells on a diagnostics channel. So each connection that is being
-// opened to the origin of such a request is put to the test: its Client is told of a failure that undici takes for a
-// passing one (code `UND_ERR_INFO`). One that lives asks again, before the call returns, and is given the same
-// connection; one that is destroyed does not, and then nobody wants it.
+// undici tells a connect function neither which Client it serves nor that this has been destroyed.
+// But all requests of a Client that is destroyed fail, which it tells on a diagnostics channel. So
+// each connection that is being opened to the origin of such a request is put to the test: its
+// Client is told of a failure that undici takes for a passing one (code `UND_ERR_INFO`). One that
+// lives asks again, before the call returns, and is given the same connection; one that is
+// destroyed does not, and then nobody wants it.
 
 /** undici `lib/core/diagnostics.js`: a request has failed. */
 const failures = channel("undici:request:error");
@@ -153,7 +164,9 @@ class Wanted {
     underWay.add(this);
   }
 
-  /** Of this attempt, and by the caller's own signal, which counts as long as the connection lives. */
+  /**
+   * Of this attempt, and by the caller's own signal, which counts as long as the connection lives.
+   */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }

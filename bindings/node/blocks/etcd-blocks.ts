@@ -3,8 +3,9 @@
 //   portwarden/1/tcp/10.0.0.1/625    a key for each block, under the holder's lease; owner|grant
 //   portwarden/1/tcp/10.0.0.1/wanted somebody found nothing free
 //
-// A holder has one lease for each scope. When it ends, etcd deletes its keys. A server that is started
-// anew, or a new leader, gives every lease its whole term again, so nothing else is needed for that.
+// A holder has one lease for each scope. When it ends, etcd deletes its keys. A server that is
+// started anew, or a new leader, gives every lease its whole term again, so nothing else is needed
+// for that.
 
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";

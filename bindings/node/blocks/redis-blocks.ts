@@ -1,5 +1,5 @@
-// redisBlocks: blocks leased among machines, in Redis or Valkey, through a client of the user's own.
-// What must happen at once is in one script (`redis-script.ts`).
+// redisBlocks: blocks leased among machines, in Redis or Valkey, through a client of the user's
+// own. What must happen at once is in one script (`redis-script.ts`).
 
 import { createHash, randomInt, randomUUID } from "node:crypto";
 import { hostname } from "node:os";

@@ -1,5 +1,5 @@
-// The script that leases blocks in Redis or Valkey: all that must happen at once, in one call. Six keys
-// for each scope, of one hash tag, so that a cluster keeps them together:
+// The script that leases blocks in Redis or Valkey: all that must happen at once, in one call. Six
+// keys for each scope, of one hash tag, so that a cluster keeps them together:
 //
 //   held    hash   block -> owner|grant
 //   used    zset   block -> when it may be leased again, of those that have been held before

@@ -19,7 +19,9 @@ import type { ConnectorError } from "./connector-error.ts";
 
 /** So many sources that cannot be bound one connection may run into. */
 const ABSENT_SOURCES_MAX = 1024;
-/** So many ports of blocks that others have may turn out to be taken, each time it is tried anew. */
+/**
+ * So many ports of blocks that others have may turn out to be taken, each time it is tried anew.
+ */
 const SPILL_CONFLICTS_MAX = 64;
 
 /** Why no attempt is under way. */

@@ -65,7 +65,10 @@ export class PairTable {
   #heldCount = 0;
   #isClosing = false;
 
-  /** @param readSockets reads the kernel's table of TCP sockets; `undefined` where it cannot be read. */
+  /**
+   * @param readSockets reads the kernel's table of TCP sockets; `undefined` where it cannot be
+   * read.
+   */
   constructor(
     manager: PortManager,
     settings: ConnectorSettings,

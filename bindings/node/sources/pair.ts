@@ -127,7 +127,8 @@ export class Pair {
   /**
    * Only cooling ports are left. The one that has cooled longest is tried when its time is nearly
    * over: a port cools down for up to 1/64 of the period longer than it must, and the system may
-   * have let go of the tuple meanwhile. If it has not, the port is quarantined for some milliseconds.
+   * have let go of the tuple meanwhile. If it has not, the port is quarantined for some
+   * milliseconds.
    */
   #takeEarly(now: number): number {
     const expiry = this.pool.nextExpiry;

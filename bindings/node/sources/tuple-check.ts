@@ -1,9 +1,9 @@
 // TupleCheck: frees cooling ports early whose tuples the system does not keep.
 //
 // A port cools down after a connection that our side ended first, as far as can be seen from here.
-// Whether the system really keeps its tuple is in the kernel's table alone (Linux /proc/net/tcp): not if
-// the connection was reset in the end, or if there were too many in TIME_WAIT. Where only cooling
-// ports are left, one look at the table finds the ports that need not cool down.
+// Whether the system really keeps its tuple is in the kernel's table alone (Linux /proc/net/tcp):
+// not if the connection was reset in the end, or if there were too many in TIME_WAIT. Where only
+// cooling ports are left, one look at the table finds the ports that need not cool down.
 
 import { type PortManager, Refusal, TCP } from "../../index.ts";
 import type { PortRange } from "../../requests/range.ts";

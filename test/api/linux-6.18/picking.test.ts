@@ -1,5 +1,6 @@
-// Which port LinuxPorts picks: only those that some random value of the reference model gives, each of them, and as
-// often as the rules say; within the range of the socket's group; and all of a range where `exact` wants that.
+// Which port LinuxPorts picks: only those that some random value of the reference model gives, each
+// of them, and as often as the rules say; within the range of the socket's group; and all of a
+// range where `exact` wants that.
 
 import { describe, expect, test } from "vitest";
 import { LinuxPorts, PortError, PortGroups, type PortRange } from "../../../bindings/index.ts";

@@ -1,4 +1,5 @@
-// The settings of LinuxPorts, as options, as properties and as texts; what is refused changes nothing.
+// The settings of LinuxPorts, as options, as properties and as texts; what is refused changes
+// nothing.
 
 import { describe, expect, test } from "vitest";
 import { LinuxPorts, PortError } from "../../../bindings/index.ts";

@@ -1,4 +1,5 @@
-// Lost and found: what was once wrong in the facade of the linux system, each with its smallest story.
+// Lost and found: what was once wrong in the facade of the linux system, each with its smallest
+// story.
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

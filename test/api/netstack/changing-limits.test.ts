@@ -1,5 +1,5 @@
-// Handles whose limits change under them: several of one description, with reserved lists and groups of
-// their own, against a set and a loop.
+// Handles whose limits change under them: several of one description, with reserved lists and
+// groups of their own, against a set and a loop.
 
 import { describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED } from "../../../assembly/abi.ts";

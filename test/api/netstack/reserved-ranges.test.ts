@@ -1,5 +1,5 @@
-// ReservedPorts changed range by range: random additions and deletions agree with a set of ports, in
-// the list's text and in what a pool picks.
+// ReservedPorts changed range by range: random additions and deletions agree with a set of ports,
+// in the list's text and in what a pool picks.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

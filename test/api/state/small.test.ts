@@ -1,4 +1,5 @@
-// Small things of managers, pools and reservations: narrowing, a port to avoid, testers that take their time.
+// Small things of managers, pools and reservations: narrowing, a port to avoid, testers that take
+// their time.
 
 import net from "node:net";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,5 @@
-// Snapshots: a restored manager answers as the original, and whatever is no snapshot is refused whole.
+// Snapshots: a restored manager answers as the original, and whatever is no snapshot is refused
+// whole.
 
 import { isDeepStrictEqual } from "node:util";
 import { describe, expect, test } from "vitest";

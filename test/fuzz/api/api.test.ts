@@ -1,5 +1,5 @@
-// The public API, called at random: what is valid is answered as a model of its own foresees, and what is
-// hostile is refused by a PortError and changes nothing.
+// The public API, called at random: what is valid is answered as a model of its own foresees, and
+// what is hostile is refused by a PortError and changes nothing.
 
 import { expect, test } from "vitest";
 import { PortPool } from "../../../bindings/pool.ts";

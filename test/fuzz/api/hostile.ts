@@ -1,4 +1,5 @@
-// Hostile arguments: values that nobody should hand in, by table, and the methods of the public API that get them.
+// Hostile arguments: values that nobody should hand in, by table, and the methods of the public API
+// that get them.
 
 import { PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
@@ -86,7 +87,10 @@ const VALUES: readonly (() => unknown)[] = [
   },
 ];
 
-/** The methods of each kind of object that are called with hostile arguments; a name alone is a setter. */
+/**
+ * The methods of each kind of object that are called with hostile arguments; a name alone is a
+ * setter.
+ */
 export const METHODS: Readonly<Record<string, readonly string[]>> = {
   PortManager: [
     ...["reservePort", "reserveTuple", "releasePort", "isAvailable", "pool"],

@@ -1,5 +1,6 @@
-// A session that knows only the public API: valid calls on one manager, whose answers an independent model
-// foresees, and hostile ones on objects of every kind, which must be refused by a PortError and change nothing.
+// A session that knows only the public API: valid calls on one manager, whose answers an
+// independent model foresees, and hostile ones on objects of every kind, which must be refused by a
+// PortError and change nothing.
 //
 // The model is a set of ports: whatever has one description without flags holds each port once.
 
@@ -176,7 +177,9 @@ export class ApiSession implements PlannedSession<Kind, number> {
     if (port !== undefined) this.#held.add(port);
   }
 
-  /** By value as well: a reservation whose port others have freed takes what has come there since. */
+  /**
+   * By value as well: a reservation whose port others have freed takes what has come there since.
+   */
   #release(): void {
     const reservation = this.#random.pick(this.#reservations);
     if (reservation === undefined) return;

@@ -1,4 +1,5 @@
-// The public API as a subject of the fuzzer: valid calls that a model of its own foresees, and hostile ones.
+// The public API as a subject of the fuzzer: valid calls that a model of its own foresees, and
+// hostile ones.
 
 import type { Subject } from "../fuzz.ts";
 import { type PlannedSession, plannedByWeight } from "../planned.ts";

@@ -1,5 +1,5 @@
-// Pools whose ports cool down against their reference model. The debug build checks its invariants after each
-// operation.
+// Pools whose ports cool down against their reference model. The debug build checks its invariants
+// after each operation.
 
 import { expect, test } from "vitest";
 import { expectNoMismatch } from "../expect.ts";

@@ -1,5 +1,5 @@
-// A session on a pool whose ports cool down, beside its reference model: what is asked of the pool, what others
-// do to its ports, and what changes around it.
+// A session on a pool whose ports cool down, beside its reference model: what is asked of the pool,
+// what others do to its ports, and what changes around it.
 
 import {
   type PortGroup,
@@ -86,7 +86,8 @@ export class CooldownSession implements PlannedSession<Kind, Step> {
     this.#group = PortGroups.open(own).create("/g");
     this.#reserved = new ReservedPorts("5", own);
     this.#other = this.#manager.pool(ANYONE);
-    // What stays when all is released: a pool that others emptied cools down until its figures are looked at.
+    // What stays when all is released: a pool that others emptied cools down until its figures are
+    // looked at.
     this.#usedBefore = this.#manager.stats().memory.used;
     this.#pool = this.#manager.pool({
       ...KEY,

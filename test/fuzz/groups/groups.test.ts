@@ -1,5 +1,5 @@
-// Managers that share groups and reserved lists against their reference model, with each policy: no port is ever given
-// outside a group or from a list, and one is found wherever one is to be had.
+// Managers that share groups and reserved lists against their reference model, with each policy: no
+// port is ever given outside a group or from a list, and one is found wherever one is to be had.
 
 import { afterAll, describe, expect, test } from "vitest";
 import { BUILDS } from "../../support/builds.ts";

@@ -1,4 +1,5 @@
-// What a session on managers in groups consists of: each thing is there twice, as the real one and as its model.
+// What a session on managers in groups consists of: each thing is there twice, as the real one and
+// as its model.
 
 import {
   PortError,

@@ -1,5 +1,5 @@
-// A session on managers that share a tree of groups and lists of reserved ports: each operation is done to the
-// real thing and to the model, and the answers are compared.
+// A session on managers that share a tree of groups and lists of reserved ports: each operation is
+// done to the real thing and to the model, and the answers are compared.
 
 import { isDeepStrictEqual } from "node:util";
 import type { PortPool, Reservation } from "../../../bindings/index.ts";

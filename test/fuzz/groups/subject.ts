@@ -1,5 +1,5 @@
-// Managers in groups as a subject of the fuzzer: each policy of port selection, with few ports in many descriptions and
-// with many ports in few.
+// Managers in groups as a subject of the fuzzer: each policy of port selection, with few ports in
+// many descriptions and with many ports in few.
 
 import fc from "fast-check";
 import type { SelectionOptions } from "../../../bindings/selection.ts";

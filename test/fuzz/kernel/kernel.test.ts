@@ -1,4 +1,5 @@
-// LinuxPorts beside the machine's own kernel, where that is one whose rules it has and a namespace can be made.
+// LinuxPorts beside the machine's own kernel, where that is one whose rules it has and a namespace
+// can be made.
 
 import { describe, expect, test } from "vitest";
 import { PortsMachine } from "../../replay/linux-6.18/ports-machine.ts";

@@ -1,5 +1,5 @@
-// The machine's own kernel: a helper in Python runs sequences of calls with real sockets, each in a network
-// namespace of its own.
+// The machine's own kernel: a helper in Python runs sequences of calls with real sockets, each in a
+// network namespace of its own.
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";

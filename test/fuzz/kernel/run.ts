@@ -1,5 +1,5 @@
-// A run of the kernel's fuzzer: sequence after sequence on LinuxPorts and on the machine's own kernel, until the time
-// is over or an answer differs. What differs is shrunk by fast-check.
+// A run of the kernel's fuzzer: sequence after sequence on LinuxPorts and on the machine's own
+// kernel, until the time is over or an answer differs. What differs is shrunk by fast-check.
 
 import fc from "fast-check";
 import type { Setup } from "../../replay/linux-6.18/machine.ts";
@@ -11,8 +11,8 @@ export interface KernelRun {
   sequences: number;
   operations: number;
   /**
-   * Sequences that took so long that time may have decided, in which a SYN got no answer for seconds, or in
-   * which the kernel chose another listener.
+   * Sequences that took so long that time may have decided, in which a SYN got no answer for
+   * seconds, or in which the kernel chose another listener.
    */
   undecided: number;
   /** The shrunk sequence, with the seed that finds it again. */

@@ -1,9 +1,10 @@
-// Sequences of calls for LinuxPorts and the kernel. A sequence is drawn as numbers; what they mean follows from
-// what LinuxPorts has answered so far, so that any of them can be left out.
+// Sequences of calls for LinuxPorts and the kernel. A sequence is drawn as numbers; what they mean
+// follows from what LinuxPorts has answered so far, so that any of them can be left out.
 //
-// Chance decides nothing in a sequence: the range has one port, or two for TCP, of which connect() tries the
-// even offset first and bind() the odd one. Of listeners that share a port by SO_REUSEPORT the kernel takes any;
-// a sequence in which it has taken another one than LinuxPorts is compared up to there.
+// Chance decides nothing in a sequence: the range has one port, or two for TCP, of which connect()
+// tries the even offset first and bind() the odd one. Of listeners that share a port by
+// SO_REUSEPORT the kernel takes any; a sequence in which it has taken another one than LinuxPorts
+// is compared up to there.
 
 import type { Setup, SocketType } from "../../replay/linux-6.18/machine.ts";
 import type { PortsMachine } from "../../replay/linux-6.18/ports-machine.ts";
@@ -40,7 +41,9 @@ const NOT_LOCAL_6 = "2001:db8::99";
 const TYPES: readonly SocketType[] = ["tcp4", "tcp4", "tcp4", "tcp6", "udp4", "udp6"];
 const FLAGS = ["reuseaddr", "reuseport", "v6only", "bind_no_port"] as const;
 const DEVICES: Readonly<Record<string, number>> = { "": 0, lo: 1, v0: 2, nosuch: 99 };
-/** After this long a TIME_WAIT is due whose delay is the shortest, on the kernel's clock as well. */
+/**
+ * After this long a TIME_WAIT is due whose delay is the shortest, on the kernel's clock as well.
+ */
 const DUE_MS = 20;
 
 /** The sequence that the numbers stand for, with the answers of LinuxPorts. */
@@ -225,7 +228,8 @@ class Plan {
 
   #setDevice(known: Known, device: string): void {
     if (device === "v0" && this.#env.v4.length === 0) return;
-    // A connection that has changed its device and another of the same ends are mistaken for each other.
+    // A connection that has changed its device and another of the same ends are mistaken for each
+    // other.
     if (known.socket.state !== "closed") return;
     const answer = this.#machine.setDevice(known.socket, DEVICES[device] as number);
     this.#tell(["opt", known.name, "bindtodevice", device], known, answer);

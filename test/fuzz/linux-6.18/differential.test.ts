@@ -1,4 +1,5 @@
-// Random calls on LinuxPorts by the rules of Linux 6.18 and on their reference model: 200,000 in all.
+// Random calls on LinuxPorts by the rules of Linux 6.18 and on their reference model: 200,000 in
+// all.
 
 import { expect, test } from "vitest";
 import type { Setup } from "../../replay/linux-6.18/machine.ts";

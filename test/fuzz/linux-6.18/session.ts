@@ -1,5 +1,5 @@
-// Differential test of Linux 6.18's rules: random calls on the reference model and on LinuxPorts, whose
-// answers, names, ports and states must be the same after each.
+// Differential test of Linux 6.18's rules: random calls on the reference model and on LinuxPorts,
+// whose answers, names, ports and states must be the same after each.
 
 import type { Socket } from "../../models/linux-6.18/kernel.ts";
 import type { Setup, SocketType } from "../../replay/linux-6.18/machine.ts";

@@ -1,4 +1,5 @@
-// Linux2632Ports against its reference model. The debug build checks its invariants after each operation.
+// Linux2632Ports against its reference model. The debug build checks its invariants after each
+// operation.
 
 import { expect, test } from "vitest";
 import { linuxModule } from "../../support/builds.ts";

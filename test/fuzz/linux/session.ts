@@ -1,5 +1,5 @@
-// A session on Linux' ports: one operation after the other on the reference model and on the real thing, and
-// after each of them a look at whatever it may have changed.
+// A session on Linux' ports: one operation after the other on the reference model and on the real
+// thing, and after each of them a look at whatever it may have changed.
 //
 // Beside being equal, the answers must keep what selection promises: a port that was picked lies in
 // the effective range of its kind and is not reserved, it was acceptable, and nobody is told that

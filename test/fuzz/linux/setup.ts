@@ -1,6 +1,6 @@
-// What one session on Linux' ports is about. Pools are small, so that what is asked meets what is held, and each
-// session has pools of its own size: one with a single address and sockets that all reuse finds other things
-// than one with four addresses where few do.
+// What one session on Linux' ports is about. Pools are small, so that what is asked meets what is
+// held, and each session has pools of its own size: one with a single address and sockets that all
+// reuse finds other things than one with four addresses where few do.
 
 import type fc from "fast-check";
 import { anySalt, Random } from "../random.ts";

@@ -1,8 +1,8 @@
 // Ledger: how often each key is held at each port, with each of the eight flag sets.
 //
 // It judges nothing; it books what the reference model has granted. What a pool can be asked and a
-// reservation cannot (`has`, `held`, `unique`) is answered from here, and at the end of a run it knows
-// what must be given back.
+// reservation cannot (`has`, `held`, `unique`) is answered from here, and at the end of a run it
+// knows what must be given back.
 
 import type { Ask } from "../../support/ask.ts";
 

@@ -1,5 +1,6 @@
-// What can be asked of port managers, as commands of fast-check. A move is planned by looking at the reference
-// model alone, then the same action is done on both sides, and what they answer must be equal.
+// What can be asked of port managers, as commands of fast-check. A move is planned by looking at
+// the reference model alone, then the same action is done on both sides, and what they answer must
+// be equal.
 
 import fc from "fast-check";
 import { type Ask, show } from "../../support/ask.ts";

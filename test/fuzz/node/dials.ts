@@ -1,4 +1,5 @@
-// Dials of the connector's fuzzer: real sockets, sockets that never connect, and errors as the system has them.
+// Dials of the connector's fuzzer: real sockets, sockets that never connect, and errors as the
+// system has them.
 
 import { connect, Socket } from "node:net";
 import { connect as connectTls } from "node:tls";

@@ -1,4 +1,5 @@
-// Faults: connections of a connector with faults at every stage; and that what is broken on purpose is found.
+// Faults: connections of a connector with faults at every stage; and that what is broken on purpose
+// is found.
 
 import { expect, test } from "vitest";
 import { runConnector } from "./run.ts";

@@ -1,4 +1,5 @@
-// Resolvers of the connector's fuzzer: twelve kinds, good ones and those that do what a resolver must not.
+// Resolvers of the connector's fuzzer: twelve kinds, good ones and those that do what a resolver
+// must not.
 
 import type { Lookup, LookupAddress } from "../../../bindings/node/index.ts";
 

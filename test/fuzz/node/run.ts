@@ -1,4 +1,5 @@
-// A run of the connector's fuzzer: session after session, until the time is over or something does not hold.
+// A run of the connector's fuzzer: session after session, until the time is over or something does
+// not hold.
 
 import { startServers } from "./servers.ts";
 import { type Sabotage, session } from "./session.ts";

@@ -1,5 +1,5 @@
-// A session of the connector's fuzzer: a connector with options that a seed decides, connections with faults at every
-// stage, and then what must hold whatever has happened:
+// A session of the connector's fuzzer: a connector with options that a seed decides, connections
+// with faults at every stage, and then what must hold whatever has happened:
 //
 //   each callback is called once, and not before the call that it was given to has returned
 //   no port is held, and no connection waits

@@ -1,8 +1,8 @@
-// A session on UDP and TCP sockets: one operation after the other on both sides, and after each of them a look
-// at whatever it may have changed.
+// A session on UDP and TCP sockets: one operation after the other on both sides, and after each of
+// them a look at whatever it may have changed.
 //
-// For UDP the two must agree in every part. What LinuxPorts refuses must not have changed a byte, for want of memory
-// as for any other reason: the reference models then are not asked.
+// For UDP the two must agree in every part. What LinuxPorts refuses must not have changed a byte,
+// for want of memory as for any other reason: the reference models then are not asked.
 
 import type { UdpSocket } from "../../models/reference-udp.ts";
 import type { Modules } from "../../support/builds.ts";

@@ -1,5 +1,5 @@
-// What one session on UDP ports is about. Pools are small, so that what is asked meets what is held, and each
-// session has pools of its own size.
+// What one session on UDP ports is about. Pools are small, so that what is asked meets what is
+// held, and each session has pools of its own size.
 
 import type fc from "fast-check";
 import { anySalt, Random } from "../random.ts";

@@ -1,5 +1,5 @@
-// UDP sockets of Linux2632Ports as a subject of the fuzzer, in one system with TCP sockets, which are compared with
-// a reference model that has never heard of UDP.
+// UDP sockets of Linux2632Ports as a subject of the fuzzer, in one system with TCP sockets, which
+// are compared with a reference model that has never heard of UDP.
 
 import { type Build, freshModules } from "../../support/builds.ts";
 import type { Subject } from "../fuzz.ts";

@@ -1,4 +1,5 @@
-// UDP sockets of LinuxPorts against their reference model. The debug build checks its invariants after each operation.
+// UDP sockets of LinuxPorts against their reference model. The debug build checks its invariants
+// after each operation.
 
 import { expect, test } from "vitest";
 import { expectNoMismatch } from "../expect.ts";

@@ -1,10 +1,12 @@
-// The bind bucket of one TCP port on Linux 6.18: its owners, by local address, and what it remembers
-// of them so that bind() and connect() need not look at each.
+// The bind bucket of one TCP port on Linux 6.18: its owners, by local address, and what it
+// remembers of them so that bind() and connect() need not look at each.
 
 import { type Address, keyOf } from "./address.ts";
 import { conflictsOnTcp, type Owner, overlaps, type Party, type Strictness } from "./rules.ts";
 
-/** What a bucket and each of its parts remember: -1 as long as connect() alone has brought owners. */
+/**
+ * What a bucket and each of its parts remember: -1 as long as connect() alone has brought owners.
+ */
 interface Memory {
   reuse: -1 | 0;
   reusePort: -1 | 0 | 1;
@@ -54,7 +56,9 @@ export class Bucket implements Memory {
     return false;
   }
 
-  /** Is it an SO_REUSEPORT socket like the one that is remembered? Then nobody looks for conflicts. */
+  /**
+   * Is it an SO_REUSEPORT socket like the one that is remembered? Then nobody looks for conflicts.
+   */
   isLike(socket: Newcomer): boolean {
     const like = this.#like;
     if (this.reusePort !== 1 || like === undefined) return false;
@@ -90,7 +94,9 @@ export class Bucket implements Memory {
     part.owners.add(owner);
   }
 
-  /** The owner leaves; when connect() has brought all who stay, connect() may use the port again. */
+  /**
+   * The owner leaves; when connect() has brought all who stay, connect() may use the port again.
+   */
   remove(owner: BucketOwner): void {
     this.#leavePart(owner);
     if (this.isForConnect) return;

@@ -1,5 +1,6 @@
-// What the sockets of one machine share, in the model of Linux 6.18: addresses, settings, the buckets
-// of TCP ports, the table of connections, the UDP sockets in the order in which they are looked at.
+// What the sockets of one machine share, in the model of Linux 6.18: addresses, settings, the
+// buckets of TCP ports, the table of connections, the UDP sockets in the order in which they are
+// looked at.
 
 import { type Address, isAny, isLoopback, keyOf } from "./address.ts";
 import { Bucket } from "./bucket.ts";

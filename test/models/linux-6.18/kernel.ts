@@ -1,5 +1,5 @@
-// The reference model of Linux 6.18's local ports: maps and loops, obviously right. Calls answer "ok" or
-// the kernel's name for the refusal.
+// The reference model of Linux 6.18's local ports: maps and loops, obviously right. Calls answer
+// "ok" or the kernel's name for the refusal.
 
 import { anyOf, isAny, isAny6, readAddress } from "./address.ts";
 import { Errno, Host, type HostOptions } from "./host.ts";

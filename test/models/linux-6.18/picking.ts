@@ -41,7 +41,10 @@ function* everyOther(first: number, end: number, start: number, order: Order): G
   }
 }
 
-/** bind() with port 0: the half of the range first where a socket has SO_REUSEADDR; odd offsets first. */
+/**
+ * bind() with port 0: the half of the range first where a socket has SO_REUSEADDR; odd offsets
+ * first.
+ */
 export function* bindOrder(
   { first, last }: Range,
   reuseAddr: boolean,

@@ -1,5 +1,5 @@
-// TCP in the model of Linux 6.18: how sockets get and lose ports, connect, listen, and close. What one
-// end sends, the other has received at once.
+// TCP in the model of Linux 6.18: how sockets get and lose ports, connect, listen, and close. What
+// one end sends, the other has received at once.
 
 import { type Address, anyOf, isAny, isLoopback, mapped, readAddress } from "./address.ts";
 import { Errno, type Host } from "./host.ts";

@@ -1,4 +1,5 @@
-// HttpPortAgent and HttpsPortAgent: what users of Node's agents expect, from ports that portwarden picks.
+// HttpPortAgent and HttpsPortAgent: what users of Node's agents expect, from ports that portwarden
+// picks.
 
 import http from "node:http";
 import https from "node:https";

@@ -1,5 +1,5 @@
-// Certificate: a self-signed one for servers on loopback, good for a hundred years, and its key, which
-// protects nothing. For localhost, 127.0.0.1, portwarden.test and the names below it.
+// Certificate: a self-signed one for servers on loopback, good for a hundred years, and its key,
+// which protects nothing. For localhost, 127.0.0.1, portwarden.test and the names below it.
 //
 //   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 36500 -subj /CN=portwarden.test
 //     -addext subjectAltName=DNS:localhost,DNS:portwarden.test,DNS:*.portwarden.test,IP:127.0.0.1

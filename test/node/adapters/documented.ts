@@ -1,4 +1,5 @@
-// Documented: the options that tools document in their types, and the tables of what becomes of them in adapters.
+// Documented: the options that tools document in their types, and the tables of what becomes of
+// them in adapters.
 
 import { readFileSync } from "node:fs";
 

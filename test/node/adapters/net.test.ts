@@ -227,7 +227,10 @@ test("in the way of pg: a library connects it itself", async () => {
   expectOurs(came);
 });
 
-/** A port of a process that does not run: the system queues one connection or two for it, and answers no others. */
+/**
+ * A port of a process that does not run: the system queues one connection or two for it, and
+ * answers no others.
+ */
 async function deafPort(): Promise<number> {
   const program = `
     const server = require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => {

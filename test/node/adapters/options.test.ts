@@ -1,5 +1,5 @@
-// What an adapter replaces or ignores of its tool's options is honoured or refused: each option that the tools
-// document stands in a table of the docs, and the tables say what is true.
+// What an adapter replaces or ignores of its tool's options is honoured or refused: each option
+// that the tools document stands in a table of the docs, and the tables say what is true.
 
 import http from "node:http";
 import https from "node:https";

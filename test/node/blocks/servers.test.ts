@@ -1,5 +1,5 @@
-// redisBlocks and etcdBlocks on real servers, where these are installed: through each client that the
-// documents name, over restarts, and with calls that come late or twice.
+// redisBlocks and etcdBlocks on real servers, where these are installed: through each client that
+// the documents name, over restarts, and with calls that come late or twice.
 
 import { Redis } from "ioredis";
 import { Redis as Valkey } from "iovalkey";
@@ -110,7 +110,9 @@ describe.runIf(isInstalled("redis-server"))("redisBlocks", () => {
     };
   }
 
-  /** Stores with a server's clock that the test sets, and which is past the pause of a new server. */
+  /**
+   * Stores with a server's clock that the test sets, and which is past the pause of a new server.
+   */
   async function openOnClock(
     scope: ReturnType<typeof blockScope>,
     rule: keyof typeof BROKEN,

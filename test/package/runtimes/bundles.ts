@@ -1,5 +1,5 @@
-// Bundlers: an application that imports the package, bundled as it comes, then run in Node and in Chromium; and
-// vite's own ways of serving one.
+// Bundlers: an application that imports the package, bundled as it comes, then run in Node and in
+// Chromium; and vite's own ways of serving one.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

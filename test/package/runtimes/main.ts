@@ -1,9 +1,11 @@
-// `npm run test:runtimes`: the packed package in every runtime and bundler that can be had, each with a row.
+// `npm run test:runtimes`: the packed package in every runtime and bundler that can be had, each
+// with a row.
 //
 //   npm run test:runtimes              all of them
 //   npm run test:runtimes -- deno vite   those whose row has one of the words
 //
-// Exit code 0: none failed; what this machine does not have is named, and counted as skipped. 1: one failed.
+// Exit code 0: none failed; what this machine does not have is named, and counted as skipped. 1:
+// one failed.
 
 import { BUNDLES } from "./bundles.ts";
 import { HOSTS } from "./hosts.ts";

@@ -1,4 +1,5 @@
-// Processes with a time limit: those that come to an end, and servers that are stopped. None outlives this one.
+// Processes with a time limit: those that come to an end, and servers that are stopped. None
+// outlives this one.
 
 import { type ChildProcess, spawn } from "node:child_process";
 

@@ -32,7 +32,10 @@ export interface Row {
 const REPORT = "REPORT ";
 const CHECKS_MIN = 70;
 
-/** Script that runs the scenario and prints what came of it; `load` is an expression for the package. */
+/**
+ * Script that runs the scenario and prints what came of it; `load` is an expression for the
+ * package.
+ */
 export function reporting(load: string): string {
   return `const startedAt = performance.now();
 const portwarden = ${load};
@@ -53,7 +56,10 @@ export function checked(report: Report): Report {
   throw new Error(`only ${report.checks} checks were made, of ${CHECKS_MIN} and more`);
 }
 
-/** What came of three runs, each of which must go well: the best of each time, for others may be busy here. */
+/**
+ * What came of three runs, each of which must go well: the best of each time, for others may be
+ * busy here.
+ */
 export async function thrice(run: () => Promise<Outcome>): Promise<Outcome> {
   const outcomes = [await run(), await run(), await run()] as const;
   const coldMs = Math.min(...outcomes.map(({ coldMs = Number.NaN }) => coldMs));

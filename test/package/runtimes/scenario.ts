@@ -1,5 +1,5 @@
-// What every runtime goes through: the same file everywhere, which imports nothing. It is handed the package as
-// the runtime has loaded it, and whatever is not as it should be it throws.
+// What every runtime goes through: the same file everywhere, which imports nothing. It is handed
+// the package as the runtime has loaded it, and whatever is not as it should be it throws.
 
 /** The package, however it was loaded. */
 export type Portwarden = typeof import("../../../bindings/index.ts");

@@ -1,8 +1,9 @@
-// The runtimes and bundlers that the package is proved in, with their versions, and where they are kept: in
-// build/runtimes/tools, each in a folder of its own, so that a second run finds them there.
+// The runtimes and bundlers that the package is proved in, with their versions, and where they are
+// kept: in build/runtimes/tools, each in a folder of its own, so that a second run finds them
+// there.
 //
-// They come from npm, without running their install scripts: what is started is the program in the package of
-// the platform, which npm picks.
+// They come from npm, without running their install scripts: what is started is the program in the
+// package of the platform, which npm picks.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,5 +1,6 @@
-// The replays in a page: the vectors that Node replays from files are fetched, and every recorded answer must be
-// given by the modules as the browser has compiled them. As many operations are played as in Node.
+// The replays in a page: the vectors that Node replays from files are fetched, and every recorded
+// answer must be given by the modules as the browser has compiled them. As many operations are
+// played as in Node.
 
 import { expect, test } from "vitest";
 import { useLoader } from "../../../bindings/core/debug-instance.ts";

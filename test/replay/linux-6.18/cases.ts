@@ -1,5 +1,6 @@
-// Cases from the test suites of gVisor and the Linux kernel (test/vectors/peers/linux.json), each on a
-// machine of its own. Sockets have names; a port "=s" is that of socket s, an address "@s" its address.
+// Cases from the test suites of gVisor and the Linux kernel (test/vectors/peers/linux.json), each
+// on a machine of its own. Sockets have names; a port "=s" is that of socket s, an address "@s" its
+// address.
 
 import { BadInput, same } from "../input.ts";
 import { type FillOptions, fill, type Opened } from "./filling.ts";
@@ -111,7 +112,9 @@ class CasePlayer {
     }
   }
 
-  /** Is the answer what is expected? An object names the keys that must agree; null is not checked. */
+  /**
+   * Is the answer what is expected? An object names the keys that must agree; null is not checked.
+   */
   agrees(got: unknown, wanted: unknown): boolean {
     if (wanted === null || wanted === undefined) return true;
     if (typeof wanted !== "object" || Array.isArray(wanted)) return same(got, wanted);

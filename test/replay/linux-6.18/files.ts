@@ -1,5 +1,5 @@
-// Reading recordings of Linux 6.18, plain or gzipped: sequences and fillings (test/vectors/linux), and
-// cases of other suites (test/vectors/peers).
+// Reading recordings of Linux 6.18, plain or gzipped: sequences and fillings (test/vectors/linux),
+// and cases of other suites (test/vectors/peers).
 
 import { readFile } from "node:fs/promises";
 import { gunzipSync } from "node:zlib";

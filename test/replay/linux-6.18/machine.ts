@@ -1,4 +1,5 @@
-// What recordings of Linux 6.18 are replayed on: LinuxPorts or the reference model, behind one face.
+// What recordings of Linux 6.18 are replayed on: LinuxPorts or the reference model, behind one
+// face.
 //
 // Calls answer "ok" or the kernel's name for a refusal. Sockets belong to whoever made them.
 

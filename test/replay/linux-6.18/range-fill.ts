@@ -1,6 +1,7 @@
-// Recorded fillings of small port ranges on Linux 6.18 (test/vectors/linux/range-fill.json): sockets are
-// opened until the kernel refuses. What every run must give (counts, sets, orders) is compared in
-// several runs with different draws; what chance decides must lie within what it can give.
+// Recorded fillings of small port ranges on Linux 6.18 (test/vectors/linux/range-fill.json):
+// sockets are opened until the kernel refuses. What every run must give (counts, sets, orders) is
+// compared in several runs with different draws; what chance decides must lie within what it can
+// give.
 
 import type { Machine, OpenMachine } from "./machine.ts";
 import { seedOf } from "./seed.ts";

@@ -1,5 +1,5 @@
-// Recorded sequences of socket calls on Linux 6.18 (test/vectors/linux): each runs on a machine of its
-// own, with the listeners that the recorder had, and every answer is compared.
+// Recorded sequences of socket calls on Linux 6.18 (test/vectors/linux): each runs on a machine of
+// its own, with the listeners that the recorder had, and every answer is compared.
 
 import { BadInput } from "../input.ts";
 import type { Flag, Machine, OpenMachine, Setup, SocketType } from "./machine.ts";

@@ -1,5 +1,5 @@
-// Addresses as sockets of a dual-stack host name them: which network an address belongs to, and which
-// local one is used towards it. The any address is "", as the port manager has it.
+// Addresses as sockets of a dual-stack host name them: which network an address belongs to, and
+// which local one is used towards it. The any address is "", as the port manager has it.
 
 const MAPPED = "::ffff:";
 const ANY = ["", "0.0.0.0", "::"];

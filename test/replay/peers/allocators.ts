@@ -1,5 +1,5 @@
-// What Kubernetes, moby and Nomad expect of an allocator of ports, as calls on a manager, its pools,
-// groups and reserved lists. The suites call a pool a flow.
+// What Kubernetes, moby and Nomad expect of an allocator of ports, as calls on a manager, its
+// pools, groups and reserved lists. The suites call a pool a flow.
 
 import {
   type PolicyName,

@@ -1,4 +1,5 @@
-// Cases of gVisor's own test of its port manager (pkg/tcpip/ports/ports_test.go), as calls on a manager.
+// Cases of gVisor's own test of its port manager (pkg/tcpip/ports/ports_test.go), as calls on a
+// manager.
 
 import { BadInput } from "../input.ts";
 import type { Call } from "../linux-6.18/sequences.ts";

@@ -1,6 +1,7 @@
 // The table of registered endpoints of a user-space network stack, as gVisor's demuxer keeps it
-// (pkg/tcpip/stack/transport_demuxer.go): who receives what arrives for a local address and port from a
-// remote ones. Several endpoints may be registered with one identity where their flags allow it.
+// (pkg/tcpip/stack/transport_demuxer.go): who receives what arrives for a local address and port
+// from a remote ones. Several endpoints may be registered with one identity where their flags allow
+// it.
 
 import { LOAD_BALANCED, MOST_RECENT } from "../../../assembly/abi.ts";
 

@@ -1,5 +1,5 @@
-// One endpoint of the network stack: a TCP or UDP socket with what it holds of the port manager and of
-// the demuxer.
+// One endpoint of the network stack: a TCP or UDP socket with what it holds of the port manager and
+// of the demuxer.
 
 import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../../../assembly/abi.ts";
 import { type PortRequest, TCP, UDP } from "../../../bindings/index.ts";
@@ -42,7 +42,9 @@ export class Endpoint {
     this.isIPv6 = type.endsWith("6");
   }
 
-  /** SO_REUSEADDR lets tuples differ where the transport is TCP, and lets the last one win in UDP. */
+  /**
+   * SO_REUSEADDR lets tuples differ where the transport is TCP, and lets the last one win in UDP.
+   */
   get flags(): number {
     const ofAddress = this.transport === TCP ? TUPLE_ONLY : MOST_RECENT;
     return (this.reuseAddress ? ofAddress : 0) | (this.reusePort ? LOAD_BALANCED : 0);

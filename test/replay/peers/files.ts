@@ -1,5 +1,5 @@
-// Cases from the test suites of others (test/vectors/peers), each on a manager of its own: calls on the
-// manager, calls on allocators, or socket calls on a network stack above it.
+// Cases from the test suites of others (test/vectors/peers), each on a manager of its own: calls on
+// the manager, calls on allocators, or socket calls on a network stack above it.
 
 import type { PortManager } from "../../../bindings/index.ts";
 import { BadInput, same } from "../input.ts";
@@ -72,7 +72,9 @@ function played({ ops, expected }: Case, player: Player): Difference | undefined
   return undefined;
 }
 
-/** Null is not checked, a number may be given by its bounds, and of an object the named keys count. */
+/**
+ * Null is not checked, a number may be given by its bounds, and of an object the named keys count.
+ */
 function agrees(got: unknown, wanted: unknown): boolean {
   if (wanted === null || wanted === undefined) return true;
   if (Array.isArray(wanted) && typeof got === "number") {

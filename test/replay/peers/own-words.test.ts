@@ -1,5 +1,5 @@
-// Cases of the peers' suites that need more than calls one after the other: snapshots, files, real sockets.
-// Each has the name of its case; peers.test.ts counts them.
+// Cases of the peers' suites that need more than calls one after the other: snapshots, files, real
+// sockets. Each has the name of its case; peers.test.ts counts them.
 
 import dgram from "node:dgram";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Cases from the test suites of gVisor, Kubernetes, moby and Nomad: the port manager, and an endpoint layer
-// on it, answer what each suite expects.
+// Cases from the test suites of gVisor, Kubernetes, moby and Nomad: the port manager, and an
+// endpoint layer on it, answer what each suite expects.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";

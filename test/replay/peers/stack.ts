@@ -1,8 +1,10 @@
-// A user-space network stack as gVisor builds one above its port manager, as far as ports are concerned:
-// what its endpoints ask of PortManager, and when (NETSTACK's callers, in pkg/tcpip/transport).
+// A user-space network stack as gVisor builds one above its port manager, as far as ports are
+// concerned: what its endpoints ask of PortManager, and when (NETSTACK's callers, in
+// pkg/tcpip/transport).
 //
-// bind() asks for the port with the demuxer as tester. connect() of a TCP socket without a port picks one and
-// reserves it by its number, together with the remote end. accept() reserves the tuple. TIME_WAIT keeps it.
+// bind() asks for the port with the demuxer as tester. connect() of a TCP socket without a port
+// picks one and reserves it by its number, together with the remote end. accept() reserves the
+// tuple. TIME_WAIT keeps it.
 
 import { PortError, PortManager, TCP } from "../../../bindings/index.ts";
 import type { Machine, Name, Setup, SocketType } from "../linux-6.18/machine.ts";

@@ -1,4 +1,5 @@
-// Bind cache: bind() with port 0, again and again at one address, without writing the plan each time.
+// Bind cache: bind() with port 0, again and again at one address, without writing the plan each
+// time.
 //
 //   cache   0 ┌──────────────────┐
 //             │ fast path  60 B  │  of the flow below (netstack/fast-path.ts)
@@ -11,8 +12,8 @@
 //          84 └──────────────────┘
 //
 // The system remembers the last such bind. If the flow is alone (nothing but itself and reserved
-// ports keeps such a socket away, and nothing counts it) and has a bitmap, taking a port is one search
-// and two bits. Whatever is not that simple goes the general way, which does the same.
+// ports keeps such a socket away, and nothing counts it) and has a bitmap, taking a port is one
+// search and two bits. Whatever is not that simple goes the general way, which does the same.
 
 import { EXHAUSTED, REQUEST_ADDRESS } from "../../../abi";
 import { Address } from "../../../memory/arena";
@@ -44,8 +45,8 @@ if (BIND_CACHE_BYTES != 84) ERROR("Bind cache no longer matches its diagram");
 const BY_BIND: i32 = 0;
 
 /**
- * Binds a socket without SO_REUSEADDR to the first open port of a range, from `start` on: the port, a
- * refusal, or `NOT_FAST`. The request block names the local address.
+ * Binds a socket without SO_REUSEADDR to the first open port of a range, from `start` on: the port,
+ * a refusal, or `NOT_FAST`. The request block names the local address.
  */
 export function bindByCache(socket: Address, first: Port, last: Port, start: Port): i32 {
   const system = systemOf(socket);
@@ -65,7 +66,9 @@ export function bindByCache(socket: Address, first: Port, last: Port, start: Por
   return <i32>port;
 }
 
-/** Remembers the bind that has just been planned and done. A plan is written down the second time. */
+/**
+ * Remembers the bind that has just been planned and done. A plan is written down the second time.
+ */
 export function cacheBind(socket: Address): void {
   const system = systemOf(socket);
   const cache = system + BIND_CACHE;

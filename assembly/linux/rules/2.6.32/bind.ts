@@ -91,8 +91,8 @@ import {
 } from "./system";
 
 /**
- * Binds a socket to the local address in the request block, whose destination is the wildcard, and a
- * port that is named.
+ * Binds a socket to the local address in the request block, whose destination is the wildcard, and
+ * a port that is named.
  */
 export function bindAt(socket: Address, port: Port): i32 {
   if (port < unprivilegedStart(systemOf(socket)) && !isPrivileged(socket)) return NOT_PERMITTED;
@@ -101,8 +101,8 @@ export function bindAt(socket: Address, port: Port): i32 {
 }
 
 /**
- * Binds a socket to the local address in the request block and any port of a part of the range, searched
- * from a random start. `AGAIN`, unless this was the last draw: call again with another.
+ * Binds a socket to the local address in the request block and any port of a part of the range,
+ * searched from a random start. `AGAIN`, unless this was the last draw: call again with another.
  */
 export function bindAny(socket: Address, first: Port, last: Port, random: u32, draw: u32): i32 {
   if (!isFresh(socket)) return BAD_STATE;
@@ -218,7 +218,10 @@ function takeAny(socket: Address, range: u32, random: u32, draw: u32): i32 {
   return port;
 }
 
-/** The first port of a range, from `first + start` on, that is not reserved and has no conflict; or 0. */
+/**
+ * The first port of a range, from `first + start` on, that is not reserved and has no conflict; or
+ * 0.
+ */
 export function findWithoutConflict(socket: Address, first: Port, last: Port, start: u32): Port {
   const system = systemOf(socket);
   askFor(socket, wantedBy(socket));
@@ -232,7 +235,10 @@ function wantedBy(socket: Address): u32 {
   return hasReuse(socket) ? REUSE_ADDR : 0;
 }
 
-/** The first port of a range, from `start` on and round once, that has fastreuse 1 and is not reserved; or 0. */
+/**
+ * The first port of a range, from `start` on and round once, that has fastreuse 1 and is not
+ * reserved; or 0.
+ */
 function findShared(system: Address, first: Port, last: Port, start: Port): Port {
   const port = nextShared(system, start, last);
   return port ? port : nextShared(system, first, start - 1);
@@ -281,7 +287,10 @@ function isAnyHost(host: Address): bool {
 
 // ── Joining ───────────────────────────────────────────────────────────────────────────────
 
-/** The socket becomes an owner of a port that has been judged. The records of its description must have been found. */
+/**
+ * The socket becomes an owner of a port that has been judged. The records of its description must
+ * have been found.
+ */
 export function join(socket: Address, bucket: Address, port: Port): i32 {
   const system = systemOf(socket);
   const klass = classOf(socket);

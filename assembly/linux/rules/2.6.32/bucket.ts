@@ -1,4 +1,5 @@
-// Bucket: what the system knows about one port that somebody owns (the kernel's bind bucket, `inet_bind_bucket`).
+// Bucket: what the system knows about one port that somebody owns (the kernel's bind bucket,
+// `inet_bind_bucket`).
 //
 //   bucket  0 ┌──────────────────┐      the port's place in a page table (ports/page-table.ts)
 //             │ owners      u32  │  first of them; 0: there is no bucket
@@ -105,7 +106,9 @@ export function chargeFastreuse(system: Address, bucket: Address, fastreuse: i32
   if (before <= 0 && fastreuse > 0) chargePort(system + REUSABLE);
 }
 
-/** A socket joins the owners of a port, and makes the bucket if it is 0. It must have been charged. */
+/**
+ * A socket joins the owners of a port, and makes the bucket if it is 0. It must have been charged.
+ */
 export function addSocketOwner(
   system: Address,
   bucket: Address,

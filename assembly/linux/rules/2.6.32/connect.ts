@@ -146,7 +146,9 @@ function isDue(flow: Address): bool {
   return (flagsOf(flow) & TW_REUSABLE) != 0;
 }
 
-/** How many steps of 1 from `from`, added modulo 2^32, it takes to an open port; 0: all are taken. */
+/**
+ * How many steps of 1 from `from`, added modulo 2^32, it takes to an open port; 0: all are taken.
+ */
 function findSteps(first: Port, count: u32, from: u32): u32 {
   const beforeWrap = min<u32>(count, ~from);
   const steps = findInRun(first, count, (from + 1) % count, beforeWrap);

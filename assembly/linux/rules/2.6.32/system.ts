@@ -79,7 +79,10 @@ export const REUSE_ADDR: u32 = TUPLE_ONLY;
 export const TW_BLOCKING: u32 = MOST_RECENT;
 export const TW_REUSABLE: u32 = LOAD_BALANCED;
 
-/** A new system without sockets, or 0 when there is no memory for it. The seed is that of its hash table. */
+/**
+ * A new system without sockets, or 0 when there is no memory for it. The seed is that of its hash
+ * table.
+ */
 export function openLinux(
   seedLow: u32,
   seedHigh: u32,

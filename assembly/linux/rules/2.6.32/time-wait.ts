@@ -17,16 +17,17 @@
 //         80 └──────────────────┘
 //
 // A tuple with timestamps may be taken over by an automatic connect() once more than a second lies
-// between its last timestamp and now, counted in whole seconds. So it has the class
-// `TW_BLOCKING` at first, and two ticks of whole seconds after its last timestamp (after more than
-// one second and at most two) it moves to `TW_REUSABLE`, which a search passes over or not, 64 ports
-// at a time. At most two different seconds are ahead, so two
-// queues, for even and odd seconds, keep those that will become reusable in order.
+// between its last timestamp and now, counted in whole seconds. So it has the class `TW_BLOCKING`
+// at first, and two ticks of whole seconds after its last timestamp (after more than one second and
+// at most two) it moves to `TW_REUSABLE`, which a search passes over or not, 64 ports at a time. At
+// most two different seconds are ahead, so two queues, for even and odd seconds, keep those that
+// will become reusable in order.
 //
 // Each TIME_WAIT changes its class and expires at constant cost, in order.
 //
 // Must stay true: a wait's flow holds its port; a queue ascends. When there is no memory to
-// reclassify one, it and those behind it stay as they are until the clock moves, or connect() asks, again.
+// reclassify one, it and those behind it stay as they are until the clock moves, or connect() asks,
+// again.
 
 import { BAD_STATE, NO_MEMORY } from "../../../abi";
 import { Address, alloc, free } from "../../../memory/arena";

@@ -5,8 +5,8 @@
 // device alone, so connecting never fails for want of a tuple, and may be done again.
 //
 // UDP has no buckets and no fastreuse, only the conflict of addresses, devices and SO_REUSEADDR.
-// Its search goes upwards from a random start, where the kernel's hops over its hash table by random
-// strides (`udp_lib_get_port`): the same ports in another order.
+// Its search goes upwards from a random start, where the kernel's hops over its hash table by
+// random strides (`udp_lib_get_port`): the same ports in another order.
 
 import { BAD_STATE, EMPTY_RANGE, EXHAUSTED, NO_MEMORY, REQUEST_ADDRESS } from "../../../abi";
 import { Address } from "../../../memory/arena";

@@ -1,5 +1,5 @@
-// Verify: what must hold between sockets, buckets, TIME_WAITs and the record tree, written as code. For
-// the debug build; nothing here changes anything.
+// Verify: what must hold between sockets, buckets, TIME_WAITs and the record tree, written as code.
+// For the debug build; nothing here changes anything.
 
 import { PORT_COUNT } from "../../../abi";
 import { Address } from "../../../memory/arena";

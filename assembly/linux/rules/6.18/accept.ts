@@ -1,5 +1,6 @@
-// Accept: connections that listeners of modern Linux have been sent, and those that they have accepted.
-// Such a connection owns the listener's port, with the listener's options, and its own tuple.
+// Accept: connections that listeners of modern Linux have been sent, and those that they have
+// accepted. Such a connection owns the listener's port, with the listener's options, and its own
+// tuple.
 
 import { NOT_LISTENING, NOTHING_WAITS, REQUEST_ADDRESS, REQUEST_DESTINATION } from "../../../abi";
 import { Address } from "../../../memory/arena";
@@ -58,7 +59,10 @@ const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
 const INHERITED: u32 =
   IS_V6 | REUSE_ADDR | REUSE_PORT | V6ONLY | NO_PORT | HAS_RANGE | ADDRESS_LOCKED;
 
-/** The listener that fits an address best: its own address before any, its own family before both; or 0. */
+/**
+ * The listener that fits an address best: its own address before any, its own family before both;
+ * or 0.
+ */
 export function findListener(system: Address, at: Address, port: Port): Address {
   let best: Address = 0;
   let most: u32 = 0;
@@ -113,8 +117,8 @@ export function makeChild(listener: Address, client: Address, port: Port, own: P
 }
 
 /**
- * A connection with an end outside of the system, which has come to the listener: from the address and
- * port in the request to the local address there. Its record, or 0: no memory.
+ * A connection with an end outside of the system, which has come to the listener: from the address
+ * and port in the request to the local address there. Its record, or 0: no memory.
  */
 export function acceptFrom(listener: Address, remotePort: Port, hasTimestamps: u32): Address {
   const system = systemOf(listener);

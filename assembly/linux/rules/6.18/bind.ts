@@ -137,7 +137,9 @@ export function listen618(socket: Address, random: u32): i32 {
   return answer;
 }
 
-/** What a search with port 0 goes through: the system's range, the socket's own, and the group's. */
+/**
+ * What a search with port 0 goes through: the system's range, the socket's own, and the group's.
+ */
 export function range618(socket: Address, kind: u32): u32 {
   const range = load<u32>(systemOf(socket), RANGE);
   return clamp(ownRange(socket, range), groupOf(socket), kind);

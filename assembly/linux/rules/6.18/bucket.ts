@@ -100,7 +100,10 @@ export function dropOwner(system: Address, port: Port, part: Address, isFromConn
   else if (!isOpen(bucket) && !load<u32>(bucket, CLOSED_PARTS)) setOpen(system, bucket, port, true);
 }
 
-/** An owner goes to another address; that of the bucket is not judged anew. Both must have been charged. */
+/**
+ * An owner goes to another address; that of the bucket is not judged anew. Both must have been
+ * charged.
+ */
 export function moveOwner(
   system: Address,
   port: Port,
@@ -135,8 +138,8 @@ function leavePart(system: Address, bucket: Address, part: Address, isFromConnec
 // ── What bind() remembers ─────────────────────────────────────────────────────────────────
 
 /**
- * bind() or listen() has let a socket in that is an owner. It is remembered if it has SO_REUSEPORT and is
- * not like the one before; memory for that must have been charged.
+ * bind() or listen() has let a socket in that is an owner. It is remembered if it has SO_REUSEPORT
+ * and is not like the one before; memory for that must have been charged.
  */
 export function admit(
   system: Address,

@@ -7,11 +7,11 @@
 //   with a port      taken as it is, if its tuple is not taken by a live connection or by a
 //                    TIME_WAIT without timestamps
 //
-// The offset is a keyed hash of the tuple and of the time in steps of ten seconds, plus a counter of
-// 65,536, which moves past what was looked at (RFC 6056 § 3.3.4).
+// The offset is a keyed hash of the tuple and of the time in steps of ten seconds, plus a counter
+// of 65,536, which moves past what was looked at (RFC 6056 § 3.3.4).
 //
-// Who answers is within the system, or outside of it: a listener gets a connection of its own, which
-// waits for accept(). What one end sends, the other has received at once.
+// Who answers is within the system, or outside of it: a listener gets a connection of its own,
+// which waits for accept(). What one end sends, the other has received at once.
 
 import {
   EMPTY_RANGE,

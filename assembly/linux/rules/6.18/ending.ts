@@ -109,8 +109,8 @@ export function receiveReset(socket: Address): void {
 // ── FINs ──────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Is there memory for the TIME_WAIT that the next FIN may leave at this end, or at the other one? Not
- * both: who sends the first one waits.
+ * Is there memory for the TIME_WAIT that the next FIN may leave at this end, or at the other one?
+ * Not both: who sends the first one waits.
  */
 function canWait(socket: Address): bool {
   const peer = word(socket, PEER);

@@ -1,10 +1,10 @@
 // Holders: who holds which ports, by address, device and what the rules look at.
 //
-// An address node stands for one local address and class (address.ts) of one protocol. Below it there
-// is a holder for each device and kind of owner; a holder's set says which ports such owners hold,
-// and how often. The same owners are counted once more below an aggregate node, which stands for all
-// addresses of a class: so a search for the any address looks at a few sets, however many addresses
-// are bound.
+// An address node stands for one local address and class (address.ts) of one protocol. Below it
+// there is a holder for each device and kind of owner; a holder's set says which ports such owners
+// hold, and how often. The same owners are counted once more below an aggregate node, which stands
+// for all addresses of a class: so a search for the any address looks at a few sets, however many
+// addresses are bound.
 //
 //   address   0 ┌──────────────────┐      holder   0 ┌──────────────────┐
 //               │ node             │                 │ node, set        │  by kind; device, uid
@@ -89,7 +89,10 @@ function chargeAt(system: Address, klass: u32, low: u64, high: u64, port: Port):
   else chargeNode(HOLDER_BYTES);
 }
 
-/** The holder of the owner that is described; it holds the port once more. It must have been charged. */
+/**
+ * The holder of the owner that is described; it holds the port once more. It must have been
+ * charged.
+ */
 export function hold(system: Address, port: Port): Address {
   const klass = load<u32>(WHO_CLASS);
   const holder = openHolder(system, klass, load<u64>(WHO_LOW), load<u64>(WHO_HIGH));

@@ -82,7 +82,10 @@ export function releasePort(socket: Address): void {
   count(system, TCP_SOCKETS, -1);
 }
 
-/** The socket goes to another address, with its port if it has one. False: no memory, nothing changed. */
+/**
+ * The socket goes to another address, with its port if it has one. False: no memory, nothing
+ * changed.
+ */
 export function moveTo(socket: Address, low: u64, high: u64): bool {
   const port = portOf(socket);
   const isSame = low == lowOfSocket(socket) && high == highOfSocket(socket);
@@ -113,7 +116,10 @@ function moveCharged(socket: Address, port: Port, low: u64, high: u64): void {
   setWord(socket, PART, moveOwner(system, port, word(socket, PART), low, high, isFromConnect));
 }
 
-/** What the rules look at has changed: the socket's holder follows. False: no memory, nothing changed. */
+/**
+ * What the rules look at has changed: the socket's holder follows. False: no memory, nothing
+ * changed.
+ */
 export function followKind(socket: Address): bool {
   const port = portOf(socket);
   if (!port) return true;
@@ -152,7 +158,9 @@ export function firstUdp(system: Address, port: Port): Address {
   return place ? <Address>load<u32>(place) : 0;
 }
 
-/** Newer sockets are looked at before older ones, but those of IPv6 with SO_REUSEPORT behind all. */
+/**
+ * Newer sockets are looked at before older ones, but those of IPv6 with SO_REUSEPORT behind all.
+ */
 function listUdp(system: Address, socket: Address, port: Port): void {
   if (!firstUdp(system, port)) openPlace(system, system + UDP_PORTS, port);
   pushFirst(placeOf(system + UDP_PORTS, port), socket, PORT_LINKS);

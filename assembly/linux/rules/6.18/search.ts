@@ -1,9 +1,9 @@
 // Search: the order in which modern Linux looks at ports, over sets, 64 ports at a time.
 //
 // TCP looks at every other port of a part of the range, from a start on and round once, which is at
-// most two runs of slots (system.ts). Where the part has an odd number of ports the kernel goes round
-// by one port less than there are, so that it overlooks the first or the last one; the exact order
-// overlooks none. UDP goes through the slots of a hash table, and in each by a stride.
+// most two runs of slots (system.ts). Where the part has an odd number of ports the kernel goes
+// round by one port less than there are, so that it overlooks the first or the last one; the exact
+// order overlooks none. UDP goes through the slots of a hash table, and in each by a stride.
 
 import { PORT_COUNT } from "../../../abi";
 import { Address } from "../../../memory/arena";
@@ -11,12 +11,18 @@ import { bitOf, bitsFrom, Port, WORD_FULL, WORD_SHIFT } from "../../../ports/bit
 import { bitsUpTo, findAmong, findOpen, heldByAny } from "../../../ports/search";
 import { EXACT, hasSwitch, portOf, SETS, slotOf, UDP_SLOTS } from "./system";
 
-/** How many ports a walk goes round by: an even number, unless there is one port, or the order is exact. */
+/**
+ * How many ports a walk goes round by: an even number, unless there is one port, or the order is
+ * exact.
+ */
 export function roundOf(system: Address, size: u32): u32 {
   return size > 1 && !hasSwitch(system, EXACT) ? size & ~1 : size;
 }
 
-/** The first open port of `first + start`, two further, and so on, round once through `size` ports; or 0. */
+/**
+ * The first open port of `first + start`, two further, and so on, round once through `size` ports;
+ * or 0.
+ */
 export function findEveryOther(
   system: Address,
   sets: u32,
@@ -73,8 +79,8 @@ function findInRun(system: Address, sets: u32, from: Port, to: Port): Port {
 // ── UDP ───────────────────────────────────────────────────────────────────────────────────
 
 /**
- * The first open port of a range, slot by slot of the hash table from that of `start` on, in each slot by
- * a multiple of the table's size; or 0.
+ * The first open port of a range, slot by slot of the hash table from that of `start` on, in each
+ * slot by a multiple of the table's size; or 0.
  */
 export function findByStride(
   system: Address,

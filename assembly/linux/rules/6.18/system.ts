@@ -28,9 +28,9 @@
 //         4376 │ version     u64    │  of the list that it was made from
 //         4384 └────────────────────┘
 //
-// TCP looks at every other port, even offsets before odd ones or the other way round. So its sets do
-// not hold ports but slots: even ports come first, then odd ones, and every other port of a range is
-// one run of slots, which a search by words and summaries passes quickly.
+// TCP looks at every other port, even offsets before odd ones or the other way round. So its sets
+// do not hold ports but slots: even ports come first, then odd ones, and every other port of a
+// range is one run of slots, which a search by words and summaries passes quickly.
 //
 //   slot  0 ┌──────────────────┐
 //           │ ports 0, 2, 4 …  │

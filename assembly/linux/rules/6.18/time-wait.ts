@@ -17,8 +17,8 @@
 // A tuple with timestamps may be taken over by an automatic connect() once `tcp_tw_reuse_delay` has
 // passed: then it is due, and goes to its tuple's second set, which a search passes over or not.
 //
-// Must stay true: queues ascend, by end and by entry. When there is no memory to make one due, it and
-// those behind it stay as they are until somebody asks again.
+// Must stay true: queues ascend, by end and by entry. When there is no memory to make one due, it
+// and those behind it stay as they are until somebody asks again.
 
 import { Address, free } from "../../../memory/arena";
 import { beginBill, canPay, chargeNode } from "../../../memory/bill";
@@ -93,7 +93,9 @@ export function chargeWait(socket: Address): void {
   chargeHold(systemOf(socket), slotOf(portOf(socket)));
 }
 
-/** A TIME_WAIT takes over a socket's tuple, and owns its port beside it. It must have been charged. */
+/**
+ * A TIME_WAIT takes over a socket's tuple, and owns its port beside it. It must have been charged.
+ */
 export function addWait(socket: Address, isHalfOpen: bool): void {
   const system = systemOf(socket);
   const port = portOf(socket);

@@ -31,9 +31,14 @@ export interface Linux2632Options {
   portRange?: PortRange | undefined;
   /** `net.ipv4.ip_local_reserved_ports`: a list of its own, empty, by default. */
   reserved?: ReservedPorts | undefined;
-  /** `net.ipv4.ip_unprivileged_port_start`: 0..65535, not above the range's first; 1024 by default. */
+  /**
+   * `net.ipv4.ip_unprivileged_port_start`: 0..65535, not above the range's first; 1024 by default.
+   */
   unprivilegedPortStart?: number | undefined;
-  /** `net.ipv4.tcp_tw_reuse`: whether an automatic connect() may take over a TIME_WAIT. 0 by default. */
+  /**
+   * `net.ipv4.tcp_tw_reuse`: whether an automatic connect() may take over a TIME_WAIT. 0 by
+   * default.
+   */
   tcpTwReuse?: 0 | 1 | undefined;
   /** How long TIME_WAIT lasts: milliseconds, 0..4294967295; 60000 by default. */
   timeWaitMs?: number | undefined;
@@ -48,8 +53,8 @@ export interface Linux2632Options {
   /** How bind() with port 0 picks; `"random"` by default, as the kernel does. */
   bindSelection?: PolicyName | SelectionOptions | undefined;
   /**
-   * How connect() picks; `"hash"` by default, as the kernel does: a keyed hash of the tuple plus one
-   * hint for all destinations, which moves by the number of ports that were looked at.
+   * How connect() picks; `"hash"` by default, as the kernel does: a keyed hash of the tuple plus
+   * one hint for all destinations, which moves by the number of ports that were looked at.
    */
   connectSelection?: PolicyName | SelectionOptions | undefined;
   /**

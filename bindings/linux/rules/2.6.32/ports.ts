@@ -1,6 +1,6 @@
-// Linux2632Ports: the kernel's two port pickers, behind bind() and connect(), as they were when control
-// groups first learned to limit them (Linux 2.6.32): sockets, bind buckets, TIME_WAIT, and the
-// sysctls that steer them.
+// Linux2632Ports: the kernel's two port pickers, behind bind() and connect(), as they were when
+// control groups first learned to limit them (Linux 2.6.32): sockets, bind buckets, TIME_WAIT, and
+// the sysctls that steer them.
 
 import { INSIDE } from "../../../core/inside.ts";
 import { CryptoRandom } from "../../../core/random.ts";
@@ -19,8 +19,9 @@ import {
 } from "./socket.ts";
 
 /**
- * The ports of one machine, as Linux 2.6.32 hands them out to TCP and UDP sockets. All addresses, IPv4 and
- * IPv6, share one port space, as those of dual-stack sockets do. Made by `LinuxPorts.open({ rules: "2.6.32" })`.
+ * The ports of one machine, as Linux 2.6.32 hands them out to TCP and UDP sockets. All addresses,
+ * IPv4 and IPv6, share one port space, as those of dual-stack sockets do. Made by
+ * `LinuxPorts.open({ rules: "2.6.32" })`.
  */
 export class Linux2632Ports extends LinuxSystem {
   /** The same settings as texts, by their sysctl names. */
@@ -92,7 +93,9 @@ export class Linux2632Ports extends LinuxSystem {
     return this.#system.linux.connectHint(openOf(this.#system)) >>> 0;
   }
 
-  /** Gives back everything. Sockets of the system are gone from here on. A second call does nothing. */
+  /**
+   * Gives back everything. Sockets of the system are gone from here on. A second call does nothing.
+   */
   override close(): void {
     if (this.#system.address === 0) return;
     super.close();

@@ -1,5 +1,5 @@
-// Linux2632Socket: a TCP or UDP socket as far as its port is concerned. It checks what it is given, writes the
-// addresses into the request block, and asks the core.
+// Linux2632Socket: a TCP or UDP socket as far as its port is concerned. It checks what it is given,
+// writes the addresses into the request block, and asks the core.
 
 import {
   AGAIN,
@@ -55,7 +55,10 @@ export interface Linux2632SocketOptions {
 
 /** How a connection is made. */
 export interface Linux2632ConnectOptions {
-  /** The local address that routing would choose; used if the socket has none. That of the system by default. */
+  /**
+   * The local address that routing would choose; used if the socket has none. That of the system by
+   * default.
+   */
   localAddress?: AddressLike | undefined;
   /**
    * Where the search of the local range starts, for TCP beside the hint: 0..4294967295. By default
@@ -185,8 +188,8 @@ export class Linux2632Socket implements Disposable {
    * without a port gets one as by `bind("", 0)`. A socket that listens already goes on.
    * @returns the port.
    * @throws PortError `EADDRINUSE`: another owner does not let it listen, or its group's range has
-   * changed; a socket with a port keeps it. `EINVAL`: the socket is connected; `EOPNOTSUPP`: it is a
-   * UDP socket; `ENOBUFS`; `EBADF`.
+   * changed; a socket with a port keeps it. `EINVAL`: the socket is connected; `EOPNOTSUPP`: it is
+   * a UDP socket; `ENOBUFS`; `EBADF`.
    */
   listen(): number {
     const socket = this.#open();
@@ -217,9 +220,9 @@ export class Linux2632Socket implements Disposable {
    * @param port 1..65535, of the remote end.
    * @returns the local port.
    * @throws PortError `EADDRNOTAVAIL`: no port is left for this destination, or the tuple of the
-   * socket's port is taken; a port that bind() had picked is released then. `EAGAIN`: no port is left
-   * for a UDP socket. `EISCONN`: the socket
-   * listens or is connected; `ENOBUFS`; `EBADF`; and those of bad arguments.
+   * socket's port is taken; a port that bind() had picked is released then. `EAGAIN`: no port is
+   * left for a UDP socket. `EISCONN`: the socket listens or is connected; `ENOBUFS`; `EBADF`; and
+   * those of bad arguments.
    */
   connect(address: AddressLike, port: number, options?: Linux2632ConnectOptions): number {
     const remote = parseAddress("address", address);
@@ -299,8 +302,8 @@ export class Linux2632Socket implements Disposable {
   }
 
   /**
-   * `SO_REUSEADDR`. Setting it acts on later conflicts; what the port's record says of its owners so
-   * far stays.
+   * `SO_REUSEADDR`. Setting it acts on later conflicts; what the port's record says of its owners
+   * so far stays.
    * @throws PortError (set) `ENOBUFS`, `EBADF`, `ERR_INVALID_ARG_TYPE`.
    */
   get reuseAddr(): boolean {
@@ -344,7 +347,9 @@ export class Linux2632Socket implements Disposable {
     return answer;
   }
 
-  /** As the kernel does it: another draw, at most five times, when what was found cannot be shared. */
+  /**
+   * As the kernel does it: another draw, at most five times, when what was found cannot be shared.
+   */
   #searchFromRandom(ask: Exports2632["bindAny"], local: Address): number {
     const { core, linux, draw } = this.#system;
     // What is refused without a search draws nothing, where somebody can tell.

@@ -1,5 +1,5 @@
-// What the linux module exports for the rules of Linux 6.8 to 6.18. Addresses of records, counts and
-// ports are numbers; a negative answer is a refusal.
+// What the linux module exports for the rules of Linux 6.8 to 6.18. Addresses of records, counts
+// and ports are numbers; a negative answer is a refusal.
 
 import type { SharedExports } from "../../core.ts";
 

@@ -29,13 +29,18 @@ import type { Exports618 } from "./core.ts";
 
 /** What a system is opened with. */
 export interface LinuxOptions {
-  /** Whose rules: `"6.18"`, the default; with `"2.6.32"` other options count: {@link Linux2632Options}. */
+  /**
+   * Whose rules: `"6.18"`, the default; with `"2.6.32"` other options count: {@link
+   * Linux2632Options}.
+   */
   rules?: "6.18" | undefined;
   /** `net.ipv4.ip_local_port_range`: 32768..60999 by default. */
   portRange?: PortRange | undefined;
   /** `net.ipv4.ip_local_reserved_ports`: a list of its own, empty, by default. */
   reserved?: ReservedPorts | undefined;
-  /** `net.ipv4.ip_unprivileged_port_start`: 0..65535, not above the range's first; 1024 by default. */
+  /**
+   * `net.ipv4.ip_unprivileged_port_start`: 0..65535, not above the range's first; 1024 by default.
+   */
   unprivilegedPortStart?: number | undefined;
   /** `net.ipv4.ip_autobind_reuse`: 0 by default. */
   autobindReuse?: 0 | 1 | undefined;
@@ -54,8 +59,8 @@ export interface LinuxOptions {
   /** Where the clock starts: milliseconds; 0 by default. */
   time?: number | undefined;
   /**
-   * The machine's addresses beside loopback, which bind() takes and where the machine itself answers
-   * connections. By default bind() takes every address, and loopback alone answers.
+   * The machine's addresses beside loopback, which bind() takes and where the machine itself
+   * answers connections. By default bind() takes every address, and loopback alone answers.
    */
   addresses?: readonly string[] | undefined;
   /** The numbers of the devices that there are; 1 is loopback. By default there are all. */
@@ -63,8 +68,8 @@ export interface LinuxOptions {
   /** The local address that routing chooses for a remote one that is not the machine's. */
   localAddress?: string | undefined;
   /**
-   * Looks at every port of a range with an odd number of them, where the kernel overlooks its first or
-   * last one. False by default.
+   * Looks at every port of a range with an odd number of them, where the kernel overlooks its first
+   * or last one. False by default.
    */
   exact?: boolean | undefined;
   /** Slots of the kernel's UDP hash table: a power of two, 256..65536; 4096 by default. */

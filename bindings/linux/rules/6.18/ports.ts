@@ -1,4 +1,5 @@
-// LinuxPorts: the ports of one machine by the rules of Linux 6.18; and where those of 2.6.32 are asked for.
+// LinuxPorts: the ports of one machine by the rules of Linux 6.18; and where those of 2.6.32 are
+// asked for.
 
 import { INSIDE } from "../../../core/inside.ts";
 import { CryptoRandom } from "../../../core/random.ts";
@@ -22,9 +23,9 @@ import type { LinuxSocketOptions, System } from "./socket-options.ts";
 import { SETTINGS_618, type SysctlHost618 } from "./sysctl.ts";
 
 /**
- * The ports of one machine, as Linux hands them out to TCP and UDP sockets. It keeps records; it does not
- * open sockets, and it does not see other processes. The rules are those of Linux 6.18, or of 2.6.32 where
- * `open` is told so.
+ * The ports of one machine, as Linux hands them out to TCP and UDP sockets. It keeps records; it
+ * does not open sockets, and it does not see other processes. The rules are those of Linux 6.18, or
+ * of 2.6.32 where `open` is told so.
  */
 export class LinuxPorts extends LinuxSystem {
   /** The same settings as texts, by their sysctl names. */
@@ -40,8 +41,8 @@ export class LinuxPorts extends LinuxSystem {
   /**
    * Opens a system without sockets, by the rules of Linux 6.18.
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE`,
-   * `ERR_INVALID_IP_ADDRESS`, `EINVAL` (range), `ENOBUFS`; `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no `module`
-   * or no `linuxModule` is given, and the host does not let the package compile its own).
+   * `ERR_INVALID_IP_ADDRESS`, `EINVAL` (range), `ENOBUFS`; `ERR_WEBASSEMBLY_NOT_SUPPORTED` (no
+   * `module` or no `linuxModule` is given, and the host does not let the package compile its own).
    */
   static open(options?: LinuxOptions): LinuxPorts;
   /** Opens a system without sockets, by the rules of Linux 2.6.32. */
@@ -100,8 +101,8 @@ export class LinuxPorts extends LinuxSystem {
   }
 
   /**
-   * Whether an automatic connect() may take over a TIME_WAIT with timestamps (Linux `tcp_tw_reuse`): 0
-   * never, 1 always, 2 on loopback.
+   * Whether an automatic connect() may take over a TIME_WAIT with timestamps (Linux
+   * `tcp_tw_reuse`): 0 never, 1 always, 2 on loopback.
    * @throws PortError `EBADF`; (set) `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`.
    */
   get tcpTwReuse(): number {
@@ -126,7 +127,8 @@ export class LinuxPorts extends LinuxSystem {
   }
 
   /**
-   * After how many milliseconds a TIME_WAIT may be taken over (Linux `tcp_tw_reuse_delay`): 1..60000.
+   * After how many milliseconds a TIME_WAIT may be taken over (Linux `tcp_tw_reuse_delay`):
+   * 1..60000.
    * @throws PortError `EBADF`; (set) `ENOBUFS`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`.
    */
   get tcpTwReuseDelay(): number {
@@ -141,7 +143,8 @@ export class LinuxPorts extends LinuxSystem {
   }
 
   /**
-   * How many TIME_WAITs there may be; connections beyond end without one (Linux `tcp_max_tw_buckets`).
+   * How many TIME_WAITs there may be; connections beyond end without one (Linux
+   * `tcp_max_tw_buckets`).
    * @throws PortError `EBADF`; (set) `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`.
    */
   get tcpMaxTwBuckets(): number {

@@ -46,11 +46,15 @@ export interface LinuxSocketOptions {
 
 /** Who answers a connection that the machine itself does not, and how the local end is chosen. */
 export interface LinuxConnectOptions {
-  /** What the remote machine does: `"accepts"`, the default, `"refuses"`, or `"silent"` (a timeout). */
+  /**
+   * What the remote machine does: `"accepts"`, the default, `"refuses"`, or `"silent"` (a timeout).
+   */
   remote?: "accepts" | "refuses" | "silent" | undefined;
   /** The local address that routing chooses; that of the system by default. */
   localAddress?: string | undefined;
-  /** Where the search begins: 0..4294967295. By default a keyed hash of the tuple and its counter. */
+  /**
+   * Where the search begins: 0..4294967295. By default a keyed hash of the tuple and its counter.
+   */
   offset?: number | undefined;
 }
 

@@ -145,9 +145,9 @@ export class LinuxSocket implements Disposable {
   }
 
   /**
-   * connect(). Where the address is the machine's own (loopback, or one of `addresses`), a listener of the
-   * system gets a connection, which waits for {@link accept}; without one it is refused. A UDP
-   * socket only sets its peer.
+   * connect(). Where the address is the machine's own (loopback, or one of `addresses`), a listener
+   * of the system gets a connection, which waits for {@link accept}; without one it is refused. A
+   * UDP socket only sets its peer.
    * @param port of the remote end, 1..65535; 0 too for UDP.
    * @returns the local port.
    * @throws PortError `EADDRNOTAVAIL`, `EAGAIN` (UDP), `ECONNREFUSED`, `ETIMEDOUT`, `EISCONN`,
@@ -212,7 +212,8 @@ export class LinuxSocket implements Disposable {
   }
 
   /**
-   * connect() with AF_UNSPEC: the connection is reset, a listener stops; what bind() has given stays.
+   * connect() with AF_UNSPEC: the connection is reset, a listener stops; what bind() has given
+   * stays.
    * @throws PortError `ENOBUFS`, `EBADF`.
    */
   disconnect(): void {
@@ -245,8 +246,8 @@ export class LinuxSocket implements Disposable {
   }
 
   /**
-   * close(): in order, so that who closes first leaves TIME_WAIT behind; or by a reset (SO_LINGER 0). A second
-   * call does nothing.
+   * close(): in order, so that who closes first leaves TIME_WAIT behind; or by a reset (SO_LINGER
+   * 0). A second call does nothing.
    * @throws PortError `ENOBUFS`: no memory for the TIME_WAIT, and the socket is as it was; and those of
    * bad arguments.
    */

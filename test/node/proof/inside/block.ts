@@ -1,5 +1,5 @@
-// An IPv6 block as sources: in a namespace where a whole /64 is local, opens connections from the block
-// and prints from where they came; and what a block that is not local is refused with.
+// An IPv6 block as sources: in a namespace where a whole /64 is local, opens connections from the
+// block and prints from where they came; and what a block that is not local is refused with.
 
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";

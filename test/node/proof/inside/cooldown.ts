@@ -1,5 +1,6 @@
-// A load that the kernel can just carry: connections that our side ends first, from 64 ports, each of which the kernel
-// lets be taken over after more than a second. Prints how many came to be, and how many were refused.
+// A load that the kernel can just carry: connections that our side ends first, from 64 ports, each
+// of which the kernel lets be taken over after more than a second. Prints how many came to be, and
+// how many were refused.
 
 import { once } from "node:events";
 import { createServer } from "node:net";

@@ -1,5 +1,6 @@
-// Sources that are no plain addresses: the wildcard, an interface's name, and a link-local address with a zone. Opens
-// as many connections as there are ports from each to four destinations, and prints how many came to be, from where.
+// Sources that are no plain addresses: the wildcard, an interface's name, and a link-local address
+// with a zone. Opens as many connections as there are ports from each to four destinations, and
+// prints how many came to be, from where.
 
 import { execFileSync } from "node:child_process";
 import { createServer, type Server, type Socket } from "node:net";
