@@ -358,7 +358,7 @@ export class PortManager implements Disposable {
    * or version of Node.
    * @throws PortError `EBADF`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
-  snapshot(options: SnapshotOptions = {}): Uint8Array<ArrayBuffer> {
+  snapshot(options: SnapshotOptions = {}): Uint8Array {
     const withSecrets = checkSnapshotOptions(options);
     const source = { ...this.#poolOwner(), ...this.#heldSource(), clock: this.#cooling.clock };
     return snapshotOf(source, withSecrets);

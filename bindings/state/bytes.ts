@@ -64,7 +64,7 @@ export class Writer {
   }
 
   /** A copy of what has been written. */
-  bytes(): Uint8Array<ArrayBuffer> {
+  bytes(): Uint8Array {
     return this.#bytes.slice(0, this.#at);
   }
 
@@ -173,7 +173,7 @@ const SUMS = 12;
 const CONTENT = 20;
 
 /** Puts the content into an envelope. */
-export function seal(content: Uint8Array): Uint8Array<ArrayBuffer> {
+export function seal(content: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(CONTENT + content.length);
   const view = new DataView(bytes.buffer);
   bytes.set(content, CONTENT);

@@ -67,7 +67,7 @@ export const IS_SINGLE: number = 1 << 6;
 export const HAS_EXTRA: number = 1 << 7;
 
 /** All that decides how a manager answers. */
-export function snapshotOf(source: StateSource, withSecrets: boolean): Uint8Array<ArrayBuffer> {
+export function snapshotOf(source: StateSource, withSecrets: boolean): Uint8Array {
   const writer = new Writer();
   const pools = [...source.pools];
   const tables = new Tables([...pools.map(({ key }) => key), ...keysOf(source.grouped)]);
