@@ -171,7 +171,7 @@ const STORIES: readonly Story[] = [
     ]),
   },
   {
-    name: "lists of 1, 2, 9, 17 and 33 ports, in two networks, with a counts and a crowd",
+    name: "lists of 1, 2, 9, 17 and 33 ports, in two networks, with aggregates at any address",
     ballast: [
       reserve({ port: 1, networks: BOTH, transport: UDP, address: "10.0.0.1" }),
       open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":1" }),
@@ -181,7 +181,7 @@ const STORIES: readonly Story[] = [
     actions: ports(100, 34).map((port) => takeAt(1, port)),
   },
   {
-    name: "bitmaps of 65 ports, in two networks, with a counts and a crowd",
+    name: "bitmaps of 65 ports, in two networks, with aggregates at any address",
     ballast: [
       reserve({ port: 1, networks: BOTH, transport: UDP, address: "10.0.0.1" }),
       open({ networks: BOTH, transport: UDP, address: "10.0.0.2", to: ":1" }),

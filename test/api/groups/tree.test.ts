@@ -330,7 +330,7 @@ const LIMIT = fc.option(
   { nil: undefined },
 );
 const AT = fc.nat(11);
-const DEEDS: fc.Arbitrary<Operation[]> = fc.array(
+const OPERATIONS: fc.Arbitrary<Operation[]> = fc.array(
   fc.oneof(
     {
       weight: 4,
@@ -356,7 +356,7 @@ const DEEDS: fc.Arbitrary<Operation[]> = fc.array(
 
 test.each(TREES)("any tree is limited as its paths say, %s build, %s", (build, inherit) => {
   fc.assert(
-    fc.property(DEEDS, (operations) => {
+    fc.property(OPERATIONS, (operations) => {
       using groups = openGroups(build, { inherit });
       const all: Reference[] = [{ parent: undefined, group: groups.root, own: [ALL, ALL] }];
       for (const [index, operation] of operations.entries()) {
