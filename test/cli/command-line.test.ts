@@ -1,42 +1,19 @@
 // The command `portwarden`, as it is run: what it says, on which stream, and with which exit code.
 
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { endianness } from "node:os";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly errors: string;
-}
+import { json, MAIN, run, runProcess } from "./run.ts";
 
 const ROOT = new URL("../../", import.meta.url);
-const MAIN = fileURLToPath(new URL("build/bindings/cli/main.js", ROOT));
 const PACKAGE = JSON.parse(readFileSync(new URL("package.json", ROOT), "utf8"));
 const PLAN = "--sources 10.0.0.1-10.0.0.2 --destinations 3 --lifetime 10 --range 40000-40499";
 const FILES = "--reserved 1 --files 100000";
 const QUIET = `--cooldown none ${FILES}`;
 const isTold = process.platform === "linux" && endianness() === "LE";
-
-function run(line: string, env: Record<string, string> = {}): Promise<Outcome> {
-  const args = line.split(" ").filter((word) => word !== "");
-  const options = { env: { ...process.env, NO_COLOR: "", ...env }, timeout: 60_000 };
-  return new Promise((resolve) => {
-    execFile(process.execPath, [MAIN, ...args], options, (error, out, errors) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, errors });
-    });
-  });
-}
-
-async function json(line: string): Promise<{ code: number; value: Record<string, unknown> }> {
-  const { code, out, errors } = await run(`${line} --json`);
-  expect(errors).toBe("");
-  return { code, value: JSON.parse(out) };
-}
 
 describe("portwarden", () => {
   test.each(["--help", "-h", "help"])("%s lists the commands", async (option) => {
@@ -61,7 +38,11 @@ describe("portwarden", () => {
   });
 
   test("--version is the package's", async () => {
-    expect(await run("--version")).toEqual({ code: 0, out: `${PACKAGE.version}\n`, errors: "" });
+    expect(await runProcess("--version")).toEqual({
+      code: 0,
+      out: `${PACKAGE.version}\n`,
+      errors: "",
+    });
   });
 
   test("is what the package runs by its name", () => {
@@ -162,7 +143,7 @@ describe("portwarden", () => {
   test.each(["show", `plan ${PLAN} --rate 1 ${QUIET}`, "--help", "shwo"])(
     "%s has no escape codes in a pipe, whatever the environment",
     async (line) => {
-      const { out, errors } = await run(line, { FORCE_COLOR: "3", TERM: "xterm-256color" });
+      const { out, errors } = await runProcess(line, { FORCE_COLOR: "3", TERM: "xterm-256color" });
       expect(out + errors).not.toContain("\u001b");
     },
   );

@@ -1,8 +1,10 @@
-// Runs the command `portwarden` as a person would: as a process of its own.
+// Runs the command `portwarden`: in this process, where only what it says and answers is looked at,
+// or as a person would, as a process of its own.
 
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
+import { runCommand } from "../../bindings/cli/command.ts";
 
 /** What a command line has led to. */
 export interface Outcome {
@@ -16,28 +18,55 @@ export const MAIN: string = fileURLToPath(
   new URL("../../build/bindings/cli/main.js", import.meta.url),
 );
 const RUN_MS_MAX = 60_000;
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** Runs a command line, whose words are apart by single blanks. */
-export function run(line: string, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  return runWith(
-    line.split(" ").filter((word) => word !== ""),
-    env,
-  );
+export function run(line: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+  return runWith(wordsOf(line), env);
 }
 
 /** Runs the command with these arguments. */
-export function runWith(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+export async function runWith(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Outcome> {
+  const out: string[] = [];
+  const errors: string[] = [];
+  const listenersBefore = SIGNALS.map((signal) => [signal, process.listeners(signal)] as const);
+  try {
+    for (const [name, value] of Object.entries({ COLUMNS: "", ...env })) vi.stubEnv(name, value);
+    vi.spyOn(process.stdout, "write").mockImplementation((text) => out.push(String(text)) > 0);
+    vi.spyOn(process.stderr, "write").mockImplementation((text) => errors.push(String(text)) > 0);
+    const code = await runCommand([...args]);
+    return { code, out: out.join(""), errors: errors.join("") };
+  } finally {
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+    for (const [signal, before] of listenersBefore) {
+      for (const listener of process.listeners(signal)) {
+        if (!before.includes(listener)) process.off(signal, listener);
+      }
+    }
+  }
+}
+
+/** Runs a command line in a process of its own. */
+export function runProcess(line: string, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   const own = { ...process.env, NO_COLOR: "", COLUMNS: "", ...env };
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      [MAIN, ...args],
+      [MAIN, ...wordsOf(line)],
       { env: own, timeout: RUN_MS_MAX },
       (error, out, errors) => {
         resolve({ code: error === null ? 0 : Number(error.code), out, errors });
       },
     );
   });
+}
+
+function wordsOf(line: string): string[] {
+  return line.split(" ").filter((word) => word !== "");
 }
 
 /** Runs a command line with `--json`: the exit code, and the document. */

@@ -2,21 +2,20 @@
 
 import type { Capacity, Filling } from "./measures.ts";
 import type { Findings } from "./run.ts";
-import { WARM_UP_COUNT } from "./warm-up.ts";
 
 /** The findings as an object for JSON; times in milliseconds, medians for steps. */
 export function documentOf(
   { plan, capacities, fillings, stop }: Findings,
   faults: string[],
 ): object {
-  const { place, source, destinations, capacity, filling, leftOut } = plan;
+  const { place, source, destinations, warmUp, capacity, filling, leftOut } = plan;
   return {
     namespace: place.inside,
     namespaceWhyNot: place.inside ? undefined : place.why,
     source,
     destinations,
     capacity: { ...capacity, ways: capacities.map(ofCapacity) },
-    filling: { ...filling, warmUp: WARM_UP_COUNT, ways: fillings.map(ofFilling) },
+    filling: { ...filling, warmUp, ways: fillings.map(ofFilling) },
     leftOut,
     faults,
     stopped: stop,

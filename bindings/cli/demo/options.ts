@@ -11,6 +11,8 @@ const CONNECTIONS_MAX = 1_000_000;
 /** Of a namespace's port range: what leaves room for the servers' own ports below it. */
 const RANGE_MAX = 50_000;
 const DESTINATIONS = 4;
+const WARM_UP = 3000;
+const WARM_UP_MAX = 100_000;
 
 /** What is asked for. */
 export interface DemoOptions {
@@ -20,6 +22,8 @@ export interface DemoOptions {
   readonly range?: number | undefined;
   readonly destinations: number;
   readonly ways: readonly WayName[];
+  /** Connections that each way opens and closes before it is timed. */
+  readonly warmUp: number;
   readonly json: boolean;
   /** Whether a network namespace may be made. */
   readonly namespace: boolean;
@@ -42,6 +46,8 @@ of open files allows; others may find none meanwhile, so think of --connections.
   --range N         how many ports to use up, 2..${RANGE_MAX}; outside of a namespace portwarden's alone
   --destinations N  how many servers, 1..${DESTINATIONS_MAX}; ${DESTINATIONS} by default
   --ways LIST       some of ${WAY_NAMES.join(",")}; all by default
+  --warm-up N       connections that each way opens and closes before it is timed, so that code is
+                    compiled, 0..${WARM_UP_MAX}; ${WARM_UP} by default
   --json            figures as one JSON document instead of text
   --no-namespace    stay in this machine's own network
   --help            show this
@@ -54,6 +60,7 @@ const KINDS = {
   range: { type: "string" },
   destinations: { type: "string" },
   ways: { type: "string" },
+  "warm-up": { type: "string" },
   json: { type: "boolean" },
   "no-namespace": { type: "boolean" },
   help: { type: "boolean", short: "h" },
@@ -77,6 +84,7 @@ export function understand(args: readonly string[]): DemoOptions | undefined {
     ...(range !== undefined && { range }),
     destinations: whole("destinations", 1, DESTINATIONS_MAX) ?? DESTINATIONS,
     ways: waysOf(valueIn(given, "ways")),
+    warmUp: whole("warm-up", 0, WARM_UP_MAX) ?? WARM_UP,
     json: given.has("json"),
     namespace: !given.has("no-namespace"),
   };

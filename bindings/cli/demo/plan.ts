@@ -30,6 +30,8 @@ export interface Plan {
   /** The first server's port; 0 for ports that the kernel chooses. */
   readonly serverPort: number;
   readonly ways: readonly WayName[];
+  /** Connections that each way opens and closes before it is timed. */
+  readonly warmUp: number;
   readonly capacity: Portion;
   readonly filling: Portion;
   /** What was wished for, or would show more, and is not done: whole sentences. */
@@ -57,7 +59,7 @@ const UNPRIVILEGED_FIRST = 1024;
  * @throws CannotRun if not one connection can be opened.
  */
 export function makePlan(options: DemoOptions, place: Place): Plan {
-  const { destinations, ways } = options;
+  const { destinations, ways, warmUp } = options;
   const host = readHostState();
   const portions = place.inside ? inside(options, host) : outside(options, host);
   return {
@@ -67,6 +69,7 @@ export function makePlan(options: DemoOptions, place: Place): Plan {
     destinations,
     serverPort: place.inside ? SERVER_PORT : 0,
     ways,
+    warmUp,
     ...portions,
   };
 }

@@ -8,7 +8,6 @@ import { type Capacity, type End, type Filling, STEPS } from "./measures.ts";
 import type { WayName } from "./options.ts";
 import type { Plan, Portion } from "./plan.ts";
 import type { Findings } from "./run.ts";
-import { WARM_UP_COUNT } from "./warm-up.ts";
 
 const TITLES: Record<WayName, string> = {
   kernel: "the kernel's choice",
@@ -105,7 +104,7 @@ function fillingSection(findings: Findings): string[] {
     chart(fillings, markOf),
     `  ${legend.join("   ")}`,
     "  time per connect (logarithmic) over the part of the range in use; later marks on top",
-    `  before, each way has opened and closed ${counted(WARM_UP_COUNT, "connection")} to another server, ` +
+    `  before, each way has opened and closed ${counted(plan.warmUp, "connection")} to another server, ` +
       "so that code is compiled",
     "",
   ];

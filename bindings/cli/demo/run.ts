@@ -57,7 +57,8 @@ export async function run(
       capacities.push(await measureCapacity(way, servers, bounds(way, "capacity", each)));
     }
     const ways = [...namesUntil(plan, stop)].map((name) => wayFor(name, plan, plan.filling));
-    await warmUp(ways, plan.serverPort && plan.serverPort + plan.destinations, stop);
+    const serverPort = plan.serverPort && plan.serverPort + plan.destinations;
+    await warmUp(ways, plan.warmUp, serverPort, stop);
     for (const way of ways) {
       if (stop.aborted) way.close();
       else fillings.push(await measureFilling(way, servers, bounds(way, "filling", 1)));

@@ -6,22 +6,21 @@ import { OpenConnections } from "./connections.ts";
 import { Servers } from "./servers.ts";
 import type { Way } from "./ways.ts";
 
-/** Connections that each way opens and closes. */
-export const WARM_UP_COUNT = 3000;
-
 /**
  * Warms ways alike, in turn. What fails here is not told: it will fail again when it is measured.
+ * @param count connections that each way opens and closes.
  * @param serverPort a port of loopback that is free; 0 for one that the kernel chooses.
  */
 export async function warmUp(
   ways: readonly Way[],
+  count: number,
   serverPort: number,
   stop: AbortSignal,
 ): Promise<void> {
   const servers = await Servers.start(1, serverPort, stop);
   try {
     const [destination] = servers.destinations;
-    for (let turn = 0; turn < WARM_UP_COUNT && destination !== undefined; turn++) {
+    for (let turn = 0; turn < count && destination !== undefined; turn++) {
       for (const way of ways) {
         if (stop.aborted) return;
         const connections = new OpenConnections(way);

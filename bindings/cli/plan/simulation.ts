@@ -120,6 +120,7 @@ class Run implements Disposable {
   readonly #isFull: Uint8Array;
   /** By destination: how many of its sources are full. */
   readonly #fullCount: Uint32Array;
+  #fullPools = 0;
 
   constructor(load: Load) {
     this.load = load;
@@ -155,6 +156,7 @@ class Run implements Disposable {
       if (this.#open >= files) this.#refuse(now, "files");
       else this.#connect(index, now);
       if (stopAtRefusal && this.refused > 0) return;
+      if (this.#isShut) index += this.#refuseAlike(index + 1, count);
     }
     while (sample <= SAMPLES) this.#sample(sampleTime(sample++, seconds));
   }
@@ -162,6 +164,23 @@ class Run implements Disposable {
   [Symbol.dispose](): void {
     this.#manager.close();
     this.#reserved.close();
+  }
+
+  /** Is every arrival refused until something ends or comes back? One has been, already. */
+  get #isShut(): boolean {
+    if (this.refused === 0) return false;
+    return this.#open >= this.load.files || this.#fullPools === this.#pools.length;
+  }
+
+  /** Refuses arrivals from this one on, as many as surely come before that; how many. */
+  #refuseAlike(index: number, count: number): number {
+    const next = Math.min(this.#ends.next, this.#wakes.next, this.#returns.next);
+    // Two nanoseconds less, for what is rounded.
+    const until = Math.min(count, Math.floor(((next - 2) / NS_PER_S) * this.load.rate));
+    const alike = Math.max(0, until - index);
+    this.arrivals += alike;
+    this.refused += alike;
+    return alike;
   }
 
   #sample(now: number): void {
@@ -202,6 +221,7 @@ class Run implements Disposable {
       }
       this.#isFull[pool] = 1;
       (this.#fullCount[destination] as number)++;
+      this.#fullPools++;
     }
     this.#refuse(now, answer === Refusal.COOLING ? "cooling" : "range");
   }
@@ -268,6 +288,7 @@ class Run implements Disposable {
     if (this.#isFull[pool] === 0) return;
     this.#isFull[pool] = 0;
     (this.#fullCount[Math.floor(pool / this.load.sources)] as number)--;
+    this.#fullPools--;
   }
 
   #refuse(now: number, why: Exhausted): void {
