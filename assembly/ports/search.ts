@@ -55,7 +55,7 @@ export function heldByAny(sets: Address, count: u32, word: u32): u64 {
 }
 
 /** First word from `word` on that is full in none of the bitmaps, or one after the last word. */
-function nextWord(sets: Address, count: u32, word: u32): u32 {
+export function nextWord(sets: Address, count: u32, word: u32): u32 {
   let asked = bitsFrom(word);
   for (let group = word >> WORD_SHIFT; group < GROUP_COUNT; group++) {
     const open = asked & ~fullWords(sets, count, group);

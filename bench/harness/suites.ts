@@ -7,7 +7,7 @@ import { connectorSuite } from "../suites/connector.ts";
 import { cooldownSuite } from "../suites/cooldown.ts";
 import { ephemeralSuite } from "../suites/ephemeral.ts";
 import { fillSuite } from "../suites/fill.ts";
-import { linuxSuite } from "../suites/linux.ts";
+import { linux618Suite, linuxSuite } from "../suites/linux.ts";
 import { memorySuite } from "../suites/memory.ts";
 import { packagesSuite } from "../suites/packages.ts";
 import { sizesSuite } from "../suites/sizes.ts";
@@ -31,6 +31,7 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   sizes: sizesSuite,
   packages: packagesSuite,
   linux: linuxSuite,
+  "linux-6.18": linux618Suite,
   cooldown: cooldownSuite,
   connector: connectorSuite,
 };

@@ -27,10 +27,14 @@ const CURVE: readonly Recorded[] = [
 export function keepRecorded(session: Session): void {
   for (const [occupancy, connect, inRange, bind] of CURVE) {
     const keep = (row: string, us: number): void => {
-      session.keepOne({ suite: "linux", workload: row, occupancy }, "Linux (recorded)", us * 1000);
+      session.keepOne(
+        { suite: "linux-6.18", workload: row, occupancy },
+        "Linux (recorded)",
+        us * 1000,
+      );
     };
     keep("bind/together", bind);
     keep("connect/together", connect);
-    keep("connect/together/in-range", inRange);
+    keep("connect in range/together", inRange);
   }
 }

@@ -11,7 +11,7 @@ import type { Work } from "../harness/measure.ts";
 import { offsetsOf } from "../harness/workloads.ts";
 
 /** How a socket gets its port. */
-export type Kind = "bind" | "connect";
+export type Kind = "bind" | "connect" | "connect in range" | "udp";
 
 /** A system's ports before the first operation. */
 export interface Setting {
@@ -29,10 +29,10 @@ export interface Picking extends Work {
 export const BATCH = 1000;
 export const KINDS: readonly Kind[] = ["bind", "connect"];
 
-const LOCAL = "10.0.0.1";
-const REMOTE = "10.9.0.1";
-const REMOTE_PORT = 443;
-const OFFSETS: Uint32Array = offsetsOf(2, BATCH);
+export const LOCAL = "10.0.0.1";
+export const REMOTE = "10.9.0.1";
+export const REMOTE_PORT = 443;
+export const OFFSETS: Uint32Array = offsetsOf(2, BATCH);
 
 /** What is picked first. */
 export function picksOf({ run, picked }: Picking, count: number): Uint16Array {
@@ -133,7 +133,7 @@ function offsetTo(port: number, { first }: PortRange, hint: number): number {
 }
 
 /** The values one after another, again and again. */
-function inTurn(values: Uint32Array): () => number {
+export function inTurn(values: Uint32Array): () => number {
   let at = 0;
   return () => {
     const value = values[at] as number;

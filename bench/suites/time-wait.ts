@@ -6,6 +6,7 @@
 // be timed with our operations.
 
 import type { Linux2632ConnectOptions } from "../../bindings/index.ts";
+import { LinuxPorts } from "../../bindings/index.ts";
 import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import { ReferenceLinuxPorts } from "../../test/models/reference-linux.ts";
 import type { Comparison, Implementation, Session } from "../harness/session.ts";
@@ -93,4 +94,65 @@ function modelPicks(waiting: number, count: number): Uint16Array {
 /** When an operation happens, so that as many are always waiting. Whole seconds: both agree. */
 function secondsAt(number: number, waiting: number): number {
   return Math.floor((number * WAIT_SECONDS) / waiting);
+}
+
+// ── A million, by the rules of 6.18 ───────────────────────────────────────────────────────
+
+const MILLION = 1_000_000;
+const MILLION_SMOKE = 2000;
+/** Connections of a destination, each with a port of its own. */
+const PER_DESTINATION = 28_000;
+const SECONDS_AT_MOST = 12;
+/** What one costs in the last tenth of them, over what it costs in the second. */
+const LAST_AT_MOST = 3;
+
+/** Keeps what it costs to leave a million TIME_WAITs behind, and to let them expire. */
+export function keepMillion(session: Session): void {
+  const count = session.smoke ? MILLION_SMOKE : MILLION;
+  const most = { tcpMaxTwBuckets: count, localAddress: LOCAL, seed: 1 };
+  using ports = LinuxPorts.open(most);
+  const tenths = Array.from({ length: 10 }, (_, tenth) => {
+    return timed(() => leaveBehind(ports, (tenth * count) / 10, ((tenth + 1) * count) / 10));
+  });
+  ports.setTime(WAIT_SECONDS * 1000);
+  const expiry = timed(() => {
+    if (ports.expireTimeWait() !== count) throw new Error(`${count} must have waited`);
+  });
+  const total = tenths.reduce((sum, ns) => sum + ns);
+  const keep = (workload: string, ns: number): void => {
+    session.keepOne({ suite: "linux-6.18", workload }, "sockets", ns / count, {
+      operations: count,
+    });
+  };
+  keep(`time-wait/${count} are left behind`, total);
+  keep(`time-wait/${count} expire`, expiry);
+  session.check({
+    name: `linux-6.18/time-wait: seconds to ${count} and back`,
+    value: (total + expiry) / 1e9,
+    atMost: SECONDS_AT_MOST,
+  });
+  session.check({
+    name: "linux-6.18/time-wait: one among the last tenth over one among the second",
+    value: (tenths[9] as number) / (tenths[1] as number),
+    atMost: LAST_AT_MOST,
+  });
+}
+
+/** Connections that end in order, this end first. */
+function leaveBehind(ports: LinuxPorts, from: number, to: number): void {
+  for (let number = from; number < to; number++) {
+    const socket = ports.socket();
+    socket.connect(`10.8.0.${1 + Math.floor(number / PER_DESTINATION)}`, PORT);
+    socket.shutdown();
+    socket.receive("fin");
+    socket.close();
+  }
+}
+
+/** Nanoseconds of the processor that it takes: once is too seldom for the clock on the wall. */
+function timed(work: () => void): number {
+  const begun = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(begun);
+  return (user + system) * 1000;
 }

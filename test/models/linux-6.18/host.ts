@@ -37,7 +37,8 @@ export class Host {
   readonly buckets: Map<number, Bucket> = new Map();
   readonly timeWaits: Set<TimeWait> = new Set();
   readonly listeners: Set<Socket> = new Set();
-  readonly datagrams: Socket[] = [];
+  /** By port: the UDP sockets in the order in which they are looked at. */
+  readonly datagrams: Map<number, Socket[]> = new Map();
   readonly #addresses: ReadonlySet<string> | undefined;
   readonly #connections = new Map<string, (Socket | TimeWait)[]>();
 

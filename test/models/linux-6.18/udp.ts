@@ -12,8 +12,10 @@ export function getDatagramPort(host: Host, socket: Socket, named: number): void
   if (named !== 0 && conflicts(host, socket, named)) throw new Errno("EADDRINUSE");
   socket.port = named === 0 ? findPort(host, socket) : named;
   // Sockets of IPv6 with SO_REUSEPORT are looked at last, all others newest first.
-  if (socket.isV6 && socket.reusePort) host.datagrams.push(socket);
-  else host.datagrams.unshift(socket);
+  const owners = host.datagrams.get(socket.port) ?? [];
+  if (socket.isV6 && socket.reusePort) owners.push(socket);
+  else owners.unshift(socket);
+  host.datagrams.set(socket.port, owners);
   if (socket.reusePort) socket.isGrouped = true;
 }
 
@@ -34,7 +36,7 @@ function isBlocked(host: Host, socket: Socket, port: number): boolean {
 }
 
 function ownersOf(host: Host, socket: Socket, port: number): Socket[] {
-  return host.datagrams.filter((owner) => owner !== socket && owner.port === port);
+  return (host.datagrams.get(port) ?? []).filter((owner) => owner !== socket);
 }
 
 function findPort(host: Host, socket: Socket): number {
@@ -96,9 +98,10 @@ export function disconnectDatagram(host: Host, socket: Socket): void {
 }
 
 export function leaveDatagramPort(host: Host, socket: Socket): void {
-  const at = host.datagrams.indexOf(socket);
-  if (at < 0) return;
-  host.datagrams.splice(at, 1);
+  if (socket.port === 0) return;
+  const others = ownersOf(host, socket, socket.port);
+  if (others.length > 0) host.datagrams.set(socket.port, others);
+  else host.datagrams.delete(socket.port);
   socket.port = 0;
   socket.shownPort = 0;
   socket.isGrouped = false;

@@ -15,13 +15,15 @@ import {
   TCP,
   TIME_WAIT,
 } from "./holders";
-import { has, IS_UDP } from "./socket";
+import { BACKLOG, has, IS_UDP, nextSocket, setWord } from "./socket";
 import { BUCKETS, free618, SOCKETS, slotOf, TCP_SOCKETS, TIME_WAITS, UDP_SOCKETS } from "./system";
 import { anyWait, dropWait } from "./time-wait";
 import { closeUdp618 } from "./udp";
 
-/** Gives back the system with all its sockets. */
+/** Gives back the system with all its sockets, also those that wait for accept(). */
 export function closeSystem618(system: Address): void {
+  let listed: Address = load<u32>(system, SOCKETS);
+  for (; listed; listed = nextSocket(listed)) setWord(listed, BACKLOG, 0);
   while (load<u32>(system, SOCKETS)) {
     const socket: Address = load<u32>(system, SOCKETS);
     if (has(socket, IS_UDP)) closeUdp618(socket);

@@ -8,7 +8,7 @@
 import { PORT_COUNT } from "../../../abi";
 import { Address } from "../../../memory/arena";
 import { bitOf, bitsFrom, Port, WORD_FULL, WORD_SHIFT } from "../../../ports/bitmap";
-import { bitsUpTo, findAmong, findOpen, heldByAny } from "../../../ports/search";
+import { bitsUpTo, findAmong, findOpen, heldByAny, nextWord } from "../../../ports/search";
 import { EXACT, hasSwitch, portOf, SETS, slotOf, UDP_SLOTS } from "./system";
 
 /**
@@ -114,15 +114,31 @@ const NO_SLOT: u32 = 0xffffffff;
 function findSlot(list: Address, sets: u32, first: Port, last: Port, start: Port, slots: u32): u32 {
   const words = slots >> WORD_SHIFT;
   const begin = start & (slots - 1);
-  // The first word comes once more in the end, for the slots in front of the beginning.
-  for (let index: u32 = 0; index <= words; index++) {
-    const word = ((begin >> WORD_SHIFT) + index) & (words - 1);
-    let open = openInFold(list, sets, first, last, word, words);
-    if (index == 0) open &= bitsFrom(begin);
-    if (index == words) open &= ~bitsFrom(begin);
-    if (open) return (word << WORD_SHIFT) + <u32>ctz(open);
+  const own = begin >> WORD_SHIFT;
+  const fold = openInFold(list, sets, first, last, own, words);
+  if (fold & bitsFrom(begin)) return slotIn(own, fold & bitsFrom(begin));
+  // The nearest word comes next; the own one, for the slots in front of the beginning, is last.
+  let nearest: u32 = fold ? words : NO_SLOT;
+  let word = nextWord(list, sets, first >> WORD_SHIFT);
+  for (; word <= last >> WORD_SHIFT; word = nextWord(list, sets, word + 1)) {
+    const far = (word - own) & (words - 1);
+    if (far && far < nearest && openIn(list, sets, first, last, word)) nearest = far;
+    if (nearest == 1) break;
   }
-  return NO_SLOT;
+  if (nearest == NO_SLOT) return NO_SLOT;
+  if (nearest == words) return slotIn(own, fold);
+  const next = (own + nearest) & (words - 1);
+  return slotIn(next, openInFold(list, sets, first, last, next, words));
+}
+
+function slotIn(word: u32, open: u64): u32 {
+  return (word << WORD_SHIFT) + <u32>ctz(open);
+}
+
+/** Which ports of a word are open, and of the range. */
+function openIn(list: Address, sets: u32, first: Port, last: Port, word: u32): u64 {
+  const open = ~heldByAny(list, sets, word) & bitsUpTo(word, last);
+  return word == first >> WORD_SHIFT ? open & bitsFrom(first) : open;
 }
 
 /** Which slots of a word have an open port of the range. */
@@ -130,9 +146,7 @@ function openInFold(list: Address, sets: u32, first: Port, last: Port, word: u32
   let open: u64 = 0;
   for (let at = word; at <= last >> WORD_SHIFT; at += words) {
     if (at < first >> WORD_SHIFT) continue;
-    let bits = ~heldByAny(list, sets, at) & bitsUpTo(at, last);
-    if (at == first >> WORD_SHIFT) bits &= bitsFrom(first);
-    open |= bits;
+    open |= openIn(list, sets, first, last, at);
     if (open == WORD_FULL) break;
   }
   return open;
