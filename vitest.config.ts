@@ -3,6 +3,7 @@
 
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { BUILT, built } from "./test/support/built.ts";
 import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./test/support/chromium.ts";
 
 const TIDY = "test/package/tidy.test.ts";
@@ -41,12 +42,14 @@ const browser: TestProjectInlineConfiguration = {
 
 export default defineConfig({
   test: {
-    // The fuzz tests are the longest, and each keeps one core busy.
-    maxWorkers: "100%",
+    // The fuzz tests keep a core busy each; others wait for servers, pages and clocks meanwhile.
+    maxWorkers: "150%",
     projects: [
       {
+        plugins: [built()],
         test: {
           name: "suite",
+          server: { deps: { external: [BUILT] } },
           include: ["test/**/*.test.ts"],
           exclude: [TIDY, PAGES],
           testTimeout: HANGING_MS,

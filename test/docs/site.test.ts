@@ -86,7 +86,7 @@ async function walk(
   const asked = new Set<string>();
   const broken: string[] = [];
   for (const path of visited) {
-    await page.goto(`${address}${path}`);
+    await page.goto(`${address}${path}`, { waitUntil: "domcontentloaded" });
     const links = (await linksOn(page, address)).filter((link) => !asked.has(link));
     for (const link of links) asked.add(link);
     const bad = await whyBroken(page, address, links, path);
@@ -119,14 +119,19 @@ async function whyBroken(
   return page.evaluate(
     async ([base, targets, where]) => {
       const broken: string[] = [];
+      const documents = new Map<string, Document | undefined>();
       for (const [path, anchor] of targets) {
-        const answer = await fetch(`${base}${path}`);
-        if (!answer.ok) broken.push(`${where}: ${path} is not there`);
-        if (!answer.ok || anchor === undefined || anchor === "") continue;
-        const text = await answer.text();
-        const other = new DOMParser().parseFromString(text, "text/html");
-        const id = decodeURIComponent(anchor);
-        if (other.getElementById(id) === null) broken.push(`${where}: ${path} has no #${id}`);
+        if (!documents.has(path)) {
+          const answer = await fetch(`${base}${path}`);
+          const text = await answer.text();
+          const parsed = new DOMParser().parseFromString(text, "text/html");
+          documents.set(path, answer.ok ? parsed : undefined);
+          if (!answer.ok) broken.push(`${where}: ${path} is not there`);
+        }
+        const id = decodeURIComponent(anchor ?? "");
+        if (id !== "" && documents.get(path)?.getElementById(id) === null) {
+          broken.push(`${where}: ${path} has no #${id}`);
+        }
       }
       return broken;
     },

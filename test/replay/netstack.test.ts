@@ -13,13 +13,20 @@ import type { System } from "./system.ts";
 
 const VECTORS = new URL("../vectors/netstack/", import.meta.url);
 
+let opened = 0;
+
 const SYSTEMS: readonly (readonly [name: string, open: () => System])[] = [
   ["reservations, release build", () => openReservations(optionsFor("release"))],
   ["pools, release build", () => openPools(optionsFor("release"))],
-  ["reservations, debug build", () => openReservations(optionsFor("debug"))],
-  ["pools, debug build", () => openPools(optionsFor("debug"))],
+  ["reservations and pools in turn, debug build", openInTurn],
   ["the reference model", openReference],
 ];
+
+/** For one trace reservations, for the next pools: each has the asserts of the debug build. */
+function openInTurn(): System {
+  const open = ++opened % 2 === 0 ? openReservations : openPools;
+  return open(optionsFor("debug"));
+}
 
 test("the vectors are there: nine files of traces, and a table", () => {
   expect(vectors()).toHaveLength(10);

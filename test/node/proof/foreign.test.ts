@@ -10,18 +10,25 @@ import { describeInside, inside, PORTS } from "./inside.ts";
 const DESTINATIONS = 4;
 const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
 
+// Each waits for its quarantine to end, most of the time: side by side.
 describeInside("a third of the ports held by another program", () => {
-  test.each(["open", "refresh"])("listening, known by %s: no conflict", async (learning) => {
-    const { ours, failures, further, conflicts, later, ...rest } = await ran("listening", learning);
-    const free = ALL.filter((port) => !rest.foreign.includes(port));
-    expect(failures).toEqual([]);
-    expect(ours).toEqual(Array(DESTINATIONS).fill(free));
-    expect(further).toEqual(Array(DESTINATIONS).fill("source"));
-    expect(conflicts).toBe(0);
-    expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
-  });
+  test.concurrent.each(["open", "refresh"])(
+    "listening, known by %s: no conflict",
+    async (learning) => {
+      const { ours, failures, further, conflicts, later, ...rest } = await ran(
+        "listening",
+        learning,
+      );
+      const free = ALL.filter((port) => !rest.foreign.includes(port));
+      expect(failures).toEqual([]);
+      expect(ours).toEqual(Array(DESTINATIONS).fill(free));
+      expect(further).toEqual(Array(DESTINATIONS).fill("source"));
+      expect(conflicts).toBe(0);
+      expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
+    },
+  );
 
-  test("listening, found out by conflicts: each is counted, and the port quarantined", async () => {
+  test.concurrent("listening, found out by conflicts: each is counted, and the port quarantined", async () => {
     const { foreign, ours, failures, further, conflicts, quarantined, later } = await ran(
       "listening",
       "conflicts",
@@ -37,7 +44,7 @@ describeInside("a third of the ports held by another program", () => {
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 
-  test("connected to one destination, found out by conflicts: all ports serve the others", async () => {
+  test.concurrent("connected to one destination, found out by conflicts: all ports serve the others", async () => {
     const { foreign, ours, failures, further, conflicts, quarantined, later } = await ran(
       "connected",
       "conflicts",
@@ -53,7 +60,7 @@ describeInside("a third of the ports held by another program", () => {
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 
-  test("connected to one destination, known at open: quarantined for all", async () => {
+  test.concurrent("connected to one destination, known at open: quarantined for all", async () => {
     const { foreign, ours, failures, conflicts, later } = await ran("connected", "open");
     const free = ALL.filter((port) => !foreign.includes(port));
     expect(failures).toEqual([]);
