@@ -2,10 +2,14 @@
 
 import { describe, expect, test } from "vitest";
 import { COOLDOWN_MOST } from "../../bindings/cli/plan/load.ts";
+import { readHostState } from "../../bindings/node/host/host-state.ts";
 import { json, run, runWith } from "./run.ts";
 
-const ONE = "plan --sources 10.0.0.1 --destinations 1 --reserved 1";
+const ONE = "plan --sources 10.0.0.1 --destinations 1 --reserved 1 --headroom 0";
 const BRIEF = `${ONE} --range 40000-40599 --rate 9.5 --lifetime 0.01 --for 200 --files 1000`;
+/** This host's own range, where nothing of it is reserved. */
+const HOST = readHostState();
+const SYSTEM = HOST.reserved === "" ? HOST.portRange : undefined;
 
 async function words(line: string): Promise<string> {
   return (await run(line)).out.replace(/\s+/g, " ");
@@ -59,6 +63,7 @@ describe("a plan of connections that are all open at once", () => {
       exhausted: "range",
       connections: 200_000,
       ports: { perPair: 28_232, total: 28_232, reserved: 0 },
+      leftToOthers: expect.any(Object),
       files: 1_000_000,
       plainNode: { fits: false, ports: 28_232 },
       changes: [
@@ -70,6 +75,29 @@ describe("a plan of connections that are all open at once", () => {
       "It does not fit: 28,232 of 200,000 connections can be open, then every port is in use",
     );
     expect((await json(line.replace("--destinations 1", "--destinations 8"))).code).toBe(0);
+  });
+
+  test.runIf(SYSTEM !== undefined)(
+    "keeps a tenth of this host's range free by default, and says what others have",
+    async () => {
+      const line = ONE.replace("--headroom 0", "");
+      const { value } = await json(`${line} --connections 1000000 --files 1000000`);
+      const ports = (SYSTEM?.last ?? 0) - (SYSTEM?.first ?? 0) + 1;
+      const left = Math.floor(ports / 10);
+      expect(value).toMatchObject({
+        ...{ ports: { perPair: ports - left }, plainNode: { ports } },
+        leftToOthers: { ports: left, of: ports },
+      });
+      const few = await words(`${line} --connections ${ports} --files 1000000`);
+      expect(few).toContain(`have ${left.toLocaleString("en")} of its `);
+      expect(few).toContain("headroom 0 instead of");
+    },
+  );
+
+  test.runIf((SYSTEM?.first ?? 0) > 2000)("may lie outside of this host's range", async () => {
+    const { value } = await json(`${ONE} --connections 5 --range outside --files 100`);
+    const { ports, of } = value.leftToOthers as { ports: number; of: number };
+    expect(ports).toBe(of);
   });
 
   test("is told of files that are too few, and of a wider range", async () => {
@@ -115,6 +143,7 @@ describe("a plan without a load", () => {
       highestRate: 300,
       busySeconds: 10,
       ports: { perPair: 500, total: 3000, reserved: 0 },
+      leftToOthers: expect.any(Object),
       plainNode: { highestRate: 100, busySeconds: 10, ports: 1000 },
     });
   });

@@ -18,7 +18,7 @@ const LOAD: Load = {
   cooldown: 0,
   whenCooling: "refuse",
   range: { first: 40_000, last: 40_000 + PORTS - 1 },
-  reserved: "",
+  ...{ reserved: "", keptFree: [] },
   files: UNLIMITED,
   seconds: 40,
   seed: 7,

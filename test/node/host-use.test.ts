@@ -44,15 +44,15 @@ describe("the use of a machine's ports", () => {
     expect(pairsOf(MACHINE, "tcp")).toEqual([
       {
         ...{ ...all, source: "10.0.0.1", destination: "10.9.0.1" },
-        ...{ sockets: 5, timeWait: 1, usedInRange: 3, left: 95 - 3 - 1 },
+        ...{ sockets: 5, timeWait: 1, usedInRange: 3, left: 95 - 3 - 1, leftToKernel: 91 },
       },
       {
         ...{ ...all, source: "10.0.0.1", destination: "10.9.0.2" },
-        ...{ sockets: 1, timeWait: 0, usedInRange: 1, left: 95 - 1 - 1 },
+        ...{ sockets: 1, timeWait: 0, usedInRange: 1, left: 95 - 1 - 1, leftToKernel: 91 },
       },
       {
         ...{ ...all, source: "10.0.0.2", destination: "10.9.0.1" },
-        ...{ sockets: 1, timeWait: 0, usedInRange: 1, left: 95 - 1 - 1 },
+        ...{ sockets: 1, timeWait: 0, usedInRange: 1, left: 95 - 1 - 1, leftToKernel: 91 },
       },
     ]);
     expect(pairsOf(MACHINE, "udp")).toEqual([]);
@@ -64,14 +64,16 @@ describe("the use of a machine's ports", () => {
       row("10.0.0.2 40002", "0.0.0.0 0", "CLOSE"),
       row("10.0.0.1 40003", "10.9.0.1 53"),
     ];
-    expect(pairsOf({ ...MACHINE, udp }, "udp")).toMatchObject([{ usedInRange: 1, left: 95 - 2 }]);
+    expect(pairsOf({ ...MACHINE, udp }, "udp")).toMatchObject([
+      { usedInRange: 1, left: 95 - 2, leftToKernel: 92 },
+    ]);
   });
 
   test("tells what a new pair has", () => {
     const remote = { address: "10.9.0.7", port: 80 };
     expect(freshPair(MACHINE, "tcp", "10.0.0.7", remote)).toMatchObject({
       ...{ source: "10.0.0.7", destination: "10.9.0.7", destinationPort: 80 },
-      ...{ sockets: 0, usedInRange: 0, left: 94 },
+      ...{ sockets: 0, usedInRange: 0, left: 94, leftToKernel: 91 },
     });
   });
 

@@ -141,6 +141,7 @@ test("capacity: ports x sources x destinations, without what is reserved", () =>
     connections: 24,
     perDestination: 24,
     perPair: 8,
+    headroom: 0,
     sources: 3,
     limitedBy: "ports",
   });
@@ -156,6 +157,7 @@ test("capacity: ports x sources x destinations, without what is reserved", () =>
 test("capacity: no more than the files that the process may open, where that is known", (context) => {
   const connector = connectorWith({
     portRange: { first: 1024, last: 65_535 },
+    headroom: 0,
     sources: "127.0.0.0/20",
   });
   const capacity = connector.capacity(1_000_000);

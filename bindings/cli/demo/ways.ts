@@ -42,7 +42,11 @@ export function makeWay(name: WayName, options: WayOptions): Way {
 }
 
 function portwarden({ source, portwardenRange }: WayOptions): Way {
-  const connector = createConnector({ sources: source, portRange: portwardenRange });
+  const connector = createConnector({
+    ...{ sources: source, portRange: portwardenRange },
+    // All ways may use up the range.
+    headroom: 0,
+  });
   return {
     name: "portwarden",
     range: portwardenRange,

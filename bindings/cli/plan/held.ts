@@ -4,9 +4,11 @@
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import type { PortRange } from "../../index.ts";
 import { counted, figure } from "../../node/connector/words.ts";
+import type { HostState } from "../../node/host/host-state.ts";
 import { showRange } from "../../requests/range.ts";
 import { bullet, paint, title, titled, wrapped } from "../output.ts";
-import { type Load, portsOf, reservedIn } from "./load.ts";
+import { type Load, passedOverText, portsOf, reservedIn, withoutHeadroom } from "./load.ts";
+import { leftToOthers, othersText } from "./others.ts";
 import { widened } from "./remedies.ts";
 
 const UNPRIVILEGED_FIRST = 1024;
@@ -14,11 +16,13 @@ const UNPRIVILEGED_FIRST = 1024;
 /** What would make the connections fit. */
 type Change =
   | { readonly change: "sources" | "destinations" | "files"; readonly value: number }
-  | { readonly change: "range"; readonly value: PortRange };
+  | { readonly change: "range"; readonly value: PortRange }
+  | { readonly change: "headroom"; readonly value: 0 };
 
 /** How many connections may be open at once. */
 interface Held {
   readonly load: Load;
+  readonly machine: HostState;
   /** How many are asked for. */
   readonly connections: number;
   readonly fits: boolean;
@@ -34,20 +38,20 @@ interface Held {
 }
 
 /** Answers for a load whose rate is the number of connections. */
-export function holds(load: Load): Held {
+export function holds(load: Load, machine: HostState): Held {
   const { sources, destinations, files, rate: connections } = load;
   const ports = portsOf(load);
   const total = sources * destinations * ports;
   const hasPorts = total >= connections;
   const fits = hasPorts && files >= connections;
   return {
-    load,
+    ...{ load, machine },
     connections,
     fits,
     exhausted: fits ? undefined : files < total ? "files" : "range",
     ports,
     total,
-    plain: sources * ports,
+    plain: sources * portsOf(withoutHeadroom(load)),
     changes: hasPorts ? fileChange(load) : portChanges(load, ports),
   };
 }
@@ -62,6 +66,10 @@ function portChanges(load: Load, ports: number): Change[] {
   if (ports > 0) {
     changes.push({ change: "sources", value: Math.ceil(rate / (destinations * ports)) });
     changes.push({ change: "destinations", value: Math.ceil(rate / (sources * ports)) });
+  }
+  const all = portsOf(withoutHeadroom(load));
+  if (all > ports && all * sources * destinations >= rate) {
+    changes.push({ change: "headroom", value: 0 });
   }
   const more = Math.ceil(rate / (sources * destinations)) - ports;
   const most =
@@ -78,12 +86,13 @@ function portChanges(load: Load, ports: number): Change[] {
 
 /** Names that stay as they are: programs read them. */
 export function heldDocument(held: Held): object {
-  const { load, fits, exhausted, connections, ports, total, plain, changes } = held;
+  const { load, machine, fits, exhausted, connections, ports, total, plain, changes } = held;
   return {
     fits,
     exhausted,
     connections,
     ports: { perPair: ports, total, reserved: reservedIn(load) },
+    leftToOthers: leftToOthers(load, machine),
     files: load.files,
     plainNode: { fits: plain >= connections, ports: plain },
     changes,
@@ -94,8 +103,6 @@ export function heldDocument(held: Held): object {
 export function heldText(held: Held): string {
   const { load, connections, ports, total, plain, changes } = held;
   const { sources, destinations, range } = load;
-  const reserved = reservedIn(load);
-  const left = reserved === 0 ? "" : `, ${figure(reserved)} of it reserved`;
   const load_ =
     `${counted(connections, "connection")} open at once, from ${counted(sources, "source")} ` +
     `to ${counted(destinations, "destination")}`;
@@ -105,13 +112,14 @@ export function heldText(held: Held): string {
     titled("Load", load_),
     titled(
       "Ports",
-      `${showRange(range)}${left}: ${figure(ports)} for each source and destination, ` +
+      `${showRange(range)}${passedOverText(load)}: ${figure(ports)} for each source and destination, ` +
         `${figure(total)} in all`,
     ),
     titled("Files", files),
     "",
     verdict(held),
     bullet(`Plain Node with localAddress ${shares}: ${figure(plain)} in all.`),
+    bullet(othersText(held)),
     ...(changes.length === 0 ? [] : ["", title("Any one of these makes it fit:")]),
     ...changes.map((change) => bullet(changeText(change, held))),
   ].join("\n");
@@ -133,6 +141,9 @@ function changeText(change: Change, { load, connections }: Held): string {
   const more = files ? `, and ${counted(connections, "open file")}` : "";
   if (change.change === "range") {
     return `ports ${showRange(change.value)} instead of ${showRange(load.range)}${more}`;
+  }
+  if (change.change === "headroom") {
+    return `headroom 0 instead of ${figure(load.keptFree.length)}${more}`;
   }
   const what = { sources: "source", destinations: "destination", files: "open file" }[
     change.change

@@ -3,7 +3,9 @@
 
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import type { WhenCooling } from "../../cooldown.ts";
-import { IPV4, PortManager, type PortRange, ReservedPorts, TCP } from "../../index.ts";
+import { IPV4, PortManager, type PortRange, type ReservedPorts, TCP } from "../../index.ts";
+import { withPorts } from "../../node/connector/headroom.ts";
+import { figure } from "../../node/connector/words.ts";
 
 /** How long connections live, in seconds. */
 export type Lifetime =
@@ -35,6 +37,8 @@ export interface Load {
   readonly range: PortRange;
   /** Ports of the range that are passed over, as `ReservedPorts` takes them. */
   readonly reserved: string;
+  /** Further ports of the range, that are kept free for other programs. */
+  readonly keptFree: readonly number[];
   /** How many connections may be open at once; `Infinity` for no limit. */
   readonly files: number;
   /** How long it goes on, in seconds. */
@@ -60,6 +64,7 @@ export const COOLDOWN_MOST: number = longestCooldown();
 // When a load has settled, so much longer shows whether it stays so.
 const SETTLED_TIMES = 10;
 const FLOWS_MAX = 4096;
+const NONE = { reserved: "", keptFree: [] };
 
 /** The average lifetime, in seconds. */
 export function meanOf(lifetime: Lifetime): number {
@@ -85,17 +90,41 @@ export function settledAfter({ lifetime, cooldown }: Pick<Load, "lifetime" | "co
   return longest + cooldown * COOLDOWN_MOST;
 }
 
-/** The ports of the range that are not reserved: what one source has for each destination. */
-export function portsOf({ range, reserved }: Pick<Load, "range" | "reserved">): number {
-  const list = new ReservedPorts(reserved);
+type Ports = Pick<Load, "range" | "reserved" | "keptFree">;
+
+/** The ports that are passed over. */
+export function passedOver({ reserved, keptFree }: Ports): ReservedPorts {
+  return withPorts(reserved, keptFree);
+}
+
+/** The ports of the range that are not passed over: what one source has for each destination. */
+export function portsOf(load: Ports): number {
+  const { range } = load;
+  const list = passedOver(load);
   let count = 0;
   for (let port = range.first; port <= range.last; port++) if (!list.has(port)) count++;
   return count;
 }
 
+/** The same for who takes what a connector keeps free. */
+export function withoutHeadroom<L extends Ports>(load: L): L {
+  return { ...load, keptFree: [] };
+}
+
+/** What is passed over of the range, in words. */
+export function passedOverText(load: Ports): string {
+  const reserved = reservedIn(load);
+  return [
+    ...(reserved === 0 ? [] : [`${figure(reserved)} of it reserved`]),
+    ...(load.keptFree.length === 0 ? [] : [`${figure(load.keptFree.length)} kept free`]),
+  ]
+    .map((part) => `, ${part}`)
+    .join("");
+}
+
 /** The ports of the range that are reserved. */
-export function reservedIn(load: Pick<Load, "range" | "reserved">): number {
-  return load.range.last - load.range.first + 1 - portsOf(load);
+export function reservedIn(load: Ports): number {
+  return load.range.last - load.range.first + 1 - portsOf(withoutHeadroom(load));
 }
 
 /** What of a load to simulate, so that about `arrivalsMax` connections are made. */
@@ -129,7 +158,7 @@ export function reduced(load: Load, share: Share): Load {
   const smaller = { ...load, sources, destinations, seconds, rate: load.rate * part, files };
   const count = Math.round(portsOf(load) / share.ports);
   if (share.ports === 1 || count === 0) return smaller;
-  return { ...smaller, range: { first: PORT_MAX - count + 1, last: PORT_MAX }, reserved: "" };
+  return { ...smaller, range: { first: PORT_MAX - count + 1, last: PORT_MAX }, ...NONE };
 }
 
 /**

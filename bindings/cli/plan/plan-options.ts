@@ -4,10 +4,12 @@ import {
   type ConnectorOptions,
   cooldownOf,
   isStamped,
-  LINUX_RANGE,
+  portsToUse,
 } from "../../node/connector/connector-options.ts";
+import { HEADROOM_MOST } from "../../node/connector/headroom.ts";
 import type { HostState } from "../../node/host/host-state.ts";
 import { parseReservedList } from "../../node/host/proc.ts";
+import { rangeUse } from "../../node/host/use.ts";
 import { parseSources } from "../../node/sources/sources.ts";
 import {
   BadInput,
@@ -31,6 +33,7 @@ export const OPTIONS = {
   cooldown: { type: "string" },
   range: { type: "string" },
   reserved: { type: "string" },
+  headroom: { type: "string" },
   files: { type: "string" },
   for: { type: "string" },
   seed: { type: "string" },
@@ -82,7 +85,6 @@ export function loadOf(given: Given, machine: HostState): Load {
   const isByTimestamps = cooldown === "timestamps" && isStamped(machine);
   const cooldownSeconds = cooldownOf(cooldown, machine) / 1000;
   const seed = valueIn(given, "seed") ?? "1";
-  const range = valueIn(given, "range");
   return {
     sources: parsedBy(() => parseSources(sources)).length,
     destinations,
@@ -90,8 +92,7 @@ export function loadOf(given: Given, machine: HostState): Load {
     lifetime,
     cooldown: cooldownSeconds,
     whenCooling: isByTimestamps ? "oldest" : "refuse",
-    range: range === undefined ? (machine.portRange ?? LINUX_RANGE) : rangeOf("--range", range),
-    reserved: reservedIn(given) ?? machine.reserved ?? "",
+    ...portsIn(given, machine),
     files: filesIn(given, machine),
     seconds: secondsIn(given, { lifetime, cooldown: cooldownSeconds }),
     seed: wholeOf("--seed", seed, 0, UINT32_MAX),
@@ -128,6 +129,24 @@ function cooldownIn(given: Given): NonNullable<ConnectorOptions["cooldown"]> {
   if (text === "none" || text === "timestamps") return text;
   const valid = `none, timestamps or seconds in 0..${DAY}`;
   return Math.round(numberOf("--cooldown", text, 0, DAY, valid) * 1000);
+}
+
+function portsIn(given: Given, machine: HostState): Pick<Load, "range" | "reserved" | "keptFree"> {
+  const range = valueIn(given, "range");
+  const text = valueIn(given, "headroom");
+  const most = Math.floor(rangeUse(machine).available * HEADROOM_MOST);
+  const { portRange, keptFree, reserved } = parsedBy(() =>
+    portsToUse(
+      {
+        portRange: range === undefined || range === "outside" ? range : rangeOf("--range", range),
+        reserved: reservedIn(given),
+        headroom: text === undefined ? undefined : wholeOf("--headroom", text, 0, most),
+      },
+      machine,
+    ),
+  );
+  for (const port of keptFree) reserved.delete(port);
+  return { range: portRange, reserved: reserved.text, keptFree };
 }
 
 function reservedIn(given: Given): string | undefined {

@@ -3,7 +3,8 @@
 import { counted, figure } from "../../node/connector/words.ts";
 import { showRange } from "../../requests/range.ts";
 import { bullet, paint, percent, seconds, table, title, titled, wrapped } from "../output.ts";
-import { COOLDOWN_MOST, type Lifetime, type Load, reduced } from "./load.ts";
+import { COOLDOWN_MOST, type Lifetime, type Load, passedOverText, reduced } from "./load.ts";
+import { othersText } from "./others.ts";
 import { type Answer, isWhole, leastLooks, TIME_WAIT_S } from "./plan.ts";
 import type { Remedy } from "./remedies.ts";
 import type { Exhausted, Forecast } from "./simulation.ts";
@@ -21,6 +22,7 @@ export function planText(answer: Answer): string {
     "",
     bullet(plainNode(answer)),
     bullet(kernelText(answer)),
+    bullet(othersText(answer)),
     ...share(load, forecast).map((text) => bullet(text)),
     "",
   ];
@@ -37,8 +39,6 @@ export function planText(answer: Answer): string {
 function introduction(load: Load, { ports }: Forecast): string {
   const pairs = load.sources * load.destinations;
   const range = showRange(load.range);
-  const reserved = load.range.last - load.range.first + 1 - ports;
-  const left = reserved === 0 ? "" : `, ${figure(reserved)} of it reserved`;
   const files = load.files === Number.POSITIVE_INFINITY ? "no limit known" : figure(load.files);
   return [
     titled(
@@ -48,7 +48,8 @@ function introduction(load: Load, { ports }: Forecast): string {
     ),
     titled(
       "Ports",
-      `${range}${left}: ${figure(ports)} for each source and destination, ${figure(ports * pairs)} in all`,
+      `${range}${passedOverText(load)}: ${figure(ports)} for each source and destination, ` +
+        `${figure(ports * pairs)} in all`,
     ),
     titled("Cooldown", cooldown(load)),
     titled("Files", files),
@@ -88,7 +89,7 @@ function cause({ range }: Load, forecast: Forecast): string {
 function reason(exhausted: Exhausted | undefined): string {
   if (exhausted === "files") return "no more files may be open";
   if (exhausted === "cooling") return "the ports that are not in use are cooling";
-  return "every port of the range is in use for its source and destination";
+  return "every port of the range that it may use is in use for its source and destination";
 }
 
 function use({ open, perPool, ports, seconds: span }: Forecast): string {
@@ -186,6 +187,8 @@ function what(remedy: Remedy, load: Load): string {
       return `${counted(remedy.value, "source")} instead of ${figure(load.sources)}`;
     case "range":
       return `ports ${showRange(remedy.value)} instead of ${showRange(load.range)}`;
+    case "headroom":
+      return `headroom 0 instead of ${figure(load.keptFree.length)}`;
     case "cooldown":
       return remedy.value === 0
         ? "no cooldown"

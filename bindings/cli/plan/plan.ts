@@ -1,12 +1,14 @@
 // `portwarden plan`: will a load fit, when do the ports run out, and what to change. Simulated in
 // the core, and said in words or as JSON.
 
-import { LINUX_RANGE, TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
-import { readHostState } from "../../node/host/host-state.ts";
+import { TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
+import { type HostState, readHostState } from "../../node/host/host-state.ts";
+import { LINUX_RANGE } from "../../node/host/use.ts";
 import { parseOptions } from "../args.ts";
 import { writeJson, writeText } from "../output.ts";
 import { heldDocument, heldText, holds } from "./held.ts";
-import { type Load, reservedIn } from "./load.ts";
+import { type Load, reservedIn, withoutHeadroom } from "./load.ts";
+import { leftToOthers } from "./others.ts";
 import { kindOf, loadOf, OPTIONS } from "./plan-options.ts";
 import { planText } from "./plan-text.ts";
 import { rateDocument, rateOf, rateText } from "./rate.ts";
@@ -16,6 +18,7 @@ import { type Forecast, simulate } from "./simulation.ts";
 /** What has been found out. */
 export interface Answer {
   readonly load: Load;
+  readonly machine: HostState;
   readonly forecast: Forecast;
   /** The same load in plain Node with `localAddress`. */
   readonly plain: Forecast;
@@ -46,8 +49,11 @@ to change. The load is one of these:
                        timestamps (default: 1 s where TCP timestamps are on, and the port that has
                        cooled down longest is taken rather than none; else 60 s), none, or seconds
   --range F-L          local ports, also as sysctl prints them, "1024 65535"; by default this host's
-                       range, or ${LINUX_RANGE.first}-${LINUX_RANGE.last}
+                       range, or ${LINUX_RANGE.first}-${LINUX_RANGE.last}; outside: those below it, where
+                       nobody listens
   --reserved LIST      ports that are passed over, 8080,9000-9010; by default this host's
+  --headroom N         ports of this host's range that are kept free for other programs; by default
+                       a tenth of it, and those outside of --range count
   --files N            connections that may be open at once, as each takes a file; by default what
                        this process may have
   --for SECONDS        how long it goes on; by default until it has settled, twice over
@@ -68,38 +74,40 @@ export async function runPlan(args: readonly string[]): Promise<number> {
     writeText(HELP);
     return 0;
   }
-  const load = loadOf(given, readHostState());
+  const machine = readHostState();
+  const load = loadOf(given, machine);
   const isJson = given.has("json");
   const kind = kindOf(given);
   if (kind === "connections") {
-    const answer = holds(load);
+    const answer = holds(load, machine);
     if (isJson) writeJson(heldDocument(answer));
     else writeText(heldText(answer));
     return answer.fits ? 0 : 1;
   }
   if (kind === "highest rate") {
-    const answer = rateOf(load);
+    const answer = rateOf(load, machine);
     if (isJson) writeJson(rateDocument(answer));
     else writeText(rateText(answer));
     return answer.ports > 0 ? 0 : 1;
   }
-  const answer = await answerTo(load);
+  const answer = await answerTo(load, machine);
   if (isJson) writeJson(document(answer));
   else writeText(planText(answer));
   return answer.forecast.fits ? 0 : 1;
 }
 
-async function answerTo(load: Load): Promise<Answer> {
+async function answerTo(load: Load, machine: HostState): Promise<Answer> {
   const forecast = simulate(load);
   const plain = simulate(inPlainNode(load));
   const kernel = simulate(byKernel(load));
+  const known = { load, machine, forecast, plain, kernel };
   if (forecast.fits) {
     const rate = highestRate(load)?.rate;
-    return { load, forecast, plain, kernel, remedies: [], highestRate: rate };
+    return { ...known, remedies: [], highestRate: rate };
   }
   const remedies: Remedy[] = [];
   for await (const remedy of remediesFor(load)) remedies.push(remedy);
-  return { load, forecast, plain, kernel, remedies, highestRate: undefined };
+  return { ...known, remedies, highestRate: undefined };
 }
 
 /**
@@ -108,7 +116,13 @@ async function answerTo(load: Load): Promise<Answer> {
  */
 function inPlainNode(load: Load): Load {
   const cooldown = load.cooldown === 0 ? 0 : TIME_WAIT_S;
-  return { ...load, destinations: 1, cooldown, isExact: true, whenCooling: "refuse" };
+  return {
+    ...withoutHeadroom(load),
+    destinations: 1,
+    cooldown,
+    isExact: true,
+    whenCooling: "refuse",
+  };
 }
 
 /**
@@ -130,7 +144,8 @@ export function leastLooks({ ports, perPool }: Forecast): number {
 }
 
 /** Names that stay as they are: programs read them. */
-function document({ load, forecast, plain, kernel, remedies, highestRate }: Answer): object {
+function document(answer: Answer): object {
+  const { load, machine, forecast, plain, kernel, remedies, highestRate } = answer;
   const { share } = forecast;
   return {
     fits: forecast.fits,
@@ -144,9 +159,10 @@ function document({ load, forecast, plain, kernel, remedies, highestRate }: Answ
       total: forecast.ports * load.sources * load.destinations,
       reserved: reservedIn(load),
     },
+    leftToOthers: leftToOthers(load, machine),
     open: forecast.open,
     perPair: forecast.perPool,
-    load,
+    load: { ...load, keptFree: load.keptFree.length },
     simulated: { ...share, whole: isWhole(load, forecast) },
     plainNode: {
       fits: plain.fits,

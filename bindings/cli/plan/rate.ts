@@ -3,14 +3,17 @@
 
 import { TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
 import { counted, figure } from "../../node/connector/words.ts";
+import type { HostState } from "../../node/host/host-state.ts";
 import { seconds } from "../output.ts";
-import { COOLDOWN_MOST, type Load, meanOf, portsOf, reservedIn } from "./load.ts";
+import { COOLDOWN_MOST, type Load, meanOf, portsOf, reservedIn, withoutHeadroom } from "./load.ts";
+import { leftToOthers } from "./others.ts";
 
 const TIME_WAIT_S = TIME_WAIT_MS / 1000;
 
 /** How many connections per second find a port, for as long as one likes. */
 interface Rate {
   readonly load: Load;
+  readonly machine: HostState;
   /** Ports that each source has for each destination. */
   readonly ports: number;
   /** Seconds that a connection keeps its port from others, at most. */
@@ -21,35 +24,38 @@ interface Rate {
    * The same in plain Node with `localAddress`, where a port serves one destination and stays in
    * TIME_WAIT.
    */
-  readonly plain: { readonly busy: number; readonly rate: number };
+  readonly plain: { readonly ports: number; readonly busy: number; readonly rate: number };
 }
 
 /** Answers for a load whatever its rate. */
-export function rateOf(load: Load): Rate {
+export function rateOf(load: Load, machine: HostState): Rate {
   const { sources, destinations, lifetime, cooldown } = load;
-  const ports = portsOf(load);
+  const [ports, plainPorts] = [portsOf(load), portsOf(withoutHeadroom(load))];
   const busy = meanOf(lifetime) + cooldown * COOLDOWN_MOST;
   const plainBusy = meanOf(lifetime) + (cooldown === 0 ? 0 : TIME_WAIT_S);
   return {
-    load,
-    ports,
-    busy,
+    ...{ load, machine, ports, busy },
     rate: ports === 0 ? 0 : (sources * destinations * ports) / busy,
-    plain: { busy: plainBusy, rate: ports === 0 ? 0 : (sources * ports) / plainBusy },
+    plain: {
+      ports: sources * plainPorts,
+      busy: plainBusy,
+      rate: (sources * plainPorts) / plainBusy,
+    },
   };
 }
 
 /** Names that stay as they are: programs read them. */
-export function rateDocument({ load, ports, busy, rate, plain }: Rate): object {
+export function rateDocument({ load, machine, ports, busy, rate, plain }: Rate): object {
   const total = ports * load.sources * load.destinations;
   return {
     highestRate: rate,
     busySeconds: busy,
     ports: { perPair: ports, total, reserved: reservedIn(load) },
+    leftToOthers: leftToOthers(load, machine),
     plainNode: {
       highestRate: plain.rate,
       busySeconds: plain.busy,
-      ports: ports * load.sources,
+      ports: plain.ports,
     },
   };
 }

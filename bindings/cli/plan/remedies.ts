@@ -12,6 +12,7 @@ import {
   portsOf,
   settledAfter,
   stretch,
+  withoutHeadroom,
 } from "./load.ts";
 import { type Forecast, simulate } from "./simulation.ts";
 
@@ -23,6 +24,7 @@ export type Remedy = { readonly forecast: Forecast } & (
   | { readonly change: "range"; readonly value: PortRange }
   | { readonly change: "cooldown"; readonly value: number }
   | { readonly change: "files"; readonly value: number }
+  | { readonly change: "headroom"; readonly value: 0 }
 );
 
 const UNPRIVILEGED_FIRST = 1024;
@@ -44,7 +46,7 @@ const AGAIN_MAX = 8;
 export async function* remediesFor(load: Load): AsyncGenerator<Remedy> {
   const unlimited = { ...load, files: Number.POSITIVE_INFINITY };
   const needsPorts = !simulate(unlimited, FOUND_ARRIVALS, true).fits;
-  const morePorts = needsPorts ? [bySources, byRange, byCooldown] : [];
+  const morePorts = needsPorts ? [bySources, byHeadroom, byRange, byCooldown] : [];
   const searches = [
     ...morePorts.map((remedy) => () => remedy(unlimited)),
     ...[byLifetime, byRate, byFiles].map((remedy) => () => remedy(load)),
@@ -84,6 +86,12 @@ function byRange(load: Load): Remedy | undefined {
   const most = PORT_MAX - Math.min(UNPRIVILEGED_FIRST, range.first) + 1 - count;
   const found = least(at, guess, 1, most);
   return found && { change: "range", value: at(found.value).range, forecast: found.forecast };
+}
+
+function byHeadroom(load: Load): Remedy | undefined {
+  if (load.keptFree.length === 0) return undefined;
+  const forecast = simulate(withoutHeadroom(load), FOUND_ARRIVALS);
+  return forecast.fits ? { change: "headroom", value: 0, forecast } : undefined;
 }
 
 function byCooldown(load: Load): Remedy | undefined {

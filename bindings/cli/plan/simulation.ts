@@ -4,9 +4,17 @@
 // next is asked. A connection that nobody has a port for is refused and lost.
 
 import { SeededRandom } from "../../core/random.ts";
-import { IPV4, PortManager, type PortPool, Refusal, ReservedPorts, TCP } from "../../index.ts";
+import { IPV4, PortManager, type PortPool, Refusal, type ReservedPorts, TCP } from "../../index.ts";
 import { Departures } from "./departures.ts";
-import { type Lifetime, type Load, portsOf, reduced, type Share, shareOf } from "./load.ts";
+import {
+  type Lifetime,
+  type Load,
+  passedOver,
+  portsOf,
+  reduced,
+  type Share,
+  shareOf,
+} from "./load.ts";
 
 /** What was exhausted: the ports of the range, but for cooling ones, or the open files. */
 export type Exhausted = "range" | "cooling" | "files";
@@ -126,7 +134,7 @@ class Run implements Disposable {
     this.load = load;
     this.#random = new SeededRandom(load.seed);
     this.#manager = PortManager.open({ portRange: load.range, seed: load.seed });
-    this.#reserved = new ReservedPorts(load.reserved);
+    this.#reserved = passedOver(load);
     const count = load.sources * load.destinations;
     for (let pool = 0; pool < count; pool++) this.#pools.push(this.#openPool(pool));
     this.#openOf = new Uint32Array(count);

@@ -1,6 +1,7 @@
 // What `portwarden show` says in words.
 
 import { TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
+import { HEADROOM_SHARE } from "../../node/connector/headroom.ts";
 import { counted, figure } from "../../node/connector/words.ts";
 import type { HostState, HostTransport } from "../../node/host/host-state.ts";
 import {
@@ -9,9 +10,10 @@ import {
   type RangeUse,
   rangeUse,
   statesOf,
+  untouchedIn,
 } from "../../node/host/use.ts";
 import { showRange } from "../../requests/range.ts";
-import { bullet, percent, table, title } from "../output.ts";
+import { bullet, percent, table, title, wrapped } from "../output.ts";
 import type { Program } from "./programs.ts";
 import type { Remedies } from "./remedies.ts";
 import type { Shown } from "./show.ts";
@@ -78,7 +80,20 @@ function ports(machine: HostState): string[] {
     `${title("Range")}     ${range}`,
     `${title("Reserved")}  ${reserved === undefined ? UNKNOWN : reservedShown(reserved, use)}`,
     `${title("Bindable")}  ${lowest}`,
+    `${title("Others")}    ${othersShown(machine)}`,
   ];
+}
+
+/** What programs have that let the kernel pick. */
+function othersShown(machine: HostState): string {
+  if (machine.portRange === undefined || machine.tcp === undefined) return UNKNOWN;
+  const { available } = rangeUse(machine);
+  const untouched = counted(untouchedIn(machine, "tcp"), "port");
+  const free = figure(Math.floor(available * HEADROOM_SHARE));
+  return (
+    `${untouched} that no TCP socket has, surely left to connect(); ` +
+    `connectors keep ${free} free`
+  );
 }
 
 function reservedShown(list: string, { range, reserved, available }: RangeUse): string {
@@ -110,6 +125,7 @@ function pairs({ machine, pairs: all, programs, top }: Shown): string[] {
     "of range",
     "used",
     "left",
+    "by connect()",
     "program",
   ];
   const rows = all
@@ -123,11 +139,22 @@ function pairs({ machine, pairs: all, programs, top }: Shown): string[] {
       pair.usedInRange,
       percent(pair.usedInRange, available).padStart(7),
       pair.left,
+      pair.leftToKernel,
       programsShown(programs[index]),
     ]);
   const more = all.length > top ? [`  and ${figure(all.length - top)} more (--top)`] : [];
-  return [title("Connections from here, by source and destination"), table(heading, rows), ...more];
+  return [
+    title("Connections from here, by source and destination"),
+    table(heading, rows),
+    ...more,
+    wrapped(LEFT, "  "),
+  ];
 }
+
+const LEFT =
+  "Left: ports that a connector could still use, or the kernel's own connect() for certain, which " +
+  "passes over each port that any socket was bound to. Sockets whose local port, or localAddress, was " +
+  "chosen are bound, and the kernel does not tell which.";
 
 function ends({ destination, destinationPort }: PairUse): string {
   return destination.includes(":")

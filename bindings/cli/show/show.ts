@@ -14,6 +14,7 @@ import {
   type Remote,
   rangeUse,
   statesOf,
+  untouchedIn,
 } from "../../node/host/use.ts";
 import { parseAddress } from "../../requests/address.ts";
 import { CannotRun, type Given, parsedBy, parseOptions, valueIn, wholeOf, wrong } from "../args.ts";
@@ -46,8 +47,8 @@ Shows this machine's ephemeral range, reserved ports, ports in use by source and
 which programs have them, which limit would be met first, and what to do where one is reached.
 On Linux; elsewhere it says what is not known.
 
-  --destination HOST:PORT  only connections to there, and what is left for it; may be repeated.
-                           IPv6 as [::1]:443
+  --destination HOST:PORT  only connections to there, and what is left for it, by a connector and by
+                           the kernel's own choice; may be repeated. IPv6 as [::1]:443
   --blocks                 instead, who has leased which blocks of ports (hostBlocks)
   --top N                  how many sources and destinations to list; ${TOP} by default
   --json                   one JSON document, with all of them unless --top is given
@@ -155,6 +156,7 @@ function document({ machine, pairs, programs, top, limits, remedies }: Shown): o
   return {
     platform: process.platform,
     portRange: isKnown ? { ...range, available } : null,
+    leftToKernel: isKnown && machine.tcp !== undefined ? untouchedIn(machine, "tcp") : null,
     reserved:
       machine.reserved === undefined
         ? null

@@ -26,7 +26,7 @@ export interface AutocannonWorkerOptions {
 
 /** What all workers are told. */
 export interface AutocannonShares {
-  /** Options of their connectors, but for the range. */
+  /** Options of their connectors, but for the range; what is kept free is reserved. */
   readonly options: ConnectorOptions;
   /** The range that they share. */
   readonly range: PortRange;
@@ -60,6 +60,8 @@ export function autocannonWorkers(
 ): AutocannonWorkerOptions {
   checkInteger("workers", workers, 1, WORKERS_MAX);
   const { portRange: range, reserved } = checkOptions(options, readHostState());
+  // What is kept free of the whole range: of a share each worker would find enough outside.
+  const { text } = reserved;
   reserved.close();
   for (const name of OF_ONE_THREAD) {
     if (options[name] === undefined) continue;
@@ -72,7 +74,7 @@ export function autocannonWorkers(
   return {
     workers,
     setupClient: FILE as AutocannonWorkerOptions["setupClient"],
-    portwarden: { options: { ...options }, range, workers, count },
+    portwarden: { options: { ...options, reserved: text, headroom: 0 }, range, workers, count },
   };
 }
 
@@ -81,7 +83,7 @@ const FILE = fileURLToPath(new URL("autocannon-worker.js", import.meta.url));
 /** The share of the worker that asks, which asks once. */
 export function shareOf({ options, range, workers, count }: AutocannonShares): {
   index: number;
-  options: ConnectorOptions;
+  options: ConnectorOptions & { portRange: PortRange };
 } {
   // Workers of a warm-up have ended when the next ones come.
   const index = Atomics.add(new Int32Array(count), 0, 1) % workers;

@@ -370,7 +370,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
 
 /** What may get better by waiting. */
 const WORTH_WAITING: readonly ConnectorError["exhausted"][] = [
-  ...(["source", "destination", "range", "group", "blocks"] as const),
+  ...(["source", "destination", "range", "group", "headroom", "blocks"] as const),
 ];
 
 function endpointsOf({ pair: { source, destination }, port }: Checkout): Endpoints {

@@ -11,6 +11,7 @@ import { PortError, type PortErrorDetails, type Reason } from "../../errors.ts";
  *   IPv6).
  * - `"range"`: the range has no port for us: all are reserved, or held by another program.
  * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
+ * - `"headroom"`: all ports but those that are kept free for other programs.
  * - `"blocks"`: the ports of the leased blocks, and no other block can be had now.
  * - `"cooling"`: ports are left, but they cool down.
  * - `"files"`: the process, or the system, may not open more files (`EMFILE`, `ENFILE`).
@@ -25,6 +26,7 @@ export type Exhausted =
   | "sources"
   | "range"
   | "group"
+  | "headroom"
   | "blocks"
   | "cooling"
   | "files"
@@ -37,10 +39,15 @@ export type Exhausted =
 export interface Capacity {
   /** Connections at the same time, to all destinations. */
   readonly connections: number;
-  /** To each destination: ports of a pair x sources. */
+  /**
+   * To each destination: ports of a pair x sources, less those from which a connection would be one
+   * to itself.
+   */
   readonly perDestination: number;
-  /** Ports that one source may use to one destination: the range without what is reserved. */
+  /** Ports that one source may use to one destination: the range without what is reserved or kept free. */
   readonly perPair: number;
+  /** Ports of the range that are kept free for other programs. */
+  readonly headroom: number;
   /** Addresses that connections come from. */
   readonly sources: number;
   /**
@@ -100,6 +107,7 @@ const CODES: Record<Exhausted, readonly [string, Reason]> = {
   sources: ["EADDRNOTAVAIL", "no-port-available"],
   range: ["EADDRNOTAVAIL", "no-port-available"],
   group: ["EACCES", "empty-range"],
+  headroom: ["EADDRNOTAVAIL", "no-port-available"],
   blocks: ["EADDRNOTAVAIL", "no-port-available"],
   cooling: ["EADDRNOTAVAIL", "no-port-available"],
   files: ["EMFILE", "no-port-available"],

@@ -2,13 +2,21 @@
 
 import { wrongType, wrongValue } from "../../errors.ts";
 import { checkGroup, type PortGroup } from "../../groups/group.ts";
-import { type PortRange, ReservedPorts, type WhenCooling } from "../../index.ts";
+import type { PortRange, ReservedPorts, WhenCooling } from "../../index.ts";
 import { checkBoolean, checkInteger, checkUint32, readOptions } from "../../requests/checks.ts";
 import { checkRangeObject } from "../../requests/range.ts";
 import type { BlockStore } from "../blocks/block-store.ts";
 import type { HostState } from "../host/host-state.ts";
+import { LINUX_RANGE, rangeUse } from "../host/use.ts";
 import { type Block, parseSourcesAndBlocks } from "../sources/sources.ts";
 import { SPREADS, type Spread } from "../sources/spread.ts";
+import {
+  HEADROOM_MOST,
+  HEADROOM_SHARE,
+  portsKeptFree,
+  portsListenedOn,
+  withPorts,
+} from "./headroom.ts";
 
 /** Linux `TCP_TIMEWAIT_LEN`: how long a closed connection's tuple stays, milliseconds. */
 export const TIME_WAIT_MS = 60_000;
@@ -20,7 +28,7 @@ const ATTEMPTS_MAX = 64;
 const ATTEMPT_DELAY_MS = 250;
 const DAY_MS = 86_400_000;
 const WAITERS_MAX = 0xffffffff;
-export const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
+const UNPRIVILEGED_FIRST = 1024;
 
 /** How long to wait for a port when there is none, and how many may wait. */
 export interface WaitOptions {
@@ -43,8 +51,17 @@ export interface ConnectorOptions {
   sources: string | readonly string[];
   /**
    * Local ports to use. By default the system's (Linux `ip_local_port_range`), else 32768..60999.
+   * `"outside"`: those below the system's range that anybody may bind, without ports that some
+   * socket of this host listens on when the connector is made.
    */
-  portRange?: PortRange | undefined;
+  portRange?: PortRange | "outside" | undefined;
+  /**
+   * How many ports of the system's range are kept free, so that programs that let the kernel pick
+   * have some: its connect() passes over each port that any socket was bound to, whatever the
+   * address. At most a quarter of the range; a tenth by default; 0: none. All connectors of a host
+   * leave the same ones, and those outside of {@link portRange} count.
+   */
+  headroom?: number | undefined;
   /**
    * Ports to pass over, as Linux `ip_local_reserved_ports` lists them. By default the system's
    * list.
@@ -151,7 +168,10 @@ export interface ConnectorSettings {
   /** IPv6 blocks whose addresses are used on demand. */
   readonly sourceBlocks: readonly Block[];
   readonly portRange: PortRange;
+  /** Ports to pass over, those that are kept free among them. */
   readonly reserved: ReservedPorts;
+  /** Ports of the range that are kept free for other programs. */
+  readonly keptFree: readonly number[];
   readonly group: PortGroup | undefined;
   readonly blocks: BlockStore | undefined;
   readonly blocksLost: "drain" | "destroy";
@@ -189,7 +209,7 @@ const NAMES = [
     "whenCooling",
   ],
   ...["wait", "quarantine", "maxAttempts", "connectTimeout", "attemptDelay", "lookup", "seed"],
-  ...["memoryLimit", "skipUsed", "blocks", "blocksLost", "spill"],
+  ...["memoryLimit", "skipUsed", "blocks", "blocksLost", "spill", "headroom"],
 ];
 
 /** The options, checked, with what the host's state says where they say nothing. */
@@ -221,8 +241,7 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
   return {
     sources,
     sourceBlocks,
-    portRange: rangeOf(options.portRange, host),
-    reserved: new ReservedPorts(reserved ?? host.reserved ?? ""),
+    ...portsToUse(options, host),
     group,
     blocks: options.blocks,
     blocksLost: oneOf("blocksLost", options.blocksLost, ["drain", "destroy"], "drain"),
@@ -246,11 +265,38 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
   };
 }
 
-function rangeOf(range: PortRange | undefined, host: HostState): PortRange {
-  const byDefault = host.portRange ?? LINUX_RANGE;
-  if (range === undefined) return byDefault;
-  const advice = `the default is ${byDefault.first}..${byDefault.last}`;
-  return checkRangeObject("portRange", range, advice);
+type PortsToUse = Pick<ConnectorSettings, "portRange" | "reserved" | "keptFree">;
+
+/** The range, and which ports of it are passed over. */
+export function portsToUse(
+  options: Pick<ConnectorOptions, "portRange" | "reserved" | "headroom">,
+  host: HostState,
+): PortsToUse {
+  const portRange = rangeOf(options.portRange, host);
+  const listening = options.portRange === "outside" ? portsListenedOn(host) : [];
+  const reserved = withPorts(options.reserved ?? host.reserved ?? "", listening);
+  const system = rangeUse(host);
+  const most = Math.floor(system.available * HEADROOM_MOST);
+  const byDefault = Math.floor(system.available * HEADROOM_SHARE);
+  const headroom = integer("headroom", options.headroom, 0, most, byDefault);
+  const keptFree = portsKeptFree(headroom, system, portRange, reserved);
+  return { portRange, keptFree, reserved: withPorts(reserved.text, keptFree) };
+}
+
+function rangeOf(range: ConnectorOptions["portRange"], host: HostState): PortRange {
+  const system = host.portRange ?? LINUX_RANGE;
+  if (range === undefined) return system;
+  if (range !== "outside") {
+    const advice = `the default is ${system.first}..${system.last}`;
+    if (typeof range === "string") {
+      throw wrongType("portRange", 'an object, { first, last }, or "outside"', range);
+    }
+    return checkRangeObject("portRange", range, advice);
+  }
+  const first = host.unprivilegedPortStart ?? UNPRIVILEGED_FIRST;
+  if (first < system.first) return { first: Math.max(1, first), last: system.first - 1 };
+  const valid = `a range: below the system's, ${system.first}..${system.last}, no port may be bound`;
+  throw wrongValue("portRange", valid, range);
 }
 
 /** Does the system use TCP timestamps, as far as is known? */

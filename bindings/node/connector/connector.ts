@@ -356,8 +356,9 @@ export class Connector implements Disposable {
 
   /**
    * How many connections the sources can carry at the same time to so many destinations: sources x
-   * ports x destinations, or fewer if the process may not open that many files. Sources that the
-   * system does not let us bind are left out for as long as they are quarantined (`quarantine`).
+   * ports x destinations, or fewer if the process may not open that many files. Known destinations
+   * at an address of a source have one port less there, their own. Sources that the system does not
+   * let us bind are left out for as long as they are quarantined (`quarantine`).
    * @param destinations different pairs of address and port, 0..4294967295.
    * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
@@ -365,7 +366,7 @@ export class Connector implements Disposable {
   capacity(destinations = 1, family: number = this.#pairs.sources.firstFamily): Capacity {
     checkInteger("destinations", destinations, 0, DESTINATIONS_MAX);
     if (family !== 4 && family !== 6) throw wrongValue("family", "4 or 6", family);
-    return this.#context.errors.capacity(destinations, this.#pairs.presentSources(family));
+    return this.#context.errors.capacityOf(destinations, family);
   }
 
   /** Gauges and counters, as they are now. */

@@ -4,8 +4,10 @@
 import { EMPTY_RANGE, NO_MEMORY } from "../../../assembly/abi.ts";
 import { IPV6, type PortRange, Refusal, UDP } from "../../index.ts";
 import type { LeasedPorts } from "../blocks/leased-ports.ts";
+import type { Destination } from "../sources/destination.ts";
 import type { Pair } from "../sources/pair.ts";
-import type { PairRequest, PairTable } from "../sources/pair-table.ts";
+import { meetsItself, type PairRequest, type PairTable } from "../sources/pair-table.ts";
+import type { Source } from "../sources/source.ts";
 import { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 import { effectiveRange } from "./effective-range.ts";
@@ -29,21 +31,48 @@ export class ExhaustionErrors {
     this.#fileLimit = fileLimit;
   }
 
-  /** How many connections there can be to so many destinations, from so many sources. */
-  capacity(destinations: number, sources: number): Capacity {
+  /**
+   * How many connections there can be to so many destinations, from so many sources.
+   * @param avoided by destination: ports that cannot be had there, the most first.
+   */
+  capacity(destinations: number, sources: number, avoided: readonly number[] = []): Capacity {
     const range = this.#range();
     const perPair = range === undefined ? 0 : this.#countIn(range);
-    const perDestination = perPair * sources;
-    const byPorts = perDestination * destinations;
+    const [most = 0] = avoided;
+    const lost = avoided.slice(0, destinations).reduce((sum, count) => sum + count, 0);
+    const byPorts = perPair * sources * destinations - lost;
     const isByFiles = this.#fileLimit < byPorts;
     return {
       connections: isByFiles ? this.#fileLimit : byPorts,
-      perDestination,
+      perDestination: perPair * sources - most,
       perPair,
+      headroom: this.#keptFreeIn(range),
       sources,
       leased: this.#pairs.leases?.metrics().ports,
       limitedBy: sources === 0 ? "sources" : isByFiles ? "files" : "ports",
     };
+  }
+
+  /** The same, where the destinations that are known may be among them. */
+  capacityOf(destinations: number, family: number): Capacity {
+    const known = [...this.#pairs.destinations].filter((one) => one.family === family);
+    const avoided = known.map((one) => this.avoidedTo(one)).filter((count) => count > 0);
+    const sources = this.#pairs.presentSources(family);
+    return this.capacity(
+      destinations,
+      sources,
+      avoided.sort((a, b) => b - a),
+    );
+  }
+
+  /** How many ports cannot be had to there, as a connection would be one to itself. */
+  avoidedTo(destination: Destination, wanted?: Source): number {
+    const { port, family } = destination;
+    const range = this.#range();
+    if (range === undefined || port < range.first || port > range.last) return 0;
+    if (this.#settings.reserved.has(port)) return 0;
+    const sources = wanted === undefined ? this.#pairs.sourcesOf(family) : [wanted];
+    return sources.filter((one) => one.place >= 0 && meetsItself(one, destination)).length;
   }
 
   /** Why no port could be picked just now. */
@@ -115,7 +144,8 @@ export class ExhaustionErrors {
 
   #error(exhausted: Exhausted, request: PairRequest, why: string, cause?: unknown): ConnectorError {
     const { destination, source } = request;
-    const capacity = this.capacity(1, this.#presentCount(request));
+    const avoided = [this.avoidedTo(destination, source)];
+    const capacity = this.capacity(1, this.#presentCount(request), avoided);
     const isUdp = destination.transport === UDP;
     const range = this.#range();
     const { address, port } = destination;
@@ -140,7 +170,8 @@ export class ExhaustionErrors {
     const held = sum(({ heldCount }) => heldCount);
     const cooling = sum(({ coolingCount }) => coolingCount);
     const quarantined = sum(({ quarantined }) => quarantined.size);
-    const reserved = range.last - range.first + 1 - this.#countIn(range);
+    const keptFree = this.#keptFreeIn(range);
+    const reserved = range.last - range.first + 1 - this.#countIn(range) - keptFree;
     const allowed = exhausted === "group" ? ", all that the group allows," : "";
     return [
       `of ${range.first}..${range.last}${allowed} from ${counted(pairs.length, "source")}`,
@@ -148,6 +179,7 @@ export class ExhaustionErrors {
       `${figure(cooling)} cooling`,
       `${figure(quarantined)} quarantined (held by another program, or not quite closed)`,
       ...(reserved > 0 ? [`${figure(reserved)} reserved`] : []),
+      ...(keptFree > 0 ? [`${figure(keptFree)} kept free for other programs (headroom)`] : []),
     ].join(", ");
   }
 
@@ -163,6 +195,7 @@ export class ExhaustionErrors {
     const isCooling = pairs.some(({ refusal }) => refusal === Refusal.COOLING);
     if (isCooling && !pairs.some(({ leased }) => leased?.isAsking)) return "cooling";
     if (pairs.some(({ leased }) => leased?.couldGrow)) return "blocks";
+    if (this.#keptFreeIn(this.#range()) > 0) return "headroom";
     if (pairs.every(({ heldCount }) => heldCount === 0)) return "range";
     if (this.#isNarrowed()) return "group";
     return sourceCount === 1 ? "source" : "destination";
@@ -190,6 +223,13 @@ export class ExhaustionErrors {
     return effectiveRange(this.#settings);
   }
 
+  #keptFreeIn(range: PortRange | undefined): number {
+    if (range === undefined) return 0;
+    const { keptFree, portRange } = this.#settings;
+    if (range === portRange) return keptFree.length;
+    return keptFree.filter((port) => port >= range.first && port <= range.last).length;
+  }
+
   #countIn(range: PortRange): number {
     const last = this.#lastCount;
     if (last?.range.first === range.first && last.range.last === range.last) return last.count;
@@ -204,11 +244,11 @@ export class ExhaustionErrors {
 }
 
 /** What the sources can carry, in words. */
-function carried({ sources, perPair, perDestination }: Capacity, isUdp: boolean): string {
+function carried({ sources, perDestination }: Capacity, isUdp: boolean): string {
   if (sources === 0) return "no source is left";
   const each = isUdp ? "" : " to each destination";
   return sources === 1
-    ? `the one source can carry ${figure(perPair)}${each}`
+    ? `the one source can carry ${figure(perDestination)}${each}`
     : `the ${sources} sources can carry ${figure(perDestination)}${each}`;
 }
 

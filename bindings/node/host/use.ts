@@ -2,9 +2,11 @@
 // in use between a source and a destination, what is left, and which limit would be met first.
 
 import { type PortRange, ReservedPorts } from "../../index.ts";
-import { LINUX_RANGE } from "../connector/connector-options.ts";
 import { type HostState, type HostTransport, socketsAt } from "./host-state.ts";
 import type { SocketRow, SocketRowState } from "./proc.ts";
+
+/** What Linux has where nobody has set `ip_local_port_range`. */
+export const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
 
 /** Connections of one source and one destination. */
 export interface PairUse {
@@ -19,9 +21,15 @@ export interface PairUse {
   readonly usedInRange: number;
   /**
    * Ports of the range that no connection of this pair, and no listener or unconnected socket,
-   * has.
+   * has: so many more a connector that keeps none free can open.
    */
   readonly left: number;
+  /**
+   * Of those, ports that no socket has at all: so many more the kernel's own connect() surely can
+   * open. It passes over each port that a socket was bound to, at whatever address, and the kernel
+   * does not tell which sockets were.
+   */
+  readonly leftToKernel: number;
 }
 
 /** A limit, and how far it is. `limit` is `Infinity` where there is none. */
@@ -78,8 +86,9 @@ export function pairsOf(host: HostState, transport: HostTransport): PairUse[] {
     if (group === undefined) groups.set(key, [row]);
     else group.push(row);
   }
+  const untouched = untouchedIn(host, transport);
   return [...groups.values()]
-    .map((group) => pairOf(host, transport, ports, group))
+    .map((group) => pairOf(host, transport, ports, group, untouched))
     .sort((a, b) => b.usedInRange - a.usedInRange || b.sockets - a.sockets);
 }
 
@@ -91,7 +100,8 @@ export function freshPair(
   { address, port }: Remote,
 ): PairUse {
   const row = { address: source, port: 0, remoteAddress: address, remotePort: port } as const;
-  const pair = pairOf(host, transport, rangeUse(host), [{ ...row, state: "UNKNOWN" }]);
+  const group = [{ ...row, state: "UNKNOWN" } as const];
+  const pair = pairOf(host, transport, rangeUse(host), group, untouchedIn(host, transport));
   return { ...pair, sockets: 0 };
 }
 
@@ -114,6 +124,15 @@ export function limitsOf(host: HostState, pairs: readonly PairUse[]): LimitUse[]
   return limits.sort((a, b) => a.left - b.left);
 }
 
+/** How many ports of the range no socket of that transport has, at whatever address. */
+export function untouchedIn(host: HostState, transport: HostTransport): number {
+  const { range, reserved, available } = rangeUse(host);
+  const touched = new Set((host[transport] ?? []).map(({ port }) => port));
+  const isPicked = (port: number): boolean =>
+    port >= range.first && port <= range.last && !reserved.has(port);
+  return available - [...touched].filter(isPicked).length;
+}
+
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
 function limitOf(name: LimitUse["name"], used: number, limit: number): LimitUse {
@@ -121,7 +140,7 @@ function limitOf(name: LimitUse["name"], used: number, limit: number): LimitUse 
 }
 
 /** A listener, or a UDP socket without a peer: its port is taken whatever the destination. */
-function isOpenToAll({ state, remotePort }: SocketRow): boolean {
+export function isOpenToAll({ state, remotePort }: SocketRow): boolean {
   return state === "LISTEN" || remotePort === 0;
 }
 
@@ -130,6 +149,7 @@ function pairOf(
   transport: HostTransport,
   { range, reserved, available }: RangeUse,
   rows: readonly SocketRow[],
+  leftToKernel: number,
 ): PairUse {
   const [{ address: source, remoteAddress, remotePort }] = rows as [SocketRow];
   const isPicked = (port: number): boolean =>
@@ -148,5 +168,6 @@ function pairOf(
     timeWait: rows.filter(({ state }) => state === "TIME_WAIT").length,
     usedInRange: own.size,
     left: available - taken.size,
+    leftToKernel,
   };
 }

@@ -70,7 +70,10 @@ export function snapshot(context: ConnectorContext): ConnectorMetrics {
     pairs.sources.prefixes.map((one) => [one, new Sum(perPair * one.size)]),
   );
   const destinations = new Map<Destination, Sum>(
-    [...pairs.destinations].map((one) => [one, new Sum(perPair * present[familyOf(one)])]),
+    [...pairs.destinations].map((one) => [
+      one,
+      new Sum(perPair * present[familyOf(one)] - errors.avoidedTo(one)),
+    ]),
   );
   for (const pair of pairs.pairs()) {
     all.add(pair);

@@ -315,7 +315,7 @@ export class PairTable {
 }
 
 /** Could a connection from that source have both ends at one address and port? */
-function meetsItself(source: Source, { transport, address }: Destination): boolean {
+export function meetsItself(source: Source, { transport, address }: Destination): boolean {
   return transport === TCP && (source.isWildcard || source.bare === withoutZone(address));
 }
 

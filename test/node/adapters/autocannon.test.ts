@@ -214,8 +214,8 @@ test("the shares of workers are the range, without a gap, whatever divides it", 
     for (let worker = 0; worker < workers; worker++) {
       const { index, options } = shareOf(portwarden);
       expect(index).toBe(worker);
-      expect(options.portRange?.first).toBe(next);
-      next = (options.portRange?.last ?? 0) + 1;
+      expect(options.portRange.first).toBe(next);
+      next = options.portRange.last + 1;
     }
     expect(next).toBe(RANGE.last + 1);
     expect(shareOf(portwarden).index).toBe(0);

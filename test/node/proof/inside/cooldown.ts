@@ -19,7 +19,7 @@ export interface Cooled {
 
 const server = createServer((socket) => void socket.on("error", () => {}).resume());
 await new Promise<void>((done) => server.listen(SERVER, "127.0.0.1", done));
-const connector = createConnector({ sources: "127.0.0.2" });
+const connector = createConnector({ sources: "127.0.0.2", headroom: 0 });
 const refused: string[] = [];
 let connected = 0;
 const one = async (): Promise<void> => {

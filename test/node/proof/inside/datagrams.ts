@@ -13,7 +13,7 @@ export interface Datagrams {
 
 const SOCKETS = 65;
 
-const connector = createConnector({ sources: "127.0.0.2" });
+const connector = createConnector({ sources: "127.0.0.2", headroom: 0 });
 const results = await Promise.allSettled(
   Array.from({ length: SOCKETS }, () => bindDatagram(connector, { type: "udp4" })),
 );

@@ -75,7 +75,7 @@ process.stdout.write(JSON.stringify(foreign), () => process.exit());
 
 function connect(): Connector {
   return createConnector({
-    sources: SOURCE,
+    ...{ sources: SOURCE, headroom: 0 },
     quarantine: QUARANTINE_MS,
     skipUsed: learning !== "conflicts",
   });

@@ -19,7 +19,7 @@ export interface LongList {
 const ports = Array.from({ length: COUNT }, (_, index) => 40_000 + 2 * index);
 writeFileSync("/proc/sys/net/ipv4/ip_local_reserved_ports", ports.join());
 const reserved = readHostState().reserved ?? "";
-const connector = createConnector({ sources: "127.0.0.2", skipUsed: false });
+const connector = createConnector({ sources: "127.0.0.2", skipUsed: false, headroom: 0 });
 const { perPair } = connector.capacity();
 const list: LongList = {
   set: COUNT,

@@ -28,7 +28,7 @@ const FIRST_SERVER = 9001;
 const way = WAYS[process.argv[2] ?? ""];
 if (way === undefined) throw new Error(`no way is called ${process.argv[2]}`);
 const host = await Host.start(way.kind, FIRST_SERVER, DESTINATIONS);
-const connector = createConnector({ sources: SOURCE });
+const connector = createConnector({ sources: SOURCE, headroom: 0 });
 const failures: Record<string, number> = {};
 const client = way.client({ connector, source: SOURCE, each: EACH, onFailure });
 await Promise.all(host.ports.flatMap((port) => client.openAll(port)));

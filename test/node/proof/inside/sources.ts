@@ -35,7 +35,7 @@ async function serve(host: string): Promise<number[]> {
 }
 
 async function from(sources: string, host: string): Promise<FromSource> {
-  const connector = createConnector({ sources, skipUsed: false });
+  const connector = createConnector({ sources, skipUsed: false, headroom: 0 });
   const ports = await serve(host);
   const { perDestination } = connector.capacity(1, host.includes(":") ? 6 : 4);
   const wanted = ports.flatMap((port) =>

@@ -47,7 +47,10 @@ const LOOK_EVERY = 20;
 const [seed = "1", connects = "20000", more = "{}"] = process.argv.slice(2);
 const random = new SeededRandom(Number(seed));
 const options: Partial<ConnectorOptions> = JSON.parse(more);
-const connector = createConnector({ sources: SOURCE, quarantine: QUARANTINE_MS, ...options });
+const connector = createConnector({
+  ...{ sources: SOURCE, headroom: 0, quarantine: QUARANTINE_MS },
+  ...options,
+});
 const outcomes: Record<string, number> = {};
 const ends: Record<string, number> = {};
 const most = { held: 0, waiting: 0 };

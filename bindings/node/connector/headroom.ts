@@ -1,0 +1,68 @@
+// Headroom: ports of the system's range that a connector keeps free, for all who let the kernel
+// pick. The kernel's connect() passes over each port that some socket was bound to, whatever that
+// socket's address and destination (Linux `__inet_hash_connect`); so a connector that takes every
+// port of the range leaves nothing to any other program of the host.
+//
+//   range   ··██······██········██······██······██··     ██ kept free: a pair of ports
+//
+// Which ports follows from the range and their number alone, so all connectors of a host leave the
+// same ones, and the fewer are among the more. They lie apart evenly, so that the kernel's search,
+// port by port, soon meets one; and in pairs, since connect() searches the even offsets first and
+// bind() the odd ones.
+
+import { type PortRange, ReservedPorts } from "../../index.ts";
+import type { HostState } from "../host/host-state.ts";
+import { isOpenToAll, type RangeUse } from "../host/use.ts";
+
+/** What part of the system's range is kept free by default, and at most. */
+export const HEADROOM_SHARE: number = 1 / 10;
+export const HEADROOM_MOST: number = 1 / 4;
+/** 2^32 divided by the golden ratio: multiples of it lie apart evenly, however many there are. */
+const GOLDEN = 0x9e3779b1;
+const PAIRS = 32_768;
+
+/**
+ * The ports to leave alone, ascending, so that of the system's range so many are not used: those
+ * that are out of the range or reserved count.
+ */
+export function portsKeptFree(
+  headroom: number,
+  system: RangeUse,
+  { first, last }: PortRange,
+  reserved: ReservedPorts,
+): number[] {
+  if (headroom === 0) return [];
+  const isPicked = (port: number): boolean =>
+    port >= system.range.first && port <= system.range.last && !system.reserved.has(port);
+  const isOurs = (port: number): boolean =>
+    port >= first && port <= last && !reserved.has(port) && isPicked(port);
+  let ours = 0;
+  for (let port = first; port <= last; port++) if (isOurs(port)) ours++;
+  const missing = headroom - (system.available - ours);
+  if (missing <= 0) return [];
+  const found: number[] = [];
+  for (const pair of pairsApart(first >> 1, last >> 1)) {
+    if (found.length >= missing) break;
+    found.push(...[2 * pair, 2 * pair + 1].filter(isOurs));
+  }
+  return found.slice(0, missing).sort((a, b) => a - b);
+}
+
+/** Pairs of ports in an order of which every beginning lies apart evenly. */
+function* pairsApart(first: number, last: number): Generator<number> {
+  const order = new Float64Array(last - first + 1);
+  for (let pair = first; pair <= last; pair++) {
+    order[pair - first] = (Math.imul(pair, GOLDEN) >>> 0) * PAIRS + pair;
+  }
+  for (const key of order.sort()) yield key % PAIRS;
+}
+
+/** Ports that sockets of this host listen on, or wait for datagrams on, at whatever address. */
+export function portsListenedOn({ tcp = [], udp = [] }: HostState): number[] {
+  return [...tcp, ...udp].filter(isOpenToAll).map(({ port }) => port);
+}
+
+/** A list of reserved ports, and more. */
+export function withPorts(text: string, ports: readonly number[]): ReservedPorts {
+  return new ReservedPorts([...(text === "" ? [] : [text]), ...ports].join());
+}
