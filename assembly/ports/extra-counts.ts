@@ -249,20 +249,34 @@ function freePage(account: Address, slot: Address, word: u32, page: Address): vo
 
 /** First port from `port` on whose extra count is not zero, or `PORT_COUNT`. */
 export function nextExtra(slot: Address, port: Port): Port {
-  let at = port;
-  while (at < <u32>PORT_COUNT) {
-    const page = pageOf(slot, at >> WORD_SHIFT);
-    if (page && itemIn(page, at & 63)) return at;
-    at = page ? at + 1 : ((at >> WORD_SHIFT) + 1) << WORD_SHIFT;
+  let word = nextWord(slot, port >> WORD_SHIFT);
+  for (; word < WORD_COUNT; word = nextWord(slot, word + 1)) {
+    const page = pageOf(slot, word);
+    const from = word == port >> WORD_SHIFT ? port & 63 : 0;
+    for (let index: u32 = from; index < 64; index++) {
+      if (itemIn(page, index)) return (word << WORD_SHIFT) | index;
+    }
   }
   return PORT_COUNT;
 }
 
+/** First word from `word` on that has a page, or `WORD_COUNT`. */
+function nextWord(slot: Address, word: u32): u32 {
+  const top: Address = load<u32>(slot);
+  if (!top) return WORD_COUNT;
+  if (!isPageTable(top)) {
+    const only = <u32>load<u16>(top, WORD);
+    return only >= word ? only : WORD_COUNT;
+  }
+  let next = word;
+  while (next < WORD_COUNT && !load<u32>(entryOf(top, next))) next++;
+  return next;
+}
+
 export function verifyExtra(slot: Address): void {
   let pages: u32 = 0;
-  for (let word: u32 = 0; word < WORD_COUNT; word++) {
+  for (let word = nextWord(slot, 0); word < WORD_COUNT; word = nextWord(slot, word + 1)) {
     const page = pageOf(slot, word);
-    if (!page) continue;
     pages++;
     let used: u32 = 0;
     for (let index: u32 = 0; index < 64; index++) {
