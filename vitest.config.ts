@@ -17,7 +17,7 @@ if (executablePath === undefined) console.warn(`${PAGES} are not run: ${NO_CHROM
 
 const browser: TestProjectInlineConfiguration = {
   // Known from the start, so that no page is loaded anew when it is found.
-  optimizeDeps: { include: ["@assemblyscript/loader"] },
+  optimizeDeps: { include: ["@assemblyscript/loader", "ipaddr.js"] },
   test: {
     name: "browser",
     include: [PAGES],

@@ -1,35 +1,86 @@
-// Copies two libraries into the build, with their licences, so that the published package does not
-// depend on them: ipaddr.js, which is published for CommonJS alone (loading that from an ES module
-// starts Node's other loader, for five milliseconds and more of a cold process), and the demo's
-// simple-ascii-chart. Clears the place where tsc puts the facade.
+// Bundles the facade into the few files that are published, since each file that is loaded takes a
+// cold process about a millisecond, and clears the place where tsc puts the same file by file, with
+// its declarations.
+//
+//   build/lib/   index.js            base.js  core.js  ports.js  linux.js
+//                node.js             sockets.js, and the four above
+//                cli.js              demo.js  plan.js  show.js ...
+//
+// Names stay, and each part is headed by the name of its source: `// bindings/pool.ts`. The main
+//  entry point is in four files, because a bundler leaves out a file as a whole: whoever uses
+// PortManager alone has no text of linux.wasm.
+//
+// ipaddr.js and simple-ascii-chart become parts of it with their licences, so that the package does
+// not depend on them.
 
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "rolldown";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
-
-// Or what has been renamed or removed would be published, too.
-rmSync("build/bindings", { recursive: true, force: true });
-
-const ipaddr = read("ipaddr.js", "lib/ipaddr.js").replace(/}\(this\)\);\s*$/, "}({}));");
-write(
-  "ipaddr",
-  "ipaddr.js",
-  `const module = { exports: {} };\n${ipaddr}\nexport default module.exports;`,
-);
-write("chart", "simple-ascii-chart", withoutMap(read("simple-ascii-chart", "dist/index.js")));
-
-function write(name, from, code) {
-  const { version } = JSON.parse(read(from, "package.json"));
-  const licence = read(from, "LICENSE").trim();
-  writeFileSync(`build/${name}.js`, `/*! ${from} ${version}\n\n${licence}\n*/\n${code}\n`);
-  writeFileSync(`build/${name}.d.ts`, `import library from "${from}";\nexport default library;\n`);
+for (const folder of ["build/bindings", "build/lib"]) {
+  // Or what has been renamed or removed would be published, too.
+  rmSync(folder, { recursive: true, force: true });
 }
 
-function read(from, path) {
-  return readFileSync(`node_modules/${from}/${path}`, "utf8");
+/** What is reached from nowhere but one entry point stays with it. */
+const ENTRIES = {
+  index: "index",
+  node: "node/index",
+  "node-testing": "node/testing",
+  debug: "debug",
+  cli: "cli/main",
+  "autocannon-worker": "node/adapters/autocannon-worker",
+  "demo-inside": "cli/demo/demo-inside",
+  "demo-server": "cli/demo/demo-server",
+};
+const GROUPS = {
+  base: /\/assembly\/|\/ipaddr\.js\/|\/(?:errors|words|brands|cleanup|inside|address|checks|range|request)\.ts/,
+  core: /\/bindings\/(?:core\/(?!debug|cooldown)|groups\/|requests\/|search\.|selection\.|refusals\.)/,
+  linux: /\/bindings\/linux\//,
+  ports: /\/bindings\/(?!node\/|cli\/|debug|core\/debug)/,
+  demo: /\/bindings\/cli\/demo\/(?!demo-)|\/host\/namespace\.|\/simple-ascii-chart\//,
+  output: /\/bindings\/cli\/(?:args|failure|output)\./,
+  sockets: /\/bindings\/node\/(?!testing|blocks\/store-checks|adapters\/autocannon-worker\.)/,
+};
+
+await build({
+  input: Object.fromEntries(
+    Object.entries(ENTRIES).map(([name, path]) => [name, `bindings/${path}.ts`]),
+  ),
+  platform: "node",
+  transform: { target: "es2022" },
+  plugins: [{ name: "ipaddr", transform: { filter: { id: /ipaddr\.js$/ }, handler: asModule } }],
+  external: [/^node:/, /^#/, "@assemblyscript/loader"],
+  preserveEntrySignatures: "allow-extension",
+  output: {
+    dir: "build/lib",
+    chunkFileNames: "[name].js",
+    minifyInternalExports: false,
+    comments: { jsdoc: false },
+    codeSplitting: {
+      groups: Object.entries(GROUPS).map(([name, test]) => ({ name, test })),
+      includeDependenciesRecursively: false,
+    },
+    banner: ({ moduleIds }) => licencesOf(moduleIds),
+  },
+});
+
+/** ipaddr.js as an ES module. What puts a CommonJS one into a bundle would be a file more. */
+function asModule(code) {
+  const inside = code.replace(/}\(this\)\);\s*$/, "}({}));");
+  return `const module = { exports: {} };\n${inside}\nexport default module.exports;`;
 }
 
-function withoutMap(code) {
-  return code.replace(/\/\/# sourceMappingURL=.*\s*$/, "");
+/** Of the libraries that are part of a file. */
+function licencesOf(paths) {
+  const found = paths.flatMap((path) => /^.*\/node_modules\/[^/]+(?=\/)/.exec(path) ?? []);
+  return [...new Set(found)]
+    .map((folder) => {
+      const { version } = JSON.parse(readFileSync(`${folder}/package.json`, "utf8"));
+      const licence = readFileSync(`${folder}/LICENSE`, "utf8").trim();
+      return `/*! ${basename(folder)} ${version}\n\n${licence}\n*/\n`;
+    })
+    .join("");
 }

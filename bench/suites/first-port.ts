@@ -12,17 +12,31 @@ export type FirstPort = Readonly<Record<string, number>>;
 
 type Begin = () => Promise<FirstPort>;
 
+type Main = typeof import("../../bindings/index.ts");
+type ForNode = typeof import("../../bindings/node/index.ts");
+
+/** As it is published. */
+const LIB = new URL("../../lib/", import.meta.url).href;
 const ADDRESS = "127.0.0.1";
 
 const SYSTEMS: Readonly<Record<string, Begin>> = {
   async pool() {
     const start = performance.now();
-    const { IPV4, PortManager, TCP } = await import("../../bindings/index.ts");
+    const { IPV4, PortManager, TCP }: Main = await import(`${LIB}index.js`);
     const imported = performance.now();
     const manager = PortManager.open();
     const opened = performance.now();
     const port = manager.pool({ networks: [IPV4], transport: TCP, address: ADDRESS }).take();
     return partsOf(start, imported, opened, port);
+  },
+  async connector() {
+    const start = performance.now();
+    const { createConnector }: ForNode = await import(`${LIB}node.js`);
+    const imported = performance.now();
+    const connector = createConnector({ sources: ADDRESS });
+    const opened = performance.now();
+    connector.close();
+    return { import: imported - start, open: opened - imported };
   },
   async bitmap() {
     const start = performance.now();

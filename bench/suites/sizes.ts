@@ -26,7 +26,7 @@ export const sizesSuite: Suite = {
       session.check({ name: "core.wasm, bytes", value: raw, atMost: RAW_AT_MOST });
       session.check({ name: "core.wasm, bytes of gzip", value: gzip, atMost: GZIP_AT_MOST });
     }
-    const { files, others } = reached(new URL("bindings/index.js", BUILD));
+    const { files, others } = reached(new URL("lib/index.js", BUILD));
     const facade = files.map(read);
     keepSizes(session, `facade, ${files.length} files`, facade);
     const rest = others.map((name) => read(new URL(import.meta.resolve(name))));
@@ -53,7 +53,7 @@ const ENTRY = "entry";
 
 /** What a bundler makes for a page that uses so much of portwarden. */
 async function bundled(names: string): Promise<Buffer> {
-  const index = fileURLToPath(new URL("bindings/index.js", BUILD));
+  const index = fileURLToPath(new URL("lib/index.js", BUILD));
   const code = `export ${names} from ${JSON.stringify(index)};`;
   const { output } = await build({
     input: ENTRY,

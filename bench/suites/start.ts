@@ -11,9 +11,17 @@ import { digestOf } from "../harness/workloads.ts";
 import type { FirstPort } from "./first-port.ts";
 
 const SCRIPT = fileURLToPath(new URL("./first-port.js", import.meta.url));
-const SYSTEMS: readonly System[] = ["pool", "wasm", "bitmap", "get-port", "portfinder"];
+const SYSTEMS: readonly System[] = [
+  "pool",
+  "connector",
+  "wasm",
+  "bitmap",
+  "get-port",
+  "portfinder",
+];
 const CHILDREN = 21;
 const TOTAL_MS_AT_MOST = 15;
+const CONNECTOR_MS_AT_MOST = 35;
 const BATCH = 1000;
 
 export const startSuite: Suite = {
@@ -25,7 +33,7 @@ export const startSuite: Suite = {
 };
 
 function cold(session: Session): void {
-  const systems = session.smoke ? SYSTEMS.slice(0, 1) : SYSTEMS;
+  const systems = session.smoke ? SYSTEMS.slice(0, 2) : SYSTEMS;
   const starts = new Map(systems.map((system) => [system, [] as FirstPort[]]));
   for (let round = 0; round < (session.smoke ? 1 : CHILDREN); round++) {
     for (const system of systems) starts.get(system)?.push(started(system));
@@ -35,6 +43,11 @@ function cold(session: Session): void {
     name: "import to first port, in ms",
     value: session.median(keyOf("cold: total"), "pool") / 1e6,
     atMost: TOTAL_MS_AT_MOST,
+  });
+  session.check({
+    name: "import to connector, in ms",
+    value: session.median(keyOf("cold: total"), "connector") / 1e6,
+    atMost: CONNECTOR_MS_AT_MOST,
   });
 }
 

@@ -86,8 +86,8 @@ function interruptible(command: Command, args: string[]): Promise<number> {
   return command(args);
 }
 
-/** Of the package, whose description is four folders above the built file. */
+/** Of the package, whose description is two folders above, of this source and of what is published. */
 function version(): string {
-  const path = new URL("../../../package.json", import.meta.url);
+  const path = new URL("../../package.json", import.meta.url);
   return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
 }

@@ -20,8 +20,49 @@ export class CryptoRandom implements Random {
   }
 
   #refill(): void {
-    crypto.getRandomValues(this.#pool);
+    if (!readDevice(this.#pool)) crypto.getRandomValues(this.#pool);
     this.#at = 0;
+  }
+}
+
+/** What Node on Linux has for this. */
+interface Host {
+  readonly process?: {
+    readonly platform?: string;
+    getBuiltinModule?(name: "fs"): FileSystem | undefined;
+  };
+  readonly Bun?: object;
+  readonly Deno?: object;
+}
+
+interface FileSystem {
+  openSync(path: string): number;
+  fstatSync(file: number): { isCharacterDevice(): boolean };
+  readSync(file: number, into: Uint32Array): number;
+  closeSync(file: number): void;
+}
+
+const DEVICE = "/dev/urandom";
+
+/**
+ * Fills a pool from the kernel's random device. Node's `crypto` is seeded from the same source, but
+ * loading it is most of a cold start. Deno would ask its user for permission.
+ * @returns whether it has done so: not every host has the device, or lets it be read.
+ */
+function readDevice(pool: Uint32Array): boolean {
+  const { process, Bun, Deno } = globalThis as Host;
+  if (process?.platform !== "linux" || Bun !== undefined || Deno !== undefined) return false;
+  try {
+    const fs = process.getBuiltinModule?.("fs");
+    if (fs === undefined) return false;
+    const file = fs.openSync(DEVICE);
+    try {
+      return fs.fstatSync(file).isCharacterDevice() && fs.readSync(file, pool) === pool.byteLength;
+    } finally {
+      fs.closeSync(file);
+    }
+  } catch {
+    return false;
   }
 }
 

@@ -8,7 +8,7 @@
 // Parsing takes a fraction of a microsecond, as a stack gets a new peer with each connection, and
 // addresses that come again are remembered. The text is made when it is asked for.
 
-import ipaddr from "#ipaddr";
+import ipaddr from "ipaddr.js";
 import { typedArrayName } from "../core/brands.ts";
 import { invalid, outOfRange, show, wrongType, wrongValue } from "../errors.ts";
 

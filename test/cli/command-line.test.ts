@@ -56,14 +56,9 @@ describe("portwarden", () => {
       }),
     );
     const paths = packed.files.map(({ path }: { path: string }) => path);
-    for (const name of [
-      "cli/main.js",
-      "cli/plan/plan.js",
-      "cli/show/show.js",
-      "node/index.js",
-      "node/index.d.ts",
-    ]) {
-      expect(paths).toContain(`build/bindings/${name}`);
+    const made = ["lib/cli.js", "lib/plan.js", "lib/show.js", "lib/node.js"];
+    for (const name of [...made, "bindings/node/index.d.ts"]) {
+      expect(paths).toContain(`build/${name}`);
     }
   });
 

@@ -14,9 +14,7 @@ export interface Outcome {
 }
 
 /** The program, as it is built. */
-export const MAIN: string = fileURLToPath(
-  new URL("../../build/bindings/cli/main.js", import.meta.url),
-);
+export const MAIN: string = fileURLToPath(new URL("../../build/lib/cli.js", import.meta.url));
 const RUN_MS_MAX = 60_000;
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 

@@ -6,7 +6,7 @@ import { coreOf } from "../../bindings/core/core.ts";
 import { caught } from "../invalid-input/fixture.ts";
 import { freshModule } from "../support/builds.ts";
 
-const PACKAGE = new URL("../../build/bindings/index.js", import.meta.url).href;
+const PACKAGE = new URL("../../build/lib/index.js", import.meta.url).href;
 const PLAY = `
   const { PortManager, LinuxPorts, TCP } = await import(${JSON.stringify(PACKAGE)});
   const pool = PortManager.open().pool({ networks: [4], transport: TCP, cooldown: 9 });

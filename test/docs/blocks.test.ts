@@ -11,7 +11,7 @@ import { type Block, blocksOf, pageOf, pages, ROOT } from "./pages.ts";
 
 const PACKAGE = readFileSync(join(ROOT, "package.json"), "utf8");
 const RUNNER = join(ROOT, "build/test/docs/inside.js");
-const CLI = join(ROOT, "build/bindings/cli/main.js");
+const CLI = join(ROOT, "build/lib/cli.js");
 const RUN_MS_MAX = 60_000;
 const ALL_MS_MAX = 170_000;
 const PORT_RANGE = { first: 32_768, last: 60_999 };

@@ -329,7 +329,7 @@ test("where no more files may be opened, a waiter is served when one is closed",
     console.warn("not run: there is no ulimit here");
     return context.annotate("there is no ulimit");
   }
-  const module = new URL("../../build/bindings/node/index.js", import.meta.url).href;
+  const module = new URL("../../build/lib/node.js", import.meta.url).href;
   const source = freshSources(1)[0];
   const { port } = await serve();
   const script = `

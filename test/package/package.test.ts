@@ -2,7 +2,7 @@
 // the types say what is there. What runs it elsewhere than in this Node is `npm run test:runtimes`.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,11 +23,10 @@ afterAll(() => installed.remove());
 describe("the tarball", () => {
   const allowed = [
     /^(?:LICENSE|README\.md|CHANGELOG\.md|package\.json)$/,
-    /^build\/(?:bindings\/(?!cli\/)(?:[\w.-]+\/)*[\w-]+|assembly\/abi)\.(?:js|d\.ts)$/,
-    // The command: nobody imports it.
-    /^build\/bindings\/cli\/(?:[\w-]+\/)*[\w-]+\.js$/,
+    /^build\/(?:bindings\/(?!cli\/)(?:[\w.-]+\/)*[\w-]+|assembly\/abi)\.d\.ts$/,
+    /^build\/lib\/[a-z-]+\.js$/,
     /^build\/(?:core|linux|cooldown)\.(?:wasm|wasm\.d\.ts|inline\.js|import\.js)$/,
-    /^build\/(?:ipaddr|chart|debug\.inline)\.js$/,
+    /^build\/debug\.inline\.js$/,
   ];
 
   test("the tarball has what users need, and nothing else", () => {
@@ -38,16 +37,24 @@ describe("the tarball", () => {
     }
   });
 
-  test("the tarball has its scripts, and no source map", () => {
-    const scripts = installed.files.filter((path) => path.startsWith("build/bindings/"));
-    const compiled = scripts.filter((path) => path.endsWith(".js"));
-    expect(compiled.length).toBeGreaterThan(25);
-    for (const path of compiled) {
-      const source = path.replace("build/", "../../").replace(/js$/, "ts");
-      expect(existsSync(new URL(source, import.meta.url)), `${path} has a source`).toBe(true);
-      expect(read(path)).not.toContain("sourceMappingURL");
-    }
+  test("the tarball has its scripts in few files, and no source map", () => {
+    const scripts = installed.files.filter((path) => path.startsWith("build/lib/"));
+    expect(scripts.length).toBeGreaterThan(8);
+    expect(scripts.length).toBeLessThan(25);
+    for (const path of scripts) expect(read(path)).not.toContain("sourceMappingURL");
     expect(installed.files.filter((path) => path.endsWith(".map"))).toEqual([]);
+  });
+
+  test("each part of a script is headed by the name of its source", () => {
+    const { stdout, stderr } = node("--eval", [
+      `const { PortManager } = require("portwarden");
+      try { PortManager.open({ seed: -1 }) } catch (error) { console.log(error.stack) }`,
+    ]);
+    const [, file = "", line = ""] = /open \(.*lib\/(\w+\.js):(\d+)/.exec(stdout) ?? [];
+    expect(file, stdout + stderr).toBe("ports.js");
+    const above = read(`build/lib/${file}`).split("\n").slice(0, Number(line));
+    const heads = above.filter((text) => /^\/\/ \S+\.ts$/.test(text));
+    expect(heads.at(-1)).toBe("// bindings/manager.ts");
   });
 
   test("the tarball has every declaration that a declaration imports, and no map of one", () => {
@@ -98,12 +105,12 @@ describe("what the entry points load", () => {
   test.each(["workerd", "default"])(
     "the main entry point loads nothing of Node, by the condition %s",
     (condition) => {
-      const reached = reachedFrom("build/bindings/index.js", condition);
-      expect(reached.files.length).toBeGreaterThan(25);
+      const reached = reachedFrom("build/lib/index.js", condition);
+      expect(reached.files).toContain("build/lib/ports.js");
       expect(reached.files).toContain(
         condition === "workerd" ? "build/core.wasm" : "build/core.inline.js",
       );
-      expect(reached.files.filter((path) => path.startsWith("build/bindings/node/"))).toEqual([]);
+      expect(reached.files).not.toContain("build/lib/sockets.js");
       expect(reached.others).toEqual([]);
     },
   );
@@ -189,15 +196,16 @@ describe("what the entry points load", () => {
     const { createRequire } = await import("node:module");
     const require = createRequire(process.cwd() + "/");
     const { PortManager, LinuxPorts } = require("portwarden");
-    const inside = "./node_modules/portwarden/build/bindings/core/";
-    const { coreOf } = require(inside + "core.js");
-    const { cooldownCoreOf } = require(inside + "cooldown-core.js");
+    const inside = {};
+    const { Instance } = WebAssembly;
+    WebAssembly.Instance = class extends Instance {
+      constructor(...how) { super(...how); Object.assign(inside, super.exports); }
+    };
     const ports = PortManager.open();
     const pool = ports.pool({ networks: [4], transport: 6, cooldown: 1000 });
     const port = LinuxPorts.open().socket().bind("", 0);
     const said = [pool.take() >= 16000, pool.coolDown(pool.take(), 0), port >= 32768];
-    const { openManager, openReserved, closeReserved } = coreOf().exports;
-    const { openCooldown, expire } = cooldownCoreOf(coreOf()).exports;
+    const { openManager, openReserved, closeReserved, openCooldown, expire } = inside;
     const reserved = openReserved();
     const mistakes = [
       () => expire(openCooldown(openManager(1, 2, 1e6), 1000), 0, 1e6),

@@ -1,6 +1,6 @@
 // Chart: what a connection costs, drawn over how much of the range is in use.
 
-import plot from "#chart";
+import plot from "simple-ascii-chart";
 import type { Filling } from "./measures.ts";
 
 /** How a way is drawn: its mark, and how that is coloured. */

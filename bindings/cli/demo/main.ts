@@ -9,7 +9,7 @@ import { writeText } from "../output.ts";
 import { type DemoOptions, HELP, understand } from "./options.ts";
 import { CLOSE_MS_MAX, RUN_MS_MAX, show } from "./show.ts";
 
-const INSIDE = fileURLToPath(new URL("./inside.js", import.meta.url));
+const INSIDE = fileURLToPath(new URL("./demo-inside.js", import.meta.url));
 // Overwritten inside.
 const PORT_RANGE = { first: 40_000, last: 40_511 };
 const START_MS_MAX = 5000;

@@ -14,7 +14,7 @@ export interface Destination {
 /** What a server process says: where it listens, how many connections it holds, what is wrong. */
 export type FromServer = { port: number } | { held: number } | { failed: string };
 
-const PROGRAM = fileURLToPath(new URL("./server.js", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("./demo-server.js", import.meta.url));
 const HOST = "127.0.0.1";
 const POLL_MS = 20;
 const AGREE_MS_MAX = 2000;

@@ -6,16 +6,16 @@
 // notice when its request is given up, which Node tells nobody while a request has no socket. Both
 // is what a Pending does.
 
-import {
-  type ClientRequest,
-  type ClientRequestArgs,
+import type {
+  ClientRequest,
+  ClientRequestArgs,
   Agent as HttpAgent,
-  type AgentOptions as HttpAgentOptions,
+  AgentOptions as HttpAgentOptions,
 } from "node:http";
-import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from "node:https";
+import type { Agent as HttpsAgent, AgentOptions as HttpsAgentOptions } from "node:https";
 import { isIP, type NetConnectOpts, connect as netConnect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { connect as tlsConnect } from "node:tls";
+import { builtin, loadedLater } from "../builtin.ts";
 import type { Connector, ConnectTarget } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
@@ -33,6 +33,9 @@ export interface HttpsPortAgentOptions extends HttpsAgentOptions, StickyOptions 
 
 /** Told how it went, as Node wants it. */
 type Done = (error: Error | null, socket: Duplex) => void;
+
+const NodesHttpAgent: typeof HttpAgent = loadedLater(() => builtin("http").Agent);
+const NodesHttpsAgent: typeof HttpsAgent = loadedLater(() => builtin("https").Agent);
 
 /**
  * An `http.Agent` whose connections go through a connector: each is opened from a source and a port
@@ -52,7 +55,7 @@ type Done = (error: Error | null, socket: Duplex) => void;
  * const agent = new HttpPortAgent(connector, { keepAlive: true });
  * http.get("http://127.0.0.1:8080/", { agent }, (response) => response.resume());
  */
-export class HttpPortAgent extends HttpAgent {
+export class HttpPortAgent extends NodesHttpAgent {
   readonly #connector: Connector;
   readonly #stickyKey: string | undefined;
 
@@ -78,7 +81,7 @@ export class HttpPortAgent extends HttpAgent {
   /** Called by Node: opens a connection. */
   override createConnection(options: ClientRequestArgs, done: Done): Duplex | undefined {
     const make = (more: object): Socket =>
-      nodesHttp.createConnection.call(this, { ...options, ...more });
+      nodes("http").createConnection.call(this, { ...options, ...more });
     return open(this, this.#connector, this.#stickyKey, options, done, make, "connect");
   }
 }
@@ -90,7 +93,7 @@ export class HttpPortAgent extends HttpAgent {
  * const agent = new HttpsPortAgent(connector, { keepAlive: true, maxCachedSessions: 100 });
  * https.get("https://example.org/", { agent }, (response) => response.resume());
  */
-export class HttpsPortAgent extends HttpsAgent {
+export class HttpsPortAgent extends NodesHttpsAgent {
   readonly #connector: Connector;
   readonly #stickyKey: string | undefined;
 
@@ -116,7 +119,7 @@ export class HttpsPortAgent extends HttpsAgent {
   /** Called by Node: opens a connection. */
   override createConnection(options: ClientRequestArgs, done: Done): Duplex | undefined {
     const make = (more: object): Socket =>
-      nodesHttps.createConnection.call(this, { ...options, ...more });
+      nodes("https").createConnection.call(this, { ...options, ...more });
     return open(this, this.#connector, this.#stickyKey, options, done, make, "secureConnect");
   }
 }
@@ -150,7 +153,7 @@ export function connectionFor(
     const servername = secure ? { servername: serverNameOf(request) } : {};
     const passed = { ...request, ...servername, path } as NetConnectOpts;
     const make = (more: object): Socket =>
-      secure ? tlsConnect({ ...passed, ...more }) : netConnect({ ...passed, ...more });
+      secure ? builtin("tls").connect({ ...passed, ...more }) : netConnect({ ...passed, ...more });
     if (path !== undefined) return make({});
     const opened = (error: Error | null, socket: Socket | null): void => {
       if (socket !== null) done(null, socket);
@@ -178,8 +181,9 @@ interface AgentInside {
   createConnection(this: HttpAgent, options: object): Socket;
 }
 
-const nodesHttp = HttpAgent.prototype as unknown as AgentInside;
-const nodesHttps = HttpsAgent.prototype as unknown as AgentInside;
+function nodes(module: "http" | "https"): AgentInside {
+  return builtin(module).Agent.prototype as unknown as AgentInside;
+}
 
 /** TLS on a connection that is there would not be ours. */
 const SECURE_REFUSED = ["socket"];
@@ -202,7 +206,7 @@ const underWay = new WeakMap<object, Set<Pending>>();
  */
 function addRequest(agent: HttpAgent, request: ClientRequest, options: ClientRequestArgs): void {
   const inside = agent as unknown as AgentInside;
-  nodesHttp.addRequest.call(agent, request, options);
+  nodes("http").addRequest.call(agent, request, options);
   onDestroy(request, () => {
     if (leaveQueue(inside, request)) request.onSocket(null as unknown as Socket);
   });
@@ -252,7 +256,12 @@ function createSocket(
     if (error !== null && request.destroyed) request.onSocket(null as unknown as Socket);
     else done(error, socket);
   };
-  nodesHttp.createSocket.call(agent, request, { ...options, [REQUEST]: request } as object, tell);
+  nodes("http").createSocket.call(
+    agent,
+    request,
+    { ...options, [REQUEST]: request } as object,
+    tell,
+  );
 }
 
 function queueOf({ requests }: AgentInside, request: ClientRequest): string | undefined {

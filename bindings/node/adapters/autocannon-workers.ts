@@ -10,7 +10,7 @@ import { wrongValue } from "../../errors.ts";
 import { checkInteger } from "../../requests/checks.ts";
 import type { PortRange } from "../../requests/range.ts";
 import { type ConnectorOptions, checkOptions } from "../connector/connector-options.ts";
-import { readHostState } from "../host/host-state.ts";
+import { readHostSettings } from "../host/host-state.ts";
 
 const WORKERS_MAX = 1024;
 
@@ -59,7 +59,7 @@ export function autocannonWorkers(
   options: ConnectorOptions,
 ): AutocannonWorkerOptions {
   checkInteger("workers", workers, 1, WORKERS_MAX);
-  const { portRange: range, reserved } = checkOptions(options, readHostState());
+  const { portRange: range, reserved } = checkOptions(options, readHostSettings());
   // What is kept free of the whole range: of a share each worker would find enough outside.
   const { text } = reserved;
   reserved.close();

@@ -7,7 +7,8 @@
 // stand-in keeps what the client writes.
 
 import { isIP, connect as netConnect, type Socket } from "node:net";
-import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
+import { builtin } from "../builtin.ts";
 import type { Dial, Endpoints } from "../connector/attempt.ts";
 import type { Connector } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
@@ -212,5 +213,5 @@ function dialSecure({ tlsOptions, servername, hostname = "" }: AutocannonClient[
     rejectUnauthorized: false,
     ...(name !== "" && { servername: name }),
   };
-  return (ends) => tlsConnect({ ...passed, ...ends });
+  return (ends) => builtin("tls").connect({ ...passed, ...ends });
 }

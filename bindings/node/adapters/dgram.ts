@@ -3,11 +3,12 @@
 // A UDP socket has no destination, so its port is its own: one source carries as many sockets as
 // the range has ports.
 
-import { createSocket, type Socket as DatagramSocket, type SocketOptions } from "node:dgram";
+import type { Socket as DatagramSocket, SocketOptions } from "node:dgram";
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { wrongValue } from "../../errors.ts";
 import { checkObject } from "../../requests/checks.ts";
+import { builtin } from "../builtin.ts";
 import type { Endpoints } from "../connector/attempt.ts";
 import type { Connector } from "../connector/connector.ts";
 import { refuseIgnored } from "./options.ts";
@@ -49,7 +50,8 @@ export async function bindDatagram(
   return new Promise((resolve, reject) => {
     connector.dialDatagram(
       { family, localAddress, key: stickyKey, signal },
-      (ends) => new Binding(createSocket(ofNode), ends, exclusive) as unknown as Socket,
+      (ends) =>
+        new Binding(builtin("dgram").createSocket(ofNode), ends, exclusive) as unknown as Socket,
       (error, bound) => {
         if (bound !== null) resolve((bound as unknown as Binding).socket);
         else reject(error);

@@ -2,9 +2,10 @@
 
 import { channel } from "node:diagnostics_channel";
 import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
-import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
 import { wrongValue } from "../../errors.ts";
 import { checkInteger } from "../../requests/checks.ts";
+import { builtin } from "../builtin.ts";
 import type { Dial } from "../connector/attempt.ts";
 import { type Connector, checkSignal } from "../connector/connector.ts";
 import { ConnectorError } from "../connector/connector-error.ts";
@@ -271,7 +272,7 @@ function dialSecure(target: UndiciTarget, options: UndiciConnectOptions, session
   const name = target.servername || options.servername || nameOf(target.hostname);
   const key = name || target.hostname;
   return (ends) => {
-    const socket = tlsConnect({
+    const socket = builtin("tls").connect({
       highWaterMark: 16_384,
       session: sessions.get(key),
       ...ofNode(options),

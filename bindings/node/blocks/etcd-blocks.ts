@@ -7,10 +7,10 @@
 // started anew, or a new leader, gives every lease its whole term again, so nothing else is needed
 // for that.
 
-import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { wrongType, wrongValue } from "../../errors.ts";
 import { checkInteger, readOptions } from "../../requests/checks.ts";
+import { builtin } from "../builtin.ts";
 import {
   type BlockGrant,
   type BlockScope,
@@ -71,7 +71,7 @@ class EtcdBlocks implements BlockStore {
   readonly ttl: number;
   readonly #url: string;
   readonly #fetch: typeof globalThis.fetch;
-  readonly #owner = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly #owner = `${hostname()}/${process.pid}/${builtin("crypto").randomUUID().slice(0, 8)}`;
   /** Leases by scope, as etcd numbers them. */
   readonly #leases: Map<string, string> = new Map();
   #grants = 0;

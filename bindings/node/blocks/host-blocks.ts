@@ -9,9 +9,9 @@
 // Node 20 pads a shorter name with NULs, later ones do not (libuv 1.48): then the same name would
 // be two. A name of exactly 108 bytes, all that a Unix address holds, is one in all of them.
 
-import { readFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { PortError } from "../../errors.ts";
+import { builtin } from "../builtin.ts";
 import {
   BLOCK_COUNT,
   type BlockGrant,
@@ -216,7 +216,7 @@ export function parseNames(text: string): Map<string, Map<number, number>> {
 
 function namesText(): string {
   try {
-    return readFileSync(NAMES_FILE, "utf8");
+    return builtin("fs").readFileSync(NAMES_FILE, "utf8");
   } catch {
     return ""; // then each block is tried
   }

@@ -1,10 +1,10 @@
 // redisBlocks: blocks leased among machines, in Redis or Valkey, through a client of the user's
 // own. What must happen at once is in one script (`redis-script.ts`).
 
-import { createHash, randomInt, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { invalid, show, wrongType, wrongValue } from "../../errors.ts";
 import { checkInteger, readOptions } from "../../requests/checks.ts";
+import { builtin } from "../builtin.ts";
 import {
   type BlockGrant,
   type BlockScope,
@@ -45,7 +45,6 @@ const TTL_MS = 10_000;
 const TTL_MS_LEAST = 500;
 const REST_MS = 5_000;
 const HOUR_MS = 3_600_000;
-const SHA1: string = createHash("sha1").update(REDIS_SCRIPT).digest("hex");
 const SEED_MAX = 2 ** 31 - 1;
 
 /**
@@ -77,7 +76,8 @@ class RedisBlocks implements BlockStore {
   readonly #rest: number;
   readonly #prefix: string;
   /** The host and process, for those who look, and what makes it unique. */
-  readonly #owner = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly #sha1 = builtin("crypto").createHash("sha1").update(REDIS_SCRIPT).digest("hex");
+  readonly #owner = `${hostname()}/${process.pid}/${builtin("crypto").randomUUID().slice(0, 8)}`;
   readonly #scopes: Map<string, BlockScope> = new Map();
   #number = 0;
 
@@ -89,7 +89,7 @@ class RedisBlocks implements BlockStore {
   }
 
   async acquire(scope: BlockScope, want: number, first: number, last: number): Promise<BlockGrant> {
-    const numbers = [want, first, last, randomInt(1, SEED_MAX)].map(String);
+    const numbers = [want, first, last, builtin("crypto").randomInt(1, SEED_MAX)].map(String);
     const [outcome, value = "", ...rest] = await this.#run(scope, "acquire", numbers);
     if (outcome === "granted") return { blocks: rest.map(Number), grant: value };
     return { blocks: [], grant: "", retryAfter: Number(value), holders: rest };
@@ -129,7 +129,7 @@ class RedisBlocks implements BlockStore {
   /** The server may not know the script yet, or not any more. */
   async #evaluate(words: readonly string[], key: string): Promise<unknown> {
     try {
-      return await this.#command(["EVALSHA", SHA1, ...words], key);
+      return await this.#command(["EVALSHA", this.#sha1, ...words], key);
     } catch (error) {
       if (!/NOSCRIPT/.test(String(error))) throw error;
       return this.#command(["EVAL", REDIS_SCRIPT, ...words], key);

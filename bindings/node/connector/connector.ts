@@ -1,15 +1,21 @@
 // Connector: opens connections from the local ports that portwarden picks for their pair of source
 // and destination. It checks what it is asked for; a ConnectOperation does the work.
 
-import { lookup as dnsLookup } from "node:dns";
 import { isIP, type Socket, type TcpNetConnectOpts } from "node:net";
-import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { closed, invalid, show, wrongType, wrongValue } from "../../errors.ts";
 import { PortManager, TCP, UDP } from "../../index.ts";
 import { parseAddress } from "../../requests/address.ts";
 import { checkInteger, checkObject, checkPort } from "../../requests/checks.ts";
 import { refuseIgnored } from "../adapters/options.ts";
-import { type HostState, readHostState, readSockets } from "../host/host-state.ts";
+import { builtin } from "../builtin.ts";
+import {
+  filesLeft,
+  type HostState,
+  readHostSettings,
+  readHostState,
+  readSockets,
+} from "../host/host-state.ts";
 import { quarantineOccupied } from "../host/occupied-ports.ts";
 import { Events } from "../metrics/events.ts";
 import { type ConnectorMetrics, snapshot } from "../metrics/metrics.ts";
@@ -85,16 +91,16 @@ export interface ConnectOptions
  * without `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
  */
 export class Connector implements Disposable {
-  readonly #host: HostState;
   readonly #settings: ConnectorSettings;
   readonly #pairs: PairTable;
   readonly #context: ConnectorContext;
+  #hasLooked: boolean;
   #isClosed = false;
 
   /** Made by {@link createConnector}. */
   constructor(options: ConnectorOptions) {
-    this.#host = readHostState();
-    const settings = checkOptions(options, this.#host);
+    const host = readHostSettings();
+    const settings = checkOptions(options, host);
     const { portRange, seed, memoryLimit } = settings;
     const manager = PortManager.open({
       portRange,
@@ -102,6 +108,7 @@ export class Connector implements Disposable {
       ...(memoryLimit !== undefined && { memoryLimit }),
     });
     this.#settings = settings;
+    this.#hasLooked = !settings.skipUsed;
     this.#pairs = new PairTable(manager, settings, () => readSockets("tcp"));
     const queues = new WaitQueues(this.#pairs);
     this.#pairs.onFreed = (pair, hasFile) => queues.onFreed(pair, hasFile);
@@ -112,12 +119,11 @@ export class Connector implements Disposable {
       settings,
       pairs: this.#pairs,
       queues,
-      errors: new ExhaustionErrors(this.#pairs, settings, filesLeft(this.#host)),
+      errors: new ExhaustionErrors(this.#pairs, settings, filesLeft(host)),
       events: new Events(this.#pairs),
       waits: new WaitTimes(),
       operations: [],
     };
-    if (settings.skipUsed) this.#skipUsed(this.#host);
   }
 
   /** The local addresses, in order, and then blocks whose addresses are used on demand. */
@@ -249,6 +255,7 @@ export class Connector implements Disposable {
   }
 
   #begin(target: Target, opened: ConnectCallback): void {
+    this.#lookOnce();
     new ConnectOperation(this.#context, target, opened).start();
   }
 
@@ -305,7 +312,7 @@ export class Connector implements Disposable {
     own: Lookup | undefined,
     done: (error: unknown, destinations: readonly Destination[]) => void,
   ): void {
-    const lookup = own ?? this.#settings.lookup ?? dnsLookup;
+    const lookup = own ?? this.#settings.lookup ?? builtin("dns").lookup;
     let isDone = false;
     const answer = (error: Error | null, addresses: readonly LookupAddress[]): void => {
       if (isDone) return;
@@ -371,6 +378,7 @@ export class Connector implements Disposable {
 
   /** Gauges and counters, as they are now. */
   metrics(): ConnectorMetrics {
+    this.#lookOnce();
     return snapshot(this.#context);
   }
 
@@ -388,7 +396,13 @@ export class Connector implements Disposable {
     return host;
   }
 
-  #skipUsed(host: HostState): void {
+  /** Finds what other programs hold, when that first matters: the kernel walks its tables for it. */
+  #lookOnce(): void {
+    if (!this.#hasLooked) this.#skipUsed({ tcp: readSockets("tcp"), udp: readSockets("udp") });
+  }
+
+  #skipUsed(host: Pick<HostState, "tcp" | "udp">): void {
+    this.#hasLooked = true;
     const until = this.#pairs.now() + this.#settings.quarantine;
     quarantineOccupied(host, this.#pairs, this.#settings.portRange, until);
   }
@@ -456,7 +470,7 @@ function dialTls(options: ConnectOptions): Dial {
   // As tls.connect does with a host: the name that the certificate must have.
   const servername = host !== undefined && isIP(host) === 0 ? { servername: host } : {};
   const passed = { ...(rest as ConnectionOptions), ...servername, ...own };
-  return (ends) => tlsConnect({ ...passed, ...ends });
+  return (ends) => builtin("tls").connect({ ...passed, ...ends });
 }
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
@@ -484,9 +498,4 @@ function alternate(addresses: readonly LookupAddress[]): LookupAddress[] {
 function notFound(host: string): Error {
   const error = invalid("ENOTFOUND", `getaddrinfo ENOTFOUND ${host}`);
   return Object.assign(error, { syscall: "getaddrinfo", hostname: host });
-}
-
-/** How many more files the process may open. */
-function filesLeft({ fileLimits, openFiles = 0 }: HostState): number {
-  return fileLimits === undefined ? Infinity : Math.max(0, fileLimits.soft - openFiles);
 }

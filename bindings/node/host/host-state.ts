@@ -1,10 +1,10 @@
 // HostState: what the kernel says about its ports, and about this process. On Linux it is read
 // from /proc; elsewhere, and where a file cannot be read, it is not known, and `unknown` says so.
 
-import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { endianness } from "node:os";
 import { parseAddress } from "../../requests/address.ts";
 import type { PortRange } from "../../requests/range.ts";
+import { builtin } from "../builtin.ts";
 import {
   type FileLimits,
   parseCount,
@@ -71,6 +71,15 @@ const SYSCTL_BYTES_MAX = 262_144;
  * recorded one.
  */
 export function readHostState(root: string = PROC): HostState {
+  return readHost(root, true);
+}
+
+/** The same without the sockets, whose lists take the kernel most of the time. */
+export function readHostSettings(): HostState {
+  return readHost(PROC, false);
+}
+
+function readHost(root: string, withSockets: boolean): HostState {
   const { platform } = process;
   if (root === PROC && platform !== "linux") return unknownHost(platform);
   const reader = new Reader(root);
@@ -92,8 +101,8 @@ export function readHostState(root: string = PROC): HostState {
     tcpFinTimeout: count("tcp_fin_timeout"),
     tcpMaxTwBuckets: count("tcp_max_tw_buckets"),
     unprivilegedPortStart: count("ip_unprivileged_port_start"),
-    tcp: reader.sockets("tcp"),
-    udp: reader.sockets("udp"),
+    tcp: withSockets ? reader.sockets("tcp") : undefined,
+    udp: withSockets ? reader.sockets("udp") : undefined,
     fileLimits: reader.read("self/limits", "the limit of open files", parseFileLimits),
     openFiles: reader.openFiles(),
     unknown: reader.unknown,
@@ -144,6 +153,11 @@ export function usedPorts(
   return [...new Set(sockets.map(({ port }) => port))].sort((a, b) => a - b);
 }
 
+/** How many more files the process may open. */
+export function filesLeft({ fileLimits, openFiles = 0 }: HostState): number {
+  return fileLimits === undefined ? Infinity : Math.max(0, fileLimits.soft - openFiles);
+}
+
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
 const V4_ANY = "0.0.0.0";
@@ -188,7 +202,7 @@ class Reader {
   openFiles(): number | undefined {
     try {
       // Reading the folder is itself an open file.
-      return readdirSync(`${this.#root}/self/fd`).length - 1;
+      return builtin("fs").readdirSync(`${this.#root}/self/fd`).length - 1;
     } catch (error) {
       this.#note("how many files are open", "self/fd", failure(error));
       return undefined;
@@ -198,7 +212,9 @@ class Reader {
   #text(path: string, what: string): string | undefined {
     try {
       const file = `${this.#root}/${path}`;
-      return path.startsWith("sys/") ? this.#textAtOnce(file) : readFileSync(file, "latin1");
+      return path.startsWith("sys/")
+        ? this.#textAtOnce(file)
+        : builtin("fs").readFileSync(file, "latin1");
     } catch (error) {
       this.#note(what, path, failure(error));
       return undefined;
@@ -210,6 +226,7 @@ class Reader {
    * second read with nothing (`proc_do_large_bitmap`), and `readFileSync` reads 8 KiB at a time.
    */
   #textAtOnce(file: string): string {
+    const { closeSync, openSync, readSync } = builtin("fs");
     const descriptor = openSync(file, "r");
     try {
       const length = readSync(descriptor, this.#buffer, 0, SYSCTL_BYTES_MAX, 0);

@@ -7,8 +7,8 @@
 //
 // Must stay true: what is forgotten has no checkout, and no index.
 
-import { createHash } from "node:crypto";
 import { CryptoRandom, type Random, SeededRandom } from "../../core/random.ts";
+import { builtin } from "../builtin.ts";
 import { type Counts, newCounts } from "../metrics/counts.ts";
 import { Source } from "./source.ts";
 import { addressOf, type Block } from "./sources.ts";
@@ -90,7 +90,7 @@ export class PrefixSources {
 
   /** The source of a key: the same one for the same blocks, in another process, too. */
   ofKey(key: string): Source {
-    const digest = createHash("sha256").update(key).digest();
+    const digest = builtin("crypto").createHash("sha256").update(key).digest();
     const prefix = this.prefixes[digest.readUInt32BE(8) % this.prefixes.length] as Prefix;
     return this.#sourceIn(prefix, digest.readBigUInt64BE(0));
   }

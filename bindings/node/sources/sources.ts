@@ -3,7 +3,7 @@
 
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
-import ipaddr from "#ipaddr";
+import ipaddr from "ipaddr.js";
 import { invalid, outOfRange, show, wrongType, wrongValue } from "../../errors.ts";
 import { parseAddress } from "../../requests/address.ts";
 

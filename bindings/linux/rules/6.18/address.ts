@@ -1,7 +1,7 @@
 // Addresses for the rules of modern Linux: 0.0.0.0 and :: are two addresses, and an address has a
 // family.
 
-import ipaddr from "#ipaddr";
+import ipaddr from "ipaddr.js";
 import { REQUEST_ADDRESS, REQUEST_DESTINATION } from "../../../../assembly/abi.ts";
 import type { Core } from "../../../core/core.ts";
 import { parseAddress } from "../../../requests/address.ts";
