@@ -9,13 +9,7 @@ import { parseAddress } from "../../requests/address.ts";
 import { checkInteger, checkObject, checkPort } from "../../requests/checks.ts";
 import { refuseIgnored } from "../adapters/options.ts";
 import { builtin } from "../builtin.ts";
-import {
-  filesLeft,
-  type HostState,
-  readHostSettings,
-  readHostState,
-  readSockets,
-} from "../host/host-state.ts";
+import { filesLeft, type HostState, readHostSettings, readHostState } from "../host/host-state.ts";
 import { quarantineOccupied } from "../host/occupied-ports.ts";
 import { Events } from "../metrics/events.ts";
 import { type ConnectorMetrics, snapshot } from "../metrics/metrics.ts";
@@ -109,7 +103,7 @@ export class Connector implements Disposable {
     });
     this.#settings = settings;
     this.#hasLooked = !settings.skipUsed;
-    this.#pairs = new PairTable(manager, settings, () => readSockets("tcp"));
+    this.#pairs = new PairTable(manager, settings, () => host.tcp);
     const queues = new WaitQueues(this.#pairs);
     this.#pairs.onFreed = (pair, hasFile) => queues.onFreed(pair, hasFile);
     this.#pairs.onQuarantine = (pair) => queues.onQuarantine(pair);
@@ -398,10 +392,10 @@ export class Connector implements Disposable {
 
   /** Finds what other programs hold, when that first matters: the kernel walks its tables for it. */
   #lookOnce(): void {
-    if (!this.#hasLooked) this.#skipUsed({ tcp: readSockets("tcp"), udp: readSockets("udp") });
+    if (!this.#hasLooked) this.#skipUsed(readHostSettings());
   }
 
-  #skipUsed(host: Pick<HostState, "tcp" | "udp">): void {
+  #skipUsed(host: HostState): void {
     this.#hasLooked = true;
     const until = this.#pairs.now() + this.#settings.quarantine;
     quarantineOccupied(host, this.#pairs, this.#settings.portRange, until);

@@ -74,9 +74,15 @@ export function readHostState(root: string = PROC): HostState {
   return readHost(root, true);
 }
 
-/** The same without the sockets, whose lists take the kernel most of the time. */
+/**
+ * The same, but the sockets, whose lists take the kernel most of the time, are read when they are
+ * asked for: at that time, each time.
+ */
 export function readHostSettings(): HostState {
-  return readHost(PROC, false);
+  return Object.defineProperties(readHost(PROC, false), {
+    tcp: { get: () => readSockets("tcp") },
+    udp: { get: () => readSockets("udp") },
+  });
 }
 
 function readHost(root: string, withSockets: boolean): HostState {
@@ -113,7 +119,7 @@ function readHost(root: string, withSockets: boolean): HostState {
  * The sockets of one transport, now.
  * @returns `undefined` where the host does not tell.
  */
-export function readSockets(transport: HostTransport): readonly SocketRow[] | undefined {
+function readSockets(transport: HostTransport): readonly SocketRow[] | undefined {
   if (process.platform !== "linux") return undefined;
   return new Reader(PROC).sockets(transport);
 }

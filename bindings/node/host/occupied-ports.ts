@@ -15,7 +15,7 @@ const WILDCARDS = ["0.0.0.0", "::"];
  * port.
  */
 export function quarantineOccupied(
-  host: Pick<HostState, "tcp" | "udp">,
+  host: HostState,
   pairs: PairTable,
   range: PortRange,
   until: number,
