@@ -156,3 +156,13 @@ export const LINE_BYTES = 64;
 export const LINES_AT = 4160;
 /** Lines that one call writes at most. */
 export const LINES_MAX = 63;
+
+// ── Singles: destinations with one port, as bytes of a snapshot (netstack/restoring.ts) ───
+
+export const SINGLE_KIND_SHIFT = 3;
+export const SINGLE_ANY = 0;
+export const SINGLE_IPV4 = 1;
+export const SINGLE_IPV6 = 2;
+export const SINGLE_HAS_PORT = 32;
+/** Bytes of singles that the batch takes. */
+export const SINGLES_MAX = 2048;

@@ -38,6 +38,7 @@ import { Address, allocZero, costOf, free } from "./arena";
 export const NODE_PARENT: usize = 0;
 export const NODE_NUMBER: usize = 8;
 export const NODE_NAME: usize = 24;
+const NODE_END: usize = 40;
 
 // The table's fields in its owner's record, behind the account.
 const SECRETS: usize = 8;
@@ -88,6 +89,39 @@ export function find(owner: Address, parent: Address, number: u32, low: u64, hig
   }
 }
 
+/** Where a search for this key begins. */
+export function homeOf(owner: Address, parent: Address, number: u32, low: u64, high: u64): Address {
+  const home = hashOf(owner, parent, number, low, high) & (load<u32>(owner, CAPACITY) - 1);
+  return <Address>load<u32>(owner, SLOTS) + ((<usize>home) << 2);
+}
+
+/**
+ * Brings homes, and the nodes in them, into the cache. `list` has the addresses of homes, and is
+ * overwritten. In loops as short as these many reads wait for the memory at the same time, where
+ * each search would wait by itself. Returns what makes the compiler keep the reads.
+ */
+export function touchHomes(list: Address, end: Address): u32 {
+  let sum: u32 = 0;
+  for (let at = list; at < end; at += 4) {
+    const slot = load<u32>(load<u32>(at));
+    store<u32>(at, farIn(slot) ? 0 : <u32>nodeOf(slot));
+  }
+  for (let at = list; at < end; at += 4) sum += load<u32>(load<u32>(at), NODE_NAME);
+  return sum;
+}
+
+/** The same for the nodes in `count` slots from one on. */
+export function touchNodes(owner: Address, from: u32, count: u32): u32 {
+  const slots: Address = load<u32>(owner, SLOTS);
+  const end = min<u32>(from + count, load<u32>(owner, CAPACITY));
+  let sum: u32 = 0;
+  for (let at = from; at < end; at++) {
+    const node = nodeOf(load<u32>(slots + ((<usize>at) << 2)));
+    sum += load<u32>(node, NODE_PARENT) + load<u32>(node, NODE_END - 4);
+  }
+  return sum;
+}
+
 /** The memory that the table needs to grow by `nodes` nodes. */
 export function costToInsert(owner: Address, nodes: u32): u32 {
   const count = load<u32>(owner, COUNT) + nodes;
@@ -107,6 +141,14 @@ export function insert(owner: Address, node: Address): void {
   if (isCrowded(count, capacity)) resize(owner, capacity << 1);
   put(owner, node);
   store<u32>(owner, count, COUNT);
+}
+
+/** Makes the table large enough for so many more nodes, if there is memory for that. */
+export function expectNodes(owner: Address, nodes: u32): void {
+  const count = load<u32>(owner, COUNT) + nodes;
+  let capacity = load<u32>(owner, CAPACITY);
+  while (isCrowded(count, capacity)) capacity <<= 1;
+  if (capacity != load<u32>(owner, CAPACITY)) resize(owner, capacity);
 }
 
 export function remove(owner: Address, node: Address): void {

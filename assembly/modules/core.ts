@@ -11,6 +11,7 @@ export {
   removeGroup,
   setGroupRange,
 } from "../groups/tree";
+export { expectNodes } from "../memory/table";
 export { moveGroupUse } from "../netstack/group-uses";
 export { listExtra, listFlows, listPorts, poolFlow } from "../netstack/listing";
 export {
@@ -48,7 +49,7 @@ export {
   reservePort,
   reserveTuple,
 } from "../netstack/reservations";
-export { isHeld, restoreLines, restorePorts } from "../netstack/restoring";
+export { isHeld, restoreExtra, restorePorts, restoreSingles } from "../netstack/restoring";
 export {
   addReserved,
   clearReserved,

@@ -244,7 +244,8 @@ function releaseLast(manager: Address, ring: Address, port: Port): void {
   settleFlow(manager, ring);
 }
 
-function totalInRing(flow: Address, port: Port): i32 {
+/** How often the flows of a destination hold the port. */
+export function totalInRing(flow: Address, port: Port): i32 {
   let total = 0;
   let item = flow;
   do {

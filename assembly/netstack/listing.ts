@@ -27,8 +27,8 @@
 
 import { LINE_BYTES, LINES_AT, LINES_MAX } from "../abi";
 import { Address } from "../memory/arena";
-import { BATCH } from "../memory/layout";
-import { capacityOf, nodeAt } from "../memory/table";
+import { BATCH, BILL_AT } from "../memory/layout";
+import { capacityOf, nodeAt, touchNodes } from "../memory/table";
 import { Port } from "../ports/bitmap";
 import { countAt, isPlain, nextExtraOf } from "../ports/counted";
 import { countOf, hasPort, nextPort } from "../ports/set";
@@ -48,6 +48,8 @@ import {
 /** A destination has at most one flow for each value of the flags' low four bits. */
 const RING_MAX: u32 = 16;
 const EXTRAS_MAX: u32 = 512;
+/** As many as have some `LINES_MAX` nodes in a table that is half full. */
+const SLOTS_AHEAD: u32 = 128;
 
 /**
  * Writes lines for the flows in the table's slots from `slot` on that hold the port; 0: any port.
@@ -58,6 +60,7 @@ export function listFlows(manager: Address, slot: u32, port: Port): u32 {
   const capacity = capacityOf(manager);
   let count: u32 = 0;
   let at = slot;
+  store<u32>(BILL_AT, touchNodes(manager, at, SLOTS_AHEAD));
   while (at < capacity && count <= <u32>LINES_MAX - RING_MAX) {
     const node = nodeAt(manager, at++);
     if (!node || !isFlow(node) || isOfAggregate(node)) continue;

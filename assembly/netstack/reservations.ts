@@ -215,7 +215,7 @@ export function findRing(manager: Address, index: u32): Address {
 }
 
 /** The same, where space and host have been noted. */
-function noteRing(manager: Address, index: u32): Address {
+export function noteRing(manager: Address, index: u32): Address {
   const binding = bindingAt(manager, index);
   const ring = binding ? findFlow(manager, binding, REQUEST) : 0;
   store<u32>(ringAt(index), <u32>ring);
@@ -228,7 +228,8 @@ function notedFlow(index: u32): Address {
   return ring ? classIn(ring, load<u32>(REQUEST + REQUEST_FLAGS)) : 0;
 }
 
-function bindingAt(manager: Address, index: u32): Address {
+/** The binding of the request below the noted host, or 0. */
+export function bindingAt(manager: Address, index: u32): Address {
   const host: Address = load<u32>(hostAt(index));
   return host ? findBinding(manager, host, load<u32>(REQUEST + REQUEST_DEVICE)) : 0;
 }

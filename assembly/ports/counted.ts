@@ -102,6 +102,11 @@ export function dropOne(account: Address, set: Address, port: Port): bool {
   return false;
 }
 
+/** Changes the port's extra count from zero, which must fit its bit, and must have been charged. */
+export function setExtra(account: Address, set: Address, port: Port, extra: i32): void {
+  changeExtra(account, set + EXTRA, port, extra);
+}
+
 /** Sets the port's count to zero and tells whether it became free. */
 export function wipe(account: Address, set: Address, port: Port): bool {
   const extra = extraAt(set + EXTRA, port);

@@ -60,6 +60,11 @@ export function chargeFirstExtra(): void {
   chargeBlock(NARROW_BYTES);
 }
 
+/** Charges for a page that has room for so large a count. */
+export function chargeWide(count: i32): void {
+  if (<i32>(<i16>count) != count) chargeBlock(WIDE_BYTES);
+}
+
 /** Changes a port's extra count. It must have been charged, unless the count becomes zero. */
 export function changeExtra(account: Address, slot: Address, port: Port, by: i32): void {
   const word = port >> WORD_SHIFT;

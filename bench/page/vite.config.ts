@@ -6,29 +6,52 @@ import { deflateRawSync } from "node:zlib";
 import { defineConfig, type Plugin, type UserConfig } from "vite";
 
 const BUILD = new URL("../../build/", import.meta.url);
-const MODULES: Readonly<Record<string, string>> = {
-  "#wasm": "core.wasm",
-  "#linux-wasm": "linux.wasm",
-  "#cooldown-wasm": "cooldown.wasm",
-};
+const MODULES = ["core", "linux", "cooldown"];
+const IDS = ["#wasm", "#linux-wasm", "#cooldown-wasm"];
+const ALL = "\0modules";
+const UNPACK: string = JSON.stringify(fileURLToPath(new URL("unpack.ts", import.meta.url)));
 
-/** Puts the WebAssembly modules into the page deflated. */
+/** Puts the WebAssembly modules into the page, deflated together. */
 function packed(): Plugin {
+  const modules = MODULES.map((name) => readFileSync(new URL(`${name}.wasm`, BUILD)));
   return {
     name: "packed",
     enforce: "pre",
-    resolveId: (id) => (Object.hasOwn(MODULES, id) ? `\0${id}` : null),
+    resolveId: (id) => (IDS.includes(id) ? `\0${id}` : id === ALL ? id : null),
     load(id) {
-      const name = MODULES[id.slice(1)];
-      if (name === undefined || !id.startsWith("\0")) return null;
-      const text = deflateRawSync(readFileSync(new URL(name, BUILD)), { level: 9 });
-      const unpack = fileURLToPath(new URL("unpack.ts", import.meta.url));
+      if (id === ALL) {
+        const bytes = deflateRawSync(Buffer.concat(modules), { level: 9 });
+        const text = JSON.stringify(base85(bytes));
+        return (
+          `import { unpack } from ${UNPACK};\n` +
+          `export const bytes = await unpack(${text}, ${bytes.length});`
+        );
+      }
+      const index = IDS.indexOf(id.slice(1));
+      if (index < 0 || !id.startsWith("\0")) return null;
+      const ends = modules.map((_, end) => Buffer.concat(modules.slice(0, end + 1)).length);
       return (
-        `import { unpack } from ${JSON.stringify(unpack)};\n` +
-        `export const wasm = await unpack("${text.toString("base64")}");`
+        `import { bytes } from ${JSON.stringify(ALL)};\n` +
+        `import { base64 } from ${UNPACK};\n` +
+        `export const wasm = base64(bytes.subarray(${ends[index - 1] ?? 0}, ${ends[index]}));`
       );
     },
   };
+}
+
+/** Five characters for four bytes, as unpack.ts reads them. */
+function base85(bytes: Buffer): string {
+  const whole = Buffer.concat([bytes, Buffer.alloc(-bytes.length & 3)]);
+  let text = "";
+  for (let at = 0; at < whole.length; at += 4) {
+    const word = whole.readUInt32BE(at);
+    for (let power = 85 ** 4; power >= 1; power /= 85) {
+      const digit = 40 + (Math.floor(word / power) % 85);
+      const above = digit < 92 ? digit : digit + 1;
+      text += String.fromCharCode(above < 96 ? above : above + 1);
+    }
+  }
+  return text;
 }
 
 const config: UserConfig = defineConfig({

@@ -48,8 +48,10 @@ export type CoreExports = {
   hasTaken(handle: number, port: number): number;
   heldCount(handle: number): number;
 
-  restoreLines(manager: number, count: number): number;
+  expectNodes(manager: number, nodes: number): void;
+  restoreSingles(manager: number, length: number): number;
   restorePorts(manager: number, count: number): number;
+  restoreExtra(manager: number, port: number, extra: number): number;
   isHeld(manager: number, port: number): number;
   listFlows(manager: number, slot: number, port: number): number;
   listPorts(flow: number, from: number): number;

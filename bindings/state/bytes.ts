@@ -47,6 +47,10 @@ export class Writer {
   text(value: string): void {
     const bytes = new TextEncoder().encode(value);
     this.count(bytes.length);
+    this.raw(bytes);
+  }
+
+  raw(bytes: Uint8Array): void {
     this.#room(bytes.length);
     this.#bytes.set(bytes, this.#at);
     this.#at += bytes.length;
@@ -63,9 +67,9 @@ export class Writer {
     }
   }
 
-  /** A copy of what has been written. */
+  /** What has been written, until more is. */
   bytes(): Uint8Array {
-    return this.#bytes.slice(0, this.#at);
+    return this.#bytes.subarray(0, this.#at);
   }
 
   #room(bytes: number): void {
@@ -88,8 +92,9 @@ export class Reader {
     this.#at = at;
   }
 
-  get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length;
+  /** How many bytes have not been read. */
+  get left(): number {
+    return this.#bytes.length - this.#at;
   }
 
   /** @param most the largest number that makes sense. */
@@ -122,9 +127,20 @@ export class Reader {
   }
 
   text(): string {
-    const length = this.count();
+    return new TextDecoder().decode(this.raw(this.count()));
+  }
+
+  /** The next bytes, as a view. */
+  raw(length: number): Uint8Array {
     const start = this.#step(length);
-    return new TextDecoder().decode(this.#bytes.subarray(start, start + length));
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  /** Whatever `read` reads, as often as the number in front of it says. */
+  list<T>(read: () => T): T[] {
+    const items: T[] = [];
+    for (let left = this.count(); left > 0; left--) items.push(read());
+    return items;
   }
 
   ports(): Uint16Array {
@@ -167,7 +183,7 @@ function within(value: number, most: number): number {
 //           ╵            ╵
 
 const MAGIC = 0x4e535750;
-const VERSION = 1;
+const VERSION = 2;
 const SUMS = 12;
 /** Where the content begins. */
 const CONTENT = 20;
@@ -206,17 +222,20 @@ export function unseal(bytes: Uint8Array): Reader {
  * change within one word changes both.
  */
 function sumsOf(bytes: Uint8Array): [number, number] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const aligned = (bytes.byteOffset & 3) === 0 ? bytes : bytes.slice();
+  const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
   let one = 0x811c9dc5;
   let other = 0x9e3779b9;
-  const add = (word: number): void => {
+  for (let at = 0; at <= words.length; at = at === SUMS / 4 - 1 ? CONTENT / 4 : at + 1) {
+    const word = at < words.length ? (words[at] as number) : lastOf(bytes);
     one = Math.imul(one ^ word, 0x01000193);
     one ^= one >>> 15;
     other = Math.imul(((other << 5) | (other >>> 27)) ^ word, 0x85ebca6b);
-  };
-  for (let at = 0; at < SUMS; at += 4) add(view.getUint32(at, true));
-  let at = CONTENT;
-  for (; at + 4 <= bytes.length; at += 4) add(view.getUint32(at, true));
-  for (; at < bytes.length; at++) add(bytes[at] as number);
+  }
   return [one >>> 0, other >>> 0];
+}
+
+/** The last bytes, which make no whole word. */
+function lastOf(bytes: Uint8Array): number {
+  return bytes.subarray(bytes.length & ~3).reduce((word, byte) => (word << 8) | byte, 0);
 }

@@ -1,7 +1,14 @@
 // Restore: reads a snapshot (snapshot.ts) into a manager that has just been opened for it. Where
 // anything is wrong the caller closes that manager, and nothing has changed.
 
-import { BATCH_AT, BATCH_MAX, LINE_BYTES, LINES_AT, LINES_MAX } from "../../assembly/abi.ts";
+import {
+  BATCH_AT,
+  BATCH_MAX,
+  NETWORKS_MAX,
+  SINGLE_HAS_PORT,
+  SINGLE_KIND_SHIFT,
+  SINGLES_MAX,
+} from "../../assembly/abi.ts";
 import { typedArrayName } from "../core/brands.ts";
 import type { Core } from "../core/core.ts";
 import { CryptoRandom, SeededRandom } from "../core/random.ts";
@@ -17,9 +24,10 @@ import { readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
 import { isRange, type PortRange } from "../requests/range.ts";
 import { cool, type Reservation } from "../reservation.ts";
+import type { Reserving } from "../reserving.ts";
 import { POLICIES } from "../selection.ts";
 import { badSnapshot, type Reader, unseal } from "./bytes.ts";
-import { HAS_EXTRA, HAS_PORT, IS_SINGLE, KIND_SHIFT } from "./snapshot.ts";
+import { HAS_EXTRA } from "./snapshot.ts";
 
 type Settings = ReturnType<typeof checkOpen>;
 
@@ -58,10 +66,9 @@ interface RestoreTarget extends PoolOwner {
   addCooling(reservation: Reservation, due: number): void;
 }
 
-const LINE = LINE_BYTES >> 2;
-const FIRST_LINE = (LINES_AT - BATCH_AT) >> 2;
 const MAPPED = 0xffff0000;
 const SECRET_WORDS = 8;
+const EXTRA_MAX = 2 ** 30;
 
 const OPTION_NAMES = ["memoryLimit", "groups", "module", "cooldownModule"];
 
@@ -124,7 +131,7 @@ function readSelection(reader: Reader): {
   const increment = reader.count(65535);
   const hasFrom = reader.byte(1) === 1;
   const from = reader.word();
-  const counters = Array.from({ length: reader.count(65536) }, () => reader.word());
+  const counters = reader.list(() => reader.word());
   const hasSecret = reader.byte(1) === 1;
   // A secret that did not come along is made anew, and never from a seed that did.
   const random = new CryptoRandom();
@@ -153,13 +160,11 @@ export function restoreInto(
   const made: PortGroups[] = [];
   try {
     const groups = readGroups(reader, settings, given, made);
-    const reserved = Array.from({ length: reader.count(65535) }, () => {
+    const reserved = reader.list(() => {
       return new ReservedPorts(reader.text(), moduleOf(settings));
     });
     readHeld(reader, target);
-    const pools = Array.from({ length: reader.count() }, () =>
-      readPool(reader, target, groups, reserved),
-    );
+    const pools = reader.list(() => readPool(reader, target, groups, reserved));
     for (let left = reader.count(); left > 0; left--) {
       const reservation = readKnown(reader, target, groups);
       const due = reader.float();
@@ -168,7 +173,7 @@ export function restoreInto(
     }
     for (let left = reader.count(); left > 0; left--) readKnown(reader, target, groups);
     readPlaces(reader, target, groups);
-    if (!reader.isAtEnd) throw badSnapshot("it goes on behind its end");
+    if (reader.left > 0) throw badSnapshot("it goes on behind its end");
     if (counters.length !== selection.slots) throw badSnapshot("counters are missing");
     for (const [slot, counter] of counters.entries()) {
       core.exports.setCounter(selection.selector, slot, counter);
@@ -235,73 +240,64 @@ function openGroup(
 // ── What is held ──────────────────────────────────────────────────────────────────────────
 
 function readHeld(reader: Reader, { reserving }: RestoreTarget): void {
-  const lines = new LineBatch(reserving.core, reserving.open(), () => {
-    throw reserving.noMemory("a snapshot");
-  });
+  const holding = new Holding(reserving);
+  const singles = reader.count();
+  // A single has three bytes at least.
+  if (singles * 3 <= reader.left) reserving.core.exports.expectNodes(reserving.open(), singles);
   for (let places = reader.count(); places > 0; places--) {
     const [network, transport, device] = [reader.count(), reader.count(), reader.count()];
     const address = readAddress(reader, reader.byte(2));
-    const place = { networks: [network], transport, device, address };
-    for (let flows = reader.count(); flows > 0; flows--) readFlow(reader, place, lines);
+    const ends = { destination: ANY, destinationPort: 0, flags: 0 };
+    const none = { group: undefined, reserved: undefined };
+    const key: Key = { networks: [network], transport, device, address, ...ends, ...none };
+    holding.addSingles(key, reader.raw(reader.count()));
+    for (let flows = reader.count(); flows > 0; flows--) readFlow(reader, key, holding);
   }
-  lines.flush();
+  holding.end();
 }
 
-type Place = Pick<Key, "networks" | "transport" | "device" | "address">;
-
-function readFlow(reader: Reader, place: Place, lines: LineBatch): void {
+function readFlow(reader: Reader, place: Key, holding: Holding): void {
   const head = reader.byte();
-  const destination = readAddress(reader, (head >> KIND_SHIFT) & 3);
-  const destinationPort = (head & HAS_PORT) === 0 ? 0 : reader.short();
-  const flags = head & 7;
-  if ((head & IS_SINGLE) !== 0) {
-    lines.add(place, destination, destinationPort, flags, reader.short());
-    return;
-  }
-  const none = { group: undefined, reserved: undefined };
-  const key: Key = { ...place, destination, destinationPort, flags, ...none };
-  lines.hold(key, reader.ports());
+  const destination = readAddress(reader, (head >> SINGLE_KIND_SHIFT) & 3);
+  const destinationPort = (head & SINGLE_HAS_PORT) === 0 ? 0 : reader.short();
+  const key: Key = { ...place, destination, destinationPort, flags: head & 7 };
+  holding.add(key, reader.ports());
   if ((head & HAS_EXTRA) === 0) return;
   for (let left = reader.count(65535); left > 0; left--) {
     const port = reader.short();
-    lines.change(key, port, reader.word() | 0);
+    holding.addExtra(key, port, reader.word() | 0);
   }
 }
 
-/** Holds ports: lines of one port together, and the others after a write of the request block. */
-class LineBatch {
+/** Holds ports in a manager that held them before. */
+class Holding {
   readonly #core: Core;
   readonly #manager: number;
   readonly #fail: () => never;
-  #count = 0;
-  /** Counts below zero come last: the holders that they are owed to must be there. */
-  readonly #owed: [key: Key, port: number, by: number][] = [];
+  readonly #extras: [key: Key, port: number, extra: number][] = [];
 
-  constructor(core: Core, manager: number, fail: () => never) {
-    this.#core = core;
-    this.#manager = manager;
-    this.#fail = fail;
+  constructor(reserving: Reserving) {
+    this.#core = reserving.core;
+    this.#manager = reserving.open();
+    this.#fail = () => {
+      throw reserving.noMemory("a snapshot");
+    };
   }
 
-  add(place: Place, to: Address, toPort: number, flags: number, port: number): void {
-    if (port === 0) throw badSnapshot("port 0 is held");
-    const words = this.#core.offsets;
-    const at = FIRST_LINE + this.#count * LINE;
-    words[at + 1] = place.networks[0] as number;
-    words[at + 2] = place.transport;
-    words[at + 3] = place.device;
-    for (let word = 0; word < 4; word++) {
-      words[at + 4 + word] = place.address.words[word] as number;
-      words[at + 8 + word] = to.words[word] as number;
+  addSingles(key: Key, singles: Uint8Array): void {
+    for (let from = 0; from < singles.length; ) {
+      const some = singles.subarray(from, from + SINGLES_MAX);
+      writeKey(this.#core, key);
+      this.#core.written = undefined; // singles go through the request block
+      new Uint8Array(this.#core.ports.buffer, BATCH_AT).set(some);
+      const read = this.#core.exports.restoreSingles(this.#manager, some.length);
+      if (read === 0) throw badSnapshot("a port or an address is wrong");
+      if (read < 0) this.#fail();
+      from += read;
     }
-    words[at + 12] = toPort;
-    words[at + 13] = flags;
-    words[at + 14] = port;
-    if (++this.#count === LINES_MAX) this.#flushLines();
   }
 
-  hold(key: Key, ports: Uint16Array): void {
-    this.#flushLines();
+  add(key: Key, ports: Uint16Array): void {
     for (let from = 0; from < ports.length; from += BATCH_MAX) {
       const some = ports.subarray(from, from + BATCH_MAX);
       writeKey(this.#core, key);
@@ -310,30 +306,19 @@ class LineBatch {
     }
   }
 
-  /** Changes how often a port is held. */
-  change(key: Key, port: number, by: number): void {
-    if (port === 0 || by === 0) throw badSnapshot("a count is wrong");
-    if (by < 0) this.#owed.push([key, port, by]);
-    for (let left = by; left > 0; left--) this.hold(key, Uint16Array.of(port));
+  /** Extra counts come last: those below zero need the holders that they are owed to. */
+  addExtra(key: Key, port: number, extra: number): void {
+    if (port === 0 || extra === 0 || extra >= EXTRA_MAX) throw badSnapshot("a count is wrong");
+    this.#extras.push([key, port, extra]);
   }
 
-  flush(): void {
-    this.#flushLines();
-    for (const [key, port, by] of this.#owed) {
+  end(): void {
+    for (const [key, port, extra] of this.#extras) {
       writeKey(this.#core, key);
-      for (let left = by; left < 0; left++) {
-        const released = this.#core.exports.releasePort(this.#manager, port);
-        if (released < 0) this.#fail();
-        if (released === 0) throw badSnapshot("a count below zero has no holder");
-      }
+      const answer = this.#core.exports.restoreExtra(this.#manager, port, extra);
+      if (answer < 0) this.#fail();
+      if (answer === 0) throw badSnapshot("a count does not fit what is held");
     }
-  }
-
-  #flushLines(): void {
-    const count = this.#count;
-    this.#count = 0;
-    this.#core.written = undefined; // lines go through the request block
-    if (this.#core.exports.restoreLines(this.#manager, count) !== count) this.#fail();
   }
 }
 
@@ -347,8 +332,10 @@ function readAddress(reader: Reader, kind: number): Address {
 // ── Pools and reservations ────────────────────────────────────────────────────────────────
 
 function readKey(reader: Reader): Key {
-  const networks = Array.from({ length: reader.count(16) }, () => reader.count());
-  if (networks.length === 0) throw badSnapshot("a description has no network");
+  const networks = reader.list(() => reader.count());
+  if (networks.length === 0 || networks.length > NETWORKS_MAX) {
+    throw badSnapshot(`a description has ${networks.length} networks`);
+  }
   return {
     networks,
     transport: reader.count(),
@@ -414,12 +401,12 @@ function readPool(
   const cooling = record?.cooling;
   if (cooling === undefined) return pool;
   const clock = reader.float();
-  const ports = Array.from({ length: reader.count(65535) }, () => {
+  const ports = reader.list(() => {
     return { port: reader.short(), age: reader.byte(65) };
   });
   cooling.restore(clock, ports, period);
   const offered = reader.ports();
-  const queued = Array.from({ length: reader.count(65535) }, () => reader.short());
+  const queued = reader.list(() => reader.short());
   cooling.restoreOrder(offered, queued);
   return pool;
 }

@@ -5,13 +5,22 @@
 //   selection     policy, its parameters and counters; its secret, if that is wanted
 //   groups        trees, and the groups that are used, with the ranges that limit them
 //   reserved      lists of reserved ports
-//   descriptions  network, transport, address and device, each once
-//   held          destination, flags and ports of each description, with counts that are not one
+//   held          by network, transport, device and address: destinations with one port, as the core
+//                 reads them (netstack/restoring.ts); others with their ports, and the counts that
+//                 are not one
 //   pools         in the order in which they were opened, with what cools down and what is queued
 //   reservations  those that cool down, and those that are in groups
 //   places        where `sequential` goes on
 
-import { LINE_BYTES, PORT_MAX } from "../../assembly/abi.ts";
+import {
+  LINE_BYTES,
+  PORT_MAX,
+  SINGLE_ANY,
+  SINGLE_HAS_PORT,
+  SINGLE_IPV4,
+  SINGLE_IPV6,
+  SINGLE_KIND_SHIFT,
+} from "../../assembly/abi.ts";
 import { SeededRandom } from "../core/random.ts";
 import { chainOf, type PortGroup } from "../groups/group.ts";
 import type { ReservedPorts } from "../groups/reserved.ts";
@@ -55,15 +64,7 @@ const LINE = LINE_BYTES >> 2;
 const MAPPED = 0xffff0000;
 const SECRET_WORDS = 8;
 
-// Kinds of addresses.
-const ANY = 0;
-const IPV4 = 1;
-const IPV6 = 2;
-
-// Bits of the byte that begins a flow, above its flags and its kind of address.
-export const KIND_SHIFT = 3;
-export const HAS_PORT: number = 1 << 5;
-export const IS_SINGLE: number = 1 << 6;
+/** A bit of the byte that begins a flow, which is otherwise that of a single (assembly/abi.ts). */
 export const HAS_EXTRA: number = 1 << 7;
 
 /** All that decides how a manager answers. */
@@ -193,49 +194,73 @@ function writeRange(writer: Writer, { first, last }: PortRange): void {
 
 // ── What is held ──────────────────────────────────────────────────────────────────────────
 
-function writeHeld(writer: Writer, { core, manager }: StateSource): void {
-  const list = new FlowList(core, manager, 0, () => true);
-  const places = new Map<number, number[]>();
-  for (let index = 0; index < list.count; index++) {
-    const binding = (list.words[index * LINE + 15] as number) & ~1;
-    const there = places.get(binding);
-    if (there === undefined) places.set(binding, [index]);
-    else there.push(index);
+/** What is held at one local address: singles as the core reads them, and other flows. */
+class Place {
+  readonly singles: Writer = new Writer();
+  readonly #words: Uint32Array;
+  readonly others: number[] = [];
+
+  /** @param words a line of the place. */
+  constructor(words: Uint32Array) {
+    this.#words = words;
   }
-  writer.count(places.size);
-  for (const flows of places.values()) {
-    const at = (flows[0] as number) * LINE;
-    writer.count(list.words[at + 1] as number);
-    writer.count(list.words[at + 2] as number);
-    writer.count(list.words[at + 3] as number);
-    writer.byte(kindAt(list.words, at + 4));
-    writeAddress(writer, list.words, at + 4);
-    writer.count(flows.length);
-    for (const index of flows) writeFlow(writer, list, index);
+
+  write(writer: Writer, list: FlowList): void {
+    for (const word of this.#words.subarray(1, 4)) writer.count(word);
+    writer.byte(kindAt(this.#words, 4));
+    writeAddress(writer, this.#words, 4);
+    const singles = this.singles.bytes();
+    writer.count(singles.length);
+    writer.raw(singles);
+    writer.count(this.others.length);
+    for (const index of this.others) writeFlow(writer, list, index);
   }
 }
 
-function writeFlow(writer: Writer, list: FlowList, index: number): void {
-  const { words } = list;
-  const at = index * LINE;
+function writeHeld(writer: Writer, { core, manager }: StateSource): void {
+  const places = new Map<number, Place>();
+  let singles = 0;
+  let last = -1;
+  let place: Place | undefined;
+  const placeAt = (words: Uint32Array, at: number): Place => {
+    const binding = (words[at + 15] as number) & ~1;
+    if (place !== undefined && binding === last) return place;
+    const found = places.get(binding) ?? new Place(words.slice(at, at + LINE));
+    places.set(binding, found);
+    last = binding;
+    place = found;
+    return found;
+  };
+  // Singles are written as they are listed; only the others are kept.
+  const list = new FlowList(core, manager, 0, (words, at) => {
+    const isOnce = ((words[at + 15] as number) & 1) === 0;
+    if (!isOnce || (words[at + 12] as number) >>> 16 !== 1) return true;
+    const writer = placeAt(words, at).singles;
+    writeEnds(writer, words, at, 0);
+    writer.short(words[at + 14] as number);
+    singles++;
+    return false;
+  });
+  for (let index = 0; index < list.count; index++) {
+    placeAt(list.words, index * LINE).others.push(index);
+  }
+  writer.count(singles);
+  writer.count(places.size);
+  for (const place of places.values()) place.write(writer, list);
+}
+
+/** The flags and the destination of a line. */
+function writeEnds(writer: Writer, words: Uint32Array, at: number, bits: number): void {
   const end = (words[at + 12] as number) & PORT_MAX;
-  const held = (words[at + 12] as number) >>> 16;
-  const extra = list.extraOf(index);
-  const kind = kindAt(words, at + 8) << KIND_SHIFT;
-  const isSingle = held === 1 && extra === undefined;
-  writer.byte(
-    (words[at + 13] as number) |
-      kind |
-      (end === 0 ? 0 : HAS_PORT) |
-      (isSingle ? IS_SINGLE : 0) |
-      (extra === undefined ? 0 : HAS_EXTRA),
-  );
+  const kind = kindAt(words, at + 8) << SINGLE_KIND_SHIFT;
+  writer.byte((words[at + 13] as number) | kind | (end === 0 ? 0 : SINGLE_HAS_PORT) | bits);
   writeAddress(writer, words, at + 8);
   if (end !== 0) writer.short(end);
-  if (isSingle) {
-    writer.short(words[at + 14] as number);
-    return;
-  }
+}
+
+function writeFlow(writer: Writer, list: FlowList, index: number): void {
+  const extra = list.extraOf(index);
+  writeEnds(writer, list.words, index * LINE, extra === undefined ? 0 : HAS_EXTRA);
   writer.ports(list.portsOf(index));
   if (extra === undefined) return;
   writer.count(extra.size);
@@ -246,14 +271,14 @@ function writeFlow(writer: Writer, list: FlowList, index: number): void {
 }
 
 function kindAt(words: Uint32Array, at: number): number {
-  if (words[at] !== 0 || words[at + 1] !== 0) return IPV6;
-  if (words[at + 2] === MAPPED) return IPV4;
-  return words[at + 2] === 0 && words[at + 3] === 0 ? ANY : IPV6;
+  if (words[at] !== 0 || words[at + 1] !== 0) return SINGLE_IPV6;
+  if (words[at + 2] === MAPPED) return SINGLE_IPV4;
+  return words[at + 2] === 0 && words[at + 3] === 0 ? SINGLE_ANY : SINGLE_IPV6;
 }
 
 function writeAddress(writer: Writer, words: Uint32Array, at: number): void {
   const kind = kindAt(words, at);
-  for (let word = kind === IPV4 ? 3 : 0; kind !== ANY && word < 4; word++) {
+  for (let word = kind === SINGLE_IPV4 ? 3 : 0; kind !== SINGLE_ANY && word < 4; word++) {
     writer.word(words[at + word] as number);
   }
 }

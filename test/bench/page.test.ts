@@ -26,7 +26,7 @@ import {
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const FOLDER = join(ROOT, "build/page");
 const SHOTS = join(ROOT, "build/page-shots");
-const BYTES_MAX = 220_000;
+const BYTES_MAX = 200_000;
 /** How often a rate is looked at. */
 const LOOKS = 5;
 const DESKTOP = { viewport: { width: 1280, height: 900 } };
@@ -59,7 +59,7 @@ describe.runIf(missing === undefined)("the page", () => {
     return opened.page;
   }
 
-  test("the page is a folder of less than 220 KB that names its files relatively", () => {
+  test("the page is a folder of less than 200 KB that names its files relatively", () => {
     const files = readdirSync(FOLDER).map((name) => join(FOLDER, name));
     const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0);
     expect(bytes).toBeLessThan(BYTES_MAX);

@@ -18,6 +18,7 @@ import {
   UDP,
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
+import { seal } from "../../../bindings/state/bytes.ts";
 import { bitsOf, flagsOf } from "../../support/ask.ts";
 import { BUILDS, type Build, openOn, optionsFor } from "../../support/builds.ts";
 
@@ -105,7 +106,7 @@ class Session {
         codeOf(() => manager.pickEphemeralPortStable(offset, (one) => one > port));
     }
     return (side) => {
-      if (side.pools.length >= 6) return side.manager.stats().references;
+      if (side.pools.length >= 6) return side.pools.splice(pool % 6, 1)[0]?.close();
       return side.pools.push(side.manager.pool(poolOptions));
     };
   }
@@ -179,13 +180,13 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
   test("keeps counts, also those below zero, and is the same when taken again", () => {
     const ports = openOn(build, {});
     const shared = { ...WEB, port: 80, flags: { tupleOnly: true } };
-    for (let turn = 0; turn < 3; turn++) ports.reserveTuple(shared);
+    for (let turn = 0; turn < 40_000; turn++) ports.reserveTuple(shared);
     ports.releasePort({ ...shared, flags: { tupleOnly: true, loadBalanced: true } });
     const bytes = ports.snapshot();
     const restored = restoreOn(build, bytes);
     const counts = [...restored.reservations()].map(({ count, flags }) => [bitsOf(flags), count]);
     expect(counts.sort()).toEqual([
-      [4, 3],
+      [4, 40_000],
       [6, -1],
     ]);
     verify(restored);
@@ -320,6 +321,32 @@ test("100,000 changes of a snapshot are refused, each with a typed error", () =>
   ports.close();
 });
 
+test("a forged snapshot, whose checksum is right, is refused, or makes a sound manager", () => {
+  const ports = openOn("debug", { portRange: { first: 40000, last: 40020 } });
+  ports.pool({ ...WEB, cooldown: 1000, selection: "fifo" }).takeAt(40001);
+  for (const address of ["9.9.9.9", "2001:db8::9", "9.9.9.8"]) {
+    ports.reserveTuple({ ...WEB, port: 80, destination: { address, port: 443 } });
+  }
+  for (const port of [53, 54]) ports.reservePort({ ...DNS, port });
+  const content = ports.snapshot().subarray(20);
+  const outcomes = new Map<string, number>();
+  const random = new SeededRandom(1);
+  for (let turn = 0; turn < 1000; turn++) {
+    const changed = content.slice();
+    changed[turn % content.length] = random.next();
+    const outcome = codeOf(() => {
+      const restored = restoreOn("debug", seal(changed), { memoryLimit: 100_000 });
+      verify(restored);
+      const count = listOf(restored).length;
+      restored.close();
+      return count > 0 || undefined;
+    });
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+  }
+  ports.close();
+  expect(new Set(outcomes.keys())).toEqual(new Set(["true", "EINVAL"]));
+});
+
 test("a snapshot goes through structuredClone and a message port, and has the same bytes anywhere", () => {
   const ports = PortManager.open({ seed: 5 });
   ports.reservePort({ ...WEB, port: 80 });
@@ -334,7 +361,7 @@ test("a snapshot goes through structuredClone and a message port, and has the sa
   // The first words are little endian on any host: the magic, the version, the length.
   const view = new DataView(bytes.buffer);
   expect([bytes.subarray(0, 4).join(), view.getUint32(4, true), view.getUint32(8, true)]).toEqual([
-    ...["80,87,83,78", 1, bytes.length],
+    ...["80,87,83,78", 2, bytes.length],
   ]);
   ports.close();
 });
