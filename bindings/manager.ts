@@ -7,6 +7,7 @@ import { kindOf, setKind } from "./core/brands.ts";
 import type { Core } from "./core/core.ts";
 import { checkInside, INSIDE } from "./core/inside.ts";
 import { explained, invalid, type PortError, type RefusalCode } from "./errors.ts";
+import { leasedPool } from "./leasing.ts";
 import { openListener, type PortListener } from "./listener.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
 import { closeKept, forgotten, moveKey, openReserving } from "./opening.ts";
@@ -268,6 +269,7 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   pool(options: PoolOptions): PortPool {
+    if (options?.blocks !== undefined) return leasedPool(this, options);
     const owner = this.#poolOwner();
     const asked = askedOf(this.#core, options, POOL_OPTIONS);
     return openPool(owner, asked.key, poolKind(owner, asked));

@@ -33,6 +33,8 @@ export class PoolRecord {
   readonly kind: PoolKind;
   /** Where `sequential` goes on. */
   place: Place | undefined;
+  /** Called at the end; with `true` if it is the manager's. */
+  onEnd: ((isManagers: boolean) => void) | undefined;
   /** The open pools of the manager. */
   readonly #among: Set<PoolRecord>;
   readonly #explain: ExplainPool;
@@ -69,15 +71,16 @@ export class PoolRecord {
     if (this.handle === 0) return;
     this.cooling?.expire(this.core, this.handle, FOREVER);
     this.core.exports.closePool(this.handle);
-    this.end();
+    this.end(false);
   }
 
   /** The manager closes, and gives back all that its pools have in the core. */
-  end(): void {
+  end(isManagers = true): void {
     this.cooling?.close();
     this.handle = 0;
     this.#among.delete(this);
     if (this.key.reserved !== undefined) dropList(this.key.reserved);
+    this.onEnd?.(isManagers);
   }
 }
 

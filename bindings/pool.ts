@@ -26,6 +26,12 @@ export let handleOf: (pool: PortPool) => number;
  */
 export let rangeOf: (pool: PortPool) => PortRange | undefined;
 
+/** Is a pool's selection the plain one: a random offset for each search? */
+export let isRandomPool: (pool: PortPool) => boolean;
+
+/** Calls when a pool is closed, or its manager: then with `true`. */
+export let atEnd: (pool: PortPool, call: (isManagers: boolean) => void) => void;
+
 /**
  * An opened pool: all ports that are held with one description (networks, transport, address,
  * device, destination, flags). Reservations and other pools of the same description see the same
@@ -50,6 +56,10 @@ export class PortPool implements Disposable {
   static {
     setKind(PortPool, "PortPool");
     handleOf = (pool) => pool.#open();
+    isRandomPool = (pool) => pool.#isRandom;
+    atEnd = (pool, call) => {
+      pool.#record.onEnd = call;
+    };
     rangeOf = (pool) => unpackRange(pool.#exports.poolRange(pool.#open()));
   }
 

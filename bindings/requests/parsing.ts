@@ -84,14 +84,15 @@ const RESERVED = 1 << 13;
 const COOLDOWN = 1 << 14;
 const SELECTION = 1 << 15;
 const AVOID = 1 << 16;
+const BLOCKS = 1 << 17;
 const OPTION_NAMES = [
   ...["networks", "transport", "address", "bindToDevice", "destination", "flags"],
   ...["reuseAddr", "reusePort", "port", "offset", "mode", "unique", "group", "reserved"],
-  ...["cooldown", "selection", "avoid"],
+  ...["cooldown", "selection", "avoid", "blocks"],
 ];
 
 /** Options of pools alone. */
-const OWN_OPTIONS = MODE | UNIQUE | COOLDOWN | SELECTION | AVOID;
+const OWN_OPTIONS = MODE | UNIQUE | COOLDOWN | SELECTION | AVOID | BLOCKS;
 
 // The options that each method knows.
 export const POOL_OPTIONS: number = (PORT - 1) | GROUP | RESERVED | OWN_OPTIONS;
@@ -137,6 +138,8 @@ function optionBit(name: string): number {
       return SELECTION;
     case "avoid":
       return AVOID;
+    case "blocks":
+      return BLOCKS;
     default:
       return 0;
   }

@@ -3,6 +3,7 @@
 import type { CooldownOption } from "../cooldown.ts";
 import type { PortGroup } from "../groups/group.ts";
 import type { ReservedPorts } from "../groups/reserved.ts";
+import type { BlockStore } from "../node/blocks/block-store.ts";
 import type { PoolSelection } from "../selection.ts";
 import type { AddressLike } from "./address.ts";
 
@@ -120,4 +121,10 @@ export interface PoolOptions extends PoolRequest, GroupOption, ReservedOption, C
    * default.
    */
   avoid?: number | undefined;
+  /**
+   * Leases the ports in blocks of 64, so that several threads or processes can share the address:
+   * ports come from leased blocks alone. `hostBlocks`, `sliceBlocks` or `memoryBlocks` of
+   * `portwarden/node`; one store serves all pools of one manager, which closes it.
+   */
+  blocks?: BlockStore | undefined;
 }

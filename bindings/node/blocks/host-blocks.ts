@@ -11,6 +11,7 @@
 
 import { connect, createServer, type Server } from "node:net";
 import { PortError } from "../../errors.ts";
+import { OPEN_LEASED, type PoolStore } from "../../leasing.ts";
 import { builtin } from "../builtin.ts";
 import {
   BLOCK_COUNT,
@@ -21,6 +22,7 @@ import {
   scopeName,
   shuffled,
 } from "./block-store.ts";
+import { openLeased } from "./leased-pool.ts";
 
 /** What abstract names of leases begin with; 1 is the version of the convention. */
 const HOST_PREFIX = "portwarden/1/";
@@ -54,7 +56,8 @@ export function hostName(scope: BlockScope, block: number): string {
   return `\0${HOST_PREFIX}${scopeName(scope)}/${block}/`.padEnd(NAME_BYTES, ".");
 }
 
-class HostBlocks implements BlockStore {
+class HostBlocks implements PoolStore {
+  readonly [OPEN_LEASED] = openLeased;
   readonly name = "host";
   readonly isOneHost = true;
   readonly ttl = Number.POSITIVE_INFINITY;

@@ -93,7 +93,9 @@ export class LeasedPorts implements KeeperListener {
   #openPorts = 0;
   readonly #members: Set<PairUse> = new Set();
   readonly #sockets: Map<number, Set<LeasedSocket>> = new Map();
+  /** As of the last look: each take would have to ask the clock. */
   #lastUsed: number;
+  #wasUsed = false;
   /** Of the last refusal. */
   #refusal: { readonly holders: readonly string[]; readonly error: unknown } | undefined;
   #spillAt = 0;
@@ -116,6 +118,10 @@ export class LeasedPorts implements KeeperListener {
   /** The blocks that are leased here. */
   get blocks(): Iterable<number> {
     return this.#keeper.held.keys();
+  }
+
+  holds(block: number): boolean {
+    return this.#keeper.held.has(block);
   }
 
   get heldBlocks(): number {
@@ -267,7 +273,7 @@ export class LeasedPorts implements KeeperListener {
   onTaken(port: number): void {
     const block = blockOf(port);
     this.#uses[block] = (this.#uses[block] as number) + 1;
-    this.#lastUsed = this.#options.clock.monotonic();
+    this.#wasUsed = true;
   }
 
   onFreed(port: number): void {
@@ -303,7 +309,10 @@ export class LeasedPorts implements KeeperListener {
       if (left <= Math.max(SPARE_PORTS, most * SPARE_SHARE)) break;
       this.#drain(emptiest);
     }
-    const idleMs = this.#options.clock.monotonic() - this.#lastUsed;
+    const now = this.#options.clock.monotonic();
+    if (this.#wasUsed) this.#lastUsed = now;
+    this.#wasUsed = false;
+    const idleMs = now - this.#lastUsed;
     if (most === 0 && idleMs > IDLE_MS) this.#drainIdle();
   }
 
@@ -424,25 +433,36 @@ export class LeasedPorts implements KeeperListener {
 
 /** The ports of one pair that are in use: held, cooling or quarantined. */
 export class PairUse {
-  readonly #ports: Set<number> = new Set();
+  /** A bit for each port, in words of 32: few where ports are of few blocks. */
+  readonly #words: Map<number, number> = new Map();
   readonly #leased: LeasedPorts;
+  #size = 0;
 
   constructor(leased: LeasedPorts) {
     this.#leased = leased;
   }
 
   get size(): number {
-    return this.#ports.size;
+    return this.#size;
   }
 
   /** A port that cooled down and was taken over is in use already. */
   add(port: number): void {
-    const { size } = this.#ports;
-    if (this.#ports.add(port).size > size) this.#leased.onTaken(port);
+    const word = this.#words.get(port >> 5) ?? 0;
+    const bit = 1 << (port & 31);
+    if ((word & bit) !== 0) return;
+    this.#words.set(port >> 5, word | bit);
+    this.#size++;
+    this.#leased.onTaken(port);
   }
 
   delete(port: number): void {
-    if (this.#ports.delete(port)) this.#leased.onFreed(port);
+    const word = this.#words.get(port >> 5) ?? 0;
+    const bit = 1 << (port & 31);
+    if ((word & bit) === 0) return;
+    this.#words.set(port >> 5, word & ~bit);
+    this.#size--;
+    this.#leased.onFreed(port);
   }
 }
 

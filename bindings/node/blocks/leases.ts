@@ -5,7 +5,6 @@ import { type Channel, channel } from "node:diagnostics_channel";
 import { CryptoRandom, type Random, SeededRandom } from "../../core/random.ts";
 import { wrongValue } from "../../errors.ts";
 import type { PortRange, ReservedPorts } from "../../index.ts";
-import type { Source } from "../sources/source.ts";
 import { type BlockGrant, type BlockStore, blockScope, scopeName } from "./block-store.ts";
 import { type ClockTimer, SYSTEM_CLOCK } from "./clock.ts";
 import { LeasedPorts, type LeasedPortsListener } from "./leased-ports.ts";
@@ -78,7 +77,6 @@ const USED: WeakSet<BlockStore> = new WeakSet();
 export class Leases implements LeasedPortsListener {
   readonly store: BlockStore;
   readonly #options: LeasesOptions;
-  readonly #bySource: Map<Source, Map<number, LeasedPorts>> = new Map();
   readonly #byScope: Map<string, LeasedPorts> = new Map();
   readonly #counts = { acquired: 0, returned: 0, lost: 0, refused: 0, storeErrors: 0, spilled: 0 };
   readonly #random: Random;
@@ -91,35 +89,32 @@ export class Leases implements LeasedPortsListener {
     const { seed } = options;
     this.#random = seed === undefined ? new CryptoRandom() : new SeededRandom(seed);
     if (USED.has(this.store)) {
-      throw wrongValue("blocks", "a store of its own for each connector", this.store);
+      throw wrongValue("blocks", "a store of its own for each connector or manager", this.store);
     }
     USED.add(this.store);
     this.store.onWanted = (scope) => this.#byScope.get(scopeName(scope))?.onWanted();
   }
 
-  /** The leased ports of a source. */
-  of(source: Source, transport: number): LeasedPorts {
-    const byTransport = this.#bySource.get(source) ?? new Map<number, LeasedPorts>();
-    this.#bySource.set(source, byTransport);
-    const known = byTransport.get(transport);
+  /** The leased ports of an address. */
+  of(address: string, transport: number): LeasedPorts {
+    const scope = blockScope(address, transport);
+    const known = this.#byScope.get(scopeName(scope));
     if (known !== undefined) return known;
     const { store, reserved, range, destroys } = this.#options;
     const random = this.#random;
-    const scope = blockScope(source.address, transport);
     const clock = SYSTEM_CLOCK;
     const ports = new LeasedPorts({
       ...{ scope, store, clock, reserved, random, range, destroys },
       listener: this,
     });
-    byTransport.set(transport, ports);
     this.#byScope.set(scopeName(scope), ports);
     this.#startTimer();
     return ports;
   }
 
-  /** Those of a source that there are. */
-  known(source: Source): Iterable<LeasedPorts> {
-    return this.#bySource.get(source)?.values() ?? [];
+  /** All that there are. */
+  get all(): Iterable<LeasedPorts> {
+    return this.#byScope.values();
   }
 
   onSpilled(): void {

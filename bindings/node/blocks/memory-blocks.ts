@@ -1,6 +1,7 @@
 // memoryBlocks: blocks leased among the connectors of one thread, for tests and for several
 // connectors on the same addresses.
 
+import { OPEN_LEASED, type PoolStore } from "../../leasing.ts";
 import {
   type BlockGrant,
   type BlockScope,
@@ -9,6 +10,7 @@ import {
   scopeName,
   shuffled,
 } from "./block-store.ts";
+import { openLeased } from "./leased-pool.ts";
 
 /** By scope and block, whoever holds it. */
 const HOLDERS: Map<string, Map<number, MemoryBlocks>> = new Map();
@@ -23,7 +25,8 @@ export function memoryBlocks(): BlockStore {
   return new MemoryBlocks();
 }
 
-class MemoryBlocks implements BlockStore {
+class MemoryBlocks implements PoolStore {
+  readonly [OPEN_LEASED] = openLeased;
   readonly name = "memory";
   readonly isOneHost = true;
   readonly ttl = Number.POSITIVE_INFINITY;

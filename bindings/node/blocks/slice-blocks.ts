@@ -2,6 +2,7 @@
 // whose slice is full gets nothing from another whose slice is empty.
 
 import { outOfRange } from "../../errors.ts";
+import { OPEN_LEASED, type PoolStore } from "../../leasing.ts";
 import { checkInteger, readOptions } from "../../requests/checks.ts";
 import {
   BLOCK_COUNT,
@@ -11,6 +12,7 @@ import {
   type HeldBlocks,
   scopeName,
 } from "./block-store.ts";
+import { openLeased } from "./leased-pool.ts";
 
 /** Which slice it is, of how many. */
 export interface SliceOptions {
@@ -34,7 +36,8 @@ export function sliceBlocks(options: SliceOptions): BlockStore {
   return new SliceBlocks(index, of);
 }
 
-class SliceBlocks implements BlockStore {
+class SliceBlocks implements PoolStore {
+  readonly [OPEN_LEASED] = openLeased;
   readonly name: string;
   readonly ttl = Number.POSITIVE_INFINITY;
   readonly #index: number;

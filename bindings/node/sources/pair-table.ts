@@ -198,7 +198,7 @@ export class PairTable {
   pair(source: Source, destination: Destination): Pair {
     const known = destination.pairs[source.index];
     if (known !== undefined) return known;
-    const leased = this.leases?.of(source, destination.transport);
+    const leased = this.leases?.of(source.address, destination.transport);
     const pool = this.#makePool(source, destination, leased?.mask ?? this.#settings.reserved);
     const { cooldown } = this.#settings;
     const pair = new Pair(source, destination, pool, this.quarantine, cooldown, leased);

@@ -106,10 +106,8 @@ class Setup {
   }
 
   *#ports(): Generator<LeasedPorts> {
-    for (const source of this.#pairs.sourcesOf(4)) {
-      for (const pair of this.#pairs.pairs()) void pair;
-      yield* this.#pairs.leases?.known(source) ?? [];
-    }
+    for (const pair of this.#pairs.pairs()) void pair;
+    yield* this.#pairs.leases?.all ?? [];
   }
 }
 

@@ -1,0 +1,27 @@
+// Leasing: a pool whose ports come from leased blocks. What blocks are, and which of them a pool
+// takes ports from, belongs to `portwarden/node`; a store that can serve a pool brings it along.
+
+import { wrongValue } from "./errors.ts";
+import type { PortManager } from "./manager.ts";
+import type { BlockStore } from "./node/blocks/block-store.ts";
+import type { PortPool } from "./pool.ts";
+import type { PoolOptions } from "./requests/request.ts";
+
+/** Under which a store keeps how a pool is opened on its blocks. */
+export const OPEN_LEASED: unique symbol = Symbol.for("portwarden.openLeased");
+
+/** A store without expiry: its pools need no clock. */
+export interface PoolStore extends BlockStore {
+  [OPEN_LEASED](manager: PortManager, options: PoolOptions): PortPool;
+}
+
+/** @throws PortError `ERR_INVALID_ARG_VALUE`, and what opening a pool throws. */
+export function leasedPool(manager: PortManager, options: PoolOptions): PortPool {
+  const { blocks, ...rest } = options;
+  const store = blocks as Partial<PoolStore> | null;
+  if (typeof store?.[OPEN_LEASED] === "function") return store[OPEN_LEASED](manager, rest);
+  const valid =
+    "a store whose blocks do not expire, as a pool looks at no clock: hostBlocks(), sliceBlocks() or " +
+    "memoryBlocks()";
+  throw wrongValue("blocks", valid, blocks);
+}
