@@ -3,7 +3,7 @@
 
 import { wrongValue } from "./errors.ts";
 import type { PortManager } from "./manager.ts";
-import type { BlockStore } from "./node/blocks/block-store.ts";
+import type { BlockStore } from "./node/blocks/store.ts";
 import type { PortPool } from "./pool.ts";
 import type { PoolOptions } from "./requests/request.ts";
 

@@ -3,7 +3,7 @@
 import type { CooldownOption } from "../cooldown.ts";
 import type { PortGroup } from "../groups/group.ts";
 import type { ReservedPorts } from "../groups/reserved.ts";
-import type { BlockStore } from "../node/blocks/block-store.ts";
+import type { BlockStore } from "../node/blocks/store.ts";
 import type { PoolSelection } from "../selection.ts";
 import type { AddressLike } from "./address.ts";
 
