@@ -16,6 +16,7 @@ import { TYPES } from "./types.ts";
 import { WORKERS } from "./workers.ts";
 
 const CASE_MS_MAX = 420_000;
+const AT_A_TIME = 2;
 const CASES: readonly Case[] = [
   ...[...SHELLS, ...HOSTS, ...TYPES],
   ...[...WORKERS, ...PAGES, ...BUNDLES],
@@ -34,10 +35,16 @@ if (wanted.length === 0) {
 
 const rows: Row[] = [];
 console.log(headline());
-for (const one of wanted) {
-  const row = await rowOf(one, CASE_MS_MAX);
-  rows.push(row);
-  console.log(lineOf(row));
+const waiting = wanted.values();
+// Each waits for npm, a browser or a server part of its time, so two at a time are done sooner.
+await Promise.all(Array.from({ length: AT_A_TIME }, runAll));
+
+async function runAll(): Promise<void> {
+  for (const one of waiting) {
+    const row = await rowOf(one, CASE_MS_MAX);
+    rows.push(row);
+    console.log(lineOf(row));
+  }
 }
 
 const count = (state: Row["state"]): number => rows.filter((row) => row.state === state).length;

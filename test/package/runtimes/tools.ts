@@ -52,9 +52,17 @@ export class Unavailable extends Error {
   override readonly name = "Unavailable";
 }
 
+const installed = new Map<string, Promise<string>>();
+
 /** The folder whose node_modules has the tools, and nothing else. */
-export async function install(...tools: readonly [Tool, ...Tool[]]): Promise<string> {
+export function install(...tools: readonly [Tool, ...Tool[]]): Promise<string> {
   const home = join(CACHE, tools.map((tool) => `${tool}@${VERSIONS[tool]}`).join("+"));
+  const installing = installed.get(home) ?? installInto(home, tools);
+  installed.set(home, installing);
+  return installing;
+}
+
+async function installInto(home: string, tools: readonly Tool[]): Promise<string> {
   const stamp = join(home, "installed");
   if (existsSync(stamp)) return home;
   rmSync(home, { recursive: true, force: true });
