@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { show } from "../errors.ts";
 import { BadInput, wantsJson } from "./args.ts";
 import { tellFailure } from "./failure.ts";
-import { writeJson, writeText } from "./output.ts";
+import { helpText, writeJson, writeText } from "./output.ts";
 
 /** Answers the exit code. */
 type Command = (args: string[]) => Promise<number>;
@@ -63,7 +63,7 @@ async function run(name: string, args: string[]): Promise<number> {
     const [about, more] = args;
     if (more !== undefined) throw new BadInput(`portwarden ${name} is about one command`);
     if (about !== undefined) return run(about, ["--help"]);
-    writeText(HELP);
+    writeText(helpText(HELP));
     return 0;
   }
   if (name === "--version" || name === "-v") {

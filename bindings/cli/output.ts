@@ -88,6 +88,29 @@ export function wrapped(text: string, start = ""): string {
   return start + lines.join(`\n${" ".repeat(start.length)}`);
 }
 
+/**
+ * The help of a command within the width of the terminal: paragraphs, and options with a text each,
+ * which stands in a column behind them, or below where there is no room for a column.
+ */
+export function helpText(help: string): string {
+  const blocks: { start: string; text: string }[] = [];
+  for (const line of help.split("\n")) {
+    const [, start = "", text = ""] = /^((?: +\S+(?: \S+)*? {2,}| *))(.*)$/.exec(line) ?? [];
+    const last = blocks.at(-1);
+    const isMore = last !== undefined && last.text !== "" && text !== "" && start.trim() === "";
+    if (isMore && start.length === last.start.length) last.text += ` ${text}`;
+    else blocks.push({ start, text });
+  }
+  return blocks
+    .map(({ start, text }) => {
+      const isNarrow = start.trim() !== "" && start.length > width() / 2;
+      return isNarrow
+        ? `${start.trimEnd()}\n${wrapped(text, " ".repeat(6))}`
+        : wrapped(text, start);
+    })
+    .join("\n");
+}
+
 let isUnwritten = false;
 
 /**

@@ -70,7 +70,7 @@ describe("portwarden", () => {
     ["help plan show", "portwarden help is about one command"],
     ["plan --source 10.0.0.1", 'has no option "--source"; known are --sources, --destinations,'],
     ["plan --frob", 'has no option "--frob"; known are --sources, --destinations,'],
-    ["show --foo", 'has no option "--foo"; known are --destination, --blocks, --top'],
+    ["show --foo", 'has no option "--foo"; known are --destination, --port, --blocks, --top'],
     ["plan --toString", 'has no option "--toString"'],
     ["plan", "--sources is needed, for instance --sources 10.0.0.1-10.0.0.4"],
     ["plan --rate", "--rate needs a value"],

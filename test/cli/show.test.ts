@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { endianness } from "node:os";
 import { describe, expect, test } from "vitest";
 import { blockHolders, blocksText } from "../../bindings/cli/show/blocks.ts";
+import { sharingOf } from "../../bindings/cli/show/port.ts";
 import { remediesFor } from "../../bindings/cli/show/remedies.ts";
 import { type HostState, readHostState } from "../../bindings/node/host/host-state.ts";
 import type { LimitUse } from "../../bindings/node/host/use.ts";
@@ -12,6 +13,21 @@ import { blockScope, hostBlocks } from "../../bindings/node/index.ts";
 import { json, run } from "./run.ts";
 
 const isTold = process.platform === "linux" && endianness() === "LE";
+
+test.each([
+  ["tcp", [], "yes yes yes"],
+  ["tcp", [["0.0.0.0", "LISTEN"]], "if if no"],
+  ["tcp", [["10.0.0.1", "ESTABLISHED"]], "if yes if"],
+  ["tcp", [["::", "TIME_WAIT"]], "if if if"],
+  ["udp", [["10.0.0.1", "CLOSE"]], "if yes if"],
+] as const)("a %s port with sockets %j may be shared: %s", (transport, sockets, expected) => {
+  const rows = sockets.map(([address, state]) => {
+    const isOpen = state === "LISTEN" || state === "CLOSE";
+    return { address, port: 80, remoteAddress: "10.0.0.9", remotePort: isOpen ? 0 : 9, state };
+  });
+  const answers = sharingOf(transport, rows).map(({ allowed }) => allowed);
+  expect(answers.join(" ")).toBe(expected);
+});
 
 describe.runIf(isTold)("show", () => {
   test("names the program that has a connection", async () => {
@@ -32,6 +48,27 @@ describe.runIf(isTold)("show", () => {
       socket.destroy();
       server.close();
     }
+  });
+
+  test("names the sockets and the program that have a port, and what may share it", async () => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    try {
+      const { value } = await json(`show --port ${port}`);
+      const [tcp, udp] = value.uses as { sockets: object[]; mayShare: { allowed: string }[] }[];
+      expect(tcp?.sockets).toEqual([
+        expect.objectContaining({ address: "127.0.0.1", port, state: "LISTEN", pid: process.pid }),
+      ]);
+      expect(tcp?.mayShare.map(({ allowed }) => allowed)).toEqual(["if", "yes", "no"]);
+      expect(udp?.mayShare.map(({ allowed }) => allowed)).toEqual(["yes", "yes", "yes"]);
+      const { out } = await run(`show --port ${port}`);
+      expect(out).toMatch(new RegExp(`127\\.0\\.0\\.1 +LISTEN +\\S.* \\(${process.pid}\\)`));
+    } finally {
+      server.close();
+    }
+    expect((await run("show --port 0")).code).toBe(2);
   });
 
   test("names the program that has leased blocks", async () => {

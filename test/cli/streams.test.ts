@@ -88,6 +88,23 @@ test.each([
   expect(errors.length).toBeLessThan(500);
 });
 
+test.each(["--help", "show --help", "plan --help", "demo --help"])(
+  "%s keeps to the columns, and says the same in each width",
+  async (line) => {
+    let words: string[] | undefined;
+    for (const COLUMNS of ["44", "60", "", "140"]) {
+      const { out } = await run(line, { COLUMNS });
+      const said = out.trim().split(/\s+/);
+      words ??= said;
+      expect(said).toEqual(words);
+      const most = Number(COLUMNS) || 100;
+      const isLong = (text: string): boolean => text.length > most && text.trim().includes(" ");
+      expect(out.split("\n").filter(isLong)).toEqual([]);
+    }
+    expect(words?.length).toBeGreaterThan(50);
+  },
+);
+
 test.each([
   ["60", 60],
   ["200", 200],

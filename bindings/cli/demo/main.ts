@@ -5,7 +5,7 @@ import { readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { canMakeNamespace, runInNamespace } from "../../node/host/namespace.ts";
 import { CannotRun } from "../args.ts";
-import { writeText } from "../output.ts";
+import { helpText, writeText } from "../output.ts";
 import { type DemoOptions, HELP, understand } from "./options.ts";
 import { CLOSE_MS_MAX, RUN_MS_MAX, show } from "./show.ts";
 
@@ -21,7 +21,7 @@ const START_MS_MAX = 5000;
 export async function runDemo(args: readonly string[]): Promise<number> {
   const options = understand(args);
   if (options === undefined) {
-    writeText(HELP);
+    writeText(helpText(HELP));
     return 0;
   }
   if (!options.namespace) return show(options, { inside: false, why: "--no-namespace" });

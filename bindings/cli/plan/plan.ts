@@ -5,7 +5,7 @@ import { TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
 import { type HostState, readHostState } from "../../node/host/host-state.ts";
 import { LINUX_RANGE } from "../../node/host/use.ts";
 import { parseOptions } from "../args.ts";
-import { writeJson, writeText } from "../output.ts";
+import { helpText, writeJson, writeText } from "../output.ts";
 import { heldDocument, heldText, holds } from "./held.ts";
 import { type Load, reservedIn, withoutHeadroom } from "./load.ts";
 import { leftToOthers } from "./others.ts";
@@ -71,7 +71,7 @@ export const TIME_WAIT_S: number = TIME_WAIT_MS / 1000;
 export async function runPlan(args: readonly string[]): Promise<number> {
   const given = parseOptions("plan", args, OPTIONS);
   if (given.has("help")) {
-    writeText(HELP);
+    writeText(helpText(HELP));
     return 0;
   }
   const machine = readHostState();

@@ -5,7 +5,8 @@
 // Of other users' processes only root may read them. A connection in TIME_WAIT is nobody's.
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { parseSocketRows } from "../../node/host/proc.ts";
+import type { HostTransport } from "../../node/host/host-state.ts";
+import { parseSocketRows, type SocketRow } from "../../node/host/proc.ts";
 import type { PairUse } from "../../node/host/use.ts";
 
 /** A process, and how many sockets it has of a source and destination. */
@@ -19,27 +20,51 @@ const PROC = "/proc";
 /** Where a line has the inode, by words. */
 const INODE = 9;
 
-/** The programs of each pair, those with most sockets first; none where it may not be seen. */
-export function programsOf(pairs: readonly PairUse[], root: string = PROC): Program[][] {
-  if (pairs.length === 0) return [];
+/** A socket, and whose it is, where that may be seen. */
+export interface OwnedRow extends SocketRow {
+  readonly transport: HostTransport;
+  readonly pid: number | undefined;
+  /** Empty where it may not be seen. */
+  readonly program: string;
+}
+
+/** The sockets that are wanted. */
+export function ownedRows(isWanted: (row: SocketRow) => boolean, root: string = PROC): OwnedRow[] {
   const owners = ownersOf(root);
-  const inodes = new Map(pairs.map((pair) => [keyOf(pair), new Map<number, number>()]));
+  const rows: OwnedRow[] = [];
   for (const transport of ["tcp", "udp"] as const) {
     for (const file of [transport, `${transport}6`]) {
       for (const line of linesOf(`${root}/net/${file}`)) {
         const [row] = parseSocketRows(line);
+        if (row === undefined || !isWanted(row)) continue;
         const pid = owners.get(line.trim().split(/\s+/)[INODE] ?? "");
-        if (row === undefined || pid === undefined) continue;
-        const { address: source, remoteAddress: destination, remotePort: destinationPort } = row;
-        const counts = inodes.get(keyOf({ transport, source, destination, destinationPort }));
-        counts?.set(pid, (counts.get(pid) ?? 0) + 1);
+        rows.push({ ...row, transport, pid, program: pid === undefined ? "" : nameOf(pid, root) });
       }
     }
   }
+  return rows;
+}
+
+/** The programs of each pair, those with most sockets first; none where it may not be seen. */
+export function programsOf(pairs: readonly PairUse[], root: string = PROC): Program[][] {
+  if (pairs.length === 0) return [];
+  const programs = new Map(pairs.map((pair) => [keyOf(pair), new Map<number, Program>()]));
+  const known = (row: SocketRow, transport: HostTransport): Map<number, Program> | undefined => {
+    const { address: source, remoteAddress: destination, remotePort: destinationPort } = row;
+    return programs.get(keyOf({ transport, source, destination, destinationPort }));
+  };
+  const isWanted = (row: SocketRow): boolean =>
+    known(row, "tcp") !== undefined || known(row, "udp") !== undefined;
+  for (const row of ownedRows(isWanted, root)) {
+    const { pid, program: name, transport } = row;
+    if (pid === undefined) continue;
+    const found = known(row, transport);
+    found?.set(pid, { pid, name, sockets: (found.get(pid)?.sockets ?? 0) + 1 });
+  }
   return pairs.map((pair) =>
-    [...(inodes.get(keyOf(pair)) ?? [])]
-      .map(([pid, sockets]) => ({ pid, name: nameOf(pid, root), sockets }))
-      .sort((a, b) => b.sockets - a.sockets || a.pid - b.pid),
+    [...(programs.get(keyOf(pair))?.values() ?? [])].sort(
+      (a, b) => b.sockets - a.sockets || a.pid - b.pid,
+    ),
   );
 }
 

@@ -18,8 +18,9 @@ import {
 } from "../../node/host/use.ts";
 import { parseAddress } from "../../requests/address.ts";
 import { CannotRun, type Given, parsedBy, parseOptions, valueIn, wholeOf, wrong } from "../args.ts";
-import { writeJson, writeText } from "../output.ts";
+import { helpText, writeJson, writeText } from "../output.ts";
 import { blockHolders, blocksText } from "./blocks.ts";
+import { lookAtPort, portText } from "./port.ts";
 import { type Program, programsOf } from "./programs.ts";
 import { type Remedies, remediesFor } from "./remedies.ts";
 import { showText } from "./show-text.ts";
@@ -49,6 +50,7 @@ On Linux; elsewhere it says what is not known.
 
   --destination HOST:PORT  only connections to there, and what is left for it, by a connector and by
                            the kernel's own choice; may be repeated. IPv6 as [::1]:443
+  --port N                 instead, which sockets and programs have this port, and what may share it
   --blocks                 instead, who has leased which blocks of ports (hostBlocks)
   --top N                  how many sources and destinations to list; ${TOP} by default
   --json                   one JSON document, with all of them unless --top is given
@@ -58,6 +60,7 @@ Exit codes: 0 shown, 1 a name is not found, 2 the command line is not understood
 
 const OPTIONS = {
   destination: { type: "string", multiple: true },
+  port: { type: "string" },
   blocks: { type: "boolean" },
   top: { type: "string" },
   json: { type: "boolean" },
@@ -68,13 +71,20 @@ const OPTIONS = {
 export async function runShow(args: readonly string[]): Promise<number> {
   const given = parseOptions("show", args, OPTIONS);
   if (given.has("help")) {
-    writeText(HELP);
+    writeText(helpText(HELP));
     return 0;
   }
   if (given.has("blocks")) {
     const holders = blockHolders();
     if (given.has("json")) writeJson({ blocks: holders });
     else writeText(blocksText(holders));
+    return 0;
+  }
+  const portAsked = valueIn(given, "port");
+  if (portAsked !== undefined) {
+    const found = lookAtPort(wholeOf("--port", portAsked, 1, PORT_MAX));
+    if (given.has("json")) writeJson(found);
+    else writeText(portText(found));
     return 0;
   }
   const shown = await look(given);
