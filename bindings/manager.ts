@@ -3,7 +3,7 @@
 
 import { GROUP_BIND, GROUP_CONNECT, NO_MEMORY } from "../assembly/abi.ts";
 import { CoolingReservations } from "./cooling-reservations.ts";
-import { kindOf, setKind } from "./core/brands.ts";
+import { isRevoked, kindOf, setKind } from "./core/brands.ts";
 import type { Core } from "./core/core.ts";
 import { checkInside, INSIDE } from "./core/inside.ts";
 import { explained, invalid, type PortError, type RefusalCode } from "./errors.ts";
@@ -269,7 +269,7 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   pool(options: PoolOptions): PortPool {
-    if (options?.blocks !== undefined) return leasedPool(this, options);
+    if (!isRevoked(options) && options?.blocks !== undefined) return leasedPool(this, options);
     const owner = this.#poolOwner();
     const asked = askedOf(this.#core, options, POOL_OPTIONS);
     return openPool(owner, asked.key, poolKind(owner, asked));

@@ -12,14 +12,14 @@ const LOOP_MAX = 32;
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkPorts(ports: unknown): void {
-  if (ports instanceof Uint16Array && ArrayBuffer.isView(ports)) return;
+  if (ArrayBuffer.isView(ports) && ports instanceof Uint16Array) return;
   if (typedArrayName(ports) === "Uint16Array") return;
   throw wrongType("ports", "a Uint16Array", ports);
 }
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkOffsets(offsets: unknown): void {
-  if (offsets instanceof Uint32Array && ArrayBuffer.isView(offsets)) return;
+  if (ArrayBuffer.isView(offsets) && offsets instanceof Uint32Array) return;
   if (typedArrayName(offsets) === "Uint32Array") return;
   throw wrongType("offsets", "a Uint32Array", offsets);
 }

@@ -9,6 +9,16 @@ export function typedArrayName(value: unknown): string | undefined {
   return tag?.get?.call(value) as string | undefined;
 }
 
+/** Is it a revoked Proxy? Whatever else is done with one throws a TypeError of the engine. */
+export function isRevoked(value: unknown): boolean {
+  try {
+    Array.isArray(value);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** A class of the package says by this what its objects are; all copies of the package know it. */
 const KIND = Symbol.for("portwarden.kind");
 

@@ -2,6 +2,7 @@
 // it.
 
 import { PORT_MAX } from "../../assembly/abi.ts";
+import { isRevoked } from "../core/brands.ts";
 import { invalid, outOfRange, unknownOption, wrongType } from "../errors.ts";
 
 const UINT32_MAX = 0xffffffff;
@@ -12,7 +13,9 @@ const UINT32_MAX = 0xffffffff;
 const TIME_MAX = 4_294_967_000_000;
 
 export function checkObject(name: string, value: unknown, like = "an object"): void {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  if (typeof value === "object" && !isRevoked(value) && value !== null && !Array.isArray(value)) {
+    return;
+  }
   throw wrongType(name, like, value);
 }
 
@@ -55,7 +58,7 @@ export function plainOptions<T extends object>(
   names: readonly string[],
   like?: string,
 ): T {
-  const isObject = typeof value === "object" && value !== null;
+  const isObject = typeof value === "object" && value !== null && !isRevoked(value);
   if (isObject && Object.getPrototypeOf(value) === Object.prototype && !isPolluted()) return value;
   return readOptions(where, value, names, like);
 }

@@ -9,6 +9,7 @@ import {
   NETWORKS_MAX,
   TUPLE_ONLY,
 } from "../../assembly/abi.ts";
+import { isRevoked } from "../core/brands.ts";
 import type { Core } from "../core/core.ts";
 import { invalid, unknownOption, wrongType, wrongValue } from "../errors.ts";
 import type { PortGroup } from "../groups/group.ts";
@@ -298,7 +299,8 @@ function checkNetworks(value: unknown): readonly number[] {
 }
 
 function isLikeLast(value: unknown): boolean {
-  if (!Array.isArray(value) || value.length !== lastNetworks.length) return false;
+  if (isRevoked(value) || !Array.isArray(value)) return false;
+  if (value.length !== lastNetworks.length) return false;
   for (let index = 0; index < value.length; index++) {
     if (value[index] !== lastNetworks[index]) return false;
   }
@@ -306,7 +308,7 @@ function isLikeLast(value: unknown): boolean {
 }
 
 function readNetworks(value: unknown): readonly number[] {
-  if (!Array.isArray(value)) {
+  if (isRevoked(value) || !Array.isArray(value)) {
     throw wrongType("networks", "an array of network numbers, such as [4] or [4, 6]", value);
   }
   if (value.length === 0) {

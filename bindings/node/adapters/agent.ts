@@ -15,6 +15,7 @@ import type {
 import type { Agent as HttpsAgent, AgentOptions as HttpsAgentOptions } from "node:https";
 import { isIP, type NetConnectOpts, connect as netConnect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { checkObject } from "../../requests/checks.ts";
 import { builtin, loadedLater } from "../builtin.ts";
 import type { Connector, ConnectTarget } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
@@ -60,6 +61,7 @@ export class HttpPortAgent extends NodesHttpAgent {
   readonly #stickyKey: string | undefined;
 
   constructor(connector: Connector, options: HttpPortAgentOptions = {}) {
+    checkObject("options", options);
     const { stickyKey, ...ofNode } = options;
     refuseIgnored(ofNode, SECURE_REFUSED);
     super(ofNode);
@@ -98,6 +100,7 @@ export class HttpsPortAgent extends NodesHttpsAgent {
   readonly #stickyKey: string | undefined;
 
   constructor(connector: Connector, options: HttpsPortAgentOptions = {}) {
+    checkObject("options", options);
     const { stickyKey, ...ofNode } = options;
     refuseIgnored(ofNode, SECURE_REFUSED);
     super(ofNode);
@@ -145,6 +148,7 @@ export function connectionFor(
   connector: Connector,
   options: ConnectionForOptions = {},
 ): (options: NetConnectOpts | ClientRequestArgs, done?: Done) => Socket {
+  checkObject("options", options);
   const { secure = false, stickyKey } = options;
   // Node takes the socket that comes by the callback; its types say that one is answered.
   return ((request: ClientRequestArgs, done: Done): Socket | undefined => {

@@ -8,6 +8,7 @@
 
 import { isIP, connect as netConnect, type Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
+import { checkObject } from "../../requests/checks.ts";
 import { builtin } from "../builtin.ts";
 import type { Dial, Endpoints } from "../connector/attempt.ts";
 import type { Connector } from "../connector/connector.ts";
@@ -74,6 +75,7 @@ export function autocannonSetup(
   connector: Connector,
   options: AutocannonSetupOptions = {},
 ): (client: object) => void {
+  checkObject("options", options);
   const { stickyKey = String } = options;
   let count = 0;
   return (one) => {

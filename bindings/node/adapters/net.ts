@@ -3,6 +3,7 @@
 
 import { Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { PortError } from "../../errors.ts";
+import { checkObject } from "../../requests/checks.ts";
 import type { Connector } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
@@ -41,6 +42,7 @@ export class PortSocket extends Socket {
    * @throws PortError `ERR_INVALID_ARG_VALUE` for a socket that is open already: `fd`, `handle`.
    */
   constructor(connector: Connector, options: PortSocketOptions = {}) {
+    checkObject("options", options);
     const { stickyKey, ...ofNode } = options;
     refuseIgnored(ofNode, ["fd", "handle"]);
     super(ofNode);

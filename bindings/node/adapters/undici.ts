@@ -4,7 +4,7 @@ import { channel } from "node:diagnostics_channel";
 import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { wrongValue } from "../../errors.ts";
-import { checkInteger } from "../../requests/checks.ts";
+import { checkInteger, checkObject } from "../../requests/checks.ts";
 import { builtin } from "../builtin.ts";
 import type { Dial } from "../connector/attempt.ts";
 import { type Connector, checkSignal } from "../connector/connector.ts";
@@ -93,6 +93,7 @@ export function undiciConnect(
   connector: Connector,
   options: UndiciConnectOptions = {},
 ): (target: UndiciTarget, callback: UndiciCallback) => void {
+  checkObject("options", options);
   const { stickyKey, timeout = TIMEOUT_MS, maxCachedSessions = SESSIONS } = options;
   refuseIgnored(options, DECIDED);
   checkSignal(options.signal);

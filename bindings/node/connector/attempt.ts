@@ -9,6 +9,7 @@
 // 3.6): not if the other side did, nor if the connection was reset or had never been established.
 
 import type { Socket } from "node:net";
+import { isRevoked } from "../../core/brands.ts";
 import { invalid, show } from "../../errors.ts";
 import type { Trip } from "../metrics/events.ts";
 import type { Checkout } from "../sources/checkout.ts";
@@ -183,7 +184,9 @@ export interface ConnectionInfo {
  * @returns `undefined` for any other socket.
  */
 export function connectionInfo(socket: Socket): ConnectionInfo | undefined {
-  const attempt = (socket as Partial<Watched> | undefined)?.[ATTEMPT];
+  const attempt = isRevoked(socket)
+    ? undefined
+    : (socket as Partial<Watched> | undefined)?.[ATTEMPT];
   if (attempt === undefined) return undefined;
   const { id, waitedMs, checkout } = attempt;
   const { source, destination } = checkout.pair;

@@ -2,6 +2,7 @@
 // from /proc; elsewhere, and where a file cannot be read, it is not known, and `unknown` says so.
 
 import { endianness } from "node:os";
+import { wrongType } from "../../errors.ts";
 import { parseAddress } from "../../requests/address.ts";
 import type { PortRange } from "../../requests/range.ts";
 import { builtin } from "../builtin.ts";
@@ -66,11 +67,13 @@ const SYSCTL_BYTES_MAX = 262_144;
 
 /**
  * Reads the host's state, synchronously: some milliseconds, in which the kernel walks its tables,
- * and a few more for each thousand sockets. Never throws.
+ * and a few more for each thousand sockets. What cannot be read is not known, and no error.
  * @param root the folder where /proc is. Another one is read on any system, for instance a
  * recorded one.
+ * @throws PortError `ERR_INVALID_ARG_TYPE`: `root` is no text.
  */
 export function readHostState(root: string = PROC): HostState {
+  if (typeof root !== "string") throw wrongType("root", "a path", root);
   return readHost(root, true);
 }
 

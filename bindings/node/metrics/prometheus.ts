@@ -5,6 +5,7 @@
 // Several connectors may share a registry, distinguished by labels; their figures are then series
 // of the same metrics.
 
+import { isRevoked } from "../../core/brands.ts";
 import { wrongType, wrongValue } from "../../errors.ts";
 import { checkBoolean, checkObject, readOptions } from "../../requests/checks.ts";
 import type { BlockMetrics } from "../blocks/leases.ts";
@@ -124,10 +125,14 @@ export function prometheusMetrics(
   client: PrometheusClient,
   options: PrometheusOptions = {},
 ): PrometheusMetrics {
-  if (typeof connector?.metrics !== "function")
+  if (isRevoked(connector) || typeof connector?.metrics !== "function")
     throw wrongType("connector", "a connector", connector);
   const valid = "a Prometheus client, with Gauge, Counter and register";
-  if (typeof client?.Gauge !== "function" || typeof client.Counter !== "function")
+  if (
+    isRevoked(client) ||
+    typeof client?.Gauge !== "function" ||
+    typeof client.Counter !== "function"
+  )
     throw wrongType("client", valid, client);
   const { prefix, registry, labels, byDestination } = checkOptions(options, client);
   const member: Member = { connector, labels, byDestination };

@@ -4,6 +4,7 @@
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import ipaddr from "ipaddr.js";
+import { isRevoked } from "../../core/brands.ts";
 import { invalid, outOfRange, show, wrongType, wrongValue } from "../../errors.ts";
 import { parseAddress } from "../../requests/address.ts";
 
@@ -73,7 +74,8 @@ export function parseSourcesAndBlocks(sources: string | readonly string[]): {
 
 function partsOf(sources: string | readonly string[]): string[] {
   const texts = typeof sources === "string" ? [sources] : sources;
-  if (!Array.isArray(texts)) throw wrongType("sources", `${VALID}, or a list of such`, sources);
+  if (isRevoked(texts) || !Array.isArray(texts))
+    throw wrongType("sources", `${VALID}, or a list of such`, sources);
   return texts.flatMap((text) => {
     if (typeof text !== "string") throw wrongType("sources", VALID, text);
     return text.split(",").map((part) => part.trim());

@@ -1,6 +1,7 @@
 // LinuxPorts: the ports of one machine by the rules of Linux 6.18; and where those of 2.6.32 are
 // asked for.
 
+import { isRevoked } from "../../../core/brands.ts";
 import { INSIDE } from "../../../core/inside.ts";
 import { CryptoRandom } from "../../../core/random.ts";
 import { noMemory } from "../../../errors.ts";
@@ -187,5 +188,5 @@ export class LinuxPorts extends LinuxSystem {
 }
 
 function isOf2632(options: LinuxOptions | Linux2632Options): options is Linux2632Options {
-  return (options as { rules?: unknown } | null)?.rules === "2.6.32";
+  return !isRevoked(options) && (options as { rules?: unknown } | null)?.rules === "2.6.32";
 }
