@@ -24,10 +24,11 @@
 //             │ fits │ block │ aggr.│ self │  u8 each: 1 if the lists are complete; their lengths; 1
 //          60 └──────┴───────┴──────┴──────┘  if only the flow itself blocks it
 //
-// The plan does not fit if there are several networks, a set blocks partially, an aggregate does
-// not exist yet, or the lists are too long; then every operation writes its plan. The fast path is
-// open if only the flow itself and reserved ports block, and at most one aggregate counts the flow.
-// Then a take is one search and one bit, and one bit in the aggregate.
+// The plan does not fit if a set blocks partially, an aggregate does not exist yet, or the lists are
+// too long; then every operation writes its plan. A plan of several networks has the blockers and
+// aggregates of all its flows. The fast path is open if there is one network, only the flow itself
+// and reserved ports block, and at most one aggregate counts the flow. Then a take is one search and
+// one bit, and one bit in the aggregate.
 //
 // Nothing here allocates memory. A port with an extra count, or one that another flow of the
 // destination holds, and everything that needs memory is `NOT_FAST`: then nothing has changed, and
@@ -98,6 +99,7 @@ const BLOCKS_ITSELF: usize = 59;
 export const FAST_PATH_BYTES: u32 = 60;
 
 const BLOCKERS_MAX: u32 = 4;
+const AGGREGATES_MAX: u32 = 3;
 
 /** The answer if the general operation must be used. Nothing has changed then. */
 export const NOT_FAST: i32 = -128;
@@ -134,6 +136,24 @@ export function rememberPlan(
   store<u32>(fast, inverseOf(countIn(range)), INVERSE);
   // The fast path compares the mask's address only, so the summaries must be up to date now.
   if (isBitmap(flow)) searchUnder(portsOf(flow), mask);
+}
+
+/** As {@link rememberPlan}, for flows in several networks: the fast path stays closed. */
+export function rememberPlans(
+  fast: Address,
+  manager: Address,
+  flows: Address,
+  count: u32,
+  mask: Address,
+): void {
+  forgetPlan(fast, manager);
+  if (!noteBlockers(fast)) return;
+  const end = endOf(flows, count);
+  for (let at = flows; at < end; at += 4) {
+    if (!noteAggregates(fast, manager, load<u32>(at))) return;
+  }
+  store<u8>(fast, 1, FITS);
+  store<u32>(fast, <u32>mask, MASK);
 }
 
 /** Remembers that every operation has to write its plan. */
@@ -183,10 +203,10 @@ function noteAggregates(fast: Address, manager: Address, flow: Address): bool {
 }
 
 function noteAggregate(fast: Address, set: Address): bool {
-  if (!set) return false;
-  const count = load<u8>(fast, AGGREGATE_COUNT);
+  const count = <u32>load<u8>(fast, AGGREGATE_COUNT);
+  if (!set || count == AGGREGATES_MAX) return false;
   store<u32>(fast + ((<usize>count) << 2), <u32>set, AGGREGATES);
-  store<u8>(fast, count + 1, AGGREGATE_COUNT);
+  store<u8>(fast, <u8>(count + 1), AGGREGATE_COUNT);
   return true;
 }
 
@@ -233,39 +253,53 @@ export function freeFast(fast: Address, manager: Address, flow: Address, port: P
 }
 
 /**
- * Takes the first acceptable port of a range by a plan that is current: the port, `EXHAUSTED`, or
- * `NOT_FAST`.
+ * Takes the first acceptable port of a range for `count` flows by a plan that is current: the port,
+ * `EXHAUSTED`, or `NOT_FAST`.
  */
 export function takeCached(
   fast: Address,
   manager: Address,
-  flow: Address,
+  flows: Address,
+  count: u32,
   range: u32,
   offset: u32,
 ): i32 {
   if (load<u8>(fast, FITS) == 0) return NOT_FAST;
-  const count = <u32>load<u8>(fast, BLOCKER_COUNT);
+  const blockers = <u32>load<u8>(fast, BLOCKER_COUNT);
   const first = firstIn(range);
-  searchAllUnder(fast + BLOCKERS, count, load<u32>(fast, MASK));
+  searchAllUnder(fast + BLOCKERS, blockers, load<u32>(fast, MASK));
   const start = first + (offset % countIn(range));
-  const port = findAmong(fast + BLOCKERS, count, first, lastIn(range), start);
-  return port ? acquireCounted(fast, manager, flow, port) : EXHAUSTED;
+  const port = findAmong(fast + BLOCKERS, blockers, first, lastIn(range), start);
+  return port ? acquireCounted(fast, manager, flows, count, port) : EXHAUSTED;
 }
 
 /** Takes an explicit port by a plan that is current: the port, `IN_USE`, or `NOT_FAST`. */
-export function takeAtCached(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+export function takeAtCached(fast: Address, manager: Address, flows: Address, port: Port): i32 {
   if (load<u8>(fast, FITS) == 0) return NOT_FAST;
-  const end = fast + BLOCKERS + ((<usize>load<u8>(fast, BLOCKER_COUNT)) << 2);
+  const end = endOf(fast + BLOCKERS, load<u8>(fast, BLOCKER_COUNT));
   for (let at = fast + BLOCKERS; at < end; at += 4) {
     if (hasPort(load<u32>(at), port)) return IN_USE;
   }
-  return acquireCounted(fast, manager, flow, port);
+  return acquireCounted(fast, manager, flows, 1, port);
 }
 
-/** Frees a port that only this flow holds, once, by a plan that is current: 1, or `NOT_FAST`. */
-export function freeCached(fast: Address, manager: Address, flow: Address, port: Port): i32 {
-  if (load<u8>(fast, FITS) == 0 || !isPlain(flow)) return NOT_FAST;
-  return isHeldOnlyBy(flow, port) ? releaseCounted(fast, manager, flow, port) : NOT_FAST;
+/**
+ * Frees a port that only these flows hold, each once, by a plan that is current: how many they are,
+ * or `NOT_FAST`.
+ */
+export function freeCached(
+  fast: Address,
+  manager: Address,
+  flows: Address,
+  count: u32,
+  port: Port,
+): i32 {
+  if (load<u8>(fast, FITS) == 0) return NOT_FAST;
+  const end = endOf(flows, count);
+  for (let at = flows; at < end; at += 4) {
+    if (!isPlain(load<u32>(at)) || !isHeldOnlyBy(load<u32>(at), port)) return NOT_FAST;
+  }
+  return releaseCounted(fast, manager, flows, count, port);
 }
 
 /** Is the fast path open, and is its plan current? */
@@ -354,35 +388,52 @@ function releaseOnly(fast: Address, manager: Address, flow: Address, port: Port)
 }
 
 /**
- * A flow of any size, with any number of aggregates, acquires a port that its plan does not block.
+ * Flows of any size, with any number of aggregates, acquire a port that their plan does not block.
  */
-function acquireCounted(fast: Address, manager: Address, flow: Address, port: Port): i32 {
-  if (!isPlain(flow) || isHeldInRing(flow, port) || !hasRoom(flow)) return NOT_FAST;
+function acquireCounted(
+  fast: Address,
+  manager: Address,
+  flows: Address,
+  count: u32,
+  port: Port,
+): i32 {
+  const flowsEnd = endOf(flows, count);
+  for (let at = flows; at < flowsEnd; at += 4) {
+    const flow: Address = load<u32>(at);
+    if (!isPlain(flow) || isHeldInRing(flow, port) || !hasRoom(flow)) return NOT_FAST;
+  }
   const end = aggregatesEnd(fast);
   for (let at = fast + AGGREGATES; at < end; at += 4) {
     if (!hasRoomFor(load<u32>(at), port)) return NOT_FAST;
   }
-  addPort(manager, flow, port);
+  for (let at = flows; at < flowsEnd; at += 4) addPort(manager, load<u32>(at), port);
   for (let at = fast + AGGREGATES; at < end; at += 4) addOne(manager, load<u32>(at), port);
-  countHeld(manager, 1);
+  countHeld(manager, count);
   return <i32>port;
 }
 
-/** Such a flow releases a port. */
-function releaseCounted(fast: Address, manager: Address, flow: Address, port: Port): i32 {
+/** Such flows release a port; how many they are. */
+function releaseCounted(
+  fast: Address,
+  manager: Address,
+  flows: Address,
+  count: u32,
+  port: Port,
+): i32 {
   const end = aggregatesEnd(fast);
   for (let at = fast + AGGREGATES; at < end; at += 4) {
     const aggregate: Address = load<u32>(at);
     // A flow of the any-address aggregate is freed with its last port; an aggregate stays.
     if (countOf(aggregate) == 1 && isFlow(aggregate)) return NOT_FAST;
   }
-  removeAndKeep(manager, flow, port);
+  const flowsEnd = endOf(flows, count);
+  for (let at = flows; at < flowsEnd; at += 4) removeAndKeep(manager, load<u32>(at), port);
   for (let at = fast + AGGREGATES; at < end; at += 4) {
     const aggregate: Address = load<u32>(at);
     if (!dropOneFree(manager, aggregate, port)) dropOne(manager, aggregate, port);
   }
-  countHeld(manager, -1);
-  return 1;
+  countHeld(manager, -count);
+  return count;
 }
 
 /** Bits of the flow's bitmap have been set or cleared. */
@@ -400,5 +451,10 @@ function dropInAggregate(manager: Address, aggregate: Address, port: Port): bool
 }
 
 function aggregatesEnd(fast: Address): Address {
-  return fast + AGGREGATES + ((<usize>load<u8>(fast, AGGREGATE_COUNT)) << 2);
+  return endOf(fast + AGGREGATES, load<u8>(fast, AGGREGATE_COUNT));
+}
+
+/** Behind a list of so many addresses. */
+function endOf(list: Address, count: u32): Address {
+  return list + ((<usize>count) << 2);
 }

@@ -56,7 +56,6 @@ import {
 } from "./conflicts";
 import {
   FAST_PATH_BYTES,
-  forgetPlan,
   freeBatch,
   freeCached,
   freeFast,
@@ -64,6 +63,7 @@ import {
   isForBatch,
   NOT_FAST,
   rememberPlan,
+  rememberPlans,
   takeAtFast,
   takeBatch,
   takeCached,
@@ -176,7 +176,9 @@ export function poolRange(pool: Address): u32 {
 function takeFrom(pool: Address, range: u32, offset: u32): i32 {
   if (isEmpty(range)) return EMPTY_RANGE;
   refresh(pool);
-  const taken = takeCached(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), range, offset);
+  const flows = pool + FLOWS;
+  const fast = pool + FAST_PATH;
+  const taken = takeCached(fast, managerOf(pool), flows, load<u8>(pool, COUNT), range, offset);
   if (taken != NOT_FAST) return taken;
   planFlows(pool, isExclusivePool(pool));
   planReserved(reservedOf(pool));
@@ -220,11 +222,12 @@ export function freePort(pool: Address, port: Port): i32 {
 
 function freeAnyway(pool: Address, port: Port): i32 {
   const manager = managerOf(pool);
-  const flow = firstFlowOf(pool);
+  const flows = pool + FLOWS;
+  const count = <u32>load<u8>(pool, COUNT);
   refresh(pool);
-  const freed = freeCached(pool + FAST_PATH, manager, flow, port);
+  const freed = freeCached(pool + FAST_PATH, manager, flows, count, port);
   if (freed != NOT_FAST) return freed;
-  return releaseAll(manager, pool + FLOWS, load<u8>(pool, COUNT), flagsOf(flow), port);
+  return releaseAll(manager, flows, count, flagsOf(firstFlowOf(pool)), port);
 }
 
 /** Frees the `count` ports in the batch, and returns how many of them were held. */
@@ -314,16 +317,14 @@ function refresh(pool: Address): void {
 
 function remember(pool: Address): void {
   const manager = managerOf(pool);
-  if (load<u8>(pool, COUNT) != 1) {
-    forgetPlan(pool + FAST_PATH, manager);
-    return;
-  }
   planFlows(pool, isExclusivePool(pool));
   const reserved = reservedOf(pool);
   planReserved(reserved);
   const mask = maskOfReserved(reserved);
-  const flow = firstFlowOf(pool);
-  rememberPlan(pool + FAST_PATH, manager, flow, poolRange(pool), mask, reserved != 0);
+  const fast = pool + FAST_PATH;
+  const count = <u32>load<u8>(pool, COUNT);
+  if (count > 1) rememberPlans(fast, manager, pool + FLOWS, count, mask);
+  else rememberPlan(fast, manager, firstFlowOf(pool), poolRange(pool), mask, reserved != 0);
 }
 
 function acquirePort(pool: Address, port: Port): i32 {

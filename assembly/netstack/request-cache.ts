@@ -46,7 +46,7 @@ if (EXCLUSIVE + 4 - CACHE != 140) ERROR("Request cache no longer matches its dia
 
 /** Reserves an explicit port: the port, `IN_USE` or `NOT_FAST`. */
 export function reserveByCache(manager: Address, port: Port): i32 {
-  return isFor(manager, false) ? takeAtCached(CACHE, manager, load<u32>(FLOW), port) : NOT_FAST;
+  return isFor(manager, false) ? takeAtCached(CACHE, manager, FLOW, port) : NOT_FAST;
 }
 
 /** Reserves the first acceptable port of a range: the port, `EXHAUSTED` or `NOT_FAST`. */
@@ -58,14 +58,14 @@ export function searchByCache(
   offset: u32,
 ): i32 {
   if (!isFor(manager, exclusive)) return NOT_FAST;
-  return takeCached(CACHE, manager, load<u32>(FLOW), rangeOf(first, last), offset);
+  return takeCached(CACHE, manager, FLOW, 1, rangeOf(first, last), offset);
 }
 
 /** Releases a port that only the flow holds: 1, or `NOT_FAST`. */
 export function releaseByCache(manager: Address, port: Port): i32 {
   if (!isCurrent(CACHE, manager) || !isRequestOf(manager)) return NOT_FAST;
+  if (freeCached(CACHE, manager, FLOW, 1, port) == NOT_FAST) return NOT_FAST;
   const flow: Address = load<u32>(FLOW);
-  if (freeCached(CACHE, manager, flow, port) == NOT_FAST) return NOT_FAST;
   trim(manager, flow);
   settleFlow(manager, flow);
   keepEmptied(manager);
