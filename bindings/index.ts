@@ -17,6 +17,7 @@ export {
   type PortGroup,
   PortGroups,
 } from "./groups/group.ts";
+export type { GroupHolder } from "./groups/holders.ts";
 export { type ReservedOptions, ReservedPorts } from "./groups/reserved.ts";
 export type { Linux2632Options } from "./linux/rules/2.6.32/options.ts";
 export type { Linux2632Ports } from "./linux/rules/2.6.32/ports.ts";
@@ -27,14 +28,15 @@ export type {
   Linux2632SocketOptions,
   Linux2632State,
 } from "./linux/rules/2.6.32/socket.ts";
+export type { LinuxExplanation, LinuxObstacle, LinuxRule } from "./linux/rules/6.18/explain.ts";
 export type { LinuxOptions } from "./linux/rules/6.18/options.ts";
-export { LinuxPorts } from "./linux/rules/6.18/ports.ts";
+export { LinuxPorts, type RestoredLinux } from "./linux/rules/6.18/ports.ts";
+export type { LinuxRecord, LinuxSocketState, LinuxSocketType } from "./linux/rules/6.18/record.ts";
+export type { LinuxRestoreOptions } from "./linux/rules/6.18/restore.ts";
 export type { LinuxSocket } from "./linux/rules/6.18/socket.ts";
 export type {
   LinuxConnectOptions,
   LinuxSocketOptions,
-  LinuxSocketState,
-  LinuxSocketType,
 } from "./linux/rules/6.18/socket-options.ts";
 export type { Sysctl } from "./linux/sysctl.ts";
 export type { BindBucket, LinuxStats } from "./linux/system.ts";

@@ -7,6 +7,7 @@ import { isRevoked, kindOf, setKind } from "./core/brands.ts";
 import type { Core } from "./core/core.ts";
 import { checkInside, INSIDE } from "./core/inside.ts";
 import { explained, invalid, type PortError, type RefusalCode } from "./errors.ts";
+import { tellHolders } from "./groups/holders.ts";
 import { leasedPool } from "./leasing.ts";
 import { openListener, type PortListener } from "./listener.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
@@ -68,9 +69,7 @@ export class PortManager implements Disposable {
   #restored: Restored | undefined;
   readonly #grouped = new GroupedReservations();
   readonly #owner: Owner = {
-    release: (key, port) => {
-      this.#reserving.release(key, port);
-    },
+    release: (key, port) => void this.#reserving.release(key, port),
     narrow: (key, networks, port) => {
       this.#reserving.release({ ...key, networks, group: undefined }, port);
     },
@@ -98,6 +97,7 @@ export class PortManager implements Disposable {
     this.#reserving = reserving;
     this.#settings = settings;
     forgotten.register(this, { core, manager: address, pools: this.#pools }, this);
+    tellHolders(core, this, (manager, group) => manager.reservations({ group }));
   }
 
   /**

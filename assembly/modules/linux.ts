@@ -60,6 +60,7 @@ export {
 export {
   accept618,
   acceptFrom as acceptFrom618,
+  addWaiting as linkWaiting618,
   isKnownFrom as isKnownFrom618,
 } from "../linux/rules/6.18/accept";
 export { bind618, listen618, range618 } from "../linux/rules/6.18/bind";
@@ -70,11 +71,19 @@ export {
   receive618,
   shutdown618,
 } from "../linux/rules/6.18/ending";
+export {
+  allowsPort618,
+  countOpen618,
+  isLike618,
+  searched618,
+  verdict618,
+} from "../linux/rules/6.18/explain";
 export { closeSystem618, count618, fastreuse618, owners618 } from "../linux/rules/6.18/linux";
 export {
   addressWord618,
   device618,
   flags618,
+  id618,
   name618,
   ownRange618,
   port618,
@@ -84,19 +93,34 @@ export {
 } from "../linux/rules/6.18/options";
 export { moveSocket618, openSocket618 } from "../linux/rules/6.18/socket";
 export {
+  linkListener618,
+  nextRecord618,
+  readLike618,
+  readRecord618,
+  restoreBucket618,
+  restoreRecord618,
+} from "../linux/rules/6.18/state";
+export {
+  counter618,
   currentTime618,
   open618,
   portRange618,
+  reached618,
   secret618,
+  secretOf618,
   set618,
+  setCounter618,
   setPortRange618,
+  setReached618,
   setStart618,
   setting618,
   start618,
   used618,
 } from "../linux/rules/6.18/system";
 export {
+  anyWait as firstWait618,
   expire618,
+  linkPeer as linkPeer618,
   setNow618,
   setReuseDelay as setReuseDelay618,
 } from "../linux/rules/6.18/time-wait";

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { deflateRawSync } from "node:zlib";
+import binaryen from "assemblyscript/binaryen";
 import { defineConfig, type Plugin, type UserConfig } from "vite";
 
 const BUILD = new URL("../../build/", import.meta.url);
@@ -11,9 +12,23 @@ const IDS = ["#wasm", "#linux-wasm", "#cooldown-wasm"];
 const ALL = "\0modules";
 const UNPACK: string = JSON.stringify(fileURLToPath(new URL("unpack.ts", import.meta.url)));
 
+/** What the page never calls: snapshots, and the other rules of Linux. */
+const UNUSED = /^restore|618$/;
+
+/** A module without exports that the page does not call, and without what only they need. */
+function trimmed(name: string): Buffer {
+  const module = binaryen.readBinary(readFileSync(new URL(`${name}.wasm`, BUILD)));
+  const exports = Array.from({ length: module.getNumExports() }, (_, index) => {
+    return binaryen.getExportInfo(module.getExportByIndex(index)).name;
+  });
+  for (const one of exports) if (UNUSED.test(one)) module.removeExport(one);
+  module.runPasses(["remove-unused-module-elements"]);
+  return Buffer.from(module.emitBinary());
+}
+
 /** Puts the WebAssembly modules into the page, deflated together. */
 function packed(): Plugin {
-  const modules = MODULES.map((name) => readFileSync(new URL(`${name}.wasm`, BUILD)));
+  const modules = MODULES.map(trimmed);
   return {
     name: "packed",
     enforce: "pre",

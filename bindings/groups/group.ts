@@ -11,6 +11,7 @@ import { checkInside, INSIDE } from "../core/inside.ts";
 import { invalid, PortError, type Reason, wrongKind, wrongValue } from "../errors.ts";
 import { readOptions } from "../requests/checks.ts";
 import { ALL_PORTS, checkRangeObject, type PortRange, showRange } from "../requests/range.ts";
+import { type GroupHolder, holdersIn } from "./holders.ts";
 import { namesIn } from "./path.ts";
 import { checkText, parseControl, printControl } from "./texts.ts";
 import { type Group, type Kind, Tree } from "./tree.ts";
@@ -339,6 +340,15 @@ export class PortGroups implements Disposable {
     if (file !== undefined) throw refused("ENOTDIR", "is-file", `${path} is a control file`);
     const groups = [...group.children.keys()].sort().map((name) => `${name}/`);
     return [...FILES.keys(), ...groups];
+  }
+
+  /**
+   * Who is in a group: the ports that managers hold for it, and the sockets of `LinuxPorts` by the
+   * rules of 6.18, as plain records. Groups below it have holders of their own.
+   * @throws PortError `ENOENT`, `ENOTDIR` (a control file), and those of a bad path.
+   */
+  holders(path: string): IterableIterator<GroupHolder> {
+    return holdersIn(this.#tree.core, this.get(path));
   }
 
   /**

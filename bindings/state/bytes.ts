@@ -171,7 +171,7 @@ function within(value: number, most: number): number {
 // ── The envelope ──────────────────────────────────────────────────────────────────────────
 //
 //   byte  0 ┌────────────┐
-//           │ magic  u32 │  "PWSN"
+//           │ magic  u32 │  of what it is
 //         4 ├────────────┤
 //           │ version u32│
 //         8 ├────────────┤
@@ -182,18 +182,21 @@ function within(value: number, most: number): number {
 //           │ content    │
 //           ╵            ╵
 
-const MAGIC = 0x4e535750;
+/** "PWSN": of a PortManager. */
+const MANAGER = 0x4e535750;
+/** "PWLX": of a LinuxPorts. */
+export const LINUX = 0x584c5750;
 const VERSION = 2;
 const SUMS = 12;
 /** Where the content begins. */
 const CONTENT = 20;
 
 /** Puts the content into an envelope. */
-export function seal(content: Uint8Array): Uint8Array {
+export function seal(content: Uint8Array, magic: number = MANAGER): Uint8Array {
   const bytes = new Uint8Array(CONTENT + content.length);
   const view = new DataView(bytes.buffer);
   bytes.set(content, CONTENT);
-  view.setUint32(0, MAGIC, true);
+  view.setUint32(0, magic, true);
   view.setUint32(4, VERSION, true);
   view.setUint32(8, bytes.length, true);
   for (const [index, sum] of sumsOf(bytes).entries()) view.setUint32(SUMS + 4 * index, sum, true);
@@ -204,10 +207,11 @@ export function seal(content: Uint8Array): Uint8Array {
  * The content of a snapshot.
  * @throws PortError `EINVAL` (`invalid-snapshot`): it is none, of another version, cut, or changed.
  */
-export function unseal(bytes: Uint8Array): Reader {
+export function unseal(bytes: Uint8Array, magic: number = MANAGER): Reader {
   if (bytes.length < CONTENT) throw badSnapshot(`it has ${bytes.length} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.getUint32(0, true) !== MAGIC) throw badSnapshot("these bytes are no snapshot");
+  const found = view.getUint32(0, true);
+  if (found !== magic) throw badSnapshot(otherKind(found));
   const version = view.getUint32(4, true);
   if (version !== VERSION) throw badSnapshot(`its version is ${version}, and ${VERSION} is known`);
   const length = view.getUint32(8, true);
@@ -215,6 +219,11 @@ export function unseal(bytes: Uint8Array): Reader {
   const isSame = sumsOf(bytes).every((sum, at) => sum === view.getUint32(SUMS + 4 * at, true));
   if (!isSame) throw badSnapshot("its checksum is wrong");
   return new Reader(bytes, CONTENT);
+}
+
+function otherKind(magic: number): string {
+  if (magic === MANAGER) return "it is one of a PortManager";
+  return magic === LINUX ? "it is one of a LinuxPorts" : "these bytes are no snapshot";
 }
 
 /**

@@ -22,11 +22,11 @@ import { Address, ANY } from "../requests/address.ts";
 import { groupAt, writeKey } from "../requests/block.ts";
 import { readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
-import { isRange, type PortRange } from "../requests/range.ts";
 import { cool, type Reservation } from "../reservation.ts";
 import type { Reserving } from "../reserving.ts";
 import { POLICIES } from "../selection.ts";
 import { badSnapshot, type Reader, unseal } from "./bytes.ts";
+import { itemOf, moduleOf, readGroups, readRange } from "./group-tables.ts";
 import { HAS_EXTRA } from "./snapshot.ts";
 
 type Settings = ReturnType<typeof checkOpen>;
@@ -142,12 +142,6 @@ function readSelection(reader: Reader): {
   return { selection: { ...own, secret }, counters };
 }
 
-function readRange(reader: Reader): PortRange {
-  const [first, last] = [reader.short(), reader.short()];
-  if (isRange(first, last)) return { first, last };
-  throw badSnapshot(`${first}..${last} is no range`);
-}
-
 // ── Everything else ───────────────────────────────────────────────────────────────────────
 
 /** Reads what comes after the settings into the manager. */
@@ -187,54 +181,6 @@ export function restoreInto(
     for (const tree of made) tree.close();
     throw error;
   }
-}
-
-function moduleOf({ module }: Settings): { module?: WebAssembly.Module } {
-  return module === undefined ? {} : { module };
-}
-
-/** The groups by their number in the snapshot, from 1 on. */
-function readGroups(
-  reader: Reader,
-  settings: Settings,
-  given: PortGroups | undefined,
-  made: PortGroups[],
-): (PortGroup | undefined)[] {
-  const groups: (PortGroup | undefined)[] = [undefined];
-  for (let left = reader.count(); left > 0; left--) {
-    const tree = reader.count(65535);
-    const inherit = reader.byte(1) === 1 ? "copy" : "intersect";
-    let group: PortGroup | undefined;
-    for (let length = reader.count(65535); length > 0; length--) {
-      const path = reader.text();
-      const ranges = [readRange(reader), readRange(reader)] as const;
-      if (given === undefined) made[tree] ??= PortGroups.open({ inherit, ...moduleOf(settings) });
-      group = openGroup(given ?? (made[tree] as PortGroups), path, ranges, given !== undefined);
-    }
-    if (group === undefined) throw badSnapshot("a group has no path");
-    groups.push(group);
-  }
-  return groups;
-}
-
-/** The group at a path, made if need be. A group of a tree that was given keeps its ranges. */
-function openGroup(
-  tree: PortGroups,
-  path: string,
-  [bindPortRange, connectPortRange]: readonly [PortRange, PortRange],
-  isGiven: boolean,
-): PortGroup {
-  let group: PortGroup;
-  try {
-    group = tree.get(path);
-    if (isGiven) return group;
-  } catch (error) {
-    if ((error as { code?: string }).code !== "ENOENT") throw error;
-    group = tree.create(path);
-  }
-  group.bindPortRange = bindPortRange;
-  group.connectPortRange = connectPortRange;
-  return group;
 }
 
 // ── What is held ──────────────────────────────────────────────────────────────────────────
@@ -347,11 +293,6 @@ function readKey(reader: Reader): Key {
     group: undefined,
     reserved: undefined,
   };
-}
-
-function itemOf<T>(items: readonly T[], index: number): T {
-  if (index < items.length) return items[index] as T;
-  throw badSnapshot(`there is no number ${index}`);
 }
 
 function readKnown(

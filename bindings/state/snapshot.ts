@@ -22,19 +22,17 @@ import {
   SINGLE_KIND_SHIFT,
 } from "../../assembly/abi.ts";
 import { SeededRandom } from "../core/random.ts";
-import { chainOf, type PortGroup } from "../groups/group.ts";
-import type { ReservedPorts } from "../groups/reserved.ts";
 import type { checkOpen } from "../open.ts";
 import type { PoolRecord } from "../pool-record.ts";
 import type { Address } from "../requests/address.ts";
 import { groupAt } from "../requests/block.ts";
 import { checkBoolean, readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
-import type { PortRange } from "../requests/range.ts";
 import type { Reserving } from "../reserving.ts";
 import { POLICIES } from "../selection.ts";
 import { seal, Writer } from "./bytes.ts";
 import { FlowList } from "./flow-list.ts";
+import { Tables } from "./group-tables.ts";
 import type { HeldSource, Known } from "./held.ts";
 
 /** What a snapshot is made of. */
@@ -135,61 +133,6 @@ function writeSelection(
   for (let index = 0; hasSecret && index < SECRET_WORDS; index++) {
     writer.word(core.exports.secretAt(selection.selector, index) >>> 0);
   }
-}
-
-// ── Groups and lists ──────────────────────────────────────────────────────────────────────
-
-/** The groups and lists that descriptions name, each once. 0 is none. */
-class Tables {
-  readonly #groups = new Map<PortGroup, number>();
-  readonly #lists = new Map<ReservedPorts, number>();
-
-  constructor(keys: Iterable<Key>) {
-    for (const { group, reserved } of keys) {
-      if (group !== undefined && !this.#groups.has(group)) {
-        this.#groups.set(group, this.#groups.size + 1);
-      }
-      if (reserved !== undefined && !this.#lists.has(reserved)) {
-        this.#lists.set(reserved, this.#lists.size + 1);
-      }
-    }
-  }
-
-  groupOf({ group }: Pick<Key, "group">): number {
-    return group === undefined ? 0 : (this.#groups.get(group) as number);
-  }
-
-  listOf({ reserved }: Key): number {
-    return reserved === undefined ? 0 : (this.#lists.get(reserved) as number);
-  }
-
-  groups(): Iterable<[PortGroup, number]> {
-    return this.#groups;
-  }
-
-  write(writer: Writer): void {
-    const trees = new Map<object, number>();
-    writer.count(this.#groups.size);
-    for (const group of this.#groups.keys()) {
-      const { tree, copies, chain } = chainOf(group);
-      if (!trees.has(tree)) trees.set(tree, trees.size);
-      writer.count(trees.get(tree) as number);
-      writer.byte(copies ? 1 : 0);
-      writer.count(chain.length);
-      for (const { path, bind, connect } of chain) {
-        writer.text(path);
-        writeRange(writer, bind);
-        writeRange(writer, connect);
-      }
-    }
-    writer.count(this.#lists.size);
-    for (const list of this.#lists.keys()) writer.text(list.text);
-  }
-}
-
-function writeRange(writer: Writer, { first, last }: PortRange): void {
-  writer.short(first);
-  writer.short(last);
 }
 
 // ── What is held ──────────────────────────────────────────────────────────────────────────

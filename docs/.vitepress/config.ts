@@ -70,6 +70,7 @@ const config: UserConfig = defineConfig({
           ["PortGroup", "port-group"],
           ["LinuxPorts", "linux-ports"],
           ["LinuxSocket", "linux-socket"],
+          ["State of a LinuxPorts", "linux-state"],
           ["Linux 2.6.32", "linux-2.6.32"],
           ["Sysctl", "sysctl"],
           ["Selection policies", "selection"],

@@ -110,9 +110,13 @@ export function makeChild(listener: Address, client: Address, port: Port, own: P
   setFlag(child, HAS_TIMESTAMPS, has(client, HAS_TIMESTAMPS));
   setWord(child, PEER, client);
   setWord(client, PEER, child);
+  addWaiting(listener, child);
+}
+
+/** A connection waits behind all others for accept(). */
+export function addWaiting(listener: Address, child: Address): void {
   const last = word(listener, BACKLOG_LAST);
-  if (last) setWord(last, BACKLOG, child);
-  else setWord(listener, BACKLOG, child);
+  setWord(last ? last : listener, BACKLOG, child);
   setWord(listener, BACKLOG_LAST, child);
 }
 

@@ -146,7 +146,7 @@ export function range618(socket: Address, kind: u32): u32 {
 }
 
 /** Each bound of IP_LOCAL_PORT_RANGE counts if it lies within the system's range. */
-function ownRange(socket: Address, range: u32): u32 {
+export function ownRange(socket: Address, range: u32): u32 {
   if (!has(socket, HAS_RANGE)) return range;
   const own = <u32>word(socket, OWN_RANGE);
   const first = isWithin(range, firstIn(own)) ? firstIn(own) : firstIn(range);
@@ -180,7 +180,8 @@ function judgeNamed(socket: Address, port: Port): i32 {
   return <i32>port;
 }
 
-function isLikeRemembered(socket: Address, bucket: Address): bool {
+/** Is the socket like the one that the bucket remembers? Then nobody looks for conflicts. */
+export function isLikeRemembered(socket: Address, bucket: Address): bool {
   if (!has(socket, REUSE_PORT)) return false;
   const uid = <u32>word(socket, UID);
   return isLike(bucket, socket + ADDRESS, has(socket, V6ONLY), uid, has(socket, GROUPED));

@@ -157,11 +157,7 @@ export function admit(
     store<u8>(bucket, 0, HAS_LIKE);
   } else if (!isLike(bucket, at, isOnly, uid, isGrouped)) {
     store<u8>(bucket, 1, HAS_LIKE);
-    const more = openMore(system, bucket);
-    setAddress(more, lowOf(at), highOf(at));
-    store<u32>(more, uid, UID);
-    store<u8>(more, isV6 ? 1 : 0, IS_V6);
-    store<u8>(more, isOnly ? 1 : 0, IS_ONLY);
+    storeLike(openMore(system, bucket), at, isV6, isOnly, uid);
   }
   setPartOpen(bucket, part, false);
   setOpen(system, bucket, port, false);
@@ -202,6 +198,54 @@ function openMore(system: Address, bucket: Address): Address {
   assert(more != 0); // charged too little
   store<u32>(bucket, <u32>more, MORE);
   return more;
+}
+
+// ── Restoring ─────────────────────────────────────────────────────────────────────────────
+
+export function isPartOpen(part: Address): bool {
+  return load<u8>(part, PART_IS_OPEN) != 0;
+}
+
+/** The record of what a bucket remembers of SO_REUSEPORT, or 0: it remembers none. */
+export function likeOf(bucket: Address): Address {
+  return load<u8>(bucket, HAS_LIKE) ? <Address>load<u32>(bucket, MORE) : 0;
+}
+
+export function uidOfLike(like: Address): u32 {
+  return load<u32>(like, UID);
+}
+
+/** 1: of IPv6; 2: IPV6_V6ONLY. */
+export function familyOfLike(like: Address): u32 {
+  return load<u8>(like, IS_V6) | (load<u8>(like, IS_ONLY) << 1);
+}
+
+/** The state of a part as it was. */
+export function restorePart(system: Address, port: Port, part: Address, open: bool): void {
+  setPartOpen(findBucket(system, port), part, open);
+}
+
+/** The state of a bucket as it was, and what it remembered; memory for that has been charged. */
+export function restoreBucket(
+  system: Address,
+  port: Port,
+  open: bool,
+  at: Address,
+  uid: u32,
+  family: u32,
+): void {
+  const bucket = findBucket(system, port);
+  setOpen(system, bucket, port, open);
+  if (!at) return;
+  store<u8>(bucket, 1, HAS_LIKE);
+  storeLike(openMore(system, bucket), at, (family & 1) != 0, (family & 2) != 0, uid);
+}
+
+function storeLike(more: Address, at: Address, isV6: bool, isOnly: bool, uid: u32): void {
+  setAddress(more, lowOf(at), highOf(at));
+  store<u32>(more, uid, UID);
+  store<u8>(more, isV6 ? 1 : 0, IS_V6);
+  store<u8>(more, isOnly ? 1 : 0, IS_ONLY);
 }
 
 // ── Coming and going ──────────────────────────────────────────────────────────────────────

@@ -26,9 +26,9 @@ import {
   REQUEST_DESTINATION,
   WRONG_FAMILY,
 } from "../../../abi";
-import { Address, allocZero } from "../../../memory/arena";
+import { Address } from "../../../memory/arena";
 import { beginBill, canPay } from "../../../memory/bill";
-import { INSTANCE_ACCOUNT, REQUEST, SPACES_AT } from "../../../memory/layout";
+import { REQUEST, SPACES_AT } from "../../../memory/layout";
 import { Port } from "../../../ports/bitmap";
 import { countIn, firstIn, isEmpty, lastIn } from "../../../ports/range";
 import { sipHash } from "../../../selection/siphash";
@@ -46,7 +46,7 @@ import {
   setAddress,
 } from "./address";
 import { range618 } from "./bind";
-import { disconnect, receiveReset } from "./ending";
+import { disconnect, resetAlone } from "./ending";
 import { chargePort, isOverV4, moveTo, moveToAny, releasePort, takePort } from "./owning";
 import { finishPlan, planSet } from "./rules";
 import { findEveryOther, findInTurn, roundOf, stepsTo } from "./search";
@@ -80,10 +80,11 @@ import {
 } from "./socket";
 import {
   CLOSED_PORTS,
+  COUNTERS,
   hasRoomForSets,
   hasSwitch,
   nowOf,
-  PERTURB,
+  openCounters,
   reservedSlots,
   SECRET,
   SOCKETS,
@@ -107,7 +108,6 @@ import {
 
 const TARGET: usize = REQUEST + <usize>REQUEST_DESTINATION;
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
-const COUNTERS: u32 = 65536;
 /** The device from which comes what the machine sends to itself. */
 const LOOPBACK: u32 = 1;
 const HASH_PERIOD_MS: u64 = 10_000;
@@ -252,12 +252,8 @@ const HASH_HIGH: usize = SPACES_AT + 160; // scratch: the high half of the hash
 
 /** The counter that the tuple uses, or 0: no memory. What is to be added to it stays behind. */
 function counterFor(system: Address, socket: Address, remotePort: Port): Address {
-  let table: Address = load<u32>(system, PERTURB);
-  if (!table) {
-    table = allocZero(INSTANCE_ACCOUNT, COUNTERS << 2);
-    if (!table) return 0;
-    store<u32>(system, <u32>table, PERTURB);
-  }
+  const table = openCounters(system);
+  if (!table) return 0;
   setAddress(SOURCE, lowOfSocket(socket), highOfSocket(socket));
   const period = <u64>(<u32>(nowOf(system) / HASH_PERIOD_MS));
   const hash = sipHash(system + SECRET, TARGET, 38, (period << 16) | remotePort);
@@ -372,5 +368,5 @@ function clearMirror(system: Address, socket: Address, port: Port, remotePort: P
 function resetHolder(system: Address, tuple: Address, port: Port): void {
   let other: Address = load<u32>(system, SOCKETS);
   while (other && (word(other, TUPLE) != tuple || portOf(other) != port)) other = nextSocket(other);
-  if (other) receiveReset(other);
+  if (other) resetAlone(other);
 }

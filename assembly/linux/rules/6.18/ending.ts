@@ -36,7 +36,7 @@ import {
   word,
 } from "./socket";
 import { slotOf } from "./system";
-import { addWait, chargeWait, closeWait, dropWait, hasRoomForWait } from "./time-wait";
+import { addWait, chargeWait, closeWait, dropWait, hasRoomForWait, linkPeer } from "./time-wait";
 import { leaveTuple } from "./tuples";
 
 /** connect() with AF_UNSPEC: the connection is reset; what bind() has given stays. */
@@ -102,7 +102,14 @@ export function receive618(socket: Address, isReset: u32): i32 {
   return 0;
 }
 
-export function receiveReset(socket: Address): void {
+/** A reset of which the other end is not told: from now on it has none. */
+export function resetAlone(socket: Address): void {
+  const peer = word(socket, PEER);
+  if (peer > OUTSIDE && peer != socket) linkPeer(peer, 0);
+  receiveReset(socket);
+}
+
+function receiveReset(socket: Address): void {
   if (word(socket, TUPLE)) finish(socket);
 }
 

@@ -27,7 +27,7 @@ import { find, insert, NODE_NAME, NODE_NUMBER, NODE_PARENT, remove } from "../..
 import { Port } from "../../../ports/bitmap";
 import { addOne, chargeAdd, dropOne } from "../../../ports/counted";
 import { countOf } from "../../../ports/set";
-import { ANY } from "./address";
+import { ANY, ONLY } from "./address";
 
 /** The parents of address nodes. */
 export const TCP: Address = 1;
@@ -175,6 +175,11 @@ export function deviceOf(holder: Address): u32 {
 
 export function uidOf(holder: Address): u32 {
   return load<u32>(holder, NODE_NAME + 4);
+}
+
+/** Are its owners IPV6_V6ONLY? */
+export function isForOnly(holder: Address): bool {
+  return (load<u16>(addressOf(holder), NODE_NUMBER) & ONLY) != 0;
 }
 
 export function isAggregate(address: Address): bool {

@@ -12,6 +12,7 @@ import {
   flagsOf,
   HAS_RANGE,
   has,
+  idOf,
   OWN_RANGE,
   portOf,
   REUSE_ADDR,
@@ -101,6 +102,11 @@ export function ownRange618(socket: Address): u32 {
 
 export function device618(socket: Address): u32 {
   return <u32>word(socket, DEVICE);
+}
+
+/** Names the socket as long as its system lives. */
+export function id618(socket: Address): f64 {
+  return <f64>idOf(socket);
 }
 
 /** Four bytes of the socket's address, 0..3. */

@@ -187,6 +187,12 @@ function firstConflicts(socket: Address, owners: Address): bool {
   return first != 0 && judge(socket, word(first, HOLDER), NAMED) == CONFLICT;
 }
 
+/** What a holder says to a socket that names a port: `PASS`, `SHARE` or `CONFLICT`. */
+export function verdictOn(socket: Address, holder: Address): u32 {
+  findNodes(socket);
+  return meetsNode(holder) ? judge(socket, holder, NAMED) : PASS;
+}
+
 /** Is the holder below one of the nodes, or the aggregate that counts it? */
 function meetsNode(holder: Address): bool {
   const aggregate = aggregateOf(holder);

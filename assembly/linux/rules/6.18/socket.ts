@@ -18,7 +18,8 @@
 //           72 │ links       u32  │  x 2: listeners of a port, or UDP sockets of a port
 //           80 │ backlog     u32  │  a listener's connections: first, last; one that waits: next
 //           88 │ order       f64  │  among UDP sockets of a port: the lowest is looked at first
-//           96 └──────────────────┘
+//           96 │ id          u64  │  which no other socket of the system has had
+//          104 └──────────────────┘
 //
 // Must stay true: a socket with a port has a holder that holds it, and a TCP socket a part, too.
 
@@ -28,7 +29,7 @@ import { pushFirst, takeOut } from "../../../memory/list";
 import { Port } from "../../../ports/bitmap";
 import { ANY_V4, classOf, setAddress } from "./address";
 import { describeOwner, SHARES_ADDR, SHARES_PORT, TCP, UDP } from "./holders";
-import { SOCKETS, slotOf } from "./system";
+import { nextId, SOCKETS, slotOf } from "./system";
 
 const SYSTEM: usize = 0;
 const WHAT: usize = 4;
@@ -49,10 +50,11 @@ export const PORT_LINKS: usize = 72;
 export const BACKLOG: usize = 80;
 export const BACKLOG_LAST: usize = 84;
 export const ORDER: usize = 88;
-const SOCKET_BYTES: u32 = 96;
+const ID: usize = 96;
+const SOCKET_BYTES: u32 = 104;
 
 /** What a record is, at its fourth byte: `TIME_WAIT` nodes have another value there. */
-const A_SOCKET: u32 = 1;
+export const A_SOCKET: u32 = 1;
 export const A_TIME_WAIT: u32 = 2;
 /** The peer is no record of this system. */
 export const OUTSIDE: Address = 1;
@@ -130,6 +132,7 @@ function startSocket(
   store<u32>(socket, <u32>group, GROUP);
   enterGroup(group);
   setAddress(socket + ADDRESS, 0, flags & IS_V6 ? 0 : ANY_V4);
+  store<u64>(socket, nextId(system), ID);
   pushFirst(system + SOCKETS, socket, LINKS);
 }
 
@@ -160,6 +163,15 @@ export function systemOf(socket: Address): Address {
 
 export function nextSocket(socket: Address): Address {
   return load<u32>(socket, LINKS);
+}
+
+/** Names the socket as long as its system lives, and in systems that are restored from it. */
+export function idOf(socket: Address): u64 {
+  return load<u64>(socket, ID);
+}
+
+export function setId(socket: Address, id: u64): void {
+  store<u64>(socket, id, ID);
 }
 
 export function groupOf(socket: Address): Address {

@@ -26,7 +26,8 @@
 //         4336 │ order      f64 x 2 │  of UDP sockets: where the next one in front, and behind, is
 //         4352 │ own list    set    │  the reserved ports as TCP's slots
 //         4376 │ version     u64    │  of the list that it was made from
-//         4384 └────────────────────┘
+//         4384 │ last id     u64    │  that a socket was given
+//         4392 └────────────────────┘
 //
 // TCP looks at every other port, even offsets before odd ones or the other way round. So its sets
 // do not hold ports but slots: even ports come first, then odd ones, and every other port of a
@@ -91,7 +92,7 @@ export const SOCKETS: usize = 152;
 export const QUEUES: usize = 156;
 export const SETS: usize = 180;
 const ROOM: usize = 184;
-export const PERTURB: usize = 188;
+const PERTURB: usize = 188;
 export const CLOSED_PORTS: usize = 192;
 export const SECRET: usize = 216;
 export const TCP_PORTS: usize = 232;
@@ -100,11 +101,15 @@ const FRONT: usize = UDP_PORTS + PAGE_TABLE_BYTES;
 const BACK: usize = FRONT + 8;
 const OWN_LIST: usize = BACK + 8;
 const LIST_VERSION: usize = OWN_LIST + 24;
-const SYSTEM_BYTES: u32 = <u32>LIST_VERSION + 8;
+const LAST_ID: usize = LIST_VERSION + 8;
+const SYSTEM_BYTES: u32 = <u32>LAST_ID + 8;
 if (RANGE < TABLE_END) ERROR("A system's own fields run into its table");
-if (SYSTEM_BYTES != 4384) ERROR("System no longer matches its diagram");
+if (SYSTEM_BYTES != 4392) ERROR("System no longer matches its diagram");
 
 const ROOM_MIN: u32 = 32;
+/** How many counters connect() has. */
+export const COUNTERS: u32 = 65536;
+
 /** A new system without sockets, or 0 when there is no memory for it. */
 export function open618(
   seedLow: u32,
@@ -204,6 +209,33 @@ export function secret618(system: Address, index: u32, value: u32): void {
   store<u32>(system + ((<usize>index) << 2), value, SECRET);
 }
 
+export function secretOf618(system: Address, index: u32): u32 {
+  return load<u32>(system + ((<usize>index) << 2), SECRET);
+}
+
+/** One of the 65,536 counters of connect(). */
+export function counter618(system: Address, index: u32): u32 {
+  const table: Address = load<u32>(system, PERTURB);
+  return table ? load<u32>(table + ((<usize>index) << 2)) : 0;
+}
+
+/** Sets a counter. 0: no memory. */
+export function setCounter618(system: Address, index: u32, value: u32): u32 {
+  const table = openCounters(system);
+  if (!table) return 0;
+  store<u32>(table + ((<usize>index) << 2), value);
+  return 1;
+}
+
+/** The counters of connect(), made when they are first used; 0: no memory. */
+export function openCounters(system: Address): Address {
+  const known: Address = load<u32>(system, PERTURB);
+  if (known) return known;
+  const table = allocZero(INSTANCE_ACCOUNT, COUNTERS << 2);
+  store<u32>(system, <u32>table, PERTURB);
+  return table;
+}
+
 export function hasSwitch(system: Address, at: usize): bool {
   return load<u8>(system + at) != 0;
 }
@@ -239,6 +271,24 @@ export function nextOrder(system: Address, isLast: bool): f64 {
   const order = load<f64>(at) + (isLast ? 1 : -1);
   store<f64>(at, order);
   return order;
+}
+
+/** A number that no other socket of the system has had. */
+export function nextId(system: Address): u64 {
+  const id = load<u64>(system, LAST_ID) + 1;
+  store<u64>(system, id, LAST_ID);
+  return id;
+}
+
+/** What numbers have come to: 0 orders in front, 1 those behind, below zero and above; 2 ids. */
+export function reached618(system: Address, what: u32): f64 {
+  if (what == 2) return <f64>load<u64>(system, LAST_ID);
+  return load<f64>(system + (what ? BACK : FRONT));
+}
+
+export function setReached618(system: Address, what: u32, value: f64): void {
+  if (what == 2) store<u64>(system, <u64>value, LAST_ID);
+  else store<f64>(system + (what ? BACK : FRONT), value);
 }
 
 // ── Slots ─────────────────────────────────────────────────────────────────────────────────

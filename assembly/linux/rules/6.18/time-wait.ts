@@ -25,8 +25,8 @@ import { beginBill, canPay, chargeNode } from "../../../memory/bill";
 import { find, NODE_NUMBER, NODE_PARENT, remove } from "../../../memory/table";
 import { Port } from "../../../ports/bitmap";
 import { hasPort } from "../../../ports/set";
-import { dequeue, FIRST, insertBehind, LAST, PREVIOUS } from "../../queue";
-import { classOf } from "./address";
+import { dequeue, FIRST, insertBehind, LAST, NEXT, PREVIOUS } from "../../queue";
+import { classOf, highOf, lowOf } from "./address";
 import { addOwner, dropOwner } from "./bucket";
 import { chargeHold, describeOwner, hold, letGo, newNode, TCP, TIME_WAIT } from "./holders";
 import {
@@ -45,6 +45,7 @@ import {
   systemOf,
   TUPLE,
   V6ONLY,
+  whatIs,
   word,
 } from "./socket";
 import {
@@ -59,7 +60,15 @@ import {
   TIME_WAITS,
   TW_MAX,
 } from "./system";
-import { becomeBlocking, becomeDue, chargeBlocking, chargeDue, dueOf, leaveTuple } from "./tuples";
+import {
+  becomeBlocking,
+  becomeDue,
+  chargeBlocking,
+  chargeDue,
+  dueOf,
+  leaveTuple,
+  localOf,
+} from "./tuples";
 
 const WHAT: usize = 4;
 const FLAGS: usize = 12;
@@ -100,19 +109,27 @@ export function addWait(socket: Address, isHalfOpen: bool): void {
   const system = systemOf(socket);
   const port = portOf(socket);
   const tuple = word(socket, TUPLE);
-  const wait = newNode(system, WAIT_BYTES, tuple, port, 0, 0);
-  store<u32>(wait, A_TIME_WAIT, WHAT);
-  describeWait(socket);
-  store<u32>(wait, <u32>hold(system, slotOf(port)), HOLDER_OF);
-  const isFromConnect = has(socket, FROM_CONNECT);
-  const part = addOwner(system, port, lowOfSocket(socket), highOfSocket(socket), isFromConnect);
-  store<u32>(wait, <u32>part, PART_OF);
   const timestamps = has(socket, HAS_TIMESTAMPS) ? STAMPED : 0;
-  store<u8>(wait, <u8>((isFromConnect ? BY_CONNECT : 0) | timestamps), FLAGS);
+  describeWait(socket);
+  const flags = (has(socket, FROM_CONNECT) ? BY_CONNECT : 0) | timestamps;
+  const wait = makeWait(system, tuple, port, flags);
   setWord(socket, TUPLE, 0);
-  count(system, TIME_WAITS, 1);
   if (isHalfOpen) beginHalfOpen(system, wait, word(socket, PEER));
   else beginClosed(system, wait);
+}
+
+/** One of the owner that is described, in no queue yet. */
+function makeWait(system: Address, tuple: Address, port: Port, flags: u32): Address {
+  const wait = newNode(system, WAIT_BYTES, tuple, port, 0, 0);
+  store<u32>(wait, A_TIME_WAIT, WHAT);
+  store<u32>(wait, <u32>hold(system, slotOf(port)), HOLDER_OF);
+  const local = localOf(tuple);
+  const isFromConnect = (flags & BY_CONNECT) != 0;
+  const part = addOwner(system, port, lowOf(local), highOf(local), isFromConnect);
+  store<u32>(wait, <u32>part, PART_OF);
+  store<u8>(wait, <u8>flags, FLAGS);
+  count(system, TIME_WAITS, 1);
+  return wait;
 }
 
 function beginHalfOpen(system: Address, wait: Address, peer: Address): void {
@@ -180,11 +197,74 @@ export function anyWait(system: Address): Address {
   return first ? first : load<u32>(system + HALF_OPEN_QUEUE, FIRST);
 }
 
-function tupleOf(wait: Address): Address {
+/**
+ * Restores one of the owner that is described: its queues take it behind those before it. It must
+ * have been charged.
+ */
+export function restoreWait(
+  system: Address,
+  tuple: Address,
+  port: Port,
+  flags: u32,
+  entered: u64,
+  ends: u64,
+): Address {
+  const wait = makeWait(system, tuple, port, flags);
+  store<u64>(wait, entered, ENTERED);
+  store<u64>(wait, ends, ENDS);
+  const isHalfOpen = (flags & HALF_OPEN) != 0;
+  enqueue(system + (isHalfOpen ? HALF_OPEN_QUEUE : CLOSED_QUEUE), wait, EXPIRING, ENDS);
+  if (flags & IS_PENDING) enqueue(system + PENDING_QUEUE, wait, PENDING, ENTERED);
+  return wait;
+}
+
+export function chargeRestoredWait(): void {
+  chargeNode(WAIT_BYTES);
+}
+
+/** The first that has closed, then those that follow it; behind the last the half-open ones. */
+export function nextWait(system: Address, wait: Address): Address {
+  if (!wait) return anyWait(system);
+  const next: Address = load<u32>(wait + EXPIRING, NEXT);
+  if (next || hasWaitFlag(wait, HALF_OPEN)) return next;
+  return load<u32>(system + HALF_OPEN_QUEUE, FIRST);
+}
+
+export function waitFlags(wait: Address): u32 {
+  return load<u8>(wait, FLAGS);
+}
+
+export function enteredAt(wait: Address): u64 {
+  return load<u64>(wait, ENTERED);
+}
+
+export function endsAt(wait: Address): u64 {
+  return load<u64>(wait, ENDS);
+}
+
+export function peerOfWait(wait: Address): Address {
+  return load<u32>(wait, PEER_OF);
+}
+
+/** Names the other end of a socket or a TIME_WAIT, or 0. */
+export function linkPeer(record: Address, peer: Address): void {
+  if (whatIs(record) == A_TIME_WAIT) store<u32>(record, <u32>peer, PEER_OF);
+  else setWord(record, PEER, peer);
+}
+
+export function holderOfWait(wait: Address): Address {
+  return load<u32>(wait, HOLDER_OF);
+}
+
+export function partOfWait(wait: Address): Address {
+  return load<u32>(wait, PART_OF);
+}
+
+export function tupleOf(wait: Address): Address {
   return load<u32>(wait, NODE_PARENT);
 }
 
-function waitPort(wait: Address): Port {
+export function waitPort(wait: Address): Port {
   return load<u16>(wait, NODE_NUMBER);
 }
 

@@ -87,6 +87,20 @@ export function dueOf(tuple: Address): Address {
   return tuple + DUE;
 }
 
+/** Has a connection of that very device the slot? */
+export function isTaken(
+  system: Address,
+  slot: Port,
+  low: u64,
+  high: u64,
+  remotePort: Port,
+  remote: Address,
+  device: u32,
+): bool {
+  const tuple = ofDevice(findFor(system, low, high, remotePort, remote), device);
+  return tuple != 0 && hasSlot(tuple, slot);
+}
+
 export function hasSlot(tuple: Address, slot: Port): bool {
   return hasPort(tuple, slot) || hasPort(tuple + DUE, slot);
 }

@@ -38,17 +38,23 @@ export function readAddress(name: string, text: unknown, isV6: boolean): Address
 }
 
 /** An address of the core as getsockname() of that family prints it. */
-export function printAddress(words: readonly number[], isV6: boolean): string {
+export function printAddress(given: ArrayLike<number>, isV6: boolean): string {
+  const words = Array.from(given);
   const bytes = words.flatMap((word) => [
     word & 255,
     (word >>> 8) & 255,
     (word >>> 16) & 255,
     word >>> 24,
   ]);
-  const isV4 = words[0] === 0 && words[1] === 0 && (words[2] ?? 0) >>> 0 === 0xffff0000;
+  const isV4 = isV4Words(words);
   const dotted = bytes.slice(12).join(".");
   if (isV4) return isV6 ? `::ffff:${dotted}` : dotted;
   return new ipaddr.IPv6(bytes).toRFC5952String();
+}
+
+/** Is it IPv4, also as a mapped address? */
+export function isV4Words(words: ArrayLike<number>): boolean {
+  return words[0] === 0 && words[1] === 0 && (words[2] ?? 0) >>> 0 === 0xffff0000;
 }
 
 export function isLoopback({ plain }: Address): boolean {

@@ -26,6 +26,7 @@ export type Exports618 = SharedExports & {
   ownRange(socket: number): number;
   device(socket: number): number;
   addressWord(socket: number, index: number): number;
+  id(socket: number): number;
   range(socket: number, kind: number): number;
 
   bind(socket: number, port: number, isLocal: number, isPrivileged: number, random: number): number;
@@ -48,6 +49,27 @@ export type Exports618 = SharedExports & {
   receive(socket: number, isReset: number): number;
   close(socket: number, isReset: number): number;
   closeUdp(socket: number): void;
+
+  verdict(socket: number, owner: number): number;
+  isLike(socket: number, port: number): number;
+  countOpen(socket: number, what: number): number;
+  searched(socket: number): number;
+  allowsPort(socket: number, port: number): number;
+
+  nextRecord(system: number, record: number): number;
+  firstWait(system: number): number;
+  readRecord(system: number, record: number): void;
+  readLike(system: number, port: number): void;
+  restoreRecord(system: number): number;
+  restoreBucket(system: number, port: number, open: number, remembers: number): number;
+  linkPeer(record: number, peer: number): void;
+  linkListener(listener: number): number;
+  linkWaiting(listener: number, child: number): void;
+  reached(system: number, what: number): number;
+  setReached(system: number, what: number, value: number): void;
+  counter(system: number, index: number): number;
+  setCounter(system: number, index: number, value: number): number;
+  secretOf(system: number, index: number): number;
 };
 
 // Settings of a system, by their places in its record (assembly/linux/rules/6.18/system.ts).
@@ -56,6 +78,7 @@ export const SWITCHES = 104;
 export const DELAY = 108;
 export const TW_MAX = 112;
 export const FIN_TIMEOUT = 116;
+export const DURATION = 120;
 export const UDP_SLOTS = 124;
 
 // Flags of a socket (assembly/linux/rules/6.18/socket.ts).
@@ -65,4 +88,47 @@ export const REUSE_ADDR = 4;
 export const REUSE_PORT = 8;
 export const V6ONLY = 16;
 export const NO_PORT = 32;
+export const HAS_RANGE = 4096;
 export const STATE_SHIFT = 24;
+// States, above the flags.
+export const LISTENING = 1;
+export const ESTABLISHED = 2;
+// Of a TIME_WAIT (assembly/linux/rules/6.18/time-wait.ts): the other end has not yet closed.
+export const HALF_OPEN = 1;
+/** It has not been long enough in TIME_WAIT to be taken over. */
+export const IS_PENDING = 8;
+/** The peer is no record of the system. */
+export const OUTSIDE = 1;
+
+// The line of a record, in words (assembly/linux/rules/6.18/state.ts).
+export const WHAT = 0;
+export const STATE = 1;
+export const ID = 2;
+export const FLAGS = 4;
+export const KIND = 5;
+export const DEVICE = 6;
+export const UID = 7;
+export const GROUP = 8;
+/** The port, and in the upper half the one that getsockname() tells. */
+export const PORTS = 9;
+export const RANGE = 10;
+export const REMOTE_PORT = 11;
+export const LOCAL = 12;
+export const REMOTE = 16;
+export const PEER = 20;
+export const NEXT_LISTENER = 21;
+export const WAITING = 22;
+export const ORDER = 24;
+export const ENTERED = 26;
+export const ENDS = 28;
+export const LINE_WORDS = 30;
+export const A_TIME_WAIT = 2;
+// Of `STATE`.
+export const TUPLE_THERE = 1;
+export const IS_DUE = 2;
+export const PART_OPEN = 4;
+export const BUCKET_OPEN = 8;
+export const REMEMBERS = 16;
+// Of `KIND`, for a TIME_WAIT's owner.
+export const SHARES_PORT = 2;
+export const ONLY = 8;

@@ -5,6 +5,8 @@ import { isRevoked } from "../../../core/brands.ts";
 import { INSIDE } from "../../../core/inside.ts";
 import { CryptoRandom } from "../../../core/random.ts";
 import { noMemory } from "../../../errors.ts";
+import type { PortGroups } from "../../../groups/group.ts";
+import { tellHolders } from "../../../groups/holders.ts";
 import { ReservedPorts, reservedAddress } from "../../../groups/reserved.ts";
 import { checkInteger } from "../../../requests/checks.ts";
 import { Sysctl } from "../../sysctl.ts";
@@ -19,9 +21,21 @@ import {
   type LinuxOptions,
   TW_BUCKETS_MAX,
 } from "./options.ts";
-import { type LinuxSocket, openSocket618 } from "./socket.ts";
+import type { LinuxRecord } from "./record.ts";
+import { socketsOf } from "./records.ts";
+import { beginRestore618, type LinuxRestoreOptions, restore618 } from "./restore.ts";
+import { snapshot618 } from "./snapshot.ts";
+import { type LinuxSocket, openSocket618, restoredSocket618 } from "./socket.ts";
 import type { LinuxSocketOptions, System } from "./socket-options.ts";
 import { SETTINGS_618, type SysctlHost618 } from "./sysctl.ts";
+
+/** What came with a restored system. */
+export interface RestoredLinux {
+  /** Its sockets by {@link LinuxSocket.id}; those that wait for accept() come by that. */
+  readonly sockets: ReadonlyMap<number, LinuxSocket>;
+  /** The trees of groups that were made for it. A tree that was given is not among them. */
+  readonly groups: readonly PortGroups[];
+}
 
 /**
  * The ports of one machine, as Linux hands them out to TCP and UDP sockets. It keeps records; it
@@ -32,11 +46,15 @@ export class LinuxPorts extends LinuxSystem {
   /** The same settings as texts, by their sysctl names. */
   readonly sysctl: Sysctl<SysctlHost618>;
   readonly #system: System;
+  #restored: RestoredLinux | undefined;
 
   private constructor(token: symbol, system: System) {
     super(token, system);
     this.#system = system;
     this.sysctl = new Sysctl<SysctlHost618>(this, SETTINGS_618);
+    tellHolders(system.core, this, (linux, group) => {
+      return socketsOf(linux.#system, group);
+    });
   }
 
   /**
@@ -52,11 +70,33 @@ export class LinuxPorts extends LinuxSystem {
     return isOf2632(options) ? Linux2632Ports.open(options) : LinuxPorts.#open(options);
   }
 
+  /**
+   * Opens a system that holds and answers what the original did when it made the {@link snapshot}.
+   * @throws PortError `EINVAL` (`invalid-snapshot`): it is none, cut, changed, of another version, or of
+   * a `PortManager`; `ENOBUFS`: `memoryLimit` is too low for it; and those of bad arguments.
+   */
+  static restore(snapshot: Uint8Array, options: LinuxRestoreOptions = {}): LinuxPorts {
+    const begun = beginRestore618(snapshot, options);
+    const reserved = new ReservedPorts(begun.reserved, moduleIn(begun.options.module));
+    const linux = LinuxPorts.#open({ ...begun.options, reserved });
+    const groups: PortGroups[] = [];
+    try {
+      const sockets = restore618(begun, linux.#system, groups).map((one) => {
+        return restoredSocket618(linux.#system, one);
+      });
+      linux.#restored = { sockets: new Map(sockets.map((one) => [one.id, one])), groups };
+      return linux;
+    } catch (error) {
+      linux.close();
+      for (const tree of groups) tree.close();
+      throw error;
+    }
+  }
+
   static #open(options: LinuxOptions): LinuxPorts {
     const checked = checkOptions(options);
     const { core, linux, module, limit, duration, now, draw } = checked;
-    const reserved =
-      checked.reserved ?? new ReservedPorts("", module === undefined ? {} : { module });
+    const reserved = checked.reserved ?? new ReservedPorts("", moduleIn(module));
     const secret = new CryptoRandom();
     const list = reservedAddress(reserved, core);
     const address = linux.open(secret.next(), secret.next(), limit, list, duration, now) >>> 0;
@@ -74,7 +114,9 @@ export class LinuxPorts extends LinuxSystem {
       linux.secret(address, index, checked.secrets.next());
     }
     const { addresses, devices, source } = checked;
-    const shared = { core, linux, limit, draw, addresses, devices, source, reserved };
+    const random = options.random === undefined ? checked.secrets : undefined;
+    const own = { addresses, devices, source, reserved, random, groups: new Map() };
+    const shared = { core, linux, limit, draw, ...own };
     return new LinuxPorts(INSIDE, { address, ...shared });
   }
 
@@ -84,6 +126,33 @@ export class LinuxPorts extends LinuxSystem {
    */
   socket(options: LinuxSocketOptions = {}): LinuxSocket {
     return openSocket618(this.#system, options);
+  }
+
+  // ── All of it ─────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * All sockets, the oldest first, and then the connections whose sockets are gone, as plain data: as they
+   * are when the first one is asked for, whatever happens until the last one is.
+   * @throws PortError `EBADF`.
+   */
+  sockets(): IterableIterator<LinuxRecord> {
+    openOf(this.#system);
+    return socketsOf(this.#system);
+  }
+
+  /**
+   * All that decides how the system answers, as bytes for {@link restore}: here, in another thread, page or
+   * process. Of a system without a `seed` the keys and counters of chance stay at home.
+   * @throws PortError `EBADF`.
+   */
+  snapshot(): Uint8Array {
+    openOf(this.#system);
+    return snapshot618(this.#system);
+  }
+
+  /** What came with a restored system; `undefined`: it has been opened. */
+  get restored(): RestoredLinux | undefined {
+    return this.#restored;
   }
 
   // ── Settings ────────────────────────────────────────────────────────────────────────────
@@ -185,6 +254,10 @@ export class LinuxPorts extends LinuxSystem {
     const shift = index * 8;
     this.#store(SWITCHES, (this.#setting(SWITCHES) & ~(255 << shift)) | (value << shift));
   }
+}
+
+function moduleIn(module: WebAssembly.Module | undefined): { module?: WebAssembly.Module } {
+  return module === undefined ? {} : { module };
 }
 
 function isOf2632(options: LinuxOptions | Linux2632Options): options is Linux2632Options {

@@ -1,26 +1,25 @@
 // What sockets of Linux 6.18 are made with and connected with, and what those of one system share.
 
+import type { Random } from "../../../core/random.ts";
 import { PortError } from "../../../errors.ts";
-import type { PortGroup } from "../../../groups/group.ts";
+import { groupAddress, type PortGroup } from "../../../groups/group.ts";
 import { checkInteger, checkPortOrZero, readOptions } from "../../../requests/checks.ts";
 import type { PortRange } from "../../../requests/range.ts";
 import type { OpenSystem } from "../../system.ts";
 import type { Address } from "./address.ts";
 import type { Exports618 } from "./core.ts";
+import type { LinuxSocketState, LinuxSocketType } from "./record.ts";
 
 const DEVICE_MAX = 0x7fffffff;
 
-/** The protocol and the family of a socket. */
-export type LinuxSocketType = "tcp4" | "tcp6" | "udp4" | "udp6";
-
-/** `"closed"`: neither connected nor listening; `"gone"` once `close()` has been called. */
-export type LinuxSocketState =
-  | "closed"
-  | "listening"
-  | "established"
-  | "fin-wait-2"
-  | "close-wait"
-  | "gone";
+/** By their numbers in the core. */
+export const STATES: readonly LinuxSocketState[] = [
+  "closed",
+  "listening",
+  "established",
+  "fin-wait-2",
+  "close-wait",
+];
 
 /** What a socket is made with. */
 export interface LinuxSocketOptions {
@@ -65,6 +64,10 @@ export interface System extends OpenSystem {
   readonly addresses: ReadonlySet<string> | undefined;
   readonly devices: ReadonlySet<number> | undefined;
   readonly source: Address | undefined;
+  /** The groups that its sockets are in, and some that they were in, by their place in the core. */
+  readonly groups: Map<number, PortGroup>;
+  /** Whence chance comes, unless that is a function of the caller. */
+  readonly random: Random | undefined;
 }
 
 /** The number of a device that there is, or 0. */
@@ -82,4 +85,12 @@ export function checkOwnRange(range: PortRange): PortRange {
   if (first === 0 || last === 0 || first <= last) return { first, last };
   const message = `localPortRange must not begin above its end, got ${first}..${last}`;
   throw new PortError("EINVAL", "invalid-port-range", message);
+}
+
+/** Where the core keeps a group, or 0; the system knows it by that from now on. */
+export function groupIn(system: System, group: PortGroup | undefined): number {
+  if (group === undefined) return 0;
+  const address = groupAddress(group, system.core);
+  system.groups.set(address, group);
+  return address;
 }

@@ -2,7 +2,7 @@
 
 import { GROUP_BIND, GROUP_CONNECT } from "../../../../assembly/abi.ts";
 import { closed, noMemory, PortError, wrongType, wrongValue } from "../../../errors.ts";
-import { groupAddress, type PortGroup } from "../../../groups/group.ts";
+import type { PortGroup } from "../../../groups/group.ts";
 import {
   checkBoolean,
   checkPort,
@@ -24,24 +24,20 @@ import {
   writeEnds,
 } from "./address.ts";
 import { IS_UDP, IS_V6, NO_PORT, REUSE_ADDR, REUSE_PORT, STATE_SHIFT, V6ONLY } from "./core.ts";
+import { explainBind, type LinuxExplanation } from "./explain.ts";
+import type { LinuxSocketState, LinuxSocketType } from "./record.ts";
 import { refusal618 } from "./refusals.ts";
+import type { RestoredSocket } from "./restore.ts";
 import {
   checkDevice,
   checkOwnRange,
+  groupIn,
   type LinuxConnectOptions,
   type LinuxSocketOptions,
-  type LinuxSocketState,
-  type LinuxSocketType,
+  STATES,
   type System,
 } from "./socket-options.ts";
 
-const STATES: readonly LinuxSocketState[] = [
-  "closed",
-  "listening",
-  "established",
-  "fin-wait-2",
-  "close-wait",
-];
 const TYPES: readonly string[] = ["tcp4", "tcp6", "udp4", "udp6"];
 const NAMES = [
   ...["type", "reuseAddr", "reusePort", "v6only", "bindAddressNoPort", "localPortRange"],
@@ -65,13 +61,22 @@ export function openSocket618(system: System, given: LinuxSocketOptions): LinuxS
   if (checkBoolean("bindAddressNoPort", options.bindAddressNoPort)) flags |= NO_PORT;
   const device = checkDevice(system, orDefault(options.bindToDevice, 0));
   const uid = checkUint32("uid", orDefault(options.uid, 0));
-  const inGroup = group === undefined ? 0 : groupAddress(group, system.core);
+  const inGroup = groupIn(system, group);
   const inSystem = openOf(system);
   const range = localPortRange === undefined ? undefined : checkOwnRange(localPortRange);
   const socket = system.linux.openSocket(inSystem, flags, device, uid, inGroup) >>> 0;
   if (socket === 0) throw noMemory(`a socket, limit ${system.limit} bytes`);
   if (range !== undefined) system.linux.setRange(socket, range.first, range.last);
   return new LinuxSocket(system, socket, type, uid, group);
+}
+
+/** The object for a socket of a restored system. */
+export function restoredSocket618(
+  system: System,
+  { record, flags, uid, group }: RestoredSocket,
+): LinuxSocket {
+  const type = `${flags & IS_UDP ? "udp" : "tcp"}${flags & IS_V6 ? 6 : 4}` as const;
+  return new LinuxSocket(system, record, type, uid, group);
 }
 
 /** A TCP or UDP socket, as far as its port is concerned. Made by `LinuxPorts.socket`. */
@@ -84,7 +89,7 @@ export class LinuxSocket implements Disposable {
   #socket: number;
   #group: PortGroup | undefined;
 
-  /** @internal Users call `LinuxPorts.socket`. */
+  /** @internal */
   constructor(
     system: System,
     socket: number,
@@ -270,7 +275,31 @@ export class LinuxSocket implements Disposable {
     this.close();
   }
 
+  /**
+   * Why {@link bind} would refuse an address and port, and who has it: asked by the same rules, and
+   * nothing changes.
+   * @param port 1..65535, or 0: any, where the answer says what each rule takes from the range.
+   * @param uid whose call it would be.
+   * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
+   */
+  explainBind(address: string, port: number, uid: number = this.uid): LinuxExplanation {
+    const local = readAddress("address", address, this.#isV6);
+    const named = checkPortOrZero("port", port);
+    const isPrivileged = checkUint32("uid", uid) === 0;
+    const who = { type: this.type, uid: this.uid, group: this.group };
+    const asked = { ...who, socket: this.#open(), local, port: named, isPrivileged };
+    return explainBind(this.#system, { ...asked, isOfMachine: this.#isOfMachine(local) });
+  }
+
   // ── What it is ──────────────────────────────────────────────────────────────────────────
+
+  /**
+   * A number that no other socket of the system has, and that it keeps when the system is restored
+   * from a snapshot; 0: the socket is gone.
+   */
+  get id(): number {
+    return this.#isOpen() ? this.#system.linux.id(this.#socket) : 0;
+  }
 
   /** The local port; 0: the socket has none, or is gone. */
   get port(): number {
@@ -381,8 +410,8 @@ export class LinuxSocket implements Disposable {
   }
 
   set group(group: PortGroup | undefined) {
-    const { core, linux } = this.#system;
-    linux.moveSocket(this.#open(), group === undefined ? 0 : groupAddress(group, core));
+    const { linux } = this.#system;
+    linux.moveSocket(this.#open(), groupIn(this.#system, group));
     this.#group = group;
   }
 

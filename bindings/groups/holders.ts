@@ -1,0 +1,48 @@
+// Holders: who is in a group. Managers and systems of ports say so themselves; here they are known
+// by their core, as long as somebody else holds on to them.
+
+import type { Core } from "../core/core.ts";
+import { PortError } from "../errors.ts";
+import type { LinuxRecord } from "../linux/rules/6.18/record.ts";
+import type { HeldPort } from "../state/held-port.ts";
+import type { PortGroup } from "./group.ts";
+
+/** A port that a manager holds for the group, or a socket that is in it. */
+export type GroupHolder = HeldPort | LinuxRecord;
+
+/** Those of an object that is still there. */
+type Source = () => ((group: PortGroup) => Iterable<GroupHolder>) | undefined;
+
+const sources = new WeakMap<Core, Set<Source>>();
+
+/** Has an object asked for the holders in a group, as long as somebody else holds on to it. */
+export function tellHolders<T extends object>(
+  core: Core,
+  teller: T,
+  holdersOf: (teller: T, group: PortGroup) => Iterable<GroupHolder>,
+): void {
+  const known = sources.get(core) ?? new Set<Source>();
+  sources.set(core, known);
+  if ((known.size & (known.size - 1)) === 0) dropForgotten(known);
+  // A host without WeakRef keeps all, as it does with memory that has not been given back.
+  const ref = typeof WeakRef === "function" ? new WeakRef(teller) : { deref: () => teller };
+  known.add(() => {
+    const found = ref.deref();
+    return found && ((group) => holdersOf(found, group));
+  });
+}
+
+/** All that is in a group itself, not in those below it. What has been closed has nothing there. */
+export function* holdersIn(core: Core, group: PortGroup): Generator<GroupHolder> {
+  for (const source of [...(sources.get(core) ?? [])]) {
+    try {
+      yield* source()?.(group) ?? [];
+    } catch (error) {
+      if (!(error instanceof PortError) || error.code !== "EBADF") throw error;
+    }
+  }
+}
+
+function dropForgotten(known: Set<Source>): void {
+  for (const source of known) if (source() === undefined) known.delete(source);
+}

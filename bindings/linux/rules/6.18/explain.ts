@@ -1,0 +1,242 @@
+// Explaining: why bind() refuses an address and a port, by the rules of Linux 6.18. The core says of
+// each owner what it means to the socket; here that is put into words.
+
+import { GROUP_BIND } from "../../../../assembly/abi.ts";
+import { noMemory } from "../../../errors.ts";
+import { limitingPath, type PortGroup } from "../../../groups/group.ts";
+import { showEnd } from "../../../requests/printing.ts";
+import { type PortRange, showRange, unpackRange } from "../../../requests/range.ts";
+import { openOf } from "../../system.ts";
+import { type Address, ANY_V6, isV4Words, writeEnds } from "./address.ts";
+import {
+  IS_UDP,
+  LINE_WORDS,
+  NO_PORT,
+  ORDER,
+  PORTS,
+  REUSE_ADDR,
+  REUSE_PORT,
+  STATE_SHIFT,
+  V6ONLY,
+} from "./core.ts";
+import type { LinuxRecord, LinuxSocketType } from "./record.ts";
+import { copyLines, recordIn } from "./records.ts";
+import type { System } from "./socket-options.ts";
+
+/**
+ * Why a port cannot be had by bind():
+ *
+ * - `"wrong-state"`: the socket has a port, is connected or listens.
+ * - `"wrong-family"`: the address is of another family, or IPv4 for an IPv6-only socket.
+ * - `"not-local"`: the address is none of the machine's.
+ * - `"privileged"`: the port lies below `unprivilegedPortStart`, and the user is not root.
+ * - `"outside-group"`: the group does not allow the port.
+ * - `"flags"`: socket and holder have neither SO_REUSEADDR nor SO_REUSEPORT in common.
+ * - `"listening"`: they have SO_REUSEADDR in common, but the holder listens.
+ * - `"user"`: they have SO_REUSEPORT in common, but not the user.
+ * - `"outside-own-range"`, `"reserved"`, `"held"`, for any port: what `localPortRange`, the reserved
+ *   ports and the holders take away.
+ */
+export type LinuxRule =
+  | "wrong-state"
+  | "wrong-family"
+  | "not-local"
+  | "privileged"
+  | "outside-group"
+  | "flags"
+  | "listening"
+  | "user"
+  | "outside-own-range"
+  | "reserved"
+  | "held";
+
+/** One reason. */
+export interface LinuxObstacle {
+  readonly rule: LinuxRule;
+  /** The reason in words. */
+  readonly text: string;
+  /** Who has the port, for an explicit port: a socket, or a connection without one. */
+  readonly holder?: LinuxRecord | undefined;
+  /** The path of the group that set the limit. */
+  readonly group?: string | undefined;
+  /** For any port: how many ports of the system's range the rule takes away, each counted once. */
+  readonly ports?: number | undefined;
+}
+
+/** Whether bind() gets a port, and why not. */
+export interface LinuxExplanation {
+  /** Would the call succeed now? */
+  readonly allowed: boolean;
+  /** The port that was asked about; 0: any. */
+  readonly port: number;
+  /**
+   * What stands in the way. For an explicit port every holder that has to go, and no other; for any
+   * port what each rule takes away: with {@link free} it adds up to the system's range.
+   */
+  readonly because: readonly LinuxObstacle[];
+  /** For any port: the system's range. */
+  readonly searched?: PortRange | undefined;
+  /**
+   * For any port: how many ports of the range can be had. Where a range has an odd number of ports,
+   * the kernel may overlook the last one (`exact`).
+   */
+  readonly free?: number | undefined;
+}
+
+/** What bind() would be asked for. */
+interface Asked {
+  readonly socket: number;
+  readonly type: LinuxSocketType;
+  readonly local: Address;
+  readonly port: number;
+  readonly group: PortGroup | undefined;
+  /** Whose socket it is. */
+  readonly uid: number;
+  readonly isPrivileged: boolean;
+  readonly isOfMachine: boolean;
+}
+
+const CONFLICT = 2;
+const SHARE = 1;
+
+export function explainBind(system: System, asked: Asked): LinuxExplanation {
+  const { port } = asked;
+  const refused = refusedAtOnce(system, asked);
+  if (refused !== undefined) return { allowed: false, port, because: [refused] };
+  writeEnds(system.core, asked.local, ANY_V6);
+  return port === 0 ? explainAny(system, asked) : explainNamed(system, asked);
+}
+
+/** What the kernel looks at before it looks at ports. */
+function refusedAtOnce(system: System, asked: Asked): LinuxObstacle | undefined {
+  const { socket, type, local, port } = asked;
+  const { linux } = system;
+  const flags = linux.flags(socket);
+  const isV6 = type.endsWith("6");
+  const start = linux.start(openOf(system));
+  const reasons: readonly (readonly [applies: boolean, rule: LinuxRule, text: string])[] = [
+    [local.isV6 !== isV6, "wrong-family", `a ${type} socket has no address ${local.plain}`],
+    [!asked.isOfMachine, "not-local", `${local.plain} is none of the machine's addresses`],
+    [
+      port > 0 && port < start && !asked.isPrivileged,
+      "privileged",
+      `ports below ${start} are for root`,
+    ],
+    [
+      linux.port(socket) !== 0 || flags >>> STATE_SHIFT !== 0,
+      "wrong-state",
+      "the socket has a port, is connected or listens",
+    ],
+    [
+      isV6 && isV4Words(local.words) && (flags & V6ONLY) !== 0,
+      "wrong-family",
+      "the socket is IPv6-only, and the address is IPv4",
+    ],
+  ];
+  const found = reasons.find(([applies]) => applies);
+  return found === undefined ? undefined : { rule: found[1], text: found[2] };
+}
+
+// ── An explicit port ──────────────────────────────────────────────────────────────────────
+
+function explainNamed(system: System, asked: Asked): LinuxExplanation {
+  const { socket, port, group } = asked;
+  const outside = outsideGroup(system, asked);
+  const flags = system.linux.flags(socket);
+  const isLike = (flags & IS_UDP) === 0 && system.linux.isLike(socket, port) !== 0;
+  const holders = isLike ? [] : holdersInTheWay(system, asked);
+  const because = group !== undefined && outside !== undefined ? [outside] : [];
+  because.push(...holders.map((holder) => obstacleOf(holder, flags, asked.uid)));
+  return { allowed: because.length === 0, port, because };
+}
+
+function outsideGroup(
+  { linux }: System,
+  { socket, port, group }: Asked,
+): LinuxObstacle | undefined {
+  if (group === undefined) return undefined;
+  if (linux.allowsPort(socket, port) !== 0) return undefined;
+  const path = limitingPath(group, GROUP_BIND, port);
+  const text = `group ${group.path} does not allow port ${port}: ${path} sets the limit`;
+  return { rule: "outside-group", text, group: path };
+}
+
+/** The owners that have to go; of UDP's those before the first that shares. */
+function holdersInTheWay(system: System, { socket, type, port }: Asked): LinuxRecord[] {
+  const { lines, records } = copyLines(system);
+  const isUdp = type.startsWith("udp");
+  const found: { order: number; verdict: number; holder: LinuxRecord }[] = [];
+  for (const [index, record] of records.entries()) {
+    const line = lines.subarray(index * LINE_WORDS, (index + 1) * LINE_WORDS);
+    if (((line[PORTS] as number) & 0xffff) !== port) continue;
+    const holder = recordIn(system, line);
+    if (holder.type.startsWith("udp") !== isUdp) continue;
+    const verdict = system.linux.verdict(socket, record);
+    if (verdict !== 0) found.push({ order: orderIn(line), verdict, holder });
+  }
+  if (isUdp) found.sort((one, other) => one.order - other.order);
+  const sharing = isUdp ? found.findIndex(({ verdict }) => verdict === SHARE) : -1;
+  const first = sharing < 0 ? found : found.slice(0, sharing);
+  return first.filter(({ verdict }) => verdict === CONFLICT).map(({ holder }) => holder);
+}
+
+function orderIn(line: Uint32Array): number {
+  return new Float64Array(line.slice(ORDER, ORDER + 2).buffer)[0] as number;
+}
+
+function obstacleOf(holder: LinuxRecord, flags: number, uid: number): LinuxObstacle {
+  const sharesAddress = (flags & REUSE_ADDR) !== 0 && holder.reuseAddr;
+  const sharesPort = (flags & REUSE_PORT) !== 0 && holder.reusePort;
+  const who = `${holder.type} ${showEnd(holder.address, holder.port)}`;
+  const by = holder.id === 0 ? `${who} in ${holder.state}` : `socket ${holder.id}, ${who},`;
+  if (sharesAddress && holder.state === "listening") {
+    return { rule: "listening", text: `${by} listens`, holder };
+  }
+  if (sharesPort && holder.uid !== uid) {
+    return { rule: "user", text: `${by} is of user ${holder.uid}, not ${uid}`, holder };
+  }
+  const text = `${by} and the socket have neither SO_REUSEADDR nor SO_REUSEPORT in common`;
+  return { rule: "flags", text, holder };
+}
+
+// ── Any port ──────────────────────────────────────────────────────────────────────────────
+
+function explainAny(system: System, asked: Asked): LinuxExplanation {
+  const { linux } = system;
+  const { socket, group } = asked;
+  const searched = unpackRange(linux.portRange(openOf(system)) >>> 0) as PortRange;
+  const own = unpackRange(linux.searched(socket) >>> 0) as PortRange;
+  const within = unpackRange(linux.range(socket, GROUP_BIND) >>> 0);
+  const [all, ofOwn, ofGroup] = [searched, own, within].map(sizeOf) as [number, number, number];
+  const reserved = countOpen(system, socket, 0);
+  const free = countOpen(system, socket, 1);
+  const path = group?.path;
+  const taken: readonly LinuxObstacle[] = [
+    {
+      rule: "outside-own-range",
+      text: `IP_LOCAL_PORT_RANGE leaves ${showRange(own)}`,
+      ports: all - ofOwn,
+    },
+    {
+      rule: "outside-group",
+      text: `group ${path} leaves less`,
+      group: path,
+      ports: ofOwn - ofGroup,
+    },
+    { rule: "reserved", text: "ip_local_reserved_ports has them", ports: reserved },
+    { rule: "held", text: "others have them", ports: ofGroup - reserved - free },
+  ];
+  const because = taken.filter(({ ports }) => ports !== 0);
+  const later = (linux.flags(socket) & (NO_PORT | IS_UDP)) === NO_PORT;
+  return { allowed: free > 0 || later, port: 0, because, searched, free };
+}
+
+function sizeOf(range: PortRange | undefined): number {
+  return range === undefined ? 0 : range.last - range.first + 1;
+}
+
+function countOpen(system: System, socket: number, what: number): number {
+  const count = system.linux.countOpen(socket, what);
+  if (count < 0) throw noMemory(`an explanation, limit ${system.limit} bytes`);
+  return count;
+}

@@ -1,0 +1,39 @@
+// How a socket of Linux 6.18 looks in a list: types alone.
+
+/** The protocol and the family of a socket. */
+export type LinuxSocketType = "tcp4" | "tcp6" | "udp4" | "udp6";
+
+/** `"closed"`: neither connected nor listening; `"gone"` once `close()` has been called. */
+export type LinuxSocketState =
+  | "closed"
+  | "listening"
+  | "established"
+  | "fin-wait-2"
+  | "close-wait"
+  | "gone";
+
+/** A socket, or a connection in TIME_WAIT, as plain data. */
+export interface LinuxRecord {
+  /** The socket's {@link LinuxSocket.id}; 0: a connection whose socket is gone. */
+  readonly id: number;
+  readonly type: LinuxSocketType;
+  /** The local address. */
+  readonly address: string;
+  /** The local port; 0: none. */
+  readonly port: number;
+  /** The other end of a TCP connection. */
+  readonly remote: { readonly address: string; readonly port: number } | undefined;
+  /** `"time-wait"`; `"fin-wait-2"` also where the socket is gone and the other end is open. */
+  readonly state: LinuxSocketState | "time-wait";
+  /** When a connection without a socket ends: milliseconds of the system's clock. */
+  readonly until: number | undefined;
+  readonly reuseAddr: boolean;
+  readonly reusePort: boolean;
+  readonly v6only: boolean;
+  /** The interface number, 0 for none. */
+  readonly bindToDevice: number;
+  /** Whose socket it is, 0 is root; a connection without a socket has no owner, and says 0. */
+  readonly uid: number;
+  /** The path of the group. */
+  readonly group: string | undefined;
+}

@@ -1,0 +1,106 @@
+// Records: the sockets and TIME_WAITs of a system, as the core tells them and as callers see them.
+
+import type { PortGroup } from "../../../groups/group.ts";
+import { openOf } from "../../system.ts";
+import { isV4Words, printAddress } from "./address.ts";
+import {
+  A_TIME_WAIT,
+  DEVICE,
+  ENDS,
+  FLAGS,
+  GROUP,
+  HALF_OPEN,
+  ID,
+  IS_UDP,
+  IS_V6,
+  KIND,
+  LINE_WORDS,
+  LOCAL,
+  ONLY,
+  PORTS,
+  REMOTE,
+  REMOTE_PORT,
+  REUSE_ADDR,
+  REUSE_PORT,
+  SHARES_PORT,
+  STATE,
+  STATE_SHIFT,
+  TUPLE_THERE,
+  UID,
+  V6ONLY,
+  WHAT,
+} from "./core.ts";
+import type { LinuxRecord, LinuxSocketState } from "./record.ts";
+import { STATES, type System } from "./socket-options.ts";
+
+/** The addresses of all records: sockets, the oldest first, then TIME_WAITs, the first to end first. */
+export function recordsOf(system: System): number[] {
+  const at = openOf(system);
+  const sockets: number[] = [];
+  const waits: number[] = [];
+  const first = system.linux.firstWait(at) >>> 0;
+  let records = sockets;
+  let record = system.linux.nextRecord(at, 0) >>> 0;
+  for (; record !== 0; record = system.linux.nextRecord(at, record) >>> 0) {
+    if (record === first) records = waits;
+    records.push(record);
+  }
+  return sockets.reverse().concat(waits);
+}
+
+/** Copies the lines of all records: what happens later does not show in them. */
+export function copyLines(system: System): { lines: Uint32Array; records: number[] } {
+  const records = recordsOf(system);
+  const lines = new Uint32Array(records.length * LINE_WORDS);
+  for (const [index, record] of records.entries()) {
+    lines.set(lineOf(system, record), index * LINE_WORDS);
+  }
+  return { lines, records };
+}
+
+/** The line of a record, until the next one is asked for. */
+export function lineOf(system: System, record: number): Uint32Array {
+  system.core.written = undefined;
+  system.linux.readRecord(openOf(system), record);
+  return system.core.offsets.subarray(0, LINE_WORDS);
+}
+
+/** The records of all sockets and TIME_WAITs, or of those in a group, as they are at the first one. */
+export function* socketsOf(system: System, group?: PortGroup): Generator<LinuxRecord> {
+  const { lines } = copyLines(system);
+  for (let at = 0; at < lines.length; at += LINE_WORDS) {
+    const line = lines.subarray(at, at + LINE_WORDS);
+    const isWanted = group === undefined || system.groups.get(line[GROUP] as number) === group;
+    if (isWanted) yield recordIn(system, line);
+  }
+}
+
+/** What a line says. */
+export function recordIn(system: System, line: Uint32Array): LinuxRecord {
+  const at = (index: number): number => line[index] as number;
+  const flags = at(FLAGS);
+  const isGone = at(WHAT) === A_TIME_WAIT;
+  const kind = isGone ? at(KIND) : (flags >>> 2) & 3;
+  const isV6 = isGone ? !isV4Words(line.subarray(LOCAL, REMOTE)) : (flags & IS_V6) !== 0;
+  const type = `${!isGone && (flags & IS_UDP) !== 0 ? "udp" : "tcp"}${isV6 ? 6 : 4}` as const;
+  const remote = {
+    address: printAddress(line.subarray(REMOTE, REMOTE + 4), isV6),
+    port: at(REMOTE_PORT),
+  };
+  const goneState = (flags & HALF_OPEN) !== 0 ? "fin-wait-2" : "time-wait";
+  return {
+    id: at(ID) + at(ID + 1) * 2 ** 32,
+    type,
+    address: printAddress(line.subarray(LOCAL, LOCAL + 4), isV6),
+    port: at(PORTS) & 0xffff,
+    remote: (at(STATE) & TUPLE_THERE) === 0 ? undefined : remote,
+    state: isGone ? goneState : (STATES[flags >>> STATE_SHIFT] as LinuxSocketState),
+    until: isGone ? at(ENDS) + at(ENDS + 1) * 2 ** 32 : undefined,
+    reuseAddr: isGone ? (kind & 1) !== 0 : (flags & REUSE_ADDR) !== 0,
+    reusePort: isGone ? (kind & SHARES_PORT) !== 0 : (flags & REUSE_PORT) !== 0,
+    v6only: isGone ? (kind & ONLY) !== 0 : (flags & V6ONLY) !== 0,
+    bindToDevice: at(DEVICE),
+    uid: isGone ? 0 : at(UID),
+    group: system.groups.get(at(GROUP))?.path,
+  };
+}

@@ -1,0 +1,299 @@
+// What is told of LinuxPorts, and kept of it: lists, explanations, snapshots. Random worlds, in which
+// a restored system must answer as the original, and an explanation as the call that it is about.
+
+import { describe, expect, test } from "vitest";
+import {
+  IPV4,
+  type LinuxExplanation,
+  LinuxPorts,
+  PortError,
+  PortGroups,
+  PortManager,
+  TCP,
+} from "../../../bindings/index.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
+import { LINUX, seal } from "../../../bindings/state/bytes.ts";
+import { type Build, modulesFor } from "../../support/builds.ts";
+import { Random } from "../random.ts";
+import { ADDRESSES, answerOf, callOnce, OPTIONS, PORTS, pictureOf, type World } from "./world.ts";
+
+const PAGE = 65_536;
+const ENVELOPE = 20;
+
+function worldOn(build: Build, seed: number, more = {}): World {
+  const modules = modulesFor(build);
+  const tree = PortGroups.open({ module: modules.module });
+  const web = tree.create("/web", { bindPortRange: { first: 5000, last: 5003 } });
+  const api = tree.create("/web/api", { connectPortRange: { first: 5002, last: 5006 } });
+  const linux = LinuxPorts.open({ ...OPTIONS, ...modules, seed, ...more });
+  // Sockets that stay keep the groups in all snapshots.
+  for (const group of [web, api]) linux.socket({ group });
+  return { linux, sockets: [], groups: [undefined, undefined, web, api] };
+}
+
+/** The same world once more, from a snapshot. */
+function copyOf(world: World, build: Build, more = {}): World {
+  const linux = LinuxPorts.restore(world.linux.snapshot(), { ...modulesFor(build), ...more });
+  verifyLinux(linux);
+  const known = linux.restored?.sockets;
+  const sockets = world.sockets.map(({ id }) => known?.get(id) as (typeof world.sockets)[0]);
+  const [tree] = linux.restored?.groups ?? [];
+  const groups = world.groups.map((group) => {
+    if (group === undefined || tree === undefined) return group;
+    return tree.get(group.path);
+  });
+  return { linux, sockets, groups };
+}
+
+/** How many calls the original and its copy answered alike. */
+function sideBySide(build: Build, seed: number, meddle?: (world: World) => void): number {
+  const random = new Random(seed);
+  const original = worldOn(build, seed);
+  for (let call = 0; call < 150; call++) callOnce(original, random.u32());
+  const copy = copyOf(original, build);
+  meddle?.(copy);
+  expect(pictureOf(copy)).toBe(pictureOf(original));
+  const [was, is] = [original, copy].map(({ linux }) => linux.stats().memory.used);
+  expect(Math.abs((is as number) - (was as number))).toBeLessThan(PAGE);
+  for (let call = 0; call < 250; call++) {
+    const salt = random.u32();
+    const answers = [callOnce(original, salt), callOnce(copy, salt)];
+    expect(answers[1], `seed ${seed}, call ${call}`).toBe(answers[0]);
+    if (call % 50 === 0) expect(pictureOf(copy)).toBe(pictureOf(original));
+  }
+  verifyLinux(copy.linux);
+  original.linux.close();
+  copy.linux.close();
+  return 250;
+}
+
+describe("a restored system", () => {
+  test.each([
+    ["release", 170],
+    ["debug", 30],
+  ] as const)("of the %s build answers %i times 250 calls as the original", (build, sessions) => {
+    for (let seed = 1; seed <= sessions; seed++) sideBySide(build, seed);
+  });
+
+  test("that has lost a socket is found out", () => {
+    const meddle = ({ linux, sockets }: World) => {
+      if (linux.restored !== undefined)
+        sockets.find(({ port }) => port !== 0)?.close({ reset: true });
+    };
+    expect(() => sideBySide("release", 3, meddle)).toThrow();
+  });
+
+  test("has a key and counters of its own unless there was a seed, and its snapshot has none", () => {
+    const sizeOf = (options: { seed?: number }) => {
+      using linux = LinuxPorts.open({ localAddress: "10.0.0.1", ...options });
+      linux.socket().connect("192.0.2.1", 443);
+      return linux.snapshot().length;
+    };
+    expect(sizeOf({ seed: 1 }) - sizeOf({})).toBeGreaterThanOrEqual(4 + 16);
+  });
+
+  test("comes from bytes alone, which another thread can be sent", () => {
+    const world = worldOn("release", 1);
+    for (let call = 0; call < 100; call++) callOnce(world, call);
+    const bytes = world.linux.snapshot();
+    const linux = LinuxPorts.restore(structuredClone(bytes));
+    expect(linux.snapshot()).toEqual(bytes);
+    expect(() => PortManager.restore(bytes)).toThrow(/it is one of a LinuxPorts/);
+    using manager = PortManager.open();
+    expect(() => LinuxPorts.restore(manager.snapshot())).toThrow(/it is one of a PortManager/);
+  });
+});
+
+describe("what is no snapshot", () => {
+  const world = worldOn("debug", 7);
+  for (let call = 0; call < 120; call++) callOnce(world, call * 7);
+  const bytes = world.linux.snapshot();
+  const restore = (changed: Uint8Array): string => {
+    try {
+      const linux = LinuxPorts.restore(changed, modulesFor("debug"));
+      verifyLinux(linux);
+      linux.close();
+      return "restored";
+    } catch (error) {
+      if (error instanceof PortError) return error.reason;
+      throw error;
+    }
+  };
+
+  test("is refused, whatever has been flipped, cut or added: 100,000 changes", () => {
+    const random = new Random(1);
+    const before = pictureOf(world);
+    for (let change = 0; change < 100_000; change++) {
+      const changed =
+        change % 10 === 0 ? bytes.slice(0, random.below(bytes.length)) : bytes.slice();
+      const at = random.below(Math.max(1, changed.length));
+      if (change % 10 !== 0) changed[at] = (changed[at] as number) ^ (1 << random.below(8));
+      expect(restore(changed)).toBe("invalid-snapshot");
+    }
+    expect(pictureOf(world)).toBe(before);
+  });
+
+  test("is refused or restored to something sound even where its checksum is right", () => {
+    const random = new Random(2);
+    const outcomes = new Map<string, number>();
+    for (let change = 0; change < 1500; change++) {
+      const content = bytes.slice(ENVELOPE);
+      for (let flips = 1 + random.below(3); flips > 0; flips--) {
+        const at = random.below(content.length);
+        content[at] = (content[at] as number) ^ (1 << random.below(8));
+      }
+      const outcome = restore(seal(content, LINUX));
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    }
+    expect(outcomes.get("restored")).toBeGreaterThan(100);
+    expect(outcomes.get("invalid-snapshot")).toBeGreaterThan(300);
+  });
+
+  test("is refused where it is larger than memoryLimit, and nothing stays behind", () => {
+    for (let memoryLimit = 8192; memoryLimit < 12_000; memoryLimit += 200) {
+      const options = { ...modulesFor("debug"), memoryLimit };
+      expect(answerOf(() => LinuxPorts.restore(bytes, options))).toMatch(/ENOBUFS|done/);
+    }
+    const least = { ...modulesFor("debug"), memoryLimit: 8192 };
+    expect(answerOf(() => LinuxPorts.restore(bytes, least))).toBe("ENOBUFS");
+  });
+});
+
+describe("sockets()", () => {
+  test("tells each socket once that is there from beginning to end, while others come and go", () => {
+    const random = new Random(5);
+    const world = worldOn("debug", 5);
+    for (let call = 0; call < 200; call++) callOnce(world, random.u32());
+    const before = new Set([...world.linux.sockets()].map(({ id }) => id));
+    const listed: number[] = [];
+    for (const { id } of world.linux.sockets()) {
+      if (id !== 0) listed.push(id);
+      for (let call = 0; call < 5; call++) callOnce(world, random.u32());
+    }
+    const stayed = [...world.linux.sockets()].filter(({ id }) => id !== 0 && before.has(id));
+    expect(stayed.length).toBeGreaterThan(3);
+    for (const { id } of stayed) expect(listed.filter((one) => one === id)).toEqual([id]);
+  });
+});
+
+test("groups.holders() tells a manager's ports and a system's sockets, while both are open", () => {
+  const groups = PortGroups.open();
+  const web = groups.create("/web");
+  groups.create("/web/api");
+  const manager = PortManager.open();
+  const linux = LinuxPorts.open();
+  manager.reservePort({ networks: [IPV4], transport: TCP, port: 443, group: web });
+  linux.socket({ group: web }).bind("127.0.0.1", 80);
+  linux.socket().bind("127.0.0.1", 81);
+  const portsIn = (path: string) => [...groups.holders(path)].map(({ port }) => port).sort();
+  expect([portsIn("/web"), portsIn("/"), portsIn("/web/api")]).toEqual([[443, 80], [], []]);
+  manager.close();
+  expect(portsIn("/web")).toEqual([80]);
+  linux.close();
+  expect(portsIn("/web")).toEqual([]);
+  expect(() => groups.holders("/none")).toThrow(/no \/none/);
+});
+
+describe("explainBind()", () => {
+  /** What a call would answer, on a copy that lacks some holders. */
+  function without(world: World, ids: readonly number[], call: (copy: World) => unknown): string {
+    const copy = copyOf(world, "release");
+    for (const id of ids) copy.linux.restored?.sockets.get(id)?.close({ reset: true });
+    const answer = answerOf(() => call(copy));
+    copy.linux.close();
+    return answer;
+  }
+
+  interface Tried {
+    readonly address: string;
+    readonly port: number;
+    readonly index: number;
+  }
+
+  /** Those in the way have to go, all of them. */
+  function checkHolders(world: World, { because }: LinuxExplanation, tried: Tried): number {
+    const holders = because.flatMap(({ holder }) => holder ?? []);
+    const known = new Set(world.sockets.map(({ id }) => id));
+    if (holders.length === 0 || holders.length !== because.length) return 0;
+    if (!holders.every(({ id }) => known.has(id))) return 0;
+    const bind = ({ sockets }: World) => sockets[tried.index]?.bind(tried.address, tried.port);
+    const ids = holders.map(({ id }) => id);
+    expect(without(world, ids, bind)).toBe(`${tried.port}`);
+    for (const kept of ids) {
+      const others = ids.filter((id) => id !== kept);
+      let isThere = false;
+      const answer = without(world, others, (copy) => {
+        isThere = [...copy.linux.sockets()].some(
+          ({ id, port }) => id === kept && port === tried.port,
+        );
+        return bind(copy);
+      });
+      if (isThere) expect(answer).toBe("EADDRINUSE");
+    }
+    return 1;
+  }
+
+  test("that forgets a holder, or names one too many, is found out", () => {
+    const world = worldOn("debug", 1);
+    const holders = [1, 2, 3].map((last) => {
+      const socket = world.linux.socket({ reusePort: true });
+      world.sockets.push(socket);
+      socket.bind(`127.0.0.${last}`, 6000);
+      return socket;
+    });
+    const asking = world.linux.socket();
+    world.sockets.push(asking);
+    const tried = { address: "0.0.0.0", port: 6000, index: 3 };
+    const explained = asking.explainBind(tried.address, tried.port);
+    expect(explained.because.map(({ holder }) => holder?.id)).toEqual(holders.map(({ id }) => id));
+    expect(checkHolders(world, explained, tried)).toBe(1);
+    const less = { ...explained, because: explained.because.slice(1) };
+    expect(() => checkHolders(world, less, tried)).toThrow();
+    const other = { ...tried, address: "127.0.0.1" };
+    expect(() => checkHolders(world, explained, other)).toThrow();
+  });
+
+  test("says what bind() answers, names all holders that have to go, and none in vain", () => {
+    const random = new Random(11);
+    let [asked, checked] = [0, 0];
+    const rules = new Set<string>();
+    for (let round = 0; round < 30; round++) {
+      const world = worldOn("debug", round, { exact: true });
+      for (let call = 0; call < 60; call++) callOnce(world, random.u32());
+      for (const [index, socket] of [...world.sockets].entries()) {
+        const address = random.pick(ADDRESSES[socket.type.slice(-1)] as string[]);
+        const port = random.chance(30) ? 0 : random.pick(PORTS);
+        const before = pictureOf(world);
+        const explained = socket.explainBind(address, port);
+        expect(pictureOf(world)).toBe(before);
+        for (const { rule } of explained.because) rules.add(rule);
+        if (port === 0 && explained.searched !== undefined) {
+          const { first, last } = explained.searched;
+          const taken = explained.because.reduce((sum, { ports }) => sum + (ports ?? 0), 0);
+          expect(taken + (explained.free ?? 0)).toBe(last - first + 1);
+        }
+        if (checked < 120) checked += checkHolders(world, explained, { address, port, index });
+        const copy = copyOf(world, "release");
+        const answer = answerOf(() => copy.sockets[index]?.bind(address, port));
+        expect(/^\d+$/.test(answer), `${answer} ${JSON.stringify(explained)}`).toBe(
+          explained.allowed,
+        );
+        copy.linux.close();
+        asked++;
+      }
+      world.linux.close();
+    }
+    expect(asked).toBeGreaterThan(300);
+    expect(checked).toBeGreaterThan(20);
+    const all = [
+      "wrong-state",
+      "flags",
+      "listening",
+      "user",
+      "privileged",
+      "outside-group",
+      "held",
+    ];
+    expect([...rules]).toEqual(expect.arrayContaining(all));
+  });
+});
