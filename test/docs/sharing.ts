@@ -11,12 +11,13 @@ export const PAGE: string = fileURLToPath(
 const [BEGIN, END] = ["<!-- who shares: generated -->\n", "<!-- end -->\n"];
 const PORT = 8080;
 const PEER = "192.0.2.1";
+const OTHER_PEER = "192.0.2.2";
 
 /** What a socket is, and what it does with the port. */
 interface Side extends LinuxSocketOptions {
   readonly told: string;
   readonly address: string;
-  readonly does?: "listen" | "wait" | "connect";
+  readonly does?: "listen" | "wait" | "connect" | "connect, with a guest";
 }
 
 interface Rule {
@@ -26,16 +27,18 @@ interface Rule {
 }
 
 const ALWAYS = "before 2.6";
+const SEEN = "2.6.32 at the latest";
 const plain = { told: "127.0.0.1", address: "127.0.0.1" };
 const any = { told: "0.0.0.0", address: "" };
 const reuse = { ...plain, reuseAddr: true, told: "SO_REUSEADDR" };
 const group = { ...plain, reusePort: true, told: "SO_REUSEPORT" };
 const any6 = { told: "::", address: "::", type: "tcp6" } as const;
+const picking = { told: "connect() picks it", address: "", does: "connect" } as const;
 const only6 = { ...any6, v6only: true, told: ":: with IPV6_V6ONLY" };
 
 /**
- * SO_REUSEPORT: commit c617f398edd4, Linux 3.9. Device, family and TIME_WAIT are older than the
- * sources' history.
+ * SO_REUSEPORT: commit c617f398edd4, Linux 3.9. Buckets that open again for connect(): commit
+ * d57f4b874946, Linux 6.18. Device, family and TIME_WAIT are older than the sources' history.
  */
 const RULES: readonly Rule[] = [
   { owner: plain, newcomer: plain, since: ALWAYS },
@@ -89,6 +92,18 @@ const RULES: readonly Rule[] = [
     newcomer: { told: "UDP, SO_REUSEADDR", address: "", type: "udp4", reuseAddr: true },
     since: ALWAYS,
   },
+  { owner: plain, newcomer: picking, since: SEEN },
+  { owner: reuse, newcomer: picking, since: SEEN },
+  { owner: { ...picking, told: "connect() picked it" }, newcomer: picking, since: SEEN },
+  {
+    owner: {
+      ...picking,
+      told: "the same, and bind() had it for a while",
+      does: "connect, with a guest",
+    },
+    newcomer: picking,
+    since: "6.18, 2025",
+  },
 ];
 
 /** The table, generated from the model. */
@@ -97,16 +112,17 @@ export function sharingTable(): string {
     const [bind, listen] = answers(owner, newcomer);
     return `| ${owner.told} | ${newcomer.told} | ${bind} | ${listen} | ${since} |`;
   });
-  const head = ["| the port has | a new socket: | bind() | then listen() | since |"];
+  const head = ["| the port has | a new socket: | bind(), connect() | then listen() | since |"];
   return `${[...head, "| --- | --- | --- | --- | --- |", ...rows].join("\n")}\n`;
 }
 
 /** What bind() to the owner's port answers a newcomer, and then listen(). */
 function answers(owner: Side, newcomer: Side): readonly [bind: string, listen: string] {
-  using linux = LinuxPorts.open();
+  using linux = LinuxPorts.open({ portRange: { first: PORT, last: PORT } });
   own(linux, owner);
-  const { told: _told, address, does: _does, ...options } = newcomer;
+  const { told: _told, address, does, ...options } = newcomer;
   const socket = linux.socket(options);
+  if (does === "connect") return [answerOf(() => socket.connect(OTHER_PEER, 443)), ""];
   const bind = answerOf(() => socket.bind(address, PORT));
   if (bind !== "ok") return [bind, ""];
   return [bind, options.type?.startsWith("udp") ? "" : answerOf(() => socket.listen())];
@@ -114,6 +130,14 @@ function answers(owner: Side, newcomer: Side): readonly [bind: string, listen: s
 
 function own(linux: LinuxPorts, { told: _told, address, does, ...options }: Side): void {
   const socket = linux.socket(options);
+  if (does?.startsWith("connect")) {
+    socket.connect(PEER, 443);
+    if (does === "connect") return;
+    const guest = linux.socket();
+    guest.bind("127.0.0.1", PORT);
+    guest.close();
+    return;
+  }
   socket.bind(address, PORT);
   if (does === "listen") socket.listen();
   if (does !== "wait") return;
