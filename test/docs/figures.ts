@@ -65,6 +65,18 @@ export const FIGURES: Readonly<Record<string, Figure>> = {
       ["reference model", "connect/scattered", "reference model"],
     ],
   },
+  "linux, beside the kernel": {
+    suite: "linux-6.18",
+    held: "ports held",
+    lines: [0, 90, 99, 99.9].map((percent) => [percent, `${percent} %`] as const),
+    columns: [
+      ["connect()", "connect/together", "sockets"],
+      ["Linux (recorded)", "connect/together", "Linux (recorded)"],
+      ["bind(0)", "bind/together", "sockets"],
+      ["Linux (recorded)", "bind/together", "Linux (recorded)"],
+      ["UDP bind(0)", "udp/together", "sockets"],
+    ],
+  },
   connector: {
     suite: "connector",
     held: "range in use",

@@ -29,9 +29,9 @@ import {
   LISTENING,
   lowOfSocket,
   NO_PORT,
-  newSocket,
   OUTSIDE,
   OWN_RANGE,
+  openSocket618,
   PEER,
   PORT_LINKS,
   portOf,
@@ -191,7 +191,8 @@ function newConnection(
   const device = <u32>word(listener, DEVICE);
   const flags = flagsOf(listener) & INHERITED;
   const uid = <u32>word(listener, UID);
-  const child = newSocket(system, flags, device, uid, groupOf(listener));
+  const child = openSocket618(system, flags, device, uid, groupOf(listener));
+  assert(child != 0); // charged too little
   setAddress(child + ADDRESS, low, high);
   setWord(child, OWN_RANGE, word(listener, OWN_RANGE));
   setState(child, ESTABLISHED);

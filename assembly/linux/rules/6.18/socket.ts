@@ -94,36 +94,7 @@ export function openSocket618(
 ): Address {
   const socket = allocZero(system, SOCKET_BYTES);
   if (!socket) return 0;
-  startSocket(system, socket, flags, device, uid, group);
-  return socket;
-}
 
-/** The same in memory that has been charged. */
-export function newSocket(
-  system: Address,
-  flags: u32,
-  device: u32,
-  uid: u32,
-  group: Address,
-): Address {
-  const socket = allocZero(system, SOCKET_BYTES);
-  assert(socket != 0); // charged too little
-  startSocket(system, socket, flags, device, uid, group);
-  return socket;
-}
-
-export function socketBytes(): u32 {
-  return SOCKET_BYTES;
-}
-
-function startSocket(
-  system: Address,
-  socket: Address,
-  flags: u32,
-  device: u32,
-  uid: u32,
-  group: Address,
-): void {
   store<u32>(socket, <u32>system, SYSTEM);
   store<u32>(socket, A_SOCKET, WHAT);
   store<u32>(socket, flags, FLAGS);
@@ -134,6 +105,11 @@ function startSocket(
   setAddress(socket + ADDRESS, 0, flags & IS_V6 ? 0 : ANY_V4);
   store<u64>(socket, nextId(system), ID);
   pushFirst(system + SOCKETS, socket, LINKS);
+  return socket;
+}
+
+export function socketBytes(): u32 {
+  return SOCKET_BYTES;
 }
 
 /** Gives back a socket without a port. */
