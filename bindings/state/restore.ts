@@ -259,7 +259,9 @@ class Holding {
   }
 
   end(): void {
-    for (const [key, port, extra] of this.#extras) {
+    // What is above zero comes first: what is below may be owed to it.
+    const owing = this.#extras.sort(([, , one], [, , other]) => other - one);
+    for (const [key, port, extra] of owing) {
       writeKey(this.#core, key);
       const answer = this.#core.exports.restoreExtra(this.#manager, port, extra);
       if (answer < 0) this.#fail();
