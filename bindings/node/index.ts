@@ -64,6 +64,7 @@ export type {
   WaitOptions,
 } from "./connector/connector-options.ts";
 export { type HostState, readHostState } from "./host/host-state.ts";
+export type { PortDifference, ReconcileOptions, Reconciliation } from "./host/reconcile.ts";
 export type { Counts } from "./metrics/counts.ts";
 export { CHANNELS, type PortEvent } from "./metrics/events.ts";
 export type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics/metrics.ts";

@@ -10,7 +10,8 @@ import { checkInteger, checkObject, checkPort } from "../../requests/checks.ts";
 import { refuseIgnored } from "../adapters/options.ts";
 import { builtin } from "../builtin.ts";
 import { filesLeft, type HostState, readHostSettings, readHostState } from "../host/host-state.ts";
-import { quarantineOccupied } from "../host/occupied-ports.ts";
+import { foreignSockets, quarantineOccupied } from "../host/occupied-ports.ts";
+import { type ReconcileOptions, Reconciler, type Reconciliation } from "../host/reconcile.ts";
 import { Events } from "../metrics/events.ts";
 import { type ConnectorMetrics, snapshot } from "../metrics/metrics.ts";
 import { WaitTimes } from "../metrics/wait-times.ts";
@@ -29,6 +30,7 @@ import {
   type LookupAddress,
 } from "./connector-options.ts";
 import { dialNet } from "./dial-net.ts";
+import { dialTls } from "./dial-tls.ts";
 import { ExhaustionErrors } from "./exhaustion-errors.ts";
 import { WaitQueues } from "./wait-queues.ts";
 
@@ -88,6 +90,7 @@ export class Connector implements Disposable {
   readonly #settings: ConnectorSettings;
   readonly #pairs: PairTable;
   readonly #context: ConnectorContext;
+  readonly #reconciler: Reconciler = new Reconciler();
   #hasLooked: boolean;
   #isClosed = false;
 
@@ -165,8 +168,8 @@ export class Connector implements Disposable {
     checkObject("options", options);
     const { tls } = options;
     refuseIgnored(options);
-    if (tls !== undefined && typeof tls !== "boolean")
-      checkObject("tls", tls, "a boolean or options of tls.connect");
+    const like = "a boolean or options of tls.connect";
+    if (tls !== undefined && typeof tls !== "boolean") checkObject("tls", tls, like);
     if (tls) this.dial(options, dialTls(options), opened, "secureConnect");
     else this.dial(options, dialNet(options), opened);
   }
@@ -343,14 +346,11 @@ export class Connector implements Disposable {
     // A resolver may not heed the family that it is asked for.
     const asked = found.filter(({ address }) => family === 0 || isIP(address) === family);
     if (asked.length === 0) throw notFound(host);
-    const usable = alternate(asked).filter(({ address }) => this.#hasSourceFor(address));
+    const { sources } = this.#pairs;
+    const usable = alternate(asked).filter(({ address }) => sources.count(isIP(address)) > 0);
     // If none is, the first one serves to say why.
     const chosen = usable.length > 0 ? usable : asked.slice(0, 1);
     return chosen.map(({ address }) => this.#destination(address, port));
-  }
-
-  #hasSourceFor(address: string): boolean {
-    return this.#pairs.sources.count(isIP(address)) > 0;
   }
 
   // ── Figures ─────────────────────────────────────────────────────────────────────────────
@@ -390,6 +390,19 @@ export class Connector implements Disposable {
     return host;
   }
 
+  /**
+   * Compares the ports that connections hold with the sockets that the host lists (Linux
+   * `/proc/net/tcp`), and tells where they differ. With `fix` it puts that right: what other programs
+   * have is quarantined, as {@link refresh} does, and a port that no socket has is given back, if it
+   * had none a second before, at an earlier call, either. To be called now and then, as Kubernetes
+   * repairs its allocations; it takes as long as `refresh`, and a little for each connection.
+   * @throws PortError `EBADF` (closed), `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
+   */
+  reconcile(options: ReconcileOptions = {}): Reconciliation {
+    if (this.#isClosed) throw closed("connector");
+    return this.#reconciler.reconcile(options, this.#pairs, this.#settings);
+  }
+
   /** Finds what other programs hold, when that first matters: the kernel walks its tables for it. */
   #lookOnce(): void {
     if (!this.#hasLooked) this.#skipUsed(readHostSettings());
@@ -398,13 +411,13 @@ export class Connector implements Disposable {
   #skipUsed(host: HostState): void {
     this.#hasLooked = true;
     const until = this.#pairs.now() + this.#settings.quarantine;
-    quarantineOccupied(host, this.#pairs, this.#settings.portRange, until);
+    quarantineOccupied(foreignSockets(host, this.#pairs, this.#settings.portRange), until);
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
 
   /**
-   * No more connections: those under way fail with `EBADF`, and so does whoever waits. Sockets
+   * No more connections: those under way fail with `EBADF`, and so do those that wait. Sockets
    * that are open live on, and give their ports back as they close. A second call does nothing.
    */
   close(): void {
@@ -455,16 +468,6 @@ function checkFunctions(dial: Dial, opened: ConnectCallback): void {
 function portOf(port: unknown): number {
   const isDigits = typeof port === "string" && /^\d{1,5}$/.test(port);
   return checkPort(isDigits ? Number(port) : port);
-}
-
-function dialTls(options: ConnectOptions): Dial {
-  // What is ours alone must not reach Node: a sticky key is taken for a private one.
-  const { tls, host, key: _key, signal: _signal, lookup: _lookup, ...rest } = options;
-  const own = typeof tls === "object" ? tls : {};
-  // As tls.connect does with a host: the name that the certificate must have.
-  const servername = host !== undefined && isIP(host) === 0 ? { servername: host } : {};
-  const passed = { ...(rest as ConnectionOptions), ...servername, ...own };
-  return (ends) => builtin("tls").connect({ ...passed, ...ends });
 }
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */

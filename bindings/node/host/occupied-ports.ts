@@ -9,28 +9,39 @@ import type { SocketRow } from "./proc.ts";
 
 const WILDCARDS = ["0.0.0.0", "::"];
 
+/** A socket of another program that is in the way of a source. */
+export interface ForeignSocket {
+  readonly transport: number;
+  readonly source: Source;
+  readonly row: SocketRow;
+}
+
+/** Quarantines at each source, until then, the ports of {@link foreignSockets}. */
+export function quarantineOccupied(foreign: Iterable<ForeignSocket>, until: number): void {
+  for (const { transport, source, row } of foreign) {
+    source.quarantined(transport).set(row.port, until);
+  }
+}
+
 /**
- * Quarantines at each source, until then, the ports of the range that sockets of other programs
- * hold, on that address or on a wildcard. Not those in TIME_WAIT, which keep a tuple, and not the
- * port.
+ * The sockets of other programs on ports of the range, on the address of a source or on a wildcard.
+ * Not those in TIME_WAIT, which keep a tuple, and not the port.
  */
-export function quarantineOccupied(
+export function* foreignSockets(
   host: HostState,
   pairs: PairTable,
   range: PortRange,
-  until: number,
-): void {
-  note(TCP, host.tcp ?? [], pairs, range, until);
-  note(UDP, host.udp ?? [], pairs, range, until);
+): Generator<ForeignSocket> {
+  yield* foreignOf(TCP, host.tcp ?? [], pairs, range);
+  yield* foreignOf(UDP, host.udp ?? [], pairs, range);
 }
 
-function note(
+function* foreignOf(
   transport: number,
   rows: readonly SocketRow[],
   pairs: PairTable,
   { first, last }: PortRange,
-  until: number,
-): void {
+): Generator<ForeignSocket> {
   const { all } = pairs.sources;
   const wildcards = all.filter(({ isWildcard }) => isWildcard);
   const byAddress = new Map<string, Source[]>();
@@ -43,8 +54,7 @@ function note(
     const isAny = WILDCARDS.includes(row.address);
     const there = isAny ? all : [...(byAddress.get(row.address) ?? []), ...wildcards];
     for (const source of there) {
-      if (!isOurs(pairs, source, transport, row))
-        source.quarantined(transport).set(row.port, until);
+      if (!isOurs(pairs, source, transport, row)) yield { transport, source, row };
     }
   }
 }

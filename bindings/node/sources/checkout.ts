@@ -10,6 +10,8 @@ export class Checkout {
   /** Is it of a block that another holder has? */
   readonly isSpilled: boolean;
   #isOver = false;
+  /** Its number among all picks. */
+  readonly #pick: number;
   readonly #pairs: PairTable;
 
   constructor(pairs: PairTable, pair: Pair, port: number, isSpilled: boolean) {
@@ -17,6 +19,7 @@ export class Checkout {
     this.pair = pair;
     this.port = port;
     this.isSpilled = isSpilled;
+    this.#pick = pairs.counts.picks;
   }
 
   /**
@@ -68,6 +71,7 @@ export class Checkout {
   #end(): boolean {
     if (this.#isOver) return false;
     this.#isOver = true;
+    if (this.#pairs.isLost(this.pair, this.port, this.#pick)) return false;
     this.#pairs.countHeld(this.pair, -1);
     this.#pairs.count(this.pair, "released");
     return true;

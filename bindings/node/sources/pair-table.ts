@@ -60,6 +60,8 @@ export class PairTable {
   readonly #settings: ConnectorSettings;
   readonly #remembered: Remembered = new Remembered();
   readonly #tuples: TupleCheck | undefined;
+  /** By pair and port: how many picks there had been when it was given back as lost. */
+  readonly #lost: Map<Pair, Map<number, number>> = new Map();
   #sweepAt = IDLE_MAX;
   /** How many ports are held by connections. */
   #heldCount = 0;
@@ -298,6 +300,24 @@ export class PairTable {
     pair.source.heldCount += change;
     this.#heldCount += change;
     this.sources.onUse(pair.source);
+  }
+
+  /**
+   * Gives back the port of a checkout that has been lost. If its end comes after all, nothing more
+   * happens.
+   */
+  giveBackLost(pair: Pair, port: number): void {
+    const lost = this.#lost.get(pair) ?? new Map<number, number>();
+    this.#lost.set(pair, lost.set(port, this.counts.picks));
+    this.countHeld(pair, -1);
+    this.count(pair, "released");
+    pair.free(port);
+    this.onFreed(pair, false);
+  }
+
+  /** Has the port of a checkout been given back as lost? `pick` is its number among all picks. */
+  isLost(pair: Pair, port: number, pick: number): boolean {
+    return this.#lost.size > 0 && pick <= (this.#lost.get(pair)?.get(port) ?? 0);
   }
 
   /** Gives back all records, as soon as no connection is left. */
