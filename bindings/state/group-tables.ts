@@ -121,7 +121,7 @@ export function readRange(reader: Reader): PortRange {
   throw badSnapshot(`${first}..${last} is no range`);
 }
 
-export function moduleOf({ module }: Modules): { module?: WebAssembly.Module } {
+export function moduleOf({ module }: Modules): { module?: WebAssembly.Module | undefined } {
   return module === undefined ? {} : { module };
 }
 
