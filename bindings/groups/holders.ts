@@ -24,12 +24,23 @@ export function tellHolders<T extends object>(
   const known = sources.get(core) ?? new Set<Source>();
   sources.set(core, known);
   if ((known.size & (known.size - 1)) === 0) dropForgotten(known);
+  known.add(sourceOf(weakly(teller), holdersOf));
+}
+
+/** A function of its own: no closure of its scope may hold the teller. */
+function weakly<T extends object>(teller: T): Pick<WeakRef<T>, "deref"> {
   // A host without WeakRef keeps all, as it does with memory that has not been given back.
-  const ref = typeof WeakRef === "function" ? new WeakRef(teller) : { deref: () => teller };
-  known.add(() => {
+  return typeof WeakRef === "function" ? new WeakRef(teller) : { deref: () => teller };
+}
+
+function sourceOf<T extends object>(
+  ref: Pick<WeakRef<T>, "deref">,
+  holdersOf: (teller: T, group: PortGroup) => Iterable<GroupHolder>,
+): Source {
+  return () => {
     const found = ref.deref();
     return found && ((group) => holdersOf(found, group));
-  });
+  };
 }
 
 /** All that is in a group itself, not in those below it. What has been closed has nothing there. */
