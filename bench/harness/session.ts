@@ -27,6 +27,8 @@ export type System =
   | "localPort"
   | "get-port"
   | "portfinder"
+  | "detect-port"
+  | "leasePort"
   | "node listen(0)"
   | "wasm"
   | "gVisor (recorded)"

@@ -8,6 +8,7 @@ import { cooldownSuite } from "../suites/cooldown.ts";
 import { ephemeralSuite } from "../suites/ephemeral.ts";
 import { fillSuite } from "../suites/fill.ts";
 import { linux618Suite, linuxSuite } from "../suites/linux.ts";
+import { listeningSuite } from "../suites/listening.ts";
 import { memorySuite } from "../suites/memory.ts";
 import { packagesSuite } from "../suites/packages.ts";
 import { sizesSuite } from "../suites/sizes.ts";
@@ -30,6 +31,7 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   start: startSuite,
   sizes: sizesSuite,
   packages: packagesSuite,
+  listening: listeningSuite,
   linux: linuxSuite,
   "linux-6.18": linux618Suite,
   cooldown: cooldownSuite,

@@ -122,7 +122,9 @@ export function wrong(name: string, valid: string, got: string): BadInput {
 
 /** Do the arguments ask for a document, whatever else is wrong with them? */
 export function wantsJson(args: readonly string[]): boolean {
-  return args.some((arg) => arg === "--json" || arg.startsWith("--json="));
+  // What stands behind -- is another command's.
+  const own = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
+  return own.some((arg) => arg === "--json" || arg.startsWith("--json="));
 }
 
 function checkedValue(

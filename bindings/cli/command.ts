@@ -15,6 +15,7 @@ const HELP = `usage: portwarden <command> [options]
   demo    opens real connections inside this machine in three ways, and compares them
   plan    will a load fit into the ports there are? Simulated, with what to change
   show    this machine: ranges, reserved ports, ports in use, TIME_WAIT, limits
+  with    runs a command with ports of its own in its environment
 
   portwarden <command> --help     what a command takes; portwarden help <command> says so, too
   portwarden --version            the version
@@ -35,6 +36,7 @@ const COMMANDS: Record<string, Command> = {
   demo: async (args) => (await import("./demo/main.ts")).runDemo(args),
   plan: async (args) => interruptible((await import("./plan/plan.ts")).runPlan, args),
   show: async (args) => interruptible((await import("./show/show.ts")).runShow, args),
+  with: async (args) => (await import("./with/with.ts")).runWith(args),
 };
 /** Exit codes of a process that a signal ends, as shells have them. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;

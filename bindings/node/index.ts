@@ -64,8 +64,16 @@ export type {
   WaitOptions,
 } from "./connector/connector-options.ts";
 export { type HostState, readHostState } from "./host/host-state.ts";
+
 export type { PortDifference, ReconcileOptions, Reconciliation } from "./host/reconcile.ts";
+
+export type { ListenRange } from "./listening/candidates.ts";
+export { type LeaseOptions, leasePort, type PortLease } from "./listening/lease-port.ts";
+export { type ListenOptions, listenOn } from "./listening/listen-on.ts";
+export type { Listener } from "./listening/try-listen.ts";
+
 export type { Counts } from "./metrics/counts.ts";
+
 export { CHANNELS, type PortEvent } from "./metrics/events.ts";
 export type { ConnectorMetrics, Gauges, PairMetrics } from "./metrics/metrics.ts";
 export {

@@ -42,6 +42,7 @@ const config: UserConfig = defineConfig({
         items: [
           ["The connector", "connector"],
           ["Many processes", "many-processes"],
+          ["Ports to listen on", "listening"],
           ["Adapters", "adapters"],
           ["Running out of ports", "running-out"],
           ["Metrics and events", "metrics"],
@@ -77,6 +78,7 @@ const config: UserConfig = defineConfig({
           ["Errors", "errors"],
           ["Connector", "connector"],
           ["Blocks", "blocks"],
+          ["listenOn, leasePort", "listening"],
           ["Agents of node:http", "http-agents"],
           ["undiciConnect", "undici"],
           ["autocannonSetup", "autocannon"],

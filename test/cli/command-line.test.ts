@@ -63,10 +63,10 @@ describe("portwarden", () => {
   });
 
   test.each([
-    ["", "a command is needed: demo, plan, show"],
-    ["shwo", 'there is no command "shwo"; known are demo, plan, show'],
+    ["", "a command is needed: demo, plan, show, with"],
+    ["shwo", 'there is no command "shwo"; known are demo, plan, show, with'],
     ["constructor", 'there is no command "constructor"'],
-    ["help shwo", 'there is no command "shwo"; known are demo, plan, show'],
+    ["help shwo", 'there is no command "shwo"; known are demo, plan, show, with'],
     ["help plan show", "portwarden help is about one command"],
     ["plan --source 10.0.0.1", 'has no option "--source"; known are --sources, --destinations,'],
     ["plan --frob", 'has no option "--frob"; known are --sources, --destinations,'],

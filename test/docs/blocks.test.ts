@@ -190,7 +190,7 @@ function whyUnknown(command: string): string {
   const [program, verb = "", name = ""] = command.split(" ");
   const { scripts } = JSON.parse(PACKAGE) as { scripts: Record<string, string> };
   if (program === "npx") {
-    const isKnown = verb === "portwarden" && ["show", "plan", "demo"].includes(name);
+    const isKnown = verb === "portwarden" && ["show", "plan", "demo", "with"].includes(name);
     return isKnown ? "" : `no command: ${command}`;
   }
   if (program === "node") return "";

@@ -2,14 +2,9 @@
 // namespace. A leased block is an abstract Unix socket that listens: the kernel lets one have it,
 // and takes it back when its process or thread ends, however that happens. No clock, no daemon.
 //
-//   byte  0     the NUL of an abstract name
-//         1     portwarden/1/tcp/10.0.0.1/625          version, transport, address, block
-//               ..............................         dots up to 108 bytes
-//
-// Node 20 pads a shorter name with NULs, later ones do not (libuv 1.48): then the same name would
-// be two. A name of exactly 108 bytes, all that a Unix address holds, is one in all of them.
+//   portwarden/1/tcp/10.0.0.1/625          version, transport, address, block (host-name.ts)
 
-import { connect, createServer, type Server } from "node:net";
+import { connect, type Server } from "node:net";
 import { PortError } from "../../errors.ts";
 import { OPEN_LEASED, type PoolStore } from "../../leasing.ts";
 import { builtin } from "../builtin.ts";
@@ -22,11 +17,9 @@ import {
   scopeName,
   shuffled,
 } from "./block-store.ts";
+import { HOST_PREFIX, holdName, hostPath } from "./host-name.ts";
 import { openLeased } from "./leased-pool.ts";
 
-/** What abstract names of leases begin with; 1 is the version of the convention. */
-const HOST_PREFIX = "portwarden/1/";
-const NAME_BYTES = 108;
 const NAMES_FILE = "/proc/net/unix";
 /** So many holders are asked when nothing is free, */
 const ASKED = 8;
@@ -53,7 +46,7 @@ export function hostBlocks(): BlockStore {
 
 /** The abstract name of a block, as a path of `net`. */
 export function hostName(scope: BlockScope, block: number): string {
-  return `\0${HOST_PREFIX}${scopeName(scope)}/${block}/`.padEnd(NAME_BYTES, ".");
+  return hostPath(`${scopeName(scope)}/${block}`);
 }
 
 class HostBlocks implements PoolStore {
@@ -117,17 +110,15 @@ class HostBlocks implements PoolStore {
     const path = hostName(scope, block);
     if (this.#isClosed || this.#held.has(path)) return undefined;
     // Whoever rings wants the block. There is nothing else to say to each other.
-    const server = createServer((peer) => {
-      peer.destroy();
-      if (this.#held.get(path)?.server === server) this.onWanted?.(scope, block);
+    const server = holdName(path, {
+      wanted: () => {
+        if (this.#held.get(path)?.server === server) this.onWanted?.(scope, block);
+      },
+      failed: (error) => {
+        this.#failure = error;
+      },
     });
-    server.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EADDRINUSE") this.#failure = error;
-    });
-    // In a worker of `cluster` the primary would listen for all of them.
-    server.listen({ path, exclusive: true });
-    if (!server.listening) return undefined;
-    server.unref();
+    if (server === undefined) return undefined;
     const grant = `${++this.#grants}`;
     this.#held.set(path, { grant, server });
     return grant;

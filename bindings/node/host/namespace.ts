@@ -8,8 +8,8 @@
 
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from "node:child_process";
 import { Socket } from "node:net";
-import { constants } from "node:os";
 import type { PortRange } from "../../index.ts";
+import { exitOf, passSignals } from "./child.ts";
 
 /** Whether a namespace can be made here and, if it cannot, why. */
 type NamespaceAnswer = { readonly ok: true } | { readonly ok: false; readonly why: string };
@@ -46,7 +46,6 @@ const PROBE_MS_MAX = 10_000;
 const PROBE_RANGE: PortRange = { first: 40_000, last: 40_001 };
 /** The file that is open inside for as long as the process that made the namespace lives. */
 const PARENT_FD = 3;
-const PASSED_ON = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 // As root no user namespace is needed; without, this user becomes the root of a new one.
 const AS_ROOT = ["--net"];
 const AS_USER = ["--map-root-user", "--net"];
@@ -178,25 +177,6 @@ function commandLine(
   }
   const script = ["sh", "-c", PREPARE, "sh"];
   return ["unshare", ...flags, "--", ...script, ...Object.entries(all).flat(), "--", ...command];
-}
-
-function exitOf(child: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code, signal) => resolve(code ?? 128 + numberOf(signal)));
-  });
-}
-
-function numberOf(signal: NodeJS.Signals | null): number {
-  return signal === null ? 0 : constants.signals[signal];
-}
-
-function passSignals(child: ChildProcess): () => void {
-  const handlers = PASSED_ON.map((signal) => [signal, () => void child.kill(signal)] as const);
-  for (const [signal, handler] of handlers) process.on(signal, handler);
-  return () => {
-    for (const [signal, handler] of handlers) process.off(signal, handler);
-  };
 }
 
 function killGroup({ pid }: ChildProcess): void {
