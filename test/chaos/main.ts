@@ -10,7 +10,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type StoreServer, startEtcd, startRedis } from "../support/servers.ts";
+import { type StoreServer, startEtcd } from "../support/servers.ts";
+import { RedisPair } from "./failover.ts";
+import { runKills } from "./kills.ts";
 import type { Assignment, StoreName, WorkerCounts } from "./plan.ts";
 import { SlowProxy } from "./proxy.ts";
 import { judge } from "./uses.ts";
@@ -28,12 +30,21 @@ const { values } = parseArgs({
     minutes: { type: "string", default: "1" },
     /** The control: keepers do not look at their clocks. */
     broken: { type: "boolean", default: false },
+    /** Instead: so many threads terminated, and processes killed. */
+    kills: { type: "string" },
+    /** With 0, the control of a split: both servers go on. */
+    "min-replicas": { type: "string", default: "1" },
+    /** Only failovers of the store, and no other fault. */
+    failovers: { type: "boolean", default: false },
   },
 });
 const store = values.store as StoreName;
 const minutes = Number(values.minutes);
 if (!(store in TTL) || !(minutes > 0)) {
-  console.error("usage: npm run chaos -- --store host|redis|etcd --minutes N [--broken]");
+  console.error(
+    "usage: npm run chaos -- --store host|redis|etcd --minutes N [--broken] [--failovers] " +
+      "[--min-replicas 0], or --store … --kills THREADS,PROCESSES",
+  );
   process.exit(2);
 }
 const ttl = TTL[store];
@@ -52,11 +63,13 @@ const workers: ChildProcess[] = [];
 const countsByWorker = new Map<ChildProcess, WorkerCounts>();
 const faults: Record<string, number> = {};
 let isOver = false;
-let server: StoreServer | undefined;
+let server: Pick<StoreServer, "port" | "kill" | "restart"> | undefined;
+let pair: RedisPair | undefined;
 let proxy: SlowProxy | undefined;
 
 try {
-  await run();
+  if (values.kills === undefined) await run();
+  else await runKills(store, values.kills.split(",").map(Number));
 } finally {
   isOver = true;
   for (const worker of workers) worker.kill("SIGKILL");
@@ -66,11 +79,13 @@ try {
   for (const socket of peers) socket.destroy();
   rmSync(folder, { recursive: true, force: true });
 }
+// Clients of the store may have connections that are open.
+if (values.kills !== undefined) process.exit();
 
 async function run(): Promise<void> {
   target.listen({ port: 0, host: "127.0.0.1", backlog: 4096 });
   await once(target, "listening");
-  if (store === "redis") server = await startRedis();
+  if (store === "redis") server = pair = await RedisPair.start(Number(values["min-replicas"]));
   if (store === "etcd") server = await startEtcd();
   if (server !== undefined) proxy = await SlowProxy.to(server.port);
   // A fresh server grants nothing for a term.
@@ -95,6 +110,7 @@ function startWorker(): void {
   const assignment: Assignment = {
     ...{ store, ttl, source, port, log },
     ...{ storePort: proxy?.port ?? 0, rest: REST_MS, range: RANGE, isBroken: values.broken },
+    blocks: { first: RANGE.first >> 6, last: RANGE.last >> 6 },
   };
   const worker = fork(WORKER, [JSON.stringify(assignment)], { stdio: "inherit" });
   workers.push(worker);
@@ -120,9 +136,13 @@ function anyWorker(): ChildProcess | undefined {
 
 async function anyFault(): Promise<void> {
   const worker = anyWorker();
-  const kinds = ["stop", "stop", "stall", "stall", "kill"];
-  if (proxy !== undefined) kinds.push("freeze", "slow");
+  const kinds = values.failovers ? [] : ["stop", "stop", "stall", "stall", "kill"];
+  if (proxy !== undefined && !values.failovers) kinds.push("freeze", "slow");
   if (server !== undefined && Math.random() < 0.2) kinds.push("restart");
+  if (pair !== undefined && (Math.random() < 0.1 || values.failovers)) {
+    kinds.push("failover", "split");
+  }
+  if (kinds.length === 0) return;
   const kind = kinds[Math.floor(Math.random() * kinds.length)] as string;
   // Killed holders leave blocks for two terms: not all at once.
   if (worker === undefined || (kind === "kill" && Math.random() < 0.7)) return;
@@ -135,7 +155,8 @@ async function anyFault(): Promise<void> {
   else if (kind === "kill") worker.kill("SIGKILL");
   else if (kind === "freeze") proxy?.freeze(Math.random() ** 2 * 3 * ttl);
   else if (kind === "slow") proxy?.delay(Math.random() < 0.5 ? 0 : Math.random() * ttl * 0.4);
-  else await server?.restart();
+  else if (kind === "restart") await server?.restart();
+  else if (proxy !== undefined) await pair?.failOver(proxy, kind === "split");
 }
 
 function report(): void {

@@ -2,14 +2,20 @@
 
 export type StoreName = "host" | "redis" | "etcd";
 
-/** What a worker is to do. */
-export interface Assignment {
+/** Which store, and how. */
+export interface StoreAssignment {
   readonly store: StoreName;
-  /** Where the store is reached: through the proxy. */
+  /** Where the store is reached: through the proxy, if there is one. */
   readonly storePort: number;
   readonly ttl: number;
   readonly rest: number;
   readonly source: string;
+  /** Both ends included. */
+  readonly blocks: { readonly first: number; readonly last: number };
+}
+
+/** What a worker is to do. */
+export interface Assignment extends StoreAssignment {
   readonly range: { readonly first: number; readonly last: number };
   /** Of the server that connections go to. */
   readonly port: number;

@@ -8,11 +8,13 @@ export class SlowProxy {
   readonly port: number;
   readonly #server: Server;
   readonly #sockets: Set<Socket>;
+  #target: number;
   #frozenUntil = 0;
   #delayMs = 0;
 
-  private constructor(server: Server, sockets: Set<Socket>) {
+  private constructor(server: Server, sockets: Set<Socket>, target: number) {
     this.#server = server;
+    this.#target = target;
     this.#sockets = sockets;
     this.port = (server.address() as AddressInfo).port;
   }
@@ -20,7 +22,7 @@ export class SlowProxy {
   static async to(port: number): Promise<SlowProxy> {
     const sockets = new Set<Socket>();
     const server = createServer((client) => {
-      const upstream = connect({ port, host: "127.0.0.1" });
+      const upstream = connect({ port: proxy.#target, host: "127.0.0.1" });
       for (const [socket, other] of [
         [client, upstream],
         [upstream, client],
@@ -38,7 +40,7 @@ export class SlowProxy {
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    const proxy = new SlowProxy(server, sockets);
+    const proxy = new SlowProxy(server, sockets, port);
     return proxy;
   }
 
@@ -50,6 +52,12 @@ export class SlowProxy {
   /** Each answer takes so much longer from now on. */
   delay(ms: number): void {
     this.#delayMs = ms;
+  }
+
+  /** New clients get another server, and of those that are there so large a share is cut off. */
+  turnTo(port: number, share = 1): void {
+    this.#target = port;
+    for (const socket of this.#sockets) if (Math.random() < share) socket.destroy();
   }
 
   close(): void {

@@ -3,23 +3,18 @@
 // picked.
 
 import { subscribe } from "node:diagnostics_channel";
-import { once } from "node:events";
 import { openSync, writeSync } from "node:fs";
 import type { Socket } from "node:net";
-import { createClient } from "redis";
 import { BlockKeeper } from "../../bindings/node/blocks/block-keeper.ts";
 import {
   BLOCKS_CHANNEL,
   type BlockEvent,
-  type BlockStore,
   CHANNELS,
   createConnector,
-  etcdBlocks,
-  hostBlocks,
   type PortEvent,
-  redisBlocks,
 } from "../../bindings/node/index.ts";
 import type { Assignment, WorkerCounts } from "./plan.ts";
+import { openStore } from "./stores.ts";
 
 /** How many connections there are to be, by turns: blocks are needed, and are not. */
 const OPEN = [2, 60, 140, 220];
@@ -40,7 +35,7 @@ if (assignment.isBroken) {
 const lines = openSync(log, "a");
 const connector = createConnector({
   ...{ sources: source, portRange: range, reserved: "", cooldown: "none", skipUsed: false },
-  blocks: await open(assignment),
+  blocks: await openStore(assignment),
 });
 
 /** By block: which time it is held here. */
@@ -125,14 +120,4 @@ function close(socket: Socket | undefined): void {
 /** Milliseconds of a clock that all processes of this machine share. */
 function clock(): number {
   return Number(process.hrtime.bigint()) / 1e6;
-}
-
-async function open({ store, storePort, ttl, rest }: Assignment): Promise<BlockStore> {
-  if (store === "host") return hostBlocks();
-  if (store === "etcd") return etcdBlocks({ url: `http://127.0.0.1:${storePort}`, ttl });
-  const client = createClient({ socket: { port: storePort, host: "127.0.0.1" } });
-  client.on("error", () => {});
-  void client.connect();
-  await once(client, "ready");
-  return redisBlocks({ command: (words) => client.sendCommand(words), ttl, rest });
 }

@@ -32,9 +32,12 @@ export function isInstalled(program: string): boolean {
   });
 }
 
-export async function startRedis(): Promise<StoreServer> {
+export async function startRedis(more: readonly string[] = []): Promise<StoreServer> {
   const port = await freePort();
-  const args = ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+  const args = [
+    ...["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+    ...more,
+  ];
   return start("redis-server", port, () => args);
 }
 
