@@ -12,6 +12,7 @@ import { SlowProxy } from "./proxy.ts";
 /** What the replica misses, and how long the old server goes on for some clients. */
 const MISSED_MS = 500;
 const SPLIT_MS = 2500;
+const FOLLOW_MS_MAX = 60_000;
 
 export class RedisPair {
   #server: StoreServer;
@@ -33,7 +34,11 @@ export class RedisPair {
 
   /** @param minReplicas a server with fewer refuses to write. */
   static async start(minReplicas: number): Promise<RedisPair> {
-    const settings = ["--min-replicas-to-write", `${minReplicas}`, "--min-replicas-max-lag", "1"];
+    const settings = [
+      ...["--min-replicas-to-write", `${minReplicas}`, "--min-replicas-max-lag", "1"],
+      // A replica that is new to a server is not kept waiting for others.
+      ...["--repl-diskless-sync-delay", "0"],
+    ];
     const server = await startRedis(settings);
     const { link, replica } = await follow(server, settings);
     return new RedisPair(settings, server, link, replica);
@@ -82,7 +87,7 @@ async function follow(
 ): Promise<{ link: SlowProxy; replica: StoreServer }> {
   const link = await SlowProxy.to(server.port);
   const replica = await startRedis([...settings, "--replicaof", "127.0.0.1", `${link.port}`]);
-  const end = performance.now() + 10_000;
+  const end = performance.now() + FOLLOW_MS_MAX;
   while (!`${await command(replica.port, ["INFO", "replication"])}`.includes("link_status:up")) {
     if (performance.now() > end) throw new Error("the replica does not follow");
     await pause(20);

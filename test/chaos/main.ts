@@ -151,7 +151,7 @@ async function anyFault(): Promise<void> {
   if (kind === "stop") {
     worker.kill("SIGSTOP");
     setTimeout(() => worker.kill("SIGCONT"), ms);
-  } else if (kind === "stall") worker.send(ms);
+  } else if (kind === "stall") worker.send(ms, () => {});
   else if (kind === "kill") worker.kill("SIGKILL");
   else if (kind === "freeze") proxy?.freeze(Math.random() ** 2 * 3 * ttl);
   else if (kind === "slow") proxy?.delay(Math.random() < 0.5 ? 0 : Math.random() * ttl * 0.4);

@@ -48,6 +48,8 @@ const counts: WorkerCounts = { opened: 0, refused: 0, failed: 0, conflicts: 0 };
 subscribe(BLOCKS_CHANNEL, (message) => {
   const { kind, blocks } = message as BlockEvent;
   if (kind === "acquired") for (const block of blocks) holdings.set(block, ++lastHolding);
+  // From then on a port of it is another's, which a connector may try where the kernel judges.
+  if (kind === "returned" || kind === "lost") for (const block of blocks) holdings.delete(block);
 });
 
 subscribe(CHANNELS.pick, (message) => {
@@ -66,7 +68,11 @@ process.on("message", (ms: number) => {
 });
 
 process.on("disconnect", () => process.exit());
-setInterval(() => process.send?.({ ...counts, conflicts: connector.metrics().conflicts }), 200);
+setInterval(() => {
+  const told = { ...counts, conflicts: connector.metrics().conflicts };
+  // Whoever started it may have ended.
+  process.send?.(told, undefined, undefined, () => {});
+}, 200);
 
 const sockets: Socket[] = [];
 /** When each was open. */
