@@ -1,10 +1,13 @@
 // Jobs of the comparison: what a worker is told, and what it tells.
 
 export interface Job {
-  readonly source: string;
+  readonly sources: readonly string[];
+  readonly threads: number;
   /** Of the server that connections go to. */
   readonly port: number;
-  readonly range: { readonly first: number; readonly last: number };
+  range: { readonly first: number; readonly last: number };
+  /** Has each process, and each thread, a part of the range? */
+  readonly isDivided: boolean;
   /** Are ports leased in blocks? */
   readonly isLeased: boolean;
 }

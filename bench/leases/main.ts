@@ -1,20 +1,26 @@
-// Eight processes on one address of 4,096 ports, with skewed load that moves on: undivided, divided
-// by hand, and with leased blocks; beside one process that has it all. `npm run bench:leases`
+// Eight processes of two threads each on four addresses of 4,096 ports, with skewed load that moves
+// on: undivided, divided by hand, and with leased blocks; beside one process that has it all. In a
+// network namespace of its own. `npm run bench:leases`, or with shares: `-- 0.75 0.9`
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
+import { runInNamespace } from "../../bindings/node/host/namespace.ts";
 import type { Counts, Job } from "./job.ts";
 
 const PORTS = 4096;
 const FIRST = 40_960;
+const SOURCES = 4;
 const PROCESSES = 8;
-const FILL_MS_MAX = 15_000;
-const MOVE_MS = 4_000;
-const MEASURE_MS = 5_000;
-const WORKER = fileURLToPath(new URL("./worker.js", import.meta.url));
-const SHARES = [0.5, 0.75, 0.9, 0.97];
+const THREADS = 2;
+const FILL_MS_MAX = 60_000;
+/** In which the load moves from one worker to the next, and in so many steps; all is measured. */
+const MOVE_MS = 8_000;
+const STEPS = 40;
+const PROCESS = fileURLToPath(new URL("./process.js", import.meta.url));
+const SHARES = [0.75, 0.9, 0.97, 1];
+const TIME_MS_MAX = 3_600_000;
 
 /** How the ports are divided among the processes. */
 const WAYS = ["one process", "undivided", "by hand", "leased"] as const;
@@ -32,34 +38,48 @@ interface Row {
   readonly spilled: number;
 }
 
+const given = process.argv.slice(2);
+if (!given.includes("inside")) {
+  const script = fileURLToPath(import.meta.url);
+  const portRange = { first: FIRST, last: FIRST + PORTS - 1 };
+  const options = { portRange, timeoutMs: TIME_MS_MAX };
+  const { code, stdout, stderr } = await runInNamespace([script, "inside", ...given], options);
+  console.log(stdout + stderr);
+  process.exit(code ?? 1);
+}
+const shares = given.map(Number).filter((share) => share > 0);
+
 const peers = new Set<Socket>();
 const server = createServer((socket) => {
   peers.add(socket);
   socket.on("error", () => {}).on("close", () => peers.delete(socket));
   socket.resume();
 });
-server.listen({ port: 0, host: "127.0.0.1", backlog: 8192 });
+server.listen({ port: 9000, host: "127.0.0.1", backlog: 8192 });
 await once(server, "listening");
 const { port } = server.address() as AddressInfo;
 
-for (const share of SHARES) for (const way of WAYS) show(await run(way, share));
+for (const share of shares.length > 0 ? shares : SHARES)
+  for (const way of WAYS) show(await run(way, share));
 server.close();
 for (const socket of peers) socket.destroy();
 
 async function run(way: Way, share: number): Promise<Row> {
   const count = way === "one process" ? 1 : PROCESSES;
-  const source = `127.${10 + Math.floor(Math.random() * 200)}.${Math.floor(share * 100)}.${count}`;
-  const workers = Array.from({ length: count }, (_, index) => start(way, source, index));
+  const third = WAYS.indexOf(way) * SHARES.length + 1 + Math.round(share * 50);
+  const sources = Array.from({ length: SOURCES }, (_, index) => `127.9.${third}.${index + 1}`);
+  const workers = Array.from({ length: count }, (_, index) => start(way, sources, index));
   await Promise.all(workers.map((worker) => once(worker, "spawn")));
-  const total = Math.floor(PORTS * share);
+  const total = Math.floor(PORTS * SOURCES * share);
   assign(workers, total, 0);
   await reaching(total, FILL_MS_MAX);
-  // The load moves on: whoever had most has least.
-  assign(workers, total, 1);
-  await pause(MOVE_MS);
   for (const worker of workers) worker.send({ measure: true });
-  await pause(MEASURE_MS);
-  const counts = await Promise.all(workers.map(tell));
+  // The load moves on: whoever had most has half of it, and whoever had least has most.
+  for (let step = 1; step <= STEPS; step++) {
+    assign(workers, total, step / STEPS);
+    await pause(MOVE_MS / STEPS);
+  }
+  const counts = (await Promise.all(workers.map(tell))).flat();
   const ended = workers.map((worker) => once(worker, "exit"));
   for (const worker of workers) worker.kill("SIGKILL");
   await Promise.all(ended);
@@ -67,17 +87,28 @@ async function run(way: Way, share: number): Promise<Row> {
   return rowOf(way, share, total, counts);
 }
 
-function start(way: Way, source: string, index: number): ChildProcess {
+function start(way: Way, sources: readonly string[], index: number): ChildProcess {
   const own = PORTS / PROCESSES;
   const first = way === "by hand" ? FIRST + index * own : FIRST;
   const range = { first, last: first + (way === "by hand" ? own : PORTS) - 1 };
-  const job: Job = { source, port, range, isLeased: way === "leased" };
-  return fork(WORKER, [JSON.stringify(job)], { stdio: "inherit" });
+  const threads = way === "one process" ? 1 : THREADS;
+  const job: Job = {
+    sources,
+    port,
+    range,
+    threads,
+    isLeased: way === "leased",
+    isDivided: way === "by hand",
+  };
+  return fork(PROCESS, [JSON.stringify(job)], { stdio: "inherit" });
 }
 
-/** Zipf: the n-th has an n-th of what the first has. */
-function assign(workers: readonly ChildProcess[], total: number, turn: number): void {
-  const weights = workers.map((_, index) => 1 / (((index + turn) % workers.length) + 1));
+/** Zipf: the n-th has an n-th of what the first has; and then what the one before it had. */
+function assign(workers: readonly ChildProcess[], total: number, moved: number): void {
+  const weightAt = (index: number): number => 1 / ((index % workers.length) + 1);
+  const weights = workers.map(
+    (_, index) => weightAt(index) * (1 - moved) + weightAt(index + 1) * moved,
+  );
   const sum = weights.reduce((all, one) => all + one, 0);
   const targets = weights.map((weight) => Math.floor((total * weight) / sum));
   for (const [index, worker] of workers.entries()) worker.send({ target: targets[index] });
@@ -92,10 +123,10 @@ async function reaching(
   while (!isReached(peers.size) && performance.now() < end) await pause(50);
 }
 
-async function tell(worker: ChildProcess): Promise<Counts> {
+async function tell(worker: ChildProcess): Promise<Counts[]> {
   const told = once(worker, "message");
   worker.send({ tell: true });
-  return (await told)[0] as Counts;
+  return (await told)[0] as Counts[];
 }
 
 function rowOf(way: Way, share: number, total: number, counts: readonly Counts[]): Row {

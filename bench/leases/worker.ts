@@ -2,15 +2,16 @@
 // and tells how long connecting took, and what failed.
 
 import type { Socket } from "node:net";
+import { parentPort } from "node:worker_threads";
 import { createConnector, hostBlocks } from "../../bindings/node/index.ts";
 import type { Counts, Job } from "./job.ts";
 
 const LIFE_MS = 8_000;
 const UNDER_WAY_MAX = 8;
 
-const { source, port, range, isLeased } = JSON.parse(process.argv[2] ?? "{}") as Job;
+const { sources, port, range, isLeased } = JSON.parse(process.argv[2] ?? "{}") as Job;
 const connector = createConnector({
-  ...{ sources: source, portRange: range, reserved: "", cooldown: "none", skipUsed: false },
+  ...{ sources, portRange: range, reserved: "", headroom: 0, cooldown: "none", skipUsed: false },
   ...(isLeased && { blocks: hostBlocks() }),
 });
 const sockets = new Set<Socket>();
@@ -19,7 +20,7 @@ let underWay = 0;
 let counts: Counts = fresh();
 let conflictsBefore = 0;
 
-process.on("message", (message: { target?: number; measure?: boolean; tell?: boolean }) => {
+parentPort?.on("message", (message: { target?: number; measure?: boolean; tell?: boolean }) => {
   if (message.target !== undefined) target = message.target;
   if (message.measure) {
     counts = fresh();
@@ -28,11 +29,10 @@ process.on("message", (message: { target?: number; measure?: boolean; tell?: boo
   if (message.tell) {
     const { conflicts, blocks } = connector.metrics();
     const told = { ...counts, conflicts: conflicts - conflictsBefore, open: sockets.size };
-    process.send?.({ ...told, spilled: blocks?.spilled ?? 0 });
+    parentPort?.postMessage({ ...told, spilled: blocks?.spilled ?? 0 });
   }
   fill();
 });
-process.on("disconnect", () => process.exit());
 setInterval(fill, 20);
 
 /** Opens what is missing, and closes what is too much. */
