@@ -1,6 +1,6 @@
 // Eight processes of two threads each on four addresses of 4,096 ports, with skewed load that moves
 // on: undivided, divided by hand, and with leased blocks; beside one process that has it all. In a
-// network namespace of its own. `npm run bench:leases`, or with shares: `-- 0.75 0.9`
+// network namespace of its own. `npm run bench:leases`, or with shares and ways: `-- 0.9 leased`
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -48,6 +48,7 @@ if (!given.includes("inside")) {
   process.exit(code ?? 1);
 }
 const shares = given.map(Number).filter((share) => share > 0);
+const ways = WAYS.filter((way) => given.includes(way));
 
 const peers = new Set<Socket>();
 const server = createServer((socket) => {
@@ -60,7 +61,7 @@ await once(server, "listening");
 const { port } = server.address() as AddressInfo;
 
 for (const share of shares.length > 0 ? shares : SHARES)
-  for (const way of WAYS) show(await run(way, share));
+  for (const way of ways.length > 0 ? ways : WAYS) show(await run(way, share));
 server.close();
 for (const socket of peers) socket.destroy();
 

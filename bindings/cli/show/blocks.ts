@@ -3,7 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { BLOCK_PORTS, firstPortOf } from "../../node/blocks/block-store.ts";
-import { parseNames } from "../../node/blocks/host-blocks.ts";
+import { parseNames } from "../../node/blocks/host-list.ts";
 import { counted } from "../../node/connector/words.ts";
 import { table, title } from "../output.ts";
 import { nameOf, ownersOf } from "./programs.ts";

@@ -7,7 +7,6 @@
 import { connect, type Server } from "node:net";
 import { PortError } from "../../errors.ts";
 import { OPEN_LEASED, type PoolStore } from "../../leasing.ts";
-import { builtin } from "../builtin.ts";
 import {
   BLOCK_COUNT,
   type BlockGrant,
@@ -17,15 +16,16 @@ import {
   scopeName,
   shuffled,
 } from "./block-store.ts";
-import { HOST_PREFIX, holdName, hostPath } from "./host-name.ts";
+import { HOST_LIST } from "./host-list.ts";
+import { holdName, hostPath } from "./host-name.ts";
 import { openLeased } from "./leased-pool.ts";
 
-const NAMES_FILE = "/proc/net/unix";
 /** So many holders are asked when nothing is free, */
 const ASKED = 8;
 /** and so many milliseconds they are given. */
 const ANSWER_MS = 4;
-const RETRY_MS = 20;
+/** After that a block is asked for again, and each time it was in vain twice as late. */
+const RETRY_MS = { least: 20, most: 320 };
 /** So many blocks are tried at once before all names are read. */
 const BLIND_TRIES = 4;
 
@@ -56,19 +56,22 @@ class HostBlocks implements PoolStore {
   readonly ttl = Number.POSITIVE_INFINITY;
   onWanted: ((scope: BlockScope, block: number) => void) | undefined;
   readonly #held: Map<string, { readonly grant: string; readonly server: Server }> = new Map();
+  /** By scope: when to ask again after having asked in vain, milliseconds. */
+  readonly #retries: Map<string, number> = new Map();
   #grants = 0;
   #isClosed = false;
   /** An error that is no refusal, and has not been told yet. */
   #failure: Error | undefined;
 
   tryAcquire(scope: BlockScope, first: number, last: number): BlockGrant | undefined {
-    let tries = BLIND_TRIES;
+    // Mostly one of a few is free, and the list need not be read.
+    let tries = HOST_LIST.isFresh ? 0 : BLIND_TRIES;
     for (const block of shuffled(first, last)) {
-      if (tries-- === 0) break;
+      if (tries-- <= 0) break;
       const grant = this.#bind(scope, block);
       if (grant !== undefined) return { blocks: [block], grant };
     }
-    for (const block of this.#free(scope, first, last)) {
+    for (const block of freeBlocks(scope, first, last)) {
       const grant = this.#bind(scope, block);
       if (grant !== undefined) return { blocks: [block], grant };
     }
@@ -79,8 +82,16 @@ class HostBlocks implements PoolStore {
     const found = await this.#take(scope, want, first, last);
     if (found.blocks.length > 0) return found;
     await this.#ask(scope, first, last);
+    HOST_LIST.expire();
     const again = await this.#take(scope, want, first, last);
-    return again.blocks.length > 0 ? again : { ...again, retryAfter: RETRY_MS };
+    return again.blocks.length > 0 ? again : { ...again, retryAfter: this.#nextRetry(scope) };
+  }
+
+  #nextRetry(scope: BlockScope): number {
+    const name = scopeName(scope);
+    const wait = this.#retries.get(name) ?? RETRY_MS.least;
+    this.#retries.set(name, Math.min(2 * wait, RETRY_MS.most));
+    return wait;
   }
 
   async renew(scope: BlockScope, held: HeldBlocks): Promise<{ lost: readonly number[] }> {
@@ -92,12 +103,15 @@ class HostBlocks implements PoolStore {
   }
 
   async release(scope: BlockScope, held: HeldBlocks): Promise<void> {
-    for (const [block, grant] of held) this.#close(hostName(scope, block), grant);
+    for (const [block, grant] of held) {
+      if (this.#close(hostName(scope, block), grant)) HOST_LIST.forget(scope, block);
+    }
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const [name, { grant }] of [...this.#held]) this.#close(name, grant);
+    HOST_LIST.expire();
   }
 
   // ── Sockets ─────────────────────────────────────────────────────────────────────────────
@@ -118,24 +132,28 @@ class HostBlocks implements PoolStore {
         this.#failure = error;
       },
     });
+    HOST_LIST.note(scope, block);
     if (server === undefined) return undefined;
+    this.#retries.delete(scopeName(scope));
     const grant = `${++this.#grants}`;
     this.#held.set(path, { grant, server });
     return grant;
   }
 
-  #close(path: string, grant: string): void {
+  /** @returns whether it was held by that grant. */
+  #close(path: string, grant: string): boolean {
     const held = this.#held.get(path);
-    if (held?.grant !== grant) return;
+    if (held?.grant !== grant) return false;
     this.#held.delete(path);
     held.server.close();
+    return true;
   }
 
   async #take(scope: BlockScope, want: number, first: number, last: number): Promise<BlockGrant> {
     const blocks: number[] = [];
     const grants: [number, string][] = [];
     this.#failure = undefined;
-    for (const block of this.#free(scope, first, last)) {
+    for (const block of freeBlocks(scope, first, last)) {
       if (blocks.length === want) break;
       const grant = this.#bind(scope, block);
       if (grant === undefined) continue;
@@ -154,13 +172,6 @@ class HostBlocks implements PoolStore {
       if (held !== undefined) this.#held.set(path, { ...held, grant });
     }
     return { blocks, grant };
-  }
-
-  /** Blocks that nobody has as far as the kernel's list shows, in random order. */
-  #free(scope: BlockScope, first: number, last: number): Iterable<number> {
-    const taken = blocksOnHost().get(scopeName(scope));
-    const free = [...shuffled(first, last)];
-    return taken === undefined ? free : free.filter((block) => !taken.has(block));
   }
 
   #heldOf(scope: BlockScope): Map<number, string> {
@@ -187,31 +198,8 @@ class HostBlocks implements PoolStore {
   }
 }
 
-/** The blocks that the kernel's list of Unix sockets names, with the inode of each, by scope. */
-function blocksOnHost(): Map<string, Map<number, number>> {
-  return parseNames(namesText());
-}
-
-/** The same of a text of /proc/net/unix. */
-export function parseNames(text: string): Map<string, Map<number, number>> {
-  const found = new Map<string, Map<number, number>>();
-  const line = new RegExp(
-    `^.*? (\\d+) @${HOST_PREFIX}((?:tcp|udp)/[\\da-f.:]+)/(\\d+)/\\.*$`,
-    "gm",
-  );
-  for (const [, inode, scope = "", block] of text.matchAll(line)) {
-    const blocks = found.get(scope) ?? new Map<number, number>();
-    // A connection to a listener has its name too, and comes later.
-    if (!blocks.has(Number(block))) blocks.set(Number(block), Number(inode));
-    found.set(scope, blocks);
-  }
-  return found;
-}
-
-function namesText(): string {
-  try {
-    return builtin("fs").readFileSync(NAMES_FILE, "utf8");
-  } catch {
-    return ""; // then each block is tried
-  }
+/** Blocks that nobody has as far as is known, in random order. */
+function freeBlocks(scope: BlockScope, first: number, last: number): number[] {
+  const taken = HOST_LIST.taken(scope);
+  return [...shuffled(first, last)].filter((block) => !taken?.has(block));
 }

@@ -3,12 +3,14 @@
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import fs from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type BlockScope, blockScope } from "../../../bindings/node/blocks/block-store.ts";
-import { hostName, parseNames } from "../../../bindings/node/blocks/host-blocks.ts";
+import { hostName } from "../../../bindings/node/blocks/host-blocks.ts";
+import { parseNames } from "../../../bindings/node/blocks/host-list.ts";
 import { hostBlocks } from "../../../bindings/node/index.ts";
 import { freshSources, until } from "../../support/connectors.ts";
 
@@ -123,6 +125,24 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
     while (got.length === 0) got = (await other.acquire(scope, 1, FIRST, LAST)).blocks;
     expect(got).toEqual([heard[0]]);
     await Promise.all([idle.close(), other.close()]);
+  });
+
+  test("who finds nothing free looks less and less often, until there is something", async () => {
+    const scope = freshScope();
+    const [busy, other] = [hostBlocks(), hostBlocks()];
+    const { grant } = await busy.acquire(scope, 16, FIRST, LAST);
+    const waits: unknown[] = [];
+    while (waits.length < 6) waits.push((await other.acquire(scope, 1, FIRST, LAST)).retryAfter);
+    expect(waits).toEqual([20, 40, 80, 160, 320, 320]);
+    const reads = vi.spyOn(fs, "readFileSync");
+    for (let call = 0; call < 1000; call++)
+      expect(other.tryAcquire?.(scope, FIRST, LAST)).toBeUndefined();
+    expect(reads.mock.calls.length).toBeLessThan(50);
+    reads.mockRestore();
+    await busy.release(scope, new Map([[FIRST, grant]]));
+    expect((await other.acquire(scope, 2, FIRST, LAST)).blocks).toEqual([FIRST]);
+    expect((await other.acquire(scope, 1, FIRST, LAST)).retryAfter).toBe(20);
+    await Promise.all([busy.close(), other.close()]);
   });
 
   test("a process without files to open gets an error, not a refusal", async () => {
