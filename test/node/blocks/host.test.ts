@@ -4,6 +4,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
+import { createServer, Server } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
@@ -11,13 +12,14 @@ import { describe, expect, test, vi } from "vitest";
 import { type BlockScope, blockScope } from "../../../bindings/node/blocks/block-store.ts";
 import { hostName } from "../../../bindings/node/blocks/host-blocks.ts";
 import { parseNames } from "../../../bindings/node/blocks/host-list.ts";
-import { hostBlocks } from "../../../bindings/node/index.ts";
+import { type BlockStore, hostBlocks } from "../../../bindings/node/index.ts";
 import { freshSources, until } from "../../support/connectors.ts";
 
 const BUILD = new URL("../../../build/", import.meta.url);
 const HOLDER = fileURLToPath(new URL("test/node/blocks/inside/holder.js", BUILD));
 const RACERS = fileURLToPath(new URL("test/node/blocks/inside/racer.js", BUILD));
 const [FIRST, LAST] = [640, 655];
+const BLOCKS = LAST - FIRST + 1;
 const execute = promisify(execFile);
 
 function freshScope(): BlockScope {
@@ -63,13 +65,14 @@ describe("names of blocks", () => {
 });
 
 describe.runIf(process.platform === "linux")("on Linux", () => {
-  /** Waits until all blocks can be had, and gives them back. */
-  async function expectAllFree(scope: BlockScope): Promise<void> {
+  /** How many blocks can be had, once they have been asked for so many times; they go back. */
+  async function countFree(scope: BlockScope, tries = 1000): Promise<number> {
     const store = hostBlocks();
-    const all = LAST - FIRST + 1;
     let held = 0;
-    while (held < all) held += (await store.acquire(scope, all, FIRST, LAST)).blocks.length;
+    for (let left = tries; left > 0 && held < BLOCKS; left--)
+      held += (await store.acquire(scope, BLOCKS, FIRST, LAST)).blocks.length;
     await store.close();
+    return held;
   }
 
   test("a process that is killed holds nothing any more", async () => {
@@ -83,20 +86,43 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
     expect(refused).toMatchObject({ blocks: [], retryAfter: expect.any(Number) });
     for (const child of children) child.kill("SIGKILL");
     await Promise.all(children.map((child) => child.exitCode ?? once(child, "exit")));
-    await expectAllFree(scope);
+    expect(await countFree(scope)).toBe(BLOCKS);
     await mine.close();
   });
 
   test("a worker thread that is terminated, also while it spins, holds nothing any more", async () => {
     const scope = freshScope();
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 8; round++) {
       const worker = new Worker(HOLDER, {
         argv: [scope.source, round % 2 === 0 ? "spin" : "idle"],
       });
       await once(worker, "message");
       await worker.terminate();
     }
-    await expectAllFree(scope);
+    expect(await countFree(scope)).toBe(BLOCKS);
+  });
+
+  test("a block that is lost for good is found", async () => {
+    const scope = freshScope();
+    const lost = createServer().listen({ path: hostName(scope, LAST), exclusive: true });
+    expect(await countFree(scope, 5)).toBe(BLOCKS - 1);
+    lost.close();
+  });
+
+  test.each([
+    ["a name of another spelling of the address is the same", "fd00:0::0:", 6, true],
+    ["a name of another transport is another", "fd00::", 17, false],
+    ["a name that is not padded is another, and is found", "fd00::", 6, false],
+  ])("%s", async (name, prefix, transport, isSame) => {
+    const host = (1 + Math.floor(Math.random() * 0xfffe)).toString(16);
+    const named = hostName(blockScope(`${prefix}${host}`, transport), FIRST);
+    const path = name.includes("padded") ? named.replace(/\.+$/, "") : named;
+    const other = createServer().listen({ path, exclusive: true });
+    const store = hostBlocks();
+    const { blocks } = await store.acquire(blockScope(`fd00::${host}`), 1, FIRST, FIRST);
+    expect(blocks).toEqual(isSame ? [] : [FIRST]);
+    await store.close();
+    other.close();
   });
 
   test.each([
@@ -143,6 +169,27 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
     expect((await other.acquire(scope, 2, FIRST, LAST)).blocks).toEqual([FIRST]);
     expect((await other.acquire(scope, 1, FIRST, LAST)).retryAfter).toBe(20);
     await Promise.all([busy.close(), other.close()]);
+  });
+
+  /** What a holder is told where listening fails with that code. */
+  async function toldOf(code: string, store: Pick<BlockStore, "acquire">): Promise<unknown> {
+    const listen = vi.spyOn(Server.prototype, "listen").mockImplementation(function (this: Server) {
+      process.nextTick(() => this.emit("error", Object.assign(new Error(code), { code })));
+      return this;
+    });
+    const answer = await store.acquire(freshScope(), 1, FIRST, LAST).catch((error) => error.code);
+    listen.mockRestore();
+    return typeof answer === "string" ? answer : `refused, ${answer.blocks.length} blocks`;
+  }
+
+  test.each([
+    ["EADDRINUSE", "refused, 0 blocks"],
+    ...["EMFILE", "ENFILE", "EACCES", "EINVAL", "ERR_ACCESS_DENIED"].map((code) => [code, code]),
+  ])("%s is told as: %s", async (code, told) => {
+    expect(await toldOf(code as string, hostBlocks())).toBe(told);
+    // The control: a store that takes every error for a refusal.
+    const deaf = { acquire: async () => ({ blocks: [], grant: "" }) };
+    expect((await toldOf(code as string, deaf)) === told).toBe(code === "EADDRINUSE");
   });
 
   test("a process without files to open gets an error, not a refusal", async () => {

@@ -55,7 +55,8 @@ interface Setup {
   answer(value: unknown, call?: Call): Promise<void>;
 }
 
-function setup(): Setup {
+/** @param Keeper may be one that is broken on purpose. */
+function setup(Keeper = BlockKeeper): Setup {
   const [store, clock, told] = [new SlowStore(), new FakeClock(), [] as string[]];
   const listener: KeeperListener = {
     onAcquired: (blocks) => told.push(`acquired ${blocks}`),
@@ -65,7 +66,7 @@ function setup(): Setup {
     onWanted: () => told.push("wanted"),
     spans: () => [[640, 703]],
   };
-  const keeper = new BlockKeeper(SCOPE, store, listener, clock);
+  const keeper = new Keeper(SCOPE, store, listener, clock);
   const answer = async (value: unknown, call = store.calls.at(-1)): Promise<void> => {
     call?.answer(value);
     await settled();
@@ -78,8 +79,8 @@ async function settled(): Promise<void> {
 }
 
 /** A keeper that holds block 640. */
-async function holding(): Promise<Setup> {
-  const made = setup();
+async function holding(Keeper = BlockKeeper): Promise<Setup> {
+  const made = setup(Keeper);
   made.keeper.ask(1, false);
   await settled();
   await made.answer({ blocks: [640], grant: "1" });
@@ -133,15 +134,24 @@ test("blocks are renewed three times a term, and a renewal makes the term longer
   expect(keeper.isUsable()).toBe(true);
 });
 
-test("what has ended stays ended, although a renewal is answered after all", async () => {
-  const { keeper, store, clock, told, answer } = await holding();
+class Forgetful extends BlockKeeper {
+  override isUsable(): boolean {
+    return true;
+  }
+}
+
+test.each([
+  ["what has ended stays ended, although a renewal is answered after all, and twice", BlockKeeper],
+  ["a keeper that brings back what has ended is found", Forgetful],
+])("%s", async (_name, Keeper) => {
+  const { keeper, store, clock, told, answer } = await holding(Keeper);
   await clock.advance(TTL / 3 + 1);
   const renewal = store.calls.at(-1);
   clock.monotonicNow += TTL;
-  expect(keeper.isUsable()).toBe(false);
-  await answer({ lost: [] }, renewal);
-  expect(keeper.held.size).toBe(0);
-  expect(told).toEqual(["acquired 640", "lost 640"]);
+  expect(keeper.isUsable()).toBe(Keeper === Forgetful);
+  for (let times = 0; times < 2; times++) await answer({ lost: [] }, renewal);
+  expect(keeper.held.size).toBe(Keeper === Forgetful ? 1 : 0);
+  expect(told).toEqual(Keeper === Forgetful ? ["acquired 640"] : ["acquired 640", "lost 640"]);
 });
 
 test("a request that is not answered in a third of a term is given up, and the next is sent", async () => {

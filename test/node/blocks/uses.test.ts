@@ -41,7 +41,7 @@ const STEP: fc.Arbitrary<Step> = fc.tuple(
 /** The source, its store, and the model: what each port of each destination is in use for. */
 class Setup {
   readonly #pairs: PairTable;
-  readonly #store: BlockStore & { readonly given: Set<number> };
+  readonly #store: Recording;
   readonly #held: Checkout[] = [];
   /** Until when a port of a destination is in use, if it is not held. */
   readonly #until: Map<string, number> = new Map();
@@ -75,6 +75,11 @@ class Setup {
 
   get heldBlocks(): number {
     return this.#store.given.size;
+  }
+
+  /** How often the store has been asked for blocks. */
+  get asked(): number {
+    return this.#store.asked;
   }
 
   close(): void {
@@ -119,14 +124,23 @@ function portOf(key: string): number {
   return Number(key.split(" ")[1]);
 }
 
-/** The store, and which blocks it has given and not taken back. */
-function recording(store: BlockStore): BlockStore & { readonly given: Set<number> } {
+interface Recording extends BlockStore {
+  /** Blocks that it has given and not taken back. */
+  readonly given: Set<number>;
+  asked: number;
+}
+
+function recording(store: BlockStore): Recording {
   const given = new Set<number>();
   const wrapped: BlockStore = {
     name: store.name,
     ttl: store.ttl,
-    acquire: async () => ({ blocks: [], grant: "" }),
+    acquire: async () => {
+      recorded.asked++;
+      return { blocks: [], grant: "" };
+    },
     tryAcquire: (scope, first, last) => {
+      recorded.asked++;
       const grant = store.tryAcquire?.(scope, first, last);
       for (const block of grant?.blocks ?? []) given.add(block);
       return grant;
@@ -138,7 +152,8 @@ function recording(store: BlockStore): BlockStore & { readonly given: Set<number
     },
     close: () => store.close(),
   };
-  return Object.assign(wrapped, { given });
+  const recorded = Object.assign(wrapped, { given, asked: 0 });
+  return recorded;
 }
 
 async function playAll(steps: readonly Step[], check: (setup: Setup) => void): Promise<void> {
@@ -199,4 +214,24 @@ test("a count of uses that misses some ports is found", async () => {
     for (const spy of spies) spy.mockRestore();
   });
   await expect(fc.assert(RANDOM, { numRuns: 10 * RUNS })).rejects.toThrow(/Property failed/);
+});
+
+test.each([
+  ["a thousand ports are taken without asking the store but once for each block", false],
+  ["ports that are taken by asking each time are found", true],
+])("%s", async (_name, isBroken) => {
+  if (isBroken) {
+    const spy = vi.spyOn(LeasedPorts.prototype, "isFull").mockReturnValue(true);
+    onTestFinished(() => spy.mockRestore());
+  }
+  const steps = Array.from({ length: 20 }, (): Step[] => [
+    ["take", 50, 0],
+    ["free", 50, 0],
+  ]).flat();
+  let asked = 0;
+  await playAll(steps, (setup) => {
+    asked = setup.asked;
+  });
+  if (isBroken) expect(asked).toBeGreaterThan(10);
+  else expect(asked).toBe(1);
 });
