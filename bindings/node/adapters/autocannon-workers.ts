@@ -3,12 +3,15 @@
 //
 //   first ├── worker 0 ──┼── worker 1 ──┼── worker 2 ──┤ last
 //
+// or lease blocks of them on this host, each with a store of its own.
+//
 // What workers are told goes through autocannon's own options, as plain data.
 
 import { fileURLToPath } from "node:url";
 import { wrongValue } from "../../errors.ts";
 import { checkInteger } from "../../requests/checks.ts";
 import type { PortRange } from "../../requests/range.ts";
+import { hostBlocks, isHostBlocks } from "../blocks/host-blocks.ts";
 import { type ConnectorOptions, checkOptions } from "../connector/connector-options.ts";
 import { readHostSettings } from "../host/host-state.ts";
 
@@ -28,6 +31,8 @@ export interface AutocannonWorkerOptions {
 export interface AutocannonShares {
   /** Options of their connectors, but for the range; what is kept free is reserved. */
   readonly options: ConnectorOptions;
+  /** Does each lease blocks of the whole range, in place of its share? */
+  readonly leasesBlocks: boolean;
   /** The range that they share. */
   readonly range: PortRange;
   readonly workers: number;
@@ -36,15 +41,15 @@ export interface AutocannonShares {
 }
 
 /** Options that no other thread could be given. */
-const OF_ONE_THREAD = ["group", "lookup", "blocks"] as const;
+const OF_ONE_THREAD = ["group", "lookup"] as const;
 
 /**
  * Options for autocannon with several `workers`: each worker opens its connections through a
  * connector of its own, from all sources, on its share of the port range, so that no two workers
  * meet. For one worker see {@link autocannonSetup}, which does the same.
  * @param workers how many: 1..1024, and no more than the range has ports.
- * @param options of each connector, without `group`, `lookup` and `blocks`. `memoryLimit`, `wait`
- * and all else count for each worker.
+ * @param options of each connector, without `group` and `lookup`. With `blocks: hostBlocks()` each
+ * worker leases blocks of the whole range. `memoryLimit`, `wait` and all else count for each worker.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, and what
  * `createConnector` throws.
  * @example
@@ -67,6 +72,10 @@ export function autocannonWorkers(
     if (options[name] === undefined) continue;
     throw wrongValue(name, "left out: only plain data goes to a worker", options[name]);
   }
+  const { blocks, ...plain } = options;
+  if (blocks !== undefined && !isHostBlocks(blocks)) {
+    throw wrongValue("blocks", "hostBlocks(), which each worker can make anew", blocks);
+  }
   if (range.last - range.first + 1 < workers) {
     throw wrongValue("portRange", `a range of at least ${workers} ports, one per worker`, range);
   }
@@ -74,19 +83,25 @@ export function autocannonWorkers(
   return {
     workers,
     setupClient: FILE as AutocannonWorkerOptions["setupClient"],
-    portwarden: { options: { ...options, reserved: text, headroom: 0 }, range, workers, count },
+    portwarden: {
+      options: { ...plain, reserved: text, headroom: 0 },
+      leasesBlocks: blocks !== undefined,
+      ...{ range, workers, count },
+    },
   };
 }
 
 const FILE = fileURLToPath(new URL("autocannon-worker.js", import.meta.url));
 
 /** The share of the worker that asks, which asks once. */
-export function shareOf({ options, range, workers, count }: AutocannonShares): {
+export function shareOf({ options, leasesBlocks, range, workers, count }: AutocannonShares): {
   index: number;
   options: ConnectorOptions & { portRange: PortRange };
 } {
   // Workers of a warm-up have ended when the next ones come.
   const index = Atomics.add(new Int32Array(count), 0, 1) % workers;
+  if (leasesBlocks)
+    return { index, options: { ...options, portRange: range, blocks: hostBlocks() } };
   const ports = range.last - range.first + 1;
   const first = range.first + Math.floor((ports * index) / workers);
   const last = range.first + Math.floor((ports * (index + 1)) / workers) - 1;

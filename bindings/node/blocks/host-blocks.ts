@@ -44,6 +44,11 @@ export function hostBlocks(): BlockStore {
   );
 }
 
+/** Is it a store that {@link hostBlocks} has made? */
+export function isHostBlocks(store: BlockStore): boolean {
+  return store instanceof HostBlocks;
+}
+
 /** The abstract name of a block, as a path of `net`. */
 export function hostName(scope: BlockScope, block: number): string {
   return hostPath(`${scopeName(scope)}/${block}`);

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import autocannon from "autocannon";
 import { expect, test } from "vitest";
 import { shareOf } from "../../../bindings/node/adapters/autocannon-workers.ts";
-import { autocannonSetup, autocannonWorkers } from "../../../bindings/node/index.ts";
+import { autocannonSetup, autocannonWorkers, memoryBlocks } from "../../../bindings/node/index.ts";
 import {
   connect,
   DEAD_PORT,
@@ -187,24 +187,33 @@ test("a client that times out while it waits for a port gives up its place", asy
   holder.destroy();
 });
 
-test("workers come from all sources, and no two of them use the same ports", async () => {
+test.each([
+  ["no two of them use the same ports", false],
+  ["with leased blocks each has blocks of its own", true],
+])("workers come from all sources, and %s", async (_name, leases) => {
   // Workers load what has been built: they are threads without the test's own loader.
   const built = createRequire(import.meta.url).resolve("portwarden/node");
-  const { autocannonWorkers } = await import(built);
+  const { autocannonWorkers, hostBlocks } = await import(built);
   const { port, came } = await httpFixture();
+  const blocks = leases && { blocks: hostBlocks() };
   const result = await autocannon({
     url: `http://127.0.0.1:${port}`,
     connections: 8,
     amount: 80,
     sampleInt: 100,
-    ...autocannonWorkers(2, { sources: SOURCES, portRange: RANGE, cooldown: "none" }),
+    ...autocannonWorkers(2, { sources: SOURCES, portRange: RANGE, cooldown: "none", ...blocks }),
   });
   expect(result).toMatchObject({ errors: 0, timeouts: 0, non2xx: 0, "2xx": 80 });
   expectOurs(came);
-  const middle = (RANGE.first + RANGE.last + 1) / 2;
-  expect(came.filter(({ port }) => port < middle)).toHaveLength(4);
   expect(came).toHaveLength(8);
   expect(new Set(came.map(({ address }) => address))).toEqual(new Set(SOURCES));
+  const middle = (RANGE.first + RANGE.last + 1) / 2;
+  const counts = new Map<unknown, number>();
+  for (const { address, port } of came) {
+    const part = leases ? `${address} ${port >> 6}` : port < middle;
+    counts.set(part, (counts.get(part) ?? 0) + 1);
+  }
+  expect([...counts.values()]).toEqual(leases ? [2, 2, 2, 2] : [4, 4]);
 });
 
 test("the shares of workers are the range, without a gap, whatever divides it", () => {
@@ -229,6 +238,7 @@ test.each([
   [65, {}, "ERR_INVALID_ARG_VALUE", "a range of at least 65 ports"],
   [2, { lookup: () => {} }, "ERR_INVALID_ARG_VALUE", "lookup"],
   [2, { sources: "10.0.0" }, "ERR_INVALID_IP_ADDRESS", "sources"],
+  [2, { blocks: memoryBlocks() }, "ERR_INVALID_ARG_VALUE", "hostBlocks()"],
   [2, { source: "10.0.0.1" }, "ERR_INVALID_ARG_VALUE", "source"],
 ])("%s workers with %o are refused: %s", (workers, options, code, words) => {
   const given = { sources: "127.0.0.1", portRange: RANGE, ...options };
