@@ -7,8 +7,8 @@ import { checkInside, INSIDE } from "./core/inside.ts";
 import { outOfRange, wrongType, wrongValue } from "./errors.ts";
 import { refused } from "./refusals.ts";
 import { type Address, type AddressLike, ANY, parseAddress } from "./requests/address.ts";
-import { writeTuple } from "./requests/block.ts";
-import { checkPort } from "./requests/checks.ts";
+import { writeIpv4Tuple, writeTuple } from "./requests/block.ts";
+import { checkPort, isExplicitPort } from "./requests/checks.ts";
 import { askedOf, type Key, LISTENER_OPTIONS } from "./requests/parsing.ts";
 import { addressText } from "./requests/printing.ts";
 import type { ListenerRequest } from "./requests/request.ts";
@@ -114,10 +114,21 @@ export class PortListener {
 
   /** Writes the tuple of a connection into the request block, and returns the manager. */
   #write(address: AddressLike, port: number): number {
+    const reserving = this.#reserving;
+    if (
+      typeof address === "number" &&
+      address >>> 0 === address &&
+      address !== 0 &&
+      isExplicitPort(port)
+    ) {
+      const manager = reserving.open();
+      writeIpv4Tuple(reserving.core, this.#key, address, port);
+      return manager;
+    }
     const remote = remoteOf(address);
     const remotePort = checkPort(port);
-    const manager = this.#reserving.open();
-    writeTuple(this.#reserving.core, this.#key, remote, remotePort);
+    const manager = reserving.open();
+    writeTuple(reserving.core, this.#key, remote, remotePort);
     return manager;
   }
 }

@@ -1,7 +1,7 @@
 // PortPool: takes and frees many ports of one description. After the pool has been opened only
 // numbers cross the border to the core, so a call costs little more than the search itself.
 
-import { BATCH_MAX, EMPTY_RANGE, PORT_MAX } from "../assembly/abi.ts";
+import { BATCH_MAX, EMPTY_RANGE } from "../assembly/abi.ts";
 import { checkOffsets, checkPorts, offsetsIn, portsIn, portsOut } from "./core/batch.ts";
 import { setKind } from "./core/brands.ts";
 import type { Core, CoreExports } from "./core/core.ts";
@@ -10,7 +10,7 @@ import { closed, noMemory, outOfRange } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
 import { forgottenPools, type PoolRecord } from "./pool-record.ts";
 import { groupAt, writeKey } from "./requests/block.ts";
-import { checkPort, checkTime, checkUint32 } from "./requests/checks.ts";
+import { checkPort, checkTime, checkUint32, isExplicitPort } from "./requests/checks.ts";
 import { type Key, withGroup } from "./requests/parsing.ts";
 import { type PortRange, unpackRange } from "./requests/range.ts";
 import { searchBy } from "./search.ts";
@@ -366,10 +366,6 @@ export class PortPool implements Disposable {
 
 export function explicitPort(port: number): number {
   return isExplicitPort(port) ? port : checkPort(port);
-}
-
-function isExplicitPort(port: number): boolean {
-  return typeof port === "number" && (port & PORT_MAX) === port && port !== 0;
 }
 
 export function checkNow(now: number): number {

@@ -181,6 +181,15 @@ export function replace(owner: Address, node: Address, other: Address): void {
   store<u32>(at, slotOf(other, farIn(load<u32>(at))));
 }
 
+/** Gives a node another number and name, of a key that is not in the table. */
+export function rename(owner: Address, node: Address, number: u32, low: u64, high: u64): void {
+  vacate(owner, slotIndexOf(owner, node));
+  store<u16>(node, <u16>number, NODE_NUMBER);
+  store<u64>(node, low, NODE_NAME);
+  store<u64>(node, high, NODE_NAME + 8);
+  put(owner, node);
+}
+
 export function nodeCount(owner: Address): u32 {
   return load<u32>(owner, COUNT);
 }

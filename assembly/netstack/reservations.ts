@@ -52,6 +52,7 @@ import {
   findSpace,
   keepEmptied,
   openFlow,
+  redirectIdle,
 } from "./tree";
 
 /** Can `port` be reserved now? 1, `IN_USE`, `OUTSIDE_GROUP` or `NO_MEMORY`. */
@@ -263,6 +264,7 @@ export function acquireRequest(manager: Address, port: Port, hasRings: bool): i3
   beginBill();
   for (let index: u32 = 0; index < count; index++) {
     if (!hasRings) noteRing(manager, index);
+    if (count == 1 && !load<u32>(RINGS_AT)) reuseIdle(manager);
     chargeNoted(manager, index, port);
   }
   chargeGroupUse(manager, requestGroup());
@@ -270,6 +272,14 @@ export function acquireRequest(manager: Address, port: Port, hasRings: bool): i3
   for (let index: u32 = 0; index < count; index++) acquireCharged(manager, index, port);
   addGroupUse(manager, requestGroup());
   return <i32>port;
+}
+
+/** Notes the idle flow as that of the request, if it can be. */
+function reuseIdle(manager: Address): void {
+  const host: Address = load<u32>(HOSTS_AT);
+  const device = load<u32>(REQUEST + REQUEST_DEVICE);
+  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
+  store<u32>(RINGS_AT, <u32>redirectIdle(manager, host, device, REQUEST, flags));
 }
 
 /**

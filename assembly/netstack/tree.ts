@@ -17,6 +17,7 @@ import {
   nodeAt,
   nodeCount,
   remove,
+  rename,
   replace,
 } from "../memory/table";
 import { clearCounted, isPlain } from "../ports/counted";
@@ -321,6 +322,29 @@ export function settleFlow(manager: Address, flow: Address): void {
   if (emptied || isLimited(manager)) dropFlow(manager, flow);
   else if (idle) setEmptiedFlow(manager, flow);
   else setIdleFlow(manager, flow);
+}
+
+/**
+ * Makes of the idle flow the one of another destination, where the two differ in nothing else, and
+ * returns it, or 0. So connections that come and go below one listener leave the records as they
+ * are. There must be no flow of that destination.
+ */
+export function redirectIdle(
+  manager: Address,
+  host: Address,
+  device: u32,
+  destination: Address,
+  flags: u32,
+): Address {
+  const idle = idleFlowOf(manager);
+  if (!idle || !isUnused(idle) || flagsOf(idle) != flags || !isOnlyClass(idle)) return 0;
+  const binding = parentOf(idle);
+  if (parentOf(binding) != host || deviceOf(binding) != device) return 0;
+  const list = listFor(destination);
+  if (listOf(idle) != list || uncountedFlowOf(binding, list) == idle) return 0;
+  rename(manager, idle, numberOf(destination), lowOf(destination), highOf(destination));
+  changeTreeVersion(manager);
+  return idle;
 }
 
 /** At the end of an operation: the flow that it has emptied becomes the idle flow. */

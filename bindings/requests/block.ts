@@ -15,7 +15,7 @@ import {
 import type { Core } from "../core/core.ts";
 import { groupAddress, isGone, type PortGroup } from "../groups/group.ts";
 import { type ReservedPorts, reservedAddress } from "../groups/reserved.ts";
-import type { Address } from "./address.ts";
+import { type Address, MAPPED, swapBytes } from "./address.ts";
 import type { Key } from "./parsing.ts";
 
 /** Where the core keeps a group; 0: none. */
@@ -57,6 +57,17 @@ export function writeTuple(core: Core, key: Key, remote: Address, remotePort: nu
   if (core.written !== key) writeWith(core, key, 0, 0);
   const block = core.request;
   writeAddress(block, REQUEST_DESTINATION >> 2, remote);
+  block[REQUEST_DESTINATION_PORT >> 2] = remotePort;
+}
+
+/** The same towards an IPv4 address as a number, other than 0. */
+export function writeIpv4Tuple(core: Core, key: Key, remote: number, remotePort: number): void {
+  if (core.written !== key) writeWith(core, key, 0, 0);
+  const block = core.request;
+  block[REQUEST_DESTINATION >> 2] = 0;
+  block[(REQUEST_DESTINATION >> 2) + 1] = 0;
+  block[(REQUEST_DESTINATION >> 2) + 2] = MAPPED;
+  block[(REQUEST_DESTINATION >> 2) + 3] = swapBytes(remote);
   block[REQUEST_DESTINATION_PORT >> 2] = remotePort;
 }
 

@@ -112,6 +112,11 @@ export function checkPort(value: unknown): number {
   throw invalid("ERR_SOCKET_BAD_PORT", `port must be an integer in 1..65535, got ${value}`);
 }
 
+/** Is it an explicit port? One comparison, for hot calls. */
+export function isExplicitPort(value: unknown): boolean {
+  return typeof value === "number" && (value & PORT_MAX) === value && value !== 0;
+}
+
 /** An explicit port, or 0. */
 export function checkPortOrZero(name: string, value: unknown): number {
   if (value === undefined || value === 0) return 0;
