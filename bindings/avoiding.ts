@@ -6,6 +6,7 @@ import { EXHAUSTED } from "../assembly/abi.ts";
 import { CoolingPool } from "./cooling.ts";
 import { checkPorts } from "./core/batch.ts";
 import { checkEnough, PortPool, rangeOf } from "./pool.ts";
+import type { PoolRecord } from "./pool-record.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: TypeScript wants it of a class that is extended.
 type PoolClass = new (...options: any[]) => PortPool;
@@ -14,11 +15,13 @@ type PoolClass = new (...options: any[]) => PortPool;
 function avoiding<Base extends PoolClass>(base: Base) {
   return class extends base {
     readonly #avoid: number;
+    readonly #record: PoolRecord;
 
     // biome-ignore lint/suspicious/noExplicitAny: as above.
     constructor(...[avoid, ...options]: any[]) {
       super(...options);
       this.#avoid = avoid;
+      this.#record = options[1];
     }
 
     override take(offset?: number): number {
@@ -26,10 +29,15 @@ function avoiding<Base extends PoolClass>(base: Base) {
       if (port !== this.#avoid) return port;
       // While it is held the search does not find it again, unless the pool shares its ports.
       const other = super.take(port - (rangeOf(this)?.first ?? 1) + 1);
-      this.free(port);
+      this.#giveBack(port);
       if (other !== port) return other;
+      this.#giveBack(port);
+      return this.#record.counts.refuse(EXHAUSTED);
+    }
+
+    #giveBack(port: number): void {
       this.free(port);
-      return EXHAUSTED;
+      this.#record.countTaken(-1);
     }
 
     override takeMany(ports: Uint16Array, offsets?: Uint32Array): number {

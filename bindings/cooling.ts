@@ -29,6 +29,7 @@ export let cooldownOf: (pool: PortPool) => number;
 export class CoolingPool extends PortPool {
   readonly #exports: CoreExports;
   readonly #cooling: CooldownExports;
+  readonly #record: PoolRecord;
   readonly #records: CoolingRecords;
   readonly #reserved: number;
   /**
@@ -54,6 +55,7 @@ export class CoolingPool extends PortPool {
   ) {
     super(token, record, key, selection);
     this.#exports = record.core.exports;
+    this.#record = record;
     this.#records = record.cooling as CoolingRecords;
     this.#cooling = this.#records.exports;
     this.#reserved = reservedAt(record.core, key.reserved);
@@ -63,13 +65,17 @@ export class CoolingPool extends PortPool {
   }
 
   override take(offset?: number): number {
-    const port = this.#records.fifo === 0 ? super.take(offset) : this.#takeNext(offset);
+    const { counts } = this.#record;
+    const isPlain = this.#records.fifo === 0;
+    const port = isPlain ? super.take(offset) : this.#takeNext(offset);
     if (port > 0) return this.#taken(port);
-    return port === EXHAUSTED && this.cooling > 0 ? this.#takeCooling() : port;
+    if (isPlain) counts.goOn();
+    const other = port === EXHAUSTED && this.cooling > 0 ? this.#takeCooling() : port;
+    return other > 0 ? other : counts.refuse(other);
   }
 
   override takeAt(port: number): number {
-    if (this.#coolsDown(port)) return COOLING;
+    if (this.#coolsDown(port)) return this.#record.counts.refuse(COOLING);
     const taken = super.takeAt(port);
     if (taken > 0 && this.#records.fifo !== 0) this.#cooling.claim(this.#records.fifo, port);
     return taken;
@@ -80,6 +86,7 @@ export class CoolingPool extends PortPool {
     const { length } = ports;
     if (offsets !== undefined) checkEnough(offsets, length);
     let taken = this.#records.fifo === 0 ? super.takeMany(ports, offsets) : 0;
+    if (taken < length && this.#records.fifo === 0) this.#record.counts.goOn();
     if (this.cooling > 0) for (let at = 0; at < taken; at++) this.#taken(ports[at] as number);
     for (; taken < length; taken++) {
       const port = this.take(offsets?.[taken]);
@@ -164,7 +171,10 @@ export class CoolingPool extends PortPool {
       const isHeld = this.#exports.hasTaken(handle, port) !== 0;
       if (isHeld && !this.#takesOldest) return COOLING;
       this.#cooling.endCooldown(cooldown, port);
-      if (isHeld) return port;
+      if (isHeld) {
+        this.#record.countTaken(1);
+        return port;
+      }
       // It has been freed by value and taken again: the pool does not hold it.
       if (fifo !== 0) this.#cooling.release(fifo, port);
     }
@@ -200,7 +210,10 @@ export class CoolingPool extends PortPool {
   /** A port that can be taken now, or why none can. Changes nothing. */
   #probe(handle: number, offset: number): number {
     const port = this.#exports.take(handle, offset);
-    if (port > 0) this.#exports.freePort(handle, port);
+    if (port > 0) {
+      this.#exports.freePort(handle, port);
+      this.#record.countTaken(-1);
+    }
     return port;
   }
 

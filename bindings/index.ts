@@ -3,6 +3,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 export type { CooldownOption, CooldownOptions, WhenCooling } from "./cooldown.ts";
+export type { RefusedCalls } from "./counts.ts";
 export {
   PortError,
   type PortErrorDetails,

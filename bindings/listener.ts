@@ -59,7 +59,8 @@ export class PortListener {
    */
   accept(address: AddressLike, port: number): number {
     const manager = this.#write(address, port);
-    return this.#reserving.core.exports.reserveTuple(manager, this.port);
+    const answer = this.#reserving.core.exports.reserveTuple(manager, this.port);
+    return answer > 0 ? answer : this.#reserving.counts.refuse(answer);
   }
 
   /**

@@ -143,9 +143,7 @@ export class PortManager implements Disposable {
    * arguments.
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
-    const outcome = this.#reserving.reserve(this.#asked(request, test), test);
-    if (outcome.answer < 0) throw this.#refused(outcome);
-    return this.#reservation(outcome);
+    return this.#granted(this.#reserving.reserve(this.#asked(request, test), test));
   }
 
   /**
@@ -156,8 +154,8 @@ export class PortManager implements Disposable {
    */
   tryReserve(request: ReserveRequest, test?: PortTester): Reservation | RefusalCode {
     const outcome = this.#reserving.reserve(this.#asked(request, test), test);
-    if (outcome.answer < 0) return outcome.answer as RefusalCode;
-    return this.#reservation(outcome);
+    if (outcome.answer > 0) return this.#reservation(outcome);
+    return this.#reserving.counts.refuse(outcome.answer as RefusalCode);
   }
 
   /**
@@ -170,9 +168,8 @@ export class PortManager implements Disposable {
    */
   async reservePortAsync(request: ReserveRequest, test: AsyncPortTester): Promise<Reservation> {
     checkTester(test, false);
-    const outcome = await reserveAsync(this.#reserving, this.#asked(request, undefined), test);
-    if (outcome.answer < 0) throw this.#refused(outcome);
-    return this.#reservation(outcome);
+    const asked = this.#asked(request, undefined);
+    return this.#granted(await reserveAsync(this.#reserving, asked, test));
   }
 
   /**
@@ -182,14 +179,11 @@ export class PortManager implements Disposable {
    * @throws PortError `EADDRINUSE`, `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   reserveTuple(request: PortRequest): Reservation {
-    const asked = askedOf(this.#core, request, TUPLE_OPTIONS);
-    const { key } = asked;
-    const port = checkPort(asked.port);
+    const { key, port: asked } = askedOf(this.#core, request, TUPLE_OPTIONS);
+    const port = checkPort(asked);
     const manager = this.#open();
     writeKey(this.#core, key);
-    const outcome = { answer: this.#core.exports.reserveTuple(manager, port), key, port };
-    if (outcome.answer < 0) throw this.#refused(outcome);
-    return this.#reservation(outcome);
+    return this.#granted({ answer: this.#core.exports.reserveTuple(manager, port), key, port });
   }
 
   /**
@@ -227,9 +221,8 @@ export class PortManager implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   isAvailable(request: PortRequest & GroupOption): boolean {
-    const asked = askedOf(this.#core, request, PORT_OPTIONS);
-    const { key } = asked;
-    const port = checkPort(asked.port);
+    const { key, port: asked } = askedOf(this.#core, request, PORT_OPTIONS);
+    const port = checkPort(asked);
     const manager = this.#open();
     writeKey(this.#core, key);
     const answer = this.#core.exports.isAvailable(manager, port);
@@ -454,6 +447,13 @@ export class PortManager implements Disposable {
     return asked;
   }
 
+  /** A reservation, or the refusal as an error. */
+  #granted(outcome: Outcome): Reservation {
+    if (outcome.answer > 0) return this.#reservation(outcome);
+    this.#reserving.counts.refuse(outcome.answer);
+    throw this.#refused(outcome);
+  }
+
   /** A refusal as an error that can be asked for an explanation. */
   #refused(outcome: Outcome): PortError {
     const { key, port } = outcome;
@@ -489,8 +489,7 @@ export class PortManager implements Disposable {
   /** Starts the cooldown of a reservation: when it ends, or `undefined` where it has none. */
   #coolDown(reservation: Reservation, now: number, period: unknown): number | undefined {
     this.#open();
-    const wanted = period ?? this.#settings.cooldown.period;
-    const length = checkInteger("period", wanted, 0, PERIOD_MAX);
+    const length = checkInteger("period", period ?? this.#settings.cooldown.period, 0, PERIOD_MAX);
     this.#cooling.setClock(checkTime("now", now));
     if (length === 0) return undefined;
     const due = this.#cooling.clock + length;

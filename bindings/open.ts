@@ -9,6 +9,7 @@ import {
 } from "./cooldown.ts";
 import { checkModule } from "./core/module.ts";
 import { CryptoRandom, type Random, SeededRandom } from "./core/random.ts";
+import type { RefusedCalls } from "./counts.ts";
 import { checkInteger, checkUint32, readOptions } from "./requests/checks.ts";
 import { checkRangeObject, type PortRange } from "./requests/range.ts";
 import {
@@ -57,6 +58,15 @@ export interface Stats {
     readonly taken: number;
     /** The limit of `used`. */
     readonly limit: number;
+  };
+  /** Since the manager was opened, or restored: that takes what the snapshot holds. */
+  readonly totals: {
+    /** The most references that there have been at a time. */
+    readonly peak: number;
+    /** References taken in all. */
+    readonly taken: number;
+    /** Calls refused in all, by the name of the {@link Refusal}; a batch cut short is one. */
+    readonly refused: RefusedCalls;
   };
 }
 

@@ -61,7 +61,7 @@ export function openPool(owner: PoolOwner, key: Key, kind: PoolKind): PortPool {
   if (handle === 0) throw reserving.noMemory(showKey(key, 0));
   const records = isCooling ? openCooling(owner, handle, kind) : undefined;
   const record = new PoolRecord(
-    core,
+    reserving,
     owner.manager,
     handle,
     key,

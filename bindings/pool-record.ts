@@ -5,10 +5,12 @@ import { BATCH_MAX, PORT_MAX } from "../assembly/abi.ts";
 import { type Registry, registerCleanup } from "./core/cleanup.ts";
 import type { CooldownExports } from "./core/cooldown-core.ts";
 import type { Core } from "./core/core.ts";
+import type { Counts } from "./counts.ts";
 import { noMemory } from "./errors.ts";
 import { dropList, holdList } from "./groups/reserved.ts";
 import type { PoolKind } from "./opening-pools.ts";
 import type { Key } from "./requests/parsing.ts";
+import type { Reserving } from "./reserving.ts";
 import type { Place } from "./selection.ts";
 import type { Explanation } from "./state/explanation.ts";
 
@@ -22,6 +24,7 @@ export type ExplainPool = (pool: PoolRecord, port: number) => Explanation;
 /** Where the core keeps a pool, and what belongs to it. */
 export class PoolRecord {
   readonly core: Core;
+  readonly counts: Counts;
   /** The manager must not become garbage as long as the pool is in use. */
   readonly manager: object;
   /** Where the core keeps the pool; 0 when it is closed. */
@@ -40,7 +43,7 @@ export class PoolRecord {
   readonly #explain: ExplainPool;
 
   constructor(
-    core: Core,
+    { core, counts }: Reserving,
     manager: object,
     handle: number,
     key: Key,
@@ -50,6 +53,7 @@ export class PoolRecord {
     explain: ExplainPool,
   ) {
     this.core = core;
+    this.counts = counts;
     this.manager = manager;
     this.handle = handle;
     this.cooling = cooling;
@@ -64,6 +68,11 @@ export class PoolRecord {
   /** Why a port can, or cannot, be had; 0: any. */
   explain(port: number): Explanation {
     return this.#explain(this, port);
+  }
+
+  /** The pool had a port so many times more, or fewer, than the core has counted. */
+  countTaken(times: number): void {
+    this.counts.taken += times * this.key.networks.length;
   }
 
   /** Closes the pool and frees its cooling ports. A second call does nothing. */

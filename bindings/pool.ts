@@ -6,6 +6,7 @@ import { checkOffsets, checkPorts, offsetsIn, portsIn, portsOut } from "./core/b
 import { setKind } from "./core/brands.ts";
 import type { Core, CoreExports } from "./core/core.ts";
 import { checkInside } from "./core/inside.ts";
+import type { Counts } from "./counts.ts";
 import { closed, noMemory, outOfRange } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
 import { forgottenPools, type PoolRecord } from "./pool-record.ts";
@@ -28,6 +29,9 @@ export let rangeOf: (pool: PortPool) => PortRange | undefined;
 
 /** Is a pool's selection the plain one: a random offset for each search? */
 export let isRandomPool: (pool: PortPool) => boolean;
+
+/** What the manager of a pool has granted and refused. */
+export let countsOf: (pool: PortPool) => Counts;
 
 /** Calls when a pool is closed, or its manager: then with `true`. */
 export let atEnd: (pool: PortPool, call: (isManagers: boolean) => void) => void;
@@ -57,6 +61,7 @@ export class PortPool implements Disposable {
     setKind(PortPool, "PortPool");
     handleOf = (pool) => pool.#open();
     isRandomPool = (pool) => pool.#isRandom;
+    countsOf = (pool) => pool.#record.counts;
     atEnd = (pool, call) => {
       pool.#record.onEnd = call;
     };
@@ -90,7 +95,8 @@ export class PortPool implements Disposable {
   take(offset?: number): number {
     const { handle } = this.#record;
     const isGood = typeof offset === "number" && offset >>> 0 === offset && handle !== 0;
-    return isGood ? this.#exports.take(handle, offset) : this.#takeOther(offset);
+    const port = isGood ? this.#exports.take(handle, offset) : this.#takeOther(offset);
+    return port > 0 ? port : this.#record.counts.refuse(port);
   }
 
   #takeOther(offset: number | undefined): number {
@@ -108,7 +114,8 @@ export class PortPool implements Disposable {
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`; `EBADF` (closed).
    */
   takeAt(port: number): number {
-    return this.#exports.takeAt(this.#open(), explicitPort(port));
+    const taken = this.#exports.takeAt(this.#open(), explicitPort(port));
+    return taken > 0 ? taken : this.#record.counts.refuse(taken);
   }
 
   /**
@@ -142,8 +149,14 @@ export class PortPool implements Disposable {
       portsOut(this.#core.ports, ports, taken, got);
       taken += got;
       this.#wasShort = got < count;
-      if (this.#wasShort) break;
+      if (this.#wasShort) return this.#endShort(taken, this.#core.offsets[got] as number);
     }
+    return taken;
+  }
+
+  /** The place after those that were filled is refused: asks why, for the counts. */
+  #endShort(taken: number, offset: number): number {
+    this.#record.counts.refuse(this.#exports.take(this.#record.handle, offset));
     return taken;
   }
 
@@ -152,7 +165,7 @@ export class PortPool implements Disposable {
     if (length === 0) return 0;
     const offset = offsets === undefined ? this.#selection.start(this.#place) : offsets[0];
     const port = this.#exports.take(this.#record.handle, offset as number);
-    if (port < 0) return port;
+    if (port < 0) return this.#record.counts.refuse(port);
     ports[0] = port;
     return 1;
   }
@@ -349,7 +362,10 @@ export class PortPool implements Disposable {
   #takeEach(ports: Uint16Array, length: number): number {
     for (let taken = 0; taken < length; taken++) {
       const port = this.#takeBySelection();
-      if (port < 0) return taken;
+      if (port < 0) {
+        this.#record.counts.refuse(port);
+        return taken;
+      }
       ports[taken] = port;
     }
     return length;

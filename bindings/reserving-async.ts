@@ -45,7 +45,7 @@ async function passes(
   try {
     passed = checkVerdict(await test(port));
   } finally {
-    if (!passed && reserving.address !== 0) reserving.release(key, port);
+    if (!passed && reserving.address !== 0) reserving.undo(key, port);
   }
   reserving.open(); // the manager may have been closed meanwhile
   return passed;

@@ -6,6 +6,7 @@
 
 import { EMPTY_RANGE, IN_USE } from "../assembly/abi.ts";
 import type { Core } from "./core/core.ts";
+import { Counts } from "./counts.ts";
 import { closed, invalid, noMemory, show } from "./errors.ts";
 import type { Stats } from "./open.ts";
 import { type Outcome, refused } from "./refusals.ts";
@@ -30,6 +31,7 @@ export class Reserving {
   readonly core: Core;
   readonly limit: number;
   readonly selection: Selection;
+  readonly counts: Counts = new Counts();
   /** Where the core keeps the manager; 0 when it is closed. */
   address: number;
   /** Where `sequential` goes on, by description. */
@@ -65,6 +67,11 @@ export class Reserving {
     return answer > 0;
   }
 
+  /** Gives back what a tester refuses: it does not count as taken. */
+  undo(key: Key, port: number): void {
+    if (this.release(key, port)) this.counts.taken -= key.networks.length;
+  }
+
   /** The port range of a manager. */
   range(): PortRange {
     return unpackRange(this.core.exports.range(this.open())) as PortRange;
@@ -84,6 +91,11 @@ export class Reserving {
         used: exports.usedBytes(manager) >>> 0,
         taken: exports.memory.buffer.byteLength,
         limit: this.limit,
+      },
+      totals: {
+        peak: exports.peakCount(manager) >>> 0,
+        taken: exports.takenCount(manager) + this.counts.taken,
+        refused: this.counts.refused(),
       },
     };
   }
@@ -163,7 +175,7 @@ export class Reserving {
     try {
       passed = checkVerdict(test(port));
     } finally {
-      if (!passed && this.address !== 0) this.release(key, port);
+      if (!passed && this.address !== 0) this.undo(key, port);
     }
     this.open();
     return passed;

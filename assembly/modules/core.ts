@@ -21,9 +21,11 @@ export {
   descriptorCount,
   hint,
   openManager,
+  peakCount,
   range,
   referenceCount,
   setRange,
+  takenCount,
   usedBytes,
 } from "../netstack/manager";
 export {

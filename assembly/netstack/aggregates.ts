@@ -24,6 +24,7 @@ import {
   aggregateBindingOf,
   aggregateHostOf,
   classIn,
+  countFreed,
   countHeld,
   countReference,
   deviceOf,
@@ -214,7 +215,7 @@ export function release(manager: Address, ring: Address, flags: u32, port: Port)
     // There is one reference, so the total reaches zero, whatever the flags are.
     removePort(manager, ring, port);
     becameFree(manager, ring, port);
-    countHeld(manager, -1);
+    countFreed(manager, 1);
     settleFlow(manager, ring);
     return;
   }
@@ -230,7 +231,7 @@ export function release(manager: Address, ring: Address, flags: u32, port: Port)
 
 /** Removes the last reference, and with it all counts of the destination for the port. */
 function releaseLast(manager: Address, ring: Address, port: Port): void {
-  countHeld(manager, -1);
+  countFreed(manager, 1);
   let item = ring;
   let isLast: bool;
   do {

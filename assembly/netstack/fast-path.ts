@@ -71,6 +71,7 @@ import { blockerAt, blockerCount, isPlanned, partialCount } from "./conflicts";
 import {
   aggregateBindingOf,
   classIn,
+  countFreed,
   countHeld,
   flagsOf,
   isFlow,
@@ -337,7 +338,8 @@ export function takeBatch(fast: Address, manager: Address, flow: Address, count:
 /** Frees the `count` ports in the batch, and returns how many of them were held. */
 export function freeBatch(manager: Address, flow: Address, count: u32): u32 {
   const freed = dropBits(portsOf(flow), BATCH, count);
-  countBits(manager, flow, -freed);
+  countPorts(flow, -freed);
+  countFreed(manager, freed);
   if (isLimited(manager)) trim(manager, flow);
   return freed;
 }
@@ -363,7 +365,8 @@ function releaseBit(fast: Address, manager: Address, flow: Address, port: Port):
     setBit(portsOf(flow), port);
     return NOT_FAST;
   }
-  countBits(manager, flow, -1);
+  countPorts(flow, -1);
+  countFreed(manager, 1);
   if (isLimited(manager)) trim(manager, flow);
   return 1;
 }
@@ -383,7 +386,7 @@ function releaseOnly(fast: Address, manager: Address, flow: Address, port: Port)
   const aggregate: Address = load<u32>(fast, AGGREGATES);
   if (aggregate && !dropInAggregate(manager, aggregate, port)) return NOT_FAST;
   dropOnly(flow);
-  countHeld(manager, -1);
+  countFreed(manager, 1);
   return 1;
 }
 
@@ -432,14 +435,14 @@ function releaseCounted(
     const aggregate: Address = load<u32>(at);
     if (!dropOneFree(manager, aggregate, port)) dropOne(manager, aggregate, port);
   }
-  countHeld(manager, -count);
+  countFreed(manager, count);
   return count;
 }
 
-/** Bits of the flow's bitmap have been set or cleared. */
-function countBits(manager: Address, flow: Address, by: i32): void {
-  countPorts(flow, by);
-  countHeld(manager, by);
+/** Bits of the flow's bitmap have been set. */
+function countBits(manager: Address, flow: Address, count: u32): void {
+  countPorts(flow, count);
+  countHeld(manager, count);
 }
 
 /**

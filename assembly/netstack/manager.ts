@@ -18,9 +18,13 @@
 //              │ range     4 bytes  │  ephemeral ports              (ports/range.ts)
 //          108 ├────────────────────┤
 //              │ idle, emptied      │  unused flows                 (tree.ts)
+//          116 ├────────────────────┤
+//              │ peak          u32  │  the most references at a time
 //          120 ├────────────────────┤
+//              │ taken         u64  │  references taken in all
+//          128 ├────────────────────┤
 //              │ inline space       │  with its first host and binding
-//          304 └────────────────────┘
+//          312 └────────────────────┘
 //
 // One instance holds any number of managers; they share nothing but the arena.
 
@@ -42,9 +46,11 @@ import {
   hintOf,
   MANAGER_BYTES,
   nextOf,
+  peakOf,
   referencesOf,
   setEphemeralRange,
   setHint,
+  takenOf,
 } from "./records";
 import { forgetRequests } from "./request-cache";
 import { freeTree } from "./tree";
@@ -132,6 +138,16 @@ export function counterCount(manager: Address): u32 {
 /** Sum of all reference counts. */
 export function referenceCount(manager: Address): u32 {
   return referencesOf(manager);
+}
+
+/** The most references that there have been at a time. */
+export function peakCount(manager: Address): u32 {
+  return peakOf(manager);
+}
+
+/** References that have been taken in all. */
+export function takenCount(manager: Address): f64 {
+  return <f64>takenOf(manager);
 }
 
 /** Bytes in the manager's blocks, without those that it only keeps for reuse. */

@@ -358,9 +358,11 @@ const POOLS: usize = HINT + 4;
 const RANGE: usize = POOLS + 4;
 const IDLE: usize = RANGE + 4;
 const EMPTIED: usize = IDLE + 4;
-const INLINE_SPACE: usize = EMPTIED + 8;
+const PEAK: usize = EMPTIED + 4;
+const TAKEN: usize = PEAK + 4;
+const INLINE_SPACE: usize = TAKEN + 8;
 export const MANAGER_BYTES: u32 = <u32>INLINE_SPACE + SPACE_BYTES;
-if (SPACES != 76 || MANAGER_BYTES != 304) ERROR("Manager no longer matches its diagram");
+if (SPACES != 76 || MANAGER_BYTES != 312) ERROR("Manager no longer matches its diagram");
 
 /** The head of the list of spaces. */
 export function spaceList(manager: Address): Address {
@@ -395,16 +397,43 @@ export function referencesOf(manager: Address): u32 {
   return load<u32>(manager, REFERENCES);
 }
 
-/** Adds to the number of counters and to the number of references. */
-export function countHeld(manager: Address, by: i32): void {
-  // One addition for both: they lie side by side, and neither goes below zero.
-  const both = load<u64>(manager, COUNTERS);
-  store<u64>(manager, both + (((<u64>1) << 32) | 1) * <u64>(<i64>by), COUNTERS);
+/** The most references that there have been at a time. */
+export function peakOf(manager: Address): u32 {
+  return load<u32>(manager, PEAK);
 }
 
-/** Adds to the number of references. */
+/** References that have been taken in all. */
+export function takenOf(manager: Address): u64 {
+  return load<u64>(manager, TAKEN);
+}
+
+/** So many counters came to be held, each with one reference. */
+export function countHeld(manager: Address, count: u32): void {
+  addToBoth(manager, count);
+  countTaken(manager, count);
+}
+
+/** So many counters are no longer held. */
+export function countFreed(manager: Address, count: u32): void {
+  addToBoth(manager, -(<i64>count));
+}
+
+/** Counters that are held, and stay so, got so many references more, or fewer. */
 export function countReference(manager: Address, by: i32): void {
   store<u32>(manager, referencesOf(manager) + by, REFERENCES);
+  countTaken(manager, max(by, 0));
+}
+
+/** Adds to the number of counters and to the number of references. */
+function addToBoth(manager: Address, by: u64): void {
+  // One addition for both: they lie side by side, and neither goes below zero.
+  const both = load<u64>(manager, COUNTERS);
+  store<u64>(manager, both + (((<u64>1) << 32) | 1) * by, COUNTERS);
+}
+
+function countTaken(manager: Address, count: u32): void {
+  store<u64>(manager, takenOf(manager) + count, TAKEN);
+  store<u32>(manager, max(peakOf(manager), referencesOf(manager)), PEAK);
 }
 
 /** Number of stable picks that have succeeded. */

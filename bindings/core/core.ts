@@ -24,6 +24,8 @@ export type CoreExports = {
   descriptorCount(manager: number): number;
   counterCount(manager: number): number;
   referenceCount(manager: number): number;
+  peakCount(manager: number): number;
+  takenCount(manager: number): number;
   usedBytes(manager: number): number;
 
   isAvailable(manager: number, port: number): number;

@@ -42,7 +42,7 @@ class Fixture {
 
   figures(): unknown {
     return [
-      this.manager.stats(),
+      { ...this.manager.stats(), totals: 0 },
       this.group.map(({ uses }) => uses),
       [...this.held.values()].map(({ group }) => group?.path),
       [...this.pools.values()].map(({ group, held }) => [group?.path, held]),

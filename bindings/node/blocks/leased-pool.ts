@@ -11,7 +11,7 @@
 import { wrongValue } from "../../errors.ts";
 import { type PortManager, type PortPool, Refusal, ReservedPorts } from "../../index.ts";
 import type { PoolStore } from "../../leasing.ts";
-import { atEnd, isRandomPool } from "../../pool.ts";
+import { atEnd, countsOf, isRandomPool } from "../../pool.ts";
 import { parseAddress } from "../../requests/address.ts";
 import type { PoolOptions } from "../../requests/request.ts";
 import { type BlockStore, blockOf } from "./block-store.ts";
@@ -77,6 +77,7 @@ function takingFrom(pool: PortPool, leased: LeasedPorts, use: PairUse): PortPool
   const free = pool.free.bind(pool);
   const expire = pool.expire.bind(pool);
   const isRandom = isRandomPool(pool);
+  const counts = countsOf(pool);
   const own: Partial<PortPool> = {
     take(offset) {
       // Rather than a cooling port that may be taken over.
@@ -86,11 +87,12 @@ function takingFrom(pool: PortPool, leased: LeasedPorts, use: PairUse): PortPool
         if (port > 0) use.add(port);
         if (port !== Refusal.EXHAUSTED && port !== Refusal.COOLING) return port;
         if (!leased.grow()) return port;
+        counts.goOn();
       }
     },
     takeAt(port) {
       // Somebody else may have it, in a block that is not leased here.
-      if (!leased.holds(blockOf(port))) return Refusal.IN_USE;
+      if (!leased.holds(blockOf(port))) return counts.refuse(Refusal.IN_USE);
       const taken = takeAt(port);
       if (taken > 0) use.add(taken);
       return taken;

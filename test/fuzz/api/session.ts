@@ -276,7 +276,7 @@ export class ApiSession implements PlannedSession<Kind, number> {
       PortManager: PortManager;
       Linux2632Ports: Linux2632Ports;
     };
-    const { memory, ...figures } = manager.stats();
+    const { memory, totals: _, ...figures } = manager.stats();
     return [figures, memory.used, linux.stats().sockets];
   }
 }

@@ -37,7 +37,7 @@ export class Implementation implements System {
 
   /** What is counted, and the bytes in use beyond those at open. */
   figures(): { descriptors: number; counters: number; references: number; bytes: number } {
-    const { memory, ...counts } = this.manager.stats();
+    const { memory, totals: _, ...counts } = this.manager.stats();
     return { ...counts, bytes: memory.used - this.#usedAtOpen };
   }
 

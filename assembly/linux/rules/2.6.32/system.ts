@@ -2,35 +2,35 @@
 //
 //   system   0 ┌────────────────────┐
 //              │ manager            │  a port manager whose records say who holds which port
-//          304 ├────────────────────┤
+//          312 ├────────────────────┤
 //              │ bound       set    │  ports whose bucket came from bind(): fastreuse 0 or 1
-//          328 ├────────────────────┤
+//          336 ├────────────────────┤
 //              │ reusable    set    │  ports whose bucket has fastreuse 1
-//          352 ├────────────────────┤
-//              │ hint        u32    │  where connect() last ended, for all destinations
-//          356 ├────────────────────┤
-//              │ reserved    u32    │  ip_local_reserved_ports (ports/reserved.ts)
 //          360 ├────────────────────┤
-//              │ tw reuse    u32    │  net.ipv4.tcp_tw_reuse
+//              │ hint        u32    │  where connect() last ended, for all destinations
 //          364 ├────────────────────┤
-//              │ duration    u32    │  of TIME_WAIT, milliseconds
+//              │ reserved    u32    │  ip_local_reserved_ports (ports/reserved.ts)
 //          368 ├────────────────────┤
-//              │ now         u64    │  milliseconds
+//              │ tw reuse    u32    │  net.ipv4.tcp_tw_reuse
+//          372 ├────────────────────┤
+//              │ duration    u32    │  of TIME_WAIT, milliseconds
 //          376 ├────────────────────┤
+//              │ now         u64    │  milliseconds
+//          384 ├────────────────────┤
 //              │ counts      u32    │  x 3: buckets, sockets that own a port, TIME_WAIT
-//          388 ├────────────────────┤
+//          396 ├────────────────────┤
 //              │ sockets     u32    │  list of all sockets (socket.ts)
-//          392 ├────────────────────┤
+//          400 ├────────────────────┤
 //              │ queues             │  x 3: first and last TIME_WAIT (time-wait.ts)
-//          416 ├────────────────────┤
-//              │ unprivileged  u32  │  first port that needs no privilege
-//          420 ├────────────────────┤
-//              │ udp sockets   u32  │  UDP sockets that have a port
 //          424 ├────────────────────┤
+//              │ unprivileged  u32  │  first port that needs no privilege
+//          428 ├────────────────────┤
+//              │ udp sockets   u32  │  UDP sockets that have a port
+//          432 ├────────────────────┤
 //              │ page table         │  of the buckets of TCP ports (ports/page-table.ts)
-//         2480 ├────────────────────┤
+//         2488 ├────────────────────┤
 //              │ bind cache         │  the last bind() with port 0 (bind-cache.ts)
-//         2564 └────────────────────┘
+//         2572 └────────────────────┘
 //
 // The port manager's record tree serves as it is. An owner of a port holds it in the flow of its
 // local address, device and destination, where a bound or listening socket has the wildcard as
@@ -71,8 +71,8 @@ const UNPRIVILEGED: usize = QUEUES + 24;
 export const UDP_SOCKETS: usize = UNPRIVILEGED + 4;
 export const PAGE_TABLE: usize = UDP_SOCKETS + 4;
 export const BIND_CACHE: usize = (PAGE_TABLE + PAGE_TABLE_BYTES + 7) & ~7;
-const SYSTEM_BYTES: u32 = 2564; // with the bind cache's 84
-if (BIND_CACHE != 2480) ERROR("System no longer matches its diagram");
+const SYSTEM_BYTES: u32 = 2572; // with the bind cache's 84
+if (BIND_CACHE != 2488) ERROR("System no longer matches its diagram");
 
 /** The class of an owner that lets others in. */
 export const REUSE_ADDR: u32 = TUPLE_ONLY;
