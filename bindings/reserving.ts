@@ -8,6 +8,7 @@ import { EMPTY_RANGE, IN_USE } from "../assembly/abi.ts";
 import type { Core } from "./core/core.ts";
 import { Counts } from "./counts.ts";
 import { closed, invalid, noMemory, show } from "./errors.ts";
+import type { PortGroup } from "./groups/group.ts";
 import type { Stats } from "./open.ts";
 import { type Outcome, refused } from "./refusals.ts";
 import { groupAt, writeHeldKey, writeKey } from "./requests/block.ts";
@@ -26,6 +27,11 @@ export type PortTester = (port: number) => boolean;
 /** Descriptions for which `sequential` knows where to go on. */
 const PLACES_MAX = 1024;
 
+/** Where `sequential` goes on for a description, in a group. */
+interface PlaceInGroup extends Place {
+  readonly group: PortGroup | undefined;
+}
+
 /** The reservations of one manager. */
 export class Reserving {
   readonly core: Core;
@@ -35,7 +41,7 @@ export class Reserving {
   /** Where the core keeps the manager; 0 when it is closed. */
   address: number;
   /** Where `sequential` goes on, by description. */
-  readonly places: Map<string, Place & { readonly group: number }> = new Map();
+  readonly places: Map<string, PlaceInGroup> = new Map();
 
   constructor(core: Core, address: number, limit: number, selection: Selection) {
     this.core = core;
@@ -185,14 +191,15 @@ export class Reserving {
   #placeOf(key: Key): Place {
     if (this.selection.algorithm !== "sequential") return this.selection.place;
     const { transport, device, networks, address, destination, destinationPort } = key;
-    const group = groupAt(this.core, key.group);
+    const { group } = key;
     const name = [transport, device, networks, address.words, destination.words, destinationPort]
-      .concat(group)
+      .concat(groupAt(this.core, group))
       .join(" ");
     const known = this.places.get(name);
-    if (known !== undefined) return known;
+    // A group may lie where another has lain that is gone: it has a place of its own.
+    if (known !== undefined && known.group === group) return known;
     const place = { ...this.selection.newPlace(), group };
-    if (this.places.size === PLACES_MAX) {
+    if (known === undefined && this.places.size === PLACES_MAX) {
       this.places.delete(this.places.keys().next().value as string);
     }
     this.places.set(name, place);

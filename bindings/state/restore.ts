@@ -361,7 +361,8 @@ function readPlaces(
 ): void {
   for (let left = reader.count(); left > 0; left--) {
     const name = reader.text();
-    const group = groupAt(reserving.core, itemOf(groups, reader.count()));
-    reserving.places.set(`${name} ${group}`, { group, index: reader.word() });
+    const group = itemOf(groups, reader.count());
+    const at = groupAt(reserving.core, group);
+    reserving.places.set(`${name} ${at}`, { group, index: reader.word() });
   }
 }

@@ -22,10 +22,10 @@ import {
   SINGLE_KIND_SHIFT,
 } from "../../assembly/abi.ts";
 import { SeededRandom } from "../core/random.ts";
+import type { PortGroup } from "../groups/group.ts";
 import type { checkOpen } from "../open.ts";
 import type { PoolRecord } from "../pool-record.ts";
 import type { Address } from "../requests/address.ts";
-import { groupAt } from "../requests/block.ts";
 import { checkBoolean, readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
 import type { Reserving } from "../reserving.ts";
@@ -280,9 +280,8 @@ function writePool(
   for (const port of queued) writer.short(port);
 }
 
-function writePlaces(writer: Writer, { core, reserving }: StateSource, tables: Tables): void {
-  const groups = new Map<number, number>([[0, 0]]);
-  for (const [group, index] of tables.groups()) groups.set(groupAt(core, group), index);
+function writePlaces(writer: Writer, { reserving }: StateSource, tables: Tables): void {
+  const groups = new Map<PortGroup | undefined, number>([[undefined, 0], ...tables.groups()]);
   const places = [...reserving.places].filter(([, { group }]) => groups.has(group));
   writer.count(places.length);
   for (const [name, { group, index }] of places) {

@@ -1,5 +1,6 @@
 // listenOn: a server listens on a port of a range that nobody else has.
 
+import { isRevoked } from "../../core/brands.ts";
 import { wrongType } from "../../errors.ts";
 import { TCP, UDP } from "../../index.ts";
 import { readOptions } from "../../requests/checks.ts";
@@ -63,7 +64,7 @@ export async function listenOn(listener: Listener, options: ListenOptions = {}):
 }
 
 function checkListener(value: unknown): void {
-  const { listen, bind, on } = Object(value);
+  const { listen, bind, on } = isRevoked(value) ? ({} as Record<string, unknown>) : Object(value);
   if (typeof on === "function" && (typeof listen === "function" || typeof bind === "function"))
     return;
   throw wrongType("server", "a server of net, tls, http, https or http2, or a dgram socket", value);

@@ -325,6 +325,21 @@ describe.each(BUILDS)("%s build", (build) => {
     groups.close();
   });
 
+  test("a group that lies where a removed one has lain does not go on at its place", () => {
+    const groups = openGroups(build);
+    const manager = openOn(build, { selection: { algorithm: "sequential", from: 0 } });
+    const portIn = (path: string): number => {
+      const group = groups.create(path);
+      const { port } = manager.reservePort({ ...DNS, group });
+      manager.releaseAll({ group });
+      group.remove();
+      return port;
+    };
+    expect([portIn("/a"), portIn("/b")]).toEqual([16000, 16000]);
+    manager.close();
+    groups.close();
+  });
+
   test("a fresh sequential manager begins anywhere, unless it has a seed or is told where", () => {
     const firstOf = (options: OpenOptions): number => {
       using manager = openOn(build, options);
