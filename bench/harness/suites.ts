@@ -13,6 +13,7 @@ import { memorySuite } from "../suites/memory.ts";
 import { packagesSuite } from "../suites/packages.ts";
 import { sizesSuite } from "../suites/sizes.ts";
 import { startSuite } from "../suites/start.ts";
+import { toolsSuite } from "../suites/tools.ts";
 import type { Session } from "./session.ts";
 
 export interface Suite {
@@ -36,4 +37,5 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   "linux-6.18": linux618Suite,
   cooldown: cooldownSuite,
   connector: connectorSuite,
+  tools: toolsSuite,
 };
