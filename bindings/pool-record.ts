@@ -11,7 +11,6 @@ import { dropList, holdList } from "./groups/reserved.ts";
 import type { PoolKind } from "./opening-pools.ts";
 import type { Key } from "./requests/parsing.ts";
 import type { Reserving } from "./reserving.ts";
-import type { Place } from "./selection.ts";
 import type { Explanation } from "./state/explanation.ts";
 
 /** A period has so many slots (assembly/cooldown/cooldown.ts). */
@@ -34,8 +33,6 @@ export class PoolRecord {
   /** What the pool is opened for, in the group that it is in now. */
   key: Key;
   readonly kind: PoolKind;
-  /** Where `sequential` goes on. */
-  place: Place | undefined;
   /** Called at the end; with `true` if it is the manager's. */
   onEnd: ((isManagers: boolean) => void) | undefined;
   /** The open pools of the manager. */

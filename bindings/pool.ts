@@ -14,8 +14,8 @@ import { groupAt, writeKey } from "./requests/block.ts";
 import { checkPort, checkTime, checkUint32, isExplicitPort } from "./requests/checks.ts";
 import { type Key, withGroup } from "./requests/parsing.ts";
 import { type PortRange, unpackRange } from "./requests/range.ts";
-import { searchBy } from "./search.ts";
-import type { Place, Selection } from "./selection.ts";
+import { draw } from "./search.ts";
+import type { HashedTuple, Selection } from "./selection.ts";
 import type { Explanation } from "./state/explanation.ts";
 import { portsOf } from "./state/flow-list.ts";
 
@@ -49,8 +49,8 @@ export class PortPool implements Disposable {
   readonly #selection: Selection;
   /** Is the selection the plain one: a random offset for each search? */
   readonly #isRandom: boolean;
-  /** Where `sequential` goes on. */
-  readonly #place: Place;
+  /** What a keyed selection makes of the pool's tuple, which never changes; it is hashed once. */
+  #tuple: HashedTuple | undefined;
   /**
    * Did the last batch get fewer ports than it has places? The next one begins with a single port,
    * so that a full pool refuses it at one look, before its offsets are copied.
@@ -77,8 +77,9 @@ export class PortPool implements Disposable {
     this.#key = key;
     this.#selection = selection;
     this.#isRandom = selection.algorithm === "random";
-    this.#place = selection.newPlace();
-    record.place = this.#place;
+    if (selection.algorithm === "sequential") {
+      this.#exports.setPlace(record.handle, selection.newPlace().index);
+    }
     forgottenPools.register(this, record, this);
   }
 
@@ -102,8 +103,8 @@ export class PortPool implements Disposable {
   #takeOther(offset: number | undefined): number {
     const handle = this.#open();
     if (offset !== undefined) return this.#exports.take(handle, checkUint32("offset", offset));
-    if (this.#isRandom) return this.#exports.take(handle, this.#selection.start(this.#place));
-    return this.#takeBySelection();
+    if (this.#isRandom) return this.#exports.take(handle, this.#selection.next());
+    return this.#takeBySelection(handle);
   }
 
   /**
@@ -143,7 +144,7 @@ export class PortPool implements Disposable {
     if (taken < 0) return 0;
     while (taken < length) {
       const count = Math.min(length - taken, BATCH_MAX);
-      if (offsets === undefined) this.#draw(count);
+      if (offsets === undefined) this.#offsets(count);
       else offsetsIn(offsets, taken, this.#core.offsets, count);
       const got = this.#exports.takeMany(this.#record.handle, count);
       portsOut(this.#core.ports, ports, taken, got);
@@ -163,7 +164,7 @@ export class PortPool implements Disposable {
   /** Takes a port for the first place of a batch: 1, 0 (the batch has none), or a refusal. */
   #takeFirst(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
     if (length === 0) return 0;
-    const offset = offsets === undefined ? this.#selection.start(this.#place) : offsets[0];
+    const offset = offsets === undefined ? this.#selection.next() : offsets[0];
     const port = this.#exports.take(this.#record.handle, offset as number);
     if (port < 0) return this.#record.counts.refuse(port);
     ports[0] = port;
@@ -171,9 +172,9 @@ export class PortPool implements Disposable {
   }
 
   /** Random offsets for a batch. */
-  #draw(count: number): void {
+  #offsets(count: number): void {
     const offsets = this.#core.offsets;
-    for (let index = 0; index < count; index++) offsets[index] = this.#selection.start(this.#place);
+    for (let index = 0; index < count; index++) offsets[index] = this.#selection.next();
   }
 
   /**
@@ -346,22 +347,33 @@ export class PortPool implements Disposable {
     return handle;
   }
 
-  #takeBySelection(): number {
-    const handle = this.#open();
+  #takeBySelection(handle: number): number {
+    const selection = this.#selection;
+    if (selection.isKeyed) {
+      this.#tuple ??= this.#hashTuple();
+      const { slot, hash } = this.#tuple;
+      return this.#exports.takeHashed(handle, selection.selector, slot, hash);
+    }
+    return selection.isDrawn ? this.#draw(handle) : this.#exports.takeNext(handle);
+  }
+
+  #hashTuple(): HashedTuple {
+    writeKey(this.#core, this.#key);
+    return this.#selection.hashTuple();
+  }
+
+  #draw(handle: number): number {
     const range = unpackRange(this.#exports.poolRange(handle));
     if (range === undefined) return EMPTY_RANGE;
-    if (this.#selection.isKeyed && this.#place.tuple === undefined) {
-      writeKey(this.#core, this.#key);
-      this.#place.tuple = this.#selection.hashTuple();
-    }
-    return searchBy(this.#selection, this.#place, range, (first, last, offset) =>
+    return draw(this.#selection, range, (first, last, offset) =>
       this.#exports.takeBetween(handle, first, last, offset),
     );
   }
 
   #takeEach(ports: Uint16Array, length: number): number {
+    const handle = this.#open();
     for (let taken = 0; taken < length; taken++) {
-      const port = this.#takeBySelection();
+      const port = this.#takeBySelection(handle);
       if (port < 0) {
         this.#record.counts.refuse(port);
         return taken;

@@ -32,8 +32,8 @@ function walk(selection: Selection, place: Place, range: PortRange, search: Sear
   return port;
 }
 
-/** One port after the other, as many as the range has (RFC 6056 § 3.3.2). */
-function draw(selection: Selection, { first, last }: PortRange, search: Search): number {
+/** For drawn policies: one port after the other, as many as the range has (RFC 6056 § 3.3.2). */
+export function draw(selection: Selection, { first, last }: PortRange, search: Search): number {
   const count = last - first + 1;
   for (let tries = 0; tries < count; tries++) {
     const port = first + (selection.draw() % count);

@@ -214,16 +214,14 @@ const forgotten = registerCleanup<{ core: Core; selector: number }>(({ core, sel
 
 const NONE = 0;
 
-/** What a policy knows of one pool, or of one description of reservations. */
+/** What a policy knows of one description of reservations. */
 export interface Place {
   /** Where `sequential` goes on: the index of a port in its range. */
   index: number;
-  /** What the keyed policies make of a tuple that never changes: hashed once, for pools. */
-  tuple?: HashedTuple | undefined;
 }
 
 /** The hash of a tuple, and which of the counters it uses. */
-interface HashedTuple {
+export interface HashedTuple {
   readonly slot: number;
   readonly hash: number;
 }
@@ -287,15 +285,20 @@ export class Selection {
   /**
    * Linear policies: where the next search begins, 0..4294967295. Changes no counter: a search
    * that fails leaves them as they were.
-   * @param place that of the pool, or of the description.
+   * @param place that of the description.
    * @throws PortError `EBADF` (closed).
    */
   start(place: Place): number {
-    if (this.algorithm === "random") return this.#random.next();
+    if (this.algorithm === "random") return this.next();
     if (this.algorithm === "sequential") return place.index;
-    const { slot, hash } = place.tuple ?? this.hashTuple();
+    const { slot, hash } = this.hashTuple();
     this.#slot = slot;
     return (this.#core.exports.counterAt(this.#open(), slot) + hash) >>> 0;
+  }
+
+  /** `random`: where the next search begins. */
+  next(): number {
+    return this.#random.next();
   }
 
   /**

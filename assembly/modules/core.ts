@@ -36,11 +36,15 @@ export {
   heldCount,
   movePool,
   openPool,
+  placeOf,
   poolRange,
+  setPlace,
   take,
   takeAt,
   takeBetween,
+  takeHashed,
   takeMany,
+  takeNext,
 } from "../netstack/pools";
 export { setHint } from "../netstack/records";
 export {

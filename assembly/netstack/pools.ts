@@ -15,6 +15,8 @@
 //          24 ├────────────────────────────┤
 //             │ fast path        60 bytes  │  (fast-path.ts)
 //          84 ├────────────────────────────┤
+//             │ place                  u32 │  the index in the range where the next search begins, of
+//          88 ├────────────────────────────┤  pools that count ports up
 //             │ flow     u32, per network  │
 //             └────────────────────────────┘
 //
@@ -40,9 +42,10 @@ import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { BATCH, REQUEST } from "../memory/layout";
 import { pushFirst, takeOut } from "../memory/list";
 import { Port } from "../ports/bitmap";
-import { firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
+import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../ports/range";
 import { maskOfReserved } from "../ports/reserved";
 import { countOf, hasPort, trim } from "../ports/set";
+import { advance, counterAt } from "../selection/selector";
 import { acquire, chargeAcquire, releaseAll } from "./aggregates";
 import {
   beginPlan,
@@ -93,8 +96,9 @@ const KIND: usize = 15;
 const GROUP: usize = 16;
 const RESERVED: usize = 20;
 const FAST_PATH: usize = 24;
-const FLOWS: usize = FAST_PATH + <usize>FAST_PATH_BYTES;
-if (FLOWS != 84) ERROR("Pool no longer matches its diagram");
+const PLACE: usize = FAST_PATH + <usize>FAST_PATH_BYTES;
+const FLOWS: usize = PLACE + 4;
+if (FLOWS != 88) ERROR("Pool no longer matches its diagram");
 
 /** A pool for what the request block describes, or 0 when there is no memory. */
 export function openPool(manager: Address, mode: u32, unique: u32): Address {
@@ -161,6 +165,36 @@ export function freePools(manager: Address): void {
 export function take(pool: Address, offset: u32): i32 {
   const port = takeFast(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), offset);
   return port == NOT_FAST ? takeFrom(pool, poolRange(pool), offset) : port;
+}
+
+/** Takes the first acceptable port from the place on, which then lies behind the port. */
+export function takeNext(pool: Address): i32 {
+  const port = take(pool, placeOf(pool));
+  if (port > 0) setPlace(pool, port - firstIn(poolRange(pool)) + 1);
+  return port;
+}
+
+export function placeOf(pool: Address): u32 {
+  return load<u32>(pool, PLACE);
+}
+
+export function setPlace(pool: Address, index: u32): void {
+  store<u32>(pool, index, PLACE);
+}
+
+/**
+ * Takes the first acceptable port from where a hash and a counter say, which then moves by the
+ * number of ports that were tried (RFC 6056 § 3.3.3, § 3.3.4).
+ */
+export function takeHashed(pool: Address, selector: Address, slot: u32, hash: u32): i32 {
+  const offset = counterAt(selector, slot) + hash;
+  const port = take(pool, offset);
+  if (port <= 0) return port;
+  const range = poolRange(pool);
+  const count = countIn(range);
+  const start = firstIn(range) + (offset % count);
+  advance(selector, slot, port - start + 1 + (<u32>port < start ? count : 0));
+  return port;
 }
 
 /** Takes the first acceptable port of a part of the pool's range. */

@@ -45,6 +45,10 @@ export type CoreExports = {
   take(handle: number, offset: number): number;
   takeAt(handle: number, port: number): number;
   takeMany(handle: number, count: number): number;
+  takeNext(handle: number): number;
+  takeHashed(handle: number, selector: number, slot: number, hash: number): number;
+  placeOf(handle: number): number;
+  setPlace(handle: number, index: number): void;
   freePort(handle: number, port: number): number;
   freeMany(handle: number, count: number): number;
   hasTaken(handle: number, port: number): number;

@@ -340,7 +340,7 @@ function readPool(
   const pool = openPool(target, { ...plain, group, reserved }, kind);
   const record = [...target.pools].at(-1);
   const index = reader.word();
-  if (record?.place !== undefined) record.place.index = index;
+  if (record !== undefined) record.core.exports.setPlace(record.handle, index);
   const cooling = record?.cooling;
   if (cooling === undefined) return pool;
   const clock = reader.float();

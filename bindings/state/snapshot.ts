@@ -253,7 +253,7 @@ function writeKnown(writer: Writer, { key, port }: Known, tables: Tables): void 
 
 function writePool(
   writer: Writer,
-  { key, kind, place, cooling }: PoolRecord,
+  { core, handle, key, kind, cooling }: PoolRecord,
   tables: Tables,
 ): void {
   const { cooldown } = kind;
@@ -265,7 +265,7 @@ function writePool(
   writer.count(cooldown.period);
   writer.byte(cooldown.whenCooling === "oldest" ? 1 : 0);
   writer.short(kind.avoid ?? 0);
-  writer.word((place?.index ?? 0) >>> 0);
+  writer.word(core.exports.placeOf(handle) >>> 0);
   if (cooling === undefined) return;
   const { clock, ports } = cooling.picture();
   writer.float(clock);
