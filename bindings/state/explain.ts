@@ -154,7 +154,7 @@ function reasonOf(
 // ── Any port ──────────────────────────────────────────────────────────────────────────────
 
 /** In this order a port is counted for one of the rules that take it away. */
-const RULES: readonly ExplainRule[] = [
+const RULES: readonly Rule[] = [
   ...(["outside-group", "reserved", "avoided"] as const),
   ...(["cooling", "tuple", "held", "flags"] as const),
 ];
@@ -227,7 +227,7 @@ function ruleOf(asked: Judged, rule: number, isCooling: boolean): number {
 }
 
 function takenAway(
-  rule: ExplainRule,
+  rule: Rule,
   ports: number,
   group: PortGroup | undefined,
   kind: Kind,
@@ -240,7 +240,7 @@ function takenAway(
     : { rule, ports, text };
 }
 
-const WORDS: Readonly<Record<ExplainRule, string>> = {
+const WORDS = {
   "outside-group": "outside of the group's range",
   reserved: "reserved",
   avoided: "avoided",
@@ -248,7 +248,10 @@ const WORDS: Readonly<Record<ExplainRule, string>> = {
   tuple: "held by the pool itself",
   held: "held",
   flags: "held without flags that the request wants",
-};
+} as const satisfies Partial<Record<ExplainRule, string>>;
+
+/** The rules of a manager. */
+type Rule = keyof typeof WORDS;
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,15 @@ import type { HeldPort } from "./held-port.ts";
  * - `"tuple"`: the very tuple is held, and the pool is `unique`.
  * - `"outside-group"`: the group does not allow the port.
  * - `"reserved"`: the list of reserved ports has it, for an automatic pick.
- * - `"avoided"`: the pool avoids it.
+ * - `"avoided"`: the pool avoids it, or a connection from it would be one to itself.
+ *
+ * And of a connector:
+ *
+ * - `"headroom"`: it is kept free for other programs.
+ * - `"blocks"`: it is in no block that is leased here.
+ * - `"quarantined"`: another program holds it, or the system has not let go of its tuple.
+ * - `"source"`: the source cannot be bound.
+ * - `"limit"`: something else than ports was used up; the text says what.
  */
 export type ExplainRule =
   | "held"
@@ -22,7 +30,12 @@ export type ExplainRule =
   | "tuple"
   | "outside-group"
   | "reserved"
-  | "avoided";
+  | "avoided"
+  | "headroom"
+  | "blocks"
+  | "quarantined"
+  | "source"
+  | "limit";
 
 /** One reason. */
 export interface Obstacle {

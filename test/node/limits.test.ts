@@ -5,7 +5,7 @@ import { once, setMaxListeners } from "node:events";
 import { createServer, type Server, Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { type PortGroup, PortGroups } from "../../bindings/index.ts";
+import { type Explanation, type PortGroup, PortGroups } from "../../bindings/index.ts";
 import type { Exhausted } from "../../bindings/node/index.ts";
 import {
   connectorWith,
@@ -59,6 +59,46 @@ test("one source, or all of them: whose ports to this destination are used up", 
   );
   await reset(...open);
   await expectAllBack(connector, to);
+});
+
+test("a connector's refusal explains where the ports of all its sources are, as things are now", async () => {
+  const sources = freshSources(2) as [string, string];
+  const { port } = await serve();
+  const to = { host: "127.0.0.1", port };
+  const group = groupOf(23_000, 23_006);
+  const connector = connectorWith({ sources, reserved: "23003", group });
+  const open = await openMany(connector, to, 12);
+  const error = await errorOf(connector.connect(to));
+  const sumOf = (): number => {
+    const { because, free = 0, searched } = error.explain() as Explanation;
+    expect(searched).toEqual({ first: 23_000, last: 23_007 });
+    return because.reduce((sum, { ports = 0 }) => sum + ports, free);
+  };
+  const parts = (): unknown => error.explain()?.because.map(({ rule, ports }) => [rule, ports]);
+  expect(error.explain()).toMatchObject({ allowed: false, port: 0, free: 0 });
+  expect(parts()).toEqual([
+    ["outside-group", 2],
+    ["reserved", 2],
+    ["held", 12],
+  ]);
+  expect(error.explain()?.because.at(-1)?.text).toBe(
+    "12 ports of 2 sources are held by connections",
+  );
+  expect(sumOf()).toBe(16);
+  await reset(...open.splice(0, 5));
+  expect(sumOf()).toBe(16);
+  expect(error.explain()).toMatchObject({ allowed: true, free: 5 });
+  await reset(...open);
+  await expectAllBack(connector, to);
+});
+
+test("an error of a source that cannot be bound names it", async () => {
+  const connector = connectorWith({ sources: ["192.0.2.77"] });
+  const { port } = await serve();
+  const error = await errorOf(connector.connect({ host: "127.0.0.1", port }));
+  const { allowed, because } = error.explain() as Explanation;
+  expect(allowed).toBe(false);
+  expect(because).toMatchObject([{ rule: "source", text: expect.stringContaining("192.0.2.77") }]);
 });
 
 test("a range of which nothing is left", async () => {

@@ -2,13 +2,15 @@
 // connections the sources could carry.
 
 import { EMPTY_RANGE, NO_MEMORY } from "../../../assembly/abi.ts";
-import { IPV6, type PortRange, Refusal, UDP } from "../../index.ts";
+import { explained } from "../../errors.ts";
+import { type Explanation, IPV6, type PortRange, Refusal, UDP } from "../../index.ts";
 import type { LeasedPorts } from "../blocks/leased-ports.ts";
 import type { Destination } from "../sources/destination.ts";
 import type { Pair } from "../sources/pair.ts";
 import { meetsItself, type PairRequest, type PairTable } from "../sources/pair-table.ts";
 import type { Source } from "../sources/source.ts";
 import { type Capacity, ConnectorError, type Exhausted } from "./connector-error.ts";
+import { explainRefused } from "./connector-explanation.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 import { effectiveRange } from "./effective-range.ts";
 import { counted, figure } from "./words.ts";
@@ -158,7 +160,28 @@ export class ExhaustionErrors {
     const what = exhausted === "files" ? "no file" : "no local port";
     const whom = isUdp ? "a UDP socket" : `a connection to ${destination.name}`;
     const message = `${what} for ${whom}: ${why}; ${carried(capacity, isUdp)}`;
-    return new ConnectorError(exhausted, message, capacity, details, cause);
+    const error = new ConnectorError(exhausted, message, capacity, details, cause);
+    explained(error, () => this.#explain(exhausted, request, why));
+    return error;
+  }
+
+  #explain(exhausted: Exhausted, request: PairRequest, why: string): Explanation {
+    const range = this.#range();
+    const keptFree = this.#keptFreeIn(range);
+    const { portRange } = this.#settings;
+    const all = portRange.last - portRange.first + 1;
+    const allowed = range === undefined ? 0 : range.last - range.first + 1;
+    const usable = range === undefined ? 0 : this.#countIn(range);
+    const reserved = allowed - usable - keptFree;
+    return explainRefused({
+      exhausted,
+      why,
+      ports: { range: portRange, outside: all - allowed, reserved, keptFree },
+      pairs: this.#pairs.pairsFor(request),
+      sources: this.#presentCount(request),
+      avoided: this.avoidedTo(request.destination, request.source),
+      now: this.#pairs.now(),
+    });
   }
 
   #state(pairs: readonly Pair[], exhausted: Exhausted): string {

@@ -7,7 +7,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { IPV4, PortManager, TCP, UDP } from "../../../bindings/index.ts";
+import { IPV4, PortManager, Refusal, TCP, UDP } from "../../../bindings/index.ts";
 
 const NODE_PORTS = { networks: [IPV4], transport: TCP, address: "127.0.0.1" };
 
@@ -49,6 +49,25 @@ test("kubernetes/portallocator-storage/Empty", () => {
   expect(() => third.reservePort({ ...NODE_PORTS, port: 150 })).toThrow("EADDRINUSE");
   for (const manager of [first, second, third]) manager.close();
   rmSync(scratch, { recursive: true });
+});
+
+test("kubernetes/portallocator/NodePortAllocatedMetrics", () => {
+  const ports = PortManager.open({ portRange: { first: 30_000, last: 30_999 } });
+  const pool = ports.pool(NODE_PORTS);
+  const counted = (): readonly number[] => {
+    const { taken, peak, refused } = ports.stats().totals;
+    return [pool.held, taken, peak, refused.IN_USE];
+  };
+  const fixed = [30_053, 30_090] as const;
+  for (const port of fixed) expect(pool.takeAt(port)).toBe(port);
+  expect(counted()).toEqual([2, 2, 2, 0]);
+  for (const port of fixed) expect(pool.takeAt(port)).toBe(Refusal.IN_USE);
+  expect(counted()).toEqual([2, 2, 2, 2]);
+  expect(pool.takeMany(new Uint16Array(998))).toBe(998);
+  expect(counted()).toEqual([1000, 1000, 1000, 2]);
+  for (const port of pool.ports()) pool.free(port);
+  expect(counted()).toEqual([0, 1000, 1000, 2]);
+  ports.close();
 });
 
 test("moby/portallocator/ReleaseAll (of the benchmark)", () => {
