@@ -4,7 +4,7 @@
 //   any port        the selection tells where to     ├─ then the tester, whose "no" undoes it
 //                   search, the core searches        ┘
 
-import { EMPTY_RANGE, IN_USE } from "../assembly/abi.ts";
+import { EMPTY_RANGE, IN_USE, PORT_MAX } from "../assembly/abi.ts";
 import type { Core } from "./core/core.ts";
 import { Counts } from "./counts.ts";
 import { closed, invalid, noMemory, show } from "./errors.ts";
@@ -121,6 +121,8 @@ export class Reserving {
   }
 
   #reserveAny(key: Key, offset: number | undefined, test: PortTester | undefined): Outcome {
+    const isPlain = offset !== undefined || this.selection.algorithm === "random";
+    if (isPlain && test === undefined) return this.#reserveFrom(key, offset);
     const searched = this.#rangeFor(key);
     if (searched === undefined) {
       return { answer: EMPTY_RANGE, key, port: 0, searched: this.range() };
@@ -144,12 +146,30 @@ export class Reserving {
     return { answer, key, port: 0, searched, isDrawn, refusedByTester };
   }
 
+  /** One search without a tester, from an offset or a random one: the hot one, without objects. */
+  #reserveFrom(key: Key, offset: number | undefined): Outcome {
+    const { exports } = this.core;
+    const packed = this.#packedFor(key);
+    const [first, last] = [packed & PORT_MAX, packed >>> 16];
+    if (first > last) return { answer: EMPTY_RANGE, key, port: 0, searched: this.range() };
+    const start = offset ?? this.selection.next();
+    const answer = exports.reserveEphemeral(this.address, first, last, start, 0);
+    return answer > 0
+      ? { answer, key, port: 0 }
+      : { answer, key, port: 0, searched: { first, last } };
+  }
+
   /** The range as it is now, whatever a tester does to it, as far as the group allows. */
   #rangeFor(key: Key): PortRange | undefined {
+    return unpackRange(this.#packedFor(key));
+  }
+
+  /** The same, as the core's number. The request block holds the description then. */
+  #packedFor(key: Key): number {
     const { exports } = this.core;
     const range = exports.range(this.open());
     writeKey(this.core, key);
-    return unpackRange(key.group === undefined ? range : exports.clampToRequest(range));
+    return key.group === undefined ? range : exports.clampToRequest(range);
   }
 
   /** Reserves the first port of first..last, from an offset on, that the tester accepts. */

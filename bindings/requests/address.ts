@@ -135,14 +135,20 @@ export function swapBytes(word: number): number {
 const SLOTS = 256;
 const recentTexts: string[] = new Array<string>(SLOTS).fill("");
 const recent: Address[] = new Array<Address>(SLOTS).fill(ANY);
+// The one before any other: the same text is told at once, without its slot.
+let lastText = "";
+let last: Address = ANY;
 
 function parseText(name: string, text: string): Address {
+  if (text === lastText) return last;
   const slot = slotOf(text);
-  if (recentTexts[slot] === text) return recent[slot] as Address;
-  const address = parseNewText(name, text);
-  recentTexts[slot] = text;
-  recent[slot] = address;
-  return address;
+  if (recentTexts[slot] !== text) {
+    recent[slot] = parseNewText(name, text);
+    recentTexts[slot] = text;
+  }
+  lastText = text;
+  last = recent[slot] as Address;
+  return last;
 }
 
 function slotOf(text: string): number {
