@@ -14,7 +14,7 @@
 //   bitmap      +136 words u64 x 1024                       ports/bitmap.ts
 //   cooldown    begins with a port set's fields             cooldown/queue.ts
 //   reserved    +4   a port set that is always a bitmap     ports/reserved.ts
-//   system      +424 page table: pages u32 x 512            linux/system.ts, ports/page-table.ts
+//   system      +432 page table: pages u32 x 512            linux/system.ts, ports/page-table.ts
 //   page        +8   entries of 16 bytes x 128
 //   entry       +4   sockets u32, +8 TIME_WAITs u32         linux/
 //
@@ -34,7 +34,7 @@ const BITMAP = 3;
 const ARRAY_PORTS = 2;
 const BITMAP_WORDS = 136;
 const RESERVED_SET = 4;
-const SYSTEM_PAGES = 424;
+const SYSTEM_PAGES = 432;
 const PAGES = 512;
 const PAGE_ENTRIES = 8;
 const ENTRIES = 128;

@@ -9,7 +9,7 @@ import { freshModule, modulesFor, optionsFor } from "../support/builds.ts";
 import { type PortwardenNode, playNode } from "./runtimes/node-scenario.ts";
 import { finished, started } from "./runtimes/processes.ts";
 import { type Case, checked, lineOf, reportIn, rowOf } from "./runtimes/rows.ts";
-import { type Portwarden, play } from "./runtimes/scenario.ts";
+import { goOn, LEGS, type Leg, type Portwarden, play, stay } from "./runtimes/scenario.ts";
 import { Unavailable } from "./runtimes/tools.ts";
 
 const LIMITS = { cwd: tmpdir(), ms: 500 };
@@ -54,6 +54,14 @@ test.each<[string, Partial<portwardenNode.Connector>]>([
   const node = { ...portwardenNode, createConnector };
   const played = playNode(portwarden, node, freshModule("release"));
   await expect(played).rejects.toThrow(/: expected/);
+});
+
+test("a manager that is moved answers as one that stays, and one without its snapshot does not", () => {
+  const legs: Leg[] = [];
+  while (legs.length < LEGS) legs.push(goOn(portwarden, legs.at(-1)?.snapshot ?? ""));
+  const stayed = stay(portwarden);
+  expect(legs.flatMap(({ ports }) => ports)).toEqual(stayed);
+  expect(legs.flatMap(() => goOn(portwarden, "").ports)).not.toEqual(stayed);
 });
 
 test("a process that does not end is ended", async () => {

@@ -9,6 +9,7 @@
 
 import { BUNDLES } from "./bundles.ts";
 import { HOSTS } from "./hosts.ts";
+import { MOVES } from "./moves.ts";
 import { PAGES } from "./pages.ts";
 import { type Case, headline, lineOf, type Row, rowOf } from "./rows.ts";
 import { SHELLS } from "./shells.ts";
@@ -18,7 +19,7 @@ import { WORKERS } from "./workers.ts";
 const CASE_MS_MAX = 420_000;
 const AT_A_TIME = 2;
 const CASES: readonly Case[] = [
-  ...[...SHELLS, ...HOSTS, ...TYPES],
+  ...[...SHELLS, ...HOSTS, ...TYPES, ...MOVES],
   ...[...WORKERS, ...PAGES, ...BUNDLES],
 ];
 

@@ -68,6 +68,72 @@ function timePicks(portwarden: Portwarden, modules: Modules): number {
   return times.sort((a, b) => a - b)[ROUNDS >> 1] as number;
 }
 
+// ── Moving ────────────────────────────────────────────────────────────────────────────────
+
+/** What a manager answered in one place, and what it takes along, as text. */
+export interface Leg {
+  readonly ports: readonly number[];
+  readonly snapshot: string;
+}
+
+/** In so many places. */
+export const LEGS = 3;
+const OFTEN = 40;
+const COOLDOWN = 1000;
+
+/** Goes on with a manager that is moved here; with none, opens it. */
+export function goOn(portwarden: Portwarden, snapshot: string): Leg {
+  const { PortManager } = portwarden;
+  const manager = snapshot === "" ? openMoving(portwarden) : PortManager.restore(bytesOf(snapshot));
+  const ports = operate(manager);
+  const taken = textOf(manager.snapshot({ secrets: true }));
+  manager.close();
+  return { ports, snapshot: taken };
+}
+
+/** The same in one place. */
+export function stay(portwarden: Portwarden): number[] {
+  const manager = openMoving(portwarden);
+  const ports = Array.from({ length: LEGS }, () => operate(manager)).flat();
+  manager.close();
+  return ports;
+}
+
+type Manager = ReturnType<Portwarden["PortManager"]["open"]>;
+const poolsOf = new WeakMap<Manager, ReturnType<Manager["pool"]>>();
+
+function openMoving({ PortManager }: Portwarden): Manager {
+  const manager = PortManager.open({ seed: 5, portRange: RANGE, selection: "double-hash" });
+  const destination = { address: "10.9.0.1", port: 443 };
+  const cooldown = { period: COOLDOWN, whenCooling: "oldest" } as const;
+  poolsOf.set(manager, manager.pool({ ...KEY, destination, cooldown }));
+  return manager;
+}
+
+/** What it answers: ports, negative refusals, and figures. */
+function operate(manager: Manager): number[] {
+  const pool = poolsOf.get(manager) ?? manager.restored?.pools[0];
+  if (pool === undefined) throw new Error("the pool has not come along");
+  const answers: number[] = [];
+  for (let turn = 0; turn < OFTEN; turn++) {
+    const port = pool.take();
+    if (port > 0 && turn % 3 === 0) pool.coolDown(port, turn);
+    answers.push(port);
+  }
+  const reserved = manager.tryReserve({ ...KEY, address: "10.0.0.2" });
+  answers.push(typeof reserved === "number" ? reserved : reserved.port);
+  answers.push(manager.stats().references, pool.held, pool.cooling);
+  return answers;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes));
+}
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+}
+
 // ── Setups ────────────────────────────────────────────────────────────────────────────────
 
 type Fixture = (portwarden: Portwarden, modules: Modules, checks: Checks) => void;
