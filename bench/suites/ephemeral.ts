@@ -1,12 +1,21 @@
 // Ephemeral: what a port costs as the range fills. TCP and UDP, plain, with SO_REUSEADDR, and for
 // two networks at once.
 //
+// Then what a port costs by the policies that take it in one call, while half of the range is held.
+//
 // The workload is that of gVisor's recorded figures: ports held in one random order, each search
 // from a random offset, what is taken is freed at once. With SO_REUSEADDR the held ports are those
 // of a pool without, at the same address: a TCP pick never shares them, and a UDP pick shares only
 // with its own pool. At 100 % there is no port, and taking alone is timed.
 
-import { IPV4, IPV6, UDP } from "../../bindings/index.ts";
+import {
+  IPV4,
+  IPV6,
+  type PolicyName,
+  PortManager,
+  type PortPool,
+  UDP,
+} from "../../bindings/index.ts";
 import {
   type Allocator,
   type BatchAllocator,
@@ -20,9 +29,10 @@ import {
   openSets,
   plainMember,
 } from "../harness/allocators.ts";
-import { type Task, takingMany, takingOne } from "../harness/loops.ts";
+import { copyFor, type Task, takingMany, takingOne } from "../harness/loops.ts";
 import { type Measured, measureByTurns, type Sampling } from "../harness/measure.ts";
 import {
+  type Comparison,
   checkEqual,
   type Implementation,
   type RowKey,
@@ -30,7 +40,7 @@ import {
   type System,
 } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
-import { COUNT, FIRST, offsetsOf, shuffledPorts } from "../harness/workloads.ts";
+import { COUNT, digestOf, FIRST, offsetsOf, shuffledPorts } from "../harness/workloads.ts";
 import { EPHEMERAL } from "../recorded/gvisor.ts";
 
 /** Percent of the range that is held when all but one port are. */
@@ -110,6 +120,7 @@ export const ephemeralSuite: Suite = {
   title: "take + free of one port, random offsets, by percent of 16000..65535 held",
   run: (session) => {
     for (const kind of KINDS) runKind(session, kind);
+    runPolicies(session);
   },
 };
 
@@ -261,4 +272,48 @@ function isPlainTcp({ workload }: Kind): boolean {
 function geometricMean(values: readonly number[]): number {
   const logs = values.map(Math.log);
   return Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+}
+
+// ── By the selection ──────────────────────────────────────────────────────────────────────
+
+const POLICIES = ["random", "hash", "double-hash", "sequential"] as const;
+const OVER_RANDOM_AT_MOST = 1.3;
+
+function runPolicies(session: Session): void {
+  const works = POLICIES.map((selection) => policyOf(session, selection));
+  const measured = session.compareAll(works, SAMPLING);
+  const [random, ...others] = works.map((work) => work.implementations[0] as Implementation);
+  for (const [at, policy] of others.entries()) {
+    const value = measured.ratio(policy, random as Implementation);
+    const name = `tcp 50 %: ${POLICIES[at + 1]} over random`;
+    session.check({ name, value, atMost: OVER_RANDOM_AT_MOST });
+  }
+}
+
+function policyOf(session: Session, selection: PolicyName): Comparison {
+  const { ports, operations } = session.smoke ? TINY : WHOLE;
+  const range = { first: FIRST, last: FIRST + ports - 1 };
+  const manager = PortManager.open({ portRange: range, selection });
+  const { held: _, ...description } = PLAIN;
+  const pool = manager.pool({ ...description, destination: { address: "93.0.0.1", port: 443 } });
+  for (const port of shuffledPorts()
+    .filter((one) => one <= range.last)
+    .slice(0, ports >> 1)) {
+    pool.takeAt(port);
+  }
+  const loop = copyFor(`policy ${selection}`, takeAndFree);
+  return {
+    key: { suite: "ephemeral", workload: `tcp, ${selection}`, occupancy: 50 },
+    implementations: [
+      {
+        ...{ system: "pool", operations, close: () => manager.close() },
+        run: () => loop(pool, operations),
+        digest: () => digestOf([pool.held]),
+      },
+    ],
+  };
+}
+
+function takeAndFree(pool: PortPool, count: number): void {
+  for (let index = 0; index < count; index++) pool.free(pool.take());
 }
