@@ -140,7 +140,8 @@ function askAll(ports: Ports): void {
   for (let port = 1; port < PORTS; port++) {
     const { holders, isCooling } = ports.ask(port);
     const isInside = range !== undefined && range.first <= port && port <= range.last;
-    codes[port] = stateOf(holders, isCooling, limits.reserved.has(port), isInside);
+    const owner = ports.ownerOf?.(port) ?? 0;
+    codes[port] = stateOf(holders, isCooling, limits.reserved.has(port), isInside, owner);
   }
   scope.postMessage({ kind: "answers", codes, milliseconds: now() - start });
 }

@@ -5,9 +5,10 @@
 
 import { WORDS } from "./memory.ts";
 import type { Span } from "./protocol.ts";
-import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES } from "./states.ts";
+import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES, WORKER } from "./states.ts";
 
 const ALL = 0xffffffff;
+const NOBODY = new Uint8Array(1024);
 
 export class Drawing {
   /** Ports that at least one connection has, and those that two or more have. */
@@ -16,7 +17,11 @@ export class Drawing {
   readonly cooling: Uint32Array = new Uint32Array(WORDS);
   readonly reserved: Uint32Array = new Uint32Array(WORDS);
 
+  /** By block of 64 ports: whose it is, from 1 on. */
+  owners: Uint8Array = NOBODY;
+
   clear(): void {
+    this.owners = NOBODY;
     for (const set of [this.ones, this.twos, this.cooling, this.reserved]) set.fill(0);
   }
 
@@ -51,6 +56,7 @@ export class Drawing {
     const cooling = this.cooling[word] as number;
     const reserved = this.reserved[word] as number;
     const inside = insideOf(start, range);
+    const owner = this.owners[word >> 1] as number;
     if ((ones | cooling | reserved) === 0 && (inside === 0 || inside === ALL)) {
       const code = inside === 0 ? OUTSIDE : FREE;
       codes.fill(code, start, start + 32);
@@ -61,7 +67,7 @@ export class Drawing {
       let code = (inside >>> bit) & 1 ? FREE : OUTSIDE;
       if ((reserved >>> bit) & 1) code = RESERVED;
       if ((cooling >>> bit) & 1) code = COOLING;
-      if ((ones >>> bit) & 1) code = (twos >>> bit) & 1 ? SHARED : HELD;
+      if ((ones >>> bit) & 1) code = heldAs(((twos >>> bit) & 1) + 1, owner);
       codes[start + bit] = code;
       counts[code] = (counts[code] as number) + 1;
     }
@@ -74,11 +80,17 @@ export function stateOf(
   isCooling: boolean,
   isReserved: boolean,
   isInside: boolean,
+  owner: number,
 ): number {
-  if (holders > 0) return holders > 1 ? SHARED : HELD;
+  if (holders > 0) return heldAs(holders, owner);
   if (isCooling) return COOLING;
   if (isReserved) return RESERVED;
   return isInside ? FREE : OUTSIDE;
+}
+
+function heldAs(holders: number, owner: number): number {
+  if (owner > 0) return WORKER + owner;
+  return holders > 1 ? SHARED : HELD;
 }
 
 /** Which of 32 ports from `start` on lie in the range. */

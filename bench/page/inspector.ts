@@ -3,7 +3,7 @@
 
 import type { PortDetails } from "./protocol.ts";
 import { make, the, whole } from "./show.ts";
-import { STATES } from "./states.ts";
+import { STATES, WORKER } from "./states.ts";
 
 interface State {
   readonly name: string;
@@ -63,17 +63,21 @@ export function makeLegend(): (counts: readonly number[]) => void {
     const count = make("span", "0", "count");
     item.append(swatch, make("span", label), count);
     the("legend").append(item);
-    return count;
+    return { item, count };
   });
   return (counts) => {
-    for (const [state, element] of counted.entries()) {
-      element.textContent = whole(counts[state] as number);
+    for (const [state, { item, count }] of counted.entries()) {
+      count.textContent = whole(counts[state] as number);
+      item.hidden = state > WORKER && counts[state] === 0;
     }
   };
 }
 
 /** The picture in words. */
 export function summaryOf(counts: readonly number[]): string {
-  const parts = STATES.map(({ label }, state) => `${whole(counts[state] as number)} ${label}`);
+  const shown = STATES.map(({ label }, state) => ({ label, state })).filter(
+    ({ state }) => state <= WORKER || (counts[state] as number) > 0,
+  );
+  const parts = shown.map(({ label, state }) => `${whole(counts[state] as number)} ${label}`);
   return `Of 65,536 ports: ${parts.join(", ")}.`;
 }

@@ -5,7 +5,7 @@
 // the picture reads the records. This file alone knows where they are; the pictures of the layouts
 // stand in assembly/:
 //
-//   pool        +84  flow u32, of the first network         netstack/pools.ts
+//   pool        +88  flow u32, of the first network         netstack/pools.ts
 //   flow        its port set is part of it                  netstack/records.ts
 //   port set    +10  count u16                              ports/set.ts
 //               +13  container u8: 0 none, 1 single, 2 array, 3 bitmap
@@ -24,7 +24,7 @@
 
 import type { Core } from "../../bindings/core/core.ts";
 
-const POOL_FLOW = 84;
+const POOL_FLOW = 88;
 const SET_COUNT = 10;
 const SET_CONTAINER = 13;
 const SET_PORTS = 16;

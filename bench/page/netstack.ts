@@ -13,6 +13,7 @@ import {
 } from "../../bindings/index.ts";
 import { handleOf } from "../../bindings/pool.ts";
 import type { Drawing } from "./drawing.ts";
+import { Leases } from "./leases.ts";
 import { Limits } from "./limits.ts";
 import { Memory, WORDS } from "./memory.ts";
 import {
@@ -37,6 +38,7 @@ export class NetstackPorts implements Ports {
   readonly #manager: PortManager;
   readonly #pools: readonly PortPool[];
   readonly #coolsDown: boolean;
+  readonly #leases: Leases | undefined;
   #now = 0;
   // Connections, place by place.
   #live = 0;
@@ -59,11 +61,14 @@ export class NetstackPorts implements Ports {
       selection: isOrdered ? "random" : (selection as PolicyName),
       cooldown,
     });
+    if (settings.leases) {
+      this.#leases = new Leases(destinations, this.limits.reserved, () => this.range);
+    }
     this.#pools = Array.from({ length: destinations }, (_, destination) =>
       this.#manager.pool({
         ...this.#towardsOf(destination),
         group: this.limits.groupOf(destination),
-        reserved: this.limits.reserved,
+        reserved: this.#leases?.masks[destination] ?? this.limits.reserved,
         ...(isOrdered ? { selection: "fifo" } : {}),
       }),
     );
@@ -74,8 +79,11 @@ export class NetstackPorts implements Ports {
   }
 
   arrive(destination: number): boolean {
-    const port = (this.#pools[destination] as PortPool).take();
+    const pool = this.#pools[destination] as PortPool;
+    let port = pool.take();
+    while (port < 0 && this.#leases?.grow(destination)) port = pool.take();
     if (port < 0) return false;
+    this.#leases?.onTaken(port);
     this.#ports[this.#live] = port;
     this.#towards[this.#live] = destination;
     this.#live++;
@@ -87,6 +95,7 @@ export class NetstackPorts implements Ports {
     const port = this.#ports[index] as number;
     if (this.#coolsDown) pool.coolDown(port, this.#now);
     else pool.free(port);
+    this.#leases?.onFreed(port);
     this.#live--;
     this.#ports[index] = this.#ports[this.#live] as number;
     this.#towards[index] = this.#towards[this.#live] as number;
@@ -94,6 +103,7 @@ export class NetstackPorts implements Ports {
 
   tick(now: number): void {
     this.#now = now;
+    this.#leases?.tidy();
     if (!this.#coolsDown) return;
     for (const pool of this.#pools) pool.expire(now);
   }
@@ -109,6 +119,7 @@ export class NetstackPorts implements Ports {
   read(drawing: Drawing): void {
     const memory = this.#memory;
     drawing.clear();
+    if (this.#leases !== undefined) drawing.owners = this.#leases.owners;
     memory.refresh();
     for (const pool of this.#pools) {
       memory.readFlow(memory.flowOf(handleOf(pool)), this.#held);
@@ -116,6 +127,10 @@ export class NetstackPorts implements Ports {
       drawing.addHolder(this.#held, this.#cooling);
     }
     memory.readReserved(reservedAddress(this.limits.reserved, this.#core), drawing.reserved);
+  }
+
+  ownerOf(port: number): number {
+    return this.#leases?.owners[port >> 6] ?? 0;
   }
 
   ask(port: number): Asked {
@@ -136,6 +151,8 @@ export class NetstackPorts implements Ports {
     const answers = this.#pools.map((_, index) => this.#connectFrom(index, port));
     const group = this.limits.groupAt(place);
     const isFresh = (_: PortPool, destination: number): boolean => {
+      const owner = this.ownerOf(port);
+      if (owner > 0 && owner !== destination + 1) return false;
       const isOurs = group === undefined || group === this.limits.groupOf(destination);
       return isOurs && answers[destination]?.isGranted === true;
     };

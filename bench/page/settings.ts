@@ -22,6 +22,8 @@ export interface Settings {
   readonly lifetime: number;
   /** Milliseconds that a port cools down after its release; 0: not at all. */
   readonly cooldown: number;
+  /** Is each destination that of one worker, which leases blocks of ports? (netstack) */
+  readonly leases: boolean;
 }
 
 export const DESTINATIONS_MAX = 16;
@@ -55,6 +57,7 @@ const CALM: Settings = {
   rate: 500,
   lifetime: 20_000,
   cooldown: 10_000,
+  leases: false,
 };
 
 export interface Scenario {
@@ -93,6 +96,12 @@ export const SCENARIOS: readonly Scenario[] = [
     settings: { ...CALM, groups: 4, destinations: 8, rate: 5000, lifetime: 2000, cooldown: 1000 },
   },
   {
+    name: "Workers",
+    about:
+      "Four workers lease blocks of 64 ports, one colour each. Every five seconds the load moves on.",
+    settings: { ...CALM, leases: true, rate: 5000, lifetime: 3000, cooldown: 0 },
+  },
+  {
     name: "Linux",
     about: "The kernel's connect(): a hash of the destination and one counter; then TIME_WAIT.",
     settings: { ...CALM, system: "linux", selection: "hash", rate: 2000, lifetime: 4000 },
@@ -102,6 +111,6 @@ export const SCENARIOS: readonly Scenario[] = [
 /** A change of these takes effect at once; of any other, everything begins anew. */
 export function isLive(before: Settings, after: Settings): boolean {
   const same = (name: keyof Settings): boolean => before[name] === after[name];
-  const names = ["system", "selection", "groups", "destinations", "cooldown"] as const;
+  const names = ["system", "selection", "groups", "destinations", "cooldown", "leases"] as const;
   return names.every(same);
 }

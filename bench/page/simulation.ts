@@ -12,6 +12,8 @@ import type { Settings } from "./settings.ts";
 /** So many events lie between two looks at the clock. */
 const PIECE = 64;
 const UNIT = 2 ** -32;
+/** So long one worker has most of the load, milliseconds. */
+const TURN_MS = 5000;
 
 export class Simulation {
   readonly ports: Ports;
@@ -59,9 +61,19 @@ export class Simulation {
       this.operations++;
       const chance = this.#random.next() * UNIT;
       if (chance * both >= begins) ports.leave(this.#below(ports.live));
-      else if (!ports.arrive(this.#below(destinations))) this.refused++;
+      else if (!ports.arrive(this.#towards(destinations))) this.refused++;
     }
     ports.tick(this.time);
+  }
+
+  /** Workers by turns have as much load as all after them together. */
+  #towards(destinations: number): number {
+    if (!this.settings.leases) return this.#below(destinations);
+    const rank = Math.min(
+      Math.floor(-Math.log2((this.#random.next() + 1) * UNIT)),
+      destinations - 1,
+    );
+    return (rank + Math.floor(this.time / TURN_MS)) % destinations;
   }
 
   #below(count: number): number {

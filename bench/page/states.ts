@@ -7,6 +7,8 @@ export const SHARED = 2;
 export const COOLING = 3;
 export const RESERVED = 4;
 export const OUTSIDE = 5;
+/** Held by worker n: this and n, from 1 to 4. */
+export const WORKER = 5;
 
 interface State {
   /** Names the custom property of page.css that has its colour. */
@@ -23,6 +25,11 @@ export const STATES: readonly State[] = [
   { name: "cooling", label: "cooling", meaning: "released, and cooling, as in TIME_WAIT" },
   { name: "reserved", label: "reserved", meaning: "automatic picks pass over it" },
   { name: "outside", label: "outside", meaning: "outside the range seen from here" },
+  ...[1, 2, 3, 4].map((worker) => ({
+    name: `worker-${worker}`,
+    label: `worker ${worker}`,
+    meaning: "a connection of that worker has it",
+  })),
 ];
 
 export const PORTS = 65536;

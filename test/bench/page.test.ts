@@ -9,7 +9,16 @@ import type { Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { SCENARIOS, SELECTIONS } from "../../bench/page/settings.ts";
-import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES } from "../../bench/page/states.ts";
+import {
+  COOLING,
+  FREE,
+  HELD,
+  OUTSIDE,
+  RESERVED,
+  SHARED,
+  STATES,
+  WORKER,
+} from "../../bench/page/states.ts";
 import { Site, type Visit, whyNoBrowser } from "../support/browser.ts";
 import { contrasts } from "./on-page.ts";
 import {
@@ -119,6 +128,7 @@ describe.runIf(missing === undefined)("the page", () => {
     TIME_WAIT: [HELD, COOLING, RESERVED, OUTSIDE],
     Full: [SHARED, RESERVED, OUTSIDE],
     Groups: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
+    Workers: [FREE, RESERVED, OUTSIDE, ...[1, 2, 3, 4].map((worker) => WORKER + worker)],
     Linux: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
   };
 
