@@ -49,6 +49,8 @@ const BACKLOG = 4096;
 const AT_A_TIME = 16;
 const FILL_AT_A_TIME = 64;
 const WAIT_MS = 5;
+/** About as many as there are, to one destination. */
+const REQUESTS_PER_SECOND = 1000;
 const ANSWER = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
 const SERVE = "serve";
 
@@ -237,7 +239,11 @@ async function byProgram(
   read: (output: string) => Counted,
 ): Promise<Counted> {
   const words = [command, ...options, `-c${AT_A_TIME}`, "-H", "Connection:close"];
-  const duration = command === "wrk" ? `-d${Math.ceil(seconds)}s` : `-D${Math.ceil(seconds)}`;
+  // h2load counts requests: by time it waits for connections that are closed to it.
+  const duration =
+    command === "wrk"
+      ? `-d${Math.ceil(seconds)}s`
+      : `-n${Math.ceil(seconds * REQUESTS_PER_SECOND)}`;
   const line = (host: string): string => [...words, duration, `http://${host}:${PORT}/`].join(" ");
   const children = DESTINATIONS.map((host) =>
     spawn("sh", ["-c", `${line(host)}; times`], { stdio: ["ignore", "pipe", "inherit"] }),
