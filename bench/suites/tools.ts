@@ -10,7 +10,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { canMakeNamespace, runInNamespace } from "../../bindings/node/host/namespace.ts";
 import { figureOf } from "../harness/measure.ts";
-import type { Session, System } from "../harness/session.ts";
+import type { RowKey, Session, System } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
 import type { ToolFigures } from "./tools-run.ts";
 
@@ -31,6 +31,7 @@ const ROUNDS = 3;
 const SECONDS = 3;
 const TINY_SECONDS = 0.2;
 const TIME_MS = 120_000;
+const CPU_AT_MOST = 1.1;
 const NS_OF_MS = 1e6;
 
 /** What is kept of a run. */
@@ -54,7 +55,10 @@ export const toolsSuite: Suite = {
     }
     const systems = session.smoke ? SYSTEMS : [...SYSTEMS, ...outside];
     const occupancies = session.smoke ? [OCCUPANCIES[0]] : OCCUPANCIES;
-    for (const occupancy of occupancies) await compare(session, systems, occupancy);
+    for (const occupancy of occupancies) {
+      await compare(session, systems, occupancy);
+      for (const tool of ["autocannon", "undici"] as const) check(session, tool, occupancy);
+    }
   },
 };
 
@@ -78,6 +82,19 @@ async function compare(
       session.keep({ suite: "tools", workload, occupancy, system, operations: 1, unit, ...figure });
     }
   }
+}
+
+/** Through portwarden nothing fails, and it is not slower than with `localAddress` alone. */
+function check(session: Session, tool: "autocannon" | "undici", occupancy: number): void {
+  const [ours, theirs] = [`${tool} portwarden`, `${tool} localAddress`] as const;
+  const key = (workload: string): RowKey => ({ suite: "tools", workload, occupancy });
+  const over = (workload: string): number =>
+    session.median(key(workload), ours) / session.median(key(workload), theirs);
+  const at = `${tool} at ${occupancy} %`;
+  const failed = session.median(key("failed of a million"), ours);
+  session.check({ name: `${at}: failed through portwarden`, value: failed, atMost: 0 });
+  const cpu = over("CPU per request");
+  session.check({ name: `${at}: CPU over localAddress`, value: cpu, atMost: CPU_AT_MOST });
 }
 
 async function measure(system: System, occupancy: number, smoke: boolean): Promise<ToolFigures> {
