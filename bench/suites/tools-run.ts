@@ -1,7 +1,7 @@
 // Tools run: one load generator at work, in a network namespace that is its own. It holds
 // connections first, then runs the tool for some seconds, and prints its figures.
 //
-//   node tools-run.js FIRST LAST PERCENT SECONDS TOOL [localAddress | portwarden]
+//   node tools-run.js FIRST LAST PERCENT SECONDS WARM-UP TOOL [localAddress | portwarden]
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -55,17 +55,20 @@ const ANSWER = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\
 const SERVE = "serve";
 
 async function main(args: readonly string[]): Promise<void> {
-  const [first = 0, last = 0, percent = 0, seconds = 0] = args.map(Number);
-  const [tool = "", way = "kernel"] = args.slice(4) as [string, Way];
+  const [first = 0, last = 0, percent = 0, seconds = 0, warmUp = 0] = args.map(Number);
+  const [tool = "", way = "kernel"] = args.slice(5) as [string, Way];
   const server = spawn(process.execPath, [SCRIPT, SERVE], { stdio: ["pipe", "pipe", "inherit"] });
   await once(server.stdout as Readable, "data");
   const portRange = { first, last };
   const connector = createConnector({ sources: SOURCES, portRange, headroom: 0 });
   const ends = new Ends(way, connector);
   await ends.hold(Math.floor(((last - first + 1) * percent) / 100));
+  const run = TOOLS[tool] as Tool;
+  // Until V8 has compiled all of it, tens of thousands of connections later, it is another.
+  if (warmUp > 0) await run(ends, warmUp);
   const before = process.cpuUsage();
   const start = process.hrtime.bigint();
-  const counted = await (TOOLS[tool] as Tool)(ends, seconds);
+  const counted = await run(ends, seconds);
   const taken = Number(process.hrtime.bigint() - start) / 1e9;
   const { user, system } = process.cpuUsage(before);
   console.log(JSON.stringify(figuresOf(counted, taken, (user + system) / 1e3)));

@@ -29,6 +29,7 @@ const RANGE = { first: 20_000, last: 21_023 };
 const TINY_RANGE = { first: 20_000, last: 20_127 };
 const ROUNDS = 3;
 const SECONDS = 3;
+const WARM_UP_SECONDS = 8;
 const TINY_SECONDS = 0.2;
 const TIME_MS = 120_000;
 const CPU_AT_MOST = 1.1;
@@ -100,7 +101,8 @@ function check(session: Session, tool: "autocannon" | "undici", occupancy: numbe
 async function measure(system: System, occupancy: number, smoke: boolean): Promise<ToolFigures> {
   const portRange = smoke ? TINY_RANGE : RANGE;
   const seconds = smoke ? TINY_SECONDS : SECONDS;
-  const numbers = [portRange.first, portRange.last, occupancy, seconds];
+  const warmUp = smoke || OUTSIDE.includes(system) ? 0 : WARM_UP_SECONDS;
+  const numbers = [portRange.first, portRange.last, occupancy, seconds, warmUp];
   const { code, stdout, stderr } = await runInNamespace(
     [SCRIPT, ...numbers.map(String), ...system.split(" ")],
     { portRange, timeoutMs: TIME_MS },
