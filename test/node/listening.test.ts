@@ -176,11 +176,12 @@ describe.runIf(isLinux)("leasePort", () => {
     for (const offset of [3, 7])
       await leased({ range: { first: 12_000 + offset, last: 12_000 + offset } });
     for (let turn = 0; turn < 20; turn++) {
-      using lease = await leasePort({ range: RANGE, count: 3, contiguous: true });
+      const lease = await leasePort({ range: RANGE, count: 3, contiguous: true });
       expect([
         [12_000, 12_001, 12_002],
         [12_004, 12_005, 12_006],
       ]).toContainEqual(lease.ports);
+      lease.release();
     }
     const four = leasePort({ range: RANGE, count: 4, contiguous: true });
     await expect(four).rejects.toThrow("no 4 contiguous ports of 12000..12009 can be had");
