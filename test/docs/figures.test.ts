@@ -29,7 +29,8 @@ describe("figures of the pages", () => {
   });
 
   test("a figure that is another is found", () => {
-    const row = { suite: "connector", workload: "connect", system: "connector", occupancy: 10 };
+    const named = { suite: "connector", workload: "connect", system: "connector" };
+    const row = { ...named, occupancy: 10, unit: "ns" };
     const other = { ...results, rows: [{ ...row, median: 79_000 }] } as unknown as Results;
     const page = "<!-- figures: connector -->\n| old | table |\n\nmore";
     expect(withFigures(page, other)).toContain("| 10 % | 79.0 us |  |  |\n");

@@ -8,84 +8,114 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Results, readResults } from "../../bench/harness/results.ts";
+import type { Row } from "../../bench/harness/session.ts";
 
 const RESULTS = "bench/results/results.json";
 export const PAGES: readonly string[] = ["README.md", "docs/benchmarks.md"];
 
-/** A column: its title, and the rows of the results that it shows. */
-type Column = readonly [title: string, workload: string, system: string];
+/** What a cell shows of a suite: a line and a column have all of it together. */
+interface Shown {
+  readonly workload?: string;
+  readonly system?: string;
+  readonly occupancy?: number;
+}
+
+/** A title, and what is below or beside it. */
+type Titled = readonly [title: string, shown: Shown];
 
 interface Figure {
   readonly suite: string;
   /** The title of the first column. */
-  readonly held: string;
-  /** Percent of the range that is held, and what the line is called. */
-  readonly lines: readonly (readonly [percent: number, name: string])[];
-  readonly columns: readonly Column[];
+  readonly first: string;
+  readonly lines: readonly Titled[];
+  readonly columns: readonly Titled[];
 }
 
-const LINES = [0, 50, 90, 99, 99.9].map((percent) => [percent, `${percent} %`] as const);
+const held = (...percents: number[]): Titled[] =>
+  percents.map((occupancy) => [`${occupancy} %`, { occupancy }]);
+const LINES = held(0, 50, 90, 99, 99.9);
+const TOOLS = ["autocannon", "autocannon localAddress", "autocannon portwarden"]
+  .concat("undici", "undici localAddress", "undici portwarden")
+  .concat("wrk", "h2load");
 
 export const FIGURES: Readonly<Record<string, Figure>> = {
   "ephemeral, in short": {
     suite: "ephemeral",
-    held: "ports held",
+    first: "ports held",
     lines: LINES,
     columns: [
-      ["pool", "tcp", "pool"],
-      ["batch of 256", "tcp", "pool batch"],
-      ["JavaScript bitmap", "tcp", "bitmap"],
-      ["Set and a loop", "tcp", "Set"],
-      ["gVisor (recorded)", "tcp", "gVisor (recorded)"],
+      ["pool", { workload: "tcp", system: "pool" }],
+      ["batch of 256", { workload: "tcp", system: "pool batch" }],
+      ["JavaScript bitmap", { workload: "tcp", system: "bitmap" }],
+      ["Set and a loop", { workload: "tcp", system: "Set" }],
+      ["gVisor (recorded)", { workload: "tcp", system: "gVisor (recorded)" }],
     ],
   },
   ephemeral: {
     suite: "ephemeral",
-    held: "ports held",
-    lines: [...LINES, [99.998, "one port free"], [100, "none free: refused"]],
+    first: "ports held",
+    lines: [
+      ...LINES,
+      ["one port free", { occupancy: 99.998 }],
+      ["none free: refused", { occupancy: 100 }],
+    ],
     columns: [
-      ["pool", "tcp", "pool"],
-      ["batch of 256", "tcp", "pool batch"],
-      ["reservations", "tcp", "reservations"],
-      ["bitmap", "tcp", "bitmap"],
-      ["its batch", "tcp", "bitmap batch"],
-      ["Set", "tcp", "Set"],
-      ["model", "tcp", "reference model"],
-      ["gVisor (recorded)", "tcp", "gVisor (recorded)"],
+      ["pool", { workload: "tcp", system: "pool" }],
+      ["batch of 256", { workload: "tcp", system: "pool batch" }],
+      ["reservations", { workload: "tcp", system: "reservations" }],
+      ["bitmap", { workload: "tcp", system: "bitmap" }],
+      ["its batch", { workload: "tcp", system: "bitmap batch" }],
+      ["Set", { workload: "tcp", system: "Set" }],
+      ["model", { workload: "tcp", system: "reference model" }],
+      ["gVisor (recorded)", { workload: "tcp", system: "gVisor (recorded)" }],
     ],
   },
   linux: {
     suite: "linux",
-    held: "ports held",
+    first: "ports held",
     lines: LINES,
     columns: [
-      ["bind(0)", "bind/scattered", "sockets"],
-      ["reference model", "bind/scattered", "reference model"],
-      ["connect()", "connect/scattered", "sockets"],
-      ["reference model", "connect/scattered", "reference model"],
+      ["bind(0)", { workload: "bind/scattered", system: "sockets" }],
+      ["reference model", { workload: "bind/scattered", system: "reference model" }],
+      ["connect()", { workload: "connect/scattered", system: "sockets" }],
+      ["reference model", { workload: "connect/scattered", system: "reference model" }],
     ],
   },
   "linux, beside the kernel": {
     suite: "linux-6.18",
-    held: "ports held",
-    lines: [0, 90, 99, 99.9].map((percent) => [percent, `${percent} %`] as const),
+    first: "ports held",
+    lines: held(0, 90, 99, 99.9),
     columns: [
-      ["connect()", "connect/together", "sockets"],
-      ["Linux (recorded)", "connect/together", "Linux (recorded)"],
-      ["bind(0)", "bind/together", "sockets"],
-      ["Linux (recorded)", "bind/together", "Linux (recorded)"],
-      ["UDP bind(0)", "udp/together", "sockets"],
+      ["connect()", { workload: "connect/together", system: "sockets" }],
+      ["Linux (recorded)", { workload: "connect/together", system: "Linux (recorded)" }],
+      ["bind(0)", { workload: "bind/together", system: "sockets" }],
+      ["Linux (recorded)", { workload: "bind/together", system: "Linux (recorded)" }],
+      ["UDP bind(0)", { workload: "udp/together", system: "sockets" }],
     ],
   },
   connector: {
     suite: "connector",
-    held: "range in use",
-    lines: [10, 50, 90, 99].map((percent) => [percent, `${percent} %`] as const),
+    first: "range in use",
+    lines: held(10, 50, 90, 99),
     columns: [
-      ["connector", "connect", "connector"],
-      ["`localAddress`", "connect", "localAddress"],
-      ["the kernel's choice", "connect", "net.connect"],
+      ["connector", { workload: "connect", system: "connector" }],
+      ["`localAddress`", { workload: "connect", system: "localAddress" }],
+      ["the kernel's choice", { workload: "connect", system: "net.connect" }],
     ],
+  },
+  tools: {
+    suite: "tools",
+    first: "tool",
+    lines: TOOLS.map((system) => [
+      system.replace(" local", ", local").replace(" port", ", port"),
+      { system },
+    ]),
+    columns: [10, 95].flatMap((occupancy): Titled[] => [
+      [`${occupancy} %: requests/s`, { workload: "requests per second", occupancy }],
+      ["failed", { workload: "failed of a million", occupancy }],
+      ["CPU", { workload: "CPU per request", occupancy }],
+      ["p99", { workload: "latency, 99 of 100", occupancy }],
+    ]),
   },
 };
 
@@ -98,24 +128,22 @@ export function withFigures(page: string, results: Results): string {
   });
 }
 
-function tableOf({ suite, held, lines, columns }: Figure, results: Results): string {
+function tableOf({ suite, first, lines, columns }: Figure, results: Results): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  const titles = [held, ...columns.map(([title]) => title)];
-  const cell = (percent: number, [, workload, system]: Column): string => {
-    const row = results.rows.find(
-      (one) =>
-        one.suite === suite &&
-        one.workload === workload &&
-        one.system === system &&
-        one.occupancy === percent,
+  const titles = [first, ...columns.map(([title]) => title)];
+  const cell = (shown: Shown): string => {
+    const wanted = Object.entries({ suite, ...shown });
+    const row = results.rows.find((one) =>
+      wanted.every(([name, value]) => one[name as keyof Row] === value),
     );
-    return row === undefined ? "" : time(row.median);
+    if (row === undefined) return "";
+    return row.unit === "ns" ? time(row.median) : Math.round(row.median).toLocaleString("en-US");
   };
   return [
     line(titles),
     line(titles.map(() => "---")),
-    ...lines.map(([percent, name]) =>
-      line([name, ...columns.map((column) => cell(percent, column))]),
+    ...lines.map(([name, beside]) =>
+      line([name, ...columns.map(([, below]) => cell({ ...beside, ...below }))]),
     ),
   ].join("\n");
 }
