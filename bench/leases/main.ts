@@ -75,7 +75,7 @@ async function run(way: Way, share: number): Promise<Row> {
   assign(workers, total, 0);
   await reaching(total, FILL_MS_MAX);
   for (const worker of workers) worker.send({ measure: true });
-  // The load moves on: whoever had most has half of it, and whoever had least has most.
+  // The load moves on: the thread with most has half of it, and that with least has most.
   for (let step = 1; step <= STEPS; step++) {
     assign(workers, total, step / STEPS);
     await pause(MOVE_MS / STEPS);

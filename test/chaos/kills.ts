@@ -1,5 +1,5 @@
 // Kills: threads that are terminated and processes that are killed while they lease and give back
-// blocks. After each crowd of them every block can be had again: of `host` at once, of other stores
+// blocks. After each batch of them every block can be had again: of `host` at once, of other stores
 // within two terms.
 
 import { fork } from "node:child_process";
@@ -12,7 +12,7 @@ import type { StoreAssignment, StoreName } from "./plan.ts";
 import { openStore } from "./stores.ts";
 
 /** So many at the same time. */
-const CROWD = 8;
+const BATCH = 8;
 const BLOCKS = { first: 640, last: 671 };
 const TTL_MS: Record<StoreName, number> = { host: 600, redis: 600, etcd: 2000 };
 const REST_MS = 100;
@@ -37,8 +37,8 @@ export async function runKills(store: StoreName, counts: readonly number[]): Pro
   try {
     for (const [index, kind] of (["threads", "processes"] as const).entries()) {
       const waits: number[] = [];
-      for (let left = counts[index] ?? 0; left > 0; left -= CROWD) {
-        await kill(kind, Math.min(CROWD, left), JSON.stringify(assignment));
+      for (let left = counts[index] ?? 0; left > 0; left -= BATCH) {
+        await kill(kind, Math.min(BATCH, left), JSON.stringify(assignment));
         waits.push(await timeUntilAllAreHad(assignment));
       }
       if (waits.length > 0) report(store, kind, counts[index] as number, waits);

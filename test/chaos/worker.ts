@@ -70,7 +70,7 @@ process.on("message", (ms: number) => {
 process.on("disconnect", () => process.exit());
 setInterval(() => {
   const told = { ...counts, conflicts: connector.metrics().conflicts };
-  // Whoever started it may have ended.
+  // Its parent may have ended.
   process.send?.(told, undefined, undefined, () => {});
 }, 200);
 

@@ -103,10 +103,16 @@ export const FIGURES: Readonly<Record<string, Figure>> = {
       ["the kernel's choice", { workload: "connect", system: "net.connect" }],
     ],
   },
-  tools: {
+  "tools, in short": toolsOf(TOOLS.slice(0, 3)),
+  tools: toolsOf(TOOLS),
+};
+
+/** Some tools, where ports are plenty and where they are few. */
+function toolsOf(systems: readonly string[]): Figure {
+  return {
     suite: "tools",
     first: "tool",
-    lines: TOOLS.map((system) => [
+    lines: systems.map((system) => [
       system.replace(" local", ", local").replace(" port", ", port"),
       { system },
     ]),
@@ -116,8 +122,8 @@ export const FIGURES: Readonly<Record<string, Figure>> = {
       ["CPU", { workload: "CPU per request", occupancy }],
       ["p99", { workload: "latency, 99 of 100", occupancy }],
     ]),
-  },
-};
+  };
+}
 
 /** A page with its figures made of these results. */
 export function withFigures(page: string, results: Results): string {

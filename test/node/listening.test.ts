@@ -143,7 +143,7 @@ describe("listenOn", () => {
 });
 
 describe.runIf(isLinux)("leasePort", () => {
-  test("leased ports are free, differ, and can be listened on by whoever is told", async () => {
+  test("leased ports are free, differ, and can be listened on by a program that is told", async () => {
     const lease = await leased({ range: RANGE, count: 4 });
     expect(new Set(lease.ports).size).toBe(4);
     expect(lease.port).toBe(lease.ports[0]);

@@ -57,7 +57,7 @@ describe.runIf(isTold)("reconcile", () => {
     expect(connector.reconcile({ fix: true })).toMatchObject({ missing, fixed: 1 });
     vi.restoreAllMocks();
 
-    // Whoever gets the port next keeps it, though the lost socket closes in the end.
+    // The next owner of the port keeps it, though the lost socket closes in the end.
     const socket = await connector.connect(to);
     expect(socket.localPort).toBe(23_000);
     lost.destroy();
