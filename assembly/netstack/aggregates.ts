@@ -45,6 +45,7 @@ import {
   findAggregate,
   findBinding,
   findFlow,
+  keepEmptied,
   openAggregate,
   openClass,
   settleAggregateFlow,
@@ -203,6 +204,7 @@ export function moveToClass(manager: Address, flow: Address, flags: u32, port: P
   const target = openClass(manager, parentOf(flow), flow, flags);
   acquire(manager, target, port);
   release(manager, flow, flagsOf(flow), port);
+  keepEmptied(manager);
   return target;
 }
 

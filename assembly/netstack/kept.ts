@@ -1,14 +1,14 @@
 // Kept: the bytes that a manager keeps for reuse, which its figures do not count as used.
 //
-// They belong to the idle flow, to one that has been emptied, and to the records that would be
-// freed with them (tree.ts). Nothing changes: the records that would go are listed in scratch
-// memory.
+// They belong to the idle flow (tree.ts) and to the records that would be freed with it: each whose
+// only child is freed, upwards, and of the any-address aggregate the binding that counts no other
+// binding, and its host. Nothing changes. What has been added up lies in scratch memory:
 //
-//   list  0 ┌──────────────────┐
-//           │ count       u32  │
+//   sum   0 ┌──────────────────┐
+//           │ bytes       u32  │  of blocks
 //         4 ├──────────────────┤
-//           │ node    u32[12]  │  two flows, and two records of each kind above them
-//        52 └──────────────────┘
+//           │ entries     u32  │  nodes that leave the table
+//         8 └──────────────────┘
 
 import { Address, paidFor } from "../memory/arena";
 import { BATCH } from "../memory/layout";
@@ -19,7 +19,6 @@ import {
   aggregateHostOf,
   BINDING,
   childrenOf,
-  emptiedFlowOf,
   firstAggregateOf,
   firstBindingOf,
   firstHostOf,
@@ -28,6 +27,7 @@ import {
   idleFlowOf,
   inlineSpaceAt,
   isFlow,
+  isOnlyClass,
   kindOf,
   nextOf,
   parentOf,
@@ -38,55 +38,39 @@ import {
 } from "./records";
 import { isUnused } from "./tree";
 
-const COUNT: usize = BATCH;
-const NODES: usize = BATCH + 4;
+const BYTES: usize = BATCH;
+const ENTRIES: usize = BATCH + 4;
 
 /** Bytes in blocks that are kept for reuse. */
 export function keptBytes(manager: Address): u32 {
-  store<u32>(COUNT, 0);
-  listUnused(idleFlowOf(manager));
-  listUnused(emptiedFlowOf(manager));
-  let bytes: u32 = 0;
-  let entries: u32 = 0;
-  // The list grows while it is read: a record is listed when the last of its children has been.
-  for (let index: u32 = 0; index < load<u32>(COUNT); index++) {
-    const node = nodeAt(index);
-    bytes += bytesOf(manager, node);
-    if (isInTable(manager, node)) entries++;
-    if (kindOf(node) != SPACE) listIfEmpty(parentOf(node));
-    if (kindOf(node) == BINDING) listIfEmpty(aggregateBindingOf(node));
+  const idle = idleFlowOf(manager);
+  if (!idle || !isUnused(idle)) return 0;
+  store<u64>(BATCH, 0);
+  addUpwards(manager, idle);
+  return load<u32>(BYTES) + costOfRemoving(manager, load<u32>(ENTRIES));
+}
+
+/** Adds a node, and the records that are freed with it. */
+function addUpwards(manager: Address, from: Address): void {
+  let node = from;
+  while (true) {
+    store<u32>(BYTES, load<u32>(BYTES) + bytesOf(manager, node));
+    if (isInTable(manager, node)) store<u32>(ENTRIES, load<u32>(ENTRIES) + 1);
+    const aggregate = kindOf(node) == BINDING ? aggregateBindingOf(node) : 0;
+    if (aggregate && childrenOf(aggregate) == 1) addUpwards(manager, aggregate);
+    if (!isOnlyChild(node)) return;
+    node = parentOf(node);
   }
-  return bytes + costOfRemoving(manager, entries);
 }
 
-function listUnused(flow: Address): void {
-  if (flow && isUnused(flow)) list(flow);
-}
-
-/** Lists a record all of whose children are listed. */
-function listIfEmpty(node: Address): void {
-  if (node && !isListed(node) && hasOnlyListed(node)) list(node);
-}
-
-function hasOnlyListed(node: Address): bool {
-  if (kindOf(node) == BINDING) return childrenOf(node) == listedBelow(node);
-  let child = kindOf(node) == HOST ? firstBindingOf(node) : firstHostOf(node);
-  for (; child; child = nextOf(child)) {
-    if (!isListed(child)) return false;
-  }
-  const aggregate = kindOf(node) == SPACE ? aggregateHostOf(node) : 0;
-  return !aggregate || isListed(aggregate);
-}
-
-/** How many flows of a binding, or bindings that it counts, are listed. */
-function listedBelow(binding: Address): u32 {
-  let count: u32 = 0;
-  for (let index: u32 = 0; index < load<u32>(COUNT); index++) {
-    const node = nodeAt(index);
-    const isCounted = kindOf(node) == BINDING && aggregateBindingOf(node) == binding;
-    if (isCounted || (isFlow(node) && parentOf(node) == binding)) count++;
-  }
-  return count;
+/** The aggregate host goes before the space, whose only host goes as well. */
+function isOnlyChild(node: Address): bool {
+  const kind = kindOf(node);
+  const parent = parentOf(node);
+  if (kind == SPACE || isAggregateHost(node)) return false;
+  if (isFlow(node)) return childrenOf(parent) == 1;
+  const first = kind == BINDING ? firstBindingOf(parent) : firstHostOf(parent);
+  return first == node && nextOf(node) == 0;
 }
 
 /**
@@ -112,36 +96,12 @@ function isInline(manager: Address, node: Address): bool {
   return kind == SPACE && node == inlineSpaceAt(manager);
 }
 
-/**
- * Has the table an entry that goes with this record? A ring has one, which goes with its last flow.
- */
+/** Has the table an entry that goes with this record? A ring has one, which its last flow takes. */
 function isInTable(manager: Address, node: Address): bool {
-  if (!isFlow(node)) return !isInline(manager, node) && !isAggregateHost(node);
-  for (let item = nextOf(node); item != node; item = nextOf(item)) {
-    if (!isListed(item) || item > node) return false;
-  }
-  return true;
+  if (isFlow(node)) return isOnlyClass(node);
+  return !isInline(manager, node) && !isAggregateHost(node);
 }
 
 function isAggregateHost(node: Address): bool {
   return kindOf(node) == HOST && aggregateHostOf(parentOf(node)) == node;
-}
-
-// ── The list ──────────────────────────────────────────────────────────────────────────────
-
-function nodeAt(index: u32): Address {
-  return load<u32>(NODES + ((<usize>index) << 2));
-}
-
-function isListed(node: Address): bool {
-  for (let index: u32 = 0; index < load<u32>(COUNT); index++) {
-    if (nodeAt(index) == node) return true;
-  }
-  return false;
-}
-
-function list(node: Address): void {
-  const count = load<u32>(COUNT);
-  store<u32>(NODES + ((<usize>count) << 2), <u32>node);
-  store<u32>(COUNT, count + 1);
 }

@@ -261,7 +261,9 @@ function freeAnyway(pool: Address, port: Port): i32 {
   refresh(pool);
   const freed = freeCached(pool + FAST_PATH, manager, flows, count, port);
   if (freed != NOT_FAST) return freed;
-  return releaseAll(manager, flows, count, flagsOf(firstFlowOf(pool)), port);
+  const released = releaseAll(manager, flows, count, flagsOf(firstFlowOf(pool)), port);
+  keepEmptied(manager);
+  return released;
 }
 
 /** Frees the `count` ports in the batch, and returns how many of them were held. */

@@ -37,6 +37,7 @@ import {
 } from "../../../netstack/conflicts";
 import { ephemeralRangeOf, flagsOf, nextOf } from "../../../netstack/records";
 import { acquireCharged, chargeRequest, findRing } from "../../../netstack/reservations";
+import { keepEmptied } from "../../../netstack/tree";
 import { Port } from "../../../ports/bitmap";
 import { countIn, firstIn, intersect, isEmpty, rangeOf } from "../../../ports/range";
 import { unlessEmpty } from "../../../ports/reserved";
@@ -209,6 +210,7 @@ function connectBound(socket: Address): i32 {
   setFlow(socket, acquireCharged(system, 0, port));
   release(system, before, flagsOf(before), port);
   if (wait) dropWait(system, wait);
+  keepEmptied(system);
   return <i32>port;
 }
 

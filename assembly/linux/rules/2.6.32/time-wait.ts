@@ -35,6 +35,7 @@ import { beginBill, canPay, chargeNode } from "../../../memory/bill";
 import { find, insert, NODE_NUMBER, NODE_PARENT, remove } from "../../../memory/table";
 import { chargeMove, moveToClass, release } from "../../../netstack/aggregates";
 import { flagsOf, nextOf } from "../../../netstack/records";
+import { keepEmptied } from "../../../netstack/tree";
 import { Port } from "../../../ports/bitmap";
 import { hasPort } from "../../../ports/set";
 import { append, dequeue, FIRST, NEXT } from "../../queue";
@@ -117,6 +118,7 @@ export function dropWait(system: Address, wait: Address): void {
   release(system, flow, flagsOf(flow), port);
   dropWaitOwner(system, load<u32>(wait, BUCKET), wait + OWNER);
   free(system, wait);
+  keepEmptied(system);
 }
 
 /** The TIME_WAIT of a port in that ring of classes, or 0. */
