@@ -7,7 +7,7 @@ import { checkInside, INSIDE } from "./core/inside.ts";
 import { outOfRange, wrongType, wrongValue } from "./errors.ts";
 import { refused } from "./refusals.ts";
 import { type Address, type AddressLike, ANY, parseAddress } from "./requests/address.ts";
-import { writeIpv4Tuple, writeTuple } from "./requests/block.ts";
+import { writeListener, writeTuple } from "./requests/block.ts";
 import { checkPort, isExplicitPort } from "./requests/checks.ts";
 import { askedOf, type Key, LISTENER_OPTIONS } from "./requests/parsing.ts";
 import { addressText } from "./requests/printing.ts";
@@ -58,8 +58,10 @@ export class PortListener {
    * `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`.
    */
   accept(address: AddressLike, port: number): number {
-    const manager = this.#write(address, port);
-    const answer = this.#reserving.core.exports.reserveTuple(manager, this.port);
+    const { exports } = this.#reserving.core;
+    const answer = isIpv4Number(address, port)
+      ? exports.acceptIpv4(this.#describe(), this.port, address, port)
+      : exports.reserveTuple(this.#write(address, port), this.port);
     return answer > 0 ? answer : this.#reserving.counts.refuse(answer);
   }
 
@@ -72,8 +74,10 @@ export class PortListener {
    * the count that goes below zero finds no memory.
    */
   close(address: AddressLike, port: number): boolean {
-    const manager = this.#write(address, port);
-    const answer = this.#reserving.core.exports.releasePort(manager, this.port);
+    const { exports } = this.#reserving.core;
+    const answer = isIpv4Number(address, port)
+      ? exports.closeIpv4(this.#describe(), this.port, address, port)
+      : exports.releasePort(this.#write(address, port), this.port);
     if (answer >= 0) return answer > 0;
     throw refused({ answer, key: this.#key, port: this.port }, this.#reserving.limit);
   }
@@ -113,19 +117,16 @@ export class PortListener {
     return closed;
   }
 
-  /** Writes the tuple of a connection into the request block, and returns the manager. */
+  /** Makes the request block that of the listener, and returns the manager. */
+  #describe(): number {
+    const manager = this.#reserving.open();
+    writeListener(this.#reserving.core, this.#key);
+    return manager;
+  }
+
+  /** The same, with the remote end of a connection. */
   #write(address: AddressLike, port: number): number {
     const reserving = this.#reserving;
-    if (
-      typeof address === "number" &&
-      address >>> 0 === address &&
-      address !== 0 &&
-      isExplicitPort(port)
-    ) {
-      const manager = reserving.open();
-      writeIpv4Tuple(reserving.core, this.#key, address, port);
-      return manager;
-    }
     const remote = remoteOf(address);
     const remotePort = checkPort(port);
     const manager = reserving.open();
@@ -142,6 +143,16 @@ export function openListener(reserving: Reserving, request: ListenerRequest): Po
   const { key, port } = askedOf(reserving.core, request, LISTENER_OPTIONS);
   reserving.open();
   return new PortListener(INSIDE, reserving, key, checkPort(port));
+}
+
+/** Is it a remote end in numbers alone? Others are checked one by one, and refused with a reason. */
+function isIpv4Number(address: AddressLike, port: number): address is number {
+  return (
+    typeof address === "number" &&
+    address >>> 0 === address &&
+    address !== 0 &&
+    isExplicitPort(port)
+  );
 }
 
 function remoteOf(address: AddressLike): Address {

@@ -15,6 +15,8 @@
 //              │ request              │  (netstack/reservations.ts)
 //   byte  2496 ├──────────────────────┤
 //              │ bill                 │  memory that an operation will need (bill.ts)
+//   byte  2512 ├──────────────────────┤
+//              │ ends of searches     │  where the last search of a table ended (table.ts)
 //   byte  2560 ├──────────────────────┤
 //              │ plan header          │  the sets that decide a request (netstack/conflicts.ts)
 //   byte  3072 ├──────────────────────┤
@@ -46,6 +48,7 @@ export const SPACES_AT: usize = 2304;
 export const HOSTS_AT: usize = SPACES_AT + <usize>NETWORKS_MAX * 4;
 export const RINGS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
 export const BILL_AT: usize = 2496;
+export const SEARCH_AT: usize = 2512;
 export const PLAN_AT: usize = 2560;
 export const REQUEST_CACHE_AT: usize = 3072;
 export const BATCH: usize = <usize>BATCH_AT;

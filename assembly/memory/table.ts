@@ -31,9 +31,14 @@
 // fast", 2014), whatever the difference between the keys is. The secrets are drawn from a seed that
 // the host gives at open. SipHash-1-3 was measured as well: it makes a tuple a quarter dearer.
 //
+// A search notes where it ended, in scratch memory: the slot of the node that it found, or the vacant
+// slot and its distance from home. A removal that follows begins there, and so does `rename`. The
+// slot is compared with the node, so that what is noted may be of another table, or out of date.
+//
 // Must stay true: no slot between a node's home and its slot is vacant.
 
 import { Address, allocZero, costOf, free } from "./arena";
+import { SEARCH_AT } from "./layout";
 
 export const NODE_PARENT: usize = 0;
 export const NODE_NUMBER: usize = 8;
@@ -53,6 +58,10 @@ const FAR: u32 = 0xe0000000;
 const FAR_SHIFT: u32 = 29;
 const FAR_MAX: u32 = 7;
 const NODE_SHIFT: u32 = 3;
+
+const FOUND: usize = SEARCH_AT;
+const VACANT: usize = SEARCH_AT + 4;
+const VACANT_FAR: usize = SEARCH_AT + 8;
 
 export function openTable(owner: Address, seed: u64): bool {
   const slots = allocZero(owner, CAPACITY_MIN << 2);
@@ -79,14 +88,20 @@ export function find(owner: Address, parent: Address, number: u32, low: u64, hig
   let far: u32 = 0;
   while (true) {
     const slot = load<u32>(slots + ((<usize>at) << 2));
-    if (!slot) return 0;
+    if (!slot) break;
     if (farIn(slot) == far) {
       const node = nodeOf(slot);
-      if (hasKey(node, parent, number, low, high)) return node;
+      if (hasKey(node, parent, number, low, high)) {
+        store<u32>(FOUND, at);
+        return node;
+      }
     }
     at = (at + 1) & mask;
     far = min<u32>(far + 1, FAR_MAX);
   }
+  store<u32>(VACANT, at);
+  store<u32>(VACANT_FAR, far);
+  return 0;
 }
 
 /** Where a search for this key begins. */
@@ -181,13 +196,15 @@ export function replace(owner: Address, node: Address, other: Address): void {
   store<u32>(at, slotOf(other, farIn(load<u32>(at))));
 }
 
-/** Gives a node another number and name, of a key that is not in the table. */
+/** Gives a node the number and name that the last search has not found below the same parent. */
 export function rename(owner: Address, node: Address, number: u32, low: u64, high: u64): void {
-  vacate(owner, slotIndexOf(owner, node));
+  const before = slotIndexOf(owner, node);
+  const at = load<u32>(owner, SLOTS) + (load<u32>(VACANT) << 2);
+  store<u32>(at, slotOf(node, load<u32>(VACANT_FAR)));
   store<u16>(node, <u16>number, NODE_NUMBER);
   store<u64>(node, low, NODE_NAME);
   store<u64>(node, high, NODE_NAME + 8);
-  put(owner, node);
+  vacate(owner, before);
 }
 
 export function nodeCount(owner: Address): u32 {
@@ -280,11 +297,17 @@ function put(owner: Address, node: Address): void {
 }
 
 function slotIndexOf(owner: Address, node: Address): u32 {
-  const slots: Address = load<u32>(owner, SLOTS);
-  const mask = load<u32>(owner, CAPACITY) - 1;
-  let at = hashOfNode(owner, node) & mask;
-  while (nodeOf(load<u32>(slots + ((<usize>at) << 2))) != node) at = (at + 1) & mask;
-  return at;
+  const noted = load<u32>(FOUND) & (load<u32>(owner, CAPACITY) - 1);
+  if (nodeAt(owner, noted) == node) return noted;
+  findKeyOf(owner, node);
+  return load<u32>(FOUND);
+}
+
+/** The node with the key of this one. */
+function findKeyOf(owner: Address, node: Address): Address {
+  const low = load<u64>(node, NODE_NAME);
+  const high = load<u64>(node, NODE_NAME + 8);
+  return find(owner, load<u32>(node, NODE_PARENT), load<u16>(node, NODE_NUMBER), low, high);
 }
 
 /** Empties a slot and moves the rest of its run back over the hole. */
@@ -339,14 +362,7 @@ export function verifyTable(owner: Address): void {
     const node = nodeAt(owner, at);
     if (!node) continue;
     count++;
-    const found = find(
-      owner,
-      load<u32>(node, NODE_PARENT),
-      load<u16>(node, NODE_NUMBER),
-      load<u64>(node, NODE_NAME),
-      load<u64>(node, NODE_NAME + 8),
-    );
-    assert(found == node);
+    assert(findKeyOf(owner, node) == node);
   }
   assert(count == load<u32>(owner, COUNT));
   assert(count << 2 <= capacity * 3);

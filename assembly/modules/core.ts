@@ -48,7 +48,9 @@ export {
 } from "../netstack/pools";
 export { setHint } from "../netstack/records";
 export {
+  acceptIpv4,
   clampToRequest,
+  closeIpv4,
   isAvailable,
   releasePort,
   reserveEphemeral,

@@ -14,6 +14,8 @@ import {
   NO_MEMORY,
   OUTSIDE_GROUP,
   REQUEST_ADDRESS,
+  REQUEST_DESTINATION,
+  REQUEST_DESTINATION_PORT,
   REQUEST_DEVICE,
   REQUEST_FLAGS,
   REQUEST_GROUP,
@@ -39,6 +41,7 @@ import {
   planAnyAddress,
   planReserved,
 } from "./conflicts";
+import { acceptFast, closeFast } from "./connections";
 import { NOT_FAST } from "./fast-path";
 import { isExclusive, wantedOf } from "./flags";
 import { addGroupUse, chargeGroupUse, dropGroupUse } from "./group-uses";
@@ -52,7 +55,6 @@ import {
   findSpace,
   keepEmptied,
   openFlow,
-  redirectIdle,
 } from "./tree";
 
 /** Can `port` be reserved now? 1, `IN_USE`, `OUTSIDE_GROUP` or `NO_MEMORY`. */
@@ -113,6 +115,8 @@ export function reserveEphemeral(
 
 /** Reserves a tuple (gVisor `ReserveTuple`): only holders of the same destination are asked. */
 export function reserveTuple(manager: Address, port: Port): i32 {
+  const accepted = acceptFast(manager, port);
+  if (accepted != NOT_FAST) return accepted;
   const flags = load<u32>(REQUEST + REQUEST_FLAGS);
   for (let index: u32 = 0; index < networkCount(); index++) {
     const ring = findRing(manager, index);
@@ -121,10 +125,32 @@ export function reserveTuple(manager: Address, port: Port): i32 {
   return acquireRequest(manager, port, true);
 }
 
+/** The same towards an IPv4 address as a number, which is written into the request block. */
+export function acceptIpv4(manager: Address, port: Port, remote: u32, remotePort: u32): i32 {
+  writeRemote(remote, remotePort);
+  return reserveTuple(manager, port);
+}
+
+/** As `releasePort`, towards an IPv4 address as a number. */
+export function closeIpv4(manager: Address, port: Port, remote: u32, remotePort: u32): i32 {
+  writeRemote(remote, remotePort);
+  return releasePort(manager, port);
+}
+
+function writeRemote(remote: u32, remotePort: u32): void {
+  store<u64>(REQUEST + REQUEST_DESTINATION, 0);
+  store<u64>(REQUEST + REQUEST_DESTINATION + 8, mapped(bswap<u32>(remote)));
+  store<u32>(REQUEST + REQUEST_DESTINATION_PORT, remotePort);
+}
+
+/** The second half of ::ffff:a.b.c.d. */
+export function mapped(address: u32): u64 {
+  return ((<u64>address) << 32) | 0xffff0000;
+}
+
 /** Releases a port (gVisor `ReleasePort`) and returns in how many networks it was held. */
 export function releasePort(manager: Address, port: Port): i32 {
-  const freed = releaseByCache(manager, port);
-  if (freed != NOT_FAST) return freed;
+  if (closeFast(manager, port) || releaseByCache(manager, port) != NOT_FAST) return 1;
   const count = networkCount();
   for (let index: u32 = 0; index < count; index++) {
     findRing(manager, index);
@@ -264,22 +290,14 @@ export function acquireRequest(manager: Address, port: Port, hasRings: bool): i3
   beginBill();
   for (let index: u32 = 0; index < count; index++) {
     if (!hasRings) noteRing(manager, index);
-    if (count == 1 && !load<u32>(RINGS_AT)) reuseIdle(manager);
     chargeNoted(manager, index, port);
   }
   chargeGroupUse(manager, requestGroup());
   if (!canPay(manager)) return NO_MEMORY;
   for (let index: u32 = 0; index < count; index++) acquireCharged(manager, index, port);
   addGroupUse(manager, requestGroup());
+  keepEmptied(manager);
   return <i32>port;
-}
-
-/** Notes the idle flow as that of the request, if it can be. */
-function reuseIdle(manager: Address): void {
-  const host: Address = load<u32>(HOSTS_AT);
-  const device = load<u32>(REQUEST + REQUEST_DEVICE);
-  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
-  store<u32>(RINGS_AT, <u32>redirectIdle(manager, host, device, REQUEST, flags));
 }
 
 /**

@@ -35,7 +35,7 @@ import { chargeFirstExtra, chargeWide } from "../ports/extra-counts";
 import { hasPort } from "../ports/set";
 import { totalInRing } from "./aggregates";
 import { classIn, countReference, FLOW_BYTES, highOf, lowOf, numberOf } from "./records";
-import { acquireRequest, bindingAt, findRing, noteRing, openBelow } from "./reservations";
+import { acquireRequest, bindingAt, findRing, mapped, noteRing, openBelow } from "./reservations";
 
 /** The homes of singles in the table, 4 bytes each, behind the singles in the batch. */
 const HOMES: usize = BATCH + <usize>SINGLES_MAX;
@@ -156,9 +156,4 @@ function readSingle(at: Address, next: Address): void {
   const port: u32 = head & SINGLE_HAS_PORT ? load<u16>(next - 4) : 0;
   store<u32>(REQUEST + REQUEST_DESTINATION_PORT, port);
   store<u32>(REQUEST + REQUEST_FLAGS, head & FLAGS);
-}
-
-/** The second half of ::ffff:a.b.c.d. */
-function mapped(address: u32): u64 {
-  return ((<u64>address) << 32) | 0xffff0000;
 }

@@ -17,7 +17,6 @@ import {
   nodeAt,
   nodeCount,
   remove,
-  rename,
   replace,
 } from "../memory/table";
 import { clearCounted, isPlain } from "../ports/counted";
@@ -99,7 +98,7 @@ export function findSpace(manager: Address, network: u32, transport: u32): Addre
   return firstSpaceOf(manager) ? find(manager, manager, 0, 0, name) : 0;
 }
 
-function spaceName(network: u32, transport: u32): u64 {
+export function spaceName(network: u32, transport: u32): u64 {
   return ((<u64>transport) << 32) | network;
 }
 
@@ -322,29 +321,6 @@ export function settleFlow(manager: Address, flow: Address): void {
   if (emptied || isLimited(manager)) dropFlow(manager, flow);
   else if (idle) setEmptiedFlow(manager, flow);
   else setIdleFlow(manager, flow);
-}
-
-/**
- * Makes of the idle flow the one of another destination, where the two differ in nothing else, and
- * returns it, or 0. So connections that come and go below one listener leave the records as they
- * are. There must be no flow of that destination.
- */
-export function redirectIdle(
-  manager: Address,
-  host: Address,
-  device: u32,
-  destination: Address,
-  flags: u32,
-): Address {
-  const idle = idleFlowOf(manager);
-  if (!idle || !isUnused(idle) || flagsOf(idle) != flags || !isOnlyClass(idle)) return 0;
-  const binding = parentOf(idle);
-  if (parentOf(binding) != host || deviceOf(binding) != device) return 0;
-  const list = listFor(destination);
-  if (listOf(idle) != list || uncountedFlowOf(binding, list) == idle) return 0;
-  rename(manager, idle, numberOf(destination), lowOf(destination), highOf(destination));
-  changeTreeVersion(manager);
-  return idle;
 }
 
 /** At the end of an operation: the flow that it has emptied becomes the idle flow. */

@@ -35,6 +35,7 @@ import {
   NOT_FREE,
   nextExtra,
   paidByExtra,
+  stepExtra,
   verifyExtra,
 } from "./extra-counts";
 import {
@@ -135,6 +136,11 @@ export function addOneFree(account: Address, set: Address, port: Port): bool {
   if (!raiseBit(portsOf(set), port)) return addExtraFree(set + EXTRA, port);
   countPorts(set, 1);
   return true;
+}
+
+/** Changes by one the count of a port that is held more than twice. False if that needs memory. */
+export function stepOne(set: Address, port: Port, by: i32): bool {
+  return stepExtra(set + EXTRA, port, by);
 }
 
 /** Can one be added to the port's count without memory? */

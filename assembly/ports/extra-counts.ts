@@ -127,6 +127,17 @@ export function addExtraFree(slot: Address, port: Port): bool {
   return true;
 }
 
+/** Changes a count that is above zero, and stays so, by one. False if it is not, or needs memory. */
+export function stepExtra(slot: Address, port: Port, by: i32): bool {
+  const page = pageOf(slot, port >> WORD_SHIFT);
+  if (!page) return false;
+  const before = itemIn(page, port & 63);
+  const after = before + by;
+  if (before <= 0 || after <= 0 || (after > i16.MAX_VALUE && !isWide(page))) return false;
+  setItem(page, port & 63, after);
+  return true;
+}
+
 // Answers of `dropExtraFree`: the port has no extra count; it is one less now; nothing has changed.
 export const NO_EXTRA: u32 = 0;
 const DROPPED: u32 = 1;

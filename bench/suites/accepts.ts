@@ -24,6 +24,8 @@ const FRESH = 20 * PER_PEER;
 const BATCH = 1000;
 /** Enough for digests, and for the reference model where it walks over a million. */
 const FEW = 10;
+/** A connection that a listener accepts and closes, among a million. */
+const LISTENER_NS = 250;
 const SAMPLING: Sampling = { rounds: 100, milliseconds: 200 };
 
 interface Probe {
@@ -59,6 +61,8 @@ export const acceptsSuite: Suite = {
     const key = keyOf(`${TUPLE}, among a million`);
     const value = session.median(key, "listener") / session.median(key, "reservations");
     session.check({ name: `accepts/${TUPLE}: listener over reservations`, value, atMost: 0.75 });
+    const listener = session.median(key, "listener");
+    session.check({ name: `${TUPLE} by a listener, ns`, value: listener, atMost: LISTENER_NS });
   },
 };
 

@@ -39,6 +39,8 @@ export type CoreExports = {
   ): number;
   reserveTuple(manager: number, port: number): number;
   releasePort(manager: number, port: number): number;
+  acceptIpv4(manager: number, port: number, remote: number, remotePort: number): number;
+  closeIpv4(manager: number, port: number, remote: number, remotePort: number): number;
 
   openPool(manager: number, mode: number, unique: number): number;
   closePool(handle: number): void;

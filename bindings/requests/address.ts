@@ -41,7 +41,7 @@ export class Address {
 export const ANY: Address = new Address([0, 0, 0, 0], "");
 
 /** `::ffff:0:0/96`, as it lies in the third word. */
-export const MAPPED = 0xffff0000;
+const MAPPED = 0xffff0000;
 const UINT32_MAX = 0xffffffff;
 const NO_ADDRESS = -1;
 
@@ -123,7 +123,7 @@ function wordOf(high: number, low: number): number {
 }
 
 /** Turns the order of the four bytes round. */
-export function swapBytes(word: number): number {
+function swapBytes(word: number): number {
   const inner = ((word >>> 8) & 0xff00) | ((word & 0xff00) << 8);
   return ((word >>> 24) | inner | (word << 24)) >>> 0;
 }

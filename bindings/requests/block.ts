@@ -15,7 +15,7 @@ import {
 import type { Core } from "../core/core.ts";
 import { groupAddress, isGone, type PortGroup } from "../groups/group.ts";
 import { type ReservedPorts, reservedAddress } from "../groups/reserved.ts";
-import { type Address, MAPPED, swapBytes } from "./address.ts";
+import type { Address } from "./address.ts";
 import type { Key } from "./parsing.ts";
 
 /** Where the core keeps a group; 0: none. */
@@ -49,25 +49,18 @@ export function writeHeldKey(core: Core, key: Key): void {
 }
 
 /**
- * Writes the description of a connection: that of `key`, which has neither destination nor group,
- * towards a remote end. The block counts as holding `key`, so the object is for this function
- * alone.
+ * Writes the description of a listener's connections, which has no group; their remote end follows.
+ * The block counts as holding `key` whatever that is, so the object is for these functions alone.
  */
-export function writeTuple(core: Core, key: Key, remote: Address, remotePort: number): void {
+export function writeListener(core: Core, key: Key): void {
   if (core.written !== key) writeWith(core, key, 0, 0);
-  const block = core.request;
-  writeAddress(block, REQUEST_DESTINATION >> 2, remote);
-  block[REQUEST_DESTINATION_PORT >> 2] = remotePort;
 }
 
-/** The same towards an IPv4 address as a number, other than 0. */
-export function writeIpv4Tuple(core: Core, key: Key, remote: number, remotePort: number): void {
-  if (core.written !== key) writeWith(core, key, 0, 0);
+/** Writes the description of a connection of a listener. */
+export function writeTuple(core: Core, key: Key, remote: Address, remotePort: number): void {
+  writeListener(core, key);
   const block = core.request;
-  block[REQUEST_DESTINATION >> 2] = 0;
-  block[(REQUEST_DESTINATION >> 2) + 1] = 0;
-  block[(REQUEST_DESTINATION >> 2) + 2] = MAPPED;
-  block[(REQUEST_DESTINATION >> 2) + 3] = swapBytes(remote);
+  writeAddress(block, REQUEST_DESTINATION >> 2, remote);
   block[REQUEST_DESTINATION_PORT >> 2] = remotePort;
 }
 

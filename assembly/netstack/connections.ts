@@ -1,0 +1,112 @@
+// Connections: tuples that come and go below a listener, one after the other.
+//
+// The flow of a connection that has ended is kept as the idle flow (tree.ts). The next connection
+// below the same binding differs in its destination alone, so it takes that flow over, with the place
+// in the table that the search for its destination ended at:
+//
+//   accept   is the request's binding that of the idle flow?  no flow of the destination?
+//            ─▶ one more in the aggregates ─▶ the idle flow gets the destination, and the port
+//   close    is the request's binding that of the idle flow?  the flow of the destination holds
+//            the port alone? ─▶ one less in the aggregates ─▶ it becomes the idle flow
+//
+// Nothing here allocates memory. Whatever is not as simple is left to the general operation, which
+// gives the same results; then nothing has changed.
+
+import {
+  REQUEST_ADDRESS,
+  REQUEST_DEVICE,
+  REQUEST_FLAGS,
+  REQUEST_GROUP,
+  REQUEST_NETWORK_COUNT,
+  REQUEST_NETWORKS,
+  REQUEST_TRANSPORT,
+} from "../abi";
+import { Address } from "../memory/arena";
+import { REQUEST } from "../memory/layout";
+import { rename } from "../memory/table";
+import { Port } from "../ports/bitmap";
+import { isPlain, stepOne } from "../ports/counted";
+import { addFirst, dropOnly, hasOnly, isBitmap } from "../ports/set";
+import { NOT_FAST } from "./fast-path";
+import {
+  aggregateBindingOf,
+  changeTreeVersion,
+  countFreed,
+  countHeld,
+  deviceOf,
+  flagsOf,
+  highOf,
+  idleFlowOf,
+  isOnlyClass,
+  isWildcard,
+  listOf,
+  lowOf,
+  numberOf,
+  parentOf,
+  TUPLE,
+  uncountedFlowOf,
+} from "./records";
+import { findAggregate, findFlow, isUnused, keepEmptied, settleFlow, spaceName } from "./tree";
+
+/** Reserves the tuple of the request: the port, or `NOT_FAST`. */
+export function acceptFast(manager: Address, port: Port): i32 {
+  const binding = knownBinding(manager);
+  if (!binding) return NOT_FAST;
+  const flow = idleFlowOf(manager);
+  if (!isUnused(flow) || isBitmap(flow) || flagsOf(flow) != load<u32>(REQUEST + REQUEST_FLAGS))
+    return NOT_FAST;
+  if (listOf(flow) != TUPLE || !isMovable(binding, flow)) return NOT_FAST;
+  if (findFlow(manager, binding, REQUEST) || !stepAggregates(binding, flow, port, 1))
+    return NOT_FAST;
+  rename(manager, flow, numberOf(REQUEST), lowOf(REQUEST), highOf(REQUEST));
+  changeTreeVersion(manager);
+  addFirst(flow, port);
+  countHeld(manager, 1);
+  return <i32>port;
+}
+
+/** Releases the tuple of the request; false: the general operation must do it. */
+export function closeFast(manager: Address, port: Port): bool {
+  const binding = knownBinding(manager);
+  if (!binding) return false;
+  const flow = findFlow(manager, binding, REQUEST);
+  if (!flow || !isPlain(flow) || !hasOnly(flow, port) || !isMovable(binding, flow)) return false;
+  if (!stepAggregates(binding, flow, port, -1)) return false;
+  dropOnly(flow);
+  countFreed(manager, 1);
+  settleFlow(manager, flow);
+  keepEmptied(manager);
+  return true;
+}
+
+/** The binding of the idle flow if it is that of the request, which is for a tuple; else 0. */
+function knownBinding(manager: Address): Address {
+  const idle = idleFlowOf(manager);
+  if (!idle || load<u32>(REQUEST + REQUEST_NETWORK_COUNT) != 1) return 0;
+  if (load<u32>(REQUEST + REQUEST_GROUP) || isWildcard(REQUEST)) return 0;
+  const binding = parentOf(idle);
+  const host = parentOf(binding);
+  const network = load<u32>(REQUEST + REQUEST_NETWORKS);
+  const isSame =
+    deviceOf(binding) == load<u32>(REQUEST + REQUEST_DEVICE) &&
+    lowOf(host) == load<u64>(REQUEST + REQUEST_ADDRESS) &&
+    highOf(host) == load<u64>(REQUEST + REQUEST_ADDRESS + 8) &&
+    highOf(parentOf(host)) == spaceName(network, load<u32>(REQUEST + REQUEST_TRANSPORT));
+  return isSame ? binding : 0;
+}
+
+/** Is the flow the only one of its destination, and do the aggregates of its binding count it? */
+function isMovable(binding: Address, flow: Address): bool {
+  return isOnlyClass(flow) && uncountedFlowOf(binding, TUPLE) != flow;
+}
+
+/** Changes by one the count of the port in all aggregates that count the flow, or in none. */
+function stepAggregates(binding: Address, flow: Address, port: Port, by: i32): bool {
+  const own = findAggregate(binding, TUPLE, flagsOf(flow));
+  if (!own || !stepOne(own, port, by)) return false;
+  const above = aggregateBindingOf(binding);
+  const other = above ? findAggregate(above, TUPLE, flagsOf(flow)) : 0;
+  if (!above || (other && stepOne(other, port, by))) return true;
+  stepOne(own, port, -by);
+  return false;
+}
