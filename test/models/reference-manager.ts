@@ -3,8 +3,8 @@
 // It is the second opinion of the fuzzer and the baseline of the benches, so it has one
 // virtue only: each rule can be read off a few lines. What is held is a tree of maps.
 //
-//   (network, transport, port) ─▶ local address ─▶ device ─▶ destination ─▶ references[8]
-//                                 "" is any        0 is none  "" is any      one per flag set
+//   (network, transport) ─▶ port ─▶ local address ─▶ device ─▶ destination ─▶ references[8]
+//                                   "" is any        0 is none  "" is any      one per flag set
 //
 // A counter says how often its key is held with each of the eight combinations of the three
 // flags. Below a port no map is ever empty: whatever loses its last reference is removed at
@@ -63,13 +63,14 @@ interface Counter {
 type Destinations = Map<string, Counter>;
 type Devices = Map<number, Destinations>;
 type Addresses = Map<string, Devices>;
-type Descriptors = Map<string, Addresses>;
+type Ports = Map<number, Addresses>;
 
 const ANY = "";
 const NO_DEVICE = 0;
 
 export class ReferencePortManager {
-  readonly #descriptors: Descriptors = new Map();
+  /** By network and transport. */
+  readonly #ports = new Map<string, Ports>();
   #first = EPHEMERAL_FIRST;
   #last = EPHEMERAL_LAST;
   #hint = 0;
@@ -150,8 +151,11 @@ export class ReferencePortManager {
   }
 
   stats(): { descriptors: number; counters: number; references: number } {
-    const stats = { descriptors: this.#descriptors.size, counters: 0, references: 0 };
-    for (const addresses of this.#descriptors.values()) countPort(addresses, stats);
+    const stats = { descriptors: 0, counters: 0, references: 0 };
+    for (const ports of this.#ports.values()) {
+      stats.descriptors += ports.size;
+      for (const addresses of ports.values()) countPort(addresses, stats);
+    }
     return stats;
   }
 
@@ -159,7 +163,7 @@ export class ReferencePortManager {
 
   #isAvailable(key: Key, port: number, isNamed: boolean): boolean {
     for (const network of key.networks) {
-      const addresses = this.#descriptors.get(descriptorOf(network, key, port));
+      const addresses = this.#addresses(network, key, port);
       if (addresses !== undefined && !addressesAllow(addresses, key, isNamed)) return false;
     }
     return true;
@@ -167,8 +171,8 @@ export class ReferencePortManager {
 
   #add(key: Key, port: number): void {
     for (const network of key.networks) {
-      const descriptor = descriptorOf(network, key, port);
-      const addresses = under(this.#descriptors, descriptor, (): Addresses => new Map());
+      const ports = under(this.#ports, `${network}/${key.transport}`, (): Ports => new Map());
+      const addresses = under(ports, port, (): Addresses => new Map());
       const devices = under(addresses, key.address, (): Devices => new Map());
       const destinations = under(devices, key.device, (): Destinations => new Map());
       const counter = under(destinations, key.destination, () => newCounter(key));
@@ -199,21 +203,24 @@ export class ReferencePortManager {
     return keep;
   }
 
+  #addresses(network: number, { transport }: Key, port: number): Addresses | undefined {
+    return this.#ports.get(`${network}/${transport}`)?.get(port);
+  }
+
   #counter(network: number, key: Key, port: number): Counter | undefined {
-    const devices = this.#descriptors.get(descriptorOf(network, key, port))?.get(key.address);
+    const devices = this.#addresses(network, key, port)?.get(key.address);
     return devices?.get(key.device)?.get(key.destination);
   }
 
   #remove(network: number, key: Key, port: number): void {
-    const descriptor = descriptorOf(network, key, port);
-    const addresses = this.#descriptors.get(descriptor);
+    const addresses = this.#addresses(network, key, port);
     const devices = addresses?.get(key.address);
     const destinations = devices?.get(key.device);
 
     destinations?.delete(key.destination);
     if (destinations?.size === 0) devices?.delete(key.device);
     if (devices?.size === 0) addresses?.delete(key.address);
-    if (addresses?.size === 0) this.#descriptors.delete(descriptor);
+    if (addresses?.size === 0) this.#ports.get(`${network}/${key.transport}`)?.delete(port);
   }
 }
 
@@ -314,11 +321,6 @@ function keyOf(request: ReferenceRequest): Key {
     destination: `${destination.port} ${destination.address}`,
     toAnywhere: destination.address === ANY,
   };
-}
-
-/** gVisor's `portDescriptor`. A map here has no structs for keys, so it is text. */
-function descriptorOf(network: number, key: Key, port: number): string {
-  return `${network}/${key.transport}/${port}`;
 }
 
 function distinct(networks: readonly number[]): readonly number[] {

@@ -8,12 +8,22 @@ import type { OpenLinux } from "./linux-system.ts";
 import { type Counts, replayLine, replayTable } from "./netstack.ts";
 import type { System } from "./system.ts";
 
-/** Replays a file of traces (`.jsonl`, `.jsonl.gz`) or a table (`.json`); adds to the counts. */
-export async function replayFile(path: string, open: () => System, counts: Counts): Promise<void> {
+/**
+ * Replays a file of traces (`.jsonl`, `.jsonl.gz`) or a table (`.json`); adds to the counts.
+ * @param every how many traces pass for each that is replayed, itself included.
+ */
+export async function replayFile(
+  path: string,
+  open: () => System,
+  counts: Counts,
+  every = 1,
+): Promise<void> {
   if (path.endsWith(".json")) {
     replayTable(await text(path), path, open, counts);
   } else if (isTraces(path)) {
-    await eachLine(path, (line, number) => replayLine(line, `${path}:${number}`, open, counts));
+    await eachLine(path, (line, number) => {
+      if (number % every === 0) replayLine(line, `${path}:${number}`, open, counts);
+    });
   } else {
     throw new BadInput(`${path}: expected a file named .jsonl.gz, .jsonl or .json`);
   }

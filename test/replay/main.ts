@@ -1,11 +1,12 @@
 // The command line of the replays: `npm run replay -- netstack FILE... [--pools]`,
 // `npm run replay -- linux-seed FILE...`, `npm run replay -- linux FILE...`, and
-// `npm run replay -- peers FILE...`.
+// `npm run replay -- peers FILE...`. With --debug on the debug build, whose asserts are on.
 //
 // Exit code 0: every trace agrees. 1: some do not, the first few are shown. 2: nothing to judge,
 // because the command line or a file is not what it should be.
 
 import { parseArgs } from "node:util";
+import type { Build } from "../support/builds.ts";
 import { replayFile, replayLinuxFile } from "./files.ts";
 import { BadInput } from "./input.ts";
 import { replayKernelFile } from "./linux-6.18/files.ts";
@@ -17,7 +18,8 @@ import type { System } from "./system.ts";
 const USAGE = `usage: replay netstack FILE... [--pools | --system reservations|pools|reference]
        replay linux-seed FILE... [--system ports|reference]
        replay linux FILE... [--system ports|model]
-       replay peers FILE... [--system manager]`;
+       replay peers FILE... [--system manager]
+       --debug: on the debug build`;
 
 /** What is played on when nobody asks for another system. */
 const DEFAULT_SYSTEMS: Readonly<Record<string, string>> = {
@@ -33,6 +35,7 @@ interface Asked {
   readonly help: boolean;
   readonly suite: string;
   readonly system: string;
+  readonly build: Build;
   readonly files: readonly string[];
 }
 
@@ -62,9 +65,10 @@ async function main(argv: string[]): Promise<number> {
 function understand(args: string[]): Asked {
   const { values, positionals } = parsed(args);
   const [suite = "", ...files] = positionals;
-  const { help = false, pools = false } = values;
+  const { help = false, pools = false, debug = false } = values;
   const system = values.system ?? (pools ? "pools" : (DEFAULT_SYSTEMS[suite] ?? ""));
-  if (help) return { help, suite, system, files };
+  const build = debug ? "debug" : "release";
+  if (help) return { help, suite, system, build, files };
 
   if (suite === "") throw new BadInput(USAGE);
   if (!Object.hasOwn(DEFAULT_SYSTEMS, suite)) {
@@ -72,7 +76,7 @@ function understand(args: string[]): Asked {
   }
   if (files.length === 0) throw new BadInput(`no file to replay\n${USAGE}`);
   if (pools && system !== "pools") throw new BadInput(`two systems asked for\n${USAGE}`);
-  return { help, suite, system, files };
+  return { help, suite, system, build, files };
 }
 
 function parsed(args: string[]) {
@@ -82,6 +86,7 @@ function parsed(args: string[]) {
       allowPositionals: true,
       options: {
         pools: { type: "boolean" },
+        debug: { type: "boolean" },
         system: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
@@ -91,58 +96,53 @@ function parsed(args: string[]) {
   }
 }
 
-async function replayOf({ suite, system }: Asked): Promise<Replay> {
+async function replayOf({ suite, system, build }: Asked): Promise<Replay> {
   if (suite === "linux-seed") {
-    const open = await linuxOpener(system);
+    const open = await linuxOpener(system, build);
     return (file, counts) => replayLinuxFile(file, open, counts);
   }
   if (suite === "linux") {
-    const open = await machineOpener(system);
+    const open = await machineOpener(system, build);
     return (file, counts) => replayKernelFile(file, open, counts);
   }
   if (suite === "peers") {
-    if (system !== "manager") throw new BadInput(`no system is called ${system}\n${USAGE}`);
+    if (system !== "manager") throw unknown(system);
     const { replayPeersFile } = await import("./peers/files.ts");
-    return (file, counts) => replayPeersFile(file, {}, counts);
+    const { optionsFor } = await import("../support/builds.ts");
+    return (file, counts) => replayPeersFile(file, optionsFor(build), counts);
   }
-  const open = await opener(system);
+  const open = await opener(system, build);
   return (file, counts) => replayFile(file, open, counts);
 }
 
 /** Imported only when asked for: the reference models can be judged where there is no core. */
-async function opener(system: string): Promise<() => System> {
-  switch (system) {
-    case "reservations":
-      return (await import("./manager.ts")).openReservations;
-    case "pools":
-      return (await import("./manager.ts")).openPools;
-    case "reference":
-      return (await import("./reference.ts")).openReference;
-    default:
-      throw new BadInput(`no system is called ${system}\n${USAGE}`);
-  }
+async function opener(system: string, build: Build): Promise<() => System> {
+  if (system === "reference") return (await import("./reference.ts")).openReference;
+  if (system !== "reservations" && system !== "pools") throw unknown(system);
+  const { openPools, openReservations } = await import("./manager.ts");
+  const { optionsFor } = await import("../support/builds.ts");
+  const open = system === "pools" ? openPools : openReservations;
+  return () => open(optionsFor(build));
 }
 
-async function linuxOpener(system: string): Promise<OpenLinux> {
-  switch (system) {
-    case "ports":
-      return (await import("./linux-ports.ts")).openLinuxPorts;
-    case "reference":
-      return (await import("./linux-reference.ts")).openReferenceLinux;
-    default:
-      throw new BadInput(`no system is called ${system}\n${USAGE}`);
-  }
+async function linuxOpener(system: string, build: Build): Promise<OpenLinux> {
+  if (system === "reference") return (await import("./linux-reference.ts")).openReferenceLinux;
+  if (system !== "ports") throw unknown(system);
+  const { openLinuxPorts } = await import("./linux-ports.ts");
+  const { modulesFor } = await import("../support/builds.ts");
+  return (hint) => openLinuxPorts(hint, modulesFor(build));
 }
 
-async function machineOpener(system: string): Promise<OpenMachine> {
-  switch (system) {
-    case "ports":
-      return (await import("./linux-6.18/ports-machine.ts")).openPorts;
-    case "model":
-      return (await import("./linux-6.18/model-machine.ts")).openModel;
-    default:
-      throw new BadInput(`no system is called ${system}\n${USAGE}`);
-  }
+async function machineOpener(system: string, build: Build): Promise<OpenMachine> {
+  if (system === "model") return (await import("./linux-6.18/model-machine.ts")).openModel;
+  if (system !== "ports") throw unknown(system);
+  const { openPorts } = await import("./linux-6.18/ports-machine.ts");
+  const { modulesFor } = await import("../support/builds.ts");
+  return (setup) => openPorts(setup, modulesFor(build));
+}
+
+function unknown(system: string): BadInput {
+  return new BadInput(`no system is called ${system}\n${USAGE}`);
 }
 
 function shown({ trace, at, operation, expected, got }: Mismatch): string {

@@ -39,17 +39,16 @@ export function readAddress(name: string, text: unknown, isV6: boolean): Address
 
 /** An address of the core as getsockname() of that family prints it. */
 export function printAddress(given: ArrayLike<number>, isV6: boolean): string {
-  const words = Array.from(given);
-  const bytes = words.flatMap((word) => [
+  const bytes = (word = 0): number[] => [
     word & 255,
     (word >>> 8) & 255,
     (word >>> 16) & 255,
     word >>> 24,
-  ]);
-  const isV4 = isV4Words(words);
-  const dotted = bytes.slice(12).join(".");
-  if (isV4) return isV6 ? `::ffff:${dotted}` : dotted;
-  return new ipaddr.IPv6(bytes).toRFC5952String();
+  ];
+  if (!isV4Words(given))
+    return new ipaddr.IPv6(Array.from(given).flatMap((word) => bytes(word))).toRFC5952String();
+  const dotted = bytes(given[3]).join(".");
+  return isV6 ? `::ffff:${dotted}` : dotted;
 }
 
 /** Is it IPv4, also as a mapped address? */
