@@ -1,13 +1,26 @@
-// Three projects: `suite` says what portwarden does, `tidy` what its files look like, and `browser` replays the
-// recorded answers in a page, where there is a Chromium.
+// Four projects: `ports` says what managers and systems answer, `suite` what they do with sockets, processes and pages,
+// `tidy` what the files look like, and `browser` replays the recorded answers in a page, where there is a Chromium.
 
+import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { BUILT, built } from "./test/support/built.ts";
 import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./test/support/chromium.ts";
 
 const TIDY = "test/package/tidy.test.ts";
 const PAGES = "test/replay/browser/**/*.test.ts";
+/** Files that touch nothing but memory: one process runs many of them, each in its own module scope. */
+const PURE = ["api", "core", "fuzz", "invalid-input", "limits", "replay", "stories"];
+const IMPURE = ["test/fuzz/{node,kernel}/**/*.test.ts", "test/api/netstack/closing.test.ts"];
+const PURE_FILES = PURE.map((folder) => `test/${folder}/**/*.test.ts`);
+/** What takes long begins first, so that nothing long is left when all else is done. */
+const LONGEST = [
+  ...["bench/page", "cli/demo", "docs/site", "bench/command", "node/proof/turmoil"],
+  ...["replay/netstack", "node/blocks/chaos", "fuzz/linux-6.18/differential", "package/package"],
+  ...["node/proof/share", "api/state/snapshot", "fuzz/linux-6.18/state", "node/proof/foreign"],
+  ...["fuzz/netstack/netstack", "docs/blocks", "fuzz/canaries", "api/netstack/closing"],
+];
 const LAUNCH_MS_MAX = 60_000;
 /** A test that hangs is ended some time; none is a matter of how busy the machine is. */
 const HANGING_MS = 1_800_000;
@@ -40,22 +53,45 @@ const browser: TestProjectInlineConfiguration = {
   },
 };
 
+/** The longest files first, then those with a process of their own, then all others. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const places = LONGEST.map((name) => `/test/${name}.test.ts`);
+    const placeOf = ({ moduleId }: TestSpecification): number => {
+      const place = places.findIndex((path) => moduleId.endsWith(path));
+      return place < 0 ? places.length : place;
+    };
+    const sorted = await super.sort(files);
+    const isolated = ({ project }: TestSpecification): number => (project.config.isolate ? 0 : 1);
+    return sorted.sort((a, b) => placeOf(a) - placeOf(b) || isolated(a) - isolated(b));
+  }
+}
+
+function onBuilt(test: TestProjectInlineConfiguration["test"]): TestProjectInlineConfiguration {
+  const more = { testTimeout: HANGING_MS, hookTimeout: HANGING_MS };
+  return {
+    plugins: [built()],
+    test: { ...test, ...more, server: { deps: { external: [BUILT] } } },
+  };
+}
+
 export default defineConfig({
   test: {
-    // The fuzz tests keep a core busy each; others wait for servers, pages and clocks meanwhile.
-    maxWorkers: "150%",
+    // More than there are cores: some keep one busy, others wait for servers, pages and clocks.
+    maxWorkers: 2 * availableParallelism(),
+    sequence: { sequencer: LongestFirst },
     projects: [
-      {
-        plugins: [built()],
-        test: {
-          name: "suite",
-          server: { deps: { external: [BUILT] } },
-          include: ["test/**/*.test.ts"],
-          exclude: [TIDY, PAGES],
-          testTimeout: HANGING_MS,
-          hookTimeout: HANGING_MS,
-        },
-      },
+      onBuilt({
+        name: "ports",
+        isolate: false,
+        include: PURE_FILES,
+        exclude: [...IMPURE, PAGES],
+      }),
+      onBuilt({
+        name: "suite",
+        include: ["test/{bench,cli,docs,node,package,support}/**/*.test.ts", ...IMPURE],
+        exclude: [TIDY],
+      }),
       { test: { name: "tidy", include: [TIDY] } },
       ...(executablePath === undefined ? [] : [browser]),
     ],

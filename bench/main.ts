@@ -1,6 +1,7 @@
 // `npm run bench -- NAME...`: runs the named suites, or all, and delivers what they have found.
 
 import { accessSync, closeSync, constants, mkdirSync, openSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { compareWith } from "./harness/compare.ts";
 import { machineLine, runOn } from "./harness/format.ts";
@@ -47,16 +48,20 @@ interface Order {
 /** The command line is right, but not a file that it names. */
 class FileMistake extends Error {}
 
-const order = parsedOrder();
-if (order !== undefined) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));
+
+/** Runs a command line, and leaves its exit code. */
+export async function main(args: string[]): Promise<void> {
+  const order = parsedOrder(args);
+  if (order === undefined) return;
   const results = order.done.length > 0 ? order.done : await run(order);
   await deliver(results, order);
 }
 
 /** What the command line asks for, if there is something to do. */
-function parsedOrder(): Order | undefined {
+function parsedOrder(args: string[]): Order | undefined {
   try {
-    return orderOf(process.argv.slice(2));
+    return orderOf(args);
   } catch (error) {
     const { message } = error as Error;
     console.error(error instanceof FileMistake ? message : `${message}\n\n${USAGE}`);

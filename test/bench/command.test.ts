@@ -1,6 +1,5 @@
 // `npm run bench`, as it is run: tiny, since what it measures is not looked at.
 
-import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,12 +8,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { readResults } from "../../bench/harness/results.ts";
 import type { Row } from "../../bench/harness/session.ts";
 import { SUITES } from "../../bench/harness/suites.ts";
-
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly errors: string;
-}
+import { main } from "../../bench/main.ts";
+import { captured, type Outcome, spawned } from "../support/captured.ts";
 
 const MAIN = fileURLToPath(new URL("../../build/bench/main.js", import.meta.url));
 
@@ -24,18 +19,14 @@ let outcome: Outcome;
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "portwarden-"));
   whole = join(scratch, "whole.json");
-  outcome = await bench("--smoke", "--json", whole);
+  outcome = await spawned(MAIN, ["--smoke", "--json", whole]);
 }, 180_000);
 afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
 
 function bench(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [MAIN, ...args], (error, out, errors) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, errors });
-    });
-  });
+  return captured(main, args);
 }
 
 test("all suites run, tiny", () => {
@@ -120,7 +111,7 @@ test("a threshold that is missed is named in the report and on the terminal", as
 test("a suite runs under each Node that is given, side by side", async () => {
   const report = join(scratch, "nodes");
   const nodes = ["--node", process.execPath, "--node", process.execPath];
-  const { code, out } = await bench("start", "--smoke", ...nodes, "--report", report);
+  const { code, out } = await spawned(MAIN, ["start", "--smoke", ...nodes, "--report", report]);
   expect(code).toBe(0);
   const { node } = process.versions;
   expect(out).toMatch(new RegExp(`^ +Node ${node} +Node ${node}$`, "m"));

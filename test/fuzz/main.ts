@@ -8,6 +8,7 @@
 // shrunk session is printed, with the seed that finds it again. 2: the command line is not what it
 // should be.
 
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { api } from "./api/subject.ts";
 import { cooldown } from "./cooldown/subject.ts";
@@ -49,16 +50,21 @@ interface Asked {
   readonly kernel: boolean;
 }
 
-const asked = understand(process.argv.slice(2));
-if (asked === undefined) {
-  console.error(USAGE);
-  process.exitCode = 2;
-} else {
-  const run = asked.node ? onConnector : asked.kernel ? onKernel : main;
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));
+
+/** Runs a command line, and leaves its exit code. */
+export async function main(args: string[]): Promise<void> {
+  const asked = understand(args);
+  if (asked === undefined) {
+    console.error(USAGE);
+    process.exitCode = 2;
+    return;
+  }
+  const run = asked.node ? onConnector : asked.kernel ? onKernel : onSubjects;
   process.exitCode = await run(asked);
 }
 
-async function main({ minutes, seed, names, only }: Asked): Promise<number> {
+async function onSubjects({ minutes, seed, names, only }: Asked): Promise<number> {
   console.log(`seed ${seed}, ${minutes} minutes: ${names.join(", ")}`);
   const end = Date.now() + minutes * MINUTE_MS;
   const subjects = subjectsOf(names, only);
@@ -182,15 +188,9 @@ function understand(args: string[]): Asked | undefined {
     const minutes = Number(values.minutes);
     const seed = values.seed === undefined ? anySeed() : Number(values.seed);
     if (!(minutes > 0) || !Number.isInteger(seed) || seed < 0) return undefined;
-    const all = Object.keys(SUBJECTS) as (
-      | "netstack"
-      | "linux"
-      | "udp"
-      | "cooldown"
-      | "groups"
-      | "api"
-    )[];
-    const wanted = all.filter((name) => values[name]);
+    const all = Object.keys(SUBJECTS);
+    const flags: Readonly<Record<string, unknown>> = values;
+    const wanted = all.filter((name) => flags[name]);
     const names = wanted.length === 0 ? all : wanted;
     const { node, kernel, subject: only } = values;
     return { minutes, seed, names, only, node, kernel };

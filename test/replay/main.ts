@@ -5,6 +5,7 @@
 // Exit code 0: every trace agrees. 1: some do not, the first few are shown. 2: nothing to judge,
 // because the command line or a file is not what it should be.
 
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Build } from "../support/builds.ts";
 import { replayFile, replayLinuxFile } from "./files.ts";
@@ -39,16 +40,21 @@ interface Asked {
   readonly files: readonly string[];
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  if (!(error instanceof BadInput)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));
+
+/** Runs a command line, and leaves its exit code. */
+export async function main(args: string[]): Promise<void> {
+  try {
+    process.exitCode = await replayed(args);
+  } catch (error) {
+    if (!(error instanceof BadInput)) throw error;
+    console.error(error.message);
+    process.exitCode = 2;
+  }
 }
 
-async function main(argv: string[]): Promise<number> {
-  const asked = understand(argv);
+async function replayed(args: string[]): Promise<number> {
+  const asked = understand(args);
   if (asked.help) {
     console.log(USAGE);
     return 0;

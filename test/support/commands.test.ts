@@ -1,32 +1,33 @@
 // The command lines, as they are run: the replays and the fuzzer.
 
-import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly errors: string;
-}
+import { main as fuzz } from "../fuzz/main.ts";
+import { main as replay } from "../replay/main.ts";
+import { captured, type Outcome, spawned } from "./captured.ts";
 
 const BUILD = new URL("../../build/test/", import.meta.url);
 const VECTORS = fileURLToPath(new URL("../vectors/netstack/", import.meta.url));
 const SOME = join(VECTORS, "public-a.jsonl.gz");
 const TABLE = join(VECTORS, "table.json");
 
-function run(command: string, ...args: string[]): Promise<Outcome> {
-  const path = fileURLToPath(new URL(`${command}/main.js`, BUILD));
-  return new Promise((resolve) => {
-    execFile(process.execPath, [path, ...args], (error, out, errors) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, errors });
-    });
-  });
+const COMMANDS = { replay, fuzz };
+
+function run(command: keyof typeof COMMANDS, ...args: string[]): Promise<Outcome> {
+  return captured(COMMANDS[command], args);
 }
+
+test.each(["replay", "fuzz"])(
+  "%s is a program, whose exit code says what came of it",
+  async (name) => {
+    const program = fileURLToPath(new URL(`${name}/main.js`, BUILD));
+    expect(await spawned(program, ["--fast"])).toMatchObject({ code: 2, out: "" });
+  },
+);
 
 describe("replay", () => {
   let scratch: string;
@@ -98,6 +99,14 @@ describe("replay", () => {
     const { code, errors } = await run("replay", "netstack", path);
     expect(code).toBe(2);
     expect(errors).toContain(`${path}:1`);
+  });
+
+  test("replays on the debug build, and says the same", async () => {
+    const { code, out } = await run("replay", "netstack", TABLE, "--debug", "--pools");
+    expect({ code, out }).toEqual({
+      code: 0,
+      out: expect.stringMatching(/^\d+ traces, \d+ operations, 0 mismatching traces, 0 skipped\n$/),
+    });
   });
 
   test("explains itself", async () => {
