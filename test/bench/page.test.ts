@@ -37,7 +37,7 @@ const FOLDER = join(ROOT, "build/page");
 const SHOTS = join(ROOT, "build/page-shots");
 const BYTES_MAX = 200_000;
 /** How often a rate is looked at. */
-const LOOKS = 5;
+const LOOKS = 3;
 const DESKTOP = { viewport: { width: 1280, height: 900 } };
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true };
 
@@ -198,12 +198,12 @@ describe.runIf(missing === undefined)("the page", () => {
     const page = await visit();
     await page.check('text="Million"');
     await page.click("#run");
-    await page.waitForTimeout(1500);
+    await page.waitForTimeout(500);
     // On a busy machine the rate changes from second to second, so it is looked at several times.
     const ratios: number[] = [];
     for (let look = 0; look < LOOKS; look++) {
       const [from, start] = [await operations(page), performance.now()];
-      await page.waitForTimeout(1000);
+      await page.waitForTimeout(600);
       const made = (await operations(page)) - from;
       const perSecond = (made * 1000) / (performance.now() - start);
       ratios.push(rateOf(await page.textContent("#rate-shown")) / perSecond);
@@ -339,19 +339,18 @@ describe.runIf(missing === undefined)("the page", () => {
   // ── Looks ───────────────────────────────────────────────────────────────────────────────
 
   test.each([
-    ["light", 3, { ...DESKTOP, colorScheme: "light" }],
-    ["dark", 1, { ...DESKTOP, colorScheme: "dark" }],
-    ["phone", 1, { ...PHONE, colorScheme: "light" }],
-    ["phone-dark", 1, { ...PHONE, colorScheme: "dark" }],
-  ] as const)("the page is legible: %s", async (name, occupancies, options) => {
+    ["light", { ...DESKTOP, colorScheme: "light" }],
+    ["dark", { ...DESKTOP, colorScheme: "dark" }],
+    ["phone", { ...PHONE, colorScheme: "light" }],
+    ["phone-dark", { ...PHONE, colorScheme: "dark" }],
+  ] as const)("the page is legible: %s", async (name, options) => {
     const page = await visit(options);
     await page.check(name === "dark" ? 'text="Groups"' : 'text="Million"');
     await page.click("#run");
-    await page.waitForTimeout(1000);
     await later(page, 5000);
     if (name === "dark") await page.selectOption("[name=place]", { label: "group /api" });
     await page.click("#measure");
-    await measured(page, occupancies);
+    await measured(page, 1);
     if ((await page.textContent("#measure")) === "Stop") await page.click("#measure");
     expect((await page.evaluate(contrasts)).filter(({ ratio }) => ratio < 4.5)).toEqual([]);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -374,7 +373,7 @@ describe.runIf(missing === undefined)("the page", () => {
     await page.click("#run");
     const start = performance.now();
     await later(page, 1500);
-    await page.waitForTimeout(1500);
+    await page.waitForTimeout(1000);
     const seconds = (performance.now() - start) / 1000;
     const paints = Number(await page.getAttribute("body", "data-paints"));
     expect(paints).toBeGreaterThan(0);

@@ -5,14 +5,14 @@ import { expect, test } from "vitest";
 import { expectNoMismatch } from "../expect.ts";
 import { netstack } from "./subject.ts";
 
-test("a port manager answers as its reference model does, 20,000 times, where ports run out", async () => {
-  await expectNoMismatch(netstack("sparse"), 20_000);
+test("a port manager answers as its reference model does, 8,000 times, where ports run out", async () => {
+  await expectNoMismatch(netstack("sparse"), 8_000);
 });
 
-test("a port manager answers as its reference model does, 15,000 times, where pools are busy", async () => {
-  const { grown, shrunk } = await expectNoMismatch(netstack("dense"), 15_000);
-  expect(grown).toBeGreaterThan(15);
-  expect(shrunk).toBeGreaterThan(4);
+test("a port manager answers as its reference model does, 6,000 times, where pools are busy", async () => {
+  const { grown, shrunk } = await expectNoMismatch(netstack("dense"), 6_000);
+  expect(grown).toBeGreaterThan(5);
+  expect(shrunk).toBeGreaterThan(1);
 });
 
 test("a port manager with little memory changes as a whole or not at all, 6,000 times", async () => {

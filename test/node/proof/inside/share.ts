@@ -1,15 +1,16 @@
 // Share: in a namespace with 64 ports, opens 64 connections to each of 4 destinations from one
 // source, all at the same time, in one of several ways; then tells, as JSON, whom the servers saw
-// and what failed.
+// and what failed. Each way has a source and servers of its own.
 //
-//   node share.js WAY
+//   node share.js WAY...
 
 import { createConnector } from "../../../../bindings/node/index.ts";
 import { Host } from "./hosts.ts";
-import { WAYS } from "./ways.ts";
+import { WAYS, type Way } from "./ways.ts";
 
 /** What it prints. */
 export interface Shared {
+  readonly source: string;
   /** Who was connected at the same time, for each server. */
   readonly seen: readonly (readonly string[])[];
   /** Codes and system calls of what failed, and how often. */
@@ -22,38 +23,44 @@ export interface Shared {
 
 const DESTINATIONS = 4;
 const EACH = 64;
-const SOURCE = "127.0.0.2";
 const FIRST_SERVER = 9001;
 
-const way = WAYS[process.argv[2] ?? ""];
-if (way === undefined) throw new Error(`no way is called ${process.argv[2]}`);
-const host = await Host.start(way.kind, FIRST_SERVER, DESTINATIONS);
-const connector = createConnector({ sources: SOURCE, headroom: 0 });
-const failures: Record<string, number> = {};
-const client = way.client({ connector, source: SOURCE, each: EACH, onFailure });
-await Promise.all(host.ports.flatMap((port) => client.openAll(port)));
-const seen = await host.whoWhen(DESTINATIONS * EACH - sum(Object.values(failures)));
-const heldThen = connector.metrics().held;
-const further = await Promise.all(
-  host.ports.map((port) =>
-    connector.connect({ host: "127.0.0.1", port }).then(
-      (socket) => {
-        socket.destroy();
-        return "none";
-      },
-      ({ exhausted }) => exhausted as string,
-    ),
-  ),
-);
-await client.close();
-await until(() => connector.metrics().held === 0);
-const shared: Shared = { seen, failures, held: [heldThen, connector.metrics().held], further };
-await host.kill();
+const shared: Shared[] = [];
+for (const [index, name] of process.argv.slice(2).entries()) {
+  const way = WAYS[name];
+  if (way === undefined) throw new Error(`no way is called ${name}`);
+  shared.push(await share(way, `127.0.0.${2 + index}`, FIRST_SERVER + index * DESTINATIONS));
+}
 process.stdout.write(JSON.stringify(shared), () => process.exit());
 
-function onFailure({ code, syscall, message }: NodeJS.ErrnoException): void {
-  const what = code === undefined ? message : `${code} ${syscall ?? ""}`.trim();
-  failures[what] = (failures[what] ?? 0) + 1;
+async function share({ kind, client: open }: Way, source: string, first: number): Promise<Shared> {
+  const host = await Host.start(kind, first, DESTINATIONS);
+  const connector = createConnector({ sources: source, headroom: 0 });
+  const failures: Record<string, number> = {};
+  const onFailure = ({ code, syscall, message }: NodeJS.ErrnoException): void => {
+    const what = code === undefined ? message : `${code} ${syscall ?? ""}`.trim();
+    failures[what] = (failures[what] ?? 0) + 1;
+  };
+  const client = open({ connector, source, each: EACH, onFailure });
+  await Promise.all(host.ports.map((port) => client.openAll(port)));
+  const seen = await host.whoWhen(DESTINATIONS * EACH - sum(Object.values(failures)));
+  const heldThen = connector.metrics().held;
+  const further = await Promise.all(
+    host.ports.map((port) =>
+      connector.connect({ host: "127.0.0.1", port }).then(
+        (socket) => {
+          socket.destroy();
+          return "none";
+        },
+        ({ exhausted }) => exhausted as string,
+      ),
+    ),
+  );
+  await client.close();
+  await until(() => connector.metrics().held === 0);
+  const { held } = connector.metrics();
+  await host.kill();
+  return { source, seen, failures, held: [heldThen, held], further };
 }
 
 function sum(numbers: readonly number[]): number {
