@@ -152,12 +152,10 @@ export const BATCH_AT = 4096;
 
 /** Bytes of a line in the batch. */
 export const LINE_BYTES = 64;
-/** Address of the first line; the number of lines is at the beginning of the batch. */
+/** Address of the first line; where the lines end is at the beginning of the batch. */
 export const LINES_AT = 4160;
-/** Lines that one call writes at most. */
-export const LINES_MAX = 63;
 
-// ── Singles: destinations with one port, as bytes of a snapshot (netstack/restoring.ts) ───
+// ── Singles: destinations with one port, as bytes of a snapshot (netstack/singles.ts) ─────
 
 export const SINGLE_KIND_SHIFT = 3;
 export const SINGLE_ANY = 0;

@@ -11,9 +11,8 @@ export {
   removeGroup,
   setGroupRange,
 } from "../groups/tree";
-export { expectNodes } from "../memory/table";
 export { moveGroupUse } from "../netstack/group-uses";
-export { listExtra, listFlows, listPorts, poolFlow } from "../netstack/listing";
+export { lineOf, listExtra, listFlows, listPorts, poolFlow } from "../netstack/listing";
 export {
   advanceHint,
   closeManager,
@@ -57,7 +56,12 @@ export {
   reservePort,
   reserveTuple,
 } from "../netstack/reservations";
-export { isHeld, restoreExtra, restorePorts, restoreSingles } from "../netstack/restoring";
+export {
+  expectSingles,
+  isHeld,
+  restoreExtra,
+  restoreSingles,
+} from "../netstack/restoring";
 export {
   addReserved,
   clearReserved,

@@ -9,8 +9,8 @@
 //   close    is the request's binding that of the idle flow?  the flow of the destination holds
 //            the port alone? ─▶ one less in the aggregates ─▶ it becomes the idle flow
 //
-// Nothing here allocates memory. Whatever is not as simple is left to the general operation, which
-// gives the same results; then nothing has changed.
+// Whatever is not as simple is left to the general operation, which
+// gives the same results; then nothing has changed. Neither of the two allocates memory.
 
 import {
   REQUEST_ADDRESS,
@@ -22,6 +22,7 @@ import {
   REQUEST_TRANSPORT,
 } from "../abi";
 import { Address } from "../memory/arena";
+import { beginBill, canPay, chargeNode } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
 import { rename } from "../memory/table";
 import { Port } from "../ports/bitmap";
@@ -34,6 +35,7 @@ import {
   countFreed,
   countHeld,
   deviceOf,
+  FLOW_BYTES,
   flagsOf,
   highOf,
   idleFlowOf,
@@ -46,7 +48,15 @@ import {
   TUPLE,
   uncountedFlowOf,
 } from "./records";
-import { findAggregate, findFlow, isUnused, keepEmptied, settleFlow, spaceName } from "./tree";
+import {
+  findAggregate,
+  findFlow,
+  isUnused,
+  keepEmptied,
+  openInRing,
+  settleFlow,
+  spaceName,
+} from "./tree";
 
 /** Reserves the tuple of the request: the port, or `NOT_FAST`. */
 export function acceptFast(manager: Address, port: Port): i32 {
@@ -56,7 +66,7 @@ export function acceptFast(manager: Address, port: Port): i32 {
   if (!isUnused(flow) || isBitmap(flow) || flagsOf(flow) != load<u32>(REQUEST + REQUEST_FLAGS))
     return NOT_FAST;
   if (listOf(flow) != TUPLE || !isMovable(binding, flow)) return NOT_FAST;
-  if (findFlow(manager, binding, REQUEST) || !stepAggregates(binding, flow, port, 1))
+  if (findFlow(manager, binding, REQUEST) || !stepAggregates(binding, flagsOf(flow), port, 1))
     return NOT_FAST;
   rename(manager, flow, numberOf(REQUEST), lowOf(REQUEST), highOf(REQUEST));
   changeTreeVersion(manager);
@@ -71,11 +81,27 @@ export function closeFast(manager: Address, port: Port): bool {
   if (!binding) return false;
   const flow = findFlow(manager, binding, REQUEST);
   if (!flow || !isPlain(flow) || !hasOnly(flow, port) || !isMovable(binding, flow)) return false;
-  if (!stepAggregates(binding, flow, port, -1)) return false;
+  if (!stepAggregates(binding, flagsOf(flow), port, -1)) return false;
   dropOnly(flow);
   countFreed(manager, 1);
   settleFlow(manager, flow);
   keepEmptied(manager);
+  return true;
+}
+
+/**
+ * Holds the tuple of the request in a flow of its own, below the binding if there is one; false: the
+ * general operation must do it. A snapshot is restored with it.
+ */
+export function acceptNew(manager: Address, binding: Address, port: Port): bool {
+  if (!binding || isWildcard(REQUEST) || findFlow(manager, binding, REQUEST)) return false;
+  const flags = load<u32>(REQUEST + REQUEST_FLAGS);
+  beginBill();
+  chargeNode(FLOW_BYTES);
+  if (!uncountedFlowOf(binding, TUPLE) || !canPay(manager)) return false;
+  if (!stepAggregates(binding, flags, port, 1)) return false;
+  addFirst(openInRing(manager, binding, 0, REQUEST, flags), port);
+  countHeld(manager, 1);
   return true;
 }
 
@@ -101,11 +127,11 @@ function isMovable(binding: Address, flow: Address): bool {
 }
 
 /** Changes by one the count of the port in all aggregates that count the flow, or in none. */
-function stepAggregates(binding: Address, flow: Address, port: Port, by: i32): bool {
-  const own = findAggregate(binding, TUPLE, flagsOf(flow));
+function stepAggregates(binding: Address, flags: u32, port: Port, by: i32): bool {
+  const own = findAggregate(binding, TUPLE, flags);
   if (!own || !stepOne(own, port, by)) return false;
   const above = aggregateBindingOf(binding);
-  const other = above ? findAggregate(above, TUPLE, flagsOf(flow)) : 0;
+  const other = above ? findAggregate(above, TUPLE, flags) : 0;
   if (!above || (other && stepOne(other, port, by))) return true;
   stepOne(own, port, -by);
   return false;

@@ -22,10 +22,24 @@
 //             │ binding         u32  │  its address; plus 1 if a port is held otherwise than once
 //          64 └──────────────────────┘
 //
+// For a snapshot flows that hold one port once are packed: runs of those of one binding, as singles
+// (singles.ts). Other flows are runs of no bytes, whose lines the caller asks for. Runs follow one
+// another without gaps:
+//
+//   run     0 ┌──────────────────────┐
+//             │ flow            u32  │  the first
+//           4 ├──────────────────────┤
+//             │ binding         u32  │
+//           8 ├───────────┬──────────┤
+//             │ bytes u16 │ flows u16│
+//          12 ├───────────┴──────────┤
+//             │ singles              │
+//             └──────────────────────┘
+//
 // The caller copies the lines of all flows before it does anything else with the manager. Flows
 // that hold nothing, and those of the any-address aggregate, are not listed.
 
-import { LINE_BYTES, LINES_AT, LINES_MAX } from "../abi";
+import { BATCH_MAX, LINE_BYTES, LINES_AT, PORT_MAX } from "../abi";
 import { Address } from "../memory/arena";
 import { BATCH, BILL_AT } from "../memory/layout";
 import { capacityOf, nodeAt, touchNodes } from "../memory/table";
@@ -44,36 +58,71 @@ import {
   numberOf,
   parentOf,
 } from "./records";
+import { writeSingle } from "./singles";
 
 /** A destination has at most one flow for each value of the flags' low four bits. */
 const RING_MAX: u32 = 16;
 const EXTRAS_MAX: u32 = 512;
-/** As many as have some `LINES_MAX` nodes in a table that is half full. */
 const SLOTS_AHEAD: u32 = 128;
+/** Behind it a line may lack room for what a ring brings. */
+const LAST_LINE: usize = BATCH + <usize>BATCH_MAX * 4 - <usize>(RING_MAX * <u32>LINE_BYTES);
+
+const RUN_FLOW: usize = 0;
+const RUN_BINDING: usize = 4;
+const RUN_SIZES: usize = 8;
+const RUN_BYTES: usize = 12;
 
 /**
- * Writes lines for the flows in the table's slots from `slot` on that hold the port; 0: any port.
- * The number of lines is written at the beginning of the batch.
+ * Writes lines for the flows in the table's slots from `slot` on that hold the port; 0: any port;
+ * above `PORT_MAX`: any, as runs. Where they end is written at the beginning of the batch.
  * @returns the slot to go on with, or 0: all have been listed.
  */
 export function listFlows(manager: Address, slot: u32, port: Port): u32 {
   const capacity = capacityOf(manager);
-  let count: u32 = 0;
+  const isPacked = port > <u32>PORT_MAX;
+  const isAny = isPacked || !port;
+  let end: Address = LINES_AT;
   let at = slot;
-  store<u32>(BILL_AT, touchNodes(manager, at, SLOTS_AHEAD));
-  while (at < capacity && count <= <u32>LINES_MAX - RING_MAX) {
-    const node = nodeAt(manager, at++);
-    if (!node || !isFlow(node) || isOfAggregate(node)) continue;
-    let flow = node;
+  store<u32>(BATCH, 0);
+  while (at < capacity && end <= LAST_LINE) {
+    if (!((at - slot) % SLOTS_AHEAD)) store<u32>(BILL_AT, touchNodes(manager, at, SLOTS_AHEAD));
+    const ring = nodeAt(manager, at++);
+    if (!ring || !isFlow(ring) || isOfAggregate(ring)) continue;
+    let flow = ring;
     do {
-      if (port ? countAt(flow, port) != 0 : countOf(flow) || !isPlain(flow)) {
-        writeLine(<usize>LINES_AT + <usize>(count++ * LINE_BYTES), flow);
+      if (!isPlain(flow) || (isAny ? countOf(flow) != 0 : hasPort(flow, port))) {
+        end = isPacked ? pack(end, flow) : writeLine(end, flow);
       }
       flow = nextOf(flow);
-    } while (flow != node);
+    } while (flow != ring);
   }
-  store<u32>(BATCH, count);
+  store<u32>(BATCH, <u32>end);
   return at < capacity ? at : 0;
+}
+
+/** Writes the line of a flow. */
+export function lineOf(flow: Address): void {
+  writeLine(LINES_AT, flow);
+}
+
+/** Adds a flow to the run whose address the batch begins with, or begins another. */
+function pack(at: Address, flow: Address): Address {
+  const isSingle = countOf(flow) == 1 && isPlain(flow);
+  const binding = <u32>parentOf(flow);
+  let run: Address = load<u32>(BATCH);
+  let end = at;
+  if (!isSingle || !run || load<u32>(run, RUN_BINDING) != binding) {
+    run = at;
+    store<u32>(run, <u32>flow, RUN_FLOW);
+    store<u32>(run, binding, RUN_BINDING);
+    store<u32>(run, 0, RUN_SIZES);
+    end += RUN_BYTES;
+  }
+  store<u32>(BATCH, isSingle ? <u32>run : 0);
+  if (!isSingle) return end;
+  const next = writeSingle(end, flow);
+  store<u32>(run, load<u32>(run, RUN_SIZES) + (1 << 16) + <u32>(next - end), RUN_SIZES);
+  return next;
 }
 
 /**
@@ -117,7 +166,8 @@ function isOfAggregate(flow: Address): bool {
   return aggregateHostOf(parentOf(host)) == host;
 }
 
-function writeLine(line: Address, flow: Address): void {
+/** Returns where the next may follow. */
+function writeLine(line: Address, flow: Address): Address {
   const binding = parentOf(flow);
   const host = parentOf(binding);
   const space = parentOf(host);
@@ -133,4 +183,5 @@ function writeLine(line: Address, flow: Address): void {
   store<u32>(line, flagsOf(flow), 52);
   store<u32>(line, nextPort(flow, 1), 56);
   store<u32>(line, <u32>binding | (isPlain(flow) ? 0 : 1), 60);
+  return line + LINE_BYTES;
 }

@@ -250,7 +250,7 @@ export function openClass(
 }
 
 /** The same, where a flow of the destination is given, or 0 if there is none. */
-function openInRing(
+export function openInRing(
   manager: Address,
   binding: Address,
   ring: Address,

@@ -56,12 +56,12 @@ export type CoreExports = {
   hasTaken(handle: number, port: number): number;
   heldCount(handle: number): number;
 
-  expectNodes(manager: number, nodes: number): void;
+  expectSingles(manager: number, count: number): void;
   restoreSingles(manager: number, length: number): number;
-  restorePorts(manager: number, count: number): number;
   restoreExtra(manager: number, port: number, extra: number): number;
   isHeld(manager: number, port: number): number;
   listFlows(manager: number, slot: number, port: number): number;
+  lineOf(flow: number): void;
   listPorts(flow: number, from: number): number;
   listExtra(flow: number, from: number): number;
   poolFlow(handle: number): number;
@@ -115,6 +115,7 @@ export class Core {
   #request: Uint32Array;
   #offsets: Uint32Array;
   #ports: Uint16Array;
+  #bytes = new Uint8Array(0);
 
   constructor(module: WebAssembly.Module) {
     this.exports = instantiate<CoreExports>(module);
@@ -140,8 +141,15 @@ export class Core {
     return this.#ports;
   }
 
+  /** All of the memory. */
+  get bytes(): Uint8Array {
+    if (this.#bytes.length === 0) this.#fetchViews();
+    return this.#bytes;
+  }
+
   #fetchViews(): void {
     const { buffer } = this.exports.memory;
+    this.#bytes = new Uint8Array(buffer);
     this.#request = new Uint32Array(buffer, REQUEST_AT, REQUEST_BYTES >> 2);
     this.#offsets = new Uint32Array(buffer, BATCH_AT, BATCH_MAX);
     this.#ports = new Uint16Array(buffer, BATCH_AT, BATCH_MAX);

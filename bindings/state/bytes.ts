@@ -8,6 +8,8 @@ export function badSnapshot(why: string): PortError {
   return new PortError("EINVAL", "invalid-snapshot", `the snapshot cannot be restored: ${why}`);
 }
 
+const SHORT = 64;
+
 export class Writer {
   #bytes = new Uint8Array(1024);
   #view = new DataView(this.#bytes.buffer);
@@ -56,6 +58,14 @@ export class Writer {
     this.#at += bytes.length;
   }
 
+  /** A part of other bytes, most often a short one, for which no view is made. */
+  copy(bytes: Uint8Array, from: number, length: number): void {
+    if (length > SHORT) return this.raw(bytes.subarray(from, from + length));
+    this.#room(length);
+    for (let at = 0; at < length; at++) this.#bytes[this.#at + at] = bytes[from + at] as number;
+    this.#at += length;
+  }
+
   /** Ascending ports, each as the distance from the one before. */
   ports(ports: ArrayLike<number>): void {
     this.count(ports.length);
@@ -90,6 +100,16 @@ export class Reader {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#at = at;
+  }
+
+  /** Where the next byte is. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** What has been read since it was there, as a view. */
+  since(at: number): Uint8Array {
+    return this.#bytes.subarray(at, this.#at);
   }
 
   /** How many bytes have not been read. */

@@ -258,7 +258,7 @@ type Rule = keyof typeof WORDS;
 /** What is held in the networks and the transport of a request. */
 function flowsFor({ core, manager }: HeldSource, { key }: Judged, port: number): FlowList {
   const { networks, transport } = key;
-  return new FlowList(
+  return FlowList.of(
     core,
     manager,
     port,

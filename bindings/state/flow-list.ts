@@ -15,6 +15,7 @@ import type { Key } from "../requests/parsing.ts";
 const LINE = LINE_BYTES >> 2;
 const FIRST_LINE = (LINES_AT - BATCH_AT) >> 2;
 const EXTRAS_MAX = 512;
+const RUN_BYTES = 12;
 
 /** Does a line belong to what is wanted? `at` is its first word. */
 export type LineFilter = (words: Uint32Array, at: number) => boolean;
@@ -30,17 +31,33 @@ export class FlowList {
   /** By how much counts differ from one for a held port, and from zero for another. */
   readonly #extra = new Map<number, ReadonlyMap<number, number>>();
 
-  /** @param port lists flows that hold this port, with it alone; 0: all, with all their ports. */
-  constructor(core: Core, manager: number, port: number, filter: LineFilter) {
-    const lines = new Lines();
-    let slot = 0;
-    do {
-      slot = core.exports.listFlows(manager, slot, port);
-      lines.add(core.offsets, filter);
-    } while (slot !== 0);
+  /** @param port lists only this port of each flow; 0: all that it holds. */
+  private constructor(core: Core, lines: Lines, port: number) {
     this.words = lines.words;
     this.count = lines.count;
     for (let index = 0; index < this.count; index++) this.#readPorts(core, index, port);
+  }
+
+  /** @param port lists flows that hold this port, with it alone; 0: all, with all their ports. */
+  static of(core: Core, manager: number, port: number, filter: LineFilter): FlowList {
+    const lines = new Lines();
+    for (const end of batches(core, manager, port)) {
+      for (let at = LINES_AT; at < end; at += LINE_BYTES) {
+        const word = (at - BATCH_AT) >> 2;
+        if (filter(core.offsets, word)) lines.add(core.offsets, word);
+      }
+    }
+    return new FlowList(core, lines, port);
+  }
+
+  /** The given flows. */
+  static ofFlows(core: Core, flows: readonly number[]): FlowList {
+    const lines = new Lines();
+    for (const flow of flows) {
+      core.exports.lineOf(flow);
+      lines.add(core.offsets, FIRST_LINE);
+    }
+    return new FlowList(core, lines, 0);
   }
 
   /** The ports that a flow holds, ascending. */
@@ -107,20 +124,46 @@ export function portsOf(core: Core, flow: number, count: number, from = 1): Uint
   return ports.subarray(0, done);
 }
 
-/** Lines that are added batch by batch. */
+/** Where the core's lists end in the batch, one batch after the other. */
+function* batches(core: Core, manager: number, port: number): Generator<number> {
+  let slot = 0;
+  do {
+    slot = core.exports.listFlows(manager, slot, port);
+    yield core.offsets[0] as number;
+  } while (slot !== 0);
+}
+
+/**
+ * Visits all flows of a manager in runs: those that hold one port once, of one binding, as singles,
+ * so many and so many bytes from an address on. Of a flow that comes by itself there are none.
+ */
+export function forEachRun(
+  core: Core,
+  manager: number,
+  visit: (flow: number, binding: number, count: number, from: number, bytes: number) => void,
+): void {
+  for (const end of batches(core, manager, PORT_MAX + 1)) {
+    const view = new DataView(core.offsets.buffer);
+    for (let at = LINES_AT; at < end; ) {
+      const [flow, binding] = [view.getUint32(at, true), view.getUint32(at + 4, true)];
+      const [bytes, count] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)];
+      at += RUN_BYTES;
+      visit(flow, binding, count, at, bytes);
+      at += bytes;
+    }
+  }
+}
+
+/** Lines that are copied one after the other. */
 class Lines {
   words = new Uint32Array(64 * LINE);
   count = 0;
 
-  add(batch: Uint32Array, filter: LineFilter): void {
-    const end = FIRST_LINE + (batch[0] as number) * LINE;
-    for (let at = FIRST_LINE; at < end; at += LINE) {
-      if (!filter(batch, at)) continue;
-      if (this.count * LINE === this.words.length) this.#grow();
-      const to = this.count * LINE;
-      for (let word = 0; word < LINE; word++) this.words[to + word] = batch[at + word] as number;
-      this.count++;
-    }
+  add(batch: Uint32Array, at: number): void {
+    if (this.count * LINE === this.words.length) this.#grow();
+    const to = this.count * LINE;
+    for (let word = 0; word < LINE; word++) this.words[to + word] = batch[at + word] as number;
+    this.count++;
   }
 
   #grow(): void {

@@ -68,7 +68,7 @@ export interface HeldSource {
 
 /** All that is held and agrees with a filter, as it is now. */
 export function listHeld(source: HeldSource, filter: CheckedFilter): IterableIterator<HeldPort> {
-  const list = new FlowList(source.core, source.manager, filter.port, lineFilter(filter));
+  const list = FlowList.of(source.core, source.manager, filter.port, lineFilter(filter));
   const isWanted = filter.group && membersOf(source, filter.group);
   return records(list, isWanted, coolingOf(source));
 }
@@ -113,7 +113,7 @@ export function releaseHeld(
   const { group } = filter;
   const isPools = group && membersOf({ ...source, grouped: [] }, group);
   const rest: Rest = (key, port) => restOf(key, port, filter, isPools);
-  const list = new FlowList(source.core, source.manager, filter.port, lineFilter(filter));
+  const list = FlowList.of(source.core, source.manager, filter.port, lineFilter(filter));
   // Those whose objects are known leave their groups, and end their cooldowns.
   for (const known of [...source.grouped, ...source.cooling]) {
     const isIn = group !== undefined && known.key.group === group;

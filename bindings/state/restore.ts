@@ -3,7 +3,6 @@
 
 import {
   BATCH_AT,
-  BATCH_MAX,
   NETWORKS_MAX,
   SINGLE_HAS_PORT,
   SINGLE_KIND_SHIFT,
@@ -189,7 +188,7 @@ function readHeld(reader: Reader, { reserving }: RestoreTarget): void {
   const holding = new Holding(reserving);
   const singles = reader.count();
   // A single has three bytes at least.
-  if (singles * 3 <= reader.left) reserving.core.exports.expectNodes(reserving.open(), singles);
+  if (singles * 3 <= reader.left) reserving.core.exports.expectSingles(reserving.open(), singles);
   for (let places = reader.count(); places > 0; places--) {
     const [network, transport, device] = [reader.count(), reader.count(), reader.count()];
     const address = readAddress(reader, reader.byte(2));
@@ -203,16 +202,33 @@ function readHeld(reader: Reader, { reserving }: RestoreTarget): void {
 }
 
 function readFlow(reader: Reader, place: Key, holding: Holding): void {
+  const start = reader.at;
   const head = reader.byte();
   const destination = readAddress(reader, (head >> SINGLE_KIND_SHIFT) & 3);
   const destinationPort = (head & SINGLE_HAS_PORT) === 0 ? 0 : reader.short();
   const key: Key = { ...place, destination, destinationPort, flags: head & 7 };
-  holding.add(key, reader.ports());
+  const description = reader.since(start);
+  const ports = reader.ports();
+  holding.addSingles(key, singlesOf(description, ports));
   if ((head & HAS_EXTRA) === 0) return;
   for (let left = reader.count(65535); left > 0; left--) {
     const port = reader.short();
     holding.addExtra(key, port, reader.word() | 0);
   }
+}
+
+/** A single for each port of a flow, whose description begins as a single does. */
+function singlesOf(description: Uint8Array, ports: Uint16Array): Uint8Array {
+  const bytes = description.length + 2;
+  const singles = new Uint8Array(ports.length * bytes);
+  for (let index = 0, at = 0; index < ports.length; index++, at += bytes) {
+    const port = ports[index] as number;
+    singles.set(description, at);
+    singles[at] = (singles[at] as number) & ~HAS_EXTRA;
+    singles[at + bytes - 2] = port;
+    singles[at + bytes - 1] = port >>> 8;
+  }
+  return singles;
 }
 
 /** Holds ports in a manager that held them before. */
@@ -240,15 +256,6 @@ class Holding {
       if (read === 0) throw badSnapshot("a port or an address is wrong");
       if (read < 0) this.#fail();
       from += read;
-    }
-  }
-
-  add(key: Key, ports: Uint16Array): void {
-    for (let from = 0; from < ports.length; from += BATCH_MAX) {
-      const some = ports.subarray(from, from + BATCH_MAX);
-      writeKey(this.#core, key);
-      this.#core.ports.set(some);
-      if (this.#core.exports.restorePorts(this.#manager, some.length) !== some.length) this.#fail();
     }
   }
 

@@ -31,7 +31,7 @@ import type { Key } from "../requests/parsing.ts";
 import type { Reserving } from "../reserving.ts";
 import { POLICIES } from "../selection.ts";
 import { seal, Writer } from "./bytes.ts";
-import { FlowList } from "./flow-list.ts";
+import { FlowList, forEachRun } from "./flow-list.ts";
 import { Tables } from "./group-tables.ts";
 import type { HeldSource, Known } from "./held.ts";
 
@@ -140,18 +140,14 @@ function writeSelection(
 /** What is held at one local address: singles as the core reads them, and other flows. */
 class Place {
   readonly singles: Writer = new Writer();
-  readonly #words: Uint32Array;
+  /** Numbers of others in the list. */
   readonly others: number[] = [];
 
-  /** @param words a line of the place. */
-  constructor(words: Uint32Array) {
-    this.#words = words;
-  }
-
-  write(writer: Writer, list: FlowList): void {
-    for (const word of this.#words.subarray(1, 4)) writer.count(word);
-    writer.byte(kindAt(this.#words, 4));
-    writeAddress(writer, this.#words, 4);
+  /** @param words a line of the place; `at`: where it begins. */
+  write(writer: Writer, list: FlowList, words: Uint32Array, at: number): void {
+    for (const word of words.subarray(at + 1, at + 4)) writer.count(word);
+    writer.byte(kindAt(words, at + 4));
+    writeAddress(writer, words, at + 4);
     const singles = this.singles.bytes();
     writer.count(singles.length);
     writer.raw(singles);
@@ -162,34 +158,30 @@ class Place {
 
 function writeHeld(writer: Writer, { core, manager }: StateSource): void {
   const places = new Map<number, Place>();
+  /** A flow of each place. */
+  const known: number[] = [];
+  const others: number[] = [];
   let singles = 0;
-  let last = -1;
-  let place: Place | undefined;
-  const placeAt = (words: Uint32Array, at: number): Place => {
-    const binding = (words[at + 15] as number) & ~1;
-    if (place !== undefined && binding === last) return place;
-    const found = places.get(binding) ?? new Place(words.slice(at, at + LINE));
-    places.set(binding, found);
-    last = binding;
-    place = found;
-    return found;
-  };
-  // Singles are written as they are listed; only the others are kept.
-  const list = new FlowList(core, manager, 0, (words, at) => {
-    const isOnce = ((words[at + 15] as number) & 1) === 0;
-    if (!isOnce || (words[at + 12] as number) >>> 16 !== 1) return true;
-    const writer = placeAt(words, at).singles;
-    writeEnds(writer, words, at, 0);
-    writer.short(words[at + 14] as number);
-    singles++;
-    return false;
+  let last = 0;
+  let place = new Place();
+  forEachRun(core, manager, (flow, binding, count, from, bytes) => {
+    if (binding !== last) {
+      place = places.get(binding) ?? new Place();
+      if (!places.has(binding)) known.push(flow);
+      places.set(binding, place);
+      last = binding;
+    }
+    singles += count;
+    if (count > 0) place.singles.copy(core.bytes, from, bytes);
+    else place.others.push(others.push(flow) - 1);
   });
-  for (let index = 0; index < list.count; index++) {
-    placeAt(list.words, index * LINE).others.push(index);
-  }
+  const list = FlowList.ofFlows(core, others);
+  const lines = FlowList.ofFlows(core, known);
   writer.count(singles);
   writer.count(places.size);
-  for (const place of places.values()) place.write(writer, list);
+  for (const [index, one] of [...places.values()].entries()) {
+    one.write(writer, list, lines.words, index * LINE);
+  }
 }
 
 /** The flags and the destination of a line. */
