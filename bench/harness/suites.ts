@@ -13,6 +13,7 @@ import { memorySuite } from "../suites/memory.ts";
 import { packagesSuite } from "../suites/packages.ts";
 import { sizesSuite } from "../suites/sizes.ts";
 import { startSuite } from "../suites/start.ts";
+import { stateSuite } from "../suites/state.ts";
 import { toolsSuite } from "../suites/tools.ts";
 import type { Session } from "./session.ts";
 
@@ -31,6 +32,7 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   memory: memorySuite,
   start: startSuite,
   sizes: sizesSuite,
+  state: stateSuite,
   packages: packagesSuite,
   listening: listeningSuite,
   linux: linuxSuite,

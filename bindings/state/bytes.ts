@@ -60,10 +60,12 @@ export class Writer {
 
   /** A part of other bytes, most often a short one, for which no view is made. */
   copy(bytes: Uint8Array, from: number, length: number): void {
-    if (length > SHORT) return this.raw(bytes.subarray(from, from + length));
+    if (length > SHORT) {
+      this.raw(bytes.subarray(from, from + length));
+      return;
+    }
     this.#room(length);
-    for (let at = 0; at < length; at++) this.#bytes[this.#at + at] = bytes[from + at] as number;
-    this.#at += length;
+    for (let at = 0; at < length; at++) this.#bytes[this.#at++] = bytes[from + at] as number;
   }
 
   /** Ascending ports, each as the distance from the one before. */
