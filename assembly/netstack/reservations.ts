@@ -242,7 +242,7 @@ export function findRing(manager: Address, index: u32): Address {
 }
 
 /** The same, where space and host have been noted. */
-export function noteRing(manager: Address, index: u32): Address {
+function noteRing(manager: Address, index: u32): Address {
   const binding = bindingAt(manager, index);
   const ring = binding ? findFlow(manager, binding, REQUEST) : 0;
   store<u32>(ringAt(index), <u32>ring);
