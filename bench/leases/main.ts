@@ -16,10 +16,10 @@ const PROCESSES = 8;
 const THREADS = 2;
 const FILL_MS_MAX = 60_000;
 /** In which the load moves from one worker to the next, and in so many steps; all is measured. */
-const MOVE_MS = 8_000;
+const MOVE_MS = 24_000;
 const STEPS = 40;
 const PROCESS = fileURLToPath(new URL("./process.js", import.meta.url));
-const SHARES = [0.75, 0.9, 0.97, 1];
+const SHARES = [0.5, 0.75, 0.9, 1];
 const TIME_MS_MAX = 3_600_000;
 
 /** How the ports are divided among the processes. */

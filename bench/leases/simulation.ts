@@ -19,7 +19,8 @@ import {
   type Renewal,
 } from "../../bindings/node/blocks/block-store.ts";
 import type { Clock, ClockTimer } from "../../bindings/node/blocks/clock.ts";
-import { LeasedPorts, type PairUse } from "../../bindings/node/blocks/leased-ports.ts";
+import { LeasedPorts } from "../../bindings/node/blocks/leased-ports.ts";
+import type { PairUse } from "../../bindings/node/blocks/pair-use.ts";
 
 const RANGE = { first: 32_768, last: 60_991 };
 const PER_ADDRESS = 100;

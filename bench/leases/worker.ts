@@ -6,7 +6,7 @@ import { parentPort } from "node:worker_threads";
 import { createConnector, hostBlocks } from "../../bindings/node/index.ts";
 import type { Counts, Job } from "./job.ts";
 
-const LIFE_MS = 8_000;
+const LIFE_MS = 24_000;
 const UNDER_WAY_MAX = 8;
 
 const { sources, port, range, isLeased } = JSON.parse(process.argv[2] ?? "{}") as Job;

@@ -4,7 +4,7 @@
 //
 //   portwarden/1/tcp/10.0.0.1/625          version, transport, address, block (host-name.ts)
 
-import { connect, type Server } from "node:net";
+import { connect, type Server, type Socket } from "node:net";
 import { PortError } from "../../errors.ts";
 import { OPEN_LEASED, type PoolStore } from "../../leasing.ts";
 import {
@@ -12,13 +12,16 @@ import {
   type BlockGrant,
   type BlockScope,
   type BlockStore,
+  blockOf,
   type HeldBlocks,
   scopeName,
   shuffled,
 } from "./block-store.ts";
 import { HOST_LIST } from "./host-list.ts";
+import { askHolder, serveBorrower } from "./host-loans.ts";
 import { holdName, hostPath } from "./host-name.ts";
 import { openLeased } from "./leased-pool.ts";
+import type { LendingStore, LoanAnswer, LoanRequest } from "./loans.ts";
 
 /** So many holders are asked when nothing is free, */
 const ASKED = 8;
@@ -26,6 +29,8 @@ const ASKED = 8;
 const ANSWER_MS = 4;
 /** After that a block is asked for again, and each time it was in vain twice as late. */
 const RETRY_MS = { least: 20, most: 320 };
+/** So many may be connected to the socket of a block. */
+const CALLERS_MAX = 64;
 /** So many blocks are tried at once before all names are read. */
 const BLIND_TRIES = 4;
 
@@ -54,12 +59,15 @@ export function hostName(scope: BlockScope, block: number): string {
   return hostPath(`${scopeName(scope)}/${block}`);
 }
 
-class HostBlocks implements PoolStore {
+class HostBlocks implements PoolStore, LendingStore {
   readonly [OPEN_LEASED] = openLeased;
   readonly name = "host";
   readonly isOneHost = true;
   readonly ttl = Number.POSITIVE_INFINITY;
   onWanted: ((scope: BlockScope, block: number) => void) | undefined;
+  onLend: LendingStore["onLend"] = undefined;
+  /** Connections to other holders, and from them. */
+  readonly #peers: Set<Socket> = new Set();
   readonly #held: Map<string, { readonly grant: string; readonly server: Server }> = new Map();
   /** By scope: when to ask again after having asked in vain, milliseconds. */
   readonly #retries: Map<string, number> = new Map();
@@ -116,6 +124,7 @@ class HostBlocks implements PoolStore {
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const [name, { grant }] of [...this.#held]) this.#close(name, grant);
+    for (const peer of this.#peers) peer.destroy();
     HOST_LIST.expire();
   }
 
@@ -128,17 +137,15 @@ class HostBlocks implements PoolStore {
   #bind(scope: BlockScope, block: number): string | undefined {
     const path = hostName(scope, block);
     if (this.#isClosed || this.#held.has(path)) return undefined;
-    // Whoever rings wants the block. There is nothing else to say to each other.
     const server = holdName(path, {
-      wanted: () => {
-        if (this.#held.get(path)?.server === server) this.onWanted?.(scope, block);
-      },
+      wanted: (peer) => this.#onCaller(scope, block, peer),
       failed: (error) => {
         this.#failure = error;
       },
     });
     HOST_LIST.note(scope, block);
     if (server === undefined) return undefined;
+    server.maxConnections = CALLERS_MAX;
     this.#retries.delete(scopeName(scope));
     const grant = `${++this.#grants}`;
     this.#held.set(path, { grant, server });
@@ -189,6 +196,34 @@ class HostBlocks implements PoolStore {
   }
 
   // ── The bell ────────────────────────────────────────────────────────────────────────────
+
+  /** Whoever rings wants the block, and perhaps asks for a loan then. */
+  #onCaller(scope: BlockScope, block: number, peer: Socket): void {
+    if (this.#held.has(hostName(scope, block))) this.onWanted?.(scope, block);
+    this.#track(peer);
+    serveBorrower(peer, {
+      lend: (request) => (this.#isClosed ? undefined : this.onLend?.(scope, request)),
+      blocks: () => [...this.#heldOf(scope).keys()],
+    });
+  }
+
+  others(scope: BlockScope, first: number, last: number): number[] {
+    if (this.#isClosed) return [];
+    const isAnother = (block: number): boolean => !this.#held.has(hostName(scope, block));
+    const taken = HOST_LIST.taken(scope);
+    const [from, to] = [blockOf(first), blockOf(last)];
+    return [...shuffled(from, to)].filter((block) => taken?.has(block) && isAnother(block));
+  }
+
+  async borrow(scope: BlockScope, block: number, request: LoanRequest): Promise<LoanAnswer> {
+    if (this.#isClosed) return { blocks: [] };
+    return askHolder(hostName(scope, block), request, (peer) => this.#track(peer));
+  }
+
+  #track(peer: Socket): void {
+    this.#peers.add(peer);
+    peer.on("close", () => this.#peers.delete(peer));
+  }
 
   /** Rings at some blocks that others hold: one who has it idle closes it. */
   async #ask(scope: BlockScope, first: number, last: number): Promise<void> {

@@ -9,7 +9,7 @@
 // Node 20 pads a shorter name with NULs, later ones do not (libuv 1.48): then the same name would
 // be two. A name of exactly 108 bytes, all that a Unix address holds, is one in all of them.
 
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 
 /** What all such names begin with; 1 is the version of the convention. */
 export const HOST_PREFIX = "portwarden/1/";
@@ -17,8 +17,8 @@ const NAME_BYTES = 108;
 
 /** What a holder is told. */
 interface HolderEvents {
-  /** Somebody connects, who wants the name. There is nothing else to say to each other. */
-  wanted?(): void;
+  /** Somebody connects, who wants the name; by default the connection is closed at once. */
+  wanted?(peer: Socket): void;
   /** A moment after it could not be held, why: unless somebody has it. */
   failed(error: Error): void;
 }
@@ -33,10 +33,7 @@ export function hostPath(name: string): string {
  * @returns `undefined`: somebody has it, or it cannot be held (`failed`).
  */
 export function holdName(path: string, { wanted, failed }: HolderEvents): Server | undefined {
-  const server = createServer((peer) => {
-    peer.destroy();
-    wanted?.();
-  });
+  const server = createServer(wanted ?? ((peer) => peer.destroy()));
   server.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EADDRINUSE") failed(error);
   });

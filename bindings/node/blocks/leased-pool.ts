@@ -15,8 +15,9 @@ import { atEnd, countsOf, isRandomPool } from "../../pool.ts";
 import { parseAddress } from "../../requests/address.ts";
 import type { PoolOptions } from "../../requests/request.ts";
 import { type BlockStore, blockOf } from "./block-store.ts";
-import type { LeasedPorts, PairUse } from "./leased-ports.ts";
+import type { LeasedPorts } from "./leased-ports.ts";
 import { Leases } from "./leases.ts";
+import type { PairUse } from "./pair-use.ts";
 
 /** Whose pools a store serves. */
 interface Tenant {

@@ -28,6 +28,8 @@ import {
   firstPortOf,
 } from "./block-store.ts";
 import type { Clock } from "./clock.ts";
+import { isLending, type LoanRequest, Loans } from "./loans.ts";
+import { PairUse } from "./pair-use.ts";
 
 /** Another block is asked for when so few ports are left for a destination. */
 const AHEAD = 16;
@@ -41,6 +43,8 @@ const GROWTH = 1 / 8;
 const WANT_MAX = 32;
 /** The last blocks go back when nothing has been taken for so long. */
 const IDLE_MS = 10_000;
+/** So many ports that are left over for a destination are not lent. */
+const LEND_KEPT = 4;
 /** So many ports of others may turn out to be taken within so many milliseconds. */
 const SPILL_CONFLICTS_MAX = 64;
 const SPILL_WINDOW_MS = 20;
@@ -92,6 +96,9 @@ export class LeasedPorts implements KeeperListener {
   /** Ports of the open blocks that may be used. */
   #openPorts = 0;
   readonly #members: Set<PairUse> = new Set();
+  readonly #loans: Set<Loans> = new Set();
+  /** Ports that are lent to other holders. */
+  lentPorts = 0;
   readonly #sockets: Map<number, Set<LeasedSocket>> = new Map();
   /** As of the last look: each take would have to ask the clock. */
   #lastUsed: number;
@@ -176,15 +183,18 @@ export class LeasedPorts implements KeeperListener {
     return use;
   }
 
-  leave(use: PairUse): void {
+  leave(use: PairUse, loans?: Loans): void {
     this.#members.delete(use);
+    if (loans === undefined) return;
+    loans.close();
+    this.#loans.delete(loans);
   }
 
   // ── More ports ──────────────────────────────────────────────────────────────────────────
 
   /** Has the pair used up the open blocks, as far as their number shows? */
   isFull(use: PairUse): boolean {
-    return use.size >= this.#openPorts;
+    return use.ownSize >= this.#openPorts;
   }
 
   /**
@@ -224,7 +234,7 @@ export class LeasedPorts implements KeeperListener {
   /** Asks for a block before the last one is full; stores that need not wait are asked then. */
   askAhead(use: PairUse): void {
     if (this.#options.store.tryAcquire !== undefined) return;
-    if (use.size + AHEAD < this.#openPorts) return;
+    if (use.ownSize + AHEAD < this.#openPorts) return;
     if (this.#draining.size > 0) this.grow();
     else this.#ask();
   }
@@ -247,8 +257,7 @@ export class LeasedPorts implements KeeperListener {
     for (let step = 0; step < count; step++) {
       const port = this.#spillAt;
       this.#spillAt = port <= range.first || port > range.last ? range.last : port - 1;
-      const isOurs = this.#keeper.held.has(blockOf(port));
-      if (!isOurs && port <= range.last && !this.#options.reserved.has(port)) return port;
+      if (this.#isOfOthers(port)) return port;
     }
     return 0;
   }
@@ -266,6 +275,51 @@ export class LeasedPorts implements KeeperListener {
       this.#spillConflicts = 0;
     }
     return this.#spillConflicts >= SPILL_CONFLICTS_MAX;
+  }
+
+  // ── Loans ───────────────────────────────────────────────────────────────────────────────
+
+  /** Ports that are borrowed of other holders. */
+  get borrowedPorts(): number {
+    return [...this.#loans].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** What a pair borrows; nothing where holders do not lend. */
+  loansOf(use: PairUse, destination: Pick<LoanRequest, "address" | "port">): Loans | undefined {
+    const { store, scope, clock, range, listener } = this.#options;
+    if (!isLending(store)) return undefined;
+    const loans = new Loans({
+      ...{ store, scope, clock, range, use, destination },
+      isOfUse: (port) => this.#isOfOthers(port),
+      ownLeft: () => this.#leftFor(use),
+      onChange: () => listener.onChange(),
+    });
+    this.#loans.add(loans);
+    return loans;
+  }
+
+  /** Ports that can be lent for a destination: first those of blocks that run dry. */
+  *portsToLend(use: PairUse, first: number, last: number): Generator<number> {
+    const isFree = (port: number): boolean => port >= first && port <= last && !use.has(port);
+    for (const block of this.#draining) yield* this.#usable(block).filter(isFree);
+    let left = this.#leftFor(use) - LEND_KEPT;
+    for (const block of this.#openList) {
+      for (const port of this.#usable(block).filter(isFree)) if (left-- > 0) yield port;
+    }
+  }
+
+  /** How many ports of open blocks are left for a destination. */
+  #leftFor(use: PairUse): number {
+    let left = this.#openPorts;
+    for (const block of this.#openList) left -= use.countIn(block);
+    return left;
+  }
+
+  #isOfOthers(port: number): boolean {
+    const { reserved, range } = this.#options;
+    const { first = 1, last = 0 } = range() ?? {};
+    const isOurs = this.#keeper.held.has(blockOf(port));
+    return port >= first && port <= last && !isOurs && !reserved.has(port);
   }
 
   // ── Uses ────────────────────────────────────────────────────────────────────────────────
@@ -428,41 +482,6 @@ export class LeasedPorts implements KeeperListener {
 
   #leastUsed(blocks: Iterable<number>): number | undefined {
     return [...blocks].sort((a, b) => (this.#uses[a] as number) - (this.#uses[b] as number))[0];
-  }
-}
-
-/** The ports of one pair that are in use: held, cooling or quarantined. */
-export class PairUse {
-  /** A bit for each port, in words of 32: few where ports are of few blocks. */
-  readonly #words: Map<number, number> = new Map();
-  readonly #leased: LeasedPorts;
-  #size = 0;
-
-  constructor(leased: LeasedPorts) {
-    this.#leased = leased;
-  }
-
-  get size(): number {
-    return this.#size;
-  }
-
-  /** A port that cooled down and was taken over is in use already. */
-  add(port: number): void {
-    const word = this.#words.get(port >> 5) ?? 0;
-    const bit = 1 << (port & 31);
-    if ((word & bit) !== 0) return;
-    this.#words.set(port >> 5, word | bit);
-    this.#size++;
-    this.#leased.onTaken(port);
-  }
-
-  delete(port: number): void {
-    const word = this.#words.get(port >> 5) ?? 0;
-    const bit = 1 << (port & 31);
-    if ((word & bit) === 0) return;
-    this.#words.set(port >> 5, word & ~bit);
-    this.#size--;
-    this.#leased.onFreed(port);
   }
 }
 

@@ -8,6 +8,7 @@ import type { PortRange, ReservedPorts } from "../../index.ts";
 import { type BlockGrant, type BlockStore, blockScope, scopeName } from "./block-store.ts";
 import { type ClockTimer, SYSTEM_CLOCK } from "./clock.ts";
 import { LeasedPorts, type LeasedPortsListener } from "./leased-ports.ts";
+import { isLending, type LendingStore } from "./loans.ts";
 
 /** The channel of `node:diagnostics_channel` for {@link BlockEvent}s. */
 export const BLOCKS_CHANNEL = "portwarden:blocks";
@@ -53,7 +54,11 @@ export interface BlockMetrics {
   readonly refused: number;
   /** Requests that failed, or that the store did not answer in time. */
   readonly storeErrors: number;
-  /** Connections begun from ports of blocks that others have. */
+  /** Ports borrowed now of blocks that others have. */
+  readonly borrowed: number;
+  /** Ports of the leased blocks that are lent to others now. */
+  readonly lent: number;
+  /** Connections begun from ports of blocks that others have, without being lent. */
   readonly spilled: number;
 }
 
@@ -68,6 +73,8 @@ interface LeasesOptions {
   readonly isWaited: () => boolean;
   /** Blocks have come, or cannot come now. */
   readonly onChange: () => void;
+  /** Lends ports to other holders. */
+  readonly lend?: LendingStore["onLend"];
 }
 
 const CHANNEL: Channel = channel(BLOCKS_CHANNEL);
@@ -93,6 +100,7 @@ export class Leases implements LeasedPortsListener {
     }
     USED.add(this.store);
     this.store.onWanted = (scope) => this.#byScope.get(scopeName(scope))?.onWanted();
+    if (isLending(this.store)) this.store.onLend = options.lend;
   }
 
   /** The leased ports of an address. */
@@ -129,6 +137,8 @@ export class Leases implements LeasedPortsListener {
       held: sum(({ heldBlocks }) => heldBlocks),
       draining: sum(({ drainingBlocks }) => drainingBlocks),
       ports: sum(({ leasedPorts }) => leasedPorts),
+      borrowed: sum(({ borrowedPorts }) => borrowedPorts),
+      lent: sum(({ lentPorts }) => lentPorts),
       ...this.#counts,
     };
   }

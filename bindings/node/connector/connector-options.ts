@@ -82,8 +82,9 @@ export interface ConnectorOptions {
    */
   blocksLost?: "drain" | "destroy" | undefined;
   /**
-   * Where no block can be had, try ports of blocks that others have: the kernel knows whether one
-   * is free for the destination. For stores of one host only, and there on by default.
+   * Where no block can be had, borrow ports that other holders can spare. When nobody can, try ports
+   * of their blocks: the kernel knows whether one is free for the destination. For stores of one
+   * host only, and there on by default.
    */
   spill?: boolean | undefined;
   /** How connections are spread over the sources; `"round-robin"` by default. */

@@ -191,6 +191,7 @@ export class ExhaustionErrors {
     const sum = (figure: (pair: Pair) => number): number =>
       pairs.reduce((total, pair) => total + figure(pair), 0);
     const held = sum(({ heldCount }) => heldCount);
+    const lent = sum(({ lentCount }) => lentCount);
     const cooling = sum(({ coolingCount }) => coolingCount);
     const quarantined = sum(({ quarantined }) => quarantined.size);
     const keptFree = this.#keptFreeIn(range);
@@ -201,6 +202,7 @@ export class ExhaustionErrors {
       `${figure(held)} held`,
       `${figure(cooling)} cooling`,
       `${figure(quarantined)} quarantined (held by another program, or not quite closed)`,
+      ...(lent > 0 ? [`${figure(lent)} lent to other holders of blocks`] : []),
       ...(reserved > 0 ? [`${figure(reserved)} reserved`] : []),
       ...(keptFree > 0 ? [`${figure(keptFree)} kept free for other programs (headroom)`] : []),
     ].join(", ");
@@ -216,7 +218,7 @@ export class ExhaustionErrors {
     if (pairs.every(({ refusal }) => refusal === EMPTY_RANGE)) return "group";
     if (pairs.some(({ refusal }) => refusal === NO_MEMORY)) return "memory";
     const isCooling = pairs.some(({ refusal }) => refusal === Refusal.COOLING);
-    if (isCooling && !pairs.some(({ leased }) => leased?.isAsking)) return "cooling";
+    if (isCooling && !pairs.some((pair) => pair.isAsking)) return "cooling";
     if (pairs.some(({ leased }) => leased?.couldGrow)) return "blocks";
     if (this.#keptFreeIn(this.#range()) > 0) return "headroom";
     if (pairs.every(({ heldCount }) => heldCount === 0)) return "range";

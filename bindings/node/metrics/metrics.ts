@@ -142,6 +142,6 @@ class Sum {
 }
 
 /** Ports of a pair that cannot be had now. */
-function usedBy({ heldCount, coolingCount, quarantined }: Pair): number {
-  return heldCount + coolingCount + quarantined.size;
+function usedBy({ heldCount, lentCount, coolingCount, quarantined }: Pair): number {
+  return heldCount + lentCount + coolingCount + quarantined.size;
 }

@@ -101,7 +101,8 @@ const OUR_LABELS = ["source", "destination", "reason", "le"];
  *   `portwarden_conflicts_total`, `portwarden_released_total`, `portwarden_cooled_down_total`, and
  *   `portwarden_refused_total` with the label `reason` (see {@link Exhausted});
  * - of a connector with the option `blocks`: gauges `portwarden_blocks_held`,
- *   `portwarden_blocks_draining`, `portwarden_blocks_ports`; counters
+ *   `portwarden_blocks_draining`, `portwarden_blocks_ports`, `portwarden_blocks_ports_borrowed`,
+ *   `portwarden_blocks_ports_lent`; counters
  *   `portwarden_blocks_acquired_total`, `portwarden_blocks_returned_total`,
  *   `portwarden_blocks_lost_total`, `portwarden_blocks_refused_total`,
  *   `portwarden_block_store_errors_total`, `portwarden_spilled_total`;
@@ -394,12 +395,14 @@ const BLOCKS: readonly (readonly [keyof BlockMetrics, string, string])[] = [
   ["held", "blocks_held", "Blocks of 64 ports that are leased"],
   ["draining", "blocks_draining", "Leased blocks that run dry before they go back"],
   ["ports", "blocks_ports", "Local ports of the leased blocks"],
+  ["borrowed", "blocks_ports_borrowed", "Local ports borrowed of blocks that others have"],
+  ["lent", "blocks_ports_lent", "Local ports of the leased blocks that are lent to others"],
   ["acquired", "blocks_acquired_total", "Blocks leased"],
   ["returned", "blocks_returned_total", "Blocks given back"],
   ["lost", "blocks_lost_total", "Blocks that were lost"],
   ["refused", "blocks_refused_total", "Requests for a block that were in vain"],
   ["storeErrors", "block_store_errors_total", "Requests that the store of blocks did not answer"],
-  ["spilled", "spilled_total", "Connections begun from ports of blocks that others have"],
+  ["spilled", "spilled_total", "Connections begun from ports of others, not lent"],
 ];
 
 const HISTOGRAM = "wait_seconds";

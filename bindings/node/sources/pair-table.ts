@@ -9,7 +9,9 @@
 
 import { performance } from "node:perf_hooks";
 import { type PortManager, type PortPool, type ReservedPorts, TCP, UDP } from "../../index.ts";
+import type { BlockScope } from "../blocks/block-store.ts";
 import { Leases } from "../blocks/leases.ts";
+import type { Lent, LoanRequest } from "../blocks/loans.ts";
 import type { ConnectorSettings } from "../connector/connector-options.ts";
 import { effectiveRange } from "../connector/effective-range.ts";
 import type { SocketRow } from "../host/proc.ts";
@@ -66,6 +68,7 @@ export class PairTable {
   /** How many ports are held by connections. */
   #heldCount = 0;
   #isClosing = false;
+  #isClosed = false;
 
   /**
    * @param readSockets reads the kernel's table of TCP sockets; `undefined` where it cannot be
@@ -93,6 +96,7 @@ export class PairTable {
         destroys: settings.blocksLost === "destroy",
         isWaited: () => this.isWaited(),
         onChange: () => this.onBlocks(),
+        lend: (scope, request) => this.#lend(scope, request),
       });
     }
     this.sources = new SourceTable(
@@ -145,10 +149,12 @@ export class PairTable {
    * gone.
    */
   pick(request: PairRequest, maySpill = false): Checkout | undefined {
-    const checkout = this.#pickOnce(request) ?? this.#pickUnkept(request);
-    if (checkout !== undefined || !maySpill || !this.#settings.spills) return checkout;
-    // Whoever has an idle block is asked for it first.
-    const isHopeful = this.pairsFor(request).some(({ leased }) => leased?.isHopeful);
+    const own = this.#pickOnce(request) ?? this.#pickUnkept(request);
+    if (own !== undefined || !this.#settings.spills) return own;
+    const borrowed = this.#pickBorrowed(request);
+    if (borrowed !== undefined || !maySpill) return borrowed;
+    // Whoever has an idle block, or ports to spare, is asked first.
+    const isHopeful = this.pairsFor(request).some((pair) => pair.isHopeful);
     return isHopeful ? undefined : this.#pickSpilled(request);
   }
 
@@ -156,6 +162,55 @@ export class PairTable {
   #pickUnkept(request: PairRequest): Checkout | undefined {
     if (this.#tuples === undefined) return undefined;
     return this.#tuples.freeUnkept(this.pairsFor(request)) ? this.#pickOnce(request) : undefined;
+  }
+
+  /** A port that another holder has lent; if there is none, some are asked for. */
+  #pickBorrowed(request: PairRequest): Checkout | undefined {
+    const { destination } = request;
+    const pairs: Pair[] = [];
+    for (const source of this.sources.orderFor(request, this.now())) {
+      const pair = this.pair(source, destination);
+      const port = pair.takeBorrowed();
+      if (port > 0) return this.#checkout(pair, port);
+      pairs.push(pair);
+    }
+    // One after the other: mostly the first has enough.
+    if (!pairs.some(({ loans }) => loans?.isAsking))
+      pairs.find(({ loans }) => loans?.ask(destination.waiting));
+    return undefined;
+  }
+
+  /** Lends ports of a source to another holder of its blocks. */
+  #lend({ source: text, transport }: BlockScope, request: LoanRequest): Lent | undefined {
+    const source = this.sources.all.find(({ address }) => address === text);
+    if (source === undefined || this.#isClosing) return undefined;
+    const { address, port } = request;
+    if (address.includes(":") !== text.includes(":")) return undefined;
+    if (transport === TCP && port === 0) return undefined;
+    const destination = this.use(transport, address, port);
+    try {
+      const pair = this.pair(source, destination);
+      return this.#lent(pair, pair.lend(request));
+    } catch {
+      return undefined; // no memory for one more pool, or no such destination can be
+    } finally {
+      destination.operations--;
+    }
+  }
+
+  #lent(pair: Pair, ports: readonly number[]): Lent {
+    let left = ports.length;
+    if (left > 0) pair.destination.operations++;
+    return {
+      ports,
+      takeBack: (back, isBroken) => {
+        if (this.#isClosed) return;
+        left -= back.length;
+        if (left === 0) pair.destination.operations--;
+        pair.takeBack(back, isBroken, this.now());
+        this.onFreed(pair, false);
+      },
+    };
   }
 
   #pickSpilled(request: PairRequest): Checkout | undefined {
@@ -171,7 +226,7 @@ export class PairTable {
 
   /** Will the store of blocks answer shortly whether there is another block? */
   isAsking(request: PairRequest): boolean {
-    return this.pairsFor(request).some(({ leased }) => leased?.isAsking);
+    return this.pairsFor(request).some((pair) => pair.isAsking);
   }
 
   #pickOnce(request: PairRequest): Checkout | undefined {
@@ -329,6 +384,7 @@ export class PairTable {
   closeIfUnused(): void {
     if (!this.#isClosing || this.#heldCount > 0) return;
     for (const destination of this.destinations) this.#forget(destination);
+    this.#isClosed = true;
     this.manager.close();
     this.leases?.close();
   }

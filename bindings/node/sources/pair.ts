@@ -4,10 +4,12 @@
 // another program holds it, or the system has not let go of its tuple, as far as we know. In the
 // pool a quarantined port is taken.
 //
-// Must stay true: held + quarantined + cooling ports are what the pool has taken.
+// Must stay true: held + lent + quarantined + cooling ports are what the pool has taken.
 
 import { type PortPool, Refusal } from "../../index.ts";
-import type { LeasedPorts, PairUse } from "../blocks/leased-ports.ts";
+import type { LeasedPorts } from "../blocks/leased-ports.ts";
+import type { LoanRequest, Loans } from "../blocks/loans.ts";
+import type { PairUse } from "../blocks/pair-use.ts";
 import type { Destination } from "./destination.ts";
 import type { Source } from "./source.ts";
 
@@ -38,6 +40,8 @@ export class Pair {
   readonly destination: Destination;
   readonly pool: PortPool;
   heldCount = 0;
+  /** Ports lent to other holders of blocks. */
+  lentCount = 0;
   /** What the pool answered when it was last asked for a port in vain. */
   refusal = 0;
   /** Ports quarantined, and until when; milliseconds. */
@@ -53,6 +57,8 @@ export class Pair {
   /** Where its ports come from, if blocks are leased. */
   readonly leased: LeasedPorts | undefined;
   readonly #use: PairUse | undefined;
+  /** What it borrows, where holders of blocks lend to each other. */
+  readonly loans: Loans | undefined;
 
   /**
    * @param longest milliseconds that a port is quarantined.
@@ -76,6 +82,7 @@ export class Pair {
     this.#ofSource = source.quarantined(destination.transport);
     this.leased = leased;
     this.#use = leased?.join();
+    this.loans = this.#use && leased?.loansOf(this.#use, destination);
   }
 
   /** Takes a port; a negative refusal if there is none. */
@@ -108,11 +115,57 @@ export class Pair {
     for (let looks = 0; looks < SPILL_LOOKS; looks++) {
       const port = this.leased?.nextSpilled() ?? 0;
       if (port === 0) return 0;
-      if (this.#ofSource.has(port) || this.pool.takeAt(port) < 0) continue;
-      this.#use?.add(port);
-      return port;
+      if (this.#takeForeign(port)) return port;
     }
     return 0;
+  }
+
+  /** Takes a port that another holder has lent; 0 if there is none. */
+  takeBorrowed(): number {
+    return this.loans?.take((port) => this.#takeForeign(port)) ?? 0;
+  }
+
+  #takeForeign(port: number): boolean {
+    if (this.#ofSource.has(port) || this.pool.takeAt(port) < 0) return false;
+    this.#use?.addForeign(port);
+    return true;
+  }
+
+  /** Takes ports for another holder, as far as they can be spared. */
+  lend({ want, first, last }: LoanRequest): number[] {
+    const ports: number[] = [];
+    if (this.leased === undefined || this.#use === undefined) return ports;
+    for (const port of this.leased.portsToLend(this.#use, first, last)) {
+      if (ports.length === want) break;
+      if (!this.#ofSource.has(port) && this.pool.takeAt(port) > 0) ports.push(port);
+    }
+    for (const port of ports) this.#use.add(port);
+    this.#countLent(ports.length);
+    return ports;
+  }
+
+  /** They are back; `isBroken`: the borrower is gone, and has perhaps just used them. */
+  takeBack(ports: readonly number[], isBroken: boolean, now: number): void {
+    this.#countLent(-ports.length);
+    for (const port of ports) {
+      if (isBroken && this.#earlyMs > 0) this.coolDown(port, now);
+      else this.free(port);
+    }
+  }
+
+  #countLent(change: number): void {
+    this.lentCount += change;
+    if (this.leased !== undefined) this.leased.lentPorts += change;
+  }
+
+  /** Will an answer come shortly that may bring ports? */
+  get isAsking(): boolean {
+    return this.loans?.isAsking || this.leased?.isAsking || false;
+  }
+
+  /** The same, where the last one was not in vain. */
+  get isHopeful(): boolean {
+    return this.loans?.isAsking || this.leased?.isHopeful || false;
   }
 
   /** @param offset where the search begins; by default the pool draws it. */
@@ -191,7 +244,7 @@ export class Pair {
   /** Gives back its records. */
   close(): void {
     this.pool.close();
-    if (this.#use !== undefined) this.leased?.leave(this.#use);
+    if (this.#use !== undefined) this.leased?.leave(this.#use, this.loans);
   }
 
   /** Gives a port back, which cools down first. */
@@ -256,6 +309,10 @@ export class Pair {
   }
 
   get isIdle(): boolean {
-    return this.heldCount === 0 && this.quarantined.size === 0 && this.pool.cooling === 0;
+    return (
+      this.heldCount + this.lentCount === 0 &&
+      this.quarantined.size === 0 &&
+      this.pool.cooling === 0
+    );
   }
 }

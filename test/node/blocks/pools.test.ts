@@ -5,7 +5,7 @@ import { performance } from "node:perf_hooks";
 import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { IPV4, PortManager, type PortPool, Refusal, TCP } from "../../../bindings/index.ts";
-import { PairUse } from "../../../bindings/node/blocks/leased-ports.ts";
+import { PairUse } from "../../../bindings/node/blocks/pair-use.ts";
 import {
   type BlockStore,
   etcdBlocks,
