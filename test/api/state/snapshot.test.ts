@@ -159,7 +159,7 @@ function sideBySide(build: Build, seed: number, length: number, meddle = false):
 }
 
 test.each([
-  [50_000, "release", 400],
+  [50_000, "release", 1000],
   [2000, "debug", 100],
 ] as const)(
   "a restored manager answers as the original, %d times (%s build)",

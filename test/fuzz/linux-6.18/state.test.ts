@@ -58,8 +58,9 @@ function sideBySide(build: Build, seed: number, meddle?: (world: World) => void)
   for (let call = 0; call < 250; call++) {
     const salt = random.u32();
     const answers = [callOnce(original, salt), callOnce(copy, salt)];
-    expect(answers[1], `seed ${seed}, call ${call}`).toBe(answers[0]);
-    if (call % 50 === 0) expect(pictureOf(copy)).toBe(pictureOf(original));
+    if (answers[1] !== answers[0])
+      expect(answers[1], `seed ${seed}, call ${call}`).toBe(answers[0]);
+    if (call % 125 === 124) expect(pictureOf(copy)).toBe(pictureOf(original));
   }
   verifyLinux(copy.linux);
   original.linux.close();
@@ -128,7 +129,8 @@ describe("what is no snapshot", () => {
         change % 10 === 0 ? bytes.slice(0, random.below(bytes.length)) : bytes.slice();
       const at = random.below(Math.max(1, changed.length));
       if (change % 10 !== 0) changed[at] = (changed[at] as number) ^ (1 << random.below(8));
-      expect(restore(changed)).toBe("invalid-snapshot");
+      const outcome = restore(changed);
+      if (outcome !== "invalid-snapshot") expect.fail(`change ${change}: ${outcome}`);
     }
     expect(pictureOf(world)).toBe(before);
   });

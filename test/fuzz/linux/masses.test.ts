@@ -9,6 +9,7 @@ import { type OnLinuxPorts, openLinuxPorts } from "../../replay/linux-ports.ts";
 import { ReferenceLinux } from "../../replay/linux-reference.ts";
 import type { Outcome } from "../../replay/linux-system.ts";
 import { BUILDS, type Build, modulesFor } from "../../support/builds.ts";
+import { compare } from "../mismatch.ts";
 import { Random } from "../random.ts";
 
 type Model = ReturnType<ReferenceLinux["socket"]>;
@@ -112,7 +113,7 @@ class Clash {
     else this.#close();
     const { buckets: records, sockets, timeWait } = this.#real.ports.stats();
     const { buckets, bsockets, hint } = this.#model.stats();
-    expect([records, sockets, this.#real.ports.hint]).toEqual([buckets, bsockets, hint]);
+    compare("stats", [records, sockets, this.#real.ports.hint], [buckets, bsockets, hint]);
     this.#most.buckets = Math.max(this.#most.buckets, records);
     this.#most.sockets = Math.max(this.#most.sockets, sockets);
     this.#most.timeWait = Math.max(this.#most.timeWait, timeWait);
@@ -244,25 +245,25 @@ class Clash {
     this.#now += seconds;
     this.#real.setNow(this.#now);
     this.#model.setNow(this.#now);
-    expect(this.#real.ports.time).toBe(this.#now * MS);
-    expect(this.#real.expireTimeWait()).toBe(this.#model.expireTimeWait());
+    compare("time", this.#real.ports.time, this.#now * MS);
+    compare("expired", this.#real.expireTimeWait(), this.#model.expireTimeWait());
   }
 
   // ── Comparing ─────────────────────────────────────────────────────────────────────────────
 
   #same(real: () => Outcome, model: () => Outcome): void {
     const expected = model();
-    expect(real()).toBe(expected);
+    compare("answer", real(), expected);
   }
 
   #compareRecords(): void {
     const { first, count } = this.#mass;
     for (let looks = 0; looks < 20; looks++) {
       const port = this.#random.between(first, first + count - 1);
-      expect(this.#real.bucket(port)).toEqual(this.#model.bucket(port));
+      compare(`bucket ${port}`, this.#real.bucket(port), this.#model.bucket(port));
     }
     const pair = this.#pairs[this.#random.below(Math.max(1, this.#pairs.length))];
     if (pair === undefined) return;
-    expect(this.#real.look(pair[0])).toEqual(this.#model.look(pair[1]));
+    compare("socket", this.#real.look(pair[0]), this.#model.look(pair[1]));
   }
 }

@@ -1,7 +1,7 @@
 // Fresh folders in which somebody has just installed the package: the tarball, its dependency, the
 // scenarios, and nothing else.
 
-import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,28 +16,28 @@ process.once("exit", () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-let tarball: Promise<string> | undefined;
+let installed: Promise<string> | undefined;
 
 /** A folder with the package, and with these files. */
 export async function fresh(files: Readonly<Record<string, string>>): Promise<string> {
-  tarball ??= pack();
-  const path = await tarball;
+  installed ??= install();
   const folder = scratch();
-  writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
-  await npm(["install", path], folder, MS_MAX);
-  for (const name of SCENARIOS) {
-    copyFileSync(fileURLToPath(new URL(name, import.meta.url)), join(folder, name));
-  }
+  cpSync(await installed, folder, { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   return folder;
 }
 
-/** What has been built, as it would be published. */
-async function pack(): Promise<string> {
-  const folder = scratch();
-  await npm(["pack", "--pack-destination", folder], ROOT, MS_MAX);
-  const [name = ""] = readdirSync(folder);
-  return join(folder, name);
+/** The folder that all others are copies of: npm installs what has been built, once. */
+async function install(): Promise<string> {
+  const [packed, folder] = [scratch(), scratch()];
+  await npm(["pack", "--pack-destination", packed], ROOT, MS_MAX);
+  const [name = ""] = readdirSync(packed);
+  writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
+  await npm(["install", join(packed, name)], folder, MS_MAX);
+  for (const name of SCENARIOS) {
+    copyFileSync(fileURLToPath(new URL(name, import.meta.url)), join(folder, name));
+  }
+  return folder;
 }
 
 function scratch(): string {

@@ -55,7 +55,8 @@ export class Unavailable extends Error {
 const installed = new Map<string, Promise<string>>();
 
 /** The folder whose node_modules has the tools, and nothing else. */
-export function install(...tools: readonly [Tool, ...Tool[]]): Promise<string> {
+export function install(...asked: readonly [Tool, ...Tool[]]): Promise<string> {
+  const tools = [...asked].sort();
   const home = join(CACHE, tools.map((tool) => `${tool}@${VERSIONS[tool]}`).join("+"));
   const installing = installed.get(home) ?? installInto(home, tools);
   installed.set(home, installing);

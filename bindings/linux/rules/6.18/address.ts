@@ -47,7 +47,8 @@ export function printAddress(given: ArrayLike<number>, isV6: boolean): string {
   ];
   if (!isV4Words(given))
     return new ipaddr.IPv6(Array.from(given).flatMap((word) => bytes(word))).toRFC5952String();
-  const dotted = bytes(given[3]).join(".");
+  const [a, b, c, d] = bytes(given[3]);
+  const dotted = `${a}.${b}.${c}.${d}`;
   return isV6 ? `::ffff:${dotted}` : dotted;
 }
 
