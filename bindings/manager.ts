@@ -213,7 +213,9 @@ export class PortManager implements Disposable {
       );
     }
     const { key, port } = askedOf(this.#core, request, PORT_OPTIONS);
-    return this.#reserving.release(key, checkPort(port));
+    if (!this.#reserving.release(key, checkPort(port))) return false;
+    this.#grouped.forget(key, port);
+    return true;
   }
 
   /**
@@ -373,13 +375,11 @@ export class PortManager implements Disposable {
     const { key, port } = askedOf(this.#core, request, PORT_OPTIONS);
     const known = knownAs({ key, port: checkPort(port) }, this.#heldSource());
     if (known !== undefined) return known;
-    writeKey(this.#core, { ...key, group: undefined });
+    const plain = { ...key, group: undefined };
+    writeKey(this.#core, plain);
     if (!this.#core.exports.isHeld(this.#open(), port)) throw notHeld(key, port);
-    return this.#reservation({
-      key: moveKey(this.#reserving, { ...key, group: undefined }, key.group),
-      answer: port,
-      port,
-    });
+    const moved = moveKey(this.#reserving, plain, key.group);
+    return this.#reservation({ key: moved, answer: port, port });
   }
 
   // ── Range and figures ───────────────────────────────────────────────────────────────────

@@ -28,7 +28,7 @@ export type PortTester = (port: number) => boolean;
 const PLACES_MAX = 1024;
 
 /** Where `sequential` goes on for a description, in a group. */
-interface PlaceInGroup extends Place {
+export interface PlaceInGroup extends Place {
   readonly group: PortGroup | undefined;
 }
 

@@ -19,7 +19,8 @@
 //          56 ├──────────────────────┤
 //             │ first           u32  │  the lowest port held, or 0
 //          60 ├──────────────────────┤
-//             │ binding         u32  │  its address; plus 1 if a port is held otherwise than once
+//             │ binding         u32  │  its address; plus 1 if a port is held otherwise than
+//             │                      │  once; plus 2 if no aggregate counts the flow
 //          64 └──────────────────────┘
 //
 // For a snapshot flows that hold one port once are packed: runs of those of one binding, as singles
@@ -53,6 +54,7 @@ import {
   flagsOf,
   highOf,
   isFlow,
+  isUnaggregated,
   lowOf,
   nextOf,
   numberOf,
@@ -107,7 +109,7 @@ export function lineOf(flow: Address): void {
 
 /** Adds a flow to the run whose address the batch begins with, or begins another. */
 function pack(at: Address, flow: Address): Address {
-  const isSingle = countOf(flow) == 1 && isPlain(flow);
+  const isSingle = countOf(flow) == 1 && isPlain(flow) && !isUnaggregated(flow);
   const binding = <u32>parentOf(flow);
   let run: Address = load<u32>(BATCH);
   let end = at;
@@ -182,6 +184,6 @@ function writeLine(line: Address, flow: Address): Address {
   store<u16>(line, <u16>countOf(flow), 50);
   store<u32>(line, flagsOf(flow), 52);
   store<u32>(line, nextPort(flow, 1), 56);
-  store<u32>(line, <u32>binding | (isPlain(flow) ? 0 : 1), 60);
+  store<u32>(line, <u32>binding | (isPlain(flow) ? 0 : 1) | (isUnaggregated(flow) ? 2 : 0), 60);
   return line + LINE_BYTES;
 }

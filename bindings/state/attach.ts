@@ -20,7 +20,8 @@ export function knownAs(
   return undefined;
 }
 
-function textOf(key: Key): string {
+/** A description in all of its networks as one text. */
+export function textOf(key: Key): string {
   return key.networks.map((network) => keyText(key, network)).join(" ");
 }
 

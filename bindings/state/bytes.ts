@@ -208,7 +208,7 @@ function within(value: number, most: number): number {
 const MANAGER = 0x4e535750;
 /** "PWLX": of a LinuxPorts. */
 export const LINUX = 0x584c5750;
-const VERSION = 2;
+const VERSION = 3;
 const SUMS = 12;
 /** Where the content begins. */
 const CONTENT = 20;

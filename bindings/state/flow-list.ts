@@ -3,7 +3,8 @@
 // (assembly/netstack/listing.ts):
 //
 //   0 flow · 1 network · 2 transport · 3 device · 4-7 address · 8-11 destination
-//   12 destination port, and above it the number of ports · 13 flags · 14 lowest port · 15 binding
+//   12 destination port, and above it the number of ports · 13 flags · 14 lowest port · 15 binding,
+//   with two bits for counts that differ and for a flow that no aggregate counts
 //
 // What happens to the manager afterwards does not show here.
 

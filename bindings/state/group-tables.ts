@@ -39,10 +39,6 @@ export class Tables {
     return reserved === undefined ? 0 : (this.#lists.get(reserved) as number);
   }
 
-  groups(): Iterable<[PortGroup, number]> {
-    return this.#groups;
-  }
-
   write(writer: Writer): void {
     const trees = new Map<object, number>();
     writer.count(this.#groups.size);

@@ -1,29 +1,50 @@
 // Reservation objects that were made in groups: the core counts them for each group, and does not
 // know which they are.
 
+import type { Key } from "../requests/parsing.ts";
 import { keyOf, type Reservation } from "../reservation.ts";
+import { textOf } from "./attach.ts";
 import type { Known } from "./held.ts";
 
 const LEAST = 64;
 
 /** The reservations of a manager that are, or were, in a group. */
 export class GroupedReservations {
-  #all = new Set<Reservation>();
+  readonly #byPort = new Map<number, Set<Reservation>>();
+  #added = 0;
   #sweepAt = LEAST;
 
   /**
    * Those that have been released are dropped when there are twice as many as at the last sweep.
    */
   add(reservation: Reservation): void {
-    this.#all.add(reservation);
-    if (this.#all.size < this.#sweepAt) return;
-    this.#all = new Set(this.held());
-    this.#sweepAt = Math.max(LEAST, 2 * this.#all.size);
+    const { port } = reservation;
+    this.#byPort.set(port, (this.#byPort.get(port) ?? new Set()).add(reservation));
+    if (++this.#added < this.#sweepAt) return;
+    const held = [...this.held()];
+    this.#byPort.clear();
+    this.#added = 0;
+    this.#sweepAt = Math.max(LEAST, 2 * held.length);
+    for (const one of held) this.add(one);
+  }
+
+  /** What was released by its value is in its group no longer. */
+  forget(key: Key, port: number): void {
+    if (key.group === undefined) return;
+    for (const one of this.#byPort.get(port) ?? []) {
+      const known = keyOf(one);
+      if (known === undefined || known.group !== key.group || textOf(known) !== textOf(key))
+        continue;
+      this.#byPort.get(port)?.delete(one);
+      return;
+    }
   }
 
   /** Those whose ports are held. */
   *held(): Generator<Reservation> {
-    for (const reservation of this.#all) if (!reservation.released) yield reservation;
+    for (const some of this.#byPort.values()) {
+      for (const reservation of some) if (!reservation.released) yield reservation;
+    }
   }
 }
 

@@ -195,8 +195,8 @@ function readHeld(reader: Reader, { reserving }: RestoreTarget): void {
     const ends = { destination: ANY, destinationPort: 0, flags: 0 };
     const none = { group: undefined, reserved: undefined };
     const key: Key = { networks: [network], transport, device, address, ...ends, ...none };
-    holding.addSingles(key, reader.raw(reader.count()));
     for (let flows = reader.count(); flows > 0; flows--) readFlow(reader, key, holding);
+    holding.addSingles(key, reader.raw(reader.count()));
   }
   holding.end();
 }

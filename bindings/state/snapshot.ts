@@ -5,9 +5,10 @@
 //   selection     policy, its parameters and counters; its secret, if that is wanted
 //   groups        trees, and the groups that are used, with the ranges that limit them
 //   reserved      lists of reserved ports
-//   held          by network, transport, device and address: destinations with one port, as the core
-//                 reads them (netstack/restoring.ts); others with their ports, and the counts that
-//                 are not one
+//   held          by network, transport, device and address: destinations with their ports, and the
+//                 counts that are not one; then those with one port, as the core reads them
+//                 (netstack/singles.ts). What no aggregate counts comes first, so that the same
+//                 records are made again
 //   pools         in the order in which they were opened, with what cools down and what is queued
 //   reservations  those that cool down, and those that are in groups
 //   places        where `sequential` goes on
@@ -22,13 +23,14 @@ import {
   SINGLE_KIND_SHIFT,
 } from "../../assembly/abi.ts";
 import { SeededRandom } from "../core/random.ts";
-import type { PortGroup } from "../groups/group.ts";
+import { isGone } from "../groups/group.ts";
 import type { checkOpen } from "../open.ts";
 import type { PoolRecord } from "../pool-record.ts";
 import type { Address } from "../requests/address.ts";
+import { writeKey as writeRequestKey } from "../requests/block.ts";
 import { checkBoolean, readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
-import type { Reserving } from "../reserving.ts";
+import type { PlaceInGroup, Reserving } from "../reserving.ts";
 import { POLICIES } from "../selection.ts";
 import { seal, Writer } from "./bytes.ts";
 import { FlowList, forEachRun } from "./flow-list.ts";
@@ -61,6 +63,8 @@ export function checkSnapshotOptions(options: SnapshotOptions): boolean {
 const LINE = LINE_BYTES >> 2;
 const MAPPED = 0xffff0000;
 const SECRET_WORDS = 8;
+/** A bit of a line's last word. */
+const UNAGGREGATED = 2;
 
 /** A bit of the byte that begins a flow, which is otherwise that of a single (assembly/abi.ts). */
 export const HAS_EXTRA: number = 1 << 7;
@@ -69,24 +73,31 @@ export const HAS_EXTRA: number = 1 << 7;
 export function snapshotOf(source: StateSource, withSecrets: boolean): Uint8Array {
   const writer = new Writer();
   const pools = [...source.pools];
-  const tables = new Tables([...pools.map(({ key }) => key), ...keysOf(source.grouped)]);
+  const places = [...source.reserving.places].filter(([, { group }]) => !group || !isGone(group));
+  const inPlaces = places.map(([, { group }]) => ({ group, reserved: undefined }));
+  const keys = [...pools.map(({ key }) => key), ...keysOf(source.grouped)];
+  const tables = new Tables([...keys, ...inPlaces]);
   writeSettings(writer, source);
   writeSelection(writer, source, withSecrets);
   tables.write(writer);
   writeHeld(writer, source);
   writer.count(pools.length);
   for (const pool of pools) writePool(writer, pool, tables);
-  const cooling = [...source.cooling];
+  const isHeld = ({ key, port }: Known): boolean => {
+    writeRequestKey(source.core, { ...key, group: undefined, reserved: undefined });
+    return source.core.exports.isHeld(source.manager, port) !== 0;
+  };
+  const cooling = [...source.cooling].filter(isHeld);
   writer.count(cooling.length);
   for (const one of cooling) {
     writeKnown(writer, one, tables);
     writer.float(one.due);
   }
   const seen = new Set(cooling.map(({ id }) => id));
-  const grouped = [...source.grouped].filter(({ id }) => !seen.has(id));
+  const grouped = [...source.grouped].filter((one) => !seen.has(one.id) && isHeld(one));
   writer.count(grouped.length);
   for (const one of grouped) writeKnown(writer, one, tables);
-  writePlaces(writer, source, tables);
+  writePlaces(writer, places, tables);
   return seal(writer.bytes());
 }
 
@@ -141,18 +152,18 @@ function writeSelection(
 class Place {
   readonly singles: Writer = new Writer();
   /** Numbers of others in the list. */
-  readonly others: number[] = [];
+  others: number[] = [];
 
   /** @param words a line of the place; `at`: where it begins. */
   write(writer: Writer, list: FlowList, words: Uint32Array, at: number): void {
     for (const word of words.subarray(at + 1, at + 4)) writer.count(word);
     writer.byte(kindAt(words, at + 4));
     writeAddress(writer, words, at + 4);
+    writer.count(this.others.length);
+    for (const index of this.others) writeFlow(writer, list, index);
     const singles = this.singles.bytes();
     writer.count(singles.length);
     writer.raw(singles);
-    writer.count(this.others.length);
-    for (const index of this.others) writeFlow(writer, list, index);
   }
 }
 
@@ -179,9 +190,21 @@ function writeHeld(writer: Writer, { core, manager }: StateSource): void {
   const lines = FlowList.ofFlows(core, known);
   writer.count(singles);
   writer.count(places.size);
-  for (const [index, one] of [...places.values()].entries()) {
+  const isFirst = (index: number): boolean =>
+    ((list.words[index * LINE + 15] as number) & UNAGGREGATED) !== 0;
+  const ordered = firstOnes([...places.values()].entries(), ([, { others }]) =>
+    others.some(isFirst),
+  );
+  for (const [index, one] of ordered) {
+    one.others = firstOnes(one.others, isFirst);
     one.write(writer, list, lines.words, index * LINE);
   }
+}
+
+/** Those that come first, and then the others. */
+function firstOnes<T>(items: Iterable<T>, isFirst: (item: T) => boolean): T[] {
+  const all = [...items];
+  return [...all.filter(isFirst), ...all.filter((item) => !isFirst(item))];
 }
 
 /** The flags and the destination of a line. */
@@ -272,13 +295,15 @@ function writePool(
   for (const port of queued) writer.short(port);
 }
 
-function writePlaces(writer: Writer, { reserving }: StateSource, tables: Tables): void {
-  const groups = new Map<PortGroup | undefined, number>([[undefined, 0], ...tables.groups()]);
-  const places = [...reserving.places].filter(([, { group }]) => groups.has(group));
+function writePlaces(
+  writer: Writer,
+  places: readonly [name: string, place: PlaceInGroup][],
+  tables: Tables,
+): void {
   writer.count(places.length);
-  for (const [name, { group, index }] of places) {
+  for (const [name, place] of places) {
     writer.text(name.slice(0, name.lastIndexOf(" ")));
-    writer.count(groups.get(group) as number);
-    writer.word(index >>> 0);
+    writer.count(tables.groupOf(place));
+    writer.word(place.index >>> 0);
   }
 }
