@@ -35,7 +35,7 @@ test("a manager that closes leaves nothing behind, wherever its records lay", as
     import { PortManager } from "portwarden";
     const figures = [];
     const ports = new Uint16Array(65);
-    for (let round = 0; round < 1500; round++) {
+    for (let round = 0; round < 600; round++) {
       const manager = PortManager.open();
       for (let transport = 30; transport < 60; transport++) {
         for (const end of [1, 2, 3]) {
@@ -48,7 +48,7 @@ test("a manager that closes leaves nothing behind, wherever its records lay", as
     }
     console.log(JSON.stringify(figures));
   `);
-  expect(figures).toHaveLength(15);
+  expect(figures).toHaveLength(6);
   expect(figures).toEqual(figures.map(() => figures[0]));
 });
 

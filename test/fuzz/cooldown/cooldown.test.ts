@@ -6,8 +6,8 @@ import { expectNoMismatch } from "../expect.ts";
 import { cooldown } from "./subject.ts";
 
 test.each([
-  ["release", 36_000],
-  ["debug", 12_000],
+  ["release", 16_000],
+  ["debug", 6_000],
 ] as const)(
   "a cooling pool on the %s build answers as its reference model does, %i times",
   async (build, operations) => {

@@ -7,7 +7,7 @@ import { expectNoMismatch } from "../expect.ts";
 import type { Figures } from "../fuzz.ts";
 import { groups, POLICIES } from "./subject.ts";
 
-const OPERATIONS = { release: 4000, debug: 1600 };
+const OPERATIONS = { release: 2500, debug: 1000 };
 const ANSWERS = ["port", "-1", "-2", "-6", "-7", "thrown", "EBUSY", "true", "false"];
 
 const answers: Figures = {};

@@ -6,8 +6,8 @@ import { expectNoMismatch } from "../expect.ts";
 import { udp } from "./subject.ts";
 
 test.each([
-  ["release", 40_000],
-  ["debug", 20_000],
+  ["release", 16_000],
+  ["debug", 8_000],
 ] as const)(
   "UDP sockets on the %s build answer as their reference model does, %i times",
   async (build, operations) => {
