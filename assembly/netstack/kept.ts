@@ -2,16 +2,9 @@
 //
 // They belong to the idle flow (tree.ts) and to the records that would be freed with it: each whose
 // only child is freed, upwards, and of the any-address aggregate the binding that counts no other
-// binding, and its host. Nothing changes. What has been added up lies in scratch memory:
-//
-//   sum   0 ┌──────────────────┐
-//           │ bytes       u32  │  of blocks
-//         4 ├──────────────────┤
-//           │ entries     u32  │  nodes that leave the table
-//         8 └──────────────────┘
+// binding, and its host. Nothing changes.
 
 import { Address, paidFor } from "../memory/arena";
-import { BATCH } from "../memory/layout";
 import { costOfRemoving } from "../memory/table";
 import { paidByCounted } from "../ports/counted";
 import {
@@ -38,29 +31,27 @@ import {
 } from "./records";
 import { isUnused } from "./tree";
 
-const BYTES: usize = BATCH;
-const ENTRIES: usize = BATCH + 4;
-
 /** Bytes in blocks that are kept for reuse. */
 export function keptBytes(manager: Address): u32 {
   const idle = idleFlowOf(manager);
-  if (!idle || !isUnused(idle)) return 0;
-  store<u64>(BATCH, 0);
-  addUpwards(manager, idle);
-  return load<u32>(BYTES) + costOfRemoving(manager, load<u32>(ENTRIES));
-}
-
-/** Adds a node, and the records that are freed with it. */
-function addUpwards(manager: Address, from: Address): void {
-  let node = from;
-  while (true) {
-    store<u32>(BYTES, load<u32>(BYTES) + bytesOf(manager, node));
-    if (isInTable(manager, node)) store<u32>(ENTRIES, load<u32>(ENTRIES) + 1);
+  let bytes: u32 = 0;
+  let entries: u32 = 0;
+  let node = idle && isUnused(idle) ? idle : 0;
+  let other: Address = 0;
+  while (node) {
+    bytes += belowOf(node);
+    if (!isInline(manager, node)) {
+      bytes += paidFor(node);
+      // A ring has one entry in the table, which goes with its last flow.
+      if (isFlow(node) ? isOnlyClass(node) : !isAggregateHost(node)) entries++;
+    }
     const aggregate = kindOf(node) == BINDING ? aggregateBindingOf(node) : 0;
-    if (aggregate && childrenOf(aggregate) == 1) addUpwards(manager, aggregate);
-    if (!isOnlyChild(node)) return;
-    node = parentOf(node);
+    if (aggregate && childrenOf(aggregate) == 1) other = aggregate;
+    const isLast = !isOnlyChild(node);
+    node = isLast ? other : parentOf(node);
+    if (isLast) other = 0;
   }
+  return bytes + costOfRemoving(manager, entries);
 }
 
 /** The aggregate host goes before the space, whose only host goes as well. */
@@ -73,13 +64,10 @@ function isOnlyChild(node: Address): bool {
   return first == node && nextOf(node) == 0;
 }
 
-/**
- * The bytes of a record's block and of what belongs to it. Those of an inline child are its
- * parent's.
- */
-function bytesOf(manager: Address, node: Address): u32 {
-  let bytes = isInline(manager, node) ? 0 : paidFor(node);
-  if (isFlow(node)) return bytes + paidByCounted(node);
+/** What belongs to a record: the ports of a flow, the aggregates of a binding. */
+function belowOf(node: Address): u32 {
+  if (isFlow(node)) return paidByCounted(node);
+  let bytes: u32 = 0;
   if (kindOf(node) != BINDING) return bytes;
   for (let list = WILDCARD; list <= TUPLE; list++) {
     for (let item = firstAggregateOf(node, list); item; item = nextOf(item)) {
@@ -94,12 +82,6 @@ function isInline(manager: Address, node: Address): bool {
   if (kind == BINDING) return node == parentOf(node) + HOST_OWN;
   if (kind == HOST) return node == parentOf(node) + SPACE_OWN;
   return kind == SPACE && node == inlineSpaceAt(manager);
-}
-
-/** Has the table an entry that goes with this record? A ring has one, which its last flow takes. */
-function isInTable(manager: Address, node: Address): bool {
-  if (isFlow(node)) return isOnlyClass(node);
-  return !isInline(manager, node) && !isAggregateHost(node);
 }
 
 function isAggregateHost(node: Address): bool {
