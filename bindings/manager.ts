@@ -123,7 +123,7 @@ export class PortManager implements Disposable {
     manager.#cooling.setClock(begun.clock);
     manager.#restored = restoreInto(begun, {
       ...manager.#poolOwner(),
-      attach: (key, port) => manager.#reservation({ key, answer: port, port }),
+      attach: (key, port) => manager.#reservation(key, port),
       addCooling: (reservation, due) => manager.#cooling.add({ due, reservation }),
       close: () => manager.close(),
     });
@@ -143,7 +143,10 @@ export class PortManager implements Disposable {
    * arguments.
    */
   reservePort(request: ReserveRequest, test?: PortTester): Reservation {
-    return this.#granted(this.#reserving.reserve(this.#asked(request, test), test));
+    const asked = this.#asked(request, test);
+    const answer = test ? 0 : this.#reserving.reserveOnce(asked);
+    if (answer > 0) return this.#reservation(asked.key, answer);
+    return this.#granted(this.#reserving.reserve(asked, test, answer));
   }
 
   /**
@@ -154,7 +157,7 @@ export class PortManager implements Disposable {
    */
   tryReserve(request: ReserveRequest, test?: PortTester): Reservation | RefusalCode {
     const outcome = this.#reserving.reserve(this.#asked(request, test), test);
-    if (outcome.answer > 0) return this.#reservation(outcome);
+    if (outcome.answer > 0) return this.#reservation(outcome.key, outcome.answer);
     return this.#reserving.counts.refuse(outcome.answer as RefusalCode);
   }
 
@@ -265,9 +268,8 @@ export class PortManager implements Disposable {
    */
   pool(options: PoolOptions): PortPool {
     if (!isRevoked(options) && options?.blocks !== undefined) return leasedPool(this, options);
-    const owner = this.#poolOwner();
     const asked = askedOf(this.#core, options, POOL_OPTIONS);
-    return openPool(owner, asked.key, poolKind(owner, asked));
+    return openPool(this.#poolOwner(), asked.key, poolKind(this.#poolOwner(), asked));
   }
 
   // ── Picking ─────────────────────────────────────────────────────────────────────────────
@@ -378,8 +380,7 @@ export class PortManager implements Disposable {
     const plain = { ...key, group: undefined };
     writeKey(this.#core, plain);
     if (!this.#core.exports.isHeld(this.#open(), port)) throw notHeld(key, port);
-    const moved = moveKey(this.#reserving, plain, key.group);
-    return this.#reservation({ key: moved, answer: port, port });
+    return this.#reservation(moveKey(this.#reserving, plain, key.group), port);
   }
 
   // ── Range and figures ───────────────────────────────────────────────────────────────────
@@ -449,7 +450,7 @@ export class PortManager implements Disposable {
 
   /** A reservation, or the refusal as an error. */
   #granted(outcome: Outcome): Reservation {
-    if (outcome.answer > 0) return this.#reservation(outcome);
+    if (outcome.answer > 0) return this.#reservation(outcome.key, outcome.answer);
     this.#reserving.counts.refuse(outcome.answer);
     throw this.#refused(outcome);
   }
@@ -460,8 +461,8 @@ export class PortManager implements Disposable {
     return explained(refused(outcome, this.#settings.limit), () => this.#explain(key, port));
   }
 
-  #reservation({ key, answer }: Outcome): Reservation {
-    const reservation = new Reservation(INSIDE, key, answer, this.#owner);
+  #reservation(key: Key, port: number): Reservation {
+    const reservation = new Reservation(INSIDE, key, port, this.#owner);
     if (key.group !== undefined) this.#grouped.add(reservation);
     return reservation;
   }

@@ -4,7 +4,7 @@
 //   any port        the selection tells where to     ├─ then the tester, whose "no" undoes it
 //                   search, the core searches        ┘
 
-import { EMPTY_RANGE, IN_USE, PORT_MAX } from "../assembly/abi.ts";
+import { EMPTY_RANGE, IN_USE } from "../assembly/abi.ts";
 import type { Core } from "./core/core.ts";
 import { Counts } from "./counts.ts";
 import { closed, invalid, noMemory, show } from "./errors.ts";
@@ -58,10 +58,39 @@ export class Reserving {
 
   /**
    * Reserves the explicit port, or any. A refusal is an answer.
+   * @param known what {@link reserveOnce} has answered, if it has been called and is no port.
    * @throws PortError `EBADF`; what the tester throws.
    */
-  reserve({ key, port, offset }: Asked, test: PortTester | undefined): Outcome {
-    return port === 0 ? this.#reserveAny(key, offset, test) : this.#reserveAt(key, port, test);
+  reserve(asked: Asked, test: PortTester | undefined, known = 0): Outcome {
+    const { key, port, offset } = asked;
+    const once =
+      known !== 0 || (test !== undefined && port === 0) ? known : this.reserveOnce(asked);
+    if (once === 0) return this.#reserveAny(key, offset, test);
+    if (once > 0 && test !== undefined && !this.#passes(test, key, port)) {
+      return { answer: IN_USE, key, port, refusedByTester: 1 };
+    }
+    if (once > 0 || port !== 0) return { answer: once, key, port };
+    const searched = once === EMPTY_RANGE ? this.range() : this.#rangeFor(key);
+    return { answer: once, key, port, searched };
+  }
+
+  /**
+   * Reserves the explicit port, or searches from the offset or a random one: the hot way, which makes
+   * no objects. Returns the port, a refusal, or 0: the policy needs more than one call.
+   * @throws PortError `EBADF`.
+   */
+  reserveOnce({ key, port, offset }: Asked): number {
+    const manager = this.open();
+    const { exports } = this.core;
+    if (port !== 0) {
+      writeKey(this.core, key);
+      return exports.reservePort(manager, port);
+    }
+    if (offset === undefined && this.selection.algorithm !== "random") return 0;
+    // Only a group's range may be empty; then no random number is drawn.
+    if (key.group !== undefined && this.#rangeFor(key) === undefined) return EMPTY_RANGE;
+    writeKey(this.core, key);
+    return exports.reserveAny(manager, offset ?? this.selection.next());
   }
 
   /** Releases a port by its description. */
@@ -110,19 +139,7 @@ export class Reserving {
     return noMemory(`${what}, limit ${this.limit} bytes`);
   }
 
-  #reserveAt(key: Key, port: number, test: PortTester | undefined): Outcome {
-    const manager = this.open();
-    writeKey(this.core, key);
-    const answer = this.core.exports.reservePort(manager, port);
-    if (answer < 0 || test === undefined || this.#passes(test, key, port)) {
-      return { answer, key, port };
-    }
-    return { answer: IN_USE, key, port, refusedByTester: 1 };
-  }
-
   #reserveAny(key: Key, offset: number | undefined, test: PortTester | undefined): Outcome {
-    const isPlain = offset !== undefined || this.selection.algorithm === "random";
-    if (isPlain && test === undefined) return this.#reserveFrom(key, offset);
     const searched = this.#rangeFor(key);
     if (searched === undefined) {
       return { answer: EMPTY_RANGE, key, port: 0, searched: this.range() };
@@ -146,30 +163,12 @@ export class Reserving {
     return { answer, key, port: 0, searched, isDrawn, refusedByTester };
   }
 
-  /** One search without a tester, from an offset or a random one: the hot one, without objects. */
-  #reserveFrom(key: Key, offset: number | undefined): Outcome {
-    const { exports } = this.core;
-    const packed = this.#packedFor(key);
-    const [first, last] = [packed & PORT_MAX, packed >>> 16];
-    if (first > last) return { answer: EMPTY_RANGE, key, port: 0, searched: this.range() };
-    const start = offset ?? this.selection.next();
-    const answer = exports.reserveEphemeral(this.address, first, last, start, 0);
-    return answer > 0
-      ? { answer, key, port: 0 }
-      : { answer, key, port: 0, searched: { first, last } };
-  }
-
   /** The range as it is now, whatever a tester does to it, as far as the group allows. */
   #rangeFor(key: Key): PortRange | undefined {
-    return unpackRange(this.#packedFor(key));
-  }
-
-  /** The same, as the core's number. The request block holds the description then. */
-  #packedFor(key: Key): number {
     const { exports } = this.core;
     const range = exports.range(this.open());
     writeKey(this.core, key);
-    return key.group === undefined ? range : exports.clampToRequest(range);
+    return unpackRange(key.group === undefined ? range : exports.clampToRequest(range));
   }
 
   /** Reserves the first port of first..last, from an offset on, that the tester accepts. */

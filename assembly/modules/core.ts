@@ -52,6 +52,7 @@ export {
   closeIpv4,
   isAvailable,
   releasePort,
+  reserveAny,
   reserveEphemeral,
   reservePort,
   reserveTuple,

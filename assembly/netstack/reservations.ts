@@ -29,6 +29,7 @@ import { Address } from "../memory/arena";
 import { beginBill, canPay } from "../memory/bill";
 import { HOSTS_AT, REQUEST, RINGS_AT, SPACES_AT } from "../memory/layout";
 import { Port } from "../ports/bitmap";
+import { firstIn, lastIn } from "../ports/range";
 import { unlessEmpty } from "../ports/reserved";
 import { hasPort } from "../ports/set";
 import { acquire, chargeAcquire, chargeNewAcquire, isHeldInRing, releaseAll } from "./aggregates";
@@ -45,7 +46,15 @@ import { acceptFast, closeFast } from "./connections";
 import { NOT_FAST } from "./fast-path";
 import { isExclusive, wantedOf } from "./flags";
 import { addGroupUse, chargeGroupUse, dropGroupUse } from "./group-uses";
-import { classIn, flagsOf, isAny, isWildcard, nextOf, treeVersionOf } from "./records";
+import {
+  classIn,
+  ephemeralRangeOf,
+  flagsOf,
+  isAny,
+  isWildcard,
+  nextOf,
+  treeVersionOf,
+} from "./records";
 import { noteRequest, releaseByCache, reserveByCache, searchByCache } from "./request-cache";
 import {
   chargeFlow,
@@ -111,6 +120,12 @@ export function reserveEphemeral(
   }
   if (!isPlanned()) return NO_MEMORY;
   return port ? acquirePlanned(manager, port, exclusive, version) : EXHAUSTED;
+}
+
+/** The same from the ephemeral range, of which the group must allow some. */
+export function reserveAny(manager: Address, offset: u32): i32 {
+  const range = clampToRequest(ephemeralRangeOf(manager));
+  return reserveEphemeral(manager, firstIn(range), lastIn(range), offset, 0);
 }
 
 /** Reserves a tuple (gVisor `ReserveTuple`): only holders of the same destination are asked. */

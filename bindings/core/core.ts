@@ -30,6 +30,7 @@ export type CoreExports = {
 
   isAvailable(manager: number, port: number): number;
   reservePort(manager: number, port: number): number;
+  reserveAny(manager: number, offset: number): number;
   reserveEphemeral(
     manager: number,
     first: number,
