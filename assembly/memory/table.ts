@@ -100,7 +100,7 @@ export function find(owner: Address, parent: Address, number: u32, low: u64, hig
     far = min<u32>(far + 1, FAR_MAX);
   }
   store<u32>(VACANT, at);
-  store<u32>(VACANT_FAR, far);
+  store<u32>(VACANT_FAR, far << FAR_SHIFT);
   return 0;
 }
 
@@ -200,7 +200,7 @@ export function replace(owner: Address, node: Address, other: Address): void {
 export function rename(owner: Address, node: Address, number: u32, low: u64, high: u64): void {
   const before = slotIndexOf(owner, node);
   const at = load<u32>(owner, SLOTS) + (load<u32>(VACANT) << 2);
-  store<u32>(at, slotOf(node, load<u32>(VACANT_FAR)));
+  store<u32>(at, load<u32>(VACANT_FAR) | (<u32>node >> NODE_SHIFT));
   store<u16>(node, <u16>number, NODE_NUMBER);
   store<u64>(node, low, NODE_NAME);
   store<u64>(node, high, NODE_NAME + 8);

@@ -27,7 +27,7 @@ import { REQUEST } from "../memory/layout";
 import { rename } from "../memory/table";
 import { Port } from "../ports/bitmap";
 import { isPlain, stepOne } from "../ports/counted";
-import { addFirst, dropOnly, hasOnly, isBitmap } from "../ports/set";
+import { addFirst, dropOnly, hasOnly } from "../ports/set";
 import { NOT_FAST } from "./fast-path";
 import {
   aggregateBindingOf,
@@ -63,8 +63,8 @@ export function acceptFast(manager: Address, port: Port): i32 {
   const binding = knownBinding(manager);
   if (!binding) return NOT_FAST;
   const flow = idleFlowOf(manager);
-  if (!isUnused(flow) || isBitmap(flow) || flagsOf(flow) != load<u32>(REQUEST + REQUEST_FLAGS))
-    return NOT_FAST;
+  // A flow that is unused has no container: what removes its last port trims it.
+  if (!isUnused(flow) || flagsOf(flow) != load<u32>(REQUEST + REQUEST_FLAGS)) return NOT_FAST;
   if (listOf(flow) != TUPLE || !isMovable(binding, flow)) return NOT_FAST;
   if (findFlow(manager, binding, REQUEST) || !stepAggregates(binding, flagsOf(flow), port, 1))
     return NOT_FAST;

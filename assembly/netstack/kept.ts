@@ -66,8 +66,7 @@ function isOnlyChild(node: Address): bool {
 
 /** What belongs to a record: the ports of a flow, the aggregates of a binding. */
 function belowOf(node: Address): u32 {
-  if (isFlow(node)) return paidByCounted(node);
-  let bytes: u32 = 0;
+  let bytes: u32 = isFlow(node) ? paidByCounted(node) : 0;
   if (kindOf(node) != BINDING) return bytes;
   for (let list = WILDCARD; list <= TUPLE; list++) {
     for (let item = firstAggregateOf(node, list); item; item = nextOf(item)) {
