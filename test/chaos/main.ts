@@ -88,9 +88,9 @@ async function run(): Promise<void> {
   if (store === "redis") server = pair = await RedisPair.start(Number(values["min-replicas"]));
   if (store === "etcd") server = await startEtcd();
   if (server !== undefined) proxy = await SlowProxy.to(server.port);
+  for (let index = 0; index < WORKERS; index++) startWorker();
   // A fresh server grants nothing for a term.
   if (store === "redis") await pause(ttl + 1500);
-  for (let index = 0; index < WORKERS; index++) startWorker();
   // They take a while to start; until each has told what it does nothing happens to them.
   while (countsByWorker.size < WORKERS) await pause(50);
   const end = performance.now() + minutes * 60_000;

@@ -8,7 +8,6 @@ import { connect, type Server, type Socket } from "node:net";
 import { PortError } from "../../errors.ts";
 import { OPEN_LEASED, type PoolStore } from "../../leasing.ts";
 import {
-  BLOCK_COUNT,
   type BlockGrant,
   type BlockScope,
   type BlockStore,
@@ -59,6 +58,14 @@ export function hostName(scope: BlockScope, block: number): string {
   return hostPath(`${scopeName(scope)}/${block}`);
 }
 
+interface HeldName {
+  /** As stores name it. */
+  readonly scope: string;
+  readonly block: number;
+  readonly grant: string;
+  readonly server: Server;
+}
+
 class HostBlocks implements PoolStore, LendingStore {
   readonly [OPEN_LEASED] = openLeased;
   readonly name = "host";
@@ -68,7 +75,7 @@ class HostBlocks implements PoolStore, LendingStore {
   onLend: LendingStore["onLend"] = undefined;
   /** Connections to other holders, and from them. */
   readonly #peers: Set<Socket> = new Set();
-  readonly #held: Map<string, { readonly grant: string; readonly server: Server }> = new Map();
+  readonly #held: Map<string, HeldName> = new Map();
   /** By scope: when to ask again after having asked in vain, milliseconds. */
   readonly #retries: Map<string, number> = new Map();
   #grants = 0;
@@ -148,7 +155,7 @@ class HostBlocks implements PoolStore, LendingStore {
     server.maxConnections = CALLERS_MAX;
     this.#retries.delete(scopeName(scope));
     const grant = `${++this.#grants}`;
-    this.#held.set(path, { grant, server });
+    this.#held.set(path, { scope: scopeName(scope), block, grant, server });
     return grant;
   }
 
@@ -188,10 +195,9 @@ class HostBlocks implements PoolStore, LendingStore {
 
   #heldOf(scope: BlockScope): Map<number, string> {
     const found = new Map<number, string>();
-    for (let block = 0; block < BLOCK_COUNT; block++) {
-      const held = this.#held.get(hostName(scope, block));
-      if (held !== undefined) found.set(block, held.grant);
-    }
+    const name = scopeName(scope);
+    for (const held of this.#held.values())
+      if (held.scope === name) found.set(held.block, held.grant);
     return found;
   }
 

@@ -303,7 +303,7 @@ export class LeasedPorts implements KeeperListener {
     const isFree = (port: number): boolean => port >= first && port <= last && !use.has(port);
     for (const block of this.#draining) yield* this.#usable(block).filter(isFree);
     let left = this.#leftFor(use) - LEND_KEPT;
-    for (const block of this.#openList) {
+    for (const block of left > 0 ? this.#openList : []) {
       for (const port of this.#usable(block).filter(isFree)) if (left-- > 0) yield port;
     }
   }
