@@ -20,7 +20,7 @@ beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "portwarden-"));
   whole = join(scratch, "whole.json");
   outcome = await spawned(MAIN, ["--smoke", "--json", whole]);
-}, 180_000);
+});
 afterAll(() => {
   rmSync(scratch, { recursive: true });
 });

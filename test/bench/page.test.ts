@@ -52,7 +52,7 @@ describe.runIf(missing === undefined)("the page", () => {
     await build({ configFile: join(ROOT, "bench/page/vite.config.ts"), logLevel: "error" });
     mkdirSync(SHOTS, { recursive: true });
     site = await Site.open(FOLDER);
-  }, 120_000);
+  });
 
   afterEach(async () => {
     for (const { page } of visits) await page.context().close();

@@ -59,7 +59,7 @@ export async function measured(page: Page, occupancies: number): Promise<void> {
   const least = occupancies * 3;
   const count = (least: number): boolean =>
     document.querySelectorAll("#costs small").length >= least;
-  await page.waitForFunction(count, least, { timeout: 90_000 });
+  await page.waitForFunction(count, least, { timeout: 600_000 });
 }
 
 export function numberOf(text: string): number {

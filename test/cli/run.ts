@@ -15,7 +15,7 @@ export interface Outcome {
 
 /** The program, as it is built. */
 export const MAIN: string = fileURLToPath(new URL("../../build/lib/cli.js", import.meta.url));
-const RUN_MS_MAX = 60_000;
+const RUN_MS_MAX = 600_000;
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** Runs a command line, whose words are apart by single blanks. */

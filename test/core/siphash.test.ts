@@ -32,7 +32,7 @@ describe("SipHash", () => {
     });
     expect(error, stderr.toString()).toBeNull();
     exports = new WebAssembly.Instance(new WebAssembly.Module(binary)).exports as never;
-  }, 60_000);
+  });
 
   function inCore(key: Uint8Array, message: Uint8Array): bigint {
     const bytes = new Uint8Array(exports.memory.buffer);

@@ -12,7 +12,6 @@ import { ROOT } from "./pages.ts";
 
 const FOLDER = join(ROOT, "build/site");
 const VITEPRESS = join(ROOT, "node_modules/vitepress/bin/vitepress.js");
-const BUILD_MS_MAX = 170_000;
 
 const missing = whyNoBrowser();
 if (missing !== undefined) console.warn(`the site of the pages is not tested: ${missing}`);
@@ -27,7 +26,7 @@ describe.runIf(missing === undefined)("the site of the pages", () => {
     site = await Site.open(FOLDER, "/");
     visit = await site.visit();
     page = visit.page;
-  }, BUILD_MS_MAX);
+  });
 
   afterAll(() => site?.close());
 

@@ -11,7 +11,7 @@ import { build } from "rolldown";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Installed, installPacked } from "../support/tarball.ts";
 
-const MS_MAX = 60_000;
+const MS_MAX = 600_000;
 const { resolve } = createRequire(import.meta.url);
 
 let installed: Installed;

@@ -16,7 +16,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".woff2": "font/woff2",
 };
 /** The other tests keep the machine busy. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 600_000;
 /** Not the root: a page that works here works under any path. */
 const UNDER = "/some/where/";
 

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const FOLDERS = (process.env.PATH ?? "").split(":");
-const READY_MS_MAX = 60_000;
+const READY_MS_MAX = 600_000;
 
 /** A server that was started. */
 export interface StoreServer {

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const LOADER = "node_modules/@assemblyscript/loader";
-const MS_MAX = 60_000;
+const MS_MAX = 600_000;
 
 /** What package.json says of the entry points. */
 interface Manifest {

@@ -39,7 +39,7 @@ export class Host {
 
   /** Asks until so many are connected, or some seconds have passed. */
   async whoWhen(count: number): Promise<string[][]> {
-    const until = Date.now() + 5000;
+    const until = Date.now() + 60_000;
     for (;;) {
       const found = await this.who();
       if (found.flat().length === count || Date.now() > until) return found;

@@ -68,6 +68,6 @@ function sum(numbers: readonly number[]): number {
 }
 
 async function until(isSo: () => boolean): Promise<void> {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 60_000;
   while (!isSo() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 10));
 }
