@@ -92,7 +92,7 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
 
   test("a worker thread that is terminated, also while it spins, holds nothing any more", async () => {
     const scope = freshScope();
-    for (let round = 0; round < 8; round++) {
+    for (let round = 0; round < 4; round++) {
       const worker = new Worker(HOLDER, {
         argv: [scope.source, round % 2 === 0 ? "spin" : "idle"],
       });
