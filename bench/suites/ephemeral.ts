@@ -50,6 +50,8 @@ const OCCUPANCIES = [0, 50, 90, 99, 99.9, ONE_FREE, FULL] as const;
 const SAMPLING: Sampling = { rounds: 2000, milliseconds: 150 };
 const BATCH = 256;
 const RESERVATIONS_REFUSED = 500;
+/** What a reservation and its release take at half a range, at most. */
+const RESERVATION_NS = 200;
 
 /** How much is done. */
 const WHOLE = { ports: COUNT, offsets: 64000, operations: 4000, batched: 4096 };
@@ -173,6 +175,9 @@ function single(session: Session, kind: Kind, occupancy: number): number {
   const ratio = measured.ratio(pool, bitmap);
   if (isPlainTcp(kind)) {
     session.check({ name: `tcp ${occupancy} %: pool over bitmap`, value: ratio, atMost: 1.15 });
+    const value = session.median(key, "reservations");
+    const name = `tcp ${occupancy} %: reservations, ns`;
+    if (occupancy === 50) session.check({ name, value, atMost: RESERVATION_NS });
     checkReference(session, measured, pool, model, occupancy);
   }
   return ratio;
