@@ -8,6 +8,8 @@ export {
   bindAny as bindAny2632,
   bindAt as bindAt2632,
   bindRange as bindRange2632,
+  countOpen as countOpen2632,
+  judgeBind as judgeBind2632,
   listenAny as listenAny2632,
   listenBound as listenBound2632,
 } from "../linux/rules/2.6.32/bind";
@@ -25,6 +27,7 @@ export {
   addressWord as addressWord2632,
   closeSocket as closeSocket2632,
   hasReuse as hasReuse2632,
+  idOf as id2632,
   moveSocket as moveSocket2632,
   openSocket as openSocket2632,
   preferOwnAddress as preferOwnAddress2632,
@@ -32,6 +35,7 @@ export {
   socketPort as port2632,
   stateOf as state2632,
 } from "../linux/rules/2.6.32/socket";
+export { nextRecord2632, readRecord2632 } from "../linux/rules/2.6.32/state";
 export {
   connectHint as connectHint2632,
   countOf as count2632,

@@ -12,8 +12,8 @@ const IDS = ["#wasm", "#linux-wasm", "#cooldown-wasm"];
 const ALL = "\0modules";
 const UNPACK: string = JSON.stringify(fileURLToPath(new URL("unpack.ts", import.meta.url)));
 
-/** What the page never calls: snapshots, and the other rules of Linux. */
-const UNUSED = /^restore|618$/;
+/** What the page never calls: snapshots, the other rules of Linux, lists of its sockets. */
+const UNUSED = /^restore|618$|^(?:nextRecord|readRecord|judgeBind|countOpen)2632$/;
 
 /** A module without exports that the page does not call, and without what only they need. */
 function trimmed(name: string): Buffer {

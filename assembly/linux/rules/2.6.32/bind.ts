@@ -95,9 +95,34 @@ import {
  * a port that is named.
  */
 export function bindAt(socket: Address, port: Port): i32 {
+  const refusal = refusalOf(socket, port);
+  return refusal ? refusal : settleBind(socket, takeNamed(socket, port), true);
+}
+
+/** What `bindAt` would answer, but that memory is not asked for: 1, or a refusal. */
+export function judgeBind(socket: Address, port: Port): i32 {
+  const refusal = refusalOf(socket, port);
+  return refusal ? refusal : judgeNamed(socket, port);
+}
+
+/** How many ports `bindAny` could give. */
+export function countOpen(socket: Address): u32 {
+  const range = bindRange(socket);
+  if (isEmpty(range)) return 0;
+  const reserved = load<u32>(systemOf(socket), RESERVED);
+  askFor(socket, wantedBy(socket));
+  planRequest(systemOf(socket), false);
+  let open: u32 = 0;
+  for (let port = firstIn(range); port <= lastIn(range); port++) {
+    if (!isBlocked(port) && !(reserved && hasReserved(reserved, port))) open++;
+  }
+  return open;
+}
+
+/** What is refused whoever has the port, or 0. */
+function refusalOf(socket: Address, port: Port): i32 {
   if (port < unprivilegedStart(systemOf(socket)) && !isPrivileged(socket)) return NOT_PERMITTED;
-  if (!isFresh(socket)) return BAD_STATE;
-  return settleBind(socket, takeNamed(socket, port), true);
+  return isFresh(socket) ? 0 : BAD_STATE;
 }
 
 /**
@@ -178,15 +203,21 @@ function settleBind(socket: Address, answer: i32, named: bool): i32 {
 }
 
 function takeNamed(socket: Address, port: Port): i32 {
+  const answer = judgeNamed(socket, port);
+  return answer < 0 ? answer : join(socket, namedBucket(socket, port), port);
+}
+
+function judgeNamed(socket: Address, port: Port): i32 {
   if (!allows(groupOf(socket), GROUP_BIND, port)) return OUTSIDE_GROUP;
-  const system = systemOf(socket);
-  const bucket: Address = isUdp(socket) ? 0 : findBucket(system, port);
   askFor(socket, wantedBy(socket));
-  planRequest(system, false);
-  const isShared = fastreuseOf(bucket) > 0 && classOf(socket) == REUSE_ADDR;
+  planRequest(systemOf(socket), false);
+  const isShared = fastreuseOf(namedBucket(socket, port)) > 0 && classOf(socket) == REUSE_ADDR;
   if (!isShared && isBlocked(port)) return IN_USE;
-  if (!isPlanned()) return NO_MEMORY;
-  return join(socket, bucket, port);
+  return isPlanned() ? 1 : NO_MEMORY;
+}
+
+function namedBucket(socket: Address, port: Port): Address {
+  return isUdp(socket) ? 0 : findBucket(systemOf(socket), port);
 }
 
 /** A port of a range, which the socket gets, or a refusal; `AGAIN` unless this is the last draw. */

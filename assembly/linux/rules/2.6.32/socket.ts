@@ -20,7 +20,9 @@
 //             │ address   16 bytes   │  that bind() gave or connect() fixed; all zero: any
 //          56 ├──────────┬───────────┤
 //             │ port u16 │ transport │  u16; port 0: it has none
-//          60 └──────────┴───────────┘
+//          60 ├──────────┴───────────┤
+//             │ id             u32   │  from 1 on, in the order in which sockets are opened
+//          64 └──────────────────────┘
 //
 // Only TCP has buckets. UDP sockets hold their ports in a space of their own, so that the two
 // protocols do not meet; they neither listen nor wait.
@@ -48,7 +50,7 @@ import { flagsOf } from "../../../netstack/records";
 import { keepEmptied } from "../../../netstack/tree";
 import { Port } from "../../../ports/bitmap";
 import { dropSocketOwner, flowOf, setFlow } from "./bucket";
-import { count, REUSE_ADDR, SOCKETS, UDP_SOCKETS } from "./system";
+import { count, LAST_ID, REUSE_ADDR, SOCKETS, UDP_SOCKETS } from "./system";
 
 const SYSTEM: usize = 12;
 const LINKS: usize = 16;
@@ -62,7 +64,8 @@ const PRIVILEGED: usize = 39;
 const ADDRESS: usize = 40;
 const PORT: usize = 56;
 const TRANSPORT: usize = 58;
-const SOCKET_BYTES: u32 = 60;
+const ID: usize = 60;
+const SOCKET_BYTES: u32 = 64;
 
 export const CLOSED: u32 = 0;
 export const LISTENING: u32 = 1;
@@ -85,6 +88,8 @@ export function openSocket(
   store<u16>(socket, <u16>transport, TRANSPORT);
   store<u32>(socket, device, DEVICE);
   store<u32>(socket, <u32>group, GROUP);
+  count(system, LAST_ID, 1);
+  store<u32>(socket, load<u32>(system, LAST_ID), ID);
   enterGroup(group);
   pushFirst(system + SOCKETS, socket, LINKS);
   return socket;
@@ -163,6 +168,11 @@ export function moveClass(socket: Address, klass: u32): void {
 
 export function systemOf(socket: Address): Address {
   return load<u32>(socket, SYSTEM);
+}
+
+/** No two sockets of a system have the same. */
+export function idOf(socket: Address): u32 {
+  return load<u32>(socket, ID);
 }
 
 export function nextSocket(socket: Address): Address {

@@ -30,7 +30,9 @@
 //              │ page table         │  of the buckets of TCP ports (ports/page-table.ts)
 //         2488 ├────────────────────┤
 //              │ bind cache         │  the last bind() with port 0 (bind-cache.ts)
-//         2572 └────────────────────┘
+//         2572 ├────────────────────┤
+//              │ last id       u32  │  of a socket
+//         2576 └────────────────────┘
 //
 // The port manager's record tree serves as it is. An owner of a port holds it in the flow of its
 // local address, device and destination, where a bound or listening socket has the wildcard as
@@ -71,7 +73,8 @@ const UNPRIVILEGED: usize = QUEUES + 24;
 export const UDP_SOCKETS: usize = UNPRIVILEGED + 4;
 export const PAGE_TABLE: usize = UDP_SOCKETS + 4;
 export const BIND_CACHE: usize = (PAGE_TABLE + PAGE_TABLE_BYTES + 7) & ~7;
-const SYSTEM_BYTES: u32 = 2572; // with the bind cache's 84
+export const LAST_ID: usize = 2572; // behind the bind cache's 84
+const SYSTEM_BYTES: u32 = <u32>LAST_ID + 4;
 if (BIND_CACHE != 2488) ERROR("System no longer matches its diagram");
 
 /** The class of an owner that lets others in. */

@@ -145,6 +145,10 @@ export function nextWait(wait: Address): Address {
   return load<u32>(wait + EXPIRING, NEXT);
 }
 
+export function bucketOfWait(wait: Address): Address {
+  return load<u32>(wait, BUCKET);
+}
+
 export function ownerOf(wait: Address): Address {
   return wait + OWNER;
 }

@@ -29,6 +29,11 @@ export type Exports2632 = SharedExports & {
   setSocketReuse(socket: number, reuse: number): number;
   hasReuse(socket: number): number;
   state(socket: number): number;
+  id(socket: number): number;
+  nextRecord(system: number, record: number): number;
+  readRecord(system: number, record: number): void;
+  judgeBind(socket: number, port: number): number;
+  countOpen(socket: number): number;
   addressWord(socket: number, index: number): number;
   bindAt(socket: number, port: number): number;
   bindAny(socket: number, first: number, last: number, random: number, draw: number): number;

@@ -10,6 +10,7 @@ import { Selection } from "../../../selection.ts";
 import { Sysctl } from "../../sysctl.ts";
 import { LinuxSystem, openOf } from "../../system.ts";
 import { checkLinuxOptions, checkReuse, type Linux2632Settings } from "./options.ts";
+import { type Linux2632Record, listed2632 } from "./records.ts";
 import {
   type Linux2632Socket,
   type Linux2632SocketOptions,
@@ -58,7 +59,7 @@ export class Linux2632Ports extends LinuxSystem {
     const { draw, isWatched, local: localAddress } = checked;
     const selections = { bindSelection, connectSelection };
     const shared = { core, linux, limit, draw, isWatched, ...selections, localAddress };
-    return new Linux2632Ports(INSIDE, { address, reserved, ...shared });
+    return new Linux2632Ports(INSIDE, { address, reserved, groups: new Map(), ...shared });
   }
 
   /**
@@ -69,6 +70,17 @@ export class Linux2632Ports extends LinuxSystem {
     return options === undefined
       ? openPlainSocket(this.#system)
       : openSocket(this.#system, options);
+  }
+
+  /**
+   * All sockets, the oldest first, and then the connections in TIME_WAIT, the first to end first, as
+   * plain data: as they are now.
+   * @throws PortError `EBADF`.
+   */
+  sockets(): IterableIterator<Linux2632Record> {
+    return listed2632(this.#system)
+      .map(({ record }) => record)
+      .values();
   }
 
   /**

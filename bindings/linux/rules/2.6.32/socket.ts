@@ -36,7 +36,10 @@ import { isEmpty, unpackRange } from "../../../requests/range.ts";
 import { type Search, searchBy } from "../../../search.ts";
 import type { Selection } from "../../../selection.ts";
 import { type OpenSystem, openOf } from "../../system.ts";
+import type { LinuxExplanation } from "../6.18/explain.ts";
 import type { Exports2632 } from "./core.ts";
+import { explain2632 } from "./explain.ts";
+import type { Linux2632Record, Linux2632State } from "./records.ts";
 import { type About, refusedBind, refusedConnect, wrongState } from "./refusals.ts";
 
 /** What a socket is made with. */
@@ -78,12 +81,6 @@ export interface Linux2632CloseOptions {
   timestamp?: number | null | undefined;
 }
 
-/**
- * What a socket is doing: `"closed"`, neither connected nor listening, as a new one or one that is
- * bound; `"gone"` once `close()` has been called.
- */
-export type Linux2632State = "closed" | "listening" | "connected" | "gone";
-
 /** What the sockets of one system share. */
 export interface System extends OpenSystem {
   readonly linux: Exports2632;
@@ -95,6 +92,8 @@ export interface System extends OpenSystem {
   readonly connectSelection: Selection;
   /** The address that routing would choose. */
   readonly localAddress: Address;
+  /** Groups that sockets are in, by their addresses in the core. */
+  readonly groups: Map<number, PortGroup>;
 }
 
 const DEVICE_MAX = 0x7fffffff;
@@ -108,18 +107,25 @@ const SOCKET_NAMES = ["type", "reuseAddr", "bindToDevice", "group", "privileged"
  * @internal Users call `Linux2632Ports.socket`.
  */
 export function openSocket(system: System, options: Linux2632SocketOptions): Linux2632Socket {
-  const { core } = system;
   const given = readOptions("options", options, SOCKET_NAMES);
   const { group, bindToDevice = 0, type = "tcp" } = given;
   if (type !== "tcp" && type !== "udp") throw wrongValue("type", '"tcp" or "udp"', type);
   const reuse = checkBoolean("reuseAddr", given.reuseAddr) ? 1 : 0;
   const device = checkInteger("bindToDevice", bindToDevice, 0, DEVICE_MAX);
   const privileged = checkBoolean("privileged", given.privileged) ? 1 : 0;
-  const inGroup = group === undefined ? 0 : groupAddress(group, core);
+  const inGroup = groupIn(system, group);
   const transport = type === "udp" ? TRANSPORT_UDP : TRANSPORT_TCP;
   const inSystem = openOf(system);
   const address = system.linux.openSocket(inSystem, reuse, device, inGroup, privileged, transport);
-  return newSocket(system, address, type, group);
+  return newSocket(system, address, type, group, device);
+}
+
+/** The address of a group, which the system knows from then on; 0: none. */
+function groupIn({ core, groups }: System, group: PortGroup | undefined): number {
+  if (group === undefined) return 0;
+  const address = groupAddress(group, core);
+  groups.set(address, group);
+  return address;
 }
 
 /**
@@ -128,7 +134,7 @@ export function openSocket(system: System, options: Linux2632SocketOptions): Lin
  */
 export function openPlainSocket(system: System): Linux2632Socket {
   const address = system.linux.openSocket(openOf(system), 0, 0, 0, 0, TRANSPORT_TCP);
-  return newSocket(system, address, "tcp", undefined);
+  return newSocket(system, address, "tcp", undefined, 0);
 }
 
 function newSocket(
@@ -136,21 +142,33 @@ function newSocket(
   address: number,
   type: "tcp" | "udp",
   group: PortGroup | undefined,
+  device: number,
 ): Linux2632Socket {
   if (address === 0) throw noMemory(`a socket, limit ${system.limit} bytes`);
-  return new Linux2632Socket(system, address >>> 0, type, group);
+  return new Linux2632Socket(system, address >>> 0, type, group, device);
 }
 
 /** A TCP or UDP socket, as far as its port is concerned. Made by `Linux2632Ports.socket`. */
 export class Linux2632Socket implements Disposable {
+  /** 1..4294967295: no other socket of the system has the same. */
+  readonly id: number;
   /** The protocol. */
   readonly type: "tcp" | "udp";
   readonly #system: System;
   /** Where the core keeps the socket; 0 when it is gone. */
   #socket: number;
   #group: PortGroup | undefined;
+  readonly #device: number;
 
-  constructor(system: System, socket: number, type: "tcp" | "udp", group: PortGroup | undefined) {
+  constructor(
+    system: System,
+    socket: number,
+    type: "tcp" | "udp",
+    group: PortGroup | undefined,
+    device: number,
+  ) {
+    this.#device = device;
+    this.id = system.linux.id(socket);
     this.type = type;
     this.#system = system;
     this.#socket = socket;
@@ -181,6 +199,24 @@ export class Linux2632Socket implements Disposable {
     const answer = linux.bindAt(socket, named);
     if (answer < 0) throw refusedBind(answer, this.#about(), "bind", local.text, named);
     return answer;
+  }
+
+  /**
+   * Says whether bind() would get the port now, and if not, who or what stands in the way. Changes
+   * nothing. For port 0 of a socket with SO_REUSEADDR, bind() may fail by chance all the same: the
+   * search stops at ports that others share.
+   * @throws PortError `EBADF`, and those of bad arguments.
+   */
+  explainBind(address: AddressLike, port: number): LinuxExplanation<Linux2632Record> {
+    const local = parseAddress("address", address);
+    const asked = {
+      socket: this.#open(),
+      type: this.type,
+      local,
+      port: checkPortOrZero("port", port),
+    };
+    const { reuseAddr, group } = this;
+    return explain2632(this.#system, { ...asked, reuseAddr, group, device: this.#device });
   }
 
   /**
@@ -326,9 +362,8 @@ export class Linux2632Socket implements Disposable {
   }
 
   set group(group: PortGroup | undefined) {
-    const { core, linux } = this.#system;
-    const address = group === undefined ? 0 : groupAddress(group, core);
-    linux.moveSocket(this.#open(), address);
+    const address = groupIn(this.#system, group);
+    this.#system.linux.moveSocket(this.#open(), address);
     this.#group = group;
   }
 

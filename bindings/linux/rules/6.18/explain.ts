@@ -51,12 +51,12 @@ export type LinuxRule =
   | "held";
 
 /** One reason. */
-export interface LinuxObstacle {
+export interface LinuxObstacle<Holder = LinuxRecord> {
   readonly rule: LinuxRule;
   /** The reason in words. */
   readonly text: string;
   /** Who has the port, for an explicit port: a socket, or a connection without one. */
-  readonly holder?: LinuxRecord | undefined;
+  readonly holder?: Holder | undefined;
   /** The path of the group that set the limit. */
   readonly group?: string | undefined;
   /** For any port: how many ports of the system's range the rule takes away, each counted once. */
@@ -64,7 +64,7 @@ export interface LinuxObstacle {
 }
 
 /** Whether bind() gets a port, and why not. */
-export interface LinuxExplanation {
+export interface LinuxExplanation<Holder = LinuxRecord> {
   /** Would the call succeed now? */
   readonly allowed: boolean;
   /** The port that was asked about; 0: any. */
@@ -73,7 +73,7 @@ export interface LinuxExplanation {
    * What stands in the way. For an explicit port every holder that has to go, and no other; for any
    * port what each rule takes away: with {@link free} it adds up to the system's range.
    */
-  readonly because: readonly LinuxObstacle[];
+  readonly because: readonly LinuxObstacle<Holder>[];
   /** For any port: the system's range. */
   readonly searched?: PortRange | undefined;
   /**
