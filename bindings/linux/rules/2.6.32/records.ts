@@ -34,7 +34,7 @@ export interface Linux2632Record {
 }
 
 /** A record, and whether it lets sockets with SO_REUSEADDR join. */
-export interface Listed2632 {
+interface Listed2632 {
   readonly record: Linux2632Record;
   readonly isOpen: boolean;
 }
