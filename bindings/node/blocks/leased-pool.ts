@@ -62,7 +62,14 @@ function tenantOf(
   const none = (): void => {};
   const weak = new WeakRef(manager);
   const leases = new Leases({
-    ...{ store, seed: undefined, destroys: false, isWaited: () => false, onChange: none },
+    ...{
+      store,
+      seed: undefined,
+      destroys: false,
+      isWaited: () => false,
+      onChange: none,
+      expire: none,
+    },
     reserved: reserved ?? new ReservedPorts(),
     range: () => weak.deref()?.portRange(),
   });

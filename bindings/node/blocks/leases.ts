@@ -73,6 +73,8 @@ interface LeasesOptions {
   readonly isWaited: () => boolean;
   /** Blocks have come, or cannot come now. */
   readonly onChange: () => void;
+  /** Ends the cooldown of ports whose time is over: also where nobody asks for a port any more. */
+  readonly expire: () => void;
   /** Lends ports to other holders. */
   readonly lend?: LendingStore["onLend"];
 }
@@ -160,6 +162,7 @@ export class Leases implements LeasedPortsListener {
     if (this.#isClosed || this.#timer !== undefined) return;
     this.#timer = SYSTEM_CLOCK.after(TIDY_MS, () => {
       this.#timer = undefined;
+      this.#options.expire();
       for (const ports of this.#byScope.values()) ports.tidy();
       this.#startTimer();
     });

@@ -96,6 +96,7 @@ export class PairTable {
         destroys: settings.blocksLost === "destroy",
         isWaited: () => this.isWaited(),
         onChange: () => this.onBlocks(),
+        expire: () => this.#expire(),
         lend: (scope, request) => this.#lend(scope, request),
       });
     }
@@ -313,6 +314,11 @@ export class PairTable {
         yield pair;
       }
     }
+  }
+
+  #expire(): void {
+    const now = this.now();
+    for (const { pairs } of this.destinations) for (const pair of pairs) pair?.expire(now);
   }
 
   /** Forgets destinations that no connection goes to any more. @returns whether there were any. */
