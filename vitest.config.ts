@@ -12,7 +12,11 @@ const TIDY = "test/package/tidy.test.ts";
 const PAGES = "test/replay/browser/**/*.test.ts";
 /** Files that touch nothing but memory: one process runs many of them, each in its own module scope. */
 const PURE = ["api", "core", "fuzz", "invalid-input", "limits", "replay", "stories"];
-const IMPURE = ["test/fuzz/{node,kernel}/**/*.test.ts", "test/api/netstack/closing.test.ts"];
+/** These have sockets, or watch what is collected and how much memory is taken, also by others. */
+const IMPURE = [
+  ...["test/fuzz/{node,kernel}/**/*.test.ts", "test/api/life.test.ts", "test/limits/*.test.ts"],
+  "test/api/**/{cleanup,closing,containers,detours,manager,regressions,shared-memory,small,stats}.test.ts",
+];
 const PURE_FILES = PURE.map((folder) => `test/${folder}/**/*.test.ts`);
 /** What takes long begins first, so that nothing long is left when all else is done. */
 const LONGEST = [

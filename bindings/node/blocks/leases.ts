@@ -76,7 +76,7 @@ interface LeasesOptions {
   /** Ends the cooldown of ports whose time is over: also where nobody asks for a port any more. */
   readonly expire: () => void;
   /** Lends ports to other holders. */
-  readonly lend?: LendingStore["onLend"];
+  readonly lend?: LendingStore["onLend"] | undefined;
 }
 
 const CHANNEL: Channel = channel(BLOCKS_CHANNEL);

@@ -1,5 +1,6 @@
 // autocannonSetup: autocannon's connections from several sources, on ports that portwarden picks.
 
+import type { ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import autocannon from "autocannon";
@@ -194,7 +195,12 @@ test.each([
   // Workers load what has been built: they are threads without the test's own loader.
   const built = createRequire(import.meta.url).resolve("portwarden/node");
   const { autocannonWorkers, hostBlocks } = await import(built);
-  const { port, came } = await httpFixture();
+  // Nobody is answered before all have come: a worker that has ended leaves its blocks to the other.
+  const held: ServerResponse[] = [];
+  const { port, came } = await httpFixture((_request, response) => {
+    held.push(response);
+    if (came.length === 8) for (const one of held.splice(0)) one.end();
+  });
   const blocks = leases && { blocks: hostBlocks() };
   const result = await autocannon({
     url: `http://127.0.0.1:${port}`,
