@@ -34,6 +34,7 @@ const FIRST_SERVER = 9001;
 const DESTINATIONS = 4;
 const RANGE = { first: 40_000, last: 40_063 };
 const QUARANTINE_MS = 60_000;
+const TIME_WAIT_MS = 2500;
 const PORTS = Array.from(
   { length: RANGE.last - RANGE.first + 1 },
   (_, index) => RANGE.first + index,
@@ -67,6 +68,8 @@ const further = await Promise.all(host.ports.map((port) => refusal(connector, po
 const { conflicts, quarantined } = connector.metrics();
 holder.kill("SIGKILL");
 await once(holder, "exit");
+// What it was connected from is in TIME_WAIT, which a connect() takes over after two seconds.
+await new Promise((resolve) => setTimeout(resolve, TIME_WAIT_MS));
 ahead = 1.5 * QUARANTINE_MS;
 await Promise.all(
   host.ports.map((port, index) => open(connector, port, PORTS.length - (free[index] as number))),
