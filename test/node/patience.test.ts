@@ -96,6 +96,37 @@ test("a waiter is served when a source is tried again that was gone for a while"
   await reset(first, second);
 });
 
+function keepBusy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+test.each(["it begins to wait", "its source is back", "it has waited for a while"])(
+  "a waiter is served although the process was busy when %s",
+  async (when) => {
+    const { port } = await serve();
+    const to = { host: "127.0.0.1", port };
+    for (const ms of [35, 38, 41, 44, 56, 59, 65, 74]) {
+      const sources = freshSources(2) as [string, string];
+      const connector = connectorWith({ ...ONE_PORT, sources, wait: true, quarantine: 60 });
+      let isGone = true;
+      const dial: Dial = (ends) => {
+        if (isGone && ends.localAddress === sources[1]) throw refusal("EADDRNOTAVAIL", "bind");
+        return connect(ends);
+      };
+      const first = await dialled(connector, to, dial);
+      if (when === "it begins to wait") keepBusy(ms);
+      const waiting = dialled(connector, to, dial);
+      waiting.catch(() => {});
+      if (when === "its source is back") keepBusy(ms);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      if (when === "it has waited for a while") keepBusy(ms);
+      isGone = false;
+      await reset(first, await waiting);
+    }
+  },
+);
+
 /** A connector whose host has two addresses; there is no port left for the first. */
 async function waitingForFirst(
   options: Partial<ConnectorOptions>,

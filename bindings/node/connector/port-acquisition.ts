@@ -91,7 +91,10 @@ export class PortAcquisition {
     const { pairs, errors } = this.#context;
     try {
       const checkout = pairs.pick(request, this.#spillConflicts < SPILL_CONFLICTS_MAX);
-      return checkout ?? { kind: "port", error: errors.noPort(request) };
+      if (checkout !== undefined) return checkout;
+      // Whoever waits now may meet the same sources again.
+      this.#absentSources = 0;
+      return { kind: "port", error: errors.noPort(request) };
     } catch (error) {
       // There is no memory for a record, or the group has been removed.
       const isMemory = (error as NodeJS.ErrnoException).code === "ENOBUFS";

@@ -37,6 +37,8 @@ export class WaitQueues {
   #timer: NodeJS.Timeout | undefined;
   /** When the timer is due. */
   #due = Infinity;
+  /** When all queues were served the last time. */
+  #lookedAt = 0;
   #lastPosition = 0;
   #isServing = false;
 
@@ -197,14 +199,16 @@ export class WaitQueues {
   }
 
   #nextChangeFor(request: PairRequest): number {
-    const now = this.#pairs.now();
     let next = Infinity;
-    for (const pair of this.#pairs.pairsFor(request)) next = Math.min(next, changeOf(pair, now));
+    for (const pair of this.#pairs.pairsFor(request)) {
+      next = Math.min(next, changeOf(pair, this.#lookedAt));
+    }
     return next;
   }
 
   #onTimer(): void {
     this.#clearTimer();
+    this.#lookedAt = this.#pairs.now();
     this.#whileServing(() => {
       for (const [destination, queues] of this.#queues) {
         for (const source of queues.keys()) this.#serve(destination, source);
@@ -225,7 +229,10 @@ export class WaitQueues {
   }
 }
 
-/** When a pair may have a port by itself: not before its source is tried again. */
-function changeOf({ source, nextChange }: Pair, now: number): number {
-  return source.absentUntil > now ? source.absentUntil : nextChange;
+/**
+ * When a pair may have a port by itself: not before its source is tried again, which may have become
+ * possible since the queues were last looked at.
+ */
+function changeOf({ source, nextChange }: Pair, lookedAt: number): number {
+  return source.absentUntil > lookedAt ? source.absentUntil : nextChange;
 }

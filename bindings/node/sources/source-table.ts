@@ -196,7 +196,8 @@ class Family {
   /** Unless it is present already, or a later absence is not over. */
   #return(source: Source, now: number): void {
     if (source.place >= 0 || source.absentUntil > now) return;
-    source.absentUntil = 0;
+    // When an absence ended is of use to those who wait.
+    if (now === Number.POSITIVE_INFINITY) source.absentUntil = 0;
     this.#put(source, this.present.length);
     this.onUse(source);
   }
