@@ -203,7 +203,7 @@ class HostBlocks implements PoolStore, LendingStore {
 
   // ── The bell ────────────────────────────────────────────────────────────────────────────
 
-  /** Whoever rings wants the block, and perhaps asks for a loan then. */
+  /** One who rings wants the block, and perhaps asks for a loan then. */
   #onCaller(scope: BlockScope, block: number, peer: Socket): void {
     if (this.#held.has(hostName(scope, block))) this.onWanted?.(scope, block);
     this.#track(peer);

@@ -20,7 +20,7 @@ const LINE_MAX = 8192;
 /** So many ports are lent at a time. */
 const LENT_MAX = 64;
 /**
- * Whoever is stopped does not answer within so many milliseconds. An answer that has come while this
+ * A process that is stopped does not answer in so many milliseconds. An answer that has come while this
  * thread was busy itself is seen before the second look at the time.
  */
 const PATIENCE_MS = 250;

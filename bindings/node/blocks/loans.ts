@@ -5,7 +5,7 @@
 //            ◀─ ports, which the lender takes for that destination ────
 //            ── ports that are not needed any more ───────────────────▶
 //
-// Both keep a connection for as long as a port of it is lent: whoever dies ends it.
+// Both keep a connection for as long as a port of it is lent: the death of either ends it.
 //
 // Must stay true: a port is lent to one at a time, and its lender uses it only when it is back.
 

@@ -2,7 +2,7 @@
 
 import { BLOCK_PORTS, firstPortOf } from "./block-store.ts";
 
-/** Whoever counts the uses of all pairs of a source. */
+/** Counts the uses of all pairs of a source. */
 interface UseCounter {
   onTaken(port: number): void;
   onFreed(port: number): void;

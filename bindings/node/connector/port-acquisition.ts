@@ -92,7 +92,7 @@ export class PortAcquisition {
     try {
       const checkout = pairs.pick(request, this.#spillConflicts < SPILL_CONFLICTS_MAX);
       if (checkout !== undefined) return checkout;
-      // Whoever waits now may meet the same sources again.
+      // A connection that waits now may meet the same sources again.
       this.#absentSources = 0;
       return { kind: "port", error: errors.noPort(request) };
     } catch (error) {

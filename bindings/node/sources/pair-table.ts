@@ -154,7 +154,7 @@ export class PairTable {
     if (own !== undefined || !this.#settings.spills) return own;
     const borrowed = this.#pickBorrowed(request);
     if (borrowed !== undefined || !maySpill) return borrowed;
-    // Whoever has an idle block, or ports to spare, is asked first.
+    // Holders of idle blocks, or with ports to spare, are asked first.
     const isHopeful = this.pairsFor(request).some((pair) => pair.isHopeful);
     return isHopeful ? undefined : this.#pickSpilled(request);
   }

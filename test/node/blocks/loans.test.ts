@@ -1,5 +1,5 @@
 // Loans: ports that one holder of blocks of a host lends to another. No port has two users, and
-// whoever dies gives back what it had.
+// a process that dies gives back what it had.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -119,7 +119,7 @@ export function countOpen(socket: Address): u32 {
   return open;
 }
 
-/** What is refused whoever has the port, or 0. */
+/** What is refused no matter who has the port, or 0. */
 function refusalOf(socket: Address, port: Port): i32 {
   if (port < unprivilegedStart(systemOf(socket)) && !isPrivileged(socket)) return NOT_PERMITTED;
   return isFresh(socket) ? 0 : BAD_STATE;
