@@ -45,7 +45,8 @@ const HOLDER = fileURLToPath(new URL("holder.js", import.meta.url));
 const [holding = "", learning = ""] = process.argv.slice(2);
 const realNow = performance.now;
 let ahead = 0;
-performance.now = () => realNow.call(performance) + ahead;
+let stopped: number | undefined;
+performance.now = () => stopped ?? realNow.call(performance) + ahead;
 const host = await Host.start("tcp", FIRST_SERVER, DESTINATIONS);
 const early = learning === "refresh" ? connect() : undefined;
 const holder = await hold();
@@ -64,8 +65,11 @@ const expected = free.reduce((sum, count) => sum + count) - failures.length;
 const known = holding === "connected" ? TAKEN.length : 0;
 const seen = await host.whoWhen(expected + known);
 const ours = seen.map((who, index) => ourPorts(who, index));
+// While the clock stands still, no quarantine ends.
+stopped = performance.now();
 const further = await Promise.all(host.ports.map((port) => refusal(connector, port)));
 const { conflicts, quarantined } = connector.metrics();
+stopped = undefined;
 holder.kill("SIGKILL");
 await once(holder, "exit");
 // What it was connected from is in TIME_WAIT, which a connect() takes over after two seconds.
