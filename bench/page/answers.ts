@@ -3,7 +3,7 @@
 
 import { PortError } from "../../bindings/index.ts";
 import { measureCosts } from "./cost.ts";
-import { Drawing, stateOf } from "./drawing.ts";
+import { Drawing, parityOf, stateOf } from "./drawing.ts";
 import { LinuxSockets } from "./linux.ts";
 import { NetstackPorts } from "./netstack.ts";
 import type { Ports } from "./ports.ts";
@@ -116,13 +116,15 @@ function frame(current: Simulation, { codes, elapsed, port }: Frame): void {
   const bytes = new Uint8Array(codes);
   const { ports } = current;
   ports.read(sheet);
-  const counts = sheet.finish(bytes, ports.limits.rangeFrom(place, ports.range));
+  const range = ports.limits.rangeFrom(place, ports.range);
+  const counts = sheet.finish(bytes, range);
+  const parity = parityOf(bytes, range);
   running += between - start;
   drawing += now() - between;
   const { time, operations, refused } = current;
   const figures = { time, operations, refused, live: ports.live, running, drawing };
   const details = port === undefined ? undefined : detailsOf(ports, port, bytes[port] as number);
-  scope.postMessage({ kind: "picture", codes, counts, figures, details }, [codes]);
+  scope.postMessage({ kind: "picture", codes, counts, parity, figures, details }, [codes]);
 }
 
 function detailsOf(ports: Ports, port: number, state: number): PortDetails {

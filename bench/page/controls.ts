@@ -5,12 +5,13 @@
 
 import type { Place, Ranges, Span } from "./protocol.ts";
 import {
+  CALLS,
   DESTINATIONS_MAX,
   GROUP_NAMES,
   POLICIES,
   SCENARIOS,
-  SELECTIONS,
   type Settings,
+  selectionsOf,
 } from "./settings.ts";
 import { make, milliseconds, the, whole } from "./show.ts";
 
@@ -102,7 +103,7 @@ export class Controls {
   #set(change: Partial<Settings>): void {
     const before = this.#settings;
     const settings = { ...before, ...change };
-    const known = SELECTIONS[settings.system];
+    const known = selectionsOf(settings);
     const selection = known.includes(settings.selection)
       ? settings.selection
       : (known[0] as string);
@@ -133,14 +134,16 @@ export class Controls {
   // ── To the visitor ──────────────────────────────────────────────────────────────────────
 
   #write(): void {
-    const { system, selection, groups, destinations, reserved } = this.#settings;
-    fill(this.#select("selection"), SELECTIONS[system]);
+    const { system, rules, selection, groups, destinations, reserved } = this.#settings;
+    fill(this.#select("selection"), selectionsOf(this.#settings));
     this.#select("system").value = system;
+    this.#select("rules").value = rules;
+    this.#select("rules").disabled = system !== "linux";
     this.#select("selection").value = selection;
     this.#select("groups").value = `${groups}`;
     this.#select("destinations").value = `${destinations}`;
     this.#input("reserved").value = reserved;
-    the("selection-hint").textContent = POLICIES[selection] ?? "";
+    the("selection-hint").textContent = POLICIES[selection] ?? CALLS[selection] ?? "";
     for (const name of ["rate", "lifetime", "cooldown"] as const) this.#writeSlider(name);
     this.#writeRange();
   }

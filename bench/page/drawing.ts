@@ -4,7 +4,7 @@
 // reserved, what lies outside the range, and what is left is free. No connection has port 0.
 
 import { WORDS } from "./memory.ts";
-import type { Span } from "./protocol.ts";
+import type { Picture, Span } from "./protocol.ts";
 import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES, WORKER } from "./states.ts";
 
 const ALL = 0xffffffff;
@@ -86,6 +86,22 @@ export function stateOf(
   if (isCooling) return COOLING;
   if (isReserved) return RESERVED;
   return isInside ? FREE : OUTSIDE;
+}
+
+/** How many even and odd ports of a range are in use, of those that automatic picks may use. */
+export function parityOf(codes: Uint8Array, range: Span | undefined): Picture["parity"] {
+  const used: [number, number] = [0, 0];
+  const all: [number, number] = [0, 0];
+  for (let port = range?.first ?? 1; port <= (range?.last ?? 0); port++) {
+    const code = codes[port] as number;
+    const parity = (port & 1) as 0 | 1;
+    if (code !== RESERVED) all[parity]++;
+    if (code !== RESERVED && code !== FREE) used[parity]++;
+  }
+  return [
+    { used: used[0], of: all[0] },
+    { used: used[1], of: all[1] },
+  ];
 }
 
 function heldAs(holders: number, owner: number): number {

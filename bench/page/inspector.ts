@@ -1,7 +1,7 @@
 // Inspector: what the page says of the port that the visitor looks at, and the legend with its
 // counts.
 
-import type { PortDetails } from "./protocol.ts";
+import type { Picture, PortDetails } from "./protocol.ts";
 import { make, the, whole } from "./show.ts";
 import { STATES, WORKER } from "./states.ts";
 
@@ -69,6 +69,29 @@ export function makeLegend(): (counts: readonly number[]) => void {
     for (const [state, { item, count }] of counted.entries()) {
       count.textContent = whole(counts[state] as number);
       item.hidden = state > WORKER && counts[state] === 0;
+    }
+  };
+}
+
+/** Makes the two bars below the legend; what it returns writes them. */
+export function makeParity(): (parity: Picture["parity"]) => void {
+  const bars = ["even", "odd"].map((name) => {
+    const bar = document.createElement("progress");
+    const value = make("dd");
+    const text = make("span");
+    bar.setAttribute("aria-hidden", "true");
+    value.append(bar, text);
+    const title = make("dt", `${name} ports`);
+    title.append(make("span", " in use", "wide"));
+    the("parity").append(title, value);
+    return { bar, text };
+  });
+  return (parity) => {
+    for (const [index, { bar, text }] of bars.entries()) {
+      const { used, of } = parity[index as 0 | 1];
+      bar.max = Math.max(of, 1);
+      bar.value = used;
+      text.textContent = `${whole(used)} of ${whole(of)}`;
     }
   };
 }

@@ -1,9 +1,15 @@
-// Linux: the scenario's connections through the kernel's pickers, one socket each.
+// Linux: the scenario's connections through the kernel's pickers, one socket each, by the rules of
+// 6.18 or of 2.6.32.
 
 import { coreOf } from "../../bindings/core/core.ts";
 import { reservedAddress } from "../../bindings/groups/reserved.ts";
-import type { Linux2632Socket, PolicyName } from "../../bindings/index.ts";
-import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
+import {
+  type Linux2632Ports,
+  type Linux2632Socket,
+  LinuxPorts,
+  type LinuxSocket,
+  type PolicyName,
+} from "../../bindings/index.ts";
 import { systemOf } from "../../bindings/linux/system.ts";
 import type { Drawing } from "./drawing.ts";
 import { Limits } from "./limits.ts";
@@ -23,36 +29,42 @@ import type { Settings } from "./settings.ts";
 
 const SEED = 1;
 
+type Socket = LinuxSocket | Linux2632Socket;
+
 interface Connection {
-  readonly socket: Linux2632Socket;
+  readonly socket: Socket;
   readonly destination: number;
   readonly port: number;
 }
 
 export class LinuxSockets implements Ports {
   readonly limits: Limits;
-  readonly #system: Linux2632Ports;
+  readonly #system: LinuxPorts | Linux2632Ports;
+  readonly #settings: Settings;
   readonly #addresses: readonly string[];
-  readonly #coolsDown: boolean;
   readonly #connections: Connection[] = [];
+  #arrivals = 0;
 
   readonly #core = coreOf(undefined);
   readonly #memory: Memory = new Memory(this.#core);
 
   constructor(settings: Settings) {
-    const { first, last, selection, destinations, cooldown } = settings;
+    const { first, last, rules, selection, destinations, cooldown } = settings;
     this.limits = new Limits(settings);
-    this.#coolsDown = cooldown > 0;
+    this.#settings = settings;
     this.#addresses = Array.from({ length: destinations }, (_, index) => remoteAddress(index));
-    this.#system = Linux2632Ports.open({
+    const common = {
       portRange: { first, last },
       unprivilegedPortStart: 0,
       reserved: this.limits.reserved,
-      connectSelection: selection as PolicyName,
       localAddress: LOCAL,
       timeWaitMs: cooldown,
       seed: SEED,
-    });
+    };
+    this.#system =
+      rules === "6.18"
+        ? LinuxPorts.open(common)
+        : LinuxPorts.open({ rules, connectSelection: selection as PolicyName, ...common });
   }
 
   get live(): number {
@@ -63,6 +75,7 @@ export class LinuxSockets implements Ports {
     const group = this.limits.groupOf(destination);
     const socket = this.#system.socket(group === undefined ? undefined : { group });
     try {
+      if (this.#bindsNext()) socket.bind(LOCAL, 0);
       const port = socket.connect(this.#addresses[destination] as string, REMOTE_PORT);
       this.#connections.push({ socket, destination, port });
       return true;
@@ -76,7 +89,7 @@ export class LinuxSockets implements Ports {
     const last = this.#connections.pop() as Connection;
     const gone = index === this.#connections.length ? last : this.#connections[index];
     if (gone !== last) this.#connections[index] = last;
-    gone?.socket.close(this.#coolsDown ? { timeWait: true } : undefined);
+    if (gone !== undefined) end(gone.socket, this.#settings.cooldown > 0);
   }
 
   tick(now: number): void {
@@ -95,17 +108,11 @@ export class LinuxSockets implements Ports {
 
   read(drawing: Drawing): void {
     const memory = this.#memory;
-    const { ones, twos, cooling } = drawing;
-    const set = (bits: Uint32Array, port: number): void => {
-      bits[port >>> 5] = (bits[port >>> 5] as number) | (1 << port);
-    };
+    const system = systemOf(this.#system);
     drawing.clear();
     memory.refresh();
-    memory.readRecords(systemOf(this.#system), (port, sockets, waits) => {
-      if (sockets > 0) set(ones, port);
-      if (sockets > 1) set(twos, port);
-      if (waits > 0) set(cooling, port);
-    });
+    if (this.#settings.rules === "6.18") memory.readHolders(system, drawing);
+    else memory.readBuckets(system, drawing);
     memory.readReserved(reservedAddress(this.limits.reserved, this.#core), drawing.reserved);
   }
 
@@ -124,7 +131,11 @@ export class LinuxSockets implements Ports {
   }
 
   requests(port: number, place: Place): Answer[] {
-    const towards = new Set(this.#towards(port));
+    const bucket = this.#system.bindBucket(port);
+    // What bind() has given connect() passes over; bind() passes over all that has an owner.
+    const isTaken =
+      bucket !== undefined && (bucket.fastreuse >= 0 || this.#settings.selection === "bind(0)");
+    const towards = new Set(isTaken ? this.#addresses.keys() : this.#towards(port));
     const group = this.limits.groupAt(place);
     const fresh = this.#addresses
       .map((_, destination) => destination)
@@ -145,6 +156,12 @@ export class LinuxSockets implements Ports {
     this.#system.close();
   }
 
+  /** Does the next connection bind() its socket before? */
+  #bindsNext(): boolean {
+    const { selection } = this.#settings;
+    return selection === "bind(0)" || (selection === "both" && this.#arrivals++ % 4 === 0);
+  }
+
   /** Where the connections from a port go to. */
   #towards(port: number): number[] {
     return this.#connections
@@ -152,4 +169,17 @@ export class LinuxSockets implements Ports {
       .map(({ destination }) => destination)
       .sort((a, b) => a - b);
   }
+}
+
+/** Ends a connection: in order where it is to leave TIME_WAIT behind, else by a reset. */
+function end(socket: Socket, waits: boolean): void {
+  if (!("receive" in socket)) {
+    socket.close(waits ? { timeWait: true } : undefined);
+    return;
+  }
+  if (waits) {
+    socket.shutdown();
+    socket.receive("fin");
+  }
+  socket.close({ reset: !waits });
 }

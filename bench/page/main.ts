@@ -3,7 +3,7 @@
 
 import { Controls } from "./controls.ts";
 import { CostChart, OCCUPANCIES } from "./cost-chart.ts";
-import { makeLegend, showPort, summaryOf } from "./inspector.ts";
+import { makeLegend, makeParity, showPort, summaryOf } from "./inspector.ts";
 import { PortMap } from "./map.ts";
 import type { FromWorker, Picture, ToWorker } from "./protocol.ts";
 import { Rates } from "./rates.ts";
@@ -27,6 +27,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const rates = new Rates();
 const chart = new CostChart();
 const writeLegend = makeLegend();
+const writeParity = makeParity();
 
 let isRunning = false;
 /** Something has changed that no picture shows yet. */
@@ -117,6 +118,7 @@ function show(shown: Picture, at: number): void {
   if (isRunning && at - lastText < TEXT_MS) return;
   lastText = at;
   writeLegend(shown.counts);
+  writeParity(shown.parity);
   writeFigures(shown);
   if (isRunning && at - lastAloud < ALOUD_MS) return;
   lastAloud = at;

@@ -73,8 +73,16 @@ export interface Picture {
   readonly codes: ArrayBuffer;
   /** How many ports are in each state. */
   readonly counts: readonly number[];
+  /** Of the even ports, and of the odd ones. */
+  readonly parity: readonly [even: Share, odd: Share];
   readonly figures: Figures;
   readonly details: PortDetails | undefined;
+}
+
+/** How many of the range's ports that are not reserved are held or cool down. */
+export interface Share {
+  readonly used: number;
+  readonly of: number;
 }
 
 /** All since the scenario began. */

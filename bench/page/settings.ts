@@ -2,10 +2,13 @@
 
 /** Which system hands out the ports. */
 export type SystemName = "netstack" | "linux";
+/** Whose rules a system of Linux has. */
+export type RulesName = "6.18" | "2.6.32";
 
 export interface Settings {
   readonly system: SystemName;
-  /** A policy of `SelectionName`, or "fifo". */
+  readonly rules: RulesName;
+  /** One of `selectionsOf`. */
   readonly selection: string;
   /** The range of automatic picks, both ends included. */
   readonly first: number;
@@ -40,14 +43,28 @@ export const POLICIES: Readonly<Record<string, string>> = {
   fifo: "The port that was released longest ago.",
 };
 
-/** The policies of each system; the first is its own default. */
-export const SELECTIONS: Readonly<Record<SystemName, readonly string[]>> = {
-  netstack: Object.keys(POLICIES),
-  linux: ["hash", ...Object.keys(POLICIES).filter((name) => name !== "hash" && name !== "fifo")],
+/** The calls that get a port by the rules of 6.18, which has no other policies. */
+export const CALLS: Readonly<Record<string, string>> = {
+  "connect()": "Even ports first, from a hash of the destination on. Destinations share ports.",
+  "bind(0)": "Odd ports first, from a random one on; then connect(). Each port is of one socket.",
+  both: "connect() takes even ports first, and bind(0), before every fourth, odd ones.",
 };
+
+const POLICY_NAMES = Object.keys(POLICIES);
+const OF_2632 = ["hash", ...POLICY_NAMES.filter((name) => name !== "hash" && name !== "fifo")];
+
+/** The ways in which a system picks; the first is its own default. */
+export function selectionsOf({
+  system,
+  rules,
+}: Pick<Settings, "system" | "rules">): readonly string[] {
+  if (system === "netstack") return POLICY_NAMES;
+  return rules === "6.18" ? Object.keys(CALLS) : OF_2632;
+}
 
 const CALM: Settings = {
   system: "netstack",
+  rules: "6.18",
   selection: "random",
   first: 32768,
   last: 60999,
@@ -59,6 +76,8 @@ const CALM: Settings = {
   cooldown: 10_000,
   leases: false,
 };
+
+const LINUX = { system: "linux", selection: "connect()", rate: 2000, lifetime: 4000 } as const;
 
 export interface Scenario {
   readonly name: string;
@@ -103,14 +122,21 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "Linux",
-    about: "The kernel's connect(): a hash of the destination and one counter; then TIME_WAIT.",
-    settings: { ...CALM, system: "linux", selection: "hash", rate: 2000, lifetime: 4000 },
+    about:
+      "The kernel's connect(): it takes every other port, and those between when those are used up.",
+    settings: { ...CALM, ...LINUX },
+  },
+  {
+    name: "Parity",
+    about:
+      "connect() takes even ports, which destinations share, bind(0) odd ones: two colours of stripes.",
+    settings: { ...CALM, ...LINUX, selection: "both", rate: 12_000, cooldown: 0 },
   },
 ];
 
 /** A change of these takes effect at once; of any other, everything begins anew. */
 export function isLive(before: Settings, after: Settings): boolean {
   const same = (name: keyof Settings): boolean => before[name] === after[name];
-  const names = ["system", "selection", "groups", "destinations", "cooldown", "leases"] as const;
-  return names.every(same);
+  const names = ["system", "rules", "selection", "groups", "destinations"] as const;
+  return [...names, "cooldown" as const, "leases" as const].every(same);
 }

@@ -7,51 +7,66 @@ import binaryen from "assemblyscript/binaryen";
 import { defineConfig, type Plugin, type UserConfig } from "vite";
 
 const BUILD = new URL("../../build/", import.meta.url);
-const MODULES = ["core", "linux", "cooldown"];
+const NAMES = ["core", "linux", "cooldown"];
 const IDS = ["#wasm", "#linux-wasm", "#cooldown-wasm"];
 const ALL = "\0modules";
 const UNPACK: string = JSON.stringify(fileURLToPath(new URL("unpack.ts", import.meta.url)));
+/** Stands for the modules in the script until it is known which of their exports that names. */
+const PLACE = "__MODULES__";
+/** What the page never does: snapshots, lists of holders, reasons, listeners, awaiting a port. */
+const UNUSED = new RegExp(
+  "/bindings/(?:(?:state|linux/rules/[0-9.]+)/(?:explain|held|records|restore|snapshot)" +
+    "|listener|reserving-async)[.]ts$",
+);
 
-/** What the page never calls: snapshots, the other rules of Linux, lists of its sockets. */
-const UNUSED = /^restore|618$|^(?:nextRecord|readRecord|judgeBind|countOpen)2632$/;
-
-/** A module without exports that the page does not call, and without what only they need. */
-function trimmed(name: string): Buffer {
-  const module = binaryen.readBinary(readFileSync(new URL(`${name}.wasm`, BUILD)));
-  const exports = Array.from({ length: module.getNumExports() }, (_, index) => {
-    return binaryen.getExportInfo(module.getExportByIndex(index)).name;
-  });
-  for (const one of exports) if (UNUSED.test(one)) module.removeExport(one);
-  module.runPasses(["remove-unused-module-elements"]);
-  return Buffer.from(module.emitBinary());
-}
-
-/** Puts the WebAssembly modules into the page, deflated together. */
+/** Puts the WebAssembly modules into the page, deflated together, without what it never calls. */
 function packed(): Plugin {
-  const modules = MODULES.map(trimmed);
   return {
     name: "packed",
     enforce: "pre",
     resolveId: (id) => (IDS.includes(id) ? `\0${id}` : id === ALL ? id : null),
     load(id) {
+      if (UNUSED.test(id)) return hollow(readFileSync(id, "utf8"));
       if (id === ALL) {
-        const bytes = deflateRawSync(Buffer.concat(modules), { level: 9 });
-        const text = JSON.stringify(base85(bytes));
-        return (
-          `import { unpack } from ${UNPACK};\n` +
-          `export const bytes = await unpack(${text}, ${bytes.length});`
-        );
+        return `import { unpack } from ${UNPACK};\nexport const modules = await unpack(${PLACE});`;
       }
       const index = IDS.indexOf(id.slice(1));
       if (index < 0 || !id.startsWith("\0")) return null;
-      const ends = modules.map((_, end) => Buffer.concat(modules.slice(0, end + 1)).length);
-      return (
-        `import { bytes } from ${JSON.stringify(ALL)};\n` +
-        `import { base64 } from ${UNPACK};\n` +
-        `export const wasm = base64(bytes.subarray(${ends[index - 1] ?? 0}, ${ends[index]}));`
-      );
+      return `import { modules } from ${JSON.stringify(ALL)};\nexport const wasm = modules[${index}];`;
+    },
+    renderChunk(code) {
+      return code.includes(PLACE) ? code.replace(PLACE, () => modulesFor(code)) : null;
     },
   };
+}
+
+/** The same exports, with nothing behind them. */
+function hollow(source: string): string {
+  const exported = source.matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm);
+  return [...exported].map(([, name]) => `export const ${name} = undefined;`).join("\n");
+}
+
+/** The arguments of `unpack` for a script. */
+function modulesFor(script: string): string {
+  const words = new Set(script.match(/\w+/g));
+  const modules = NAMES.map((name) => trimmed(name, words));
+  const bytes = deflateRawSync(Buffer.concat(modules), { level: 9 });
+  const lengths = modules.map(({ length }) => length);
+  return `${JSON.stringify(base85(bytes))}, ${bytes.length}, ${JSON.stringify(lengths)}`;
+}
+
+/** A module without exports that are not among the words, and without what only they need. */
+function trimmed(name: string, words: ReadonlySet<string>): Buffer {
+  const module = binaryen.readBinary(readFileSync(new URL(`${name}.wasm`, BUILD)));
+  const exports = Array.from({ length: module.getNumExports() }, (_, index) => {
+    return binaryen.getExportInfo(module.getExportByIndex(index)).name;
+  });
+  for (const one of exports) {
+    // The facade names what belongs to either rules of Linux without them.
+    if (!words.has(one) && !words.has(one.replace(/618$|2632$/, ""))) module.removeExport(one);
+  }
+  module.runPasses(["remove-unused-module-elements"]);
+  return Buffer.from(module.emitBinary());
 }
 
 /** Five characters for four bytes, as unpack.ts reads them. */

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { SCENARIOS, SELECTIONS } from "../../bench/page/settings.ts";
+import { SCENARIOS, selectionsOf } from "../../bench/page/settings.ts";
 import {
   COOLING,
   FREE,
@@ -28,6 +28,7 @@ import {
   measured,
   numberOf,
   operations,
+  parityOf,
   pointAt,
   rateOf,
 } from "./visitor.ts";
@@ -130,6 +131,7 @@ describe.runIf(missing === undefined)("the page", () => {
     Groups: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
     Workers: [FREE, RESERVED, OUTSIDE, ...[1, 2, 3, 4].map((worker) => WORKER + worker)],
     Linux: [FREE, HELD, SHARED, COOLING, RESERVED, OUTSIDE],
+    Parity: [FREE, HELD, SHARED, RESERVED, OUTSIDE],
   };
 
   test.each(SCENARIOS.map(({ name }) => name))(
@@ -154,13 +156,45 @@ describe.runIf(missing === undefined)("the page", () => {
     await page.selectOption("[name=destinations]", "1");
     for (const system of ["netstack", "linux"] as const) {
       await page.selectOption("[name=system]", system);
-      for (const selection of SELECTIONS[system]) {
+      if (system === "linux") await page.selectOption("[name=rules]", "2.6.32");
+      for (const selection of selectionsOf({ system, rules: "2.6.32" })) {
         await page.selectOption("[name=selection]", selection);
         await page.click("#step");
         await page.waitForFunction(isShown, 61_000);
         expect([selection, ...(await check(page)).wrong]).toEqual([selection]);
       }
     }
+  });
+
+  test("the page shows that Linux 6.18 has one parity for connect(), the other for bind()", async () => {
+    const page = await visit();
+    await page.check('text="Parity"');
+    await page.fill("[name=rate]", "30");
+    const none = (used: number): boolean => used === 0;
+    const many = (used: number): boolean => used > 1000;
+    for (const [rules, selection, even, odd] of [
+      ["6.18", "connect()", many, none],
+      ["6.18", "bind(0)", none, many],
+      ["6.18", "both", many, many],
+      // The control: these rules know no parity.
+      ["2.6.32", "hash", many, many],
+    ] as const) {
+      await page.selectOption("[name=rules]", rules);
+      await page.selectOption("[name=selection]", selection);
+      const shown = await parityOf(page);
+      expect([rules, selection, even(shown.even.used), odd(shown.odd.used), shown]).toEqual([
+        ...[rules, selection, true, true, shown],
+      ]);
+    }
+    // More connections than a range has ports of one parity.
+    await page.selectOption("[name=rules]", "6.18");
+    await page.selectOption("[name=destinations]", "1");
+    await page.fill("[name=first]", "50002");
+    await page.fill("[name=last]", "50101");
+    await page.click("#reset");
+    const { even, odd } = await parityOf(page);
+    expect(even).toEqual({ used: 50, of: 50 });
+    expect(odd.used).toBeGreaterThan(0);
   });
 
   test("the page shows a group its own range", async () => {

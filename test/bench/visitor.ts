@@ -2,7 +2,8 @@
 
 import type { Page } from "playwright-core";
 import { expect } from "vitest";
-import { STATES } from "../../bench/page/states.ts";
+import type { Share } from "../../bench/page/protocol.ts";
+import { COOLING, HELD, SHARED, STATES } from "../../bench/page/states.ts";
 import { statesOnCanvas } from "./on-page.ts";
 
 /** Has the page ask the manager about each port, and compares that with the canvas' pixels. */
@@ -25,6 +26,26 @@ export async function check(page: Page): Promise<{ answers: number[]; wrong: str
   );
   expect(answers).toHaveLength(65536);
   return { answers, wrong: wrong.slice(0, 10) };
+}
+
+/** How many even and odd ports the page says are in use, which are those that the manager names. */
+export async function parityOf(page: Page): Promise<Record<"even" | "odd", Share>> {
+  const { answers, wrong } = await check(page);
+  const texts = await page.locator("#parity dd span").allTextContents();
+  const [even, odd] = texts.map((text) => {
+    const [used, of] = text.split(" of ").map(numberOf);
+    return { used, of } as Share;
+  }) as [Share, Share];
+  const counted = [0, 1].map((parity) => {
+    return answers.filter((state, port) => port % 2 === parity && isInUse(state)).length;
+  });
+  expect(wrong).toEqual([]);
+  expect([even.used, odd.used]).toEqual(counted);
+  return { even, odd };
+}
+
+function isInUse(state: number): boolean {
+  return state === HELD || state === SHARED || state === COOLING;
 }
 
 export async function pointAt(page: Page, port: number): Promise<void> {
