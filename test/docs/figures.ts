@@ -17,7 +17,8 @@ export const PAGES: readonly string[] = ["README.md", "docs/benchmarks.md"];
 interface Shown {
   readonly workload?: string;
   readonly system?: string;
-  readonly occupancy?: number;
+  /** Or one of several. */
+  readonly occupancy?: number | readonly number[];
 }
 
 /** A title, and what is below or beside it. */
@@ -34,6 +35,11 @@ interface Figure {
 const held = (...percents: number[]): Titled[] =>
   percents.map((occupancy) => [`${occupancy} %`, { occupancy }]);
 const LINES = held(0, 50, 90, 99, 99.9);
+/** The kernel was recorded just beyond half of the range, where its cost jumps. */
+const CURVE: Titled[] = held(0, 50, 90, 99, 99.9).map(([title, { occupancy }]) => [
+  title,
+  { occupancy: occupancy === 50 ? [50, 50.1] : (occupancy as number) },
+]);
 const TOOLS = ["autocannon", "autocannon localAddress", "autocannon portwarden"]
   .concat("undici", "undici localAddress", "undici portwarden")
   .concat("wrk", "h2load");
@@ -84,7 +90,7 @@ export const FIGURES: Readonly<Record<string, Figure>> = {
   "linux, beside the kernel": {
     suite: "linux-6.18",
     first: "ports held",
-    lines: held(0, 90, 99, 99.9),
+    lines: CURVE,
     columns: [
       ["connect()", { workload: "connect/together", system: "sockets" }],
       ["Linux (recorded)", { workload: "connect/together", system: "Linux (recorded)" }],
@@ -92,6 +98,18 @@ export const FIGURES: Readonly<Record<string, Figure>> = {
       ["Linux (recorded)", { workload: "bind/together", system: "Linux (recorded)" }],
       ["UDP bind(0)", { workload: "udp/together", system: "sockets" }],
     ],
+  },
+  "linux, in short": {
+    suite: "linux-6.18",
+    first: "ports held",
+    lines: ["connect", "bind"].flatMap((call): Titled[] => [
+      [
+        `${call}(${call === "bind" ? "0" : ""})`,
+        { workload: `${call}/together`, system: "sockets" },
+      ],
+      ["Linux 6.18", { workload: `${call}/together`, system: "Linux (recorded)" }],
+    ]),
+    columns: CURVE,
   },
   connector: {
     suite: "connector",
@@ -140,7 +158,7 @@ function tableOf({ suite, first, lines, columns }: Figure, results: Results): st
   const cell = (shown: Shown): string => {
     const wanted = Object.entries({ suite, ...shown });
     const row = results.rows.find((one) =>
-      wanted.every(([name, value]) => one[name as keyof Row] === value),
+      wanted.every(([name, value]) => [value].flat().includes(one[name as keyof Row] as never)),
     );
     if (row === undefined) return "";
     return row.unit === "ns" ? time(row.median) : Math.round(row.median).toLocaleString("en-US");
