@@ -177,16 +177,13 @@ export function remove(owner: Address, node: Address): void {
 
 /** The memory that the table gives back when `nodes` nodes are removed. */
 export function costOfRemoving(owner: Address, nodes: u32): u32 {
+  const before = load<u32>(owner, CAPACITY);
   let count = load<u32>(owner, COUNT);
-  let capacity = load<u32>(owner, CAPACITY);
-  let cost: u32 = 0;
-  for (let index: u32 = 0; index < nodes; index++) {
-    count--;
-    if (!isSparse(count, capacity)) continue;
-    cost += costOf(capacity << 2) - costOf(capacity << 1);
-    capacity >>= 1;
+  let capacity = before;
+  for (; nodes; nodes--) {
+    if (isSparse(--count, capacity)) capacity >>= 1;
   }
-  return cost;
+  return costOf(before << 2) - costOf(capacity << 2);
 }
 
 /** Replaces a node by another one with the same key. */

@@ -11,8 +11,8 @@ import { NO_MEMORY } from "../abi";
 import { enterGroup, leaveGroup } from "../groups/tree";
 import { Address, allocZero, free } from "../memory/arena";
 import { beginBill, canPay, chargeNode } from "../memory/bill";
-import { capacityOf, find, insert, nodeAt, remove } from "../memory/table";
-import { GROUP_USES, kindOf, parentOf, setKey } from "./records";
+import { find, insert, remove } from "../memory/table";
+import { GROUP_USES, parentOf, setKey } from "./records";
 
 const USES: usize = 40;
 const GROUP_USES_BYTES: u32 = 44;
@@ -51,26 +51,10 @@ export function moveGroupUse(manager: Address, from: Address, to: Address): i32 
   return 0;
 }
 
-/** Takes back all uses when the manager closes. */
-export function freeGroupUses(manager: Address): void {
-  let index: u32 = 0;
-  let found = false;
-  while (true) {
-    if (index >= capacityOf(manager)) {
-      if (!found) return;
-      // Removing a node moves others between slots, so more than one round may be necessary.
-      index = 0;
-      found = false;
-    }
-    const node = nodeAt(manager, index);
-    if (node && kindOf(node) == GROUP_USES) {
-      leaveGroup(parentOf(node), load<u32>(node, USES));
-      freeGroupUsesNode(manager, node);
-      found = true;
-    } else {
-      index++;
-    }
-  }
+/** Takes back the uses of a node when the manager closes. */
+export function freeGroupUses(manager: Address, node: Address): void {
+  leaveGroup(parentOf(node), load<u32>(node, USES));
+  freeGroupUsesNode(manager, node);
 }
 
 function findGroupUses(manager: Address, group: Address): Address {

@@ -31,6 +31,8 @@ import {
 } from "./records";
 import { isUnused } from "./tree";
 
+if (HOST_OWN != SPACE_OWN) ERROR("Hosts and bindings are inline children at different places");
+
 /** Bytes in blocks that are kept for reuse. */
 export function keptBytes(manager: Address): u32 {
   const idle = idleFlowOf(manager);
@@ -64,9 +66,9 @@ function isOnlyChild(node: Address): bool {
   return first == node && nextOf(node) == 0;
 }
 
-/** What belongs to a record: the ports of a flow, the aggregates of a binding. */
+/** What belongs to a record: the aggregates of a binding. An unused flow has no container. */
 function belowOf(node: Address): u32 {
-  let bytes: u32 = isFlow(node) ? paidByCounted(node) : 0;
+  let bytes: u32 = 0;
   if (kindOf(node) != BINDING) return bytes;
   for (let list = WILDCARD; list <= TUPLE; list++) {
     for (let item = firstAggregateOf(node, list); item; item = nextOf(item)) {
@@ -76,11 +78,10 @@ function belowOf(node: Address): u32 {
   return bytes;
 }
 
+/** A flow has a block of its own, so it does not lie within that of its binding. */
 function isInline(manager: Address, node: Address): bool {
-  const kind = kindOf(node);
-  if (kind == BINDING) return node == parentOf(node) + HOST_OWN;
-  if (kind == HOST) return node == parentOf(node) + SPACE_OWN;
-  return kind == SPACE && node == inlineSpaceAt(manager);
+  if (kindOf(node) == SPACE) return node == inlineSpaceAt(manager);
+  return node == parentOf(node) + HOST_OWN;
 }
 
 function isAggregateHost(node: Address): bool {

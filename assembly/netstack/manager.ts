@@ -36,7 +36,6 @@ import { Port, WORD_COUNT, WORD_FULL } from "../ports/bitmap";
 import { isRange, rangeOf } from "../ports/range";
 import { beginPlan, blockedAt, bootPlan, isPlanned, planAnyAddress } from "./conflicts";
 import { ANY_HOLD } from "./flags";
-import { freeGroupUses } from "./group-uses";
 import { keptBytes } from "./kept";
 import { freePools } from "./pools";
 import {
@@ -84,7 +83,6 @@ export function newManager(
 export function closeManager(manager: Address): void {
   forgetRequests();
   freePools(manager);
-  freeGroupUses(manager);
   freeTree(manager);
   closeTable(manager);
   free(INSTANCE_ACCOUNT, manager);

@@ -107,16 +107,14 @@ export function reserveEphemeral(
   const version = treeVersionOf(manager);
   if (!planRequest(manager, true)) return NO_MEMORY;
   planReserved(unlessEmpty(load<u32>(REQUEST + REQUEST_RESERVED)));
-  let port = findInRange(first, last, offset, skip);
-  // A tester may have narrowed the group since the range was read.
-  while (port && !allows(requestGroup(), requestKind(), port)) {
-    const count = last - first + 1;
-    port = findInRange(
-      first,
-      last,
-      offset,
-      1 + ((port - first + count - (offset % count)) % count),
-    );
+  const count = last - first + 1;
+  let passed = skip;
+  let port: Port;
+  while (true) {
+    port = findInRange(first, last, offset, passed);
+    // A tester may have narrowed the group since the range was read.
+    if (!port || allows(requestGroup(), requestKind(), port)) break;
+    passed = 1 + ((port - first + count - (offset % count)) % count);
   }
   if (!isPlanned()) return NO_MEMORY;
   return port ? acquirePlanned(manager, port, exclusive, version) : EXHAUSTED;

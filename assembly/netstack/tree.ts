@@ -21,6 +21,7 @@ import {
 } from "../memory/table";
 import { clearCounted, isPlain } from "../ports/counted";
 import { countOf } from "../ports/set";
+import { freeGroupUses } from "./group-uses";
 import {
   aggregateBindingOf,
   aggregateHostOf,
@@ -41,6 +42,7 @@ import {
   firstHostOf,
   firstSpaceOf,
   flagsOf,
+  GROUP_USES,
   HOST,
   HOST_BYTES,
   HOST_OWN,
@@ -398,17 +400,20 @@ function settleSpace(manager: Address, space: Address): void {
 }
 
 /**
- * Frees all records below the manager: empties and frees each flow, and with it the records above.
+ * Frees all records below the manager: empties and frees each flow, and with it the records above;
+ * and takes back its uses of groups.
  */
 export function freeTree(manager: Address): void {
   let index: u32 = 0;
   // Removing a node moves others between slots, so more than one round may be necessary.
   while (nodeCount(manager)) {
     if (index >= capacityOf(manager)) index = 0;
-    const flow = nodeAt(manager, index);
-    if (flow && isFlow(flow)) {
-      clearCounted(manager, flow);
-      dropFlow(manager, flow);
+    const node = nodeAt(manager, index);
+    if (node && isFlow(node)) {
+      clearCounted(manager, node);
+      dropFlow(manager, node);
+    } else if (node && kindOf(node) == GROUP_USES) {
+      freeGroupUses(manager, node);
     } else {
       index++;
     }

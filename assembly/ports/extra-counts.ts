@@ -224,7 +224,9 @@ function widen(account: Address, slot: Address, page: Address): Address {
   store<u16>(wide, <u16>word, WORD);
   store<u16>(wide, 1, WIDE);
   store<u32>(wide, load<u32>(page, USED), USED);
-  for (let index: u32 = 0; index < 64; index++) setItem(wide, index, itemIn(page, index));
+  for (let at: usize = 0; at < 64; at++) {
+    store<i32>(wide + (at << 2), load<i16>(page + (at << 1), ITEMS), ITEMS);
+  }
   const top: Address = load<u32>(slot);
   store<u32>(top == page ? slot : entryOf(top, word), <u32>wide);
   free(account, page);
@@ -265,13 +267,11 @@ function freePage(account: Address, slot: Address, word: u32, page: Address): vo
 
 /** First port from `port` on whose extra count is not zero, or `PORT_COUNT`. */
 export function nextExtra(slot: Address, port: Port): Port {
-  let word = nextWord(slot, port >> WORD_SHIFT);
-  for (; word < WORD_COUNT; word = nextWord(slot, word + 1)) {
-    const page = pageOf(slot, word);
-    const from = word == port >> WORD_SHIFT ? port & 63 : 0;
-    for (let index: u32 = from; index < 64; index++) {
-      if (itemIn(page, index)) return (word << WORD_SHIFT) | index;
-    }
+  let at = load<u32>(slot) ? port : <u32>PORT_COUNT;
+  while (at < <u32>PORT_COUNT) {
+    const page = pageOf(slot, at >> WORD_SHIFT);
+    if (page && itemIn(page, at & 63)) return at;
+    at = page ? at + 1 : (at | 63) + 1;
   }
   return PORT_COUNT;
 }
