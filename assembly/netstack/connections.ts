@@ -4,7 +4,7 @@
 // below the same binding differs in its destination alone, so it takes that flow over, with the place
 // in the table that the search for its destination ended at:
 //
-//   accept   is the request's binding that of the idle flow?  no flow of the destination?
+//   accept   is the request's binding that of the idle flow?  no other flow of the destination?
 //            ─▶ one more in the aggregates ─▶ the idle flow gets the destination, and the port
 //   close    is the request's binding that of the idle flow?  the flow of the destination holds
 //            the port alone? ─▶ one less in the aggregates ─▶ it becomes the idle flow
@@ -65,11 +65,14 @@ export function acceptFast(manager: Address, port: Port): i32 {
   const flow = idleFlowOf(manager);
   // A flow that is unused has no container: what removes its last port trims it.
   if (!isUnused(flow) || flagsOf(flow) != load<u32>(REQUEST + REQUEST_FLAGS)) return NOT_FAST;
-  if (listOf(flow) != TUPLE || !isMovable(binding, flow)) return NOT_FAST;
-  if (findFlow(manager, binding, REQUEST) || !stepAggregates(binding, flagsOf(flow), port, 1))
-    return NOT_FAST;
-  rename(manager, flow, numberOf(REQUEST), lowOf(REQUEST), highOf(REQUEST));
-  changeTreeVersion(manager);
+  if (listOf(flow) != TUPLE || !isOnlyClass(flow)) return NOT_FAST;
+  const known = findFlow(manager, binding, REQUEST);
+  if (known && known != flow) return NOT_FAST;
+  if (!stepAggregates(binding, flow, flagsOf(flow), port, 1)) return NOT_FAST;
+  if (!known) {
+    rename(manager, flow, numberOf(REQUEST), lowOf(REQUEST), highOf(REQUEST));
+    changeTreeVersion(manager);
+  }
   addFirst(flow, port);
   countHeld(manager, 1);
   return <i32>port;
@@ -80,8 +83,8 @@ export function closeFast(manager: Address, port: Port): bool {
   const binding = knownBinding(manager);
   if (!binding) return false;
   const flow = findFlow(manager, binding, REQUEST);
-  if (!flow || !isPlain(flow) || !hasOnly(flow, port) || !isMovable(binding, flow)) return false;
-  if (!stepAggregates(binding, flagsOf(flow), port, -1)) return false;
+  if (!flow || !isPlain(flow) || !hasOnly(flow, port) || !isOnlyClass(flow)) return false;
+  if (!stepAggregates(binding, flow, flagsOf(flow), port, -1)) return false;
   dropOnly(flow);
   countFreed(manager, 1);
   settleFlow(manager, flow);
@@ -99,7 +102,7 @@ export function acceptNew(manager: Address, binding: Address, port: Port): bool 
   beginBill();
   chargeNode(FLOW_BYTES);
   if (!uncountedFlowOf(binding, TUPLE) || !canPay(manager)) return false;
-  if (!stepAggregates(binding, flags, port, 1)) return false;
+  if (!stepAggregates(binding, 0, flags, port, 1)) return false;
   addFirst(openInRing(manager, binding, 0, REQUEST, flags), port);
   countHeld(manager, 1);
   return true;
@@ -121,18 +124,17 @@ function knownBinding(manager: Address): Address {
   return isSame ? binding : 0;
 }
 
-/** Is the flow the only one of its destination, and do the aggregates of its binding count it? */
-function isMovable(binding: Address, flow: Address): bool {
-  return isOnlyClass(flow) && uncountedFlowOf(binding, TUPLE) != flow;
-}
-
-/** Changes by one the count of the port in all aggregates that count the flow, or in none. */
-function stepAggregates(binding: Address, flags: u32, port: Port, by: i32): bool {
-  const own = findAggregate(binding, TUPLE, flags);
-  if (!own || !stepOne(own, port, by)) return false;
+/**
+ * Changes by one the count of the port in all aggregates that count the flow, or in none. 0: a flow
+ * that is not made yet.
+ */
+function stepAggregates(binding: Address, flow: Address, flags: u32, port: Port, by: i32): bool {
+  const isCounted = uncountedFlowOf(binding, TUPLE) != flow;
+  const own = isCounted ? findAggregate(binding, TUPLE, flags) : 0;
+  if (isCounted && (!own || !stepOne(own, port, by))) return false;
   const above = aggregateBindingOf(binding);
   const other = above ? findAggregate(above, TUPLE, flags) : 0;
   if (!above || (other && stepOne(other, port, by))) return true;
-  stepOne(own, port, -by);
+  if (own) stepOne(own, port, -by);
   return false;
 }

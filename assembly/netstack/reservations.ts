@@ -163,7 +163,7 @@ export function mapped(address: u32): u64 {
 
 /** Releases a port (gVisor `ReleasePort`) and returns in how many networks it was held. */
 export function releasePort(manager: Address, port: Port): i32 {
-  if (closeFast(manager, port) || releaseByCache(manager, port) != NOT_FAST) return 1;
+  if (releaseByCache(manager, port) != NOT_FAST || closeFast(manager, port)) return 1;
   const count = networkCount();
   for (let index: u32 = 0; index < count; index++) {
     findRing(manager, index);
