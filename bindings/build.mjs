@@ -37,7 +37,7 @@ const ENTRIES = {
 };
 const GROUPS = {
   base: /\/assembly\/|\/ipaddr\.js\/|\/(?:errors|words|brands|cleanup|inside|address|checks|range|request)\.ts/,
-  core: /\/bindings\/(?:state\/(?:bytes|group-tables)\.|core\/(?!debug|cooldown)|groups\/|requests\/|search\.|selection\.|refusals\.)/,
+  core: /\/bindings\/(?:state\/(?:bytes|group-tables|selections)\.|core\/(?!debug|cooldown)|groups\/|requests\/|search\.|selection\.|refusals\.)/,
   linux: /\/bindings\/linux\//,
   ports: /\/bindings\/(?!node\/|cli\/|debug|core\/debug)/,
   demo: /\/bindings\/cli\/demo\/(?!demo-)|\/host\/namespace\.|\/simple-ascii-chart\//,

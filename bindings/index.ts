@@ -31,14 +31,18 @@ export type {
 } from "./linux/rules/2.6.32/socket.ts";
 export type { LinuxExplanation, LinuxObstacle, LinuxRule } from "./linux/rules/6.18/explain.ts";
 export type { LinuxOptions } from "./linux/rules/6.18/options.ts";
-export { LinuxPorts, type RestoredLinux } from "./linux/rules/6.18/ports.ts";
+export { LinuxPorts } from "./linux/rules/6.18/ports.ts";
 export type { LinuxRecord, LinuxSocketState, LinuxSocketType } from "./linux/rules/6.18/record.ts";
-export type { LinuxRestoreOptions } from "./linux/rules/6.18/restore.ts";
 export type { LinuxSocket } from "./linux/rules/6.18/socket.ts";
 export type {
   LinuxConnectOptions,
   LinuxSocketOptions,
 } from "./linux/rules/6.18/socket-options.ts";
+export type {
+  Linux2632RestoreOptions,
+  LinuxRestoreOptions,
+  RestoredLinux,
+} from "./linux/snapshot.ts";
 export type { Sysctl } from "./linux/sysctl.ts";
 export type { BindBucket, LinuxStats } from "./linux/system.ts";
 export type { PortListener } from "./listener.ts";
@@ -69,4 +73,4 @@ export type { PolicyName, PoolSelection, SelectionName, SelectionOptions } from 
 export type { ExplainRule, Explanation, Meeting, Obstacle } from "./state/explanation.ts";
 export type { HeldFilter, HeldPort } from "./state/held-port.ts";
 export type { Restored, RestoreOptions } from "./state/restore.ts";
-export type { SnapshotOptions } from "./state/snapshot.ts";
+export type { SnapshotOptions } from "./state/selections.ts";

@@ -49,7 +49,8 @@ import { checkFilter, type HeldSource, listHeld, releaseHeld } from "./state/hel
 import type { HeldFilter, HeldPort } from "./state/held-port.ts";
 import { Purges } from "./state/release-all.ts";
 import { beginRestore, type Restored, type RestoreOptions, restoreInto } from "./state/restore.ts";
-import { checkSnapshotOptions, type SnapshotOptions, snapshotOf } from "./state/snapshot.ts";
+import { checkSnapshotOptions, type SnapshotOptions } from "./state/selections.ts";
+import { snapshotOf } from "./state/snapshot.ts";
 
 const PERIOD_MAX = 86_400_000;
 
@@ -358,9 +359,8 @@ export class PortManager implements Disposable {
    * @throws PortError `EBADF`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
   snapshot(options: SnapshotOptions = {}): Uint8Array {
-    const withSecrets = checkSnapshotOptions(options);
     const source = { ...this.#poolOwner(), ...this.#heldSource(), clock: this.#cooling.clock };
-    return snapshotOf(source, withSecrets);
+    return snapshotOf(source, checkSnapshotOptions(options));
   }
 
   /** What came with a restored manager; `undefined`: it has been opened. */

@@ -237,14 +237,13 @@ export class Selection {
   readonly isDrawn: boolean;
   /** Whether {@link start} reads the request block. */
   readonly isKeyed: boolean;
+  /** The policy's parameters, without its secret. */
+  readonly settings: Omit<CheckedSelection, "secret">;
   readonly #core: Core;
   readonly #random: Random;
-  readonly #increment: number;
   readonly #hasTable: boolean;
   /** Where `sequential` goes on for users that have one place alone. */
   readonly place: Place;
-  /** Where `sequential` begins; undefined: anywhere, or with a seed at the first port. */
-  readonly #from: number | undefined;
   /** Where the core keeps keys and counters; 0 when it keeps none. */
   #selector = NONE;
   #slot = 0;
@@ -256,15 +255,15 @@ export class Selection {
    * @throws PortError `ENOBUFS`.
    */
   constructor(core: Core, random: Random, options: CheckedSelection) {
-    const { algorithm, increment } = options;
+    const { secret: _, ...settings } = options;
+    const { algorithm } = settings;
+    this.settings = settings;
     this.algorithm = algorithm;
     this.isDrawn = algorithm === "random-retry" || algorithm === "random-increments";
     this.isKeyed = algorithm === "hash" || algorithm === "double-hash";
     this.#core = core;
     this.#random = random;
-    this.#increment = increment;
     this.#hasTable = algorithm === "double-hash";
-    this.#from = options.from;
     this.place = { index: options.from ?? 0 };
     if (this.isKeyed || algorithm === "random-increments") this.#remember(options);
   }
@@ -278,7 +277,7 @@ export class Selection {
   newPlace(): Place {
     if (this.algorithm !== "sequential") return { index: 0 };
     return {
-      index: this.#from ?? (this.#random instanceof CryptoRandom ? this.#random.next() : 0),
+      index: this.settings.from ?? (this.#random instanceof CryptoRandom ? this.#random.next() : 0),
     };
   }
 
@@ -348,7 +347,7 @@ export class Selection {
     if (this.algorithm === "random-retry") return this.#random.next();
     const { exports } = this.#core;
     const selector = this.#open();
-    exports.advance(selector, 0, 1 + (this.#random.next() % this.#increment));
+    exports.advance(selector, 0, 1 + (this.#random.next() % this.settings.increment));
     return exports.counterAt(selector, 0) >>> 0;
   }
 

@@ -35,11 +35,13 @@ export {
   socketPort as port2632,
   stateOf as state2632,
 } from "../linux/rules/2.6.32/socket";
-export { nextRecord2632, readRecord2632 } from "../linux/rules/2.6.32/state";
+export { nextRecord2632, readRecord2632, restoreRecord2632 } from "../linux/rules/2.6.32/state";
 export {
   connectHint as connectHint2632,
   countOf as count2632,
+  lastId as lastId2632,
   openLinux as open2632,
+  setLastId as restoreLastId2632,
   setTimeWaitReuse as setTimeWaitReuse2632,
   setUnprivilegedStart as setStart2632,
   timeWaitReuse as timeWaitReuse2632,
@@ -49,6 +51,7 @@ export {
   closeToWait as closeToWait2632,
   currentTime as currentTime2632,
   expireWaits as expire2632,
+  firstWait as firstWait2632,
   setNow as setNow2632,
 } from "../linux/rules/2.6.32/time-wait";
 export { connectUdp as connectUdp2632 } from "../linux/rules/2.6.32/udp";

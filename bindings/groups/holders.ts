@@ -3,12 +3,13 @@
 
 import type { Core } from "../core/core.ts";
 import { PortError } from "../errors.ts";
+import type { Linux2632Record } from "../linux/rules/2.6.32/records.ts";
 import type { LinuxRecord } from "../linux/rules/6.18/record.ts";
 import type { HeldPort } from "../state/held-port.ts";
 import type { PortGroup } from "./group.ts";
 
 /** A port that a manager holds for the group, or a socket that is in it. */
-export type GroupHolder = HeldPort | LinuxRecord;
+export type GroupHolder = HeldPort | LinuxRecord | Linux2632Record;
 
 /** Those of an object that is still there. */
 type Source = () => ((group: PortGroup) => Iterable<GroupHolder>) | undefined;

@@ -24,6 +24,10 @@ export type SharedExports = {
   owners(system: number, port: number, areTimeWaits: number): number;
   port(socket: number): number;
   moveSocket(socket: number, group: number): void;
+  nextRecord(system: number, record: number): number;
+  firstWait(system: number): number;
+  readRecord(system: number, record: number): void;
+  restoreRecord(system: number): number;
 
   /** Debug build only: traps when an invariant is broken. */
   verify?(system: number): void;

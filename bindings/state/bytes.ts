@@ -152,6 +152,11 @@ export class Reader {
     return new TextDecoder().decode(this.raw(this.count()));
   }
 
+  /** Nothing may be left. */
+  end(): void {
+    if (this.left > 0) throw badSnapshot("it goes on behind its end");
+  }
+
   /** The next bytes, as a view. */
   raw(length: number): Uint8Array {
     const start = this.#step(length);
@@ -206,9 +211,16 @@ function within(value: number, most: number): number {
 
 /** "PWSN": of a PortManager. */
 const MANAGER = 0x4e535750;
-/** "PWLX": of a LinuxPorts. */
+/** "PWLX": of a LinuxPorts by the rules of 6.18. */
 export const LINUX = 0x584c5750;
-const VERSION = 3;
+/** "PWL2": of one by the rules of 2.6.32. */
+export const LINUX_2632 = 0x324c5750;
+const KINDS = new Map([
+  [MANAGER, "a PortManager"],
+  [LINUX, "a LinuxPorts by the rules of 6.18"],
+  [LINUX_2632, "a LinuxPorts by the rules of 2.6.32"],
+]);
+const VERSION = 4;
 const SUMS = 12;
 /** Where the content begins. */
 const CONTENT = 20;
@@ -244,8 +256,8 @@ export function unseal(bytes: Uint8Array, magic: number = MANAGER): Reader {
 }
 
 function otherKind(magic: number): string {
-  if (magic === MANAGER) return "it is one of a PortManager";
-  return magic === LINUX ? "it is one of a LinuxPorts" : "these bytes are no snapshot";
+  const kind = KINDS.get(magic);
+  return kind === undefined ? "these bytes are no snapshot" : `it is one of ${kind}`;
 }
 
 /**

@@ -23,9 +23,9 @@ import { readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
 import { cool, type Reservation } from "../reservation.ts";
 import type { Reserving } from "../reserving.ts";
-import { POLICIES } from "../selection.ts";
 import { badSnapshot, type Reader, unseal } from "./bytes.ts";
 import { itemOf, moduleOf, readGroups, readRange } from "./group-tables.ts";
+import { readSelection, restoreCounters } from "./selections.ts";
 import { HAS_EXTRA } from "./snapshot.ts";
 
 type Settings = ReturnType<typeof checkOpen>;
@@ -66,7 +66,6 @@ interface RestoreTarget extends PoolOwner {
 }
 
 const MAPPED = 0xffff0000;
-const SECRET_WORDS = 8;
 const EXTRA_MAX = 2 ** 30;
 
 const OPTION_NAMES = ["memoryLimit", "groups", "module", "cooldownModule"];
@@ -121,26 +120,6 @@ export function beginRestore(snapshot: unknown, given: RestoreOptions): BegunRes
   return { reader, groups, settings, hint, clock, seedState, counters };
 }
 
-function readSelection(reader: Reader): {
-  selection: Settings["selection"];
-  counters: number[];
-} {
-  const algorithm = POLICIES[reader.byte(POLICIES.length - 1)] as (typeof POLICIES)[number];
-  const slots = reader.count(65536);
-  const increment = reader.count(65535);
-  const hasFrom = reader.byte(1) === 1;
-  const from = reader.word();
-  const counters = reader.list(() => reader.word());
-  const hasSecret = reader.byte(1) === 1;
-  // A secret that did not come along is made anew, and never from a seed that did.
-  const random = new CryptoRandom();
-  const secret = Array.from({ length: SECRET_WORDS }, () =>
-    hasSecret ? reader.word() : random.next(),
-  );
-  const own = { algorithm, slots, increment, from: hasFrom ? from : undefined };
-  return { selection: { ...own, secret }, counters };
-}
-
 // ── Everything else ───────────────────────────────────────────────────────────────────────
 
 /** Reads what comes after the settings into the manager. */
@@ -166,11 +145,8 @@ export function restoreInto(
     }
     for (let left = reader.count(); left > 0; left--) readKnown(reader, target, groups);
     readPlaces(reader, target, groups);
-    if (reader.left > 0) throw badSnapshot("it goes on behind its end");
-    if (counters.length !== selection.slots) throw badSnapshot("counters are missing");
-    for (const [slot, counter] of counters.entries()) {
-      core.exports.setCounter(selection.selector, slot, counter);
-    }
+    reader.end();
+    restoreCounters(core, selection, counters);
     core.exports.setHint(reserving.open(), hint);
     const { random } = settings;
     if (random instanceof SeededRandom) random.state = seedState as number;

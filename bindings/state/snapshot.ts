@@ -28,14 +28,13 @@ import type { checkOpen } from "../open.ts";
 import type { PoolRecord } from "../pool-record.ts";
 import type { Address } from "../requests/address.ts";
 import { writeKey as writeRequestKey } from "../requests/block.ts";
-import { checkBoolean, readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
 import type { PlaceInGroup, Reserving } from "../reserving.ts";
-import { POLICIES } from "../selection.ts";
 import { seal, Writer } from "./bytes.ts";
 import { FlowList, forEachRun } from "./flow-list.ts";
 import { Tables } from "./group-tables.ts";
 import type { HeldSource, Known } from "./held.ts";
+import { writeSelection } from "./selections.ts";
 
 /** What a snapshot is made of. */
 interface StateSource extends HeldSource {
@@ -46,23 +45,8 @@ interface StateSource extends HeldSource {
   readonly clock: number;
 }
 
-/** What a snapshot says. */
-export interface SnapshotOptions {
-  /**
-   * Takes along the secret of a keyed selection (`hash`, `double-hash`), so that a restored manager
-   * picks as the original would. Whoever reads it can tell ports in advance: false by default.
-   */
-  secrets?: boolean | undefined;
-}
-
-/** @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`. */
-export function checkSnapshotOptions(options: SnapshotOptions): boolean {
-  return checkBoolean("secrets", readOptions("options", options, ["secrets"]).secrets);
-}
-
 const LINE = LINE_BYTES >> 2;
 const MAPPED = 0xffff0000;
-const SECRET_WORDS = 8;
 /** A bit of a line's last word. */
 const UNAGGREGATED = 2;
 
@@ -78,7 +62,7 @@ export function snapshotOf(source: StateSource, withSecrets: boolean): Uint8Arra
   const keys = [...pools.map(({ key }) => key), ...keysOf(source.grouped)];
   const tables = new Tables([...keys, ...inPlaces]);
   writeSettings(writer, source);
-  writeSelection(writer, source, withSecrets);
+  writeSelection(writer, source.core, source.reserving.selection, withSecrets);
   tables.write(writer);
   writeHeld(writer, source);
   writer.count(pools.length);
@@ -120,30 +104,6 @@ function writeSettings(
   writer.float(clock);
   writer.byte(random instanceof SeededRandom ? 1 : 0);
   if (random instanceof SeededRandom) writer.word(random.state);
-}
-
-function writeSelection(
-  writer: Writer,
-  { core, settings, reserving }: StateSource,
-  withSecrets: boolean,
-): void {
-  const { algorithm, slots, increment, from } = settings.selection;
-  const { selection } = reserving;
-  writer.byte(POLICIES.indexOf(algorithm));
-  writer.count(slots);
-  writer.count(increment);
-  writer.byte(from === undefined ? 0 : 1);
-  writer.word(from ?? 0);
-  const counters = selection.slots;
-  writer.count(counters);
-  for (let slot = 0; slot < counters; slot++) {
-    writer.word(core.exports.counterAt(selection.selector, slot) >>> 0);
-  }
-  const hasSecret = withSecrets && selection.isKeyed;
-  writer.byte(hasSecret ? 1 : 0);
-  for (let index = 0; hasSecret && index < SECRET_WORDS; index++) {
-    writer.word(core.exports.secretAt(selection.selector, index) >>> 0);
-  }
 }
 
 // ── What is held ──────────────────────────────────────────────────────────────────────────

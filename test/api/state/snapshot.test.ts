@@ -398,7 +398,7 @@ test("a snapshot goes through structuredClone and a message port, and has the sa
   // The first words are little endian on any host: the magic, the version, the length.
   const view = new DataView(bytes.buffer);
   expect([bytes.subarray(0, 4).join(), view.getUint32(4, true), view.getUint32(8, true)]).toEqual([
-    ...["80,87,83,78", 3, bytes.length],
+    ...["80,87,83,78", 4, bytes.length],
   ]);
   ports.close();
 });

@@ -6,19 +6,22 @@ import {
   IPV4,
   type LinuxExplanation,
   LinuxPorts,
-  PortError,
   PortGroups,
   PortManager,
   TCP,
 } from "../../../bindings/index.ts";
-import { verifyLinux } from "../../../bindings/linux/system.ts";
-import { LINUX, seal } from "../../../bindings/state/bytes.ts";
+import { LINUX } from "../../../bindings/state/bytes.ts";
 import { type Build, modulesFor } from "../../support/builds.ts";
+import {
+  answerOf,
+  expectRefused,
+  outcomesOfForged,
+  sideBySide,
+  type WorldKind,
+  worldIn,
+} from "../kept.ts";
 import { Random } from "../random.ts";
-import { ADDRESSES, answerOf, callOnce, OPTIONS, PORTS, pictureOf, type World } from "./world.ts";
-
-const PAGE = 65_536;
-const ENVELOPE = 20;
+import { ADDRESSES, callOnce, OPTIONS, PORTS, pictureOf, type World } from "./world.ts";
 
 function worldOn(build: Build, seed: number, more = {}): World {
   const modules = modulesFor(build);
@@ -32,48 +35,23 @@ function worldOn(build: Build, seed: number, more = {}): World {
 }
 
 /** The same world once more, from a snapshot. */
-function copyOf(world: World, build: Build, more = {}): World {
-  const linux = LinuxPorts.restore(world.linux.snapshot(), { ...modulesFor(build), ...more });
-  verifyLinux(linux);
-  const known = linux.restored?.sockets;
-  const sockets = world.sockets.map(({ id }) => known?.get(id) as (typeof world.sockets)[0]);
-  const [tree] = linux.restored?.groups ?? [];
-  const groups = world.groups.map((group) => {
-    if (group === undefined || tree === undefined) return group;
-    return tree.get(group.path);
-  });
-  return { linux, sockets, groups };
+function copyOf(world: World, build: Build): World {
+  return worldIn(world, LinuxPorts.restore(world.linux.snapshot(), modulesFor(build)));
 }
 
-/** How many calls the original and its copy answered alike. */
-function sideBySide(build: Build, seed: number, meddle?: (world: World) => void): number {
-  const random = new Random(seed);
-  const original = worldOn(build, seed);
-  for (let call = 0; call < 150; call++) callOnce(original, random.u32());
-  const copy = copyOf(original, build);
-  meddle?.(copy);
-  expect(pictureOf(copy)).toBe(pictureOf(original));
-  const [was, is] = [original, copy].map(({ linux }) => linux.stats().memory.used);
-  expect(Math.abs((is as number) - (was as number))).toBeLessThan(PAGE);
-  for (let call = 0; call < 250; call++) {
-    const salt = random.u32();
-    const answers = [callOnce(original, salt), callOnce(copy, salt)];
-    if (answers[1] !== answers[0])
-      expect(answers[1], `seed ${seed}, call ${call}`).toBe(answers[0]);
-    if (call % 125 === 124) expect(pictureOf(copy)).toBe(pictureOf(original));
-  }
-  verifyLinux(copy.linux);
-  original.linux.close();
-  copy.linux.close();
-  return 250;
-}
+const KIND: WorldKind<World> = {
+  open: worldOn,
+  copy: copyOf,
+  call: callOnce,
+  picture: pictureOf,
+};
 
 describe("a restored system", () => {
   test.each([
     ["release", 170],
     ["debug", 30],
   ] as const)("of the %s build answers %i times 250 calls as the original", (build, sessions) => {
-    for (let seed = 1; seed <= sessions; seed++) sideBySide(build, seed);
+    for (let seed = 1; seed <= sessions; seed++) sideBySide(KIND, build, seed);
   });
 
   test("that has lost a socket is found out", () => {
@@ -81,7 +59,7 @@ describe("a restored system", () => {
       if (linux.restored !== undefined)
         sockets.find(({ port }) => port !== 0)?.close({ reset: true });
     };
-    expect(() => sideBySide("release", 3, meddle)).toThrow();
+    expect(() => sideBySide(KIND, "release", 3, meddle)).toThrow();
   });
 
   test("has a key and counters of its own unless there was a seed, and its snapshot has none", () => {
@@ -109,44 +87,16 @@ describe("what is no snapshot", () => {
   const world = worldOn("debug", 7);
   for (let call = 0; call < 120; call++) callOnce(world, call * 7);
   const bytes = world.linux.snapshot();
-  const restore = (changed: Uint8Array): string => {
-    try {
-      const linux = LinuxPorts.restore(changed, modulesFor("debug"));
-      verifyLinux(linux);
-      linux.close();
-      return "restored";
-    } catch (error) {
-      if (error instanceof PortError) return error.reason;
-      throw error;
-    }
-  };
+  const restore = (changed: Uint8Array) => LinuxPorts.restore(changed, modulesFor("debug"));
 
   test("is refused, whatever has been flipped, cut or added: 100,000 changes", () => {
-    const random = new Random(1);
     const before = pictureOf(world);
-    for (let change = 0; change < 100_000; change++) {
-      const changed =
-        change % 10 === 0 ? bytes.slice(0, random.below(bytes.length)) : bytes.slice();
-      const at = random.below(Math.max(1, changed.length));
-      if (change % 10 !== 0) changed[at] = (changed[at] as number) ^ (1 << random.below(8));
-      const outcome = restore(changed);
-      if (outcome !== "invalid-snapshot") expect.fail(`change ${change}: ${outcome}`);
-    }
+    expectRefused(bytes, restore, 100_000);
     expect(pictureOf(world)).toBe(before);
   });
 
   test("is refused or restored to something sound even where its checksum is right", () => {
-    const random = new Random(2);
-    const outcomes = new Map<string, number>();
-    for (let change = 0; change < 1500; change++) {
-      const content = bytes.slice(ENVELOPE);
-      for (let flips = 1 + random.below(3); flips > 0; flips--) {
-        const at = random.below(content.length);
-        content[at] = (content[at] as number) ^ (1 << random.below(8));
-      }
-      const outcome = restore(seal(content, LINUX));
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-    }
+    const outcomes = outcomesOfForged(bytes, LINUX, restore, 1500);
     expect(outcomes.get("restored")).toBeGreaterThan(100);
     expect(outcomes.get("invalid-snapshot")).toBeGreaterThan(300);
   });

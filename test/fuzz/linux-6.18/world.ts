@@ -1,20 +1,12 @@
 // A world of random calls on LinuxPorts by the rules of Linux 6.18: the same draws make the same
 // calls on any system that holds the same, so that an original and its copy can be compared.
 
-import {
-  type LinuxPorts,
-  type LinuxSocket,
-  PortError,
-  type PortGroup,
-} from "../../../bindings/index.ts";
+import type { LinuxPorts, LinuxSocket } from "../../../bindings/index.ts";
+import { answerOf, type KeptWorld } from "../kept.ts";
 import { Random } from "../random.ts";
 
 /** A system, its sockets, and the groups that they may be in. */
-export interface World {
-  readonly linux: LinuxPorts;
-  sockets: LinuxSocket[];
-  readonly groups: readonly (PortGroup | undefined)[];
-}
+export type World = KeptWorld<LinuxPorts, LinuxSocket>;
 
 const TYPES = ["tcp4", "tcp4", "tcp4", "tcp6", "udp4", "udp6"] as const;
 export const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
@@ -71,17 +63,6 @@ export function callOnce(world: World, seed: number): string {
     [100, () => pass(linux, random.pick([10, 500, 2000, 30_000, 61_000]))],
   ];
   return answerOf(calls.find(([below]) => kind < below)?.[1] as () => unknown);
-}
-
-/** What a call answers. */
-export function answerOf(call: () => unknown): string {
-  try {
-    const answer = call();
-    return typeof answer === "number" ? `${answer}` : "done";
-  } catch (error) {
-    if (error instanceof PortError) return error.code;
-    throw error;
-  }
 }
 
 /** All that can be seen of a system and its sockets. */

@@ -323,10 +323,14 @@ function isAnyHost(host: Address): bool {
  * have been found.
  */
 export function join(socket: Address, bucket: Address, port: Port): i32 {
-  const system = systemOf(socket);
   const klass = classOf(socket);
-  const fastreuse = afterBind(fastreuseOf(bucket), klass == REUSE_ADDR);
   askFor(socket, klass);
+  return joinAs(socket, bucket, port, afterBind(fastreuseOf(bucket), klass == REUSE_ADDR));
+}
+
+/** The same, where the request says how, and the port's bucket is to have that fastreuse. */
+export function joinAs(socket: Address, bucket: Address, port: Port, fastreuse: i32): i32 {
+  const system = systemOf(socket);
   beginBill();
   chargeRequest(system, 0, port);
   if (!isUdp(socket)) chargeOwner(system, bucket, port, fastreuse);

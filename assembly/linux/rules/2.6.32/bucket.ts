@@ -106,6 +106,13 @@ export function chargeFastreuse(system: Address, bucket: Address, fastreuse: i32
   if (before <= 0 && fastreuse > 0) chargePort(system + REUSABLE);
 }
 
+/** The bucket of a port, made if it is 0, with that fastreuse. It must have been charged. */
+export function openBucket(system: Address, bucket: Address, port: Port, fastreuse: i32): Address {
+  const opened = bucket ? bucket : newBucket(system, port);
+  setFastreuse(system, opened, fastreuse);
+  return opened;
+}
+
 /**
  * A socket joins the owners of a port, and makes the bucket if it is 0. It must have been charged.
  */
@@ -117,8 +124,7 @@ export function addSocketOwner(
   owner: Address,
   flow: Address,
 ): Address {
-  const joined = bucket ? bucket : newBucket(system, port);
-  setFastreuse(system, joined, fastreuse);
+  const joined = openBucket(system, bucket, port, fastreuse);
   setFlow(owner, flow);
   pushFirst(joined + OWNERS, owner, LINKS);
   store<u32>(joined, socketsOf(joined) + 1, SOCKET_COUNT);

@@ -44,15 +44,8 @@ import { unlessEmpty } from "../../../ports/reserved";
 import { findOpen } from "../../../ports/search";
 import { hasPort } from "../../../ports/set";
 import { counterAt, tupleHash } from "../../../selection/selector";
-import {
-  addSocketOwner,
-  chargeOwner,
-  fastreuseOf,
-  findBucket,
-  flowOf,
-  hasOneOwner,
-  setFlow,
-} from "./bucket";
+import { joinAs } from "./bind";
+import { fastreuseOf, findBucket, flowOf, hasOneOwner, setFlow } from "./bucket";
 import {
   askFor,
   bucketOf,
@@ -65,7 +58,6 @@ import {
   keepAddress,
   preferOwnAddress,
   releasePortOf,
-  setPort,
   setState,
   socketPort,
   stateOf,
@@ -176,14 +168,9 @@ function joinUnbound(socket: Address, port: Port, ring: Address): i32 {
   const bucket = findBucket(system, port);
   const fastreuse = bucket ? fastreuseOf(bucket) : BY_CONNECT;
   const wait = ring ? findWait(system, ring, port) : 0;
-  beginBill();
-  chargeRequest(system, 0, port);
-  chargeOwner(system, bucket, port, fastreuse);
-  if (!canPay(system)) return NO_MEMORY;
-  const flow = acquireCharged(system, 0, port);
-  setPort(socket, port, addSocketOwner(system, bucket, port, fastreuse, socket, flow));
-  if (wait) dropWait(system, wait);
-  return <i32>port;
+  const answer = joinAs(socket, bucket, port, fastreuse);
+  if (wait && answer > 0) dropWait(system, wait);
+  return answer;
 }
 
 // ── With a port ───────────────────────────────────────────────────────────────────────────

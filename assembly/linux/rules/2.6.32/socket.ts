@@ -175,6 +175,10 @@ export function idOf(socket: Address): u32 {
   return load<u32>(socket, ID);
 }
 
+export function setId(socket: Address, id: u32): void {
+  store<u32>(socket, id, ID);
+}
+
 export function nextSocket(socket: Address): Address {
   return load<u32>(socket, LINKS);
 }
@@ -249,8 +253,13 @@ export function addressWord(socket: Address, index: u32): u32 {
 
 /** Asks in the name of a socket; the addresses are there already. */
 export function askFor(socket: Address, klass: u32): void {
-  store<u32>(REQUEST + REQUEST_TRANSPORT, load<u16>(socket, TRANSPORT));
-  store<u32>(REQUEST + REQUEST_DEVICE, load<u32>(socket, DEVICE));
+  ask(load<u16>(socket, TRANSPORT), deviceOf(socket), klass);
+}
+
+/** Asks, where the addresses are there already. */
+export function ask(transport: u32, device: u32, klass: u32): void {
+  store<u32>(REQUEST + REQUEST_TRANSPORT, transport);
+  store<u32>(REQUEST + REQUEST_DEVICE, device);
   store<u32>(REQUEST + REQUEST_FLAGS, klass);
   store<u32>(REQUEST + REQUEST_NETWORK_COUNT, 1);
   store<u32>(REQUEST + REQUEST_NETWORKS, 0);

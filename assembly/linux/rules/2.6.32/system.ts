@@ -131,6 +131,15 @@ export function connectHint(system: Address): u32 {
   return load<u32>(system, HINT);
 }
 
+/** The id of the socket that was opened last. */
+export function lastId(system: Address): u32 {
+  return load<u32>(system, LAST_ID);
+}
+
+export function setLastId(system: Address, id: u32): void {
+  store<u32>(system, id, LAST_ID);
+}
+
 export function setTimeWaitReuse(system: Address, value: u32): void {
   store<u32>(system, value, TW_REUSE);
 }

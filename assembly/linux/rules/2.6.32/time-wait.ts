@@ -39,7 +39,7 @@ import { keepEmptied } from "../../../netstack/tree";
 import { Port } from "../../../ports/bitmap";
 import { hasPort } from "../../../ports/set";
 import { append, dequeue, FIRST, NEXT } from "../../queue";
-import { addWaitOwner, dropWaitOwner, flowOf, OWNER_BYTES, setFlow } from "./bucket";
+import { addWaitOwner, dropWaitOwner, flowOf, OWNER_BYTES, portOf, setFlow } from "./bucket";
 import {
   bucketOf,
   CONNECTED,
@@ -86,26 +86,44 @@ export function closeToWait(socket: Address, stamp: f64): i32 {
   const isDue = dueAt != NEVER && dueAt <= secondOf(system);
   const klass = (hasReuse(socket) ? REUSE_ADDR : 0) | (isDue ? TW_REUSABLE : TW_BLOCKING);
   beginBill();
-  chargeNode(WAIT_BYTES);
+  chargeWait();
   chargeMove(system, flowOf(socket), klass, port);
   if (!canPay(system)) return NO_MEMORY;
 
-  const bucket = bucketOf(socket);
+  const flow = moveToClass(system, flowOf(socket), klass, port);
+  // What the socket holds is the wait's from here on.
+  addWait(system, bucketOf(socket), flow, dueAt, nowOf(system));
+  leavePort(socket);
+  return 0;
+}
+
+export function chargeWait(): void {
+  chargeNode(WAIT_BYTES);
+}
+
+/**
+ * A TIME_WAIT owns the port of a bucket, which the flow holds for it. It is behind all others, and
+ * must have been charged.
+ */
+export function addWait(
+  system: Address,
+  bucket: Address,
+  flow: Address,
+  dueAt: u32,
+  entered: u64,
+): Address {
   const wait = alloc(system, WAIT_BYTES);
   memory.fill(wait, 0, WAIT_BYTES);
   store<u32>(wait, <u32>bucket, BUCKET);
   store<u8>(wait, dueAt == NEVER ? 0 : 1, TIMESTAMPS);
   store<u32>(wait, dueAt, DUE_AT);
-  store<u64>(wait, nowOf(system), ENTERED);
-  const flow = moveToClass(system, flowOf(socket), klass, port);
-  // What the socket holds is the wait's from here on.
+  store<u64>(wait, entered, ENTERED);
   addWaitOwner(system, bucket, wait + OWNER, flow);
-  name(wait, flow, port);
+  name(wait, flow, portOf(bucket));
   insert(system, wait);
   append(expiring(system), wait, EXPIRING);
-  if (dueAt != NEVER && !isDue) append(pending(system, dueAt), wait, PENDING);
-  leavePort(socket);
-  return 0;
+  if (isPending(wait)) append(pending(system, dueAt), wait, PENDING);
+  return wait;
 }
 
 /** Gives back a TIME_WAIT, its tuple and its port. */
@@ -151,6 +169,11 @@ export function bucketOfWait(wait: Address): Address {
 
 export function ownerOf(wait: Address): Address {
   return wait + OWNER;
+}
+
+/** The second from which connect() may take its tuple over; 0: never. */
+export function dueAtOf(wait: Address): u32 {
+  return load<u32>(wait, DUE_AT);
 }
 
 /** When it became one, in milliseconds. */

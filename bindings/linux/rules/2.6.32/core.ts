@@ -15,6 +15,8 @@ export type Exports2632 = SharedExports & {
   connectHint(system: number): number;
   setTimeWaitReuse(system: number, value: number): void;
   timeWaitReuse(system: number): number;
+  lastId(system: number): number;
+  restoreLastId(system: number, id: number): void;
 
   openSocket(
     system: number,
@@ -30,8 +32,6 @@ export type Exports2632 = SharedExports & {
   hasReuse(socket: number): number;
   state(socket: number): number;
   id(socket: number): number;
-  nextRecord(system: number, record: number): number;
-  readRecord(system: number, record: number): void;
   judgeBind(socket: number, port: number): number;
   countOpen(socket: number): number;
   addressWord(socket: number, index: number): number;

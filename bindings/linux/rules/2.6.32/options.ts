@@ -87,6 +87,12 @@ const OPTION_NAMES = [
   ...["memoryLimit", "module", "linuxModule"],
 ];
 
+/** How bind() and connect() pick. */
+export interface ChosenPolicies {
+  readonly bind: CheckedSelection;
+  readonly connect: CheckedSelection;
+}
+
 /** Options that have been checked. */
 interface CheckedOptions {
   readonly core: Core;
@@ -100,8 +106,7 @@ interface CheckedOptions {
   readonly now: number;
   readonly hint: number;
   readonly local: Address;
-  readonly bindBy: CheckedSelection;
-  readonly connectBy: CheckedSelection;
+  readonly by: ChosenPolicies;
   readonly random: Random;
   readonly draw: () => number;
   /** Whether a caller gives the draws or their seed, and so can tell how many there were. */
@@ -109,8 +114,14 @@ interface CheckedOptions {
   readonly limit: number;
 }
 
-/** Checks all options. */
-export function checkLinuxOptions(options: Linux2632Settings): CheckedOptions {
+/**
+ * Checks all options.
+ * @param chosen what a snapshot says of policies; else the options do.
+ */
+export function checkLinuxOptions(
+  options: Linux2632Settings,
+  chosen?: ChosenPolicies,
+): CheckedOptions {
   const {
     portRange = DEFAULT_RANGE,
     reserved,
@@ -129,8 +140,11 @@ export function checkLinuxOptions(options: Linux2632Settings): CheckedOptions {
     linuxModule,
   } = readOptions("options", options, OPTION_NAMES);
   const range = checkRangeObject("portRange", portRange, RANGE_ADVICE);
-  const bindBy = checkSelection(bindSelection, "bindSelection");
-  checkChance(seed, random, bindBy);
+  const by = chosen ?? {
+    bind: checkSelection(bindSelection, "bindSelection"),
+    connect: checkSelection(connectSelection, "connectSelection"),
+  };
+  checkChance(seed, random, by.bind);
   const source =
     seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed));
   const core = coreOf(module);
@@ -148,8 +162,7 @@ export function checkLinuxOptions(options: Linux2632Settings): CheckedOptions {
     now: Math.trunc(checkTime("time", time)),
     hint: checkUint32("hint", hint),
     local: parseLocal(localAddress),
-    bindBy,
-    connectBy: checkSelection(connectSelection, "connectSelection"),
+    by,
     random: source,
     draw: random === undefined ? () => source.next() : checkedDraw(random),
     isWatched: random !== undefined || seed !== undefined,

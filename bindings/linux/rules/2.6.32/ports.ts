@@ -5,12 +5,22 @@
 import { INSIDE } from "../../../core/inside.ts";
 import { CryptoRandom } from "../../../core/random.ts";
 import { noMemory } from "../../../errors.ts";
+import type { PortGroups } from "../../../groups/group.ts";
+import { tellHolders } from "../../../groups/holders.ts";
 import { ReservedPorts, reservedAddress } from "../../../groups/reserved.ts";
 import { Selection } from "../../../selection.ts";
+import { checkSnapshotOptions, type SnapshotOptions } from "../../../state/selections.ts";
+import { type RestoredLinux, restored } from "../../snapshot.ts";
 import { Sysctl } from "../../sysctl.ts";
 import { LinuxSystem, openOf } from "../../system.ts";
-import { checkLinuxOptions, checkReuse, type Linux2632Settings } from "./options.ts";
+import {
+  type ChosenPolicies,
+  checkLinuxOptions,
+  checkReuse,
+  type Linux2632Settings,
+} from "./options.ts";
 import { type Linux2632Record, listed2632 } from "./records.ts";
+import { snapshot2632 } from "./snapshot.ts";
 import {
   type Linux2632Socket,
   type Linux2632SocketOptions,
@@ -28,21 +38,34 @@ export class Linux2632Ports extends LinuxSystem {
   /** The same settings as texts, by their sysctl names. */
   readonly sysctl: Sysctl;
   readonly #system: System;
+  #restored: RestoredLinux<Linux2632Socket> | undefined;
 
   private constructor(token: symbol, system: System) {
     super(token, system);
     this.#system = system;
     this.sysctl = new Sysctl(this);
+    tellHolders(system.core, this, (linux, wanted) =>
+      listed2632(linux.#system)
+        .filter(({ group }) => group === wanted)
+        .map(({ record }) => record),
+    );
   }
 
-  /** @internal Users call `LinuxPorts.open`. */
-  static open(options: Linux2632Settings = {}): Linux2632Ports {
-    const checked = checkLinuxOptions(options);
+  /**
+   * @internal Users call `LinuxPorts.open` and `LinuxPorts.restore`.
+   * @param fill reads the rest of a snapshot into the system that is opened for it.
+   */
+  static open(
+    options: Linux2632Settings = {},
+    by?: ChosenPolicies,
+    fill?: (system: System, made: PortGroups[]) => Linux2632Socket[],
+  ): Linux2632Ports {
+    const checked = checkLinuxOptions(options, by);
     const { core, linux, random, limit, module } = checked;
     const reserved =
       checked.reserved ?? new ReservedPorts("", module === undefined ? {} : { module });
-    const bindSelection = new Selection(core, random, checked.bindBy);
-    const connectSelection = new Selection(core, random, checked.connectBy);
+    const bindSelection = new Selection(core, random, checked.by.bind);
+    const connectSelection = new Selection(core, random, checked.by.connect);
     const secret = new CryptoRandom();
     const list = reservedAddress(reserved, core);
     const { hint, duration, now } = checked;
@@ -57,9 +80,19 @@ export class Linux2632Ports extends LinuxSystem {
     linux.setStart(address, checked.start);
     linux.setTimeWaitReuse(address, checked.reuse);
     const { draw, isWatched, local: localAddress } = checked;
-    const selections = { bindSelection, connectSelection };
-    const shared = { core, linux, limit, draw, isWatched, ...selections, localAddress };
-    return new Linux2632Ports(INSIDE, { address, reserved, groups: new Map(), ...shared });
+    const own = {
+      duration,
+      random,
+      draw,
+      isWatched,
+      bindSelection,
+      connectSelection,
+      localAddress,
+    };
+    const shared = { core, linux, limit, reserved, groups: new Map() };
+    const ports = new Linux2632Ports(INSIDE, { address, ...shared, ...own });
+    if (fill) ports.#restored = restored(ports, (made) => fill(ports.#system, made));
+    return ports;
   }
 
   /**
@@ -81,6 +114,21 @@ export class Linux2632Ports extends LinuxSystem {
     return listed2632(this.#system)
       .map(({ record }) => record)
       .values();
+  }
+
+  /**
+   * All that decides how the system answers, as bytes for `LinuxPorts.restore`: here, in another
+   * thread, page or process. Of a system without a `seed` the draws stay at home, and of any system
+   * the secrets of its selections, unless they are wanted.
+   * @throws PortError `EBADF`, and those of bad arguments.
+   */
+  snapshot(options: SnapshotOptions = {}): Uint8Array {
+    return snapshot2632(this.#system, checkSnapshotOptions(options));
+  }
+
+  /** What came with a restored system; `undefined`: it has been opened. */
+  get restored(): RestoredLinux<Linux2632Socket> | undefined {
+    return this.#restored;
   }
 
   /**

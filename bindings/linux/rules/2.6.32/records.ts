@@ -1,9 +1,9 @@
-// Records: the sockets and TIME_WAITs of a system by the rules of Linux 2.6.32, as plain data; the
-// lines of assembly/linux/rules/2.6.32/state.ts.
+// Records: the sockets and TIME_WAITs of a system by the rules of Linux 2.6.32, as plain data.
 
 import { PORT_MAX } from "../../../../assembly/abi.ts";
+import type { PortGroup } from "../../../groups/group.ts";
 import { textOf } from "../../../requests/address.ts";
-import { openOf } from "../../system.ts";
+import { copyLines, LINE_WORDS } from "../../lines.ts";
 import type { System } from "./socket.ts";
 
 /**
@@ -33,49 +33,69 @@ export interface Linux2632Record {
   readonly group: string | undefined;
 }
 
-/** A record, and whether it lets sockets with SO_REUSEADDR join. */
+/** A record, its group, and whether it lets sockets with SO_REUSEADDR join. */
 interface Listed2632 {
   readonly record: Linux2632Record;
+  readonly group: PortGroup | undefined;
   readonly isOpen: boolean;
 }
 
-const STATES: readonly Linux2632State[] = ["closed", "listening", "connected"];
-const UNTIL_BYTES = 64;
+export const STATES: readonly Linux2632State[] = ["closed", "listening", "connected"];
+
+// The line of a record, in words (assembly/linux/rules/2.6.32/state.ts).
+export const ID = 0;
+export const PORT = 1;
+export const STATE = 2;
+export const BITS = 3;
+export const DEVICE = 4;
+export const GROUP = 5;
+export const LOCAL = 6;
+export const REMOTE = 10;
+export const REMOTE_PORT = 14;
+export const FASTREUSE = 15;
+export const ENTERED = 16;
+export const DUE = 18;
+// Bits.
+export const REUSES = 1;
+export const UDP = 2;
+const OPEN = 4;
+export const HAS_REMOTE = 8;
+export const NAMED = 16;
+export const PRIVILEGED = 32;
+export const IS_DUE = 64;
 
 /** All sockets, the oldest first, then the TIME_WAITs, the first to end first. */
 export function listed2632(system: System): Listed2632[] {
-  const { core, linux } = system;
-  const at = openOf(system);
-  const sockets: Listed2632[] = [];
-  const waits: Listed2632[] = [];
-  let record = linux.nextRecord(at, 0) >>> 0;
-  for (; record !== 0; record = linux.nextRecord(at, record) >>> 0) {
-    linux.readRecord(at, record);
-    const one = listed(system, core.offsets);
-    (one.record.id === 0 ? waits : sockets).push(one);
-  }
-  return [...sockets.reverse(), ...waits];
+  const { lines, records } = copyLines(system);
+  return records.map((_, index) => {
+    return listed(system, lines.subarray(index * LINE_WORDS, (index + 1) * LINE_WORDS));
+  });
 }
 
-function listed({ groups }: System, line: Uint32Array): Listed2632 {
+function listed({ groups, duration }: System, line: Uint32Array): Listed2632 {
   const at = (index: number): number => line[index] as number;
-  const id = at(0);
-  const bits = at(3);
-  const until = new DataView(line.buffer, line.byteOffset).getFloat64(UNTIL_BYTES, true);
-  const remote = { address: addressIn(line, 10), port: at(14) & PORT_MAX };
+  const id = at(ID);
+  const bits = at(BITS);
+  const group = groups.get(at(GROUP));
+  const remote = { address: addressIn(line, REMOTE), port: at(REMOTE_PORT) & PORT_MAX };
   const record: Linux2632Record = {
     id,
-    type: (bits & 2) === 0 ? "tcp" : "udp",
-    address: addressIn(line, 6),
-    port: at(1),
-    remote: (bits & 8) === 0 ? undefined : remote,
-    state: id === 0 ? "time-wait" : (STATES[at(2)] as Linux2632State),
-    until: id === 0 ? until : undefined,
-    reuseAddr: (bits & 1) !== 0,
-    bindToDevice: at(4),
-    group: groups.get(at(5))?.path,
+    type: (bits & UDP) === 0 ? "tcp" : "udp",
+    address: addressIn(line, LOCAL),
+    port: at(PORT),
+    remote: (bits & HAS_REMOTE) === 0 ? undefined : remote,
+    state: id === 0 ? "time-wait" : (STATES[at(STATE)] as Linux2632State),
+    until: id === 0 ? enteredIn(line) + duration : undefined,
+    reuseAddr: (bits & REUSES) !== 0,
+    bindToDevice: at(DEVICE),
+    group: group?.path,
   };
-  return { record, isOpen: (bits & 4) !== 0 };
+  return { record, group, isOpen: (bits & OPEN) !== 0 };
+}
+
+/** When a TIME_WAIT became one. */
+export function enteredIn(line: Uint32Array): number {
+  return new DataView(line.buffer, line.byteOffset).getFloat64(4 * ENTERED, true);
 }
 
 function addressIn(line: Uint32Array, at: number): string {

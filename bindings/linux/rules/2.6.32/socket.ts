@@ -12,6 +12,7 @@ import {
   TRANSPORT_TCP,
   TRANSPORT_UDP,
 } from "../../../../assembly/abi.ts";
+import type { Random } from "../../../core/random.ts";
 import { closed, noMemory, outOfRange, PortError, wrongType, wrongValue } from "../../../errors.ts";
 import { groupAddress, type PortGroup } from "../../../groups/group.ts";
 import {
@@ -39,7 +40,7 @@ import { type OpenSystem, openOf } from "../../system.ts";
 import type { LinuxExplanation } from "../6.18/explain.ts";
 import type { Exports2632 } from "./core.ts";
 import { explain2632 } from "./explain.ts";
-import type { Linux2632Record, Linux2632State } from "./records.ts";
+import { type Linux2632Record, type Linux2632State, STATES } from "./records.ts";
 import { type About, refusedBind, refusedConnect, wrongState } from "./refusals.ts";
 
 /** What a socket is made with. */
@@ -84,6 +85,10 @@ export interface Linux2632CloseOptions {
 /** What the sockets of one system share. */
 export interface System extends OpenSystem {
   readonly linux: Exports2632;
+  /** How long TIME_WAIT lasts, milliseconds. */
+  readonly duration: number;
+  /** Whence chance comes, but for draws that a caller gives. */
+  readonly random: Random;
   /** Draws for bind(), one for each run of the search. */
   readonly draw: () => number;
   /** Whether a caller gives the draws or their seed, and so can tell how many there were. */
@@ -99,7 +104,6 @@ export interface System extends OpenSystem {
 const DEVICE_MAX = 0x7fffffff;
 /** A search is repeated so often when what it found cannot be shared (Linux: `attempts = 5`). */
 const RETRIES_MAX = 5;
-const STATES: readonly Linux2632State[] = ["closed", "listening", "connected"];
 const SOCKET_NAMES = ["type", "reuseAddr", "bindToDevice", "group", "privileged"];
 
 /**
@@ -121,7 +125,7 @@ export function openSocket(system: System, options: Linux2632SocketOptions): Lin
 }
 
 /** The address of a group, which the system knows from then on; 0: none. */
-function groupIn({ core, groups }: System, group: PortGroup | undefined): number {
+export function groupIn({ core, groups }: System, group: PortGroup | undefined): number {
   if (group === undefined) return 0;
   const address = groupAddress(group, core);
   groups.set(address, group);

@@ -56,11 +56,7 @@ export type Exports618 = SharedExports & {
   searched(socket: number): number;
   allowsPort(socket: number, port: number): number;
 
-  nextRecord(system: number, record: number): number;
-  firstWait(system: number): number;
-  readRecord(system: number, record: number): void;
   readLike(system: number, port: number): void;
-  restoreRecord(system: number): number;
   restoreBucket(system: number, port: number, open: number, remembers: number): number;
   linkPeer(record: number, peer: number): void;
   linkListener(listener: number): number;
@@ -121,7 +117,6 @@ export const WAITING = 22;
 export const ORDER = 24;
 export const ENTERED = 26;
 export const ENDS = 28;
-export const LINE_WORDS = 30;
 export const A_TIME_WAIT = 2;
 // Of `STATE`.
 export const TUPLE_THERE = 1;

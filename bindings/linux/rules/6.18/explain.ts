@@ -6,11 +6,11 @@ import { noMemory } from "../../../errors.ts";
 import { limitingPath, type PortGroup } from "../../../groups/group.ts";
 import { showEnd } from "../../../requests/printing.ts";
 import { type PortRange, showRange, unpackRange } from "../../../requests/range.ts";
+import { copyLines, LINE_WORDS } from "../../lines.ts";
 import { openOf } from "../../system.ts";
 import { type Address, ANY_V6, isV4Words, writeEnds } from "./address.ts";
 import {
   IS_UDP,
-  LINE_WORDS,
   NO_PORT,
   ORDER,
   PORTS,
@@ -20,7 +20,7 @@ import {
   V6ONLY,
 } from "./core.ts";
 import type { LinuxRecord, LinuxSocketType } from "./record.ts";
-import { copyLines, recordIn } from "./records.ts";
+import { recordIn } from "./records.ts";
 import type { System } from "./socket-options.ts";
 
 /**

@@ -5,14 +5,21 @@ import { isRevoked } from "../../../core/brands.ts";
 import { INSIDE } from "../../../core/inside.ts";
 import { CryptoRandom } from "../../../core/random.ts";
 import { noMemory } from "../../../errors.ts";
-import type { PortGroups } from "../../../groups/group.ts";
 import { tellHolders } from "../../../groups/holders.ts";
 import { ReservedPorts, reservedAddress } from "../../../groups/reserved.ts";
 import { checkInteger } from "../../../requests/checks.ts";
+import { moduleOf } from "../../../state/group-tables.ts";
+import {
+  type Linux2632RestoreOptions,
+  type LinuxRestoreOptions,
+  type RestoredLinux,
+  restored,
+} from "../../snapshot.ts";
 import { Sysctl } from "../../sysctl.ts";
 import { LinuxSystem, openOf } from "../../system.ts";
 import type { Linux2632Options } from "../2.6.32/options.ts";
 import { Linux2632Ports } from "../2.6.32/ports.ts";
+import { restore2632 } from "../2.6.32/restore.ts";
 import { DELAY, FIN_TIMEOUT, SWITCHES, TW_MAX, UDP_SLOTS } from "./core.ts";
 import {
   checkOptions,
@@ -23,19 +30,11 @@ import {
 } from "./options.ts";
 import type { LinuxRecord } from "./record.ts";
 import { socketsOf } from "./records.ts";
-import { beginRestore618, type LinuxRestoreOptions, restore618 } from "./restore.ts";
+import { beginRestore618, restore618 } from "./restore.ts";
 import { snapshot618 } from "./snapshot.ts";
 import { type LinuxSocket, openSocket618, restoredSocket618 } from "./socket.ts";
 import type { LinuxSocketOptions, System } from "./socket-options.ts";
 import { SETTINGS_618, type SysctlHost618 } from "./sysctl.ts";
-
-/** What came with a restored system. */
-export interface RestoredLinux {
-  /** Its sockets by {@link LinuxSocket.id}; those that wait for accept() come by that. */
-  readonly sockets: ReadonlyMap<number, LinuxSocket>;
-  /** The trees of groups that were made for it. A tree that was given is not among them. */
-  readonly groups: readonly PortGroups[];
-}
 
 /**
  * The ports of one machine, as Linux hands them out to TCP and UDP sockets. It keeps records; it
@@ -72,31 +71,30 @@ export class LinuxPorts extends LinuxSystem {
 
   /**
    * Opens a system that holds and answers what the original did when it made the {@link snapshot}.
-   * @throws PortError `EINVAL` (`invalid-snapshot`): it is none, cut, changed, of another version, or of
-   * a `PortManager`; `ENOBUFS`: `memoryLimit` is too low for it; and those of bad arguments.
+   * @throws PortError `EINVAL` (`invalid-snapshot`): it is none, cut, changed, of another version, of
+   * other rules, or of a `PortManager`; `ENOBUFS`: `memoryLimit` is too low for it; and those of bad
+   * arguments.
    */
-  static restore(snapshot: Uint8Array, options: LinuxRestoreOptions = {}): LinuxPorts {
+  static restore(snapshot: Uint8Array, options?: LinuxRestoreOptions): LinuxPorts;
+  /** The same by the rules of Linux 2.6.32. */
+  static restore(snapshot: Uint8Array, options: Linux2632RestoreOptions): Linux2632Ports;
+  static restore(
+    snapshot: Uint8Array,
+    options: LinuxRestoreOptions | Linux2632RestoreOptions = {},
+  ): LinuxPorts | Linux2632Ports {
+    if (isOf2632(options)) return restore2632(snapshot, options);
     const begun = beginRestore618(snapshot, options);
-    const reserved = new ReservedPorts(begun.reserved, moduleIn(begun.options.module));
-    const linux = LinuxPorts.#open({ ...begun.options, reserved });
-    const groups: PortGroups[] = [];
-    try {
-      const sockets = restore618(begun, linux.#system, groups).map((one) => {
-        return restoredSocket618(linux.#system, one);
-      });
-      linux.#restored = { sockets: new Map(sockets.map((one) => [one.id, one])), groups };
-      return linux;
-    } catch (error) {
-      linux.close();
-      for (const tree of groups) tree.close();
-      throw error;
-    }
+    const linux = LinuxPorts.#open(begun.options);
+    linux.#restored = restored(linux, (made) =>
+      restore618(begun, linux.#system, made).map((one) => restoredSocket618(linux.#system, one)),
+    );
+    return linux;
   }
 
   static #open(options: LinuxOptions): LinuxPorts {
     const checked = checkOptions(options);
     const { core, linux, module, limit, duration, now, draw } = checked;
-    const reserved = checked.reserved ?? new ReservedPorts("", moduleIn(module));
+    const reserved = checked.reserved ?? new ReservedPorts("", moduleOf({ module }));
     const secret = new CryptoRandom();
     const list = reservedAddress(reserved, core);
     const address = linux.open(secret.next(), secret.next(), limit, list, duration, now) >>> 0;
@@ -256,10 +254,8 @@ export class LinuxPorts extends LinuxSystem {
   }
 }
 
-function moduleIn(module: WebAssembly.Module | undefined): { module?: WebAssembly.Module } {
-  return module === undefined ? {} : { module };
-}
-
-function isOf2632(options: LinuxOptions | Linux2632Options): options is Linux2632Options {
+function isOf2632<Wanted extends { rules: "2.6.32" }>(
+  options: Wanted | { rules?: "6.18" | undefined },
+): options is Wanted {
   return !isRevoked(options) && (options as { rules?: unknown } | null)?.rules === "2.6.32";
 }

@@ -1,7 +1,7 @@
 // Records: the sockets and TIME_WAITs of a system, as the core tells them and as callers see them.
 
 import type { PortGroup } from "../../../groups/group.ts";
-import { openOf } from "../../system.ts";
+import { copyLines, LINE_WORDS } from "../../lines.ts";
 import { isV4Words, printAddress } from "./address.ts";
 import {
   A_TIME_WAIT,
@@ -14,7 +14,6 @@ import {
   IS_UDP,
   IS_V6,
   KIND,
-  LINE_WORDS,
   LOCAL,
   ONLY,
   PORTS,
@@ -32,38 +31,6 @@ import {
 } from "./core.ts";
 import type { LinuxRecord, LinuxSocketState } from "./record.ts";
 import { STATES, type System } from "./socket-options.ts";
-
-/** The addresses of all records: sockets, the oldest first, then TIME_WAITs, the first to end first. */
-export function recordsOf(system: System): number[] {
-  const at = openOf(system);
-  const sockets: number[] = [];
-  const waits: number[] = [];
-  const first = system.linux.firstWait(at) >>> 0;
-  let records = sockets;
-  let record = system.linux.nextRecord(at, 0) >>> 0;
-  for (; record !== 0; record = system.linux.nextRecord(at, record) >>> 0) {
-    if (record === first) records = waits;
-    records.push(record);
-  }
-  return sockets.reverse().concat(waits);
-}
-
-/** Copies the lines of all records: what happens later does not show in them. */
-export function copyLines(system: System): { lines: Uint32Array; records: number[] } {
-  const records = recordsOf(system);
-  const lines = new Uint32Array(records.length * LINE_WORDS);
-  for (const [index, record] of records.entries()) {
-    lines.set(lineOf(system, record), index * LINE_WORDS);
-  }
-  return { lines, records };
-}
-
-/** The line of a record, until the next one is asked for. */
-export function lineOf(system: System, record: number): Uint32Array {
-  system.core.written = undefined;
-  system.linux.readRecord(openOf(system), record);
-  return system.core.offsets.subarray(0, LINE_WORDS);
-}
 
 /** The records of all sockets and TIME_WAITs, or of those in a group, as they are at the first one. */
 export function* socketsOf(system: System, group?: PortGroup): Generator<LinuxRecord> {

@@ -1,15 +1,20 @@
 // Restore: reads a snapshot (snapshot.ts) into a system that has just been opened for it. Where anything is
 // wrong the caller closes that system, and nothing has changed.
 
-import { typedArrayName } from "../../../core/brands.ts";
-import { SeededRandom } from "../../../core/random.ts";
-import { noMemory, wrongType } from "../../../errors.ts";
-import { type PortGroup, PortGroups } from "../../../groups/group.ts";
+import type { PortGroup, PortGroups } from "../../../groups/group.ts";
 import { groupAt } from "../../../requests/block.ts";
-import { readOptions } from "../../../requests/checks.ts";
-import { isRange } from "../../../requests/range.ts";
-import { badSnapshot, LINUX, type Reader, unseal } from "../../../state/bytes.ts";
-import { itemOf, readGroups } from "../../../state/group-tables.ts";
+import { badSnapshot, LINUX, type Reader } from "../../../state/bytes.ts";
+import { itemOf } from "../../../state/group-tables.ts";
+import { emptyLine } from "../../lines.ts";
+import {
+  type BegunRestore,
+  beginRestore,
+  groupsIn,
+  type LinuxRestoreOptions,
+  readAddress,
+  restoreSeed,
+  tooLarge,
+} from "../../snapshot.ts";
 import { openOf } from "../../system.ts";
 import {
   A_TIME_WAIT,
@@ -26,7 +31,6 @@ import {
   IS_PENDING,
   IS_UDP,
   KIND,
-  LINE_WORDS,
   LISTENING,
   LOCAL,
   ONLY,
@@ -46,33 +50,15 @@ import type { LinuxOptions } from "./options.ts";
 import { COUNTERS, FIRST_NUMBER, NOBODY, NUMBERS } from "./snapshot.ts";
 import { STATES, type System } from "./socket-options.ts";
 
-/** How a snapshot is restored. */
-export interface LinuxRestoreOptions {
-  /** Bytes of memory that the records may take; the original's by default. */
-  memoryLimit?: number | undefined;
-  /** The tree that has the groups; by default new trees are made, with the ranges they had. */
-  groups?: PortGroups | undefined;
-  /** Where draws come from, for a system that was opened so or without a seed. */
-  random?: (() => number) | undefined;
-  /** `core.wasm`, compiled by a host that does not let this package compile it. */
-  module?: WebAssembly.Module | undefined;
-  /** `linux.wasm`, likewise. */
-  linuxModule?: WebAssembly.Module | undefined;
-}
-
-const OPTION_NAMES = ["memoryLimit", "groups", "random", "module", "linuxModule"];
 const STATE_MAX = STATES.length - 1;
 const FLAGS_MAX = 0x1fff;
 
-/** What a system is opened with, from a snapshot. */
-interface BegunRestore {
-  readonly reader: Reader;
+/** A snapshot of which is known what the system is opened with. */
+interface BegunRestore618 {
+  readonly begun: BegunRestore;
   readonly options: LinuxOptions;
-  readonly groups: PortGroups | undefined;
-  readonly isSeeded: boolean;
   readonly numbers: readonly number[];
   readonly reached: readonly number[];
-  readonly reserved: string;
 }
 
 /** A socket of a restored system. */
@@ -87,41 +73,23 @@ export interface RestoredSocket {
  * Checks the arguments, and reads what the system is to be opened with.
  * @throws PortError `EINVAL` (`invalid-snapshot`), and those of bad arguments.
  */
-export function beginRestore618(snapshot: unknown, given: LinuxRestoreOptions): BegunRestore {
-  if (typedArrayName(snapshot) !== "Uint8Array") {
-    throw wrongType("snapshot", "a Uint8Array, as snapshot() makes it", snapshot);
-  }
-  const { groups, memoryLimit, ...others } = readOptions("options", given, OPTION_NAMES);
-  if (groups !== undefined && !(groups instanceof PortGroups)) {
-    throw wrongType("groups", "a PortGroups", groups);
-  }
-  const reader = unseal(snapshot as Uint8Array, LINUX);
-  const [first, last] = [reader.short(), reader.short()];
-  if (!isRange(first, last)) throw badSnapshot(`${first}..${last} is no range`);
-  const start = reader.count(first);
+export function beginRestore618(snapshot: unknown, given: LinuxRestoreOptions): BegunRestore618 {
+  const begun = beginRestore(snapshot, given, LINUX);
+  const { reader } = begun;
   const numbers = NUMBERS.map(() => reader.word());
-  const time = reader.float();
-  const limit = reader.word();
   const reached = [-reader.float(), reader.float(), reader.float()];
-  const reserved = reader.text();
   const addresses = readList(reader, () => reader.text());
   const devices = readList(reader, () => reader.count());
   const source = reader.text();
-  const isSeeded = reader.byte(1) === 1;
   const options: LinuxOptions = {
-    ...others,
-    seed: isSeeded && others.random === undefined ? 0 : undefined,
-    portRange: { first, last },
-    unprivilegedPortStart: start,
-    time,
-    memoryLimit: memoryLimit ?? limit,
+    ...begun.options,
     addresses,
     devices,
     localAddress: source === "" ? undefined : source,
     udpHashSlots: numbers.at(-1),
     timeWaitMs: numbers.at(-2),
   };
-  return { reader, options, groups, isSeeded, numbers, reached, reserved };
+  return { begun, options, numbers, reached };
 }
 
 function readList<T>(reader: Reader, one: () => T): T[] | undefined {
@@ -131,19 +99,15 @@ function readList<T>(reader: Reader, one: () => T): T[] | undefined {
 }
 
 /** Whence a restored system has its chance: the seed's state, or keys made anew. */
-function readChance({ reader, isSeeded }: BegunRestore, system: System): void {
+function readChance(begun: BegunRestore, system: System): void {
   const at = openOf(system);
-  if (!isSeeded) return;
-  const state = reader.word();
-  if (system.random instanceof SeededRandom) system.random.state = state;
+  const { reader, seedState } = begun;
+  restoreSeed(begun, system.random);
+  if (seedState === undefined) return;
   for (let index = 0; index < 4; index++) system.linux.secret(at, index, reader.word());
   for (let left = reader.count(COUNTERS); left > 0; left--) {
-    if (system.linux.setCounter(at, reader.short(), reader.word()) === 0) throw full(system);
+    if (system.linux.setCounter(at, reader.short(), reader.word()) === 0) throw tooLarge(system);
   }
-}
-
-function full({ limit }: System): Error {
-  return noMemory(`a snapshot, limit ${limit} bytes`);
 }
 
 /**
@@ -151,22 +115,21 @@ function full({ limit }: System): Error {
  * accept(). The trees that are made are added to the list.
  */
 export function restore618(
-  begun: BegunRestore,
+  { begun, numbers, reached }: BegunRestore618,
   system: System,
   made: PortGroups[],
 ): RestoredSocket[] {
-  const { reader, numbers, reached } = begun;
+  const { reader } = begun;
   const { linux } = system;
   const at = openOf(system);
   for (const [index, place] of NUMBERS.entries()) linux.set(at, place, numbers[index] as number);
   readChance(begun, system);
-  const groups = readGroups(reader, { module: begun.options.module }, begun.groups, made);
-  if (reader.count() !== 0) throw badSnapshot("a list of reserved ports is too many");
+  const groups = groupsIn(begun, made);
   const records = new Records(reader, system, groups);
   records.readAll();
   const waiting = records.readListeners();
   records.readBuckets();
-  if (reader.left > 0) throw badSnapshot("it goes on behind its end");
+  reader.end();
   for (const [what, value] of reached.entries()) linux.setReached(at, what, value);
   return records.sockets.filter(({ record }) => !waiting.has(record));
 }
@@ -207,7 +170,7 @@ class Records {
     for (let left = reader.count(); left > 0; left--) {
       const listener = this.#numbered(reader.count());
       if (!listeners.delete(listener)) throw badSnapshot("a listener does not listen");
-      if (linux.linkListener(listener) === 0) throw full(this.#system);
+      if (linux.linkListener(listener) === 0) throw tooLarge(this.#system);
       for (let more = reader.count(); more > 0; more--) {
         const child = this.#numbered(reader.count());
         const isFree = connections.has(child) && !this.#listeners.has(child) && !waiting.has(child);
@@ -228,14 +191,14 @@ class Records {
       const port = reader.short();
       if (!ports.delete(port)) throw badSnapshot(`nobody has port ${port}`);
       const bits = reader.byte(3);
-      const line = this.#line();
+      const line = emptyLine(this.#system.core);
       if (bits & 2) {
-        this.#readAddress(line, LOCAL);
+        readAddress(reader, line, LOCAL);
         line[UID] = reader.count();
         line[KIND] = reader.byte(3);
       }
       if (linux.restoreBucket(openOf(this.#system), port, bits & 1, bits & 2) === 0) {
-        throw full(this.#system);
+        throw tooLarge(this.#system);
       }
     }
     if (ports.size > 0) throw badSnapshot("a bucket is missing");
@@ -243,7 +206,7 @@ class Records {
 
   #readOne(): void {
     const reader = this.#reader;
-    const line = this.#line();
+    const line = emptyLine(this.#system.core);
     const isWait = reader.byte(1) === 1;
     const state = reader.byte(TUPLE_THERE | IS_DUE | PART_OPEN);
     const flags = reader.count(isWait ? 15 : FLAGS_MAX);
@@ -255,14 +218,14 @@ class Records {
     this.#peers.push(reader.count());
     const port = reader.short();
     line[PORTS] = port;
-    this.#readAddress(line, LOCAL);
+    readAddress(reader, line, LOCAL);
     if (state & TUPLE_THERE) {
-      this.#readAddress(line, REMOTE);
+      readAddress(reader, line, REMOTE);
       line[REMOTE_PORT] = reader.short();
     }
     const group = isWait ? this.#readWait(line, port) : this.#readSocket(line, port);
     const record = this.#system.linux.restoreRecord(openOf(this.#system)) >>> 0;
-    if (record === 0) throw full(this.#system);
+    if (record === 0) throw tooLarge(this.#system);
     if (record === 1) throw badSnapshot("a connection comes twice");
     this.#records.push(record);
     const isTcp = isWait || (flags & IS_UDP) === 0;
@@ -328,14 +291,6 @@ class Records {
     return group;
   }
 
-  #readAddress(line: Uint32Array, at: number): void {
-    const kind = this.#reader.byte(4);
-    if (kind === 2 || kind === 3) throw badSnapshot("an address is of no kind");
-    line.fill(0, at, at + 4);
-    if (kind === 1) line[at + 2] = 0xffff0000;
-    for (let index = 4 - kind; index < 4; index++) line[at + index] = this.#reader.word();
-  }
-
   /** Two records are each other's peers, or a socket its own. */
   #link(index: number, peer: number): void {
     const record = this.#records[index] as number;
@@ -349,10 +304,5 @@ class Records {
 
   #numbered(number: number): number {
     return itemOf(this.#records, number - FIRST_NUMBER);
-  }
-
-  #line(): Uint32Array {
-    this.#system.core.written = undefined;
-    return this.#system.core.offsets.subarray(0, LINE_WORDS).fill(0);
   }
 }

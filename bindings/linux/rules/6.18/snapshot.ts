@@ -1,8 +1,8 @@
 // Snapshot of a system by the rules of Linux 6.18. restore.ts reads in the same order:
 //
-//   settings    range, first unprivileged port, switches, times, what numbers have come to
-//   machine     reserved ports, addresses, devices, the address that routing chooses
-//   chance      of a seeded system: the seed's state, the key of connect()'s hash, its counters
+//   settings    those of all rules (linux/snapshot.ts); switches, times, what numbers have come to
+//   machine     addresses, devices, the address that routing chooses
+//   chance      of a seeded system: the key of connect()'s hash, its counters
 //   groups      the trees and groups that sockets are in (state/snapshot.ts)
 //   records     sockets, the oldest first, then TIME_WAITs in the order in which they end
 //   listeners   the oldest of each port first, each with the connections that wait for accept()
@@ -11,11 +11,11 @@
 // Records name each other by their number, from 2 on; 0 is nobody, 1 somebody outside.
 
 import { SeededRandom } from "../../../core/random.ts";
-import { type PortRange, unpackRange } from "../../../requests/range.ts";
 import { LINUX, seal, Writer } from "../../../state/bytes.ts";
 import { Tables } from "../../../state/group-tables.ts";
+import { lineOf, recordsOf } from "../../lines.ts";
+import { writeAddress, writeSettings } from "../../snapshot.ts";
 import { openOf } from "../../system.ts";
-import { isV4Words } from "./address.ts";
 import {
   A_TIME_WAIT,
   BUCKET_OPEN,
@@ -49,7 +49,6 @@ import {
   WAITING,
   WHAT,
 } from "./core.ts";
-import { lineOf, recordsOf } from "./records.ts";
 import type { System } from "./socket-options.ts";
 
 export const COUNTERS = 65536;
@@ -75,6 +74,7 @@ export function snapshot618(system: System): Uint8Array {
   const numbers = new Map(records.map((record, index) => [record, index + FIRST_NUMBER]));
   const tables = new Tables(groupsOf(system, records));
   writeSettings(writer, system);
+  writeOwnSettings(writer, system);
   writeChance(writer, system);
   tables.write(writer);
   writer.count(records.length);
@@ -98,7 +98,6 @@ export function snapshot618(system: System): Uint8Array {
     writer.short(port);
     writer.byte((state & BUCKET_OPEN ? 1 : 0) | (state & REMEMBERS ? 2 : 0));
     if ((state & REMEMBERS) === 0) continue;
-    system.core.written = undefined;
     linux.readLike(at, port);
     const { offsets } = system.core;
     writeAddress(writer, offsets, LOCAL);
@@ -119,24 +118,16 @@ function* groupsOf(system: System, records: readonly number[]) {
   }
 }
 
-function writeSettings(writer: Writer, system: System): void {
+function writeOwnSettings(writer: Writer, system: System): void {
   const at = openOf(system);
-  const { linux, limit, reserved, addresses, devices, source } = system;
-  const { first, last } = unpackRange(linux.portRange(at)) as PortRange;
-  writer.short(first);
-  writer.short(last);
-  writer.count(linux.start(at));
+  const { linux, addresses, devices, source } = system;
   for (const place of NUMBERS) writer.word(linux.setting(at, place) >>> 0);
-  writer.float(linux.currentTime(at));
-  writer.word(limit);
   writer.float(-linux.reached(at, 0));
   writer.float(linux.reached(at, 1));
   writer.float(linux.reached(at, 2));
-  writer.text(reserved.text);
   writeList(writer, addresses, (address) => writer.text(address));
   writeList(writer, devices, (device) => writer.count(device));
   writer.text(source?.plain ?? "");
-  writer.byte(system.random instanceof SeededRandom ? 1 : 0);
 }
 
 function writeList<T>(writer: Writer, list: ReadonlySet<T> | undefined, one: (t: T) => void): void {
@@ -150,7 +141,6 @@ function writeChance(writer: Writer, system: System): void {
   const { random, linux } = system;
   if (!(random instanceof SeededRandom)) return;
   const at = openOf(system);
-  writer.word(random.state);
   for (let index = 0; index < 4; index++) writer.word(linux.secretOf(at, index) >>> 0);
   const counters: [index: number, value: number][] = [];
   for (let index = 0; index < COUNTERS; index++) {
@@ -199,14 +189,6 @@ function writeRecord(
   if (!(flags & IS_UDP)) return;
   writer.word(at(ORDER));
   writer.word(at(ORDER + 1));
-}
-
-/** Of IPv4 one word, else all; `::` none. */
-function writeAddress(writer: Writer, words: Uint32Array, at: number): void {
-  const address = words.subarray(at, at + 4);
-  const kind = isV4Words(address) ? 1 : address.every((word) => word === 0) ? 0 : 4;
-  writer.byte(kind);
-  for (const word of address.subarray(4 - kind)) writer.word(word);
 }
 
 /** Listeners, so that the oldest of a port comes first: the core knows the next older one. */
