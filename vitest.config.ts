@@ -1,10 +1,12 @@
 // Four projects: `ports` says what managers and systems answer, `suite` what they do with sockets, processes and pages,
-// `tidy` what the files look like, and `browser` replays the recorded answers in a page, where there is a Chromium.
+// `tidy` what the files look like, and `browser` replays the recorded answers in a page, where there
+// is a Chromium, and runs the blocks of code that need one.
 
 import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { pageBlocks } from "./test/docs/page-blocks.ts";
 import { BUILT, built } from "./test/support/built.ts";
 import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./test/support/chromium.ts";
 
@@ -33,6 +35,7 @@ const executablePath = chromiumPath();
 if (executablePath === undefined) console.warn(`${PAGES} are not run: ${NO_CHROMIUM}`);
 
 const browser: TestProjectInlineConfiguration = {
+  plugins: [pageBlocks()],
   // Known from the start, so that no page is loaded anew when it is found.
   optimizeDeps: { include: ["@assemblyscript/loader", "ipaddr.js"] },
   test: {

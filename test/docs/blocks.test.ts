@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { canMakeNamespace, runInNamespace } from "../../bindings/node/host/namespace.ts";
 import { compile, type Example } from "./examples.ts";
 import type { Outcomes, Task } from "./inside.ts";
+import { isForPage } from "./page-blocks.ts";
 import { type Block, blocksOf, pageOf, pages, ROOT } from "./pages.ts";
 
 const PACKAGE = readFileSync(join(ROOT, "package.json"), "utf8");
@@ -20,7 +21,9 @@ const BLOCKS = pages().flatMap(blocksOf);
 const PROGRAMS = BLOCKS.filter(({ language }) => language === "ts");
 
 describe("blocks of TypeScript", async () => {
-  const { examples, errors } = await compile(join(ROOT, "build/docs-blocks"), PROGRAMS);
+  const { examples: all, errors } = await compile(join(ROOT, "build/docs-blocks"), PROGRAMS);
+  // Those for a page run in one: test/replay/browser/blocks.test.ts.
+  const examples = all.filter((_, index) => !isForPage(PROGRAMS[index] as Block));
   const outcomes = await runAll(examples, RUN_MS_MAX);
 
   test("stand in the pages", () => {
@@ -34,7 +37,7 @@ describe("blocks of TypeScript", async () => {
   test.each(examples)("the one at $name runs as it stands, with the results it states", (one) => {
     const { wrong, out } = outcomes[one.name] ?? { wrong: "was not run", out: "" };
     expect(wrong).toBe("");
-    const stated = BLOCKS[BLOCKS.indexOf(PROGRAMS[examples.indexOf(one)] as Block) + 1];
+    const stated = BLOCKS[BLOCKS.indexOf(PROGRAMS[all.indexOf(one)] as Block) + 1];
     if (stated?.attributes.has("output")) expect(out).toMatch(patternOf(stated.code));
   });
 });

@@ -4,6 +4,7 @@
 //   value; // => expected      the value is compared with what the comment says
 //   call; // throws CODE       the call must throw an error of that code
 //   ```ts server=8080          the block serves on that port; here it gets one of its own
+//   ```ts page                 it runs in a page alone (page-blocks.ts)
 //   ```ts tls=8443             a TLS server is there on that port, for localhost
 
 import { execFile } from "node:child_process";
