@@ -22,13 +22,13 @@ export type { GroupHolder } from "./groups/holders.ts";
 export { type ReservedOptions, ReservedPorts } from "./groups/reserved.ts";
 export type { Linux2632Options } from "./linux/rules/2.6.32/options.ts";
 export type { Linux2632Ports } from "./linux/rules/2.6.32/ports.ts";
-export type { Linux2632Record, Linux2632State } from "./linux/rules/2.6.32/records.ts";
+export type { Linux2632Record, Linux2632State } from "./linux/rules/2.6.32/record.ts";
+export type { Linux2632Socket } from "./linux/rules/2.6.32/socket.ts";
 export type {
   Linux2632CloseOptions,
   Linux2632ConnectOptions,
-  Linux2632Socket,
   Linux2632SocketOptions,
-} from "./linux/rules/2.6.32/socket.ts";
+} from "./linux/rules/2.6.32/socket-options.ts";
 export type { LinuxExplanation, LinuxObstacle, LinuxRule } from "./linux/rules/6.18/explain.ts";
 export type { LinuxOptions } from "./linux/rules/6.18/options.ts";
 export { LinuxPorts } from "./linux/rules/6.18/ports.ts";

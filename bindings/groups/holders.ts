@@ -3,7 +3,7 @@
 
 import type { Core } from "../core/core.ts";
 import { PortError } from "../errors.ts";
-import type { Linux2632Record } from "../linux/rules/2.6.32/records.ts";
+import type { Linux2632Record } from "../linux/rules/2.6.32/record.ts";
 import type { LinuxRecord } from "../linux/rules/6.18/record.ts";
 import type { HeldPort } from "../state/held-port.ts";
 import type { PortGroup } from "./group.ts";

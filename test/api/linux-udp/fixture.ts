@@ -5,13 +5,13 @@
 import { afterEach, describe, expect } from "vitest";
 import { PortError } from "../../../bindings/errors.ts";
 import type { PortGroup, PortGroups } from "../../../bindings/groups/group.ts";
-import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
-import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import type {
   Linux2632ConnectOptions,
   Linux2632Socket,
   Linux2632SocketOptions,
-} from "../../../bindings/linux/rules/2.6.32/socket.ts";
+} from "../../../bindings/index.ts";
+import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
+import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { BUILDS, type Build, modulesFor } from "../../support/builds.ts";

@@ -8,8 +8,9 @@ import { showEnd } from "../../../requests/printing.ts";
 import { type PortRange, unpackRange } from "../../../requests/range.ts";
 import { openOf } from "../../system.ts";
 import type { LinuxExplanation, LinuxObstacle } from "../6.18/explain.ts";
-import { type Linux2632Record, listed2632 } from "./records.ts";
-import type { System } from "./socket.ts";
+import type { Linux2632Record } from "./record.ts";
+import { listed2632 } from "./records.ts";
+import type { System } from "./socket-options.ts";
 
 type Obstacle = LinuxObstacle<Linux2632Record>;
 type Explanation = LinuxExplanation<Linux2632Record>;

@@ -19,15 +19,11 @@ import {
   checkReuse,
   type Linux2632Settings,
 } from "./options.ts";
-import { type Linux2632Record, listed2632 } from "./records.ts";
+import type { Linux2632Record } from "./record.ts";
+import { listed2632 } from "./records.ts";
 import { snapshot2632 } from "./snapshot.ts";
-import {
-  type Linux2632Socket,
-  type Linux2632SocketOptions,
-  openPlainSocket,
-  openSocket,
-  type System,
-} from "./socket.ts";
+import { type Linux2632Socket, openPlainSocket, openSocket } from "./socket.ts";
+import type { Linux2632SocketOptions, System } from "./socket-options.ts";
 
 /**
  * The ports of one machine, as Linux 2.6.32 hands them out to TCP and UDP sockets. All addresses,

@@ -4,34 +4,8 @@ import { PORT_MAX } from "../../../../assembly/abi.ts";
 import type { PortGroup } from "../../../groups/group.ts";
 import { textOf } from "../../../requests/address.ts";
 import { copyLines, LINE_WORDS } from "../../lines.ts";
-import type { System } from "./socket.ts";
-
-/**
- * What a socket is doing: `"closed"`, neither connected nor listening, as a new one or one that is
- * bound; `"gone"` once `close()` has been called.
- */
-export type Linux2632State = "closed" | "listening" | "connected" | "gone";
-
-/** A socket, or a connection in TIME_WAIT, as plain data. */
-export interface Linux2632Record {
-  /** The socket's {@link Linux2632Socket.id}; 0: a TIME_WAIT. */
-  readonly id: number;
-  readonly type: "tcp" | "udp";
-  /** The local address; `""` is any, or none. */
-  readonly address: string;
-  /** The local port, 0..65535; 0: none. */
-  readonly port: number;
-  /** The other end of a TCP connection. */
-  readonly remote: { readonly address: string; readonly port: number } | undefined;
-  readonly state: Linux2632State | "time-wait";
-  /** When a TIME_WAIT ends: milliseconds of the system's clock. */
-  readonly until: number | undefined;
-  readonly reuseAddr: boolean;
-  /** The interface number, 0 for none. */
-  readonly bindToDevice: number;
-  /** The path of the socket's group. */
-  readonly group: string | undefined;
-}
+import type { Linux2632Record, Linux2632State } from "./record.ts";
+import type { System } from "./socket-options.ts";
 
 /** A record, its group, and whether it lets sockets with SO_REUSEADDR join. */
 interface Listed2632 {
@@ -56,12 +30,10 @@ export const FASTREUSE = 15;
 export const ENTERED = 16;
 export const DUE = 18;
 // Bits.
-export const REUSES = 1;
+const REUSES = 1;
 export const UDP = 2;
 const OPEN = 4;
 export const HAS_REMOTE = 8;
-export const NAMED = 16;
-export const PRIVILEGED = 32;
 export const IS_DUE = 64;
 
 /** All sockets, the oldest first, then the TIME_WAITs, the first to end first. */

@@ -33,7 +33,8 @@ import {
   STATES,
   UDP,
 } from "./records.ts";
-import { groupIn, Linux2632Socket, type System } from "./socket.ts";
+import { groupIn, Linux2632Socket } from "./socket.ts";
+import type { System } from "./socket-options.ts";
 
 const CLOSED = 0;
 const LISTENING = 1;

@@ -29,7 +29,7 @@ import {
   REMOTE_PORT,
   STATE,
 } from "./records.ts";
-import type { System } from "./socket.ts";
+import type { System } from "./socket-options.ts";
 
 export function snapshot2632(system: System, withSecrets: boolean): Uint8Array {
   const at = openOf(system);

@@ -12,7 +12,6 @@ import {
   TRANSPORT_TCP,
   TRANSPORT_UDP,
 } from "../../../../assembly/abi.ts";
-import type { Random } from "../../../core/random.ts";
 import { closed, noMemory, outOfRange, PortError, wrongType, wrongValue } from "../../../errors.ts";
 import { groupAddress, type PortGroup } from "../../../groups/group.ts";
 import {
@@ -36,70 +35,19 @@ import { showEnd } from "../../../requests/printing.ts";
 import { isEmpty, unpackRange } from "../../../requests/range.ts";
 import { type Search, searchBy } from "../../../search.ts";
 import type { Selection } from "../../../selection.ts";
-import { type OpenSystem, openOf } from "../../system.ts";
+import { openOf } from "../../system.ts";
 import type { LinuxExplanation } from "../6.18/explain.ts";
 import type { Exports2632 } from "./core.ts";
 import { explain2632 } from "./explain.ts";
-import { type Linux2632Record, type Linux2632State, STATES } from "./records.ts";
+import type { Linux2632Record, Linux2632State } from "./record.ts";
+import { STATES } from "./records.ts";
 import { type About, refusedBind, refusedConnect, wrongState } from "./refusals.ts";
-
-/** What a socket is made with. */
-export interface Linux2632SocketOptions {
-  /** `"tcp"`, the default, or `"udp"`. */
-  type?: "tcp" | "udp" | undefined;
-  /** `SO_REUSEADDR`, false by default. */
-  reuseAddr?: boolean | undefined;
-  /** `SO_BINDTODEVICE`: an interface number, 0..2147483647; 0, the default, is none. */
-  bindToDevice?: number | undefined;
-  /** Whose port ranges count for the socket; none by default. */
-  group?: PortGroup | undefined;
-  /** `CAP_NET_BIND_SERVICE`: may bind below `ip_unprivileged_port_start`. False by default. */
-  privileged?: boolean | undefined;
-}
-
-/** How a connection is made. */
-export interface Linux2632ConnectOptions {
-  /**
-   * The local address that routing would choose; used if the socket has none. That of the system by
-   * default.
-   */
-  localAddress?: AddressLike | undefined;
-  /**
-   * Where the search of the local range starts, for TCP beside the hint: 0..4294967295. By default
-   * what the system's selection says, such as a keyed hash of the tuple.
-   */
-  offset?: number | undefined;
-}
-
-/** How a socket is closed. */
-export interface Linux2632CloseOptions {
-  /** Whether this side closes actively, so that the tuple stays in TIME_WAIT. False by default. */
-  timeWait?: boolean | undefined;
-  /**
-   * When the last TCP timestamp of the connection came: milliseconds, 0 up to the system's time,
-   * which is the default; `null`: the connection had no timestamps.
-   */
-  timestamp?: number | null | undefined;
-}
-
-/** What the sockets of one system share. */
-export interface System extends OpenSystem {
-  readonly linux: Exports2632;
-  /** How long TIME_WAIT lasts, milliseconds. */
-  readonly duration: number;
-  /** Whence chance comes, but for draws that a caller gives. */
-  readonly random: Random;
-  /** Draws for bind(), one for each run of the search. */
-  readonly draw: () => number;
-  /** Whether a caller gives the draws or their seed, and so can tell how many there were. */
-  readonly isWatched: boolean;
-  readonly bindSelection: Selection;
-  readonly connectSelection: Selection;
-  /** The address that routing would choose. */
-  readonly localAddress: Address;
-  /** Groups that sockets are in, by their addresses in the core. */
-  readonly groups: Map<number, PortGroup>;
-}
+import type {
+  Linux2632CloseOptions,
+  Linux2632ConnectOptions,
+  Linux2632SocketOptions,
+  System,
+} from "./socket-options.ts";
 
 const DEVICE_MAX = 0x7fffffff;
 /** A search is repeated so often when what it found cannot be shared (Linux: `attempts = 5`). */
