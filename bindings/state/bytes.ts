@@ -9,11 +9,20 @@ export function badSnapshot(why: string): PortError {
 }
 
 const SHORT = 64;
+const ROOM = 1024;
 
 export class Writer {
-  #bytes = new Uint8Array(1024);
-  #view = new DataView(this.#bytes.buffer);
+  /** What lies before the bytes that are being written. */
+  readonly #parts: Uint8Array[] = [];
+  #bytes: Uint8Array;
+  #view: DataView;
   #at = 0;
+
+  /** @param room for how many bytes it need not grow. */
+  constructor(room: number = ROOM) {
+    this.#bytes = new Uint8Array(room);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
 
   /** A whole number, 0..2^32-1: a byte for each seven bits. */
   count(value: number): void {
@@ -58,6 +67,16 @@ export class Writer {
     this.#at += bytes.length;
   }
 
+  /** What another one has written, and does not change any more, after its number of bytes. */
+  part(other: Writer): void {
+    const parts = other.parts();
+    this.count(parts.reduce((sum, { length }) => sum + length, 0));
+    this.#parts.push(this.#bytes.subarray(0, this.#at), ...parts);
+    this.#bytes = this.#bytes.subarray(this.#at);
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset);
+    this.#at = 0;
+  }
+
   /** A part of other bytes, most often a short one, for which no view is made. */
   copy(bytes: Uint8Array, from: number, length: number): void {
     if (length > SHORT) {
@@ -79,9 +98,9 @@ export class Writer {
     }
   }
 
-  /** What has been written, until more is. */
-  bytes(): Uint8Array {
-    return this.#bytes.subarray(0, this.#at);
+  /** What has been written, until more is: views, one behind the other. */
+  parts(): readonly Uint8Array[] {
+    return [...this.#parts, this.#bytes.subarray(0, this.#at)];
   }
 
   #room(bytes: number): void {
@@ -225,11 +244,15 @@ const SUMS = 12;
 /** Where the content begins. */
 const CONTENT = 20;
 
-/** Puts the content into an envelope. */
-export function seal(content: Uint8Array, magic: number = MANAGER): Uint8Array {
-  const bytes = new Uint8Array(CONTENT + content.length);
+/** Puts the content into an envelope: views, one behind the other. */
+export function seal(parts: readonly Uint8Array[], magic: number = MANAGER): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, CONTENT));
   const view = new DataView(bytes.buffer);
-  bytes.set(content, CONTENT);
+  let at = CONTENT;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
   view.setUint32(0, magic, true);
   view.setUint32(4, VERSION, true);
   view.setUint32(8, bytes.length, true);
@@ -264,18 +287,27 @@ function otherKind(magic: number): string {
  * Two sums over the words of all bytes but the sums themselves. Each step is a bijection, so a
  * change within one word changes both.
  */
-function sumsOf(bytes: Uint8Array): [number, number] {
+function sumsOf(bytes: Uint8Array): Uint32Array {
   const aligned = (bytes.byteOffset & 3) === 0 ? bytes : bytes.slice();
-  const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
-  let one = 0x811c9dc5;
-  let other = 0x9e3779b9;
-  for (let at = 0; at <= words.length; at = at === SUMS / 4 - 1 ? CONTENT / 4 : at + 1) {
-    const word = at < words.length ? (words[at] as number) : lastOf(bytes);
+  const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
+  const sums = new Int32Array([0x811c9dc5, 0x9e3779b9]);
+  addTo(sums, words, 0, SUMS >> 2);
+  addTo(sums, words, CONTENT >> 2, words.length);
+  addTo(sums, Int32Array.of(lastOf(bytes)), 0, 1);
+  return new Uint32Array(sums.buffer);
+}
+
+/** In 32-bit numbers from beginning to end, as there are millions of words. */
+function addTo(sums: Int32Array, words: Int32Array, from: number, to: number): void {
+  let [one = 0, other = 0] = sums;
+  for (let at = from; at < to; at++) {
+    const word = words[at] as number;
     one = Math.imul(one ^ word, 0x01000193);
     one ^= one >>> 15;
     other = Math.imul(((other << 5) | (other >>> 27)) ^ word, 0x85ebca6b);
   }
-  return [one >>> 0, other >>> 0];
+  sums[0] = one;
+  sums[1] = other;
 }
 
 /** The last bytes, which make no whole word. */

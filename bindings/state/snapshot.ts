@@ -47,6 +47,9 @@ interface StateSource extends HeldSource {
 
 const LINE = LINE_BYTES >> 2;
 const MAPPED = 0xffff0000;
+/** Bytes of an accepted IPv4 connection, and of a place of few. */
+const SINGLE_BYTES = 9;
+const PLACE_ROOM = 64;
 /** A bit of a line's last word. */
 const UNAGGREGATED = 2;
 
@@ -82,7 +85,7 @@ export function snapshotOf(source: StateSource, withSecrets: boolean): Uint8Arra
   writer.count(grouped.length);
   for (const one of grouped) writeKnown(writer, one, tables);
   writePlaces(writer, places, tables);
-  return seal(writer.bytes());
+  return seal(writer.parts());
 }
 
 function* keysOf(known: Iterable<Known>): Generator<Key> {
@@ -110,9 +113,14 @@ function writeSettings(
 
 /** What is held at one local address: singles as the core reads them, and other flows. */
 class Place {
-  readonly singles: Writer = new Writer();
+  readonly singles: Writer;
   /** Numbers of others in the list. */
   others: number[] = [];
+
+  /** @param room bytes that singles may take before they are moved. */
+  constructor(room: number) {
+    this.singles = new Writer(room);
+  }
 
   /** @param words a line of the place; `at`: where it begins. */
   write(writer: Writer, list: FlowList, words: Uint32Array, at: number): void {
@@ -121,9 +129,7 @@ class Place {
     writeAddress(writer, words, at + 4);
     writer.count(this.others.length);
     for (const index of this.others) writeFlow(writer, list, index);
-    const singles = this.singles.bytes();
-    writer.count(singles.length);
-    writer.raw(singles);
+    writer.part(this.singles);
   }
 }
 
@@ -134,10 +140,12 @@ function writeHeld(writer: Writer, { core, manager }: StateSource): void {
   const others: number[] = [];
   let singles = 0;
   let last = 0;
-  let place = new Place();
+  let place = new Place(0);
+  // Most often one address has nearly all connections. What is not written to costs nothing.
+  const room = core.exports.counterCount(manager) * SINGLE_BYTES;
   forEachRun(core, manager, (flow, binding, count, from, bytes) => {
     if (binding !== last) {
-      place = places.get(binding) ?? new Place();
+      place = places.get(binding) ?? new Place(places.size === 0 ? room : PLACE_ROOM);
       if (!places.has(binding)) known.push(flow);
       places.set(binding, place);
       last = binding;

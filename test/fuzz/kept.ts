@@ -141,7 +141,7 @@ export function outcomesOfForged(
       const at = random.below(content.length);
       content[at] = (content[at] as number) ^ (1 << random.below(8));
     }
-    const outcome = outcomeOf(restore, seal(content, magic));
+    const outcome = outcomeOf(restore, seal([content], magic));
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   }
   return outcomes;

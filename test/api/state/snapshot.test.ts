@@ -372,7 +372,7 @@ test("a forged snapshot, whose checksum is right, is refused, or makes a sound m
     const changed = content.slice();
     changed[turn % content.length] = random.next();
     const outcome = codeOf(() => {
-      const restored = restoreOn("debug", seal(changed), { memoryLimit: 100_000 });
+      const restored = restoreOn("debug", seal([changed]), { memoryLimit: 100_000 });
       verify(restored);
       const count = listOf(restored).length;
       restored.close();

@@ -58,7 +58,7 @@ export function snapshot2632(system: System, withSecrets: boolean): Uint8Array {
     const group = groups.get(line[GROUP] as number);
     writeRecord(writer, line, tables.groupOf({ group }));
   }
-  return seal(writer.bytes(), LINUX_2632);
+  return seal(writer.parts(), LINUX_2632);
 }
 
 function writeRecord(writer: Writer, line: Uint32Array, group: number): void {

@@ -104,7 +104,7 @@ export function snapshot618(system: System): Uint8Array {
     writer.count(offsets[UID] as number);
     writer.byte(offsets[KIND] as number);
   }
-  return seal(writer.bytes(), LINUX);
+  return seal(writer.parts(), LINUX);
 }
 
 function isListener(line: Uint32Array): boolean {
