@@ -82,10 +82,24 @@ function* records(
   const needsText = isWanted !== undefined || cooling !== undefined;
   for (let index = 0; index < list.count; index++) {
     const text = needsText ? lineText(words, index * LINE) : "";
-    const description = describe(keyAt(words, index * LINE));
+    const { networks, transport, address, bindToDevice, destination, flags } = describe(
+      keyAt(words, index * LINE),
+    );
     for (const [port, count] of list.countsOf(index)) {
       if (isWanted !== undefined && !isWanted(text, port)) continue;
-      yield { ...description, port, count, cooling: cooling?.(text, port) !== undefined };
+      const isCooling = cooling?.(text, port) !== undefined;
+      // One by one: a copy of all that is described takes five times as long.
+      yield {
+        networks,
+        transport,
+        address,
+        bindToDevice,
+        destination,
+        flags,
+        port,
+        count,
+        cooling: isCooling,
+      };
     }
   }
 }
