@@ -120,6 +120,10 @@ test.each(BUILDS)("sockets() of 2.6.32 says what each has (%s build)", (build) =
   linux.setTime(1000);
   const [, wait] = [...linux.sockets()];
   expect(wait).toEqual({ ...connected, id: 0, state: "time-wait", until: 60_000 });
+  const [inTheWay] = linux.socket().explainBind("", wait?.port ?? 0).because;
+  expect(inTheWay?.text).toMatch(
+    /^tcp 127.0.0.1:\d+ in time-wait until 60000 and the socket do not/,
+  );
   expect(linux.socket({ group }).explainBind("", 40004).because[0]?.rule).toBe("outside-group");
   expect(linux.socket().explainBind("", 80).because[0]?.rule).toBe("privileged");
   expect(server.explainBind("", 40003).because[0]?.rule).toBe("wrong-state");

@@ -4,10 +4,9 @@ import { IN_USE, NOT_PERMITTED, OUTSIDE_GROUP } from "../../../../assembly/abi.t
 import { limitingPath, type PortGroup } from "../../../groups/group.ts";
 import { type Address, ANY } from "../../../requests/address.ts";
 import { writeEnds } from "../../../requests/block.ts";
-import { showEnd } from "../../../requests/printing.ts";
 import { type PortRange, unpackRange } from "../../../requests/range.ts";
 import { openOf } from "../../system.ts";
-import type { LinuxExplanation, LinuxObstacle } from "../6.18/explain.ts";
+import { holderText, type LinuxExplanation, type LinuxObstacle } from "../6.18/explain.ts";
 import type { Linux2632Record } from "./record.ts";
 import { listed2632 } from "./records.ts";
 import type { System } from "./socket-options.ts";
@@ -68,8 +67,7 @@ function holders(system: System, { type, local, port, reuseAddr, device }: Asked
       return isOwner && meets && !(reuseAddr && isOpen);
     })
     .map(({ record: holder }) => {
-      const who = `${holder.type} ${showEnd(holder.address || "*", holder.port)}`;
-      const by = holder.id === 0 ? `${who} in TIME_WAIT` : `socket ${holder.id}, ${who},`;
+      const by = holderText(holder);
       return reuseAddr && holder.reuseAddr && holder.state === "listening"
         ? { rule: "listening", text: `${by} listens`, holder }
         : { rule: "flags", text: `${by} and the socket do not both have SO_REUSEADDR`, holder };

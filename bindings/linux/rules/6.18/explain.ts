@@ -8,6 +8,7 @@ import { showEnd } from "../../../requests/printing.ts";
 import { type PortRange, showRange, unpackRange } from "../../../requests/range.ts";
 import { copyLines, LINE_WORDS } from "../../lines.ts";
 import { openOf } from "../../system.ts";
+import type { Linux2632Record } from "../2.6.32/record.ts";
 import { type Address, ANY_V6, isV4Words, writeEnds } from "./address.ts";
 import {
   IS_UDP,
@@ -184,11 +185,17 @@ function orderIn(line: Uint32Array): number {
   return new Float64Array(line.slice(ORDER, ORDER + 2).buffer)[0] as number;
 }
 
+/** Who a holder is; of one without a socket, until when it is there. */
+export function holderText(holder: LinuxRecord | Linux2632Record): string {
+  const { id, type, address, port, state, until } = holder;
+  const who = `${type} ${showEnd(address || "*", port)}`;
+  return id === 0 ? `${who} in ${state} until ${until}` : `socket ${id}, ${who},`;
+}
+
 function obstacleOf(holder: LinuxRecord, flags: number, uid: number): LinuxObstacle {
   const sharesAddress = (flags & REUSE_ADDR) !== 0 && holder.reuseAddr;
   const sharesPort = (flags & REUSE_PORT) !== 0 && holder.reusePort;
-  const who = `${holder.type} ${showEnd(holder.address, holder.port)}`;
-  const by = holder.id === 0 ? `${who} in ${holder.state}` : `socket ${holder.id}, ${who},`;
+  const by = holderText(holder);
   if (sharesAddress && holder.state === "listening") {
     return { rule: "listening", text: `${by} listens`, holder };
   }
