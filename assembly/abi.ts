@@ -43,6 +43,8 @@ export const NOT_CONNECTED = -17;
 export const NOT_LISTENING = -18;
 /** No connection waits for accept(). */
 export const NOTHING_WAITS = -19;
+/** There is no answer from where the connection was to go. */
+export const NO_ANSWER = -20;
 
 // ── Ports ─────────────────────────────────────────────────────────────────────────────────
 

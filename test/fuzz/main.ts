@@ -1,7 +1,7 @@
 // The command line of the fuzzer: `npm run fuzz -- --minutes N [--seed S]`, with `--netstack`,
 // `--linux`, `--udp`, `--cooldown`, `--groups` or `--api` for some of its subjects. Each subject
 // that is asked for, or all of them, has its share of the time, in turns; `--subject NAME` is one
-// alone. `--node` is for real connections under faults, and `--kernel` for Linux2632Ports beside
+// alone. `--node` is for real connections under faults, and `--kernel` for LinuxPorts beside
 // the machine's own kernel, alone.
 //
 // Exit code 0: time is over and nothing was found. 1: the model and the implementation differ; the
@@ -111,7 +111,7 @@ async function onConnector({ minutes, seed }: Asked): Promise<number> {
   return 1;
 }
 
-/** Linux2632Ports by the rules of 6.18 beside the machine's own kernel, with real sockets. */
+/** LinuxPorts by the rules of 6.18 beside the machine's own kernel, with real sockets. */
 async function onKernel({ minutes, seed }: Asked): Promise<number> {
   const { kernel: release, why } = canRunKernel();
   if (why !== "") {

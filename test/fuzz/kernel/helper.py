@@ -39,7 +39,7 @@ OPTIONS = {
 }
 SECONDS_MAX = 30
 ACKNOWLEDGED_SECONDS_MAX = 1
-CONNECT_SECONDS_MAX = 3
+CONNECT_MICROSECONDS_MAX = 1_500_000  # a SYN is sent again after a second
 
 
 def enter_namespace(env):
@@ -129,7 +129,7 @@ class World:
 
     def limit(self, name):
         """Blocking calls answer EINPROGRESS after so long."""
-        packed = struct.pack("ll", CONNECT_SECONDS_MAX, 0)
+        packed = struct.pack("ll", *divmod(CONNECT_MICROSECONDS_MAX, 1_000_000))
         self.sockets[name].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, packed)
 
     def do_opt(self, name, option, value):

@@ -40,6 +40,8 @@ export class Socket implements Newcomer {
   isPortLocked = false;
   isConnectBound = false;
   isGrouped = false;
+  /** One of IPv6 that has sent, or been sent, a SYN over IPv4, and is deaf to IPv6 since. */
+  isOverV4 = false;
   /** 0: none. */
   port = 0;
   /** What getsockname() tells: the port may be gone. */

@@ -10,6 +10,8 @@ import { type Peer, Socket, TimeWait, type Tuple } from "./socket.ts";
 const TIME_WAIT_MS = 60_000;
 /** The device from which comes what the machine sends to itself. */
 const LOOPBACK = 1;
+/** What a socket that is bound to an address of IPv6 has over IPv4. */
+const STAND_IN = "127.0.0.6";
 
 /** What the other end does, where the machine itself does not answer. */
 export type Remote = "accepts" | "refuses" | "silent";
@@ -81,9 +83,12 @@ export function connect(
   socket.isUsed = true;
   socket.hasTimestamps = host.settings.timestamps;
   host.enter(socket);
-  socket.peer = answer(host, socket, remote);
+  const isDeaf = socket.isOverV4 && target.v4 === undefined;
+  socket.isOverV4 ||= socket.isV6 && target.v4 !== undefined;
+  socket.peer = isDeaf ? undefined : answer(host, socket, remote);
   if (socket.peer !== undefined) return;
   disconnect(host, socket);
+  if (isDeaf) throw new Errno("ETIMEDOUT");
   throw new Errno(remote === "silent" && !host.answers(target) ? "ETIMEDOUT" : "ECONNREFUSED");
 }
 
@@ -101,6 +106,8 @@ function targetOf(socket: Socket, asked: Address): Address {
     return target;
   }
   if (socket.v6only) throw new Errno("ENETUNREACH");
+  // What bind() has given is another address over IPv4.
+  if (!isAny(socket.address) && !isOverV4) socket.address = mapped(STAND_IN);
   if (target.v4 !== "0.0.0.0") return mapped(target.v4);
   return isAny(socket.address) ? at("::ffff:127.0.0.1") : socket.address;
 }
@@ -155,8 +162,9 @@ function isClaimable(host: Host, tuple: Tuple, device: number, isNamed: boolean)
   return isAllowed && !known.isHalfOpen && host.now - known.enteredAt > twReuseDelay;
 }
 
-/** After a failed connect(): what bind() has not given is gone. */
+/** After a failed connect(): what bind() has not given is gone, and IPv6 is heard again. */
 function giveUp(host: Host, socket: Socket): void {
+  if (socket.address.v4 !== undefined) socket.isOverV4 = false;
   if (!socket.isAddressLocked) host.moveAddress(socket, anyOf(socket.isV6));
   if (!socket.isPortLocked) host.releasePort(socket);
 }
@@ -212,6 +220,7 @@ export function childOf(
   Object.assign(child, { reuseAddr, reusePort, v6only, device, range, bindsAddressOnly });
   const isMapped = child.isV6 && tuple.local.v4 !== undefined;
   child.address = isMapped ? mapped(tuple.local.v4 as string) : plainFor(child, tuple.local);
+  child.isOverV4 = isMapped;
   child.isAddressLocked = listener.isAddressLocked;
   child.state = "established";
   child.isUsed = true;

@@ -30,6 +30,7 @@ import {
   lowOfSocket,
   NO_PORT,
   OUTSIDE,
+  OVER_V4,
   OWN_RANGE,
   openSocket618,
   PEER,
@@ -197,6 +198,7 @@ function newConnection(
   setWord(child, OWN_RANGE, word(listener, OWN_RANGE));
   setState(child, ESTABLISHED);
   setFlag(child, USED, true);
+  setFlag(child, OVER_V4, has(child, IS_V6) && isV4(low, high));
   takePort(child, own, false);
   showPort(child);
   setWord(child, TUPLE, enterTuple(system, slotOf(own), low, high, port, remote, device));

@@ -59,6 +59,11 @@ export function loopback4(): u64 {
   return ANY_V4 | ((<u64>0x0100007f) << 32);
 }
 
+/** The high half of 127.0.0.6, which a socket bound to IPv6 has over IPv4 (`LOOPBACK4_IPV6`). */
+export function standIn4(): u64 {
+  return ANY_V4 | ((<u64>0x0600007f) << 32);
+}
+
 /** The class of an owner at that address. */
 export function classOf(low: u64, high: u64, isOnly: bool): u32 {
   const kind = isV4(low, high) ? V4 : isAny6(low, high) ? ANY : V6;

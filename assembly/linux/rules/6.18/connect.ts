@@ -19,6 +19,7 @@ import {
   GROUP_CONNECT,
   IN_USE,
   IS_CONNECTED,
+  NO_ANSWER,
   NO_MEMORY,
   NO_ROUTE,
   REFUSED,
@@ -44,6 +45,7 @@ import {
   loopback4,
   lowOf,
   setAddress,
+  standIn4,
 } from "./address";
 import { range618 } from "./bind";
 import { disconnect, resetAlone } from "./ending";
@@ -60,10 +62,12 @@ import {
   HAS_TIMESTAMPS,
   has,
   highOfSocket,
+  IS_UDP,
   IS_V6,
   lowOfSocket,
   nextSocket,
   OUTSIDE,
+  OVER_V4,
   PEER,
   PORT_LOCKED,
   portOf,
@@ -162,8 +166,16 @@ export function findTarget(socket: Address): i32 {
   }
   if (!isTarget4) return isOverV4(socket) ? WRONG_FAMILY : 0;
   if (has(socket, V6ONLY)) return NO_ROUTE;
+  if (!has(socket, IS_UDP)) takeStandIn(socket);
   if (high == ANY_V4) takeOwnOrLoopback(socket);
   return 0;
+}
+
+/** An address of IPv6, which bind() has given without a port, is another one over IPv4. */
+function takeStandIn(socket: Address): void {
+  if (isAny(lowOfSocket(socket), highOfSocket(socket)) || isOverV4(socket)) return;
+  assert(!portOf(socket)); // or it were IPV6_V6ONLY
+  setAddress(socket + ADDRESS, 0, standIn4());
 }
 
 /** The any address means this machine: the socket's own address, if it has one. */
@@ -185,8 +197,9 @@ export function goToSource(socket: Address, isOwn: bool): bool {
   return moveTo(socket, lowOf(SOURCE), highOf(SOURCE));
 }
 
-/** After a failed connect(): what bind() has not given is gone. */
+/** After a failed connect(): what bind() has not given is gone, and IPv6 is heard again. */
 function giveUp(socket: Address): void {
+  if (isOverV4(socket)) setFlag(socket, OVER_V4, false);
   if (!has(socket, ADDRESS_LOCKED)) moveToAny(socket);
   if (!has(socket, PORT_LOCKED)) releasePort(socket);
 }
@@ -331,6 +344,12 @@ function establish(
   setState(socket, ESTABLISHED);
   setFlag(socket, USED, true);
   setFlag(socket, HAS_TIMESTAMPS, hasSwitch(system, TIMESTAMPS));
+  if (has(socket, IS_V6) && isOverV4(socket)) {
+    setFlag(socket, OVER_V4, true);
+  } else if (has(socket, OVER_V4)) {
+    disconnect(socket);
+    return NO_ANSWER;
+  }
   if (isSelf) {
     setWord(socket, PEER, socket);
     return port;

@@ -74,6 +74,8 @@ export const GROUPED: u32 = 512;
 export const USED: u32 = 1024;
 export const HAS_TIMESTAMPS: u32 = 2048;
 export const HAS_RANGE: u32 = 4096;
+/** One of IPv6 that has sent, or been sent, a SYN over IPv4, and is deaf to IPv6 since. */
+export const OVER_V4: u32 = 8192;
 // Its state, in the highest byte.
 const STATE_SHIFT: u32 = 24;
 const STATE_MASK: u32 = 0xff000000;

@@ -51,7 +51,7 @@ import { COUNTERS, FIRST_NUMBER, NOBODY, NUMBERS } from "./snapshot.ts";
 import { STATES, type System } from "./socket-options.ts";
 
 const STATE_MAX = STATES.length - 1;
-const FLAGS_MAX = 0x1fff;
+const FLAGS_MAX = 0x3fff;
 
 /** A snapshot of which is known what the system is opened with. */
 interface BegunRestore618 {

@@ -1,6 +1,6 @@
 // LinuxSocket: a TCP or UDP socket of Linux 6.18, as far as its port is concerned.
 
-import { GROUP_BIND, GROUP_CONNECT } from "../../../../assembly/abi.ts";
+import { GROUP_BIND, GROUP_CONNECT, NO_ANSWER, REFUSED } from "../../../../assembly/abi.ts";
 import { closed, noMemory, PortError, wrongType, wrongValue } from "../../../errors.ts";
 import type { PortGroup } from "../../../groups/group.ts";
 import {
@@ -177,7 +177,8 @@ export class LinuxSocket implements Disposable {
       ? system.linux.connectUdp(socket, isOwn, start)
       : this.#connectTcp(remotePort, isOwn, remote, offset === undefined, start);
     if (answer >= 0) return answer;
-    throw this.#refused(answer, "connect", address, remotePort, remote === "silent" && isOwn === 0);
+    const isSilent = answer === REFUSED && remote === "silent" && isOwn === 0;
+    throw this.#refused(isSilent ? NO_ANSWER : answer, "connect", address, remotePort);
   }
 
   /**
@@ -476,24 +477,12 @@ export class LinuxSocket implements Disposable {
     return new PortError("EINVAL", "wrong-state", `${syscall}: ${message}`, { syscall });
   }
 
-  #refused(
-    refusal: number,
-    syscall: string,
-    address: string,
-    port: number,
-    isSilent = false,
-  ): PortError {
+  #refused(refusal: number, syscall: string, address: string, port: number): PortError {
     const { linux, limit } = this.#system;
     const kind = syscall === "connect" ? GROUP_CONNECT : GROUP_BIND;
     const searched = unpackRange(linux.range(this.#socket, kind) >>> 0);
     const text = `${this.type} ${showEnd(address || "*", port)}`;
     const asked = { syscall, text, address, port, isUdp: this.#isUdp, limit, searched };
-    const error = refusal618(refusal, asked);
-    if (!isSilent || error.code !== "ECONNREFUSED") return error;
-    return new PortError("ETIMEDOUT", "not-found", `nobody answers: ${text}`, {
-      syscall,
-      address,
-      port,
-    });
+    return refusal618(refusal, asked);
   }
 }

@@ -1,0 +1,44 @@
+// Sockets of IPv6 that connect over IPv4, as real ones of Linux 6.18 do.
+
+import { describe, expect, test } from "vitest";
+import { LinuxPorts } from "../../../bindings/index.ts";
+
+const PORT = 5000;
+const V4 = "::ffff:127.0.0.1";
+
+describe("an IPv6 socket that connects over IPv4", () => {
+  test("has 127.0.0.6 where bind() had given it an address of IPv6, and no port", () => {
+    using linux = LinuxPorts.open({ portRange: { first: PORT, last: PORT } });
+    const socket = linux.socket({ type: "tcp6", bindAddressNoPort: true });
+    socket.bind("2001:db8::1", 0);
+    expect(() => socket.connect(V4, 443)).toThrow("ENETUNREACH");
+    expect(socket.name).toEqual({ address: "2001:db8::1", port: 0 });
+    socket.v6only = false;
+    expect(() => socket.connect(V4, 443)).toThrow("ECONNREFUSED");
+    expect(socket.name).toEqual({ address: "::ffff:127.0.0.6", port: PORT });
+  });
+
+  test("gets no answer over IPv6 from then on, until no port is found over IPv4", () => {
+    using linux = LinuxPorts.open({ portRange: { first: PORT, last: PORT } });
+    const server = linux.socket({ type: "tcp6" });
+    server.bind("::1", 443);
+    server.listen();
+    const socket = linux.socket({ type: "tcp6" });
+    expect(() => socket.connect(V4, 443)).toThrow("ECONNREFUSED");
+    expect(() => socket.connect("::1", 443)).toThrow("ETIMEDOUT");
+
+    const holder = linux.socket();
+    holder.bind("127.0.0.1", PORT);
+    expect(() => socket.connect(V4, 443)).toThrow("EADDRNOTAVAIL");
+    holder.close();
+    expect(socket.connect("::1", 443)).toBe(PORT);
+  });
+
+  test("hears IPv6 if the one over IPv4 is the second", () => {
+    using linux = LinuxPorts.open();
+    const socket = linux.socket({ type: "tcp6" });
+    for (const address of ["::1", "::1", V4, V4]) {
+      expect(() => socket.connect(address, 443)).toThrow("ECONNREFUSED");
+    }
+  });
+});
