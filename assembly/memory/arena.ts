@@ -191,9 +191,31 @@ function carve(units: u32): Address {
     if (!grow(units << 3)) return 0;
     block = findFree(units);
   }
-  unlink(block);
-  split(block, units);
+  if (!shrink(block, units)) {
+    unlink(block);
+    split(block, units);
+  }
   return block;
+}
+
+/** Takes the first `units` off a free block whose rest stays on its list; false: it would not. */
+function shrink(block: Address, units: u32): bool {
+  const rest = unitsOf(block) - units;
+  const power = powerOf(rest);
+  const klass = classOf(rest, power);
+  if (!power || power != powerOf(unitsOf(block)) || klass != classOf(unitsOf(block), power))
+    return false;
+  const right = block + ((<usize>units) << 3);
+  const next = load<u32>(block, NEXT);
+  const previous = load<u32>(block, PREVIOUS);
+  store<u32>(rightOf(block) - HEADER - 4, <u32>right);
+  setHeader(block, (units << 3) | (header(block) & LEFT_FREE));
+  setHeader(right, (rest << 3) | FREE);
+  store<u32>(right, next, NEXT);
+  store<u32>(right, previous, PREVIOUS);
+  if (next) store<u32>(next, <u32>right, PREVIOUS);
+  store<u32>(previous ? <usize>previous + NEXT : listAt(power, klass), <u32>right);
+  return true;
 }
 
 /** Keeps the first `units` of a block that is on no list; the rest becomes a free block. */

@@ -26,8 +26,12 @@ export function chargeBlock(bytes: u32): void {
 }
 
 export function chargeNode(bytes: u32): void {
-  chargeBlock(bytes);
-  store<u32>(INSERTS, load<u32>(INSERTS) + 1);
+  chargeNodes(bytes, 1);
+}
+
+export function chargeNodes(bytes: u32, count: u32): void {
+  store<u32>(COST, load<u32>(COST) + costOf(bytes) * count);
+  store<u32>(INSERTS, load<u32>(INSERTS) + count);
 }
 
 /** Makes sure that all charged blocks can be allocated. */

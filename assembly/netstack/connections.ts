@@ -22,7 +22,6 @@ import {
   REQUEST_TRANSPORT,
 } from "../abi";
 import { Address } from "../memory/arena";
-import { beginBill, canPay, chargeNode } from "../memory/bill";
 import { REQUEST } from "../memory/layout";
 import { rename } from "../memory/table";
 import { Port } from "../ports/bitmap";
@@ -35,7 +34,6 @@ import {
   countFreed,
   countHeld,
   deviceOf,
-  FLOW_BYTES,
   flagsOf,
   highOf,
   idleFlowOf,
@@ -94,14 +92,12 @@ export function closeFast(manager: Address, port: Port): bool {
 
 /**
  * Holds the tuple of the request in a flow of its own, below the binding if there is one; false: the
- * general operation must do it. A snapshot is restored with it.
+ * general operation must do it. A snapshot is restored with it. The flow must have been charged.
  */
 export function acceptNew(manager: Address, binding: Address, port: Port): bool {
   if (!binding || isWildcard(REQUEST) || findFlow(manager, binding, REQUEST)) return false;
   const flags = load<u32>(REQUEST + REQUEST_FLAGS);
-  beginBill();
-  chargeNode(FLOW_BYTES);
-  if (!uncountedFlowOf(binding, TUPLE) || !canPay(manager)) return false;
+  if (!uncountedFlowOf(binding, TUPLE)) return false;
   if (!stepAggregates(binding, 0, flags, port, 1)) return false;
   addFirst(openInRing(manager, binding, 0, REQUEST, flags), port);
   countHeld(manager, 1);

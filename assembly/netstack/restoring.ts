@@ -5,7 +5,7 @@
 
 import { BATCH_MAX, NO_MEMORY, REQUEST_FLAGS, REQUEST_NETWORK_COUNT, SINGLES_MAX } from "../abi";
 import { Address, costOf, secure } from "../memory/arena";
-import { beginBill, canPay, chargeBlock } from "../memory/bill";
+import { beginBill, canPay, chargeBlock, chargeNodes } from "../memory/bill";
 import { BATCH, BILL_AT, REQUEST } from "../memory/layout";
 import { expectNodes, homeOf, touchHomes } from "../memory/table";
 import { Port } from "../ports/bitmap";
@@ -21,6 +21,7 @@ import { readSingle } from "./singles";
 /** The homes of singles in the table, 4 bytes each, behind the singles in the batch. */
 const HOMES: usize = BATCH + <usize>SINGLES_MAX;
 const HOMES_END: usize = BATCH + <usize>BATCH_MAX * 4;
+const IPV4_SINGLE: u32 = 7;
 
 /** Makes room for so many singles at once, if there is memory for them. */
 export function expectSingles(manager: Address, count: u32): void {
@@ -35,18 +36,29 @@ export function expectSingles(manager: Address, count: u32): void {
 export function restoreSingles(manager: Address, length: u32): i32 {
   const end = BATCH + <usize>length;
   findRing(manager, 0);
-  touchAll(manager, bindingAt(manager, 0), end);
+  let binding = bindingAt(manager, 0);
+  touchAll(manager, binding, end);
+  let isPaid = canPayFor(manager, length);
   let at = BATCH;
   let next = readSingle(at, end);
   for (; next; next = readSingle(at, end)) {
     const port = load<u16>(next - 2);
-    if (!acceptNew(manager, bindingAt(manager, 0), port)) {
+    if (!isPaid || !acceptNew(manager, binding, port)) {
       findRing(manager, 0);
       if (acquireRequest(manager, port, true) < 0) return NO_MEMORY;
+      binding = bindingAt(manager, 0);
+      isPaid = canPayFor(manager, length);
     }
     at = next;
   }
   return <i32>(at - BATCH);
+}
+
+/** Is there memory for all tuples that so many bytes may describe? One of IPv4 is the shortest. */
+function canPayFor(manager: Address, length: u32): bool {
+  beginBill();
+  chargeNodes(FLOW_BYTES, length / IPV4_SINGLE);
+  return canPay(manager);
 }
 
 /** Brings what the singles will need of the table into the cache. */
