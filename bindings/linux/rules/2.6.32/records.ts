@@ -5,7 +5,7 @@ import type { PortGroup } from "../../../groups/group.ts";
 import { textOf } from "../../../requests/address.ts";
 import { copyLines, LINE_WORDS } from "../../lines.ts";
 import type { Linux2632Record, Linux2632State } from "./record.ts";
-import type { System } from "./socket-options.ts";
+import { STATES, type System } from "./socket-options.ts";
 
 /** A record, its group, and whether it lets sockets with SO_REUSEADDR join. */
 interface Listed2632 {
@@ -13,8 +13,6 @@ interface Listed2632 {
   readonly group: PortGroup | undefined;
   readonly isOpen: boolean;
 }
-
-export const STATES: readonly Linux2632State[] = ["closed", "listening", "connected"];
 
 // The line of a record, in words (assembly/linux/rules/2.6.32/state.ts).
 export const ID = 0;

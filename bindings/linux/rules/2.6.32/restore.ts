@@ -30,11 +30,10 @@ import {
   REMOTE,
   REMOTE_PORT,
   STATE,
-  STATES,
   UDP,
 } from "./records.ts";
 import { groupIn, Linux2632Socket } from "./socket.ts";
-import type { System } from "./socket-options.ts";
+import { STATES, type System } from "./socket-options.ts";
 
 const CLOSED = 0;
 const LISTENING = 1;

@@ -6,6 +6,10 @@ import type { Address, AddressLike } from "../../../requests/address.ts";
 import type { Selection } from "../../../selection.ts";
 import type { OpenSystem } from "../../system.ts";
 import type { Exports2632 } from "./core.ts";
+import type { Linux2632State } from "./record.ts";
+
+/** By the core's numbers. */
+export const STATES: readonly Linux2632State[] = ["closed", "listening", "connected"];
 
 /** What a socket is made with. */
 export interface Linux2632SocketOptions {

@@ -40,13 +40,13 @@ import type { LinuxExplanation } from "../6.18/explain.ts";
 import type { Exports2632 } from "./core.ts";
 import { explain2632 } from "./explain.ts";
 import type { Linux2632Record, Linux2632State } from "./record.ts";
-import { STATES } from "./records.ts";
 import { type About, refusedBind, refusedConnect, wrongState } from "./refusals.ts";
-import type {
-  Linux2632CloseOptions,
-  Linux2632ConnectOptions,
-  Linux2632SocketOptions,
-  System,
+import {
+  type Linux2632CloseOptions,
+  type Linux2632ConnectOptions,
+  type Linux2632SocketOptions,
+  STATES,
+  type System,
 } from "./socket-options.ts";
 
 const DEVICE_MAX = 0x7fffffff;
