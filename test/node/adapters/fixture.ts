@@ -3,7 +3,6 @@
 import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { threadId } from "node:worker_threads";
 import { afterEach, expect } from "vitest";
 import {
   type Connector,
@@ -11,10 +10,11 @@ import {
   createConnector,
   type LookupAddress,
 } from "../../../bindings/node/index.ts";
+import { freshSources } from "../../support/connectors.ts";
 import { CERTIFICATE, PRIVATE_KEY } from "./certificate.ts";
 
-/** Of this process and thread alone: test files run at the same time. */
-export const SOURCES: readonly [string, string] = [addressAt(0), addressAt(1)];
+/** Of this file alone: test files run at the same time, and one after the other in one process. */
+export const SOURCES: readonly [string, string] = freshSources(2) as [string, string];
 export const RANGE: { first: number; last: number } = { first: 41_000, last: 41_063 };
 export const TLS_SERVER: { cert: string; key: string } = { cert: CERTIFICATE, key: PRIVATE_KEY };
 
@@ -22,11 +22,6 @@ export const TLS_SERVER: { cert: string; key: string } = { cert: CERTIFICATE, ke
 export interface Came {
   readonly address: string;
   readonly port: number;
-}
-
-function addressAt(index: number): string {
-  const place = 2 * (process.pid + 7919 * threadId) + index;
-  return `127.${128 + ((place >> 16) & 63)}.${(place >> 8) & 255}.${place & 255}`;
 }
 
 const cleanups: (() => void | Promise<void>)[] = [];
