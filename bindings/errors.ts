@@ -11,6 +11,9 @@ import {
   OUTSIDE_GROUP,
 } from "../assembly/abi.ts";
 import { kindOf } from "./core/brands.ts";
+import type { LinuxExplanation } from "./linux/explanation.ts";
+import type { Linux2632Record } from "./linux/rules/2.6.32/record.ts";
+import type { LinuxRecord } from "./linux/rules/6.18/record.ts";
 import type { Explanation } from "./state/explanation.ts";
 
 /**
@@ -79,8 +82,11 @@ export interface PortErrorDetails {
   cause?: unknown | undefined;
 }
 
+/** Of a manager, a pool or a connector; or of a socket of {@link LinuxPorts}. */
+type AnyExplanation = Explanation | LinuxExplanation<LinuxRecord | Linux2632Record>;
+
 /** Gives an error its explanation, which is made when it is asked for. */
-export let explained: (error: PortError, explain: () => Explanation) => PortError;
+export let explained: (error: PortError, explain: () => AnyExplanation) => PortError;
 
 /**
  * The one error class of portwarden. `code` is a code that Node uses for the same thing:
@@ -122,7 +128,7 @@ export class PortError extends Error {
   /** The range that was searched, where one was. */
   readonly searched: { readonly first: number; readonly last: number } | undefined;
 
-  #explain: (() => Explanation) | undefined;
+  #explain: (() => AnyExplanation) | undefined;
 
   static {
     explained = (error, explain) => {
@@ -144,11 +150,11 @@ export class PortError extends Error {
   /**
    * Who or what stands in the way of the refused request, as things are when this is called;
    * `undefined` where there is nothing to explain, as for bad arguments. Nothing is computed
-   * before.
-   * @throws PortError `EBADF` when the manager has been closed.
+   * before. Of bind() of a {@link LinuxPorts} it is a {@link LinuxExplanation}.
+   * @throws PortError `EBADF` when the manager, or the socket, has been closed.
    */
-  explain(): Explanation | undefined {
-    return this.#explain?.();
+  explain<Told extends AnyExplanation = Explanation>(): Told | undefined {
+    return this.#explain?.() as Told | undefined;
   }
 }
 

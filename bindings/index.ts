@@ -20,6 +20,7 @@ export {
 } from "./groups/group.ts";
 export type { GroupHolder } from "./groups/holders.ts";
 export { type ReservedOptions, ReservedPorts } from "./groups/reserved.ts";
+export type { LinuxExplanation, LinuxObstacle, LinuxRule } from "./linux/explanation.ts";
 export type { Linux2632Options } from "./linux/rules/2.6.32/options.ts";
 export type { Linux2632Ports } from "./linux/rules/2.6.32/ports.ts";
 export type { Linux2632Record, Linux2632State } from "./linux/rules/2.6.32/record.ts";
@@ -29,7 +30,6 @@ export type {
   Linux2632ConnectOptions,
   Linux2632SocketOptions,
 } from "./linux/rules/2.6.32/socket-options.ts";
-export type { LinuxExplanation, LinuxObstacle, LinuxRule } from "./linux/rules/6.18/explain.ts";
 export type { LinuxOptions } from "./linux/rules/6.18/options.ts";
 export { LinuxPorts } from "./linux/rules/6.18/ports.ts";
 export type { LinuxRecord, LinuxSocketState, LinuxSocketType } from "./linux/rules/6.18/record.ts";

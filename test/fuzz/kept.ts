@@ -87,11 +87,20 @@ export function sideBySide<World extends { readonly linux: LinuxSystem }>(
 
 /** What a call answers: a number, or the code of the refusal. */
 export function answerOf(call: () => unknown): string {
+  let answer: unknown;
+  const refusal = refusalOf(() => {
+    answer = call();
+  });
+  return refusal?.code ?? (typeof answer === "number" ? `${answer}` : "done");
+}
+
+/** The error with which a call is refused. */
+export function refusalOf(call: () => unknown): PortError | undefined {
   try {
-    const answer = call();
-    return typeof answer === "number" ? `${answer}` : "done";
+    call();
+    return undefined;
   } catch (error) {
-    if (error instanceof PortError) return error.code;
+    if (error instanceof PortError) return error;
     throw error;
   }
 }

@@ -6,11 +6,12 @@ import {
   type Linux2632Ports,
   type Linux2632Record,
   type Linux2632Socket,
+  type LinuxExplanation,
   LinuxPorts,
-  PortError,
   PortGroups,
 } from "../../../bindings/index.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
+import { refusalOf } from "../../fuzz/kept.ts";
 import { BUILDS, type Build, freshModules, type Modules } from "../../support/builds.ts";
 
 const RANGE = { first: 40000, last: 40007 };
@@ -21,13 +22,7 @@ function open(modules: Modules, seed = 1): Linux2632Ports {
 }
 
 function isRefused(act: () => unknown): boolean {
-  try {
-    act();
-    return false;
-  } catch (error) {
-    if (error instanceof PortError) return true;
-    throw error;
-  }
+  return refusalOf(act) !== undefined;
 }
 
 /** Closes holders, or lets them expire. */
@@ -53,8 +48,11 @@ function explainAll(build: Build, seed: number, turns: number, isLying = false):
     held.set(socket.id, socket);
     const address = ADDRESSES[draw(ADDRESSES.length)] as string;
     const port = draw(8) ? 40000 + draw(8) : 0;
-    const { allowed, because, free, searched } = socket.explainBind(address, port);
-    const answer = !isRefused(() => socket.bind(address, port));
+    const explained = socket.explainBind(address, port);
+    const { allowed, because, free, searched } = explained;
+    const refusal = refusalOf(() => socket.bind(address, port));
+    const answer = refusal === undefined;
+    if (!answer) expect(refusal.explain<LinuxExplanation>()).toEqual(explained);
     if (port !== 0 || !reuseAddr) expect(allowed !== isLying, `seed ${seed}`).toBe(answer);
     if (searched !== undefined) {
       const taken = because.reduce((sum, { ports = 0 }) => sum + ports, 0);

@@ -16,6 +16,7 @@ import {
   answerOf,
   expectRefused,
   outcomesOfForged,
+  refusalOf,
   sideBySide,
   type WorldKind,
   worldIn,
@@ -207,7 +208,7 @@ describe("explainBind()", () => {
 
   test("says what bind() answers, names all holders that have to go, and none in vain", () => {
     const random = new Random(11);
-    let [asked, checked] = [0, 0];
+    let [asked, checked, told] = [0, 0, 0];
     const rules = new Set<string>();
     for (let round = 0; round < 30; round++) {
       const world = worldOn("debug", round, { exact: true });
@@ -226,10 +227,13 @@ describe("explainBind()", () => {
         }
         if (checked < 120) checked += checkHolders(world, explained, { address, port, index });
         const copy = copyOf(world, "release");
-        const answer = answerOf(() => copy.sockets[index]?.bind(address, port));
-        expect(/^\d+$/.test(answer), `${answer} ${JSON.stringify(explained)}`).toBe(
-          explained.allowed,
-        );
+        const refusal = refusalOf(() => copy.sockets[index]?.bind(address, port));
+        const isRefused = refusal !== undefined;
+        expect(isRefused, JSON.stringify(explained)).toBe(!explained.allowed);
+        if (isRefused && refusal.code !== "EAFNOSUPPORT") {
+          expect(refusal.explain<LinuxExplanation>()).toEqual(explained);
+          told++;
+        }
         copy.linux.close();
         asked++;
       }
@@ -237,6 +241,7 @@ describe("explainBind()", () => {
     }
     expect(asked).toBeGreaterThan(300);
     expect(checked).toBeGreaterThan(20);
+    expect(told).toBeGreaterThan(100);
     const all = [
       "wrong-state",
       "flags",

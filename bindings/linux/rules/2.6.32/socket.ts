@@ -12,7 +12,15 @@ import {
   TRANSPORT_TCP,
   TRANSPORT_UDP,
 } from "../../../../assembly/abi.ts";
-import { closed, noMemory, outOfRange, PortError, wrongType, wrongValue } from "../../../errors.ts";
+import {
+  closed,
+  explained,
+  noMemory,
+  outOfRange,
+  PortError,
+  wrongType,
+  wrongValue,
+} from "../../../errors.ts";
 import { groupAddress, type PortGroup } from "../../../groups/group.ts";
 import {
   type Address,
@@ -35,8 +43,8 @@ import { showEnd } from "../../../requests/printing.ts";
 import { isEmpty, unpackRange } from "../../../requests/range.ts";
 import { type Search, searchBy } from "../../../search.ts";
 import type { Selection } from "../../../selection.ts";
+import type { LinuxExplanation } from "../../explanation.ts";
 import { openOf } from "../../system.ts";
-import type { LinuxExplanation } from "../6.18/explain.ts";
 import type { Exports2632 } from "./core.ts";
 import { explain2632 } from "./explain.ts";
 import type { Linux2632Record, Linux2632State } from "./record.ts";
@@ -149,7 +157,7 @@ export class Linux2632Socket implements Disposable {
     writeEnds(core, local, ANY, 0);
     if (named === 0) return this.#search("bind", linux.bindAny, local);
     const answer = linux.bindAt(socket, named);
-    if (answer < 0) throw refusedBind(answer, this.#about(), "bind", local.text, named);
+    if (answer < 0) throw this.#refused(answer, "bind", local, named);
     return answer;
   }
 
@@ -330,8 +338,14 @@ export class Linux2632Socket implements Disposable {
         : this.#searchBySelection(bindSelection, linux.bindRange, (first, last, offset) =>
             ask(this.#socket, first, last, offset, POLICY_DRAW),
           );
-    if (answer < 0) throw refusedBind(answer, this.#about(), syscall, local.text, 0);
+    if (answer < 0) throw this.#refused(answer, syscall, local, 0);
     return answer;
+  }
+
+  #refused(refusal: number, syscall: string, { text }: Address, port: number): PortError {
+    const error = refusedBind(refusal, this.#about(), syscall, text, port);
+    if (syscall === "bind") explained(error, () => this.explainBind(text, port));
+    return error;
   }
 
   /**

@@ -6,6 +6,7 @@ import { noMemory } from "../../../errors.ts";
 import { limitingPath, type PortGroup } from "../../../groups/group.ts";
 import { showEnd } from "../../../requests/printing.ts";
 import { type PortRange, showRange, unpackRange } from "../../../requests/range.ts";
+import type { LinuxExplanation, LinuxObstacle, LinuxRule } from "../../explanation.ts";
 import { copyLines, LINE_WORDS } from "../../lines.ts";
 import { openOf } from "../../system.ts";
 import type { Linux2632Record } from "../2.6.32/record.ts";
@@ -23,66 +24,6 @@ import {
 import type { LinuxRecord, LinuxSocketType } from "./record.ts";
 import { recordIn } from "./records.ts";
 import type { System } from "./socket-options.ts";
-
-/**
- * Why a port cannot be had by bind():
- *
- * - `"wrong-state"`: the socket has a port, is connected or listens.
- * - `"wrong-family"`: the address is of another family, or IPv4 for an IPv6-only socket.
- * - `"not-local"`: the address is none of the machine's.
- * - `"privileged"`: the port lies below `unprivilegedPortStart`, and the user is not root.
- * - `"outside-group"`: the group does not allow the port.
- * - `"flags"`: socket and holder have neither SO_REUSEADDR nor SO_REUSEPORT in common.
- * - `"listening"`: they have SO_REUSEADDR in common, but the holder listens.
- * - `"user"`: they have SO_REUSEPORT in common, but not the user.
- * - `"outside-own-range"`, `"reserved"`, `"held"`, for any port: what `localPortRange`, the reserved
- *   ports and the holders take away.
- */
-export type LinuxRule =
-  | "wrong-state"
-  | "wrong-family"
-  | "not-local"
-  | "privileged"
-  | "outside-group"
-  | "flags"
-  | "listening"
-  | "user"
-  | "outside-own-range"
-  | "reserved"
-  | "held";
-
-/** One reason. */
-export interface LinuxObstacle<Holder = LinuxRecord> {
-  readonly rule: LinuxRule;
-  /** The reason in words. */
-  readonly text: string;
-  /** Who has the port, for an explicit port: a socket, or a connection without one. */
-  readonly holder?: Holder | undefined;
-  /** The path of the group that set the limit. */
-  readonly group?: string | undefined;
-  /** For any port: how many ports of the system's range the rule takes away, each counted once. */
-  readonly ports?: number | undefined;
-}
-
-/** Whether bind() gets a port, and why not. */
-export interface LinuxExplanation<Holder = LinuxRecord> {
-  /** Would the call succeed now? */
-  readonly allowed: boolean;
-  /** The port that was asked about; 0: any. */
-  readonly port: number;
-  /**
-   * What stands in the way. For an explicit port every holder that has to go, and no other; for any
-   * port what each rule takes away: with {@link free} it adds up to the system's range.
-   */
-  readonly because: readonly LinuxObstacle<Holder>[];
-  /** For any port: the system's range. */
-  readonly searched?: PortRange | undefined;
-  /**
-   * For any port: how many ports of the range can be had. Where a range has an odd number of ports,
-   * the kernel may overlook the last one (`exact`).
-   */
-  readonly free?: number | undefined;
-}
 
 /** What bind() would be asked for. */
 interface Asked {

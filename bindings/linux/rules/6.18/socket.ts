@@ -1,7 +1,7 @@
 // LinuxSocket: a TCP or UDP socket of Linux 6.18, as far as its port is concerned.
 
 import { GROUP_BIND, GROUP_CONNECT, NO_ANSWER, REFUSED } from "../../../../assembly/abi.ts";
-import { closed, noMemory, PortError, wrongType, wrongValue } from "../../../errors.ts";
+import { closed, explained, noMemory, PortError, wrongType, wrongValue } from "../../../errors.ts";
 import type { PortGroup } from "../../../groups/group.ts";
 import {
   checkBoolean,
@@ -13,6 +13,7 @@ import {
 import { showEnd } from "../../../requests/printing.ts";
 import { type PortRange, unpackRange } from "../../../requests/range.ts";
 import { orDefault } from "../../checks.ts";
+import type { LinuxExplanation } from "../../explanation.ts";
 import { openOf } from "../../system.ts";
 import {
   type Address,
@@ -24,7 +25,7 @@ import {
   writeEnds,
 } from "./address.ts";
 import { IS_UDP, IS_V6, NO_PORT, REUSE_ADDR, REUSE_PORT, STATE_SHIFT, V6ONLY } from "./core.ts";
-import { explainBind, type LinuxExplanation } from "./explain.ts";
+import { explainBind } from "./explain.ts";
 import type { LinuxSocketState, LinuxSocketType } from "./record.ts";
 import { refusal618 } from "./refusals.ts";
 import type { RestoredSocket } from "./restore.ts";
@@ -127,8 +128,9 @@ export class LinuxSocket implements Disposable {
     writeEnds(core, local, ANY_V6);
     const isLocal = this.#isOfMachine(local) ? 1 : 0;
     const answer = linux.bind(socket, named, isLocal, caller === 0 ? 1 : 0, random);
-    if (answer < 0) throw this.#refused(answer, "bind", address, named);
-    return answer;
+    if (answer >= 0) return answer;
+    const error = this.#refused(answer, "bind", address, named);
+    throw explained(error, () => this.explainBind(address, named, caller));
   }
 
   /**
