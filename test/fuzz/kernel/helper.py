@@ -26,7 +26,10 @@ SIOCSIFFLAGS, SIOCSIFADDR = 0x8914, 0x8916
 IFF_UP, IFF_RUNNING = 1, 64
 LOOPBACK = 1
 TENTATIVE = 0x40
-TCP_STATE = {1: "established", 5: "fin-wait-2", 7: "closed", 8: "close-wait", 10: "listening"}
+TCP_STATE = {
+    1: "established", 4: "fin-wait-1", 5: "fin-wait-2", 7: "closed", 8: "close-wait",
+    9: "last-ack", 10: "listening",
+}
 TYPES = {
     "tcp4": (socket.AF_INET, socket.SOCK_STREAM), "tcp6": (socket.AF_INET6, socket.SOCK_STREAM),
     "udp4": (socket.AF_INET, socket.SOCK_DGRAM), "udp6": (socket.AF_INET6, socket.SOCK_DGRAM),
@@ -38,7 +41,7 @@ OPTIONS = {
     "bind_no_port": (socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT),
 }
 SECONDS_MAX = 30
-ACKNOWLEDGED_SECONDS_MAX = 1
+ACKNOWLEDGED_SECONDS_MAX = 0.5
 CONNECT_MICROSECONDS_MAX = 1_500_000  # a SYN is sent again after a second
 
 

@@ -66,7 +66,7 @@ class Plan {
   readonly #answers: string[] = [];
   #known: Known[] = [];
   #made = 0;
-  /** The kernel waits longer for an answer than the fuzzer does. */
+  /** The kernel waits for an answer longer than the fuzzer does. */
   #isOver = false;
 
   constructor([kind, a, b, c, d]: Draws, open: (setup: Setup) => PortsMachine) {
@@ -226,16 +226,24 @@ class Plan {
   }
 
   #setDevice(known: Known, device: string): void {
-    if (device === "v0" && this.#env.v4.length === 0) return;
-    // A connection that has changed its device and another of the same ends are mistaken for each
-    // other.
-    if (known.socket.state !== "closed") return;
+    if (device === "v0" && (this.#env.v4.length === 0 || this.#isToDevice(known))) return;
     const answer = this.#machine.setDevice(known.socket, DEVICES[device] as number);
     this.#tell(["opt", known.name, "bindtodevice", device], known, answer);
   }
 
-  /** Where the delay is short it has passed after each call that may leave a TIME_WAIT. */
+  /** Is the other end's address one of v0? Which device an address belongs to is not known. */
+  #isToDevice({ socket }: Known): boolean {
+    const all = [...this.#machine.ports.sockets()];
+    return all.find(({ id }) => id === socket.id)?.remote?.address.endsWith("10.0.0.1") === true;
+  }
+
+  /**
+   * Where the delay is short it has passed after each call that may leave a TIME_WAIT. A FIN that
+   * gets no answer is repeated, and what becomes of it then is a matter of time.
+   */
   #wait(): void {
+    const all = [...this.#machine.ports.sockets()];
+    this.#isOver = all.some(({ state }) => state === "fin-wait-1" || state === "last-ack");
     if (!this.#isHasty) return;
     this.#machine.advance(DUE_MS);
     this.#calls.push(["sleep", DUE_MS]);

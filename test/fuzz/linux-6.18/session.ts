@@ -205,7 +205,7 @@ class Session {
     const ofPorts = pairs.map(({ ports }) => [ports.name, ports.port, ports.state]);
     const { timeWait } = this.#ports.ports.stats();
     return [
-      JSON.stringify([ofModel, this.#model.kernel.host.timeWaits.size]),
+      JSON.stringify([ofModel, this.#model.kernel.host.timeWaits]),
       JSON.stringify([ofPorts, timeWait]),
     ];
   }

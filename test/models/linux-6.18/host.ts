@@ -8,6 +8,9 @@ import { clampRange, type Order, type Random, type Range } from "./picking.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 import { Socket, type TimeWait, type Tuple } from "./socket.ts";
 
+/** The device from which comes what the machine sends to itself. */
+export const LOOPBACK = 1;
+
 export interface HostOptions {
   /** Addresses beside loopback; undefined: every address is the machine's. */
   readonly addresses?: readonly string[] | undefined;
@@ -35,7 +38,8 @@ export class Host {
   random: Random;
   now = 0;
   readonly buckets: Map<number, Bucket> = new Map();
-  readonly timeWaits: Set<TimeWait> = new Set();
+  /** With those whose FIN has got no answer. */
+  readonly gone: Set<TimeWait> = new Set();
   readonly listeners: Set<Socket> = new Set();
   /** By port: the UDP sockets in the order in which they are looked at. */
   readonly datagrams: Map<number, Socket[]> = new Map();
@@ -62,6 +66,11 @@ export class Host {
 
   rangeOf(socket: Socket): Range {
     return clampRange(this.settings.range, socket.range);
+  }
+
+  /** How many connections are in TIME_WAIT, or half open without a socket. */
+  get timeWaits(): number {
+    return [...this.gone].filter(({ isUnanswered }) => !isUnanswered).length;
   }
 
   // ── Ports ─────────────────────────────────────────────────────────────────────────────────
@@ -113,6 +122,12 @@ export class Host {
     if (connection instanceof Socket) connection.tuple = undefined;
   }
 
+  /** Has a connection, other than that one, the tuple, and what loopback brings? */
+  hasOther(tuple: Tuple, one?: Socket): boolean {
+    const known = this.#connections.get(nameOf(tuple)) ?? [];
+    return known.some((other) => other !== one && other.device <= LOOPBACK);
+  }
+
   /** The connection that a socket with that device would meet at the tuple. */
   findConnection(tuple: Tuple, device: number): Socket | TimeWait | undefined {
     const known = this.#connections.get(nameOf(tuple)) ?? [];
@@ -122,7 +137,7 @@ export class Host {
   /** The TIME_WAIT and its tuple are gone. */
   dropTimeWait(wait: TimeWait): void {
     this.leave(wait);
-    this.timeWaits.delete(wait);
+    this.gone.delete(wait);
     wait.bucket.remove(wait);
     if (wait.bucket.isEmpty) this.buckets.delete(wait.tuple.port);
     if (wait.peer instanceof Socket) wait.peer.peer = undefined;
@@ -130,7 +145,7 @@ export class Host {
 
   setTime(now: number): void {
     this.now = now;
-    for (const wait of [...this.timeWaits]) if (wait.endsAt <= now) this.dropTimeWait(wait);
+    for (const wait of [...this.gone]) if (wait.endsAt <= now) this.dropTimeWait(wait);
   }
 }
 

@@ -6,7 +6,15 @@ import type { Range } from "./picking.ts";
 
 export type SocketType = "tcp4" | "tcp6" | "udp4" | "udp6";
 
-export type State = "closed" | "listening" | "established" | "fin-wait-2" | "close-wait" | "gone";
+export type State =
+  | "closed"
+  | "listening"
+  | "established"
+  | "fin-wait-1"
+  | "fin-wait-2"
+  | "close-wait"
+  | "last-ack"
+  | "gone";
 
 /** The two ends of a connection, as one of them sees them. */
 export interface Tuple {
@@ -80,11 +88,13 @@ export class TimeWait implements BucketOwner {
   readonly uid: number;
   readonly tuple: Tuple;
   readonly bucket: Bucket;
-  readonly hasTimestamps: boolean;
+  hasTimestamps: boolean;
   address: Address;
   isConnectBound: boolean;
   /** Whether the other end has not yet closed. */
   isHalfOpen: boolean;
+  /** Whether its FIN has got no answer: it is sent again and again, and is none of the TIME_WAITs. */
+  isUnanswered = false;
   enteredAt: number;
   endsAt: number;
   peer: Peer;

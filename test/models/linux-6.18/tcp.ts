@@ -2,14 +2,14 @@
 // one end sends, the other has received at once.
 
 import { type Address, anyOf, isAny, isLoopback, mapped, readAddress } from "./address.ts";
-import { Errno, type Host } from "./host.ts";
+import { Errno, type Host, LOOPBACK } from "./host.ts";
 import { bindOrder, connectOrder } from "./picking.ts";
 import { NAMED, overlaps, SEARCH, SEARCH_AGAIN } from "./rules.ts";
 import { type Peer, Socket, TimeWait, type Tuple } from "./socket.ts";
 
 const TIME_WAIT_MS = 60_000;
-/** The device from which comes what the machine sends to itself. */
-const LOOPBACK = 1;
+/** So long the kernel repeats the FIN of a socket that is closed (`tcp_orphan_retries`). */
+const UNANSWERED_MS = 102_200;
 /** What a socket that is bound to an address of IPv6 has over IPv4. */
 const STAND_IN = "127.0.0.6";
 
@@ -261,6 +261,7 @@ export function disconnect(host: Host, socket: Socket): void {
 /** shutdown() of the direction in which the socket sends. */
 export function shutdown(host: Host, socket: Socket): void {
   if (socket.state === "established") {
+    if (!arrives(host, socket, "fin-wait-1")) return;
     if (socket.peer === socket) {
       leaveTimeWait(host, socket, false);
       finish(host, socket);
@@ -269,6 +270,7 @@ export function shutdown(host: Host, socket: Socket): void {
     socket.state = "fin-wait-2";
     if (socket.peer instanceof Socket) receiveFin(host, socket.peer);
   } else if (socket.state === "close-wait") {
+    if (!arrives(host, socket, "last-ack")) return;
     const { peer } = socket;
     finish(host, socket);
     endPeer(host, peer);
@@ -277,14 +279,51 @@ export function shutdown(host: Host, socket: Socket): void {
   }
 }
 
+/**
+ * Does a FIN reach the other end? Else it gets no answer, and the socket is in that state, or the
+ * answer is a reset.
+ */
+function arrives(host: Host, socket: Socket, unanswered: "fin-wait-1" | "last-ack"): boolean {
+  const fate = fateOf(host, socket);
+  if (fate === "lost") socket.state = unanswered;
+  if (fate === "reset") {
+    unlink(socket);
+    finish(host, socket);
+  }
+  return fate === "arrives";
+}
+
+/**
+ * What becomes of a segment. What the machine sends to itself goes and comes by loopback: by
+ * another device it goes out, and whoever has another device does not get it. Who has the other
+ * end's tuple then gets it, and keeps silent, since the numbers are not its own; so does who has
+ * this end's, when a reset comes back.
+ */
+function fateOf(host: Host, socket: Socket): "arrives" | "reset" | "lost" {
+  const { device, peer, tuple } = socket;
+  if (peer === "outside") return "arrives";
+  if (device > LOOPBACK) return "lost";
+  if (peer !== undefined && peer.device <= LOOPBACK) return "arrives";
+  const { local, port, remote, remotePort } = tuple as Tuple;
+  if (host.hasOther({ local: remote, port: remotePort, remote: local, remotePort: port })) {
+    return "lost";
+  }
+  return host.hasOther({ local, port, remote, remotePort }, socket) ? "lost" : "reset";
+}
+
+/** The other end has none from now on, and does not know. */
+function unlink(socket: Socket): void {
+  const { peer } = socket;
+  socket.peer = undefined;
+  if (peer !== undefined && peer !== "outside") peer.peer = undefined;
+}
+
 /** close() of a TCP socket. */
 export function close(host: Host, socket: Socket): void {
-  if (socket.state === "established" || socket.state === "fin-wait-2") {
-    if (socket.state === "established") shutdown(host, socket);
-    if (socket.state === "fin-wait-2") leaveTimeWait(host, socket, true);
-  } else if (socket.state === "close-wait") {
-    shutdown(host, socket);
-  }
+  if (socket.state === "established" || socket.state === "close-wait") shutdown(host, socket);
+  const { state } = socket;
+  if (state === "fin-wait-2") leaveTimeWait(host, socket, true);
+  if (state === "fin-wait-1" || state === "last-ack") leaveUnanswered(host, socket);
   vanish(host, socket);
 }
 
@@ -327,9 +366,9 @@ function finish(host: Host, socket: Socket): void {
 
 /** The tuple stays, without a socket, unless there are too many. */
 function leaveTimeWait(host: Host, socket: Socket, isHalfOpen: boolean): void {
-  const { settings, now, timeWaits } = host;
+  const { settings, now } = host;
   const { peer } = socket;
-  if (timeWaits.size >= settings.maxTimeWait) {
+  if (host.timeWaits >= settings.maxTimeWait) {
     if (isHalfOpen && peer instanceof Socket) peer.peer = undefined;
     return;
   }
@@ -339,7 +378,20 @@ function leaveTimeWait(host: Host, socket: Socket, isHalfOpen: boolean): void {
     wait.peer = peer;
     if (peer instanceof Socket) peer.peer = wait;
   }
-  timeWaits.add(wait);
+  takeOver(host, socket, wait);
+}
+
+/** The tuple stays, without a socket, as long as its FIN is repeated. */
+function leaveUnanswered(host: Host, socket: Socket): void {
+  const wait = new TimeWait(socket, true, host.now, host.now + UNANSWERED_MS);
+  wait.isUnanswered = true;
+  wait.hasTimestamps = false; // or connect() might take it over
+  unlink(socket);
+  takeOver(host, socket, wait);
+}
+
+function takeOver(host: Host, socket: Socket, wait: TimeWait): void {
+  host.gone.add(wait);
   wait.bucket.add(wait);
   host.leave(socket);
   host.enter(wait);
@@ -364,8 +416,9 @@ function endPeer(host: Host, peer: Peer): void {
 
 function resetPeer(host: Host, socket: Socket): void {
   const { peer } = socket;
-  socket.peer = undefined;
-  if (peer === socket || peer === undefined || peer === "outside") return;
+  const isHeard = socket.tuple !== undefined && fateOf(host, socket) === "arrives";
+  unlink(socket);
+  if (!isHeard || peer === socket || peer === undefined || peer === "outside") return;
   if (peer instanceof TimeWait) host.dropTimeWait(peer);
   else receiveReset(host, peer);
 }

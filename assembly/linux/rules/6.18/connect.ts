@@ -64,6 +64,7 @@ import {
   highOfSocket,
   IS_UDP,
   IS_V6,
+  LOOPBACK,
   lowOfSocket,
   nextSocket,
   OUTSIDE,
@@ -112,8 +113,6 @@ import {
 
 const TARGET: usize = REQUEST + <usize>REQUEST_DESTINATION;
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
-/** The device from which comes what the machine sends to itself. */
-const LOOPBACK: u32 = 1;
 const HASH_PERIOD_MS: u64 = 10_000;
 const MANY_TUPLES: u32 = 32; // sets of one search; devices beyond that are few
 

@@ -5,7 +5,9 @@ import { NO_MEMORY, NOT_CONNECTED } from "../../../abi";
 import { Address } from "../../../memory/arena";
 import { beginBill, canPay } from "../../../memory/bill";
 import { takeOut } from "../../../memory/list";
+import { Port } from "../../../ports/bitmap";
 import { takeWaiting } from "./accept";
+import { highOf, lowOf } from "./address";
 import { listenersOf } from "./bucket";
 import { followKind, moveToAny, releasePort } from "./owning";
 import {
@@ -13,13 +15,17 @@ import {
   ADDRESS_LOCKED,
   CLOSE_WAIT,
   CLOSED,
+  DEVICE,
   ESTABLISHED,
+  FIN_WAIT_1,
   FIN_WAIT_2,
   freeSocket,
   GROUPED,
   has,
   IS_UDP,
+  LAST_ACK,
   LISTENING,
+  LOOPBACK,
   OUTSIDE,
   PEER,
   PORT_LINKS,
@@ -36,8 +42,32 @@ import {
   word,
 } from "./socket";
 import { slotOf } from "./system";
-import { addWait, chargeWait, closeWait, dropWait, hasRoomForWait, linkPeer } from "./time-wait";
-import { leaveTuple } from "./tuples";
+import {
+  addUnanswered,
+  addWait,
+  chargeWait,
+  closeWait,
+  dropWait,
+  hasRoomForWait,
+  linkPeer,
+  tupleOf,
+} from "./time-wait";
+import {
+  findFor,
+  hasSlot,
+  leaveTuple,
+  localOf,
+  meets,
+  nextTuple,
+  remoteOf,
+  remotePortOf,
+  tupleDevice,
+} from "./tuples";
+
+// What becomes of a segment.
+const ARRIVES: u32 = 0;
+const RESET: u32 = 1; // a reset comes back
+const LOST: u32 = 2;
 
 /** connect() with AF_UNSPEC: the connection is reset; what bind() has given stays. */
 export function disconnect(socket: Address): i32 {
@@ -84,8 +114,10 @@ export function close618(socket: Address, isReset: u32): i32 {
   }
   if (!canWait(socket)) return NO_MEMORY;
   if (stateOf(socket) == ESTABLISHED) sendFin(socket);
-  if (stateOf(socket) == FIN_WAIT_2) waitInstead(socket, true);
   else if (stateOf(socket) == CLOSE_WAIT) sendLastFin(socket);
+  const state = stateOf(socket);
+  if (state == FIN_WAIT_2) waitInstead(socket, true);
+  if (state == FIN_WAIT_1 || state == LAST_ACK) repeatInstead(socket, state == LAST_ACK);
   vanish(socket);
   return 0;
 }
@@ -104,8 +136,7 @@ export function receive618(socket: Address, isReset: u32): i32 {
 
 /** A reset of which the other end is not told: from now on it has none. */
 export function resetAlone(socket: Address): void {
-  const peer = word(socket, PEER);
-  if (peer > OUTSIDE && peer != socket) linkPeer(peer, 0);
+  unlink(socket);
   receiveReset(socket);
 }
 
@@ -121,15 +152,73 @@ function receiveReset(socket: Address): void {
  */
 function canWait(socket: Address): bool {
   const peer = word(socket, PEER);
-  const isLast = stateOf(socket) == CLOSE_WAIT;
+  if (!word(socket, TUPLE)) return true;
+  const state = stateOf(socket);
+  const isLost = state == FIN_WAIT_1 || state == LAST_ACK || fateOf(socket) == LOST;
+  const isLast = state == CLOSE_WAIT && !isLost;
   const who = isLast && peer > OUTSIDE && whatIs(peer) != A_TIME_WAIT ? peer : socket;
-  if (!word(who, TUPLE) || !hasRoomForWait(systemOf(socket))) return true;
+  if (!word(who, TUPLE) || !(isLost || hasRoomForWait(systemOf(socket)))) return true;
   beginBill();
   chargeWait(who);
   return canPay(systemOf(socket));
 }
 
+/**
+ * What becomes of a segment that the socket sends. What the machine sends to itself goes and comes
+ * by loopback: by another device it goes out, and a socket with another device does not get it. If
+ * another connection has the other end's tuple, it gets it, and keeps silent, since the numbers are
+ * not its own; so does one that has this end's tuple, too, when a reset comes back.
+ */
+function fateOf(socket: Address): u32 {
+  const peer = word(socket, PEER);
+  if (peer == OUTSIDE) return ARRIVES;
+  if (<u32>word(socket, DEVICE) > LOOPBACK) return LOST;
+  if (peer && deviceOf(peer) <= LOOPBACK) return ARRIVES;
+  const system = systemOf(socket);
+  const tuple = word(socket, TUPLE);
+  const local = localOf(tuple);
+  const remote = remoteOf(tuple);
+  const port = portOf(socket);
+  const remotePort = remotePortOf(tuple);
+  const there = findFor(system, lowOf(remote), highOf(remote), port, local);
+  if (isOnLoopback(there, remotePort, 0)) return LOST;
+  const here = findFor(system, lowOf(local), highOf(local), remotePort, remote);
+  return isOnLoopback(here, port, tuple) ? LOST : RESET;
+}
+
+function deviceOf(record: Address): u32 {
+  if (whatIs(record) == A_TIME_WAIT) return tupleDevice(tupleOf(record));
+  return <u32>word(record, DEVICE);
+}
+
+/** Has one of the tuples, other than that one, the port, and what loopback brings? */
+function isOnLoopback(first: Address, port: Port, except: Address): bool {
+  for (let tuple = first; tuple; tuple = nextTuple(tuple)) {
+    if (tuple != except && meets(tuple, LOOPBACK) && hasSlot(tuple, slotOf(port))) return true;
+  }
+  return false;
+}
+
+/** Does a FIN reach the other end? Else the socket is in that state, or closed by a reset. */
+function arrives(socket: Address, unanswered: u32): bool {
+  const fate = fateOf(socket);
+  if (fate == LOST) setState(socket, unanswered);
+  if (fate == RESET) {
+    unlink(socket);
+    finish(socket);
+  }
+  return fate == ARRIVES;
+}
+
+/** The other end has none from now on, and does not know. */
+function unlink(socket: Address): void {
+  const peer = word(socket, PEER);
+  setWord(socket, PEER, 0);
+  if (peer > OUTSIDE) linkPeer(peer, 0);
+}
+
 function sendFin(socket: Address): void {
+  if (!arrives(socket, FIN_WAIT_1)) return;
   const peer = word(socket, PEER);
   if (peer == socket) {
     waitInstead(socket, false);
@@ -151,6 +240,7 @@ function receiveFin(socket: Address): void {
 
 /** The end that was sent a FIN sends its own. */
 function sendLastFin(socket: Address): void {
+  if (!arrives(socket, LAST_ACK)) return;
   const peer = word(socket, PEER);
   finish(socket);
   if (peer <= OUTSIDE) return;
@@ -164,6 +254,12 @@ function waitInstead(socket: Address, isHalfOpen: bool): void {
   if (hasRoomForWait(systemOf(socket))) addWait(socket, isHalfOpen);
   else if (isHalfOpen && peer > OUTSIDE) setWord(peer, PEER, 0);
   setWord(socket, PEER, 0);
+}
+
+/** The tuple stays without the socket, as long as its FIN is repeated. */
+function repeatInstead(socket: Address, isLast: bool): void {
+  addUnanswered(socket, isLast);
+  unlink(socket);
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
@@ -192,8 +288,9 @@ function leaveConnection(socket: Address): void {
 
 function resetPeer(socket: Address): void {
   const peer = word(socket, PEER);
-  setWord(socket, PEER, 0);
-  if (peer == socket || peer <= OUTSIDE) return;
+  const isHeard = peer != 0 && fateOf(socket) == ARRIVES;
+  unlink(socket);
+  if (!isHeard || peer == socket || peer <= OUTSIDE) return;
   if (whatIs(peer) == A_TIME_WAIT) dropWait(systemOf(socket), peer);
   else receiveReset(peer);
 }

@@ -56,6 +56,8 @@ const SOCKET_BYTES: u32 = 104;
 /** What a record is, at its fourth byte: `TIME_WAIT` nodes have another value there. */
 export const A_SOCKET: u32 = 1;
 export const A_TIME_WAIT: u32 = 2;
+/** The device from which comes what the machine sends to itself. */
+export const LOOPBACK: u32 = 1;
 /** The peer is no record of this system. */
 export const OUTSIDE: Address = 1;
 
@@ -85,6 +87,9 @@ export const LISTENING: u32 = 1;
 export const ESTABLISHED: u32 = 2;
 export const FIN_WAIT_2: u32 = 3;
 export const CLOSE_WAIT: u32 = 4;
+// Its FIN has got no answer.
+export const FIN_WAIT_1: u32 = 5;
+export const LAST_ACK: u32 = 6;
 
 /** A socket without a port, or 0 when there is no memory for it. */
 export function openSocket618(

@@ -4,7 +4,7 @@
 //   wait     0 ┌──────────────────┐
 //              │ node             │  below its tuple, named by its port
 //            4 │ what        u32  │  A_TIME_WAIT
-//           12 │ flags       u8   │  HALF_OPEN, STAMPED, FROM_CONNECT, DUE, SHARES_*
+//           12 │ flags       u8   │  HALF_OPEN … below
 //           16 │ peer        u32  │  the socket at the other end of a half-open one, or 0
 //           20 │ holder      u32  │
 //           40 │ part        u32  │
@@ -85,6 +85,11 @@ const HALF_OPEN: u32 = 1;
 const STAMPED: u32 = 2;
 const BY_CONNECT: u32 = 4;
 const IS_PENDING: u32 = 8;
+/** Half open, and its FIN gets no answer: it is none of the TIME_WAITs; or its last FIN. */
+const UNANSWERED: u32 = 16;
+const IS_LAST: u32 = 32;
+/** So long the kernel repeats the FIN of a socket that is closed (Linux `tcp_orphan_retries`). */
+const UNANSWERED_MS: u64 = 102_200;
 
 const CLOSED_QUEUE: usize = QUEUES;
 const HALF_OPEN_QUEUE: usize = QUEUES + 8;
@@ -118,6 +123,19 @@ export function addWait(socket: Address, isHalfOpen: bool): void {
   else beginClosed(system, wait);
 }
 
+/** The same of a socket whose FIN gets no answer; nothing may take its place. */
+export function addUnanswered(socket: Address, isLast: bool): void {
+  const system = systemOf(socket);
+  const tuple = word(socket, TUPLE);
+  const flags = (has(socket, FROM_CONNECT) ? BY_CONNECT : 0) | HALF_OPEN | UNANSWERED;
+  describeWait(socket);
+  const wait = makeWait(system, tuple, portOf(socket), isLast ? flags | IS_LAST : flags);
+  setWord(socket, TUPLE, 0);
+  store<u64>(wait, nowOf(system), ENTERED);
+  store<u64>(wait, nowOf(system) + UNANSWERED_MS, ENDS);
+  enqueue(system + HALF_OPEN_QUEUE, wait, EXPIRING, ENDS);
+}
+
 /** One of the owner that is described, in no queue yet. */
 function makeWait(system: Address, tuple: Address, port: Port, flags: u32): Address {
   const wait = newNode(system, WAIT_BYTES, tuple, port, 0, 0);
@@ -128,7 +146,7 @@ function makeWait(system: Address, tuple: Address, port: Port, flags: u32): Addr
   const part = addOwner(system, port, lowOf(local), highOf(local), isFromConnect);
   store<u32>(wait, <u32>part, PART_OF);
   store<u8>(wait, <u8>flags, FLAGS);
-  count(system, TIME_WAITS, 1);
+  if (!(flags & UNANSWERED)) count(system, TIME_WAITS, 1);
   return wait;
 }
 
@@ -176,9 +194,9 @@ export function dropWait(system: Address, wait: Address): void {
   leaveTuple(system, tupleOf(wait), slotOf(port));
   letGo(system, load<u32>(wait, HOLDER_OF), slotOf(port));
   dropOwner(system, port, load<u32>(wait, PART_OF), hasWaitFlag(wait, BY_CONNECT));
+  if (!hasWaitFlag(wait, UNANSWERED)) count(system, TIME_WAITS, -1);
   remove(system, wait);
   free(system, wait);
-  count(system, TIME_WAITS, -1);
 }
 
 /** The TIME_WAIT of a tuple's port, or 0. */
@@ -228,6 +246,10 @@ export function nextWait(system: Address, wait: Address): Address {
   const next: Address = load<u32>(wait + EXPIRING, NEXT);
   if (next || hasWaitFlag(wait, HALF_OPEN)) return next;
   return load<u32>(system + HALF_OPEN_QUEUE, FIRST);
+}
+
+export function isUnanswered(wait: Address): bool {
+  return hasWaitFlag(wait, UNANSWERED);
 }
 
 export function waitFlags(wait: Address): u32 {

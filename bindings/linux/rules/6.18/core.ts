@@ -93,6 +93,9 @@ export const ESTABLISHED = 2;
 export const HALF_OPEN = 1;
 /** It has not been long enough in TIME_WAIT to be taken over. */
 export const IS_PENDING = 8;
+/** Half open, and its FIN gets no answer; or its last FIN. */
+export const UNANSWERED = 16;
+export const IS_LAST = 32;
 /** The peer is no record of the system. */
 export const OUTSIDE = 1;
 

@@ -8,8 +8,10 @@ export type LinuxSocketState =
   | "closed"
   | "listening"
   | "established"
+  | "fin-wait-1"
   | "fin-wait-2"
   | "close-wait"
+  | "last-ack"
   | "gone";
 
 /** A socket, or a connection in TIME_WAIT, as plain data. */
@@ -23,7 +25,10 @@ export interface LinuxRecord {
   readonly port: number;
   /** The other end of a TCP connection. */
   readonly remote: { readonly address: string; readonly port: number } | undefined;
-  /** `"time-wait"`; `"fin-wait-2"` also where the socket is gone and the other end is open. */
+  /**
+   * `"time-wait"`; `"fin-wait-2"` also where the socket is gone and the other end is open, and
+   * `"fin-wait-1"` or `"last-ack"` where its FIN gets no answer.
+   */
   readonly state: LinuxSocketState | "time-wait";
   /** When a connection without a socket ends: milliseconds of the system's clock. */
   readonly until: number | undefined;

@@ -11,6 +11,7 @@ import {
   GROUP,
   HALF_OPEN,
   ID,
+  IS_LAST,
   IS_UDP,
   IS_V6,
   KIND,
@@ -26,6 +27,7 @@ import {
   STATE_SHIFT,
   TUPLE_THERE,
   UID,
+  UNANSWERED,
   V6ONLY,
   WHAT,
 } from "./core.ts";
@@ -42,6 +44,11 @@ export function* socketsOf(system: System, group?: PortGroup): Generator<LinuxRe
   }
 }
 
+function stateOfGone(flags: number): LinuxSocketState | "time-wait" {
+  if ((flags & UNANSWERED) !== 0) return (flags & IS_LAST) !== 0 ? "last-ack" : "fin-wait-1";
+  return (flags & HALF_OPEN) !== 0 ? "fin-wait-2" : "time-wait";
+}
+
 /** What a line says. */
 export function recordIn(system: System, line: Uint32Array): LinuxRecord {
   const at = (index: number): number => line[index] as number;
@@ -54,14 +61,13 @@ export function recordIn(system: System, line: Uint32Array): LinuxRecord {
     address: printAddress(line.subarray(REMOTE, REMOTE + 4), isV6),
     port: at(REMOTE_PORT),
   };
-  const goneState = (flags & HALF_OPEN) !== 0 ? "fin-wait-2" : "time-wait";
   return {
     id: at(ID) + at(ID + 1) * 2 ** 32,
     type,
     address: printAddress(line.subarray(LOCAL, LOCAL + 4), isV6),
     port: at(PORTS) & 0xffff,
     remote: (at(STATE) & TUPLE_THERE) === 0 ? undefined : remote,
-    state: isGone ? goneState : (STATES[flags >>> STATE_SHIFT] as LinuxSocketState),
+    state: isGone ? stateOfGone(flags) : (STATES[flags >>> STATE_SHIFT] as LinuxSocketState),
     until: isGone ? at(ENDS) + at(ENDS + 1) * 2 ** 32 : undefined,
     reuseAddr: isGone ? (kind & 1) !== 0 : (flags & REUSE_ADDR) !== 0,
     reusePort: isGone ? (kind & SHARES_PORT) !== 0 : (flags & REUSE_PORT) !== 0,

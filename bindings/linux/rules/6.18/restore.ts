@@ -28,6 +28,7 @@ import {
   HAS_RANGE,
   ID,
   IS_DUE,
+  IS_LAST,
   IS_PENDING,
   IS_UDP,
   KIND,
@@ -44,6 +45,7 @@ import {
   STATE,
   TUPLE_THERE,
   UID,
+  UNANSWERED,
   WHAT,
 } from "./core.ts";
 import type { LinuxOptions } from "./options.ts";
@@ -209,7 +211,7 @@ class Records {
     const line = emptyLine(this.#system.core);
     const isWait = reader.byte(1) === 1;
     const state = reader.byte(TUPLE_THERE | IS_DUE | PART_OPEN);
-    const flags = reader.count(isWait ? 15 : FLAGS_MAX);
+    const flags = reader.count(isWait ? 63 : FLAGS_MAX);
     line[WHAT] = isWait ? A_TIME_WAIT : 1;
     line[STATE] = state;
     line[FLAGS] = flags;
@@ -251,8 +253,10 @@ class Records {
     this.#latest[queue] = ends;
     const isPending = (flags & IS_PENDING) !== 0;
     const isEarly = isPending && (queue !== 0 || (state & IS_DUE) !== 0);
-    const isLinked = peer === OUTSIDE || (peer !== NOBODY && queue === 0);
-    if (port === 0 || (state & TUPLE_THERE) === 0 || isEarly || isLinked) {
+    const isUnanswered = (flags & UNANSWERED) !== 0;
+    const isLinked = peer === OUTSIDE || (peer !== NOBODY && (queue === 0 || isUnanswered));
+    const isAnswered = (isUnanswered && queue === 0) || (!isUnanswered && flags >= IS_LAST);
+    if (port === 0 || (state & TUPLE_THERE) === 0 || isEarly || isLinked || isAnswered) {
       throw badSnapshot("a TIME_WAIT contradicts itself");
     }
     return undefined;

@@ -19,6 +19,8 @@ export const STATES: readonly LinuxSocketState[] = [
   "established",
   "fin-wait-2",
   "close-wait",
+  "fin-wait-1",
+  "last-ack",
 ];
 
 /** What a socket is made with. */

@@ -1,0 +1,108 @@
+// Connections whose device has changed, so that what they send gets no answer, or a reset.
+
+import { describe, expect, test } from "vitest";
+import { LinuxPorts, type LinuxSocket } from "../../../bindings/index.ts";
+
+const REPEATED_MS = 102_200;
+
+/** A listener, and a connection to it from port 5000 by each of its clients. */
+class Machine {
+  readonly linux: LinuxPorts = LinuxPorts.open();
+  readonly server: LinuxSocket = this.linux.socket({ reuseAddr: true });
+
+  constructor() {
+    this.server.bind("127.0.0.1", 6000);
+    this.server.listen();
+  }
+
+  connect(): readonly [client: LinuxSocket, accepted: LinuxSocket] {
+    const client = this.linux.socket({ reuseAddr: true });
+    client.bind("127.0.0.1", 5000);
+    client.connect("127.0.0.1", 6000);
+    return [client, this.server.accept()];
+  }
+
+  /** What is left of connections without a socket. */
+  get gone(): readonly string[] {
+    const all = [...this.linux.sockets()].filter(({ id }) => id === 0);
+    return all.map(({ state, port }) => `${state} ${port}`);
+  }
+}
+
+describe("a connection that shares its tuple with a newer one", () => {
+  test("gets no answer to its FIN, and keeps its port without a TIME_WAIT", () => {
+    const machine = new Machine();
+    const { linux } = machine;
+    const [first, accepted] = machine.connect();
+    first.bindToDevice = 1;
+    const [second] = machine.connect();
+    expect([first.state, accepted.state, second.state]).toEqual([
+      ...["established", "closed", "established"],
+    ]);
+    first.shutdown();
+    expect(first.state).toBe("fin-wait-1");
+    first.close();
+    second.close({ reset: true });
+    expect(machine.gone).toEqual(["fin-wait-1 5000"]);
+    expect(linux.stats()).toMatchObject({ timeWait: 0, sockets: 1 });
+    expect(() => linux.socket().bind("127.0.0.1", 5000)).toThrow("EADDRINUSE");
+
+    using restored = LinuxPorts.restore(linux.snapshot());
+    for (const one of [linux, restored]) {
+      one.setTime(REPEATED_MS - 1);
+      expect(one.expireTimeWait()).toBe(0);
+      one.setTime(REPEATED_MS);
+      expect(one.expireTimeWait()).toBe(1);
+      expect(one.socket().bind("127.0.0.1", 5000)).toBe(5000);
+    }
+    linux.close();
+  });
+
+  test("gets a reset once the newer one has gone", () => {
+    const machine = new Machine();
+    const [first] = machine.connect();
+    first.bindToDevice = 1;
+    const [second] = machine.connect();
+    second.close({ reset: true });
+    first.shutdown();
+    expect(first.state).toBe("closed");
+    first.close();
+    expect(machine.gone).toEqual([]);
+    machine.linux.close();
+  });
+});
+
+describe("a connection by another device than loopback", () => {
+  test("hears nothing, and is not heard", () => {
+    const machine = new Machine();
+    const [client, accepted] = machine.connect();
+    client.bindToDevice = 2;
+    accepted.shutdown();
+    expect([client.state, accepted.state]).toEqual(["established", "closed"]);
+    client.close();
+    expect(machine.gone).toEqual(["fin-wait-1 5000"]);
+    machine.linux.close();
+  });
+
+  test("gets no answer to its last FIN either", () => {
+    const machine = new Machine();
+    const [client, accepted] = machine.connect();
+    accepted.close();
+    client.bindToDevice = 2;
+    client.shutdown();
+    expect(client.state).toBe("last-ack");
+    client.close();
+    expect(machine.gone).toEqual(["fin-wait-2 6000", "last-ack 5000"]);
+    expect(machine.linux.stats().timeWait).toBe(1);
+    machine.linux.close();
+  });
+
+  test("is reset alone", () => {
+    const machine = new Machine();
+    const [client, accepted] = machine.connect();
+    accepted.bindToDevice = 2;
+    client.close({ reset: true });
+    expect(accepted.state).toBe("established");
+    machine.linux.close();
+  });
+});
