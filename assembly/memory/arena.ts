@@ -186,10 +186,11 @@ function rightOf(block: Address): Address {
 
 /** Takes a block of that many units from the free lists, growing the memory if need be; or 0. */
 function carve(units: u32): Address {
-  let block = findFree(units);
-  if (!block) {
-    if (!grow(units << 3)) return 0;
+  let block: Address;
+  while (true) {
     block = findFree(units);
+    if (block) break;
+    if (!grow(units << 3)) return 0;
   }
   if (!shrink(block, units)) {
     unlink(block);
@@ -201,10 +202,8 @@ function carve(units: u32): Address {
 /** Takes the first `units` off a free block whose rest stays on its list; false: it would not. */
 function shrink(block: Address, units: u32): bool {
   const rest = unitsOf(block) - units;
-  const power = powerOf(rest);
-  const klass = classOf(rest, power);
-  if (!power || power != powerOf(unitsOf(block)) || klass != classOf(unitsOf(block), power))
-    return false;
+  const index = indexFor(rest);
+  if (index != indexFor(unitsOf(block))) return false;
   const right = block + ((<usize>units) << 3);
   const next = load<u32>(block, NEXT);
   const previous = load<u32>(block, PREVIOUS);
@@ -214,7 +213,7 @@ function shrink(block: Address, units: u32): bool {
   store<u32>(right, next, NEXT);
   store<u32>(right, previous, PREVIOUS);
   if (next) store<u32>(next, <u32>right, PREVIOUS);
-  store<u32>(previous ? <usize>previous + NEXT : listAt(power, klass), <u32>right);
+  store<u32>(previous ? <usize>previous + NEXT : listAt(index), <u32>right);
   return true;
 }
 
@@ -280,18 +279,20 @@ function unitsFor(bytes: u32): u32 {
 
 // ── Free lists ────────────────────────────────────────────────────────────────────────────
 // Class of a block of u units: below 16, power 0 and class u; above, the power is the position
-// of u's highest bit and the class the four bits after it.
+// of u's highest bit and the class the four bits after it. A list has the index 16 * power + class.
 
-function powerOf(units: u32): u32 {
-  return units < CLASS_COUNT ? 0 : 28 - clz(units);
+function indexFor(units: u32): u32 {
+  const shift = shiftOf(units);
+  return (shift << 4) + (units >> shift);
 }
 
-function classOf(units: u32, power: u32): u32 {
-  return power ? (units >> (power - 1)) & (CLASS_COUNT - 1) : units;
+/** How many bits of a number of units lie below those that tell its class. */
+function shiftOf(units: u32): u32 {
+  return max<i32>(27 - <i32>clz(units), 0);
 }
 
-function listAt(power: u32, klass: u32): Address {
-  return LISTS + ((power << 4) + klass) * 4;
+function listAt(index: u32): Address {
+  return LISTS + (index << 2);
 }
 
 function classesAt(power: u32): Address {
@@ -305,17 +306,16 @@ function unitsOf(block: Address): u32 {
 /** A free block of at least `units`, still on its list, or 0. */
 function findFree(units: u32): Address {
   // Round up, so that whatever the class holds is large enough.
-  const rough = powerOf(units);
-  const wanted = rough > 1 ? units + (1 << (rough - 1)) - 1 : units;
-  let power = powerOf(wanted);
-  let classes = load<u32>(classesAt(power)) & (~0 << classOf(wanted, power));
+  const index = indexFor(units + (1 << shiftOf(units)) - 1);
+  let power = index >> 4;
+  let classes = load<u32>(classesAt(power)) & (~0 << (index & (CLASS_COUNT - 1)));
   if (!classes) {
     const powers = load<u32>(POWERS) & (~1 << power);
     if (!powers) return 0;
     power = ctz(powers);
     classes = load<u32>(classesAt(power));
   }
-  return load<u32>(listAt(power, ctz(classes)));
+  return load<u32>(listAt((power << 4) + ctz(classes)));
 }
 
 function link(block: Address): void {
@@ -323,14 +323,15 @@ function link(block: Address): void {
   const right = rightOf(block);
   setHeader(right, header(right) | LEFT_FREE);
 
-  const power = powerOf(unitsOf(block));
-  const klass = classOf(unitsOf(block), power);
-  const list = listAt(power, klass);
+  const index = indexFor(unitsOf(block));
+  const power = index >> 4;
+  const list = listAt(index);
   const first = load<u32>(list);
   store<u32>(block, first, NEXT);
   store<u32>(block, 0, PREVIOUS);
   if (first) store<u32>(first, <u32>block, PREVIOUS);
   store<u32>(list, <u32>block);
+  const klass = index & (CLASS_COUNT - 1);
   store<u32>(classesAt(power), load<u32>(classesAt(power)) | (1 << klass));
   store<u32>(POWERS, load<u32>(POWERS) | (1 << power));
 }
@@ -343,10 +344,11 @@ function unlink(block: Address): void {
     store<u32>(previous, next, NEXT);
     return;
   }
-  const power = powerOf(unitsOf(block));
-  const klass = classOf(unitsOf(block), power);
-  store<u32>(listAt(power, klass), next);
+  const index = indexFor(unitsOf(block));
+  store<u32>(listAt(index), next);
   if (next) return;
+  const power = index >> 4;
+  const klass = index & (CLASS_COUNT - 1);
   const classes = load<u32>(classesAt(power)) & ~(1 << klass);
   store<u32>(classesAt(power), classes);
   if (!classes) store<u32>(POWERS, load<u32>(POWERS) & ~(1 << power));
@@ -380,12 +382,12 @@ export function verifyArena(): void {
     const classes = load<u32>(classesAt(power));
     assert(((load<u32>(POWERS) >> power) & 1) == (classes ? 1 : 0));
     for (let klass: u32 = 0; klass < CLASS_COUNT; klass++) {
-      let item: Address = load<u32>(listAt(power, klass));
+      const index = (power << 4) + klass;
+      let item: Address = load<u32>(listAt(index));
       assert(((classes >> klass) & 1) == (item ? 1 : 0));
       while (item) {
         assert((header(item) & FREE) != 0);
-        assert(powerOf(unitsOf(item)) == power);
-        assert(classOf(unitsOf(item), power) == klass);
+        assert(indexFor(unitsOf(item)) == index);
         listed++;
         item = load<u32>(item, NEXT);
       }

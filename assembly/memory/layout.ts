@@ -15,6 +15,8 @@
 //              │ request              │  (netstack/reservations.ts)
 //   byte  2496 ├──────────────────────┤
 //              │ bill                 │  memory that an operation will need (bill.ts)
+//   byte  2504 ├──────────────────────┤
+//              │ list of one          │  of an offset or a port, like a batch
 //   byte  2512 ├──────────────────────┤
 //              │ ends of searches     │  where the last search of a table ended (table.ts)
 //   byte  2560 ├──────────────────────┤
@@ -48,6 +50,7 @@ export const SPACES_AT: usize = 2304;
 export const HOSTS_AT: usize = SPACES_AT + <usize>NETWORKS_MAX * 4;
 export const RINGS_AT: usize = HOSTS_AT + <usize>NETWORKS_MAX * 4;
 export const BILL_AT: usize = 2496;
+export const LIST_OF_ONE: usize = 2504;
 export const SEARCH_AT: usize = 2512;
 export const PLAN_AT: usize = 2560;
 export const REQUEST_CACHE_AT: usize = 3072;

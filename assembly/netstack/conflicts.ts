@@ -147,6 +147,11 @@ export function readyPlan(): void {
   searchAllUnder(blockerAt(0), blockerCount(), load<u32>(SEARCH_MASK));
 }
 
+/** Do all holders of the request's own destination block? */
+export function blocksEveryHolder(): bool {
+  return load<u32>(WANTED) == ANY_HOLD;
+}
+
 /** False if there was no memory for the whole plan. */
 export function isPlanned(): bool {
   return load<u32>(OVERFLOW) == 0;

@@ -22,7 +22,8 @@
 //             │ aggregates u32[3]│  the first is 0 if there are none
 //          56 ├──────┬───────┬───┴──┬──────┐
 //             │ fits │ block │ aggr.│ self │  u8 each: 1 if the lists are complete; their lengths; 1
-//          60 └──────┴───────┴──────┴──────┘  if only the flow itself blocks it
+//          60 └──────┴───────┴──────┴──────┘  if only the flow itself blocks it; fits is 2 if no holder
+//                                              of the same destination shares a port
 //
 // The plan does not fit if a set blocks partially, an aggregate does not exist yet, or the lists are
 // too long; then every operation writes its plan. A plan of several networks has the blockers and
@@ -36,8 +37,10 @@
 
 import { EXHAUSTED, IN_USE } from "../abi";
 import { Address, isLimited } from "../memory/arena";
-import { BATCH, limitsVersion } from "../memory/layout";
+import { BATCH, LIST_OF_ONE, limitsVersion } from "../memory/layout";
 import {
+  bitmapWord,
+  bitsFrom,
   clearBit,
   dropBit,
   dropBits,
@@ -48,13 +51,15 @@ import {
   setBit,
   takeClear,
   takeClears,
+  WORD_SHIFT,
 } from "../ports/bitmap";
-import { addOne, addOneFree, dropOne, dropOneFree, hasRoomFor, isPlain } from "../ports/counted";
+import { addOneFree, dropOne, dropOneFree, isPlain } from "../ports/counted";
 import { countIn, firstIn, inverseOf, isEmpty, lastIn, remainder } from "../ports/range";
 import { findAmong, searchAllUnder } from "../ports/search";
 import {
   addFirst,
   addPort,
+  addToBitmap,
   countOf,
   countPorts,
   dropOnly,
@@ -65,9 +70,10 @@ import {
   portsOf,
   removeAndKeep,
   trim,
+  wordOf,
 } from "../ports/set";
-import { isHeldInRing } from "./aggregates";
-import { blockerAt, blockerCount, isPlanned, partialCount } from "./conflicts";
+import { isHeldInRing, totalInRing } from "./aggregates";
+import { blockerAt, blockerCount, blocksEveryHolder, isPlanned, partialCount } from "./conflicts";
 import {
   aggregateBindingOf,
   classIn,
@@ -99,6 +105,7 @@ const AGGREGATE_COUNT: usize = 58;
 const BLOCKS_ITSELF: usize = 59;
 export const FAST_PATH_BYTES: u32 = 60;
 
+const COVERS: u32 = 2;
 const BLOCKERS_MAX: u32 = 4;
 const AGGREGATES_MAX: u32 = 3;
 
@@ -113,39 +120,17 @@ export function isCurrent(fast: Address, manager: Address): bool {
 }
 
 /**
- * Remembers the plan that has just been written for a flow, its range, and the mask of its reserved
- * ports. `hasReserved`: reserved ports are in the plan.
+ * Remembers the plan that has just been written for `count` flows in as many networks, its range,
+ * and the mask of its reserved ports. `hasReserved`: reserved ports are in the plan.
  */
 export function rememberPlan(
   fast: Address,
   manager: Address,
-  flow: Address,
+  flows: Address,
+  count: u32,
   range: u32,
   mask: Address,
   hasReserved: bool,
-): void {
-  forgetPlan(fast, manager);
-  if (!noteBlockers(fast) || !noteAggregates(fast, manager, flow)) return;
-  const isOnly = load<u8>(fast, BLOCKER_COUNT) == (hasReserved ? 2 : 1);
-  const isSelf = isOnly && load<u32>(fast, BLOCKERS) == <u32>flow && isOnlyClass(flow);
-  store<u8>(fast, isSelf ? 1 : 0, BLOCKS_ITSELF);
-  store<u8>(fast, 1, FITS);
-  store<u32>(fast, <u32>mask, MASK);
-  if (!isSelf || load<u8>(fast, AGGREGATE_COUNT) > 1 || isEmpty(range)) return;
-  store<u64>(fast, versionsOf(manager), FAST);
-  store<u32>(fast, range, RANGE);
-  store<u32>(fast, inverseOf(countIn(range)), INVERSE);
-  // The fast path compares the mask's address only, so the summaries must be up to date now.
-  if (isBitmap(flow)) searchUnder(portsOf(flow), mask);
-}
-
-/** As {@link rememberPlan}, for flows in several networks: the fast path stays closed. */
-export function rememberPlans(
-  fast: Address,
-  manager: Address,
-  flows: Address,
-  count: u32,
-  mask: Address,
 ): void {
   forgetPlan(fast, manager);
   if (!noteBlockers(fast)) return;
@@ -153,17 +138,25 @@ export function rememberPlans(
   for (let at = flows; at < end; at += 4) {
     if (!noteAggregates(fast, manager, load<u32>(at))) return;
   }
-  store<u8>(fast, 1, FITS);
+  store<u8>(fast, blocksEveryHolder() ? COVERS : 1, FITS);
   store<u32>(fast, <u32>mask, MASK);
+  store<u32>(fast, range, RANGE);
+  if (!isEmpty(range)) store<u32>(fast, inverseOf(countIn(range)), INVERSE);
+  const flow: Address = load<u32>(flows);
+  const isOnly = count == 1 && load<u8>(fast, BLOCKER_COUNT) == (hasReserved ? 2 : 1);
+  if (!isOnly || load<u32>(fast, BLOCKERS) != <u32>flow || !isOnlyClass(flow)) return;
+  store<u8>(fast, 1, BLOCKS_ITSELF);
+  if (load<u8>(fast, AGGREGATE_COUNT) > 1 || isEmpty(range)) return;
+  store<u64>(fast, versionsOf(manager), FAST);
+  // The fast path compares the mask's address only, so the summaries must be up to date now.
+  if (isBitmap(flow)) searchUnder(portsOf(flow), mask);
 }
 
 /** Remembers that every operation has to write its plan. */
 export function forgetPlan(fast: Address, manager: Address): void {
   store<u64>(fast, versionsOf(manager), VERSIONS);
   store<u64>(fast, ~0, FAST);
-  store<u8>(fast, 0, FITS);
-  store<u8>(fast, 0, AGGREGATE_COUNT);
-  store<u8>(fast, 0, BLOCKS_ITSELF);
+  store<u32>(fast, 0, FITS); // and all that lies behind it
   store<u32>(fast, 0, AGGREGATES);
 }
 
@@ -191,16 +184,22 @@ function noteBlockers(fast: Address): bool {
 /** False if an aggregate does not exist yet, or a flow that counts this one is counted itself. */
 function noteAggregates(fast: Address, manager: Address, flow: Address): bool {
   const list = listOf(flow);
+  const flags = flagsOf(flow);
   const binding = parentOf(flow);
   if (uncountedFlowOf(binding, list) != flow) {
-    if (!noteAggregate(fast, findAggregate(binding, list, flagsOf(flow)))) return false;
+    if (!noteAggregate(fast, findAggregate(binding, list, flags))) return false;
   }
   const aggregate = aggregateBindingOf(binding);
   if (!aggregate) return true;
-  if (list == TUPLE) return noteAggregate(fast, findAggregate(aggregate, list, flagsOf(flow)));
-  const ring = findFlow(manager, aggregate, flow);
-  const counter = ring ? classIn(ring, flagsOf(flow)) : 0;
-  return noteAggregate(fast, counter) && uncountedFlowOf(aggregate, WILDCARD) == counter;
+  let counter: Address;
+  if (list == TUPLE) {
+    counter = findAggregate(aggregate, list, flags);
+  } else {
+    const ring = findFlow(manager, aggregate, flow);
+    counter = ring ? classIn(ring, flags) : 0;
+    if (uncountedFlowOf(aggregate, WILDCARD) != counter) return false;
+  }
+  return noteAggregate(fast, counter);
 }
 
 function noteAggregate(fast: Address, set: Address): bool {
@@ -235,14 +234,12 @@ export function takeFast(fast: Address, manager: Address, flow: Address, offset:
  * Takes an explicit port: the port, `IN_USE`, or `NOT_FAST`. A flow with flags may hold an explicit
  * port twice, which the fast path does not know.
  */
-export function takeAtFast(fast: Address, manager: Address, flow: Address, port: Port): i32 {
-  if (!isFast(fast, manager) || flagsOf(flow) || !isPlain(flow)) return NOT_FAST;
-  if (!isBitmap(flow)) return countOf(flow) ? NOT_FAST : acquireOnly(fast, manager, flow, port);
-  if (hasBit(portsOf(flow), port)) return IN_USE;
-  const aggregate: Address = load<u32>(fast, AGGREGATES);
-  if (aggregate && !addOneFree(manager, aggregate, port)) return NOT_FAST;
-  setBit(portsOf(flow), port);
-  countBits(manager, flow, 1);
+export function takeAtFast(fast: Address, manager: Address, flows: Address, port: Port): i32 {
+  const flow: Address = load<u32>(flows);
+  if (!isFast(fast, manager) || flagsOf(flow)) return NOT_FAST;
+  if (hasPort(flow, port)) return IN_USE;
+  if (!acquireCounted(fast, manager, flows, 1, port)) return NOT_FAST;
+  countHeld(manager, 1);
   return <i32>port;
 }
 
@@ -265,23 +262,9 @@ export function takeCached(
   range: u32,
   offset: u32,
 ): i32 {
-  if (load<u8>(fast, FITS) == 0) return NOT_FAST;
-  const blockers = <u32>load<u8>(fast, BLOCKER_COUNT);
-  const first = firstIn(range);
-  searchAllUnder(fast + BLOCKERS, blockers, load<u32>(fast, MASK));
-  const start = first + (offset % countIn(range));
-  const port = findAmong(fast + BLOCKERS, blockers, first, lastIn(range), start);
-  return port ? acquireCounted(fast, manager, flows, count, port) : EXHAUSTED;
-}
-
-/** Takes an explicit port by a plan that is current: the port, `IN_USE`, or `NOT_FAST`. */
-export function takeAtCached(fast: Address, manager: Address, flows: Address, port: Port): i32 {
-  if (load<u8>(fast, FITS) == 0) return NOT_FAST;
-  const end = endOf(fast + BLOCKERS, load<u8>(fast, BLOCKER_COUNT));
-  for (let at = fast + BLOCKERS; at < end; at += 4) {
-    if (hasPort(load<u32>(at), port)) return IN_USE;
-  }
-  return acquireCounted(fast, manager, flows, 1, port);
+  store<u32>(LIST_OF_ONE, offset);
+  const end = takeEach(fast, manager, flows, count, range, LIST_OF_ONE, 0, 1);
+  return end > 0 ? <i32>load<u16>(LIST_OF_ONE) : end;
 }
 
 /**
@@ -296,25 +279,32 @@ export function freeCached(
   port: Port,
 ): i32 {
   if (load<u8>(fast, FITS) == 0) return NOT_FAST;
-  const end = endOf(flows, count);
-  for (let at = flows; at < end; at += 4) {
-    if (!isPlain(load<u32>(at)) || !isHeldOnlyBy(load<u32>(at), port)) return NOT_FAST;
+  const flowsEnd = endOf(flows, count);
+  for (let at = flows; at < flowsEnd; at += 4) {
+    const flow: Address = load<u32>(at);
+    if (!hasPort(flow, port)) return NOT_FAST;
+    for (let item = nextOf(flow); item != flow; item = nextOf(item)) {
+      if (hasPort(item, port) || !isPlain(item)) return NOT_FAST;
+    }
+    if (!isPlain(flow) && totalInRing(flow, port) != 1) return NOT_FAST;
   }
-  return releaseCounted(fast, manager, flows, count, port);
+  const end = aggregatesEnd(fast);
+  for (let at = fast + AGGREGATES; at < end; at += 4) {
+    const aggregate: Address = load<u32>(at);
+    // A flow of the any-address aggregate is freed with its last port; an aggregate stays.
+    if (countOf(aggregate) == 1 && isFlow(aggregate)) return NOT_FAST;
+  }
+  for (let at = flows; at < flowsEnd; at += 4) {
+    removeAndKeep(manager, load<u32>(at), port);
+  }
+  dropInAggregates(fast, manager, end, port);
+  countFreed(manager, count);
+  return count;
 }
 
 /** Is the fast path open, and is its plan current? */
 function isFast(fast: Address, manager: Address): bool {
   return load<u64>(fast, FAST) == versionsOf(manager);
-}
-
-/** Does this flow hold the port, and no other flow of its destination? */
-function isHeldOnlyBy(flow: Address, port: Port): bool {
-  if (!hasPort(flow, port)) return false;
-  for (let item = nextOf(flow); item != flow; item = nextOf(item)) {
-    if (hasPort(item, port)) return false;
-  }
-  return true;
 }
 
 // ── Batches ───────────────────────────────────────────────────────────────────────────────
@@ -390,54 +380,93 @@ function releaseOnly(fast: Address, manager: Address, flow: Address, port: Port)
   return 1;
 }
 
+// ── Flows of any size, with any number of aggregates ──────────────────────────────────────
+
 /**
- * Flows of any size, with any number of aggregates, acquire a port that their plan does not block.
+ * Takes the first acceptable port of a range for each of the offsets `from..until - 1` of a list,
+ * 4 bytes each, by a plan that is current. The offsets are replaced by ports, 2 bytes each. Returns
+ * where it ends: in front of the first offset that is not as simple, or has no port; or why, if that
+ * is the first of all: `NOT_FAST` or `EXHAUSTED`.
  */
+export function takeEach(
+  fast: Address,
+  manager: Address,
+  flows: Address,
+  count: u32,
+  range: u32,
+  list: Address,
+  from: u32,
+  until: u32,
+): i32 {
+  if (load<u8>(fast, FITS) == 0) return NOT_FAST;
+  const sets = fast + BLOCKERS;
+  const blockers = <u32>load<u8>(fast, BLOCKER_COUNT);
+  const setsEnd = endOf(sets, blockers);
+  const first = firstIn(range);
+  const ports = countIn(range);
+  const inverse = range == load<u32>(fast, RANGE) ? load<u32>(fast, INVERSE) : inverseOf(ports);
+  let refusal = NOT_FAST;
+  let index = from;
+  for (; index < until; index++) {
+    const offset = load<u32>(list + ((<usize>index) << 2));
+    const start = first + remainder(offset, ports, inverse);
+    const word = start >> WORD_SHIFT;
+    let open = bitsFrom(start);
+    for (let at = sets; at < setsEnd; at += 4) {
+      const set: Address = load<u32>(at);
+      open &= ~(isBitmap(set) ? bitmapWord(portsOf(set), word) : wordOf(set, word));
+    }
+    let port = (word << WORD_SHIFT) + <u32>ctz(open);
+    if (!open || port > lastIn(range)) {
+      searchAllUnder(sets, blockers, load<u32>(fast, MASK));
+      port = findAmong(sets, blockers, first, lastIn(range), start);
+      if (!port) refusal = EXHAUSTED;
+    }
+    if (!port || !acquireCounted(fast, manager, flows, count, port)) break;
+    store<u16>(list + ((<usize>index) << 1), <u16>port);
+  }
+  countHeld(manager, count * (index - from));
+  return index > from ? <i32>index : refusal;
+}
+
+/** The flows acquire a port that their plan does not block. False: that is not as simple. */
 function acquireCounted(
   fast: Address,
   manager: Address,
   flows: Address,
   count: u32,
   port: Port,
-): i32 {
+): bool {
   const flowsEnd = endOf(flows, count);
+  const isFree = load<u8>(fast, FITS) == COVERS;
   for (let at = flows; at < flowsEnd; at += 4) {
     const flow: Address = load<u32>(at);
-    if (!isPlain(flow) || isHeldInRing(flow, port) || !hasRoom(flow)) return NOT_FAST;
+    // A port that no flow of the destination holds has no extra counts either.
+    if (!hasRoom(flow) || (!isFree && isHeldInRing(flow, port))) return false;
   }
   const end = aggregatesEnd(fast);
   for (let at = fast + AGGREGATES; at < end; at += 4) {
-    if (!hasRoomFor(load<u32>(at), port)) return NOT_FAST;
+    if (addOneFree(manager, load<u32>(at), port)) continue;
+    dropInAggregates(fast, manager, at, port);
+    return false;
   }
-  for (let at = flows; at < flowsEnd; at += 4) addPort(manager, load<u32>(at), port);
-  for (let at = fast + AGGREGATES; at < end; at += 4) addOne(manager, load<u32>(at), port);
-  countHeld(manager, count);
-  return <i32>port;
+  for (let at = flows; at < flowsEnd; at += 4) {
+    const flow: Address = load<u32>(at);
+    if (isBitmap(flow)) addToBitmap(flow, port);
+    else addPort(manager, flow, port);
+  }
+  return true;
 }
 
-/** Such flows release a port; how many they are. */
-function releaseCounted(
-  fast: Address,
-  manager: Address,
-  flows: Address,
-  count: u32,
-  port: Port,
-): i32 {
-  const end = aggregatesEnd(fast);
-  for (let at = fast + AGGREGATES; at < end; at += 4) {
-    const aggregate: Address = load<u32>(at);
-    // A flow of the any-address aggregate is freed with its last port; an aggregate stays.
-    if (countOf(aggregate) == 1 && isFlow(aggregate)) return NOT_FAST;
-  }
-  const flowsEnd = endOf(flows, count);
-  for (let at = flows; at < flowsEnd; at += 4) removeAndKeep(manager, load<u32>(at), port);
+/** Drops one in the aggregates of the list up to `end`. */
+function dropInAggregates(fast: Address, manager: Address, end: Address, port: Port): void {
   for (let at = fast + AGGREGATES; at < end; at += 4) {
     const aggregate: Address = load<u32>(at);
     if (!dropOneFree(manager, aggregate, port)) dropOne(manager, aggregate, port);
   }
-  countFreed(manager, count);
-  return count;
 }
+
+// ── Counting ──────────────────────────────────────────────────────────────────────────────
 
 /** Bits of the flow's bitmap have been set. */
 function countBits(manager: Address, flow: Address, count: u32): void {

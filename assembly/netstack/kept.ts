@@ -41,37 +41,39 @@ export function keptBytes(manager: Address): u32 {
   let node = idle && isUnused(idle) ? idle : 0;
   let other: Address = 0;
   while (node) {
-    bytes += belowOf(node);
+    const isAggregate = isAggregateHost(node);
     if (!isInline(manager, node)) {
       bytes += paidFor(node);
       // A ring has one entry in the table, which goes with its last flow.
-      if (isFlow(node) ? isOnlyClass(node) : !isAggregateHost(node)) entries++;
+      if (isFlow(node) ? isOnlyClass(node) : !isAggregate) entries++;
     }
-    const aggregate = kindOf(node) == BINDING ? aggregateBindingOf(node) : 0;
-    if (aggregate && childrenOf(aggregate) == 1) other = aggregate;
-    const isLast = !isOnlyChild(node);
+    if (kindOf(node) == BINDING) {
+      bytes += aggregatesOf(node);
+      const aggregate = aggregateBindingOf(node);
+      if (aggregate && childrenOf(aggregate) == 1) other = aggregate;
+    }
+    // The aggregate host goes before the space, whose only host goes as well.
+    const isLast = isAggregate || !isOnlyChild(node);
     node = isLast ? other : parentOf(node);
     if (isLast) other = 0;
   }
   return bytes + costOfRemoving(manager, entries);
 }
 
-/** The aggregate host goes before the space, whose only host goes as well. */
 function isOnlyChild(node: Address): bool {
   const kind = kindOf(node);
   const parent = parentOf(node);
-  if (kind == SPACE || isAggregateHost(node)) return false;
+  if (kind == SPACE) return false;
   if (isFlow(node)) return childrenOf(parent) == 1;
   const first = kind == BINDING ? firstBindingOf(parent) : firstHostOf(parent);
   return first == node && nextOf(node) == 0;
 }
 
-/** What belongs to a record: the aggregates of a binding. An unused flow has no container. */
-function belowOf(node: Address): u32 {
+/** The bytes of the aggregates of a binding. An unused flow has none of its own. */
+function aggregatesOf(binding: Address): u32 {
   let bytes: u32 = 0;
-  if (kindOf(node) != BINDING) return bytes;
   for (let list = WILDCARD; list <= TUPLE; list++) {
-    for (let item = firstAggregateOf(node, list); item; item = nextOf(item)) {
+    for (let item = firstAggregateOf(binding, list); item; item = nextOf(item)) {
       bytes += paidFor(item) + paidByCounted(item);
     }
   }

@@ -66,10 +66,10 @@ import {
   isForBatch,
   NOT_FAST,
   rememberPlan,
-  rememberPlans,
   takeAtFast,
   takeBatch,
   takeCached,
+  takeEach,
   takeFast,
 } from "./fast-path";
 import { isExclusive, wantedOf } from "./flags";
@@ -213,7 +213,11 @@ function takeFrom(pool: Address, range: u32, offset: u32): i32 {
   const flows = pool + FLOWS;
   const fast = pool + FAST_PATH;
   const taken = takeCached(fast, managerOf(pool), flows, load<u8>(pool, COUNT), range, offset);
-  if (taken != NOT_FAST) return taken;
+  return taken == NOT_FAST ? takeAnyway(pool, range, offset) : taken;
+}
+
+/** Takes the first acceptable port of a range that is not empty by a plan of its own. */
+function takeAnyway(pool: Address, range: u32, offset: u32): i32 {
   planFlows(pool, isExclusivePool(pool));
   planReserved(reservedOf(pool));
   const port = findInRange(firstIn(range), lastIn(range), offset, 0);
@@ -224,7 +228,7 @@ function takeFrom(pool: Address, range: u32, offset: u32): i32 {
 /** Takes an explicit port. */
 export function takeAt(pool: Address, port: Port): i32 {
   if (!allows(groupOf(pool), kindOf(pool), port)) return OUTSIDE_GROUP;
-  const taken = takeAtFast(pool + FAST_PATH, managerOf(pool), firstFlowOf(pool), port);
+  const taken = takeAtFast(pool + FAST_PATH, managerOf(pool), pool + FLOWS, port);
   if (taken != NOT_FAST) return taken;
   planFlows(pool, false);
   const isTaken = isBlocked(port);
@@ -238,12 +242,24 @@ export function takeMany(pool: Address, count: u32): u32 {
   const flow = firstFlowOf(pool);
   const fast = pool + FAST_PATH;
   if (isForBatch(fast, manager, flow)) return takeBatch(fast, manager, flow, count);
-  for (let index: u32 = 0; index < count; index++) {
-    const port = takeFrom(pool, poolRange(pool), load<u32>(BATCH + ((<usize>index) << 2)));
+  const flows = pool + FLOWS;
+  const networks = <u32>load<u8>(pool, COUNT);
+  const range = poolRange(pool);
+  let index: u32 = isEmpty(range) ? count : 0;
+  while (index < count) {
+    refresh(pool);
+    const end = takeEach(fast, manager, flows, networks, range, BATCH, index, count);
+    if (end == EXHAUSTED) return index;
+    if (end > 0) {
+      index = end;
+      continue;
+    }
+    const port = takeAnyway(pool, range, load<u32>(BATCH + ((<usize>index) << 2)));
     if (port < 0) return index;
     store<u16>(BATCH + ((<usize>index) << 1), <u16>port);
+    index++;
   }
-  return count;
+  return isEmpty(range) ? 0 : count;
 }
 
 /** Frees a port and returns in how many networks it was held, or `NO_MEMORY`. */
@@ -359,8 +375,7 @@ function remember(pool: Address): void {
   const mask = maskOfReserved(reserved);
   const fast = pool + FAST_PATH;
   const count = <u32>load<u8>(pool, COUNT);
-  if (count > 1) rememberPlans(fast, manager, pool + FLOWS, count, mask);
-  else rememberPlan(fast, manager, firstFlowOf(pool), poolRange(pool), mask, reserved != 0);
+  rememberPlan(fast, manager, pool + FLOWS, count, poolRange(pool), mask, reserved != 0);
 }
 
 function acquirePort(pool: Address, port: Port): i32 {

@@ -18,7 +18,7 @@
 // networks, with a group or with reserved ports are not noted, and whatever is not simple is
 // `NOT_FAST`: then nothing has changed, and the general operation gives the same result.
 
-import { REQUEST_GROUP, REQUEST_NETWORK_COUNT, REQUEST_RESERVED } from "../abi";
+import { EXHAUSTED, IN_USE, REQUEST_GROUP, REQUEST_NETWORK_COUNT, REQUEST_RESERVED } from "../abi";
 import { Address } from "../memory/arena";
 import { REQUEST, REQUEST_CACHE_AT } from "../memory/layout";
 import { Port } from "../ports/bitmap";
@@ -31,9 +31,9 @@ import {
   isCurrent,
   NOT_FAST,
   rememberPlan,
-  takeAtCached,
   takeCached,
 } from "./fast-path";
+import { ephemeralRangeOf } from "./records";
 import { keepEmptied, settleFlow } from "./tree";
 
 const CACHE: usize = REQUEST_CACHE_AT;
@@ -46,7 +46,9 @@ if (EXCLUSIVE + 4 - CACHE != 140) ERROR("Request cache no longer matches its dia
 
 /** Reserves an explicit port: the port, `IN_USE` or `NOT_FAST`. */
 export function reserveByCache(manager: Address, port: Port): i32 {
-  return isFor(manager, false) ? takeAtCached(CACHE, manager, FLOW, port) : NOT_FAST;
+  if (!isFor(manager, false)) return NOT_FAST;
+  const reserved = takeCached(CACHE, manager, FLOW, 1, rangeOf(port, port), 0);
+  return reserved == EXHAUSTED ? IN_USE : reserved;
 }
 
 /** Reserves the first acceptable port of a range: the port, `EXHAUSTED` or `NOT_FAST`. */
@@ -85,7 +87,7 @@ export function noteRequest(
   if (isRequestOf(manager) && isPlanWhole) {
     store<u32>(FLOW, <u32>flow);
     store<u32>(EXCLUSIVE, exclusive ? 1 : 0);
-    rememberPlan(CACHE, manager, flow, rangeOf(1, 0), 0, false);
+    rememberPlan(CACHE, manager, FLOW, 1, ephemeralRangeOf(manager), 0, false);
     return;
   }
   forgetPlan(CACHE, manager);

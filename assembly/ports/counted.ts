@@ -21,11 +21,10 @@
 // has no positive one.
 
 import { PORT_COUNT } from "../abi";
-import { Address } from "../memory/arena";
+import { Address, isLimited } from "../memory/arena";
 import { Port, raiseBit } from "./bitmap";
 import {
   addExtraFree,
-  canAddExtra,
   changeExtra,
   chargeExtra,
   clearExtra,
@@ -143,13 +142,9 @@ export function stepOne(set: Address, port: Port, by: i32): bool {
   return stepExtra(set + EXTRA, port, by);
 }
 
-/** Can one be added to the port's count without memory? */
-export function hasRoomFor(set: Address, port: Port): bool {
-  return hasPort(set, port) ? canAddExtra(set + EXTRA, port) : hasRoom(set);
-}
-
 function addToSmallFree(account: Address, set: Address, port: Port): bool {
-  if (!isPlain(set) || hasPort(set, port) || !hasRoom(set)) return false;
+  if (!isPlain(set)) return false;
+  if (hasPort(set, port) || !hasRoom(set)) return false;
   addPort(account, set, port);
   return true;
 }
@@ -162,7 +157,7 @@ export function dropOneFree(account: Address, set: Address, port: Port): bool {
   if (!isBitmap(set)) return dropFromSmall(account, set, port);
   const lowered = dropExtraFree(account, set + EXTRA, port);
   if (lowered != NO_EXTRA) return lowered != NOT_FREE;
-  if (isSparse(set)) return false;
+  if (isSparse(set) && isLimited(account)) return false;
   removeFromBitmap(set, port);
   return true;
 }

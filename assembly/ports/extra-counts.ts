@@ -109,12 +109,6 @@ export function paidByExtra(slot: Address): u32 {
 
 // ── Changes without memory, for counts that are never negative ────────────────────────────
 
-/** Can one be added to the extra count without memory? */
-export function canAddExtra(slot: Address, port: Port): bool {
-  const page = pageOf(slot, port >> WORD_SHIFT);
-  return page != 0 && !isAtLimit(page, port & 63);
-}
-
 /** Adds one. False if that needs memory or the page is wide; then nothing has changed. */
 export function addExtraFree(slot: Address, port: Port): bool {
   const page = pageOf(slot, port >> WORD_SHIFT);

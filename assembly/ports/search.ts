@@ -7,6 +7,7 @@
 import { Address } from "../memory/arena";
 import {
   bitmapGroup,
+  bitmapWord,
   bitsFrom,
   GROUP_COUNT,
   Port,
@@ -14,13 +15,13 @@ import {
   WORD_FULL,
   WORD_SHIFT,
 } from "./bitmap";
-import { BITMAP, containerOf, portsOf, wordOf } from "./set";
+import { isBitmap, portsOf, wordOf } from "./set";
 
 /** Makes sure that the summaries of the sets are right for a search with this mask; 0: no mask. */
 export function searchAllUnder(sets: Address, count: u32, mask: Address): void {
   for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
     const set: Address = load<u32>(sets);
-    if (containerOf(set) == BITMAP) searchUnder(portsOf(set), mask);
+    if (isBitmap(set)) searchUnder(portsOf(set), mask);
   }
 }
 
@@ -49,7 +50,8 @@ export function findOpen(sets: Address, count: u32, from: Port, to: Port): Port 
 export function heldByAny(sets: Address, count: u32, word: u32): u64 {
   let held: u64 = 0;
   for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
-    held |= wordOf(load<u32>(sets), word);
+    const set: Address = load<u32>(sets);
+    held |= isBitmap(set) ? bitmapWord(portsOf(set), word) : wordOf(set, word);
   }
   return held;
 }
@@ -70,7 +72,7 @@ function fullWords(sets: Address, count: u32, group: u32): u64 {
   let full: u64 = 0;
   for (const end = sets + ((<usize>count) << 2); sets < end; sets += 4) {
     const set: Address = load<u32>(sets);
-    if (containerOf(set) == BITMAP) full |= bitmapGroup(portsOf(set), group);
+    if (isBitmap(set)) full |= bitmapGroup(portsOf(set), group);
   }
   return full;
 }

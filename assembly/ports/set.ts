@@ -56,7 +56,7 @@ export const SET_END: usize = 20;
 const NONE: u32 = 0;
 const SINGLE: u32 = 1;
 const ARRAY: u32 = 2;
-export const BITMAP: u32 = 3;
+const BITMAP: u32 = 3;
 
 const ARRAY_CAPACITY: usize = 0;
 const ARRAY_PORTS: usize = 2;
@@ -68,7 +68,7 @@ export function countOf(set: Address): u32 {
   return load<u16>(set, SET_COUNT);
 }
 
-export function containerOf(set: Address): u32 {
+function containerOf(set: Address): u32 {
   return load<u8>(set, SET_CONTAINER);
 }
 
@@ -214,12 +214,7 @@ export function makeBitmap(set: Address, map: Address): void {
 // ── Other containers than the bitmap ──────────────────────────────────────────────────────
 
 function hasPortInSmall(set: Address, port: Port): bool {
-  const container = containerOf(set);
-  const ports = portsOf(set);
-  if (container == SINGLE) return ports == port;
-  if (container == NONE) return false;
-  const at = lowerBound(ports, countOf(set), port);
-  return at < countOf(set) && portAt(ports, at) == port;
+  return (wordOfSmall(set, port >> WORD_SHIFT) & bitOf(port)) != 0;
 }
 
 function wordOfSmall(set: Address, word: u32): u64 {

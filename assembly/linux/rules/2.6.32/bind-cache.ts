@@ -76,7 +76,7 @@ export function cacheBind(socket: Address): void {
     const reserved = unlessEmpty(load<u32>(system, RESERVED));
     store<u32>(cache, <u32>flowOf(socket), FLOW);
     // The range and the mask are those of each bind.
-    rememberPlan(cache, system, flowOf(socket), rangeOf(1, 0), 0, reserved != 0);
+    rememberPlan(cache, system, cache + FLOW, 1, rangeOf(1, 0), 0, reserved != 0);
     return;
   }
   forgetPlan(cache, system);
