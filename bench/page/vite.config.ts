@@ -13,10 +13,10 @@ const ALL = "\0modules";
 const UNPACK: string = JSON.stringify(fileURLToPath(new URL("unpack.ts", import.meta.url)));
 /** Stands for the modules in the script until it is known which of their exports that names. */
 const PLACE = "__MODULES__";
-/** What the page never does: snapshots, lists of holders, reasons, listeners, awaiting a port. */
+/** What the page never does: snapshots, lists, reasons, listeners, awaiting a port, sysctls. */
 const UNUSED = new RegExp(
   "/bindings/(?:(?:state|linux/rules/[0-9.]+)/(?:explain|held|records|restore|snapshot)" +
-    "|listener|reserving-async)[.]ts$",
+    "|listener|reserving-async|linux/(?:rules/6[.]18/)?sysctl)[.]ts$",
 );
 
 /** Puts the WebAssembly modules into the page, deflated together, without what it never calls. */
@@ -42,8 +42,12 @@ function packed(): Plugin {
 
 /** The same exports, with nothing behind them. */
 function hollow(source: string): string {
-  const exported = source.matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm);
-  return [...exported].map(([, name]) => `export const ${name} = undefined;`).join("\n");
+  const exported = source.matchAll(/^export (?:async )?(function\*?|const|class) (\w+)/gm);
+  return [...exported]
+    .map(([, kind, name]) => {
+      return kind === "class" ? `export class ${name} {}` : `export const ${name} = undefined;`;
+    })
+    .join("\n");
 }
 
 /** The arguments of `unpack` for a script. */
