@@ -1,6 +1,7 @@
 // Suites: all that can be run, by name, in the order of a full run.
 
 import { acceptsSuite } from "../suites/accepts.ts";
+import { classesSuite } from "../suites/classes.ts";
 import { companySuite } from "../suites/company.ts";
 import { connectSuite } from "../suites/connect.ts";
 import { connectorSuite } from "../suites/connector.ts";
@@ -29,6 +30,7 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   connect: connectSuite,
   accepts: acceptsSuite,
   company: companySuite,
+  classes: classesSuite,
   memory: memorySuite,
   start: startSuite,
   sizes: sizesSuite,

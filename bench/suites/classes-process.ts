@@ -1,0 +1,93 @@
+// Classes, in a process: takes and gives back ports by one class of the package, or by several of
+// them in turn.
+//
+//     node classes-process.js full|tiny CLASS...
+//
+// answers a JSON object with nanoseconds per operation, and the digest of what was had, by class.
+
+import { IPV4, LinuxPorts, PortManager, TCP } from "../../bindings/index.ts";
+import { copyFor } from "../harness/loops.ts";
+import { type Figure, measureByTurns, type Sampling } from "../harness/measure.ts";
+import type { Implementation, System } from "../harness/session.ts";
+import { digestOf, offsetsOf } from "../harness/workloads.ts";
+
+export type ClassName = Extract<System, "pool" | "reservations" | "listener" | "sockets">;
+
+/** What was measured of one class. */
+export interface OfClass extends Figure {
+  readonly operations: number;
+  readonly digest: string;
+}
+
+const OFFSETS: Uint32Array = offsetsOf(7, 1000);
+const FULL: Sampling = { rounds: 400 };
+const TINY: Sampling = { rounds: 1 };
+const DESCRIPTION = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
+const PEER = 10 * 2 ** 24;
+const LISTENER = { ...DESCRIPTION, port: 443, flags: { tupleOnly: true } };
+/** Connections of the listener beside those that come and go. */
+const ACCEPTED = 100;
+
+/** Takes one port and gives it back; which one. */
+type Once = (offset: number) => number;
+
+const CLASSES: Readonly<Record<ClassName, () => Once>> = {
+  pool() {
+    const pool = PortManager.open().pool(DESCRIPTION);
+    return (offset) => {
+      const port = pool.take(offset);
+      pool.free(port);
+      return port;
+    };
+  },
+  reservations() {
+    const manager = PortManager.open();
+    const { networks, transport, address } = DESCRIPTION;
+    return (offset) => {
+      const reservation = manager.reservePort({ networks, transport, address, offset });
+      reservation.release();
+      return reservation.port;
+    };
+  },
+  listener() {
+    const listener = PortManager.open().listener(LISTENER);
+    for (let peer = 1; peer <= ACCEPTED; peer++) listener.accept(PEER, peer);
+    return (offset) => {
+      const address = PEER + 1 + (offset & 0xffff);
+      const port = listener.accept(address, 443);
+      listener.close(address, 443);
+      return port;
+    };
+  },
+  sockets() {
+    const ports = LinuxPorts.open({ seed: 1 });
+    return () => {
+      const socket = ports.socket();
+      const port = socket.bind("10.0.0.1", 0);
+      socket.close();
+      return port;
+    };
+  },
+};
+
+function workOf(name: ClassName): Implementation {
+  const once = CLASSES[name]();
+  const loop = copyFor(name, onceForEach);
+  const run = (): void => loop(once, OFFSETS);
+  const digest = (): string => digestOf(OFFSETS.map(once));
+  return { system: name, operations: OFFSETS.length, run, digest };
+}
+
+function onceForEach(once: Once, offsets: Uint32Array): void {
+  for (let index = 0; index < offsets.length; index++) once(offsets[index] as number);
+}
+
+const [size, ...names] = process.argv.slice(2) as [string, ...ClassName[]];
+const works = names.map(workOf);
+const digests = works.map((work) => work.digest());
+const measured = measureByTurns(size === "tiny" ? TINY : FULL, works);
+const found = works.map((work, index): [string, OfClass] => [
+  work.system,
+  { ...measured.figure(work), operations: work.operations, digest: digests[index] as string },
+]);
+console.log(JSON.stringify(Object.fromEntries(found)));

@@ -1,0 +1,66 @@
+// Classes: what the package's classes cost in a process that uses one of them, and in one that uses
+// them all. All call the same exports of the core, and V8 compiles such a call into its caller only
+// where it likes to: a class that was quick alone took 2.4 times as long beside the others.
+
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { figureOf } from "../harness/measure.ts";
+import type { Session } from "../harness/session.ts";
+import type { Suite } from "../harness/suites.ts";
+import type { ClassName, OfClass } from "./classes-process.ts";
+
+const SCRIPT = fileURLToPath(new URL("./classes-process.js", import.meta.url));
+const NAMES: readonly ClassName[] = ["pool", "reservations", "listener", "sockets"];
+/** Processes of each kind. */
+const ROUNDS = 7;
+/** How many times as long as alone. */
+const TOGETHER_AT_MOST = 1.3;
+
+type Found = Readonly<Record<ClassName, OfClass>>;
+
+export const classesSuite: Suite = {
+  title: "take + give back by each class in a process of its own, and by all in one",
+  run(session) {
+    const rounds = Array.from({ length: session.smoke ? 1 : ROUNDS }, () => ({
+      alone: eachAlone(session),
+      together: measured(session, NAMES),
+    }));
+    for (const name of NAMES) {
+      for (const where of ["alone", "together"] as const) {
+        keep(
+          session,
+          `${name}, ${where}`,
+          name,
+          rounds.map((round) => round[where][name]),
+        );
+      }
+      const ratios = rounds.map(({ alone, together }) => together[name].p10 / alone[name].p10);
+      const value = figureOf(ratios).median;
+      session.check({ name: `${name}: together over alone`, value, atMost: TOGETHER_AT_MOST });
+    }
+  },
+};
+
+/** One process for each class; one for all of them where they are tiny. */
+function eachAlone(session: Session): Found {
+  if (session.smoke) return measured(session, NAMES);
+  return Object.assign({}, ...NAMES.map((name) => measured(session, [name])));
+}
+
+/** Runs a process that uses these classes. */
+function measured({ smoke }: Session, names: readonly ClassName[]): Found {
+  const args = [SCRIPT, smoke ? "tiny" : "full", ...names];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
+}
+
+function keep(
+  session: Session,
+  workload: string,
+  system: ClassName,
+  found: readonly OfClass[],
+): void {
+  const { operations, digest } = found[0] as OfClass;
+  // The tenth at the lower end of each process: what else the machine does counts for little.
+  const figure = figureOf(found.map(({ p10 }) => p10));
+  session.keep({ suite: "classes", workload, system, operations, digest, ...figure });
+}
