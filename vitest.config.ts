@@ -1,6 +1,6 @@
-// Four projects: `ports` says what managers and systems answer, `suite` what they do with sockets, processes and pages,
-// `tidy` what the files look like, and `browser` replays the recorded answers in a page, where there
-// is a Chromium, and runs the blocks of code that need one.
+// Five projects: `ports` says what managers and systems answer, `suite` what they do with sockets, processes and pages,
+// `alone` what wants a process of its own, `tidy` what the files look like, and `browser` replays the
+// recorded answers in a page, where there is a Chromium, and runs the blocks of code that need one.
 
 import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
@@ -12,14 +12,18 @@ import { CHROMIUM_ARGS, chromiumPath, NO_CHROMIUM } from "./test/support/chromiu
 
 const TIDY = "test/package/tidy.test.ts";
 const PAGES = "test/replay/browser/**/*.test.ts";
-/** Files that touch nothing but memory: one process runs many of them, each in its own module scope. */
+/** Files that touch nothing but memory. A process runs many of them, each in its own module scope. */
 const PURE = ["api", "core", "fuzz", "invalid-input", "limits", "replay", "stories"];
-/** These have sockets, or watch what is collected and how much memory is taken, also by others. */
-const IMPURE = [
-  ...["test/fuzz/{node,kernel}/**/*.test.ts", "test/api/life.test.ts", "test/limits/*.test.ts"],
+/** These have sockets; a process runs many of them, too. */
+const SOCKETS = ["bench", "cli", "docs", "fuzz/{node,kernel}", "node", "package", "support"];
+/** These watch what is collected and how much memory is taken, or share hooks: each has a process. */
+const ALONE = [
+  ...["test/api/life.test.ts", "test/limits/*.test.ts", "test/node/adapters/*.test.ts"],
   "test/api/**/{cleanup,closing,containers,detours,manager,regressions,shared-memory,small,stats}.test.ts",
 ];
-const PURE_FILES = PURE.map((folder) => `test/${folder}/**/*.test.ts`);
+const filesIn = (folders: readonly string[]): string[] => {
+  return folders.map((folder) => `test/${folder}/**/*.test.ts`);
+};
 /** What takes long begins first, so that nothing long is left when all else is done. */
 const LONGEST = [
   ...["bench/page", "cli/demo", "docs/site", "bench/command", "node/proof/turmoil"],
@@ -27,6 +31,7 @@ const LONGEST = [
   ...["node/proof/share", "api/state/snapshot", "fuzz/linux-6.18/state", "node/proof/foreign"],
   ...["fuzz/netstack/netstack", "docs/blocks", "fuzz/canaries", "api/netstack/closing"],
 ];
+const TURNS = ["browser", "alone", "suite", "ports"];
 const LAUNCH_MS_MAX = 60_000;
 /** A test that hangs is ended some time; none is a matter of how busy the machine is. */
 const HANGING_MS = 1_800_000;
@@ -60,7 +65,7 @@ const browser: TestProjectInlineConfiguration = {
   },
 };
 
-/** The longest files first, then those with a process of their own, then all others. */
+/** The longest files first, then project after project, for a process runs files of one. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const places = LONGEST.map((name) => `/test/${name}.test.ts`);
@@ -69,8 +74,8 @@ class LongestFirst extends BaseSequencer {
       return place < 0 ? places.length : place;
     };
     const sorted = await super.sort(files);
-    const isolated = ({ project }: TestSpecification): number => (project.config.isolate ? 0 : 1);
-    return sorted.sort((a, b) => placeOf(a) - placeOf(b) || isolated(a) - isolated(b));
+    const turnOf = ({ project }: TestSpecification): number => TURNS.indexOf(project.name);
+    return sorted.sort((a, b) => placeOf(a) - placeOf(b) || turnOf(a) - turnOf(b));
   }
 }
 
@@ -91,14 +96,16 @@ export default defineConfig({
       onBuilt({
         name: "ports",
         isolate: false,
-        include: PURE_FILES,
-        exclude: [...IMPURE, PAGES],
+        include: filesIn(PURE),
+        exclude: [...ALONE, ...filesIn(SOCKETS), PAGES],
       }),
       onBuilt({
         name: "suite",
-        include: ["test/{bench,cli,docs,node,package,support}/**/*.test.ts", ...IMPURE],
-        exclude: [TIDY],
+        isolate: false,
+        include: filesIn(SOCKETS),
+        exclude: [TIDY, ...ALONE],
       }),
+      onBuilt({ name: "alone", include: ALONE }),
       { test: { name: "tidy", include: [TIDY] } },
       ...(executablePath === undefined ? [] : [browser]),
     ],

@@ -28,7 +28,12 @@ import {
   until,
 } from "./fixture.ts";
 
-const ONE = { sources: SOURCES.slice(0, 1), portRange: { first: RANGE.first, last: RANGE.first } };
+const ONE = {
+  get sources() {
+    return SOURCES[0];
+  },
+  portRange: { first: RANGE.first, last: RANGE.first },
+};
 
 /** The body of the answer. */
 function get(url: string, options: https.RequestOptions): Promise<string> {

@@ -3,7 +3,7 @@
 import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { afterEach, expect } from "vitest";
+import { afterEach, beforeEach, expect } from "vitest";
 import {
   type Connector,
   type ConnectorOptions,
@@ -13,8 +13,8 @@ import {
 import { freshSources } from "../../support/connectors.ts";
 import { CERTIFICATE, PRIVATE_KEY } from "./certificate.ts";
 
-/** Of this file alone: test files run at the same time, and one after the other in one process. */
-export const SOURCES: readonly [string, string] = freshSources(2) as [string, string];
+/** New ones for each test: what another has used may not be quite closed. */
+export const SOURCES: [string, string] = ["", ""];
 export const RANGE: { first: number; last: number } = { first: 41_000, last: 41_063 };
 export const TLS_SERVER: { cert: string; key: string } = { cert: CERTIFICATE, key: PRIVATE_KEY };
 
@@ -26,6 +26,10 @@ export interface Came {
 
 const cleanups: (() => void | Promise<void>)[] = [];
 const connectors: Connector[] = [];
+
+beforeEach(() => {
+  [SOURCES[0], SOURCES[1]] = freshSources(2) as [string, string];
+});
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();

@@ -22,7 +22,12 @@ import {
   until,
 } from "./fixture.ts";
 
-const ONE = { sources: SOURCES[0], portRange: { first: RANGE.first, last: RANGE.first } };
+const ONE = {
+  get sources() {
+    return SOURCES[0];
+  },
+  portRange: { first: RANGE.first, last: RANGE.first },
+};
 
 function echo(): Promise<Fixture> {
   return stageOf(createServer((socket) => socket.pipe(socket)));

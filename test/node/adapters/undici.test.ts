@@ -24,7 +24,12 @@ import {
   until,
 } from "./fixture.ts";
 
-const ONE = { sources: SOURCES.slice(0, 1), portRange: { first: RANGE.first, last: RANGE.first } };
+const ONE = {
+  get sources() {
+    return SOURCES[0];
+  },
+  portRange: { first: RANGE.first, last: RANGE.first },
+};
 
 async function get(url: string, dispatcher: Agent | Pool | Client): Promise<string> {
   const { body } = await request(url, { dispatcher });

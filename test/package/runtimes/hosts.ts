@@ -91,7 +91,7 @@ async function suiteInVmThreads(): Promise<Outcome> {
   const suite = readdirSync(join(ROOT, "test", "node")).filter((name) => name.endsWith(".test.ts"));
   const files = [...suite, ...ADAPTERS.map((name) => `adapters/${name}.test.ts`)];
   const report = join(await fresh({}), "report.json");
-  const options = ["--pool=vmThreads", "--project=suite", "--reporter=json"];
+  const options = ["--pool=vmThreads", "--project=suite", "--project=alone", "--reporter=json"];
   const paths = files.map((name) => `test/node/${name}`);
   const args = [VITEST, "run", ...options, `--outputFile=${report}`, ...paths];
   let failure: unknown;
