@@ -161,6 +161,8 @@ class Plan {
     // Nothing comes back from a network behind a device.
     if (known.socket.bindToDevice > 1 || !this.#isHere(address)) return;
     const { name, socket, type } = known;
+    const hasDevice = this.#known.some((one) => one.socket.bindToDevice > 0);
+    if (hasDevice && (isOfV0(address) || isOfV0(socket.address))) return;
     const port = [5000, 5000, 5001, 6000][b % 4] as number;
     const answer = this.#machine.connect(socket, address, port);
     this.#tell(["connect", name, address, port], known, answer);
@@ -169,7 +171,7 @@ class Plan {
   }
 
   #isHere(address: string): boolean {
-    return !address.endsWith("10.0.0.1") || this.#env.v4.length > 0;
+    return !isOfV0(address) || this.#env.v4.length > 0;
   }
 
   /** Whoever has got the connection accepts it at once. */
@@ -226,15 +228,16 @@ class Plan {
   }
 
   #setDevice(known: Known, device: string): void {
-    if (device === "v0" && (this.#env.v4.length === 0 || this.#isToDevice(known))) return;
+    if (device === "v0" && this.#env.v4.length === 0) return;
+    if (device !== "" && this.#isToV0(known)) return;
     const answer = this.#machine.setDevice(known.socket, DEVICES[device] as number);
     this.#tell(["opt", known.name, "bindtodevice", device], known, answer);
   }
 
-  /** Is the other end's address one of v0? Which device an address belongs to is not known. */
-  #isToDevice({ socket }: Known): boolean {
+  /** Is the other end's address that of v0? Which device an address belongs to is not known. */
+  #isToV0({ socket }: Known): boolean {
     const all = [...this.#machine.ports.sockets()];
-    return all.find(({ id }) => id === socket.id)?.remote?.address.endsWith("10.0.0.1") === true;
+    return isOfV0(all.find(({ id }) => id === socket.id)?.remote?.address ?? "");
   }
 
   /**
@@ -262,6 +265,10 @@ class Plan {
     this.#calls.push(call);
     this.#answers.push(`${answer} ${address}|${port}${state}`);
   }
+}
+
+function isOfV0(address: string): boolean {
+  return address.endsWith("10.0.0.1");
 }
 
 /** May the kernel give a connection to either of the two? */
