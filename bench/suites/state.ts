@@ -7,7 +7,7 @@ import type { Session } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
 
 const MS_AT_MOST = 300;
-const ROUNDS = 9;
+const ROUNDS = 21;
 
 export const stateSuite: Suite = {
   title: "a snapshot of accepted connections, or of a busy pool, and its restore, as a whole",
