@@ -45,11 +45,26 @@ const session = fc.record({
   port: fc.option(port, { nil: 0, freq: 4 }),
   pool: fc.constantFrom(undefined, "bind" as const, "connect" as const),
   unique: fc.boolean(),
+  // What has no holder: a group, a list, a port that is avoided; and ports that cool down.
+  isInGroup: fc.boolean(),
+  isReserved: fc.boolean(),
+  avoid: fc.option(port, { nil: undefined, freq: 1 }),
+  cooling: fc.array(port, { maxLength: 2 }),
+  whenCooling: fc.constantFrom("refuse" as const, "oldest" as const),
 });
 type Session = typeof session extends fc.Arbitrary<infer T> ? T : never;
 
+const GROUP = PortGroups.open().create("/some", {
+  bindPortRange: { first: 40001, last: 40003 },
+  connectPortRange: { first: 40000, last: 40002 },
+});
+const RESERVED = new ReservedPorts("40002");
+
 /** A manager with all of that as far as it can be had, and the pool that asks. */
-function opened({ holdings, request, pool, unique }: Session): [PortManager, PortPool | undefined] {
+function opened(one: Session): [PortManager, PortPool | undefined] {
+  const { holdings, request, pool, unique, avoid, cooling, whenCooling } = one;
+  const group = one.isInGroup ? GROUP : undefined;
+  const reserved = one.isReserved ? RESERVED : undefined;
   const ports = openOn("release", { portRange: RANGE, seed: 1 });
   for (const { request, port, isTuple } of holdings) {
     if (isTuple) {
@@ -62,24 +77,40 @@ function opened({ holdings, request, pool, unique }: Session): [PortManager, Por
       ports.tryReserve({ ...request, port });
     }
   }
-  return [ports, pool && ports.pool({ ...request, mode: pool, unique })];
+  if (pool === undefined) return [ports, undefined];
+  const cools = cooling.length > 0 && !unique ? { cooldown: { period: 1000, whenCooling } } : {};
+  const more = { ...cools, group, reserved, avoid };
+  const asking = ports.pool({ ...request, mode: pool, unique, ...more });
+  for (const port of "cooldown" in cools ? cooling : []) {
+    if (asking.takeAt(port) > 0) asking.coolDown(port, 0);
+  }
+  return [ports, asking];
 }
 
 function explained(one: Session, ports: PortManager, pool: PortPool | undefined): Explanation {
   if (pool !== undefined) return pool.explain(one.port === 0 ? undefined : one.port);
-  return ports.explain({ ...one.request, port: one.port });
+  const group = one.isInGroup ? GROUP : undefined;
+  return ports.explain({ ...one.request, port: one.port, group });
 }
 
 function answer(
-  { port, request }: Session,
+  { port, request, isInGroup }: Session,
   ports: PortManager,
   pool: PortPool | undefined,
 ): boolean {
   if (pool !== undefined) return (port === 0 ? pool.take(0) : pool.takeAt(port)) > 0;
-  return typeof ports.tryReserve({ ...request, port }) !== "number";
+  const group = isInGroup ? GROUP : undefined;
+  return typeof ports.tryReserve({ ...request, port, group }) !== "number";
 }
 
-function release(ports: PortManager, { count, cooling: _, address, ...held }: HeldPort): void {
+function release(
+  [ports, pool]: readonly [PortManager, PortPool | undefined],
+  { count, cooling, address, ...held }: HeldPort,
+): void {
+  if (cooling) {
+    pool?.expire(2000);
+    return;
+  }
   for (let left = count; left > 0; left--) ports.releasePort({ ...held, address });
 }
 
@@ -100,14 +131,26 @@ function property(explain: Explainer): fc.IProperty<[Session]> {
       return;
     }
     const holders = because.flatMap(({ holder }) => (holder === undefined ? [] : [holder]));
-    expect(holders).toHaveLength(because.length);
+    if (holders.length < because.length) {
+      // Whatever holder goes, the group or what is avoided stays.
+      const others = because.filter(({ holder }) => holder === undefined);
+      for (const { rule } of others) expect(rule).toMatch(/^(?:outside-group|avoided)$/);
+      for (const holder of holders) release([ports, pool], holder);
+      expect([allowed, answer(one, ports, pool)]).toEqual([false, false]);
+      ports.close();
+      return;
+    }
     for (const spared of holders) {
       const [others, otherPool] = opened(one);
-      for (const holder of holders) if (holder !== spared) release(others, holder);
+      for (const holder of holders) {
+        // A pool's port that cools down does so in all networks at once.
+        const isSpared = holder === spared || (holder.cooling && spared.cooling);
+        if (!isSpared) release([others, otherPool], holder);
+      }
       expect(answer(one, others, otherPool)).toBe(false);
       others.close();
     }
-    for (const holder of holders) release(ports, holder);
+    for (const holder of holders) release([ports, pool], holder);
     expect(answer(one, ports, pool)).toBe(true);
     expect(allowed).toBe(holders.length === 0);
     ports.close();
