@@ -102,9 +102,11 @@ class Session {
     if (kind < 80) {
       return this.#both(`disconnect ${pair.id}`, (m, s) => m.disconnect(s as never), pair);
     }
-    if (kind < 84) return this.#shutdown(pair);
-    if (kind < 92) return this.#close(pair);
-    if (kind < 97) return this.#change(pair);
+    const connected =
+      this.#random(2) === 0 ? this.#oneThat("established", "close-wait") : undefined;
+    if (kind < 84) return this.#shutdown(connected ?? pair);
+    if (kind < 92) return this.#close(connected ?? pair);
+    if (kind < 97) return this.#change(connected ?? pair);
     return this.#pass();
   }
 
@@ -127,12 +129,15 @@ class Session {
       );
     }
     if (this.#random(6) > 0 || answers[0] !== answers[1]) return answers;
-    const device = 1 + this.#random(2);
-    return this.#both(
-      `device ${pair.id} ${device}`,
-      (m, s) => m.setDevice(s as never, device),
-      pair,
-    );
+    return this.#changeDevice(pair, 1 + this.#random(2));
+  }
+
+  /** A socket that is in one of these states. */
+  #oneThat(...states: readonly string[]): Pair | undefined {
+    const all = this.#pairs.filter(({ type, model }) => {
+      return type.startsWith("tcp") && states.includes(model.state);
+    });
+    return all[this.#random(Math.max(all.length, 1))];
   }
 
   #bind(pair: Pair): readonly [string, string] {
@@ -143,9 +148,16 @@ class Session {
     return this.#both(what, (m, s) => m.bind(s as never, address, port, uid), pair);
   }
 
-  #connect(pair: Pair): readonly [string, string] {
-    const address = this.#pick(pair.type.endsWith("6") ? ADDRESSES_6 : ADDRESSES_4);
-    const port = this.#pick([5000, 5000, 5001, 6000]);
+  #connect(any: Pair): readonly [string, string] {
+    // Most of them where somebody listens, or connections were rare.
+    const listener = this.#random(4) > 0 ? this.#oneThat("listening") : undefined;
+    const pair = (listener !== undefined && this.#oneThat("closed")) || any;
+    this.#called = pair;
+    const isAlike = listener?.type === pair.type;
+    const address = isAlike
+      ? this.#model.name(listener.model).address
+      : this.#pick(pair.type.endsWith("6") ? ADDRESSES_6 : ADDRESSES_4);
+    const port = listener?.model.port ?? this.#pick([5000, 5000, 5001, 6000]);
     const what = `connect ${pair.id} ${address} ${port}`;
     return this.#both(what, (m, s) => m.connect(s as never, address, port), pair);
   }
@@ -174,7 +186,13 @@ class Session {
     return this.#both(what, (m, s) => m.close(s as never, isReset), pair);
   }
 
+  #changeDevice(pair: Pair, device: number): readonly [string, string] {
+    const what = `device ${pair.id} ${device}`;
+    return this.#both(what, (m, s) => m.setDevice(s as never, device), pair);
+  }
+
   #change(pair: Pair): readonly [string, string] {
+    if (this.#random(3) === 0) return this.#changeDevice(pair, this.#random(3));
     const flag = this.#pick(["reuseaddr", "reuseport", "v6only", "bind_no_port"] as const);
     const value = this.#random(2) === 1;
     const what = `${flag} ${pair.id} ${value}`;

@@ -180,7 +180,10 @@ function answer(host: Host, socket: Socket, remote: Remote): Peer {
   const known = host.findConnection(mirrored, LOOPBACK);
   if (known === socket) return socket; // connected to itself
   if (known instanceof TimeWait) host.dropTimeWait(known);
-  else if (known !== undefined) receiveReset(host, known);
+  else if (known !== undefined) {
+    unlink(known);
+    receiveReset(host, known);
+  }
   const listener = findListener(host, target, remotePort);
   if (listener === undefined) {
     return !host.answers(target) && remote === "accepts" ? "outside" : undefined;
