@@ -400,6 +400,8 @@ test("a snapshot goes through structuredClone and a message port, and has the sa
   expect([bytes.subarray(0, 4).join(), view.getUint32(4, true), view.getUint32(8, true)]).toEqual([
     ...["80,87,83,78", 4, bytes.length],
   ]);
+  view.setUint32(4, 3, true);
+  expect(() => PortManager.restore(bytes)).toThrow(/its version is 3, and 4 is known/);
   ports.close();
 });
 
