@@ -37,7 +37,7 @@ import { Port } from "../ports/bitmap";
 import { firstIn, lastIn } from "../ports/range";
 import { hasReserved } from "../ports/reserved";
 import {
-  chargeQueued,
+  canQueue,
   clearQueue,
   isQueued,
   lengthOf,
@@ -82,9 +82,7 @@ export function closeCooldown(cooldown: Address): void {
 export function coolDown(cooldown: Address, port: Port, now: f64): i32 {
   if (isQueued(cooldown, port)) return 0;
   const manager = managerOf(cooldown);
-  beginBill();
-  chargeQueued(cooldown);
-  if (!canPay(manager)) return NO_MEMORY;
+  if (!canQueue(manager, cooldown)) return NO_MEMORY;
   moveClock(cooldown, now);
   pushLast(manager, cooldown, port);
   addTo(ageAt(cooldown, 0), 1);

@@ -36,17 +36,18 @@ import { countIn, firstIn, isEmpty, lastIn } from "../ports/range";
 import { hasReserved, maskOfReserved, setOfReserved } from "../ports/reserved";
 import { findAmong, searchAllUnder } from "../ports/search";
 import {
-  addPort,
-  chargePort,
+  addPortUpTo,
+  chargePortUpTo,
   clearSet,
   hasPort,
+  LONG_ARRAY_MAX,
   nextPort,
   removeAndKeep,
   SET_END,
   verifySet,
 } from "../ports/set";
 import {
-  chargeQueued,
+  canQueue,
   clearQueue,
   isQueued,
   lengthOf,
@@ -101,7 +102,7 @@ export function nextCandidate(fifo: Address, range: u32, offset: u32, reserved: 
 /** The last candidate was not tried: restores the state from before it was given. */
 export function returnCandidate(fifo: Address, port: Port): void {
   const manager = managerOf(fifo);
-  if (load<u8>(fifo, FRESH) || !canQueue(fifo)) forget(fifo, port);
+  if (load<u8>(fifo, FRESH) || !canQueue(manager, fifo)) forget(fifo, port);
   else pushFirst(manager, fifo, port);
 }
 
@@ -109,7 +110,8 @@ export function returnCandidate(fifo: Address, port: Port): void {
 export function release(fifo: Address, port: Port): void {
   if (isQueued(fifo, port)) return;
   if (!see(fifo, port)) return;
-  if (canQueue(fifo)) pushLast(managerOf(fifo), fifo, port);
+  const manager = managerOf(fifo);
+  if (canQueue(manager, fifo)) pushLast(manager, fifo, port);
   else forget(fifo, port);
 }
 
@@ -189,16 +191,10 @@ function see(fifo: Address, port: Port): bool {
   const seen = seenOf(fifo);
   if (hasPort(seen, port)) return true;
   beginBill();
-  chargePort(seen);
+  chargePortUpTo(seen, LONG_ARRAY_MAX);
   if (!canPay(managerOf(fifo))) return false;
-  addPort(managerOf(fifo), seen, port);
+  addPortUpTo(managerOf(fifo), seen, port, LONG_ARRAY_MAX);
   return true;
-}
-
-function canQueue(fifo: Address): bool {
-  beginBill();
-  chargeQueued(fifo);
-  return canPay(managerOf(fifo));
 }
 
 function forget(fifo: Address, port: Port): void {

@@ -4,71 +4,83 @@
 //            │ ring            u32  │  address of the ring; 0: there is none yet
 //          4 ├──────────────┬───────┤
 //            │ head    u16  │ shift │  u8: the ring has 2^shift places
-//         10 ├──────────────┴───────┤
-//            │ set                  │  the ports of the queue (ports/set.ts)
+//         10 ├──────────────┼───────┘
+//            │ length  u16  │
+//         16 ├──────────────┴───────┐
+//            │ marks           u32  │  a bitmap of the ports (ports/bitmap.ts); 0: the ring is short
 //         20 └──────────────────────┘
 //
 //   ring     ┌──────┬──────┬──────┬──────┬──────┬──────┬──────┬──────┐
-//            │      │      │ 1 st │ 2 nd │ 3 rd │      │      │      │   u16 each
+//            │  0   │  0   │ 1 st │ 2 nd │ 3 rd │  0   │  0   │  0   │   u16 each
 //            └──────┴──────┴──────┴──────┴──────┴──────┴──────┴──────┘
 //                            head
 //
-// The set says in one step whether a port is in the queue, and the ring has the order: one bit and
-// two bytes for each port. Zeroed memory is a valid, empty queue. A full ring doubles, which is
-// charged before, and does not shrink unless memory is limited. Removing a port from the middle
-// moves those in front of it, which is slow and rare.
+// The ring has the order. Whether a port is in a ring of up to 128 places is found by looking at
+// all of them, four at a time; a longer one has marks, a bit for each port. Zeroed memory is a
+// valid, empty queue. A full ring doubles, which is charged before, and does not shrink unless
+// memory is limited. Removing a port from the middle moves those in front of it, which is slow and
+// rare.
 //
-// Must stay true: the ports of the ring from head on are those of the set.
+// Must stay true: places of the ring that hold no port are 0; the ports of the ring are marked.
 
-import { Address, alloc, allocZero, free, isLimited } from "../memory/arena";
-import { chargeBlock } from "../memory/bill";
+import { Address, allocZero, free, isLimited } from "../memory/arena";
+import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
-import { BITMAP_BYTES, Port, raiseBit } from "../ports/bitmap";
 import {
-  addPort,
-  chargePort,
-  clearSet,
-  countOf,
-  hasPort,
-  removeAndKeep,
-  SET_END,
-  verifySet,
-} from "../ports/set";
+  BITMAP_BYTES,
+  clearBit,
+  hasBit,
+  Port,
+  raiseBit,
+  setBit,
+  verifyBitmap,
+} from "../ports/bitmap";
 
 const RING: usize = 0;
 const HEAD: usize = 4;
 const SHIFT: usize = 6;
-export const QUEUE_BYTES: usize = SET_END;
+const LENGTH: usize = 10;
+const MARKS: usize = 16;
+export const QUEUE_BYTES: usize = MARKS + 4;
 
 const SHIFT_MIN: u32 = 4;
+/** Longer rings have marks. */
+const SHORT_SHIFT: u32 = 7;
+const EACH: u64 = 0x0001000100010001;
+const TOP_BITS: u64 = EACH << 15;
 
 export function lengthOf(queue: Address): u32 {
-  return countOf(queue);
+  return load<u16>(queue, LENGTH);
 }
 
 export function isQueued(queue: Address, port: Port): bool {
-  return hasPort(queue, port);
+  const marks = marksOf(queue);
+  return marks ? hasBit(marks, port) : isInRing(queue, port);
 }
 
-/** Charges for adding a port. */
-export function chargeQueued(queue: Address): void {
-  chargePort(queue);
-  if (isFull(queue)) chargeBlock(bytesOfRing(nextShift(queue)));
+/** Is there memory to add a port? */
+export function canQueue(account: Address, queue: Address): bool {
+  if (!isFull(queue)) return true;
+  const shift = nextShift(queue);
+  beginBill();
+  chargeBlock(bytesOfRing(shift));
+  if (shift > SHORT_SHIFT && !marksOf(queue)) chargeBlock(BITMAP_BYTES);
+  return canPay(account);
 }
 
-/** Adds a port at the end. It must not be in the queue, and must have been charged. */
+/** Adds a port at the end. It must not be in the queue, and `canQueue` must have said so. */
 export function pushLast(account: Address, queue: Address, port: Port): void {
   if (isFull(queue)) grow(account, queue);
   setPortAt(queue, lengthOf(queue), port);
-  addPort(account, queue, port);
+  noteAdded(queue, port);
 }
 
-/** Puts a port back that has just been removed from the front. */
+/** Puts a port back that has just been removed from the front, likewise. */
 export function pushFirst(account: Address, queue: Address, port: Port): void {
   if (isFull(queue)) grow(account, queue);
   setHead(queue, headOf(queue) - 1);
   setPortAt(queue, 0, port);
-  addPort(account, queue, port);
+  noteAdded(queue, port);
 }
 
 /** The port at a place, counted from 0 at the front. */
@@ -79,9 +91,12 @@ export function portAt(queue: Address, place: u32): Port {
 /** Removes the first port of a queue that is not empty. */
 export function shiftFirst(account: Address, queue: Address): Port {
   const port = portAt(queue, 0);
+  const marks = marksOf(queue);
+  setPortAt(queue, 0, 0);
   setHead(queue, headOf(queue) + 1);
-  removeAndKeep(account, queue, port);
-  if (!lengthOf(queue) && isLimited(account)) freeRing(account, queue);
+  store<u16>(queue, <u16>(lengthOf(queue) - 1), LENGTH);
+  if (marks) clearBit(marks, port);
+  if (!lengthOf(queue) && isLimited(account)) clearQueue(account, queue);
   return port;
 }
 
@@ -102,14 +117,39 @@ export function removeAt(account: Address, queue: Address, place: u32): void {
 
 /** Frees the queue's memory and leaves it empty. */
 export function clearQueue(account: Address, queue: Address): void {
-  clearSet(account, queue);
-  if (ringOf(queue)) freeRing(account, queue);
+  if (marksOf(queue)) free(account, marksOf(queue));
+  if (ringOf(queue)) free(account, ringOf(queue));
+  memory.fill(queue, 0, QUEUE_BYTES);
 }
 
 // ── The ring ──────────────────────────────────────────────────────────────────────────────
 
 function ringOf(queue: Address): Address {
   return load<u32>(queue, RING);
+}
+
+function marksOf(queue: Address): Address {
+  return load<u32>(queue, MARKS);
+}
+
+/** Is the port in the ring, whose other places are 0? */
+function isInRing(queue: Address, port: Port): bool {
+  const ring = ringOf(queue);
+  if (!ring) return false;
+  const wanted = EACH * <u64>port;
+  const end = ring + <usize>bytesOfRing(load<u8>(queue, SHIFT));
+  for (let at = ring; at < end; at += 8) {
+    // The 16 bits of the port sought are all zero then, and borrow, which sets their top bit.
+    const difference = load<u64>(at) ^ wanted;
+    if ((difference - EACH) & ~difference & TOP_BITS) return true;
+  }
+  return false;
+}
+
+function noteAdded(queue: Address, port: Port): void {
+  const marks = marksOf(queue);
+  store<u16>(queue, <u16>(lengthOf(queue) + 1), LENGTH);
+  if (marks) setBit(marks, port);
 }
 
 function headOf(queue: Address): u32 {
@@ -144,10 +184,10 @@ function bytesOfRing(shift: u32): u32 {
   return (<u32>2) << shift;
 }
 
-/** Moves the ports to a ring of twice the size, whose head is 0. */
+/** Moves the ports to a ring of twice the size, whose head is 0, and marks them where it is long. */
 function grow(account: Address, queue: Address): void {
   const shift = nextShift(queue);
-  const ring = alloc(account, bytesOfRing(shift));
+  const ring = allocZero(account, bytesOfRing(shift));
   assert(ring != 0); // charged too little
   const old = ringOf(queue);
   if (old) {
@@ -160,26 +200,31 @@ function grow(account: Address, queue: Address): void {
   store<u32>(queue, <u32>ring, RING);
   store<u16>(queue, 0, HEAD);
   store<u8>(queue, <u8>shift, SHIFT);
+  if (shift > SHORT_SHIFT && !marksOf(queue)) mark(account, queue);
 }
 
-function freeRing(account: Address, queue: Address): void {
-  free(account, ringOf(queue));
-  store<u32>(queue, 0, RING);
-  store<u16>(queue, 0, HEAD);
-  store<u8>(queue, 0, SHIFT);
+function mark(account: Address, queue: Address): void {
+  const marks = allocZero(account, BITMAP_BYTES);
+  assert(marks != 0); // charged too little
+  store<u32>(queue, <u32>marks, MARKS);
+  const length = lengthOf(queue);
+  for (let place: u32 = 0; place < length; place++) setBit(marks, portAt(queue, place));
 }
 
 // ── Invariants ────────────────────────────────────────────────────────────────────────────
 
-/** Traps unless ring and set hold the same ports, each once. */
+/** Traps unless each port is in the ring once, the other places are 0, and the marks agree. */
 export function verifyQueue(queue: Address): void {
-  verifySet(queue);
   const length = lengthOf(queue);
-  assert(!length || (ringOf(queue) != 0 && length <= placesOf(queue)));
+  const marks = marksOf(queue);
+  assert(ringOf(queue) ? length <= placesOf(queue) : !length && !marks);
+  assert(!marks || verifyBitmap(marks) == length);
   const met = allocZero(INSTANCE_ACCOUNT, BITMAP_BYTES);
   for (let place: u32 = 0; place < length; place++) {
     assert(isQueued(queue, portAt(queue, place)));
     assert(raiseBit(met, portAt(queue, place))); // else it is there twice
   }
   free(INSTANCE_ACCOUNT, met);
+  if (!ringOf(queue)) return;
+  for (let place = length; place < placesOf(queue); place++) assert(!portAt(queue, place));
 }

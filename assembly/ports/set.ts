@@ -18,7 +18,7 @@
 //          20 └─────────────────────┘
 //
 //   array  0 ┌──────────────┐
-//            │ capacity u16 │  8, 16, 32 or 64
+//            │ capacity u16 │  8, 16, 32 or 64; queues have arrays of 128 and 256, too
 //          2 ├──────────────┤
 //            │ ports u16[]  │  ascending, `count` of them
 //            └──────────────┘
@@ -62,6 +62,8 @@ const ARRAY_CAPACITY: usize = 0;
 const ARRAY_PORTS: usize = 2;
 const ARRAY_MIN: u32 = 8;
 const ARRAY_MAX: u32 = 64;
+/** Of sets that a pool's fast path does not search. */
+export const LONG_ARRAY_MAX: u32 = 256;
 const SHRINK_AT: u32 = 24;
 
 export function countOf(set: Address): u32 {
@@ -107,7 +109,12 @@ export function nextPort(set: Address, port: Port): Port {
 
 /** Charges for adding a port that the set does not hold. */
 export function chargePort(set: Address): void {
-  if (!hasRoom(set)) chargeBlock(bytesOfNext(set));
+  chargePortUpTo(set, ARRAY_MAX);
+}
+
+/** The same for a set that is an array up to so many ports. */
+export function chargePortUpTo(set: Address, arrayMax: u32): void {
+  if (!hasRoom(set)) chargeBlock(bytesOfNext(set, arrayMax));
 }
 
 /** Can a port be added without more memory? */
@@ -117,8 +124,13 @@ export function hasRoom(set: Address): bool {
 
 /** Adds a port that the set does not hold. It must have been charged. */
 export function addPort(account: Address, set: Address, port: Port): void {
+  addPortUpTo(account, set, port, ARRAY_MAX);
+}
+
+/** The same for a set that is an array up to so many ports. */
+export function addPortUpTo(account: Address, set: Address, port: Port, arrayMax: u32): void {
   assert(ASC_NO_ASSERT || !hasPort(set, port));
-  if (!hasRoom(set)) grow(account, set);
+  if (!hasRoom(set)) grow(account, set, arrayMax);
   if (containerOf(set) == BITMAP) setBit(portsOf(set), port);
   else addToSmall(set, port);
   store<u16>(set, <u16>(countOf(set) + 1), SET_COUNT);
@@ -229,19 +241,19 @@ function isFull(set: Address): bool {
   return containerOf(set) == ARRAY ? countOf(set) == capacityOf(set) : containerOf(set) == SINGLE;
 }
 
-/** The capacity that the next array needs; above `ARRAY_MAX` the set needs a bitmap. */
+/** The capacity that the next array needs. */
 function nextCapacity(set: Address): u32 {
   return containerOf(set) == SINGLE ? ARRAY_MIN : capacityOf(set) << 1;
 }
 
-function bytesOfNext(set: Address): u32 {
+function bytesOfNext(set: Address, arrayMax: u32): u32 {
   const capacity = nextCapacity(set);
-  return capacity > ARRAY_MAX ? BITMAP_BYTES : bytesOfArray(capacity);
+  return capacity > arrayMax ? BITMAP_BYTES : bytesOfArray(capacity);
 }
 
-function grow(account: Address, set: Address): void {
+function grow(account: Address, set: Address, arrayMax: u32): void {
   const capacity = nextCapacity(set);
-  if (capacity > ARRAY_MAX) toBitmap(account, set);
+  if (capacity > arrayMax) toBitmap(account, set);
   else toArray(account, set, capacity);
 }
 

@@ -26,6 +26,25 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
+  test.each([{ cooldown: 1000 }, { selection: "fifo" }] as const)(
+    "seventy ports that wait in order, as with %o, take no second bitmap",
+    (options) => {
+      const most = 8900;
+      const manager = openOn(build, { portRange: ALL });
+      const pool = manager.pool({ ...KEY, ...options });
+      const before = usedBy(manager);
+      const ports = new Uint16Array(70);
+      for (let at = 0; at < 70; at++) ports[at] = pool.take(at * 7919);
+      for (const port of ports) pool.coolDown(port, 0);
+      expect(usedBy(manager) - before).toBeLessThan(most);
+      for (let at = 0; at < 200; at++) pool.take(at);
+      for (const port of pool.ports()) pool.coolDown(port, 1);
+      expect(usedBy(manager) - before).toBeGreaterThan(most);
+      verify(manager);
+      manager.close();
+    },
+  );
+
   test("a pool that is closed has given back all", () => {
     const manager = openOn(build, { portRange: ALL });
     manager.pool(KEY).close();
@@ -64,7 +83,8 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a manager at its limit refuses to let a port rest, and it is still held", () => {
-    const manager = openOn(build, { portRange: ALL, memoryLimit: 1024 });
+    const manager = openOn(build, { portRange: ALL, memoryLimit: 1200 });
+    manager.pool({ ...KEY, transport: 99 });
     const pool = manager.pool({ ...KEY, cooldown: 1000 });
     let held = 0;
     while (pool.take() > 0) held++;
@@ -115,7 +135,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test("at a tight limit no port is lost and none is given twice", () => {
     for (let seed = 1; seed <= 12; seed++) {
       const range = { first: 3000, last: 3199 };
-      const memoryLimit = 1200 + seed * 3000;
+      const memoryLimit = 1200 + seed * 2000;
       const manager = openOn(build, { portRange: range, memoryLimit });
       const random = new SeededRandom(seed);
       const pool = manager.pool({ ...KEY, ...COOLING });
