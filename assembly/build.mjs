@@ -13,20 +13,22 @@
 // What has been compiled from the very same sources is left as it is: the digest of them all says so.
 
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 mkdirSync("build", { recursive: true });
 
-// By target, as asconfig.json names them.
+// By target, as asconfig.json names them. Every other one is compiled by one of two threads.
 const entries = {
   core: "assembly/modules/core.ts",
   linux: "assembly/modules/linux.ts",
-  cooldown: "assembly/modules/cooldown.ts",
-  "core.debug": "assembly/modules/core.debug.ts",
   "linux.debug": "assembly/modules/linux.debug.ts",
+  "core.debug": "assembly/modules/core.debug.ts",
+  cooldown: "assembly/modules/cooldown.ts",
   "cooldown.debug": "assembly/modules/cooldown.debug.ts",
 };
 const DIGEST = "build/sources.sha256";
@@ -35,15 +37,14 @@ const digest = digestOfSources();
 const isFresh = existsSync(DIGEST) && readFileSync(DIGEST, "utf8") === digest;
 if (isFresh && outputs.every((output) => existsSync(output))) process.exit(0);
 
-const { default: asc } = await import("assemblyscript/asc");
-for (const [target, entry] of Object.entries(entries)) {
-  const { error, stderr } = await asc.main([entry, "--target", target]);
-  const messages = stderr.toString();
-  if (error || /WARNING|ERROR/.test(messages)) {
-    process.stderr.write(messages || `${error}\n`);
-    process.exit(1);
-  }
-}
+const threads = [0, 1].map((half) => {
+  const workerData = Object.entries(entries).filter((_, index) => index % 2 === half);
+  return once(new Worker(new URL("compile.mjs", import.meta.url), { workerData }), "exit");
+});
+await Promise.all(threads).catch((messages) => {
+  process.stderr.write(messages);
+  process.exit(1);
+});
 
 for (const name of ["core", "linux", "cooldown"]) {
   const base64 = readFileSync(`build/${name}.wasm`).toString("base64");
