@@ -17,7 +17,7 @@ import { TYPES } from "./types.ts";
 import { WORKERS } from "./workers.ts";
 
 const CASE_MS_MAX = 420_000;
-const AT_A_TIME = 2;
+const AT_A_TIME = 3;
 const CASES: readonly Case[] = [
   ...[...SHELLS, ...HOSTS, ...TYPES, ...MOVES],
   ...[...WORKERS, ...PAGES, ...BUNDLES],
