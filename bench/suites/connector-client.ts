@@ -96,7 +96,9 @@ export class LocalClient implements Client {
   constructor(method: Method, range: PortRange, serverPort: number) {
     this.method = method;
     this.#range = SYSTEMS_CHOICE.includes(method) ? (readHostState().portRange ?? ANY) : range;
-    this.#connector = createConnector({ sources: SOURCE, portRange: range, seed: 1 });
+    // All of the range is meant to be used, to the last port.
+    const options = { sources: SOURCE, portRange: range, seed: 1, headroom: 0 };
+    this.#connector = createConnector(options);
     this.#open = openBy(method, this.#connector, serverPort, range);
   }
 
