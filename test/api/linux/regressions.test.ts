@@ -22,6 +22,17 @@ const REUSE = { reuseAddr: true };
 const TEN = { first: 2000, last: 2009 };
 const builds: readonly Build[] = ["release", "debug"];
 
+test("what a caller gives beside the options of a system is passed over", () => {
+  const made = Linux2632Ports.open().constructor as unknown as {
+    open(...given: unknown[]): Linux2632Ports;
+  };
+  for (const more of [[{}], [null], [{}, {}], [Symbol("portwarden"), { by: {}, fill: () => [] }]]) {
+    const ports = made.open({ seed: 1 }, ...more);
+    expect(ports.socket().bind("", 0)).toBeGreaterThan(0);
+    ports.close();
+  }
+});
+
 describe.each(builds)("%s build", (build) => {
   const open = (options: object = {}): Linux2632Ports =>
     Linux2632Ports.open({ ...freshModules(build), portRange: TEN, ...options });

@@ -25,6 +25,13 @@ import { snapshot2632 } from "./snapshot.ts";
 import { type Linux2632Socket, openPlainSocket, openSocket } from "./socket.ts";
 import type { Linux2632SocketOptions, System } from "./socket-options.ts";
 
+/** What a snapshot says beside options. */
+interface Restoring2632 {
+  readonly by: ChosenPolicies;
+  /** Reads the rest of the snapshot into the system that is opened for it. */
+  readonly fill: (system: System, made: PortGroups[]) => Linux2632Socket[];
+}
+
 /**
  * The ports of one machine, as Linux 2.6.32 hands them out to TCP and UDP sockets. All addresses,
  * IPv4 and IPv6, share one port space, as those of dual-stack sockets do. Made by
@@ -49,13 +56,14 @@ export class Linux2632Ports extends LinuxSystem {
 
   /**
    * @internal Users call `LinuxPorts.open` and `LinuxPorts.restore`.
-   * @param fill reads the rest of a snapshot into the system that is opened for it.
+   * @param restoring only counts together with the token, which callers do not have.
    */
   static open(
     options: Linux2632Settings = {},
-    by?: ChosenPolicies,
-    fill?: (system: System, made: PortGroups[]) => Linux2632Socket[],
+    token?: typeof INSIDE,
+    restoring?: Restoring2632,
   ): Linux2632Ports {
+    const { by, fill } = token === INSIDE && restoring ? restoring : {};
     const checked = checkLinuxOptions(options, by);
     const { core, linux, random, limit, module } = checked;
     const reserved =

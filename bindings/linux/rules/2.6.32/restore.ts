@@ -1,6 +1,7 @@
 // Restore: reads a snapshot (snapshot.ts) into a system that has just been opened for it.
 
-import type { PortGroup } from "../../../groups/group.ts";
+import { INSIDE } from "../../../core/inside.ts";
+import type { PortGroup, PortGroups } from "../../../groups/group.ts";
 import { badSnapshot, LINUX_2632, type Reader } from "../../../state/bytes.ts";
 import { itemOf } from "../../../state/group-tables.ts";
 import { type ReadSelection, readSelection, restoreCounters } from "../../../state/selections.ts";
@@ -61,7 +62,7 @@ export function restore2632(snapshot: unknown, given: Linux2632RestoreOptions): 
   const settings = { ...options, timeWaitMs, tcpTwReuse, hint, localAddress };
   const [bind, connect] = [readPolicy(reader), readPolicy(reader)];
   const by = { bind: bind.selection, connect: connect.selection };
-  return Linux2632Ports.open(settings, by, (system, made) => {
+  const fill = (system: System, made: PortGroups[]): Linux2632Socket[] => {
     restoreSeed(begun, system.random);
     restorePolicy(system, "bindSelection", bind);
     restorePolicy(system, "connectSelection", connect);
@@ -69,7 +70,8 @@ export function restore2632(snapshot: unknown, given: Linux2632RestoreOptions): 
     reader.end();
     system.linux.restoreLastId(openOf(system), lastId);
     return sockets;
-  });
+  };
+  return Linux2632Ports.open(settings, INSIDE, { by, fill });
 }
 
 function readPolicy(reader: Reader): ReadPolicy {
