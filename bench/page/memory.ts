@@ -12,7 +12,9 @@
 //               +16  the port; or where the array is; or where the bitmap is
 //   array       +2   ports u16, `count` of them             ports/set.ts
 //   bitmap      +136 words u64 x 1024                       ports/bitmap.ts
-//   cooldown    begins with a port set's fields             cooldown/queue.ts
+//   cooldown    +0   ring u32: ports u16, 0 where none is   cooldown/queue.ts
+//               +6   shift u8: the ring has 2^shift places
+//               +16  a bitmap of the ports u32; 0: there is the ring alone
 //   reserved    +4   a port set that is always a bitmap     ports/reserved.ts
 //
 // of Linux 2.6.32, below linux/rules/2.6.32, which has a bucket for each port:
@@ -49,6 +51,8 @@ const ARRAY = 2;
 const BITMAP = 3;
 const ARRAY_PORTS = 2;
 const BITMAP_WORDS = 136;
+const QUEUE_SHIFT = 6;
+const QUEUE_MARKS = 16;
 const RESERVED_SET = 4;
 const SYSTEM_PAGES = 432;
 const PAGES = 512;
@@ -102,8 +106,16 @@ export class Memory {
 
   /** The ports of a cooldown; none where it is 0. */
   readCooldown(cooldown: number, into: Uint32Array): void {
-    if (cooldown === 0) into.fill(0);
-    else this.#readSet(cooldown, into);
+    const marks = cooldown === 0 ? 0 : this.#word(cooldown + QUEUE_MARKS);
+    if (marks !== 0) this.#readBitmap(marks, into);
+    else into.fill(0);
+    const ring = marks !== 0 || cooldown === 0 ? 0 : this.#word(cooldown) >>> 1;
+    if (ring === 0) return;
+    const places = 1 << (this.#bytes[cooldown + QUEUE_SHIFT] as number);
+    for (let place = 0; place < places; place++) {
+      const port = this.#halves[ring + place] as number;
+      if (port !== 0) add(into, port);
+    }
   }
 
   readReserved(reserved: number, into: Uint32Array): void {
@@ -169,17 +181,18 @@ export class Memory {
   #readSet(set: number, into: Uint32Array): void {
     const container = this.#bytes[set + SET_CONTAINER];
     const ports = this.#word(set + SET_PORTS);
-    if (container === BITMAP) {
-      const start = (ports + BITMAP_WORDS) >>> 2;
-      into.set(this.#words.subarray(start, start + WORDS));
-      return;
-    }
-    into.fill(0);
+    if (container === BITMAP) this.#readBitmap(ports, into);
+    else into.fill(0);
     if (container === SINGLE) add(into, ports);
     if (container !== ARRAY) return;
     const count = this.#halves[(set + SET_COUNT) >>> 1] as number;
     const start = (ports + ARRAY_PORTS) >>> 1;
     for (let index = 0; index < count; index++) add(into, this.#halves[start + index] as number);
+  }
+
+  #readBitmap(bitmap: number, into: Uint32Array): void {
+    const start = (bitmap + BITMAP_WORDS) >>> 2;
+    into.set(this.#words.subarray(start, start + WORDS));
   }
 
   #word(address: number): number {
