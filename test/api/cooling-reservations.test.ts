@@ -111,17 +111,23 @@ describe.each(BUILDS)("on the %s build", (build) => {
   });
 
   test("a fifo pool at its memory limit says that there is no memory", () => {
-    using manager = openOn(build, { memoryLimit: 10_000, portRange: { first: 1000, last: 1199 } });
-    const pool = manager.pool({ ...WEB, selection: "fifo", cooldown: MINUTE });
-    const answers = new Set<number>();
-    for (let count = 0; count < 64; count++) answers.add(pool.take(count));
-    manager.tryReserve({ ...WEB, port: 1064 });
-    const port = pool.take(0);
-    expect(port > 0 || port === Refusal.NO_MEMORY).toBe(true);
-    for (let count = 0; count < 200; count++) answers.add(pool.take(count));
-    expect(answers).toContain(Refusal.NO_MEMORY);
-    expect(answers).not.toContain(Refusal.EXHAUSTED);
-    verify(manager);
+    const portRange = { first: 1000, last: 1199 };
+    const refusals = new Set<number>();
+    for (let memoryLimit = 1500; memoryLimit <= 12_000; memoryLimit += 500) {
+      using manager = openOn(build, { memoryLimit, portRange });
+      const pool = manager.pool({ ...WEB, selection: "fifo", cooldown: MINUTE });
+      const taken = new Set<number>();
+      let port = pool.take(0);
+      for (; port > 0; port = pool.take(taken.size)) {
+        taken.add(port);
+        if (taken.size === 64) manager.tryReserve({ ...WEB, port: 1064 });
+      }
+      refusals.add(port);
+      // All have been taken, and one is somebody else's; else there is no memory.
+      expect(port).toBe(taken.size >= 199 ? Refusal.EXHAUSTED : Refusal.NO_MEMORY);
+      verify(manager);
+    }
+    expect(refusals).toEqual(new Set([Refusal.EXHAUSTED, Refusal.NO_MEMORY]));
   });
 });
 
