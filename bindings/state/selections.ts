@@ -12,7 +12,7 @@ const SECRET_WORDS = 8;
 export interface SnapshotOptions {
   /**
    * Takes along the secret of a keyed selection (`hash`, `double-hash`), so that a restored manager
-   * picks as the original would. Whoever reads it can tell ports in advance: false by default.
+   * picks as the original would. A program that has it can tell ports in advance: false by default.
    */
   secrets?: boolean | undefined;
 }

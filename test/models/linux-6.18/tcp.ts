@@ -298,9 +298,9 @@ function arrives(host: Host, socket: Socket, unanswered: "fin-wait-1" | "last-ac
 
 /**
  * What becomes of a segment. What the machine sends to itself goes and comes by loopback: by
- * another device it goes out, and whoever has another device does not get it. Who has the other
- * end's tuple then gets it, and keeps silent, since the numbers are not its own; so does who has
- * this end's, when a reset comes back.
+ * another device it goes out, and a socket with another device does not get it. The socket that has
+ * the other end's tuple then gets it, and keeps silent, since the numbers are not its own; so does
+ * the one that has this end's, when a reset comes back.
  */
 function fateOf(host: Host, socket: Socket): "arrives" | "reset" | "lost" {
   const { device, peer, tuple } = socket;

@@ -45,7 +45,7 @@ const TOLD: ReadonlyMap<number, Told> = new Map([
   [NO_ROUTE, ["ENETUNREACH", "not-found", "an IPv6-only socket has no way to IPv4"]],
   [WRONG_FAMILY, ["EAFNOSUPPORT", "invalid-argument", "the address is of another family"]],
   [REFUSED, ["ECONNREFUSED", "not-found", "nobody listens there"]],
-  [NO_ANSWER, ["ETIMEDOUT", "not-found", "nobody answers"]],
+  [NO_ANSWER, ["ETIMEDOUT", "not-found", "no answer comes"]],
   [NOT_CONNECTED, ["ENOTCONN", "wrong-state", "the socket is not connected"]],
   [NOT_LISTENING, ["EINVAL", "wrong-state", "the socket does not listen"]],
   [NOTHING_WAITS, ["EAGAIN", "not-found", "no connection waits"]],
