@@ -143,7 +143,8 @@ function sideBySide(build: Build, seed: number, length: number, meddle = false):
   // Which sets are bitmaps depends on which address came first, and on how large they have been.
   expect(is.memory.used).toBeLessThan(was.memory.used + PAGE);
   const again = restoreOn(build, manager.snapshot({ secrets: true }));
-  expect(Math.abs(again.stats().memory.used - is.memory.used)).toBeLessThan(PAGE);
+  // Less where aggregates that are empty keep their bitmaps: those are not restored.
+  expect(again.stats().memory.used).toBeLessThan(is.memory.used + PAGE);
   again.close();
   if (meddle) manager.releaseAll({ port: [...manager.reservations()][0]?.port });
   for (let turn = 0; turn < length; turn++) {
