@@ -12,7 +12,7 @@ export {
   setGroupRange,
 } from "../groups/tree";
 export { moveGroupUse } from "../netstack/group-uses";
-export { lineOf, listExtra, listFlows, listPorts, poolFlow } from "../netstack/listing";
+export { listExtra, listFlows, listPorts, poolFlow, writeLine } from "../netstack/listing";
 export {
   advanceHint,
   closeManager,

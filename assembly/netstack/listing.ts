@@ -20,7 +20,8 @@
 //             │ first           u32  │  the lowest port held, or 0
 //          60 ├──────────────────────┤
 //             │ binding         u32  │  its address; plus 1 if a port is held otherwise than
-//             │                      │  once; plus 2 if no aggregate counts the flow
+//             │                      │  once; plus 2 if the binding's aggregates do not count
+//             │                      │  the flow; plus 4 if no others do, either
 //          64 └──────────────────────┘
 //
 // For a snapshot flows that hold one port once are packed: runs of those of one binding, as singles
@@ -43,9 +44,9 @@
 import { BATCH_MAX, LINE_BYTES, LINES_AT, PORT_MAX } from "../abi";
 import { Address } from "../memory/arena";
 import { BATCH, BILL_AT } from "../memory/layout";
-import { capacityOf, nodeAt, touchNodes } from "../memory/table";
+import { capacityOf, NODE_NUMBER, nodeAt, touchNodes } from "../memory/table";
 import { Port } from "../ports/bitmap";
-import { countAt, isPlain, nextExtraOf } from "../ports/counted";
+import { extraOf, isPlain, nextExtraOf } from "../ports/counted";
 import { countOf, hasPort, nextPort } from "../ports/set";
 import { firstFlowOf } from "./pools";
 import {
@@ -55,10 +56,11 @@ import {
   highOf,
   isFlow,
   isUnaggregated,
+  listOf,
   lowOf,
   nextOf,
-  numberOf,
   parentOf,
+  uncountedFlowOf,
 } from "./records";
 import { writeSingle } from "./singles";
 
@@ -102,14 +104,9 @@ export function listFlows(manager: Address, slot: u32, port: Port): u32 {
   return at < capacity ? at : 0;
 }
 
-/** Writes the line of a flow. */
-export function lineOf(flow: Address): void {
-  writeLine(LINES_AT, flow);
-}
-
 /** Adds a flow to the run whose address the batch begins with, or begins another. */
 function pack(at: Address, flow: Address): Address {
-  const isSingle = countOf(flow) == 1 && isPlain(flow) && !isUnaggregated(flow);
+  const isSingle = countOf(flow) == 1 && isPlain(flow) && !isUncounted(flow);
   const binding = <u32>parentOf(flow);
   let run: Address = load<u32>(BATCH);
   let end = at;
@@ -151,7 +148,7 @@ export function listExtra(flow: Address, from: Port): u32 {
   while (port && count < EXTRAS_MAX) {
     const at = BATCH + ((<usize>count) << 3);
     store<u32>(at, port);
-    store<i32>(at, countAt(flow, port) - (hasPort(flow, port) ? 1 : 0), 4);
+    store<i32>(at, extraOf(flow, port), 4);
     count++;
     port = nextExtraOf(flow, port + 1);
   }
@@ -168,8 +165,8 @@ function isOfAggregate(flow: Address): bool {
   return aggregateHostOf(parentOf(host)) == host;
 }
 
-/** Returns where the next may follow. */
-function writeLine(line: Address, flow: Address): Address {
+/** Writes the line of a flow, and returns where the next may follow. */
+export function writeLine(line: Address, flow: Address): Address {
   const binding = parentOf(flow);
   const host = parentOf(binding);
   const space = parentOf(host);
@@ -180,10 +177,14 @@ function writeLine(line: Address, flow: Address): Address {
   store<u64>(line, highOf(host), 24);
   store<u64>(line, lowOf(flow), 32);
   store<u64>(line, highOf(flow), 40);
-  store<u16>(line, <u16>numberOf(flow), 48);
-  store<u16>(line, <u16>countOf(flow), 50);
+  store<u32>(line, load<u32>(flow, NODE_NUMBER), 48); // and the number of ports
   store<u32>(line, flagsOf(flow), 52);
   store<u32>(line, nextPort(flow, 1), 56);
-  store<u32>(line, <u32>binding | (isPlain(flow) ? 0 : 1) | (isUnaggregated(flow) ? 2 : 0), 60);
+  const bits: u32 = (isPlain(flow) ? 0 : 1) | ((<u32>isUncounted(flow)) << 1);
+  store<u32>(line, <u32>binding | bits | ((<u32>isUnaggregated(flow)) << 2), 60);
   return line + LINE_BYTES;
+}
+
+function isUncounted(flow: Address): bool {
+  return uncountedFlowOf(parentOf(flow), listOf(flow)) == flow;
 }

@@ -35,17 +35,20 @@ import {
 } from "./records";
 import { findAggregate, findBinding, findFlow } from "./tree";
 
-export function verify(manager: Address): void {
+/** Returns the bytes of bitmaps that sets keep although an array has room for their ports. */
+export function verify(manager: Address): u32 {
   verifyArena();
   verifyTable(manager);
-  verifyFlows(manager);
+  let spare = verifyFlows(manager);
   for (let space = firstSpaceOf(manager); space; space = nextOf(space)) {
-    verifySpace(manager, space);
+    spare += verifySpace(manager, space);
   }
+  return spare;
 }
 
 /** Every flow is in use and counted, and the figures of the manager are their sums. */
-function verifyFlows(manager: Address): void {
+function verifyFlows(manager: Address): u32 {
+  let spare: u32 = 0;
   let counters = 0;
   let references = 0;
   for (let index: u32 = 0; index < capacityOf(manager); index++) {
@@ -55,7 +58,7 @@ function verifyFlows(manager: Address): void {
     let flow = ring;
     do {
       assert(isFlow(flow));
-      verifyCounted(flow);
+      spare += verifyCounted(flow);
       const isUsed = countOf(flow) > 0 || !isPlain(flow) || openPoolsOf(flow) > 0;
       assert(isUsed || isKept(manager, flow));
       assert(classIn(ring, flagsOf(flow)) == flow); // one class per flag combination
@@ -70,6 +73,7 @@ function verifyFlows(manager: Address): void {
   }
   assert(counters == <i32>countersOf(manager));
   assert(references == <i32>referencesOf(manager));
+  return spare;
 }
 
 /** The number of ports that any flow of a destination holds. A ring has eight flows at most. */
@@ -134,7 +138,8 @@ function verifyCountedByAggregate(binding: Address, flow: Address): void {
   }
 }
 
-function verifySpace(manager: Address, space: Address): void {
+function verifySpace(manager: Address, space: Address): u32 {
+  let spare: u32 = 0;
   const inline = inlineHostOf(space);
   const aggregate = aggregateHostOf(space);
   assert(firstHostOf(space) != 0);
@@ -142,7 +147,7 @@ function verifySpace(manager: Address, space: Address): void {
   for (let host = firstHostOf(space); host; host = nextOf(host)) {
     assert(firstBindingOf(host) != 0);
     for (let binding = firstBindingOf(host); binding; binding = nextOf(binding)) {
-      verifyBinding(manager, binding);
+      spare += verifyBinding(manager, binding);
       assert((aggregateBindingOf(binding) == 0) == (host == inline));
       if (host == inline) continue;
       attached++;
@@ -150,27 +155,30 @@ function verifySpace(manager: Address, space: Address): void {
     }
   }
   assert((aggregate != 0) == attached > 0);
-  if (!aggregate) return;
+  if (!aggregate) return spare;
   for (let binding = firstBindingOf(aggregate); binding; binding = nextOf(binding)) {
-    verifyBinding(manager, binding);
+    spare += verifyBinding(manager, binding);
     verifyAggregateBinding(manager, binding);
   }
+  return spare;
 }
 
 /** The aggregates of a binding count its flows, but not the uncounted flow. */
-function verifyBinding(manager: Address, binding: Address): void {
+function verifyBinding(manager: Address, binding: Address): u32 {
+  let spare: u32 = 0;
   assert(kindOf(binding) == BINDING);
   const isAggregate = aggregateHostOf(parentOf(parentOf(binding))) == parentOf(binding);
   assert(childrenOf(binding) > 0);
   for (let list = WILDCARD; list <= TUPLE; list++) {
     for (let counter = firstAggregateOf(binding, list); counter; counter = nextOf(counter)) {
-      verifyCounted(counter);
+      spare += verifyCounted(counter);
       if (isAggregate && list == TUPLE) continue; // see verifyAggregateBinding
       for (let port = nextPort(counter, 1); port; port = nextPort(counter, port + 1)) {
         assert(countAt(counter, port) == holdersIn(manager, binding, counter, list, port));
       }
     }
   }
+  return spare;
 }
 
 /** How many counted flows of a binding hold the port with the aggregate's flags. */

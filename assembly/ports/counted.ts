@@ -62,7 +62,11 @@ export function isPlain(set: Address): bool {
 }
 
 export function countAt(set: Address, port: Port): i32 {
-  return (hasPort(set, port) ? 1 : 0) + extraAt(set + EXTRA, port);
+  return (hasPort(set, port) ? 1 : 0) + extraOf(set, port);
+}
+
+export function extraOf(set: Address, port: Port): i32 {
+  return extraAt(set + EXTRA, port);
 }
 
 /** Lowest port from `port` on that has an extra count, or 0. */
@@ -170,11 +174,13 @@ function dropFromSmall(account: Address, set: Address, port: Port): bool {
 
 // ── Invariants ────────────────────────────────────────────────────────────────────────────
 
-export function verifyCounted(set: Address): void {
-  verifySet(set);
+/** Returns what `verifySet` does. */
+export function verifyCounted(set: Address): u32 {
+  const spare = verifySet(set);
   verifyExtra(set + EXTRA);
   let port = nextExtra(set + EXTRA, 0);
   for (; port < <u32>PORT_COUNT; port = nextExtra(set + EXTRA, port + 1)) {
     assert(hasPort(set, port) == extraAt(set + EXTRA, port) > 0);
   }
+  return spare;
 }

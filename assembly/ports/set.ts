@@ -376,7 +376,8 @@ function removeFromArray(array: Address, count: u32, port: Port): void {
 
 // ── Invariants ────────────────────────────────────────────────────────────────────────────
 
-export function verifySet(set: Address): void {
+/** Returns the bytes that a bitmap takes although an array has room for its ports. */
+export function verifySet(set: Address): u32 {
   const container = containerOf(set);
   const ports = portsOf(set);
   const count = countOf(set);
@@ -384,7 +385,8 @@ export function verifySet(set: Address): void {
   assert(container == NONE || container == BITMAP || count > 0);
   if (container == SINGLE) assert(count == 1 && ports > 0 && ports < 65536);
   if (container == BITMAP) assert(verifyBitmap(ports) == count);
-  if (container != ARRAY) return;
+  if (container != ARRAY) return container == BITMAP && count <= ARRAY_MAX ? paidBySet(set) : 0;
   assert(count <= capacityOf(set));
   for (let at: u32 = 1; at < count; at++) assert(portAt(ports, at - 1) < portAt(ports, at));
+  return 0;
 }

@@ -62,7 +62,7 @@ export type CoreExports = {
   restoreExtra(manager: number, port: number, extra: number): number;
   isHeld(manager: number, port: number): number;
   listFlows(manager: number, slot: number, port: number): number;
-  lineOf(flow: number): void;
+  writeLine(at: number, flow: number): number;
   listPorts(flow: number, from: number): number;
   listExtra(flow: number, from: number): number;
   poolFlow(handle: number): number;
@@ -101,8 +101,8 @@ export type CoreExports = {
   setCounter(selector: number, slot: number, value: number): void;
   advance(selector: number, slot: number, by: number): void;
 
-  /** Debug build only: traps when an invariant is broken. */
-  verify?(manager: number): void;
+  /** Debug build only: traps when an invariant is broken. Returns bytes that bitmaps are spare. */
+  verify?(manager: number): number;
 };
 
 /** One instance. The views are fetched anew after the memory has grown. */

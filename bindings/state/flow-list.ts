@@ -4,7 +4,7 @@
 //
 //   0 flow · 1 network · 2 transport · 3 device · 4-7 address · 8-11 destination
 //   12 destination port, and above it the number of ports · 13 flags · 14 lowest port · 15 binding,
-//   with two bits for counts that differ and for a flow that no aggregate counts
+//   with bits for counts that differ and for flows that no aggregates count
 //
 // What happens to the manager afterwards does not show here.
 
@@ -55,7 +55,7 @@ export class FlowList {
   static ofFlows(core: Core, flows: readonly number[]): FlowList {
     const lines = new Lines();
     for (const flow of flows) {
-      core.exports.lineOf(flow);
+      core.exports.writeLine(LINES_AT, flow);
       lines.add(core.offsets, FIRST_LINE);
     }
     return new FlowList(core, lines, 0);

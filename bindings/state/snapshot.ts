@@ -7,8 +7,8 @@
 //   reserved      lists of reserved ports
 //   held          by network, transport, device and address: destinations with their ports, and the
 //                 counts that are not one; then those with one port, as the core reads them
-//                 (netstack/singles.ts). What no aggregate counts comes first, so that the same
-//                 records are made again
+//                 (netstack/singles.ts). The flows that aggregates do not count come first, and
+//                 addresses are in order otherwise, so that the same aggregates are made again
 //   pools         in the order in which they were opened, with what cools down and what is queued
 //   reservations  those that cool down, and those that are in groups
 //   places        where `sequential` goes on
@@ -50,8 +50,9 @@ const MAPPED = 0xffff0000;
 /** Bytes of an accepted IPv4 connection, and of a place of few. */
 const SINGLE_BYTES = 9;
 const PLACE_ROOM = 64;
-/** A bit of a line's last word. */
-const UNAGGREGATED = 2;
+/** Bits of a line's last word. */
+const UNCOUNTED = 2;
+const UNAGGREGATED = 4;
 
 /** A bit of the byte that begins a flow, which is otherwise that of a single (assembly/abi.ts). */
 export const HAS_EXTRA: number = 1 << 7;
@@ -158,15 +159,25 @@ function writeHeld(writer: Writer, { core, manager }: StateSource): void {
   const lines = FlowList.ofFlows(core, known);
   writer.count(singles);
   writer.count(places.size);
-  const isFirst = (index: number): boolean =>
-    ((list.words[index * LINE + 15] as number) & UNAGGREGATED) !== 0;
-  const ordered = firstOnes([...places.values()].entries(), ([, { others }]) =>
-    others.some(isFirst),
+  const has = (bit: number) => (index: number) =>
+    ((list.words[index * LINE + 15] as number) & bit) !== 0;
+  const sorted = [...[...places.values()].entries()].sort(([one], [other]) =>
+    inOrder(lines.words, one, other),
   );
+  const ordered = firstOnes(sorted, ([, { others }]) => others.some(has(UNAGGREGATED)));
   for (const [index, one] of ordered) {
-    one.others = firstOnes(one.others, isFirst);
+    one.others = firstOnes(one.others, has(UNCOUNTED));
     one.write(writer, list, lines.words, index * LINE);
   }
+}
+
+/** Compares the places of two lines: network, transport, device and address. */
+function inOrder(words: Uint32Array, one: number, other: number): number {
+  for (let word = 1; word < 8; word++) {
+    const by = (words[one * LINE + word] as number) - (words[other * LINE + word] as number);
+    if (by !== 0) return by;
+  }
+  return 0;
 }
 
 /** Those that come first, and then the others. */
