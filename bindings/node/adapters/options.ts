@@ -13,6 +13,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   autoSelectFamilyAttemptTimeout: "left to attemptDelay of the connector",
 };
 
+const REFUSED_NAMES = Object.keys(REFUSED);
+
 /** What asks for nothing else than the connector does. */
 const HARMLESS: Readonly<Record<string, unknown>> = { hints: 0, autoSelectFamily: true };
 
@@ -25,11 +27,14 @@ type EndOptions = Pick<ConnectTarget, "family" | "localAddress" | "lookup">;
  * @throws PortError `ERR_INVALID_ARG_VALUE`.
  */
 export function refuseIgnored(options: object, more: readonly string[] = []): void {
-  for (const name of [...Object.keys(REFUSED), ...more]) {
-    const value = (options as Record<string, unknown>)[name];
-    if (value === undefined || value === null || HARMLESS[name] === value) continue;
-    throw wrongValue(name, REFUSED[name] ?? "left out: the adapter decides it", value);
-  }
+  for (const name of REFUSED_NAMES) refuse(options, name);
+  for (const name of more) refuse(options, name);
+}
+
+function refuse(options: object, name: string): void {
+  const value = (options as Record<string, unknown>)[name];
+  if (value === undefined || value === null || HARMLESS[name] === value) return;
+  throw wrongValue(name, REFUSED[name] ?? "left out: the adapter decides it", value);
 }
 
 /** The options that the connector honours, as it takes them: Node's own `null` is left out. */

@@ -27,14 +27,14 @@ export class AddressRace {
   readonly #racer: Racer;
   /** Milliseconds that one address has a start on the next. */
   readonly #delayMs: number;
-  readonly #errors: unknown[] = [];
+  #errors: unknown[] | undefined = undefined;
   #destinations: readonly Destination[] = [];
   #next = 0;
   /**
    * How many addresses are to be begun: the present one, and the next if it has failed already.
    */
   #due = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined = undefined;
   #isOver = false;
 
   constructor(racer: Racer, delayMs: number) {
@@ -55,23 +55,24 @@ export class AddressRace {
 
   /** Notes the error of an address. */
   note(error: unknown): void {
+    this.#errors ??= [];
     this.#errors.push(error);
   }
 
   /** Begins with the next address; where none is left, and none under way, the race is lost. */
   goOn(): void {
     if (this.#next < this.#destinations.length) this.#launch();
-    else if (!this.#racer.isUnderWay()) this.#racer.onLost(together(this.#errors));
+    else if (!this.#racer.isUnderWay()) this.#racer.onLost(together(this.#errors ?? []));
   }
 
   /** An address is connected: no further one is begun, unless that connection fails after all. */
   pause(): void {
-    clearTimeout(this.#timer);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
   }
 
   /** Forgets the addresses. */
   stop(): void {
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.pause();
     this.#isOver = true;
     for (const destination of this.#destinations) destination.operations--;
     this.#destinations = [];
@@ -84,7 +85,7 @@ export class AddressRace {
   }
 
   #launchOne(): void {
-    clearTimeout(this.#timer);
+    this.pause();
     const destination = this.#destinations[this.#next++];
     if (this.#isOver || destination === undefined) return;
     if (this.#next < this.#destinations.length) {

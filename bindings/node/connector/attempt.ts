@@ -13,7 +13,7 @@ import { isRevoked } from "../../core/brands.ts";
 import { invalid, show } from "../../errors.ts";
 import type { Trip } from "../metrics/events.ts";
 import type { Checkout } from "../sources/checkout.ts";
-import { type EndWatcher, isWatched, SocketEnd } from "./socket-end.ts";
+import { endOf, SocketEnd } from "./socket-end.ts";
 
 /** The two ends that a socket is to be made with; they go into the options of `net.connect`. */
 export interface Endpoints {
@@ -74,10 +74,7 @@ const BROKEN: readonly unknown[] = [
   "ENETRESET",
 ];
 
-const ATTEMPT = Symbol("portwarden.attempt");
-type Watched = Socket & { [ATTEMPT]: Attempt };
-
-export class Attempt implements EndWatcher, Trip {
+export class Attempt extends SocketEnd implements Trip {
   readonly id: number;
   /** Milliseconds that it was waited for; known when it is ready. */
   waitedMs = 0;
@@ -88,8 +85,7 @@ export class Attempt implements EndWatcher, Trip {
   #closer: Closer;
   /** Is the socket ready when it is connected, without TLS? */
   readonly #isPlain: boolean;
-  readonly #end: SocketEnd;
-  #failure: { readonly error: unknown } | undefined;
+  #failure: { readonly error: unknown } | undefined = undefined;
   #isConnected = false;
   #isReady = false;
   /**
@@ -100,18 +96,16 @@ export class Attempt implements EndWatcher, Trip {
 
   /** @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`. */
   constructor(checkout: Checkout, socket: Socket, readyEvent: string, observer: Observer) {
+    super(socket);
     this.checkout = checkout;
     this.socket = socket;
     this.id = observer.id;
     this.#observer = observer;
     this.#closer = observer;
     this.#isPlain = readyEvent === "connect";
-    const watched = socket as Watched;
-    watched[ATTEMPT] = this;
     // Shared functions: a socket gets no closures of its own.
-    watched.on("connect", onConnect).on("error", onError);
-    if (!this.#isPlain) watched.on(readyEvent, onReady);
-    this.#end = new SocketEnd(socket, this);
+    socket.on("connect", onConnect).on("error", onError);
+    if (!this.#isPlain) socket.on(readyEvent, onReady);
     checkout.pair.leased?.watch(checkout.port, socket);
   }
 
@@ -140,7 +134,7 @@ export class Attempt implements EndWatcher, Trip {
     this.#failure ??= { error };
   }
 
-  onSocketClosed(): void {
+  override onSocketClosed(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.checkout.pair.leased?.unwatch(this.checkout.port, this.socket);
@@ -159,7 +153,7 @@ export class Attempt implements EndWatcher, Trip {
   #giveBack(error: unknown): void {
     const isBroken = isReset(this.socket) || BROKEN.includes(codeOf(error));
     // The end of a TLS session is not that of its connection.
-    const isPeers = this.#isPlain && this.#end.peerEndedFirst;
+    const isPeers = this.#isPlain && this.peerEndedFirst;
     if (this.#isConnected && !isPeers && !isBroken) this.checkout.coolDown();
     else this.checkout.free();
   }
@@ -184,10 +178,8 @@ export interface ConnectionInfo {
  * @returns `undefined` for any other socket.
  */
 export function connectionInfo(socket: Socket): ConnectionInfo | undefined {
-  const attempt = isRevoked(socket)
-    ? undefined
-    : (socket as Partial<Watched> | undefined)?.[ATTEMPT];
-  if (attempt === undefined) return undefined;
+  const attempt = isRevoked(socket) ? undefined : endOf(Object(socket));
+  if (!(attempt instanceof Attempt)) return undefined;
   const { id, waitedMs, checkout } = attempt;
   const { source, destination } = checkout.pair;
   return {
@@ -206,15 +198,15 @@ export function giveBackUnopened(checkout: Checkout, cause: FailureCause): void 
 // `this` is the socket in all of these.
 
 function onConnect(this: Socket): void {
-  (this as Watched)[ATTEMPT].connected();
+  (endOf(this) as Attempt).connected();
 }
 
 function onReady(this: Socket): void {
-  (this as Watched)[ATTEMPT].ready();
+  (endOf(this) as Attempt).ready();
 }
 
 function onError(this: Socket, error: unknown): void {
-  (this as Watched)[ATTEMPT].failed(error);
+  (endOf(this) as Attempt).failed(error);
 }
 
 /**
@@ -235,7 +227,7 @@ const SOCKET_METHODS = ["on", "removeListener", "destroy"] as const;
 export function checkDialled(made: unknown, readyEvent: string): Socket {
   const socket = made as Socket;
   const isSocket = SOCKET_METHODS.every((name) => typeof socket?.[name] === "function");
-  if (isSocket && !hasEmittedClose(socket) && !isWatched(socket)) {
+  if (isSocket && !hasEmittedClose(socket) && endOf(socket) === undefined) {
     const isOpen = socket.pending === false && !socket.destroyed;
     // TLS may begin on a connection that is there.
     if (!isOpen || readyEvent !== "connect") return socket;

@@ -31,7 +31,7 @@ import {
 import type { ConnectorContext } from "./connector-context.ts";
 import type { ConnectorError } from "./connector-error.ts";
 import { OperationWait } from "./operation-wait.ts";
-import { type BeginFailure, type Obstacle, PortAcquisition } from "./port-acquisition.ts";
+import { type BeginFailure, type Obstacle, PortAcquisition, type PortSeeker } from "./port-acquisition.ts";
 
 /**
  * Called with what became of a connection: the socket, connected, or `null` and the error. The
@@ -50,13 +50,16 @@ type Resolved = (error: unknown, destinations: readonly Destination[]) => void;
 export interface Target {
   /** The addresses, or what resolves them. */
   readonly destinations: readonly Destination[] | ((done: Resolved) => void);
-  /** The one source that will do, which may depend on whether the destination is IPv4 or IPv6. */
-  readonly sourceFor: (destination: Destination) => Source | undefined;
+  /** The one source that will do, if the caller insists on one. */
+  readonly source: Source | undefined;
+  /** What the source sticks to instead; it may depend on the family of the destination, too. */
+  readonly key: string | undefined;
   readonly signal: AbortSignal | undefined;
   /** Milliseconds for all of it, waiting as well; 0: no limit. */
   readonly connectTimeout: number;
-  /** Host and port, as messages name them. */
-  readonly name: string;
+  /** As messages name them. */
+  readonly host: string;
+  readonly port: number;
   /** What a socket emits when it may be used. */
   readonly readyEvent: string;
   readonly dial: Dial;
@@ -65,14 +68,15 @@ export interface Target {
 /** The last number that an operation of this process was given. */
 let lastId = 0;
 
-export class ConnectOperation implements Observer, Racer, Trip {
+export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
   readonly id: number = ++lastId;
   readonly #context: ConnectorContext;
   readonly #target: Target;
   readonly #callback: ConnectCallback;
   readonly #race: AddressRace;
   readonly #ports: PortAcquisition;
-  readonly #wait: OperationWait;
+  /** From the first wait on. */
+  #wait: OperationWait | undefined = undefined;
   /** The index among the context's operations. */
   #place = -1;
   /**
@@ -80,20 +84,25 @@ export class ConnectOperation implements Observer, Racer, Trip {
    * addresses.
    */
   #attempts: readonly Attempt[] = [];
-  #winner: Attempt | undefined;
+  #winner: Attempt | undefined = undefined;
   #isOver = false;
-  #onAbort: (() => void) | undefined;
-  #connectTimer: NodeJS.Timeout | undefined;
+  #onAbort: (() => void) | undefined = undefined;
+  #connectTimer: NodeJS.Timeout | undefined = undefined;
 
   constructor(context: ConnectorContext, target: Target, callback: ConnectCallback) {
     this.#context = context;
     this.#target = target;
     this.#callback = callback;
     this.#race = new AddressRace(this, context.settings.attemptDelay);
-    this.#ports = new PortAcquisition(context, target.sourceFor, (checkout) =>
-      this.#dial(checkout),
-    );
-    this.#wait = new OperationWait(context, (requests) => this.#onWaitedTooLong(requests));
+    this.#ports = new PortAcquisition(context, this);
+  }
+
+  get source(): Source | undefined {
+    return this.#target.source;
+  }
+
+  get key(): string | undefined {
+    return this.#target.key;
   }
 
   start(): void {
@@ -107,7 +116,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
 
   /** Milliseconds that it has waited for ports and files. */
   get waitedMs(): number {
-    return this.#wait.waitedMs;
+    return this.#wait?.waitedMs ?? 0;
   }
 
   /** Gives up, for a reason from outside. */
@@ -134,7 +143,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
   }
 
   isUnderWay(): boolean {
-    return this.#attempts.length > 0 || this.#wait.isWaiting;
+    return this.#attempts.length > 0 || (this.#wait?.isWaiting ?? false);
   }
 
   onLost(error: unknown): void {
@@ -160,7 +169,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
 
   // ── Attempts ────────────────────────────────────────────────────────────────────────────
 
-  #dial(checkout: Checkout): BeginFailure | undefined {
+  begin(checkout: Checkout): BeginFailure | undefined {
     this.#context.events.onPick(checkout, this);
     const { dial, readyEvent } = this.#target;
     let socket: Socket;
@@ -244,7 +253,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
     if (kind !== "port") return false;
     // A connection that comes back to its place is not refused because ports cool down.
     if (error.exhausted === "blocks" && this.#context.pairs.isAsking(request)) return true;
-    if (error.exhausted === "cooling") return waitsForCooling || (waits && this.#wait.hasPosition);
+    if (error.exhausted === "cooling") return waitsForCooling || (waits && this.#wait !== undefined);
     return waits && WORTH_WAITING.includes(error.exhausted);
   }
 
@@ -256,11 +265,11 @@ export class ConnectOperation implements Observer, Racer, Trip {
 
   #join(request: PairRequest, isForFile: boolean): void {
     const { queues, settings, errors, events } = this.#context;
-    const isNew = !this.#wait.hasPosition;
-    if (isNew && queues.count >= settings.waitLimit) {
+    if (this.#wait === undefined && queues.count >= settings.waitLimit) {
       this.#refuse(request, errors.tooManyWaiters(request, settings.waitLimit));
       return;
     }
+    this.#wait ??= new OperationWait(this.#context, (all) => this.#onWaitedTooLong(all));
     this.#wait.join(request, isForFile, () => this.#serve(request));
     events.onWaiting(request, this);
   }
@@ -268,14 +277,14 @@ export class ConnectOperation implements Observer, Racer, Trip {
   #serve(request: PairRequest): boolean {
     // Another address may be connected, and not secure yet: if that fails, so does this one.
     if (this.#isOver || this.#winner !== undefined) {
-      this.#wait.onServed(request);
+      this.#wait?.onServed(request);
       return true;
     }
     this.#ports.onWaited();
     const picked = this.#ports.pick(request);
     const isObstacle = "kind" in picked;
     if (isObstacle && picked.kind === "port" && this.#waitsOn(request, picked)) return false;
-    this.#wait.onServed(request);
+    this.#wait?.onServed(request);
     if (isObstacle) {
       this.#onObstacle(request, picked);
       return true;
@@ -301,10 +310,11 @@ export class ConnectOperation implements Observer, Racer, Trip {
   // ── The end ─────────────────────────────────────────────────────────────────────────────
 
   #startConnectTimer(): void {
-    const { connectTimeout, name } = this.#target;
+    const { connectTimeout, host, port } = this.#target;
     if (connectTimeout === 0 || this.#isOver) return;
     this.#connectTimer = setTimeout(() => {
-      const message = `connect ETIMEDOUT ${name}: not connected within ${connectTimeout} ms`;
+      const why = `not connected within ${connectTimeout} ms`;
+      const message = `connect ETIMEDOUT ${host}:${port}: ${why}`;
       this.#fail(Object.assign(new Error(message), { code: "ETIMEDOUT", syscall: "connect" }));
     }, connectTimeout);
   }
@@ -331,7 +341,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
   #fail(reason: unknown): void {
     if (this.#isOver) return;
     this.#settle();
-    if (this.#wait.hasPosition) this.#context.waits.observe(this.waitedMs);
+    if (this.#wait !== undefined) this.#context.waits.observe(this.waitedMs);
     this.#ignoreSignal();
     for (const { socket } of this.#attempts) socket.destroy();
     // Never before `start` has returned, as everywhere in Node: a caller may try again in its
@@ -354,7 +364,7 @@ export class ConnectOperation implements Observer, Racer, Trip {
     this.#isOver = true;
     if (this.#connectTimer !== undefined) clearTimeout(this.#connectTimer);
     this.#race.stop();
-    this.#wait.leave();
+    this.#wait?.leave();
     this.#leaveOperations();
   }
 

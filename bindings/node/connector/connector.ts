@@ -53,7 +53,7 @@ export interface ConnectTarget {
   key?: string | undefined;
   /** One of the connector's sources, which must then be the one; with the zone that it has. */
   localAddress?: string | undefined;
-  /** Endpoints the connection, and before that the wait for it, when it is aborted. */
+  /** Ends the connection, and before that the wait for it, when it is aborted. */
   signal?: AbortSignal | undefined;
   /** As the connector's option, for this connection. */
   connectTimeout?: number | undefined;
@@ -207,10 +207,12 @@ export class Connector implements Disposable {
     this.#begin(
       {
         destinations: this.#destinationsOf(host, port, family, lookup),
-        sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
+        source: fixed,
+        key,
         signal,
         connectTimeout,
-        name: `${host}:${port}`,
+        host,
+        port,
         readyEvent,
         dial,
       },
@@ -240,10 +242,12 @@ export class Connector implements Disposable {
     this.#begin(
       {
         destinations: [this.#pairs.use(UDP, anyAddress(family), 0)],
-        sourceFor: (destination) => fixed ?? this.#sourceOf(key, destination),
+        source: fixed,
+        key,
         signal,
         connectTimeout: 0,
-        name: "udp",
+        host: "",
+        port: 0,
         readyEvent: "connect",
         dial,
       },
@@ -270,11 +274,6 @@ export class Connector implements Disposable {
     return this.#settings.spread === "sticky" ? key : undefined;
   }
 
-  #sourceOf(key: string | undefined, { family }: Destination): Source | undefined {
-    if (key === undefined) return undefined;
-    return this.#pairs.sources.ofKey(key, family);
-  }
-
   // ── Names ───────────────────────────────────────────────────────────────────────────────
 
   /** An address is a destination; a name has to be resolved first. */
@@ -285,9 +284,8 @@ export class Connector implements Disposable {
     lookup: Lookup | undefined,
   ): Target["destinations"] {
     // Most hosts are addresses in canonical form, and known already.
-    if (this.#pairs.find(TCP, host, port) !== undefined) {
-      return [this.#pairs.use(TCP, host, port)];
-    }
+    const known = this.#pairs.useKnown(TCP, host, port);
+    if (known !== undefined) return [known];
     const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
     if (isIP(address) !== 0) return [this.#destination(address, port)];
     return (done) => this.#resolve(address, port, family, lookup, done);
@@ -472,10 +470,10 @@ function portOf(port: unknown): number {
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkSignal(signal: unknown): void {
+  if (signal === undefined) return;
   // Of whatever realm it is, as Node asks.
   const { aborted, addEventListener } = Object(signal);
-  const isSignal = typeof aborted === "boolean" && typeof addEventListener === "function";
-  if (signal === undefined || isSignal) return;
+  if (typeof aborted === "boolean" && typeof addEventListener === "function") return;
   throw wrongType("signal", "an AbortSignal", signal);
 }
 

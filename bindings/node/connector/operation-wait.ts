@@ -11,8 +11,8 @@ export class OperationWait {
   readonly #context: ConnectorContext;
   readonly #onTimeout: (requests: readonly PairRequest[]) => void;
   readonly #waiters: Map<Destination, Waiter> = new Map();
-  /** From the first wait on. */
-  #position: number | undefined;
+  /** Its position in all queues, which it keeps. */
+  readonly #position: number;
   #since = 0;
   /** Milliseconds of the waits before the present one. */
   #waited = 0;
@@ -24,17 +24,11 @@ export class OperationWait {
   constructor(context: ConnectorContext, onTimeout: (requests: readonly PairRequest[]) => void) {
     this.#context = context;
     this.#onTimeout = onTimeout;
+    this.#position = context.queues.nextPosition();
   }
 
   get isWaiting(): boolean {
     return this.#waiters.size > 0;
-  }
-
-  /**
-   * Has it had a place before? A connection that comes back to its place is refused less often.
-   */
-  get hasPosition(): boolean {
-    return this.#position !== undefined;
   }
 
   /** Milliseconds that it has waited in all. */
@@ -45,7 +39,6 @@ export class OperationWait {
   /** Takes a place in the queue of that request. */
   join(request: PairRequest, isForFile: boolean, serve: () => boolean): void {
     const { queues } = this.#context;
-    this.#position ??= queues.nextPosition();
     if (!this.isWaiting) this.#startTimer();
     const waiter = { request, position: this.#position, isForFile, serve };
     this.#waiters.set(request.destination, waiter);

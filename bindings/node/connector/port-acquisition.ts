@@ -35,8 +35,15 @@ export type Obstacle =
   /** The address, or its attempt, has failed: whatever error that was. */
   | { readonly kind: "failure"; readonly error: unknown };
 
-/** What begins an attempt: answers the cause of its failure if it has failed already. */
-type Begin = (checkout: Checkout) => BeginFailure | undefined;
+/** What a connection says of its ports. */
+export interface PortSeeker {
+  /** The one source that will do, if the caller insists on one. */
+  readonly source: Source | undefined;
+  /** What the source depends on instead. */
+  readonly key: string | undefined;
+  /** Begins an attempt: answers the cause of its failure if it has failed already. */
+  begin(checkout: Checkout): BeginFailure | undefined;
+}
 
 /** An attempt that failed while it began. */
 export interface BeginFailure {
@@ -46,8 +53,7 @@ export interface BeginFailure {
 
 export class PortAcquisition {
   readonly #context: ConnectorContext;
-  readonly #sourceFor: (destination: Destination) => Source | undefined;
-  readonly #begin: Begin;
+  readonly #seeker: PortSeeker;
   /** How many ports turned out to be held by another program. */
   #conflicts = 0;
   /** The tuples among them, by source and port. */
@@ -57,18 +63,16 @@ export class PortAcquisition {
   /** How many ports of other holders turned out to be taken. */
   #spillConflicts = 0;
 
-  constructor(
-    context: ConnectorContext,
-    sourceFor: (destination: Destination) => Source | undefined,
-    begin: Begin,
-  ) {
+  constructor(context: ConnectorContext, seeker: PortSeeker) {
     this.#context = context;
-    this.#sourceFor = sourceFor;
-    this.#begin = begin;
+    this.#seeker = seeker;
   }
 
   requestFor(destination: Destination): PairRequest {
-    return { destination, source: this.#sourceFor(destination) };
+    const { source, key } = this.#seeker;
+    if (source !== undefined) return { destination, source };
+    if (key === undefined) return destination.fromAnySource;
+    return { destination, source: this.#context.pairs.sources.ofKey(key, destination.family) };
   }
 
   /** It has been waited for, and is tried anew. */
@@ -105,7 +109,7 @@ export class PortAcquisition {
 
   /** Begins one attempt; `"again"`: the next port is to be tried. */
   beginOnce(checkout: Checkout): Obstacle | "again" | undefined {
-    const failure = this.#begin(checkout);
+    const failure = this.#seeker.begin(checkout);
     return failure === undefined ? undefined : this.judge(checkout, failure);
   }
 

@@ -12,18 +12,14 @@
 
 import type { Socket } from "node:net";
 
-/** What is called at the end of a socket. */
-export interface EndWatcher {
-  /** All that the socket was made of is closed, before `close` is emitted. */
-  onSocketClosed(): void;
-}
-
 type Done = (error?: Error | null) => void;
 type Method = (this: Socket, ...args: never[]) => void;
+type HandleClose = (closed?: () => void) => unknown;
 
 interface Handle {
-  close?: (closed?: () => void) => unknown;
-  reset?: (closed?: () => void) => unknown;
+  [END]?: SocketEnd;
+  close?: HandleClose;
+  reset?: HandleClose;
 }
 
 const END = Symbol("portwarden.end");
@@ -36,17 +32,17 @@ type Watched = Socket & {
 };
 
 /** Watches the end of one socket. */
-export class SocketEnd {
-  readonly #watcher: EndWatcher;
-  /** The socket's own methods, which ours call. */
+export abstract class SocketEnd {
+  /** The socket's own methods, and those of its handle, which ours call. */
   readonly final: Method;
   readonly destroy: Method;
+  closeHandle: HandleClose | undefined = undefined;
+  resetHandle: HandleClose | undefined = undefined;
   /** Had the other side ended when ours did? `undefined` until then. */
-  #peerEndedFirst: boolean | undefined;
+  #peerEndedFirst: boolean | undefined = undefined;
 
-  constructor(socket: Socket, watcher: EndWatcher) {
+  constructor(socket: Socket) {
     const watched = socket as Watched;
-    this.#watcher = watcher;
     this.final = watched._final;
     this.destroy = watched._destroy;
     watched[END] = this;
@@ -59,6 +55,9 @@ export class SocketEnd {
     if (typeof this.final === "function") watched._final = final;
   }
 
+  /** All that the socket was made of is closed, before `close` is emitted. */
+  abstract onSocketClosed(): void;
+
   /**
    * Did the other side end the connection first, so that TIME_WAIT is its own (RFC 9293 § 3.6)?
    */
@@ -70,21 +69,17 @@ export class SocketEnd {
   onEnd(socket: Socket): void {
     this.#peerEndedFirst ??= socket.readableEnded;
   }
-
-  onClosed(): void {
-    this.#watcher.onSocketClosed();
-  }
 }
 
-/** Is the end of that socket watched, or was it? */
-export function isWatched(socket: object): boolean {
-  return END in socket;
+/** What watches the end of that socket, also after it has come. */
+export function endOf(socket: object): SocketEnd | undefined {
+  return (socket as Partial<Watched>)[END];
 }
 
-// `this` is the socket in all of these.
+// `this` is the socket in these.
 
 function onClose(this: Watched): void {
-  this[END]?.onClosed();
+  this[END]?.onSocketClosed();
 }
 
 function final(this: Watched, done: Done): void {
@@ -106,20 +101,33 @@ function destroy(this: Watched, error: Error | null, done: Done): void {
   const destroyed: Done = (failure) => {
     done(failure);
     // After `error` has been emitted, which `done` has put off.
-    process.nextTick(() => end.onClosed());
+    process.nextTick(() => end.onSocketClosed());
   };
   end.destroy.call(this, error as never, destroyed as never);
 }
 
 /** A handle is closed, or reset, once: here is where it says that it has been. */
 function tellWhenClosed(handle: Handle, end: SocketEnd): void {
-  for (const name of ["close", "reset"] as const) {
-    const native = handle[name];
-    if (typeof native !== "function") continue;
-    handle[name] = (closed) =>
-      native.call(handle, () => {
-        end.onClosed();
-        closed?.call(handle);
-      });
-  }
+  handle[END] = end;
+  end.closeHandle = handle.close;
+  end.resetHandle = handle.reset;
+  if (typeof end.closeHandle === "function") handle.close = closeHandle;
+  if (typeof end.resetHandle === "function") handle.reset = resetHandle;
+}
+
+// `this` is the handle in these.
+
+function closeHandle(this: Handle, closed?: () => void): unknown {
+  const end = this[END] as SocketEnd;
+  return end.closeHandle?.call(this, () => onHandleClosed(this, end, closed));
+}
+
+function resetHandle(this: Handle, closed?: () => void): unknown {
+  const end = this[END] as SocketEnd;
+  return end.resetHandle?.call(this, () => onHandleClosed(this, end, closed));
+}
+
+function onHandleClosed(handle: Handle, end: SocketEnd, closed?: () => void): void {
+  end.onSocketClosed();
+  closed?.call(handle);
 }

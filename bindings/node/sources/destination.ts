@@ -3,6 +3,7 @@
 import { IPV4, IPV6, UDP } from "../../index.ts";
 import type { Counts } from "../metrics/counts.ts";
 import type { Pair } from "./pair.ts";
+import type { PairRequest } from "./pair-table.ts";
 
 export class Destination {
   readonly transport: number;
@@ -15,6 +16,8 @@ export class Destination {
   operations = 0;
   /** By the index of the source, as far as they have been used. */
   readonly pairs: (Pair | undefined)[] = [];
+  /** The request for a port to here from whatever source. */
+  readonly fromAnySource: PairRequest = { destination: this, source: undefined };
   /** Which source has its turn. */
   turn = 0;
   /** Connections that wait for a port to here. */

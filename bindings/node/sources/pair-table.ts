@@ -15,7 +15,7 @@ import type { Lent, LoanRequest } from "../blocks/loans.ts";
 import type { ConnectorSettings } from "../connector/connector-options.ts";
 import { effectiveRange } from "../connector/effective-range.ts";
 import type { SocketRow } from "../host/proc.ts";
-import { type Counts, newCounts, Remembered } from "../metrics/counts.ts";
+import { type Counts, countOne, newCounts, Remembered } from "../metrics/counts.ts";
 import { Checkout } from "./checkout.ts";
 import { Destination } from "./destination.ts";
 import { Pair } from "./pair.ts";
@@ -124,9 +124,17 @@ export class PairTable {
    * @param text the address in canonical form.
    */
   use(transport: number, text: string, port: number): Destination {
-    const destination =
-      this.find(transport, text, port) ?? this.#newDestination(transport, text, port);
+    const known = this.useKnown(transport, text, port);
+    if (known !== undefined) return known;
+    const destination = this.#newDestination(transport, text, port);
     destination.operations++;
+    return destination;
+  }
+
+  /** The same where it is known already. */
+  useKnown(transport: number, text: string, port: number): Destination | undefined {
+    const destination = this.find(transport, text, port);
+    if (destination !== undefined) destination.operations++;
     return destination;
   }
 
@@ -299,9 +307,9 @@ export class PairTable {
 
   /** Adds one to a counter of the whole, the source and the destination. */
   count(pair: Pair, what: keyof Counts): void {
-    this.counts[what]++;
-    pair.source.counts[what]++;
-    pair.destination.counts[what]++;
+    countOne(this.counts, what);
+    countOne(pair.source.counts, what);
+    countOne(pair.destination.counts, what);
   }
 
   /** All pairs, brought up to date. */
