@@ -130,6 +130,7 @@ export class CoolingPool extends PortPool {
     if (this.#records.cooldown === 0) return super.coolDown(port, now);
     checkNow(now);
     if (!super.has(port)) return false;
+    this.#records.mayCool = true;
     const answer = this.#cooling.coolDown(this.#records.cooldown, port, now);
     if (answer < 0) throw noMemory(`port ${port} in cooldown`);
     return answer !== 0;
@@ -149,14 +150,14 @@ export class CoolingPool extends PortPool {
 
   /** A port that is not checked yet. */
   #coolsDown(port: number): boolean {
-    const { cooldown } = this.#records;
-    return cooldown !== 0 && this.#cooling.isCooling(cooldown, explicitPort(port)) !== 0;
+    const { cooldown, mayCool } = this.#records;
+    return mayCool && this.#cooling.isCooling(cooldown, explicitPort(port)) !== 0;
   }
 
   /** The core has given a port: if it was cooling here, it has been freed by value meanwhile. */
   #taken(port: number): number {
-    const { cooldown } = this.#records;
-    if (cooldown !== 0) this.#cooling.endCooldown(cooldown, port);
+    const { cooldown, mayCool } = this.#records;
+    if (mayCool) this.#cooling.endCooldown(cooldown, port);
     return port;
   }
 

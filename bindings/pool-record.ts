@@ -98,6 +98,8 @@ export class CoolingRecords {
   readonly exports: CooldownExports;
   /** Where its cooling ports are kept; 0: it has no cooldown, or is closed. */
   cooldown = 0;
+  /** Has a port cooled down since none was last seen to? Where none has, the module is not asked. */
+  mayCool = false;
   /** Where the order of release is kept; 0: it has none, or is closed. */
   fifo = 0;
 
@@ -123,7 +125,10 @@ export class CoolingRecords {
     for (;;) {
       const left = freed === undefined ? FOREVER : freed.length - total;
       const count = this.exports.expire(this.cooldown, now, Math.min(left, BATCH_MAX));
-      if (count === 0) return total;
+      if (count === 0) {
+        this.mayCool = this.count > 0;
+        return total;
+      }
       if (freed === undefined) total += core.exports.freeMany(handle, count);
       else total += freeEach(core, handle, count, freed, total);
       if (this.fifo !== 0) this.exports.releaseBatch(this.fifo, count);
@@ -184,6 +189,7 @@ export class CoolingRecords {
     const slot = Math.floor((clock * SLOTS) / period);
     for (const { port, age } of ports) {
       const time = age === 0 ? clock : Math.max(0, ((slot - age + 0.5) * period) / SLOTS);
+      this.mayCool = true;
       if (exports.coolDown(cooldown, port, time) < 0) throw noMemory("a pool's cooldown");
     }
     exports.expire(cooldown, clock, 0);
@@ -203,6 +209,7 @@ export class CoolingRecords {
     if (this.fifo !== 0) this.exports.closeFifo(this.fifo);
     this.cooldown = 0;
     this.fifo = 0;
+    this.mayCool = false;
   }
 
   /** Runs the debug build's check of the invariants; a release build does nothing. */

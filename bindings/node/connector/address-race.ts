@@ -27,9 +27,9 @@ export class AddressRace {
   readonly #racer: Racer;
   /** Milliseconds that one address has a start on the next. */
   readonly #delayMs: number;
-  #errors: unknown[] | undefined = undefined;
-  #destinations: readonly Destination[] = [];
-  #next = 0;
+  readonly #errors: unknown[] = [];
+  readonly #destinations: readonly Destination[];
+  #next: number;
   /**
    * How many addresses are to be begun: the present one, and the next if it has failed already.
    */
@@ -37,13 +37,15 @@ export class AddressRace {
   #timer: NodeJS.Timeout | undefined = undefined;
   #isOver = false;
 
-  constructor(racer: Racer, delayMs: number) {
+  /** @param begun so many of them have been begun already. */
+  constructor(racer: Racer, delayMs: number, destinations: readonly Destination[], begun: number) {
     this.#racer = racer;
     this.#delayMs = delayMs;
+    this.#destinations = destinations;
+    this.#next = begun;
   }
 
-  start(destinations: readonly Destination[]): void {
-    this.#destinations = destinations;
+  start(): void {
     this.#launch();
   }
 
@@ -55,14 +57,13 @@ export class AddressRace {
 
   /** Notes the error of an address. */
   note(error: unknown): void {
-    this.#errors ??= [];
     this.#errors.push(error);
   }
 
   /** Begins with the next address; where none is left, and none under way, the race is lost. */
   goOn(): void {
     if (this.#next < this.#destinations.length) this.#launch();
-    else if (!this.#racer.isUnderWay()) this.#racer.onLost(together(this.#errors ?? []));
+    else if (!this.#racer.isUnderWay()) this.#racer.onLost(together(this.#errors));
   }
 
   /** An address is connected: no further one is begun, unless that connection fails after all. */
@@ -70,12 +71,10 @@ export class AddressRace {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
   }
 
-  /** Forgets the addresses. */
+  /** No further address is begun. */
   stop(): void {
     this.pause();
     this.#isOver = true;
-    for (const destination of this.#destinations) destination.operations--;
-    this.#destinations = [];
   }
 
   #launch(): void {

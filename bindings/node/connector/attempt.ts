@@ -217,8 +217,12 @@ function isReset(socket: Socket): boolean {
   return (socket as { resetAndClosing?: boolean }).resetAndClosing !== undefined;
 }
 
-/** What is asked of a socket, whatever realm or package its class is of. */
-const SOCKET_METHODS = ["on", "removeListener", "destroy"] as const;
+/** All that is asked of a socket, whatever realm or package its class is of. */
+function hasSocketMethods(socket: unknown): boolean {
+  const { on, removeListener, destroy } = Object(socket);
+  const hasEvents = typeof on === "function" && typeof removeListener === "function";
+  return hasEvents && typeof destroy === "function";
+}
 
 /**
  * What a dial has made: a socket whose `connect` and `close` are still to come.
@@ -226,7 +230,7 @@ const SOCKET_METHODS = ["on", "removeListener", "destroy"] as const;
  */
 export function checkDialled(made: unknown, readyEvent: string): Socket {
   const socket = made as Socket;
-  const isSocket = SOCKET_METHODS.every((name) => typeof socket?.[name] === "function");
+  const isSocket = hasSocketMethods(socket);
   if (isSocket && !hasEmittedClose(socket) && endOf(socket) === undefined) {
     const isOpen = socket.pending === false && !socket.destroyed;
     // TLS may begin on a connection that is there.

@@ -31,7 +31,12 @@ import {
 import type { ConnectorContext } from "./connector-context.ts";
 import type { ConnectorError } from "./connector-error.ts";
 import { OperationWait } from "./operation-wait.ts";
-import { type BeginFailure, type Obstacle, PortAcquisition, type PortSeeker } from "./port-acquisition.ts";
+import {
+  type BeginFailure,
+  type Obstacle,
+  PortAcquisition,
+  type PortSeeker,
+} from "./port-acquisition.ts";
 
 /**
  * Called with what became of a connection: the socket, connected, or `null` and the error. The
@@ -73,7 +78,9 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
   readonly #context: ConnectorContext;
   readonly #target: Target;
   readonly #callback: ConnectCallback;
-  readonly #race: AddressRace;
+  #destinations: readonly Destination[] = [];
+  /** Where there are several addresses, or the one has failed. */
+  #race: AddressRace | undefined = undefined;
   readonly #ports: PortAcquisition;
   /** From the first wait on. */
   #wait: OperationWait | undefined = undefined;
@@ -93,7 +100,6 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     this.#context = context;
     this.#target = target;
     this.#callback = callback;
-    this.#race = new AddressRace(this, context.settings.attemptDelay);
     this.#ports = new PortAcquisition(context, this);
   }
 
@@ -125,12 +131,26 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
   }
 
   #onResolved(error: unknown, destinations: readonly Destination[]): void {
-    if (this.#isOver) for (const destination of destinations) destination.operations--;
-    else if (error === null) this.#race.start(destinations);
-    else this.#fail(error);
+    this.#destinations = destinations;
+    if (this.#isOver) this.#forgetDestinations();
+    else if (error !== null) this.#fail(error);
+    else if (destinations.length === 1) this.beginWith(destinations[0] as Destination);
+    else this.#raceOf(0).start();
+  }
+
+  #forgetDestinations(): void {
+    for (const destination of this.#destinations) destination.operations--;
+    this.#destinations = [];
   }
 
   // ── Addresses ───────────────────────────────────────────────────────────────────────────
+
+  /** The race, in which the sole address has been begun without it. */
+  #raceOf(begun = 1): AddressRace {
+    const { attemptDelay } = this.#context.settings;
+    this.#race ??= new AddressRace(this, attemptDelay, this.#destinations, begun);
+    return this.#race;
+  }
 
   beginWith(destination: Destination): void {
     const request = this.#ports.requestFor(destination);
@@ -157,14 +177,14 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
 
   #onObstacle(request: PairRequest, obstacle: Obstacle): void {
     if (this.#isOver) return;
-    if (obstacle.kind === "failure") this.#race.onFailed(obstacle.error);
+    if (obstacle.kind === "failure") this.#raceOf().onFailed(obstacle.error);
     else if (this.#mayWaitFor(request, obstacle)) this.#join(request, obstacle.kind === "file");
     else this.#refuse(request, obstacle.error);
   }
 
   #refuse(request: PairRequest, error: ConnectorError): void {
     this.#context.events.onRefused(request, error, this);
-    this.#race.onFailed(error);
+    this.#raceOf().onFailed(error);
   }
 
   // ── Attempts ────────────────────────────────────────────────────────────────────────────
@@ -204,7 +224,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
       return;
     }
     this.#winner = attempt;
-    this.#race.pause();
+    this.#race?.pause();
     for (const other of this.#attempts) if (other !== attempt) other.socket.destroy();
   }
 
@@ -253,7 +273,8 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     if (kind !== "port") return false;
     // A connection that comes back to its place is not refused because ports cool down.
     if (error.exhausted === "blocks" && this.#context.pairs.isAsking(request)) return true;
-    if (error.exhausted === "cooling") return waitsForCooling || (waits && this.#wait !== undefined);
+    if (error.exhausted === "cooling")
+      return waitsForCooling || (waits && this.#wait !== undefined);
     return waits && WORTH_WAITING.includes(error.exhausted);
   }
 
@@ -302,9 +323,9 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     for (const request of requests) {
       const error = errors.waitedTooLong(request, settings.waitTimeout);
       events.onRefused(request, error, this);
-      this.#race.note(error);
+      this.#raceOf().note(error);
     }
-    this.#race.goOn();
+    this.#raceOf().goOn();
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────
@@ -363,7 +384,8 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
   #settle(): void {
     this.#isOver = true;
     if (this.#connectTimer !== undefined) clearTimeout(this.#connectTimer);
-    this.#race.stop();
+    this.#race?.stop();
+    this.#forgetDestinations();
     this.#wait?.leave();
     this.#leaveOperations();
   }

@@ -48,12 +48,12 @@ export class WaitQueues {
 
   /** Do connections wait for just this? */
   has({ destination, source }: PairRequest): boolean {
-    return this.#queues.get(destination)?.get(source) !== undefined;
+    return this.count > 0 && this.#queues.get(destination)?.get(source) !== undefined;
   }
 
   /** Serves those who wait for just this, before another connection asks for it. */
   serve(request: PairRequest): void {
-    if (this.count === 0 || !this.has(request)) return;
+    if (!this.has(request)) return;
     // While queues are being served, each has its turn anyway.
     if (this.#isServing) return;
     this.#whileServing(() => this.#serve(request.destination, request.source));
