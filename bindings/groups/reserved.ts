@@ -37,6 +37,12 @@ export let holdList: (list: ReservedPorts) => void;
 /** It does no longer. The core's copy goes with the last that used it. */
 export let dropList: (list: ReservedPorts) => void;
 
+/** How many ports of a range are not in the list, without a look at each. */
+export let unreservedIn: (list: ReservedPorts, range: PortRange) => number;
+
+/** Reserves more ports, 0..65535, all at once. */
+export let addPorts: (list: ReservedPorts, ports: Iterable<number>) => void;
+
 /**
  * Ports that are kept out of automatic selection (Linux `ip_local_reserved_ports`): bind() with
  * port 0 and connect() pass over them; an explicit port may be one of them. A list can serve
@@ -69,6 +75,20 @@ export class ReservedPorts implements Disposable {
       list.#users--;
       if (list.#users === 0) list.#dropCopy();
     };
+    unreservedIn = (list, { first, last }) => {
+      const spans = list.#open();
+      let count = last - first + 1;
+      for (let index = indexOfEnd(spans, first); index < spans.length; index++) {
+        const span = spans[index] as PortRange;
+        if (span.first > last) break;
+        count -= Math.min(span.last, last) - Math.max(span.first, first) + 1;
+      }
+      return count;
+    };
+    addPorts = (list, ports) => {
+      const added = Array.from(ports, (port) => ({ first: port, last: port }));
+      list.#replace([...list.#open(), ...added]);
+    };
   }
 
   /**
@@ -98,8 +118,7 @@ export class ReservedPorts implements Disposable {
   set text(text: string) {
     const spans = parseReserved(checkText("text", text));
     this.#open();
-    this.#spans = mergeSpans(spans);
-    if (this.#copy !== 0) this.#fill();
+    this.#replace(spans);
   }
 
   /**
@@ -170,6 +189,11 @@ export class ReservedPorts implements Disposable {
   #open(): readonly PortRange[] {
     if (this.#spans === undefined) throw closed("list of reserved ports");
     return this.#spans;
+  }
+
+  #replace(spans: readonly PortRange[]): void {
+    this.#spans = mergeSpans(spans);
+    if (this.#copy !== 0) this.#fill();
   }
 
   #copyInCore(): number {

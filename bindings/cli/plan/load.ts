@@ -3,6 +3,7 @@
 
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import type { WhenCooling } from "../../cooldown.ts";
+import { unreservedIn } from "../../groups/reserved.ts";
 import { IPV4, PortManager, type PortRange, type ReservedPorts, TCP } from "../../index.ts";
 import { withPorts } from "../../node/connector/headroom.ts";
 import { figure } from "../../node/connector/words.ts";
@@ -99,11 +100,7 @@ export function passedOver({ reserved, keptFree }: Ports): ReservedPorts {
 
 /** The ports of the range that are not passed over: what one source has for each destination. */
 export function portsOf(load: Ports): number {
-  const { range } = load;
-  const list = passedOver(load);
-  let count = 0;
-  for (let port = range.first; port <= range.last; port++) if (!list.has(port)) count++;
-  return count;
+  return unreservedIn(passedOver(load), load.range);
 }
 
 /** The same for who takes what a connector keeps free. */

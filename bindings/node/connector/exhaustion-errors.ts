@@ -3,6 +3,7 @@
 
 import { EMPTY_RANGE, NO_MEMORY } from "../../../assembly/abi.ts";
 import { explained } from "../../errors.ts";
+import { unreservedIn } from "../../groups/reserved.ts";
 import { type Explanation, IPV6, type PortRange, Refusal, UDP } from "../../index.ts";
 import type { LeasedPorts } from "../blocks/leased-ports.ts";
 import type { Destination } from "../sources/destination.ts";
@@ -258,11 +259,7 @@ export class ExhaustionErrors {
   #countIn(range: PortRange): number {
     const last = this.#lastCount;
     if (last?.range.first === range.first && last.range.last === range.last) return last.count;
-    const { reserved } = this.#settings;
-    let count = range.last - range.first + 1;
-    if (reserved.size > 0) {
-      for (let port = range.first; port <= range.last; port++) if (reserved.has(port)) count--;
-    }
+    const count = unreservedIn(this.#settings.reserved, range);
     this.#lastCount = { range, count };
     return count;
   }

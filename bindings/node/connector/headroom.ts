@@ -10,6 +10,7 @@
 // port by port, soon meets one; and in pairs, since connect() searches the even offsets first and
 // bind() the odd ones.
 
+import { addPorts, unreservedIn } from "../../groups/reserved.ts";
 import { type PortRange, ReservedPorts } from "../../index.ts";
 import type { HostState } from "../host/host-state.ts";
 import { isOpenToAll, type RangeUse } from "../host/use.ts";
@@ -20,6 +21,7 @@ export const HEADROOM_MOST: number = 1 / 4;
 /** 2^32 divided by the golden ratio: multiples of it lie apart evenly, however many there are. */
 const GOLDEN = 0x9e3779b1;
 const PAIRS = 32_768;
+const KEYS = 2 ** 32;
 
 /**
  * The ports to leave alone, ascending, so that of the system's range so many are not used: those
@@ -28,33 +30,39 @@ const PAIRS = 32_768;
 export function portsKeptFree(
   headroom: number,
   system: RangeUse,
-  { first, last }: PortRange,
+  range: PortRange,
   reserved: ReservedPorts,
 ): number[] {
   if (headroom === 0) return [];
-  const isPicked = (port: number): boolean =>
-    port >= system.range.first && port <= system.range.last && !system.reserved.has(port);
-  const isOurs = (port: number): boolean =>
-    port >= first && port <= last && !reserved.has(port) && isPicked(port);
-  let ours = 0;
-  for (let port = first; port <= last; port++) if (isOurs(port)) ours++;
-  const missing = headroom - (system.available - ours);
+  const first = Math.max(range.first, system.range.first);
+  const last = Math.min(range.last, system.range.last);
+  if (first > last) return [];
+  const out = new ReservedPorts([system.reserved.text, reserved.text].filter(Boolean).join());
+  const missing = headroom - (system.available - unreservedIn(out, { first, last }));
   if (missing <= 0) return [];
+  const isOurs = (port: number): boolean => port >= first && port <= last && !out.has(port);
   const found: number[] = [];
-  for (const pair of pairsApart(first >> 1, last >> 1)) {
+  for (const pair of pairsApart(first >> 1, last >> 1, missing)) {
+    for (const port of [2 * pair, 2 * pair + 1]) if (isOurs(port)) found.push(port);
     if (found.length >= missing) break;
-    found.push(...[2 * pair, 2 * pair + 1].filter(isOurs));
   }
-  return found.slice(0, missing).sort((a, b) => a - b);
+  return Array.from(Uint16Array.from(found.slice(0, missing)).sort());
 }
 
-/** Pairs of ports in an order of which every beginning lies apart evenly. */
-function* pairsApart(first: number, last: number): Generator<number> {
-  const order = new Float64Array(last - first + 1);
-  for (let pair = first; pair <= last; pair++) {
-    order[pair - first] = (Math.imul(pair, GOLDEN) >>> 0) * PAIRS + pair;
+/**
+ * Pairs of ports in an order of which every beginning lies apart evenly. Those that come first are
+ * put in order first, since most are not asked for.
+ */
+function* pairsApart(first: number, last: number, ports: number): Generator<number> {
+  const share = ports / (last - first + 1);
+  for (let from = 0, step = share * KEYS; from < KEYS; from += step) {
+    const keys: number[] = [];
+    for (let pair = first; pair <= last; pair++) {
+      const key = Math.imul(pair, GOLDEN) >>> 0;
+      if (key >= from && key < from + step) keys.push(key * PAIRS + pair);
+    }
+    for (const key of Float64Array.from(keys).sort()) yield key % PAIRS;
   }
-  for (const key of order.sort()) yield key % PAIRS;
 }
 
 /** Ports that sockets of this host listen on, or wait for datagrams on, at whatever address. */
@@ -64,5 +72,7 @@ export function portsListenedOn({ tcp = [], udp = [] }: HostState): number[] {
 
 /** A list of reserved ports, and more. */
 export function withPorts(text: string, ports: readonly number[]): ReservedPorts {
-  return new ReservedPorts([...(text === "" ? [] : [text]), ...ports].join());
+  const list = new ReservedPorts(text);
+  addPorts(list, ports);
+  return list;
 }

@@ -1,6 +1,7 @@
 // Use: what the sockets of a host mean for new connections. Which ports of the kernel's range are
 // in use between a source and a destination, what is left, and which limit would be met first.
 
+import { unreservedIn } from "../../groups/reserved.ts";
 import { type PortRange, ReservedPorts } from "../../index.ts";
 import { type HostState, type HostTransport, socketsAt } from "./host-state.ts";
 import type { SocketRow, SocketRowState } from "./proc.ts";
@@ -58,9 +59,7 @@ export interface Remote {
 export function rangeUse({ portRange, reserved = "" }: HostState): RangeUse {
   const range = portRange ?? LINUX_RANGE;
   const list = new ReservedPorts(reserved);
-  let available = 0;
-  for (let port = range.first; port <= range.last; port++) if (!list.has(port)) available++;
-  return { range, reserved: list, available };
+  return { range, reserved: list, available: unreservedIn(list, range) };
 }
 
 /** How many sockets are in each state. */
