@@ -42,7 +42,7 @@ if (executablePath === undefined) console.warn(`${PAGES} are not run: ${NO_CHROM
 const browser: TestProjectInlineConfiguration = {
   plugins: [pageBlocks()],
   // Known from the start, so that no page is loaded anew when it is found.
-  optimizeDeps: { include: ["@assemblyscript/loader", "ipaddr.js"] },
+  optimizeDeps: { include: ["@assemblyscript/loader"] },
   test: {
     name: "browser",
     include: [PAGES],

@@ -10,8 +10,7 @@
 //  entry point is in four files, because a bundler leaves out a file as a whole: whoever uses
 // PortManager alone has no text of linux.wasm.
 //
-// ipaddr.js and simple-ascii-chart become parts of it with their licences, so that the package does
-// not depend on them.
+// simple-ascii-chart becomes part of it with its licence, so that the package does not depend on it.
 
 import { readFileSync, rmSync } from "node:fs";
 import { basename } from "node:path";
@@ -36,7 +35,7 @@ const ENTRIES = {
   "demo-server": "cli/demo/demo-server",
 };
 const GROUPS = {
-  base: /\/assembly\/|\/ipaddr\.js\/|\/(?:errors|words|brands|cleanup|inside|address|checks|range|request)\.ts/,
+  base: /\/assembly\/|\/(?:errors|words|brands|cleanup|inside|address|checks|range|request)\.ts/,
   core: /\/bindings\/(?:state\/(?:bytes|group-tables|selections)\.|core\/(?!debug|cooldown)|groups\/|requests\/|search\.|selection\.|refusals\.)/,
   linux: /\/bindings\/linux\//,
   ports: /\/bindings\/(?!node\/|cli\/|debug|core\/debug)/,
@@ -51,7 +50,6 @@ await build({
   ),
   platform: "node",
   transform: { target: "es2022" },
-  plugins: [{ name: "ipaddr", transform: { filter: { id: /ipaddr\.js$/ }, handler: asModule } }],
   external: [/^node:/, /^#/, "@assemblyscript/loader"],
   preserveEntrySignatures: "allow-extension",
   output: {
@@ -66,12 +64,6 @@ await build({
     banner: ({ moduleIds }) => licencesOf(moduleIds),
   },
 });
-
-/** ipaddr.js as an ES module. What puts a CommonJS one into a bundle would be a file more. */
-function asModule(code) {
-  const inside = code.replace(/}\(this\)\);\s*$/, "}({}));");
-  return `const module = { exports: {} };\n${inside}\nexport default module.exports;`;
-}
 
 /** Of the libraries that are part of a file. */
 function licencesOf(paths) {

@@ -8,7 +8,6 @@
 // Parsing takes a fraction of a microsecond, as a stack gets a new peer with each connection, and
 // addresses that come again are remembered. The text is made when it is asked for.
 
-import ipaddr from "ipaddr.js";
 import { typedArrayName } from "../core/brands.ts";
 import { invalid, outOfRange, show, wrongType, wrongValue } from "../errors.ts";
 
@@ -44,6 +43,7 @@ export const ANY: Address = new Address([0, 0, 0, 0], "");
 const MAPPED = 0xffff0000;
 const UINT32_MAX = 0xffffffff;
 const NO_ADDRESS = -1;
+const GROUPS = 8;
 
 /**
  * The address that a caller gives; absent or empty: any.
@@ -71,13 +71,28 @@ export function textOf(words: readonly number[]): string {
     return `${d & 255}.${(d >>> 8) & 255}.${(d >>> 16) & 255}.${d >>> 24}`;
   }
   if ((a | b | c | d) === 0) return "";
-  const bytes = words.flatMap((word) => [
-    word & 255,
-    (word >>> 8) & 255,
-    (word >>> 16) & 255,
-    word >>> 24,
+  return groupsText(groupsOf(words));
+}
+
+/** Four words as the core keeps them, as eight groups of 16 bits. */
+export function groupsOf(words: readonly number[]): number[] {
+  return words.flatMap((word) => [
+    ((word & 255) << 8) | ((word >>> 8) & 255),
+    ((word >>> 8) & 0xff00) | (word >>> 24),
   ]);
-  return ipaddr.process(new ipaddr.IPv6(bytes).toString()).toString();
+}
+
+/** Eight groups as text (RFC 5952): the first of the longest runs of zeros is left out. */
+export function groupsText(groups: readonly number[]): string {
+  let [zeros, length] = [GROUPS, 1];
+  for (let start = 0; start < GROUPS; start++) {
+    let end = start;
+    while (groups[end] === 0) end++;
+    if (end - start > length) [zeros, length] = [start, end - start];
+  }
+  const texts = groups.map((group) => group.toString(16));
+  if (length === 1) return texts.join(":");
+  return `${texts.slice(0, zeros).join(":")}::${texts.slice(zeros + length).join(":")}`;
 }
 
 // ── Numbers and bytes ─────────────────────────────────────────────────────────────────────
@@ -197,7 +212,7 @@ function ipv4In(text: string, start: number): number {
  * hexadecimal digits, one "::" for one or more groups of zeros, the last two perhaps as an IPv4
  * address.
  */
-function groupsIn(text: string): readonly number[] | undefined {
+export function groupsIn(text: string): readonly number[] | undefined {
   const groups: number[] = [];
   let gap = -1;
   let at = 0;

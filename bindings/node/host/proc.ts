@@ -10,6 +10,7 @@
 // order: 0100007F is 127.0.0.1 on a little-endian machine, the only kind this understands.
 
 import { parseReserved } from "../../groups/texts.ts";
+import { groupsOf, groupsText } from "../../requests/address.ts";
 import { isRange, type PortRange } from "../../requests/range.ts";
 
 /** The states of a socket by the kernel's number less one (include/net/tcp_states.h). */
@@ -60,7 +61,6 @@ export interface FileLimits {
 const WORD = 8;
 const WORDS = 32;
 const PORT = 4;
-const GROUPS = 8;
 // The third word of an IPv4-mapped address, ::ffff:a.b.c.d, as a little-endian machine reads it.
 const MAPPED = "0000000000000000FFFF0000";
 
@@ -184,42 +184,12 @@ function nameOf(words: string, names: Map<string, string>): string {
 function addressOf(words: string): string {
   if (words.length === WORD) return ipv4Of(words, 0);
   if (words.startsWith(MAPPED)) return ipv4Of(words, MAPPED.length);
-  return ipv6Of(words);
+  const ofAddress = [0, 1, 2, 3].map((index) => hexAt(words, index * WORD, WORD));
+  return groupsText(groupsOf(ofAddress));
 }
 
 /** A word's lowest byte is the first of the address. */
 function ipv4Of(words: string, at: number): string {
   const word = hexAt(words, at, WORD);
   return `${word & 255}.${(word >>> 8) & 255}.${(word >>> 16) & 255}.${word >>> 24}`;
-}
-
-/** RFC 5952: the first of the longest runs of zeros is left out. */
-function ipv6Of(words: string): string {
-  const groups = groupsOf(words);
-  let [zeros, length] = [GROUPS, 1];
-  for (let start = 0; start < GROUPS; start++) {
-    let end = start;
-    while (groups[end] === 0) end++;
-    if (end - start > length) [zeros, length] = [start, end - start];
-  }
-  if (length === 1) return groupsText(groups, 0, GROUPS);
-  return `${groupsText(groups, 0, zeros)}::${groupsText(groups, zeros + length, GROUPS)}`;
-}
-
-function groupsOf(words: string): number[] {
-  const groups: number[] = [];
-  for (let at = 0; at < WORDS; at += WORD) {
-    const word = hexAt(words, at, WORD);
-    groups.push(((word & 255) << 8) | ((word >>> 8) & 255));
-    groups.push(((word >>> 8) & 0xff00) | (word >>> 24));
-  }
-  return groups;
-}
-
-function groupsText(groups: readonly number[], start: number, end: number): string {
-  let text = "";
-  for (let index = start; index < end; index++) {
-    text += (index > start ? ":" : "") + (groups[index] as number).toString(16);
-  }
-  return text;
 }

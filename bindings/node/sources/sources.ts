@@ -3,10 +3,9 @@
 
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
-import ipaddr from "ipaddr.js";
 import { isRevoked } from "../../core/brands.ts";
 import { invalid, outOfRange, show, wrongType, wrongValue } from "../../errors.ts";
-import { parseAddress } from "../../requests/address.ts";
+import { groupsIn, groupsOf, groupsText, parseAddress } from "../../requests/address.ts";
 
 /** Addresses that one set may have. */
 const SOURCES_MAX = 65_536;
@@ -94,7 +93,7 @@ function largeBlock(part: string): Block | undefined {
 
 function addPart(found: Set<string>, part: string): void {
   if (part === "") throw wrongValue("sources", VALID, part);
-  const single = interfaceAddresses(part) ?? singleAddress(part);
+  const single = (isIP(part) === 0 ? interfaceAddresses(part) : undefined) ?? singleAddress(part);
   if (single !== undefined) {
     checkCount(BigInt(single.length + found.size), part);
     for (const address of single) found.add(address);
@@ -123,11 +122,11 @@ function interfaceAddresses(name: string): string[] | undefined {
   return all.map(({ address }) => `${address}%${name}`);
 }
 
-/** What stands for itself: a wildcard, and an address with a zone. */
+/** One address, a wildcard among them, perhaps with a zone. */
 function singleAddress(part: string): string[] | undefined {
   if (part.includes("%")) return [withZone(part)];
-  if (isIP(part) === 0 || parseAddress("sources", part).text !== "") return undefined;
-  return [part.includes(".") ? "0.0.0.0" : "::"];
+  if (isIP(part) === 0) return undefined;
+  return [parseAddress("sources", part).text || (part.includes(".") ? "0.0.0.0" : "::")];
 }
 
 /** @returns the canonical text of an address with a zone. */
@@ -180,15 +179,15 @@ function endAt(text: string, isBase = false): End {
 
 /** An address as a number. */
 export function numberOf(text: string): bigint {
-  const bytes = ipaddr.parse(text).toByteArray();
-  return bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  const groups = groupsIn(text) ?? groupsOf(parseAddress("sources", text).words).slice(-2);
+  return groups.reduce((sum, group) => (sum << 16n) | BigInt(group), 0n);
 }
 
 /** A number as an address, in canonical form. */
 export function addressOf(value: bigint, family: number): string {
-  const length = family === 4 ? 4 : 16;
-  const bytes = Array.from({ length }, (_, index) =>
-    Number((value >> BigInt(8 * (length - 1 - index))) & 255n),
+  const [count, bits] = family === 4 ? [4, 8] : [8, 16];
+  const parts = Array.from({ length: count }, (_, index) =>
+    Number(BigInt.asUintN(bits, value >> BigInt(bits * (count - 1 - index)))),
   );
-  return ipaddr.fromByteArray(bytes).toString();
+  return family === 4 ? parts.join(".") : groupsText(parts);
 }

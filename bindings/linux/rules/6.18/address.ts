@@ -1,10 +1,9 @@
 // Addresses for the rules of modern Linux: 0.0.0.0 and :: are two addresses, and an address has a
 // family.
 
-import ipaddr from "ipaddr.js";
 import { REQUEST_ADDRESS, REQUEST_DESTINATION } from "../../../../assembly/abi.ts";
 import type { Core } from "../../../core/core.ts";
-import { parseAddress } from "../../../requests/address.ts";
+import { groupsOf, groupsText, parseAddress, textOf } from "../../../requests/address.ts";
 
 /** An address as the core reads it, four words in network byte order. */
 export interface Address {
@@ -14,8 +13,10 @@ export interface Address {
   readonly plain: string;
 }
 
+/** `::ffff:0:0/96`, as it lies in the third word. */
+const MAPPED = 0xffff0000;
 const ANY_V4: Address = {
-  words: [0, 0, 0xffff0000, 0],
+  words: [0, 0, MAPPED, 0],
   isV6: false,
   plain: "0.0.0.0",
 };
@@ -33,28 +34,19 @@ export function readAddress(name: string, text: unknown, isV6: boolean): Address
   }
   if (!isWrittenAsV6) return ANY_V4;
   // :: and ::ffff:0.0.0.0 are two addresses here.
-  const isMapped = `${text}` !== "" && ipaddr.IPv6.parse(`${text}`).isIPv4MappedAddress();
-  return isMapped ? { ...ANY_V4, isV6: true } : ANY_V6;
+  return /f/i.test(`${text ?? ""}`) ? { ...ANY_V4, isV6: true } : ANY_V6;
 }
 
 /** An address of the core as getsockname() of that family prints it. */
 export function printAddress(given: ArrayLike<number>, isV6: boolean): string {
-  const bytes = (word = 0): number[] => [
-    word & 255,
-    (word >>> 8) & 255,
-    (word >>> 16) & 255,
-    word >>> 24,
-  ];
-  if (!isV4Words(given))
-    return new ipaddr.IPv6(Array.from(given).flatMap((word) => bytes(word))).toRFC5952String();
-  const [a, b, c, d] = bytes(given[3]);
-  const dotted = `${a}.${b}.${c}.${d}`;
+  if (!isV4Words(given)) return groupsText(groupsOf(Array.from(given)));
+  const dotted = textOf([0, 0, MAPPED, given[3] as number]);
   return isV6 ? `::ffff:${dotted}` : dotted;
 }
 
 /** Is it IPv4, also as a mapped address? */
 export function isV4Words(words: ArrayLike<number>): boolean {
-  return words[0] === 0 && words[1] === 0 && (words[2] ?? 0) >>> 0 === 0xffff0000;
+  return words[0] === 0 && words[1] === 0 && (words[2] ?? 0) >>> 0 === MAPPED;
 }
 
 export function isLoopback({ plain }: Address): boolean {
