@@ -35,10 +35,8 @@ const ENTRIES = {
   "demo-server": "cli/demo/demo-server",
 };
 const GROUPS = {
-  base: /\/assembly\/|\/(?:errors|words|brands|cleanup|inside|address|checks|range|request)\.ts/,
-  core: /\/bindings\/(?:state\/(?:bytes|group-tables|selections)\.|core\/(?!debug|cooldown)|groups\/|requests\/|search\.|selection\.|refusals\.)/,
   linux: /\/bindings\/linux\//,
-  ports: /\/bindings\/(?!node\/|cli\/|debug|core\/debug)/,
+  ports: /\/assembly\/|\/words\.ts|\/bindings\/(?!node\/|cli\/|debug|core\/debug)/,
   demo: /\/bindings\/cli\/demo\/(?!demo-)|\/host\/namespace\.|\/simple-ascii-chart\//,
   output: /\/bindings\/cli\/(?:args|failure|output)\./,
   sockets: /\/bindings\/node\/(?!testing|blocks\/store-checks|adapters\/autocannon-worker\.)/,

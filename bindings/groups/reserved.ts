@@ -86,8 +86,9 @@ export class ReservedPorts implements Disposable {
       return count;
     };
     addPorts = (list, ports) => {
-      const added = Array.from(ports, (port) => ({ first: port, last: port }));
-      list.#replace([...list.#open(), ...added]);
+      const spans = list.#open();
+      const added = spansOf(ports);
+      list.#replace(spans.length === 0 ? added : mergeSpans([...spans, ...added]));
     };
   }
 
@@ -118,7 +119,7 @@ export class ReservedPorts implements Disposable {
   set text(text: string) {
     const spans = parseReserved(checkText("text", text));
     this.#open();
-    this.#replace(spans);
+    this.#replace(mergeSpans(spans));
   }
 
   /**
@@ -191,8 +192,9 @@ export class ReservedPorts implements Disposable {
     return this.#spans;
   }
 
+  /** @param spans ascending, apart from each other. */
   #replace(spans: readonly PortRange[]): void {
-    this.#spans = mergeSpans(spans);
+    this.#spans = spans;
     if (this.#copy !== 0) this.#fill();
   }
 
@@ -218,6 +220,20 @@ export class ReservedPorts implements Disposable {
     this.#core.exports.closeReserved(this.#copy);
     this.#copy = 0;
   }
+}
+
+/** Ports in any order as ascending spans. */
+function spansOf(ports: Iterable<number>): PortRange[] {
+  const spans: { first: number; last: number }[] = [];
+  let open = { first: -2, last: -2 };
+  for (const port of Uint16Array.from(ports).sort()) {
+    if (port > open.last + 1) {
+      open = { first: port, last: port };
+      spans.push(open);
+    }
+    open.last = port;
+  }
+  return spans;
 }
 
 /** Is a port in one of ascending spans? */

@@ -20,8 +20,6 @@ export const HEADROOM_SHARE: number = 1 / 10;
 export const HEADROOM_MOST: number = 1 / 4;
 /** 2^32 divided by the golden ratio: multiples of it lie apart evenly, however many there are. */
 const GOLDEN = 0x9e3779b1;
-const PAIRS = 32_768;
-const KEYS = 2 ** 32;
 
 /**
  * The ports to leave alone, ascending, so that of the system's range so many are not used: those
@@ -40,28 +38,34 @@ export function portsKeptFree(
   const out = new ReservedPorts([system.reserved.text, reserved.text].filter(Boolean).join());
   const missing = headroom - (system.available - unreservedIn(out, { first, last }));
   if (missing <= 0) return [];
-  const isOurs = (port: number): boolean => port >= first && port <= last && !out.has(port);
+  const isOurs = (port: number): boolean =>
+    port >= first && port <= last && (out.size === 0 || !out.has(port));
   const found: number[] = [];
-  for (const pair of pairsApart(first >> 1, last >> 1, missing)) {
-    for (const port of [2 * pair, 2 * pair + 1]) if (isOurs(port)) found.push(port);
+  for (const pair of pairsApart(first >> 1, last >> 1)) {
     if (found.length >= missing) break;
+    if (isOurs(2 * pair)) found.push(2 * pair);
+    if (isOurs(2 * pair + 1)) found.push(2 * pair + 1);
   }
   return Array.from(Uint16Array.from(found.slice(0, missing)).sort());
 }
 
 /**
- * Pairs of ports in an order of which every beginning lies apart evenly. Those that come first are
- * put in order first, since most are not asked for.
+ * Pairs of ports in an order of which every beginning lies apart evenly: of the multiples of
+ * `GOLDEN`, modulo 2^32. Nothing is put in order: the next greater one is always `up` pairs farther
+ * on, `down` pairs back, or both (three-gap theorem, Sós 1958).
  */
-function* pairsApart(first: number, last: number, ports: number): Generator<number> {
-  const share = ports / (last - first + 1);
-  for (let from = 0, step = share * KEYS; from < KEYS; from += step) {
-    const keys: number[] = [];
-    for (let pair = first; pair <= last; pair++) {
-      const key = Math.imul(pair, GOLDEN) >>> 0;
-      if (key >= from && key < from + step) keys.push(key * PAIRS + pair);
-    }
-    for (const key of Float64Array.from(keys).sort()) yield key % PAIRS;
+function* pairsApart(first: number, last: number): Generator<number> {
+  const count = last - first + 1;
+  const multiple = (pair: number): number => Math.imul(pair, GOLDEN) >>> 0;
+  let [least, up, down] = [0, 1, 1];
+  for (let index = 1; index < count; index++) {
+    if (multiple(first + index) < multiple(first + least)) least = index;
+    if (multiple(index) < multiple(up)) up = index;
+    if (multiple(index) > multiple(down)) down = index;
+  }
+  for (let at = least, left = count; left > 0; left--) {
+    yield first + at;
+    at += at < count - up ? up : at >= down ? -down : up - down;
   }
 }
 
