@@ -2,17 +2,23 @@
 // cold process about a millisecond, and clears the place where tsc puts the same file by file, with
 // its declarations.
 //
-//   build/lib/   index.js            base.js  core.js  ports.js  linux.js
-//                node.js             sockets.js, and the four above
+//   build/lib/   index.js            #core  #ports  #linux
+//                node.js             sockets.js, #core and #ports
 //                cli.js              demo.js  plan.js  show.js ...
 //
-// Names stay, and each part is headed by the name of its source: `// bindings/pool.ts`. The main
-//  entry point is in four files, because a bundler leaves out a file as a whole: whoever uses
-// PortManager alone has no text of linux.wasm.
+// What the names with # are is said by the conditions under "imports" in package.json:
+//
+//   #core, #ports   core.js and ports.js: a bundler leaves out a file as a whole, so that a page
+//                   with PortGroups alone has no text of cooldown.wasm
+//                   whole.js, where the condition is "node": both, and the texts of their modules
+//   #linux          linux.js; or linux-later.js, which Node alone knows ("node-addons") and which
+//                   loads that one when LinuxPorts is first used
+//
+// Names stay, and each part is headed by the name of its source: `// bindings/pool.ts`.
 //
 // simple-ascii-chart becomes part of it with its licence, so that the package does not depend on it.
 
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "rolldown";
@@ -26,6 +32,7 @@ for (const folder of ["build/bindings", "build/lib"]) {
 /** What is reached from nowhere but one entry point stays with it. */
 const ENTRIES = {
   index: "index",
+  "linux-later": "linux-later",
   node: "node/index",
   "node-testing": "node/testing",
   debug: "debug",
@@ -35,26 +42,33 @@ const ENTRIES = {
   "demo-server": "cli/demo/demo-server",
 };
 const GROUPS = {
+  core: new RegExp(
+    "/assembly/|/(?:errors|words)[.]ts|/bindings/(?:core/(?!debug|cooldown)|groups/|requests/" +
+      "|(?:search|selection|refusals)[.]|state/(?:bytes|group-tables|selections)[.])",
+  ),
   linux: /\/bindings\/linux\//,
-  ports: /\/assembly\/|\/words\.ts|\/bindings\/(?!node\/|cli\/|debug|core\/debug)/,
+  ports: /\/bindings\/(?!node\/|cli\/|debug|core\/debug|linux-later)/,
   demo: /\/bindings\/cli\/demo\/(?!demo-)|\/host\/namespace\.|\/simple-ascii-chart\//,
   output: /\/bindings\/cli\/(?:args|failure|output)\./,
   sockets: /\/bindings\/node\/(?!testing|blocks\/store-checks|adapters\/autocannon-worker\.)/,
 };
 
+const LIB = "build/lib";
+const COMMON = { platform: "node", transform: { target: "es2022" } };
+const OUTPUT = { minifyInternalExports: false, comments: { jsdoc: false } };
+
 await build({
+  ...COMMON,
   input: Object.fromEntries(
     Object.entries(ENTRIES).map(([name, path]) => [name, `bindings/${path}.ts`]),
   ),
-  platform: "node",
-  transform: { target: "es2022" },
+  plugins: [{ name: "conditional", renderChunk: withConditions }],
   external: [/^node:/, /^#/, "@assemblyscript/loader"],
   preserveEntrySignatures: "allow-extension",
   output: {
-    dir: "build/lib",
+    ...OUTPUT,
+    dir: LIB,
     chunkFileNames: "[name].js",
-    minifyInternalExports: false,
-    comments: { jsdoc: false },
     codeSplitting: {
       groups: Object.entries(GROUPS).map(([name, test]) => ({ name, test })),
       includeDependenciesRecursively: false,
@@ -62,6 +76,43 @@ await build({
     banner: ({ moduleIds }) => licencesOf(moduleIds),
   },
 });
+
+await buildWhole();
+
+/**
+ * Imports by the names whose files are said by conditions. The entry point imports linux-later.js
+ * by its path as well: what collects the files of a program for a server knows "node" alone.
+ */
+function withConditions(code, { name }) {
+  if (name === "ports") return null;
+  const named = code.replace(/ "\.\/(core|ports|linux)\.js";$/gm, ' "#$1";');
+  return name === "index" ? `import "./linux-later.js";\n${named}` : named;
+}
+
+/** core.js and ports.js in one file, which exports all that either does. */
+async function buildWhole() {
+  const files = {
+    whole: 'export * from "./core.js"; export * from "./ports.js";',
+    "./core.js": readFileSync(`${LIB}/core.js`, "utf8"),
+    "./ports.js": readFileSync(`${LIB}/ports.js`, "utf8"),
+  };
+  const { output } = await build({
+    ...COMMON,
+    input: "whole",
+    write: false,
+    plugins: [
+      {
+        name: "built",
+        resolveId: (id) => (id in files ? `\0${id}` : null),
+        // A comment that is no licence would be lost.
+        load: (id) => files[id.slice(1)]?.replace(/^\/\/ (\S+\.ts)$/gm, "/*! $1 */") ?? null,
+      },
+    ],
+    output: OUTPUT,
+  });
+  const heads = output[0].code.replace(/^\/\*! (\S+\.ts) \*\/$/gm, "// $1");
+  writeFileSync(`${LIB}/whole.js`, heads);
+}
 
 /** Of the libraries that are part of a file. */
 function licencesOf(paths) {

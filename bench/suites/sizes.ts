@@ -94,15 +94,17 @@ interface Reached {
   readonly others: readonly string[];
 }
 
-/** All files that are imported by relative paths, the first one included, and all other imports. */
+/** All files of the folder that are imported, the first one included, and all other imports. */
 function reached(from: URL): Reached {
   const files = new Map([[from.href, from]]);
   const others = new Set<string>();
   // A map may grow while it is walked through.
   for (const file of files.values()) {
     for (const name of importedBy(read(file).toString())) {
-      const next = new URL(name, file);
-      if (name.startsWith(".")) files.set(next.href, next);
+      // Of what conditions say, that which a bundler takes.
+      const path = /^#(?:core|ports|linux)$/.test(name) ? `./${name.slice(1)}.js` : name;
+      const next = new URL(path, file);
+      if (path.startsWith(".")) files.set(next.href, next);
       else others.add(name);
     }
   }

@@ -51,7 +51,7 @@ describe("the tarball", () => {
       try { PortManager.open({ seed: -1 }) } catch (error) { console.log(error.stack) }`,
     ]);
     const [, file = "", line = ""] = /open \(.*lib\/(\w+\.js):(\d+)/.exec(stdout) ?? [];
-    expect(file, stdout + stderr).toBe("ports.js");
+    expect(file, stdout + stderr).toBe("whole.js");
     const above = read(`build/lib/${file}`).split("\n").slice(0, Number(line));
     const heads = above.filter((text) => /^\/\/ \S+\.ts$/.test(text));
     expect(heads.at(-1)).toBe("// bindings/manager.ts");
@@ -102,18 +102,38 @@ describe("the tarball", () => {
 });
 
 describe("what the entry points load", () => {
-  test.each(["workerd", "default"])(
-    "the main entry point loads nothing of Node, by the condition %s",
-    (condition) => {
-      const reached = reachedFrom("build/lib/index.js", condition);
-      expect(reached.files).toContain("build/lib/ports.js");
-      expect(reached.files).toContain(
-        condition === "workerd" ? "build/core.wasm" : "build/core.inline.js",
-      );
-      expect(reached.files).not.toContain("build/lib/sockets.js");
-      expect(reached.others).toEqual([]);
-    },
-  );
+  test.each([
+    [["workerd", "node"], ["index", "linux-later", "linux", "core", "ports"], ["core.wasm"]],
+    [[], ["index", "linux-later", "linux", "core", "ports"], ["core.inline.js"]],
+    [["node"], ["index", "linux-later", "linux", "whole"], ["linux.inline.js"]],
+    [["node", "node-addons"], ["index", "linux-later", "whole"], []],
+  ])("the main entry point loads nothing of Node, by the conditions %j", (...expected) => {
+    const [conditions, scripts, modules] = expected;
+    const { files, others } = reachedFrom("build/lib/index.js", conditions);
+    const inLib = files.filter((path) => path.startsWith("build/lib/"));
+    expect(inLib.sort()).toEqual(scripts.map((name) => `build/lib/${name}.js`).sort());
+    expect(files).toEqual(expect.arrayContaining(modules.map((name) => `build/${name}`)));
+    expect(others).toEqual([]);
+  });
+
+  test("Node reads the rules of Linux when LinuxPorts is first used", () => {
+    const path = join(installed.home, "build/lib/linux.js");
+    const text = readFileSync(path, "utf8");
+    const use = `
+      const { LinuxPorts, PortManager } = require("portwarden");
+      console.log(PortManager.open().stats().descriptors);
+      const system = LinuxPorts.open();
+      console.log(system instanceof LinuxPorts, {} instanceof LinuxPorts, "open" in LinuxPorts);`;
+    expect(node("--eval", [use]).stdout).toBe("0\ntrue false true\n");
+    writeFileSync(path, "throw new Error('has been read');");
+    try {
+      const { stdout, stderr } = node("--eval", [use]);
+      expect(stdout).toBe("0\n");
+      expect(stderr).toContain("has been read");
+    } finally {
+      writeFileSync(path, text);
+    }
+  });
 
   test("an import of a module of Node is found in each form", () => {
     expect(importsOf('import "node:fs";\nconst a = await import("node:net");')).toEqual([
@@ -394,8 +414,11 @@ function importsOf(text: string): string[] {
   return [...text.matchAll(form)].map(([, first, second]) => first ?? second ?? "");
 }
 
-/** All files of the package that one loads by a condition, and what is not of the package. */
-function reachedFrom(entry: string, condition: string): { files: string[]; others: string[] } {
+/** All files of the package that one loads by some conditions, and what is not of the package. */
+function reachedFrom(
+  entry: string,
+  conditions: readonly string[],
+): { files: string[]; others: string[] } {
   const files = new Set([entry]);
   const others = new Set<string>();
   for (const file of files) {
@@ -404,13 +427,20 @@ function reachedFrom(entry: string, condition: string): { files: string[]; other
       const target = installed.manifest.imports[name];
       if (name.startsWith(".")) files.add(posix.join(posix.dirname(file), name));
       else if (target === undefined) others.add(name);
-      else files.add(posix.normalize(targetOf(target, condition)));
+      else files.add(posix.normalize(targetOf(target, conditions)));
     }
   }
   return { files: [...files], others: [...others] };
 }
 
-function targetOf(target: string | Readonly<Record<string, string>>, condition: string): string {
+/** The first that applies counts. */
+function targetOf(
+  target: string | Readonly<Record<string, string>>,
+  conditions: readonly string[],
+): string {
   if (typeof target === "string") return target;
-  return (target[condition] ?? target.default) as string;
+  const found = Object.entries(target).find(
+    ([condition]) => condition === "default" || conditions.includes(condition),
+  );
+  return found?.[1] ?? "";
 }

@@ -38,10 +38,11 @@ export function portsKeptFree(
   const out = new ReservedPorts([system.reserved.text, reserved.text].filter(Boolean).join());
   const missing = headroom - (system.available - unreservedIn(out, { first, last }));
   if (missing <= 0) return [];
+  const passesOver = out.size > 0;
   const isOurs = (port: number): boolean =>
-    port >= first && port <= last && (out.size === 0 || !out.has(port));
+    port >= first && port <= last && !(passesOver && out.has(port));
   const found: number[] = [];
-  for (const pair of pairsApart(first >> 1, last >> 1)) {
+  for (const pair of pairsApart(system.range)) {
     if (found.length >= missing) break;
     if (isOurs(2 * pair)) found.push(2 * pair);
     if (isOurs(2 * pair + 1)) found.push(2 * pair + 1);
@@ -50,21 +51,22 @@ export function portsKeptFree(
 }
 
 /**
- * Pairs of ports in an order of which every beginning lies apart evenly: of the multiples of
- * `GOLDEN`, modulo 2^32. Nothing is put in order: the next greater one is always `up` pairs farther
- * on, `down` pairs back, or both (three-gap theorem, Sós 1958).
+ * Pairs of ports in an order of which every beginning lies apart evenly: that of their multiples of
+ * `GOLDEN`, modulo 2^32, from the first pair's on. Nothing has to be sorted: the next greater
+ * multiple is always `up` pairs farther on, `down` pairs back, or both (three-gap theorem, Sós
+ * 1958).
  */
-function* pairsApart(first: number, last: number): Generator<number> {
-  const count = last - first + 1;
-  const multiple = (pair: number): number => Math.imul(pair, GOLDEN) >>> 0;
-  let [least, up, down] = [0, 1, 1];
-  for (let index = 1; index < count; index++) {
-    if (multiple(first + index) < multiple(first + least)) least = index;
-    if (multiple(index) < multiple(up)) up = index;
-    if (multiple(index) > multiple(down)) down = index;
+function* pairsApart({ first, last }: PortRange): Generator<number> {
+  const start = first >> 1;
+  const count = (last >> 1) - start + 1;
+  let [up, above] = [1, GOLDEN];
+  let [down, below] = [1, 2 ** 32 - GOLDEN];
+  while (up + down < count) {
+    if (above > below) [up, above] = [up + down, above - below];
+    else [down, below] = [down + up, below - above];
   }
-  for (let at = least, left = count; left > 0; left--) {
-    yield first + at;
+  for (let at = 0, left = count; left > 0; left--) {
+    yield start + at;
     at += at < count - up ? up : at >= down ? -down : up - down;
   }
 }

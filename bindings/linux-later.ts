@@ -1,0 +1,25 @@
+// LinuxPorts, which Node loads when it is first used: a program that has no use for the rules of
+// Linux does not read them. Everywhere else, and in a bundle, it is there from the start.
+
+import type { LinuxPorts as Loaded } from "./linux/rules/6.18/ports.ts";
+
+type Class = typeof Loaded;
+
+let loaded: Class | undefined;
+
+/** The class itself. */
+function load(): Class {
+  loaded ??= process.getBuiltinModule("node:module").createRequire(import.meta.url)("./linux.js")
+    .LinuxPorts as Class;
+  return loaded;
+}
+
+/** Stands for the class: whatever is done with it is done with that. */
+export const LinuxPorts: Class = new Proxy(function LinuxPorts() {} as unknown as Class, {
+  get: (_, name) => Reflect.get(load(), name),
+  set: (_, name, value) => Reflect.set(load(), name, value),
+  has: (_, name) => Reflect.has(load(), name),
+  getPrototypeOf: () => Reflect.getPrototypeOf(load()),
+  construct: (_, args, target) =>
+    Reflect.construct(load(), args, target === LinuxPorts ? load() : target),
+});
