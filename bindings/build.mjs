@@ -11,8 +11,8 @@
 //   #core, #ports   core.js and ports.js: a bundler leaves out a file as a whole, so that a page
 //                   with PortGroups alone has no text of cooldown.wasm
 //                   whole.js, where the condition is "node": both, and the texts of their modules
-//   #linux          linux.js; or linux-later.js, which Node alone knows ("node-addons") and which
-//                   loads that one when LinuxPorts is first used
+//   #linux          linux.js; or, where the condition is "node-addons", as in Node alone,
+//                   linux-later.js, which loads linux.cjs when LinuxPorts is first used
 //
 // Names stay, and each part is headed by the name of its source: `// bindings/pool.ts`.
 //
@@ -78,6 +78,7 @@ await build({
 });
 
 await buildWhole();
+buildLater();
 
 /**
  * Imports by the names whose files are said by conditions. The entry point imports linux-later.js
@@ -112,6 +113,22 @@ async function buildWhole() {
   });
   const heads = output[0].code.replace(/^\/\*! (\S+\.ts) \*\/$/gm, "// $1");
   writeFileSync(`${LIB}/whole.js`, heads);
+  // For linux-later.ts, which has all of it as one object.
+  writeFileSync(`${LIB}/whole.d.ts`, "export {};\n");
+}
+
+/** linux.js and the text of its module as a function of what it imports. */
+function buildLater() {
+  const named = (names) => names.replaceAll(" as ", ": ");
+  const code = readFileSync(`${LIB}/linux.js`, "utf8")
+    .replace(
+      /^import (\{.*\}) from "#core";$/m,
+      (_, names) => `module.exports = (${named(names)}) => {`,
+    )
+    .replace(/^import .*"#linux-wasm";$/m, () => readFileSync("build/linux.inline.js", "utf8"))
+    .replace(/^export (const wasm)/m, "$1")
+    .replace(/^export (\{.*\});$/m, (_, names) => `return ${named(names)};\n};`);
+  writeFileSync(`${LIB}/linux.cjs`, `"use strict";\n${code}`);
 }
 
 /** Of the libraries that are part of a file. */

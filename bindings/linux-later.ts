@@ -1,6 +1,10 @@
 // LinuxPorts, which Node loads when it is first used: a program that has no use for the rules of
 // Linux does not read them. Everywhere else, and in a bundle, it is there from the start.
+//
+// The file is a function of what it needs of the package, so that there is no second copy of that
+// where modules are not Node's own (Jest).
 
+import * as core from "#core";
 import type { LinuxPorts as Loaded } from "./linux/rules/6.18/ports.ts";
 
 type Class = typeof Loaded;
@@ -9,8 +13,11 @@ let loaded: Class | undefined;
 
 /** The class itself. */
 function load(): Class {
-  loaded ??= process.getBuiltinModule("node:module").createRequire(import.meta.url)("./linux.js")
-    .LinuxPorts as Class;
+  if (loaded === undefined) {
+    const file = new URL("./linux.cjs", import.meta.url);
+    const require = process.getBuiltinModule("node:module").createRequire(file);
+    loaded = require("./linux.cjs")(core).LinuxPorts as Class;
+  }
   return loaded;
 }
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { publint } from "publint";
 import { build } from "rolldown";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Installed, installPacked } from "../support/tarball.ts";
+import { type Installed, installPacked, type Target } from "../support/tarball.ts";
 
 const MS_MAX = 600_000;
 const { resolve } = createRequire(import.meta.url);
@@ -24,7 +24,7 @@ describe("the tarball", () => {
   const allowed = [
     /^(?:LICENSE|README\.md|CHANGELOG\.md|package\.json)$/,
     /^build\/(?:bindings\/(?!cli\/)(?:[\w.-]+\/)*[\w-]+|assembly\/abi)\.d\.ts$/,
-    /^build\/lib\/[a-z-]+\.js$/,
+    /^build\/lib\/(?:[a-z-]+\.js|linux\.cjs)$/,
     /^build\/(?:core|linux|cooldown)\.(?:wasm|wasm\.d\.ts|inline\.js|import\.js)$/,
     /^build\/debug\.inline\.js$/,
   ];
@@ -71,10 +71,7 @@ describe("the tarball", () => {
   test("the tarball has every file that package.json names, and no branch twice", () => {
     const { exports, imports } = installed.manifest;
     const { bin = {} } = installed.manifest;
-    const named = [bin, exports, imports].flatMap((part) => Object.values(part));
-    const targets = named.flatMap((target) =>
-      typeof target === "string" ? [target] : Object.values(target),
-    );
+    const targets = [bin, exports, imports].flatMap(filesOf);
     for (const target of targets) expect(installed.files).toContain(target.replace("./", ""));
     for (const [name, target] of Object.entries(imports).filter(
       ([name]) => /wasm/.test(name) && name !== "#debug-wasm",
@@ -117,7 +114,7 @@ describe("what the entry points load", () => {
   });
 
   test("Node reads the rules of Linux when LinuxPorts is first used", () => {
-    const path = join(installed.home, "build/lib/linux.js");
+    const path = join(installed.home, "build/lib/linux.cjs");
     const text = readFileSync(path, "utf8");
     const use = `
       const { LinuxPorts, PortManager } = require("portwarden");
@@ -433,14 +430,18 @@ function reachedFrom(
   return { files: [...files], others: [...others] };
 }
 
-/** The first that applies counts. */
-function targetOf(
-  target: string | Readonly<Record<string, string>>,
-  conditions: readonly string[],
-): string {
+/** What the first condition that applies says. */
+function targetOf(target: Target, conditions: readonly string[]): string {
   if (typeof target === "string") return target;
-  const found = Object.entries(target).find(
-    ([condition]) => condition === "default" || conditions.includes(condition),
-  );
-  return found?.[1] ?? "";
+  for (const [condition, inner] of Object.entries(target)) {
+    const isGiven = condition === "default" || conditions.includes(condition);
+    const found = isGiven ? targetOf(inner, conditions) : "";
+    if (found !== "") return found;
+  }
+  return "";
+}
+
+/** Every file that a target may mean. */
+function filesOf(target: Target): string[] {
+  return typeof target === "string" ? [target] : Object.values(target).flatMap(filesOf);
 }

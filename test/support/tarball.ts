@@ -11,11 +11,14 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const LOADER = "node_modules/@assemblyscript/loader";
 const MS_MAX = 600_000;
 
+/** A file, or one for each condition. */
+export type Target = string | { readonly [condition: string]: Target };
+
 /** What package.json says of the entry points. */
 interface Manifest {
   readonly bin?: Readonly<Record<string, string>>;
-  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
-  readonly imports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+  readonly exports: Readonly<Record<string, Target>>;
+  readonly imports: Readonly<Record<string, Target>>;
 }
 
 export interface Installed {
