@@ -29,6 +29,7 @@ const ROOTS = [
   ...["assembly/modules/linux.ts", "assembly/modules/linux.debug.ts"],
   ...["assembly/modules/cooldown.ts", "assembly/modules/cooldown.debug.ts"],
   "bindings/index.ts",
+  "bindings/linux-later.ts",
   "bindings/node/adapters/autocannon-worker.ts",
 ];
 
