@@ -150,7 +150,8 @@ export class PortError extends Error {
   /**
    * Who or what stands in the way of the refused request, as things are when this is called;
    * `undefined` where there is nothing to explain, as for bad arguments. Nothing is computed
-   * before. Of bind() of a {@link LinuxPorts} it is a {@link LinuxExplanation}.
+   * before. Of a refused bind(), listen() or connect() of a {@link LinuxPorts} it is a
+   * {@link LinuxExplanation}.
    * @throws PortError `EBADF` when the manager, or the socket, has been closed.
    */
   explain<Told extends AnyExplanation = Explanation>(): Told | undefined {

@@ -17,6 +17,7 @@ export {
   connectByHash as connectByHash2632,
   connectRange as connectRange2632,
   connectSocket as connectSocket2632,
+  countOpenTo as countOpenTo2632,
 } from "../linux/rules/2.6.32/connect";
 export {
   bucketFastreuse as fastreuse2632,
@@ -81,6 +82,8 @@ export {
 export {
   allowsPort618,
   countOpen618,
+  countOpenTo618,
+  hasTuple618,
   isLike618,
   searched618,
   verdict618,

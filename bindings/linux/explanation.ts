@@ -1,10 +1,10 @@
-// What an explanation of a refused bind() looks like: types alone.
+// What an explanation of a refused bind(), listen() or connect() looks like: types alone.
 
 import type { PortRange } from "../requests/range.ts";
 import type { LinuxRecord } from "./rules/6.18/record.ts";
 
 /**
- * Why a port cannot be had by bind():
+ * Why a port cannot be had by bind(), listen() or connect():
  *
  * - `"wrong-state"`: the socket has a port, is connected or listens.
  * - `"wrong-family"`: the address is of another family, or IPv4 for an IPv6-only socket.
@@ -15,7 +15,8 @@ import type { LinuxRecord } from "./rules/6.18/record.ts";
  * - `"listening"`: they have SO_REUSEADDR in common, but the holder listens.
  * - `"user"`: they have SO_REUSEPORT in common, but not the user.
  * - `"outside-own-range"`, `"reserved"`, `"held"`, for any port: what `localPortRange`, the reserved
- *   ports and the holders take away.
+ *   ports and the holders take away; of connect() the holders by bind().
+ * - `"tuple"`: a connection to the same remote end, or its TIME_WAIT, has the port (connect).
  */
 export type LinuxRule =
   | "wrong-state"
@@ -28,7 +29,8 @@ export type LinuxRule =
   | "user"
   | "outside-own-range"
   | "reserved"
-  | "held";
+  | "held"
+  | "tuple";
 
 /** One reason. */
 export interface LinuxObstacle<Holder = LinuxRecord> {
@@ -43,7 +45,7 @@ export interface LinuxObstacle<Holder = LinuxRecord> {
   readonly ports?: number | undefined;
 }
 
-/** Whether bind() gets a port, and why not. */
+/** Whether bind(), listen() or connect() gets a port, and why not. */
 export interface LinuxExplanation<Holder = LinuxRecord> {
   /** Would the call succeed now? */
   readonly allowed: boolean;

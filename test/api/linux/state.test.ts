@@ -1,4 +1,4 @@
-// What systems by the rules of Linux 2.6.32 hold, and why bind() is refused.
+// What systems by the rules of Linux 2.6.32 hold, and why bind(), listen() or connect() is refused.
 
 import { expect, test } from "vitest";
 import { SeededRandom } from "../../../bindings/core/random.ts";
@@ -13,6 +13,8 @@ import {
 import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { refusalOf } from "../../fuzz/kept.ts";
 import { BUILDS, type Build, freshModules, type Modules } from "../../support/builds.ts";
+
+type Told = LinuxExplanation<Linux2632Record>;
 
 const RANGE = { first: 40000, last: 40007 };
 const ADDRESSES = ["", "10.0.0.1", "10.0.0.2", "2001:db8::1"] as const;
@@ -33,6 +35,90 @@ function remove(linux: Linux2632Ports, held: Map<number, Linux2632Socket>, id: n
   linux.setTime(linux.time + 60_000);
   linux.expireTimeWait();
 }
+
+/** Makes a call; what it says if it is refused adds up, or names exactly those that have to go. */
+function explainCall(
+  linux: Linux2632Ports,
+  held: Map<number, Linux2632Socket>,
+  socket: Linux2632Socket,
+  call: () => unknown,
+): string[] {
+  const { port } = socket;
+  const refusal = refusalOf(call);
+  if (refusal === undefined) return [];
+  const { allowed, because, searched, free } = refusal.explain<Told>() as Told;
+  expect([allowed, because.length > 0], refusal.message).toEqual([false, true]);
+  const rules = because.map(({ rule }) => rule);
+  if (searched !== undefined) {
+    expect([because.reduce((sum, { ports = 0 }) => sum + ports, 0), free]).toEqual([8, 0]);
+    return rules.map((rule) => `${rule} of the range`);
+  }
+  // connect() gives back a port that bind() has drawn.
+  const ids = new Set(because.flatMap(({ holder }) => holder?.id ?? []));
+  if (ids.size === 0 || socket.port !== port) return rules;
+  for (const id of ids) {
+    expect(refusalOf(call)?.code).toBe(refusal.code);
+    remove(linux, held, id);
+  }
+  expect(refusalOf(call)).toBe(undefined);
+  return rules;
+}
+
+/** Rules that refused calls have named, of sockets that meet at a few ports and remote ends. */
+function explainCalls(build: Build, seed: number, turns: number): string[] {
+  const random = new SeededRandom(seed);
+  const draw = (count: number): number => random.next() % count;
+  const modules = freshModules(build);
+  const linux = open(modules, seed);
+  const groups = PortGroups.open({ module: modules.module });
+  const group = groups.create("/web", { bindPortRange: { first: 40001, last: 40003 } });
+  const held = new Map<number, Linux2632Socket>();
+  const rules: string[] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    const type = draw(8) ? ("tcp" as const) : ("udp" as const);
+    const socket = linux.socket({ type, reuseAddr: draw(3) > 0, bindToDevice: draw(2) * draw(2) });
+    held.set(socket.id, socket);
+    const port = draw(4) ? 40000 + draw(4) : 0;
+    if (draw(4)) isRefused(() => socket.bind(ADDRESSES[draw(2)] as string, port));
+    if (draw(4) === 0) socket.reuseAddr = !socket.reuseAddr;
+    if (draw(6) === 0) socket.group = group;
+    if (draw(20) === 0) linux.tcpTwReuse = draw(2);
+    const [known = socket] = [...held.values()].slice(draw(held.size));
+    for (const one of draw(2) ? [socket, known] : [known]) {
+      const isListening = draw(2) === 0 && one.type === "tcp";
+      const [offset, localAddress] = [draw(8), "10.0.0.1"];
+      const connect = () => one.connect("9.9.9.9", 443, { localAddress, offset });
+      if (one.state !== "gone") {
+        rules.push(...explainCall(linux, held, one, isListening ? () => one.listen() : connect));
+      }
+    }
+    const [old] = [...held.values()].slice(draw(held.size));
+    if (old === undefined || held.size < 4 || draw(3)) continue;
+    const timestamp = draw(2) ? null : linux.time;
+    const isWait = old.state === "connected" && old.type === "tcp";
+    if (!isRefused(() => old.close({ timeWait: isWait, timestamp }))) held.delete(old.id);
+    linux.setTime(linux.time + draw(3) * 500);
+  }
+  verifyLinux(linux);
+  linux.close();
+  groups.close();
+  return rules;
+}
+
+test.each([
+  ["release", 40],
+  ["debug", 4],
+] as const)("refused calls of 2.6.32 name who has to go, and add up (%s build)", (build, seeds) => {
+  const rules = new Set<string>();
+  for (let seed = 1; seed <= seeds; seed++) {
+    for (const rule of explainCalls(build, seed, 100)) rules.add(rule);
+  }
+  const all = ["wrong-state", "outside-group", "flags", "listening", "tuple"];
+  const ofRange = ["held", "tuple", "outside-group"].map((rule) => `${rule} of the range`);
+  expect([...rules]).toEqual(
+    expect.arrayContaining(build === "debug" ? ["tuple"] : [...all, ...ofRange]),
+  );
+});
 
 /** Draws sockets; whatever bind() answers, explainBind() has said before. How many were refused. */
 function explainAll(build: Build, seed: number, turns: number, isLying = false): number {

@@ -2,10 +2,12 @@
 // a restored system must answer as the original, and an explanation as the call that it is about.
 
 import { describe, expect, test } from "vitest";
+import { explained } from "../../../bindings/errors.ts";
 import {
   IPV4,
   type LinuxExplanation,
   LinuxPorts,
+  type LinuxSocket,
   PortGroups,
   PortManager,
   TCP,
@@ -206,6 +208,132 @@ describe("explainBind()", () => {
     expect(() => checkHolders(world, explained, other)).toThrow();
   });
 
+  /** Sockets that meet at a few ports and remote ends, where each call is made once more. */
+  function fill(world: World, random: Random): void {
+    for (let turn = 0; turn < 16; turn++) {
+      const flags = { reuseAddr: random.chance(60), reusePort: random.chance(60) };
+      const group = random.chance(20) ? random.pick(world.groups) : undefined;
+      const own = {
+        type: random.pick(["tcp4", "tcp4", "tcp6"] as const),
+        uid: random.pick([0, 1000]),
+      };
+      const socket = world.linux.socket({ ...flags, ...own, group });
+      world.sockets.push(socket);
+      const addresses = ["", socket.type === "tcp4" ? "10.0.0.1" : "::ffff:10.0.0.1"];
+      if (random.chance(80)) {
+        answerOf(() => socket.bind(random.pick(addresses), random.pick([0, 5000, 5001])));
+      }
+      if (random.chance(20)) socket.bindToDevice = 1;
+      if (random.chance(30)) socket.reuseAddr = !socket.reuseAddr;
+      if (random.chance(20)) socket.reusePort = !socket.reusePort;
+      if (random.chance(60)) answerOf(() => callAgain(random)(socket));
+    }
+  }
+
+  /** listen() or connect(), as it was drawn, of whatever socket. */
+  function callAgain(random: Random): (socket: LinuxSocket) => unknown {
+    if (random.chance(40)) return (socket) => socket.listen();
+    const offset = random.below(8);
+    const remote = random.pick(["192.0.2.1", "192.0.2.1", "127.0.0.1"]);
+    return (socket) => {
+      const to = socket.type === "tcp6" ? `::ffff:${remote}` : remote;
+      return socket.connect(to, 80, { offset, localAddress: "10.0.0.1" });
+    };
+  }
+
+  /** What a call says that is refused for its port: its rules are noted, its holders go in turn. */
+  function checkRefused(
+    world: World,
+    index: number,
+    call: (socket: LinuxSocket) => unknown,
+    note: (rule: string) => void,
+  ): void {
+    const socket = world.sockets[index] as LinuxSocket;
+    const { port } = socket;
+    const refusal = refusalOf(() => call(socket));
+    const before = refusal && pictureOf(world);
+    const explained = refusal?.explain<LinuxExplanation>();
+    if (refusal !== undefined) expect(pictureOf(world)).toBe(before);
+    if (explained === undefined) {
+      const others = ["ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "EAFNOSUPPORT", "EOPNOTSUPP"];
+      if (refusal !== undefined) expect(others).toContain(refusal.code);
+      return;
+    }
+    const { allowed, because, searched, free = 0 } = explained;
+    expect([allowed, because.length > 0], refusal?.message).toEqual([false, true]);
+    for (const { rule } of because) note(rule);
+    if (searched !== undefined) {
+      const taken = because.reduce((sum, { ports }) => sum + (ports ?? 0), 0);
+      expect([taken, free]).toEqual([searched.last - searched.first + 1, 0]);
+      return;
+    }
+    const ids = because.flatMap(({ holder }) => holder?.id ?? []);
+    const known = new Set(world.sockets.map(({ id }) => id));
+    // connect() gives back a port that bind() has drawn.
+    if (ids.length === 0 || !ids.every((id) => known.has(id)) || socket.port !== port) return;
+    const again = ({ sockets }: World): unknown => call(sockets[index] as LinuxSocket);
+    expect(without(world, ids, again), "more have to go").not.toBe(refusal?.code);
+    for (const id of ids) {
+      const others = ids.filter((other) => other !== id);
+      expect(without(world, others, again), "named in vain").toBe(refusal?.code);
+    }
+    note("holders");
+  }
+
+  type Change = (told: LinuxExplanation, world: World, index: number) => LinuxExplanation;
+
+  /** How often each rule was met in so many worlds, whose explanations may be changed. */
+  function checkRounds(rounds: number, change: Change = (told) => told): Map<string, number> {
+    const random = new Random(12);
+    const met = new Map<string, number>();
+    const note = (rule: string): void => void met.set(rule, (met.get(rule) ?? 0) + 1);
+    for (let round = 0; round < rounds; round++) {
+      const world = worldOn("release", round, { exact: true });
+      if (round % 3 === 0) for (let call = 0; call < 90; call++) callOnce(world, random.u32());
+      fill(world, random);
+      for (const index of world.sockets.keys()) {
+        const call = callAgain(random);
+        const changed = (socket: LinuxSocket): void => {
+          const refusal = refusalOf(() => call(socket));
+          const told = refusal?.explain<LinuxExplanation>();
+          if (refusal && told) throw explained(refusal, () => change(told, world, index));
+          if (refusal) throw refusal;
+        };
+        checkRefused(world, index, changed, note);
+      }
+      world.linux.close();
+    }
+    return met;
+  }
+
+  test("of a refused listen() or connect() names who has to go, and adds up", () => {
+    const met = checkRounds(60);
+    const all = ["wrong-state", "flags", "listening", "user", "held", "tuple", "outside-group"];
+    expect([...met.keys()]).toEqual(expect.arrayContaining(all));
+    expect(met.get("holders")).toBeGreaterThan(30);
+  });
+
+  /** With a socket that is in nobody's way. */
+  const withAnother: Change = (told, { linux }, index) => {
+    const ids = told.because.map(({ holder }) => holder?.id);
+    if (ids[0] === undefined) return told;
+    const others = [...linux.sockets()].filter(({ id }, at) => at !== index && !ids.includes(id));
+    const holder = others.at(-1);
+    return { ...told, because: [...told.because, { rule: "tuple", text: "", holder }] };
+  };
+
+  const forget: Change = (told) => {
+    return told.searched === undefined ? { ...told, because: told.because.slice(0, 1) } : told;
+  };
+
+  test.each<[string, Change, RegExp]>([
+    ["forgets a holder", forget, /more have/],
+    ["names one too many", withAnother, /named in vain/],
+    ["counts a port too many", (told) => ({ ...told, free: 1 }), /deeply equal/],
+  ])("of a refused call that %s is found out", (_, change, found) => {
+    expect(() => checkRounds(20, change)).toThrow(found);
+  });
+
   test("says what bind() answers, names all holders that have to go, and none in vain", () => {
     const random = new Random(11);
     let [asked, checked, told] = [0, 0, 0];
@@ -226,15 +354,13 @@ describe("explainBind()", () => {
           expect(taken + (explained.free ?? 0)).toBe(last - first + 1);
         }
         if (checked < 120) checked += checkHolders(world, explained, { address, port, index });
-        const copy = copyOf(world, "release");
-        const refusal = refusalOf(() => copy.sockets[index]?.bind(address, port));
+        const refusal = refusalOf(() => socket.bind(address, port));
         const isRefused = refusal !== undefined;
         expect(isRefused, JSON.stringify(explained)).toBe(!explained.allowed);
         if (isRefused && refusal.code !== "EAFNOSUPPORT") {
           expect(refusal.explain<LinuxExplanation>()).toEqual(explained);
           told++;
         }
-        copy.linux.close();
         asked++;
       }
       world.linux.close();

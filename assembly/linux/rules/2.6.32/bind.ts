@@ -107,7 +107,11 @@ export function judgeBind(socket: Address, port: Port): i32 {
 
 /** How many ports `bindAny` could give. */
 export function countOpen(socket: Address): u32 {
-  const range = bindRange(socket);
+  return countOpenIn(socket, bindRange(socket));
+}
+
+/** How many ports of a range have no conflict, and are not reserved. */
+export function countOpenIn(socket: Address, range: u32): u32 {
   if (isEmpty(range)) return 0;
   const reserved = load<u32>(systemOf(socket), RESERVED);
   askFor(socket, wantedBy(socket));

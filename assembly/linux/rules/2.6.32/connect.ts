@@ -30,6 +30,7 @@ import {
   beginPlan,
   blockerAt,
   blockerCount,
+  isBlocked,
   isPlanned,
   planReserved,
   planSet,
@@ -39,15 +40,16 @@ import { ephemeralRangeOf, flagsOf, nextOf } from "../../../netstack/records";
 import { acquireCharged, chargeRequest, findRing } from "../../../netstack/reservations";
 import { keepEmptied } from "../../../netstack/tree";
 import { Port } from "../../../ports/bitmap";
-import { countIn, firstIn, intersect, isEmpty, rangeOf } from "../../../ports/range";
+import { countIn, firstIn, intersect, isEmpty, lastIn, rangeOf } from "../../../ports/range";
 import { unlessEmpty } from "../../../ports/reserved";
 import { findOpen } from "../../../ports/search";
 import { hasPort } from "../../../ports/set";
 import { counterAt, tupleHash } from "../../../selection/selector";
-import { joinAs } from "./bind";
+import { countOpenIn, joinAs } from "./bind";
 import { fastreuseOf, findBucket, flowOf, hasOneOwner, setFlow } from "./bucket";
 import {
   askFor,
+  askForOwnAddress,
   bucketOf,
   CLOSED,
   CONNECTED,
@@ -120,6 +122,28 @@ function connectAny(socket: Address, part: u32, offset: u32): i32 {
   const answer = joinUnbound(socket, port, ring);
   if (answer > 0) store<u32>(system, load<u32>(system, HINT) + steps, HINT);
   return answer;
+}
+
+/**
+ * How many ports `connectSocket`, or `connectUdp`, could give; `what` 0: if no tuple were taken.
+ * -1: no memory.
+ */
+export function countOpenTo(socket: Address, what: u32): i32 {
+  const system = systemOf(socket);
+  const range = connectRange(socket);
+  if (isEmpty(range)) return 0;
+  if (isUdp(socket)) {
+    askForOwnAddress(socket);
+    return <i32>countOpenIn(socket, range);
+  }
+  preferOwnAddress(socket);
+  if (timeWaitReuse(system)) reclassifyDue(system);
+  askFor(socket, classOf(socket));
+  planTuples(system, what ? findRing(system, 0) : 0);
+  if (!isPlanned()) return -1;
+  let open: i32 = 0;
+  for (let port = firstIn(range); port <= lastIn(range); port++) if (!isBlocked(port)) open++;
+  return open;
 }
 
 /** The sets that keep an automatic connect() away. */

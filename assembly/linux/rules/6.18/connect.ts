@@ -114,7 +114,7 @@ import {
 const TARGET: usize = REQUEST + <usize>REQUEST_DESTINATION;
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
 const HASH_PERIOD_MS: u64 = 10_000;
-const MANY_TUPLES: u32 = 32; // sets of one search; devices beyond that are few
+export const MANY_TUPLES: u32 = 32; // sets of one search; devices beyond that are few
 
 /** The offset is the hash of the tuple, not what the caller gives. */
 const BY_HASH: u32 = 1;
@@ -234,8 +234,8 @@ function findPort(socket: Address, remotePort: Port, how: u32, given: u32): i32 
   return port ? <i32>port : EXHAUSTED;
 }
 
-/** The sets that keep an automatic connect() away: how many. */
-function planTuples(system: Address, socket: Address, remotePort: Port): u32 {
+/** The sets that keep an automatic connect() away: how many, where there is room for them. */
+export function planTuples(system: Address, socket: Address, remotePort: Port): u32 {
   let sets = planSet(system, 0, system + CLOSED_PORTS);
   const device = <u32>word(socket, DEVICE);
   const tuples = findTuples(system, socket + ADDRESS, remotePort);

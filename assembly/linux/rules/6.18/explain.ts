@@ -1,20 +1,23 @@
 // Explaining: what keeps a socket of modern Linux from an address and a port, asked without changing
-// anything: owner by owner, by the same rules as bind() (rules.ts), and port by port for port 0.
+// anything: owner by owner, by the same rules as bind() (rules.ts) and connect(), and port by port
+// for any port.
 
-import { GROUP_BIND, REQUEST_ADDRESS } from "../../../abi";
+import { GROUP_BIND, GROUP_CONNECT, REQUEST_ADDRESS } from "../../../abi";
 import { allows } from "../../../groups/tree";
 import { Address } from "../../../memory/arena";
 import { REQUEST, SPACES_AT } from "../../../memory/layout";
 import { bitOf, Port, WORD_SHIFT } from "../../../ports/bitmap";
 import { firstIn, isEmpty, lastIn } from "../../../ports/range";
 import { heldByAny } from "../../../ports/search";
-import { highOf, isAny6, isV4, lowOf, setAddress } from "./address";
+import { highOf, isAny, isAny6, isV4, lowOf, setAddress } from "./address";
 import { isLikeRemembered, ownRange, range618 } from "./bind";
 import { findBucket } from "./bucket";
-import { finishPlan, planHolders, SEARCH, SEARCH_AGAIN, verdictOn } from "./rules";
+import { findTarget, goToSource, MANY_TUPLES, planTuples } from "./connect";
+import { finishPlan, planHolders, planSet, SEARCH, SEARCH_AGAIN, verdictOn } from "./rules";
 import {
   A_TIME_WAIT,
   ADDRESS,
+  DEVICE,
   groupOf,
   HOLDER,
   has,
@@ -22,18 +25,32 @@ import {
   IS_UDP,
   lowOfSocket,
   placeOf,
+  portOf,
   setFlag,
+  setPort,
   systemOf,
+  TUPLE,
   V6ONLY,
   whatIs,
   word,
 } from "./socket";
-import { AUTOBIND_REUSE, hasSwitch, RANGE, reservedPorts, reservedSlots, SETS } from "./system";
-import { holderOfWait } from "./time-wait";
+import {
+  AUTOBIND_REUSE,
+  CLOSED_PORTS,
+  hasRoomForSets,
+  hasSwitch,
+  RANGE,
+  reservedPorts,
+  reservedSlots,
+  SETS,
+} from "./system";
+import { holderOfWait, isForNamed, tupleOf, waitPort } from "./time-wait";
+import { findTuples, meets, nextTuple } from "./tuples";
 
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
 const BEFORE: usize = SPACES_AT + 176; // scratch: the socket's own address meanwhile
 const WAS_ONLY: usize = BEFORE + 16;
+const WAS_PORT: usize = WAS_ONLY + 4;
 
 /** What an owner says to the socket at the request's address: 0 passes, 1 shares, 2 conflicts. */
 export function verdict618(socket: Address, owner: Address): u32 {
@@ -79,33 +96,94 @@ export function countOpen618(socket: Address, what: u32): i32 {
   return count;
 }
 
+/**
+ * Of the ports that a connect() to the request's destination goes through: how many are reserved
+ * (0); neither reserved nor bound (1); nor is the tuple of them taken (2). -1: no memory.
+ */
+export function countOpenTo618(socket: Address, remotePort: Port, isOwn: u32, what: u32): i32 {
+  const range = range618(socket, GROUP_CONNECT);
+  if (isEmpty(range)) return 0;
+  const first = firstIn(range);
+  const last = lastIn(range);
+  if (has(socket, IS_UDP)) return countIn(socket, first, last, what != 0);
+  const system = systemOf(socket);
+  if (!hasRoomForSets(system, MANY_TUPLES)) return -1;
+  moveToward(socket, isOwn);
+  const closed = what == 1 ? planSet(system, 0, system + CLOSED_PORTS) : 0;
+  const sets =
+    what == 2
+      ? planTuples(system, socket, remotePort)
+      : finishPlan(system, closed, reservedSlots(system));
+  moveBack(socket);
+  const held = countHeld(socket, sets, first, last);
+  return what ? <i32>(last - first + 1) - held : held;
+}
+
+/** Has the owner the tuple that a connect() to the request's destination needs for the port? */
+export function hasTuple618(
+  socket: Address,
+  port: Port,
+  remotePort: Port,
+  isOwn: u32,
+  owner: Address,
+): bool {
+  const isWait = whatIs(owner) == A_TIME_WAIT;
+  if (owner == socket || (isWait ? waitPort(owner) : portOf(owner)) != port) return false;
+  if (isWait && isForNamed(owner)) return false;
+  const own = isWait ? tupleOf(owner) : word(owner, TUPLE);
+  moveToward(socket, isOwn);
+  let tuple = findTuples(systemOf(socket), socket + ADDRESS, remotePort);
+  while (tuple && tuple != own) tuple = nextTuple(tuple);
+  moveBack(socket);
+  return tuple != 0 && meets(tuple, <u32>word(socket, DEVICE));
+}
+
 function countIn(socket: Address, first: Port, last: Port, isOpen: bool): i32 {
   const system = systemOf(socket);
   const isAgain = hasSwitch(system, AUTOBIND_REUSE) && !has(socket, IS_UDP);
   const planned = isOpen ? planHolders(socket, isAgain ? SEARCH_AGAIN : SEARCH) : 0;
   if (planned < 0) return -1;
   const reserved = has(socket, IS_UDP) ? reservedPorts(system) : reservedSlots(system);
-  const sets = finishPlan(system, planned, reserved);
-  const list: Address = load<u32>(system, SETS);
+  const held = countHeld(socket, finishPlan(system, planned, reserved), first, last);
+  return isOpen ? <i32>(last - first + 1) - held : held;
+}
+
+/** How many ports are in the sets that are listed. */
+function countHeld(socket: Address, sets: u32, first: Port, last: Port): i32 {
+  const list: Address = load<u32>(systemOf(socket), SETS);
   let held: i32 = 0;
   for (let port = first; port <= last; port++) {
     const place = placeOf(socket, port);
     if (heldByAny(list, sets, place >> WORD_SHIFT) & bitOf(place)) held++;
   }
-  return isOpen ? <i32>(last - first + 1) - held : held;
+  return held;
 }
 
 /** The socket is at the request's address, as bind() would have it. */
 function moveThere(socket: Address): void {
   const low = lowOf(SOURCE);
   const high = highOf(SOURCE);
-  setAddress(BEFORE, lowOfSocket(socket), highOfSocket(socket));
-  store<u32>(WAS_ONLY, has(socket, V6ONLY) ? 1 : 0);
+  rememberPlace(socket);
   setAddress(socket + ADDRESS, low, high);
   if (!isV4(low, high) && !isAny6(low, high)) setFlag(socket, V6ONLY, true);
 }
 
+/** The socket is where connect() would have it, without its port. */
+function moveToward(socket: Address, isOwn: u32): void {
+  rememberPlace(socket);
+  setPort(socket, 0);
+  findTarget(socket);
+  if (isAny(lowOfSocket(socket), highOfSocket(socket))) goToSource(socket, isOwn != 0);
+}
+
+function rememberPlace(socket: Address): void {
+  setAddress(BEFORE, lowOfSocket(socket), highOfSocket(socket));
+  store<u32>(WAS_ONLY, has(socket, V6ONLY) ? 1 : 0);
+  store<u32>(WAS_PORT, portOf(socket));
+}
+
 function moveBack(socket: Address): void {
+  setPort(socket, load<u32>(WAS_PORT));
   setAddress(socket + ADDRESS, lowOf(BEFORE), highOf(BEFORE));
   setFlag(socket, V6ONLY, load<u32>(WAS_ONLY) != 0);
 }

@@ -34,6 +34,7 @@ export type Exports2632 = SharedExports & {
   id(socket: number): number;
   judgeBind(socket: number, port: number): number;
   countOpen(socket: number): number;
+  countOpenTo(socket: number, what: number): number;
   addressWord(socket: number, index: number): number;
   bindAt(socket: number, port: number): number;
   bindAny(socket: number, first: number, last: number, random: number, draw: number): number;

@@ -7,11 +7,14 @@ import { copyLines, LINE_WORDS } from "../../lines.ts";
 import type { Linux2632Record, Linux2632State } from "./record.ts";
 import { STATES, type System } from "./socket-options.ts";
 
-/** A record, its group, and whether it lets sockets with SO_REUSEADDR join. */
+/** A record and its group. */
 interface Listed2632 {
   readonly record: Linux2632Record;
   readonly group: PortGroup | undefined;
+  /** It lets sockets with SO_REUSEADDR join. */
   readonly isOpen: boolean;
+  /** It keeps its tuple from a socket that has the port: no TIME_WAIT with timestamps does. */
+  readonly isLasting: boolean;
 }
 
 // The line of a record, in words (assembly/linux/rules/2.6.32/state.ts).
@@ -60,7 +63,8 @@ function listed({ groups, duration }: System, line: Uint32Array): Listed2632 {
     bindToDevice: at(DEVICE),
     group: group?.path,
   };
-  return { record, group, isOpen: (bits & OPEN) !== 0 };
+  const isLasting = id !== 0 || at(DUE) === 0;
+  return { record, group, isOpen: (bits & OPEN) !== 0, isLasting };
 }
 
 /** When a TIME_WAIT became one. */

@@ -46,7 +46,12 @@ import type { Selection } from "../../../selection.ts";
 import type { LinuxExplanation } from "../../explanation.ts";
 import { openOf } from "../../system.ts";
 import type { Exports2632 } from "./core.ts";
-import { explain2632 } from "./explain.ts";
+import {
+  type Asked2632,
+  explainBind2632,
+  explainConnect2632,
+  explainListen2632,
+} from "./explain.ts";
 import type { Linux2632Record, Linux2632State } from "./record.ts";
 import { type About, refusedBind, refusedConnect, wrongState } from "./refusals.ts";
 import {
@@ -169,14 +174,8 @@ export class Linux2632Socket implements Disposable {
    */
   explainBind(address: AddressLike, port: number): LinuxExplanation<Linux2632Record> {
     const local = parseAddress("address", address);
-    const asked = {
-      socket: this.#open(),
-      type: this.type,
-      local,
-      port: checkPortOrZero("port", port),
-    };
-    const { reuseAddr, group } = this;
-    return explain2632(this.#system, { ...asked, reuseAddr, group, device: this.#device });
+    const named = checkPortOrZero("port", port);
+    return explainBind2632(this.#system, this.#asked(local, named));
   }
 
   /**
@@ -201,7 +200,7 @@ export class Linux2632Socket implements Disposable {
     }
     core.written = undefined; // listenBound writes the request block
     const answer = linux.listenBound(socket);
-    if (answer < 0) throw refusedBind(answer, this.#about(), "listen", this.address, this.port);
+    if (answer < 0) throw this.#refused(answer, "listen", this.#own(), this.port);
     return answer;
   }
 
@@ -246,7 +245,8 @@ export class Linux2632Socket implements Disposable {
     if (answer < 0) {
       const to = ` -> ${showEnd(remote.text, remotePort)}`;
       const about = this.#about(system.connectSelection);
-      throw refusedConnect(answer, { ...about, port: before }, this.address, to);
+      const error = refusedConnect(answer, { ...about, port: before }, this.address, to);
+      throw this.#explainedTo(error, local, before, remote, remotePort);
     }
     return answer;
   }
@@ -344,8 +344,27 @@ export class Linux2632Socket implements Disposable {
 
   #refused(refusal: number, syscall: string, { text }: Address, port: number): PortError {
     const error = refusedBind(refusal, this.#about(), syscall, text, port);
-    if (syscall === "bind") explained(error, () => this.explainBind(text, port));
-    return error;
+    const explain = (): LinuxExplanation<Linux2632Record> =>
+      syscall === "bind"
+        ? this.explainBind(text, port)
+        : explainListen2632(this.#system, this.#asked(this.#own(), this.port));
+    return explained(error, explain);
+  }
+
+  /** The error of a refused connect(), where the port is to blame, with its explanation. */
+  #explainedTo(
+    error: PortError,
+    local: Address,
+    port: number,
+    remote: Address,
+    remotePort: number,
+  ): PortError {
+    if (error.reason === "no-memory") return error;
+    return explained(error, () => {
+      const own = this.#own();
+      const asked = this.#asked(own === ANY ? local : own, port);
+      return explainConnect2632(this.#system, asked, remote, remotePort);
+    });
   }
 
   /**
@@ -389,8 +408,9 @@ export class Linux2632Socket implements Disposable {
     };
     const isSettled = offset !== undefined || linux.port(this.#socket) !== 0;
     const answer = isSettled ? ask(1, PORT_MAX, offset ?? 0) : this.#pickDatagram(ask, local);
-    if (answer < 0) throw refusedConnect(answer, this.#about(), this.address, "");
-    return answer;
+    if (answer >= 0) return answer;
+    const error = refusedConnect(answer, this.#about(), this.address, "");
+    throw this.#explainedTo(error, local, 0, ANY, 0);
   }
 
   /** The search for the port of a UDP socket that connects without one. */
@@ -418,6 +438,18 @@ export class Linux2632Socket implements Disposable {
 
   #isOpen(): boolean {
     return this.#socket !== 0 && this.#system.address !== 0;
+  }
+
+  /** The socket's own address. */
+  #own(): Address {
+    return parseAddress("address", this.address);
+  }
+
+  /** What is explained of an address and a port. */
+  #asked(local: Address, port: number): Asked2632 {
+    const [socket, device] = [this.#open(), this.#device];
+    const { id, type, reuseAddr, group } = this;
+    return { socket, id, type, local, port, reuseAddr, device, group };
   }
 
   #open(): number {

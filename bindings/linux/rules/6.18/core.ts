@@ -53,6 +53,8 @@ export type Exports618 = SharedExports & {
   verdict(socket: number, owner: number): number;
   isLike(socket: number, port: number): number;
   countOpen(socket: number, what: number): number;
+  countOpenTo(socket: number, remotePort: number, isOwn: number, what: number): number;
+  hasTuple(socket: number, port: number, remotePort: number, isOwn: number, owner: number): number;
   searched(socket: number): number;
   allowsPort(socket: number, port: number): number;
 
@@ -84,6 +86,8 @@ export const REUSE_ADDR = 4;
 export const REUSE_PORT = 8;
 export const V6ONLY = 16;
 export const NO_PORT = 32;
+/** It has connected, or tried to. */
+export const USED = 1024;
 export const HAS_RANGE = 4096;
 export const STATE_SHIFT = 24;
 // States, above the flags.

@@ -1,7 +1,7 @@
-// Explaining: why bind() refuses an address and a port, by the rules of Linux 6.18. The core says of
-// each owner what it means to the socket; here that is put into words.
+// Explaining: why bind(), listen() or connect() refuses a port, by the rules of Linux 6.18. The core
+// says of each owner what it means to the socket; here that is put into words.
 
-import { GROUP_BIND } from "../../../../assembly/abi.ts";
+import { GROUP_BIND, GROUP_CONNECT } from "../../../../assembly/abi.ts";
 import { noMemory } from "../../../errors.ts";
 import { limitingPath, type PortGroup } from "../../../groups/group.ts";
 import { showEnd } from "../../../requests/printing.ts";
@@ -13,44 +13,106 @@ import type { Linux2632Record } from "../2.6.32/record.ts";
 import { type Address, ANY_V6, isV4Words, writeEnds } from "./address.ts";
 import {
   IS_UDP,
+  LISTENING,
   NO_PORT,
   ORDER,
   PORTS,
   REUSE_ADDR,
   REUSE_PORT,
   STATE_SHIFT,
+  USED,
   V6ONLY,
 } from "./core.ts";
 import type { LinuxRecord, LinuxSocketType } from "./record.ts";
 import { recordIn } from "./records.ts";
 import type { System } from "./socket-options.ts";
 
-/** What bind() would be asked for. */
-interface Asked {
+/** Who asks. */
+interface Asker {
   readonly socket: number;
   readonly type: LinuxSocketType;
-  readonly local: Address;
-  readonly port: number;
   readonly group: PortGroup | undefined;
   /** Whose socket it is. */
   readonly uid: number;
+}
+
+/** What listen() would be asked for: the socket's own address and port. */
+interface Asked extends Asker {
+  readonly local: Address;
+  readonly port: number;
+}
+
+/** What bind() would be asked for. */
+interface AskedBind extends Asked {
   readonly isPrivileged: boolean;
   readonly isOfMachine: boolean;
+}
+
+/** What connect() was asked for. */
+interface AskedConnect extends Asker {
+  /** The local address that routing chooses. */
+  readonly source: Address;
+  readonly target: Address;
+  readonly remotePort: number;
+  /** 1: the target is the machine's own. */
+  readonly isOwn: number;
+  /** The port that the socket had; 0: any. */
+  readonly port: number;
 }
 
 const CONFLICT = 2;
 const SHARE = 1;
 
-export function explainBind(system: System, asked: Asked): LinuxExplanation {
-  const { port } = asked;
+export function explainBind(system: System, asked: AskedBind): LinuxExplanation {
+  const { port, socket } = asked;
+  const { linux } = system;
   const refused = refusedAtOnce(system, asked);
   if (refused !== undefined) return { allowed: false, port, because: [refused] };
-  writeEnds(system.core, asked.local, ANY_V6);
+  if (port !== 0) return explainNamed(system, asked);
+  const told = explainAny(system, asked);
+  const isLater = (linux.flags(socket) & (NO_PORT | IS_UDP)) === NO_PORT;
+  return { ...told, allowed: told.allowed || isLater };
+}
+
+export function explainListen(system: System, asked: Asked): LinuxExplanation {
+  const { socket, port } = asked;
+  const flags = system.linux.flags(socket);
+  const isFit = (flags & USED) === 0 && flags >>> STATE_SHIFT <= LISTENING;
+  if (!isFit) return { allowed: false, port, because: [WRONG_STATE] };
   return port === 0 ? explainAny(system, asked) : explainNamed(system, asked);
 }
 
+/** Why connect() gets no port, or not the one that the socket had. */
+export function explainConnect(system: System, asked: AskedConnect): LinuxExplanation {
+  const { core, linux } = system;
+  const { socket, port, remotePort, isOwn } = asked;
+  const flags = linux.flags(socket);
+  const isFit = (flags & IS_UDP) !== 0 || ((flags & USED) === 0 && flags >>> STATE_SHIFT === 0);
+  if (!isFit) return { allowed: false, port, because: [WRONG_STATE] };
+  const write = (): void => writeEnds(core, asked.source, asked.target);
+  if (port === 0) {
+    return explainSearch(system, asked, GROUP_CONNECT, (what) => {
+      write();
+      return linux.countOpenTo(socket, remotePort, isOwn, what);
+    });
+  }
+  const { lines, records } = copyLines(system);
+  const because = records.flatMap((record, index): LinuxObstacle[] => {
+    write();
+    if (linux.hasTuple(socket, port, remotePort, isOwn, record) === 0) return [];
+    const holder = recordIn(system, lines.subarray(index * LINE_WORDS, (index + 1) * LINE_WORDS));
+    return [{ rule: "tuple", text: `${holderText(holder)} has the tuple`, holder }];
+  });
+  return { allowed: because.length === 0, port, because };
+}
+
+const WRONG_STATE: LinuxObstacle = {
+  rule: "wrong-state",
+  text: "the socket has a port, is connected or listens",
+};
+
 /** What the kernel looks at before it looks at ports. */
-function refusedAtOnce(system: System, asked: Asked): LinuxObstacle | undefined {
+function refusedAtOnce(system: System, asked: AskedBind): LinuxObstacle | undefined {
   const { socket, type, local, port } = asked;
   const { linux } = system;
   const flags = linux.flags(socket);
@@ -64,11 +126,7 @@ function refusedAtOnce(system: System, asked: Asked): LinuxObstacle | undefined 
       "privileged",
       `ports below ${start} are for root`,
     ],
-    [
-      linux.port(socket) !== 0 || flags >>> STATE_SHIFT !== 0,
-      "wrong-state",
-      "the socket has a port, is connected or listens",
-    ],
+    [linux.port(socket) !== 0 || flags >>> STATE_SHIFT !== 0, "wrong-state", WRONG_STATE.text],
     [
       isV6 && isV4Words(local.words) && (flags & V6ONLY) !== 0,
       "wrong-family",
@@ -82,7 +140,8 @@ function refusedAtOnce(system: System, asked: Asked): LinuxObstacle | undefined 
 // ── An explicit port ──────────────────────────────────────────────────────────────────────
 
 function explainNamed(system: System, asked: Asked): LinuxExplanation {
-  const { socket, port, group } = asked;
+  const { socket, port, group, local } = asked;
+  writeEnds(system.core, local, ANY_V6);
   const outside = outsideGroup(system, asked);
   const flags = system.linux.flags(socket);
   const isLike = (flags & IS_UDP) === 0 && system.linux.isLike(socket, port) !== 0;
@@ -150,14 +209,32 @@ function obstacleOf(holder: LinuxRecord, flags: number, uid: number): LinuxObsta
 // ── Any port ──────────────────────────────────────────────────────────────────────────────
 
 function explainAny(system: System, asked: Asked): LinuxExplanation {
+  writeEnds(system.core, asked.local, ANY_V6);
+  return explainSearch(system, asked, GROUP_BIND, (what) => {
+    return system.linux.countOpen(asked.socket, Math.min(what, 1));
+  });
+}
+
+/** Counts ports that are reserved (0); not reserved and not held (1); nor is their tuple taken (2). */
+type CountOpen = (what: number) => number;
+
+/** What each rule takes away of the system's range. */
+function explainSearch(
+  system: System,
+  { socket, group }: Asker,
+  kind: typeof GROUP_BIND | typeof GROUP_CONNECT,
+  countOpen: CountOpen,
+): LinuxExplanation {
   const { linux } = system;
-  const { socket, group } = asked;
   const searched = unpackRange(linux.portRange(openOf(system)) >>> 0) as PortRange;
   const own = unpackRange(linux.searched(socket) >>> 0) as PortRange;
-  const within = unpackRange(linux.range(socket, GROUP_BIND) >>> 0);
+  const within = unpackRange(linux.range(socket, kind) >>> 0);
   const [all, ofOwn, ofGroup] = [searched, own, within].map(sizeOf) as [number, number, number];
-  const reserved = countOpen(system, socket, 0);
-  const free = countOpen(system, socket, 1);
+  const [reserved, unheld, free] = [0, 1, 2].map((what) => {
+    const count = countOpen(what);
+    if (count < 0) throw noMemory(`an explanation, limit ${system.limit} bytes`);
+    return count;
+  }) as [number, number, number];
   const path = group?.path;
   const taken: readonly LinuxObstacle[] = [
     {
@@ -172,19 +249,13 @@ function explainAny(system: System, asked: Asked): LinuxExplanation {
       ports: ofOwn - ofGroup,
     },
     { rule: "reserved", text: "ip_local_reserved_ports has them", ports: reserved },
-    { rule: "held", text: "others have them", ports: ofGroup - reserved - free },
+    { rule: "held", text: "others have them", ports: ofGroup - reserved - unheld },
+    { rule: "tuple", text: "connections to the same end have them", ports: unheld - free },
   ];
   const because = taken.filter(({ ports }) => ports !== 0);
-  const later = (linux.flags(socket) & (NO_PORT | IS_UDP)) === NO_PORT;
-  return { allowed: free > 0 || later, port: 0, because, searched, free };
+  return { allowed: free > 0, port: 0, because, searched, free };
 }
 
 function sizeOf(range: PortRange | undefined): number {
   return range === undefined ? 0 : range.last - range.first + 1;
-}
-
-function countOpen(system: System, socket: number, what: number): number {
-  const count = system.linux.countOpen(socket, what);
-  if (count < 0) throw noMemory(`an explanation, limit ${system.limit} bytes`);
-  return count;
 }

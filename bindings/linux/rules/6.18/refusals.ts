@@ -4,6 +4,8 @@ import {
   BAD_STATE,
   EMPTY_RANGE,
   EXHAUSTED,
+  GROUP_BIND,
+  GROUP_CONNECT,
   IN_USE,
   IS_CONNECTED,
   NO_ANSWER,
@@ -19,18 +21,17 @@ import {
   WRONG_FAMILY,
 } from "../../../../assembly/abi.ts";
 import { noMemory, PortError, type Reason } from "../../../errors.ts";
-import { type PortRange, showRange } from "../../../requests/range.ts";
+import { showEnd } from "../../../requests/printing.ts";
+import { showRange, unpackRange } from "../../../requests/range.ts";
+import type { LinuxSocketType } from "./record.ts";
+import type { System } from "./socket-options.ts";
 
 /** What was asked for. */
 interface Asked {
+  readonly type: LinuxSocketType;
   readonly syscall: string;
-  /** As the message shows it: `tcp4 127.0.0.1:0 -> 10.0.0.1:443`. */
-  readonly text: string;
   readonly address: string;
   readonly port: number;
-  readonly isUdp: boolean;
-  readonly limit: number;
-  readonly searched: PortRange | undefined;
 }
 
 type Told = readonly [code: string, reason: Reason, message: string];
@@ -52,8 +53,15 @@ const TOLD: ReadonlyMap<number, Told> = new Map([
 ]);
 
 /** The error of a refusal. */
-export function refusal618(refusal: number, asked: Asked): PortError {
-  const { syscall, text, address, port, limit, searched, isUdp } = asked;
+export function refusal618(
+  refusal: number,
+  { linux, limit }: System,
+  socket: number,
+  { type, syscall, address, port }: Asked,
+): PortError {
+  const kind = syscall === "connect" ? GROUP_CONNECT : GROUP_BIND;
+  const searched = unpackRange(linux.range(socket, kind) >>> 0);
+  const text = `${type} ${showEnd(address || "*", port)}`;
   if (refusal === NO_MEMORY) return noMemory(`${text}, limit ${limit} bytes`);
   const details = { syscall, address, port, ...(searched === undefined ? {} : { searched }) };
   if (refusal === EXHAUSTED || refusal === EMPTY_RANGE) {
@@ -63,7 +71,12 @@ export function refusal618(refusal: number, asked: Asked): PortError {
         : `all of ${showRange(searched)} are taken or reserved`;
     const reason = refusal === EXHAUSTED ? "no-port-available" : "empty-range";
     const message = `no port is available: ${text}, ${where}`;
-    return new PortError(codeOfExhausted(syscall, isUdp), reason, message, details);
+    return new PortError(
+      codeOfExhausted(syscall, type.startsWith("udp")),
+      reason,
+      message,
+      details,
+    );
   }
   if (refusal === IN_USE && syscall === "connect") {
     const message = `another connection has the tuple: ${text}`;

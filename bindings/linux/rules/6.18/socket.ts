@@ -1,6 +1,6 @@
 // LinuxSocket: a TCP or UDP socket of Linux 6.18, as far as its port is concerned.
 
-import { GROUP_BIND, GROUP_CONNECT, NO_ANSWER, REFUSED } from "../../../../assembly/abi.ts";
+import { NO_ANSWER, NOT_LISTENING, REFUSED } from "../../../../assembly/abi.ts";
 import { closed, explained, noMemory, PortError, wrongType, wrongValue } from "../../../errors.ts";
 import type { PortGroup } from "../../../groups/group.ts";
 import {
@@ -11,7 +11,7 @@ import {
   readOptions,
 } from "../../../requests/checks.ts";
 import { showEnd } from "../../../requests/printing.ts";
-import { type PortRange, unpackRange } from "../../../requests/range.ts";
+import type { PortRange } from "../../../requests/range.ts";
 import { orDefault } from "../../checks.ts";
 import type { LinuxExplanation } from "../../explanation.ts";
 import { openOf } from "../../system.ts";
@@ -25,7 +25,7 @@ import {
   writeEnds,
 } from "./address.ts";
 import { IS_UDP, IS_V6, NO_PORT, REUSE_ADDR, REUSE_PORT, STATE_SHIFT, V6ONLY } from "./core.ts";
-import { explainBind } from "./explain.ts";
+import { explainBind, explainConnect, explainListen } from "./explain.ts";
 import type { LinuxSocketState, LinuxSocketType } from "./record.ts";
 import { refusal618 } from "./refusals.ts";
 import type { RestoredSocket } from "./restore.ts";
@@ -46,6 +46,8 @@ const NAMES = [
 ];
 const BY_HASH = 1;
 const LOOPBACK_DEVICE = 1;
+/** Refusals of connect() that explain themselves. */
+const FOR_PORTS: readonly string[] = ["EADDRNOTAVAIL", "EAGAIN", "EISCONN"];
 
 /**
  * Opens a socket in a system.
@@ -147,8 +149,12 @@ export class LinuxSocket implements Disposable {
     }
     const random = linux.port(socket) === 0 ? draw() : 0;
     const answer = linux.listen(socket, random);
-    if (answer < 0) throw this.#refused(answer, "listen", this.address, this.port);
-    return answer;
+    if (answer >= 0) return answer;
+    const error = this.#refused(answer, "listen", this.address, this.port);
+    throw explained(error, () => {
+      const local = readAddress("address", this.address, this.#isV6);
+      return explainListen(this.#system, { ...this.#asker(), local, port: this.port });
+    });
   }
 
   /**
@@ -169,18 +175,21 @@ export class LinuxSocket implements Disposable {
     const target = readAddress("address", address, this.#isV6);
     const remotePort = checkPortOrZero("port", port);
     const system = this.#system;
-    const given =
+    const source =
       localAddress === undefined ? system.source : readAddress("localAddress", localAddress, false);
     const start = offset === undefined ? system.draw() : checkUint32("offset", offset);
     const socket = this.#open();
-    writeEnds(system.core, given ?? ANY_V6, target);
     const isOwn = this.#answers(target) ? 1 : 0;
+    const asked = { source: source ?? ANY_V6, target, remotePort, isOwn, port: this.port };
+    writeEnds(system.core, asked.source, target);
     const answer = this.#isUdp
       ? system.linux.connectUdp(socket, isOwn, start)
       : this.#connectTcp(remotePort, isOwn, remote, offset === undefined, start);
     if (answer >= 0) return answer;
     const isSilent = answer === REFUSED && remote === "silent" && isOwn === 0;
-    throw this.#refused(isSilent ? NO_ANSWER : answer, "connect", address, remotePort);
+    const error = this.#refused(isSilent ? NO_ANSWER : answer, "connect", address, remotePort);
+    if (!FOR_PORTS.includes(error.code)) throw error;
+    throw explained(error, () => explainConnect(system, { ...this.#asker(), ...asked }));
   }
 
   /**
@@ -207,7 +216,7 @@ export class LinuxSocket implements Disposable {
     const socket = this.#open();
     if (isAnyAddress(local))
       throw wrongValue("localAddress", "one address of this machine", localAddress);
-    if (this.state !== "listening") throw this.#wrongState("accept", "the socket does not listen");
+    if (this.state !== "listening") throw this.#refused(NOT_LISTENING, "accept", address, port);
     const { core, linux } = this.#system;
     writeEnds(core, local, remote);
     if (linux.isKnownFrom(socket, remotePort) !== 0) {
@@ -289,8 +298,7 @@ export class LinuxSocket implements Disposable {
     const local = readAddress("address", address, this.#isV6);
     const named = checkPortOrZero("port", port);
     const isPrivileged = checkUint32("uid", uid) === 0;
-    const who = { type: this.type, uid: this.uid, group: this.group };
-    const asked = { ...who, socket: this.#open(), local, port: named, isPrivileged };
+    const asked = { ...this.#asker(), local, port: named, isPrivileged };
     return explainBind(this.#system, { ...asked, isOfMachine: this.#isOfMachine(local) });
   }
 
@@ -469,22 +477,18 @@ export class LinuxSocket implements Disposable {
     return this.#socket !== 0 && this.#system.address !== 0;
   }
 
+  #asker(): { socket: number; type: LinuxSocketType; uid: number; group: PortGroup | undefined } {
+    return { socket: this.#open(), type: this.type, uid: this.uid, group: this.#group };
+  }
+
   #open(): number {
     if (this.#socket === 0) throw closed("socket");
     openOf(this.#system);
     return this.#socket;
   }
 
-  #wrongState(syscall: string, message: string): PortError {
-    return new PortError("EINVAL", "wrong-state", `${syscall}: ${message}`, { syscall });
-  }
-
   #refused(refusal: number, syscall: string, address: string, port: number): PortError {
-    const { linux, limit } = this.#system;
-    const kind = syscall === "connect" ? GROUP_CONNECT : GROUP_BIND;
-    const searched = unpackRange(linux.range(this.#socket, kind) >>> 0);
-    const text = `${this.type} ${showEnd(address || "*", port)}`;
-    const asked = { syscall, text, address, port, isUdp: this.#isUdp, limit, searched };
-    return refusal618(refusal, asked);
+    const asked = { type: this.type, syscall, address, port };
+    return refusal618(refusal, this.#system, this.#socket, asked);
   }
 }
