@@ -86,8 +86,21 @@ buildLater();
  */
 function withConditions(code, { name }) {
   if (name === "ports") return null;
+  if (name === "sockets") code = withBuiltins(code);
   const named = code.replace(/ "\.\/(core|ports|linux)\.js";$/gm, ' "#$1";');
   return name === "index" ? `import "./linux-later.js";\n${named}` : named;
+}
+
+/**
+ * Modules of Node as what they are, not imported: that reads each export, of which some load more,
+ * and takes some time for each module.
+ */
+function withBuiltins(code) {
+  return code.replace(
+    /^import (?:\* as )?(.+) from ("node:[\w/]+");$/gm,
+    (_, names, module) =>
+      `const ${names.replaceAll(" as ", ": ")} = process.getBuiltinModule(${module});`,
+  );
 }
 
 /** core.js and ports.js in one file, which exports all that either does. */

@@ -239,10 +239,17 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
   if (lookup !== undefined && typeof lookup !== "function") {
     throw wrongType("lookup", "a function like dns.lookup", lookup);
   }
+  const ports = portsToUse(options, host);
   return {
     sources,
     sourceBlocks,
-    ...portsToUse(options, host),
+    portRange: ports.portRange,
+    get reserved() {
+      return ports.reserved;
+    },
+    get keptFree() {
+      return ports.keptFree;
+    },
     group,
     blocks: options.blocks,
     blocksLost: oneOf("blocksLost", options.blocksLost, ["drain", "destroy"], "drain"),
@@ -268,7 +275,10 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
 
 type PortsToUse = Pick<ConnectorSettings, "portRange" | "reserved" | "keptFree">;
 
-/** The range, and which ports of it are passed over. */
+/**
+ * The range, and which ports of it are passed over. Thousands may be kept free, so they are worked
+ * out when they are first asked for: at the first connection.
+ */
 export function portsToUse(
   options: Pick<ConnectorOptions, "portRange" | "reserved" | "headroom">,
   host: HostState,
@@ -280,8 +290,23 @@ export function portsToUse(
   const most = Math.floor(system.available * HEADROOM_MOST);
   const byDefault = Math.floor(system.available * HEADROOM_SHARE);
   const headroom = integer("headroom", options.headroom, 0, most, byDefault);
-  const keptFree = portsKeptFree(headroom, system, portRange, reserved);
-  return { portRange, keptFree, reserved: withPorts(reserved.text, keptFree) };
+  let lists: Omit<PortsToUse, "portRange"> | undefined;
+  const made = (): Omit<PortsToUse, "portRange"> => {
+    if (lists === undefined) {
+      const keptFree = portsKeptFree(headroom, system, portRange, reserved);
+      lists = { keptFree, reserved: withPorts(reserved.text, keptFree) };
+    }
+    return lists;
+  };
+  return {
+    portRange,
+    get keptFree() {
+      return made().keptFree;
+    },
+    get reserved() {
+      return made().reserved;
+    },
+  };
 }
 
 function rangeOf(range: ConnectorOptions["portRange"], host: HostState): PortRange {
