@@ -2,6 +2,7 @@
 // whole.
 
 import { isDeepStrictEqual } from "node:util";
+import { MessageChannel, receiveMessageOnPort } from "node:worker_threads";
 import { describe, expect, test } from "vitest";
 import { SeededRandom } from "../../../bindings/core/random.ts";
 import {
@@ -406,7 +407,9 @@ test("a snapshot goes through structuredClone and a message port, and has the sa
   ports.reservePort({ ...WEB, port: 80 });
   const bytes = ports.snapshot();
   const { port1, port2 } = new MessageChannel();
-  for (const copy of [structuredClone(bytes), Uint8Array.from([0, ...bytes]).subarray(1)]) {
+  port1.postMessage(bytes);
+  const posted = receiveMessageOnPort(port2)?.message;
+  for (const copy of [structuredClone(bytes), posted, Uint8Array.from([0, ...bytes]).subarray(1)]) {
     const restored = PortManager.restore(copy);
     expect(listOf(restored)).toEqual(listOf(ports));
     restored.close();

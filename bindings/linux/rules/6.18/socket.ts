@@ -175,13 +175,13 @@ export class LinuxSocket implements Disposable {
     const target = readAddress("address", address, this.#isV6);
     const remotePort = checkPortOrZero("port", port);
     const system = this.#system;
-    const source =
+    const given =
       localAddress === undefined ? system.source : readAddress("localAddress", localAddress, false);
     const start = offset === undefined ? system.draw() : checkUint32("offset", offset);
     const socket = this.#open();
     const isOwn = this.#answers(target) ? 1 : 0;
-    const asked = { source: source ?? ANY_V6, target, remotePort, isOwn, port: this.port };
-    writeEnds(system.core, asked.source, target);
+    const before = system.linux.port(socket);
+    writeEnds(system.core, given ?? ANY_V6, target);
     const answer = this.#isUdp
       ? system.linux.connectUdp(socket, isOwn, start)
       : this.#connectTcp(remotePort, isOwn, remote, offset === undefined, start);
@@ -189,6 +189,7 @@ export class LinuxSocket implements Disposable {
     const isSilent = answer === REFUSED && remote === "silent" && isOwn === 0;
     const error = this.#refused(isSilent ? NO_ANSWER : answer, "connect", address, remotePort);
     if (!FOR_PORTS.includes(error.code)) throw error;
+    const asked = { source: given ?? ANY_V6, target, remotePort, isOwn, port: before };
     throw explained(error, () => explainConnect(system, { ...this.#asker(), ...asked }));
   }
 
