@@ -27,6 +27,8 @@ export type System =
   | "localPort"
   | "get-port"
   | "portfinder"
+  | "node"
+  | "node:net"
   | "detect-port"
   | "leasePort"
   | "node listen(0)"

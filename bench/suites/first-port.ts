@@ -1,14 +1,20 @@
 // First port: a process that begins with nothing and ends with one port, and prints how long that
 // took.
 //
-// `node first-port.js SYSTEM`: prints the milliseconds of each part as one JSON object. Nothing
-// that is measured is imported before the clock runs; Node's module loader is up already, because
-// this is a module.
+// `node first-port.js SYSTEM`: prints the milliseconds of each part as one JSON object, and those of
+// CPU time in all. Nothing that is measured is imported before the clock runs; Node's module loader
+// is up already, because this is a module.
 
 import { readFileSync } from "node:fs";
 
 /** Milliseconds, by part, in their order. */
 export type FirstPort = Readonly<Record<string, number>>;
+
+/** What a process prints. */
+export interface Start {
+  readonly parts: FirstPort;
+  readonly cpu: number;
+}
 
 type Begin = () => Promise<FirstPort>;
 
@@ -46,6 +52,18 @@ const SYSTEMS: Readonly<Record<string, Begin>> = {
     const opened = performance.now();
     const offset = crypto.getRandomValues(new Uint32Array(1))[0] as number;
     return partsOf(start, imported, opened, bitmap.take(offset));
+  },
+  /** What Node takes for any module, and with the one of its own that sockets need. */
+  async node() {
+    const start = performance.now();
+    await import("../baselines/empty.ts");
+    return { import: performance.now() - start };
+  },
+  async "node:net"() {
+    const start = performance.now();
+    await import("../baselines/empty.ts");
+    process.getBuiltinModule("node:net");
+    return { import: performance.now() - start };
   },
   /** What of `open` is WebAssembly's part. */
   async wasm() {
@@ -93,4 +111,7 @@ function withoutOpening(start: number, imported: number, port: number): FirstPor
 
 const begin = SYSTEMS[process.argv[2] ?? ""];
 if (begin === undefined) throw new TypeError(`no system is called ${process.argv[2]}`);
-console.log(JSON.stringify(await begin()));
+const used = process.cpuUsage();
+const parts = await begin();
+const { user, system } = process.cpuUsage(used);
+console.log(JSON.stringify({ parts, cpu: (user + system) / 1000 }));

@@ -8,12 +8,14 @@ import { figureOf } from "../harness/measure.ts";
 import type { RowKey, Session, System } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
 import { digestOf } from "../harness/workloads.ts";
-import type { FirstPort } from "./first-port.ts";
+import type { FirstPort, Start } from "./first-port.ts";
 
 const SCRIPT = fileURLToPath(new URL("./first-port.js", import.meta.url));
 const SYSTEMS: readonly System[] = [
   "pool",
   "connector",
+  "node",
+  "node:net",
   "wasm",
   "bitmap",
   "get-port",
@@ -34,7 +36,7 @@ export const startSuite: Suite = {
 
 function cold(session: Session): void {
   const systems = session.smoke ? SYSTEMS.slice(0, 2) : SYSTEMS;
-  const starts = new Map(systems.map((system) => [system, [] as FirstPort[]]));
+  const starts = new Map(systems.map((system) => [system, [] as Start[]]));
   for (let round = 0; round < (session.smoke ? 1 : CHILDREN); round++) {
     for (const system of systems) starts.get(system)?.push(started(system));
   }
@@ -51,19 +53,21 @@ function cold(session: Session): void {
   });
 }
 
-function started(system: System): FirstPort {
+function started(system: System): Start {
   return JSON.parse(execFileSync(process.execPath, [SCRIPT, system], { encoding: "utf8" }));
 }
 
-function keepParts(session: Session, system: System, starts: readonly FirstPort[]): void {
-  const keep = (part: string, of: (start: FirstPort) => number): void => {
+function keepParts(session: Session, system: System, starts: readonly Start[]): void {
+  const keep = (part: string, of: (start: Start) => number): void => {
     const figure = figureOf(starts.map((start) => of(start) * 1e6));
     session.keep({ ...keyOf(`cold: ${part}`), system, operations: 1, ...figure });
   };
-  for (const part of Object.keys(starts[0] ?? {})) keep(part, (start) => start[part] as number);
+  const names: (keyof FirstPort)[] = Object.keys(starts[0]?.parts ?? {});
+  for (const name of names) keep(name, ({ parts }) => parts[name] as number);
   // WebAssembly's parts are within those of the pool.
   if (system === "wasm") return;
-  keep("total", (start) => Object.values(start).reduce((sum, part) => sum + part));
+  keep("total", ({ parts }) => Object.values(parts).reduce((sum, part) => sum + part));
+  keep("CPU", ({ cpu }) => cpu);
 }
 
 /** One more manager, or pool, made and closed. */

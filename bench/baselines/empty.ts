@@ -1,0 +1,3 @@
+// A module of nothing: what Node takes to load any.
+
+export {};
