@@ -11,7 +11,7 @@ import { type PortGroup, PortGroups } from "../groups/group.ts";
 import { ReservedPorts } from "../groups/reserved.ts";
 import { readOptions } from "../requests/checks.ts";
 import { type PortRange, unpackRange } from "../requests/range.ts";
-import { badSnapshot, type Reader, unseal, type Writer } from "../state/bytes.ts";
+import { badSnapshot, blameSnapshot, type Reader, unseal, type Writer } from "../state/bytes.ts";
 import { moduleOf, readGroups, readRange } from "../state/group-tables.ts";
 import type { Linux2632Socket } from "./rules/2.6.32/socket.ts";
 import { isV4Words } from "./rules/6.18/address.ts";
@@ -178,6 +178,6 @@ export function restored<Socket extends LinuxSocket | Linux2632Socket>(
   } catch (error) {
     linux.close();
     for (const tree of groups) tree.close();
-    throw error;
+    throw blameSnapshot(error);
   }
 }

@@ -8,6 +8,12 @@ export function badSnapshot(why: string): PortError {
   return new PortError("EINVAL", "invalid-snapshot", `the snapshot cannot be restored: ${why}`);
 }
 
+/** The error of content that was refused as a bad argument: then the snapshot is bad. */
+export function blameSnapshot(error: unknown): unknown {
+  const isBad = error instanceof PortError && error.code.startsWith("ERR_");
+  return isBad ? badSnapshot(error.message) : error;
+}
+
 const SHORT = 64;
 const ROOM = 1024;
 

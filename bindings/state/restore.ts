@@ -23,7 +23,7 @@ import { readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
 import { cool, type Reservation } from "../reservation.ts";
 import type { Reserving } from "../reserving.ts";
-import { badSnapshot, type Reader, unseal } from "./bytes.ts";
+import { badSnapshot, blameSnapshot, type Reader, unseal } from "./bytes.ts";
 import { itemOf, moduleOf, readGroups, readRange } from "./group-tables.ts";
 import { readSelection, restoreCounters } from "./selections.ts";
 import { HAS_EXTRA } from "./snapshot.ts";
@@ -154,7 +154,7 @@ export function restoreInto(
   } catch (error) {
     target.close();
     for (const tree of made) tree.close();
-    throw error;
+    throw blameSnapshot(error);
   }
 }
 
@@ -267,6 +267,7 @@ function readKey(reader: Reader): Key {
   if (networks.length === 0 || networks.length > NETWORKS_MAX) {
     throw badSnapshot(`a description has ${networks.length} networks`);
   }
+  if (new Set(networks).size < networks.length) throw badSnapshot("a network comes twice");
   return {
     networks,
     transport: reader.count(),

@@ -402,6 +402,28 @@ test("a forged snapshot, whose checksum is right, is refused, or makes a sound m
   expect(new Set(outcomes.keys())).toEqual(new Set(["true", "EINVAL"]));
 });
 
+test("a forged path of a group is refused as a snapshot, not as an argument", () => {
+  const groups = PortGroups.open();
+  const ports = PortManager.open();
+  ports.pool({ ...WEB, group: groups.create("/web") });
+  const content = ports.snapshot().slice(20);
+  content[Buffer.from(content).indexOf("/web")] = 0x2e;
+  expect(codeOf(() => PortManager.restore(seal([content])))).toBe("EINVAL");
+  ports.close();
+  groups.close();
+});
+
+test("a forged pool, over one network twice, is refused", () => {
+  const ports = openOn("debug", {});
+  ports.pool({ networks: [IPV4, IPV6], transport: UDP });
+  const content = ports.snapshot().slice(20);
+  ports.close();
+  const at = content.findIndex((byte, index) => byte === 2 && content[index + 2] === IPV6);
+  expect(content.subarray(at, at + 4).join()).toBe([2, IPV4, IPV6, UDP].join());
+  content[at + 2] = IPV4;
+  expect(() => restoreOn("debug", seal([content]))).toThrow(/a network comes twice/);
+});
+
 test("a snapshot goes through structuredClone and a message port, and has the same bytes anywhere", () => {
   const ports = PortManager.open({ seed: 5 });
   ports.reservePort({ ...WEB, port: 80 });
