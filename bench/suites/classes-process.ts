@@ -1,17 +1,22 @@
 // Classes, in a process: takes and gives back ports by one class of the package, or by several of
-// them in turn.
+// them in turn; or by the bitmap that is written in JavaScript.
 //
-//     node classes-process.js full|tiny CLASS...
+//     node classes-process.js full|tiny PERCENT CLASS...
 //
-// answers a JSON object with nanoseconds per operation, and the digest of what was had, by class.
+// Of a pool and of the bitmap so many percent of the range are held meanwhile. It answers a JSON
+// object with nanoseconds per operation, and the digest of what was had, by class.
 
 import { IPV4, LinuxPorts, PortManager, TCP } from "../../bindings/index.ts";
+import { JsBitmap } from "../baselines/js-bitmap.ts";
 import { copyFor } from "../harness/loops.ts";
 import { type Figure, measureByTurns, type Sampling } from "../harness/measure.ts";
 import type { Implementation, System } from "../harness/session.ts";
-import { digestOf, offsetsOf } from "../harness/workloads.ts";
+import { COUNT, digestOf, FIRST, LAST, offsetsOf, shuffledPorts } from "../harness/workloads.ts";
 
-export type ClassName = Extract<System, "pool" | "reservations" | "listener" | "sockets">;
+export type ClassName = Extract<
+  System,
+  "pool" | "reservations" | "listener" | "sockets" | "bitmap"
+>;
 
 /** What was measured of one class. */
 export interface OfClass extends Figure {
@@ -20,6 +25,12 @@ export interface OfClass extends Figure {
 }
 
 const OFFSETS: Uint32Array = offsetsOf(7, 1000);
+/**
+ * Of 32 bits, as they are drawn, and more than a branch predictor learns. Below 2^31 V8 has them as
+ * small integers: there the bitmap takes half of its time, and the pool as long as here (suite
+ * `ephemeral`).
+ */
+const MANY_OFFSETS: Uint32Array = offsetsOf(7, 64_000).map((offset) => Math.imul(offset, 3));
 const FULL: Sampling = { rounds: 400 };
 const TINY: Sampling = { rounds: 1 };
 const DESCRIPTION = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
@@ -31,9 +42,10 @@ const ACCEPTED = 100;
 /** Takes one port and gives it back; which one. */
 type Once = (offset: number) => number;
 
-const CLASSES: Readonly<Record<ClassName, () => Once>> = {
-  pool() {
+const CLASSES: Readonly<Record<ClassName, (held: readonly number[]) => Once>> = {
+  pool(held) {
     const pool = PortManager.open().pool(DESCRIPTION);
+    for (const port of held) pool.takeAt(port);
     return (offset) => {
       const port = pool.take(offset);
       pool.free(port);
@@ -47,6 +59,15 @@ const CLASSES: Readonly<Record<ClassName, () => Once>> = {
       const reservation = manager.reservePort({ networks, transport, address, offset });
       reservation.release();
       return reservation.port;
+    };
+  },
+  bitmap(held) {
+    const bitmap = new JsBitmap(FIRST, LAST);
+    for (const port of held) bitmap.takeAt(port);
+    return (offset) => {
+      const port = bitmap.take(offset);
+      bitmap.free(port);
+      return port;
     };
   },
   listener() {
@@ -71,18 +92,19 @@ const CLASSES: Readonly<Record<ClassName, () => Once>> = {
 };
 
 function workOf(name: ClassName): Implementation {
-  const once = CLASSES[name]();
+  const once = CLASSES[name](shuffledPorts().slice(0, (COUNT * Number(percent)) / 100));
   const loop = copyFor(name, onceForEach);
-  const run = (): void => loop(once, OFFSETS);
+  const offsets = name === "pool" || name === "bitmap" ? MANY_OFFSETS : OFFSETS;
+  const run = (): void => loop(once, offsets);
   const digest = (): string => digestOf(OFFSETS.map(once));
-  return { system: name, operations: OFFSETS.length, run, digest };
+  return { system: name, operations: offsets.length, run, digest };
 }
 
 function onceForEach(once: Once, offsets: Uint32Array): void {
   for (let index = 0; index < offsets.length; index++) once(offsets[index] as number);
 }
 
-const [size, ...names] = process.argv.slice(2) as [string, ...ClassName[]];
+const [size, percent, ...names] = process.argv.slice(2) as [string, string, ...ClassName[]];
 const works = names.map(workOf);
 const digests = works.map((work) => work.digest());
 const measured = measureByTurns(size === "tiny" ? TINY : FULL, works);

@@ -1,6 +1,9 @@
 // Classes: what the package's classes cost in a process that uses one of them, and in one that uses
 // them all. All call the same exports of the core, and V8 compiles such a call into its caller only
 // where it likes to: a class that was quick alone took 2.4 times as long beside the others.
+//
+// And what one call of a pool takes over one of the bitmap in JavaScript, each in a process of its
+// own, as a program has it that uses one of them.
 
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -15,6 +18,8 @@ const NAMES: readonly ClassName[] = ["pool", "reservations", "listener", "socket
 const ROUNDS = 7;
 /** How many times as long as alone. */
 const TOGETHER_AT_MOST = 1.3;
+/** What a pool's call takes over the bitmap's at most, by percent of the range that are held. */
+const OVER_BITMAP_AT_MOST = { 0: 1.25, 50: 1.25, 90: 1, 99: 1 } as const;
 
 type Found = Readonly<Record<ClassName, OfClass>>;
 
@@ -38,8 +43,24 @@ export const classesSuite: Suite = {
       const value = figureOf(ratios).median;
       session.check({ name: `${name}: together over alone`, value, atMost: TOGETHER_AT_MOST });
     }
+    for (const [percent, most] of Object.entries(OVER_BITMAP_AT_MOST)) {
+      overBitmap(session, Number(percent), most);
+    }
   },
 };
+
+function overBitmap(session: Session, percent: number, atMost: number): void {
+  const rounds = Array.from({ length: session.smoke ? 1 : ROUNDS }, () => ({
+    ...measured(session, ["pool"], percent),
+    ...measured(session, ["bitmap"], percent),
+  }));
+  for (const name of ["pool", "bitmap"] as const) {
+    const found = rounds.map((round) => round[name]);
+    keep(session, "one port, in a process of its own", name, found, percent);
+  }
+  const value = figureOf(rounds.map(({ pool, bitmap }) => pool.p10 / bitmap.p10)).median;
+  session.check({ name: `one port at ${percent} %: pool over bitmap`, value, atMost });
+}
 
 /** One process for each class; one for all of them where they are tiny. */
 function eachAlone(session: Session): Found {
@@ -48,8 +69,8 @@ function eachAlone(session: Session): Found {
 }
 
 /** Runs a process that uses these classes. */
-function measured({ smoke }: Session, names: readonly ClassName[]): Found {
-  const args = [SCRIPT, smoke ? "tiny" : "full", ...names];
+function measured({ smoke }: Session, names: readonly ClassName[], percent = 0): Found {
+  const args = [SCRIPT, smoke ? "tiny" : "full", `${percent}`, ...names];
   return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
 }
 
@@ -58,9 +79,11 @@ function keep(
   workload: string,
   system: ClassName,
   found: readonly OfClass[],
+  occupancy?: number,
 ): void {
   const { operations, digest } = found[0] as OfClass;
   // The tenth at the lower end of each process: what else the machine does counts for little.
   const figure = figureOf(found.map(({ p10 }) => p10));
-  session.keep({ suite: "classes", workload, system, operations, digest, ...figure });
+  const key = { suite: "classes", workload, ...(occupancy !== undefined && { occupancy }) };
+  session.keep({ ...key, system, operations, digest, ...figure });
 }
