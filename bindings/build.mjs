@@ -11,8 +11,8 @@
 //   #core, #ports   core.js and ports.js: a bundler leaves out a file as a whole, so that a page
 //                   with PortGroups alone has no text of cooldown.wasm
 //                   whole.js, where the condition is "node": both, and the texts of their modules
-//   #linux          linux.js; or, where the condition is "node-addons", as in Node alone,
-//                   linux-later.js, which loads linux.cjs when LinuxPorts is first used
+//   #linux          linux.js; or whole.js, where the condition is "node-addons", as in Node alone:
+//                   that loads linux.cjs when LinuxPorts is first used
 //
 // Names stay, and each part is headed by the name of its source: `// bindings/pool.ts`.
 //
@@ -32,7 +32,6 @@ for (const folder of ["build/bindings", "build/lib"]) {
 /** What is reached from nowhere but one entry point stays with it. */
 const ENTRIES = {
   index: "index",
-  "linux-later": "linux-later",
   node: "node/index",
   "node-testing": "node/testing",
   debug: "debug",
@@ -80,15 +79,11 @@ await build({
 await buildWhole();
 buildLater();
 
-/**
- * Imports by the names whose files are said by conditions. The entry point imports linux-later.js
- * by its path as well: what collects the files of a program for a server knows "node" alone.
- */
+/** Imports by the names whose files are said by conditions. */
 function withConditions(code, { name }) {
   if (name === "ports") return null;
-  if (name === "sockets") code = withBuiltins(code);
-  const named = code.replace(/ "\.\/(core|ports|linux)\.js";$/gm, ' "#$1";');
-  return name === "index" ? `import "./linux-later.js";\n${named}` : named;
+  const own = name === "sockets" ? withBuiltins(code) : code;
+  return own.replace(/ "\.\/(core|ports|linux)\.js";$/gm, ' "#$1";');
 }
 
 /**
@@ -98,17 +93,21 @@ function withConditions(code, { name }) {
 function withBuiltins(code) {
   return code.replace(
     /^import (?:\* as )?(.+) from ("node:[\w/]+");$/gm,
-    (_, names, module) =>
-      `const ${names.replaceAll(" as ", ": ")} = process.getBuiltinModule(${module});`,
+    (_, names, module) => `const ${asObject(names)} = process.getBuiltinModule(${module});`,
   );
 }
 
-/** core.js and ports.js in one file, which exports all that either does. */
+/** core.js and ports.js in one file, which exports all that either does; and linux-later.ts. */
 async function buildWhole() {
+  const later = readFileSync("bindings/linux-later.ts", "utf8")
+    // An object of all of the core, a getter for each name, would be made at the start.
+    .replace('* as core from "#core"', `${importedByLinux()} from "./core.js"`)
+    .replace("(core)", `(${asObject(importedByLinux())})`);
   const files = {
-    whole: 'export * from "./core.js"; export * from "./ports.js";',
+    whole: ["core.js", "ports.js", "later.ts"].map((name) => `export * from "./${name}";`).join(""),
     "./core.js": readFileSync(`${LIB}/core.js`, "utf8"),
     "./ports.js": readFileSync(`${LIB}/ports.js`, "utf8"),
+    "./later.ts": `// bindings/linux-later.ts\n${later}`,
   };
   const { output } = await build({
     ...COMMON,
@@ -124,24 +123,33 @@ async function buildWhole() {
     ],
     output: OUTPUT,
   });
-  const heads = output[0].code.replace(/^\/\*! (\S+\.ts) \*\/$/gm, "// $1");
-  writeFileSync(`${LIB}/whole.js`, heads);
-  // For linux-later.ts, which has all of it as one object.
+  const code = output[0].code.replace(/^\/\/ \\0.*\n/gm, "");
+  writeFileSync(`${LIB}/whole.js`, code.replace(/^\/\*! (\S+\.ts) \*\/$/gm, "// $1"));
+  // For the types of linux-later.ts.
   writeFileSync(`${LIB}/whole.d.ts`, "export {};\n");
 }
 
 /** linux.js and the text of its module as a function of what it imports. */
 function buildLater() {
-  const named = (names) => names.replaceAll(" as ", ": ");
+  const names = asObject(importedByLinux());
   const code = readFileSync(`${LIB}/linux.js`, "utf8")
-    .replace(
-      /^import (\{.*\}) from "#core";$/m,
-      (_, names) => `module.exports = (${named(names)}) => {`,
-    )
+    .replace(/^import .* from "#core";$/m, () => `module.exports = (${names}) => {`)
     .replace(/^import .*"#linux-wasm";$/m, () => readFileSync("build/linux.inline.js", "utf8"))
     .replace(/^export (const wasm)/m, "$1")
-    .replace(/^export (\{.*\});$/m, (_, names) => `return ${named(names)};\n};`);
+    .replace(/^export (\{.*\});$/m, (_, exported) => `return ${asObject(exported)};\n};`);
   writeFileSync(`${LIB}/linux.cjs`, `"use strict";\n${code}`);
+}
+
+function importedByLinux() {
+  const [, names] = /^import (\{.*\}) from "#core";$/m.exec(
+    readFileSync(`${LIB}/linux.js`, "utf8"),
+  );
+  return names;
+}
+
+/** Names as an import has them, as an object has them. */
+function asObject(names) {
+  return names.replaceAll(" as ", ": ");
 }
 
 /** Of the libraries that are part of a file. */

@@ -2,7 +2,8 @@
 // Linux does not read them. Everywhere else, and in a bundle, it is there from the start.
 //
 // The file is a function of what it needs of the package, so that there is no second copy of that
-// where modules are not Node's own (Jest).
+// where modules are not Node's own (Jest). A tool that collects the files of a program finds it by
+// its URL.
 
 import * as core from "#core";
 import type { LinuxPorts as Loaded } from "./linux/rules/6.18/ports.ts";
@@ -22,11 +23,14 @@ function load(): Class {
 }
 
 /** Stands for the class: whatever is done with it is done with that. */
-export const LinuxPorts: Class = new Proxy(function LinuxPorts() {} as unknown as Class, {
-  get: (_, name) => Reflect.get(load(), name),
-  set: (_, name, value) => Reflect.set(load(), name, value),
-  has: (_, name) => Reflect.has(load(), name),
-  getPrototypeOf: () => Reflect.getPrototypeOf(load()),
-  construct: (_, args, target) =>
-    Reflect.construct(load(), args, target === LinuxPorts ? load() : target),
-});
+export const LinuxPorts: Class = /* @__PURE__ */ new Proxy(
+  function LinuxPorts() {} as unknown as Class,
+  {
+    get: (_, name) => Reflect.get(load(), name),
+    set: (_, name, value) => Reflect.set(load(), name, value),
+    has: (_, name) => Reflect.has(load(), name),
+    getPrototypeOf: () => Reflect.getPrototypeOf(load()),
+    construct: (_, args, target) =>
+      Reflect.construct(load(), args, target === LinuxPorts ? load() : target),
+  },
+);

@@ -100,10 +100,10 @@ describe("the tarball", () => {
 
 describe("what the entry points load", () => {
   test.each([
-    [["workerd", "node"], ["index", "linux-later", "linux", "core", "ports"], ["core.wasm"]],
-    [[], ["index", "linux-later", "linux", "core", "ports"], ["core.inline.js"]],
-    [["node"], ["index", "linux-later", "linux", "whole"], ["linux.inline.js"]],
-    [["node", "node-addons"], ["index", "linux-later", "whole"], []],
+    [["workerd", "node"], ["index", "linux", "core", "ports"], ["core.wasm"]],
+    [[], ["index", "linux", "core", "ports"], ["core.inline.js"]],
+    [["node"], ["index", "linux", "whole"], ["linux.inline.js"]],
+    [["node", "node-addons"], ["index", "whole"], []],
   ])("the main entry point loads nothing of Node, by the conditions %j", (...expected) => {
     const [conditions, scripts, modules] = expected;
     const { files, others } = reachedFrom("build/lib/index.js", conditions);
