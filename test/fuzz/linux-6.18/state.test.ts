@@ -334,6 +334,35 @@ describe("explainBind()", () => {
     expect(() => checkRounds(20, change)).toThrow(found);
   });
 
+  test("of a refused connect() tells how things are later, and changes nothing", () => {
+    const portRange = { first: 5000, last: 5001 };
+    const world = worldOn("debug", 1, { portRange, tcpTwReuse: 1 });
+    const open = (): LinuxSocket => {
+      const socket = world.linux.socket();
+      world.sockets.push(socket);
+      return socket;
+    };
+    for (const socket of [open(), open()]) {
+      socket.connect("192.0.2.1", 80);
+      socket.shutdown();
+      socket.receive("fin");
+    }
+    const late = open();
+    const refusal = refusalOf(() => late.connect("192.0.2.1", 80));
+    const told = (): unknown[] => {
+      const explanation = refusal?.explain<LinuxExplanation>();
+      const rules = explanation?.because.map(({ rule, ports }) => [rule, ports]);
+      return [explanation?.allowed, rules, explanation?.free];
+    };
+    expect(told()).toEqual([false, [["tuple", 2]], 0]);
+    world.linux.setTime(world.linux.time + 1500);
+    const before = pictureOf(world);
+    expect(told()).toEqual([true, [], 2]);
+    expect([pictureOf(world), late.port, late.v6only]).toEqual([before, 0, false]);
+    expect(late.connect("192.0.2.1", 80)).toBeGreaterThanOrEqual(5000);
+    world.linux.close();
+  });
+
   test("says what bind() answers, names all holders that have to go, and none in vain", () => {
     const random = new Random(11);
     let [asked, checked, told] = [0, 0, 0];

@@ -5,7 +5,7 @@
 import { GROUP_BIND, GROUP_CONNECT, REQUEST_ADDRESS } from "../../../abi";
 import { allows } from "../../../groups/tree";
 import { Address } from "../../../memory/arena";
-import { REQUEST, SPACES_AT } from "../../../memory/layout";
+import { BILL_AT, REQUEST, SPACES_AT } from "../../../memory/layout";
 import { bitOf, Port, WORD_SHIFT } from "../../../ports/bitmap";
 import { firstIn, isEmpty, lastIn } from "../../../ports/range";
 import { heldByAny } from "../../../ports/search";
@@ -48,9 +48,10 @@ import { holderOfWait, isForNamed, tupleOf, waitPort } from "./time-wait";
 import { findTuples, meets, nextTuple } from "./tuples";
 
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
-const BEFORE: usize = SPACES_AT + 176; // scratch: the socket's own address meanwhile
+const BEFORE: usize = SPACES_AT + 168; // scratch: what the socket has meanwhile
 const WAS_ONLY: usize = BEFORE + 16;
 const WAS_PORT: usize = WAS_ONLY + 4;
+if (WAS_PORT + 4 > BILL_AT) ERROR("What a socket has meanwhile runs into the bill");
 
 /** What an owner says to the socket at the request's address: 0 passes, 1 shares, 2 conflicts. */
 export function verdict618(socket: Address, owner: Address): u32 {
