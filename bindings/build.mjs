@@ -11,8 +11,8 @@
 //   #core, #ports   core.js and ports.js: a bundler leaves out a file as a whole, so that a page
 //                   with PortGroups alone has no text of cooldown.wasm
 //                   whole.js, where the condition is "node": both, and the texts of their modules
-//   #linux          linux.js; or whole.js, where the condition is "node-addons", as in Node alone:
-//                   that loads linux.cjs when LinuxPorts is first used
+//   #linux          linux.js; or whole.js, which loads linux.cjs when LinuxPorts is first used, where
+//                   both "node-addons" and "module-sync" are conditions: in Node, and in no bundler
 //
 // Names stay, and each part is headed by the name of its source: `// bindings/pool.ts`.
 //

@@ -103,7 +103,8 @@ describe("what the entry points load", () => {
     [["workerd", "node"], ["index", "linux", "core", "ports"], ["core.wasm"]],
     [[], ["index", "linux", "core", "ports"], ["core.inline.js"]],
     [["node"], ["index", "linux", "whole"], ["linux.inline.js"]],
-    [["node", "node-addons"], ["index", "whole"], []],
+    [["node", "node-addons"], ["index", "linux", "whole"], ["linux.inline.js"]],
+    [["node", "node-addons", "module-sync"], ["index", "whole"], []],
   ])("the main entry point loads nothing of Node, by the conditions %j", (...expected) => {
     const [conditions, scripts, modules] = expected;
     const { files, others } = reachedFrom("build/lib/index.js", conditions);

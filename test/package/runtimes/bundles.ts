@@ -36,7 +36,7 @@ const FILES = {
 };
 
 interface Bundler {
-  readonly name: "esbuild" | "webpack" | "vite";
+  readonly name: "esbuild" | "webpack" | "vite" | "bun";
   readonly files: Readonly<Record<string, string>>;
   bundle(folder: string): Promise<unknown>;
 }
@@ -83,8 +83,20 @@ const VITE: Bundler = {
   },
 };
 
+/** For Node: what Node loads when it is first used must be in the bundle. */
+const BUN: Bundler = {
+  name: "bun",
+  files: {},
+  bundle: async (folder) => {
+    const { path } = await program("bun");
+    const options = ["build", "--target=node", `--outfile=${BUNDLE}`];
+    return finished(path, [...options, "application.js"], limits(folder));
+  },
+};
+
 export const BUNDLES: readonly Case[] = [
   ...[ESBUILD, WEBPACK, VITE].flatMap(casesOf),
+  ...casesOf(BUN).slice(0, 1),
   { runtime: "Chromium", how: `vite ${versionOf("vite")}, build`, run: viteBuild },
   { runtime: "Chromium", how: `vite ${versionOf("vite")}, server`, run: viteServer },
 ];
