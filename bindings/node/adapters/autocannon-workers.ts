@@ -82,7 +82,7 @@ export function autocannonWorkers(
   const count = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   return {
     workers,
-    setupClient: FILE as AutocannonWorkerOptions["setupClient"],
+    setupClient: workerFile() as AutocannonWorkerOptions["setupClient"],
     portwarden: {
       options: { ...plain, reserved: text, headroom: 0 },
       leasesBlocks: blocks !== undefined,
@@ -91,7 +91,10 @@ export function autocannonWorkers(
   };
 }
 
-const FILE = fileURLToPath(new URL("autocannon-worker.js", import.meta.url));
+/** Not before it is needed: in a bundle that is no ES module there is no such URL. */
+function workerFile(): string {
+  return fileURLToPath(new URL("autocannon-worker.js", import.meta.url));
+}
 
 /** The share of the worker that asks, which asks once. */
 export function shareOf({ options, leasesBlocks, range, workers, count }: AutocannonShares): {
