@@ -27,6 +27,8 @@ import { BUILDS, type Build, openOn, optionsFor } from "../../support/builds.ts"
 const WEB = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
 const DNS = { networks: [IPV4, IPV6], transport: UDP, port: 53 };
 const PAGE = 65_536;
+/** Operations that fill a manager before it is kept. */
+const BEFORE = 400;
 
 function restoreOn(build: Build, bytes: Uint8Array, options = {}): PortManager {
   return PortManager.restore(bytes, { ...optionsFor(build), ...options });
@@ -127,14 +129,14 @@ function codeOf(act: () => unknown): string {
   }
 }
 
-/** How many operations both sides agreed in, of a session with a snapshot in the middle. */
+/** How many operations both sides agreed in, after a snapshot. */
 function sideBySide(build: Build, seed: number, length: number, meddle = false): number {
   const session = new Session(seed);
   const algorithm = POLICIES[seed % POLICIES.length] as PolicyName;
   const options: OpenOptions = { selection: algorithm, seed };
   const portRange = { first: 40000, last: 40099 };
   const original: Side = { manager: openOn(build, { ...options, portRange }), pools: [] };
-  for (let turn = 0; turn < length; turn++) session.next()(original);
+  for (let turn = 0; turn < BEFORE; turn++) session.next()(original);
   const bytes = original.manager.snapshot({ secrets: true });
   const manager = restoreOn(build, bytes);
   const copy: Side = { manager, pools: [...(manager.restored?.pools ?? [])] };
