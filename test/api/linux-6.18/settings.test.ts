@@ -3,6 +3,8 @@
 
 import { describe, expect, test } from "vitest";
 import { LinuxPorts, PortError } from "../../../bindings/index.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
+import { modulesFor } from "../../support/builds.ts";
 
 type Name =
   | "autobindReuse"
@@ -118,3 +120,22 @@ function codeOf(call: () => unknown): string {
     throw error;
   }
 }
+
+test("a connection goes to no device where another has its tuple, and keeps its own", () => {
+  using linux = LinuxPorts.open({ ...modulesFor("debug"), devices: [1, 2] });
+  const onDevice = (bindToDevice: number) => {
+    const socket = linux.socket({ reuseAddr: true, bindToDevice });
+    socket.bind("10.0.0.1", 5000);
+    socket.connect("192.0.2.1", 443);
+    return socket;
+  };
+  const [one, other] = [onDevice(1), onDevice(2)];
+  expect(() => {
+    other.bindToDevice = 1;
+  }).toThrow(/^EADDRINUSE/);
+  expect([one.bindToDevice, other.bindToDevice]).toEqual([1, 2]);
+  one.close({ reset: true });
+  other.bindToDevice = 1;
+  verifyLinux(linux);
+  expect(onDevice(2).port).toBe(5000);
+});

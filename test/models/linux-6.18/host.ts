@@ -134,6 +134,12 @@ export class Host {
     return known.find((other) => other.device === 0 || other.device === device);
   }
 
+  /** Has another connection the tuple, of that very device? */
+  hasTwin(one: Socket, device: number): boolean {
+    const known = one.tuple && this.#connections.get(nameOf(one.tuple));
+    return known?.some((other) => other !== one && other.device === device) === true;
+  }
+
   /** The TIME_WAIT and its tuple are gone. */
   dropTimeWait(wait: TimeWait): void {
     this.leave(wait);

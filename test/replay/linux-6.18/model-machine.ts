@@ -33,6 +33,8 @@ export class ModelMachine implements Machine<Socket> {
 
   setDevice(socket: Socket, device: number): string {
     if (device !== 0 && !this.#devices.has(device)) return "ENODEV";
+    // The kernel allows that; LinuxPorts has no two connections with one tuple of one device.
+    if (device !== socket.device && this.kernel.host.hasTwin(socket, device)) return "EADDRINUSE";
     socket.device = device;
     return "ok";
   }

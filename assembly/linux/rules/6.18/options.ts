@@ -1,6 +1,6 @@
 // Options: what setsockopt() changes in sockets of modern Linux, also in those that have a port.
 
-import { BAD_STATE, NO_MEMORY } from "../../../abi";
+import { BAD_STATE, IN_USE, NO_MEMORY } from "../../../abi";
 import { Address } from "../../../memory/arena";
 import { beginBill, canPay } from "../../../memory/bill";
 import { rangeOf } from "../../../ports/range";
@@ -26,7 +26,15 @@ import {
   word,
 } from "./socket";
 import { slotOf } from "./system";
-import { chargeTuple, enterTuple, leaveTuple, localOf, remoteOf, remotePortOf } from "./tuples";
+import {
+  chargeTuple,
+  enterTuple,
+  isTaken,
+  leaveTuple,
+  localOf,
+  remoteOf,
+  remotePortOf,
+} from "./tuples";
 
 /** SO_REUSEADDR, SO_REUSEPORT, IPV6_V6ONLY, IP_BIND_ADDRESS_NO_PORT, by their flags (socket.ts). */
 export function setFlag618(socket: Address, flag: u32, value: u32): i32 {
@@ -45,14 +53,18 @@ export function setRange618(socket: Address, first: u32, last: u32): void {
   setWord(socket, OWN_RANGE, rangeOf(first, last));
 }
 
-/** SO_BINDTODEVICE, for the socket's port and its connection. */
+/**
+ * SO_BINDTODEVICE, for the socket's port and its connection. The kernel lets two connections have
+ * one tuple of one device, which is refused here.
+ */
 export function setDevice618(socket: Address, device: u32): i32 {
   const before = <u32>word(socket, DEVICE);
   if (before == device) return 0;
-  setWord(socket, DEVICE, device);
-  if (!portOf(socket)) return 0;
   const system = systemOf(socket);
   const tuple = word(socket, TUPLE);
+  if (tuple && isTupleTaken(system, tuple, portOf(socket), device)) return IN_USE;
+  setWord(socket, DEVICE, device);
+  if (!portOf(socket)) return 0;
   beginBill();
   chargeKind(socket);
   if (tuple) chargeSameTuple(system, tuple, device);
@@ -63,6 +75,12 @@ export function setDevice618(socket: Address, device: u32): i32 {
   changeHolder(socket);
   if (tuple) setWord(socket, TUPLE, changeTuple(system, tuple, portOf(socket), device));
   return 0;
+}
+
+function isTupleTaken(system: Address, tuple: Address, port: u32, device: u32): bool {
+  const low = lowOf(localOf(tuple));
+  const high = highOf(localOf(tuple));
+  return isTaken(system, slotOf(port), low, high, remotePortOf(tuple), remoteOf(tuple), device);
 }
 
 function chargeSameTuple(system: Address, tuple: Address, device: u32): void {

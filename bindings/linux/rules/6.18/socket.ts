@@ -401,7 +401,8 @@ export class LinuxSocket implements Disposable {
 
   /**
    * `SO_BINDTODEVICE`: 0 is none.
-   * @throws PortError (set) `ENODEV`, `ENOBUFS`, `EBADF`, and those of bad arguments.
+   * @throws PortError (set) `EADDRINUSE`: a connection of the device has the tuple, which the kernel
+   * lets pass; `ENODEV`, `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   get bindToDevice(): number {
     return this.#isOpen() ? this.#system.linux.device(this.#socket) : 0;
