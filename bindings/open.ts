@@ -8,7 +8,7 @@ import {
   NO_COOLDOWN,
 } from "./cooldown.ts";
 import { checkModule } from "./core/module.ts";
-import { CryptoRandom, type Random, SeededRandom } from "./core/random.ts";
+import { cryptoRandom, type Random, SeededRandom } from "./core/random.ts";
 import type { RefusedCalls } from "./counts.ts";
 import { checkInteger, checkUint32, readOptions } from "./requests/checks.ts";
 import { checkRangeObject, type PortRange } from "./requests/range.ts";
@@ -96,7 +96,7 @@ export function checkOpen(options: OpenOptions): CheckedOpen {
   const given = readOptions("options", options, NAMES);
   const { seed, portRange, memoryLimit = LIMIT_MAX, module, cooldownModule } = given;
   return {
-    random: seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed)),
+    random: seed === undefined ? cryptoRandom : new SeededRandom(checkUint32("seed", seed)),
     limit: checkInteger("memoryLimit", memoryLimit, LIMIT_MIN, LIMIT_MAX),
     range:
       portRange === undefined ? undefined : checkRangeObject("portRange", portRange, RANGE_ADVICE),

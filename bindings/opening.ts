@@ -3,7 +3,7 @@
 import { NO_MEMORY } from "../assembly/abi.ts";
 import { type Registry, registerCleanup } from "./core/cleanup.ts";
 import { type Core, coreOf } from "./core/core.ts";
-import { CryptoRandom } from "./core/random.ts";
+import { cryptoRandom } from "./core/random.ts";
 import { noMemory } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
 import type { checkOpen } from "./open.ts";
@@ -19,8 +19,7 @@ export function openReserving(settings: ReturnType<typeof checkOpen>): Reserving
   const core = coreOf(settings.module);
   const selection = new Selection(core, random, settings.selection);
   // The hash table's seed is secret even where the offsets are not.
-  const secret = new CryptoRandom();
-  const manager = core.exports.openManager(secret.next(), secret.next(), limit) >>> 0;
+  const manager = core.exports.openManager(cryptoRandom.next(), cryptoRandom.next(), limit) >>> 0;
   if (manager === 0) {
     selection.close();
     throw noMemory(`a manager, limit ${limit} bytes`);

@@ -25,6 +25,9 @@ export class CryptoRandom implements Random {
   }
 }
 
+/** For all that asks for no seed: what is drawn is spent, by whichever manager. */
+export const cryptoRandom: CryptoRandom = /* @__PURE__ */ new CryptoRandom();
+
 /** What Node on Linux has for this. */
 interface Host {
   readonly process?: {

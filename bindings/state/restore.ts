@@ -10,7 +10,7 @@ import {
 } from "../../assembly/abi.ts";
 import { typedArrayName } from "../core/brands.ts";
 import type { Core } from "../core/core.ts";
-import { CryptoRandom, SeededRandom } from "../core/random.ts";
+import { cryptoRandom, SeededRandom } from "../core/random.ts";
 import { wrongType } from "../errors.ts";
 import { type PortGroup, PortGroups } from "../groups/group.ts";
 import { ReservedPorts } from "../groups/reserved.ts";
@@ -106,7 +106,7 @@ export function beginRestore(snapshot: unknown, given: RestoreOptions): BegunRes
   const clock = reader.float();
   const seedState = reader.byte(1) === 1 ? reader.word() : undefined;
   const { selection, counters } = readSelection(reader);
-  const random = seedState === undefined ? new CryptoRandom() : new SeededRandom(0);
+  const random = seedState === undefined ? cryptoRandom : new SeededRandom(0);
   const settings: Settings = {
     ...options,
     ...{

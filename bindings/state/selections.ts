@@ -1,7 +1,7 @@
 // Policies of port selection in snapshots: parameters, counters, and the secret where it is wanted.
 
 import type { Core } from "../core/core.ts";
-import { CryptoRandom } from "../core/random.ts";
+import { cryptoRandom } from "../core/random.ts";
 import { checkBoolean, readOptions } from "../requests/checks.ts";
 import { type CheckedSelection, POLICIES, type PolicyName, type Selection } from "../selection.ts";
 import { badSnapshot, type Reader, type Writer } from "./bytes.ts";
@@ -62,9 +62,8 @@ export function readSelection(reader: Reader): ReadSelection {
   const from = reader.word();
   const counters = reader.list(() => reader.word());
   const hasSecret = reader.byte(1) === 1;
-  const random = new CryptoRandom();
   const secret = Array.from({ length: SECRET_WORDS }, () =>
-    hasSecret ? reader.word() : random.next(),
+    hasSecret ? reader.word() : cryptoRandom.next(),
   );
   const own = { algorithm, slots, increment, from: hasFrom ? from : undefined };
   return { selection: { ...own, secret }, counters };

@@ -2,7 +2,7 @@
 // them.
 
 import { type Channel, channel } from "node:diagnostics_channel";
-import { CryptoRandom, type Random, SeededRandom } from "../../core/random.ts";
+import { cryptoRandom, type Random, SeededRandom } from "../../core/random.ts";
 import { wrongValue } from "../../errors.ts";
 import type { PortRange, ReservedPorts } from "../../index.ts";
 import { type BlockGrant, type BlockStore, blockScope, scopeName } from "./block-store.ts";
@@ -96,7 +96,7 @@ export class Leases implements LeasedPortsListener {
     this.#options = options;
     this.store = options.store;
     const { seed } = options;
-    this.#random = seed === undefined ? new CryptoRandom() : new SeededRandom(seed);
+    this.#random = seed === undefined ? cryptoRandom : new SeededRandom(seed);
     if (USED.has(this.store)) {
       throw wrongValue("blocks", "a store of its own for each connector or manager", this.store);
     }

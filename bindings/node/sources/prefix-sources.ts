@@ -7,7 +7,7 @@
 //
 // Must stay true: what is forgotten has no checkout, and no index.
 
-import { CryptoRandom, type Random, SeededRandom } from "../../core/random.ts";
+import { cryptoRandom, type Random, SeededRandom } from "../../core/random.ts";
 import { builtin } from "../builtin.ts";
 import { type Counts, newCounts } from "../metrics/counts.ts";
 import { Source } from "./source.ts";
@@ -64,7 +64,7 @@ export class PrefixSources {
   constructor(blocks: readonly Block[], firstIndex: number, seed: number | undefined) {
     this.prefixes = blocks.map((block) => new Prefix(block));
     this.#firstIndex = firstIndex;
-    this.#random = seed === undefined ? new CryptoRandom() : new SeededRandom(seed);
+    this.#random = seed === undefined ? cryptoRandom : new SeededRandom(seed);
   }
 
   /** Addresses of the blocks that can be bound, as far as is known. */

@@ -1,7 +1,7 @@
 // Linux options: what a system is opened with, checked before anything is made.
 
 import { type Core, coreOf } from "../../../core/core.ts";
-import { CryptoRandom, type Random, SeededRandom } from "../../../core/random.ts";
+import { cryptoRandom, type Random, SeededRandom } from "../../../core/random.ts";
 import { invalid, wrongValue } from "../../../errors.ts";
 import { type ReservedPorts, reservedAddress } from "../../../groups/reserved.ts";
 import { type Address, type AddressLike, parseLocal } from "../../../requests/address.ts";
@@ -145,8 +145,7 @@ export function checkLinuxOptions(
     connect: checkSelection(connectSelection, "connectSelection"),
   };
   checkChance(seed, random, by.bind);
-  const source =
-    seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed));
+  const source = seed === undefined ? cryptoRandom : new SeededRandom(checkUint32("seed", seed));
   const core = coreOf(module);
   const linux = linuxOver<Exports2632>(core, linuxModule, "2632");
   if (reserved !== undefined) reservedAddress(reserved, core);

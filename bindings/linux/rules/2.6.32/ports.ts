@@ -3,7 +3,7 @@
 // the sysctls that steer them.
 
 import { INSIDE } from "../../../core/inside.ts";
-import { CryptoRandom } from "../../../core/random.ts";
+import { cryptoRandom } from "../../../core/random.ts";
 import { noMemory } from "../../../errors.ts";
 import type { PortGroups } from "../../../groups/group.ts";
 import { tellHolders } from "../../../groups/holders.ts";
@@ -70,11 +70,10 @@ export class Linux2632Ports extends LinuxSystem {
       checked.reserved ?? new ReservedPorts("", module === undefined ? {} : { module });
     const bindSelection = new Selection(core, random, checked.by.bind);
     const connectSelection = new Selection(core, random, checked.by.connect);
-    const secret = new CryptoRandom();
     const list = reservedAddress(reserved, core);
     const { hint, duration, now } = checked;
     const address =
-      linux.open(secret.next(), secret.next(), limit, list, hint, duration, now) >>> 0;
+      linux.open(cryptoRandom.next(), cryptoRandom.next(), limit, list, hint, duration, now) >>> 0;
     if (address === 0) {
       bindSelection.close();
       connectSelection.close();

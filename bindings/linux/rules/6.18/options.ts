@@ -2,7 +2,7 @@
 
 import { PORT_COUNT } from "../../../../assembly/abi.ts";
 import { type Core, coreOf } from "../../../core/core.ts";
-import { CryptoRandom, type Random, SeededRandom } from "../../../core/random.ts";
+import { cryptoRandom, type Random, SeededRandom } from "../../../core/random.ts";
 import { wrongType, wrongValue } from "../../../errors.ts";
 import { type ReservedPorts, reservedAddress } from "../../../groups/reserved.ts";
 import {
@@ -134,8 +134,7 @@ export function checkOptions(given: LinuxOptions): CheckedOptions {
   if (seed !== undefined && random !== undefined) {
     throw wrongValue("random", "left out where there is a seed", random);
   }
-  const source =
-    seed === undefined ? new CryptoRandom() : new SeededRandom(checkUint32("seed", seed));
+  const source = seed === undefined ? cryptoRandom : new SeededRandom(checkUint32("seed", seed));
   const finTimeout = checkInteger(
     "tcpFinTimeout",
     orDefault(options.tcpFinTimeout, 60),

@@ -3,7 +3,7 @@
 
 import { isRevoked } from "../../../core/brands.ts";
 import { INSIDE } from "../../../core/inside.ts";
-import { CryptoRandom } from "../../../core/random.ts";
+import { cryptoRandom } from "../../../core/random.ts";
 import { noMemory } from "../../../errors.ts";
 import { tellHolders } from "../../../groups/holders.ts";
 import { ReservedPorts, reservedAddress } from "../../../groups/reserved.ts";
@@ -95,9 +95,9 @@ export class LinuxPorts extends LinuxSystem {
     const checked = checkOptions(options);
     const { core, linux, module, limit, duration, now, draw } = checked;
     const reserved = checked.reserved ?? new ReservedPorts("", moduleOf({ module }));
-    const secret = new CryptoRandom();
     const list = reservedAddress(reserved, core);
-    const address = linux.open(secret.next(), secret.next(), limit, list, duration, now) >>> 0;
+    const address =
+      linux.open(cryptoRandom.next(), cryptoRandom.next(), limit, list, duration, now) >>> 0;
     if (address === 0) {
       throw noMemory(`a system of ports, limit ${limit} bytes`);
     }
