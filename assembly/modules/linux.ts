@@ -75,7 +75,7 @@ export { bind618, listen618, range618 } from "../linux/rules/6.18/bind";
 export { connect618 } from "../linux/rules/6.18/connect";
 export {
   close618,
-  disconnect as disconnect618,
+  disconnect618,
   receive618,
   shutdown618,
 } from "../linux/rules/6.18/ending";

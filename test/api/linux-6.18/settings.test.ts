@@ -4,6 +4,7 @@
 import { describe, expect, test } from "vitest";
 import { LinuxPorts, PortError } from "../../../bindings/index.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
+import { answerOf } from "../../fuzz/kept.ts";
 import { modulesFor } from "../../support/builds.ts";
 
 type Name =
@@ -139,3 +140,30 @@ test("a connection goes to no device where another has its tuple, and keeps its 
   verifyLinux(linux);
   expect(onDevice(2).port).toBe(5000);
 });
+
+test.each(["tcp4", "udp4"] as const)(
+  "disconnect() of %s with little memory changes all or nothing",
+  (type) => {
+    const answers = new Set<string>();
+    for (let memoryLimit = 8192; memoryLimit < 16_384; memoryLimit += 64) {
+      using linux = LinuxPorts.open({
+        ...modulesFor("debug"),
+        memoryLimit,
+        localAddress: "10.0.0.1",
+      });
+      const fill = (): unknown => linux.socket({ type }).bind("127.0.0.1", 0);
+      const socket = linux.socket({ type });
+      const isConnected = answerOf(() => {
+        socket.bind("", 5000);
+        return socket.connect("192.0.2.1", 443);
+      });
+      while (answerOf(fill) !== "ENOBUFS");
+      const answer = answerOf(() => socket.disconnect());
+      verifyLinux(linux);
+      if (isConnected !== "5000") continue;
+      answers.add(answer);
+      expect(socket.address).toBe(answer === "done" ? "0.0.0.0" : "10.0.0.1");
+    }
+    expect([...answers].sort()).toEqual(["ENOBUFS", "done"]);
+  },
+);

@@ -9,7 +9,7 @@ import { Port } from "../../../ports/bitmap";
 import { takeWaiting } from "./accept";
 import { highOf, lowOf } from "./address";
 import { listenersOf } from "./bucket";
-import { followKind, moveToAny, releasePort } from "./owning";
+import { canMoveToAny, followKind, moveToAny, releasePort } from "./owning";
 import {
   A_TIME_WAIT,
   ADDRESS_LOCKED,
@@ -68,6 +68,11 @@ import {
 const ARRIVES: u32 = 0;
 const RESET: u32 = 1; // a reset comes back
 const LOST: u32 = 2;
+
+/** `disconnect`, as a call: where there is no memory for it, nothing changes. */
+export function disconnect618(socket: Address): i32 {
+  return canMoveToAny(socket) ? disconnect(socket) : NO_MEMORY;
+}
 
 /** connect() with AF_UNSPEC: the connection is reset; what bind() has given stays. */
 export function disconnect(socket: Address): i32 {

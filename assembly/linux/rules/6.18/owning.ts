@@ -11,6 +11,7 @@ import { addOwner, chargeOwner, dropOwner, moveOwner } from "./bucket";
 import { chargeHold, hold, letGo } from "./holders";
 import {
   ADDRESS,
+  ADDRESS_LOCKED,
   describeSocket,
   FROM_CONNECT,
   HOLDER,
@@ -22,6 +23,7 @@ import {
   ORDER,
   PART,
   PORT_LINKS,
+  PORT_LOCKED,
   portOf,
   REUSE_PORT,
   setFlag,
@@ -99,7 +101,15 @@ export function moveTo(socket: Address, low: u64, high: u64): bool {
   return true;
 }
 
-/** The same back to the any address, for which there is memory, because it has just been left. */
+/** Is there memory for `moveToAny` of a socket that keeps its port, and bind() gave no address? */
+export function canMoveToAny(socket: Address): bool {
+  if (!has(socket, PORT_LOCKED) || has(socket, ADDRESS_LOCKED)) return true;
+  beginBill();
+  chargePortAt(socket, portOf(socket), 0, has(socket, IS_V6) ? 0 : ANY_V4);
+  return canPay(systemOf(socket));
+}
+
+/** The same back to the any address, for which there is memory. */
 export function moveToAny(socket: Address): void {
   const isMoved = moveTo(socket, 0, has(socket, IS_V6) ? 0 : ANY_V4);
   assert(isMoved);

@@ -6,7 +6,7 @@ import { Address } from "../../../memory/arena";
 import { isAny } from "./address";
 import { joinUdp, range618, searchUdp } from "./bind";
 import { findTarget, goToSource } from "./connect";
-import { followKind, moveToAny, releasePort } from "./owning";
+import { canMoveToAny, followKind, moveToAny, releasePort } from "./owning";
 import {
   ADDRESS_LOCKED,
   CLOSED,
@@ -45,6 +45,7 @@ export function connectUdp618(socket: Address, isOwn: u32, random: u32): i32 {
 
 /** connect() with AF_UNSPEC: what bind() has not given is gone, and so is the device. */
 export function disconnectUdp618(socket: Address): i32 {
+  if (!canMoveToAny(socket)) return NO_MEMORY;
   const device = setDeviceOf(socket, 0);
   if (!has(socket, PORT_LOCKED)) {
     leave(socket);
