@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { LinuxPorts } from "../../../bindings/index.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 
 const PORT = 5000;
 const V4 = "::ffff:127.0.0.1";
@@ -33,6 +34,24 @@ describe("an IPv6 socket that connects over IPv4", () => {
     holder.close();
     expect(socket.connect("::1", 443)).toBe(PORT);
   });
+
+  test.each(["::ffff:0.0.0.0", V4])(
+    "has another address where connect() had left it one, to %s",
+    (target) => {
+      using linux = LinuxPorts.open();
+      const server = linux.socket();
+      server.bind("127.0.0.1", 443);
+      server.listen();
+      const socket = linux.socket({ type: "tcp6", bindAddressNoPort: true });
+      socket.bind("::ffff:127.0.0.5", 0);
+      socket.bind("::", PORT);
+      expect(() => socket.connect("::1", 443)).toThrow("ECONNREFUSED");
+      expect(socket.name).toEqual({ address: "::1", port: PORT });
+      socket.connect(target, 443);
+      expect(socket.name).toEqual({ address: V4, port: PORT });
+      verifyLinux(linux);
+    },
+  );
 
   test("hears IPv6 if the one over IPv4 is the second", () => {
     using linux = LinuxPorts.open();

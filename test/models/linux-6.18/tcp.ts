@@ -106,8 +106,9 @@ function targetOf(socket: Socket, asked: Address): Address {
     return target;
   }
   if (socket.v6only) throw new Errno("ENETUNREACH");
-  // What bind() has given is another address over IPv4.
-  if (!isAny(socket.address) && !isOverV4) socket.address = mapped(STAND_IN);
+  // What bind() has given is another address over IPv4; what connect() has left is chosen anew.
+  if (!isAny(socket.address) && !isOverV4)
+    socket.address = socket.port === 0 ? mapped(STAND_IN) : at("::");
   if (target.v4 !== "0.0.0.0") return mapped(target.v4);
   return isAny(socket.address) ? at("::ffff:127.0.0.1") : socket.address;
 }

@@ -165,16 +165,20 @@ export function findTarget(socket: Address): i32 {
   }
   if (!isTarget4) return isOverV4(socket) ? WRONG_FAMILY : 0;
   if (has(socket, V6ONLY)) return NO_ROUTE;
-  if (!has(socket, IS_UDP)) takeStandIn(socket);
+  if (!has(socket, IS_UDP) && !takeStandIn(socket)) return NO_MEMORY;
   if (high == ANY_V4) takeOwnOrLoopback(socket);
   return 0;
 }
 
-/** An address of IPv6, which bind() has given without a port, is another one over IPv4. */
-function takeStandIn(socket: Address): void {
-  if (isAny(lowOfSocket(socket), highOfSocket(socket)) || isOverV4(socket)) return;
-  assert(!portOf(socket)); // or it were IPV6_V6ONLY
+/**
+ * An address of IPv6, which bind() has given without a port, is another one over IPv4. One that an
+ * earlier connect() has left to a bound port is chosen anew. False: no memory, nothing changed.
+ */
+function takeStandIn(socket: Address): bool {
+  if (isAny(lowOfSocket(socket), highOfSocket(socket)) || isOverV4(socket)) return true;
+  if (portOf(socket)) return moveTo(socket, 0, 0);
   setAddress(socket + ADDRESS, 0, standIn4());
+  return true;
 }
 
 /** The any address means this machine: the socket's own address, if it has one. */
@@ -355,6 +359,13 @@ function establish(
   }
   clearMirror(system, socket, port, remotePort);
   if (listener) {
+    // Where both are held together, what the socket has taken may make the child dearer.
+    beginBill();
+    chargeChild(listener, socket, port, remotePort);
+    if (!canPay(system)) {
+      disconnect(socket);
+      return NO_MEMORY;
+    }
     makeChild(listener, socket, port, remotePort);
     return port;
   }
