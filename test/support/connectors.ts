@@ -39,11 +39,11 @@ export function dialled(
 export const RANGE = { first: 23_000, last: 23_007 };
 const WAIT_MAX_MS = 120_000;
 
-/** Addresses of 127.0.0.0/8 that no other test has, but for a chance of one in thousands. */
+/** Addresses of 127.0.0.0/8, one after the other, that no other test has but for a rare chance. */
 export function freshSources(count: number): string[] {
-  const octet = (): number => 1 + Math.floor(Math.random() * 250);
-  const net = `127.${octet()}.${octet()}`;
-  return Array.from({ length: count }, (_, index) => `${net}.${index + 1}`);
+  const octet = (most = 250): number => 1 + Math.floor(Math.random() * most);
+  const [net, first] = [`127.${octet()}.${octet()}`, octet(250 - count)];
+  return Array.from({ length: count }, (_, index) => `${net}.${first + index}`);
 }
 
 export interface TestServer {
