@@ -130,9 +130,19 @@ describe("a list of sockets", () => {
     expect(parseSocketRows(line).map(({ state }) => state)).toEqual(["UNKNOWN"]);
   });
 
+  test("leaves out a line that the kernel repeats, but no other socket of the same ends", () => {
+    const line = TCP.slice(TCP.indexOf("   2:"), TCP.indexOf("   3:"));
+    const inode = line.trim().split(/\s+/)[9] as string;
+    const other = line.replace(` ${inode} `, " 987654 ");
+    expect(other).not.toBe(line);
+    expect(parseSocketRows(line + line.replace("   2:", "   3:"))).toHaveLength(1);
+    expect(parseSocketRows(line + other)).toHaveLength(2);
+  });
+
   test("reads thirty thousand lines", () => {
     const line = TCP.slice(TCP.indexOf("   2:"), TCP.indexOf("   3:"));
-    const rows = parseSocketRows(TCP + line.repeat(30_000));
+    const other = line.replace(":8235", ":8236");
+    const rows = parseSocketRows(TCP + (other + line).repeat(15_000));
     expect(rows).toHaveLength(30_005);
     expect(rows.at(-1)).toEqual(row("10.0.0.1:33333", "10.9.0.2:443", "ESTABLISHED"));
   });
