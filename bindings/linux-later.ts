@@ -29,6 +29,15 @@ export const LinuxPorts: Class = /* @__PURE__ */ new Proxy(
     get: (_, name) => Reflect.get(load(), name),
     set: (_, name, value) => Reflect.set(load(), name, value),
     has: (_, name) => Reflect.has(load(), name),
+    ownKeys: () => Reflect.ownKeys(load()),
+    getOwnPropertyDescriptor: (standIn, name) => {
+      const own = Reflect.getOwnPropertyDescriptor(load(), name);
+      // A proxy may not say that what can be written where it stands cannot.
+      if (name !== "prototype") return own;
+      return { ...Reflect.getOwnPropertyDescriptor(standIn, name), value: load().prototype };
+    },
+    defineProperty: (_, name, descriptor) => Reflect.defineProperty(load(), name, descriptor),
+    deleteProperty: (_, name) => Reflect.deleteProperty(load(), name),
     getPrototypeOf: () => Reflect.getPrototypeOf(load()),
     construct: (_, args, target) =>
       Reflect.construct(load(), args, target === LinuxPorts ? load() : target),

@@ -133,6 +133,26 @@ describe("what the entry points load", () => {
     }
   });
 
+  test("what Node has in place of LinuxPorts is described, replaced and extended as the class", () => {
+    const use = `
+      const { LinuxPorts } = require("portwarden");
+      console.log(Object.hasOwn(LinuxPorts, "open"), Object.getOwnPropertyNames(LinuxPorts).length);
+      const { open } = LinuxPorts;
+      Object.defineProperty(LinuxPorts, "open", { configurable: true, value: () => "replaced" });
+      console.log(LinuxPorts.open(), delete LinuxPorts.open, LinuxPorts.open);
+      LinuxPorts.open = open;
+      class Own extends LinuxPorts {}
+      console.log(Own.open() instanceof LinuxPorts, LinuxPorts.name, LinuxPorts.prototype.constructor.name);
+      const { value } = Object.getOwnPropertyDescriptor(LinuxPorts, "prototype");
+      console.log(value === LinuxPorts.prototype);
+      new LinuxPorts();`;
+    const { stdout, stderr } = node("--eval", [use]);
+    const [described, ...others] = stdout.split("\n");
+    expect(described).toMatch(/^true [3-9]$/);
+    expect(others).toEqual(["replaced true undefined", "true LinuxPorts LinuxPorts", "true", ""]);
+    expect(stderr).toContain("ERR_ILLEGAL_CONSTRUCTOR");
+  });
+
   test("an import of a module of Node is found in each form", () => {
     expect(importsOf('import "node:fs";\nconst a = await import("node:net");')).toEqual([
       "node:fs",
