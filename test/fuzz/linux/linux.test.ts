@@ -6,8 +6,8 @@ import { linuxModule } from "../../support/builds.ts";
 import { expectNoMismatch } from "../expect.ts";
 import { linux } from "./subject.ts";
 
-test("Linux2632Ports answers as its reference model does, 20,000 times, whatever is asked", async () => {
-  const { expired, picks, retried, wrapped } = await expectNoMismatch(linux("mixed"), 20_000);
+test("Linux2632Ports answers as its reference model does, 40,000 times, whatever is asked", async () => {
+  const { expired, picks, retried, wrapped } = await expectNoMismatch(linux("mixed"), 40_000);
   expect(picks).toBeGreaterThan(2000);
   expect(expired).toBeGreaterThan(100);
   expect(retried).toBeGreaterThan(0);
