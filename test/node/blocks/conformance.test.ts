@@ -25,6 +25,18 @@ describe.runIf(ON_LINUX)("hostBlocks", () => {
   for (const { name, run } of blockStoreChecks({ open: hostBlocks })) test(name, run);
 });
 
+test.each(["darwin", "win32"])("hostBlocks says on %s what to use instead", (platform) => {
+  const own = Object.getOwnPropertyDescriptor(process, "platform") as PropertyDescriptor;
+  Object.defineProperty(process, "platform", { ...own, value: platform });
+  try {
+    expect(hostBlocks).toThrow(
+      new RegExp(`needs Linux, and this is ${platform}: use sliceBlocks.*redisBlocks`),
+    );
+  } finally {
+    Object.defineProperty(process, "platform", own);
+  }
+});
+
 // ── Stores that are broken on purpose ─────────────────────────────────────────────────────
 
 /** A store that works, to be broken in one place. */
