@@ -14,6 +14,7 @@ import { openReferenceLinux, ReferenceLinux } from "../replay/linux-reference.ts
 import type { OpenLinux, Outcome } from "../replay/linux-system.ts";
 import { newCounts } from "../replay/netstack.ts";
 import { cooldown } from "./cooldown/subject.ts";
+import { expectNoMismatch } from "./expect.ts";
 import { type AnySubject, fuzz, type Run } from "./fuzz.ts";
 import { linux } from "./linux/subject.ts";
 import { netstack } from "./netstack/subject.ts";
@@ -103,6 +104,12 @@ test("the fuzzer reports sessions on Linux2632Ports as traces that a replay read
   const trace = /as a trace: (.*)/.exec(failure?.report ?? "")?.[1] ?? "";
   expect(await mismatching(trace, openReferenceLinux)).toBe(1);
   expect(await mismatching(trace, (hint) => new NoDevices(hint))).toBe(0);
+});
+
+test("operations that do not do what they are for, however many are drawn, are found", async () => {
+  const none = expectNoMismatch(cooldown("release"), 200, { nothing: 1 });
+  await expect(none).rejects.toThrow("expected [ 'nothing' ]");
+  await expectNoMismatch(cooldown("release"), 200, { operations: 300 });
 });
 
 test("the fuzzer does the same again from the same seed", async () => {

@@ -112,6 +112,14 @@ describe("what is no snapshot", () => {
     const least = { ...modulesFor("debug"), memoryLimit: 8192 };
     expect(answerOf(() => LinuxPorts.restore(bytes, least))).toBe("ENOBUFS");
   });
+
+  test("is not blamed for bad arguments", () => {
+    const codeOf = (options: object) => answerOf(() => LinuxPorts.restore(bytes, options));
+    expect(codeOf({ memoryLimit: 1 })).toBe("ERR_OUT_OF_RANGE");
+    expect(codeOf({ random: 1 })).toBe("ERR_INVALID_ARG_TYPE");
+    expect(codeOf({ module: {} })).toBe("ERR_INVALID_ARG_TYPE");
+    expect(codeOf({ linuxModule: {} })).toBe("ERR_INVALID_ARG_TYPE");
+  });
 });
 
 describe("sockets()", () => {
