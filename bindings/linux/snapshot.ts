@@ -5,14 +5,24 @@
 //   …           what the rules add: rules/6.18/snapshot.ts, rules/2.6.32/snapshot.ts
 
 import { typedArrayName } from "../core/brands.ts";
+import { coreOf } from "../core/core.ts";
 import { type Random, SeededRandom } from "../core/random.ts";
 import { noMemory, wrongType, wrongValue } from "../errors.ts";
 import { type PortGroup, PortGroups } from "../groups/group.ts";
 import { ReservedPorts } from "../groups/reserved.ts";
 import { readOptions } from "../requests/checks.ts";
 import { type PortRange, unpackRange } from "../requests/range.ts";
-import { badSnapshot, blameSnapshot, type Reader, unseal, type Writer } from "../state/bytes.ts";
+import {
+  badSnapshot,
+  blamed,
+  blameSnapshot,
+  type Reader,
+  unseal,
+  type Writer,
+} from "../state/bytes.ts";
 import { moduleOf, readGroups, readRange } from "../state/group-tables.ts";
+import { checkedDraw, checkLimit } from "./checks.ts";
+import { linuxOver } from "./core.ts";
 import type { Linux2632Socket } from "./rules/2.6.32/socket.ts";
 import { isV4Words } from "./rules/6.18/address.ts";
 import type { LinuxSocket } from "./rules/6.18/socket.ts";
@@ -123,12 +133,17 @@ export function beginRestore(
   if (groups !== undefined && !(groups instanceof PortGroups)) {
     throw wrongType("groups", "a PortGroups", groups);
   }
+  // What the caller has given is blamed on the caller; whatever is wrong after it, on the snapshot.
+  const core = coreOf(module);
+  linuxOver(core, linuxModule, rules === "6.18" ? "618" : "2632");
+  if (memoryLimit !== undefined) checkLimit(memoryLimit);
+  if (random !== undefined) checkedDraw(random);
   const reader = unseal(snapshot as Uint8Array, magic);
-  const portRange = readRange(reader);
+  const portRange = blamed(() => readRange(reader));
   const unprivilegedPortStart = reader.count(portRange.first);
   const time = reader.float();
   const limit = reader.word();
-  const reserved = new ReservedPorts(reader.text(), moduleOf({ module }));
+  const reserved = blamed(() => new ReservedPorts(reader.text(), moduleOf({ module })));
   const seedState = reader.byte(1) === 1 ? reader.word() : undefined;
   const shared: SharedOptions = {
     ...{ portRange, unprivilegedPortStart, time, reserved, random, module, linuxModule },

@@ -10,8 +10,18 @@ export function badSnapshot(why: string): PortError {
 
 /** The error of content that was refused as a bad argument: then the snapshot is bad. */
 export function blameSnapshot(error: unknown): unknown {
-  const isBad = error instanceof PortError && error.code.startsWith("ERR_");
+  if (!(error instanceof PortError) || error.reason === "invalid-snapshot") return error;
+  const isBad = error.code === "EINVAL" || error.code.startsWith("ERR_");
   return isBad ? badSnapshot(error.message) : error;
+}
+
+/** Reads from a snapshot, or opens what it says: what is refused is the snapshot's fault. */
+export function blamed<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw blameSnapshot(error);
+  }
 }
 
 const SHORT = 64;

@@ -2,7 +2,7 @@
 
 import { INSIDE } from "../../../core/inside.ts";
 import type { PortGroup, PortGroups } from "../../../groups/group.ts";
-import { badSnapshot, LINUX_2632, type Reader } from "../../../state/bytes.ts";
+import { badSnapshot, blamed, LINUX_2632, type Reader } from "../../../state/bytes.ts";
 import { itemOf } from "../../../state/group-tables.ts";
 import { type ReadSelection, readSelection, restoreCounters } from "../../../state/selections.ts";
 import { emptyLine } from "../../lines.ts";
@@ -71,7 +71,7 @@ export function restore2632(snapshot: unknown, given: Linux2632RestoreOptions): 
     system.linux.restoreLastId(openOf(system), lastId);
     return sockets;
   };
-  return Linux2632Ports.open(settings, INSIDE, { by, fill });
+  return blamed(() => Linux2632Ports.open(settings, INSIDE, { by, fill }));
 }
 
 function readPolicy(reader: Reader): ReadPolicy {

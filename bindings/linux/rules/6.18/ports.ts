@@ -8,6 +8,7 @@ import { noMemory } from "../../../errors.ts";
 import { tellHolders } from "../../../groups/holders.ts";
 import { ReservedPorts, reservedAddress } from "../../../groups/reserved.ts";
 import { checkInteger } from "../../../requests/checks.ts";
+import { blamed } from "../../../state/bytes.ts";
 import { moduleOf } from "../../../state/group-tables.ts";
 import {
   type Linux2632RestoreOptions,
@@ -84,7 +85,7 @@ export class LinuxPorts extends LinuxSystem {
   ): LinuxPorts | Linux2632Ports {
     if (isOf2632(options)) return restore2632(snapshot, options);
     const begun = beginRestore618(snapshot, options);
-    const linux = LinuxPorts.#open(begun.options);
+    const linux = blamed(() => LinuxPorts.#open(begun.options));
     linux.#restored = restored(linux, (made) =>
       restore618(begun, linux.#system, made).map((one) => restoredSocket618(linux.#system, one)),
     );
