@@ -1,5 +1,6 @@
 // State: how long it takes to make a snapshot of a manager, and to restore one, and how many bytes
-// there are for each port of a busy pool, and for each accepted connection.
+// there are for each port of a busy pool, and for each accepted connection; and how long a record
+// of a list of them takes.
 
 import { IPV4, PortManager, TCP } from "../../bindings/index.ts";
 import { figureOf } from "../harness/measure.ts";
@@ -8,17 +9,18 @@ import type { Suite } from "../harness/suites.ts";
 
 const MS_AT_MOST = 300;
 const ROUNDS = 21;
+const LISTS = 5;
+/** Ten times as many records miss the caches more often, and nothing else. */
+const LISTED_AT_MOST = 1.5;
+const SERVER = { networks: [IPV4], transport: TCP, address: "10.0.0.1", port: 443 };
 
 export const stateSuite: Suite = {
-  title: "a snapshot of accepted connections, or of a busy pool, and its restore, as a whole",
+  title: "a snapshot of accepted connections, or of a busy pool, its restore, as a whole; a list",
   run(session) {
     const accepted = session.smoke ? 1000 : 1_000_000;
     const name = "a million connections";
     measure(session, name, accepted, 32, (manager) => {
-      const at = { networks: [IPV4], transport: TCP, address: "10.0.0.1", port: 443 };
-      const listener = manager.listener(at);
-      for (let one = 0; one < accepted; one++)
-        listener.accept(0x0b000000 + (one >>> 4), 1024 + (one & 15));
+      acceptAll(manager, accepted);
     });
     for (const work of ["snapshot", "restore"]) {
       const value = session.median({ suite: "state", workload: `${work}, ${name}` }, "portwarden");
@@ -29,8 +31,37 @@ export const stateSuite: Suite = {
       const pool = manager.pool({ networks: [IPV4], transport: TCP, address: "10.0.0.1" });
       pool.takeMany(new Uint16Array(held));
     });
+    const [few, many] = [accepted / 10, accepted].map((count) => measureList(session, count));
+    const value = (many as number) / (few as number);
+    const listed = "a record of a list of all, ten times as many held, over as many";
+    session.check({ name: listed, value, atMost: LISTED_AT_MOST });
   },
 };
+
+function acceptAll(manager: PortManager, count: number): void {
+  const listener = manager.listener(SERVER);
+  for (let one = 0; one < count; one++)
+    listener.accept(0x0b000000 + (one >>> 4), 1024 + (one & 15));
+}
+
+/** How long a record takes of a list of all, in the median. */
+function measureList(session: Session, held: number): number {
+  const manager = PortManager.open({ seed: 1 });
+  acceptAll(manager, held);
+  const lists: number[] = [];
+  for (let round = 0; round < (session.smoke ? 1 : LISTS); round++) {
+    const start = performance.now();
+    let listed = 0;
+    for (const { count } of manager.reservations()) listed += count;
+    lists.push(((performance.now() - start) * 1e6) / held);
+    if (listed !== held) throw new Error(`${listed} of ${held} are listed`);
+  }
+  manager.close();
+  const row = { suite: "state", system: "portwarden", operations: held } as const;
+  const figure = figureOf(lists);
+  session.keep({ ...row, workload: `a record of a list of ${held}`, ...figure });
+  return figure.median;
+}
 
 /** @param atMost bytes of the snapshot for each of what is held. */
 function measure(

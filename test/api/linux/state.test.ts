@@ -15,6 +15,8 @@ import { refusalOf } from "../../fuzz/kept.ts";
 import { BUILDS, type Build, freshModules, type Modules } from "../../support/builds.ts";
 
 type Told = LinuxExplanation<Linux2632Record>;
+/** What a control makes of an explanation. */
+type Change = (told: Told, linux: Linux2632Ports) => Told;
 
 const RANGE = { first: 40000, last: 40007 };
 const ADDRESSES = ["", "10.0.0.1", "10.0.0.2", "2001:db8::1"] as const;
@@ -42,11 +44,12 @@ function explainCall(
   held: Map<number, Linux2632Socket>,
   socket: Linux2632Socket,
   call: () => unknown,
+  change: Change,
 ): string[] {
   const { port } = socket;
   const refusal = refusalOf(call);
   if (refusal === undefined) return [];
-  const { allowed, because, searched, free } = refusal.explain<Told>() as Told;
+  const { allowed, because, searched, free } = change(refusal.explain<Told>() as Told, linux);
   expect([allowed, because.length > 0], refusal.message).toEqual([false, true]);
   const rules = because.map(({ rule }) => rule);
   if (searched !== undefined) {
@@ -65,7 +68,12 @@ function explainCall(
 }
 
 /** Rules that refused calls have named, of sockets that meet at a few ports and remote ends. */
-function explainCalls(build: Build, seed: number, turns: number): string[] {
+function explainCalls(
+  build: Build,
+  seed: number,
+  turns: number,
+  change: Change = (told) => told,
+): string[] {
   const random = new SeededRandom(seed);
   const draw = (count: number): number => random.next() % count;
   const modules = freshModules(build);
@@ -89,7 +97,8 @@ function explainCalls(build: Build, seed: number, turns: number): string[] {
       const [offset, localAddress] = [draw(8), "10.0.0.1"];
       const connect = () => one.connect("9.9.9.9", 443, { localAddress, offset });
       if (one.state !== "gone") {
-        rules.push(...explainCall(linux, held, one, isListening ? () => one.listen() : connect));
+        const call = isListening ? () => one.listen() : connect;
+        rules.push(...explainCall(linux, held, one, call, change));
       }
     }
     const [old] = [...held.values()].slice(draw(held.size));
@@ -118,6 +127,25 @@ test.each([
   expect([...rules]).toEqual(
     expect.arrayContaining(build === "debug" ? ["tuple"] : [...all, ...ofRange]),
   );
+});
+
+/** With a socket that is in nobody's way. */
+const withAnother: Change = (told, linux) => {
+  const named = told.because.map(({ holder }) => holder?.id);
+  const holder = [...linux.sockets()].filter(({ id, port }) => port !== told.port && id).at(-1);
+  if (named[0] === undefined || holder === undefined) return told;
+  return { ...told, because: [...told.because, { rule: "tuple", text: "", holder }] };
+};
+
+test.each<[string, Change]>([
+  ["forgets a holder", (told) => ({ ...told, because: told.because.slice(told.searched ? 0 : 1) })],
+  ["names somebody in vain", withAnother],
+  ["does not add up", (told) => ({ ...told, because: told.because.slice(told.searched ? 1 : 0) })],
+])("a control: an explanation of a refused call of 2.6.32 that %s is found", (_what, change) => {
+  const explain = (): void => {
+    for (let seed = 1; seed <= 10; seed++) explainCalls("release", seed, 100, change);
+  };
+  expect(explain).toThrow();
 });
 
 /** Draws sockets; whatever bind() answers, explainBind() has said before. How many were refused. */
