@@ -93,7 +93,7 @@ describe.each(BUILDS)("on the %s build", (build) => {
   test("a pool says which ports it frees, as many as there are places for", () => {
     using manager = openOn(build, { portRange: { first: 1000, last: 1009 } });
     for (const selection of [undefined, "fifo"] as const) {
-      const pool = manager.pool({ ...WEB, cooldown: 64, selection });
+      using pool = manager.pool({ ...WEB, cooldown: 64, selection });
       const wanted = [1004, 1001, 1009, 1002, 1000];
       for (const [index, port] of wanted.entries()) {
         pool.takeAt(port);
@@ -106,7 +106,6 @@ describe.each(BUILDS)("on the %s build", (build) => {
       expect([pool.expire(200, freed), freed[0], pool.cooling]).toEqual([1, 1000, 0]);
       expect([pool.expire(200, freed), pool.expire(200, new Uint16Array(0))]).toEqual([0, 0]);
       verify(manager);
-      pool.close();
     }
   });
 

@@ -17,7 +17,7 @@ describe.each([
   test("each of several new networks is charged, though only one can be the inline child", () => {
     const networks = Array.from({ length: 12 }, (_, index) => index + 1);
     for (let limit = 1024; limit < 6000; limit += 8) {
-      const manager = open(limit);
+      using manager = open(limit);
       const { totals, ...before } = manager.stats();
       try {
         manager.reservePort({ networks, transport: 17, port: 80 });
@@ -28,13 +28,12 @@ describe.each([
         expect(manager.stats()).toEqual({ ...before, totals: { ...totals, refused } });
       }
       verify(manager);
-      manager.close();
     }
   });
 
   test("an aggregate of the any-address host is charged after its uncounted flow has gone", () => {
     for (let limit = 9000; limit < 40000; limit += 512) {
-      const manager = open(limit);
+      using manager = open(limit);
       const reserve = (address: string, to: number, port: number): void => {
         const flags = { loadBalanced: true };
         const request = { networks: [4], transport: 17, address, flags, port };
@@ -54,7 +53,6 @@ describe.each([
       }
       expect(manager.stats().counters).toBe(held);
       verify(manager);
-      manager.close();
     }
   });
 });

@@ -194,17 +194,16 @@ describe.each(BUILDS)("%s build", (build) => {
 
     test("refuses everything when its manager is closed", () => {
       const manager = openOn(build);
-      const pool = manager.pool({ networks: [4], transport: TCP });
+      using pool = manager.pool({ networks: [4], transport: TCP });
       pool.take();
       manager.close();
       for (const act of deedsOf(pool)) expectRefused(fixture, act, CLOSED);
-      pool.close();
     });
   });
 
   describe("a closed manager", () => {
     test("refuses every call, but to be closed again", () => {
-      const manager = openOn(build);
+      using manager = openOn(build);
       const reservation = manager.reservePort(RIGHT);
       manager.close();
       const yes = (): boolean => true;
@@ -226,7 +225,6 @@ describe.each(BUILDS)("%s build", (build) => {
         expectRefused(fixture, act, says(CLOSED, "the manager has been closed"));
       }
       expect(reservation.released).toBe(false);
-      manager.close();
     });
 
     test("leaves other managers of its instance alone", () => {

@@ -127,7 +127,7 @@ describe.each(BUILDS)("%s build", (build) => {
     });
 
     test("goes on in the range that it began with, when a tester changes it", () => {
-      const manager = openOn(build, { portRange: { first: 3000, last: 3003 } });
+      using manager = openOn(build, { portRange: { first: 3000, last: 3003 } });
       const seen: number[] = [];
       caught(() =>
         ask(manager, (port) => {
@@ -139,7 +139,6 @@ describe.each(BUILDS)("%s build", (build) => {
       const whole = [3003, 3000, 3001, 3002];
       expect(seen).toEqual(isNamed ? [90] : whole);
       expect(manager.portRange()).toEqual({ first: 4000, last: 4001 });
-      manager.close();
     });
 
     test("may be called again from its own tester", () => {

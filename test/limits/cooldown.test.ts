@@ -16,21 +16,20 @@ describe.each(BUILDS)("%s build", (build) => {
   const usedBy = (manager: PortManager): number => manager.stats().memory.used;
 
   test("a port at rest costs a bit and two bytes", () => {
-    const manager = openOn(build, { portRange: ALL });
+    using manager = openOn(build, { portRange: ALL });
     const pool = manager.pool({ ...KEY, cooldown: 1000 });
     const ports = new Uint16Array(32_768);
     pool.takeMany(ports);
     const before = usedBy(manager);
     for (const port of ports) pool.coolDown(port, 0);
     expect(usedBy(manager) - before).toBeLessThan(32_768 * 2 + 8400);
-    manager.close();
   });
 
   test.each([{ cooldown: 1000 }, { selection: "fifo" }] as const)(
     "seventy ports that wait in order, as with %o, take no second bitmap",
     (options) => {
       const most = 8900;
-      const manager = openOn(build, { portRange: ALL });
+      using manager = openOn(build, { portRange: ALL });
       const pool = manager.pool({ ...KEY, ...options });
       const before = usedBy(manager);
       const ports = new Uint16Array(70);
@@ -41,12 +40,11 @@ describe.each(BUILDS)("%s build", (build) => {
       for (const port of pool.ports()) pool.coolDown(port, 1);
       expect(usedBy(manager) - before).toBeGreaterThan(most);
       verify(manager);
-      manager.close();
     },
   );
 
   test("a pool that is closed has given back all", () => {
-    const manager = openOn(build, { portRange: ALL });
+    using manager = openOn(build, { portRange: ALL });
     manager.pool(KEY).close();
     const before = usedBy(manager);
     for (const count of [0, 1, 2, 9, 17, 64, 65, 66, 5000]) {
@@ -60,7 +58,6 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(usedBy(manager), `${count} ports`).toBe(before);
     }
     verify(manager);
-    manager.close();
   });
 
   test("a manager that is closed gives back what its pools kept", () => {
@@ -75,15 +72,14 @@ describe.each(BUILDS)("%s build", (build) => {
       manager.close();
     };
     fill();
-    const probe = openOn(build);
+    using probe = openOn(build);
     const { taken } = probe.stats().memory;
     for (let round = 0; round < 20; round++) fill();
     expect(probe.stats().memory.taken).toBe(taken);
-    probe.close();
   });
 
   test("a manager at its limit refuses to let a port rest, and it is still held", () => {
-    const manager = openOn(build, { portRange: ALL, memoryLimit: 1200 });
+    using manager = openOn(build, { portRange: ALL, memoryLimit: 1200 });
     manager.pool({ ...KEY, transport: 99 });
     const pool = manager.pool({ ...KEY, cooldown: 1000 });
     let held = 0;
@@ -109,12 +105,11 @@ describe.each(BUILDS)("%s build", (build) => {
     verify(manager);
     expect(pool.expire(1125)).toBe(cooling);
     expect(pool.held).toBe(held - cooling);
-    manager.close();
   });
 
   test("a pool for whose cooldown there is no memory is not opened", () => {
     for (let limit = 1024; limit < 1200; limit += 8) {
-      const manager = openOn(build, { memoryLimit: limit });
+      using manager = openOn(build, { memoryLimit: limit });
       const pools: PortPool[] = [];
       for (let transport = 0; ; transport++) {
         const before = usedBy(manager);
@@ -128,7 +123,6 @@ describe.each(BUILDS)("%s build", (build) => {
       }
       for (const pool of pools) pool.close();
       verify(manager);
-      manager.close();
     }
   });
 
@@ -136,7 +130,7 @@ describe.each(BUILDS)("%s build", (build) => {
     for (let seed = 1; seed <= 12; seed++) {
       const range = { first: 3000, last: 3199 };
       const memoryLimit = 1200 + seed * 2000;
-      const manager = openOn(build, { portRange: range, memoryLimit });
+      using manager = openOn(build, { portRange: range, memoryLimit });
       const random = new SeededRandom(seed);
       const pool = manager.pool({ ...KEY, ...COOLING });
       const held = new Set<number>();
@@ -180,7 +174,6 @@ describe.each(BUILDS)("%s build", (build) => {
       let all = 0;
       while (pool.take() > 0) all++;
       if (seed === 12) expect(all).toBe(200);
-      manager.close();
     }
   });
 });

@@ -21,7 +21,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   function sweep(memoryLimit: number, refused: Map<string, number>): void {
-    const linux = LinuxPorts.open({
+    using linux = LinuxPorts.open({
       ...{ memoryLimit, seed: 1, addresses: ["10.0.0.1"], tcpTwReuseDelay: 1, tcpTwReuse: 1 },
       ...modulesFor(build),
     });
@@ -74,7 +74,6 @@ describe.each(BUILDS)("%s build", (build) => {
     verifyLinux(linux);
     expect(linux.stats()).toMatchObject({ buckets: 0, sockets: 0, timeWait: 0 });
     expect(linux.stats().memory.used, `limit ${memoryLimit}`).toBe(atOpen);
-    linux.close();
   }
 });
 

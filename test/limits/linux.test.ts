@@ -299,7 +299,7 @@ test("a TIME_WAIT that finds no memory to become reusable stays as it is, and be
   let late = 0;
   let due = 0;
   for (let limit = LIMIT_MIN; limit < LIMIT_MIN + 1000; limit += 8) {
-    const ports = openUnder(limit, { tcpTwReuse: 1 });
+    using ports = openUnder(limit, { tcpTwReuse: 1 });
     const atOpen = ports.stats().memory.used;
     for (const port of [2000, 2001, 2002]) {
       const socket = ports.socket(port === 2001 ? REUSE : {});
@@ -317,30 +317,27 @@ test("a TIME_WAIT that finds no memory to become reusable stays as it is, and be
     for (const port of [2000, 2001, 2002]) {
       if (ports.bindBucket(port) === undefined) continue;
       ports.setPortRange(port, port);
-      const socket = ports.socket();
+      using socket = ports.socket();
       const answer = caught(() => socket.connect(WEB, 443));
       if (!(answer instanceof Error)) due += 1;
       else if ((answer as { code?: string }).code === "EADDRNOTAVAIL") late += 1;
       else expect(answer).toMatchObject({ code: "ENOBUFS" });
       verifyLinux(ports);
-      socket.close();
     }
     for (const socket of filling) socket.close();
     ports.setTime(2000);
     for (const port of [2000, 2001, 2002]) {
       if (ports.bindBucket(port) === undefined) continue;
       ports.setPortRange(port, port);
-      const socket = ports.socket();
+      using socket = ports.socket();
       const answer = caught(() => socket.connect(WEB, 443));
       if (answer instanceof Error) expect(answer).toMatchObject({ code: "ENOBUFS" });
       else expect(socket.port).toBe(port);
-      socket.close();
     }
     ports.setTime(60_000);
     ports.expireTimeWait();
     verifyLinux(ports);
     expect(ports.stats()).toMatchObject({ buckets: 0, timeWait: 0, memory: { used: atOpen } });
-    ports.close();
   }
   expect(late).toBe(0);
   expect(due).toBeGreaterThan(10);

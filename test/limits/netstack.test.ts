@@ -267,7 +267,7 @@ function isRefused(session: NetstackSession, action: Action): boolean {
 const WEB = { networks: [4], transport: UDP };
 
 test("at its memory limit a manager says ENOBUFS, a pool answers NO_MEMORY, and both go on later", () => {
-  const manager = openOn("debug", { memoryLimit: 1024, portRange: { first: 1, last: 1000 } });
+  using manager = openOn("debug", { memoryLimit: 1024, portRange: { first: 1, last: 1000 } });
   const pool = manager.pool(WEB);
   const taken: number[] = [];
   for (let port = pool.take(0); port > 0; port = pool.take(0)) taken.push(port);
@@ -289,12 +289,11 @@ test("at its memory limit a manager says ENOBUFS, a pool answers NO_MEMORY, and 
   expect(pool.free(999)).toBe(true);
   expect(manager.reservePort(WEB).port).toBeGreaterThan(0);
   verify(manager);
-  manager.close();
 });
 
 test("one manager's limit is not another's", () => {
-  const small = openOn("debug", { memoryLimit: 1024 });
-  const large = openOn("debug");
+  using small = openOn("debug", { memoryLimit: 1024 });
+  using large = openOn("debug");
   const answer = caught(() => {
     for (let port = 1; ; port++) small.reserveTuple({ ...WEB, port, destination: { port } });
   });
@@ -303,12 +302,10 @@ test("one manager's limit is not another's", () => {
   expect(caught(() => small.pool({ ...WEB, networks: [4, 6] }))).toMatchObject({ code: "ENOBUFS" });
   verify(small);
   verify(large);
-  small.close();
-  large.close();
 });
 
 test("a batch is filled from the front, as far as memory goes", () => {
-  const manager = openOn("debug", { memoryLimit: 1024, seed: 4 });
+  using manager = openOn("debug", { memoryLimit: 1024, seed: 4 });
   const pool = manager.pool(WEB);
   const ports = new Uint16Array(100);
   expect(pool.takeMany(ports)).toBe(64);
@@ -317,11 +314,10 @@ test("a batch is filled from the front, as far as memory goes", () => {
   expect(ports.subarray(64)).toEqual(new Uint16Array(36));
   expect(pool.freeMany(ports)).toBe(64);
   verify(manager);
-  manager.close();
 });
 
 test("a table that could not shrink in time does so before the last record is gone", () => {
-  const manager = openOn("debug", { memoryLimit: 100_000 });
+  using manager = openOn("debug", { memoryLimit: 100_000 });
   const atOpen = manager.stats().memory.used;
   const tuple = (port: number) => ({ ...WEB, transport: TCP, port: 80, destination: { port } });
   let tuples = 0;
@@ -343,7 +339,6 @@ test("a table that could not shrink in time does so before the last record is go
   for (const reservation of held) reservation.release();
   expect(manager.stats()).toMatchObject({ descriptors: 0, counters: 0, references: 0 });
   expect(manager.stats().memory.used).toBe(atOpen);
-  manager.close();
 });
 
 test("a thousand managers leave nothing behind when they close, whatever they hold", () => {
@@ -351,7 +346,7 @@ test("a thousand managers leave nothing behind when they close, whatever they ho
   first.close();
   let taken = 0;
   for (let round = 0; round < 1000; round++) {
-    const manager = openOn("debug", { seed: round });
+    using manager = openOn("debug", { seed: round });
     const pool = manager.pool({ ...WEB, networks: [4, 6] });
     pool.takeMany(new Uint16Array(round % 100));
     manager.reserveTuple({ ...WEB, address: "10.0.0.1", port: 80 });
@@ -359,9 +354,7 @@ test("a thousand managers leave nothing behind when they close, whatever they ho
     manager.reserveTuple({ ...WEB, address: "10.0.0.2", port: 80, flags: { tupleOnly: true } });
     if (round === 200) taken = manager.stats().memory.taken;
     if (round > 200) expect(manager.stats().memory.taken).toBe(taken);
-    manager.close();
   }
-  const last = PortManager.open();
+  using last = PortManager.open();
   expect(last.stats()).toMatchObject({ descriptors: 0, counters: 0, references: 0 });
-  last.close();
 });

@@ -202,7 +202,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("thousands wake in the order in which they came to rest", () => {
-    const manager = open({ portRange: { first: 1024, last: 65535 } });
+    using manager = open({ portRange: { first: 1024, last: 65535 } });
     const pool = manager.pool({ ...KEY, transport: UDP, cooldown: 8000 });
     const ports = new Uint16Array(64_512);
     expect(pool.takeMany(ports)).toBe(ports.length);
@@ -221,11 +221,10 @@ describe.each(BUILDS)("%s build", (build) => {
     }
     expect(woken).toBe(ports.length);
     expect(manager.stats().references).toBe(0);
-    manager.close();
   });
 
   test("a manager's cooldown is that of its pools, unless they say otherwise", () => {
-    const manager = open({ cooldown: { period: 80, whenCooling: "oldest" } });
+    using manager = open({ cooldown: { period: 80, whenCooling: "oldest" } });
     const [byManager, none, own] = [
       manager.pool(KEY),
       manager.pool({ ...KEY, networks: [5], cooldown: 0 }),
@@ -245,19 +244,17 @@ describe.each(BUILDS)("%s build", (build) => {
       FIRST,
       Refusal.COOLING,
     ]);
-    manager.close();
   });
 
   test("without a cooldown a port that is given to rest is free at once", () => {
     for (const options of [{}, { cooldown: 0 }, { selection: "fifo" }] as const) {
-      const manager = open();
+      using manager = open();
       const pool = manager.pool({ ...KEY, ...options });
       pool.takeAt(FIRST);
       expect(pool.coolDown(FIRST, 0)).toBe(true);
       expect(pool.coolDown(FIRST, 0)).toBe(false);
       expect([pool.cooling, pool.nextExpiry, pool.expire(1e6)]).toEqual([0, undefined, 0]);
       expect(pool.takeAt(FIRST)).toBe(FIRST);
-      manager.close();
     }
   });
 
@@ -274,9 +271,8 @@ describe.each(BUILDS)("%s build", (build) => {
     pool.close();
     for (let port = FIRST + 1; port <= LAST; port++) idle.free(port);
     idle.close();
-    const again = manager.pool({ ...KEY, cooldown: 1000 });
+    manager.pool({ ...KEY, cooldown: 1000 });
     expect(manager.stats().memory.used).toBe(before);
-    again.close();
     manager.close();
   });
 });

@@ -59,7 +59,7 @@ describe("a tree that is forgotten is closed", () => {
 
   test("but not as long as a manager lives in which something carries its group", async () => {
     const { module, closed } = watched();
-    const manager = PortManager.open({ module });
+    using manager = PortManager.open({ module });
     (() => {
       const group = PortGroups.open({ module }).create("/a/b");
       manager.reservePort({ networks: [4], transport: 6, group });
@@ -68,7 +68,6 @@ describe("a tree that is forgotten is closed", () => {
     await collectUntil(() => closed.length > 0 || rounds++ > 20);
     expect(closed.filter((answer) => answer !== BUSY)).toEqual([]);
     expect(manager.stats().references).toBe(1);
-    manager.close();
   });
 });
 

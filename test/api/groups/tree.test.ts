@@ -194,7 +194,7 @@ describe.each(TREES)("%s build, %s", (build, inherit) => {
 
 describe.each(BUILDS)("%s build, groups in use", (build) => {
   test("a group that somebody carries is not removed, nor its tree closed", () => {
-    const groups = openGroups(build);
+    using groups = openGroups(build);
     const group = groups.create("/a/b");
     const endOne = carry(coreFor(build), group);
     const endOther = carry(coreFor(build), group);
@@ -208,7 +208,6 @@ describe.each(BUILDS)("%s build, groups in use", (build) => {
     expectRefused(() => group.remove(), { ...busy, says: "(1)" });
     endOther();
     group.remove();
-    groups.close();
   });
 
   test("a change of range concerns who carries the group, and is not refused", () => {

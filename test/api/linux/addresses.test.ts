@@ -27,12 +27,11 @@ onBuilds((open, build) => {
     test("is one address in each of its texts, and is shown in one", () => {
       const s = open();
       for (const text of [canonical, ...others]) {
-        const socket = s.bound(text, 2000);
+        using socket = s.bound(text, 2000);
         expect(socket.address).toBe(canonical);
         for (const other of others) {
           expectRefused(s, bind(s.socket(), other, 2000), { ...TAKEN, address: canonical });
         }
-        socket.close();
       }
     });
 

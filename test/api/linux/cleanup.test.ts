@@ -24,7 +24,7 @@ interface Watched {
 
 test("a system that is forgotten is given back, with all that it holds", async () => {
   const { modules, opened, closed, selectors } = watched();
-  const groups = PortGroups.open({ module: modules.module });
+  using groups = PortGroups.open({ module: modules.module });
   const group = groups.create("/web");
   (() => {
     const ports = Linux2632Ports.open({ ...modules, bindSelection: "double-hash" });
@@ -41,7 +41,6 @@ test("a system that is forgotten is given back, with all that it holds", async (
   expect(selectors).toEqual({ opened: 2, closed: 2 });
   expect(group.uses).toBe(0);
   group.remove();
-  groups.close();
 });
 
 test("a system that is closed is not given back once more", async () => {
@@ -60,7 +59,7 @@ test("a system that is closed is not given back once more", async () => {
 
 test("a system lives as long as somebody has it, and so does its reserved list", async () => {
   const { modules, closed } = watched();
-  const ports = (() => {
+  using ports = (() => {
     const all = Linux2632Ports.open({ ...modules, portRange: { first: 2000, last: 2001 } });
     all.reserved.text = "2000";
     all.socket().bind("", 3000);
@@ -72,12 +71,11 @@ test("a system lives as long as somebody has it, and so does its reserved list",
   // Its socket is forgotten, but the port is not free.
   expect(ports.bindBucket(3000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
   expect(ports.socket().bind("", 0)).toBe(2001);
-  ports.close();
 });
 
 test("a tree whose groups are used lives as long as the system, whoever is forgotten", async () => {
   const { modules, closed } = watched();
-  const ports = Linux2632Ports.open(modules);
+  using ports = Linux2632Ports.open(modules);
   (() => {
     const group = PortGroups.open({ module: modules.module }).create("/a/b", {
       bindPortRange: { first: 40_000, last: 40_000 },
@@ -88,7 +86,6 @@ test("a tree whose groups are used lives as long as the system, whoever is forgo
   await collectUntil(() => rounds++ > 10);
   expect(closed).toEqual([]);
   expect(ports.bindBucket(40_000)?.owners).toBe(1);
-  ports.close();
 });
 
 test("many systems, opened and forgotten, do not add up", async () => {

@@ -173,7 +173,7 @@ onBuilds((open, build) => {
       const inUse = (): number =>
         new DataView(core.exports.memory.buffer).getUint32(INSTANCE_ACCOUNT, true);
       const reserved = new ReservedPorts("1-9", { module });
-      const groups = PortGroups.open({ module });
+      using groups = PortGroups.open({ module });
       const group = groups.create("/web");
       const ends = Array.from({ length: count }, (_, index) => `192.0.2.${index}`);
       const figures: number[] = [];
@@ -199,7 +199,6 @@ onBuilds((open, build) => {
       }
       expect(new Set(figures).size).toBe(1);
       group.remove();
-      groups.close();
     });
   });
 

@@ -178,7 +178,7 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
 
     test("of a tree that copies limit nobody below", () => {
       const s = open();
-      const tree = PortGroups.open({ inherit: "copy", ...moduleFor(build) });
+      using tree = PortGroups.open({ inherit: "copy", ...moduleFor(build) });
       const top = tree.create("/a", { bindPortRange: { first: 2000, last: 2001 } });
       const group = tree.create("/a/b");
       top.bindPortRange = { first: 3000, last: 3001 };
@@ -188,7 +188,6 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
         says: "the bind port range of group /a is 3000..3001, set by /a",
       });
       s.drain();
-      tree.close();
     });
   });
 

@@ -27,9 +27,8 @@ test("what a caller gives beside the options of a system is passed over", () => 
     open(...given: unknown[]): Linux2632Ports;
   };
   for (const more of [[{}], [null], [{}, {}], [Symbol("portwarden"), { by: {}, fill: () => [] }]]) {
-    const ports = made.open({ seed: 1 }, ...more);
+    using ports = made.open({ seed: 1 }, ...more);
     expect(ports.socket().bind("", 0)).toBeGreaterThan(0);
-    ports.close();
   }
 });
 
@@ -160,9 +159,8 @@ describe.each(builds)("%s build", (build) => {
     ports.socket().bind("", 3002);
     // Again and again, since a search that fails moves no counter.
     for (let times = 0; times < 3; times++) {
-      const socket = ports.socket(REUSE);
+      using socket = ports.socket(REUSE);
       expect(socket.bind("", 0)).toBe(2001);
-      socket.close();
     }
   });
 

@@ -242,7 +242,7 @@ onBuilds((open, build) => {
         );
         Object.assign(instance, { exports: Object.fromEntries(exports) });
       }
-      const ports = Linux2632Ports.open({ ...modules, tcpTwReuse: 1, timeWaitMs: 60_000 });
+      using ports = Linux2632Ports.open({ ...modules, tcpTwReuse: 1, timeWaitMs: 60_000 });
       const atOpen = ports.stats().memory.used;
       fill(ports, COUNT);
       expect(ports.stats()).toMatchObject({ sockets: 0, timeWait: COUNT });
@@ -259,11 +259,10 @@ onBuilds((open, build) => {
       expect(calls).toBeLessThan(30);
       verifyLinux(ports);
       expect(ports.stats()).toMatchObject({ buckets: 0, timeWait: 0, memory: { used: atOpen } });
-      ports.close();
     });
 
     test("expire one by one as well, and leave the rest", () => {
-      const ports = Linux2632Ports.open({ ...freshModules(build), timeWaitMs: 1000 });
+      using ports = Linux2632Ports.open({ ...freshModules(build), timeWaitMs: 1000 });
       fill(ports, 500);
       for (let left = 499; left >= 0; left--) {
         ports.setTime(1000 + 499 - left);
@@ -271,7 +270,6 @@ onBuilds((open, build) => {
         expect(ports.stats().timeWait).toBe(left);
         if (left % 50 === 0) verifyLinux(ports);
       }
-      ports.close();
     });
   });
 });

@@ -29,7 +29,7 @@ describe.each(BUILDS)("%s build", (build) => {
   const listOf = (text: string): ReservedPorts => new ReservedPorts(text, moduleOf());
 
   test("a second pool sees the list as it is now, though the first has searched under an older one", () => {
-    const manager = open();
+    using manager = open();
     const reserved = listOf("5");
     const first = manager.pool({ ...KEY, reserved });
     first.takeMany(new Uint16Array(100), new Uint32Array(100));
@@ -42,11 +42,10 @@ describe.each(BUILDS)("%s build", (build) => {
     reserved.text = "";
     expect(manager.pool({ ...KEY, reserved }).take(100)).toBe(1125);
     verify(manager);
-    manager.close();
   });
 
   test("a list that shrinks opens the range to whoever comes next", () => {
-    const manager = open();
+    using manager = open();
     const reserved = listOf("1088-1407");
     const first = manager.pool({ ...KEY, reserved });
     for (let port = FIRST; port < 1088; port++) first.takeAt(port);
@@ -55,11 +54,10 @@ describe.each(BUILDS)("%s build", (build) => {
     reserved.text = "5";
     expect(manager.pool({ ...KEY, reserved }).take(0)).toBe(1088);
     verify(manager);
-    manager.close();
   });
 
   test("one pool frees under a list that has changed, and takes as the list says", () => {
-    const manager = open();
+    using manager = open();
     const reserved = listOf("5");
     const pool = manager.pool({ ...KEY, reserved });
     pool.takeMany(new Uint16Array(100), new Uint32Array(100));
@@ -70,11 +68,10 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.take(60)).toBe(1202);
     expect(pool.held).toBe(101);
     verify(manager);
-    manager.close();
   });
 
   test("where memory is limited an empty pool leaves its bitmap to others", () => {
-    const manager = openOn(build, { memoryLimit: 12000 });
+    using manager = openOn(build, { memoryLimit: 12000 });
     const idle = manager.pool({ ...KEY, destination: { address: "9.9.9.9", port: 1 } });
     const busy = manager.pool({ ...KEY, networks: [6] });
     const ports = new Uint16Array(100);
@@ -88,7 +85,6 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(manager.stats().memory.used).toBe(used);
     }
     expect(busy.takeMany(ports)).toBe(100);
-    manager.close();
   });
 
   test("lists, groups, ranges and reservations change, and each pick is that of a set and a loop", () => {

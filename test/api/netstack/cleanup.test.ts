@@ -21,7 +21,7 @@ const FEW_ROUNDS = 15;
 describe.each(BUILDS)("%s build", (build) => {
   test("a manager that is forgotten leaves the groups that it was in", async () => {
     const module = freshModule(build);
-    const groups = PortGroups.open({ module });
+    using groups = PortGroups.open({ module });
     const [a, b] = [groups.create("/a"), groups.create("/a/b")];
     (() => {
       const manager = PortManager.open({ module });
@@ -38,7 +38,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect([groups.root.uses, a.uses, b.uses]).toEqual([0, 0, 0]);
     verify(other);
     b.remove();
-    groups.close();
   });
 
   test("a thousand forgotten managers leave no use and no memory behind", async () => {
@@ -64,9 +63,9 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("a forgotten reservation stays held, and a forgotten pool is closed", async () => {
     const module = freshModule(build);
-    const groups = PortGroups.open({ module });
+    using groups = PortGroups.open({ module });
     const group = groups.create("/a");
-    const manager = PortManager.open({ module });
+    using manager = PortManager.open({ module });
     (() => {
       manager.reservePort({ ...DNS, group, port: 80 });
       manager.pool({ ...DNS, destination: SERVER, group }).takeAt(90);
@@ -78,13 +77,11 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(group.uses).toBe(0);
     expect(manager.releasePort({ ...DNS, destination: SERVER, port: 90 })).toBe(true);
     verify(manager);
-    manager.close();
-    groups.close();
   });
 
   test("a list of which only a pool knows serves it until the manager is gone", async () => {
     const { module, lists } = watched(build);
-    const manager = PortManager.open({ module, portRange: RANGE });
+    using manager = PortManager.open({ module, portRange: RANGE });
     const pools = ["1000-1002", "1003-1004", "0-65535"].map((text) =>
       manager.pool({ ...DNS, reserved: new ReservedPorts(text, { module }) }),
     );
@@ -97,7 +94,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pools.map((pool) => pool.take(0))).toEqual([1003, 1000, EXHAUSTED]);
     expect(others.map(({ size }) => size)).toEqual([65535, 65535, 65535]);
     verify(manager);
-    manager.close();
   });
 
   test("a list that is forgotten with its pools and their manager is given back", async () => {

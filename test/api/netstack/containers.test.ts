@@ -243,7 +243,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   /** What others hold, and what that leaves to a pool, is found again after each change. */
   function expectFollows(request: AnyRequest, taken: ReadonlySet<number>, size: number): void {
-    const pool = manager.pool({ ...request, group, reserved });
+    using pool = manager.pool({ ...request, group, reserved });
     group.bindPortRange = undefined;
     reserved.text = "";
     const own = fill(pool, size);
@@ -262,7 +262,6 @@ describe.each(BUILDS)("%s build", (build) => {
     group.bindPortRange = undefined;
     group.connectPortRange = undefined;
     for (const port of own) expect(pool.free(port)).toBe(true);
-    pool.close();
   }
 
   describe.each([0, 1, 10, 70])("with %i ports of its own", (size) => {

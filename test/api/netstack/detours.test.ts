@@ -146,7 +146,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test.each<PolicyName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
     "%s: a pool that has left a group picks on when the group is gone",
     (selection) => {
-      const policy = PortManager.open({ module, portRange: RANGE, selection });
+      using policy = PortManager.open({ module, portRange: RANGE, selection });
       const pool = policy.pool({ ...DNS, group: a });
       pool.group = groups.create("/b");
       a.remove();
@@ -155,7 +155,6 @@ describe.each(BUILDS)("%s build", (build) => {
       groups.close();
       expect(pool.takeMany(new Uint16Array(1))).toBe(1);
       expect(pool.held).toBe(2);
-      policy.close();
     },
   );
 
@@ -198,7 +197,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test("a tester that searches for another destination: each counter moves by its own", () => {
     const options = { algorithm: "double-hash", secret: SECRET, slots: 65_536, from: 0 } as const;
-    const policy = PortManager.open({ module, selection: options });
+    using policy = PortManager.open({ module, selection: options });
     const to = (port: number) => ({ ...DNS, destination: { address: "9.9.9.9", port } });
     const start = (port: number): number => {
       const remote = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 9, 9, 9, 9);
@@ -214,7 +213,6 @@ describe.each(BUILDS)("%s build", (build) => {
     outer.release();
     expect(policy.reservePort(to(1)).port).toBe(start(1) + 1);
     expect(policy.reservePort(to(2)).port).toBe(start(2) + 1);
-    policy.close();
   });
 
   test("no memory for a policy: the manager that was to have it leaves none behind", () => {
@@ -231,12 +229,11 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("an offset that is given starts a whole search, also where a policy draws", () => {
-    const policy = PortManager.open({ module, portRange: RANGE, selection: "random-retry" });
+    using policy = PortManager.open({ module, portRange: RANGE, selection: "random-retry" });
     policy.pool(DNS).takeMany(new Uint16Array(100));
     for (let port = 2000; port <= 2004; port++) caught(() => policy.reservePort({ ...DNS, port }));
     const refused = caught(() => policy.reservePort({ ...DNS, offset: 3 }));
     expect((refused as Error).message).toContain("all 5 of 2000..2004 are taken");
-    policy.close();
   });
 
   test.each<PolicyName>(["random", "random-retry", "hash", "double-hash", "sequential"])(

@@ -18,9 +18,8 @@ describe.each(BUILDS)("%s build", (build) => {
 
   /** What a manager has used before anything is held or open. */
   function bytesOfNothing(): number {
-    const manager = openOn(build, { seed: 7 });
+    using manager = openOn(build, { seed: 7 });
     const { used } = manager.stats().memory;
-    manager.close();
     return used;
   }
 

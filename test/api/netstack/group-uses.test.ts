@@ -189,7 +189,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a group that has no reservation of the manager loses none", () => {
-    const other = openOn(build);
+    using other = openOn(build);
     const theirs = other.reservePort({ ...DNS, group: b, port: 1000 });
     const pool = other.pool({ ...DNS, group: a });
     const mine = manager.reservePort({ ...DNS, port: 1000 });
@@ -202,7 +202,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(1, 1);
     pool.close();
     theirs.release();
-    other.close();
   });
 
   test("one of several holders of a key goes with one use", () => {
@@ -354,7 +353,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const gone = groups.create("/gone");
     gone.remove();
     const held = manager.reservePort({ ...DNS, group: a });
-    const pool = manager.pool({ ...DNS, group: a });
+    using pool = manager.pool({ ...DNS, group: a });
     for (const holder of [held, pool]) {
       const error = caught(() => {
         holder.group = gone;
@@ -364,7 +363,6 @@ describe.each(BUILDS)("%s build", (build) => {
       expectUses(2);
     }
     held.release();
-    pool.close();
   });
 
   // ── The end of a manager, a group, a tree ───────────────────────────────────────────────
@@ -388,7 +386,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test.each([10, 60, 300])("a manager that closes leaves all of %i groups", (count) => {
-    const others = openGroups(build);
+    using others = openGroups(build);
     const many = Array.from({ length: count }, (_, number) => others.create(`/${number}`));
     const other = openOn(build);
     for (const [number, group] of many.entries()) {
@@ -400,7 +398,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(uses).toEqual(many.map((_, number) => 1 + (number % 3) + (number % 5 ? 0 : 1)));
     other.close();
     expect(many.filter(({ uses }) => uses > 0)).toEqual([]);
-    others.close();
   });
 
   test("what is left of a manager that has closed changes no use", () => {
@@ -461,7 +458,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const tree = openGroups(build);
     const group = tree.create("/x");
     const held = manager.reservePort({ ...DNS, group });
-    const pool = manager.pool({ ...DNS, group: tree.root });
+    using pool = manager.pool({ ...DNS, group: tree.root });
     expect(caught(() => tree.close())).toMatchObject({
       ...BUSY,
       message: "EBUSY: the tree is in use, by / (1), /x (1)",
@@ -474,6 +471,5 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(caught(() => manager.reservePort({ ...DNS, ...request }))).toMatchObject(CLOSED);
       expect(caught(() => manager.pool({ ...DNS, ...request }))).toMatchObject(CLOSED);
     }
-    pool.close();
   });
 });

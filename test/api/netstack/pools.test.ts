@@ -18,7 +18,7 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── One state ───────────────────────────────────────────────────────────────────────────
 
   test("what is reserved a pool has, and may free", () => {
-    const manager = open();
+    using manager = open();
     const reservation = manager.reservePort({ ...WEB, port: 2001 });
     const pool = manager.pool(WEB);
     expect(pool.has(2001)).toBe(true);
@@ -30,22 +30,20 @@ describe.each(BUILDS)("%s build", (build) => {
     // The object does not know that its port went another way: it gives it back once, to nobody.
     expect(reservation.release()).toBe(true);
     expect(reservation.release()).toBe(false);
-    manager.close();
   });
 
   test("what a pool takes, reservations are refused and may be released", () => {
-    const manager = open();
+    using manager = open();
     const pool = manager.pool(WEB);
     expect(pool.take(3)).toBe(2003);
     expect(() => manager.reservePort({ ...WEB, port: 2003 })).toThrow("EADDRINUSE");
     expect(manager.releasePort({ ...WEB, port: 2003 })).toBe(true);
     expect(pool.has(2003)).toBe(false);
     expect(pool.free(2003)).toBe(false);
-    manager.close();
   });
 
   test("two pools of one description hold the same ports", () => {
-    const manager = open();
+    using manager = open();
     const one = manager.pool({ ...WEB, address: "10.0.0.1" });
     const other = manager.pool({ ...WEB, address: "::ffff:10.0.0.1" });
     expect(one.take(0)).toBe(2000);
@@ -55,11 +53,10 @@ describe.each(BUILDS)("%s build", (build) => {
     one.close();
     expect(other.free(2000)).toBe(true);
     expect(other.held).toBe(1);
-    manager.close();
   });
 
   test("a pool has what is held with its own flags, and frees a key that others hold", () => {
-    const manager = open();
+    using manager = open();
     const one = manager.pool({ ...WEB, flags: { loadBalanced: true } });
     const other = manager.pool({ ...WEB, flags: { loadBalanced: true, mostRecent: true } });
     expect(one.takeAt(2000)).toBe(2000);
@@ -71,11 +68,10 @@ describe.each(BUILDS)("%s build", (build) => {
     // The key is held with other flags; it is freed all the same, as gVisor releases it.
     expect(one.free(2000)).toBe(true);
     expect(other.has(2000)).toBe(false);
-    manager.close();
   });
 
   test("a dual-stack pool has a port where both networks hold it", () => {
-    const manager = open();
+    using manager = open();
     const both = manager.pool({ ...WEB, networks: [4, 6] });
     expect(both.takeAt(2000)).toBe(2000);
     expect(both.has(2000)).toBe(true);
@@ -84,13 +80,12 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(both.held).toBe(1);
     expect(both.free(2000)).toBe(true);
     expect(both.free(2000)).toBe(false);
-    manager.close();
   });
 
   // ── Life of a pool ────────────────────────────────────────────────────────────────────
 
   test("ports stay held when their pool closes", () => {
-    const manager = open();
+    using manager = open();
     const pool = manager.pool(WEB);
     pool.take(0);
     pool.close();
@@ -98,11 +93,10 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(manager.isAvailable({ ...WEB, port: 2000 })).toBe(false);
     const again = manager.pool(WEB);
     expect(again.has(2000)).toBe(true);
-    manager.close();
   });
 
   test("an open pool without ports is not counted, and its memory goes when it closes", () => {
-    const manager = open();
+    using manager = open();
     const used = manager.stats().memory.used;
     const pools = [4, 6].flatMap((network) =>
       ["10.0.0.1", "10.0.0.2", ""].map((address) =>
@@ -117,7 +111,6 @@ describe.each(BUILDS)("%s build", (build) => {
       verify(manager);
     }
     expect(manager.stats().memory.used).toBe(used);
-    manager.close();
   });
 
   test("`using` closes a pool and a manager, and releases a reservation", () => {
@@ -137,7 +130,7 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── How it picks ────────────────────────────────────────────────────────────────────────
 
   test("a TCP pool binds by default, and connects where it has a destination", () => {
-    const manager = open();
+    using manager = open();
     const binding = manager.pool({ networks: [4], transport: TCP, flags: { tupleOnly: true } });
     const to = { networks: [4], transport: TCP, reuseAddr: true, destination: SERVER };
     const connecting = manager.pool(to);
@@ -146,24 +139,22 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(binding.take(0)).toBe(2001);
     expect(connecting.take(0)).toBe(2000);
     expect(strict.take(0)).toBe(2002);
-    manager.close();
   });
 
   test("a wildcard with a port is no destination to connect to", () => {
-    const manager = open();
+    using manager = open();
     const request = { networks: [4], transport: TCP, flags: { tupleOnly: true } };
     const pool = manager.pool({ ...request, destination: { port: 443 } });
     expect([pool.take(0), pool.take(0)]).toEqual([2000, 2001]);
     const connecting = manager.pool({ ...request, mode: "connect" });
     expect([connecting.take(0), connecting.take(0)]).toEqual([2000, 2000]);
-    manager.close();
   });
 
   describe("a unique pool", () => {
     const tuple = { networks: [4], transport: TCP, reuseAddr: true, destination: SERVER };
 
     test("never holds a tuple twice, where TupleOnly would let it through", () => {
-      const manager = open();
+      using manager = open();
       const plain = manager.pool(tuple);
       const unique = manager.pool({ ...tuple, unique: true });
       expect([plain.take(0), plain.take(0)]).toEqual([2000, 2000]);
@@ -173,35 +164,31 @@ describe.each(BUILDS)("%s build", (build) => {
       expect([unique.take(0), unique.take(0), unique.take(0)]).toEqual([2002, 2003, 2004]);
       expect(unique.take(0)).toBe(EXHAUSTED);
       expect(plain.take(0)).toBe(2000);
-      manager.close();
     });
 
     test("minds the tuple under any flags", () => {
-      const manager = open();
+      using manager = open();
       manager.reserveTuple({ ...WEB, transport: TCP, destination: SERVER, port: 2000, flags: ALL });
       const unique = manager.pool({ ...tuple, unique: true });
       expect(unique.takeAt(2000)).toBe(IN_USE);
       expect(unique.take(0)).toBe(2001);
-      manager.close();
     });
 
     test("shares its ports with other destinations", () => {
-      const manager = open();
+      using manager = open();
       for (let port = 1; port <= 20; port++) {
         const pool = manager.pool({ ...tuple, destination: { ...SERVER, port }, unique: true });
         expect(pool.takeMany(new Uint16Array(6))).toBe(5);
       }
       verify(manager);
       expect(manager.stats()).toMatchObject({ descriptors: 5, counters: 100, references: 100 });
-      manager.close();
     });
 
     test("minds its tuple in each of its networks", () => {
-      const manager = open();
+      using manager = open();
       manager.reserveTuple({ ...tuple, networks: [6], port: 2000 });
       const unique = manager.pool({ ...tuple, networks: [4, 6], unique: true });
       expect(unique.take(0)).toBe(2001);
-      manager.close();
     });
   });
 
@@ -219,15 +206,14 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a batch of none takes and frees nothing", () => {
-    const manager = open();
+    using manager = open();
     const pool = manager.pool(WEB);
     expect(pool.takeMany(new Uint16Array(0))).toBe(0);
     expect(pool.freeMany(new Uint16Array(0))).toBe(0);
-    manager.close();
   });
 
   test.each([1023, 1024, 1025, 2048, 3000])("a batch of %i is not cut short", (count) => {
-    const manager = openOn(build, { seed: count });
+    using manager = openOn(build, { seed: count });
     const pool = manager.pool(WEB);
     const ports = new Uint16Array(count);
     expect(pool.takeMany(ports)).toBe(count);
@@ -236,11 +222,10 @@ describe.each(BUILDS)("%s build", (build) => {
     for (const port of ports) expect(pool.has(port)).toBe(true);
     expect(pool.freeMany(ports)).toBe(count);
     expect(pool.held).toBe(0);
-    manager.close();
   });
 
   test("a full batch stays in its place: what is planned and held around it is unharmed", () => {
-    const manager = openOn(build, { seed: 5 });
+    using manager = openOn(build, { seed: 5 });
     const pool = manager.pool(WEB);
     expect(pool.takeMany(new Uint16Array(1024))).toBe(1024);
     verify(manager);
@@ -252,22 +237,20 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(manager.isAvailable({ ...WEB, port: 81 })).toBe(true);
     verify(manager);
     expect(manager.stats()).toMatchObject({ descriptors: 1025, counters: 1104 });
-    manager.close();
   });
 
   test("freeing a batch counts what was held: not port 0, not a stranger, not a port twice", () => {
-    const manager = open();
+    using manager = open();
     const pool = manager.pool(WEB);
     pool.takeAt(2000);
     pool.takeAt(2001);
     expect(pool.freeMany(Uint16Array.of(0, 2000, 2000, 9999, 2001, 65535))).toBe(2);
     verify(manager);
     expect(manager.stats().references).toBe(0);
-    manager.close();
   });
 
   test("a batch goes on where its pool becomes a list, and a bitmap", () => {
-    const manager = openOn(build, { seed: 3, portRange: { first: 1, last: 200 } });
+    using manager = openOn(build, { seed: 3, portRange: { first: 1, last: 200 } });
     const pools = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map((address) =>
       manager.pool({ ...WEB, address }),
     );
@@ -277,7 +260,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(any.held).toBe(0);
     expect(take(any, 200)).toBe(200 - new Set(pools.flatMap(portsOf)).size);
     verify(manager);
-    manager.close();
   });
 });
 
@@ -292,10 +274,9 @@ function portsOf(pool: PortPool): number[] {
 }
 
 test("a closed pool says so by an error that names it", () => {
-  const manager = openOn("release");
+  using manager = openOn("release");
   const pool = manager.pool(WEB);
   pool.close();
   expect(() => pool.take()).toThrow(PortError);
   expect(() => pool.take()).toThrow("EBADF: the pool has been closed");
-  manager.close();
 });

@@ -42,9 +42,9 @@ function textOf(ports: ReadonlySet<number>): string {
 
 /** Whether a pool picks just what is in none of the ports, after each of the changes. */
 function expectAgrees(build: Build, changes: readonly Change[]): void {
-  const manager = openOn(build, { portRange: RANGE });
-  const reserved = reservedOn(build);
-  const pool = manager.pool({ ...DNS, reserved });
+  using manager = openOn(build, { portRange: RANGE });
+  using reserved = reservedOn(build);
+  using pool = manager.pool({ ...DNS, reserved });
   const ports = new Set<number>();
   for (const change of changes) {
     apply(reserved, ports, change);
@@ -58,9 +58,6 @@ function expectAgrees(build: Build, changes: readonly Change[]): void {
     pool.freeMany(picked);
     verify(manager);
   }
-  pool.close();
-  reserved.close();
-  manager.close();
 }
 
 describe.each(BUILDS)("%s build", (build) => {

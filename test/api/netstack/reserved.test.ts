@@ -191,13 +191,11 @@ describe.each(BUILDS)("one list serves many: %s build", (build) => {
   test("a list outlives the managers that looked at it, and serves the next", () => {
     const reserved = reservedOn(build, "1000-1003");
     for (let round = 0; round < 3; round++) {
-      const manager = openOn(build, { portRange: RANGE });
-      const pool = manager.pool({ ...DNS, reserved });
+      using manager = openOn(build, { portRange: RANGE });
+      using pool = manager.pool({ ...DNS, reserved });
       expect([pool.take(), pool.take()]).toEqual([1004, EXHAUSTED]);
       const refused = () => manager.reservePort({ ...DNS, reserved });
       expect(refused).toThrow("all 5 of 1000..1004 are taken or reserved");
-      pool.close();
-      manager.close();
     }
     expect([reserved.size, reserved.text]).toEqual([4, "1000-1003"]);
   });

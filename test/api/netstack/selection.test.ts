@@ -110,10 +110,10 @@ describe.each(BUILDS)("%s build", (build) => {
   test.each(shared)(
     "$algorithm has one sequence for reservations, pools and batches",
     (options) => {
-      const groups = openGroups(build);
+      using groups = openGroups(build);
       const group = groups.create("/a");
       const reserved = reservedOn(build);
-      const manager = open(build, options);
+      using manager = open(build, options);
       const plain = new Plain(3, options);
       const others = [1, 2].map((number) => {
         const request = { ...to(number), group, reserved };
@@ -151,16 +151,14 @@ describe.each(BUILDS)("%s build", (build) => {
       manager.setPortRange(1120, 1199);
       plain.range = { first: 1120, last: 1199 };
       expectSame(24);
-      manager.close();
-      groups.close();
     },
   );
 
   test.each(LINEAR)("$algorithm: finds what there is, to the last port", (options) => {
-    const groups = openGroups(build);
+    using groups = openGroups(build);
     const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
     const reserved = reservedOn(build, "1000-1063,1070,1127-1128");
-    const manager = open(build, options);
+    using manager = open(build, options);
     const plain = new Plain(3, options);
     plain.range = { first: 1062, last: 1131 };
     plain.reserved = new Set(portsOf(reserved));
@@ -174,17 +172,15 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(end).toEqual([EXHAUSTED, EXHAUSTED]);
     const error = caught(() => manager.reservePort({ ...to(1), group, reserved }));
     expect((error as Error).message).toContain("all 70 of 1062..1131 are taken or reserved");
-    manager.close();
-    groups.close();
   });
 
   test.each(DRAWN)(
     "$algorithm: gives nothing but what there is, and says when it gave up",
     (options) => {
-      const groups = openGroups(build);
+      using groups = openGroups(build);
       const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
       const reserved = reservedOn(build, "1000-1100,1102-1130");
-      const manager = open(build, options);
+      using manager = open(build, options);
       const request = { ...to(1), group, reserved };
       const pool = manager.pool(request);
       const counts = new Map<number, number>();
@@ -200,15 +196,13 @@ describe.each(BUILDS)("%s build", (build) => {
       expect((error as Error).message).toContain(
         "none of 70 draws from 1062..1131 met a port that is not taken or reserved",
       );
-      manager.close();
-      groups.close();
     },
   );
 
   test.each([...LINEAR, ...DRAWN])("$algorithm: a group of one port", (options) => {
-    const groups = openGroups(build);
+    using groups = openGroups(build);
     const group = groups.create("/a");
-    const manager = open(build, options);
+    using manager = open(build, options);
     const pool = manager.pool({ ...to(1), group });
     for (const port of [1000, 1023, 1024, 1087, 1088, 1149]) {
       group.connectPortRange = { first: port, last: port };
@@ -221,23 +215,20 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(answerOf(() => manager.reservePort({ ...to(2), group }))).toBe(port);
     }
     verify(manager);
-    manager.close();
-    groups.close();
   });
 
   // ── What moves a counter, and what does not ─────────────────────────────────────────────
 
   /** Which port would be next. */
   function next(manager: PortManager, request: AnyRequest): number {
-    const pool = manager.pool(request);
+    using pool = manager.pool(request);
     const port = pool.take();
     pool.free(port);
-    pool.close();
     return port;
   }
 
   test.each(COUNTED)("$algorithm: a search that fails leaves its counter", (options) => {
-    const groups = openGroups(build);
+    using groups = openGroups(build);
     const group = groups.create("/a");
     const reserved = reservedOn(build, "1-65535");
     const full = reservedOn(build, "1-65535");
@@ -269,12 +260,11 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(next(manager, request)).toBe(next(model, request));
     expect(next(manager, request)).toBe(next(model, request));
     for (const each of [manager, model]) each.close();
-    groups.close();
   });
 
   test("a hash counts the ports that were tried, reserved and refused ones included", () => {
     const options: SelectionOptions = { algorithm: "hash", secret: SECRET, from: 0 };
-    const manager = open(build, options);
+    using manager = open(build, options);
     const reserved = reservedOn(build);
     const start = (hashOf(tupleTo(ROOMY), 0) % 150) + 1000;
     reserved.text = `${start}-${start + 2}`;
@@ -284,13 +274,12 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(manager.reservePort({ ...to(ROOMY), reserved }, test).port).toBe(start + 6);
     expect(seen).toEqual([start + 4, start + 5, start + 6]);
     expect(manager.reservePort(to(ROOMY)).port).toBe(start + 7);
-    manager.close();
   });
 
   test("sequential goes on behind its last port, wherever the next may lie", () => {
-    const groups = openGroups(build);
+    using groups = openGroups(build);
     const group = groups.create("/a", { bindPortRange: { first: 1010, last: 1012 } });
-    const manager = open(build, { algorithm: "sequential" });
+    using manager = open(build, { algorithm: "sequential" });
     const pool = manager.pool({ ...DNS, group });
     expect([pool.take(), pool.take()]).toEqual([1010, 1011]);
     expect(manager.reservePort(DNS).port).toBe(1000);
@@ -301,17 +290,15 @@ describe.each(BUILDS)("%s build", (build) => {
     group.bindPortRange = { first: 2, last: 3 };
     expect(pool.take()).toBe(EMPTY_RANGE);
     expect(manager.reservePort(DNS).port).toBe(1001);
-    manager.close();
-    groups.close();
   });
 
   test("sequential has one place for each pool, and one for each description", () => {
-    const groups = openGroups(build);
+    using groups = openGroups(build);
     const local = groups.create("/local", { bindPortRange: { first: 32768, last: 60999 } });
     const low = groups.create("/low", { bindPortRange: { first: 20000, last: 20999 } });
     const selection = { algorithm: "sequential", from: 0 } as const;
     for (const way of ["reservations", "pools"]) {
-      const manager = openOn(build, { selection });
+      using manager = openOn(build, { selection });
       const pools = new Map([local, low].map((group) => [group, manager.pool({ ...DNS, group })]));
       const ports = [local, low, local, low].map((group) =>
         way === "pools" ? pools.get(group)?.take() : manager.reservePort({ ...DNS, group }).port,
@@ -320,14 +307,12 @@ describe.each(BUILDS)("%s build", (build) => {
       const web = { ...DNS, transport: TCP };
       expect(manager.reservePort(web).port).toBe(16000);
       expect(manager.reservePort({ ...web, address: "10.0.0.1" }).port).toBe(16000 + 1);
-      manager.close();
     }
-    groups.close();
   });
 
   test("a group that lies where a removed one has lain does not go on at its place", () => {
-    const groups = openGroups(build);
-    const manager = openOn(build, { selection: { algorithm: "sequential", from: 0 } });
+    using groups = openGroups(build);
+    using manager = openOn(build, { selection: { algorithm: "sequential", from: 0 } });
     const portIn = (path: string): number => {
       const group = groups.create(path);
       const { port } = manager.reservePort({ ...DNS, group });
@@ -336,8 +321,6 @@ describe.each(BUILDS)("%s build", (build) => {
       return port;
     };
     expect([portIn("/a"), portIn("/b")]).toEqual([16000, 16000]);
-    manager.close();
-    groups.close();
   });
 
   test("a fresh sequential manager begins anywhere, unless it has a seed or is told where", () => {
@@ -356,7 +339,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const slots = 65_536;
     for (const algorithm of ["hash", "double-hash"] as PolicyName[]) {
       const options = { algorithm, secret: SECRET, from };
-      const manager = open(build, algorithm === "hash" ? options : { ...options, slots });
+      using manager = open(build, algorithm === "hash" ? options : { ...options, slots });
       const first = Array.from(
         { length: 5 },
         (_, index) => manager.reservePort(to(index + 1)).port,
@@ -365,12 +348,11 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(first).toEqual(
         counted.map((count, index) => 1000 + ((hashOf(tupleTo(index + 1), 0) + count) % 150)),
       );
-      manager.close();
     }
   });
 
   test("a tuple is both addresses and the remote port, not device, networks or flags", () => {
-    const manager = open(build, {
+    using manager = open(build, {
       algorithm: "double-hash",
       secret: SECRET,
       from: 0,
@@ -391,7 +373,6 @@ describe.each(BUILDS)("%s build", (build) => {
     const bound = { local: mapped(10, 0, 0, 1), remote: new Uint8Array(16), port: 9 };
     const wildcard = { ...DNS, address: LOCAL, destination: { port: 9 } };
     expect(next(manager, wildcard)).toBe(1000 + (hashOf(bound, 0) % 150));
-    manager.close();
   });
 
   // ── Batches, managers ───────────────────────────────────────────────────────────────────
@@ -425,7 +406,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test.each([...LINEAR, ...DRAWN])(
     "$algorithm: picks without a reservation are random",
     (options) => {
-      const manager = open(build, options);
+      using manager = open(build, options);
       const used = manager.stats().memory.used;
       const ports = Array.from({ length: 40 }, () => manager.pickEphemeralPort(() => true));
       expect(new Set(ports).size).toBeGreaterThan(10);
@@ -436,7 +417,6 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(manager.pickEphemeralPort(() => true, 151)).toBe(1001);
       expect(manager.pickEphemeralPortStable(4, () => true)).toBe(1004);
       expect(manager.stats().memory.used).toBe(used);
-      manager.close();
     },
   );
 });

@@ -187,7 +187,7 @@ describe.each(BUILDS)("an explanation (%s build)", (build) => {
   };
 
   test("names each holder with the rule, what is lacked, and how the two meet", () => {
-    const ports = openOn(build, {});
+    using ports = openOn(build, {});
     ports.reservePort({ ...WEB, port: 80, reusePort: true });
     const { allowed, because } = ports.explain({
       ...{ networks: [IPV4], transport: TCP, port: 80, bindToDevice: 3, reuseAddr: true },
@@ -205,7 +205,6 @@ describe.each(BUILDS)("an explanation (%s build)", (build) => {
     expect(ports.explain({ ...WEB, port: 80, reusePort: true })).toEqual({
       ...{ allowed: true, port: 80, because: [] },
     });
-    ports.close();
   });
 
   test("comes with the error of a refused call, which computes nothing before", () => {
@@ -237,9 +236,9 @@ describe.each(BUILDS)("an explanation (%s build)", (build) => {
   });
 
   test("counts what each rule takes away from the range", () => {
-    const ports = openOn(build, { portRange: { first: 40000, last: 40099 }, seed: 1 });
     const { module } = optionsFor(build);
-    const groups = PortGroups.open(groupsOptions());
+    using groups = PortGroups.open(groupsOptions());
+    using ports = openOn(build, { portRange: { first: 40000, last: 40099 }, seed: 1 });
     groups.create("/web", { bindPortRange: { first: 40010, last: 50000 } });
     const group = groups.create("/web/api", { bindPortRange: { first: 40010, last: 40099 } });
     const reserved = new ReservedPorts("40010-40019", module === undefined ? {} : { module });
@@ -261,12 +260,10 @@ describe.each(BUILDS)("an explanation (%s build)", (build) => {
     const due = 1000 + 6400 + 100;
     expect(pool.explain(40031).because).toMatchObject([{ rule: "cooling", until: due }]);
     expect(pool.nextExpiry).toBe(due);
-    ports.close();
-    groups.close();
   });
 
   test("tells until when reservations cool down, and what an oldest cooling port allows", () => {
-    const ports = openOn(build, { portRange: { first: 40000, last: 40000 } });
+    using ports = openOn(build, { portRange: { first: 40000, last: 40000 } });
     const held = ports.reservePort({ ...WEB, port: 80 });
     held.coolDown(500, 1500);
     expect(ports.explain({ ...WEB, port: 80 }).because).toMatchObject([
@@ -281,6 +278,5 @@ describe.each(BUILDS)("an explanation (%s build)", (build) => {
       ports.releaseAll({ port: 40000 });
     }
     expect(() => ports.explain({ ...WEB, port: -1 })).toThrow(PortError);
-    ports.close();
   });
 });

@@ -55,7 +55,7 @@ describe.each(BUILDS)("the list of what is held (%s build)", (build) => {
   });
 
   test("lists each record once that is there from beginning to end, whatever else changes", () => {
-    const ports = openOn(build, {});
+    using ports = openOn(build, {});
     const busy = ports.pool({ ...WEB, address: "10.0.0.9" });
     busy.takeMany(new Uint16Array(3000));
     const held = Array.from({ length: 300 }, (_, at) =>
@@ -73,11 +73,10 @@ describe.each(BUILDS)("the list of what is held (%s build)", (build) => {
     }
     expect(seen.size).toBe(3300);
     expect([...seen.values()].every((times) => times === 1)).toBe(true);
-    ports.close();
   });
 
   test("tells what cools down, of pools and of reservations", () => {
-    const ports = openOn(build, { cooldown: 1000 });
+    using ports = openOn(build, { cooldown: 1000 });
     const pool = ports.pool(WEB);
     const [one, two] = [pool.take(), pool.take()];
     pool.coolDown(one, 0);
@@ -89,13 +88,12 @@ describe.each(BUILDS)("the list of what is held (%s build)", (build) => {
     ports.expire(1000);
     pool.expire(2000);
     expect(portsOf(ports.reservations())).toEqual([two]);
-    ports.close();
   });
 
   test("knows the ports of a group's pools and reservations", () => {
-    const ports = openOn(build, {});
     const { module } = optionsFor(build);
-    const groups = PortGroups.open(module === undefined ? {} : { module });
+    using groups = PortGroups.open(module === undefined ? {} : { module });
+    using ports = openOn(build, {});
     const [a, b] = [groups.create("/a"), groups.create("/b")];
     const pool = ports.pool({ ...WEB, group: a });
     const taken = [pool.take(), pool.take()];
@@ -111,8 +109,6 @@ describe.each(BUILDS)("the list of what is held (%s build)", (build) => {
     expect([one.released, b.uses, a.uses]).toEqual([true, 0, 1]);
     expect(ports.releaseAll({ group: a })).toBe(2);
     expect(ports.stats().references).toBe(0);
-    ports.close();
-    groups.close();
   });
 });
 
@@ -124,7 +120,7 @@ describe.each(BUILDS)("a release by filter (%s build)", (build) => {
   }
 
   test("gives back all that a manager holds, which goes on (moby ReleaseAll)", () => {
-    const ports = openOn(build, { portRange: { first: 40000, last: 40999 } });
+    using ports = openOn(build, { portRange: { first: 40000, last: 40999 } });
     const pool = ports.pool({ networks: [IPV4], transport: TCP });
     const { used } = ports.stats().memory;
     expect(pool.takeMany(new Uint16Array(1000))).toBe(1000);
@@ -134,11 +130,10 @@ describe.each(BUILDS)("a release by filter (%s build)", (build) => {
     ports.releaseAll();
     verify(ports);
     expect(ports.stats().memory.used - used).toBeLessThan(9000); // an open pool keeps its bitmap
-    ports.close();
   });
 
   test("is known to the objects of what it has released, and to no others", () => {
-    const ports = openOn(build, {});
+    using ports = openOn(build, {});
     const web = ports.reservePort({ ...WEB, port: 80 });
     const dns = ports.reservePort({ ...DNS, port: 53 });
     expect(ports.releaseAll({ address: "10.0.0.1" })).toBe(1);
@@ -152,11 +147,10 @@ describe.each(BUILDS)("a release by filter (%s build)", (build) => {
     expect([dns.release(), six.released, ports.stats().references]).toEqual([true, false, 2]);
     expect(ports.releaseAll({ address: "10.0.0.1" })).toBe(1);
     expect(again.released).toBe(true);
-    ports.close();
   });
 
   test("ends cooldowns, of pools and of reservations", () => {
-    const ports = openOn(build, { cooldown: 1000 });
+    using ports = openOn(build, { cooldown: 1000 });
     const pool = ports.pool(WEB);
     pool.coolDown(pool.take(), 0);
     const dns = ports.reservePort({ ...DNS, port: 53 });
@@ -165,15 +159,13 @@ describe.each(BUILDS)("a release by filter (%s build)", (build) => {
     expect([dns.isCooling, ports.nextExpiry, ports.expire(5000)]).toEqual([false, undefined, 0]);
     expect(pool.expire(5000)).toBe(0);
     verify(ports);
-    ports.close();
   });
 
   test("leaves the others alone: a control", () => {
-    const ports = filled();
+    using ports = filled();
     expect(ports.releaseAll({ port: 40500 })).toBe(1);
     expect(ports.releaseAll({ port: 40500 })).toBe(0);
     expect(ports.releaseAll({ transport: UDP })).toBe(0);
     expect(portsOf(ports.reservations())).toHaveLength(999);
-    ports.close();
   });
 });

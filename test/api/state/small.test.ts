@@ -33,7 +33,7 @@ function codeOf(act: () => unknown): string {
 
 describe.each(BUILDS)("a reservation that is narrowed (%s build)", (build) => {
   test("gives back the other network, and release() what is left, once", () => {
-    const ports = openOn(build, {});
+    using ports = openOn(build, {});
     const { used } = ports.stats().memory;
     const dual = ports.reservePort(DUAL);
     expect(dual.narrow([IPV4])).toBe(true);
@@ -47,11 +47,10 @@ describe.each(BUILDS)("a reservation that is narrowed (%s build)", (build) => {
     expect(six.release()).toBe(true);
     verify(ports);
     expect(ports.stats()).toMatchObject({ references: 0, memory: { used } });
-    ports.close();
   });
 
   test("keeps its group in use until it is released", () => {
-    const ports = openOn(build, {});
+    using ports = openOn(build, {});
     const dual = ports.reservePort(DUAL);
     dual.narrow([IPV6]);
     expect(dual.address).toBe("::");
@@ -61,7 +60,6 @@ describe.each(BUILDS)("a reservation that is narrowed (%s build)", (build) => {
     expect(dual.networks).toEqual([IPV6]);
     dual.release();
     expect(codeOf(() => dual.narrow([IPV6]))).toBe("EINVAL");
-    ports.close();
   });
 });
 
@@ -78,7 +76,7 @@ const KINDS = [
 describe.each(BUILDS)("a pool that avoids a port (%s build)", (build) => {
   test.each(KINDS)("takes every other port of its range: %s", (_name, open, options) => {
     for (const avoid of [RANGE.first, 40002, RANGE.last]) {
-      const ports = openOn(build, { portRange: RANGE, ...open });
+      using ports = openOn(build, { portRange: RANGE, ...open });
       const pool = ports.pool({ ...WEB, address: "10.0.0.1", avoid, ...options });
       const taken = Array.from({ length: 40 }, () => pool.take()).filter((port) => port > 0);
       // A policy that draws may miss a port; none takes the avoided one, and none takes two.
@@ -92,12 +90,11 @@ describe.each(BUILDS)("a pool that avoids a port (%s build)", (build) => {
       expect(pool.freeMany(Uint16Array.from([...taken, avoid]))).toBe(4);
       expect(pool.takeMany(new Uint16Array(40), new Uint32Array(40))).toBe(3);
       verify(ports);
-      ports.close();
     }
   });
 
   test("says what else there is when only cooling ports and the avoided one are left", () => {
-    const ports = openOn(build, { portRange: { first: 40000, last: 40001 } });
+    using ports = openOn(build, { portRange: { first: 40000, last: 40001 } });
     const pool = ports.pool({ ...WEB, avoid: 40000, cooldown: 1000 });
     expect(pool.take()).toBe(40001);
     pool.coolDown(40001, 0);
@@ -106,16 +103,14 @@ describe.each(BUILDS)("a pool that avoids a port (%s build)", (build) => {
     const other = ports.pool({ ...WEB, transport: UDP, avoid: 40000, cooldown: oldest });
     other.coolDown(other.take(), 0);
     expect(other.take()).toBe(40001);
-    ports.close();
   });
 
   test("is exhausted where it shares its ports and only the avoided one is left", () => {
-    const ports = openOn(build, { portRange: { first: 40000, last: 40000 } });
+    using ports = openOn(build, { portRange: { first: 40000, last: 40000 } });
     const pool = ports.pool({ ...WEB, transport: UDP, reusePort: true, avoid: 40000 });
     expect([pool.take(), pool.held]).toEqual([Refusal.EXHAUSTED, 0]);
     expect(codeOf(() => ports.pool({ ...WEB, avoid: 0 }))).toBe("ERR_SOCKET_BAD_PORT");
     expect(codeOf(() => ports.pool({ ...WEB, avoid: "1" as never }))).toBe("ERR_INVALID_ARG_TYPE");
-    ports.close();
   });
 });
 
@@ -127,11 +122,10 @@ test("a connector does not connect a port to itself", async () => {
     });
   });
   for (const sources of ["127.0.0.1", "0.0.0.0"]) {
-    const connector = createConnector({ sources, portRange: { first: port, last: port } });
+    using connector = createConnector({ sources, portRange: { first: port, last: port } });
     await expect(connector.connect({ host: "127.0.0.1", port })).rejects.toMatchObject({
       code: "EADDRNOTAVAIL",
     });
-    connector.close();
   }
 });
 
@@ -139,7 +133,7 @@ describe.each(BUILDS)("a tester that takes its time (%s build)", (build) => {
   const any = { ...WEB, address: "127.0.0.1" };
 
   test("sees each port once, held, and the search goes on behind it", async () => {
-    const ports = openOn(build, { portRange: RANGE, seed: 3 });
+    using ports = openOn(build, { portRange: RANGE, seed: 3 });
     const seen: number[] = [];
     const held = await ports.reservePortAsync({ ...any, offset: 2 }, async (port) => {
       seen.push(port);
@@ -154,7 +148,6 @@ describe.each(BUILDS)("a tester that takes its time (%s build)", (build) => {
       message: expect.stringContaining("the tester refused 3 of 40000..40003"),
     });
     expect(ports.stats().references).toBe(1);
-    ports.close();
   });
 
   test("gives the port back when it refuses, throws, or answers no boolean", async () => {
@@ -179,7 +172,7 @@ describe.each(BUILDS)("a tester that takes its time (%s build)", (build) => {
   });
 
   test("may be asked by many calls at once, each about a port of its own", async () => {
-    const ports = openOn(build, { portRange: { first: 40000, last: 40031 } });
+    using ports = openOn(build, { portRange: { first: 40000, last: 40031 } });
     const asked: number[] = [];
     const test = async (port: number): Promise<boolean> => {
       expect(asked).not.toContain(port);
@@ -193,16 +186,14 @@ describe.each(BUILDS)("a tester that takes its time (%s build)", (build) => {
     expect(held.size).toBe(16);
     expect([...held].every((port) => port % 2 === 0)).toBe(true);
     expect(ports.stats().references).toBe(16);
-    ports.close();
   });
 });
 
 test("a control: a release by value after narrowing would take another holder's port", () => {
-  const ports: PortManager = openOn("release", {});
+  using ports: PortManager = openOn("release", {});
   const dual = ports.reservePort(DUAL);
   ports.releasePort({ ...DUAL, networks: [IPV6] });
   ports.reservePort({ ...DUAL, networks: [IPV6] });
   dual.release();
   expect(ports.isAvailable({ ...DUAL, networks: [IPV6] })).toBe(true);
-  ports.close();
 });

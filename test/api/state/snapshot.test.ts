@@ -215,10 +215,10 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
   test("brings groups, reserved lists and cooling reservations along", () => {
     const { module } = optionsFor(build);
     const modules = module === undefined ? {} : { module };
-    const groups = PortGroups.open(modules);
+    using groups = PortGroups.open(modules);
     groups.create("/web", { bindPortRange: { first: 40000, last: 40009 } });
     const group = groups.create("/web/api", { bindPortRange: { first: 40005, last: 40020 } });
-    const ports = openOn(build, { portRange: { first: 40000, last: 40020 }, cooldown: 1000 });
+    using ports = openOn(build, { portRange: { first: 40000, last: 40020 }, cooldown: 1000 });
     const reserved = new ReservedPorts("40006-40007", modules);
     ports.pool({ ...WEB, group, reserved }).takeAt(40005);
     ports.reservePort({ ...DNS, port: 40009, group });
@@ -238,20 +238,16 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
     for (const tree of restored.restored?.groups ?? []) tree.close();
 
     // Into a tree that is there, whose ranges count.
-    const own = PortGroups.open(modules);
+    using own = PortGroups.open(modules);
     own.create("/web/api", { bindPortRange: { first: 40010, last: 40010 } });
-    const into = restoreOn(build, bytes, { groups: own });
+    using into = restoreOn(build, bytes, { groups: own });
     expect(own.get("/web/api").uses).toBe(2);
     expect([into.restored?.groups, into.restored?.pools[0]?.take()]).toEqual([[], 40010]);
-    into.close();
-    own.close();
-    ports.close();
-    groups.close();
   });
 
   test("says where sequential goes on in a group that nothing else is in", () => {
     const { module } = optionsFor(build);
-    const groups = PortGroups.open(module === undefined ? {} : { module });
+    using groups = PortGroups.open(module === undefined ? {} : { module });
     const group = groups.create("/a", { bindPortRange: { first: 40000, last: 40009 } });
     const gone = groups.create("/b");
     const ports = openOn(build, { selection: "sequential", seed: 1 });
@@ -264,12 +260,11 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
       ports.reservePort({ ...WEB, group }).port,
     );
     for (const manager of [into, ports]) manager.close();
-    groups.close();
   });
 
   test("knows no reservation of a group that was released by its value", () => {
     const { module } = optionsFor(build);
-    const groups = PortGroups.open(module === undefined ? {} : { module });
+    using groups = PortGroups.open(module === undefined ? {} : { module });
     const group = groups.create("/a");
     const ports = openOn(build, {});
     for (const port of [53, 54]) ports.reservePort({ ...DNS, port, group });
@@ -283,7 +278,6 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
     const into = restoreOn(build, ports.snapshot(), { groups });
     expect(listOf(into)).toEqual(listOf(ports));
     for (const manager of [into, ports]) manager.close();
-    groups.close();
   });
 
   test("lets what is held be taken over, and not twice", () => {
@@ -340,7 +334,7 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
 // ── What is no snapshot ───────────────────────────────────────────────────────────────────
 
 test("100,000 changes of a snapshot are refused, each with a typed error", () => {
-  const ports = openOn("release", { portRange: { first: 40000, last: 40020 }, cooldown: 1000 });
+  using ports = openOn("release", { portRange: { first: 40000, last: 40020 }, cooldown: 1000 });
   const pool = ports.pool({ ...WEB, cooldown: 1000, selection: "fifo" });
   pool.coolDown(pool.take(), 0);
   ports.reservePort({ ...DNS, flags: { loadBalanced: true } });
@@ -375,7 +369,6 @@ test("100,000 changes of a snapshot are refused, each with a typed error", () =>
   });
   expect([...codes]).toEqual([["EINVAL", 100_000]]);
   expect(PortManager.restore(bytes).stats()).toMatchObject({ references: 3 });
-  ports.close();
 });
 
 test("a forged snapshot, whose checksum is right, is refused, or makes a sound manager", () => {
@@ -392,10 +385,9 @@ test("a forged snapshot, whose checksum is right, is refused, or makes a sound m
     const changed = content.slice();
     changed[turn % content.length] = random.next();
     const outcome = codeOf(() => {
-      const restored = restoreOn("debug", seal([changed]), { memoryLimit: 100_000 });
+      using restored = restoreOn("debug", seal([changed]), { memoryLimit: 100_000 });
       verify(restored);
       const count = listOf(restored).length;
-      restored.close();
       return count > 0 || undefined;
     });
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
@@ -405,14 +397,12 @@ test("a forged snapshot, whose checksum is right, is refused, or makes a sound m
 });
 
 test("a forged path of a group is refused as a snapshot, not as an argument", () => {
-  const groups = PortGroups.open();
-  const ports = PortManager.open();
+  using groups = PortGroups.open();
+  using ports = PortManager.open();
   ports.pool({ ...WEB, group: groups.create("/web") });
   const content = ports.snapshot().slice(20);
   content[Buffer.from(content).indexOf("/web")] = 0x2e;
   expect(codeOf(() => PortManager.restore(seal([content])))).toBe("EINVAL");
-  ports.close();
-  groups.close();
 });
 
 test("a forged pool, over one network twice, is refused", () => {
@@ -427,16 +417,15 @@ test("a forged pool, over one network twice, is refused", () => {
 });
 
 test("a snapshot goes through structuredClone and a message port, and has the same bytes anywhere", () => {
-  const ports = PortManager.open({ seed: 5 });
+  using ports = PortManager.open({ seed: 5 });
   ports.reservePort({ ...WEB, port: 80 });
   const bytes = ports.snapshot();
   const { port1, port2 } = new MessageChannel();
   port1.postMessage(bytes);
   const posted = receiveMessageOnPort(port2)?.message;
   for (const copy of [structuredClone(bytes), posted, Uint8Array.from([0, ...bytes]).subarray(1)]) {
-    const restored = PortManager.restore(copy);
+    using restored = PortManager.restore(copy);
     expect(listOf(restored)).toEqual(listOf(ports));
-    restored.close();
   }
   for (const port of [port1, port2]) port.close();
   // The first words are little endian on any host: the magic, the version, the length.
@@ -446,11 +435,10 @@ test("a snapshot goes through structuredClone and a message port, and has the sa
   ]);
   view.setUint32(4, 3, true);
   expect(() => PortManager.restore(bytes)).toThrow(/its version is 3, and 4 is known/);
-  ports.close();
 });
 
 test("a snapshot has at most 1.5 bytes for a port of a busy pool, and 32 for a connection", () => {
-  const ports = PortManager.open({ seed: 1 });
+  using ports = PortManager.open({ seed: 1 });
   const pool = ports.pool({ ...WEB, address: "10.0.0.2" });
   const empty = ports.snapshot().length;
   pool.takeMany(new Uint16Array(2000));
@@ -461,5 +449,4 @@ test("a snapshot has at most 1.5 bytes for a port of a busy pool, and 32 for a c
     ports.reserveTuple({ ...WEB, port: 80, destination: { address, port: turn } });
   }
   expect(ports.snapshot().length - busy).toBeLessThan(32 * 1000);
-  ports.close();
 });

@@ -67,7 +67,7 @@ class Ledger {
 
 test.each(Object.entries(KINDS))("a pool %s counts what its calls answer", (which, options) => {
   const random = new Random(7);
-  const ports = PortManager.open({ portRange: { first: FIRST, last: LAST }, seed: 3 });
+  using ports = PortManager.open({ portRange: { first: FIRST, last: LAST }, seed: 3 });
   const pool = ports.pool(options);
   const ledger = new Ledger(options.networks.length);
   const seen = { peak: 0 };
@@ -81,7 +81,6 @@ test.each(Object.entries(KINDS))("a pool %s counts what its calls answer", (whic
   // A search may hold one port more for a moment.
   expect(ports.stats().totals.peak).toBeGreaterThanOrEqual(seen.peak);
   expect(ports.stats().totals.peak).toBeLessThanOrEqual(seen.peak + options.networks.length);
-  ports.close();
 });
 
 function step(pool: PortPool, ledger: Ledger, random: Random, now: number): void {
@@ -109,7 +108,7 @@ function isCooling({ rule }: { rule: string }): boolean {
 }
 
 test("reservations, listeners and testers are counted by what their callers got", async () => {
-  const ports = PortManager.open({ portRange: { first: FIRST, last: FIRST + 1 } });
+  using ports = PortManager.open({ portRange: { first: FIRST, last: FIRST + 1 } });
   ports.reservePort({ ...both, port: 53 });
   expect(ports.tryReserve({ ...both, port: 53 })).toBe(Refusal.IN_USE);
   expect(() => ports.reservePort({ ...both, port: 53 })).toThrow("taken");
@@ -126,15 +125,13 @@ test("reservations, listeners and testers are counted by what their callers got"
   expect(listener.accept("10.9.9.9", 5)).toBe(Refusal.IN_USE);
   expect(ports.stats().totals).toMatchObject({ taken: 3, peak: 3, refused: { IN_USE: 4 } });
 
-  const restored = PortManager.restore(ports.snapshot());
+  using restored = PortManager.restore(ports.snapshot());
   expect(restored.stats()).toMatchObject({ references: 3, totals: { taken: 3, peak: 3 } });
   expect(restored.stats().totals.refused.IN_USE).toBe(0);
-  restored.close();
-  ports.close();
 });
 
 test("a pool of leased blocks counts no refusal where it leases another block", () => {
-  const ports = PortManager.open({ portRange: { first: 40_000, last: 40_191 } });
+  using ports = PortManager.open({ portRange: { first: 40_000, last: 40_191 } });
   const pool = ports.pool({ ...web, blocks: memoryBlocks() });
   let taken = 0;
   while (pool.take() > 0) taken++;
@@ -145,5 +142,4 @@ test("a pool of leased blocks counts no refusal where it leases another block", 
     peak: taken,
     refused: { EXHAUSTED: 1, IN_USE: 1 },
   });
-  ports.close();
 });

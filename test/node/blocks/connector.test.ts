@@ -125,12 +125,11 @@ test("ports of a block are picked at random, and the same ones by the same seed"
   const runs: number[][] = [];
   for (const seed of [1, 1, 2]) {
     const store = new RemoteStore();
-    const connector = leasing(store, { seed });
+    using connector = leasing(store, { seed });
     const sockets: Socket[] = [];
     for (let count = 0; count < 12; count++) sockets.push(await connector.connect(to));
     runs.push(sockets.map(({ localPort = 0 }) => localPort));
     await reset(...sockets);
-    connector.close();
   }
   expect(runs[1]).toEqual(runs[0]);
   expect(runs[2]).not.toEqual(runs[0]);

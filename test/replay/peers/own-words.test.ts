@@ -52,7 +52,7 @@ test("kubernetes/portallocator-storage/Empty", () => {
 });
 
 test("kubernetes/portallocator/NodePortAllocatedMetrics", () => {
-  const ports = PortManager.open({ portRange: { first: 30_000, last: 30_999 } });
+  using ports = PortManager.open({ portRange: { first: 30_000, last: 30_999 } });
   const pool = ports.pool(NODE_PORTS);
   const counted = (): readonly number[] => {
     const { taken, peak, refused } = ports.stats().totals;
@@ -67,12 +67,11 @@ test("kubernetes/portallocator/NodePortAllocatedMetrics", () => {
   expect(counted()).toEqual([1000, 1000, 1000, 2]);
   for (const port of pool.ports()) pool.free(port);
   expect(counted()).toEqual([0, 1000, 1000, 2]);
-  ports.close();
 });
 
 test("moby/portallocator/ReleaseAll (of the benchmark)", () => {
   const selection = { algorithm: "sequential", from: 0 } as const;
-  const ports = PortManager.open({ portRange: { first: 32768, last: 33767 }, selection });
+  using ports = PortManager.open({ portRange: { first: 32768, last: 33767 }, selection });
   const pool = ports.pool({ ...NODE_PORTS, address: "0.0.0.0" });
   for (let round = 0; round < 2; round++) {
     const taken = new Uint16Array(1000);
@@ -80,12 +79,11 @@ test("moby/portallocator/ReleaseAll (of the benchmark)", () => {
     expect(taken).toEqual(Uint16Array.from(taken).sort());
     expect(ports.releaseAll({ address: "0.0.0.0" })).toBe(1000);
   }
-  ports.close();
 });
 
 test("moby/osallocator/AllocateExactPort", async () => {
   const [server, port] = await occupied();
-  const ports = PortManager.open();
+  using ports = PortManager.open();
   const mine = net.createServer();
   const request = { ...NODE_PORTS, port };
   const asked = (): Promise<unknown> =>
@@ -95,23 +93,21 @@ test("moby/osallocator/AllocateExactPort", async () => {
   await expect(asked()).resolves.toMatchObject({ port });
   await expect(asked()).rejects.toMatchObject({ code: "EADDRINUSE" });
   mine.close();
-  ports.close();
 });
 
 test("moby/osallocator/AllocateRangePortInUse", async () => {
   const [server, first] = await occupied();
-  const ports = PortManager.open({ portRange: { first, last: Math.min(65535, first + 50) } });
+  using ports = PortManager.open({ portRange: { first, last: Math.min(65535, first + 50) } });
   const mine = net.createServer();
   const test = (one: number): Promise<boolean> => listens(mine, one);
   const held = await ports.reservePortAsync({ ...NODE_PORTS, offset: 0 }, test);
   expect(held.port).toBeGreaterThan(first);
   expect((mine.address() as net.AddressInfo).port).toBe(held.port);
   for (const one of [server, mine]) one.close();
-  ports.close();
 });
 
 test("moby/osallocator/OnlyOneSocketBindsUDPPort", async () => {
-  const ports = PortManager.open();
+  using ports = PortManager.open();
   const sockets: dgram.Socket[] = [];
   const binds = (port: number): Promise<boolean> =>
     new Promise((resolve) => {
@@ -126,5 +122,4 @@ test("moby/osallocator/OnlyOneSocketBindsUDPPort", async () => {
   await expect(again).rejects.toMatchObject({ code: "EADDRINUSE" });
   expect(await binds(port)).toBe(false);
   for (const socket of sockets) socket.close();
-  ports.close();
 });
