@@ -8,7 +8,7 @@
 import type { PortRange } from "../../bindings/index.ts";
 import { canMakeNamespace } from "../../bindings/node/host/namespace.ts";
 import { readHostState } from "../../bindings/node/index.ts";
-import { figureOf } from "../harness/measure.ts";
+import { type Figure, figureOf } from "../harness/measure.ts";
 import type { Session, System } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
 import { digestOf } from "../harness/workloads.ts";
@@ -20,6 +20,8 @@ const FULL_OVER_EMPTY_AT_MOST = 1.5;
 const OCCUPANCIES = [10, 50, 90, 99] as const;
 const LOWEST = OCCUPANCIES[0];
 const AT_A_TIME = 64;
+/** How much longer each of the first connections of a process may take than with Node alone. */
+const FIRST_ONES_AT_MOST_US = 8;
 const FIRST = 20_000;
 /** For what else the processes have open. */
 const FILES_SPARED = 500;
@@ -41,6 +43,9 @@ interface Size {
   /** Connections of one sample while nothing is held, and while some are. */
   readonly batch: number;
   readonly batchWhenHeld: number;
+  /** The first connections of a process, and how many processes of each kind make them. */
+  readonly firstOnes: number;
+  readonly processes: number;
 }
 
 // With more ports it takes minutes until the system alone has filled the range.
@@ -51,6 +56,8 @@ const FULL: Size = {
   roundsWhenHeld: 10,
   batch: 1000,
   batchWhenHeld: 1000,
+  firstOnes: 2000,
+  processes: 9,
 };
 const TINY: Size = {
   ports: 64,
@@ -59,6 +66,8 @@ const TINY: Size = {
   roundsWhenHeld: 1,
   batch: 5,
   batchWhenHeld: 2,
+  firstOnes: 5,
+  processes: 1,
 };
 
 export const connectorSuite: Suite = {
@@ -68,6 +77,7 @@ export const connectorSuite: Suite = {
     if (setting.why !== "") session.heading(setting.why);
     // Processes have their own.
     const server = session.smoke ? await Server.start(0) : undefined;
+    await firstOnes(session, setting, server);
     const methods = [...METHODS, "connector" as const];
     const all = await Promise.all(
       methods.map((method, index) => start(method, setting, server, index)),
@@ -126,6 +136,35 @@ async function start(
     return new LocalClient(method, own, server.port);
   }
   return ProcessClient.start(method, range, inNamespace);
+}
+
+// ── The first connections of a process ────────────────────────────────────────────────────
+
+/** Until the code is compiled, by processes of their own, in turn. */
+async function firstOnes(
+  session: Session,
+  setting: Setting,
+  server: Server | undefined,
+): Promise<void> {
+  const { firstOnes: count, processes } = setting.size;
+  const methods = ["connector", "localPort", "net.connect"] as const;
+  const samples: number[][] = methods.map(() => []);
+  for (let round = 0; round < processes; round++) {
+    for (const [index, method] of methods.entries()) {
+      const client = await start(method, setting, server, index);
+      samples[index]?.push((await client.run(count, 1)) / count);
+      await client.close();
+    }
+  }
+  const workload = `connect, the first ${count} of a process`;
+  const figures = samples.map(figureOf);
+  for (const [index, method] of methods.entries()) {
+    const key = { suite: "connector", workload, occupancy: 0, operations: count };
+    session.keep({ ...key, system: SYSTEMS[method], ...(figures[index] as Figure) });
+  }
+  const value = ((figures[0]?.median ?? 0) - (figures[1]?.median ?? 0)) / 1000;
+  const name = `connector, ${workload}: more than with localPort, us each`;
+  session.check({ name, value, atMost: FIRST_ONES_AT_MOST_US });
 }
 
 // ── While nothing is held ─────────────────────────────────────────────────────────────────
