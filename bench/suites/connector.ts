@@ -17,6 +17,7 @@ import { ProcessClient } from "./connector-process.ts";
 
 const OVERHEAD_AT_MOST = 1.05;
 const FULL_OVER_EMPTY_AT_MOST = 1.5;
+const MEMORY_AT_MOST = 1.12;
 const OCCUPANCIES = [10, 50, 90, 99] as const;
 const LOWEST = OCCUPANCIES[0];
 const AT_A_TIME = 64;
@@ -248,6 +249,13 @@ function keepMemory(session: Session, clients: readonly Client[], bytes: readonl
   for (const [index, { method }] of clients.entries()) {
     const key = { suite: "connector", workload: "memory of an open connection" };
     session.keepOne(key, SYSTEMS[method], bytes[index] as number, { unit: "bytes" });
+    if (method !== "net.connect") continue;
+    const value = (bytes[0] as number) / (bytes[index] as number);
+    session.check({
+      name: `connector, ${key.workload}: over ${method}`,
+      value,
+      atMost: MEMORY_AT_MOST,
+    });
   }
 }
 

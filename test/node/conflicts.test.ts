@@ -9,6 +9,7 @@ import type { Dial } from "../../bindings/node/connector/attempt.ts";
 import { newCounts } from "../../bindings/node/metrics/counts.ts";
 import { Destination } from "../../bindings/node/sources/destination.ts";
 import { Pair } from "../../bindings/node/sources/pair.ts";
+import type { PairTable } from "../../bindings/node/sources/pair-table.ts";
 import { Source } from "../../bindings/node/sources/source.ts";
 import {
   connectorWith,
@@ -296,6 +297,7 @@ test("how long a taken tuple is quarantined doubles up to a second, until it con
   const pool = { free: (port: number) => freed.push(port), nextExpiry: undefined };
   const destination = new Destination(TCP, "127.0.0.1", 80, newCounts());
   const pair = new Pair(
+    {} as PairTable, // which is not asked
     new Source("127.0.0.2", 0),
     destination,
     pool as unknown as PortPool,

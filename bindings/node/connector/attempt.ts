@@ -7,13 +7,22 @@
 // A port comes back when its socket has closed, never before, and once: then nothing of ours is on
 // it. Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 §
 // 3.6): not if the other side did, nor if the connection was reset or had never been established.
+//
+// There is one for each open connection, so it is small: the checkout itself (`checkout.ts`), and
+//
+//   closer     who is told; once it is ready mostly another one, so that no operation is kept
+//   id         one number for all that happens to the connection
+//   waitedMs   mostly 0
+//   flags      PLAIN, CONNECTED, READY, ENDED, PEER_ENDED_FIRST: one bit each
+//
+// It has no place for its socket, which has one for it.
 
 import type { Socket } from "node:net";
 import { isRevoked } from "../../core/brands.ts";
 import { invalid, show } from "../../errors.ts";
 import type { Trip } from "../metrics/events.ts";
-import type { Checkout } from "../sources/checkout.ts";
-import { endOf, SocketEnd } from "./socket-end.ts";
+import { Checkout, OWN_FLAG } from "../sources/checkout.ts";
+import { endOf, type SocketEnd, watchEnd } from "./socket-end.ts";
 
 /** The two ends that a socket is to be made with; they go into the options of `net.connect`. */
 export interface Endpoints {
@@ -50,7 +59,7 @@ export type FailureCause =
 
 /** What is called at the end of a connection that had been ready. */
 export interface Closer {
-  onClosed(attempt: Attempt): void;
+  onClosed(attempt: Attempt, socket: Socket): void;
 }
 
 /** What is called as an attempt goes on. */
@@ -58,11 +67,11 @@ export interface Observer extends Closer {
   /** One number for all that happens to a connection. */
   readonly id: number;
   /** The connection is established; for TLS it is not secure yet. */
-  onConnected(attempt: Attempt): void;
+  onConnected(attempt: Attempt, socket: Socket): void;
   /** It may be used. */
-  onReady(attempt: Attempt): void;
+  onReady(attempt: Attempt, socket: Socket): void;
   /** It has failed, and its port has been given back or quarantined. */
-  onFailed(attempt: Attempt, error: unknown, cause: FailureCause): void;
+  onFailed(attempt: Attempt, socket: Socket, error: unknown, cause: FailureCause): void;
 }
 
 /** Errors after which the system keeps no TIME_WAIT on our side. */
@@ -74,88 +83,94 @@ const BROKEN: readonly unknown[] = [
   "ENETRESET",
 ];
 
-export class Attempt extends SocketEnd implements Trip {
+/** The socket is ready when it is connected: it has no TLS. */
+const PLAIN = OWN_FLAG;
+/** The connection has been established. */
+const CONNECTED = OWN_FLAG << 1;
+/** The caller has the socket. */
+const READY = OWN_FLAG << 2;
+/** Our side has ended; PEER_ENDED_FIRST says which side was first. */
+const ENDED = OWN_FLAG << 3;
+/** TIME_WAIT is on the other side (RFC 9293 § 3.6). */
+const PEER_ENDED_FIRST = OWN_FLAG << 4;
+
+export class Attempt extends Checkout implements SocketEnd, Trip {
   readonly id: number;
   /** Milliseconds that it was waited for; known when it is ready. */
   waitedMs = 0;
-  readonly checkout: Checkout;
-  readonly socket: Socket;
-  /** None once it is ready and left to another closer. */
-  #observer: Observer | undefined;
+  /** An {@link Observer} until it is ready. */
   #closer: Closer;
-  /** Is the socket ready when it is connected, without TLS? */
-  readonly #isPlain: boolean;
-  #failure: { readonly error: unknown } | undefined = undefined;
-  #isConnected = false;
-  #isReady = false;
-  /**
-   * Its port has come back: whatever the socket does from now on, its owner has begun anew with
-   * it.
-   */
-  #isOver = false;
+  /** Not initialized: only an attempt that has failed has a place for it. */
+  declare private failure?: { readonly error: unknown };
 
-  /** @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`. */
+  /**
+   * @param checkout what is picked; from now on the attempt has the port.
+   * @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`.
+   */
   constructor(checkout: Checkout, socket: Socket, readyEvent: string, observer: Observer) {
-    super(socket);
-    this.checkout = checkout;
-    this.socket = socket;
+    super(checkout.pair, checkout.port, checkout.handOver(), checkout.isSpilled);
     this.id = observer.id;
-    this.#observer = observer;
     this.#closer = observer;
-    this.#isPlain = readyEvent === "connect";
+    watchEnd(socket, this);
     // Shared functions: a socket gets no closures of its own.
     socket.on("connect", onConnect).on("error", onError);
-    if (!this.#isPlain) socket.on(readyEvent, onReady);
-    checkout.pair.leased?.watch(checkout.port, socket);
+    if (readyEvent === "connect") this.flags |= PLAIN;
+    else socket.on(readyEvent, onReady);
+    this.pair.leased?.watch(this.port, socket);
   }
 
-  connected(): void {
-    if (this.#isOver) return;
-    this.#isConnected = true;
-    this.#observer?.onConnected(this);
-    if (this.#isPlain) this.ready();
+  connected(socket: Socket): void {
+    if (this.isOver) return;
+    this.flags |= CONNECTED;
+    if (this.has(READY)) return;
+    (this.#closer as Observer).onConnected(this, socket);
+    if (this.has(PLAIN)) this.ready(socket);
   }
 
-  ready(): void {
-    if (this.#isReady || this.#isOver || this.socket.destroyed) return;
-    this.#isReady = true;
+  ready(socket: Socket): void {
+    if (this.has(READY) || this.isOver || socket.destroyed) return;
+    this.flags |= READY;
     // From here on errors are the caller's.
-    this.socket.removeListener("error", onError);
-    this.#observer?.onReady(this);
+    socket.removeListener("error", onError);
+    (this.#closer as Observer).onReady(this, socket);
   }
 
-  /** The observer need not be kept for as long as the connection lasts. */
+  /** Once it is ready, the observer need not be kept for as long as the connection lasts. */
   leaveTo(closer: Closer): void {
-    this.#observer = undefined;
     this.#closer = closer;
   }
 
   failed(error: unknown): void {
-    this.#failure ??= { error };
+    this.failure ??= { error };
   }
 
-  override onSocketClosed(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.checkout.pair.leased?.unwatch(this.checkout.port, this.socket);
-    if (this.#isReady) {
-      this.#giveBack(this.socket.errored);
-      this.#closer.onClosed(this);
+  onOurEnd(socket: Socket): void {
+    if (this.has(ENDED)) return;
+    this.flags |= socket.readableEnded ? ENDED | PEER_ENDED_FIRST : ENDED;
+  }
+
+  onSocketClosed(socket: Socket): void {
+    // Once its port has come back, its owner may begin anew with the socket.
+    if (this.isOver) return;
+    this.pair.leased?.unwatch(this.port, socket);
+    if (this.has(READY)) {
+      this.giveBack(socket, socket.errored);
+      this.#closer.onClosed(this, socket);
       return;
     }
-    const error = this.#failure === undefined ? closedEarly() : this.#failure.error;
-    const cause = this.#isConnected ? "other" : causeOf(error);
-    if (cause === "other") this.#giveBack(error);
-    else giveBackUnopened(this.checkout, cause);
-    this.#observer?.onFailed(this, error, cause);
+    const error = this.failure === undefined ? closedEarly() : this.failure.error;
+    const cause = this.has(CONNECTED) ? "other" : causeOf(error);
+    if (cause === "other") this.giveBack(socket, error);
+    else giveBackUnopened(this, cause);
+    (this.#closer as Observer).onFailed(this, socket, error, cause);
   }
 
-  #giveBack(error: unknown): void {
-    const isBroken = isReset(this.socket) || BROKEN.includes(codeOf(error));
+  private giveBack(socket: Socket, error: unknown): void {
+    const isBroken = isReset(socket) || BROKEN.includes(codeOf(error));
     // The end of a TLS session is not that of its connection.
-    const isPeers = this.#isPlain && this.peerEndedFirst;
-    if (this.#isConnected && !isPeers && !isBroken) this.checkout.coolDown();
-    else this.checkout.free();
+    const isPeers = this.has(PLAIN) && this.has(PEER_ENDED_FIRST);
+    if (this.has(CONNECTED) && !isPeers && !isBroken) this.coolDown();
+    else this.free();
   }
 }
 
@@ -180,12 +195,9 @@ export interface ConnectionInfo {
 export function connectionInfo(socket: Socket): ConnectionInfo | undefined {
   const attempt = isRevoked(socket) ? undefined : endOf(Object(socket));
   if (!(attempt instanceof Attempt)) return undefined;
-  const { id, waitedMs, checkout } = attempt;
-  const { source, destination } = checkout.pair;
-  return {
-    ...{ id, waitedMs, port: checkout.port },
-    ...{ source: source.address, destination: destination.name },
-  };
+  const { id, waitedMs, port, pair } = attempt;
+  const { source, destination } = pair;
+  return { id, waitedMs, port, source: source.address, destination: destination.name };
 }
 
 /** Gives back the port of an attempt that never connected. */
@@ -198,11 +210,11 @@ export function giveBackUnopened(checkout: Checkout, cause: FailureCause): void 
 // `this` is the socket in all of these.
 
 function onConnect(this: Socket): void {
-  (endOf(this) as Attempt).connected();
+  (endOf(this) as Attempt).connected(this);
 }
 
 function onReady(this: Socket): void {
-  (endOf(this) as Attempt).ready();
+  (endOf(this) as Attempt).ready(this);
 }
 
 function onError(this: Socket, error: unknown): void {

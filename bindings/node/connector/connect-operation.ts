@@ -87,11 +87,12 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
   /** The index among the context's operations. */
   #place = -1;
   /**
-   * Attempts under way, or open. The list is replaced: it holds more than one only with several
+   * Of attempts under way, or open. The list is replaced: it holds more than one only with several
    * addresses.
    */
-  #attempts: readonly Attempt[] = [];
-  #winner: Attempt | undefined = undefined;
+  #sockets: readonly Socket[] = [];
+  /** The one that has connected. */
+  #winner: Socket | undefined = undefined;
   #isOver = false;
   #onAbort: (() => void) | undefined = undefined;
   #connectTimer: NodeJS.Timeout | undefined = undefined;
@@ -163,7 +164,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
   }
 
   isUnderWay(): boolean {
-    return this.#attempts.length > 0 || (this.#wait?.isWaiting ?? false);
+    return this.#sockets.length > 0 || (this.#wait?.isWaiting ?? false);
   }
 
   onLost(error: unknown): void {
@@ -200,8 +201,8 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
       giveBackUnopened(checkout, cause);
       return this.#noteFailure(checkout, error, cause);
     }
-    const attempt = new Attempt(checkout, socket, readyEvent, this);
-    this.#attempts = this.#attempts.length === 0 ? [attempt] : [...this.#attempts, attempt];
+    new Attempt(checkout, socket, readyEvent, this);
+    this.#sockets = this.#sockets.length === 0 ? [socket] : [...this.#sockets, socket];
     // The dial, or a listener of events, may have given it up.
     if (this.#isOver) socket.destroy();
     return undefined;
@@ -211,55 +212,54 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     checkout: Checkout,
     error: unknown,
     cause: FailureCause,
-    attempt?: Attempt,
+    socket?: Socket,
   ): BeginFailure | undefined {
     this.#context.events.onFailed(checkout, error, cause, this);
-    const isDecided = this.#winner !== undefined && this.#winner !== attempt;
+    const isDecided = this.#winner !== undefined && this.#winner !== socket;
     return this.#isOver || isDecided ? undefined : { error, cause };
   }
 
-  onConnected(attempt: Attempt): void {
+  onConnected(_attempt: Attempt, socket: Socket): void {
     if (this.#isOver || this.#winner !== undefined) {
-      attempt.socket.destroy();
+      socket.destroy();
       return;
     }
-    this.#winner = attempt;
+    this.#winner = socket;
     this.#race?.pause();
-    for (const other of this.#attempts) if (other !== attempt) other.socket.destroy();
+    for (const other of this.#sockets) if (other !== socket) other.destroy();
   }
 
-  onReady(attempt: Attempt): void {
+  onReady(attempt: Attempt, socket: Socket): void {
     if (this.#isOver) return;
     this.#settle();
     const { events, waits } = this.#context;
     waits.observe(this.waitedMs);
     if (this.#target.signal === undefined) attempt.leaveTo(events);
     attempt.waitedMs = this.waitedMs;
-    attempt.checkout.pair.onConnected(attempt.checkout.port);
-    events.onConnected(attempt.checkout, this);
-    this.#succeed(attempt.socket);
+    attempt.pair.onConnected(attempt.port);
+    events.onConnected(attempt, this);
+    this.#succeed(socket);
   }
 
-  onClosed(attempt: Attempt): void {
+  onClosed(attempt: Attempt, socket: Socket): void {
     this.#ignoreSignal();
-    this.#drop(attempt);
+    this.#drop(socket);
     this.#context.events.onClosed(attempt);
   }
 
-  onFailed(attempt: Attempt, error: unknown, cause: FailureCause): void {
-    this.#drop(attempt);
-    const { checkout } = attempt;
-    const failure = this.#noteFailure(checkout, error, cause, attempt);
+  onFailed(attempt: Attempt, socket: Socket, error: unknown, cause: FailureCause): void {
+    this.#drop(socket);
+    const failure = this.#noteFailure(attempt, error, cause, socket);
     if (failure === undefined) return;
     this.#winner = undefined; // its connection was established, and then not made secure
-    const request = this.#ports.requestFor(checkout.pair.destination);
-    const outcome = this.#ports.judge(checkout, failure);
+    const request = this.#ports.requestFor(attempt.pair.destination);
+    const outcome = this.#ports.judge(attempt, failure);
     if (outcome === "again") this.#acquire(request);
     else this.#onObstacle(request, outcome);
   }
 
-  #drop(attempt: Attempt): void {
-    this.#attempts = this.#attempts.filter((one) => one !== attempt);
+  #drop(socket: Socket): void {
+    this.#sockets = this.#sockets.filter((one) => one !== socket);
   }
 
   // ── Waiting ─────────────────────────────────────────────────────────────────────────────
@@ -348,7 +348,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     this.#onAbort = () => {
       // As in Node the signal counts as long as the socket lives.
       if (!this.#isOver) this.#fail(signal.reason);
-      else for (const { socket } of this.#attempts) socket.destroy(signal.reason);
+      else for (const socket of this.#sockets) socket.destroy(signal.reason);
     };
     signal.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -364,7 +364,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     this.#settle();
     if (this.#wait !== undefined) this.#context.waits.observe(this.waitedMs);
     this.#ignoreSignal();
-    for (const { socket } of this.#attempts) socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
     // Never before `start` has returned, as everywhere in Node: a caller may try again in its
     // callback.
     process.nextTick(this.#callback, reason, null);

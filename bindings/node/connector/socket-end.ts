@@ -8,126 +8,114 @@
 //   _final      our side has written all and ends: had the other side ended before?
 //   _destroy    the end: its handle, if it has one, is about to be closed or reset, and says when that is done
 //
+// What they replace is mostly a method of the socket's class, and found there when it is called:
+// an open socket has no place for it. Only a socket that had methods of its own keeps them.
+//
+//   socket ── END ──────▶ what is told of its end
+//          ── OWN ──────▶ its own _final and _destroy      (few have any)
+//          ── _final, _destroy: ours, in front of those of its class
+//
 // A thing that is no stream, and only behaves as a socket, has `close` listened to.
 
 import type { Socket } from "node:net";
+
+/** What is told of a socket's end. */
+export interface SocketEnd {
+  /** Our side ends now; called once more for each time that it does so. */
+  onOurEnd(socket: Socket): void;
+  /** All that the socket was made of is closed, before `close` is emitted. */
+  onSocketClosed(socket: Socket): void;
+}
 
 type Done = (error?: Error | null) => void;
 type Method = (this: Socket, ...args: never[]) => void;
 type HandleClose = (closed?: () => void) => unknown;
 
+interface Methods {
+  _final?: Method;
+  _destroy?: Method;
+}
+
 interface Handle {
-  [END]?: SocketEnd;
   close?: HandleClose;
   reset?: HandleClose;
 }
 
 const END = Symbol("portwarden.end");
+const OWN = Symbol("portwarden.own");
 
-type Watched = Socket & {
-  [END]?: SocketEnd | undefined;
-  _handle?: Handle | null;
-  _final: Method;
-  _destroy: Method;
-};
+type Watched = Socket & Methods & { [END]?: SocketEnd; [OWN]?: Methods; _handle?: Handle | null };
 
 /** Watches the end of one socket. */
-export abstract class SocketEnd {
-  /** The socket's own methods, and those of its handle, which ours call. */
-  readonly final: Method;
-  readonly destroy: Method;
-  closeHandle: HandleClose | undefined = undefined;
-  resetHandle: HandleClose | undefined = undefined;
-  /** Had the other side ended when ours did? `undefined` until then. */
-  #peerEndedFirst: boolean | undefined = undefined;
-
-  constructor(socket: Socket) {
-    const watched = socket as Watched;
-    this.final = watched._final;
-    this.destroy = watched._destroy;
-    watched[END] = this;
-    // One that has been destroyed already is about to say that it has closed.
-    if (typeof this.destroy !== "function" || watched.destroyed) {
-      watched.on("close", onClose);
-      return;
-    }
-    watched._destroy = destroy;
-    if (typeof this.final === "function") watched._final = final;
+export function watchEnd(socket: Socket, end: SocketEnd): void {
+  const watched = socket as Watched;
+  const { _destroy, _final } = watched;
+  watched[END] = end;
+  // One that has been destroyed already is about to say that it has closed.
+  if (typeof _destroy !== "function" || watched.destroyed) {
+    watched.on("close", onClose);
+    return;
   }
-
-  /** All that the socket was made of is closed, before `close` is emitted. */
-  abstract onSocketClosed(): void;
-
-  /**
-   * Did the other side end the connection first, so that TIME_WAIT is its own (RFC 9293 § 3.6)?
-   */
-  get peerEndedFirst(): boolean {
-    return this.#peerEndedFirst === true;
-  }
-
-  /** Our side ends now. */
-  onEnd(socket: Socket): void {
-    this.#peerEndedFirst ??= socket.readableEnded;
-  }
+  keepOwn(watched, _destroy, _final);
+  watched._destroy = destroy;
+  if (typeof _final === "function") watched._final = final;
 }
 
-/** What watches the end of that socket, also after it has come. */
+/** What is told of the end of that socket, also after it has come. */
 export function endOf(socket: object): SocketEnd | undefined {
   return (socket as Partial<Watched>)[END];
+}
+
+function keepOwn(socket: Watched, _destroy: Method, _final: Method | undefined): void {
+  const ofClass: Methods | null = Object.getPrototypeOf(socket);
+  if (_destroy === ofClass?._destroy && _final === ofClass._final) return;
+  socket[OWN] = { _destroy, ...(_final !== undefined && { _final }) };
+}
+
+/** The methods that ours are in front of. */
+function methodsOf(socket: Watched): Required<Methods> {
+  return (socket[OWN] ?? Object.getPrototypeOf(socket)) as Required<Methods>;
 }
 
 // `this` is the socket in these.
 
 function onClose(this: Watched): void {
-  this[END]?.onSocketClosed();
+  this[END]?.onSocketClosed(this);
 }
 
 function final(this: Watched, done: Done): void {
-  const end = this[END] as SocketEnd;
   // Before it is connected, Node puts this off, and calls it again.
-  if (!this.connecting) end.onEnd(this);
-  end.final.call(this, done as never);
+  if (!this.connecting) this[END]?.onOurEnd(this);
+  methodsOf(this)._final.call(this, done as never);
 }
 
 function destroy(this: Watched, error: Error | null, done: Done): void {
   const end = this[END] as SocketEnd;
-  end.onEnd(this);
-  const { _handle: handle } = this;
-  if (handle) {
-    tellWhenClosed(handle, end);
-    end.destroy.call(this, error as never, done as never);
+  const methods = methodsOf(this);
+  end.onOurEnd(this);
+  if (this._handle) {
+    tellWhenClosed(this._handle, this, end);
+    methods._destroy.call(this, error as never, done as never);
     return;
   }
   const destroyed: Done = (failure) => {
     done(failure);
     // After `error` has been emitted, which `done` has put off.
-    process.nextTick(() => end.onSocketClosed());
+    process.nextTick(() => end.onSocketClosed(this));
   };
-  end.destroy.call(this, error as never, destroyed as never);
+  methods._destroy.call(this, error as never, destroyed as never);
 }
 
 /** A handle is closed, or reset, once: here is where it says that it has been. */
-function tellWhenClosed(handle: Handle, end: SocketEnd): void {
-  handle[END] = end;
-  end.closeHandle = handle.close;
-  end.resetHandle = handle.reset;
-  if (typeof end.closeHandle === "function") handle.close = closeHandle;
-  if (typeof end.resetHandle === "function") handle.reset = resetHandle;
-}
-
-// `this` is the handle in these.
-
-function closeHandle(this: Handle, closed?: () => void): unknown {
-  const end = this[END] as SocketEnd;
-  return end.closeHandle?.call(this, () => onHandleClosed(this, end, closed));
-}
-
-function resetHandle(this: Handle, closed?: () => void): unknown {
-  const end = this[END] as SocketEnd;
-  return end.resetHandle?.call(this, () => onHandleClosed(this, end, closed));
-}
-
-function onHandleClosed(handle: Handle, end: SocketEnd, closed?: () => void): void {
-  end.onSocketClosed();
-  closed?.call(handle);
+function tellWhenClosed(handle: Handle, socket: Socket, end: SocketEnd): void {
+  const { close, reset } = handle;
+  const telling = (method: HandleClose): HandleClose => {
+    return (closed) =>
+      method.call(handle, () => {
+        end.onSocketClosed(socket);
+        closed?.call(handle);
+      });
+  };
+  if (typeof close === "function") handle.close = telling(close);
+  if (typeof reset === "function") handle.reset = telling(reset);
 }

@@ -79,7 +79,7 @@ export class Events implements Closer {
   }
 
   onClosed(attempt: Attempt): void {
-    publishPort(CHANNEL.released, attempt.checkout, attempt);
+    publishPort(CHANNEL.released, attempt, attempt);
   }
 
   onFailed(checkout: Checkout, error: unknown, cause: FailureCause, trip: Trip): void {

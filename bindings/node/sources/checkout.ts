@@ -1,41 +1,70 @@
 // Checkout: a port of a pair, from when it is picked until it is given back, which happens once.
+//
+//   pair    source and destination, and the table that they are of
+//   port
+//   pick    its number among all picks, from 1 on; OVER from its end on
+//   flags   SPILLED, and from OWN_FLAG on those of a class that extends it
+//
+// An open connection has one for all its life, so it is small: what is true or not shares a number,
+// and no method is private by `#`, for which V8 marks each object with 8 bytes.
 
 import { UDP } from "../../index.ts";
 import type { Pair } from "./pair.ts";
-import type { PairTable } from "./pair-table.ts";
+
+const OVER = 0;
+/** The port is of a block that another holder has. */
+const SPILLED = 1;
+/** The first flag that is free for a class that extends Checkout. */
+export const OWN_FLAG = 2;
 
 export class Checkout {
   readonly pair: Pair;
   readonly port: number;
-  /** Is it of a block that another holder has? */
-  readonly isSpilled: boolean;
-  #isOver = false;
-  /** Its number among all picks. */
-  readonly #pick: number;
-  readonly #pairs: PairTable;
+  #pick: number;
+  protected flags: number;
 
-  constructor(pairs: PairTable, pair: Pair, port: number, isSpilled: boolean) {
-    this.#pairs = pairs;
+  constructor(pair: Pair, port: number, pick: number, isSpilled: boolean) {
     this.pair = pair;
     this.port = port;
-    this.isSpilled = isSpilled;
-    this.#pick = pairs.counts.picks;
+    this.#pick = pick;
+    this.flags = isSpilled ? SPILLED : 0;
+  }
+
+  /** Is it of a block that another holder has? */
+  get isSpilled(): boolean {
+    return this.has(SPILLED);
+  }
+
+  protected has(flag: number): boolean {
+    return (this.flags & flag) !== 0;
+  }
+
+  /** Has the port been given back, or handed over? */
+  get isOver(): boolean {
+    return this.#pick === OVER;
+  }
+
+  /** Ends it without giving the port back: another checkout does. @returns the number for it. */
+  handOver(): number {
+    const pick = this.#pick;
+    this.#pick = OVER;
+    return pick;
   }
 
   /**
    * Gives the port back; it may be picked again at once. A second end of a checkout does nothing.
    */
   free(): void {
-    if (!this.#end()) return;
+    if (!end(this)) return;
     this.pair.free(this.port);
-    this.#after();
+    giveOn(this);
   }
 
   /** Gives the port back: there was no file for a socket. */
   freeUnopened(): void {
-    if (!this.#end()) return;
+    if (!end(this)) return;
     this.pair.free(this.port);
-    this.#after(false);
+    giveOn(this, false);
   }
 
   /**
@@ -43,13 +72,14 @@ export class Checkout {
    * UDP.
    */
   coolDown(): void {
-    if (!this.#pairs.coolsDown || this.pair.destination.transport === UDP) {
+    const { table, destination } = this.pair;
+    if (!table.coolsDown || destination.transport === UDP) {
       this.free();
-    } else if (this.#end()) {
-      this.#pairs.count(this.pair, "cooledDown");
-      this.pair.coolDown(this.port, this.#pairs.now());
+    } else if (end(this)) {
+      table.count(this.pair, "cooledDown");
+      this.pair.coolDown(this.port, table.now());
       // It can be taken over where that is the policy.
-      this.#after();
+      giveOn(this);
     }
   }
 
@@ -58,27 +88,30 @@ export class Checkout {
    * all.
    */
   quarantine(isForAll: boolean): void {
-    if (!this.#end()) return;
-    const now = this.#pairs.now();
-    this.#pairs.count(this.pair, "conflicts");
+    if (!end(this)) return;
+    const { table } = this.pair;
+    const now = table.now();
+    table.count(this.pair, "conflicts");
     if (this.isSpilled) this.pair.leased?.onSpillConflict();
-    if (isForAll) this.pair.quarantinePort(this.port, now + this.#pairs.quarantine, now);
+    if (isForAll) this.pair.quarantinePort(this.port, now + table.quarantine, now);
     else this.pair.quarantineTuple(this.port, now);
-    this.#pairs.onQuarantine(this.pair);
-    this.#pairs.closeIfUnused();
+    table.onQuarantine(this.pair);
+    table.closeIfUnused();
   }
+}
 
-  #end(): boolean {
-    if (this.#isOver) return false;
-    this.#isOver = true;
-    if (this.#pairs.isLost(this.pair, this.port, this.#pick)) return false;
-    this.#pairs.countHeld(this.pair, -1);
-    this.#pairs.count(this.pair, "released");
-    return true;
-  }
+/** Ends a checkout. @returns whether the port is to be given back: it may have been before. */
+function end(checkout: Checkout): boolean {
+  const { pair, port } = checkout;
+  const pick = checkout.handOver();
+  if (pick === OVER || pair.table.isLost(pair, port, pick)) return false;
+  pair.table.countHeld(pair, -1);
+  pair.table.count(pair, "released");
+  return true;
+}
 
-  #after(hasFile = true): void {
-    this.#pairs.closeIfUnused();
-    this.#pairs.onFreed(this.pair, hasFile);
-  }
+/** The port has been given back: who waits for one may have it. */
+function giveOn({ pair }: Checkout, hasFile = true): void {
+  pair.table.closeIfUnused();
+  pair.table.onFreed(pair, hasFile);
 }

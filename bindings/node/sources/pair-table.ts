@@ -258,7 +258,7 @@ export class PairTable {
   #checkout(pair: Pair, port: number, isSpilled = false): Checkout {
     this.countHeld(pair, 1);
     this.count(pair, "picks");
-    return new Checkout(this, pair, port, isSpilled);
+    return new Checkout(pair, port, this.counts.picks, isSpilled);
   }
 
   pair(source: Source, destination: Destination): Pair {
@@ -267,7 +267,7 @@ export class PairTable {
     const leased = this.leases?.of(source.address, destination.transport);
     const pool = this.#makePool(source, destination, leased?.mask ?? this.#settings.reserved);
     const { cooldown } = this.#settings;
-    const pair = new Pair(source, destination, pool, this.quarantine, cooldown, leased);
+    const pair = new Pair(this, source, destination, pool, this.quarantine, cooldown, leased);
     destination.pairs[source.index] = pair;
     if (source.prefix !== undefined) source.pairs.push(pair);
     return pair;

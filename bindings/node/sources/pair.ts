@@ -11,6 +11,7 @@ import type { LeasedPorts } from "../blocks/leased-ports.ts";
 import type { LoanRequest, Loans } from "../blocks/loans.ts";
 import type { PairUse } from "../blocks/pair-use.ts";
 import type { Destination } from "./destination.ts";
+import type { PairTable } from "./pair-table.ts";
 import type { Source } from "./source.ts";
 
 /**
@@ -36,6 +37,7 @@ const SPILL_LOOKS = 64;
 
 /** A source and a destination. */
 export class Pair {
+  readonly table: PairTable;
   readonly source: Source;
   readonly destination: Destination;
   readonly pool: PortPool;
@@ -61,11 +63,13 @@ export class Pair {
   readonly loans: Loans | undefined;
 
   /**
+   * @param table the one that it is of.
    * @param longest milliseconds that a port is quarantined.
    * @param cooldown milliseconds that a port cools down.
    * @param leased where its ports come from, if blocks are leased.
    */
   constructor(
+    table: PairTable,
     source: Source,
     destination: Destination,
     pool: PortPool,
@@ -73,6 +77,7 @@ export class Pair {
     cooldown: number,
     leased?: LeasedPorts,
   ) {
+    this.table = table;
     this.source = source;
     this.destination = destination;
     this.pool = pool;
