@@ -3,7 +3,7 @@
 //
 //     node classes-process.js full|tiny PERCENT CLASS...
 //
-// Of a pool and of the bitmap so many percent of the range are held meanwhile. It answers a JSON
+// Of a pool, a bitmap and reservations so many percent of the range are held meanwhile. It answers a JSON
 // object with nanoseconds per operation, and the digest of what was had, by class.
 
 import { IPV4, LinuxPorts, PortManager, TCP } from "../../bindings/index.ts";
@@ -52,8 +52,10 @@ const CLASSES: Readonly<Record<ClassName, (held: readonly number[]) => Once>> = 
       return port;
     };
   },
-  reservations() {
+  reservations(held) {
     const manager = PortManager.open();
+    using pool = manager.pool(DESCRIPTION);
+    for (const port of held) pool.takeAt(port);
     const { networks, transport, address } = DESCRIPTION;
     return (offset) => {
       const reservation = manager.reservePort({ networks, transport, address, offset });

@@ -2,8 +2,8 @@
 // them all. All call the same exports of the core, and V8 compiles such a call into its caller only
 // where it likes to: a class that was quick alone took 2.4 times as long beside the others.
 //
-// And what one call of a pool takes over one of the bitmap in JavaScript, each in a process of its
-// own, as a program has it that uses one of them.
+// And what one call of a pool takes over one of the bitmap in JavaScript, and a reservation where
+// half of the range is held, each in a process of its own, as a program has it that uses one of them.
 
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -20,6 +20,8 @@ const ROUNDS = 7;
 const TOGETHER_AT_MOST = 1.3;
 /** What a pool's call takes over the bitmap's at most, by percent of the range that are held. */
 const OVER_BITMAP_AT_MOST = { 0: 1.25, 50: 1.25, 90: 1, 99: 1 } as const;
+
+const RESERVATION_NS_AT_MOST = 200;
 
 type Found = Readonly<Record<ClassName, OfClass>>;
 
@@ -46,6 +48,7 @@ export const classesSuite: Suite = {
     for (const [percent, most] of Object.entries(OVER_BITMAP_AT_MOST)) {
       overBitmap(session, Number(percent), most);
     }
+    atHalf(session);
   },
 };
 
@@ -60,6 +63,15 @@ function overBitmap(session: Session, percent: number, atMost: number): void {
   }
   const value = figureOf(rounds.map(({ pool, bitmap }) => pool.p10 / bitmap.p10)).median;
   session.check({ name: `one port at ${percent} %: pool over bitmap`, value, atMost });
+}
+
+function atHalf(session: Session): void {
+  const rounds = Array.from({ length: session.smoke ? 1 : ROUNDS }, () => {
+    return measured(session, ["reservations"], 50).reservations;
+  });
+  keep(session, "one port, in a process of its own", "reservations", rounds, 50);
+  const value = figureOf(rounds.map(({ median }) => median)).median;
+  session.check({ name: "reservations at 50 %, ns", value, atMost: RESERVATION_NS_AT_MOST });
 }
 
 /** One process for each class; one for all of them where they are tiny. */
