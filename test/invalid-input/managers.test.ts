@@ -266,25 +266,40 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── Policies ────────────────────────────────────────────────────────────────────────────
 
+  const OUT = { ...VALUE, code: "ERR_OUT_OF_RANGE" };
+  const own = (algorithm: string, more: object): object => ({ algorithm, ...more });
   test.each([
-    ["null", null, TYPE],
-    ["a number", 3, TYPE],
-    ["a list", ["hash"], TYPE],
+    ["null", null, says(TYPE, "selection must be an object, got null")],
+    ["a number", 3, says(TYPE, "selection must be a name or an object")],
+    ["a list", ["hash"], says(TYPE, "got an array of 1")],
     ["a function", () => "hash", TYPE],
     ["a symbol", Symbol("hash"), TYPE],
-    ["no name", {}, TYPE],
-    ["an unknown name", "hsah", VALUE],
+    ["no name", {}, says(TYPE, "selection.algorithm must be a string")],
+    ["an unknown name", "hsah", says(VALUE, 'got "hsah"')],
     ["the empty name", "", VALUE],
-    ["a name of Object", "constructor", VALUE],
+    ["an empty algorithm", own("", {}), says(VALUE, "selection.algorithm must be one of")],
+    ["a name of Object", "constructor", says(VALUE, 'got "constructor"')],
     ["a name in capitals", "Hash", VALUE],
     ["a boxed name", Object("hash"), VALUE],
-    ["an unknown option", { algorithm: "double-hash", slot: 1 }, VALUE],
-    ["an option of another", { algorithm: "sequential", slots: 1 }, VALUE],
-    ["an option of none", { algorithm: "random-retry", from: 1 }, VALUE],
-    ["no slots", { algorithm: "double-hash", slots: 0 }, { ...VALUE, code: "ERR_OUT_OF_RANGE" }],
-    ["a short secret", { algorithm: "hash", secret: new Uint8Array(31) }, VALUE],
-    ["a secret of words", { algorithm: "hash", secret: new Uint32Array(8) }, TYPE],
-    ["a secret in a list", { algorithm: "hash", secret: Array(32).fill(0) }, TYPE],
+    ["an unknown option", own("double-hash", { slot: 1 }), says(VALUE, "known are algorithm, ")],
+    ["an option of another", own("sequential", { slots: 1 }), says(VALUE, 'no option "slots"')],
+    ["an option of none", own("random-retry", { from: 1 }), says(VALUE, "has no options")],
+    ["no slots", own("double-hash", { slots: 0 }), says(OUT, "in 1..65536, got 0")],
+    ["many slots", own("double-hash", { slots: 65_537 }), says(OUT, "selection.slots")],
+    ["null slots", own("double-hash", { slots: null }), says(TYPE, "got null")],
+    ["half a slot", own("double-hash", { slots: 1.5 }), says(OUT, "got 1.5")],
+    ["no step", own("random-increments", { increment: 0 }), says(OUT, "1..65535, got 0")],
+    ["a text as step", own("random-increments", { increment: "5" }), says(TYPE, ".increment")],
+    ["a negative start", own("sequential", { from: -1 }), says(OUT, "got -1")],
+    ["a start of 33 bits", own("hash", { from: 2 ** 32 }), says(OUT, "selection.from")],
+    [
+      "a short secret",
+      own("hash", { secret: new Uint8Array(31) }),
+      says(VALUE, "32 bytes, got 31"),
+    ],
+    ["a secret of words", own("hash", { secret: new Uint32Array(8) }), TYPE],
+    ["a secret in a list", own("hash", { secret: Array(32).fill(0) }), TYPE],
+    ["a text as secret", own("hash", { secret: "s" }), says(TYPE, "Uint8Array of 32 bytes")],
   ])("open refuses %s as selection", (_name, selection, refused) => {
     expectRefused(() => openOn(build, wrong({ selection })), refused as Refused);
     expectRefused(() => openOn(build, wrong({ selection, memoryLimit: 2048 })), refused as Refused);

@@ -1,5 +1,8 @@
 // RFC 6056, plainly: its algorithms, each as one loop over ports, for tests of the policies.
 
+import { EXHAUSTED } from "../../assembly/abi.ts";
+import { SeededRandom } from "../../bindings/core/random.ts";
+import type { PortRange } from "../../bindings/index.ts";
 import type { PolicyName, SelectionOptions } from "../../bindings/selection.ts";
 import { sipHash } from "./siphash.ts";
 
@@ -12,7 +15,14 @@ export interface Tuple {
 
 /** The secret of all policies in these tests. */
 export const SECRET: Uint8Array = Uint8Array.from({ length: 32 }, (_, index) => 200 - index * 3);
-/** The policies with counters. */
+/** All policies. */
+export const POLICIES: readonly PolicyName[] = [
+  ...(["random", "random-retry", "hash", "double-hash"] as const),
+  ...(["random-increments", "sequential"] as const),
+];
+/** Those that meet each port once. */
+export const LINEAR: readonly PolicyName[] = ["random", "hash", "double-hash", "sequential"];
+/** Those with counters. */
 export const COUNTED: readonly PolicyName[] = [
   "hash",
   "double-hash",
@@ -118,4 +128,47 @@ export function hashOf(tuple: Tuple, half: 0 | 1): number {
   const message = Uint8Array.from([...remote, ...local, port & 255, port >> 8]);
   const key = SECRET.slice(half * 16, half * 16 + 16);
   return Number(BigInt.asUintN(32, sipHash(key, message)));
+}
+
+/** A policy with that secret, as many slots or increments, and a counter that begins there. */
+export function optionsOf(algorithm: PolicyName, size: number, from?: number): SelectionOptions {
+  return {
+    algorithm,
+    ...(COUNTED.includes(algorithm) && from !== undefined ? { from } : {}),
+    ...(algorithm === "hash" || algorithm === "double-hash" ? { secret: SECRET } : {}),
+    ...(algorithm === "double-hash" ? { slots: size } : {}),
+    ...(algorithm === "random-increments" ? { increment: size } : {}),
+  };
+}
+
+/** The policy of a manager or system that was opened with that seed, plainly. */
+export class Plain {
+  readonly #options: SelectionOptions;
+  readonly #random: SeededRandom;
+  readonly #table: number[];
+  readonly taken: Set<number> = new Set();
+  range: PortRange = { first: 1, last: 65535 };
+  reserved: ReadonlySet<number> = new Set();
+
+  constructor(seed: number, options: SelectionOptions) {
+    this.#options = options;
+    this.#random = new SeededRandom(seed);
+    this.#table = plainTable(options, () => this.#random.next());
+  }
+
+  /** Takes what it picks within range and reserved ports. */
+  pick(tuple: Tuple): number {
+    const isFree = (port: number): boolean => !this.taken.has(port) && !this.reserved.has(port);
+    const port = this.search(this.range, tuple, isFree);
+    if (port === undefined) return EXHAUSTED;
+    this.taken.add(port);
+    return port;
+  }
+
+  search({ first, last }: PortRange, tuple: Tuple, isFree: IsFree): number | undefined {
+    return PLAIN[this.#options.algorithm]({
+      ...{ first, count: last - first + 1, isFree, tuple },
+      ...{ options: this.#options, table: this.#table, random: () => this.#random.next() },
+    });
+  }
 }

@@ -3,72 +3,34 @@
 // connect() by default those of Linux' keyed hash and hint.
 
 import { describe, expect, test } from "vitest";
-import { SeededRandom } from "../../../bindings/core/random.ts";
 import { PortError } from "../../../bindings/index.ts";
 import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
 import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
 import { parseAddress } from "../../../bindings/requests/address.ts";
-import type { PolicyName, SelectionOptions } from "../../../bindings/selection.ts";
+import type { SelectionOptions } from "../../../bindings/selection.ts";
 import { Random } from "../../fuzz/random.ts";
 import {
-  COUNTED,
   hashOf,
   type IsFree,
-  PLAIN,
-  plainTable,
+  LINEAR,
+  optionsOf,
+  Plain,
+  POLICIES,
   SECRET,
   type Tuple,
 } from "../../support/rfc6056.ts";
 import { bind, connect, expectError, type Fixture, onBuilds, RANGE, WEB } from "./fixture.ts";
 
-const NAMES: readonly PolicyName[] = [
-  ...(["random", "random-retry", "hash", "double-hash"] as const),
-  ...(["random-increments", "sequential"] as const),
-];
-const LINEAR: readonly PolicyName[] = ["random", "hash", "double-hash", "sequential"];
 /** Draws nothing at open, and nothing later. */
 const KEYED: SelectionOptions = { algorithm: "hash", secret: SECRET, from: 0 };
 const ADDRESSES = ["", "10.0.0.1", "2001:db8::1"];
 const ENDS = ["192.0.2.1", "192.0.2.2", "2001:db8::2"];
 const STEPS = 150;
 
-function optionsOf(algorithm: PolicyName, from?: number): SelectionOptions {
-  return {
-    algorithm,
-    ...(COUNTED.includes(algorithm) && from !== undefined ? { from } : {}),
-    ...(algorithm === "hash" || algorithm === "double-hash" ? { secret: SECRET } : {}),
-    ...(algorithm === "double-hash" ? { slots: 5 } : {}),
-    ...(algorithm === "random-increments" ? { increment: 4 } : {}),
-  };
-}
-
 function tupleOf(local: string, remote: string, port: number): Tuple {
   const bytes = (text: string): Uint8Array =>
     new Uint8Array(Uint32Array.from(parseAddress("address", text).words).buffer);
   return { local: bytes(local), remote: bytes(remote), port };
-}
-
-/** One policy as RFC 6056 tells it, with the chance of a system that was opened with that seed. */
-class Plain {
-  readonly #options: SelectionOptions;
-  readonly #random: () => number;
-  readonly #table: number[];
-
-  constructor(options: SelectionOptions, seed: number) {
-    const source = new SeededRandom(seed);
-    this.#options = options;
-    this.#random = () => source.next();
-    this.#table = plainTable(options, this.#random);
-  }
-
-  pick(range: { first: number; last: number }, tuple: Tuple, isFree: IsFree): number | undefined {
-    const [options, random, table] = [this.#options, this.#random, this.#table];
-    const count = range.last - range.first + 1;
-    return PLAIN[options.algorithm]({
-      ...{ first: range.first, count, isFree, tuple },
-      ...{ options, random, table },
-    });
-  }
 }
 
 /** What a search may look at while it is played: ranges and reserved ports change now and then. */
@@ -118,13 +80,13 @@ function begin(s: Fixture, seed: number): Systems {
 }
 
 onBuilds((open) => {
-  describe.each(NAMES)("%s", (algorithm) => {
+  describe.each(POLICIES)("%s", (algorithm) => {
     test.each([undefined, 0, 41])(
       "gives bind() and listen() the plain loop's ports: from %s",
       (from) => {
-        const options = optionsOf(algorithm, from);
+        const options = optionsOf(algorithm, 5, from);
         const s = open({ seed: 77, bindSelection: options, connectSelection: KEYED });
-        const plain = new Plain(options, 77);
+        const plain = new Plain(77, options);
         const systems = begin(s, 3);
         const found = { ports: 0, none: 0 };
         for (let step = 0; step < STEPS; step++) {
@@ -136,7 +98,7 @@ onBuilds((open) => {
           const isFree: IsFree = (port) =>
             !systems.reserved.has(port) &&
             !systems.open.some((other) => other.port === port && overlap(other.address, address));
-          const expected = plain.pick(systems.range, tupleOf(address, "", 0), isFree);
+          const expected = plain.search(systems.range, tupleOf(address, "", 0), isFree);
           const got = portOf(() => (isListening ? socket.listen() : socket.bind(address, 0)));
           expect(got).toBe(expected);
           if (got === undefined) found.none += 1;
@@ -150,10 +112,10 @@ onBuilds((open) => {
 
     if (algorithm !== "hash") {
       test.each([undefined, 0, 41])("gives connect() the plain loop's ports: from %s", (from) => {
-        const options = optionsOf(algorithm, from);
+        const options = optionsOf(algorithm, 5, from);
         const s = open({ seed: 78, bindSelection: KEYED, connectSelection: options });
-        const plain = new Plain(options, 78);
-        expectConnections(s, (range, tuple, isFree) => plain.pick(range, tuple, isFree));
+        const plain = new Plain(78, options);
+        expectConnections(s, (range, tuple, isFree) => plain.search(range, tuple, isFree));
       });
     }
 
@@ -284,7 +246,7 @@ onBuilds((open) => {
   });
 
   test("an offset of the caller's comes before any policy", () => {
-    for (const connectSelection of NAMES) {
+    for (const connectSelection of POLICIES) {
       const s = open({ connectSelection, hint: 2 });
       expect(s.connected(WEB, { offset: 3 }).port).toBe(2006);
     }

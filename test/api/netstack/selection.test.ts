@@ -3,12 +3,10 @@
 
 import { describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED } from "../../../assembly/abi.ts";
-import { SeededRandom } from "../../../bindings/core/random.ts";
 import {
   type OpenOptions,
   type PortManager,
   type PortPool,
-  type PortRange,
   type ReservedPorts,
   TCP,
 } from "../../../bindings/index.ts";
@@ -16,7 +14,7 @@ import { verify } from "../../../bindings/manager.ts";
 import type { PolicyName, SelectionOptions } from "../../../bindings/selection.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { BUILDS, type Build, openOn } from "../../support/builds.ts";
-import { hashOf, PLAIN, plainTable, SECRET, type Tuple } from "../../support/rfc6056.ts";
+import { hashOf, Plain, SECRET, type Tuple } from "../../support/rfc6056.ts";
 import { openGroups } from "../groups/fixture.ts";
 import { type AnyRequest, answerOf, DNS, reservedOn } from "./fixture.ts";
 
@@ -36,38 +34,7 @@ const COUNTED: readonly SelectionOptions[] = LINEAR.filter(
 const RANGE = { first: 1000, last: 1149 };
 const LOCAL = "10.0.0.1";
 
-// ── The plain side ────────────────────────────────────────────────────────────────────────────
-
-class Plain {
-  readonly #options: SelectionOptions;
-  readonly #random: SeededRandom;
-  readonly #table: number[];
-  readonly taken = new Set<number>();
-  range: PortRange = RANGE;
-  reserved: ReadonlySet<number> = new Set();
-
-  constructor(seed: number, options: SelectionOptions) {
-    this.#options = options;
-    this.#random = new SeededRandom(seed);
-    this.#table = plainTable(options, () => this.#random.next());
-  }
-
-  pick(tuple: Tuple): number {
-    const { first, last } = this.range;
-    const port = PLAIN[this.#options.algorithm]({
-      first,
-      count: last - first + 1,
-      isFree: (port) => !this.taken.has(port) && !this.reserved.has(port),
-      tuple,
-      options: this.#options,
-      table: this.#table,
-      random: () => this.#random.next(),
-    });
-    if (port === undefined) return EXHAUSTED;
-    this.taken.add(port);
-    return port;
-  }
-}
+// ── Tuples ─────────────────────────────────────────────────────────────────────────────────
 
 function to(number: number): AnyRequest {
   const destination = { address: `9.9.9.${number}`, port: 440 + number };
@@ -87,6 +54,11 @@ const ROOMY = [1, 2, 3, 4, 5, 6, 7, 8, 9].find((it) => hashOf(tupleTo(it), 0) % 
 
 function open(build: Build, selection: SelectionOptions, seed = 3): PortManager {
   return openOn(build, { seed, selection, portRange: RANGE });
+}
+
+/** What that manager would pick, plainly. */
+function plainOf(selection: SelectionOptions): Plain {
+  return Object.assign(new Plain(3, selection), { range: RANGE });
 }
 
 /** So many picks, however each of them is asked for. */
@@ -114,7 +86,7 @@ describe.each(BUILDS)("%s build", (build) => {
       const group = groups.create("/a");
       const reserved = reservedOn(build);
       using manager = open(build, options);
-      const plain = new Plain(3, options);
+      const plain = plainOf(options);
       const others = [1, 2].map((number) => {
         const request = { ...to(number), group, reserved };
         return { number, request, pool: manager.pool(request) };
@@ -159,7 +131,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
     const reserved = reservedOn(build, "1000-1063,1070,1127-1128");
     using manager = open(build, options);
-    const plain = new Plain(3, options);
+    const plain = plainOf(options);
     plain.range = { first: 1062, last: 1131 };
     plain.reserved = new Set(portsOf(reserved));
     const pool = manager.pool({ ...to(1), group, reserved });
