@@ -115,7 +115,7 @@ describe("works by turns", () => {
   });
 
   test.each([{}, { most: 8 }])(
-    "a work stops when its time is over, but not before three samples: %o",
+    "a work stops in time, but after three samples at least: %o",
     (more) => {
       const work: Work = { operations: 1, run: () => wait(2), ...more };
       const measured = measureByTurns({ rounds: 10, milliseconds: 1 }, [work]);

@@ -194,8 +194,7 @@ test("a dial whose socket has failed by itself, and is about to say so, fails wi
 
 test("a dial that makes a socket that is open, closed, or dialled before fails its connection", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const open = await connector.connect(to);
   const other = connect(to);
   await once(other, "connect");

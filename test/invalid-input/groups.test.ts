@@ -154,7 +154,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test.each([BIND, CONNECT, `${BIND}.effective`, `${CONNECT}.effective`])(
-    "%s is a file, not a group",
+    "%s is no group",
     (name) => {
       expectNothing(() => groups.get(`/a/${name}`), IS_FILE);
       expectNothing(() => groups.list(`/a/${name}`), IS_FILE);

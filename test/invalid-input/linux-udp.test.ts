@@ -1,7 +1,8 @@
 // Bad input of UDP sockets: refused by name, and nothing has changed.
 
 import { expect, test } from "vitest";
-import { expectRefused, type Fixture, onBuilds, REMOTE } from "../api/linux-udp/fixture.ts";
+import { expectRefused } from "../api/linux/fixture.ts";
+import { type Fixture, onBuilds, REMOTE } from "../api/linux-udp/fixture.ts";
 import { wrong } from "./fixture.ts";
 
 type Act = (fixture: Fixture) => unknown;
@@ -69,14 +70,14 @@ onBuilds((open) => {
     const s = open();
     s.socket();
     s.bound("10.0.0.1", 2000);
-    s.connected();
+    s.toRemote();
     s.bound("", 2005).close();
     expectRefused(s, () => act(s), { code, says });
   });
 
   test("after the system has closed, sockets are gone", () => {
     const s = open();
-    const sockets = [s.socket(), s.bound("", 2000), s.connected()];
+    const sockets = [s.socket(), s.bound("", 2000), s.toRemote()];
     s.ports.close();
     for (const socket of sockets) {
       expect(socket).toMatchObject({ type: "udp", port: 0, address: "", state: "gone" });

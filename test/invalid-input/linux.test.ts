@@ -122,6 +122,9 @@ const PORTS: readonly Row[] = [
   ["null", null, TYPE],
 ];
 
+/** Of remote ends and buckets. */
+const REMOTE_PORTS: readonly Row[] = [...PORTS, ["0", 0, BAD_PORT], ["nothing", undefined, TYPE]];
+
 const ADDRESSES: readonly Row[] = [
   ["a boolean", true, says(TYPE, "address must be an IP address as a string, as 4 or 16 bytes")],
   ["a negative number", -1, says(OUT, "an IPv4 address in 0..4294967295")],
@@ -263,14 +266,11 @@ onBuilds((open, build) => {
   });
 
   describe("connect()", () => {
-    test.each([...PORTS, ["0", 0, BAD_PORT] as Row, ["nothing", undefined, TYPE] as Row])(
-      "refuses %s as port",
-      (_name, port, refused) => {
-        for (const socket of [loose, bound, connected]) {
-          expectRefused(s, () => socket.connect(WEB, wrong(port)), refused);
-        }
-      },
-    );
+    test.each(REMOTE_PORTS)("refuses %s as port", (_name, port, refused) => {
+      for (const socket of [loose, bound, connected]) {
+        expectRefused(s, () => socket.connect(WEB, wrong(port)), refused);
+      }
+    });
 
     test.each(ADDRESSES)("refuses %s as address", (_name, address, refused) => {
       for (const socket of [loose, bound]) {
@@ -308,12 +308,9 @@ onBuilds((open, build) => {
     expectRefused(s, () => s.ports.setPortRange(wrong(first), wrong(last)), refused);
   });
 
-  test.each([...PORTS, ["0", 0, BAD_PORT] as Row, ["nothing", undefined, TYPE] as Row])(
-    "bindBucket() knows no port %s",
-    (_name, port, refused) => {
-      expectRefused(s, () => s.ports.bindBucket(wrong(port)), refused);
-    },
-  );
+  test.each(REMOTE_PORTS)("bindBucket() knows no port %s", (_name, port, refused) => {
+    expectRefused(s, () => s.ports.bindBucket(wrong(port)), refused);
+  });
 
   test.each<[string, object, Refused]>([
     ["1 as reuseAddr", { reuseAddr: 1 }, TYPE],

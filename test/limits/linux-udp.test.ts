@@ -19,7 +19,7 @@ onBuilds((open, build) => {
         const options = { reuseAddr: count % 3 === 0, bindToDevice: count % 4 };
         const at = `10.0.${count % 7}.${1 + (count % 11)}`;
         if (count % 2 === 0) s.bound(at, 0, options);
-        else s.connected({ localAddress: at }, options);
+        else s.toRemote({ localAddress: at }, options);
       }
       s.verify();
       expect(s.used).toBeGreaterThan(s.usedAtOpen);
@@ -93,8 +93,8 @@ onBuilds((open, build) => {
     expect(error).toMatchObject({ code: "ENOBUFS", reason: "no-memory" });
     const says = /^ENOBUFS: no memory for one more record: .*, limit \d+ bytes$/;
     expect(error.message).toMatch(says);
-    expect({ ...(s.picture() as object), drawn: 0 }, word).toEqual({
-      ...(before as object),
+    expect({ ...s.picture(), drawn: 0 }, word).toEqual({
+      ...before,
       drawn: 0,
     });
     refusals[word] += 1;

@@ -92,9 +92,9 @@ test("a tuple that is alive is quarantined for its destination alone", async () 
 test("one connection runs into maxAttempts ports held by another program, and no more", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ sources: source, maxAttempts: 3 });
-  const { port } = await serve();
+  const { to } = await serve();
   for (let taken = RANGE.first; taken <= RANGE.last; taken++) await occupy(source, taken);
-  const error = await errorOf(connector.connect({ host: "127.0.0.1", port }));
+  const error = await errorOf(connector.connect(to));
   expect(error).toMatchObject({
     code: "EADDRINUSE",
     exhausted: "attempts",
@@ -155,8 +155,8 @@ test("a source that is no address of this machine is quarantined, and the others
   const [source] = freshSources(1) as [string];
   // TEST-NET-3 (RFC 5737): nobody has it.
   const connector = connectorWith({ sources: ["203.0.113.1", source] });
-  const { port } = await serve();
-  const open = await openMany(connector, { host: "127.0.0.1", port }, 8);
+  const { to } = await serve();
+  const open = await openMany(connector, to, 8);
   expect(new Set(open.map(({ localAddress }) => localAddress))).toEqual(new Set([source]));
   expect(connector.metrics().bySource["203.0.113.1"]).toMatchObject({
     held: 0,
@@ -170,7 +170,7 @@ test("a source that is no address of this machine is quarantined, and the others
   expect(connector.capacity(3)).toMatchObject({ sources: 2, perDestination: 16 });
   await reset(...open);
   const alone = connectorWith({ sources: "203.0.113.1-203.0.113.9", quarantine: 1 });
-  const error = await errorOf(alone.connect({ host: "127.0.0.1", port }));
+  const error = await errorOf(alone.connect(to));
   expect(error).toMatchObject({ exhausted: "sources", code: "EADDRNOTAVAIL" });
   expect(error.message).toContain("none of the sources is an address of this machine");
   expect(alone.metrics().held).toBe(0);
@@ -185,9 +185,8 @@ test("a connection that waits behind one that meets a conflict and fails is serv
     maxAttempts: 1,
     quarantine: 100,
   });
-  const { port } = await serve();
+  const { to } = await serve();
   const others = await occupy(source, 23_300);
-  const to = { host: "127.0.0.1", port };
   const first = connector.connect(to);
   const second = connector.connect(to);
   expect(connector.metrics()).toMatchObject({ held: 1, waiting: 1 });
@@ -213,8 +212,7 @@ const ENDINGS: [
 
 test.each(ENDINGS)("where %s, %i port cools down", async (_name, coolingCount, close) => {
   const connector = connectorWith({ ...ONE_PORT, cooldown: 60_000 });
-  const { port, sockets } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to, sockets } = await serve();
   const ours = await connector.connect(to);
   ours.on("error", () => {}).resume();
   await until(() => sockets.size === 1, "the server's end");
@@ -235,8 +233,7 @@ test.each(ENDINGS)("where %s, %i port cools down", async (_name, coolingCount, c
 test("a connection that waits for a cooling port gets it when it has cooled down", async () => {
   for (const options of [{ whenCooling: "wait" }, { wait: true }] as const) {
     const connector = connectorWith({ ...ONE_PORT, cooldown: 120, ...options });
-    const { port } = await serve();
-    const to = { host: "127.0.0.1", port };
+    const { to } = await serve();
     const first = await connector.connect(to);
     const early = "wait" in options ? connector.connect(to) : undefined;
     first.destroy();
@@ -253,8 +250,7 @@ test("a connection that waits for a cooling port gets it when it has cooled down
 test("a connection does not wait for cooling ports where these are to be refused", async () => {
   const options = { cooldown: 60_000, whenCooling: "refuse", wait: true } as const;
   const connector = connectorWith({ ...ONE_PORT, ...options });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const first = await connector.connect(to);
   const waiting = connector.connect(to);
   expect(connector.metrics().waiting).toBe(1);
@@ -272,7 +268,7 @@ test("a tuple that is taken is tried again soon, then less and less often", asyn
     maxAttempts: 1000,
     quarantine: 60_000,
   });
-  const { port } = await serve();
+  const { to } = await serve();
   const tries: number[] = [];
   const dial: Dial = (ends) => {
     tries.push(performance.now());
@@ -281,7 +277,7 @@ test("a tuple that is taken is tried again soon, then less and less often", asyn
     throw Object.assign(new Error("taken"), { code, syscall });
   };
   const opened = new Promise<Socket>((resolve) => {
-    connector.dial({ host: "127.0.0.1", port }, dial, (_, socket) => resolve(socket as Socket));
+    connector.dial(to, dial, (_, socket) => resolve(socket as Socket));
   });
   await reset(await opened);
   // After 20, 40, 80 and 160 ms; timers are late, but not early.
@@ -320,7 +316,7 @@ test("how long a taken tuple is quarantined doubles up to a second, until it con
 
 test("a connection that waits for taken tuples waits on, however often each of them is tried", async () => {
   const connector = connectorWith({ wait: true, maxAttempts: 9 });
-  const { port } = await serve();
+  const { to } = await serve();
   const tried: number[] = [];
   const dial: Dial = (ends) => {
     tried.push(ends.localPort);
@@ -328,7 +324,7 @@ test("a connection that waits for taken tuples waits on, however often each of t
     throw Object.assign(new Error("taken"), { code: "EADDRNOTAVAIL", syscall: "connect" });
   };
   const socket = await new Promise<Socket | null>((resolve) => {
-    connector.dial({ host: "127.0.0.1", port }, dial, (_, opened) => resolve(opened));
+    connector.dial(to, dial, (_, opened) => resolve(opened));
   });
   expect(socket?.localPort).toBe(tried.at(-1));
   expect(new Set(tried).size).toBe(8);
@@ -338,8 +334,7 @@ test("a connection that waits for taken tuples waits on, however often each of t
 
 test("the oldest of the cooling ports is taken over where that is the policy", async () => {
   const connector = connectorWith({ cooldown: 60_000, whenCooling: "oldest" });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const open = await openMany(connector, to, 8);
   const order: (number | undefined)[] = [];
   for (const socket of open) {
@@ -361,8 +356,7 @@ test("the oldest of the cooling ports is taken over where that is the policy", a
 
 test("a socket whose port has come back may be used again by its owner, for a connection of its own", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const [socket] = (await openMany(connector, to, 1)) as [Socket];
   await reset(socket);
   socket.connect(to);

@@ -136,8 +136,7 @@ test("connectTimeout of one connection overrides the connector's, and counts unt
 
 test("a half-open connection keeps its port until both sides have ended", async () => {
   const connector = connectorWith({ portRange: { first: 23_500, last: 23_500 }, cooldown: 60_000 });
-  const { port, sockets } = await serve({}, true);
-  const to = { host: "127.0.0.1", port };
+  const { to, sockets } = await serve({}, true);
   const socket = await connector.connect({ ...to, allowHalfOpen: true });
   socket.resume();
   await until(() => sockets.size === 1, "the server's end");
@@ -156,7 +155,7 @@ test("a half-open connection keeps its port until both sides have ended", async 
 
 test("options of net.connect reach the socket, and a port may be in digits; the ends are ours", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
+  const { port, to } = await serve();
   const options = {
     host: "127.0.0.1",
     port: `${port}`,
@@ -170,7 +169,7 @@ test("options of net.connect reach the socket, and a port may be in digits; the 
   await once(socket, "timeout");
   expect(connector.metrics().held).toBe(1);
   await reset(socket);
-  await expectAllBack(connector, { host: "127.0.0.1", port });
+  await expectAllBack(connector, to);
 });
 
 test.each([
@@ -212,8 +211,7 @@ test("a listener for new sockets hears of each, as often as from Node", async ()
 
 test("an open socket's errors are its owner's, and give the port back", async () => {
   const connector = connectorWith({ cooldown: 60_000 });
-  const { port, sockets } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to, sockets } = await serve();
   const [reached, destroyed] = (await openMany(connector, to, 2)) as [Socket, Socket];
   const reason = new Error("mine");
   const errors = [once(reached, "error"), once(destroyed, "error")];
@@ -251,8 +249,7 @@ test("a callback is called once, with a socket or an error", async () => {
 
 test("thousands of connections, with aborts, resets and refusals, leave nothing behind", async () => {
   const connector = connectorWith({ portRange: { first: 23_600, last: 23_663 }, wait: true });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   let index = 0;
   const worker = async (): Promise<void> => {
     while (index < 3000) {

@@ -38,8 +38,8 @@ async function expectReleased(connector: Connector): Promise<void> {
 
 test.each(ENDS)("a socket without listeners gives its port back by %s", async (_, end) => {
   const connector = connectorWith();
-  const { port } = await serve();
-  const socket = await connector.connect({ host: "127.0.0.1", port });
+  const { to } = await serve();
+  const socket = await connector.connect(to);
   strip(socket);
   // Node's own listener, which ends our side, is gone as well.
   socket.on("end", () => socket.end());
@@ -68,8 +68,8 @@ test.each(TLS_ENDS)("a TLS socket without listeners gives its port back by %s", 
 
 test("a socket that is wrapped in TLS by its user gives its port back without listeners", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
-  const socket = await connector.connect({ host: "127.0.0.1", port });
+  const { to } = await serve();
+  const socket = await connector.connect(to);
   const wrapped = tlsConnect({ socket, rejectUnauthorized: false }).on("error", () => {});
   socket.removeAllListeners("close");
   wrapped.destroy();
@@ -93,10 +93,10 @@ test("a socket that is closed before it connects gives its port back without lis
 
 test("the port is back before the socket's listeners of close are called", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
+  const { to } = await serve();
   const held: number[] = [];
   for (const [, end] of ENDS) {
-    const socket = await connector.connect({ host: "127.0.0.1", port });
+    const socket = await connector.connect(to);
     socket.prependListener("close", () => held.push(connector.metrics().held));
     const closed = closeOf(socket);
     end(socket);
@@ -107,7 +107,7 @@ test("the port is back before the socket's listeners of close are called", async
 
 test("a destroy method that the socket was made with is still called", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
+  const { to } = await serve();
   const calls: string[] = [];
   const dial: Dial = (ends) => {
     const socket = connect(ends);
@@ -118,7 +118,7 @@ test("a destroy method that the socket was made with is still called", async () 
     };
     return socket;
   };
-  const socket = await dialled(connector, { host: "127.0.0.1", port }, dial);
+  const socket = await dialled(connector, to, dial);
   socket.destroy();
   await expectReleased(connector);
   expect(calls).toEqual(["own"]);
@@ -163,8 +163,8 @@ test.each<[string, number, (ours: Socket, theirs: Socket) => Promise<unknown>]>(
 ])("a port cools down only where the system keeps its tuple: %s", async (_, cooled, end) => {
   for (const isStripped of [false, true]) {
     const connector = connectorWith({ cooldown: 60_000 });
-    const { port, sockets } = await serve();
-    const ours = await connector.connect({ host: "127.0.0.1", port });
+    const { to, sockets } = await serve();
+    const ours = await connector.connect(to);
     await until(() => sockets.size === 1, "the server's end");
     const [theirs] = [...sockets] as [Socket];
     if (isStripped) {

@@ -84,9 +84,9 @@ function expectAddsUp(events: readonly Seen[], connector: Connector): void {
 test("a connection is picked, connected, and released", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ ...ONE_PORT, sources: source });
-  const { port } = await serve();
+  const { port, to } = await serve();
   const events = listen();
-  const promise = connector.connect({ host: "127.0.0.1", port });
+  const promise = connector.connect(to);
   const event = { destination: `127.0.0.1:${port}`, source, port: 23_400, error: undefined };
   expect(events).toEqual([["pick", event]]);
   const socket = await promise;
@@ -98,10 +98,10 @@ test("a connection is picked, connected, and released", async () => {
 
 test("a connection that the other side refuses has failed, with the error that the caller gets", async () => {
   const connector = connectorWith();
-  const { port, close } = await serve();
+  const { to, close } = await serve();
   await close();
   const events = listen();
-  const error = await errorOf(connector.connect({ host: "127.0.0.1", port }));
+  const error = await errorOf(connector.connect(to));
   expect(events.map(([what]) => what)).toEqual(["pick", "failed"]);
   expect(events[1]?.[1].error).toBe(error);
   expect(events[1]?.[1].port).toBe(events[0]?.[1].port);
@@ -111,14 +111,14 @@ test("a connection that the other side refuses has failed, with the error that t
 test("a port held by another program is a conflict", async () => {
   const [source] = freshSources(1) as [string];
   const connector = connectorWith({ ...ONE_PORT, sources: source });
-  const { port } = await serve();
+  const { port, to } = await serve();
   const foreign = createServer().listen(23_400, source);
   onTestFinished(() => {
     foreign.close();
   });
   await new Promise((done) => foreign.once("listening", done));
   const events = listen();
-  const refusal = await errorOf(connector.connect({ host: "127.0.0.1", port }));
+  const refusal = await errorOf(connector.connect(to));
   expect(events.map(([what]) => what)).toEqual(["pick", "conflict", "refused"]);
   expect(events[1]?.[1]).toMatchObject({
     source,
@@ -187,8 +187,7 @@ test("over a storm of connections, events and counters agree", async () => {
 test("without subscribers nothing is published, and no message is made", async () => {
   const published = NAMES.map((name) => vi.spyOn(channel(CHANNELS[name]), "publish"));
   const connector = connectorWith({ ...ONE_PORT, wait: true });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   // A message names its destination; the names are read for nothing else.
   const named = vi.fn();
   const { Destination } = await import("../../bindings/node/sources/destination.ts");

@@ -74,8 +74,7 @@ test('"outside" is below the system\'s range, without what is reserved or listen
 });
 
 test("a port from which a connection would be one to itself is no capacity", async () => {
-  const { port } = await serve({ host: "127.0.0.1", port: 23_003 });
-  const to = { host: "127.0.0.1", port };
+  const { port, to } = await serve({ host: "127.0.0.1", port: 23_003 });
   const connector = connectorWith({ sources: "127.0.0.1" });
   expect(connector.capacity()).toMatchObject({ perDestination: 8 });
   const open = await openMany(connector, to, 7);

@@ -39,8 +39,7 @@ async function expectRefused(
 test("one source, or all of them: whose ports to this destination are used up", async () => {
   const [one, two] = freshSources(2) as [string, string];
   const connector = connectorWith({ sources: [one, two] });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const open = await openMany(connector, { ...to, localAddress: one }, 8);
   await expectRefused(
     connector.connect({ ...to, localAddress: one }),
@@ -63,8 +62,7 @@ test("one source, or all of them: whose ports to this destination are used up", 
 
 test("a connector's refusal explains where the ports of all its sources are, as things are now", async () => {
   const sources = freshSources(2) as [string, string];
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const group = groupOf(23_000, 23_006);
   const connector = connectorWith({ sources, reserved: "23003", group });
   const open = await openMany(connector, to, 12);
@@ -94,8 +92,8 @@ test("a connector's refusal explains where the ports of all its sources are, as 
 
 test("an error of a source that cannot be bound names it", async () => {
   const connector = connectorWith({ sources: ["192.0.2.77"] });
-  const { port } = await serve();
-  const error = await errorOf(connector.connect({ host: "127.0.0.1", port }));
+  const { to } = await serve();
+  const error = await errorOf(connector.connect(to));
   const { allowed, because } = error.explain() as Explanation;
   expect(allowed).toBe(false);
   expect(because).toMatchObject([{ rule: "source", text: expect.stringContaining("192.0.2.77") }]);
@@ -103,20 +101,14 @@ test("an error of a source that cannot be bound names it", async () => {
 
 test("a range of which nothing is left", async () => {
   const connector = connectorWith({ reserved: "23000-23006,23007" });
-  const { port } = await serve();
+  const { to } = await serve();
   expect(connector.capacity(1)).toMatchObject({ connections: 0, perPair: 0 });
-  await expectRefused(
-    connector.connect({ host: "127.0.0.1", port }),
-    "range",
-    "EADDRNOTAVAIL",
-    "0 held",
-  );
+  await expectRefused(connector.connect(to), "range", "EADDRNOTAVAIL", "0 held");
   expect(connector.metrics()).toMatchObject({ picks: 0, refused: 1, held: 0 });
 });
 
 test("a group that leaves nothing of the range, and one that leaves some", async () => {
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const none = connectorWith({ group: groupOf(40_000, 40_001) });
   await expectRefused(none.connect(to), "group", "EACCES", "the group leaves nothing of the range");
   expect(none.capacity(5)).toMatchObject({ connections: 0, perPair: 0, perDestination: 0 });
@@ -229,8 +221,7 @@ test("ports that others listen on are quarantined from the start, and after refr
     console.warn("not run: the sockets of this machine are not known");
     return context.annotate("the sockets of this machine are not known");
   }
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const open = await openMany(connector, to, 15);
   expect(connector.metrics()).toMatchObject({ conflicts: 0, held: 15 });
   await reset(...open);
@@ -264,8 +255,7 @@ test("refresh() does not take our own connections for those of others", async ()
 
 test("a limit of time for connecting counts the wait for a port; a destination is said", async () => {
   const connector = connectorWith({ wait: true, connectTimeout: 60 });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { port, to } = await serve();
   const open = await openMany(connector, to, 8);
   const error = await errorOf(connector.connect(to));
   expect(error).toMatchObject({ code: "ETIMEDOUT", syscall: "connect" });

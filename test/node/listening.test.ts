@@ -155,21 +155,18 @@ describe.runIf(isLinux)("leasePort", () => {
     }
   });
 
-  test.each(["tcp", "udp"])(
-    "a port on which a stranger listens by %s is not leased",
-    async (how) => {
-      const stranger = ended(how === "tcp" ? net.createServer() : createSocket("udp4"));
-      if (how === "tcp") (stranger as net.Server).listen(RANGE.first, HOST);
-      else (stranger as ReturnType<typeof createSocket>).bind(RANGE.first, HOST);
-      await once(stranger, "listening");
-      const range = { first: RANGE.first, last: RANGE.first + 1 };
-      expect((await leased({ range })).ports).toEqual([RANGE.first + 1]);
-      await expect(leasePort({ range })).rejects.toMatchObject({
-        code: "EADDRINUSE",
-        reason: "no-port-available",
-      });
-    },
-  );
+  test.each(["tcp", "udp"])("a port with a stranger's %s socket is not leased", async (how) => {
+    const stranger = ended(how === "tcp" ? net.createServer() : createSocket("udp4"));
+    if (how === "tcp") (stranger as net.Server).listen(RANGE.first, HOST);
+    else (stranger as ReturnType<typeof createSocket>).bind(RANGE.first, HOST);
+    await once(stranger, "listening");
+    const range = { first: RANGE.first, last: RANGE.first + 1 };
+    expect((await leased({ range })).ports).toEqual([RANGE.first + 1]);
+    await expect(leasePort({ range })).rejects.toMatchObject({
+      code: "EADDRINUSE",
+      reason: "no-port-available",
+    });
+  });
 
   test("contiguous ports follow each other, wherever the free ones lie", async () => {
     // Of ten ports the fourth and the eighth are taken: three follow each other at the beginning.

@@ -41,8 +41,7 @@ test.each(FILELESS)(
   "%s: connections that wait for a file try now and then, and no longer than they would wait",
   async (_name, dial) => {
     const connector = connectorWith({ wait: { timeout: 350 } });
-    const { port } = await serve();
-    const to = { host: "127.0.0.1", port };
+    const { to } = await serve();
     const errors = await Promise.all(
       Array.from({ length: 6 }, () => errorOf(dialled(connector, to, dial))),
     );
@@ -80,8 +79,7 @@ test("a waiter is served when a source is tried again that was gone for a while"
     wait: true,
     quarantine: 200,
   });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   let isGone = true;
   const dial: Dial = (ends) => {
     if (isGone && ends.localAddress === gone) throw refusal("EADDRNOTAVAIL", "bind");
@@ -104,8 +102,7 @@ function keepBusy(ms: number): void {
 test.each(["it begins to wait", "its source is back", "it has waited for a while"])(
   "a waiter is served although the process was busy when %s",
   async (when) => {
-    const { port } = await serve();
-    const to = { host: "127.0.0.1", port };
+    const { to } = await serve();
     for (const ms of [35, 38, 41, 44, 56, 59, 65, 74]) {
       const sources = freshSources(2) as [string, string];
       const connector = connectorWith({ ...ONE_PORT, sources, wait: true, quarantine: 60 });
@@ -131,7 +128,7 @@ test.each(["it begins to wait", "its source is back", "it has waited for a while
 async function waitingForFirst(
   options: Partial<ConnectorOptions>,
 ): Promise<{ connector: Connector; held: Socket; where: { host: string; port: number } }> {
-  const { port } = await serve({ host: "0.0.0.0" });
+  const { port, to } = await serve({ host: "0.0.0.0" });
   const addresses = ["127.0.0.1", "127.0.0.9"].map((address) => ({ address, family: 4 }));
   const connector = connectorWith({
     ...ONE_PORT,
@@ -139,7 +136,7 @@ async function waitingForFirst(
     lookup: (_host, _options, done) => done(null, addresses),
     ...options,
   });
-  const held = await connector.connect({ host: "127.0.0.1", port });
+  const held = await connector.connect(to);
   return { connector, held, where: { host: "service.test", port } };
 }
 

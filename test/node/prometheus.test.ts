@@ -102,8 +102,7 @@ test("the text agrees with connector.metrics() at every step", async () => {
   const connector = connectorWith({ sources: freshSources(2), cooldown: 60_000 });
   const metrics = prometheusMetrics(connector, client, { registry });
   await expectAgrees(registry, connector);
-  const { port, close } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to, close } = await serve();
   const open = await openMany(connector, to, 16);
   await expect(connector.connect(to)).rejects.toThrow();
   const full = await expectAgrees(registry, connector);
@@ -115,7 +114,9 @@ test("the text agrees with connector.metrics() at every step", async () => {
   await expect(connector.connect(to)).rejects.toThrow();
   const after = await expectAgrees(registry, connector);
   expect(after.get("portwarden_ports_cooling")).toBe(5);
-  expect(after.get(`portwarden_destination_failed_total{destination="127.0.0.1:${port}"}`)).toBe(1);
+  expect(after.get(`portwarden_destination_failed_total{destination="127.0.0.1:${to.port}"}`)).toBe(
+    1,
+  );
   await expectAgrees(registry, connector);
   metrics.unregister();
   metrics.unregister();
@@ -126,8 +127,8 @@ test("each metric has its type, a help text, and is read alone, too", async () =
   const registry = new client.Registry();
   const connector = connectorWith();
   prometheusMetrics(connector, client, { registry });
-  const { port } = await serve();
-  const socket = await connector.connect({ host: "127.0.0.1", port });
+  const { to } = await serve();
+  const socket = await connector.connect(to);
   const text = await registry.metrics();
   const { types } = parse(text);
   for (const [, name, type] of FIGURES) {
@@ -186,8 +187,8 @@ test("without destinations there are no series of them", async () => {
   const registry = new client.Registry();
   const connector = connectorWith();
   prometheusMetrics(connector, client, { registry, byDestination: false });
-  const { port } = await serve();
-  const socket = await connector.connect({ host: "127.0.0.1", port });
+  const { to } = await serve();
+  const socket = await connector.connect(to);
   const { series } = parse(await registry.metrics());
   const wanted = expected({ ...connector.metrics(), byDestination: {} });
   expect(sorted(series)).toEqual(sorted(wanted));
@@ -200,8 +201,8 @@ test("prefix and labels; two connectors in one registry are distinguished by lab
   const options = { registry, prefix: "lab:ports_" };
   const ofOne = prometheusMetrics(one, client, { ...options, labels: { job: "one" } });
   const ofTwo = prometheusMetrics(two, client, { ...options, labels: { job: "two" } });
-  const { port } = await serve();
-  const open = await openMany(one, { host: "127.0.0.1", port }, 3);
+  const { to } = await serve();
+  const open = await openMany(one, to, 3);
   const both = [
     ...expected(one.metrics(), "lab:ports_", 'job="one"'),
     ...expected(two.metrics(), "lab:ports_", 'job="two"'),
@@ -265,8 +266,8 @@ test("a closed connector still tells its figures", async () => {
   const registry = new client.Registry();
   const connector = connectorWith();
   prometheusMetrics(connector, client, { registry });
-  const { port } = await serve();
-  const socket = await connector.connect({ host: "127.0.0.1", port });
+  const { to } = await serve();
+  const socket = await connector.connect(to);
   connector.close();
   expect((await expectAgrees(registry, connector)).get("portwarden_ports_held")).toBe(1);
   await reset(socket);

@@ -19,36 +19,29 @@ const REASONS: [what: string, reason: unknown][] = [
   ["an object without a prototype", Object.create(null)],
 ];
 
-test.each(REASONS)(
-  "a connection is rejected with the signal's very reason: %s",
-  async (_, reason) => {
-    const connector = connectorWith();
-    const before = { host: "127.0.0.1", port: 9, signal: AbortSignal.abort(reason) };
-    expect(await errorOf(connector.connect(before))).toBe(reason);
-    const controller = new AbortController();
-    const to = { host: "127.0.0.1", port: 9, signal: controller.signal };
-    const failed = errorOf(dialled(connector, to, () => new Socket()));
-    controller.abort(reason);
-    expect(await failed).toBe(reason);
-    await expect.poll(() => connector.metrics().held).toBe(0);
-  },
-);
+test.each(REASONS)("a connection fails with the signal's very reason: %s", async (_, reason) => {
+  const connector = connectorWith();
+  const before = { host: "127.0.0.1", port: 9, signal: AbortSignal.abort(reason) };
+  expect(await errorOf(connector.connect(before))).toBe(reason);
+  const controller = new AbortController();
+  const to = { host: "127.0.0.1", port: 9, signal: controller.signal };
+  const failed = errorOf(dialled(connector, to, () => new Socket()));
+  controller.abort(reason);
+  expect(await failed).toBe(reason);
+  await expect.poll(() => connector.metrics().held).toBe(0);
+});
 
-test.each(REASONS)(
-  "a connection whose resolver fails is rejected with that error: %s",
-  async (_, reason) => {
-    if (!reason) return; // to a resolver's callback these say that it has not failed
-    const connector = connectorWith({
-      lookup: (_name, _options, done) => done(reason as Error, []),
-    });
-    expect(await errorOf(connector.connect({ host: "service.test", port: 9 }))).toBe(reason);
-  },
-);
+test.each(REASONS)("a connection whose resolver fails has its error: %s", async (_, reason) => {
+  if (!reason) return; // to a resolver's callback these say that it has not failed
+  const connector = connectorWith({
+    lookup: (_name, _options, done) => done(reason as Error, []),
+  });
+  expect(await errorOf(connector.connect({ host: "service.test", port: 9 }))).toBe(reason);
+});
 
 test("an error of another realm says what stands in the way, as any error does", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const taken = runInContext("Object.assign(new Error('taken'), { code: 'EADDRINUSE' })", other);
   let tries = 0;
   const socket = await dialled(connector, to, (ends) => {

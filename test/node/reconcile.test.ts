@@ -28,9 +28,9 @@ function later(ms: number): void {
 
 describe.runIf(isTold)("reconcile", () => {
   test("finds nothing where connections come and go in good order", async () => {
-    const { port } = await serve();
+    const { to } = await serve();
     const connector = connectorWith();
-    const sockets = await openMany(connector, { host: "127.0.0.1", port }, 3);
+    const sockets = await openMany(connector, to, 3);
     const nothing = { compared: true, missing: [], foreign: [], fixed: 0 };
     expect(connector.reconcile()).toEqual(nothing);
     await reset(...sockets);
@@ -38,10 +38,9 @@ describe.runIf(isTold)("reconcile", () => {
   });
 
   test("gives back a lost port once, when it has been missing for a second", async () => {
-    const { port, sockets } = await serve();
+    const { port, to, sockets } = await serve();
     const connector = connectorWith({ portRange: ONE_PORT });
     const [source = ""] = connector.sources;
-    const to = { host: "127.0.0.1", port };
     const lost = new Socket(); // never connects, and never closes
     connector.dial(
       to,
@@ -70,10 +69,9 @@ describe.runIf(isTold)("reconcile", () => {
   });
 
   test("tells the sockets of others, and keeps away from them when it is asked to", async () => {
-    const { port } = await serve();
+    const { port, to } = await serve();
     const [source = ""] = freshSources(1);
     const connector = connectorWith({ sources: source, portRange: ONE_PORT });
-    const to = { host: "127.0.0.1", port };
     const other = connect({ ...to, localAddress: source, localPort: 23_000 });
     other.on("error", () => undefined);
     await once(other, "connect");

@@ -21,8 +21,7 @@ function refusing(code: string, syscall: string): Dial {
 
 test("a caller that tries again in the callback of a wait in vain is served in turn", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true, maxAttempts: 1, quarantine: 50 });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const first = await connector.connect(to);
   let second: Promise<Socket> | undefined;
   connector.dial(to, refusing("EADDRNOTAVAIL", "connect"), () => {
@@ -37,8 +36,7 @@ test("a caller that tries again in the callback of a wait in vain is served in t
 
 test("a callback that throws keeps no other callback from its call, and no connector from closing", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const socket = await connector.connect(to);
   const told: number[] = [];
   for (const index of [0, 1, 2]) {
@@ -56,8 +54,7 @@ test("a callback that throws keeps no other callback from its call, and no conne
 
 test("a connection that is given up while it is dialled is ended at once", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const abort = new AbortController();
   const sockets: Socket[] = [];
   const errors: (Error | null)[] = [];
@@ -75,8 +72,7 @@ test("a connection that is given up while it is dialled is ended at once", async
 
 test("a connection that is given up when it is said to wait waits no longer", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: { timeout: 60_000 } });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const socket = await connector.connect(to);
   const abort = new AbortController();
   const giveUp = (): void => abort.abort();

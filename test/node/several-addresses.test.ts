@@ -45,7 +45,7 @@ const waitingBy = (metrics: { byDestination: Record<string, { waiting: number }>
   Object.values(metrics.byDestination).map(({ waiting }) => waiting);
 
 test.each([0, 1])(
-  "a waiter is served by the port of address %i, in front of newcomers",
+  "a waiter is served by the port of address %i, before newcomers",
   async (index) => {
     const { connector, port, host, held } = await fullHost();
     const order: string[] = [];

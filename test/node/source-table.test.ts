@@ -98,9 +98,8 @@ test.each<Spread>(["least-used", "round-robin"])(
     const present = freshSources(1)[0] as string;
     const sources = ["10.0.0.1-10.0.7.255", present];
     const connector = connectorWith({ sources, spread, quarantine: 86_400_000 });
-    const { port } = await serve();
+    const { to } = await serve();
     const tried: string[] = [];
-    const to = { host: "127.0.0.1", port };
     const error = await errorOf(dialled(connector, to, absentBut(present, tried)));
     expect(error).toMatchObject({ exhausted: "sources", code: "EADDRNOTAVAIL" });
     expect(error.message).toContain("none of 1,024 sources tried is an address of this machine");

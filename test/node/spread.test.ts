@@ -86,8 +86,7 @@ test("by turns, each source carries the same, for each destination", async () =>
 test("by turns, a full source is passed over", async () => {
   const [full, other] = freshSources(2) as [string, string];
   const connector = connectorWith({ sources: [full, other] });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const first = await openMany(connector, { ...to, localAddress: full }, 8);
   const rest = await openMany(connector, to, 8);
   expect(new Set(rest.map(({ localAddress }) => localAddress))).toEqual(new Set([other]));
@@ -121,8 +120,7 @@ test("least used: whoever has the fewest connections, to whatever destination", 
 test("sticky: a key keeps its source, and is refused where that is full", async () => {
   const sources = freshSources(5);
   const connector = connectorWith({ sources, spread: "sticky" });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const mine = await openMany(connector, { ...to, key: "customer 7" }, 8);
   expect(new Set(mine.map(({ localAddress }) => localAddress)).size).toBe(1);
   await expect(connector.connect({ ...to, key: "customer 7" })).rejects.toMatchObject({

@@ -36,8 +36,7 @@ function heldByAnother(times: number, throws: boolean, afterwards = (): void => 
 
 test("connections that wait are served in the order in which they came", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const order: number[] = [];
   const waiters = Array.from({ length: 20 }, async (_, index) => {
     const socket = await connector.connect(to);
@@ -53,8 +52,7 @@ test("connections that wait are served in the order in which they came", async (
 
 test("a connection that comes later does not overtake those that wait", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const order: string[] = [];
   const note = (name: string) => (socket: Socket) => {
     order.push(name);
@@ -76,37 +74,33 @@ test("a connection that comes later does not overtake those that wait", async ()
 test.each([
   ["when the dial throws", true],
   ["when the socket fails", false],
-])(
-  "a waiter that is served with a port held by another program keeps its place: %s",
-  async (_, throws) => {
-    const connector = connectorWith({ ...ONE_PORT, wait: true, quarantine: 40 });
-    const { port } = await serve();
-    const to = { host: "127.0.0.1", port };
-    const first = await connector.connect(to);
-    const order: string[] = [];
-    const dial = heldByAnother(2, throws);
-    const names = ["a", "b", "c"];
-    const served = names.map(
-      (name) =>
-        new Promise<void>((resolve) => {
-          connector.dial(to, dial, (error, socket) => {
-            order.push(error?.message ?? name);
-            if (socket !== null) void reset(socket).then(resolve);
-          });
-        }),
-    );
-    await reset(first);
-    await until(() => connector.metrics().conflicts > 0, "the first conflict");
-    const late = connector.connect(to).then((socket) => {
-      order.push("late");
-      return reset(socket);
-    });
-    await Promise.all([...served, late]);
-    expect(order).toEqual([...names, "late"]);
-    expect(connector.metrics()).toMatchObject({ conflicts: 2, waiting: 0, refused: 0 });
-    await expectAllBack(connector, to);
-  },
-);
+])("a waiter whose port another program holds keeps its place: %s", async (_, throws) => {
+  const connector = connectorWith({ ...ONE_PORT, wait: true, quarantine: 40 });
+  const { to } = await serve();
+  const first = await connector.connect(to);
+  const order: string[] = [];
+  const dial = heldByAnother(2, throws);
+  const names = ["a", "b", "c"];
+  const served = names.map(
+    (name) =>
+      new Promise<void>((resolve) => {
+        connector.dial(to, dial, (error, socket) => {
+          order.push(error?.message ?? name);
+          if (socket !== null) void reset(socket).then(resolve);
+        });
+      }),
+  );
+  await reset(first);
+  await until(() => connector.metrics().conflicts > 0, "the first conflict");
+  const late = connector.connect(to).then((socket) => {
+    order.push("late");
+    return reset(socket);
+  });
+  await Promise.all([...served, late]);
+  expect(order).toEqual([...names, "late"]);
+  expect(connector.metrics()).toMatchObject({ conflicts: 2, waiting: 0, refused: 0 });
+  await expectAllBack(connector, to);
+});
 
 test("a port of one destination serves only connections that wait for that one", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
@@ -132,8 +126,7 @@ test("a port of one destination serves only connections that wait for that one",
 test("a connection that insists on a source waits for that one", async () => {
   const [one, two] = freshSources(2) as [string, string];
   const connector = connectorWith({ ...ONE_PORT, sources: [one, two], wait: true });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const open = await openMany(connector, to, 2);
   const fromTwo = connector.connect({ ...to, localAddress: two });
   const fromAny = connector.connect(to);
@@ -148,8 +141,7 @@ test("a connection that insists on a source waits for that one", async () => {
 
 test("a wait may time out, and the next one is served all the same", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: { timeout: 60 } });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const held = await connector.connect(to);
   const began = performance.now();
   const error = await errorOf(connector.connect(to));
@@ -165,8 +157,7 @@ test("a wait may time out, and the next one is served all the same", async () =>
 
 test("no more may wait than the limit says", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: { limit: 2 } });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const held = await connector.connect(to);
   const waiters = [connector.connect(to), connector.connect(to)];
   const error = await errorOf(connector.connect(to));
@@ -181,34 +172,29 @@ test("no more may wait than the limit says", async () => {
 test.each([
   ["when the dial throws", true],
   ["when the socket fails", false],
-])(
-  "a waiter that comes back to its place in a full queue is not refused: %s",
-  async (_, throws) => {
-    const connector = connectorWith({ ...ONE_PORT, wait: { limit: 1 }, quarantine: 20 });
-    const { port } = await serve();
-    const to = { host: "127.0.0.1", port };
-    const held = await connector.connect(to);
-    // Whoever has just left the line has given its place up, as far as its limit is concerned.
-    let late: Promise<Socket> | undefined;
-    const dial = heldByAnother(3, throws, () => {
-      if (!throws) late ??= connector.connect(to);
-    });
-    const served = dialled(connector, to, dial);
-    await reset(held);
-    await reset(await served);
-    await Promise.all([late?.then(reset)]);
-    expect(connector.metrics()).toMatchObject({ conflicts: 3, waiting: 0, refused: 0 });
-    await expectAllBack(connector, to);
-  },
-);
+])("a waiter that comes back into a full queue is not refused: %s", async (_, throws) => {
+  const connector = connectorWith({ ...ONE_PORT, wait: { limit: 1 }, quarantine: 20 });
+  const { to } = await serve();
+  const held = await connector.connect(to);
+  // Whoever has just left the line has given its place up, as far as its limit is concerned.
+  let late: Promise<Socket> | undefined;
+  const dial = heldByAnother(3, throws, () => {
+    if (!throws) late ??= connector.connect(to);
+  });
+  const served = dialled(connector, to, dial);
+  await reset(held);
+  await reset(await served);
+  await Promise.all([late?.then(reset)]);
+  expect(connector.metrics()).toMatchObject({ conflicts: 3, waiting: 0, refused: 0 });
+  await expectAllBack(connector, to);
+});
 
 test("a waiter that comes back is not refused because another port cools down", async () => {
   const connector = connectorWith({
     ...{ portRange: { first: 23_110, last: 23_111 }, wait: true, quarantine: 20 },
     ...{ cooldown: 60_000, whenCooling: "refuse" },
   });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const [one, two] = (await openMany(connector, to, 2)) as [Socket, Socket];
   const served = dialled(connector, to, heldByAnother(1, true));
   const closed = new Promise((done) => one.once("close", done));
@@ -222,8 +208,7 @@ test("a waiter that comes back is not refused because another port cools down", 
 
 test("without waiting, the error says how many are held, and how many could be", async () => {
   const connector = connectorWith({ sources: freshSources(2) });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { port, to } = await serve();
   const held = await openMany(connector, to, 16);
   const error = await errorOf(connector.connect(to));
   expect(error).toMatchObject({
@@ -241,8 +226,7 @@ test("without waiting, the error says how many are held, and how many could be",
 
 test("a signal that is aborted before, while waiting or while connecting gives everything back", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const reason = new Error("changed my mind");
 
   const before = connector.connect({ ...to, signal: AbortSignal.abort(reason) });
@@ -272,8 +256,7 @@ test("a signal that is aborted before, while waiting or while connecting gives e
 
 test("a signal counts as long as the socket lives, and its listeners go with the socket", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const abortion = new AbortController();
   const added = vi.spyOn(abortion.signal, "addEventListener");
   const removed = vi.spyOn(abortion.signal, "removeEventListener");
@@ -311,8 +294,7 @@ test("closing refuses connections that wait or connect; open sockets live on", a
 test("a waiter gets a port that another program had, when its quarantine is over", async () => {
   const sources = freshSources(1);
   const connector = connectorWith({ ...ONE_PORT, sources, wait: true, quarantine: 800 });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   const foreign = createServer().listen(ONE_PORT.portRange.first, sources[0]);
   await new Promise((done) => foreign.once("listening", done));
   const waiting = connector.connect(to);

@@ -40,9 +40,8 @@ function eventsTo(port: number): [channel: string, event: PortEvent][] {
 
 test("the events of a connection have one number, and say how long it has waited", async () => {
   const connector = connectorWith({ ...ONE_PORT, wait: true });
-  const { port } = await serve();
+  const { port, to } = await serve();
   const seen = eventsTo(port);
-  const to = { host: "127.0.0.1", port };
   const first = await connector.connect(to);
   const began = performance.now();
   const second = connector.connect(to);
@@ -72,10 +71,10 @@ test("the events of a connection have one number, and say how long it has waited
 
 test("all attempts of a connection have its number", async () => {
   const connector = connectorWith();
-  const { port } = await serve();
+  const { port, to } = await serve();
   const seen = eventsTo(port);
   let tries = 0;
-  const socket = await dialled(connector, { host: "127.0.0.1", port }, (ends) => {
+  const socket = await dialled(connector, to, (ends) => {
     if (tries++ < 3) throw Object.assign(new Error("taken"), { code: "EADDRINUSE" });
     return connect(ends);
   });
@@ -87,8 +86,7 @@ test("all attempts of a connection have its number", async () => {
 test("waits are counted in buckets, those in vain as well, and shown as a histogram", async () => {
   const registry = new client.Registry();
   const connector = connectorWith({ ...ONE_PORT, wait: { timeout: WAIT_MS } });
-  const { port } = await serve();
-  const to = { host: "127.0.0.1", port };
+  const { to } = await serve();
   prometheusMetrics(connector, client, { registry, labels: { service: "a" } });
   const first = await connector.connect(to);
   expect(await errorOf(connector.connect(to))).toMatchObject({ exhausted: "time" });
@@ -131,8 +129,8 @@ test("metrics say how many connections fit, and how many are left, by source and
 test("an absent source is no part of a destination's capacity", async () => {
   const [absent, present] = freshSources(2) as [string, string];
   const connector = connectorWith({ sources: [absent, present] });
-  const { port } = await serve();
-  const socket = await dialled(connector, { host: "127.0.0.1", port }, (ends) => {
+  const { port, to } = await serve();
+  const socket = await dialled(connector, to, (ends) => {
     if (ends.localAddress === present) return connect(ends);
     throw Object.assign(new Error("bind"), { code: "EADDRNOTAVAIL", syscall: "bind" });
   });

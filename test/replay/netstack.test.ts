@@ -45,7 +45,7 @@ test.each(SYSTEMS)("%s: every recorded answer is given, and nothing is left", as
 });
 
 test.each(SLOW)(
-  "%s: every answer of each fourth trace is given, and nothing is left",
+  "%s: every answer of each fourth trace is given, nothing is left",
   async (_n, open) => {
     const counts = newCounts();
     for (const path of vectors()) await replayFile(path, open, counts, EVERY);

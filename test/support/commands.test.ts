@@ -22,7 +22,7 @@ function run(command: keyof typeof COMMANDS, ...args: string[]): Promise<Outcome
 }
 
 test.each(["replay", "fuzz"])(
-  "%s is a program, whose exit code says what came of it",
+  "%s is a program whose exit code says what came of it",
   async (name) => {
     const program = fileURLToPath(new URL(`${name}/main.js`, BUILD));
     expect(await spawned(program, ["--fast"])).toMatchObject({ code: 2, out: "" });

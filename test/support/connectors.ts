@@ -48,6 +48,8 @@ export function freshSources(count: number): string[] {
 
 export interface TestServer {
   readonly port: number;
+  /** Where to connect to. */
+  readonly to: { readonly host: string; readonly port: number };
   /** Connections as the server sees them. */
   readonly sockets: Set<Socket>;
   readonly server: Server;
@@ -74,7 +76,7 @@ export async function serve(
     if (server.listening) await new Promise((done) => server.close(done));
   };
   onTestFinished(close);
-  return { port, sockets, server, close };
+  return { port, to: { host: "127.0.0.1", port }, sockets, server, close };
 }
 
 /** A connector with eight ports and a source of its own, by default. */

@@ -94,31 +94,27 @@ describe.each(BUILDS)("%s build, control files", (build) => {
   });
 });
 
-test.each(TREES)(
-  "what is read is written back without any change, %s build, %s",
-  (build, inherit) => {
-    const port = fc.oneof(fc.integer({ min: 1, max: 65535 }), fc.constantFrom(1, 2, 65534, 65535));
-    const pair = fc.tuple(port, port).map(([a, b]) => `${Math.min(a, b)} ${Math.max(a, b)}`);
-    const writes = fc.array(fc.tuple(fc.constantFrom("", "/a", "/a/b", "/c"), fc.boolean(), pair));
-    fc.assert(
-      fc.property(writes, (all) => {
-        using groups = openGroups(build, { inherit });
-        groups.create("/a/b");
-        groups.create("/c");
-        for (const [at, isBind, text] of all)
-          groups.write(`${at}/${isBind ? BIND : CONNECT}`, text);
-        const before = picture(groups);
-        for (const at of ["", "/a", "/a/b", "/c"]) {
-          for (const file of [BIND, CONNECT]) {
-            groups.write(`${at}/${file}`, groups.read(`${at}/${file}`));
-            expect(picture(groups)).toEqual(before);
-          }
+test.each(TREES)("what is read is written back unchanged, %s build, %s", (build, inherit) => {
+  const port = fc.oneof(fc.integer({ min: 1, max: 65535 }), fc.constantFrom(1, 2, 65534, 65535));
+  const pair = fc.tuple(port, port).map(([a, b]) => `${Math.min(a, b)} ${Math.max(a, b)}`);
+  const writes = fc.array(fc.tuple(fc.constantFrom("", "/a", "/a/b", "/c"), fc.boolean(), pair));
+  fc.assert(
+    fc.property(writes, (all) => {
+      using groups = openGroups(build, { inherit });
+      groups.create("/a/b");
+      groups.create("/c");
+      for (const [at, isBind, text] of all) groups.write(`${at}/${isBind ? BIND : CONNECT}`, text);
+      const before = picture(groups);
+      for (const at of ["", "/a", "/a/b", "/c"]) {
+        for (const file of [BIND, CONNECT]) {
+          groups.write(`${at}/${file}`, groups.read(`${at}/${file}`));
+          expect(picture(groups)).toEqual(before);
         }
-      }),
-      { numRuns: 40 },
-    );
-  },
-);
+      }
+    }),
+    { numRuns: 40 },
+  );
+});
 
 // ── Reserved ports ────────────────────────────────────────────────────────────────────────
 

@@ -36,7 +36,7 @@ describe("an IPv6 socket that connects over IPv4", () => {
   });
 
   test.each(["::ffff:0.0.0.0", V4])(
-    "has another address where connect() had left it one, to %s",
+    "has another address than connect() left it, to %s",
     (target) => {
       using linux = LinuxPorts.open();
       const server = linux.socket();

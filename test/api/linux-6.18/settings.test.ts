@@ -142,7 +142,7 @@ test("a connection goes to no device where another has its tuple, and keeps its 
 });
 
 test.each(["tcp4", "udp4"] as const)(
-  "disconnect() of %s with little memory changes all or nothing",
+  "disconnect() of %s at the limit changes all or nothing",
   (type) => {
     const answers = new Set<string>();
     for (let memoryLimit = 8192; memoryLimit < 16_384; memoryLimit += 64) {

@@ -3,7 +3,8 @@
 
 import { describe, expect, test } from "vitest";
 import { caught } from "../../invalid-input/fixture.ts";
-import { expectError, expectRefused, onBuilds, RANGE, REMOTE } from "./fixture.ts";
+import { expectError, expectRefused, RANGE } from "../linux/fixture.ts";
+import { onBuilds, REMOTE } from "./fixture.ts";
 
 const REUSE = { reuseAddr: true };
 const EXHAUSTED = { code: "EADDRINUSE", reason: "no-port-available", syscall: "bind", port: 0 };
@@ -153,7 +154,7 @@ onBuilds((open) => {
     test("follows the policy that the system was opened with", () => {
       const s = open({ bindSelection: "sequential", seed: 1 });
       expect([s.bound("", 0).port, s.bound("", 0).port]).toEqual([2000, 2001]);
-      expect(s.connected({}).port).toBe(2002);
+      expect(s.toRemote({}).port).toBe(2002);
       expect(s.bound("", 0).port).toBe(2003);
       const drawn = open({ bindSelection: "random-retry", seed: 1 });
       for (let count = 0; count < 5; count++) drawn.bound("", 0);
@@ -196,7 +197,7 @@ onBuilds((open) => {
   test("a second bind() is refused, and draws nothing", () => {
     const s = open();
     const bound = s.bound("10.0.0.1", 2000);
-    const connected = s.connected();
+    const connected = s.toRemote();
     s.drawn = 0;
     for (const port of [0, 2000, 2005]) {
       expectRefused(s, () => bound.bind("", port), { ...STATE, says: "has port 2000 already" });

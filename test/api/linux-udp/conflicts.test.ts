@@ -3,7 +3,8 @@
 import { expect, test } from "vitest";
 import type { PortError } from "../../../bindings/errors.ts";
 import { caught } from "../../invalid-input/fixture.ts";
-import { expectRefused, onBuilds, REMOTE } from "./fixture.ts";
+import { expectRefused } from "../linux/fixture.ts";
+import { onBuilds, REMOTE } from "./fixture.ts";
 
 const ADDRESSES = ["", "10.0.0.1", "10.0.0.2", "2001:db8::1"];
 const DEVICES = [0, 1, 2];
@@ -128,8 +129,8 @@ onBuilds((open) => {
 
   test("SO_REUSEADDR of a connected socket counts as that of a bound one", () => {
     const s = open({ portRange: { first: 2000, last: 2000 } });
-    const owner = s.connected({ offset: 0 }, REUSE);
-    expect(s.connected({ offset: 0 }, REUSE).port).toBe(2000);
+    const owner = s.toRemote({ offset: 0 }, REUSE);
+    expect(s.toRemote({ offset: 0 }, REUSE).port).toBe(2000);
     owner.reuseAddr = false;
     expectRefused(s, () => s.sockets[1]?.bind("", 2000), { code: "EINVAL" });
     const socket = s.socket(REUSE);

@@ -2,7 +2,8 @@
 // the local address, and never a tuple.
 
 import { describe, expect, test } from "vitest";
-import { expectRefused, onBuilds, RANGE, REMOTE } from "./fixture.ts";
+import { expectRefused, RANGE } from "../linux/fixture.ts";
+import { onBuilds, REMOTE } from "./fixture.ts";
 
 const REUSE = { reuseAddr: true };
 const TAKEN = { code: "EADDRINUSE", reason: "port-in-use" };
@@ -15,7 +16,7 @@ onBuilds((open) => {
       const socket = s.socket();
       expect(socket.connect(REMOTE, 53, { offset: 3 })).toBe(2003);
       expect(socket).toMatchObject({ port: 2003, address: "10.0.0.9", state: "connected" });
-      const other = s.connected({ offset: 3, localAddress: "2001:DB8::1" });
+      const other = s.toRemote({ offset: 3, localAddress: "2001:DB8::1" });
       expect(other).toMatchObject({ port: 2004, address: "2001:db8::1" });
       expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 2, timeWait: 0 });
       expect(s.ports.bindBucket(2003)).toBeUndefined();
@@ -24,20 +25,20 @@ onBuilds((open) => {
     test("is judged at any address, whatever its local address will be", () => {
       const s = open();
       s.bound("10.0.0.1", 2000);
-      expect(s.connected({ offset: 0, localAddress: "10.0.0.2" }).port).toBe(2001);
+      expect(s.toRemote({ offset: 0, localAddress: "10.0.0.2" }).port).toBe(2001);
     });
 
     test("is judged by its device and SO_REUSEADDR", () => {
       const s = open();
       s.bound("10.0.0.1", 2000, { ...REUSE, bindToDevice: 1 });
-      expect(s.connected({ offset: 0 }, { bindToDevice: 2 }).port).toBe(2000);
-      expect(s.connected({ offset: 0 }, { bindToDevice: 1 }).port).toBe(2001);
-      expect(s.connected({ offset: 0 }, { ...REUSE, bindToDevice: 1 }).port).toBe(2000);
+      expect(s.toRemote({ offset: 0 }, { bindToDevice: 2 }).port).toBe(2000);
+      expect(s.toRemote({ offset: 0 }, { bindToDevice: 1 }).port).toBe(2001);
+      expect(s.toRemote({ offset: 0 }, { ...REUSE, bindToDevice: 1 }).port).toBe(2000);
     });
 
     test("starts at the first port plus the offset modulo their count, and wraps", () => {
       const s = open();
-      const ports = [8, 4_294_967_295, 18, 28].map((offset) => s.connected({ offset }).port);
+      const ports = [8, 4_294_967_295, 18, 28].map((offset) => s.toRemote({ offset }).port);
       expect(ports).toEqual([2008, 2005, 2009, 2000]);
       expect(s.drawn).toBe(0);
     });
@@ -45,8 +46,8 @@ onBuilds((open) => {
     test("passes over what is reserved, and takes it when it is bound there", () => {
       const s = open();
       s.ports.reserved.text = "2000-2003,2005";
-      expect(s.connected({ offset: 0 }).port).toBe(2004);
-      expect(s.connected({ offset: 4 }).port).toBe(2006);
+      expect(s.toRemote({ offset: 0 }).port).toBe(2004);
+      expect(s.toRemote({ offset: 4 }).port).toBe(2006);
       expect(s.bound("", 2005).connect(REMOTE, 53)).toBe(2005);
     });
 
@@ -54,7 +55,7 @@ onBuilds((open) => {
       const s = open();
       s.group("/a", [3000, 3999], [2002, 2007]);
       const group = s.group("/a/b", undefined, [2005, 9999]);
-      const ports = [0, 1, 2].map((offset) => s.connected({ offset }, { group }).port);
+      const ports = [0, 1, 2].map((offset) => s.toRemote({ offset }, { group }).port);
       expect(ports).toEqual([2005, 2006, 2007]);
       const socket = s.socket({ group });
       const searched = { first: 2005, last: 2007 };
@@ -86,7 +87,7 @@ onBuilds((open) => {
 
     test("is refused when all are taken, and tries again when one is free", () => {
       const s = open();
-      const owners = Array.from({ length: 10 }, () => s.connected({ offset: 0 }));
+      const owners = Array.from({ length: 10 }, () => s.toRemote({ offset: 0 }));
       const socket = s.socket(REUSE);
       expectRefused(s, () => drawsOnce(s, () => socket.connect(REMOTE, 53)), {
         ...EXHAUSTED,
@@ -100,7 +101,7 @@ onBuilds((open) => {
     test("draws once, from the same source as bind()", () => {
       const s = open();
       s.draws = [4];
-      expect(s.connected({}).port).toBe(2004);
+      expect(s.toRemote({}).port).toBe(2004);
       expect(s.drawn).toBe(1);
     });
 
@@ -108,7 +109,7 @@ onBuilds((open) => {
       const all = { first: 32768, last: 60999 };
       const [one, two] = [open({ seed: 7, portRange: all }), open({ seed: 7, portRange: all })];
       const bound = Array.from({ length: 20 }, () => one.bound("", 0).port);
-      const connected = Array.from({ length: 20 }, () => two.connected({}).port);
+      const connected = Array.from({ length: 20 }, () => two.toRemote({}).port);
       expect(connected).toEqual(bound);
     });
   });
@@ -135,7 +136,7 @@ onBuilds((open) => {
 
     test("may be one where others are already: all that connect have ports of their own", () => {
       const s = open();
-      const sockets = Array.from({ length: 10 }, () => s.connected({ offset: 5 }));
+      const sockets = Array.from({ length: 10 }, () => s.toRemote({ offset: 5 }));
       expect(new Set(sockets.map(({ port }) => port)).size).toBe(10);
       expect(new Set(sockets.map(({ address }) => address))).toEqual(new Set(["127.0.0.1"]));
     });
@@ -159,7 +160,7 @@ onBuilds((open) => {
   describe("a second connect()", () => {
     test("goes elsewhere from the same port and address", () => {
       const s = open();
-      const socket = s.connected({ offset: 4 });
+      const socket = s.toRemote({ offset: 4 });
       const used = s.used;
       for (const remote of ["192.0.2.9", "2001:db8::9", REMOTE]) {
         const how = { localAddress: "10.9.9.9", offset: 7 };
@@ -172,7 +173,7 @@ onBuilds((open) => {
     test("needs neither a range nor a port that is free", () => {
       const s = open();
       const group = s.group("/a");
-      const sockets = Array.from({ length: 10 }, () => s.connected({ offset: 0 }, { group }));
+      const sockets = Array.from({ length: 10 }, () => s.toRemote({ offset: 0 }, { group }));
       group.connectPortRange = { first: 1, last: 1 };
       s.ports.setPortRange(5000, 5000);
       s.ports.reserved.text = "1-65535";
@@ -194,7 +195,7 @@ onBuilds((open) => {
     const bound = s.bound("", 0, { group });
     expect(bound.port).toBe(2008);
     expect(bound.connect(REMOTE, 53, { offset: 0 })).toBe(2008);
-    expect(s.connected({ offset: 0 }, { group }).port).toBe(2000);
+    expect(s.toRemote({ offset: 0 }, { group }).port).toBe(2000);
   });
 });
 

@@ -2,7 +2,8 @@
 // the words that are for TCP alone.
 
 import { describe, expect, test } from "vitest";
-import { expectError, expectRefused, onBuilds, REMOTE } from "./fixture.ts";
+import { expectError, expectRefused } from "../linux/fixture.ts";
+import { onBuilds, REMOTE } from "./fixture.ts";
 
 const TCP = { type: "tcp" } as const;
 const REUSE = { reuseAddr: true };
@@ -27,13 +28,13 @@ onBuilds((open) => {
 
     test("search as if there were no other, and leave the hint to TCP", () => {
       const s = open();
-      for (let count = 0; count < 10; count++) s.connected({ offset: 0 });
+      for (let count = 0; count < 10; count++) s.toRemote({ offset: 0 });
       expect(s.ports.hint).toBe(0);
       expect(s.bound("", 0, TCP).port).toBe(2000);
-      expect(s.connected({ offset: 0 }, TCP).port).toBe(2001);
+      expect(s.toRemote({ offset: 0 }, TCP).port).toBe(2001);
       const { hint } = s.ports;
       s.sockets[0]?.close();
-      expect(s.connected({ offset: 5 }).port).toBe(2000);
+      expect(s.toRemote({ offset: 5 }).port).toBe(2000);
       expect(s.ports.hint).toBe(hint);
     });
 
@@ -47,7 +48,7 @@ onBuilds((open) => {
 
     test("do not share a TIME_WAIT", () => {
       const s = open({ timeWaitMs: 0 });
-      const tcp = s.connected({ offset: 0 }, TCP);
+      const tcp = s.toRemote({ offset: 0 }, TCP);
       const { port } = tcp;
       tcp.close({ timeWait: true });
       expect(s.bound("", port).port).toBe(port);
@@ -60,7 +61,7 @@ onBuilds((open) => {
   test("listen() is not for UDP, whatever the socket does", () => {
     const s = open();
     const refused = { code: "EOPNOTSUPP", reason: "wrong-state", syscall: "listen" };
-    for (const socket of [s.socket(), s.bound("", 2000), s.connected()]) {
+    for (const socket of [s.socket(), s.bound("", 2000), s.toRemote()]) {
       expectRefused(s, () => socket.listen(), { ...refused, says: "UDP" });
     }
     expect(s.drawn).toBe(0);
@@ -71,7 +72,7 @@ onBuilds((open) => {
   test("TIME_WAIT is not for UDP, and a socket that asked for it goes on", () => {
     const s = open();
     const refused = { code: "EINVAL", reason: "wrong-state", syscall: "close" };
-    for (const socket of [s.socket(), s.bound("", 2000), s.connected({ offset: 5 })]) {
+    for (const socket of [s.socket(), s.bound("", 2000), s.toRemote({ offset: 5 })]) {
       for (const timestamp of [undefined, null, 0]) {
         const how = { timeWait: true, ...(timestamp !== undefined && { timestamp }) };
         expectRefused(s, () => socket.close(how), { ...refused, says: "only a connected TCP" });
@@ -86,7 +87,7 @@ onBuilds((open) => {
     test("counts for what is asked after the socket has moved, and takes nothing away", () => {
       const s = open();
       const [a, b] = [s.group("/a", [2000, 2004], [2000, 2004]), s.group("/b", [9, 9], [9, 9])];
-      const [bound, connected] = [s.bound("", 2000, { group: a }), s.connected({}, { group: a })];
+      const [bound, connected] = [s.bound("", 2000, { group: a }), s.toRemote({}, { group: a })];
       const { port } = connected;
       bound.group = b;
       connected.group = b;
@@ -105,7 +106,7 @@ onBuilds((open) => {
     test("that is narrowed takes nothing away, and stays as long as a socket carries it", () => {
       const s = open();
       const group = s.group("/a");
-      const [bound, connected] = [s.bound("", 2000, { group }), s.connected({}, { group })];
+      const [bound, connected] = [s.bound("", 2000, { group }), s.toRemote({}, { group })];
       const { port } = connected;
       s.groups.root.bindPortRange = { first: 5000, last: 5000 };
       group.connectPortRange = { first: 5001, last: 5001 };
@@ -121,7 +122,7 @@ onBuilds((open) => {
     test("of the system that closes with sockets open is used no longer", () => {
       const s = open();
       const group = s.group("/a");
-      for (let count = 0; count < 3; count++) s.connected({}, { group });
+      for (let count = 0; count < 3; count++) s.toRemote({}, { group });
       s.bound("10.0.0.1", 2000, { group, ...TCP });
       expect(group.uses).toBe(4);
       s.ports.close();

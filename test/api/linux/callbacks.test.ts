@@ -325,7 +325,7 @@ onBuilds((open, build) => {
     });
 
     test.each(["reuseAddr", "bindToDevice", "group", "privileged"])(
-      "of socket() that throws is passed on: %s",
+      "of socket() that throws: %s",
       (name) => {
         expectThrown(s, () => s.ports.socket(failing(name)), error);
       },

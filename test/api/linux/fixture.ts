@@ -49,13 +49,21 @@ const TIME_WAIT_MS = 60_000;
 
 /** The same stories on both builds; each test opens the setups that it needs. */
 export function onBuilds(tell: (open: Open, build: Build) => void): void {
+  onBuildsWith((build, options) => new Fixture(build, options), tell);
+}
+
+/** The same with another class of them. */
+export function onBuildsWith<T extends Fixture>(
+  make: (build: Build, options?: Linux2632Settings) => T,
+  tell: (open: (options?: Linux2632Settings) => T, build: Build) => void,
+): void {
   describe.each(BUILDS)("%s build", (build) => {
-    const setups: Fixture[] = [];
+    const setups: T[] = [];
     afterEach(() => {
       for (const fixture of setups.splice(0)) fixture.end();
     });
     tell((options) => {
-      const fixture = new Fixture(build, options);
+      const fixture = make(build, options);
       setups.push(fixture);
       return fixture;
     }, build);
@@ -161,7 +169,7 @@ export class Fixture {
   }
 
   /** Everything that can be told of the system, its sockets and its groups. */
-  picture(): unknown {
+  picture(): object {
     if (this.isClosed) return ["closed", this.#uses(), this.sockets.map(lookAt)];
     this.verify();
     const { ports } = this;
@@ -220,8 +228,8 @@ export class Fixture {
 
 type Range = readonly [first: number, last: number];
 
-function lookAt({ port, address, state, reuseAddr, group }: Linux2632Socket): unknown {
-  return [state, address, port, reuseAddr, group?.path];
+function lookAt({ type, port, address, state, reuseAddr, group }: Linux2632Socket): unknown {
+  return [type, state, address, port, reuseAddr, group?.path];
 }
 
 // ── Acts ──────────────────────────────────────────────────────────────────────────────────

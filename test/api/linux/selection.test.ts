@@ -81,34 +81,31 @@ function begin(s: Fixture, seed: number): Systems {
 
 onBuilds((open) => {
   describe.each(POLICIES)("%s", (algorithm) => {
-    test.each([undefined, 0, 41])(
-      "gives bind() and listen() the plain loop's ports: from %s",
-      (from) => {
-        const options = optionsOf(algorithm, 5, from);
-        const s = open({ seed: 77, bindSelection: options, connectSelection: KEYED });
-        const plain = new Plain(77, options);
-        const systems = begin(s, 3);
-        const found = { ports: 0, none: 0 };
-        for (let step = 0; step < STEPS; step++) {
-          systems.change("bindPortRange");
-          if (systems.isEmpty) continue;
-          const address = systems.random.pick(ADDRESSES);
-          const isListening = address === "" && systems.random.chance(30);
-          const socket = s.socket({ group: s.groups.get("/web") });
-          const isFree: IsFree = (port) =>
-            !systems.reserved.has(port) &&
-            !systems.open.some((other) => other.port === port && overlap(other.address, address));
-          const expected = plain.search(systems.range, tupleOf(address, "", 0), isFree);
-          const got = portOf(() => (isListening ? socket.listen() : socket.bind(address, 0)));
-          expect(got).toBe(expected);
-          if (got === undefined) found.none += 1;
-          else systems.open.push(socket);
-          found.ports += 1;
-        }
-        expect(found.ports).toBeGreaterThan(STEPS / 2);
-        expect(found.none).toBeGreaterThan(0);
-      },
-    );
+    test.each([undefined, 0, 41])("gives bind() and listen() the plain ports: from %s", (from) => {
+      const options = optionsOf(algorithm, 5, from);
+      const s = open({ seed: 77, bindSelection: options, connectSelection: KEYED });
+      const plain = new Plain(77, options);
+      const systems = begin(s, 3);
+      const found = { ports: 0, none: 0 };
+      for (let step = 0; step < STEPS; step++) {
+        systems.change("bindPortRange");
+        if (systems.isEmpty) continue;
+        const address = systems.random.pick(ADDRESSES);
+        const isListening = address === "" && systems.random.chance(30);
+        const socket = s.socket({ group: s.groups.get("/web") });
+        const isFree: IsFree = (port) =>
+          !systems.reserved.has(port) &&
+          !systems.open.some((other) => other.port === port && overlap(other.address, address));
+        const expected = plain.search(systems.range, tupleOf(address, "", 0), isFree);
+        const got = portOf(() => (isListening ? socket.listen() : socket.bind(address, 0)));
+        expect(got).toBe(expected);
+        if (got === undefined) found.none += 1;
+        else systems.open.push(socket);
+        found.ports += 1;
+      }
+      expect(found.ports).toBeGreaterThan(STEPS / 2);
+      expect(found.none).toBeGreaterThan(0);
+    });
 
     if (algorithm !== "hash") {
       test.each([undefined, 0, 41])("gives connect() the plain loop's ports: from %s", (from) => {
@@ -177,24 +174,21 @@ onBuilds((open) => {
   });
 
   describe("connect() by default", () => {
-    test.each([0, 5, 0xfffffff0])(
-      "goes by the keyed hash of the tuple and the hint: %s",
-      (hint) => {
-        const s = open({ hint, connectSelection: KEYED });
-        let next = hint;
-        expectConnections(s, ({ first, last }, tuple, isFree) => {
-          const count = last - first + 1;
-          for (let i = 1; i <= count; i++) {
-            const port = first + (((i + next + hashOf(tuple, 0)) % 2 ** 32) % count);
-            if (!isFree(port)) continue;
-            next = (next + i) % 2 ** 32;
-            return port;
-          }
-          return undefined;
-        });
-        expect(s.ports.hint).toBe(next);
-      },
-    );
+    test.each([0, 5, 0xfffffff0])("goes by the keyed hash of the tuple and the hint %s", (hint) => {
+      const s = open({ hint, connectSelection: KEYED });
+      let next = hint;
+      expectConnections(s, ({ first, last }, tuple, isFree) => {
+        const count = last - first + 1;
+        for (let i = 1; i <= count; i++) {
+          const port = first + (((i + next + hashOf(tuple, 0)) % 2 ** 32) % count);
+          if (!isFree(port)) continue;
+          next = (next + i) % 2 ** 32;
+          return port;
+        }
+        return undefined;
+      });
+      expect(s.ports.hint).toBe(next);
+    });
 
     test("begins elsewhere where the policy has another counter", () => {
       const [zero, ten] = [0, 10].map((from) => {

@@ -7,10 +7,9 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { type PortGroup, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import type { PolicyName } from "../../../bindings/selection.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { BUILDS, freshModule } from "../../support/builds.ts";
-import { hashOf, SECRET } from "../../support/rfc6056.ts";
+import { hashOf, POLICIES, SECRET } from "../../support/rfc6056.ts";
 import { DNS } from "./fixture.ts";
 
 setFlagsFromString("--expose-gc");
@@ -58,23 +57,20 @@ describe.each(BUILDS)("%s build", (build) => {
     ["closes its tree", () => groups.close()],
   ];
 
-  test.each(goes)(
-    "a tester gives the port back by value and %s: no search goes on in it",
-    (_, go) => {
-      const seen: number[] = [];
-      const answer = caught(() =>
-        manager.reservePort({ ...DNS, group: a, offset: 0 }, (port) => {
-          if (seen.push(port) > 1) return true;
-          manager.releasePort({ ...DNS, group: a, port });
-          go();
-          return false;
-        }),
-      );
-      expect(answer).toMatchObject({ name: "PortError" });
-      expect(seen).toEqual([2000]);
-      expectNothingLeft();
-    },
-  );
+  test.each(goes)("a tester gives the port back by value and %s: the search ends", (_, go) => {
+    const seen: number[] = [];
+    const answer = caught(() =>
+      manager.reservePort({ ...DNS, group: a, offset: 0 }, (port) => {
+        if (seen.push(port) > 1) return true;
+        manager.releasePort({ ...DNS, group: a, port });
+        go();
+        return false;
+      }),
+    );
+    expect(answer).toMatchObject({ name: "PortError" });
+    expect(seen).toEqual([2000]);
+    expectNothingLeft();
+  });
 
   test.each(goes)("a getter of a pool's options %s: no pool is opened in it", (_, go) => {
     for (const name of ["unique", "mode"]) {
@@ -143,7 +139,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test.each<PolicyName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
+  test.each(POLICIES)(
     "%s: a pool that has left a group picks on when the group is gone",
     (selection) => {
       using policy = PortManager.open({ module, portRange: RANGE, selection });
@@ -236,7 +232,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect((refused as Error).message).toContain("all 5 of 2000..2004 are taken");
   });
 
-  test.each<PolicyName>(["random", "random-retry", "hash", "double-hash", "sequential"])(
+  test.each(POLICIES)(
     "%s: a tester that closes the manager and refuses, or accepts, hears of the manager",
     (selection) => {
       for (const verdict of [false, true]) {

@@ -79,52 +79,49 @@ describe.each(BUILDS)("%s build", (build) => {
 
   const shared = [...LINEAR, ...DRAWN].filter(({ algorithm }) => algorithm !== "sequential");
 
-  test.each(shared)(
-    "$algorithm has one sequence for reservations, pools and batches",
-    (options) => {
-      using groups = openGroups(build);
-      const group = groups.create("/a");
-      const reserved = reservedOn(build);
-      using manager = open(build, options);
-      const plain = plainOf(options);
-      const others = [1, 2].map((number) => {
-        const request = { ...to(number), group, reserved };
-        return { number, request, pool: manager.pool(request) };
-      });
+  test.each(shared)("$algorithm is one sequence for reservations, pools and batches", (options) => {
+    using groups = openGroups(build);
+    const group = groups.create("/a");
+    const reserved = reservedOn(build);
+    using manager = open(build, options);
+    const plain = plainOf(options);
+    const others = [1, 2].map((number) => {
+      const request = { ...to(number), group, reserved };
+      return { number, request, pool: manager.pool(request) };
+    });
 
-      const expectSame = (count: number): void => {
-        for (const { number, request, pool } of others) {
-          const ports = some(manager, pool, request, count);
-          verify(manager);
-          expect(ports.slice(0, count)).toEqual(
-            Array.from({ length: count }, () => plain.pick(tupleTo(number))),
-          );
-          // The next destination has ports of its own.
-          for (const port of ports) manager.releasePort({ ...to(number), group, port });
-          plain.taken.clear();
-        }
-      };
-      expectSame(12);
-      group.connectPortRange = { first: 1063, last: 1129 };
-      plain.range = { first: 1063, last: 1129 };
-      expectSame(18);
-      reserved.text = "1060-1070,1080-1110,1128";
-      plain.reserved = new Set(portsOf(reserved));
-      expectSame(18);
-      group.bindPortRange = { first: 1, last: 1 };
-      manager.setPortRange(1064, 2000);
-      plain.range = { first: 1064, last: 1129 };
-      expectSame(12);
-      group.connectPortRange = undefined;
-      plain.range = { first: 1064, last: 2000 };
-      expectSame(24);
-      reserved.text = "";
-      plain.reserved = new Set();
-      manager.setPortRange(1120, 1199);
-      plain.range = { first: 1120, last: 1199 };
-      expectSame(24);
-    },
-  );
+    const expectSame = (count: number): void => {
+      for (const { number, request, pool } of others) {
+        const ports = some(manager, pool, request, count);
+        verify(manager);
+        expect(ports.slice(0, count)).toEqual(
+          Array.from({ length: count }, () => plain.pick(tupleTo(number))),
+        );
+        // The next destination has ports of its own.
+        for (const port of ports) manager.releasePort({ ...to(number), group, port });
+        plain.taken.clear();
+      }
+    };
+    expectSame(12);
+    group.connectPortRange = { first: 1063, last: 1129 };
+    plain.range = { first: 1063, last: 1129 };
+    expectSame(18);
+    reserved.text = "1060-1070,1080-1110,1128";
+    plain.reserved = new Set(portsOf(reserved));
+    expectSame(18);
+    group.bindPortRange = { first: 1, last: 1 };
+    manager.setPortRange(1064, 2000);
+    plain.range = { first: 1064, last: 1129 };
+    expectSame(12);
+    group.connectPortRange = undefined;
+    plain.range = { first: 1064, last: 2000 };
+    expectSame(24);
+    reserved.text = "";
+    plain.reserved = new Set();
+    manager.setPortRange(1120, 1199);
+    plain.range = { first: 1120, last: 1199 };
+    expectSame(24);
+  });
 
   test.each(LINEAR)("$algorithm: finds what there is, to the last port", (options) => {
     using groups = openGroups(build);
@@ -146,30 +143,27 @@ describe.each(BUILDS)("%s build", (build) => {
     expect((error as Error).message).toContain("all 70 of 1062..1131 are taken or reserved");
   });
 
-  test.each(DRAWN)(
-    "$algorithm: gives nothing but what there is, and says when it gave up",
-    (options) => {
-      using groups = openGroups(build);
-      const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
-      const reserved = reservedOn(build, "1000-1100,1102-1130");
-      using manager = open(build, options);
-      const request = { ...to(1), group, reserved };
-      const pool = manager.pool(request);
-      const counts = new Map<number, number>();
-      for (let round = 0; round < 200; round++) {
-        const port = round % 2 ? pool.take() : answerOf(() => manager.reservePort(request));
-        counts.set(port, (counts.get(port) ?? 0) + 1);
-        if (port > 0) expect(pool.free(port)).toBe(true);
-      }
-      expect([...counts.keys()].sort()).toEqual([EXHAUSTED, 1101, 1131]);
-      reserved.text = "1-65535";
-      expect([pool.take(), pool.takeMany(new Uint16Array(3))]).toEqual([EXHAUSTED, 0]);
-      const error = caught(() => manager.reservePort(request));
-      expect((error as Error).message).toContain(
-        "none of 70 draws from 1062..1131 met a port that is not taken or reserved",
-      );
-    },
-  );
+  test.each(DRAWN)("$algorithm: gives only what there is, and says when it gave up", (options) => {
+    using groups = openGroups(build);
+    const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
+    const reserved = reservedOn(build, "1000-1100,1102-1130");
+    using manager = open(build, options);
+    const request = { ...to(1), group, reserved };
+    const pool = manager.pool(request);
+    const counts = new Map<number, number>();
+    for (let round = 0; round < 200; round++) {
+      const port = round % 2 ? pool.take() : answerOf(() => manager.reservePort(request));
+      counts.set(port, (counts.get(port) ?? 0) + 1);
+      if (port > 0) expect(pool.free(port)).toBe(true);
+    }
+    expect([...counts.keys()].sort()).toEqual([EXHAUSTED, 1101, 1131]);
+    reserved.text = "1-65535";
+    expect([pool.take(), pool.takeMany(new Uint16Array(3))]).toEqual([EXHAUSTED, 0]);
+    const error = caught(() => manager.reservePort(request));
+    expect((error as Error).message).toContain(
+      "none of 70 draws from 1062..1131 met a port that is not taken or reserved",
+    );
+  });
 
   test.each([...LINEAR, ...DRAWN])("$algorithm: a group of one port", (options) => {
     using groups = openGroups(build);
@@ -349,20 +343,17 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── Batches, managers ───────────────────────────────────────────────────────────────────
 
-  test.each([...LINEAR, ...DRAWN])(
-    "$algorithm: a long batch is what single calls take",
-    (options) => {
-      const [one, other] = [1, 2].map(() => {
-        const manager = openOn(build, { seed: 5, selection: options });
-        return { manager, pool: manager.pool(to(3)) };
-      }) as [{ manager: PortManager; pool: PortPool }, { manager: PortManager; pool: PortPool }];
-      const batch = new Uint16Array(1300);
-      expect(one.pool.takeMany(batch)).toBe(1300);
-      expect([...batch]).toEqual(Array.from({ length: 1300 }, () => other.pool.take()));
-      verify(one.manager);
-      for (const { manager } of [one, other]) manager.close();
-    },
-  );
+  test.each([...LINEAR, ...DRAWN])("$algorithm: a long batch is as single calls are", (options) => {
+    const [one, other] = [1, 2].map(() => {
+      const manager = openOn(build, { seed: 5, selection: options });
+      return { manager, pool: manager.pool(to(3)) };
+    }) as [{ manager: PortManager; pool: PortPool }, { manager: PortManager; pool: PortPool }];
+    const batch = new Uint16Array(1300);
+    expect(one.pool.takeMany(batch)).toBe(1300);
+    expect([...batch]).toEqual(Array.from({ length: 1300 }, () => other.pool.take()));
+    verify(one.manager);
+    for (const { manager } of [one, other]) manager.close();
+  });
 
   test.each([...LINEAR, ...DRAWN])("$algorithm: managers do not share it", (options) => {
     const managers = [7, 7, 8].map((seed) => open(build, options, seed));
@@ -376,7 +367,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test.each([...LINEAR, ...DRAWN])(
-    "$algorithm: picks without a reservation are random",
+    "$algorithm: picks that reserve nothing are random",
     (options) => {
       using manager = open(build, options);
       const used = manager.stats().memory.used;

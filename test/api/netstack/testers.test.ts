@@ -5,9 +5,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { PortGroup, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import type { PolicyName } from "../../../bindings/selection.ts";
 import { caught, wrong } from "../../invalid-input/fixture.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
+import { POLICIES } from "../../support/rfc6056.ts";
 import { openGroups } from "../groups/fixture.ts";
 import { type AnyRequest, DNS, reservedOn, SERVER } from "./fixture.ts";
 
@@ -137,14 +137,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(seen).toEqual([1010, 1011, 1012]);
   });
 
-  test.each<PolicyName>([
-    "random",
-    "random-retry",
-    "hash",
-    "double-hash",
-    "random-increments",
-    "sequential",
-  ])("%s offers no port that is not allowed at that moment", (selection) => {
+  test.each(POLICIES)("%s offers no port that is not allowed at that moment", (selection) => {
     for (let seed = 0; seed < 40; seed++) {
       const own = openOn(build, { seed, selection, portRange: { first: 1000, last: 1019 } });
       groups.write("/a/net_cls.bind_port_range", "1000 1015");

@@ -167,7 +167,7 @@ test.each([
   [50_000, "release", 1000],
   [4800, "debug", 400],
 ] as const)(
-  "a restored manager answers as the original, %d times (%s build)",
+  "a restored manager answers as the original, %d times, %s",
   (operations, build, length) => {
     for (let done = 0, seed = 1; done < operations; seed++) done += sideBySide(build, seed, length);
   },

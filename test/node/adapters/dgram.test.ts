@@ -95,7 +95,7 @@ test("UDP and TCP have ports of their own", async () => {
 });
 
 test.for([true, false])(
-  "ports held by another program are passed over, skipUsed: %s",
+  "ports of another program are passed over, skipUsed: %s",
   async (skipUsed) => {
     for (let port = EIGHT.first; port < EIGHT.last; port++) await bindAt(SOURCES[0], port);
     // Longer than a busy machine takes: a port whose quarantine is over is tried again.

@@ -181,7 +181,7 @@ test.for([
   ["Pool", (origin: string, options: Pool.Options) => new Pool(origin, options)],
   ["Client", (origin: string, options: Client.Options) => new Client(origin, options)],
 ] as const)(
-  "a destroyed %s gives up its place in the queue, and opens no connection later",
+  "a destroyed %s gives up its place in the queue, and opens nothing later",
   async ([, make]) => {
     const { port } = await httpFixture();
     const connector = connect({ ...ONE, wait: true });
@@ -316,7 +316,7 @@ test.for([
   { maxCachedSessions: 100, reused: [false, true, true] },
   { maxCachedSessions: 0, reused: [false, false, false] },
 ])(
-  "TLS sessions are used again, of $maxCachedSessions kept",
+  "TLS sessions, $maxCachedSessions kept, are used again",
   async ({ maxCachedSessions, reused }) => {
     const seen: boolean[] = [];
     const { port } = await httpsFixture(({ socket }, response) => {

@@ -129,7 +129,7 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
     ["host", 0],
     ["slice", 1],
   ] as const)(
-    "threads that race for few blocks hold none twice with %s, or are caught",
+    "threads that race for blocks hold none twice with %s, or are caught",
     async (store, least) => {
       const { stdout } = await execute(process.execPath, [RACERS, store, freshScope().source]);
       const { acquired, twice } = JSON.parse(stdout) as { acquired: number; twice: number };

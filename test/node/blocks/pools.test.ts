@@ -52,7 +52,7 @@ test.each([
   ["memory", memoryBlocks],
   ["host", hostBlocks],
 ] as const)(
-  "two managers on one address share no block of %s, and one gets what the other had",
+  "two managers share no block of %s, and one gets what the other had",
   async (name, make) => {
     if (name === "host" && process.platform !== "linux") return;
     const address = freshAddress();
