@@ -4,10 +4,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Flags, PortManager, type PortPool, TCP } from "../../bindings/index.ts";
 import { BUILDS, openOn } from "../support/builds.ts";
 import {
+  all,
   BAD_PORT,
   BAD_RANGE,
   CLOSED,
   closeFixture,
+  EMPTY_MODULE,
   expectRefused,
   type Fixture,
   OUT,
@@ -15,53 +17,36 @@ import {
   picture,
   type Refused,
   RIGHT,
+  type Row,
+  says,
   TYPE,
   VALUE,
   wrong,
 } from "./fixture.ts";
 
-type Row = readonly [name: string, value: unknown, refused: Refused];
-
-const says = (refused: Refused, text: string): Refused => ({ ...refused, says: text });
-
-/** The shortest module there is: it exports nothing. */
-const EMPTY_MODULE = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
-
 const OPTIONS: readonly Row[] = [
   ["null", null, says(TYPE, "options must be an object")],
-  ["a number", 5, TYPE],
-  ["an array", [], TYPE],
   ["a wrong name", { sed: 1 }, says(VALUE, "known are ")],
   ["a name in other case", { memorylimit: 1e6 }, says(VALUE, "known are ")],
   ["a strange name", { verbose: true }, says(VALUE, "known are portRange, seed")],
-  ["a negative seed", { seed: -1 }, OUT],
-  ["a seed of 2^32", { seed: 2 ** 32 }, OUT],
-  ["a fraction as seed", { seed: 0.5 }, OUT],
-  ["a text as seed", { seed: "1" }, TYPE],
-  ["a bigint as seed", { seed: 1n }, TYPE],
   ["null as range", { portRange: null }, says(TYPE, "portRange must be an object")],
-  ["a pair as range", { portRange: [1, 2] }, TYPE],
   ["half a range", { portRange: { first: 1 } }, says(TYPE, "last must be")],
-  ["a range with text", { portRange: { first: "1", last: 2 } }, TYPE],
-  ["a range that is upside down", { portRange: { first: 2, last: 1 } }, BAD_RANGE],
-  ["a range from 0", { portRange: { first: 0, last: 9 } }, BAD_RANGE],
-  ["a range to 65536", { portRange: { first: 1, last: 65536 } }, BAD_RANGE],
-  ["a range of fractions", { portRange: { first: 1.5, last: 2.5 } }, BAD_RANGE],
   [
     "a range with a wrong name",
     { portRange: { fist: 1, last: 2 } },
     says(VALUE, "known are first, last"),
   ],
   ["a limit of 0", { memoryLimit: 0 }, says(OUT, "1024..4294967295")],
-  ["a limit of 1023", { memoryLimit: 1023 }, OUT],
-  ["a negative limit", { memoryLimit: -1 }, OUT],
-  ["NaN as limit", { memoryLimit: Number.NaN }, OUT],
-  ["a limit of 2^32", { memoryLimit: 2 ** 32 }, OUT],
-  ["a text as limit", { memoryLimit: "1MB" }, TYPE],
   ["bytes as module", { module: Uint8Array.of(0, 97, 115, 109) }, says(TYPE, "module must be")],
-  ["an object as module", { module: {} }, TYPE],
-  ["null as module", { module: null }, TYPE],
   ["another module", { module: EMPTY_MODULE }, says(VALUE, "portwarden's core.wasm")],
+  ...all(TYPE, 5, [], { seed: "1" }, { seed: 1n }, { portRange: [1, 2] }),
+  ...all(TYPE, { portRange: { first: "1", last: 2 } }, { memoryLimit: "1MB" }, { module: {} }),
+  ...all(TYPE, { module: null }),
+  ...all(OUT, { seed: -1 }, { seed: 2 ** 32 }, { seed: 0.5 }, { memoryLimit: 1023 }),
+  ...all(OUT, { memoryLimit: -1 }, { memoryLimit: Number.NaN }, { memoryLimit: 2 ** 32 }),
+  ...all(BAD_RANGE, { portRange: { first: 2, last: 1 } }, { portRange: { first: 0, last: 9 } }),
+  ...all(BAD_RANGE, { portRange: { first: 1, last: 65536 } }),
+  ...all(BAD_RANGE, { portRange: { first: 1.5, last: 2.5 } }),
 ];
 
 const RANGES: readonly (readonly [unknown, unknown, Refused])[] = [
@@ -84,43 +69,20 @@ const RANGES: readonly (readonly [unknown, unknown, Refused])[] = [
 ];
 
 const OFFSETS: readonly Row[] = [
-  ["-1", -1, OUT],
-  ["1.5", 1.5, OUT],
-  ["NaN", Number.NaN, OUT],
-  ["infinity", Number.POSITIVE_INFINITY, OUT],
-  ["2^32", 2 ** 32, OUT],
-  ["a text", "0", TYPE],
-  ["null", null, TYPE],
-  ["a bigint", 0n, TYPE],
-  ["a symbol", Symbol("0"), TYPE],
-  ["an object", {}, TYPE],
+  ...all(OUT, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 32),
+  ...all(TYPE, "0", null, 0n, Symbol("0"), {}),
 ];
 
 const PORTS: readonly Row[] = [
-  ["0", 0, BAD_PORT],
-  ["-1", -1, BAD_PORT],
-  ["65536", 65536, BAD_PORT],
-  ["80.5", 80.5, BAD_PORT],
-  ["NaN", Number.NaN, BAD_PORT],
-  ["a text", "80", TYPE],
-  ["a bigint", 80n, TYPE],
-  ["a symbol", Symbol("80"), TYPE],
-  ["an object that is a number", { valueOf: () => 80 }, TYPE],
-  ["nothing", undefined, TYPE],
-  ["null", null, TYPE],
+  ...all(BAD_PORT, 0, -1, 65536, 80.5, Number.NaN),
+  ...all(TYPE, "80", 80n, Symbol("80"), { valueOf: () => 80 }, undefined, null),
 ];
 
 const BATCHES: readonly Row[] = [
   ["an array", [1, 2], says(TYPE, "ports must be a Uint16Array, got an array of 2")],
-  ["bytes", new Uint8Array(4), TYPE],
-  ["32-bit numbers", new Uint32Array(4), TYPE],
-  ["a view", new DataView(new ArrayBuffer(4)), TYPE],
-  ["a buffer", new ArrayBuffer(4), TYPE],
-  ["a count", 5, TYPE],
-  ["a proxy of one", new Proxy(new Uint16Array(4), {}), TYPE],
-  ["an object with its prototype", Object.create(Uint16Array.prototype), TYPE],
-  ["nothing", undefined, TYPE],
-  ["null", null, TYPE],
+  ...all(TYPE, new Uint8Array(4), new Uint32Array(4), new DataView(new ArrayBuffer(4))),
+  ...all(TYPE, new ArrayBuffer(4), 5, new Proxy(new Uint16Array(4), {})),
+  ...all(TYPE, Object.create(Uint16Array.prototype), undefined, null),
 ];
 
 describe.each(BUILDS)("%s build", (build) => {

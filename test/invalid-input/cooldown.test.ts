@@ -4,51 +4,48 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PortError, PortManager, type PortPool, TCP } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { BUILDS, bytesOf, openOn } from "../support/builds.ts";
-import { BAD_PORT, CLOSED, OUT, type Refused, TYPE, VALUE, wrong } from "./fixture.ts";
+import {
+  all,
+  BAD_PORT,
+  CLOSED,
+  OUT,
+  type Refused,
+  type Row,
+  says,
+  TYPE,
+  VALUE,
+  wrong,
+} from "./fixture.ts";
 
 const KEY = { networks: [4], transport: TCP };
-const says = (refused: Refused, text: string): Refused => ({ ...refused, says: text });
 
-const COOLDOWNS: readonly (readonly [string, unknown, Refused])[] = [
+const COOLDOWNS: readonly Row[] = [
   ["null", null, says(TYPE, "cooldown must be an object")],
   ["a text", "60s", says(TYPE, "cooldown must be milliseconds, or an object")],
-  ["a list", [60], TYPE],
   ["a negative number", -1, says(OUT, "cooldown must be an integer in 0..86400000, got -1")],
-  ["more than a day", 86_400_001, OUT],
-  ["a fraction", 0.5, OUT],
-  ["NaN", Number.NaN, OUT],
   ["no period", {}, says(TYPE, "cooldown.period must be an integer")],
-  ["a text as period", { period: "1" }, TYPE],
-  ["a period below 0", { period: -5 }, OUT],
   ["a wrong name", { perod: 1 }, says(VALUE, "known are ")],
   ["a wrong policy", { period: 1, whenCooling: "wait" }, says(VALUE, '"refuse" or "oldest"')],
+  ...all(TYPE, [60], { period: "1" }),
+  ...all(OUT, 86_400_001, 0.5, Number.NaN, { period: -5 }),
 ];
 
-const SELECTIONS: readonly (readonly [string, unknown, Refused])[] = [
+const SELECTIONS: readonly Row[] = [
   ["another name", "lifo", says(VALUE, 'selection must be "fifo"')],
   ["a selection of managers", "random", VALUE],
   ["an object", { algorithm: "fifo" }, TYPE],
   ["null", null, TYPE],
 ];
 
-const TIMES: readonly (readonly [string, unknown, Refused])[] = [
+const TIMES: readonly Row[] = [
   ["nothing", undefined, says(TYPE, "now must be milliseconds in 0..4294967000000")],
-  ["a text", "0", TYPE],
-  ["a date", new Date(), TYPE],
-  ["a bigint", 1n, TYPE],
-  ["a negative time", -1, OUT],
-  ["NaN", Number.NaN, OUT],
-  ["eternity", Number.POSITIVE_INFINITY, OUT],
+  ...all(TYPE, "0", new Date(), 1n),
+  ...all(OUT, -1, Number.NaN, Number.POSITIVE_INFINITY),
 ];
 
-const PORTS: readonly (readonly [string, unknown, Refused])[] = [
-  ["port 0", 0, BAD_PORT],
-  ["port 65536", 65536, BAD_PORT],
-  ["port -1", -1, BAD_PORT],
-  ["port 2^31", 2 ** 31, BAD_PORT],
-  ["a fraction", 1.5, BAD_PORT],
-  ["a text", "80", TYPE],
-  ["nothing", undefined, TYPE],
+const PORTS: readonly Row[] = [
+  ...all(BAD_PORT, 0, 65536, -1, 2 ** 31, 1.5),
+  ...all(TYPE, "80", undefined),
 ];
 
 describe.each(BUILDS)("%s build", (build) => {

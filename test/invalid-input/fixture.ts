@@ -1,6 +1,7 @@
 // Fixture: a manager that is busy in every way, so that a mistake has something to spoil, and the
 // proof that it has spoilt nothing.
 
+import { inspect } from "node:util";
 import { expect } from "vitest";
 import {
   PortError,
@@ -29,6 +30,25 @@ export interface Refused {
   /** Part of the message. */
   readonly says?: string;
 }
+
+/** A value that is wrong, what to call it, and how it is refused. */
+export type Row<R extends Refused = Refused> = readonly [name: string, value: unknown, refused: R];
+
+/** The same refusal, with that in its message. */
+export function says<R extends Refused>(refused: R, text: string): R {
+  return { ...refused, says: text };
+}
+
+/** Rows of values that are refused in one way, and speak for themselves. */
+export function all<R extends Refused>(refused: R, ...values: readonly unknown[]): Row<R>[] {
+  const show = (value: unknown): string => inspect(value, { breakLength: Number.MAX_VALUE });
+  return values.map((value) => [show(value), value, refused]);
+}
+
+/** The shortest module there is: it exports nothing. */
+export const EMPTY_MODULE: WebAssembly.Module = new WebAssembly.Module(
+  Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0),
+);
 
 /** A request that is right in every way. */
 export const RIGHT: { networks: number[]; transport: number; port: number } = {

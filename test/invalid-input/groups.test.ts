@@ -18,9 +18,7 @@ import {
   type Refused,
 } from "../api/groups/fixture.ts";
 import { BUILDS, freshModule } from "../support/builds.ts";
-import { wrong } from "./fixture.ts";
-
-type Row = readonly [name: string, value: unknown, refused: Refused];
+import { all, EMPTY_MODULE, type Row, says, wrong } from "./fixture.ts";
 
 const TYPE: Refused = { code: "ERR_INVALID_ARG_TYPE", reason: "invalid-argument" };
 const VALUE: Refused = { code: "ERR_INVALID_ARG_VALUE", reason: "invalid-argument" };
@@ -34,14 +32,9 @@ const IS_FILE: Refused = { code: "ENOTDIR", reason: "is-file" };
 const READ_ONLY: Refused = { code: "EACCES", reason: "read-only" };
 const CLOSED: Refused = { code: "EBADF", reason: "closed" };
 
-const says = (refused: Refused, text: string): Refused => ({ ...refused, says: text });
-
-/** The shortest module there is: it exports nothing. */
-const EMPTY_MODULE = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
-
 const NO_TEXTS: readonly unknown[] = [undefined, null, 5, 5n, true, {}, [], Symbol("a"), ["/a"]];
 
-const MODULES: readonly Row[] = [
+const MODULES: readonly Row<Refused>[] = [
   ["null", null, says(TYPE, "options must be an object")],
   ["a text", "copy", TYPE],
   ["a wrong name", { inherits: "copy" }, VALUE],
@@ -50,7 +43,7 @@ const MODULES: readonly Row[] = [
   ["another module", { module: EMPTY_MODULE }, says(VALUE, "portwarden's core.wasm")],
 ];
 
-const OPTIONS: readonly Row[] = [
+const OPTIONS: readonly Row<Refused>[] = [
   ...MODULES,
   [
     "a wrong way to inherit",
@@ -61,41 +54,27 @@ const OPTIONS: readonly Row[] = [
   ["a flag as a way to inherit", { inherit: true }, VALUE],
 ];
 
-const PATHS: readonly Row[] = [
+const PATHS: readonly Row<Refused>[] = [
   ["no path", undefined, says(TYPE, 'a path such as "/web/api"')],
-  ["null", null, TYPE],
-  ["a number", 5, TYPE],
-  ["a list of names", ["web"], TYPE],
   ["nothing", "", says(VALUE, "must be absolute")],
   ["a relative path", "web", says(VALUE, 'must be absolute, such as /web/api, got "web"')],
   ["two slashes", "//", says(VALUE, "a name after every slash")],
-  ["a slash at the end", "/a/", VALUE],
-  ["two slashes within", "/a//b", VALUE],
   ["a dot", "/.", says(VALUE, '"." or ".."')],
-  ["a dot within", "/a/./b", VALUE],
-  ["two dots", "/a/..", VALUE],
   ["a newline", "/a\nb", says(VALUE, "control characters")],
-  ["a tab", "/a\tb", VALUE],
-  ["a null", "/a\0", VALUE],
-  ["a delete", "/\u007f", VALUE],
-  ["a control of the second kind", "/\u0085", VALUE],
   ["a name of 256 letters", `/${"a".repeat(256)}`, says(LONG, "up to 255 bytes, got 256")],
-  ["a name of 256 bytes", `/a/${"é".repeat(128)}/b`, LONG],
+  ...all(TYPE, null, 5, ["web"]),
+  ...all(VALUE, "/a/", "/a//b", "/a/./b", "/a/..", "/a\tb", "/a\0", "/\u007f", "/\u0085"),
+  ...all(LONG, `/a/${"é".repeat(128)}/b`),
 ];
 
-const RANGES: readonly Row[] = [
+const RANGES: readonly Row<Refused>[] = [
   ["null", null, says(TYPE, "bindPortRange must be an object, { first, last }, got null")],
-  ["a pair", [1, 2], TYPE],
-  ["a text", "1 2", TYPE],
   ["half a range", { first: 1 }, says(TYPE, "last must be")],
-  ["a range with text", { first: "1", last: 2 }, TYPE],
-  ["a range of bigints", { first: 1n, last: 2n }, TYPE],
   ["a wrong name", { frist: 1, last: 2 }, says(VALUE, "known are ")],
   ["a range upside down", { first: 9, last: 8 }, says(BAD_RANGE, "9..8; undefined is no limit")],
-  ["a range from 0", { first: 0, last: 8 }, BAD_RANGE],
-  ["a range to 65536", { first: 1, last: 65536 }, BAD_RANGE],
-  ["a range of fractions", { first: 1.5, last: 2.5 }, BAD_RANGE],
-  ["a range to NaN", { first: 1, last: Number.NaN }, BAD_RANGE],
+  ...all(TYPE, [1, 2], "1 2", { first: "1", last: 2 }, { first: 1n, last: 2n }),
+  ...all(BAD_RANGE, { first: 0, last: 8 }, { first: 1, last: 65536 }, { first: 1.5, last: 2.5 }),
+  ...all(BAD_RANGE, { first: 1, last: Number.NaN }),
 ];
 
 describe.each(BUILDS)("%s build", (build) => {

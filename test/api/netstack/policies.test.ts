@@ -26,7 +26,7 @@ import {
 import { answerOf, instanceBytes, reservedOn } from "./fixture.ts";
 
 /** Those that a search meets each port with once, from a place that is kept. */
-const KEPT = LINEAR.filter((name) => name !== "random");
+const PLACED = LINEAR.filter((name) => name !== "random");
 /** Those that keep something in the core. */
 const STORED: readonly PolicyName[] = COUNTED.filter((algorithm) => algorithm !== "sequential");
 const EVERY = { first: 1, last: 65_535 };
@@ -112,7 +112,7 @@ describe.each(BUILDS)("on the %s build", (build) => {
     );
   });
 
-  describe.each(KEPT)("%s", (algorithm) => {
+  describe.each(PLACED)("%s", (algorithm) => {
     const poolOn = (options: OpenOptions, from?: number): PortPool => {
       const manager = openOn(build, { ...options, selection: optionsOf(algorithm, 3, from) });
       return manager.pool({ ...requestFor(COMMON), reserved });
