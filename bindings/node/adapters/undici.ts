@@ -1,15 +1,16 @@
 // undici: a function for the option `connect` of its Client, Pool and Agent.
 
 import { channel } from "node:diagnostics_channel";
-import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from "node:net";
+import { isIP, type Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { wrongValue } from "../../errors.ts";
 import { checkInteger, checkObject } from "../../requests/checks.ts";
 import { builtin } from "../builtin.ts";
 import type { Dial } from "../connector/attempt.ts";
-import { type Connector, checkSignal } from "../connector/connector.ts";
+import { type Connector, checkSignal, dialBy } from "../connector/connector.ts";
 import { ConnectorError } from "../connector/connector-error.ts";
 import type { Lookup } from "../connector/connector-options.ts";
+import { dialNet } from "../connector/dial-net.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
 /** undici's `Client` gives up connecting after so many milliseconds. */
@@ -31,6 +32,13 @@ export interface UndiciTarget {
   localAddress?: string | null | undefined;
   socketPath?: string | null | undefined;
   allowH2?: boolean | undefined;
+}
+
+/** What is set when a socket is there. */
+interface SetLater {
+  noDelay?: unknown;
+  keepAlive?: unknown;
+  keepAliveInitialDelay?: unknown;
 }
 
 /** Told how it went, as undici wants it. */
@@ -100,29 +108,28 @@ export function undiciConnect(
   checkInteger("timeout", timeout, 0, DAY_MS);
   checkInteger("maxCachedSessions", maxCachedSessions, 0, UINT32_MAX);
   const sessions = new Sessions(maxCachedSessions);
+  const { family, lookup, localAddress: ownAddress } = endsIn(options);
+  const { signal } = options;
+  const plain = optionsOfPlain(options);
   return (target, callback) => {
     const { hostname, protocol, port, localAddress, socketPath } = target;
     if (socketPath) throw wrongValue("socketPath", "left out: it has no ports", socketPath);
     if (adopt(connector, target, callback)) return;
     const isSecure = protocol === "https:";
-    const wanted = new Wanted(connector, target, callback, options.signal);
-    const ends = endsIn(options);
     const where = {
-      ...ends,
       host: hostname,
-      port: Number(port || (isSecure ? 443 : 80)),
-      localAddress: localAddress ?? ends.localAddress,
+      port: port || (isSecure ? 443 : 80),
+      family,
+      lookup,
+      localAddress: localAddress ?? ownAddress,
       key: stickyKey,
       connectTimeout: timeout,
-      signal: wanted.signal,
+      signal,
     };
-    const dial = isSecure ? dialSecure(target, options, sessions) : dialPlain(options);
-    try {
-      connector.dial(where, dial, wanted.opened, isSecure ? "secureConnect" : "connect");
-    } catch (error) {
-      wanted.end();
-      throw error;
-    }
+    const dial = isSecure ? dialSecure(target, options, sessions) : dialPlain(plain, options);
+    const wanted = new Wanted(connector, target, callback);
+    const readyEvent = isSecure ? "secureConnect" : "connect";
+    wanted.isOpenedBy(dialBy(connector, where, dial, wanted.opened, readyEvent));
   };
 }
 
@@ -146,50 +153,28 @@ let tested: Wanted | undefined;
 class Wanted {
   readonly #connector: Connector;
   readonly #target: UndiciTarget;
-  readonly #abort: AbortController = new AbortController();
-  readonly #outer: AbortSignal | undefined;
   #callback: UndiciCallback;
+  #operation: ReturnType<typeof dialBy> | undefined;
 
-  constructor(
-    connector: Connector,
-    target: UndiciTarget,
-    callback: UndiciCallback,
-    outer: AbortSignal | undefined,
-  ) {
+  constructor(connector: Connector, target: UndiciTarget, callback: UndiciCallback) {
     this.#connector = connector;
     this.#target = target;
     this.#callback = callback;
-    this.#outer = outer;
-    outer?.addEventListener("abort", this.#onAbort, { once: true });
-    if (outer?.aborted) this.#onAbort();
+  }
+
+  isOpenedBy(operation: ReturnType<typeof dialBy>): void {
+    this.#operation = operation;
     if (underWay.size === 0) failures.subscribe(onRequestFailed);
     underWay.add(this);
   }
 
-  /**
-   * Of this attempt, and by the caller's own signal, which counts as long as the connection lives.
-   */
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
   readonly opened = (error: Error | null, socket: Socket | null): void => {
-    this.#leave();
+    underWay.delete(this);
+    if (underWay.size === 0) failures.unsubscribe(onRequestFailed);
     // The error may be any value, null as well: the reason of a signal.
-    if (socket !== null) {
-      socket.once("close", () => this.#ignoreOuter());
-      this.#callback(null, socket);
-    } else {
-      this.#ignoreOuter();
-      this.#callback(asUndici(error || aborted(error)), null);
-    }
+    if (socket !== null) this.#callback(null, socket);
+    else this.#callback(asUndici(error || aborted(error)), null);
   };
-
-  /** Nobody is told. */
-  end(): void {
-    this.#leave();
-    this.#ignoreOuter();
-  }
 
   isFor(origin: string): boolean {
     const { protocol, hostname, port } = this.#target;
@@ -209,7 +194,7 @@ class Wanted {
     }
     if (this.#callback !== callback) return;
     this.#callback = () => {};
-    this.#abort.abort(passing());
+    this.#operation?.abandon(passing());
   }
 
   /** Serves whoever asks for the same, if it asks because of a test. */
@@ -218,17 +203,6 @@ class Wanted {
     if (connector !== this.#connector || !isSame) return false;
     this.#callback = callback;
     return true;
-  }
-
-  readonly #onAbort = (): void => this.#abort.abort(this.#outer?.reason);
-
-  #leave(): void {
-    underWay.delete(this);
-    if (underWay.size === 0) failures.unsubscribe(onRequestFailed);
-  }
-
-  #ignoreOuter(): void {
-    this.#outer?.removeEventListener("abort", this.#onAbort);
   }
 }
 
@@ -257,15 +231,15 @@ function passing(): Error {
 
 // ── Sockets as undici makes them ──────────────────────────────────────────────────────────
 
-function dialPlain(options: UndiciConnectOptions): Dial {
-  return (ends) => {
-    const socket = netConnect({
-      highWaterMark: 65_536,
-      ...ofNode(options),
-      ...ends,
-    } as TcpNetConnectOpts);
-    return configured(socket, options);
-  };
+/** What sockets without TLS are made with; `configured` does the rest. */
+function optionsOfPlain(options: UndiciConnectOptions): object {
+  const { noDelay, keepAlive, keepAliveInitialDelay, ...rest } = ofNode(options) as SetLater;
+  return { highWaterMark: 65_536, ...rest };
+}
+
+function dialPlain(plain: object, options: UndiciConnectOptions): Dial {
+  const dial = dialNet(plain);
+  return (ends) => configured(dial(ends), options);
 }
 
 function dialSecure(target: UndiciTarget, options: UndiciConnectOptions, sessions: Sessions): Dial {

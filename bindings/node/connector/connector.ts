@@ -1,21 +1,20 @@
 // Connector: opens connections from the local ports that portwarden picks for their pair of source
 // and destination. It checks what it is asked for; a ConnectOperation does the work.
 
-import { isIP, type Socket, type TcpNetConnectOpts } from "node:net";
+import type { Socket, TcpNetConnectOpts } from "node:net";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
-import { closed, invalid, show, wrongType, wrongValue } from "../../errors.ts";
-import { PortManager, TCP, UDP } from "../../index.ts";
+import { closed, wrongType, wrongValue } from "../../errors.ts";
+import { PortManager, UDP } from "../../index.ts";
 import { parseAddress } from "../../requests/address.ts";
 import { checkInteger, checkObject, checkPort } from "../../requests/checks.ts";
 import { refuseIgnored } from "../adapters/options.ts";
-import { builtin } from "../builtin.ts";
 import { filesLeft, type HostState, readHostSettings, readHostState } from "../host/host-state.ts";
 import { foreignSockets, quarantineOccupied } from "../host/occupied-ports.ts";
 import { type ReconcileOptions, Reconciler, type Reconciliation } from "../host/reconcile.ts";
 import { Events } from "../metrics/events.ts";
 import { type ConnectorMetrics, snapshot } from "../metrics/metrics.ts";
 import { WaitTimes } from "../metrics/wait-times.ts";
-import { anyAddress, type Destination } from "../sources/destination.ts";
+import { anyAddress } from "../sources/destination.ts";
 import { PairTable } from "../sources/pair-table.ts";
 import type { Source } from "../sources/source.ts";
 import type { Dial } from "./attempt.ts";
@@ -27,8 +26,8 @@ import {
   type ConnectorSettings,
   checkOptions,
   type Lookup,
-  type LookupAddress,
 } from "./connector-options.ts";
+import { destinationsOf } from "./destinations.ts";
 import { dialNet } from "./dial-net.ts";
 import { dialTls } from "./dial-tls.ts";
 import { ExhaustionErrors } from "./exhaustion-errors.ts";
@@ -80,6 +79,15 @@ export interface ConnectOptions
   tls?: boolean | ConnectionOptions | undefined;
 }
 
+/** {@link Connector.dial}, for adapters; what it answers can give the connection up. */
+export let dialBy: (
+  connector: Connector,
+  where: ConnectTarget,
+  dial: Dial,
+  opened: ConnectCallback,
+  readyEvent: string,
+) => Pick<ConnectOperation, "abandon">;
+
 /**
  * Opens connections from chosen local addresses, each from the local port that portwarden picks
  * for its source and destination. So a port is shared by as many connections as there are
@@ -93,6 +101,11 @@ export class Connector implements Disposable {
   readonly #reconciler: Reconciler = new Reconciler();
   #hasLooked: boolean;
   #isClosed = false;
+
+  static {
+    dialBy = (connector, where, dial, opened, readyEvent) =>
+      connector.#dial(where, dial, opened, readyEvent);
+  }
 
   /** Made by {@link createConnector}. */
   constructor(options: ConnectorOptions) {
@@ -186,6 +199,15 @@ export class Connector implements Disposable {
    * @throws PortError for bad arguments, and `EBADF`.
    */
   dial(where: ConnectTarget, dial: Dial, opened: ConnectCallback, readyEvent = "connect"): void {
+    this.#dial(where, dial, opened, readyEvent);
+  }
+
+  #dial(
+    where: ConnectTarget,
+    dial: Dial,
+    opened: ConnectCallback,
+    readyEvent: string,
+  ): ConnectOperation {
     if (this.#isClosed) throw closed("connector");
     checkObject("options", where);
     checkFunctions(dial, opened);
@@ -204,9 +226,15 @@ export class Connector implements Disposable {
     checkSignal(signal);
     const fixed = this.#fixedSource(where);
     const key = this.#stickyKey(where);
-    this.#begin(
+    return this.#begin(
       {
-        destinations: this.#destinationsOf(host, port, family, lookup),
+        destinations: destinationsOf(
+          this.#pairs,
+          lookup ?? this.#settings.lookup,
+          host,
+          port,
+          family,
+        ),
         source: fixed,
         key,
         signal,
@@ -255,9 +283,11 @@ export class Connector implements Disposable {
     );
   }
 
-  #begin(target: Target, opened: ConnectCallback): void {
+  #begin(target: Target, opened: ConnectCallback): ConnectOperation {
     this.#lookOnce();
-    new ConnectOperation(this.#context, target, opened).start();
+    const operation = new ConnectOperation(this.#context, target, opened);
+    operation.start();
+    return operation;
   }
 
   /** The source that the caller insists on. */
@@ -272,83 +302,6 @@ export class Connector implements Disposable {
   #stickyKey({ key }: Pick<ConnectTarget, "key">): string | undefined {
     if (key !== undefined && typeof key !== "string") throw wrongType("key", "a string", key);
     return this.#settings.spread === "sticky" ? key : undefined;
-  }
-
-  // ── Names ───────────────────────────────────────────────────────────────────────────────
-
-  /** An address is a destination; a name has to be resolved first. */
-  #destinationsOf(
-    host: string,
-    port: number,
-    family: number,
-    lookup: Lookup | undefined,
-  ): Target["destinations"] {
-    // Most hosts are addresses in canonical form, and known already.
-    const known = this.#pairs.useKnown(TCP, host, port);
-    if (known !== undefined) return [known];
-    const address = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
-    if (isIP(address) !== 0) return [this.#destination(address, port)];
-    return (done) => this.#resolve(address, port, family, lookup, done);
-  }
-
-  #destination(address: string, port: number): Destination {
-    const zone = address.indexOf("%");
-    const bare = zone < 0 ? address : address.slice(0, zone);
-    const { text } = parseAddress("host", bare);
-    // Any address as a destination is this host (Linux `ip_route_connect`).
-    const canonical = text || (address.includes(":") ? "::1" : "127.0.0.1");
-    return this.#pairs.use(TCP, zone < 0 ? canonical : canonical + address.slice(zone), port);
-  }
-
-  #resolve(
-    host: string,
-    port: number,
-    family: number,
-    own: Lookup | undefined,
-    done: (error: unknown, destinations: readonly Destination[]) => void,
-  ): void {
-    const lookup = own ?? this.#settings.lookup ?? builtin("dns").lookup;
-    let isDone = false;
-    const answer = (error: Error | null, addresses: readonly LookupAddress[]): void => {
-      if (isDone) return;
-      isDone = true;
-      let destinations: readonly Destination[] = [];
-      let failure: unknown = error;
-      // What a resolver does wrong is an error of this connection.
-      try {
-        if (!failure) destinations = this.#destinationsAt(host, port, family, addresses);
-      } catch (wrong) {
-        failure = wrong;
-      }
-      done(failure || null, destinations);
-    };
-    try {
-      lookup(host, { all: true, ...(family !== 0 && { family }) }, answer);
-    } catch (error) {
-      answer(error as Error, []);
-    }
-  }
-
-  #destinationsAt(
-    host: string,
-    port: number,
-    family: number,
-    found: readonly LookupAddress[],
-  ): Destination[] {
-    if (!Array.isArray(found) || found.some((one) => isIP(one?.address) === 0)) {
-      throw invalid(
-        "ERR_INVALID_RETURN_VALUE",
-        `lookup must give a list of { address, family }, got ${show(found)}`,
-      );
-    }
-    // A resolver may not heed the family that it is asked for.
-    const asked = found.filter(({ address }) => family === 0 || isIP(address) === family);
-    if (asked.length === 0) throw notFound(host);
-    const { sources } = this.#pairs;
-    const usable = alternate(asked).filter(({ address }) => sources.count(isIP(address)) > 0);
-    // If none is, the first one serves to say why.
-    const chosen = usable.length > 0 ? usable : asked.slice(0, 1);
-    return chosen.map(({ address }) => this.#destination(address, port));
   }
 
   // ── Figures ─────────────────────────────────────────────────────────────────────────────
@@ -475,22 +428,4 @@ export function checkSignal(signal: unknown): void {
   const { aborted, addEventListener } = Object(signal);
   if (typeof aborted === "boolean" && typeof addEventListener === "function") return;
   throw wrongType("signal", "an AbortSignal", signal);
-}
-
-/**
- * First of one family, then of the other, by turns, beginning with the resolver's choice (RFC 8305
- * § 4).
- */
-function alternate(addresses: readonly LookupAddress[]): LookupAddress[] {
-  const first = addresses.filter(({ family }) => family === addresses[0]?.family);
-  const second = addresses.filter(({ family }) => family !== addresses[0]?.family);
-  return first.flatMap((address, index) => {
-    const rest = index === first.length - 1 ? second.slice(index) : second.slice(index, index + 1);
-    return [address, ...rest];
-  });
-}
-
-function notFound(host: string): Error {
-  const error = invalid("ENOTFOUND", `getaddrinfo ENOTFOUND ${host}`);
-  return Object.assign(error, { syscall: "getaddrinfo", hostname: host });
 }
