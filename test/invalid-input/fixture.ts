@@ -137,6 +137,11 @@ export function caught(act: () => unknown): unknown {
   return "nothing was thrown";
 }
 
+/** An act that sets properties. */
+export function setting(target: object, values: object): () => void {
+  return () => void Object.assign(target, values);
+}
+
 /** Types are for callers who have them; a mistake comes from one who has not. */
 export function wrong<T>(value: unknown): T {
   return value as T;

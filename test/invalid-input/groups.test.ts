@@ -18,7 +18,7 @@ import {
   type Refused,
 } from "../api/groups/fixture.ts";
 import { BUILDS, freshModule } from "../support/builds.ts";
-import { all, EMPTY_MODULE, type Row, says, wrong } from "./fixture.ts";
+import { all, EMPTY_MODULE, type Row, says, setting, wrong } from "./fixture.ts";
 
 const TYPE: Refused = { code: "ERR_INVALID_ARG_TYPE", reason: "invalid-argument" };
 const VALUE: Refused = { code: "ERR_INVALID_ARG_VALUE", reason: "invalid-argument" };
@@ -165,16 +165,9 @@ describe.each(BUILDS)("%s build", (build) => {
 
   describe.each(RANGES)("%s", (_name, range, refused) => {
     test("is no range of a group", () => {
-      expectNothing(() => {
-        group.bindPortRange = wrong(range);
-      }, refused);
+      expectNothing(setting(group, { bindPortRange: wrong(range) }), refused);
       const { code, reason } = refused;
-      expectNothing(
-        () => {
-          group.connectPortRange = wrong(range);
-        },
-        { code, reason },
-      );
+      expectNothing(setting(group, { connectPortRange: wrong(range) }), { code, reason });
     });
 
     test("makes no group, and none above it", () => {
@@ -314,12 +307,8 @@ describe.each(BUILDS)("%s build", (build) => {
   test.each(NO_TEXTS.slice(1))("%s is no list of reserved ports", (text) => {
     const reserved = new ReservedPorts("7", moduleFor(build));
     expectRefused(() => new ReservedPorts(wrong(text)), says(TYPE, "text must be a string"));
-    expectRefused(() => {
-      reserved.text = wrong(text);
-    }, TYPE);
-    expectRefused(() => {
-      reserved.text = wrong(undefined);
-    }, TYPE);
+    expectRefused(setting(reserved, { text: wrong(text) }), TYPE);
+    expectRefused(setting(reserved, { text: wrong(undefined) }), TYPE);
     expect(reserved.text).toBe("7");
   });
 
@@ -377,12 +366,8 @@ function deedsOf(group: PortGroup): (() => unknown)[] {
   return [
     () => group.bindPortRange,
     () => group.connectPortRange,
-    () => {
-      group.bindPortRange = range;
-    },
-    () => {
-      group.connectPortRange = undefined;
-    },
+    setting(group, { bindPortRange: range }),
+    setting(group, { connectPortRange: undefined }),
     () => group.effective,
     () => group.uses,
     () => group.remove(),

@@ -18,6 +18,7 @@ import {
   OUT,
   type Row,
   says,
+  setting,
   TYPE,
   VALUE,
   wrong,
@@ -300,7 +301,3 @@ onBuilds((open, build) => {
     expect(s.picture()).toEqual(before);
   });
 });
-
-function setting(socket: Linux2632Socket, values: object): () => unknown {
-  return () => Object.assign(socket, values);
-}

@@ -15,7 +15,7 @@ import {
 import { verify } from "../../bindings/manager.ts";
 import { openGroups } from "../api/groups/fixture.ts";
 import { type AnyRequest, DNS, SERVER, WEB } from "../api/netstack/fixture.ts";
-import { caught } from "../invalid-input/fixture.ts";
+import { caught, setting } from "../invalid-input/fixture.ts";
 import { openOn } from "../support/builds.ts";
 import { type Outcome, outcomeOf, refusalsIn, sweep } from "./sweep.ts";
 
@@ -320,9 +320,7 @@ test("the group alone is what there is no room for", () => {
       granted(() => manager.reservePort({ ...DNS, flags, port: 80, ...inGroup }).release());
     const without = another({});
     const within = another({ group: group[0] });
-    const moved = granted(() => {
-      first.group = group[1];
-    });
+    const moved = granted(setting(first, { group: group[1] }));
     outcomes.add(`${without} ${within} ${moved}`);
     expect(group[0]?.uses).toBe(0);
     expect(group[1]?.uses).toBe(moved ? 1 : 0);

@@ -4,6 +4,7 @@
 import { describe, expect, test } from "vitest";
 import { LinuxPorts, type LinuxSocket, PortError } from "../../bindings/index.ts";
 import { verifyLinux } from "../../bindings/linux/system.ts";
+import { setting } from "../invalid-input/fixture.ts";
 import { BUILDS, modulesFor } from "../support/builds.ts";
 
 /**
@@ -49,9 +50,7 @@ describe.each(BUILDS)("%s build", (build) => {
       if (server === undefined) continue;
       attempt("bind", () => server.bind(`127.0.0.${1 + (round % 3)}`, 5000 + (round & 6) * 300));
       attempt("listen", () => server.listen());
-      attempt("option", () => {
-        server.bindToDevice = round % 3;
-      });
+      attempt("option", setting(server, { bindToDevice: round % 3 }));
       const client = make({ type: round % 3 === 0 ? "tcp6" : "tcp4" });
       if (client === undefined) continue;
       attempt("connect", () =>
@@ -62,9 +61,7 @@ describe.each(BUILDS)("%s build", (build) => {
       const datagram = make({ type: "udp4", reusePort: true });
       if (datagram === undefined) continue;
       attempt("bind", () => datagram.bind("", 7000));
-      attempt("option", () => {
-        datagram.reuseAddr = round % 2 === 0;
-      });
+      attempt("option", setting(datagram, { reuseAddr: round % 2 === 0 }));
       linux.setTime(round * 10);
     }
     verifyLinux(linux);

@@ -6,7 +6,7 @@ import { PortError } from "../../bindings/errors.ts";
 import type { Linux2632Socket } from "../../bindings/linux/rules/2.6.32/socket.ts";
 import { type Fixture, onBuilds, REMOTE } from "../api/linux-udp/fixture.ts";
 import { fill, LIMIT } from "../fuzz/udp/implementation.ts";
-import { caught } from "../invalid-input/fixture.ts";
+import { caught, setting } from "../invalid-input/fixture.ts";
 
 /** What is left when the acts begin: bytes, in steps of the smallest block. */
 const SPARES = Array.from({ length: 64 }, (_, index) => index * 8);
@@ -52,9 +52,7 @@ onBuilds((open, build) => {
       if (round % 3 === 1) attempt(s, "bind", () => socket.bind(at, 2000 + round * 64));
       const word = round % 3 === 2 ? "connect" : "move";
       attempt(s, word, () => socket.connect(REMOTE, 53, { localAddress: at, offset: round }));
-      attempt(s, "reuse", () => {
-        socket.reuseAddr = true;
-      });
+      attempt(s, "reuse", setting(socket, { reuseAddr: true }));
       if (round % 4 === 3) socket.close();
     }
   });

@@ -10,7 +10,7 @@ import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import { verifyLinux } from "../../bindings/linux/system.ts";
 import { type BuildUnderTest, LinuxSession } from "../fuzz/linux/session.ts";
 import { buildUnderTest } from "../fuzz/linux/subject.ts";
-import { caught } from "../invalid-input/fixture.ts";
+import { caught, setting } from "../invalid-input/fixture.ts";
 import { openReferenceLinux } from "../replay/linux-reference.ts";
 import type { LinuxOperation } from "../replay/linux-trace.ts";
 import { freshModules, type Modules, modulesFor } from "../support/builds.ts";
@@ -372,12 +372,7 @@ test("each refusal says what there was no memory for, and the limit", () => {
     ["tcp *:0 -> 192.0.2.1:443", () => loose.connect(WEB, 443)],
     ["tcp 10.0.0.1:2000 -> 192.0.2.1:443", () => bound.connect(WEB, 443)],
     ["a TIME_WAIT", () => connected.close({ timeWait: true })],
-    [
-      "another way to hold a port",
-      () => {
-        bound.reuseAddr = false;
-      },
-    ],
+    ["another way to hold a port", setting(bound, { reuseAddr: false })],
   ];
   for (const [what, act] of refused) expect(caught(act)).toMatchObject(says(what));
   verifyLinux(ports);

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { LinuxPorts, PortError } from "../../../bindings/index.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { answerOf } from "../../fuzz/kept.ts";
+import { setting } from "../../invalid-input/fixture.ts";
 import { modulesFor } from "../../support/builds.ts";
 
 type Name =
@@ -131,9 +132,7 @@ test("a connection goes to no device where another has its tuple, and keeps its 
     return socket;
   };
   const [one, other] = [onDevice(1), onDevice(2)];
-  expect(() => {
-    other.bindToDevice = 1;
-  }).toThrow(/^EADDRINUSE/);
+  expect(setting(other, { bindToDevice: 1 })).toThrow(/^EADDRINUSE/);
   expect([one.bindToDevice, other.bindToDevice]).toEqual([1, 2]);
   one.close({ reset: true });
   other.bindToDevice = 1;

@@ -6,6 +6,7 @@ import { coreOf } from "../../../bindings/core/core.ts";
 import { PortGroups, ReservedPorts } from "../../../bindings/index.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
+import { setting } from "../../invalid-input/fixture.ts";
 import { freshModules, modulesFor } from "../../support/builds.ts";
 import { moduleFor } from "../groups/fixture.ts";
 import { expectError, expectRefused, type Fixture, onBuilds, WEB } from "./fixture.ts";
@@ -23,12 +24,8 @@ function deedsOf(socket: Linux2632Socket): (() => unknown)[] {
     () => socket.listen(),
     () => socket.connect(WEB, 443),
     () => socket.connect(WEB, 443, { offset: 0, localAddress: "10.0.0.1" }),
-    () => {
-      socket.reuseAddr = true;
-    },
-    () => {
-      socket.group = undefined;
-    },
+    setting(socket, { reuseAddr: true }),
+    setting(socket, { group: undefined }),
   ];
 }
 
@@ -105,13 +102,9 @@ onBuilds((open, build) => {
         () => ports.portRange(),
         () => ports.setPortRange(3000, 3001),
         () => ports.unprivilegedPortStart,
-        () => {
-          ports.unprivilegedPortStart = 0;
-        },
+        setting(ports, { unprivilegedPortStart: 0 }),
         () => ports.tcpTwReuse,
-        () => {
-          ports.tcpTwReuse = 1;
-        },
+        setting(ports, { tcpTwReuse: 1 }),
         () => ports.time,
         () => ports.setTime(1000),
         () => ports.expireTimeWait(),

@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { type PortGroup, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { caught } from "../../invalid-input/fixture.ts";
+import { caught, setting } from "../../invalid-input/fixture.ts";
 import { BUILDS, freshModule } from "../../support/builds.ts";
 import { hashOf, POLICIES, SECRET } from "../../support/rfc6056.ts";
 import { DNS } from "./fixture.ts";
@@ -97,9 +97,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const { object } = stray();
     const b = groups.create("/b");
     const held = manager.reservePort({ ...DNS, group: b, port: 2002 });
-    caught(() => {
-      object.group = undefined;
-    });
+    caught(setting(object, { group: undefined }));
     expect(b.uses).toBe(1);
     expect(caught(() => b.remove())).toMatchObject({ code: "EBUSY" });
     held.release();

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";
 import type { PortGroup, PortGroups, PortManager } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { caught } from "../../invalid-input/fixture.ts";
+import { caught, setting } from "../../invalid-input/fixture.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
 import { openGroups } from "../groups/fixture.ts";
 import { DNS, reservedOn, SERVER, WEB } from "./fixture.ts";
@@ -286,9 +286,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(1, 0);
     expect(held.release()).toBe(true);
     expectUses(0, 0);
-    const error = caught(() => {
-      held.group = b;
-    });
+    const error = caught(setting(held, { group: b }));
     expect(error).toMatchObject({ code: "EINVAL", reason: "wrong-state" });
     expect(held.group).toBe(a);
   });
@@ -342,9 +340,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.freeMany(Uint16Array.of(1001, 1002))).toBe(2);
     pool.close();
     expect(pool.group).toBe(a);
-    const error = caught(() => {
-      pool.group = b;
-    });
+    const error = caught(setting(pool, { group: b }));
     expect(error).toMatchObject(CLOSED);
     expectUses(0, 0);
   });
@@ -355,9 +351,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const held = manager.reservePort({ ...DNS, group: a });
     using pool = manager.pool({ ...DNS, group: a });
     for (const holder of [held, pool]) {
-      const error = caught(() => {
-        holder.group = gone;
-      });
+      const error = caught(setting(holder, { group: gone }));
       expect(error).toMatchObject(GONE);
       expect(holder.group).toBe(a);
       expectUses(2);
@@ -408,12 +402,8 @@ describe.each(BUILDS)("%s build", (build) => {
     const acts = [
       () => held.release(),
       () => pool.take(),
-      () => {
-        held.group = b;
-      },
-      () => {
-        pool.group = b;
-      },
+      setting(held, { group: b }),
+      setting(pool, { group: b }),
       () => other.reservePort({ ...DNS, group: a }),
       () => other.pool({ ...DNS, group: a }),
       () => other.releasePort({ ...DNS, group: a, port: held.port }),
