@@ -126,7 +126,7 @@ export async function errorOf(promise: Promise<unknown>): Promise<ConnectorError
 }
 
 /** Waits until that holds, for a while. */
-export async function until(holds: () => boolean, what: string): Promise<void> {
+export async function until(holds: () => boolean, what = `${holds}`): Promise<void> {
   const end = performance.now() + WAIT_MAX_MS;
   while (!holds()) {
     if (performance.now() > end) throw new Error(`not within ${WAIT_MAX_MS} ms: ${what}`);

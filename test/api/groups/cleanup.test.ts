@@ -1,8 +1,6 @@
 // Life of trees and lists that nobody closes: the core takes them back once they are forgotten, and
 // not before.
 
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { BUSY } from "../../../assembly/abi.ts";
 import { type Core, coreOf } from "../../../bindings/core/core.ts";
@@ -10,34 +8,25 @@ import { groupAddress, PortGroups } from "../../../bindings/groups/group.ts";
 import { ReservedPorts, reservedAddress } from "../../../bindings/groups/reserved.ts";
 import { PortManager } from "../../../bindings/manager.ts";
 import { freshModule } from "../../support/builds.ts";
+import { type Call, collectUntil, watch } from "../../support/collecting.ts";
 import { carry } from "./fixture.ts";
-
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
-
-interface Watched {
-  readonly module: WebAssembly.Module;
-  readonly core: Core;
-  /** Which trees were to be closed, and what the core answered to each. */
-  readonly roots: number[];
-  readonly closed: number[];
-}
 
 describe("a tree that is forgotten is closed", () => {
   test("after those who still carried its groups", async () => {
     const { module, core, closed } = watched();
     const end = ((): (() => void) => carry(core, PortGroups.open({ module }).create("/a")))();
     await collectUntil(() => closed.length > 0);
-    expect(closed).toEqual([BUSY]);
+    const answers = (): number[] => closed.map(({ answer }) => answer);
+    expect(answers()).toEqual([BUSY]);
     end();
     const groups = PortGroups.open({ module });
-    expect(closed).toEqual([BUSY, 0]);
+    expect(answers()).toEqual([BUSY, 0]);
     groups.close();
-    expect(closed).toEqual([BUSY, 0, 0]);
+    expect(answers()).toEqual([BUSY, 0, 0]);
   });
 
   test("with a manager whose pool carries a group, whichever of them goes first", async () => {
-    const { module, core, closed, roots } = watched();
+    const { module, core, closed } = watched();
     const root = ((): number => {
       const groups = PortGroups.open({ module });
       const group = groups.create("/a/b");
@@ -49,7 +38,8 @@ describe("a tree that is forgotten is closed", () => {
     // The last request is remembered, and its group with it.
     using other = PortManager.open({ module });
     other.isAvailable({ networks: [4], transport: 6, port: 80 });
-    const isClosed = (): boolean => roots.some((at, index) => at === root && closed[index] === 0);
+    const isClosed = (): boolean =>
+      closed.some(({ given, answer }) => given === root && answer === 0);
     await collectUntil(() => {
       PortGroups.open({ module }).close();
       return isClosed();
@@ -66,24 +56,14 @@ describe("a tree that is forgotten is closed", () => {
     })();
     let rounds = 0;
     await collectUntil(() => closed.length > 0 || rounds++ > 20);
-    expect(closed.filter((answer) => answer !== BUSY)).toEqual([]);
+    expect(closed.filter(({ answer }) => answer !== BUSY)).toEqual([]);
     expect(manager.stats().references).toBe(1);
   });
 });
 
 test("a list of reserved ports that is forgotten is closed", async () => {
   const { module, core } = watched();
-  const lists: number[] = [];
-  const whole = core.exports;
-  Object.assign(core, {
-    exports: {
-      ...whole,
-      closeReserved(reserved: number): void {
-        lists.push(reserved);
-        whole.closeReserved(reserved);
-      },
-    },
-  });
+  const { closeReserved: lists } = watch(core, "closeReserved");
   const kept = new ReservedPorts("1-9", { module });
   (() => reservedAddress(new ReservedPorts("80", { module }), core))();
   await collectUntil(() => lists.length > 0);
@@ -93,26 +73,9 @@ test("a list of reserved ports that is forgotten is closed", async () => {
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-/** A module of its own, whose core is watched. */
-function watched(): Watched {
+/** A module of its own, whose core is watched: which trees were to be closed. */
+function watched(): { module: WebAssembly.Module; core: Core; closed: Call[] } {
   const module = freshModule("release");
   const core = coreOf(module);
-  const whole = core.exports;
-  const roots: number[] = [];
-  const closed: number[] = [];
-  const closeTree = (root: number): number => {
-    const answer = whole.closeTree(root);
-    roots.push(root);
-    closed.push(answer);
-    return answer;
-  };
-  Object.assign(core, { exports: { ...whole, closeTree } });
-  return { module, core, roots, closed };
-}
-
-async function collectUntil(isDone: () => boolean): Promise<void> {
-  for (let round = 0; round < 200 && !isDone(); round++) {
-    collect();
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  return { module, core, closed: watch(core, "closeTree").closeTree };
 }

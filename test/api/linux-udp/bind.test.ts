@@ -1,19 +1,23 @@
 // Stories of bind() of UDP sockets: ports that are named, ports that are searched, and what a
 // refusal says.
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { caught } from "../../invalid-input/fixture.ts";
 import { expectError, expectRefused, RANGE } from "../linux/fixture.ts";
-import { onBuilds, REMOTE } from "./fixture.ts";
+import { type Fixture, onBuilds, REMOTE } from "./fixture.ts";
 
 const REUSE = { reuseAddr: true };
 const EXHAUSTED = { code: "EADDRINUSE", reason: "no-port-available", syscall: "bind", port: 0 };
 const STATE = { code: "EINVAL", reason: "wrong-state", syscall: "bind" };
 
 onBuilds((open) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   describe("a port that is named", () => {
     test("is the socket's, with its address, until the socket closes", () => {
-      const s = open();
       const socket = s.socket();
       expect(socket).toMatchObject({ type: "udp", port: 0, address: "", state: "closed" });
       expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 0 });
@@ -33,7 +37,6 @@ onBuilds((open) => {
     });
 
     test("must lie within the bind range of the socket's group, and of all above it", () => {
-      const s = open();
       s.group("/a", [5000, 6000], [1, 1]);
       const group = s.group("/a/b", [5500, 7000]);
       const socket = s.socket({ group });
@@ -49,7 +52,6 @@ onBuilds((open) => {
     });
 
     test("is refused by a group that has none left", () => {
-      const s = open();
       s.group("/a", [5000, 6000]);
       const group = s.group("/a/b", [7000, 8000]);
       const socket = s.socket({ group });
@@ -59,7 +61,6 @@ onBuilds((open) => {
     });
 
     test("is refused to a socket without privilege below the unprivileged ones", () => {
-      const s = open();
       const refused = { code: "EACCES", reason: "privileged-port", syscall: "bind" };
       const socket = s.socket();
       expectRefused(s, () => socket.bind("10.0.0.1", 1023), {
@@ -75,7 +76,6 @@ onBuilds((open) => {
     });
 
     test("is judged in order: privilege, state, group, other owners", () => {
-      const s = open();
       const group = s.group("/a", [3000, 3999]);
       s.bound("", 80, { privileged: true });
       const bound = s.bound("", 3000, { group });
@@ -89,7 +89,6 @@ onBuilds((open) => {
 
   describe("port 0", () => {
     test("starts at the first port plus the draw modulo their count, and wraps", () => {
-      const s = open();
       s.draws = [8, 4_294_967_295, 18, 28, 0];
       const ports = Array.from({ length: 5 }, () => s.bound("", 0).port);
       expect(ports).toEqual([2008, 2005, 2009, 2000, 2001]);
@@ -97,7 +96,6 @@ onBuilds((open) => {
     });
 
     test("passes over what is reserved, in conflict, or not for the group", () => {
-      const s = open();
       s.ports.reserved.text = "2003-2004";
       const group = s.group("/a", [2002, 2006]);
       s.bound("10.0.0.1", 2002);
@@ -108,7 +106,6 @@ onBuilds((open) => {
     });
 
     test("takes the first port that can be shared, so that all with SO_REUSEADDR are there", () => {
-      const s = open();
       const ports = Array.from({ length: 20 }, () => s.bound("", 0, REUSE).port);
       expect(new Set(ports)).toEqual(new Set([2000]));
       expect(s.bound("", 0).port).toBe(2001);
@@ -116,7 +113,6 @@ onBuilds((open) => {
     });
 
     test("that finds none is refused after a single draw, with SO_REUSEADDR or without", () => {
-      const s = open();
       const owners = Array.from({ length: 10 }, () => s.bound("", 0));
       s.drawn = 0;
       const act = (options: object) => () => s.socket(options).bind("10.0.0.1", 0);
@@ -129,7 +125,6 @@ onBuilds((open) => {
     });
 
     test("where the group leaves nothing is refused without a draw", () => {
-      const s = open();
       const socket = s.socket({ group: s.group("/a", [3000, 3999], [2000, 2009]) });
       expectRefused(s, () => socket.bind("", 0), {
         ...{
@@ -195,7 +190,6 @@ onBuilds((open) => {
   });
 
   test("a second bind() is refused, and draws nothing", () => {
-    const s = open();
     const bound = s.bound("10.0.0.1", 2000);
     const connected = s.toRemote();
     s.drawn = 0;

@@ -1,15 +1,20 @@
 // Stories of connect() of UDP sockets: first a port at the socket's own address, or at any, then
 // the local address, and never a tuple.
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { expectRefused, RANGE } from "../linux/fixture.ts";
-import { onBuilds, REMOTE } from "./fixture.ts";
+import { type Fixture, onBuilds, REMOTE } from "./fixture.ts";
 
 const REUSE = { reuseAddr: true };
 const TAKEN = { code: "EADDRINUSE", reason: "port-in-use" };
 const EXHAUSTED = { code: "EAGAIN", reason: "no-port-available", syscall: "connect" };
 
 onBuilds((open) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   describe("a socket without a port", () => {
     test("gets one, and the local address of the system or of the call", () => {
       const s = open({ localAddress: "10.0.0.9" });
@@ -23,13 +28,11 @@ onBuilds((open) => {
     });
 
     test("is judged at any address, whatever its local address will be", () => {
-      const s = open();
       s.bound("10.0.0.1", 2000);
       expect(s.toRemote({ offset: 0, localAddress: "10.0.0.2" }).port).toBe(2001);
     });
 
     test("is judged by its device and SO_REUSEADDR", () => {
-      const s = open();
       s.bound("10.0.0.1", 2000, { ...REUSE, bindToDevice: 1 });
       expect(s.toRemote({ offset: 0 }, { bindToDevice: 2 }).port).toBe(2000);
       expect(s.toRemote({ offset: 0 }, { bindToDevice: 1 }).port).toBe(2001);
@@ -37,14 +40,12 @@ onBuilds((open) => {
     });
 
     test("starts at the first port plus the offset modulo their count, and wraps", () => {
-      const s = open();
       const ports = [8, 4_294_967_295, 18, 28].map((offset) => s.toRemote({ offset }).port);
       expect(ports).toEqual([2008, 2005, 2009, 2000]);
       expect(s.drawn).toBe(0);
     });
 
     test("passes over what is reserved, and takes it when it is bound there", () => {
-      const s = open();
       s.ports.reserved.text = "2000-2003,2005";
       expect(s.toRemote({ offset: 0 }).port).toBe(2004);
       expect(s.toRemote({ offset: 4 }).port).toBe(2006);
@@ -52,7 +53,6 @@ onBuilds((open) => {
     });
 
     test("gets a port of the group's connect range, whatever its bind range is", () => {
-      const s = open();
       s.group("/a", [3000, 3999], [2002, 2007]);
       const group = s.group("/a/b", undefined, [2005, 9999]);
       const ports = [0, 1, 2].map((offset) => s.toRemote({ offset }, { group }).port);
@@ -67,7 +67,6 @@ onBuilds((open) => {
     });
 
     test("is refused where the group leaves nothing, and stays free to bind", () => {
-      const s = open();
       const group = s.group("/a", [3000, 3999], [4000, 4999]);
       const socket = s.socket({ group });
       for (const how of [{}, { offset: 0 }, { localAddress: "10.0.0.1" }]) {
@@ -86,7 +85,6 @@ onBuilds((open) => {
     });
 
     test("is refused when all are taken, and tries again when one is free", () => {
-      const s = open();
       const owners = Array.from({ length: 10 }, () => s.toRemote({ offset: 0 }));
       const socket = s.socket(REUSE);
       expectRefused(s, () => drawsOnce(s, () => socket.connect(REMOTE, 53)), {
@@ -99,7 +97,6 @@ onBuilds((open) => {
     });
 
     test("draws once, from the same source as bind()", () => {
-      const s = open();
       s.draws = [4];
       expect(s.toRemote({}).port).toBe(2004);
       expect(s.drawn).toBe(1);
@@ -116,7 +113,6 @@ onBuilds((open) => {
 
   describe("the local address", () => {
     test("moves a socket away from any, for those who come later", () => {
-      const s = open();
       const socket = s.bound("", 2000);
       const other = s.socket();
       expectRefused(s, () => other.bind("10.0.0.2", 2000), TAKEN);
@@ -128,21 +124,18 @@ onBuilds((open) => {
     });
 
     test("is kept by a socket that is bound to one", () => {
-      const s = open();
       const socket = s.bound("10.0.0.1", 2000);
       expect(socket.connect(REMOTE, 53, { localAddress: "10.0.0.2" })).toBe(2000);
       expect(socket.address).toBe("10.0.0.1");
     });
 
     test("may be one where others are already: all that connect have ports of their own", () => {
-      const s = open();
       const sockets = Array.from({ length: 10 }, () => s.toRemote({ offset: 5 }));
       expect(new Set(sockets.map(({ port }) => port)).size).toBe(10);
       expect(new Set(sockets.map(({ address }) => address))).toEqual(new Set(["127.0.0.1"]));
     });
 
     test("makes room at any for sockets that share, one by one", () => {
-      const s = open();
       const [one, two] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];
       one.connect(REMOTE, 53, { localAddress: "10.0.0.1" });
       const other = s.socket();
@@ -159,7 +152,6 @@ onBuilds((open) => {
 
   describe("a second connect()", () => {
     test("goes elsewhere from the same port and address", () => {
-      const s = open();
       const socket = s.toRemote({ offset: 4 });
       const used = s.used;
       for (const remote of ["192.0.2.9", "2001:db8::9", REMOTE]) {
@@ -171,7 +163,6 @@ onBuilds((open) => {
     });
 
     test("needs neither a range nor a port that is free", () => {
-      const s = open();
       const group = s.group("/a");
       const sockets = Array.from({ length: 10 }, () => s.toRemote({ offset: 0 }, { group }));
       group.connectPortRange = { first: 1, last: 1 };
@@ -183,14 +174,12 @@ onBuilds((open) => {
     });
 
     test("lets two sockets with SO_REUSEADDR have one tuple", () => {
-      const s = open();
       const [one, two] = [s.bound("10.0.0.1", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       expect([one.connect(REMOTE, 53), two.connect(REMOTE, 53)]).toEqual([2000, 2000]);
     });
   });
 
   test("the bind range does not count for connect(), nor for a bound socket any range", () => {
-    const s = open();
     const group = s.group("/a", [2008, 2009], [2000, 2001]);
     const bound = s.bound("", 0, { group });
     expect(bound.port).toBe(2008);

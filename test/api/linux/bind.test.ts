@@ -1,13 +1,14 @@
 // Stories of bind(): ports that are named, ports that are searched, who may share, and what a
 // refusal says.
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import {
   bind,
   connect,
   expectError,
   expectRefused,
   FIRST,
+  type Fixture,
   LAST,
   onBuilds,
   RANGE,
@@ -20,8 +21,12 @@ const EXHAUSTED = { code: "EADDRINUSE", reason: "no-port-available", syscall: "b
 const STATE = { code: "EINVAL", reason: "wrong-state", syscall: "bind" };
 
 onBuilds((open) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   test("a socket begins closed, with neither port nor address, and owns nothing", () => {
-    const s = open();
     const socket = s.socket();
     expect(socket).toMatchObject({ port: 0, address: "", state: "closed", reuseAddr: false });
     expect(socket.group).toBeUndefined();
@@ -30,7 +35,6 @@ onBuilds((open) => {
 
   describe("a port that is named", () => {
     test("is the socket's, with its address, until the socket closes", () => {
-      const s = open();
       const socket = s.socket();
       expect(socket.bind("10.0.0.1", 8080)).toBe(8080);
       expect(socket).toMatchObject({ port: 8080, address: "10.0.0.1", state: "closed" });
@@ -50,7 +54,6 @@ onBuilds((open) => {
     });
 
     test("is refused to a second socket, and the refusal says which", () => {
-      const s = open();
       s.bound("10.0.0.1", 8080);
       const socket = s.socket();
       expectRefused(s, bind(socket, "10.0.0.1", 8080), {
@@ -67,7 +70,6 @@ onBuilds((open) => {
     });
 
     test("is another's at another address, but not where one of the two is any", () => {
-      const s = open();
       s.bound("10.0.0.1", 2000);
       s.bound("10.0.0.2", 2000);
       s.bound("", 2001);
@@ -78,7 +80,6 @@ onBuilds((open) => {
     });
 
     test("leaves a socket that was refused as it was, free to try another", () => {
-      const s = open();
       s.bound("", 2000);
       const socket = s.socket();
       expectRefused(s, bind(socket, "", 2000), TAKEN);
@@ -89,7 +90,6 @@ onBuilds((open) => {
 
   describe("sockets with SO_REUSEADDR", () => {
     test("share a port as long as nobody listens", () => {
-      const s = open();
       const [one] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];
       s.bound("10.0.0.1", 2000, REUSE);
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 3, timeWait: 0 });
@@ -99,7 +99,6 @@ onBuilds((open) => {
     });
 
     test("do not share with one that has it not, whoever came first", () => {
-      const s = open();
       s.bound("", 2000);
       s.bound("", 2001, REUSE);
       expectRefused(s, bind(s.socket(REUSE), "", 2000), TAKEN);
@@ -107,7 +106,6 @@ onBuilds((open) => {
     });
 
     test("join at once where all who came had it, even if one has dropped it since", () => {
-      const s = open();
       s.bound("", 2000, REUSE).reuseAddr = false;
       expect(s.ports.bindBucket(2000)?.fastreuse).toBe(1);
       s.bound("", 2000, REUSE);
@@ -115,7 +113,6 @@ onBuilds((open) => {
     });
 
     test("join where all have it now, although one came without", () => {
-      const s = open();
       const first = s.bound("", 2000);
       const second = s.socket(REUSE);
       expectRefused(s, bind(second, "", 2000), TAKEN);
@@ -126,7 +123,6 @@ onBuilds((open) => {
     });
 
     test("leave fastreuse as it is when they go: it tells who came", () => {
-      const s = open();
       s.bound("10.0.0.1", 2000, REUSE);
       const plain = s.bound("10.0.0.2", 2000);
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
@@ -137,7 +133,6 @@ onBuilds((open) => {
 
   describe("port 0", () => {
     test("is searched from the draw on, round the range", () => {
-      const s = open();
       s.draws = [7, 7, 7, 7, 0xffffffff];
       const ports = Array.from({ length: 5 }, () => s.bound("", 0).port);
       expect(ports).toEqual([2007, 2008, 2009, 2000, FIRST + (0xffffffff % 10)]);
@@ -146,7 +141,6 @@ onBuilds((open) => {
     });
 
     test("finds every port once, and then says what it searched", () => {
-      const s = open();
       const ports = Array.from({ length: 10 }, () => s.bound("10.0.0.1", 0).port);
       expect(new Set(ports)).toEqual(new Set(portsFrom(FIRST, LAST)));
       expectRefused(s, bind(s.socket(), "10.0.0.1", 0), {
@@ -158,7 +152,6 @@ onBuilds((open) => {
     });
 
     test("passes over reserved ports, and over those that conflict", () => {
-      const s = open();
       s.ports.reserved.text = "2000-2002,2004,2006-2009";
       s.bound("10.0.0.1", 2003);
       expect(s.socket().bind("", 0)).toBe(2005);
@@ -180,7 +173,6 @@ onBuilds((open) => {
     });
 
     test("shares the first port that it meets, if all there have SO_REUSEADDR", () => {
-      const s = open();
       const ports = Array.from({ length: 3 }, () => s.bound("", 0, REUSE).port);
       expect(ports).toEqual([2000, 2000, 2000]);
       expect(s.drawn).toBe(3);
@@ -188,7 +180,6 @@ onBuilds((open) => {
     });
 
     test("goes on behind a port that could be shared but for one who dropped the bit", () => {
-      const s = open();
       s.bound("", 2000, REUSE).reuseAddr = false;
       expect(s.socket(REUSE).bind("", 0)).toBe(2001);
       expect(s.drawn).toBe(1);
@@ -216,7 +207,6 @@ onBuilds((open) => {
     });
 
     test("is searched in the range of the moment", () => {
-      const s = open();
       s.ports.setPortRange(5000, 5000);
       expect(s.socket().bind("", 0)).toBe(5000);
       expectRefused(s, bind(s.socket(), "", 0), EXHAUSTED);
@@ -227,7 +217,6 @@ onBuilds((open) => {
 
   describe("a second bind()", () => {
     test("is refused before anything else is looked at, and draws nothing", () => {
-      const s = open();
       s.bound("", 2001);
       const bound = s.bound("10.0.0.1", 2000);
       expectRefused(s, bind(bound, "", 0), {
@@ -240,7 +229,6 @@ onBuilds((open) => {
     });
 
     test("is refused to a listener and to a connected socket", () => {
-      const s = open();
       const listener = s.listener("", 2000);
       const connected = s.connected();
       expectRefused(s, bind(listener, "", 2001), { ...STATE, says: "the socket is listening" });
@@ -250,7 +238,6 @@ onBuilds((open) => {
 
   describe("a privileged port", () => {
     test("needs a privileged socket, and the refusal says where privilege ends", () => {
-      const s = open();
       expectRefused(s, bind(s.socket(), "10.0.0.1", 1023), {
         ...{ code: "EACCES", reason: "privileged-port", syscall: "bind" },
         ...{ address: "10.0.0.1", port: 1023 },
@@ -261,7 +248,6 @@ onBuilds((open) => {
     });
 
     test("is told so before that the socket is bound, or the port taken", () => {
-      const s = open();
       s.bound("", 80, { privileged: true });
       const bound = s.bound("", 2000);
       expectRefused(s, bind(bound, "", 80), { code: "EACCES" });
@@ -280,7 +266,6 @@ onBuilds((open) => {
   });
 
   test("a socket whose connect() lost its port keeps its address until bind() changes it", () => {
-    const s = open();
     s.bound("10.0.0.1", 0, REUSE).connect(WEB, 443);
     const loser = s.bound("10.0.0.1", 0, REUSE);
     expectError(connect(loser, WEB), { code: "EADDRNOTAVAIL" });

@@ -1,26 +1,14 @@
 // Life of systems that nobody closes: the core takes them back once they are forgotten, with their
 // sockets, TIME_WAITs and uses of groups, and not before.
 
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { PortGroups } from "../../../bindings/index.ts";
 import { linuxCoreOf } from "../../../bindings/linux/core.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
-import { freshModules, type Modules } from "../../support/builds.ts";
+import { freshModules } from "../../support/builds.ts";
+import { collectTimes, collectUntil, watch } from "../../support/collecting.ts";
 import type { Watched2632 } from "./fixture.ts";
-
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
-
-interface Watched {
-  readonly modules: Modules;
-  /** Addresses of the systems that were opened, and of those that were given back. */
-  readonly opened: number[];
-  readonly closed: number[];
-  readonly selectors: { opened: number; closed: number };
-}
 
 test("a system that is forgotten is given back, with all that it holds", async () => {
   const { modules, opened, closed, selectors } = watched();
@@ -36,9 +24,9 @@ test("a system that is forgotten is given back, with all that it holds", async (
     waiting.close({ timeWait: true });
   })();
   expect(group.uses).toBe(3);
-  await collectUntil(() => closed.length > 0 && selectors.closed === selectors.opened);
-  expect(closed).toEqual(opened);
-  expect(selectors).toEqual({ opened: 2, closed: 2 });
+  await collectUntil(() => closed().length > 0 && new Set(selectors()).size === 1);
+  expect(closed()).toEqual(opened());
+  expect(selectors()).toEqual([2, 2]);
   expect(group.uses).toBe(0);
   group.remove();
 });
@@ -50,11 +38,10 @@ test("a system that is closed is not given back once more", async () => {
     ports.socket().bind("", 0);
     ports.close();
   })();
-  expect(closed).toEqual(opened);
-  let rounds = 0;
-  await collectUntil(() => rounds++ > 10);
-  expect(closed).toHaveLength(1);
-  expect(selectors).toEqual({ opened: 1, closed: 1 });
+  expect(closed()).toEqual(opened());
+  await collectTimes(10);
+  expect(closed()).toHaveLength(1);
+  expect(selectors()).toEqual([1, 1]);
 });
 
 test("a system lives as long as somebody has it, and so does its reserved list", async () => {
@@ -65,9 +52,8 @@ test("a system lives as long as somebody has it, and so does its reserved list",
     all.socket().bind("", 3000);
     return all;
   })();
-  let rounds = 0;
-  await collectUntil(() => rounds++ > 10);
-  expect(closed).toEqual([]);
+  await collectTimes(10);
+  expect(closed()).toEqual([]);
   // Its socket is forgotten, but the port is not free.
   expect(ports.bindBucket(3000)).toEqual({ fastreuse: 0, owners: 1, timeWait: 0 });
   expect(ports.socket().bind("", 0)).toBe(2001);
@@ -82,9 +68,8 @@ test("a tree whose groups are used lives as long as the system, whoever is forgo
     });
     ports.socket({ group }).bind("", 0);
   })();
-  let rounds = 0;
-  await collectUntil(() => rounds++ > 10);
-  expect(closed).toEqual([]);
+  await collectTimes(10);
+  expect(closed()).toEqual([]);
   expect(ports.bindBucket(40_000)?.owners).toBe(1);
 });
 
@@ -100,8 +85,7 @@ test("many systems, opened and forgotten, do not add up", async () => {
   const figures: number[] = [];
   for (let round = 0; round < 5; round++) {
     for (let turn = 0; turn < 50; turn++) fill();
-    let rounds = 0;
-    await collectUntil(() => rounds++ > 3);
+    await collectTimes(3);
     figures.push(taken());
   }
   // Fifty systems of 30 KB each are 1.5 MB; five times that would be seen.
@@ -111,41 +95,22 @@ test("many systems, opened and forgotten, do not add up", async () => {
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
 /** A core of its own, which is watched, and so is the linux module over it. */
-function watched(): Watched {
+function watched() {
   const modules = freshModules("debug");
   const core = coreOf(modules.module);
   const linux = linuxCoreOf(core, modules.linuxModule);
-  const inCore = core.exports;
-  const inLinux = linux.exports as Watched2632;
-  const opened: number[] = [];
-  const closed: number[] = [];
-  const selectors = { opened: 0, closed: 0 };
-  const open2632 = (...all: number[]): number => {
-    const system = inLinux.open2632(...all);
-    opened.push(system);
-    return system;
-  };
+  const { verify2632, closeSystem2632: close } = linux.exports as Watched2632;
   const closeSystem2632 = (system: number): void => {
-    inLinux.verify2632(system);
-    closed.push(system);
-    inLinux.closeSystem2632(system);
+    verify2632(system);
+    close(system);
   };
-  const openSelector = (slots: number): number => {
-    selectors.opened += 1;
-    return inCore.openSelector(slots);
+  Object.assign(linux, { exports: { ...linux.exports, closeSystem2632 } });
+  const systems = watch(linux, "open2632", "closeSystem2632");
+  const selectors = watch(core, "openSelector", "closeSelector");
+  return {
+    modules,
+    opened: () => systems.open2632.map(({ answer }) => answer),
+    closed: () => systems.closeSystem2632.map(({ given }) => given),
+    selectors: () => [selectors.openSelector.length, selectors.closeSelector.length],
   };
-  const closeSelector = (selector: number): void => {
-    selectors.closed += 1;
-    inCore.closeSelector(selector);
-  };
-  Object.assign(core, { exports: { ...inCore, openSelector, closeSelector } });
-  Object.assign(linux, { exports: { ...inLinux, open2632, closeSystem2632 } });
-  return { modules, opened, closed, selectors };
-}
-
-async function collectUntil(isDone: () => boolean): Promise<void> {
-  for (let round = 0; round < 200 && !isDone(); round++) {
-    collect();
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

@@ -1,7 +1,7 @@
 // What has been closed or removed: sockets, systems, trees and groups. Whoever uses it hears so,
 // and whatever is still open does not notice.
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { PortGroups, ReservedPorts } from "../../../bindings/index.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
@@ -42,9 +42,13 @@ function socketsOf(s: Fixture): Linux2632Socket[] {
 }
 
 onBuilds((open, build) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   describe("a closed socket", () => {
     test("has nothing left, and does nothing but be closed again", () => {
-      const s = open();
       for (const socket of socketsOf(s)) {
         socket.close();
         expect(socket).toMatchObject({ port: 0, address: "", state: "gone", reuseAddr: false });
@@ -62,14 +66,12 @@ onBuilds((open, build) => {
     });
 
     test("is the same when it has gone to TIME_WAIT", () => {
-      const s = open();
       const socket = s.connected();
       socket.close({ timeWait: true });
       for (const act of deedsOf(socket)) expectRefused(s, act, CLOSED);
     });
 
     test("leaves its place to others, whom it cannot touch", () => {
-      const s = open();
       const old = s.bound("10.0.0.1", 2000);
       old.close();
       const fresh = s.bound("10.0.0.2", 2001);
@@ -80,7 +82,6 @@ onBuilds((open, build) => {
     });
 
     test("is one that leaves its block, however it was written", () => {
-      const s = open();
       {
         using socket = s.ports.socket();
         socket.bind("", 2000);
@@ -91,7 +92,6 @@ onBuilds((open, build) => {
 
   describe("a closed system", () => {
     test("refuses everything, but to be closed again, and its sockets are gone", () => {
-      const s = open();
       const { ports } = s;
       const sockets = socketsOf(s);
       s.connected("192.0.2.2").close({ timeWait: true });
@@ -140,7 +140,6 @@ onBuilds((open, build) => {
     });
 
     test("draws no more, and keeps its list of reserved ports", () => {
-      const s = open();
       const socket = s.socket();
       s.ports.reserved.text = "2000";
       s.ports.close();
@@ -197,7 +196,6 @@ onBuilds((open, build) => {
 
   describe("a group", () => {
     test("that has been removed takes no sockets", () => {
-      const s = open();
       const [group, other] = [s.group("/a"), s.group("/b")];
       const socket = s.bound("", 2000, { group: other });
       group.remove();
@@ -212,7 +210,6 @@ onBuilds((open, build) => {
     });
 
     test("whose tree has been closed takes no sockets", () => {
-      const s = open();
       const tree = PortGroups.open(moduleFor(build));
       const group = tree.create("/a");
       const socket = s.socket({ group });
@@ -229,7 +226,6 @@ onBuilds((open, build) => {
     });
 
     test("goes with its last socket, whatever that has done with it", () => {
-      const s = open();
       const group = s.group("/a", [2000, 2001], [2002, 2002]);
       const socket = s.bound("", 0, { group });
       socket.connect(WEB, 443);

@@ -1,7 +1,7 @@
 // Stories of connect(): where its search starts, what it passes over, which tuples are taken, and
 // what becomes of sockets that had a port before.
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import {
   bind,
   connect,
@@ -20,9 +20,13 @@ const TAKEN = { code: "EADDRNOTAVAIL", reason: "port-in-use", syscall: "connect"
 const CONNECTED = { code: "EISCONN", reason: "connected", syscall: "connect" };
 
 onBuilds((open) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   describe("a socket without a port", () => {
     test("is connected at once, from the system's local address", () => {
-      const s = open();
       const socket = s.socket();
       const port = socket.connect(WEB, 443);
       expect(port).toBeGreaterThanOrEqual(2000);
@@ -35,7 +39,6 @@ onBuilds((open) => {
     });
 
     test("gets the port behind hint and offset, and moves the hint by what was looked at", () => {
-      const s = open();
       expect(portFrom(s, 0)).toBe(2001);
       expect(s.ports.hint).toBe(1);
       expect(portFrom(s, 0)).toBe(2002);
@@ -48,7 +51,6 @@ onBuilds((open) => {
     });
 
     test("shares its port with connections to other ends, of which one hint serves all", () => {
-      const s = open();
       const socket = s.socket();
       expect(portFrom(s, 0)).toBe(2001);
       expect(socket.connect(WEB, 80, { offset: 9 })).toBe(2001);
@@ -69,7 +71,6 @@ onBuilds((open) => {
     });
 
     test("finds each port once for one end, then none, and the hint stays", () => {
-      const s = open();
       const ports = Array.from({ length: 10 }, () => s.connected().port);
       expect([...ports].sort()).toEqual([
         2000, 2001, 2002, 2003, 2004, 2005, 2006, 2007, 2008, 2009,
@@ -85,7 +86,6 @@ onBuilds((open) => {
     });
 
     test("passes over reserved ports and those that bind() holds, whatever their addresses", () => {
-      const s = open();
       s.ports.reserved.text = "2001,2002";
       s.bound("10.9.9.9", 2003);
       s.bound("10.9.9.9", 2004, REUSE);
@@ -108,7 +108,6 @@ onBuilds((open) => {
     });
 
     test("keeps its port from those who bind at its address without SO_REUSEADDR", () => {
-      const s = open();
       s.connectedFrom(2000);
       s.connectedFrom(2001, WEB, REUSE);
       for (const address of ["", "127.0.0.1"]) {
@@ -120,7 +119,6 @@ onBuilds((open) => {
     });
 
     test("keeps the connected ports while the range moves away", () => {
-      const s = open();
       const socket = s.connected();
       const { port } = socket;
       s.ports.setPortRange(5000, 5000);
@@ -141,7 +139,6 @@ onBuilds((open) => {
 
   describe("a socket with a port", () => {
     test("connects from it, and no hint moves", () => {
-      const s = open();
       const [named, picked] = [s.bound("10.0.0.1", 8080), s.bound("10.0.0.1", 0)];
       expect(named.connect(WEB, 443)).toBe(8080);
       expect(picked.connect(WEB, 443, { offset: 3 })).toBe(2000);
@@ -160,14 +157,12 @@ onBuilds((open) => {
     });
 
     test("may lie outside the range and be reserved: nothing of that is asked", () => {
-      const s = open();
       const socket = s.bound("10.0.0.1", 9999);
       s.ports.reserved.text = "1-65535";
       expect(socket.connect(WEB, 443)).toBe(9999);
     });
 
     test("connects beside others to ends that they are not connected to", () => {
-      const s = open();
       const [one, other, third] = [1, 2, 3].map(() => s.bound("10.0.0.1", 2000, REUSE));
       one?.connect(WEB, 443);
       other?.connect(WEB, 80);
@@ -176,7 +171,6 @@ onBuilds((open) => {
     });
 
     test("is refused a tuple that is taken, and keeps a port that it had named", () => {
-      const s = open();
       s.bound("10.0.0.1", 2000, REUSE).connect(WEB, 443);
       const socket = s.bound("10.0.0.1", 2000, REUSE);
       expectRefused(s, connect(socket, WEB), {
@@ -189,7 +183,6 @@ onBuilds((open) => {
     });
 
     test("is refused a tuple that is taken, and loses a port that it had not named", () => {
-      const s = open();
       s.bound("10.0.0.1", 0, REUSE).connect(WEB, 443);
       const socket = s.bound("10.0.0.1", 0, REUSE);
       expect(s.ports.bindBucket(2000)?.owners).toBe(2);
@@ -202,7 +195,6 @@ onBuilds((open) => {
     });
 
     test("has another tuple on another device", () => {
-      const s = open();
       for (const bindToDevice of [0, 1, 2]) {
         const socket = s.bound("10.0.0.1", 2000, { reuseAddr: true, bindToDevice });
         expect(socket.connect(WEB, 443)).toBe(2000);
@@ -211,7 +203,6 @@ onBuilds((open) => {
   });
 
   test("a socket connects once", () => {
-    const s = open();
     const socket = s.connected(WEB, { offset: 0 });
     for (const to of [WEB, OTHER]) {
       expectRefused(s, connect(socket, to, { offset: 5 }), {

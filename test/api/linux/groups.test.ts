@@ -1,7 +1,7 @@
 // Stories of sockets in groups: bind() and listen() keep within the bind range, connect() within
 // the connect range, and who is refused hears which groups are the reason.
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { PortGroups } from "../../../bindings/index.ts";
 import { moduleFor } from "../groups/fixture.ts";
 import {
@@ -9,6 +9,7 @@ import {
   connect,
   expectError,
   expectRefused,
+  type Fixture,
   listen,
   onBuilds,
   RANGE,
@@ -21,9 +22,13 @@ const NO_BIND = { code: "EADDRINUSE", reason: "empty-range", syscall: "bind" };
 const NO_CONNECT = { code: "EADDRNOTAVAIL", reason: "empty-range", syscall: "connect" };
 
 onBuilds((open, build) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   describe("a bind range", () => {
     test("limits the ports that are named, wherever the local range lies", () => {
-      const s = open();
       const group = s.group("/web", [3000, 3009]);
       for (const port of [3000, 3009]) s.bound("", port, { group });
       for (const port of [2999, 3010, 2000]) {
@@ -37,7 +42,6 @@ onBuilds((open, build) => {
     });
 
     test("limits the search for port 0, which draws within what is left", () => {
-      const s = open();
       const group = s.group("/web", [2004, 2006]);
       s.draws = [4, 4, 4];
       const ports = Array.from({ length: 3 }, () => s.bound("", 0, { group }).port);
@@ -51,7 +55,6 @@ onBuilds((open, build) => {
     });
 
     test("that leaves nothing to search draws nothing, and is named", () => {
-      const s = open();
       const group = s.group("/web", [3000, 3009]);
       expectRefused(s, bind(s.socket({ group }), "10.0.0.1", 0), {
         ...NO_BIND,
@@ -64,7 +67,6 @@ onBuilds((open, build) => {
     });
 
     test("shrinks the number of sockets from which on searches stop at a shared port", () => {
-      const s = open();
       const group = s.group("/web", [2000, 2001]);
       s.bound("", 2000, { reuseAddr: true }).reuseAddr = false;
       for (const port of [3000, 3001]) s.bound("", port);
@@ -76,7 +78,6 @@ onBuilds((open, build) => {
     });
 
     test("is asked again by listen(), as it is by then", () => {
-      const s = open();
       const group = s.group("/web", [2000, 2009]);
       const socket = s.bound("", 2005, { group });
       group.bindPortRange = { first: 2006, last: 2009 };
@@ -93,7 +94,6 @@ onBuilds((open, build) => {
     });
 
     test("does not concern connect(): neither the port it picks nor the one that is there", () => {
-      const s = open();
       const group = s.group("/web", [3000, 3009]);
       const socket = s.bound("", 3000, { group });
       group.bindPortRange = { first: 4000, last: 4000 };
@@ -104,7 +104,6 @@ onBuilds((open, build) => {
 
   describe("a connect range", () => {
     test("limits the search of connect(), and nothing else", () => {
-      const s = open();
       const group = s.group("/web", undefined, [2004, 2005]);
       const ports = [WEB, WEB].map((to) => s.connected(to, undefined, { group }).port);
       expect([...ports].sort()).toEqual([2004, 2005]);
@@ -119,7 +118,6 @@ onBuilds((open, build) => {
     });
 
     test("that leaves nothing of the local range is named, and no hint moves", () => {
-      const s = open();
       const group = s.group("/web", undefined, [100, 200]);
       expectRefused(s, connect(s.socket({ group }), WEB), {
         ...NO_CONNECT,
@@ -136,7 +134,6 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
     });
 
     test("never concerns the port that is connected to", () => {
-      const s = open();
       const group = s.group("/web", undefined, [2000, 2009]);
       expect(s.socket({ group }).connect(WEB, 65_535)).toBeGreaterThan(0);
     });
@@ -144,7 +141,6 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
 
   describe("groups within groups", () => {
     test("leave what all of them allow, from the moment on that one changes", () => {
-      const s = open();
       const top = s.group("/a", [2000, 2005]);
       const group = s.group("/a/b/c", [2004, 2009], [2001, 2002]);
       const socket = s.bound("", 0, { group });
@@ -170,14 +166,12 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
     });
 
     test("are known by all of their names: /ab is not below /a", () => {
-      const s = open();
       s.group("/a", [2000, 2000]);
       const group = s.group("/ab");
       expect(s.bound("", 2009, { group }).port).toBe(2009);
     });
 
     test("of a tree that copies limit nobody below", () => {
-      const s = open();
       using tree = PortGroups.open({ inherit: "copy", ...moduleFor(build) });
       const top = tree.create("/a", { bindPortRange: { first: 2000, last: 2001 } });
       const group = tree.create("/a/b");
@@ -193,7 +187,6 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
 
   describe("a socket's group", () => {
     test("is the one that it is in at the moment, and moving keeps the port", () => {
-      const s = open();
       const [a, b] = [s.group("/a", [2000, 2001]), s.group("/b", [2005, 2006], [2007, 2007])];
       const socket = s.bound("", 0, { group: a });
       expect(socket.group).toBe(a);
@@ -210,7 +203,6 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
     });
 
     test("is used until the socket goes or moves, however it goes", () => {
-      const s = open();
       const [a, b] = [s.group("/a"), s.group("/b")];
       const sockets = Array.from({ length: 4 }, () => s.socket({ group: a }));
       expect([a.uses, b.uses]).toEqual([4, 0]);
@@ -231,7 +223,6 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
     });
 
     test("may be of any tree, and the same for sockets of several systems", () => {
-      const s = open();
       const other = open();
       const group = s.group("/a", [2003, 2003]);
       expect(s.bound("", 0, { group }).port).toBe(2003);
@@ -243,7 +234,6 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
   });
 
   test("control files change what sockets get", () => {
-    const s = open();
     const group = s.group("/web");
     s.groups.write("/web/net_cls.bind_port_range", "2008 2009\n");
     s.groups.write("/web/net_cls.connect_port_range", "2001-2001");

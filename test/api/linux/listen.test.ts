@@ -1,11 +1,12 @@
 // Stories of listen(): the port is asked for once more, as one that nobody shares.
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import {
   bind,
   connect,
   expectError,
   expectRefused,
+  type Fixture,
   listen,
   onBuilds,
   RANGE,
@@ -16,9 +17,13 @@ const REUSE = { reuseAddr: true };
 const TAKEN = { code: "EADDRINUSE", reason: "port-in-use", syscall: "listen" };
 
 onBuilds((open) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   describe("a bound socket", () => {
     test("listens on its port, and stays where it is when it is asked again", () => {
-      const s = open();
       const socket = s.bound("10.0.0.1", 2000);
       expect(socket.listen()).toBe(2000);
       expect(socket).toMatchObject({ port: 2000, address: "10.0.0.1", state: "listening" });
@@ -29,14 +34,12 @@ onBuilds((open) => {
     });
 
     test("listens where others have other addresses or devices", () => {
-      const s = open();
       for (const device of [1, 2]) s.listener("", 2000, { bindToDevice: device });
       for (const address of ["10.0.0.1", "10.0.0.2"]) s.listener(address, 2001, REUSE);
       expect(s.ports.bindBucket(2001)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
     });
 
     test("does not listen where one listens with whom it shares, until that one goes", () => {
-      const s = open();
       const [one, other] = [s.bound("", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       expect(one.listen()).toBe(2000);
       expectRefused(s, listen(other), {
@@ -49,7 +52,6 @@ onBuilds((open) => {
     });
 
     test("does not listen beside an owner that has dropped SO_REUSEADDR", () => {
-      const s = open();
       const [one, other] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];
       other.reuseAddr = false;
       expectRefused(s, listen(one), TAKEN);
@@ -59,7 +61,6 @@ onBuilds((open) => {
     });
 
     test("makes the port one that nobody joins, with SO_REUSEADDR or without", () => {
-      const s = open();
       s.bound("", 2000, REUSE).listen();
       expect(s.ports.bindBucket(2000)?.fastreuse).toBe(0);
       const refused = { ...TAKEN, syscall: "bind" };
@@ -69,7 +70,6 @@ onBuilds((open) => {
     });
 
     test("leaves fastreuse 0 behind, when another owner is still there", () => {
-      const s = open();
       const [one, other] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];
       one.listen();
       one.close();
@@ -80,7 +80,6 @@ onBuilds((open) => {
     });
 
     test("listens on a port that connect() has made, where no connection is at its address", () => {
-      const s = open();
       s.connectedFrom(2000);
       const socket = s.bound("10.0.0.1", 2000, REUSE);
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: -1, owners: 2, timeWait: 0 });
@@ -98,7 +97,6 @@ onBuilds((open) => {
 
   describe("a socket without a port", () => {
     test("gets one as by bind() with port 0, at any address", () => {
-      const s = open();
       s.draws = [4, 4];
       const socket = s.socket();
       expect(socket.listen()).toBe(2004);
@@ -132,14 +130,12 @@ onBuilds((open) => {
     });
 
     test("passes over reserved ports", () => {
-      const s = open();
       s.ports.reserved.text = "2000-2008";
       expect(s.socket().listen()).toBe(2009);
       expectRefused(s, listen(s.socket()), { code: "EADDRINUSE", searched: RANGE });
     });
 
     test("listens at the address that a failed connect() has left it", () => {
-      const s = open();
       s.bound("10.0.0.1", 0, REUSE).connect(WEB, 443);
       const loser = s.bound("10.0.0.1", 0, REUSE);
       expectError(connect(loser, WEB), { code: "EADDRNOTAVAIL" });
@@ -151,7 +147,6 @@ onBuilds((open) => {
   });
 
   test("a connected socket does not listen", () => {
-    const s = open();
     const [bound, picked] = [s.bound("10.0.0.1", 2000), s.connected(WEB, { offset: 5 })];
     bound.connect(WEB, 443);
     for (const socket of [bound, picked]) {
@@ -163,7 +158,6 @@ onBuilds((open) => {
   });
 
   test("a listener does not connect, and its port is its own until it closes", () => {
-    const s = open();
     const listener = s.listener("", 2000);
     expectRefused(s, connect(listener, WEB), {
       ...{ code: "EISCONN", reason: "connected", syscall: "connect", port: 2000 },

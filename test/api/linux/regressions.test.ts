@@ -1,8 +1,6 @@
 // Lost and found: what was once wrong in the facade of the linux system, each with its smallest
 // story.
 
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { PortError } from "../../../bindings/index.ts";
@@ -12,10 +10,7 @@ import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socke
 import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { caught } from "../../invalid-input/fixture.ts";
 import { type Build, freshModules } from "../../support/builds.ts";
-import type { Watched2632 } from "./fixture.ts";
-
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
+import { collectTimes, watch } from "../../support/collecting.ts";
 
 const WEB = "192.0.2.1";
 const REUSE = { reuseAddr: true };
@@ -39,19 +34,10 @@ describe.each(builds)("%s build", (build) => {
   test("a system whose socket somebody has is not forgotten", async () => {
     const modules = freshModules(build);
     const linux = linuxCoreOf(coreOf(modules.module), modules.linuxModule);
-    const whole = linux.exports as Watched2632;
-    let closed = 0;
-    const closeSystem2632 = (system: number): void => {
-      closed += 1;
-      whole.closeSystem2632(system);
-    };
-    Object.assign(linux, { exports: { ...whole, closeSystem2632 } });
+    const { closeSystem2632: closed } = watch(linux, "closeSystem2632");
     const socket = (() => Linux2632Ports.open({ ...modules, portRange: TEN }).socket())();
-    for (let round = 0; round < 20; round++) {
-      collect();
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    expect(closed).toBe(0);
+    await collectTimes(20);
+    expect(closed).toEqual([]);
     // Otherwise its place belongs to others by now, and it answers with their ports.
     Linux2632Ports.open({ ...modules, portRange: TEN })
       .socket()
@@ -191,24 +177,11 @@ describe.each(builds)("%s build", (build) => {
     const modules = freshModules(build);
     const core = coreOf(modules.module);
     const linux = linuxCoreOf(core, modules.linuxModule);
-    const whole = linux.exports as Watched2632;
-    const left = new Set<number>();
-    const exports = {
-      ...whole,
-      open2632: (...all: number[]): number => {
-        const system = whole.open2632(...all);
-        left.add(system);
-        return system;
-      },
-      closeSystem2632: (system: number): void => {
-        left.delete(system);
-        whole.closeSystem2632(system);
-      },
-    };
-    Object.assign(linux, { exports });
+    const calls = watch(linux, "open2632", "closeSystem2632");
     Object.assign(core, { exports: { ...core.exports, openSelector: () => 0 } });
     expect(caught(() => Linux2632Ports.open(modules))).toMatchObject({ code: "ENOBUFS" });
-    expect(left.size).toBe(0);
+    const closed = calls.closeSystem2632.map(({ given }) => given);
+    expect(closed).toEqual(calls.open2632.map(({ answer }) => answer));
   });
 
   test("a listen() that needs no memory is not refused for want of it", () => {

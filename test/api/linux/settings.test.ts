@@ -1,7 +1,7 @@
 // Stories of the settings, by their names and as the kernel's texts: the local range, reserved
 // ports, where privilege ends, and tcp_tw_reuse.
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import { BUILDS, modulesFor } from "../../support/builds.ts";
@@ -55,6 +55,11 @@ describe.each(BUILDS)("%s build", (build) => {
 });
 
 onBuilds((open, build) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   test("what is read can be written, and changes nothing", () => {
     const s = open({ tcpTwReuse: 1 });
     s.ports.reserved.text = "1-3,2005";
@@ -66,7 +71,6 @@ onBuilds((open, build) => {
 
   describe("ip_local_port_range", () => {
     test("says where ports are searched, from the next search on", () => {
-      const s = open();
       write(s, RANGE_FILE, "3000 3001\n");
       expect(s.ports.portRange()).toEqual({ first: 3000, last: 3001 });
       expect([s.bound("", 0).port, s.connected().port]).toEqual([3000, 3001]);
@@ -78,7 +82,6 @@ onBuilds((open, build) => {
     });
 
     test("does not begin below unprivileged ports, and is refused as a whole", () => {
-      const s = open();
       for (const text of ["1023 3000", "3000 2999", "0 9", "1 65536", "4001 4000"]) {
         expectRefused(s, () => write(s, RANGE_FILE, text), BAD_RANGE);
       }
@@ -98,7 +101,6 @@ onBuilds((open, build) => {
 
   describe("ip_unprivileged_port_start", () => {
     test("says which ports need privilege, and does not pass the range's first port", () => {
-      const s = open();
       write(s, START_FILE, "2000");
       expect(s.ports.unprivilegedPortStart).toBe(2000);
       expectRefused(s, bind(s.socket(), "", 1999), { code: "EACCES", says: "ports below 2000" });
@@ -123,7 +125,6 @@ onBuilds((open, build) => {
 
   describe("ip_local_reserved_ports", () => {
     test("is the list that the system was opened with", () => {
-      const s = open();
       write(s, RESERVED_FILE, "2000-2007,2009\n");
       expect(s.ports.reserved.text).toBe("2000-2007,2009");
       expect(s.bound("", 0).port).toBe(2008);
@@ -134,7 +135,6 @@ onBuilds((open, build) => {
     });
 
     test("stays as it was when a text is refused", () => {
-      const s = open();
       write(s, RESERVED_FILE, "2001,2003-2005");
       for (const text of ["2001,,5", "2005-2003", "70000", "a", "1, 2"]) {
         expectRefused(s, () => write(s, RESERVED_FILE, text), { code: "EINVAL" });
@@ -143,7 +143,6 @@ onBuilds((open, build) => {
     });
 
     test("stays as it is when nothing is written, and is emptied by a newline", () => {
-      const s = open();
       write(s, RESERVED_FILE, "2001,2003-2005");
       write(s, RESERVED_FILE, "");
       expect(s.ports.sysctl.read(RESERVED_FILE)).toBe("2001,2003-2005\n");
@@ -170,7 +169,6 @@ onBuilds((open, build) => {
     });
 
     test("may hold every port: nothing is found, whatever is named is", () => {
-      const s = open();
       write(s, RESERVED_FILE, "0-65535");
       expectRefused(s, bind(s.socket(), "", 0), { code: "EADDRINUSE" });
       expectRefused(s, connect(s.socket(), WEB), { code: "EADDRNOTAVAIL" });
@@ -180,7 +178,6 @@ onBuilds((open, build) => {
   });
 
   test("tcp_tw_reuse is 0 or 1", () => {
-    const s = open();
     write(s, REUSE_FILE, "1\n");
     expect(s.ports.tcpTwReuse).toBe(1);
     s.ports.tcpTwReuse = 0;
@@ -197,7 +194,6 @@ onBuilds((open, build) => {
   });
 
   test("a name that is none is told those that are", () => {
-    const s = open();
     const missing = { code: "ENOENT", reason: "not-found", says: [`known are ${RANGE_FILE}`] };
     for (const name of ["", "tcp_tw_reuse", "net.ipv4.ip_local_port_range ", "toString"]) {
       expectRefused(s, () => s.ports.sysctl.read(name), missing);
@@ -206,7 +202,6 @@ onBuilds((open, build) => {
   });
 
   test("a closed system has no settings but its list of reserved ports", () => {
-    const s = open();
     s.ports.reserved.text = "2001";
     s.ports.close();
     for (const name of [RANGE_FILE, START_FILE, REUSE_FILE]) {

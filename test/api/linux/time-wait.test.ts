@@ -1,7 +1,7 @@
 // Stories of TIME_WAIT: what it keeps from whom, who may take it over, and when it ends.
 
-import { describe, expect, test } from "vitest";
-import { bind, connect, expectRefused, onBuilds, WEB } from "./fixture.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { bind, connect, expectRefused, type Fixture, onBuilds, WEB } from "./fixture.ts";
 
 const REUSE = { reuseAddr: true };
 const WAIT = { timeWait: true };
@@ -11,6 +11,11 @@ const TAKEN = { code: "EADDRNOTAVAIL", reason: "port-in-use", syscall: "connect"
 const EXHAUSTED = { code: "EADDRNOTAVAIL", reason: "no-port-available", syscall: "connect" };
 
 onBuilds((open) => {
+  let s: Fixture;
+  beforeEach(() => {
+    s = open();
+  });
+
   describe("a connected socket that closes actively", () => {
     test("is gone, and its tuple stays with the port", () => {
       const s = open({ portRange: ONE });
@@ -25,7 +30,6 @@ onBuilds((open) => {
     });
 
     test("closes once: whatever is said later", () => {
-      const s = open();
       const socket = s.connected();
       socket.close(WAIT);
       const before = s.picture();
@@ -47,7 +51,6 @@ onBuilds((open) => {
     });
 
     test("leaves its group", () => {
-      const s = open();
       const group = s.group("/web");
       const socket = s.connected(WEB, undefined, { group });
       expect(group.uses).toBe(1);
@@ -58,7 +61,6 @@ onBuilds((open) => {
   });
 
   test("only a connected socket has TIME_WAIT: others are told so and stay as they are", () => {
-    const s = open();
     const loose = s.socket();
     for (const socket of [loose, s.bound("", 2000), s.listener("", 2001)]) {
       expectRefused(s, () => socket.close(WAIT), {
@@ -71,7 +73,6 @@ onBuilds((open) => {
 
   describe("the port of a TIME_WAIT", () => {
     test("is kept from those who bind at its address, unless both have SO_REUSEADDR", () => {
-      const s = open();
       s.connectedFrom(2000).close(WAIT);
       s.connectedFrom(2001, WEB, REUSE).close(WAIT);
       for (const address of ["127.0.0.1", ""]) {
@@ -84,7 +85,6 @@ onBuilds((open) => {
     });
 
     test("is kept with the bit that the socket had at its end, and the device", () => {
-      const s = open();
       const socket = s.bound("10.0.0.1", 2000, { bindToDevice: 1 });
       socket.connect(WEB, 443);
       socket.reuseAddr = true;
@@ -96,7 +96,6 @@ onBuilds((open) => {
     });
 
     test("lets a server listen again that has SO_REUSEADDR", () => {
-      const s = open();
       s.listener("", 80, { ...REUSE, privileged: true }).close();
       const accepted = s.bound("10.0.0.1", 80, { ...REUSE, privileged: true });
       accepted.connect(WEB, 443);
@@ -107,7 +106,6 @@ onBuilds((open) => {
     });
 
     test("stays where it was bound: fastreuse does not change when the socket goes", () => {
-      const s = open();
       const socket = s.bound("10.0.0.1", 2000, REUSE);
       socket.connect(WEB, 443);
       socket.close(WAIT);
@@ -119,7 +117,6 @@ onBuilds((open) => {
 
   describe("the tuple of a TIME_WAIT", () => {
     test("is taken over at once by who has bound the port, if there are timestamps", () => {
-      const s = open();
       const [socket, other] = [s.bound("10.0.0.1", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       socket.connect(WEB, 443);
       socket.close(WAIT);
@@ -132,7 +129,6 @@ onBuilds((open) => {
     });
 
     test("is nobody's without timestamps, until it expires", () => {
-      const s = open();
       s.ports.tcpTwReuse = 1;
       const [socket, other] = [s.bound("10.0.0.1", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       socket.connect(WEB, 443);
@@ -199,7 +195,6 @@ onBuilds((open) => {
     });
 
     test("and leaves the port to the sockets that own it", () => {
-      const s = open();
       const [socket, other] = [s.bound("10.0.0.1", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       socket.connect(WEB, 443);
       socket.close(WAIT);

@@ -1,19 +1,15 @@
 // Life of what nobody closes: a manager that is forgotten leaves its groups, and what an open
 // pool needs is kept as long as the pool may use it.
 
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED } from "../../../assembly/abi.ts";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import { caught } from "../../invalid-input/fixture.ts";
-import { BUILDS, freshModule } from "../../support/builds.ts";
+import { BUILDS, type Build, freshModule } from "../../support/builds.ts";
+import { type Call, collectTimes, collectUntil, watch } from "../../support/collecting.ts";
 import { DNS, SERVER } from "./fixture.ts";
-
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
 
 const RANGE = { first: 1000, last: 1004 };
 const FEW_ROUNDS = 15;
@@ -86,8 +82,7 @@ describe.each(BUILDS)("%s build", (build) => {
       manager.pool({ ...DNS, reserved: new ReservedPorts(text, { module }) }),
     );
     manager.isAvailable({ ...DNS, port: 80 });
-    let rounds = 0;
-    await collectUntil(() => rounds++ === FEW_ROUNDS);
+    await collectTimes(FEW_ROUNDS);
     expect(lists).toEqual([]);
     // Whoever comes now would get the memory of a list that has been given back.
     const others = Array.from({ length: 3 }, () => new ReservedPorts("1-65535", { module }));
@@ -115,25 +110,7 @@ describe.each(BUILDS)("%s build", (build) => {
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
 /** A module of its own, and which lists of reserved ports its core has been given back. */
-function watched(build: (typeof BUILDS)[number]): {
-  module: WebAssembly.Module;
-  lists: number[];
-} {
+function watched(build: Build): { module: WebAssembly.Module; lists: Call[] } {
   const module = freshModule(build);
-  const core = coreOf(module);
-  const whole = core.exports;
-  const lists: number[] = [];
-  const closeReserved = (reserved: number): void => {
-    lists.push(reserved);
-    whole.closeReserved(reserved);
-  };
-  Object.assign(core, { exports: { ...whole, closeReserved } });
-  return { module, lists };
-}
-
-async function collectUntil(isDone: () => boolean): Promise<void> {
-  for (let round = 0; round < 200 && !isDone(); round++) {
-    collect();
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  return { module, lists: watch(coreOf(module), "closeReserved").closeReserved };
 }

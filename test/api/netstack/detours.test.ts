@@ -1,19 +1,15 @@
 // Strays: ports, groups and policies that go another way than they came, in the middle of something
 // or behind somebody's back. Whoever is left behind is told so, and nobody else notices.
 
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
 import { type PortGroup, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import { caught, setting } from "../../invalid-input/fixture.ts";
 import { BUILDS, freshModule } from "../../support/builds.ts";
+import { collectUntil, watch } from "../../support/collecting.ts";
 import { hashOf, POLICIES, SECRET } from "../../support/rfc6056.ts";
 import { DNS } from "./fixture.ts";
-
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
 
 /** What is spoilt here is not collected, so that it spoils nothing else. */
 const kept: unknown[] = [];
@@ -155,14 +151,7 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── A list that is forgotten ────────────────────────────────────────────────────────────
 
   test("a list that nobody has any more: sets that were searched past it stay right", async () => {
-    const core = coreOf(module);
-    const whole = core.exports;
-    const closed: number[] = [];
-    const closeReserved = (reserved: number): void => {
-      closed.push(reserved);
-      whole.closeReserved(reserved);
-    };
-    Object.assign(core, { exports: { ...whole, closeReserved } });
+    const { closeReserved: closed } = watch(coreOf(module), "closeReserved");
     manager.setPortRange(1, 300);
     const pool = manager.pool(DNS);
     expect(pool.takeMany(new Uint16Array(100))).toBe(100);
@@ -171,10 +160,7 @@ describe.each(BUILDS)("%s build", (build) => {
       manager.reservePort({ ...DNS, reserved });
     })();
     manager.isAvailable({ ...DNS, port: 9 });
-    for (let round = 0; round < 200 && closed.length === 0; round++) {
-      collect();
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    await collectUntil(() => closed.length > 0);
     expect(closed).toHaveLength(1);
     // Others lie where the list lay.
     for (let number = 0; number < 200; number++) {

@@ -12,6 +12,7 @@ import {
   HttpPortAgent,
   HttpsPortAgent,
 } from "../../../bindings/node/index.ts";
+import { until } from "../../support/connectors.ts";
 import { CERTIFICATE } from "./certificate.ts";
 import {
   atEnd,
@@ -21,19 +22,13 @@ import {
   httpFixture,
   httpsFixture,
   listenAt,
+  ONE,
+  oneHeld,
   pause,
   RANGE,
   SOURCES,
   stageOf,
-  until,
 } from "./fixture.ts";
-
-const ONE = {
-  get sources() {
-    return SOURCES[0];
-  },
-  portRange: { first: RANGE.first, last: RANGE.first },
-};
 
 /** The body of the answer. */
 function get(url: string, options: https.RequestOptions): Promise<string> {
@@ -52,6 +47,12 @@ function get(url: string, options: https.RequestOptions): Promise<string> {
   });
 }
 
+/** So many at the same time. */
+function getMany(count: number, port: number, agent: http.Agent): Promise<string>[] {
+  const url = `http${agent instanceof HttpsPortAgent ? "s" : ""}://127.0.0.1:${port}/`;
+  return Array.from({ length: count }, () => get(url, { agent }));
+}
+
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
@@ -62,8 +63,7 @@ test("requests come from picked sources and ports", async () => {
   const { port, came } = await httpFixture();
   const connector = connect();
   const agent = new HttpPortAgent(connector);
-  const urls = Array.from({ length: 20 }, () => `http://127.0.0.1:${port}/`);
-  const ports = await Promise.all(urls.map((url) => get(url, { agent })));
+  const ports = await Promise.all(getMany(20, port, agent));
   expect(new Set(ports).size).toBe(20);
   expectOurs(came);
   expect(new Set(came.map(({ address }) => address))).toEqual(new Set(SOURCES));
@@ -89,12 +89,10 @@ test("a destroyed agent leaves no port behind", async () => {
   const { port } = await httpFixture();
   const connector = connect();
   const agent = new HttpPortAgent(connector, { keepAlive: true });
-  const urls = Array.from({ length: 10 }, () => `http://127.0.0.1:${port}/`);
-  await Promise.all(urls.map((url) => get(url, { agent })));
+  await Promise.all(getMany(10, port, agent));
   expect(connector.metrics().held).toBe(10);
   agent.destroy();
   await until(() => connector.metrics().held === 0);
-  expect(connector.metrics().held).toBe(0);
 });
 
 test("there are never more connections than maxSockets", async () => {
@@ -150,8 +148,7 @@ test("with a sticky key all connections come from one source", async () => {
   const connector = connect({ spread: "sticky" });
   for (const stickyKey of ["a", "b", "c"]) {
     const agent = new HttpPortAgent(connector, { stickyKey });
-    const urls = Array.from({ length: 4 }, () => `http://127.0.0.1:${port}/`);
-    await Promise.all(urls.map((url) => get(url, { agent })));
+    await Promise.all(getMany(4, port, agent));
     expect(new Set(came.slice(-4).map(({ address }) => address)).size).toBe(1);
   }
 });
@@ -171,8 +168,7 @@ test("requests of an agent fail without a port, and the agent goes on", async ()
   const { port } = await httpFixture((_, response) => setTimeout(() => response.end("done"), 50));
   const connector = connect(ONE);
   const agent = new HttpPortAgent(connector);
-  const urls = Array.from({ length: 5 }, () => `http://127.0.0.1:${port}/`);
-  const results = await Promise.allSettled(urls.map((url) => get(url, { agent })));
+  const results = await Promise.allSettled(getMany(5, port, agent));
   const failures = results.filter((one) => one.status === "rejected").map(({ reason }) => reason);
   expect(failures).toHaveLength(4);
   for (const failure of failures) expect(failure).toBeInstanceOf(ConnectorError);
@@ -206,8 +202,7 @@ test("requests of an agent fail when the connector is closed", async () => {
   const connector = connect();
   const agent = new HttpPortAgent(connector, { maxSockets: 1 });
   connector.close();
-  const urls = Array.from({ length: 5 }, () => "http://127.0.0.1:8080/");
-  const results = await Promise.allSettled(urls.map((url) => get(url, { agent })));
+  const results = await Promise.allSettled(getMany(5, 8080, agent));
   expect(results.map((one) => one.status === "rejected" && codeOf(one.reason))).toEqual(
     Array(5).fill("EBADF"),
   );
@@ -227,11 +222,9 @@ test("ports held by another program are passed over", async () => {
 // ── Giving up ─────────────────────────────────────────────────────────────────────────────
 
 test("a request that is destroyed while it waits for a port leaves the line at once", async () => {
-  const { port } = await httpFixture();
-  const connector = connect({ ...ONE, wait: true });
-  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const { connector, holder, url } = await oneHeld(await httpFixture());
   const agent = new HttpPortAgent(connector);
-  const request = http.get(`http://127.0.0.1:${port}/`, { agent });
+  const request = http.get(url, { agent });
   const failed = new Promise<Error>((resolve) => request.on("error", resolve));
   expect(connector.metrics().waiting).toBe(1);
   request.destroy(new Error("changed my mind"));
@@ -241,14 +234,12 @@ test("a request that is destroyed while it waits for a port leaves the line at o
 });
 
 test("a request ends at once whose signal is aborted, or that is in the agent's own queue", async () => {
-  const { port } = await httpFixture();
-  const connector = connect({ ...ONE, wait: true });
-  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const { connector, holder, url } = await oneHeld(await httpFixture());
   const agent = new HttpPortAgent(connector, { maxSockets: 1 });
   const controller = new AbortController();
   const outcomes = [0, 1, 2].map((index) => {
     const signal = index < 2 ? { signal: controller.signal } : {};
-    return get(`http://127.0.0.1:${port}/`, { agent, ...signal });
+    return get(url, { agent, ...signal });
   });
   controller.abort();
   const aborted = await Promise.allSettled(outcomes.slice(0, 2));
@@ -300,9 +291,8 @@ test("a request that waits for a port takes a connection that becomes idle", asy
   const connector = connect({ ...ONE, wait: true });
   const agent = new HttpPortAgent(connector, { keepAlive: true });
   atEnd(() => agent.destroy());
-  const urls = Array.from({ length: 3 }, () => `http://127.0.0.1:${port}/`);
   // The connection would stay open, idle, and keep the only port.
-  expect(await Promise.all(urls.map((url) => get(url, { agent })))).toEqual(["x", "x", "x"]);
+  expect(await Promise.all(getMany(3, port, agent))).toEqual(["x", "x", "x"]);
   expect(came).toHaveLength(1);
   expect(connector.metrics()).toMatchObject({ waiting: 0, held: 1 });
   expect((agent as unknown as { totalSocketCount: number }).totalSocketCount).toBe(1);
@@ -310,11 +300,9 @@ test("a request that waits for a port takes a connection that becomes idle", asy
 });
 
 test("agent.destroy() ends connections under way", async () => {
-  const { port } = await httpFixture();
-  const connector = connect({ ...ONE, wait: true });
-  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const { connector, holder, url } = await oneHeld(await httpFixture());
   const agent = new HttpPortAgent(connector);
-  const outcome = get(`http://127.0.0.1:${port}/`, { agent });
+  const outcome = get(url, { agent });
   agent.destroy();
   await expect(outcome).rejects.toMatchObject({ code: "ECONNRESET" });
   expect(connector.metrics().waiting).toBe(0);
@@ -322,11 +310,9 @@ test("agent.destroy() ends connections under way", async () => {
 });
 
 test("the timeout of a request counts while it waits for a port", async () => {
-  const { port } = await httpFixture();
-  const connector = connect({ ...ONE, wait: true });
-  const holder = await connector.connect({ host: "127.0.0.1", port });
+  const { connector, holder, url } = await oneHeld(await httpFixture());
   const agent = new HttpPortAgent(connector);
-  const request = http.get(`http://127.0.0.1:${port}/`, { agent, timeout: 30 });
+  const request = http.get(url, { agent, timeout: 30 });
   const failed = new Promise<Error>((resolve) => request.on("error", resolve));
   request.on("timeout", () => request.destroy());
   expect(codeOf(await failed)).toBe("ECONNRESET");
@@ -394,8 +380,7 @@ test("https keeps connections alive, and gives them up with the agent", async ()
   const { port, came } = await httpsFixture();
   const connector = connect();
   const agent = new HttpsPortAgent(connector, { ca: CERTIFICATE, keepAlive: true, maxSockets: 2 });
-  const urls = Array.from({ length: 10 }, () => `https://127.0.0.1:${port}/`);
-  await Promise.all(urls.map((url) => get(url, { agent })));
+  await Promise.all(getMany(10, port, agent));
   expect(came).toHaveLength(2);
   expect(connector.metrics().held).toBe(2);
   agent.destroy();

@@ -4,7 +4,8 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { bindDatagram, ConnectorError, createConnector } from "../../../bindings/node/index.ts";
-import { atEnd, connect, RANGE, SOURCES, until } from "./fixture.ts";
+import { until } from "../../support/connectors.ts";
+import { atEnd, connect, RANGE, SOURCES } from "./fixture.ts";
 
 const EIGHT = { first: RANGE.first, last: RANGE.first + 7 };
 

@@ -10,12 +10,19 @@ import {
   createConnector,
   type LookupAddress,
 } from "../../../bindings/node/index.ts";
-import { freshSources } from "../../support/connectors.ts";
+import { freshSources, until } from "../../support/connectors.ts";
 import { CERTIFICATE, PRIVATE_KEY } from "./certificate.ts";
 
 /** New ones for each test: what another has used may not be quite closed. */
 export const SOURCES: [string, string] = ["", ""];
 export const RANGE: { first: number; last: number } = { first: 41_000, last: 41_063 };
+/** A connector's options with one port. */
+export const ONE: { readonly sources: string; readonly portRange: typeof RANGE } = {
+  get sources() {
+    return SOURCES[0];
+  },
+  portRange: { first: RANGE.first, last: RANGE.first },
+};
 export const TLS_SERVER: { cert: string; key: string } = { cert: CERTIFICATE, key: PRIVATE_KEY };
 
 /** Where a connection came from. */
@@ -61,13 +68,6 @@ async function expectNothingHeld(connector: Connector): Promise<void> {
   await until(isQuiet);
   const { held, waiting, picks, released } = connector.metrics();
   expect({ held, waiting, open: picks - released }).toEqual({ held: 0, waiting: 0, open: 0 });
-}
-
-/** Waits until that is so, for two seconds at most. */
-export async function until(isSo: () => boolean): Promise<void> {
-  for (let wait = 0; wait < 400 && !isSo(); wait++) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 export function pause(milliseconds: number): Promise<void> {
@@ -151,3 +151,16 @@ export function expectOurs(came: readonly Came[]): void {
 
 /** Port 1 of loopback, where nobody listens, refuses. */
 export const DEAD_PORT = 1;
+
+export interface OneHeld {
+  readonly connector: Connector;
+  readonly holder: Socket;
+  readonly url: string;
+}
+
+/** A connector that waits for its only port, which one connection to the server has. */
+export async function oneHeld(server: Fixture): Promise<OneHeld> {
+  const connector = connect({ ...ONE, wait: true });
+  const holder = await connector.connect({ host: "127.0.0.1", port: server.port });
+  return { connector, holder, url: `http://127.0.0.1:${server.port}/` };
+}

@@ -1,7 +1,6 @@
 // Stores do what connectors rely on; and a store that does not is found.
 
 import { describe, expect, test } from "vitest";
-import type { BlockGrant, BlockScope, HeldBlocks } from "../../../bindings/node/index.ts";
 import {
   type BlockStore,
   hostBlocks,
@@ -39,36 +38,30 @@ test.each(["darwin", "win32"])("hostBlocks says on %s what to use instead", (pla
 
 // ── Stores that are broken on purpose ─────────────────────────────────────────────────────
 
-/** A store that works, to be broken in one place. */
-class Wrapped implements BlockStore {
-  readonly name = "wrapped";
-  readonly ttl = Number.POSITIVE_INFINITY;
-  protected readonly inner: BlockStore = memoryBlocks();
-
-  acquire(scope: BlockScope, want: number, first: number, last: number): Promise<BlockGrant> {
-    return this.inner.acquire(scope, want, first, last);
-  }
-  renew(scope: BlockScope, held: HeldBlocks): Promise<{ lost: readonly number[] }> {
-    return this.inner.renew(scope, held);
-  }
-  release(scope: BlockScope, held: HeldBlocks): Promise<void> {
-    return this.inner.release(scope, held);
-  }
-  close(): Promise<void> {
-    return this.inner.close();
-  }
+/** Makes stores that work but for what is changed. */
+function broken(changed: (store: BlockStore) => Partial<BlockStore>): () => BlockStore {
+  return () => {
+    const store: BlockStore = memoryBlocks();
+    return {
+      ...{ name: "wrapped", ttl: Number.POSITIVE_INFINITY },
+      acquire: (...given) => store.acquire(...given),
+      renew: (...given) => store.renew(...given),
+      release: (...given) => store.release(...given),
+      close: () => store.close(),
+      ...changed(store),
+    };
+  };
 }
+
+const TAKEN = { blocks: [640], grant: "" };
 
 const BROKEN: readonly (readonly [fault: string, found: string, make: () => BlockStore])[] = [
   [
     "grants more than was wanted",
     "a grant holds no more blocks",
-    () =>
-      new (class extends Wrapped {
-        override acquire(scope: BlockScope, want: number, first: number, last: number) {
-          return super.acquire(scope, want + 2, first, last);
-        }
-      })(),
+    broken((store) => ({
+      acquire: (scope, want, first, last) => store.acquire(scope, want + 2, first, last),
+    })),
   ],
   [
     "knows nothing of other holders",
@@ -78,76 +71,52 @@ const BROKEN: readonly (readonly [fault: string, found: string, make: () => Bloc
   [
     "keeps what is given back",
     "a block that was given back",
-    () =>
-      new (class extends Wrapped {
-        override async release() {}
-      })(),
+    broken(() => ({ release: async () => {} })),
   ],
   [
     "gives back whatever the grant",
     "giving back by another grant",
-    () =>
-      new (class extends Wrapped {
-        override async release(scope: BlockScope, held: HeldBlocks) {
-          const keys = [...held.keys()];
-          for (let grant = 0; grant < 30; grant++) {
-            await super.release(scope, new Map(keys.map((block) => [block, `${grant}`])));
-          }
+    broken((store) => ({
+      release: async (scope, held) => {
+        for (let grant = 0; grant < 30; grant++) {
+          await store.release(scope, new Map([...held.keys()].map((block) => [block, `${grant}`])));
         }
-      })(),
+      },
+    })),
   ],
   [
     "renews what is not held",
     "a renewal keeps what it names",
-    () =>
-      new (class extends Wrapped {
-        override async renew() {
-          return { lost: [] };
-        }
-      })(),
+    broken(() => ({ renew: async () => ({ lost: [] }) })),
   ],
   [
     "keeps what a renewal does not name",
     "what a renewal does not name",
-    () =>
-      new (class extends Wrapped {
-        override async renew(_: BlockScope, held: HeldBlocks) {
-          return { lost: [...held].filter(([, grant]) => grant === "another").map(([b]) => b) };
-        }
-      })(),
+    broken(() => ({
+      renew: async (_, held) => ({
+        lost: [...held].filter(([, grant]) => grant === "another").map(([block]) => block),
+      }),
+    })),
   ],
   [
     "has one scope for all",
     "scopes have blocks of their own",
-    () =>
-      new (class extends Wrapped {
-        override acquire(scope: BlockScope, want: number, first: number, last: number) {
-          return super.acquire({ ...scope, transport: 6 }, want, first, last);
-        }
-      })(),
+    broken((store) => ({
+      acquire: (scope, ...rest) => store.acquire({ ...scope, transport: 6 }, ...rest),
+    })),
   ],
   [
     "holds on when it is closed",
     "what a closed store held",
-    () =>
-      new (class extends Wrapped {
-        override async close() {}
-      })(),
+    broken(() => ({ close: async () => {} })),
   ],
   [
     "gives at once what others have",
     "what need not wait",
-    () => {
-      const other = sliceBlocks({ index: 0, of: 1 });
-      const store: BlockStore = memoryBlocks();
-      return Object.assign(Object.create(store), {
-        tryAcquire: other.tryAcquire?.bind(other),
-        acquire: async () => ({ blocks: [640], grant: "" }),
-        renew: store.renew.bind(store),
-        release: store.release.bind(store),
-        close: store.close.bind(store),
-      });
-    },
+    broken(() => ({
+      tryAcquire: (...given) => sliceBlocks({ index: 0, of: 1 }).tryAcquire?.(...given),
+      acquire: async () => TAKEN,
+    })),
   ],
 ];
 
