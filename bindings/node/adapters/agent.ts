@@ -17,7 +17,7 @@ import { isIP, type NetConnectOpts, connect as netConnect, Socket } from "node:n
 import type { Duplex } from "node:stream";
 import { checkObject } from "../../requests/checks.ts";
 import { builtin, loadedLater } from "../builtin.ts";
-import type { Connector, ConnectTarget } from "../connector/connector.ts";
+import { type Connector, type ConnectTarget, dialBy } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
 /** What an agent's or a request's connections have of ours. */
@@ -298,8 +298,8 @@ function open(
     else pending.fail(() => done(error, undefined as unknown as Socket));
   };
   try {
-    const target = { ...targetOf(options, stickyKey), signal: pending.signal };
-    connector.dial(target, (ends) => make(ends), opened, readyEvent);
+    const target = targetOf(options, stickyKey);
+    pending.isOpenedBy(dialBy(connector, target, (ends) => make(ends), opened, readyEvent));
   } catch (error) {
     opened(error as Error, null);
   }
@@ -311,7 +311,9 @@ class Pending {
   readonly #agent: AgentInside;
   readonly #options: RequestOptions;
   readonly #name: string;
-  readonly #abort: AbortController = new AbortController();
+  #operation: ReturnType<typeof dialBy> | undefined;
+  /** Why it has been given up. */
+  #reason: Error | undefined;
   /** Stands for it among the agent's sockets, so that the agent counts it, and destroys it. */
   readonly #standIn: Socket = new Socket();
   readonly #timer: NodeJS.Timeout | undefined;
@@ -337,8 +339,9 @@ class Pending {
     if (timeout) this.#timer = setTimeout(() => request.emit("timeout"), timeout);
   }
 
-  get signal(): AbortSignal {
-    return this.#abort.signal;
+  isOpenedBy(operation: ReturnType<typeof dialBy>): void {
+    this.#operation = operation;
+    if (this.#reason !== undefined) operation.abandon(this.#reason);
   }
 
   /** May its request be served by a connection of that name that has become idle? */
@@ -351,7 +354,7 @@ class Pending {
     const request = this.#request as ClientRequest;
     const agent = this.#agent;
     this.#end();
-    this.#abort.abort(hungUp());
+    this.#abandon();
     agent.reuseSocket(socket, request);
     request.onSocket(socket);
     const timeout = this.#options.timeout ?? 0;
@@ -389,7 +392,12 @@ class Pending {
   }
 
   #giveUp(): void {
-    if (!this.#isOver) this.#abort.abort(hungUp());
+    if (!this.#isOver) this.#abandon();
+  }
+
+  #abandon(): void {
+    this.#reason ??= hungUp();
+    this.#operation?.abandon(this.#reason);
   }
 }
 

@@ -6,12 +6,13 @@
 // replaced here, by one that does the same with a socket of the connector. Until it is there, a
 // stand-in keeps what the client writes.
 
-import { isIP, connect as netConnect, type Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { checkObject } from "../../requests/checks.ts";
 import { builtin } from "../builtin.ts";
-import type { Dial, Endpoints } from "../connector/attempt.ts";
-import type { Connector } from "../connector/connector.ts";
+import type { Dial } from "../connector/attempt.ts";
+import { type Connector, dialBy } from "../connector/connector.ts";
+import { dialNet } from "../connector/dial-net.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
 /**
@@ -119,16 +120,16 @@ class Connections {
       host: opts.hostname,
       port: Number(opts.port),
       key: this.#key,
-      signal: standIn.signal,
     };
     const opened = (error: Error | null, socket: Socket | null): void => {
       if (socket !== null) this.#onOpened(standIn, socket);
       // Later: the client may be in the middle of something, and nobody listens to a new one yet.
       else setImmediate(() => this.#onFailed(standIn, error as Error));
     };
-    const dial = secure ? dialSecure(opts) : dialPlain;
+    const dial = secure ? dialSecure(opts) : dialNet({});
+    const readyEvent = secure ? "secureConnect" : "connect";
     try {
-      this.#connector.dial(where, dial, opened, secure ? "secureConnect" : "connect");
+      standIn.isOpenedBy(dialBy(this.#connector, where, dial, opened, readyEvent));
     } catch (error) {
       opened(error as Error, null);
     }
@@ -168,15 +169,13 @@ class Connections {
 /** What a client has for a socket while there is none. */
 class StandIn {
   readonly chunks: (Buffer | string)[] = [];
-  readonly #abort: AbortController = new AbortController();
+  #operation: ReturnType<typeof dialBy> | undefined;
+  isDestroyed = false;
   timer: NodeJS.Timeout | undefined;
 
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
-  get isDestroyed(): boolean {
-    return this.signal.aborted;
+  isOpenedBy(operation: ReturnType<typeof dialBy>): void {
+    this.#operation = operation;
+    if (this.isDestroyed) this.destroy();
   }
 
   write(chunk: Buffer | string): boolean {
@@ -193,18 +192,15 @@ class StandIn {
   }
 
   destroy(): this {
+    this.isDestroyed = true;
     clearTimeout(this.timer);
-    this.#abort.abort();
+    this.#operation?.abandon(new Error("the client has given the connection up"));
     return this;
   }
 }
 
 function pauseAt(steps: number): number {
   return Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** steps);
-}
-
-function dialPlain(ends: Endpoints): Socket {
-  return netConnect(ends);
 }
 
 /** As autocannon does: any certificate is good. */

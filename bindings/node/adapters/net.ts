@@ -4,7 +4,7 @@
 import { Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { PortError } from "../../errors.ts";
 import { checkObject } from "../../requests/checks.ts";
-import type { Connector } from "../connector/connector.ts";
+import { type Connector, dialBy } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
 /** Options of {@link PortSocket}: those of `net.Socket`, and ours. */
@@ -74,8 +74,8 @@ export class PortSocket extends Socket {
   #dial(options: SocketConnectOpts): void {
     refuseIgnored(options);
     const { host, port } = options as Extract<typeof options, { port: number }>;
-    const ended = new AbortController();
-    const end = (): void => ended.abort();
+    let operation: ReturnType<typeof dialBy> | undefined;
+    const end = (): void => operation?.abandon(new Error("the socket has closed"));
     let isDialled = false;
     // Registered before the attempt's own listener: what failed once is not tried again.
     this.once("close", end);
@@ -83,14 +83,9 @@ export class PortSocket extends Socket {
     const state = this as { connecting: boolean };
     state.connecting = true;
     try {
-      this.#connector.dial(
-        {
-          host,
-          port: Number(port),
-          ...endsIn(options),
-          key: this.#stickyKey,
-          signal: ended.signal,
-        },
+      operation = dialBy(
+        this.#connector,
+        { host, port: Number(port), ...endsIn(options), key: this.#stickyKey },
         (ends) => {
           if (isDialled) throw new Error("a PortSocket has one attempt");
           isDialled = true;
@@ -99,6 +94,7 @@ export class PortSocket extends Socket {
         (error) => {
           if (error !== null && !this.destroyed) this.destroy(error);
         },
+        "connect",
       );
     } catch (error) {
       state.connecting = false;
