@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { useLoader } from "../../bindings/core/debug-instance.ts";
 import { type OpenOptions, PortManager } from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
 
 export type Build = "release" | "debug";
 
@@ -72,4 +73,10 @@ export function modulesFor(build: Build): Partial<Modules> {
 
 export function openOn(build: Build, options: OpenOptions = {}): PortManager {
   return PortManager.open({ ...options, ...optionsFor(build) });
+}
+
+/** Closes a manager, whose records must be whole. */
+export function closeWhole(manager: PortManager): void {
+  verify(manager);
+  manager.close();
 }

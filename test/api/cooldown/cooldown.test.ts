@@ -1,6 +1,6 @@
 // Stories of ports that rest: how long, for whom, and what is left when all others are taken.
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import {
   IPV4,
   IPV6,
@@ -15,7 +15,7 @@ import {
   UDP,
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { BUILDS, openOn, optionsFor } from "../../support/builds.ts";
+import { BUILDS, closeWhole, openOn, optionsFor } from "../../support/builds.ts";
 
 const FIRST = 4000;
 const LAST = 4003;
@@ -30,8 +30,10 @@ describe.each(BUILDS)("%s build", (build) => {
     return module === undefined ? {} : { module };
   };
 
+  /** A manager, which is whole in the end, and a pool. */
   function fixture(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
     const manager = open();
+    onTestFinished(() => closeWhole(manager));
     return { manager, pool: manager.pool({ ...KEY, cooldown: 1000, ...options }) };
   }
 
@@ -41,7 +43,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   test.each(PERIODS)("a port cools down one period, and at most a 64th more: %i ms", (period) => {
     for (const start of [0, 1, 7, 12_345.75, 1_763_000_000_123]) {
-      const { manager, pool } = fixture({ cooldown: period });
+      const { pool } = fixture({ cooldown: period });
       pool.takeAt(FIRST);
       expect(pool.coolDown(FIRST, start)).toBe(true);
       expect(pool.expire(start + period - 0.5)).toBe(0);
@@ -51,8 +53,6 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(pool.expire(due - 1)).toBe(0);
       expect(pool.expire(due)).toBe(1);
       expect(pool.takeAt(FIRST)).toBe(FIRST);
-      verify(manager);
-      manager.close();
     }
   });
 
@@ -70,12 +70,10 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.freeMany(Uint16Array.of(FIRST, 0, LAST, LAST))).toBe(1);
     expect(pool.expire(2000)).toBe(1);
     expect(other.takeAt(FIRST)).toBe(FIRST);
-    verify(manager);
-    manager.close();
   });
 
   test("only what is held can rest, and once", () => {
-    const { manager, pool } = fixture();
+    const { pool } = fixture();
     expect(pool.coolDown(FIRST, 0)).toBe(false);
     pool.takeAt(FIRST);
     expect(pool.coolDown(FIRST, 0)).toBe(true);
@@ -83,12 +81,11 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.nextExpiry).toBe(1016); // 65 slots of 1000 / 64 ms
     expect(pool.expire(1016)).toBe(1);
     expect(pool.coolDown(FIRST, 1200)).toBe(false);
-    manager.close();
   });
 
   test("when only cooling ports are left, take says so, or takes the one that has cooled down longest", () => {
     for (const whenCooling of ["refuse", "oldest"] as const) {
-      const { manager, pool } = fixture({ cooldown: { period: 1000, whenCooling } });
+      const { pool } = fixture({ cooldown: { period: 1000, whenCooling } });
       takeAll(pool);
       expect(pool.take()).toBe(Refusal.EXHAUSTED);
       for (const port of [4002, 4000, 4003]) pool.coolDown(port, 10);
@@ -104,8 +101,6 @@ describe.each(BUILDS)("%s build", (build) => {
         expect(pool.take()).toBe(Refusal.EXHAUSTED);
         expect([pool.held, pool.cooling]).toEqual([4, 0]);
       }
-      verify(manager);
-      manager.close();
     }
   });
 
@@ -113,7 +108,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const reserved = new ReservedPorts("", own());
     const group = PortGroups.open(own()).create("/g");
     const cooldown = { period: 1000, whenCooling: "oldest" } as const;
-    const { manager, pool } = fixture({ cooldown, reserved, group });
+    const { pool } = fixture({ cooldown, reserved, group });
     takeAll(pool);
     pool.takeAt(80);
     pool.coolDown(80, 0);
@@ -128,18 +123,15 @@ describe.each(BUILDS)("%s build", (build) => {
     group.bindPortRange = { first: 9, last: 9 };
     expect(pool.take()).toBe(Refusal.EMPTY_RANGE);
     expect(pool.expire(2000)).toBe(3);
-    verify(manager);
-    manager.close();
   });
 
   test("free ports come first, however long others have cooled down", () => {
-    const { manager, pool } = fixture({ cooldown: { period: 1000, whenCooling: "oldest" } });
+    const { pool } = fixture({ cooldown: { period: 1000, whenCooling: "oldest" } });
     takeAll(pool);
     pool.coolDown(4000, 0);
     pool.free(4003);
     expect(pool.take(0)).toBe(4003);
     expect(pool.take(0)).toBe(4000);
-    manager.close();
   });
 
   test("reuse flags do not hand out a port that cools down", () => {
@@ -151,8 +143,6 @@ describe.each(BUILDS)("%s build", (build) => {
         expect(pool.take()).toBe(Refusal.COOLING);
         expect(pool.expire(1125)).toBe(4);
         expect(manager.stats().references).toBe(0);
-        verify(manager);
-        manager.close();
       }
     }
   });
@@ -167,11 +157,10 @@ describe.each(BUILDS)("%s build", (build) => {
     }
     expect(pool.expire(1125)).toBe(1);
     expect(manager.stats().references).toBe(0);
-    manager.close();
   });
 
   test("the clock never goes back", () => {
-    const { manager, pool } = fixture();
+    const { pool } = fixture();
     takeAll(pool);
     pool.coolDown(4000, 10_000);
     expect(pool.expire(0)).toBe(0);
@@ -180,7 +169,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.expire(11_125)).toBe(2);
     pool.coolDown(4002, 0);
     expect(pool.nextExpiry).toBe(12_141); // 777 slots of 1000 / 64 ms
-    manager.close();
   });
 
   test("a port that somebody else gives back and the pool takes again does not rest", () => {
@@ -197,8 +185,6 @@ describe.each(BUILDS)("%s build", (build) => {
     const ports = new Uint16Array(4);
     expect(pool.takeMany(ports)).toBe(4);
     expect(pool.cooling).toBe(0);
-    verify(manager);
-    manager.close();
   });
 
   test("thousands wake in the order in which they came to rest", () => {
@@ -273,6 +259,5 @@ describe.each(BUILDS)("%s build", (build) => {
     idle.close();
     manager.pool({ ...KEY, cooldown: 1000 });
     expect(manager.stats().memory.used).toBe(before);
-    manager.close();
   });
 });

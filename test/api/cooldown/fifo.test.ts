@@ -1,6 +1,6 @@
 // Stories of pools that offer their ports in the order of release ("fifo").
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import {
   IPV4,
   type PoolOptions,
@@ -12,8 +12,7 @@ import {
   TCP,
   UDP,
 } from "../../../bindings/index.ts";
-import { verify } from "../../../bindings/manager.ts";
-import { BUILDS, openOn, optionsFor } from "../../support/builds.ts";
+import { BUILDS, closeWhole, openOn, optionsFor } from "../../support/builds.ts";
 
 const FIRST = 4000;
 const LAST = 4005;
@@ -26,8 +25,10 @@ describe.each(BUILDS)("%s build", (build) => {
     return module === undefined ? {} : { module };
   };
 
+  /** A manager, which is whole in the end, and a pool. */
   function fixture(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
     const manager = openOn(build, { portRange: { first: FIRST, last: LAST }, seed: 5 });
+    onTestFinished(() => closeWhole(manager));
     return { manager, pool: manager.pool({ ...KEY, selection: "fifo", ...options }) };
   }
 
@@ -38,7 +39,7 @@ describe.each(BUILDS)("%s build", (build) => {
   }
 
   test("each port is offered once before any comes back", () => {
-    const { manager, pool } = fixture();
+    const { pool } = fixture();
     const met: number[] = [];
     for (let round = 0; round < COUNT; round++) {
       const port = pool.take();
@@ -51,12 +52,10 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(port).toBe(met[round % COUNT]);
       pool.free(port);
     }
-    verify(manager);
-    manager.close();
   });
 
   test("fresh ports are met from the offset on, then those released, oldest first", () => {
-    const { manager, pool } = fixture();
+    const { pool } = fixture();
     expect(pool.take(2)).toBe(4002);
     pool.free(4002);
     expect(pool.take(2)).toBe(4003);
@@ -69,12 +68,10 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.take()).toBe(Refusal.EXHAUSTED);
     for (const port of [4003, 4000, 4005, 4001]) pool.free(port);
     expect(rest(pool)).toEqual([4003, 4000, 4005, 4001]);
-    verify(manager);
-    manager.close();
   });
 
   test("a port that cools down comes back when it wakes, behind those that are free already", () => {
-    const { manager, pool } = fixture({ cooldown: 800 });
+    const { pool } = fixture({ cooldown: 800 });
     rest(pool);
     pool.coolDown(4001, 0);
     pool.free(4003);
@@ -83,20 +80,16 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(rest(pool)).toEqual([4003, 4001, 4000]);
     for (const port of [4005, 4002]) pool.coolDown(port, 1000);
     expect(pool.take()).toBe(Refusal.COOLING);
-    verify(manager);
-    manager.close();
   });
 
   test("a port that was named is not offered again before its turn", () => {
-    const { manager, pool } = fixture();
+    const { pool } = fixture();
     rest(pool);
     for (const port of [4000, 4001, 4002]) pool.free(port);
     expect(pool.takeAt(4001)).toBe(4001);
     expect(pool.takeAt(4001)).toBe(Refusal.IN_USE);
     pool.free(4001);
     expect(rest(pool)).toEqual([4000, 4002, 4001]);
-    verify(manager);
-    manager.close();
   });
 
   test("what others hold goes behind, and nothing changes when they hold all", () => {
@@ -111,8 +104,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.take()).toBe(Refusal.EXHAUSTED);
     for (const port of [4001, 4002, 4003]) other.free(port);
     expect(rest(pool)).toEqual([4002, 4003, 4001]);
-    verify(manager);
-    manager.close();
   });
 
   test("a fresh port that was refused because others hold all is as fresh as before", () => {
@@ -123,14 +114,12 @@ describe.each(BUILDS)("%s build", (build) => {
     for (let port = FIRST; port <= LAST; port++) other.free(port);
     expect(pool.take(3)).toBe(4003);
     expect(pool.take(0)).toBe(4000);
-    verify(manager);
-    manager.close();
   });
 
   test("reserved ports and those outside of the range are passed over, and fresh when they come back", () => {
     const reserved = new ReservedPorts("4000-4003", own());
     const group = PortGroups.open(own()).create("/g");
-    const { manager, pool } = fixture({ reserved, group });
+    const { pool } = fixture({ reserved, group });
     expect(pool.take(0)).toBe(4004);
     expect(pool.take(0)).toBe(4005);
     expect(pool.take(0)).toBe(Refusal.EXHAUSTED);
@@ -145,8 +134,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.take(0)).toBe(4004);
     group.bindPortRange = { first: 9, last: 9 };
     expect(pool.take(0)).toBe(Refusal.EMPTY_RANGE);
-    verify(manager);
-    manager.close();
   });
 
   test("a port that others freed behind the pool's back is not lost", () => {
@@ -157,8 +144,6 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.releasePort({ ...KEY, port: 4004 });
     pool.free(4001);
     expect(rest(pool)).toEqual([4001, 4004]);
-    verify(manager);
-    manager.close();
   });
 
   test("an ephemeral TCP port is never shared, whatever the order", () => {
@@ -168,7 +153,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(model.takeAt(4002)).toBe(4002);
     expect(rest(pool).sort()).toEqual([4000, 4001, 4003, 4004, 4005]);
     expect(pool.takeAt(4002)).toBe(4002);
-    manager.close();
   });
 
   test("TCP shares ports between destinations", () => {
@@ -177,8 +161,6 @@ describe.each(BUILDS)("%s build", (build) => {
     const other = manager.pool({ ...KEY, transport: TCP, destination: { address: "9.9.9.8" } });
     expect(rest(pool)).toHaveLength(COUNT);
     expect(rest(other)).toHaveLength(COUNT);
-    verify(manager);
-    manager.close();
   });
 
   test("where fresh ports begin is random, and repeatable by a seed", () => {

@@ -1,18 +1,20 @@
 // Edges: the first and last port, word and group, the shortest and the longest range, and the
 // numbers of ports at which a pool changes its form.
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../../../assembly/abi.ts";
 import { type PortManager, type PortPool, UDP } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { BUILDS, openOn } from "../../support/builds.ts";
+import { BUILDS, closeWhole, openOn } from "../../support/builds.ts";
 
 const EDGES = [1, 2, 62, 63, 64, 65, 127, 128, 4094, 4095, 4096, 4097, 8191, 8192, 65534, 65535];
 const WEB = { networks: [4], transport: UDP };
 
 describe.each(BUILDS)("%s build", (build) => {
+  /** A manager, which is whole in the end, and a pool. */
   function opened(first: number, last: number): { manager: PortManager; pool: PortPool } {
     const manager = openOn(build, { seed: 7, portRange: { first, last } });
+    onTestFinished(() => closeWhole(manager));
     return { manager, pool: manager.pool(WEB) };
   }
 
@@ -40,7 +42,6 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(pool.take(offset)).toBe(EXHAUSTED);
       expect(pool.free(port)).toBe(true);
     }
-    manager.close();
   });
 
   test.each([
@@ -55,13 +56,11 @@ describe.each(BUILDS)("%s build", (build) => {
     [65472, 65535],
     [65471, 65535],
   ])("the range %i..%i is filled from every offset in turn, each port once", (first, last) => {
-    const { manager, pool } = opened(first, last);
+    const { pool } = opened(first, last);
     const count = last - first + 1;
     for (let offset = 0; offset < count; offset++) expect(pool.take(offset)).toBe(first + offset);
     expect(pool.take(0)).toBe(EXHAUSTED);
     expect(pool.held).toBe(count);
-    verify(manager);
-    manager.close();
   });
 
   test.each([
@@ -70,7 +69,7 @@ describe.each(BUILDS)("%s build", (build) => {
     [4000, 4200],
     [65400, 65535],
   ])("a search in %i..%i wraps round to the port before its start", (first, last) => {
-    const { manager, pool } = opened(first, last);
+    const { pool } = opened(first, last);
     const count = last - first + 1;
     for (const hole of [first, first + 1, last - 1, last]) {
       for (let port = first; port <= last; port++) if (port !== hole) pool.takeAt(port);
@@ -81,7 +80,6 @@ describe.each(BUILDS)("%s build", (build) => {
       for (let port = first; port <= last; port++) pool.free(port);
       expect(pool.held).toBe(0);
     }
-    manager.close();
   });
 
   test("ports outside of the range are never found, on either side of a word's edge", () => {
@@ -92,7 +90,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.take(5)).toBe(64);
     manager.setPortRange(65, 127);
     expect(pool.take(5)).toBe(127);
-    manager.close();
   });
 
   // ── All ports ─────────────────────────────────────────────────────────────────────────────
@@ -120,8 +117,6 @@ describe.each(BUILDS)("%s build", (build) => {
     verify(manager);
     pool.close();
     expect(manager.stats().memory.used).toBe(bytesOfNothing());
-    verify(manager);
-    manager.close();
   });
 
   test("a full range is full for every other description that meets it", () => {
@@ -140,11 +135,10 @@ describe.each(BUILDS)("%s build", (build) => {
       expect(pool.takeAt(40000)).toBe(IN_USE);
     }
     expect(manager.reservePort({ ...WEB, networks: [6], offset: 41999 }).port).toBe(42000);
-    manager.close();
   });
 
   test("a group of 4,096 full ports is passed over, to the one hole behind it", () => {
-    const { manager, pool } = opened(1, 65535);
+    const { pool } = opened(1, 65535);
     pool.takeMany(new Uint16Array(65535));
     for (const hole of [1, 4095, 4096, 8191, 8192, 40000, 65535]) {
       pool.free(hole);
@@ -154,7 +148,6 @@ describe.each(BUILDS)("%s build", (build) => {
       }
       pool.takeAt(hole);
     }
-    manager.close();
   });
 
   // ── Forms ─────────────────────────────────────────────────────────────────────────────────
@@ -169,7 +162,6 @@ describe.each(BUILDS)("%s build", (build) => {
     const check = (): void => {
       expect(pool.held).toBe(held.size);
       for (let port = 58; port < 262; port++) expect(pool.has(port)).toBe(held.has(port));
-      verify(manager);
     };
     for (const count of [1, 2, 7, 8, 9, 16, 17, 32, 33, 63, 64, 65, 66, 130, 200]) {
       for (let index = held.size; index < count; index++) {
@@ -186,7 +178,6 @@ describe.each(BUILDS)("%s build", (build) => {
     }
     pool.close();
     expect(manager.stats().memory.used).toBe(bytesOfNothing());
-    manager.close();
   });
 
   test("a pool keeps its bitmap as long as it is open, however few ports it holds", () => {
@@ -205,8 +196,6 @@ describe.each(BUILDS)("%s build", (build) => {
     other.close();
     expect(manager.stats()).toMatchObject({ counters: 24 });
     expect(manager.stats().memory.used).toBeLessThan(asList);
-    verify(manager);
-    manager.close();
   });
 
   test("ports that are only reserved do not change their container with each port around the 65th", () => {
@@ -226,7 +215,6 @@ describe.each(BUILDS)("%s build", (build) => {
     held.pop()?.release();
     expect(manager.stats()).toMatchObject({ counters: 24 });
     expect(manager.stats().memory.used).toBeLessThan(asList);
-    manager.close();
   });
 
   test("a port costs one bit where a pool is busy, and nothing where it holds one", () => {
@@ -236,6 +224,5 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(manager.stats().memory.used).toBe(opened_);
     pool.takeMany(new Uint16Array(65534));
     expect(manager.stats().memory.used - opened_).toBeLessThan((65536 / 8) * 1.02);
-    manager.close();
   });
 });
