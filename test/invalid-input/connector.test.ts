@@ -6,6 +6,7 @@ import { connect, Socket } from "node:net";
 import { expect, test, vi } from "vitest";
 import { createConnector } from "../../bindings/node/index.ts";
 import { connectorWith, expectAllBack, reset, serve } from "../support/connectors.ts";
+import { throwing } from "./fixture.ts";
 
 const TYPE = "ERR_INVALID_ARG_TYPE";
 const VALUE = "ERR_INVALID_ARG_VALUE";
@@ -173,9 +174,7 @@ test.each([undefined, null, "words", Symbol("a symbol"), Object.create(null)])(
   async (thrown) => {
     const connector = connectorWith();
     const opened = vi.fn();
-    const dial = () => {
-      throw thrown;
-    };
+    const dial = throwing(thrown);
     connector.dial(H, dial, opened);
     await expect.poll(() => opened.mock.calls).toEqual([[thrown, null]]);
     expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });

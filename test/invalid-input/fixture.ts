@@ -137,6 +137,26 @@ export function caught(act: () => unknown): unknown {
   return "nothing was thrown";
 }
 
+/** The code of the error of ours that an act throws; "ok": it throws none. */
+export function codeOf(act: () => unknown): string {
+  const error = caught(act);
+  if (error === "nothing was thrown") return "ok";
+  if (error instanceof PortError) return error.code;
+  throw error;
+}
+
+/** A function that throws. */
+export function throwing(error: unknown): () => never {
+  return () => {
+    throw error;
+  };
+}
+
+/** The object with an accessor, which does something when it is read. */
+export function getting<T extends object>(object: T, name: string, get: () => unknown): T {
+  return Object.defineProperty(object, name, { enumerable: true, get });
+}
+
 /** An act that sets properties. */
 export function setting(target: object, values: object): () => void {
   return () => void Object.assign(target, values);

@@ -18,7 +18,7 @@ import {
   type Refused,
 } from "../api/groups/fixture.ts";
 import { BUILDS, freshModule } from "../support/builds.ts";
-import { all, EMPTY_MODULE, type Row, says, setting, wrong } from "./fixture.ts";
+import { all, EMPTY_MODULE, type Row, says, setting, throwing, wrong } from "./fixture.ts";
 
 const TYPE: Refused = { code: "ERR_INVALID_ARG_TYPE", reason: "invalid-argument" };
 const VALUE: Refused = { code: "ERR_INVALID_ARG_VALUE", reason: "invalid-argument" };
@@ -345,9 +345,7 @@ describe.each(BUILDS)("%s build", (build) => {
 test.each(NO_TEXTS)("%s is neither a sysctl's name nor its text", (value) => {
   const host = {
     portRange: () => ({ first: 1, last: 2 }),
-    setPortRange: () => {
-      throw new Error("nothing was to be set");
-    },
+    setPortRange: throwing(new Error("nothing was to be set")),
     reserved: { text: "" },
     unprivilegedPortStart: 0,
     tcpTwReuse: 0,

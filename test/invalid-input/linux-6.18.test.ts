@@ -2,7 +2,8 @@
 // mistake, and nothing has changed.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LinuxPorts, type LinuxSocket, PortError } from "../../bindings/index.ts";
+import { LinuxPorts, type LinuxSocket } from "../../bindings/index.ts";
+import { codeOf } from "./fixture.ts";
 
 const TYPE = "ERR_INVALID_ARG_TYPE";
 const VALUE = "ERR_INVALID_ARG_VALUE";
@@ -122,13 +123,3 @@ describe("what a system refuses changes nothing", () => {
     expect(codeOf(() => linux.stats())).toBe("EBADF");
   });
 });
-
-function codeOf(call: () => unknown): string {
-  try {
-    call();
-    return "ok";
-  } catch (error) {
-    if (error instanceof PortError) return error.code;
-    throw error;
-  }
-}

@@ -15,7 +15,16 @@ import { verify } from "../../bindings/manager.ts";
 import { openGroups, picture } from "../api/groups/fixture.ts";
 import { DNS, instanceBytes, reservedOn, SERVER, WEB } from "../api/netstack/fixture.ts";
 import { BUILDS, freshModule, openOn } from "../support/builds.ts";
-import { type Refused as AnyRefused, all, caught, type Row, says, wrong } from "./fixture.ts";
+import {
+  type Refused as AnyRefused,
+  all,
+  caught,
+  getting,
+  type Row,
+  says,
+  throwing,
+  wrong,
+} from "./fixture.ts";
 
 interface Refused extends AnyRefused {
   readonly reason: string;
@@ -78,10 +87,7 @@ describe.each(BUILDS)("%s build", (build) => {
     ["reservePort without one", (bad) => manager.reservePort({ ...WEB, group: bad, offset: 1 })],
     [
       "reservePort with a tester",
-      (bad) =>
-        manager.reservePort({ ...WEB, group: bad }, () => {
-          throw new Error("was asked");
-        }),
+      (bad) => manager.reservePort({ ...WEB, group: bad }, throwing(new Error("was asked"))),
     ],
     ["isAvailable", (bad) => manager.isAvailable({ ...DNS, port: 80, group: bad })],
     ["releasePort", (bad) => manager.releasePort({ ...DNS, port: held.port, group: bad })],
@@ -215,12 +221,7 @@ describe.each(BUILDS)("%s build", (build) => {
   test("what a getter throws is passed on, and nothing has changed", () => {
     const error = new Error("mine");
     for (const name of ["group", "reserved", "port", "offset", "destination"]) {
-      const request = Object.defineProperty({ ...DNS, group, reserved }, name, {
-        enumerable: true,
-        get: () => {
-          throw error;
-        },
-      });
+      const request = getting({ ...DNS, group, reserved }, name, throwing(error));
       const before = everything();
       expect(caught(() => manager.reservePort(request))).toBe(error);
       expect(everything()).toEqual(before);
@@ -232,12 +233,9 @@ describe.each(BUILDS)("%s build", (build) => {
       const other = groups.create("/other");
       const request = { ...DNS, group: other };
       const value = name === "transport" ? 17 : undefined;
-      Object.defineProperty(request, name, {
-        enumerable: true,
-        get: () => {
-          other.remove();
-          return value;
-        },
+      getting(request, name, () => {
+        other.remove();
+        return value;
       });
       const used = manager.stats();
       expect(caught(() => manager.reservePort(request))).toMatchObject(GONE);

@@ -12,6 +12,7 @@ import {
   expectRefused,
   expectThrown,
   type Fixture,
+  getting,
   OUT,
   openFixture,
   type Refused,
@@ -19,6 +20,7 @@ import {
   type Row,
   says,
   TYPE,
+  throwing,
   VALUE,
   wrong,
 } from "./fixture.ts";
@@ -175,21 +177,14 @@ describe.each(BUILDS)("%s build", (build) => {
       for (const field of [...Object.keys(RIGHT), "address", "flags", "reuseAddr"]) {
         if (word === "pool" && field === "port") continue;
         const request = { ...RIGHT };
-        Object.defineProperty(request, field, {
-          enumerable: true,
-          get: () => {
-            throw error;
-          },
-        });
+        getting(request, field, throwing(error));
         expectThrown(fixture, (fixture) => ask(fixture, wrong(request)), error);
       }
     });
 
     test("passes on what a proxy throws", () => {
       const error = new Error("mine");
-      const fails = (): never => {
-        throw error;
-      };
+      const fails = throwing(error);
       for (const trap of ["get", "ownKeys"]) {
         const request = new Proxy({ ...RIGHT }, { [trap]: fails });
         expectThrown(fixture, (fixture) => ask(fixture, wrong(request)), error);

@@ -11,10 +11,12 @@ import {
   expectRefused,
   expectThrown,
   type Fixture,
+  getting,
   openFixture,
   picture,
   type Refused,
   RIGHT,
+  throwing,
   wrong,
 } from "./fixture.ts";
 
@@ -69,9 +71,7 @@ describe.each(BUILDS)("%s build", (build) => {
         Object.assign(new Error("x"), { code: "EADDRINUSE" }),
       ],
     ])("passes on %s that a tester throws", (_name, thrown) => {
-      const fails = (): never => {
-        throw thrown;
-      };
+      const fails = throwing(thrown);
       expectThrown(fixture, ({ manager }) => ask(manager, fails), thrown);
     });
 
@@ -171,12 +171,9 @@ describe.each(BUILDS)("%s build", (build) => {
     test.each(operations)("does not get %s to touch what is gone", (_name, ask) => {
       const manager = openOn(build);
       const request = { ...RIGHT };
-      Object.defineProperty(request, "address", {
-        enumerable: true,
-        get: () => {
-          manager.close();
-          return "10.0.0.1";
-        },
+      getting(request, "address", () => {
+        manager.close();
+        return "10.0.0.1";
       });
       expectRefused(fixture, () => ask(manager, wrong(request)), CLOSED);
     });

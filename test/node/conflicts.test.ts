@@ -11,6 +11,7 @@ import { Destination } from "../../bindings/node/sources/destination.ts";
 import { Pair } from "../../bindings/node/sources/pair.ts";
 import type { PairTable } from "../../bindings/node/sources/pair-table.ts";
 import { Source } from "../../bindings/node/sources/source.ts";
+import { throwing } from "../invalid-input/fixture.ts";
 import {
   connectorWith,
   dialled,
@@ -137,9 +138,7 @@ test("a dial that throws for a bind held by another program goes on in the same 
 test("a dial that throws for another reason fails the address, and gives the port back", async () => {
   const connector = connectorWith();
   const reason = new TypeError("no socket today");
-  const dial: Dial = () => {
-    throw reason;
-  };
+  const dial: Dial = throwing(reason);
   const error = await errorOf(dialled(connector, { host: "127.0.0.1", port: 9 }, dial));
   expect(error).toBe(reason);
   expect(connector.metrics()).toMatchObject({

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
+import { throwing } from "../invalid-input/fixture.ts";
 import { FIXTURES, type Fixture } from "../support/fixture.ts";
 import { askOf, UDP } from "../support/story.ts";
 
@@ -62,9 +63,7 @@ describe.each(FIXTURES)("%s", (_name, open) => {
   test("what a tester throws comes out, and the port is free again", () => {
     const fixture = five();
     const error = new Error("no");
-    const fails = (): boolean => {
-      throw error;
-    };
+    const fails = throwing(error);
     expect(() => fixture.reserve(WEB, 80, fails)).toThrow(error);
     expect(() => fixture.bind(WEB, 0, fails)).toThrow(error);
     expect(fixture.stats().references).toBe(0);
@@ -191,11 +190,7 @@ describe.each(FIXTURES)("%s", (_name, open) => {
     expect(fixture.pickStable(1, yes)).toBe(2001);
     expect(fixture.pickStable(1, yes)).toBe(2002);
     expect(fixture.pickStable(1, () => false)).toBe(EXHAUSTED);
-    expect(() =>
-      fixture.pickStable(1, () => {
-        throw new Error("no");
-      }),
-    ).toThrow("no");
+    expect(() => fixture.pickStable(1, throwing(new Error("no")))).toThrow("no");
     expect(fixture.pickStable(1, yes)).toBe(2003);
     expect(fixture.pickStable(0, (port) => port === 2001)).toBe(2001);
     expect(fixture.pickStable(0, yes)).toBe(2004);

@@ -3,7 +3,8 @@
 // range where `exact` wants that.
 
 import { describe, expect, test } from "vitest";
-import { LinuxPorts, PortError, PortGroups, type PortRange } from "../../../bindings/index.ts";
+import { LinuxPorts, type PortError, PortGroups, type PortRange } from "../../../bindings/index.ts";
+import { codeOf } from "../../invalid-input/fixture.ts";
 import { Kernel } from "../../models/linux-6.18/kernel.ts";
 import { BUILDS, modulesFor } from "../../support/builds.ts";
 
@@ -175,14 +176,4 @@ function possible(
 
 function typeOf(kind: Kind): "udp4" | "tcp4" {
   return kind === "udp" ? "udp4" : "tcp4";
-}
-
-function codeOf(call: () => unknown): string {
-  try {
-    call();
-    return "ok";
-  } catch (error) {
-    if (error instanceof PortError) return error.code;
-    throw error;
-  }
 }

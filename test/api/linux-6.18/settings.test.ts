@@ -2,10 +2,10 @@
 // nothing.
 
 import { describe, expect, test } from "vitest";
-import { LinuxPorts, PortError } from "../../../bindings/index.ts";
+import { LinuxPorts } from "../../../bindings/index.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { answerOf } from "../../fuzz/kept.ts";
-import { setting } from "../../invalid-input/fixture.ts";
+import { codeOf, setting } from "../../invalid-input/fixture.ts";
 import { modulesFor } from "../../support/builds.ts";
 
 type Name =
@@ -112,16 +112,6 @@ test.each([
   expect(codeOf(() => linux.sysctl.write(`net.ipv4.${file}`, text))).toBe("EINVAL");
   expect(linux.sysctl.read(`net.ipv4.${file}`)).toBe(before);
 });
-
-function codeOf(call: () => unknown): string {
-  try {
-    call();
-    return "ok";
-  } catch (error) {
-    if (error instanceof PortError) return error.code;
-    throw error;
-  }
-}
 
 test("a connection goes to no device where another has its tuple, and keeps its own", () => {
   using linux = LinuxPorts.open({ ...modulesFor("debug"), devices: [1, 2] });

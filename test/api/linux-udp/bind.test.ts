@@ -2,7 +2,7 @@
 // refusal says.
 
 import { beforeEach, describe, expect, test } from "vitest";
-import { caught } from "../../invalid-input/fixture.ts";
+import { caught, throwing } from "../../invalid-input/fixture.ts";
 import { expectError, expectRefused, RANGE } from "../linux/fixture.ts";
 import { type Fixture, onBuilds, REMOTE } from "./fixture.ts";
 
@@ -178,9 +178,7 @@ onBuilds((open) => {
     test("that throws leaves all as it was", () => {
       const mine = new Error("mine");
       const s = open({
-        random: () => {
-          throw mine;
-        },
+        random: throwing(mine),
       });
       const socket = s.socket();
       const before = s.picture();

@@ -6,7 +6,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { PortManager } from "../../../bindings/index.ts";
 import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
 import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
-import { caught } from "../../invalid-input/fixture.ts";
+import { caught, getting, throwing } from "../../invalid-input/fixture.ts";
 import { moduleFor } from "../groups/fixture.ts";
 import {
   expectError,
@@ -47,6 +47,15 @@ function restless(open: Open, draw: (draws: number) => unknown): Fixture {
 }
 
 onBuilds((open, build) => {
+  /** A system whose draws do something, and then answer. */
+  const drawing = (act: () => unknown, answer = 0): Fixture =>
+    open({
+      random: () => {
+        act();
+        return answer;
+      },
+    });
+
   describe.each(SEARCHES)("a draw for %s", (name, search) => {
     test.each([-1, 2 ** 32, 0.5, Number.NaN, Number.POSITIVE_INFINITY])("is not %s", (answer) => {
       const s = open({ random: () => answer });
@@ -73,9 +82,7 @@ onBuilds((open, build) => {
     test("that throws is passed on, and the socket stays as it was", () => {
       const error = new Error("mine");
       const s = open({
-        random: () => {
-          throw error;
-        },
+        random: throwing(error),
       });
       const socket = s.socket();
       expectThrown(s, () => search(socket), error);
@@ -85,12 +92,7 @@ onBuilds((open, build) => {
 
     test("may close the socket", () => {
       let socket: Linux2632Socket | undefined;
-      const s = open({
-        random: () => {
-          socket?.close();
-          return 0;
-        },
-      });
+      const s = drawing(() => socket?.close());
       s.bound("", 2003);
       const before = s.picture();
       socket = s.ports.socket(REUSE);
@@ -101,12 +103,7 @@ onBuilds((open, build) => {
     });
 
     test("may close the system", () => {
-      const s = open({
-        random: () => {
-          s.ports.close();
-          return 0;
-        },
-      });
+      const s = drawing(() => s.ports.close());
       const other = open();
       other.bound("", 2000);
       const before = other.picture();
@@ -119,12 +116,7 @@ onBuilds((open, build) => {
 
     test("may bind the socket itself, which then has a port already", () => {
       let socket: Linux2632Socket | undefined;
-      const s = open({
-        random: () => {
-          socket?.bind("10.0.0.9", 2008);
-          return 0;
-        },
-      });
+      const s = drawing(() => socket?.bind("10.0.0.9", 2008));
       const searching = s.socket();
       socket = searching;
       expectError(() => search(searching), { ...STATE, says: "port 2008" });
@@ -133,12 +125,9 @@ onBuilds((open, build) => {
 
     test("may bind and connect others: each gets what it asked for, and so does the socket", () => {
       const others: Linux2632Socket[] = [];
-      const s = open({
-        random: () => {
-          others[0]?.bind("10.0.0.2", 2000);
-          others[1]?.connect("2001:db8::1", 443, { localAddress: "2001:db8::2" });
-          return 0;
-        },
+      const s = drawing(() => {
+        others[0]?.bind("10.0.0.2", 2000);
+        others[1]?.connect("2001:db8::1", 443, { localAddress: "2001:db8::2" });
       });
       s.ports.setPortRange(2000, 2001);
       const [bound, connected] = [s.socket(REUSE), s.socket({ bindToDevice: 3 })];
@@ -155,12 +144,7 @@ onBuilds((open, build) => {
     test("may ask a port manager of the same module, which gets what it asked for", () => {
       using manager = PortManager.open(moduleFor(build));
       const request = { networks: [4, 6], transport: 17, address: "10.0.0.7", port: 5000 };
-      const s = open({
-        random: () => {
-          manager.isAvailable(request);
-          return 0;
-        },
-      });
+      const s = drawing(() => manager.isAvailable(request));
       const socket = s.socket({ bindToDevice: 2 });
       search(socket);
       expect(socket).toMatchObject({ port: 2000, address: name === "bind()" ? "10.0.0.1" : "" });
@@ -175,33 +159,22 @@ onBuilds((open, build) => {
     });
 
     test("may change the range: what is searched is the range by then", () => {
-      const s = open({
-        random: () => {
-          s.ports.setPortRange(4000, 4003);
-          return 6;
-        },
-      });
+      const s = drawing(() => s.ports.setPortRange(4000, 4003), 6);
       expect(search(s.socket())).toBe(4002);
     });
 
     test("may change the group, its range and the reserved ports", () => {
-      const s = open({
-        random: () => {
-          group.bindPortRange = { first: 2005, last: 2007 };
-          s.ports.reserved.text = "2005";
-          return 0;
-        },
+      const s = drawing(() => {
+        group.bindPortRange = { first: 2005, last: 2007 };
+        s.ports.reserved.text = "2005";
       });
       const group = s.group("/web");
       expect(search(s.socket({ group }))).toBe(2006);
     });
 
     test("may leave nothing to search", () => {
-      const s = open({
-        random: () => {
-          group.bindPortRange = { first: 9, last: 9 };
-          return 0;
-        },
+      const s = drawing(() => {
+        group.bindPortRange = { first: 9, last: 9 };
       });
       const group = s.group("/web");
       const socket = s.socket({ group });
@@ -214,11 +187,8 @@ onBuilds((open, build) => {
 
     test("may search in its turn", () => {
       let depth = 0;
-      const s = open({
-        random: () => {
-          if (++depth < 5) search(s.socket());
-          return 0;
-        },
+      const s = drawing(() => {
+        if (++depth < 5) search(s.socket());
       });
       search(s.socket());
       // All draw 0, and the last to ask is the first to get.
@@ -308,13 +278,7 @@ onBuilds((open, build) => {
     });
 
     const error = new Error("mine");
-    const failing = (name: string): object =>
-      Object.defineProperty({}, name, {
-        enumerable: true,
-        get: () => {
-          throw error;
-        },
-      });
+    const failing = (name: string): object => getting({}, name, throwing(error));
 
     test.each([
       ...["portRange", "reserved", "unprivilegedPortStart", "tcpTwReuse", "timeWaitMs", "time"],
@@ -349,13 +313,10 @@ onBuilds((open, build) => {
         const options = {};
         for (const [name, value] of Object.entries(values)) {
           const get = (): T | symbol => (asked.has(name) ? Symbol("later") : value);
-          Object.defineProperty(options, name, {
-            enumerable: true,
-            get: () => {
-              const answer = get();
-              asked.add(name);
-              return answer;
-            },
+          getting(options, name, () => {
+            const answer = get();
+            asked.add(name);
+            return answer;
           });
         }
         return options;
@@ -385,12 +346,9 @@ onBuilds((open, build) => {
 
     test("of socket() or connect() may close what is asked: then it is closed", () => {
       const closing = (act: () => void, name: string, value: unknown): object =>
-        Object.defineProperty({}, name, {
-          enumerable: true,
-          get: () => {
-            act();
-            return value;
-          },
+        getting({}, name, () => {
+          act();
+          return value;
         });
       const socket = s.socket();
       const close = (): void => socket.close();

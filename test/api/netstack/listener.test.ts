@@ -7,13 +7,12 @@ import {
   IPV4,
   IPV6,
   type ListenerRequest,
-  PortError,
   PortManager,
   Refusal,
   TCP,
   UDP,
 } from "../../../bindings/index.ts";
-import { caught } from "../../invalid-input/fixture.ts";
+import { caught, codeOf } from "../../invalid-input/fixture.ts";
 
 const WEB = { networks: [IPV4], transport: TCP, address: "10.0.0.1", port: 443 };
 
@@ -61,21 +60,11 @@ function byDescription(manager: PortManager, request: ListenerRequest): Tuples {
   });
   return {
     accept(address, port) {
-      const kept = outcomeOf(() => manager.reserveTuple(towards(address, port)));
+      const kept = codeOf(() => manager.reserveTuple(towards(address, port)));
       return kept === "EADDRINUSE" ? Refusal.IN_USE : request.port;
     },
     close: (address, port) => manager.releasePort(towards(address, port)),
   };
-}
-
-/** The code of the error that a call throws, or nothing. */
-function outcomeOf(call: () => unknown): string | undefined {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof PortError) return error.code;
-    throw error;
-  }
 }
 
 type Opener = (manager: PortManager, request: ListenerRequest) => Tuples;
@@ -92,7 +81,7 @@ function answersOf(requests: readonly ListenerRequest[], all: readonly Operation
     if (what === "accept") answer = tuples[by]?.accept(address, port);
     else if (what === "close") answer = tuples[by]?.close(address, port);
     else if (what === "release") answer = manager.releasePort(request);
-    else answer = outcomeOf(() => manager.reservePort(request));
+    else answer = codeOf(() => manager.reservePort(request));
     const { descriptors, counters, references } = manager.stats();
     return [answer, descriptors, counters, references];
   });

@@ -12,7 +12,7 @@ import {
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import type { PolicyName, SelectionOptions } from "../../../bindings/selection.ts";
-import { caught } from "../../invalid-input/fixture.ts";
+import { caught, throwing } from "../../invalid-input/fixture.ts";
 import { BUILDS, type Build, openOn } from "../../support/builds.ts";
 import { hashOf, Plain, SECRET, type Tuple } from "../../support/rfc6056.ts";
 import { openGroups } from "../groups/fixture.ts";
@@ -206,10 +206,7 @@ describe.each(BUILDS)("%s build", (build) => {
       () => pool.takeMany(new Uint16Array(9)),
       () => manager.reservePort({ ...request, reserved: full }),
       () => manager.reservePort(request, () => false),
-      () =>
-        manager.reservePort(request, () => {
-          throw new Error("mine");
-        }),
+      () => manager.reservePort(request, throwing(new Error("mine"))),
       () => {
         group.connectPortRange = { first: 5, last: 5 };
         return pool.take();

@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { PortGroup, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { caught, wrong } from "../../invalid-input/fixture.ts";
+import { caught, throwing, wrong } from "../../invalid-input/fixture.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
 import { POLICIES } from "../../support/rfc6056.ts";
 import { openGroups } from "../groups/fixture.ts";
@@ -269,12 +269,7 @@ describe.each(BUILDS)("%s build", (build) => {
     ["says true", () => true],
     ["says false", () => false],
     ["says nothing", () => wrong(undefined)],
-    [
-      "throws",
-      () => {
-        throw new Error("mine");
-      },
-    ],
+    ["throws", throwing(new Error("mine"))],
   ];
 
   test.each(ENDS)("closes the manager and %s: the group is in use no longer", (_name, end) => {

@@ -7,7 +7,6 @@ import {
   IPV4,
   IPV6,
   type PolicyName,
-  PortError,
   type PortManager,
   Refusal,
   TCP,
@@ -15,21 +14,12 @@ import {
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import { createConnector } from "../../../bindings/node/index.ts";
+import { codeOf } from "../../invalid-input/fixture.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
 
 const WEB = { networks: [IPV4], transport: TCP };
 const DUAL = { networks: [IPV4, IPV6], transport: UDP, port: 53 };
 const RANGE = { first: 40000, last: 40003 };
-
-function codeOf(act: () => unknown): string {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof PortError) return error.code;
-    throw error;
-  }
-  return "no error";
-}
 
 describe.each(BUILDS)("a reservation that is narrowed (%s build)", (build) => {
   test("gives back the other network, and release() what is left, once", () => {
