@@ -7,7 +7,7 @@
 // Each of its methods asks the core as a plain pool does, and before or after that the cooldown
 // module. Plain pools know nothing of it.
 
-import { COOLING, EXHAUSTED, NO_MEMORY } from "../assembly/abi.ts";
+import { COOLING, EXHAUSTED, PORT_COUNT, PORT_MAX } from "../assembly/abi.ts";
 import type { CheckedCooldown } from "./cooldown.ts";
 import { checkPorts } from "./core/batch.ts";
 import type { CooldownExports } from "./core/cooldown-core.ts";
@@ -17,9 +17,8 @@ import { noMemory } from "./errors.ts";
 import { checkEnough, checkNow, explicitPort, handleOf, PortPool } from "./pool.ts";
 import type { CoolingRecords, PoolRecord } from "./pool-record.ts";
 import { reservedAt } from "./requests/block.ts";
-import { checkUint32 } from "./requests/checks.ts";
+import { checkUint32, isExplicitPort } from "./requests/checks.ts";
 import type { Key } from "./requests/parsing.ts";
-import { countPacked } from "./requests/range.ts";
 import type { Selection } from "./selection.ts";
 
 /** Where the cooldown module keeps the cooling ports of a pool; 0: it has no cooldown. */
@@ -66,10 +65,18 @@ export class CoolingPool extends PortPool {
 
   override take(offset?: number): number {
     const { counts } = this.#record;
-    const isPlain = this.#records.fifo === 0;
-    const port = isPlain ? super.take(offset) : this.#takeNext(offset);
-    if (port > 0) return this.#taken(port);
-    if (isPlain) counts.goOn();
+    const { handle } = this.#record;
+    const { cooldown, fifo, mayCool } = this.#records;
+    const isGood = typeof offset === "number" && offset >>> 0 === offset && handle !== 0;
+    let port: number;
+    if (fifo === 0 && mayCool && isGood) {
+      port = this.#cooling.takeCooled(cooldown, handle, offset);
+      if (port > 0) return port;
+    } else {
+      port = fifo === 0 ? super.take(offset) : this.#takeNext(offset);
+      if (port > 0) return mayCool ? this.#taken(port) : port;
+      if (fifo === 0) counts.goOn();
+    }
     const other = port === EXHAUSTED && this.cooling > 0 ? this.#takeCooling() : port;
     return other > 0 ? other : counts.refuse(other);
   }
@@ -98,9 +105,11 @@ export class CoolingPool extends PortPool {
 
   override free(port: number): boolean {
     if (this.#coolsDown(port)) return false;
-    const freed = super.free(port);
-    if (freed && this.#records.fifo !== 0) this.#cooling.release(this.#records.fifo, port);
-    return freed;
+    const { fifo } = this.#records;
+    if (fifo === 0 || !isExplicitPort(port)) return super.free(port);
+    const released = this.#cooling.freeInOrder(fifo, this.#record.handle, port);
+    if (released < 0) throw noMemory(`freeing port ${port}`);
+    return released !== 0;
   }
 
   override freeMany(ports: Uint16Array): number {
@@ -129,10 +138,11 @@ export class CoolingPool extends PortPool {
   override coolDown(port: number, now: number): boolean {
     if (this.#records.cooldown === 0) return super.coolDown(port, now);
     checkNow(now);
-    if (!super.has(port)) return false;
-    this.#records.mayCool = true;
-    const answer = this.#cooling.coolDown(this.#records.cooldown, port, now);
+    const handle = handleOf(this);
+    const { cooldown } = this.#records;
+    const answer = this.#cooling.coolDownHeld(cooldown, handle, explicitPort(port), now);
     if (answer < 0) throw noMemory(`port ${port} in cooldown`);
+    if (answer !== 0) this.#records.mayCool = true;
     return answer !== 0;
   }
 
@@ -184,44 +194,13 @@ export class CoolingPool extends PortPool {
   /** The next port in order that is not held by others. */
   #takeNext(offset: number | undefined): number {
     const handle = handleOf(this);
-    const { fifo } = this.#records;
     const start = offset === undefined ? this.#random.next() : checkUint32("offset", offset);
-    const range = this.#exports.poolRange(handle);
-    // What a search of the range answers; it is made when a candidate turns out to be held by
-    // others.
-    let found = 0;
-    for (let tries = countPacked(range); tries > 0; tries--) {
-      const port = this.#cooling.nextCandidate(fifo, range, start, this.#reserved);
-      if (port < 0) return port;
-      if (port === 0) break;
-      const taken = this.#hasFlags
-        ? this.#exports.takeBetween(handle, port, port, 0)
-        : this.#exports.takeAt(handle, port);
-      if (taken > 0) return taken;
-      if (taken !== NO_MEMORY && found === 0) found = this.#probe(handle, start);
-      if (taken === NO_MEMORY || found < 0) {
-        this.#cooling.returnCandidate(fifo, port);
-        return taken === NO_MEMORY ? NO_MEMORY : found;
-      }
-      this.#cooling.release(fifo, port);
-    }
-    return this.#takeUnordered(handle, start);
-  }
-
-  /** A port that can be taken now, or why none can. Changes nothing. */
-  #probe(handle: number, offset: number): number {
-    const port = this.#exports.take(handle, offset);
-    if (port > 0) {
-      this.#exports.freePort(handle, port);
-      this.#record.countTaken(-1);
-    }
-    return port;
-  }
-
-  /** No port is fresh and none is queued: what is left has been freed without this pool. */
-  #takeUnordered(handle: number, offset: number): number {
-    const port = this.#exports.take(handle, offset);
-    if (port > 0) this.#cooling.claim(this.#records.fifo, port);
-    return port;
+    const { fifo } = this.#records;
+    const flags = this.#hasFlags ? 1 : 0;
+    const answer = this.#cooling.takeInOrder(fifo, handle, start, this.#reserved, flags);
+    if (answer >= -PORT_MAX && answer <= PORT_MAX) return answer;
+    // It has taken a port to see whether there is any.
+    this.#record.countTaken(-1);
+    return answer % PORT_COUNT;
   }
 }

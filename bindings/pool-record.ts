@@ -15,7 +15,6 @@ import type { Explanation } from "./state/explanation.ts";
 
 /** A period has so many slots (assembly/cooldown/cooldown.ts). */
 const SLOTS = 64;
-const FOREVER = Number.POSITIVE_INFINITY;
 
 /** Explains to a pool why it can, or cannot, have a port; 0: any. */
 export type ExplainPool = (pool: PoolRecord, port: number) => Explanation;
@@ -75,7 +74,7 @@ export class PoolRecord {
   /** Closes the pool and frees its cooling ports. A second call does nothing. */
   close(): void {
     if (this.handle === 0) return;
-    this.cooling?.expire(this.core, this.handle, FOREVER);
+    this.cooling?.expire(this.core, this.handle, Number.POSITIVE_INFINITY);
     this.core.exports.closePool(this.handle);
     this.end(false);
   }
@@ -121,16 +120,22 @@ export class CoolingRecords {
    */
   expire(core: Core, handle: number, now: number, freed?: Uint16Array): number {
     if (this.cooldown === 0) return 0;
+    if (freed !== undefined) return this.#expireInto(core, handle, now, freed);
+    const all = this.exports.freeDue(this.cooldown, handle, this.fifo, now);
+    this.mayCool = all >= 0;
+    return all < 0 ? ~all : all;
+  }
+
+  #expireInto(core: Core, handle: number, now: number, freed: Uint16Array): number {
     let total = 0;
     for (;;) {
-      const left = freed === undefined ? FOREVER : freed.length - total;
-      const count = this.exports.expire(this.cooldown, now, Math.min(left, BATCH_MAX));
+      const left = Math.min(freed.length - total, BATCH_MAX);
+      const count = this.exports.expire(this.cooldown, now, left);
       if (count === 0) {
         this.mayCool = this.count > 0;
         return total;
       }
-      if (freed === undefined) total += core.exports.freeMany(handle, count);
-      else total += freeEach(core, handle, count, freed, total);
+      total += freeEach(core, handle, count, freed, total);
       if (this.fifo !== 0) this.exports.releaseBatch(this.fifo, count);
     }
   }

@@ -1,6 +1,6 @@
 // What cooldown.wasm exports: ports that cool down, and the order in which ports are offered again.
-// It uses the memory of core.wasm, which holds and frees the ports themselves: all state is in
-// memory.
+// It uses the memory of core.wasm, and calls it to hold and free the ports themselves: all state is
+// in memory.
 
 export {
   closeCooldown,
@@ -19,11 +19,10 @@ export {
 export {
   claim,
   closeFifo,
-  nextCandidate,
   nextOffered,
   openFifo,
   queuedAt,
   release,
   releaseBatch,
-  returnCandidate,
 } from "../cooldown/fifo";
+export { coolDownHeld, freeDue, freeInOrder, takeCooled, takeInOrder } from "../cooldown/pool";

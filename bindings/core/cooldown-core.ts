@@ -24,13 +24,23 @@ export type CooldownExports = {
 
   openFifo(manager: number): number;
   closeFifo(order: number): void;
-  nextCandidate(order: number, range: number, offset: number, reserved: number): number;
   queuedAt(order: number, place: number): number;
   nextOffered(order: number, port: number): number;
-  returnCandidate(order: number, port: number): void;
   release(order: number, port: number): void;
   releaseBatch(order: number, count: number): void;
   claim(order: number, port: number): void;
+
+  takeCooled(cooldown: number, pool: number, offset: number): number;
+  coolDownHeld(cooldown: number, pool: number, port: number, now: number): number;
+  freeDue(cooldown: number, pool: number, order: number, now: number): number;
+  takeInOrder(
+    order: number,
+    pool: number,
+    offset: number,
+    reserved: number,
+    hasFlags: number,
+  ): number;
+  freeInOrder(order: number, pool: number, port: number): number;
 
   /** Debug build only: trap when an invariant is broken. */
   verifyCooldown?(cooldown: number): void;

@@ -6,5 +6,5 @@ import { setMakeDebugInstance } from "./instance.ts";
 
 /** From now on debug builds can be used, and their asserts can be read. */
 export function useLoader(): void {
-  setMakeDebugInstance((module, env) => instantiateSync(module, { env }).exports);
+  setMakeDebugInstance((module, imports) => instantiateSync(module, imports).exports);
 }

@@ -1,10 +1,10 @@
 // Instance: makes the instances of the package's modules with what every host has: nothing is
-// loaded for it, and nothing is added to a global. A release module imports nothing but memory. A
-// debug build imports `abort` as well; what reads its messages is loaded by whoever wants them
-// (debug-instance.ts).
+// loaded for it, and nothing is added to a global. A release module imports nothing but memory, and
+// what cooldown.wasm calls of the core. A debug build imports `abort` as well; what reads its
+// messages is loaded by whoever wants them (debug-instance.ts).
 
 /** Makes an instance of a debug build. @returns its exports. */
-type MakeInstance = (module: WebAssembly.Module, env: Record<string, WebAssembly.Memory>) => object;
+type MakeInstance = (module: WebAssembly.Module, imports: WebAssembly.Imports) => object;
 
 let makeDebugInstance: MakeInstance | undefined;
 
@@ -13,16 +13,17 @@ export function setMakeDebugInstance(make: MakeInstance): void {
   makeDebugInstance = make;
 }
 
-/** The exports of a new instance. */
+/** The exports of a new instance, over the memory of a core unless it is one itself. */
 export function instantiate<Exports>(
   module: WebAssembly.Module,
-  memory?: WebAssembly.Memory,
+  core?: { readonly memory: WebAssembly.Memory },
 ): Exports {
-  const env: Record<string, WebAssembly.Memory> = memory === undefined ? {} : { memory };
+  const imports: WebAssembly.Imports =
+    core === undefined ? { env: {} } : { env: { memory: core.memory }, core: { ...core } };
   if (makeDebugInstance !== undefined && importsAbort(module)) {
-    return makeDebugInstance(module, env) as Exports;
+    return makeDebugInstance(module, imports) as Exports;
   }
-  return new WebAssembly.Instance(module, { env }).exports as Exports;
+  return new WebAssembly.Instance(module, imports).exports as Exports;
 }
 
 function importsAbort(module: WebAssembly.Module): boolean {

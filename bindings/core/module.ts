@@ -12,7 +12,7 @@ const NEEDED: Readonly<Record<ModuleFile, readonly string[]>> = {
     "moveGroupUse",
   ],
   "linux.wasm": ["env.memory", "open2632", "connectByHash2632", "open618", "connect618"],
-  "cooldown.wasm": ["env.memory", "openCooldown", "oldestCooling", "openFifo", "nextCandidate"],
+  "cooldown.wasm": ["env.memory", "openCooldown", "oldestCooling", "openFifo", "takeInOrder"],
 };
 const FILES = Object.keys(NEEDED) as ModuleFile[];
 

@@ -7,7 +7,7 @@
 //              └──────────────── one memory ─────────────────────────┘
 //
 // The core exports the memory, and all state is in it. All instances take from one heap and make it
-// grow.
+// grow. cooldown.wasm calls the core, too, to take and free ports.
 
 import type { Core } from "./core.ts";
 import { instantiate } from "./instance.ts";
@@ -50,7 +50,7 @@ export class Overlay<Exports extends Record<string, unknown>> {
     let overlay = ofCore.get(module);
     if (overlay === undefined) {
       checkModule(this.#option, this.#file, module);
-      overlay = { exports: instantiate<Exports>(module, core.exports.memory) };
+      overlay = { exports: instantiate<Exports>(module, core.exports) };
       ofCore.set(module, overlay);
     }
     return overlay;

@@ -56,11 +56,6 @@ export function isEmpty(both: number): boolean {
   return (both & PORT_MAX) > both >>> 16;
 }
 
-/** How many ports a range as the core's number has. */
-export function countPacked(both: number): number {
-  return (both >>> 16) - (both & PORT_MAX) + 1;
-}
-
 /** The range in one of the core's numbers, signed or not; `undefined` when it is empty. */
 export function unpackRange(both: number): PortRange | undefined {
   const first = both & PORT_MAX;

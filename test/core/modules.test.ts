@@ -1,5 +1,6 @@
 // The shape of the modules: what a host must give them (the core nothing, the others the core's
-// memory) and what they bring along. test/package/sizes.test.ts has their sizes.
+// memory, and cooldown.wasm what it calls of the core), and what they bring along.
+// test/package/sizes.test.ts has their sizes.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
@@ -27,7 +28,7 @@ interface Shape {
   /** Every function of the facade's type of its exports. */
   readonly names: readonly string[];
   /** What a release build imports, and exports beside functions. */
-  readonly imports: readonly object[];
+  readonly imports: readonly WebAssembly.ModuleImportDescriptor[];
   readonly exports: readonly object[];
   /** What the package carries. */
   readonly wasm: string | WebAssembly.Module;
@@ -36,6 +37,9 @@ interface Shape {
   /** Where a debug build's texts lie (assembly/memory/layout.ts). */
   readonly texts: readonly [first: number, end: number];
 }
+
+const MEMORY = { module: "env", name: "memory", kind: "memory" } as const;
+const CALLED = ["take", "takeAt", "takeBetween", "hasTaken", "freePort", "freeMany", "poolRange"];
 
 const SHAPES: Readonly<Record<Part, Shape>> = {
   core: {
@@ -51,7 +55,7 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
       ...linuxFunctions("2632", "../../bindings/linux/rules/2.6.32/core.ts"),
       ...linuxFunctions("618", "../../bindings/linux/rules/6.18/core.ts"),
     ],
-    imports: [{ module: "env", name: "memory", kind: "memory" }],
+    imports: [MEMORY],
     exports: [],
     wasm: linuxWasm,
     checks: ["verify2632", "verify618"],
@@ -59,7 +63,10 @@ const SHAPES: Readonly<Record<Part, Shape>> = {
   },
   cooldown: {
     names: functionsOf("CooldownExports", "../../bindings/core/cooldown-core.ts"),
-    imports: [{ module: "env", name: "memory", kind: "memory" }],
+    imports: [
+      ...CALLED.map((name) => ({ module: "core", name, kind: "function" as const })),
+      MEMORY,
+    ],
     exports: [],
     wasm: cooldownWasm,
     checks: ["verifyCooldown", "verifyFifo"],
@@ -83,8 +90,10 @@ describe.each(PARTS)("the release build, %s.wasm", (part) => {
     }
   });
 
-  test("imports a memory if it exports none, and nothing else", () => {
-    expect(WebAssembly.Module.imports(module)).toEqual(shape.imports);
+  test("imports a memory if it exports none, what it calls of the core, and nothing else", () => {
+    expect(WebAssembly.Module.imports(module).sort(byName)).toEqual(
+      [...shape.imports].sort(byName),
+    );
     const hasImports = sectionsOf(bytes).some(({ id }) => id === IMPORT);
     expect(hasImports).toBe(shape.imports.length > 0);
   });
@@ -118,8 +127,10 @@ describe.each(PARTS)("the debug build, %s.debug.wasm", (part) => {
   });
 
   test("imports what the release build does, and how to abort", () => {
-    const abort = { module: "env", name: "abort", kind: "function" };
-    expect(WebAssembly.Module.imports(module)).toEqual([abort, ...shape.imports]);
+    const abort = { module: "env", name: "abort", kind: "function" } as const;
+    expect(WebAssembly.Module.imports(module).sort(byName)).toEqual(
+      [abort, ...shape.imports].sort(byName),
+    );
   });
 
   test("keeps its texts where nobody else writes", () => {
@@ -169,6 +180,10 @@ describe.each(BUILDS)("the %s build", (build) => {
     expect(first).toBeLessThan(HEAP[build] + 32);
   });
 });
+
+function byName({ name: one }: { name: string }, { name: other }: { name: string }): number {
+  return one.localeCompare(other);
+}
 
 /** Their names end with the rules that they belong to. */
 function linuxFunctions(rules: string, path: string): string[] {
@@ -258,10 +273,13 @@ function signatureTypes(bytes: Uint8Array): number[] {
   const functions = new Reader(sections.get(3) as Uint8Array);
   const typeOf = Array.from({ length: functions.number() }, () => functions.number());
   const exported = new Reader(sections.get(7) as Uint8Array);
+  const imports = WebAssembly.Module.imports(new WebAssembly.Module(Uint8Array.from(bytes)));
+  // Functions are numbered from the imported ones on.
+  const first = imports.filter(({ kind }) => kind === "function").length;
   return Array.from({ length: exported.number() }, () => {
     exported.take(exported.number());
     const kind = exported.byte();
     const index = exported.number();
-    return kind === 0 ? (signatures[typeOf[index] as number] as number[]) : [];
+    return kind === 0 ? (signatures[typeOf[index - first] as number] as number[]) : [];
   }).flat();
 }
