@@ -12,12 +12,11 @@ import {
   CONNECT,
   coreFor,
   expectRefused,
-  moduleFor,
   openGroups,
   picture,
   type Refused,
 } from "../api/groups/fixture.ts";
-import { BUILDS, freshModule } from "../support/builds.ts";
+import { BUILDS, freshModule, moduleFor } from "../support/builds.ts";
 import { all, EMPTY_MODULE, type Row, says, setting, throwing, wrong } from "./fixture.ts";
 
 const TYPE: Refused = { code: "ERR_INVALID_ARG_TYPE", reason: "invalid-argument" };

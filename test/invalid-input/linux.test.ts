@@ -6,9 +6,8 @@ import { coreOf } from "../../bindings/core/core.ts";
 import { PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
 import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import type { Linux2632Socket } from "../../bindings/linux/rules/2.6.32/socket.ts";
-import { moduleFor } from "../api/groups/fixture.ts";
 import { expectRefused, type Fixture, onBuilds, type Refused, WEB } from "../api/linux/fixture.ts";
-import { freshModule, linuxModule, modulesFor } from "../support/builds.ts";
+import { freshModule, linuxModule, moduleFor, modulesFor } from "../support/builds.ts";
 import {
   all,
   BAD_ADDRESS,

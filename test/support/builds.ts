@@ -65,6 +65,12 @@ export function optionsFor(build: Build): OpenOptions {
   return debug;
 }
 
+/** What `PortGroups.open` and a list of reserved ports need to run on a build. */
+export function moduleFor(build: Build): { module?: WebAssembly.Module } {
+  const { module } = optionsFor(build);
+  return module === undefined ? {} : { module };
+}
+
 /** What `Linux2632Ports.open` needs to run on a build. */
 export function modulesFor(build: Build): Partial<Modules> {
   const { module } = optionsFor(build);

@@ -15,7 +15,7 @@ import {
   UDP,
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { BUILDS, closeWhole, openOn, optionsFor } from "../../support/builds.ts";
+import { BUILDS, closeWhole, moduleFor, openOn } from "../../support/builds.ts";
 
 const FIRST = 4000;
 const LAST = 4003;
@@ -25,10 +25,6 @@ const PERIODS = [1, 3, 8, 100, 1000, 60_000, 86_400_000];
 describe.each(BUILDS)("%s build", (build) => {
   const open = (options: OpenOptions = {}): PortManager =>
     openOn(build, { portRange: { first: FIRST, last: LAST }, ...options });
-  const own = (): { module?: WebAssembly.Module } => {
-    const { module } = optionsFor(build);
-    return module === undefined ? {} : { module };
-  };
 
   /** A manager, which is whole in the end, and a pool. */
   function fixture(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
@@ -105,8 +101,8 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("a port at rest that the limits exclude is not what is left", () => {
-    const reserved = new ReservedPorts("", own());
-    const group = PortGroups.open(own()).create("/g");
+    const reserved = new ReservedPorts("", moduleFor(build));
+    const group = PortGroups.open(moduleFor(build)).create("/g");
     const cooldown = { period: 1000, whenCooling: "oldest" } as const;
     const { pool } = fixture({ cooldown, reserved, group });
     takeAll(pool);

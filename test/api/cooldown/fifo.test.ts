@@ -12,7 +12,7 @@ import {
   TCP,
   UDP,
 } from "../../../bindings/index.ts";
-import { BUILDS, closeWhole, openOn, optionsFor } from "../../support/builds.ts";
+import { BUILDS, closeWhole, moduleFor, openOn } from "../../support/builds.ts";
 
 const FIRST = 4000;
 const LAST = 4005;
@@ -20,11 +20,6 @@ const COUNT = LAST - FIRST + 1;
 const KEY = { networks: [IPV4], transport: UDP, address: "10.0.0.1" };
 
 describe.each(BUILDS)("%s build", (build) => {
-  const own = (): { module?: WebAssembly.Module } => {
-    const { module } = optionsFor(build);
-    return module === undefined ? {} : { module };
-  };
-
   /** A manager, which is whole in the end, and a pool. */
   function fixture(options: Partial<PoolOptions> = {}): { manager: PortManager; pool: PortPool } {
     const manager = openOn(build, { portRange: { first: FIRST, last: LAST }, seed: 5 });
@@ -117,8 +112,8 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   test("reserved ports and those outside of the range are passed over, and fresh when they come back", () => {
-    const reserved = new ReservedPorts("4000-4003", own());
-    const group = PortGroups.open(own()).create("/g");
+    const reserved = new ReservedPorts("4000-4003", moduleFor(build));
+    const group = PortGroups.open(moduleFor(build)).create("/g");
     const { pool } = fixture({ reserved, group });
     expect(pool.take(0)).toBe(4004);
     expect(pool.take(0)).toBe(4005);

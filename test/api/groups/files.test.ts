@@ -6,17 +6,8 @@ import type { PortGroups } from "../../../bindings/groups/group.ts";
 import { ReservedPorts } from "../../../bindings/groups/reserved.ts";
 import { Sysctl, type SysctlHost } from "../../../bindings/linux/sysctl.ts";
 import type { PortRange } from "../../../bindings/requests/range.ts";
-import { BUILDS } from "../../support/builds.ts";
-import {
-  BIND,
-  CONNECT,
-  expectRefused,
-  FILES,
-  moduleFor,
-  openGroups,
-  picture,
-  TREES,
-} from "./fixture.ts";
+import { BUILDS, moduleFor } from "../../support/builds.ts";
+import { BIND, CONNECT, expectRefused, FILES, openGroups, picture, TREES } from "./fixture.ts";
 
 // ── Control files ─────────────────────────────────────────────────────────────────────────
 

@@ -18,7 +18,7 @@ import {
 } from "../../../bindings/groups/group.ts";
 import { IPV4, TCP } from "../../../bindings/requests/request.ts";
 import { caught } from "../../invalid-input/fixture.ts";
-import { type Build, optionsFor } from "../../support/builds.ts";
+import { type Build, moduleFor } from "../../support/builds.ts";
 
 export type Inherit = "intersect" | "copy";
 
@@ -45,11 +45,6 @@ export interface Refused {
   readonly reason: string;
   /** Part of the message. */
   readonly says?: string;
-}
-
-export function moduleFor(build: Build): { module?: WebAssembly.Module } {
-  const { module } = optionsFor(build);
-  return module === undefined ? {} : { module };
 }
 
 export function openGroups(build: Build, options: GroupsOptions = {}): PortGroups {

@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { PortManager } from "../../../bindings/index.ts";
-import { moduleFor } from "../groups/fixture.ts";
+import { moduleFor } from "../../support/builds.ts";
 import { bind, connect, expectError, expectRefused, onBuilds, WEB } from "./fixture.ts";
 
 const TAKEN = { code: "EADDRINUSE", reason: "port-in-use" };

@@ -7,7 +7,7 @@ import { PortManager } from "../../../bindings/index.ts";
 import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
 import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
 import { caught, getting, throwing } from "../../invalid-input/fixture.ts";
-import { moduleFor } from "../groups/fixture.ts";
+import { moduleFor } from "../../support/builds.ts";
 import {
   expectError,
   expectRefused,

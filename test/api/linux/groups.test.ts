@@ -3,7 +3,7 @@
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { PortGroups } from "../../../bindings/index.ts";
-import { moduleFor } from "../groups/fixture.ts";
+import { moduleFor } from "../../support/builds.ts";
 import {
   bind,
   connect,

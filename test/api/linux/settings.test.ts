@@ -4,8 +4,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
-import { BUILDS, modulesFor } from "../../support/builds.ts";
-import { moduleFor } from "../groups/fixture.ts";
+import { BUILDS, moduleFor, modulesFor } from "../../support/builds.ts";
 import {
   bind,
   connect,

@@ -20,8 +20,8 @@ import {
   UDP,
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { BUILDS, type Build, openOn } from "../../support/builds.ts";
-import { coreFor, type Inherit, moduleFor, openGroups, picture } from "../groups/fixture.ts";
+import { BUILDS, type Build, moduleFor, openOn } from "../../support/builds.ts";
+import { coreFor, type Inherit, openGroups, picture } from "../groups/fixture.ts";
 
 /** What somebody wants, but for the port. */
 export type AnyRequest = PoolRequest & GroupOption & ReservedOption;

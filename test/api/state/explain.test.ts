@@ -17,7 +17,7 @@ import {
   UDP,
 } from "../../../bindings/index.ts";
 import { flagsOf } from "../../support/ask.ts";
-import { BUILDS, openOn, optionsFor } from "../../support/builds.ts";
+import { BUILDS, moduleFor, openOn } from "../../support/builds.ts";
 
 const RANGE = { first: 40000, last: 40003 };
 const WEB = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
@@ -181,11 +181,6 @@ test("a control: explanations that name one holder too few, or one too many, are
 // ── What is said ──────────────────────────────────────────────────────────────────────────
 
 describe.each(BUILDS)("an explanation (%s build)", (build) => {
-  const groupsOptions = (): { module?: WebAssembly.Module } => {
-    const { module } = optionsFor(build);
-    return module === undefined ? {} : { module };
-  };
-
   test("names each holder with the rule, what is lacked, and how the two meet", () => {
     using ports = openOn(build, {});
     ports.reservePort({ ...WEB, port: 80, reusePort: true });
@@ -236,12 +231,11 @@ describe.each(BUILDS)("an explanation (%s build)", (build) => {
   });
 
   test("counts what each rule takes away from the range", () => {
-    const { module } = optionsFor(build);
-    using groups = PortGroups.open(groupsOptions());
+    using groups = PortGroups.open(moduleFor(build));
     using ports = openOn(build, { portRange: { first: 40000, last: 40099 }, seed: 1 });
     groups.create("/web", { bindPortRange: { first: 40010, last: 50000 } });
     const group = groups.create("/web/api", { bindPortRange: { first: 40010, last: 40099 } });
-    const reserved = new ReservedPorts("40010-40019", module === undefined ? {} : { module });
+    const reserved = new ReservedPorts("40010-40019", moduleFor(build));
     const pool = ports.pool({ ...WEB, group, reserved, avoid: 40020, cooldown: 6400 });
     for (let port = 40030; port < 40040; port++) pool.takeAt(port);
     for (let port = 40030; port < 40033; port++) pool.coolDown(port, 1000);

@@ -11,7 +11,7 @@ import {
   UDP,
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
-import { BUILDS, openOn, optionsFor } from "../../support/builds.ts";
+import { BUILDS, moduleFor, openOn } from "../../support/builds.ts";
 
 const WEB = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
 const DNS = { networks: [IPV4, IPV6], transport: UDP };
@@ -91,8 +91,7 @@ describe.each(BUILDS)("the list of what is held (%s build)", (build) => {
   });
 
   test("knows the ports of a group's pools and reservations", () => {
-    const { module } = optionsFor(build);
-    using groups = PortGroups.open(module === undefined ? {} : { module });
+    using groups = PortGroups.open(moduleFor(build));
     using ports = openOn(build, {});
     const [a, b] = [groups.create("/a"), groups.create("/b")];
     const pool = ports.pool({ ...WEB, group: a });

@@ -22,7 +22,7 @@ import { verify } from "../../../bindings/manager.ts";
 import { seal } from "../../../bindings/state/bytes.ts";
 import { withoutStacks } from "../../fuzz/kept.ts";
 import { bitsOf, flagsOf } from "../../support/ask.ts";
-import { BUILDS, type Build, openOn, optionsFor } from "../../support/builds.ts";
+import { BUILDS, type Build, moduleFor, openOn, optionsFor } from "../../support/builds.ts";
 
 const WEB = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
 const DNS = { networks: [IPV4, IPV6], transport: UDP, port: 53 };
@@ -213,13 +213,12 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
   });
 
   test("brings groups, reserved lists and cooling reservations along", () => {
-    const { module } = optionsFor(build);
-    const modules = module === undefined ? {} : { module };
-    using groups = PortGroups.open(modules);
+    const module = moduleFor(build);
+    using groups = PortGroups.open(module);
     groups.create("/web", { bindPortRange: { first: 40000, last: 40009 } });
     const group = groups.create("/web/api", { bindPortRange: { first: 40005, last: 40020 } });
     using ports = openOn(build, { portRange: { first: 40000, last: 40020 }, cooldown: 1000 });
-    const reserved = new ReservedPorts("40006-40007", modules);
+    const reserved = new ReservedPorts("40006-40007", module);
     ports.pool({ ...WEB, group, reserved }).takeAt(40005);
     ports.reservePort({ ...DNS, port: 40009, group });
     ports.reservePort(DNS).coolDown(500);
@@ -238,7 +237,7 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
     for (const tree of restored.restored?.groups ?? []) tree.close();
 
     // Into a tree that is there, whose ranges count.
-    using own = PortGroups.open(modules);
+    using own = PortGroups.open(module);
     own.create("/web/api", { bindPortRange: { first: 40010, last: 40010 } });
     using into = restoreOn(build, bytes, { groups: own });
     expect(own.get("/web/api").uses).toBe(2);
@@ -246,8 +245,7 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
   });
 
   test("says where sequential goes on in a group that nothing else is in", () => {
-    const { module } = optionsFor(build);
-    using groups = PortGroups.open(module === undefined ? {} : { module });
+    using groups = PortGroups.open(moduleFor(build));
     const group = groups.create("/a", { bindPortRange: { first: 40000, last: 40009 } });
     const gone = groups.create("/b");
     const ports = openOn(build, { selection: "sequential", seed: 1 });
@@ -263,8 +261,7 @@ describe.each(BUILDS)("a snapshot (%s build)", (build) => {
   });
 
   test("knows no reservation of a group that was released by its value", () => {
-    const { module } = optionsFor(build);
-    using groups = PortGroups.open(module === undefined ? {} : { module });
+    using groups = PortGroups.open(moduleFor(build));
     const group = groups.create("/a");
     const ports = openOn(build, {});
     for (const port of [53, 54]) ports.reservePort({ ...DNS, port, group });

@@ -13,7 +13,7 @@ import {
 import { verify } from "../../../bindings/manager.ts";
 import { type Limits, ReferenceCooling } from "../../models/reference-cooldown.ts";
 import type { Build } from "../../support/builds.ts";
-import { optionsFor } from "../../support/builds.ts";
+import { moduleFor, optionsFor } from "../../support/builds.ts";
 import { compare, settled } from "../mismatch.ts";
 import type { PlannedSession } from "../planned.ts";
 import { Random } from "../random.ts";
@@ -73,8 +73,6 @@ export class CooldownSession implements PlannedSession<Kind, Step> {
   constructor(setup: Setup, build: Build, Model: typeof ReferenceCooling = ReferenceCooling) {
     const { period, seed, takesOldest, isOrdered } = setup;
     const options = optionsFor(build);
-    const { module } = options;
-    const own = module === undefined ? {} : { module };
     this.#build = build;
     this.#random = new Random(seed);
     this.#period = period || 800;
@@ -83,8 +81,8 @@ export class CooldownSession implements PlannedSession<Kind, Step> {
       portRange: { first: LOWEST, last: HIGHEST },
       seed,
     });
-    this.#group = PortGroups.open(own).create("/g");
-    this.#reserved = new ReservedPorts("5", own);
+    this.#group = PortGroups.open(moduleFor(build)).create("/g");
+    this.#reserved = new ReservedPorts("5", moduleFor(build));
     this.#other = this.#manager.pool(ANYONE);
     // What stays when all is released: a pool that others emptied cools down until its figures are
     // looked at.
