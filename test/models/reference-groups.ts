@@ -129,8 +129,9 @@ export class ManagerModel {
   }
 
   release(ask: Ask, port: number): boolean {
-    for (const key of keysOf(ask, port)) this.#count(key, -1);
-    return this.#model.releasePort(toModel(ask, port));
+    const isHeld = this.#model.releasePort(toModel(ask, port));
+    if (isHeld) for (const key of keysOf(ask, port)) this.#count(key, -1);
+    return isHeld;
   }
 
   stats(): { descriptors: number; counters: number; references: number } {

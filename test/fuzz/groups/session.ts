@@ -225,9 +225,13 @@ export class GroupsSession implements PlannedSession<"any", number> {
 
   #takeMany(manager: Manager, pool: OpenPool): void {
     const ports = new Uint16Array(this.#random.below(this.#rules.isDense ? 90 : 12));
-    const got = [...ports.subarray(0, pool.real.takeMany(ports))];
-    const wanted = picks(manager.model, pool, ports.length).filter((port) => port > 0);
-    this.#same(`take ${ports.length} ${nameOf(pool)}`, got, wanted);
+    const offsets = this.#random.isOneIn(2)
+      ? Uint32Array.from(ports, () => this.#random.offset())
+      : undefined;
+    const got = [...ports.subarray(0, pool.real.takeMany(ports, offsets))];
+    const wanted = picks(manager.model, pool, ports.length, offsets).filter((port) => port > 0);
+    const from = offsets === undefined ? "" : ` from ${offsets}`;
+    this.#same(`take ${ports.length} ${nameOf(pool)}${from}`, got, wanted);
     pool.ports.push(...got);
   }
 
@@ -239,12 +243,18 @@ export class GroupsSession implements PlannedSession<"any", number> {
     if (got > 0) pool.ports.push(got);
   }
 
+  /** What it has taken, or another of its description has, and a port that nobody has. */
   #free(manager: Manager, pool: OpenPool): void {
-    const count = Math.min(
-      pool.ports.length,
-      this.#random.isOneIn(8) ? 500 : this.#random.below(5),
-    );
-    const ports = Array.from({ length: count }, () => this.#random.pull(pool.ports) as number);
+    const alike = manager.pools.filter(({ ask }) => isDeepStrictEqual(ask, pool.ask));
+    const taken = (this.#random.one(alike) as OpenPool).ports;
+    const count = Math.min(taken.length, this.#random.isOneIn(8) ? 500 : this.#random.below(5));
+    const ports = Array.from({ length: count }, () => this.#random.pull(taken) as number);
+    const other = this.#random.port();
+    const held = [
+      ...manager.pools.flatMap((holder) => holder.ports),
+      ...[...manager.reservations.map(({ real }) => real), ...manager.left].map(({ port }) => port),
+    ];
+    if (!held.includes(other)) ports.push(other);
     const got = pool.real.freeMany(Uint16Array.from(ports));
     const wanted = ports.filter((port) => manager.model.release(pool.ask, port)).length;
     this.#same(`free ${nameOf(pool)} ${ports}`, got, wanted);
@@ -397,9 +407,10 @@ export class GroupsSession implements PlannedSession<"any", number> {
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-/** So many ports by the policy, and the refusal that ends it. Random offsets are drawn at first. */
-function picks(model: ManagerModel, pool: OpenPool, count: number): number[] {
-  const offsets = Array.from({ length: model.isRandom ? count : 0 }, () => model.draw());
+/** So many ports, and the refusal that ends it: from offsets, which a random policy draws at first. */
+function picks(model: ManagerModel, pool: OpenPool, count: number, given?: Uint32Array): number[] {
+  const drawn = Array.from({ length: !given && model.isRandom ? count : 0 }, () => model.draw());
+  const offsets = given ?? drawn;
   const answers: number[] = [];
   for (let index = 0; index < count && (answers.at(-1) ?? 1) > 0; index++) {
     const offset = offsets[index];
