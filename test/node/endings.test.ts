@@ -124,6 +124,25 @@ test("a destroy method that the socket was made with is still called", async () 
   expect(calls).toEqual(["own"]);
 });
 
+test("a final method that the socket was made with is still called, and its class's destroy", async () => {
+  const connector = connectorWith();
+  const { port } = await serve();
+  const calls: string[] = [];
+  const dial: Dial = (ends) => {
+    const socket = connect(ends);
+    const { _final } = socket;
+    socket._final = (done) => {
+      calls.push("own");
+      _final.call(socket, done);
+    };
+    return socket;
+  };
+  const socket = await dialled(connector, { host: "127.0.0.1", port }, dial);
+  socket.resume().end();
+  await expectReleased(connector);
+  expect(calls).toEqual(["own"]);
+});
+
 test.each<[string, number, (ours: Socket, theirs: Socket) => Promise<unknown>]>([
   [
     "the other side ends first",

@@ -8,12 +8,12 @@
 // it. Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 §
 // 3.6): not if the other side did, nor if the connection was reset or had never been established.
 //
-// There is one for each open connection, so it is small: the checkout itself (`checkout.ts`), and
+// There is one for each open connection, so it is small: the checkout of the port itself
+// (`checkout.ts`), with PLAIN, CONNECTED, READY, ENDED and PEER_ENDED_FIRST as flags, and
 //
 //   closer     who is told; once it is ready mostly another one, so that no operation is kept
 //   id         one number for all that happens to the connection
 //   waitedMs   mostly 0
-//   flags      PLAIN, CONNECTED, READY, ENDED, PEER_ENDED_FIRST: one bit each
 //
 // It has no place for its socket, which has one for it.
 
@@ -114,14 +114,14 @@ export class Attempt extends Checkout implements SocketEnd, Trip {
     watchEnd(socket, this);
     // Shared functions: a socket gets no closures of its own.
     socket.on("connect", onConnect).on("error", onError);
-    if (readyEvent === "connect") this.flags |= PLAIN;
+    if (readyEvent === "connect") this.set(PLAIN);
     else socket.on(readyEvent, onReady);
     this.pair.leased?.watch(this.port, socket);
   }
 
   connected(socket: Socket): void {
     if (this.isOver) return;
-    this.flags |= CONNECTED;
+    this.set(CONNECTED);
     if (this.has(READY)) return;
     (this.#closer as Observer).onConnected(this, socket);
     if (this.has(PLAIN)) this.ready(socket);
@@ -129,7 +129,7 @@ export class Attempt extends Checkout implements SocketEnd, Trip {
 
   ready(socket: Socket): void {
     if (this.has(READY) || this.isOver || socket.destroyed) return;
-    this.flags |= READY;
+    this.set(READY);
     // From here on errors are the caller's.
     socket.removeListener("error", onError);
     (this.#closer as Observer).onReady(this, socket);
@@ -146,7 +146,7 @@ export class Attempt extends Checkout implements SocketEnd, Trip {
 
   onOurEnd(socket: Socket): void {
     if (this.has(ENDED)) return;
-    this.flags |= socket.readableEnded ? ENDED | PEER_ENDED_FIRST : ENDED;
+    this.set(socket.readableEnded ? ENDED | PEER_ENDED_FIRST : ENDED);
   }
 
   onSocketClosed(socket: Socket): void {

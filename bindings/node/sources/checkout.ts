@@ -1,33 +1,37 @@
 // Checkout: a port of a pair, from when it is picked until it is given back, which happens once.
 //
 //   pair    source and destination, and the table that they are of
-//   port
 //   pick    its number among all picks, from 1 on; OVER from its end on
-//   flags   SPILLED, and from OWN_FLAG on those of a class that extends it
+//   state   bit 0..15   the port
+//               16      SPILLED
+//               17..    flags of a class that extends it, from OWN_FLAG on
 //
-// An open connection has one for all its life, so it is small: what is true or not shares a number,
+// An open connection has one for all its life, so it is small: what fits into one number shares it,
 // and no method is private by `#`, for which V8 marks each object with 8 bytes.
 
+import { PORT_MAX } from "../../../assembly/abi.ts";
 import { UDP } from "../../index.ts";
 import type { Pair } from "./pair.ts";
 
 const OVER = 0;
 /** The port is of a block that another holder has. */
-const SPILLED = 1;
+const SPILLED = PORT_MAX + 1;
 /** The first flag that is free for a class that extends Checkout. */
-export const OWN_FLAG = 2;
+export const OWN_FLAG: number = SPILLED << 1;
 
 export class Checkout {
   readonly pair: Pair;
-  readonly port: number;
   #pick: number;
-  protected flags: number;
+  #state: number;
 
   constructor(pair: Pair, port: number, pick: number, isSpilled: boolean) {
     this.pair = pair;
-    this.port = port;
     this.#pick = pick;
-    this.flags = isSpilled ? SPILLED : 0;
+    this.#state = isSpilled ? port | SPILLED : port;
+  }
+
+  get port(): number {
+    return this.#state & PORT_MAX;
   }
 
   /** Is it of a block that another holder has? */
@@ -36,7 +40,11 @@ export class Checkout {
   }
 
   protected has(flag: number): boolean {
-    return (this.flags & flag) !== 0;
+    return (this.#state & flag) !== 0;
+  }
+
+  protected set(flags: number): void {
+    this.#state |= flags;
   }
 
   /** Has the port been given back, or handed over? */
