@@ -104,20 +104,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(0);
   });
 
-  test("a hundred in one group, released in another order", () => {
-    const flags = { loadBalanced: true };
-    const held = Array.from({ length: 100 }, (_, index) =>
-      manager.reservePort({ ...DNS, flags, group: index % 3 ? a : b, offset: index }),
-    );
-    expectUses(66, 34);
-    let left = 66;
-    for (let index = 99; index >= 0; index -= 1) {
-      held[(index * 37) % 100]?.release();
-      if (((index * 37) % 100) % 3) left--;
-      expect(a.uses).toBe(left);
-    }
-  });
-
   // ── By value ────────────────────────────────────────────────────────────────────────────
 
   test("a release by value that names the group takes the use back", () => {

@@ -1,5 +1,6 @@
-// The policies at work: words, pools and batches of one manager share one policy, whose ports are
-// those of the plain RFC 6056 within what group, list and manager leave at that moment.
+// The policies at work: where their search ends, what moves their counters, and what they say. That
+// reservations, pools and batches share one sequence, whatever group, list and manager leave at that
+// moment, test/fuzz/groups finds.
 
 import { describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED } from "../../../assembly/abi.ts";
@@ -56,81 +57,14 @@ function open(build: Build, selection: SelectionOptions, seed = 3): PortManager 
   return openOn(build, { seed, selection, portRange: RANGE });
 }
 
-/** What that manager would pick, plainly. */
-function plainOf(selection: SelectionOptions): Plain {
-  return Object.assign(new Plain(3, selection), { range: RANGE });
-}
-
-/** So many picks, however each of them is asked for. */
-function some(manager: PortManager, pool: PortPool, request: AnyRequest, count: number): number[] {
-  const ports: number[] = [];
-  while (ports.length < count) {
-    ports.push(answerOf(() => manager.reservePort(request)));
-    ports.push(pool.take());
-    const batch = new Uint16Array(4);
-    ports.push(...batch.subarray(0, pool.takeMany(batch)));
-    if (batch[3] === 0) return ports;
-  }
-  return ports;
-}
-
 describe.each(BUILDS)("%s build", (build) => {
-  // ── One sequence ────────────────────────────────────────────────────────────────────────
-
-  const shared = [...LINEAR, ...DRAWN].filter(({ algorithm }) => algorithm !== "sequential");
-
-  test.each(shared)("$algorithm is one sequence for reservations, pools and batches", (options) => {
-    using groups = openGroups(build);
-    const group = groups.create("/a");
-    const reserved = reservedOn(build);
-    using manager = open(build, options);
-    const plain = plainOf(options);
-    const others = [1, 2].map((number) => {
-      const request = { ...to(number), group, reserved };
-      return { number, request, pool: manager.pool(request) };
-    });
-
-    const expectSame = (count: number): void => {
-      for (const { number, request, pool } of others) {
-        const ports = some(manager, pool, request, count);
-        verify(manager);
-        expect(ports.slice(0, count)).toEqual(
-          Array.from({ length: count }, () => plain.pick(tupleTo(number))),
-        );
-        // The next destination has ports of its own.
-        for (const port of ports) manager.releasePort({ ...to(number), group, port });
-        plain.taken.clear();
-      }
-    };
-    expectSame(12);
-    group.connectPortRange = { first: 1063, last: 1129 };
-    plain.range = { first: 1063, last: 1129 };
-    expectSame(18);
-    reserved.text = "1060-1070,1080-1110,1128";
-    plain.reserved = new Set(portsOf(reserved));
-    expectSame(18);
-    group.bindPortRange = { first: 1, last: 1 };
-    manager.setPortRange(1064, 2000);
-    plain.range = { first: 1064, last: 1129 };
-    expectSame(12);
-    group.connectPortRange = undefined;
-    plain.range = { first: 1064, last: 2000 };
-    expectSame(24);
-    reserved.text = "";
-    plain.reserved = new Set();
-    manager.setPortRange(1120, 1199);
-    plain.range = { first: 1120, last: 1199 };
-    expectSame(24);
-  });
-
   test.each(LINEAR)("$algorithm: finds what there is, to the last port", (options) => {
     using groups = openGroups(build);
     const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
     const reserved = reservedOn(build, "1000-1063,1070,1127-1128");
     using manager = open(build, options);
-    const plain = plainOf(options);
-    plain.range = { first: 1062, last: 1131 };
-    plain.reserved = new Set(portsOf(reserved));
+    const left = { range: { first: 1062, last: 1131 }, reserved: new Set(portsOf(reserved)) };
+    const plain = Object.assign(new Plain(3, options), left);
     const pool = manager.pool({ ...to(1), group, reserved });
     const batch = new Uint16Array(100);
     const taken = pool.takeMany(batch);
@@ -163,24 +97,6 @@ describe.each(BUILDS)("%s build", (build) => {
     expect((error as Error).message).toContain(
       "none of 70 draws from 1062..1131 met a port that is not taken or reserved",
     );
-  });
-
-  test.each([...LINEAR, ...DRAWN])("$algorithm: a group of one port", (options) => {
-    using groups = openGroups(build);
-    const group = groups.create("/a");
-    using manager = open(build, options);
-    const pool = manager.pool({ ...to(1), group });
-    for (const port of [1000, 1023, 1024, 1087, 1088, 1149]) {
-      group.connectPortRange = { first: port, last: port };
-      expect([pool.take(), pool.take(), pool.takeMany(new Uint16Array(2))]).toEqual([
-        port,
-        EXHAUSTED,
-        0,
-      ]);
-      expect(answerOf(() => manager.reservePort({ ...to(1), group }))).toBe(EXHAUSTED);
-      expect(answerOf(() => manager.reservePort({ ...to(2), group }))).toBe(port);
-    }
-    verify(manager);
   });
 
   // ── What moves a counter, and what does not ─────────────────────────────────────────────

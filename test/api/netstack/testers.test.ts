@@ -7,7 +7,6 @@ import type { PortGroup, PortGroups, PortManager, ReservedPorts } from "../../..
 import { verify } from "../../../bindings/manager.ts";
 import { caught, throwing, wrong } from "../../invalid-input/fixture.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
-import { POLICIES } from "../../support/rfc6056.ts";
 import { openGroups } from "../groups/fixture.ts";
 import { type AnyRequest, DNS, reservedOn, SERVER } from "./fixture.ts";
 
@@ -135,30 +134,6 @@ describe.each(BUILDS)("%s build", (build) => {
     );
     expect(refused).toMatchObject({ code: "EADDRNOTAVAIL", reason: "no-port-available" });
     expect(seen).toEqual([1010, 1011, 1012]);
-  });
-
-  test.each(POLICIES)("%s offers no port that is not allowed at that moment", (selection) => {
-    for (let seed = 0; seed < 40; seed++) {
-      const own = openOn(build, { seed, selection, portRange: { first: 1000, last: 1019 } });
-      groups.write("/a/net_cls.bind_port_range", "1000 1015");
-      reserved.text = "";
-      let calls = 0;
-      const result = caught(() =>
-        own.reservePort(anyPort, (port) => {
-          const { first, last } = group.effective.bind ?? { first: 0, last: 0 };
-          expect(first <= port && port <= last && !reserved.has(port)).toBe(true);
-          group.bindPortRange = { first: 1000 + (calls % 3), last: 1015 - (calls % 7) };
-          reserved.text = `${1003 + (calls % 5)},1012`;
-          calls++;
-          return calls > 6;
-        }),
-      );
-      expect([0, 7].includes(calls) || typeof result !== "string").toBe(true);
-      expect(group.uses).toBe(typeof result === "string" ? 1 : 0);
-      verify(own);
-      own.close();
-      expect(group.uses).toBe(0);
-    }
   });
 
   // ── Other things that are changed ───────────────────────────────────────────────────────
