@@ -5,6 +5,7 @@
 //
 // The link is a proxy: a replica that is merely stopped loses nothing, as the data waits for it.
 
+import { setTimeout as pause } from "node:timers/promises";
 import { createClient } from "redis";
 import { type StoreServer, startRedis } from "../support/servers.ts";
 import { SlowProxy } from "./proxy.ts";
@@ -104,8 +105,4 @@ async function command(port: number, words: string[]): Promise<unknown> {
   } finally {
     client.destroy();
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
 }

@@ -4,6 +4,7 @@
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { blockScope } from "../../bindings/node/index.ts";
@@ -102,8 +103,4 @@ function report(store: StoreName, kind: Kind, count: number, waits: number[]): v
   const told = { medianMs: Math.round(median ?? 0), mostMs: Math.round(most), allowedMs: allowed };
   if (most > allowed + SLACK_MS) process.exitCode = 1;
   console.log(JSON.stringify({ store, ended: count, kind, crowds: waits.length, ...told }));
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
 }

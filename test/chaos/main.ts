@@ -8,6 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type StoreServer, startEtcd } from "../support/servers.ts";
@@ -174,8 +175,4 @@ function report(): void {
   const wrong = [...twice, ...connections.twice];
   for (const line of wrong.slice(0, 5)) console.log(line);
   if (wrong.length > 0 || uses === 0) process.exitCode = 1;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
 }

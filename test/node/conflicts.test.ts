@@ -2,8 +2,8 @@
 // and those that do not.
 
 import { once } from "node:events";
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { connect, type Socket } from "node:net";
+import { expect, test } from "vitest";
 import { type PortPool, TCP } from "../../bindings/index.ts";
 import type { Dial } from "../../bindings/node/connector/attempt.ts";
 import { newCounts } from "../../bindings/node/metrics/counts.ts";
@@ -18,6 +18,7 @@ import {
   errorOf,
   expectAllBack,
   freshSources,
+  occupy,
   openMany,
   RANGE,
   reset,
@@ -26,16 +27,6 @@ import {
 } from "../support/connectors.ts";
 
 const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
-
-/** Somebody else's listener on that port of ours. */
-async function occupy(host: string, port: number): Promise<Server> {
-  const server = createServer().listen(port, host);
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.close();
-  });
-  return server;
-}
 
 test("a port that another program listens on is quarantined for all destinations, and comes back", async () => {
   const [source] = freshSources(1) as [string];

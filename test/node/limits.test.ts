@@ -1,8 +1,8 @@
 // Limits: which one was met, in words and figures; how many connections there can be; what the
 // machine says.
 
-import { once, setMaxListeners } from "node:events";
-import { createServer, type Server, Socket } from "node:net";
+import { setMaxListeners } from "node:events";
+import { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { type Explanation, type PortGroup, PortGroups } from "../../bindings/index.ts";
@@ -12,6 +12,7 @@ import {
   errorOf,
   expectAllBack,
   freshSources,
+  occupy,
   openMany,
   RANGE,
   reset,
@@ -204,18 +205,9 @@ test("capacity: no more than the files that the process may open, where that is 
 
 // ── The machine ───────────────────────────────────────────────────────────────────────────
 
-async function listenOn(host: string, port: number): Promise<Server> {
-  const server = createServer().listen(port, host);
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.close();
-  });
-  return server;
-}
-
 test("ports that others listen on are quarantined from the start, and after refresh()", async (context) => {
   const [one, two] = freshSources(2) as [string, string];
-  await listenOn(one, RANGE.first);
+  await occupy(one, RANGE.first);
   const connector = connectorWith({ sources: [one, two], skipUsed: true, quarantine: 300 });
   if (connector.refresh().tcp === undefined) {
     console.warn("not run: the sockets of this machine are not known");
@@ -225,7 +217,7 @@ test("ports that others listen on are quarantined from the start, and after refr
   const open = await openMany(connector, to, 15);
   expect(connector.metrics()).toMatchObject({ conflicts: 0, held: 15 });
   await reset(...open);
-  const late = await listenOn(two, RANGE.last);
+  const late = await occupy(two, RANGE.last);
   connector.refresh();
   const again = await openMany(connector, to, 14);
   expect(connector.metrics()).toMatchObject({ conflicts: 0, held: 14 });

@@ -169,7 +169,7 @@ class Handles extends Words {
 }
 
 /** A refusal as the number that it was inside. Any other error is no answer. */
-function answer(ask: () => number): number {
+export function answer(ask: () => number): number {
   try {
     return ask();
   } catch (error) {

@@ -19,6 +19,16 @@ import {
   createConnector,
 } from "../../bindings/node/index.ts";
 
+/** Somebody else's listener on a port of ours. */
+export async function occupy(host: string, port: number): Promise<Server> {
+  const server = createServer().listen(port, host);
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.close();
+  });
+  return server;
+}
+
 /** What `Connector.dial` opens, as a promise. */
 export function dialled(
   connector: Connector,

@@ -2,15 +2,11 @@
 // of the core through reservations and through pools; a refusal is one of the negative numbers of
 // `abi`.
 
-import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
-import {
-  PortError,
-  type PortManager,
-  type PortPool,
-  type PortTester,
-} from "../../bindings/index.ts";
+import { IN_USE } from "../../assembly/abi.ts";
+import type { PortManager, PortPool, PortTester } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { ReferencePortManager } from "../models/reference-manager.ts";
+import { answer } from "../replay/manager.ts";
 import { type Ask, show, toFacade, toModel } from "./ask.ts";
 import { type Build, openOn } from "./builds.ts";
 
@@ -197,16 +193,5 @@ class PoolFixture extends ReservationFixture {
       this.#pools.set(name, pool);
     }
     return pool;
-  }
-}
-
-/** A refusal as the number that it was inside; any other error is no answer. */
-export function answer(ask: () => number): number {
-  try {
-    return ask();
-  } catch (error) {
-    if (error instanceof PortError && error.reason === "port-in-use") return IN_USE;
-    if (error instanceof PortError && error.reason === "no-port-available") return EXHAUSTED;
-    throw error;
   }
 }

@@ -3,11 +3,11 @@
 // each. Those of all sockets are compared after every fourth call, and at the end.
 
 import type { Socket } from "../../models/linux-6.18/kernel.ts";
+import type { Random } from "../../models/linux-6.18/picking.ts";
 import type { Setup, SocketType } from "../../replay/linux-6.18/machine.ts";
-import type { ModelMachine } from "../../replay/linux-6.18/model-machine.ts";
+import { type ModelMachine, seeded } from "../../replay/linux-6.18/model-machine.ts";
 import type { PortsMachine } from "../../replay/linux-6.18/ports-machine.ts";
 
-type Random = (bound: number) => number;
 type PortsSocket = ReturnType<PortsMachine["socket"]>;
 
 /** The same socket on both sides. */
@@ -246,14 +246,4 @@ function randomSetup(random: Random): Setup {
   if (random(4) === 0) sysctl.tcp_max_tw_buckets = `${random(3)}`;
   if (random(5) === 0) sysctl.tcp_timestamps = "0";
   return { sysctl, addresses: ["10.0.0.1", "2001:db8::1"], devices: [1, 2], seed: 1 };
-}
-
-function seeded(seed: number): Random {
-  let state = seed * 2 + 1;
-  return (bound) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return Math.floor(((state >>> 0) / 2 ** 32) * bound);
-  };
 }

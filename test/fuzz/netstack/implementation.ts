@@ -8,8 +8,8 @@ import {
   type Reservation,
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
+import { answer } from "../../replay/manager.ts";
 import { type Ask, bitsOf, show, toFacade } from "../../support/ask.ts";
-import { answer } from "../../support/fixture.ts";
 import { spelled } from "./setup.ts";
 import type { Mode, System, Tester } from "./system.ts";
 

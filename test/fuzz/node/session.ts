@@ -7,6 +7,7 @@
 
 import { connect, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
 import {
   type Connector,
   type ConnectorOptions,
@@ -237,10 +238,6 @@ class Session {
     if (failed === undefined) return undefined;
     return `of ${wanted.length} ports ${sockets.length} can be had: ${failed.reason}`;
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
 }
 
 /** Waits until that holds, or for so long. */

@@ -4,6 +4,7 @@
 import http from "node:http";
 import https from "node:https";
 import { createServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { expect, test } from "vitest";
 import {
@@ -24,7 +25,6 @@ import {
   listenAt,
   ONE,
   oneHeld,
-  pause,
   RANGE,
   SOURCES,
   stageOf,

@@ -70,10 +70,6 @@ async function expectNothingHeld(connector: Connector): Promise<void> {
   expect({ held, waiting, open: picks - released }).toEqual({ held: 0, waiting: 0, open: 0 });
 }
 
-export function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
 /** Every name is this machine, but for those that end in `.invalid`. */
 function lookupLoopback(
   hostname: string,

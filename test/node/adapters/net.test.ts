@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect as connectPlainly, createServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";
 import { ConnectorError, PortSocket } from "../../../bindings/node/index.ts";
@@ -16,7 +17,6 @@ import {
   type Fixture,
   listenAt,
   ONE,
-  pause,
   RANGE,
   SOURCES,
   stageOf,

@@ -2,6 +2,7 @@
 
 import http2 from "node:http2";
 import { createServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { Agent, Client, errors, Pool, request } from "undici";
 import { expect, test } from "vitest";
@@ -19,7 +20,6 @@ import {
   listenAt,
   ONE,
   oneHeld,
-  pause,
   RANGE,
   SOURCES,
   stageOf,

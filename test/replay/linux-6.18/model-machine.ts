@@ -97,7 +97,7 @@ export class ModelMachine implements Machine<Socket> {
 }
 
 /** Marsaglia's xorshift: repeatable draws. */
-function seeded(seed: number): Random {
+export function seeded(seed: number): Random {
   let state = seed * 2 + 1;
   return (bound) => {
     state ^= state << 13;

@@ -56,11 +56,3 @@ export class Endpoint {
     return isDual ? [IPV6, IPV4] : [this.isIPv6 && text === "" ? IPV6 : network];
   }
 }
-
-export function flagsOf(bits: number): Required<NonNullable<PortRequest["flags"]>> {
-  return {
-    mostRecent: (bits & MOST_RECENT) !== 0,
-    loadBalanced: (bits & LOAD_BALANCED) !== 0,
-    tupleOnly: (bits & TUPLE_ONLY) !== 0,
-  };
-}

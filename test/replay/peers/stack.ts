@@ -7,6 +7,7 @@
 // tuple. TIME_WAIT keeps it.
 
 import { PortError, PortManager, TCP } from "../../../bindings/index.ts";
+import { flagsOf } from "../../support/ask.ts";
 import type { Machine, Name, Setup, SocketType } from "../linux-6.18/machine.ts";
 import {
   IPV4,
@@ -19,7 +20,7 @@ import {
   written,
 } from "./addresses.ts";
 import { Demuxer, type Identity } from "./demuxer.ts";
-import { Endpoint, flagsOf, type Held } from "./endpoint.ts";
+import { Endpoint, type Held } from "./endpoint.ts";
 
 /** How long TIME_WAIT keeps a tuple, and after how long its own host may take it over. */
 const TIME_WAIT_MS = 60_000;

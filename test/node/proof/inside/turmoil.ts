@@ -6,6 +6,7 @@
 //   node turmoil.js SEED CONNECTS OPTIONS    OPTIONS: more options of the connector, as JSON
 
 import { connect as netConnect, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { SeededRandom } from "../../../../bindings/core/random.ts";
 import { type ConnectorOptions, createConnector } from "../../../../bindings/node/index.ts";
 import { HOST, Host } from "./hosts.ts";
@@ -182,10 +183,6 @@ function below(limit: number): number {
 
 function count(counts: Record<string, number>, what: string): void {
   counts[what] = (counts[what] ?? 0) + 1;
-}
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 async function until(isSo: () => boolean): Promise<void> {
