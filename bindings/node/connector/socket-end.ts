@@ -8,16 +8,16 @@
 //   _final      our side has written all and ends: had the other side ended before?
 //   _destroy    the end: its handle, if it has one, is about to be closed or reset, and says when that is done
 //
-// What they replace is mostly a method of the socket's class, and found there when it is called:
-// an open socket has no place for it. Only a socket that had methods of its own keeps them.
+// What they replace are mostly the methods of net.Socket, which a TLS socket has as well: then an
+// open socket has no place for them. One that had others keeps those.
 //
 //   socket ── END ──────▶ what is told of its end
-//          ── OWN ──────▶ its own _final and _destroy      (few have any)
-//          ── _final, _destroy: ours, in front of those of its class
+//          ── OTHERS ───▶ _final and _destroy      (unless they were those of net.Socket)
+//          ── _final, _destroy: ours, in front
 //
 // A thing that is no stream, and only behaves as a socket, has `close` listened to.
 
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 
 /** What is told of a socket's end. */
 export interface SocketEnd {
@@ -42,21 +42,28 @@ interface Handle {
 }
 
 const END = Symbol("portwarden.end");
-const OWN = Symbol("portwarden.own");
+const OTHERS = Symbol("portwarden.others");
 
-type Watched = Socket & Methods & { [END]?: SocketEnd; [OWN]?: Methods; _handle?: Handle | null };
+type Watched = Socket &
+  Methods & { [END]?: SocketEnd; [OTHERS]?: Methods; _handle?: Handle | null };
+
+/** As they are now: a socket that has others, by a later change of its class as well, keeps those. */
+const { _final, _destroy } = Socket.prototype as Required<Methods>;
+const OF_NODE: Required<Methods> = { _final, _destroy };
 
 /** Watches the end of one socket. */
 export function watchEnd(socket: Socket, end: SocketEnd): void {
   const watched = socket as Watched;
-  const { _destroy, _final } = watched;
+  const { _destroy, _final } = watched as Methods;
   watched[END] = end;
   // One that has been destroyed already is about to say that it has closed.
   if (typeof _destroy !== "function" || watched.destroyed) {
     watched.on("close", onClose);
     return;
   }
-  keepOwn(watched, _destroy, _final);
+  if (_destroy !== OF_NODE._destroy || _final !== OF_NODE._final) {
+    watched[OTHERS] = { _destroy, ...(_final !== undefined && { _final }) };
+  }
   watched._destroy = destroy;
   if (typeof _final === "function") watched._final = final;
 }
@@ -66,15 +73,9 @@ export function endOf(socket: object): SocketEnd | undefined {
   return (socket as Partial<Watched>)[END];
 }
 
-function keepOwn(socket: Watched, _destroy: Method, _final: Method | undefined): void {
-  const ofClass: Methods | null = Object.getPrototypeOf(socket);
-  if (_destroy === ofClass?._destroy && _final === ofClass._final) return;
-  socket[OWN] = { _destroy, ...(_final !== undefined && { _final }) };
-}
-
 /** The methods that ours are in front of. */
 function methodsOf(socket: Watched): Required<Methods> {
-  return (socket[OWN] ?? Object.getPrototypeOf(socket)) as Required<Methods>;
+  return (socket[OTHERS] ?? OF_NODE) as Required<Methods>;
 }
 
 // `this` is the socket in these.
