@@ -127,6 +127,12 @@ export function checkPortOrZero(name: string, value: unknown): number {
   throw invalid("ERR_SOCKET_BAD_PORT", `${name} must be an integer in 0..65535, got ${value}`);
 }
 
+/** The same where it may not be left out. */
+export function checkGivenPort(value: unknown): number {
+  if (value === undefined) throw wrongType("port", "an integer in 0..65535", value);
+  return checkPortOrZero("port", value);
+}
+
 export function checkBoolean(name: string, value: unknown): boolean {
   if (value === undefined || value === false) return false;
   if (value === true) return true;

@@ -54,7 +54,7 @@ const SOCKETS: readonly (readonly [string, Loose, string])[] = [
 ];
 
 const CALLS: readonly (readonly [string, (socket: Loose) => unknown, string])[] = [
-  ["bind() without an address", (s) => s.bind(undefined, 1.5), PORT],
+  ["bind() without an address", (s) => s.bind(undefined, 1.5), TYPE],
   ["bind() to a name", (s) => s.bind("localhost", 5000), ADDRESS],
   ["bind() to a port of 65536", (s) => s.bind("", 65_536), PORT],
   ["bind() to an address of another family", (s) => s.bind("::1", 5000), "EAFNOSUPPORT"],

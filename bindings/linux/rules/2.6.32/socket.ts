@@ -33,9 +33,9 @@ import {
 import { writeEnds } from "../../../requests/block.ts";
 import {
   checkBoolean,
+  checkGivenPort,
   checkInteger,
   checkPort,
-  checkPortOrZero,
   checkUint32,
   readOptions,
 } from "../../../requests/checks.ts";
@@ -154,9 +154,8 @@ export class Linux2632Socket implements Disposable {
    */
   bind(address: AddressLike, port: number): number {
     if (address === undefined) throw wrongType("address", 'an IP address, or "" for any', address);
-    if (port === undefined) throw wrongType("port", "an integer in 0..65535", port);
     const local = parseAddress("address", address);
-    const named = checkPortOrZero("port", port);
+    const named = checkGivenPort(port);
     const socket = this.#open();
     const { core, linux } = this.#system;
     writeEnds(core, local, ANY, 0);
@@ -174,7 +173,7 @@ export class Linux2632Socket implements Disposable {
    */
   explainBind(address: AddressLike, port: number): LinuxExplanation<Linux2632Record> {
     const local = parseAddress("address", address);
-    const named = checkPortOrZero("port", port);
+    const named = checkGivenPort(port);
     return explainBind2632(this.#system, this.#asked(local, named));
   }
 

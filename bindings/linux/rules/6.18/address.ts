@@ -3,7 +3,14 @@
 
 import { REQUEST_ADDRESS, REQUEST_DESTINATION } from "../../../../assembly/abi.ts";
 import type { Core } from "../../../core/core.ts";
-import { groupsOf, groupsText, parseAddress, textOf } from "../../../requests/address.ts";
+import { wrongType } from "../../../errors.ts";
+import {
+  type AddressLike,
+  groupsOf,
+  groupsText,
+  parseAddress,
+  textOf,
+} from "../../../requests/address.ts";
 
 /** An address as the core reads it, four words in network byte order. */
 export interface Address {
@@ -23,18 +30,27 @@ const ANY_V4: Address = {
 export const ANY_V6: Address = { words: [0, 0, 0, 0], isV6: true, plain: "::" };
 
 /**
- * Reads an address; "" is the any address of the socket's family.
+ * Reads an address, as text, as 4 or 16 bytes, or as a number; "" is the any address of the socket's
+ * family.
  * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
  */
-export function readAddress(name: string, text: unknown, isV6: boolean): Address {
-  const parsed = parseAddress(name, text);
-  const isWrittenAsV6 = text === "" || text === undefined ? isV6 : `${text}`.includes(":");
+export function readAddress(name: string, given: unknown, isV6: boolean): Address {
+  if (given === undefined) throw wrongType(name, 'an IP address, or "" for any', given);
+  const parsed = parseAddress(name, given);
+  const bytes = typeof given === "object" ? (given as Uint8Array) : undefined;
+  const text = bytes?.length === 16 ? `:${bytes[10] ? "ffff" : ""}:` : `${given}`;
+  const isWrittenAsV6 = text === "" ? isV6 : text.includes(":");
   if (parsed.text !== "") {
     return { words: parsed.words, isV6: isWrittenAsV6, plain: parsed.text };
   }
   if (!isWrittenAsV6) return ANY_V4;
   // :: and ::ffff:0.0.0.0 are two addresses here.
-  return /f/i.test(`${text ?? ""}`) ? { ...ANY_V4, isV6: true } : ANY_V6;
+  return /f/i.test(text) ? { ...ANY_V4, isV6: true } : ANY_V6;
+}
+
+/** As it was given, if that was text. */
+export function asGiven(given: AddressLike, { plain }: Address): string {
+  return typeof given === "string" ? given : plain;
 }
 
 /** An address of the core as getsockname() of that family prints it. */

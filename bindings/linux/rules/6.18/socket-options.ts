@@ -1,16 +1,22 @@
 // What sockets of Linux 6.18 are made with and connected with, and what those of one system share.
 
 import type { Random } from "../../../core/random.ts";
-import { PortError } from "../../../errors.ts";
+import { PortError, wrongValue } from "../../../errors.ts";
 import { groupAddress, type PortGroup } from "../../../groups/group.ts";
-import { checkInteger, checkPortOrZero, readOptions } from "../../../requests/checks.ts";
+import {
+  checkBoolean,
+  checkInteger,
+  checkPortOrZero,
+  readOptions,
+} from "../../../requests/checks.ts";
 import type { PortRange } from "../../../requests/range.ts";
 import type { OpenSystem } from "../../system.ts";
 import type { Address } from "./address.ts";
-import type { Exports618 } from "./core.ts";
+import { type Exports618, IS_UDP, IS_V6, NO_PORT, REUSE_ADDR, REUSE_PORT, V6ONLY } from "./core.ts";
 import type { LinuxSocketState, LinuxSocketType } from "./record.ts";
 
 const DEVICE_MAX = 0x7fffffff;
+const TYPES: readonly string[] = ["tcp4", "tcp6", "udp4", "udp6"];
 
 /** By their numbers in the core. */
 export const STATES: readonly LinuxSocketState[] = [
@@ -77,6 +83,17 @@ export function checkDevice({ devices }: System, value: unknown): number {
   const device = checkInteger("bindToDevice", value, 0, DEVICE_MAX);
   if (device === 0 || devices === undefined || devices.has(device)) return device;
   throw new PortError("ENODEV", "not-found", `there is no device ${device}`);
+}
+
+/** The bits of a new socket. */
+export function flagsOf(type: string, options: LinuxSocketOptions): number {
+  if (!TYPES.includes(type)) throw wrongValue("type", '"tcp4", "tcp6", "udp4" or "udp6"', type);
+  let flags = (type.startsWith("udp") ? IS_UDP : 0) | (type.endsWith("6") ? IS_V6 : 0);
+  if (checkBoolean("reuseAddr", options.reuseAddr)) flags |= REUSE_ADDR;
+  if (checkBoolean("reusePort", options.reusePort)) flags |= REUSE_PORT;
+  if (checkBoolean("v6only", options.v6only)) flags |= V6ONLY;
+  if (checkBoolean("bindAddressNoPort", options.bindAddressNoPort)) flags |= NO_PORT;
+  return flags;
 }
 
 /** The bounds of IP_LOCAL_PORT_RANGE. */

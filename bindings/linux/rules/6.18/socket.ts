@@ -3,10 +3,11 @@
 import { NO_ANSWER, NOT_LISTENING, REFUSED } from "../../../../assembly/abi.ts";
 import { closed, explained, noMemory, PortError, wrongType, wrongValue } from "../../../errors.ts";
 import type { PortGroup } from "../../../groups/group.ts";
+import type { AddressLike } from "../../../requests/address.ts";
 import {
   checkBoolean,
+  checkGivenPort,
   checkPort,
-  checkPortOrZero,
   checkUint32,
   readOptions,
 } from "../../../requests/checks.ts";
@@ -18,6 +19,7 @@ import { openOf } from "../../system.ts";
 import {
   type Address,
   ANY_V6,
+  asGiven,
   isAnyAddress,
   isLoopback,
   printAddress,
@@ -32,6 +34,7 @@ import type { RestoredSocket } from "./restore.ts";
 import {
   checkDevice,
   checkOwnRange,
+  flagsOf,
   groupIn,
   type LinuxConnectOptions,
   type LinuxSocketOptions,
@@ -39,7 +42,6 @@ import {
   type System,
 } from "./socket-options.ts";
 
-const TYPES: readonly string[] = ["tcp4", "tcp6", "udp4", "udp6"];
 const NAMES = [
   ...["type", "reuseAddr", "reusePort", "v6only", "bindAddressNoPort", "localPortRange"],
   ...["bindToDevice", "uid", "group"],
@@ -56,17 +58,13 @@ const FOR_PORTS: readonly string[] = ["EADDRNOTAVAIL", "EAGAIN", "EISCONN"];
 export function openSocket618(system: System, given: LinuxSocketOptions): LinuxSocket {
   const options = readOptions("options", given, NAMES);
   const { type = "tcp4", group, localPortRange } = options;
-  if (!TYPES.includes(type)) throw wrongValue("type", '"tcp4", "tcp6", "udp4" or "udp6"', type);
-  let flags = (type.startsWith("udp") ? IS_UDP : 0) | (type.endsWith("6") ? IS_V6 : 0);
-  if (checkBoolean("reuseAddr", options.reuseAddr)) flags |= REUSE_ADDR;
-  if (checkBoolean("reusePort", options.reusePort)) flags |= REUSE_PORT;
-  if (checkBoolean("v6only", options.v6only)) flags |= V6ONLY;
-  if (checkBoolean("bindAddressNoPort", options.bindAddressNoPort)) flags |= NO_PORT;
+  const flags = flagsOf(type, options);
   const device = checkDevice(system, orDefault(options.bindToDevice, 0));
   const uid = checkUint32("uid", orDefault(options.uid, 0));
+  // Its getters may close whatever there is.
+  const range = localPortRange === undefined ? undefined : checkOwnRange(localPortRange);
   const inGroup = groupIn(system, group);
   const inSystem = openOf(system);
-  const range = localPortRange === undefined ? undefined : checkOwnRange(localPortRange);
   const socket = system.linux.openSocket(inSystem, flags, device, uid, inGroup) >>> 0;
   if (socket === 0) throw noMemory(`a socket, limit ${system.limit} bytes`);
   if (range !== undefined) system.linux.setRange(socket, range.first, range.last);
@@ -116,22 +114,23 @@ export class LinuxSocket implements Disposable {
    * @throws PortError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL`, `EAFNOSUPPORT`, `ENOBUFS`,
    * `EBADF`, and those of bad arguments.
    */
-  bind(address: string, port: number, uid: number = this.uid): number {
+  bind(address: AddressLike, port: number, uid: number = this.uid): number {
     const local = readAddress("address", address, this.#isV6);
-    const named = checkPortOrZero("port", port);
+    const named = checkGivenPort(port);
     const caller = checkUint32("uid", uid);
-    const socket = this.#open();
+    this.#open();
     const { core, linux, draw } = this.#system;
     if (local.isV6 !== this.#isV6) {
-      const message = `a ${this.type} socket has no address ${address}`;
+      const message = `a ${this.type} socket has no address ${asGiven(address, local)}`;
       throw new PortError("EAFNOSUPPORT", "invalid-argument", message, { syscall: "bind" });
     }
     const random = named === 0 ? draw() : 0;
+    const socket = this.#open(); // what draws may have closed it
     writeEnds(core, local, ANY_V6);
     const isLocal = this.#isOfMachine(local) ? 1 : 0;
     const answer = linux.bind(socket, named, isLocal, caller === 0 ? 1 : 0, random);
     if (answer >= 0) return answer;
-    const error = this.#refused(answer, "bind", address, named);
+    const error = this.#refused(answer, "bind", asGiven(address, local), named);
     throw explained(error, () => this.explainBind(address, named, caller));
   }
 
@@ -141,14 +140,14 @@ export class LinuxSocket implements Disposable {
    * @throws PortError `EADDRINUSE`, `EINVAL`, `EOPNOTSUPP` (UDP), `ENOBUFS`, `EBADF`.
    */
   listen(): number {
-    const socket = this.#open();
+    const hasPort = this.#system.linux.port(this.#open()) !== 0;
     const { linux, draw } = this.#system;
     if (this.#isUdp) {
       const message = `a ${this.type} socket cannot listen`;
       throw new PortError("EOPNOTSUPP", "wrong-state", message, { syscall: "listen" });
     }
-    const random = linux.port(socket) === 0 ? draw() : 0;
-    const answer = linux.listen(socket, random);
+    const random = hasPort ? 0 : draw();
+    const answer = linux.listen(this.#open(), random); // what draws may have closed it
     if (answer >= 0) return answer;
     const error = this.#refused(answer, "listen", this.address, this.port);
     throw explained(error, () => {
@@ -166,14 +165,14 @@ export class LinuxSocket implements Disposable {
    * @throws PortError `EADDRNOTAVAIL`, `EAGAIN` (UDP), `ECONNREFUSED`, `ETIMEDOUT`, `EISCONN`,
    * `ENETUNREACH`, `EAFNOSUPPORT`, `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
-  connect(address: string, port: number, options: LinuxConnectOptions = {}): number {
+  connect(address: AddressLike, port: number, options: LinuxConnectOptions = {}): number {
     const names = ["remote", "localAddress", "offset"];
     const { remote = "accepts", localAddress, offset } = readOptions("options", options, names);
     if (!["accepts", "refuses", "silent"].includes(remote)) {
       throw wrongValue("remote", '"accepts", "refuses" or "silent"', remote);
     }
     const target = readAddress("address", address, this.#isV6);
-    const remotePort = checkPortOrZero("port", port);
+    const remotePort = checkGivenPort(port);
     const system = this.#system;
     const given =
       localAddress === undefined ? system.source : readAddress("localAddress", localAddress, false);
@@ -187,7 +186,8 @@ export class LinuxSocket implements Disposable {
       : this.#connectTcp(remotePort, isOwn, remote, offset === undefined, start);
     if (answer >= 0) return answer;
     const isSilent = answer === REFUSED && remote === "silent" && isOwn === 0;
-    const error = this.#refused(isSilent ? NO_ANSWER : answer, "connect", address, remotePort);
+    const refusal = isSilent ? NO_ANSWER : answer;
+    const error = this.#refused(refusal, "connect", asGiven(address, target), remotePort);
     if (!FOR_PORTS.includes(error.code)) throw error;
     const asked = { source: given ?? ANY_V6, target, remotePort, isOwn, port: before };
     throw explained(error, () => explainConnect(system, { ...this.#asker(), ...asked }));
@@ -210,14 +210,20 @@ export class LinuxSocket implements Disposable {
    * @throws PortError `EINVAL`, `EADDRINUSE` (there is such a connection), `ENOBUFS`, `EBADF`, and those of
    * bad arguments.
    */
-  acceptFrom(address: string, port: number, localAddress: string = this.address): LinuxSocket {
+  acceptFrom(
+    address: AddressLike,
+    port: number,
+    localAddress: AddressLike = this.address,
+  ): LinuxSocket {
     const remote = readAddress("address", address, this.#isV6);
     const local = readAddress("localAddress", localAddress, this.#isV6);
     const remotePort = checkPort(port);
     const socket = this.#open();
     if (isAnyAddress(local))
       throw wrongValue("localAddress", "one address of this machine", localAddress);
-    if (this.state !== "listening") throw this.#refused(NOT_LISTENING, "accept", address, port);
+    if (this.state !== "listening") {
+      throw this.#refused(NOT_LISTENING, "accept", asGiven(address, remote), port);
+    }
     const { core, linux } = this.#system;
     writeEnds(core, local, remote);
     if (linux.isKnownFrom(socket, remotePort) !== 0) {
@@ -273,13 +279,11 @@ export class LinuxSocket implements Disposable {
     if (!this.#isOpen()) return;
     const { reset: isReset } = readOptions("options", options, ["reset"]);
     const reset = checkBoolean("reset", isReset) ? 1 : 0;
+    if (!this.#isOpen()) return; // an option's getter may have closed it
     const { linux } = this.#system;
-    if (this.#isUdp) {
-      linux.closeUdp(this.#socket);
-    } else {
-      const answer = linux.close(this.#socket, reset);
-      if (answer < 0) throw this.#refused(answer, "close", this.address, this.port);
-    }
+    if (this.#isUdp) linux.closeUdp(this.#socket);
+    const answer = this.#isUdp ? 0 : linux.close(this.#socket, reset);
+    if (answer < 0) throw this.#refused(answer, "close", this.address, this.port);
     this.#socket = 0;
   }
 
@@ -295,9 +299,9 @@ export class LinuxSocket implements Disposable {
    * @param uid whose call it would be.
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
-  explainBind(address: string, port: number, uid: number = this.uid): LinuxExplanation {
+  explainBind(address: AddressLike, port: number, uid: number = this.uid): LinuxExplanation {
     const local = readAddress("address", address, this.#isV6);
-    const named = checkPortOrZero("port", port);
+    const named = checkGivenPort(port);
     const isPrivileged = checkUint32("uid", uid) === 0;
     const asked = { ...this.#asker(), local, port: named, isPrivileged };
     return explainBind(this.#system, { ...asked, isOfMachine: this.#isOfMachine(local) });
