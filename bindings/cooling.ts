@@ -15,10 +15,9 @@ import type { CoreExports } from "./core/core.ts";
 import type { Random } from "./core/random.ts";
 import { noMemory } from "./errors.ts";
 import { checkEnough, checkNow, explicitPort, handleOf, PortPool } from "./pool.ts";
-import type { CoolingRecords, PoolRecord } from "./pool-record.ts";
+import type { CoolingRecords, ExplainPool, PoolRecord } from "./pool-record.ts";
 import { reservedAt } from "./requests/block.ts";
 import { checkUint32, isExplicitPort } from "./requests/checks.ts";
-import type { Key } from "./requests/parsing.ts";
 import type { Selection } from "./selection.ts";
 
 /** Where the cooldown module keeps the cooling ports of a pool; 0: it has no cooldown. */
@@ -47,18 +46,18 @@ export class CoolingPool extends PortPool {
   constructor(
     token: symbol,
     record: PoolRecord,
-    key: Key,
+    explain: ExplainPool,
     selection: Selection,
     cooldown: CheckedCooldown,
     random: Random,
   ) {
-    super(token, record, key, selection);
+    super(token, record, explain, selection);
     this.#exports = record.core.exports;
     this.#record = record;
     this.#records = record.cooling as CoolingRecords;
     this.#cooling = this.#records.exports;
-    this.#reserved = reservedAt(record.core, key.reserved);
-    this.#hasFlags = key.flags !== 0;
+    this.#reserved = reservedAt(record.core, record.key.reserved);
+    this.#hasFlags = record.key.flags !== 0;
     this.#takesOldest = cooldown.whenCooling === "oldest";
     this.#random = random;
   }

@@ -471,7 +471,7 @@ export class PortManager implements Disposable {
     const pools = this.#pools;
     const explain: ExplainPool = (pool, port) =>
       explainPool(this.#heldSource(), pool, port, this.portRange());
-    return { manager: this, reserving: this.#reserving, settings: this.#settings, pools, explain };
+    return { reserving: this.#reserving, settings: this.#settings, pools, explain };
   }
 
   #heldSource(): HeldSource {

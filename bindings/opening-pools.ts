@@ -17,7 +17,6 @@ import { checkPoolSelection } from "./selection.ts";
 
 /** The manager of a pool. */
 export interface PoolOwner {
-  readonly manager: object;
   readonly reserving: Reserving;
   readonly settings: ReturnType<typeof checkOpen>;
   readonly pools: Set<PoolRecord>;
@@ -60,23 +59,14 @@ export function openPool(owner: PoolOwner, key: Key, kind: PoolKind): PortPool {
   const handle = core.exports.openPool(manager, kind.mode, kind.isUnique ? 1 : 0) >>> 0;
   if (handle === 0) throw reserving.noMemory(showKey(key, 0));
   const records = isCooling ? openCooling(owner, handle, kind) : undefined;
-  const record = new PoolRecord(
-    reserving,
-    owner.manager,
-    handle,
-    key,
-    kind,
-    records,
-    owner.pools,
-    owner.explain,
-  );
+  const record = new PoolRecord(reserving, handle, key, kind, records, owner.pools);
   const { random } = settings;
   if (avoid !== undefined) {
     const Pool = isCooling ? AvoidingCoolingPool : AvoidingPool;
-    return new Pool(avoid, INSIDE, record, key, selection, cooldown, random);
+    return new Pool(avoid, INSIDE, record, owner.explain, selection, cooldown, random);
   }
-  if (!isCooling) return new PortPool(INSIDE, record, key, selection);
-  return new CoolingPool(INSIDE, record, key, selection, cooldown, random);
+  if (!isCooling) return new PortPool(INSIDE, record, owner.explain, selection);
+  return new CoolingPool(INSIDE, record, owner.explain, selection, cooldown, random);
 }
 
 function openCooling(

@@ -19,12 +19,13 @@ const SLOTS = 64;
 /** Explains to a pool why it can, or cannot, have a port; 0: any. */
 export type ExplainPool = (pool: PoolRecord, port: number) => Explanation;
 
-/** Where the core keeps a pool, and what belongs to it. */
+/**
+ * Where the core keeps a pool, and what belongs to it. Nothing of it leads to the pool or its
+ * manager: it is kept until they are garbage.
+ */
 export class PoolRecord {
   readonly core: Core;
   readonly counts: Counts;
-  /** The manager must not become garbage as long as the pool is in use. */
-  readonly manager: object;
   /** Where the core keeps the pool; 0 when it is closed. */
   handle: number;
   /** What cooldown.wasm keeps for the pool. */
@@ -36,34 +37,24 @@ export class PoolRecord {
   onEnd: ((isManagers: boolean) => void) | undefined;
   /** The open pools of the manager. */
   readonly #among: Set<PoolRecord>;
-  readonly #explain: ExplainPool;
 
   constructor(
     { core, counts }: Reserving,
-    manager: object,
     handle: number,
     key: Key,
     kind: PoolKind,
     cooling: CoolingRecords | undefined,
     among: Set<PoolRecord>,
-    explain: ExplainPool,
   ) {
     this.core = core;
     this.counts = counts;
-    this.manager = manager;
     this.handle = handle;
     this.cooling = cooling;
     this.key = key;
     this.kind = kind;
     this.#among = among;
-    this.#explain = explain;
     among.add(this);
     if (key.reserved !== undefined) holdList(key.reserved);
-  }
-
-  /** Why a port can, or cannot, be had; 0: any. */
-  explain(port: number): Explanation {
-    return this.#explain(this, port);
   }
 
   /** The pool had a port so many times more, or fewer, than the core has counted. */

@@ -9,10 +9,10 @@ import { checkInside } from "./core/inside.ts";
 import type { Counts } from "./counts.ts";
 import { closed, noMemory, outOfRange } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
-import { forgottenPools, type PoolRecord } from "./pool-record.ts";
+import { type ExplainPool, forgottenPools, type PoolRecord } from "./pool-record.ts";
 import { groupAt, writeKey } from "./requests/block.ts";
 import { checkPort, checkTime, checkUint32, isExplicitPort } from "./requests/checks.ts";
-import { type Key, withGroup } from "./requests/parsing.ts";
+import { withGroup } from "./requests/parsing.ts";
 import { type PortRange, unpackRange } from "./requests/range.ts";
 import { draw } from "./search.ts";
 import type { HashedTuple, Selection } from "./selection.ts";
@@ -45,7 +45,8 @@ export class PortPool implements Disposable {
   readonly #core: Core;
   readonly #exports: CoreExports;
   readonly #record: PoolRecord;
-  #key: Key;
+  /** It leads to the manager, which must not become garbage as long as the pool is in use. */
+  readonly #explain: ExplainPool;
   readonly #selection: Selection;
   /** Is the selection the plain one: a random offset for each search? */
   readonly #isRandom: boolean;
@@ -69,12 +70,12 @@ export class PortPool implements Disposable {
   }
 
   /** Pools are made by `PortManager.pool`. */
-  constructor(token: symbol, record: PoolRecord, key: Key, selection: Selection) {
+  constructor(token: symbol, record: PoolRecord, explain: ExplainPool, selection: Selection) {
     checkInside(token, "PortPool", "PortManager.pool()");
     this.#core = record.core;
     this.#exports = record.core.exports;
     this.#record = record;
-    this.#key = key;
+    this.#explain = explain;
     this.#selection = selection;
     this.#isRandom = selection.algorithm === "random";
     if (selection.algorithm === "sequential") {
@@ -293,7 +294,7 @@ export class PortPool implements Disposable {
    */
   explain(port?: number): Explanation {
     this.#open();
-    return this.#record.explain(port === undefined ? 0 : explicitPort(port));
+    return this.#explain(this.#record, port === undefined ? 0 : explicitPort(port));
   }
 
   /**
@@ -326,13 +327,12 @@ export class PortPool implements Disposable {
    * @throws PortError (set) `EBADF` (closed), `ENOENT`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
   get group(): PortGroup | undefined {
-    return this.#key.group;
+    return this.#record.key.group;
   }
 
   set group(group: PortGroup | undefined) {
     this.#exports.movePool(this.#open(), groupAt(this.#core, group));
-    this.#key = withGroup(this.#key, group);
-    this.#record.key = this.#key;
+    this.#record.key = withGroup(this.#record.key, group);
   }
 
   /** Throws: the pool is closed, or the port is none. */
@@ -358,7 +358,7 @@ export class PortPool implements Disposable {
   }
 
   #hashTuple(): HashedTuple {
-    writeKey(this.#core, this.#key);
+    writeKey(this.#core, this.#record.key);
     return this.#selection.hashTuple();
   }
 

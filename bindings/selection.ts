@@ -198,11 +198,12 @@ function checkSecret(secret: unknown): readonly number[] {
   if (typedArrayName(secret) !== "Uint8Array") {
     throw wrongType("selection.secret", `a Uint8Array of ${SECRET_BYTES} bytes`, secret);
   }
-  const bytes = Uint8Array.from(secret as Uint8Array);
-  if (bytes.length !== SECRET_BYTES) {
-    const message = `selection.secret must have ${SECRET_BYTES} bytes, got ${bytes.length}`;
+  const { length } = secret as Uint8Array; // 0: detached
+  if (length !== SECRET_BYTES) {
+    const message = `selection.secret must have ${SECRET_BYTES} bytes, got ${length}`;
     throw invalid("ERR_INVALID_ARG_VALUE", message);
   }
+  const bytes = Uint8Array.from(secret as Uint8Array);
   const view = new DataView(bytes.buffer);
   return Array.from({ length: SECRET_WORDS }, (_, word) => view.getUint32(word * 4, true));
 }

@@ -271,6 +271,7 @@ describe.each(BUILDS)("%s build", (build) => {
       own("hash", { secret: new Uint8Array(31) }),
       says(VALUE, "32 bytes, got 31"),
     ],
+    ["a secret that is detached", own("hash", { secret: detached() }), says(VALUE, "got 0")],
     ["a text as secret", own("hash", { secret: "s" }), says(TYPE, "Uint8Array of 32 bytes")],
     ...all(TYPE, () => "hash", Symbol("hash"), own("hash", { secret: new Uint32Array(8) })),
     ...all(TYPE, own("hash", { secret: Array(32).fill(0) })),
@@ -372,4 +373,10 @@ describe.each(BUILDS)("%s build", (build) => {
 
 function setGroup(holder: PortPool | Reservation, group: PortGroup): void {
   holder.group = group;
+}
+
+function detached(): Uint8Array {
+  const bytes = new Uint8Array(32);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  return bytes;
 }

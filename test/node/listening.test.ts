@@ -282,6 +282,7 @@ describe("bad input", () => {
     ["a range that is none", { range: { first: 9, last: 1 } }, "EINVAL"],
     ["a range and a group", { range: RANGE, group }, "ERR_INVALID_ARG_VALUE"],
     ["a group that is none", { group: {} }, "ERR_INVALID_ARG_TYPE"],
+    ["null as group", { group: null }, "ERR_INVALID_ARG_TYPE"],
     ["an option that is not known", { ports: 1 }, "ERR_INVALID_ARG_VALUE"],
   ])("%s is refused by both", async (_name, options, code) => {
     await expect(listenOn(net.createServer(), options)).rejects.toMatchObject({ code });

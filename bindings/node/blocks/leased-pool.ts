@@ -8,6 +8,7 @@
 //
 // Must stay true: no call of a pool looks at a clock.
 
+import { type Registry, registerCleanup } from "../../core/cleanup.ts";
 import { wrongValue } from "../../errors.ts";
 import { type PortManager, type PortPool, Refusal, ReservedPorts } from "../../index.ts";
 import type { PoolStore } from "../../leasing.ts";
@@ -21,13 +22,15 @@ import type { PairUse } from "./pair-use.ts";
 
 /** Whose pools a store serves. */
 interface Tenant {
-  /** Weak, since a timer holds what is leased: a manager may become garbage. */
+  /** Weak: a manager may become garbage. */
   readonly manager: WeakRef<PortManager>;
   readonly reserved: ReservedPorts | undefined;
   readonly leases: Leases;
 }
 
 const TENANTS: WeakMap<BlockStore, Tenant> = new WeakMap();
+/** A timer holds what is leased until it is closed: by a manager, or when that is garbage. */
+const forgotten: Registry<Leases> = registerCleanup((leases) => leases.close());
 const SOME_PORTS = new Uint16Array(256);
 
 /**
@@ -73,6 +76,7 @@ function tenantOf(
     reserved: reserved ?? new ReservedPorts(),
     range: () => weak.deref()?.portRange(),
   });
+  forgotten.register(manager, leases);
   const tenant = { manager: weak, reserved, leases };
   TENANTS.set(store, tenant);
   return tenant;

@@ -6,6 +6,7 @@
 
 import type { Server } from "node:net";
 import { noMemory, PortError, wrongValue } from "../../errors.ts";
+import { checkGroup } from "../../groups/group.ts";
 import {
   IPV4,
   IPV6,
@@ -65,6 +66,7 @@ export function rangeToListen({ range, group }: ListenRange): PortRange {
     throw wrongValue("range", "left out beside a group, whose range it is then", range);
   if (range !== undefined) return checkRangeObject("range", range, "for instance 20000..20999");
   if (group === undefined) return defaultRange();
+  checkGroup(group);
   // Says who leaves nothing, if that is so.
   manager().reservePort(requestOf({ group })).release();
   return group.effective.bind ?? ALL;

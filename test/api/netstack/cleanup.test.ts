@@ -36,6 +36,28 @@ describe.each(BUILDS)("%s build", (build) => {
     b.remove();
   });
 
+  test("a restored manager that is forgotten, with its pools, is garbage", async () => {
+    const module = freshModule(build);
+    using groups = PortGroups.open({ module });
+    const group = groups.create("/a");
+    const bytes = (() => {
+      using manager = PortManager.open({ module });
+      manager.pool({ ...DNS, group }).takeMany(new Uint16Array(100));
+      manager.pool({ ...DNS, group, cooldown: 9 });
+      return manager.snapshot();
+    })();
+    const restored = (["open", "closed"] as const).map((how) => {
+      const manager = PortManager.restore(bytes, { module, groups });
+      if (how === "closed") manager.close();
+      return new WeakRef(manager);
+    });
+    // Who is asked for in a task is not collected in it.
+    await collectUntil(() => group.uses === 0);
+    await collectTimes(FEW_ROUNDS);
+    expect(restored.map((manager) => manager.deref())).toEqual([undefined, undefined]);
+    expect(group.uses).toBe(0);
+  });
+
   test("a thousand forgotten managers leave no use and no memory behind", async () => {
     const module = freshModule(build);
     const groups = PortGroups.open({ module });

@@ -14,6 +14,7 @@ import {
   redisBlocks,
   sliceBlocks,
 } from "../../../bindings/node/index.ts";
+import { collectUntil } from "../../support/collecting.ts";
 import { connectorWith } from "../../support/connectors.ts";
 
 const RANGE = { first: 40_960, last: 40_960 + 4 * 64 - 1 };
@@ -199,4 +200,18 @@ test("a pool refuses a store of another manager or connector, the wildcard, and 
   expect(() => managerOn(freshAddress(), taken).open()).toThrow(refused);
   const wildcard = { ...KEY, address: "", blocks: store };
   expect(() => manager.pool(wildcard)).toThrow(refused);
+});
+
+test("a manager that is forgotten gives its blocks back", async () => {
+  const store = memoryBlocks();
+  const close = vi.spyOn(store, "close");
+  const forgotten = (() => {
+    const manager = PortManager.open({ portRange: RANGE });
+    const at = { networks: [IPV4], transport: TCP, address: freshAddress(), blocks: store };
+    expect(manager.pool(at).take()).toBeGreaterThan(0);
+    return new WeakRef(manager);
+  })();
+  await collectUntil(() => close.mock.calls.length > 0);
+  expect(forgotten.deref()).toBeUndefined();
+  expect(close).toHaveBeenCalledOnce();
 });
