@@ -48,7 +48,6 @@ export class JsSet {
     return this.#held.delete(port);
   }
 
-  /** Is the port held? */
   has(port: number): boolean {
     if ((port & 0xffff) !== port || port === 0) throw new RangeError("port");
     return this.#held.has(port);

@@ -22,7 +22,6 @@ export class Limits {
     });
   }
 
-  /** The group of a destination. */
   groupOf(destination: number): PortGroup | undefined {
     return this.groups.length === 0 ? undefined : this.groups[destination % this.groups.length];
   }

@@ -23,7 +23,6 @@ const CURVE: readonly Recorded[] = [
   [100, 2546, 2531, 11165],
 ];
 
-/** Keeps the curve. */
 export function keepRecorded(session: Session): void {
   for (const [occupancy, connect, inRange, bind] of CURVE) {
     const keep = (row: string, us: number): void => {

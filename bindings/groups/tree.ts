@@ -34,7 +34,6 @@ function closeForgotten(): void {
   }
 }
 
-/** The groups of one tree. */
 export class Tree {
   readonly core: Core;
   /** Does a new group copy its parent's ranges, instead of being limited by them? */

@@ -15,7 +15,6 @@ import { FlowList, keyAt, keyText, type LineFilter, lineText } from "./flow-list
 import type { HeldFilter, HeldPort } from "./held-port.ts";
 import type { Purges, Rest } from "./release-all.ts";
 
-/** A checked filter. */
 interface CheckedFilter {
   readonly transport: number | undefined;
   readonly network: number | undefined;

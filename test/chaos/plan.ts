@@ -25,7 +25,6 @@ export interface Assignment extends StoreAssignment {
   readonly isBroken: boolean;
 }
 
-/** What a worker counts. */
 export interface WorkerCounts {
   opened: number;
   /** For want of a port. */

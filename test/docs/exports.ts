@@ -5,7 +5,6 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ROOT } from "./pages.ts";
 
-/** An exported name. */
 export interface Exported {
   readonly name: string;
   /** Options, properties, methods; the texts of a union; the keys of a constant object. */

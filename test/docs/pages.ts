@@ -16,7 +16,6 @@ export interface Page {
   readonly lines: readonly string[];
 }
 
-/** A block of code. */
 export interface Block {
   readonly path: string;
   /** The line of its first line of code, from 1. */

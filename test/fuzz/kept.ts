@@ -29,7 +29,6 @@ interface Restorable<Socket> extends LinuxSystem {
     | undefined;
 }
 
-/** Worlds of one kind. */
 export interface WorldKind<World> {
   open(build: Build, seed: number): World;
   copy(world: World, build: Build): World;

@@ -145,7 +145,6 @@ export function codeOf(act: () => unknown): string {
   throw error;
 }
 
-/** A function that throws. */
 export function throwing(error: unknown): () => never {
   return () => {
     throw error;

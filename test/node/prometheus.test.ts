@@ -97,6 +97,13 @@ async function expectAgrees(registry: client.Registry, connector: Connector): Pr
   return series;
 }
 
+function registered(): { registry: client.Registry; connector: Connector } {
+  const registry = new client.Registry();
+  const connector = connectorWith();
+  prometheusMetrics(connector, client, { registry });
+  return { registry, connector };
+}
+
 test("the text agrees with connector.metrics() at every step", async () => {
   const registry = new client.Registry();
   const connector = connectorWith({ sources: freshSources(2), cooldown: 60_000 });
@@ -124,9 +131,7 @@ test("the text agrees with connector.metrics() at every step", async () => {
 });
 
 test("each metric has its type, a help text, and is read alone, too", async () => {
-  const registry = new client.Registry();
-  const connector = connectorWith();
-  prometheusMetrics(connector, client, { registry });
+  const { registry, connector } = registered();
   const { to } = await serve();
   const socket = await connector.connect(to);
   const text = await registry.metrics();
@@ -148,9 +153,7 @@ test("each metric has its type, a help text, and is read alone, too", async () =
 });
 
 test("counters never go down, also of destinations that were forgotten in between", async () => {
-  const registry = new client.Registry();
-  const connector = connectorWith();
-  prometheusMetrics(connector, client, { registry });
+  const { registry, connector } = registered();
   const seen: Series = new Map();
   const names: string[] = [];
   const knock = async (index: number): Promise<void> => {
@@ -263,9 +266,7 @@ test("the default registry, and OpenMetrics", async () => {
 });
 
 test("a closed connector still tells its figures", async () => {
-  const registry = new client.Registry();
-  const connector = connectorWith();
-  prometheusMetrics(connector, client, { registry });
+  const { registry, connector } = registered();
   const { to } = await serve();
   const socket = await connector.connect(to);
   connector.close();

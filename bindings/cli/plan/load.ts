@@ -119,7 +119,6 @@ export function passedOverText(load: Ports): string {
     .join("");
 }
 
-/** The ports of the range that are reserved. */
 export function reservedIn(load: Ports): number {
   return load.range.last - load.range.first + 1 - portsOf(withoutHeadroom(load));
 }

@@ -25,7 +25,6 @@ import { type Program, programsOf } from "./programs.ts";
 import { type Remedies, remediesFor } from "./remedies.ts";
 import { showText } from "./show-text.ts";
 
-/** What is shown. */
 export interface Shown {
   readonly machine: HostState;
   /** By source and destination, the busiest first; those of the destinations asked for. */

@@ -4,7 +4,6 @@
 import { startServers } from "./servers.ts";
 import { type Sabotage, session } from "./session.ts";
 
-/** What to run. */
 export interface RunOptions {
   /** The seed of the first session; each has the next. */
   readonly seed: number;

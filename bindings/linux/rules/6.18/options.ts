@@ -121,7 +121,6 @@ const SLOTS_MIN = 256;
 /** Milliseconds of 32 bits. */
 export const FIN_SECONDS_MAX = 4_294_967;
 
-/** Checks all options. */
 export function checkOptions(given: LinuxOptions): CheckedOptions {
   const options = readOptions("options", given, NAMES);
   const { rules = "6.18" } = options;
