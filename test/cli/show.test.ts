@@ -51,7 +51,7 @@ describe.runIf(isTold)("show", () => {
   });
 
   test("names the sockets and the program that have a port, and what may share it", async () => {
-    const server = createServer();
+    const server = createServer((socket) => void socket.on("error", () => undefined));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
@@ -61,7 +61,15 @@ describe.runIf(isTold)("show", () => {
       expect(tcp?.sockets).toEqual([
         expect.objectContaining({ address: "127.0.0.1", port, state: "LISTEN", pid: process.pid }),
       ]);
-      expect(tcp?.mayShare.map(({ allowed }) => allowed)).toEqual(["if", "yes", "no"]);
+      expect(tcp?.mayShare.map(({ allowed }) => allowed)).toEqual(["if", "yes", "if"]);
+      const other = connect({
+        host: "127.0.0.1",
+        port,
+        localAddress: "127.0.0.9",
+        localPort: port,
+      });
+      await once(other, "connect");
+      other.resetAndDestroy();
       expect(udp?.mayShare.map(({ allowed }) => allowed)).toEqual(["yes", "yes", "yes"]);
       const { out } = await run(`show --port ${port}`);
       expect(out).toMatch(new RegExp(`127\\.0\\.0\\.1 +LISTEN +\\S.* \\(${process.pid}\\)`));
@@ -69,6 +77,12 @@ describe.runIf(isTold)("show", () => {
       server.close();
     }
     expect((await run("show --port 0")).code).toBe(2);
+    const both = await run("show --blocks --port 8080");
+    expect([both.code, both.errors]).toEqual([
+      2,
+      expect.stringContaining("left out beside --blocks"),
+    ]);
+    expect((await run("show --port 80 --destination 127.0.0.1:80")).code).toBe(2);
   });
 
   test("names the program that has leased blocks", async () => {

@@ -63,7 +63,7 @@ export function sharingOf(transport: HostTransport, sockets: readonly SocketRow[
   const listen = sockets.filter(({ state, remotePort }) =>
     transport === "tcp" ? state === "LISTEN" : remotePort === 0,
   );
-  const isOnAll = sockets.some(({ address }) => address === "0.0.0.0" || address === "::");
+  const isOnAll = sockets.some(isOnAllAddresses);
   const same = sameAddress(transport, sockets, listen);
   return [
     { who: "listen-same-address", ...same },
@@ -72,6 +72,10 @@ export function sharingOf(transport: HostTransport, sockets: readonly SocketRow[
       : { who: "listen-other-address", allowed: "yes", text: "no socket is on all addresses" },
     { who: "connect", ...connecting(transport, sockets, listen) },
   ];
+}
+
+function isOnAllAddresses({ address }: SocketRow): boolean {
+  return address === "0.0.0.0" || address === "::";
 }
 
 type Answer = Omit<Sharing, "who">;
@@ -98,11 +102,14 @@ function connecting(
 ): Answer {
   if (sockets.length === 0) return { allowed: "yes", text: "no socket has it" };
   if (transport === "udp") return sameAddress(transport, sockets, listen);
-  if (listen.length > 0) {
+  if (listen.some(isOnAllAddresses)) {
     return {
       allowed: "no",
       text: "a port that was bound is passed over, and bind() meets a listener",
     };
+  }
+  if (listen.length > 0) {
+    return { allowed: "if", text: "it is bound to another address than those that listen" };
   }
   return {
     allowed: "if",
@@ -112,7 +119,7 @@ function connecting(
 
 const NAMES: Readonly<Record<Sharing["who"], string>> = {
   "listen-same-address": "a listener (or bind) on the same address",
-  "listen-other-address": "a listener (or bind) on another address of this host",
+  "listen-other-address": "a listener (or bind) on another address of this host, not on all,",
   connect: "an outgoing connection from it",
 };
 

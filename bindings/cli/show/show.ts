@@ -66,6 +66,15 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
 } as const;
 
+/** What is shown instead of the rest has no use for its options. */
+function checkAlone(given: Given): void {
+  const view = ["blocks", "port"].find((name) => given.has(name));
+  if (view === undefined) return;
+  const other = ["port", "destination", "top"].find((name) => name !== view && given.has(name));
+  if (other === undefined) return;
+  throw wrong(`--${other}`, `left out beside --${view}`, `${given.get(other)}`);
+}
+
 /** Answers the exit code. */
 export async function runShow(args: readonly string[]): Promise<number> {
   const given = parseOptions("show", args, OPTIONS);
@@ -73,6 +82,7 @@ export async function runShow(args: readonly string[]): Promise<number> {
     writeText(helpText(HELP));
     return 0;
   }
+  checkAlone(given);
   if (given.has("blocks")) {
     const holders = blockHolders();
     if (given.has("json")) writeJson({ blocks: holders });
