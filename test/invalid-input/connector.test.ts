@@ -111,6 +111,7 @@ const REQUESTS: Mistake[] = [
   [{ ...H, port: "http" }, TYPE, /port/],
   [{ ...H, port: 80, localPort: 40_000 }, VALUE, /localPort must be left to the connector/],
   [{ ...H, port: 80, hints: 32 }, VALUE, /hints must be left out/],
+  [{ ...H, port: 80, fd: 3 }, VALUE, /fd must be left out/],
   [{ ...H, port: 80, autoSelectFamily: false }, VALUE, /autoSelectFamily must be true or left out/],
   [{ ...H, port: 80, lookup: "dns" }, TYPE, /lookup/],
   [{ ...H, host: 5 }, TYPE, /host/],

@@ -11,6 +11,7 @@
 // Must stay true: past its term a block is not usable, and what has ended stays ended, whatever
 // answer comes later.
 
+import { invalid, show } from "../../errors.ts";
 import type { BlockGrant, BlockScope, BlockStore, HeldBlocks, Renewal } from "./block-store.ts";
 import {
   type Clock,
@@ -104,6 +105,10 @@ export class BlockKeeper {
     if (this.#clock.monotonic() < this.#noneUntil) return undefined;
     for (const [first, last] of this.#listener.spans()) {
       const grant = this.#store.tryAcquire(this.scope, first, last);
+      if (grant !== undefined && !Array.isArray(Object(grant).blocks)) {
+        const message = `tryAcquire must answer a grant or undefined, got ${show(grant)}`;
+        throw invalid("ERR_INVALID_RETURN_VALUE", message);
+      }
       const block = grant?.blocks[0];
       if (grant === undefined || block === undefined) continue;
       this.#hold(grant, undefined);

@@ -180,7 +180,7 @@ export class Connector implements Disposable {
   open(options: ConnectOptions, opened: ConnectCallback): void {
     checkObject("options", options);
     const { tls } = options;
-    refuseIgnored(options);
+    refuseIgnored(options, ["fd", "handle"]);
     const like = "a boolean or options of tls.connect";
     if (tls !== undefined && typeof tls !== "boolean") checkObject("tls", tls, like);
     if (tls) this.dial(options, dialTls(options), opened, "secureConnect");

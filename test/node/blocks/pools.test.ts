@@ -215,3 +215,14 @@ test("a manager that is forgotten gives its blocks back", async () => {
   expect(forgotten.deref()).toBeUndefined();
   expect(close).toHaveBeenCalledOnce();
 });
+
+test("a store that answers no grant at once is refused, and nothing is taken", () => {
+  for (const answer of [{}, Promise.resolve(), "blocks", null]) {
+    const store = Object.assign(memoryBlocks(), { tryAcquire: () => answer as never });
+    const pool = managerOn(freshAddress(), store).open();
+    expect(() => pool.take()).toThrow(
+      expect.objectContaining({ code: "ERR_INVALID_RETURN_VALUE" }),
+    );
+    expect(pool.held).toBe(0);
+  }
+});
