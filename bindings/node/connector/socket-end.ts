@@ -29,7 +29,7 @@ export interface SocketEnd {
 
 type Done = (error?: Error | null) => void;
 type Method = (this: Socket, ...args: never[]) => void;
-type HandleClose = (closed?: () => void) => unknown;
+type HandleClose = (this: Handle, closed?: () => void) => unknown;
 
 interface Methods {
   _final?: Method;
@@ -110,13 +110,16 @@ function destroy(this: Watched, error: Error | null, done: Done): void {
 /** A handle is closed, or reset, once: here is where it says that it has been. */
 function tellWhenClosed(handle: Handle, socket: Socket, end: SocketEnd): void {
   const { close, reset } = handle;
-  const telling = (method: HandleClose): HandleClose => {
-    return (closed) =>
-      method.call(handle, () => {
-        end.onSocketClosed(socket);
-        closed?.call(handle);
-      });
+  if (typeof close === "function") handle.close = telling(close, socket, end);
+  if (typeof reset === "function") handle.reset = telling(reset, socket, end);
+}
+
+/** That method of a handle, which tells when it is done. */
+function telling(method: HandleClose, socket: Socket, end: SocketEnd): HandleClose {
+  return function (this: Handle, closed) {
+    return method.call(this, () => {
+      end.onSocketClosed(socket);
+      closed?.call(this);
+    });
   };
-  if (typeof close === "function") handle.close = telling(close);
-  if (typeof reset === "function") handle.reset = telling(reset);
 }
