@@ -86,7 +86,10 @@ export let dialBy: (
   dial: Dial,
   opened: ConnectCallback,
   readyEvent: string,
-) => Pick<ConnectOperation, "abandon">;
+) => Abandoned;
+
+/** What gives a connection up that is being opened. */
+type Abandoned = Pick<ConnectOperation, "abandon">;
 
 /**
  * Opens connections from chosen local addresses, each from the local port that portwarden picks
@@ -104,7 +107,9 @@ export class Connector implements Disposable {
 
   static {
     dialBy = (connector, where, dial, opened, readyEvent) =>
-      connector.#dial(where, dial, opened, readyEvent);
+      #settings in Object(connector)
+        ? connector.#dial(where, dial, opened, readyEvent)
+        : dialOther(connector, where, dial, opened, readyEvent);
   }
 
   /** Made by {@link createConnector}. */
@@ -395,6 +400,15 @@ export class Connector implements Disposable {
  */
 export function createConnector(options: ConnectorOptions): Connector {
   return new Connector(options);
+}
+
+/** A connector of another copy of the package, or what behaves as one, gives up by a signal. */
+function dialOther(...[connector, where, ...more]: Parameters<typeof dialBy>): Abandoned {
+  const ended = new AbortController();
+  const { signal: own } = where;
+  const signal = own === undefined ? ended.signal : AbortSignal.any([own, ended.signal]);
+  connector.dial({ ...where, signal }, ...more);
+  return { abandon: (reason) => ended.abort(reason) };
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────

@@ -2,11 +2,18 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { get } from "node:http";
 import { connect as connectPlainly, createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";
-import { ConnectorError, PortSocket } from "../../../bindings/node/index.ts";
+import {
+  type Connector,
+  ConnectorError,
+  HttpPortAgent,
+  PortSocket,
+  undiciConnect,
+} from "../../../bindings/node/index.ts";
 import { until } from "../../support/connectors.ts";
 import { CERTIFICATE } from "./certificate.ts";
 import {
@@ -94,6 +101,22 @@ test("a PortSocket fails without a port; with waiting it connects later", async 
   const [chunk] = await once(socket, "data");
   expect(String(chunk)).toBe("hello");
   socket.destroy();
+});
+
+test("what behaves as a connector will do, and is told by its signal to give up", async () => {
+  const signals: (AbortSignal | undefined)[] = [];
+  const dial: Connector["dial"] = ({ signal }) => void signals.push(signal);
+  const like = { dial } as Connector;
+  const { signal: own } = new AbortController();
+  const destroyed = [
+    new PortSocket(like).connect(DEAD_PORT, "127.0.0.1"),
+    get({ agent: new HttpPortAgent(like), host: "127.0.0.1", port: DEAD_PORT }),
+  ];
+  const to = { hostname: "127.0.0.1", protocol: "http:", port: `${DEAD_PORT}` };
+  undiciConnect(like, { signal: own })(to, () => {});
+  for (const one of destroyed) one.on("error", () => {}).destroy();
+  await until(() => signals.length === 3 && signals.slice(0, 2).every((one) => one?.aborted));
+  expect(signals.map((one) => one?.aborted)).toEqual([true, true, false]);
 });
 
 test("destroyed while it waits, or connects, it leaves nothing", async () => {
