@@ -15,7 +15,8 @@ import { digestOf } from "../harness/workloads.ts";
 import { type Client, LocalClient, type Method, Server } from "./connector-client.ts";
 import { ProcessClient } from "./connector-process.ts";
 
-const OVERHEAD_AT_MOST = 1.05;
+/** Over a counted port, and over the kernel's own choice, which makes fewer system calls. */
+const OVERHEAD_AT_MOST = { localPort: 1.03, "net.connect": 1.08 } as const;
 const FULL_OVER_EMPTY_AT_MOST = 1.5;
 const MEMORY_AT_MOST = 1.12;
 const OCCUPANCIES = [10, 50, 90, 99] as const;
@@ -192,7 +193,7 @@ async function whileEmpty(
         unit: "ratio",
       });
       if (method !== "localPort" && method !== "net.connect") continue;
-      session.check({ name: `connector, ${name}`, value, atMost: OVERHEAD_AT_MOST });
+      session.check({ name: `connector, ${name}`, value, atMost: OVERHEAD_AT_MOST[method] });
     }
   }
 }

@@ -34,6 +34,7 @@ const LONGEST = 65 / 64;
 const SET_AT_LEAST = 5;
 /** The search is flat, but what it meets lies further apart in the cache. */
 const FULL_AT_MOST = 3;
+const OVER_BITMAP_AT_MOST = { coolDown: 1.3, fifo: 3 } as const;
 
 export const cooldownSuite: Suite = {
   title: "take + coolDown + expire per port, UDP, 28,232 ports, by percent held or cooling; fifo",
@@ -46,7 +47,10 @@ export const cooldownSuite: Suite = {
     const [pool, set] = (cooling.at(-1) as Comparison).implementations;
     const value = measured.ratio(set as Implementation, pool as Implementation);
     session.check({ name: "cooldown at 99 %: Set over pool", value, atLeast: SET_AT_LEAST });
-    for (const workload of ["coolDown", "fifo"]) checkFlat(session, workload);
+    for (const workload of ["coolDown", "fifo"] as const) {
+      checkFlat(session, workload);
+      checkOverBitmap(session, workload);
+    }
   },
 };
 
@@ -56,6 +60,15 @@ function checkFlat(session: Session, workload: string): void {
   ) as [number, number];
   const name = `cooldown/${workload} at 99 % over 0 %`;
   session.check({ name, value: full / empty, atMost: FULL_AT_MOST });
+}
+
+/** Over the same in typed arrays, where half of the range is held or cools down. */
+function checkOverBitmap(session: Session, workload: keyof typeof OVER_BITMAP_AT_MOST): void {
+  const [pool, bitmap] = (["pool", "bitmap"] as const).map((system) =>
+    session.median({ suite: "cooldown", workload, occupancy: 50 }, system),
+  ) as [number, number];
+  const atMost = OVER_BITMAP_AT_MOST[workload];
+  session.check({ name: `cooldown/${workload}: over typed arrays`, value: pool / bitmap, atMost });
 }
 
 // ── Cooling ───────────────────────────────────────────────────────────────────────────────
