@@ -50,7 +50,12 @@ interface Asked {
   readonly kernel: boolean;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main(process.argv.slice(2));
+  // Left to itself, Node 20 may wait for ever for the requests of sockets that have been closed
+  // (Environment::CleanupHandles).
+  process.stdout.write("", () => process.exit());
+}
 
 /** Runs a command line, and leaves its exit code. */
 export async function main(args: string[]): Promise<void> {
