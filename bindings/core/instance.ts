@@ -1,7 +1,7 @@
 // Instance: makes the instances of the package's modules with what every host has: nothing is
 // loaded for it, and nothing is added to a global. A release module imports nothing but memory, and
 // what cooldown.wasm calls of the core. A debug build imports `abort` as well; what reads its
-// messages is loaded by whoever wants them (debug-instance.ts).
+// messages is loaded by what wants them (debug-instance.ts).
 
 /** Makes an instance of a debug build. @returns its exports. */
 type MakeInstance = (module: WebAssembly.Module, imports: WebAssembly.Imports) => object;

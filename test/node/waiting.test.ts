@@ -176,7 +176,7 @@ test.each([
   const connector = connectorWith({ ...ONE_PORT, wait: { limit: 1 }, quarantine: 20 });
   const { to } = await serve();
   const held = await connector.connect(to);
-  // Whoever has just left the line has given its place up, as far as its limit is concerned.
+  // A connection that has left the line has given its place up, as far as its limit is concerned.
   let late: Promise<Socket> | undefined;
   const dial = heldByAnother(3, throws, () => {
     if (!throws) late ??= connector.connect(to);
