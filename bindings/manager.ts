@@ -302,7 +302,7 @@ export class PortManager implements Disposable {
     checkTester(test, false);
     const { exports } = this.#core;
     const port = pick(this.#reserving, test, (exports.hint(this.#open()) + offset) >>> 0);
-    exports.advanceHint(this.#open());
+    exports.setHint(this.#open(), exports.hint(this.#open()) + 1);
     return port;
   }
 
@@ -355,7 +355,7 @@ export class PortManager implements Disposable {
 
   /**
    * All that decides how the manager answers, as bytes for {@link restore}: here, in another thread, page
-   * or version of Node.
+   * or version of Node. Frees what is kept for reuse, for both to use the same memory.
    * @throws PortError `EBADF`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
   snapshot(options: SnapshotOptions = {}): Uint8Array {

@@ -158,10 +158,10 @@ export function insert(owner: Address, node: Address): void {
   store<u32>(owner, count, COUNT);
 }
 
-/** Makes the table large enough for so many more nodes, if there is memory for that. */
+/** Makes the table as large as so many more nodes need it, if there is memory for that. */
 export function expectNodes(owner: Address, nodes: u32): void {
   const count = load<u32>(owner, COUNT) + nodes;
-  let capacity = load<u32>(owner, CAPACITY);
+  let capacity = CAPACITY_MIN;
   while (isCrowded(count, capacity)) capacity <<= 1;
   if (capacity != load<u32>(owner, CAPACITY)) resize(owner, capacity);
 }

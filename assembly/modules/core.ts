@@ -12,9 +12,8 @@ export {
   setGroupRange,
 } from "../groups/tree";
 export { moveGroupUse } from "../netstack/group-uses";
-export { listExtra, listFlows, listPorts, poolFlow, writeLine } from "../netstack/listing";
+export { listFlows, listPorts, poolFlow, writeLine } from "../netstack/listing";
 export {
-  advanceHint,
   closeManager,
   counterCount,
   descriptorCount,
@@ -63,6 +62,8 @@ export {
   restoreExtra,
   restoreSingles,
 } from "../netstack/restoring";
+export { settleAggregates } from "../netstack/tree";
+export { extraOf, nextExtraOf } from "../ports/counted";
 export {
   addReserved,
   clearReserved,

@@ -6,13 +6,11 @@
 
 import { Address, paidFor } from "../memory/arena";
 import { costOfRemoving } from "../memory/table";
-import { paidByCounted } from "../ports/counted";
 import {
   aggregateBindingOf,
   aggregateHostOf,
   BINDING,
   childrenOf,
-  firstAggregateOf,
   firstBindingOf,
   firstHostOf,
   HOST,
@@ -26,10 +24,8 @@ import {
   parentOf,
   SPACE,
   SPACE_OWN,
-  TUPLE,
-  WILDCARD,
 } from "./records";
-import { isUnused } from "./tree";
+import { freeAggregates, isUnused } from "./tree";
 
 if (HOST_OWN != SPACE_OWN) ERROR("Hosts and bindings are inline children at different places");
 
@@ -48,7 +44,7 @@ export function keptBytes(manager: Address): u32 {
       if (isFlow(node) ? isOnlyClass(node) : !isAggregate) entries++;
     }
     if (kindOf(node) == BINDING) {
-      bytes += aggregatesOf(node);
+      bytes += freeAggregates(0, node, true);
       const aggregate = aggregateBindingOf(node);
       if (aggregate && childrenOf(aggregate) == 1) other = aggregate;
     }
@@ -67,17 +63,6 @@ function isOnlyChild(node: Address): bool {
   if (isFlow(node)) return childrenOf(parent) == 1;
   const first = kind == BINDING ? firstBindingOf(parent) : firstHostOf(parent);
   return first == node && nextOf(node) == 0;
-}
-
-/** The bytes of the aggregates of a binding. An unused flow has none of its own. */
-function aggregatesOf(binding: Address): u32 {
-  let bytes: u32 = 0;
-  for (let list = WILDCARD; list <= TUPLE; list++) {
-    for (let item = firstAggregateOf(binding, list); item; item = nextOf(item)) {
-      bytes += paidFor(item) + paidByCounted(item);
-    }
-  }
-  return bytes;
 }
 
 /** A flow has a block of its own, so it does not lie within that of its binding. */

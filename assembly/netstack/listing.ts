@@ -38,15 +38,15 @@
 //             │ singles              │
 //             └──────────────────────┘
 //
-// The caller copies the lines of all flows before it does anything else with the manager. Flows
-// that hold nothing, and those of the any-address aggregate, are not listed.
+// The caller copies the lines of all flows before it does anything else with the manager. Those of
+// the any-address aggregate are not listed.
 
 import { BATCH_MAX, LINE_BYTES, LINES_AT, PORT_MAX } from "../abi";
 import { Address } from "../memory/arena";
 import { BATCH, BILL_AT } from "../memory/layout";
 import { capacityOf, NODE_NUMBER, nodeAt, touchNodes } from "../memory/table";
 import { Port } from "../ports/bitmap";
-import { extraOf, isPlain, nextExtraOf } from "../ports/counted";
+import { clearCounted, isPlain } from "../ports/counted";
 import { countOf, hasPort, nextPort } from "../ports/set";
 import { firstFlowOf } from "./pools";
 import {
@@ -66,7 +66,6 @@ import { writeSingle } from "./singles";
 
 /** A destination has at most one flow for each value of the flags' low four bits. */
 const RING_MAX: u32 = 16;
-const EXTRAS_MAX: u32 = 512;
 const SLOTS_AHEAD: u32 = 128;
 /** Behind it a line may lack room for what a ring brings. */
 const LAST_LINE: usize = BATCH + <usize>BATCH_MAX * 4 - <usize>(RING_MAX * <u32>LINE_BYTES);
@@ -77,8 +76,9 @@ const RUN_SIZES: usize = 8;
 const RUN_BYTES: usize = 12;
 
 /**
- * Writes lines for the flows in the table's slots from `slot` on that hold the port; 0: any port;
- * above `PORT_MAX`: any, as runs. Where they end is written at the beginning of the batch.
+ * Writes lines for the flows in the table's slots from `slot` on that hold the port; 0: for all, also
+ * those that hold nothing; above `PORT_MAX`: for all as runs, and what their sets keep and do not
+ * need is freed. Where they end is written at the beginning of the batch.
  * @returns the slot to go on with, or 0: all have been listed.
  */
 export function listFlows(manager: Address, slot: u32, port: Port): u32 {
@@ -91,10 +91,12 @@ export function listFlows(manager: Address, slot: u32, port: Port): u32 {
   while (at < capacity && end <= LAST_LINE) {
     if (!((at - slot) % SLOTS_AHEAD)) store<u32>(BILL_AT, touchNodes(manager, at, SLOTS_AHEAD));
     const ring = nodeAt(manager, at++);
-    if (!ring || !isFlow(ring) || isOfAggregate(ring)) continue;
+    if (!ring || !isFlow(ring)) continue;
+    const isHidden = isOfAggregate(ring);
     let flow = ring;
     do {
-      if (!isPlain(flow) || (isAny ? countOf(flow) != 0 : hasPort(flow, port))) {
+      if (isPacked) clearCounted(manager, flow, false);
+      if (!isHidden && (isAny || !isPlain(flow) || hasPort(flow, port))) {
         end = isPacked ? pack(end, flow) : writeLine(end, flow);
       }
       flow = nextOf(flow);
@@ -134,23 +136,6 @@ export function listPorts(flow: Address, from: Port): u32 {
     store<u16>(BATCH + ((<usize>count) << 1), <u16>port);
     count++;
     port = nextPort(flow, port + 1);
-  }
-  return count;
-}
-
-/**
- * Writes the ports of a flow whose counts differ from what `listPorts` says, from `from` on: the
- * port and its count minus one if it is held, as two numbers of 32 bits each. Returns how many.
- */
-export function listExtra(flow: Address, from: Port): u32 {
-  let count: u32 = 0;
-  let port = nextExtraOf(flow, from);
-  while (port && count < EXTRAS_MAX) {
-    const at = BATCH + ((<usize>count) << 3);
-    store<u32>(at, port);
-    store<i32>(at, extraOf(flow, port), 4);
-    count++;
-    port = nextExtraOf(flow, port + 1);
   }
   return count;
 }

@@ -48,7 +48,6 @@ import {
   peakOf,
   referencesOf,
   setEphemeralRange,
-  setHint,
   takenOf,
 } from "./records";
 import { forgetRequests } from "./request-cache";
@@ -105,10 +104,6 @@ export function range(manager: Address): u32 {
 /** What is added to the offset of a stable pick: the number of stable picks that have succeeded. */
 export function hint(manager: Address): u32 {
   return hintOf(manager);
-}
-
-export function advanceHint(manager: Address): void {
-  setHint(manager, hintOf(manager) + 1);
 }
 
 // ── Figures ───────────────────────────────────────────────────────────────────────────────

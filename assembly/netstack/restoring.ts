@@ -9,7 +9,7 @@ import { beginBill, canPay, chargeBlock, chargeNodes } from "../memory/bill";
 import { BATCH, BILL_AT, REQUEST } from "../memory/layout";
 import { expectNodes, homeOf, touchHomes } from "../memory/table";
 import { Port } from "../ports/bitmap";
-import { chargeAdd, chargeDrop, countAt, setExtra } from "../ports/counted";
+import { chargeSetExtra, countAt, setExtra } from "../ports/counted";
 import { chargeFirstExtra, chargeWide } from "../ports/extra-counts";
 import { hasPort } from "../ports/set";
 import { totalInRing } from "./aggregates";
@@ -23,7 +23,7 @@ const HOMES: usize = BATCH + <usize>SINGLES_MAX;
 const HOMES_END: usize = BATCH + <usize>BATCH_MAX * 4;
 const IPV4_SINGLE: u32 = 7;
 
-/** Makes room for so many singles at once, if there is memory for them. */
+/** Makes room for so many singles more, and no more than that, if there is memory for them. */
 export function expectSingles(manager: Address, count: u32): void {
   expectNodes(manager, count);
   secure(manager, count * costOf(FLOW_BYTES));
@@ -87,8 +87,9 @@ export function restoreExtra(manager: Address, port: Port, extra: i32): i32 {
   if (!known) {
     chargeBlock(FLOW_BYTES);
     chargeFirstExtra();
-  } else if (extra > 0) chargeAdd(known, port);
-  else chargeDrop(known, port);
+  } else {
+    chargeSetExtra(known, port);
+  }
   chargeWide(extra);
   if (!canPay(manager)) return NO_MEMORY;
   setExtra(manager, known ? known : openBelow(manager, 0), port, extra);

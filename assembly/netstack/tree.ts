@@ -7,7 +7,7 @@
 // Must stay true: the manager's tree version changes whenever a node is made or freed. Code that
 // keeps the address of a node between calls compares the version before it uses the address.
 
-import { Address, alloc, allocZero, clear, free, isLimited } from "../memory/arena";
+import { Address, alloc, allocZero, clear, free, isLimited, paidFor } from "../memory/arena";
 import { chargeBlock, chargeNode } from "../memory/bill";
 import {
   capacityOf,
@@ -345,7 +345,7 @@ export function isUnused(flow: Address): bool {
  */
 export function settleAggregateFlow(manager: Address, member: Address): void {
   if (countOf(member)) return;
-  clearCounted(manager, member);
+  clearCounted(manager, member, true);
   dropFlow(manager, member);
 }
 
@@ -366,7 +366,7 @@ function dropFlow(manager: Address, flow: Address): void {
 
 function settleBinding(manager: Address, binding: Address): void {
   if (childrenOf(binding)) return;
-  for (let list = WILDCARD; list <= TUPLE; list++) freeAggregates(manager, binding, list);
+  freeAggregates(manager, binding, true);
   const host = parentOf(binding);
   const aggregate = aggregateBindingOf(binding);
   unlinkNext(binding, bindingList(host));
@@ -410,7 +410,7 @@ export function freeTree(manager: Address): void {
     if (index >= capacityOf(manager)) index = 0;
     const node = nodeAt(manager, index);
     if (node && isFlow(node)) {
-      clearCounted(manager, node);
+      clearCounted(manager, node, true);
       dropFlow(manager, node);
     } else if (node && kindOf(node) == GROUP_USES) {
       freeGroupUses(manager, node);
@@ -420,14 +420,31 @@ export function freeTree(manager: Address): void {
   }
 }
 
-function freeAggregates(manager: Address, binding: Address, list: u32): void {
-  let counter = firstAggregateOf(binding, list);
-  while (counter) {
-    const next = nextOf(counter);
-    clearCounted(manager, counter);
-    free(manager, counter);
-    counter = next;
+/**
+ * Frees the aggregates of a binding, or only what their counts do not need. No manager: frees nothing.
+ * Returns what they have taken before.
+ */
+export function freeAggregates(manager: Address, binding: Address, all: bool): u32 {
+  let bytes: u32 = 0;
+  for (let list = WILDCARD; list <= TUPLE; list++) {
+    let counter = firstAggregateOf(binding, list);
+    while (counter) {
+      const next = nextOf(counter);
+      bytes += clearCounted(manager, counter, all) + paidFor(counter);
+      if (manager && all) free(manager, counter);
+      counter = next;
+    }
   }
+  return bytes;
+}
+
+/**
+ * Frees what the aggregates of a binding keep and do not need. Returns the binding of the any-address
+ * aggregate that counts this one, or 0.
+ */
+export function settleAggregates(manager: Address, binding: Address): Address {
+  freeAggregates(manager, binding, false);
+  return aggregateBindingOf(binding);
 }
 
 // ── Nodes ─────────────────────────────────────────────────────────────────────────────────

@@ -33,7 +33,6 @@ import {
   NO_EXTRA,
   NOT_FREE,
   nextExtra,
-  paidByExtra,
   stepExtra,
   verifyExtra,
 } from "./extra-counts";
@@ -51,6 +50,7 @@ import {
   removeFromBitmap,
   removePort,
   SET_END,
+  settleSet,
   verifySet,
 } from "./set";
 
@@ -106,6 +106,11 @@ export function dropOne(account: Address, set: Address, port: Port): bool {
   return false;
 }
 
+/** Charges for `setExtra`. */
+export function chargeSetExtra(set: Address, port: Port): void {
+  chargeExtra(set + EXTRA, port);
+}
+
 /** Changes the port's extra count from zero, which must fit its bit, and must have been charged. */
 export function setExtra(account: Address, set: Address, port: Port, extra: i32): void {
   changeExtra(account, set + EXTRA, port, extra);
@@ -120,15 +125,17 @@ export function wipe(account: Address, set: Address, port: Port): bool {
   return true;
 }
 
-/** Frees all memory of the set and leaves it empty. */
-export function clearCounted(account: Address, set: Address): void {
-  clearExtra(account, set + EXTRA);
-  clearSet(account, set);
-}
-
-/** What the containers of the set have taken from its account. */
-export function paidByCounted(set: Address): u32 {
-  return paidBySet(set) + paidByExtra(set + EXTRA);
+/**
+ * Frees all memory of the set and leaves it empty; or only what its counts do not need, and leaves it
+ * as it is. No account: frees nothing. Returns what its containers have taken before.
+ */
+export function clearCounted(account: Address, set: Address, all: bool): u32 {
+  const bytes = clearExtra(account, set + EXTRA, all) + paidBySet(set);
+  if (account) {
+    if (all) clearSet(account, set);
+    else settleSet(account, set);
+  }
+  return bytes;
 }
 
 // ── Changes without memory, for counts that are never negative ────────────────────────────

@@ -19,7 +19,8 @@
 // aggregate over many destinations touches pages at random, so pages are small.
 //
 // A page is freed when all its counts are zero. A page of an aggregate (`dropExtraFree`) stays,
-// because the next operation is likely to need it again, unless the manager's memory is limited.
+// because the next operation is likely to need it again, unless the manager's memory is limited, or
+// until the manager is settled.
 //
 // Must stay true: `used` is the number of counts in the page that are not zero.
 
@@ -80,29 +81,28 @@ export function changeExtra(account: Address, slot: Address, port: Port, by: i32
   if (!used) freePage(account, slot, word, page);
 }
 
-/** Frees all pages and the page table. */
-export function clearExtra(account: Address, slot: Address): void {
-  const top: Address = load<u32>(slot);
-  if (!top) return;
-  if (isPageTable(top)) {
-    for (let word: u32 = 0; word < WORD_COUNT; word++) {
-      const page = load<u32>(entryOf(top, word));
-      if (page) free(account, page);
-    }
-  }
-  free(account, top);
-  store<u32>(slot, 0);
-}
-
-/** What the pages and the page table have taken from their account. */
-export function paidByExtra(slot: Address): u32 {
+/**
+ * Frees the page table and all pages, or only what has no counts: no account, nothing. Returns what
+ * they have taken before.
+ */
+export function clearExtra(account: Address, slot: Address, all: bool): u32 {
   const top: Address = load<u32>(slot);
   if (!top) return 0;
   let bytes = paidFor(top);
-  if (!isPageTable(top)) return bytes;
-  for (let word: u32 = 0; word < WORD_COUNT; word++) {
-    const page: Address = load<u32>(entryOf(top, word));
-    if (page) bytes += paidFor(page);
+  if (isPageTable(top)) {
+    for (let word: u32 = 0; word < WORD_COUNT; word++) {
+      const page: Address = load<u32>(entryOf(top, word));
+      if (!page) continue;
+      bytes += paidFor(page);
+      if (!account || (!all && load<u32>(page, USED))) continue;
+      free(account, page);
+      store<u32>(entryOf(top, word), 0);
+      store<u32>(top, load<u32>(top, USED) - 1, USED);
+    }
+  }
+  if (account && (all || !load<u32>(top, USED))) {
+    free(account, top);
+    store<u32>(slot, 0);
   }
   return bytes;
 }

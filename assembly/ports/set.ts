@@ -28,6 +28,7 @@
 // each time. The memory for growth is charged before the operation. A conversion that would save
 // memory, but finds none for the smaller container, is skipped. Callers that will add ports again
 // use `removeAndKeep`, which leaves a bitmap in place even when it is empty, and call `trim` later.
+// `settleSet` undoes all of this: it leaves the container that the ports would have brought.
 //
 // Must stay true: the ports of an array ascend; a set without ports has no container or a bitmap.
 
@@ -268,11 +269,26 @@ function addToSmall(set: Address, port: Port): void {
 
 /** After a removal: an empty set has no container, a sparse one no bitmap. */
 function shrink(account: Address, set: Address): void {
-  if (containerOf(set) == BITMAP) toArrayFromBitmap(account, set);
+  if (containerOf(set) == BITMAP) toArray(account, set, ARRAY_MAX >> 1);
   if (countOf(set) == 0) clearSet(account, set);
 }
 
 // ── Changing the container ────────────────────────────────────────────────────────────────
+
+/** Gives a set the container that its ports would have brought, had they come one by one. */
+export function settleSet(account: Address, set: Address): void {
+  const count = countOf(set);
+  if (containerOf(set) < ARRAY || count > ARRAY_MAX) return;
+  const first = nextPort(set, 1);
+  if (count < 2) {
+    clearSet(account, set);
+    if (first) addPort(account, set, first);
+    return;
+  }
+  let capacity = ARRAY_MIN;
+  while (capacity < count) capacity <<= 1;
+  if (isBitmap(set) || capacity < capacityOf(set)) toArray(account, set, capacity);
+}
 
 function become(set: Address, container: u32, ports: Address): void {
   store<u8>(set, <u8>container, SET_CONTAINER);
@@ -285,17 +301,24 @@ function newArray(account: Address, capacity: u32): Address {
   return array;
 }
 
-/** Moves a single port, or the ports of a shorter array, to a new array. */
+/**
+ * Replaces the container by an array that has room for its ports, if there is memory for one. What
+ * makes a set larger has been charged.
+ */
 function toArray(account: Address, set: Address, capacity: u32): void {
   const array = newArray(account, capacity);
-  assert(array != 0); // charged too little
+  if (!array) return;
   const ports = portsOf(set);
-  if (containerOf(set) == SINGLE) {
-    store<u16>(array, <u16>ports, ARRAY_PORTS);
-  } else {
+  if (containerOf(set) == ARRAY) {
     memory.copy(array + ARRAY_PORTS, ports + ARRAY_PORTS, (<usize>countOf(set)) << 1);
-    free(account, ports);
+  } else {
+    let at: Address = array;
+    for (let port = nextPort(set, 1); port; port = nextPort(set, port + 1)) {
+      store<u16>(at, <u16>port, ARRAY_PORTS);
+      at += 2;
+    }
   }
+  if (containerOf(set) != SINGLE) free(account, ports);
   become(set, ARRAY, array);
 }
 
@@ -306,22 +329,6 @@ function toBitmap(account: Address, set: Address): void {
   store<u16>(set, 0, SET_COUNT);
   for (let at: u32 = 0; at < count; at++) addPort(account, set, portAt(array, at));
   free(account, array);
-}
-
-/** Replaces the bitmap by an array if there is memory for one. */
-function toArrayFromBitmap(account: Address, set: Address): void {
-  const array = newArray(account, ARRAY_MAX >> 1);
-  if (!array) return;
-  const map = portsOf(set);
-  let at: Address = array;
-  for (let word: u32 = 0; word < WORD_COUNT; word++) {
-    for (let bits = bitmapWord(map, word); bits; bits &= bits - 1) {
-      store<u16>(at, <u16>((word << WORD_SHIFT) + <u32>ctz(bits)), ARRAY_PORTS);
-      at += 2;
-    }
-  }
-  free(account, map);
-  become(set, ARRAY, array);
 }
 
 // ── Arrays ────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,6 @@ export type CoreExports = {
   setRange(manager: number, first: number, last: number): number;
   range(manager: number): number;
   hint(manager: number): number;
-  advanceHint(manager: number): void;
   setHint(manager: number, hint: number): void;
   descriptorCount(manager: number): number;
   counterCount(manager: number): number;
@@ -64,7 +63,9 @@ export type CoreExports = {
   listFlows(manager: number, slot: number, port: number): number;
   writeLine(at: number, flow: number): number;
   listPorts(flow: number, from: number): number;
-  listExtra(flow: number, from: number): number;
+  nextExtraOf(flow: number, from: number): number;
+  extraOf(flow: number, port: number): number;
+  settleAggregates(manager: number, binding: number): number;
   poolFlow(handle: number): number;
 
   takeBetween(handle: number, first: number, last: number, offset: number): number;

@@ -15,8 +15,9 @@ import type { Key } from "../requests/parsing.ts";
 
 const LINE = LINE_BYTES >> 2;
 const FIRST_LINE = (LINES_AT - BATCH_AT) >> 2;
-const EXTRAS_MAX = 512;
 const RUN_BYTES = 12;
+/** A bit of a line's last word: counts differ. */
+const HAS_COUNTS = 1;
 
 /** Does a line belong to what is wanted? `at` is its first word. */
 export type LineFilter = (words: Uint32Array, at: number) => boolean;
@@ -45,7 +46,8 @@ export class FlowList {
     for (const end of batches(core, manager, port)) {
       for (let at = LINES_AT; at < end; at += LINE_BYTES) {
         const word = (at - BATCH_AT) >> 2;
-        if (filter(core.offsets, word)) lines.add(core.offsets, word);
+        if (holdsAny(core.offsets, word) && filter(core.offsets, word))
+          lines.add(core.offsets, word);
       }
     }
     return new FlowList(core, lines, port);
@@ -86,7 +88,8 @@ export class FlowList {
     const at = index * LINE;
     const flow = this.words[at] as number;
     const held = (this.words[at + 12] as number) >>> 16;
-    if (((this.words[at + 15] as number) & 1) !== 0) this.#readExtra(core, index, flow, port);
+    if (((this.words[at + 15] as number) & HAS_COUNTS) !== 0)
+      this.#readExtra(core, index, flow, port);
     if (port === 0) {
       if (held !== 1) this.#ports.set(index, portsOf(core, flow, held));
     } else {
@@ -97,18 +100,18 @@ export class FlowList {
 
   #readExtra(core: Core, index: number, flow: number, only: number): void {
     const extra = new Map<number, number>();
-    for (let from = Math.max(1, only); ; ) {
-      const count = core.exports.listExtra(flow, from);
-      const batch = core.offsets;
-      for (let pair = 0; pair < count; pair++) {
-        const port = batch[2 * pair] as number;
-        if (only === 0 || port === only) extra.set(port, (batch[2 * pair + 1] as number) | 0);
-        from = port + 1;
-      }
-      if (count < EXTRAS_MAX || only !== 0) break;
+    const { nextExtraOf, extraOf } = core.exports;
+    let port = nextExtraOf(flow, Math.max(1, only));
+    for (; port !== 0 && (only === 0 || port === only); port = nextExtraOf(flow, port + 1)) {
+      extra.set(port, extraOf(flow, port));
     }
     this.#extra.set(index, extra);
   }
+}
+
+/** Has the flow of a line ports, or counts below zero? */
+export function holdsAny(words: Uint32Array, at: number): boolean {
+  return (words[at + 12] as number) >>> 16 !== 0 || ((words[at + 15] as number) & HAS_COUNTS) !== 0;
 }
 
 /** Up to `count` ports of a flow, ascending from a port on. */

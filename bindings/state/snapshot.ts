@@ -31,7 +31,7 @@ import { writeKey as writeRequestKey } from "../requests/block.ts";
 import type { Key } from "../requests/parsing.ts";
 import type { PlaceInGroup, Reserving } from "../reserving.ts";
 import { seal, Writer } from "./bytes.ts";
-import { FlowList, forEachRun } from "./flow-list.ts";
+import { FlowList, forEachRun, holdsAny } from "./flow-list.ts";
 import { Tables } from "./group-tables.ts";
 import type { HeldSource, Known } from "./held.ts";
 import { writeSelection } from "./selections.ts";
@@ -115,6 +115,7 @@ function writeSettings(
 /** What is held at one local address: singles as the core reads them, and other flows. */
 class Place {
   readonly singles: Writer;
+  singleCount = 0;
   /** Numbers of others in the list. */
   others: number[] = [];
 
@@ -144,6 +145,7 @@ function writeHeld(writer: Writer, { core, manager }: StateSource): void {
   let place = new Place(0);
   // Most often one address has nearly all connections. What is not written to costs nothing.
   const room = core.exports.counterCount(manager) * SINGLE_BYTES;
+  core.exports.expectSingles(manager, 0);
   forEachRun(core, manager, (flow, binding, count, from, bytes) => {
     if (binding !== last) {
       place = places.get(binding) ?? new Place(places.size === 0 ? room : PLACE_ROOM);
@@ -152,22 +154,41 @@ function writeHeld(writer: Writer, { core, manager }: StateSource): void {
       last = binding;
     }
     singles += count;
+    place.singleCount += count;
     if (count > 0) place.singles.copy(core.bytes, from, bytes);
     else place.others.push(others.push(flow) - 1);
   });
+  settleAggregates({ core, manager }, places.keys());
   const list = FlowList.ofFlows(core, others);
   const lines = FlowList.ofFlows(core, known);
-  writer.count(singles);
-  writer.count(places.size);
   const has = (bit: number) => (index: number) =>
     ((list.words[index * LINE + 15] as number) & bit) !== 0;
-  const sorted = [...[...places.values()].entries()].sort(([one], [other]) =>
-    inOrder(lines.words, one, other),
-  );
+  for (const one of places.values()) {
+    one.others = one.others.filter((index) => holdsAny(list.words, index * LINE));
+  }
+  const sorted = [...[...places.values()].entries()]
+    .filter(([, { others, singleCount }]) => others.length + singleCount > 0)
+    .sort(([one], [other]) => inOrder(lines.words, one, other));
   const ordered = firstOnes(sorted, ([, { others }]) => others.some(has(UNAGGREGATED)));
+  writer.count(singles);
+  writer.count(ordered.length);
   for (const [index, one] of ordered) {
     one.others = firstOnes(one.others, has(UNCOUNTED));
     one.write(writer, list, lines.words, index * LINE);
+  }
+}
+
+/** Frees what the aggregates of these bindings keep and do not need, and of those that count them. */
+function settleAggregates(
+  { core, manager }: Pick<HeldSource, "core" | "manager">,
+  bindings: Iterable<number>,
+): void {
+  const settled = new Set([0]);
+  for (const one of bindings) {
+    for (let binding = one; !settled.has(binding); ) {
+      settled.add(binding);
+      binding = core.exports.settleAggregates(manager, binding);
+    }
   }
 }
 

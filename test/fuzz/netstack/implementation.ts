@@ -105,6 +105,10 @@ export class Implementation implements System {
     return { descriptors, counters, references };
   }
 
+  snapshot(): void {
+    this.manager.snapshot();
+  }
+
   // ── Pools ───────────────────────────────────────────────────────────────────────────────
 
   open(ask: Ask, mode: Mode, unique: boolean): void {

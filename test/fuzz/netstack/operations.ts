@@ -282,6 +282,8 @@ const picks: AnyMove[] = [
     isQuestion: true,
     does: (system) => system.stats(),
   })),
+
+  move("snapshot", 2, {}, () => ({ says: "snapshot", does: (system) => system.snapshot() })),
 ];
 
 type PickDraw = Parameters<Plan<{ ask: AskDrawn; reserve: number; tester: TesterDraw }>>[0] & {

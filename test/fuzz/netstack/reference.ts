@@ -121,6 +121,8 @@ export class Reference implements System {
     return this.#manager.stats();
   }
 
+  snapshot(): void {}
+
   // ── Pools ───────────────────────────────────────────────────────────────────────────────
 
   open(ask: Ask, mode: Mode, unique: boolean): void {

@@ -28,6 +28,8 @@ export interface System {
   releaseAll(address: string, network: number | undefined): number;
 
   stats(): { descriptors: number; counters: number; references: number };
+  /** Frees what is kept and not needed, and changes nothing else. */
+  snapshot(): void;
 
   open(ask: Ask, mode: Mode, unique: boolean): void;
   take(pool: number, offset: number | undefined): number;

@@ -1,0 +1,105 @@
+// The memory of a restored manager: that of its original, within a page, whatever the original has
+// kept of what it held before. A snapshot frees what is kept and not needed.
+
+import { describe, expect, test } from "vitest";
+import { IPV4, PortManager, type PortPool, TCP } from "../../../bindings/index.ts";
+import { verify } from "../../../bindings/manager.ts";
+import { BUILDS, openOn, optionsFor } from "../../support/builds.ts";
+
+const WEB = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
+const PAGE = 65_536;
+
+/** Address number so many: 10.1.0.0 is the first. */
+function address(index: number): string {
+  return `10.1.${index >> 8}.${index & 255}`;
+}
+
+function end(index: number): { address: string; port: number } {
+  return { address: address(index), port: 443 };
+}
+
+function taken(pool: PortPool, count: number): Uint16Array {
+  const ports = new Uint16Array(count);
+  pool.takeMany(ports);
+  return ports;
+}
+
+/** Pools of one address, each of which has held all ports of the others. */
+function sharingPools(manager: PortManager, count: number): [PortPool, Uint16Array][] {
+  return Array.from({ length: 3 }, (_, index) => {
+    const pool = manager.pool({ ...WEB, destination: end(index) });
+    return [pool, taken(pool, count)] as const;
+  }) as [PortPool, Uint16Array][];
+}
+
+/** What fills a manager so that it keeps more than a page of what it does not need. */
+const FILLS: Record<string, (manager: PortManager) => void> = {
+  "200 sets that have grown to 70 ports, and shrunk to 30": (manager) => {
+    for (let index = 0; index < 200; index++) {
+      const pool = manager.pool({ ...WEB, address: address(index) });
+      pool.freeMany(taken(pool, 70).subarray(30));
+    }
+  },
+  "2,000 sets that have grown to 64 ports, and shrunk to none, one and two": (manager) => {
+    for (let index = 0; index < 2000; index++) {
+      const pool = manager.pool({ ...WEB, destination: end(index) });
+      pool.freeMany(taken(pool, 64).subarray(index % 3));
+    }
+  },
+  "counts of an aggregate whose flows hold nothing any more": (manager) => {
+    manager.reservePort({ ...WEB, port: 80 });
+    for (const [pool, ports] of sharingPools(manager, 28_000)) pool.freeMany(ports);
+  },
+  "counts of an aggregate whose flows are gone": (manager) => {
+    manager.reservePort({ ...WEB, port: 80 });
+    for (const [pool, ports] of sharingPools(manager, 28_000)) {
+      pool.freeMany(ports);
+      pool.close();
+    }
+  },
+  "25,000 tuples, of which 9,000 are left": (manager) => {
+    for (let index = 0; index < 25_000; index++) {
+      manager.reserveTuple({ ...WEB, port: 80, destination: end(index) });
+    }
+    for (let index = 9000; index < 25_000; index++) {
+      manager.releasePort({ ...WEB, port: 80, destination: end(index) });
+    }
+  },
+};
+
+describe.each(BUILDS)("a restored manager uses the memory of its original (%s build)", (build) => {
+  test.each(Object.keys(FILLS))("%s", (name) => {
+    using original = openOn(build, { seed: 1 });
+    FILLS[name]?.(original);
+    const before = original.stats().memory.used;
+    const bytes = original.snapshot();
+    using copy = PortManager.restore(bytes, optionsFor(build));
+    const [was, is] = [original, copy].map((one) => one.stats().memory.used) as [number, number];
+    expect(Math.abs(is - was)).toBeLessThan(PAGE);
+    // The control: were nothing freed, it would be found.
+    expect(before - is).toBeGreaterThan(PAGE);
+    for (const manager of [original, copy]) verify(manager);
+    expect(original.snapshot()).toEqual(bytes);
+    expect(original.stats().memory.used).toBe(was);
+  });
+
+  test("a snapshot that finds no memory for smaller arrays leaves the bitmaps", () => {
+    using original = openOn(build, { memoryLimit: 40_000 });
+    const pools = [0, 1].map((index) => original.pool({ ...WEB, address: address(index) }));
+    for (const pool of pools) pool.freeMany(taken(pool, 70).subarray(30));
+    const left = (): number => original.stats().memory.limit - original.stats().memory.used;
+    // An array for 32 ports takes 72 bytes, and a tuple less.
+    for (let index = 0; left() >= 72; index++) {
+      original.reserveTuple({ ...WEB, port: 80, destination: end(index) });
+    }
+    const bytes = original.snapshot();
+    // Those of both pools, and of the aggregate that counts the second.
+    expect(verify(original)).toBe(build === "debug" ? 3 * 8344 : 0);
+    expect(original.snapshot()).toEqual(bytes);
+    expect(pools.map(({ held }) => held)).toEqual([30, 30]);
+    original.releasePort({ ...WEB, port: 80, destination: end(0) });
+    original.releasePort({ ...WEB, port: 80, destination: end(1) });
+    expect(original.snapshot()).not.toEqual(bytes);
+    expect(verify(original)).toBe(0);
+  });
+});
