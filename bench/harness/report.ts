@@ -23,7 +23,10 @@ const SYSTEMS: readonly (readonly [name: string, what: string])[] = [
   ["Set", "a Set and a loop: one pool, exclusive ports, no conflict with other pools"],
   ["bitmap", "the core's own search in typed arrays: one pool, exclusive ports, as Set"],
   ["bitmap batch", "the same, up to 256 ports at a time"],
-  ["connector", "portwarden's connector, real connections; `promise`: by `connect`"],
+  [
+    "connector",
+    "portwarden's connector, real connections; `promise`: by `connect`; `sequential`: its selection",
+  ],
   ["net.connect", "Node and the system alone, without a choice of the source"],
   ["localAddress", "`net.connect` with `localAddress`; `localPort`: and a port counted up"],
   ["gVisor (recorded)", "gVisor's own Go code, Go 1.19.8, recorded on another machine"],

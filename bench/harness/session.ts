@@ -22,6 +22,7 @@ export type System =
   | "bitmap batch"
   | "connector"
   | "connector promise"
+  | "connector sequential"
   | "net.connect"
   | "localAddress"
   | "localPort"

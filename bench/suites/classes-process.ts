@@ -13,7 +13,8 @@ import { type Figure, measureByTurns, type Sampling } from "../harness/measure.t
 import type { Implementation, System } from "../harness/session.ts";
 import { COUNT, digestOf, FIRST, LAST, offsetsOf, shuffledPorts } from "../harness/workloads.ts";
 
-export type ClassName = Extract<
+export type ClassName = ClassSystem | "spread requests";
+export type ClassSystem = Extract<
   System,
   "pool" | "reservations" | "listener" | "sockets" | "bitmap"
 >;
@@ -36,6 +37,13 @@ const TINY: Sampling = { rounds: 1 };
 const DESCRIPTION = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
 const PEER = 10 * 2 ** 24;
 const LISTENER = { ...DESCRIPTION, port: 443, flags: { tupleOnly: true } };
+/** The same in objects of four shapes, as a program may have them. */
+const SHAPES = [
+  DESCRIPTION,
+  { address: "10.0.0.1", transport: TCP, networks: [IPV4] },
+  { ...DESCRIPTION, bindToDevice: 0 },
+  { ...DESCRIPTION, flags: {} },
+];
 /** Connections of the listener beside those that come and go. */
 const ACCEPTED = 100;
 
@@ -59,6 +67,16 @@ const CLASSES: Readonly<Record<ClassName, (held: readonly number[]) => Once>> = 
     const { networks, transport, address } = DESCRIPTION;
     return (offset) => {
       const reservation = manager.reservePort({ networks, transport, address, offset });
+      reservation.release();
+      return reservation.port;
+    };
+  },
+  "spread requests"() {
+    const manager = PortManager.open();
+    let turn = 0;
+    return (offset) => {
+      const shape = SHAPES[turn++ & 3] as typeof DESCRIPTION;
+      const reservation = manager.reservePort({ ...shape, offset });
       reservation.release();
       return reservation.port;
     };
@@ -99,7 +117,8 @@ function workOf(name: ClassName): Implementation {
   const offsets = name === "pool" || name === "bitmap" ? MANY_OFFSETS : OFFSETS;
   const run = (): void => loop(once, offsets);
   const digest = (): string => digestOf(OFFSETS.map(once));
-  return { system: name, operations: offsets.length, run, digest };
+  const system = name === "spread requests" ? "reservations" : name;
+  return { system, operations: offsets.length, run, digest };
 }
 
 function onceForEach(once: Once, offsets: Uint32Array): void {
@@ -111,7 +130,7 @@ const works = names.map(workOf);
 const digests = works.map((work) => work.digest());
 const measured = measureByTurns(size === "tiny" ? TINY : FULL, works);
 const found = works.map((work, index): [string, OfClass] => [
-  work.system,
+  names[index] as ClassName,
   { ...measured.figure(work), operations: work.operations, digest: digests[index] as string },
 ]);
 console.log(JSON.stringify(Object.fromEntries(found)));

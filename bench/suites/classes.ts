@@ -4,16 +4,17 @@
 //
 // And what one call of a pool takes over one of the bitmap in JavaScript, and a reservation where
 // half of the range is held, each in a process of its own, as a program has it that uses one of them.
+// And reservations whose requests are made by spreading others of four shapes.
 
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { figureOf } from "../harness/measure.ts";
 import type { Session } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
-import type { ClassName, OfClass } from "./classes-process.ts";
+import type { ClassName, ClassSystem, OfClass } from "./classes-process.ts";
 
 const SCRIPT = fileURLToPath(new URL("./classes-process.js", import.meta.url));
-const NAMES: readonly ClassName[] = ["pool", "reservations", "listener", "sockets"];
+const NAMES: readonly ClassSystem[] = ["pool", "reservations", "listener", "sockets"];
 /** Processes of each kind. */
 const ROUNDS = 7;
 /** How many times as long as alone. */
@@ -22,6 +23,8 @@ const TOGETHER_AT_MOST = 1.3;
 const OVER_BITMAP_AT_MOST = { 0: 1.25, 50: 1.25, 90: 1, 99: 1 } as const;
 
 const RESERVATION_NS_AT_MOST = 200;
+/** How many times as long a reservation takes that way as with a request that is written out. */
+const SPREAD_AT_MOST = 1.25;
 
 type Found = Readonly<Record<ClassName, OfClass>>;
 
@@ -49,6 +52,7 @@ export const classesSuite: Suite = {
       overBitmap(session, Number(percent), most);
     }
     atHalf(session);
+    spread(session);
   },
 };
 
@@ -74,6 +78,18 @@ function atHalf(session: Session): void {
   session.check({ name: "reservations at 50 %, ns", value, atMost: RESERVATION_NS_AT_MOST });
 }
 
+function spread(session: Session): void {
+  const rounds = Array.from({ length: session.smoke ? 1 : ROUNDS }, () => ({
+    ...measured(session, ["reservations"]),
+    ...measured(session, ["spread requests"]),
+  }));
+  const found = rounds.map((round) => round["spread requests"]);
+  keep(session, "one port, by spreading a request", "reservations", found);
+  const ratios = rounds.map((round) => round["spread requests"].p10 / round.reservations.p10);
+  const name = "reservations: requests spread over written out";
+  session.check({ name, value: figureOf(ratios).median, atMost: SPREAD_AT_MOST });
+}
+
 /** One process for each class; one for all of them where they are tiny. */
 function eachAlone(session: Session): Found {
   if (session.smoke) return measured(session, NAMES);
@@ -89,7 +105,7 @@ function measured({ smoke }: Session, names: readonly ClassName[], percent = 0):
 function keep(
   session: Session,
   workload: string,
-  system: ClassName,
+  system: ClassSystem,
   found: readonly OfClass[],
   occupancy?: number,
 ): void {

@@ -16,6 +16,8 @@ import { type Connector, createConnector, readHostState } from "../../bindings/n
 export type Method =
   /** By `connector.open`, from a chosen source, on a port that portwarden has picked. */
   | "connector"
+  /** The same with ports in turn, as a port that is counted up has them. */
+  | "sequential"
   /** The same by `connector.connect`, which answers a promise. */
   | "promise"
   /** By `net.connect`; the system chooses address and port. */
@@ -36,13 +38,21 @@ export interface Ports {
   readonly heldToo: number;
 }
 
+/** What a number of connections took of the process that opened them. */
+export interface Taken {
+  /** Nanoseconds from the first to the last. */
+  readonly ns: number;
+  /** Nanoseconds of the processor, in the program and in the kernel. */
+  readonly cpu: number;
+}
+
 /** Opens connections by one method, here or in another process. */
 export interface Client {
   readonly method: Method;
   /** Opens or closes connections until so many are held. */
   hold(count: number): Promise<void>;
-  /** Nanoseconds that so many connections take, one after another or several at a time. */
-  run(count: number, atATime: number): Promise<number>;
+  /** Opens so many connections, one after another or several at a time. */
+  run(count: number, atATime: number): Promise<Taken>;
   /** Opens so many at once, looks at their ports, and closes them. */
   ports(count: number): Promise<Ports>;
   /** Bytes of JavaScript's memory that are in use. */
@@ -97,7 +107,8 @@ export class LocalClient implements Client {
     this.method = method;
     this.#range = SYSTEMS_CHOICE.includes(method) ? (readHostState().portRange ?? ANY) : range;
     // All of the range is meant to be used, to the last port.
-    const options = { sources: SOURCE, portRange: range, seed: 1, headroom: 0 };
+    const selection = method === "sequential" ? method : "random";
+    const options = { sources: SOURCE, portRange: range, seed: 1, headroom: 0, selection } as const;
     this.#connector = createConnector(options);
     this.#open = openBy(method, this.#connector, serverPort, range);
   }
@@ -121,10 +132,11 @@ export class LocalClient implements Client {
     return sockets;
   }
 
-  async run(count: number, atATime: number): Promise<number> {
-    const start = process.hrtime.bigint();
+  async run(count: number, atATime: number): Promise<Taken> {
+    const [start, before] = [process.hrtime.bigint(), process.cpuUsage()];
     await this.#inTurn(count, atATime, closeByReset);
-    return Number(process.hrtime.bigint() - start);
+    const { user, system } = process.cpuUsage(before);
+    return { ns: Number(process.hrtime.bigint() - start), cpu: (user + system) * 1000 };
   }
 
   /** Opens so many, each as soon as there is room for it. */
@@ -193,7 +205,9 @@ function openBy(
   { first, last }: PortRange,
 ): (opened: ConnectCallback) => void {
   const options = { host: HOST, port };
-  if (method === "connector") return (opened) => connector.open(options, opened);
+  if (method === "connector" || method === "sequential") {
+    return (opened) => connector.open(options, opened);
+  }
   if (method === "promise") {
     return (opened) => {
       connector.connect(options).then(

@@ -14,7 +14,14 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { PortRange } from "../../bindings/index.ts";
 import { runInNamespace } from "../../bindings/node/host/namespace.ts";
-import { type Client, LocalClient, type Method, type Ports, Server } from "./connector-client.ts";
+import {
+  type Client,
+  LocalClient,
+  type Method,
+  type Ports,
+  Server,
+  type Taken,
+} from "./connector-client.ts";
 
 type Order = { readonly [Name in "hold" | "ports"]?: number } & {
   readonly run?: readonly [count: number, atATime: number];
@@ -72,7 +79,7 @@ export class ProcessClient implements Client {
     return this.#ask({ hold: count });
   }
 
-  run(count: number, atATime: number): Promise<number> {
+  run(count: number, atATime: number): Promise<Taken> {
     return this.#ask({ run: [count, atATime] });
   }
 

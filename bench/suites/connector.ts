@@ -4,6 +4,7 @@
 // Each method has a process, and a network namespace with a range of its own, where the machine
 // allows that; the processes are asked for samples by turns. A second connector stays at 10 %, so
 // that what it takes there and what the first one takes at 99 % are measured at the same time.
+// While nothing is held, the processor's time of the process that connects is measured as well.
 
 import type { PortRange } from "../../bindings/index.ts";
 import { canMakeNamespace } from "../../bindings/node/host/namespace.ts";
@@ -12,7 +13,7 @@ import { type Figure, figureOf } from "../harness/measure.ts";
 import type { Session, System } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
 import { digestOf } from "../harness/workloads.ts";
-import { type Client, LocalClient, type Method, Server } from "./connector-client.ts";
+import { type Client, LocalClient, type Method, Server, type Taken } from "./connector-client.ts";
 import { ProcessClient } from "./connector-process.ts";
 
 /** Over a counted port, and over the kernel's own choice, which makes fewer system calls. */
@@ -30,6 +31,7 @@ const FILES_SPARED = 500;
 
 const SYSTEMS: Readonly<Record<Method, System>> = {
   connector: "connector",
+  sequential: "connector sequential",
   promise: "connector promise",
   "net.connect": "net.connect",
   localAddress: "localAddress",
@@ -97,8 +99,17 @@ export const connectorSuite: Suite = {
 };
 
 const METHODS: readonly Method[] = [
-  ...(["connector", "promise", "localPort", "localAddress", "net.connect"] as const),
+  ...(["connector", "sequential", "promise", "localPort", "localAddress", "net.connect"] as const),
 ];
+
+const COMPARED: readonly (readonly [Method, Method])[] = [
+  ...(["promise", "localPort", "localAddress", "net.connect"] as const).map(
+    (other) => ["connector", other] as const,
+  ),
+  // In the same order: ports side by side cost the kernel less.
+  ["sequential", "localPort"],
+];
+const AS_IT_FILLS: readonly Method[] = ["connector", "localAddress", "net.connect"];
 
 // ── Where ─────────────────────────────────────────────────────────────────────────────────
 
@@ -154,7 +165,7 @@ async function firstOnes(
   for (let round = 0; round < processes; round++) {
     for (const [index, method] of methods.entries()) {
       const client = await start(method, setting, server, index);
-      samples[index]?.push((await client.run(count, 1)) / count);
+      samples[index]?.push((await client.run(count, 1)).ns / count);
       await client.close();
     }
   }
@@ -182,19 +193,35 @@ async function whileEmpty(
     ["connect", 1],
     [`connect, ${AT_A_TIME} at a time`, AT_A_TIME],
   ] as const) {
-    const samples = await inTurn(size.rounds, size.batch, atATime, clients);
-    keepAll(session, { workload, occupancy: 0 }, size.batch, clients, samples, digests);
-    const ours = samples[0] as number[];
-    for (const [index, { method }] of clients.entries()) {
-      if (index === 0) continue;
-      const value = ratioOf(ours, samples[index] as number[]);
-      const name = `${workload}: connector over ${SYSTEMS[method]}`;
-      session.keepOne({ suite: "connector", workload: name }, "connector", value, {
-        unit: "ratio",
-      });
-      if (method !== "localPort" && method !== "net.connect") continue;
-      session.check({ name: `connector, ${name}`, value, atMost: OVERHEAD_AT_MOST[method] });
-    }
+    const taken = await inTurn(size.rounds, size.batch, atATime, clients);
+    keepAll(session, { workload, occupancy: 0 }, size.batch, clients, taken.ns, digests);
+    keepAll(session, { workload: cpuOf(workload) }, size.batch, clients, taken.cpu, digests);
+    compareEmpty(session, workload, clients, taken.ns);
+    compareEmpty(session, cpuOf(workload), clients, taken.cpu);
+  }
+}
+
+function cpuOf(workload: string): string {
+  return `CPU of ${workload}`;
+}
+
+/** Says how many times as much a method takes as another. */
+function compareEmpty(
+  session: Session,
+  workload: string,
+  clients: readonly Client[],
+  samples: readonly (readonly number[])[],
+): void {
+  const of = (wanted: Method): readonly number[] =>
+    samples[clients.findIndex(({ method }) => method === wanted)] as number[];
+  for (const [ours, other] of COMPARED) {
+    const value = ratioOf(of(ours), of(other));
+    const name = `${workload}: ${SYSTEMS[ours]} over ${SYSTEMS[other]}`;
+    session.keepOne({ suite: "connector", workload: name }, SYSTEMS[ours], value, {
+      unit: "ratio",
+    });
+    if (other !== "localPort" && other !== "net.connect") continue;
+    session.check({ name: `connector, ${name}`, value, atMost: OVERHEAD_AT_MOST[other] });
   }
 }
 
@@ -206,9 +233,9 @@ async function asItFills(
   all: readonly Client[],
   atTen: Client,
 ): Promise<void> {
-  // The port that is counted up would run into those that are held.
+  // A port that is counted up would run into those that are held.
   const clients = all.filter(({ method }) =>
-    inNamespace ? method !== "localPort" && method !== "promise" : method === "connector",
+    inNamespace ? AS_IT_FILLS.includes(method) : method === "connector",
   );
   const before = await Promise.all(clients.map((client) => client.bytes()));
   await atTen.hold(heldOf(size.ports, LOWEST));
@@ -218,7 +245,7 @@ async function asItFills(
     await Promise.all(clients.map((client) => client.hold(held)));
     const digests = await digestsOf(clients, size.ports, held);
     const group = [...clients, atTen];
-    const samples = await inTurn(size.roundsWhenHeld, size.batchWhenHeld, 1, group);
+    const samples = (await inTurn(size.roundsWhenHeld, size.batchWhenHeld, 1, group)).ns;
     keepAll(
       session,
       { workload: "connect", occupancy },
@@ -262,19 +289,23 @@ function keepMemory(session: Session, clients: readonly Client[], bytes: readonl
 
 // ── Samples ───────────────────────────────────────────────────────────────────────────────
 
-/** Nanoseconds per connection for each client; another one first each time. */
+/** Samples of what a connection takes, by client. */
+type Samples = { readonly [Name in keyof Taken]: number[][] };
+
+/** What a connection takes by each client; another one first each time. */
 async function inTurn(
   rounds: number,
   batch: number,
   atATime: number,
   clients: readonly Client[],
-): Promise<number[][]> {
-  const samples: number[][] = clients.map(() => []);
+): Promise<Samples> {
+  const samples: Samples = { ns: clients.map(() => []), cpu: clients.map(() => []) };
   for (let round = 0; round < rounds; round++) {
     for (let step = 0; step < clients.length; step++) {
       const index = (round + step) % clients.length;
-      const ns = await (clients[index] as Client).run(batch, atATime);
-      samples[index]?.push(ns / batch);
+      const taken = await (clients[index] as Client).run(batch, atATime);
+      samples.ns[index]?.push(taken.ns / batch);
+      samples.cpu[index]?.push(taken.cpu / batch);
     }
   }
   return samples;
@@ -299,7 +330,7 @@ async function digestsOf(
 
 function keepAll(
   session: Session,
-  key: { readonly workload: string; readonly occupancy: number },
+  key: { readonly workload: string; readonly occupancy?: number },
   operations: number,
   clients: readonly Client[],
   samples: readonly (readonly number[])[],

@@ -11,8 +11,10 @@ import {
   expectAllBack,
   freshSources,
   openMany,
+  RANGE,
   reset,
   serve,
+  until,
 } from "../support/connectors.ts";
 
 const TEXTS: [text: string | string[], addresses: string[]][] = [
@@ -115,6 +117,30 @@ test("least used: whoever has the fewest connections, to whatever destination", 
   expect(new Set(again.map(({ localAddress }) => localAddress))).toEqual(new Set([sources[0]]));
   await reset(...onTwo, ...more, ...again);
   await expectAllBack(connector, { host: "127.0.0.1", port: two.port });
+});
+
+test("in turn, each pair goes on behind its last port, from any on, or the first with a seed", async () => {
+  const servers = [await serve(), await serve()] as const;
+  const first: number[] = [];
+  for (const seed of [undefined, 7, undefined, undefined, undefined]) {
+    const [source] = freshSources(1);
+    const connector = connectorWith({ sources: source as string, selection: "sequential", seed });
+    for (const { to } of servers) {
+      const ports = [];
+      for (let turn = 0; turn < 9; turn++) {
+        const socket = await connector.connect(to);
+        ports.push(socket.localPort as number);
+        await reset(socket);
+        await until(() => connector.metrics().held === 0, "the port");
+      }
+      const from = (ports[0] as number) - RANGE.first;
+      expect(ports).toEqual(ports.map((_, turn) => RANGE.first + ((from + turn) % 8)));
+      if (seed !== undefined) expect(from).toBe(0);
+      else first.push(from);
+    }
+  }
+  // Eight places of eight: all the same in one of two million runs.
+  expect(new Set(first).size).toBeGreaterThan(1);
 });
 
 test("sticky: a key keeps its source, and is refused where that is full", async () => {

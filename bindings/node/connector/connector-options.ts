@@ -90,10 +90,11 @@ export interface ConnectorOptions {
   /** How connections are spread over the sources; `"round-robin"` by default. */
   spread?: Spread | undefined;
   /**
-   * Which port of a pair is picked: `"random"`, the default, or `"fifo"`: one that has never been
-   * used, else the one released longest ago.
+   * Which port of a pair is picked: `"random"`, the default; `"sequential"`: the next free one
+   * behind the last, from a random one on; or `"fifo"`: one that has never been used, else the one
+   * released longest ago.
    */
-  selection?: "random" | "fifo" | undefined;
+  selection?: "random" | "sequential" | "fifo" | undefined;
   /**
    * How long a port cools down after a connection that we closed first, whose tuple the system
    * keeps in TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one
@@ -178,7 +179,7 @@ export interface ConnectorSettings {
   readonly blocksLost: "drain" | "destroy";
   readonly spills: boolean;
   readonly spread: Spread;
-  readonly selection: "random" | "fifo";
+  readonly selection: "random" | "sequential" | "fifo";
   /** Milliseconds; 0: ports do not cool down. */
   readonly cooldown: number;
   readonly whenCooling: "refuse" | "oldest";
@@ -255,7 +256,7 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
     blocksLost: oneOf("blocksLost", options.blocksLost, ["drain", "destroy"], "drain"),
     spills: spillOf(options.spill, options.blocks),
     spread: oneOf("spread", options.spread, SPREADS, "round-robin"),
-    selection: oneOf("selection", options.selection, ["random", "fifo"], "random"),
+    selection: oneOf("selection", options.selection, ["random", "sequential", "fifo"], "random"),
     cooldown,
     whenCooling: whenCooling === "oldest" ? "oldest" : "refuse",
     waitsForCooling: whenCooling === "wait",

@@ -116,9 +116,10 @@ export class Connector implements Disposable {
   constructor(options: ConnectorOptions) {
     const host = readHostSettings();
     const settings = checkOptions(options, host);
-    const { portRange, seed, memoryLimit } = settings;
+    const { portRange, seed, memoryLimit, selection } = settings;
     const manager = PortManager.open({
       portRange,
+      ...(selection === "sequential" && { selection }),
       ...(seed !== undefined && { seed }),
       ...(memoryLimit !== undefined && { memoryLimit }),
     });

@@ -7,6 +7,7 @@
 // Must stay true: held + lent + quarantined + cooling ports are what the pool has taken.
 
 import { type PortPool, Refusal } from "../../index.ts";
+import { isRandomPool } from "../../pool.ts";
 import type { LeasedPorts } from "../blocks/leased-ports.ts";
 import type { LoanRequest, Loans } from "../blocks/loans.ts";
 import type { PairUse } from "../blocks/pair-use.ts";
@@ -104,7 +105,8 @@ export class Pair {
     // Rather than a cooling port that may be taken over.
     if (leased.isFull(use)) leased.grow();
     for (;;) {
-      const port = this.#takeOnce(now, leased.startOffset());
+      const offset = isRandomPool(this.pool) ? leased.startOffset() : undefined;
+      const port = this.#takeOnce(now, offset);
       if (port > 0) {
         use.add(port);
         leased.askAhead(use);

@@ -90,6 +90,18 @@ class RemoteStore implements BlockStore {
   }
 }
 
+test("in turn, a pair goes on behind its last port in the blocks that are leased", async () => {
+  const connector = leasing(memoryBlocks(), { sources: freshSources(1), selection: "sequential" });
+  const { to } = await serve();
+  const open = await openMany(connector, to, 12);
+  const ports = open.map(({ localPort = 0 }) => localPort);
+  expect(blocksOf(open).size).toBe(1);
+  const from = (ports[0] as number) & ~63;
+  expect(ports).toEqual(ports.map((_, turn) => from + ((((ports[0] as number) & 63) + turn) % 64)));
+  await reset(...open);
+  await expectAllBack(connector, to);
+});
+
 test("two connectors on one address never pick the same port, and together have all", async () => {
   const [source] = freshSources(1) as [string];
   const to = { host: "127.0.0.1", port: (await serve()).port };
