@@ -68,7 +68,7 @@ const OPTIONS: Mistake[] = [
   [{ ...S, group: OTHERS_GROUP }, TYPE, /got a PortGroup of another copy of portwarden/],
   [{ ...S, spread: "even" }, VALUE, /"round-robin", "least-used", "sticky"/],
   [{ ...S, spread: 1 }, TYPE, /spread/],
-  [{ ...S, selection: "linear" }, VALUE, /"random", "fifo"/],
+  [{ ...S, selection: "linear" }, VALUE, /"random", "sequential", "fifo"/],
   [{ ...S, cooldown: "long" }, VALUE, /"none", "timestamps" or milliseconds/],
   [{ ...S, cooldown: -1 }, RANGE, /0\.\.86400000/],
   [{ ...S, cooldown: 1.5 }, RANGE, /cooldown/],
