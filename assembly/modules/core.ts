@@ -69,10 +69,7 @@ export {
   clearReserved,
   closeReserved,
   deleteReserved,
-  hasReserved,
-  nextReserved,
   openReserved,
-  reservedCount,
 } from "../ports/reserved";
 export {
   advance,

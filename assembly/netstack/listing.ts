@@ -16,12 +16,12 @@
 //             │ port  u16 │ held u16 │  of the destination; number of ports held
 //          52 ├───────────┴──────────┤
 //             │ flags           u32  │
-//          56 ├──────────────────────┤
-//             │ first           u32  │  the lowest port held, or 0
-//          60 ├──────────────────────┤
+//          56 ├───────────┬──────────┤
+//             │ first u16 │ own  u16 │  the lowest port held, or 0; 1 if the binding is inline
+//          60 ├───────────┴──────────┤
 //             │ binding         u32  │  its address; plus 1 if a port is held otherwise than
 //             │                      │  once; plus 2 if the binding's aggregates do not count
-//             │                      │  the flow; plus 4 if no others do, either
+//             │                      │  the flow; plus 4 if the host is inline
 //          64 └──────────────────────┘
 //
 // For a snapshot flows that hold one port once are packed: runs of those of one binding, as singles
@@ -50,12 +50,13 @@ import { clearCounted, isPlain } from "../ports/counted";
 import { countOf, hasPort, nextPort } from "../ports/set";
 import { firstFlowOf } from "./pools";
 import {
+  aggregateBindingOf,
   aggregateHostOf,
   deviceOf,
   flagsOf,
+  HOST_OWN,
   highOf,
   isFlow,
-  isUnaggregated,
   listOf,
   lowOf,
   nextOf,
@@ -164,9 +165,9 @@ export function writeLine(line: Address, flow: Address): Address {
   store<u64>(line, highOf(flow), 40);
   store<u32>(line, load<u32>(flow, NODE_NUMBER), 48); // and the number of ports
   store<u32>(line, flagsOf(flow), 52);
-  store<u32>(line, nextPort(flow, 1), 56);
+  store<u32>(line, nextPort(flow, 1) | (binding == host + HOST_OWN ? 0x10000 : 0), 56);
   const bits: u32 = (isPlain(flow) ? 0 : 1) | ((<u32>isUncounted(flow)) << 1);
-  store<u32>(line, <u32>binding | bits | ((<u32>isUnaggregated(flow)) << 2), 60);
+  store<u32>(line, <u32>binding | bits | (aggregateBindingOf(binding) ? 0 : 4), 60);
   return line + LINE_BYTES;
 }
 

@@ -421,17 +421,25 @@ export function freeTree(manager: Address): void {
 }
 
 /**
- * Frees the aggregates of a binding, or only what their counts do not need. No manager: frees nothing.
- * Returns what they have taken before.
+ * Frees the aggregates of a binding, or only those without ports and what others keep and do not
+ * need. No manager: frees nothing. Returns what they have taken before.
  */
 export function freeAggregates(manager: Address, binding: Address, all: bool): u32 {
   let bytes: u32 = 0;
   for (let list = WILDCARD; list <= TUPLE; list++) {
     let counter = firstAggregateOf(binding, list);
+    if (manager) setFirstAggregate(binding, list, 0);
     while (counter) {
       const next = nextOf(counter);
       bytes += clearCounted(manager, counter, all) + paidFor(counter);
-      if (manager && all) free(manager, counter);
+      if (manager) {
+        if (countOf(counter)) {
+          setNext(counter, firstAggregateOf(binding, list));
+          setFirstAggregate(binding, list, counter);
+        } else {
+          free(manager, counter);
+        }
+      }
       counter = next;
     }
   }
@@ -444,6 +452,7 @@ export function freeAggregates(manager: Address, binding: Address, all: bool): u
  */
 export function settleAggregates(manager: Address, binding: Address): Address {
   freeAggregates(manager, binding, false);
+  changeTreeVersion(manager);
   return aggregateBindingOf(binding);
 }
 

@@ -9,7 +9,6 @@
 // The bitmap is allocated when the list is opened, so no change can fail. A search treats it as one
 // more set, and as the mask of the others (bitmap.ts). Requests for an explicit port ignore it.
 
-import { PORT_COUNT } from "../abi";
 import { Address, allocZero, boot, free } from "../memory/arena";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
 import { BITMAP_BYTES, clearBit, hasBit, Port, renewMask, setBit } from "./bitmap";
@@ -70,18 +69,8 @@ export function hasReserved(reserved: Address, port: Port): bool {
   return hasBit(mapOfReserved(reserved), port);
 }
 
-export function reservedCount(reserved: Address): u32 {
+function reservedCount(reserved: Address): u32 {
   return load<u32>(reserved, COUNT);
-}
-
-/** The next run of reserved ports that ends at `from` or later, as a range, or -1. */
-export function nextReserved(reserved: Address, from: Port): i32 {
-  let first = from;
-  while (first < <u32>PORT_COUNT && !hasReserved(reserved, first)) first++;
-  if (first == <u32>PORT_COUNT) return -1;
-  let last = first;
-  while (last + 1 < <u32>PORT_COUNT && hasReserved(reserved, last + 1)) last++;
-  return <i32>(first | (last << 16));
 }
 
 /**

@@ -88,9 +88,6 @@ export type CoreExports = {
   clearReserved(reserved: number): void;
   addReserved(reserved: number, first: number, last: number): void;
   deleteReserved(reserved: number, first: number, last: number): void;
-  hasReserved(reserved: number, port: number): number;
-  reservedCount(reserved: number): number;
-  nextReserved(reserved: number, from: number): number;
 
   openSelector(slots: number): number;
   closeSelector(selector: number): void;

@@ -3,8 +3,9 @@
 // (assembly/netstack/listing.ts):
 //
 //   0 flow · 1 network · 2 transport · 3 device · 4-7 address · 8-11 destination
-//   12 destination port, and above it the number of ports · 13 flags · 14 lowest port · 15 binding,
-//   with bits for counts that differ and for flows that no aggregates count
+//   12 destination port, and above it the number of ports · 13 flags · 14 lowest port, and above it
+//   whether the binding is inline · 15 binding, with bits for counts that differ, for flows that its
+//   aggregates do not count, and for an inline host
 //
 // What happens to the manager afterwards does not show here.
 
@@ -65,7 +66,7 @@ export class FlowList {
 
   /** The ports that a flow holds, ascending. */
   portsOf(index: number): ArrayLike<number> {
-    return this.#ports.get(index) ?? [this.words[index * LINE + 14] as number];
+    return this.#ports.get(index) ?? [(this.words[index * LINE + 14] as number) & PORT_MAX];
   }
 
   /** How often a flow holds each of its ports, ascending; then the ports that count below zero. */

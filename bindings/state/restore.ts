@@ -3,6 +3,7 @@
 
 import {
   BATCH_AT,
+  MODE_BIND,
   NETWORKS_MAX,
   SINGLE_HAS_PORT,
   SINGLE_KIND_SHIFT,
@@ -25,8 +26,8 @@ import { cool, type Reservation } from "../reservation.ts";
 import type { Reserving } from "../reserving.ts";
 import { badSnapshot, blameSnapshot, type Reader, unseal } from "./bytes.ts";
 import { itemOf, moduleOf, readGroups, readRange } from "./group-tables.ts";
+import { HAS_EXTRA } from "./places.ts";
 import { readSelection, restoreCounters } from "./selections.ts";
-import { HAS_EXTRA } from "./snapshot.ts";
 
 type Settings = ReturnType<typeof checkOpen>;
 
@@ -173,6 +174,7 @@ function readHeld(reader: Reader, { reserving }: RestoreTarget): void {
     const key: Key = { networks: [network], transport, device, address, ...ends, ...none };
     for (let flows = reader.count(); flows > 0; flows--) readFlow(reader, key, holding);
     holding.addSingles(key, reader.raw(reader.count()));
+    holding.endPlace();
   }
   holding.end();
 }
@@ -186,7 +188,10 @@ function readFlow(reader: Reader, place: Key, holding: Holding): void {
   const description = reader.since(start);
   const ports = reader.ports();
   holding.addSingles(key, singlesOf(description, ports));
-  if ((head & HAS_EXTRA) === 0) return;
+  if ((head & HAS_EXTRA) === 0) {
+    if (ports.length === 0) holding.addGone(key);
+    return;
+  }
   for (let left = reader.count(65535); left > 0; left--) {
     const port = reader.short();
     holding.addExtra(key, port, reader.word() | 0);
@@ -213,6 +218,10 @@ class Holding {
   readonly #manager: number;
   readonly #fail: () => never;
   readonly #extras: [key: Key, port: number, extra: number][] = [];
+  /** Pools that are open for a while, of this place and of such that hold nothing. */
+  #ofPlace: number[] = [];
+  #ofOthers: number[] = [];
+  #holds = false;
 
   constructor(reserving: Reserving) {
     this.#core = reserving.core;
@@ -223,6 +232,7 @@ class Holding {
   }
 
   addSingles(key: Key, singles: Uint8Array): void {
+    if (singles.length > 0) this.#holds = true;
     for (let from = 0; from < singles.length; ) {
       const some = singles.subarray(from, from + SINGLES_MAX);
       writeKey(this.#core, key);
@@ -233,6 +243,28 @@ class Holding {
       if (read < 0) this.#fail();
       from += read;
     }
+  }
+
+  /**
+   * Makes the records of a flow that is gone, by a pool, so that the next ones are made as in the
+   * original. Without memory they take another form, which changes nothing else.
+   */
+  addGone(key: Key): void {
+    writeKey(this.#core, key);
+    const pool = this.#core.exports.openPool(this.#manager, MODE_BIND, 0) >>> 0;
+    if (pool !== 0) this.#ofPlace.push(pool);
+  }
+
+  /** What is gone of a place goes once others are there; a place that is gone, at the end. */
+  endPlace(): void {
+    if (!this.#holds) this.#ofOthers.push(...this.#ofPlace);
+    else this.#closeAll(this.#ofPlace);
+    this.#ofPlace = [];
+    this.#holds = false;
+  }
+
+  #closeAll(pools: readonly number[]): void {
+    for (const pool of pools) this.#core.exports.closePool(pool);
   }
 
   /** Extra counts come last: those below zero need the holders that they are owed to. */
@@ -250,6 +282,8 @@ class Holding {
       if (answer < 0) this.#fail();
       if (answer === 0) throw badSnapshot("a count does not fit what is held");
     }
+    this.#closeAll(this.#ofOthers);
+    this.#core.exports.expectSingles(this.#manager, 0);
   }
 }
 
