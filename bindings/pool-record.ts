@@ -131,6 +131,12 @@ export class CoolingRecords {
     }
   }
 
+  /** Frees what is kept for reuse. */
+  settle(): void {
+    if (this.cooldown !== 0) this.exports.settleCooldown(this.cooldown);
+    if (this.fifo !== 0) this.exports.settleFifo(this.fifo);
+  }
+
   /** How many ports are cooling. */
   get count(): number {
     return this.cooldown === 0 ? 0 : this.exports.coolingCount(this.cooldown);

@@ -46,6 +46,7 @@ import {
   pushLast,
   QUEUE_BYTES,
   removeAt,
+  settleQueue,
   shiftFirst,
   verifyQueue,
 } from "./queue";
@@ -76,6 +77,11 @@ export function openCooldown(manager: Address, period: f64): Address {
 export function closeCooldown(cooldown: Address): void {
   clearQueue(managerOf(cooldown), cooldown);
   free(managerOf(cooldown), cooldown);
+}
+
+/** Frees what the queue keeps and does not need. */
+export function settleCooldown(cooldown: Address): void {
+  settleQueue(managerOf(cooldown), cooldown);
 }
 
 /** Adds a released port: 1, 0 if it is cooling already, or `NO_MEMORY`. */

@@ -44,6 +44,7 @@ import {
   nextPort,
   removeAndKeep,
   SET_END,
+  settleSetUpTo,
   verifySet,
 } from "../ports/set";
 import {
@@ -57,6 +58,7 @@ import {
   pushLast,
   QUEUE_BYTES,
   removeAt,
+  settleQueue,
   shiftFirst,
   verifyQueue,
 } from "./queue";
@@ -85,6 +87,13 @@ export function closeFifo(fifo: Address): void {
   clearQueue(manager, fifo);
   clearSet(manager, seenOf(fifo));
   free(manager, fifo);
+}
+
+/** Frees what the queue and the set keep and do not need. */
+export function settleFifo(fifo: Address): void {
+  const manager = managerOf(fifo);
+  settleQueue(manager, fifo);
+  settleSetUpTo(manager, seenOf(fifo), LONG_ARRAY_MAX);
 }
 
 /**

@@ -17,9 +17,9 @@
 //
 // The ring has the order. Whether a port is in a ring of up to 128 places is found by looking at
 // all of them, four at a time; a longer one has marks, a bit for each port. Zeroed memory is a
-// valid, empty queue. A full ring doubles, which is charged before, and does not shrink unless
-// memory is limited. Removing a port from the middle moves those in front of it, which is slow and
-// rare.
+// valid, empty queue. A full ring doubles, which is charged before, and does not shrink: an empty
+// queue has none where memory is limited, and `settleQueue` leaves the ring that the ports would have
+// brought. Removing a port from the middle moves those in front of it, which is slow and rare.
 //
 // Must stay true: places of the ring that hold no port are 0; the ports of the ring are marked.
 
@@ -115,6 +115,21 @@ export function removeAt(account: Address, queue: Address, place: u32): void {
   shiftFirst(account, queue);
 }
 
+/** Gives a queue the memory that its ports would have brought, if there is memory to move them. */
+export function settleQueue(account: Address, queue: Address): void {
+  const length = lengthOf(queue);
+  if (!length) {
+    clearQueue(account, queue);
+    return;
+  }
+  let shift = SHIFT_MIN;
+  while ((<u32>1) << shift < length) shift++;
+  if (shift < <u32>load<u8>(queue, SHIFT)) resize(account, queue, shift);
+  if (<u32>load<u8>(queue, SHIFT) > SHORT_SHIFT || !marksOf(queue)) return;
+  free(account, marksOf(queue));
+  store<u32>(queue, 0, MARKS);
+}
+
 /** Frees the queue's memory and leaves it empty. */
 export function clearQueue(account: Address, queue: Address): void {
   if (marksOf(queue)) free(account, marksOf(queue));
@@ -184,23 +199,30 @@ function bytesOfRing(shift: u32): u32 {
   return (<u32>2) << shift;
 }
 
-/** Moves the ports to a ring of twice the size, whose head is 0, and marks them where it is long. */
+/** Moves the ports to a ring of twice the size, and marks them where it is long. */
 function grow(account: Address, queue: Address): void {
   const shift = nextShift(queue);
+  resize(account, queue, shift);
+  assert(load<u8>(queue, SHIFT) == shift); // charged too little
+  if (shift > SHORT_SHIFT && !marksOf(queue)) mark(account, queue);
+}
+
+/** Moves the ports to a ring that has room for them, whose head is 0, if there is memory for it. */
+function resize(account: Address, queue: Address, shift: u32): void {
   const ring = allocZero(account, bytesOfRing(shift));
-  assert(ring != 0); // charged too little
+  if (!ring) return;
   const old = ringOf(queue);
   if (old) {
-    const bytes = (<usize>placesOf(queue)) << 1;
-    const front = (<usize>headOf(queue)) << 1;
-    memory.copy(ring, old + front, bytes - front);
-    memory.copy(ring + bytes - front, old, front);
+    const bytes = (<usize>lengthOf(queue)) << 1;
+    const head = (<usize>headOf(queue)) << 1;
+    const front = min<usize>(bytes, ((<usize>placesOf(queue)) << 1) - head);
+    memory.copy(ring, old + head, front);
+    memory.copy(ring + front, old, bytes - front);
     free(account, old);
   }
   store<u32>(queue, <u32>ring, RING);
   store<u16>(queue, 0, HEAD);
   store<u8>(queue, <u8>shift, SHIFT);
-  if (shift > SHORT_SHIFT && !marksOf(queue)) mark(account, queue);
 }
 
 function mark(account: Address, queue: Address): void {

@@ -15,6 +15,7 @@ export {
   nextExpiry,
   oldestCooling,
   openCooldown,
+  settleCooldown,
 } from "../cooldown/cooldown";
 export {
   claim,
@@ -24,5 +25,6 @@ export {
   queuedAt,
   release,
   releaseBatch,
+  settleFifo,
 } from "../cooldown/fifo";
 export { coolDownHeld, freeDue, freeInOrder, takeCooled, takeInOrder } from "../cooldown/pool";

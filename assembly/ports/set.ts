@@ -277,8 +277,13 @@ function shrink(account: Address, set: Address): void {
 
 /** Gives a set the container that its ports would have brought, had they come one by one. */
 export function settleSet(account: Address, set: Address): void {
+  settleSetUpTo(account, set, ARRAY_MAX);
+}
+
+/** The same for a set that is an array up to so many ports. */
+export function settleSetUpTo(account: Address, set: Address, arrayMax: u32): void {
   const count = countOf(set);
-  if (containerOf(set) < ARRAY || count > ARRAY_MAX) return;
+  if (containerOf(set) < ARRAY || count > arrayMax) return;
   const first = nextPort(set, 1);
   if (count < 2) {
     clearSet(account, set);

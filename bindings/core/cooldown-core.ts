@@ -11,6 +11,7 @@ import { Overlay, type OverlayInstance } from "./overlay.ts";
 export type CooldownExports = {
   openCooldown(manager: number, period: number): number;
   closeCooldown(cooldown: number): void;
+  settleCooldown(cooldown: number): void;
   coolDown(cooldown: number, port: number, now: number): number;
   isCooling(cooldown: number, port: number): number;
   coolingCount(cooldown: number): number;
@@ -24,6 +25,7 @@ export type CooldownExports = {
 
   openFifo(manager: number): number;
   closeFifo(order: number): void;
+  settleFifo(order: number): void;
   queuedAt(order: number, place: number): number;
   nextOffered(order: number, port: number): number;
   release(order: number, port: number): void;

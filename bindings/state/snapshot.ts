@@ -41,6 +41,7 @@ export function snapshotOf(source: StateSource, withSecrets: boolean): Uint8Arra
   const inPlaces = places.map(([, { group }]) => ({ group, reserved: undefined }));
   const keys = [...pools.map(({ key }) => key), ...keysOf(source.grouped)];
   const tables = new Tables([...keys, ...inPlaces]);
+  for (const { cooling } of pools) cooling?.settle();
   writeSettings(writer, source);
   writeSelection(writer, source.core, source.reserving.selection, withSecrets);
   tables.write(writer);

@@ -68,6 +68,18 @@ const KEEPING: Fills = {
       manager.releasePort({ ...WEB, port: 80, destination: end(index) });
     }
   },
+  "the ring of a cooldown after a burst": (manager) => {
+    const pool = manager.pool({ ...WEB, cooldown: 1000 });
+    const ports = taken(pool, 28_000);
+    for (const port of ports.subarray(7)) pool.coolDown(port, 0);
+    pool.expire(2000);
+    for (const port of ports.subarray(0, 7)) pool.coolDown(port, 2000);
+  },
+  "the ring of an order of which most is taken again": (manager) => {
+    const pool = manager.pool({ ...WEB, selection: "fifo" });
+    pool.freeMany(taken(pool, 28_000));
+    taken(pool, 49_500);
+  },
   "the second of two connections of 2,000 addresses is gone": (manager) => {
     for (let index = 0; index < 2000; index++) {
       const at = { ...WEB, port: 80, address: address(index) };

@@ -152,7 +152,7 @@ export class CooldownSession implements PlannedSession<Kind, Step> {
       case "expire":
         return this.#expire();
       case "limit":
-        return this.#limit(random.below(5), port);
+        return random.chance(80) ? this.#limit(random.below(5), port) : this.#snapshot();
       case "foreign":
         return this.#foreign(port);
       default:
@@ -250,6 +250,11 @@ export class CooldownSession implements PlannedSession<Kind, Step> {
     ];
     const change = changes[kind] as () => void;
     return { says: `limit ${kind}: ${first}..${last}`, both: () => [change(), undefined] };
+  }
+
+  /** Frees what is kept and not needed, and changes nothing else. */
+  #snapshot(): Step {
+    return { says: "snapshot", both: () => [void this.#manager.snapshot(), undefined] };
   }
 
   #setGroup(range: PortRange): void {
