@@ -123,12 +123,15 @@ async function replayOf({ suite, system, build }: Asked): Promise<Replay> {
 
 /** Imported only when asked for: the reference models can be judged where there is no core. */
 async function opener(system: string, build: Build): Promise<() => System> {
-  if (system === "reference") return (await import("./reference.ts")).openReference;
+  if (system === "reference") {
+    const { ReferenceSystem } = await import("./reference.ts");
+    return () => new ReferenceSystem();
+  }
   if (system !== "reservations" && system !== "pools") throw unknown(system);
-  const { openPools, openReservations } = await import("./manager.ts");
-  const { optionsFor } = await import("../support/builds.ts");
-  const open = system === "pools" ? openPools : openReservations;
-  return () => open(optionsFor(build));
+  const { PoolSystem, ReservationSystem } = await import("./manager.ts");
+  const { openOn } = await import("../support/builds.ts");
+  const Opened = system === "pools" ? PoolSystem : ReservationSystem;
+  return () => new Opened(openOn(build));
 }
 
 async function linuxOpener(system: string, build: Build): Promise<OpenLinux> {

@@ -1,109 +1,56 @@
-// The port manager as a system to replay on, by either of its two ways in.
+// The port manager as a system to play on, by either of its two ways in.
 //
-// Words: every operation is a call with a request, by value. Handles: whatever a pool can do
-// goes through a pool, one per distinct key, and the rest through words on the same manager,
-// so the two ways in are seen to share one state.
+// Reservations: every operation is a call with a request, by value. Pools: whatever a pool can do
+// goes through pools that stay open, one per distinct key, and the rest through reservations of
+// the same manager, so the two ways in are seen to share one state.
 
+import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
 import {
-  EXHAUSTED,
-  FLAG_MASK,
-  IN_USE,
-  LOAD_BALANCED,
-  MOST_RECENT,
-  TUPLE_ONLY,
-} from "../../assembly/abi.ts";
-import { PortError, PortManager, type PortPool } from "../../bindings/index.ts";
-import type { Key, System, Tester } from "./system.ts";
+  type PoolRequest,
+  PortError,
+  type PortManager,
+  type PortPool,
+  type Reservation,
+} from "../../bindings/index.ts";
+import { verify } from "../../bindings/manager.ts";
+import { type Ask, show, toFacade } from "../support/ask.ts";
+import type { Stats, System, Tester } from "./system.ts";
 
-type ManagerOptions = NonNullable<Parameters<typeof PortManager.open>[0]>;
-
-export function openReservations(options?: ManagerOptions): System<Wording> {
-  return new Words(options);
-}
-
-export function openPools(options?: ManagerOptions): System<Wording> {
-  return new Handles(options);
-}
-
-/** One key, worded once; only the port or the offset is written before a call. */
-interface Wording {
-  readonly key: Wanted;
-  readonly named: Wanted & { port: number };
-  readonly ephemeral: Wanted & { offset: number };
-  pool: PortPool | undefined;
-}
-
-interface Wanted {
-  readonly networks: readonly number[];
-  readonly transport: number;
-  readonly address: string;
-  readonly bindToDevice: number;
-  readonly destination: { readonly address: string; readonly port: number };
-  readonly flags: Flags;
-}
-
-interface Flags {
-  readonly mostRecent: boolean;
-  readonly loadBalanced: boolean;
-  readonly tupleOnly: boolean;
-}
-
-/** By the vectors' number for them. */
-const FLAGS: readonly Flags[] = Array.from({ length: FLAG_MASK + 1 }, (_, bits) => ({
-  mostRecent: (bits & MOST_RECENT) !== 0,
-  loadBalanced: (bits & LOAD_BALANCED) !== 0,
-  tupleOnly: (bits & TUPLE_ONLY) !== 0,
-}));
-
-class Words implements System<Wording> {
-  protected readonly manager: PortManager;
+export class ReservationSystem implements System {
+  readonly manager: PortManager;
   readonly #usedAtOpen: number;
 
-  constructor(options?: ManagerOptions) {
-    this.manager = PortManager.open(options);
+  constructor(manager: PortManager) {
+    this.manager = manager;
     this.#usedAtOpen = this.manager.stats().memory.used;
   }
 
-  request(key: Key): Wording {
-    const flags = FLAGS[key.flags];
-    if (flags === undefined) throw new RangeError(`flags ${key.flags} are not three bits`);
-    const wanted: Wanted = {
-      networks: key.networks,
-      transport: key.transport,
-      address: key.addr,
-      bindToDevice: key.device,
-      destination: { address: key.dest.addr, port: key.dest.port },
-      flags,
-    };
-    return {
-      key: wanted,
-      named: { ...wanted, port: 0 },
-      ephemeral: { ...wanted, offset: 0 },
-      pool: undefined,
-    };
+  reserve(ask: Ask, port: number, test?: Tester): number {
+    return this.#portOf(() => this.manager.reservePort({ ...this.request(ask), port }, test));
   }
 
-  reserve(wording: Wording, port: number, test?: Tester): number {
-    wording.named.port = port;
-    return answer(() => this.manager.reservePort(wording.named, test).port);
+  search(ask: Ask, offset: number | undefined, test?: Tester): number {
+    const request = { ...this.request(ask), ...(offset !== undefined && { offset }) };
+    return this.#portOf(() => this.manager.reservePort(request, test));
   }
 
-  reserveEphemeral(wording: Wording, offset: number, test?: Tester): number {
-    wording.ephemeral.offset = offset;
-    return answer(() => this.manager.reservePort(wording.ephemeral, test).port);
+  connect(ask: Ask, offset: number): number {
+    return this.pick(offset, (port) => this.reserve(ask, port) === port);
   }
 
-  reserveTuple(wording: Wording, port: number): boolean {
-    wording.named.port = port;
-    return answer(() => this.manager.reserveTuple(wording.named).port) !== IN_USE;
+  tuple(ask: Ask, port: number): number {
+    return this.#portOf(() => this.manager.reserveTuple({ ...this.request(ask), port }));
   }
 
-  release(wording: Wording, port: number): boolean {
-    wording.named.port = port;
-    return this.manager.releasePort(wording.named);
+  release(ask: Ask, port: number): boolean {
+    return this.manager.releasePort({ ...this.request(ask), port });
   }
 
-  pick(offset: number, test: Tester): number {
+  isAvailable(ask: Ask, port: number): boolean {
+    return this.manager.isAvailable({ ...this.request(ask), port });
+  }
+
+  pick(offset: number | undefined, test: Tester): number {
     return answer(() => this.manager.pickEphemeralPort(test, offset));
   }
 
@@ -111,7 +58,7 @@ class Words implements System<Wording> {
     return answer(() => this.manager.pickEphemeralPortStable(offset, test));
   }
 
-  setPortRange(first: number, last: number): boolean {
+  setRange(first: number, last: number): boolean {
     try {
       this.manager.setPortRange(first, last);
       return true;
@@ -121,55 +68,86 @@ class Words implements System<Wording> {
     }
   }
 
-  portRange(): { first: number; last: number } {
+  range(): { first: number; last: number } {
     return this.manager.portRange();
   }
 
-  stats(): { descriptors: number; counters: number; refs: number } {
+  stats(): Stats {
     const { descriptors, counters, references } = this.manager.stats();
-    return { descriptors, counters, refs: references };
+    return { descriptors, counters, references };
+  }
+
+  /** In use beyond those in use when the manager was opened. */
+  get bytes(): number {
+    return this.manager.stats().memory.used - this.#usedAtOpen;
+  }
+
+  verify(): void {
+    verify(this.manager);
   }
 
   close(): number {
-    const left = this.manager.stats().memory.used - this.#usedAtOpen;
+    const { bytes } = this;
     this.manager.close();
-    return left;
+    return bytes;
+  }
+
+  /** In the manager's words. */
+  protected request(ask: Ask): PoolRequest {
+    return toFacade(ask);
+  }
+
+  /** Is told of each reservation that is made. */
+  protected onReserved(_reservation: Reservation): void {}
+
+  #portOf(reserve: () => Reservation): number {
+    return answer(() => {
+      const reservation = reserve();
+      this.onReserved(reservation);
+      return reservation.port;
+    });
   }
 }
 
-class Handles extends Words {
-  readonly #pools: PortPool[] = [];
+export class PoolSystem extends ReservationSystem {
+  readonly #pools = new Map<string, PortPool>();
 
-  override reserve(wording: Wording, port: number, test?: Tester): number {
-    if (test !== undefined) return super.reserve(wording, port, test);
-    return this.#pool(wording).takeAt(port);
+  override reserve(ask: Ask, port: number, test?: Tester): number {
+    if (test !== undefined) return super.reserve(ask, port, test);
+    return this.#pool(ask, "bind").takeAt(port);
   }
 
-  override reserveEphemeral(wording: Wording, offset: number, test?: Tester): number {
-    if (test !== undefined) return super.reserveEphemeral(wording, offset, test);
-    return this.#pool(wording).take(offset);
+  override search(ask: Ask, offset: number, test?: Tester): number {
+    if (test !== undefined) return super.search(ask, offset, test);
+    return this.#pool(ask, "bind").take(offset);
   }
 
-  override release(wording: Wording, port: number): boolean {
-    return this.#pool(wording).free(port);
+  override connect(ask: Ask, offset: number): number {
+    return this.#pool(ask, "connect").take(offset);
+  }
+
+  override release(ask: Ask, port: number): boolean {
+    return this.#pool(ask, "bind").free(port);
   }
 
   override close(): number {
-    for (const pool of this.#pools) pool.close();
+    for (const pool of this.#pools.values()) pool.close();
     return super.close();
   }
 
-  #pool(wording: Wording): PortPool {
-    if (wording.pool === undefined) {
-      wording.pool = this.manager.pool({ ...wording.key, mode: "bind" });
-      this.#pools.push(wording.pool);
+  #pool(ask: Ask, mode: "bind" | "connect"): PortPool {
+    const name = show(ask, mode);
+    let pool = this.#pools.get(name);
+    if (pool === undefined) {
+      pool = this.manager.pool({ ...this.request(ask), mode });
+      this.#pools.set(name, pool);
     }
-    return wording.pool;
+    return pool;
   }
 }
 
 /** A refusal as the number that it was inside. Any other error is no answer. */
-export function answer(ask: () => number): number {
+function answer(ask: () => number): number {
   try {
     return ask();
   } catch (error) {

@@ -3,12 +3,12 @@
 
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { optionsFor } from "../support/builds.ts";
+import { openOn } from "../support/builds.ts";
 import { NETSTACK } from "./counts.ts";
 import { replayFile } from "./files.ts";
-import { openPools, openReservations } from "./manager.ts";
+import { PoolSystem, ReservationSystem } from "./manager.ts";
 import { newCounts } from "./netstack.ts";
-import { openReference } from "./reference.ts";
+import { ReferenceSystem } from "./reference.ts";
 import type { System } from "./system.ts";
 
 const VECTORS = new URL("../vectors/netstack/", import.meta.url);
@@ -16,20 +16,20 @@ const VECTORS = new URL("../vectors/netstack/", import.meta.url);
 let opened = 0;
 
 const SYSTEMS: readonly (readonly [name: string, open: () => System])[] = [
-  ["reservations, release build", () => openReservations(optionsFor("release"))],
-  ["pools, release build", () => openPools(optionsFor("release"))],
+  ["reservations, release build", () => new ReservationSystem(openOn("release"))],
+  ["pools, release build", () => new PoolSystem(openOn("release"))],
 ];
 /** What is slow replays every fourth trace; all of them by `npm run replay`. */
 const SLOW: typeof SYSTEMS = [
   ["reservations and pools in turn, debug build", openInTurn],
-  ["the reference model", openReference],
+  ["the reference model", () => new ReferenceSystem()],
 ];
 const EVERY = 4;
 
 /** For one trace reservations, for the next pools: each has the asserts of the debug build. */
 function openInTurn(): System {
-  const open = ++opened % 2 === 0 ? openReservations : openPools;
-  return open(optionsFor("debug"));
+  const Opened = ++opened % 2 === 0 ? ReservationSystem : PoolSystem;
+  return new Opened(openOn("debug"));
 }
 
 test("the vectors are there: nine files of traces, and a table", () => {
@@ -57,11 +57,11 @@ test.each(SLOW)(
 test("a system that answers otherwise is found out", async () => {
   const counts = newCounts();
   const stubborn = (): System => {
-    const system = openReference() as System;
+    const system = new ReferenceSystem();
     const release = system.release.bind(system);
     let releases = 0;
     // Forgets one release in a hundred.
-    system.release = (request, port) => ++releases % 100 === 0 || release(request, port);
+    system.release = (ask, port) => ++releases % 100 === 0 || release(ask, port);
     return system;
   };
   for (const path of vectors().slice(0, 2)) await replayFile(path, stubborn, counts);

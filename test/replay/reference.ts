@@ -1,61 +1,62 @@
-// The reference model as a system to replay on. It needs no core, so it can be judged alone.
+// The reference model as a system to play on. It needs no core, so it can be judged alone.
 
-import { ReferencePortManager, type ReferenceRequest } from "../models/reference-manager.ts";
-import type { Key, System, Tester } from "./system.ts";
+import { IN_USE } from "../../assembly/abi.ts";
+import { ReferencePortManager } from "../models/reference-manager.ts";
+import { type Ask, toModel } from "../support/ask.ts";
+import type { Stats, System, Tester } from "./system.ts";
 
-export function openReference(): System<ReferenceRequest> {
-  return new Reference();
-}
+export class ReferenceSystem implements System {
+  protected readonly model: ReferencePortManager;
 
-class Reference implements System<ReferenceRequest> {
-  readonly #manager = new ReferencePortManager();
-
-  request(key: Key): ReferenceRequest {
-    const { networks, transport, flags, device } = key;
-    const destination = { address: key.dest.addr, port: key.dest.port };
-    return { networks, transport, address: key.addr, port: 0, flags, device, destination };
+  constructor(model: ReferencePortManager = new ReferencePortManager()) {
+    this.model = model;
   }
 
-  reserve(request: ReferenceRequest, port: number, test?: Tester): number {
-    request.port = port;
-    return this.#manager.reservePort(request, 0, test);
+  reserve(ask: Ask, port: number, test?: Tester): number {
+    return this.model.reservePort(toModel(ask, port), 0, test);
   }
 
-  reserveEphemeral(request: ReferenceRequest, offset: number, test?: Tester): number {
-    request.port = 0;
-    return this.#manager.reservePort(request, offset, test);
+  search(ask: Ask, offset: number, test?: Tester): number {
+    return this.model.reservePort(toModel(ask, 0), offset, test);
   }
 
-  reserveTuple(request: ReferenceRequest, port: number): boolean {
-    request.port = port;
-    return this.#manager.reserveTuple(request);
+  connect(ask: Ask, offset: number): number {
+    return this.model.connect(toModel(ask, 0), offset);
   }
 
-  release(request: ReferenceRequest, port: number): boolean {
-    request.port = port;
-    return this.#manager.releasePort(request);
+  tuple(ask: Ask, port: number): number {
+    return this.model.reserveTuple(toModel(ask, port)) ? port : IN_USE;
+  }
+
+  release(ask: Ask, port: number): boolean {
+    return this.model.releasePort(toModel(ask, port));
+  }
+
+  isAvailable(ask: Ask, port: number): boolean {
+    return this.model.isAvailable(toModel(ask, port));
   }
 
   pick(offset: number, test: Tester): number {
-    return this.#manager.pickEphemeralPort(offset, test);
+    return this.model.pickEphemeralPort(offset, test);
   }
 
   pickStable(offset: number, test: Tester): number {
-    return this.#manager.pickEphemeralPortStable(offset, test);
+    return this.model.pickEphemeralPortStable(offset, test);
   }
 
-  setPortRange(first: number, last: number): boolean {
-    return this.#manager.setPortRange(first, last);
+  setRange(first: number, last: number): boolean {
+    return this.model.setPortRange(first, last);
   }
 
-  portRange(): { first: number; last: number } {
-    return this.#manager.portRange();
+  range(): { first: number; last: number } {
+    return this.model.portRange();
   }
 
-  stats(): { descriptors: number; counters: number; refs: number } {
-    const { descriptors, counters, references } = this.#manager.stats();
-    return { descriptors, counters, refs: references };
+  stats(): Stats {
+    return this.model.stats();
   }
+
+  verify(): void {}
 
   close(): number {
     return 0;

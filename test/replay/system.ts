@@ -1,37 +1,40 @@
-// What a replay plays on: the port manager's words, its pools, or the reference model, behind one
-// face. A system gets each key once, in the vectors' words, and makes its own request of it;
-// from then on an operation is that request and a port.
+// What stories, replays and the fuzzer play on: a manager's reservations, its pools, or the
+// reference model, behind one face.
 //
 // A refusal is one of the negative numbers of `assembly/abi`. What a tester throws comes out.
 
-/** A reservation without its port, in the vectors' words. Addresses: "" is any. */
-export interface Key {
-  readonly networks: readonly number[];
-  readonly transport: number;
-  readonly addr: string;
-  readonly flags: number;
-  readonly device: number;
-  readonly dest: { readonly addr: string; readonly port: number };
-}
+import type { Ask } from "../support/ask.ts";
 
 export type Tester = (port: number) => boolean;
 
-export interface System<Request = unknown> {
-  request(key: Key): Request;
+export interface Stats {
+  readonly descriptors: number;
+  readonly counters: number;
+  readonly references: number;
+}
 
-  reserve(request: Request, port: number, test?: Tester): number;
-  reserveEphemeral(request: Request, offset: number, test?: Tester): number;
-  reserveTuple(request: Request, port: number): boolean;
-  /** False: the key did not hold the port. */
-  release(request: Request, port: number): boolean;
+export interface System {
+  /** A port that is named: the port, or `IN_USE`. */
+  reserve(ask: Ask, port: number, test?: Tester): number;
+  /** Any port, as bind() with port 0 asks for it: the port, or `EXHAUSTED`. */
+  search(ask: Ask, offset: number, test?: Tester): number;
+  /** Any port, as connect() asks for it: each is judged as if it had been named. */
+  connect(ask: Ask, offset: number): number;
+  tuple(ask: Ask, port: number): number;
+  /** False: the port was not held in that way. */
+  release(ask: Ask, port: number): boolean;
+  isAvailable(ask: Ask, port: number): boolean;
 
   pick(offset: number, test: Tester): number;
   pickStable(offset: number, test: Tester): number;
 
-  setPortRange(first: number, last: number): boolean;
-  portRange(): { first: number; last: number };
-  stats(): { descriptors: number; counters: number; refs: number };
+  /** False: there is no such range. */
+  setRange(first: number, last: number): boolean;
+  range(): { first: number; last: number };
+  stats(): Stats;
 
+  /** Traps, on the debug build, when an invariant does not hold. */
+  verify(): void;
   /** Closes the system; the bytes that it still uses beyond those in use when it was opened. */
   close(): number;
 }

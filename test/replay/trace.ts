@@ -2,11 +2,22 @@
 //
 // The player writes down which ports each key has taken and never strikes one out, so that at the
 // end it can give back whatever is left, also after releases that were not quite the opposite
-// of their reservation. It makes one request per distinct key, whatever the number of operations.
+// of their reservation.
 
 import { EXHAUSTED, IN_USE, NO_MEMORY } from "../../assembly/abi.ts";
+import type { Ask } from "../support/ask.ts";
 import { BadInput } from "./input.ts";
-import type { Key, System, Tester } from "./system.ts";
+import type { System, Tester } from "./system.ts";
+
+/** A reservation without its port, in the vectors' words. Addresses: "" is any. */
+interface Key {
+  readonly networks: readonly number[];
+  readonly transport: number;
+  readonly addr: string;
+  readonly flags: number;
+  readonly device: number;
+  readonly dest: { readonly addr: string; readonly port: number };
+}
 
 /** Which ports suit. Without any field: all of them. */
 export interface TesterFields {
@@ -61,9 +72,9 @@ const REFUSALS = new Map([
 /** What a tester throws for a port that it fails on. Nothing else throws this. */
 class TesterFailure extends Error {}
 
-/** A key, the system's request for it, and every port that it ever took. */
+/** A key in the system's words, and every port that it ever took. */
 interface Holder {
-  readonly request: unknown;
+  readonly ask: Ask;
   readonly ports: Set<number>;
 }
 
@@ -85,7 +96,7 @@ export class Player {
       case "reserveTuple":
         return this.#reserveTuple(operation);
       case "release":
-        this.#system.release(this.#holder(operation).request, operation.port);
+        this.#system.release(this.#holder(operation).ask, operation.port);
         return {};
       case "reserveRange":
         return this.#reserveRange(operation);
@@ -95,13 +106,13 @@ export class Player {
       case "pickStable":
         return this.#pick(operation);
       case "setPortRange": {
-        const isSet = this.#system.setPortRange(operation.start, operation.end);
+        const isSet = this.#system.setRange(operation.start, operation.end);
         return isSet ? { ok: true } : { err: "invalid-port-range" };
       }
       case "portRange":
-        return this.#system.portRange();
+        return this.#system.range();
       case "stats":
-        return this.#system.stats();
+        return this.#stats();
       default:
         throw new BadInput(
           `unknown operation ${JSON.stringify((operation as { op: unknown }).op)}`,
@@ -111,11 +122,10 @@ export class Player {
 
   /** Gives everything back and closes. The answer should be zero in every field. */
   drain(): Answer {
-    for (const { request, ports } of this.#holders.values()) {
-      for (const port of ports) this.#releaseAll(request, port);
+    for (const { ask, ports } of this.#holders.values()) {
+      for (const port of ports) this.#releaseAll(ask, port);
     }
-    const stats = this.#system.stats();
-    return { ...stats, bytes: this.#system.close() };
+    return { ...this.#stats(), bytes: this.#system.close() };
   }
 
   /** Closes a system that is no longer in order, so whatever it says about that is no news. */
@@ -126,30 +136,30 @@ export class Player {
   }
 
   #reserve(operation: Operation & { op: "reserve" | "reserveEphemeral" }): Answer {
-    const { request, ports } = this.#holder(operation);
-    const ask = (test?: Tester): number =>
+    const { ask, ports } = this.#holder(operation);
+    const reserve = (test?: Tester): number =>
       operation.op === "reserve"
-        ? this.#system.reserve(request, operation.port, test)
-        : this.#system.reserveEphemeral(request, operation.offset, test);
+        ? this.#system.reserve(ask, operation.port, test)
+        : this.#system.search(ask, operation.offset, test);
 
     const { tester } = operation;
     const answer =
-      tester === undefined ? inWords(ask()) : asked(ask, (port) => suits(tester, port));
+      tester === undefined ? inWords(reserve()) : asked(reserve, (port) => suits(tester, port));
     return noted(answer, ports);
   }
 
   #reserveTuple(operation: Operation & { op: "reserveTuple" | "release" }): Answer {
-    const { request, ports } = this.#holder(operation);
-    const ok = this.#system.reserveTuple(request, operation.port);
+    const { ask, ports } = this.#holder(operation);
+    const ok = this.#system.tuple(ask, operation.port) === operation.port;
     if (ok) ports.add(operation.port);
     return { ok };
   }
 
   #reserveRange(operation: Operation & Stepped): Answer {
-    const { request, ports } = this.#holder(operation);
+    const { ask, ports } = this.#holder(operation);
     let reserved = 0;
     for (let port = operation.from; port <= operation.to; port += operation.step) {
-      if (this.#system.reserve(request, port) !== port) continue;
+      if (this.#system.reserve(ask, port) !== port) continue;
       ports.add(port);
       reserved += 1;
     }
@@ -157,28 +167,33 @@ export class Player {
   }
 
   #releaseRange(operation: Operation & Stepped): Answer {
-    const { request } = this.#holder(operation);
+    const { ask } = this.#holder(operation);
     for (let port = operation.from; port <= operation.to; port += operation.step) {
-      this.#system.release(request, port);
+      this.#system.release(ask, port);
     }
     return {};
   }
 
   #pick({ op, offset, tester = {}, reserve }: Picking): Answer {
-    const ask = (test: Tester): number =>
+    const pick = (test: Tester): number =>
       op === "pick" ? this.#system.pick(offset, test) : this.#system.pickStable(offset, test);
-    if (reserve === undefined) return asked(ask, (port) => suits(tester, port));
+    if (reserve === undefined) return asked(pick, (port) => suits(tester, port));
 
-    const { request, ports } = this.#holder(reserve);
-    const isTaken = (port: number): boolean => this.#system.reserve(request, port) === port;
+    const { ask, ports } = this.#holder(reserve);
+    const isTaken = (port: number): boolean => this.#system.reserve(ask, port) === port;
     return noted(
-      asked(ask, (port) => suits(tester, port) && isTaken(port)),
+      asked(pick, (port) => suits(tester, port) && isTaken(port)),
       ports,
     );
   }
 
-  #releaseAll(request: unknown, port: number): void {
-    for (let releases = 0; this.#system.release(request, port); releases++) {
+  #stats(): Answer {
+    const { descriptors, counters, references } = this.#system.stats();
+    return { descriptors, counters, refs: references };
+  }
+
+  #releaseAll(ask: Ask, port: number): void {
+    for (let releases = 0; this.#system.release(ask, port); releases++) {
       if (releases > this.operations) throw new Error(`port ${port} is never free of references`);
     }
   }
@@ -188,7 +203,10 @@ export class Player {
     const text = `${networks}|${transport}|${addr}|${flags}|${device}|${dest.addr}|${dest.port}`;
     let holder = this.#holders.get(text);
     if (holder === undefined) {
-      holder = { request: this.#system.request(key), ports: new Set() };
+      if (flags >>> 3 !== 0) throw new RangeError(`flags ${flags} are not three bits`);
+      const destination = { address: dest.addr, port: dest.port };
+      const ask = { networks, transport, address: addr, flags, device, destination };
+      holder = { ask, ports: new Set() };
       this.#holders.set(text, holder);
     }
     return holder;

@@ -40,13 +40,13 @@ const QUESTIONS: readonly Who[] = [0, 1, 2, 3, 4, 5, 6, 7].flatMap((flags) =>
 test.each(FIXTURES)("%s: every order of the same holders answers the same", (_name, open) => {
   for (const cast of CASTS) {
     const answers = ordersOf(cast).map((order) => {
-      const fixture = open();
-      for (const who of order) fixture.tuple(askOf({ ...who, transport: UDP }), 80);
+      const system = open();
+      for (const who of order) system.tuple(askOf({ ...who, transport: UDP }), 80);
       const free = QUESTIONS.map((who) =>
-        fixture.isAvailable(askOf({ ...who, transport: UDP }), 80),
+        system.isAvailable(askOf({ ...who, transport: UDP }), 80),
       );
-      fixture.verify();
-      fixture.close();
+      system.verify();
+      system.close();
       return free.map(Number).join("");
     });
     expect(new Set(answers).size).toBe(1);

@@ -1,4 +1,4 @@
-// Story: a few steps on a fresh manager, told in the present tense, and played on every fixture.
+// Story: a few steps on a fresh manager, told in the present tense, and played on every system.
 //
 //   story("any address blocks a later specific one", [
 //     holds({ port: 80 }),
@@ -10,8 +10,9 @@
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
+import type { Stats, System } from "../replay/system.ts";
 import { type Ask, show } from "./ask.ts";
-import { type Counts, FIXTURES, type Fixture } from "./fixture.ts";
+import { FIXTURES } from "./fixture.ts";
 
 export const TCP = 6;
 export const UDP = 17;
@@ -30,7 +31,7 @@ export interface Who {
 
 export interface Step {
   readonly says: string;
-  plays(fixture: Fixture, taken: Taken): void;
+  plays(system: System, taken: Taken): void;
 }
 
 /** Every key and port that the story took at some time. */
@@ -44,77 +45,77 @@ export function story(name: string, steps: readonly Step[]): void {
   });
 }
 
-function play(fixture: Fixture, steps: readonly Step[]): void {
+function play(system: System, steps: readonly Step[]): void {
   const taken: Taken = new Map();
   for (const step of steps) {
-    step.plays(fixture, taken);
-    fixture.verify();
+    step.plays(system, taken);
+    system.verify();
   }
   for (const { ask, port } of taken.values()) {
-    while (fixture.release(ask, port)) fixture.verify();
+    while (system.release(ask, port)) system.verify();
   }
-  expect(fixture.stats(), "after all is released").toEqual(counted(0, 0, 0));
-  expect(fixture.close(), "bytes in use after all is released").toBe(0);
+  expect(system.stats(), "after all is released").toEqual(counted(0, 0, 0));
+  expect(system.close(), "bytes in use after all is released").toBe(0);
 }
 
 // ── Named ports ───────────────────────────────────────────────────────────────────────────
 
 export function holds(who: Who): Step {
-  return named("holds", who, (fixture, ask, port) => {
-    expect(fixture.isAvailable(ask, port)).toBe(true);
-    return expect(fixture.reserve(ask, port)).toBe(port);
+  return named("holds", who, (system, ask, port) => {
+    expect(system.isAvailable(ask, port)).toBe(true);
+    return expect(system.reserve(ask, port)).toBe(port);
   });
 }
 
 export function refuses(who: Who): Step {
-  return named("refuses", who, (fixture, ask, port) => {
-    const before = fixture.stats();
-    expect(fixture.isAvailable(ask, port)).toBe(false);
-    expect(fixture.reserve(ask, port)).toBe(IN_USE);
-    expect(fixture.stats()).toEqual(before);
+  return named("refuses", who, (system, ask, port) => {
+    const before = system.stats();
+    expect(system.isAvailable(ask, port)).toBe(false);
+    expect(system.reserve(ask, port)).toBe(IN_USE);
+    expect(system.stats()).toEqual(before);
   });
 }
 
 export function holdsTuple(who: Who): Step {
-  return named("holds tuple", who, (fixture, ask, port) => {
-    expect(fixture.tuple(ask, port)).toBe(port);
+  return named("holds tuple", who, (system, ask, port) => {
+    expect(system.tuple(ask, port)).toBe(port);
   });
 }
 
 export function refusesTuple(who: Who): Step {
-  return named("refuses tuple", who, (fixture, ask, port) => {
-    const before = fixture.stats();
-    expect(fixture.tuple(ask, port)).toBe(IN_USE);
-    expect(fixture.stats()).toEqual(before);
+  return named("refuses tuple", who, (system, ask, port) => {
+    const before = system.stats();
+    expect(system.tuple(ask, port)).toBe(IN_USE);
+    expect(system.stats()).toEqual(before);
   });
 }
 
 export function releases(who: Who): Step {
-  return named("releases", who, (fixture, ask, port) => {
-    expect(fixture.release(ask, port)).toBe(true);
+  return named("releases", who, (system, ask, port) => {
+    expect(system.release(ask, port)).toBe(true);
   });
 }
 
 /** There is nothing under that description to be released. */
 export function releasesNothing(who: Who): Step {
-  return named("releases nothing at", who, (fixture, ask, port) => {
-    const before = fixture.stats();
-    expect(fixture.release(ask, port)).toBe(false);
-    expect(fixture.stats()).toEqual(before);
+  return named("releases nothing at", who, (system, ask, port) => {
+    const before = system.stats();
+    expect(system.release(ask, port)).toBe(false);
+    expect(system.stats()).toEqual(before);
   });
 }
 
 function named(
   verb: string,
   who: Who,
-  act: (fixture: Fixture, ask: Ask, port: number) => void,
+  act: (system: System, ask: Ask, port: number) => void,
 ): Step {
   const ask = askOf(who);
   const { port } = who;
   if (port === undefined) throw new TypeError(`${verb}: which port?`);
-  return step(`${verb} ${show(ask, port)}`, (fixture, taken) => {
+  return step(`${verb} ${show(ask, port)}`, (system, taken) => {
     taken.set(show(ask, port), { ask, port });
-    act(fixture, ask, port);
+    act(system, ask, port);
   });
 }
 
@@ -122,25 +123,25 @@ function named(
 
 /** As bind() with port 0, from that offset on. */
 export function binds(who: Who, offset: number, port: number): Step {
-  return found("binds", who, offset, port, (fixture, ask) => fixture.bind(ask, offset));
+  return found("binds", who, offset, port, (system, ask) => system.search(ask, offset));
 }
 
 /** As connect(), from that offset on. */
 export function connects(who: Who, offset: number, port: number): Step {
-  return found("connects", who, offset, port, (fixture, ask) => fixture.connect(ask, offset));
+  return found("connects", who, offset, port, (system, ask) => system.connect(ask, offset));
 }
 
 export function cannotBind(who: Who): Step {
   const ask = askOf(who);
-  return step(`cannot bind ${show(ask, "any")}`, (fixture) => {
-    for (const offset of OFFSETS) expect(fixture.bind(ask, offset)).toBe(EXHAUSTED);
+  return step(`cannot bind ${show(ask, "any")}`, (system) => {
+    for (const offset of OFFSETS) expect(system.search(ask, offset)).toBe(EXHAUSTED);
   });
 }
 
 export function cannotConnect(who: Who): Step {
   const ask = askOf(who);
-  return step(`cannot connect ${show(ask, "any")}`, (fixture) => {
-    for (const offset of OFFSETS) expect(fixture.connect(ask, offset)).toBe(EXHAUSTED);
+  return step(`cannot connect ${show(ask, "any")}`, (system) => {
+    for (const offset of OFFSETS) expect(system.connect(ask, offset)).toBe(EXHAUSTED);
   });
 }
 
@@ -151,30 +152,30 @@ function found(
   who: Who,
   offset: number,
   port: number,
-  act: (fixture: Fixture, ask: Ask) => number,
+  act: (system: System, ask: Ask) => number,
 ): Step {
   const ask = askOf(who);
-  return step(`${verb} ${show(ask, `any from ${offset}`)}`, (fixture, taken) => {
+  return step(`${verb} ${show(ask, `any from ${offset}`)}`, (system, taken) => {
     taken.set(show(ask, port), { ask, port });
-    expect(act(fixture, ask)).toBe(port);
+    expect(act(system, ask)).toBe(port);
   });
 }
 
 // ── The rest ──────────────────────────────────────────────────────────────────────────────
 
 export function range(first: number, last: number): Step {
-  return step(`the range is ${first}..${last}`, (fixture) => fixture.setRange(first, last));
+  return step(`the range is ${first}..${last}`, (system) => system.setRange(first, last));
 }
 
 export function counts(descriptors: number, counters: number, references: number): Step {
-  return step(`counts ${descriptors}, ${counters}, ${references}`, (fixture) => {
-    expect(fixture.stats()).toEqual(counted(descriptors, counters, references));
+  return step(`counts ${descriptors}, ${counters}, ${references}`, (system) => {
+    expect(system.stats()).toEqual(counted(descriptors, counters, references));
   });
 }
 
 /** Anything else, in words of its own. */
-export function does(says: string, act: (fixture: Fixture) => void): Step {
-  return step(says, (fixture) => act(fixture));
+export function does(says: string, act: (system: System) => void): Step {
+  return step(says, (system) => act(system));
 }
 
 /** The same step for many. */
@@ -192,7 +193,7 @@ function endOf(text = ":0"): Ask["destination"] {
   return { address: text.slice(0, colon), port: Number(text.slice(colon + 1)) };
 }
 
-function counted(descriptors: number, counters: number, references: number): Counts {
+function counted(descriptors: number, counters: number, references: number): Stats {
   return { descriptors, counters, references };
 }
 
@@ -200,9 +201,9 @@ function counted(descriptors: number, counters: number, references: number): Cou
 function step(says: string, plays: Step["plays"]): Step {
   return {
     says,
-    plays(fixture, taken) {
+    plays(system, taken) {
       try {
-        plays(fixture, taken);
+        plays(system, taken);
       } catch (error) {
         if (error instanceof Error) error.message = `${says}: ${error.message}`;
         throw error;

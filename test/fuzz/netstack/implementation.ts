@@ -3,85 +3,36 @@
 import { SeededRandom } from "../../../bindings/core/random.ts";
 import {
   type OpenOptions,
+  type PoolRequest,
   PortManager,
   type PortPool,
   type Reservation,
 } from "../../../bindings/index.ts";
-import { verify } from "../../../bindings/manager.ts";
-import { answer } from "../../replay/manager.ts";
-import { type Ask, bitsOf, show, toFacade } from "../../support/ask.ts";
+import { ReservationSystem } from "../../replay/manager.ts";
+import type { Stats } from "../../replay/system.ts";
+import { type Ask, bitsOf, show } from "../../support/ask.ts";
 import { spelled } from "./setup.ts";
-import type { Mode, System, Tester } from "./system.ts";
+import type { Mode, System } from "./system.ts";
 
 const ANYS = ["0.0.0.0", "::"];
 
-type PoolRequest = ReturnType<typeof toFacade>;
-
-export class Implementation implements System {
-  readonly manager: PortManager;
-  readonly #usedAtOpen: number;
+export class Implementation extends ReservationSystem implements System {
   readonly #pools: PortPool[] = [];
   readonly #reservations: Reservation[] = [];
   /** Goes up with each request, so that addresses are written in different ways. */
   #turn = 0;
 
   constructor(options: OpenOptions & { seed: number }) {
-    this.manager = withSecretOf(options.seed, () => PortManager.open(options));
-    this.#usedAtOpen = this.manager.stats().memory.used;
-  }
-
-  /** Traps, on the debug build, when an invariant does not hold. */
-  verify(): void {
-    verify(this.manager);
+    super(withSecretOf(options.seed, () => PortManager.open(options)));
   }
 
   /** What is counted, and the bytes in use beyond those at open. */
-  figures(): { descriptors: number; counters: number; references: number; bytes: number } {
-    const { memory, totals: _, ...counts } = this.manager.stats();
-    return { ...counts, bytes: memory.used - this.#usedAtOpen };
-  }
-
-  reserve(ask: Ask, port: number, test?: Tester): number {
-    return this.#noted(() => this.manager.reservePort({ ...this.#request(ask), port }, test));
-  }
-
-  search(ask: Ask, offset: number | undefined, test?: Tester): number {
-    const request = this.#request(ask);
-    return this.#noted(() =>
-      this.manager.reservePort(offset === undefined ? request : { ...request, offset }, test),
-    );
-  }
-
-  tuple(ask: Ask, port: number): number {
-    return this.#noted(() => this.manager.reserveTuple({ ...this.#request(ask), port }));
-  }
-
-  release(ask: Ask, port: number): boolean {
-    return this.manager.releasePort({ ...this.#request(ask), port });
-  }
-
-  isAvailable(ask: Ask, port: number): boolean {
-    return this.manager.isAvailable({ ...this.#request(ask), port });
+  figures(): Stats & { readonly bytes: number } {
+    return { ...this.stats(), bytes: this.bytes };
   }
 
   giveBack(ago: number): boolean {
     return this.#reservations.at(-1 - ago)?.release() ?? false;
-  }
-
-  pick(offset: number | undefined, test: Tester): number {
-    return answer(() => this.manager.pickEphemeralPort(test, offset));
-  }
-
-  pickStable(offset: number, test: Tester): number {
-    return answer(() => this.manager.pickEphemeralPortStable(offset, test));
-  }
-
-  setRange(first: number, last: number): void {
-    this.manager.setPortRange(first, last);
-  }
-
-  range(): { first: number; last: number } {
-    return this.manager.portRange();
   }
 
   list(port: number | undefined): string[] {
@@ -100,11 +51,6 @@ export class Implementation implements System {
     return this.manager.releaseAll({ address: spelled(address, ++this.#turn), network });
   }
 
-  stats(): { descriptors: number; counters: number; references: number } {
-    const { descriptors, counters, references } = this.manager.stats();
-    return { descriptors, counters, references };
-  }
-
   snapshot(): void {
     this.manager.snapshot();
   }
@@ -112,7 +58,7 @@ export class Implementation implements System {
   // ── Pools ───────────────────────────────────────────────────────────────────────────────
 
   open(ask: Ask, mode: Mode, unique: boolean): void {
-    this.#pools.push(this.manager.pool({ ...this.#request(ask), mode, unique }));
+    this.#pools.push(this.manager.pool({ ...this.request(ask), mode, unique }));
   }
 
   take(pool: number, offset: number | undefined): number {
@@ -148,7 +94,7 @@ export class Implementation implements System {
     return this.#pool(pool).freeMany(Uint16Array.from(ports));
   }
 
-  close(pool: number): void {
+  closePool(pool: number): void {
     this.#pool(pool).close();
     this.#pools.splice(pool, 1);
   }
@@ -159,22 +105,18 @@ export class Implementation implements System {
     return this.#pools[at] as PortPool;
   }
 
-  #request(ask: Ask): PoolRequest {
+  protected override request(ask: Ask): PoolRequest {
     this.#turn += 1;
     const { address, port } = ask.destination;
     return {
-      ...toFacade(ask),
+      ...super.request(ask),
       address: spelled(ask.address, this.#turn),
       destination: { address: spelled(address, this.#turn), port },
     };
   }
 
-  #noted(reserve: () => Reservation): number {
-    return answer(() => {
-      const reservation = reserve();
-      this.#reservations.push(reservation);
-      return reservation.port;
-    });
+  protected override onReserved(reservation: Reservation): void {
+    this.#reservations.push(reservation);
   }
 }
 

@@ -3,12 +3,13 @@
 // be equal.
 
 import fc from "fast-check";
+import type { Tester } from "../../replay/system.ts";
 import { type Ask, show } from "../../support/ask.ts";
 import type { Operation, Weighted } from "../fuzz.ts";
 import type { Reference } from "./reference.ts";
 import type { NetstackSession } from "./session.ts";
 import { askDraw, askOf, firstOf, flagsOf, portOf, rangeOf, type Setup } from "./setup.ts";
-import { type System, type Tester, TesterFailure } from "./system.ts";
+import { type System, TesterFailure } from "./system.ts";
 
 /** What is to be done, for whoever does it. */
 export interface Action {
@@ -379,7 +380,7 @@ const pools: AnyMove[] = [
 
   onPool("close", 2, {}, (_n, pool) => ({
     says: `pool ${pool}: close`,
-    does: (system) => system.close(pool),
+    does: (system) => system.closePool(pool),
   })),
 ];
 

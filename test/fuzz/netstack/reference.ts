@@ -2,10 +2,12 @@
 
 import { EXHAUSTED, IN_USE } from "../../../assembly/abi.ts";
 import { SeededRandom } from "../../../bindings/core/random.ts";
-import { ReferencePortManager } from "../../models/reference-manager.ts";
+import type { ReferencePortManager } from "../../models/reference-manager.ts";
+import { ReferenceSystem } from "../../replay/reference.ts";
+import type { Tester } from "../../replay/system.ts";
 import { type Ask, show, toModel } from "../../support/ask.ts";
 import { Ledger } from "./ledger.ts";
-import type { Mode, System, Tester } from "./system.ts";
+import type { Mode, System } from "./system.ts";
 
 interface ModelPool {
   readonly ask: Ask;
@@ -28,43 +30,37 @@ const BATCH = 1024;
 const LIST_MAX = 64;
 const SHRINK_AT = 24;
 
-export class Reference implements System {
+export class Reference extends ReferenceSystem implements System {
   readonly ledger: Ledger = new Ledger();
   readonly pools: ModelPool[] = [];
   readonly reservations: ModelReservation[] = [];
   /** How often a pool grew out of a sorted list into a bitmap, and how often one shrank back. */
   grown = 0;
   shrunk = 0;
-  readonly #manager: ReferencePortManager;
   readonly #random: SeededRandom;
 
-  constructor(seed: number, manager: ReferencePortManager = new ReferencePortManager()) {
-    this.#manager = manager;
+  constructor(seed: number, model?: ReferencePortManager) {
+    super(model);
     this.#random = new SeededRandom(seed);
   }
 
-  reserve(ask: Ask, port: number, test?: Tester): number {
-    const answer = this.#manager.reservePort(toModel(ask, port), 0, this.#booked(ask, test));
+  override reserve(ask: Ask, port: number, test?: Tester): number {
+    const answer = super.reserve(ask, port, this.#booked(ask, test));
     return this.#noted(ask, answer, test === undefined);
   }
 
-  search(ask: Ask, offset: number = this.#random.next(), test?: Tester): number {
-    const answer = this.#manager.reservePort(toModel(ask, 0), offset, this.#booked(ask, test));
+  override search(ask: Ask, offset: number = this.#random.next(), test?: Tester): number {
+    const answer = super.search(ask, offset, this.#booked(ask, test));
     return this.#noted(ask, answer, test === undefined);
   }
 
-  tuple(ask: Ask, port: number): number {
-    const answer = this.#manager.reserveTuple(toModel(ask, port)) ? port : IN_USE;
-    return this.#noted(ask, answer, true);
+  override tuple(ask: Ask, port: number): number {
+    return this.#noted(ask, super.tuple(ask, port), true);
   }
 
-  release(ask: Ask, port: number): boolean {
+  override release(ask: Ask, port: number): boolean {
     this.ledger.drop(ask, port);
-    return this.#manager.releasePort(toModel(ask, port));
-  }
-
-  isAvailable(ask: Ask, port: number): boolean {
-    return this.#manager.isAvailable(toModel(ask, port));
+    return super.release(ask, port);
   }
 
   giveBack(ago: number): boolean {
@@ -75,20 +71,8 @@ export class Reference implements System {
     return true;
   }
 
-  pick(offset: number = this.#random.next(), test: Tester): number {
-    return this.#manager.pickEphemeralPort(offset, test);
-  }
-
-  pickStable(offset: number, test: Tester): number {
-    return this.#manager.pickEphemeralPortStable(offset, test);
-  }
-
-  setRange(first: number, last: number): void {
-    this.#manager.setPortRange(first, last);
-  }
-
-  range(): { first: number; last: number } {
-    return this.#manager.portRange();
+  override pick(offset: number = this.#random.next(), test: Tester): number {
+    return super.pick(offset, test);
   }
 
   list(port: number | undefined): string[] {
@@ -117,10 +101,6 @@ export class Reference implements System {
     return before - this.stats().references;
   }
 
-  stats(): { descriptors: number; counters: number; references: number } {
-    return this.#manager.stats();
-  }
-
   snapshot(): void {}
 
   // ── Pools ───────────────────────────────────────────────────────────────────────────────
@@ -132,9 +112,9 @@ export class Reference implements System {
   take(at: number, offset: number = this.#random.next()): number {
     const { ask, mode, unique } = this.#pool(at);
     const isNamed = mode === "connect";
-    return this.#manager.pickEphemeralPort(offset, (port) => {
+    return this.pick(offset, (port) => {
       if (unique && this.ledger.isTaken(ask, port)) return false;
-      if (!this.#manager.isAvailable(toModel(ask, port), isNamed)) return false;
+      if (!this.model.isAvailable(toModel(ask, port), isNamed)) return false;
       return this.#reserveNamed(ask, port) === port;
     });
   }
@@ -175,7 +155,7 @@ export class Reference implements System {
     return freed;
   }
 
-  close(at: number): void {
+  closePool(at: number): void {
     this.pools.splice(at, 1);
   }
 
@@ -212,7 +192,7 @@ export class Reference implements System {
   }
 
   #reserveNamed(ask: Ask, port: number): number {
-    const answer = this.#manager.reservePort(toModel(ask, port), 0);
+    const answer = super.reserve(ask, port);
     if (answer === port) this.ledger.add(ask, port);
     return answer;
   }

@@ -89,8 +89,8 @@ export class NetstackSession implements Session {
     const reference = this.references[at] as Reference;
     const implementation = this.implementations[at] as Implementation;
     while (reference.pools.length > 0) {
-      reference.close(0);
-      implementation.close(0);
+      reference.closePool(0);
+      implementation.closePool(0);
     }
     const { ledger } = reference;
     for (let held = ledger.pick(0); held !== undefined; held = ledger.pick(0)) {

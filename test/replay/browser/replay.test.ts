@@ -4,10 +4,11 @@
 
 import { expect, test } from "vitest";
 import { useLoader } from "../../../bindings/core/debug-instance.ts";
+import { PortManager } from "../../../bindings/index.ts";
 import { LINUX_SEED, NETSTACK } from "../counts.ts";
 import { replayLinuxLine } from "../linux.ts";
 import { openLinuxPorts } from "../linux-ports.ts";
-import { openPools, openReservations } from "../manager.ts";
+import { PoolSystem, ReservationSystem } from "../manager.ts";
 import { type Counts, newCounts, replayLine, replayTable } from "../netstack.ts";
 import type { System } from "../system.ts";
 
@@ -45,17 +46,17 @@ test("this is a page, and the vectors are there", () => {
 });
 
 test("the release build answers in a page as gVisor did, through reservations", () =>
-  netstack(() => openReservations()));
+  netstack(() => new ReservationSystem(PortManager.open())));
 
 test("the release build answers in a page as gVisor did, through pools", () =>
-  netstack(() => openPools()));
+  netstack(() => new PoolSystem(PortManager.open())));
 
 test("the debug build answers in a page as gVisor did, through reservations and pools in turn", async () => {
   const [module, cooldownModule] = await Promise.all([debug("core"), debug("cooldown")]);
   let opened = 0;
   await netstack(() => {
-    const open = ++opened % 2 === 0 ? openReservations : openPools;
-    return open({ module, cooldownModule });
+    const Opened = ++opened % 2 === 0 ? ReservationSystem : PoolSystem;
+    return new Opened(PortManager.open({ module, cooldownModule }));
   }, EVERY);
 });
 

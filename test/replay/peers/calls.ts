@@ -1,9 +1,10 @@
 // Cases of gVisor's own test of its port manager (pkg/tcpip/ports/ports_test.go), as calls on a
 // manager.
 
+import type { Ask } from "../../support/ask.ts";
 import { BadInput } from "../input.ts";
 import type { Call } from "../linux-6.18/sequences.ts";
-import type { Key, System } from "../system.ts";
+import type { System } from "../system.ts";
 
 interface Reservation {
   readonly networks: readonly number[];
@@ -45,13 +46,13 @@ export class CallPlayer {
         return this.#reserve(rest[0] as Reservation);
       case "tuple": {
         const { port } = rest[0] as Reservation;
-        return this.#system.reserveTuple(this.#key(rest[0]), port) ? "ok" : "EADDRINUSE";
+        return this.#system.tuple(askOf(rest[0]), port) === port ? "ok" : "EADDRINUSE";
       }
       case "release":
-        this.#system.release(this.#key(rest[0]), (rest[0] as Reservation).port);
+        this.#system.release(askOf(rest[0]), (rest[0] as Reservation).port);
         return "ok";
       case "setPortRange":
-        return this.#system.setPortRange(rest[0] as number, rest[1] as number) ? "ok" : "EINVAL";
+        return this.#system.setRange(rest[0] as number, rest[1] as number) ? "ok" : "EINVAL";
       case "pick":
         return this.#pick(rest[0] as string);
       default:
@@ -64,18 +65,16 @@ export class CallPlayer {
   }
 
   #reserve(asked: Reservation): string {
-    const key = this.#key(asked);
+    const ask = askOf(asked);
     const port =
-      asked.port === 0
-        ? this.#system.reserveEphemeral(key, 0)
-        : this.#system.reserve(key, asked.port);
+      asked.port === 0 ? this.#system.search(ask, 0) : this.#system.reserve(ask, asked.port);
     return port > 0 ? "ok" : "EADDRINUSE";
   }
 
   #pick(name: string): number | string {
     const tester = TESTERS[name];
     if (tester === undefined) throw new BadInput(`no tester is called ${name}`);
-    const { first } = this.#system.portRange();
+    const { first } = this.#system.range();
     try {
       const port = this.#system.pick(0, (candidate) => tester(candidate, first));
       return port > 0 ? port : "EADDRNOTAVAIL";
@@ -97,17 +96,16 @@ export class CallPlayer {
     }
     return "ok";
   }
+}
 
-  #key(value: unknown): ReturnType<System["request"]> {
-    const { networks, transport, address, flags, bindToDevice, destination } = value as Reservation;
-    const key: Key = {
-      networks: [...networks],
-      transport,
-      addr: address,
-      flags,
-      device: bindToDevice,
-      dest: { addr: destination.addr, port: destination.port },
-    };
-    return this.#system.request(key);
-  }
+function askOf(value: unknown): Ask {
+  const { networks, transport, address, flags, bindToDevice, destination } = value as Reservation;
+  return {
+    networks: [...networks],
+    transport,
+    address,
+    flags,
+    device: bindToDevice,
+    destination: { address: destination.addr, port: destination.port },
+  };
 }

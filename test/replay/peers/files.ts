@@ -1,12 +1,12 @@
 // Cases from the test suites of others (test/vectors/peers), each on a manager of its own: calls on
 // the manager, calls on allocators, or socket calls on a network stack above it.
 
-import type { PortManager } from "../../../bindings/index.ts";
+import { PortManager } from "../../../bindings/index.ts";
 import { BadInput, same } from "../input.ts";
 import { type Case, replayCase } from "../linux-6.18/cases.ts";
 import { eachCase, readJson } from "../linux-6.18/files.ts";
 import type { Call, Difference } from "../linux-6.18/sequences.ts";
-import { openReservations } from "../manager.ts";
+import { ReservationSystem } from "../manager.ts";
 import type { Counts } from "../netstack.ts";
 import { AllocatorPlayer } from "./allocators.ts";
 import { CallPlayer } from "./calls.ts";
@@ -54,7 +54,7 @@ export function replayPeer(one: PeerCase, options: ManagerOptions): Difference |
   if (ON_A_STACK.has(op)) return replayCase(one, (setup) => openStack(setup, options));
   const player: Player =
     ON_A_MANAGER.test(op) && op !== "reserveAll"
-      ? new CallPlayer(() => openReservations(options))
+      ? new CallPlayer(() => new ReservationSystem(PortManager.open(options)))
       : new AllocatorPlayer(options);
   try {
     return played(one, player);
