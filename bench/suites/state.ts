@@ -2,8 +2,8 @@
 // there are for each port of a busy pool, and for each accepted connection; and how long a record
 // of a list of them takes.
 
-import { IPV4, PortManager, TCP } from "../../bindings/index.ts";
-import { figureOf } from "../harness/measure.ts";
+import { type HeldFilter, IPV4, PortManager, TCP } from "../../bindings/index.ts";
+import { type Figure, figureOf } from "../harness/measure.ts";
 import type { Session } from "../harness/session.ts";
 import type { Suite } from "../harness/suites.ts";
 
@@ -12,6 +12,8 @@ const ROUNDS = 21;
 const LISTS = 5;
 /** Ten times as many records miss the caches more often, and nothing else. */
 const LISTED_AT_MOST = 1.5;
+/** A record that a filter passes over, over one that is listed. */
+const PASSED_AT_MOST = 0.15;
 const SERVER = { networks: [IPV4], transport: TCP, address: "10.0.0.1", port: 443 };
 
 export const stateSuite: Suite = {
@@ -32,9 +34,12 @@ export const stateSuite: Suite = {
       pool.takeMany(new Uint16Array(held));
     });
     const [few, many] = [accepted / 10, accepted].map((count) => measureList(session, count));
-    const value = (many as number) / (few as number);
+    const value = (many as Lists).all / (few as Lists).all;
     const listed = "a record of a list of all, ten times as many held, over as many";
     session.check({ name: listed, value, atMost: LISTED_AT_MOST });
+    const passed = "a record that a list of one port passes over, over one that is listed";
+    const over = (many as Lists).ofOnePort / (many as Lists).all;
+    session.check({ name: passed, value: over, atMost: PASSED_AT_MOST });
   },
 };
 
@@ -44,23 +49,38 @@ function acceptAll(manager: PortManager, count: number): void {
     listener.accept(0x0b000000 + (one >>> 4), 1024 + (one & 15));
 }
 
-/** How long a record takes of a list of all, in the median. */
-function measureList(session: Session, held: number): number {
+/** How long lists take for each record that is held, in the median. */
+interface Lists {
+  readonly all: number;
+  /** One record is listed, and the others are passed over. */
+  readonly ofOnePort: number;
+}
+
+function measureList(session: Session, held: number): Lists {
   const manager = PortManager.open({ seed: 1 });
-  acceptAll(manager, held);
-  const lists: number[] = [];
+  acceptAll(manager, held - 1);
+  manager.reservePort({ ...SERVER, port: 53 });
+  const all: number[] = [];
+  const ofOnePort: number[] = [];
   for (let round = 0; round < (session.smoke ? 1 : LISTS); round++) {
-    const start = performance.now();
-    let listed = 0;
-    for (const { count } of manager.reservations()) listed += count;
-    lists.push(((performance.now() - start) * 1e6) / held);
-    if (listed !== held) throw new Error(`${listed} of ${held} are listed`);
+    all.push(timeOfList(manager, {}, held) / held);
+    ofOnePort.push(timeOfList(manager, { port: 53 }, 1) / held);
   }
   manager.close();
   const row = { suite: "state", system: "portwarden", operations: held } as const;
-  const figure = figureOf(lists);
-  session.keep({ ...row, workload: `a record of a list of ${held}`, ...figure });
-  return figure.median;
+  const [listed, passed] = [all, ofOnePort].map(figureOf) as [Figure, Figure];
+  session.keep({ ...row, workload: `a record of a list of ${held}`, ...listed });
+  session.keep({ ...row, workload: `a record of ${held}, in a list of one port`, ...passed });
+  return { all: listed.median, ofOnePort: passed.median };
+}
+
+/** Nanoseconds of a list that has so many records. */
+function timeOfList(manager: PortManager, filter: HeldFilter, records: number): number {
+  const start = performance.now();
+  let listed = 0;
+  for (const { count } of manager.reservations(filter)) listed += count;
+  if (listed !== records) throw new Error(`${listed} of ${records} are listed`);
+  return (performance.now() - start) * 1e6;
 }
 
 /** @param atMost bytes of the snapshot for each of what is held. */

@@ -4,8 +4,8 @@ import { LINE_BYTES } from "../../assembly/abi.ts";
 import type { Core } from "../core/core.ts";
 import type { PortGroup } from "../groups/group.ts";
 import type { PoolRecord } from "../pool-record.ts";
-import { type Address, parseAddress } from "../requests/address.ts";
-import { groupAt } from "../requests/block.ts";
+import { type Address, ANY, parseAddress } from "../requests/address.ts";
+import { groupAt, writeKey } from "../requests/block.ts";
 import { checkPort, checkUint32, readOptions } from "../requests/checks.ts";
 import type { Key } from "../requests/parsing.ts";
 import { addressText, flagNames } from "../requests/printing.ts";
@@ -67,9 +67,23 @@ export interface HeldSource {
 
 /** All that is held and agrees with a filter, as it is now. */
 export function listHeld(source: HeldSource, filter: CheckedFilter): IterableIterator<HeldPort> {
+  if (isFree(source, filter)) return [].values();
   const list = FlowList.of(source.core, source.manager, filter.port, lineFilter(filter));
   const isWanted = filter.group && membersOf(source, filter.group);
   return records(list, isWanted, coolingOf(source));
+}
+
+/**
+ * Is it clear that nobody holds the port of a filter? A reservation without flags is refused by every
+ * holder, so one question tells, where the filter says the network and the transport.
+ */
+function isFree({ core, manager }: HeldSource, filter: CheckedFilter): boolean {
+  const { network, transport, address = ANY, port } = filter;
+  if (port === 0 || network === undefined || transport === undefined) return false;
+  const ends = { device: 0, destination: ANY, destinationPort: 0, flags: 0 };
+  const none = { group: undefined, reserved: undefined };
+  writeKey(core, { networks: [network], transport, address, ...ends, ...none });
+  return core.exports.isAvailable(manager, port) === 1;
 }
 
 function* records(

@@ -1,6 +1,7 @@
 // What is held, as plain records; and its release by filter.
 
 import { describe, expect, test } from "vitest";
+import { SeededRandom } from "../../../bindings/core/random.ts";
 import {
   type HeldPort,
   IPV4,
@@ -11,6 +12,7 @@ import {
   UDP,
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
+import { flagsOf } from "../../support/ask.ts";
 import { BUILDS, moduleFor, openOn } from "../../support/builds.ts";
 
 const WEB = { networks: [IPV4], transport: TCP, address: "10.0.0.1" };
@@ -52,6 +54,38 @@ describe.each(BUILDS)("the list of what is held (%s build)", (build) => {
     expect(() => ports.reservations({ ports: 1 } as never)).toThrow("has no option");
     ports.close();
     expect(() => ports.reservations()).toThrow("closed");
+  });
+
+  test("of one port in one network is what the whole list has of it, also where nobody holds it", () => {
+    using ports = openOn(build, {});
+    const random = new SeededRandom(1);
+    const draw = (count: number): number => random.next() % count;
+    const addresses = ["", "10.0.0.1", "10.0.0.2"];
+    const ends = [
+      { address: "", port: 0 },
+      { address: "9.9.9.9", port: 443 },
+    ];
+    const sizes = new Set<number>();
+    for (let turn = 0; turn < 300; turn++) {
+      const asked = {
+        ...{ networks: [IPV4], transport: [TCP, UDP][draw(2)] as number, port: 80 + draw(8) },
+        address: addresses[draw(3)] as string,
+        ...{ bindToDevice: draw(2), destination: ends[draw(2)], flags: flagsOf(draw(8)) },
+      };
+      if (draw(2) === 0) ports.releasePort(asked);
+      else if (turn % 3 === 0) ports.tryReserve(asked);
+      else if (ports.isAvailable(asked)) ports.reserveTuple(asked);
+      const { transport, port } = asked;
+      const all = [...ports.reservations()].filter(
+        (held) => held.transport === transport && held.port === port,
+      );
+      for (const address of [undefined, "0.0.0.0", "10.0.0.1", "10.0.0.2"]) {
+        const found = [...ports.reservations({ network: IPV4, transport, port, address })];
+        expect(found).toEqual(all.filter((held) => held.address === (address ?? held.address)));
+        sizes.add(found.length);
+      }
+    }
+    expect([...sizes].sort().slice(0, 3)).toEqual([0, 1, 2]);
   });
 
   test("lists each record once that is there from beginning to end, whatever else changes", () => {
