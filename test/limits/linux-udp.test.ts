@@ -5,7 +5,8 @@ import { expect, test } from "vitest";
 import { PortError } from "../../bindings/errors.ts";
 import type { Linux2632Socket } from "../../bindings/linux/rules/2.6.32/socket.ts";
 import { type Fixture, onBuilds, REMOTE } from "../api/linux-udp/fixture.ts";
-import { fill, LIMIT } from "../fuzz/udp/implementation.ts";
+import { fill } from "../fuzz/udp/implementation.ts";
+import { LIMIT } from "../fuzz/udp/setup.ts";
 import { caught, setting } from "../invalid-input/fixture.ts";
 
 /** What is left when the acts begin: bytes, in steps of the smallest block. */

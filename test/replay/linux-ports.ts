@@ -1,9 +1,10 @@
 // Linux2632Ports as a system to replay on, with a tree of groups of its own. Seconds become
-// milliseconds, groups are made when they are first heard of, and sockets are privileged: the
-// vectors know no privileged ports.
+// milliseconds, groups are made when they are first heard of, and sockets are privileged unless
+// somebody says that they are not.
 
 import { PortError } from "../../bindings/errors.ts";
 import { type PortGroup, PortGroups } from "../../bindings/groups/group.ts";
+import type { Linux2632Settings } from "../../bindings/linux/rules/2.6.32/options.ts";
 import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import type { Linux2632Socket } from "../../bindings/linux/rules/2.6.32/socket.ts";
 import type {
@@ -16,11 +17,7 @@ import type {
   SocketRequest,
 } from "./linux-system.ts";
 
-interface Options {
-  readonly module?: WebAssembly.Module;
-  readonly linuxModule?: WebAssembly.Module;
-  readonly memoryLimit?: number;
-}
+type Options = Omit<Linux2632Settings, "hint" | "random">;
 
 /** What the rules may answer. Any other error is no answer. */
 const REFUSALS = new Set(["EADDRINUSE", "EADDRNOTAVAIL", "EINVAL", "EISCONN"]);
@@ -42,40 +39,56 @@ export class OnLinuxPorts implements LinuxSystem<Linux2632Socket> {
     const { module } = options;
     this.#tree = PortGroups.open(module === undefined ? {} : { module });
     const random = (): number => this.#random[this.drawn++] ?? 0;
-    this.ports = Linux2632Ports.open({ ...options, unprivilegedPortStart: 0, hint, random });
-    this.#usedAtOpen = this.ports.stats().memory.used;
+    const chance = options.seed === undefined ? { random } : {};
+    this.ports = Linux2632Ports.open({ unprivilegedPortStart: 0, hint, ...chance, ...options });
+    this.#usedAtOpen = this.used;
   }
 
-  socket({ reuse, device, group }: SocketRequest): Linux2632Socket {
-    const where = this.#group(group);
-    const options = { reuseAddr: reuse, bindToDevice: device, group: where, privileged: true };
-    return this.ports.socket(options);
+  get used(): number {
+    return this.ports.stats().memory.used;
+  }
+
+  socket({
+    type = "tcp",
+    reuse,
+    device,
+    group,
+    privileged = true,
+  }: SocketRequest): Linux2632Socket {
+    const options = { type, reuseAddr: reuse, bindToDevice: device, privileged };
+    return this.ports.socket({ ...options, group: this.#group(group) });
   }
 
   bind(socket: Linux2632Socket, address: string, port: number, random: readonly number[]): Outcome {
     this.#draws(random);
-    return outcome(() => socket.bind(address, port));
+    return this.outcome(socket, () => socket.bind(address, port));
   }
 
   listen(socket: Linux2632Socket, random: readonly number[]): Outcome {
     this.#draws(random);
-    return outcome(() => socket.listen());
+    return this.outcome(socket, () => socket.listen());
   }
 
   connect(
     socket: Linux2632Socket,
     { local, remote, remotePort }: ConnectRequest,
-    offset: number,
+    offset: number | undefined,
   ): Outcome {
-    return outcome(() => socket.connect(remote, remotePort, { localAddress: local, offset }));
+    const how = { localAddress: local, offset };
+    this.#draws([]);
+    return this.outcome(socket, () => socket.connect(remote, remotePort, how));
   }
 
   close(socket: Linux2632Socket): void {
     socket.close();
   }
 
-  closeToTimeWait(socket: Linux2632Socket, stamp: number | undefined): void {
-    socket.close({ timeWait: true, timestamp: stamp === undefined ? null : stamp * MS });
+  closeToTimeWait(socket: Linux2632Socket, stamp: number | undefined): Outcome | undefined {
+    const timestamp = stamp === undefined ? null : stamp * MS;
+    return this.outcome(socket, () => {
+      socket.close({ timeWait: true, timestamp });
+      return undefined;
+    });
   }
 
   expireTimeWait(): number {
@@ -112,6 +125,10 @@ export class OnLinuxPorts implements LinuxSystem<Linux2632Socket> {
     this.ports.tcpTwReuse = value;
   }
 
+  setUnprivilegedStart(port: number): void {
+    this.ports.unprivilegedPortStart = port;
+  }
+
   bucket(port: number): { fastreuse: number; owners: number; timeWait: number } | undefined {
     return this.ports.bindBucket(port);
   }
@@ -121,18 +138,28 @@ export class OnLinuxPorts implements LinuxSystem<Linux2632Socket> {
     return { buckets, bsockets: sockets, hint: this.ports.hint };
   }
 
-  look({ port, address, state }: Linux2632Socket): Look {
-    return { port, address, state };
+  look({ type, reuseAddr: reuse, port, address, state }: Linux2632Socket): Look {
+    return { type, reuse, port, address, state };
   }
 
   /** The tree would refuse to be closed while a group is used. */
   end(): Left {
-    const bytes = this.ports.stats().memory.used - this.#usedAtOpen;
+    const bytes = this.used - this.#usedAtOpen;
     this.ports.close();
     let { uses } = this.#tree.root;
     for (const group of this.#groups.values()) uses += group.uses;
     this.#tree.close();
     return { bytes, uses };
+  }
+
+  /** A refusal is an answer; any other error is none. */
+  protected outcome<T>(_socket: Linux2632Socket, ask: () => T): T | Outcome {
+    try {
+      return ask();
+    } catch (error) {
+      if (error instanceof PortError && REFUSALS.has(error.code)) return error.code;
+      throw error;
+    }
   }
 
   #draws(random: readonly number[]): void {
@@ -158,14 +185,5 @@ export class OnLinuxPorts implements LinuxSystem<Linux2632Socket> {
       if (error instanceof PortError && error.code === "ENOENT") return this.#tree.create(path);
       throw error;
     }
-  }
-}
-
-function outcome(ask: () => number): Outcome {
-  try {
-    return ask();
-  } catch (error) {
-    if (error instanceof PortError && REFUSALS.has(error.code)) return error.code;
-    throw error;
   }
 }

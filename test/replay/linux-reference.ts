@@ -19,13 +19,24 @@ export function openReferenceLinux(hint: number): ReferenceLinux {
 export class ReferenceLinux implements LinuxSystem<ReferenceSocket> {
   readonly ports: ReferenceLinuxPorts;
   #random: readonly number[] = [];
+  #drawn = 0;
 
   constructor(hint: number) {
-    this.ports = new ReferenceLinuxPorts(() => this.#random[this.ports.drawn] ?? 0, hint);
+    this.ports = new ReferenceLinuxPorts(() => this.draw(), hint);
   }
 
   get drawn(): number {
-    return this.ports.drawn;
+    return this.#drawn;
+  }
+
+  /** The next of what the last call was given. */
+  protected draw(): number {
+    return this.#random[this.#drawn++] ?? 0;
+  }
+
+  protected setDraws(random: readonly number[]): void {
+    this.#random = random;
+    this.#drawn = 0;
   }
 
   socket({ reuse, device, group }: SocketRequest): ReferenceSocket {
@@ -33,25 +44,28 @@ export class ReferenceLinux implements LinuxSystem<ReferenceSocket> {
   }
 
   bind(socket: ReferenceSocket, address: string, port: number, random: readonly number[]): Outcome {
-    this.#random = random;
+    this.setDraws(random);
     return this.ports.bind(socket, address, port);
   }
 
   listen(socket: ReferenceSocket, random: readonly number[]): Outcome {
-    this.#random = random;
+    this.setDraws(random);
     return this.ports.listen(socket);
   }
 
-  connect(socket: ReferenceSocket, request: ConnectRequest, portOffset: number): Outcome {
-    return this.ports.connect(socket, request, portOffset);
+  connect(socket: ReferenceSocket, request: ConnectRequest, portOffset = 0): Outcome {
+    this.setDraws([]);
+    return this.ports.connect(socket, { ...request, local: request.local ?? "" }, portOffset);
   }
 
   close(socket: ReferenceSocket): void {
     this.ports.close(socket);
   }
 
-  closeToTimeWait(socket: ReferenceSocket, stamp: number | undefined): void {
+  closeToTimeWait(socket: ReferenceSocket, stamp: number | undefined): Outcome | undefined {
+    if (socket.state !== "connected") return "EINVAL";
     this.ports.closeToTimeWait(socket, stamp);
+    return undefined;
   }
 
   expireTimeWait(): number {
@@ -86,6 +100,9 @@ export class ReferenceLinux implements LinuxSystem<ReferenceSocket> {
     this.ports.reusesTimeWait = value === 1;
   }
 
+  /** Whoever has a TCP socket may have every port. */
+  setUnprivilegedStart(_port: number): void {}
+
   bucket(port: number): { fastreuse: number; owners: number; timeWait: number } | undefined {
     return this.ports.bucket(port);
   }
@@ -94,8 +111,8 @@ export class ReferenceLinux implements LinuxSystem<ReferenceSocket> {
     return this.ports.stats();
   }
 
-  look({ port, address, state }: ReferenceSocket): Look {
-    return { port, address, state };
+  look({ reuse, port, address, state }: ReferenceSocket): Look {
+    return { type: "tcp", reuse, port, address, state };
   }
 
   end(): Left {

@@ -1,21 +1,34 @@
-// What a replay of Linux' port picker plays on: Linux2632Ports or the reference model, behind one
-// face.
+// What a replay of Linux' port picker plays on, and the fuzzer: Linux2632Ports or the reference
+// model, behind one face. The vectors know neither UDP nor privileged ports; the fuzzer does.
 //
 // All is said in the vectors' words: seconds, groups by their paths, "" for any address, 0 for no
 // device. A system makes a socket of its own for each that is asked for; from then on that is what
 // a call names. What can be refused answers with the port, or with the error's code.
 
-export type Outcome = number | string;
+export type Outcome = number | string | Refused;
+
+/** Of a UDP socket. */
+export interface Refused {
+  readonly code: string;
+  readonly reason: string;
+  readonly searched?: Range;
+}
+
+export type Type = "udp" | "tcp";
 
 export interface SocketRequest {
+  /** Absent: TCP. */
+  readonly type?: Type;
+  /** Absent: it may have every port. */
+  readonly privileged?: boolean;
   readonly reuse: boolean;
   readonly device: number;
   readonly group: string;
 }
 
-/** Where a connect() goes, and the address that routing would choose for it. */
+/** Where a connect() goes, and the address that routing would choose for it: TCP is always told. */
 export interface ConnectRequest {
-  readonly local: string;
+  readonly local?: string | undefined;
   readonly remote: string;
   readonly remotePort: number;
 }
@@ -26,23 +39,29 @@ export interface Range {
 }
 
 export interface Look {
+  readonly type: Type;
+  readonly reuse: boolean;
   readonly port: number;
   readonly address: string;
   readonly state: string;
 }
 
 export interface LinuxSystem<Socket = unknown> {
-  /** How many random values the last bind() or listen() took. */
+  /** How many random values the last bind(), listen() or connect() took. */
   readonly drawn: number;
 
   socket(request: SocketRequest): Socket;
   /** @param random what its search draws, from the head of the list. */
   bind(socket: Socket, address: string, port: number, random: readonly number[]): Outcome;
   listen(socket: Socket, random: readonly number[]): Outcome;
-  connect(socket: Socket, request: ConnectRequest, portOffset: number): Outcome;
+  /** @param portOffset TCP is always told; absent: as the system's selection says. */
+  connect(socket: Socket, request: ConnectRequest, portOffset: number | undefined): Outcome;
   close(socket: Socket): void;
-  /** @param stamp the second of its last TCP timestamp; absent: it had none. */
-  closeToTimeWait(socket: Socket, stamp: number | undefined): void;
+  /**
+   * How it was refused, if it was.
+   * @param stamp the second of its last TCP timestamp; absent: it had none.
+   */
+  closeToTimeWait(socket: Socket, stamp: number | undefined): Outcome | undefined;
   /** How many it removed. */
   expireTimeWait(): number;
 
@@ -54,6 +73,7 @@ export interface LinuxSystem<Socket = unknown> {
   setLocalRange(first: number, last: number): void;
   setNow(seconds: number): void;
   setTwReuse(value: 0 | 1): void;
+  setUnprivilegedStart(port: number): void;
 
   bucket(port: number): { fastreuse: number; owners: number; timeWait: number } | undefined;
   stats(): { buckets: number; bsockets: number; hint: number };

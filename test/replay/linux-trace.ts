@@ -6,7 +6,7 @@
 // left, so that what is counted then, and the memory in use, has been forgotten.
 
 import { BadInput } from "./input.ts";
-import type { LinuxSystem, Look, Outcome } from "./linux-system.ts";
+import type { LinuxSystem, Look, Outcome, SocketRequest } from "./linux-system.ts";
 
 type Bounds = readonly [low: number, high: number];
 
@@ -15,10 +15,10 @@ interface OnSocket {
 }
 
 export type LinuxOperation =
-  | (OnSocket & { op: "socket"; reuse: boolean; device: number; group: string })
+  | (OnSocket & SocketRequest & { op: "socket" })
   | (OnSocket & { op: "bind"; addr: string; port: number; random?: readonly number[] })
   | (OnSocket & { op: "listen"; random?: readonly number[] })
-  | (OnSocket & { op: "connect"; saddr: string } & To)
+  | (OnSocket & To & { op: "connect" })
   | (OnSocket & { op: "close" })
   | (OnSocket & { op: "closeToTimeWait"; stamp: number; hasTimestamp: boolean })
   | (OnSocket & { op: "setReuse"; reuse: boolean })
@@ -28,19 +28,22 @@ export type LinuxOperation =
   | { op: "setLocalRange"; low: number; high: number }
   | { op: "setNow"; now: number }
   | { op: "setTwReuse"; value: 0 | 1 }
+  | { op: "setUnprivilegedStart"; start: number }
   | { op: "bucket"; port: number }
   | { op: "expireTimeWait" | "stats" };
 
+/** In the vectors nothing is absent. */
 interface To {
+  readonly saddr?: string;
   readonly daddr: string;
   readonly dport: number;
-  readonly portOffset: number;
+  readonly portOffset?: number;
 }
 
 /** As a vector file has it. `drawn` is how many of `random` were taken: none if it is absent. */
 export type LinuxRecorded = LinuxOperation & { expect: LinuxAnswer; drawn?: number };
 
-export type LinuxAnswer = Readonly<Record<string, string | number | boolean>> | null;
+export type LinuxAnswer = Readonly<Record<string, unknown>> | null;
 
 // ── What an operation looks like ──────────────────────────────────────────────────────────
 
@@ -90,6 +93,7 @@ const FIELDS: Readonly<Record<LinuxOperation["op"], Fields>> = {
   setLocalRange: { low: port, high: port },
   setNow: { now: seconds },
   setTwReuse: { value: integer(0, 1) },
+  setUnprivilegedStart: { start: portOrAny },
   bucket: { port },
   expireTimeWait: {},
   stats: {},
@@ -194,7 +198,7 @@ export class LinuxPlayer {
     }
   }
 
-  /** How many random values the last bind() or listen() took. */
+  /** How many random values the last bind(), listen() or connect() took. */
   get drawn(): number {
     return this.#system.drawn;
   }
@@ -202,6 +206,10 @@ export class LinuxPlayer {
   /** The sockets that are open, by number. */
   get open(): Iterable<number> {
     return this.#sockets.keys();
+  }
+
+  has(sock: number): boolean {
+    return this.#sockets.has(sock);
   }
 
   look(sock: number): Look {
@@ -231,19 +239,20 @@ export class LinuxPlayer {
     } catch {}
   }
 
-  #open({ sock, reuse, device, group }: LinuxOperation & { op: "socket" }): LinuxAnswer {
+  #open(operation: LinuxOperation & { op: "socket" }): LinuxAnswer {
+    const { sock } = operation;
     if (sock <= this.#newest) throw new BadInput(`socket ${sock} is not a new one`);
+    this.#sockets.set(sock, this.#system.socket(operation));
     this.#newest = sock;
-    this.#sockets.set(sock, this.#system.socket({ reuse, device, group }));
     return OK;
   }
 
   #closeToTimeWait(operation: LinuxOperation & { op: "closeToTimeWait" }): LinuxAnswer {
     const { sock, stamp, hasTimestamp } = operation;
-    const { state } = this.look(sock);
-    if (state !== "connected") throw new BadInput(`socket ${sock} is ${state}, not connected`);
+    const socket = this.socket(operation);
     if (stamp > this.#now) throw new BadInput(`stamp ${stamp} lies ahead of ${this.#now}`);
-    this.#system.closeToTimeWait(this.socket(operation), hasTimestamp ? stamp : undefined);
+    const refused = this.#system.closeToTimeWait(socket, hasTimestamp ? stamp : undefined);
+    if (refused !== undefined) return inWords(refused);
     this.#sockets.delete(sock);
     return OK;
   }
@@ -273,6 +282,9 @@ export class LinuxPlayer {
         return;
       case "setTwReuse":
         system.setTwReuse(operation.value);
+        return;
+      case "setUnprivilegedStart":
+        system.setUnprivilegedStart(operation.start);
         return;
       case "expireTimeWait":
         this.expired += system.expireTimeWait();

@@ -80,6 +80,7 @@ function firstMismatch(
 ): Mismatch | undefined {
   for (const [at, recorded] of operations.entries()) {
     const { expect, drawn, ...operation } = recorded;
+    within(`${place}, operation ${at}`, () => checkWaits(player, operation));
     const expected = mayDraw(operation) ? { ...expect, drawn: drawn ?? 0 } : expect;
     const got = within(`${place}, operation ${at}`, () => outcome(player, operation));
     if (!same(got, expected)) return { trace, at, operation, expected, got };
@@ -98,6 +99,14 @@ function outcome(player: LinuxPlayer, operation: LinuxOperation): LinuxAnswer {
     const answer = player.perform(operation);
     return mayDraw(operation) ? { ...answer, drawn: player.drawn } : answer;
   });
+}
+
+/** No vector closes to TIME_WAIT what is not connected. */
+function checkWaits(player: LinuxPlayer, operation: LinuxOperation): void {
+  if (operation.op !== "closeToTimeWait") return;
+  const { state } = player.look(operation.sock);
+  if (state === "connected") return;
+  throw new BadInput(`socket ${operation.sock} is ${state}, not connected`);
 }
 
 function mayDraw({ op }: LinuxOperation): boolean {

@@ -13,19 +13,21 @@ const DESTINATION_PORTS = [80, 81, 443];
 /** Ports that are named although no range may include them. */
 const EDGES = [1, 63, 64, 80, 1023, 1024, 4095, 4096, 65535];
 
+export type Target = Omit<LinuxOperation & { op: "connect" }, "op" | "sock">;
+
 export class Planner {
-  #random: Random;
+  protected random: Random;
+  protected readonly model: LinuxPlayer;
   readonly #setup: Setup;
-  readonly #model: LinuxPlayer;
   #now = 0;
   #newest = 0;
   /** How many sockets are wanted now. */
   #wanted: number;
 
   constructor(setup: Setup, model: LinuxPlayer) {
-    this.#random = new Random(setup.salt);
+    this.random = new Random(setup.salt);
     this.#setup = setup;
-    this.#model = model;
+    this.model = model;
     this.#wanted = setup.sockets;
   }
 
@@ -41,18 +43,18 @@ export class Planner {
 
   /** Undefined where there is nothing to do that with. */
   plan(kind: Kind, random: Random): LinuxOperation | undefined {
-    this.#random = random;
-    return this.#planned(kind);
+    this.random = random;
+    return this.planned(kind);
   }
 
-  #planned(kind: Kind): LinuxOperation | undefined {
-    const random = this.#random;
+  protected planned(kind: Kind): LinuxOperation | undefined {
+    const { random } = this;
     switch (kind) {
       case "want":
         this.#wanted = random.between(this.#setup.fewest, this.#setup.sockets);
         return undefined;
       case "socket":
-        return this.#socket();
+        return this.socket();
       case "expireTimeWait":
         return { op: kind };
       case "setGroup":
@@ -60,7 +62,7 @@ export class Planner {
       case "setReserved":
         return { op: kind, ports: this.#reserved() };
       case "setLocalRange":
-        return this.#setLocalRange();
+        return this.setLocalRange();
       case "setNow":
         this.#now += random.pick([0, 1, 1, 2, 3, 30, 59, 60, 61]);
         return { op: kind, now: this.#now };
@@ -72,24 +74,24 @@ export class Planner {
   }
 
   #onSocket(kind: Kind): LinuxOperation | undefined {
-    const random = this.#random;
+    const { random } = this;
     const sock = this.#which(kind);
     if (sock === undefined) return undefined;
     switch (kind) {
       case "bind":
-        return { op: "bind", sock, addr: this.#address(), port: this.#port() };
+        return { op: "bind", sock, addr: this.address(), port: this.#port() };
       case "bindAny":
-        return { op: "bind", sock, addr: this.#address(), port: 0, random: this.#draws() };
+        return { op: "bind", sock, addr: this.address(), port: 0, random: this.#draws() };
       case "listen":
         return { op: "listen", sock, random: this.#draws() };
       case "connect":
-        return { op: "connect", sock, ...this.#target(), portOffset: this.#offset() };
+        return { op: "connect", sock, ...this.target(sock) };
       case "close":
         return this.#isCrowded() || random.chance(20) ? { op: "close", sock } : undefined;
       case "closeToTimeWait":
         return this.#closeToTimeWait(sock);
       case "setReuse": {
-        const mayClear = this.#setup.clears || this.#model.look(sock).port === 0;
+        const mayClear = this.#setup.clears || this.model.look(sock).port === 0;
         return { op: "setReuse", sock, reuse: !mayClear || random.chance(30) };
       }
       default:
@@ -97,9 +99,9 @@ export class Planner {
     }
   }
 
-  #socket(): LinuxOperation | undefined {
+  protected socket(): (LinuxOperation & { op: "socket" }) | undefined {
     const { devices, groups, reuse } = this.#setup;
-    const random = this.#random;
+    const { random } = this;
     if (this.#isCrowded()) return undefined;
     this.#newest += 1;
     return {
@@ -112,20 +114,20 @@ export class Planner {
   }
 
   #isCrowded(): boolean {
-    return [...this.#model.open].length >= this.#wanted;
+    return [...this.model.open].length >= this.#wanted;
   }
 
   /** Mostly one that this is meant for, now and then any. */
   #which(kind: Kind): number | undefined {
-    const open = [...this.#model.open];
+    const open = [...this.model.open];
     if (open.length === 0) return undefined;
-    if (kind === "close" || this.#random.chance(8)) return this.#random.pick(open);
-    const meant = open.filter((sock) => this.#isMeant(kind, sock));
-    return meant.length === 0 ? undefined : this.#random.pick(meant);
+    if (kind === "close" || this.random.chance(8)) return this.random.pick(open);
+    const meant = open.filter((sock) => this.isMeant(kind, sock));
+    return meant.length === 0 ? undefined : this.random.pick(meant);
   }
 
-  #isMeant(kind: Kind, sock: number): boolean {
-    const { state, port } = this.#model.look(sock);
+  protected isMeant(kind: Kind, sock: number): boolean {
+    const { state, port } = this.model.look(sock);
     switch (kind) {
       case "bind":
       case "bindAny":
@@ -141,15 +143,15 @@ export class Planner {
   }
 
   #closeToTimeWait(sock: number): LinuxOperation {
-    const ago = this.#random.pick([0, 0, 1, 1, 2, 3, 5, 100]);
+    const ago = this.random.pick([0, 0, 1, 1, 2, 3, 5, 100]);
     const stamp = Math.max(0, this.#now - ago);
-    return { op: "closeToTimeWait", sock, stamp, hasTimestamp: this.#random.chance(75) };
+    return { op: "closeToTimeWait", sock, stamp, hasTimestamp: this.random.chance(75) };
   }
 
   #setGroup(): LinuxOperation {
     const { groups } = this.#setup;
-    const group = this.#random.pick(this.#random.chance(80) ? groups.slice(-3) : groups);
-    const kind = this.#random.below(3);
+    const group = this.random.pick(this.random.chance(80) ? groups.slice(-3) : groups);
+    const kind = this.random.below(3);
     return {
       op: "setGroup",
       group,
@@ -160,7 +162,7 @@ export class Planner {
 
   /** Mostly one that leaves something of the range. */
   #limit(): [low: number, high: number] | null {
-    const random = this.#random;
+    const { random } = this;
     const { first, count } = this.#setup;
     if (random.chance(50)) return null;
     if (random.chance(5)) return [1, PORT_MAX];
@@ -169,7 +171,7 @@ export class Planner {
   }
 
   #reserved(): number[] {
-    const random = this.#random;
+    const { random } = this;
     const { first, count } = this.#setup;
     const percent = random.pick(this.#setup.fewest > 0 ? [0, 2, 5, 10] : [0, 0, 5, 20, 50, 100]);
     const ports = Array.from({ length: count }, (_, index) => first + index);
@@ -178,48 +180,48 @@ export class Planner {
     return [...new Set(chosen)].sort((a, b) => a - b);
   }
 
-  #setLocalRange(): LinuxOperation {
+  protected setLocalRange(): LinuxOperation {
     const { first, count } = this.#setup;
-    const random = this.#random;
+    const { random } = this;
     const op = "setLocalRange";
     if (random.chance(50)) return { op, low: first, high: first + count - 1 };
     const low = clamp(first - 2 + random.below(count + 4));
     return { op, low, high: clamp(low + random.below(Math.max(64, count))) };
   }
 
-  #target(): { saddr: string; daddr: string; dport: number } {
-    const { addresses, destinations, destinationPorts } = this.#setup;
-    const saddr = this.#random.pick(addresses);
+  protected target(_sock: number): Target {
+    const { destinations, destinationPorts } = this.#setup;
     return {
-      saddr: saddr === "" ? "10.0.0.9" : saddr,
-      daddr: this.#random.pick(destinations),
-      dport: DESTINATION_PORTS[this.#random.below(destinationPorts)] as number,
+      saddr: this.address() || "10.0.0.9",
+      daddr: this.random.pick(destinations),
+      dport: DESTINATION_PORTS[this.random.below(destinationPorts)] as number,
+      portOffset: this.#offset(),
     };
   }
 
-  #address(): string {
-    return this.#random.pick(this.#setup.addresses);
+  protected address(): string {
+    return this.random.pick(this.#setup.addresses);
   }
 
   #port(): number {
     const { first, count } = this.#setup;
-    if (this.#random.chance(5)) return this.#random.pick(EDGES);
-    return clamp(first - 2 + this.#random.below(count + 4));
+    if (this.random.chance(5)) return this.random.pick(EDGES);
+    return clamp(first - 2 + this.random.below(count + 4));
   }
 
   /** Now and then one with which the search passes 2^32. */
   #offset(): number {
-    const random = this.#random;
-    const hint = Number(this.#model.perform({ op: "stats" })?.hint);
+    const { random } = this;
+    const hint = Number(this.model.perform({ op: "stats" })?.hint);
     const short = -hint - random.below(this.#setup.count + 2);
     return random.pick([random.below(200), random.u32(), U32_MAX - random.below(200), short >>> 0]);
   }
 
   #draws(): number[] {
-    return Array.from({ length: DRAWS_MAX }, () => this.#random.u32());
+    return Array.from({ length: DRAWS_MAX }, () => this.random.u32());
   }
 }
 
-function clamp(port: number): number {
+export function clamp(port: number): number {
   return Math.min(PORT_MAX, Math.max(1, port));
 }

@@ -61,14 +61,17 @@ const NO_FIGURES: Figures = {
 };
 const DRAINED: LinuxAnswer = { buckets: 0, bsockets: 0, bytes: 0, uses: 0 };
 
-export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
+export class LinuxSession<Model extends ReferenceLinux = ReferenceLinux>
+  implements PlannedSession<Kind, LinuxOperation>
+{
   readonly model: LinuxPlayer;
   readonly figures: Figures = { ...NO_FIGURES };
+  protected lastAnswer: LinuxAnswer = null;
   /** What has been done, with the model's answers. */
   readonly #steps: (LinuxOperation & { expect: LinuxAnswer; drawn?: number })[] = [];
-  readonly #reference: ReferenceLinux;
+  protected readonly reference: Model;
   readonly #real: LinuxPlayer;
-  readonly #underTest: BuildUnderTest;
+  protected readonly underTest: BuildUnderTest;
   readonly #setup: Pick<Setup, "hint" | "limit" | "isAbrupt">;
   readonly #planner: Planner | undefined;
   /** Whether the real side may say that it has no memory. */
@@ -80,19 +83,23 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
 
   /** Without a whole setup whoever opens it says what happens. */
   constructor(
-    reference: ReferenceLinux,
+    reference: Model,
     underTest: BuildUnderTest,
     setup: Setup | Pick<Setup, "hint" | "limit" | "isAbrupt">,
   ) {
-    this.#reference = reference;
-    this.#underTest = underTest;
+    this.reference = reference;
+    this.underTest = underTest;
     this.#setup = setup;
     this.#isTight = setup.limit !== undefined;
     this.model = new LinuxPlayer(reference);
     this.#real = new LinuxPlayer(underTest.system);
     if (!("salt" in setup)) return;
-    this.#planner = new Planner(setup, this.model);
+    this.#planner = this.newPlanner(setup);
     for (const operation of this.#planner.opening()) this.perform(operation);
+  }
+
+  protected newPlanner(setup: Setup): Planner {
+    return new Planner(setup, this.model);
   }
 
   get script(): string[] {
@@ -105,7 +112,7 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
 
   /** False: nothing happened, for the operation makes no sense here. */
   perform(operation: LinuxOperation): boolean {
-    const used = this.#isTight ? this.#underTest.used?.() : undefined;
+    const used = this.#isTight ? this.underTest.used?.() : undefined;
     let got: LinuxAnswer;
     let pick: PickPromise | undefined;
     let broken: unknown;
@@ -120,14 +127,15 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
     }
     this.figures.operations += 1;
     const expect = settled(() => this.model.perform(operation));
-    const mayDraw = operation.op === "bind" || operation.op === "listen";
+    const mayDraw = ["bind", "listen", "connect"].includes(operation.op);
     this.#steps.push({ ...operation, expect, ...(mayDraw && { drawn: this.model.drawn }) });
     if (broken !== undefined) throw broken;
     compare("answer", got, expect);
+    this.lastAnswer = got;
     this.#compareTraces(operation, mayDraw);
     if (pick !== undefined) this.#judge(pick, got);
     if (this.#steps.length % AUDIT_EVERY === 0) this.#audit();
-    settled(() => this.#underTest.verify?.());
+    settled(() => this.underTest.verify?.());
     return true;
   }
 
@@ -136,14 +144,14 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
     this.figures.operations += 1;
     this.figures.refusals += 1;
     this.#steps.push({ ...operation, expect: { err: "ENOBUFS" } });
-    compare("bytes in use after a refusal", this.#underTest.used?.(), used);
+    compare("bytes in use after a refusal", this.underTest.used?.(), used);
     compare(
       "figures after a refusal",
-      settled(() => this.#underTest.system.stats()),
-      this.#reference.stats(),
+      settled(() => this.underTest.system.stats()),
+      this.reference.stats(),
     );
     this.#audit();
-    settled(() => this.#underTest.verify?.());
+    settled(() => this.underTest.verify?.());
     return true;
   }
 
@@ -151,7 +159,7 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
   finish(): void {
     this.#audit();
     if (this.#setup.isAbrupt) {
-      compare("left in use", settled(() => this.#underTest.system.end()).uses, 0);
+      compare("left in use", settled(() => this.underTest.system.end()).uses, 0);
     } else {
       compare("left by the model", this.model.drain(), DRAINED);
       compare(
@@ -182,10 +190,10 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
     compare("TIME_WAITs removed", this.#real.expired, this.model.expired);
     compare(
       "figures",
-      settled(() => this.#underTest.system.stats()),
-      this.#reference.stats(),
+      settled(() => this.underTest.system.stats()),
+      this.reference.stats(),
     );
-    if (!("sock" in operation) || !new Set(this.model.open).has(operation.sock)) return;
+    if (!("sock" in operation) || !this.model.has(operation.sock)) return;
     this.#compareSocket(operation.sock);
     const { port } = this.model.look(operation.sock);
     for (const near of [port, "port" in operation ? operation.port : 0]) {
@@ -206,8 +214,8 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
   }
 
   #compareRecord(port: number): void {
-    const got = settled(() => this.#underTest.system.bucket(port));
-    compare(`record of port ${port}`, got, this.#reference.bucket(port));
+    const got = settled(() => this.underTest.system.bucket(port));
+    compare(`record of port ${port}`, got, this.reference.bucket(port));
   }
 
   // ── What selection promises ─────────────────────────────────────────────────────────────
@@ -217,7 +225,8 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
     const { op } = operation;
     if (op === "setReuse") this.#noteReuse(operation);
     if (op !== "bind" && op !== "listen" && op !== "connect") return undefined;
-    const { ports: reference } = this.#reference;
+    if (this.model.look(operation.sock).type === "udp") return undefined;
+    const { ports: reference } = this.reference;
     const socket = this.model.socket(operation) as ReferenceSocket;
     if (socket.port !== 0 || socket.state !== "closed") return undefined;
     if (op === "bind" && operation.port !== 0) return undefined;
@@ -230,12 +239,12 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
     const suits = (port: number): boolean => {
       if (op === "bind") return reference.suitsBind(socket, operation.addr, port);
       if (op === "listen") return reference.suitsBind(socket, socket.address, port);
-      const { saddr: local, daddr: remote, dport: remotePort } = operation;
+      const { saddr: local = "", daddr: remote, dport: remotePort } = operation;
       return reference.suitsConnect(socket, { local, remote, remotePort }, port);
     };
     let mayMiss = this.#hasCleared;
     if (op === "connect") {
-      const offset = (this.#reference.stats().hint + operation.portOffset) % TWO_32;
+      const offset = (this.reference.stats().hint + (operation.portOffset ?? 0)) % TWO_32;
       mayMiss = offset + count >= TWO_32;
       if (mayMiss) this.figures.wrapped += 1;
     }
@@ -243,8 +252,8 @@ export class LinuxSession implements PlannedSession<Kind, LinuxOperation> {
   }
 
   #noteReuse(operation: LinuxOperation & { op: "setReuse" }): void {
-    const socket = this.model.socket(operation) as ReferenceSocket;
-    if (socket.port !== 0 && socket.reuse && !operation.reuse) this.#hasCleared = true;
+    const { type, port, reuse } = this.model.look(operation.sock);
+    if (type === "tcp" && port !== 0 && reuse && !operation.reuse) this.#hasCleared = true;
   }
 
   #judge({ kind, ports, acceptable, mayMiss }: PickPromise, got: LinuxAnswer): void {

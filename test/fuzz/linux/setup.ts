@@ -47,7 +47,8 @@ export type Kind =
   | "setReserved"
   | "setLocalRange"
   | "setNow"
-  | "setTwReuse";
+  | "setTwReuse"
+  | "setUnprivilegedStart";
 
 export type Weights = Readonly<Record<Kind, number>>;
 
@@ -143,7 +144,7 @@ function wideSetup(salt: number, random: Random, bindsOnly: boolean): Setup {
   };
 }
 
-function weights(changed: Partial<Weights>): Weights {
+export function weights(changed: Partial<Weights>): Weights {
   return {
     want: 2,
     socket: 24,
@@ -161,6 +162,8 @@ function weights(changed: Partial<Weights>): Weights {
     setLocalRange: 1,
     setNow: 4,
     setTwReuse: 1,
+    // Of UDP alone: all others may have every port.
+    setUnprivilegedStart: 0,
     ...changed,
   };
 }

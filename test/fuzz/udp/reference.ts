@@ -1,168 +1,96 @@
-// The model of UDP and the model of TCP, which know nothing of each other, side by
-// side. They share the tree of groups, the settings, and where draws come from.
+// The model of UDP and the model of TCP, which know nothing of each other, side by side. They share
+// the tree of groups, the settings, and where draws come from.
 
 import { SeededRandom } from "../../../bindings/core/random.ts";
-import { ReferenceLinuxPorts, type ReferenceSocket } from "../../models/reference-linux.ts";
+import type { ReferenceSocket } from "../../models/reference-linux.ts";
 import { ReferenceUdp, type UdpSocket } from "../../models/reference-udp.ts";
-import type { Answer, Known, Look, Operation, PairMetrics, System, Type } from "./operation.ts";
+import { ReferenceLinux } from "../../replay/linux-reference.ts";
+import type { ConnectRequest, Look, Outcome, SocketRequest } from "../../replay/linux-system.ts";
 import type { Setup } from "./setup.ts";
 
-type Socket =
-  | { readonly type: "udp"; readonly its: UdpSocket }
-  | { readonly type: "tcp"; readonly its: ReferenceSocket };
+type Socket = ReferenceSocket | UdpSocket;
 
 export type NewModel = (draw: () => number) => ReferenceUdp;
 
-export class Reference implements System {
+export class Reference extends ReferenceLinux {
   readonly udp: ReferenceUdp;
-  readonly tcp: ReferenceLinuxPorts;
-  readonly #sockets = new Map<number, Socket>();
-  #draws: readonly number[] = [];
-  drawn = 0;
+  readonly #seeded: SeededRandom | undefined;
 
   constructor(setup: Setup, newModel: NewModel = (draw) => new ReferenceUdp(draw)) {
-    const seeded = setup.seed === undefined ? undefined : new SeededRandom(setup.seed);
-    const draw = (): number => seeded?.next() ?? this.#draws[this.drawn++] ?? 0;
-    this.udp = newModel(draw);
-    this.tcp = new ReferenceLinuxPorts(draw, setup.hint);
+    super(setup.hint);
+    this.#seeded = setup.seed === undefined ? undefined : new SeededRandom(setup.seed);
+    this.udp = newModel(() => this.draw());
     this.udp.localAddress = setup.localAddress;
-    this.udp.range = this.tcp.range = { first: setup.first, last: setup.last };
     this.udp.unprivilegedStart = setup.unprivilegedStart;
   }
 
-  /** The sockets that are open, oldest first. */
-  get open(): number[] {
-    return [...this.#sockets.keys()];
+  protected override draw(): number {
+    return this.#seeded?.next() ?? super.draw();
   }
 
-  get count(): number {
-    return this.#sockets.size;
+  override socket(request: SocketRequest): ReferenceSocket & UdpSocket {
+    const { type, reuse, device, privileged = true, group } = request;
+    const socket =
+      type === "udp"
+        ? this.udp.socket(reuse, device, privileged, this.ports.group(group))
+        : super.socket(request);
+    return socket as ReferenceSocket & UdpSocket;
   }
 
-  has(sock: number): boolean {
-    return this.#sockets.has(sock);
+  override bind(socket: Socket, address: string, port: number, random: readonly number[]): Outcome {
+    if (!isUdp(socket)) return super.bind(socket, address, port, random);
+    this.setDraws(random);
+    return this.udp.bind(socket, address, port);
   }
 
-  perform(operation: Operation): Answer {
-    this.#draws = operation.draws ?? [];
-    this.drawn = 0;
-    const { udp, tcp } = this;
-    switch (operation.op) {
-      case "socket": {
-        const { sock, type, reuse, device, privileged } = operation;
-        const group = tcp.group(operation.group);
-        if (type === "tcp")
-          this.#sockets.set(sock, { type, its: tcp.socket(reuse, device, group) });
-        else this.#sockets.set(sock, { type, its: udp.socket(reuse, device, privileged, group) });
-        return "done";
-      }
-      case "setGroup":
-        tcp.group(operation.group)[operation.kind] = operation.range;
-        return "done";
-      case "setReserved":
-        udp.reserved = tcp.reserved = new Set(operation.ports);
-        return "done";
-      case "setRange":
-        udp.range = tcp.range = { first: operation.first, last: operation.last };
-        return "done";
-      case "setUnprivilegedStart":
-        udp.unprivilegedStart = operation.start;
-        return "done";
-      case "setNow":
-        tcp.now = operation.now;
-        return "done";
-      case "expireTimeWait":
-        return tcp.expireTimeWait();
-      default: {
-        const socket = this.#socket(operation.sock);
-        const answer =
-          socket.type === "udp"
-            ? this.#performUdp(socket.its, operation)
-            : this.#performTcp(socket.its, operation);
-        const isClose = operation.op === "close" || operation.op === "closeToTimeWait";
-        if (isClose && answer === "done") this.#sockets.delete(operation.sock);
-        return answer;
-      }
-    }
+  override listen(socket: Socket, random: readonly number[]): Outcome {
+    if (!isUdp(socket)) return super.listen(socket, random);
+    this.setDraws(random);
+    return this.udp.listen(socket);
   }
 
-  look(sock: number): Look {
-    const { type, its } = this.#socket(sock);
-    const { state, address, port, reuse } = its;
-    return { type, state, address, port, reuse };
+  override connect(socket: Socket, request: ConnectRequest, portOffset?: number): Outcome {
+    if (!isUdp(socket)) return super.connect(socket, request, portOffset);
+    this.setDraws([]);
+    return this.udp.connect(socket, request.local, portOffset);
   }
 
-  typeOf(sock: number): Type {
-    return this.#socket(sock).type;
+  override close(socket: Socket): void {
+    if (isUdp(socket)) this.udp.close(socket);
+    else super.close(socket);
   }
 
-  /** An open UDP socket. */
-  datagram(sock: number): UdpSocket | undefined {
-    const socket = this.#sockets.get(sock);
-    return socket?.type === "udp" ? socket.its : undefined;
+  override closeToTimeWait(socket: Socket, stamp: number | undefined): Outcome | undefined {
+    if (isUdp(socket)) return this.udp.closeToTimeWait(socket);
+    return super.closeToTimeWait(socket, stamp);
   }
 
-  figures(): PairMetrics {
-    const { buckets, bsockets, hint } = this.tcp.stats();
-    return { buckets, sockets: bsockets + this.udp.owners, hint };
+  override setReserved(ports: readonly number[]): void {
+    super.setReserved(ports);
+    this.udp.reserved = this.ports.reserved;
   }
 
-  record(port: number): Known | undefined {
-    return this.tcp.bucket(port);
+  override setLocalRange(first: number, last: number): void {
+    super.setLocalRange(first, last);
+    this.udp.range = this.ports.range;
   }
 
-  #performUdp(socket: UdpSocket, operation: Operation): Answer {
-    switch (operation.op) {
-      case "bind":
-        return this.udp.bind(socket, operation.address, operation.port);
-      case "connect":
-        return this.udp.connect(socket, operation.local, operation.offset);
-      case "listen":
-        return this.udp.listen(socket);
-      case "close":
-        this.udp.close(socket);
-        return "done";
-      case "closeToTimeWait":
-        return this.udp.closeToTimeWait(socket);
-      default:
-        return this.#change(socket, operation);
-    }
+  override setUnprivilegedStart(port: number): void {
+    this.udp.unprivilegedStart = port;
   }
 
-  #performTcp(socket: ReferenceSocket, operation: Operation): Answer {
-    const { tcp } = this;
-    switch (operation.op) {
-      case "bind":
-        return inCodes(tcp.bind(socket, operation.address, operation.port));
-      case "connect": {
-        const { local = "", remote, remotePort, offset = 0 } = operation;
-        return inCodes(tcp.connect(socket, { local, remote, remotePort }, offset));
-      }
-      case "listen":
-        return inCodes(tcp.listen(socket));
-      case "close":
-        tcp.close(socket);
-        return "done";
-      case "closeToTimeWait":
-        if (socket.state !== "connected") return { code: "EINVAL" };
-        tcp.closeToTimeWait(socket, operation.stamp ?? undefined);
-        return "done";
-      default:
-        return this.#change(socket, operation);
-    }
+  override stats(): { buckets: number; bsockets: number; hint: number } {
+    const { bsockets, ...others } = super.stats();
+    return { ...others, bsockets: bsockets + this.udp.owners };
   }
 
-  #change(socket: UdpSocket | ReferenceSocket, operation: Operation): Answer {
-    if (operation.op === "setReuse") socket.reuse = operation.reuse;
-    if (operation.op === "moveSocket") socket.group = this.tcp.group(operation.group);
-    return "done";
-  }
-
-  #socket(sock: number): Socket {
-    return this.#sockets.get(sock) as Socket;
+  override look(socket: Socket): Look {
+    if (!isUdp(socket)) return super.look(socket);
+    const { reuse, port, address, state } = socket;
+    return { type: "udp", reuse, port, address, state };
   }
 }
 
-function inCodes(answer: number | string): Answer {
-  return typeof answer === "number" ? answer : { code: answer };
+function isUdp(socket: Socket): socket is UdpSocket {
+  return "privileged" in socket;
 }

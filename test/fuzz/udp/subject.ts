@@ -1,11 +1,12 @@
 // UDP sockets of Linux2632Ports as a subject of the fuzzer, in one system with TCP sockets, which
 // are compared with a reference model that has never heard of UDP.
 
+import type { LinuxOperation } from "../../replay/linux-trace.ts";
 import { type Build, freshModules } from "../../support/builds.ts";
 import type { Subject } from "../fuzz.ts";
+import type { Kind } from "../linux/setup.ts";
 import { type PlannedSession, plannedByWeight } from "../planned.ts";
-import type { Operation } from "./operation.ts";
-import { type Kind, WEIGHTS } from "./operations.ts";
+import { WEIGHTS } from "./operations.ts";
 import type { NewModel } from "./reference.ts";
 import { UdpSession } from "./session.ts";
 import { type Setup, setups } from "./setup.ts";
@@ -17,7 +18,7 @@ export function udp(
   theme: Theme,
   build: Build = "debug",
   newModel?: NewModel,
-): Subject<Setup, PlannedSession<Kind, Operation>> {
+): Subject<Setup, PlannedSession<Kind, LinuxOperation>> {
   let modules = freshModules(build);
   return {
     name: `udp, ${theme}`,
