@@ -1,13 +1,14 @@
 // Mistakes with ports that rest: what is wrong is said, and nothing changes.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { PortError, PortManager, type PortPool, TCP } from "../../bindings/index.ts";
+import { PortManager, type PortPool, TCP } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import { BUILDS, bytesOf, openOn } from "../support/builds.ts";
 import {
   all,
   BAD_PORT,
   CLOSED,
+  expectError,
   OUT,
   type Refused,
   type Row,
@@ -157,17 +158,6 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 });
 
-function expectThrown(
-  act: () => unknown,
-  { code, reason = "invalid-argument", says }: Refused,
-): void {
-  let error: unknown;
-  try {
-    act();
-  } catch (thrown) {
-    error = thrown;
-  }
-  expect(error).toBeInstanceOf(PortError);
-  expect(error).toMatchObject({ code, reason });
-  if (says !== undefined) expect((error as PortError).message).toContain(says);
+function expectThrown(act: () => unknown, refused: Refused): void {
+  expectError(act, { reason: "invalid-argument", ...refused });
 }

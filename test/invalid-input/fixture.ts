@@ -23,12 +23,16 @@ export interface Fixture {
   readonly strange: Reservation;
 }
 
-/** What a mistake is answered with. */
+/** What an act is refused with. */
 export interface Refused {
   readonly code: string;
   readonly reason?: string;
-  /** Part of the message. */
-  readonly says?: string;
+  readonly syscall?: string | undefined;
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+  readonly searched?: { readonly first: number; readonly last: number } | undefined;
+  /** Parts of the message. */
+  readonly says?: string | readonly string[];
 }
 
 /** A value that is wrong, what to call it, and how it is refused. */
@@ -83,18 +87,25 @@ export function closeFixture({ manager, other }: Fixture): void {
   other.close();
 }
 
-/** The act is refused in that way, and neither manager has changed in any figure. */
+/** The act is refused in that way. */
+export function expectError(act: () => unknown, { says = [], ...rest }: Refused): PortError {
+  const error = caught(act);
+  expect(error).toBeInstanceOf(PortError);
+  expect(error).toMatchObject({ name: "PortError", ...rest });
+  const { message } = error as PortError;
+  expect(message).toMatch(new RegExp(`^${rest.code}: .`));
+  for (const part of [says].flat()) expect(message).toContain(part);
+  return error as PortError;
+}
+
+/** The act is refused as a mistake, unless another reason is given, and neither manager has changed in any figure. */
 export function expectRefused(
   fixture: Fixture,
   act: (fixture: Fixture) => unknown,
-  { code, reason = "invalid-argument", says }: Refused,
+  refused: Refused,
 ): void {
   const before = picture(fixture);
-  const error = caught(() => act(fixture));
-  expect(error).toBeInstanceOf(PortError);
-  expect(error).toMatchObject({ name: "PortError", code, reason });
-  expect((error as PortError).message).toMatch(new RegExp(`^${code}: .`));
-  if (says !== undefined) expect((error as PortError).message).toContain(says);
+  expectError(() => act(fixture), { reason: "invalid-argument", ...refused });
   expect(picture(fixture)).toEqual(before);
 }
 

@@ -6,7 +6,7 @@ import { coreOf } from "../../bindings/core/core.ts";
 import { PortGroups, PortManager, ReservedPorts } from "../../bindings/index.ts";
 import { Linux2632Ports } from "../../bindings/linux/rules/2.6.32/ports.ts";
 import type { Linux2632Socket } from "../../bindings/linux/rules/2.6.32/socket.ts";
-import { expectRefused, type Fixture, onBuilds, type Refused, WEB } from "../api/linux/fixture.ts";
+import { expectRefused, type Fixture, onBuilds, WEB } from "../api/linux/fixture.ts";
 import { freshModule, linuxModule, moduleFor, modulesFor } from "../support/builds.ts";
 import {
   all,
@@ -15,6 +15,7 @@ import {
   BAD_RANGE,
   EMPTY_MODULE,
   OUT,
+  type Refused,
   type Row,
   says,
   setting,

@@ -16,19 +16,16 @@ import { openGroups, picture } from "../api/groups/fixture.ts";
 import { DNS, instanceBytes, reservedOn, SERVER, WEB } from "../api/netstack/fixture.ts";
 import { BUILDS, freshModule, openOn } from "../support/builds.ts";
 import {
-  type Refused as AnyRefused,
   all,
   caught,
+  expectError,
   getting,
+  type Refused,
   type Row,
   says,
   throwing,
   wrong,
 } from "./fixture.ts";
-
-interface Refused extends AnyRefused {
-  readonly reason: string;
-}
 
 const TYPE: Refused = { code: "ERR_INVALID_ARG_TYPE", reason: "invalid-argument" };
 const VALUE: Refused = { code: "ERR_INVALID_ARG_VALUE", reason: "invalid-argument" };
@@ -72,12 +69,9 @@ describe.each(BUILDS)("%s build", (build) => {
     ];
   }
 
-  function expectRefused(act: () => unknown, { code, reason, says: text }: Refused): void {
+  function expectRefused(act: () => unknown, refused: Refused): void {
     const before = everything();
-    const error = caught(act);
-    expect(error).toMatchObject({ name: "PortError", code, reason });
-    expect((error as Error).message).toMatch(new RegExp(`^${code}: .`));
-    if (text !== undefined) expect((error as Error).message).toContain(text);
+    expectError(act, refused);
     expect(everything()).toEqual(before);
   }
 
@@ -104,7 +98,7 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── Groups ──────────────────────────────────────────────────────────────────────────────
 
   describe.each(inGroup)("%s", (_name, act) => {
-    test.each<Row<Refused>>([
+    test.each<Row>([
       ...all(TYPE, null, 0, 70_000, Number.NaN, 5n, "/a", {}, [], Symbol("group"), () => "/a"),
       ...all(TYPE, true, { path: "/a" }, Object.create(PortGroup.prototype)),
       ["its prototype", PortGroup.prototype, TYPE],
@@ -154,7 +148,7 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── Lists of reserved ports ─────────────────────────────────────────────────────────────
 
   describe.each(byList)("%s", (_name, act) => {
-    test.each<Row<Refused>>([
+    test.each<Row>([
       ...all(TYPE, null, 2000, "2000-2002", [2000, 2001], new Set([2000]), {}, false),
       ...all(TYPE, Symbol("reserved"), Object.create(ReservedPorts.prototype)),
     ])("refuses %s as reserved", (_name, bad) => {
@@ -247,7 +241,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   const OUT = { ...VALUE, code: "ERR_OUT_OF_RANGE" };
   const own = (algorithm: string, more: object): object => ({ algorithm, ...more });
-  test.each<Row<Refused>>([
+  test.each<Row>([
     ["null", null, says(TYPE, "selection must be an object, got null")],
     ["a number", 3, says(TYPE, "selection must be a name or an object")],
     ["a list", ["hash"], says(TYPE, "got an array of 1")],

@@ -6,8 +6,9 @@ import type { PortGroups } from "../../../bindings/groups/group.ts";
 import { ReservedPorts } from "../../../bindings/groups/reserved.ts";
 import { Sysctl, type SysctlHost } from "../../../bindings/linux/sysctl.ts";
 import type { PortRange } from "../../../bindings/requests/range.ts";
+import { expectError } from "../../invalid-input/fixture.ts";
 import { BUILDS, moduleFor } from "../../support/builds.ts";
-import { BIND, CONNECT, expectRefused, FILES, openGroups, picture, TREES } from "./fixture.ts";
+import { BIND, CONNECT, FILES, openGroups, picture, TREES } from "./fixture.ts";
 
 // ── Control files ─────────────────────────────────────────────────────────────────────────
 
@@ -74,9 +75,9 @@ describe.each(BUILDS)("%s build, control files", (build) => {
     groups.create("/a", { bindPortRange: { first: 5, last: 6 } });
     const before = picture(groups);
     const write = (text: string) => (): void => groups.write(`/a/${BIND}`, text);
-    expectRefused(write("6 5"), { code: "EINVAL", reason: "invalid-port-range", says: '"6 5"' });
-    expectRefused(write("a"), { code: "EINVAL", reason: "invalid-text", says: "20000 20999" });
-    expectRefused(write("1".repeat(20)), {
+    expectError(write("6 5"), { code: "EINVAL", reason: "invalid-port-range", says: '"6 5"' });
+    expectError(write("a"), { code: "EINVAL", reason: "invalid-text", says: "20000 20999" });
+    expectError(write("1".repeat(20)), {
       code: "E2BIG",
       reason: "text-too-long",
       says: "got 20",
@@ -157,8 +158,8 @@ describe.each(BUILDS)("%s build, reserved ports", (build) => {
     const set = (text: string) => (): void => {
       reserved.text = text;
     };
-    expectRefused(set("1,,2"), { code: "EINVAL", reason: "invalid-text" });
-    expectRefused(set("1,70000"), { code: "EINVAL", reason: "invalid-port-range" });
+    expectError(set("1,,2"), { code: "EINVAL", reason: "invalid-text" });
+    expectError(set("1,70000"), { code: "EINVAL", reason: "invalid-port-range" });
     expect([reserved.text, reserved.size]).toEqual(["5,7-9", 4]);
   });
 
@@ -253,9 +254,9 @@ describe("sysctls", () => {
   test("keep the start of unprivileged ports at or below the range", () => {
     sysctl.write(RANGE, "2000 3000");
     const range = { code: "EINVAL", reason: "invalid-port-range" };
-    expectRefused(() => sysctl.write(START, "2001"), { ...range, says: "up to 2000" });
+    expectError(() => sysctl.write(START, "2001"), { ...range, says: "up to 2000" });
     sysctl.write(START, "2000");
-    expectRefused(() => sysctl.write(RANGE, "1999"), { ...range, says: "at least 2000" });
+    expectError(() => sysctl.write(RANGE, "1999"), { ...range, says: "at least 2000" });
     sysctl.write(START, "0");
     sysctl.write(RANGE, "1");
     expect(all()).toEqual(["1\t3000\n", "\n", "0\n", "0\n"]);
@@ -270,8 +271,8 @@ describe("sysctls", () => {
       "__proto__",
       `${REUSE} `,
     ]) {
-      expectRefused(() => sysctl.read(name), { ...missing, says: NAMES.join(", ") });
-      expectRefused(() => sysctl.write(name, "1"), missing);
+      expectError(() => sysctl.read(name), { ...missing, says: NAMES.join(", ") });
+      expectError(() => sysctl.write(name, "1"), missing);
     }
   });
 });

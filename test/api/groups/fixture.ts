@@ -9,7 +9,6 @@ import {
   REQUEST_TRANSPORT,
 } from "../../../assembly/abi.ts";
 import { type Core, coreOf } from "../../../bindings/core/core.ts";
-import { PortError } from "../../../bindings/errors.ts";
 import {
   type GroupsOptions,
   groupAddress,
@@ -17,7 +16,6 @@ import {
   PortGroups,
 } from "../../../bindings/groups/group.ts";
 import { IPV4, TCP } from "../../../bindings/requests/request.ts";
-import { caught } from "../../invalid-input/fixture.ts";
 import { type Build, moduleFor } from "../../support/builds.ts";
 
 export type Inherit = "intersect" | "copy";
@@ -39,14 +37,6 @@ export const FILES: readonly string[] = [
   `${CONNECT}.effective`,
 ];
 
-/** What a mistake is answered with. */
-export interface Refused {
-  readonly code: string;
-  readonly reason: string;
-  /** Part of the message. */
-  readonly says?: string;
-}
-
 export function openGroups(build: Build, options: GroupsOptions = {}): PortGroups {
   return PortGroups.open({ ...options, ...moduleFor(build) });
 }
@@ -66,15 +56,6 @@ export function picture(groups: PortGroups): Record<string, unknown> {
     left.push(...children.map((name) => `${at}/${name.slice(0, -1)}`));
   }
   return all;
-}
-
-/** The act is refused in that way. */
-export function expectRefused(act: () => unknown, { code, reason, says }: Refused): void {
-  const error = caught(act);
-  expect(error).toBeInstanceOf(PortError);
-  expect(error).toMatchObject({ name: "PortError", code, reason });
-  expect((error as PortError).message).toMatch(new RegExp(`^${code}: .`));
-  if (says !== undefined) expect((error as PortError).message).toContain(says);
 }
 
 /** Somebody carries a group, as an open pool does, until the answer is called. */

@@ -11,8 +11,9 @@ import {
   PortGroups,
 } from "../../../bindings/groups/group.ts";
 import type { PortRange } from "../../../bindings/requests/range.ts";
+import { expectError } from "../../invalid-input/fixture.ts";
 import { BUILDS } from "../../support/builds.ts";
-import { carry, coreFor, expectRefused, openGroups, picture, TREES } from "./fixture.ts";
+import { carry, coreFor, openGroups, picture, TREES } from "./fixture.ts";
 
 const ALL = { first: 1, last: 65535 };
 
@@ -167,7 +168,7 @@ describe.each(TREES)("%s build, %s", (build, inherit) => {
     using groups = openGroups(build, { inherit });
     const old = groups.create("/a/b", { bindPortRange: range(5, 6) });
     old.remove();
-    expectRefused(() => groups.get("/a/b"), { code: "ENOENT", reason: "not-found" });
+    expectError(() => groups.get("/a/b"), { code: "ENOENT", reason: "not-found" });
     const young = groups.create("/a/b");
     expect(young).not.toBe(old);
     expect(young.bindPortRange).toBe(undefined);
@@ -201,11 +202,11 @@ describe.each(BUILDS)("%s build, groups in use", (build) => {
     expect([group.uses, groups.get("/a").uses]).toEqual([2, 0]);
     const before = picture(groups);
     const busy = { code: "EBUSY", reason: "busy" };
-    expectRefused(() => group.remove(), { ...busy, says: "the group /a/b is in use (2)" });
-    expectRefused(() => groups.close(), { ...busy, says: "the tree is in use, by /a/b (2)" });
+    expectError(() => group.remove(), { ...busy, says: "the group /a/b is in use (2)" });
+    expectError(() => groups.close(), { ...busy, says: "the tree is in use, by /a/b (2)" });
     expect(picture(groups)).toEqual(before);
     endOne();
-    expectRefused(() => group.remove(), { ...busy, says: "(1)" });
+    expectError(() => group.remove(), { ...busy, says: "(1)" });
     endOther();
     group.remove();
   });
@@ -224,8 +225,8 @@ describe.each(BUILDS)("%s build, groups in use", (build) => {
     const group = groups.create("/a");
     groups.create("/a/b");
     const busy = { code: "EBUSY", reason: "busy" };
-    expectRefused(() => group.remove(), { ...busy, says: 'the group /a has children, "b"' });
-    expectRefused(() => groups.root.remove(), { ...busy, says: "the root stays" });
+    expectError(() => group.remove(), { ...busy, says: 'the group /a has children, "b"' });
+    expectError(() => groups.root.remove(), { ...busy, says: "the root stays" });
     expect(Object.keys(picture(groups))).toEqual(["/", "/a", "/a/b"]);
   });
 });
@@ -401,7 +402,7 @@ function perform(
     if (operation.kind === GROUP_BIND) group.bindPortRange = operation.to;
     else group.connectPortRange = operation.to;
   } else if (reference.parent === undefined || all.some(({ parent }) => parent === reference)) {
-    expectRefused(() => group.remove(), { code: "EBUSY", reason: "busy" });
+    expectError(() => group.remove(), { code: "EBUSY", reason: "busy" });
   } else {
     group.remove();
     all.splice(all.indexOf(reference), 1);

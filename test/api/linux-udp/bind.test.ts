@@ -2,8 +2,8 @@
 // refusal says.
 
 import { beforeEach, describe, expect, test } from "vitest";
-import { caught, throwing } from "../../invalid-input/fixture.ts";
-import { expectError, expectRefused, RANGE } from "../linux/fixture.ts";
+import { caught, expectError, throwing } from "../../invalid-input/fixture.ts";
+import { expectRefused, RANGE } from "../linux/fixture.ts";
 import { type Fixture, onBuilds, REMOTE } from "./fixture.ts";
 
 const REUSE = { reuseAddr: true };

@@ -2,7 +2,8 @@
 // the words that are for TCP alone.
 
 import { describe, expect, test } from "vitest";
-import { expectError, expectRefused } from "../linux/fixture.ts";
+import { expectError } from "../../invalid-input/fixture.ts";
+import { expectRefused } from "../linux/fixture.ts";
 import { onBuilds, REMOTE } from "./fixture.ts";
 
 const TCP = { type: "tcp" } as const;

@@ -3,8 +3,9 @@
 
 import { describe, expect, test } from "vitest";
 import { PortManager } from "../../../bindings/index.ts";
+import { expectError } from "../../invalid-input/fixture.ts";
 import { moduleFor } from "../../support/builds.ts";
-import { bind, connect, expectError, expectRefused, onBuilds, WEB } from "./fixture.ts";
+import { bind, connect, expectRefused, onBuilds, WEB } from "./fixture.ts";
 
 const TAKEN = { code: "EADDRINUSE", reason: "port-in-use" };
 const BAD_ADDRESS = { code: "ERR_INVALID_IP_ADDRESS", reason: "invalid-argument" };

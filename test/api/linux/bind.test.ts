@@ -2,10 +2,10 @@
 // refusal says.
 
 import { beforeEach, describe, expect, test } from "vitest";
+import { expectError } from "../../invalid-input/fixture.ts";
 import {
   bind,
   connect,
-  expectError,
   expectRefused,
   FIRST,
   type Fixture,

@@ -6,17 +6,9 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { PortManager } from "../../../bindings/index.ts";
 import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
 import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
-import { caught, getting, throwing } from "../../invalid-input/fixture.ts";
+import { caught, expectError, getting, throwing } from "../../invalid-input/fixture.ts";
 import { moduleFor } from "../../support/builds.ts";
-import {
-  expectError,
-  expectRefused,
-  expectThrown,
-  type Fixture,
-  type Open,
-  onBuilds,
-  WEB,
-} from "./fixture.ts";
+import { expectRefused, expectThrown, type Fixture, type Open, onBuilds, WEB } from "./fixture.ts";
 
 const REUSE = { reuseAddr: true };
 const CLOSED = { code: "EBADF", reason: "closed" };

@@ -6,9 +6,9 @@ import { coreOf } from "../../../bindings/core/core.ts";
 import { PortGroups, ReservedPorts } from "../../../bindings/index.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
-import { setting } from "../../invalid-input/fixture.ts";
+import { expectError, setting } from "../../invalid-input/fixture.ts";
 import { freshModules, moduleFor, modulesFor } from "../../support/builds.ts";
-import { expectError, expectRefused, type Fixture, onBuilds, WEB } from "./fixture.ts";
+import { expectRefused, type Fixture, onBuilds, WEB } from "./fixture.ts";
 
 const CLOSED = { code: "EBADF", reason: "closed" };
 const GONE = { code: "ENOENT", reason: "not-found" };

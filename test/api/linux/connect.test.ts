@@ -2,16 +2,8 @@
 // what becomes of sockets that had a port before.
 
 import { beforeEach, describe, expect, test } from "vitest";
-import {
-  bind,
-  connect,
-  expectError,
-  expectRefused,
-  type Fixture,
-  onBuilds,
-  RANGE,
-  WEB,
-} from "./fixture.ts";
+import { expectError } from "../../invalid-input/fixture.ts";
+import { bind, connect, expectRefused, type Fixture, onBuilds, RANGE, WEB } from "./fixture.ts";
 
 const REUSE = { reuseAddr: true };
 const OTHER = "192.0.2.2";

@@ -13,22 +13,10 @@ import type {
 import type { Linux2632Settings } from "../../../bindings/linux/rules/2.6.32/options.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
-import { caught } from "../../invalid-input/fixture.ts";
+import { caught, expectError, type Refused } from "../../invalid-input/fixture.ts";
 import { BUILDS, type Build, modulesFor } from "../../support/builds.ts";
 import { SECRET } from "../../support/rfc6056.ts";
 import { openGroups } from "../groups/fixture.ts";
-
-/** What an act is refused with. */
-export interface Refused {
-  readonly code: string;
-  readonly reason?: string;
-  readonly syscall?: string | undefined;
-  readonly address?: string | undefined;
-  readonly port?: number | undefined;
-  readonly searched?: { readonly first: number; readonly last: number } | undefined;
-  /** Parts of the message, or all of it behind the code. */
-  readonly says?: string | readonly string[];
-}
 
 export type Open = (options?: Linux2632Settings) => Fixture;
 
@@ -253,18 +241,6 @@ export function connect(
 }
 
 // ── Refusals ──────────────────────────────────────────────────────────────────────────────
-
-/** The act is refused in that way. */
-export function expectError(act: () => unknown, refused: Refused): PortError {
-  const error = caught(act);
-  expect(error).toBeInstanceOf(PortError);
-  const { says = [], ...rest } = refused;
-  expect(error).toMatchObject({ name: "PortError", ...rest });
-  const { message } = error as PortError;
-  expect(message).toMatch(new RegExp(`^${refused.code}: .`));
-  for (const part of [says].flat()) expect(message).toContain(part);
-  return error as PortError;
-}
 
 /** The act is refused in that way, and nothing has changed. */
 export function expectRefused(fixture: Fixture, act: () => unknown, refused: Refused): PortError {

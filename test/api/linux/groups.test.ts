@@ -3,11 +3,11 @@
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { PortGroups } from "../../../bindings/index.ts";
+import { expectError } from "../../invalid-input/fixture.ts";
 import { moduleFor } from "../../support/builds.ts";
 import {
   bind,
   connect,
-  expectError,
   expectRefused,
   type Fixture,
   listen,

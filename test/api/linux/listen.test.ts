@@ -1,10 +1,10 @@
 // Stories of listen(): the port is asked for once more, as one that nobody shares.
 
 import { beforeEach, describe, expect, test } from "vitest";
+import { expectError } from "../../invalid-input/fixture.ts";
 import {
   bind,
   connect,
-  expectError,
   expectRefused,
   type Fixture,
   listen,

@@ -9,6 +9,7 @@ import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socke
 import { parseAddress } from "../../../bindings/requests/address.ts";
 import type { SelectionOptions } from "../../../bindings/selection.ts";
 import { Random } from "../../fuzz/random.ts";
+import { expectError } from "../../invalid-input/fixture.ts";
 import {
   hashOf,
   type IsFree,
@@ -19,7 +20,7 @@ import {
   SECRET,
   type Tuple,
 } from "../../support/rfc6056.ts";
-import { bind, connect, expectError, type Fixture, onBuilds, RANGE, WEB } from "./fixture.ts";
+import { bind, connect, type Fixture, onBuilds, RANGE, WEB } from "./fixture.ts";
 
 /** Draws nothing at open, and nothing later. */
 const KEYED: SelectionOptions = { algorithm: "hash", secret: SECRET, from: 0 };

@@ -4,16 +4,9 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { PortManager, ReservedPorts } from "../../../bindings/index.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
+import { expectError } from "../../invalid-input/fixture.ts";
 import { BUILDS, moduleFor, modulesFor } from "../../support/builds.ts";
-import {
-  bind,
-  connect,
-  expectError,
-  expectRefused,
-  type Fixture,
-  onBuilds,
-  WEB,
-} from "./fixture.ts";
+import { bind, connect, expectRefused, type Fixture, onBuilds, WEB } from "./fixture.ts";
 
 const RANGE_FILE = "net.ipv4.ip_local_port_range";
 const RESERVED_FILE = "net.ipv4.ip_local_reserved_ports";
