@@ -7,7 +7,7 @@
 //         10 ├──────────────┼───────┘
 //            │ length  u16  │
 //         16 ├──────────────┴───────┐
-//            │ marks           u32  │  a bitmap of the ports (ports/bitmap.ts); 0: the ring is short
+//            │ marks           u32  │  a bit for each port that is queued; 0: the ring is short
 //         20 └──────────────────────┘
 //
 //   ring     ┌──────┬──────┬──────┬──────┬──────┬──────┬──────┬──────┐
@@ -16,25 +16,19 @@
 //                            head
 //
 // The ring has the order. Whether a port is in a ring of up to 128 places is found by looking at
-// all of them, four at a time; a longer one has marks, a bit for each port. Zeroed memory is a
-// valid, empty queue. A full ring doubles, which is charged before, and does not shrink: an empty
-// queue has none where memory is limited, and `settleQueue` leaves the ring that the ports would have
-// brought. Removing a port from the middle moves those in front of it, which is slow and rare.
+// all of them, four at a time; a longer one has marks, 65,536 bits without summaries, for nothing is
+// searched there. Zeroed memory is a valid, empty queue. A full ring doubles, which is charged
+// before, and does not shrink: an empty queue has none where memory is limited, and `settleQueue`
+// leaves the ring that the ports would have brought. Removing a port from the middle moves those in
+// front of it, which is slow and rare.
 //
 // Must stay true: places of the ring that hold no port are 0; the ports of the ring are marked.
 
+import { PORT_COUNT } from "../abi";
 import { Address, allocZero, free, isLimited } from "../memory/arena";
 import { beginBill, canPay, chargeBlock } from "../memory/bill";
 import { INSTANCE_ACCOUNT } from "../memory/layout";
-import {
-  BITMAP_BYTES,
-  clearBit,
-  hasBit,
-  Port,
-  raiseBit,
-  setBit,
-  verifyBitmap,
-} from "../ports/bitmap";
+import { BITMAP_BYTES, Port, raiseBit } from "../ports/bitmap";
 
 const RING: usize = 0;
 const HEAD: usize = 4;
@@ -43,6 +37,7 @@ const LENGTH: usize = 10;
 const MARKS: usize = 16;
 export const QUEUE_BYTES: usize = MARKS + 4;
 
+const MARKS_BYTES: u32 = PORT_COUNT >> 3;
 const SHIFT_MIN: u32 = 4;
 /** Longer rings have marks. */
 const SHORT_SHIFT: u32 = 7;
@@ -55,7 +50,7 @@ export function lengthOf(queue: Address): u32 {
 
 export function isQueued(queue: Address, port: Port): bool {
   const marks = marksOf(queue);
-  return marks ? hasBit(marks, port) : isInRing(queue, port);
+  return marks ? isMarked(marks, port) : isInRing(queue, port);
 }
 
 /** Is there memory to add a port? */
@@ -64,7 +59,7 @@ export function canQueue(account: Address, queue: Address): bool {
   const shift = nextShift(queue);
   beginBill();
   chargeBlock(bytesOfRing(shift));
-  if (shift > SHORT_SHIFT && !marksOf(queue)) chargeBlock(BITMAP_BYTES);
+  if (shift > SHORT_SHIFT && !marksOf(queue)) chargeBlock(MARKS_BYTES);
   return canPay(account);
 }
 
@@ -95,7 +90,7 @@ export function shiftFirst(account: Address, queue: Address): Port {
   setPortAt(queue, 0, 0);
   setHead(queue, headOf(queue) + 1);
   store<u16>(queue, <u16>(lengthOf(queue) - 1), LENGTH);
-  if (marks) clearBit(marks, port);
+  if (marks) flipMark(marks, port);
   if (!lengthOf(queue) && isLimited(account)) clearQueue(account, queue);
   return port;
 }
@@ -164,7 +159,16 @@ function isInRing(queue: Address, port: Port): bool {
 function noteAdded(queue: Address, port: Port): void {
   const marks = marksOf(queue);
   store<u16>(queue, <u16>(lengthOf(queue) + 1), LENGTH);
-  if (marks) setBit(marks, port);
+  if (marks) flipMark(marks, port);
+}
+
+function isMarked(marks: Address, port: Port): bool {
+  return ((load<u8>(marks + <usize>(port >> 3)) >> (port & 7)) & 1) != 0;
+}
+
+function flipMark(marks: Address, port: Port): void {
+  const at = marks + <usize>(port >> 3);
+  store<u8>(at, load<u8>(at) ^ <u8>((<u32>1) << (port & 7)));
 }
 
 function headOf(queue: Address): u32 {
@@ -226,11 +230,11 @@ function resize(account: Address, queue: Address, shift: u32): void {
 }
 
 function mark(account: Address, queue: Address): void {
-  const marks = allocZero(account, BITMAP_BYTES);
+  const marks = allocZero(account, MARKS_BYTES);
   assert(marks != 0); // charged too little
   store<u32>(queue, <u32>marks, MARKS);
   const length = lengthOf(queue);
-  for (let place: u32 = 0; place < length; place++) setBit(marks, portAt(queue, place));
+  for (let place: u32 = 0; place < length; place++) flipMark(marks, portAt(queue, place));
 }
 
 // ── Invariants ────────────────────────────────────────────────────────────────────────────
@@ -240,7 +244,7 @@ export function verifyQueue(queue: Address): void {
   const length = lengthOf(queue);
   const marks = marksOf(queue);
   assert(ringOf(queue) ? length <= placesOf(queue) : !length && !marks);
-  assert(!marks || verifyBitmap(marks) == length);
+  assert(!marks || markCount(marks) == length);
   const met = allocZero(INSTANCE_ACCOUNT, BITMAP_BYTES);
   for (let place: u32 = 0; place < length; place++) {
     assert(isQueued(queue, portAt(queue, place)));
@@ -249,4 +253,10 @@ export function verifyQueue(queue: Address): void {
   free(INSTANCE_ACCOUNT, met);
   if (!ringOf(queue)) return;
   for (let place = length; place < placesOf(queue); place++) assert(!portAt(queue, place));
+}
+
+function markCount(marks: Address): u32 {
+  let count: u32 = 0;
+  for (let at = marks; at < marks + MARKS_BYTES; at += 8) count += <u32>popcnt(load<u64>(at));
+  return count;
 }

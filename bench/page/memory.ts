@@ -14,7 +14,7 @@
 //   bitmap      +136 words u64 x 1024                       ports/bitmap.ts
 //   cooldown    +0   ring u32: ports u16, 0 where none is   cooldown/queue.ts
 //               +6   shift u8: the ring has 2^shift places
-//               +16  a bitmap of the ports u32; 0: there is the ring alone
+//               +16  where the bits of the ports are; 0: there is the ring alone
 //   reserved    +4   a port set that is always a bitmap     ports/reserved.ts
 //
 // of Linux 2.6.32, below linux/rules/2.6.32, which has a bucket for each port:
@@ -107,7 +107,7 @@ export class Memory {
   /** The ports of a cooldown; none where it is 0. */
   readCooldown(cooldown: number, into: Uint32Array): void {
     const marks = cooldown === 0 ? 0 : this.#word(cooldown + QUEUE_MARKS);
-    if (marks !== 0) this.#readBitmap(marks, into);
+    if (marks !== 0) this.#readBits(marks, into);
     else into.fill(0);
     const ring = marks !== 0 || cooldown === 0 ? 0 : this.#word(cooldown) >>> 1;
     if (ring === 0) return;
@@ -181,7 +181,7 @@ export class Memory {
   #readSet(set: number, into: Uint32Array): void {
     const container = this.#bytes[set + SET_CONTAINER];
     const ports = this.#word(set + SET_PORTS);
-    if (container === BITMAP) this.#readBitmap(ports, into);
+    if (container === BITMAP) this.#readBits(ports + BITMAP_WORDS, into);
     else into.fill(0);
     if (container === SINGLE) add(into, ports);
     if (container !== ARRAY) return;
@@ -190,9 +190,8 @@ export class Memory {
     for (let index = 0; index < count; index++) add(into, this.#halves[start + index] as number);
   }
 
-  #readBitmap(bitmap: number, into: Uint32Array): void {
-    const start = (bitmap + BITMAP_WORDS) >>> 2;
-    into.set(this.#words.subarray(start, start + WORDS));
+  #readBits(bits: number, into: Uint32Array): void {
+    into.set(this.#words.subarray(bits >>> 2, (bits >>> 2) + WORDS));
   }
 
   #word(address: number): number {

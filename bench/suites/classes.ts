@@ -20,7 +20,7 @@ const ROUNDS = 7;
 /** How many times as long as alone. */
 const TOGETHER_AT_MOST = 1.3;
 /** What a pool's call takes over the bitmap's at most, by percent of the range that are held. */
-const OVER_BITMAP_AT_MOST = { 0: 1.25, 50: 1.25, 90: 1, 99: 1 } as const;
+const OVER_BITMAP_AT_MOST = { 0: 1.25, 50: 1.25, 90: 1, 99: 1, 99.9: 1, 99.998: 1 } as const;
 
 const RESERVATION_NS_AT_MOST = 200;
 /** How many times as long a reservation takes that way as with a request that is written out. */
