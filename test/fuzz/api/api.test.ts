@@ -1,4 +1,4 @@
-// The public API, called at random: what is valid is answered as a model of its own foresees, and
+// The public API, called at random: what is valid is answered as the reference model foresees, and
 // what is hostile is refused by a PortError and changes nothing.
 
 import { expect, test } from "vitest";

@@ -1,16 +1,19 @@
-// The public API as a subject of the fuzzer: valid calls that a model of its own foresees, and
-// hostile ones.
+// The public API as a subject of the fuzzer: valid calls on managers, and about as many hostile
+// ones.
 
 import type { Subject } from "../fuzz.ts";
-import { type PlannedSession, plannedByWeight } from "../planned.ts";
-import { anySalt } from "../random.ts";
-import { ApiSession, type Kind, type Setup, WEIGHTS } from "./session.ts";
+import { OPERATIONS } from "../netstack/operations.ts";
+import { mixed, type Setup } from "../netstack/setup.ts";
+import { plannedByWeight } from "../planned.ts";
+import { ApiSession } from "./session.ts";
 
-export function api(): Subject<Setup, PlannedSession<Kind, number>> {
+const HOSTILE = 650;
+
+export function api(): Subject<Setup, ApiSession> {
   return {
     name: "api",
-    setups: anySalt.map((seed): Setup => ({ seed })),
-    operations: plannedByWeight(WEIGHTS),
+    setups: mixed,
+    operations: [...OPERATIONS, ...plannedByWeight<"hostile", number>({ hostile: HOSTILE })],
     operationsMax: 1000,
     open: (setup) => new ApiSession(setup),
     renew: () => {},
