@@ -56,12 +56,14 @@ export function replayLine(line: string, place: string, open: () => System, coun
   const trace = parse(line, place);
   if (!isTrace(trace)) throw new BadInput(`${place}: not a trace: expected a name and ops`);
   if (isSkipped(trace.kind)) countSkipped(trace.kind, counts);
-  else replay(trace.name, recorded(trace, place), open(), counts, place);
+  else replay(trace.name, recorded(trace, place), new Player(open()), DRAINED, counts, place);
 }
 
 /** Replays the text of a table; adds to the counts. */
 export function replayTable(text: string, place: string, open: () => System, counts: Counts): void {
-  for (const { name, steps } of readTable(text, place)) replay(name, steps, open(), counts, place);
+  for (const { name, steps } of readTable(text, place)) {
+    replay(name, steps, new Player(open()), DRAINED, counts, place);
+  }
 }
 
 function isTrace(value: unknown): value is Trace {
@@ -92,15 +94,30 @@ function* recorded({ ops }: Trace, place: string): Generator<Step> {
   }
 }
 
-function replay(
+/** What plays one trace on a system that starts empty. */
+interface TracePlayer<Operation, Answer> {
+  readonly operations: number;
+  perform(operation: Operation): Answer;
+  /** Gives everything back and closes. */
+  drain(): Answer;
+  /** Closes a system that is no longer in order. */
+  abandon(): void;
+}
+
+/**
+ * Plays a trace up to the first answer that differs, and drains it; adds to the counts.
+ * @param drained what draining answers where nothing is left.
+ */
+export function replay<Operation, Answer>(
   trace: string,
-  steps: Iterable<Step>,
-  system: System,
+  steps: Iterable<Step<Operation, Answer>>,
+  player: TracePlayer<Operation, Answer>,
+  drained: Answer,
   counts: Counts,
   place: string,
 ): void {
-  const player = new Player(system);
-  const mismatch = firstMismatch(trace, steps, player, place) ?? drainMismatch(trace, player);
+  const mismatch =
+    firstMismatch(trace, steps, player, place) ?? drainMismatch(trace, player, drained);
   counts.traces += 1;
   counts.operations += player.operations;
   if (mismatch === undefined) return;
@@ -110,33 +127,47 @@ function replay(
   if (counts.mismatches.length < SHOWN_MAX) counts.mismatches.push(mismatch);
 }
 
-function firstMismatch(
+function firstMismatch<Operation, Answer>(
   trace: string,
-  steps: Iterable<Step>,
-  player: Player,
+  steps: Iterable<Step<Operation, Answer>>,
+  player: TracePlayer<Operation, Answer>,
   place: string,
 ): Mismatch | undefined {
   let at = 0;
   for (const { operation, expected, agrees } of steps) {
     const got = outcome(() => player.perform(operation), `${place}, operation ${at}`);
-    if (!agrees(got)) return { trace, at, operation, expected, got };
+    if (!agrees(got as Answer)) return { trace, at, operation, expected, got };
     at += 1;
   }
   return undefined;
 }
 
-function drainMismatch(trace: string, player: Player): Mismatch | undefined {
+function drainMismatch<Answer>(
+  trace: string,
+  player: Pick<TracePlayer<never, Answer>, "drain">,
+  drained: Answer,
+): Mismatch | undefined {
   const got = outcome(() => player.drain(), trace);
-  if (same(got, DRAINED)) return undefined;
-  return { trace, at: "end", operation: "release everything", expected: DRAINED, got };
+  if (same(got, drained)) return undefined;
+  return { trace, at: "end", operation: "give everything back", expected: drained, got };
 }
 
 /** An error that is no answer is shown as what was got; one about the file goes on its way. */
-function outcome(act: () => Answer, place: string): Answer {
+function outcome<Answer>(act: () => Answer, place: string): Answer | { threw: string } {
+  try {
+    return within(place, act);
+  } catch (error) {
+    if (error instanceof BadInput) throw error;
+    return { threw: String(error) };
+  }
+}
+
+/** Says where the input is bad. */
+export function within<T>(place: string, act: () => T): T {
   try {
     return act();
   } catch (error) {
     if (error instanceof BadInput) throw new BadInput(`${place}: ${error.message}`);
-    return { threw: String(error) };
+    throw error;
   }
 }

@@ -3,11 +3,11 @@
 
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST } from "../../assembly/abi.ts";
 import { BadInput, parse } from "./input.ts";
-import type { Answer, Operation, TesterFields } from "./trace.ts";
+import type { Operation, TesterFields, Answer as TraceAnswer } from "./trace.ts";
 
 /** One operation, and the judge of its answer; `expected` is what the judge wants, to be read. */
-export interface Step {
-  readonly operation: Operation;
+export interface Step<Asked = Operation, Answer = TraceAnswer> {
+  readonly operation: Asked;
   readonly expected: unknown;
   agrees(got: Answer): boolean;
 }
