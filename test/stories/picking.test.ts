@@ -10,11 +10,14 @@ import { askOf, UDP } from "../support/story.ts";
 const WEB = askOf({ transport: UDP });
 
 describe.each(FIXTURES)("%s", (_name, open) => {
-  /** Opens a system with a range of five ports. */
-  function five(): System {
-    const system = open();
-    system.setRange(2000, 2004);
-    return system;
+  /** A test on a system with a range of five ports. */
+  function five(name: string, act: (system: System) => void): void {
+    test(name, () => {
+      const system = open();
+      system.setRange(2000, 2004);
+      act(system);
+      system.close();
+    });
   }
 
   /** A tester that writes down what it is asked. */
@@ -25,86 +28,55 @@ describe.each(FIXTURES)("%s", (_name, open) => {
     };
   }
 
-  test("a tester of an explicit port is asked once, when the port is held already", () => {
-    const system = five();
+  five("a tester of an explicit port is asked once, when the port is held already", (system) => {
     const asked: number[] = [];
-    const port = system.reserve(
-      WEB,
-      80,
-      noting(asked, () => !system.isAvailable(WEB, 80)),
-    );
+    const tester = noting(asked, () => !system.isAvailable(WEB, 80));
+    const port = system.reserve(WEB, 80, tester);
     expect(port).toBe(80);
     expect(asked).toEqual([80]);
-    system.close();
   });
 
-  test("a tester is not asked about a port that is taken", () => {
-    const system = five();
+  five("a tester is not asked about a port that is taken", (system) => {
     system.reserve(WEB, 80);
     const asked: number[] = [];
-    expect(
-      system.reserve(
-        WEB,
-        80,
-        noting(asked, () => true),
-      ),
-    ).toBe(IN_USE);
+    const tester = noting(asked, () => true);
+    expect(system.reserve(WEB, 80, tester)).toBe(IN_USE);
     expect(asked).toEqual([]);
-    system.close();
   });
 
-  test("what a tester refuses is undone", () => {
-    const system = five();
+  five("what a tester refuses is undone", (system) => {
     expect(system.reserve(WEB, 80, () => false)).toBe(IN_USE);
     expect(system.stats().references).toBe(0);
     expect(system.reserve(WEB, 80)).toBe(80);
-    system.close();
   });
 
-  test("what a tester throws comes out, and the port is free again", () => {
-    const system = five();
+  five("what a tester throws comes out, and the port is free again", (system) => {
     const error = new Error("no");
     const fails = throwing(error);
     expect(() => system.reserve(WEB, 80, fails)).toThrow(error);
     expect(() => system.search(WEB, 0, fails)).toThrow(error);
     expect(system.stats().references).toBe(0);
-    system.close();
   });
 
-  test("a search goes on behind what its tester refuses, round the range, once", () => {
-    const system = five();
+  five("a search goes on behind what its tester refuses, round the range, once", (system) => {
     const asked: number[] = [];
-    expect(
-      system.search(
-        WEB,
-        3,
-        noting(asked, (port) => port === 2002),
-      ),
-    ).toBe(2002);
+    const tester = noting(asked, (port) => port === 2002);
+    expect(system.search(WEB, 3, tester)).toBe(2002);
     expect(asked).toEqual([2003, 2004, 2000, 2001, 2002]);
     expect(system.stats().references).toBe(1);
-    system.close();
   });
 
-  test("a search offers a tester only what it could hold", () => {
-    const system = five();
+  five("a search offers a tester only what it could hold", (system) => {
     system.reserve(WEB, 2001);
     system.reserve(WEB, 2003);
     const asked: number[] = [];
-    expect(
-      system.search(
-        WEB,
-        1,
-        noting(asked, () => false),
-      ),
-    ).toBe(EXHAUSTED);
+    const tester = noting(asked, () => false);
+    expect(system.search(WEB, 1, tester)).toBe(EXHAUSTED);
     expect(asked).toEqual([2002, 2004, 2000]);
     expect(system.stats().references).toBe(2);
-    system.close();
   });
 
-  test("a search stops where its tester throws", () => {
-    const system = five();
+  five("a search stops where its tester throws", (system) => {
     const asked: number[] = [];
     const fails = noting(asked, (port) => {
       if (port === 2000) throw new Error("enough");
@@ -113,39 +85,30 @@ describe.each(FIXTURES)("%s", (_name, open) => {
     expect(() => system.search(WEB, 3, fails)).toThrow("enough");
     expect(asked).toEqual([2003, 2004, 2000]);
     expect(system.stats().references).toBe(0);
-    system.close();
   });
 
-  test("a tester may take, within a search, what the search would have come to", () => {
-    const system = five();
+  five("a tester may take, within a search, what the search would have come to", (system) => {
     const asked: number[] = [];
-    const port = system.search(
-      WEB,
-      0,
-      noting(asked, (candidate) => {
-        if (candidate === 2000) system.reserve(WEB, 2001);
-        return candidate > 2001;
-      }),
-    );
+    const tester = noting(asked, (candidate) => {
+      if (candidate === 2000) system.reserve(WEB, 2001);
+      return candidate > 2001;
+    });
+    const port = system.search(WEB, 0, tester);
     expect(port).toBe(2002);
     expect(asked).toEqual([2000, 2002]);
     expect(system.stats().references).toBe(2);
-    system.close();
   });
 
-  test("a tester may free, within a search, what the search would have passed", () => {
-    const system = five();
+  five("a tester may free, within a search, what the search would have passed", (system) => {
     system.reserve(WEB, 2001);
     const port = system.search(WEB, 0, (candidate) => {
       if (candidate === 2000) system.release(WEB, 2001);
       return candidate !== 2000;
     });
     expect(port).toBe(2001);
-    system.close();
   });
 
-  test("a tester that changes the range does not change the search that is on", () => {
-    const system = five();
+  five("a tester that changes the range does not change the search that is on", (system) => {
     const asked: number[] = [];
     const change = noting(asked, () => {
       system.setRange(3000, 3001);
@@ -154,26 +117,18 @@ describe.each(FIXTURES)("%s", (_name, open) => {
     expect(system.search(WEB, 4, change)).toBe(EXHAUSTED);
     expect(asked).toEqual([2004, 2000, 2001, 2002, 2003]);
     expect(system.search(WEB, 0)).toBe(3000);
-    system.close();
   });
 
-  test("picking reserves nothing, and offers what is held, too", () => {
-    const system = five();
+  five("picking reserves nothing, and offers what is held, too", (system) => {
     system.reserve(WEB, 2002);
     const asked: number[] = [];
-    expect(
-      system.pick(
-        2,
-        noting(asked, (port) => port === 2001),
-      ),
-    ).toBe(2001);
+    const tester = noting(asked, (port) => port === 2001);
+    expect(system.pick(2, tester)).toBe(2001);
     expect(asked).toEqual([2002, 2003, 2004, 2000, 2001]);
     expect(system.stats().references).toBe(1);
-    system.close();
   });
 
-  test("picking that finds nothing has asked about each port once", () => {
-    const system = five();
+  five("picking that finds nothing has asked about each port once", (system) => {
     for (const offset of [0, 4, 5, 0xfffffffe, 0xffffffff]) {
       const asked: number[] = [];
       const nothing = noting(asked, () => false);
@@ -182,11 +137,9 @@ describe.each(FIXTURES)("%s", (_name, open) => {
       expect(asked.slice(0, 5).sort()).toEqual([2000, 2001, 2002, 2003, 2004]);
       expect(asked.slice(5).sort()).toEqual([2000, 2001, 2002, 2003, 2004]);
     }
-    system.close();
   });
 
-  test("a stable pick moves on by one with each success, and only then", () => {
-    const system = five();
+  five("a stable pick moves on by one with each success, and only then", (system) => {
     const yes = (): boolean => true;
     expect(system.pickStable(1, yes)).toBe(2001);
     expect(system.pickStable(1, yes)).toBe(2002);
@@ -195,11 +148,9 @@ describe.each(FIXTURES)("%s", (_name, open) => {
     expect(system.pickStable(1, yes)).toBe(2003);
     expect(system.pickStable(0, (port) => port === 2001)).toBe(2001);
     expect(system.pickStable(0, yes)).toBe(2004);
-    system.close();
   });
 
-  test("neither a pick nor a reservation moves the hint, and a new range keeps it", () => {
-    const system = five();
+  five("neither a pick nor a reservation moves the hint, and a new range keeps it", (system) => {
     const yes = (): boolean => true;
     expect(system.pickStable(0, yes)).toBe(2000);
     system.pick(0, yes);
@@ -207,6 +158,5 @@ describe.each(FIXTURES)("%s", (_name, open) => {
     system.setRange(3000, 3009);
     expect(system.pickStable(0, yes)).toBe(3001);
     expect(system.pickStable(0xffffffff, yes)).toBe(3001);
-    system.close();
   });
 });
