@@ -78,6 +78,7 @@ test.each([
   ["with --ports 1PORT -- true", "--ports must be up to 1000 different names of variables"],
   ["with --ports PORT,PORT -- true", "--ports must be up to 1000 different names of variables"],
   ["with --ports PORT --range 9-1 -- true", "--range must be two ports"],
+  ["with --ports A,B --range 9-9 -- true", "--range must be as many ports as --ports has names, 2"],
   ["with --ports PORT true", 'portwarden with takes options only, and "true" is none'],
 ])("the command line %s is not understood", async (line, message) => {
   const { code, out, errors } = await run(line);

@@ -3,6 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { show } from "../../errors.ts";
+import type { PortRange } from "../../index.ts";
 import { exitOf, passSignals } from "../../node/host/child.ts";
 import { leasePort } from "../../node/listening/lease-port.ts";
 import { BadInput, CannotRun, neededIn, parseOptions, rangeOf, valueIn, wrong } from "../args.ts";
@@ -47,11 +48,9 @@ export async function runWith(args: readonly string[]): Promise<number> {
   if (command === undefined)
     throw new BadInput("a command is needed behind --, such as -- node server.js");
   const text = valueIn(given, "range");
-  const lease = await leasePort({
-    count: names.length,
-    contiguous: given.has("contiguous"),
-    ...(text !== undefined && { range: rangeOf("--range", text) }),
-  });
+  const range = text === undefined ? undefined : rangeFor(names.length, text);
+  const contiguous = given.has("contiguous");
+  const lease = await leasePort({ count: names.length, contiguous, range });
   try {
     return await run(
       command,
@@ -69,6 +68,12 @@ function namesOf(text: string): string[] {
   const areNames = names.every((name) => /^[a-z_]\w*$/i.test(name));
   if (areNames && new Set(names).size === names.length && names.length <= NAMES_MOST) return names;
   throw wrong("--ports", valid, text);
+}
+
+function rangeFor(count: number, text: string): PortRange {
+  const range = rangeOf("--range", text);
+  if (range.last - range.first + 1 >= count) return range;
+  throw wrong("--range", `as many ports as --ports has names, ${count} or more`, text);
 }
 
 async function run(
