@@ -82,27 +82,32 @@ export function changeExtra(account: Address, slot: Address, port: Port, by: i32
 }
 
 /**
- * Frees the page table and all pages, or only what has no counts: no account, nothing. Returns what
- * they have taken before.
+ * Frees the page table and all pages, or only pages without counts and a table of a single page: no
+ * account, nothing. Returns what they have taken before.
  */
 export function clearExtra(account: Address, slot: Address, all: bool): u32 {
   const top: Address = load<u32>(slot);
   if (!top) return 0;
   let bytes = paidFor(top);
+  let left: Address = 0;
   if (isPageTable(top)) {
     for (let word: u32 = 0; word < WORD_COUNT; word++) {
       const page: Address = load<u32>(entryOf(top, word));
       if (!page) continue;
       bytes += paidFor(page);
-      if (!account || (!all && load<u32>(page, USED))) continue;
+      if (!account || (!all && load<u32>(page, USED))) {
+        left = page;
+        continue;
+      }
       free(account, page);
       store<u32>(entryOf(top, word), 0);
       store<u32>(top, load<u32>(top, USED) - 1, USED);
     }
   }
-  if (account && (all || !load<u32>(top, USED))) {
+  const used = load<u32>(top, USED);
+  if (account && (all || !used || (left && used == 1))) {
     free(account, top);
-    store<u32>(slot, 0);
+    store<u32>(slot, <u32>left);
   }
   return bytes;
 }

@@ -68,6 +68,18 @@ const KEEPING: Fills = {
       manager.releasePort({ ...WEB, port: 80, destination: end(index) });
     }
   },
+  "the page tables of 20 aggregates, of which a page is left": (manager) => {
+    for (let index = 0; index < 20; index++) {
+      const at = { ...WEB, address: address(index) };
+      for (const port of [80, 8080]) {
+        for (const which of [0, 1, 2])
+          manager.reserveTuple({ ...at, port, destination: end(which) });
+      }
+      for (const which of [0, 1, 2]) {
+        manager.releasePort({ ...at, port: 8080, destination: end(which) });
+      }
+    }
+  },
   "the ring of a cooldown after a burst": (manager) => {
     const pool = manager.pool({ ...WEB, cooldown: 1000 });
     const ports = taken(pool, 28_000);
