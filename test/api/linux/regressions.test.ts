@@ -8,7 +8,7 @@ import { linuxCoreOf } from "../../../bindings/linux/core.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
-import { caught } from "../../invalid-input/fixture.ts";
+import { caught, getting } from "../../invalid-input/fixture.ts";
 import { type Build, freshModules } from "../../support/builds.ts";
 import { collectTimes, watch } from "../../support/collecting.ts";
 
@@ -46,37 +46,26 @@ describe.each(builds)("%s build", (build) => {
     expect(socket.bind("", 0)).toBeGreaterThan(0);
   });
 
-  test.each([true, false])("a getter of close() may close the socket: %s", (timeWait) => {
+  test.each([
+    ["the socket", true],
+    ["the socket", false],
+    ["the system", true],
+    ["the system", false],
+  ])("a getter of close() may close %s: %s", (what, timeWait) => {
     const ports = open();
     const socket = ports.socket();
     socket.connect(WEB, 443);
-    const error = caught(() =>
-      socket.close({
-        get timeWait() {
-          socket.close();
-          return timeWait;
-        },
-      }),
-    );
-    if (error instanceof Error) expect(error).toMatchObject({ code: "EBADF" });
-    verifyLinux(ports);
-    expect(ports.stats()).toMatchObject({ buckets: 0, sockets: 0, timeWait: 0 });
-  });
-
-  test.each([true, false])("a getter of close() may close the system: %s", (timeWait) => {
-    const ports = open();
-    const socket = ports.socket();
-    socket.connect(WEB, 443);
-    const error = caught(() =>
-      socket.close({
-        get timeWait() {
-          ports.close();
-          return timeWait;
-        },
-      }),
-    );
+    const options = getting({}, "timeWait", () => {
+      if (what === "the socket") socket.close();
+      else ports.close();
+      return timeWait;
+    });
+    const error = caught(() => socket.close(options));
     if (error instanceof Error) expect(error).toMatchObject({ code: "EBADF" });
     expect(socket.state).toBe("gone");
+    if (what === "the system") return;
+    verifyLinux(ports);
+    expect(ports.stats()).toMatchObject({ buckets: 0, sockets: 0, timeWait: 0 });
   });
 
   describe.each(["random-retry", "random-increments"] as const)("3 %s", (connectSelection) => {

@@ -176,7 +176,7 @@ class Session {
   #shutdown({ id, type, model, ports }: Pair): readonly [string, string] {
     if (type.startsWith("udp")) return ["ok", "ok"];
     this.#calls.push(`shutdown ${id}`);
-    return [this.#model.kernel.shutdown(model), this.#ports.shutdown(ports)];
+    return [this.#model.shutdown(model), this.#ports.shutdown(ports)];
   }
 
   #close(pair: Pair): readonly [string, string] {
@@ -223,7 +223,7 @@ class Session {
     const ofPorts = pairs.map(({ ports }) => [ports.name, ports.port, ports.state]);
     const { timeWait } = this.#ports.ports.stats();
     return [
-      JSON.stringify([ofModel, this.#model.kernel.host.timeWaits]),
+      JSON.stringify([ofModel, this.#model.host.timeWaits]),
       JSON.stringify([ofPorts, timeWait]),
     ];
   }

@@ -12,13 +12,6 @@ export type { HostOptions } from "./host.ts";
 export type { SocketType } from "./socket.ts";
 export { Socket } from "./socket.ts";
 
-export interface Caller {
-  /** May it bind ports below `ip_unprivileged_port_start`? */
-  readonly isPrivileged: boolean;
-}
-
-const ROOT: Caller = { isPrivileged: true };
-
 export class Kernel {
   readonly host: Host;
 
@@ -26,8 +19,9 @@ export class Kernel {
     this.host = new Host(options);
   }
 
-  sysctl(name: string, text: string): void {
+  sysctl(name: string, text: string): string {
     setSysctl(this.host.settings, name, text);
+    return "ok";
   }
 
   setTime(now: number): void {
@@ -50,8 +44,9 @@ export class Kernel {
     return "ok";
   }
 
-  bind(socket: Socket, text: string, port: number, caller: Caller = ROOT): string {
-    return answer(() => this.#bind(socket, text, port, caller));
+  /** @param uid whose call it is; root may bind ports below `ip_unprivileged_port_start`. */
+  bind(socket: Socket, text: string, port: number, uid = 0): string {
+    return answer(() => this.#bind(socket, text, port, uid));
   }
 
   listen(socket: Socket): string {
@@ -74,10 +69,9 @@ export class Kernel {
     });
   }
 
-  /** The connection that has waited longest, or a refusal. */
-  accept(listener: Socket): Socket | string {
-    if (!listener.isListening) return "EINVAL";
-    return listener.backlog.shift() ?? "EAGAIN";
+  /** The connection that has waited longest, if one does. */
+  accept(listener: Socket): Socket | undefined {
+    return listener.isListening ? listener.backlog.shift() : undefined;
   }
 
   disconnect(socket: Socket): string {
@@ -113,14 +107,14 @@ export class Kernel {
     return { address: socket.address.text, port: socket.shownPort };
   }
 
-  #bind(socket: Socket, text: string, port: number, caller: Caller): void {
+  #bind(socket: Socket, text: string, port: number, uid: number): void {
     const { host } = this;
     const address = readAddress(text);
     if (address === undefined) throw new Errno("ERR_INVALID_IP_ADDRESS");
     if (address.isV6 !== socket.isV6) throw new Errno(address.isV6 ? "EAFNOSUPPORT" : "EINVAL");
     if (!socket.isV6 && !host.isLocal(address)) throw new Errno("EADDRNOTAVAIL");
     const isLow = port !== 0 && port < host.settings.unprivilegedStart;
-    if (isLow && !caller.isPrivileged) throw new Errno("EACCES");
+    if (isLow && uid !== 0) throw new Errno("EACCES");
     if (socket.port !== 0 || socket.state !== "closed") throw new Errno("EINVAL");
     if (socket.isV6) {
       if (address.v4 !== undefined && socket.v6only) throw new Errno("EINVAL");

@@ -102,10 +102,10 @@ describe("a machine that does not answer as Linux 6.18 is found out", () => {
   test("when its ranges are filled in another order", async () => {
     const open: OpenMachine = (setup) => {
       const machine = new ModelMachine(setup);
-      machine.kernel.host.random = () => 0;
-      const { range } = machine.kernel.host.settings;
+      machine.host.random = () => 0;
+      const { range } = machine.host.settings;
       // One port less than there is.
-      machine.kernel.host.settings.range = {
+      machine.host.settings.range = {
         ...range,
         last: Math.max(range.first, range.last - 1),
       };
