@@ -3,16 +3,13 @@
 // them shrink again. Each answer is that of the reference model.
 
 import { describe, expect, test } from "vitest";
-import type { Linux2632Socket } from "../../../bindings/linux/rules/2.6.32/socket.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
 import { type OnLinuxPorts, openLinuxPorts } from "../../replay/linux-ports.ts";
 import { ReferenceLinux } from "../../replay/linux-reference.ts";
-import type { Outcome } from "../../replay/linux-system.ts";
+import { type LinuxOperation, LinuxPlayer } from "../../replay/linux-trace.ts";
 import { BUILDS, type Build, modulesFor } from "../../support/builds.ts";
 import { compare } from "../mismatch.ts";
 import { Random } from "../random.ts";
-
-type Model = ReturnType<ReferenceLinux["socket"]>;
 
 interface Mass {
   readonly name: string;
@@ -83,7 +80,9 @@ class Clash {
   readonly #real: OnLinuxPorts;
   readonly #model = new ReferenceLinux(0);
   readonly #usedAtOpen: number;
-  readonly #pairs: [Linux2632Socket, Model][] = [];
+  readonly #players: readonly [real: LinuxPlayer, model: LinuxPlayer];
+  readonly #sockets: number[] = [];
+  #newest = 0;
   #now = 1000;
   #steps = 0;
   /** The most that there was of each. */
@@ -92,14 +91,13 @@ class Clash {
   constructor(mass: Mass, build: Build) {
     this.#mass = mass;
     this.#real = openLinuxPorts(0, modulesFor(build));
-    this.#usedAtOpen = this.#real.ports.stats().memory.used;
+    this.#usedAtOpen = this.#real.used;
+    this.#players = [new LinuxPlayer(this.#real), new LinuxPlayer(this.#model)];
     const reserved = Array.from({ length: 40 }, (_, index) => mass.first + index * 7);
-    for (const system of [this.#real, this.#model]) {
-      system.setLocalRange(mass.first, mass.first + mass.count - 1);
-      system.setReserved(reserved.filter((port) => port <= 65_535));
-      system.setTwReuse(1);
-      system.setNow(this.#now);
-    }
+    this.#both({ op: "setLocalRange", low: mass.first, high: mass.first + mass.count - 1 });
+    this.#both({ op: "setReserved", ports: reserved.filter((port) => port <= 65_535) });
+    this.#both({ op: "setTwReuse", value: 1 });
+    this.#both({ op: "setNow", now: this.#now });
   }
 
   /** One operation, by which there are more sockets or fewer. */
@@ -109,30 +107,29 @@ class Clash {
     if (random.chance(2)) this.#pass(random.pick([1, 1, 2, 5, 20]));
     if (random.chance(1)) this.#reserve();
     if (random.chance(1)) this.#visit();
-    if (this.#pairs.length < wanted || this.#pairs.length === 0) this.#open();
+    if (this.#sockets.length < wanted || this.#sockets.length === 0) this.#open();
     else this.#close();
-    const { buckets: records, sockets, timeWait } = this.#real.ports.stats();
-    const { buckets, bsockets, hint } = this.#model.stats();
-    compare("stats", [records, sockets, this.#real.ports.hint], [buckets, bsockets, hint]);
-    this.#most.buckets = Math.max(this.#most.buckets, records);
+    this.#both({ op: "stats" });
+    const { buckets, sockets, timeWait } = this.#real.ports.stats();
+    this.#most.buckets = Math.max(this.#most.buckets, buckets);
     this.#most.sockets = Math.max(this.#most.sockets, sockets);
     this.#most.timeWait = Math.max(this.#most.timeWait, timeWait);
     if (this.#steps % 50 === 0) this.#compareRecords();
     // Checking all invariants takes long where there is much.
-    if (this.#steps % 500 === 0 && this.#pairs.length < 600) verifyLinux(this.#real.ports);
+    if (this.#steps % 500 === 0 && this.#sockets.length < 600) verifyLinux(this.#real.ports);
   }
 
   finish(): void {
     this.#compareRecords();
-    while (this.#pairs.length > 100) this.#close();
+    while (this.#sockets.length > 100) this.#close();
     this.#pass(60);
     verifyLinux(this.#real.ports);
-    while (this.#pairs.length > 0) this.#close();
+    while (this.#sockets.length > 0) this.#close();
     this.#pass(60);
     verifyLinux(this.#real.ports);
-    const { buckets: records, sockets, timeWait, memory } = this.#real.ports.stats();
-    expect({ records, sockets, timeWait }).toEqual({ records: 0, sockets: 0, timeWait: 0 });
-    expect(memory.used).toBe(this.#usedAtOpen);
+    const { memory: _, ...figures } = this.#real.ports.stats();
+    expect(figures).toEqual({ buckets: 0, sockets: 0, timeWait: 0 });
+    expect(this.#real.used).toBe(this.#usedAtOpen);
     expect(this.#real.end()).toEqual({ bytes: 0, uses: 0 });
     const { count, waits } = this.#mass;
     expect(this.#most.buckets).toBeGreaterThan(count / 2);
@@ -145,57 +142,39 @@ class Clash {
     const { reuse, devices, connects } = this.#mass;
     const random = this.#random;
     const device = random.chance(70) ? 0 : random.below(devices);
-    const request = { reuse: random.chance(reuse), device, group: "/" };
-    const pair: [Linux2632Socket, Model] = [
-      this.#real.socket(request),
-      this.#model.socket(request),
-    ];
-    this.#pairs.push(pair);
-    if (random.chance(connects)) this.#connect(pair);
-    else this.#bind(pair);
+    const sock = this.#socket(random.chance(reuse), device);
+    this.#sockets.push(sock);
+    if (random.chance(connects)) this.#connect(sock);
+    else this.#bind(sock);
   }
 
-  #bind(pair: [Linux2632Socket, Model]): void {
+  #socket(reuse: boolean, device: number): number {
+    this.#newest += 1;
+    this.#both({ op: "socket", sock: this.#newest, reuse, device, group: "/" });
+    return this.#newest;
+  }
+
+  #bind(sock: number): void {
     const { first, count, addresses, names, goesOn } = this.#mass;
     const random = this.#random;
-    const address = random.pick(addresses);
-    const port = !random.chance(names)
-      ? 0
-      : Math.min(65_535, random.between(first, first + 2 * count));
-    const draws = Array.from({ length: 6 }, () => random.u32());
-    this.#same(
-      () => this.#real.bind(pair[0], address, port, draws),
-      () => this.#model.bind(pair[1], address, port, draws),
-    );
+    const addr = random.pick(addresses);
+    const isNamed = random.chance(names);
+    const port = isNamed ? Math.min(65_535, random.between(first, first + 2 * count)) : 0;
+    const draws = this.#draws();
+    this.#both({ op: "bind", sock, addr, port, random: draws });
     if (!random.chance(goesOn)) return;
-    if (random.chance(33)) {
-      this.#same(
-        () => this.#real.listen(pair[0], draws),
-        () => this.#model.listen(pair[1], draws),
-      );
-    } else {
-      this.#connect(pair);
-    }
-    if (random.chance(10)) {
-      const reuse = random.chance(50);
-      this.#real.setReuse(pair[0], reuse);
-      this.#model.setReuse(pair[1], reuse);
-    }
+    if (random.chance(33)) this.#both({ op: "listen", sock, random: draws });
+    else this.#connect(sock);
+    if (random.chance(10)) this.#both({ op: "setReuse", sock, reuse: random.chance(50) });
   }
 
   /** A socket of another sort comes and goes. */
   #visit(): void {
     const random = this.#random;
-    const request = { reuse: random.chance(50), device: random.below(3), group: "/" };
-    const [socket, model] = [this.#real.socket(request), this.#model.socket(request)];
-    const address = random.pick(["", "10.0.0.1", "10.0.0.9"]);
-    const draws = Array.from({ length: 6 }, () => random.u32());
-    this.#same(
-      () => this.#real.bind(socket, address, 0, draws),
-      () => this.#model.bind(model, address, 0, draws),
-    );
-    this.#real.close(socket);
-    this.#model.close(model);
+    const sock = this.#socket(random.chance(50), random.below(3));
+    const addr = random.pick(["", "10.0.0.1", "10.0.0.9"]);
+    this.#both({ op: "bind", sock, addr, port: 0, random: this.#draws() });
+    this.#both({ op: "close", sock });
   }
 
   #reserve(): void {
@@ -204,66 +183,64 @@ class Clash {
     const ports = Array.from({ length: random.below(60) }, () =>
       random.between(first, first + count - 1),
     );
-    const reserved = [...new Set(ports)].sort((a, b) => a - b);
-    this.#real.setReserved(reserved);
-    this.#model.setReserved(reserved);
+    this.#both({ op: "setReserved", ports: [...new Set(ports)].sort((a, b) => a - b) });
   }
 
-  #connect(pair: [Linux2632Socket, Model]): void {
+  #connect(sock: number): void {
     const { ends, addresses } = this.#mass;
     const random = this.#random;
     const end = random.below(ends);
-    const way = {
-      local: random.pick(addresses.filter((address) => address !== "")),
-      remote: `192.${end >> 16}.${(end >> 8) & 255}.${end & 255}`,
-      remotePort: 443,
-    };
+    const saddr = random.pick(addresses.filter((address) => address !== ""));
+    const daddr = `192.${end >> 16}.${(end >> 8) & 255}.${end & 255}`;
     // As a hash would: far apart for different ends, and never so large that sums pass 2^32.
-    const offset = Math.imul(end + 1, 0x9e3779b1) >>> 1;
-    this.#same(
-      () => this.#real.connect(pair[0], way, offset),
-      () => this.#model.connect(pair[1], way, offset),
-    );
+    const portOffset = Math.imul(end + 1, 0x9e3779b1) >>> 1;
+    this.#both({ op: "connect", sock, saddr, daddr, dport: 443, portOffset });
   }
 
   #close(): void {
     const random = this.#random;
-    const [pair] = this.#pairs.splice(random.below(this.#pairs.length), 1);
-    if (pair === undefined) return;
-    const [socket, model] = pair;
-    if (socket.state === "connected" && random.chance(this.#mass.waits)) {
-      const stamp = random.chance(20) ? undefined : this.#now - random.below(4);
-      this.#real.closeToTimeWait(socket, stamp);
-      this.#model.closeToTimeWait(model, stamp);
-    } else {
-      this.#real.close(socket);
-      this.#model.close(model);
+    const [sock] = this.#sockets.splice(random.below(this.#sockets.length), 1);
+    if (sock === undefined) return;
+    const isConnected = this.#players[1].look(sock).state === "connected";
+    if (!isConnected || !random.chance(this.#mass.waits)) {
+      this.#both({ op: "close", sock });
+      return;
     }
+    const hasTimestamp = !random.chance(20);
+    const stamp = hasTimestamp ? this.#now - random.below(4) : 0;
+    this.#both({ op: "closeToTimeWait", sock, stamp, hasTimestamp });
   }
 
   #pass(seconds: number): void {
     this.#now += seconds;
-    this.#real.setNow(this.#now);
-    this.#model.setNow(this.#now);
+    this.#both({ op: "setNow", now: this.#now });
     compare("time", this.#real.ports.time, this.#now * MS);
-    compare("expired", this.#real.expireTimeWait(), this.#model.expireTimeWait());
+    this.#both({ op: "expireTimeWait" });
+    const [real, model] = this.#players;
+    compare("expired", real.expired, model.expired);
+  }
+
+  #draws(): number[] {
+    return Array.from({ length: 6 }, () => this.#random.u32());
   }
 
   // ── Comparing ─────────────────────────────────────────────────────────────────────────────
 
-  #same(real: () => Outcome, model: () => Outcome): void {
-    const expected = model();
-    compare("answer", real(), expected);
+  #both(operation: LinuxOperation): void {
+    const [real, model] = this.#players;
+    const expected = model.perform(operation);
+    compare("answer", real.perform(operation), expected);
   }
 
   #compareRecords(): void {
     const { first, count } = this.#mass;
     for (let looks = 0; looks < 20; looks++) {
       const port = this.#random.between(first, first + count - 1);
-      compare(`bucket ${port}`, this.#real.bucket(port), this.#model.bucket(port));
+      this.#both({ op: "bucket", port });
     }
-    const pair = this.#pairs[this.#random.below(Math.max(1, this.#pairs.length))];
-    if (pair === undefined) return;
-    compare("socket", this.#real.look(pair[0]), this.#model.look(pair[1]));
+    const sock = this.#sockets[this.#random.below(Math.max(1, this.#sockets.length))];
+    if (sock === undefined) return;
+    const [real, model] = this.#players;
+    compare("socket", real.look(sock), model.look(sock));
   }
 }
