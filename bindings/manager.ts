@@ -96,6 +96,7 @@ export class PortManager implements Disposable {
     const { core, address } = reserving;
     this.#core = core;
     this.#reserving = reserving;
+    reserving.purges = this.#owner.purges;
     this.#settings = settings;
     forgotten.register(this, { core, manager: address, pools: this.#pools }, this);
     tellHolders(core, this, (manager, group) => manager.reservations({ group }));
@@ -158,7 +159,7 @@ export class PortManager implements Disposable {
    */
   tryReserve(request: ReserveRequest, test?: PortTester): Reservation | RefusalCode {
     const outcome = this.#reserving.reserve(this.#asked(request, test), test);
-    if (outcome.answer > 0) return this.#reservation(outcome.key, outcome.answer);
+    if (outcome.answer > 0) return this.#granted(outcome);
     return this.#reserving.counts.refuse(outcome.answer as RefusalCode);
   }
 
@@ -343,11 +344,10 @@ export class PortManager implements Disposable {
    */
   releaseAll(filter: HeldFilter = {}): number {
     const source = this.#heldSource();
-    const checked = checkFilter(this.#core, filter);
     const references = (): number => this.#core.exports.referenceCount(this.#open()) >>> 0;
     const before = references();
     const release = (key: Key, port: number): boolean => this.#reserving.release(key, port);
-    releaseHeld(source, checked, this.#owner.purges, release);
+    releaseHeld(source, checkFilter(this.#core, filter), this.#owner.purges, release);
     return before - references();
   }
 
@@ -450,7 +450,7 @@ export class PortManager implements Disposable {
 
   /** A reservation, or the refusal as an error. */
   #granted(outcome: Outcome): Reservation {
-    if (outcome.answer > 0) return this.#reservation(outcome.key, outcome.answer);
+    if (outcome.answer > 0) return this.#reservation(outcome.key, outcome.answer, outcome.since);
     this.#reserving.counts.refuse(outcome.answer);
     throw this.#refused(outcome);
   }
@@ -461,8 +461,8 @@ export class PortManager implements Disposable {
     return explained(refused(outcome, this.#settings.limit), () => this.#explain(key, port));
   }
 
-  #reservation(key: Key, port: number): Reservation {
-    const reservation = new Reservation(INSIDE, key, port, this.#owner);
+  #reservation(key: Key, port: number, since?: number): Reservation {
+    const reservation = new Reservation(INSIDE, key, port, this.#owner, since);
     if (key.group !== undefined) this.#grouped.add(reservation);
     return reservation;
   }

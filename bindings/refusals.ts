@@ -28,6 +28,8 @@ export interface Outcome {
   readonly isDrawn?: boolean | undefined;
   /** How many ports the tester refused. */
   readonly refusedByTester?: number | undefined;
+  /** The epoch of releases by filter when the port was taken; `undefined`: now. */
+  readonly since?: number | undefined;
 }
 
 /** A refused request, as an error. */

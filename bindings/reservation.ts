@@ -57,13 +57,16 @@ export class Reservation implements Disposable {
     keyOf = (reservation) => (reservation.released ? undefined : reservation.#key);
   }
 
-  /** Reservations are made by `PortManager.reservePort` and `reserveTuple`. */
-  constructor(token: symbol, key: Key, port: number, owner: Owner) {
+  /**
+   * Reservations are made by `PortManager.reservePort` and `reserveTuple`.
+   * @param since the epoch of releases by filter when the port was taken; now by default.
+   */
+  constructor(token: symbol, key: Key, port: number, owner: Owner, since?: number) {
     checkInside(token, "Reservation", "PortManager.reservePort()");
     this.port = port;
     this.#key = key;
     this.#owner = owner;
-    this.#epoch = owner.purges.epoch;
+    this.#epoch = since ?? owner.purges.epoch;
   }
 
   /**

@@ -28,7 +28,11 @@ export async function reserveAsync(
   for (;;) {
     const outcome = reserving.reserve({ ...asked, offset }, isNew);
     const port = outcome.answer;
-    if (port < 0 || (await passes(reserving, outcome, test))) return outcome;
+    if (port < 0) return outcome;
+    const since = reserving.purges.epoch;
+    if (await passes(reserving, outcome, since, test)) {
+      return { ...outcome, key: reserving.keyLeft(key, port, since), since };
+    }
     if (explicit !== 0) return { answer: IN_USE, key, port, refusedByTester: 1 };
     refusedByTest.add(port);
     offset = port - (outcome.searched?.first ?? 0) + 1;
@@ -39,13 +43,14 @@ export async function reserveAsync(
 async function passes(
   reserving: Reserving,
   { key, answer: port }: Outcome,
+  since: number,
   test: AsyncPortTester,
 ): Promise<boolean> {
   let passed = false;
   try {
     passed = checkVerdict(await test(port));
   } finally {
-    if (!passed && reserving.address !== 0) reserving.undo(key, port);
+    if (!passed && reserving.address !== 0) reserving.undo(key, port, since);
   }
   reserving.open(); // the manager may have been closed meanwhile
   return passed;

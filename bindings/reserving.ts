@@ -11,11 +11,12 @@ import { closed, invalid, noMemory, show } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
 import type { Stats } from "./open.ts";
 import { type Outcome, refused } from "./refusals.ts";
-import { groupAt, writeHeldKey, writeKey } from "./requests/block.ts";
-import type { Asked, Key } from "./requests/parsing.ts";
+import { groupAt, liveGroupAt, writeHeldKey, writeKey } from "./requests/block.ts";
+import { type Asked, type Key, withGroup } from "./requests/parsing.ts";
 import { type PortRange, unpackRange } from "./requests/range.ts";
 import { searchBy } from "./search.ts";
 import type { Place, Selection } from "./selection.ts";
+import { Purges } from "./state/release-all.ts";
 
 /**
  * Says whether a port suits the caller. In `reservePort` it is called after the port has been
@@ -40,6 +41,8 @@ export class Reserving {
   readonly counts: Counts = new Counts();
   /** Where the core keeps the manager; 0 when it is closed. */
   address: number;
+  /** What has been released by filter: the manager's. */
+  purges: Purges = new Purges();
   /** Where `sequential` goes on, by description. */
   readonly places: Map<string, PlaceInGroup> = new Map();
 
@@ -66,10 +69,12 @@ export class Reserving {
     const once =
       known !== 0 || (test !== undefined && port === 0) ? known : this.reserveOnce(asked);
     if (once === 0) return this.#reserveAny(key, offset, test);
+    const since = this.purges.epoch;
     if (once > 0 && test !== undefined && !this.#passes(test, key, port)) {
       return { answer: IN_USE, key, port, refusedByTester: 1 };
     }
-    if (once > 0 || port !== 0) return { answer: once, key, port };
+    if (once > 0) return { answer: once, key: this.keyLeft(key, port, since), port, since };
+    if (port !== 0) return { answer: once, key, port };
     const searched = once === EMPTY_RANGE ? this.range() : this.#rangeFor(key);
     return { answer: once, key, port, searched };
   }
@@ -102,9 +107,20 @@ export class Reserving {
     return answer > 0;
   }
 
-  /** Gives back what a tester refuses: it does not count as taken. */
-  undo(key: Key, port: number): void {
-    if (this.release(key, port)) this.counts.taken -= key.networks.length;
+  /**
+   * Gives back what a tester refuses: it does not count as taken. What has been released by filter
+   * since the tester was asked is not given back again: others may have it.
+   */
+  undo(key: Key, port: number, since: number): void {
+    const left = this.purges.restOf(this.keyLeft(key, port, since), port, since);
+    if (left === undefined || this.release(left, port)) this.counts.taken -= key.networks.length;
+  }
+
+  /** A description that leaves its group if all of it has been released by filter since then. */
+  keyLeft(key: Key, port: number, since: number): Key {
+    if (key.group === undefined || this.purges.restOf(key, port, since) !== undefined) return key;
+    this.core.exports.moveGroupUse(this.open(), liveGroupAt(this.core, key.group), 0);
+    return withGroup(key, undefined);
   }
 
   /** The port range of a manager. */
@@ -145,9 +161,11 @@ export class Reserving {
       return { answer: EMPTY_RANGE, key, port: 0, searched: this.range() };
     }
     let refusedByTester = 0;
+    let since = this.purges.epoch;
     const asked =
       test &&
       ((port: number): boolean => {
+        since = this.purges.epoch;
         const verdict = test(port);
         if (verdict === false) refusedByTester++;
         return verdict;
@@ -160,7 +178,8 @@ export class Reserving {
         ? searchBy(selection, this.#placeOf(key), searched, search)
         : search(searched.first, searched.last, offset);
     const isDrawn = offset === undefined && selection.isDrawn;
-    return { answer, key, port: 0, searched, isDrawn, refusedByTester };
+    const left = answer > 0 ? this.keyLeft(key, answer, since) : key;
+    return { answer, key: left, port: 0, searched, isDrawn, refusedByTester, since };
   }
 
   /** The range as it is now, whatever a tester does to it, as far as the group allows. */
@@ -196,11 +215,12 @@ export class Reserving {
    * @throws PortError `EBADF`: it has closed the manager.
    */
   #passes(test: PortTester, key: Key, port: number): boolean {
+    const since = this.purges.epoch;
     let passed = false;
     try {
       passed = checkVerdict(test(port));
     } finally {
-      if (!passed && this.address !== 0) this.undo(key, port);
+      if (!passed && this.address !== 0) this.undo(key, port, since);
     }
     this.open();
     return passed;
