@@ -13,7 +13,7 @@ import { type Figure, measureByTurns, type Sampling } from "../harness/measure.t
 import type { Implementation, System } from "../harness/session.ts";
 import { COUNT, digestOf, FIRST, LAST, offsetsOf, shuffledPorts } from "../harness/workloads.ts";
 
-export type ClassName = ClassSystem | "spread requests";
+export type ClassName = ClassSystem | "spread requests" | "spread alone";
 export type ClassSystem = Extract<
   System,
   "pool" | "reservations" | "listener" | "sockets" | "bitmap"
@@ -81,6 +81,15 @@ const CLASSES: Readonly<Record<ClassName, (held: readonly number[]) => Once>> = 
       return reservation.port;
     };
   },
+  "spread alone"() {
+    let turn = 0;
+    let last: object | undefined;
+    return (offset) => {
+      // It is kept, so that it must be made.
+      last = { ...(SHAPES[turn++ & 3] as typeof DESCRIPTION), offset };
+      return "offset" in last ? FIRST : 0;
+    };
+  },
   bitmap(held) {
     const bitmap = new JsBitmap(FIRST, LAST);
     for (const port of held) bitmap.takeAt(port);
@@ -117,7 +126,7 @@ function workOf(name: ClassName): Implementation {
   const offsets = name === "pool" || name === "bitmap" ? MANY_OFFSETS : OFFSETS;
   const run = (): void => loop(once, offsets);
   const digest = (): string => digestOf(OFFSETS.map(once));
-  const system = name === "spread requests" ? "reservations" : name;
+  const system = name.startsWith("spread") ? "reservations" : (name as ClassSystem);
   return { system, operations: offsets.length, run, digest };
 }
 
