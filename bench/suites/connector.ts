@@ -104,7 +104,7 @@ const COMPARED: readonly (readonly [Method, Method])[] = [
   ...(["promise", "localPort", "localAddress", "net.connect"] as const).map(
     (other) => ["connector", other] as const,
   ),
-  // In the same order: ports side by side cost the kernel less.
+  // In the same order of ports.
   ["sequential", "localPort"],
 ];
 const WORKLOADS = [
