@@ -100,7 +100,7 @@ export class ReferenceLinux implements LinuxSystem<ReferenceSocket> {
     this.ports.reusesTimeWait = value === 1;
   }
 
-  /** Whoever has a TCP socket may have every port. */
+  /** The model lets every socket have every port: it knows no privileged ones. */
   setUnprivilegedStart(_port: number): void {}
 
   bucket(port: number): { fastreuse: number; owners: number; timeWait: number } | undefined {

@@ -37,7 +37,7 @@ export class ApiSession extends NetstackSession implements PlannedSession<"hosti
     return random.u32();
   }
 
-  /** A hostile call; those who have nothing to do with it notice nothing. */
+  /** A hostile call, which must change no other object. */
   perform(salt: number): void {
     this.figures.operations += 1;
     const random = new Random(salt);
