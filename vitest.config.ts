@@ -33,8 +33,8 @@ const LONGEST = [
 ];
 const TURNS = ["browser", "alone", "suite", "ports"];
 const LAUNCH_MS_MAX = 60_000;
-/** A test that hangs is ended some time; none is a matter of how busy the machine is. */
-const HANGING_MS = 1_800_000;
+/** A test that hangs is ended, and named, some time; none is a matter of how busy the machine is. */
+const HANGING_MS = 600_000;
 
 const executablePath = chromiumPath();
 if (executablePath === undefined) console.warn(`${PAGES} are not run: ${NO_CHROMIUM}`);

@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
+import { firstLine } from "../support/captured.ts";
 import { MAIN, run } from "./run.ts";
 
 const RANGE = ["--range", "12300-12309"];
@@ -45,7 +46,7 @@ describe.runIf(process.platform === "linux")("portwarden with", () => {
       console.log("up");
       setInterval(() => {}, 1000);`;
     const first = start(one, waiting);
-    await once(first.child.stdout, "data");
+    expect(await firstLine(first.child.stdout)).toBe("up");
     const refused = await start(one, "").end;
     expect(refused).toMatchObject({ code: 1, out: "" });
     expect(refused.errors).toBe(

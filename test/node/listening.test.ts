@@ -13,6 +13,7 @@ import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, test } from "vitest";
 import { PortGroups } from "../../bindings/index.ts";
 import { type Listener, leasePort, listenOn, type PortLease } from "../../bindings/node/index.ts";
+import { firstLine } from "../support/captured.ts";
 
 const PACKAGE = new URL("../../build/lib/node.js", import.meta.url).href;
 const HOST = "127.0.0.1";
@@ -46,15 +47,12 @@ async function leased(options: Parameters<typeof leasePort>[0]): Promise<PortLea
 }
 
 /** What a process of its own prints. */
-function inProcess(script: string): { child: ReturnType<typeof spawn>; line: Promise<string> } {
+function inProcess(script: string) {
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   ending.push(() => child.kill("SIGKILL"));
-  const line = once(child.stdout as NodeJS.ReadableStream, "data").then(([data]) =>
-    `${data}`.trim(),
-  );
-  return { child, line };
+  return { child, line: firstLine(child.stdout) };
 }
 
 describe("listenOn", () => {
@@ -214,8 +212,7 @@ describe.runIf(isLinux)("leasePort", () => {
     const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(script)}`), {
       stdout: true,
     });
-    const [line] = await once(worker.stdout, "data");
-    expect(`${line}`.trim()).toBe("EADDRINUSE,EADDRINUSE");
+    expect(await firstLine(worker.stdout)).toBe("EADDRINUSE,EADDRINUSE");
   });
 
   test("the ports of a process that is killed, and of a thread that is ended, can be had again", async () => {
@@ -235,7 +232,7 @@ describe.runIf(isLinux)("leasePort", () => {
     const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(script)}`), {
       stdout: true,
     });
-    await once(worker.stdout, "data");
+    expect(await firstLine(worker.stdout)).toBe("leased");
     await expect(leasePort({ range })).rejects.toMatchObject({ code: "EADDRINUSE" });
     await worker.terminate();
     (await leasePort({ range })).release();
@@ -262,12 +259,13 @@ describe.runIf(isLinux)("leasePort", () => {
   test("two processes that only try which ports are free name the same ones", async () => {
     const ports = await portsOfProcesses(
       2,
-      `import net from "node:net";
+      `import { once } from "node:events";
+      import net from "node:net";
       const ports = [];
       for (let port = 12_200; ports.length < 10; port++) {
-        const server = net.createServer().on("error", () => {}).listen(port, "127.0.0.1");
-        if (!server.listening) await new Promise((done) => server.on("listening", done));
-        ports.push(port);
+        const server = net.createServer().listen(port, "127.0.0.1");
+        const isFree = await once(server, "listening").then(() => true, () => false);
+        if (isFree) ports.push(port);
         await new Promise((done) => server.close(done));
       }`,
     );

@@ -2,6 +2,8 @@
 // no time, where a process of its own would load all anew.
 
 import { execFile } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { vi } from "vitest";
 
 /** What a command line has led to. */
@@ -39,4 +41,10 @@ export function spawned(script: string, args: readonly string[]): Promise<Outcom
       resolve({ code: error === null ? 0 : Number(error.code), out, errors });
     });
   });
+}
+
+/** The first line that a process or thread prints. Throws, where it ends without one. */
+export async function firstLine(stdout: Readable): Promise<string> {
+  for await (const line of createInterface({ input: stdout })) return line;
+  throw new Error("it has ended and printed nothing");
 }

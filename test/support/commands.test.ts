@@ -1,5 +1,6 @@
 // The command lines, as they are run: the replays and the fuzzer.
 
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +9,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { main as fuzz } from "../fuzz/main.ts";
 import { main as replay } from "../replay/main.ts";
-import { captured, type Outcome, spawned } from "./captured.ts";
+import { captured, firstLine, type Outcome, spawned } from "./captured.ts";
 
 const BUILD = new URL("../../build/test/", import.meta.url);
 const VECTORS = fileURLToPath(new URL("../vectors/netstack/", import.meta.url));
@@ -28,6 +29,11 @@ test.each(["replay", "fuzz"])(
     expect(await spawned(program, ["--fast"])).toMatchObject({ code: 2, out: "" });
   },
 );
+
+test("a process that prints nothing is not waited for", async () => {
+  const { stdout } = spawn(process.execPath, ["--eval", ""]);
+  await expect(firstLine(stdout)).rejects.toThrow("it has ended and printed nothing");
+});
 
 describe("replay", () => {
   let scratch: string;

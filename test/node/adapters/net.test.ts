@@ -14,6 +14,7 @@ import {
   PortSocket,
   undiciConnect,
 } from "../../../bindings/node/index.ts";
+import { firstLine } from "../../support/captured.ts";
 import { until } from "../../support/connectors.ts";
 import { CERTIFICATE } from "./certificate.ts";
 import {
@@ -261,6 +262,5 @@ async function deafPort(): Promise<number> {
   atEnd(() => {
     child.kill("SIGKILL");
   });
-  const [text] = await once(child.stdout, "data");
-  return Number(String(text));
+  return Number(await firstLine(child.stdout));
 }

@@ -13,6 +13,7 @@ import { type BlockScope, blockScope } from "../../../bindings/node/blocks/block
 import { hostName } from "../../../bindings/node/blocks/host-blocks.ts";
 import { parseNames } from "../../../bindings/node/blocks/host-list.ts";
 import { type BlockStore, hostBlocks } from "../../../bindings/node/index.ts";
+import { firstLine } from "../../support/captured.ts";
 import { freshSources, until } from "../../support/connectors.ts";
 
 const BUILD = new URL("../../../build/", import.meta.url);
@@ -80,7 +81,7 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
     const children = [1, 2, 3].map(() =>
       spawn(process.execPath, [HOLDER, scope.source], { stdio: ["ignore", "pipe", "inherit"] }),
     );
-    for (const child of children) await once(child.stdout, "data");
+    for (const child of children) await firstLine(child.stdout);
     const mine = hostBlocks();
     const refused = await mine.acquire(scope, 1, FIRST, LAST);
     expect(refused).toMatchObject({ blocks: [], retryAfter: expect.any(Number) });

@@ -19,6 +19,7 @@ import { hostBlocks } from "../../../bindings/node/index.ts";
 import type { Checkout } from "../../../bindings/node/sources/checkout.ts";
 import { Pair } from "../../../bindings/node/sources/pair.ts";
 import { type PairRequest, PairTable } from "../../../bindings/node/sources/pair-table.ts";
+import { firstLine } from "../../support/captured.ts";
 import {
   connectorWith,
   freshSources,
@@ -224,7 +225,7 @@ test.each([
     stdio: ["ignore", "pipe", "inherit"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  expect(String((await once(child.stdout, "data"))[0]).trim()).toBe("9");
+  expect(await firstLine(child.stdout)).toBe("9");
   expect(lender.leased?.lentPorts).toBe(9);
   child.kill(signal);
   if (signal === "SIGKILL") await once(child, "exit");

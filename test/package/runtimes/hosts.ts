@@ -10,7 +10,7 @@ import { type Case, type Outcome, reportIn } from "./rows.ts";
 import { entryOf, script, versionOf } from "./tools.ts";
 
 const MS_MAX = 120_000;
-const SUITE_MS_MAX = 400_000;
+const SUITE_MS_MAX = 900_000;
 const VITEST = join(ROOT, "node_modules", "vitest", "vitest.mjs");
 /** vitest's vmThreads cannot load CommonJS with an interpreter line, as that of autocannon. */
 const ADAPTERS = ["agent", "dgram", "net", "undici", "ws"];
