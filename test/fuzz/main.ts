@@ -13,7 +13,6 @@ import { parseArgs } from "node:util";
 import { api } from "./api/subject.ts";
 import { cooldown } from "./cooldown/subject.ts";
 import { type AnySubject, anySeed, fuzz, type Run } from "./fuzz.ts";
-import { groups, POLICIES } from "./groups/subject.ts";
 import { canRunKernel, openKernel } from "./kernel/kernel.ts";
 import { type KernelRun, runKernel } from "./kernel/run.ts";
 import { linux } from "./linux/subject.ts";
@@ -38,7 +37,7 @@ const SUBJECTS: Readonly<Record<string, readonly (() => AnySubject)[]>> = {
   udp: [() => udp("mixed"), () => udp("tight")],
   cooldown: [() => cooldown("debug")],
   api: [() => api()],
-  groups: POLICIES.map((selection) => () => groups(selection)),
+  groups: [() => netstack("grouped")],
 };
 
 interface Asked {

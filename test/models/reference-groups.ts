@@ -1,14 +1,11 @@
-// Model: what managers in groups answer, read off port by port. Who is in whose way is the
-// reference model's business, where a policy goes that of the plain RFC 6056; what is added here
-// are groups, reserved ports, and who uses a group.
+// Model: groups of port managers, each with two limits and a parent, and where a policy of selection
+// goes, which is that of the plain RFC 6056.
 
-import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import { SeededRandom } from "../../bindings/core/random.ts";
 import type { PortRange } from "../../bindings/index.ts";
 import type { SelectionOptions } from "../../bindings/selection.ts";
-import { type Ask, toModel } from "../support/ask.ts";
-import { PLAIN, plainTable, type Tuple } from "../support/rfc6056.ts";
-import { ReferencePortManager } from "./reference-manager.ts";
+import { type Ask, show } from "../support/ask.ts";
+import { type IsFree, PLAIN, plainTable, type Tuple } from "../support/rfc6056.ts";
 
 export type Kind = "bind" | "connect";
 
@@ -16,166 +13,81 @@ export type Kind = "bind" | "connect";
 const ALL: PortRange = { first: 1, last: 65535 };
 
 export class GroupModel {
-  readonly path: string;
   readonly parent: GroupModel | undefined;
-  readonly own: Record<Kind, PortRange> = { bind: ALL, connect: ALL };
+  readonly #own: Record<Kind, PortRange> = { bind: ALL, connect: ALL };
+  /** Reservations and open pools. */
   uses = 0;
 
-  constructor(path: string, parent: GroupModel | undefined) {
-    this.path = path;
+  constructor(parent: GroupModel | undefined) {
     this.parent = parent;
   }
 
+  limit(kind: Kind, range: PortRange = ALL): void {
+    this.#own[kind] = range;
+  }
+
   allows(kind: Kind, port: number): boolean {
-    const { first, last } = this.own[kind];
+    const { first, last } = this.#own[kind];
     return first <= port && port <= last && (this.parent?.allows(kind, port) ?? true);
   }
 
   /** What is left of a range, if anything is. */
   within({ first, last }: PortRange, kind: Kind): PortRange | undefined {
-    const own = this.own[kind];
+    const own = this.#own[kind];
     const left = { first: Math.max(first, own.first), last: Math.min(last, own.last) };
     if (left.first > left.last) return undefined;
     return this.parent === undefined ? left : this.parent.within(left, kind);
   }
 }
 
-/** In whose name a port is asked for, and which are passed over. */
-export interface Place {
+/** Who searches: a pool, or a reservation in a group. */
+export interface Searcher {
+  readonly ask: Ask;
+  readonly pool?: object;
   readonly group: GroupModel | undefined;
-  readonly kind: Kind;
-  readonly reserved: ReadonlySet<number>;
-  /** As bind() with port 0: an ephemeral TCP port is not shared. */
-  readonly isStrict: boolean;
-  /** A tuple is never held twice. */
-  readonly isUnique: boolean;
 }
 
-type Accepts = (port: number) => boolean;
-
-const ANYONE: Accepts = () => true;
-
-export class ManagerModel {
-  readonly #model = new ReferencePortManager();
+/** The policy of a manager that was opened with that seed. */
+export class PolicyModel {
+  readonly isRandom: boolean;
   readonly #options: SelectionOptions;
   readonly #random: SeededRandom;
   readonly #table: number[];
   /** Where `sequential` goes on: a table for each pool, and for each description in its group. */
   readonly #places = new Map<object | undefined, Map<string, number[]>>();
-  /** How often each key is held. */
-  readonly #held = new Map<string, number>();
-  range: PortRange;
 
-  constructor(seed: number, options: SelectionOptions, range: PortRange) {
+  constructor(seed: number, options: SelectionOptions) {
+    this.isRandom = options.algorithm === "random";
     this.#options = options;
     this.#random = new SeededRandom(seed);
-    this.#table = plainTable(options, () => this.#random.next());
-    this.range = range;
-  }
-
-  get isRandom(): boolean {
-    return this.#options.algorithm === "random";
+    this.#table = plainTable(options, () => this.draw());
   }
 
   draw(): number {
     return this.#random.next();
   }
 
-  at(ask: Ask, place: Place, port: number, accepts: Accepts = ANYONE): number {
-    if (place.group?.allows(place.kind, port) === false) return OUTSIDE_GROUP;
-    if (!this.#isFree(ask, place, port, true) || !accepts(port)) return IN_USE;
-    return this.#hold(ask, port);
-  }
-
-  isAvailable(ask: Ask, place: Place, port: number): boolean {
-    return place.group?.allows(place.kind, port) !== false && this.#isFree(ask, place, port, true);
-  }
-
-  /** The first port from an offset on. */
-  from(ask: Ask, place: Place, offset: number, accepts: Accepts = ANYONE): number {
-    return this.#search(ask, place, accepts, ({ first, last }, isOpen) => {
-      const count = last - first + 1;
-      for (let tried = 0; tried < count; tried++) {
-        const port = first + (((offset % count) + tried) % count);
-        if (isOpen(port)) return port;
-      }
-      return undefined;
+  /** The port that it finds in a range. */
+  search(
+    { first, last }: PortRange,
+    { ask, pool, group }: Searcher,
+    isFree: IsFree,
+  ): number | undefined {
+    return PLAIN[this.#options.algorithm]({
+      ...{ first, count: last - first + 1, isFree, tuple: tupleOf(ask), options: this.#options },
+      table: this.#tableOf(pool ?? group, pool === undefined ? show({ ...ask, flags: 0 }, 0) : ""),
+      random: () => this.draw(),
     });
   }
 
-  /** The port that the manager's policy finds, for a pool or for a reservation. */
-  byPolicy(ask: Ask, place: Place, accepts: Accepts = ANYONE, pool?: object): number {
-    return this.#search(ask, place, accepts, ({ first, last }, isFree) =>
-      PLAIN[this.#options.algorithm]({
-        first,
-        count: last - first + 1,
-        isFree,
-        tuple: tupleOf(ask),
-        options: this.#options,
-        table: this.#tableOf(ask, pool ?? place.group, pool === undefined),
-        random: () => this.#random.next(),
-      }),
-    );
-  }
-
-  #tableOf(ask: Ask, owner: object | undefined, isReservation: boolean): number[] {
+  #tableOf(owner: object | undefined, name: string): number[] {
     if (this.#options.algorithm !== "sequential") return this.#table;
     const tables = this.#places.get(owner) ?? new Map<string, number[]>();
     this.#places.set(owner, tables);
-    const name = isReservation ? keysOf(ask, 0).join() : "";
-    const table = tables.get(name) ?? plainTable(this.#options, () => this.#random.next());
+    const table = tables.get(name) ?? plainTable(this.#options, () => this.draw());
     tables.set(name, table);
     return table;
   }
-
-  release(ask: Ask, port: number): boolean {
-    const isHeld = this.#model.releasePort(toModel(ask, port));
-    if (isHeld) for (const key of keysOf(ask, port)) this.#count(key, -1);
-    return isHeld;
-  }
-
-  stats(): { descriptors: number; counters: number; references: number } {
-    return this.#model.stats();
-  }
-
-  #search(
-    ask: Ask,
-    place: Place,
-    accepts: Accepts,
-    search: (range: PortRange, isOpen: (port: number) => boolean) => number | undefined,
-  ): number {
-    const { group, kind, reserved, isStrict } = place;
-    const range = group === undefined ? this.range : group.within(this.range, kind);
-    if (range === undefined) return EMPTY_RANGE;
-    const port = search(range, (port) => {
-      if (reserved.has(port) || group?.allows(kind, port) === false) return false;
-      return this.#isFree(ask, place, port, !isStrict) && accepts(port);
-    });
-    return port === undefined ? EXHAUSTED : this.#hold(ask, port);
-  }
-
-  #isFree(ask: Ask, { isUnique }: Place, port: number, isNamed: boolean): boolean {
-    if (isUnique && keysOf(ask, port).some((key) => this.#held.has(key))) return false;
-    return this.#model.isAvailable(toModel(ask, port), isNamed);
-  }
-
-  #hold(ask: Ask, port: number): number {
-    for (const key of keysOf(ask, port)) this.#count(key, 1);
-    if (this.#model.reservePort(toModel(ask, port), 0) !== port) throw new Error("not free at all");
-    return port;
-  }
-
-  #count(key: string, by: number): void {
-    const count = (this.#held.get(key) ?? 0) + by;
-    if (count === 0) this.#held.delete(key);
-    else this.#held.set(key, count);
-  }
-}
-
-function keysOf(ask: Ask, port: number): string[] {
-  const { networks, transport, address, device, destination } = ask;
-  const rest = [transport, address, device, destination.address, destination.port, port].join(" ");
-  return networks.map((network) => `${network} ${rest}`);
 }
 
 // ── Tuples ──────────────────────────────────────────────────────────────────────────────────

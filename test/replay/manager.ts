@@ -4,12 +4,13 @@
 // goes through pools that stay open, one per distinct key, and the rest through reservations of
 // the same manager, so the two ways in are seen to share one state.
 
-import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../assembly/abi.ts";
 import {
   type PoolRequest,
   PortError,
   type PortManager,
   type PortPool,
+  type Reason,
   type Reservation,
 } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
@@ -146,13 +147,20 @@ export class PoolSystem extends ReservationSystem {
   }
 }
 
+const REFUSALS: Partial<Record<Reason, number>> = {
+  "port-in-use": IN_USE,
+  "no-port-available": EXHAUSTED,
+  "outside-group": OUTSIDE_GROUP,
+  "empty-range": EMPTY_RANGE,
+};
+
 /** A refusal as the number that it was inside. Any other error is no answer. */
 function answer(ask: () => number): number {
   try {
     return ask();
   } catch (error) {
-    if (error instanceof PortError && error.reason === "port-in-use") return IN_USE;
-    if (error instanceof PortError && error.reason === "no-port-available") return EXHAUSTED;
-    throw error;
+    const refusal = error instanceof PortError ? REFUSALS[error.reason] : undefined;
+    if (refusal === undefined) throw error;
+    return refusal;
   }
 }

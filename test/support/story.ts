@@ -173,16 +173,6 @@ export function counts(descriptors: number, counters: number, references: number
   });
 }
 
-/** Anything else, in words of its own. */
-export function does(says: string, act: (system: System) => void): Step {
-  return step(says, (system) => act(system));
-}
-
-/** The same step for many. */
-export function each(whos: readonly Who[], make: (who: Who) => Step): Step[] {
-  return whos.map(make);
-}
-
 export function askOf(who: Who): Ask {
   const { networks = [4], transport = TCP, address = "", device = 0, flags = 0 } = who;
   return { networks, transport, address, device, destination: endOf(who.to), flags };

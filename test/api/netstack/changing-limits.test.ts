@@ -1,5 +1,5 @@
 // Pools of one description whose reserved lists change under them. At random, and with groups,
-// test/fuzz/groups changes them.
+// test/fuzz/netstack changes them.
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED } from "../../../assembly/abi.ts";

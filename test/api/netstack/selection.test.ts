@@ -1,6 +1,6 @@
 // The policies at work: where their search ends, what moves their counters, and what they say. That
 // reservations, pools and batches share one sequence, whatever group, list and manager leave at that
-// moment, test/fuzz/groups finds.
+// moment, test/fuzz/netstack finds.
 
 import { describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED } from "../../../assembly/abi.ts";

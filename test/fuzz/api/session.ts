@@ -4,7 +4,7 @@
 import { PortError, PortGroups, PortManager, ReservedPorts, UDP } from "../../../bindings/index.ts";
 import { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";
 import { compare, Mismatch, settled } from "../mismatch.ts";
-import { NetstackSession } from "../netstack/session.ts";
+import { FIGURES, type NetstackFigures, NetstackSession } from "../netstack/session.ts";
 import type { Setup } from "../netstack/setup.ts";
 import type { PlannedSession } from "../planned.ts";
 import { Random } from "../random.ts";
@@ -18,13 +18,8 @@ const MESSAGE_MAX = 1000;
 const REVOKED = /revoked/;
 
 export class ApiSession extends NetstackSession implements PlannedSession<"hostile", number> {
-  override readonly figures = {
-    operations: 0,
-    refusals: 0,
-    grown: 0,
-    shrunk: 0,
-    refused: 0,
-    accepted: 0,
+  override readonly figures: NetstackFigures & { refused: number; accepted: number } = {
+    ...{ ...FIGURES, refused: 0, accepted: 0 },
   };
   readonly #victims: Record<string, Victim> = {};
 

@@ -10,20 +10,23 @@ import {
 } from "../../../bindings/index.ts";
 import { ReservationSystem } from "../../replay/manager.ts";
 import type { Stats } from "../../replay/system.ts";
-import { type Ask, bitsOf, show } from "../../support/ask.ts";
+import { bitsOf, show } from "../../support/ask.ts";
+import type { RealGroups } from "./groups.ts";
 import { spelled } from "./setup.ts";
-import type { Mode, System } from "./system.ts";
+import type { GroupedAsk, Mode, System } from "./system.ts";
 
 const ANYS = ["0.0.0.0", "::"];
 
 export class Implementation extends ReservationSystem implements System {
+  readonly groups: RealGroups;
   readonly #pools: PortPool[] = [];
   readonly #reservations: Reservation[] = [];
   /** Goes up with each request, so that addresses are written in different ways. */
   #turn = 0;
 
-  constructor(options: OpenOptions & { seed: number }) {
+  constructor(options: OpenOptions & { seed: number }, groups: RealGroups) {
     super(withSecretOf(options.seed, () => PortManager.open(options)));
+    this.groups = groups;
   }
 
   /** What is counted, and the bytes in use beyond those at open. */
@@ -33,6 +36,11 @@ export class Implementation extends ReservationSystem implements System {
 
   giveBack(ago: number): boolean {
     return this.#reservations.at(-1 - ago)?.release() ?? false;
+  }
+
+  move(ago: number, group: number | undefined): void {
+    const reservation = this.#reservations.at(-1 - ago) as Reservation;
+    reservation.group = group === undefined ? undefined : this.groups.at(group);
   }
 
   list(port: number | undefined): string[] {
@@ -57,8 +65,13 @@ export class Implementation extends ReservationSystem implements System {
 
   // ── Pools ───────────────────────────────────────────────────────────────────────────────
 
-  open(ask: Ask, mode: Mode, unique: boolean): void {
-    this.#pools.push(this.manager.pool({ ...this.request(ask), mode, unique }));
+  open(ask: GroupedAsk, mode: Mode | undefined, unique: boolean): void {
+    const options = mode === undefined ? { unique } : { unique, mode };
+    this.#pools.push(this.manager.pool({ ...this.request(ask), ...options }));
+  }
+
+  movePool(pool: number, group: number | undefined): void {
+    this.#pool(pool).group = group === undefined ? undefined : this.groups.at(group);
   }
 
   take(pool: number, offset: number | undefined): number {
@@ -85,9 +98,10 @@ export class Implementation extends ReservationSystem implements System {
     return [...this.#pool(pool).ports()];
   }
 
-  takeMany(pool: number, count: number): number[] {
+  takeMany(pool: number, count: number, offsets?: readonly number[]): number[] {
     const ports = new Uint16Array(count);
-    return [...ports.subarray(0, this.#pool(pool).takeMany(ports))];
+    const given = offsets && Uint32Array.from(offsets);
+    return [...ports.subarray(0, this.#pool(pool).takeMany(ports, given))];
   }
 
   freeMany(pool: number, ports: readonly number[]): number {
@@ -105,13 +119,14 @@ export class Implementation extends ReservationSystem implements System {
     return this.#pools[at] as PortPool;
   }
 
-  protected override request(ask: Ask): PoolRequest {
+  protected override request(ask: GroupedAsk): PoolRequest {
     this.#turn += 1;
     const { address, port } = ask.destination;
     return {
       ...super.request(ask),
       address: spelled(ask.address, this.#turn),
       destination: { address: spelled(address, this.#turn), port },
+      ...this.groups.named(ask),
     };
   }
 

@@ -25,7 +25,9 @@ export class Ledger {
       const name = nameOf(ask, network);
       let row = this.#rows.get(name);
       if (row === undefined) {
-        row = { ask: { ...ask, networks: [network] }, ports: new Map() };
+        const { transport, address, device, destination, flags } = ask;
+        const key = { networks: [network], transport, address, device, destination, flags };
+        row = { ask: key, ports: new Map() };
         this.#rows.set(name, row);
       }
       const counts = row.ports.get(port) ?? [0, 0, 0, 0, 0, 0, 0, 0];

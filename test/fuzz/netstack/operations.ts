@@ -3,13 +3,28 @@
 // be equal.
 
 import fc from "fast-check";
-import type { Tester } from "../../replay/system.ts";
 import { type Ask, show } from "../../support/ask.ts";
 import type { Operation, Weighted } from "../fuzz.ts";
-import type { Reference } from "./reference.ts";
+import { LISTS } from "./groups.ts";
+import { isHeld, type Reference } from "./reference.ts";
 import type { NetstackSession } from "./session.ts";
-import { askDraw, askOf, firstOf, flagsOf, portOf, rangeOf, type Setup } from "./setup.ts";
-import { type System, TesterFailure } from "./system.ts";
+import {
+  type AskDraw,
+  askDraw,
+  askOf,
+  draw,
+  firstOf,
+  flagsOf,
+  limitDraw,
+  limitOf,
+  listOf,
+  portOf,
+  rangeOf,
+  reservedOf,
+  type Setup,
+} from "./setup.ts";
+import type { GroupedAsk, System } from "./system.ts";
+import { isTight, type TesterDraw, tell, tested, tester } from "./testers.ts";
 
 /** What is to be done, for whoever does it. */
 export interface Action {
@@ -28,8 +43,7 @@ type AnyMove = Weighted<NetstackSession>;
 const POOLS_MAX = 6;
 const OFFSET_MAX = 0xffffffff;
 
-const draw = fc.nat(839);
-const port = fc.nat(839);
+const port = draw;
 const offset = fc.oneof(
   { arbitrary: fc.nat(150), weight: 4 },
   { arbitrary: fc.nat(OFFSET_MAX), weight: 1 },
@@ -89,68 +103,27 @@ function move<Numbers>(
   return { weight, arbitrary };
 }
 
-/**
- * Where memory is short the model does not know what will be refused for that, so it follows, and
- * is only asked what is refused or granted as a whole: no testers, no batches, no drawn offsets.
- */
-function isTight(setup: Setup): boolean {
-  return setup.limit !== undefined;
-}
-
 function offsetIn(setup: Setup, drawn: number | undefined): number | undefined {
-  return isTight(setup) ? (drawn ?? 0) : drawn;
+  if (isTight(setup)) return drawn ?? 0;
+  // Half of them are the policy's to find.
+  return setup.selection !== undefined && (drawn ?? 0) % 2 === 1 ? undefined : drawn;
 }
 
-// ── Testers ───────────────────────────────────────────────────────────────────────────────
-
-const tester = fc.record({ mood: fc.nat(11), salt: draw, ask: askDraw, port });
-
-type TesterDraw = typeof tester extends fc.Arbitrary<infer T> ? T : never;
-
-/** Asks `system` with a tester of that mood; the answer, and all that the tester saw. */
-function tested(
-  system: System,
-  setup: Setup,
-  { mood, salt, ask, port }: TesterDraw,
-  ask_: (test: Tester | undefined) => unknown,
-): unknown {
-  if (mood <= 5 || isTight(setup)) return ask_(undefined);
-  const seen: unknown[] = [];
-  const test = (offered: number): boolean => {
-    seen.push(offered);
-    if (seen.length === 1 && mood >= 8)
-      seen.push(meddle(system, setup, mood, askOf(setup, ask), port));
-    if (mood === 7 && seen.length > salt % 4) throw new TesterFailure();
-    return (offered * 7 + salt) % 5 > 2;
-  };
-  try {
-    return { got: ask_(test), seen };
-  } catch (error) {
-    if (error instanceof TesterFailure) return { threw: true, seen };
-    throw error;
-  }
+/** What is asked, in one of the groups that there are or in none. */
+function groupedAsk(model: Reference, setup: Setup, drawn: AskDraw): GroupedAsk {
+  const group = groupIn(model, setup, drawn.group);
+  return { ...askOf(setup, drawn), ...(group !== undefined && { group }) };
 }
 
-function tell(setup: Setup, { mood, ask, port: drawn }: TesterDraw): string {
-  if (mood <= 5 || isTight(setup)) return "";
-  if (mood === 6) return ", if a tester likes it";
-  if (mood === 7) return ", until a tester throws";
-  const port = portOf(setup, drawn);
-  const asked = askOf(setup, ask);
-  if (mood === 8) return `, with a tester that reserves ${show(asked, port)}`;
-  if (mood === 9) return `, with a tester that releases ${show(asked, port)}`;
-  if (mood === 10) return `, with a tester that reserves ${show(asked, `any from ${drawn}`)}`;
-  return ", with a tester that sets the range";
+/** The same, with a list of reserved ports perhaps, as whoever searches may have one. */
+function searchingAsk(model: Reference, setup: Setup, drawn: AskDraw): GroupedAsk {
+  const reserved = listOf(setup, drawn.reserved);
+  return { ...groupedAsk(model, setup, drawn), ...(reserved !== undefined && { reserved }) };
 }
 
-/** What a tester does to the manager that is waiting for its verdict. */
-function meddle(system: System, setup: Setup, mood: number, ask: Ask, drawn: number): unknown {
-  const port = portOf(setup, drawn);
-  if (mood === 8) return system.reserve(ask, port);
-  if (mood === 9) return system.release(ask, port);
-  if (mood === 10) return system.search(ask, drawn);
-  const { first, last } = rangeOf(firstOf(setup, drawn), 1 + (drawn % 64));
-  return system.setRange(first, last);
+function groupIn(model: Reference, setup: Setup, drawn: number): number | undefined {
+  const { live } = model.groups;
+  return setup.groups === undefined ? undefined : live[drawn % (live.length + 1)];
 }
 
 // ── Reservations ───────────────────────────────────────────────────────────────────────────
@@ -158,21 +131,23 @@ function meddle(system: System, setup: Setup, mood: number, ask: Ask, drawn: num
 const reservations: AnyMove[] = [
   move("reserve", 12, { ask: askDraw, port, tester }, (n, model, setup) => {
     if (isFull(model, setup)) return undefined;
-    const ask = askOf(setup, n.ask);
+    const ask = groupedAsk(model, setup, n.ask);
     const port = portOf(setup, n.port);
     return {
-      says: `reserve ${show(ask, port)}${tell(setup, n.tester)}`,
-      does: (system) => tested(system, setup, n.tester, (test) => system.reserve(ask, port, test)),
+      says: `reserve ${tellAsk(ask, port)}${tell(setup, n.tester)}`,
+      does: (system) =>
+        tested(system, setup, n.tester, (test) => system.reserve(ask, port, test), ask.group),
     };
   }),
 
   move("search", 10, { ask: askDraw, offset: offsetOrNone, tester }, (n, model, setup) => {
     if (isFull(model, setup)) return undefined;
-    const ask = askOf(setup, n.ask);
+    const ask = searchingAsk(model, setup, n.ask);
     const from = offsetIn(setup, n.offset);
     return {
-      says: `reserve ${show(ask, `any from ${from}`)}${tell(setup, n.tester)}`,
-      does: (system) => tested(system, setup, n.tester, (test) => system.search(ask, from, test)),
+      says: `reserve ${tellAsk(ask, `any from ${from}`)}${tell(setup, n.tester)}`,
+      does: (system) =>
+        tested(system, setup, n.tester, (test) => system.search(ask, from, test), ask.group),
     };
   }),
 
@@ -198,7 +173,10 @@ const reservations: AnyMove[] = [
     const held = model.ledger.pick(n.which);
     if (held === undefined) return undefined;
     const networks = n.all ? model.ledger.networksOf(held.ask, held.port) : held.ask.networks;
-    return release({ ...held.ask, networks }, held.port);
+    const ask = { ...held.ask, networks };
+    // Who was in a group names it, or it would be in use for ever.
+    const { group } = model.reservationOf(ask, held.port)?.ask ?? {};
+    return release(group === undefined ? ask : { ...ask, group }, held.port);
   }),
 
   move("release wrongly", 5, { which: draw, flags: draw, network: draw }, (n, model, setup) => {
@@ -213,15 +191,15 @@ const reservations: AnyMove[] = [
   ),
 
   move("give back", 6, { ago: fc.nat(7) }, (n, model) => {
-    if (model.reservations.length <= n.ago) return undefined;
+    if (model.reservations.at(-1 - n.ago)?.isStale !== false) return undefined;
     return { says: `give back, ${n.ago} ago`, does: (system) => system.giveBack(n.ago) };
   }),
 
-  move("is available", 4, { ask: askDraw, port }, (n, _model, setup) => {
-    const ask = askOf(setup, n.ask);
+  move("is available", 4, { ask: askDraw, port }, (n, model, setup) => {
+    const ask = groupedAsk(model, setup, n.ask);
     const port = portOf(setup, n.port);
     return {
-      says: `is ${show(ask, port)} available`,
+      says: `is ${tellAsk(ask, port)} available`,
       isQuestion: true,
       does: (system) => system.isAvailable(ask, port),
     };
@@ -248,8 +226,14 @@ const lists: AnyMove[] = [
   }),
 ];
 
-function release(ask: Ask, port: number): Action {
-  return { says: `release ${show(ask, port)}`, does: (system) => system.release(ask, port) };
+function tellAsk(ask: GroupedAsk, port: number | string): string {
+  const { group, reserved } = ask;
+  const inGroup = group === undefined ? "" : ` in group ${group}`;
+  return `${show(ask, port)}${inGroup}${reserved === undefined ? "" : ` but list ${reserved}`}`;
+}
+
+function release(ask: GroupedAsk, port: number): Action {
+  return { says: `release ${tellAsk(ask, port)}`, does: (system) => system.release(ask, port) };
 }
 
 function isFull(model: Reference, setup: Setup): boolean {
@@ -315,15 +299,17 @@ function pick(stable: boolean): Plan<PickDraw> {
 
 // ── Pools ─────────────────────────────────────────────────────────────────────────────────
 
+/** Mostly given; the destination tells where it is not. */
+const mode = fc.constantFrom("bind" as const, "connect" as const, undefined);
+
 const pools: AnyMove[] = [
-  move("open", 5, { ask: askDraw, connect: fc.nat(1), unique: fc.nat(2) }, (n, model, setup) => {
+  move("open", 5, { ask: askDraw, mode, unique: fc.nat(2) }, (n, model, setup) => {
     if (model.pools.length >= POOLS_MAX) return undefined;
-    const ask = askOf(setup, n.ask);
-    const picking = n.connect ? "connect" : "bind";
+    const ask = searchingAsk(model, setup, n.ask);
     const unique = n.unique === 2;
     return {
-      says: `pool ${model.pools.length}: ${show(ask, "*")} ${picking}${unique ? " unique" : ""}`,
-      does: (system) => system.open(ask, picking, unique),
+      says: `pool ${model.pools.length}: ${tellAsk(ask, "*")} ${n.mode}${unique ? " unique" : ""}`,
+      does: (system) => system.open(ask, n.mode, unique),
     };
   }),
 
@@ -358,11 +344,16 @@ const pools: AnyMove[] = [
     };
   }),
 
-  onPool("take many", 4, { count: fc.nat(140) }, (n, pool, _model, setup) => {
+  onPool("take many", 4, { count: fc.nat(140), offset: offsetOrNone }, (n, pool, _, setup) => {
     if (isTight(setup)) return undefined;
+    const { offset } = n;
+    const offsets =
+      offset === undefined
+        ? undefined
+        : Array.from({ length: n.count }, (_, index) => (offset + index * 7) >>> 0);
     return {
-      says: `pool ${pool}: take ${n.count} ports`,
-      does: (system) => system.takeMany(pool, n.count),
+      says: `pool ${pool}: take ${n.count} ports from ${offset}`,
+      does: (system) => system.takeMany(pool, n.count, offsets),
     };
   }),
 
@@ -381,6 +372,67 @@ const pools: AnyMove[] = [
   onPool("close", 2, {}, (_n, pool) => ({
     says: `pool ${pool}: close`,
     does: (system) => system.closePool(pool),
+  })),
+];
+
+// ── Groups ────────────────────────────────────────────────────────────────────────────────
+
+const groups: AnyMove[] = [
+  move("create group", 3, { parent: draw }, (n, model, setup) => {
+    const { live } = model.groups;
+    const parent = live[n.parent % live.length] as number;
+    if (live.length > (setup.groups as number)) return undefined;
+    return { says: `group under ${parent}`, does: (system) => system.groups.create(parent) };
+  }),
+
+  move("remove group", 2, { group: draw }, (n, model) => {
+    const [, ...others] = model.groups.live;
+    const group = others[n.group % (others.length || 1)];
+    if (group === undefined) return undefined;
+    return { says: `remove group ${group}`, does: (system) => system.groups.remove(group) };
+  }),
+
+  move("limit", 5, { group: draw, kind: fc.nat(1), limit: limitDraw }, (n, model, setup) => {
+    const { live } = model.groups;
+    const group = live[n.group % live.length] as number;
+    const kind = n.kind ? "connect" : "bind";
+    const range = limitOf(setup, n.limit);
+    return {
+      says: `group ${group}: ${kind} ${range?.first}..${range?.last}`,
+      does: (system) => system.groups.setRange(group, kind, range),
+    };
+  }),
+
+  move("reserved", 2, { list: fc.nat(LISTS - 1), limit: limitDraw }, (n, _model, setup) => {
+    const ranges = reservedOf(setup, n.limit);
+    return {
+      says: `list ${n.list}: ${ranges.map(({ first, last }) => `${first}-${last}`)}`,
+      does: (system) => system.groups.setReserved(n.list, ranges),
+    };
+  }),
+
+  move("move", 4, { ago: fc.nat(7), group: draw }, (n, model, setup) => {
+    const reservation = model.reservations.at(-1 - n.ago);
+    if (reservation === undefined || !isHeld(reservation)) return undefined;
+    const group = groupIn(model, setup, n.group);
+    return {
+      says: `move what was reserved ${n.ago} ago to group ${group}`,
+      does: (system) => system.move(n.ago, group),
+    };
+  }),
+
+  onPool("move pool", 8, { group: draw }, (n, pool, model, setup) => {
+    const group = groupIn(model, setup, n.group);
+    return {
+      says: `pool ${pool}: move to group ${group}`,
+      does: (system) => system.movePool(pool, group),
+    };
+  }),
+
+  move("uses", 4, {}, () => ({
+    says: "uses of groups",
+    isQuestion: true,
+    does: (system) => system.groups.uses(),
   })),
 ];
 
@@ -424,10 +476,12 @@ class Renew implements Command {
 /** Rare, for it ends what has grown; the others weigh five times their figure. */
 const renewal: AnyMove = { weight: 1, arbitrary: fc.nat(5).map((at) => new Renew(at)) };
 
-export const OPERATIONS: readonly AnyMove[] = [
-  ...[...reservations, ...lists, ...picks, ...pools].map(({ weight, arbitrary }) => ({
-    arbitrary,
-    weight: weight * 5,
-  })),
-  renewal,
-];
+export const OPERATIONS: readonly AnyMove[] = together(reservations, lists, picks, pools);
+
+/** Pools are asked more often: what they remember of their limits must be true. */
+export const IN_GROUPS: readonly AnyMove[] = together(reservations, picks, pools, pools, groups);
+
+function together(...all: readonly (readonly AnyMove[])[]): AnyMove[] {
+  const moves = all.flat().map(({ weight, arbitrary }) => ({ arbitrary, weight: weight * 5 }));
+  return [...moves, renewal];
+}

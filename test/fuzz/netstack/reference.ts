@@ -1,26 +1,43 @@
-// The reference model of a manager, with pools put on top of it in the plainest way.
+// The reference model of a manager, with groups, policies and pools put on top of it in the plainest
+// way: a search judges one port after the other.
 
-import { EXHAUSTED, IN_USE } from "../../../assembly/abi.ts";
-import { SeededRandom } from "../../../bindings/core/random.ts";
+import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";
+import type { PortRange } from "../../../bindings/index.ts";
+import type { SelectionOptions } from "../../../bindings/selection.ts";
+import { type GroupModel, PolicyModel, type Searcher } from "../../models/reference-groups.ts";
 import type { ReferencePortManager } from "../../models/reference-manager.ts";
 import { ReferenceSystem } from "../../replay/reference.ts";
 import type { Tester } from "../../replay/system.ts";
 import { type Ask, show, toModel } from "../../support/ask.ts";
+import type { IsFree } from "../../support/rfc6056.ts";
+import type { GroupModels } from "./groups.ts";
 import { Ledger } from "./ledger.ts";
-import type { Mode, System } from "./system.ts";
+import type { GroupedAsk, Mode, System } from "./system.ts";
 
-interface ModelPool {
-  readonly ask: Ask;
+/** Who asks for a port, and which may be given. */
+interface Place extends Searcher {
+  readonly ask: GroupedAsk;
   readonly mode: Mode;
-  readonly unique: boolean;
+  readonly reserved: ReadonlySet<number>;
+  /** Whether a port is judged as if it had been named: an ephemeral TCP port is not shared. */
+  readonly isNamed: boolean;
+  /** A tuple is never held twice. */
+  readonly isUnique: boolean;
+}
+
+interface ModelPool extends Place {
+  group: GroupModel | undefined;
   /** As far as batches tell: its ports are a bitmap, no longer a sorted list. */
   isMany: boolean;
 }
 
 interface ModelReservation {
-  ask: Ask;
+  ask: GroupedAsk;
   readonly port: number;
+  /** By itself, or by a filter. */
   released: boolean;
+  /** Its port and its use of a group were released by their values. */
+  isStale: boolean;
 }
 
 /** How many ports one batch of `takeMany` draws offsets for. */
@@ -30,48 +47,93 @@ const BATCH = 1024;
 const LIST_MAX = 64;
 const SHRINK_AT = 24;
 
+const NONE: ReadonlySet<number> = new Set();
+
 export class Reference extends ReferenceSystem implements System {
+  readonly groups: GroupModels;
   readonly ledger: Ledger = new Ledger();
   readonly pools: ModelPool[] = [];
   readonly reservations: ModelReservation[] = [];
   /** How often a pool grew out of a sorted list into a bitmap, and how often one shrank back. */
   grown = 0;
   shrunk = 0;
-  readonly #random: SeededRandom;
+  readonly #policy: PolicyModel;
+  /** How many reservations are in each group. */
+  readonly #uses = new Map<GroupModel, number>();
 
-  constructor(seed: number, model?: ReferencePortManager) {
+  constructor(
+    seed: number,
+    selection: SelectionOptions,
+    groups: GroupModels,
+    model?: ReferencePortManager,
+  ) {
     super(model);
-    this.#random = new SeededRandom(seed);
+    this.groups = groups;
+    this.#policy = new PolicyModel(seed, selection);
   }
 
-  override reserve(ask: Ask, port: number, test?: Tester): number {
-    const answer = super.reserve(ask, port, this.#booked(ask, test));
-    return this.#noted(ask, answer, test === undefined);
+  override reserve(ask: GroupedAsk, port: number, test?: Tester): number {
+    return this.#noted(ask, this.#at(this.#placeOf(ask, true), port, test));
   }
 
-  override search(ask: Ask, offset: number = this.#random.next(), test?: Tester): number {
-    const answer = super.search(ask, offset, this.#booked(ask, test));
-    return this.#noted(ask, answer, test === undefined);
+  override search(ask: GroupedAsk, offset: number | undefined, test?: Tester): number {
+    return this.#noted(ask, this.#find(this.#placeOf(ask, false), offset, test));
   }
 
   override tuple(ask: Ask, port: number): number {
-    return this.#noted(ask, super.tuple(ask, port), true);
+    const answer = super.tuple(ask, port);
+    if (answer > 0) this.ledger.add(ask, port);
+    return this.#noted(ask, answer);
   }
 
-  override release(ask: Ask, port: number): boolean {
-    this.ledger.drop(ask, port);
-    return super.release(ask, port);
+  /** By its value. */
+  override release(ask: GroupedAsk, port: number): boolean {
+    const released = this.#release(ask, port);
+    const known = ask.group === undefined ? undefined : this.reservationOf(ask, port);
+    if (released && known !== undefined) known.isStale = true;
+    return released;
+  }
+
+  override isAvailable(ask: GroupedAsk, port: number): boolean {
+    return this.#allows(this.#placeOf(ask, true), port) && super.isAvailable(ask, port);
+  }
+
+  /** The last one that is held just so. */
+  reservationOf(ask: Ask, port: number): ModelReservation | undefined {
+    const alike = this.reservations.filter(
+      (one) => one.port === port && isHeld(one) && show(one.ask, 0) === show(ask, 0),
+    );
+    return alike.at(-1);
   }
 
   giveBack(ago: number): boolean {
     const reservation = this.reservations.at(-1 - ago);
     if (reservation === undefined || reservation.released) return false;
     reservation.released = true;
-    this.release(reservation.ask, reservation.port);
+    this.#release(reservation.ask, reservation.port);
     return true;
   }
 
-  override pick(offset: number = this.#random.next(), test: Tester): number {
+  move(ago: number, group: number | undefined): void {
+    const reservation = this.reservations.at(-1 - ago) as ModelReservation;
+    const { group: before, ...ask } = reservation.ask;
+    reservation.ask = group === undefined ? ask : { ...ask, group };
+    this.#enter(group);
+    this.#leave(before);
+  }
+
+  /** Those of its groups of which it has uses left. */
+  groupsInUse(): number[] {
+    return this.groups.live.filter((group) => (this.#uses.get(this.groups.at(group)) ?? 0) > 0);
+  }
+
+  /** The manager has been closed. */
+  leaveGroups(): void {
+    for (const [group, uses] of this.#uses) group.uses -= uses;
+    for (const { group } of this.pools) if (group !== undefined) group.uses -= 1;
+  }
+
+  override pick(offset: number = this.#policy.draw(), test: Tester): number {
     return super.pick(offset, test);
   }
 
@@ -105,24 +167,27 @@ export class Reference extends ReferenceSystem implements System {
 
   // ── Pools ───────────────────────────────────────────────────────────────────────────────
 
-  open(ask: Ask, mode: Mode, unique: boolean): void {
-    this.pools.push({ ask, mode, unique, isMany: false });
+  open(ask: GroupedAsk, mode: Mode = modeOf(ask), isUnique: boolean): void {
+    const { group: _, ...key } = ask;
+    const place = { ...this.#placeOf(ask, mode === "connect"), ask: key, mode, isUnique };
+    if (place.group !== undefined) place.group.uses += 1;
+    // Its own identity tells it apart where a policy has a place for each pool.
+    this.pools.push({ ...place, pool: {}, isMany: false });
   }
 
-  take(at: number, offset: number = this.#random.next()): number {
-    const { ask, mode, unique } = this.#pool(at);
-    const isNamed = mode === "connect";
-    return this.pick(offset, (port) => {
-      if (unique && this.ledger.isTaken(ask, port)) return false;
-      if (!this.model.isAvailable(toModel(ask, port), isNamed)) return false;
-      return this.#reserveNamed(ask, port) === port;
-    });
+  movePool(at: number, group: number | undefined): void {
+    const pool = this.#pool(at);
+    if (pool.group !== undefined) pool.group.uses -= 1;
+    pool.group = group === undefined ? undefined : this.groups.at(group);
+    if (pool.group !== undefined) pool.group.uses += 1;
+  }
+
+  take(at: number, offset: number | undefined = this.#drawn()): number {
+    return this.#find(this.#pool(at), offset);
   }
 
   takeAt(at: number, port: number): number {
-    const { ask, unique } = this.#pool(at);
-    if (unique && this.ledger.isTaken(ask, port)) return IN_USE;
-    return this.#reserveNamed(ask, port);
+    return this.#at({ ...this.#pool(at), isNamed: true }, port);
   }
 
   free(at: number, port: number): boolean {
@@ -143,8 +208,8 @@ export class Reference extends ReferenceSystem implements System {
     return ports.sort((one, other) => one - other);
   }
 
-  takeMany(at: number, count: number): number[] {
-    const ports = this.#takeMany(at, count);
+  takeMany(at: number, count: number, offsets?: readonly number[]): number[] {
+    const ports = this.#takeMany(at, count, offsets);
     this.#watch(at);
     return ports;
   }
@@ -156,7 +221,76 @@ export class Reference extends ReferenceSystem implements System {
   }
 
   closePool(at: number): void {
+    this.movePool(at, undefined);
     this.pools.splice(at, 1);
+  }
+
+  // ── One port after the other ────────────────────────────────────────────────────────────
+
+  #placeOf(ask: GroupedAsk, isNamed: boolean): Place {
+    const group = ask.group === undefined ? undefined : this.groups.at(ask.group);
+    const reserved = ask.reserved === undefined ? NONE : this.groups.reserved(ask.reserved);
+    return { ask, group, mode: modeOf(ask), reserved, isNamed, isUnique: false };
+  }
+
+  #allows({ group, mode }: Place, port: number): boolean {
+    return group === undefined || group.allows(mode, port);
+  }
+
+  #at(place: Place, port: number, test?: Tester): number {
+    if (!this.#allows(place, port)) return OUTSIDE_GROUP;
+    return this.#takes(place, port, test) ? port : IN_USE;
+  }
+
+  #find(place: Place, offset: number | undefined, test?: Tester): number {
+    const { group, mode, reserved } = place;
+    const range = group === undefined ? this.range() : group.within(this.range(), mode);
+    if (range === undefined) return EMPTY_RANGE;
+    const isFree = (port: number): boolean =>
+      !reserved.has(port) && this.#allows(place, port) && this.#takes(place, port, test);
+    const found =
+      offset === undefined
+        ? this.#policy.search(range, place, isFree)
+        : firstFrom(range, offset, isFree);
+    return found ?? EXHAUSTED;
+  }
+
+  /** Holds a port that is free. It is held while a tester is asked, who may refuse it. */
+  #takes({ ask, isNamed, isUnique }: Place, port: number, test?: Tester): boolean {
+    if (isUnique && this.ledger.isTaken(ask, port)) return false;
+    if (!this.model.isAvailable(toModel(ask, port), isNamed)) return false;
+    super.reserve(ask, port);
+    this.ledger.add(ask, port);
+    this.#enter(ask.group);
+    let keep = test === undefined;
+    try {
+      keep ||= test?.(port) === true;
+    } finally {
+      if (!keep) this.#release(ask, port);
+    }
+    return keep;
+  }
+
+  #release(ask: GroupedAsk, port: number): boolean {
+    this.ledger.drop(ask, port);
+    const wasHeld = super.release(ask, port);
+    if (wasHeld) this.#leave(ask.group);
+    return wasHeld;
+  }
+
+  #enter(number: number | undefined): void {
+    if (number === undefined) return;
+    const group = this.groups.at(number);
+    this.#uses.set(group, (this.#uses.get(group) ?? 0) + 1);
+    group.uses += 1;
+  }
+
+  #leave(number: number | undefined): void {
+    const group = number === undefined ? undefined : this.groups.at(number);
+    const uses = group === undefined ? 0 : (this.#uses.get(group) ?? 0);
+    if (group === undefined || uses === 0) return;
+    this.#uses.set(group, uses - 1);
+    group.uses -= 1;
   }
 
   // ── Helpers ─────────────────────────────────────────────────────────────────────────────
@@ -173,49 +307,49 @@ export class Reference extends ReferenceSystem implements System {
     }
   }
 
-  #takeMany(at: number, count: number): number[] {
+  #takeMany(at: number, count: number, offsets?: readonly number[]): number[] {
     const ports: number[] = [];
     while (ports.length < count) {
       const batch = Math.min(count - ports.length, BATCH);
-      const offsets = Array.from({ length: batch }, () => this.#random.next());
-      for (const offset of offsets) {
-        const port = this.take(at, offset);
-        if (port === EXHAUSTED) return ports;
+      const drawn = Array.from({ length: batch }, (_, index) => offsets?.[index] ?? this.#drawn());
+      for (const offset of drawn) {
+        const port = this.#find(this.#pool(at), offset);
+        if (port < 0) return ports;
         ports.push(port);
       }
     }
     return ports;
   }
 
+  /** Only the plain policy draws before it looks at the range. */
+  #drawn(): number | undefined {
+    return this.#policy.isRandom ? this.#policy.draw() : undefined;
+  }
+
   #pool(at: number): ModelPool {
     return this.pools[at] as ModelPool;
   }
 
-  #reserveNamed(ask: Ask, port: number): number {
-    const answer = super.reserve(ask, port);
-    if (answer === port) this.ledger.add(ask, port);
+  #noted(ask: GroupedAsk, answer: number): number {
+    if (answer > 0) this.reservations.push({ ask, port: answer, released: false, isStale: false });
     return answer;
   }
+}
 
-  /** While a tester is asked the port is held, so the ledger says so, too. */
-  #booked(ask: Ask, test: Tester | undefined): Tester | undefined {
-    if (test === undefined) return undefined;
-    return (port) => {
-      let keep = false;
-      this.ledger.add(ask, port);
-      try {
-        keep = test(port);
-      } finally {
-        if (!keep) this.ledger.drop(ask, port);
-      }
-      return keep;
-    };
-  }
+export function isHeld({ released, isStale }: ModelReservation): boolean {
+  return !released && !isStale;
+}
 
-  #noted(ask: Ask, answer: number, isNew: boolean): number {
-    if (answer < 0) return answer;
-    if (isNew) this.ledger.add(ask, answer);
-    this.reservations.push({ ask, port: answer, released: false });
-    return answer;
+function modeOf({ destination }: Ask): Mode {
+  return destination.address === "" ? "bind" : "connect";
+}
+
+/** The first free port of a range, from an offset on. */
+function firstFrom({ first, last }: PortRange, offset: number, isFree: IsFree): number | undefined {
+  const count = last - first + 1;
+  for (let tried = 0; tried < count; tried++) {
+    const port = first + (((offset % count) + tried) % count);
+    if (isFree(port)) return port;
   }
+  return undefined;
 }

@@ -1,16 +1,18 @@
 // A session on port managers: each of them twice, as the reference model and as the real thing.
 
 import { isDeepStrictEqual } from "node:util";
-import { NO_MEMORY } from "../../../assembly/abi.ts";
+import { EMPTY_RANGE, NO_MEMORY, OUTSIDE_GROUP } from "../../../assembly/abi.ts";
 import { type OpenOptions, PortError } from "../../../bindings/index.ts";
 import type { ReferencePortManager } from "../../models/reference-manager.ts";
 import { show } from "../../support/ask.ts";
 import type { Session } from "../fuzz.ts";
 import { compare, Mismatch, settled } from "../mismatch.ts";
+import { GroupModels, RealGroups } from "./groups.ts";
 import { Implementation } from "./implementation.ts";
 import type { Action } from "./operations.ts";
-import { Reference } from "./reference.ts";
+import { isHeld, Reference } from "./reference.ts";
 import { rangeOf, type Setup } from "./setup.ts";
+import type { System } from "./system.ts";
 
 export interface SessionOptions {
   /** How the real managers are opened. */
@@ -21,20 +23,39 @@ export interface SessionOptions {
   readonly model?: () => ReferencePortManager;
 }
 
+/** Refusals are those for want of memory; pools grow into bitmaps and shrink into lists. */
+export const FIGURES = {
+  operations: 0,
+  refusals: 0,
+  grown: 0,
+  shrunk: 0,
+  outside: 0,
+  empty: 0,
+  busy: 0,
+};
+export type NetstackFigures = typeof FIGURES;
 const NOTHING = { descriptors: 0, counters: 0, references: 0, bytes: 0 };
+
+/** What nobody asks for. */
+const UNUSED = {
+  ...{ networks: [9], transport: 99, address: "", device: 0, flags: 0 },
+  destination: { address: "", port: 0 },
+};
 
 export class NetstackSession implements Session {
   readonly setup: Setup;
   readonly references: Reference[] = [];
   readonly implementations: Implementation[] = [];
   readonly script: string[] = [];
-  /** Refusals are those for want of memory; pools grow into bitmaps and shrink into lists. */
-  readonly figures = { operations: 0, refusals: 0, grown: 0, shrunk: 0 };
+  readonly figures: NetstackFigures = { ...FIGURES };
   readonly #options: SessionOptions;
+  readonly #models = new GroupModels();
+  readonly #groups: RealGroups;
 
   constructor(setup: Setup, options: SessionOptions) {
     this.setup = setup;
     this.#options = options;
+    this.#groups = new RealGroups(options.open);
     for (let at = 0; at < setup.managers; at++) this.#openAt(at);
   }
 
@@ -55,6 +76,9 @@ export class NetstackSession implements Session {
     } else {
       const expected = action.does(reference);
       if (!isDeepStrictEqual(got, expected)) compare("answer", got, expected);
+      this.figures.outside += Number(got === OUTSIDE_GROUP);
+      this.figures.empty += Number(got === EMPTY_RANGE);
+      this.figures.busy += Number(got === "EBUSY");
     }
     if (this.#options.verifies && !action.isQuestion) settled(() => implementation.verify());
   }
@@ -64,6 +88,7 @@ export class NetstackSession implements Session {
     this.figures.operations += 1;
     this.script.push(`${at}: close, and open another`);
     this.implementations[at]?.manager.close();
+    this.references[at]?.leaveGroups();
     this.#countPools(at);
     this.#openAt(at);
     for (const implementation of this.implementations) settled(() => implementation.verify());
@@ -72,6 +97,8 @@ export class NetstackSession implements Session {
   /** Releases everything. Nothing must be counted then, and no byte be in use. */
   finish(): void {
     for (const at of this.references.keys()) this.#finishAt(at);
+    const uses = settled(() => this.#groups.uses());
+    compare("uses of groups when all is released", uses.filter(Boolean), []);
   }
 
   abandon(): void {
@@ -83,6 +110,9 @@ export class NetstackSession implements Session {
         // It has trapped before; whoever abandons it takes a fresh instance.
       }
     }
+    try {
+      this.#groups.close();
+    } catch {}
   }
 
   #finishAt(at: number): void {
@@ -92,6 +122,7 @@ export class NetstackSession implements Session {
       reference.closePool(0);
       implementation.closePool(0);
     }
+    if (this.setup.groups !== undefined) this.#leaveGroups(reference, implementation);
     const { ledger } = reference;
     for (let held = ledger.pick(0); held !== undefined; held = ledger.pick(0)) {
       const { ask, port } = held;
@@ -106,6 +137,26 @@ export class NetstackSession implements Session {
     settled(() => implementation.verify());
   }
 
+  /** Reservations go by themselves, and those that went by another way are taken back by value. */
+  #leaveGroups(reference: Reference, implementation: Implementation): void {
+    const both = <T>(does: (system: System) => T): void => {
+      const got = settled(() => does(implementation));
+      compare("answer in the end", got, does(reference));
+    };
+    for (const [ago, reservation] of [...reference.reservations].reverse().entries()) {
+      if (isHeld(reservation)) both((system) => system.giveBack(ago));
+    }
+    for (
+      let [group] = reference.groupsInUse();
+      group !== undefined;
+      [group] = reference.groupsInUse()
+    ) {
+      const ask = { ...UNUSED, group };
+      both((system) => system.tuple(UNUSED, 1));
+      both((system) => system.release(ask, 1));
+    }
+  }
+
   #countPools(at: number): void {
     const { grown = 0, shrunk = 0 } = this.references[at] ?? {};
     this.figures.grown += grown;
@@ -117,12 +168,13 @@ export class NetstackSession implements Session {
     const { open, model } = this.#options;
     const seed = (setup.seed + at + this.figures.operations) >>> 0;
     const { first, last } = rangeOf(setup.first, setup.count);
-    const reference = new Reference(seed, model?.());
+    const { selection = { algorithm: "random" } } = setup;
+    const reference = new Reference(seed, selection, this.#models, model?.());
     reference.setRange(first, last);
     this.references[at] = reference;
     const limit = setup.limit === undefined ? {} : { memoryLimit: setup.limit };
-    const options = { ...open, ...limit, seed, portRange: { first, last } };
-    this.implementations[at] = new Implementation(options);
+    const options = { ...open, ...limit, seed, selection, portRange: { first, last } };
+    this.implementations[at] = new Implementation(options, this.#groups);
   }
 }
 

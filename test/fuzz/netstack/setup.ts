@@ -6,7 +6,11 @@
 // to the default: one manager, IPv4, UDP, any address, no device, any destination, no flags.
 
 import fc from "fast-check";
+import type { PortRange } from "../../../bindings/index.ts";
+import type { SelectionOptions } from "../../../bindings/selection.ts";
 import type { Ask } from "../../support/ask.ts";
+import { SECRET } from "../../support/rfc6056.ts";
+import { LISTS } from "./groups.ts";
 
 export interface Setup {
   readonly seed: number;
@@ -23,9 +27,13 @@ export interface Setup {
   readonly rows: number;
   /** Bytes that a manager's records may take; absent: as many as they like. */
   readonly limit?: number;
+  /** How many groups there may be at a time; absent: none, and no list of reserved ports. */
+  readonly groups?: number;
+  /** How ports are selected; absent: at random. */
+  readonly selection?: SelectionOptions;
 }
 
-/** Five numbers that stand for an ask, whatever the size of the pools. */
+/** Numbers that stand for an ask, whatever the size of the pools. */
 export interface AskDraw {
   readonly network: number;
   readonly transport: number;
@@ -33,7 +41,25 @@ export interface AskDraw {
   readonly device: number;
   readonly destination: number;
   readonly flags: number;
+  readonly group: number;
+  readonly reserved: number;
 }
+
+/** Numbers that stand for a limit of a group, or for a text of reserved ports. */
+export interface LimitDraw {
+  readonly how: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+export const POLICIES: readonly SelectionOptions[] = [
+  { algorithm: "random" },
+  { algorithm: "random-retry" },
+  { algorithm: "hash", secret: SECRET, from: 2 ** 32 - 40 },
+  { algorithm: "double-hash", secret: SECRET, slots: 3 },
+  { algorithm: "random-increments", increment: 9 },
+  { algorithm: "sequential", from: 2 ** 32 - 2 },
+];
 
 const NETWORKS = [[4], [6], [4, 6]];
 const TRANSPORTS = [17, 6, 33];
@@ -108,12 +134,31 @@ export const mixed: fc.Arbitrary<Setup> = fc.oneof(
   { arbitrary: dense, weight: 1 },
 );
 
+/** Managers of one description: no record comes or goes that would have pools look at all anew. */
+const calm: fc.Arbitrary<Setup> = dense.map((setup) => ({
+  ...{
+    ...setup,
+    networks: 1,
+    transports: 1,
+    addresses: 1,
+    devices: 1,
+    destinations: 1,
+    flags: [0],
+  },
+}));
+
+/** Managers in groups, with reserved lists and each policy of selection. */
+export const grouped: fc.Arbitrary<Setup> = fc
+  .tuple(fc.oneof(mixed, calm), fc.constantFrom(...POLICIES), fc.integer({ min: 1, max: 12 }))
+  .map(([setup, selection, groups]) => ({ ...setup, selection, groups }));
+
 export const all: fc.Arbitrary<Setup> = fc.oneof(
   { arbitrary: mixed, weight: 3 },
   { arbitrary: tight, weight: 1 },
 );
 
-const draw = fc.nat(DRAW_MAX);
+/** A number that stands for one of some. */
+export const draw: fc.Arbitrary<number> = fc.nat(DRAW_MAX);
 
 export const askDraw: fc.Arbitrary<AskDraw> = fc.record({
   network: draw,
@@ -122,6 +167,14 @@ export const askDraw: fc.Arbitrary<AskDraw> = fc.record({
   device: draw,
   destination: draw,
   flags: draw,
+  group: draw,
+  reserved: draw,
+});
+
+export const limitDraw: fc.Arbitrary<LimitDraw> = fc.record({
+  how: fc.nat(15),
+  first: draw,
+  count: draw,
 });
 
 export function askOf(setup: Setup, drawn: AskDraw): Ask {
@@ -147,6 +200,31 @@ export function portOf(setup: Setup, drawn: number): number {
 
 export function rangeOf(first: number, count: number): { first: number; last: number } {
   return { first, last: Math.min(PORT_MAX, first + count - 1) };
+}
+
+/** A limit of a group: none, or one that leaves much, little or nothing of the first range. */
+export function limitOf({ first, count }: Setup, drawn: LimitDraw): PortRange | undefined {
+  const { how } = drawn;
+  if (how >= 12) return undefined;
+  if (how === 11) return { first: 1, last: first };
+  const isLong = how >= 6;
+  const low = Math.min(PORT_MAX, Math.max(1, first - 2 + (drawn.first % (isLong ? 8 : count + 4))));
+  return rangeOf(low, how === 0 ? 1 : isLong ? count : 1 + (drawn.count % count));
+}
+
+/** Reserved ports: none, all, or a few short ranges. */
+export function reservedOf(setup: Setup, { how, first, count }: LimitDraw): PortRange[] {
+  if (how === 15) return [{ first: 0, last: PORT_MAX }];
+  return Array.from({ length: how % 5 }, (_, index) => {
+    const low = Math.min(PORT_MAX, setup.first + ((first * (index + 1)) % setup.count));
+    return rangeOf(low, 1 + (count % (how > 10 ? 100 : 4)));
+  });
+}
+
+/** The list that is passed over, or none. */
+export function listOf({ groups }: Setup, drawn: number): number | undefined {
+  const list = drawn % (2 * LISTS);
+  return groups === undefined || list >= LISTS ? undefined : list;
 }
 
 /** A first port for a range that is changed on the way. */

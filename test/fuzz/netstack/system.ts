@@ -1,15 +1,24 @@
 // One of the two that the fuzzer compares: a system as replays play on, with pools by number.
 
+import type { Kind } from "../../models/reference-groups.ts";
 import type { System as Played, Tester } from "../../replay/system.ts";
 import type { Ask } from "../../support/ask.ts";
+import type { Groups } from "./groups.ts";
 
-export type Mode = "bind" | "connect";
+export type Mode = Kind;
+
+/** What may be asked in a group, and with a list of reserved ports, both by number. */
+export type GroupedAsk = Ask & { readonly group?: number; readonly reserved?: number };
 
 /** `undefined` as offset means that the system draws one; both draw the same. */
 export interface System extends Played {
+  readonly groups: Groups;
+
   search(ask: Ask, offset: number | undefined, test?: Tester): number;
   /** By the reservation that was made `ago` reservations ago. */
   giveBack(ago: number): boolean;
+  /** To another group, or out of all. */
+  move(ago: number, group: number | undefined): void;
 
   pick(offset: number | undefined, test: Tester): number;
 
@@ -21,14 +30,16 @@ export interface System extends Played {
   /** Frees what is kept and not needed, and changes nothing else. */
   snapshot(): void;
 
-  open(ask: Ask, mode: Mode, unique: boolean): void;
+  /** Without a mode the destination tells. */
+  open(ask: GroupedAsk, mode: Mode | undefined, unique: boolean): void;
+  movePool(pool: number, group: number | undefined): void;
   take(pool: number, offset: number | undefined): number;
   takeAt(pool: number, port: number): number;
   free(pool: number, port: number): boolean;
   has(pool: number, port: number): boolean;
   held(pool: number): number;
   ports(pool: number): number[];
-  takeMany(pool: number, count: number): number[];
+  takeMany(pool: number, count: number, offsets?: readonly number[]): number[];
   freeMany(pool: number, ports: readonly number[]): number;
   closePool(pool: number): void;
 }
