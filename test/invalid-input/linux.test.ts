@@ -56,6 +56,7 @@ const OPTIONS: readonly Row[] = [
   ...all(TYPE, 5, [], { portRange: [1, 2] }, { unprivilegedPortStart: "1024" }),
   ...all(TYPE, { timeWaitMs: "60s" }, { time: new Date(0) }, { time: 0n }, { hint: "1" }),
   ...all(TYPE, { localAddress: null }, { bindSelection: null }, { connectSelection: 3 }),
+  ...all(TYPE, { connectSelection: null }, { reserved: null }),
   ...all(TYPE, { seed: "1" }, { random: null }, { memoryLimit: "1MB" }, { module: null }),
   ...all(TYPE, { linuxModule: null }, { reserved: { text: "8080" } }),
   ...all(BAD_RANGE, { portRange: { first: 3000, last: 2999 } }),
@@ -79,9 +80,10 @@ const SOCKET_OPTIONS: readonly Row[] = [
   ["1 as reuseAddr", { reuseAddr: 1 }, says(TYPE, "reuseAddr must be a boolean")],
   ["a name as device", { bindToDevice: "eth0" }, says(TYPE, "bindToDevice must be")],
   ["a path as group", { group: "/web" }, says(TYPE, "group must be a PortGroup")],
+  ["another type", { type: "raw" }, says(VALUE, 'type must be "tcp" or "udp"')],
   ...all(TYPE, "tcp", [], { reuseAddr: null }, { privileged: "yes" }, { bindToDevice: null }),
   ...all(TYPE, { group: null }, { group: new Proxy(PortGroups.open().root, {}) }),
-  ...all(VALUE, { verbose: 1 }),
+  ...all(VALUE, { verbose: 1 }, { reusePort: true }, { type: "UDP" }, { type: 17 }, { type: null }),
   ...all(OUT, { bindToDevice: -1 }, { bindToDevice: 2 ** 31 }, { bindToDevice: 1.5 }),
 ];
 
@@ -119,12 +121,14 @@ const CONNECT_OPTIONS: readonly Row[] = [
   ...all(OUT, { offset: -1 }, { offset: 2 ** 32 }, { offset: 0.5 }),
 ];
 
+const TIMESTAMPS = ["5", true, [5], 5n, Symbol("5"), { valueOf: () => 5 }];
+
 const CLOSE_OPTIONS: readonly Row[] = [
   ["null", null, says(TYPE, "options must be an object")],
   ["a wrong name", { timewait: true }, says(VALUE, "known are ")],
   ["1 as timeWait", { timeWait: 1 }, says(TYPE, "timeWait must be a boolean")],
   ["a timestamp ahead", { timeWait: true, timestamp: 1501 }, says(OUT, "in 0..1500, or null")],
-  ...all(TYPE, true, { timeWait: null }),
+  ...all(TYPE, true, { timeWait: null }, ...TIMESTAMPS.map((timestamp) => ({ timestamp }))),
   ...all(OUT, { timeWait: true, timestamp: -1 }, { timestamp: 1501 }),
   ...all(OUT, { timeWait: true, timestamp: Number.NaN }),
 ];
@@ -157,6 +161,8 @@ onBuilds((open, build) => {
   let loose: Linux2632Socket;
   let bound: Linux2632Socket;
   let connected: Linux2632Socket;
+  let udp: Linux2632Socket;
+  let connectedUdp: Linux2632Socket;
   beforeEach(() => {
     s = open({ time: 1500, hint: 3 });
     const group = s.group("/web", [2000, 2004]);
@@ -165,6 +171,8 @@ onBuilds((open, build) => {
     s.listener("", 2003);
     connected = s.connected();
     s.connected("192.0.2.9").close({ timeWait: true });
+    udp = s.socket({ type: "udp", group });
+    connectedUdp = s.connected(WEB, { offset: 0 }, { type: "udp" });
   });
 
   test.each(OPTIONS)("open() refuses %s, and leaves nothing behind", (_name, options, refused) => {
@@ -202,13 +210,13 @@ onBuilds((open, build) => {
 
   describe("bind()", () => {
     test.each(PORTS)("refuses %s as port", (_name, port, refused) => {
-      for (const socket of [loose, bound]) {
+      for (const socket of [loose, bound, udp, connectedUdp]) {
         expectRefused(s, () => socket.bind("10.0.0.1", wrong(port)), refused);
       }
     });
 
     test.each(ADDRESSES)("refuses %s as address", (_name, address, refused) => {
-      for (const socket of [loose, bound]) {
+      for (const socket of [loose, bound, udp, connectedUdp]) {
         expectRefused(s, () => socket.bind(wrong(address), 2001), refused);
         expectRefused(s, () => socket.bind(wrong(address), 0), refused);
       }
@@ -218,34 +226,36 @@ onBuilds((open, build) => {
 
   describe("connect()", () => {
     test.each(REMOTE_PORTS)("refuses %s as port", (_name, port, refused) => {
-      for (const socket of [loose, bound, connected]) {
+      for (const socket of [loose, bound, connected, udp, connectedUdp]) {
         expectRefused(s, () => socket.connect(WEB, wrong(port)), refused);
       }
     });
 
     test.each(ADDRESSES)("refuses %s as address", (_name, address, refused) => {
-      for (const socket of [loose, bound]) {
+      for (const socket of [loose, bound, udp, connectedUdp]) {
         expectRefused(s, () => socket.connect(wrong(address), 443), refused);
       }
     });
 
     test.each(["", "0.0.0.0", "::", undefined])("refuses any address as remote end: %j", (any) => {
-      expectRefused(
-        s,
-        () => loose.connect(wrong(any), 443),
-        says(VALUE, "address must be the address of the remote end"),
-      );
+      for (const socket of [loose, udp, connectedUdp]) {
+        expectRefused(
+          s,
+          () => socket.connect(wrong(any), 443),
+          says(VALUE, "address must be the address of the remote end"),
+        );
+      }
     });
 
     test.each(CONNECT_OPTIONS)("refuses %s as options", (_name, options, refused) => {
-      for (const socket of [loose, bound]) {
+      for (const socket of [loose, bound, udp, connectedUdp]) {
         expectRefused(s, () => socket.connect(WEB, 443, wrong(options)), refused);
       }
     });
   });
 
   test.each(CLOSE_OPTIONS)("close() refuses %s", (_name, options, refused) => {
-    for (const socket of [connected, bound, loose]) {
+    for (const socket of [connected, bound, loose, udp, connectedUdp]) {
       expectRefused(s, () => socket.close(wrong(options)), refused);
     }
     expect(connected.state).toBe("connected");
@@ -267,7 +277,9 @@ onBuilds((open, build) => {
     ...all(TYPE, { reuseAddr: 1 }, { reuseAddr: null }, { group: "/web" }, { group: null }),
     ...all(TYPE, { group: PortManager.open() }),
   ])("a socket refuses %s", (_name, values, refused) => {
-    for (const socket of [loose, bound]) expectRefused(s, setting(socket, wrong(values)), refused);
+    for (const socket of [loose, bound, udp]) {
+      expectRefused(s, setting(socket, wrong(values)), refused);
+    }
   });
 
   test.each<Row>([

@@ -65,6 +65,8 @@ onBuilds((open, build) => {
       ["a list", [5]],
       ["a promise", Promise.resolve(5)],
       ["a symbol", Symbol("5")],
+      ["an object without a prototype", Object.create(null)],
+      ["an object that throws", { toString: throwing(new Error("mine")) }],
     ])("is not %s", (_name, answer) => {
       const s = open({ random: () => answer as number });
       const socket = s.socket();
@@ -319,8 +321,9 @@ onBuilds((open, build) => {
       );
       s.sockets.push(socket);
       expect(socket).toMatchObject({ reuseAddr: true, group });
-      socket.connect(WEB, 443, once<unknown>({ localAddress: "10.0.0.3" }));
-      expect(socket.address).toBe("10.0.0.3");
+      const port = socket.connect(WEB, 443, once<unknown>({ localAddress: "10.0.0.3", offset: 4 }));
+      expect(socket).toMatchObject({ port, address: "10.0.0.3" });
+      expect(port).toBe(2005);
       socket.close(once<unknown>({ timeWait: true, timestamp: 0 }));
       expect(s.ports.stats().timeWait).toBe(1);
 

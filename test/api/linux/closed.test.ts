@@ -37,6 +37,8 @@ function socketsOf(s: Fixture): Linux2632Socket[] {
     s.bound("10.0.0.1", 2000, options),
     s.listener("", 2001, options),
     s.connected(WEB, undefined, options),
+    s.socket({ ...options, type: "udp" }),
+    s.connected(WEB, undefined, { ...options, type: "udp" }),
   ];
 }
 

@@ -145,23 +145,6 @@ describe.each(builds)("%s build", (build) => {
     expect(figures.at(-1)).toBe(figures[0]);
   });
 
-  test.each<[string, unknown]>([
-    ["a text", "5"],
-    ["true", true],
-    ["a list", [5]],
-    ["a bigint", 5n],
-    ["a symbol", Symbol("5")],
-    ["an object that is a number", { valueOf: () => 5 }],
-  ])("close() refuses %s as timestamp", (_name, timestamp) => {
-    const ports = open({ time: 1000 });
-    const socket = ports.socket();
-    socket.connect(WEB, 443);
-    const error = caught(() => socket.close({ timeWait: true, timestamp: timestamp as number }));
-    expect(error).toBeInstanceOf(PortError);
-    expect(error).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
-    expect(socket.state).toBe("connected");
-  });
-
   test("an open() that is refused late closes what it has opened", () => {
     const modules = freshModules(build);
     const core = coreOf(modules.module);
@@ -183,27 +166,6 @@ describe.each(builds)("%s build", (build) => {
     expect(socket.listen()).toBe(2000);
   });
 
-  test.each<[string, unknown]>([
-    ["an object without a prototype", Object.create(null)],
-    [
-      "an object that throws",
-      {
-        toString() {
-          throw new Error("mine");
-        },
-      },
-    ],
-  ])("a draw is not %s", (_name, answer) => {
-    const ports = open({ random: () => answer as number });
-    expect(caught(() => ports.socket().bind("", 0))).toMatchObject({
-      code: "ERR_INVALID_RETURN_VALUE",
-    });
-  });
-
-  test.each(["connectSelection", "reserved"])("null as %s is refused", (name) => {
-    expect(caught(() => open({ [name]: null }))).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
-  });
-
   test("a refused connect() tells the port that it was refused for, also if it is lost", () => {
     const ports = open({ random: () => 0 });
     const sockets: Linux2632Socket[] = [ports.socket(REUSE), ports.socket(REUSE)];
@@ -213,17 +175,6 @@ describe.each(builds)("%s build", (build) => {
     const error = caught(() => other.connect(WEB, 443)) as PortError;
     expect(error.message).toContain("tcp 10.0.0.1:2000 -> 192.0.2.1:443");
     expect(error).toMatchObject({ port: 2000 });
-  });
-
-  test("the offset of connect() is read once", () => {
-    const ports = open();
-    const answers = [0, Symbol("later")];
-    const port = ports.socket().connect(WEB, 443, {
-      get offset() {
-        return answers.shift() as number;
-      },
-    });
-    expect(port).toBe(2001);
   });
 
   test("a random that nobody would ask is refused, or asked", () => {
