@@ -9,7 +9,7 @@ import { sharingOf } from "../../bindings/cli/show/port.ts";
 import { remediesFor } from "../../bindings/cli/show/remedies.ts";
 import { type HostState, readHostState } from "../../bindings/node/host/host-state.ts";
 import type { LimitUse } from "../../bindings/node/host/use.ts";
-import { blockScope, hostBlocks } from "../../bindings/node/index.ts";
+import { blockScope, hostBlocks, listenOn } from "../../bindings/node/index.ts";
 import { json, run } from "./run.ts";
 
 const isTold = process.platform === "linux" && endianness() === "LE";
@@ -52,9 +52,9 @@ describe.runIf(isTold)("show", () => {
 
   test("names the sockets and the program that have a port, and what may share it", async () => {
     const server = createServer((socket) => void socket.on("error", () => undefined));
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
+    // Below the system's range: no connection of anybody else has the port at another address.
+    const range = { first: 12_400, last: 12_499 };
+    const port = await listenOn(server, { address: "127.0.0.1", range });
     try {
       const { value } = await json(`show --port ${port}`);
       const [tcp, udp] = value.uses as { sockets: object[]; mayShare: { allowed: string }[] }[];

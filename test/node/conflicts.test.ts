@@ -30,7 +30,7 @@ const ONE_PORT = { portRange: { first: 23_300, last: 23_300 } };
 
 test("a port that another program listens on is quarantined for all destinations, and comes back", async () => {
   const [source] = freshSources(1) as [string];
-  const connector = connectorWith({ sources: source, quarantine: 200 });
+  const connector = connectorWith({ sources: source, quarantine: 600 });
   const servers = [await serve(), await serve()];
   const others = [await occupy(source, 23_001), await occupy(source, 23_006)];
   for (const [index, { port }] of servers.entries()) {
@@ -45,7 +45,7 @@ test("a port that another program listens on is quarantined for all destinations
   const { conflicts, failed, picks, connected } = connector.metrics();
   expect({ failed, tried: picks - connected - conflicts }).toEqual({ failed: 0, tried: 0 });
   for (const server of others) await new Promise((done) => server.close(done));
-  await new Promise((done) => setTimeout(done, 250));
+  await new Promise((done) => setTimeout(done, 650));
   for (const { port } of servers) await expectAllBack(connector, { host: "127.0.0.1", port });
   expect(connector.metrics().quarantined).toBe(0);
 });

@@ -99,7 +99,7 @@ test("a certificate that does not fit gives the port back, whatever is wrong wit
 });
 
 test("a server that does not speak TLS, and one that says nothing, give the port back", async () => {
-  const connector = connectorWith({ connectTimeout: 100 });
+  const connector = connectorWith();
   const { port } = await serve();
   const mute = await serve({}, true);
   mute.server.removeAllListeners("connection").on("connection", (socket: Socket) => {
@@ -108,7 +108,9 @@ test("a server that does not speak TLS, and one that says nothing, give the port
   const tls = { rejectUnauthorized: false };
   const spoken = await errorOf(connector.connect({ host: "127.0.0.1", port, tls }));
   expect((spoken as NodeJS.ErrnoException).code).toMatch(/^ERR_SSL_/);
-  const silent = await errorOf(connector.connect({ host: "127.0.0.1", port: mute.port, tls }));
+  const silent = await errorOf(
+    connector.connect({ host: "127.0.0.1", port: mute.port, tls, connectTimeout: 100 }),
+  );
   expect(silent).toMatchObject({ code: "ETIMEDOUT", syscall: "connect" });
   await until(() => connector.metrics().held === 0, "both ports");
   expect(connector.metrics()).toMatchObject({ picks: 2, failed: 2, released: 2, conflicts: 0 });
@@ -128,8 +130,8 @@ test("connectTimeout of one connection overrides the connector's, and counts unt
   expect(performance.now() - began).toBeLessThan(10_000);
   await until(() => connector.metrics().held === 0, "the port");
   // And a connection in time is quarantined by it.
-  const socket = await connector.connect({ host: "127.0.0.1", port, connectTimeout: 50 });
-  await new Promise((done) => setTimeout(done, 90));
+  const socket = await connector.connect({ host: "127.0.0.1", port, connectTimeout: 400 });
+  await new Promise((done) => setTimeout(done, 600));
   expect(socket.destroyed).toBe(false);
   await reset(socket);
 });

@@ -208,7 +208,7 @@ test("capacity: no more than the files that the process may open, where that is 
 test("ports that others listen on are quarantined from the start, and after refresh()", async (context) => {
   const [one, two] = freshSources(2) as [string, string];
   await occupy(one, RANGE.first);
-  const connector = connectorWith({ sources: [one, two], skipUsed: true, quarantine: 300 });
+  const connector = connectorWith({ sources: [one, two], skipUsed: true, quarantine: 1000 });
   if (connector.refresh().tcp === undefined) {
     console.warn("not run: the sockets of this machine are not known");
     return context.annotate("the sockets of this machine are not known");
@@ -223,7 +223,7 @@ test("ports that others listen on are quarantined from the start, and after refr
   expect(connector.metrics()).toMatchObject({ conflicts: 0, held: 14 });
   await reset(...again);
   await new Promise((done) => late.close(done));
-  await new Promise((done) => setTimeout(done, 350));
+  await new Promise((done) => setTimeout(done, 1050));
   const after = await openMany(connector, to, 15);
   // The listener on the first source is still there, and is met once.
   expect(connector.metrics().conflicts).toBeLessThanOrEqual(1);
@@ -248,7 +248,7 @@ test("refresh() does not take our own connections for those of others", async ()
 test("a limit of time for connecting counts the wait for a port; a destination is said", async () => {
   const connector = connectorWith({ wait: true, connectTimeout: 60 });
   const { port, to } = await serve();
-  const open = await openMany(connector, to, 8);
+  const open = await openMany(connector, { ...to, connectTimeout: 0 }, 8);
   const error = await errorOf(connector.connect(to));
   expect(error).toMatchObject({ code: "ETIMEDOUT", syscall: "connect" });
   expect(connector.metrics().waiting).toBe(0);

@@ -177,7 +177,7 @@ test("IPv6 and IPv4 take turns, the resolver's first one leading; without a sour
     sources: [...freshSources(1), "::1"],
     lookup: lookupOf(addresses),
     attemptDelay: 10,
-    connectTimeout: 200,
+    connectTimeout: 1000,
   });
   await errorOf(dialled(both, { host: NAME, port: 9 }, hanging(addresses, order)));
   expect(order).toEqual(["::1", "127.0.0.11", "::2", "127.0.0.12", "127.0.0.13"]);
@@ -185,7 +185,7 @@ test("IPv6 and IPv4 take turns, the resolver's first one leading; without a sour
   const four = connectorWith({
     lookup: lookupOf(addresses),
     attemptDelay: 10,
-    connectTimeout: 200,
+    connectTimeout: 1000,
   });
   await errorOf(dialled(four, { host: NAME, port: 9 }, hanging(addresses, order)));
   expect(order).toEqual(["127.0.0.11", "127.0.0.12", "127.0.0.13"]);
