@@ -1,5 +1,5 @@
-// Objects from their making to their end: constructors, closing, and testers that close their
-// manager.
+// Objects from their making to their end: constructors, refusals that are no errors, and lists of
+// reserved ports.
 
 import { describe, expect, test } from "vitest";
 import { PortGroups, PortManager, Refusal, ReservedPorts, TCP } from "../../bindings/index.ts";
@@ -32,29 +32,6 @@ test("classes that are opened by a method cannot be made with new", () => {
 });
 
 describe.each(BUILDS)("on the %s build", (build) => {
-  test("a tester that closes the manager ends reservePort and both picks at once", () => {
-    const acts: ((manager: PortManager, test: () => boolean) => unknown)[] = [
-      (manager, test) => manager.reservePort({ ...WEB, port: 80 }, test),
-      (manager, test) => manager.reservePort(WEB, test),
-      (manager, test) => manager.tryReserve(WEB, test),
-      (manager, test) => manager.pickEphemeralPort(test),
-      (manager, test) => manager.pickEphemeralPortStable(7, test),
-    ];
-    for (const act of acts) {
-      for (const verdict of [true, false]) {
-        const manager = openOn(build);
-        let calls = 0;
-        const tester = (): boolean => {
-          calls++;
-          manager.close();
-          return verdict;
-        };
-        expect(caught(() => act(manager, tester))).toMatchObject({ code: "EBADF" });
-        expect(calls).toBe(1);
-      }
-    }
-  });
-
   test("tryReserve answers a reservation or a refusal, and never throws one", () => {
     using manager = openOn(build, { portRange: { first: 1000, last: 1001 } });
     const first = manager.tryReserve({ ...WEB, port: 80 });
