@@ -83,38 +83,6 @@ onBuilds((open) => {
     expect(last.bind("10.0.0.1", 2000)).toBe(2000);
   });
 
-  test("texts of one address are one address, and IPv4 and IPv6 share the ports", () => {
-    const s = open();
-    s.bound("::ffff:10.0.0.1", 2000);
-    const socket = s.socket();
-    expectRefused(s, () => socket.bind("10.0.0.1", 2000), { ...TAKEN, address: "10.0.0.1" });
-    expectRefused(s, () => socket.bind("::", 2000), { ...TAKEN, address: "" });
-    expectRefused(s, () => socket.bind("0.0.0.0", 2000), { ...TAKEN, address: "" });
-    s.bound("2001:DB8:0::1", 2000);
-    expectRefused(s, () => socket.bind("2001:db8::1", 2000), { ...TAKEN, address: "2001:db8::1" });
-    expect(socket.bind("2001:db8::2", 2000)).toBe(2000);
-  });
-
-  test("a closed socket is in nobody's way, and a socket can close with its system gone", () => {
-    const s = open();
-    s.bound("", 2000).close();
-    const socket = s.bound("", 2000);
-    s.ports.close();
-    socket.close();
-    expect(socket).toMatchObject({ port: 0, address: "", state: "gone" });
-  });
-
-  test("SO_REUSEADDR that is set later lets others in, at once", () => {
-    const s = open();
-    const owner = s.bound("10.0.0.1", 2000);
-    const socket = s.socket(REUSE);
-    expectRefused(s, () => socket.bind("", 2000), TAKEN);
-    owner.reuseAddr = true;
-    s.verify();
-    expect(socket.bind("", 2000)).toBe(2000);
-    expect(owner).toMatchObject({ port: 2000, address: "10.0.0.1", reuseAddr: true });
-  });
-
   test("SO_REUSEADDR that is cleared later keeps others out, and those who share stay", () => {
     const s = open();
     const [one, two] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];

@@ -24,9 +24,7 @@ export class Fixture extends LinuxFixture {
   /** Sockets that do nothing but fill the memory: nobody looks at them. */
   readonly fillers: Linux2632Socket[] = [];
 
-  override socket(options: Linux2632SocketOptions = {}): Linux2632Socket {
-    return super.socket({ type: "udp", ...options });
-  }
+  override type = "udp" as const;
 
   /** A socket that is connected to the remote end. */
   toRemote(

@@ -119,16 +119,5 @@ onBuilds((open) => {
       group.remove();
       expectError(() => s.ports.socket({ type: "udp", group }), { code: "ENOENT" });
     });
-
-    test("of the system that closes with sockets open is used no longer", () => {
-      const s = open();
-      const group = s.group("/a");
-      for (let count = 0; count < 3; count++) s.toRemote({}, { group });
-      s.bound("10.0.0.1", 2000, { group, ...TCP });
-      expect(group.uses).toBe(4);
-      s.ports.close();
-      expect(group.uses).toBe(0);
-      expect(s.sockets[0]).toMatchObject({ port: 0, address: "", state: "gone" });
-    });
   });
 });

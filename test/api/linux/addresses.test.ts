@@ -25,16 +25,19 @@ const TEXTS: readonly (readonly [canonical: string, ...others: string[]])[] = [
 
 onBuilds((open, build) => {
   describe.each(TEXTS)("%s", (canonical, ...others) => {
-    test("is one address in each of its texts, and is shown in one", () => {
-      const s = open();
-      for (const text of [canonical, ...others]) {
-        using socket = s.bound(text, 2000);
-        expect(socket.address).toBe(canonical);
-        for (const other of others) {
-          expectRefused(s, bind(s.socket(), other, 2000), { ...TAKEN, address: canonical });
+    test.each(["tcp", "udp"] as const)(
+      "is one address in each of its texts, shown in one: %s",
+      (type) => {
+        const s = Object.assign(open(), { type });
+        for (const text of [canonical, ...others]) {
+          using socket = s.bound(text, 2000);
+          expect(socket.address).toBe(canonical);
+          for (const other of others) {
+            expectRefused(s, bind(s.socket(), other, 2000), { ...TAKEN, address: canonical });
+          }
         }
-      }
-    });
+      },
+    );
 
     test("is the same for connections", () => {
       if (canonical === "") return;

@@ -68,6 +68,8 @@ export class Fixture {
   draws: number[] = [];
   /** How many draws were taken. */
   drawn = 0;
+  /** Of sockets of which nothing else is said, if not what the system says itself. */
+  type: "tcp" | "udp" | undefined;
   readonly #timeWaitMs: number;
 
   constructor(build: Build, options: Linux2632Settings = {}) {
@@ -97,7 +99,8 @@ export class Fixture {
   // ── Sockets ───────────────────────────────────────────────────────────────────────────────
 
   socket(options?: Linux2632SocketOptions): Linux2632Socket {
-    const socket = this.ports.socket(options);
+    const { type } = this;
+    const socket = this.ports.socket(type === undefined ? options : { type, ...options });
     this.sockets.push(socket);
     return socket;
   }
