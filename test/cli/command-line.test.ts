@@ -272,7 +272,7 @@ describe("portwarden plan", () => {
 });
 
 describe("portwarden show", () => {
-  test("shows a connection, and what is left for its destination", async () => {
+  test("shows a connection, its program, and what is left for its destination", async () => {
     if (!isTold) {
       console.warn("not tested: ports in use are read on little-endian Linux only");
       return;
@@ -311,6 +311,7 @@ describe("portwarden show", () => {
       });
       const words = await run(`show --destination localhost:${port}`);
       expect(words.out).toContain(`127.0.0.1:${port}`);
+      expect(words.out).toContain(`(${process.pid})`);
     } finally {
       socket.destroy();
       server.close();

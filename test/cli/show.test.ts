@@ -1,7 +1,7 @@
 // `portwarden show`: whose connections they are, and what to do where a limit is reached.
 
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { endianness } from "node:os";
 import { describe, expect, test } from "vitest";
 import { blockHolders, blocksText } from "../../bindings/cli/show/blocks.ts";
@@ -30,26 +30,6 @@ test.each([
 });
 
 describe.runIf(isTold)("show", () => {
-  test("names the program that has a connection", async () => {
-    const server = createServer((socket) => void socket.on("error", () => undefined));
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
-    const socket = connect({ host: "127.0.0.1", port });
-    await once(socket, "connect");
-    try {
-      const { value } = await json(`show --destination 127.0.0.1:${port}`);
-      const [pair] = value.pairs as { programs: object[] }[];
-      const program = { pid: process.pid, name: expect.any(String), sockets: 1 };
-      expect(pair?.programs).toEqual([program]);
-      const { out } = await run(`show --destination 127.0.0.1:${port}`);
-      expect(out).toContain(`(${process.pid})`);
-    } finally {
-      socket.destroy();
-      server.close();
-    }
-  });
-
   test("names the sockets and the program that have a port, and what may share it", async () => {
     const server = createServer((socket) => void socket.on("error", () => undefined));
     // Below the system's range: no connection of anybody else has the port at another address.
