@@ -2,7 +2,6 @@
 // picks.
 
 import http from "node:http";
-import https from "node:https";
 import { createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
@@ -20,6 +19,7 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
+  get,
   httpFixture,
   httpsFixture,
   listenAt,
@@ -29,23 +29,6 @@ import {
   SOURCES,
   stageOf,
 } from "./fixture.ts";
-
-/** The body of the answer. */
-function get(url: string, options: https.RequestOptions): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const { request } = url.startsWith("https:") ? https : http;
-    request(url, options, (response) => {
-      let body = "";
-      response.setEncoding("utf8").on("data", (text) => {
-        body += text;
-      });
-      response.on("end", () => resolve(body));
-      response.on("error", reject);
-    })
-      .on("error", reject)
-      .end();
-  });
-}
 
 /** So many at the same time. */
 function getMany(count: number, port: number, agent: http.Agent): Promise<string>[] {

@@ -1,7 +1,7 @@
 // Fixture: local servers and a connector for one test, and the look round at its end.
 
-import { createServer as createHttpServer, type RequestListener } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
+import http, { type RequestListener } from "node:http";
+import https from "node:https";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, expect } from "vitest";
 import {
@@ -124,17 +124,34 @@ export async function listenAt(address: string, port: number): Promise<void> {
 
 /** An HTTP server that answers with the port that the request came from, unless told otherwise. */
 export function httpFixture(listener: RequestListener = tellPort): Promise<Fixture> {
-  return stageOf(createHttpServer(listener));
+  return stageOf(http.createServer(listener));
 }
 
 /** The same with TLS. */
 export function httpsFixture(listener: RequestListener = tellPort): Promise<Fixture> {
-  return stageOf(createHttpsServer(TLS_SERVER, listener));
+  return stageOf(https.createServer(TLS_SERVER, listener));
 }
 
 const tellPort: RequestListener = ({ socket }, response) => {
   response.end(`${socket.remoteAddress}:${socket.remotePort}`);
 };
+
+/** The body of the answer. */
+export function get(url: string, options: https.RequestOptions): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const { request } = url.startsWith("https:") ? https : http;
+    request(url, options, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text) => {
+        body += text;
+      });
+      response.on("end", () => resolve(body));
+      response.on("error", reject);
+    })
+      .on("error", reject)
+      .end();
+  });
+}
 
 /** All came from our sources and ports, and no two from the same. */
 export function expectOurs(came: readonly Came[]): void {

@@ -19,7 +19,7 @@ import {
   undiciConnect,
 } from "../../../bindings/node/index.ts";
 import { optionsIn, SOURCES as TOOLS, tableOf } from "./documented.ts";
-import { atEnd, connect, expectOurs, type Fixture, httpFixture } from "./fixture.ts";
+import { atEnd, connect, expectOurs, type Fixture, get, httpFixture } from "./fixture.ts";
 
 /** Another value than the connector's own choice. */
 const ASKED: Record<string, unknown> = {
@@ -157,13 +157,4 @@ describe("a lookup of the request's own", () => {
 
 function failure(asked: http.ClientRequest): Promise<never> {
   return new Promise((_, reject) => void asked.on("error", reject));
-}
-
-function get(url: string, options: http.RequestOptions): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const asked = http.get(url, options, (response) => {
-      response.setEncoding("utf8").on("data", resolve).on("error", reject);
-    });
-    asked.on("error", reject);
-  });
 }
