@@ -70,6 +70,11 @@ onBuilds((open, build) => {
       const socket = s.connected();
       socket.close({ timeWait: true });
       for (const act of deedsOf(socket)) expectRefused(s, act, CLOSED);
+      const before = s.picture();
+      socket.close();
+      socket.close({ timeWait: true });
+      socket[Symbol.dispose]();
+      expect(s.picture()).toEqual(before);
     });
 
     test("leaves its place to others, whom it cannot touch", () => {

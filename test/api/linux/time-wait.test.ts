@@ -29,16 +29,6 @@ onBuilds((open) => {
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: -1, owners: 1, timeWait: 1 });
     });
 
-    test("closes once: whatever is said later", () => {
-      const socket = s.connected();
-      socket.close(WAIT);
-      const before = s.picture();
-      socket.close();
-      socket.close(WAIT);
-      socket[Symbol.dispose]();
-      expect(s.picture()).toEqual(before);
-    });
-
     test("leaves nothing when it says that the other side closes", () => {
       const s = open({ portRange: ONE });
       for (const how of [undefined, {}, { timeWait: false }, { timeWait: false, timestamp: 0 }]) {
@@ -48,15 +38,6 @@ onBuilds((open) => {
       const socket = s.connected();
       socket[Symbol.dispose]();
       expect(s.ports.stats().timeWait).toBe(0);
-    });
-
-    test("leaves its group", () => {
-      const group = s.group("/web");
-      const socket = s.connected(WEB, undefined, { group });
-      expect(group.uses).toBe(1);
-      socket.close(WAIT);
-      expect(group.uses).toBe(0);
-      group.remove();
     });
   });
 
