@@ -153,44 +153,33 @@ test("a callback and a dial must be functions", () => {
   expectUntouched(connector);
 });
 
-const DIALS: [made: string, dial: () => unknown][] = [
-  ["nothing", () => undefined],
-  ["null", () => null],
-  ["a promise", () => Promise.resolve()],
-  ["an emitter that cannot be destroyed", () => new EventEmitter()],
+const NO_SOCKET = refusal("ERR_INVALID_RETURN_VALUE", /dial must make a socket/);
+const FAILED = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+const THROWN = [undefined, null, "words", Symbol("a symbol"), Object.create(null)];
+
+const DIALS: [what: string, dial: () => unknown, error: unknown][] = [
+  ["makes nothing", () => undefined, NO_SOCKET],
+  ["makes null", () => null, NO_SOCKET],
+  ["makes a promise", () => Promise.resolve(), NO_SOCKET],
+  ["makes an emitter that cannot be destroyed", () => new EventEmitter(), NO_SOCKET],
+  ["makes a socket that is about to say its error", () => new Socket().destroy(FAILED), FAILED],
+  ...THROWN.map((thrown): [string, () => never, unknown] => [
+    `throws a value of type ${thrown === null ? "null" : typeof thrown}`,
+    throwing(thrown),
+    thrown,
+  ]),
 ];
 
-test.each(DIALS)("a dial that makes %s fails, and keeps no port", async (_made, dial) => {
-  const connector = connectorWith();
-  const opened = vi.fn();
-  connector.dial(H, dial as never, opened);
-  await expect
-    .poll(() => opened.mock.calls)
-    .toEqual([[refusal("ERR_INVALID_RETURN_VALUE", /dial must make a socket/), null]]);
-  expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });
-});
-
-test.each([undefined, null, "words", Symbol("a symbol"), Object.create(null)])(
-  "a dial that throws %o fails its connection with that very value, and keeps no port",
-  async (thrown) => {
+test.each(DIALS)(
+  "a dial that %s fails its connection, and keeps no port",
+  async (_, dial, error) => {
     const connector = connectorWith();
     const opened = vi.fn();
-    const dial = throwing(thrown);
-    connector.dial(H, dial, opened);
-    await expect.poll(() => opened.mock.calls).toEqual([[thrown, null]]);
+    connector.dial(H, dial as never, opened);
+    await expect.poll(() => opened.mock.calls).toEqual([[error, null]]);
     expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });
   },
 );
-
-test("a dial whose socket has failed by itself, and is about to say so, fails with its error", async () => {
-  const connector = connectorWith();
-  const error = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
-  const dial = () => new Socket().destroy(error);
-  const opened = vi.fn();
-  connector.dial(H, dial, opened);
-  await expect.poll(() => opened.mock.calls).toEqual([[error, null]]);
-  expect(connector.metrics()).toMatchObject({ held: 0, picks: 1, released: 1 });
-});
 
 test("a dial that makes a socket that is open, closed, or dialled before fails its connection", async () => {
   const connector = connectorWith();
