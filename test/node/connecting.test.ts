@@ -6,7 +6,6 @@ import { type AddressInfo, connect as netConnect, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import { createConnector, type Lookup } from "../../bindings/node/index.ts";
-import { CERTIFICATE, KEY, NAME } from "../support/certificate.ts";
 import {
   connectorWith,
   errorOf,
@@ -17,7 +16,9 @@ import {
   serve,
   until,
 } from "../support/connectors.ts";
+import { CERTIFICATE, PRIVATE_KEY } from "./adapters/certificate.ts";
 
+const NAME = "portwarden.test";
 const LOOKUP: { lookup: Lookup } = {
   lookup: (_name, _options, done) => done(null, [{ address: "127.0.0.1", family: 4 }]),
 };
@@ -40,13 +41,13 @@ function settingsOf(socket: Socket): object {
 /** A TLS server that sends back what it gets. */
 async function serveTls(options: TlsOptions = {}): Promise<number> {
   const sockets = new Set<Socket>();
-  const server = createTlsServer({ key: KEY, cert: CERTIFICATE, ...options });
+  const server = createTlsServer({ key: PRIVATE_KEY, cert: CERTIFICATE, ...options });
   server.on("connection", (socket) => sockets.add(socket).size);
   server.on("tlsClientError", () => {});
   server.on("secureConnection", (socket) => {
     socket.on("error", () => {}).on("data", (data) => socket.write(data));
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(0, "0.0.0.0");
   await once(server, "listening");
   onTestFinished(() => {
     for (const socket of sockets) socket.destroy();
@@ -79,7 +80,7 @@ test("a certificate that does not fit gives the port back, whatever is wrong wit
   const wrong: [object, string][] = [
     [{ host: NAME, port, tls: true }, "DEPTH_ZERO_SELF_SIGNED_CERT"],
     [{ host: "other.test", port, tls: { ca: CERTIFICATE } }, "ERR_TLS_CERT_ALTNAME_INVALID"],
-    [{ host: "127.0.0.1", port, tls: { ca: CERTIFICATE } }, "ERR_TLS_CERT_ALTNAME_INVALID"],
+    [{ host: "127.0.0.2", port, tls: { ca: CERTIFICATE } }, "ERR_TLS_CERT_ALTNAME_INVALID"],
   ];
   for (const [options, code] of wrong) {
     expect(await errorOf(connector.connect(options as { port: number }))).toMatchObject({ code });

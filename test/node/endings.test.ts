@@ -7,8 +7,8 @@ import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect 
 import { expect, onTestFinished, test } from "vitest";
 import type { Dial } from "../../bindings/node/connector/attempt.ts";
 import type { Connector } from "../../bindings/node/index.ts";
-import { CERTIFICATE, KEY } from "../support/certificate.ts";
 import { connectorWith, dialled, serve, until } from "../support/connectors.ts";
+import { CERTIFICATE, PRIVATE_KEY } from "./adapters/certificate.ts";
 
 type End = [what: string, end: (socket: Socket) => unknown];
 
@@ -52,7 +52,7 @@ const TLS_ENDS = ENDS.filter(([what]) => what !== "resetAndDestroy()");
 
 test.each(TLS_ENDS)("a TLS socket without listeners gives its port back by %s", async (_, end) => {
   const connector = connectorWith();
-  const server = createTlsServer({ key: KEY, cert: CERTIFICATE }, (socket) => {
+  const server = createTlsServer({ key: PRIVATE_KEY, cert: CERTIFICATE }, (socket) => {
     socket.on("error", () => {}).resume();
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
@@ -105,43 +105,29 @@ test("the port is back before the socket's listeners of close are called", async
   expect(held).toEqual(ENDS.map(() => 0));
 });
 
-test("a destroy method that the socket was made with is still called", async () => {
-  const connector = connectorWith();
-  const { to } = await serve();
-  const calls: string[] = [];
-  const dial: Dial = (ends) => {
-    const socket = connect(ends);
-    const { _destroy } = socket;
-    socket._destroy = (error, done) => {
-      calls.push("own");
-      _destroy.call(socket, error, done);
+test.each([
+  ["destroy", (socket: Socket) => socket.destroy()],
+  ["final", (socket: Socket) => socket.resume().end()],
+])(
+  "a %s method that the socket was made with is still called, and its class's",
+  async (name, end) => {
+    const connector = connectorWith();
+    const { to } = await serve();
+    const calls: string[] = [];
+    const dial: Dial = (ends) => {
+      const socket = connect(ends);
+      const before = Reflect.get(socket, `_${name}`);
+      Reflect.set(socket, `_${name}`, (...given: unknown[]) => {
+        calls.push("own");
+        before.apply(socket, given);
+      });
+      return socket;
     };
-    return socket;
-  };
-  const socket = await dialled(connector, to, dial);
-  socket.destroy();
-  await expectReleased(connector);
-  expect(calls).toEqual(["own"]);
-});
-
-test("a final method that the socket was made with is still called, and its class's destroy", async () => {
-  const connector = connectorWith();
-  const { port } = await serve();
-  const calls: string[] = [];
-  const dial: Dial = (ends) => {
-    const socket = connect(ends);
-    const { _final } = socket;
-    socket._final = (done) => {
-      calls.push("own");
-      _final.call(socket, done);
-    };
-    return socket;
-  };
-  const socket = await dialled(connector, { host: "127.0.0.1", port }, dial);
-  socket.resume().end();
-  await expectReleased(connector);
-  expect(calls).toEqual(["own"]);
-});
+    end(await dialled(connector, to, dial));
+    await expectReleased(connector);
+    expect(calls).toEqual(["own"]);
+  },
+);
 
 test.each<[string, number, (ours: Socket, theirs: Socket) => Promise<unknown>]>([
   [
