@@ -40,6 +40,14 @@ class Numbered<Group> {
     return this.#groups[number] as Group;
   }
 
+  find(number: number | undefined): Group | undefined {
+    return number === undefined ? undefined : this.#groups[number];
+  }
+
+  numberOf(group: Group | undefined): number | undefined {
+    return group === undefined ? undefined : this.#groups.indexOf(group);
+  }
+
   protected add(group: Group): void {
     this.#groups.push(group);
   }

@@ -34,13 +34,25 @@ export class Implementation extends ReservationSystem implements System {
     return { ...this.stats(), bytes: this.bytes };
   }
 
+  /** The same, with all that is told of groups. */
+  picture(): unknown {
+    const all = [...this.#reservations, ...this.#pools];
+    const inGroups = all.map(({ group }) => this.groups.numberOf(group));
+    return [this.figures(), this.groups.uses(), inGroups, this.#pools.map(({ held }) => held)];
+  }
+
   giveBack(ago: number): boolean {
     return this.#reservations.at(-1 - ago)?.release() ?? false;
   }
 
-  move(ago: number, group: number | undefined): void {
+  agoOf(port: number): number {
+    return [...this.#reservations].reverse().findIndex((reservation) => reservation.port === port);
+  }
+
+  move(ago: number, group: number | undefined): number | undefined {
     const reservation = this.#reservations.at(-1 - ago) as Reservation;
-    reservation.group = group === undefined ? undefined : this.groups.at(group);
+    reservation.group = this.groups.find(group);
+    return this.groups.numberOf(reservation.group);
   }
 
   list(port: number | undefined): string[] {
@@ -70,8 +82,14 @@ export class Implementation extends ReservationSystem implements System {
     this.#pools.push(this.manager.pool({ ...this.request(ask), ...options }));
   }
 
-  movePool(pool: number, group: number | undefined): void {
-    this.#pool(pool).group = group === undefined ? undefined : this.groups.at(group);
+  get poolCount(): number {
+    return this.#pools.length;
+  }
+
+  movePool(at: number, group: number | undefined): number | undefined {
+    const pool = this.#pool(at);
+    pool.group = this.groups.find(group);
+    return this.groups.numberOf(pool.group);
   }
 
   take(pool: number, offset: number | undefined): number {

@@ -114,12 +114,17 @@ export class Reference extends ReferenceSystem implements System {
     return true;
   }
 
-  move(ago: number, group: number | undefined): void {
+  agoOf(port: number): number {
+    return [...this.reservations].reverse().findIndex((reservation) => reservation.port === port);
+  }
+
+  move(ago: number, group: number | undefined): number | undefined {
     const reservation = this.reservations.at(-1 - ago) as ModelReservation;
     const { group: before, ...ask } = reservation.ask;
     reservation.ask = group === undefined ? ask : { ...ask, group };
     this.#enter(group);
     this.#leave(before);
+    return group;
   }
 
   /** Those of its groups of which it has uses left. */
@@ -175,11 +180,16 @@ export class Reference extends ReferenceSystem implements System {
     this.pools.push({ ...place, pool: {}, isMany: false });
   }
 
-  movePool(at: number, group: number | undefined): void {
+  get poolCount(): number {
+    return this.pools.length;
+  }
+
+  movePool(at: number, group: number | undefined): number | undefined {
     const pool = this.#pool(at);
     if (pool.group !== undefined) pool.group.uses -= 1;
-    pool.group = group === undefined ? undefined : this.groups.at(group);
+    pool.group = this.groups.find(group);
     if (pool.group !== undefined) pool.group.uses += 1;
+    return group;
   }
 
   take(at: number, offset: number | undefined = this.#drawn()): number {
@@ -228,7 +238,7 @@ export class Reference extends ReferenceSystem implements System {
   // ── One port after the other ────────────────────────────────────────────────────────────
 
   #placeOf(ask: GroupedAsk, isNamed: boolean): Place {
-    const group = ask.group === undefined ? undefined : this.groups.at(ask.group);
+    const group = this.groups.find(ask.group);
     const reserved = ask.reserved === undefined ? NONE : this.groups.reserved(ask.reserved);
     return { ask, group, mode: modeOf(ask), reserved, isNamed, isUnique: false };
   }
@@ -279,14 +289,14 @@ export class Reference extends ReferenceSystem implements System {
   }
 
   #enter(number: number | undefined): void {
-    if (number === undefined) return;
-    const group = this.groups.at(number);
+    const group = this.groups.find(number);
+    if (group === undefined) return;
     this.#uses.set(group, (this.#uses.get(group) ?? 0) + 1);
     group.uses += 1;
   }
 
   #leave(number: number | undefined): void {
-    const group = number === undefined ? undefined : this.groups.at(number);
+    const group = this.groups.find(number);
     const uses = group === undefined ? 0 : (this.#uses.get(group) ?? 0);
     if (group === undefined || uses === 0) return;
     this.#uses.set(group, uses - 1);

@@ -66,13 +66,13 @@ export class NetstackSession implements Session {
     this.figures.operations += 1;
     this.script.push(`${at}: ${action.says}`);
     const isTight = this.setup.limit !== undefined;
-    const before = isTight ? implementation.figures() : undefined;
+    const before = isTight ? implementation.picture() : undefined;
     const got = settled(() => answerOf(implementation, action));
     if (isTight && got === NO_MEMORY) {
       // Refused for want of memory: that the model cannot know, but nothing may have changed.
       this.figures.refusals += 1;
       this.script.push("   no memory");
-      compare("figures after a refusal", implementation.figures(), before);
+      compare("figures after a refusal", implementation.picture(), before);
     } else {
       const expected = action.does(reference);
       if (!isDeepStrictEqual(got, expected)) compare("answer", got, expected);
@@ -122,7 +122,7 @@ export class NetstackSession implements Session {
       reference.closePool(0);
       implementation.closePool(0);
     }
-    if (this.setup.groups !== undefined) this.#leaveGroups(reference, implementation);
+    if (reference.groupsInUse().length > 0) this.#leaveGroups(reference, implementation);
     const { ledger } = reference;
     for (let held = ledger.pick(0); held !== undefined; held = ledger.pick(0)) {
       const { ask, port } = held;
@@ -144,7 +144,12 @@ export class NetstackSession implements Session {
       compare("answer in the end", got, does(reference));
     };
     for (const [ago, reservation] of [...reference.reservations].reverse().entries()) {
-      if (isHeld(reservation)) both((system) => system.giveBack(ago));
+      const { reserved: _, ...ask } = reservation.ask;
+      const { port } = reservation;
+      if (!isHeld(reservation)) continue;
+      // One half by themselves, the other by value.
+      if (ago % 2 === 0) both((system) => system.giveBack(ago));
+      else both((system) => system.release(ask, port));
     }
     for (
       let [group] = reference.groupsInUse();

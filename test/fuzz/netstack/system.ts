@@ -17,8 +17,10 @@ export interface System extends Played {
   search(ask: Ask, offset: number | undefined, test?: Tester): number;
   /** By the reservation that was made `ago` reservations ago. */
   giveBack(ago: number): boolean;
-  /** To another group, or out of all. */
-  move(ago: number, group: number | undefined): void;
+  /** How many reservations ago that port was reserved last; -1: never. */
+  agoOf(port: number): number;
+  /** To another group, or out of all; in which it is then. */
+  move(ago: number, group: number | undefined): number | undefined;
 
   pick(offset: number | undefined, test: Tester): number;
 
@@ -32,7 +34,8 @@ export interface System extends Played {
 
   /** Without a mode the destination tells. */
   open(ask: GroupedAsk, mode: Mode | undefined, unique: boolean): void;
-  movePool(pool: number, group: number | undefined): void;
+  readonly poolCount: number;
+  movePool(pool: number, group: number | undefined): number | undefined;
   take(pool: number, offset: number | undefined): number;
   takeAt(pool: number, port: number): number;
   free(pool: number, port: number): boolean;
