@@ -4,9 +4,9 @@
 // The kernel does not tell which sockets have SO_REUSEADDR or SO_REUSEPORT, nor who was bound and
 // who was not: what depends on that is said as a condition.
 
-import { type HostState, type HostTransport, readHostState } from "../../node/host/host-state.ts";
+import { type HostTransport, readHostState } from "../../node/host/host-state.ts";
 import type { SocketRow } from "../../node/host/proc.ts";
-import { rangeUse } from "../../node/host/use.ts";
+import { isPicked, rangeUse } from "../../node/host/use.ts";
 import { bullet, table, title } from "../output.ts";
 import { type OwnedRow, ownedRows } from "./programs.ts";
 
@@ -46,16 +46,11 @@ export function lookAtPort(port: number, root?: string): PortShown {
   });
   return {
     port,
-    picked: isPicked(machine, port),
+    picked: isPicked(rangeUse(machine), port),
     privileged: port < (machine.unprivilegedPortStart ?? 0),
     uses,
     unknown: machine.unknown,
   };
-}
-
-function isPicked(machine: HostState, port: number): boolean {
-  const { range, reserved } = rangeUse(machine);
-  return port >= range.first && port <= range.last && !reserved.has(port);
 }
 
 /** What may share the port with these sockets. */

@@ -62,6 +62,11 @@ export function rangeUse({ portRange, reserved = "" }: HostState): RangeUse {
   return { range, reserved: list, available: unreservedIn(list, range) };
 }
 
+/** Is the port in the range, and not reserved? */
+export function isPicked({ range, reserved }: RangeUse, port: number): boolean {
+  return port >= range.first && port <= range.last && !reserved.has(port);
+}
+
 /** How many sockets are in each state. */
 export function statesOf(rows: readonly SocketRow[]): Partial<Record<SocketRowState, number>> {
   const counts: Partial<Record<SocketRowState, number>> = {};
@@ -125,11 +130,9 @@ export function limitsOf(host: HostState, pairs: readonly PairUse[]): LimitUse[]
 
 /** How many ports of the range no socket of that transport has, at whatever address. */
 export function untouchedIn(host: HostState, transport: HostTransport): number {
-  const { range, reserved, available } = rangeUse(host);
+  const ports = rangeUse(host);
   const touched = new Set((host[transport] ?? []).map(({ port }) => port));
-  const isPicked = (port: number): boolean =>
-    port >= range.first && port <= range.last && !reserved.has(port);
-  return available - [...touched].filter(isPicked).length;
+  return ports.available - [...touched].filter((port) => isPicked(ports, port)).length;
 }
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
@@ -146,17 +149,15 @@ export function isOpenToAll({ state, remotePort }: SocketRow): boolean {
 function pairOf(
   host: HostState,
   transport: HostTransport,
-  { range, reserved, available }: RangeUse,
+  ports: RangeUse,
   rows: readonly SocketRow[],
   leftToKernel: number,
 ): PairUse {
   const [{ address: source, remoteAddress, remotePort }] = rows as [SocketRow];
-  const isPicked = (port: number): boolean =>
-    port >= range.first && port <= range.last && !reserved.has(port);
-  const own = new Set(rows.map(({ port }) => port).filter(isPicked));
+  const own = new Set(rows.map(({ port }) => port).filter((port) => isPicked(ports, port)));
   const taken = new Set(own);
   for (const row of socketsAt(host, source, transport) ?? []) {
-    if (isOpenToAll(row) && isPicked(row.port)) taken.add(row.port);
+    if (isOpenToAll(row) && isPicked(ports, row.port)) taken.add(row.port);
   }
   return {
     transport,
@@ -166,7 +167,7 @@ function pairOf(
     sockets: rows.length,
     timeWait: rows.filter(({ state }) => state === "TIME_WAIT").length,
     usedInRange: own.size,
-    left: available - taken.size,
+    left: ports.available - taken.size,
     leftToKernel,
   };
 }
