@@ -19,6 +19,15 @@ describe("an IPv6 socket that connects over IPv4", () => {
     expect(socket.name).toEqual({ address: "::ffff:127.0.0.6", port: PORT });
   });
 
+  test("has no way to any address over IPv4 where IPV6_V6ONLY came after bind()", () => {
+    using linux = LinuxPorts.open();
+    const socket = linux.socket({ type: "tcp6", bindAddressNoPort: true });
+    socket.bind(V4, 0);
+    socket.v6only = true;
+    expect(() => socket.connect("::", 443)).toThrow("ENETUNREACH");
+    expect(socket.name).toEqual({ address: V4, port: 0 });
+  });
+
   test("gets no answer over IPv6 from then on, until no port is found over IPv4", () => {
     using linux = LinuxPorts.open({ portRange: { first: PORT, last: PORT } });
     const server = linux.socket({ type: "tcp6" });

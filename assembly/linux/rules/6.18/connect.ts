@@ -159,8 +159,9 @@ export function findTarget(socket: Address): i32 {
     return 0;
   }
   if (isAny6(low, high)) {
-    if (isOverV4(socket)) setAddress(TARGET, 0, loopback4());
-    else setAddress(TARGET, 0, (<u64>1) << 56);
+    if (!isOverV4(socket)) setAddress(TARGET, 0, (<u64>1) << 56);
+    else if (has(socket, V6ONLY) && !has(socket, IS_UDP)) return NO_ROUTE;
+    else setAddress(TARGET, 0, loopback4());
     return 0;
   }
   if (!isTarget4) return isOverV4(socket) ? WRONG_FAMILY : 0;
