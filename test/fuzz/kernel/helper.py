@@ -118,7 +118,7 @@ class World:
             answer = "ok" if told is None else told
         except OSError as error:
             answer = name_of(error.errno)
-        who = self.sockets.get(call[1]) if len(call) > 1 else None
+        who = self.sockets.get(call[1]) if len(call) > 1 and call[0] != "sleep" else None
         return answer if who is None else answer + " " + described(who)
 
     def do_socket(self, name, kind, uid):

@@ -1,11 +1,10 @@
 // A run of the kernel's fuzzer: sequence after sequence on LinuxPorts and on the machine's own
-// kernel, until the time is over or an answer differs. What differs is shrunk by fast-check.
+// kernel, or its model, until the time is over or an answer differs. What differs is shrunk by fast-check.
 
 import fc from "fast-check";
-import type { Setup } from "../../replay/linux-6.18/machine.ts";
-import { openPorts, type PortsMachine } from "../../replay/linux-6.18/ports-machine.ts";
+import { openPorts } from "../../replay/linux-6.18/ports-machine.ts";
 import type { Answers, Kernel } from "./kernel.ts";
-import { DRAWS_BELOW, type Draws, planned, type Sequence } from "./sequence.ts";
+import { DRAWS_BELOW, type Draws, type PlanOptions, planned, type Sequence } from "./sequence.ts";
 
 export interface KernelRun {
   sequences: number;
@@ -19,15 +18,15 @@ export interface KernelRun {
   mismatch: { readonly seed: number; readonly what: string } | undefined;
 }
 
-export interface KernelRunOptions {
+export interface KernelRunOptions extends Partial<PlanOptions> {
   readonly seed: number;
   readonly isOver: (run: KernelRun) => boolean;
-  readonly open?: (setup: Setup) => PortsMachine;
   /** Shrinking ends, too: calls that the kernel answers late make it slow. */
   readonly roundMsMax?: number;
 }
 
 const CALLS_MAX = 30;
+const CALLS_MAX_FOR_MODEL = 120;
 const SEQUENCES_PER_ROUND = 20;
 const ROUND_MS_MAX = 60_000;
 const SEED_MAX = 0x7fffffff;
@@ -36,17 +35,24 @@ const MS_MAX = 900;
 
 export async function runKernel(
   kernel: Kernel,
-  { seed, isOver, open = openPorts, roundMsMax = ROUND_MS_MAX }: KernelRunOptions,
+  {
+    seed,
+    isOver,
+    open = openPorts,
+    isForModel = false,
+    roundMsMax = ROUND_MS_MAX,
+  }: KernelRunOptions,
 ): Promise<KernelRun> {
   const run: KernelRun = { sequences: 0, operations: 0, undecided: 0, mismatch: undefined };
+  const maxLength = isForModel ? CALLS_MAX_FOR_MODEL : CALLS_MAX;
   const property = fc.asyncProperty(
     drawn,
-    fc.array(drawn, { maxLength: CALLS_MAX, size: "max" }),
+    fc.array(drawn, { maxLength, size: "max" }),
     async (chosen, draws) => {
-      const sequence = planned(chosen, draws, open);
+      const sequence = planned(chosen, draws, { open, isForModel });
       const answers = await kernel.run(sequence.env, sequence.calls);
       run.sequences += 1;
-      run.operations += sequence.calls.length;
+      run.operations += sequence.calls.filter(([op]) => op !== "look").length;
       compare(sequence, answers, run);
     },
   );
@@ -64,7 +70,7 @@ export async function runKernel(
   return run;
 }
 
-const number = fc.nat({ max: DRAWS_BELOW - 1 });
+const number = fc.noBias(fc.nat({ max: DRAWS_BELOW - 1 }));
 const drawn: fc.Arbitrary<Draws> = fc.tuple(number, number, number, number, number);
 
 /** @throws Error where an answer differs. */

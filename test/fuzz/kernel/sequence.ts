@@ -1,10 +1,11 @@
-// Sequences of calls for LinuxPorts and the kernel. A sequence is drawn as numbers; what they mean
+// Sequences of calls for LinuxPorts and the kernel, or its model. A sequence is drawn as numbers; what they mean
 // follows from what LinuxPorts has answered so far, so that any of them can be left out.
 //
 // Chance decides nothing in a sequence: the range has one port, or two for TCP, of which connect()
 // tries the even offset first and bind() the odd one. Of listeners that share a port by
 // SO_REUSEPORT the kernel takes any; a sequence in which it has taken another one than LinuxPorts
-// is compared up to there.
+// is compared up to there. A model leaves nothing to chance and takes no time: beside it minutes
+// pass, connections wait for accept(), and all sockets are looked at now and then.
 
 import type { Setup, SocketType } from "../../replay/linux-6.18/machine.ts";
 import type { PortsMachine } from "../../replay/linux-6.18/ports-machine.ts";
@@ -15,6 +16,12 @@ type PortsSocket = ReturnType<PortsMachine["socket"]>;
 /** Numbers that decide what is called: the kind, which socket, and what else there is to choose. */
 export type Draws = readonly [kind: number, socket: number, a: number, b: number, c: number];
 export const DRAWS_BELOW: number = 1 << 16;
+
+export interface PlanOptions {
+  readonly open: (setup: Setup) => PortsMachine;
+  /** Is it for the model, and not for a kernel? */
+  readonly isForModel?: boolean;
+}
 
 export interface Sequence {
   readonly env: Environment;
@@ -43,14 +50,13 @@ const DEVICES: Readonly<Record<string, number>> = { "": 0, lo: 1, v0: 2, nosuch:
  * After this long a TIME_WAIT is due whose delay is the shortest, on the kernel's clock as well.
  */
 const DUE_MS = 20;
+/** What passes beside the model. */
+const PAUSES = [10, 500, 2000, 30_000, 61_000];
+const CALLS_PER_LOOK = 4;
 
 /** The sequence that the numbers stand for, with the answers of LinuxPorts. */
-export function planned(
-  chosen: Draws,
-  draws: readonly Draws[],
-  open: (setup: Setup) => PortsMachine,
-): Sequence {
-  const plan = new Plan(chosen, open);
+export function planned(chosen: Draws, draws: readonly Draws[], options: PlanOptions): Sequence {
+  const plan = new Plan(chosen, options);
   for (const each of draws) plan.next(each);
   return plan.finish();
 }
@@ -60,6 +66,7 @@ class Plan {
   readonly #machine: PortsMachine;
   readonly #hasUdp: boolean;
   readonly #isHasty: boolean;
+  readonly #isForModel: boolean;
   readonly #first: number;
   readonly #last: number;
   readonly #calls: Call[] = [];
@@ -69,11 +76,13 @@ class Plan {
   /** The kernel waits for an answer longer than the fuzzer does. */
   #isOver = false;
 
-  constructor([kind, a, b, c, d]: Draws, open: (setup: Setup) => PortsMachine) {
+  constructor([kind, a, b, c, d]: Draws, { open, isForModel = false }: PlanOptions) {
+    this.#isForModel = isForModel;
     this.#hasUdp = kind % 3 === 0;
     this.#isHasty = a % 4 === 0;
     const first = 5000 + (b % 2);
-    const last = first + (this.#hasUdp ? 0 : c % 2);
+    const hasTwo = !this.#hasUdp && c % (isForModel ? 5 : 2) === 1;
+    const last = first + (hasTwo ? 1 : 0);
     this.#first = first;
     this.#last = last;
     const sysctl: Record<string, string> = { ip_local_port_range: `${first} ${last}` };
@@ -84,7 +93,8 @@ class Plan {
     if (c % 7 === 0) sysctl.ip_local_reserved_ports = `${first + (d % 2)}`;
     if (d % 7 === 0) sysctl.tcp_max_tw_buckets = `${c % 3}`;
     if (d % 5 === 0) sysctl.ip_unprivileged_port_start = `${4999 + (a % 2)}`;
-    const hasAddresses = kind % 2 === 0;
+    if (isForModel && a % 3 === 0) sysctl.tcp_fin_timeout = `${1 + (b % 80)}`;
+    const hasAddresses = isForModel || kind % 2 === 0;
     this.#env = {
       sysctl,
       v4: hasAddresses ? ["10.0.0.1"] : [],
@@ -95,27 +105,71 @@ class Plan {
     this.#machine = open({ sysctl, addresses, devices: hasAddresses ? [1, 2] : [1], seed: 1 });
   }
 
-  next([kind, which, a, b, c]: Draws): void {
+  next(draws: Draws): void {
     if (this.#isOver) return;
+    this.#callOnce(draws);
+    if (this.#isForModel && draws[1] % CALLS_PER_LOOK === 0) this.#look();
+  }
+
+  #callOnce([kind, which, a, b, c]: Draws): void {
     const known = this.#known[which % (this.#known.length || 1)];
     const of = kind % 100;
+    if (this.#isForModel && known !== undefined && c % 7 === 0) {
+      if (c % 2 === 0) this.#sleep(PAUSES[a % PAUSES.length] as number);
+      else this.#acceptFrom(known);
+      return;
+    }
     if (known === undefined || of < 24) this.#open(a, b, c);
     else if (of < 44) this.#bind(known, a, b);
     else if (of < 53) this.#listen(known);
+    else if (of < 71 && this.#isForModel) this.#connectAnywhere(known, a, b);
     else if (of < 71) this.#connect(known, a, b);
     else if (of < 76) this.#call(known, ["disconnect", known.name], "disconnect");
-    else if (of < 80) this.#shutdown(known);
-    else if (of < 91) this.#close(known, a % 3 === 0);
+    else if (of < 80) this.#shutdown(this.#connected(a) ?? known);
+    else if (of < 91) this.#close(this.#connected(a) ?? known, a % 3 === 0);
     else this.#set(known, a, b);
   }
 
   /** Every socket's name and state in the end, and how many TIME_WAITs there are. */
   finish(): Sequence {
-    for (const known of this.#known) this.#tell(["opt", known.name, "reuseaddr", 1], known, "ok");
-    this.#calls.push(["waits"]);
-    this.#answers.push(`${this.#machine.ports.stats().timeWait}`);
-    this.#machine.ports.close();
+    if (this.#isForModel) {
+      this.#look();
+      this.#end();
+    } else {
+      for (const known of this.#known) this.#tell(["opt", known.name, "reuseaddr", 1], known, "ok");
+      this.#calls.push(["waits"]);
+      this.#answers.push(`${this.#machine.ports.stats().timeWait}`);
+      this.#machine.ports.close();
+    }
     return { env: this.#env, calls: this.#calls, answers: this.#answers };
+  }
+
+  /** What every socket says of itself, and how many TIME_WAITs there are. */
+  #look(): void {
+    const told = this.#known.map(({ socket }) => [socket.name, socket.port, socket.state]);
+    this.#calls.push(["look"]);
+    this.#answers.push(JSON.stringify([told, this.#machine.ports.stats().timeWait]));
+  }
+
+  /** A system also ends with sockets in it, some of which wait for accept(). */
+  #end(): void {
+    if (this.#isHasty) {
+      this.#machine.ports.close();
+      return;
+    }
+    for (const { socket } of this.#known) this.#machine.close(socket, true);
+    this.#calls.push(["end"]);
+    this.#answers.push(`${this.#machine.end().bytes} bytes are left`);
+  }
+
+  /** Sometimes one that is connected: few of them are. */
+  #connected(a: number): Known | undefined {
+    if (!this.#isForModel || a % 2 === 0) return undefined;
+    const states = ["established", "close-wait"];
+    const all = this.#known.filter(
+      ({ type, socket }) => type.startsWith("tcp") && states.includes(socket.state),
+    );
+    return all[a % (all.length || 1)];
   }
 
   // ── Calls ───────────────────────────────────────────────────────────────────────────────
@@ -132,9 +186,10 @@ class Plan {
       this.#setFlag(known, flag, true);
     }
     if (c % 11 === 0) this.#setRange(known, c);
+    if (this.#isForModel && c % 5 === 0) this.#setDevice(known, b % 8 < 4 ? "lo" : "v0");
     // Many sockets go on at once, as most do.
     if (c % 3 === 0) this.#bind(known, b >> 2, a >> 3);
-    if (c % 5 === 0) this.#connect(known, b >> 4, a >> 4);
+    if (c % 5 === 0 && !this.#isForModel) this.#connect(known, b >> 4, a >> 4);
   }
 
   #bind(known: Known, a: number, b: number): void {
@@ -143,7 +198,7 @@ class Plan {
     const address =
       b % 50 === 0 ? (isV6 ? NOT_LOCAL_6 : NOT_LOCAL_4) : (list[a % list.length] as string);
     // Which device an address of IPv6 belongs to LinuxPorts does not know.
-    if (known.socket.bindToDevice > 1 && address.startsWith("2001:")) return;
+    if (!this.#isForModel && known.socket.bindToDevice > 1 && address.startsWith("2001:")) return;
     const port = [5000, 5000, 5001, 0, 0, 4999][b % 6] as number;
     const { name, socket, uid } = known;
     const caller = this.#env.exec_as_owner ? uid : 0;
@@ -170,6 +225,30 @@ class Plan {
     if (answer === "ok" && type.startsWith("tcp")) this.#accept();
   }
 
+  /** Mostly to where somebody listens, or connections were rare. */
+  #connectAnywhere(any: Known, a: number, b: number): void {
+    const inState = (state: string): Known[] =>
+      this.#known.filter(({ type, socket }) => type.startsWith("tcp") && socket.state === state);
+    const [listening, closed] = [inState("listening"), inState("closed")];
+    const listener = b % 4 === 0 ? undefined : listening[a % (listening.length || 1)];
+    const { name, socket, type } = (listener && closed[b % (closed.length || 1)]) ?? any;
+    const list = type.endsWith("6") ? ADDRESSES_6 : ADDRESSES_4;
+    const isAlike = listener?.type === type;
+    const address = isAlike ? listener.socket.name.address : (list[a % list.length] as string);
+    const port = listener?.socket.port ?? ([5000, 5000, 5001, 6000][b % 4] as number);
+    const answer = this.#machine.connect(socket, address, port);
+    this.#tell(["connect", name, address, port], { name, socket, type, uid: 0 }, answer);
+  }
+
+  #acceptFrom(listener: Known): void {
+    if (listener.socket.state !== "listening") return;
+    const socket = this.#machine.accept(listener.socket);
+    const { type, uid } = listener;
+    const child = this.#made;
+    this.#tell(["accept", listener.name, child, []], listener, socket ? "ok" : "EAGAIN");
+    if (socket !== undefined) this.#known.push({ name: this.#made++, type, uid, socket });
+  }
+
   #isHere(address: string): boolean {
     return !isOfV0(address) || this.#env.v4.length > 0;
   }
@@ -192,7 +271,8 @@ class Plan {
 
   #shutdown(known: Known): void {
     // On a closed one it fails, and what connect() does afterwards is no matter of ports.
-    if (known.type.startsWith("udp") || known.socket.state === "closed") return;
+    if (known.type.startsWith("udp")) return;
+    if (!this.#isForModel && known.socket.state === "closed") return;
     this.#call(known, ["shutdown", known.name], "shutdown");
     this.#wait();
   }
@@ -229,7 +309,7 @@ class Plan {
 
   #setDevice(known: Known, device: string): void {
     if (device === "v0" && this.#env.v4.length === 0) return;
-    if (device !== "" && this.#isToV0(known)) return;
+    if (!this.#isForModel && device !== "" && this.#isToV0(known)) return;
     const answer = this.#machine.setDevice(known.socket, DEVICES[device] as number);
     this.#tell(["opt", known.name, "bindtodevice", device], known, answer);
   }
@@ -246,10 +326,14 @@ class Plan {
    */
   #wait(): void {
     const all = [...this.#machine.ports.sockets()];
-    this.#isOver = all.some(({ state }) => state === "fin-wait-1" || state === "last-ack");
-    if (!this.#isHasty) return;
-    this.#machine.advance(DUE_MS);
-    this.#calls.push(["sleep", DUE_MS]);
+    const isUnanswered = all.some(({ state }) => state === "fin-wait-1" || state === "last-ack");
+    this.#isOver = isUnanswered && !this.#isForModel;
+    if (this.#isHasty) this.#sleep(DUE_MS);
+  }
+
+  #sleep(ms: number): void {
+    this.#machine.advance(ms);
+    this.#calls.push(["sleep", ms]);
     this.#answers.push("ok");
   }
 

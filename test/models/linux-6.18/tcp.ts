@@ -66,7 +66,7 @@ export function connect(
   source: string | undefined,
 ): void {
   if (socket.isUsed || socket.state !== "closed") throw new Errno("EISCONN");
-  const target = targetOf(socket, asked);
+  const target = targetOf(host, socket, asked);
   if (isAny(socket.address)) {
     host.moveAddress(socket, sourceFor(host, socket, target, source));
   }
@@ -93,7 +93,7 @@ export function connect(
 }
 
 /** Where a connection goes: the any address means this machine. */
-function targetOf(socket: Socket, asked: Address): Address {
+function targetOf(host: Host, socket: Socket, asked: Address): Address {
   if (!socket.isV6) {
     if (asked.isV6) throw new Errno("EAFNOSUPPORT");
     if (!isAny(asked)) return asked;
@@ -108,7 +108,7 @@ function targetOf(socket: Socket, asked: Address): Address {
   if (socket.v6only) throw new Errno("ENETUNREACH");
   // What bind() has given is another address over IPv4; what connect() has left is chosen anew.
   if (!isAny(socket.address) && !isOverV4)
-    socket.address = socket.port === 0 ? mapped(STAND_IN) : at("::");
+    host.moveAddress(socket, socket.port === 0 ? mapped(STAND_IN) : at("::"));
   if (target.v4 !== "0.0.0.0") return mapped(target.v4);
   return isAny(socket.address) ? at("::ffff:127.0.0.1") : socket.address;
 }

@@ -68,7 +68,7 @@ export class Player {
   readonly #machine: Machine;
   readonly #isOwnersCall: boolean;
   readonly #servers = new Map<string, unknown>();
-  readonly #known = new Map<unknown, Known>();
+  protected readonly known: Map<unknown, Known> = new Map();
 
   constructor(machine: Machine, { servers = [], exec_as_owner }: Environment) {
     this.#machine = machine;
@@ -82,18 +82,18 @@ export class Player {
       return "ok";
     }
     if (op === "socket") return this.#open(id, rest[0] as SocketType, (rest[1] as number) ?? 0);
-    const known = this.#known.get(id);
+    const known = this.known.get(id);
     if (known === undefined) throw new BadInput(`socket ${id} is not open`);
     return this.#call(op, id, known, rest);
   }
 
   end(): { readonly bytes: number } {
-    for (const { socket, peer } of this.#known.values()) {
+    for (const { socket, peer } of this.known.values()) {
       this.#machine.close(socket, true);
       if (peer !== undefined) this.#machine.close(peer, true);
     }
     for (const server of this.#servers.values()) this.#machine.close(server, true);
-    this.#known.clear();
+    this.known.clear();
     return this.#machine.end();
   }
 
@@ -107,7 +107,7 @@ export class Player {
   }
 
   #open(id: unknown, type: SocketType, uid: number): string {
-    this.#known.set(id, { socket: this.#machine.socket(type, uid), uid });
+    this.known.set(id, { socket: this.#machine.socket(type, uid), uid });
     return "ok";
   }
 
@@ -128,7 +128,7 @@ export class Player {
       case "disconnect":
         return this.#disconnect(known);
       case "close":
-        this.#known.delete(id);
+        this.known.delete(id);
         return this.#close(known, rest[0] === "fin");
       case "name": {
         const { address, port } = machine.name(socket);
