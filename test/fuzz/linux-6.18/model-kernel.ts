@@ -56,7 +56,7 @@ class ModelPlayer extends Player {
       case "end":
         return `${this.end().bytes} bytes are left`;
       default:
-        return super.play(call);
+        return super.play(call) as string;
     }
   }
 

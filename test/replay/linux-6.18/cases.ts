@@ -2,11 +2,18 @@
 // on a machine of its own. Sockets have names; a port "=s" is that of socket s, an address "@s" its
 // address.
 
-import { BadInput, same } from "../input.ts";
+import { same } from "../input.ts";
 import { type FillOptions, fill, type Opened } from "./filling.ts";
-import type { Flag, Machine, Name, OpenMachine, SocketType } from "./machine.ts";
+import type { Name, OpenMachine } from "./machine.ts";
 import { seedOf } from "./seed.ts";
-import { type Call, type Difference, type Environment, setupOf } from "./sequences.ts";
+import {
+  type Call,
+  type Difference,
+  type Environment,
+  type Known,
+  Player,
+  setupOf,
+} from "./sequences.ts";
 
 export interface Case {
   readonly id: string;
@@ -51,64 +58,53 @@ function runOnce(
   return { at: ops.length, call: "close everything", expected: { bytes: 0 }, got: { bytes } };
 }
 
-class CasePlayer {
-  readonly #machine: Machine;
-  readonly #devices: ReadonlyMap<string, number>;
-  readonly #sockets = new Map<string, unknown>();
-  readonly #uids = new Map<string, number>();
+class CasePlayer extends Player {
   readonly #others: unknown[] = [];
   /** Names of sockets that are closed. */
-  readonly #past = new Map<string, Name>();
+  readonly #past = new Map<unknown, Name>();
 
   constructor(open: OpenMachine, env: Environment, seed: number, ops: readonly Call[]) {
-    this.#devices = devicesIn(ops);
-    const devices = [...this.#devices.values()].filter((device) => device !== 0);
-    this.#machine = open({ ...setupOf(env, seed), devices });
+    const known = devicesIn(ops);
+    const devices = [...known.values()].filter((device) => device !== 0);
+    // Whose socket it is calls.
+    super(open({ ...setupOf(env, seed), devices }), { exec_as_owner: 1 }, known);
   }
 
-  play([op, ...rest]: Call): unknown {
-    const machine = this.#machine;
-    const text = (at: number) => rest[at] as string;
+  override play(call: Call): unknown {
+    const { machine } = this;
+    const [op, name, ...rest] = call;
     switch (op) {
-      case "socket":
-        return this.#open(text(0), rest[1] as SocketType, (rest[2] ?? 0) as number);
-      case "opt":
-        return this.#setOption(this.#find(rest[0]), text(1), rest[2]);
       case "getopt":
-        return machine.range(this.#find(rest[0]));
+        return machine.range(this.find(name).socket);
       case "bind":
-        return this.#bind(text(0), this.#address(rest[1]), this.#port(rest[2]));
-      case "listen":
-        return machine.listen(this.#find(rest[0]));
       case "connect":
-        return machine.connect(this.#find(rest[0]), this.#address(rest[1]), this.#port(rest[2]));
+        return super.play([op, name, this.#address(rest[0]), this.#port(rest[1])]);
       case "accept":
-        return this.#accept(text(0), this.#find(rest[1]));
-      case "disconnect":
-        return machine.disconnect(this.#find(rest[0]));
+        return this.#accept(name, this.find(rest[0]));
       case "name": {
-        const { address: addr, port } = machine.name(this.#find(rest[0]));
+        const { address: addr, port } = machine.name(this.find(name).socket);
         return { addr, port };
       }
+      case "opt":
+        // The option is a number of 32 bits; LinuxPorts takes two ports, and no bytes.
+        if (rest[0] !== "port_range_bytes") return super.play(call);
+        return rest[1] === RANGE_BYTES ? "ok" : "EINVAL";
       case "close":
       case "halfclose":
       case "finclose":
-        for (const name of rest) this.#close(name, false);
-        return "ok";
       case "rstclose":
-        for (const name of rest) this.#close(name, true);
+        for (const each of call.slice(1)) this.#close(each, op === "rstclose");
         return "ok";
       case "time":
-        machine.advance(rest[0] as number);
-        return "ok";
+        return super.play(["sleep", name]);
       case "sysctl":
-        return machine.sysctl(text(0), text(1));
+        return machine.sysctl(name as string, rest[0] as string);
       case "readctl":
-        return machine.readSysctl(text(0)).trimEnd();
+        return machine.readSysctl(name as string).trimEnd();
       case "fill":
-        return this.#fill(rest[0] as FillOptions);
+        return this.#fill(name as FillOptions);
       default:
-        throw new BadInput(`unknown call ${JSON.stringify(op)}`);
+        return super.play(call);
     }
   }
 
@@ -123,10 +119,9 @@ class CasePlayer {
     );
   }
 
-  end(): { readonly bytes: number } {
-    for (const name of [...this.#sockets.keys()]) this.#close(name, true);
-    for (const socket of this.#others) this.#machine.close(socket, true);
-    return this.#machine.end();
+  override end(): { readonly bytes: number } {
+    for (const socket of this.#others) this.machine.close(socket, true);
+    return super.end();
   }
 
   #agreesIn(key: string, wanted: unknown, got: Record<string, unknown>): boolean {
@@ -143,50 +138,24 @@ class CasePlayer {
     return same(value, wanted);
   }
 
-  #open(name: string, type: SocketType, uid: number): string {
-    this.#sockets.set(name, this.#machine.socket(type, uid));
-    this.#uids.set(name, uid);
-    return "ok";
-  }
-
-  /** Whose socket it is calls. */
-  #bind(name: string, address: string, port: number): string {
-    return this.#machine.bind(this.#find(name), address, port, this.#uids.get(name) ?? 0);
-  }
-
-  #accept(name: string, listener: unknown): string {
-    const socket = this.#machine.accept(listener);
-    if (socket === undefined) return "EAGAIN";
-    this.#sockets.set(name, socket);
+  #accept(name: unknown, { socket, uid }: Known): string {
+    const accepted = this.machine.accept(socket);
+    if (accepted === undefined) return "EAGAIN";
+    this.known.set(name, { socket: accepted, uid });
     return "ok";
   }
 
   #close(name: unknown, isReset: boolean): void {
-    const socket = this.#find(name);
-    this.#past.set(name as string, this.#machine.name(socket));
-    this.#machine.close(socket, isReset);
-    this.#sockets.delete(name as string);
-  }
-
-  #setOption(socket: unknown, name: string, value: unknown): string {
-    const machine = this.#machine;
-    switch (name) {
-      case "bindtodevice":
-        return machine.setDevice(socket, this.#devices.get(value as string) as number);
-      case "port_range":
-        return machine.setRange(socket, ...(value as [number, number]));
-      case "port_range_bytes":
-        // The option is a number of 32 bits; LinuxPorts takes two ports, and no bytes.
-        return value === RANGE_BYTES ? "ok" : "EINVAL";
-      default:
-        return machine.setFlag(socket, name as Flag, value === 1);
-    }
+    const { socket } = this.find(name);
+    this.#past.set(name, this.machine.name(socket));
+    this.machine.close(socket, isReset);
+    this.known.delete(name);
   }
 
   #fill(options: FillOptions): unknown {
-    const opened: Opened = { sockets: this.#others, find: (name) => this.#find(name) };
+    const opened: Opened = { sockets: this.#others, find: (name) => this.find(name).socket };
     const port = (value: unknown) => this.#port(value);
-    return fill(this.#machine, options, opened, port);
+    return fill(this.machine, options, opened, port);
   }
 
   /** A port, or that of a socket, also of one that is closed: "=s", "=s-1". */
@@ -201,17 +170,10 @@ class CasePlayer {
   }
 
   #nameOf(name: string): Name {
-    const socket = this.#sockets.get(name);
-    if (socket !== undefined) return this.#machine.name(socket);
     const past = this.#past.get(name);
-    if (past === undefined) throw new BadInput(`socket ${name} has no name`);
+    if (past === undefined || this.known.has(name))
+      return this.machine.name(this.find(name).socket);
     return past;
-  }
-
-  #find(name: unknown): unknown {
-    const socket = this.#sockets.get(name as string);
-    if (socket === undefined) throw new BadInput(`socket ${name} is not open`);
-    return socket;
   }
 }
 

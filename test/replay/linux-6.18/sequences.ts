@@ -30,11 +30,13 @@ export interface Difference {
   readonly got: unknown;
 }
 
-const DEVICES: Readonly<Record<string, number>> = { "": 0, lo: 1, v0: 2, v1: 3 };
+const DEVICES: ReadonlyMap<string, number> = new Map(
+  Object.entries({ "": 0, lo: 1, v0: 2, v1: 3 }),
+);
 const VETH_ADDRESSES = ["10.0.0.1", "10.0.1.1"];
 const NO_DEVICE = 99;
 
-interface Known {
+export interface Known {
   readonly socket: unknown;
   readonly uid: number;
   /** The other end, as the recorder's server has accepted it. */
@@ -65,40 +67,50 @@ export function replaySequence(sequence: Sequence, open: OpenMachine): Differenc
 }
 
 export class Player {
-  readonly #machine: Machine;
+  protected readonly machine: Machine;
+  readonly #devices: ReadonlyMap<string, number>;
   readonly #isOwnersCall: boolean;
   readonly #servers = new Map<string, unknown>();
   protected readonly known: Map<unknown, Known> = new Map();
 
-  constructor(machine: Machine, { servers = [], exec_as_owner }: Environment) {
-    this.#machine = machine;
+  constructor(
+    machine: Machine,
+    { servers = [], exec_as_owner }: Environment,
+    devices: ReadonlyMap<string, number> = DEVICES,
+  ) {
+    this.machine = machine;
+    this.#devices = devices;
     this.#isOwnersCall = exec_as_owner !== undefined && exec_as_owner !== 0;
     for (const [address, port] of servers) this.#serve(address, port);
   }
 
-  play([op, id, ...rest]: Call): string {
+  play([op, id, ...rest]: Call): unknown {
     if (op === "sleep") {
-      this.#machine.advance(id as number);
+      this.machine.advance(id as number);
       return "ok";
     }
     if (op === "socket") return this.#open(id, rest[0] as SocketType, (rest[1] as number) ?? 0);
+    return this.#call(op, id, this.find(id), rest);
+  }
+
+  protected find(id: unknown): Known {
     const known = this.known.get(id);
     if (known === undefined) throw new BadInput(`socket ${id} is not open`);
-    return this.#call(op, id, known, rest);
+    return known;
   }
 
   end(): { readonly bytes: number } {
     for (const { socket, peer } of this.known.values()) {
-      this.#machine.close(socket, true);
-      if (peer !== undefined) this.#machine.close(peer, true);
+      this.machine.close(socket, true);
+      if (peer !== undefined) this.machine.close(peer, true);
     }
-    for (const server of this.#servers.values()) this.#machine.close(server, true);
+    for (const server of this.#servers.values()) this.machine.close(server, true);
     this.known.clear();
-    return this.#machine.end();
+    return this.machine.end();
   }
 
   #serve(address: string, port: number): void {
-    const machine = this.#machine;
+    const machine = this.machine;
     const server = machine.socket(address.includes(":") ? "tcp6" : "tcp4", 0);
     if (address.includes(":")) machine.setFlag(server, "v6only", true);
     machine.bind(server, address, port, 0);
@@ -107,12 +119,12 @@ export class Player {
   }
 
   #open(id: unknown, type: SocketType, uid: number): string {
-    this.known.set(id, { socket: this.#machine.socket(type, uid), uid });
+    this.known.set(id, { socket: this.machine.socket(type, uid), uid });
     return "ok";
   }
 
   #call(op: string, id: unknown, known: Known, rest: readonly unknown[]): string {
-    const machine = this.#machine;
+    const machine = this.machine;
     const { socket } = known;
     switch (op) {
       case "opt":
@@ -140,9 +152,9 @@ export class Player {
   }
 
   #setOption(socket: unknown, name: string, value: unknown): string {
-    const machine = this.#machine;
+    const machine = this.machine;
     if (name === "bindtodevice") {
-      return machine.setDevice(socket, DEVICES[value as string] ?? NO_DEVICE);
+      return machine.setDevice(socket, this.#devices.get(value as string) ?? NO_DEVICE);
     }
     if (name === "port_range") {
       const [first, last] = value as [number, number];
@@ -152,16 +164,16 @@ export class Player {
   }
 
   #connect(known: Known, address: string, port: number): string {
-    const answer = this.#machine.connect(known.socket, address, port);
+    const answer = this.machine.connect(known.socket, address, port);
     const server = this.#servers.get(nameOf(address, port));
-    if (answer === "ok" && server !== undefined) known.peer = this.#machine.accept(server);
+    if (answer === "ok" && server !== undefined) known.peer = this.machine.accept(server);
     return answer;
   }
 
   #disconnect(known: Known): string {
-    const answer = this.#machine.disconnect(known.socket);
+    const answer = this.machine.disconnect(known.socket);
     if (answer === "ok" && known.peer !== undefined) {
-      this.#machine.close(known.peer, true);
+      this.machine.close(known.peer, true);
       known.peer = undefined;
     }
     return answer;
@@ -169,9 +181,9 @@ export class Player {
 
   /** Both ends: this one first, then the server's. */
   #close({ socket, peer }: Known, isOrderly: boolean): string {
-    if (peer === undefined) return this.#machine.close(socket, false);
-    const answer = this.#machine.close(socket, !isOrderly);
-    this.#machine.close(peer, !isOrderly);
+    if (peer === undefined) return this.machine.close(socket, false);
+    const answer = this.machine.close(socket, !isOrderly);
+    this.machine.close(peer, !isOrderly);
     return answer;
   }
 }
