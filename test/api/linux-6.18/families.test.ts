@@ -7,6 +7,20 @@ import { verifyLinux } from "../../../bindings/linux/system.ts";
 const PORT = 5000;
 const V4 = "::ffff:127.0.0.1";
 
+test.each([
+  ["tcp4", 0],
+  ["udp4", PORT],
+] as const)("a %s socket has no way to a mapped address, nor to another of IPv6", (type, port) => {
+  using linux = LinuxPorts.open({ portRange: { first: PORT, last: PORT } });
+  for (const address of [V4, "::ffff:0.0.0.0", "::", "::1"]) {
+    const socket = linux.socket({ type });
+    expect(() => socket.connect(address, 443)).toThrow("EAFNOSUPPORT");
+    // A UDP socket has a port before its peer is looked at.
+    expect(socket.name.port).toBe(port);
+    socket.close();
+  }
+});
+
 describe("an IPv6 socket that connects over IPv4", () => {
   test("has 127.0.0.6 where bind() had given it an address of IPv6, and no port", () => {
     using linux = LinuxPorts.open({ portRange: { first: PORT, last: PORT } });
@@ -19,14 +33,20 @@ describe("an IPv6 socket that connects over IPv4", () => {
     expect(socket.name).toEqual({ address: "::ffff:127.0.0.6", port: PORT });
   });
 
-  test("has no way to any address over IPv4 where IPV6_V6ONLY came after bind()", () => {
-    using linux = LinuxPorts.open();
-    const socket = linux.socket({ type: "tcp6", bindAddressNoPort: true });
-    socket.bind(V4, 0);
-    socket.v6only = true;
-    expect(() => socket.connect("::", 443)).toThrow("ENETUNREACH");
-    expect(socket.name).toEqual({ address: V4, port: 0 });
-  });
+  test.each([
+    ["tcp6", 0],
+    ["udp6", PORT],
+  ] as const)(
+    "of %s has no way to any address over IPv4 where IPV6_V6ONLY came after bind()",
+    (type, port) => {
+      using linux = LinuxPorts.open({ portRange: { first: PORT, last: PORT } });
+      const socket = linux.socket({ type, bindAddressNoPort: true });
+      socket.bind(V4, 0);
+      socket.v6only = true;
+      expect(() => socket.connect("::", 443)).toThrow("ENETUNREACH");
+      expect(socket.name).toEqual({ address: V4, port });
+    },
+  );
 
   test("gets no answer over IPv6 from then on, until no port is found over IPv4", () => {
     using linux = LinuxPorts.open({ portRange: { first: PORT, last: PORT } });

@@ -78,15 +78,15 @@ function targetOf(socket: Socket, asked: Address): Address {
       : socket.address;
   }
   const isOverV4 = socket.address.v4 !== undefined;
-  if (asked.text === "::") {
-    return isOverV4 ? mapped("127.0.0.1") : { text: "::1", v4: undefined, isV6: true };
-  }
-  if (asked.v4 === undefined) {
+  const isAnyAsked = asked.text === "::";
+  if (isAnyAsked && !isOverV4) return { text: "::1", v4: undefined, isV6: true };
+  if (!isAnyAsked && asked.v4 === undefined) {
     if (isOverV4) throw new Errno("EAFNOSUPPORT");
     return asked;
   }
   if (socket.v6only) throw new Errno("ENETUNREACH");
-  return mapped(asked.v4 === "0.0.0.0" ? "127.0.0.1" : asked.v4);
+  const v4 = asked.v4 ?? "0.0.0.0";
+  return mapped(v4 === "0.0.0.0" ? "127.0.0.1" : v4);
 }
 
 /** connect() with AF_UNSPEC: what bind() has not given is gone, and so is the device. */

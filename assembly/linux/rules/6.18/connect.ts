@@ -160,7 +160,7 @@ export function findTarget(socket: Address): i32 {
   }
   if (isAny6(low, high)) {
     if (!isOverV4(socket)) setAddress(TARGET, 0, (<u64>1) << 56);
-    else if (has(socket, V6ONLY) && !has(socket, IS_UDP)) return NO_ROUTE;
+    else if (has(socket, V6ONLY)) return NO_ROUTE;
     else setAddress(TARGET, 0, loopback4());
     return 0;
   }

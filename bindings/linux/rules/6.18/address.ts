@@ -73,12 +73,16 @@ export function isAnyAddress({ plain }: Address): boolean {
   return plain === "0.0.0.0" || plain === "::";
 }
 
-/** Writes the local and the remote address into the request. */
-export function writeEnds(core: Core, local: Address, remote: Address): void {
+/**
+ * Writes the local and the remote address into the request.
+ * @param isV6 the socket is. To one of IPv4 a mapped address is as wrong as any of IPv6.
+ */
+export function writeEnds(core: Core, local: Address, remote: Address, isV6 = true): void {
+  const target = remote.isV6 && !isV6 ? ANY_V6 : remote;
   core.written = undefined;
   const block = core.request;
   for (let index = 0; index < 4; index++) {
     block[(REQUEST_ADDRESS >> 2) + index] = local.words[index] as number;
-    block[(REQUEST_DESTINATION >> 2) + index] = remote.words[index] as number;
+    block[(REQUEST_DESTINATION >> 2) + index] = target.words[index] as number;
   }
 }

@@ -180,7 +180,7 @@ export class LinuxSocket implements Disposable {
     const socket = this.#open();
     const isOwn = this.#answers(target) ? 1 : 0;
     const before = system.linux.port(socket);
-    writeEnds(system.core, given ?? ANY_V6, target);
+    writeEnds(system.core, given ?? ANY_V6, target, this.#isV6);
     const answer = this.#isUdp
       ? system.linux.connectUdp(socket, isOwn, start)
       : this.#connectTcp(remotePort, isOwn, remote, offset === undefined, start);
