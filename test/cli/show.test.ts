@@ -1,11 +1,14 @@
 // `portwarden show`: whose connections they are, and what to do where a limit is reached.
 
 import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { endianness } from "node:os";
-import { describe, expect, test } from "vitest";
+import { endianness, tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { blockHolders, blocksText } from "../../bindings/cli/show/blocks.ts";
 import { sharingOf } from "../../bindings/cli/show/port.ts";
+import { programsOf } from "../../bindings/cli/show/programs.ts";
 import { remediesFor } from "../../bindings/cli/show/remedies.ts";
 import { type HostState, readHostState } from "../../bindings/node/host/host-state.ts";
 import type { LimitUse } from "../../bindings/node/host/use.ts";
@@ -28,6 +31,32 @@ test.each([
   const answers = sharingOf(transport, rows).map(({ allowed }) => allowed);
   expect(answers.join(" ")).toBe(expected);
 });
+
+test.runIf(isTold)(
+  "a socket counts once where the kernel repeats its line, with others between",
+  () => {
+    const root = mkdtempSync(join(tmpdir(), "portwarden-"));
+    onTestFinished(() => rmSync(root, { recursive: true }));
+    // Their inodes are 700, 701 and 702: three sockets of one source and destination.
+    const line = (place: number): string => {
+      const ends = `0100007F:${9000 + place} 0100007F:0050`;
+      return `   ${place}: ${ends} 01 00000000:00000000 00:00000000 00000000 0 0 70${place} 1\n`;
+    };
+    const [first, second, third] = [line(0), line(1), line(2)];
+    mkdirSync(join(root, "net"));
+    writeFileSync(join(root, "net", "tcp"), first + second + first + third + second);
+    mkdirSync(join(root, "7", "fd"), { recursive: true });
+    writeFileSync(join(root, "7", "comm"), "loader\n");
+    for (const inode of [700, 701, 702]) {
+      symlinkSync(`socket:[${inode}]`, join(root, "7", "fd", `${inode}`));
+    }
+    const ends = { source: "127.0.0.1", destination: "127.0.0.1", destinationPort: 80 };
+    const pair = { transport: "tcp", ...ends, sockets: 3, timeWait: 0 } as const;
+    expect(programsOf([{ ...pair, usedInRange: 3, left: 0, leftToKernel: 0 }], root)).toEqual([
+      [{ pid: 7, name: "loader", sockets: 3 }],
+    ]);
+  },
+);
 
 describe.runIf(isTold)("show", () => {
   test("names the sockets and the program that have a port, and what may share it", async () => {

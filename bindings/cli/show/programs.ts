@@ -17,7 +17,9 @@ export interface Program {
 }
 
 const PROC = "/proc";
-/** Where a line has the inode, by words. */
+// Where a line has both ends and the inode, by words.
+const LOCAL = 1;
+const REMOTE = 2;
 const INODE = 9;
 
 /** A socket, and whose it is, where that may be seen. */
@@ -28,21 +30,23 @@ export interface OwnedRow extends SocketRow {
   readonly program: string;
 }
 
-/** The sockets that are wanted. */
+/** The sockets that are wanted, each once: the kernel may repeat a line (`parseSocketRows`). */
 export function ownedRows(isWanted: (row: SocketRow) => boolean, root: string = PROC): OwnedRow[] {
   const owners = ownersOf(root);
-  const rows: OwnedRow[] = [];
+  const rows = new Map<string, OwnedRow>();
   for (const transport of ["tcp", "udp"] as const) {
     for (const file of [transport, `${transport}6`]) {
       for (const line of linesOf(`${root}/net/${file}`)) {
         const [row] = parseSocketRows(line);
         if (row === undefined || !isWanted(row)) continue;
-        const pid = owners.get(line.trim().split(/\s+/)[INODE] ?? "");
-        rows.push({ ...row, transport, pid, program: pid === undefined ? "" : nameOf(pid, root) });
+        const { [LOCAL]: local, [REMOTE]: remote, [INODE]: inode = "" } = line.trim().split(/\s+/);
+        const pid = owners.get(inode);
+        const program = pid === undefined ? "" : nameOf(pid, root);
+        rows.set([transport, local, remote, inode].join(), { ...row, transport, pid, program });
       }
     }
   }
-  return rows;
+  return [...rows.values()];
 }
 
 /** The programs of each pair, those with most sockets first; none where it may not be seen. */
