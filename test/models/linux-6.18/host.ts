@@ -131,8 +131,13 @@ export class Host {
   /** The connection that a socket with that device would meet at the tuple. */
   findConnection(tuple: Tuple, device: number): Socket | TimeWait | undefined {
     const known = this.#connections.get(nameOf(tuple)) ?? [];
-    return known.find((other) => other.device === 0 || other.device === device);
+    const met = known.filter((other) => other.device === 0 || other.device === device);
+    return this.decides(met, device);
   }
+
+  /** Which of the connections decides that have one tuple: the newest. */
+  decides: (met: readonly (Socket | TimeWait)[], device: number) => Socket | TimeWait | undefined =
+    ([newest]) => newest;
 
   /** Has another connection the tuple, of that very device? */
   hasTwin(one: Socket, device: number): boolean {

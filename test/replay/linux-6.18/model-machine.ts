@@ -2,6 +2,7 @@
 
 import { Kernel, type Socket } from "../../models/linux-6.18/kernel.ts";
 import type { Random } from "../../models/linux-6.18/picking.ts";
+import { TimeWait } from "../../models/linux-6.18/socket.ts";
 import type { Flag, Machine, Setup } from "./machine.ts";
 
 export function openModel(setup: Setup): ModelMachine {
@@ -14,6 +15,12 @@ export class ModelMachine extends Kernel implements Machine<Socket> {
 
   constructor({ sysctl, addresses, devices, seed }: Setup) {
     super({ addresses, random: seeded(seed) });
+    // LinuxPorts has no two connections with one tuple of one device: one takes the place
+    // of the TIME_WAIT of its device, and none that of a live one. In the kernel the newest decides.
+    this.host.decides = (met, device) =>
+      met.find((other) => !(other instanceof TimeWait)) ??
+      met.find((other) => other.device === device) ??
+      met[0];
     this.#devices = new Set(devices);
     for (const [name, text] of Object.entries(sysctl)) this.sysctl(name, text);
   }
@@ -28,7 +35,7 @@ export class ModelMachine extends Kernel implements Machine<Socket> {
 
   setDevice(socket: Socket, device: number): string {
     if (device !== 0 && !this.#devices.has(device)) return "ENODEV";
-    // The kernel allows that; LinuxPorts has no two connections with one tuple of one device.
+    // The kernel allows that, too.
     if (device !== socket.device && this.host.hasTwin(socket, device)) return "EADDRINUSE";
     socket.device = device;
     return "ok";

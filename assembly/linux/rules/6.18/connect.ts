@@ -300,13 +300,21 @@ function claimNamed(socket: Address, remotePort: Port): i32 {
 
 /** The tuple that the port is taken in, or 0. */
 function findHeld(system: Address, socket: Address, remotePort: Port, port: Port): Address {
-  const device = <u32>word(socket, DEVICE);
-  let tuple = findTuples(system, socket + ADDRESS, remotePort);
+  const first = findTuples(system, socket + ADDRESS, remotePort);
+  return heldAmong(system, first, <u32>word(socket, DEVICE), port);
+}
+
+/**
+ * The first tuple, or one behind it, that a connection of that device meets at the port, or 0. A
+ * live one decides before a TIME_WAIT, and that of the very device before one without: so no tuple
+ * of a device has two connections. In Linux the newest decides.
+ */
+function heldAmong(system: Address, first: Address, device: u32, port: Port): Address {
   let held: Address = 0;
-  for (; tuple; tuple = nextTuple(tuple)) {
+  for (let tuple = first; tuple; tuple = nextTuple(tuple)) {
     if (!meets(tuple, device) || !hasSlot(tuple, slotOf(port))) continue;
-    // A live connection decides before a TIME_WAIT.
-    if (!held || !findWait(system, tuple, port)) held = tuple;
+    if (!findWait(system, tuple, port)) return tuple;
+    if (!held || tupleDevice(tuple) == device) held = tuple;
   }
   return held;
 }
@@ -382,17 +390,12 @@ function establish(
 function clearMirror(system: Address, socket: Address, port: Port, remotePort: Port): void {
   const targetLow = lowOf(TARGET);
   const targetHigh = highOf(TARGET);
-  let tuple = findFor(system, targetLow, targetHigh, port, socket + ADDRESS);
-  while (tuple) {
-    const next = nextTuple(tuple);
-    if (meets(tuple, LOOPBACK) && hasSlot(tuple, slotOf(remotePort))) {
-      const wait = findWait(system, tuple, remotePort);
-      if (wait) dropWait(system, wait);
-      else resetHolder(system, tuple, remotePort);
-      return;
-    }
-    tuple = next;
-  }
+  const first = findFor(system, targetLow, targetHigh, port, socket + ADDRESS);
+  const held = heldAmong(system, first, LOOPBACK, remotePort);
+  if (!held) return;
+  const wait = findWait(system, held, remotePort);
+  if (wait) dropWait(system, wait);
+  else resetHolder(system, held, remotePort);
 }
 
 function resetHolder(system: Address, tuple: Address, port: Port): void {
