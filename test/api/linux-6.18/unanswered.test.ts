@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { LinuxPorts, type LinuxSocket } from "../../../bindings/index.ts";
+import { verifyLinux } from "../../../bindings/linux/system.ts";
 
 const REPEATED_MS = 102_200;
 
@@ -28,6 +29,53 @@ class Machine {
     return all.map(({ state, port }) => `${state} ${port}`);
   }
 }
+
+describe("a connection of a device beside a newer one without, of the same ends", () => {
+  const DEVICE = 1;
+
+  /**
+   * On port 5001; the one without is in TIME_WAIT, and the other one if `isClosed`. Before them
+   * another one without a device has come, on port 5000.
+   */
+  function machineWith(isClosed: boolean): LinuxPorts {
+    const linux = LinuxPorts.open({ portRange: { first: 5000, last: 5001 } });
+    const server = linux.socket({ reuseAddr: true });
+    server.bind("127.0.0.1", 6000);
+    server.listen();
+    linux.socket().connect("127.0.0.1", 6000);
+    const of = linux.socket({ reuseAddr: true, bindToDevice: DEVICE });
+    expect(of.connect("127.0.0.1", 6000)).toBe(5001);
+    if (isClosed) of.close();
+    const without = linux.socket({ reuseAddr: true });
+    expect(without.connect("127.0.0.1", 6000)).toBe(5001);
+    without.close();
+    expect(linux.stats().timeWait).toBe(isClosed ? 2 : 1);
+    return linux;
+  }
+
+  function named(linux: LinuxPorts, bindToDevice = DEVICE): LinuxSocket {
+    const socket = linux.socket({ reuseAddr: true, bindToDevice });
+    socket.bind("", 5001);
+    return socket;
+  }
+
+  test("keeps others of the device away while it lives, also where the newer one is in TIME_WAIT", () => {
+    using linux = machineWith(false);
+    expect(() => named(linux).connect("127.0.0.1", 6000)).toThrow("EADDRNOTAVAIL");
+    verifyLinux(linux);
+  });
+
+  test("gives its own place to another of the device where both are in TIME_WAIT", () => {
+    using linux = machineWith(true);
+    expect(named(linux).connect("127.0.0.1", 6000)).toBe(5001);
+    expect(linux.stats().timeWait).toBe(1);
+    verifyLinux(linux);
+    // What is left is the one without a device, whose place is taken by one like it.
+    expect(named(linux, 0).connect("127.0.0.1", 6000)).toBe(5001);
+    expect(linux.stats().timeWait).toBe(0);
+    verifyLinux(linux);
+  });
+});
 
 describe("a connection that shares its tuple with a newer one", () => {
   test("gets no answer to its FIN, and keeps its port without a TIME_WAIT", () => {
