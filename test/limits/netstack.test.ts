@@ -13,6 +13,7 @@ import { PortError, PortManager, TCP, UDP } from "../../bindings/index.ts";
 import { verify } from "../../bindings/manager.ts";
 import type { Action } from "../fuzz/netstack/operations.ts";
 import { NetstackSession, type SessionOptions } from "../fuzz/netstack/session.ts";
+import { ALIKE } from "../fuzz/netstack/setup.ts";
 import { sessionOptions } from "../fuzz/netstack/subject.ts";
 import type { GroupedAsk, System } from "../fuzz/netstack/system.ts";
 import { caught } from "../invalid-input/fixture.ts";
@@ -35,19 +36,7 @@ const BOTH = [4, 6];
 /** More than a manager's table has room for at first. */
 const GROUPS = 60;
 
-const SETUP = {
-  seed: 1,
-  managers: 1,
-  first: 1,
-  count: 65535,
-  networks: 1,
-  transports: 1,
-  addresses: 1,
-  devices: 1,
-  destinations: 1,
-  flags: [0],
-  rows: 1000,
-};
+const SETUP = { ...ALIKE, seed: 1, managers: 1, first: 1, count: 65535, rows: 1000 };
 
 // ── Actions ────────────────────────────────────────────────────────────────────────────────
 

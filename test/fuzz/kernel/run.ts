@@ -1,5 +1,6 @@
 // A run of the kernel's fuzzer: sequence after sequence on LinuxPorts and on the machine's own
-// kernel, or its model, until the time is over or an answer differs. What differs is shrunk by fast-check.
+// kernel, or its model, until the time is over or an answer differs. What differs is shrunk by
+// fast-check.
 
 import fc from "fast-check";
 import { openPorts } from "../../replay/linux-6.18/ports-machine.ts";

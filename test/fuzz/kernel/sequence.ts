@@ -1,5 +1,6 @@
-// Sequences of calls for LinuxPorts and the kernel, or its model. A sequence is drawn as numbers; what they mean
-// follows from what LinuxPorts has answered so far, so that any of them can be left out.
+// Sequences of calls for LinuxPorts and the kernel, or its model. A sequence is drawn as numbers;
+// what they mean follows from what LinuxPorts has answered so far, so that any of them can be left
+// out.
 //
 // Chance decides nothing in a sequence: the range has one port, or two for TCP, of which connect()
 // tries the even offset first and bind() the odd one. Of listeners that share a port by

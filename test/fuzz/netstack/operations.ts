@@ -115,7 +115,7 @@ function groupedAsk(model: Reference, setup: Setup, drawn: AskDraw): GroupedAsk 
   return { ...askOf(setup, drawn), ...(group !== undefined && { group }) };
 }
 
-/** The same, with a list of reserved ports perhaps, as whoever searches may have one. */
+/** The same, with a list of reserved ports perhaps, as a search may have one. */
 function searchingAsk(model: Reference, setup: Setup, drawn: AskDraw): GroupedAsk {
   const reserved = listOf(setup, drawn.reserved);
   return { ...groupedAsk(model, setup, drawn), ...(reserved !== undefined && { reserved }) };

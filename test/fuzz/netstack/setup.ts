@@ -134,18 +134,18 @@ export const mixed: fc.Arbitrary<Setup> = fc.oneof(
   { arbitrary: dense, weight: 1 },
 );
 
+/** All that is asked for has one description. */
+export const ALIKE = {
+  networks: 1,
+  transports: 1,
+  addresses: 1,
+  devices: 1,
+  destinations: 1,
+  flags: [0],
+} as const;
+
 /** Managers of one description: no record comes or goes that would have pools look at all anew. */
-const calm: fc.Arbitrary<Setup> = dense.map((setup) => ({
-  ...{
-    ...setup,
-    networks: 1,
-    transports: 1,
-    addresses: 1,
-    devices: 1,
-    destinations: 1,
-    flags: [0],
-  },
-}));
+const calm: fc.Arbitrary<Setup> = dense.map((setup) => ({ ...setup, ...ALIKE }));
 
 /** Managers in groups, with reserved lists and each policy of selection. */
 export const grouped: fc.Arbitrary<Setup> = fc

@@ -37,11 +37,11 @@ export function tested(
   system: System,
   setup: Setup,
   drawn: TesterDraw,
-  ask_: (test: Tester | undefined) => unknown,
+  call: (test: Tester | undefined) => unknown,
   group = 0,
 ): unknown {
   const { mood, salt } = drawn;
-  if (mood <= 5 || isTight(setup)) return ask_(undefined);
+  if (mood <= 5 || isTight(setup)) return call(undefined);
   const seen: unknown[] = [];
   const test = (offered: number): boolean => {
     seen.push(offered);
@@ -51,7 +51,7 @@ export function tested(
     return (offered * 7 + salt) % 5 > 2;
   };
   try {
-    return { got: ask_(test), seen };
+    return { got: call(test), seen };
   } catch (error) {
     if (error instanceof TesterFailure) return { threw: true, seen };
     throw error;
