@@ -26,7 +26,7 @@ const filesIn = (folders: readonly string[]): string[] => {
 };
 /** What takes long begins first, so that nothing long is left when all else is done. */
 const LONGEST = [
-  ...["bench/page", "cli/demo", "docs/site", "bench/command", "node/proof/turmoil"],
+  ...["bench/page", "cli/demo", "docs/site", "bench/command", "node/proof/every-ending"],
   ...["replay/netstack", "node/blocks/chaos", "fuzz/linux-6.18/differential", "package/package"],
   ...["node/proof/share", "api/state/snapshot", "fuzz/linux-6.18/state", "node/proof/foreign"],
   ...["fuzz/netstack/netstack", "docs/blocks", "fuzz/canaries", "api/netstack/closing"],

@@ -3,13 +3,13 @@
 // millisecond.
 
 /** A reservation in cooldown, or one whose release has ended it. */
-interface Cooling {
+interface CoolingEntry {
   readonly due: number;
   readonly reservation: { readonly isCooling: boolean };
 }
 
 /** Reservations by the time when their cooldown ends. */
-class CoolingHeap<Entry extends Cooling> {
+class CoolingHeap<Entry extends CoolingEntry> {
   readonly #heap: Entry[] = [];
 
   add(entry: Entry): void {
@@ -58,7 +58,9 @@ class CoolingHeap<Entry extends Cooling> {
 }
 
 /** The reservations of one manager that cool down, each to the millisecond. */
-export class CoolingReservations<Entry extends Cooling & { readonly reservation: Releasable }> {
+export class CoolingReservations<
+  Entry extends CoolingEntry & { readonly reservation: Releasable },
+> {
   readonly #heap = new CoolingHeap<Entry>();
   /** The latest time that was given. */
   clock = 0;

@@ -11,7 +11,7 @@ import { tellHolders } from "./groups/holders.ts";
 import { leasedPool } from "./leasing.ts";
 import { openListener, type PortListener } from "./listener.ts";
 import { checkOpen, type OpenOptions, RANGE_ADVICE, type Stats } from "./open.ts";
-import { closeKept, forgotten, moveKey, openReserving } from "./opening.ts";
+import { closeResources, managerCleanup, moveKey, openReserving } from "./opening.ts";
 import { openPool, type PoolOwner, poolKind } from "./opening-pools.ts";
 import { checkTester, pick } from "./picking.ts";
 import type { PortPool } from "./pool.ts";
@@ -98,7 +98,7 @@ export class PortManager implements Disposable {
     this.#reserving = reserving;
     reserving.purges = this.#owner.purges;
     this.#settings = settings;
-    forgotten.register(this, { core, manager: address, pools: this.#pools }, this);
+    managerCleanup.register(this, { core, manager: address, pools: this.#pools }, this);
     tellHolders(core, this, (manager, group) => manager.reservations({ group }));
   }
 
@@ -419,9 +419,9 @@ export class PortManager implements Disposable {
   close(): void {
     const { address, selection } = this.#reserving;
     if (address === 0) return;
-    forgotten.unregister(this);
+    managerCleanup.unregister(this);
     this.#reserving.address = 0;
-    closeKept({ core: this.#core, manager: address, pools: this.#pools });
+    closeResources({ core: this.#core, manager: address, pools: this.#pools });
     selection.close();
   }
 

@@ -29,19 +29,20 @@ export function openReserving(settings: ReturnType<typeof checkOpen>): Reserving
 }
 
 /** What a manager keeps in memory. */
-interface Kept {
+interface ManagerResources {
   readonly core: Core;
   readonly manager: number;
   readonly pools: Set<PoolRecord>;
 }
 
-export function closeKept({ core, manager, pools }: Kept): void {
+export function closeResources({ core, manager, pools }: ManagerResources): void {
   for (const pool of pools) pool.end();
   core.exports.closeManager(manager);
 }
 
 /** The memory of a manager goes back when the manager is garbage. */
-export const forgotten: Registry<Kept> = registerCleanup<Kept>(closeKept);
+export const managerCleanup: Registry<ManagerResources> =
+  registerCleanup<ManagerResources>(closeResources);
 
 /**
  * Moves a reservation to another group, and returns its description there.

@@ -81,7 +81,7 @@ export class PoolRecord {
 }
 
 /** Closes the records of pools that are garbage. */
-export const forgottenPools: Registry<PoolRecord> = registerCleanup((record) => record.close());
+export const poolCleanup: Registry<PoolRecord> = registerCleanup((record) => record.close());
 
 /** What cooldown.wasm keeps for one pool, in the memory of the pool's manager. */
 export class CoolingRecords {

@@ -9,7 +9,7 @@ import { checkInside } from "./core/inside.ts";
 import type { Counts } from "./counts.ts";
 import { closed, noMemory, outOfRange } from "./errors.ts";
 import type { PortGroup } from "./groups/group.ts";
-import { type ExplainPool, forgottenPools, type PoolRecord } from "./pool-record.ts";
+import { type ExplainPool, type PoolRecord, poolCleanup } from "./pool-record.ts";
 import { groupAt, writeKey } from "./requests/block.ts";
 import { checkPort, checkTime, checkUint32, isExplicitPort } from "./requests/checks.ts";
 import { withGroup } from "./requests/parsing.ts";
@@ -81,7 +81,7 @@ export class PortPool implements Disposable {
     if (selection.algorithm === "sequential") {
       this.#exports.setPlace(record.handle, selection.newPlace().index);
     }
-    forgottenPools.register(this, record, this);
+    poolCleanup.register(this, record, this);
   }
 
   /**
@@ -318,7 +318,7 @@ export class PortPool implements Disposable {
    */
   close(): void {
     if (this.#record.handle === 0) return;
-    forgottenPools.unregister(this);
+    poolCleanup.unregister(this);
     this.#record.close();
   }
 

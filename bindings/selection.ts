@@ -209,7 +209,7 @@ function checkSecret(secret: unknown): readonly number[] {
 }
 
 // A selection that is forgotten gives its memory back.
-const forgotten = registerCleanup<{ core: Core; selector: number }>(({ core, selector }) =>
+const cleanup = registerCleanup<{ core: Core; selector: number }>(({ core, selector }) =>
   core.exports.closeSelector(selector),
 );
 
@@ -363,7 +363,7 @@ export class Selection {
   /** Gives back the memory. A second call does nothing. */
   close(): void {
     if (this.#selector === NONE) return;
-    forgotten.unregister(this);
+    cleanup.unregister(this);
     this.#core.exports.closeSelector(this.#selector);
     this.#selector = NONE;
   }
@@ -376,7 +376,7 @@ export class Selection {
     if (selector === NONE) throw noMemory(`selection "${this.algorithm}", ${slots} counters`);
     this.#selector = selector;
     this.#slots = slots;
-    forgotten.register(this, { core: this.#core, selector }, this);
+    cleanup.register(this, { core: this.#core, selector }, this);
 
     for (let index = 0; this.isKeyed && index < SECRET_WORDS; index++) {
       exports.secretWord(selector, index, options.secret?.[index] ?? this.#random.next());

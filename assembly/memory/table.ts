@@ -142,7 +142,7 @@ export function costToInsert(owner: Address, nodes: u32): u32 {
   const count = load<u32>(owner, COUNT) + nodes;
   let capacity = load<u32>(owner, CAPACITY);
   let cost: u32 = 0;
-  while (isCrowded(count, capacity)) {
+  while (isOverfull(count, capacity)) {
     capacity <<= 1;
     cost += costOf(capacity << 2);
   }
@@ -153,7 +153,7 @@ export function costToInsert(owner: Address, nodes: u32): u32 {
 export function insert(owner: Address, node: Address): void {
   const count = load<u32>(owner, COUNT) + 1;
   const capacity = load<u32>(owner, CAPACITY);
-  if (isCrowded(count, capacity)) resize(owner, capacity << 1);
+  if (isOverfull(count, capacity)) resize(owner, capacity << 1);
   put(owner, node);
   store<u32>(owner, count, COUNT);
 }
@@ -162,7 +162,7 @@ export function insert(owner: Address, node: Address): void {
 export function expectNodes(owner: Address, nodes: u32): void {
   const count = load<u32>(owner, COUNT) + nodes;
   let capacity = CAPACITY_MIN;
-  while (isCrowded(count, capacity)) capacity <<= 1;
+  while (isOverfull(count, capacity)) capacity <<= 1;
   if (capacity != load<u32>(owner, CAPACITY)) resize(owner, capacity);
 }
 
@@ -331,7 +331,7 @@ function isSparse(count: u32, capacity: u32): bool {
   return capacity > CAPACITY_MIN && count << 3 < capacity;
 }
 
-function isCrowded(count: u32, capacity: u32): bool {
+function isOverfull(count: u32, capacity: u32): bool {
   return count << 2 > capacity * 3;
 }
 

@@ -343,10 +343,10 @@ export function isUnused(flow: Address): bool {
 /**
  * Frees a flow of the any-address aggregate that holds no ports, with the pages that it has kept.
  */
-export function settleAggregateFlow(manager: Address, member: Address): void {
-  if (countOf(member)) return;
-  clearCounted(manager, member, true);
-  dropFlow(manager, member);
+export function settleAggregateFlow(manager: Address, flow: Address): void {
+  if (countOf(flow)) return;
+  clearCounted(manager, flow, true);
+  dropFlow(manager, flow);
 }
 
 function dropFlow(manager: Address, flow: Address): void {

@@ -1,6 +1,6 @@
 // Eight processes of two threads each on four addresses of 4,096 ports, with skewed load that moves
 // on: undivided, divided by hand, and with leased blocks; beside one process that has it all. In a
-// network namespace of its own. `npm run bench:leases`, or with shares and ways: `-- 0.9 leased`
+// network namespace of its own. `npm run bench:leases`, or with shares and methods: `-- 0.9 leased`
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -23,11 +23,11 @@ const SHARES = [0.5, 0.75, 0.9, 1];
 const TIME_MS_MAX = 3_600_000;
 
 /** How the ports are divided among the processes. */
-const WAYS = ["one process", "undivided", "by hand", "leased"] as const;
-type Way = (typeof WAYS)[number];
+const METHODS = ["one process", "undivided", "by hand", "leased"] as const;
+type Method = (typeof METHODS)[number];
 
 interface Row {
-  readonly way: Way;
+  readonly method: Method;
   readonly share: number;
   /** Connections that are open at the end, of those that there should be. */
   readonly reached: number;
@@ -48,7 +48,7 @@ if (!given.includes("inside")) {
   process.exit(code ?? 1);
 }
 const shares = given.map(Number).filter((share) => share > 0);
-const ways = WAYS.filter((way) => given.includes(way));
+const methods = METHODS.filter((method) => given.includes(method));
 
 const peers = new Set<Socket>();
 const server = createServer((socket) => {
@@ -61,15 +61,15 @@ await once(server, "listening");
 const { port } = server.address() as AddressInfo;
 
 for (const share of shares.length > 0 ? shares : SHARES)
-  for (const way of ways.length > 0 ? ways : WAYS) show(await run(way, share));
+  for (const method of methods.length > 0 ? methods : METHODS) show(await run(method, share));
 server.close();
 for (const socket of peers) socket.destroy();
 
-async function run(way: Way, share: number): Promise<Row> {
-  const count = way === "one process" ? 1 : PROCESSES;
-  const third = WAYS.indexOf(way) * SHARES.length + 1 + Math.round(share * 50);
+async function run(method: Method, share: number): Promise<Row> {
+  const count = method === "one process" ? 1 : PROCESSES;
+  const third = METHODS.indexOf(method) * SHARES.length + 1 + Math.round(share * 50);
   const sources = Array.from({ length: SOURCES }, (_, index) => `127.9.${third}.${index + 1}`);
-  const workers = Array.from({ length: count }, (_, index) => start(way, sources, index));
+  const workers = Array.from({ length: count }, (_, index) => start(method, sources, index));
   await Promise.all(workers.map((worker) => once(worker, "spawn")));
   const total = Math.floor(PORTS * SOURCES * share);
   assign(workers, total, 0);
@@ -85,21 +85,21 @@ async function run(way: Way, share: number): Promise<Row> {
   for (const worker of workers) worker.kill("SIGKILL");
   await Promise.all(ended);
   await reaching(0, FILL_MS_MAX, (open) => open === 0);
-  return rowOf(way, share, total, counts);
+  return rowOf(method, share, total, counts);
 }
 
-function start(way: Way, sources: readonly string[], index: number): ChildProcess {
+function start(method: Method, sources: readonly string[], index: number): ChildProcess {
   const own = PORTS / PROCESSES;
-  const first = way === "by hand" ? FIRST + index * own : FIRST;
-  const range = { first, last: first + (way === "by hand" ? own : PORTS) - 1 };
-  const threads = way === "one process" ? 1 : THREADS;
+  const first = method === "by hand" ? FIRST + index * own : FIRST;
+  const range = { first, last: first + (method === "by hand" ? own : PORTS) - 1 };
+  const threads = method === "one process" ? 1 : THREADS;
   const job: Job = {
     sources,
     port,
     range,
     threads,
-    isLeased: way === "leased",
-    isDivided: way === "by hand",
+    isLeased: method === "leased",
+    isDivided: method === "by hand",
   };
   return fork(PROCESS, [JSON.stringify(job)], { stdio: "inherit" });
 }
@@ -130,14 +130,14 @@ async function tell(worker: ChildProcess): Promise<Counts[]> {
   return (await told)[0] as Counts[];
 }
 
-function rowOf(way: Way, share: number, total: number, counts: readonly Counts[]): Row {
+function rowOf(method: Method, share: number, total: number, counts: readonly Counts[]): Row {
   const times = counts.flatMap((one) => one.times).sort((a, b) => a - b);
   const sum = (of: (one: Counts) => number): number =>
     counts.reduce((all, one) => all + of(one), 0);
   const at = (part: number): number =>
     Math.round((times[Math.floor(times.length * part)] ?? 0) * 1000);
   return {
-    ...{ way, share, medianUs: at(0.5), p99Us: at(0.99) },
+    ...{ method, share, medianUs: at(0.5), p99Us: at(0.99) },
     reached: sum(({ open }) => open) / total,
     conflicts: sum(({ conflicts }) => conflicts) / Math.max(1, times.length),
     failed: sum(({ failed }) => failed) / Math.max(1, times.length + sum(({ failed }) => failed)),
@@ -145,10 +145,10 @@ function rowOf(way: Way, share: number, total: number, counts: readonly Counts[]
   };
 }
 
-function show({ way, share, reached, medianUs, p99Us, conflicts, failed, spilled }: Row): void {
+function show({ method, share, reached, medianUs, p99Us, conflicts, failed, spilled }: Row): void {
   const percent = (part: number): string => `${(part * 100).toFixed(1)} %`;
   const cells = [
-    ...[percent(share), way, percent(reached), `${medianUs} us`, `${p99Us} us`],
+    ...[percent(share), method, percent(reached), `${medianUs} us`, `${p99Us} us`],
     ...[conflicts.toFixed(3), percent(failed), `${spilled}`],
   ];
   console.log(`| ${cells.join(" | ")} |`);

@@ -93,7 +93,7 @@ const chance = (): number => random.next() / 2 ** 32;
 const exponential = (mean: number): number => -Math.log(1 - chance()) * mean;
 
 /** What one run counts. */
-class World {
+class Simulation {
   readonly agenda: Agenda = new Agenda();
   readonly redis: SimulatedRedis;
   /** Answers have come: what waits for them goes on before time does. */
@@ -121,20 +121,20 @@ interface Scope {
 class SimulatedRedis {
   requests = 0;
   busyMs = 0;
-  readonly #world: World;
+  readonly #simulation: Simulation;
   readonly #scopes: Map<string, Scope> = new Map();
   readonly #slowness: number;
   #freeAt = 0;
   #grants = 0;
 
-  constructor(world: World, slowness: number) {
-    this.#world = world;
+  constructor(simulation: Simulation, slowness: number) {
+    this.#simulation = simulation;
     this.#slowness = slowness;
   }
 
   /** One call: there, its turn in the queue, and back. */
   call<T>(measuredMs: number, act: () => T): Promise<T> {
-    const { agenda } = this.#world;
+    const { agenda } = this.#simulation;
     const costMs = measuredMs * this.#slowness;
     return new Promise((resolve) => {
       agenda.after(NETWORK_MS, () => {
@@ -143,7 +143,7 @@ class SimulatedRedis {
         this.requests++;
         this.busyMs += costMs;
         agenda.after(this.#freeAt - agenda.now + NETWORK_MS, () => {
-          this.#world.hasAnswered = true;
+          this.#simulation.hasAnswered = true;
           resolve(act());
         });
       });
@@ -152,7 +152,7 @@ class SimulatedRedis {
 
   acquire(name: string, owner: number, want: number, first: number, last: number): BlockGrant {
     const { held, used } = this.#scope(name);
-    const { now } = this.#world.agenda;
+    const { now } = this.#simulation.agenda;
     const grant = `${++this.#grants}`;
     const blocks: number[] = [];
     const count = last - first + 1;
@@ -177,7 +177,7 @@ class SimulatedRedis {
     for (const block of blocks) {
       if (held.get(block)?.owner !== owner) continue;
       held.delete(block);
-      used.set(block, this.#world.agenda.now + restMs);
+      used.set(block, this.#simulation.agenda.now + restMs);
     }
   }
 
@@ -228,7 +228,7 @@ const NOTHING_RESERVED = new ReservedPorts();
 let lastMachine = 0;
 
 class Machine {
-  readonly #world: World;
+  readonly #simulation: Simulation;
   readonly #number = ++lastMachine;
   readonly #ports: LeasedPorts;
   readonly #use: PairUse;
@@ -238,13 +238,13 @@ class Machine {
   rate: number = RATES[0] as number;
   #isDead = false;
 
-  constructor(world: World, index: number) {
-    this.#world = world;
+  constructor(simulation: Simulation, index: number) {
+    this.#simulation = simulation;
     const address = Math.floor(index / PER_ADDRESS);
     this.#source = `10.0.${address >> 8}.${address & 255}`;
     this.#ports = new LeasedPorts({
       scope: blockScope(this.#source === "10.0.0.0" ? "10.1.0.0" : this.#source),
-      store: new SimulatedStore(world.redis, this.#number),
+      store: new SimulatedStore(simulation.redis, this.#number),
       clock: this.#clock(),
       reserved: NOTHING_RESERVED,
       random,
@@ -255,10 +255,10 @@ class Machine {
         onAcquired: () => {},
         onReturned: () => {},
         onRefused: () => {
-          if (world.isMeasuring) world.refusals++;
+          if (simulation.isMeasuring) simulation.refusals++;
         },
         onLost: (_, blocks) => {
-          world.lost += blocks.length;
+          simulation.lost += blocks.length;
         },
         onError: () => {},
         isWaited: () => this.#waiting.length > 0,
@@ -266,20 +266,20 @@ class Machine {
     });
     this.#use = this.#ports.join();
     this.#next();
-    world.agenda.after(1000 * chance(), () => this.#tidy());
+    simulation.agenda.after(1000 * chance(), () => this.#tidy());
   }
 
   /** Its blocks come back after their term and one more. */
   die(): void {
     this.#isDead = true;
-    const { redis, agenda } = this.#world;
+    const { redis, agenda } = this.#simulation;
     const blocks = [...this.#ports.blocks];
     const { source } = this.#ports.scope;
     agenda.after(2 * TTL_MS, () => redis.release(source, this.#number, blocks, 0));
   }
 
   #clock(): Clock {
-    const { agenda } = this.#world;
+    const { agenda } = this.#simulation;
     return {
       monotonic: () => agenda.now,
       wall: () => agenda.now,
@@ -299,12 +299,12 @@ class Machine {
   }
 
   #next(): void {
-    const { agenda } = this.#world;
+    const { agenda } = this.#simulation;
     agenda.after(exponential(1000 / this.rate), () => {
       if (this.#isDead) return;
-      if (this.#world.isMeasuring) this.#world.connections++;
+      if (this.#simulation.isMeasuring) this.#simulation.connections++;
       if (this.#waiting.length > 0 || !this.#connect()) this.#waiting.push(agenda.now);
-      else if (this.#world.isMeasuring) this.#world.waited.push(0);
+      else if (this.#simulation.isMeasuring) this.#simulation.waited.push(0);
       this.#next();
     });
   }
@@ -317,7 +317,7 @@ class Machine {
     this.#taken.add(port);
     this.#use.add(port);
     this.#ports.askAhead(this.#use);
-    this.#world.agenda.after(exponential(LIFE_MS), () => {
+    this.#simulation.agenda.after(exponential(LIFE_MS), () => {
       this.#taken.delete(port);
       this.#use.delete(port);
       this.#serve();
@@ -341,7 +341,7 @@ class Machine {
   }
 
   #serve(): void {
-    const { isMeasuring, waited, agenda } = this.#world;
+    const { isMeasuring, waited, agenda } = this.#simulation;
     for (let since = this.#waiting[0]; since !== undefined; since = this.#waiting[0]) {
       if (this.#isDead || !this.#connect()) return;
       this.#waiting.shift();
@@ -352,7 +352,7 @@ class Machine {
   #tidy(): void {
     if (this.#isDead) return;
     this.#ports.tidy();
-    this.#world.agenda.after(1000, () => this.#tidy());
+    this.#simulation.agenda.after(1000, () => this.#tidy());
   }
 }
 
@@ -361,37 +361,41 @@ class Machine {
 for (const [size, slowness] of RUNS) await simulate(size, slowness);
 
 async function simulate(size: number, slowness: number): Promise<void> {
-  const world = new World(slowness);
-  world.machines = Array.from({ length: size }, (_, index) => new Machine(world, index));
-  churn(world);
-  await until(world, WARM_UP_MS);
-  world.isMeasuring = true;
-  const before = { requests: world.redis.requests, busyMs: world.redis.busyMs, lost: world.lost };
-  await until(world, WARM_UP_MS + MEASURE_MS);
-  const waited = world.waited.sort((a, b) => a - b);
+  const simulation = new Simulation(slowness);
+  simulation.machines = Array.from({ length: size }, (_, index) => new Machine(simulation, index));
+  churn(simulation);
+  await until(simulation, WARM_UP_MS);
+  simulation.isMeasuring = true;
+  const before = {
+    requests: simulation.redis.requests,
+    busyMs: simulation.redis.busyMs,
+    lost: simulation.lost,
+  };
+  await until(simulation, WARM_UP_MS + MEASURE_MS);
+  const waited = simulation.waited.sort((a, b) => a - b);
   const seconds = MEASURE_MS / 1000;
   const cells = [
     size.toLocaleString("en-US"),
     `${slowness}`,
-    Math.round((world.redis.requests - before.requests) / seconds).toLocaleString("en-US"),
-    `${(((world.redis.busyMs - before.busyMs) / MEASURE_MS) * 100).toFixed(0)} %`,
-    `${((1 - waited.filter((ms) => ms > 0).length / world.connections) * 100).toFixed(2)} %`,
+    Math.round((simulation.redis.requests - before.requests) / seconds).toLocaleString("en-US"),
+    `${(((simulation.redis.busyMs - before.busyMs) / MEASURE_MS) * 100).toFixed(0)} %`,
+    `${((1 - waited.filter((ms) => ms > 0).length / simulation.connections) * 100).toFixed(2)} %`,
     `${(waited[Math.floor(waited.length * 0.999)] ?? 0).toFixed(1)} ms`,
-    `${world.refusals}`,
-    `${world.lost - before.lost}`,
+    `${simulation.refusals}`,
+    `${simulation.lost - before.lost}`,
   ];
   console.log(`| ${cells.join(" | ")} |`);
 }
 
 /** Machines fail and are replaced; the busy ones change. */
-function churn(world: World): void {
-  const { machines, agenda } = world;
+function churn(simulation: Simulation): void {
+  const { machines, agenda } = simulation;
   for (const machine of machines) machine.rate = rateOf();
   const failing = (machines.length * FAILING) / 1000;
   const one = (): void => {
     const index = Math.floor(chance() * machines.length);
     machines[index]?.die();
-    machines[index] = new Machine(world, index);
+    machines[index] = new Machine(simulation, index);
     const other = machines[Math.floor(chance() * machines.length)];
     if (other !== undefined) other.rate = rateOf();
     agenda.after(exponential(1000 / failing), one);
@@ -403,10 +407,10 @@ function rateOf(): number {
   return (chance() < 0.1 ? RATES[1] : RATES[0]) as number;
 }
 
-async function until(world: World, end: number): Promise<void> {
-  while (world.agenda.step(end)) {
-    if (!world.hasAnswered) continue;
-    world.hasAnswered = false;
+async function until(simulation: Simulation, end: number): Promise<void> {
+  while (simulation.agenda.step(end)) {
+    if (!simulation.hasAnswered) continue;
+    simulation.hasAnswered = false;
     await new Promise((done) => setImmediate(done));
   }
 }

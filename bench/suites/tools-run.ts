@@ -38,7 +38,7 @@ interface Counted {
 }
 
 /** How a connection gets its local end. */
-type Way = "kernel" | "localAddress" | "portwarden";
+type Method = "kernel" | "localAddress" | "portwarden";
 
 const SCRIPT = fileURLToPath(import.meta.url);
 const SOURCES = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
@@ -56,12 +56,12 @@ const SERVE = "serve";
 
 async function main(args: readonly string[]): Promise<void> {
   const [first = 0, last = 0, percent = 0, seconds = 0, warmUp = 0] = args.map(Number);
-  const [tool = "", way = "kernel"] = args.slice(5) as [string, Way];
+  const [tool = "", method = "kernel"] = args.slice(5) as [string, Method];
   const server = spawn(process.execPath, [SCRIPT, SERVE], { stdio: ["pipe", "pipe", "inherit"] });
   await once(server.stdout as Readable, "data");
   const portRange = { first, last };
   const connector = createConnector({ sources: SOURCES, portRange, headroom: 0 });
-  const ends = new Ends(way, connector);
+  const ends = new Ends(method, connector);
   await ends.hold(Math.floor(((last - first + 1) * percent) / 100));
   const run = TOOLS[tool] as Tool;
   // Until V8 has compiled all of it, tens of thousands of connections later, it is another.
@@ -105,31 +105,31 @@ async function end(child: ChildProcess): Promise<void> {
 
 type Opened = (error: Error | null, socket: Socket | null) => void;
 
-/** Opens connections one way. */
+/** Opens connections by one method. */
 class Ends {
-  readonly way: Way;
+  readonly method: Method;
   readonly connector: Connector;
   #count = 0;
 
-  constructor(way: Way, connector: Connector) {
-    this.way = way;
+  constructor(method: Method, connector: Connector) {
+    this.method = method;
     this.connector = connector;
   }
 
   /** The next source, where one is asked for. */
   nextAddress(): { localAddress?: string } {
-    if (this.way !== "localAddress") return {};
+    if (this.method !== "localAddress") return {};
     return { localAddress: SOURCES[this.#count++ % SOURCES.length] as string };
   }
 
   open(host: string, opened: Opened): void {
-    if (this.way === "portwarden") this.connector.open({ host, port: PORT }, opened);
+    if (this.method === "portwarden") this.connector.open({ host, port: PORT }, opened);
     else settle(connect({ host, port: PORT, ...this.nextAddress() }), opened);
   }
 
-  /** Holds so many local ports of all that the way has: of each source, of each destination. */
+  /** Holds so many local ports of all that the method has: of each source, of each destination. */
   async hold(ports: number): Promise<void> {
-    const each = this.way === "portwarden" ? ports * SOURCES.length : ports;
+    const each = this.method === "portwarden" ? ports * SOURCES.length : ports;
     const hosts = Array.from({ length: each }, () => DESTINATIONS).flat();
     const one = async (): Promise<void> => {
       for (let host = hosts.pop(); host !== undefined; host = hosts.pop()) await this.#keep(host);
@@ -169,7 +169,7 @@ const TOOLS: Readonly<Record<string, Tool>> = {
  */
 async function byAutocannon(ends: Ends, seconds: number): Promise<Counted> {
   const setup = { kernel: undefined, localAddress: asConnector(ends), portwarden: ends.connector };
-  const connector = setup[ends.way];
+  const connector = setup[ends.method];
   const results = await Promise.all(
     DESTINATIONS.map((host) =>
       autocannon({
@@ -225,12 +225,12 @@ async function byUndici(ends: Ends, seconds: number): Promise<Counted> {
 }
 
 function poolTo(origin: string, ends: Ends): Pool {
-  if (ends.way === "portwarden") {
+  if (ends.method === "portwarden") {
     return new Pool(origin, { connections: AT_A_TIME, connect: undiciConnect(ends.connector) });
   }
   const connectNext = (_options: object, opened: Opened): void =>
     settle(connect({ host: new URL(origin).hostname, port: PORT, ...ends.nextAddress() }), opened);
-  const plain = ends.way === "kernel" ? {} : { connect: connectNext as never };
+  const plain = ends.method === "kernel" ? {} : { connect: connectNext as never };
   return new Pool(origin, { connections: AT_A_TIME, ...plain });
 }
 

@@ -1,13 +1,15 @@
 // Cleanup: the memory of the core that an object keeps goes back when the object is garbage.
 
 /** Watches objects that keep memory, until `unregister` is called with the token. */
-export type Registry<Kept> = Pick<FinalizationRegistry<Kept>, "register" | "unregister">;
+export type Registry<Resources> = Pick<FinalizationRegistry<Resources>, "register" | "unregister">;
 
 /**
  * Calls `giveBack` with what each garbage object kept. Where the host has no `FinalizationRegistry`
  * (a Worker whose compatibility date lies before 2025-05-05), `close()` alone gives memory back.
  */
-export function registerCleanup<Kept>(giveBack: (kept: Kept) => void): Registry<Kept> {
+export function registerCleanup<Resources>(
+  giveBack: (resources: Resources) => void,
+): Registry<Resources> {
   if (typeof FinalizationRegistry === "function") return new FinalizationRegistry(giveBack);
   return { register: () => undefined, unregister: () => false };
 }

@@ -19,7 +19,7 @@ export interface ReservedOptions {
 }
 
 // The core's copy of a list goes back when the list is garbage.
-const forgotten = registerCleanup<{ core: Core; reserved: number }>(({ core, reserved }) =>
+const cleanup = registerCleanup<{ core: Core; reserved: number }>(({ core, reserved }) =>
   core.exports.closeReserved(reserved),
 );
 
@@ -203,7 +203,7 @@ export class ReservedPorts implements Disposable {
     if (this.#copy !== 0) return this.#copy;
     this.#copy = this.#core.exports.openReserved() >>> 0;
     if (this.#copy === 0) throw noMemory("a list of reserved ports");
-    forgotten.register(this, { core: this.#core, reserved: this.#copy }, this);
+    cleanup.register(this, { core: this.#core, reserved: this.#copy }, this);
     this.#fill();
     return this.#copy;
   }
@@ -216,7 +216,7 @@ export class ReservedPorts implements Disposable {
 
   #dropCopy(): void {
     if (this.#copy === 0) return;
-    forgotten.unregister(this);
+    cleanup.unregister(this);
     this.#core.exports.closeReserved(this.#copy);
     this.#copy = 0;
   }

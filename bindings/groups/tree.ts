@@ -23,7 +23,7 @@ interface Place {
 // Trees that were forgotten while a manager, which is about to be forgotten too, carried one of
 // their groups: they are tried again whenever a tree is opened or forgotten.
 const carried = new Set<Place>();
-const forgotten = registerCleanup<Place>((place) => {
+const cleanup = registerCleanup<Place>((place) => {
   carried.add(place);
   closeForgotten();
 });
@@ -49,7 +49,7 @@ export class Tree {
     this.core = core;
     this.copies = copies;
     this.root = new Group(this, undefined, "", root);
-    forgotten.register(this, { core, root }, this);
+    cleanup.register(this, { core, root }, this);
   }
 
   get isClosed(): boolean {
@@ -63,7 +63,7 @@ export class Tree {
       throw busy(`the tree is in use, by ${this.#users().join(", ")}`);
     }
     this.#isClosed = true;
-    forgotten.unregister(this);
+    cleanup.unregister(this);
   }
 
   /** Some of the groups that are in use, for a message. */

@@ -59,7 +59,7 @@ export interface RestoredLinux<Socket = LinuxSocket> {
 }
 
 /** A system that snapshots are made of. */
-interface Kept extends OpenSystem {
+interface SavedSystem extends OpenSystem {
   readonly random: Random | undefined;
 }
 
@@ -88,7 +88,7 @@ const OPTION_NAMES = ["rules", "memoryLimit", "groups", "random", "module", "lin
 
 // ── Writing ───────────────────────────────────────────────────────────────────────────────
 
-export function writeSettings(writer: Writer, system: Kept): void {
+export function writeSettings(writer: Writer, system: SavedSystem): void {
   const at = openOf(system);
   const { linux, limit, reserved, random } = system;
   const { first, last } = unpackRange(linux.portRange(at)) as PortRange;

@@ -54,13 +54,13 @@ export interface OpenSystem {
 }
 
 // A system that is forgotten gives its memory back.
-const forgotten = registerCleanup<Kept>(({ linux, system, reserved }) => {
+const systemCleanup = registerCleanup<SystemResources>(({ linux, system, reserved }) => {
   linux.closeSystem(system);
   dropList(reserved);
 });
 
 /** What a system keeps in memory. */
-interface Kept {
+interface SystemResources {
   readonly linux: SharedExports;
   readonly system: number;
   readonly reserved: ReservedPorts;
@@ -94,7 +94,7 @@ export abstract class LinuxSystem implements Disposable {
     // Sockets hold on to what they share, not to this object.
     const { linux, address, reserved } = system;
     holdList(reserved);
-    forgotten.register(system, { linux, system: address, reserved }, system);
+    systemCleanup.register(system, { linux, system: address, reserved }, system);
   }
 
   // ── Settings ────────────────────────────────────────────────────────────────────────────
@@ -213,7 +213,7 @@ export abstract class LinuxSystem implements Disposable {
   close(): void {
     const system = this.#system;
     if (system.address === 0) return;
-    forgotten.unregister(system);
+    systemCleanup.unregister(system);
     system.linux.closeSystem(system.address);
     system.address = 0;
     dropList(system.reserved);

@@ -102,5 +102,5 @@ function report(store: StoreName, kind: Kind, count: number, waits: number[]): v
   const median = waits.sort((a, b) => a - b)[waits.length >> 1];
   const told = { medianMs: Math.round(median ?? 0), mostMs: Math.round(most), allowedMs: allowed };
   if (most > allowed + SLACK_MS) process.exitCode = 1;
-  console.log(JSON.stringify({ store, ended: count, kind, crowds: waits.length, ...told }));
+  console.log(JSON.stringify({ store, ended: count, kind, rounds: waits.length, ...told }));
 }

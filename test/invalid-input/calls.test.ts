@@ -147,7 +147,7 @@ describe.each(BUILDS)("%s build", (build) => {
     test("refuses everything when it is closed, but to be closed again", () => {
       const pool = fixture.manager.pool({ networks: [4], transport: TCP });
       pool.close();
-      for (const act of deedsOf(pool)) {
+      for (const act of callsOf(pool)) {
         expectRefused(fixture, act, says(CLOSED, "the pool has been closed"));
       }
       pool.close();
@@ -159,7 +159,7 @@ describe.each(BUILDS)("%s build", (build) => {
       using pool = manager.pool({ networks: [4], transport: TCP });
       pool.take();
       manager.close();
-      for (const act of deedsOf(pool)) expectRefused(fixture, act, CLOSED);
+      for (const act of callsOf(pool)) expectRefused(fixture, act, CLOSED);
     });
   });
 
@@ -247,7 +247,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 });
 
-function deedsOf(pool: PortPool): (() => unknown)[] {
+function callsOf(pool: PortPool): (() => unknown)[] {
   return [
     () => pool.take(),
     () => pool.take(0),

@@ -214,11 +214,11 @@ describe.each(BUILDS)("%s build", (build) => {
     const removed = groups.create("/gone");
     removed.remove();
     const refused = says(MISSING, "the group /gone has been removed");
-    for (const act of deedsOf(removed)) expectNothing(act, refused);
+    for (const act of callsOf(removed)) expectNothing(act, refused);
     expectNothing(() => groupAddress(removed, coreFor(build)), refused);
     // Another one under its name is another one.
     groups.create("/gone");
-    for (const act of deedsOf(removed)) expectNothing(act, refused);
+    for (const act of callsOf(removed)) expectNothing(act, refused);
   });
 
   test("a tree that has been closed refuses every use, but to be closed again", () => {
@@ -227,8 +227,8 @@ describe.each(BUILDS)("%s build", (build) => {
     other.close();
     const refused = says(CLOSED, "the tree of groups has been closed");
     const operations = [
-      ...deedsOf(inside),
-      ...deedsOf(other.root),
+      ...callsOf(inside),
+      ...callsOf(other.root),
       () => other.create("/y"),
       () => other.get("/x"),
       () => other.get("/nothing"),
@@ -360,7 +360,7 @@ test.each(NO_TEXTS)("%s is neither a sysctl's name nor its text", (value) => {
 });
 
 /** All that can be asked of a group, but its path. */
-function deedsOf(group: PortGroup): (() => unknown)[] {
+function callsOf(group: PortGroup): (() => unknown)[] {
   const range = { first: 1, last: 2 };
   return [
     () => group.bindPortRange,

@@ -103,7 +103,7 @@ function fillers(used: number): LinuxOperation[] {
 
 const STORIES: readonly Story[] = [
   {
-    name: "explicit ports: records, pages of them, addresses, devices, and a crowd",
+    name: "explicit ports: records, pages of them, addresses, devices, and many sockets",
     ballast: [RANGE],
     step: 40,
     operations: [

@@ -180,7 +180,7 @@ const STORIES: readonly Story[] = [
     ],
   },
   {
-    name: "counts above one: pages, and a directory of pages",
+    name: "counts above one: pages, and a table of pages",
     ballast: BALLAST,
     step: 24,
     actions: [80, 720].flatMap((port) => [

@@ -59,9 +59,9 @@ export interface ReferenceGroup {
   connect?: ReferenceRange | undefined;
 }
 
-type Kept = "reuse" | "device" | "address" | "port" | "tuple";
+type BoundField = "reuse" | "device" | "address" | "port" | "tuple";
 
-interface TimeWait extends Readonly<Pick<ReferenceSocket, Kept>> {
+interface TimeWait extends Readonly<Pick<ReferenceSocket, BoundField>> {
   readonly state: "time-wait";
   readonly entered: number;
   /** When the last TCP timestamp was seen; absent: there was none. */

@@ -28,11 +28,11 @@ const TCP = [
   row("10.0.0.1 40000", "10.9.0.2 443"),
   row("10.0.0.2 40000", "10.9.0.1 443"),
 ];
-const MACHINE: HostState = { ...EMPTY, portRange: RANGE, reserved: "40005-40009,1", tcp: TCP };
+const HOST_STATE: HostState = { ...EMPTY, portRange: RANGE, reserved: "40005-40009,1", tcp: TCP };
 
 describe("the use of a machine's ports", () => {
   test("has the range without what is reserved of it", () => {
-    expect(rangeUse(MACHINE)).toMatchObject({ range: RANGE, available: 95 });
+    expect(rangeUse(HOST_STATE)).toMatchObject({ range: RANGE, available: 95 });
     expect(rangeUse(EMPTY)).toMatchObject({
       range: { first: 32768, last: 60999 },
       available: 28232,
@@ -41,7 +41,7 @@ describe("the use of a machine's ports", () => {
 
   test("is by source and destination, the busiest first, without accepted connections", () => {
     const all = { transport: "tcp", destinationPort: 443 };
-    expect(pairsOf(MACHINE, "tcp")).toEqual([
+    expect(pairsOf(HOST_STATE, "tcp")).toEqual([
       {
         ...{ ...all, source: "10.0.0.1", destination: "10.9.0.1" },
         ...{ sockets: 5, timeWait: 1, usedInRange: 3, left: 95 - 3 - 1, leftToKernel: 91 },
@@ -55,7 +55,7 @@ describe("the use of a machine's ports", () => {
         ...{ sockets: 1, timeWait: 0, usedInRange: 1, left: 95 - 1 - 1, leftToKernel: 91 },
       },
     ]);
-    expect(pairsOf(MACHINE, "udp")).toEqual([]);
+    expect(pairsOf(HOST_STATE, "udp")).toEqual([]);
   });
 
   test("of UDP counts sockets without a peer against every destination", () => {
@@ -64,14 +64,14 @@ describe("the use of a machine's ports", () => {
       row("10.0.0.2 40002", "0.0.0.0 0", "CLOSE"),
       row("10.0.0.1 40003", "10.9.0.1 53"),
     ];
-    expect(pairsOf({ ...MACHINE, udp }, "udp")).toMatchObject([
+    expect(pairsOf({ ...HOST_STATE, udp }, "udp")).toMatchObject([
       { usedInRange: 1, left: 95 - 2, leftToKernel: 92 },
     ]);
   });
 
   test("tells what a new pair has", () => {
     const remote = { address: "10.9.0.7", port: 80 };
-    expect(freshPair(MACHINE, "tcp", "10.0.0.7", remote)).toMatchObject({
+    expect(freshPair(HOST_STATE, "tcp", "10.0.0.7", remote)).toMatchObject({
       ...{ source: "10.0.0.7", destination: "10.9.0.7", destinationPort: 80 },
       ...{ sockets: 0, usedInRange: 0, left: 94, leftToKernel: 91 },
     });
@@ -89,18 +89,18 @@ describe("the nearest limit", () => {
       openFiles: 20,
       tcpMaxTwBuckets: 1000,
     };
-    const machine = { ...MACHINE, ...limits };
-    expect(limitsOf(machine, pairsOf(machine, "tcp"))).toEqual([
+    const host = { ...HOST_STATE, ...limits };
+    expect(limitsOf(host, pairsOf(host, "tcp"))).toEqual([
       { name: "files", used: 20, limit: 50, left: 30 },
       { name: "ports", used: 4, limit: 95, left: 91 },
       { name: "timeWait", used: 1, limit: 1000, left: 999 },
     ]);
-    const spent = { ...machine, openFiles: 60 };
+    const spent = { ...host, openFiles: 60 };
     expect(limitsOf(spent, [])[0]).toEqual({ name: "files", used: 60, limit: 50, left: 0 });
   });
 
   test("is not told where nothing is known", () => {
     expect(limitsOf(EMPTY, [])).toEqual([]);
-    expect(limitsOf({ ...MACHINE, portRange: undefined }, [])).toEqual([]);
+    expect(limitsOf({ ...HOST_STATE, portRange: undefined }, [])).toEqual([]);
   });
 });

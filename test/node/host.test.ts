@@ -219,7 +219,7 @@ describe("a recorded machine", () => {
   });
 
   /** A folder like /proc, with some files otherwise; `undefined`: not there. */
-  function machineWith(changes: Record<string, string | undefined> = {}): HostState {
+  function hostWith(changes: Record<string, string | undefined> = {}): HostState {
     const folder = mkdtempSync(join(root, "proc-"));
     for (const [path, text] of Object.entries({ ...FILES, ...changes })) {
       if (text === undefined) continue;
@@ -230,7 +230,7 @@ describe("a recorded machine", () => {
   }
 
   test("is known whole", () => {
-    const { tcp, udp, ...rest } = machineWith();
+    const { tcp, udp, ...rest } = hostWith();
     expect(rest).toEqual({
       portRange: { first: 32768, last: 60999 },
       reserved: "8080,9148-9150",
@@ -261,16 +261,16 @@ describe("a recorded machine", () => {
   ];
 
   test.each(missing)("without %s does not know %s, and says so", (path, field, sentence) => {
-    const machine = machineWith({ [path]: undefined });
-    expect(machine[field]).toBeUndefined();
-    expect(machine.unknown).toEqual([expect.stringMatching(sentence)]);
-    expect(machine.unknown[0]).toMatch(/ is not there\.$/);
+    const host = hostWith({ [path]: undefined });
+    expect(host[field]).toBeUndefined();
+    expect(host.unknown).toEqual([expect.stringMatching(sentence)]);
+    expect(host.unknown[0]).toMatch(/ is not there\.$/);
   });
 
   test("does not believe a text that makes no sense", () => {
-    const machine = machineWith({ "sys/net/ipv4/ip_local_port_range": "many\n" });
-    expect(machine.portRange).toBeUndefined();
-    expect(machine.unknown).toEqual([expect.stringMatching(/ does not read as expected\.$/)]);
+    const host = hostWith({ "sys/net/ipv4/ip_local_port_range": "many\n" });
+    expect(host.portRange).toBeUndefined();
+    expect(host.unknown).toEqual([expect.stringMatching(/ does not read as expected\.$/)]);
   });
 
   test.each([
@@ -283,16 +283,16 @@ describe("a recorded machine", () => {
     [undefined, "TCP: inuse 3 orphan 0 tw 0 alloc 3 mem 0\n", true],
   ])("with %j and %j looks at the list of TCP over IPv6: %s", (six, both, isRead) => {
     const counts = { "net/sockstat6": six, "net/sockstat": both && `sockets: used 9\n${both}` };
-    const { tcp, unknown } = machineWith(counts);
+    const { tcp, unknown } = hostWith(counts);
     expect(tcp).toEqual([...parseSocketRows(TCP), ...(isRead ? parseSocketRows(TCP6) : [])]);
     expect(unknown).toEqual([]);
   });
 
   test("without IPv6 has the sockets of IPv4", () => {
-    const machine = machineWith({ "net/tcp6": undefined, "net/udp6": undefined });
-    expect(machine.tcp).toEqual(parseSocketRows(TCP));
-    expect(machine.unknown).toHaveLength(2);
-    expect(machine.unknown[0]).toContain("The TCP ports in use by IPv6 are not known");
+    const host = hostWith({ "net/tcp6": undefined, "net/udp6": undefined });
+    expect(host.tcp).toEqual(parseSocketRows(TCP));
+    expect(host.unknown).toHaveLength(2);
+    expect(host.unknown[0]).toContain("The TCP ports in use by IPv6 are not known");
   });
 
   test("that has nothing at all does not throw", () => {
@@ -325,20 +325,20 @@ describe("a recorded machine", () => {
     ["10.0.0.1", "udp", [68, 53000]],
     ["10.0.0.2", "udp", [68]],
   ])("knows which ports are in use for %s, %s", (address, transport, ports) => {
-    expect(usedPorts(machineWith(), address, transport)).toEqual(ports);
+    expect(usedPorts(hostWith(), address, transport)).toEqual(ports);
   });
 
   test("knows what uses them", () => {
-    expect(socketsAt(machineWith(), "127.0.0.9", "tcp")).toEqual([
+    expect(socketsAt(hostWith(), "127.0.0.9", "tcp")).toEqual([
       row("0.0.0.0:22", "0.0.0.0:0", "LISTEN"),
       row(":::80", ":::0", "LISTEN"),
     ]);
   });
 
   test("does not know the ports in use without a list, and refuses what is no address", () => {
-    const machine = machineWith({ "net/udp": undefined });
-    expect(usedPorts(machine, "10.0.0.1", "udp")).toBeUndefined();
-    expect(() => usedPorts(machine, "localhost", "tcp")).toThrow(
+    const host = hostWith({ "net/udp": undefined });
+    expect(usedPorts(host, "10.0.0.1", "udp")).toBeUndefined();
+    expect(() => usedPorts(host, "localhost", "tcp")).toThrow(
       expect.objectContaining({ code: "ERR_INVALID_IP_ADDRESS" }),
     );
   });
@@ -382,9 +382,9 @@ describe("this machine", () => {
         udp.bind(0, "127.0.0.1");
         await once(udp, "listening");
 
-        const machine = readHostState();
+        const state = readHostState();
         const states = (local: number, remote: number): string[] =>
-          (machine.tcp ?? [])
+          (state.tcp ?? [])
             .filter((each) => each.port === local && each.remotePort === remote)
             .filter(({ address }) => address === host)
             .map(({ state }) => state);
@@ -392,12 +392,12 @@ describe("this machine", () => {
         expect(states(kept.localPort as number, port)).toEqual(["ESTABLISHED"]);
         expect(states(port, kept.localPort as number)).toEqual(["ESTABLISHED"]);
         expect(states(waiting, port)).toEqual(["TIME_WAIT"]);
-        expect(usedPorts(machine, host, "tcp")).toEqual(
+        expect(usedPorts(state, host, "tcp")).toEqual(
           expect.arrayContaining([port, kept.localPort, waiting]),
         );
-        expect(usedPorts(machine, "127.0.0.1", "udp")).toContain(udp.address().port);
-        expect(machine.openFiles).toBeGreaterThan(4);
-        expect(machine.fileLimits?.soft).toBeGreaterThan(machine.openFiles as number);
+        expect(usedPorts(state, "127.0.0.1", "udp")).toContain(udp.address().port);
+        expect(state.openFiles).toBeGreaterThan(4);
+        expect(state.fileLimits?.soft).toBeGreaterThan(state.openFiles as number);
       } finally {
         for (const socket of sockets) socket.destroy();
         server.close();

@@ -63,5 +63,10 @@ export const RETIRED: Readonly<Record<string, string>> = {
   "openWords|openHandles|WordStage|HandleStage|ModelStage": "openReservations, openPools, fixture",
   "wish|Wish|wishes|Wishes": "request, options",
   "tally|Tally|tallies|newTally": "counts, aggregate",
+  "crowds?|crowded": "many addresses, many sockets",
+  "worlds?": "fixture",
+  "deeds?|dice": "operation, random",
+  turmoil: "every ending",
+  "FlowOptions|FlowRequest": "PoolOptions, PoolRequest",
   "STAGES|Scenes?|SCENES|openScene|Deeds?": "Fixture, SETUPS, Operation",
 };

@@ -47,6 +47,8 @@ interface Import {
 
 /** All retired words at once, since the files have many lines. */
 const ANY_RETIRED = new RegExp(`(?<!\\w)(?:${Object.keys(RETIRED).join("|")})(?!\\w)`);
+/** Where one word of a name ends and the next begins. */
+const NEXT_WORD = /(?<=[a-z0-9])(?=[A-Z])/g;
 
 const FILES = tracked();
 const SOURCES = FILES.filter(({ path }) => path.endsWith(".ts"));
@@ -102,6 +104,7 @@ test("no retired word is left", () => {
 test("a retired word is found as a whole word, in code and in prose", () => {
   expect(retiredIn("const lane = 1;")).toBe("lane is now fast path");
   expect(retiredIn("it is in other hands")).toBe("in other hands is now held by another program");
+  expect(retiredIn("const isRipe = hasLane();")).toBe("ripe is now due");
   expect(retiredIn("planes and planet")).toBeUndefined();
 });
 
@@ -202,9 +205,10 @@ function tracked(): File[] {
     .map(({ path, text }) => ({ path, text, lines: text.split("\n") }));
 }
 
-/** The first retired word in a line, and what it is called now. */
+/** The first retired word in a line, also as part of a name, and what it is called now. */
 function retiredIn(line: string): string | undefined {
-  const word = ANY_RETIRED.exec(line)?.[0];
+  const parts = line.replace(NEXT_WORD, " ").toLowerCase();
+  const word = (ANY_RETIRED.exec(line) ?? ANY_RETIRED.exec(parts))?.[0];
   if (word === undefined) return undefined;
   const known = Object.entries(RETIRED).find(([pattern]) => new RegExp(`^${pattern}$`).test(word));
   return `${word} is now ${known?.[1]}`;

@@ -11,7 +11,7 @@ import type { Build } from "../support/builds.ts";
 import { replayFile, replayLinuxFile } from "./files.ts";
 import { BadInput } from "./input.ts";
 import { replayKernelFile } from "./linux-6.18/files.ts";
-import type { OpenMachine } from "./linux-6.18/machine.ts";
+import type { OpenSystem } from "./linux-6.18/system.ts";
 import type { OpenLinux } from "./linux-system.ts";
 import { type Counts, type Mismatch, newCounts } from "./netstack.ts";
 import type { System } from "./system.ts";
@@ -108,7 +108,7 @@ async function replayOf({ suite, system, build }: Asked): Promise<Replay> {
     return (file, counts) => replayLinuxFile(file, open, counts);
   }
   if (suite === "linux") {
-    const open = await machineOpener(system, build);
+    const open = await systemOpener(system, build);
     return (file, counts) => replayKernelFile(file, open, counts);
   }
   if (suite === "peers") {
@@ -142,10 +142,10 @@ async function linuxOpener(system: string, build: Build): Promise<OpenLinux> {
   return (hint) => openLinuxPorts(hint, modulesFor(build));
 }
 
-async function machineOpener(system: string, build: Build): Promise<OpenMachine> {
-  if (system === "model") return (await import("./linux-6.18/model-machine.ts")).openModel;
+async function systemOpener(system: string, build: Build): Promise<OpenSystem> {
+  if (system === "model") return (await import("./linux-6.18/model-system.ts")).openModel;
   if (system !== "ports") throw unknown(system);
-  const { openPorts } = await import("./linux-6.18/ports-machine.ts");
+  const { openPorts } = await import("./linux-6.18/ports-system.ts");
   const { modulesFor } = await import("../support/builds.ts");
   return (setup) => openPorts(setup, modulesFor(build));
 }

@@ -152,11 +152,16 @@ describe("npm run fuzz", () => {
     ["no number of minutes", ["--minutes", "soon"]],
     ["no time at all", ["--minutes", "0"]],
     ["a seed that is no number", ["--seed", "x"]],
-    ["worlds that nobody knows", ["--worlds", "toString"]],
-    ["an option that nobody knows", ["--hours", "1"]],
+    ["an option that it does not have", ["--hours", "1"]],
   ])("explains itself, given %s", async (_name, args) => {
     const { code, errors } = await run("fuzz", ...args);
     expect(code).toBe(2);
     expect(errors).toContain("usage: fuzz");
+  });
+
+  test("names a subject that it does not have", async () => {
+    const { code, errors } = await run("fuzz", "--subject", "toString");
+    expect(code).toBe(2);
+    expect(errors).toContain("no subject is called toString");
   });
 });

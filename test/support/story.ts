@@ -58,7 +58,7 @@ function play(system: System, steps: readonly Step[]): void {
   expect(system.close(), "bytes in use after all is released").toBe(0);
 }
 
-// ── Named ports ───────────────────────────────────────────────────────────────────────────
+// ── Explicit ports ───────────────────────────────────────────────────────────────────────────
 
 export function holds(who: Who): Step {
   return named("holds", who, (system, ask, port) => {

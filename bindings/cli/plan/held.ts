@@ -22,7 +22,7 @@ type Change =
 /** How many connections may be open at once. */
 interface Held {
   readonly load: Load;
-  readonly machine: HostState;
+  readonly host: HostState;
   /** How many are asked for. */
   readonly connections: number;
   readonly fits: boolean;
@@ -38,14 +38,14 @@ interface Held {
 }
 
 /** Answers for a load whose rate is the number of connections. */
-export function holds(load: Load, machine: HostState): Held {
+export function holds(load: Load, host: HostState): Held {
   const { sources, destinations, files, rate: connections } = load;
   const ports = portsOf(load);
   const total = sources * destinations * ports;
   const hasPorts = total >= connections;
   const fits = hasPorts && files >= connections;
   return {
-    ...{ load, machine },
+    ...{ load, host },
     connections,
     fits,
     exhausted: fits ? undefined : files < total ? "files" : "range",
@@ -86,13 +86,13 @@ function portChanges(load: Load, ports: number): Change[] {
 
 /** Names that stay as they are: programs read them. */
 export function heldDocument(held: Held): object {
-  const { load, machine, fits, exhausted, connections, ports, total, plain, changes } = held;
+  const { load, host, fits, exhausted, connections, ports, total, plain, changes } = held;
   return {
     fits,
     exhausted,
     connections,
     ports: { perPair: ports, total, reserved: reservedIn(load) },
-    leftToOthers: leftToOthers(load, machine),
+    leftToOthers: leftToOthers(load, host),
     files: load.files,
     plainNode: { fits: plain >= connections, ports: plain },
     changes,

@@ -7,8 +7,8 @@ import { rangeUse } from "../../node/host/use.ts";
 import { type Load, passedOver } from "./load.ts";
 
 /** Ports of this host's range that no connection of the load takes, and how many it has. */
-export function leftToOthers(load: Load, machine: HostState): { ports: number; of: number } {
-  const { range, reserved, available } = rangeUse(machine);
+export function leftToOthers(load: Load, host: HostState): { ports: number; of: number } {
+  const { range, reserved, available } = rangeUse(host);
   const over = passedOver(load);
   let ports = available;
   for (let port = range.first; port <= range.last; port++) {
@@ -19,8 +19,8 @@ export function leftToOthers(load: Load, machine: HostState): { ports: number; o
 }
 
 /** The same in words. */
-export function othersText({ load, machine }: { load: Load; machine: HostState }): string {
-  const { ports, of } = leftToOthers(load, machine);
+export function othersText({ load, host }: { load: Load; host: HostState }): string {
+  const { ports, of } = leftToOthers(load, host);
   const how = ports === 0 ? "their connect() fails then (--headroom)" : "whatever the destination";
   return (
     `Programs of this host that let the kernel pick have ${figure(ports)} of its ${figure(of)} ports ` +

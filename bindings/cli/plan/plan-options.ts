@@ -3,7 +3,7 @@
 import {
   type ConnectorOptions,
   cooldownOf,
-  isStamped,
+  hasTimestamps,
   portsToUse,
 } from "../../node/connector/connector-options.ts";
 import { HEADROOM_MOST } from "../../node/connector/headroom.ts";
@@ -69,7 +69,7 @@ export function kindOf(given: Given): Kind {
  * a load of one connection per second.
  * @throws BadInput when the command line is not understood.
  */
-export function loadOf(given: Given, machine: HostState): Load {
+export function loadOf(given: Given, host: HostState): Load {
   const kind = kindOf(given);
   const sources = neededIn(given, "sources", "10.0.0.1-10.0.0.4");
   const destinations = wholeOf(
@@ -82,8 +82,8 @@ export function loadOf(given: Given, machine: HostState): Load {
   const lifetime =
     kind === "rate" ? lifetimeOf(neededIn(given, "lifetime", "10")) : lifetimeIn(given);
   const cooldown = cooldownIn(given);
-  const isByTimestamps = cooldown === "timestamps" && isStamped(machine);
-  const cooldownSeconds = cooldownOf(cooldown, machine) / 1000;
+  const isByTimestamps = cooldown === "timestamps" && hasTimestamps(host);
+  const cooldownSeconds = cooldownOf(cooldown, host) / 1000;
   const seed = valueIn(given, "seed") ?? "1";
   return {
     sources: parsedBy(() => parseSources(sources)).length,
@@ -92,8 +92,8 @@ export function loadOf(given: Given, machine: HostState): Load {
     lifetime,
     cooldown: cooldownSeconds,
     whenCooling: isByTimestamps ? "oldest" : "refuse",
-    ...portsIn(given, machine),
-    files: filesIn(given, machine),
+    ...portsIn(given, host),
+    files: filesIn(given, host),
     seconds: secondsIn(given, { lifetime, cooldown: cooldownSeconds }),
     seed: wholeOf("--seed", seed, 0, UINT32_MAX),
   };
@@ -131,10 +131,10 @@ function cooldownIn(given: Given): NonNullable<ConnectorOptions["cooldown"]> {
   return Math.round(numberOf("--cooldown", text, 0, DAY, valid) * 1000);
 }
 
-function portsIn(given: Given, machine: HostState): Pick<Load, "range" | "reserved" | "keptFree"> {
+function portsIn(given: Given, host: HostState): Pick<Load, "range" | "reserved" | "keptFree"> {
   const range = valueIn(given, "range");
   const text = valueIn(given, "headroom");
-  const most = Math.floor(rangeUse(machine).available * HEADROOM_MOST);
+  const most = Math.floor(rangeUse(host).available * HEADROOM_MOST);
   const { portRange, keptFree, reserved } = parsedBy(() =>
     portsToUse(
       {
@@ -142,7 +142,7 @@ function portsIn(given: Given, machine: HostState): Pick<Load, "range" | "reserv
         reserved: reservedIn(given),
         headroom: text === undefined ? undefined : wholeOf("--headroom", text, 0, most),
       },
-      machine,
+      host,
     ),
   );
   for (const port of keptFree) reserved.delete(port);

@@ -11,7 +11,7 @@ import type { Exhausted, Forecast } from "./simulation.ts";
 
 // A limit of fewer does not divide well.
 const FILES_FEW = 100;
-const STAMPED = " (none is needed where TCP timestamps are on at both ends)";
+const UNLESS_TIMESTAMPS = " (none is needed where TCP timestamps are on at both ends)";
 
 /** The answer, for people. */
 export function planText(answer: Answer): string {
@@ -192,7 +192,7 @@ function what(remedy: Remedy, load: Load): string {
     case "cooldown":
       return remedy.value === 0
         ? "no cooldown"
-        : `a cooldown of ${seconds(remedy.value)} instead of ${seconds(load.cooldown)}${STAMPED}`;
+        : `a cooldown of ${seconds(remedy.value)} instead of ${seconds(load.cooldown)}${UNLESS_TIMESTAMPS}`;
     case "lifetime":
       return `connections open ${lifetimeText(remedy.value)} instead of ${lifetimeText(load.lifetime)}`;
     case "rate":

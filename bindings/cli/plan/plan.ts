@@ -18,7 +18,7 @@ import { type Forecast, simulate } from "./simulation.ts";
 /** What has been found out. */
 export interface Answer {
   readonly load: Load;
-  readonly machine: HostState;
+  readonly host: HostState;
   readonly forecast: Forecast;
   /** The same load in plain Node with `localAddress`. */
   readonly plain: Forecast;
@@ -74,33 +74,33 @@ export async function runPlan(args: readonly string[]): Promise<number> {
     writeText(helpText(HELP));
     return 0;
   }
-  const machine = readHostState();
-  const load = loadOf(given, machine);
+  const host = readHostState();
+  const load = loadOf(given, host);
   const isJson = given.has("json");
   const kind = kindOf(given);
   if (kind === "connections") {
-    const answer = holds(load, machine);
+    const answer = holds(load, host);
     if (isJson) writeJson(heldDocument(answer));
     else writeText(heldText(answer));
     return answer.fits ? 0 : 1;
   }
   if (kind === "highest rate") {
-    const answer = rateOf(load, machine);
+    const answer = rateOf(load, host);
     if (isJson) writeJson(rateDocument(answer));
     else writeText(rateText(answer));
     return answer.ports > 0 ? 0 : 1;
   }
-  const answer = await answerTo(load, machine);
+  const answer = await answerTo(load, host);
   if (isJson) writeJson(document(answer));
   else writeText(planText(answer));
   return answer.forecast.fits ? 0 : 1;
 }
 
-async function answerTo(load: Load, machine: HostState): Promise<Answer> {
+async function answerTo(load: Load, host: HostState): Promise<Answer> {
   const forecast = simulate(load);
   const plain = simulate(inPlainNode(load));
   const kernel = simulate(byKernel(load));
-  const known = { load, machine, forecast, plain, kernel };
+  const known = { load, host, forecast, plain, kernel };
   if (forecast.fits) {
     const rate = highestRate(load)?.rate;
     return { ...known, remedies: [], highestRate: rate };
@@ -145,7 +145,7 @@ export function leastLooks({ ports, perPool }: Forecast): number {
 
 /** Names that stay as they are: programs read them. */
 function document(answer: Answer): object {
-  const { load, machine, forecast, plain, kernel, remedies, highestRate } = answer;
+  const { load, host, forecast, plain, kernel, remedies, highestRate } = answer;
   const { share } = forecast;
   return {
     fits: forecast.fits,
@@ -159,7 +159,7 @@ function document(answer: Answer): object {
       total: forecast.ports * load.sources * load.destinations,
       reserved: reservedIn(load),
     },
-    leftToOthers: leftToOthers(load, machine),
+    leftToOthers: leftToOthers(load, host),
     open: forecast.open,
     perPair: forecast.perPool,
     load: { ...load, keptFree: load.keptFree.length },

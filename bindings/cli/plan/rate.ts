@@ -13,7 +13,7 @@ const TIME_WAIT_S = TIME_WAIT_MS / 1000;
 /** How many connections per second find a port, for as long as one likes. */
 interface Rate {
   readonly load: Load;
-  readonly machine: HostState;
+  readonly host: HostState;
   /** Ports that each source has for each destination. */
   readonly ports: number;
   /** Seconds that a connection keeps its port from others, at most. */
@@ -28,13 +28,13 @@ interface Rate {
 }
 
 /** Answers for a load whatever its rate. */
-export function rateOf(load: Load, machine: HostState): Rate {
+export function rateOf(load: Load, host: HostState): Rate {
   const { sources, destinations, lifetime, cooldown } = load;
   const [ports, plainPorts] = [portsOf(load), portsOf(withoutHeadroom(load))];
   const busy = meanOf(lifetime) + cooldown * COOLDOWN_MOST;
   const plainBusy = meanOf(lifetime) + (cooldown === 0 ? 0 : TIME_WAIT_S);
   return {
-    ...{ load, machine, ports, busy },
+    ...{ load, host, ports, busy },
     rate: ports === 0 ? 0 : (sources * destinations * ports) / busy,
     plain: {
       ports: sources * plainPorts,
@@ -45,13 +45,13 @@ export function rateOf(load: Load, machine: HostState): Rate {
 }
 
 /** Names that stay as they are: programs read them. */
-export function rateDocument({ load, machine, ports, busy, rate, plain }: Rate): object {
+export function rateDocument({ load, host, ports, busy, rate, plain }: Rate): object {
   const total = ports * load.sources * load.destinations;
   return {
     highestRate: rate,
     busySeconds: busy,
     ports: { perPair: ports, total, reserved: reservedIn(load) },
-    leftToOthers: leftToOthers(load, machine),
+    leftToOthers: leftToOthers(load, host),
     plainNode: {
       highestRate: plain.rate,
       busySeconds: plain.busy,

@@ -37,19 +37,19 @@ interface PortShown {
 }
 
 export function lookAtPort(port: number, root?: string): PortShown {
-  const machine = readHostState(root);
+  const host = readHostState(root);
   const rows = ownedRows((row) => row.port === port, root);
   const uses = (["tcp", "udp"] as const).map((transport): PortUse => {
     const sockets = rows.filter((row) => row.transport === transport);
-    const isKnown = machine[transport] !== undefined;
+    const isKnown = host[transport] !== undefined;
     return { transport, sockets, mayShare: isKnown ? sharingOf(transport, sockets) : undefined };
   });
   return {
     port,
-    picked: isPicked(rangeUse(machine), port),
-    privileged: port < (machine.unprivilegedPortStart ?? 0),
+    picked: isPicked(rangeUse(host), port),
+    privileged: port < (host.unprivilegedPortStart ?? 0),
     uses,
-    unknown: machine.unknown,
+    unknown: host.unknown,
   };
 }
 

@@ -72,9 +72,9 @@ export function programsOf(pairs: readonly PairUse[], root: string = PROC): Prog
   );
 }
 
-type Ends = Pick<PairUse, "transport" | "source" | "destination" | "destinationPort">;
+type Endpoints = Pick<PairUse, "transport" | "source" | "destination" | "destinationPort">;
 
-function keyOf({ transport, source, destination, destinationPort }: Ends): string {
+function keyOf({ transport, source, destination, destinationPort }: Endpoints): string {
   return `${transport} ${source} ${destination} ${destinationPort}`;
 }
 

@@ -23,22 +23,22 @@ const TIME_WAIT_S = TIME_WAIT_MS / 1000;
 
 /** What is known, for people. */
 export function showText(shown: Shown): string {
-  const { machine, limits, remedies } = shown;
+  const { host, limits, remedies } = shown;
   return [
-    ...ports(machine),
-    ...(["tcp", "udp"] as const).map((transport) => sockets(machine, transport)),
+    ...ports(host),
+    ...(["tcp", "udp"] as const).map((transport) => sockets(host, transport)),
     "",
     ...pairs(shown),
     "",
     title("Settings"),
-    ...settings(machine).map((text) => bullet(text)),
+    ...settings(host).map((text) => bullet(text)),
     "",
     title("Limits"),
     ...limitLines(limits),
-    ...rateLine(machine),
+    ...rateLine(host),
     ...remedies.flatMap(remedyLines),
-    ...(machine.unknown.length === 0 ? [] : ["", title("Not known")]),
-    ...machine.unknown.map((text) => bullet(text)),
+    ...(host.unknown.length === 0 ? [] : ["", title("Not known")]),
+    ...host.unknown.map((text) => bullet(text)),
   ].join("\n");
 }
 
@@ -52,9 +52,9 @@ function remedyLines({ limit, changes }: Remedies): string[] {
 }
 
 /** What the ports carry for one source and one destination. */
-function rateLine(machine: HostState): string[] {
-  if (machine.portRange === undefined) return [];
-  const { available } = rangeUse(machine);
+function rateLine(host: HostState): string[] {
+  if (host.portRange === undefined) return [];
+  const { available } = rangeUse(host);
   const rate = figure(Math.floor(available / TIME_WAIT_S));
   return [
     `  With TIME_WAIT of ${TIME_WAIT_S} s after each, one source has ${rate} connections/s to one destination.`,
@@ -67,9 +67,9 @@ function programsShown(programs: readonly Program[] = []): string {
   return `${first.name} (${first.pid})${more.length > 0 ? ` and ${figure(more.length)} more` : ""}`;
 }
 
-function ports(machine: HostState): string[] {
-  const { portRange, reserved, unprivilegedPortStart } = machine;
-  const use = rangeUse(machine);
+function ports(host: HostState): string[] {
+  const { portRange, reserved, unprivilegedPortStart } = host;
+  const use = rangeUse(host);
   const range =
     portRange === undefined
       ? UNKNOWN
@@ -80,15 +80,15 @@ function ports(machine: HostState): string[] {
     `${title("Range")}     ${range}`,
     `${title("Reserved")}  ${reserved === undefined ? UNKNOWN : reservedShown(reserved, use)}`,
     `${title("Bindable")}  ${lowest}`,
-    `${title("Others")}    ${othersShown(machine)}`,
+    `${title("Others")}    ${othersShown(host)}`,
   ];
 }
 
 /** What programs have that let the kernel pick. */
-function othersShown(machine: HostState): string {
-  if (machine.portRange === undefined || machine.tcp === undefined) return UNKNOWN;
-  const { available } = rangeUse(machine);
-  const untouched = counted(untouchedIn(machine, "tcp"), "port");
+function othersShown(host: HostState): string {
+  if (host.portRange === undefined || host.tcp === undefined) return UNKNOWN;
+  const { available } = rangeUse(host);
+  const untouched = counted(untouchedIn(host, "tcp"), "port");
   const free = figure(Math.floor(available * HEADROOM_SHARE));
   return (
     `${untouched} that no TCP socket has, surely left to connect(); ` +
@@ -102,8 +102,8 @@ function reservedShown(list: string, { range, reserved, available }: RangeUse): 
   return `${list}: ${counted(reserved.size, "port")}, ${figure(inRange)} of the range`;
 }
 
-function sockets(machine: HostState, transport: HostTransport): string {
-  const rows = machine[transport];
+function sockets(host: HostState, transport: HostTransport): string {
+  const rows = host[transport];
   const name = title(transport.toUpperCase());
   if (rows === undefined) return `${name}       ${UNKNOWN}`;
   const states = Object.entries(statesOf(rows))
@@ -112,10 +112,10 @@ function sockets(machine: HostState, transport: HostTransport): string {
   return `${name}       ${counted(rows.length, "socket")}${states.length > 0 ? `: ${states.join(", ")}` : ""}`;
 }
 
-function pairs({ machine, pairs: all, programs, top }: Shown): string[] {
-  if (machine.tcp === undefined && machine.udp === undefined) return ["Connections: not known"];
+function pairs({ host, pairs: all, programs, top }: Shown): string[] {
+  if (host.tcp === undefined && host.udp === undefined) return ["Connections: not known"];
   if (all.length === 0) return ["No connections from here."];
-  const { available } = rangeUse(machine);
+  const { available } = rangeUse(host);
   const heading = [
     "",
     "source",

@@ -26,7 +26,7 @@ import { type Remedies, remediesFor } from "./remedies.ts";
 import { showText } from "./show-text.ts";
 
 export interface Shown {
-  readonly machine: HostState;
+  readonly host: HostState;
   /** By source and destination, the busiest first; those of the destinations asked for. */
   readonly pairs: readonly PairUse[];
   /** The programs of those pairs that are listed. */
@@ -107,20 +107,20 @@ async function look(given: Given): Promise<Shown> {
   const topText = valueIn(given, "top");
   const top = topText === undefined ? byDefault : wholeOf("--top", topText, 1, TOP_MAX);
   const remotes = given.get("destination")?.map(remoteOf);
-  const machine = readHostState();
-  const pairs = [...pairsOf(machine, "tcp"), ...pairsOf(machine, "udp")];
+  const host = readHostState();
+  const pairs = [...pairsOf(host, "tcp"), ...pairsOf(host, "udp")];
   if (remotes === undefined) {
-    return shownOf(machine, pairs, top);
+    return shownOf(host, pairs, top);
   }
   const found = (await Promise.all(remotes.map(addressesOf))).flat();
-  const chosen = found.flatMap((remote) => pairsTo(machine, pairs, remote));
-  return shownOf(machine, chosen, top);
+  const chosen = found.flatMap((remote) => pairsTo(host, pairs, remote));
+  return shownOf(host, chosen, top);
 }
 
-function shownOf(machine: HostState, pairs: readonly PairUse[], top: number): Shown {
-  const limits = limitsOf(machine, tcpOf(pairs));
-  const programs = machine.tcp === undefined ? [] : programsOf(pairs.slice(0, top));
-  return { machine, pairs, programs, top, limits, remedies: remediesFor(machine, limits) };
+function shownOf(host: HostState, pairs: readonly PairUse[], top: number): Shown {
+  const limits = limitsOf(host, tcpOf(pairs));
+  const programs = host.tcp === undefined ? [] : programsOf(pairs.slice(0, top));
+  return { host, pairs, programs, top, limits, remedies: remediesFor(host, limits) };
 }
 
 function tcpOf(pairs: readonly PairUse[]): PairUse[] {
@@ -131,12 +131,12 @@ function tcpOf(pairs: readonly PairUse[]): PairUse[] {
  * The pairs to a destination; where nothing is connected to it, what any address of this machine
  * would have.
  */
-function pairsTo(machine: HostState, pairs: readonly PairUse[], remote: Remote): PairUse[] {
+function pairsTo(host: HostState, pairs: readonly PairUse[], remote: Remote): PairUse[] {
   const isTo = (pair: PairUse): boolean =>
     pair.destination === remote.address && pair.destinationPort === remote.port;
   const found = pairs.filter(isTo);
-  if (found.length > 0 || machine.tcp === undefined) return found;
-  return [freshPair(machine, "tcp", remote.address.includes(":") ? "::" : "0.0.0.0", remote)];
+  if (found.length > 0 || host.tcp === undefined) return found;
+  return [freshPair(host, "tcp", remote.address.includes(":") ? "::" : "0.0.0.0", remote)];
 }
 
 interface Asked {
@@ -169,45 +169,45 @@ async function addressesOf({ host, port }: Asked): Promise<Remote[]> {
 }
 
 /** Names that stay as they are: programs read them. */
-function document({ machine, pairs, programs, top, limits, remedies }: Shown): object {
-  const { range, reserved, available } = rangeUse(machine);
-  const isKnown = machine.portRange !== undefined;
+function document({ host, pairs, programs, top, limits, remedies }: Shown): object {
+  const { range, reserved, available } = rangeUse(host);
+  const isKnown = host.portRange !== undefined;
   return {
     platform: process.platform,
     portRange: isKnown ? { ...range, available } : null,
-    leftToKernel: isKnown && machine.tcp !== undefined ? untouchedIn(machine, "tcp") : null,
+    leftToKernel: isKnown && host.tcp !== undefined ? untouchedIn(host, "tcp") : null,
     reserved:
-      machine.reserved === undefined
+      host.reserved === undefined
         ? null
         : {
             list: reserved.text,
             count: reserved.size,
             inRange: range.last - range.first + 1 - available,
           },
-    unprivilegedPortStart: machine.unprivilegedPortStart,
-    tcp: socketsIn(machine, "tcp"),
-    udp: socketsIn(machine, "udp"),
+    unprivilegedPortStart: host.unprivilegedPortStart,
+    tcp: socketsIn(host, "tcp"),
+    udp: socketsIn(host, "udp"),
     pairs: pairs.slice(0, top).map((pair, index) => ({ ...pair, programs: programs[index] ?? [] })),
     pairCount: pairs.length,
     timeWait: {
-      count: machine.tcp && (statesOf(machine.tcp).TIME_WAIT ?? 0),
-      limit: machine.tcpMaxTwBuckets,
-      tcpTimestamps: machine.tcpTimestamps,
-      tcpTwReuse: machine.tcpTwReuse,
-      tcpFinTimeout: machine.tcpFinTimeout,
+      count: host.tcp && (statesOf(host.tcp).TIME_WAIT ?? 0),
+      limit: host.tcpMaxTwBuckets,
+      tcpTimestamps: host.tcpTimestamps,
+      tcpTwReuse: host.tcpTwReuse,
+      tcpFinTimeout: host.tcpFinTimeout,
     },
     files: {
-      open: machine.openFiles,
-      soft: machine.fileLimits?.soft,
-      hard: machine.fileLimits?.hard,
+      open: host.openFiles,
+      soft: host.fileLimits?.soft,
+      hard: host.fileLimits?.hard,
     },
     limits,
     remedies,
-    unknown: machine.unknown,
+    unknown: host.unknown,
   };
 }
 
-function socketsIn(machine: HostState, transport: HostTransport): object | null {
-  const rows = machine[transport];
+function socketsIn(host: HostState, transport: HostTransport): object | null {
+  const rows = host[transport];
   return rows === undefined ? null : { sockets: rows.length, states: statesOf(rows) };
 }

@@ -30,7 +30,7 @@ interface Tenant {
 
 const TENANTS: WeakMap<BlockStore, Tenant> = new WeakMap();
 /** A timer holds what is leased until it is closed: by a manager, or when that is garbage. */
-const forgotten: Registry<Leases> = registerCleanup((leases) => leases.close());
+const cleanup: Registry<Leases> = registerCleanup((leases) => leases.close());
 const SOME_PORTS = new Uint16Array(256);
 
 /**
@@ -76,7 +76,7 @@ function tenantOf(
     reserved: reserved ?? new ReservedPorts(),
     range: () => weak.deref()?.portRange(),
   });
-  forgotten.register(manager, leases);
+  cleanup.register(manager, leases);
   const tenant = { manager: weak, reserved, leases };
   TENANTS.set(store, tenant);
   return tenant;

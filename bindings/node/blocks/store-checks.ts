@@ -34,7 +34,7 @@ const PATIENCE_MS = 30_000;
 const PAUSE_MS = 10;
 
 /** A check under way: its stores, closed in the end, and its scope. */
-class Stage {
+class Fixture {
   readonly scope: BlockScope = freshScope();
   readonly #options: BlockStoreChecksOptions;
   readonly #stores: BlockStore[] = [];
@@ -76,12 +76,12 @@ class Stage {
   }
 }
 
-const CHECKS: readonly (readonly [name: string, run: (stage: Stage) => Promise<void>])[] = [
+const CHECKS: readonly (readonly [name: string, run: (fixture: Fixture) => Promise<void>])[] = [
   [
     "a grant holds no more blocks than were wanted, each once, and within the range",
-    async (stage) => {
-      const store = await stage.open(0);
-      const { blocks } = await stage.acquire(store, 2);
+    async (fixture) => {
+      const store = await fixture.open(0);
+      const { blocks } = await fixture.acquire(store, 2);
       ok(blocks.length <= 2, `${blocks.length} blocks were granted, and 2 wanted`);
       deepStrictEqual(blocks.length, new Set(blocks).size);
       ok(blocks.every(isInRange), `blocks ${blocks} are not all in ${FIRST}..${LAST}`);
@@ -89,11 +89,11 @@ const CHECKS: readonly (readonly [name: string, run: (stage: Stage) => Promise<v
   ],
   [
     "no block is granted to two holders at a time",
-    async (stage) => {
-      const stores = await openAll(stage);
+    async (fixture) => {
+      const stores = await openAll(fixture);
       const grants = await Promise.all(
         Array.from({ length: ALL }, () =>
-          stores.map((store) => store.acquire(stage.scope, 1, FIRST, LAST)),
+          stores.map((store) => store.acquire(fixture.scope, 1, FIRST, LAST)),
         ).flat(),
       );
       const blocks = grants.flatMap((grant) => grant.blocks);
@@ -102,55 +102,55 @@ const CHECKS: readonly (readonly [name: string, run: (stage: Stage) => Promise<v
   ],
   [
     "a holder that asks again gets other blocks, and at last an empty grant",
-    async (stage) => {
-      const store = await stage.open(0);
-      const blocks = blocksOf(await stage.all(store));
+    async (fixture) => {
+      const store = await fixture.open(0);
+      const blocks = blocksOf(await fixture.all(store));
       ok(blocks.length > 0);
       deepStrictEqual(blocks.length, new Set(blocks).size);
     },
   ],
   [
     "a block that was given back can be had again",
-    async (stage) => {
-      const store = await stage.open(0);
-      const before = await stage.all(store);
+    async (fixture) => {
+      const store = await fixture.open(0);
+      const before = await fixture.all(store);
       for (const { blocks, grant } of before) {
-        await store.release(stage.scope, new Map(blocks.map((block) => [block, grant])));
+        await store.release(fixture.scope, new Map(blocks.map((block) => [block, grant])));
       }
-      await waitForAll(stage, store, blocksOf(before));
+      await waitForAll(fixture, store, blocksOf(before));
     },
   ],
   [
     "giving back by another grant does nothing",
-    async (stage) => {
-      const store = await stage.open(0);
-      const held = await stage.all(store);
+    async (fixture) => {
+      const store = await fixture.open(0);
+      const held = await fixture.all(store);
       const blocks = blocksOf(held);
-      await store.release(stage.scope, new Map(blocks.map((block) => [block, "another"])));
-      const { lost } = await store.renew(stage.scope, heldBy(held));
+      await store.release(fixture.scope, new Map(blocks.map((block) => [block, "another"])));
+      const { lost } = await store.renew(fixture.scope, heldBy(held));
       deepStrictEqual(lost, []);
     },
   ],
   [
     "a renewal keeps what it names, and says what is not held",
-    async (stage) => {
-      const store = await stage.open(0);
-      const held = heldBy(await stage.all(store));
-      deepStrictEqual((await store.renew(stage.scope, held)).lost, []);
+    async (fixture) => {
+      const store = await fixture.open(0);
+      const held = heldBy(await fixture.all(store));
+      deepStrictEqual((await store.renew(fixture.scope, held)).lost, []);
       const strange = new Map([...held.keys()].map((block) => [block, "another"]));
-      const { lost } = await store.renew(stage.scope, strange);
+      const { lost } = await store.renew(fixture.scope, strange);
       deepStrictEqual([...lost].sort(), [...held.keys()].sort());
     },
   ],
   [
     "what a renewal does not name goes back",
-    async (stage) => {
-      const store = await stage.open(0);
-      const held = [...heldBy(await stage.all(store))];
+    async (fixture) => {
+      const store = await fixture.open(0);
+      const held = [...heldBy(await fixture.all(store))];
       const kept = new Map(held.slice(0, 1));
-      deepStrictEqual((await store.renew(stage.scope, kept)).lost, []);
+      deepStrictEqual((await store.renew(fixture.scope, kept)).lost, []);
       await waitForAll(
-        stage,
+        fixture,
         store,
         held.slice(1).map(([block]) => block),
       );
@@ -158,42 +158,42 @@ const CHECKS: readonly (readonly [name: string, run: (stage: Stage) => Promise<v
   ],
   [
     "scopes have blocks of their own",
-    async (stage) => {
-      const store = await stage.open(0);
-      const { source } = stage.scope;
-      const count = blocksOf(await stage.all(store)).length;
-      const udp = await stage.all(store, blockScope(source, 17));
+    async (fixture) => {
+      const store = await fixture.open(0);
+      const { source } = fixture.scope;
+      const count = blocksOf(await fixture.all(store)).length;
+      const udp = await fixture.all(store, blockScope(source, 17));
       deepStrictEqual(blocksOf(udp).length, count);
-      deepStrictEqual((await store.renew(stage.scope, new Map())).lost, []);
+      deepStrictEqual((await store.renew(fixture.scope, new Map())).lost, []);
       deepStrictEqual((await store.renew(blockScope(source, 17), heldBy(udp))).lost, []);
     },
   ],
   [
     "what a closed store held can be had again",
-    async (stage) => {
-      const store = await stage.open(0);
-      const blocks = blocksOf(await stage.all(store));
+    async (fixture) => {
+      const store = await fixture.open(0);
+      const blocks = blocksOf(await fixture.all(store));
       await store.close();
-      await waitForAll(stage, await stage.open(0), blocks);
+      await waitForAll(fixture, await fixture.open(0), blocks);
     },
   ],
   [
     "what need not wait gives one block at a time, and the same as asking does",
-    async (stage) => {
-      const [one, other] = await openAll(stage);
+    async (fixture) => {
+      const [one, other] = await openAll(fixture);
       if (one?.tryAcquire === undefined || other === undefined) return;
       const found = new Set<number>();
       for (;;) {
-        const grant: BlockGrant | undefined = one.tryAcquire(stage.scope, FIRST, LAST);
+        const grant: BlockGrant | undefined = one.tryAcquire(fixture.scope, FIRST, LAST);
         if (grant === undefined) break;
         deepStrictEqual(grant.blocks.length, 1);
         const [block = -1] = grant.blocks;
         ok(isInRange(block) && !found.has(block), `block ${block} is not free`);
         found.add(block);
       }
-      const { blocks } = await one.acquire(stage.scope, ALL, FIRST, LAST);
+      const { blocks } = await one.acquire(fixture.scope, ALL, FIRST, LAST);
       deepStrictEqual(blocks, []);
-      const others = await other.acquire(stage.scope, ALL, FIRST, LAST);
+      const others = await other.acquire(fixture.scope, ALL, FIRST, LAST);
       ok(
         others.blocks.every((block) => !found.has(block)),
         "another holder has the same",
@@ -212,11 +212,11 @@ export function blockStoreChecks(options: BlockStoreChecksOptions): BlockStoreCh
   return CHECKS.map(([name, act]) => ({
     name,
     run: async () => {
-      const stage = new Stage(options);
+      const fixture = new Fixture(options);
       try {
-        await act(stage);
+        await act(fixture);
       } finally {
-        await stage.close();
+        await fixture.close();
       }
     },
   }));
@@ -228,21 +228,21 @@ function freshScope(): BlockScope {
   return blockScope(`127.${octet()}.${octet()}.${octet()}`);
 }
 
-async function openAll(stage: Stage): Promise<BlockStore[]> {
+async function openAll(fixture: Fixture): Promise<BlockStore[]> {
   const stores: BlockStore[] = [];
-  for (let holder = 0; holder < HOLDERS; holder++) stores.push(await stage.open(holder));
+  for (let holder = 0; holder < HOLDERS; holder++) stores.push(await fixture.open(holder));
   return stores;
 }
 
 /** Waits until the holder has been granted all of these. */
 async function waitForAll(
-  stage: Stage,
+  fixture: Fixture,
   store: BlockStore,
   wanted: readonly number[],
 ): Promise<void> {
   const missing = new Set(wanted);
   while (missing.size > 0) {
-    const { blocks } = await stage.acquire(store, ALL);
+    const { blocks } = await fixture.acquire(store, ALL);
     for (const block of blocks) missing.delete(block);
   }
 }

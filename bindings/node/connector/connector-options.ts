@@ -21,7 +21,7 @@ import {
 /** Linux `TCP_TIMEWAIT_LEN`: how long a closed connection's tuple stays, milliseconds. */
 export const TIME_WAIT_MS = 60_000;
 /** With TCP timestamps a tuple in TIME_WAIT may be taken over a second later (RFC 6191). */
-const STAMPED_WAIT_MS = 1000;
+const TAKEOVER_WAIT_MS = 1000;
 const QUARANTINE_MS = 30_000;
 const ATTEMPTS_MAX = 64;
 /** RFC 8305 § 8, Connection Attempt Delay; Node's default, too. */
@@ -224,7 +224,7 @@ export function checkOptions(given: ConnectorOptions, host: HostState): Connecto
     checkStore(options.blocks, [...sources, ...sourceBlocks.map(({ text }) => text)]);
   const cooldown = cooldownOf(options.cooldown, host);
   const wait = waitOf(options.wait);
-  const isTakenOver = isStamped(host) && isByTimestamps(options.cooldown);
+  const isTakenOver = hasTimestamps(host) && isByTimestamps(options.cooldown);
   const preferred = isTakenOver ? "oldest" : wait === undefined ? "refuse" : "wait";
   const whenCooling = oneOf(
     "whenCooling",
@@ -327,7 +327,7 @@ function rangeOf(range: ConnectorOptions["portRange"], host: HostState): PortRan
 }
 
 /** Does the system use TCP timestamps, as far as is known? */
-export function isStamped({ tcpTimestamps }: HostState): boolean {
+export function hasTimestamps({ tcpTimestamps }: HostState): boolean {
   return tcpTimestamps !== undefined && tcpTimestamps > 0;
 }
 
@@ -337,7 +337,7 @@ function isByTimestamps(cooldown: ConnectorOptions["cooldown"]): boolean {
 
 /** How long ports cool down, in milliseconds, by the option `cooldown`. */
 export function cooldownOf(cooldown: ConnectorOptions["cooldown"], host: HostState): number {
-  if (isByTimestamps(cooldown)) return isStamped(host) ? STAMPED_WAIT_MS : TIME_WAIT_MS;
+  if (isByTimestamps(cooldown)) return hasTimestamps(host) ? TAKEOVER_WAIT_MS : TIME_WAIT_MS;
   if (cooldown === "none") return 0;
   if (typeof cooldown === "number") return checkInteger("cooldown", cooldown, 0, DAY_MS);
   const valid = '"none", "timestamps" or milliseconds';

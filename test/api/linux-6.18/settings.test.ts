@@ -4,7 +4,7 @@
 import { describe, expect, test } from "vitest";
 import { LinuxPorts } from "../../../bindings/index.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
-import { answerOf } from "../../fuzz/kept.ts";
+import { answerOf } from "../../fuzz/snapshots.ts";
 import { codeOf, setting } from "../../invalid-input/fixture.ts";
 import { modulesFor } from "../../support/builds.ts";
 

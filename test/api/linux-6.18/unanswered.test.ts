@@ -7,7 +7,7 @@ import { verifyLinux } from "../../../bindings/linux/system.ts";
 const REPEATED_MS = 102_200;
 
 /** A listener, and a connection to it from port 5000 by each of its clients. */
-class Machine {
+class System {
   readonly linux: LinuxPorts = LinuxPorts.open();
   readonly server: LinuxSocket = this.linux.socket({ reuseAddr: true });
 
@@ -37,7 +37,7 @@ describe("a connection of a device beside a newer one without, of the same ends"
    * On port 5001; the one without is in TIME_WAIT, and the other one if `isClosed`. Before them
    * another one without a device has come, on port 5000.
    */
-  function machineWith(isClosed: boolean): LinuxPorts {
+  function systemWith(isClosed: boolean): LinuxPorts {
     const linux = LinuxPorts.open({ portRange: { first: 5000, last: 5001 } });
     const server = linux.socket({ reuseAddr: true });
     server.bind("127.0.0.1", 6000);
@@ -60,13 +60,13 @@ describe("a connection of a device beside a newer one without, of the same ends"
   }
 
   test("keeps others of the device away while it lives, also where the newer one is in TIME_WAIT", () => {
-    using linux = machineWith(false);
+    using linux = systemWith(false);
     expect(() => named(linux).connect("127.0.0.1", 6000)).toThrow("EADDRNOTAVAIL");
     verifyLinux(linux);
   });
 
   test("gives its own place to another of the device where both are in TIME_WAIT", () => {
-    using linux = machineWith(true);
+    using linux = systemWith(true);
     expect(named(linux).connect("127.0.0.1", 6000)).toBe(5001);
     expect(linux.stats().timeWait).toBe(1);
     verifyLinux(linux);
@@ -79,11 +79,11 @@ describe("a connection of a device beside a newer one without, of the same ends"
 
 describe("a connection that shares its tuple with a newer one", () => {
   test("gets no answer to its FIN, and keeps its port without a TIME_WAIT", () => {
-    const machine = new Machine();
-    const { linux } = machine;
-    const [first, accepted] = machine.connect();
+    const system = new System();
+    const { linux } = system;
+    const [first, accepted] = system.connect();
     first.bindToDevice = 1;
-    const [second] = machine.connect();
+    const [second] = system.connect();
     expect([first.state, accepted.state, second.state]).toEqual([
       ...["established", "closed", "established"],
     ]);
@@ -91,7 +91,7 @@ describe("a connection that shares its tuple with a newer one", () => {
     expect(first.state).toBe("fin-wait-1");
     first.close();
     second.close({ reset: true });
-    expect(machine.gone).toEqual(["fin-wait-1 5000"]);
+    expect(system.gone).toEqual(["fin-wait-1 5000"]);
     expect(linux.stats()).toMatchObject({ timeWait: 0, sockets: 1 });
     expect(() => linux.socket().bind("127.0.0.1", 5000)).toThrow("EADDRINUSE");
 
@@ -107,50 +107,50 @@ describe("a connection that shares its tuple with a newer one", () => {
   });
 
   test("gets a reset once the newer one has gone", () => {
-    const machine = new Machine();
-    const [first] = machine.connect();
+    const system = new System();
+    const [first] = system.connect();
     first.bindToDevice = 1;
-    const [second] = machine.connect();
+    const [second] = system.connect();
     second.close({ reset: true });
     first.shutdown();
     expect(first.state).toBe("closed");
     first.close();
-    expect(machine.gone).toEqual([]);
-    machine.linux.close();
+    expect(system.gone).toEqual([]);
+    system.linux.close();
   });
 });
 
 describe("a connection by another device than loopback", () => {
   test("hears nothing, and is not heard", () => {
-    const machine = new Machine();
-    const [client, accepted] = machine.connect();
+    const system = new System();
+    const [client, accepted] = system.connect();
     client.bindToDevice = 2;
     accepted.shutdown();
     expect([client.state, accepted.state]).toEqual(["established", "closed"]);
     client.close();
-    expect(machine.gone).toEqual(["fin-wait-1 5000"]);
-    machine.linux.close();
+    expect(system.gone).toEqual(["fin-wait-1 5000"]);
+    system.linux.close();
   });
 
   test("gets no answer to its last FIN either", () => {
-    const machine = new Machine();
-    const [client, accepted] = machine.connect();
+    const system = new System();
+    const [client, accepted] = system.connect();
     accepted.close();
     client.bindToDevice = 2;
     client.shutdown();
     expect(client.state).toBe("last-ack");
     client.close();
-    expect(machine.gone).toEqual(["fin-wait-2 6000", "last-ack 5000"]);
-    expect(machine.linux.stats().timeWait).toBe(1);
-    machine.linux.close();
+    expect(system.gone).toEqual(["fin-wait-2 6000", "last-ack 5000"]);
+    expect(system.linux.stats().timeWait).toBe(1);
+    system.linux.close();
   });
 
   test("is reset alone", () => {
-    const machine = new Machine();
-    const [client, accepted] = machine.connect();
+    const system = new System();
+    const [client, accepted] = system.connect();
     accepted.bindToDevice = 2;
     client.close({ reset: true });
     expect(accepted.state).toBe("established");
-    machine.linux.close();
+    system.linux.close();
   });
 });

@@ -15,7 +15,7 @@ const GONE = { code: "ENOENT", reason: "not-found" };
 /** Where the core keeps how many bytes are in use that are not of a system. */
 const INSTANCE_ACCOUNT = 8;
 
-function deedsOf(socket: Linux2632Socket): (() => unknown)[] {
+function callsOf(socket: Linux2632Socket): (() => unknown)[] {
   return [
     () => socket.bind("10.0.0.1", 2000),
     () => socket.bind("", 0),
@@ -53,7 +53,7 @@ onBuilds((open, build) => {
       for (const socket of socketsOf(s)) {
         socket.close();
         expect(socket).toMatchObject({ port: 0, address: "", state: "gone", reuseAddr: false });
-        for (const act of deedsOf(socket)) {
+        for (const act of callsOf(socket)) {
           expectRefused(s, act, { ...CLOSED, says: "the socket has been closed" });
         }
         const before = s.picture();
@@ -69,7 +69,7 @@ onBuilds((open, build) => {
     test("is the same when it has gone to TIME_WAIT", () => {
       const socket = s.connected();
       socket.close({ timeWait: true });
-      for (const act of deedsOf(socket)) expectRefused(s, act, CLOSED);
+      for (const act of callsOf(socket)) expectRefused(s, act, CLOSED);
       const before = s.picture();
       socket.close();
       socket.close({ timeWait: true });
@@ -81,7 +81,7 @@ onBuilds((open, build) => {
       const old = s.bound("10.0.0.1", 2000);
       old.close();
       const fresh = s.bound("10.0.0.2", 2001);
-      for (const act of deedsOf(old)) expectRefused(s, act, CLOSED);
+      for (const act of callsOf(old)) expectRefused(s, act, CLOSED);
       old.close();
       expect(fresh).toMatchObject({ port: 2001, address: "10.0.0.2", state: "closed" });
       expect(old).toMatchObject({ port: 0, address: "", state: "gone" });
@@ -117,7 +117,7 @@ onBuilds((open, build) => {
         () => ports.hint,
         () => ports.bindBucket(2000),
         () => ports.stats(),
-        ...sockets.flatMap(deedsOf),
+        ...sockets.flatMap(callsOf),
       ];
       for (const act of operations) {
         expectRefused(s, act, { ...CLOSED, says: "the system of ports has been closed" });

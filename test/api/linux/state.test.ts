@@ -11,7 +11,7 @@ import {
   PortGroups,
 } from "../../../bindings/index.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
-import { refusalOf } from "../../fuzz/kept.ts";
+import { refusalOf } from "../../fuzz/snapshots.ts";
 import { BUILDS, type Build, freshModules, type Modules } from "../../support/builds.ts";
 
 type Told = LinuxExplanation<Linux2632Record>;

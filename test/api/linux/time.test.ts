@@ -76,14 +76,14 @@ onBuilds((open, build) => {
     });
   });
 
-  test.each(DUE)("closed at %s, stamp %s, asked at %s: due is %s", (closed, stamp, now, isRipe) => {
+  test.each(DUE)("closed at %s, stamp %s, asked at %s: due is %s", (closed, stamp, now, isDue) => {
     const s = open({ portRange: ONE, time: Math.min(closed, now), tcpTwReuse: 1 });
     s.ports.setTime(closed);
     const timestamp = stamp === undefined ? {} : { timestamp: stamp };
     s.connected().close({ timeWait: true, ...timestamp });
     s.ports.setTime(now);
     const socket = s.socket();
-    if (isRipe) expect(socket.connect(WEB, 443)).toBe(2000);
+    if (isDue) expect(socket.connect(WEB, 443)).toBe(2000);
     else expectRefused(s, connect(socket, WEB), EXHAUSTED);
   });
 

@@ -20,7 +20,7 @@ import {
 } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
 import { seal } from "../../../bindings/state/bytes.ts";
-import { withoutStacks } from "../../fuzz/kept.ts";
+import { withoutStacks } from "../../fuzz/snapshots.ts";
 import { bitsOf, flagsOf } from "../../support/ask.ts";
 import { BUILDS, type Build, moduleFor, openOn, optionsFor } from "../../support/builds.ts";
 

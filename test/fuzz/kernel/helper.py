@@ -105,7 +105,7 @@ def await_acknowledgements():
         time.sleep(0.002)
 
 
-class World:
+class Namespace:
     def __init__(self, env):
         self.sockets = {}
         self.uids = {}
@@ -210,9 +210,9 @@ def described(who):
 
 
 def run(env, calls):
-    world = World(env)
+    namespace = Namespace(env)
     began = time.monotonic()
-    answers = [world.answer(call) for call in calls]
+    answers = [namespace.answer(call) for call in calls]
     return {"answers": answers, "ms": (time.monotonic() - began) * 1000}
 
 

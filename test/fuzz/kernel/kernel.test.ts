@@ -2,7 +2,7 @@
 // can be made.
 
 import { describe, expect, test } from "vitest";
-import { PortsMachine } from "../../replay/linux-6.18/ports-machine.ts";
+import { PortsSystem } from "../../replay/linux-6.18/ports-system.ts";
 import { canRunKernel, type Kernel, openKernel } from "./kernel.ts";
 import { type KernelRun, type KernelRunOptions, runKernel } from "./run.ts";
 
@@ -20,8 +20,8 @@ describe.runIf(why === "")(`LinuxPorts beside Linux ${kernel}`, () => {
 
   test("is found out where it refuses a bind() that the kernel allows", async () => {
     /** Knows no SO_REUSEADDR. */
-    class Deaf extends PortsMachine {
-      override setFlag(...[socket, flag, value]: Parameters<PortsMachine["setFlag"]>): string {
+    class Deaf extends PortsSystem {
+      override setFlag(...[socket, flag, value]: Parameters<PortsSystem["setFlag"]>): string {
         return flag === "reuseaddr" ? "ok" : super.setFlag(socket, flag, value);
       }
     }
@@ -35,7 +35,7 @@ describe.runIf(why === "")(`LinuxPorts beside Linux ${kernel}`, () => {
   });
 });
 
-test.runIf(why !== "")("LinuxPorts is not compared with this machine's kernel", () => {
+test.runIf(why !== "")("LinuxPorts is not compared with this system's kernel", () => {
   console.warn(`not compared with real sockets: ${why}`);
   expect(why).not.toBe("");
 });

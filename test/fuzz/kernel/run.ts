@@ -3,7 +3,7 @@
 // fast-check.
 
 import fc from "fast-check";
-import { openPorts } from "../../replay/linux-6.18/ports-machine.ts";
+import { openPorts } from "../../replay/linux-6.18/ports-system.ts";
 import type { Answers, Kernel } from "./kernel.ts";
 import { DRAWS_BELOW, type Draws, type PlanOptions, planned, type Sequence } from "./sequence.ts";
 

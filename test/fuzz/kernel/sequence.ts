@@ -8,18 +8,18 @@
 // is compared up to there. A model leaves nothing to chance and takes no time: beside it minutes
 // pass, connections wait for accept(), and all sockets are looked at now and then.
 
-import type { Setup, SocketType } from "../../replay/linux-6.18/machine.ts";
-import type { PortsMachine } from "../../replay/linux-6.18/ports-machine.ts";
+import type { PortsSystem } from "../../replay/linux-6.18/ports-system.ts";
+import type { Setup, SocketType } from "../../replay/linux-6.18/system.ts";
 import type { Call, Environment } from "./kernel.ts";
 
-type PortsSocket = ReturnType<PortsMachine["socket"]>;
+type PortsSocket = ReturnType<PortsSystem["socket"]>;
 
 /** Numbers that decide what is called: the kind, which socket, and what else there is to choose. */
 export type Draws = readonly [kind: number, socket: number, a: number, b: number, c: number];
 export const DRAWS_BELOW: number = 1 << 16;
 
 export interface PlanOptions {
-  readonly open: (setup: Setup) => PortsMachine;
+  readonly open: (setup: Setup) => PortsSystem;
   /** Is it for the model, and not for a kernel? */
   readonly isForModel?: boolean;
 }
@@ -64,7 +64,7 @@ export function planned(chosen: Draws, draws: readonly Draws[], options: PlanOpt
 
 class Plan {
   readonly #env: Environment;
-  readonly #machine: PortsMachine;
+  readonly #system: PortsSystem;
   readonly #hasUdp: boolean;
   readonly #isHasty: boolean;
   readonly #isForModel: boolean;
@@ -103,7 +103,7 @@ class Plan {
       exec_as_owner: d % 5 === 0,
     };
     const addresses = [...this.#env.v4, ...this.#env.v6];
-    this.#machine = open({ sysctl, addresses, devices: hasAddresses ? [1, 2] : [1], seed: 1 });
+    this.#system = open({ sysctl, addresses, devices: hasAddresses ? [1, 2] : [1], seed: 1 });
   }
 
   next(draws: Draws): void {
@@ -139,8 +139,8 @@ class Plan {
     } else {
       for (const known of this.#known) this.#tell(["opt", known.name, "reuseaddr", 1], known, "ok");
       this.#calls.push(["waits"]);
-      this.#answers.push(`${this.#machine.ports.stats().timeWait}`);
-      this.#machine.ports.close();
+      this.#answers.push(`${this.#system.ports.stats().timeWait}`);
+      this.#system.ports.close();
     }
     return { env: this.#env, calls: this.#calls, answers: this.#answers };
   }
@@ -149,18 +149,18 @@ class Plan {
   #look(): void {
     const told = this.#known.map(({ socket }) => [socket.name, socket.port, socket.state]);
     this.#calls.push(["look"]);
-    this.#answers.push(JSON.stringify([told, this.#machine.ports.stats().timeWait]));
+    this.#answers.push(JSON.stringify([told, this.#system.ports.stats().timeWait]));
   }
 
   /** A system also ends with sockets in it, some of which wait for accept(). */
   #end(): void {
     if (this.#isHasty) {
-      this.#machine.ports.close();
+      this.#system.ports.close();
       return;
     }
-    for (const { socket } of this.#known) this.#machine.close(socket, true);
+    for (const { socket } of this.#known) this.#system.close(socket, true);
     this.#calls.push(["end"]);
-    this.#answers.push(`${this.#machine.end().bytes} bytes are left`);
+    this.#answers.push(`${this.#system.end().bytes} bytes are left`);
   }
 
   /** Sometimes one that is connected: few of them are. */
@@ -178,7 +178,7 @@ class Plan {
   #open(a: number, b: number, c: number): void {
     const type = TYPES[a % (this.#hasUdp ? 6 : 4)] as SocketType;
     const uid = b % 4 === 0 ? 1000 : 0;
-    const known = { name: this.#made++, type, uid, socket: this.#machine.socket(type, uid) };
+    const known = { name: this.#made++, type, uid, socket: this.#system.socket(type, uid) };
     this.#known.push(known);
     this.#tell(["socket", known.name, type, uid], known, "ok");
     for (const [index, flag] of FLAGS.entries()) {
@@ -203,12 +203,12 @@ class Plan {
     const port = [5000, 5000, 5001, 0, 0, 4999][b % 6] as number;
     const { name, socket, uid } = known;
     const caller = this.#env.exec_as_owner ? uid : 0;
-    const answer = this.#machine.bind(socket, address, port, caller);
+    const answer = this.#system.bind(socket, address, port, caller);
     this.#tell(["bind", name, address, port], known, answer);
   }
 
   #listen(known: Known): void {
-    this.#tell(["listen", known.name], known, this.#machine.listen(known.socket));
+    this.#tell(["listen", known.name], known, this.#system.listen(known.socket));
   }
 
   #connect(known: Known, a: number, b: number): void {
@@ -220,7 +220,7 @@ class Plan {
     const hasDevice = this.#known.some((one) => one.socket.bindToDevice > 0);
     if (hasDevice && (isOfV0(address) || isOfV0(socket.address))) return;
     const port = [5000, 5000, 5001, 6000][b % 4] as number;
-    const answer = this.#machine.connect(socket, address, port);
+    const answer = this.#system.connect(socket, address, port);
     this.#tell(["connect", name, address, port], known, answer);
     this.#isOver = answer === "ETIMEDOUT";
     if (answer === "ok" && type.startsWith("tcp")) this.#accept();
@@ -237,13 +237,13 @@ class Plan {
     const isAlike = listener?.type === type;
     const address = isAlike ? listener.socket.name.address : (list[a % list.length] as string);
     const port = listener?.socket.port ?? ([5000, 5000, 5001, 6000][b % 4] as number);
-    const answer = this.#machine.connect(socket, address, port);
+    const answer = this.#system.connect(socket, address, port);
     this.#tell(["connect", name, address, port], { name, socket, type, uid: 0 }, answer);
   }
 
   #acceptFrom(listener: Known): void {
     if (listener.socket.state !== "listening") return;
-    const socket = this.#machine.accept(listener.socket);
+    const socket = this.#system.accept(listener.socket);
     const { type, uid } = listener;
     const child = this.#made;
     this.#tell(["accept", listener.name, child, []], listener, socket ? "ok" : "EAGAIN");
@@ -258,7 +258,7 @@ class Plan {
   #accept(): void {
     for (const listener of this.#known) {
       if (listener.socket.state !== "listening") continue;
-      const accepted = this.#machine.accept(listener.socket);
+      const accepted = this.#system.accept(listener.socket);
       if (accepted === undefined) continue;
       const others = this.#known.filter((other) => other !== listener && shares(other, listener));
       const { type, uid } = listener;
@@ -281,7 +281,7 @@ class Plan {
   #close(known: Known, isReset: boolean): void {
     this.#known = this.#known.filter((other) => other !== known);
     this.#calls.push(["close", known.name, isReset]);
-    this.#answers.push(this.#machine.close(known.socket, isReset));
+    this.#answers.push(this.#system.close(known.socket, isReset));
     this.#wait();
   }
 
@@ -297,27 +297,27 @@ class Plan {
   }
 
   #setFlag(known: Known, flag: (typeof FLAGS)[number], value: boolean): void {
-    const answer = this.#machine.setFlag(known.socket, flag, value);
+    const answer = this.#system.setFlag(known.socket, flag, value);
     this.#tell(["opt", known.name, flag, value ? 1 : 0], known, answer);
   }
 
   /** One port of the range: with more of them the kernel begins anywhere. */
   #setRange(known: Known, a: number): void {
     const port = this.#first + (a % (this.#last - this.#first + 1));
-    const answer = this.#machine.setRange(known.socket, port, port);
+    const answer = this.#system.setRange(known.socket, port, port);
     this.#tell(["opt", known.name, "port_range", [port, port]], known, answer);
   }
 
   #setDevice(known: Known, device: string): void {
     if (device === "v0" && this.#env.v4.length === 0) return;
     if (!this.#isForModel && device !== "" && this.#isToV0(known)) return;
-    const answer = this.#machine.setDevice(known.socket, DEVICES[device] as number);
+    const answer = this.#system.setDevice(known.socket, DEVICES[device] as number);
     this.#tell(["opt", known.name, "bindtodevice", device], known, answer);
   }
 
   /** Is the other end's address that of v0? Which device an address belongs to is not known. */
   #isToV0({ socket }: Known): boolean {
-    const all = [...this.#machine.ports.sockets()];
+    const all = [...this.#system.ports.sockets()];
     return isOfV0(all.find(({ id }) => id === socket.id)?.remote?.address ?? "");
   }
 
@@ -326,14 +326,14 @@ class Plan {
    * gets no answer is repeated, and what becomes of it then is a matter of time.
    */
   #wait(): void {
-    const all = [...this.#machine.ports.sockets()];
+    const all = [...this.#system.ports.sockets()];
     const isUnanswered = all.some(({ state }) => state === "fin-wait-1" || state === "last-ack");
     this.#isOver = isUnanswered && !this.#isForModel;
     if (this.#isHasty) this.#sleep(DUE_MS);
   }
 
   #sleep(ms: number): void {
-    this.#machine.advance(ms);
+    this.#system.advance(ms);
     this.#calls.push(["sleep", ms]);
     this.#answers.push("ok");
   }
@@ -341,7 +341,7 @@ class Plan {
   // ── Answers ─────────────────────────────────────────────────────────────────────────────
 
   #call(known: Known, call: Call, how: "disconnect" | "shutdown"): void {
-    this.#tell(call, known, this.#machine[how](known.socket));
+    this.#tell(call, known, this.#system[how](known.socket));
   }
 
   #tell(call: Call, { socket, type }: Known, answer: string): void {

@@ -2,8 +2,8 @@
 // all.
 
 import { expect, test } from "vitest";
-import { ModelMachine } from "../../replay/linux-6.18/model-machine.ts";
-import { openPorts } from "../../replay/linux-6.18/ports-machine.ts";
+import { ModelSystem } from "../../replay/linux-6.18/model-system.ts";
+import { openPorts } from "../../replay/linux-6.18/ports-system.ts";
 import { type Build, modulesFor } from "../../support/builds.ts";
 import { anySeed } from "../fuzz.ts";
 import { type KernelRun, runKernel } from "../kernel/run.ts";
@@ -22,7 +22,7 @@ test.each(CALLS)("the %s build answers as the model of Linux 6.18, %i times", as
 
 test("a model that forgets one rule of TIME_WAIT is found out", async () => {
   /** Expires everything at once. */
-  class Hasty extends ModelMachine {
+  class Hasty extends ModelSystem {
     override advance(ms: number): void {
       super.advance(ms + 60_000);
     }

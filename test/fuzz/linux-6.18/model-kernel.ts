@@ -1,15 +1,15 @@
 // The reference model of Linux 6.18 in the place of the kernel: it answers sequences of calls.
 
 import type { Socket } from "../../models/linux-6.18/kernel.ts";
-import type { Setup } from "../../replay/linux-6.18/machine.ts";
-import { type ModelMachine, openModel } from "../../replay/linux-6.18/model-machine.ts";
+import { type ModelSystem, openModel } from "../../replay/linux-6.18/model-system.ts";
 import { type Call, Player, setupOf } from "../../replay/linux-6.18/sequences.ts";
+import type { Setup } from "../../replay/linux-6.18/system.ts";
 import type { Answers, Environment, Kernel } from "../kernel/kernel.ts";
 
 export class ModelKernel implements Kernel {
-  readonly #open: (setup: Setup) => ModelMachine;
+  readonly #open: (setup: Setup) => ModelSystem;
 
-  constructor(open: (setup: Setup) => ModelMachine = openModel) {
+  constructor(open: (setup: Setup) => ModelSystem = openModel) {
     this.#open = open;
   }
 
@@ -22,9 +22,9 @@ export class ModelKernel implements Kernel {
 }
 
 class ModelPlayer extends Player {
-  readonly #model: ModelMachine;
+  readonly #model: ModelSystem;
 
-  constructor(model: ModelMachine, exec_as_owner: number) {
+  constructor(model: ModelSystem, exec_as_owner: number) {
     super(model, { exec_as_owner });
     this.#model = model;
   }

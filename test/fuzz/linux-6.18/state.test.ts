@@ -1,4 +1,4 @@
-// What is told of LinuxPorts, and kept of it: lists, explanations, snapshots. Random worlds, in which
+// What is told of LinuxPorts, and kept of it: lists, explanations, snapshots. Random fixtures, in which
 // a restored system must answer as the original, and an explanation as the call that it is about.
 
 import { describe, expect, test } from "vitest";
@@ -14,19 +14,19 @@ import {
 } from "../../../bindings/index.ts";
 import { LINUX } from "../../../bindings/state/bytes.ts";
 import { type Build, modulesFor } from "../../support/builds.ts";
+import { Random } from "../random.ts";
 import {
   answerOf,
   expectRefused,
+  fixtureIn,
   outcomesOfForged,
   refusalOf,
+  type SystemKind,
   sideBySide,
-  type WorldKind,
-  worldIn,
-} from "../kept.ts";
-import { Random } from "../random.ts";
-import { ADDRESSES, callOnce, OPTIONS, PORTS, pictureOf, type World } from "./world.ts";
+} from "../snapshots.ts";
+import { ADDRESSES, callOnce, type Fixture, OPTIONS, PORTS, pictureOf } from "./fixture.ts";
 
-function worldOn(build: Build, seed: number, more = {}): World {
+function fixtureOn(build: Build, seed: number, more = {}): Fixture {
   const modules = modulesFor(build);
   const tree = PortGroups.open({ module: modules.module });
   const web = tree.create("/web", { bindPortRange: { first: 5000, last: 5003 } });
@@ -37,13 +37,13 @@ function worldOn(build: Build, seed: number, more = {}): World {
   return { linux, sockets: [], groups: [undefined, undefined, web, api] };
 }
 
-/** The same world once more, from a snapshot. */
-function copyOf(world: World, build: Build): World {
-  return worldIn(world, LinuxPorts.restore(world.linux.snapshot(), modulesFor(build)));
+/** The same fixture once more, from a snapshot. */
+function copyOf(fixture: Fixture, build: Build): Fixture {
+  return fixtureIn(fixture, LinuxPorts.restore(fixture.linux.snapshot(), modulesFor(build)));
 }
 
-const KIND: WorldKind<World> = {
-  open: worldOn,
+const KIND: SystemKind<Fixture> = {
+  open: fixtureOn,
   copy: copyOf,
   call: callOnce,
   picture: pictureOf,
@@ -58,7 +58,7 @@ describe("a restored system", () => {
   });
 
   test("that has lost a socket is found out", () => {
-    const meddle = ({ linux, sockets }: World) => {
+    const meddle = ({ linux, sockets }: Fixture) => {
       if (linux.restored !== undefined)
         sockets.find(({ port }) => port !== 0)?.close({ reset: true });
     };
@@ -75,9 +75,9 @@ describe("a restored system", () => {
   });
 
   test("comes from bytes alone, which another thread can be sent", () => {
-    const world = worldOn("release", 1);
-    for (let call = 0; call < 100; call++) callOnce(world, call);
-    const bytes = world.linux.snapshot();
+    const fixture = fixtureOn("release", 1);
+    for (let call = 0; call < 100; call++) callOnce(fixture, call);
+    const bytes = fixture.linux.snapshot();
     const linux = LinuxPorts.restore(structuredClone(bytes));
     expect(linux.snapshot()).toEqual(bytes);
     expect(() => PortManager.restore(bytes)).toThrow(/it is one of a LinuxPorts/);
@@ -87,15 +87,15 @@ describe("a restored system", () => {
 });
 
 describe("what is no snapshot", () => {
-  const world = worldOn("debug", 7);
-  for (let call = 0; call < 120; call++) callOnce(world, call * 7);
-  const bytes = world.linux.snapshot();
+  const fixture = fixtureOn("debug", 7);
+  for (let call = 0; call < 120; call++) callOnce(fixture, call * 7);
+  const bytes = fixture.linux.snapshot();
   const restore = (changed: Uint8Array) => LinuxPorts.restore(changed, modulesFor("debug"));
 
   test("is refused, whatever has been flipped, cut or added: 100,000 changes", () => {
-    const before = pictureOf(world);
+    const before = pictureOf(fixture);
     expectRefused(bytes, restore, 100_000);
-    expect(pictureOf(world)).toBe(before);
+    expect(pictureOf(fixture)).toBe(before);
   });
 
   test("is refused or restored to something sound even where its checksum is right", () => {
@@ -125,15 +125,15 @@ describe("what is no snapshot", () => {
 describe("sockets()", () => {
   test("tells each socket once that is there from beginning to end, while others come and go", () => {
     const random = new Random(5);
-    const world = worldOn("debug", 5);
-    for (let call = 0; call < 200; call++) callOnce(world, random.u32());
-    const before = new Set([...world.linux.sockets()].map(({ id }) => id));
+    const fixture = fixtureOn("debug", 5);
+    for (let call = 0; call < 200; call++) callOnce(fixture, random.u32());
+    const before = new Set([...fixture.linux.sockets()].map(({ id }) => id));
     const listed: number[] = [];
-    for (const { id } of world.linux.sockets()) {
+    for (const { id } of fixture.linux.sockets()) {
       if (id !== 0) listed.push(id);
-      for (let call = 0; call < 5; call++) callOnce(world, random.u32());
+      for (let call = 0; call < 5; call++) callOnce(fixture, random.u32());
     }
-    const stayed = [...world.linux.sockets()].filter(({ id }) => id !== 0 && before.has(id));
+    const stayed = [...fixture.linux.sockets()].filter(({ id }) => id !== 0 && before.has(id));
     expect(stayed.length).toBeGreaterThan(3);
     for (const { id } of stayed) expect(listed.filter((one) => one === id)).toEqual([id]);
   });
@@ -159,8 +159,12 @@ test("groups.holders() tells a manager's ports and a system's sockets, while bot
 
 describe("explainBind()", () => {
   /** What a call would answer, on a copy that lacks some holders. */
-  function without(world: World, ids: readonly number[], call: (copy: World) => unknown): string {
-    const copy = copyOf(world, "release");
+  function without(
+    fixture: Fixture,
+    ids: readonly number[],
+    call: (copy: Fixture) => unknown,
+  ): string {
+    const copy = copyOf(fixture, "release");
     for (const id of ids) copy.linux.restored?.sockets.get(id)?.close({ reset: true });
     const answer = answerOf(() => call(copy));
     copy.linux.close();
@@ -174,18 +178,18 @@ describe("explainBind()", () => {
   }
 
   /** Those in the way have to go, all of them. */
-  function checkHolders(world: World, { because }: LinuxExplanation, tried: Tried): number {
+  function checkHolders(fixture: Fixture, { because }: LinuxExplanation, tried: Tried): number {
     const holders = because.flatMap(({ holder }) => holder ?? []);
-    const known = new Set(world.sockets.map(({ id }) => id));
+    const known = new Set(fixture.sockets.map(({ id }) => id));
     if (holders.length === 0 || holders.length !== because.length) return 0;
     if (!holders.every(({ id }) => known.has(id))) return 0;
-    const bind = ({ sockets }: World) => sockets[tried.index]?.bind(tried.address, tried.port);
+    const bind = ({ sockets }: Fixture) => sockets[tried.index]?.bind(tried.address, tried.port);
     const ids = holders.map(({ id }) => id);
-    expect(without(world, ids, bind)).toBe(`${tried.port}`);
+    expect(without(fixture, ids, bind)).toBe(`${tried.port}`);
     for (const kept of ids) {
       const others = ids.filter((id) => id !== kept);
       let isThere = false;
-      const answer = without(world, others, (copy) => {
+      const answer = without(fixture, others, (copy) => {
         isThere = [...copy.linux.sockets()].some(
           ({ id, port }) => id === kept && port === tried.port,
         );
@@ -197,36 +201,36 @@ describe("explainBind()", () => {
   }
 
   test("that forgets a holder, or names one too many, is found out", () => {
-    const world = worldOn("debug", 1);
+    const fixture = fixtureOn("debug", 1);
     const holders = [1, 2, 3].map((last) => {
-      const socket = world.linux.socket({ reusePort: true });
-      world.sockets.push(socket);
+      const socket = fixture.linux.socket({ reusePort: true });
+      fixture.sockets.push(socket);
       socket.bind(`127.0.0.${last}`, 6000);
       return socket;
     });
-    const asking = world.linux.socket();
-    world.sockets.push(asking);
+    const asking = fixture.linux.socket();
+    fixture.sockets.push(asking);
     const tried = { address: "0.0.0.0", port: 6000, index: 3 };
     const explained = asking.explainBind(tried.address, tried.port);
     expect(explained.because.map(({ holder }) => holder?.id)).toEqual(holders.map(({ id }) => id));
-    expect(checkHolders(world, explained, tried)).toBe(1);
+    expect(checkHolders(fixture, explained, tried)).toBe(1);
     const less = { ...explained, because: explained.because.slice(1) };
-    expect(() => checkHolders(world, less, tried)).toThrow();
+    expect(() => checkHolders(fixture, less, tried)).toThrow();
     const other = { ...tried, address: "127.0.0.1" };
-    expect(() => checkHolders(world, explained, other)).toThrow();
+    expect(() => checkHolders(fixture, explained, other)).toThrow();
   });
 
   /** Sockets that meet at a few ports and remote ends, where each call is made once more. */
-  function fill(world: World, random: Random): void {
+  function fill(fixture: Fixture, random: Random): void {
     for (let turn = 0; turn < 16; turn++) {
       const flags = { reuseAddr: random.chance(60), reusePort: random.chance(60) };
-      const group = random.chance(20) ? random.pick(world.groups) : undefined;
+      const group = random.chance(20) ? random.pick(fixture.groups) : undefined;
       const own = {
         type: random.pick(["tcp4", "tcp4", "tcp6"] as const),
         uid: random.pick([0, 1000]),
       };
-      const socket = world.linux.socket({ ...flags, ...own, group });
-      world.sockets.push(socket);
+      const socket = fixture.linux.socket({ ...flags, ...own, group });
+      fixture.sockets.push(socket);
       const addresses = ["", socket.type === "tcp4" ? "10.0.0.1" : "::ffff:10.0.0.1"];
       if (random.chance(80)) {
         answerOf(() => socket.bind(random.pick(addresses), random.pick([0, 5000, 5001])));
@@ -251,17 +255,17 @@ describe("explainBind()", () => {
 
   /** What a call says that is refused for its port: its rules are noted, its holders go in turn. */
   function checkRefused(
-    world: World,
+    fixture: Fixture,
     index: number,
     call: (socket: LinuxSocket) => unknown,
     note: (rule: string) => void,
   ): void {
-    const socket = world.sockets[index] as LinuxSocket;
+    const socket = fixture.sockets[index] as LinuxSocket;
     const { port } = socket;
     const refusal = refusalOf(() => call(socket));
-    const before = refusal && pictureOf(world);
+    const before = refusal && pictureOf(fixture);
     const explained = refusal?.explain<LinuxExplanation>();
-    if (refusal !== undefined) expect(pictureOf(world)).toBe(before);
+    if (refusal !== undefined) expect(pictureOf(fixture)).toBe(before);
     if (explained === undefined) {
       const others = ["ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "EAFNOSUPPORT", "EOPNOTSUPP"];
       if (refusal !== undefined) expect(others).toContain(refusal.code);
@@ -276,40 +280,40 @@ describe("explainBind()", () => {
       return;
     }
     const ids = because.flatMap(({ holder }) => holder?.id ?? []);
-    const known = new Set(world.sockets.map(({ id }) => id));
+    const known = new Set(fixture.sockets.map(({ id }) => id));
     // connect() gives back a port that bind() has drawn.
     if (ids.length === 0 || !ids.every((id) => known.has(id)) || socket.port !== port) return;
-    const again = ({ sockets }: World): unknown => call(sockets[index] as LinuxSocket);
-    expect(without(world, ids, again), "more have to go").not.toBe(refusal?.code);
+    const again = ({ sockets }: Fixture): unknown => call(sockets[index] as LinuxSocket);
+    expect(without(fixture, ids, again), "more have to go").not.toBe(refusal?.code);
     for (const id of ids) {
       const others = ids.filter((other) => other !== id);
-      expect(without(world, others, again), "named in vain").toBe(refusal?.code);
+      expect(without(fixture, others, again), "named in vain").toBe(refusal?.code);
     }
     note("holders");
   }
 
-  type Change = (told: LinuxExplanation, world: World, index: number) => LinuxExplanation;
+  type Change = (told: LinuxExplanation, fixture: Fixture, index: number) => LinuxExplanation;
 
-  /** How often each rule was met in so many worlds, whose explanations may be changed. */
+  /** How often each rule was met in so many fixtures, whose explanations may be changed. */
   function checkRounds(rounds: number, change: Change = (told) => told): Map<string, number> {
     const random = new Random(12);
     const met = new Map<string, number>();
     const note = (rule: string): void => void met.set(rule, (met.get(rule) ?? 0) + 1);
     for (let round = 0; round < rounds; round++) {
-      const world = worldOn("release", round, { exact: true });
-      if (round % 3 === 0) for (let call = 0; call < 90; call++) callOnce(world, random.u32());
-      fill(world, random);
-      for (const index of world.sockets.keys()) {
+      const fixture = fixtureOn("release", round, { exact: true });
+      if (round % 3 === 0) for (let call = 0; call < 90; call++) callOnce(fixture, random.u32());
+      fill(fixture, random);
+      for (const index of fixture.sockets.keys()) {
         const call = callAgain(random);
         const changed = (socket: LinuxSocket): void => {
           const refusal = refusalOf(() => call(socket));
           const told = refusal?.explain<LinuxExplanation>();
-          if (refusal && told) throw explained(refusal, () => change(told, world, index));
+          if (refusal && told) throw explained(refusal, () => change(told, fixture, index));
           if (refusal) throw refusal;
         };
-        checkRefused(world, index, changed, note);
+        checkRefused(fixture, index, changed, note);
       }
-      world.linux.close();
+      fixture.linux.close();
     }
     return met;
   }
@@ -344,10 +348,10 @@ describe("explainBind()", () => {
 
   test("of a refused connect() tells how things are later, and changes nothing", () => {
     const portRange = { first: 5000, last: 5001 };
-    const world = worldOn("debug", 1, { portRange, tcpTwReuse: 1 });
+    const fixture = fixtureOn("debug", 1, { portRange, tcpTwReuse: 1 });
     const open = (): LinuxSocket => {
-      const socket = world.linux.socket();
-      world.sockets.push(socket);
+      const socket = fixture.linux.socket();
+      fixture.sockets.push(socket);
       return socket;
     };
     for (const socket of [open(), open()]) {
@@ -363,12 +367,12 @@ describe("explainBind()", () => {
       return [explanation?.allowed, rules, explanation?.free];
     };
     expect(told()).toEqual([false, [["tuple", 2]], 0]);
-    world.linux.setTime(world.linux.time + 1500);
-    const before = pictureOf(world);
+    fixture.linux.setTime(fixture.linux.time + 1500);
+    const before = pictureOf(fixture);
     expect(told()).toEqual([true, [], 2]);
-    expect([pictureOf(world), late.port, late.v6only]).toEqual([before, 0, false]);
+    expect([pictureOf(fixture), late.port, late.v6only]).toEqual([before, 0, false]);
     expect(late.connect("192.0.2.1", 80)).toBeGreaterThanOrEqual(5000);
-    world.linux.close();
+    fixture.linux.close();
   });
 
   test("says what bind() answers, names all holders that have to go, and none in vain", () => {
@@ -376,21 +380,21 @@ describe("explainBind()", () => {
     let [asked, checked, told] = [0, 0, 0];
     const rules = new Set<string>();
     for (let round = 0; round < 30; round++) {
-      const world = worldOn("debug", round, { exact: true });
-      for (let call = 0; call < 60; call++) callOnce(world, random.u32());
-      for (const [index, socket] of [...world.sockets].entries()) {
+      const fixture = fixtureOn("debug", round, { exact: true });
+      for (let call = 0; call < 60; call++) callOnce(fixture, random.u32());
+      for (const [index, socket] of [...fixture.sockets].entries()) {
         const address = random.pick(ADDRESSES[socket.type.slice(-1)] as string[]);
         const port = random.chance(30) ? 0 : random.pick(PORTS);
-        const before = pictureOf(world);
+        const before = pictureOf(fixture);
         const explained = socket.explainBind(address, port);
-        expect(pictureOf(world)).toBe(before);
+        expect(pictureOf(fixture)).toBe(before);
         for (const { rule } of explained.because) rules.add(rule);
         if (port === 0 && explained.searched !== undefined) {
           const { first, last } = explained.searched;
           const taken = explained.because.reduce((sum, { ports }) => sum + (ports ?? 0), 0);
           expect(taken + (explained.free ?? 0)).toBe(last - first + 1);
         }
-        if (checked < 120) checked += checkHolders(world, explained, { address, port, index });
+        if (checked < 120) checked += checkHolders(fixture, explained, { address, port, index });
         const refusal = refusalOf(() => socket.bind(address, port));
         const isRefused = refusal !== undefined;
         expect(isRefused, JSON.stringify(explained)).toBe(!explained.allowed);
@@ -400,7 +404,7 @@ describe("explainBind()", () => {
         }
         asked++;
       }
-      world.linux.close();
+      fixture.linux.close();
     }
     expect(asked).toBeGreaterThan(300);
     expect(checked).toBeGreaterThan(20);

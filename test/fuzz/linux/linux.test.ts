@@ -11,7 +11,7 @@ test("Linux2632Ports answers as its reference model does, 25,000 times, whatever
   await expectNoMismatch(linux("mixed"), 25_000, wanted);
 });
 
-test("Linux2632Ports answers as its reference model does, 25,000 times, where sockets crowd on few ports", async () => {
+test("Linux2632Ports answers as its reference model does, 25,000 times, with many sockets on few ports", async () => {
   await expectNoMismatch(linux("binding", "release"), 25_000, { exhausted: 300, retried: 30 });
 });
 

@@ -87,7 +87,7 @@ export class Planner {
       case "connect":
         return { op: "connect", sock, ...this.target(sock) };
       case "close":
-        return this.#isCrowded() || random.chance(20) ? { op: "close", sock } : undefined;
+        return this.#isFull() || random.chance(20) ? { op: "close", sock } : undefined;
       case "closeToTimeWait":
         return this.#closeToTimeWait(sock);
       case "setReuse": {
@@ -102,7 +102,7 @@ export class Planner {
   protected socket(): (LinuxOperation & { op: "socket" }) | undefined {
     const { devices, groups, reuse } = this.#setup;
     const { random } = this;
-    if (this.#isCrowded()) return undefined;
+    if (this.#isFull()) return undefined;
     this.#newest += 1;
     return {
       op: "socket",
@@ -113,7 +113,7 @@ export class Planner {
     };
   }
 
-  #isCrowded(): boolean {
+  #isFull(): boolean {
     return [...this.model.open].length >= this.#wanted;
   }
 

@@ -98,7 +98,7 @@ export function setupOf(salt: number, theme: Theme): Setup {
   const random = new Random(salt);
   if (theme.startsWith("wide")) return wideSetup(salt, random, theme === "wide binding");
   /** Many who share, so that there are more sockets than ports, and in each other's way. */
-  const crowds = random.chance(theme === "binding" ? 60 : 25);
+  const isFull = random.chance(theme === "binding" ? 60 : 25);
   const first = random.pick(FIRSTS);
   const count = Math.min(random.pick(COUNTS), PORT_MAX - first + 1);
   return {
@@ -108,14 +108,14 @@ export function setupOf(salt: number, theme: Theme): Setup {
     hint: random.pick([0, random.u32(), U32_MAX, U32_MAX - random.below(200)]),
     first,
     count,
-    sockets: crowds ? 2 * count + 20 : random.pick([count >> 1, count, count + 5]) + 2,
+    sockets: isFull ? 2 * count + 20 : random.pick([count >> 1, count, count + 5]) + 2,
     fewest: 0,
-    addresses: ADDRESSES.slice(0, random.between(1, crowds ? 2 : ADDRESSES.length)),
-    devices: crowds ? 1 : random.between(1, 3),
+    addresses: ADDRESSES.slice(0, random.between(1, isFull ? 2 : ADDRESSES.length)),
+    devices: isFull ? 1 : random.between(1, 3),
     destinations: DESTINATIONS.slice(0, random.between(1, DESTINATIONS.length)),
     destinationPorts: random.between(1, 3),
-    groups: GROUPS.slice(0, random.between(1, crowds ? 2 : GROUPS.length)),
-    reuse: crowds ? random.between(80, 100) : random.pick([0, 30, 80, 100]),
+    groups: GROUPS.slice(0, random.between(1, isFull ? 2 : GROUPS.length)),
+    reuse: isFull ? random.between(80, 100) : random.pick([0, 30, 80, 100]),
     clears: random.chance(50),
     ...(theme === "tight" && { limit: LIMIT_MIN + random.below(1500) }),
   };

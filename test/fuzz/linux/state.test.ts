@@ -1,4 +1,4 @@
-// What is kept of systems by the rules of Linux 2.6.32: random worlds, in which a restored system
+// What is kept of systems by the rules of Linux 2.6.32: random fixtures, in which a restored system
 // must answer as the original.
 
 import { describe, expect, test } from "vitest";
@@ -11,18 +11,18 @@ import {
 } from "../../../bindings/index.ts";
 import { LINUX_2632 } from "../../../bindings/state/bytes.ts";
 import { type Build, modulesFor } from "../../support/builds.ts";
+import { Random } from "../random.ts";
 import {
   answerOf,
   expectRefused,
-  type KeptWorld,
+  fixtureIn,
   outcomesOfForged,
+  type SystemFixture,
+  type SystemKind,
   sideBySide,
-  type WorldKind,
-  worldIn,
-} from "../kept.ts";
-import { Random } from "../random.ts";
+} from "../snapshots.ts";
 
-type World = KeptWorld<Linux2632Ports, Linux2632Socket>;
+type Fixture = SystemFixture<Linux2632Ports, Linux2632Socket>;
 
 const RULES = { rules: "2.6.32" } as const;
 const POLICIES: readonly PolicyName[] = [
@@ -35,7 +35,7 @@ const FIRST = 5000;
 const LAST = 5007;
 const SOCKETS_MAX = 30;
 
-function open(build: Build, seed: number, more = {}): World {
+function open(build: Build, seed: number, more = {}): Fixture {
   const modules = modulesFor(build);
   const tree = PortGroups.open({ module: modules.module });
   const web = tree.create("/web", { bindPortRange: { first: FIRST, last: 5003 } });
@@ -55,9 +55,10 @@ function restore(bytes: Uint8Array, build: Build, more = {}): Linux2632Ports {
   return LinuxPorts.restore(bytes, { ...RULES, ...modulesFor(build), ...more });
 }
 
-const KIND: WorldKind<World> = {
+const KIND: SystemKind<Fixture> = {
   open,
-  copy: (world, build) => worldIn(world, restore(world.linux.snapshot({ secrets: true }), build)),
+  copy: (fixture, build) =>
+    fixtureIn(fixture, restore(fixture.linux.snapshot({ secrets: true }), build)),
   call: callOnce,
   picture: ({ linux, sockets }) => {
     const { memory: _, ...counts } = linux.stats();
@@ -69,9 +70,9 @@ const KIND: WorldKind<World> = {
   },
 };
 
-function callOnce(world: World, seed: number): string {
+function callOnce(fixture: Fixture, seed: number): string {
   const random = new Random(seed);
-  const { linux, sockets } = world;
+  const { linux, sockets } = fixture;
   const kind = random.below(100);
   const socket = sockets[random.below(Math.max(1, sockets.length))];
   if (socket === undefined || (kind < 22 && sockets.length < SOCKETS_MAX)) {
@@ -79,7 +80,7 @@ function callOnce(world: World, seed: number): string {
       const opened = linux.socket({
         ...{ type: random.chance(20) ? "udp" : "tcp", reuseAddr: random.chance(50) },
         ...{ bindToDevice: random.chance(20) ? 1 : 0, privileged: random.chance(30) },
-        group: random.pick(world.groups),
+        group: random.pick(fixture.groups),
       });
       sockets.push(opened);
       return opened.id;
@@ -92,10 +93,10 @@ function callOnce(world: World, seed: number): string {
     [44, () => socket.bind(random.pick(ADDRESSES), random.chance(40) ? 0 : port)],
     [52, () => socket.listen()],
     [74, () => socket.connect(random.pick(REMOTES), 80, given)],
-    [78, () => close(world, socket, {})],
-    [86, () => close(world, socket, { timeWait: true, timestamp })],
+    [78, () => close(fixture, socket, {})],
+    [86, () => close(fixture, socket, { timeWait: true, timestamp })],
     [89, () => Object.assign(socket, { reuseAddr: random.chance(50) })],
-    [91, () => Object.assign(socket, { group: random.pick(world.groups) })],
+    [91, () => Object.assign(socket, { group: random.pick(fixture.groups) })],
     [92, () => Object.assign(linux.reserved, { text: random.pick(["", "5001", "5002-5003"]) })],
     [93, () => linux.setPortRange(FIRST, LAST - random.below(3))],
     [94, () => Object.assign(linux, { tcpTwReuse: random.below(2) })],
@@ -105,9 +106,9 @@ function callOnce(world: World, seed: number): string {
   return answerOf(calls.find(([below]) => kind < below)?.[1] as () => unknown);
 }
 
-function close(world: World, socket: Linux2632Socket, options: object): void {
+function close(fixture: Fixture, socket: Linux2632Socket, options: object): void {
   socket.close(options);
-  world.sockets = world.sockets.filter((other) => other !== socket);
+  fixture.sockets = fixture.sockets.filter((other) => other !== socket);
 }
 
 describe("a restored system of 2.6.32", () => {
@@ -119,7 +120,7 @@ describe("a restored system of 2.6.32", () => {
   });
 
   test("that has lost a socket is found out", () => {
-    const meddle = ({ sockets }: World) => sockets.find(({ port }) => port !== 0)?.close();
+    const meddle = ({ sockets }: Fixture) => sockets.find(({ port }) => port !== 0)?.close();
     expect(() => sideBySide(KIND, "release", 3, meddle)).toThrow();
   });
 
@@ -166,16 +167,16 @@ describe("a restored system of 2.6.32", () => {
 });
 
 describe("what is no snapshot of 2.6.32", () => {
-  const world = open("debug", 7);
-  for (let call = 0; call < 150; call++) callOnce(world, call * 7);
-  const bytes = world.linux.snapshot();
+  const fixture = open("debug", 7);
+  for (let call = 0; call < 150; call++) callOnce(fixture, call * 7);
+  const bytes = fixture.linux.snapshot();
   const restored = (changed: Uint8Array) => restore(changed, "debug");
 
   test("is refused, whatever has been flipped, cut or added: 100,000 changes", () => {
-    const before = KIND.picture(world);
+    const before = KIND.picture(fixture);
     expectRefused(bytes, restored, 100_000);
-    expect(KIND.picture(world)).toBe(before);
-    expect(restored(bytes).snapshot()).not.toEqual(world.linux.snapshot({ secrets: true }));
+    expect(KIND.picture(fixture)).toBe(before);
+    expect(restored(bytes).snapshot()).not.toEqual(fixture.linux.snapshot({ secrets: true }));
   });
 
   test("is refused or restored to something sound even where its checksum is right", () => {

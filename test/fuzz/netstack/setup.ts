@@ -97,7 +97,7 @@ const SPELLINGS: Readonly<Record<string, readonly string[]>> = {
   "9.9.9.9": ["9.9.9.9", "::ffff:909:909"],
 };
 
-/** Worlds with a range of so many ports. */
+/** Setups with a range of so many ports. */
 function setupOf(count: fc.Arbitrary<number>): fc.Arbitrary<Setup> {
   const all = fc.record({
     seed: fc.nat(0xffffffff),

@@ -140,7 +140,7 @@ export class Host {
     ([newest]) => newest;
 
   /** Has another connection the tuple, of that very device? */
-  hasTwin(one: Socket, device: number): boolean {
+  hasEqual(one: Socket, device: number): boolean {
     const known = one.tuple && this.#connections.get(nameOf(one.tuple));
     return known?.some((other) => other !== one && other.device === device) === true;
   }

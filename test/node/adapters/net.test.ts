@@ -41,10 +41,10 @@ test("a PortSocket is connecting at once, and what is written goes out", async (
   const socket = new PortSocket(connector).connect(port, "127.0.0.1");
   expect(socket.connecting).toBe(true);
   socket.write("hello ");
-  socket.end("world");
+  socket.end("again");
   let text = "";
   for await (const chunk of socket) text += chunk;
-  expect(text).toBe("hello world");
+  expect(text).toBe("hello again");
   expectOurs(came);
 });
 

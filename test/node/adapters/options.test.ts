@@ -30,7 +30,7 @@ const ASKED: Record<string, unknown> = {
   address: "127.0.0.1",
 };
 
-const wishFor = (name: string): unknown => ASKED[name] ?? 7;
+const valueFor = (name: string): unknown => ASKED[name] ?? 7;
 
 /** How each adapter is asked for an option: what is thrown, or fails. */
 const ASK: Record<string, (connector: Connector, options: object) => unknown> = {
@@ -67,7 +67,7 @@ test.each(REFUSING)("the table of %s calls refused what is refused", async (head
   expect(refused).not.toEqual([]);
   const one = connect();
   for (const name of refused) {
-    const asked = async () => ASK[heading]?.(one, { [name]: wishFor(name) });
+    const asked = async () => ASK[heading]?.(one, { [name]: valueFor(name) });
     await expect(asked(), name).rejects.toThrow(PortError);
     await expect(asked(), name).rejects.toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
     await expect(asked(), name).rejects.toThrow(new RegExp(`: ${name} must be `));

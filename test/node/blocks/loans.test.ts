@@ -37,7 +37,7 @@ const HOST = readHostState();
 const COOLDOWN_MS = 1000;
 
 /** The time, and which ports are in use, by server and port: by whom, and until when. */
-class World {
+class Host {
   now = 1000;
   readonly used: Map<string, { by: Holder; until: number }> = new Map();
   /** Ports that were picked while another used them. */
@@ -49,16 +49,16 @@ class Holder {
   readonly pairs: PairTable;
   readonly store: LendingStore = hostBlocks() as LendingStore;
   readonly held: Checkout[] = [];
-  readonly #world: World;
+  readonly #host: Host;
 
-  constructor(source: string, blocks: number, world = new World()) {
-    this.#world = world;
+  constructor(source: string, blocks: number, host = new Host()) {
+    this.#host = host;
     const portRange = { first: FIRST, last: FIRST + 64 * blocks - 1 };
     const options = { sources: source, portRange, reserved: "", cooldown: COOLDOWN_MS };
     const given = { ...options, blocks: this.store, skipUsed: false };
     const manager = PortManager.open({ portRange });
     this.pairs = new PairTable(manager, checkOptions(given, HOST), () => undefined);
-    Object.assign(this.pairs, { now: () => world.now });
+    Object.assign(this.pairs, { now: () => host.now });
     onTestFinished(() => this.close());
   }
 
@@ -84,7 +84,7 @@ class Holder {
   }
 
   #note(checkout: Checkout): void {
-    const { used, twice, now } = this.#world;
+    const { used, twice, now } = this.#host;
     const user = used.get(keyOf(checkout));
     if (user !== undefined && user.by !== this && user.until > now) twice.push(checkout.port);
     used.set(keyOf(checkout), { by: this, until: Number.POSITIVE_INFINITY });
@@ -92,7 +92,7 @@ class Holder {
   }
 
   end(what: "free" | "coolDown", count: number): void {
-    const { used, now } = this.#world;
+    const { used, now } = this.#host;
     for (const checkout of this.held.splice(0, count)) {
       checkout[what]();
       // A cooling port may be tried by a 64th of its period before its time is over.
@@ -135,27 +135,27 @@ const STEPS = fc.array(STEP, { minLength: 5, maxLength: 25 });
 /** Runs the steps with three holders of four blocks. */
 async function run(steps: readonly Step[]): Promise<{ twice: number[]; borrowed: number }> {
   const [source] = freshSources(1) as [string];
-  const world = new World();
-  const holders = [0, 1, 2].map(() => new Holder(source, 4, world));
+  const host = new Host();
+  const holders = [0, 1, 2].map(() => new Holder(source, 4, host));
   let borrowed = 0;
   for (const [what, who, count] of steps) {
     const holder = holders[who] as Holder;
     if (what === "take") await holder.take(count, 80 + (count % 2));
-    else if (what === "wait") world.now += COOLDOWN_MS;
+    else if (what === "wait") host.now += COOLDOWN_MS;
     else if (what === "tidy") holder.tidy();
     else holder.end(what, count);
     borrowed = Math.max(borrowed, ...holders.map(({ leased }) => leased?.borrowedPorts ?? 0));
   }
   for (const holder of holders) holder.end("free", Number.POSITIVE_INFINITY);
   // A port cools down for up to a 64th longer.
-  world.now += 2 * COOLDOWN_MS;
+  host.now += 2 * COOLDOWN_MS;
   const areBack = (): boolean => {
     for (const holder of holders) holder.tidy();
     return holders.every(({ leased }) => (leased?.lentPorts ?? 0) === 0);
   };
   await until(areBack, "all lent ports are back");
   for (const holder of holders) holder.close();
-  return { twice: world.twice, borrowed };
+  return { twice: host.twice, borrowed };
 }
 
 test("a port that is lent has one user, whatever connects and ends, and comes back", async () => {
@@ -204,13 +204,13 @@ test("who has ports of its own asks nobody", async () => {
 
 test("a borrower that asks for nothing any more gives back what has cooled down", async () => {
   const [source] = freshSources(1) as [string];
-  const world = new World();
-  const [lender, borrower] = [new Holder(source, 1, world), new Holder(source, 1, world)];
+  const host = new Host();
+  const [lender, borrower] = [new Holder(source, 1, host), new Holder(source, 1, host)];
   await lender.take(2);
   await borrower.take(5);
   borrower.end("coolDown", 5);
   expect(lender.leased?.lentPorts).toBeGreaterThanOrEqual(5);
-  world.now += 2 * COOLDOWN_MS;
+  host.now += 2 * COOLDOWN_MS;
   await until(() => lender.leased?.lentPorts === 0, "the lender has all");
 });
 
@@ -236,8 +236,8 @@ test.each([
 
 test("ports of a lender that is gone are not picked any more, and those in use stay", async () => {
   const [source] = freshSources(1) as [string];
-  const world = new World();
-  const [lender, borrower] = [new Holder(source, 1, world), new Holder(source, 1, world)];
+  const host = new Host();
+  const [lender, borrower] = [new Holder(source, 1, host), new Holder(source, 1, host)];
   await lender.take(2);
   expect(await borrower.take(5)).toBe(5);
   lender.close();
@@ -245,7 +245,7 @@ test("ports of a lender that is gone are not picked any more, and those in use s
   expect(borrower.held.length).toBe(5);
   // The block is free soon, and those five are not picked again.
   let taken = 0;
-  for (; taken === 0; world.now += 100) {
+  for (; taken === 0; host.now += 100) {
     await new Promise((done) => setTimeout(done, 5));
     taken = await borrower.take(64);
   }

@@ -3,8 +3,8 @@
 
 import { beforeAll, expect, test } from "vitest";
 import type { Datagrams } from "./inside/datagrams.ts";
+import { METHODS } from "./inside/methods.ts";
 import type { Shared } from "./inside/share.ts";
-import { WAYS } from "./inside/ways.ts";
 import { describeInside, inside, PORTS } from "./inside.ts";
 
 /** Of datagrams. */
@@ -12,7 +12,7 @@ const SOURCE = "127.0.0.2";
 const DESTINATIONS = 4;
 const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
 const PLAIN = ["localAddress alone", "the system's choice"];
-const OURS = Object.keys(WAYS).filter((name) => !PLAIN.includes(name));
+const OURS = Object.keys(METHODS).filter((name) => !PLAIN.includes(name));
 
 describeInside("64 ports, 4 destinations", () => {
   let shared: readonly Shared[];
@@ -20,7 +20,7 @@ describeInside("64 ports, 4 destinations", () => {
     shared = await inside<Shared[]>("share", ...OURS);
   });
 
-  test.each(OURS.map((way, index) => [way, index] as const))(
+  test.each(OURS.map((method, index) => [method, index] as const))(
     "%s: 256 connections from the chosen source, and no errors",
     (_way, index) => {
       const { source, seen, failures, held, further } = shared[index] as Shared;

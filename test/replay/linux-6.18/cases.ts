@@ -1,10 +1,9 @@
 // Cases from the test suites of gVisor and the Linux kernel (test/vectors/peers/linux.json), each
-// on a machine of its own. Sockets have names; a port "=s" is that of socket s, an address "@s" its
+// on a system of its own. Sockets have names; a port "=s" is that of socket s, an address "@s" its
 // address.
 
 import { same } from "../input.ts";
 import { type FillOptions, fill, type Opened } from "./filling.ts";
-import type { Name, OpenMachine } from "./machine.ts";
 import { seedOf } from "./seed.ts";
 import {
   type Call,
@@ -14,6 +13,7 @@ import {
   Player,
   setupOf,
 } from "./sequences.ts";
+import type { Name, OpenSystem } from "./system.ts";
 
 export interface Case {
   readonly id: string;
@@ -32,7 +32,7 @@ const RUNS_WITH_CHANCE = 10;
  * kernel as well (a range with an odd number of ports is not always used up): what a suite saw in
  * its run must then be what one of ten runs gives.
  */
-export function replayCase(one: Case, open: OpenMachine): Difference | undefined {
+export function replayCase(one: Case, open: OpenSystem): Difference | undefined {
   const runs = one.ops.some(([op]) => op === "fill") ? RUNS_WITH_CHANCE : 1;
   let difference: Difference | undefined;
   for (let run = 0; run < runs; run++) {
@@ -44,7 +44,7 @@ export function replayCase(one: Case, open: OpenMachine): Difference | undefined
 
 function runOnce(
   { env = {}, ops, expected }: Case,
-  open: OpenMachine,
+  open: OpenSystem,
   seed: number,
 ): Difference | undefined {
   const player = new CasePlayer(open, env, seed, ops);
@@ -63,7 +63,7 @@ class CasePlayer extends Player {
   /** Names of sockets that are closed. */
   readonly #past = new Map<unknown, Name>();
 
-  constructor(open: OpenMachine, env: Environment, seed: number, ops: readonly Call[]) {
+  constructor(open: OpenSystem, env: Environment, seed: number, ops: readonly Call[]) {
     const known = devicesIn(ops);
     const devices = [...known.values()].filter((device) => device !== 0);
     // Whose socket it is calls.
@@ -71,18 +71,18 @@ class CasePlayer extends Player {
   }
 
   override play(call: Call): unknown {
-    const { machine } = this;
+    const { system } = this;
     const [op, name, ...rest] = call;
     switch (op) {
       case "getopt":
-        return machine.range(this.find(name).socket);
+        return system.range(this.find(name).socket);
       case "bind":
       case "connect":
         return super.play([op, name, this.#address(rest[0]), this.#port(rest[1])]);
       case "accept":
         return this.#accept(name, this.find(rest[0]));
       case "name": {
-        const { address: addr, port } = machine.name(this.find(name).socket);
+        const { address: addr, port } = system.name(this.find(name).socket);
         return { addr, port };
       }
       case "opt":
@@ -98,9 +98,9 @@ class CasePlayer extends Player {
       case "time":
         return super.play(["sleep", name]);
       case "sysctl":
-        return machine.sysctl(name as string, rest[0] as string);
+        return system.sysctl(name as string, rest[0] as string);
       case "readctl":
-        return machine.readSysctl(name as string).trimEnd();
+        return system.readSysctl(name as string).trimEnd();
       case "fill":
         return this.#fill(name as FillOptions);
       default:
@@ -120,7 +120,7 @@ class CasePlayer extends Player {
   }
 
   override end(): { readonly bytes: number } {
-    for (const socket of this.#others) this.machine.close(socket, true);
+    for (const socket of this.#others) this.system.close(socket, true);
     return super.end();
   }
 
@@ -139,7 +139,7 @@ class CasePlayer extends Player {
   }
 
   #accept(name: unknown, { socket, uid }: Known): string {
-    const accepted = this.machine.accept(socket);
+    const accepted = this.system.accept(socket);
     if (accepted === undefined) return "EAGAIN";
     this.known.set(name, { socket: accepted, uid });
     return "ok";
@@ -147,15 +147,15 @@ class CasePlayer extends Player {
 
   #close(name: unknown, isReset: boolean): void {
     const { socket } = this.find(name);
-    this.#past.set(name, this.machine.name(socket));
-    this.machine.close(socket, isReset);
+    this.#past.set(name, this.system.name(socket));
+    this.system.close(socket, isReset);
     this.known.delete(name);
   }
 
   #fill(options: FillOptions): unknown {
     const opened: Opened = { sockets: this.#others, find: (name) => this.find(name).socket };
     const port = (value: unknown) => this.#port(value);
-    return fill(this.machine, options, opened, port);
+    return fill(this.system, options, opened, port);
   }
 
   /** A port, or that of a socket, also of one that is closed: "=s", "=s-1". */
@@ -171,8 +171,7 @@ class CasePlayer extends Player {
 
   #nameOf(name: string): Name {
     const past = this.#past.get(name);
-    if (past === undefined || this.known.has(name))
-      return this.machine.name(this.find(name).socket);
+    if (past === undefined || this.known.has(name)) return this.system.name(this.find(name).socket);
     return past;
   }
 }

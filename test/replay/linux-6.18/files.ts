@@ -6,16 +6,16 @@ import { gunzipSync } from "node:zlib";
 import { BadInput, parse } from "../input.ts";
 import type { Counts, Mismatch } from "../netstack.ts";
 import { type Case, replayCase } from "./cases.ts";
-import type { OpenMachine } from "./machine.ts";
 import { replayScenario, type Scenario } from "./range-fill.ts";
 import { type Difference, replaySequence, type Sequence } from "./sequences.ts";
+import type { OpenSystem } from "./system.ts";
 
 const SHOWN_MAX = 5;
 
 /** Replays a file of either notation; adds to the counts. */
 export async function replayKernelFile(
   path: string,
-  open: OpenMachine,
+  open: OpenSystem,
   counts: Counts,
 ): Promise<void> {
   replayRecordings(await readJson(path), path, open, counts);
@@ -25,7 +25,7 @@ export async function replayKernelFile(
 export function replayRecordings(
   content: unknown,
   place: string,
-  open: OpenMachine,
+  open: OpenSystem,
   counts: Counts,
 ): void {
   if (Array.isArray(content)) {

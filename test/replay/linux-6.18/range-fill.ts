@@ -3,9 +3,9 @@
 // compared in several runs with different draws; what chance decides must lie within what it can
 // give.
 
-import type { Machine, OpenMachine } from "./machine.ts";
 import { seedOf } from "./seed.ts";
 import { type Call, type Difference, type Environment, Player, setupOf } from "./sequences.ts";
+import type { OpenSystem, System } from "./system.ts";
 
 export interface Phase {
   readonly kind: string;
@@ -44,7 +44,7 @@ const RUNS = 12;
 const MAX = 64;
 
 /** The first claim that a run does not keep. */
-export function replayScenario(scenario: Scenario, open: OpenMachine): Difference | undefined {
+export function replayScenario(scenario: Scenario, open: OpenSystem): Difference | undefined {
   for (let run = 0; run < RUNS; run++) {
     const difference = runOnce(scenario, open, seedOf(scenario.id, run));
     if (difference !== undefined) return difference;
@@ -54,22 +54,22 @@ export function replayScenario(scenario: Scenario, open: OpenMachine): Differenc
 
 function runOnce(
   { env, pre, phases, r }: Scenario,
-  open: OpenMachine,
+  open: OpenSystem,
   seed: number,
 ): Difference | undefined {
-  const machine = open(setupOf(env, seed));
-  const player = new Player(machine, env);
+  const system = open(setupOf(env, seed));
+  const player = new Player(system, env);
   for (const [at, call] of pre.entries()) {
     const got = player.play(call);
     if (got !== r.pre[at]) return { at, call, expected: r.pre[at], got };
   }
   const opened: unknown[] = [];
   for (const [at, phase] of phases.entries()) {
-    const got = fill(machine, phase, opened);
+    const got = fill(system, phase, opened);
     const claim = r.phases[at] as Claim;
     if (!keeps(got, claim)) return { at: pre.length + at, call: phase, expected: claim, got };
   }
-  for (const socket of opened) machine.close(socket, true);
+  for (const socket of opened) system.close(socket, true);
   const { bytes } = player.end();
   if (bytes === 0) return undefined;
   return { at: pre.length + phases.length, call: "close everything", expected: 0, got: bytes };
@@ -94,34 +94,34 @@ function isSame(a: readonly number[], b: readonly number[]): boolean {
 }
 
 /** Sockets of one kind until one is refused, or there are enough. */
-function fill(machine: Machine, phase: Phase, opened: unknown[]): Filled {
+function fill(system: System, phase: Phase, opened: unknown[]): Filled {
   const ports: number[] = [];
   while (ports.length < (phase.max ?? MAX)) {
-    const socket = machine.socket(phase.kind.startsWith("udp") ? "udp4" : "tcp4", 0);
+    const socket = system.socket(phase.kind.startsWith("udp") ? "udp4" : "tcp4", 0);
     opened.push(socket);
-    const errno = prepare(machine, socket, phase) ?? begin(machine, socket, phase);
+    const errno = prepare(system, socket, phase) ?? begin(system, socket, phase);
     if (errno !== "ok") return { ports, errno };
-    ports.push(machine.name(socket).port);
+    ports.push(system.name(socket).port);
   }
   return { ports, errno: null };
 }
 
-function prepare(machine: Machine, socket: unknown, phase: Phase): string | undefined {
-  machine.setFlag(socket, "reuseaddr", phase.reuseaddr === 1);
-  machine.setFlag(socket, "reuseport", phase.reuseport === 1);
+function prepare(system: System, socket: unknown, phase: Phase): string | undefined {
+  system.setFlag(socket, "reuseaddr", phase.reuseaddr === 1);
+  system.setFlag(socket, "reuseport", phase.reuseport === 1);
   if (phase.port_range === undefined) return undefined;
-  const answer = machine.setRange(socket, ...phase.port_range);
+  const answer = system.setRange(socket, ...phase.port_range);
   return answer === "ok" ? undefined : answer;
 }
 
-function begin(machine: Machine, socket: unknown, { kind, addr = "", dest }: Phase): string {
-  if (kind.endsWith("bind0")) return machine.bind(socket, addr, 0, 0);
-  if (kind === "tcp-listen0") return machine.listen(socket);
+function begin(system: System, socket: unknown, { kind, addr = "", dest }: Phase): string {
+  if (kind.endsWith("bind0")) return system.bind(socket, addr, 0, 0);
+  if (kind === "tcp-listen0") return system.listen(socket);
   const [address, port] = dest as readonly [string, number];
   if (kind.includes("no_port")) {
-    machine.setFlag(socket, "bind_no_port", true);
-    const answer = machine.bind(socket, addr, 0, 0);
+    system.setFlag(socket, "bind_no_port", true);
+    const answer = system.bind(socket, addr, 0, 0);
     if (answer !== "ok") return answer;
   }
-  return machine.connect(socket, address, port);
+  return system.connect(socket, address, port);
 }

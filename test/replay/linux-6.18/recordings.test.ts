@@ -13,14 +13,14 @@ import { BadInput } from "../input.ts";
 import { type Counts, newCounts } from "../netstack.ts";
 import { type Case, replayCase } from "./cases.ts";
 import { replayKernelFile } from "./files.ts";
-import type { OpenMachine } from "./machine.ts";
-import { ModelMachine, openModel } from "./model-machine.ts";
-import { openPorts } from "./ports-machine.ts";
+import { ModelSystem, openModel } from "./model-system.ts";
+import { openPorts } from "./ports-system.ts";
+import type { OpenSystem } from "./system.ts";
 
 const VECTORS = new URL("../../vectors/", import.meta.url);
 const PEERS = new URL("peers/linux.json.gz", VECTORS).pathname;
 
-const MACHINES: readonly (readonly [name: string, open: OpenMachine])[] = [
+const SYSTEMS: readonly (readonly [name: string, open: OpenSystem])[] = [
   ["LinuxPorts, release,", (setup) => openPorts(setup, modulesFor("release"))],
   ["the reference model", openModel],
 ];
@@ -29,7 +29,7 @@ test("the recordings of Linux 6.18 are there: twelve files", () => {
   expect(recordings()).toHaveLength(12);
 });
 
-describe.each(MACHINES)("%s answers as Linux 6.18", (_name, open) => {
+describe.each(SYSTEMS)("%s answers as Linux 6.18", (_name, open) => {
   test("in every recorded sequence, and keeps every claim about full ranges", async () => {
     expect(await replayed(open, recordings())).toEqual({
       traces: 2359,
@@ -52,7 +52,7 @@ describe.each(MACHINES)("%s answers as Linux 6.18", (_name, open) => {
 });
 
 test("LinuxPorts, debug, answers as Linux 6.18 in each third file of sequences, and all cases", async () => {
-  const open: OpenMachine = (setup) => openPorts(setup, modulesFor("debug"));
+  const open: OpenSystem = (setup) => openPorts(setup, modulesFor("debug"));
   const some = recordings().filter((_, index) => index % 3 === 0);
   const counts = await replayed(open, [...some, PEERS]);
   expect(counts).toMatchObject({ mismatching: 0, mismatches: [] });
@@ -64,14 +64,14 @@ const cases = JSON.parse(gunzipSync(readFileSync(PEERS)).toString()) as Case[];
 test.each(cases.map((one) => [one.source, one.id, one] as const))(
   "LinuxPorts answers as %s expects it: %s",
   (_source, _id, one) => {
-    const open: OpenMachine = (setup) => openPorts(setup, modulesFor("release"));
+    const open: OpenSystem = (setup) => openPorts(setup, modulesFor("release"));
     expect(replayCase(one, open)).toBe(undefined);
   },
 );
 
-describe("a machine that does not answer as Linux 6.18 is found out", () => {
+describe("a system that does not answer as Linux 6.18 is found out", () => {
   /** Refuses every fifth bind(). */
-  class Moody extends ModelMachine {
+  class Moody extends ModelSystem {
     #binds = 0;
 
     override bind(socket: Socket, address: string, port: number, uid: number): string {
@@ -82,7 +82,7 @@ describe("a machine that does not answer as Linux 6.18 is found out", () => {
   }
 
   /** Leaves a byte behind. */
-  class Leaky extends ModelMachine {
+  class Leaky extends ModelSystem {
     override end(): { readonly bytes: number } {
       return { bytes: 1 };
     }
@@ -100,16 +100,16 @@ describe("a machine that does not answer as Linux 6.18 is found out", () => {
   });
 
   test("when its ranges are filled in another order", async () => {
-    const open: OpenMachine = (setup) => {
-      const machine = new ModelMachine(setup);
-      machine.host.random = () => 0;
-      const { range } = machine.host.settings;
+    const open: OpenSystem = (setup) => {
+      const system = new ModelSystem(setup);
+      system.host.random = () => 0;
+      const { range } = system.host.settings;
       // One port less than there is.
-      machine.host.settings.range = {
+      system.host.settings.range = {
         ...range,
         last: Math.max(range.first, range.last - 1),
       };
-      return machine;
+      return system;
     };
     expect((await replayed(open, [vector("range-fill")])).mismatching).toBeGreaterThan(50);
   });
@@ -162,7 +162,7 @@ function sequence(call: string): string {
   return `{"suite":"odd","sequences":[{"id":0,"ops":${calls},"r":["ok","ok"]}]}`;
 }
 
-async function replayed(open: OpenMachine, paths: readonly string[]): Promise<Counts> {
+async function replayed(open: OpenSystem, paths: readonly string[]): Promise<Counts> {
   const counts = newCounts();
   for (const path of paths) await replayKernelFile(path, open, counts);
   return counts;

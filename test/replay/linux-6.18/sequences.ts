@@ -1,9 +1,9 @@
-// Recorded sequences of socket calls on Linux 6.18 (test/vectors/linux): each runs on a machine of
+// Recorded sequences of socket calls on Linux 6.18 (test/vectors/linux): each runs on a system of
 // its own, with the listeners that the recorder had, and every answer is compared.
 
 import { BadInput } from "../input.ts";
-import type { Flag, Machine, OpenMachine, Setup, SocketType } from "./machine.ts";
 import { seedOf } from "./seed.ts";
+import type { Flag, OpenSystem, Setup, SocketType, System } from "./system.ts";
 
 export interface Environment {
   readonly servers?: readonly (readonly [address: string, port: number])[];
@@ -53,8 +53,8 @@ export function setupOf(env: Environment, seed: number): Setup {
   };
 }
 
-/** The first answer that differs, if one does; and the machine has nothing left in the end. */
-export function replaySequence(sequence: Sequence, open: OpenMachine): Difference | undefined {
+/** The first answer that differs, if one does; and the system has nothing left in the end. */
+export function replaySequence(sequence: Sequence, open: OpenSystem): Difference | undefined {
   const { ops, r, env = {} } = sequence;
   const player = new Player(open(setupOf(env, seedOf(sequence.id))), env);
   for (const [at, call] of ops.entries()) {
@@ -67,18 +67,18 @@ export function replaySequence(sequence: Sequence, open: OpenMachine): Differenc
 }
 
 export class Player {
-  protected readonly machine: Machine;
+  protected readonly system: System;
   readonly #devices: ReadonlyMap<string, number>;
   readonly #isOwnersCall: boolean;
   readonly #servers = new Map<string, unknown>();
   protected readonly known: Map<unknown, Known> = new Map();
 
   constructor(
-    machine: Machine,
+    system: System,
     { servers = [], exec_as_owner }: Environment,
     devices: ReadonlyMap<string, number> = DEVICES,
   ) {
-    this.machine = machine;
+    this.system = system;
     this.#devices = devices;
     this.#isOwnersCall = exec_as_owner !== undefined && exec_as_owner !== 0;
     for (const [address, port] of servers) this.#serve(address, port);
@@ -86,7 +86,7 @@ export class Player {
 
   play([op, id, ...rest]: Call): unknown {
     if (op === "sleep") {
-      this.machine.advance(id as number);
+      this.system.advance(id as number);
       return "ok";
     }
     if (op === "socket") return this.#open(id, rest[0] as SocketType, (rest[1] as number) ?? 0);
@@ -101,40 +101,40 @@ export class Player {
 
   end(): { readonly bytes: number } {
     for (const { socket, peer } of this.known.values()) {
-      this.machine.close(socket, true);
-      if (peer !== undefined) this.machine.close(peer, true);
+      this.system.close(socket, true);
+      if (peer !== undefined) this.system.close(peer, true);
     }
-    for (const server of this.#servers.values()) this.machine.close(server, true);
+    for (const server of this.#servers.values()) this.system.close(server, true);
     this.known.clear();
-    return this.machine.end();
+    return this.system.end();
   }
 
   #serve(address: string, port: number): void {
-    const machine = this.machine;
-    const server = machine.socket(address.includes(":") ? "tcp6" : "tcp4", 0);
-    if (address.includes(":")) machine.setFlag(server, "v6only", true);
-    machine.bind(server, address, port, 0);
-    machine.listen(server);
+    const system = this.system;
+    const server = system.socket(address.includes(":") ? "tcp6" : "tcp4", 0);
+    if (address.includes(":")) system.setFlag(server, "v6only", true);
+    system.bind(server, address, port, 0);
+    system.listen(server);
     this.#servers.set(nameOf(address, port), server);
   }
 
   #open(id: unknown, type: SocketType, uid: number): string {
-    this.known.set(id, { socket: this.machine.socket(type, uid), uid });
+    this.known.set(id, { socket: this.system.socket(type, uid), uid });
     return "ok";
   }
 
   #call(op: string, id: unknown, known: Known, rest: readonly unknown[]): string {
-    const machine = this.machine;
+    const system = this.system;
     const { socket } = known;
     switch (op) {
       case "opt":
         return this.#setOption(socket, rest[0] as string, rest[1]);
       case "bind": {
         const uid = this.#isOwnersCall ? known.uid : 0;
-        return machine.bind(socket, rest[0] as string, rest[1] as number, uid);
+        return system.bind(socket, rest[0] as string, rest[1] as number, uid);
       }
       case "listen":
-        return machine.listen(socket);
+        return system.listen(socket);
       case "connect":
         return this.#connect(known, rest[0] as string, rest[1] as number);
       case "disconnect":
@@ -143,7 +143,7 @@ export class Player {
         this.known.delete(id);
         return this.#close(known, rest[0] === "fin");
       case "name": {
-        const { address, port } = machine.name(socket);
+        const { address, port } = system.name(socket);
         return `${address}|${port}`;
       }
       default:
@@ -152,28 +152,28 @@ export class Player {
   }
 
   #setOption(socket: unknown, name: string, value: unknown): string {
-    const machine = this.machine;
+    const system = this.system;
     if (name === "bindtodevice") {
-      return machine.setDevice(socket, this.#devices.get(value as string) ?? NO_DEVICE);
+      return system.setDevice(socket, this.#devices.get(value as string) ?? NO_DEVICE);
     }
     if (name === "port_range") {
       const [first, last] = value as [number, number];
-      return machine.setRange(socket, first, last);
+      return system.setRange(socket, first, last);
     }
-    return machine.setFlag(socket, name as Flag, value === 1);
+    return system.setFlag(socket, name as Flag, value === 1);
   }
 
   #connect(known: Known, address: string, port: number): string {
-    const answer = this.machine.connect(known.socket, address, port);
+    const answer = this.system.connect(known.socket, address, port);
     const server = this.#servers.get(nameOf(address, port));
-    if (answer === "ok" && server !== undefined) known.peer = this.machine.accept(server);
+    if (answer === "ok" && server !== undefined) known.peer = this.system.accept(server);
     return answer;
   }
 
   #disconnect(known: Known): string {
-    const answer = this.machine.disconnect(known.socket);
+    const answer = this.system.disconnect(known.socket);
     if (answer === "ok" && known.peer !== undefined) {
-      this.machine.close(known.peer, true);
+      this.system.close(known.peer, true);
       known.peer = undefined;
     }
     return answer;
@@ -181,9 +181,9 @@ export class Player {
 
   /** Both ends: this one first, then the server's. */
   #close({ socket, peer }: Known, isOrderly: boolean): string {
-    if (peer === undefined) return this.machine.close(socket, false);
-    const answer = this.machine.close(socket, !isOrderly);
-    this.machine.close(peer, !isOrderly);
+    if (peer === undefined) return this.system.close(socket, false);
+    const answer = this.system.close(socket, !isOrderly);
+    this.system.close(peer, !isOrderly);
     return answer;
   }
 }

@@ -16,7 +16,7 @@ import {
 import { BadInput } from "../input.ts";
 import type { Call } from "../linux-6.18/sequences.ts";
 
-interface FlowOptions {
+interface PoolDescription {
   readonly address?: string;
   readonly networks?: readonly number[];
   readonly transport?: "tcp" | "udp";
@@ -137,7 +137,7 @@ export class AllocatorPlayer {
     return new ReservedPorts(text, module === undefined ? {} : { module });
   }
 
-  #pool({ address, networks, transport, group, reserved }: FlowOptions): PortPool {
+  #pool({ address, networks, transport, group, reserved }: PoolDescription): PortPool {
     return this.#opened().pool({
       transport: transport === "udp" ? UDP : TCP,
       ...(address !== undefined && { address }),

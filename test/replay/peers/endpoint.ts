@@ -3,7 +3,7 @@
 
 import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../../../assembly/abi.ts";
 import { type PortRequest, TCP, UDP } from "../../../bindings/index.ts";
-import type { SocketType } from "../linux-6.18/machine.ts";
+import type { SocketType } from "../linux-6.18/system.ts";
 import { IPV4, IPV6, type Place } from "./addresses.ts";
 import type { Registration } from "./demuxer.ts";
 

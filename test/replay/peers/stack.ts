@@ -8,7 +8,7 @@
 
 import { PortError, PortManager, TCP } from "../../../bindings/index.ts";
 import { flagsOf } from "../../support/ask.ts";
-import type { Machine, Name, Setup, SocketType } from "../linux-6.18/machine.ts";
+import type { Name, Setup, SocketType, System } from "../linux-6.18/system.ts";
 import {
   IPV4,
   IPV6,
@@ -34,11 +34,11 @@ interface Remote extends Place {
 
 type Options = NonNullable<Parameters<typeof PortManager.open>[0]>;
 
-export function openStack(setup: Setup, options: Options = {}): Machine<Endpoint> {
+export function openStack(setup: Setup, options: Options = {}): System<Endpoint> {
   return new Stack(setup, options);
 }
 
-class Stack implements Machine<Endpoint> {
+class Stack implements System<Endpoint> {
   readonly #manager: PortManager;
   readonly #usedAtOpen: number;
   readonly #addresses: readonly string[];

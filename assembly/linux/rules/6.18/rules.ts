@@ -144,7 +144,7 @@ function judgeUdp(socket: Address, holder: Address): u32 {
   return has(socket, GROUPED) || uidOf(holder) != <u32>word(socket, UID) ? CONFLICT : SHARE;
 }
 
-// ── Named ports ───────────────────────────────────────────────────────────────────────────
+// ── Explicit ports ───────────────────────────────────────────────────────────────────────────
 
 /** Does an owner of the port, or slot, keep the socket away? It may be an owner itself. */
 export function conflictsAt(socket: Address, place: Port): bool {

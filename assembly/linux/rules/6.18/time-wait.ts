@@ -82,7 +82,7 @@ const ENDS: usize = 72;
 const WAIT_BYTES: u32 = 80;
 
 const HALF_OPEN: u32 = 1;
-const STAMPED: u32 = 2;
+const TIMESTAMPED: u32 = 2;
 const BY_CONNECT: u32 = 4;
 const IS_PENDING: u32 = 8;
 /** Half open, and its FIN gets no answer: it is none of the TIME_WAITs; or its last FIN. */
@@ -114,7 +114,7 @@ export function addWait(socket: Address, isHalfOpen: bool): void {
   const system = systemOf(socket);
   const port = portOf(socket);
   const tuple = word(socket, TUPLE);
-  const timestamps = has(socket, HAS_TIMESTAMPS) ? STAMPED : 0;
+  const timestamps = has(socket, HAS_TIMESTAMPS) ? TIMESTAMPED : 0;
   describeWait(socket);
   const flags = (has(socket, FROM_CONNECT) ? BY_CONNECT : 0) | timestamps;
   const wait = makeWait(system, tuple, port, flags);
@@ -165,7 +165,7 @@ function beginClosed(system: Address, wait: Address): void {
   store<u64>(wait, nowOf(system), ENTERED);
   store<u64>(wait, nowOf(system) + durationOf(system), ENDS);
   enqueue(system + CLOSED_QUEUE, wait, EXPIRING, ENDS);
-  if (!hasWaitFlag(wait, STAMPED)) return;
+  if (!hasWaitFlag(wait, TIMESTAMPED)) return;
   setWaitFlag(wait, IS_PENDING, true);
   enqueue(system + PENDING_QUEUE, wait, PENDING, ENTERED);
 }
@@ -206,7 +206,7 @@ export function findWait(system: Address, tuple: Address, port: Port): Address {
 
 /** May a socket that names the port take the tuple over? */
 export function isForNamed(wait: Address): bool {
-  return hasWaitFlag(wait, STAMPED);
+  return hasWaitFlag(wait, TIMESTAMPED);
 }
 
 /** Any TIME_WAIT that is left, or 0. */

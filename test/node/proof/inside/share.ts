@@ -6,7 +6,7 @@
 
 import { createConnector } from "../../../../bindings/node/index.ts";
 import { Host } from "./hosts.ts";
-import { WAYS, type Way } from "./ways.ts";
+import { METHODS, type Method } from "./methods.ts";
 
 /** What it prints. */
 export interface Shared {
@@ -27,13 +27,17 @@ const FIRST_SERVER = 9001;
 
 const shared: Shared[] = [];
 for (const [index, name] of process.argv.slice(2).entries()) {
-  const way = WAYS[name];
-  if (way === undefined) throw new Error(`no way is called ${name}`);
-  shared.push(await share(way, `127.0.0.${2 + index}`, FIRST_SERVER + index * DESTINATIONS));
+  const method = METHODS[name];
+  if (method === undefined) throw new Error(`no method is called ${name}`);
+  shared.push(await share(method, `127.0.0.${2 + index}`, FIRST_SERVER + index * DESTINATIONS));
 }
 process.stdout.write(JSON.stringify(shared), () => process.exit());
 
-async function share({ kind, client: open }: Way, source: string, first: number): Promise<Shared> {
+async function share(
+  { kind, client: open }: Method,
+  source: string,
+  first: number,
+): Promise<Shared> {
   const host = await Host.start(kind, first, DESTINATIONS);
   const connector = createConnector({ sources: source, headroom: 0 });
   const failures: Record<string, number> = {};

@@ -1,15 +1,15 @@
-// Turmoil: whatever happens to thousands of connections, in the end no port is lost: none is held,
-// nobody waits, and every port can be taken again, to every destination.
+// Every ending: whatever happens to thousands of connections, in the end no port is lost: none is
+// held, no connection waits, and every port can be taken again, to every destination.
 
 import { expect, test } from "vitest";
-import type { Turmoil } from "./inside/turmoil.ts";
+import type { Report } from "./inside/every-ending.ts";
 import { describeInside, inside, PORTS } from "./inside.ts";
 
 const CONNECTS = 20_000;
 const DESTINATIONS = 4;
 const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
 
-function expectNothingLost({ after, picks, released, failures, seen }: Turmoil): void {
+function expectNothingLost({ after, picks, released, failures, seen }: Report): void {
   expect(after).toEqual({ held: 0, waiting: 0, quarantined: 0 });
   expect(picks).toBe(released);
   expect(failures).toEqual([]);
@@ -17,11 +17,11 @@ function expectNothingLost({ after, picks, released, failures, seen }: Turmoil):
   expect(seen.map((who) => [...who].sort())).toEqual(Array(DESTINATIONS).fill(expected));
 }
 
-describeInside("turmoil", () => {
+describeInside("every-ending", () => {
   test("20,000 connects, more than there are ports, that end in every way", async () => {
-    const turmoil = await inside<Turmoil>("turmoil", "1", `${CONNECTS}`);
-    const { outcomes, ends, kills, most } = turmoil;
-    expectNothingLost(turmoil);
+    const report = await inside<Report>("every-ending", "1", `${CONNECTS}`);
+    const { outcomes, ends, kills, most } = report;
+    expectNothingLost(report);
     // All of it did happen.
     expect(Object.values(outcomes).reduce((sum, count) => sum + count)).toBe(CONNECTS);
     expect(kills).toBe(CONNECTS / 2000);
@@ -37,16 +37,16 @@ describeInside("turmoil", () => {
 
   test("20,000 connects with a queue of waiters, and ports that cool down", async () => {
     const options = { wait: { timeout: 30, limit: 40 }, cooldown: 20, whenCooling: "wait" };
-    const turmoil = await inside<Turmoil>("turmoil", "2", "3000", JSON.stringify(options));
-    expectNothingLost(turmoil);
-    expect(turmoil.most.waiting).toBe(40);
-    expect(turmoil.outcomes.waiters).toBeGreaterThan(0);
-    expect(turmoil.outcomes.time).toBeGreaterThan(0);
+    const report = await inside<Report>("every-ending", "2", "3000", JSON.stringify(options));
+    expectNothingLost(report);
+    expect(report.most.waiting).toBe(40);
+    expect(report.outcomes.waiters).toBeGreaterThan(0);
+    expect(report.outcomes.time).toBeGreaterThan(0);
   });
 
   test("20,000 connects with ports taken in the order in which they came back", async () => {
     const options = { spread: "least-used", selection: "fifo" };
-    const turmoil = await inside<Turmoil>("turmoil", "3", "2000", JSON.stringify(options));
-    expectNothingLost(turmoil);
+    const report = await inside<Report>("every-ending", "3", "2000", JSON.stringify(options));
+    expectNothingLost(report);
   });
 });

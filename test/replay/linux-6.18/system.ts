@@ -21,7 +21,7 @@ export interface Name {
   readonly port: number;
 }
 
-export interface Machine<Socket = unknown> {
+export interface System<Socket = unknown> {
   socket(type: SocketType, uid: number): Socket;
   setFlag(socket: Socket, flag: Flag, value: boolean): string;
   setDevice(socket: Socket, device: number): string;
@@ -44,4 +44,4 @@ export interface Machine<Socket = unknown> {
   end(): { readonly bytes: number };
 }
 
-export type OpenMachine = (setup: Setup) => Machine;
+export type OpenSystem = (setup: Setup) => System;

@@ -1,12 +1,12 @@
-// A world of random calls on LinuxPorts by the rules of Linux 6.18: the same draws make the same
+// A fixture of random calls on LinuxPorts by the rules of Linux 6.18: the same draws make the same
 // calls on any system that holds the same, so that an original and its copy can be compared.
 
 import type { LinuxPorts, LinuxSocket } from "../../../bindings/index.ts";
-import { answerOf, type KeptWorld } from "../kept.ts";
 import { Random } from "../random.ts";
+import { answerOf, type SystemFixture } from "../snapshots.ts";
 
 /** A system, its sockets, and the groups that they may be in. */
-export type World = KeptWorld<LinuxPorts, LinuxSocket>;
+export type Fixture = SystemFixture<LinuxPorts, LinuxSocket>;
 
 const TYPES = ["tcp4", "tcp4", "tcp4", "tcp6", "udp4", "udp6"] as const;
 export const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
@@ -28,12 +28,12 @@ export const OPTIONS = {
 } as const;
 
 /** A call that a seed stands for, and what it answers: a value, or the code of the refusal. */
-export function callOnce(world: World, seed: number): string {
+export function callOnce(fixture: Fixture, seed: number): string {
   const random = new Random(seed);
-  const { linux, sockets } = world;
+  const { linux, sockets } = fixture;
   const kind = random.below(100);
   const socket = sockets[random.below(Math.max(1, sockets.length))];
-  if (socket === undefined || (kind < 22 && sockets.length < 40)) return open(world, random);
+  if (socket === undefined || (kind < 22 && sockets.length < 40)) return open(fixture, random);
   const family = socket.type.slice(-1);
   const address = random.pick(ADDRESSES[family] as string[]);
   const remote = random.pick(REMOTES[family] as string[]);
@@ -43,11 +43,11 @@ export function callOnce(world: World, seed: number): string {
     [40, () => socket.bind(address, random.chance(40) ? 0 : port, random.pick([0, 0, 1000]))],
     [47, () => socket.listen()],
     [63, () => connect(socket, random, remote, port)],
-    [68, () => accept(world, socket)],
+    [68, () => accept(fixture, socket)],
     [71, () => socket.disconnect()],
     [75, () => socket.shutdown()],
     [79, () => socket.receive(isReset ? "reset" : "fin")],
-    [84, () => close(world, socket, isReset)],
+    [84, () => close(fixture, socket, isReset)],
     [86, () => Object.assign(socket, { reuseAddr: isReset })],
     [88, () => Object.assign(socket, { reusePort: isReset })],
     [90, () => Object.assign(socket, { bindToDevice: random.below(3) })],
@@ -56,8 +56,8 @@ export function callOnce(world: World, seed: number): string {
       () =>
         Object.assign(socket, { localPortRange: { first: 5000, last: 5000 + random.below(3) } }),
     ],
-    [92, () => Object.assign(socket, { group: random.pick(world.groups) })],
-    [94, () => accepted(world, socket.acceptFrom(remote, 1024 + random.below(9), address))],
+    [92, () => Object.assign(socket, { group: random.pick(fixture.groups) })],
+    [94, () => accepted(fixture, socket.acceptFrom(remote, 1024 + random.below(9), address))],
     [95, () => linux.sysctl.write("net.ipv4.tcp_tw_reuse_delay", `${1 + random.below(3000)}`)],
     [96, () => Object.assign(linux, { tcpTwReuse: random.below(3) })],
     [100, () => pass(linux, random.pick([10, 500, 2000, 30_000, 61_000]))],
@@ -66,7 +66,7 @@ export function callOnce(world: World, seed: number): string {
 }
 
 /** All that can be seen of a system and its sockets. */
-export function pictureOf({ linux, sockets }: World): string {
+export function pictureOf({ linux, sockets }: Fixture): string {
   const { memory: _, ...counts } = linux.stats();
   const names = sockets.map(({ id, name, port, state, localPortRange }) => {
     return [id, name, port, state, localPortRange];
@@ -75,18 +75,18 @@ export function pictureOf({ linux, sockets }: World): string {
   return JSON.stringify([counts, names, buckets, [...linux.sockets()], linux.time]);
 }
 
-function open(world: World, random: Random): string {
+function open(fixture: Fixture, random: Random): string {
   return answerOf(() => {
-    const socket = world.linux.socket({
+    const socket = fixture.linux.socket({
       type: random.pick(TYPES),
       uid: random.pick([0, 0, 1000]),
       reuseAddr: random.chance(40),
       reusePort: random.chance(40),
       bindAddressNoPort: random.chance(10),
       bindToDevice: random.chance(20) ? 1 + random.below(2) : 0,
-      group: random.pick(world.groups),
+      group: random.pick(fixture.groups),
     });
-    world.sockets.push(socket);
+    fixture.sockets.push(socket);
     return socket.id;
   });
 }
@@ -97,18 +97,18 @@ function connect(socket: LinuxSocket, random: Random, remote: string, port: numb
   return socket.connect(remote, port, { remote: answers, ...given });
 }
 
-function accept(world: World, listener: LinuxSocket): number {
-  return accepted(world, listener.accept());
+function accept(fixture: Fixture, listener: LinuxSocket): number {
+  return accepted(fixture, listener.accept());
 }
 
-function accepted(world: World, child: LinuxSocket): number {
-  world.sockets.push(child);
+function accepted(fixture: Fixture, child: LinuxSocket): number {
+  fixture.sockets.push(child);
   return child.id;
 }
 
-function close(world: World, socket: LinuxSocket, isReset: boolean): void {
+function close(fixture: Fixture, socket: LinuxSocket, isReset: boolean): void {
   socket.close({ reset: isReset });
-  world.sockets = world.sockets.filter((other) => other !== socket);
+  fixture.sockets = fixture.sockets.filter((other) => other !== socket);
 }
 
 function pass(linux: LinuxPorts, ms: number): number {

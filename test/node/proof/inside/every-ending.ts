@@ -1,9 +1,9 @@
-// Turmoil: in a namespace with 64 ports, thousands of connections that end in every way there is,
-// more at a time than there are ports, to servers that are killed meanwhile. Then all is to be as
-// at the beginning: it connects 64 to each of 4 destinations once more. Prints, as JSON, what
+// Every ending: in a namespace with 64 ports, thousands of connections that end in every way there
+// is, more at a time than there are ports, to servers that are killed meanwhile. Then it opens 64
+// connections to each of 4 destinations once more, as at the beginning. Prints, as JSON, what
 // happened.
 //
-//   node turmoil.js SEED CONNECTS OPTIONS    OPTIONS: more options of the connector, as JSON
+//   node every-ending.js SEED CONNECTS OPTIONS    OPTIONS: more options of the connector, as JSON
 
 import { connect as netConnect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +12,7 @@ import { type ConnectorOptions, createConnector } from "../../../../bindings/nod
 import { HOST, Host } from "./hosts.ts";
 
 /** What it prints. */
-export interface Turmoil {
+export interface Report {
   /** How connects went: `connected`, or the code of what they failed by, and how often. */
   readonly outcomes: Readonly<Record<string, number>>;
   /** How often each end was given to a connection. */
@@ -70,8 +70,8 @@ const again = await fillAgain();
 stuck.close();
 await Promise.all(hosts.map((host) => host.kill()));
 const after = { held, waiting, quarantined };
-const turmoil: Turmoil = { outcomes, ends, kills, most, after, picks, released, ...again };
-process.stdout.write(JSON.stringify(turmoil), () => process.exit());
+const report: Report = { outcomes, ends, kills, most, after, picks, released, ...again };
+process.stdout.write(JSON.stringify(report), () => process.exit());
 
 // ── What one client does, again and again ─────────────────────────────────────────────────
 
@@ -139,7 +139,7 @@ async function killOne(): Promise<void> {
 // ── The rest ──────────────────────────────────────────────────────────────────────────────
 
 /** Takes every port to every destination. */
-async function fillAgain(): Promise<Pick<Turmoil, "seen" | "failures">> {
+async function fillAgain(): Promise<Pick<Report, "seen" | "failures">> {
   const failures: string[] = [];
   const wanted = Array.from({ length: DESTINATIONS * EACH }, (_, index) => index % DESTINATIONS);
   const sockets = await Promise.all(

@@ -13,7 +13,7 @@ const CALLS_BEFORE = 150;
 const CALLS_AFTER = 250;
 
 /** A system with its sockets, and the groups that they may be in. */
-export interface KeptWorld<
+export interface SystemFixture<
   Linux extends Restorable<Socket>,
   Socket extends { readonly id: number },
 > {
@@ -29,39 +29,39 @@ interface Restorable<Socket> extends LinuxSystem {
     | undefined;
 }
 
-export interface WorldKind<World> {
-  open(build: Build, seed: number): World;
-  copy(world: World, build: Build): World;
+export interface SystemKind<Fixture> {
+  open(build: Build, seed: number): Fixture;
+  copy(fixture: Fixture, build: Build): Fixture;
   /** A call that a seed stands for, and what it answers. */
-  call(world: World, seed: number): string;
+  call(fixture: Fixture, seed: number): string;
   /** All that can be seen. */
-  picture(world: World): string;
+  picture(fixture: Fixture): string;
 }
 
-/** The same world once more, of a restored system. */
-export function worldIn<Linux extends Restorable<Socket>, Socket extends { readonly id: number }>(
-  world: KeptWorld<Linux, Socket>,
+/** The same fixture once more, of a restored system. */
+export function fixtureIn<Linux extends Restorable<Socket>, Socket extends { readonly id: number }>(
+  fixture: SystemFixture<Linux, Socket>,
   linux: Linux,
-): KeptWorld<Linux, Socket> {
+): SystemFixture<Linux, Socket> {
   verifyLinux(linux);
-  if (Buffer.compare(linux.snapshot(), world.linux.snapshot()) !== 0) {
+  if (Buffer.compare(linux.snapshot(), fixture.linux.snapshot()) !== 0) {
     expect.fail("a copy makes another snapshot");
   }
   const known = linux.restored?.sockets;
-  const sockets = world.sockets.map(({ id }) => known?.get(id) as Socket);
+  const sockets = fixture.sockets.map(({ id }) => known?.get(id) as Socket);
   const [tree] = linux.restored?.groups ?? [];
-  const groups = world.groups.map((group) => {
+  const groups = fixture.groups.map((group) => {
     return group === undefined || tree === undefined ? group : tree.get(group.path);
   });
   return { linux, sockets, groups };
 }
 
 /** How many calls an original and its copy answered alike. */
-export function sideBySide<World extends { readonly linux: LinuxSystem }>(
-  kind: WorldKind<World>,
+export function sideBySide<Fixture extends { readonly linux: LinuxSystem }>(
+  kind: SystemKind<Fixture>,
   build: Build,
   seed: number,
-  meddle?: (copy: World) => void,
+  meddle?: (copy: Fixture) => void,
 ): number {
   const random = new Random(seed);
   const original = kind.open(build, seed);

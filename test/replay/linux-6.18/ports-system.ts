@@ -1,10 +1,10 @@
-// LinuxPorts by the rules of Linux 6.18 as a machine to replay on.
+// LinuxPorts by the rules of Linux 6.18 as a system to replay on.
 
 import { PortError } from "../../../bindings/errors.ts";
 import { LinuxPorts } from "../../../bindings/linux/rules/6.18/ports.ts";
 import type { LinuxSocket } from "../../../bindings/linux/rules/6.18/socket.ts";
 import { verifyLinux } from "../../../bindings/linux/system.ts";
-import type { Flag, Machine, Name, Setup, SocketType } from "./machine.ts";
+import type { Flag, Name, Setup, SocketType, System } from "./system.ts";
 
 interface Modules {
   readonly module?: WebAssembly.Module;
@@ -19,11 +19,11 @@ const PROPERTIES = {
   bind_no_port: "bindAddressNoPort",
 } as const;
 
-export function openPorts(setup: Setup, modules: Modules = {}): PortsMachine {
-  return new PortsMachine(setup, modules);
+export function openPorts(setup: Setup, modules: Modules = {}): PortsSystem {
+  return new PortsSystem(setup, modules);
 }
 
-export class PortsMachine implements Machine<LinuxSocket> {
+export class PortsSystem implements System<LinuxSocket> {
   readonly ports: LinuxPorts;
   readonly #usedAtOpen: number;
   #calls = 0;

@@ -1,4 +1,4 @@
-// The crowd: questions about any address where many addresses hold ports.
+// Many addresses: questions about any address where many addresses hold ports.
 //
 // The core answers most of them from what it has counted over all addresses, and asks the
 // addresses one by one only where that leaves a doubt: several flags, or a destination.
@@ -24,11 +24,11 @@ const TWO = "8.8.8.8:443";
 const BOTH = MOST_RECENT | LOAD_BALANCED;
 
 /** So many addresses, each holding the port in its own way. */
-function crowd(count: number, who: (index: number) => Who): Step[] {
+function manyHold(count: number, who: (index: number) => Who): Step[] {
   return Array.from({ length: count }, (_, index) => holds({ ...addressed(index), ...who(index) }));
 }
 
-function gone(count: number, who: (index: number) => Who): Step[] {
+function manyRelease(count: number, who: (index: number) => Who): Step[] {
   return Array.from({ length: count }, (_, index) =>
     releases({ ...addressed(index), ...who(index) }),
   );
@@ -39,17 +39,17 @@ function addressed(index: number): Who {
 }
 
 story("any address is refused while one of many holds the port, whichever leaves first", [
-  ...crowd(20, () => ({})),
+  ...manyHold(20, () => ({})),
   refuses({ port: 80 }),
   counts(1, 20, 20),
-  ...gone(19, () => ({})),
+  ...manyRelease(19, () => ({})),
   refuses({ port: 80 }),
   releases(addressed(19)),
   holds({ port: 80 }),
 ]);
 
 story("the first of many addresses is looked at as the others are", [
-  ...crowd(3, (index) => ({ flags: index === 0 ? MOST_RECENT : LOAD_BALANCED })),
+  ...manyHold(3, (index) => ({ flags: index === 0 ? MOST_RECENT : LOAD_BALANCED })),
   refuses({ port: 80, flags: LOAD_BALANCED }),
   refuses({ port: 80, flags: MOST_RECENT }),
   releases({ ...addressed(0), flags: MOST_RECENT }),
@@ -57,7 +57,7 @@ story("the first of many addresses is looked at as the others are", [
 ]);
 
 story("any address with both flags passes where each address has one of them", [
-  ...crowd(10, (index) => ({ flags: index % 2 ? MOST_RECENT : LOAD_BALANCED })),
+  ...manyHold(10, (index) => ({ flags: index % 2 ? MOST_RECENT : LOAD_BALANCED })),
   // Over all addresses no flag is common; at each of them one is.
   holds({ port: 80, flags: BOTH }),
   refuses({ port: 80, flags: MOST_RECENT }),
@@ -66,7 +66,7 @@ story("any address with both flags passes where each address has one of them", [
 ]);
 
 story("any address with both flags is refused by the one address where both are lacked", [
-  ...crowd(10, (index) => ({ flags: index % 2 ? MOST_RECENT : LOAD_BALANCED })),
+  ...manyHold(10, (index) => ({ flags: index % 2 ? MOST_RECENT : LOAD_BALANCED })),
   holds({ port: 80, address: "10.1.0.1", flags: 7 }),
   holds({ port: 80, address: "10.1.0.1", flags: TUPLE_ONLY }),
   refuses({ port: 80, flags: BOTH }),
@@ -75,7 +75,7 @@ story("any address with both flags is refused by the one address where both are 
 ]);
 
 story("one address whose devices share nothing together refuses any with both flags", [
-  ...crowd(6, () => ({ flags: BOTH })),
+  ...manyHold(6, () => ({ flags: BOTH })),
   holds({ port: 80, address: "10.1.0.1", device: 1, flags: MOST_RECENT }),
   holds({ port: 80, flags: BOTH }),
   holds({ port: 80, address: "10.1.0.1", device: 2, flags: LOAD_BALANCED }),
@@ -85,7 +85,7 @@ story("one address whose devices share nothing together refuses any with both fl
 ]);
 
 story("the same two devices at two addresses are no harm to any with both flags", [
-  ...crowd(6, () => ({ flags: 7 })),
+  ...manyHold(6, () => ({ flags: 7 })),
   holds({ port: 80, address: "10.1.0.1", device: 1, flags: MOST_RECENT }),
   holds({ port: 80, address: "10.1.0.2", device: 2, flags: LOAD_BALANCED }),
   holds({ port: 80, flags: BOTH }),
@@ -93,16 +93,16 @@ story("the same two devices at two addresses are no harm to any with both flags"
 ]);
 
 story("any address with a destination meets the same destination at many addresses", [
-  ...crowd(8, () => ({ to: ONE })),
+  ...manyHold(8, () => ({ to: ONE })),
   refuses({ port: 80, to: ONE }),
   refuses({ port: 80, to: ONE, flags: 7 }),
   holds({ port: 80, to: TWO }),
-  ...gone(8, () => ({ to: ONE })),
+  ...manyRelease(8, () => ({ to: ONE })),
   holds({ port: 80, to: ONE }),
 ]);
 
 story("any address with a destination is refused by the one address that has it", [
-  ...crowd(8, () => ({ to: TWO })),
+  ...manyHold(8, () => ({ to: TWO })),
   holds({ port: 80, address: "10.1.0.1", to: ONE, flags: LOAD_BALANCED }),
   refuses({ port: 80, to: ONE }),
   refuses({ port: 80, to: ONE, flags: MOST_RECENT }),
@@ -111,7 +111,7 @@ story("any address with a destination is refused by the one address that has it"
 ]);
 
 story("any address with a destination is judged by TupleOnly against wildcards", [
-  ...crowd(8, () => ({ flags: TUPLE_ONLY })),
+  ...manyHold(8, () => ({ flags: TUPLE_ONLY })),
   holds({ port: 80, to: ONE, flags: TUPLE_ONLY }),
   holds({ port: 80, address: "10.1.0.1", flags: MOST_RECENT }),
   refuses({ port: 80, to: TWO, flags: TUPLE_ONLY }),
@@ -119,7 +119,7 @@ story("any address with a destination is judged by TupleOnly against wildcards",
 ]);
 
 story("any address meets wildcards with every port at many addresses", [
-  ...crowd(8, (index) => ({ to: `:${index}`, flags: TUPLE_ONLY })),
+  ...manyHold(8, (index) => ({ to: `:${index}`, flags: TUPLE_ONLY })),
   holds({ port: 80, to: ":3", flags: TUPLE_ONLY }),
   refuses({ port: 80, to: ":3" }),
   holds({ port: 80, address: "10.1.0.1", to: ":3", flags: 5 }),
@@ -163,14 +163,14 @@ story("connections from any address find the port that no address uses for that 
 ]);
 
 story("IPv4 and IPv6 each have an any-address aggregate of their own", [
-  ...crowd(5, (index) => ({ networks: index % 2 ? [4] : [6] })),
+  ...manyHold(5, (index) => ({ networks: index % 2 ? [4] : [6] })),
   refuses({ port: 80, networks: [4, 6] }),
-  ...gone(5, (index) => ({ networks: index % 2 ? [4] : [6] })),
+  ...manyRelease(5, (index) => ({ networks: index % 2 ? [4] : [6] })),
   holds({ port: 80, networks: [4, 6] }),
 ]);
 
 story("five hundred addresses come and go, in another order", [
-  ...crowd(500, (index) => ({ flags: 1 << (index % 3) })),
+  ...manyHold(500, (index) => ({ flags: 1 << (index % 3) })),
   holds({ port: 80, flags: 7 }),
   refuses({ port: 80, flags: 3 }),
   counts(1, 501, 501),

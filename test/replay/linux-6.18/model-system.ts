@@ -1,15 +1,15 @@
-// The reference model of Linux 6.18 as a machine to replay on.
+// The reference model of Linux 6.18 as a system to replay on.
 
 import { Kernel, type Socket } from "../../models/linux-6.18/kernel.ts";
 import type { Random } from "../../models/linux-6.18/picking.ts";
 import { TimeWait } from "../../models/linux-6.18/socket.ts";
-import type { Flag, Machine, Setup } from "./machine.ts";
+import type { Flag, Setup, System } from "./system.ts";
 
-export function openModel(setup: Setup): ModelMachine {
-  return new ModelMachine(setup);
+export function openModel(setup: Setup): ModelSystem {
+  return new ModelSystem(setup);
 }
 
-export class ModelMachine extends Kernel implements Machine<Socket> {
+export class ModelSystem extends Kernel implements System<Socket> {
   readonly #devices: ReadonlySet<number>;
   #range = "32768\t60999";
 
@@ -36,7 +36,7 @@ export class ModelMachine extends Kernel implements Machine<Socket> {
   setDevice(socket: Socket, device: number): string {
     if (device !== 0 && !this.#devices.has(device)) return "ENODEV";
     // The kernel allows that, too.
-    if (device !== socket.device && this.host.hasTwin(socket, device)) return "EADDRINUSE";
+    if (device !== socket.device && this.host.hasEqual(socket, device)) return "EADDRINUSE";
     socket.device = device;
     return "ok";
   }

@@ -1,4 +1,4 @@
-// Ways: how a program may open connections from one source, each as its users would.
+// Methods: how a program may open connections from one source, each as its users would.
 
 import { type ClientRequest, get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
@@ -34,12 +34,12 @@ interface Client {
   close(): Promise<unknown> | unknown;
 }
 
-export interface Way {
+export interface Method {
   readonly kind: Kind;
   client(fixture: Fixture): Client;
 }
 
-export const WAYS: Readonly<Record<string, Way>> = {
+export const METHODS: Readonly<Record<string, Method>> = {
   "localAddress alone": {
     kind: "tcp",
     client: ({ source, ...fixture }) =>
