@@ -8,7 +8,7 @@ import type { Picture, Span } from "./protocol.ts";
 import { COOLING, FREE, HELD, OUTSIDE, RESERVED, SHARED, STATES, WORKER } from "./states.ts";
 
 const ALL = 0xffffffff;
-const NOBODY = new Uint8Array(1024);
+const NO_OWNERS = new Uint8Array(1024);
 
 export class Drawing {
   /** Ports that at least one connection has, and those that two or more have. */
@@ -18,10 +18,10 @@ export class Drawing {
   readonly reserved: Uint32Array = new Uint32Array(WORDS);
 
   /** By block of 64 ports: whose it is, from 1 on. */
-  owners: Uint8Array = NOBODY;
+  owners: Uint8Array = NO_OWNERS;
 
   clear(): void {
-    this.owners = NOBODY;
+    this.owners = NO_OWNERS;
     for (const set of [this.ones, this.twos, this.cooling, this.reserved]) set.fill(0);
   }
 

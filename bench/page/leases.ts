@@ -13,7 +13,7 @@ const SPARE = 64;
 export class Leases {
   /** By worker: all ports but those of its open blocks. */
   readonly masks: readonly ReservedPorts[];
-  /** By block: the worker that has it, from 1 on; 0: nobody. */
+  /** By block: the worker that has it, from 1 on; 0: none. */
   readonly owners: Uint8Array = new Uint8Array(BLOCKS);
   readonly #uses: Uint16Array = new Uint16Array(BLOCKS);
   readonly #open: readonly Set<number>[];
@@ -52,7 +52,7 @@ export class Leases {
     if (this.#uses[block] === 0 && !open?.has(block)) this.owners[block] = 0;
   }
 
-  /** What nobody needs runs dry, the emptiest first. */
+  /** Blocks that are not needed run dry, the emptiest first. */
   tidy(): void {
     for (const [worker, open] of this.#open.entries()) {
       const uses = this.#blocksOf(worker).reduce((sum, at) => sum + (this.#uses[at] as number), 0);

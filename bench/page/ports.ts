@@ -21,7 +21,7 @@ export interface Ports {
   read(drawing: Drawing): void;
   /** The same of one port by asking the facade: how many hold it, and whether it cools down. */
   ask(port: number): Asked;
-  /** Whose block a port is of, from 1 on; 0: nobody's. */
+  /** Whose block a port is of, from 1 on; 0: no worker's. */
   ownerOf?(port: number): number;
   /** The destinations whose connections hold a port, and those for which it cools down. */
   holdersOf(port: number): { holders: string[]; cooling: string[] };

@@ -122,7 +122,7 @@ describe.each(BUILDS)("on the %s build", (build) => {
         if (taken.size === 64) manager.tryReserve({ ...WEB, port: 1064 });
       }
       refusals.add(port);
-      // All have been taken, and one is somebody else's; else there is no memory.
+      // All have been taken, and one belongs to another holder; else there is no memory.
       expect(port).toBe(taken.size >= 199 ? Refusal.EXHAUSTED : Refusal.NO_MEMORY);
       verify(manager);
     }

@@ -110,7 +110,7 @@ describe("portwarden", () => {
     expect(errors).toContain(part);
   });
 
-  test("the command is quiet when nobody reads any more", async () => {
+  test("the command is quiet when its output is closed", async () => {
     const child = spawn(process.execPath, [MAIN, "show", "--json"], {
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -328,7 +328,7 @@ describe("portwarden show", () => {
     ]);
   });
 
-  test("shows what a destination has that nobody is connected to", async () => {
+  test("shows what a destination has that no socket is connected to", async () => {
     if (!isTold) {
       console.warn("not tested: ports in use are read on little-endian Linux only");
       return;

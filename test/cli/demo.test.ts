@@ -12,7 +12,7 @@ import { canMakeNamespace } from "../../bindings/node/host/namespace.ts";
 import { MAIN, runWith } from "./run.ts";
 
 const DEMO = [MAIN, "demo"];
-/** Nobody times these runs. */
+/** These runs are not timed. */
 const BRIEF = ["--warm-up", "20"];
 const RUN_MS_MAX = 600_000;
 const TEST = { timeout: 600_000 };
@@ -226,7 +226,7 @@ describe.runIf(isLinux)("among the machine's own ports", () => {
     expect(text).toContain("there is no unshare command");
   });
 
-  it("the demo ends when nobody reads what it says", TEST, async () => {
+  it("the demo ends when its output is closed", TEST, async () => {
     const child = start(process.execPath, [...DEMO, "--range", "64", ...BRIEF]);
     await once(child.stdout as NodeJS.ReadableStream, "data");
     child.stdout?.destroy();

@@ -61,7 +61,7 @@ test.runIf(isTold)(
 describe.runIf(isTold)("show", () => {
   test("names the sockets and the program that have a port, and what may share it", async () => {
     const server = createServer((socket) => void socket.on("error", () => undefined));
-    // Below the system's range: no connection of anybody else has the port at another address.
+    // Below the system's range: no connection of another program has the port at another address.
     const range = { first: 12_400, last: 12_499 };
     const port = await listenOn(server, { address: "127.0.0.1", range });
     try {

@@ -39,7 +39,7 @@ describe.runIf(process.platform === "linux")("portwarden with", () => {
     expect(adminPort).toBe(port + 1);
   });
 
-  test("while the command runs nobody else is leased its ports, and a signal is passed on", async () => {
+  test("while the command runs its ports are leased to no other, and a signal is passed on", async () => {
     const one = ["--ports", "PORT", "--range", "12310-12310"];
     const waiting = `
       process.on("SIGTERM", () => process.exit(9));

@@ -133,7 +133,7 @@ describe.each(PARTS)("the debug build, %s.debug.wasm", (part) => {
     );
   });
 
-  test("keeps its texts where nobody else writes", () => {
+  test("keeps its texts where no other module writes", () => {
     const [first, end] = shape.texts;
     const segments = dataSegmentsOf(bytes);
     expect(segments.length).toBeGreaterThan(0);

@@ -72,7 +72,7 @@ const LINES_MAX = 60;
 /** No negative seeds: a command line would take the sign for an option. */
 const SEED_MAX = 0x7fffffff;
 
-/** A seed that nobody chose, unless the environment does: `FUZZ_SEED`. */
+/** A random seed, unless the environment does: `FUZZ_SEED`. */
 export function anySeed(): number {
   const wanted = process.env.FUZZ_SEED;
   if (wanted !== undefined && wanted !== "") return Number(wanted) & SEED_MAX;
@@ -94,7 +94,7 @@ export async function fuzz<Setup, S extends Session>(
     const details = fc.check(property, { seed: run.roundSeed, numRuns: SESSIONS_PER_ROUND });
     run.failure = details.failed ? failureOf(details) : undefined;
     if (run.failure !== undefined) break;
-    // Whoever watches this process hears of it now and then.
+    // A parent process hears of it now and then.
     await new Promise(setImmediate);
   }
   return run;

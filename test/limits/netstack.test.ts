@@ -117,7 +117,7 @@ const GROUPED = Array.from({ length: GROUPS }, () =>
   action("a group", (system) => system.groups.create(0)),
 );
 
-/** Groups, and so many records that are in nobody's way. */
+/** Groups, and so many records that conflict with none. */
 function inGroups(count: number): Action[] {
   const whos = Array.from({ length: count }, (_, index) => {
     return { port: 1 + index, networks: [9], transport: UDP, address: "1.1.1.1", to: `:${index}` };

@@ -5,7 +5,7 @@
 // It follows their steps one by one, on what the kernel keeps. It is the second opinion of the
 // replays and the fuzzer, and the baseline of the benches.
 //
-//   buckets       port ─▶ fastreuse, owners        there is one while anybody owns the port
+//   buckets       port ─▶ fastreuse, owners        there is one while the port has owners
 //   established   local:port remote:port device ─▶ a connected socket, or its TIME_WAIT
 //
 // An owner is a socket or a TIME_WAIT. A bucket's `fastreuse` is written when an owner comes and
@@ -315,7 +315,7 @@ export class ReferenceLinuxPorts {
     return false;
   }
 
-  /** Nobody is there, or a TIME_WAIT that may be taken over (`check_established`). */
+  /** No connection has the tuple, or a TIME_WAIT that may be taken over (`check_established`). */
   #isFree(tuple: string, isBound: boolean): boolean {
     const there = this.#established.get(tuple);
     if (there === undefined) return true;

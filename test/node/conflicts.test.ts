@@ -143,7 +143,7 @@ test("a dial that throws for another reason fails the address, and gives the por
 
 test("a source that is no address of this machine is quarantined, and the others serve", async () => {
   const [source] = freshSources(1) as [string];
-  // TEST-NET-3 (RFC 5737): nobody has it.
+  // TEST-NET-3 (RFC 5737): no host has it.
   const connector = connectorWith({ sources: ["203.0.113.1", source] });
   const { to } = await serve();
   const open = await openMany(connector, to, 8);

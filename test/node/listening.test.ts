@@ -194,7 +194,7 @@ describe.runIf(isLinux)("leasePort", () => {
     expect(next.port).toBe(RANGE.first);
   });
 
-  test("a leased port is nobody else's: not of this thread, of a worker, of another process", async () => {
+  test("a leased port is not leased again, by this thread, a worker or another process", async () => {
     const range = { first: RANGE.first, last: RANGE.first };
     await leased({ range });
     for (const server of [net.createServer(), createSocket("udp4")]) {

@@ -30,7 +30,7 @@ function addressOf(address: string): LookupAddress {
   return { address, family: address.includes(":") ? 6 : 4 };
 }
 
-/** Sockets to these addresses never connect, as where nobody answers. */
+/** Sockets to these addresses never connect, as where no host answers. */
 function hanging(addresses: string[], dialled: string[]): Dial {
   return (ends) => {
     dialled.push(ends.host);

@@ -96,7 +96,7 @@ test("by turns, a full source is passed over", async () => {
   await expectAllBack(connector, to);
 });
 
-test("least used: whoever has the fewest connections, to whatever destination", async () => {
+test("least used: the source with the fewest connections, to whatever destination", async () => {
   const sources = freshSources(3) as [string, string, string];
   const connector = connectorWith({ sources, spread: "least-used" });
   const [one, two] = [await serve(), await serve()];

@@ -23,7 +23,7 @@ const ROOMS = [
   ...["groups", "netstack", "linux", "modules"],
 ];
 
-/** Whoever imports these is outside. */
+/** What imports these is outside. */
 const ROOTS = [
   ...["assembly/modules/core.ts", "assembly/modules/core.debug.ts"],
   ...["assembly/modules/linux.ts", "assembly/modules/linux.debug.ts"],
@@ -89,7 +89,7 @@ test(`no line of a source file has more than ${COLUMNS_MAX} columns`, () => {
   expect(places(tooLong, SOURCES)).toEqual([]);
 });
 
-test("no file names a place on somebody's machine", () => {
+test("no file names a place on a person's machine", () => {
   const homes = ["home", "Users", "root", "work", "tmp", "mnt", "private/var"].join("|");
   const place = new RegExp(`(?:^|[\\s"'\`(=:])(?:/(?:${homes})/[\\w.~-]+|[A-Z]:\\\\\\w+)`);
   expect(places((line) => place.exec(line)?.[0])).toEqual([]);
@@ -123,7 +123,7 @@ test("no file cites a document that is not in the repository", () => {
 
 // ── Imports and exports ───────────────────────────────────────────────────────────────────
 
-test("whatever assembly/ and bindings/ export, somebody imports", () => {
+test("whatever assembly/ and bindings/ export, another file imports", () => {
   const imported = new Set(
     SOURCES.flatMap(importsOf).flatMap(({ from, names }) => names.map((name) => `${from} ${name}`)),
   );

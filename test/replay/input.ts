@@ -1,7 +1,7 @@
 // What vector files are made of: texts that are JSON, and what is said where they are not. Nothing
 // here reads files, so that pages can replay as well.
 
-/** What was given cannot be replayed. The message is for whoever gave it. */
+/** What was given cannot be replayed. The message is for the caller that gave it. */
 export class BadInput extends Error {
   override readonly name = "BadInput";
 }

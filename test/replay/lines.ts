@@ -18,7 +18,7 @@ export async function eachLine(
   let number = 0;
   try {
     await new Promise<void>((resolve, reject) => {
-      // A listener and not an iterator: an iterator would queue lines that nobody asked for yet.
+      // A listener and not an iterator: an iterator would queue lines that are not asked for yet.
       lines.on("line", (line) => {
         try {
           number += 1;

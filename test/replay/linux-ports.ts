@@ -1,6 +1,6 @@
 // Linux2632Ports as a system to replay on, with a tree of groups of its own. Seconds become
 // milliseconds, groups are made when they are first heard of, and sockets are privileged unless
-// somebody says that they are not.
+// an event says that they are not.
 
 import { PortError } from "../../bindings/errors.ts";
 import { type PortGroup, PortGroups } from "../../bindings/groups/group.ts";

@@ -22,7 +22,7 @@ const USAGE = `usage: replay netstack FILE... [--pools | --system reservations|p
        replay peers FILE... [--system manager]
        --debug: on the debug build`;
 
-/** What is played on when nobody asks for another system. */
+/** What is played on when no other system is asked for. */
 const DEFAULT_SYSTEMS: Readonly<Record<string, string>> = {
   netstack: "reservations",
   "linux-seed": "ports",

@@ -18,7 +18,7 @@ const ONE = "9.9.9.9:443";
 const TWO = "8.8.8.8:443";
 const THREE = "7.7.7.7:443";
 
-// ── TCP never shares a port that nobody named ─────────────────────────────────────────────
+// ── TCP never shares a port that was picked ───────────────────────────────────────────────
 
 story("three TCP binds to three destinations need three ports", [
   range(2000, 2001),
@@ -126,7 +126,7 @@ story("a search goes round the range, once", [
   binds({}, 3, 2001),
 ]);
 
-story("a search passes what is held by whoever is in the way", [
+story("a search passes over ports held by conflicting holders", [
   range(2000, 2005),
   holds({ port: 2000 }),
   holds({ port: 2001, address: "10.0.0.1" }),

@@ -8,7 +8,7 @@ for (const first of ALL) {
   const friends = ALL.filter((flags) => (flags & first) !== 0);
   const strangers = ALL.filter((flags) => (flags & first) === 0);
 
-  story(`a holder with flags ${first} refuses whoever has none of them`, [
+  story(`a holder with flags ${first} refuses a request with none of them`, [
     holds({ port: 80, flags: first }),
     ...strangers.map((flags) => refuses({ port: 80, flags })),
   ]);

@@ -1,4 +1,4 @@
-// Order: who came first does not matter to whoever comes last. The same holders are
+// Order: which holder came first does not matter to the last request. The same holders are
 // set up in every order, and every question about them has one answer.
 
 import { expect, test } from "vitest";

@@ -1,4 +1,4 @@
-// Releases: they name a key, and take a reference from it, whoever made it.
+// Releases: they name a key, and take a reference from it, whichever call made it.
 
 import {
   counts,

@@ -29,7 +29,7 @@ story("a tuple passes every device and every wildcard", [
   counts(1, 6, 6),
 ]);
 
-story("the very same tuple is refused to whoever shares no flag with its holders", [
+story("the very same tuple is refused to a request that shares no flag with its holders", [
   holdsTuple({ port: 80, to: ONE, flags: 3 }),
   refusesTuple({ port: 80, to: ONE, flags: 4 }),
   holdsTuple({ port: 80, to: ONE, flags: 1 }),

@@ -35,7 +35,7 @@ export function bytesOf(build: Build, part: Part = "core"): Uint8Array<ArrayBuff
   );
 }
 
-/** A core that nobody else has: its managers live in an instance of their own. */
+/** A core of its own: its managers live in an instance of their own. */
 export function freshModule(build: Build): WebAssembly.Module {
   return new WebAssembly.Module(bytesOf(build));
 }
@@ -50,7 +50,7 @@ export function linuxModule(build: Build): WebAssembly.Module {
   return module;
 }
 
-/** A core that nobody else has, and the linux module for it. */
+/** A core of its own, and the linux module for it. */
 export function freshModules(build: Build): Modules {
   return { module: freshModule(build), linuxModule: linuxModule(build) };
 }

@@ -1,4 +1,4 @@
-// Collecting: what nobody has any more is collected, and what a module is told then is noted.
+// Collecting: what is no longer referenced is collected, and what a module is told then is noted.
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

@@ -82,9 +82,9 @@ describe("replay", () => {
     ["a file that is not there", ["netstack", "nowhere.jsonl"]],
     ["a file of another kind", ["netstack", fileURLToPath(import.meta.url)]],
     ["no file", ["netstack"]],
-    ["vectors that nobody knows", ["linux", SOME]],
-    ["an option that nobody knows", ["netstack", SOME, "--fast"]],
-    ["a system that nobody knows", ["netstack", SOME, "--system", "oracle"]],
+    ["vectors that are unknown", ["linux", SOME]],
+    ["an option that is unknown", ["netstack", SOME, "--fast"]],
+    ["a system that is unknown", ["netstack", SOME, "--system", "oracle"]],
     ["nothing", []],
   ])("has nothing to judge, given %s", async (_name, args) => {
     const { code, out, errors } = await run("replay", ...args);

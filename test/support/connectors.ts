@@ -1,5 +1,5 @@
-// Connectors in tests: servers on loopback, sources that nobody else has, and what must hold in the
-// end.
+// Connectors in tests: servers on loopback, sources that no other test has, and what must hold in
+// the end.
 
 import { once } from "node:events";
 import {
@@ -19,7 +19,7 @@ import {
   createConnector,
 } from "../../bindings/node/index.ts";
 
-/** Somebody else's listener on a port of ours. */
+/** Another program's listener on a port of ours. */
 export async function occupy(host: string, port: number): Promise<Server> {
   const server = createServer().listen(port, host);
   await once(server, "listening");
@@ -145,8 +145,8 @@ export async function until(holds: () => boolean, what = `${holds}`): Promise<vo
 }
 
 /**
- * What must hold in the end: nothing is held, nobody waits, and every port of every source can be
- * taken for that destination, and no more. Ports that are quarantined must have come back.
+ * What must hold in the end: nothing is held, no caller waits, and every port of every source can
+ * be taken for that destination, and no more. Ports that are quarantined must have come back.
  */
 export async function expectAllBack(connector: Connector, to: ConnectOptions): Promise<void> {
   await until(() => connector.metrics().held === 0, "every port given back");

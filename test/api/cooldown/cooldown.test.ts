@@ -167,7 +167,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.nextExpiry).toBe(12_141); // 777 slots of 1000 / 64 ms
   });
 
-  test("a port that somebody else gives back and the pool takes again does not rest", () => {
+  test("a port that another pool gives back and the pool takes again does not rest", () => {
     const { manager, pool } = fixture();
     pool.takeAt(FIRST);
     pool.coolDown(FIRST, 0);

@@ -1,5 +1,5 @@
-// Life of trees and lists that nobody closes: the core takes them back once they are forgotten, and
-// not before.
+// Life of trees and lists that are never closed: the core takes them back once they are forgotten,
+// and not before.
 
 import { describe, expect, test } from "vitest";
 import { BUSY } from "../../../assembly/abi.ts";

@@ -58,7 +58,7 @@ export function picture(groups: PortGroups): Record<string, unknown> {
   return all;
 }
 
-/** Somebody carries a group, as an open pool does, until the answer is called. */
+/** A manager carries a group, as for an open pool, until the answer is called. */
 export function carry(core: Core, group: PortGroup): () => void {
   const { exports } = core;
   const manager = exports.openManager(1, 2, 0xffffffff) >>> 0;

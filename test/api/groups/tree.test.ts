@@ -194,7 +194,7 @@ describe.each(TREES)("%s build, %s", (build, inherit) => {
 // ── In use ────────────────────────────────────────────────────────────────────────────────
 
 describe.each(BUILDS)("%s build, groups in use", (build) => {
-  test("a group that somebody carries is not removed, nor its tree closed", () => {
+  test("a group that a manager carries is not removed, nor its tree closed", () => {
     using groups = openGroups(build);
     const group = groups.create("/a/b");
     const endOne = carry(coreFor(build), group);

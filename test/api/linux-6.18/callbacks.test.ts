@@ -1,5 +1,5 @@
 // Code of the caller's that runs in the middle of a call: draws, and getters of options. It may
-// close whatever there is: nothing is half done then, and nobody gets what another asked for.
+// close whatever there is: nothing is half done then, and no socket gets what another asked for.
 
 import { expect, test } from "vitest";
 import { LinuxPorts, type LinuxSocket } from "../../../bindings/index.ts";
@@ -24,20 +24,23 @@ const SEARCHES: readonly [string, (socket: LinuxSocket) => unknown][] = [
   ["connect()", (socket) => socket.connect("192.0.2.1", 80)],
 ];
 
-test.each(SEARCHES)("a draw of %s that closes the socket gives nobody a port", (_name, search) => {
-  const { linux, onDraw } = drawing();
-  const socket = linux.socket();
-  const others: LinuxSocket[] = [];
-  onDraw(() => {
-    socket.close();
-    others.push(linux.socket());
-  });
-  expect(codeOf(() => search(socket))).toBe("EBADF");
-  expect(others.map(({ port }) => port)).toEqual([0]);
-  verifyLinux(linux);
-});
+test.each(SEARCHES)(
+  "a draw of %s that closes the socket gives no socket a port",
+  (_name, search) => {
+    const { linux, onDraw } = drawing();
+    const socket = linux.socket();
+    const others: LinuxSocket[] = [];
+    onDraw(() => {
+      socket.close();
+      others.push(linux.socket());
+    });
+    expect(codeOf(() => search(socket))).toBe("EBADF");
+    expect(others.map(({ port }) => port)).toEqual([0]);
+    verifyLinux(linux);
+  },
+);
 
-test("a draw of a UDP socket that closes it gives nobody a port", () => {
+test("a draw of a UDP socket that closes it gives no socket a port", () => {
   const { linux, onDraw } = drawing();
   const socket = linux.socket({ type: "udp6" });
   onDraw(() => socket.close());

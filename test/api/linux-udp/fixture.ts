@@ -21,7 +21,7 @@ export function onBuilds(tell: (open: Open, build: Build) => void): void {
 }
 
 export class Fixture extends LinuxFixture {
-  /** Sockets that do nothing but fill the memory: nobody looks at them. */
+  /** Sockets that only fill the memory: no test looks at them. */
   readonly fillers: Linux2632Socket[] = [];
 
   override type = "udp" as const;

@@ -237,7 +237,7 @@ onBuilds((open) => {
   });
 
   describe("sockets with SO_REUSEADDR", () => {
-    test("share a port as long as nobody listens", () => {
+    test("share a port as long as none of them listens", () => {
       const [one] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];
       s.bound("10.0.0.1", 2000, REUSE);
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 3, timeWait: 0 });
@@ -246,7 +246,7 @@ onBuilds((open) => {
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 2, timeWait: 0 });
     });
 
-    test("do not share with one that has it not, whoever came first", () => {
+    test("do not share with one that has it not, whichever came first", () => {
       s.bound("", 2000);
       s.bound("", 2001, REUSE);
       expectRefused(s, bind(s.socket(REUSE), "", 2000), TAKEN);

@@ -1,6 +1,6 @@
 // Code of the caller's that runs in the middle of a call: draws for bind() and getters of options.
 // It may throw, answer rubbish, or use, change and close whatever there is: nothing is half done
-// then, and nobody gets what another asked for.
+// then, and no socket gets what another asked for.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { PortManager } from "../../../bindings/index.ts";
@@ -370,7 +370,7 @@ onBuilds((open, build) => {
       });
     });
 
-    test("of connect() may use others, and nobody gets what another asked for", () => {
+    test("of connect() may use others, and no socket gets what another asked for", () => {
       const other = s.socket();
       const socket = s.socket();
       socket.connect(WEB, 443, {

@@ -1,5 +1,5 @@
-// Life of systems that nobody closes: the core takes them back once they are forgotten, with their
-// sockets, TIME_WAITs and uses of groups, and not before.
+// Life of systems that are never closed: the core takes them back once they are forgotten, with
+// their sockets, TIME_WAITs and uses of groups, and not before.
 
 import { expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
@@ -44,7 +44,7 @@ test("a system that is closed is not given back once more", async () => {
   expect(selectors()).toEqual([1, 1]);
 });
 
-test("a system lives as long as somebody has it, and so does its reserved list", async () => {
+test("a system lives as long as it is referenced, and so does its reserved list", async () => {
   const { modules, closed } = watched();
   using ports = (() => {
     const all = Linux2632Ports.open({ ...modules, portRange: { first: 2000, last: 2001 } });
@@ -59,7 +59,7 @@ test("a system lives as long as somebody has it, and so does its reserved list",
   expect(ports.socket().bind("", 0)).toBe(2001);
 });
 
-test("a tree whose groups are used lives as long as the system, whoever is forgotten", async () => {
+test("a tree whose groups are used lives as long as the system, whichever object is forgotten", async () => {
   const { modules, closed } = watched();
   using ports = Linux2632Ports.open(modules);
   (() => {

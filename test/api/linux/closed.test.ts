@@ -1,4 +1,4 @@
-// What has been closed or removed: sockets, systems, trees and groups. Whoever uses it hears so,
+// What has been closed or removed: sockets, systems, trees and groups. A call on it is told so,
 // and whatever is still open does not notice.
 
 import { beforeEach, describe, expect, test } from "vitest";

@@ -152,7 +152,7 @@ group /web is 100..200, set by /web: 2000..2009 is above it",
       expect(s.bound("", 2009, { group }).port).toBe(2009);
     });
 
-    test("of a tree that copies limit nobody below", () => {
+    test("of a tree that copies limit no group below", () => {
       using tree = PortGroups.open({ inherit: "copy", ...moduleFor(build) });
       const top = tree.create("/a", { bindPortRange: { first: 2000, last: 2001 } });
       const group = tree.create("/a/b");

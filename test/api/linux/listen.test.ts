@@ -1,4 +1,4 @@
-// Stories of listen(): the port is asked for once more, as one that nobody shares.
+// Stories of listen(): the port is asked for once more, as one that is not shared.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { expectError } from "../../invalid-input/fixture.ts";
@@ -60,7 +60,7 @@ onBuilds((open) => {
       expect(one.listen()).toBe(2000);
     });
 
-    test("makes the port one that nobody joins, with SO_REUSEADDR or without", () => {
+    test("makes the port one that no socket joins, with SO_REUSEADDR or without", () => {
       s.bound("", 2000, REUSE).listen();
       expect(s.ports.bindBucket(2000)?.fastreuse).toBe(0);
       const refused = { ...TAKEN, syscall: "bind" };

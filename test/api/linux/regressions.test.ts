@@ -31,7 +31,7 @@ describe.each(builds)("%s build", (build) => {
   const open = (options: object = {}): Linux2632Ports =>
     Linux2632Ports.open({ ...freshModules(build), portRange: TEN, ...options });
 
-  test("a system whose socket somebody has is not forgotten", async () => {
+  test("a system whose socket is referenced is not forgotten", async () => {
     const modules = freshModules(build);
     const linux = linuxCoreOf(coreOf(modules.module), modules.linuxModule);
     const { closeSystem2632: closed } = watch(linux, "closeSystem2632");
@@ -177,7 +177,7 @@ describe.each(builds)("%s build", (build) => {
     expect(error).toMatchObject({ port: 2000 });
   });
 
-  test("a random that nobody would ask is refused, or asked", () => {
+  test("a random that would never be asked is refused, or asked", () => {
     let asked = 0;
     const random = (): number => ++asked;
     const error = caught(() => {

@@ -129,7 +129,7 @@ test.each([
   );
 });
 
-/** With a socket that is in nobody's way. */
+/** With a socket that conflicts with none. */
 const withAnother: Change = (told, linux) => {
   const named = told.because.map(({ holder }) => holder?.id);
   const holder = [...linux.sockets()].filter(({ id, port }) => port !== told.port && id).at(-1);
@@ -139,7 +139,7 @@ const withAnother: Change = (told, linux) => {
 
 test.each<[string, Change]>([
   ["forgets a holder", (told) => ({ ...told, because: told.because.slice(told.searched ? 0 : 1) })],
-  ["names somebody in vain", withAnother],
+  ["names a holder in vain", withAnother],
   ["does not add up", (told) => ({ ...told, because: told.because.slice(told.searched ? 1 : 0) })],
 ])("a control: an explanation of a refused call of 2.6.32 that %s is found", (_what, change) => {
   const explain = (): void => {

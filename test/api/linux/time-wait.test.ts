@@ -109,7 +109,7 @@ onBuilds((open) => {
       expect(other.state).toBe("connected");
     });
 
-    test("is nobody's without timestamps, until it expires", () => {
+    test("is not taken over without timestamps, until it expires", () => {
       s.ports.tcpTwReuse = 1;
       const [socket, other] = [s.bound("10.0.0.1", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       socket.connect(WEB, 443);
@@ -163,7 +163,7 @@ onBuilds((open) => {
   });
 
   describe("a TIME_WAIT ends", () => {
-    test("when its time is over and somebody looks, and the port with its last owner", () => {
+    test("when its time is over and a call looks, and the port with its last owner", () => {
       const s = open({ portRange: ONE, timeWaitMs: 1000 });
       s.connected().close(WAIT);
       s.ports.setTime(999);

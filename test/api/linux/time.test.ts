@@ -172,7 +172,7 @@ onBuilds((open, build) => {
       expect(s.ports.expireTimeWait()).toBe(1);
     });
 
-    test("whoever is taken over in between does not", () => {
+    test("a TIME_WAIT taken over in between does not", () => {
       const s = open({ tcpTwReuse: 1 });
       for (const port of [2000, 2001, 2002]) s.connectedFrom(port).close({ timeWait: true });
       s.ports.setTime(59_000);

@@ -32,7 +32,7 @@ describe.each(BUILDS)("%s build", (build) => {
     verify(manager);
   });
 
-  test("a list that shrinks opens the range to whoever comes next", () => {
+  test("a list that shrinks opens the range to the next request", () => {
     using manager = open();
     const reserved = reservedOn(build, "1088-1407");
     const first = manager.pool({ ...KEY, reserved });

@@ -1,4 +1,4 @@
-// Life of what nobody closes: a manager that is forgotten leaves its groups, and what an open
+// Life of what is never closed: a manager that is forgotten leaves its groups, and what an open
 // pool needs is kept as long as the pool may use it.
 
 import { describe, expect, test } from "vitest";
@@ -106,7 +106,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.isAvailable({ ...DNS, port: 80 });
     await collectTimes(FEW_ROUNDS);
     expect(lists).toEqual([]);
-    // Whoever comes now would get the memory of a list that has been given back.
+    // The next list would get the memory of a list that has been given back.
     const others = Array.from({ length: 3 }, () => new ReservedPorts("1-65535", { module }));
     expect(pools.map((pool) => pool.take(0))).toEqual([1003, 1000, EXHAUSTED]);
     expect(others.map(({ size }) => size)).toEqual([65535, 65535, 65535]);

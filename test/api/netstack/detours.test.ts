@@ -1,5 +1,5 @@
 // Strays: ports, groups and policies that go another way than they came, in the middle of something
-// or behind somebody's back. Whoever is left behind is told so, and nobody else notices.
+// or by value. An object that is left behind is told so, and no other notices.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";
@@ -32,7 +32,7 @@ describe.each(BUILDS)("%s build", (build) => {
     kept.push(manager, groups);
   });
 
-  /** The manager is as it was at open, and a group that comes next is used by nobody. */
+  /** The manager is as it was at open, and a group that is made next is not used. */
   function expectNothingLeft(): void {
     verify(manager);
     expect(manager.stats()).toMatchObject({ references: 0, counters: 0, memory: { used } });
@@ -150,7 +150,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── A list that is forgotten ────────────────────────────────────────────────────────────
 
-  test("a list that nobody has any more: sets that were searched past it stay right", async () => {
+  test("a list that no pool names any more: sets that were searched past it stay right", async () => {
     const { closeReserved: closed } = watch(coreOf(module), "closeReserved");
     manager.setPortRange(1, 300);
     const pool = manager.pool(DNS);

@@ -23,7 +23,7 @@ import { verify } from "../../../bindings/manager.ts";
 import { BUILDS, type Build, moduleFor, openOn } from "../../support/builds.ts";
 import { coreFor, type Inherit, openGroups, picture } from "../groups/fixture.ts";
 
-/** What somebody wants, but for the port. */
+/** What a caller wants, but for the port. */
 export type AnyRequest = PoolRequest & GroupOption & ReservedOption;
 
 export type Interface = "objects" | "values" | "pools";
@@ -137,7 +137,7 @@ export class Fixture {
     verify(this.manager);
   }
 
-  /** Gives back everything: nothing is counted then, nobody is used, and no byte is left. */
+  /** Gives back everything: nothing is counted then, no group is used, and no byte is left. */
   finish(): void {
     while (this.#taken.length > 0) this.give();
     for (const pool of this.#pools.values()) pool.close();

@@ -28,7 +28,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager = openOn(build, { seed: 1, portRange: RANGE });
     used = manager.stats().memory.used;
   });
-  /** Every story ends with nobody in any group, and then all may go. */
+  /** Every story ends with no port in any group, and then all groups may be removed. */
   afterEach(() => {
     expect([groups.root.uses, a.uses, b.uses]).toEqual([0, 0, 0]);
     verify(manager);
@@ -112,7 +112,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(0);
     expect(manager.releasePort({ ...DNS, group: a, port: 1000 })).toBe(false);
     expectUses(0);
-    // The object gives it back once, to nobody.
+    // The object gives it back once, without effect.
     expect(reservation.release()).toBe(true);
     expectUses(0);
   });
@@ -419,7 +419,7 @@ describe.each(BUILDS)("%s build", (build) => {
     again.release();
   });
 
-  test("a group above one that is used stays, although nobody uses it", () => {
+  test("a group above one that is used stays, although no port is in it", () => {
     const child = groups.create("/a/c");
     const pool = manager.pool({ ...DNS, group: child });
     expect([a.uses, child.uses]).toEqual([0, 1]);
@@ -430,7 +430,7 @@ describe.each(BUILDS)("%s build", (build) => {
     child.remove();
   });
 
-  test("a tree closes once nobody uses it; then its groups serve nobody", () => {
+  test("a tree closes once it is not used; then its groups serve no manager", () => {
     const tree = openGroups(build);
     const group = tree.create("/x");
     const held = manager.reservePort({ ...DNS, group });

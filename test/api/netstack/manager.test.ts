@@ -205,7 +205,7 @@ describe("an error says what was asked, and by which call it would have failed",
     expect((error as Error).message).toContain("-> 9.9.9.9:443");
   });
 
-  test("a pick that nobody accepted", () => {
+  test("a pick that no tester accepted", () => {
     using manager = PortManager.open({ portRange: { first: 2000, last: 2001 } });
     expect(caught(() => manager.pickEphemeralPort(() => false))).toMatchObject({
       code: "EADDRNOTAVAIL",

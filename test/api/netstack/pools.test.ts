@@ -27,7 +27,8 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.take(1)).toBe(2002);
     expect(pool.free(2001)).toBe(true);
     expect(manager.isAvailable({ ...WEB, port: 2001 })).toBe(true);
-    // The object does not know that its port went another way: it gives it back once, to nobody.
+    // The object does not know that its port went another way: it gives it back once, without
+    // effect.
     expect(reservation.release()).toBe(true);
     expect(reservation.release()).toBe(false);
   });

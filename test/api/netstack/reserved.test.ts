@@ -1,5 +1,6 @@
 // Reserved ports as a port manager sees them: what is picked passes over them, what is named does
-// not, a change takes effect at once, and a list serves whoever names it. And together with groups.
+// not, a change takes effect at once, and a list serves every request that names it. And together
+// with groups.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";
@@ -76,7 +77,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
       expect(fixture.any({ ...web, reserved }, 0)).toBe(EXHAUSTED);
     });
 
-    test("port 0 may be in a list: it is nobody's", () => {
+    test("port 0 may be in a list, without effect", () => {
       reserved.text = "0-999";
       expect(fixture.any({ ...web, reserved }, 0)).toBe(1000);
       fixture.manager.setPortRange(1, 65535);

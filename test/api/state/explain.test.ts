@@ -1,4 +1,5 @@
-// Explanations: what they say is what the call answers; who is named has to go, and nobody else.
+// Explanations: what they say is what the call answers; the holders that are named have to go, and
+// no others.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -56,7 +56,7 @@ describe.each(BUILDS)("the list of what is held (%s build)", (build) => {
     expect(() => ports.reservations()).toThrow("closed");
   });
 
-  test("of one port in one network is what the whole list has of it, also where nobody holds it", () => {
+  test("of one port in one network is what the whole list has of it, also where it is not held", () => {
     using ports = openOn(build, {});
     const random = new SeededRandom(1);
     const draw = (count: number): number => random.next() % count;

@@ -1,4 +1,4 @@
-// What is released by filter while a tester is asked about it: the tester's port belongs to nobody
+// What is released by filter while a tester is asked about it: the tester's port has no holder
 // then, or to others, and neither its reservation nor its refusal takes anything from them.
 
 import { describe, expect, test } from "vitest";

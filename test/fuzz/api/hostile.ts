@@ -1,4 +1,4 @@
-// Hostile arguments: values that nobody should hand in, by table, and the methods of the public API
+// Hostile arguments: values that no caller should pass, by table, and the methods of the public API
 // that get them.
 
 import { PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";
@@ -10,7 +10,7 @@ export const THROWN_BY_GETTER: Error = new Error("thrown by a getter of the call
 
 const LONG = 100_000;
 
-/** Made anew for each call: whoever gets one may keep or change it. */
+/** Made for each call, since what gets one may keep or change it. */
 const VALUES: readonly (() => unknown)[] = [
   ...[undefined, null, true, false, 0, -0, 1, -1, 1.5, 65535, 65536, 2 ** 32, 2 ** 53].map(always),
   ...[Number.NaN, Number.POSITIVE_INFINITY, 1e308, 10n, -1n, Symbol("port")].map(always),

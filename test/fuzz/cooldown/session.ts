@@ -61,7 +61,7 @@ export class CooldownSession implements PlannedSession<Kind, Step> {
   readonly #manager: PortManager;
   readonly #group: PortGroup;
   readonly #reserved: ReservedPorts;
-  /** Whoever holds a port here keeps it from the cooling pool, and the other way round. */
+  /** A holder of a port here keeps it from the cooling pool, and the other way round. */
   readonly #other: PortPool;
   readonly #usedBefore: number;
   readonly #pool: PortPool;
@@ -261,7 +261,7 @@ export class CooldownSession implements PlannedSession<Kind, Step> {
     this.#group.bindPortRange = range;
   }
 
-  /** Somebody else takes or frees. */
+  /** Another holder takes or frees. */
   #foreign(port: number): Step {
     const { foreign, holders } = this.#model;
     if (foreign.has(port)) {

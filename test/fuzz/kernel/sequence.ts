@@ -226,7 +226,7 @@ class Plan {
     if (answer === "ok" && type.startsWith("tcp")) this.#accept();
   }
 
-  /** Mostly to where somebody listens, or connections were rare. */
+  /** Mostly to where a socket listens, or connections were rare. */
   #connectAnywhere(any: Known, a: number, b: number): void {
     const inState = (state: string): Known[] =>
       this.#known.filter(({ type, socket }) => type.startsWith("tcp") && socket.state === state);
@@ -254,7 +254,7 @@ class Plan {
     return !isOfV0(address) || this.#env.v4.length > 0;
   }
 
-  /** Whoever has got the connection accepts it at once. */
+  /** The listener that has got the connection accepts it at once. */
   #accept(): void {
     for (const listener of this.#known) {
       if (listener.socket.state !== "listening") continue;

@@ -1,5 +1,6 @@
-// What is told of LinuxPorts, and kept of it: lists, explanations, snapshots. Random fixtures, in which
-// a restored system must answer as the original, and an explanation as the call that it is about.
+// What is told of LinuxPorts, and kept of it: lists, explanations, snapshots. Random fixtures, in
+// which a restored system must answer as the original, and an explanation as the call that it is
+// about.
 
 import { describe, expect, test } from "vitest";
 import { explained } from "../../../bindings/errors.ts";
@@ -325,7 +326,7 @@ describe("explainBind()", () => {
     expect(met.get("holders")).toBeGreaterThan(30);
   });
 
-  /** With a socket that is in nobody's way. */
+  /** With a socket that conflicts with none. */
   const withAnother: Change = (told, { linux }, index) => {
     const ids = told.because.map(({ holder }) => holder?.id);
     if (ids[0] === undefined) return told;

@@ -2,9 +2,9 @@
 // thing, and after each of them a look at whatever it may have changed.
 //
 // Beside being equal, the answers must keep what selection promises: a port that was picked lies in
-// the effective range of its kind and is not reserved, it was acceptable, and nobody is told that
-// there is none while there is one. The last has two exceptions, both as in Linux: a socket that
-// lost its reuse bit after it had got its port may lead searches for bind() astray, and sums
+// the effective range of its kind and is not reserved, it was acceptable, and no caller is told
+// that there is none while there is one. The last has two exceptions, both as in Linux: a socket
+// that lost its reuse bit after it had got its port may lead searches for bind() astray, and sums
 // that pass 2^32 make a search for connect() miss ports.
 
 import { PortError } from "../../../bindings/errors.ts";
@@ -81,7 +81,7 @@ export class LinuxSession<Model extends ReferenceLinux = ReferenceLinux>
   /** A socket with a port has lost its reuse bit. */
   #hasCleared = false;
 
-  /** Without a whole setup whoever opens it says what happens. */
+  /** Without a whole setup the caller that opens it says what happens. */
   constructor(
     reference: Model,
     underTest: BuildUnderTest,

@@ -26,7 +26,7 @@ import {
 import type { GroupedAsk, System } from "./system.ts";
 import { isTight, type TesterDraw, tell, tested, tester } from "./testers.ts";
 
-/** What is to be done, for whoever does it. */
+/** What is to be done, by any implementation. */
 export interface Action {
   readonly says: string;
   /** A question changes nothing, so there is nothing to verify after it. */

@@ -36,7 +36,7 @@ export const FIGURES = {
 export type NetstackFigures = typeof FIGURES;
 const NOTHING = { descriptors: 0, counters: 0, references: 0, bytes: 0 };
 
-/** What nobody asks for. */
+/** What no operation asks for. */
 const UNUSED = {
   ...{ networks: [9], transport: 99, address: "", device: 0, flags: 0 },
   destination: { address: "", port: 0 },
@@ -107,7 +107,7 @@ export class NetstackSession implements Session {
       try {
         manager.close();
       } catch {
-        // It has trapped before; whoever abandons it takes a fresh instance.
+        // It has trapped before; the next session takes a fresh instance.
       }
     }
     try {

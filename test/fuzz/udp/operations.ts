@@ -66,7 +66,7 @@ export class UdpPlanner extends Planner {
     return {
       ...{ daddr, dport },
       ...(saddr !== "" && { saddr }),
-      // Without a seed nobody can tell where such a search starts.
+      // Without a seed it is not known where such a search starts.
       ...((this.#setup.seed === undefined || random.chance(50)) && { portOffset }),
     };
   }

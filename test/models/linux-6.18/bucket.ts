@@ -57,7 +57,7 @@ export class Bucket implements Memory {
   }
 
   /**
-   * Is it an SO_REUSEPORT socket like the one that is remembered? Then nobody looks for conflicts.
+   * Is it an SO_REUSEPORT socket like the one that is remembered? Then no conflict is looked for.
    */
   isLike(socket: Newcomer): boolean {
     const like = this.#like;

@@ -5,7 +5,7 @@ export interface Range {
   readonly last: number;
 }
 
-/** Whence chance comes: an integer below the bound. */
+/** The source of chance: an integer below the bound. */
 export type Random = (bound: number) => number;
 
 /** The kernel's order, or one that overlooks no port where a range has an odd number of them. */

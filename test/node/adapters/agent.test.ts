@@ -397,7 +397,7 @@ test("a request without an agent whose connection fails is closed, as every requ
   await new Promise((resolve) => request.once("close", resolve));
   expect(events).toEqual([expect.stringContaining("ECONNREFUSED")]);
   expect(request.destroyed).toBe(true);
-  // Given up before it fails: the error of the connection is nobody's any more.
+  // Given up before it fails: no request is left for the error of the connection.
   const gone = http.get(`http://127.0.0.1:${DEAD_PORT}/`, { createConnection });
   gone.on("error", ({ message }) => events.push(message)).destroy();
   await until(() => connector.metrics().failed === 2 && connector.metrics().held === 0);

@@ -195,7 +195,8 @@ test.each([
   // Workers load what has been built: they are threads without the test's own loader.
   const built = createRequire(import.meta.url).resolve("portwarden/node");
   const { autocannonWorkers, hostBlocks } = await import(built);
-  // Nobody is answered before all have come: a worker that has ended leaves its blocks to the other.
+  // No client is answered before all have come: a worker that has ended leaves its blocks to the
+  // other.
   const held: ServerResponse[] = [];
   const { port, came } = await httpFixture((_request, response) => {
     held.push(response);

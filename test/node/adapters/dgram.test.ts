@@ -13,7 +13,7 @@ function close(...sockets: Socket[]): void {
   for (const socket of sockets) socket.close();
 }
 
-/** Somebody else's UDP socket on a port of ours, until the end. */
+/** Another program's UDP socket on a port of ours, until the end. */
 async function bindAt(address: string, port: number): Promise<void> {
   const socket = createSocket("udp4");
   socket.bind(port, address);

@@ -94,7 +94,7 @@ export interface Fixture {
   readonly open: ReadonlySet<Socket>;
 }
 
-/** Has a server listen on 127.0.0.1, and notes who comes. */
+/** Has a server listen on 127.0.0.1, and notes its clients. */
 export async function stageOf(server: Server): Promise<Fixture> {
   const came: Came[] = [];
   const open = new Set<Socket>();
@@ -113,7 +113,7 @@ export async function stageOf(server: Server): Promise<Fixture> {
   return { port: (server.address() as AddressInfo).port, came, open };
 }
 
-/** Somebody else's socket on a port of ours, until the end. */
+/** Another program's socket on a port of ours, until the end. */
 export async function listenAt(address: string, port: number): Promise<void> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(port, address, resolve));
@@ -162,7 +162,7 @@ export function expectOurs(came: readonly Came[]): void {
   }
 }
 
-/** Port 1 of loopback, where nobody listens, refuses. */
+/** Port 1 of loopback, where no socket listens, refuses. */
 export const DEAD_PORT = 1;
 
 export interface OneHeld {

@@ -188,7 +188,7 @@ test.for([
     expect(connector.metrics().waiting).toBe(0);
     expect(await outcome).toBeInstanceOf(errors.ClientDestroyedError);
     holder.destroy();
-    // Whoever comes next is served: nobody stands before it.
+    // The next request is served: none waits before it.
     (await connector.connect({ host: "127.0.0.1", port })).destroy();
     expect(connector.metrics().connected).toBe(2);
   },

@@ -210,7 +210,7 @@ test("with wait a connection waits for a block, also while the store is away", a
   await reset(...sockets);
 });
 
-test("what nobody needs runs dry and goes back; what is in use to one destination stays", async () => {
+test("a block that is not needed runs dry and goes back; one in use to a destination stays", async () => {
   const store = new RemoteStore();
   const [one, two] = [await serve(), await serve()];
   const connector = leasing(store);

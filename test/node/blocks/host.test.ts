@@ -52,7 +52,7 @@ describe("names of blocks", () => {
     expect(() => blockScope(source)).toThrow(expect.objectContaining({ code }));
   });
 
-  test("names in the kernel's list are read, whoever else has names there", () => {
+  test("names in the kernel's list are read beside those of other programs", () => {
     const text = [
       "Num       RefCount Protocol Flags    Type St Inode Path",
       "00000000b7ab: 00000002 00000000 00010000 0001 01 4711 @portwarden/1/tcp/::1/640/......",

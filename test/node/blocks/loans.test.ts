@@ -189,7 +189,7 @@ test("control: a lender that forgets what it has lent is found", async () => {
   expect(await run(steps)).toMatchObject({ twice: [], borrowed: expect.any(Number) });
 });
 
-test("who has ports of its own asks nobody", async () => {
+test("a holder with ports of its own asks no other", async () => {
   const holder = new Holder(freshSources(1)[0] as string, 2);
   const asked = vi.spyOn(holder.store, "others");
   for (let round = 0; round < 20; round++) {

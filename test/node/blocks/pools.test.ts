@@ -1,5 +1,5 @@
-// Pools on leased blocks: they take ports from blocks of their own, give blocks back when no port of
-// them is in use, and look at no clock.
+// Pools on leased blocks: they take ports from blocks of their own, give blocks back when no port
+// of them is in use, and look at no clock.
 
 import { performance } from "node:perf_hooks";
 import fc from "fast-check";
@@ -124,7 +124,7 @@ const run = (steps: readonly { pool: number; what: string; pick: number }[]): nu
       pool.expire(now);
       for (const [one, at] of ports) if (at > 0 && now - at >= 102) ports.delete(one);
     }
-    // Whoever rings makes a holder give back what is idle.
+    // A ring makes a holder give back what is idle.
     if (what === "tidy") store.onWanted?.({ source: address, transport: TCP }, 0);
     for (const block of blocksOf(used.flatMap((one) => [...one.keys()]))) {
       expect(held.has(block)).toBe(true);

@@ -1,4 +1,4 @@
-// Fresh folders in which somebody has just installed the package: the tarball, its dependency, the
+// Fresh folders in which a user has just installed the package: the tarball, its dependency, the
 // scenarios, and nothing else.
 
 import { copyFileSync, cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";

@@ -140,7 +140,7 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
   throw new Error("nothing has failed");
 }
 
-/** A port that nobody listens at: another socket is bound to it a moment ago. */
+/** A port at which no socket listens: another socket is bound to it a moment ago. */
 async function closedPort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

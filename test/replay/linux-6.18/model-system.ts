@@ -16,7 +16,8 @@ export class ModelSystem extends Kernel implements System<Socket> {
   constructor({ sysctl, addresses, devices, seed }: Setup) {
     super({ addresses, random: seeded(seed) });
     // LinuxPorts has no two connections with one tuple of one device: one takes the place
-    // of the TIME_WAIT of its device, and none that of a live one. In the kernel the newest decides.
+    // of the TIME_WAIT of its device, and none that of a live one. In the kernel the newest
+    // decides.
     this.host.decides = (met, device) =>
       met.find((other) => !(other instanceof TimeWait)) ??
       met.find((other) => other.device === device) ??
@@ -55,7 +56,7 @@ export class ModelSystem extends Kernel implements System<Socket> {
   }
 
   readSysctl(name: string): string {
-    if (name !== "ip_local_port_range") throw new Error(`nobody reads ${name}`);
+    if (name !== "ip_local_port_range") throw new Error(`no replay reads ${name}`);
     return this.#range;
   }
 

@@ -1,7 +1,8 @@
 // What recordings of Linux 6.18 are replayed on: LinuxPorts or the reference model, behind one
 // face.
 //
-// Calls answer "ok" or the kernel's name for a refusal. Sockets belong to whoever made them.
+// Calls answer "ok" or the kernel's name for a refusal. Sockets belong to the system that made
+// them.
 
 export type SocketType = "tcp4" | "tcp6" | "udp4" | "udp6";
 export type Flag = "reuseaddr" | "reuseport" | "v6only" | "bind_no_port";

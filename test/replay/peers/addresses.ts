@@ -20,7 +20,7 @@ export function placeOf(text: string): Place {
   };
 }
 
-/** Whoever connects to the any address reaches this host. */
+/** A connection to the any address reaches this host. */
 export function remoteOf(text: string): Place {
   const { network, address } = placeOf(text);
   return { network, address: address === "" ? loopbackOf(network) : address };

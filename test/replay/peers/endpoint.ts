@@ -31,7 +31,7 @@ export class Endpoint {
   heldFlags = 0;
   registration: Registration | undefined;
 
-  /** Of a listener: connections that nobody has accepted. */
+  /** Of a listener: connections that are not accepted yet. */
   readonly waiting: Endpoint[] = [];
   /** Of a connection: the other end, unless that has been reset. */
   peer: Endpoint | undefined;

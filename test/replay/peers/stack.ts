@@ -311,7 +311,10 @@ class Stack implements System<Endpoint> {
 
   // ── close ─────────────────────────────────────────────────────────────────────────────────
 
-  /** Whoever closes a connection first is left in TIME_WAIT, once the other end has closed too. */
+  /**
+   * The end that closes a connection first is left in TIME_WAIT, once the other end has closed
+   * too.
+   */
   close(endpoint: Endpoint, isReset: boolean): string {
     const { peer } = endpoint;
     for (const connection of endpoint.waiting.splice(0)) this.close(connection, true);

@@ -1,5 +1,5 @@
 // Racers: threads that lease and give back a few blocks as fast as they can, and note in shared
-// memory which they hold: a block that somebody else has noted is held twice.
+// memory which they hold: a block that another thread has noted is held twice.
 
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";

@@ -34,9 +34,12 @@ const DESTINATIONS = 4;
 const EACH = 64;
 const SOURCE = "127.0.0.2";
 const FIRST_SERVER = 9001;
-/** Where nobody listens. */
-const NOBODY = 9100;
-/** Where nobody accepts, and the queue is full, so that connecting takes until it is given up. */
+/** Where no server listens. */
+const UNUSED = 9100;
+/**
+ * Where no server accepts, and the queue is full, so that connecting takes until it is given
+ * up.
+ */
 const STUCK = 9200;
 /** More than there are ports. */
 const AT_A_TIME = 300;
@@ -84,7 +87,7 @@ async function comeAndGo(): Promise<void> {
 
 async function oneConnection(): Promise<void> {
   const fate = below(100);
-  const port = fate < 4 ? NOBODY : fate < 8 ? STUCK : FIRST_SERVER + below(DESTINATIONS);
+  const port = fate < 4 ? UNUSED : fate < 8 ? STUCK : FIRST_SERVER + below(DESTINATIONS);
   const connectTimeout = port === STUCK ? 1 + below(20) : 0;
   const abort = fate >= 90 ? new AbortController() : undefined;
   if (abort !== undefined) abortSometime(abort);
