@@ -35,7 +35,7 @@ export const IS_CONNECTED = -13;
 export const NO_ROUTE = -14;
 /** The address is of another family than the socket, or its own address. */
 export const WRONG_FAMILY = -15;
-/** Nobody listens where the connection was to go. */
+/** No socket listens at the connection's destination. */
 export const REFUSED = -16;
 /** The socket is not connected. */
 export const NOT_CONNECTED = -17;
@@ -43,7 +43,7 @@ export const NOT_CONNECTED = -17;
 export const NOT_LISTENING = -18;
 /** No connection waits for accept(). */
 export const NOTHING_WAITS = -19;
-/** There is no answer from where the connection was to go. */
+/** The connection's destination does not answer. */
 export const NO_ANSWER = -20;
 
 // ── Ports ─────────────────────────────────────────────────────────────────────────────────
@@ -129,7 +129,7 @@ export const MODE_BIND = 0;
  */
 export const MODE_CONNECT = 1;
 
-/** Ports that one batch call moves at most; the facade splits longer lists. */
+/** The most ports that one batch call moves; the facade splits longer lists. */
 export const BATCH_MAX = 1024;
 
 // ── Draws of bind() ───────────────────────────────────────────────────────────────────────
@@ -154,7 +154,7 @@ export const BATCH_AT = 4096;
 
 /** Bytes of a line in the batch. */
 export const LINE_BYTES = 64;
-/** Address of the first line; where the lines end is at the beginning of the batch. */
+/** Address of the first line. The batch begins with the address where the lines end. */
 export const LINES_AT = 4160;
 
 // ── Singles: destinations with one port, as bytes of a snapshot (netstack/singles.ts) ─────

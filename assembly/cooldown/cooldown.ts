@@ -21,8 +21,8 @@
 //
 // The period is cut into 64 slots. A port that was released in slot g, perhaps at its end, is due
 // when slot g + 65 begins, which is after 1 to 1 + 1/64 periods. No time is stored for a port: the
-// order of the queue and the 66 counts tell. So a cooling port costs a bit and two bytes and no
-// timer, and a new slot moves 65 counts, however many ports are cooling.
+// order of the queue and the 66 counts determine it. So a cooling port costs a bit and two bytes
+// and no timer, and a new slot moves 65 counts, however many ports are cooling.
 //
 // Time is an argument, in milliseconds of any clock. It does not go back: an earlier time counts as
 // the latest one.
@@ -79,7 +79,7 @@ export function closeCooldown(cooldown: Address): void {
   free(managerOf(cooldown), cooldown);
 }
 
-/** Frees what the queue keeps and does not need. */
+/** Frees the memory that the queue only keeps for reuse. */
 export function settleCooldown(cooldown: Address): void {
   settleQueue(managerOf(cooldown), cooldown);
 }

@@ -1,5 +1,5 @@
-// Core: what cooldown.wasm calls of core.wasm (netstack/pools.ts), over whose memory it works. The
-// compiler takes this file's name for that of the module which the functions are imported from.
+// Core: the functions of core.wasm (netstack/pools.ts) that cooldown.wasm calls; it works in the
+// core's memory. The compiler takes the name of this file as that of the module to import from.
 
 import { Address } from "../memory/arena";
 import { Port } from "../ports/bitmap";

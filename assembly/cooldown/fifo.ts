@@ -21,9 +21,9 @@
 // given back to the end of the queue, as if it had just been released. Ports that have been seen
 // and are not in the queue are in use or cooling. A port that the limits exclude (range, group,
 // reserved ports) is forgotten when it reaches the front, so that it is fresh again should the
-// limits change. A port is also forgotten if there is no memory when it is released: an order is
-// not worth a refusal. Once all ports of a range have been seen, no search for fresh ports is made
-// until one is forgotten or a limit changes.
+// limits change. A port is also forgotten if there is no memory when it is released: losing its
+// place is better than refusing the release. Once all ports of a range have been seen, no search
+// for fresh ports is made until one is forgotten or a limit changes.
 //
 // Must stay true: every port in the queue has been seen.
 
@@ -72,7 +72,7 @@ const DRY_RANGE: usize = DRY_VERSION + 8;
 const FIFO_BYTES: u32 = <u32>DRY_RANGE + 4;
 if (FIFO_BYTES != 60) ERROR("Fifo no longer matches its diagram");
 
-/** An order in which no port has been offered, or 0 when there is no memory. */
+/** A new order, in which no port has been offered, or 0 when there is no memory. */
 export function openFifo(manager: Address): Address {
   beginBill();
   chargeBlock(FIFO_BYTES);
@@ -89,7 +89,7 @@ export function closeFifo(fifo: Address): void {
   free(manager, fifo);
 }
 
-/** Frees what the queue and the set keep and do not need. */
+/** Frees the memory that the queue and the set only keep for reuse. */
 export function settleFifo(fifo: Address): void {
   const manager = managerOf(fifo);
   settleQueue(manager, fifo);

@@ -1,6 +1,6 @@
-// Pools: what a pool of core.wasm does together with its cooldown or its order, in one call from
-// outside. The core's functions are called as they are: an instance over a core imports them, and a
-// call from one module to the other costs a fraction of a call from JavaScript.
+// Pools: operations on a pool of core.wasm together with its cooldown or its order, each in one
+// call from JavaScript. They call the functions that the core exports: a call from one module to
+// the other costs a fraction of a call from JavaScript.
 
 import { BATCH_MAX, NO_MEMORY, PORT_COUNT } from "../abi";
 import { Address } from "../memory/arena";
@@ -13,8 +13,8 @@ import { claim, nextCandidate, release, releaseBatch, returnCandidate } from "./
 // ── Cooling ───────────────────────────────────────────────────────────────────────────────
 
 /**
- * Takes a port of the pool; if it was cooling, it has been freed by value meanwhile, and cools down
- * no more. The port, or why there is none.
+ * Takes a port of the pool and returns it, or the refusal. A port that was cooling has been freed
+ * by its number meanwhile, so its cooldown ends.
  */
 export function takeCooled(cooldown: Address, pool: Address, offset: u32): i32 {
   const port = take(pool, offset);
@@ -22,14 +22,14 @@ export function takeCooled(cooldown: Address, pool: Address, offset: u32): i32 {
   return port;
 }
 
-/** A port of the pool begins to cool down: 1, 0 if it holds it not or no more, or `NO_MEMORY`. */
+/** Lets a port cool down: 1, 0 if the pool does not hold it or it is cooling, or `NO_MEMORY`. */
 export function coolDownHeld(cooldown: Address, pool: Address, port: Port, now: f64): i32 {
   return hasTaken(pool, port) ? coolDown(cooldown, port, now) : 0;
 }
 
 /**
- * Frees all ports that are due. How many the pool still held; the complement of that number, which
- * is negative, if none is cooling any more.
+ * Frees all ports that are due and returns how many of them the pool still held; the complement of
+ * that number, which is negative, if no port is cooling any more.
  */
 export function freeDue(cooldown: Address, pool: Address, fifo: Address, now: f64): i32 {
   let freed: i32 = 0;
@@ -45,9 +45,10 @@ export function freeDue(cooldown: Address, pool: Address, fifo: Address, now: f6
 // ── In the order of release ───────────────────────────────────────────────────────────────
 
 /**
- * Takes the next port in order that is not held by others: the port, or why there is none; 65,536
- * further from zero if the search has taken a port and freed it again. `hasFlags`: an ephemeral
- * port may be judged otherwise than an explicit one, which takes less time.
+ * Takes the next port in order that no other holder keeps from the pool, and returns it or the
+ * refusal; 65,536 further from zero if the search has taken a port as a test and freed it again.
+ * `hasFlags`: the rules may judge an ephemeral port otherwise than an explicit one, which takes
+ * less time.
  */
 export function takeInOrder(
   fifo: Address,
@@ -64,7 +65,7 @@ export function takeInOrder(
     if (!port) break;
     const taken = hasFlags ? takeBetween(pool, port, port, 0) : takeAt(pool, port);
     if (taken > 0) return further(taken, isProbed);
-    // Held by others: is there any port at all?
+    // Another holder has it: can any port be taken at all?
     const found = taken == NO_MEMORY || isProbed ? taken : probe(pool, offset);
     if (taken == NO_MEMORY || (!isProbed && found < 0)) {
       returnCandidate(fifo, port);
@@ -73,7 +74,7 @@ export function takeInOrder(
     isProbed = true;
     release(fifo, port);
   }
-  // No port is fresh and none is queued: what is left has been freed without this pool.
+  // No port is fresh and none is queued: a port that is free now was not freed through this pool.
   const port = take(pool, offset);
   if (port > 0) claim(fifo, port);
   return further(port, isProbed);
@@ -91,7 +92,7 @@ function further(answer: i32, isProbed: bool): i32 {
   return answer > 0 ? answer + PORT_COUNT : answer - PORT_COUNT;
 }
 
-/** Frees a port of the pool, which goes to the end of its order. What the core has said. */
+/** Frees a port of the pool and adds it to the end of its order. Returns the core's answer. */
 export function freeInOrder(fifo: Address, pool: Address, port: Port): i32 {
   const released = freePort(pool, port);
   if (released > 0) release(fifo, port);

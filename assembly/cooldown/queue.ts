@@ -16,11 +16,11 @@
 //                            head
 //
 // The ring has the order. Whether a port is in a ring of up to 128 places is found by looking at
-// all of them, four at a time; a longer one has marks, 65,536 bits without summaries, for nothing is
-// searched there. Zeroed memory is a valid, empty queue. A full ring doubles, which is charged
-// before, and does not shrink: an empty queue has none where memory is limited, and `settleQueue`
-// leaves the ring that the ports would have brought. Removing a port from the middle moves those in
-// front of it, which is slow and rare.
+// all of them, four at a time; a longer one has marks, 65,536 bits without summaries, because no
+// search goes over them. Zeroed memory is a valid, empty queue. A full ring doubles, which is
+// charged before, and does not shrink: an empty queue has none where memory is limited, and
+// `settleQueue` gives it the ring that adding its ports one by one would give. Removing a port from
+// the middle moves those in front of it, which is slow and rare.
 //
 // Must stay true: places of the ring that hold no port are 0; the ports of the ring are marked.
 
@@ -70,7 +70,7 @@ export function pushLast(account: Address, queue: Address, port: Port): void {
   noteAdded(queue, port);
 }
 
-/** Puts a port back that has just been removed from the front, likewise. */
+/** Puts a port back that has just been removed from the front, under the same conditions. */
 export function pushFirst(account: Address, queue: Address, port: Port): void {
   if (isFull(queue)) grow(account, queue);
   setHead(queue, headOf(queue) - 1);
@@ -110,7 +110,9 @@ export function removeAt(account: Address, queue: Address, place: u32): void {
   shiftFirst(account, queue);
 }
 
-/** Gives a queue the memory that its ports would have brought, if there is memory to move them. */
+/**
+ * Gives a queue the ring that adding its ports one by one would give, if there is memory for it.
+ */
 export function settleQueue(account: Address, queue: Address): void {
   const length = lengthOf(queue);
   if (!length) {

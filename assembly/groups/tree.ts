@@ -30,10 +30,10 @@
 // and written at once. An unset range is 1..65535, which limits nothing.
 //
 // The effective range is the intersection of the own ranges from the root down to the group.
-// Changing an own range computes it anew for all groups below, so a search reads one number,
-// however deep the group is. An intersection without ports has its first above its last. In a tree
-// that copies, as net_cls does, a new group starts with its parent's own ranges, and is limited by
-// its own alone.
+// Changing an own range recomputes it for all groups below, so a search reads one number, however
+// deep the group is. An intersection without ports has its first above its last. In a tree that
+// copies, as net_cls does, a new group starts with its parent's own ranges, and is limited by its
+// own alone.
 //
 // Must stay true: the effective range is the intersection of the own ranges on the path; a group
 // that is in use or has children is not removed.

@@ -1,5 +1,6 @@
-// Queue: TIME_WAITs in the order of their times. A queue has its first and its last member, a
-// member its next and its previous one; it may be in several queues, by links at several places.
+// Queue: TIME_WAITs in the order of their times. A queue knows its first and its last member, and a
+// member its next and its previous one. A TIME_WAIT may be in several queues, each with links of
+// its own.
 
 import { Address } from "../memory/arena";
 
@@ -10,7 +11,7 @@ export const LAST: usize = 4;
 export const NEXT: usize = 0;
 export const PREVIOUS: usize = 4;
 
-/** Behind a member, or before all: 0. */
+/** Inserts a TIME_WAIT behind a member; 0: before all. */
 export function insertBehind(queue: Address, before: Address, wait: Address, links: usize): void {
   const next: Address = before ? load<u32>(before + links, NEXT) : load<u32>(queue, FIRST);
   store<u32>(wait + links, <u32>next, NEXT);
@@ -21,7 +22,7 @@ export function insertBehind(queue: Address, before: Address, wait: Address, lin
   else store<u32>(queue, <u32>wait, FIRST);
 }
 
-/** Behind all. */
+/** Inserts a TIME_WAIT behind all others. */
 export function append(queue: Address, wait: Address, links: usize): void {
   insertBehind(queue, load<u32>(queue, LAST), wait, links);
 }

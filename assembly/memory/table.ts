@@ -21,15 +21,15 @@
 //
 // The distance counts slots from home, 7 standing for all from 7 on. It says which nodes of a run
 // may have the key that is sought, those of the same home, and how far a deletion may move a node
-// back. So the nodes of a run need not be read, each of which would be a miss of the cache in a
+// back. So a search need not read the nodes of a run, each of which would be a cache miss in a
 // large table. The table doubles when it is 3/4 full and halves when less than 1/8 is used.
 //
-// Keys contain addresses that a remote host may choose, so that the hash must not be foreseeable.
-// It is multilinear: the key as six numbers of 32 bits, each multiplied by a secret of 64 bits, the
-// sum modulo 2^64, and of that the upper 32 bits. For any two keys all pairs of hashes are then
-// equally probable (Carter and Wegman 1979; Lemire and Kaser, "Strongly universal string hashing is
-// fast", 2014), whatever the difference between the keys is. The secrets are drawn from a seed that
-// the host gives at open. SipHash-1-3 was measured as well: it makes a tuple a quarter dearer.
+// Keys contain addresses that a remote host may choose, so the hash must not be predictable. It is
+// multilinear: the key as six numbers of 32 bits, each multiplied by a secret of 64 bits, the sum
+// modulo 2^64, and of that the upper 32 bits. For any two keys all pairs of hashes are then equally
+// probable (Carter and Wegman 1979; Lemire and Kaser, "Strongly universal string hashing is fast",
+// 2014), whatever the difference between the keys is. The secrets are drawn from a seed that the
+// host gives at open. SipHash-1-3 was measured as well: with it a tuple takes a quarter more time.
 //
 // A search notes where it ended, in scratch memory: the slot of the node that it found, or the vacant
 // slot and its distance from home. A removal that follows begins there, and so does `rename`. The
@@ -112,8 +112,9 @@ export function homeOf(owner: Address, parent: Address, number: u32, low: u64, h
 
 /**
  * Brings homes, and the nodes in them, into the cache. `list` has the addresses of homes, and is
- * overwritten. In loops as short as these many reads wait for the memory at the same time, where
- * each search would wait by itself. Returns what makes the compiler keep the reads.
+ * overwritten. In loops this short many reads wait for memory at the same time, whereas searches
+ * would wait one after another. Returns a value that depends on the reads, so that the compiler
+ * keeps them.
  */
 export function touchHomes(list: Address, end: Address): u32 {
   let sum: u32 = 0;

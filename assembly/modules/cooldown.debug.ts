@@ -1,6 +1,6 @@
 // What cooldown.debug.wasm exports: all of cooldown.wasm, and the checks of its invariants. It
-// works only with the memory of core.debug.wasm, because a release core has its heap where its
-// texts lie.
+// works only with the memory of core.debug.wasm, because a release core has its heap where the
+// texts of this module lie.
 
 import { HEAP_AT } from "../memory/layout";
 

@@ -1,16 +1,16 @@
 // Connections: tuples that come and go below a listener, one after the other.
 //
 // The flow of a connection that has ended is kept as the idle flow (tree.ts). The next connection
-// below the same binding differs in its destination alone, so it takes that flow over, with the place
-// in the table that the search for its destination ended at:
+// below the same binding differs in its destination alone, so it takes that flow over. The search
+// for its destination has already found the slot for it:
 //
 //   accept   is the request's binding that of the idle flow?  no other flow of the destination?
 //            ─▶ one more in the aggregates ─▶ the idle flow gets the destination, and the port
 //   close    is the request's binding that of the idle flow?  the flow of the destination holds
 //            the port alone? ─▶ one less in the aggregates ─▶ it becomes the idle flow
 //
-// Whatever is not as simple is left to the general operation, which
-// gives the same results; then nothing has changed. Neither of the two allocates memory.
+// Otherwise nothing changes, and the caller uses the general operation, which gives the same
+// results. Neither of the two allocates memory.
 
 import {
   REQUEST_ADDRESS,

@@ -383,10 +383,10 @@ function releaseOnly(fast: Address, manager: Address, flow: Address, port: Port)
 // ── Flows of any size, with any number of aggregates ──────────────────────────────────────
 
 /**
- * Takes the first acceptable port of a range for each of the offsets `from..until - 1` of a list,
- * 4 bytes each, by a plan that is current. The offsets are replaced by ports, 2 bytes each. Returns
- * where it ends: in front of the first offset that is not as simple, or has no port; or why, if that
- * is the first of all: `NOT_FAST` or `EXHAUSTED`.
+ * Takes the first acceptable port of a range for each of the offsets `from..until - 1` of a list, 4
+ * bytes each, by a plan that is current. The offsets are replaced by ports, 2 bytes each. Returns
+ * the index of the first offset that it could not serve, or `until`. If that is the very first
+ * offset, it returns the reason instead: `NOT_FAST` or `EXHAUSTED`.
  */
 export function takeEach(
   fast: Address,
@@ -429,7 +429,9 @@ export function takeEach(
   return index > from ? <i32>index : refusal;
 }
 
-/** The flows acquire a port that their plan does not block. False: that is not as simple. */
+/**
+ * The flows acquire a port that their plan does not block. False: the general operation must do it.
+ */
 function acquireCounted(
   fast: Address,
   manager: Address,

@@ -8,9 +8,9 @@
 // no holder: those without flags, and those for an ephemeral TCP port. Their mask is `ANY_HOLD`, a
 // bit that every holder lacks, so that the same arithmetic refuses them at every held port.
 //
-// A flow has 8 bits of flags, and a partial of a plan as many (conflicts.ts). Bits 4 to 7 are free:
+// A flow has 8 bits for flags, and so has a partial of a plan (conflicts.ts). Bits 4 to 7 are free:
 // they tell apart flows of one destination, for example the states of sockets, and no request asks
-// for them. A system with other rules of its own judges before it plans, in a file of its own.
+// for them. The models of Linux apply their further rules before they plan, in files of their own.
 
 import { FLAG_MASK, TRANSPORT_TCP, TUPLE_ONLY } from "../abi";
 

@@ -1,8 +1,8 @@
 // Kept: the bytes that a manager keeps for reuse, which its figures do not count as used.
 //
-// They belong to the idle flow (tree.ts) and to the records that would be freed with it: each whose
-// only child is freed, upwards, and of the any-address aggregate the binding that counts no other
-// binding, and its host. Nothing changes.
+// They belong to the idle flow (tree.ts) and to the records that would be freed with it: each
+// record above whose only child is freed, and in the any-address aggregate the binding that counts
+// no other binding, with its host. Nothing here changes the state.
 
 import { Address, paidFor } from "../memory/arena";
 import { costOfRemoving } from "../memory/table";
@@ -40,7 +40,7 @@ export function keptBytes(manager: Address): u32 {
     const isAggregate = isAggregateHost(node);
     if (!isInline(manager, node)) {
       bytes += paidFor(node);
-      // A ring has one entry in the table, which goes with its last flow.
+      // A ring has one entry in the table, which is removed with its last flow.
       if (isFlow(node) ? isOnlyClass(node) : !isAggregate) entries++;
     }
     if (kindOf(node) == BINDING) {
@@ -48,7 +48,7 @@ export function keptBytes(manager: Address): u32 {
       const aggregate = aggregateBindingOf(node);
       if (aggregate && childrenOf(aggregate) == 1) other = aggregate;
     }
-    // The aggregate host goes before the space, whose only host goes as well.
+    // The climb ends at the aggregate host: a space that is freed too has been counted before.
     const isLast = isAggregate || !isOnlyChild(node);
     node = isLast ? other : parentOf(node);
     if (isLast) other = 0;
@@ -65,7 +65,7 @@ function isOnlyChild(node: Address): bool {
   return first == node && nextOf(node) == 0;
 }
 
-/** A flow has a block of its own, so it does not lie within that of its binding. */
+/** A flow is never inline: it has a block of its own. */
 function isInline(manager: Address, node: Address): bool {
   if (kindOf(node) == SPACE) return node == inlineSpaceAt(manager);
   return node == parentOf(node) + HOST_OWN;

@@ -24,9 +24,9 @@
 //             │                      │  the flow; plus 4 if the host is inline
 //          64 └──────────────────────┘
 //
-// For a snapshot flows that hold one port once are packed: runs of those of one binding, as singles
-// (singles.ts). Other flows are runs of no bytes, whose lines the caller asks for. Runs follow one
-// another without gaps:
+// For a snapshot, flows are packed into runs, which follow one another without gaps. A run has
+// flows of one binding that hold one port once, as singles (singles.ts). Any other flow is a run of
+// no bytes, and the caller asks for its line:
 //
 //   run     0 ┌──────────────────────┐
 //             │ flow            u32  │  the first
@@ -68,7 +68,7 @@ import { writeSingle } from "./singles";
 /** A destination has at most one flow for each value of the flags' low four bits. */
 const RING_MAX: u32 = 16;
 const SLOTS_AHEAD: u32 = 128;
-/** Behind it a line may lack room for what a ring brings. */
+/** A ring is listed whole. Behind this address there may be no room for all its lines. */
 const LAST_LINE: usize = BATCH + <usize>BATCH_MAX * 4 - <usize>(RING_MAX * <u32>LINE_BYTES);
 
 const RUN_FLOW: usize = 0;
@@ -77,9 +77,10 @@ const RUN_SIZES: usize = 8;
 const RUN_BYTES: usize = 12;
 
 /**
- * Writes lines for the flows in the table's slots from `slot` on that hold the port; 0: for all, also
- * those that hold nothing; above `PORT_MAX`: for all as runs, and what their sets keep and do not
- * need is freed. Where they end is written at the beginning of the batch.
+ * Writes lines for the flows in the table's slots from `slot` on that hold the port, or hold some
+ * port otherwise than once. Port 0: for all flows, also those without ports. Above `PORT_MAX`: for
+ * all flows, as runs, and their sets free the memory that they only keep for reuse. The batch
+ * begins with the address where the lines end.
  * @returns the slot to go on with, or 0: all have been listed.
  */
 export function listFlows(manager: Address, slot: u32, port: Port): u32 {
@@ -107,7 +108,7 @@ export function listFlows(manager: Address, slot: u32, port: Port): u32 {
   return at < capacity ? at : 0;
 }
 
-/** Adds a flow to the run whose address the batch begins with, or begins another. */
+/** Adds a flow to the run whose address the batch begins with, or begins another run. */
 function pack(at: Address, flow: Address): Address {
   const isSingle = countOf(flow) == 1 && isPlain(flow) && !isUncounted(flow);
   const binding = <u32>parentOf(flow);

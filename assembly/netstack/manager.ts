@@ -108,7 +108,7 @@ export function hint(manager: Address): u32 {
 
 // ── Figures ───────────────────────────────────────────────────────────────────────────────
 
-/** Number of (network, transport, port) with a holder, or a refusal. */
+/** Number of (network, transport, port) with a holder, or `NO_MEMORY`. */
 export function descriptorCount(manager: Address): i32 {
   let count = 0;
   for (let space = firstSpaceOf(manager); space; space = nextOf(space)) {

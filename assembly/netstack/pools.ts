@@ -167,7 +167,7 @@ export function take(pool: Address, offset: u32): i32 {
   return port == NOT_FAST ? takeFrom(pool, poolRange(pool), offset) : port;
 }
 
-/** Takes the first acceptable port from the place on, which then lies behind the port. */
+/** Takes the first acceptable port from the place on, and moves the place behind it. */
 export function takeNext(pool: Address): i32 {
   const port = take(pool, placeOf(pool));
   if (port > 0) setPlace(pool, port - firstIn(poolRange(pool)) + 1);
@@ -183,7 +183,7 @@ export function setPlace(pool: Address, index: u32): void {
 }
 
 /**
- * Takes the first acceptable port from where a hash and a counter say, which then moves by the
+ * Takes the first acceptable port from the offset hash + counter on, and moves the counter by the
  * number of ports that were tried (RFC 6056 § 3.3.3, § 3.3.4).
  */
 export function takeHashed(pool: Address, selector: Address, slot: u32, hash: u32): i32 {
@@ -362,7 +362,7 @@ function isExclusivePool(pool: Address): bool {
   return load<u8>(pool, EXCLUSIVE) != 0;
 }
 
-/** Remembers the plan anew if records have come or gone, or limits have changed. */
+/** Writes the plan again if records have come or gone, or limits have changed. */
 function refresh(pool: Address): void {
   if (!isCurrent(pool + FAST_PATH, managerOf(pool))) remember(pool);
 }

@@ -13,9 +13,9 @@
 //             │ exclusive   u32  │  1: the plan is one of an ephemeral TCP port
 //         140 └──────────────────┘
 //
-// It lies in scratch memory: what it says can be found again, and holds for one tree version. A
+// It lies in scratch memory, because it can be computed again. It is valid for one tree version. A
 // description is noted at its first reservation, and its plan at the next. Requests for several
-// networks, with a group or with reserved ports are not noted, and whatever is not simple is
+// networks, with a group or with reserved ports are not noted, and every case that is not simple is
 // `NOT_FAST`: then nothing has changed, and the general operation gives the same result.
 
 import { EXHAUSTED, IN_USE, REQUEST_GROUP, REQUEST_NETWORK_COUNT, REQUEST_RESERVED } from "../abi";
@@ -99,7 +99,7 @@ export function noteRequest(
   memory.copy(COPY, REQUEST, COPY_BYTES);
 }
 
-/** A manager closes: another may be opened at its address. */
+/** Empties the cache when a manager closes: another one may be opened at the same address. */
 export function forgetRequests(): void {
   store<u32>(MANAGER, 0);
 }

@@ -120,7 +120,7 @@ export function reserveEphemeral(
   return port ? acquirePlanned(manager, port, exclusive, version) : EXHAUSTED;
 }
 
-/** The same from the ephemeral range, of which the group must allow some. */
+/** The same in the ephemeral range, of which the group must allow at least one port. */
 export function reserveAny(manager: Address, offset: u32): i32 {
   const range = clampToRequest(ephemeralRangeOf(manager));
   return reserveEphemeral(manager, firstIn(range), lastIn(range), offset, 0);

@@ -1,7 +1,7 @@
-// Restoring: what a manager held is held again, and nothing is judged: it has been granted before.
+// Restoring: holds again what a manager held. Nothing is judged, because it was granted before.
 //
-// The request block says for whose network, transport, device and local address. Destinations come
-// as singles in the batch (singles.ts), many at a time: one for each port.
+// The request block names the network, transport, device and local address. Destinations come as
+// singles in the batch (singles.ts), many at a time: one for each port.
 
 import { BATCH_MAX, NO_MEMORY, REQUEST_FLAGS, REQUEST_NETWORK_COUNT, SINGLES_MAX } from "../abi";
 import { Address, costOf, secure } from "../memory/arena";
@@ -23,7 +23,7 @@ const HOMES: usize = BATCH + <usize>SINGLES_MAX;
 const HOMES_END: usize = BATCH + <usize>BATCH_MAX * 4;
 const IPV4_SINGLE: u32 = 7;
 
-/** Makes room for so many singles more, and no more than that, if there is memory for them. */
+/** Makes room for exactly so many singles more, if there is memory for them. */
 export function expectSingles(manager: Address, count: u32): void {
   expectNodes(manager, count);
   secure(manager, count * costOf(FLOW_BYTES));
@@ -54,14 +54,16 @@ export function restoreSingles(manager: Address, length: u32): i32 {
   return <i32>(at - BATCH);
 }
 
-/** Is there memory for all tuples that so many bytes may describe? One of IPv4 is the shortest. */
+/**
+ * Is there memory for all tuples that so many bytes may describe? A single of IPv4 is the shortest.
+ */
 function canPayFor(manager: Address, length: u32): bool {
   beginBill();
   chargeNodes(FLOW_BYTES, length / IPV4_SINGLE);
   return canPay(manager);
 }
 
-/** Brings what the singles will need of the table into the cache. */
+/** Brings the slots of the table that the singles need into the processor's cache. */
 function touchAll(manager: Address, binding: Address, end: Address): void {
   let home = HOMES;
   let next = readSingle(BATCH, end);
@@ -74,8 +76,9 @@ function touchAll(manager: Address, binding: Address, end: Address): void {
 }
 
 /**
- * Gives a port an extra count in the request's one network: above zero where it is held so, below
- * zero where others of the destination hold it. Returns 1; 0: it cannot have that; or `NO_MEMORY`.
+ * Gives a port an extra count in the request's one network. A positive count needs a port that is
+ * held with the request's flags, a negative one a port that other flows of the destination hold.
+ * Returns 1, 0 if the port cannot have that count, or `NO_MEMORY`.
  */
 export function restoreExtra(manager: Address, port: Port, extra: i32): i32 {
   const ring = findRing(manager, 0);
@@ -97,7 +100,7 @@ export function restoreExtra(manager: Address, port: Port, extra: i32): i32 {
   return 1;
 }
 
-/** Is the port held by what the request describes, in each of its networks? */
+/** Does the flow that the request describes hold the port, in each network? */
 export function isHeld(manager: Address, port: Port): bool {
   const flags = load<u32>(REQUEST + REQUEST_FLAGS);
   const count = load<u32>(REQUEST + REQUEST_NETWORK_COUNT);

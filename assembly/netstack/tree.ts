@@ -421,8 +421,9 @@ export function freeTree(manager: Address): void {
 }
 
 /**
- * Frees the aggregates of a binding, or only those without ports and what others keep and do not
- * need. No manager: frees nothing. Returns what they have taken before.
+ * Frees the aggregates of a binding. `all` is false: frees only those without ports, and memory
+ * that the others keep for reuse. Manager 0: frees nothing. Returns the bytes that they took
+ * before.
  */
 export function freeAggregates(manager: Address, binding: Address, all: bool): u32 {
   let bytes: u32 = 0;
@@ -447,8 +448,8 @@ export function freeAggregates(manager: Address, binding: Address, all: bool): u
 }
 
 /**
- * Frees what the aggregates of a binding keep and do not need. Returns the binding of the any-address
- * aggregate that counts this one, or 0.
+ * Frees the memory that the aggregates of a binding only keep for reuse. Returns the binding of the
+ * any-address aggregate that counts this one, or 0.
  */
 export function settleAggregates(manager: Address, binding: Address): Address {
   freeAggregates(manager, binding, false);

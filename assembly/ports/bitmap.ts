@@ -19,8 +19,7 @@
 // A mask is a bitmap of ports that a search skips, such as reserved ports. The summaries count them
 // as held. Otherwise a few of them in each word would leave no word full, and the search of a
 // nearly full bitmap would read it word by word. A mask that changes gets a new version. The caller
-// of a search names the mask, and summaries that were made for another mask or version are computed
-// anew.
+// of a search names the mask. Summaries made for another mask or version are computed again.
 //
 // Must stay true: a summary bit is set exactly when all 64 bits below it are set, together with
 // those of the mask of that version.

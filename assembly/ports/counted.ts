@@ -126,8 +126,8 @@ export function wipe(account: Address, set: Address, port: Port): bool {
 }
 
 /**
- * Frees all memory of the set and leaves it empty; or only what its counts do not need, and leaves it
- * as it is. No account: frees nothing. Returns what its containers have taken before.
+ * Frees all memory of the set and leaves it empty. `all` is false: frees only memory that its
+ * counts do not need. Account 0: frees nothing. Returns the bytes that it took before.
  */
 export function clearCounted(account: Address, set: Address, all: bool): u32 {
   const bytes = clearExtra(account, set + EXTRA, all) + paidBySet(set);

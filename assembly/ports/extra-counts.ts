@@ -14,13 +14,13 @@
 //               │ extra   i16[64]  │                  │ page  u32[1024]  │  0: none
 //           136 └──────────────────┘             4104 └──────────────────┘
 //
-// A page has the extra counts of the 64 ports of one word. The second page brings the page table. A
+// A page has the extra counts of the 64 ports of one word. A set with two pages has a page table. A
 // page whose counts no longer fit into 16 bits is replaced by a wide page, with i32[64]. An
 // aggregate over many destinations touches pages at random, so pages are small.
 //
-// A page is freed when all its counts are zero. A page of an aggregate (`dropExtraFree`) stays,
-// because the next operation is likely to need it again, unless the manager's memory is limited, or
-// until the manager is settled.
+// A page is freed when all its counts are zero. A page of an aggregate that `dropExtraFree` leaves
+// without counts stays until the manager is settled, because the next operation is likely to need
+// it again; a manager with a memory limit frees it.
 //
 // Must stay true: `used` is the number of counts in the page that are not zero.
 
@@ -82,8 +82,8 @@ export function changeExtra(account: Address, slot: Address, port: Port, by: i32
 }
 
 /**
- * Frees the page table and all pages, or only pages without counts and a table of a single page: no
- * account, nothing. Returns what they have taken before.
+ * Frees the page table and all pages. `all` is false: frees only pages without counts, and the
+ * table of a single page. Account 0: frees nothing. Returns the bytes that they took before.
  */
 export function clearExtra(account: Address, slot: Address, all: bool): u32 {
   const top: Address = load<u32>(slot);
@@ -126,7 +126,7 @@ export function addExtraFree(slot: Address, port: Port): bool {
   return true;
 }
 
-/** Changes a count that is above zero, and stays so, by one. False if it is not, or needs memory. */
+/** Changes by one a count that is and stays above zero. False if it does not, or needs memory. */
 export function stepExtra(slot: Address, port: Port, by: i32): bool {
   const page = pageOf(slot, port >> WORD_SHIFT);
   if (!page) return false;

@@ -24,11 +24,12 @@
 //            └──────────────┘
 //
 // The 65th port turns an array into a bitmap, and a removal that leaves 24 ports turns the bitmap
-// into an array again, so a set whose size goes up and down around one number does not convert
-// each time. The memory for growth is charged before the operation. A conversion that would save
-// memory, but finds none for the smaller container, is skipped. Callers that will add ports again
-// use `removeAndKeep`, which leaves a bitmap in place even when it is empty, and call `trim` later.
-// `settleSet` undoes all of this: it leaves the container that the ports would have brought.
+// into an array again, so a set whose size goes up and down around one number does not convert each
+// time. The memory for growth is charged before the operation. A conversion that would save memory,
+// but finds none for the smaller container, is skipped. Callers that will add ports again use
+// `removeAndKeep`, which leaves a bitmap in place even when it is empty, and call `trim` later.
+// `settleSet` undoes all of this: it gives the set the container that adding its ports one by one
+// would give.
 //
 // Must stay true: the ports of an array ascend; a set without ports has no container or a bitmap.
 
@@ -275,7 +276,7 @@ function shrink(account: Address, set: Address): void {
 
 // ── Changing the container ────────────────────────────────────────────────────────────────
 
-/** Gives a set the container that its ports would have brought, had they come one by one. */
+/** Gives a set the container that adding its ports one by one would give. */
 export function settleSet(account: Address, set: Address): void {
   settleSetUpTo(account, set, ARRAY_MAX);
 }

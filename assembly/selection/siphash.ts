@@ -1,4 +1,4 @@
-// SipHash: a hash of short messages that cannot be foreseen without its key. It is the F and the G
+// SipHash: a hash of short messages that cannot be predicted without its key. It is the F and the G
 // of RFC 6056 § 3.3.3 and § 3.3.4. Source: Aumasson and Bernstein, "SipHash: a fast short-input
 // PRF" (2012), with the parameters they recommend, SipHash-2-4.
 //

@@ -11,9 +11,9 @@
 //             │ device      u32  │
 //          84 └──────────────────┘
 //
-// The system remembers the last such bind. If the flow is alone (nothing but itself and reserved
-// ports keeps such a socket away, and nothing counts it) and has a bitmap, taking a port is one
-// search and two bits. Whatever is not that simple goes the general way, which does the same.
+// The system remembers the last such bind. If only the flow itself and reserved ports block such a
+// socket, no aggregate counts the flow, and it has a bitmap, then taking a port is one search and
+// two bits. Every other case is left to the general operation, which gives the same result.
 
 import { EXHAUSTED, REQUEST_ADDRESS } from "../../../abi";
 import { Address } from "../../../memory/arena";
@@ -58,7 +58,7 @@ export function bindByCache(socket: Address, first: Port, last: Port, start: Por
   searchUnder(portsOf(flow), maskOfReserved(load<u32>(system, RESERVED)));
   const port = findClear(portsOf(flow), first, last, start);
   if (!port) return EXHAUSTED;
-  // Somebody has the port at another address, or there is a page to be paid for.
+  // A socket has the port at another address, or a page must be charged.
   if (findBucket(system, port) || !hasRoom(system + PAGE_TABLE, port)) return NOT_FAST;
   addToBitmap(flow, port);
   countHeld(system, 1);
@@ -67,7 +67,7 @@ export function bindByCache(socket: Address, first: Port, last: Port, start: Por
 }
 
 /**
- * Remembers the bind that has just been planned and done. A plan is written down the second time.
+ * Remembers the bind that has just been planned and done; its plan only from the second time on.
  */
 export function cacheBind(socket: Address): void {
   const system = systemOf(socket);
@@ -75,7 +75,7 @@ export function cacheBind(socket: Address): void {
   if (isFor(cache, socket)) {
     const reserved = unlessEmpty(load<u32>(system, RESERVED));
     store<u32>(cache, <u32>flowOf(socket), FLOW);
-    // The range and the mask are those of each bind.
+    // Each bind gives its own range and mask.
     rememberPlan(cache, system, cache + FLOW, 1, rangeOf(1, 0), 0, reserved != 0);
     return;
   }
@@ -85,7 +85,7 @@ export function cacheBind(socket: Address): void {
   store<u64>(cache, load<u64>(REQUEST + REQUEST_ADDRESS + 8), ADDRESS + 8);
 }
 
-/** Is it for binds of that device, at the address in the request block? */
+/** Is the cache for binds of that device, at the address in the request block? */
 function isFor(cache: Address, socket: Address): bool {
   return (
     load<u64>(cache, ADDRESS + 8) == load<u64>(REQUEST + REQUEST_ADDRESS + 8) &&

@@ -3,19 +3,19 @@
 //   explicit port   within the group's bind range ─▶ shareable, or no conflict ─▶ join the bucket
 //   port 0          from a random start, the first port without conflict        ─▶ join the bucket
 //
-// With R = the socket has SO_REUSEADDR and does not listen. A port is shareable at once when its
-// fastreuse is 1 and R: then nobody looks for conflicts.
+// R means that the socket has SO_REUSEADDR and does not listen. With R, a port whose fastreuse is 1
+// is shareable: bind() does not look for conflicts.
 //
-// The kernel walks port by port. Its answer is told here by two searches over 64 ports at a time:
+// The kernel walks port by port. Here two searches over 64 ports at a time give the same answer:
 // `open`, the first port that is not reserved and has no conflict, and, for R, `shared`, the first
 // that is not reserved and has fastreuse 1. The walk takes `open`, with two exceptions:
 //
 //   - When more sockets own ports than the range has, the walk stops at `shared` if that comes
 //     first. It conflicts, or it would be `open`, and the kernel draws again.
-//   - When nothing is open, the walk falls back on the least owned of the shared ports. That one
-//     conflicts like all others, so which one it is cannot be seen, and the kernel draws again.
+//   - When nothing is open, the walk falls back on the least owned of the shared ports. That port
+//     conflicts like all others, so it does not matter which one it is: the kernel draws again.
 //
-// It draws again five times at most. Whoever calls does that, because chance is an argument.
+// The kernel draws again five times at most. Here the caller draws, because chance is an argument.
 
 import {
   AGAIN,
@@ -99,7 +99,7 @@ export function bindAt(socket: Address, port: Port): i32 {
   return refusal ? refusal : settleBind(socket, takeNamed(socket, port), true);
 }
 
-/** What `bindAt` would answer, but that memory is not asked for: 1, or a refusal. */
+/** What `bindAt` would answer if there is enough memory: 1, or a refusal. */
 export function judgeBind(socket: Address, port: Port): i32 {
   const refusal = refusalOf(socket, port);
   return refusal ? refusal : judgeNamed(socket, port);
@@ -123,7 +123,7 @@ export function countOpenIn(socket: Address, range: u32): u32 {
   return open;
 }
 
-/** What is refused no matter who has the port, or 0. */
+/** The refusal that does not depend on the port's owners, or 0. */
 function refusalOf(socket: Address, port: Port): i32 {
   if (port < unprivilegedStart(systemOf(socket)) && !isPrivileged(socket)) return NOT_PERMITTED;
   return isFresh(socket) ? 0 : BAD_STATE;
@@ -131,7 +131,7 @@ function refusalOf(socket: Address, port: Port): i32 {
 
 /**
  * Binds a socket to the local address in the request block and any port of a part of the range,
- * searched from a random start. `AGAIN`, unless this was the last draw: call again with another.
+ * searched from a random start. `AGAIN`, which the last draw never gets, asks for another draw.
  */
 export function bindAny(socket: Address, first: Port, last: Port, random: u32, draw: u32): i32 {
   if (!isFresh(socket)) return BAD_STATE;
@@ -142,7 +142,7 @@ export function bindAny(socket: Address, first: Port, last: Port, random: u32, d
 
 /**
  * What `bindAny` and `listenAny` search: the system's range, as far as the socket's group allows.
- * Nothing, if the socket has a port: then no draw is needed to refuse.
+ * Empty if the socket has a port: the call is then refused without a draw.
  */
 export function bindRange(socket: Address): u32 {
   if (!isFresh(socket)) return rangeOf(1, 0);
@@ -195,7 +195,7 @@ function isFresh(socket: Address): bool {
   return stateOf(socket) == CLOSED && !socketPort(socket);
 }
 
-/** After bind(): a socket that was bound has the address; one that was not has none. */
+/** After bind(): a socket that was bound keeps the address; one that was refused has none. */
 function settleBind(socket: Address, answer: i32, named: bool): i32 {
   if (answer > 0) {
     keepAddress(socket);
@@ -305,7 +305,7 @@ function conflictsWithOther(socket: Address): bool {
   return false;
 }
 
-/** Do devices and addresses of the two meet: equal, or one of them any? */
+/** Do the devices and the addresses of the two flows meet, each being equal or one of them any? */
 function overlap(a: Address, b: Address): bool {
   const x = parentOf(a);
   const y = parentOf(b);
@@ -332,7 +332,7 @@ export function join(socket: Address, bucket: Address, port: Port): i32 {
   return joinAs(socket, bucket, port, afterBind(fastreuseOf(bucket), klass == REUSE_ADDR));
 }
 
-/** The same, where the request says how, and the port's bucket is to have that fastreuse. */
+/** The same with the class that the request names; the port's bucket gets that fastreuse. */
 export function joinAs(socket: Address, bucket: Address, port: Port, fastreuse: i32): i32 {
   const system = systemOf(socket);
   beginBill();

@@ -1,5 +1,5 @@
-// Bucket: what the system knows about one port that somebody owns (the kernel's bind bucket,
-// `inet_bind_bucket`).
+// Bucket: what the system knows about one port that sockets or TIME_WAITs own (the kernel's bind
+// bucket, `inet_bind_bucket`).
 //
 //   bucket  0 ┌──────────────────┐      the port's place in a page table (ports/page-table.ts)
 //             │ owners      u32  │  first of them; 0: there is no bucket
@@ -19,7 +19,7 @@
 //             │ flow        u32  │  which holds the port for it: address, device, destination, class
 //          12 └──────────────────┘
 //
-//   fastreuse   1   every bind() so far came with SO_REUSEADDR, and nobody listens
+//   fastreuse   1   every bind() so far came with SO_REUSEADDR, and no socket listens
 //               0   some bind() did not
 //              -1   connect() made the bucket, and no bind() without SO_REUSEADDR has joined
 //
@@ -70,7 +70,7 @@ export function waitsOf(bucket: Address): u32 {
   return load<u32>(bucket, WAIT_COUNT);
 }
 
-/** Does nobody else own the port? */
+/** Does the port have a single owner? */
 export function hasOneOwner(bucket: Address): bool {
   return socketsOf(bucket) + waitsOf(bucket) == 1;
 }
@@ -93,7 +93,7 @@ export function setFlow(owner: Address, flow: Address): void {
 
 // ── Coming and going ──────────────────────────────────────────────────────────────────────
 
-/** Charges for a socket more at that port, of which fastreuse becomes what is given. */
+/** Charges for one more socket at the port, whose fastreuse becomes the given one. */
 export function chargeOwner(system: Address, bucket: Address, port: Port, fastreuse: i32): void {
   if (!bucket) chargePlace(system + PAGE_TABLE, port);
   chargeFastreuse(system, bucket, fastreuse);
@@ -132,7 +132,7 @@ export function addSocketOwner(
   return joined;
 }
 
-/** A socket leaves its port; the last owner takes the bucket with it. */
+/** A socket leaves its port. The bucket is freed with its last owner. */
 export function dropSocketOwner(system: Address, bucket: Address, owner: Address): void {
   takeOut(bucket + OWNERS, owner, LINKS);
   store<u32>(bucket, socketsOf(bucket) - 1, SOCKET_COUNT);
@@ -140,7 +140,7 @@ export function dropSocketOwner(system: Address, bucket: Address, owner: Address
   settleBucket(system, bucket);
 }
 
-/** A TIME_WAIT joins; whom it comes from leaves after it. */
+/** A TIME_WAIT joins the owners. The socket that it replaces leaves afterwards. */
 export function addWaitOwner(
   system: Address,
   bucket: Address,

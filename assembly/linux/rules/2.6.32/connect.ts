@@ -10,7 +10,7 @@
 // connections or TIME_WAITs which may not be taken over. One search over them does what the
 // kernel does port by port, and the number of steps tells i.
 //
-// The sum runs over at 2^32, where it jumps to the range's first port: two runs.
+// The sum wraps at 2^32, where the walk jumps to the range's first port: so there are two runs.
 
 import {
   BAD_STATE,
@@ -72,9 +72,9 @@ import { dropWait, findWait, hasTimestamps, reclassifyDue } from "./time-wait";
 const BY_CONNECT: i32 = -1;
 
 /**
- * Connects a socket to the destination in the request block; the address there is the local one,
- * unless the socket has its own. A socket without a port gets one of a part of the range. Its
- * port, or a refusal; then a port that bind() had picked is gone.
+ * Connects a socket to the destination in the request block; the local address there counts unless
+ * the socket has its own. A socket without a port gets one from a part of the range. Returns the
+ * port, or a refusal; `IN_USE` frees a port that bind() had picked.
  */
 export function connectSocket(socket: Address, first: Port, last: Port, offset: u32): i32 {
   if (stateOf(socket) != CLOSED || isUdp(socket)) return BAD_STATE;
@@ -88,7 +88,7 @@ export function connectSocket(socket: Address, first: Port, last: Port, offset: 
   return port;
 }
 
-/** The same, where the keyed hash of the tuple is the offset. */
+/** The same from the offset that is a counter plus the keyed hash of the tuple. */
 export function connectByHash(socket: Address, selector: Address): i32 {
   preferOwnAddress(socket);
   const offset = counterAt(selector, 0) + tupleHash(selector);
@@ -146,7 +146,7 @@ export function countOpenTo(socket: Address, what: u32): i32 {
   return open;
 }
 
-/** The sets that keep an automatic connect() away. */
+/** Plans the sets whose ports an automatic connect() may not use. */
 function planTuples(system: Address, ring: Address): void {
   beginPlan(system, 0, false, 0, REQUEST);
   planReserved(unlessEmpty(load<u32>(system, RESERVED)));
@@ -204,7 +204,7 @@ function connectBound(socket: Address): i32 {
   const port = socketPort(socket);
   askFor(socket, classOf(socket));
   const ring = findRing(system, 0);
-  // Who owns the port alone is the only one with a tuple there.
+  // A socket that is the only owner of its port has the only tuple there.
   let wait: Address = 0;
   if (ring && !hasOneOwner(bucketOf(socket))) {
     wait = findWait(system, ring, port);

@@ -1,4 +1,4 @@
-// Linux: what of a system concerns all of its sockets at once.
+// Linux: closes a system with all its sockets, and tells about its buckets.
 
 import { Address } from "../../../memory/arena";
 import { Port } from "../../../ports/bitmap";

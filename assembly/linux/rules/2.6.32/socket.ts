@@ -25,7 +25,7 @@
 //          64 └──────────────────────┘
 //
 // Only TCP has buckets. UDP sockets hold their ports in a space of their own, so that the two
-// protocols do not meet; they neither listen nor wait.
+// protocols do not meet; they neither listen nor enter TIME_WAIT.
 //
 // Must stay true: a TCP socket with a port has the port's bucket and is among its owners; the flow
 // of a socket with a port holds it with the class that `classOf` says.
@@ -109,7 +109,7 @@ function freeSocket(socket: Address): void {
   free(system, socket);
 }
 
-/** The socket has its port no longer. Nothing else changes. */
+/** Releases the socket's port. Nothing else of the socket changes. */
 export function releasePortOf(socket: Address): void {
   const port = socketPort(socket);
   if (!port) return;
@@ -122,7 +122,7 @@ export function releasePortOf(socket: Address): void {
   keepEmptied(system);
 }
 
-/** A socket whose port another owner holds from now on is gone. */
+/** Frees a socket whose port another owner holds from now on. */
 export function leavePort(socket: Address): void {
   dropSocketOwner(systemOf(socket), bucketOf(socket), socket);
   freeSocket(socket);
@@ -137,7 +137,7 @@ export function setSocketReuse(socket: Address, reuse: u32): i32 {
   return NO_MEMORY;
 }
 
-/** From now on another group counts. The socket keeps its port. */
+/** Moves the socket to another group. It keeps its port. */
 export function moveSocket(socket: Address, group: Address): void {
   enterGroup(group);
   leaveGroup(groupOf(socket), 1);
@@ -170,7 +170,7 @@ export function systemOf(socket: Address): Address {
   return load<u32>(socket, SYSTEM);
 }
 
-/** No two sockets of a system have the same. */
+/** A number that no other socket of the system has. */
 export function idOf(socket: Address): u32 {
   return load<u32>(socket, ID);
 }
@@ -239,7 +239,7 @@ export function hasAddress(socket: Address): bool {
   return (load<u64>(socket, ADDRESS) | load<u64>(socket, ADDRESS + 8)) != 0;
 }
 
-/** Lets other owners in: SO_REUSEADDR, and not listening. */
+/** `REUSE_ADDR` if the socket lets other owners in: it has SO_REUSEADDR and does not listen. */
 export function classOf(socket: Address): u32 {
   return hasReuse(socket) && stateOf(socket) != LISTENING ? REUSE_ADDR : 0;
 }
@@ -251,12 +251,12 @@ export function addressWord(socket: Address, index: u32): u32 {
 
 // ── The request block ─────────────────────────────────────────────────────────────────────
 
-/** Asks in the name of a socket; the addresses are there already. */
+/** Fills in the request block for a socket, but for the addresses, which are there already. */
 export function askFor(socket: Address, klass: u32): void {
   ask(load<u16>(socket, TRANSPORT), deviceOf(socket), klass);
 }
 
-/** Asks, where the addresses are there already. */
+/** The same by transport, device and class. */
 export function ask(transport: u32, device: u32, klass: u32): void {
   store<u32>(REQUEST + REQUEST_TRANSPORT, transport);
   store<u32>(REQUEST + REQUEST_DEVICE, device);

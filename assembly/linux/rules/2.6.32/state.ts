@@ -1,5 +1,5 @@
-// State: what a system holds, record by record, as a line in the batch: for lists, for snapshots, and
-// from snapshots; and what a snapshot keeps beside.
+// State: writes the records of a system as lines in the batch, one at a time, for lists and
+// snapshots; and restores records from such lines.
 //
 //   line   0 ┌─────────────────┐      words of 32 bits
 //            │ id              │  0: a TIME_WAIT
@@ -113,20 +113,23 @@ const PRIVILEGED: u32 = 32;
 /** A TIME_WAIT that connect() may take over. */
 const IS_DUE: u32 = 64;
 
-/** Restoring: no memory, and a tuple that is taken. */
+/** Answers of restoring: no memory; the line's tuple is taken. */
 const NONE: Address = 0;
 const WRONG: Address = 1;
 
 // ── Reading ───────────────────────────────────────────────────────────────────────────────
 
-/** The record behind one, or the first: sockets, the youngest first, then TIME_WAITs; or 0. */
+/**
+ * The record after another one, or the first if that is 0: sockets, the youngest first, then
+ * TIME_WAITs; or 0.
+ */
 export function nextRecord2632(system: Address, record: Address): Address {
   if (record && !isSocket(system, record)) return nextWait(record);
   const next: Address = record ? nextSocket(record) : load<u32>(system, SOCKETS);
   return next ? next : firstWait(system);
 }
 
-/** A TIME_WAIT has one byte there. */
+/** Where a socket has its system's address, a TIME_WAIT has a byte that is 0 or 1. */
 function isSocket(system: Address, record: Address): bool {
   return systemOf(record) == system;
 }
@@ -164,7 +167,7 @@ function writeWait(wait: Address): void {
   store<f64>(ENTERED_AT, <f64>enteredAt(wait));
 }
 
-/** Writes what the flow says of an owner, and returns bits. */
+/** Writes the addresses of an owner, which its flow has, and returns bits of the line. */
 function writeFlow(flow: Address): u32 {
   const host = parentOf(parentOf(flow));
   store<u64>(LOCAL_AT, lowOf(host));
@@ -185,7 +188,7 @@ function read(index: u32): u32 {
 
 // ── Restoring ─────────────────────────────────────────────────────────────────────────────
 
-/** A record of the line, newer than all others: its address, or `NONE` or `WRONG`. */
+/** Makes the record of the line, newer than all others: its address, or `NONE` or `WRONG`. */
 export function restoreRecord2632(system: Address): Address {
   memory.copy(REQUEST + REQUEST_ADDRESS, LOCAL_AT, 16);
   memory.copy(REQUEST + REQUEST_DESTINATION, REMOTE_AT, 16);
@@ -237,7 +240,9 @@ function restoreWait(system: Address): Address {
   return addWait(system, opened, flow, read(DUE), <u64>load<f64>(ENTERED_AT));
 }
 
-/** Has the line a remote end, and does another one own its tuple? Notes the records of the line. */
+/**
+ * Has the line a remote end, and does another owner hold its tuple? Notes the records of the line.
+ */
 function isLineTaken(system: Address, port: Port): bool {
   const ring = findRing(system, 0);
   return (read(BITS) & HAS_REMOTE) != 0 && ring != 0 && totalInRing(ring, port) > 0;

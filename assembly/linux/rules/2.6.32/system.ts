@@ -36,16 +36,16 @@
 //
 // The port manager's record tree serves as it is. An owner of a port holds it in the flow of its
 // local address, device and destination, where a bound or listening socket has the wildcard as
-// destination. One flag decides whether owners get along: the tree's TupleOnly stands for "has
-// SO_REUSEADDR and does not listen". Then the manager's question about a wildcard destination,
-// with that flag or with none, is the kernel's bind conflict, word by word of 64 ports. The other
-// two flags are not asked by anyone: they tell the owners of one destination apart.
+// destination. One flag decides whether owners may share a port: the tree's TupleOnly stands for
+// "has SO_REUSEADDR and does not listen". Then the manager's question about a wildcard destination,
+// with that flag or with none, is the kernel's bind conflict, word by word of 64 ports. No request
+// asks for the other two flags: they tell the owners of one destination apart.
 //
 //   class of a flow:   TupleOnly, or not   +   0  sockets
 //                                              1  TIME_WAIT that connect() must leave alone
 //                                              2  TIME_WAIT that connect() may take over
 //
-// TCP and UDP have a space each, in which IPv4 and IPv6 are alike; "any" is any.
+// TCP and UDP have a space each, for both IPv4 and IPv6, which share one any address.
 
 import { LINUX_FIRST, LINUX_LAST, LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../../../abi";
 import { Address } from "../../../memory/arena";
@@ -77,7 +77,7 @@ export const LAST_ID: usize = 2572; // behind the bind cache's 84
 const SYSTEM_BYTES: u32 = <u32>LAST_ID + 4;
 if (BIND_CACHE != 2488) ERROR("System no longer matches its diagram");
 
-/** The class of an owner that lets others in. */
+/** The class of an owner that lets other owners in. */
 export const REUSE_ADDR: u32 = TUPLE_ONLY;
 export const TW_BLOCKING: u32 = MOST_RECENT;
 export const TW_REUSABLE: u32 = LOAD_BALANCED;

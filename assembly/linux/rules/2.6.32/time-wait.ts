@@ -26,8 +26,8 @@
 // Each TIME_WAIT changes its class and expires at constant cost, in order.
 //
 // Must stay true: a wait's flow holds its port; a queue ascends. When there is no memory to
-// reclassify one, it and those behind it stay as they are until the clock moves, or connect() asks,
-// again.
+// reclassify one, it and those behind it stay as they are until the clock moves or connect()
+// searches again.
 
 import { BAD_STATE, NO_MEMORY } from "../../../abi";
 import { Address, alloc, free } from "../../../memory/arena";
@@ -91,7 +91,7 @@ export function closeToWait(socket: Address, stamp: f64): i32 {
   if (!canPay(system)) return NO_MEMORY;
 
   const flow = moveToClass(system, flowOf(socket), klass, port);
-  // What the socket holds is the wait's from here on.
+  // From here on the wait holds what the socket held.
   addWait(system, bucketOf(socket), flow, dueAt, nowOf(system));
   leavePort(socket);
   return 0;
@@ -102,8 +102,8 @@ export function chargeWait(): void {
 }
 
 /**
- * A TIME_WAIT owns the port of a bucket, which the flow holds for it. It is behind all others, and
- * must have been charged.
+ * Makes a TIME_WAIT, behind all others, that owns the port of a bucket, which the flow holds for
+ * it. It must have been charged.
  */
 export function addWait(
   system: Address,
@@ -171,12 +171,12 @@ export function ownerOf(wait: Address): Address {
   return wait + OWNER;
 }
 
-/** The second from which connect() may take its tuple over; 0: never. */
+/** The second from which connect() may take the wait's tuple over; 0: never. */
 export function dueAtOf(wait: Address): u32 {
   return load<u32>(wait, DUE_AT);
 }
 
-/** When it became one, in milliseconds. */
+/** When the connection entered TIME_WAIT, in milliseconds. */
 export function enteredAt(wait: Address): u64 {
   return load<u64>(wait, ENTERED);
 }

@@ -1,11 +1,11 @@
 // UDP: the local port of a UDP socket that connects without one (Linux `inet_autobind`).
 //
-// The port comes first, as by bind() to any address but from the group's connect range, and then
-// the local address is fixed. Tuples do not matter: each UDP socket has its port by address and
-// device alone, so connecting never fails for want of a tuple, and may be done again.
+// The port is chosen first, as by bind() to the any address but from the group's connect range;
+// then the local address is fixed. Tuples do not matter: each UDP socket has its port by address
+// and device alone, so connecting never fails because a tuple is taken, and may be done again.
 //
 // UDP has no buckets and no fastreuse, only the conflict of addresses, devices and SO_REUSEADDR.
-// Its search goes upwards from a random start, where the kernel's hops over its hash table by
+// Its search goes upwards from a random start, whereas the kernel's hops over its hash table by
 // random strides (`udp_lib_get_port`): the same ports in another order.
 
 import { BAD_STATE, EMPTY_RANGE, EXHAUSTED, NO_MEMORY, REQUEST_ADDRESS } from "../../../abi";

@@ -1,6 +1,5 @@
-// Accept: connections that listeners of modern Linux have been sent, and those that they have
-// accepted. Such a connection owns the listener's port, with the listener's options, and its own
-// tuple.
+// Accept: the connections of listeners on modern Linux, which wait for accept() or are accepted.
+// Such a connection owns the listener's port, with the listener's options, and its own tuple.
 
 import { NOT_LISTENING, NOTHING_WAITS, REQUEST_ADDRESS, REQUEST_DESTINATION } from "../../../abi";
 import { Address } from "../../../memory/arena";
@@ -56,13 +55,13 @@ import { chargeTuple, enterTuple, findFor, hasSlot } from "./tuples";
 
 const TARGET: usize = REQUEST + <usize>REQUEST_DESTINATION;
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
-/** What a child has of its listener. */
+/** The flags that a connection takes over from its listener. */
 const INHERITED: u32 =
   IS_V6 | REUSE_ADDR | REUSE_PORT | V6ONLY | NO_PORT | HAS_RANGE | ADDRESS_LOCKED;
 
 /**
- * The listener that fits an address best: its own address before any, its own family before both;
- * or 0.
+ * The listener that fits an address best, or 0. The same address counts before the any address,
+ * then a device before none, then the same family before both.
  */
 export function findListener(system: Address, at: Address, port: Port): Address {
   let best: Address = 0;
@@ -70,7 +69,7 @@ export function findListener(system: Address, at: Address, port: Port): Address 
   let listener = firstListener(system, port);
   for (; listener; listener = word(listener, PORT_LINKS)) {
     const fitness = fitnessOf(listener, lowOf(at), highOf(at));
-    // The list has the newest first, and the oldest of equal ones is it.
+    // The list has the newest first; of equal ones the oldest is chosen.
     if (fitness && fitness >= most) {
       best = listener;
       most = fitness;
@@ -81,7 +80,7 @@ export function findListener(system: Address, at: Address, port: Port): Address 
 
 function fitnessOf(listener: Address, low: u64, high: u64): u32 {
   const device = word(listener, DEVICE);
-  if (device > 1) return 0; // what the machine sends to itself comes from loopback
+  if (device > 1) return 0; // packets that the machine sends to itself come from loopback
   const ownLow = lowOfSocket(listener);
   const ownHigh = highOfSocket(listener);
   const isTarget4 = isV4(low, high);
@@ -139,7 +138,7 @@ export function acceptFrom(listener: Address, remotePort: Port, hasTimestamps: u
   return child;
 }
 
-/** Has the tuple in the request a connection already, as seen by that listener? */
+/** Does the listener's port already have a connection with the tuple in the request? */
 export function isKnownFrom(listener: Address, remotePort: Port): bool {
   const tuple = findFor(systemOf(listener), lowOf(SOURCE), highOf(SOURCE), remotePort, TARGET);
   return tuple != 0 && hasSlot(tuple, slotOf(portOf(listener)));
@@ -152,7 +151,7 @@ export function accept618(listener: Address): i32 {
   return child ? <i32>child : NOTHING_WAITS;
 }
 
-/** Takes the first one out of the line of those that wait; or 0. */
+/** Removes the connection that has waited longest for accept(), and returns it; or 0. */
 export function takeWaiting(listener: Address): Address {
   const child = word(listener, BACKLOG);
   if (!child) return 0;

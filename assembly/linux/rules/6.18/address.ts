@@ -12,7 +12,7 @@ export const V4: u32 = 0;
 export const ANY: u32 = 1;
 /** An IPv6 address. */
 export const V6: u32 = 2;
-/** Beside the class: the owner is IPV6_V6ONLY. */
+/** Added to the class of an owner with IPV6_V6ONLY. */
 export const ONLY: u32 = 4;
 
 /** The high half of 0.0.0.0; the low half is zero. */
@@ -71,8 +71,8 @@ export function classOf(low: u64, high: u64, isOnly: bool): u32 {
 }
 
 /**
- * Does a remembered socket's address cover that of a new one: equal, or the remembered one any? The
- * family is the remembered one's.
+ * Is the address of a remembered socket equal to that of a new one, or any, so that it covers it?
+ * `isV6` is the family of the remembered one.
  */
 export function covers(
   isV6: bool,

@@ -1,7 +1,7 @@
 // Bind: the port of bind() and listen() on modern Linux (Linux `inet_csk_get_port`,
 // `inet_csk_find_open_port`, `udp_lib_get_port`).
 //
-//   explicit port no owner keeps the socket away, or it is like the SO_REUSEPORT socket remembered
+//   explicit port no owner conflicts with the socket, or the bucket remembers a socket like it
 //   port 0, TCP  odd offsets from the part's first port before even ones; with SO_REUSEADDR the lower
 //                half of the range before the upper one; `ip_autobind_reuse` adds a second pass
 //   port 0, UDP  from a random slot of the hash table on
@@ -137,9 +137,7 @@ export function listen618(socket: Address, random: u32): i32 {
   return answer;
 }
 
-/**
- * What a search with port 0 goes through: the system's range, the socket's own, and the group's.
- */
+/** The range of a search with port 0: the system's range, the socket's own, and the group's. */
 export function range618(socket: Address, kind: u32): u32 {
   const range = load<u32>(systemOf(socket), RANGE);
   return clamp(ownRange(socket, range), groupOf(socket), kind);
@@ -158,7 +156,7 @@ function isWithin(range: u32, port: Port): bool {
   return firstIn(range) <= port && port <= lastIn(range);
 }
 
-/** The socket gets the port, or any, at its address. */
+/** Gives the socket the explicit port, or any port if it is 0, at its address. */
 function getPort(socket: Address, named: Port, random: u32): i32 {
   if (has(socket, IS_UDP)) {
     const port = named
@@ -180,7 +178,9 @@ function judgeNamed(socket: Address, port: Port): i32 {
   return <i32>port;
 }
 
-/** Is the socket like the one that the bucket remembers? Then nobody looks for conflicts. */
+/**
+ * Is the socket like the one that the bucket remembers? Then bind() does not look for conflicts.
+ */
 export function isLikeRemembered(socket: Address, bucket: Address): bool {
   if (!has(socket, REUSE_PORT)) return false;
   const uid = <u32>word(socket, UID);

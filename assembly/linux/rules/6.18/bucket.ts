@@ -3,9 +3,9 @@
 //
 //   bucket   0 ┌──────────────────┐     the port's place in the page table
 //              │ parts       u32  │     one for each local address that owners have
-//            4 │ bound       u32  │     how many of them keep connect() away
+//            4 │ bound       u32  │     how many of them keep the bucket closed
 //            8 │ more        u32  │     of the record below, or 0
-//           12 │ open, like  u8   │     open: connect() may use the port; like: there is a remembered one
+//           12 │ open, like  u8   │     open: connect() may use the port; like: it remembers a socket
 //           16 └──────────────────┘
 //
 //   part     0 ┌──────────────────┐     more   0 ┌──────────────────┐
@@ -15,8 +15,9 @@
 //           20 │ from bind   u32  │           24 │ listeners   u32  │  list (socket.ts)
 //           40 └──────────────────┘           28 └──────────────────┘
 //
-// A bucket is open as long as connect() has picked its port for all owners, and again, since 6.18,
-// when all that stay are such. Each part decides for its owners, and the bucket by its parts.
+// A bucket is open as long as connect() has picked the port of all its owners. Since 6.18 it opens
+// again when only such owners are left: a part opens when it has no other owner, and the bucket
+// when all its parts are open.
 //
 // Must stay true: a bucket has a part, a part an owner; the set of closed ports has exactly
 // those whose bucket is not open.
@@ -51,7 +52,7 @@ const IS_ONLY: usize = 21;
 const LISTENERS: usize = 24;
 const MORE_BYTES: u32 = 28;
 
-/** The bucket of a port that somebody owns, or 0. */
+/** The bucket of a port that has an owner, or 0. */
 export function findBucket(system: Address, port: Port): Address {
   const place = placeOf(system + TCP_PORTS, port);
   return place && load<u32>(place, PARTS) ? place : 0;
@@ -62,7 +63,7 @@ export function isOpen(bucket: Address): bool {
   return load<u8>(bucket, IS_OPEN) != 0;
 }
 
-/** Charges for an owner more at that port and address. */
+/** Charges for one more owner at that port and address. */
 export function chargeOwner(system: Address, port: Port, low: u64, high: u64): void {
   if (!findBucket(system, port)) chargePlace(system + TCP_PORTS, port);
   if (!findPart(system, port, low, high)) chargeNode(PART_BYTES);
@@ -101,8 +102,8 @@ export function dropOwner(system: Address, port: Port, part: Address, isFromConn
 }
 
 /**
- * An owner goes to another address; that of the bucket is not judged anew. Both must have been
- * charged.
+ * Moves an owner to another address, which must have been charged. Whether the bucket is open does
+ * not change.
  */
 export function moveOwner(
   system: Address,
@@ -113,7 +114,8 @@ export function moveOwner(
   isFromConnect: bool,
 ): Address {
   const bucket = findBucket(system, port);
-  // Whoever leaves alone takes the part along; the bucket stays meanwhile.
+  // The only owner of a part frees it by leaving. One more part is counted meanwhile, so that the
+  // bucket stays.
   store<u32>(bucket, load<u32>(bucket, PARTS) + 1, PARTS);
   leavePart(system, bucket, part, isFromConnect);
   const other = addOwner(system, port, low, high, isFromConnect);
@@ -138,8 +140,9 @@ function leavePart(system: Address, bucket: Address, part: Address, isFromConnec
 // ── What bind() remembers ─────────────────────────────────────────────────────────────────
 
 /**
- * bind() or listen() has let a socket in that is an owner. It is remembered if it has SO_REUSEPORT
- * and is not like the one before; memory for that must have been charged.
+ * Notes that bind() or listen() has accepted an owner of the port. The bucket remembers it if it
+ * has SO_REUSEPORT and is not like the socket remembered before; memory for that must have been
+ * charged.
  */
 export function admit(
   system: Address,
@@ -163,7 +166,7 @@ export function admit(
   setOpen(system, bucket, port, false);
 }
 
-/** Is a SO_REUSEPORT socket like the one that is remembered? Then nobody looks for conflicts. */
+/** Is a SO_REUSEPORT socket like the remembered one? Then bind() does not look for conflicts. */
 export function isLike(
   bucket: Address,
   at: Address,
@@ -220,12 +223,12 @@ export function familyOfLike(like: Address): u32 {
   return load<u8>(like, IS_V6) | (load<u8>(like, IS_ONLY) << 1);
 }
 
-/** The state of a part as it was. */
+/** Restores whether a part is open. */
 export function restorePart(system: Address, port: Port, part: Address, open: bool): void {
   setPartOpen(findBucket(system, port), part, open);
 }
 
-/** The state of a bucket as it was, and what it remembered; memory for that has been charged. */
+/** Restores whether a bucket is open, and what it remembered, which must have been charged. */
 export function restoreBucket(
   system: Address,
   port: Port,

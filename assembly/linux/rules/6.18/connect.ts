@@ -2,16 +2,16 @@
 // `__inet_check_established`, `inet_autobind`).
 //
 //   without a port   even offsets from the range's first port before odd ones, from an offset of the
-//                    tuple on; with IP_LOCAL_PORT_RANGE each in turn. A port is taken whose bucket is not
-//                    open, or whose tuple is taken; a TIME_WAIT that is due may be taken over
+//                    tuple on; with IP_LOCAL_PORT_RANGE each in turn. A port is skipped if its bucket
+//                    is not open, or its tuple taken; a TIME_WAIT that is due may be taken over
 //   with a port      taken as it is, if its tuple is not taken by a live connection or by a
 //                    TIME_WAIT without timestamps
 //
-// The offset is a keyed hash of the tuple and of the time in steps of ten seconds, plus a counter
-// of 65,536, which moves past what was looked at (RFC 6056 § 3.3.4).
+// The offset is a keyed hash of the tuple and of the time in steps of ten seconds, plus one of
+// 65,536 counters, which moves past the ports that were looked at (RFC 6056 § 3.3.4).
 //
-// Who answers is within the system, or outside of it: a listener gets a connection of its own,
-// which waits for accept(). What one end sends, the other has received at once.
+// A listener within the system answers with a connection of its own, which waits for accept(); for
+// an end outside of the system the caller says whether it answers. A segment arrives at once.
 
 import {
   EMPTY_RANGE,
@@ -114,7 +114,7 @@ import {
 const TARGET: usize = REQUEST + <usize>REQUEST_DESTINATION;
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
 const HASH_PERIOD_MS: u64 = 10_000;
-export const MANY_TUPLES: u32 = 32; // sets of one search; devices beyond that are few
+export const MANY_TUPLES: u32 = 32; // room for the sets of one search, which are six at most
 
 /** The offset is the hash of the tuple, not what the caller gives. */
 const BY_HASH: u32 = 1;
@@ -123,7 +123,7 @@ const BY_HASH: u32 = 1;
  * Connects a TCP socket to the address in the request; the local address there is what routing
  * would choose, where the target is not the machine's own.
  * @param isOwn the target is the machine's own address, so that the machine answers.
- * @param isAccepted what somebody outside answers.
+ * @param isAccepted whether an end outside of the system accepts.
  * @param offset where the search starts, or, with `how` 1, 3 random bits.
  */
 export function connect618(
@@ -172,8 +172,9 @@ export function findTarget(socket: Address): i32 {
 }
 
 /**
- * An address of IPv6, which bind() has given without a port, is another one over IPv4. One that an
- * earlier connect() has left to a bound port is chosen anew. False: no memory, nothing changed.
+ * Replaces the socket's IPv6 address, because the target is an IPv4 address: an address that bind()
+ * gave without a port by 127.0.0.6, and one that an earlier connect() left to a bound port by the
+ * any address, so that routing chooses again. False: no memory, nothing changed.
  */
 function takeStandIn(socket: Address): bool {
   if (isAny(lowOfSocket(socket), highOfSocket(socket)) || isOverV4(socket)) return true;
@@ -201,7 +202,10 @@ export function goToSource(socket: Address, isOwn: bool): bool {
   return moveTo(socket, lowOf(SOURCE), highOf(SOURCE));
 }
 
-/** After a failed connect(): what bind() has not given is gone, and IPv6 is heard again. */
+/**
+ * After a failed connect(): the socket loses the address and the port that bind() has not given,
+ * and receives IPv6 again.
+ */
 function giveUp(socket: Address): void {
   if (isOverV4(socket)) setFlag(socket, OVER_V4, false);
   if (!has(socket, ADDRESS_LOCKED)) moveToAny(socket);
@@ -239,7 +243,10 @@ function findPort(socket: Address, remotePort: Port, how: u32, given: u32): i32 
   return port ? <i32>port : EXHAUSTED;
 }
 
-/** The sets that keep an automatic connect() away: how many, where there is room for them. */
+/**
+ * Lists the sets whose ports an automatic connect() may not use, and returns how many. There must
+ * be room for them.
+ */
 export function planTuples(system: Address, socket: Address, remotePort: Port): u32 {
   let sets = planSet(system, 0, system + CLOSED_PORTS);
   const device = <u32>word(socket, DEVICE);
@@ -265,9 +272,11 @@ function mayReuse(system: Address, socket: Address, tuple: Address): bool {
 
 // ── The tuple's counter ───────────────────────────────────────────────────────────────────
 
-const HASH_HIGH: usize = SPACES_AT + 160; // scratch: the high half of the hash
+const HASH_HIGH: usize = SPACES_AT + 160; // scratch: what is added to the counter
 
-/** The counter that the tuple uses, or 0: no memory. What is to be added to it stays behind. */
+/**
+ * The counter that the tuple uses, or 0: no memory. The number to add to it is left in `HASH_HIGH`.
+ */
 function counterFor(system: Address, socket: Address, remotePort: Port): Address {
   const table = openCounters(system);
   if (!table) return 0;
@@ -275,13 +284,13 @@ function counterFor(system: Address, socket: Address, remotePort: Port): Address
   const period = <u64>(<u32>(nowOf(system) / HASH_PERIOD_MS));
   const hash = sipHash(system + SECRET, TARGET, 38, (period << 16) | remotePort);
   const index = <u32>hash & (COUNTERS - 1);
-  // A counter begins at random: what it has moved by is kept, and where it began is a hash, too.
+  // A counter begins at a random number, which is a hash, too; only how far it has moved is stored.
   const began = <u32>sipHash(system + SECRET, table, 0, index);
   store<u32>(HASH_HIGH, <u32>(hash >> 32) + began);
   return table + ((<usize>index) << 2);
 }
 
-/** The counter moves past what was looked at, and by chance a little further. */
+/** Moves the counter past the ports that were looked at, and by chance a little further. */
 function advance(counter: Address, steps: u32, step: u32, random: u32): void {
   const moved = max<u32>(steps, (random & 7) * step) + step;
   store<u32>(counter, load<u32>(counter) + moved);
@@ -298,16 +307,17 @@ function claimNamed(socket: Address, remotePort: Port): i32 {
   return wait && isForNamed(wait) ? <i32>port : IN_USE;
 }
 
-/** The tuple that the port is taken in, or 0. */
+/** The tuple in which a connection that the socket meets has the port, or 0. */
 function findHeld(system: Address, socket: Address, remotePort: Port, port: Port): Address {
   const first = findTuples(system, socket + ADDRESS, remotePort);
   return heldAmong(system, first, <u32>word(socket, DEVICE), port);
 }
 
 /**
- * The first tuple, or one behind it, that a connection of that device meets at the port, or 0. A
- * live one decides before a TIME_WAIT, and that of the very device before one without: so no tuple
- * of a device has two connections. In Linux the newest decides.
+ * Of `first` and the tuples behind it, the one in which a connection of that device meets another
+ * at the port, or 0. A live connection comes before a TIME_WAIT, and a TIME_WAIT of the same device
+ * before one without a device, so that no tuple of a device has two connections. Linux takes the
+ * newest.
  */
 function heldAmong(system: Address, first: Address, device: u32, port: Port): Address {
   let held: Address = 0;
@@ -321,7 +331,7 @@ function heldAmong(system: Address, first: Address, device: u32, port: Port): Ad
 
 // ── Established ───────────────────────────────────────────────────────────────────────────
 
-/** The socket has found its port: its tuple is taken, and somebody answers, or nobody does. */
+/** Takes the tuple of a socket that has found its port. Then the other end answers, or refuses. */
 function establish(
   socket: Address,
   port: i32,
@@ -346,7 +356,7 @@ function establish(
   const held = findHeld(system, socket, remotePort, port);
   const replaced = held ? findWait(system, held, port) : 0;
   if (replaced) {
-    // Its tuple may go with it, and one as large is charged for.
+    // Its tuple may be freed with it; one of the same size has been charged.
     dropWait(system, replaced);
   }
   if (isNew) takePort(socket, port, true);
@@ -368,7 +378,7 @@ function establish(
   }
   clearMirror(system, socket, port, remotePort);
   if (listener) {
-    // Where both are held together, what the socket has taken may make the child dearer.
+    // If both are held in the same sets, what the socket has taken may make the child cost more.
     beginBill();
     chargeChild(listener, socket, port, remotePort);
     if (!canPay(system)) {
@@ -386,7 +396,7 @@ function establish(
   return REFUSED;
 }
 
-/** What is left of an older connection at the other end is gone. */
+/** Ends what is left at the other end of an older connection with the same tuple. */
 function clearMirror(system: Address, socket: Address, port: Port, remotePort: Port): void {
   const targetLow = lowOf(TARGET);
   const targetHigh = highOf(TARGET);

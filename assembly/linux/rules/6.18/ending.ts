@@ -1,5 +1,5 @@
-// Ending: how connections of modern Linux end, and what they leave behind. What one end sends, the
-// other has received at once; an end outside of the system says itself what it sends.
+// Ending: how connections of modern Linux end, and what they leave behind. A segment arrives at
+// once. What an end outside of the system sends, the caller says (`receive618`).
 
 import { NO_MEMORY, NOT_CONNECTED } from "../../../abi";
 import { Address } from "../../../memory/arena";
@@ -92,7 +92,10 @@ export function disconnect(socket: Address): i32 {
   return 0;
 }
 
-/** A listener lets others in from now on, if it has SO_REUSEADDR. False: no memory. */
+/**
+ * Moves a listener with SO_REUSEADDR to the owners that share, because it stops listening. False:
+ * no memory.
+ */
 function canShareAgain(socket: Address): bool {
   setState(socket, CLOSED);
   const hasFollowed = followKind(socket);
@@ -139,7 +142,7 @@ export function receive618(socket: Address, isReset: u32): i32 {
   return 0;
 }
 
-/** A reset of which the other end is not told: from now on it has none. */
+/** Resets a connection without telling the other end, which has no peer from now on. */
 export function resetAlone(socket: Address): void {
   unlink(socket);
   receiveReset(socket);
@@ -153,7 +156,7 @@ function receiveReset(socket: Address): void {
 
 /**
  * Is there memory for the TIME_WAIT that the next FIN may leave at this end, or at the other one?
- * Not both: who sends the first one waits.
+ * Never at both: the end that sends the first FIN waits.
  */
 function canWait(socket: Address): bool {
   const peer = word(socket, PEER);
@@ -169,10 +172,11 @@ function canWait(socket: Address): bool {
 }
 
 /**
- * What becomes of a segment that the socket sends. What the machine sends to itself goes and comes
- * by loopback: by another device it goes out, and a socket with another device does not get it. If
- * another connection has the other end's tuple, it gets it, and keeps silent, since the numbers are
- * not its own; so does one that has this end's tuple, too, when a reset comes back.
+ * What becomes of a segment that the socket sends. The machine sends to itself by loopback: a
+ * segment of a socket with another device leaves the machine, and a socket with another device does
+ * not receive one. If another connection has the other end's tuple, it receives the segment and
+ * does not answer, since the sequence numbers are not its own. So does another connection with this
+ * end's tuple when a reset comes back.
  */
 function fateOf(socket: Address): u32 {
   const peer = word(socket, PEER);
@@ -196,7 +200,7 @@ function deviceOf(record: Address): u32 {
   return <u32>word(record, DEVICE);
 }
 
-/** Has one of the tuples, other than that one, the port, and what loopback brings? */
+/** Does one of the tuples from `first` on, other than `except`, have the port and meet loopback? */
 function isOnLoopback(first: Address, port: Port, except: Address): bool {
   for (let tuple = first; tuple; tuple = nextTuple(tuple)) {
     if (tuple != except && meets(tuple, LOOPBACK) && hasSlot(tuple, slotOf(port))) return true;
@@ -204,7 +208,10 @@ function isOnLoopback(first: Address, port: Port, except: Address): bool {
   return false;
 }
 
-/** Does a FIN reach the other end? Else the socket is in that state, or closed by a reset. */
+/**
+ * Does a FIN reach the other end? If not, the socket is in the state `unanswered`, or closed by a
+ * reset.
+ */
 function arrives(socket: Address, unanswered: u32): bool {
   const fate = fateOf(socket);
   if (fate == LOST) setState(socket, unanswered);
@@ -215,7 +222,7 @@ function arrives(socket: Address, unanswered: u32): bool {
   return fate == ARRIVES;
 }
 
-/** The other end has none from now on, and does not know. */
+/** The two ends have no peer from now on, and neither is told. */
 function unlink(socket: Address): void {
   const peer = word(socket, PEER);
   setWord(socket, PEER, 0);
@@ -243,7 +250,7 @@ function receiveFin(socket: Address): void {
   }
 }
 
-/** The end that was sent a FIN sends its own. */
+/** The end that has received a FIN sends its own. */
 function sendLastFin(socket: Address): void {
   if (!arrives(socket, LAST_ACK)) return;
   const peer = word(socket, PEER);
@@ -253,7 +260,7 @@ function sendLastFin(socket: Address): void {
   else receiveFin(peer);
 }
 
-/** The tuple stays without the socket, unless there are too many such. */
+/** A TIME_WAIT takes over the socket's tuple, unless there are too many of them. */
 function waitInstead(socket: Address, isHalfOpen: bool): void {
   const peer = word(socket, PEER);
   if (hasRoomForWait(systemOf(socket))) addWait(socket, isHalfOpen);
@@ -261,7 +268,7 @@ function waitInstead(socket: Address, isHalfOpen: bool): void {
   setWord(socket, PEER, 0);
 }
 
-/** The tuple stays without the socket, as long as its FIN is repeated. */
+/** A record takes over the socket's tuple for as long as the kernel repeats its FIN. */
 function repeatInstead(socket: Address, isLast: bool): void {
   addUnanswered(socket, isLast);
   unlink(socket);

@@ -1,6 +1,6 @@
-// Explaining: what keeps a socket of modern Linux from an address and a port, asked without changing
-// anything: owner by owner, by the same rules as bind() (rules.ts) and connect(), and port by port
-// for any port.
+// Explaining: why a socket of modern Linux cannot have an address and a port. Each owner is judged
+// by the same rules as in bind() (rules.ts) and connect(); for port 0 the ports are counted.
+// Nothing changes.
 
 import { GROUP_BIND, GROUP_CONNECT, REQUEST_ADDRESS } from "../../../abi";
 import { allows } from "../../../groups/tree";
@@ -48,12 +48,15 @@ import { holderOfWait, isForNamed, tupleOf, waitPort } from "./time-wait";
 import { findTuples, meets, nextTuple } from "./tuples";
 
 const SOURCE: usize = REQUEST + <usize>REQUEST_ADDRESS;
-const BEFORE: usize = SPACES_AT + 168; // scratch: what the socket has meanwhile
+const BEFORE: usize = SPACES_AT + 168; // scratch: what the socket had before
 const WAS_ONLY: usize = BEFORE + 16;
 const WAS_PORT: usize = WAS_ONLY + 4;
 if (WAS_PORT + 4 > BILL_AT) ERROR("What a socket has meanwhile runs into the bill");
 
-/** What an owner says to the socket at the request's address: 0 passes, 1 shares, 2 conflicts. */
+/**
+ * Is an owner in the way of the socket at the request's address? 0: it passes, 1: shares, 2:
+ * conflicts.
+ */
 export function verdict618(socket: Address, owner: Address): u32 {
   if (owner == socket) return 0;
   const isWait = whatIs(owner) == A_TIME_WAIT;
@@ -74,7 +77,7 @@ export function isLike618(socket: Address, port: Port): bool {
   return isLike;
 }
 
-/** What a search goes through but for the group. */
+/** The range of a search with port 0, but for the group's limit. */
 export function searched618(socket: Address): u32 {
   return ownRange(socket, load<u32>(systemOf(socket), RANGE));
 }
@@ -160,7 +163,7 @@ function countHeld(socket: Address, sets: u32, first: Port, last: Port): i32 {
   return held;
 }
 
-/** The socket is at the request's address, as bind() would have it. */
+/** Moves the socket to the request's address, as bind() would. */
 function moveThere(socket: Address): void {
   const low = lowOf(SOURCE);
   const high = highOf(SOURCE);
@@ -169,7 +172,7 @@ function moveThere(socket: Address): void {
   if (!isV4(low, high) && !isAny6(low, high)) setFlag(socket, V6ONLY, true);
 }
 
-/** The socket is where connect() would have it, without its port. */
+/** Moves the socket to where connect() would move it, without its port. */
 function moveToward(socket: Address, isOwn: u32): void {
   rememberPlace(socket);
   setPort(socket, 0);

@@ -1,4 +1,4 @@
-// Holders: who holds which ports, by address, device and what the rules look at.
+// Holders: which ports are held, by address, by device and by the options that the rules look at.
 //
 // An address node stands for one local address and class (address.ts) of one protocol. Below it
 // there is a holder for each device and kind of owner; a holder's set says which ports such owners
@@ -46,7 +46,7 @@ const LINKS: usize = 40;
 const AGGREGATE_OF: usize = 48;
 const HOLDER_BYTES: u32 = 52;
 
-/** Who is going to hold: filled in before the functions below are called. */
+/** The owner that is going to hold: described before the functions below are called. */
 const WHO: usize = SPACES_AT; // scratch, as are the records of a request
 const WHO_SPACE: usize = WHO;
 const WHO_CLASS: usize = WHO + 4;
@@ -55,7 +55,7 @@ const WHO_LOW: usize = WHO + 16;
 const WHO_HIGH: usize = WHO + 24;
 const WHO_KEY: usize = WHO + 32; // device and uid
 
-/** Names the owner that the next call of `chargeHold` or `hold` is about. */
+/** Describes the owner that the next call of `chargeHold` or `hold` is about. */
 export function describeOwner(
   space: Address,
   klass: u32,
@@ -74,7 +74,7 @@ export function describeOwner(
   store<u64>(WHO_KEY, <u64>device | ((<u64>(hasUser ? uid : 0)) << 32));
 }
 
-/** Charges for the owner that is described to hold a port, or slot, more. */
+/** Charges for one more port, or slot, of the described owner. */
 export function chargeHold(system: Address, port: Port): void {
   const klass = load<u32>(WHO_CLASS);
   chargeAt(system, klass, load<u64>(WHO_LOW), load<u64>(WHO_HIGH), port);
@@ -90,7 +90,7 @@ function chargeAt(system: Address, klass: u32, low: u64, high: u64, port: Port):
 }
 
 /**
- * The holder of the owner that is described; it holds the port once more. It must have been
+ * Lets the described owner hold the port once more, and returns its holder. It must have been
  * charged.
  */
 export function hold(system: Address, port: Port): Address {
@@ -105,7 +105,7 @@ export function hold(system: Address, port: Port): Address {
   return holder;
 }
 
-/** The holder holds the port once less. */
+/** Takes one from the holder's count of the port. */
 export function letGo(system: Address, holder: Address, port: Port): void {
   const aggregate = aggregateOf(holder);
   if (aggregate) drop(system, aggregate, port);

@@ -1,4 +1,4 @@
-// Modern: what of a system concerns all of its sockets at once, and what is told of them.
+// Linux: closes a system with all its sockets, and tells about its sockets and buckets.
 
 import { Address } from "../../../memory/arena";
 import { Port } from "../../../ports/bitmap";

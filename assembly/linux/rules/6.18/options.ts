@@ -99,7 +99,7 @@ function changeTuple(system: Address, tuple: Address, port: u32, device: u32): A
   return other;
 }
 
-// ── What is told ──────────────────────────────────────────────────────────────────────────
+// ── Reading ───────────────────────────────────────────────────────────────────────────────
 
 export function flags618(socket: Address): u32 {
   return flagsOf(socket);
@@ -122,7 +122,7 @@ export function device618(socket: Address): u32 {
   return <u32>word(socket, DEVICE);
 }
 
-/** Names the socket as long as its system lives. */
+/** A number that names the socket as long as its system lives. */
 export function id618(socket: Address): f64 {
   return <f64>idOf(socket);
 }

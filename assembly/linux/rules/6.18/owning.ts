@@ -109,7 +109,7 @@ export function canMoveToAny(socket: Address): bool {
   return canPay(systemOf(socket));
 }
 
-/** The same back to the any address, for which there is memory. */
+/** The same to the any address, for which there must be memory. */
 export function moveToAny(socket: Address): void {
   const isMoved = moveTo(socket, 0, has(socket, IS_V6) ? 0 : ANY_V4);
   assert(isMoved);
@@ -127,8 +127,8 @@ function moveCharged(socket: Address, port: Port, low: u64, high: u64): void {
 }
 
 /**
- * What the rules look at has changed: the socket's holder follows. False: no memory, nothing
- * changed.
+ * Moves the socket to the holder of its kind, after an option has changed that the rules look at.
+ * False: no memory, nothing changed.
  */
 export function followKind(socket: Address): bool {
   const port = portOf(socket);
@@ -155,7 +155,7 @@ export function changeHolder(socket: Address): void {
   letGo(system, before, slot);
 }
 
-/** Sockets of IPv4 see a mapped address as theirs. */
+/** Is the socket's address one of IPv4, perhaps mapped into IPv6? */
 export function isOverV4(socket: Address): bool {
   return isV4(lowOfSocket(socket), highOfSocket(socket));
 }
@@ -169,7 +169,8 @@ export function firstUdp(system: Address, port: Port): Address {
 }
 
 /**
- * Newer sockets are looked at before older ones, but those of IPv6 with SO_REUSEPORT behind all.
+ * Lists a UDP socket. Searches look at newer sockets before older ones, and at those of IPv6 with
+ * SO_REUSEPORT after all others.
  */
 function listUdp(system: Address, socket: Address, port: Port): void {
   if (!firstUdp(system, port)) openPlace(system, system + UDP_PORTS, port);

@@ -1,18 +1,18 @@
 // Rules: whether an owner of a port keeps a new socket away, on Linux 6.8 to 6.18 (Linux
 // `inet_bind_conflict`, `inet_rcv_saddr_equal`, `inet_rcv_saddr_any`; `udp_lib_lport_inuse`).
 //
-// A socket asks the address nodes whose addresses meet its own, and among their holders those of
-// which the rules say that they keep it away. Their sets are what a search goes through.
+// A new socket meets the address nodes whose addresses overlap with its own. Each of their holders
+// is judged by the rules below; a search skips the ports in the sets of those that conflict.
 //
 //   the new socket's address      the nodes that it meets; (all): the aggregate of the class
 //
 //   a.b.c.d                       a.b.c.d, 0.0.0.0, `::`
-//   0.0.0.0                       IPv4 (all), `::`; not as a mapped address: IPv6 (all)
+//   0.0.0.0                       IPv4 (all), `::`; unless mapped into IPv6: IPv6 (all)
 //   `::`                          all of IPv4 and IPv6, IPV6_V6ONLY or not
 //   `::`, IPV6_V6ONLY             `::`, IPv6 (all), IPV6_V6ONLY or not
 //   an IPv6 address               itself and `::`, IPV6_V6ONLY or not
 //
-// Where nothing else is said, owners with IPV6_V6ONLY are not met.
+// Unless the table says so, owners with IPV6_V6ONLY are not met.
 
 import { Address } from "../../../memory/arena";
 import { SPACES_AT } from "../../../memory/layout";
@@ -57,7 +57,7 @@ import {
 } from "./socket";
 import { hasRoomForSets, SETS } from "./system";
 
-/** A explicit port, and listen(). */
+/** An explicit port, and listen(). */
 export const NAMED: u32 = 0;
 /** Port 0, first pass: SO_REUSEADDR and SO_REUSEPORT do not count. */
 export const SEARCH: u32 = 1;
@@ -118,7 +118,7 @@ function nodeAt(index: u32): Address {
   return load<u32>(NODES + ((<usize>index) << 2));
 }
 
-// ── What a holder says to a socket ────────────────────────────────────────────────────────
+// ── Judging a holder ──────────────────────────────────────────────────────────────────────
 
 function judge(socket: Address, holder: Address, how: u32): u32 {
   const device = deviceOf(holder);
@@ -146,7 +146,7 @@ function judgeUdp(socket: Address, holder: Address): u32 {
 
 // ── Explicit ports ───────────────────────────────────────────────────────────────────────────
 
-/** Does an owner of the port, or slot, keep the socket away? It may be an owner itself. */
+/** Does another owner of the port, or slot, conflict with the socket, which may own it itself? */
 export function conflictsAt(socket: Address, place: Port): bool {
   findNodes(socket);
   const own = word(socket, HOLDER);
@@ -162,7 +162,7 @@ export function conflictsAt(socket: Address, place: Port): bool {
 }
 
 /**
- * The same for UDP, where the first owner decides that is not passed over.
+ * The same for UDP, where the first owner that is not passed over decides.
  * @param owners the first of the port's sockets.
  */
 export function conflictsOnUdp(socket: Address, port: Port, owners: Address): bool {
@@ -187,7 +187,7 @@ function firstConflicts(socket: Address, owners: Address): bool {
   return first != 0 && judge(socket, word(first, HOLDER), NAMED) == CONFLICT;
 }
 
-/** What a holder says to a socket that names a port: `PASS`, `SHARE` or `CONFLICT`. */
+/** How a holder is judged for a socket that names a port: `PASS`, `SHARE` or `CONFLICT`. */
 export function verdictOn(socket: Address, holder: Address): u32 {
   findNodes(socket);
   return meetsNode(holder) ? judge(socket, holder, NAMED) : PASS;
@@ -205,7 +205,7 @@ function meetsNode(holder: Address): bool {
 
 // ── Searches ──────────────────────────────────────────────────────────────────────────────
 
-/** Lists the sets of the holders that keep the socket away: how many, or -1: no memory. */
+/** Lists the sets of the holders that conflict with the socket: how many, or -1: no memory. */
 export function planHolders(socket: Address, how: u32): i32 {
   const system = systemOf(socket);
   findNodes(socket);

@@ -1,9 +1,9 @@
 // Search: the order in which modern Linux looks at ports, over sets, 64 ports at a time.
 //
 // TCP looks at every other port of a part of the range, from a start on and round once, which is at
-// most two runs of slots (system.ts). Where the part has an odd number of ports the kernel goes
-// round by one port less than there are, so that it overlooks the first or the last one; the exact
-// order overlooks none. UDP goes through the slots of a hash table, and in each by a stride.
+// most two runs of slots (system.ts). Where the part has an odd number of ports, the kernel wraps
+// as if there were one port less, so that it misses the first or the last one; the exact order
+// misses none. UDP goes through the slots of a hash table, and in each by a stride.
 
 import { PORT_COUNT } from "../../../abi";
 import { Address } from "../../../memory/arena";
@@ -12,8 +12,7 @@ import { bitsUpTo, findAmong, findOpen, heldByAny, nextWord } from "../../../por
 import { EXACT, hasSwitch, portOf, SETS, slotOf, UDP_SLOTS } from "./system";
 
 /**
- * How many ports a walk goes round by: an even number, unless there is one port, or the order is
- * exact.
+ * By how many ports a walk wraps: an even number, unless there is one port, or the order is exact.
  */
 export function roundOf(system: Address, size: u32): u32 {
   return size > 1 && !hasSwitch(system, EXACT) ? size & ~1 : size;
@@ -96,7 +95,7 @@ export function findByStride(
   const slot = findSlot(list, sets, first, last, start, slots);
   if (slot == NO_SLOT) return 0;
   const stride = (random | 1) * slots;
-  // The walk of a slot begins at a port that stands for it: where the search was, or further up.
+  // The walk of a slot begins at the first port of that slot from `start` on.
   let port = (start + ((slot - start) & (slots - 1))) & 0xffff;
   while (
     port < first ||

@@ -56,7 +56,7 @@ const SOCKET_BYTES: u32 = 104;
 /** What a record is, at its fourth byte: `TIME_WAIT` nodes have another value there. */
 export const A_SOCKET: u32 = 1;
 export const A_TIME_WAIT: u32 = 2;
-/** The device from which comes what the machine sends to itself. */
+/** The device of the packets that the machine sends to itself. */
 export const LOOPBACK: u32 = 1;
 /** The peer is no record of this system. */
 export const OUTSIDE: Address = 1;
@@ -72,11 +72,11 @@ export const ADDRESS_LOCKED: u32 = 64;
 export const PORT_LOCKED: u32 = 128;
 export const FROM_CONNECT: u32 = 256;
 export const GROUPED: u32 = 512;
-/** connect() has succeeded, or it was accepted, and it has not been disconnected since. */
+/** The socket has connected or was accepted, and has not been disconnected since. */
 export const USED: u32 = 1024;
 export const HAS_TIMESTAMPS: u32 = 2048;
 export const HAS_RANGE: u32 = 4096;
-/** One of IPv6 that has sent, or been sent, a SYN over IPv4, and is deaf to IPv6 since. */
+/** A socket of IPv6 that has sent or received a SYN over IPv4, and no longer receives IPv6. */
 export const OVER_V4: u32 = 8192;
 // Its state, in the highest byte.
 const STATE_SHIFT: u32 = 24;
@@ -127,7 +127,7 @@ export function freeSocket(socket: Address): void {
   free(system, socket);
 }
 
-/** From now on another group counts. The socket keeps its port. */
+/** Moves the socket to another group. It keeps its port. */
 export function moveSocket618(socket: Address, group: Address): void {
   enterGroup(group);
   leaveGroup(groupOf(socket), 1);
@@ -148,7 +148,7 @@ export function nextSocket(socket: Address): Address {
   return load<u32>(socket, LINKS);
 }
 
-/** Names the socket as long as its system lives, and in systems that are restored from it. */
+/** Names the socket in its system, and in systems that are restored from it. */
 export function idOf(socket: Address): u64 {
   return load<u64>(socket, ID);
 }
@@ -213,12 +213,12 @@ export function highOfSocket(socket: Address): u64 {
   return load<u64>(socket, ADDRESS + 8);
 }
 
-/** How its sets number the port: TCP by slots. */
+/** The port's number in the sets of the socket's protocol: those of TCP hold slots. */
 export function placeOf(socket: Address, port: Port): Port {
   return has(socket, IS_UDP) ? port : slotOf(port);
 }
 
-/** What the rules look at in an owner (holders.ts). */
+/** The options that the rules look at, as a kind of owner (holders.ts). */
 export function kindOfSocket(socket: Address): u32 {
   const sharesAddr = has(socket, REUSE_ADDR) && stateOf(socket) != LISTENING;
   return (sharesAddr ? SHARES_ADDR : 0) | (has(socket, REUSE_PORT) ? SHARES_PORT : 0);

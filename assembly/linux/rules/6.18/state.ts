@@ -21,7 +21,7 @@
 //         104 │ entered, ends u64 │  of a TIME_WAIT
 //         120 └───────────────────┘
 //
-// Whoever restores writes a line, and links the records when all are there.
+// To restore a record, the caller writes its line. It links the records once all of them exist.
 
 import { Address } from "../../../memory/arena";
 import { beginBill, canPay } from "../../../memory/bill";
@@ -143,7 +143,9 @@ const WRONG: Address = 1;
 
 // ── Reading ───────────────────────────────────────────────────────────────────────────────
 
-/** The record behind another one, the newest socket first, TIME_WAITs last; 0: the first, the end. */
+/**
+ * The record after another one, the newest socket first, TIME_WAITs last; 0: the first, the end.
+ */
 export function nextRecord618(system: Address, record: Address): Address {
   if (record && whatIs(record) == A_TIME_WAIT) return nextWait(system, record);
   const next: Address = record ? nextSocket(record) : <Address>load<u32>(system, SOCKETS);
@@ -217,7 +219,7 @@ export function readLike618(system: Address, port: Port): void {
 
 // ── Restoring ─────────────────────────────────────────────────────────────────────────────
 
-/** A record of the line: its address, or `NONE` or `WRONG`. */
+/** Makes the record of the line: its address, or `NONE` or `WRONG`. */
 export function restoreRecord618(system: Address): Address {
   return load<u32>(WHAT) == A_TIME_WAIT ? restoreWaitOf(system) : restoreSocket(system);
 }
@@ -246,7 +248,7 @@ function restoreSocket(system: Address): Address {
     store<f64>(socket, load<f64>(LINE_ORDER), ORDER);
     return socket;
   }
-  // It listens from when it is linked.
+  // It listens again when it is linked (`linkListener618`).
   if (stateOf(socket) == LISTENING) setState(socket, CLOSED);
   restorePart(system, port, word(socket, PART), (load<u32>(STATE) & PART_OPEN) != 0);
   if (hasTuple) setWord(socket, TUPLE, enterLine(system));
@@ -311,7 +313,7 @@ function isLineTaken(system: Address): bool {
   return isTaken(system, slot, lowOf(LOCAL), highOf(LOCAL), port, REMOTE, device);
 }
 
-/** A listener is the newest one of its port from now on. 0: no memory. */
+/** Lets a socket listen, as the newest listener of its port. 0: no memory. */
 export function linkListener618(listener: Address): u32 {
   const system = systemOf(listener);
   beginBill();
@@ -322,7 +324,7 @@ export function linkListener618(listener: Address): u32 {
   return 1;
 }
 
-/** The state of a port's bucket as it was, and of the line what it remembers. 0: no memory. */
+/** Restores whether a port's bucket is open, and from the line what it remembers. 0: no memory. */
 export function restoreBucket618(system: Address, port: Port, open: u32, remembers: u32): u32 {
   beginBill();
   if (remembers) chargeMore(system, port);

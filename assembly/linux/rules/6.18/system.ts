@@ -138,7 +138,7 @@ export function open618(
   return system;
 }
 
-/** The parts that are there from the beginning; some of them belong to the instance. */
+/** Allocates the parts that exist from the beginning; the instance pays for some of them. */
 function openParts(system: Address): bool {
   const list = allocZero(INSTANCE_ACCOUNT, BITMAP_BYTES);
   if (!list) return false;
@@ -280,7 +280,7 @@ export function nextId(system: Address): u64 {
   return id;
 }
 
-/** What numbers have come to: 0 orders in front, 1 those behind, below zero and above; 2 ids. */
+/** How far numbers have come: 0: orders in front, which go down; 1: orders behind, up; 2: ids. */
 export function reached618(system: Address, what: u32): f64 {
   if (what == 2) return <f64>load<u64>(system, LAST_ID);
   return load<f64>(system + (what ? BACK : FRONT));

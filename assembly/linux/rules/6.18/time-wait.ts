@@ -18,7 +18,7 @@
 // passed: then it is due, and goes to its tuple's second set, which a search passes over or not.
 //
 // Must stay true: queues ascend, by end and by entry. When there is no memory to make one due, it
-// and those behind it stay as they are until somebody asks again.
+// and those behind it stay as they are until connect() searches again.
 
 import { Address, free } from "../../../memory/arena";
 import { beginBill, canPay, chargeNode } from "../../../memory/bill";
@@ -85,10 +85,13 @@ const HALF_OPEN: u32 = 1;
 const TIMESTAMPED: u32 = 2;
 const BY_CONNECT: u32 = 4;
 const IS_PENDING: u32 = 8;
-/** Half open, and its FIN gets no answer: it is none of the TIME_WAITs; or its last FIN. */
+/**
+ * Half open, and its FIN gets no answer, so it does not count as a TIME_WAIT. `IS_LAST`: that FIN
+ * answered one of the other end.
+ */
 const UNANSWERED: u32 = 16;
 const IS_LAST: u32 = 32;
-/** So long the kernel repeats the FIN of a socket that is closed (Linux `tcp_orphan_retries`). */
+/** How long the kernel repeats the FIN of a socket that is closed (Linux `tcp_orphan_retries`). */
 const UNANSWERED_MS: u64 = 102_200;
 
 const CLOSED_QUEUE: usize = QUEUES;
@@ -123,7 +126,7 @@ export function addWait(socket: Address, isHalfOpen: bool): void {
   else beginClosed(system, wait);
 }
 
-/** The same of a socket whose FIN gets no answer; nothing may take its place. */
+/** The same for a socket whose FIN gets no answer. No connect() may take its tuple over. */
 export function addUnanswered(socket: Address, isLast: bool): void {
   const system = systemOf(socket);
   const tuple = word(socket, TUPLE);
@@ -136,7 +139,7 @@ export function addUnanswered(socket: Address, isLast: bool): void {
   enqueue(system + HALF_OPEN_QUEUE, wait, EXPIRING, ENDS);
 }
 
-/** One of the owner that is described, in no queue yet. */
+/** Makes a TIME_WAIT of the described owner, in no queue yet. */
 function makeWait(system: Address, tuple: Address, port: Port, flags: u32): Address {
   const wait = newNode(system, WAIT_BYTES, tuple, port, 0, 0);
   store<u32>(wait, A_TIME_WAIT, WHAT);
@@ -170,12 +173,15 @@ function beginClosed(system: Address, wait: Address): void {
   enqueue(system + PENDING_QUEUE, wait, PENDING, ENTERED);
 }
 
-/** Above a minute the kernel waits with the socket for what is above, and then once more. */
+/**
+ * The kernel keeps the socket for the part of the timeout above a minute, and then waits as long
+ * again without it.
+ */
 function halfOpenTime(timeout: u32): u64 {
   return timeout > 60_000 ? <u64>(timeout - 60_000) * 2 : timeout;
 }
 
-/** The other end of a half-open one has closed, too. */
+/** Notes that the other end of a half-open connection has closed, too. */
 export function closeWait(system: Address, wait: Address): void {
   setWaitFlag(wait, HALF_OPEN, false);
   store<u32>(wait, 0, PEER_OF);
@@ -216,8 +222,8 @@ export function anyWait(system: Address): Address {
 }
 
 /**
- * Restores one of the owner that is described: its queues take it behind those before it. It must
- * have been charged.
+ * Restores a TIME_WAIT of the described owner, and adds it to its queues by its times. It must have
+ * been charged.
  */
 export function restoreWait(
   system: Address,
@@ -268,7 +274,7 @@ export function peerOfWait(wait: Address): Address {
   return load<u32>(wait, PEER_OF);
 }
 
-/** Names the other end of a socket or a TIME_WAIT, or 0. */
+/** Sets the other end of a socket or a TIME_WAIT, or 0. */
 export function linkPeer(record: Address, peer: Address): void {
   if (whatIs(record) == A_TIME_WAIT) store<u32>(record, <u32>peer, PEER_OF);
   else setWord(record, PEER, peer);
@@ -313,7 +319,7 @@ function expireIn(system: Address, queue: usize): u32 {
   return expired;
 }
 
-/** Makes due what is, as far as memory allows. */
+/** Makes TIME_WAITs due whose delay has passed, as far as memory allows. */
 export function makeDue(system: Address): void {
   let wait: Address = load<u32>(system + PENDING_QUEUE, FIRST);
   while (wait && nowOf(system) > load<u64>(wait, ENTERED) + load<u32>(system, DELAY)) {
@@ -328,7 +334,7 @@ export function makeDue(system: Address): void {
   }
 }
 
-/** The delay is another from now on: all that were due are judged anew. False: no memory. */
+/** Changes the delay, for which TIME_WAITs that were due wait again. False: no memory. */
 export function setReuseDelay(system: Address, delay: u32): bool {
   let wait: Address = load<u32>(system + CLOSED_QUEUE, LAST);
   for (; wait; wait = load<u32>(wait + EXPIRING, PREVIOUS)) {

@@ -107,7 +107,7 @@ export function hasSlot(tuple: Address, slot: Port): bool {
 
 // ── Coming and going ──────────────────────────────────────────────────────────────────────
 
-/** Charges for a connection more. */
+/** Charges for one more connection. */
 export function chargeTuple(
   system: Address,
   low: u64,
@@ -139,7 +139,7 @@ export function enterTuple(
   return tuple;
 }
 
-/** A connection leaves; with the last one its tuple goes. */
+/** A connection leaves its slot. The tuple is freed with its last connection. */
 export function leaveTuple(system: Address, tuple: Address, slot: Port): void {
   const set = hasPort(tuple, slot) ? tuple : tuple + DUE;
   removePort(system, set, slot);
@@ -157,7 +157,7 @@ export function becomeDue(system: Address, tuple: Address, slot: Port): void {
   removePort(system, tuple, slot);
 }
 
-/** Charges for one that may not after all. */
+/** Charges for a TIME_WAIT that may no longer be taken over. */
 export function chargeBlocking(tuple: Address): void {
   chargePort(tuple);
 }

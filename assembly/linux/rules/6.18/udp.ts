@@ -43,7 +43,10 @@ export function connectUdp618(socket: Address, isOwn: u32, random: u32): i32 {
   return <i32>portOf(socket);
 }
 
-/** connect() with AF_UNSPEC: what bind() has not given is gone, and so is the device. */
+/**
+ * connect() with AF_UNSPEC: the socket loses its device, and the address and port that bind() has
+ * not given.
+ */
 export function disconnectUdp618(socket: Address): i32 {
   if (!canMoveToAny(socket)) return NO_MEMORY;
   const device = setDeviceOf(socket, 0);

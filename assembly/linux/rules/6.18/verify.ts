@@ -53,7 +53,9 @@ export function verify618(system: Address): void {
   verifyHolders(system, UDP, load<u32>(system, UDP_SOCKETS));
 }
 
-/** A socket with a port is held for, and counted in its bucket's part and in its tuple. */
+/**
+ * A socket with a port is counted in its holder, in a part of the port's bucket, and in its tuple.
+ */
 function verifySockets(system: Address): void {
   let tcp: u32 = 0;
   let udp: u32 = 0;
