@@ -337,8 +337,8 @@ export class PortManager implements Disposable {
   }
 
   /**
-   * Releases all that is held and agrees with the filter, whoever holds it. Pools stay open, and objects
-   * of released reservations are as after their own `release()`.
+   * Releases all that is held and agrees with the filter, by reservations and pools. Pools stay open,
+   * and objects of released reservations are as after their own `release()`.
    * @returns how many references were released.
    * @throws PortError `EBADF`, `ENOBUFS`, and those of a bad filter.
    */

@@ -114,9 +114,9 @@ export function helpText(help: string): string {
 let isUnwritten = false;
 
 /**
- * Heeds what goes wrong in writing, for as long as the process lives. A reader that has gone away,
- * as in `portwarden show | head -1`, is nothing to complain about; a file that cannot be written
- * is. Of an error output that cannot be written nobody can be told.
+ * Handles errors of writing, for as long as the process lives. A reader that has gone away, as in
+ * `portwarden show | head -1`, is no failure; a file that cannot be written is. Errors of the error
+ * output are ignored: there is no place to report them.
  */
 export function watchStreams(): void {
   process.stderr.on("error", () => {});

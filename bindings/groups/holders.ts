@@ -1,5 +1,5 @@
-// Holders: who is in a group. Managers and systems of ports say so themselves; here they are known
-// by their core, as long as somebody else holds on to them.
+// Holders: which objects are in a group. Managers and systems of ports tell that themselves. They
+// are listed here by their core, in weak references, so that they can become garbage.
 
 import type { Core } from "../core/core.ts";
 import { PortError } from "../errors.ts";
@@ -16,7 +16,7 @@ type Source = () => ((group: PortGroup) => Iterable<GroupHolder>) | undefined;
 
 const sources = new WeakMap<Core, Set<Source>>();
 
-/** Has an object asked for the holders in a group, as long as somebody else holds on to it. */
+/** Lists an object that is asked for the holders in a group, until it becomes garbage. */
 export function tellHolders<T extends object>(
   core: Core,
   teller: T,

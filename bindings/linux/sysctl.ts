@@ -18,7 +18,7 @@ export interface SysctlHost {
   setPortRange(first: number, last: number): void;
   /** What automatic selection passes over. */
   readonly reserved: { text: string };
-  /** The lowest port that anybody may bind, 0..65535. */
+  /** The lowest port that any user may bind, 0..65535. */
   unprivilegedPortStart: number;
   /** May a connection take the place of one in TIME_WAIT? 0 or 1. */
   tcpTwReuse: number;

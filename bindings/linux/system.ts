@@ -11,11 +11,11 @@ import { checkRange, type PortRange, unpackRange } from "../requests/range.ts";
 import { checkStart, RANGE_ADVICE } from "./checks.ts";
 import type { SharedExports } from "./core.ts";
 
-/** What is known of a port that somebody owns (Linux `struct inet_bind_bucket`). */
+/** What is known of a port that has an owner (Linux `struct inet_bind_bucket`). */
 export interface BindBucket {
   /**
-   * 1: every bind() so far had SO_REUSEADDR, and nobody listens; 0: some bind() had not; -1: made
-   * by connect(), and no bind() without SO_REUSEADDR has joined.
+   * 1: every bind() so far had SO_REUSEADDR, and no socket listens; 0: some bind() had not; -1:
+   * made by connect(), and no bind() without SO_REUSEADDR has joined.
    */
   readonly fastreuse: -1 | 0 | 1;
   /** Sockets that own the port. */

@@ -9,7 +9,7 @@ import { type Address, ANY } from "../requests/address.ts";
 import type { Key } from "../requests/parsing.ts";
 import type { Meeting } from "./explanation.ts";
 
-/** What a request wants that every holder lacks, if it shares with nobody. */
+/** The flag that a request wants if it shares with no holder: every holder lacks it. */
 const ANY_HOLD = 8;
 
 /** How a request is judged. */

@@ -6,8 +6,8 @@ import type { HeldPort } from "./held-port.ts";
 /**
  * Why a port cannot be had:
  *
- * - `"held"`: a holder shares with nobody, or the request does not (it has no flags, or asks for an
- *   ephemeral TCP port).
+ * - `"held"`: the holder shares with no other, or the request does not (it has no flags, or asks for
+ *   an ephemeral TCP port).
  * - `"flags"`: a holder lacks flags that the request wants its fellow holders to have.
  * - `"cooling"`: the holder has given the port back, and it cools down.
  * - `"tuple"`: the very tuple is held, and the pool is `unique`.

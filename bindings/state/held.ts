@@ -74,8 +74,8 @@ export function listHeld(source: HeldSource, filter: CheckedFilter): IterableIte
 }
 
 /**
- * Is it clear that nobody holds the port of a filter? A reservation without flags is refused by every
- * holder, so one question tells, where the filter says the network and the transport.
+ * Is it certain that the port of a filter has no holder? Every holder refuses a reservation without
+ * flags, so one question tells, if the filter names the network and the transport.
  */
 function isFree({ core, manager }: HeldSource, filter: CheckedFilter): boolean {
   const { network, transport, address = ANY, port } = filter;

@@ -10,7 +10,7 @@ const BACKLOG = 65_535;
 const held = new Set<Socket>();
 const [host = "", port = ""] = process.argv.slice(2);
 
-// Whoever started this process ends it; Ctrl-C goes to all processes of a terminal.
+// The parent process ends this one: Ctrl-C goes to all processes of a terminal.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
 process.once("disconnect", () => process.exit());
 process.on("message", () => tell({ held: held.size }));
@@ -28,7 +28,7 @@ server.listen({ host, port: Number(port), backlog: BACKLOG }, () => {
 });
 
 function tell(message: FromServer): void {
-  // Whoever started this process may have ended before anything was heard of it.
+  // The parent process may have ended without a message.
   if (process.connected) process.send?.(message);
   else process.exit();
 }

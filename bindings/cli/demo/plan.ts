@@ -1,5 +1,6 @@
-// Plan: which ports and how many connections the demo uses, as far as this machine allows. What is
-// cut is a sentence in `leftOut`, so that nobody takes the lesser run for the whole.
+// Plan: which ports and how many connections the demo uses, as far as this machine allows.
+// `leftOut` has a sentence for each part that is left out, so that a smaller run is not taken for
+// the whole.
 
 import type { PortRange } from "../../index.ts";
 import { counted, figure } from "../../node/connector/words.ts";

@@ -43,7 +43,7 @@ export class Servers {
       const process = fork(PROGRAM, [HOST, String(port)], {
         stdio: ["ignore", "inherit", "inherit", "ipc"],
       });
-      // Whoever asks it something hears of it.
+      // `answerOf` reports the error to its caller.
       return process.on("error", () => {});
     });
     try {
@@ -70,7 +70,7 @@ export class Servers {
     }
   }
 
-  /** Endpoints the processes. */
+  /** Ends the processes. */
   async close(): Promise<void> {
     const running = this.#processes.filter(isRunning);
     const ended = running.map((process) => once(process, "exit"));

@@ -48,13 +48,13 @@ async function measureAndPrint(plan: Plan, isJson: boolean, stop: AbortSignal): 
   return faults.length === 0 ? 0 : 1;
 }
 
-/** Ctrl-C, the time limit, and an output that nobody reads any more (`npm start | head`). */
+/** Ctrl-C, the time limit, and an output whose reader has ended (`npm start | head`). */
 function watchForStop(stop: AbortController): () => void {
   const handlers = SIGNALS.map(([signal, reason]) => [signal, () => stop.abort(reason)] as const);
   // Once: a second Ctrl-C ends the process as usual.
   for (const [signal, handler] of handlers) process.once(signal, handler);
   // For good, since what is written last fails last.
-  process.stdout.on("error", () => stop.abort("nobody reads the output"));
+  process.stdout.on("error", () => stop.abort("the output has no reader any more"));
   const limit = `the time limit of ${RUN_MS_MAX / 1000} s is over`;
   const timer = setTimeout(() => stop.abort(limit), RUN_MS_MAX);
   let closing: NodeJS.Timeout | undefined;

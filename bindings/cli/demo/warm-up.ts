@@ -1,5 +1,5 @@
 // Warm-up: before anything is timed, every way opens and closes some connections to a server of its
-// own. Code that has not run yet is slow, and who comes first would look worst; ports towards the
+// own. Code that has not run yet is slow, so the first way would look worst. Ports towards the
 // servers that are measured are not touched.
 
 import { OpenConnections } from "./connections.ts";

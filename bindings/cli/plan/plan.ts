@@ -50,7 +50,7 @@ to change. The load is one of these:
                        cooled down longest is taken rather than none; else 60 s), none, or seconds
   --range F-L          local ports, also as sysctl prints them, "1024 65535"; by default this host's
                        range, or ${LINUX_RANGE.first}-${LINUX_RANGE.last}; outside: those below it, where
-                       nobody listens
+                       no socket listens
   --reserved LIST      ports that are passed over, 8080,9000-9010; by default this host's
   --headroom N         ports of this host's range that are kept free for other programs; by default
                        a tenth of it, and those outside of --range count

@@ -1,7 +1,7 @@
 // The simulation: a load's connections come and go in simulated time, and the core decides about
 // every port. One pool for each source and destination, destinations in turn, and for each of them
 // the sources in turn, as the connector does: when a source has no port left for a destination, the
-// next is asked. A connection that nobody has a port for is refused and lost.
+// next is asked. A connection for which no source has a port is refused and lost.
 
 import { SeededRandom } from "../../core/random.ts";
 import { IPV4, PortManager, type PortPool, Refusal, type ReservedPorts, TCP } from "../../index.ts";

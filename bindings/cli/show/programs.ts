@@ -1,8 +1,9 @@
-// Programs: who has the sockets of a connection's source and destination, as /proc lets this user
-// see.
+// Programs: which processes have the sockets of a source and destination, as far as this user may
+// read /proc.
 //
 // A line of /proc/net/tcp names a socket by its inode; /proc/PID/fd has links to "socket:[INODE]".
-// Of other users' processes only root may read them. A connection in TIME_WAIT is nobody's.
+// Of other users' processes only root may read them. A connection in TIME_WAIT belongs to no
+// process.
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { HostTransport } from "../../node/host/host-state.ts";

@@ -75,7 +75,7 @@ function ports(host: HostState): string[] {
       ? UNKNOWN
       : `${showRange(portRange)}, ${counted(use.available, "port")} of it not reserved`;
   const lowest =
-    unprivilegedPortStart === undefined ? UNKNOWN : `by anybody from ${unprivilegedPortStart} on`;
+    unprivilegedPortStart === undefined ? UNKNOWN : `by any user from ${unprivilegedPortStart} on`;
   return [
     `${title("Range")}     ${range}`,
     `${title("Reserved")}  ${reserved === undefined ? UNKNOWN : reservedShown(reserved, use)}`,

@@ -12,7 +12,7 @@ import { writeText } from "../output.ts";
 const HELP = `usage: portwarden with --ports NAME[,NAME...] [options] -- command [args]
 
 Runs a command with a port of its own in each of these variables of its environment. Until it ends,
-no other process of this host is leased those ports; nobody listens there when it starts. Linux only.
+no other process of this host is leased those ports; no socket listens there at its start. Linux only.
 
   --ports LIST    names of variables, such as PORT,ADMIN_PORT
   --range A-B     the ports to pick from; by default 10000 up to below the system's own range

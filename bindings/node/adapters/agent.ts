@@ -2,9 +2,9 @@
 // agent.
 //
 // Node asks an agent for a socket by `createConnection`, and takes it later by a callback, too.
-// Until then the agent must count it, or it would open more than `maxSockets`; and somebody must
-// notice when its request is given up, which Node tells nobody while a request has no socket. Both
-// is what a Pending does.
+// Until then the agent must count it, or it would open more than `maxSockets`; and it must notice
+// when the request is given up, for which Node has no event while a request has no socket. A
+// Pending does both.
 
 import type {
   ClientRequest,
@@ -205,8 +205,8 @@ interface RequestOptions extends ClientRequestArgs {
 const underWay = new WeakMap<object, Set<Pending>>();
 
 /**
- * Node itself tells nobody of a request that is destroyed in the queue, and leaves it there until
- * its turn.
+ * Node itself emits no event for a request that is destroyed in the queue, and leaves it there
+ * until its turn.
  */
 function addRequest(agent: HttpAgent, request: ClientRequest, options: ClientRequestArgs): void {
   const inside = agent as unknown as AgentInside;
@@ -221,7 +221,7 @@ function serveByIdle(agent: HttpAgent): void {
   const inside = agent as unknown as AgentInside;
   const pendings = new Set<Pending>();
   underWay.set(agent, pendings);
-  // Node's own listener comes first: what nobody in the queue has taken is idle then.
+  // Node's own listener runs first: a socket that no request in the queue has taken is idle then.
   agent.on("free", (socket: Socket, options: RequestOptions) => {
     const name = inside.getName(options);
     const idle = inside.freeSockets[name] ?? [];

@@ -123,7 +123,7 @@ class Connections {
     };
     const opened = (error: Error | null, socket: Socket | null): void => {
       if (socket !== null) this.#onOpened(standIn, socket);
-      // Later: the client may be in the middle of something, and nobody listens to a new one yet.
+      // Later: the client may be in the middle of a call, and a new one has no listeners yet.
       else setImmediate(() => this.#onFailed(standIn, error as Error));
     };
     const dial = secure ? dialSecure(opts) : dialNet({});

@@ -140,7 +140,7 @@ export function undiciConnect(
 // each connection that is being opened to the origin of such a request is put to the test: its
 // Client is told of a failure that undici takes for a passing one (code `UND_ERR_INFO`). One that
 // lives asks again, before the call returns, and is given the same connection; one that is
-// destroyed does not, and then nobody wants it.
+// destroyed does not, so its connection is given up.
 
 /** undici `lib/core/diagnostics.js`: a request has failed. */
 const failures = channel("undici:request:error");
@@ -197,7 +197,7 @@ class Wanted {
     this.#operation?.abandon(passing());
   }
 
-  /** Serves whoever asks for the same, if it asks because of a test. */
+  /** Serves a Client that asks for the same connection because of a test. */
   serve(connector: Connector, target: UndiciTarget, callback: UndiciCallback): boolean {
     const isSame = JSON.stringify(target) === JSON.stringify(this.#target);
     if (connector !== this.#connector || !isSame) return false;
@@ -301,7 +301,7 @@ class Sessions {
 
 // ── Errors as undici has them ─────────────────────────────────────────────────────────────
 
-/** Whoever asks whether an error is undici's asks for these (undici `lib/core/errors.js`). */
+/** The symbols by which undici's errors are recognized (undici `lib/core/errors.js`). */
 const UNDICI_ERROR = Symbol.for("undici.error.UND_ERR");
 const UNDICI_TIMEOUT = Symbol.for("undici.error.UND_ERR_CONNECT_TIMEOUT");
 

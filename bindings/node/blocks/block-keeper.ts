@@ -119,7 +119,7 @@ export class BlockKeeper {
   }
 
   /**
-   * Asks for more blocks, as soon as may be. `isWaited`: somebody waits, so the process lives on.
+   * Asks for more blocks, as soon as possible. `isWaited`: a caller waits, so the process lives on.
    */
   ask(want: number, isWaited: boolean): void {
     if (this.#isClosed || this.#isAcquiring) return;
@@ -234,7 +234,7 @@ export class BlockKeeper {
     if (isFirst) this.#renewAt = this.#clock.monotonic() + this.#store.ttl / RENEWALS;
   }
 
-  /** It was given up: nobody knows of these blocks but the store. */
+  /** The request was given up: only the store knows of these blocks. */
   #onLateGrant({ blocks, grant }: BlockGrant): void {
     const unknown = blocks.filter((block) => this.#held.get(block) !== grant);
     for (const block of unknown) this.#toRelease.set(block, grant);
@@ -314,8 +314,7 @@ export class BlockKeeper {
     const timer = this.#clock.after(limit, () =>
       fail(new Error(`${this.#store.name} did not answer within ${Math.round(limit)} ms`)),
     );
-    // For as long as somebody waits the client of the store, or this timer, keeps the process
-    // alive.
+    // As long as a caller waits, the client of the store, or this timer, keeps the process alive.
     if (this.#isAcquiring) timer.keepAlive(true);
     const settled = (answer: T): void => {
       if (turn === this.#turn) end(() => onAnswer(answer));

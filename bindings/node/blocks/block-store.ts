@@ -5,8 +5,8 @@
 //   port    0        64       128            65472      65535
 //           ├─ block 0 ─┼─ block 1 ─┼─ … ────┼─ block 1023 ─┤
 //
-// A block is 64 ports, aligned to absolute port numbers, whatever range anybody uses: so all agree
-// without talking, blocks need not be contiguous, and nothing is ever fragmented.
+// A block is 64 ports, aligned to absolute port numbers, whatever range a holder uses. So all
+// holders agree without talking, blocks need not be contiguous, and nothing is ever fragmented.
 
 import { wrongType, wrongValue } from "../../errors.ts";
 import { TCP, UDP } from "../../index.ts";
@@ -15,7 +15,7 @@ import type { BlockScope } from "./store.ts";
 
 export type { BlockGrant, BlockScope, BlockStore, HeldBlocks, Renewal } from "./store.ts";
 
-/** Ports of a block: block b is the ports 64 b to 64 b + 63. The same for everybody. */
+/** Ports of a block: block b is the ports 64 b to 64 b + 63. The same for all holders. */
 export const BLOCK_PORTS = 64;
 /** Blocks are numbered from 0 to 1023. */
 export const BLOCK_COUNT = 1024;

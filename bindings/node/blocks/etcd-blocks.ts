@@ -1,11 +1,11 @@
 // etcdBlocks: blocks leased among machines, in etcd, through its JSON gateway: no client is needed.
 //
 //   portwarden/1/tcp/10.0.0.1/625    a key for each block, under the holder's lease; owner|grant
-//   portwarden/1/tcp/10.0.0.1/wanted somebody found nothing free
+//   portwarden/1/tcp/10.0.0.1/wanted a holder found no free block
 //
-// A holder has one lease for each scope. When it ends, etcd deletes its keys. A server that is
-// started anew, or a new leader, gives every lease its whole term again, so nothing else is needed
-// for that.
+// A holder has one lease for each scope. When it ends, etcd deletes its keys. A server that was
+// restarted, or a new leader, gives every lease its whole term again, so nothing else is needed for
+// that.
 
 import { hostname } from "node:os";
 import { wrongType, wrongValue } from "../../errors.ts";

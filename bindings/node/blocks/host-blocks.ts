@@ -244,7 +244,7 @@ class HostBlocks implements PoolStore, LendingStore {
   }
 }
 
-/** Blocks that nobody has as far as is known, in random order. */
+/** Blocks that no process has as far as is known, in random order. */
 function freeBlocks(scope: BlockScope, first: number, last: number): number[] {
   const taken = HOST_LIST.taken(scope);
   return [...shuffled(first, last)].filter((block) => !taken?.has(block));

@@ -32,14 +32,14 @@ class HostList {
     return this.#names.get(scopeName(scope));
   }
 
-  /** Somebody has that block. */
+  /** Notes that a process has the block. */
   note(scope: BlockScope, block: number): void {
     const name = scopeName(scope);
     const blocks = this.#names.get(name) ?? new Map<number, number>();
     this.#names.set(name, blocks.set(block, 0));
   }
 
-  /** Nobody has that block any more. */
+  /** Notes that no process has the block any more. */
   forget(scope: BlockScope, block: number): void {
     this.#names.get(scopeName(scope))?.delete(block);
   }

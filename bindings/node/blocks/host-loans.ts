@@ -6,8 +6,8 @@
 //      ◀── {"blocks":[640,641],"ports":[40960,40977]} ──────────────────────────
 //      ── {"back":[40977]} ─────────────────────────────────────────────────────▶
 //
-// The connection lasts as long as a port is lent. Anybody of the network namespace can connect, so
-// nothing is believed, and lines and times are bounded.
+// The connection lasts as long as a port is lent. Any process of the network namespace can connect,
+// so each line is checked, and lines and times are bounded.
 
 import { connect, type Socket } from "node:net";
 import { PORT_MAX } from "../../../assembly/abi.ts";

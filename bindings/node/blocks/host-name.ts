@@ -17,9 +17,9 @@ const NAME_BYTES = 108;
 
 /** What a holder is told. */
 interface HolderEvents {
-  /** Somebody connects, who wants the name; by default the connection is closed at once. */
+  /** A process connects because it wants the name; by default the connection is closed at once. */
   wanted?(peer: Socket): void;
-  /** A moment after it could not be held, why: unless somebody has it. */
+  /** Called a moment after the name could not be held, with the reason, unless a process has it. */
   failed(error: Error): void;
 }
 
@@ -30,7 +30,7 @@ export function hostPath(name: string): string {
 
 /**
  * Holds a name until the server is closed, without keeping the process alive.
- * @returns `undefined`: somebody has it, or it cannot be held (`failed`).
+ * @returns `undefined`: another process has it, or it cannot be held (`failed`).
  */
 export function holdName(path: string, { wanted, failed }: HolderEvents): Server | undefined {
   const server = createServer(wanted ?? ((peer) => peer.destroy()));

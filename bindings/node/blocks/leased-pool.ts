@@ -103,7 +103,7 @@ function takingFrom(pool: PortPool, leased: LeasedPorts, use: PairUse): PortPool
       }
     },
     takeAt(port) {
-      // Somebody else may have it, in a block that is not leased here.
+      // Another holder may have it, in a block that is not leased here.
       if (!leased.holds(blockOf(port))) return counts.refuse(Refusal.IN_USE);
       const taken = takeAt(port);
       if (taken > 0) use.add(taken);

@@ -57,14 +57,14 @@ interface LeasedSocket {
 
 /** What leased ports tell the connector. */
 export interface LeasedPortsListener {
-  /** Blocks have come, or cannot come now: whoever waits may look again. */
+  /** Blocks have come, or cannot come now: waiting calls may look again. */
   onChange(): void;
   onAcquired(ports: LeasedPorts, blocks: readonly number[]): void;
   onReturned(ports: LeasedPorts, blocks: readonly number[]): void;
   onRefused(ports: LeasedPorts, grant: BlockGrant | undefined, error: unknown): void;
   onLost(ports: LeasedPorts, blocks: readonly number[]): void;
   onError(ports: LeasedPorts, error: unknown): void;
-  /** Does somebody wait for a port? */
+  /** Does a call wait for a port? */
   isWaited(): boolean;
 }
 

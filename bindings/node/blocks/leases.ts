@@ -69,11 +69,11 @@ interface LeasesOptions {
   readonly seed: number | undefined;
   readonly range: () => PortRange | undefined;
   readonly destroys: boolean;
-  /** Does somebody wait for a port? */
+  /** Does a call wait for a port? */
   readonly isWaited: () => boolean;
   /** Blocks have come, or cannot come now. */
   readonly onChange: () => void;
-  /** Ends the cooldown of ports whose time is over: also where nobody asks for a port any more. */
+  /** Ends the cooldown of ports whose time is over, also when no call asks for a port any more. */
   readonly expire: () => void;
   /** Lends ports to other holders. */
   readonly lend?: LendingStore["onLend"] | undefined;

@@ -20,7 +20,9 @@ const AT_ONCE = 2;
 const ASKED_MAX = 16;
 /** And no more after so many milliseconds. */
 const ASKING_MS = 250;
-/** When nobody had any, the next time is after so many milliseconds, and twice as late each time. */
+/**
+ * If no holder lent any, the next try is after so many milliseconds, and twice as late each time.
+ */
 const NONE_MS = { least: 20, most: 640 };
 /** How often it is looked at what is not needed any more, milliseconds. */
 const LOOK_MS = 200;
@@ -100,7 +102,7 @@ export class Loans {
   /** How many have been taken since the last look. */
   #taken = 0;
   #isAsking = false;
-  /** Nobody had any: not to be asked before that, by the monotonic clock. */
+  /** No holder lent any: the next try is not before that, by the monotonic clock. */
   #noneUntil = 0;
   #wait = NONE_MS.least;
   #timer: ClockTimer | undefined;

@@ -12,9 +12,9 @@ import {
 } from "./block-store.ts";
 import { openLeased } from "./leased-pool.ts";
 
-/** By scope and block, whoever holds it. */
+/** The holder of each block, by scope and block. */
 const HOLDERS: Map<string, Map<number, MemoryBlocks>> = new Map();
-/** Everything is leased: whoever has something idle has been told, and needs a moment. */
+/** All blocks are leased: holders of idle ones have been told, and need a moment. */
 const RETRY_MS = 20;
 
 /**

@@ -33,7 +33,7 @@ export interface RedisBlocksOptions {
    */
   ttl?: number | undefined;
   /**
-   * How long a block that was given back is leased to nobody, milliseconds in 0..3600000; 5,000 by
+   * How long a block that was given back is not leased again, milliseconds in 0..3600000; 5,000 by
    * default: connections of its last holder may not be quite gone.
    */
   rest?: number | undefined;

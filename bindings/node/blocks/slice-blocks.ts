@@ -23,9 +23,9 @@ export interface SliceOptions {
 }
 
 /**
- * Every `of`-th block: those with `block % of === index`. It is for whoever knows how many share an
- * address, and which of them they are. Two with the same index hold the same blocks: nothing sees
- * it.
+ * Every `of`-th block: those with `block % of === index`. For programs that know how many share an
+ * address, and which of them they are. Two with the same index hold the same blocks, which is not
+ * detected.
  * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
  */
 export function sliceBlocks(options: SliceOptions): BlockStore {

@@ -69,7 +69,7 @@ export interface BlockStore {
    * {@link acquire} to say why.
    */
   tryAcquire?(scope: BlockScope, first: number, last: number): BlockGrant | undefined;
-  /** Set by the holder; the store calls it when somebody wants a block that is held here. */
+  /** Set by the holder; the store calls it when another holder wants a block that is held here. */
   onWanted?: ((scope: BlockScope, block: number) => void) | undefined;
   /** Gives back everything. */
   close(): Promise<void>;

@@ -51,7 +51,7 @@ export interface ConnectorOptions {
   sources: string | readonly string[];
   /**
    * Local ports to use. By default the system's (Linux `ip_local_port_range`), else 32768..60999.
-   * `"outside"`: those below the system's range that anybody may bind, without ports that some
+   * `"outside"`: those below the system's range that any user may bind, without ports that some
    * socket of this host listens on when the connector is made.
    */
   portRange?: PortRange | "outside" | undefined;
@@ -82,9 +82,9 @@ export interface ConnectorOptions {
    */
   blocksLost?: "drain" | "destroy" | undefined;
   /**
-   * Where no block can be had, borrow ports that other holders can spare. When nobody can, try ports
-   * of their blocks: the kernel knows whether one is free for the destination. For stores of one
-   * host only, and there on by default.
+   * Where no block can be had, borrow ports that other holders can spare. If no holder can, try
+   * ports of their blocks: the kernel knows whether one is free for the destination. For stores of
+   * one host only, and there on by default.
    */
   spill?: boolean | undefined;
   /** How connections are spread over the sources; `"round-robin"` by default. */

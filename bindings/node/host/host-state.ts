@@ -39,7 +39,7 @@ export interface HostState {
   readonly tcpFinTimeout: number | undefined;
   /** `tcp_max_tw_buckets`: how many connections may be in TIME_WAIT; those beyond end at once. */
   readonly tcpMaxTwBuckets: number | undefined;
-  /** `ip_unprivileged_port_start`: the lowest port that anybody may bind. */
+  /** `ip_unprivileged_port_start`: the lowest port that any user may bind. */
   readonly unprivilegedPortStart: number | undefined;
   /**
    * TCP sockets, in every state. A socket that is bound, but neither listens nor has connected, is

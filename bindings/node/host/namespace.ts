@@ -98,7 +98,7 @@ export async function runInNamespace(
 
 /**
  * Called inside of a namespace that was made with `stdio: "inherit"`: ends this process as soon as
- * the one that made the namespace is gone, also when that was killed and could tell nobody.
+ * the process that made the namespace is gone, even if it was killed and could not say so.
  */
 export function endWithParent(): void {
   const parent = new Socket({ fd: PARENT_FD });

@@ -6,7 +6,7 @@ import { type PortRange, ReservedPorts } from "../../index.ts";
 import { type HostState, type HostTransport, socketsAt } from "./host-state.ts";
 import type { SocketRow, SocketRowState } from "./proc.ts";
 
-/** What Linux has where nobody has set `ip_local_port_range`. */
+/** Linux's range where `ip_local_port_range` has not been set. */
 export const LINUX_RANGE: PortRange = { first: 32768, last: 60999 };
 
 /** Connections of one source and one destination. */

@@ -1,8 +1,8 @@
-// Candidates: the ports that may be listened on, and who of this process and this host has one.
+// Candidates: the ports that may be listened on, and whether this process or this host uses one.
 //
 //   manager   what this thread listens on or has leased, with the ranges of its groups
 //   name      what any process of the host is about to listen on, or has leased (Linux)
-//   kernel    what anybody listens on, by trying
+//   kernel    what any socket listens on, by trying
 
 import type { Server } from "node:net";
 import { noMemory, PortError, wrongValue } from "../../errors.ts";
@@ -27,8 +27,8 @@ import { LINUX_RANGE } from "../host/use.ts";
 /** Which ports may be picked. */
 export interface ListenRange {
   /**
-   * The ports to pick from. By default 10000 up to the port below the system's own range, which
-   * nobody is given without asking for it.
+   * The ports to pick from. By default 10000 up to the port below the system's own range, of which
+   * the kernel gives ports to other sockets.
    */
   range?: PortRange | undefined;
   /** Instead of a range: the ports that this group lets its sockets bind. */
@@ -47,7 +47,7 @@ function manager(): PortManager {
   return opened;
 }
 
-/** A port that nobody else of this host takes for as long as it is held. */
+/** A port that no other caller on this host takes for as long as it is held. */
 export interface HeldPort {
   readonly port: number;
   /** The record of this thread. */
@@ -97,8 +97,8 @@ export function* portsFrom({ first, last }: PortRange): Generator<number> {
 }
 
 /**
- * Holds a port in this thread and, on Linux, in this host. It may be listened on by others.
- * @returns `undefined`: somebody holds it, or the group does not allow it.
+ * Holds a port in this thread and, on Linux, in this host. Other sockets may listen on it.
+ * @returns `undefined`: another caller holds it, or the group does not allow it.
  * @throws the system's error where a name cannot be held at all.
  */
 export async function holdPort(

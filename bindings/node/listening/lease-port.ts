@@ -60,8 +60,8 @@ export class PortLease implements Disposable {
 /**
  * Leases ports for this process (Linux): until they are given back, or the process or worker thread
  * ends, however it ends, no other process of this network namespace is leased them, nor listens on
- * them by {@link listenOn}. At the time of leasing nobody listens there, at any address, by TCP or
- * UDP. Who is to listen does so by `server.listen(port)`, this process or one that it tells.
+ * them by {@link listenOn}. At the time of leasing no socket listens there, at any address, by TCP
+ * or UDP. This process, or one that it tells, then listens by `server.listen(port)`.
  * @throws as a rejected promise: PortError `ENOTSUP` (another system than Linux), `EADDRINUSE`
  * (`no-port-available`: not so many are free), and the others of {@link listenOn};
  * `ERR_OUT_OF_RANGE` (more than the range has).
@@ -149,7 +149,7 @@ function giveBack(found: HeldPort[]): void {
   for (const held of found.splice(0)) freePort(held);
 }
 
-/** A port that nobody has leased, and nobody listens on. */
+/** A port that no process has leased and no socket listens on. */
 async function leased(port: number, options: ListenRange): Promise<HeldPort | undefined> {
   const held = await holdPort(port, requestOf(options));
   if (held === undefined) return undefined;

@@ -1,4 +1,4 @@
-// listenOn: a server listens on a port of a range that nobody else has.
+// listenOn: makes a server listen on a port of a range that no other socket has.
 
 import { isRevoked } from "../../core/brands.ts";
 import { wrongType } from "../../errors.ts";
@@ -29,8 +29,8 @@ const NAMES = ["range", "group", "address", "exclusive"];
 
 /**
  * Makes a server listen on a port of a range: of `net`, `tls`, `http`, `https` or `http2`, or a
- * socket of `dgram`. Begins at a random port and goes on to the next where somebody has one, this
- * thread, another process or a lease. The server emits `listening` once, and no error on the way.
+ * socket of `dgram`. Begins at a random port and goes on to the next where this thread, another
+ * process or a lease has the port. The server emits `listening` once, and no error on the way.
  * @returns a promise of the port, which is free again when the server has closed.
  * @throws as a rejected promise: PortError `EADDRINUSE` (`no-port-available`), `EACCES` (the group
  * allows no port), `ENOENT` (it has been removed), `EINVAL` (range), `ERR_INVALID_ARG_TYPE`,

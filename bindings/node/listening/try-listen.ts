@@ -21,8 +21,8 @@ export function isDatagram(listener: Listener): listener is DatagramSocket {
 }
 
 /**
- * Makes it listen. A port that somebody has is no error of its owner, who is not told of it.
- * @returns whether it listens; else somebody has the port, and another may be tried.
+ * Makes a server or socket listen. If the port is taken, it emits no error to its owner.
+ * @returns whether it listens; else the port is taken, and another may be tried.
  * @throws (rejects) any other error of the system.
  */
 export function tryListen(

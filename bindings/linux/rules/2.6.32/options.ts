@@ -59,7 +59,7 @@ export interface Linux2632Options {
   connectSelection?: PolicyName | SelectionOptions | undefined;
   /**
    * Makes chance repeatable: 0..4294967295. Without it draws and keys come from the host's
-   * cryptographic source. With it, whoever sees a few ports can tell the next.
+   * cryptographic source. With it, an observer of a few ports can compute the next.
    */
   seed?: number | undefined;
   /**

@@ -55,7 +55,7 @@ export interface System extends OpenSystem {
   readonly linux: Exports2632;
   /** How long TIME_WAIT lasts, milliseconds. */
   readonly duration: number;
-  /** Whence chance comes, but for draws that a caller gives. */
+  /** The source of random numbers, except for draws that the caller gives. */
   readonly random: Random;
   /** Draws for bind(), one for each run of the search. */
   readonly draw: () => number;

@@ -371,13 +371,13 @@ export class Linux2632Socket implements Disposable {
    */
   #searchFromRandom(ask: Exports2632["bindAny"], local: Address): number {
     const { core, linux, draw } = this.#system;
-    // What is refused without a search draws nothing, where somebody can tell.
+    // A call that is refused without a search must not draw, where the caller could see it.
     if (this.#system.isWatched && isEmpty(linux.bindRange(this.#socket))) {
       return ask(this.#socket, 1, PORT_MAX, 0, LAST_DRAW);
     }
     for (let retries = RETRIES_MAX; ; retries--) {
       const random = draw();
-      // Whoever draws may have used, or closed, what is searched for.
+      // The caller's draw may have used or closed the socket.
       const socket = this.#open();
       writeEnds(core, local, ANY, 0);
       const answer = ask(socket, 1, PORT_MAX, random, retries === 0 ? LAST_DRAW : FIRST_DRAW);
@@ -401,7 +401,7 @@ export class Linux2632Socket implements Disposable {
   #connectDatagram(local: Address, offset: number | undefined): number {
     const { core, linux } = this.#system;
     const ask: Search = (first, last, start) => {
-      const socket = this.#open(); // whoever draws may have closed it
+      const socket = this.#open(); // the caller's draw may have closed it
       writeEnds(core, local, ANY, 0);
       return linux.connectUdp(socket, first, last, start);
     };

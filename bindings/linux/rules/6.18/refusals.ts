@@ -45,7 +45,7 @@ const TOLD: ReadonlyMap<number, Told> = new Map([
   [IS_CONNECTED, ["EISCONN", "connected", "the socket is connected, or listens"]],
   [NO_ROUTE, ["ENETUNREACH", "not-found", "an IPv6-only socket has no way to IPv4"]],
   [WRONG_FAMILY, ["EAFNOSUPPORT", "invalid-argument", "the address is of another family"]],
-  [REFUSED, ["ECONNREFUSED", "not-found", "nobody listens there"]],
+  [REFUSED, ["ECONNREFUSED", "not-found", "no socket listens there"]],
   [NO_ANSWER, ["ETIMEDOUT", "not-found", "no answer comes"]],
   [NOT_CONNECTED, ["ENOTCONN", "wrong-state", "the socket is not connected"]],
   [NOT_LISTENING, ["EINVAL", "wrong-state", "the socket does not listen"]],

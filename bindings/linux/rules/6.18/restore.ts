@@ -100,7 +100,7 @@ function readList<T>(reader: Reader, one: () => T): T[] | undefined {
   return isThere ? list : undefined;
 }
 
-/** Whence a restored system has its chance: the seed's state, or keys made anew. */
+/** Reads a restored system's source of random numbers: the seed's state, or new keys. */
 function readChance(begun: BegunRestore, system: System): void {
   const at = openOf(system);
   const { reader, seedState } = begun;
@@ -191,7 +191,7 @@ class Records {
     const ports = new Set(this.#ports);
     for (let left = reader.count(65535); left > 0; left--) {
       const port = reader.short();
-      if (!ports.delete(port)) throw badSnapshot(`nobody has port ${port}`);
+      if (!ports.delete(port)) throw badSnapshot(`no socket has port ${port}`);
       const bits = reader.byte(3);
       const line = emptyLine(this.#system.core);
       if (bits & 2) {

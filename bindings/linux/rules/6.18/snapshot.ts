@@ -8,7 +8,8 @@
 //   listeners   the oldest of each port first, each with the connections that wait for accept()
 //   buckets     of TCP ports: whether connect() may use them, what they remember of SO_REUSEPORT
 //
-// Records name each other by their number, from 2 on; 0 is nobody, 1 somebody outside.
+// Records name each other by their number, from 2 on; 0 is no record, 1 an end outside of the
+// system.
 
 import { SeededRandom } from "../../../core/random.ts";
 import { LINUX, seal, Writer } from "../../../state/bytes.ts";

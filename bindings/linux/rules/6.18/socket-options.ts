@@ -74,7 +74,7 @@ export interface System extends OpenSystem {
   readonly source: Address | undefined;
   /** The groups that its sockets are in, and some that they were in, by their place in the core. */
   readonly groups: Map<number, PortGroup>;
-  /** Whence chance comes, unless that is a function of the caller. */
+  /** The source of random numbers, unless the caller gives a function. */
   readonly random: Random | undefined;
 }
 
