@@ -1,5 +1,5 @@
 // Avoiding pool: a pool whose `take` passes over one port, that of the destination of connections
-// from an address to itself. Such a connection would meet itself in the middle and be established
+// from an address to itself. Such a connection would connect to itself, by a simultaneous open,
 // without a listener.
 
 import { EXHAUSTED } from "../assembly/abi.ts";

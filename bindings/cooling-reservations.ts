@@ -1,6 +1,6 @@
-// Cooling reservations: those that have been given back and stay held until a time, as a connection
-// in TIME_WAIT does. A binary heap, the earliest first: each has a time of its own, to the
-// millisecond.
+// Cooling reservations: reservations that were given back and stay held until a time, as a
+// connection in TIME_WAIT does. They are in a binary heap, the earliest first; each has its own
+// time, to the millisecond.
 
 /** A reservation in cooldown, or one whose release has ended it. */
 interface CoolingEntry {
@@ -25,12 +25,12 @@ class CoolingHeap<Entry extends CoolingEntry> {
     heap[at] = entry;
   }
 
-  /** All that are still cooling, in no order. */
+  /** All reservations that are still cooling, in no order. */
   *entries(): Generator<Entry> {
     for (const entry of this.#heap) if (entry.reservation.isCooling) yield entry;
   }
 
-  /** The earliest that is still cooling. */
+  /** The first to end of those that are still cooling. */
   first(): Entry | undefined {
     for (;;) {
       const [first] = this.#heap;
@@ -39,7 +39,7 @@ class CoolingHeap<Entry extends CoolingEntry> {
     }
   }
 
-  /** Removes the earliest. */
+  /** Removes the first to end. */
   shift(): void {
     const heap = this.#heap;
     const last = heap.pop();
@@ -78,12 +78,12 @@ export class CoolingReservations<
     return this.#heap.entries();
   }
 
-  /** When the next one is due. */
+  /** When the next reservation is due. */
   get nextExpiry(): number | undefined {
     return this.#heap.first()?.due;
   }
 
-  /** Releases those that are due, and tells them to `freed`, the earliest first. */
+  /** Releases the reservations that are due, the first to end first, and passes each to `freed`. */
   expire(freed: Entry["reservation"][] | undefined): number {
     let count = 0;
     for (;;) {

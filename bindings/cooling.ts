@@ -5,7 +5,7 @@
 //        CoolingPool      cooldown.wasm    which of them are cooling, and which port comes next
 //
 // Each of its methods asks the core as a plain pool does, and before or after that the cooldown
-// module. Plain pools know nothing of it.
+// module. A plain pool never calls that module.
 
 import { COOLING, EXHAUSTED, PORT_COUNT, PORT_MAX } from "../assembly/abi.ts";
 import type { CheckedCooldown } from "./cooldown.ts";
@@ -31,8 +31,8 @@ export class CoolingPool extends PortPool {
   readonly #records: CoolingRecords;
   readonly #reserved: number;
   /**
-   * With flags an ephemeral port may be judged otherwise than an explicit one, which takes less
-   * time.
+   * With flags the rules may judge an ephemeral port otherwise than an explicit one, which takes
+   * less time.
    */
   readonly #hasFlags: boolean;
   readonly #takesOldest: boolean;
@@ -163,14 +163,17 @@ export class CoolingPool extends PortPool {
     return mayCool && this.#cooling.isCooling(cooldown, explicitPort(port)) !== 0;
   }
 
-  /** The core has given a port: if it was cooling here, it has been freed by value meanwhile. */
+  /**
+   * The core has given a port. If it was cooling here, a caller has freed it by its number
+   * meanwhile.
+   */
   #taken(port: number): number {
     const { cooldown, mayCool } = this.#records;
     if (mayCool) this.#cooling.endCooldown(cooldown, port);
     return port;
   }
 
-  /** There is no other port: takes the one that has been cooling longest, or refuses it. */
+  /** No other port is left: takes the port that has been cooling longest, or refuses. */
   #takeCooling(): number {
     const handle = handleOf(this);
     const { cooldown, fifo } = this.#records;
@@ -185,12 +188,12 @@ export class CoolingPool extends PortPool {
         this.#record.countTaken(1);
         return port;
       }
-      // It has been freed by value and taken again: the pool does not hold it.
+      // A caller has freed it by its number and it was taken again: the pool does not hold it.
       if (fifo !== 0) this.#cooling.release(fifo, port);
     }
   }
 
-  /** The next port in order that is not held by others. */
+  /** The next port in order that no other holder keeps from the pool. */
   #takeNext(offset: number | undefined): number {
     const handle = handleOf(this);
     const start = offset === undefined ? this.#random.next() : checkUint32("offset", offset);
@@ -198,7 +201,7 @@ export class CoolingPool extends PortPool {
     const flags = this.#hasFlags ? 1 : 0;
     const answer = this.#cooling.takeInOrder(fifo, handle, start, this.#reserved, flags);
     if (answer >= -PORT_MAX && answer <= PORT_MAX) return answer;
-    // It has taken a port to see whether there is any.
+    // The search has taken a port as a test.
     this.#record.countTaken(-1);
     return answer % PORT_COUNT;
   }

@@ -1,5 +1,5 @@
-// Counts: what a manager has granted and refused since it was opened. References are counted by the
-// core as it takes them; what it cannot know of is told here, by calls that have time for it.
+// Counts: what a manager has granted and refused since it was opened. The core counts references as
+// it takes them. What it cannot know is counted here, outside of the fast calls.
 
 import { COOLING } from "../assembly/abi.ts";
 import { Refusal } from "./errors.ts";
@@ -9,21 +9,24 @@ export type RefusedCalls = Readonly<Record<keyof typeof Refusal, number>>;
 
 /** The counts of one manager. */
 export class Counts {
-  /** Taken beside what the core has counted: cooling ports over, less what a search gave back. */
+  /**
+   * References taken that the core has not counted: cooling ports that were taken over, less ports
+   * that a search gave back.
+   */
   taken = 0;
-  /** How many calls were refused, by the refusal, less its sign. */
+  /** How many calls were refused, by the refusal without its sign. */
   readonly #refused = new Float64Array(1 - COOLING);
   /** The refusal that was counted last. */
   #last = 0;
 
-  /** Counts a call that is refused, and answers the refusal. */
+  /** Counts a refused call, and returns the refusal. */
   refuse<Answer extends number>(refusal: Answer): Answer {
     this.#last = refusal;
     this.#refused[-refusal] = (this.#refused[-refusal] as number) + 1;
     return refusal;
   }
 
-  /** The call whose refusal was counted last goes on in another way. */
+  /** Takes back the refusal that was counted last: its call goes on in another way. */
   goOn(): void {
     this.#refused[-this.#last] = (this.#refused[-this.#last] as number) - 1;
   }

@@ -1,6 +1,6 @@
-// Where failure changes form. Inside, a refusal is a negative number and nothing has changed;
-// outside, it is an error with a code that Node programs already handle, what was asked, and
-// what was searched or would be valid.
+// Errors: the core refuses with a negative number, and nothing has changed; callers get an error
+// with a code that Node programs already handle, which says what was asked, and what was searched
+// or would be valid.
 
 import {
   COOLING,
@@ -91,27 +91,30 @@ export let explained: (error: PortError, explain: () => AnyExplanation) => PortE
 /**
  * The one error class of portwarden. `code` is a code that Node uses for the same thing:
  *
- * | code | reason | |---|---| | `EADDRINUSE` | `port-in-use`; `no-port-available` of a bind (Linux:
- * bind with port 0) | | `EADDRNOTAVAIL` | `no-port-available` of a connect or a pick (Linux:
- * connect) | | `EACCES`, `EADDRINUSE` (Linux: bind) | `outside-group`: an explicit port that the
- * group does not allow | | `EACCES`, `EADDRINUSE`, `EADDRNOTAVAIL` | `empty-range`: the group
- * leaves nothing of the range | | `ENOBUFS` | `no-memory` | | `EINVAL` | `invalid-port-range`;
- * `invalid-text` (of a control file or a sysctl); `wrong-state` (of a socket) | | `EINVAL` |
- * `invalid-snapshot`: bytes that are none, cut, changed, or of another version | | `EBADF` |
- * `closed`: the manager, pool or tree of groups has been closed | | `ENOENT` | `not-found`: no such
- * group, file or sysctl, or the group has been removed | | `EEXIST` | `exists`: the path of a new
- * group is taken | | `EBUSY` | `busy`: a group is in use, has children, or is the root; it is too
- * late | | `EACCES` | `read-only` (a file); `privileged-port` (Linux: bind below
- * `ip_unprivileged_port_start`) | | `EISDIR`, `ENOTDIR` | `is-group`, `is-file`: the path names the
- * other one | | `E2BIG`, `ENAMETOOLONG` | `text-too-long` (of a control file), `name-too-long` (of
- * a group) | | `EOPNOTSUPP` | `wrong-state`: a UDP socket cannot listen | | `EAGAIN` |
- * `no-port-available`, `empty-range` of a UDP connect | | `EISCONN` | `connected`: the socket is
- * (Linux: connect) | | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` |
- * `invalid-argument` | | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`,
- * `ERR_INVALID_RETURN_VALUE` | `invalid-argument` | | `ERR_ILLEGAL_CONSTRUCTOR` |
- * `invalid-argument`: `new` of a class that has another way to make one | | `ENOTSUP` |
- * `not-supported`: the system has no such thing | | `ERR_WEBASSEMBLY_NOT_SUPPORTED` |
- * `not-compiled`: the host does not let the package compile its WebAssembly |
+ * | code | reason |
+ * |---|---|
+ * | `EADDRINUSE` | `port-in-use`; `no-port-available` of a bind (Linux: bind with port 0) |
+ * | `EADDRNOTAVAIL` | `no-port-available` of a connect or a pick (Linux: connect) |
+ * | `EACCES`, `EADDRINUSE` (Linux: bind) | `outside-group`: an explicit port that the group does not allow |
+ * | `EACCES`, `EADDRINUSE`, `EADDRNOTAVAIL` | `empty-range`: the group leaves nothing of the range |
+ * | `ENOBUFS` | `no-memory` |
+ * | `EINVAL` | `invalid-port-range`; `invalid-text` (of a control file or a sysctl); `wrong-state` (of a socket) |
+ * | `EINVAL` | `invalid-snapshot`: bytes that are none, cut, changed, or of another version |
+ * | `EBADF` | `closed`: the manager, pool or tree of groups has been closed |
+ * | `ENOENT` | `not-found`: no such group, file or sysctl, or the group has been removed |
+ * | `EEXIST` | `exists`: the path of a new group is taken |
+ * | `EBUSY` | `busy`: a group is in use, has children, or is the root; it is too late |
+ * | `EACCES` | `read-only` (a file); `privileged-port` (Linux: bind below `ip_unprivileged_port_start`) |
+ * | `EISDIR`, `ENOTDIR` | `is-group`, `is-file`: the path names the other one |
+ * | `E2BIG`, `ENAMETOOLONG` | `text-too-long` (of a control file), `name-too-long` (of a group) |
+ * | `EOPNOTSUPP` | `wrong-state`: a UDP socket cannot listen |
+ * | `EAGAIN` | `no-port-available`, `empty-range` of a UDP connect |
+ * | `EISCONN` | `connected`: the socket is (Linux: connect) |
+ * | `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_VALUE` | `invalid-argument` |
+ * | `ERR_INVALID_IP_ADDRESS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_RETURN_VALUE` | `invalid-argument` |
+ * | `ERR_ILLEGAL_CONSTRUCTOR` | `invalid-argument`: `new` of a class that has another way to make one |
+ * | `ENOTSUP` | `not-supported`: the system has no such thing |
+ * | `ERR_WEBASSEMBLY_NOT_SUPPORTED` | `not-compiled`: the host does not let the package compile its WebAssembly |
  */
 export class PortError extends Error {
   override readonly name: string = "PortError";
@@ -161,14 +164,13 @@ export class PortError extends Error {
 
 // ── Bad arguments ─────────────────────────────────────────────────────────────────────────
 
-/** `name` is not what it must be: says what it must be, and what came. */
+/** The error for an argument `name` of a wrong type: says what is valid, and what was given. */
 export function wrongType(name: string, valid: string, got: unknown): PortError {
   return invalid("ERR_INVALID_ARG_TYPE", `${name} must be ${valid}, got ${show(got)}`);
 }
 
 /**
- * `name` must be an object of a class of the package: of this copy, as one of another says nothing
- * here.
+ * The error for an argument `name` that must be an object of a class of this copy of the package.
  */
 export function wrongKind(name: string, kind: string, valid: string, got: unknown): PortError {
   const isOther = kindOf(got) === kind;
@@ -207,7 +209,8 @@ export function noMemory(what: string): PortError {
 }
 
 /**
- * The package could not compile a module of its own. Says what to allow, and what to do without.
+ * The error for a module of the package that could not be compiled. Says what to allow, and what to
+ * pass otherwise.
  */
 export function notCompiled(option: string, file: string, cause: unknown): PortError {
   const why = cause instanceof Error ? cause.message : String(cause);
@@ -219,7 +222,7 @@ export function notCompiled(option: string, file: string, cause: unknown): PortE
   return new PortError("ERR_WEBASSEMBLY_NOT_SUPPORTED", "not-compiled", message, details);
 }
 
-/** A value as an error message shows it: short, and never failing. */
+/** A value as an error message shows it: short. Never throws. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(shorten(value));
   if (typeof value === "bigint") return `${value}n`;

@@ -1,5 +1,5 @@
-// Leasing: a pool whose ports come from leased blocks. What blocks are, and which of them a pool
-// takes ports from, belongs to `portwarden/node`; a store that can serve a pool brings it along.
+// Leasing: a pool whose ports come from leased blocks. Blocks belong to `portwarden/node`: a store
+// that can serve a pool comes with the function that opens the pool on its blocks.
 
 import { wrongValue } from "./errors.ts";
 import type { PortManager } from "./manager.ts";
@@ -7,7 +7,7 @@ import type { BlockStore } from "./node/blocks/store.ts";
 import type { PortPool } from "./pool.ts";
 import type { PoolOptions } from "./requests/request.ts";
 
-/** Under which a store keeps how a pool is opened on its blocks. */
+/** The key under which a store has the function that opens a pool on its blocks. */
 export const OPEN_LEASED: unique symbol = Symbol.for("portwarden.openLeased");
 
 /** A store without expiry: its pools need no clock. */

@@ -1,9 +1,9 @@
-// LinuxPorts, which Node loads when it is first used: a program that has no use for the rules of
-// Linux does not read them. Everywhere else, and in a bundle, it is there from the start.
+// LinuxPorts, which Node loads when it is first used, so that a program without it does not read
+// the file. In other runtimes and in a bundle it is loaded from the start.
 //
-// The file is a function of what it needs of the package, so that there is no second copy of that
-// where modules are not Node's own (Jest). A tool that collects the files of a program finds it by
-// its URL.
+// The file is a function whose arguments are the parts of the package that it needs, so that there
+// is no second copy of them where modules are not Node's own (Jest). A tool that collects the files
+// of a program finds it by its URL.
 
 import * as core from "#core";
 import type { LinuxPorts as Loaded } from "./linux/rules/6.18/ports.ts";
@@ -22,7 +22,7 @@ function load(): Class {
   return loaded;
 }
 
-/** Stands for the class: whatever is done with it is done with that. */
+/** Stands for the class: a proxy that passes every operation on to it. */
 export const LinuxPorts: Class = /* @__PURE__ */ new Proxy(
   function LinuxPorts() {} as unknown as Class,
   {

@@ -21,8 +21,8 @@ const ADDRESS_BYTES = 16;
  * The connections that one listener accepts, as numbers: each holds the listener's port towards its
  * own remote end, as `PortManager.reserveTuple` would hold it. Made by `PortManager.listener`.
  *
- * It keeps nothing of its own. The connections belong to the manager, where reservations and
- * `releasePort` with the same description see them, and there is nothing to be closed at the end.
+ * It has no state of its own. The connections belong to the manager, where reservations and
+ * `releasePort` with the same description see them, so the listener need not be closed.
  */
 export class PortListener {
   /** The listener's port, 1..65535, which its connections share. */
@@ -145,7 +145,9 @@ export function openListener(reserving: Reserving, request: ListenerRequest): Po
   return new PortListener(INSIDE, reserving, key, checkPort(port));
 }
 
-/** Is it a remote end in numbers alone? Others are checked one by one, and refused with a reason. */
+/**
+ * Are these remote ends numbers alone? Others are checked one by one, and refused with a reason.
+ */
 function isIpv4Number(address: AddressLike, port: number): address is number {
   return (
     typeof address === "number" &&

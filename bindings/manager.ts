@@ -138,7 +138,7 @@ export class PortManager implements Disposable {
    * Reserves an explicit port, or the first acceptable one of the ephemeral range (gVisor
    * `ReservePort`).
    * @param test is asked about the port after it has been reserved. On `false` the reservation is
-   * undone and, for an ephemeral port, the search goes on; what it throws is thrown on, after undoing.
+   * undone and, for an ephemeral port, the search goes on; what it throws is rethrown after that.
    * @throws PortError `EADDRINUSE` (the port, or without a destination the whole range, is taken),
    * `EADDRNOTAVAIL` (the range is exhausted for this destination), `EACCES` (the group does not allow
    * the port, or any of the range), `ENOENT` (the group is gone), `ENOBUFS`, `EBADF`, and those of bad
@@ -152,7 +152,7 @@ export class PortManager implements Disposable {
   }
 
   /**
-   * As {@link reservePort}, for a caller to whom a refusal is nothing exceptional: no error is made.
+   * As {@link reservePort}, for callers that expect refusals: no error is made.
    * @returns a reservation, or one of the numbers of {@link Refusal}, which are negative: `IN_USE` (also
    * where the tester refused an explicit port), `EXHAUSTED`, `OUTSIDE_GROUP`, `EMPTY_RANGE`, `NO_MEMORY`.
    * @throws PortError `ENOENT` (the group is gone), `EBADF`, and those of bad arguments.
@@ -164,11 +164,11 @@ export class PortManager implements Disposable {
   }
 
   /**
-   * As {@link reservePort}, with a tester that takes its time, such as one that listens on the port. The
+   * As {@link reservePort}, with an asynchronous tester, such as one that listens on the port. The
    * port is held while the tester is asked, so that no other call gets it; other calls go on meanwhile,
    * each with its own port. Each port is offered once; after a refusal the search goes on behind it.
-   * @param test answers a boolean or a promise of one. On `false` the port is given back; what it throws
-   * is thrown on, after giving it back.
+   * @param test answers a boolean or a promise of one. On `false` the port is given back; what it
+   * throws is rethrown after that.
    * @throws PortError as {@link reservePort}, and `EBADF` where the manager was closed meanwhile.
    */
   async reservePortAsync(request: ReserveRequest, test: AsyncPortTester): Promise<Reservation> {
@@ -204,7 +204,7 @@ export class PortManager implements Disposable {
   /**
    * Releases a reservation by its value, for callers that keep their own records (gVisor
    * `ReleasePort`). Counts as gVisor does: releasing with other flags, or in one of several networks,
-   * takes a reference from that description; a second release takes another holder's. A reservation
+   * takes a reference from that description; a second release takes another holder's reference. A reservation
    * that was made in a group names it here, too, so that the group is no longer in use.
    * @returns whether anything was held under that description.
    * @throws PortError `ENOBUFS` when a count that goes below zero finds no memory; `EBADF`, and

@@ -1,4 +1,4 @@
-// Open: what a manager is opened with, checked, and what it tells of itself.
+// Open: the options of a manager and their checks, and the types of its figures.
 
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST } from "../assembly/abi.ts";
 import {
@@ -45,9 +45,9 @@ export interface OpenOptions extends CooldownOption {
 
 /** Live figures of a manager. */
 export interface Stats {
-  /** Different (network, transport, port) that are held. */
+  /** How many (network, transport, port) are held. */
   readonly descriptors: number;
-  /** Different (network, transport, port, address, device, destination) that are held. */
+  /** How many (network, transport, port, address, device, destination) are held. */
   readonly counters: number;
   /** Reservations, counted as gVisor counts references. */
   readonly references: number;
@@ -59,7 +59,7 @@ export interface Stats {
     /** The limit of `used`. */
     readonly limit: number;
   };
-  /** Since the manager was opened, or restored: that takes what the snapshot holds. */
+  /** Since the manager was opened, or restored, which counts what the snapshot holds as taken. */
   readonly totals: {
     /** The most references that there have been at a time. */
     readonly peak: number;

@@ -23,7 +23,7 @@ export interface PoolOwner {
   readonly explain: ExplainPool;
 }
 
-/** What a pool is, beside its description. */
+/** The options of a pool, beside its description. */
 export interface PoolKind {
   readonly mode: number;
   readonly isUnique: boolean;

@@ -1,4 +1,4 @@
-// Opening: makes the records of a manager in the core, with its selection, and gives them back.
+// Opening: makes the records of a manager in the core, with its selection, and frees them.
 
 import { NO_MEMORY } from "../assembly/abi.ts";
 import { type Registry, registerCleanup } from "./core/cleanup.ts";
@@ -40,7 +40,7 @@ export function closeResources({ core, manager, pools }: ManagerResources): void
   core.exports.closeManager(manager);
 }
 
-/** The memory of a manager goes back when the manager is garbage. */
+/** Frees the memory of a manager that has become garbage. */
 export const managerCleanup: Registry<ManagerResources> =
   registerCleanup<ManagerResources>(closeResources);
 

@@ -1,5 +1,6 @@
-// Pool record: what the core keeps for one pool, and how that ends: when the pool is closed, when
-// its manager is, or when the pool is garbage. Its ports stay held; they belong to the manager.
+// Pool record: the memory that the core keeps for one pool. It is freed when the pool or its
+// manager is closed, or when the pool has become garbage. Its ports stay held; they belong to the
+// manager.
 
 import { BATCH_MAX, PORT_MAX } from "../assembly/abi.ts";
 import { type Registry, registerCleanup } from "./core/cleanup.ts";
@@ -16,12 +17,12 @@ import type { Explanation } from "./state/explanation.ts";
 /** A period has so many slots (assembly/cooldown/cooldown.ts). */
 const SLOTS = 64;
 
-/** Explains to a pool why it can, or cannot, have a port; 0: any. */
+/** Explains why a pool can, or cannot, have a port; 0: any. */
 export type ExplainPool = (pool: PoolRecord, port: number) => Explanation;
 
 /**
- * Where the core keeps a pool, and what belongs to it. Nothing of it leads to the pool or its
- * manager: it is kept until they are garbage.
+ * Where the core keeps a pool, and what belongs to it. It must not refer to the pool or its
+ * manager, because it is kept until they are garbage.
  */
 export class PoolRecord {
   readonly core: Core;
@@ -33,7 +34,7 @@ export class PoolRecord {
   /** What the pool is opened for, in the group that it is in now. */
   key: Key;
   readonly kind: PoolKind;
-  /** Called at the end; with `true` if it is the manager's. */
+  /** Called when the pool closes; with `true` if its manager closes. */
   onEnd: ((isManagers: boolean) => void) | undefined;
   /** The open pools of the manager. */
   readonly #among: Set<PoolRecord>;
@@ -57,7 +58,7 @@ export class PoolRecord {
     if (key.reserved !== undefined) holdList(key.reserved);
   }
 
-  /** The pool had a port so many times more, or fewer, than the core has counted. */
+  /** Counts references that the pool took, or gave back, without the core. */
   countTaken(times: number): void {
     this.counts.taken += times * this.key.networks.length;
   }
@@ -70,7 +71,9 @@ export class PoolRecord {
     this.end(false);
   }
 
-  /** The manager closes, and gives back all that its pools have in the core. */
+  /**
+   * Closes the record because the manager closes, which frees all that its pools have in the core.
+   */
   end(isManagers = true): void {
     this.cooling?.close();
     this.handle = 0;
@@ -88,7 +91,7 @@ export class CoolingRecords {
   readonly exports: CooldownExports;
   /** Where its cooling ports are kept; 0: it has no cooldown, or is closed. */
   cooldown = 0;
-  /** Has a port cooled down since none was last seen to? Where none has, the module is not asked. */
+  /** Has a port been given into cooldown since there was none? If not, the module is not asked. */
   mayCool = false;
   /** Where the order of release is kept; 0: it has none, or is closed. */
   fifo = 0;
@@ -107,7 +110,7 @@ export class CoolingRecords {
   /**
    * Frees ports that have cooled down.
    * @param freed takes as many of them as it has places for; the others go on cooling.
-   * @returns how many were freed. A port that was freed by value meanwhile does not count.
+   * @returns how many were freed. A port that was freed by its number meanwhile does not count.
    */
   expire(core: Core, handle: number, now: number, freed?: Uint16Array): number {
     if (this.cooldown === 0) return 0;
@@ -131,7 +134,7 @@ export class CoolingRecords {
     }
   }
 
-  /** Frees what is kept for reuse. */
+  /** Frees memory that is only kept for reuse. */
   settle(): void {
     if (this.cooldown !== 0) this.exports.settleCooldown(this.cooldown);
     if (this.fifo !== 0) this.exports.settleFifo(this.fifo);
@@ -148,7 +151,7 @@ export class CoolingRecords {
     return due < 0 ? undefined : due;
   }
 
-  /** What cools down, the oldest first, each with the number of slots since its release. */
+  /** The cooling ports, the oldest first, each with the number of slots since its release. */
   picture(): { clock: number; ports: { port: number; age: number }[] } {
     const { cooldown, exports } = this;
     if (cooldown === 0) return { clock: 0, ports: [] };
@@ -182,7 +185,7 @@ export class CoolingRecords {
   }
 
   /**
-   * Lets ports cool down that did so in another pool: each as many slots of 1/64 of the period ago.
+   * Restores cooling ports: each was released so many slots of 1/64 of the period ago.
    * @throws PortError `ENOBUFS`.
    */
   restore(clock: number, ports: readonly { port: number; age: number }[], period: number): void {
@@ -197,7 +200,7 @@ export class CoolingRecords {
     exports.expire(cooldown, clock, 0);
   }
 
-  /** Notes ports as offered, and those that wait in their order. */
+  /** Restores the ports that have been offered, and the order of those that wait. */
   restoreOrder(offered: Uint16Array, queued: readonly number[]): void {
     const { fifo, exports } = this;
     if (fifo === 0) return;

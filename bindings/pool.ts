@@ -19,15 +19,16 @@ import type { HashedTuple, Selection } from "./selection.ts";
 import type { Explanation } from "./state/explanation.ts";
 import { portsOf } from "./state/flow-list.ts";
 
-/** Where the core keeps a pool, for {@link PortPool}'s own kind. Throws if it is closed. */
+/** Where the core keeps a pool, for the kinds of {@link PortPool}. Throws if it is closed. */
 export let handleOf: (pool: PortPool) => number;
 
 /**
- * The range that a pool's `take` searches, likewise; `undefined`: its group leaves nothing of it.
+ * The range that a pool's `take` searches, for its kinds; `undefined`: its group leaves nothing of
+ * it.
  */
 export let rangeOf: (pool: PortPool) => PortRange | undefined;
 
-/** Is a pool's selection the plain one: a random offset for each search? */
+/** Is a pool's selection `"random"`, with a random offset for each search? */
 export let isRandomPool: (pool: PortPool) => boolean;
 
 /** What the manager of a pool has granted and refused. */
@@ -45,16 +46,19 @@ export class PortPool implements Disposable {
   readonly #core: Core;
   readonly #exports: CoreExports;
   readonly #record: PoolRecord;
-  /** It leads to the manager, which must not become garbage as long as the pool is in use. */
+  /** Refers to the manager, so that it does not become garbage as long as the pool is in use. */
   readonly #explain: ExplainPool;
   readonly #selection: Selection;
-  /** Is the selection the plain one: a random offset for each search? */
+  /** Is the selection `"random"`, with a random offset for each search? */
   readonly #isRandom: boolean;
-  /** What a keyed selection makes of the pool's tuple, which never changes; it is hashed once. */
+  /**
+   * The hash of the pool's tuple by a keyed selection. The tuple never changes, so it is hashed
+   * once.
+   */
   #tuple: HashedTuple | undefined;
   /**
-   * Did the last batch get fewer ports than it has places? The next one begins with a single port,
-   * so that a full pool refuses it at one look, before its offsets are copied.
+   * Did the last batch get fewer ports than it has places? Then the next one begins with a single
+   * port, so that a full pool refuses it after one search, before its offsets are copied.
    */
   #wasShort = false;
 
@@ -139,7 +143,7 @@ export class PortPool implements Disposable {
   }
 
   #takeBatches(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
-    // Offsets that are drawn are drawn for all places, so that a seed gives the same ones next.
+    // Random offsets are drawn for all places, so that with a seed the next draws are the same.
     const isSingle = length === 1 || (this.#wasShort && offsets !== undefined);
     let taken = isSingle ? this.#takeFirst(ports, length, offsets) : 0;
     if (taken < 0) return 0;
@@ -156,7 +160,7 @@ export class PortPool implements Disposable {
     return taken;
   }
 
-  /** The place after those that were filled is refused: asks why, for the counts. */
+  /** Asks why the place after those that were filled is refused, for the counts. */
   #endShort(taken: number, offset: number): number {
     this.#record.counts.refuse(this.#exports.take(this.#record.handle, offset));
     return taken;
@@ -215,8 +219,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Gives a port back into cooldown: it stays taken for all, as in TIME_WAIT, until the pool's
-   * period is over and {@link expire} is called. A pool without a cooldown gives it back at once.
+   * Gives a port back into cooldown: it stays taken, as in TIME_WAIT, until the pool's period is
+   * over and {@link expire} is called. A pool without a cooldown gives it back at once.
    * @param port 1..65535.
    * @param now milliseconds of any clock, 0..4294967000000. It never goes back: an earlier time counts
    * as the latest one.
@@ -298,7 +302,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * The ports that {@link has} tells of, ascending. A copy: what happens later does not show.
+   * The ports for which {@link has} answers `true`, ascending. A copy: what happens later does not
+   * show.
    * @throws PortError `EBADF` (closed).
    */
   ports(): Uint16Array {
@@ -323,7 +328,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * The group whose port range applies. Another may be set: ports that the pool holds stay held.
+   * The group whose port range applies. Setting another group leaves the ports that the pool holds
+   * as they are.
    * @throws PortError (set) `EBADF` (closed), `ENOENT`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
   get group(): PortGroup | undefined {
@@ -335,7 +341,7 @@ export class PortPool implements Disposable {
     this.#record.key = withGroup(this.#record.key, group);
   }
 
-  /** Throws: the pool is closed, or the port is none. */
+  /** Throws the error of a closed pool or a bad port. */
   #refuse(port: number): number {
     this.#open();
     return explicitPort(port);

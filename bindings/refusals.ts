@@ -15,7 +15,7 @@ import type { Key } from "./requests/parsing.ts";
 import { addressText, showKey } from "./requests/printing.ts";
 import { type PortRange, showRange } from "./requests/range.ts";
 
-/** What came of a request. */
+/** The outcome of a request. */
 export interface Outcome {
   /** The port that is held, or a refusal. */
   readonly answer: number;
@@ -24,7 +24,7 @@ export interface Outcome {
   readonly port: number;
   /** The range that was searched. */
   readonly searched?: PortRange | undefined;
-  /** Were single ports drawn, so that some may have been missed? */
+  /** Did the selection draw single ports, so that it may have missed some? */
   readonly isDrawn?: boolean | undefined;
   /** How many ports the tester refused. */
   readonly refusedByTester?: number | undefined;

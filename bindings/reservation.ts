@@ -25,11 +25,11 @@ export interface Owner {
   narrow(key: Key, given: readonly number[], port: number): void;
   /** Moves a reservation to another group, and returns its key there. */
   move(reservation: Reservation, key: Key, group: PortGroup | undefined): Key;
-  /** What has been released by filter. */
+  /** The releases by filter. */
   readonly purges: Purges;
 }
 
-/** Marks a reservation as cooling that its manager knows to be. */
+/** Marks a reservation as cooling, for its manager. */
 export let cool: (reservation: Reservation) => void;
 
 /** The description of a reservation; `undefined` once its port has been given back. */
@@ -43,7 +43,7 @@ export class Reservation implements Disposable {
   /** The port, 1..65535. */
   readonly port: number;
   #key: Key;
-  /** Gone once the port has been given back. */
+  /** `undefined` once the port has been given back. */
   #owner: Owner | undefined;
   #isCooling = false;
   /** The epoch of releases by filter that the reservation knows of. */
@@ -104,8 +104,8 @@ export class Reservation implements Disposable {
   }
 
   /**
-   * The group that the reservation is made in. Another may be set: the port stays held, and from
-   * then on that group is in use.
+   * The group that the reservation is made in. Setting another group moves the reservation: the
+   * port stays held, and that group is in use.
    * @throws PortError (set) `EBADF` when the manager or the group's tree has been closed, `EINVAL`
    * after the release, `ENOENT`, `ENOBUFS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */

@@ -1,5 +1,5 @@
-// Reserving with a tester that takes its time, such as one that listens on the port: the port stays
-// held while the tester is asked, and no other call is kept waiting.
+// Reserving with an asynchronous tester, such as one that listens on the port: the port stays held
+// until the tester answers, and no other call has to wait.
 
 import { IN_USE } from "../assembly/abi.ts";
 import type { Outcome } from "./refusals.ts";
@@ -39,7 +39,7 @@ export async function reserveAsync(
   }
 }
 
-/** Asks about a port that is held, and gives it back unless it passes. */
+/** Asks the tester about a held port, and gives the port back unless it passes. */
 async function passes(
   reserving: Reserving,
   { key, answer: port }: Outcome,

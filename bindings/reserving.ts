@@ -25,7 +25,7 @@ import { Purges } from "./state/release-all.ts";
  */
 export type PortTester = (port: number) => boolean;
 
-/** Descriptions for which `sequential` knows where to go on. */
+/** How many descriptions `sequential` remembers a place for. */
 const PLACES_MAX = 1024;
 
 /** Where `sequential` goes on for a description, in a group. */
@@ -41,7 +41,7 @@ export class Reserving {
   readonly counts: Counts = new Counts();
   /** Where the core keeps the manager; 0 when it is closed. */
   address: number;
-  /** What has been released by filter: the manager's. */
+  /** The manager's releases by filter. */
   purges: Purges = new Purges();
   /** Where `sequential` goes on, by description. */
   readonly places: Map<string, PlaceInGroup> = new Map();
@@ -108,15 +108,15 @@ export class Reserving {
   }
 
   /**
-   * Gives back what a tester refuses: it does not count as taken. What has been released by filter
-   * since the tester was asked is not given back again: others may have it.
+   * Gives back a port that a tester refuses, which does not count as taken. A port that a filter
+   * has released since the tester was asked is not released again, because others may have it.
    */
   undo(key: Key, port: number, since: number): void {
     const left = this.purges.restOf(this.keyLeft(key, port, since), port, since);
     if (left === undefined || this.release(left, port)) this.counts.taken -= key.networks.length;
   }
 
-  /** A description that leaves its group if all of it has been released by filter since then. */
+  /** The description, without its group if a filter has released all of it since then. */
   keyLeft(key: Key, port: number, since: number): Key {
     if (key.group === undefined || this.purges.restOf(key, port, since) !== undefined) return key;
     this.core.exports.moveGroupUse(this.open(), liveGroupAt(this.core, key.group), 0);
@@ -182,7 +182,7 @@ export class Reserving {
     return { answer, key: left, port: 0, searched, isDrawn, refusedByTester, since };
   }
 
-  /** The range as it is now, whatever a tester does to it, as far as the group allows. */
+  /** The range as it is now, before a tester may change it, as far as the group allows. */
   #rangeFor(key: Key): PortRange | undefined {
     const { exports } = this.core;
     const range = exports.range(this.open());
@@ -211,7 +211,8 @@ export class Reserving {
   }
 
   /**
-   * Asks a tester about a port that has just been reserved, and undoes that unless it agrees.
+   * Asks a tester about a port that has just been reserved, and gives the port back unless it
+   * agrees.
    * @throws PortError `EBADF`: it has closed the manager.
    */
   #passes(test: PortTester, key: Key, port: number): boolean {
@@ -235,7 +236,7 @@ export class Reserving {
       .concat(groupAt(this.core, group))
       .join(" ");
     const known = this.places.get(name);
-    // A group may lie where another has lain that is gone: it has a place of its own.
+    // A new group may have the address of one that is gone; it must get a place of its own.
     if (known !== undefined && known.group === group) return known;
     const place = { ...this.selection.newPlace(), group };
     if (known === undefined && this.places.size === PLACES_MAX) {

@@ -1,5 +1,5 @@
 // Selection: the policies by which an ephemeral port is picked: the five algorithms of RFC 6056 §
-// 3.3, the one that they are meant to replace, and "fifo", which is for pools alone (cooling.ts).
+// 3.3, the sequential one that they replace, and "fifo", which is for pools alone (cooling.ts).
 //
 //                   linear                          drawn
 //   start()   where one search of the     draw()    the one port to try next,
@@ -28,20 +28,21 @@ import type { PortRange } from "./requests/range.ts";
  *
  * - `"random"`, the default: linear, from a random start (RFC 6056 § 3.3.1, algorithm 1). A port
  *   behind a run of taken ones is likelier than others.
- * - `"random-retry"`: drawn, each time anew (§ 3.3.2, algorithm 2). All free ports are equally
- *   likely. Of `n` ports, `k` free, it misses all with probability `(1 - k/n) ** n`, and a search
- *   that fails has tried `n` times.
+ * - `"random-retry"`: drawn, each time independently (§ 3.3.2, algorithm 2). All free ports are
+ *   equally likely. Of `n` ports, `k` free, it misses all with probability `(1 - k/n) ** n`, and a
+ *   search that fails has tried `n` times.
  * - `"hash"`: linear, from a keyed hash of the tuple plus one counter (§ 3.3.3, algorithm 3). The
  *   ports of one destination ascend, so that they come back late. An observer of one can guess the
  *   next, and one destination can count by them how many connections go to all others.
  * - `"double-hash"`: the same, with a counter for each of many groups of tuples, chosen by a second
- *   hash (§ 3.3.4, algorithm 4). A destination can only count what shares its counter. Many
- *   destinations in one hand can still find which of them do, and know the host again by that; the
- *   larger the table, the harder (Kol, Klein, Gilad 2023, of 256 slots in Linux).
- * - `"random-increments"`: drawn, each a random step behind the last (§ 3.3.5, algorithm 5). A port
- *   tells that the next lies at most `increment` above, unless that is taken.
+ *   hash (§ 3.3.4, algorithm 4). A destination can only count connections that share its
+ *   counter. An observer with many destinations can still find which of them share one, and
+ *   recognize the host by that; the larger the table, the harder (Kol, Klein, Gilad 2023, on the 256
+ *   slots of Linux).
+ * - `"random-increments"`: drawn, each a random step behind the last (§ 3.3.5, algorithm 5). The
+ *   next port lies at most `increment` above the last, unless those are taken.
  * - `"sequential"`: linear, from behind the port that the same pool, or the same description of
- *   reservations, got last. One port tells the next: for tests and trusted networks.
+ *   reservations, got last. Each port reveals the next: for tests and trusted networks.
  * - `"fifo"`, of pools: the port that the pool has not used for the longest time.
  *
  * All are predictable where the random numbers come from a `seed`, and those with a hash where the
@@ -75,12 +76,12 @@ export interface SelectionOptions {
   /**
    * `hash`, `double-hash`: 32 bytes, the keys of the first and of the second hash (SipHash-2-4).
    * They are copied. By default they are drawn as random offsets are: from the host's cryptographic
-   * source, or from the `seed` if there is one. They tell where searches start.
+   * source, or from the `seed` if there is one. They reveal where searches start.
    */
   secret?: Uint8Array | undefined;
   /**
    * `double-hash`: how many counters, 1..65536, at 4 bytes each; 256 by default. RFC 6056 finds 10
-   * useful already; more tell a destination less about the others.
+   * useful already; the more there are, the less a destination learns about the others.
    */
   slots?: number | undefined;
   /**
@@ -208,14 +209,14 @@ function checkSecret(secret: unknown): readonly number[] {
   return Array.from({ length: SECRET_WORDS }, (_, word) => view.getUint32(word * 4, true));
 }
 
-// A selection that is forgotten gives its memory back.
+// Frees the memory of a selection that has become garbage.
 const cleanup = registerCleanup<{ core: Core; selector: number }>(({ core, selector }) =>
   core.exports.closeSelector(selector),
 );
 
 const NONE = 0;
 
-/** What a policy knows of one description of reservations. */
+/** What a policy remembers of one description of reservations. */
 export interface Place {
   /** Where `sequential` goes on: the index of a port in its range. */
   index: number;
@@ -243,7 +244,7 @@ export class Selection {
   readonly #core: Core;
   readonly #random: Random;
   readonly #hasTable: boolean;
-  /** Where `sequential` goes on for users that have one place alone. */
+  /** Where `sequential` goes on for callers that have a single place. */
   readonly place: Place;
   /** Where the core keeps keys and counters; 0 when it keeps none. */
   #selector = NONE;
@@ -302,7 +303,7 @@ export class Selection {
   }
 
   /**
-   * Keyed policies: what they make of the tuple in the request block.
+   * Keyed policies: the hashes of the tuple in the request block.
    * @throws PortError `EBADF` (closed).
    */
   hashTuple(): HashedTuple {
@@ -339,9 +340,9 @@ export class Selection {
   }
 
   /**
-   * Drawn policies: the port to try next, 0..4294967295, modulo the range's count. To be asked at
+   * Drawn policies: the port to try next, 0..4294967295, modulo the range's count. To be called at
    * most as often as the range has ports. The counter of `random-increments` moves with each draw,
-   * whatever comes of it.
+   * even if the port is taken.
    * @throws PortError `EBADF` (closed).
    */
   draw(): number {

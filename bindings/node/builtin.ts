@@ -1,7 +1,8 @@
 // Builtins: modules of Node that not every program needs, each loaded when it is first used.
 //
-// Nor are they imported, since an import reads every export of a module: that of node:http or
-// node:https loads the whole of Node's `fetch` that way, which is most of a cold start.
+// They are not imported either, since an import reads every export of a module: an import of
+// node:http or node:https loads the whole of Node's `fetch` that way, which is most of a cold
+// start.
 
 interface Builtins {
   readonly crypto: typeof import("node:crypto");
@@ -13,7 +14,7 @@ interface Builtins {
   readonly tls: typeof import("node:tls");
 }
 
-/** A module of Node, loaded by now. */
+/** A module of Node, loaded if it has not been. */
 export function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] {
   return process.getBuiltinModule(`node:${name}`) as Builtins[Name];
 }

@@ -7,7 +7,7 @@ import type { Reservation } from "../reservation.ts";
 import { keyText } from "./flow-list.ts";
 import type { HeldSource } from "./held.ts";
 
-/** An object that there is already, of a reservation that cools down or is in a group. */
+/** The existing object of a reservation that cools down or is in a group. */
 export function knownAs(
   { key, port }: { readonly key: Key; readonly port: number },
   { cooling, grouped }: HeldSource,

@@ -8,14 +8,16 @@ export function badSnapshot(why: string): PortError {
   return new PortError("EINVAL", "invalid-snapshot", `the snapshot cannot be restored: ${why}`);
 }
 
-/** The error of content that was refused as a bad argument: then the snapshot is bad. */
+/**
+ * Turns the refusal of an argument that came from the snapshot into the error of a bad snapshot.
+ */
 export function blameSnapshot(error: unknown): unknown {
   if (!(error instanceof PortError) || error.reason === "invalid-snapshot") return error;
   const isBad = error.code === "EINVAL" || error.code.startsWith("ERR_");
   return isBad ? badSnapshot(error.message) : error;
 }
 
-/** Reads from a snapshot, or opens what it says: what is refused is the snapshot's fault. */
+/** Reads from a snapshot, or opens what it describes; a refused argument means a bad snapshot. */
 export function blamed<T>(make: () => T): T {
   try {
     return make();
@@ -28,13 +30,13 @@ const SHORT = 64;
 const ROOM = 1024;
 
 export class Writer {
-  /** What lies before the bytes that are being written. */
+  /** The full buffers, in front of the one that is being written. */
   readonly #parts: Uint8Array[] = [];
   #bytes: Uint8Array;
   #view: DataView;
   #at = 0;
 
-  /** @param room for how many bytes it need not grow. */
+  /** @param room how many bytes can be written before it grows. */
   constructor(room: number = ROOM) {
     this.#bytes = new Uint8Array(room);
     this.#view = new DataView(this.#bytes.buffer);
@@ -83,7 +85,7 @@ export class Writer {
     this.#at += bytes.length;
   }
 
-  /** What another one has written, and does not change any more, after its number of bytes. */
+  /** Writes the bytes of another writer, which is finished, after their number. */
   part(other: Writer): void {
     const parts = other.parts();
     this.count(parts.reduce((sum, { length }) => sum + length, 0));
@@ -114,7 +116,7 @@ export class Writer {
     }
   }
 
-  /** What has been written, until more is: views, one behind the other. */
+  /** What has been written: views, one behind the other, valid until the next write. */
   parts(): readonly Uint8Array[] {
     return [...this.#parts, this.#bytes.subarray(0, this.#at)];
   }
@@ -144,7 +146,7 @@ export class Reader {
     return this.#at;
   }
 
-  /** What has been read since it was there, as a view. */
+  /** What has been read since that place, as a view. */
   since(at: number): Uint8Array {
     return this.#bytes.subarray(at, this.#at);
   }
@@ -187,7 +189,7 @@ export class Reader {
     return new TextDecoder().decode(this.raw(this.count()));
   }
 
-  /** Nothing may be left. */
+  /** Throws unless all bytes have been read. */
   end(): void {
     if (this.left > 0) throw badSnapshot("it goes on behind its end");
   }
@@ -198,7 +200,7 @@ export class Reader {
     return this.#bytes.subarray(start, start + length);
   }
 
-  /** Whatever `read` reads, as often as the number in front of it says. */
+  /** A list: a number, and then as many items as it says, each read by `read`. */
   list<T>(read: () => T): T[] {
     const items: T[] = [];
     for (let left = this.count(); left > 0; left--) items.push(read());

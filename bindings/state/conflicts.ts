@@ -1,5 +1,6 @@
 // Conflicts: gVisor's rules of sharing (docs/internals/conflict-rules.md), for explanations. The
-// core judges 64 ports at a time and knows no names; this judges each holder, and names it.
+// core judges 64 ports at a time and cannot say which holder is in the way. Here each holder is
+// judged by itself.
 //
 // Holders are judged by network and local address, each by itself. There, a port is blocked when
 // every flag that the request wants is lacked by some holder that it meets.
@@ -31,7 +32,7 @@ export function wantedOf({ key, isExclusive }: Judged): number {
   return isExclusive || key.flags === 0 ? ANY_HOLD : key.flags;
 }
 
-/** A holder as the request meets it. */
+/** A holder that the request meets. */
 export interface Conflict {
   readonly meets: Meeting;
   /** The wanted flags that the holder lacks. */

@@ -1,5 +1,5 @@
-// Explaining: who or what keeps a request from a port. Nothing is changed, and a call that is not
-// asked for an explanation costs no more for it.
+// Explaining: which holder or limit keeps a request from a port. Nothing changes, and a call costs
+// no more unless its explanation is asked for.
 
 import {
   GROUP_BIND,
@@ -21,7 +21,7 @@ import type { ExplainRule, Explanation, Obstacle } from "./explanation.ts";
 import { FlowList, keyAt, lineText } from "./flow-list.ts";
 import { coolingOf, describe, type HeldSource } from "./held.ts";
 
-/** What a request is limited by, beside holders. */
+/** The limits of a request, beside holders. */
 interface Limits {
   readonly group: PortGroup | undefined;
   /** Which of the group's ranges applies. */
@@ -153,7 +153,7 @@ function reasonOf(
 
 // ── Any port ──────────────────────────────────────────────────────────────────────────────
 
-/** In this order a port is counted for one of the rules that take it away. */
+/** A port that several rules take away is counted for the first of them in this order. */
 const RULES: readonly Rule[] = [
   ...(["outside-group", "reserved", "avoided"] as const),
   ...(["cooling", "tuple", "held", "flags"] as const),

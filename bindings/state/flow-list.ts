@@ -20,7 +20,7 @@ const RUN_BYTES = 12;
 /** A bit of a line's last word: counts differ. */
 const HAS_COUNTS = 1;
 
-/** Does a line belong to what is wanted? `at` is its first word. */
+/** Is a line wanted? `at` is its first word. */
 export type LineFilter = (words: Uint32Array, at: number) => boolean;
 
 /** The flows of a manager. */
@@ -41,7 +41,10 @@ export class FlowList {
     for (let index = 0; index < this.count; index++) this.#readPorts(core, index, port);
   }
 
-  /** @param port lists flows that hold this port, with it alone; 0: all, with all their ports. */
+  /**
+   * @param port lists only flows that hold this port, and only this port of each; 0: all, with all
+   * their ports.
+   */
   static of(core: Core, manager: number, port: number, filter: LineFilter): FlowList {
     const lines = new Lines();
     for (const end of batches(core, manager, port)) {
@@ -139,8 +142,9 @@ function* batches(core: Core, manager: number, port: number): Generator<number> 
 }
 
 /**
- * Visits all flows of a manager in runs: those that hold one port once, of one binding, as singles,
- * so many and so many bytes from an address on. Of a flow that comes by itself there are none.
+ * Visits all flows of a manager in runs. A run of flows of one binding that hold one port once has
+ * their singles: how many, in how many bytes from an address on. Any other flow is a run without
+ * singles.
  */
 export function forEachRun(
   core: Core,

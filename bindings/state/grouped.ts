@@ -1,5 +1,4 @@
-// Reservation objects that were made in groups: the core counts them for each group, and does not
-// know which they are.
+// Reservation objects that were made in groups. The core only counts them for each group.
 
 import type { Key } from "../requests/parsing.ts";
 import { keyOf, type Reservation } from "../reservation.ts";
@@ -28,7 +27,7 @@ export class GroupedReservations {
     for (const one of held) this.add(one);
   }
 
-  /** What was released by its value is in its group no longer. */
+  /** Removes a reservation that was released by its value from its group. */
   forget(key: Key, port: number): void {
     if (key.group === undefined) return;
     for (const one of this.#byPort.get(port) ?? []) {
@@ -48,7 +47,7 @@ export class GroupedReservations {
   }
 }
 
-/** What lists want to know of reservations. */
+/** The reservations, as lists need them. */
 export function* knownOf(reservations: Iterable<Reservation>): Generator<Known> {
   for (const reservation of reservations) {
     const key = keyOf(reservation);

@@ -1,4 +1,4 @@
-// What is held, and which of it is wanted, as callers see it.
+// A held port, and a filter of held ports, as callers see them.
 
 import type { PortGroup } from "../groups/group.ts";
 import type { AddressLike } from "../requests/address.ts";

@@ -141,7 +141,7 @@ export function releaseHeld(
   const isPools = group && membersOf({ ...source, grouped: [] }, group);
   const rest: Rest = (key, port) => restOf(key, port, filter, isPools);
   const list = FlowList.of(source.core, source.manager, filter.port, lineFilter(filter));
-  // Those whose objects are known leave their groups, and end their cooldowns.
+  // Reservations whose objects are known leave their groups, and their cooldowns end.
   for (const known of [...source.grouped, ...source.cooling]) {
     const isIn = group !== undefined && known.key.group === group;
     const left = restOf(known.key, known.port, filter, isIn ? undefined : isPools);

@@ -4,10 +4,11 @@
 //           destinations with their ports, and the counts that are not one
 //           destinations with one port, as the core reads them (netstack/singles.ts)
 //
-// The order is that in which the same records are made again, and so the memory is the same. The
-// first record below another is inline, and aggregates do not count it (assembly/netstack/records.ts):
-// it comes first, and addresses are in order otherwise. Where it is gone, others have not taken its
-// place: then a flow without ports comes first, which a restored manager has until others are there.
+// Restoring in this order makes the same records, and so uses the same memory. The first record
+// below another is inline, and aggregates do not count it (assembly/netstack/records.ts): it comes
+// first, and addresses are in order otherwise. If it has been freed, its place is still vacant:
+// then a flow without ports comes first, which the restored manager keeps until the others have
+// been made.
 
 import {
   LINE_BYTES,
@@ -32,7 +33,7 @@ const PLACE_ROOM = 64;
 /** Bits of a line's last word. */
 const UNCOUNTED = 2;
 const INLINE_HOST = 4;
-/** Names of records that are made for a while, where others are gone. */
+/** Names of records that are made for a while, in the place of freed ones. */
 const NO_DEVICE = [0xffffffff];
 const NO_ADDRESS = [0, 0, 0, 0xffffffff];
 
@@ -45,7 +46,7 @@ class Place {
   singleCount = 0;
   /** Numbers of other flows in the list. */
   others: number[] = [];
-  /** Which of its lists have lost the flow that aggregates do not count: those of tuples? */
+  /** Which of its two lists have lost the flow that aggregates do not count. */
   gone: boolean[] = [];
 
   /** @param room bytes that singles may take before they are moved. */
@@ -65,7 +66,7 @@ class Place {
   }
 }
 
-/** Writes all that is held, after what is kept and not needed has been freed. */
+/** Writes all that is held, after memory that is only kept for reuse has been freed. */
 export function writeHeld(writer: Writer, held: Held): void {
   const { core, manager } = held;
   const places = new Map<number, Place>();
@@ -75,7 +76,8 @@ export function writeHeld(writer: Writer, held: Held): void {
   let singles = 0;
   let last = 0;
   let place = new Place(0);
-  // Most often one address has nearly all connections. What is not written to costs nothing.
+  // Most often one address has nearly all connections. A part of the buffer without writes costs
+  // nothing.
   const room = core.exports.counterCount(manager) * SINGLE_BYTES;
   core.exports.expectSingles(manager, 0);
   forEachRun(core, manager, (flow, binding, count, from, bytes) => {
@@ -100,7 +102,10 @@ export function writeHeld(writer: Writer, held: Held): void {
   for (const { line, one } of ordered) one.write(writer, list, line, 0);
 }
 
-/** Frees what the aggregates of these bindings keep and do not need, and of those that count them. */
+/**
+ * Frees memory that the aggregates of these bindings, and of those that count them, only keep for
+ * reuse.
+ */
 function settleAggregates({ core, manager }: Held, bindings: Iterable<number>): void {
   const settled = new Set([0]);
   for (const one of bindings) {
@@ -141,7 +146,7 @@ interface Placed {
   readonly one: Place;
 }
 
-/** The places that hold something, in order, and before them those that are gone. */
+/** The places that hold ports, in order, and before them those that have been freed. */
 function inOrder(words: Uint32Array, places: readonly Place[]): Placed[] {
   const held = places
     .map((one, index) => ({ line: words.subarray(index * LINE, (index + 1) * LINE), one }))

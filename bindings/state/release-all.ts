@@ -1,5 +1,5 @@
 // Releasing by filter. A reservation object whose port goes so must know it, or its own release()
-// would later take another holder's reference. Objects are not listed anywhere; each asks, when it
+// would later take another holder's reference. There is no list of the objects; each asks, when it
 // is used, what has been released since it was made.
 
 import type { Key } from "../requests/parsing.ts";

@@ -56,13 +56,13 @@ export interface RestoreOptions {
   cooldownModule?: WebAssembly.Module | undefined;
 }
 
-/** The manager that is to hold what the snapshot says. */
+/** The manager that is restored. */
 interface RestoreTarget extends PoolOwner {
   /** An object for a reservation that is held. */
   attach(key: Key, port: number): Reservation;
   /** Gives back everything. */
   close(): void;
-  /** It is held until then. */
+  /** Starts the cooldown of a reservation, which ends at that time. */
   addCooling(reservation: Reservation, due: number): void;
 }
 
@@ -218,7 +218,7 @@ class Holding {
   readonly #manager: number;
   readonly #fail: () => never;
   readonly #extras: [key: Key, port: number, extra: number][] = [];
-  /** Pools that are open for a while, of this place and of such that hold nothing. */
+  /** Pools that are only open during the restore: of this place, and of places without ports. */
   #ofPlace: number[] = [];
   #ofOthers: number[] = [];
   #holds = false;
@@ -246,8 +246,8 @@ class Holding {
   }
 
   /**
-   * Makes the records of a flow that is gone, by a pool, so that the next ones are made as in the
-   * original. Without memory they take another form, which changes nothing else.
+   * Makes the records of a freed flow, by a pool, so that the next records get the same form as in
+   * the original. Without memory they get another form, which changes no answer.
    */
   addGone(key: Key): void {
     writeKey(this.#core, key);
@@ -255,7 +255,10 @@ class Holding {
     if (pool !== 0) this.#ofPlace.push(pool);
   }
 
-  /** What is gone of a place goes once others are there; a place that is gone, at the end. */
+  /**
+   * Closes the pools of freed flows once the others of the place have been made; those of a freed
+   * place at the end.
+   */
   endPlace(): void {
     if (!this.#holds) this.#ofOthers.push(...this.#ofPlace);
     else this.#closeAll(this.#ofPlace);
@@ -267,14 +270,16 @@ class Holding {
     for (const pool of pools) this.#core.exports.closePool(pool);
   }
 
-  /** Extra counts come last: those below zero need the holders that they are owed to. */
+  /**
+   * Restores extra counts last, because a count below zero needs other flows that hold the port.
+   */
   addExtra(key: Key, port: number, extra: number): void {
     if (port === 0 || extra === 0 || extra >= EXTRA_MAX) throw badSnapshot("a count is wrong");
     this.#extras.push([key, port, extra]);
   }
 
   end(): void {
-    // What is above zero comes first: what is below may be owed to it.
+    // Counts above zero come first, because those below may need them.
     const owing = this.#extras.sort(([, , one], [, , other]) => other - one);
     for (const [key, port, extra] of owing) {
       writeKey(this.#core, key);

@@ -8,11 +8,11 @@ import { badSnapshot, type Reader, type Writer } from "./bytes.ts";
 
 const SECRET_WORDS = 8;
 
-/** What a snapshot says. */
+/** The options of a snapshot. */
 export interface SnapshotOptions {
   /**
    * Takes along the secret of a keyed selection (`hash`, `double-hash`), so that a restored manager
-   * picks as the original would. A program that has it can tell ports in advance: false by default.
+   * picks as the original would. A program that has it can predict ports: false by default.
    */
   secrets?: boolean | undefined;
 }
@@ -52,7 +52,7 @@ export function writeSelection(
   }
 }
 
-/** A secret that did not come along is made anew, and never from a seed that did. */
+/** A secret that is not in the snapshot is drawn again, and never from a seed that is. */
 export function readSelection(reader: Reader): ReadSelection {
   const algorithm = POLICIES[reader.byte(POLICIES.length - 1)] as PolicyName;
   const slots = reader.count(65536);

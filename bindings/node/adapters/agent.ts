@@ -20,7 +20,7 @@ import { builtin, loadedLater } from "../builtin.ts";
 import { type Connector, type ConnectTarget, dialBy } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
-/** What an agent's or a request's connections have of ours. */
+/** The options of portwarden for the connections of an agent or a request. */
 export interface StickyOptions {
   /** With `spread: "sticky"`: connections come from the source that belongs to this key. */
   stickyKey?: string | undefined;
@@ -32,7 +32,7 @@ export interface HttpPortAgentOptions extends HttpAgentOptions, StickyOptions {}
 /** Options of {@link HttpsPortAgent}: those of `https.Agent`, and ours. */
 export interface HttpsPortAgentOptions extends HttpsAgentOptions, StickyOptions {}
 
-/** Told how it went, as Node wants it. */
+/** Node's callback for the outcome. */
 type Done = (error: Error | null, socket: Duplex) => void;
 
 const NodesHttpAgent: typeof HttpAgent = loadedLater(() => builtin("http").Agent);
@@ -150,9 +150,9 @@ export function connectionFor(
 ): (options: NetConnectOpts | ClientRequestArgs, done?: Done) => Socket {
   checkObject("options", options);
   const { secure = false, stickyKey } = options;
-  // Node takes the socket that comes by the callback; its types say that one is answered.
+  // Node takes the socket that the callback gets; its types say that one is returned.
   return ((request: ClientRequestArgs, done: Done): Socket | undefined => {
-    // The path is that of the URL, and to net.connect that of a local socket.
+    // `path` is that of the URL, but net.connect would take it for that of a local socket.
     const path = request.socketPath ?? undefined;
     const servername = secure ? { servername: serverNameOf(request) } : {};
     const passed = { ...request, ...servername, path } as NetConnectOpts;
@@ -171,7 +171,7 @@ export function connectionFor(
 
 // ── Between Node's agents and the connector ───────────────────────────────────────────────
 
-/** What Node's agents have beside what their types say; `agent-base` relies on the same. */
+/** Members of Node's agents that their types do not have; `agent-base` relies on the same. */
 interface AgentInside {
   readonly sockets: Record<string, Duplex[] | undefined>;
   readonly requests: Record<string, ClientRequest[] | undefined>;
@@ -189,7 +189,7 @@ function nodes(module: "http" | "https"): AgentInside {
   return builtin(module).Agent.prototype as unknown as AgentInside;
 }
 
-/** TLS on a connection that is there would not be ours. */
+/** Options for TLS over an existing connection, which would not be one of the connector. */
 const SECURE_REFUSED = ["socket"];
 
 /** The request that a connection is made for, among its options. */
@@ -272,7 +272,10 @@ function queueOf({ requests }: AgentInside, request: ClientRequest): string | un
   return Object.keys(requests).find((name) => requests[name]?.includes(request));
 }
 
-/** Was it there? Node itself leaves a request in the queue that it has told of an error. */
+/**
+ * Removes a request from the queue, and tells whether it was there. Node leaves requests that have
+ * failed in it.
+ */
 function leaveQueue(inside: AgentInside, request: ClientRequest): boolean {
   const name = queueOf(inside, request);
   const queue = name === undefined ? undefined : inside.requests[name];
@@ -314,7 +317,10 @@ class Pending {
   #operation: ReturnType<typeof dialBy> | undefined;
   /** Why it has been given up. */
   #reason: Error | undefined;
-  /** Stands for it among the agent's sockets, so that the agent counts it, and destroys it. */
+  /**
+   * Stands for the connection among the agent's sockets, so that the agent counts it, and destroys
+   * it.
+   */
   readonly #standIn: Socket = new Socket();
   readonly #timer: NodeJS.Timeout | undefined;
   /** The request that this connection is for, unless that is in the agent's queue and takes any. */
@@ -414,12 +420,12 @@ function targetOf(options: ClientRequestArgs, key: string | undefined): ConnectT
 }
 
 /**
- * Told of an error, Node's request says that and no more: by a socket that fails it ends, with
- * `close`, as ever.
+ * A request that is told of an error only emits that. A socket that fails also ends the request,
+ * with `close`, as usual.
  */
 function failBy(done: Done, error: Error): void {
   const socket = new Socket();
-  // A request that is gone listens no more.
+  // A request that has ended has no listeners any more.
   socket.on("error", () => {});
   done(null, socket);
   socket.destroy(error);
@@ -432,7 +438,7 @@ function serverNameOf(request: ClientRequestArgs & { servername?: string }): str
   return host && isIP(host) === 0 ? host : "";
 }
 
-/** What a request says in Node when its connection ends before there is an answer. */
+/** Node's error of a request whose connection ends before the response. */
 function hungUp(): Error {
   return Object.assign(new Error("socket hang up"), { code: "ECONNRESET" });
 }

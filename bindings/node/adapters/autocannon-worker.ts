@@ -9,7 +9,7 @@ import { type AutocannonShares, shareOf } from "./autocannon-workers.ts";
 const { opts } = workerData as { opts: { portwarden: AutocannonShares } };
 const { index, options } = shareOf(opts.portwarden);
 const setup: (client: object) => void = autocannonSetup(createConnector(options), {
-  // Clients are numbered in each worker anew.
+  // Each worker numbers its clients from 0.
   stickyKey: (client) => `${index} ${client}`,
 });
 

@@ -23,7 +23,7 @@ const PAUSE_AFTER = 2;
 const PAUSE_MS = 10;
 const PAUSE_MAX_MS = 1000;
 
-/** What is used of a client (autocannon 9, `lib/httpClient.js`). */
+/** The members of a client that are used (autocannon 9, `lib/httpClient.js`). */
 export interface AutocannonClient {
   readonly opts: {
     readonly hostname?: string | undefined;
@@ -49,7 +49,7 @@ export interface AutocannonClient {
 export interface AutocannonSetupOptions {
   /**
    * With `spread: "sticky"`: the key of a client, which are numbered from 0; by default that
-   * number. So each client comes from one source, whenever it connects anew.
+   * number. So each client comes from one source, also when it reconnects.
    */
   stickyKey?: ((index: number) => string) | undefined;
 }
@@ -59,7 +59,7 @@ export interface AutocannonSetupOptions {
  * sources and ports that portwarden has picked. TLS is as ever in autocannon: `tlsOptions` and
  * `servername` count, certificates do not.
  *
- * - A connection that fails is counted as an error (`connError`), as ever. Autocannon then connects anew at once; after
+ * - A connection that fails is counted as an error (`connError`), as usual. Autocannon then reconnects at once; after
  *   failures in a row this pauses, from 10 ms up to one second. Each connection counts for `amount`, and errors for
  *   `bailout`, so a run ends.
  * - What had been sent on a connection that is gone is forgotten: it does not spoil the latencies of the next one.
@@ -166,7 +166,7 @@ class Connections {
   }
 }
 
-/** What a client has for a socket while there is none. */
+/** A client's socket while its connection is being opened. */
 class StandIn {
   readonly chunks: (Buffer | string)[] = [];
   #operation: ReturnType<typeof dialBy> | undefined;

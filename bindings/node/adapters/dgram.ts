@@ -26,7 +26,7 @@ export interface BindDatagramOptions extends SocketOptions {
 /**
  * A UDP socket, bound to one of the connector's sources and a port that portwarden has picked. If
  * another program has the port, it is quarantined and the next one tried. The port comes back when
- * the socket has closed, and does not rest.
+ * the socket has closed, without a cooldown.
  *
  * It waits for a port if the connector does. `signal` ends that, and closes the socket later.
  * @returns a promise of the socket, bound.
@@ -61,7 +61,8 @@ export async function bindDatagram(
 }
 
 /**
- * What an attempt needs of a `net.Socket`, for one of `node:dgram`: it connects when that is bound.
+ * The part of a `net.Socket` that an attempt needs, for a socket of `node:dgram`: it connects when
+ * that is bound.
  */
 class Binding extends EventEmitter {
   readonly socket: DatagramSocket;
@@ -109,7 +110,7 @@ class Binding extends EventEmitter {
   }
 }
 
-/** Has it been closed? One that is still being bound puts that off. */
+/** Has the socket been closed? A socket that is still being bound closes later. */
 function isClosed(socket: DatagramSocket): boolean {
   try {
     socket.address();

@@ -1,11 +1,10 @@
-// What a tool may say of a connection's ends, and an adapter hands to the connector or refuses.
-// Nothing that was asked for is dropped: docs/reference/adapter-options.md has a table for each
-// adapter.
+// The options of a tool that concern a connection's ends. An adapter hands each to the connector or
+// refuses it, and drops none: docs/reference/adapter-options.md has a table for each adapter.
 
 import { wrongValue } from "../../errors.ts";
 import type { ConnectTarget } from "../connector/connector.ts";
 
-/** What `net.connect` takes and a connector decides itself: what each must be instead. */
+/** Options of `net.connect` that the connector decides itself, and what each must be instead. */
 const REFUSED: Readonly<Record<string, string>> = {
   localPort: "left to the connector",
   hints: "left out: the connector's lookup resolves names",
@@ -15,7 +14,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 
 const REFUSED_NAMES = Object.keys(REFUSED);
 
-/** What asks for nothing else than the connector does. */
+/** Values that ask for nothing else than the connector does. */
 const HARMLESS: Readonly<Record<string, unknown>> = { hints: 0, autoSelectFamily: true };
 
 /** The options that the connector honours. */

@@ -20,10 +20,13 @@ const KEEP_ALIVE_MS = 60_000;
 const SESSIONS = 100;
 const DAY_MS = 86_400_000;
 const UINT32_MAX = 0xffffffff;
-/** What undici says of each connection, what a port is not for, and what `allowH2` decides. */
+/**
+ * Options that undici itself gives for each connection, or that do not concern a port, or that
+ * `allowH2` decides.
+ */
 const DECIDED = ["host", "port", "path", "socket", "socketPath", "ALPNProtocols", "useH2c"];
 
-/** What undici says of the connection that it wants. */
+/** The connection that undici asks for. */
 export interface UndiciTarget {
   hostname: string;
   protocol: string;
@@ -34,14 +37,14 @@ export interface UndiciTarget {
   allowH2?: boolean | undefined;
 }
 
-/** What is set when a socket is there. */
+/** What is set on a socket once it exists. */
 interface SetLater {
   noDelay?: unknown;
   keepAlive?: unknown;
   keepAliveInitialDelay?: unknown;
 }
 
-/** Told how it went, as undici wants it. */
+/** undici's callback for the outcome. */
 export type UndiciCallback = (...result: [null, Socket] | [Error, null]) => void;
 
 /**
@@ -77,7 +80,7 @@ export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout" 
   keepAliveInitialDelay?: number | undefined;
   /** With `spread: "sticky"`: connections come from the source that belongs to this key. */
   stickyKey?: string | undefined;
-  /** Endpoints what is under way, waits, or is open, when it is aborted. */
+  /** When aborted, ends connections that are under way, wait, or are open. */
   signal?: AbortSignal | undefined;
 }
 
@@ -135,18 +138,18 @@ export function undiciConnect(
 
 // ── Who wants a connection ────────────────────────────────────────────────────────────────
 //
-// undici tells a connect function neither which Client it serves nor that this has been destroyed.
-// But all requests of a Client that is destroyed fail, which it tells on a diagnostics channel. So
-// each connection that is being opened to the origin of such a request is put to the test: its
-// Client is told of a failure that undici takes for a passing one (code `UND_ERR_INFO`). One that
-// lives asks again, before the call returns, and is given the same connection; one that is
+// undici tells a connect function neither which Client it serves nor that the Client has been
+// destroyed. But all requests of a destroyed Client fail, which undici publishes on a diagnostics
+// channel. So each connection that is being opened to the origin of such a request is tested: its
+// Client is given an error that undici takes for a temporary one (code `UND_ERR_INFO`). A Client
+// that lives asks again, before the call returns, and is given the same connection; one that is
 // destroyed does not, so its connection is given up.
 
 /** undici `lib/core/diagnostics.js`: a request has failed. */
 const failures = channel("undici:request:error");
 /** Being opened. */
 const underWay = new Set<Wanted>();
-/** Whose Client is asked just now whether it lives. */
+/** The connection whose Client is just being tested. */
 let tested: Wanted | undefined;
 
 /** A connection that a Client has asked for, and that is being opened. */
@@ -182,7 +185,7 @@ class Wanted {
     return new URL(`${protocol}//${host}:${port}`).origin === origin;
   }
 
-  /** Finds out whether its Client lives; gives the connection up if it does not. */
+  /** Tests whether the Client lives, and gives the connection up if it does not. */
   test(): void {
     if (!underWay.has(this)) return;
     const callback = this.#callback;
@@ -231,7 +234,7 @@ function passing(): Error {
 
 // ── Sockets as undici makes them ──────────────────────────────────────────────────────────
 
-/** What sockets without TLS are made with; `configured` does the rest. */
+/** The options of sockets without TLS; `configured` sets the others. */
 function optionsOfPlain(options: UndiciConnectOptions): object {
   const { noDelay, keepAlive, keepAliveInitialDelay, ...rest } = ofNode(options) as SetLater;
   return { highWaterMark: 65_536, ...rest };
@@ -260,7 +263,7 @@ function dialSecure(target: UndiciTarget, options: UndiciConnectOptions, session
   };
 }
 
-/** Without what is ours alone. */
+/** The options without those of portwarden. */
 function ofNode(options: UndiciConnectOptions): object {
   const { timeout, allowH2, maxCachedSessions, stickyKey, signal, ...rest } = options;
   return rest;
@@ -305,7 +308,7 @@ class Sessions {
 const UNDICI_ERROR = Symbol.for("undici.error.UND_ERR");
 const UNDICI_TIMEOUT = Symbol.for("undici.error.UND_ERR_CONNECT_TIMEOUT");
 
-/** For the reason of a signal that undici would take for no error. */
+/** Wraps the reason of a signal that undici would not take for an error. */
 function aborted(reason: unknown): Error {
   const error = new Error("the signal was aborted", { cause: reason });
   return Object.assign(error, { name: "AbortError", code: "ABORT_ERR" });

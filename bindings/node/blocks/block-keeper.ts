@@ -5,8 +5,9 @@
 //                        ├──▶ lost: the store says so
 //                        └──▶ lost: no renewal came in time, by either clock
 //
-// One request is under way at a time, and each has a time limit of its own, as clients of stores
-// wait for ever. The term of a grant counts from before the request was sent, less a margin.
+// One request is under way at a time, and each has a time limit of its own, because clients of
+// stores may wait for ever. The term of a grant counts from before the request was sent, less a
+// margin.
 //
 // Must stay true: past its term a block is not usable, and what has ended stays ended, whatever
 // answer comes later.
@@ -22,7 +23,7 @@ import {
   soonerOf,
 } from "./clock.ts";
 
-/** What part of a term is kept in hand: clocks of two machines do not run alike. */
+/** The part of a term that is not used, because clocks of two machines do not run alike. */
 const MARGIN = 1 / 10;
 /** Renewals per term; a request may take as long as from one to the next. */
 const RENEWALS = 3;
@@ -35,13 +36,13 @@ const BACKOFF_MS = 100;
 const BACKOFF_MS_MAX = 5_000;
 /** Where all is leased and the store does not say when to ask again. */
 const RETRY_MS = 50;
-/** A store that need not wait is not asked more often than this where it has nothing. */
+/** A store that answers at once is not asked more often than this while it has no block. */
 const NONE_MS = 10;
 
-/** What a keeper tells. */
+/** The events of a keeper. */
 export interface KeeperListener {
   onAcquired(blocks: readonly number[]): void;
-  /** No block came of asking: the store has none, or could not be asked (`error`). */
+  /** A request got no block: the store has none, or could not be asked (`error`). */
   onRefused(grant: BlockGrant | undefined, error: unknown): void;
   /** These are not to be used from now on. */
   onLost(blocks: readonly number[]): void;
@@ -49,7 +50,7 @@ export interface KeeperListener {
   onError(error: unknown): void;
   /** Another holder found nothing free. */
   onWanted(block: number | undefined): void;
-  /** Blocks that are of use, as spans of them. */
+  /** The blocks that are of use, as spans. */
   spans(): readonly (readonly [first: number, last: number])[];
 }
 
@@ -65,9 +66,9 @@ export class BlockKeeper {
   #renewAt = Number.POSITIVE_INFINITY;
   /** How many blocks are wanted of the next request. */
   #want = 0;
-  /** No asking before that, by the monotonic clock. */
+  /** The store is not asked before that, by the monotonic clock. */
   #notBefore = 0;
-  /** The store that need not wait had nothing: it is not asked again before that. */
+  /** The store that answers at once had no block: it is not asked again before that. */
   #noneUntil = 0;
   #backoff = BACKOFF_MS;
   #isBusy = false;
@@ -99,7 +100,7 @@ export class BlockKeeper {
     return false;
   }
 
-  /** A block at once, of a store that need not wait. */
+  /** A block at once, from a store that answers at once. */
   tryAcquire(): number | undefined {
     if (this.#store.tryAcquire === undefined || this.#isClosed) return undefined;
     if (this.#clock.monotonic() < this.#noneUntil) return undefined;
@@ -139,7 +140,7 @@ export class BlockKeeper {
     this.#next();
   }
 
-  /** Gives back everything, and asks for nothing any more. */
+  /** Gives back all blocks, and sends no requests any more. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -168,7 +169,7 @@ export class BlockKeeper {
     const renewAt = this.#held.size > 0 ? this.#renewAt : Number.POSITIVE_INFINITY;
     const due = Math.min(renewAt, this.#want > 0 ? this.#notBefore : Number.POSITIVE_INFINITY);
     if (!Number.isFinite(due)) return;
-    // The wall clock may end a term sooner than the timer does; each use looks at both.
+    // The wall clock may end a term sooner than the timer; each use checks both clocks.
     this.#timer = this.#clock.after(Math.max(1, due - now), () => {
       this.isUsable();
       this.#next();
@@ -268,7 +269,7 @@ export class BlockKeeper {
 
   #onRenewed(renewal: Renewal, said: HeldBlocks, deadline: Deadline | undefined): void {
     this.#backoff = BACKOFF_MS;
-    // What has ended meanwhile stays ended.
+    // A term that has ended meanwhile stays ended.
     if (!this.isUsable() || this.#held.size === 0) return;
     this.#deadline = deadline;
     const lost = renewal.lost.filter((block) => this.#held.get(block) === said.get(block));

@@ -1,6 +1,6 @@
-// BlockStore: who may use which ports of a source address. Threads, processes and machines that
-// share an address lease its ports in blocks, and take ports from blocks that they have leased
-// alone.
+// BlockStore: which holder may use which ports of a source address. Threads, processes and machines
+// that share an address lease its ports in blocks, and take ports only from blocks that they have
+// leased.
 //
 //   port    0        64       128            65472      65535
 //           ├─ block 0 ─┼─ block 1 ─┼─ … ────┼─ block 1023 ─┤
@@ -32,7 +32,7 @@ export function firstPortOf(block: number): number {
 }
 
 /**
- * The scope of an address and a transport: all who spell the same address get the same.
+ * The scope of an address and a transport. All spellings of an address have the same scope.
  * @param transport 6 (TCP), the default, or 17 (UDP).
  * @throws PortError `ERR_INVALID_IP_ADDRESS` (no address, or one with a zone), `ERR_INVALID_ARG_VALUE`
  * (the wildcard, which is every address at once; another transport), `ERR_INVALID_ARG_TYPE`.

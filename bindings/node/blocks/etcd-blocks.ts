@@ -39,7 +39,7 @@ const TTL_MS_LEAST = 2_000;
 const HOUR_MS = 3_600_000;
 const PREFIX = "portwarden/1/";
 const WANTED = "wanted";
-/** Others may be quicker: so many times it is looked for free blocks. */
+/** Other holders may be quicker: so often a search for free blocks is repeated. */
 const TRIES = 4;
 const RETRY_MS = 500;
 const HOLDERS_MAX = 8;
@@ -173,7 +173,7 @@ class EtcdBlocks implements BlockStore {
 
   async #call<T>(path: string, body: object): Promise<T> {
     const url = new URL(`v3/${path}`, this.#url.endsWith("/") ? this.#url : `${this.#url}/`);
-    // A call that is given up is forgotten by its keeper, and ended here some time.
+    // The keeper does not wait for a call that it has given up; the call ends after this time.
     const signal = AbortSignal.timeout(this.ttl);
     const answer = await this.#fetch(url, { method: "POST", body: JSON.stringify(body), signal });
     const text = await answer.text();

@@ -1,6 +1,7 @@
 // hostBlocks: blocks leased among the threads, processes and containers of one Linux network
-// namespace. A leased block is an abstract Unix socket that listens: the kernel lets one have it,
-// and takes it back when its process or thread ends, however that happens. No clock, no daemon.
+// namespace. A leased block is an abstract Unix socket that listens: the kernel lets a single
+// process have it, and frees it when that process or thread ends, however that happens. No clock,
+// no daemon.
 //
 //   portwarden/1/tcp/10.0.0.1/625          version, transport, address, block (host-name.ts)
 
@@ -22,11 +23,11 @@ import { holdName, hostPath } from "./host-name.ts";
 import { openLeased } from "./leased-pool.ts";
 import type { LendingStore, LoanAnswer, LoanRequest } from "./loans.ts";
 
-/** So many holders are asked when nothing is free, */
+/** So many holders are asked when no block is free, */
 const ASKED = 8;
 /** and so many milliseconds they are given. */
 const ANSWER_MS = 4;
-/** After that a block is asked for again, and each time it was in vain twice as late. */
+/** After that a block is asked for again; the time doubles with each failure. */
 const RETRY_MS = { least: 20, most: 320 };
 /** So many may be connected to the socket of a block. */
 const CALLERS_MAX = 64;
@@ -203,7 +204,7 @@ class HostBlocks implements PoolStore, LendingStore {
 
   // ── The bell ────────────────────────────────────────────────────────────────────────────
 
-  /** One who rings wants the block, and perhaps asks for a loan then. */
+  /** A process that connects wants the block, and may then ask for a loan. */
   #onCaller(scope: BlockScope, block: number, peer: Socket): void {
     if (this.#held.has(hostName(scope, block))) this.onWanted?.(scope, block);
     this.#track(peer);
@@ -231,7 +232,9 @@ class HostBlocks implements PoolStore, LendingStore {
     peer.on("close", () => this.#peers.delete(peer));
   }
 
-  /** Rings at some blocks that others hold: one who has it idle closes it. */
+  /**
+   * Connects to some blocks that other processes hold: a holder closes a block that it has idle.
+   */
   async #ask(scope: BlockScope, first: number, last: number): Promise<void> {
     const others = [...shuffled(first, last)].filter(
       (block) => !this.#held.has(hostName(scope, block)),

@@ -57,13 +57,13 @@ class HostList {
   }
 }
 
-/** That of this thread. */
+/** The list of this thread. */
 export const HOST_LIST: HostList = new HostList();
 
 /** The blocks that a text of /proc/net/unix names, with the inode of each, by scope. */
 export function parseNames(text: string): Names {
   const found: Names = new Map();
-  // Lines are long, and few of them are of this.
+  // Lines are long, and few of them name a block.
   for (let at = text.indexOf(MARK); at >= 0; at = text.indexOf(MARK, at + 1)) {
     const end = text.indexOf("\n", at);
     const name = text.slice(at + MARK.length, end < 0 ? undefined : end);

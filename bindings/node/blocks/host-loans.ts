@@ -72,14 +72,14 @@ function loanOf(peer: Socket, ports: readonly number[]): Loan {
   };
 }
 
-/** What a lender does with those who connect. */
+/** How a lender serves borrowers that connect. */
 interface Lender {
   lend(request: LoanRequest): Lent | undefined;
-  /** All that it has of the scope. */
+  /** All blocks of the scope that the lender holds. */
   blocks(): readonly number[];
 }
 
-/** Answers one who has connected, and takes back what it lends. */
+/** Answers a borrower that has connected, and takes back the ports that it lends. */
 export function serveBorrower(peer: Socket, { lend, blocks }: Lender): void {
   let lent: Lent | undefined;
   let left = new Set<number>();
@@ -107,7 +107,7 @@ export function serveBorrower(peer: Socket, { lend, blocks }: Lender): void {
 
 // ── Lines ─────────────────────────────────────────────────────────────────────────────────
 
-/** Each line as what it says; whatever is no line of JSON ends the connection. */
+/** Each line, parsed. A line that is not JSON ends the connection. */
 function onLines(peer: Socket, onMessage: (message: unknown) => void): void {
   let text = "";
   peer.setEncoding("latin1").on("data", (data: string) => {

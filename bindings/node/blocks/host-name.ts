@@ -1,6 +1,7 @@
 // Host names: names of which one holder at a time can have each, among all threads and processes of
-// a Linux network namespace. A name that is held is an abstract Unix socket that listens: the kernel
-// lets one have it, and takes it back when its process or thread ends, however that happens.
+// a Linux network namespace. A name that is held is an abstract Unix socket that listens: the
+// kernel lets a single holder have it, and frees it when its process or thread ends, however that
+// happens.
 //
 //   byte  0     the NUL of an abstract name
 //         1     portwarden/1/tcp/10.0.0.1/625/         version, and what is held
@@ -15,7 +16,7 @@ import { createServer, type Server, type Socket } from "node:net";
 export const HOST_PREFIX = "portwarden/1/";
 const NAME_BYTES = 108;
 
-/** What a holder is told. */
+/** The events of a holder. */
 interface HolderEvents {
   /** A process connects because it wants the name; by default the connection is closed at once. */
   wanted?(peer: Socket): void;
@@ -39,6 +40,6 @@ export function holdName(path: string, { wanted, failed }: HolderEvents): Server
   });
   // In a worker of `cluster` the primary would listen for all of them.
   server.listen({ path, exclusive: true });
-  // Whether it listens is known at once.
+  // Whether the server listens is known at once.
   return server.listening ? server.unref() : undefined;
 }

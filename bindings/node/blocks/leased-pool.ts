@@ -1,6 +1,6 @@
-// Leased pool: a PortPool that takes ports from leased blocks alone. The pool is one of the core's,
-// with the mask of the leased blocks as its reserved ports; what it takes and frees is counted by
-// block beside that.
+// Leased pool: a PortPool that takes ports from leased blocks alone. The core's pool has the mask
+// of the leased blocks as its reserved ports; the ports that it takes and frees are also counted by
+// block.
 //
 //   manager ── store ──┬── LeasedPorts of tcp/10.0.0.1 ──┬── pool to one destination
 //                      │                                 └── pool to another
@@ -20,7 +20,7 @@ import type { LeasedPorts } from "./leased-ports.ts";
 import { Leases } from "./leases.ts";
 import type { PairUse } from "./pair-use.ts";
 
-/** Whose pools a store serves. */
+/** The manager whose pools a store serves. */
 interface Tenant {
   /** Weak: a manager may become garbage. */
   readonly manager: WeakRef<PortManager>;
@@ -29,7 +29,10 @@ interface Tenant {
 }
 
 const TENANTS: WeakMap<BlockStore, Tenant> = new WeakMap();
-/** A timer holds what is leased until it is closed: by a manager, or when that is garbage. */
+/**
+ * A timer keeps the leases alive until they are closed: by the manager, or when it has become
+ * garbage.
+ */
 const cleanup: Registry<Leases> = registerCleanup((leases) => leases.close());
 const SOME_PORTS = new Uint16Array(256);
 
@@ -92,7 +95,7 @@ function takingFrom(pool: PortPool, leased: LeasedPorts, use: PairUse): PortPool
   const counts = countsOf(pool);
   const own: Partial<PortPool> = {
     take(offset) {
-      // Rather than a cooling port that may be taken over.
+      // A new block is better than a cooling port that may be taken over.
       if (leased.isFull(use)) leased.grow();
       for (;;) {
         const port = take(offset ?? (isRandom ? leased.startOffset() : undefined));

@@ -34,14 +34,15 @@ import { PairUse } from "./pair-use.ts";
 /** Another block is asked for when so few ports are left for a destination. */
 const AHEAD = 16;
 /**
- * A block runs dry when it and so many more ports, or this share of those in use, are left over.
+ * A block starts to drain when more than so many ports, or this share of those in use, are left
+ * over without it.
  */
 const SPARE_PORTS = 2 * AHEAD;
 const SPARE_SHARE = 1 / 64;
-/** What a request asks for beside one: a part of what is held, up to so many. */
+/** Blocks that a request asks for beside one: a part of those held, up to so many. */
 const GROWTH = 1 / 8;
 const WANT_MAX = 32;
-/** The last blocks go back when nothing has been taken for so long. */
+/** The last blocks are given back when no port has been taken for so long. */
 const IDLE_MS = 10_000;
 /** So many ports that are left over for a destination are not lent. */
 const LEND_KEPT = 4;
@@ -55,7 +56,7 @@ interface LeasedSocket {
   resetAndDestroy?(): unknown;
 }
 
-/** What leased ports tell the connector. */
+/** The events of leased ports, for the connector. */
 export interface LeasedPortsListener {
   /** Blocks have come, or cannot come now: waiting calls may look again. */
   onChange(): void;
@@ -91,7 +92,7 @@ export class LeasedPorts implements KeeperListener {
   /** Open blocks, and how many ports of each may be used. */
   readonly #open: Map<number, number> = new Map();
   readonly #draining: Set<number> = new Set();
-  /** The same blocks, to draw from. */
+  /** The same blocks, as a list to draw from. */
   #openList: readonly number[] = [];
   /** Ports of the open blocks that may be used. */
   #openPorts = 0;
@@ -100,7 +101,7 @@ export class LeasedPorts implements KeeperListener {
   /** Ports that are lent to other holders. */
   lentPorts = 0;
   readonly #sockets: Map<number, Set<LeasedSocket>> = new Map();
-  /** As of the last look: each take would have to ask the clock. */
+  /** When a port was last taken, as of the last `tidy`: takes do not read the clock. */
   #lastUsed: number;
   #wasUsed = false;
   /** Of the last refusal. */
@@ -156,7 +157,7 @@ export class LeasedPorts implements KeeperListener {
     return this.#refusal === undefined && this.#keeper.isAsking;
   }
 
-  /** Who has blocks, and what went wrong, as far as the last refusal told. */
+  /** The holders of blocks, and the error, as far as the last refusal told them. */
   get refusal(): { readonly holders: readonly string[]; readonly error: unknown } | undefined {
     return this.#refusal;
   }
@@ -252,7 +253,7 @@ export class LeasedPorts implements KeeperListener {
     const range = this.#options.range();
     if (range === undefined || this.#isSpilledOut()) return 0;
     const count = range.last - range.first + 1;
-    // Not all from the same place: they would meet.
+    // Holders begin at different places, so that they do not try the same ports.
     if (this.#spillAt === 0) this.#spillAt = range.first + Math.floor(Math.random() * count);
     for (let step = 0; step < count; step++) {
       const port = this.#spillAt;
@@ -267,7 +268,7 @@ export class LeasedPorts implements KeeperListener {
     this.#spillConflicts++;
   }
 
-  /** Each try costs a socket: where most are taken, there are only so many. */
+  /** Each try costs a socket, so there are only so many tries where most ports are taken. */
   #isSpilledOut(): boolean {
     const now = this.#options.clock.monotonic();
     if (now >= this.#spillWindowEnd) {
@@ -337,7 +338,7 @@ export class LeasedPorts implements KeeperListener {
     if (left === 0 && this.#draining.has(block)) this.#giveBack([block]);
   }
 
-  /** The socket goes when its block is lost, where that is the policy. */
+  /** Closes the socket when its block is lost, if that is the policy. */
   watch(port: number, socket: LeasedSocket): void {
     if (!this.#options.destroys) return;
     const block = blockOf(port);
@@ -353,7 +354,7 @@ export class LeasedPorts implements KeeperListener {
 
   // ── Fewer ports ─────────────────────────────────────────────────────────────────────────
 
-  /** Looks after what is left over; to be called now and then. */
+  /** Gives back ports and blocks that are left over; to be called now and then. */
   tidy(): void {
     if (!this.isUsable()) return;
     const most = Math.max(0, ...[...this.#members].map(({ size }) => size));
@@ -370,7 +371,7 @@ export class LeasedPorts implements KeeperListener {
     if (most === 0 && idleMs > IDLE_MS) this.#drainIdle();
   }
 
-  /** All blocks of which no port is in use go back. */
+  /** Gives back all blocks without a port in use. */
   #drainIdle(): void {
     for (const block of [...this.#open.keys()]) if (this.#uses[block] === 0) this.#drain(block);
   }
@@ -387,7 +388,7 @@ export class LeasedPorts implements KeeperListener {
     this.#keeper.giveBack(blocks);
   }
 
-  /** No more blocks; those that are held go back. */
+  /** Asks for no more blocks, and gives back those that are held. */
   async close(): Promise<void> {
     for (const block of [...this.#open.keys()]) this.#closeBlock(block);
     this.#draining.clear();
@@ -427,7 +428,7 @@ export class LeasedPorts implements KeeperListener {
     this.#options.listener.onError(this, error);
   }
 
-  /** What is idle goes back, the wanted block among it. */
+  /** Gives back idle blocks, the wanted one among them. */
   onWanted(): void {
     if (!this.isUsable()) return;
     this.#drainIdle();

@@ -1,5 +1,4 @@
-// Leases: all leased ports of one connector, by source and transport, and what has happened to
-// them.
+// Leases: all leased ports of one connector, by source and transport, and their events and counts.
 
 import { type Channel, channel } from "node:diagnostics_channel";
 import { cryptoRandom, type Random, SeededRandom } from "../../core/random.ts";
@@ -13,10 +12,10 @@ import { isLending, type LendingStore } from "./loans.ts";
 /** The channel of `node:diagnostics_channel` for {@link BlockEvent}s. */
 export const BLOCKS_CHANNEL = "portwarden:blocks";
 
-/** How often what is left over is looked after. */
+/** How often ports and blocks that are left over are given back. */
 const TIDY_MS = 1000;
 
-/** What happens to blocks; messages on the channel `portwarden:blocks`. */
+/** An event of blocks; messages on the channel `portwarden:blocks`. */
 export interface BlockEvent {
   /**
    * `acquired`, `returned`; `lost`: the store gave them to another, or the term ended; `refused`:
@@ -31,7 +30,7 @@ export interface BlockEvent {
   readonly transport: number;
   /** The blocks; block b is the ports 64 b to 64 b + 63. */
   readonly blocks: readonly number[];
-  /** Who has blocks, for `refused`, as far as the store knows them. */
+  /** The holders of blocks, for `refused`, as far as the store knows them. */
   readonly holders: readonly string[];
   readonly error: unknown;
 }

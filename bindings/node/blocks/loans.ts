@@ -1,5 +1,5 @@
 // Loans: ports for one source and destination that the holder of a block can spare, lent to another
-// holder of the host who finds no block free.
+// holder of the host that finds no block free.
 //
 //   borrower ── how many ports, to which destination, of which range ─▶ lender
 //            ◀─ ports, which the lender takes for that destination ────
@@ -7,7 +7,8 @@
 //
 // Both keep a connection for as long as a port of it is lent: the death of either ends it.
 //
-// Must stay true: a port is lent to one at a time, and its lender uses it only when it is back.
+// Must stay true: a port is lent to one holder at a time, and its lender uses it only after it has
+// come back.
 
 import type { BlockScope, BlockStore } from "./block-store.ts";
 import type { Clock, ClockTimer } from "./clock.ts";
@@ -18,17 +19,17 @@ const WANT = { least: 8, most: 64 };
 /** So many holders are asked at the same time, and so many for one loan. */
 const AT_ONCE = 2;
 const ASKED_MAX = 16;
-/** And no more after so many milliseconds. */
+/** No more holders are asked after so many milliseconds. */
 const ASKING_MS = 250;
 /**
  * If no holder lent any, the next try is after so many milliseconds, and twice as late each time.
  */
 const NONE_MS = { least: 20, most: 640 };
-/** How often it is looked at what is not needed any more, milliseconds. */
+/** How often ports that are no longer needed are given back, milliseconds. */
 const LOOK_MS = 200;
 /**
- * So many ports that are not in use are kept by who has no others left and has taken some since the
- * last look, or as many as that.
+ * A borrower with fewer ports of its own left, which has taken some since the last check, keeps so
+ * many unused ports, or as many as it has taken.
  */
 const IDLE_KEPT = 4;
 
@@ -47,7 +48,7 @@ export interface LoanRequest {
 /** What has been lent, as the lender sees it. */
 export interface Lent {
   readonly ports: readonly number[];
-  /** These are back; `isBroken`: the borrower is gone, and has perhaps just used them. */
+  /** Ports have come back; `isBroken`: the borrower is gone, and has perhaps just used them. */
   takeBack(ports: readonly number[], isBroken: boolean): void;
 }
 
@@ -59,9 +60,9 @@ export interface Loan {
   onEnd: () => void;
 }
 
-/** What one holder answers. */
+/** The answer of one holder. */
 export interface LoanAnswer {
-  /** What it has of the scope: it need not be asked again by another of its blocks. */
+  /** Its blocks of the scope, by which it need not be asked again. */
   readonly blocks: readonly number[];
   readonly loan?: Loan | undefined;
 }
@@ -72,7 +73,7 @@ export interface LendingStore extends BlockStore {
   others(scope: BlockScope, first: number, last: number): number[];
   /** Asks the holder of a block. */
   borrow(scope: BlockScope, block: number, request: LoanRequest): Promise<LoanAnswer>;
-  /** Set by the holder: what it can spare. */
+  /** Set by the holder: answers with the ports that it can spare. */
   onLend: ((scope: BlockScope, request: LoanRequest) => Lent | undefined) | undefined;
 }
 
@@ -99,7 +100,7 @@ interface LoansOptions {
 export class Loans {
   readonly #options: LoansOptions;
   readonly #byPort: Map<number, Loan> = new Map();
-  /** How many have been taken since the last look. */
+  /** How many have been taken since the last check. */
   #taken = 0;
   #isAsking = false;
   /** No holder lent any: the next try is not before that, by the monotonic clock. */
@@ -138,7 +139,7 @@ export class Loans {
 
   /**
    * Asks holders for ports; for the more, the more there are already.
-   * @param waiting so many connections wait.
+   * @param waiting how many connections wait.
    * @returns false: it would be too early.
    */
   ask(waiting: number): boolean {
@@ -204,7 +205,7 @@ export class Loans {
     });
   }
 
-  /** Gives back what is not needed any more. */
+  /** Gives back ports that are no longer needed. */
   tidy(): void {
     const { use, ownLeft } = this.#options;
     const isNeeded = this.#taken > 0 && ownLeft() < IDLE_KEPT;

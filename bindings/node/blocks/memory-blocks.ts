@@ -83,7 +83,7 @@ class MemoryBlocks implements PoolStore {
     return { blocks, grant };
   }
 
-  /** Those who have something idle give it back at once. */
+  /** Holders of idle blocks give them back at once. */
   #ask(scope: BlockScope, first: number, last: number): void {
     for (const [block, holder] of [...holdersOf(scope)]) {
       if (holder !== this && block >= first && block <= last) holder.onWanted?.(scope, block);

@@ -12,7 +12,7 @@ interface UseCounter {
 export class PairUse {
   /** A bit for each port, in words of 32: few where ports are of few blocks. */
   readonly #words: Map<number, number> = new Map();
-  /** Those among them that were taken of blocks of others. */
+  /** Those of them that were taken from blocks of other holders. */
   readonly #foreign: Set<number> = new Set();
   readonly #counter: UseCounter;
   #size = 0;
@@ -25,7 +25,7 @@ export class PairUse {
     return this.#size;
   }
 
-  /** Without those of blocks of others. */
+  /** Without those from blocks of other holders. */
   get ownSize(): number {
     return this.#size - this.#foreign.size;
   }
@@ -43,7 +43,7 @@ export class PairUse {
     return count;
   }
 
-  /** A port that cooled down and was taken over is in use already. */
+  /** A port that was taken over from its cooldown is in use already. */
   add(port: number): void {
     if (this.has(port)) return;
     this.#words.set(port >> 5, this.#wordOf(port) | (1 << (port & 31)));
@@ -51,7 +51,7 @@ export class PairUse {
     this.#counter.onTaken(port);
   }
 
-  /** A port of a block that another has. */
+  /** A port of a block that another holder has. */
   addForeign(port: number): void {
     if (!this.has(port)) this.#foreign.add(port);
     this.add(port);

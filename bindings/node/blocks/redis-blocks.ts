@@ -1,5 +1,5 @@
 // redisBlocks: blocks leased among machines, in Redis or Valkey, through a client of the user's
-// own. What must happen at once is in one script (`redis-script.ts`).
+// own. All that must be atomic is in one script (`redis-script.ts`).
 
 import { hostname } from "node:os";
 import { invalid, show, wrongType, wrongValue } from "../../errors.ts";
@@ -75,7 +75,7 @@ class RedisBlocks implements BlockStore {
   readonly #command: RedisBlocksOptions["command"];
   readonly #rest: number;
   readonly #prefix: string;
-  /** The host and process, for those who look, and what makes it unique. */
+  /** The host and process, for people who look into Redis, and a part that makes it unique. */
   readonly #sha1 = builtin("crypto").createHash("sha1").update(REDIS_SCRIPT).digest("hex");
   readonly #owner = `${hostname()}/${process.pid}/${builtin("crypto").randomUUID().slice(0, 8)}`;
   readonly #scopes: Map<string, BlockScope> = new Map();
@@ -104,7 +104,7 @@ class RedisBlocks implements BlockStore {
     await this.#run(scope, "release", wordsOf(held));
   }
 
-  /** A renewal that names nothing gives back all. */
+  /** A renewal without blocks gives all back. */
   async close(): Promise<void> {
     const scopes = [...this.#scopes.values()];
     this.#scopes.clear();

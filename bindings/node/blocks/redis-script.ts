@@ -1,5 +1,5 @@
-// The script that leases blocks in Redis or Valkey: all that must happen at once, in one call. Six
-// keys for each scope, of one hash tag, so that a cluster keeps them together:
+// The script that leases blocks in Redis or Valkey: all that must be atomic, in one call. Six keys
+// for each scope, of one hash tag, so that a cluster keeps them together:
 //
 //   held    hash   block -> owner|grant
 //   used    zset   block -> when it may be leased again, of those that have been held before
@@ -10,9 +10,10 @@
 //
 // No key has a time to live of its own. Time is the server's, in milliseconds.
 //
-//   B  A server that was started anew, or took over from another, grants nothing for a term: holders
+// B A server that was restarted, or took over from another, grants nothing for a term: holders
 //      that it does not know may be in theirs. Their renewals say what they hold.
-//   C  Blocks of a term that has ended rest for one more term from when that is noticed, and their
+// C Blocks of a term that has ended are not leased for one more term from when that is noticed, and
+// their
 //      holder may claim them: the server's clock may have been set forward.
 //   E  A call that a later one of its owner has overtaken does nothing.
 

@@ -1,5 +1,5 @@
-// sliceBlocks: blocks divided by arithmetic. Nothing is asked and nothing can be lost, and a holder
-// whose slice is full gets nothing from another whose slice is empty.
+// sliceBlocks: blocks divided by arithmetic. No store is asked and no block can be lost, but a
+// holder whose slice is full gets no block of another whose slice is empty.
 
 import { outOfRange } from "../../errors.ts";
 import { OPEN_LEASED, type PoolStore } from "../../leasing.ts";

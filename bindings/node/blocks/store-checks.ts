@@ -17,7 +17,7 @@ export interface BlockStoreCheck {
 export interface BlockStoreChecksOptions {
   /**
    * Makes a store.
-   * @param holder 0, 1 or 2: which of the holders that share what there is. May be called several
+   * @param holder 0, 1 or 2: which of the holders that share the blocks. May be called several
    * times for one of them, after what was made before has been closed.
    */
   open(holder: number): BlockStore | Promise<BlockStore>;
@@ -222,7 +222,7 @@ export function blockStoreChecks(options: BlockStoreChecksOptions): BlockStoreCh
   }));
 }
 
-/** An address that nothing else has, but for a chance of one in millions. */
+/** An address that is used nowhere else, but for a chance of one in millions. */
 function freshScope(): BlockScope {
   const octet = (): number => randomInt(1, 255);
   return blockScope(`127.${octet()}.${octet()}.${octet()}`);

@@ -21,15 +21,15 @@ export interface BlockGrant {
    * and grants nothing yet.
    */
   readonly retryAfter?: number | undefined;
-  /** Some of those who hold blocks of the scope, as far as the store knows them. */
+  /** Some holders of blocks of the scope, as far as the store knows them. */
   readonly holders?: readonly string[] | undefined;
 }
 
 /** What a store answers to {@link BlockStore.renew}. */
 export interface Renewal {
-  /** These must not be used any more, from now on. */
+  /** Blocks that must not be used from now on. */
   readonly lost: readonly number[];
-  /** Another holder found nothing free: what is idle is to be given back. */
+  /** Another holder found no free block: idle ones should be given back. */
   readonly wanted?: boolean | undefined;
 }
 
@@ -59,7 +59,8 @@ export interface BlockStore {
    */
   acquire(scope: BlockScope, want: number, first: number, last: number): Promise<BlockGrant>;
   /**
-   * Says all that is held of the scope. Whatever else the store has under this holder goes back.
+   * Renews all that is held of the scope. Any other block that the store has under this holder is
+   * freed.
    */
   renew(scope: BlockScope, held: HeldBlocks): Promise<Renewal>;
   /** Gives blocks back. A block whose grant is another one by now stays as it is. */

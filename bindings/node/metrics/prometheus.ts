@@ -207,7 +207,7 @@ class Board {
   readonly #members: Set<Member> = new Set();
   /** The metrics that are registered, by name. */
   readonly #metrics: Map<string, unknown> = new Map();
-  /** PairMetrics of the collection under way. */
+  /** The pairs' figures in the collection under way. */
   #now: Map<Member, ConnectorMetrics> | undefined;
 
   constructor(registry: PrometheusRegistry, prefix: string) {
