@@ -29,7 +29,7 @@ function bench(...args: string[]): Promise<Outcome> {
   return captured(main, args);
 }
 
-test("all suites run, tiny", () => {
+test("all suites run with tiny workloads", () => {
   expect(outcome).toMatchObject({ code: 0, errors: "" });
   const { smoke, rows, thresholds } = readResults(whole);
   expect(smoke).toBe(true);

@@ -24,7 +24,7 @@ const PAGES = pages();
 const TRACKED = tracked();
 const README = PAGES.find(({ path }) => path === "README.md");
 
-test("there are pages", () => {
+test("the docs have pages", () => {
   expect(PAGES.length).toBeGreaterThan(30);
   expect(README).toBeDefined();
 });

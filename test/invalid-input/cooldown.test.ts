@@ -81,23 +81,26 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(picture()).toEqual(before);
   }
 
-  test.each(COOLDOWNS)("a cooldown that is %s", (_name, cooldown, refused) => {
+  test.each(COOLDOWNS)("no pool opens with a cooldown that is %s", (_name, cooldown, refused) => {
     expectRefused(() => manager.pool({ ...KEY, cooldown: wrong(cooldown) }), refused);
     expectThrown(() => PortManager.open({ cooldown: wrong(cooldown) }), refused);
   });
 
-  test.each(SELECTIONS)("a selection that is %s", (_name, selection, refused) => {
-    expectRefused(() => manager.pool({ ...KEY, selection: wrong(selection) }), refused);
-  });
+  test.each(SELECTIONS)(
+    "no cooling pool opens with a selection that is %s",
+    (_name, selection, refused) => {
+      expectRefused(() => manager.pool({ ...KEY, selection: wrong(selection) }), refused);
+    },
+  );
 
-  test.each(TIMES)("a time that is %s", (_name, now, refused) => {
+  test.each(TIMES)("no call takes a time that is %s", (_name, now, refused) => {
     expectRefused(() => pool.coolDown(2000, wrong(now)), refused);
     expectRefused(() => pool.expire(wrong(now)), refused);
     expectRefused(() => plain.coolDown(2000, wrong(now)), refused);
     expectRefused(() => plain.expire(wrong(now)), refused);
   });
 
-  test.each(PORTS)("%s", (_name, port, refused) => {
+  test.each(PORTS)("no port is %s", (_name, port, refused) => {
     for (const act of [
       () => pool.coolDown(wrong(port), 600),
       () => plain.coolDown(wrong(port), 600),
@@ -109,7 +112,7 @@ describe.each(BUILDS)("%s build", (build) => {
     }
   });
 
-  test("batches and offsets of the wrong kind", () => {
+  test("batches and offsets of the wrong kind are refused", () => {
     expectRefused(() => pool.takeMany(wrong([1])), TYPE);
     expectRefused(() => pool.takeMany(new Uint16Array(2), new Uint32Array(1)), OUT);
     expectRefused(() => pool.freeMany(wrong(new Uint8Array(2))), TYPE);
@@ -123,7 +126,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectRefused(() => manager.reservePort(wrong({ ...KEY, selection: "fifo" })), VALUE);
   });
 
-  test("modules that are others", () => {
+  test("modules that are others are refused", () => {
     const core = new WebAssembly.Module(bytesOf(build));
     for (const [module, refused] of [
       [core, says(VALUE, "cooldownModule must be portwarden's cooldown.wasm, got core.wasm")],
@@ -136,7 +139,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectThrown(() => PortManager.open({ module: cooldown }), says(VALUE, "got cooldown.wasm"));
   });
 
-  test.each(["the pool", "the manager"])("whatever is asked once %s is closed", (which) => {
+  test.each(["the pool", "the manager"])("every call is refused once %s is closed", (which) => {
     if (which === "the pool") pool.close();
     else manager.close();
     for (const act of [

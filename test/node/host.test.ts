@@ -148,7 +148,7 @@ describe("a list of sockets", () => {
   });
 });
 
-describe("the other texts", () => {
+describe("the other texts of the host", () => {
   test.each([
     ["32768\t60999\n", { first: 32768, last: 60999 }],
     ["1024 1024", { first: 1024, last: 1024 }],
@@ -156,7 +156,7 @@ describe("the other texts", () => {
     ["0\t70000\n", undefined],
     ["32768\n", undefined],
     ["", undefined],
-  ])("range %j", (text, range) => {
+  ])("%j is read as a range, or as none", (text, range) => {
     expect(parsePortRange(text)).toEqual(range);
   });
 
@@ -164,7 +164,7 @@ describe("the other texts", () => {
     ["\n", ""],
     ["8080,9000-9010\n", "8080,9000-9010"],
     ["8080;9000\n", undefined],
-  ])("reserved %j", (text, list) => {
+  ])("%j is read as reserved ports, or as none", (text, list) => {
     expect(parseReservedList(text)).toBe(list);
   });
 
@@ -174,7 +174,7 @@ describe("the other texts", () => {
     ["", undefined],
     ["-1\n", undefined],
     ["1 2\n", undefined],
-  ])("count %j", (text, count) => {
+  ])("%j is read as a count, or as none", (text, count) => {
     expect(parseCount(text)).toBe(count);
   });
 
@@ -186,12 +186,12 @@ describe("the other texts", () => {
     ],
     ["Max open things 1 2\n", undefined],
     ["", undefined],
-  ])("limits", (text, limits) => {
+  ])("%j is read as limits of open files, or as none", (text, limits) => {
     expect(parseFileLimits(text)).toEqual(limits);
   });
 });
 
-describe("a recorded machine", () => {
+describe("a recorded host", () => {
   const FILES: Record<string, string> = {
     "sys/net/ipv4/ip_local_port_range": "32768\t60999\n",
     "sys/net/ipv4/ip_local_reserved_ports": "8080,9148-9150\n",
@@ -344,7 +344,7 @@ describe("a recorded machine", () => {
   });
 });
 
-describe("this machine", () => {
+describe("this host", () => {
   const isTold = process.platform === "linux" && endianness() === "LE";
 
   test("says what it does not know elsewhere than on Linux", () => {

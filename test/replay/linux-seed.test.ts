@@ -169,7 +169,7 @@ describe("a file that is not what it should be", () => {
     expect(error.message).toContain(message);
   });
 
-  test("another kind of file", async () => {
+  test("another kind of file is refused", async () => {
     await expect(replayed(openReferenceLinux, ["table.json"])).rejects.toThrow(BadInput);
     await expect(replayed(openReferenceLinux, ["nowhere.jsonl"])).rejects.toThrow(BadInput);
   });

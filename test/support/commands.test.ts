@@ -115,7 +115,7 @@ describe("replay", () => {
     });
   });
 
-  test("explains itself", async () => {
+  test("prints its usage", async () => {
     expect(await run("replay", "--help")).toMatchObject({ code: 0 });
   });
 });
@@ -153,7 +153,7 @@ describe("npm run fuzz", () => {
     ["no time at all", ["--minutes", "0"]],
     ["a seed that is no number", ["--seed", "x"]],
     ["an option that it does not have", ["--hours", "1"]],
-  ])("explains itself, given %s", async (_name, args) => {
+  ])("prints its usage, given %s", async (_name, args) => {
     const { code, errors } = await run("fuzz", ...args);
     expect(code).toBe(2);
     expect(errors).toContain("usage: fuzz");

@@ -146,7 +146,7 @@ const FILES: readonly (readonly [string, (text: string) => string, readonly Row[
 
 describe.each(FILES)("%s", (_name, write, rows) => {
   test.each(rows.map(([text, read]) => [JSON.stringify(text), text, read] as const))(
-    "%s",
+    "answers %s as the kernel does",
     (_shown, text, read) => {
       expect(answerTo(write, text)).toBe(read);
       // What is read is written back without any change.

@@ -19,6 +19,7 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
+  fixtureOf,
   get,
   httpFixture,
   httpsFixture,
@@ -27,7 +28,6 @@ import {
   oneHeld,
   RANGE,
   SOURCES,
-  stageOf,
 } from "./fixture.ts";
 
 /** So many at the same time. */
@@ -312,7 +312,7 @@ test("a request ends at once that waits for an answer", async () => {
 });
 
 test("a server that cuts the connection gives its port back", async () => {
-  const fixture = await stageOf(createServer((socket) => socket.resetAndDestroy()));
+  const fixture = await fixtureOf(createServer((socket) => socket.resetAndDestroy()));
   const agent = new HttpPortAgent(connect(), { keepAlive: true });
   const cut = get(`http://127.0.0.1:${fixture.port}/`, { agent });
   await expect(cut).rejects.toMatchObject({ code: "ECONNRESET" });

@@ -11,11 +11,11 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
+  fixtureOf,
   httpFixture,
   httpsFixture,
   RANGE,
   SOURCES,
-  stageOf,
 } from "./fixture.ts";
 
 test("requests come from all sources, over connections that are kept", async () => {
@@ -148,7 +148,7 @@ test("autocannon counts as errors connections without a port, and connections th
   expect(result.errors).toBeGreaterThanOrEqual(10);
   expect(connector.metrics().refused).toBeLessThanOrEqual(2 * 12);
 
-  const cutting = await stageOf(createServer((socket) => socket.resetAndDestroy()));
+  const cutting = await fixtureOf(createServer((socket) => socket.resetAndDestroy()));
   const cut = await autocannon({
     url: `http://127.0.0.1:${cutting.port}`,
     connections: 2,

@@ -95,7 +95,7 @@ export interface Fixture {
 }
 
 /** Has a server listen on 127.0.0.1, and notes its clients. */
-export async function stageOf(server: Server): Promise<Fixture> {
+export async function fixtureOf(server: Server): Promise<Fixture> {
   const came: Came[] = [];
   const open = new Set<Socket>();
   server.on("connection", (socket) => {
@@ -124,12 +124,12 @@ export async function listenAt(address: string, port: number): Promise<void> {
 
 /** An HTTP server that answers with the port that the request came from, unless told otherwise. */
 export function httpFixture(listener: RequestListener = tellPort): Promise<Fixture> {
-  return stageOf(http.createServer(listener));
+  return fixtureOf(http.createServer(listener));
 }
 
 /** The same with TLS. */
 export function httpsFixture(listener: RequestListener = tellPort): Promise<Fixture> {
-  return stageOf(https.createServer(TLS_SERVER, listener));
+  return fixtureOf(https.createServer(TLS_SERVER, listener));
 }
 
 const tellPort: RequestListener = ({ socket }, response) => {

@@ -23,16 +23,16 @@ import {
   DEAD_PORT,
   expectOurs,
   type Fixture,
+  fixtureOf,
   listenAt,
   ONE,
   RANGE,
   SOURCES,
-  stageOf,
   TLS_SERVER,
 } from "./fixture.ts";
 
 function echo(): Promise<Fixture> {
-  return stageOf(createServer((socket) => socket.pipe(socket)));
+  return fixtureOf(createServer((socket) => socket.pipe(socket)));
 }
 
 test("a PortSocket is connecting at once, and what is written goes out", async () => {
@@ -200,8 +200,8 @@ test("of a host's addresses it tries one, however long that takes", async () => 
   socket.destroy();
 });
 
-test("TLS goes over it", async () => {
-  const { port, came } = await stageOf(
+test("TLS goes over a PortSocket", async () => {
+  const { port, came } = await fixtureOf(
     createTlsServer(TLS_SERVER, (socket) => {
       socket.on("error", () => {});
       socket.pipe(socket);

@@ -15,6 +15,7 @@ import {
   connect,
   DEAD_PORT,
   expectOurs,
+  fixtureOf,
   httpFixture,
   httpsFixture,
   listenAt,
@@ -22,7 +23,6 @@ import {
   oneHeld,
   RANGE,
   SOURCES,
-  stageOf,
   TLS_SERVER,
 } from "./fixture.ts";
 
@@ -114,7 +114,7 @@ test("a closed connector is, too", async () => {
 });
 
 test("connecting for too long is undici's ConnectTimeoutError", async () => {
-  const fixture = await stageOf(createServer(() => {}));
+  const fixture = await fixtureOf(createServer(() => {}));
   const connector = connect();
   const options = { timeout: 60, ca: CERTIFICATE };
   const agent = agentOn(connector, options);
@@ -139,7 +139,7 @@ test("ports held by another program are passed over", async () => {
 });
 
 test("aborts and a server that cuts connections give ports back", async () => {
-  const cutting = await stageOf(createServer((socket) => socket.resetAndDestroy()));
+  const cutting = await fixtureOf(createServer((socket) => socket.resetAndDestroy()));
   const silent = await httpFixture(() => {});
   const connector = connect();
   const agent = agentOn(connector);
@@ -319,7 +319,7 @@ test("HTTP/2 is spoken where it is allowed", async () => {
     { ...TLS_SERVER, allowHTTP1: true },
     (message, response) => response.end(message.httpVersion),
   );
-  const { port, came } = await stageOf(server as unknown as ReturnType<typeof createServer>);
+  const { port, came } = await fixtureOf(server as unknown as ReturnType<typeof createServer>);
   const connector = connect();
   const both = agentOn(connector, { ca: CERTIFICATE }, { allowH2: true });
   const one = agentOn(connector, { ca: CERTIFICATE }, { allowH2: false });

@@ -18,9 +18,9 @@ import {
   DEAD_PORT,
   expectOurs,
   type Fixture,
+  fixtureOf,
   RANGE,
   SOURCES,
-  stageOf,
   TLS_SERVER,
 } from "./fixture.ts";
 
@@ -32,7 +32,7 @@ async function echo(isSecure = false): Promise<Fixture> {
     socket.on("error", () => {});
     socket.on("message", (data) => socket.send(data.toString()));
   });
-  const fixture = await stageOf(server);
+  const fixture = await fixtureOf(server);
   atEnd(() => {
     for (const socket of sockets.clients) socket.terminate();
   });
@@ -123,10 +123,10 @@ test("without a port a WebSocket fails; terminated while it waits, it leaves the
   holder.destroy();
 });
 
-test("handshakeTimeout counts", async () => {
+test("handshakeTimeout ends a handshake without an answer", async () => {
   const server = createServer();
   server.on("upgrade", () => {}); // and no answer
-  const { port } = await stageOf(server);
+  const { port } = await fixtureOf(server);
   const agent = new HttpPortAgent(connect());
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`, { agent, handshakeTimeout: 50 });
   await expect(say(socket, "hello")).rejects.toThrow("timed out");
