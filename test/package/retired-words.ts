@@ -68,5 +68,6 @@ export const RETIRED: Readonly<Record<string, string>> = {
   "deeds?|dice": "operation, random",
   turmoil: "every ending",
   "FlowOptions|FlowRequest": "PoolOptions, PoolRequest",
+  "nobody|somebody|anybody|whoever|whence|who comes": "a subject: no socket, another program",
   "STAGES|Scenes?|SCENES|openScene|Deeds?": "Fixture, SETUPS, Operation",
 };

@@ -49,7 +49,7 @@ import {
   WHAT,
 } from "./core.ts";
 import type { LinuxOptions } from "./options.ts";
-import { COUNTERS, FIRST_NUMBER, NOBODY, NUMBERS } from "./snapshot.ts";
+import { COUNTERS, FIRST_NUMBER, NO_SOCKET, NUMBERS } from "./snapshot.ts";
 import { STATES, type System } from "./socket-options.ts";
 
 const STATE_MAX = STATES.length - 1;
@@ -254,7 +254,7 @@ class Records {
     const isPending = (flags & IS_PENDING) !== 0;
     const isEarly = isPending && (queue !== 0 || (state & IS_DUE) !== 0);
     const isUnanswered = (flags & UNANSWERED) !== 0;
-    const isLinked = peer === OUTSIDE || (peer !== NOBODY && (queue === 0 || isUnanswered));
+    const isLinked = peer === OUTSIDE || (peer !== NO_SOCKET && (queue === 0 || isUnanswered));
     const isAnswered = (isUnanswered && queue === 0) || (!isUnanswered && flags >= IS_LAST);
     if (port === 0 || (state & TUPLE_THERE) === 0 || isEarly || isLinked || isAnswered) {
       throw badSnapshot("a TIME_WAIT contradicts itself");
@@ -283,7 +283,7 @@ class Records {
     const isConnected = !isUdp && state >= ESTABLISHED;
     const isWrong =
       hasTuple !== isConnected ||
-      (!hasTuple && this.#peers.at(-1) !== NOBODY) ||
+      (!hasTuple && this.#peers.at(-1) !== NO_SOCKET) ||
       (port === 0 && (hasTuple || state === LISTENING)) ||
       (isUdp && state !== 0 && state !== ESTABLISHED);
     if (isWrong || this.#ids.has(id)) throw badSnapshot("a socket contradicts itself");
@@ -298,7 +298,7 @@ class Records {
   /** Two records are each other's peers, or a socket its own. */
   #link(index: number, peer: number): void {
     const record = this.#records[index] as number;
-    if (peer === NOBODY) return;
+    if (peer === NO_SOCKET) return;
     const isMutual = this.#peers[peer - FIRST_NUMBER] === index + FIRST_NUMBER;
     const areWaits = this.#waits.has(index) && this.#waits.has(peer - FIRST_NUMBER);
     if (peer !== OUTSIDE && (!isMutual || areWaits)) throw badSnapshot("a connection has one end");

@@ -62,7 +62,7 @@ export const NUMBERS: readonly number[] = [
   DURATION,
   UDP_SLOTS,
 ];
-export const NOBODY = 0;
+export const NO_SOCKET = 0;
 export const FIRST_NUMBER = 2;
 
 // ── Writing ───────────────────────────────────────────────────────────────────────────────
@@ -201,7 +201,7 @@ function inOrder(system: System, listeners: readonly number[]): number[] {
   const ordered: number[] = [];
   for (const newest of listeners) {
     if (notNewest.has(newest)) continue;
-    for (let one = newest; one !== NOBODY; one = older.get(one) ?? NOBODY) ordered.push(one);
+    for (let one = newest; one !== NO_SOCKET; one = older.get(one) ?? NO_SOCKET) ordered.push(one);
   }
   return ordered.reverse();
 }
@@ -215,7 +215,7 @@ function writeListener(
   writer.count(numbers.get(listener) as number);
   const waiting: number[] = [];
   let child = lineOf(system, listener)[WAITING] as number;
-  for (; child !== NOBODY; child = lineOf(system, child)[WAITING] as number) waiting.push(child);
+  for (; child !== NO_SOCKET; child = lineOf(system, child)[WAITING] as number) waiting.push(child);
   writer.count(waiting.length);
   for (const one of waiting) writer.count(numbers.get(one) as number);
 }
