@@ -94,7 +94,7 @@ test("bytes and numbers are the addresses that the same texts are", () => {
   );
 });
 
-test("any is any, as text, bytes or number", () => {
+test("the any address is the same as text, bytes or number", () => {
   const forms = ["", "0.0.0.0", "::", 0, new Uint8Array(4), new Uint8Array(16)];
   forms.push(Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0]));
   for (const form of forms) expect(textOf(form)).toBe("");

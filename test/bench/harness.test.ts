@@ -58,7 +58,7 @@ test("a figure is the median and the tenths at both ends, and is written in thre
   expect([12.34, 1234, 12_345_678].map(time)).toEqual(["12.3 ns", "1.23 us", "12.35 ms"]);
 });
 
-describe("works by turns", () => {
+describe("works that take turns", () => {
   test("are prepared and run once in each round, another first each time, and closed", () => {
     const log: string[] = [];
     measureByTurns({ rounds: 1 }, [logged(log, "a"), logged(log, "b")]);
@@ -312,7 +312,7 @@ describe("several runs", () => {
     ]);
   });
 
-  test("only those compare who did the same work in this run", () => {
+  test("systems are compared only if they did the same work in this run", () => {
     const session = new Session(true);
     const keep = (system: System, digest: string | null): Row =>
       session.keepOne({ suite: "b", workload: "a" }, system, 5, { digest });

@@ -99,7 +99,7 @@ describe.runIf(namespace.ok)("in a namespace", () => {
   );
 
   it(
-    "shows the times that there are of a range that is too small for all of them",
+    "the demo shows the times that it has where the range is too small for all of them",
     TEST,
     async () => {
       const { code, text } = await run(["--range", "2", ...BRIEF]);
@@ -135,7 +135,7 @@ describe.runIf(namespace.ok)("in a namespace", () => {
     expect(found.leftOut.join()).toContain("--connections");
   });
 
-  it("the demo tells people, in plain text when piped", TEST, async () => {
+  it("the demo prints text for people, without colours in a pipe", TEST, async () => {
     const { code, text } = await run(["--range", "64", ...BRIEF], { FORCE_COLOR: "1" });
     expect(code, text).toBe(0);
     expect(text).not.toContain(ESCAPE);
@@ -189,7 +189,7 @@ describe.runIf(namespace.ok)("in a namespace", () => {
   });
 });
 
-describe.runIf(isLinux)("among the machine's own ports", () => {
+describe.runIf(isLinux)("on the host's own ports", () => {
   it("the demo uses up portwarden's range, and not the kernel's", TEST, async () => {
     const options = ["--no-namespace", "--range", "64", "--connections", "400", ...BRIEF];
     const { code, text, found } = await runForJson(...options);
@@ -220,11 +220,15 @@ describe.runIf(isLinux)("among the machine's own ports", () => {
     expect(opened[0]).toBeLessThan(300);
   });
 
-  it("the demo runs there when no namespace can be made, and says why", TEST, async () => {
-    const { code, text } = await run(["--connections", "40", ...BRIEF], { PATH: "/nowhere" });
-    expect(code, text).toBe(0);
-    expect(text).toContain("there is no unshare command");
-  });
+  it(
+    "the demo runs on the host's ports when no namespace can be made, and says why",
+    TEST,
+    async () => {
+      const { code, text } = await run(["--connections", "40", ...BRIEF], { PATH: "/nowhere" });
+      expect(code, text).toBe(0);
+      expect(text).toContain("there is no unshare command");
+    },
+  );
 
   it("the demo ends when its output is closed", TEST, async () => {
     const child = start(process.execPath, [...DEMO, "--range", "64", ...BRIEF]);
@@ -238,7 +242,7 @@ describe.runIf(isLinux)("among the machine's own ports", () => {
     ["SIGINT", []],
     ["SIGTERM", []],
     ["SIGINT", ["--no-namespace", "--connections", "15000"]],
-  ] as const)("closes everything on %s %j", TEST, async (signal, options) => {
+  ] as const)("the demo closes everything on %s: %j", TEST, async (signal, options) => {
     const id = randomUUID();
     const child = start(process.execPath, [...DEMO, ...options], {
       ...process.env,
@@ -254,16 +258,20 @@ describe.runIf(isLinux)("among the machine's own ports", () => {
   it.each([
     [[], 6],
     [["--no-namespace"], 5],
-  ] as const)("leaves no process when it is killed outright: %j", TEST, async (options, count) => {
-    const id = randomUUID();
-    const env = { ...process.env, DEMO_ID: id };
-    const child = start(process.execPath, [...DEMO, ...options, "--connections", "15000"], env);
-    // It and its four servers, and inside of a namespace the process there.
-    await expect.poll(() => processesOf(id).length, POLL).toBe(namespace.ok ? count : 5);
-    child.kill("SIGKILL");
-    await once(child, "exit");
-    await expect.poll(() => processesOf(id), POLL).toEqual([]);
-  });
+  ] as const)(
+    "the demo leaves no process when it is killed outright: %j",
+    TEST,
+    async (options, count) => {
+      const id = randomUUID();
+      const env = { ...process.env, DEMO_ID: id };
+      const child = start(process.execPath, [...DEMO, ...options, "--connections", "15000"], env);
+      // It and its four servers, and inside of a namespace the process there.
+      await expect.poll(() => processesOf(id).length, POLL).toBe(namespace.ok ? count : 5);
+      child.kill("SIGKILL");
+      await once(child, "exit");
+      await expect.poll(() => processesOf(id), POLL).toEqual([]);
+    },
+  );
 
   it("the demo closes everything on Ctrl-C while its servers start", TEST, async () => {
     const id = randomUUID();
@@ -319,7 +327,7 @@ describe("anywhere", () => {
   });
 });
 
-it("the demo calls wrong what should not have happened, and nothing else", () => {
+it("the demo reports as faults what should not have happened, and nothing else", () => {
   const fine = { ...FILLING, errors: { EADDRNOTAVAIL: 1, EMFILE: 1 } };
   const wrong = { ...FILLING, seen: 2, lost: 1, held: 4, strangeErrors: ["ECONNREFUSED"] };
   const nothing = { ...FILLING, opened: 0, seen: 0 };

@@ -158,7 +158,7 @@ describe("the remedies of a limit", () => {
     expect(least?.changes).toHaveLength(3);
   });
 
-  test("of files are the hard limit, or who may raise it", () => {
+  test("of files are the hard limit, or the user that may raise it", () => {
     const of = (hard: number): string | undefined =>
       remediesFor({ ...host, fileLimits: { soft: 1000, hard } }, [limit("files", 1000, 1000)])[0]
         ?.changes[0];

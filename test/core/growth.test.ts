@@ -48,7 +48,7 @@ describe.each(BUILDS)("the %s build", (build) => {
     expect(manager.isAvailable({ ...KEY, port: 2000 })).toBe(true);
   });
 
-  test("a tester may make it grow, between two ports that it is offered", () => {
+  test("a tester may make the memory grow, between two ports that it is offered", () => {
     const { manager, grow } = fixture(build);
     const offered: number[] = [];
     const tester = (port: number): boolean => {
@@ -77,7 +77,7 @@ describe.each(BUILDS)("the %s build", (build) => {
     }
   });
 
-  test("it may grow in the middle of a batch", () => {
+  test("the memory may grow in the middle of a batch", () => {
     const { core, manager } = fixture(build);
     const ports = new Uint16Array(BATCH_MAX + 300);
     let growths = 0;
@@ -123,7 +123,7 @@ describe.each(BUILDS)("the %s build", (build) => {
     expect(groups.read("/a/net_cls.bind_port_range")).toBe("3000 3003\n");
   });
 
-  test("a draw of Linux2632Ports may make it grow", () => {
+  test("a draw of Linux2632Ports may make the memory grow", () => {
     const modules = freshModules(build);
     const core = coreOf(modules.module);
     const linux = Linux2632Ports.open({

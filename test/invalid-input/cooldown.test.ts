@@ -120,7 +120,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectRefused(() => pool.take(wrong("1")), TYPE);
   });
 
-  test("reservations know neither option", () => {
+  test("a reservation takes neither option", () => {
     const request = { ...KEY, cooldown: 5 };
     expectRefused(() => manager.reservePort(wrong(request)), says(VALUE, "no option"));
     expectRefused(() => manager.reservePort(wrong({ ...KEY, selection: "fifo" })), VALUE);

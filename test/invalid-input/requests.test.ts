@@ -153,7 +153,7 @@ describe.each(BUILDS)("%s build", (build) => {
   });
 
   describe.each(CALLS)("%s", (word, ask) => {
-    test.each(REQUESTS)("refuses %s as request", (_name, request, refused) => {
+    test.each(REQUESTS)("refuses a request: %s", (_name, request, refused) => {
       expectRefused(fixture, (fixture) => ask(fixture, wrong(request)), refused);
     });
 

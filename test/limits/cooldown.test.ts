@@ -15,7 +15,7 @@ const COOLING = { cooldown: 1000, selection: "fifo" } as const;
 describe.each(BUILDS)("%s build", (build) => {
   const usedBy = (manager: PortManager): number => manager.stats().memory.used;
 
-  test("a port at rest costs a bit and two bytes", () => {
+  test("a cooling port costs a bit and two bytes", () => {
     using manager = openOn(build, { portRange: ALL });
     const pool = manager.pool({ ...KEY, cooldown: 1000 });
     const ports = new Uint16Array(32_768);
@@ -43,7 +43,7 @@ describe.each(BUILDS)("%s build", (build) => {
     },
   );
 
-  test("a pool that is closed has given back all", () => {
+  test("a pool that is closed gives back all its memory", () => {
     using manager = openOn(build, { portRange: ALL });
     manager.pool(KEY).close();
     const before = usedBy(manager);
@@ -78,7 +78,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(probe.stats().memory.taken).toBe(taken);
   });
 
-  test("a manager at its limit refuses to let a port rest, and it is still held", () => {
+  test("a manager at its limit refuses to let a port cool down, and the port is still held", () => {
     using manager = openOn(build, { portRange: ALL, memoryLimit: 1200 });
     manager.pool({ ...KEY, transport: 99 });
     const pool = manager.pool({ ...KEY, cooldown: 1000 });

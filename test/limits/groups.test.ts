@@ -33,7 +33,7 @@ function granted(act: () => void): boolean {
   return false;
 }
 
-test("the group alone is what there is no room for", () => {
+test("a reservation is refused where there is no memory for its group alone", () => {
   const outcomes = new Set<string>();
   const flags = { loadBalanced: true };
   for (let limit = LIMIT_MIN; limit < LIMIT_MIN + 400; limit += 8) {

@@ -275,7 +275,7 @@ test("thousands of connections, with aborts, resets and refusals, leave nothing 
   await expectAllBack(connector, to);
 });
 
-test("using gives the connector up", () => {
+test("`using` closes the connector", () => {
   const connector = createConnector({ sources: "127.0.0.1", skipUsed: false });
   connector[Symbol.dispose]();
   expect(() => connector.refresh()).toThrow(expect.objectContaining({ code: "EBADF" }));

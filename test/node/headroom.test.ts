@@ -25,7 +25,7 @@ test("a tenth of the system's range is kept free by default, and counts in the l
   expect(portsToUse({}, small).keptFree).toHaveLength(256);
 });
 
-test("whatever is asked for, so many ports of the range stay unused, the fewer among the more", () => {
+test("any headroom leaves so many ports of the range unused, and a smaller one a part of them", () => {
   const number = fc.nat({ max: PORTS / 4 });
   const range = fc
     .tuple(fc.integer({ min: 30_000, max: 62_000 }), fc.integer({ min: 30_000, max: 62_000 }))

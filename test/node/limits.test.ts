@@ -37,7 +37,7 @@ async function expectRefused(
   for (const word of words) expect(error.message).toContain(word);
 }
 
-test("one source, or all of them: whose ports to this destination are used up", async () => {
+test("a refusal says whether one source's ports to the destination are used up, or all sources'", async () => {
   const [one, two] = freshSources(2) as [string, string];
   const connector = connectorWith({ sources: [one, two] });
   const { to } = await serve();
@@ -100,7 +100,7 @@ test("an error of a source that cannot be bound names it", async () => {
   expect(because).toMatchObject([{ rule: "source", text: expect.stringContaining("192.0.2.77") }]);
 });
 
-test("a range of which nothing is left", async () => {
+test("a refusal says that nothing of the range is left", async () => {
   const connector = connectorWith({ reserved: "23000-23006,23007" });
   const { to } = await serve();
   expect(connector.capacity(1)).toMatchObject({ connections: 0, perPair: 0 });
@@ -108,7 +108,7 @@ test("a range of which nothing is left", async () => {
   expect(connector.metrics()).toMatchObject({ picks: 0, refused: 1, held: 0 });
 });
 
-test("a group that leaves nothing of the range, and one that leaves some", async () => {
+test("a refusal says that the group leaves nothing of the range, or that what it leaves is held", async () => {
   const { to } = await serve();
   const none = connectorWith({ group: groupOf(40_000, 40_001) });
   await expectRefused(none.connect(to), "group", "EACCES", "the group leaves nothing of the range");
@@ -128,7 +128,7 @@ test("a group that leaves nothing of the range, and one that leaves some", async
   await expectAllBack(some, to);
 });
 
-test("a limit of memory for records: idle destinations give way, and then it is met", async () => {
+test("idle destinations give way at the limit of memory, and then a connection is refused", async () => {
   const connector = connectorWith({ memoryLimit: 6000, sources: freshSources(8) });
   const hostAt = (index: number): string => `127.8.${index >> 8}.${index & 255}`;
   for (let index = 1; index < 200; index++) {
@@ -156,7 +156,7 @@ test("a limit of memory for records: idle destinations give way, and then it is 
   expect(picks).toBe(released);
 });
 
-test("a group whose tree has been closed", async () => {
+test("a connection is refused where the tree of the connector's group has been closed", async () => {
   const groups = PortGroups.open();
   const connector = connectorWith({ group: groups.create("/load"), wait: true });
   groups.close();
@@ -168,7 +168,7 @@ test("a group whose tree has been closed", async () => {
   expect(connector.metrics()).toMatchObject({ held: 0, picks: 0, waiting: 0 });
 });
 
-test("capacity: ports x sources x destinations, without what is reserved", () => {
+test("capacity is ports x sources x destinations, without what is reserved", () => {
   const plain = connectorWith({ sources: freshSources(3) });
   expect(plain.capacity()).toEqual({
     connections: 24,
@@ -187,7 +187,7 @@ test("capacity: ports x sources x destinations, without what is reserved", () =>
   expect(both.capacity(10)).toMatchObject({ perPair: 3 });
 });
 
-test("capacity: no more than the files that the process may open, where that is known", (context) => {
+test("capacity is at most the files that the process may open, where that is known", (context) => {
   const connector = connectorWith({
     portRange: { first: 1024, last: 65_535 },
     headroom: 0,
@@ -205,7 +205,7 @@ test("capacity: no more than the files that the process may open, where that is 
 
 // ── The machine ───────────────────────────────────────────────────────────────────────────
 
-test("ports that others listen on are quarantined from the start, and after refresh()", async (context) => {
+test("ports that other programs listen on are quarantined from the start, and after refresh()", async (context) => {
   const [one, two] = freshSources(2) as [string, string];
   await occupy(one, RANGE.first);
   const connector = connectorWith({ sources: [one, two], skipUsed: true, quarantine: 1000 });
@@ -231,7 +231,7 @@ test("ports that others listen on are quarantined from the start, and after refr
   expect(connector.metrics().held).toBe(0);
 });
 
-test("refresh() does not take our own connections for those of others", async () => {
+test("refresh() does not take our own connections for another program's", async () => {
   const connector = connectorWith({ skipUsed: true });
   const [one, two] = [await serve(), await serve()];
   const toOne = { host: "127.0.0.1", port: one.port };
@@ -245,7 +245,7 @@ test("refresh() does not take our own connections for those of others", async ()
   await expectAllBack(connector, toTwo);
 });
 
-test("a limit of time for connecting counts the wait for a port; a destination is said", async () => {
+test("connectTimeout counts the wait for a port, and the error names the destination", async () => {
   const connector = connectorWith({ wait: true, connectTimeout: 60 });
   const { port, to } = await serve();
   const open = await openMany(connector, { ...to, connectTimeout: 0 }, 8);

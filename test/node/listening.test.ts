@@ -81,7 +81,7 @@ describe("listenOn", () => {
     expect(new Set([...ports, port]).size).toBe(4);
   });
 
-  test("a port that a stranger has is passed over, and the server is not told", async () => {
+  test("a port that another socket has is passed over, and the server hears no error", async () => {
     const stranger = ended(net.createServer());
     stranger.listen(RANGE.first, HOST);
     await once(stranger, "listening");
@@ -153,7 +153,7 @@ describe.runIf(isLinux)("leasePort", () => {
     }
   });
 
-  test.each(["tcp", "udp"])("a port with a stranger's %s socket is not leased", async (how) => {
+  test.each(["tcp", "udp"])("a port that another %s socket has is not leased", async (how) => {
     const stranger = ended(how === "tcp" ? net.createServer() : createSocket("udp4"));
     if (how === "tcp") (stranger as net.Server).listen(RANGE.first, HOST);
     else (stranger as ReturnType<typeof createSocket>).bind(RANGE.first, HOST);

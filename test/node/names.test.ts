@@ -143,7 +143,7 @@ test("attempts under way hold a port each", async () => {
   expect(connector.metrics()).toMatchObject({ picks: 3, released: 3, failed: 3 });
 });
 
-test("of two that connect at about the same time, one is kept", async () => {
+test("of two attempts that connect at about the same time, one is kept", async () => {
   const connector = connectorWith({
     lookup: lookupOf(["127.0.0.1", "127.0.0.2"]),
     attemptDelay: 10,
@@ -194,7 +194,7 @@ test("IPv6 and IPv4 take turns, the resolver's first one leading; without a sour
   }
 });
 
-test("where every address fails, the error lists why, with a code", async () => {
+test("where every address fails, the error lists why, and has a code", async () => {
   const connector = connectorWith({ lookup: lookupOf(["127.0.0.11", "127.0.0.12"]) });
   const { port, close } = await serve();
   await close();
@@ -208,13 +208,13 @@ test("where every address fails, the error lists why, with a code", async () => 
   expect(connector.metrics()).toMatchObject({ held: 0, picks: 2, failed: 2, released: 2 });
 });
 
-test("of one address, the error is the system's own", async () => {
+test("where the only address fails, the error is the system's own", async () => {
   const connector = connectorWith({ lookup: lookupOf(["127.0.0.11"]) });
   const error = await errorOf(connector.connect({ host: NAME, port: 9 }));
   expect(error).toMatchObject({ code: "ECONNREFUSED", syscall: "connect", address: "127.0.0.11" });
 });
 
-test("connecting may take connectTimeout, resolving included, over all addresses", async () => {
+test("connectTimeout limits a connection to a name, over resolving and all addresses", async () => {
   const addresses = ["127.0.0.11", "127.0.0.12"];
   const connector = connectorWith({
     lookup: lookupOf(addresses),

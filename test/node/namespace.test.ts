@@ -13,7 +13,7 @@ const RANGE = { first: 40_000, last: 40_063 };
 const SETTING = "/proc/sys/net/ipv4/ip_local_port_range";
 const answer = canMakeNamespace();
 
-describe.runIf(answer.ok)("in a network namespace", () => {
+describe.runIf(answer.ok)("a network namespace", () => {
   const before = answer.ok ? readFileSync(SETTING, "utf8") : "";
   afterAll(() => expect(readFileSync(SETTING, "utf8")).toBe(before));
 
@@ -73,7 +73,7 @@ describe.runIf(answer.ok)("in a network namespace", () => {
   });
 });
 
-it("says why there is none, where there is none", () => {
+it("the helper says why it has no network namespace, where it has none", () => {
   if (answer.ok) return expect(answer).toEqual({ ok: true });
   console.warn(`namespace: 4 tests are not run, as no namespace can be made: ${answer.why}`);
   return expect(answer.why).not.toBe("");

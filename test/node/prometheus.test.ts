@@ -186,7 +186,7 @@ test("counters never go down, also of destinations that were forgotten in betwee
   expect(after.get("portwarden_failed_total")).toBe(names.length);
 });
 
-test("without destinations there are no series of them", async () => {
+test("without destinations there are no series by destination", async () => {
   const registry = new client.Registry();
   const connector = connectorWith();
   prometheusMetrics(connector, client, { registry, byDestination: false });
@@ -198,7 +198,7 @@ test("without destinations there are no series of them", async () => {
   await reset(socket);
 });
 
-test("prefix and labels; two connectors in one registry are distinguished by labels", async () => {
+test("a prefix and labels name the metrics, and labels distinguish two connectors", async () => {
   const registry = new client.Registry();
   const [one, two] = [connectorWith(), connectorWith()];
   const options = { registry, prefix: "lab:ports_" };
@@ -250,7 +250,7 @@ test("a registry that was cleared, or reset, can be used again", async () => {
   await expectAgrees(registry, connector);
 });
 
-test("the default registry, and OpenMetrics", async () => {
+test("metrics go into the default registry, and out as OpenMetrics", async () => {
   const connector = connectorWith();
   const metrics = prometheusMetrics(connector, client);
   await expectAgrees(client.register, connector);
@@ -310,7 +310,7 @@ test("mistakes are refused, and register nothing", async () => {
   }
 });
 
-test("where others have a metric of such a name, the client says so, and nothing is left behind", () => {
+test("a name that the registry has already is refused by the client, and nothing is left behind", () => {
   const registry = new client.Registry();
   const other = new client.Gauge({
     name: "portwarden_waiting",

@@ -68,7 +68,7 @@ describe.runIf(isTold)("reconcile", () => {
     expect(connector.metrics().held).toBe(0);
   });
 
-  test("tells the sockets of others, and keeps away from them when it is asked to", async () => {
+  test("lists other programs' sockets, and keeps away from them when it is asked to", async () => {
     const { port, to } = await serve();
     const [source = ""] = freshSources(1);
     const connector = connectorWith({ sources: source, portRange: ONE_PORT });

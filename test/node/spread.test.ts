@@ -69,7 +69,7 @@ test.each(TEXTS)("%j names %j", (text, addresses) => {
   expect(connectorWith({ sources: text }).sources).toEqual(addresses);
 });
 
-test("by turns, each source carries the same, for each destination", async () => {
+test('"round-robin" gives each source the same number of connections, for each destination', async () => {
   const sources = freshSources(3);
   const connector = connectorWith({ sources });
   const servers = [await serve(), await serve()];
@@ -85,7 +85,7 @@ test("by turns, each source carries the same, for each destination", async () =>
   for (const { port } of servers) await expectAllBack(connector, { host: "127.0.0.1", port });
 });
 
-test("by turns, a full source is passed over", async () => {
+test('"round-robin" passes over a full source', async () => {
   const [full, other] = freshSources(2) as [string, string];
   const connector = connectorWith({ sources: [full, other] });
   const { to } = await serve();
@@ -96,7 +96,7 @@ test("by turns, a full source is passed over", async () => {
   await expectAllBack(connector, to);
 });
 
-test("least used: the source with the fewest connections, to whatever destination", async () => {
+test('"least-used" takes the source with the fewest connections, to whatever destination', async () => {
   const sources = freshSources(3) as [string, string, string];
   const connector = connectorWith({ sources, spread: "least-used" });
   const [one, two] = [await serve(), await serve()];
@@ -119,7 +119,7 @@ test("least used: the source with the fewest connections, to whatever destinatio
   await expectAllBack(connector, { host: "127.0.0.1", port: two.port });
 });
 
-test("in turn, each pair goes on behind its last port, from any on, or the first with a seed", async () => {
+test('"sequential" goes on behind each pair\'s last port, from any port on, or the first with a seed', async () => {
   const servers = [await serve(), await serve()] as const;
   const first: number[] = [];
   for (const seed of [undefined, 7, undefined, undefined, undefined]) {
@@ -143,7 +143,7 @@ test("in turn, each pair goes on behind its last port, from any on, or the first
   expect(new Set(first).size).toBeGreaterThan(1);
 });
 
-test("sticky: a key keeps its source, and is refused where that is full", async () => {
+test('"sticky": a key keeps its source, and is refused where that is full', async () => {
   const sources = freshSources(5);
   const connector = connectorWith({ sources, spread: "sticky" });
   const { to } = await serve();
@@ -167,7 +167,7 @@ test("sticky: a key keeps its source, and is refused where that is full", async 
   await expectAllBack(connector, to);
 });
 
-test("sticky: a key gets the same source in another process", async () => {
+test('"sticky": a key gets the same source in another process', async () => {
   const module = new URL("../../build/bindings/node/sources/spread.js", import.meta.url).href;
   const script = `
     import { sourceOfKey } from ${JSON.stringify(module)};

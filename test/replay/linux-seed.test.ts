@@ -113,7 +113,7 @@ describe("a system that answers otherwise is found out", () => {
   });
 });
 
-describe("a file that is not what it should be", () => {
+describe("a replay refuses a file with", () => {
   let scratch: string;
   beforeAll(() => {
     scratch = mkdtempSync(join(tmpdir(), "portwarden-"));

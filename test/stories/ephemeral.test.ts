@@ -76,7 +76,7 @@ story("a TCP bind at one address does not mind another", [
   binds({ address: "10.0.0.2", to: TWO }, 0, 2000),
 ]);
 
-story("a TCP bind on a device minds only who counts there", [
+story("a TCP bind on a device conflicts only with holders that count there", [
   range(2000, 2001),
   holds({ port: 2000, device: 1, to: ONE }),
   // A different destination on the same device: not counted, so not in the way.
@@ -87,7 +87,7 @@ story("a TCP bind on a device minds only who counts there", [
   cannotBind({ device: 1, flags: 7 }),
 ]);
 
-story("a TCP bind on a device minds no device, where the destinations meet", [
+story("a TCP bind on a device conflicts with none on no device, where the destinations meet", [
   range(2000, 2001),
   holds({ port: 2000, to: ONE, flags: 7 }),
   binds({ device: 1, to: TWO, flags: 7 }, 0, 2000),

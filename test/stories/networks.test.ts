@@ -13,7 +13,7 @@ story("a port is held once, and free again after it is released", [
   holds({ port: 80 }),
 ]);
 
-story("a neighbouring port is another matter", [
+story("a holder does not hold the neighbouring port", [
   holds({ port: 80 }),
   holds({ port: 79 }),
   holds({ port: 81 }),

@@ -34,19 +34,22 @@ story("the only reference goes, whatever flags the release has", [
   ]),
 ]);
 
-story("a release with other flags leaves the flags of who stays and of who went", [
-  holds({ port: 80, flags: 1 }),
-  holds({ port: 80, flags: 1 }),
-  // Flags 1 are counted twice and flags 3 minus once: one reference in all, shared as 1.
-  releases({ port: 80, flags: 3 }),
-  counts(1, 1, 1),
-  refuses({ port: 80, flags: 2 }),
-  // This one only brings the count of flags 3 back to zero.
-  holds({ port: 80, flags: 3 }),
-  counts(1, 1, 2),
-  releases({ port: 80, flags: 1 }),
-  counts(1, 1, 1),
-]);
+story(
+  "a release with other flags leaves the flags of the holder that stays and of the one that went",
+  [
+    holds({ port: 80, flags: 1 }),
+    holds({ port: 80, flags: 1 }),
+    // Flags 1 are counted twice and flags 3 minus once: one reference in all, shared as 1.
+    releases({ port: 80, flags: 3 }),
+    counts(1, 1, 1),
+    refuses({ port: 80, flags: 2 }),
+    // This one only brings the count of flags 3 back to zero.
+    holds({ port: 80, flags: 3 }),
+    counts(1, 1, 2),
+    releases({ port: 80, flags: 1 }),
+    counts(1, 1, 1),
+  ],
+);
 
 story("a count below zero does not share, and a count of zero neither", [
   holds({ port: 80, flags: 6 }),

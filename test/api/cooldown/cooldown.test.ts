@@ -1,4 +1,5 @@
-// Stories of ports that rest: how long, for whom, and what is left when all others are taken.
+// Stories of ports that cool down: how long, against which requests, and what is left when all
+// others are taken.
 
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -52,7 +53,7 @@ describe.each(BUILDS)("%s build", (build) => {
     }
   });
 
-  test("a port that cools down is held no longer, but taken for everybody", () => {
+  test("a port that cools down is held no longer, and every request is refused it", () => {
     const { manager, pool } = fixture();
     const other = manager.pool({ ...KEY, address: "" });
     pool.takeAt(FIRST);
@@ -68,7 +69,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(other.takeAt(FIRST)).toBe(FIRST);
   });
 
-  test("only what is held can rest, and once", () => {
+  test("only a port that is held can cool down, and once", () => {
     const { pool } = fixture();
     expect(pool.coolDown(FIRST, 0)).toBe(false);
     pool.takeAt(FIRST);
@@ -100,7 +101,7 @@ describe.each(BUILDS)("%s build", (build) => {
     }
   });
 
-  test("a port at rest that the limits exclude is not what is left", () => {
+  test("a cooling port that the limits exclude is not counted as left", () => {
     const reserved = new ReservedPorts("", moduleFor(build));
     const group = PortGroups.open(moduleFor(build)).create("/g");
     const cooldown = { period: 1000, whenCooling: "oldest" } as const;
@@ -167,7 +168,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.nextExpiry).toBe(12_141); // 777 slots of 1000 / 64 ms
   });
 
-  test("a port that another pool gives back and the pool takes again does not rest", () => {
+  test("a port that another pool gives back and the pool takes again does not cool down", () => {
     const { manager, pool } = fixture();
     pool.takeAt(FIRST);
     pool.coolDown(FIRST, 0);
@@ -183,7 +184,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.cooling).toBe(0);
   });
 
-  test("thousands wake in the order in which they came to rest", () => {
+  test("thousands of ports expire in the order in which they began to cool down", () => {
     using manager = open({ portRange: { first: 1024, last: 65535 } });
     const pool = manager.pool({ ...KEY, transport: UDP, cooldown: 8000 });
     const ports = new Uint16Array(64_512);
@@ -228,7 +229,7 @@ describe.each(BUILDS)("%s build", (build) => {
     ]);
   });
 
-  test("without a cooldown a port that is given to rest is free at once", () => {
+  test("without a cooldown coolDown() frees a port at once", () => {
     for (const options of [{}, { cooldown: 0 }, { selection: "fifo" }] as const) {
       using manager = open();
       const pool = manager.pool({ ...KEY, ...options });

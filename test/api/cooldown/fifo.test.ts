@@ -65,7 +65,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(rest(pool)).toEqual([4003, 4000, 4005, 4001]);
   });
 
-  test("a port that cools down comes back when it wakes, behind those that are free already", () => {
+  test("a port comes back when its cooldown ends, behind those that are free already", () => {
     const { pool } = fixture({ cooldown: 800 });
     rest(pool);
     pool.coolDown(4001, 0);
@@ -77,7 +77,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.take()).toBe(Refusal.COOLING);
   });
 
-  test("a port that was named is not offered again before its turn", () => {
+  test("a port that was taken explicitly is not offered again before its turn", () => {
     const { pool } = fixture();
     rest(pool);
     for (const port of [4000, 4001, 4002]) pool.free(port);
@@ -87,7 +87,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(rest(pool)).toEqual([4000, 4002, 4001]);
   });
 
-  test("what others hold goes behind, and nothing changes when they hold all", () => {
+  test("ports that others hold go behind, and nothing changes when they hold all", () => {
     const { manager, pool } = fixture();
     const other = manager.pool({ ...KEY, address: "" });
     rest(pool);
@@ -131,7 +131,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.take(0)).toBe(Refusal.EMPTY_RANGE);
   });
 
-  test("a port that others freed behind the pool's back is not lost", () => {
+  test("a port that is released by value, and not by the pool, is not lost", () => {
     const { manager, pool } = fixture();
     rest(pool);
     manager.releasePort({ ...KEY, port: 4002 });

@@ -12,7 +12,7 @@ import { type Call, collectUntil, watch } from "../../support/collecting.ts";
 import { carry } from "./fixture.ts";
 
 describe("a tree that is forgotten is closed", () => {
-  test("after those who still carried its groups", async () => {
+  test("after the holders that still carried its groups", async () => {
     const { module, core, closed } = watched();
     const end = ((): (() => void) => carry(core, PortGroups.open({ module }).create("/a")))();
     await collectUntil(() => closed.length > 0);
@@ -25,7 +25,7 @@ describe("a tree that is forgotten is closed", () => {
     expect(answers()).toEqual([BUSY, 0, 0]);
   });
 
-  test("with a manager whose pool carries a group, whichever of them goes first", async () => {
+  test("with a manager whose pool carries a group, whichever is collected first", async () => {
     const { module, core, closed } = watched();
     const root = ((): number => {
       const groups = PortGroups.open({ module });

@@ -44,7 +44,7 @@ describe.each(BUILDS)("%s build, ranges that intersect", (build) => {
     expect(deep.effective.connect).toEqual(ALL);
   });
 
-  test("bind and connect are two matters", () => {
+  test("the bind range and the connect range do not limit each other", () => {
     using groups = openGroups(build);
     const group = groups.create("/a", {
       bindPortRange: range(1000, 1999),
@@ -123,7 +123,7 @@ describe.each(BUILDS)("%s build, ranges that are copied", (build) => {
     expect(groups.create("/a/c").bindPortRange).toEqual(range(5, 6));
   });
 
-  test("parents that are made on the way hand on what they copied", () => {
+  test("parents that are made on the way pass on what they copied", () => {
     using groups = openGroups(build, { inherit: "copy" });
     groups.root.connectPortRange = range(7, 8);
     const group = groups.create("/a/b/c", { bindPortRange: range(3, 4) });
@@ -211,7 +211,7 @@ describe.each(BUILDS)("%s build, groups in use", (build) => {
     group.remove();
   });
 
-  test("a change of range concerns who carries the group, and is not refused", () => {
+  test("a change of range concerns the holders that carry the group, and is not refused", () => {
     using groups = openGroups(build);
     const group = groups.create("/a");
     const end = carry(coreFor(build), group);
@@ -261,7 +261,7 @@ describe("an explanation names the groups that leave no port", () => {
     }
   });
 
-  test("when what is asked for lies above or below: who limits that end", () => {
+  test("when the requested ports lie above or below: the group that limits that end", () => {
     using groups = groupsOf();
     const group = groups.get("/a/b");
     const is = "the bind port range of group /a/b is 20000..20999, set by /a";

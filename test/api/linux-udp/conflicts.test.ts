@@ -22,8 +22,8 @@ const HOLDERS: readonly Holder[] = ADDRESSES.flatMap((address) =>
 );
 
 onBuilds((open) => {
-  const inOneSystem = "is told by devices, addresses and SO_REUSEADDR, whichever way it asks";
-  test(`whether one of two sockets is in the other's way ${inOneSystem}`, () => {
+  const inOneSystem = "devices, addresses and SO_REUSEADDR decide whether two sockets conflict";
+  test(`${inOneSystem}, whichever comes first`, () => {
     const s = open({ portRange: { first: 2000, last: 2000 } });
     let pairs = 0;
     for (const owner of HOLDERS) {
@@ -83,7 +83,7 @@ onBuilds((open) => {
     expect(last.bind("10.0.0.1", 2000)).toBe(2000);
   });
 
-  test("SO_REUSEADDR that is cleared later keeps others out, and those who share stay", () => {
+  test("SO_REUSEADDR that is cleared later keeps others out, and the sockets that share stay", () => {
     const s = open();
     const [one, two] = [s.bound("", 2000, REUSE), s.bound("", 2000, REUSE)];
     one.reuseAddr = false;

@@ -112,7 +112,7 @@ onBuilds((open) => {
   });
 
   describe("the local address", () => {
-    test("moves a socket away from any, for those who come later", () => {
+    test("takes a socket away from the any address, for sockets that come later", () => {
       const socket = s.bound("", 2000);
       const other = s.socket();
       expectRefused(s, () => other.bind("10.0.0.2", 2000), TAKEN);
@@ -129,7 +129,7 @@ onBuilds((open) => {
       expect(socket.address).toBe("10.0.0.1");
     });
 
-    test("may be one where others are already: all that connect have ports of their own", () => {
+    test("may be one that other sockets have: all that connect have ports of their own", () => {
       const sockets = Array.from({ length: 10 }, () => s.toRemote({ offset: 5 }));
       expect(new Set(sockets.map(({ port }) => port)).size).toBe(10);
       expect(new Set(sockets.map(({ address }) => address))).toEqual(new Set(["127.0.0.1"]));

@@ -45,7 +45,7 @@ onBuilds((open) => {
       return Object.assign(open(options), { type });
     }
 
-    test("has the port that is named, with its address, until it closes", () => {
+    test("has its explicit port and address until it closes", () => {
       const socket = s.socket();
       expect(socket).toMatchObject({ type, port: 0, address: "", state: "closed" });
       expect(s.ports.stats()).toMatchObject({ buckets: 0, sockets: 0 });
@@ -200,7 +200,7 @@ onBuilds((open) => {
     });
   });
 
-  describe("a port that is named", () => {
+  describe("an explicit port", () => {
     test("is refused to a second socket, and the refusal says which", () => {
       s.bound("10.0.0.1", 8080);
       const socket = s.socket();
@@ -246,21 +246,21 @@ onBuilds((open) => {
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 1, owners: 2, timeWait: 0 });
     });
 
-    test("do not share with one that has it not, whichever came first", () => {
+    test("do not share with one without it, whichever came first", () => {
       s.bound("", 2000);
       s.bound("", 2001, REUSE);
       expectRefused(s, bind(s.socket(REUSE), "", 2000), TAKEN);
       expectRefused(s, bind(s.socket(), "", 2001), TAKEN);
     });
 
-    test("join at once where all who came had it, even if one has dropped it since", () => {
+    test("join at once where all that bound the port had it, even if one has dropped it since", () => {
       s.bound("", 2000, REUSE).reuseAddr = false;
       expect(s.ports.bindBucket(2000)?.fastreuse).toBe(1);
       s.bound("", 2000, REUSE);
       expectRefused(s, bind(s.socket(), "", 2000), TAKEN);
     });
 
-    test("leave fastreuse as it is when they go: it tells who came", () => {
+    test("leave fastreuse as it is when they go: it says how owners came", () => {
       s.bound("10.0.0.1", 2000, REUSE);
       const plain = s.bound("10.0.0.2", 2000);
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
@@ -291,7 +291,7 @@ onBuilds((open) => {
       expect(s.socket().bind("", 0)).toBe(2000);
     });
 
-    test("goes on behind a port that could be shared but for one who dropped the bit", () => {
+    test("goes on behind a port that could be shared but for an owner that dropped the bit", () => {
       s.bound("", 2000, REUSE).reuseAddr = false;
       expect(s.socket(REUSE).bind("", 0)).toBe(2001);
       expect(s.drawn).toBe(1);

@@ -77,7 +77,7 @@ onBuilds((open, build) => {
       expect(s.picture()).toEqual(before);
     });
 
-    test("leaves its place to others, whom it cannot touch", () => {
+    test("leaves its place to other sockets, which its calls do not change", () => {
       const old = s.bound("10.0.0.1", 2000);
       old.close();
       const fresh = s.bound("10.0.0.2", 2001);
@@ -87,7 +87,7 @@ onBuilds((open, build) => {
       expect(old).toMatchObject({ port: 0, address: "", state: "gone" });
     });
 
-    test("is one that leaves its block, however it was written", () => {
+    test("is what `using` leaves behind at the end of its block", () => {
       {
         using socket = s.ports.socket();
         socket.bind("", 2000);
@@ -155,7 +155,7 @@ onBuilds((open, build) => {
       expect(s.ports.reserved.text).toBe("2000");
     });
 
-    test("is one that leaves its block", () => {
+    test("is what `using` leaves behind at the end of its block", () => {
       const sockets: Linux2632Socket[] = [];
       {
         using ports = Linux2632Ports.open(modulesFor(build));

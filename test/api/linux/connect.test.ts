@@ -99,7 +99,7 @@ onBuilds((open) => {
       expectRefused(s, connect(s.socket(), "192.0.2.3"), EXHAUSTED);
     });
 
-    test("keeps its port from those who bind at its address without SO_REUSEADDR", () => {
+    test("keeps its port from sockets that bind at its address without SO_REUSEADDR", () => {
       s.connectedFrom(2000);
       s.connectedFrom(2001, WEB, REUSE);
       for (const address of ["", "127.0.0.1"]) {
@@ -119,7 +119,7 @@ onBuilds((open) => {
       expectRefused(s, connect(s.socket(), WEB), { ...EXHAUSTED, says: "all of 5000 are taken" });
     });
 
-    test("is no longer found once its end is known to be taken, and again when that closes", () => {
+    test("does not get a port whose end is taken, until that closes", () => {
       const s = open({ portRange: { first: 2000, last: 2000 } });
       const first = s.connected();
       const second = s.socket();

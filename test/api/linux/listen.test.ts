@@ -39,7 +39,7 @@ onBuilds((open) => {
       expect(s.ports.bindBucket(2001)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
     });
 
-    test("does not listen where one listens with whom it shares, until that one goes", () => {
+    test("does not listen beside a listener that it shares the port with, until that one closes", () => {
       const [one, other] = [s.bound("", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       expect(one.listen()).toBe(2000);
       expectRefused(s, listen(other), {
@@ -87,7 +87,7 @@ onBuilds((open) => {
       expect(s.ports.bindBucket(2000)).toEqual({ fastreuse: 0, owners: 2, timeWait: 0 });
     });
 
-    test("may listen on a privileged port that it has, wherever privilege begins now", () => {
+    test("may listen on a privileged port that it has, wherever privileged ports begin now", () => {
       const s = open({ unprivilegedPortStart: 0 });
       const socket = s.bound("", 80);
       s.ports.unprivilegedPortStart = 1024;

@@ -257,7 +257,7 @@ onBuilds((open) => {
     expect([s.bound("", 0).port, s.connected().port]).toEqual([2004, 2005]);
   });
 
-  test("a port that is named, or there already, moves no counter", () => {
+  test("a bind() to an explicit port, or of a bound socket, moves no counter", () => {
     const s = open({ bindSelection: "sequential", connectSelection: KEYED });
     s.bound("", 2005);
     const socket = s.bound("", 0);

@@ -76,7 +76,7 @@ describe.each(BUILDS)("%s build", (build) => {
     return core.exports.memory.buffer.byteLength / PAGE;
   }
 
-  test("sockets make it grow, and a manager goes on", () => {
+  test("sockets make the memory grow, and a manager goes on", () => {
     const all: Linux2632Socket[] = [];
     const sizes = new Set<number>();
     while (all.length < sockets) {
@@ -99,7 +99,7 @@ describe.each(BUILDS)("%s build", (build) => {
     manager.close();
   });
 
-  test("a manager makes it grow, and sockets go on", () => {
+  test("a manager makes the memory grow, and sockets go on", () => {
     const sizes = new Set<number>();
     for (let index = 0; index < tuples; index++) {
       const before = core.exports.memory.buffer;
@@ -122,7 +122,7 @@ describe.each(BUILDS)("%s build", (build) => {
     ports.close();
   });
 
-  test("a system that is opened late leaves what is there as it is", () => {
+  test("a system that is opened late leaves what others hold in the memory as it is", () => {
     const late = freshModules(build);
     const { memory } = coreOf(late.module).exports;
     const early = PortManager.open({ module: late.module });

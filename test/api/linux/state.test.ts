@@ -117,17 +117,20 @@ function explainCalls(
 test.each([
   ["release", 40],
   ["debug", 4],
-] as const)("refused calls of 2.6.32 name who has to go, and add up (%s build)", (build, seeds) => {
-  const rules = new Set<string>();
-  for (let seed = 1; seed <= seeds; seed++) {
-    for (const rule of explainCalls(build, seed, 100)) rules.add(rule);
-  }
-  const all = ["wrong-state", "outside-group", "flags", "listening", "tuple"];
-  const ofRange = ["held", "tuple", "outside-group"].map((rule) => `${rule} of the range`);
-  expect([...rules]).toEqual(
-    expect.arrayContaining(build === "debug" ? ["tuple"] : [...all, ...ofRange]),
-  );
-});
+] as const)(
+  "refused calls of 2.6.32 name the sockets that have to go, and add up (%s build)",
+  (build, seeds) => {
+    const rules = new Set<string>();
+    for (let seed = 1; seed <= seeds; seed++) {
+      for (const rule of explainCalls(build, seed, 100)) rules.add(rule);
+    }
+    const all = ["wrong-state", "outside-group", "flags", "listening", "tuple"];
+    const ofRange = ["held", "tuple", "outside-group"].map((rule) => `${rule} of the range`);
+    expect([...rules]).toEqual(
+      expect.arrayContaining(build === "debug" ? ["tuple"] : [...all, ...ofRange]),
+    );
+  },
+);
 
 /** With a socket that conflicts with none. */
 const withAnother: Change = (told, linux) => {
@@ -201,11 +204,14 @@ function explainAll(build: Build, seed: number, turns: number, isLying = false):
 test.each([
   ["release", 20],
   ["debug", 4],
-] as const)("explainBind() of 2.6.32 names exactly who has to go (%s build)", (build, seeds) => {
-  let refused = 0;
-  for (let seed = 1; seed <= seeds; seed++) refused += explainAll(build, seed, 100);
-  expect(refused).toBeGreaterThan(seeds * 5);
-});
+] as const)(
+  "explainBind() of 2.6.32 names exactly the sockets that have to go (%s build)",
+  (build, seeds) => {
+    let refused = 0;
+    for (let seed = 1; seed <= seeds; seed++) refused += explainAll(build, seed, 100);
+    expect(refused).toBeGreaterThan(seeds * 5);
+  },
+);
 
 test("a control: an explanation of 2.6.32 that says the contrary is found", () => {
   expect(() => explainAll("release", 1, 100, true)).toThrow();

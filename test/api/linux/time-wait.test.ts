@@ -53,7 +53,7 @@ onBuilds((open) => {
   });
 
   describe("the port of a TIME_WAIT", () => {
-    test("is kept from those who bind at its address, unless both have SO_REUSEADDR", () => {
+    test("is refused to sockets that bind at its address, unless both have SO_REUSEADDR", () => {
       s.connectedFrom(2000).close(WAIT);
       s.connectedFrom(2001, WEB, REUSE).close(WAIT);
       for (const address of ["127.0.0.1", ""]) {
@@ -97,7 +97,7 @@ onBuilds((open) => {
   });
 
   describe("the tuple of a TIME_WAIT", () => {
-    test("is taken over at once by who has bound the port, if there are timestamps", () => {
+    test("is taken over at once by a socket that has bound the port, if there are timestamps", () => {
       const [socket, other] = [s.bound("10.0.0.1", 2000, REUSE), s.bound("10.0.0.1", 2000, REUSE)];
       socket.connect(WEB, 443);
       socket.close(WAIT);
@@ -142,7 +142,7 @@ onBuilds((open) => {
       expectRefused(s, connect(s.socket(), WEB), EXHAUSTED);
     });
 
-    test("is not another's: another end, address or device has nothing to do with it", () => {
+    test("does not keep other tuples: of another end, address or device", () => {
       const s = open({ portRange: ONE });
       s.connected().close(WAIT);
       s.connected(OTHER);

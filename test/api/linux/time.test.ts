@@ -76,18 +76,21 @@ onBuilds((open, build) => {
     });
   });
 
-  test.each(DUE)("closed at %s, stamp %s, asked at %s: due is %s", (closed, stamp, now, isDue) => {
-    const s = open({ portRange: ONE, time: Math.min(closed, now), tcpTwReuse: 1 });
-    s.ports.setTime(closed);
-    const timestamp = stamp === undefined ? {} : { timestamp: stamp };
-    s.connected().close({ timeWait: true, ...timestamp });
-    s.ports.setTime(now);
-    const socket = s.socket();
-    if (isDue) expect(socket.connect(WEB, 443)).toBe(2000);
-    else expectRefused(s, connect(socket, WEB), EXHAUSTED);
-  });
+  test.each(DUE)(
+    "a TIME_WAIT closed at %s with stamp %s is due at %s: %s",
+    (closed, stamp, now, isDue) => {
+      const s = open({ portRange: ONE, time: Math.min(closed, now), tcpTwReuse: 1 });
+      s.ports.setTime(closed);
+      const timestamp = stamp === undefined ? {} : { timestamp: stamp };
+      s.connected().close({ timeWait: true, ...timestamp });
+      s.ports.setTime(now);
+      const socket = s.socket();
+      if (isDue) expect(socket.connect(WEB, 443)).toBe(2000);
+      else expectRefused(s, connect(socket, WEB), EXHAUSTED);
+    },
+  );
 
-  test("what has no stamp never ripens", () => {
+  test("a TIME_WAIT without a stamp is never due", () => {
     const s = open({ portRange: ONE, tcpTwReuse: 1 });
     s.connected().close({ timeWait: true, timestamp: null });
     for (const time of [2000, 60_000, 1e9, TIME_MAX]) {
@@ -96,7 +99,7 @@ onBuilds((open, build) => {
     }
   });
 
-  test("each ripens by its own stamp, in whatever order they close and the clock jumps", () => {
+  test("each TIME_WAIT is due by its own stamp, in whatever order they close and the clock jumps", () => {
     const s = open({ tcpTwReuse: 1, portRange: { first: 2000, last: 2039 }, timeWaitMs: 1e9 });
     const random = new Random(9);
     /** The stamp of each port's TIME_WAIT, in milliseconds; null: none. */
@@ -172,7 +175,7 @@ onBuilds((open, build) => {
       expect(s.ports.expireTimeWait()).toBe(1);
     });
 
-    test("a TIME_WAIT taken over in between does not", () => {
+    test("but not one that was taken over in between", () => {
       const s = open({ tcpTwReuse: 1 });
       for (const port of [2000, 2001, 2002]) s.connectedFrom(port).close({ timeWait: true });
       s.ports.setTime(59_000);
@@ -187,7 +190,7 @@ onBuilds((open, build) => {
   });
 
   describe("near the end of time", () => {
-    test("TIME_WAITs ripen, if there is time left", () => {
+    test("a TIME_WAIT is due, if there is time left", () => {
       const s = open({ time: TIME_MAX - 2000, tcpTwReuse: 1, portRange: ONE, timeWaitMs: 2000 });
       s.connected().close({ timeWait: true });
       s.ports.setTime(TIME_MAX - 1);
@@ -196,7 +199,7 @@ onBuilds((open, build) => {
       s.connected().close();
     });
 
-    test("what would ripen or expire behind it never does", () => {
+    test("a TIME_WAIT that would be due or expire behind it never is", () => {
       using ports = Linux2632Ports.open({
         ...{ time: TIME_MAX, timeWaitMs: DURATION_MAX, tcpTwReuse: 1, portRange: ONE },
         ...modulesFor(build),
@@ -223,7 +226,7 @@ onBuilds((open, build) => {
   describe("10,000 TIME_WAITs", () => {
     const COUNT = 10_000;
 
-    test("of one end and of many ripen and expire, each asked for once", () => {
+    test("of one end and of many are due and expire, each asked for once", () => {
       const modules = freshModules(build);
       const core = coreOf(modules.module);
       const linux = linuxCoreOf(core, modules.linuxModule);

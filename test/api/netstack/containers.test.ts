@@ -171,7 +171,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── Full words, full groups of words ────────────────────────────────────────────────────
 
-  test("a bitmap and a list that are full by turns, word by word and group by group", () => {
+  test("a search passes over a bitmap and a list that are full by turns, by words and groups", () => {
     const pool = manager.pool({ ...DNS, reserved });
     const taken = new Set<number>();
     const batch = new Uint16Array(8192);
@@ -207,7 +207,7 @@ describe.each(BUILDS)("%s build", (build) => {
     }
   });
 
-  test("every port is reserved but one, wherever it lies", () => {
+  test("a search finds the only port that is not reserved, wherever it lies", () => {
     const pool = manager.pool({ ...DNS, reserved });
     fill(pool, 70);
     for (const port of [...EDGES, 8191, 8192, 40_959, 40_960]) {
@@ -221,7 +221,7 @@ describe.each(BUILDS)("%s build", (build) => {
     }
   });
 
-  test("all that is left is taken one by one, over every edge", () => {
+  test("takes one by one get all ports that are left, over every edge", () => {
     const pool = manager.pool({ ...DNS, group, reserved });
     group.bindPortRange = { first: 4000, last: 4250 };
     reserved.text = "4032-4095,4097,4150-4200";
@@ -264,7 +264,7 @@ describe.each(BUILDS)("%s build", (build) => {
     for (const port of own) expect(pool.free(port)).toBe(true);
   }
 
-  describe.each([0, 1, 10, 70])("with %i ports of its own", (size) => {
+  describe.each([0, 1, 10, 70])("a pool with %i ports of its own takes what is left", (size) => {
     const ports = [1024, 1063, 1064, 1087, 1088, 1100];
 
     test("beside pools at other addresses, which count for any", () => {
@@ -313,7 +313,7 @@ describe.each(BUILDS)("%s build", (build) => {
     });
   });
 
-  test("a pool that is alone, gets company, and is alone again", () => {
+  test("a pool is right when it is alone, beside another, and alone again", () => {
     const pool = manager.pool({ ...DNS, group, reserved });
     const ports = new Uint16Array(100);
     manager.setPortRange(RANGE.first, RANGE.last);
@@ -346,7 +346,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectTakes(pool, RANGE, taken);
   });
 
-  test("a unique pool whose flags share with itself: a list, and its own ports", () => {
+  test("a unique pool whose flags share with itself passes over a list and its own ports", () => {
     const request = { ...WEB, destination: SERVER, flags: { tupleOnly: true }, reserved };
     const unique = manager.pool({ ...request, unique: true });
     const plainOne = manager.pool(request);

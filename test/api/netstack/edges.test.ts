@@ -27,7 +27,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── Ports ─────────────────────────────────────────────────────────────────────────────────
 
-  test.each(EDGES)("port %i is held alone, and is alone what is found", (port) => {
+  test.each(EDGES)("port %i can be held alone, and be the only one that a search finds", (port) => {
     const { manager, pool } = opened(port, port);
     expect(pool.takeAt(port)).toBe(port);
     expect(pool.takeAt(port)).toBe(IN_USE);

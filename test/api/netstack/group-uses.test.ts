@@ -74,7 +74,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(0);
   });
 
-  test("what is refused uses nothing", () => {
+  test("a refused request uses no group", () => {
     a.bindPortRange = { first: 1000, last: 1001 };
     const held = [1000, 1001].map((port) => manager.reservePort({ ...DNS, port }));
     const before = manager.stats();
@@ -99,7 +99,7 @@ describe.each(BUILDS)("%s build", (build) => {
     for (const reservation of held) reservation.release();
   });
 
-  test("asking whether a port is free uses nothing", () => {
+  test("a test for a port uses no group", () => {
     expect(manager.isAvailable({ ...DNS, group: a, port: 1000 })).toBe(true);
     expectUses(0);
   });
@@ -117,7 +117,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(0);
   });
 
-  test("a port that is given back by who does not name the group leaves its use behind", () => {
+  test("a release that does not name the group gives the port back and leaves the use behind", () => {
     // The use stays, on the safe side, until the manager closes.
     const acts: readonly (() => unknown)[] = [
       () => manager.releasePort({ ...DNS, port: 1000 }),
@@ -331,7 +331,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expectUses(0, 0);
   });
 
-  test("moving into nothing that is there changes nothing", () => {
+  test("moving into a group that is not there changes nothing", () => {
     const gone = groups.create("/gone");
     gone.remove();
     const held = manager.reservePort({ ...DNS, group: a });
@@ -347,7 +347,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── The end of a manager, a group, a tree ───────────────────────────────────────────────
 
-  test("a manager that closes takes its uses back, and no one else's", () => {
+  test("a manager that closes takes its uses back, and no other manager's", () => {
     const other = openOn(build, { portRange: RANGE });
     for (const each of [manager, other]) {
       each.reservePort({ ...DNS, group: a });

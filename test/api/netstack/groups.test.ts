@@ -30,7 +30,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
   // ── Which range counts ────────────────────────────────────────────────────────────────────
 
   describe.each(KINDS)("%s", (_name, web) => {
-    test("what has no destination is bound: it keeps to the bind range", () => {
+    test("a request without a destination binds: it keeps to the bind range", () => {
       const request = { ...web, group };
       expect(fixture.any(request, 0)).toBe(1100);
       expect(fixture.at(request, 1200)).toBe(OUTSIDE_GROUP);
@@ -39,7 +39,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
       expect(fixture.all(request)).toEqual([1101, EXHAUSTED]);
     });
 
-    test("what has a destination connects: it keeps to the connect range", () => {
+    test("a request with a destination connects: it keeps to the connect range", () => {
       const request = { ...web, destination: SERVER, group };
       expect(fixture.any(request, 0)).toBe(1200);
       expect(fixture.at(request, 1100)).toBe(OUTSIDE_GROUP);
@@ -95,7 +95,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
       expect(fixture.any({ ...web, group }, 0)).toBe(EMPTY_RANGE);
     });
 
-    test("with nothing left a search says so, whatever else is asked for", () => {
+    test("a search says that the group leaves nothing, whatever else is asked for", () => {
       group.bindPortRange = { first: 2000, last: 2001 };
       for (const offset of [0, 1, 2 ** 32 - 1]) {
         expect(fixture.any({ ...web, group }, offset)).toBe(EMPTY_RANGE);
@@ -107,7 +107,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
 
   // ── Changes ───────────────────────────────────────────────────────────────────────────────
 
-  test("a range that changes counts from then on, and revokes nothing", () => {
+  test("a changed range counts from then on, and revokes no port", () => {
     const request = { ...DNS, group };
     expect(fixture.any(request, 0)).toBe(1100);
     group.bindPortRange = { first: 1101, last: 1101 };
@@ -131,12 +131,12 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
     expect(fixture.any({ ...DNS, destination: SERVER, group }, 3)).toBe(1003);
   });
 
-  test("what is written to a control file counts as well", () => {
+  test("a range that is written to a control file counts as well", () => {
     groups.write("/a/net_cls.bind_port_range", "1500-1501");
     expect(fixture.all({ ...DNS, group })).toEqual([1500, 1501, EXHAUSTED]);
   });
 
-  test("groups above limit, at once; those beside do not", () => {
+  test("groups above limit a group, at once, and groups beside it do not", () => {
     const child = groups.create("/a/b", { bindPortRange: { first: 1102, last: 1999 } });
     const beside = groups.create("/c");
     expect(fixture.all({ ...DNS, group: child })).toEqual([1102, EXHAUSTED]);
@@ -160,7 +160,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
 
   // ── Groups say where, not who ─────────────────────────────────────────────────────────────
 
-  test("two groups have the same ports: what one holds, the other cannot have", () => {
+  test("of two groups with the same ports one does not get what the other holds", () => {
     const other = groups.create("/b", { bindPortRange: BIND });
     expect(fixture.at({ ...DNS, group }, 1100)).toBe(1100);
     expect(fixture.at({ ...DNS, group: other }, 1100)).toBe(IN_USE);
@@ -168,7 +168,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
     expect(fixture.any({ ...DNS, group: other }, 0)).toBe(1101);
   });
 
-  test("a port that is taken and outside is outside", () => {
+  test("a port that is taken and outside of the group is refused as outside", () => {
     expect(fixture.at(DNS, 1300)).toBe(1300);
     expect(fixture.at({ ...DNS, group }, 1300)).toBe(OUTSIDE_GROUP);
   });
@@ -181,7 +181,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
     expect(fixture.at({ ...DNS, flags, group }, 1103)).toBe(OUTSIDE_GROUP);
   });
 
-  test("addresses meet within a group as they do without", () => {
+  test("addresses conflict within a group as they do without one", () => {
     const at = (address: string, networks = [4]): AnyRequest => ({
       ...DNS,
       networks,
@@ -198,7 +198,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
     expect(fixture.any(at("10.0.0.3"), 2)).toBe(1102);
   });
 
-  test("devices and the any address, in two networks and two groups", () => {
+  test("devices and the any address conflict in two groups as without, in two networks", () => {
     const other = groups.create("/b", { bindPortRange: { first: 1101, last: 1104 } });
     const both = { ...DNS, networks: [4, 6] };
     expect(fixture.any({ ...both, bindToDevice: 1, group }, 0)).toBe(1100);
@@ -209,14 +209,14 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
     expect(fixture.all({ ...both, bindToDevice: 3, group })).toEqual([1100, 1101, EXHAUSTED]);
   });
 
-  test("what needs no group is not limited by those of others", () => {
+  test("a request without a group is not limited by the groups of others", () => {
     expect(fixture.any({ ...DNS, group }, 0)).toBe(1100);
     expect(fixture.any(DNS, 0)).toBe(1000);
     expect(fixture.at(DNS, 65535)).toBe(65535);
     expect(fixture.any({ ...DNS, group: undefined }, 1)).toBe(1001);
   });
 
-  test("tests for a port say the same as asking for it", () => {
+  test("a test for a port answers as a request for it does", () => {
     const { manager } = fixture;
     const isFree = (request: AnyRequest, port: number): boolean =>
       manager.isAvailable({ ...request, port });
@@ -265,7 +265,7 @@ describe.each(INTERFACES)("in a tree that copies: %s, %s build", (through, build
 // ── Pools of their own ranges ────────────────────────────────────────────────────────────────
 
 describe.each(BUILDS)("a pool says how it picks: %s build", (build) => {
-  test("with a destination it may bind, and connect without one", () => {
+  test("a pool with a destination may bind, and one without may connect", () => {
     const fixture = new Fixture("pools", build, { portRange: RANGE });
     const { manager, groups } = fixture;
     const group = groups.create("/a", { bindPortRange: BIND, connectPortRange: CONNECT });
@@ -285,7 +285,7 @@ describe.each(BUILDS)("a pool says how it picks: %s build", (build) => {
     fixture.finish();
   });
 
-  test("ports outside can be freed and asked for; batches stop where nothing is left", () => {
+  test("ports outside can be freed and tested, and batches stop where nothing is left", () => {
     const manager = openOn(build, { portRange: RANGE, seed: 1 });
     const fixture = new Fixture("pools", build);
     const group = fixture.groups.create("/a", { bindPortRange: { first: 1000, last: 1129 } });

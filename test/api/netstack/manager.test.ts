@@ -66,7 +66,7 @@ test("an IPv4 address in the last places of ::/96 is not the IPv4 address itself
   expect(error).toMatchObject({ code: "EADDRINUSE", address: "::a00:1" });
 });
 
-test("any address is shown in the network that is asked for", () => {
+test("the any address is shown in the network of the request", () => {
   using manager = PortManager.open();
   expect(manager.reservePort({ ...WEB, networks: [IPV4] }).address).toBe("0.0.0.0");
   expect(manager.reservePort({ ...WEB, networks: [IPV6] }).address).toBe("::");
@@ -177,7 +177,7 @@ describe("an error says what was asked, and by which call it would have failed",
     expect(message).toContain("transport 33 [::1]:80 on device 2 -> [2001:db8::1]:443");
   });
 
-  test("a range that is exhausted, to whom binds", () => {
+  test("a range that is exhausted for a bind", () => {
     using manager = PortManager.open({ portRange: { first: 2000, last: 2000 } });
     manager.reservePort(WEB);
     expect(caught(() => manager.reservePort(WEB))).toMatchObject({
@@ -189,7 +189,7 @@ describe("an error says what was asked, and by which call it would have failed",
     });
   });
 
-  test("a range that is exhausted, to whom connects", () => {
+  test("a range that is exhausted for a connect", () => {
     using manager = PortManager.open({ portRange: { first: 2000, last: 2001 } });
     const request = { ...WEB, destination: SERVER };
     manager.reservePort(request);

@@ -117,7 +117,7 @@ function freeAll(pool: PortPool, held: Ports): void {
 describe.each(BUILDS)("%s build", (build) => {
   const steps = build === "debug" ? 500 : 1500;
 
-  test("pools and reservations of one description, that is nearly full", () => {
+  test("pools and reservations of one nearly full description get every port that is left", () => {
     const bench = new Bench(build, 1);
     const { manager, lists } = bench;
     const held = new Uint8Array(ALL);
@@ -157,7 +157,7 @@ describe.each(BUILDS)("%s build", (build) => {
     bench.end();
   });
 
-  test("many pools that are all counted: by address, by destination, by any", () => {
+  test("many pools are all counted: by address, by destination, by any address", () => {
     const bench = new Bench(build, 2);
     const { manager, lists } = bench;
     const requests: AnyRequest[] = [

@@ -17,7 +17,7 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── One state ───────────────────────────────────────────────────────────────────────────
 
-  test("what is reserved a pool has, and may free", () => {
+  test("a pool has the ports that reservations hold, and may free them", () => {
     using manager = open();
     const reservation = manager.reservePort({ ...WEB, port: 2001 });
     const pool = manager.pool(WEB);
@@ -33,7 +33,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(reservation.release()).toBe(false);
   });
 
-  test("what a pool takes, reservations are refused and may be released", () => {
+  test("a port that a pool has taken is refused to reservations, and can be released by value", () => {
     using manager = open();
     const pool = manager.pool(WEB);
     expect(pool.take(3)).toBe(2003);
@@ -240,7 +240,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(manager.stats()).toMatchObject({ descriptors: 1025, counters: 1104 });
   });
 
-  test("freeing a batch counts what was held: not port 0, not a stranger, not a port twice", () => {
+  test("freeing a batch counts held ports: not port 0, not one that is free, none twice", () => {
     using manager = open();
     const pool = manager.pool(WEB);
     pool.takeAt(2000);

@@ -25,7 +25,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
   afterEach(() => fixture.finish());
 
   describe.each(KINDS)("%s", (_name, web) => {
-    test("what is picked passes over them, from wherever it starts", () => {
+    test("a pick passes over reserved ports, from wherever it starts", () => {
       const request = { ...web, reserved };
       for (const [offset, port] of [0, 1, 2, 3, 4, 5, 7].map((at) => [at, pickOf(at)])) {
         expect(fixture.any(request, offset as number), `offset ${offset}`).toBe(port);
@@ -34,12 +34,12 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
       expect(fixture.all(request)).toEqual([1001, 1004, EXHAUSTED]);
     });
 
-    test("what connects passes over them, too", () => {
+    test("a connection passes over reserved ports, too", () => {
       const request = { ...web, destination: SERVER, reserved };
       expect(fixture.all(request)).toEqual([1001, 1004, EXHAUSTED]);
     });
 
-    test("who names one gets it", () => {
+    test("an explicit request for a reserved port gets it", () => {
       const request = { ...web, reserved };
       expect([1000, 1002, 1003].map((port) => fixture.at(request, port))).toEqual([
         1000, 1002, 1003,
@@ -48,12 +48,12 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
       expect(fixture.all(request)).toEqual([1001, 1004, EXHAUSTED]);
     });
 
-    test("who does not name the list does not see it", () => {
+    test("a request that does not name the list is not limited by it", () => {
       expect(fixture.all(web)).toEqual([1000, 1001, 1002, 1003, 1004, EXHAUSTED]);
       expect(fixture.any({ ...web, reserved: undefined }, 0)).toBe(EXHAUSTED);
     });
 
-    test("a change takes effect at once, and revokes nothing", () => {
+    test("a change of the list takes effect at once, and revokes no port", () => {
       const request = { ...web, reserved };
       expect(fixture.any(request, 0)).toBe(1001);
       reserved.text = "1000-1003";
@@ -66,7 +66,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
       expect(fixture.all(request)).toEqual([1001, EXHAUSTED]);
     });
 
-    test("if all are reserved, none is found, and all can be named", () => {
+    test("no search finds a port if all are reserved, and an explicit request gets each", () => {
       for (const text of ["1000-1004", "0-65535"]) {
         reserved.text = text;
         for (const offset of [0, 1, 4, 2 ** 32 - 1]) {
@@ -93,7 +93,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
     expect(fixture.all(both)).toEqual([1004, EXHAUSTED]);
   });
 
-  test("addresses, devices and flags are judged as without", () => {
+  test("addresses, devices and flags conflict as without a list", () => {
     const flags = { loadBalanced: true };
     const request = { ...DNS, address: "10.0.0.1", bindToDevice: 2, flags, reserved };
     expect([fixture.any(request, 0), fixture.any(request, 0), fixture.any(request, 2)]).toEqual([
@@ -103,13 +103,13 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
     expect(fixture.any({ ...DNS, address: "10.0.0.2", reserved }, 3)).toBe(1004);
   });
 
-  test("two lists are two lists", () => {
+  test("each of two lists limits only the requests that name it", () => {
     const other = reservedOn(build, "1001,1004");
     expect(fixture.all({ ...DNS, reserved })).toEqual([1001, 1004, EXHAUSTED]);
     expect(fixture.all({ ...DNS, reserved: other })).toEqual([1000, 1002, 1003, EXHAUSTED]);
   });
 
-  test("a test for a port, a pick and a tuple know nothing of lists", () => {
+  test("a test for a port, a pick and a tuple are not limited by lists", () => {
     const { manager } = fixture;
     reserved.text = "0-65535";
     expect(fixture.any({ ...DNS, reserved }, 0)).toBe(EXHAUSTED);
@@ -122,7 +122,7 @@ describe.each(INTERFACES)("%s, %s build", (through, build) => {
 
   // ── With groups ─────────────────────────────────────────────────────────────────────────
 
-  test("a group and a list: what both leave", () => {
+  test("a search finds what both a group and a list leave", () => {
     const group = fixture.groups.create("/a", {
       bindPortRange: { first: 1002, last: 2000 },
       connectPortRange: { first: 1000, last: 1001 },

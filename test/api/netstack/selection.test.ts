@@ -58,7 +58,7 @@ function open(build: Build, selection: SelectionOptions, seed = 3): PortManager 
 }
 
 describe.each(BUILDS)("%s build", (build) => {
-  test.each(LINEAR)("$algorithm: finds what there is, to the last port", (options) => {
+  test.each(LINEAR)("$algorithm finds every free port, to the last", (options) => {
     using groups = openGroups(build);
     const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
     const reserved = reservedOn(build, "1000-1063,1070,1127-1128");
@@ -77,7 +77,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect((error as Error).message).toContain("all 70 of 1062..1131 are taken or reserved");
   });
 
-  test.each(DRAWN)("$algorithm: gives only what there is, and says when it gave up", (options) => {
+  test.each(DRAWN)("$algorithm gives only free ports, and says when it gave up", (options) => {
     using groups = openGroups(build);
     const group = groups.create("/a", { connectPortRange: { first: 1062, last: 1131 } });
     const reserved = reservedOn(build, "1000-1100,1102-1130");
@@ -109,7 +109,7 @@ describe.each(BUILDS)("%s build", (build) => {
     return port;
   }
 
-  test.each(COUNTED)("$algorithm: a search that fails leaves its counter", (options) => {
+  test.each(COUNTED)("$algorithm: a search that fails does not move its counter", (options) => {
     using groups = openGroups(build);
     const group = groups.create("/a");
     const reserved = reservedOn(build, "1-65535");
@@ -256,28 +256,34 @@ describe.each(BUILDS)("%s build", (build) => {
 
   // ── Batches, managers ───────────────────────────────────────────────────────────────────
 
-  test.each([...LINEAR, ...DRAWN])("$algorithm: a long batch is as single calls are", (options) => {
-    const [one, other] = [1, 2].map(() => {
-      const manager = openOn(build, { seed: 5, selection: options });
-      return { manager, pool: manager.pool(to(3)) };
-    }) as [{ manager: PortManager; pool: PortPool }, { manager: PortManager; pool: PortPool }];
-    const batch = new Uint16Array(1300);
-    expect(one.pool.takeMany(batch)).toBe(1300);
-    expect([...batch]).toEqual(Array.from({ length: 1300 }, () => other.pool.take()));
-    verify(one.manager);
-    for (const { manager } of [one, other]) manager.close();
-  });
+  test.each([...LINEAR, ...DRAWN])(
+    "$algorithm: a long batch takes what single calls take",
+    (options) => {
+      const [one, other] = [1, 2].map(() => {
+        const manager = openOn(build, { seed: 5, selection: options });
+        return { manager, pool: manager.pool(to(3)) };
+      }) as [{ manager: PortManager; pool: PortPool }, { manager: PortManager; pool: PortPool }];
+      const batch = new Uint16Array(1300);
+      expect(one.pool.takeMany(batch)).toBe(1300);
+      expect([...batch]).toEqual(Array.from({ length: 1300 }, () => other.pool.take()));
+      verify(one.manager);
+      for (const { manager } of [one, other]) manager.close();
+    },
+  );
 
-  test.each([...LINEAR, ...DRAWN])("$algorithm: managers do not share it", (options) => {
-    const managers = [7, 7, 8].map((seed) => open(build, options, seed));
-    const picks = managers.map((manager) =>
-      Array.from({ length: 5 }, () => manager.reservePort(to(1)).port),
-    );
-    expect(picks[0]).toEqual(picks[1]);
-    const isSeedless = options.secret !== undefined && options.from !== undefined;
-    if (!isSeedless && options.algorithm !== "sequential") expect(picks[0]).not.toEqual(picks[2]);
-    for (const manager of managers) manager.close();
-  });
+  test.each([...LINEAR, ...DRAWN])(
+    "$algorithm: managers share no counter, and pick alike from one seed",
+    (options) => {
+      const managers = [7, 7, 8].map((seed) => open(build, options, seed));
+      const picks = managers.map((manager) =>
+        Array.from({ length: 5 }, () => manager.reservePort(to(1)).port),
+      );
+      expect(picks[0]).toEqual(picks[1]);
+      const isSeedless = options.secret !== undefined && options.from !== undefined;
+      if (!isSeedless && options.algorithm !== "sequential") expect(picks[0]).not.toEqual(picks[2]);
+      for (const manager of managers) manager.close();
+    },
+  );
 
   test.each([...LINEAR, ...DRAWN])(
     "$algorithm: picks that reserve nothing are random",

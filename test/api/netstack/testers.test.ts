@@ -61,7 +61,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(seen).toEqual([1000, 1003, 1004]);
   });
 
-  test("a group that narrows to what lies before the start, and behind where it is", () => {
+  test("a search goes on where its group narrows to ports before its start, or behind its place", () => {
     const before = asked(8, (port) => {
       if (port === 1008) group.bindPortRange = { first: 1000, last: 1001 };
       return false;
@@ -75,7 +75,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(behind).toEqual([1002, 1003, 1004, 1005]);
   });
 
-  test("a group that narrows each time", () => {
+  test("a search goes on in what is left where its group narrows at each port", () => {
     const seen = asked(0, (port) => {
       group.bindPortRange = { first: port + 2, last: 1019 };
       return port === 1008;
@@ -100,7 +100,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(seen).toEqual([1000, 1004, 1005, 1006, 1007]);
   });
 
-  test("a group that is left without ports, by a group above", () => {
+  test("a search ends where a group above leaves its group without ports", () => {
     const seen = asked(4, () => {
       groups.root.bindPortRange = { first: 1, last: 2 };
       return false;
@@ -122,7 +122,7 @@ describe.each(BUILDS)("%s build", (build) => {
     }
   });
 
-  test("the connect range narrows for what connects, the bind range does not", () => {
+  test("the connect range narrows a search that connects, and the bind range does not", () => {
     const seen: number[] = [];
     group.connectPortRange = { first: 1010, last: 1013 };
     const refused = caught(() =>
@@ -164,7 +164,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(asked(6, () => false)).toEqual([1004]);
   });
 
-  test("others who come into the group and leave it are counted", () => {
+  test("holders that come into the group and leave it meanwhile are counted", () => {
     const held = manager.reservePort({ ...DNS, port: 1019 });
     const pool = manager.pool({ ...DNS, transport: 33, group });
     const counts: number[] = [];
@@ -182,7 +182,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(group.uses).toBe(2);
   });
 
-  test("a tester may ask in the same group itself, to some depth", () => {
+  test("a tester may reserve in the same group itself, to some depth", () => {
     const ports: number[] = [];
     const ask = (): void => {
       const reservation = manager.reservePort({ ...anyPort, offset: 0 }, () => {
@@ -200,9 +200,9 @@ describe.each(BUILDS)("%s build", (build) => {
   // ── A group that is to go ───────────────────────────────────────────────────────────────
 
   test.each([
-    ["named", { port: 1005 }],
+    ["an explicit", { port: 1005 }],
     ["any", { offset: 5 }],
-  ])("%s: a group is not removed, nor its tree closed, under a tester", (_name, which) => {
+  ])("a group is not removed, nor its tree closed, under a tester of %s port", (_name, which) => {
     const request: AnyRequest = "port" in which ? { ...DNS, group } : anyPort;
     const seen: number[] = [];
     const act = (): unknown =>
@@ -247,45 +247,51 @@ describe.each(BUILDS)("%s build", (build) => {
     ["throws", throwing(new Error("mine"))],
   ];
 
-  test.each(ENDS)("closes the manager and %s: the group is in use no longer", (_name, end) => {
-    const pool = manager.pool({ ...DNS, group });
-    const held = manager.reservePort({ ...anyPort, offset: 4 });
-    for (const which of [{ port: 1005 }, { offset: 5 }, {}]) {
-      const own = openOn(build, { portRange: { first: 1000, last: 1019 } });
-      const request: AnyRequest = "port" in which ? { ...DNS, group } : anyPort;
-      const result = caught(() =>
-        own.reservePort({ ...request, ...which }, () => {
-          own.close();
-          expect(group.uses).toBe(2);
-          return end();
-        }),
-      );
-      if (result instanceof Error && result.message !== "mine") {
-        expect(result).toMatchObject({ name: "PortError" });
+  test.each(ENDS)(
+    "a tester that closes the manager and %s leaves the group unused",
+    (_name, end) => {
+      const pool = manager.pool({ ...DNS, group });
+      const held = manager.reservePort({ ...anyPort, offset: 4 });
+      for (const which of [{ port: 1005 }, { offset: 5 }, {}]) {
+        const own = openOn(build, { portRange: { first: 1000, last: 1019 } });
+        const request: AnyRequest = "port" in which ? { ...DNS, group } : anyPort;
+        const result = caught(() =>
+          own.reservePort({ ...request, ...which }, () => {
+            own.close();
+            expect(group.uses).toBe(2);
+            return end();
+          }),
+        );
+        if (result instanceof Error && result.message !== "mine") {
+          expect(result).toMatchObject({ name: "PortError" });
+        }
+        expect(caught(() => own.stats())).toMatchObject(CLOSED);
+        expect(group.uses).toBe(2);
+        verify(manager);
       }
-      expect(caught(() => own.stats())).toMatchObject(CLOSED);
-      expect(group.uses).toBe(2);
-      verify(manager);
-    }
-    held.release();
-    pool.close();
-    expect(group.uses).toBe(0);
-    expect(manager.stats().memory.used).toBe(used);
-  });
-
-  test.each(ENDS)("%s: what was reserved in the group is undone, or stays", (_name, end) => {
-    for (const which of [{ port: 1005 }, { offset: 5 }, {}]) {
-      const request: AnyRequest = "port" in which ? { ...DNS, group } : anyPort;
-      const result = caught(() => manager.reservePort({ ...request, ...which }, end));
-      const stays = typeof result === "string";
-      expect(group.uses).toBe(stays ? 1 : 0);
-      expect(manager.stats().references).toBe(stays ? 1 : 0);
-      if (stays) manager.close();
-      if (stays) manager = openOn(build, { seed: 1, portRange: { first: 1000, last: 1019 } });
+      held.release();
+      pool.close();
+      expect(group.uses).toBe(0);
       expect(manager.stats().memory.used).toBe(used);
-      verify(manager);
-    }
-  });
+    },
+  );
+
+  test.each(ENDS)(
+    "a tester that %s undoes what was reserved in the group, or keeps it",
+    (_name, end) => {
+      for (const which of [{ port: 1005 }, { offset: 5 }, {}]) {
+        const request: AnyRequest = "port" in which ? { ...DNS, group } : anyPort;
+        const result = caught(() => manager.reservePort({ ...request, ...which }, end));
+        const stays = typeof result === "string";
+        expect(group.uses).toBe(stays ? 1 : 0);
+        expect(manager.stats().references).toBe(stays ? 1 : 0);
+        if (stays) manager.close();
+        if (stays) manager = openOn(build, { seed: 1, portRange: { first: 1000, last: 1019 } });
+        expect(manager.stats().memory.used).toBe(used);
+        verify(manager);
+      }
+    },
+  );
 
   test("what a tester throws after some ports were refused is passed on, and nothing stays", () => {
     const error = new Error("enough");
@@ -301,7 +307,7 @@ describe.each(BUILDS)("%s build", (build) => {
     verify(manager);
   });
 
-  test("a pick that reserves in a group, as gVisor's connect does", () => {
+  test("a tester may reserve in a group under a pick, as gVisor's connect does", () => {
     const test = (port: number): boolean => {
       const request = { ...DNS, destination: SERVER, group, port };
       if (!manager.isAvailable(request)) return false;

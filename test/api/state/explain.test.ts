@@ -158,7 +158,7 @@ function property(explain: Explainer): fc.IProperty<[Session]> {
   });
 }
 
-test("an explanation is what the call answers, and names exactly who has to go", () => {
+test("an explanation is what the call answers, and names exactly the holders that have to go", () => {
   fc.assert(property(explained), { numRuns: 4000 });
 });
 

@@ -65,7 +65,7 @@ describe.each(CASES)("released by filter meanwhile, %s build, %s", (build, _name
     verify(ports);
   });
 
-  test("a refusal takes nothing from who has the port then", async () => {
+  test("a refusal takes nothing from the holder that has the port then", async () => {
     using groups = PortGroups.open(moduleFor(build));
     const group = groups.create("/a");
     using ports = openOn(build, { portRange: RANGE });

@@ -319,7 +319,7 @@ describe("explainBind()", () => {
     return met;
   }
 
-  test("of a refused listen() or connect() names who has to go, and adds up", () => {
+  test("of a refused listen() or connect() names the sockets that have to go, and adds up", () => {
     const met = checkRounds(60);
     const all = ["wrong-state", "flags", "listening", "user", "held", "tuple", "outside-group"];
     expect([...met.keys()]).toEqual(expect.arrayContaining(all));

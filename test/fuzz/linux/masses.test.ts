@@ -62,16 +62,19 @@ const OPERATIONS: Readonly<Record<Build, number>> = { release: 24_000, debug: 80
 const MS = 1000;
 
 describe.each(BUILDS)("%s build", (build) => {
-  test.each(MASSES.map((mass) => [mass.name, mass] as const))("%s", (_name, mass) => {
-    const clash = new Clash(mass, build);
-    const operations = OPERATIONS[build];
-    for (let step = 0; step < operations; step++) {
-      // Twice up and down.
-      const height = 1 - Math.abs(1 - (((4 * step) / operations) % 2));
-      clash.step(Math.ceil(mass.sockets * height));
-    }
-    clash.finish();
-  });
+  test.each(MASSES.map((mass) => [mass.name, mass] as const))(
+    "agrees with its model on %s",
+    (_name, mass) => {
+      const clash = new Clash(mass, build);
+      const operations = OPERATIONS[build];
+      for (let step = 0; step < operations; step++) {
+        // Twice up and down.
+        const height = 1 - Math.abs(1 - (((4 * step) / operations) % 2));
+        clash.step(Math.ceil(mass.sockets * height));
+      }
+      clash.finish();
+    },
+  );
 });
 
 class Clash {

@@ -97,7 +97,7 @@ test("there are never more connections than maxSockets", async () => {
   expect((agent as unknown as { totalSocketCount: number }).totalSocketCount).toBe(3);
 });
 
-test("nor more than maxTotalSockets, to several servers", async () => {
+test("connections to several servers are never more than maxTotalSockets", async () => {
   const fixtures = await Promise.all([httpFixture(), httpFixture(), httpFixture()]);
   const connector = connect();
   const agent = new HttpPortAgent(connector, { maxTotalSockets: 2 });
@@ -204,7 +204,7 @@ test("ports held by another program are passed over", async () => {
 
 // ── Giving up ─────────────────────────────────────────────────────────────────────────────
 
-test("a request that is destroyed while it waits for a port leaves the line at once", async () => {
+test("a request that is destroyed while it waits for a port leaves the queue at once", async () => {
   const { connector, holder, url } = await oneHeld(await httpFixture());
   const agent = new HttpPortAgent(connector);
   const request = http.get(url, { agent });
@@ -216,7 +216,7 @@ test("a request that is destroyed while it waits for a port leaves the line at o
   holder.destroy();
 });
 
-test("a request ends at once whose signal is aborted, or that is in the agent's own queue", async () => {
+test("a request whose signal is aborted ends at once, also in the agent's own queue", async () => {
   const { connector, holder, url } = await oneHeld(await httpFixture());
   const agent = new HttpPortAgent(connector, { maxSockets: 1 });
   const controller = new AbortController();
@@ -302,7 +302,7 @@ test("the timeout of a request counts while it waits for a port", async () => {
   holder.destroy();
 });
 
-test("a request ends at once that waits for an answer", async () => {
+test("a request that waits for an answer ends at once when it is destroyed", async () => {
   const { port } = await httpFixture(() => {});
   const agent = new HttpPortAgent(connect());
   const request = http.get(`http://127.0.0.1:${port}/`, { agent, timeout: 30 });

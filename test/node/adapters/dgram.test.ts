@@ -71,7 +71,7 @@ test("a socket whose listeners have been removed gives its port back, however it
   expect(connector.metrics()).toMatchObject({ held: 0, released: 2 });
 });
 
-test("all ports of a range, and not one more; closed, they come back at once", async () => {
+test("sockets get all ports of a range and no more, and closed ones give theirs back at once", async () => {
   const connector = connect({ sources: SOURCES[0], portRange: EIGHT, cooldown: "timestamps" });
   for (let round = 0; round < 3; round++) {
     const binds = Array.from({ length: 8 }, () => bindDatagram(connector, { type: "udp4" }));
@@ -139,7 +139,7 @@ test("a socket waits for a port if the connector does, until a signal ends that"
   close(socket);
 });
 
-test("a signal closes the socket later", async () => {
+test("a signal closes a socket that is open", async () => {
   const connector = connect();
   const controller = new AbortController();
   const options = { type: "udp4", signal: controller.signal } as const;
@@ -153,7 +153,7 @@ test("a signal closes the socket later", async () => {
   await expect(bindDatagram(connector, options)).rejects.toMatchObject({ name: "AbortError" });
 });
 
-test("what the machine lists of our own sockets is not taken for another program's", async () => {
+test("our own sockets in the kernel's list are not taken for another program's", async () => {
   const portRange = { first: RANGE.first, last: RANGE.first };
   const connector = connect({ sources: SOURCES[0], portRange, quarantine: 60_000 });
   const first = await bindDatagram(connector, { type: "udp4" });
@@ -175,7 +175,7 @@ test("later errors are the caller's", async () => {
   close(socket);
 });
 
-test("IPv6, a source of one's own, and sticky keys", async () => {
+test("datagram sockets take IPv6 sources, a source by name, and sticky keys", async () => {
   const connector = connect({ sources: [...SOURCES, "::1"], spread: "sticky" });
   const six = await bindDatagram(connector, { type: "udp6" }).catch((error) => error);
   if (six instanceof Error) {

@@ -104,7 +104,7 @@ test("a PortSocket fails without a port; with waiting it connects later", async 
   socket.destroy();
 });
 
-test("what behaves as a connector will do, and is told by its signal to give up", async () => {
+test("a PortSocket takes what behaves as a connector, and its signal tells that to give up", async () => {
   const signals: (AbortSignal | undefined)[] = [];
   const dial: Connector["dial"] = ({ signal }) => void signals.push(signal);
   const like = { dial } as Connector;
@@ -120,7 +120,7 @@ test("what behaves as a connector will do, and is told by its signal to give up"
   expect(signals.map((one) => one?.aborted)).toEqual([true, true, false]);
 });
 
-test("destroyed while it waits, or connects, it leaves nothing", async () => {
+test("a PortSocket that is destroyed while it waits or connects leaves nothing behind", async () => {
   const { port } = await echo();
   const connector = connect({ ...ONE, wait: true });
   const connecting = new PortSocket(connector).connect(port, "127.0.0.1");
@@ -175,7 +175,7 @@ test("a PortSocket connects once, and refuses bad arguments at once", async () =
   expect(() => new PortSocket(connector).connect(port)).toThrow("EBADF");
 });
 
-test("of a host's addresses it tries one, however long that takes", async () => {
+test("a PortSocket tries one of a host's addresses, however long that takes", async () => {
   const port = await deafPort();
   const fillers = Array.from({ length: 4 }, () => connectPlainly(port, "127.0.0.1"));
   atEnd(() => {
@@ -232,7 +232,7 @@ test("TLS goes over a PortSocket", async () => {
   expectOurs(came);
 });
 
-test("in the way of pg: a library connects it itself", async () => {
+test("a library connects a PortSocket itself, as pg does", async () => {
   const { port, came } = await echo();
   const connector = connect();
   const stream: () => PortSocket = () => new PortSocket(connector, { stickyKey: "user" });

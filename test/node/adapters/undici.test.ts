@@ -106,7 +106,7 @@ test("a connection that is refused, or has no port, is the request's error", asy
   await expect.poll(() => get(url, agent).catch(({ code }) => code)).toBe("done");
 });
 
-test("a closed connector is, too", async () => {
+test("a closed connector is the request's error, too", async () => {
   const connector = connect();
   const agent = agentOn(connector);
   connector.close();
@@ -257,7 +257,7 @@ test("a signal whose reason is no error ends a request with one", async () => {
   expect(() => undiciConnect(connector, wrong)).toThrow(/signal must be an AbortSignal/);
 });
 
-test("a signal ends those who wait for a port", async () => {
+test("a signal ends requests that wait for a port", async () => {
   const { connector, holder, url } = await oneHeld(await httpFixture());
   const controller = new AbortController();
   const agent = agentOn(connector, { signal: controller.signal });

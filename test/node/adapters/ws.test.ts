@@ -100,7 +100,7 @@ test("connectionFor needs no agent", async () => {
   await expect(say(refused, "hello")).rejects.toMatchObject({ code: "ECONNREFUSED" });
 });
 
-test("without a port a WebSocket fails; terminated while it waits, it leaves the line", async () => {
+test("a WebSocket without a port fails, and one that is terminated leaves the queue", async () => {
   const { port } = await echo();
   const portRange = { first: RANGE.first, last: RANGE.first };
   const connector = connect({ sources: SOURCES[0], portRange });

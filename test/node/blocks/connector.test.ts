@@ -170,7 +170,7 @@ test("the next block is asked for before the last one is full, so that nothing w
   await reset(...sockets);
 });
 
-test("a refusal says that blocks were exhausted, and who might hold them", async () => {
+test("a refusal says that blocks were exhausted, and which holders might have them", async () => {
   const store = new RemoteStore();
   store.most = 1;
   const to = { host: "127.0.0.1", port: (await serve()).port };

@@ -140,7 +140,7 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
     },
   );
 
-  test("who finds nothing free rings, and an idle holder hears it", async () => {
+  test("a store that finds no free block signals it, and an idle holder hears it", async () => {
     const scope = freshScope();
     const [idle, other] = [hostBlocks(), hostBlocks()];
     const grant = await idle.acquire(scope, 16, FIRST, LAST);
@@ -154,7 +154,7 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
     await Promise.all([idle.close(), other.close()]);
   });
 
-  test("who finds nothing free looks less and less often, until there is something", async () => {
+  test("a store that finds no free block looks less and less often, until it finds one", async () => {
     const scope = freshScope();
     const [busy, other] = [hostBlocks(), hostBlocks()];
     const { grant } = await busy.acquire(scope, 16, FIRST, LAST);

@@ -265,7 +265,7 @@ test.each([
   ["a number as text", `${JSON.stringify({ ...GOOD, want: "3" })}\n`, 0],
   ["an empty range", `${JSON.stringify({ ...GOOD, first: 9, last: 8 })}\n`, 0],
   ["nothing", "", 0],
-])("what a stranger says to a lender: %s", async (_name, text, lent) => {
+])("what another program sends to a lender: %s", async (_name, text, lent) => {
   const [source] = freshSources(1) as [string];
   const lender = new Holder(source, 1);
   await lender.take(2);

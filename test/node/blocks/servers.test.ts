@@ -134,7 +134,7 @@ describe.runIf(isInstalled("redis-server"))("redisBlocks", () => {
 
   test.each([
     ["a server that has lost its data grants nothing for a term, and holders go on", "none"],
-    ["without that rule the blocks of a holder are granted again after a restart", "B"],
+    ["control: a server that grants at once after a restart grants a holder's blocks again", "B"],
   ] as const)("%s", async (_name, rule) => {
     const scope = freshScope();
     const { stores, clock } = await openOnClock(scope, rule);
@@ -172,7 +172,7 @@ describe.runIf(isInstalled("redis-server"))("redisBlocks", () => {
 
   test.each([
     ["a holder that is late by the server's clock claims back what it holds", "none"],
-    ["without that rule it has lost it", "C"],
+    ["control: a holder that may not claim back what it holds has lost it when it is late", "C"],
   ] as const)("%s", async (_name, rule) => {
     const scope = freshScope();
     const { stores, clock } = await openOnClock(scope, rule);
@@ -202,7 +202,7 @@ describe.runIf(isInstalled("redis-server"))("redisBlocks", () => {
 
   test.each([
     ["a call that is sent twice, or comes after a later one, does nothing", "none"],
-    ["without the number of calls a late renewal gives back what was granted after it", "E"],
+    ["control: without numbered calls a late renewal gives back what was granted after it", "E"],
   ] as const)("%s", async (_name, rule) => {
     const sent: Parameters<Command>[] = [];
     const scope = freshScope();
@@ -256,7 +256,7 @@ describe.runIf(isInstalled("etcd"))("etcdBlocks", () => {
 
   for (const check of blockStoreChecks({ open: () => open() })) test(check.name, check.run);
 
-  test("who finds nothing free is told who has blocks, and they are told to give back", async () => {
+  test("a refused store is told which holders have blocks, and these are told to give back", async () => {
     const [scope, holder, other] = [freshScope(), open(), open()];
     const { blocks, grant } = await holder.acquire(scope, 4, FIRST, LAST);
     const held = new Map(blocks.map((block) => [block, grant]));

@@ -11,9 +11,9 @@ const DESTINATIONS = 4;
 const ALL = Array.from({ length: PORTS.last - PORTS.first + 1 }, (_, index) => PORTS.first + index);
 
 // The clock jumps to the end of the quarantine. Side by side, as each waits for its connections.
-describeInside("a third of the ports held by another program", () => {
+describeInside("another program holds a third of the ports", () => {
   test.concurrent.each(["open", "refresh"])(
-    "listening, known by %s: no conflict",
+    "ports that it listens on are known by %s, and none is a conflict",
     async (learning) => {
       const { ours, failures, further, conflicts, later, ...rest } = await ran(
         "listening",
@@ -28,7 +28,7 @@ describeInside("a third of the ports held by another program", () => {
     },
   );
 
-  test.concurrent("listening, found out by conflicts: each is counted, and the port quarantined", async () => {
+  test.concurrent("ports that it listens on are found out by conflicts, each counted, and quarantined", async () => {
     const { foreign, ours, failures, further, conflicts, quarantined, later } = await ran(
       "listening",
       "conflicts",
@@ -44,7 +44,7 @@ describeInside("a third of the ports held by another program", () => {
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 
-  test.concurrent("connected to one destination, found out by conflicts: all ports serve the others", async () => {
+  test.concurrent("ports that it connects to one destination conflict there, and all ports serve the others", async () => {
     const { foreign, ours, failures, further, conflicts, quarantined, later } = await ran(
       "connected",
       "conflicts",
