@@ -44,7 +44,7 @@ describeInside("another program holds a third of the ports", () => {
     expect(later).toEqual(Array(DESTINATIONS).fill(ALL.length));
   });
 
-  test.concurrent("ports that it connects to one destination conflict there, and all ports serve the others", async () => {
+  test.concurrent("ports that it connects to one destination conflict there, and serve the others", async () => {
     const { foreign, ours, failures, further, conflicts, quarantined, later } = await ran(
       "connected",
       "conflicts",
