@@ -1,15 +1,14 @@
-// Arguments of the commands: options by Node's `parseArgs`, and what to say about those that are
-// not understood. Whatever a command line says wrongly becomes a BadInput, which ends in exit code
-// 2.
+// Arguments of the commands: options by Node's `parseArgs`, and the messages about wrong ones.
+// Every error of a command line becomes a BadInput, which ends in exit code 2.
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { PortError, show } from "../errors.ts";
 import { isRange, type PortRange } from "../requests/range.ts";
 
-/** The command line is not understood; the message says what would be. Exit code 2. */
+/** The command line is not understood; the message says what is valid. Exit code 2. */
 export class BadInput extends Error {}
 
-/** The command line is understood, and what it asks cannot be done. Exit code 1. */
+/** The command line is understood, but the command cannot be carried out. Exit code 1. */
 export class CannotRun extends Error {}
 
 /** An option of a command: a value, several, or a switch. */
@@ -19,7 +18,7 @@ interface OptionKind {
   readonly multiple?: boolean;
 }
 
-/** What the options of a command line say: every value in the order given, "" for a switch. */
+/** The options of a command line: every value in the order given, "" for a switch. */
 export type Given = ReadonlyMap<string, readonly string[]>;
 
 /**
@@ -64,7 +63,7 @@ export function neededIn(given: Given, name: string, example: string): string {
 
 /**
  * A number, perhaps with a fraction, also as output shows it: 10,000.
- * @param valid what it must be, if that is more than a number in a range.
+ * @param valid the valid values, if they are more than a number in a range.
  */
 export function numberOf(
   name: string,
@@ -102,7 +101,7 @@ export function rangeOf(name: string, text: string): PortRange {
 }
 
 /**
- * What `parse` makes of an option's value. A PortError of it is about the command line: it is said
+ * Parses an option's value by `parse`. A PortError of it becomes an error of the command line,
  * without the code, which is for programs.
  * @param parse names the option, without dashes, where it says what is wrong.
  */
@@ -115,14 +114,14 @@ export function parsedBy<T>(parse: () => T): T {
   }
 }
 
-/** `name` is not what it must be. */
+/** The error of a wrong option `name`. */
 export function wrong(name: string, valid: string, got: string): BadInput {
   return new BadInput(`${name} must be ${valid}, got ${show(got)}`);
 }
 
 /** Do the arguments ask for a document, whatever else is wrong with them? */
 export function wantsJson(args: readonly string[]): boolean {
-  // What stands behind -- is another command's.
+  // Arguments behind -- belong to another command.
   const own = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
   return own.some((arg) => arg === "--json" || arg.startsWith("--json="));
 }

@@ -31,7 +31,7 @@ all the same: { "error": { "message", "exitCode" } }. That a load does not fit i
 
 NO_COLOR and FORCE_COLOR are heeded in a terminal; there are no colours in a pipe or a file.`;
 
-// Loaded when it is meant: a command that is not run costs nothing.
+// A command is loaded when it is run.
 const COMMANDS: Record<string, Command> = {
   demo: async (args) => (await import("./demo/main.ts")).runDemo(args),
   plan: async (args) => interruptible((await import("./plan/plan.ts")).runPlan, args),
@@ -88,7 +88,10 @@ function interruptible(command: Command, args: string[]): Promise<number> {
   return command(args);
 }
 
-/** Of the package, whose description is two folders above, of this source and of what is published. */
+/**
+ * The version of the package, from package.json two folders above, for this source and for the
+ * published file.
+ */
 function version(): string {
   const path = new URL("../../package.json", import.meta.url);
   return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;

@@ -1,15 +1,15 @@
-// Failure: how a command that cannot do what it was asked tells so, to people and to programs.
+// Failure: reports the failure of a command, to people and to programs.
 
 import { PortError } from "../errors.ts";
 import { BadInput, CannotRun } from "./args.ts";
 import { writeJson } from "./output.ts";
 
 /**
- * Tells what was thrown on the standard error output; with `--json` also as the one document of the
+ * Writes an error to the standard error output; with `--json` also as the one document of the
  * standard output, so that there always is one.
- * @param help the command line that says what would be understood.
+ * @param help the command line that prints the help.
  * @returns the exit code.
- * @throws whatever is a mistake of ours, so that it shows where.
+ * @throws any other error, which is a defect, so that its stack shows.
  */
 export function tellFailure(error: unknown, isJson: boolean, help: string): number {
   const isTold = [BadInput, CannotRun, PortError].some((known) => error instanceof known);

@@ -4,7 +4,7 @@
 import { styleText } from "node:util";
 import { figure } from "../node/connector/words.ts";
 
-/** What a cell of a table may be; numbers go to the right. */
+/** A cell of a table; numbers are aligned to the right. */
 export type Cell = string | number;
 
 type Style = Parameters<typeof styleText>[0];
@@ -133,7 +133,7 @@ export function outcome(code: number): number {
   return isUnwritten ? 1 : code;
 }
 
-/** Writes a document of JSON. An unlimited figure becomes "unlimited"; what is not known, null. */
+/** Writes a document of JSON. An unlimited figure becomes "unlimited", an unknown one null. */
 export function writeJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, plain, 2)}\n`);
 }

@@ -1,14 +1,14 @@
 // Batch: copies between a caller's arrays and the core's memory, a batch at a time.
 //
-// A view and `set` move a batch at a tenth of what a loop costs; below some thirty elements making
-// the view costs more than it saves.
+// A view and `set` move a batch in a tenth of a loop's time; below some thirty elements making the
+// view takes more time than it saves.
 
 import { wrongType } from "../errors.ts";
 import { typedArrayName } from "./brands.ts";
 
 const LOOP_MAX = 32;
 
-// A class of this realm is told at once; the name of the class also tells those of others.
+// A class of this realm is recognized at once, one of another realm by its name.
 
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkPorts(ports: unknown): void {
@@ -58,7 +58,7 @@ export function portsOut(batch: Uint16Array, ports: Uint16Array, at: number, cou
   }
 }
 
-// The view on a batch that was used last: batches have the same length again and again.
+// The view that was used last, because most batches have the same length.
 let view: Uint16Array = new Uint16Array(0);
 
 function firstOf(batch: Uint16Array, count: number): Uint16Array {

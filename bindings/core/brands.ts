@@ -1,5 +1,5 @@
-// Brands: what an object is, also when it comes from another realm (a vm context, a frame) or from
-// another copy of the package, where `instanceof` says no.
+// Brands: tell the class of an object, also when it comes from another realm (a vm context, a
+// frame) or from another copy of the package, where `instanceof` says no.
 
 const typedArray = Object.getPrototypeOf(Uint16Array.prototype) as object;
 const tag = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag);
@@ -9,7 +9,7 @@ export function typedArrayName(value: unknown): string | undefined {
   return tag?.get?.call(value) as string | undefined;
 }
 
-/** Is it a revoked Proxy? Whatever else is done with one throws a TypeError of the engine. */
+/** Is it a revoked Proxy? Any other use of one throws a TypeError of the engine. */
 export function isRevoked(value: unknown): boolean {
   try {
     Array.isArray(value);
@@ -19,7 +19,9 @@ export function isRevoked(value: unknown): boolean {
   }
 }
 
-/** A class of the package says by this what its objects are; all copies of the package know it. */
+/**
+ * The key by which a class of the package marks its objects; the same in all copies of the package.
+ */
 const KIND = Symbol.for("portwarden.kind");
 
 /** Marks the objects of a class of the package. */

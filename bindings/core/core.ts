@@ -3,7 +3,7 @@
 // All managers of one module share one instance, because a program that cycles through instances
 // pays for each call several times over. The module that comes with the package is compiled on
 // first use; a host that must compile for itself passes its own. The modules that run over the same
-// memory are overlays (overlay.ts), so that who has no use for one does not compile it.
+// memory are overlays (overlay.ts), so that a program without use for one does not compile it.
 
 import { wasm } from "#wasm";
 import { BATCH_AT, BATCH_MAX, REQUEST_AT, REQUEST_BYTES } from "../../assembly/abi.ts";
@@ -103,7 +103,7 @@ export type CoreExports = {
   verify?(manager: number): number;
 };
 
-/** One instance. The views are fetched anew after the memory has grown. */
+/** One instance. The views are made again after the memory has grown. */
 export class Core {
   readonly exports: CoreExports;
   /**

@@ -1,5 +1,6 @@
-// Inside: objects that only the package makes. TypeScript's `private` ends with the types, so that
-// a slip such as `new PortManager()` for `PortManager.open()` would make an object without a core.
+// Inside: objects that only the package makes. TypeScript's `private` has no effect at run time, so
+// that a slip such as `new PortManager()` for `PortManager.open()` would make an object without a
+// core.
 
 import { PortError } from "../errors.ts";
 

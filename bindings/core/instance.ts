@@ -1,7 +1,7 @@
-// Instance: makes the instances of the package's modules with what every host has: nothing is
-// loaded for it, and nothing is added to a global. A release module imports nothing but memory, and
-// what cooldown.wasm calls of the core. A debug build imports `abort` as well; what reads its
-// messages is loaded by what wants them (debug-instance.ts).
+// Instance: makes the instances of the package's modules with the WebAssembly of the host: it loads
+// no other code and adds nothing to a global. A release module imports only memory, and
+// cooldown.wasm functions of the core. A debug build imports `abort` as well; debug-instance.ts,
+// which is loaded only for it, reads its messages.
 
 /** Makes an instance of a debug build. @returns its exports. */
 type MakeInstance = (module: WebAssembly.Module, imports: WebAssembly.Imports) => object;

@@ -5,7 +5,7 @@ import { invalid, notCompiled, PortError, show, wrongType } from "../errors.ts";
 
 export type ModuleFile = "core.wasm" | "linux.wasm" | "cooldown.wasm";
 
-/** Something of each part, by which the module of another version is recognized. */
+/** An export of each part, by which a module of another version is recognized. */
 const NEEDED: Readonly<Record<ModuleFile, readonly string[]>> = {
   "core.wasm": [
     ...["memory", "openManager", "openPool", "openTree", "openReserved", "openSelector"],
@@ -84,7 +84,7 @@ export function compile(
   }
 }
 
-/** What some hosts have for this. */
+/** The base64 decoders of some hosts. */
 interface Decoders {
   readonly Uint8Array: { fromBase64?(text: string): Uint8Array<ArrayBuffer> };
   readonly Buffer?: { from(text: string, encoding: "base64"): Uint8Array<ArrayBuffer> };

@@ -1,5 +1,5 @@
-// Overlay: further WebAssembly instances over the memory of a core. Such a module belongs to a part
-// of the facade: what else is used never compiles it.
+// Overlay: further WebAssembly instances over the memory of a core. Each such module belongs to a
+// part of the facade, and only that part compiles it.
 //
 //        core.wasm             linux.wasm                      cooldown.wasm
 //        managers, groups      sockets, records, TIME_WAIT     cooling ports, their order

@@ -25,10 +25,10 @@ export class CryptoRandom implements Random {
   }
 }
 
-/** For all that asks for no seed: what is drawn is spent, by whichever manager. */
+/** The source for all managers without a seed. Each number is given out once. */
 export const cryptoRandom: CryptoRandom = /* @__PURE__ */ new CryptoRandom();
 
-/** What Node on Linux has for this. */
+/** The parts of Node that read the random device of Linux. */
 interface Host {
   readonly process?: {
     readonly platform?: string;
@@ -69,7 +69,7 @@ function readDevice(pool: Uint32Array): boolean {
   }
 }
 
-/** Mulberry32: the same seed gives the same numbers. A few of them tell all others. */
+/** Mulberry32: the same seed gives the same numbers. A few of them reveal all others. */
 export class SeededRandom implements Random {
   #state: number;
 
@@ -77,7 +77,7 @@ export class SeededRandom implements Random {
     this.#state = seed | 0;
   }
 
-  /** All that decides about the numbers to come. */
+  /** The state, which determines all later numbers. */
   get state(): number {
     return this.#state >>> 0;
   }

@@ -1,8 +1,8 @@
 // PortGroups: a tree of groups, each with the ports that its sockets may bind and those that they
 // may connect from, and the same as control files.
 //
-// A group is limited by itself and by all groups above it. A range that is not set is 1..65535,
-// which limits nothing: the two are one.
+// A group is limited by itself and by all groups above it. A range that is not set is the same as
+// 1..65535, which limits nothing.
 
 import { GROUP_BIND, GROUP_CONNECT } from "../../assembly/abi.ts";
 import { setKind } from "../core/brands.ts";
@@ -16,7 +16,7 @@ import { namesIn } from "./path.ts";
 import { checkText, parseControl, printControl } from "./texts.ts";
 import { type Group, type Kind, Tree } from "./tree.ts";
 
-/** What a tree of groups is opened with. */
+/** The options of a new tree of groups. */
 export interface GroupsOptions {
   /**
    * `"intersect"`, the default: a group may use what it and all groups above it allow, and a change
@@ -28,7 +28,7 @@ export interface GroupsOptions {
   module?: WebAssembly.Module | undefined;
 }
 
-/** What a group starts with. An absent range is not set, or the parent's in a tree that copies. */
+/** The ranges of a new group. An absent range is not set, or the parent's in a tree that copies. */
 export interface GroupRanges {
   /** Where its sockets may bind. */
   bindPortRange?: PortRange | undefined;
@@ -36,7 +36,7 @@ export interface GroupRanges {
   connectPortRange?: PortRange | undefined;
 }
 
-/** What a group may use, with all groups above it. */
+/** The ranges that a group may use, within those of all groups above it. */
 export interface EffectiveRanges {
   /** Where its sockets may bind; `undefined`: nowhere, the intersection is empty. */
   readonly bind: PortRange | undefined;
@@ -64,7 +64,7 @@ const FILES: ReadonlyMap<string, ControlFile> = new Map([
 const OPTION_NAMES = ["inherit", "module"];
 const RANGE_NAMES = ["bindPortRange", "connectPortRange"];
 
-/** The one object that users see of a group. */
+/** The object by which users see a group. */
 const faces = new WeakMap<Group, PortGroup>();
 
 // ── What other files of the facade need ───────────────────────────────────────────────────
@@ -73,8 +73,8 @@ const faces = new WeakMap<Group, PortGroup>();
 let behind: (value: unknown) => Group | undefined;
 
 /**
- * Where the core keeps a group. A caller that passes the address on holds the object as long as the
- * core may use it: a tree whose groups have all been forgotten gives its memory back.
+ * Where the core keeps a group. A caller that passes the address on must keep the object as long as
+ * the core may use it: a tree whose groups have all become garbage frees its memory.
  * @throws PortError `ERR_INVALID_ARG_TYPE` (not a PortGroup), `ERR_INVALID_ARG_VALUE` (of another
  * core), `ENOENT` (it has been removed), `EBADF` (its tree has been closed).
  */
@@ -104,7 +104,7 @@ export function isGone(face: PortGroup): boolean {
 }
 
 /**
- * Why a group leaves nothing of what was asked for, naming the groups that are the reason: those
+ * Why a group allows nothing of what was asked for, naming the groups that are the reason: those
  * with the highest first and the lowest last port.
  * @param kind `GROUP_BIND` or `GROUP_CONNECT`.
  * @param asked the range to be searched, or the explicit port.
@@ -220,7 +220,7 @@ export class PortGroup {
   }
 
   /**
-   * How many sockets, open pools and reservation objects carry the group. A reservation whose port
+   * How many sockets, open pools and reservation objects are in the group. A reservation whose port
    * was given back in another way than by its `release()`, say through a pool or by value without
    * naming the group, counts until its manager closes.
    */
@@ -246,8 +246,8 @@ export class PortGroup {
  * and `EBADF` when the tree has been closed.
  *
  * Every group has four control files: `net_cls.bind_port_range` and `net_cls.connect_port_range`
- * hold its own ranges, the same with `.effective` at the end what they come to, read-only. These
- * names are not for groups.
+ * have its own ranges; the files with `.effective` at the end have its effective ranges, read-only.
+ * No group can have one of these names.
  */
 export class PortGroups implements Disposable {
   readonly #tree: Tree;
@@ -277,8 +277,8 @@ export class PortGroups implements Disposable {
   }
 
   /**
-   * Makes a group, and those above it that are missing, without ranges of their own. If that is
-   * refused, nothing at all has been made.
+   * Makes a group, and those above it that are missing, without ranges of their own. If one is
+   * refused, none has been made.
    * @throws PortError `EEXIST` (there is such a group, or the name is a control file's), `ENOBUFS`,
    * those of a bad range ({@link PortGroup.bindPortRange}) and of a bad path.
    */
@@ -331,8 +331,7 @@ export class PortGroups implements Disposable {
   }
 
   /**
-   * What is in a group: its control files, then the groups below it with a slash at the end,
-   * sorted.
+   * Lists a group: its control files, then the groups below it with a slash at the end, sorted.
    * @throws PortError `ENOENT`, `ENOTDIR` (a control file), and those of a bad path.
    */
   list(path: string): string[] {
@@ -343,8 +342,8 @@ export class PortGroups implements Disposable {
   }
 
   /**
-   * Who is in a group: the ports that managers hold for it, and the sockets of `LinuxPorts` by the
-   * rules of 6.18, as plain records. Groups below it have holders of their own.
+   * The holders in a group: the ports that managers hold for it, and the sockets of `LinuxPorts` by
+   * the rules of 6.18, as plain records. Groups below it have holders of their own.
    * @throws PortError `ENOENT`, `ENOTDIR` (a control file), and those of a bad path.
    */
   holders(path: string): IterableIterator<GroupHolder> {
@@ -364,7 +363,7 @@ export class PortGroups implements Disposable {
     this.close();
   }
 
-  /** The last group on the way that is there, and the names that are left. */
+  /** The last existing group on a path, and the names that are left. */
   #descend(names: readonly string[]): [group: Group, left: readonly string[]] {
     let group = this.#tree.root;
     group.open();

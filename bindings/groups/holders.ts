@@ -11,7 +11,7 @@ import type { PortGroup } from "./group.ts";
 /** A port that a manager holds for the group, or a socket that is in it. */
 export type GroupHolder = HeldPort | LinuxRecord | Linux2632Record;
 
-/** Those of an object that is still there. */
+/** The holders of an object, unless it has become garbage. */
 type Source = () => ((group: PortGroup) => Iterable<GroupHolder>) | undefined;
 
 const sources = new WeakMap<Core, Set<Source>>();
@@ -28,9 +28,9 @@ export function tellHolders<T extends object>(
   known.add(sourceOf(weakly(teller), holdersOf));
 }
 
-/** A function of its own: no closure of its scope may hold the teller. */
+/** A function of its own, so that no closure keeps the object alive. */
 function weakly<T extends object>(teller: T): Pick<WeakRef<T>, "deref"> {
-  // A host without WeakRef keeps all, as it does with memory that has not been given back.
+  // A host without WeakRef keeps all objects alive.
   return typeof WeakRef === "function" ? new WeakRef(teller) : { deref: () => teller };
 }
 
@@ -44,7 +44,9 @@ function sourceOf<T extends object>(
   };
 }
 
-/** All that is in a group itself, not in those below it. What has been closed has nothing there. */
+/**
+ * The holders in a group itself, not in the groups below it. Closed managers and systems have none.
+ */
 export function* holdersIn(core: Core, group: PortGroup): Generator<GroupHolder> {
   for (const source of [...(sources.get(core) ?? [])]) {
     try {

@@ -1,7 +1,7 @@
 // ReservedPorts: a list of ports that automatic selection passes over.
 //
-// The object has the list. The core has a copy as long as a pool, a system or a request uses it, so
-// that a list costs no linear memory by itself.
+// The list is in the object. The core has a copy as long as a pool, a system or a request uses it,
+// so that an unused list costs no linear memory.
 
 import { PORT_MAX } from "../../assembly/abi.ts";
 import { setKind } from "../core/brands.ts";
@@ -18,7 +18,7 @@ export interface ReservedOptions {
   module?: WebAssembly.Module | undefined;
 }
 
-// The core's copy of a list goes back when the list is garbage.
+// Frees the core's copy of a list that has become garbage.
 const cleanup = registerCleanup<{ core: Core; reserved: number }>(({ core, reserved }) =>
   core.exports.closeReserved(reserved),
 );
@@ -31,13 +31,15 @@ const cleanup = registerCleanup<{ core: Core; reserved: number }>(({ core, reser
  */
 export let reservedAddress: (value: unknown, core: Core) => number;
 
-/** A pool or system uses the list from here on. */
+/** Notes that a pool or system uses the list. */
 export let holdList: (list: ReservedPorts) => void;
 
-/** It does no longer. The core's copy goes with the last that used it. */
+/**
+ * Notes that a pool or system no longer uses the list. The core's copy is freed with the last use.
+ */
 export let dropList: (list: ReservedPorts) => void;
 
-/** How many ports of a range are not in the list, without a look at each. */
+/** How many ports of a range are not in the list, counted by spans. */
 export let unreservedIn: (list: ReservedPorts, range: PortRange) => number;
 
 /** Reserves more ports, 0..65535, all at once. */
@@ -170,7 +172,7 @@ export class ReservedPorts implements Disposable {
   }
 
   /**
-   * Gives back the core's copy. The list is dead from here on. A second call does nothing.
+   * Frees the core's copy. The list cannot be used from here on. A second call does nothing.
    * @throws PortError `EBUSY`: an open pool or `Linux2632Ports` uses it.
    */
   close(): void {
@@ -243,7 +245,8 @@ function isInSpans(spans: readonly PortRange[], port: number): boolean {
 }
 
 /**
- * The first of ascending spans that ends at a port or behind it; how many there are if none does.
+ * The index of the first of ascending spans that ends at a port or behind it; their number if none
+ * does.
  */
 function indexOfEnd(spans: readonly PortRange[], port: number): number {
   let low = 0;

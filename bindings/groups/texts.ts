@@ -34,12 +34,13 @@ const CONTROL = /^[ \t]*([0-9]+)(?:[ \t]+|-)([0-9]+)[ \t]*\n?$/;
 /**
  * The text of `net_cls.bind_port_range` or `net_cls.connect_port_range`: two decimal ports, apart
  * by blanks (spaces or tabs) or by one dash, as in "20000 20999" and "20000-20999". Blanks around
- * the whole and one newline at its end are passed over. A dash has no blanks beside it, lest "20000
- * -20999" be read as a range. Leading zeros are zeros: the numbers are always decimal.
+ * the whole and one newline at its end are passed over. A dash has no blanks beside it, so that
+ * "20000 -20999" is not read as a range. Leading zeros are zeros: the numbers are always decimal.
  *
  * The empty text changes nothing, as writing no bytes to a cgroup file does (Linux
- * `cgroup_file_write`). White space alone is not empty: there is something, and no port in it.
- * @param text what is written; up to 19 bytes of UTF-8 (Linux 2.6.32 `cgroup_write_string`).
+ * `cgroup_file_write`). White space alone is not empty, and is refused.
+ * @param text the text that is written; up to 19 bytes of UTF-8 (Linux 2.6.32
+ * `cgroup_write_string`).
  * @param current the range that holds now, which the empty text keeps.
  * @throws PortError `E2BIG` (`text-too-long`), `EINVAL` (`invalid-text`, `invalid-port-range`).
  */
@@ -219,7 +220,7 @@ export function printNumber(value: number): string {
 
 // ── Numbers ───────────────────────────────────────────────────────────────────────────────
 
-/** What Linux's `proc_get_long` reads at most, and what it wants behind a number. */
+/** The most characters that Linux's `proc_get_long` reads, and those that may follow a number. */
 const LENGTH_MAX = 20;
 const WORD = new RegExp(`^(${NUMBER})(?:[ \\t\\n]|$)`, "i");
 const WHITE = /^[ \t\n\v\f\r]+/;
@@ -255,7 +256,7 @@ function rangeOf(first: number, last: number, text: string): PortRange {
   throw refused("invalid-port-range", `1 <= low <= high <= ${PORT_MAX}`, text);
 }
 
-/** `at`: where in the text it goes wrong, if that is worth telling. */
+/** `at`: where in the text the error is, if the message should show it. */
 function refused(reason: Reason, valid: string, text: string, at = 0): PortError {
   const where = at > 0 ? `, at ${show(text.slice(at))}` : "";
   return new PortError("EINVAL", reason, `expected ${valid}, got ${show(text)}${where}`);

@@ -1,8 +1,8 @@
-// Tree: groups by name, over the core's tree of numbers. What users see of it is group.ts.
+// Tree: groups by name, over the core's tree of numbers. Users see it through group.ts.
 //
-// A tree that is forgotten gives its memory back. It is not forgotten as long as one of its groups
-// is referenced, so a part of the facade that passes a group's address to the core keeps the group
-// as well.
+// A tree frees its memory when it has become garbage, which it cannot be as long as one of its
+// groups is referenced. So a part of the facade that passes a group's address to the core also
+// keeps the group.
 
 import { BUSY, type GROUP_BIND, type GROUP_CONNECT } from "../../assembly/abi.ts";
 import { registerCleanup } from "../core/cleanup.ts";
@@ -20,8 +20,8 @@ interface Place {
   readonly root: number;
 }
 
-// Trees that were forgotten while a manager, which is about to be forgotten too, carried one of
-// their groups: they are tried again whenever a tree is opened or forgotten.
+// Trees that became garbage while a manager that is garbage, too, still used one of their groups.
+// Freeing them is tried again whenever a tree is opened or becomes garbage.
 const carried = new Set<Place>();
 const cleanup = registerCleanup<Place>((place) => {
   carried.add(place);
@@ -129,7 +129,7 @@ export class Group {
     return this.tree.core.exports.groupUses(this.open()) >>> 0;
   }
 
-  /** Whose ranges limit the group, from the top down: its own, and those of all groups above it. */
+  /** The groups whose ranges limit this one, from the top down: all groups above it, and itself. */
   limits(): Group[] {
     if (this.tree.copies) return [this];
     const groups: Group[] = [];

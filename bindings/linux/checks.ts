@@ -1,4 +1,4 @@
-// Checks of options that systems have by all rules.
+// Checks of the options that systems have under all rules.
 
 import { PORT_MAX } from "../../assembly/abi.ts";
 import { invalid, PortError, show, wrongType } from "../errors.ts";
@@ -14,7 +14,7 @@ const TIME_WAIT_MS = 60_000;
 const UINT32_MAX = 0xffffffff;
 const LIMIT_MIN = 8192;
 
-/** What an option is, or its default where it is left out; null is no way to leave it out. */
+/** An option's value, or its default if it is left out. `null` does not leave it out. */
 export function orDefault(value: unknown, byDefault: unknown): unknown {
   return value === undefined ? byDefault : value;
 }
@@ -40,7 +40,7 @@ export function checkStart(value: unknown, range: PortRange): number {
   );
 }
 
-/** A caller's source of draws, of which every answer is checked. */
+/** A caller's source of random numbers, each of which is checked. */
 export function checkedDraw(random: unknown): () => number {
   if (typeof random !== "function") {
     throw wrongType("random", "a function that answers an integer in 0..4294967295", random);

@@ -1,13 +1,13 @@
-// Linux core: the WebAssembly instance of the kernel's pickers, over the memory of a core. It
-// belongs to LinuxPorts and its sockets alone: what else is imported never loads it.
+// Linux core: the WebAssembly instance of the kernel's pickers, over the memory of a core. Only
+// LinuxPorts and its sockets load it.
 
 import { wasm } from "#linux-wasm";
 import type { Core } from "../core/core.ts";
 import { Overlay, type OverlayInstance } from "../core/overlay.ts";
 
 /**
- * What the linux module exports for all rules. Addresses, counts and ports are numbers, as those of
- * the core.
+ * The exports of the linux module for all rules. Addresses, counts and ports are numbers, as in the
+ * core.
  */
 export type SharedExports = {
   closeSystem(system: number): void;
@@ -33,7 +33,7 @@ export type SharedExports = {
   verify?(system: number): void;
 };
 
-/** Whose rules: what ends the names in the module. */
+/** The rules, by the suffix of their names in the module. */
 type Rules = "2632" | "618";
 
 const systems = new Overlay<Record<string, unknown>>("linuxModule", "linux.wasm", wasm);
@@ -50,7 +50,7 @@ export function linuxCoreOf(
   return systems.over(core, module);
 }
 
-/** What that instance has for some rules. Throws as `linuxCoreOf`. */
+/** The exports of that instance for some rules. Throws as `linuxCoreOf`. */
 export function linuxOver<Exports extends SharedExports>(
   core: Core,
   module: WebAssembly.Module | undefined,

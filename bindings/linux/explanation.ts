@@ -1,4 +1,4 @@
-// What an explanation of a refused bind(), listen() or connect() looks like: types alone.
+// The explanation of a refused bind(), listen() or connect(): types alone.
 
 import type { PortRange } from "../requests/range.ts";
 import type { LinuxRecord } from "./rules/6.18/record.ts";

@@ -1,5 +1,5 @@
 // Lines: the sockets and TIME_WAITs of a system, as the core writes them into the batch one by one.
-// What the words of a line mean is a matter of the rules.
+// The meaning of a line's words depends on the rules.
 
 import type { Core } from "../core/core.ts";
 import type { SharedExports } from "./core.ts";
@@ -31,7 +31,7 @@ export function recordsOf(system: Listed): number[] {
   return sockets.reverse().concat(waits);
 }
 
-/** Copies of the lines of all records, one behind another: what happens later does not show. */
+/** Copies of the lines of all records, one behind another. Later changes do not show. */
 export function copyLines(system: Listed): { lines: Uint32Array; records: number[] } {
   const records = recordsOf(system);
   const lines = new Uint32Array(records.length * LINE_WORDS);

@@ -1,4 +1,4 @@
-// What snapshots of systems have by all rules: settings and addresses; and how one is restored.
+// Snapshots of systems, as far as they are alike under all rules: settings, addresses, restoring.
 //
 //   settings    range, first unprivileged port, clock, memory limit, reserved ports
 //   chance      of a seeded system: the seed's state
@@ -36,7 +36,7 @@ export interface LinuxRestoreOptions {
   memoryLimit?: number | undefined;
   /** The tree that has the groups; by default new trees are made, with the ranges they had. */
   groups?: PortGroups | undefined;
-  /** Where draws come from, for a system that was opened so or without a seed. */
+  /** The source of random numbers, for a system that was opened with one or without a seed. */
   random?: (() => number) | undefined;
   /** `core.wasm`, compiled by a host that does not let this package compile it. */
   module?: WebAssembly.Module | undefined;
@@ -52,7 +52,7 @@ export interface Linux2632RestoreOptions extends Omit<LinuxRestoreOptions, "rule
 
 /** What came with a restored system. */
 export interface RestoredLinux<Socket = LinuxSocket> {
-  /** Its sockets by their `id`; those that wait for accept() come by that. */
+  /** Its sockets by their `id`; those that wait for accept() are got by calling it. */
   readonly sockets: ReadonlyMap<number, Socket>;
   /** The trees of groups that were made for it. A tree that was given is not among them. */
   readonly groups: readonly PortGroups[];
@@ -133,7 +133,7 @@ export function beginRestore(
   if (groups !== undefined && !(groups instanceof PortGroups)) {
     throw wrongType("groups", "a PortGroups", groups);
   }
-  // What the caller has given is blamed on the caller; whatever is wrong after it, on the snapshot.
+  // Wrong arguments are the caller's errors; every error after that is the snapshot's.
   const core = coreOf(module);
   linuxOver(core, linuxModule, rules === "6.18" ? "618" : "2632");
   if (memoryLimit !== undefined) checkLimit(memoryLimit);
@@ -153,7 +153,7 @@ export function beginRestore(
   return { reader, groups, options: shared, seedState };
 }
 
-/** A seeded system goes on where the original was. */
+/** A seeded system goes on with the original's random numbers. */
 export function restoreSeed({ seedState }: BegunRestore, random: Random | undefined): void {
   if (seedState !== undefined && random instanceof SeededRandom) random.state = seedState;
 }
@@ -176,12 +176,12 @@ export function readAddress(reader: Reader, line: Uint32Array, at: number): void
   for (let index = 4 - kind; index < 4; index++) line[at + index] = reader.word();
 }
 
-/** What is thrown where the records of a snapshot do not fit. */
+/** The error of a snapshot whose records do not fit into memory. */
 export function tooLarge({ limit }: Pick<OpenSystem, "limit">): Error {
   return noMemory(`a snapshot, limit ${limit} bytes`);
 }
 
-/** Has a system that was opened for it filled; where that fails all is closed. */
+/** Fills a system that was opened for a snapshot; if that fails, closes all that was opened. */
 export function restored<Socket extends LinuxSocket | Linux2632Socket>(
   linux: LinuxSystem,
   fill: (made: PortGroups[]) => readonly Socket[],

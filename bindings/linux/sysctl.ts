@@ -11,12 +11,12 @@ import {
 } from "../groups/texts.ts";
 import type { PortRange } from "../requests/range.ts";
 
-/** What has these settings. */
+/** A system with these settings. */
 export interface SysctlHost {
   /** The range that automatic selection takes ports from. */
   portRange(): PortRange;
   setPortRange(first: number, last: number): void;
-  /** What automatic selection passes over. */
+  /** The ports that automatic selection passes over. */
   readonly reserved: { text: string };
   /** The lowest port that any user may bind, 0..65535. */
   unprivilegedPortStart: number;
@@ -50,7 +50,7 @@ export const SETTINGS: ReadonlyMap<string, Setting<SysctlHost>> = new Map<
     {
       read: (host) => `${host.reserved.text}\n`,
       write(host, text) {
-        // No bytes are no list: the kernel does nothing then.
+        // Writing no bytes changes nothing, as in the kernel.
         if (text !== "") host.reserved.text = text;
       },
     },

@@ -1,5 +1,5 @@
-// LinuxSystem: what systems of ports have whatever their rules are: sysctls, a clock, figures, an
-// end.
+// LinuxSystem: the part of a system of ports that does not depend on the rules: sysctls, the clock,
+// figures, closing.
 
 import { registerCleanup } from "../core/cleanup.ts";
 import type { Core } from "../core/core.ts";
@@ -49,11 +49,11 @@ export interface OpenSystem {
   /** Where the core keeps the system; 0 when it has been closed. */
   address: number;
   readonly limit: number;
-  /** The reserved ports, which the core looks at as long as the system lives. */
+  /** The reserved ports, which the core reads as long as the system lives. */
   readonly reserved: ReservedPorts;
 }
 
-// A system that is forgotten gives its memory back.
+// Frees the memory of a system that has become garbage.
 const systemCleanup = registerCleanup<SystemResources>(({ linux, system, reserved }) => {
   linux.closeSystem(system);
   dropList(reserved);
@@ -78,7 +78,7 @@ export let verifyLinux: (ports: LinuxSystem) => void;
 /** Where the core keeps a system. Throws if it is closed. */
 export let systemOf: (ports: LinuxSystem) => number;
 
-/** What a system of ports has by all rules. */
+/** A system of ports, as far as it is alike under all rules. */
 export abstract class LinuxSystem implements Disposable {
   readonly #system: OpenSystem;
 
@@ -91,7 +91,7 @@ export abstract class LinuxSystem implements Disposable {
   constructor(token: symbol, system: OpenSystem) {
     checkInside(token, "LinuxPorts", "LinuxPorts.open()");
     this.#system = system;
-    // Sockets hold on to what they share, not to this object.
+    // Sockets refer to the shared record, not to this object.
     const { linux, address, reserved } = system;
     holdList(reserved);
     systemCleanup.register(system, { linux, system: address, reserved }, system);
@@ -152,7 +152,8 @@ export abstract class LinuxSystem implements Disposable {
   }
 
   /**
-   * Moves the clock. What {@link expireTimeWait} would remove stays until it is called.
+   * Moves the clock. TIME_WAITs that have lasted their time stay until {@link expireTimeWait} is
+   * called.
    * @param time milliseconds, not before {@link time}, 4294967000000 at most; fractions are cut off.
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */

@@ -6,7 +6,7 @@
 // "any": all zero. A zone id names an interface, and interfaces are devices here, so it is refused.
 //
 // Parsing takes a fraction of a microsecond, as a stack gets a new peer with each connection, and
-// addresses that come again are remembered. The text is made when it is asked for.
+// addresses that were parsed lately are remembered. The text is made when it is asked for.
 
 import { typedArrayName } from "../core/brands.ts";
 import { invalid, outOfRange, show, wrongType, wrongValue } from "../errors.ts";
@@ -150,7 +150,7 @@ function swapBytes(word: number): number {
 const SLOTS = 256;
 const recentTexts: string[] = new Array<string>(SLOTS).fill("");
 const recent: Address[] = new Array<Address>(SLOTS).fill(ANY);
-// The one before any other: the same text is told at once, without its slot.
+// The last one is compared first, without its slot.
 let lastText = "";
 let last: Address = ANY;
 
@@ -185,7 +185,7 @@ function parseNewText(name: string, text: string): Address {
 
 /**
  * The IPv4 address from `start` to the end of a text, as a number, or `NO_ADDRESS`. Four decimal
- * parts without leading zeros, which some would read as octal (RFC 6943 § 3.1.1).
+ * parts without leading zeros, which some parsers read as octal (RFC 6943 § 3.1.1).
  */
 function ipv4In(text: string, start: number): number {
   let value = 0;

@@ -50,7 +50,7 @@ export function writeHeldKey(core: Core, key: Key): void {
 
 /**
  * Writes the description of a listener's connections, which has no group; their remote end follows.
- * The block counts as holding `key` whatever that is, so the object is for these functions alone.
+ * The block then counts as holding `key`, so that object must be used by these functions alone.
  */
 export function writeListener(core: Core, key: Key): void {
   if (core.written !== key) writeWith(core, key, 0, 0);

@@ -1,5 +1,5 @@
-// Checks of single values that callers pass: each answers the value, or throws what is wrong with
-// it.
+// Checks of single values that callers pass: each returns the value, or throws the error of a bad
+// one.
 
 import { PORT_MAX } from "../../assembly/abi.ts";
 import { isRevoked } from "../core/brands.ts";
@@ -7,8 +7,8 @@ import { invalid, outOfRange, unknownOption, wrongType } from "../errors.ts";
 
 const UINT32_MAX = 0xffffffff;
 /**
- * What Linux' TIME_WAIT, which counts seconds in 32 bits, can say; a clock of this century is
- * below.
+ * The latest time that Linux' TIME_WAIT, which counts seconds in 32 bits, can store. Clocks of this
+ * century are below.
  */
 const TIME_MAX = 4_294_967_000_000;
 
@@ -19,7 +19,9 @@ export function checkObject(name: string, value: unknown, like = "an object"): v
   throw wrongType(name, like, value);
 }
 
-/** Has nothing of Object.prototype, and is read faster than what `Object.create(null)` gives. */
+/**
+ * Inherits nothing of Object.prototype, and is read faster than an object of `Object.create(null)`.
+ */
 class Bare {}
 Object.setPrototypeOf(Bare.prototype, null);
 
@@ -49,8 +51,8 @@ export function readOptions<T extends object>(
 }
 
 /**
- * The same for hot calls: a plain object is given back as it is, and what a `for` finds in it are
- * its options, whose names have not been checked.
+ * The same for hot calls: a plain object is returned as it is. Its enumerable properties are the
+ * options, whose names have not been checked.
  */
 export function plainOptions<T extends object>(
   where: string,
@@ -75,7 +77,7 @@ function isEnumerable(object: object, name: string): boolean {
   return Object.prototype.propertyIsEnumerable.call(object, name);
 }
 
-/** Would a `for` over a plain object find what is not its own? */
+/** Would a `for` over a plain object find properties that are not its own? */
 function isPolluted(): boolean {
   for (const _ in Object.prototype) return true;
   return false;

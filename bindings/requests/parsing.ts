@@ -163,8 +163,8 @@ let lastKey: Key = {
 };
 
 /**
- * Checks a request and makes its key. An option that is absent is not read: that would cost many
- * times more where every request has another shape, as spreads make them.
+ * Checks a request and makes its key. Absent options are not read: that would take many times
+ * longer where every request has another shape, as with spreads.
  * @param known the options of the method.
  */
 export function askedOf(core: Core, request: Request, known: number): Asked {

@@ -17,7 +17,7 @@ export const ALL_PORTS: PortRange = Object.freeze({ first: 1, last: PORT_MAX });
 
 /**
  * A range as an option or a property gives it: an object of `first` and `last` and nothing else.
- * @param name what the caller calls it.
+ * @param name the caller's name for it.
  * @param advice ends the message about a bad range, for instance by naming the default.
  * @returns a copy.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` (a wrong name), `EINVAL`.

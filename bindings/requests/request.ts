@@ -1,4 +1,4 @@
-// Requests: what a caller can say about a reservation or a pool.
+// Requests: the options with which a caller describes a reservation or a pool.
 
 import type { CooldownOption } from "../cooldown.ts";
 import type { PortGroup } from "../groups/group.ts";
@@ -104,9 +104,9 @@ export interface PoolOptions extends PoolRequest, GroupOption, ReservedOption, C
    */
   mode?: "bind" | "connect" | undefined;
   /**
-   * Never hold the same tuple twice, even where TupleOnly would allow it: what gVisor's transport
-   * demuxer adds to its port manager. Default false; a pool with a cooldown or with the selection
-   * `"fifo"` always does so.
+   * Never hold the same tuple twice, even where TupleOnly would allow it: gVisor's transport
+   * demuxer ensures that on top of its port manager. Default false; a pool with a cooldown or with
+   * the selection `"fifo"` always does so.
    */
   unique?: boolean | undefined;
   /**

@@ -1,17 +1,17 @@
-// OpenConnections: many connections that one way has open at the same time, what has become of
-// them, and what opening one more was refused with.
+// OpenConnections: the connections that one way has open at the same time, and the errors of those
+// that failed.
 
 import type { Socket } from "node:net";
 import type { Destination } from "./servers.ts";
 import type { Way } from "./ways.ts";
 
-/** Codes that say that there is no port, for all that was asked. */
+/** Codes that say that there is no port. */
 const REFUSAL_CODES = ["EADDRINUSE", "EADDRNOTAVAIL"];
 /** Codes that say that the system, or this process, has no room for more. */
 const LIMIT_CODES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
 export class OpenConnections {
-  /** What could not be opened, by code. */
+  /** How many could not be opened, by code. */
   readonly errors: Map<string, number> = new Map();
   /** Connections that broke while they were to stay open. */
   lost = 0;

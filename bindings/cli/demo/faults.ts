@@ -1,4 +1,4 @@
-// Faults: what should not have happened in a run. What this machine stood in the way of is not one.
+// Faults: errors of a run. What this machine does not allow is none.
 
 import { counted } from "../../node/connector/words.ts";
 import { titleOf } from "./report.ts";

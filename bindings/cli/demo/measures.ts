@@ -1,16 +1,16 @@
-// Measures: what is measured of a way. Capacity: how many connections it has open at once, spread
-// over several destinations, before the first refusal. Filling: what one connection costs as the
-// ports towards one destination run out.
+// Measures: the two measurements of a way. Capacity: how many connections it has open at once,
+// spread over several destinations, before the first refusal. Filling: what one connection costs as
+// the ports towards one destination run out.
 
 import { OpenConnections } from "./connections.ts";
 import type { WayName } from "./options.ts";
 import type { Servers } from "./servers.ts";
 import type { Way } from "./ways.ts";
 
-/** Why no more was opened: refused, as many as there may be, out of time, or stopped. */
+/** Why no more were opened: refused, at the maximum, out of time, or stopped. */
 export type End = "refused" | "enough" | "time" | "stopped";
 
-/** How a measurement went. */
+/** The result of a measurement. */
 interface Course {
   readonly way: WayName;
   /** Ports of the range that the way chooses from. */
@@ -20,7 +20,7 @@ interface Course {
   /** Of those, the ones that the servers held. */
   readonly seen: number;
   readonly end: End;
-  /** What could not be opened, by code. */
+  /** How many could not be opened, by code. */
   readonly errors: Readonly<Record<string, number>>;
   /** Codes among them that have nothing to do with ports or room. */
   readonly strangeErrors: readonly string[];
@@ -55,14 +55,14 @@ export interface Filling extends Course {
   readonly refusalMs?: number | undefined;
 }
 
-/** What bounds a measurement. */
+/** The bounds of a measurement. */
 export interface Bounds {
   /** The most connections. */
   readonly connections: number;
   /** The most milliseconds. */
   readonly ms: number;
   readonly stop: AbortSignal;
-  /** Told how many are open. */
+  /** Called with the number of open connections. */
   readonly onProgress: (opened: number) => void;
 }
 

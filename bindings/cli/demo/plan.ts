@@ -46,7 +46,7 @@ const FILLING_RANGE = 8192;
 const FIRST_PORT = 40_000;
 const PORT_MAX = 65_535;
 const SERVER_PORT = 9000;
-// For what Node opens behind our back, in the client and in each server.
+// For files that Node itself opens, in the client and in each server.
 const FILES_SPARE = 64;
 // Below this the kernel's longer search drowns in the noise: some 40 ns for each port passed over.
 const TELLING_RANGE = 4000;

@@ -15,7 +15,7 @@ import { Servers } from "./servers.ts";
 import { warmUp } from "./warm-up.ts";
 import { makeWay, type Way } from "./ways.ts";
 
-/** What has been found out; less than planned if the run was stopped. */
+/** The findings; fewer than planned if the run was stopped. */
 export interface Findings {
   readonly plan: Plan;
   readonly capacities: readonly Capacity[];
@@ -24,7 +24,7 @@ export interface Findings {
   readonly stop: string | undefined;
 }
 
-/** Told what is going on: what is measured, of whom, how many are open, of how many. */
+/** Called with the progress: the measurement, the way, how many are open, of how many. */
 type OnProgress = (what: "capacity" | "filling", way: WayName, opened: number, of: number) => void;
 
 /** What one way may take for one measurement. */

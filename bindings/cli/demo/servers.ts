@@ -50,7 +50,7 @@ export class Servers {
       return new Servers(processes, await Promise.all(processes.map(portOf)));
     } catch (error) {
       for (const process of processes) process.kill("SIGKILL");
-      // What ended it may reach us a little later.
+      // The signal that ended it may reach this process a little later.
       await new Promise((resolve) => setTimeout(resolve, SIGNAL_MS));
       if (stop.aborted) return new Servers([], []);
       throw error;

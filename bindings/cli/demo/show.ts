@@ -12,7 +12,7 @@ import { run } from "./run.ts";
 /** What a run may take, and then closing. */
 export const RUN_MS_MAX = 70_000;
 export const CLOSE_MS_MAX = 10_000;
-/** Signals that end a run, what is said of it, and its exit code. */
+/** Signals that end a run, with the message and the exit code. */
 const SIGNALS = [
   ["SIGINT", "Ctrl-C was pressed", 130],
   ["SIGTERM", "the process was told to end", 143],
@@ -53,7 +53,7 @@ function watchForStop(stop: AbortController): () => void {
   const handlers = SIGNALS.map(([signal, reason]) => [signal, () => stop.abort(reason)] as const);
   // Once: a second Ctrl-C ends the process as usual.
   for (const [signal, handler] of handlers) process.once(signal, handler);
-  // For good, since what is written last fails last.
+  // This listener stays, because the last write fails last.
   process.stdout.on("error", () => stop.abort("the output has no reader any more"));
   const limit = `the time limit of ${RUN_MS_MAX / 1000} s is over`;
   const timer = setTimeout(() => stop.abort(limit), RUN_MS_MAX);

@@ -7,7 +7,7 @@ import { Servers } from "./servers.ts";
 import type { Way } from "./ways.ts";
 
 /**
- * Warms ways alike, in turn. What fails here is not told: it will fail again when it is measured.
+ * Warms ways alike, in turn. Failures here are ignored: they occur again when the way is measured.
  * @param count connections that each way opens and closes.
  * @param serverPort a port of loopback that is free; 0 for one that the kernel chooses.
  */

@@ -1,4 +1,4 @@
-// Ways: the three ways to open a connection that are compared, behind one face.
+// Ways: the three ways to open a connection that are compared, with one interface.
 
 import { connect, type Socket } from "node:net";
 import type { PortRange } from "../../index.ts";
@@ -11,9 +11,7 @@ export interface Way {
   readonly name: WayName;
   /** The ports that it can use. */
   readonly range: PortRange;
-  /**
-   * Opens a connection: the socket once it is connected; rejects with what the way refuses with.
-   */
+  /** Opens a connection: the socket once it is connected; rejects with the way's own error. */
   open(destination: Destination): Promise<Socket>;
   /** Ports that the way still holds when all its sockets have closed; ends it. */
   close(): number;
@@ -29,7 +27,7 @@ interface WayOptions {
   readonly portwardenRange: PortRange;
 }
 
-/** Makes a way anew. */
+/** Makes a new way. */
 export function makeWay(name: WayName, options: WayOptions): Way {
   if (name === "portwarden") return portwarden(options);
   const local = name === "localAddress" ? { localAddress: options.source } : {};

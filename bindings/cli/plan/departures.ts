@@ -1,5 +1,5 @@
-// Departures: what is going to happen in simulated time, soonest first. A binary heap over plain
-// arrays of numbers, so that millions of events cost no garbage.
+// Departures: the events to come in simulated time, soonest first. A binary heap over plain arrays
+// of numbers, so that millions of events cost no garbage.
 
 /** Events of a time, of something that has a number, and of a port. */
 export class Departures {
@@ -12,7 +12,7 @@ export class Departures {
     return this.#times[0] ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Whose the soonest is. */
+  /** The number of the soonest event's object. */
   get owner(): number {
     return this.#owners[0] ?? -1;
   }

@@ -14,7 +14,7 @@ export type Lifetime =
   | { readonly kind: "uniform"; readonly least: number; readonly most: number }
   | { readonly kind: "exponential"; readonly mean: number };
 
-/** What is to be carried, and by what. */
+/** A load, and the sources and ports that carry it. */
 export interface Load {
   /** How many local addresses connections come from. */
   readonly sources: number;
@@ -103,12 +103,12 @@ export function portsOf(load: Ports): number {
   return unreservedIn(passedOver(load), load.range);
 }
 
-/** The same for who takes what a connector keeps free. */
+/** The same for programs that also use the ports that a connector keeps free. */
 export function withoutHeadroom<L extends Ports>(load: L): L {
   return { ...load, keptFree: [] };
 }
 
-/** What is passed over of the range, in words. */
+/** The ports of the range that are passed over, in words. */
 export function passedOverText(load: Ports): string {
   const reserved = reservedIn(load);
   return [
@@ -158,7 +158,8 @@ export function reduced(load: Load, share: Share): Load {
 }
 
 /**
- * What a pool itself says of a port that has been released just when a part of its period begins.
+ * The cooldown of a port, as a pool itself reports it, that was released just when a slot of the
+ * period begins.
  */
 function longestCooldown(): number {
   const period = 65_536;

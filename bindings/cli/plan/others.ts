@@ -1,5 +1,5 @@
-// Others: what programs that let the kernel pick their ports have beside a connector that uses all
-// of its own.
+// Others: the ports left to programs that let the kernel pick, beside a connector that uses all of
+// its own.
 
 import { figure } from "../../node/connector/words.ts";
 import type { HostState } from "../../node/host/host-state.ts";

@@ -1,4 +1,4 @@
-// What the command line of `portwarden plan` asks for: a load.
+// The load that the command line of `portwarden plan` describes.
 
 import {
   type ConnectorOptions,
@@ -41,7 +41,7 @@ export const OPTIONS = {
   help: { type: "boolean", short: "h" },
 } as const;
 
-/** What is asked about: a load of a rate, of connections that stay open, or the highest rate. */
+/** The question: a load of a rate, of connections that stay open, or the highest rate. */
 type Kind = "rate" | "connections" | "highest rate";
 
 const DESTINATIONS_MAX = 1_000_000;
@@ -50,7 +50,7 @@ const RATE_MOST = 1e9;
 const MOMENT = 0.001;
 const DAY = 86_400;
 const UINT32_MAX = 0xffffffff;
-/** What says how connections come and go. */
+/** The options that say how connections come and go. */
 const OF_A_RATE = ["rate", "lifetime", "cooldown", "for", "seed"];
 
 /**

@@ -1,4 +1,4 @@
-// What `portwarden plan` says in words.
+// The answer of `portwarden plan` in words.
 
 import { counted, figure } from "../../node/connector/words.ts";
 import { showRange } from "../../requests/range.ts";
@@ -140,7 +140,7 @@ function plainPorts(load: Load, plain: Forecast): string {
   return `has the same ${ports} for one destination, and ${waiting}`;
 }
 
-/** What was not simulated, and why that is the same. */
+/** The part that was not simulated, and why it behaves the same. */
 function share(load: Load, forecast: Forecast): string[] {
   if (isWhole(load, forecast)) return [];
   const { sources, destinations, ports, seconds: span } = forecast.share;

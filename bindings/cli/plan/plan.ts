@@ -15,7 +15,7 @@ import { rateDocument, rateOf, rateText } from "./rate.ts";
 import { highestRate, type Remedy, remediesFor } from "./remedies.ts";
 import { type Forecast, simulate } from "./simulation.ts";
 
-/** What has been found out. */
+/** The findings. */
 export interface Answer {
   readonly load: Load;
   readonly host: HostState;
@@ -24,7 +24,7 @@ export interface Answer {
   readonly plain: Forecast;
   /** The same load where the kernel's connect() picks each port. */
   readonly kernel: Forecast;
-  /** What would make it fit. */
+  /** Changes that would make it fit. */
   readonly remedies: readonly Remedy[];
   /** The highest rate that fits, where the load does; `undefined` if it is far above. */
   readonly highestRate: number | undefined;

@@ -1,6 +1,6 @@
-// Remedies: what would make a load fit, or how much more would fit, found by simulating again. Each
-// is a change of one thing; the least that does is searched for, starting from what arithmetic
-// says.
+// Remedies: changes that would make a load fit, or how much more would fit, found by simulating
+// again. Each changes one thing; the least sufficient value is searched for, starting from an
+// estimate by arithmetic.
 
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import type { PortRange } from "../../index.ts";
@@ -39,9 +39,9 @@ const FOUND_ARRIVALS = 100_000;
 const AGAIN_MAX = 8;
 
 /**
- * Whatever would make a load fit that does not. More ports are searched for as if there were files
- * enough: who opens more connections needs as many as the forecast says. Between two, other work
- * may be done.
+ * The changes that would make a load fit that does not. More ports are searched for as if there
+ * were enough files; a program that opens more connections needs as many files as the forecast
+ * says. Between two, other work may be done.
  */
 export async function* remediesFor(load: Load): AsyncGenerator<Remedy> {
   const unlimited = { ...load, files: Number.POSITIVE_INFINITY };

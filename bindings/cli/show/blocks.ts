@@ -1,5 +1,5 @@
-// `portwarden show --blocks`: who has leased which blocks of ports on this host (`hostBlocks`), as
-// the kernel's list of Unix sockets and /proc let this user see.
+// `portwarden show --blocks`: which processes have leased which blocks of ports on this host
+// (`hostBlocks`), as far as this user may read the kernel's list of Unix sockets and /proc.
 
 import { readFileSync } from "node:fs";
 import { BLOCK_PORTS, firstPortOf } from "../../node/blocks/block-store.ts";
@@ -15,7 +15,9 @@ interface BlockHolder {
   /** `tcp` or `udp`. */
   readonly transport: string;
   readonly source: string;
-  /** Nothing where it may not be seen: of other users' processes, and of other pid namespaces. */
+  /**
+   * Absent where this user may not see it: of other users' processes, and of other pid namespaces.
+   */
   readonly pid: number | undefined;
   readonly program: string;
   /** Ascending. */

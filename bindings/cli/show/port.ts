@@ -1,8 +1,8 @@
 // `portwarden show --port`: the sockets that have a port on this host, with their programs, and what
 // may still share it, by the rules of Linux 6.18 (docs/internals/linux-rules.md).
 //
-// The kernel does not tell which sockets have SO_REUSEADDR or SO_REUSEPORT, nor who was bound and
-// who was not: what depends on that is said as a condition.
+// The kernel does not tell which sockets have SO_REUSEADDR or SO_REUSEPORT, nor which of them were
+// bound: answers that depend on that are given as a condition.
 
 import { type HostTransport, readHostState } from "../../node/host/host-state.ts";
 import type { SocketRow } from "../../node/host/proc.ts";
@@ -10,27 +10,27 @@ import { isPicked, rangeUse } from "../../node/host/use.ts";
 import { bullet, table, title } from "../output.ts";
 import { type OwnedRow, ownedRows } from "./programs.ts";
 
-/** Whether something else may have the port, too. */
+/** Whether another socket may have the port, too. */
 interface Sharing {
   readonly who: "listen-same-address" | "listen-other-address" | "connect";
   readonly allowed: "yes" | "no" | "if";
   readonly text: string;
 }
 
-/** What is known of a port in one transport. */
+/** A port in one transport. */
 interface PortUse {
   readonly transport: HostTransport;
   readonly sockets: readonly OwnedRow[];
-  /** `undefined`: the host does not tell its sockets. */
+  /** `undefined`: the host does not list its sockets. */
   readonly mayShare: readonly Sharing[] | undefined;
 }
 
-/** What is known of a port. */
+/** A port of this host. */
 interface PortShown {
   readonly port: number;
   /** Is it in the range from which the kernel picks, and does it pick it? */
   readonly picked: boolean;
-  /** Must who binds it be privileged? */
+  /** Does binding it need a privilege? */
   readonly privileged: boolean;
   readonly uses: readonly PortUse[];
   readonly unknown: readonly string[];
@@ -53,7 +53,7 @@ export function lookAtPort(port: number, root?: string): PortShown {
   };
 }
 
-/** What may share the port with these sockets. */
+/** Which sockets may share the port with these. */
 export function sharingOf(transport: HostTransport, sockets: readonly SocketRow[]): Sharing[] {
   const listen = sockets.filter(({ state, remotePort }) =>
     transport === "tcp" ? state === "LISTEN" : remotePort === 0,

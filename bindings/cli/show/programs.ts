@@ -23,11 +23,11 @@ const LOCAL = 1;
 const REMOTE = 2;
 const INODE = 9;
 
-/** A socket, and whose it is, where that may be seen. */
+/** A socket and its process, where this user may see it. */
 export interface OwnedRow extends SocketRow {
   readonly transport: HostTransport;
   readonly pid: number | undefined;
-  /** Empty where it may not be seen. */
+  /** Empty where this user may not see it. */
   readonly program: string;
 }
 
@@ -50,7 +50,9 @@ export function ownedRows(isWanted: (row: SocketRow) => boolean, root: string = 
   return [...rows.values()];
 }
 
-/** The programs of each pair, those with most sockets first; none where it may not be seen. */
+/**
+ * The programs of each pair, those with most sockets first; none where this user may not see them.
+ */
 export function programsOf(pairs: readonly PairUse[], root: string = PROC): Program[][] {
   if (pairs.length === 0) return [];
   const programs = new Map(pairs.map((pair) => [keyOf(pair), new Map<number, Program>()]));
@@ -92,7 +94,7 @@ export function ownersOf(root: string): Map<string, number> {
   return owners;
 }
 
-// What may not be read, or has gone meanwhile, is not there.
+// Entries that may not be read, or have gone meanwhile, are left out.
 
 function namesIn(path: string): string[] {
   try {

@@ -1,4 +1,4 @@
-// What `portwarden show` says in words.
+// The answer of `portwarden show` in words.
 
 import { TIME_WAIT_MS } from "../../node/connector/connector-options.ts";
 import { HEADROOM_SHARE } from "../../node/connector/headroom.ts";
@@ -84,7 +84,7 @@ function ports(host: HostState): string[] {
   ];
 }
 
-/** What programs have that let the kernel pick. */
+/** The ports left to programs that let the kernel pick. */
 function othersShown(host: HostState): string {
   if (host.portRange === undefined || host.tcp === undefined) return UNKNOWN;
   const { available } = rangeUse(host);

@@ -1,4 +1,4 @@
-// `portwarden show`: what this machine tells of its ports, and what is left of them.
+// `portwarden show`: the ports of this machine, and how many of them are left.
 
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -66,7 +66,7 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
 } as const;
 
-/** What is shown instead of the rest has no use for its options. */
+/** Refuses options of the overview beside one that replaces it. */
 function checkAlone(given: Given): void {
   const view = ["blocks", "port"].find((name) => given.has(name));
   if (view === undefined) return;

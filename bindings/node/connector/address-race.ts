@@ -6,14 +6,14 @@
 //             c ──────────
 //       ◀──▶ attemptDelay
 //
-// A resolver may answer thousands of addresses, so whatever fails at once is followed by the next
-// in a loop.
+// A resolver may answer thousands of addresses, so a loop goes on to the next after an address that
+// fails at once.
 
 import { show } from "../../errors.ts";
 import type { Destination } from "../sources/destination.ts";
 import { counted } from "./words.ts";
 
-/** What an address race decides nothing about. */
+/** The caller of an address race. */
 export interface Racer {
   /** Begins with that address; may report its failure before it returns. */
   beginWith(destination: Destination): void;
@@ -31,13 +31,14 @@ export class AddressRace {
   readonly #destinations: readonly Destination[];
   #next: number;
   /**
-   * How many addresses are to be begun: the present one, and the next if it has failed already.
+   * How many addresses are to be begun: the present one, and the next if the present one has
+   * failed.
    */
   #due = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
   #isOver = false;
 
-  /** @param begun so many of them have been begun already. */
+  /** @param begun how many of them have been begun already. */
   constructor(racer: Racer, delayMs: number, destinations: readonly Destination[], begun: number) {
     this.#racer = racer;
     this.#delayMs = delayMs;
@@ -97,7 +98,7 @@ export class AddressRace {
 /** How many of a host's errors a message quotes. */
 const QUOTED_MAX = 3;
 
-/** One error, or as Node has it where several addresses have failed, one that lists them. */
+/** The error, or where several addresses have failed one that lists their errors, as in Node. */
 function together(errors: readonly unknown[]): unknown {
   if (errors.length < 2) return errors[0];
   const quoted = errors.slice(0, QUOTED_MAX).map(messageOf);

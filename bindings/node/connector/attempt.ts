@@ -4,18 +4,18 @@
 //     │          │
 //     └──────────┴──▶ failed: the port is given back, or quarantined if another program holds it
 //
-// A port comes back when its socket has closed, never before, and once: then nothing of ours is on
-// it. Whether the system keeps the tuple in TIME_WAIT depends on who closed first (RFC 9293 §
+// A port comes back once, when its socket has closed: then no socket of the connector has it.
+// Whether the system keeps the tuple in TIME_WAIT depends on which side closed first (RFC 9293 §
 // 3.6): not if the other side did, nor if the connection was reset or had never been established.
 //
 // There is one for each open connection, so it is small: the checkout of the port itself
 // (`checkout.ts`), with PLAIN, CONNECTED, READY, ENDED and PEER_ENDED_FIRST as flags, and
 //
-//   closer     who is told; once it is ready mostly another one, so that no operation is kept
-//   id         one number for all that happens to the connection
+//   closer     the listener; mostly replaced once it is ready, so that no operation is kept alive
+//   id         the number of the connection in all its events
 //   waitedMs   mostly 0
 //
-// It has no place for its socket, which has one for it.
+// It does not refer to its socket; the socket refers to it.
 
 import type { Socket } from "node:net";
 import { isRevoked } from "../../core/brands.ts";
@@ -39,8 +39,8 @@ export interface Endpoints {
 }
 
 /**
- * Makes a socket that begins to connect between these ends: `net.connect`, `tls.connect` or what
- * wraps them.
+ * Makes a socket that begins to connect between these ends: `net.connect`, `tls.connect`, or a
+ * wrapper of them.
  */
 export type Dial = (ends: Endpoints) => Socket;
 
@@ -52,19 +52,19 @@ export type FailureCause =
   | "tuple"
   /** The source is no address of this machine. */
   | "source"
-  /** No more files. */
+  /** No more files can be opened. */
   | "files"
-  /** Anything else: the port is not to blame. */
+  /** Any other cause, which is not the port. */
   | "other";
 
-/** What is called at the end of a connection that had been ready. */
+/** The function called at the end of a connection that had been ready. */
 export interface Closer {
   onClosed(attempt: Attempt, socket: Socket): void;
 }
 
-/** What is called as an attempt goes on. */
+/** The listener of an attempt. */
 export interface Observer extends Closer {
-  /** One number for all that happens to a connection. */
+  /** The number of the connection in all its events. */
   readonly id: number;
   /** The connection is established; for TLS it is not secure yet. */
   onConnected(attempt: Attempt, socket: Socket): void;
@@ -96,7 +96,7 @@ const PEER_ENDED_FIRST = OWN_FLAG << 4;
 
 export class Attempt extends Checkout implements SocketEnd, Trip {
   readonly id: number;
-  /** Milliseconds that it was waited for; known when it is ready. */
+  /** Milliseconds that the connection waited; known when it is ready. */
   waitedMs = 0;
   /** An {@link Observer} until it is ready. */
   #closer: Closer;
@@ -104,7 +104,7 @@ export class Attempt extends Checkout implements SocketEnd, Trip {
   declare private failure?: { readonly error: unknown };
 
   /**
-   * @param checkout what is picked; from now on the attempt has the port.
+   * @param checkout the checkout of the picked port, which the attempt has from now on.
    * @param readyEvent what the socket emits when it may be used: `connect` or `secureConnect`.
    */
   constructor(checkout: Checkout, socket: Socket, readyEvent: string, observer: Observer) {
@@ -130,7 +130,7 @@ export class Attempt extends Checkout implements SocketEnd, Trip {
   ready(socket: Socket): void {
     if (this.has(READY) || this.isOver || socket.destroyed) return;
     this.set(READY);
-    // From here on errors are the caller's.
+    // From here on the caller handles errors.
     socket.removeListener("error", onError);
     (this.#closer as Observer).onReady(this, socket);
   }
@@ -150,7 +150,7 @@ export class Attempt extends Checkout implements SocketEnd, Trip {
   }
 
   onSocketClosed(socket: Socket): void {
-    // Once its port has come back, its owner may begin anew with the socket.
+    // Once its port has come back, the owner may connect the socket again.
     if (this.isOver) return;
     this.pair.leased?.unwatch(this.port, socket);
     if (this.has(READY)) {
@@ -174,11 +174,11 @@ export class Attempt extends Checkout implements SocketEnd, Trip {
   }
 }
 
-/** What a connector knows of a socket that it has opened: see {@link connectionInfo}. */
+/** The record of a socket that a connector has opened: see {@link connectionInfo}. */
 export interface ConnectionInfo {
-  /** The number that all events of the connection have: one for each in a process. */
+  /** The number of the connection in all its events, unique in the process. */
   readonly id: number;
-  /** Where it goes, `127.0.0.1:80`. */
+  /** The destination, `127.0.0.1:80`. */
   readonly destination: string;
   /** The local address. */
   readonly source: string;
@@ -189,7 +189,7 @@ export interface ConnectionInfo {
 }
 
 /**
- * What a connector knows of a socket that it has opened, also after that has closed.
+ * The record of a socket that a connector has opened, also after it has closed.
  * @returns `undefined` for any other socket.
  */
 export function connectionInfo(socket: Socket): ConnectionInfo | undefined {
@@ -223,13 +223,13 @@ function onError(this: Socket, error: unknown): void {
 
 /**
  * Has `resetAndDestroy` been called? Node has no event for it, but leaves this property behind (20
- * to 26). If one day it does not, the port cools down needlessly.
+ * to 26). In a version without it, the port would cool down needlessly.
  */
 function isReset(socket: Socket): boolean {
   return (socket as { resetAndClosing?: boolean }).resetAndClosing !== undefined;
 }
 
-/** All that is asked of a socket, whatever realm or package its class is of. */
+/** The members that a socket must have, whatever realm or package its class is of. */
 function hasSocketMethods(socket: unknown): boolean {
   const { on, removeListener, destroy } = Object(socket);
   const hasEvents = typeof on === "function" && typeof removeListener === "function";
@@ -237,7 +237,7 @@ function hasSocketMethods(socket: unknown): boolean {
 }
 
 /**
- * What a dial has made: a socket whose `connect` and `close` are still to come.
+ * Checks the result of a dial: a socket whose `connect` and `close` are still to come.
  * @throws PortError `ERR_INVALID_RETURN_VALUE`.
  */
 export function checkDialled(made: unknown, readyEvent: string): Socket {
@@ -245,7 +245,7 @@ export function checkDialled(made: unknown, readyEvent: string): Socket {
   const isSocket = hasSocketMethods(socket);
   if (isSocket && !hasEmittedClose(socket) && endOf(socket) === undefined) {
     const isOpen = socket.pending === false && !socket.destroyed;
-    // TLS may begin on a connection that is there.
+    // TLS may begin on an existing connection.
     if (!isOpen || readyEvent !== "connect") return socket;
   }
   const what = isSocket ? "one that is open or closed, or was dialled before" : show(made);
@@ -255,14 +255,17 @@ export function checkDialled(made: unknown, readyEvent: string): Socket {
   );
 }
 
-/** `closed` says so a little too early: the event may be still to come. */
+/** `closed` is true a little too early: the event may be still to come. */
 function hasEmittedClose(
   socket: Socket & { _writableState?: { closeEmitted?: boolean } },
 ): boolean {
   return socket._writableState?.closeEmitted === true;
 }
 
-/** What an error of a socket that never connected, whatever value it is, says of its port. */
+/**
+ * The cause of the failure of a socket that never connected, from its error, which may be any
+ * value.
+ */
 export function causeOf(error: unknown): FailureCause {
   const code = codeOf(error);
   const { syscall } = Object(error);

@@ -39,9 +39,9 @@ import {
 } from "./port-acquisition.ts";
 
 /**
- * Called with what became of a connection: the socket, connected, or `null` and the error. The
- * error is whatever value the signal's reason is, or whatever the dial has thrown; ask `socket ===
- * null` rather than for an error.
+ * Called with the outcome of a connection: the connected socket, or `null` and the error. The error
+ * is whatever value the signal's reason is, or whatever the dial has thrown; ask `socket === null`
+ * rather than for an error.
  */
 export type ConnectCallback = (error: Error | null, socket: Socket | null) => void;
 
@@ -51,21 +51,23 @@ export type ConnectCallback = (error: Error | null, socket: Socket | null) => vo
  */
 type Resolved = (error: unknown, destinations: readonly Destination[]) => void;
 
-/** What is to be connected. */
+/** The request for a connection. */
 export interface Target {
   /** The addresses, or what resolves them. */
   readonly destinations: readonly Destination[] | ((done: Resolved) => void);
-  /** The one source that will do, if the caller insists on one. */
+  /** The required source, if the caller names one. */
   readonly source: Source | undefined;
-  /** What the source sticks to instead; it may depend on the family of the destination, too. */
+  /**
+   * The key of the source otherwise; the source may depend on the family of the destination, too.
+   */
   readonly key: string | undefined;
   readonly signal: AbortSignal | undefined;
-  /** Milliseconds for all of it, waiting as well; 0: no limit. */
+  /** Milliseconds for the whole operation with its waits; 0: no limit. */
   readonly connectTimeout: number;
-  /** As messages name them. */
+  /** The destination in messages. */
   readonly host: string;
   readonly port: number;
-  /** What a socket emits when it may be used. */
+  /** The event that a socket emits when it may be used. */
   readonly readyEvent: string;
   readonly dial: Dial;
 }
@@ -79,19 +81,19 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
   readonly #target: Target;
   readonly #callback: ConnectCallback;
   #destinations: readonly Destination[] = [];
-  /** Where there are several addresses, or the one has failed. */
+  /** The race, where there are several addresses, or the only one has failed. */
   #race: AddressRace | undefined = undefined;
   readonly #ports: PortAcquisition;
-  /** From the first wait on. */
+  /** The wait, from the first one on. */
   #wait: OperationWait | undefined = undefined;
   /** The index among the context's operations. */
   #place = -1;
   /**
-   * Of attempts under way, or open. The list is replaced: it holds more than one only with several
+   * The attempts under way, or open. The list is replaced; it has more than one only with several
    * addresses.
    */
   #sockets: readonly Socket[] = [];
-  /** The one that has connected. */
+  /** The attempt that has connected. */
   #winner: Socket | undefined = undefined;
   #isOver = false;
   #onAbort: (() => void) | undefined = undefined;
@@ -121,12 +123,12 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     else if (!this.#isOver) destinations((error, found) => this.#onResolved(error, found));
   }
 
-  /** Milliseconds that it has waited for ports and files. */
+  /** Milliseconds that the operation has waited for ports and files. */
   get waitedMs(): number {
     return this.#wait?.waitedMs ?? 0;
   }
 
-  /** Gives up, for a reason from outside. */
+  /** Gives up, for a reason of the caller's. */
   abandon(reason: unknown): void {
     this.#fail(reason);
   }
@@ -146,7 +148,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
 
   // ── Addresses ───────────────────────────────────────────────────────────────────────────
 
-  /** The race, in which the sole address has been begun without it. */
+  /** The race; makes it if the only address was begun without one. */
   #raceOf(begun = 1): AddressRace {
     const { attemptDelay } = this.#context.settings;
     this.#race ??= new AddressRace(this, attemptDelay, this.#destinations, begun);
@@ -157,7 +159,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     const request = this.#ports.requestFor(destination);
     const { queues } = this.#context;
     queues.serve(request);
-    // What was served just now may have given this one up.
+    // The connection that was served just now may have given this one up.
     if (this.#isOver) return;
     if (queues.has(request)) this.#join(request, false);
     else this.#acquire(request);
@@ -203,7 +205,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     }
     new Attempt(checkout, socket, readyEvent, this);
     this.#sockets = this.#sockets.length === 0 ? [socket] : [...this.#sockets, socket];
-    // The dial, or a listener of events, may have given it up.
+    // The dial, or a listener of events, may have given the operation up.
     if (this.#isOver) socket.destroy();
     return undefined;
   }
@@ -271,14 +273,14 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     const { waits, waitsForCooling } = this.#context.settings;
     if (kind === "file") return waits;
     if (kind !== "port") return false;
-    // A connection that comes back to its place is not refused because ports cool down.
+    // A connection that returns to its place in the queue is not refused because ports cool down.
     if (error.exhausted === "blocks" && this.#context.pairs.isAsking(request)) return true;
     if (error.exhausted === "cooling")
       return waitsForCooling || (waits && this.#wait !== undefined);
     return waits && WORTH_WAITING.includes(error.exhausted);
   }
 
-  /** Without the option `wait` it is only until the store of blocks has answered. */
+  /** Without the option `wait` it only waits until the store of blocks has answered. */
   #waitsOn(request: PairRequest, obstacle: Obstacle & { error: ConnectorError }): boolean {
     const { pairs, settings } = this.#context;
     return pairs.leases === undefined || settings.waits || this.#mayWaitFor(request, obstacle);
@@ -390,7 +392,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
     this.#leaveOperations();
   }
 
-  /** The last operation takes its place. */
+  /** The last operation of the list takes its place. */
   #leaveOperations(): void {
     const { operations } = this.#context;
     const last = operations.pop() as ConnectOperation;
@@ -400,7 +402,7 @@ export class ConnectOperation implements Observer, PortSeeker, Racer, Trip {
   }
 }
 
-/** What may get better by waiting. */
+/** The failures that waiting may cure. */
 const WORTH_WAITING: readonly ConnectorError["exhausted"][] = [
   ...(["source", "destination", "range", "group", "headroom", "blocks"] as const),
 ];

@@ -1,4 +1,4 @@
-// ConnectorContext: what the operations of one connector have in common.
+// ConnectorContext: the objects that all operations of one connector use.
 
 import type { Events } from "../metrics/events.ts";
 import type { WaitTimes } from "../metrics/wait-times.ts";
@@ -16,9 +16,9 @@ export interface ConnectorContext {
   readonly events: Events;
   readonly waits: WaitTimes;
   /**
-   * Those under way, in no order; each knows its index. No Set: where elements come and go, a Set
-   * replaces its table again and again, an old one refers to the new one, and V8 keeps both, and
-   * what was in them, for longer than needed.
+   * The operations under way, in no order; each knows its index. This is no Set: where elements
+   * come and go, a Set replaces its table again and again, an old table refers to the new one, and
+   * V8 keeps both, and their elements, for longer than needed.
    */
   readonly operations: ConnectOperation[];
 }

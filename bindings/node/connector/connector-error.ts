@@ -1,15 +1,16 @@
-// ConnectorError: why there is no connection, if it is for want of something that is counted.
+// ConnectorError: a connection that failed because something that is counted was used up.
 
 import { PortError, type PortErrorDetails, type Reason } from "../../errors.ts";
 
 /**
  * What was used up.
  *
- * - `"source"`: the ports of the one source that would do, to this destination.
+ * - `"source"`: the ports of the required source, to this destination.
  * - `"destination"`: the ports of all sources, to this destination. Another one may have room.
  * - `"sources"`: no source is an address of this machine, or of the destination's kind (IPv4,
  *   IPv6).
- * - `"range"`: the range has no port for us: all are reserved, or held by another program.
+ * - `"range"`: the range has no port for the connector: all are reserved, or held by another
+ *   program.
  * - `"group"`: the control group leaves nothing of the range, or only ports that are used up.
  * - `"headroom"`: all ports but those that are kept free for other programs.
  * - `"blocks"`: the ports of the leased blocks, and no other block can be had now.
@@ -17,7 +18,7 @@ import { PortError, type PortErrorDetails, type Reason } from "../../errors.ts";
  * - `"files"`: the process, or the system, may not open more files (`EMFILE`, `ENFILE`).
  * - `"attempts"`: too many of the picked ports were held by another program.
  * - `"waiters"`: too many wait already.
- * - `"time"`: nothing came free in the time that the caller would wait.
+ * - `"time"`: no port or file became free in the time that the caller would wait.
  * - `"memory"`: records of ports may not take more memory.
  */
 export type Exhausted =
@@ -56,13 +57,13 @@ export interface Capacity {
    */
   readonly leased?: number | undefined;
   /**
-   * What sets the limit: ports; the files that this process may open (where that is known); or
+   * The limiting resource: ports; the files that this process may open (where that is known); or
    * sources, where none can be bound.
    */
   readonly limitedBy: "ports" | "files" | "sources";
 }
 
-/** What the error can say beside its message. */
+/** The details of the error beside its message. */
 interface ConnectorErrorDetails extends PortErrorDetails {
   destination?: { readonly address: string; readonly port: number } | undefined;
 }
@@ -79,7 +80,7 @@ export class ConnectorError extends PortError {
   readonly exhausted: Exhausted;
   /** How many connections the present sources could carry to one destination like this. */
   readonly capacity: Capacity;
-  /** Where the connection was to go; none for UDP sockets. */
+  /** The destination of the connection; none for UDP sockets. */
   readonly destination: { readonly address: string; readonly port: number } | undefined;
 
   constructor(
@@ -89,7 +90,7 @@ export class ConnectorError extends PortError {
     { destination, ...details }: ConnectorErrorDetails = {},
     cause?: unknown,
   ) {
-    // A group that allows some ports is used up like anything else.
+    // A group that allows some ports can be used up as well.
     const isEmpty = exhausted !== "group" || details.searched === undefined;
     const [code, reason] = CODES[isEmpty ? exhausted : "source"];
     const fromSystem = (cause as NodeJS.ErrnoException | undefined)?.code;

@@ -1,16 +1,16 @@
-// Explanation of a ConnectorError: where the ports of all sources are, by what takes them away.
+// Explanation of a ConnectorError: how many ports of all sources each rule takes away.
 
 import type { ExplainRule, Explanation, Obstacle, PortRange } from "../../index.ts";
 import type { Pair } from "../sources/pair.ts";
 import type { Exhausted } from "./connector-error.ts";
 import { counted, figure } from "./words.ts";
 
-/** What is met before any port is: the error's own words say how. */
+/** Limits that are met before any port is picked: the error's own words explain them. */
 const LIMITS: ReadonlySet<Exhausted> = new Set<Exhausted>([
   ...(["files", "attempts", "waiters", "time", "memory"] as const),
 ]);
 
-/** What the range of a connector is made of, for each source. */
+/** The parts of a connector's range, for each source. */
 interface Ports {
   readonly range: PortRange;
   /** Ports of the range that the group does not allow. */
@@ -19,12 +19,15 @@ interface Ports {
   readonly keptFree: number;
 }
 
-/** Why there was no connection, and what it would need now. */
+/** Why there was no connection, and how many ports there are now. */
 interface Refused {
   readonly exhausted: Exhausted;
   readonly why: string;
   readonly ports: Ports;
-  /** Of all sources to the destination; those of sources that were never used are missing. */
+  /**
+   * The pairs of all sources with the destination; those of sources that were never used are
+   * missing.
+   */
   readonly pairs: readonly Pair[];
   /** How many sources can be bound, as far as is known. */
   readonly sources: number;

@@ -1,4 +1,4 @@
-// ConnectorOptions: what a connector is made with, checked once.
+// ConnectorOptions: the options of a connector, checked once.
 
 import { wrongType, wrongValue } from "../../errors.ts";
 import { checkGroup, type PortGroup } from "../../groups/group.ts";
@@ -56,10 +56,10 @@ export interface ConnectorOptions {
    */
   portRange?: PortRange | "outside" | undefined;
   /**
-   * How many ports of the system's range are kept free, so that programs that let the kernel pick
-   * have some: its connect() passes over each port that any socket was bound to, whatever the
-   * address. At most a quarter of the range; a tenth by default; 0: none. All connectors of a host
-   * leave the same ones, and those outside of {@link portRange} count.
+   * How many ports of the system's range are kept free, for programs that let the kernel pick: its
+   * connect() passes over each port that any socket was bound to, whatever the address. At most a
+   * quarter of the range; a tenth by default; 0: none. All connectors of a host leave the same
+   * ones, and those outside of {@link portRange} count.
    */
   headroom?: number | undefined;
   /**
@@ -76,9 +76,9 @@ export interface ConnectorOptions {
    */
   blocks?: BlockStore | undefined;
   /**
-   * What becomes of connections whose block is lost, since the store was not heard of in time or
-   * gave it to another: `"drain"`, the default, lets them end by themselves; `"destroy"` resets
-   * them.
+   * What becomes of connections whose block is lost, because the store did not answer in time or
+   * gave it to another holder: `"drain"`, the default, lets them end by themselves; `"destroy"`
+   * resets them.
    */
   blocksLost?: "drain" | "destroy" | undefined;
   /**
@@ -115,9 +115,8 @@ export interface ConnectorOptions {
   wait?: boolean | WaitOptions | undefined;
   /**
    * How long a port is quarantined that turned out to be held by another program, milliseconds in
-   * 1..86400000; 30,000 by default. If only the tuple is taken, most likely by a connection of
-   * our own that the system has not quite let go of: 20 ms, and twice as long each time, up to a
-   * second.
+   * 1..86400000; 30,000 by default. If only the tuple is taken, most likely by a connection of the
+   * connector that the system still keeps: 20 ms, and twice as long each time, up to a second.
    */
   quarantine?: number | undefined;
   /**
@@ -214,7 +213,7 @@ const NAMES = [
   ...["memoryLimit", "skipUsed", "blocks", "blocksLost", "spill", "headroom"],
 ];
 
-/** The options, checked, with what the host's state says where they say nothing. */
+/** The options, checked, with defaults from the host's state. */
 export function checkOptions(given: ConnectorOptions, host: HostState): ConnectorSettings {
   const options = readOptions("options", given, NAMES);
   const { addresses: sources, blocks: sourceBlocks } = parseSourcesAndBlocks(options.sources);
@@ -348,7 +347,7 @@ export function cooldownOf(cooldown: ConnectorOptions["cooldown"], host: HostSta
 
 const STORE_METHODS = ["acquire", "renew", "release", "close"] as const;
 
-/** What a connector asks of a store, and of the sources whose ports it leases. */
+/** Checks a store, and the sources whose ports are leased. */
 function checkStore(store: BlockStore, sources: readonly string[]): void {
   const valid = "a BlockStore, such as hostBlocks()";
   if (typeof store !== "object" || store === null) throw wrongType("blocks", valid, store);

@@ -1,5 +1,5 @@
 // Connector: opens connections from the local ports that portwarden picks for their pair of source
-// and destination. It checks what it is asked for; a ConnectOperation does the work.
+// and destination. It checks requests; a ConnectOperation does the work.
 
 import type { Socket, TcpNetConnectOpts } from "node:net";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
@@ -36,7 +36,7 @@ import { WaitQueues } from "./wait-queues.ts";
 const DAY_MS = 86_400_000;
 const DESTINATIONS_MAX = 0xffffffff;
 
-/** Where to connect to, and how: what the caller of a {@link Connector} says. */
+/** The request of a connection: where to connect to, and how. */
 export interface ConnectTarget {
   /** A host name or an IP address; `"localhost"` by default. */
   host?: string | undefined;
@@ -66,8 +66,8 @@ export interface DatagramSource extends Pick<ConnectTarget, "key" | "localAddres
 }
 
 /**
- * Options of {@link Connector.connect}: those of `net.connect`, and ours. The local port is not
- * among them.
+ * Options of {@link Connector.connect}: those of `net.connect` but for the local port, and those of
+ * {@link ConnectTarget}.
  */
 export interface ConnectOptions
   extends ConnectTarget,
@@ -79,7 +79,9 @@ export interface ConnectOptions
   tls?: boolean | ConnectionOptions | undefined;
 }
 
-/** {@link Connector.dial}, for adapters; what it answers can give the connection up. */
+/**
+ * {@link Connector.dial}, for adapters; the operation that it returns can give the connection up.
+ */
 export let dialBy: (
   connector: Connector,
   where: ConnectTarget,
@@ -88,14 +90,14 @@ export let dialBy: (
   readyEvent: string,
 ) => Abandoned;
 
-/** What gives a connection up that is being opened. */
+/** An operation that can give up a connection that is being opened. */
 type Abandoned = Pick<ConnectOperation, "abandon">;
 
 /**
- * Opens connections from chosen local addresses, each from the local port that portwarden picks
- * for its source and destination. So a port is shared by as many connections as there are
- * destinations. The system does not share it for a socket that is bound to an address alone (Linux
- * without `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
+ * Opens connections from chosen local addresses, each from the local port that portwarden picks for
+ * its source and destination. So as many connections share a port as there are destinations. The
+ * system does not share ports for sockets that are bound to an address alone (Linux without
+ * `IP_BIND_ADDRESS_NO_PORT`, which Node does not set).
  */
 export class Connector implements Disposable {
   readonly #settings: ConnectorSettings;
@@ -167,7 +169,7 @@ export class Connector implements Disposable {
   connect(options: ConnectOptions & { tls: true | ConnectionOptions }): Promise<TLSSocket>;
   connect(options: ConnectOptions): Promise<Socket>;
   connect(options: ConnectOptions): Promise<Socket> {
-    // What is thrown in here rejects the promise.
+    // An exception in here rejects the promise.
     return new Promise((resolve, reject) => {
       this.open(options, (error, socket) => {
         // The error may be any value, null as well: the reason of a signal.
@@ -194,14 +196,15 @@ export class Connector implements Disposable {
   }
 
   /**
-   * Opens a connection through a socket that the caller makes: what adapters are made of.
+   * Opens a connection through a socket that the caller makes: for adapters.
    * @param where the destination, and which source.
    * @param dial called for each attempt with both ends; must make a socket that begins to connect
-   * between them, and must not connect from another port. What it throws is taken as if the socket
-   * had failed with it.
+   * between them, and must not connect from another port. An exception of it counts as a failure of
+   * the socket.
    * @param opened called once, and never before this has returned: with an error, or with the
    * socket.
-   * @param readyEvent what the socket emits when it may be used: `connect`, or `secureConnect`.
+   * @param readyEvent the event that the socket emits when it may be used: `connect`, or
+   * `secureConnect`.
    * @throws PortError for bad arguments, and `EBADF`.
    */
   dial(where: ConnectTarget, dial: Dial, opened: ConnectCallback, readyEvent = "connect"): void {
@@ -255,11 +258,10 @@ export class Connector implements Disposable {
   }
 
   /**
-   * The same for a UDP socket, which has no destination: what the adapter for `node:dgram` is made
-   * of.
+   * The same for a UDP socket, which has no destination: for the adapter for `node:dgram`.
    * @param where which source, and 4 or 6.
-   * @param dial called for each attempt; what it makes must behave as a `net.Socket` that connects
-   * when it is bound.
+   * @param dial called for each attempt; must make an object that behaves as a `net.Socket` that
+   * connects when it is bound.
    * @throws PortError for bad arguments, and `EBADF`.
    */
   dialDatagram(where: DatagramSource, dial: Dial, opened: ConnectCallback): void {
@@ -296,7 +298,7 @@ export class Connector implements Disposable {
     return operation;
   }
 
-  /** The source that the caller insists on. */
+  /** The source that the caller requires. */
   #fixedSource({ localAddress }: Pick<ConnectTarget, "localAddress">): Source | undefined {
     if (localAddress === undefined || localAddress === null) return undefined;
     const text = canonicalSource(localAddress);
@@ -337,7 +339,7 @@ export class Connector implements Disposable {
    * Reads the host's state again (Linux `/proc/net/tcp`): ports of the sources that other programs
    * have are quarantined for as long as `quarantine` says. Sources that could not be bound are
    * tried again. Some milliseconds; more with thousands of sockets.
-   * @returns the host's state; where nothing is known of it, nothing else happens.
+   * @returns the host's state; where it is unknown, nothing changes.
    */
   refresh(): HostState {
     if (this.#isClosed) throw closed("connector");
@@ -349,10 +351,11 @@ export class Connector implements Disposable {
 
   /**
    * Compares the ports that connections hold with the sockets that the host lists (Linux
-   * `/proc/net/tcp`), and tells where they differ. With `fix` it puts that right: what other programs
-   * have is quarantined, as {@link refresh} does, and a port that no socket has is given back, if it
-   * had none a second before, at an earlier call, either. To be called now and then, as Kubernetes
-   * repairs its allocations; it takes as long as `refresh`, and a little for each connection.
+   * `/proc/net/tcp`), and tells where they differ. With `fix` it corrects that: ports of other
+   * programs are quarantined, as {@link refresh} does, and a port that no socket has is given back,
+   * if it had none a second before, at an earlier call, either. To be called now and then, as
+   * Kubernetes repairs its allocations; it takes as long as `refresh`, and a little for each
+   * connection.
    * @throws PortError `EBADF` (closed), `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
    */
   reconcile(options: ReconcileOptions = {}): Reconciliation {
@@ -360,7 +363,10 @@ export class Connector implements Disposable {
     return this.#reconciler.reconcile(options, this.#pairs, this.#settings);
   }
 
-  /** Finds what other programs hold, when that first matters: the kernel walks its tables for it. */
+  /**
+   * Reads which ports other programs hold, when that first matters, because the kernel walks its
+   * tables for it.
+   */
   #lookOnce(): void {
     if (!this.#hasLooked) this.#skipUsed(readHostSettings());
   }
@@ -374,8 +380,8 @@ export class Connector implements Disposable {
   // ── The end ─────────────────────────────────────────────────────────────────────────────
 
   /**
-   * No more connections: those under way fail with `EBADF`, and so do those that wait. Sockets
-   * that are open live on, and give their ports back as they close. A second call does nothing.
+   * Opens no more connections: those under way fail with `EBADF`, and so do those that wait. Open
+   * sockets stay open, and give their ports back as they close. A second call does nothing.
    */
   close(): void {
     if (this.#isClosed) return;
@@ -403,7 +409,10 @@ export function createConnector(options: ConnectorOptions): Connector {
   return new Connector(options);
 }
 
-/** A connector of another copy of the package, or what behaves as one, gives up by a signal. */
+/**
+ * A connector of another copy of the package, or an object that behaves as one, gives up by a
+ * signal.
+ */
 function dialOther(...[connector, where, ...more]: Parameters<typeof dialBy>): Abandoned {
   const ended = new AbortController();
   const { signal: own } = where;
@@ -439,7 +448,7 @@ function portOf(port: unknown): number {
 /** @throws PortError `ERR_INVALID_ARG_TYPE`. */
 export function checkSignal(signal: unknown): void {
   if (signal === undefined) return;
-  // Of whatever realm it is, as Node asks.
+  // A signal of any realm, as in Node.
   const { aborted, addEventListener } = Object(signal);
   if (typeof aborted === "boolean" && typeof addEventListener === "function") return;
   throw wrongType("signal", "an AbortSignal", signal);

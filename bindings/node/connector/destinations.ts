@@ -1,5 +1,5 @@
-// Destinations: what a host stands for, an address by itself, and a name by what a resolver answers,
-// in the order in which the addresses are to be tried (RFC 8305 § 4).
+// Destinations: the addresses of a host, which is an address itself or a name that a resolver
+// answers, in the order in which they are to be tried (RFC 8305 § 4).
 
 import { isIP } from "node:net";
 import { invalid, show } from "../../errors.ts";
@@ -59,7 +59,7 @@ function resolve(
     isDone = true;
     let destinations: readonly Destination[] = [];
     let failure: unknown = error;
-    // What a resolver does wrong is an error of this connection.
+    // Errors of a resolver are errors of this connection.
     try {
       if (!failure) destinations = destinationsAmong(name, addresses);
     } catch (wrong) {
@@ -84,11 +84,11 @@ function destinationsAmong(
       `lookup must give a list of { address, family }, got ${show(found)}`,
     );
   }
-  // A resolver may not heed the family that it is asked for.
+  // A resolver may ignore the family that it is asked for.
   const asked = found.filter(({ address }) => family === 0 || isIP(address) === family);
   if (asked.length === 0) throw notFound(host);
   const usable = alternate(asked).filter(({ address }) => pairs.sources.count(isIP(address)) > 0);
-  // If none is, the first one serves to say why.
+  // If none is left, the first one gives the reason.
   const chosen = usable.length > 0 ? usable : asked.slice(0, 1);
   return chosen.map(({ address }) => destinationAt(pairs, address, port));
 }

@@ -1,18 +1,18 @@
 // Dial net: connections without TLS, as `net.connect` makes them, but cheaper.
 //
 // Node copies the options of a socket, and once a process has made sockets of several kinds the
-// copy costs more than all that is done here. The ends of a connection are nothing that a socket
-// is made with, so they go to `socket.connect` alone; mostly no options are left then, and there
-// is no copy.
+// copy takes more time than all that is done here. A socket is made without the ends of its
+// connection, so they go to `socket.connect` alone; mostly no options are left then, and there is
+// no copy.
 //
 // Once Node has made a socket for a connection, further attempts use `net.BoundSocket` where Node
 // has it (24.21, 26.4, and later). It binds before there is a socket to connect, so that a port
-// held by another program is noticed at once; that costs a third then. A bind that succeeds costs
-// more this way (some microseconds for an object and two calls). `tls.connect` takes no bound
-// socket: it ignores it, and connects from another port.
+// held by another program is noticed at once; that takes a third of the time then. A bind that
+// succeeds takes longer this way (some microseconds for an object and two calls). `tls.connect`
+// takes no bound socket: it ignores it, and connects from another port.
 //
-// Not before, since options that Node refuses may be refused when the bound socket has been taken
-// over, and then it cannot be closed.
+// The first attempt does not, because Node may refuse options after it has taken over the bound
+// socket, which then cannot be closed.
 
 import { channel } from "node:diagnostics_channel";
 import * as net from "node:net";
@@ -34,17 +34,17 @@ interface SetLater {
 // Not in the types of Node 20, nor in Node 20.
 const { BoundSocket } = net as { BoundSocket?: BoundSocketClass };
 
-/** Up to Node 24 `net.connect` alone tells it of new sockets. */
+/** Up to Node 24 only `net.connect` publishes new sockets on this channel. */
 const newSockets = channel("net.client.socket");
 
-/** What says where to connect to, and how we do; and what is set later. */
+/** Options that say where and how to connect, and options that are set later. */
 const NOT_COPIED: ReadonlySet<string> = new Set([
   ...["host", "port", "family", "hints", "lookup", "localAddress", "localPort", "path"],
   ...["tls", "key", "connectTimeout", "signal"],
   ...["noDelay", "keepAlive", "timeout"],
 ]);
 
-/** What `net.connect` is not given. */
+/** Options that are not passed to `net.connect`. */
 const LEFT_OUT = { path: undefined, signal: undefined };
 
 /**
@@ -74,7 +74,7 @@ function connect(options: SetLater, ends: Endpoints): net.Socket {
 }
 
 /**
- * What a socket has to be made with, if there is anything; then `keepAlive`, too, which has
+ * The options that a socket has to be made with, if there are any; then also `keepAlive`, which has
  * options of its own.
  */
 function optionsToCopy(options: SetLater): net.SocketConstructorOpts | undefined {

@@ -8,7 +8,7 @@ import type { ConnectOptions } from "./connector.ts";
 
 /** A way to open secure connections with these options. */
 export function dialTls(options: ConnectOptions): Dial {
-  // What is ours alone must not reach Node: a sticky key is taken for a private one.
+  // Options of portwarden must not reach Node, which would take a sticky key for a private key.
   const { tls, host, key: _key, signal: _signal, lookup: _lookup, ...rest } = options;
   const own = typeof tls === "object" ? tls : {};
   // As tls.connect does with a host: the name that the certificate must have.

@@ -3,7 +3,7 @@
 import type { PortGroup, PortRange } from "../../index.ts";
 import type { ConnectorSettings } from "./connector-options.ts";
 
-/** Nothing if the group leaves nothing of the range, or is gone. */
+/** `undefined` if the group allows nothing of the range, or has been removed. */
 export function effectiveRange({
   portRange,
   group,

@@ -36,7 +36,7 @@ export class ExhaustionErrors {
 
   /**
    * How many connections there can be to so many destinations, from so many sources.
-   * @param avoided by destination: ports that cannot be had there, the most first.
+   * @param avoided by destination: how many ports cannot be used there, the largest first.
    */
   capacity(destinations: number, sources: number, avoided: readonly number[] = []): Capacity {
     const range = this.#range();
@@ -56,7 +56,7 @@ export class ExhaustionErrors {
     };
   }
 
-  /** The same, where the destinations that are known may be among them. */
+  /** The same, if the known destinations may be among them. */
   capacityOf(destinations: number, family: number): Capacity {
     const known = [...this.#pairs.destinations].filter((one) => one.family === family);
     const avoided = known.map((one) => this.avoidedTo(one)).filter((count) => count > 0);
@@ -68,7 +68,9 @@ export class ExhaustionErrors {
     );
   }
 
-  /** How many ports cannot be had to there, as a connection would be one to itself. */
+  /**
+   * How many ports cannot be used to that destination, because a connection would be one to itself.
+   */
   avoidedTo(destination: Destination, wanted?: Source): number {
     const { port, family } = destination;
     const range = this.#range();
@@ -109,7 +111,7 @@ export class ExhaustionErrors {
     return this.#error("blocks", request, why.filter((part) => part !== "").join("; "), cause);
   }
 
-  /** The system lets us bind none of the sources. */
+  /** The system lets the connector bind none of the sources. */
   noSource(request: PairRequest, tried = 0): ConnectorError {
     const areSome = tried > 0 && tried < this.#sourceCount(request);
     const which = areSome ? `none of ${figure(tried)} sources tried` : "none of the sources";
@@ -214,7 +216,7 @@ export class ExhaustionErrors {
     return pairs.every(({ source }) => source.absentUntil > now);
   }
 
-  /** What was used up, by how the pools of these pairs answered. */
+  /** The limit that was met, by the answers of these pairs' pools. */
   #whatOf(pairs: readonly Pair[], sourceCount: number): Exhausted {
     if (pairs.every(({ refusal }) => refusal === EMPTY_RANGE)) return "group";
     if (pairs.some(({ refusal }) => refusal === NO_MEMORY)) return "memory";
@@ -234,13 +236,13 @@ export class ExhaustionErrors {
     return range === undefined || range.first > first || range.last < last;
   }
 
-  /** How many sources would do and are not quarantined. */
+  /** How many sources fit the request and are not quarantined. */
   #presentCount({ destination, source }: PairRequest): number {
     if (source === undefined) return this.#pairs.presentSources(destination.family);
     return source.absentUntil > this.#pairs.now() ? 0 : 1;
   }
 
-  /** How many sources would do. */
+  /** How many sources fit the request. */
   #sourceCount({ destination, source }: PairRequest): number {
     return source === undefined ? this.#pairs.sources.count(destination.family) : 1;
   }
@@ -274,7 +276,7 @@ function carried({ sources, perDestination }: Capacity, isUdp: boolean): string 
     : `the ${sources} sources can carry ${figure(perDestination)}${each}`;
 }
 
-/** Who might have the blocks, as far as the store tells. */
+/** The holders of the blocks, as far as the store tells. */
 function holdersOf(leased: readonly LeasedPorts[], store: string | undefined): string {
   const names = [...new Set(leased.flatMap(({ refusal }) => refusal?.holders ?? []))];
   if (names.length > 0) return `held by ${names.join(", ")}`;

@@ -1,14 +1,14 @@
-// Headroom: ports of the system's range that a connector keeps free, for all who let the kernel
-// pick. The kernel's connect() passes over each port that some socket was bound to, whatever that
-// socket's address and destination (Linux `__inet_hash_connect`); so a connector that takes every
-// port of the range leaves nothing to any other program of the host.
+// Headroom: ports of the system's range that a connector keeps free, for all programs that let the
+// kernel pick. The kernel's connect() passes over each port that some socket was bound to, whatever
+// that socket's address and destination (Linux `__inet_hash_connect`); so a connector that takes
+// every port of the range leaves no port to any other program of the host.
 //
 //   range   ··██······██········██······██······██··     ██ kept free: a pair of ports
 //
-// Which ports follows from the range and their number alone, so all connectors of a host leave the
-// same ones, and the fewer are among the more. They lie apart evenly, so that the kernel's search,
-// port by port, soon meets one; and in pairs, since connect() searches the even offsets first and
-// bind() the odd ones.
+// The ports depend only on the range and their number, so all connectors of a host leave the same
+// ones, and a smaller number is a subset of a larger one. They lie apart evenly, so that the
+// kernel's search, port by port, soon meets one; and in pairs, since connect() searches the even
+// offsets first and bind() the odd ones.
 
 import { addPorts, unreservedIn } from "../../groups/reserved.ts";
 import { type PortRange, ReservedPorts } from "../../index.ts";
@@ -22,8 +22,8 @@ export const HEADROOM_MOST: number = 1 / 4;
 const GOLDEN = 0x9e3779b1;
 
 /**
- * The ports to leave alone, ascending, so that of the system's range so many are not used: those
- * that are out of the range or reserved count.
+ * The ports to keep free, ascending, so that so many ports of the system's range are unused. Ports
+ * that are out of the connector's range or reserved count.
  */
 export function portsKeptFree(
   headroom: number,
@@ -51,10 +51,9 @@ export function portsKeptFree(
 }
 
 /**
- * Pairs of ports in an order of which every beginning lies apart evenly: that of their multiples of
- * `GOLDEN`, modulo 2^32, from the first pair's on. Nothing has to be sorted: the next greater
- * multiple is always `up` pairs farther on, `down` pairs back, or both (three-gap theorem, Sós
- * 1958).
+ * Pairs of ports in an order in which any first few of them lie apart evenly: by their multiples of
+ * `GOLDEN`, modulo 2^32, from the first pair's on. No sort is needed: the next greater multiple is
+ * always `up` pairs farther on, `down` pairs back, or both (three-gap theorem, Sós 1958).
  */
 function* pairsApart({ first, last }: PortRange): Generator<number> {
   const start = first >> 1;

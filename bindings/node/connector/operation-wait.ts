@@ -1,5 +1,5 @@
-// OperationWait: how one connection waits. It has a place in the queue of each address that it has
-// reached, all of the same position, so that whichever has a port first serves it; and one time
+// OperationWait: how one connection waits. It has a place with the same position in the queue of
+// each address that it has reached, so that the first queue with a port serves it; and one time
 // limit for all of them.
 
 import type { Destination } from "../sources/destination.ts";
@@ -46,7 +46,7 @@ export class OperationWait {
     if (this.#waiters.size === 1) queues.count++;
   }
 
-  /** It was served in that queue, which drops the place by itself. */
+  /** Notes that it was served in that queue, which drops the place by itself. */
   onServed({ destination }: PairRequest): void {
     if (this.#waiters.delete(destination) && this.#waiters.size === 0) this.#stop();
   }

@@ -1,12 +1,12 @@
-// PortAcquisition: picks ports for one connection and begins attempts from them, until one is
-// under way or something stands in the way.
+// PortAcquisition: picks ports for one connection and begins attempts from them, until one is under
+// way or an obstacle is met.
 //
 //   pick ──▶ begin an attempt ──▶ under way
 //    ▲ │          │
 //    │ │          ├──▶ another program holds the port, or the source cannot be bound: the next one,
 //    └─┼──────────┘    a bounded number of times
 //      ▼
-//   an obstacle: no port, no file, no memory, or what the attempt failed with
+//   an obstacle: no port, no file, no memory, or the error of the attempt
 
 import type { Checkout } from "../sources/checkout.ts";
 import type { Destination } from "../sources/destination.ts";
@@ -19,9 +19,7 @@ import type { ConnectorError } from "./connector-error.ts";
 
 /** So many sources that cannot be bound one connection may run into. */
 const ABSENT_SOURCES_MAX = 1024;
-/**
- * So many ports of blocks that others have may turn out to be taken, each time it is tried anew.
- */
+/** So many ports from blocks of other holders may turn out to be taken at each try. */
 const SPILL_CONFLICTS_MAX = 64;
 
 /** Why no attempt is under way. */
@@ -30,16 +28,16 @@ export type Obstacle =
   | { readonly kind: "port"; readonly error: ConnectorError }
   /** No file can be opened at present. */
   | { readonly kind: "file"; readonly error: ConnectorError }
-  /** Something that waiting does not change. */
+  /** An obstacle that waiting does not change. */
   | { readonly kind: "refusal"; readonly error: ConnectorError }
   /** The address, or its attempt, has failed: whatever error that was. */
   | { readonly kind: "failure"; readonly error: unknown };
 
-/** What a connection says of its ports. */
+/** The request of a connection for a port. */
 export interface PortSeeker {
-  /** The one source that will do, if the caller insists on one. */
+  /** The required source, if the caller names one. */
   readonly source: Source | undefined;
-  /** What the source depends on instead. */
+  /** The key of the source otherwise. */
   readonly key: string | undefined;
   /** Begins an attempt: answers the cause of its failure if it has failed already. */
   begin(checkout: Checkout): BeginFailure | undefined;
@@ -75,7 +73,7 @@ export class PortAcquisition {
     return { destination, source: this.#context.pairs.sources.ofKey(key, destination.family) };
   }
 
-  /** It has been waited for, and is tried anew. */
+  /** After a wait, taken ports of other holders are counted from 0. */
   onWaited(): void {
     this.#spillConflicts = 0;
   }
@@ -113,7 +111,7 @@ export class PortAcquisition {
     return failure === undefined ? undefined : this.judge(checkout, failure);
   }
 
-  /** What follows from the failure of an attempt. */
+  /** Handles the failure of an attempt. */
   judge(checkout: Checkout, { error, cause }: BeginFailure): Obstacle | "again" {
     const request = this.requestFor(checkout.pair.destination);
     if (cause === "other") return { kind: "failure", error };

@@ -1,25 +1,25 @@
-// SocketEnd: notices that a socket has closed, and which side ended first, by what its user cannot
-// remove.
+// SocketEnd: notices that a socket has closed, and which side ended first, by means that its user
+// cannot remove.
 //
-// Listeners can be removed (`removeAllListeners`), and a library that does so is not rare. So it
-// is the methods that Node calls at a socket's end which are replaced, for this one socket, by
-// functions that all sockets share:
+// Listeners can be removed (`removeAllListeners`), and a library that does so is not rare. So the
+// methods that Node calls at a socket's end are replaced, for this one socket, by functions that
+// all sockets share:
 //
 //   _final      our side has written all and ends: had the other side ended before?
 //   _destroy    the end: its handle, if it has one, is about to be closed or reset, and says when that is done
 //
-// What they replace are mostly the methods of net.Socket, which a TLS socket has as well: then an
-// open socket has no place for them. One that had others keeps those.
+// Mostly they replace the methods of net.Socket, which a TLS socket has as well; then an open
+// socket need not store them. A socket with other methods stores those.
 //
 //   socket ── END ──────▶ what is told of its end
 //          ── OTHERS ───▶ _final and _destroy      (unless they were those of net.Socket)
 //          ── _final, _destroy: ours, in front
 //
-// A thing that is no stream, and only behaves as a socket, has `close` listened to.
+// Of an object that is no stream, and only behaves as a socket, the event `close` is used.
 
 import { Socket } from "node:net";
 
-/** What is told of a socket's end. */
+/** The listener of a socket's end. */
 export interface SocketEnd {
   /** Our side ends now; called once more for each time that it does so. */
   onOurEnd(socket: Socket): void;
@@ -47,7 +47,10 @@ const OTHERS = Symbol("portwarden.others");
 type Watched = Socket &
   Methods & { [END]?: SocketEnd; [OTHERS]?: Methods; _handle?: Handle | null };
 
-/** As they are now: a socket that has others, by a later change of its class as well, keeps those. */
+/**
+ * The methods as they are now. A socket that has others, also by a later change of its class,
+ * stores those.
+ */
 const { _final, _destroy } = Socket.prototype as Required<Methods>;
 const OF_NODE: Required<Methods> = { _final, _destroy };
 
@@ -56,7 +59,7 @@ export function watchEnd(socket: Socket, end: SocketEnd): void {
   const watched = socket as Watched;
   const { _destroy, _final } = watched as Methods;
   watched[END] = end;
-  // One that has been destroyed already is about to say that it has closed.
+  // A socket that has been destroyed already is about to emit `close`.
   if (typeof _destroy !== "function" || watched.destroyed) {
     watched.on("close", onClose);
     return;
@@ -68,12 +71,12 @@ export function watchEnd(socket: Socket, end: SocketEnd): void {
   if (typeof _final === "function") watched._final = final;
 }
 
-/** What is told of the end of that socket, also after it has come. */
+/** The listener of that socket's end, also after the end. */
 export function endOf(socket: object): SocketEnd | undefined {
   return (socket as Partial<Watched>)[END];
 }
 
-/** The methods that ours are in front of. */
+/** The original methods, which the replacements call. */
 function methodsOf(socket: Watched): Required<Methods> {
   return (socket[OTHERS] ?? OF_NODE) as Required<Methods>;
 }
@@ -107,14 +110,14 @@ function destroy(this: Watched, error: Error | null, done: Done): void {
   methods._destroy.call(this, error as never, destroyed as never);
 }
 
-/** A handle is closed, or reset, once: here is where it says that it has been. */
+/** A handle is closed, or reset, once. Its replaced method reports when that is done. */
 function tellWhenClosed(handle: Handle, socket: Socket, end: SocketEnd): void {
   const { close, reset } = handle;
   if (typeof close === "function") handle.close = telling(close, socket, end);
   if (typeof reset === "function") handle.reset = telling(reset, socket, end);
 }
 
-/** That method of a handle, which tells when it is done. */
+/** A replacement of that method of a handle, which reports when it is done. */
 function telling(method: HandleClose, socket: Socket, end: SocketEnd): HandleClose {
   return function (this: Handle, closed) {
     return method.call(this, () => {

@@ -1,6 +1,6 @@
-// WaitQueue: the connections that wait for the same thing, in order. A list that is linked both
-// ways, so that any of them leaves at once, and one that comes back is put where it was without a
-// long search.
+// WaitQueue: the connections that wait for the same thing, in order. A doubly linked list, so that
+// any of them leaves in one step, and one that comes back is put where it was without a long
+// search.
 //
 //   first ⇄ … ⇄ last      positions grow from front to back, except where one was sent to the back
 
@@ -28,7 +28,8 @@ export class WaitQueue {
   #first: Place | undefined;
   #last: Place | undefined;
   /**
-   * The last one that came back: whichever was served after it mostly comes back right behind it.
+   * The last one that came back. The one that was served after it mostly comes back right behind
+   * it.
    */
   #returned: Place | undefined;
 
@@ -40,7 +41,7 @@ export class WaitQueue {
     return this.#first?.waiter;
   }
 
-  /** Puts it in front of all that have a higher position. */
+  /** Puts a place in front of all that have a higher position. */
   join(waiter: Waiter): void {
     const { position } = waiter;
     if (this.#last === undefined || this.#last.waiter.position <= position) {
@@ -54,7 +55,7 @@ export class WaitQueue {
     this.#returned = this.#insert(waiter, after);
   }
 
-  /** Puts it behind all others. */
+  /** Puts a place behind all others. */
   joinLast(waiter: Waiter): void {
     this.#insert(waiter, undefined);
   }

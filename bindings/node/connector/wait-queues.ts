@@ -6,9 +6,9 @@
 //   a file              …
 //
 // A queue is served from its front: when a port of it comes back, when a connection asks for one,
-// and at a time when ports come back by themselves, since they cool down or are quarantined. One
-// timer is set for the soonest such time of all queues; the time limits of those that wait are
-// theirs (`OperationWait`).
+// and at times when ports come back because their cooldown or quarantine ends. One timer is set for
+// the soonest such time of all queues; each waiting operation has its own time limit
+// (`OperationWait`).
 
 import type { Destination } from "../sources/destination.ts";
 import type { Pair } from "../sources/pair.ts";
@@ -23,7 +23,7 @@ const TICK_MS = 5;
  * milliseconds.
  */
 const FILE_TICK_MS = 100;
-/** So many of them at a time: each try is a socket that the system may refuse. */
+/** So many of them at a time, because each try makes a socket that the system may refuse. */
 const FILES_PER_TICK = 64;
 
 export class WaitQueues {
@@ -46,12 +46,12 @@ export class WaitQueues {
     this.#pairs = pairs;
   }
 
-  /** Do connections wait for just this? */
+  /** Do connections wait for just this request? */
   has({ destination, source }: PairRequest): boolean {
     return this.count > 0 && this.#queues.get(destination)?.get(source) !== undefined;
   }
 
-  /** Serves those who wait for just this, before another connection asks for it. */
+  /** Serves connections that wait for just this request, before another one makes it. */
   serve(request: PairRequest): void {
     if (!this.has(request)) return;
     // While queues are being served, each has its turn anyway.
@@ -59,7 +59,10 @@ export class WaitQueues {
     this.#whileServing(() => this.#serve(request.destination, request.source));
   }
 
-  /** The position of a connection that begins to wait. It keeps it when it is served in vain. */
+  /**
+   * The position of a connection that begins to wait. The connection keeps it when it is served in
+   * vain.
+   */
   nextPosition(): number {
     return ++this.#lastPosition;
   }
@@ -91,7 +94,7 @@ export class WaitQueues {
     this.#setTimer(pair.nextChange);
   }
 
-  /** A port, or its source, was quarantined, and will come back by itself. */
+  /** Notes that a port, or its source, was quarantined, and will come back by itself. */
   onQuarantine(pair: Pair): void {
     this.#setTimer(changeOf(pair, this.#pairs.now()));
   }
@@ -119,7 +122,10 @@ export class WaitQueues {
     return queue;
   }
 
-  /** What comes back meanwhile is served in the end, so that no queue is served within another. */
+  /**
+   * Ports that come back meanwhile are served at the end, so that no queue is served within
+   * another.
+   */
   #whileServing(serve: () => void): void {
     this.#isServing = true;
     try {
@@ -168,7 +174,7 @@ export class WaitQueues {
   #dropIfEmpty(destination: Destination, source: Source | undefined, queue: WaitQueue): void {
     if (queue.size > 0) return;
     const queues = this.#queues.get(destination);
-    // It may have been dropped before, and another one have taken its place.
+    // The queue may have been dropped before, and another may have taken its place.
     if (queues?.get(source) !== queue) return;
     queues.delete(source);
     if (queues.size === 0) this.#queues.delete(destination);
@@ -230,8 +236,8 @@ export class WaitQueues {
 }
 
 /**
- * When a pair may have a port by itself: not before its source is tried again, which may have become
- * possible since the queues were last looked at.
+ * When a pair may have a port without an event: not before its source is tried again, which may
+ * have become possible since the queues were last served.
  */
 function changeOf({ source, nextChange }: Pair, lookedAt: number): number {
   return source.absentUntil > lookedAt ? source.absentUntil : nextChange;

@@ -1,6 +1,6 @@
 // Words: numbers as people read them.
 
-/** A whole number with commas, any other with three digits that count. */
+/** A whole number with commas, any other with three significant digits. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return "unlimited";
   if (Number.isInteger(value) || Math.abs(value) >= 1000) {

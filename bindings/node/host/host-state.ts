@@ -1,5 +1,6 @@
-// HostState: what the kernel says about its ports, and about this process. On Linux it is read
-// from /proc; elsewhere, and where a file cannot be read, it is not known, and `unknown` says so.
+// HostState: the kernel's settings and sockets, and the limits of this process. On Linux they are
+// read from /proc; elsewhere, and where a file cannot be read, they are not known, and `unknown`
+// says so.
 
 import { endianness } from "node:os";
 import { wrongType } from "../../errors.ts";
@@ -16,7 +17,7 @@ import {
   type SocketRow,
 } from "./proc.ts";
 
-/** What is known about this host, at the time of reading. What is not known is `undefined`. */
+/** The host at the time of reading. What is not known is `undefined`. */
 export interface HostState {
   /** The range from which the kernel picks ports by itself (`ip_local_port_range`). */
   readonly portRange: PortRange | undefined;
@@ -130,8 +131,7 @@ function readSockets(transport: HostTransport): readonly SocketRow[] | undefined
 /**
  * The sockets that concern a local address: those on it, and those on a wildcard. `0.0.0.0`
  * concerns every IPv4 address, and `::` every address, since it cannot be seen whether its socket
- * is IPv6 only. Asked for a wildcard, it is the other way round: whatever is on one of its
- * addresses.
+ * is IPv6 only. For a wildcard it is the other way round: the sockets on any of its addresses.
  * @param address an IPv4 or IPv6 address as text; `""` is `::`.
  * @returns `undefined` where the host does not tell.
  * @throws PortError `ERR_INVALID_IP_ADDRESS`, `ERR_INVALID_ARG_TYPE`.
@@ -178,7 +178,7 @@ function overlap(a: string, b: string): boolean {
   return (a === V4_ANY && !b.includes(":")) || (b === V4_ANY && !a.includes(":"));
 }
 
-/** Reads files, and writes down which it could not. */
+/** Reads files, and notes which it could not read. */
 class Reader {
   readonly unknown: string[] = [];
   readonly #root: string;

@@ -1,6 +1,6 @@
 // Namespace: runs Node in a network namespace of its own, with loopback up and a port range of its
-// own, so that ports can be used up without touching those of others. Linux only; no root is
-// needed where unprivileged user namespaces are allowed.
+// own, so that ports can be used up without touching those of other programs. Linux only; no root
+// is needed where unprivileged user namespaces are allowed.
 //
 //   this process ──spawn──▶ unshare ──exec──▶ sh: loopback up, settings ──exec──▶ node
 //
@@ -14,13 +14,13 @@ import { exitOf, passSignals } from "./child.ts";
 /** Whether a namespace can be made here and, if it cannot, why. */
 type NamespaceAnswer = { readonly ok: true } | { readonly ok: false; readonly why: string };
 
-/** What runs inside of a namespace, and how. */
+/** The options of a namespace. */
 export interface NamespaceOptions {
   /** The namespace's `ip_local_port_range`, both ends included. */
   readonly portRange: PortRange;
   /** More of the namespace's settings, by their names below net.ipv4, such as `tcp_tw_reuse`. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
-  /** What it may take; then it is killed, with all processes of its group. */
+  /** Milliseconds after which it is killed, with all processes of its group. */
   readonly timeoutMs: number;
   /**
    * `capture` returns what was written; `inherit` passes input and output on, and the signals that
@@ -30,11 +30,11 @@ export interface NamespaceOptions {
   readonly stdio?: "capture" | "inherit" | undefined;
 }
 
-/** How it ended. */
+/** The outcome of a run. */
 export interface NamespaceResult {
   /** Its exit code; 128 and the number of the signal for a process that a signal ended. */
   readonly code: number;
-  /** It was killed at the time limit. */
+  /** Was it killed at the time limit? */
   readonly timedOut: boolean;
   /** What was captured; empty for `inherit`. */
   readonly stdout: string;
@@ -50,7 +50,7 @@ const PARENT_FD = 3;
 const AS_ROOT = ["--net"];
 const AS_USER = ["--map-root-user", "--net"];
 
-// Constant: what differs are its arguments, which the shell does not interpret.
+// The script is constant; only its arguments vary, which the shell does not interpret.
 const PREPARE = `
 fail() { echo "$1" >&2; exit 125; }
 command -v ip >/dev/null || fail "there is no ip command (package iproute2) to bring loopback up"
@@ -77,7 +77,7 @@ export function canMakeNamespace(): NamespaceAnswer {
 /**
  * Runs Node inside a new network namespace, which goes when its last process ends.
  *
- * @param nodeArgs what would follow `node` in a command line: a script and its arguments.
+ * @param nodeArgs the arguments of `node`: a script and its arguments.
  * @throws Error where {@link canMakeNamespace} says no, or if a setting's name is not one.
  */
 export async function runInNamespace(
@@ -114,7 +114,7 @@ async function watch(child: ChildProcess, options: NamespaceOptions): Promise<Na
       written[name] += text;
     });
   }
-  // It is there to be closed, and says nothing.
+  // The socket only serves to be closed; it carries no data.
   child.stdio[PARENT_FD]?.on("error", () => {});
   let timedOut = false;
   const timer = setTimeout(() => {
@@ -126,7 +126,7 @@ async function watch(child: ChildProcess, options: NamespaceOptions): Promise<Na
   process.once("exit", end);
   try {
     const code = await exitOf(child);
-    // What it may have left behind.
+    // Kills processes that it may have left behind.
     killGroup(child);
     return { code, timedOut, ...written };
   } finally {
@@ -184,6 +184,6 @@ function killGroup({ pid }: ChildProcess): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch {
-    // Nothing of the group is left.
+    // No process of the group is left.
   }
 }

@@ -1,4 +1,4 @@
-// Occupied ports: those of our sources that other programs hold, as far as the host tells.
+// Occupied ports: ports of the sources that other programs hold, as far as the host lists them.
 
 import { type PortRange, TCP, UDP } from "../../index.ts";
 import { anyAddress } from "../sources/destination.ts";
@@ -16,7 +16,7 @@ export interface ForeignSocket {
   readonly row: SocketRow;
 }
 
-/** Quarantines at each source, until then, the ports of {@link foreignSockets}. */
+/** Quarantines at each source, until that time, the ports of {@link foreignSockets}. */
 export function quarantineOccupied(foreign: Iterable<ForeignSocket>, until: number): void {
   for (const { transport, source, row } of foreign) {
     source.quarantined(transport).set(row.port, until);

@@ -1,5 +1,5 @@
-// Texts of Linux's /proc, parsed: pure functions that know no files. What is not understood is
-// `undefined`, never a guess.
+// Texts of Linux's /proc, parsed: pure functions that know no files. A text that is not understood
+// gives `undefined`, never a guess.
 //
 // A line of /proc/net/{tcp,udp}{,6} (net/ipv4/tcp_ipv4.c, get_tcp4_sock) begins
 //

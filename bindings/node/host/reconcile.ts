@@ -1,5 +1,5 @@
-// Reconciling: what a connector holds, held against the sockets that the host lists, as Kubernetes
-// compares its allocations with the services that there are.
+// Reconciling: compares the ports that a connector holds with the sockets that the host lists, as
+// Kubernetes compares its allocations with the existing services.
 //
 //   held here, no socket      missing    given back, if that was so a second before as well
 //   a socket, not held here   foreign    quarantined, as Connector.refresh does
@@ -16,9 +16,9 @@ import { withoutZone } from "../sources/source.ts";
 import { type HostState, type HostTransport, readHostState } from "./host-state.ts";
 import { type ForeignSocket, foreignSockets, quarantineOccupied } from "./occupied-ports.ts";
 
-/** What {@link Connector.reconcile} is to do. */
+/** Options of {@link Connector.reconcile}. */
 export interface ReconcileOptions {
-  /** Puts right what differs; by default it is told alone. */
+  /** Corrects the differences; by default they are only reported. */
   fix?: boolean | undefined;
 }
 
@@ -32,9 +32,9 @@ export interface PortDifference {
   readonly destination: { readonly address: string; readonly port: number } | undefined;
 }
 
-/** What {@link Connector.reconcile} has found. */
+/** The findings of {@link Connector.reconcile}. */
 export interface Reconciliation {
-  /** Does the host tell its sockets? If not, nothing has been compared. */
+  /** Does the host list its sockets? If not, nothing has been compared. */
   readonly compared: boolean;
   /** Ports that the connector holds for a connection, and that no socket has. */
   readonly missing: readonly PortDifference[];
@@ -118,7 +118,8 @@ function ofForeign({ transport, source, row }: ForeignSocket): PortDifference {
   };
 }
 
-// A socket by what a pair knows of it. A wildcard source leaves its address to the routes.
+// The key of a socket by the ends that a pair knows. Of a wildcard source the route decides the
+// address.
 
 function keyOfPair({ source, destination }: Pair, port: number): string {
   const local = source.isWildcard ? "" : source.bare;

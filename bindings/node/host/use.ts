@@ -1,5 +1,5 @@
-// Use: what the sockets of a host mean for new connections. Which ports of the kernel's range are
-// in use between a source and a destination, what is left, and which limit would be met first.
+// Use: how the sockets of a host limit new connections. Which ports of the kernel's range are in
+// use between a source and a destination, what is left, and which limit would be met first.
 
 import { unreservedIn } from "../../groups/reserved.ts";
 import { type PortRange, ReservedPorts } from "../../index.ts";
@@ -21,14 +21,14 @@ export interface PairUse {
   /** Ports of the range, other than reserved ones, that serve this pair. */
   readonly usedInRange: number;
   /**
-   * Ports of the range that no connection of this pair, and no listener or unconnected socket,
-   * has: so many more a connector that keeps none free can open.
+   * Ports of the range that no connection of this pair, and no listener or unconnected socket, has:
+   * so many more connections can be opened by a connector that keeps no ports free.
    */
   readonly left: number;
   /**
-   * Of those, ports that no socket has at all: so many more the kernel's own connect() surely can
-   * open. It passes over each port that a socket was bound to, at whatever address, and the kernel
-   * does not tell which sockets were.
+   * Of those, ports that no socket has at all: so many more connections the kernel's own connect()
+   * can surely open. It passes over each port that a socket was bound to, at whatever address, and
+   * the kernel does not tell which sockets were.
    */
   readonly leftToKernel: number;
 }
@@ -55,7 +55,7 @@ export interface Remote {
   readonly port: number;
 }
 
-/** The kernel's range, or what Linux has by default where it is not known. */
+/** The kernel's range, or Linux's default where it is not known. */
 export function rangeUse({ portRange, reserved = "" }: HostState): RangeUse {
   const range = portRange ?? LINUX_RANGE;
   const list = new ReservedPorts(reserved);

@@ -35,7 +35,7 @@ export interface ListenRange {
   group?: PortGroup | undefined;
 }
 
-/** Where those begin that few programs have by convention. */
+/** The first port of those that few programs use by convention. */
 const FIRST = 10_000;
 const ALL = { first: 1, last: 65535 };
 
@@ -67,7 +67,7 @@ export function rangeToListen({ range, group }: ListenRange): PortRange {
   if (range !== undefined) return checkRangeObject("range", range, "for instance 20000..20999");
   if (group === undefined) return defaultRange();
   checkGroup(group);
-  // Says who leaves nothing, if that is so.
+  // Throws the reason if the group allows no port.
   manager().reservePort(requestOf({ group })).release();
   return group.effective.bind ?? ALL;
 }
@@ -138,7 +138,7 @@ export function freePort({ reservation, name }: HeldPort): void {
   reservation.release();
 }
 
-/** Not so many ports of the range are free. */
+/** The error: not so many ports of the range are free. */
 export function noneFree(what: string, range: PortRange, count = 1): PortError {
   const wanted = count === 1 ? `no ${what}` : `no ${count} ${what}s`;
   const message = `${wanted} of ${showRange(range)} can be had: others listen there, or have leased them`;

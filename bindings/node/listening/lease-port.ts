@@ -83,7 +83,7 @@ export async function leasePort(options: LeaseOptions = {}): Promise<PortLease> 
   throw noneFree(isContiguous ? "contiguous port" : "port", range, count);
 }
 
-/** As many ports as can be had, up to so many. */
+/** As many ports as are free, up to so many. */
 async function anywhere(range: PortRange, count: number, given: ListenRange): Promise<HeldPort[]> {
   const found: HeldPort[] = [];
   let untried: number[] = [];
@@ -116,8 +116,8 @@ async function inARow(range: PortRange, count: number, given: ListenRange): Prom
 }
 
 /**
- * Leases those of the ports that can be had.
- * @param before is given back, too, if one cannot be tried.
+ * Leases the free ones of the ports.
+ * @param before ports that are given back, too, if one cannot be tried.
  */
 async function leaseThese(
   ports: readonly number[],
@@ -162,7 +162,7 @@ async function leased(port: number, options: ListenRange): Promise<HeldPort | un
   }
 }
 
-/** By UDP, at all addresses of both families, or of the one that there is. */
+/** Tries UDP, at all addresses of both families, or of the only family of the host. */
 async function canReceive(port: number): Promise<boolean> {
   const { createSocket } = builtin("dgram");
   try {

@@ -52,7 +52,7 @@ export async function listenOn(listener: Listener, options: ListenOptions = {}):
     try {
       isListening = await tryListen(listener, { port, address, exclusive });
     } finally {
-      // From here on the kernel refuses it to others.
+      // From here on the kernel refuses the port to other sockets.
       held.name?.close();
       if (!isListening) held.reservation.release();
     }

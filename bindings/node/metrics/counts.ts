@@ -1,17 +1,17 @@
-// Counts: what has happened since a connector was made, one set of counters for the whole and one
-// for each source and destination, also while a destination is forgotten.
+// Counts: the events since a connector was made, as one set of counters for the connector and one
+// for each source and destination, which survives while a destination is forgotten.
 
 /** Counters, each of which only grows. */
 export interface Counts {
   /** Ports that were picked for a connection, further attempts included. */
   picks: number;
-  /** Connections that came to be. */
+  /** Connections that were established. */
   connected: number;
   /** Attempts that failed for reasons that have nothing to do with the local port. */
   failed: number;
   /**
-   * Connections, or addresses of a host, refused with a `ConnectorError`; not those that wait. Of
-   * a source: those for which it alone would have done.
+   * Connections, or addresses of a host, refused with a `ConnectorError`; not those that wait. Of a
+   * source: those that required it.
    */
   refused: number;
   /**
@@ -37,7 +37,7 @@ export function newCounts(): Counts {
   };
 }
 
-/** Counts one more. Each name is spelled out, as V8 keeps the place of a name, not of any name. */
+/** Counts one more. Each name is written out, so that V8 can cache the place of each property. */
 export function countOne(counts: Counts, what: keyof Counts): void {
   if (what === "picks") counts.picks++;
   else if (what === "connected") counts.connected++;
@@ -46,16 +46,10 @@ export function countOne(counts: Counts, what: keyof Counts): void {
   else counts[what]++;
 }
 
-/**
- * Destinations whose counters are kept although the rest of them is forgotten; some 200 bytes
- * each.
- */
+/** How many forgotten destinations keep their counters; some 200 bytes each. */
 const REMEMBERED_MAX = 16_384;
 
-/**
- * Counters of forgotten destinations, so that they go on where they were if something goes there
- * again.
- */
+/** Counters of forgotten destinations, so that they continue if a connection goes there again. */
 export class Remembered {
   readonly #counts: Map<string, Counts> = new Map();
 
@@ -66,7 +60,7 @@ export class Remembered {
     this.#counts.delete(oldest as string);
   }
 
-  /** The counters of that destination, which is forgotten no more; new ones if it is not known. */
+  /** The counters of that destination, which are removed here; new ones if it is not known. */
   recall(key: string): Counts {
     const counts = this.#counts.get(key) ?? newCounts();
     this.#counts.delete(key);

@@ -1,4 +1,4 @@
-// Events: what happens to ports, counted, and published (`node:diagnostics_channel`).
+// Events: counts the events of ports, and publishes them (`node:diagnostics_channel`).
 
 import { type Channel, channel } from "node:diagnostics_channel";
 import type { Attempt, Closer, FailureCause } from "../connector/attempt.ts";
@@ -7,7 +7,7 @@ import type { Checkout } from "../sources/checkout.ts";
 import type { PairRequest, PairTable } from "../sources/pair-table.ts";
 
 /**
- * The channels of `node:diagnostics_channel` on which connectors tell what happens. Messages are
+ * The channels of `node:diagnostics_channel` on which connectors publish events. Messages are
  * {@link PortEvent}s.
  *
  * - `portwarden:pick`: a port was picked, and the socket begins to connect.
@@ -34,19 +34,19 @@ export interface Trip {
   readonly waitedMs: number;
 }
 
-/** What a message on one of the {@link CHANNELS} says. */
+/** A message on one of the {@link CHANNELS}. */
 export interface PortEvent {
   /** A number that all events of one connection have, and no other connection of this process. */
   readonly id: number;
   /** Milliseconds that the connection has waited for a port or a file so far. */
   readonly waitedMs: number;
-  /** Where the connection goes, `127.0.0.1:80`. */
+  /** The destination, `127.0.0.1:80`. */
   readonly destination: string;
-  /** The local address; for `refused` and `waiting` only if one source alone would do. */
+  /** The local address; for `refused` and `waiting` only if the request required a source. */
   readonly source: string | undefined;
   /** The local port; none for `refused` and `waiting`. */
   readonly port: number | undefined;
-  /** What stood in the way, for `conflict`, `failed` and `refused`. */
+  /** The cause of `conflict`, `failed` and `refused`. */
   readonly error: unknown;
 }
 
@@ -62,7 +62,7 @@ const CHANNEL: Record<keyof typeof CHANNELS, Channel> = {
 
 export class Events implements Closer {
   readonly #pairs: PairTable;
-  /** Refusals by what was used up. */
+  /** Refusals by the limit that was met. */
   readonly refusals: Map<string, number> = new Map();
 
   constructor(pairs: PairTable) {

@@ -11,7 +11,7 @@ import type { Source } from "../sources/source.ts";
 import type { Counts } from "./counts.ts";
 import type { WaitHistogram } from "./wait-times.ts";
 
-/** How things are now. */
+/** The gauges. */
 export interface Gauges {
   /** Ports held by connections and attempts. */
   readonly held: number;
@@ -36,7 +36,7 @@ export interface Gauges {
 export type PairMetrics = Gauges & Readonly<Counts>;
 
 /**
- * What {@link Connector.metrics} answers. Counters only grow. A destination that no connection
+ * The answer of {@link Connector.metrics}. Counters only grow. A destination that no connection
  * goes to may be left out as soon as there are more than a thousand, until one does again; its
  * counters then go on where they were (16,384 such are remembered). The sums, and those by source,
  * always count it.
@@ -46,9 +46,11 @@ export interface ConnectorMetrics extends PairMetrics {
   readonly waiting: number;
   /** How long connections have waited. */
   readonly waits: WaitHistogram;
-  /** Sources that are left out for a while, because the system did not let us bind them. */
+  /**
+   * Sources that are left out for a while, because the system did not let the connector bind them.
+   */
   readonly sourcesDown: number;
-  /** Refusals by what was used up. */
+  /** Refusals by the limit that was met. */
   readonly refusals: Readonly<Partial<Record<Exhausted, number>>>;
   /** Of leased blocks; only with the option `blocks`. */
   readonly blocks?: BlockMetrics | undefined;
@@ -132,7 +134,7 @@ class Sum {
   /** Of a destination: its pairs have their ports together. */
   addShared(pair: Pair): void {
     this.add(pair);
-    // What an absent source has is no part of the capacity.
+    // Ports of an absent source are not part of the capacity.
     if (pair.source.place >= 0) this.gauges.left = Math.max(0, this.gauges.left - usedBy(pair));
   }
 

@@ -1,6 +1,6 @@
 // Prometheus: a connector's figures as metrics of a Prometheus client that the caller passes in,
-// `prom-client` for instance. Nothing is counted here: the figures are read when the registry asks
-// for them.
+// `prom-client` for instance. It counts nothing itself: it reads the figures when the registry
+// collects.
 //
 // Several connectors may share a registry, distinguished by labels; their figures are then series
 // of the same metrics.
@@ -46,7 +46,7 @@ export interface PrometheusCounter {
   reset(): void;
 }
 
-/** A Prometheus client: what `import client from "prom-client"` gives. */
+/** A Prometheus client, such as the default export of `prom-client`. */
 export interface PrometheusClient {
   readonly Gauge: new (options: PrometheusMetricOptions) => PrometheusGauge;
   readonly Counter: new (options: PrometheusMetricOptions) => PrometheusCounter;
@@ -80,7 +80,7 @@ export interface PrometheusMetrics extends Disposable {
   unregister(): void;
 }
 
-/** Whose figures they are: a {@link Connector}. */
+/** The source of the figures: a {@link Connector}. */
 interface Measured {
   readonly leasesBlocks?: boolean | undefined;
   metrics(): ConnectorMetrics;
@@ -112,8 +112,8 @@ const OUR_LABELS = ["source", "destination", "reason", "le"];
  *   so on, without `reason`.
  *
  * The figures are those of {@link Connector.metrics} when the registry collects, all of the same
- * moment. The series of a destination that the connector has forgotten are left out until
- * something goes there again.
+ * moment. The series of a destination that the connector has forgotten are left out until a
+ * connection goes there again.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`; the client's error if the
  * registry has other metrics of these names. Nothing is registered then.
  * @example
@@ -171,14 +171,14 @@ function checkOptions(options: PrometheusOptions, client: PrometheusClient): Che
 
 // ── Boards ────────────────────────────────────────────────────────────────────────────────
 
-/** A connector on a board. */
+/** A connector whose figures are shown. */
 interface Member {
   readonly connector: Measured;
   readonly labels: Labels;
   readonly byDestination: boolean;
 }
 
-/** A metric, and what a connector has to say in it. */
+/** A metric, and a connector's values in it. */
 interface Description {
   readonly type: "Gauge" | "Counter";
   readonly name: string;
@@ -281,7 +281,10 @@ class Board {
     }
   }
 
-  /** Its figures are counted already, which no client's own class of histograms would take. */
+  /**
+   * A histogram of counts that exist already, which a client's own class of histograms does not
+   * accept.
+   */
   #registerHistogram(): void {
     const name = this.#prefix + HISTOGRAM;
     if (this.#metrics.has(name)) return;
@@ -295,7 +298,7 @@ class Board {
     this.#metrics.delete(name);
   }
 
-  /** Says everything anew; `put` is the metric's way to do so, a method of it. */
+  /** Sets all values again; `put` is the metric's method for that. */
   #show<Metric extends { reset(): void }>(
     { label, values }: Description,
     metric: Metric,
@@ -409,7 +412,7 @@ const HISTOGRAM = "wait_seconds";
 const WAIT_TIMES = "How long connections have waited for a local port or a file";
 const WAITING = "Connections that wait for a local port or a file";
 
-/** Those without destinations. */
+/** The metrics without destinations. */
 const PLAIN: readonly Description[] = [
   ...[...GAUGES, ...COUNTERS].map(([figure, name, help]): Description => {
     const type = name.endsWith("_total") ? "Counter" : "Gauge";
@@ -428,7 +431,7 @@ const PLAIN: readonly Description[] = [
   ...byLabel("source", ({ bySource }) => bySource),
 ];
 
-/** Those of a connector that leases blocks. */
+/** The metrics of a connector that leases blocks. */
 const OF_BLOCKS: readonly Description[] = BLOCKS.map(([figure, name, help]) => ({
   type: name.endsWith("_total") ? "Counter" : "Gauge",
   name,

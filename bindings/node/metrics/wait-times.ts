@@ -7,8 +7,8 @@ const BOUNDS_MS = [
 ] as const;
 
 /**
- * How long connections have waited for a port or a file: those that came to be, most of which have
- * not waited, and those that waited in vain.
+ * How long connections have waited for a port or a file: established ones, most of which have not
+ * waited, and those that waited in vain.
  */
 export interface WaitHistogram {
   /** How many connections. */

@@ -1,4 +1,4 @@
-// Checkout: a port of a pair, from when it is picked until it is given back, which happens once.
+// Checkout: a port of a pair, from the pick until it is given back, which happens once.
 //
 //   pair    source and destination, and the table that they are of
 //   pick    its number among all picks, from 1 on; OVER from its end on
@@ -6,8 +6,8 @@
 //               16      SPILLED
 //               17..    flags of a class that extends it, from OWN_FLAG on
 //
-// An open connection has one for all its life, so it is small: what fits into one number shares it,
-// and no method is private by `#`, for which V8 marks each object with 8 bytes.
+// An open connection has one for all its life, so it is small: small fields share one number, and
+// no method is private by `#`, which costs 8 bytes for each object in V8.
 
 import { PORT_MAX } from "../../../assembly/abi.ts";
 import { UDP } from "../../index.ts";
@@ -52,7 +52,10 @@ export class Checkout {
     return this.#pick === OVER;
   }
 
-  /** Ends it without giving the port back: another checkout does. @returns the number for it. */
+  /**
+   * Ends the checkout without giving the port back, because another checkout does. @returns the
+   * number of the pick.
+   */
   handOver(): number {
     const pick = this.#pick;
     this.#pick = OVER;
@@ -68,7 +71,7 @@ export class Checkout {
     giveOn(this);
   }
 
-  /** Gives the port back: there was no file for a socket. */
+  /** Gives the port back, because there was no file for a socket. */
   freeUnopened(): void {
     if (!end(this)) return;
     this.pair.free(this.port);
@@ -86,7 +89,7 @@ export class Checkout {
     } else if (end(this)) {
       table.count(this.pair, "cooledDown");
       this.pair.coolDown(this.port, table.now());
-      // It can be taken over where that is the policy.
+      // The cooling port can be taken over, if that is the policy.
       giveOn(this);
     }
   }
@@ -118,7 +121,7 @@ function end(checkout: Checkout): boolean {
   return true;
 }
 
-/** The port has been given back: who waits for one may have it. */
+/** Tells the table that the port has been given back, so that waiting connections may have it. */
 function giveOn({ pair }: Checkout, hasFile = true): void {
   pair.table.closeIfUnused();
   pair.table.onFreed(pair, hasFile);

@@ -1,4 +1,4 @@
-// Destination: where connections go; for UDP sockets, which have no destination, any address.
+// Destination: the remote end of connections; for UDP sockets, which have none, the any address.
 
 import { IPV4, IPV6, UDP } from "../../index.ts";
 import type { Counts } from "../metrics/counts.ts";
@@ -12,13 +12,13 @@ export class Destination {
   readonly port: number;
   readonly family: number;
   readonly counts: Counts;
-  /** Operations that refer to this destination: it is kept for as long as there are any. */
+  /** How many operations refer to this destination, which is kept as long as there are any. */
   operations = 0;
-  /** By the index of the source, as far as they have been used. */
+  /** The pairs that have been used, by the index of the source. */
   readonly pairs: (Pair | undefined)[] = [];
-  /** The request for a port to here from whatever source. */
+  /** The request for a port to here from any source. */
   readonly fromAnySource: PairRequest = { destination: this, source: undefined };
-  /** Which source has its turn. */
+  /** The source whose turn it is. */
   turn = 0;
   /** Connections that wait for a port to here. */
   waiting = 0;
@@ -31,7 +31,7 @@ export class Destination {
     this.counts = counts;
   }
 
-  /** As messages and metrics name it. */
+  /** The destination in messages and metrics. */
   get name(): string {
     if (this.transport === UDP) return this.family === IPV6 ? "udp6" : "udp4";
     return this.family === IPV6 ? `[${this.address}]:${this.port}` : `${this.address}:${this.port}`;

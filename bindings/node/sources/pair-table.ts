@@ -23,13 +23,13 @@ import { Source, withoutZone } from "./source.ts";
 import { SourceTable } from "./source-table.ts";
 import { TupleCheck } from "./tuple-check.ts";
 
-/** So many destinations are kept although no connection goes there any more. */
+/** So many destinations without connections are kept. */
 const IDLE_MAX = 1024;
 
-/** What is asked for: a port to a destination, perhaps from a certain source. */
+/** A request: a port to a destination, perhaps from a certain source. */
 export interface PairRequest {
   readonly destination: Destination;
-  /** The one source that will do. */
+  /** The required source. */
   readonly source: Source | undefined;
 }
 
@@ -38,9 +38,7 @@ export class PairTable {
   readonly sources: SourceTable;
   readonly counts: Counts = newCounts();
   readonly destinations: Set<Destination> = new Set();
-  /**
-   * By transport, address and port, without a key that has to be put together for each connection.
-   */
+  /** By transport, address and port, so that no key has to be composed for each connection. */
   readonly #known: ReadonlyMap<number, Map<string, Map<number, Destination>>> = new Map([
     [TCP, new Map()],
     [UDP, new Map()],
@@ -54,15 +52,15 @@ export class PairTable {
   onQuarantine: (pair: Pair) => void = () => {};
   /** Called when blocks have come, or cannot come now. */
   onBlocks: () => void = () => {};
-  /** Does a connection wait? */
+  /** Is a connection waiting? */
   isWaited: () => boolean = () => false;
-  /** Where ports come from, if blocks are leased. */
+  /** The leases that ports come from, if blocks are leased. */
   readonly leases: Leases | undefined;
   readonly now: () => number = () => performance.now();
   readonly #settings: ConnectorSettings;
   readonly #remembered: Remembered = new Remembered();
   readonly #tuples: TupleCheck | undefined;
-  /** By pair and port: how many picks there had been when it was given back as lost. */
+  /** By pair and port: how many picks there had been when the port was given back as lost. */
   readonly #lost: Map<Pair, Map<number, number>> = new Map();
   #sweepAt = IDLE_MAX;
   /** How many ports are held by connections. */
@@ -131,7 +129,7 @@ export class PairTable {
     return destination;
   }
 
-  /** The same where it is known already. */
+  /** The same for a known destination. */
   useKnown(transport: number, text: string, port: number): Destination | undefined {
     const destination = this.find(transport, text, port);
     if (destination !== undefined) destination.operations++;
@@ -152,7 +150,7 @@ export class PairTable {
   }
 
   /**
-   * A port for that request, or nothing; `ExhaustionErrors.noPort` says why.
+   * A port for that request, or `undefined`; `ExhaustionErrors.noPort` says why.
    * @param maySpill a port of a block that another holder has will do.
    * @throws PortError `ENOBUFS`: no memory for one more record; `ENOENT`, `EBADF`: the group is
    * gone.
@@ -167,7 +165,7 @@ export class PairTable {
     return isHopeful ? undefined : this.#pickSpilled(request);
   }
 
-  /** Where only cooling ports are left, some may not need to. */
+  /** If only cooling ports are left, some of them may not need to cool down. */
   #pickUnkept(request: PairRequest): Checkout | undefined {
     if (this.#tuples === undefined) return undefined;
     return this.#tuples.freeUnkept(this.pairsFor(request)) ? this.#pickOnce(request) : undefined;
@@ -249,7 +247,7 @@ export class PairTable {
     return undefined;
   }
 
-  /** The system does not let us bind the source: it is left out for a while. */
+  /** Leaves a source out for a while, because the system does not let the connector bind it. */
   quarantineSource(pair: Pair): void {
     this.sources.leaveOut(pair.source, this.now() + this.quarantine);
     this.onQuarantine(pair);
@@ -273,7 +271,7 @@ export class PairTable {
     return pair;
   }
 
-  /** Where there is no memory for one more, idle destinations give theirs. */
+  /** If there is no memory for one more, idle destinations are freed. */
   #makePool(source: Source, destination: Destination, reserved: ReservedPorts): PortPool {
     try {
       return this.#openPool(source, destination, reserved);
@@ -299,13 +297,13 @@ export class PairTable {
     });
   }
 
-  /** The pairs that a request could be met by, as far as they have been used. */
+  /** The used pairs that could serve a request. */
   pairsFor({ destination, source }: PairRequest): Pair[] {
     const pairs = source === undefined ? destination.pairs : [destination.pairs[source.index]];
     return pairs.filter((pair) => pair !== undefined);
   }
 
-  /** Adds one to a counter of the whole, the source and the destination. */
+  /** Adds one to a counter of the table, the source and the destination. */
   count(pair: Pair, what: keyof Counts): void {
     countOne(this.counts, what);
     countOne(pair.source.counts, what);
@@ -329,7 +327,7 @@ export class PairTable {
     for (const { pairs } of this.destinations) for (const pair of pairs) pair?.expire(now);
   }
 
-  /** Forgets destinations that no connection goes to any more. @returns whether there were any. */
+  /** Forgets destinations without connections. @returns whether there were any. */
   #sweep(): boolean {
     const before = this.destinations.size;
     const now = this.now();
@@ -363,7 +361,7 @@ export class PairTable {
     if (byPort?.size === 0) byAddress?.delete(address);
   }
 
-  /** One connection more, or less, holds a port of that pair. */
+  /** Counts that one more connection, or one less, holds a port of the pair. */
   countHeld(pair: Pair, change: 1 | -1): void {
     pair.heldCount += change;
     pair.source.heldCount += change;
@@ -372,8 +370,8 @@ export class PairTable {
   }
 
   /**
-   * Gives back the port of a checkout that has been lost. If its end comes after all, nothing more
-   * happens.
+   * Gives back the port of a checkout that has been lost. If the checkout ends after all, nothing
+   * more happens.
    */
   giveBackLost(pair: Pair, port: number): void {
     const lost = this.#lost.get(pair) ?? new Map<number, number>();
@@ -389,7 +387,7 @@ export class PairTable {
     return this.#lost.size > 0 && pick <= (this.#lost.get(pair)?.get(port) ?? 0);
   }
 
-  /** Gives back all records, as soon as no connection is left. */
+  /** Frees all records as soon as no connection is left. */
   close(): void {
     this.#isClosing = true;
     this.closeIfUnused();

@@ -1,8 +1,8 @@
 // Pair: a source and a destination, and the pool of the core that knows their ports.
 //
 // A port of a pair is free; held, by a connection; cooling, which the core knows; or quarantined:
-// another program holds it, or the system has not let go of its tuple, as far as we know. In the
-// pool a quarantined port is taken.
+// another program holds it, or the system still keeps its tuple, as far as is known. In the pool a
+// quarantined port is taken.
 //
 // Must stay true: held + lent + quarantined + cooling ports are what the pool has taken.
 
@@ -17,12 +17,12 @@ import type { Source } from "./source.ts";
 
 /**
  * A port whose tuple is taken is quarantined for so many milliseconds: most likely a connection of
- * ours is not quite gone (FIN_WAIT2), or has been for less than a second (TIME_WAIT). Twice as
+ * the connector has not ended (FIN_WAIT2), or ended less than a second ago (TIME_WAIT). Twice as
  * long each time, until it connects.
  */
 export const TUPLE_QUARANTINE_MS = { least: 20, most: 1000 };
 /**
- * Quarantined ports are looked at so many times in the shortest period of quarantine; less often
+ * Quarantined ports are checked so many times in the shortest period of quarantine; less often
  * where there are many: after so many milliseconds for each.
  */
 const LOOKS = 8;
@@ -33,7 +33,7 @@ const EARLY = 64;
 const ONE_PORT = new Uint16Array(1);
 /** So many cooling ports are freed at a time where each is counted. */
 const SOME_PORTS = new Uint16Array(256);
-/** So many ports of blocks that others have are looked at for one that is not taken here. */
+/** So many ports from blocks of other holders are tried to find one that is not taken here. */
 const SPILL_LOOKS = 64;
 
 /** A source and a destination. */
@@ -45,7 +45,7 @@ export class Pair {
   heldCount = 0;
   /** Ports lent to other holders of blocks. */
   lentCount = 0;
-  /** What the pool answered when it was last asked for a port in vain. */
+  /** The pool's last refusal. */
   refusal = 0;
   /** Ports quarantined, and until when; milliseconds. */
   readonly quarantined: Map<number, number> = new Map();
@@ -54,20 +54,20 @@ export class Pair {
   readonly #lookLeast: number;
   readonly #earlyMs: number;
   readonly #longest: number;
-  /** By port: for how long its taken tuple was quarantined the last time. */
+  /** By port: for how long its tuple was quarantined the last time. */
   readonly #tuplePeriods: Map<number, number> = new Map();
   readonly #ofSource: Map<number, number>;
-  /** Where its ports come from, if blocks are leased. */
+  /** The leased ports of the source, if blocks are leased. */
   readonly leased: LeasedPorts | undefined;
   readonly #use: PairUse | undefined;
-  /** What it borrows, where holders of blocks lend to each other. */
+  /** The ports that it borrows, if holders of blocks lend to each other. */
   readonly loans: Loans | undefined;
 
   /**
-   * @param table the one that it is of.
+   * @param table the table that the pair belongs to.
    * @param longest milliseconds that a port is quarantined.
    * @param cooldown milliseconds that a port cools down.
-   * @param leased where its ports come from, if blocks are leased.
+   * @param leased the leased ports of the source, if blocks are leased.
    */
   constructor(
     table: PairTable,
@@ -100,9 +100,9 @@ export class Pair {
 
   /** Takes a port of a leased block, and opens another where they are used up. */
   #takeLeased(now: number, leased: LeasedPorts, use: PairUse): number {
-    // If the term of the blocks is over, all their ports are masked from here on.
+    // If the term of the blocks is over, this masks all their ports.
     leased.isUsable();
-    // Rather than a cooling port that may be taken over.
+    // A new block is better than a cooling port that may be taken over.
     if (leased.isFull(use)) leased.grow();
     for (;;) {
       const offset = isRandomPool(this.pool) ? leased.startOffset() : undefined;
@@ -151,7 +151,7 @@ export class Pair {
     return ports;
   }
 
-  /** They are back; `isBroken`: the borrower is gone, and has perhaps just used them. */
+  /** Takes lent ports back; `isBroken`: the borrower is gone, and has perhaps just used them. */
   takeBack(ports: readonly number[], isBroken: boolean, now: number): void {
     this.#countLent(-ports.length);
     for (const port of ports) {
@@ -187,8 +187,7 @@ export class Pair {
   /**
    * Only cooling ports are left. The one that has cooled longest is tried when its time is nearly
    * over: a port cools down for up to 1/64 of the period longer than it must, and the system may
-   * have let go of the tuple meanwhile. If it has not, the port is quarantined for some
-   * milliseconds.
+   * have freed the tuple meanwhile. If it has not, the port is quarantined for some milliseconds.
    */
   #takeEarly(now: number): number {
     const expiry = this.pool.nextExpiry;
@@ -243,12 +242,12 @@ export class Pair {
     this.#use?.delete(port);
   }
 
-  /** A cooling port has been released by value. */
+  /** A cooling port has been released by its number. */
   onReleased(port: number): void {
     this.#use?.delete(port);
   }
 
-  /** Gives back its records. */
+  /** Frees its records. */
   close(): void {
     this.pool.close();
     if (this.#use !== undefined) this.leased?.leave(this.#use, this.loans);
@@ -259,7 +258,8 @@ export class Pair {
     try {
       this.pool.coolDown(port, now);
     } catch {
-      // No memory to note it. Then the system may refuse the port once, and it is quarantined.
+      // There is no memory for the cooldown. If the system refuses the port, it is quarantined
+      // then.
       this.free(port);
     }
     this.#nextExpiry = this.pool.nextExpiry ?? Number.POSITIVE_INFINITY;

@@ -1,11 +1,11 @@
 // PrefixSources: IPv6 blocks with more addresses than a list could hold, of which each connection
-// takes one, at random or by its key. A source is made when a connection needs it, and given back
-// when it has been idle for longer than others.
+// takes one, at random or by its key. A source is made when a connection needs it, and freed when
+// it has been idle for longer than others.
 //
 //   2001:db8::/64  ──▶  in use    up to 65,536; then those in use take turns
 //                  ◀──  idle      up to 1,024, the one that was used longest ago first
 //
-// Must stay true: what is forgotten has no checkout, and no index.
+// Must stay true: a source that has been forgotten has no checkout and no index.
 
 import { cryptoRandom, type Random, SeededRandom } from "../../core/random.ts";
 import { builtin } from "../builtin.ts";
@@ -21,7 +21,7 @@ const LIVE_MAX = 65_536;
 const ADDRESSES_PER_PICK = 4;
 const WORD = 2 ** 32;
 
-/** One block, as settings, metrics and errors name it. */
+/** One block, under its name in settings, metrics and errors. */
 export class Prefix {
   readonly text: string;
   readonly block: Block;
@@ -42,7 +42,10 @@ export class Prefix {
     return value >= this.block.first && value < this.block.first + this.block.size;
   }
 
-  /** An address by any number. Not the first, which is every router's (RFC 4291 § 2.6.1). */
+  /**
+   * An address of the block for any number. Never the first one, which every router has (RFC 4291 §
+   * 2.6.1).
+   */
   addressAt(number: bigint): string {
     const { first, size } = this.block;
     return addressOf(first + 1n + (number % (size - 1n)), 6);
@@ -101,7 +104,9 @@ export class PrefixSources {
     return prefix === undefined ? undefined : this.#sourceAt(prefix, addressOf(value, 6));
   }
 
-  /** May it be asked for a port? It may have been forgotten since a connection wanted it. */
+  /**
+   * May the source be asked for a port? It may have been forgotten since a connection wanted it.
+   */
   revived(source: Source, prefix: Prefix, now: number): Source[] {
     if (prefix.absentUntil > now) return [];
     return [source.index < 0 ? this.#sourceAt(prefix, source.address) : source];
@@ -112,7 +117,7 @@ export class PrefixSources {
     for (const prefix of this.prefixes) prefix.absentUntil = 0;
   }
 
-  /** Its count of connections has changed. */
+  /** Notes that the source's count of connections has changed. */
   onUse(source: Source): void {
     this.#idle.delete(source);
     if (source.heldCount > 0 || source.index < 0) return;
@@ -146,7 +151,7 @@ export class PrefixSources {
     return source;
   }
 
-  /** Connections that wait may wait for a port of an idle source: those are kept. */
+  /** Idle sources are kept while connections wait, which may wait for a port of theirs. */
   #trim(): void {
     for (const source of this.#idle) {
       if (this.#idle.size <= IDLE_MAX) return;

@@ -21,7 +21,7 @@ export class SourceTable {
   /** In the order in which they were given. */
   readonly all: readonly Source[];
   readonly #families: ReadonlyMap<number, Family>;
-  /** Where IPv6 sources come from instead of a list. */
+  /** The blocks that IPv6 sources are taken from, instead of a list. */
   readonly #blocks: PrefixSources | undefined;
 
   /** @param blocks where there are any, all IPv6 sources are of them. */
@@ -50,7 +50,7 @@ export class SourceTable {
     return this.#blocks?.prefixes ?? [];
   }
 
-  /** That of the first source, 4 or 6. */
+  /** The family of the first source, 4 or 6. */
   get firstFamily(): number {
     return this.all[0]?.family ?? IPV6;
   }
@@ -119,7 +119,7 @@ export class SourceTable {
     return sources.isHeap ? sources.leastUsedFirst() : byTurns(sources.present, destination);
   }
 
-  /** The system did not let us bind it: it is left out until then. */
+  /** Leaves a source out until that time, because the system did not let the connector bind it. */
   leaveOut(source: Source, until: number): void {
     if (source.prefix !== undefined) {
       // The system routes a block as a whole.
@@ -136,7 +136,7 @@ export class SourceTable {
     this.#blocks?.returnAll();
   }
 
-  /** Its count of connections has changed. */
+  /** Notes that the source's count of connections has changed. */
   onUse(source: Source): void {
     if (source.prefix === undefined) this.#of(source.family).onUse(source);
     else this.#blocks?.onUse(source);
@@ -156,13 +156,13 @@ interface Absence {
   readonly until: number;
 }
 
-/** The sources of one family. Those that are present know their place in the list. */
+/** The sources of one family. Present sources know their place in the list. */
 class Family {
   readonly all: readonly Source[];
   readonly present: Source[];
   readonly isHeap: boolean;
   #absences: Absence[] = [];
-  /** How many at the front are over. */
+  /** How many absences at the front are over. */
   #over = 0;
 
   constructor(all: readonly Source[], isHeap: boolean) {
@@ -193,10 +193,10 @@ class Family {
     this.#over = 0;
   }
 
-  /** Unless it is present already, or a later absence is not over. */
+  /** Adds a source, unless it is present already, or a later absence is not over. */
   #return(source: Source, now: number): void {
     if (source.place >= 0 || source.absentUntil > now) return;
-    // When an absence ended is of use to those who wait.
+    // Waiting connections need the time when the absence ended.
     if (now === Number.POSITIVE_INFINITY) source.absentUntil = 0;
     this.#put(source, this.present.length);
     this.onUse(source);
@@ -205,11 +205,11 @@ class Family {
   *leastUsedFirst(): Generator<Source> {
     const least = this.present[0] as Source;
     yield least;
-    // Only a request that is refused there sees the others.
+    // Only a request that this source refuses goes on to the others.
     yield* [...this.present].sort(byUse).filter((one) => one !== least);
   }
 
-  /** Puts it in its place of the heap. */
+  /** Moves a source to its place in the heap. */
   onUse(source: Source): void {
     if (!this.isHeap || source.place < 0) return;
     this.#sift(source);

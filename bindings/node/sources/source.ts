@@ -13,17 +13,20 @@ export class Source {
   /** Does the route decide from which address connections come? */
   readonly isWildcard: boolean;
   readonly family: number;
-  /** Among all sources; negative: one of a block that has been forgotten. */
+  /** The index among all sources; negative: a source of a block that has been forgotten. */
   index: number;
   readonly counts: Counts;
-  /** The block that it is of, if it was made on demand; that counts for all its sources. */
+  /**
+   * The block of a source that was made on demand; an absence counts for all sources of the block.
+   */
   readonly prefix: Prefix | undefined;
-  /** Of a source that was made on demand: what is to be forgotten with it. */
+  /** Of a source that was made on demand: the pairs that are forgotten with it. */
   readonly pairs: Pair[] = [];
   /** Connections and attempts from here, to all destinations. */
   heldCount = 0;
   /**
-   * Until when the address is left out, because the system did not let us bind it; milliseconds.
+   * Until when the address is left out, because the system did not let the connector bind it;
+   * milliseconds.
    */
   absentUntil = 0;
   /** The index among the sources that can be bound; negative if it is absent. */

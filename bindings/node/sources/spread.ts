@@ -1,4 +1,4 @@
-// Spread: in which order sources are asked for a port.
+// Spread: the order in which sources are asked for a port.
 
 import type { Source } from "./source.ts";
 
@@ -6,7 +6,7 @@ import type { Source } from "./source.ts";
  * How connections are spread over the sources.
  *
  * - `"round-robin"`, the default: each destination takes the sources by turns.
- * - `"least-used"`: the source with the fewest connections, to whatever destination.
+ * - `"least-used"`: the source with the fewest connections, to all destinations.
  * - `"sticky"`: the same key always gets the same source, in another process, too, as long as the
  *   list of sources is the same (a keyless hash, FNV-1a, modulo their number). Without a key: by
  *   turns.

@@ -1,7 +1,7 @@
 // TupleCheck: frees cooling ports early whose tuples the system does not keep.
 //
-// A port cools down after a connection that our side ended first, as far as can be seen from here.
-// Whether the system really keeps its tuple is in the kernel's table alone (Linux /proc/net/tcp):
+// A port cools down after a connection that this side ended first, as far as the socket shows. Only
+// the kernel's table (Linux /proc/net/tcp) shows whether the system really keeps the tuple: it does
 // not if the connection was reset in the end, or if there were too many in TIME_WAIT. Where only
 // cooling ports are left, one look at the table finds the ports that need not cool down.
 
@@ -11,12 +11,12 @@ import type { SocketRow } from "../host/proc.ts";
 import type { Pair } from "./pair.ts";
 import { withoutZone } from "./source.ts";
 
-/** A look is taken this often at most, milliseconds; */
+/** The table is read this often at most, milliseconds; */
 const PERIOD_MS = 1000;
 /** and it may take this share of the time. */
 const SHARE = 0.02;
 
-/** What a check asks of its surroundings. */
+/** The functions that a check needs. */
 interface TupleCheckOptions {
   readonly manager: PortManager;
   readonly range: PortRange;
@@ -34,7 +34,7 @@ export class TupleCheck {
     this.#options = options;
   }
 
-  /** Frees what need not cool down. @returns whether there was any such port. */
+  /** Frees ports that need not cool down. @returns whether there was one. */
   freeUnkept(pairs: readonly Pair[]): boolean {
     const { now, readSockets } = this.#options;
     const began = now();

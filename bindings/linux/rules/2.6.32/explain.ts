@@ -25,7 +25,7 @@ type Explanation = LinuxExplanation<Linux2632Record>;
 
 const CONNECTED = STATES.indexOf("connected");
 
-/** What a call would be asked for: an address and a port, which the socket may have. */
+/** The address and the port that a call is about, which the socket may have already. */
 export interface Asked2632 {
   readonly socket: number;
   readonly id: number;

@@ -58,12 +58,12 @@ export interface Linux2632Options {
    */
   connectSelection?: PolicyName | SelectionOptions | undefined;
   /**
-   * Makes chance repeatable: 0..4294967295. Without it draws and keys come from the host's
-   * cryptographic source. With it, an observer of a few ports can compute the next.
+   * Makes random numbers repeatable: 0..4294967295. Without it they come from the host's
+   * cryptographic source, and so do keys. With it, an observer of a few ports can compute the next.
    */
   seed?: number | undefined;
   /**
-   * Where bind()'s draws come from, one for each run of its search: answers 0..4294967295, and the
+   * The random numbers of bind(), one for each run of its search: answers 0..4294967295, and the
    * search starts at `first + answer % count`. For tests and simulations; not together with `seed`.
    */
   random?: (() => number) | undefined;
@@ -109,7 +109,9 @@ interface CheckedOptions {
   readonly by: ChosenPolicies;
   readonly random: Random;
   readonly draw: () => number;
-  /** Whether a caller gives the draws or their seed, and so can tell how many there were. */
+  /**
+   * Whether the caller gives the random numbers or their seed, and so can see how many were drawn.
+   */
   readonly isWatched: boolean;
   readonly limit: number;
 }

@@ -25,7 +25,7 @@ import { snapshot2632 } from "./snapshot.ts";
 import { type Linux2632Socket, openPlainSocket, openSocket } from "./socket.ts";
 import type { Linux2632SocketOptions, System } from "./socket-options.ts";
 
-/** What a snapshot says beside options. */
+/** The content of a snapshot beside options. */
 interface Restoring2632 {
   readonly by: ChosenPolicies;
   /** Reads the rest of the snapshot into the system that is opened for it. */
@@ -121,8 +121,8 @@ export class Linux2632Ports extends LinuxSystem {
 
   /**
    * All that decides how the system answers, as bytes for `LinuxPorts.restore`: here, in another
-   * thread, page or process. Of a system without a `seed` the draws stay at home, and of any system
-   * the secrets of its selections, unless they are wanted.
+   * thread, page or process. The random numbers of a system without a `seed` are not in it, nor the
+   * secrets of selections, unless they are wanted.
    * @throws PortError `EBADF`, and those of bad arguments.
    */
   snapshot(options: SnapshotOptions = {}): Uint8Array {

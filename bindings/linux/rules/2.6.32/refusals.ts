@@ -1,5 +1,5 @@
-// Socket refusals: what the linux system's core refused, as errors with the kernel's codes that say
-// what was asked and searched.
+// Socket refusals: the core's refusals as errors with the kernel's codes that say what was asked
+// and searched.
 
 import {
   AGAIN,
@@ -19,7 +19,7 @@ import { showEnd } from "../../../requests/printing.ts";
 import { type PortRange, showRange, unpackRange } from "../../../requests/range.ts";
 import type { Exports2632 } from "./core.ts";
 
-/** The socket that is refused something. */
+/** The socket whose call is refused. */
 export interface About {
   readonly core: Core;
   readonly linux: Exports2632;
@@ -76,7 +76,7 @@ export function refusedBind(
   }
 }
 
-/** A connect(); `to` is what is to be told of the remote end. */
+/** A connect(); `to` describes the remote end for the message. */
 export function refusedConnect(
   refusal: number,
   about: About,

@@ -93,7 +93,7 @@ class Records {
   readonly #system: System;
   readonly #groups: readonly (PortGroup | undefined)[];
   readonly #lastId: number;
-  /** What is known of ports that have a bucket. */
+  /** The ports that have a bucket, and their fastreuse. */
   readonly #fastreuse = new Map<number, number>();
   #id = 0;
   /** When the last TIME_WAIT became one; and when the last ones become due, by parity. */
@@ -168,7 +168,7 @@ class Records {
     if (isPending) this.#due[due & 1] = due;
   }
 
-  /** Is it something that a socket, or a TIME_WAIT, can be? */
+  /** Can a socket, or a TIME_WAIT, have these values? */
   #isSound(line: Uint32Array): boolean {
     const at = (index: number): number => line[index] as number;
     const [id, bits, port, state] = [at(ID), at(BITS), at(PORT), at(STATE)];

@@ -1,4 +1,5 @@
-// What sockets of Linux 2.6.32 are made, connected and closed with, and what those of one system share.
+// The options with which sockets of Linux 2.6.32 are made, connected and closed, and the record
+// that those of one system share.
 
 import type { Random } from "../../../core/random.ts";
 import type { PortGroup } from "../../../groups/group.ts";
@@ -8,10 +9,10 @@ import type { OpenSystem } from "../../system.ts";
 import type { Exports2632 } from "./core.ts";
 import type { Linux2632State } from "./record.ts";
 
-/** By the core's numbers. */
+/** The states, by the core's numbers. */
 export const STATES: readonly Linux2632State[] = ["closed", "listening", "connected"];
 
-/** What a socket is made with. */
+/** The options of a new socket. */
 export interface Linux2632SocketOptions {
   /** `"tcp"`, the default, or `"udp"`. */
   type?: "tcp" | "udp" | undefined;
@@ -19,7 +20,7 @@ export interface Linux2632SocketOptions {
   reuseAddr?: boolean | undefined;
   /** `SO_BINDTODEVICE`: an interface number, 0..2147483647; 0, the default, is none. */
   bindToDevice?: number | undefined;
-  /** Whose port ranges count for the socket; none by default. */
+  /** The group whose port ranges apply to the socket; none by default. */
   group?: PortGroup | undefined;
   /** `CAP_NET_BIND_SERVICE`: may bind below `ip_unprivileged_port_start`. False by default. */
   privileged?: boolean | undefined;
@@ -50,16 +51,18 @@ export interface Linux2632CloseOptions {
   timestamp?: number | null | undefined;
 }
 
-/** What the sockets of one system share. */
+/** The record that the sockets of one system share. */
 export interface System extends OpenSystem {
   readonly linux: Exports2632;
   /** How long TIME_WAIT lasts, milliseconds. */
   readonly duration: number;
   /** The source of random numbers, except for draws that the caller gives. */
   readonly random: Random;
-  /** Draws for bind(), one for each run of the search. */
+  /** The random numbers of bind(), one for each run of the search. */
   readonly draw: () => number;
-  /** Whether a caller gives the draws or their seed, and so can tell how many there were. */
+  /**
+   * Whether the caller gives the random numbers or their seed, and so can see how many were drawn.
+   */
   readonly isWatched: boolean;
   readonly bindSelection: Selection;
   readonly connectSelection: Selection;

@@ -236,7 +236,7 @@ export class Linux2632Socket implements Disposable {
     if (this.type === "udp") return this.#connectDatagram(local, offset);
     writeEnds(core, local, remote, remotePort);
     const before = linux.port(socket);
-    // Who has a port needs none.
+    // A socket that has a port needs no search.
     const answer =
       offset === undefined && before === 0
         ? this.#connectBySelection(socket)
@@ -313,7 +313,7 @@ export class Linux2632Socket implements Disposable {
   }
 
   /**
-   * Whose port ranges count. Setting it does not take away the port that the socket has.
+   * The group whose port ranges apply. Setting it leaves the socket its port.
    * @throws PortError (set) `EBADF`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOENT`.
    */
   get group(): PortGroup | undefined {
@@ -444,7 +444,7 @@ export class Linux2632Socket implements Disposable {
     return parseAddress("address", this.address);
   }
 
-  /** What is explained of an address and a port. */
+  /** The explanation for an address and a port. */
   #asked(local: Address, port: number): Asked2632 {
     const [socket, device] = [this.#open(), this.#device];
     const { id, type, reuseAddr, group } = this;
@@ -477,7 +477,7 @@ export class Linux2632Socket implements Disposable {
     return noMemory(`${what}, limit ${this.#system.limit} bytes`);
   }
 
-  /** What is said about the socket when it is refused something. */
+  /** The socket, as the errors of refusals describe it. */
   #about(selection = this.#system.bindSelection): About {
     const { core, linux, address, limit } = this.#system;
     const { type, state, port } = this;

@@ -48,7 +48,7 @@ export function readAddress(name: string, given: unknown, isV6: boolean): Addres
   return /f/i.test(text) ? { ...ANY_V4, isV6: true } : ANY_V6;
 }
 
-/** As it was given, if that was text. */
+/** The address as it was given, if that was text. */
 export function asGiven(given: AddressLike, { plain }: Address): string {
   return typeof given === "string" ? given : plain;
 }
@@ -75,7 +75,8 @@ export function isAnyAddress({ plain }: Address): boolean {
 
 /**
  * Writes the local and the remote address into the request.
- * @param isV6 the socket is. To one of IPv4 a mapped address is as wrong as any of IPv6.
+ * @param isV6 whether the socket is of IPv6. A socket of IPv4 takes a mapped address no more than
+ * any of IPv6.
  */
 export function writeEnds(core: Core, local: Address, remote: Address, isV6 = true): void {
   const target = remote.isV6 && !isV6 ? ANY_V6 : remote;

@@ -1,4 +1,4 @@
-// What the linux module exports for the rules of Linux 6.8 to 6.18. Addresses of records, counts
+// The exports of the linux module for the rules of Linux 6.8 to 6.18. Addresses of records, counts
 // and ports are numbers; a negative answer is a refusal.
 
 import type { SharedExports } from "../../core.ts";
@@ -95,9 +95,9 @@ export const LISTENING = 1;
 export const ESTABLISHED = 2;
 // Of a TIME_WAIT (assembly/linux/rules/6.18/time-wait.ts): the other end has not yet closed.
 export const HALF_OPEN = 1;
-/** It has not been long enough in TIME_WAIT to be taken over. */
+/** The TIME_WAIT is not yet old enough to be taken over. */
 export const IS_PENDING = 8;
-/** Half open, and its FIN gets no answer; or its last FIN. */
+/** Half open, and its FIN gets no answer. `IS_LAST`: that FIN answered one of the other end. */
 export const UNANSWERED = 16;
 export const IS_LAST = 32;
 /** The peer is no record of the system. */

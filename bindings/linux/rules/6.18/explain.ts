@@ -1,5 +1,5 @@
-// Explaining: why bind(), listen() or connect() refuses a port, by the rules of Linux 6.18. The core
-// says of each owner what it means to the socket; here that is put into words.
+// Explaining: why bind(), listen() or connect() refuses a port, by the rules of Linux 6.18. The
+// core judges each owner for the socket; here its answers are put into words.
 
 import { GROUP_BIND, GROUP_CONNECT } from "../../../../assembly/abi.ts";
 import { noMemory } from "../../../errors.ts";
@@ -27,28 +27,28 @@ import type { LinuxRecord, LinuxSocketType } from "./record.ts";
 import { recordIn } from "./records.ts";
 import type { System } from "./socket-options.ts";
 
-/** Who asks. */
+/** The socket whose call is explained. */
 interface Asker {
   readonly socket: number;
   readonly type: LinuxSocketType;
   readonly group: PortGroup | undefined;
-  /** Whose socket it is. */
+  /** The user who owns the socket. */
   readonly uid: number;
 }
 
-/** What listen() would be asked for: the socket's own address and port. */
+/** A listen(): the socket's own address and port. */
 interface Asked extends Asker {
   readonly local: Address;
   readonly port: number;
 }
 
-/** What bind() would be asked for. */
+/** A bind(). */
 interface AskedBind extends Asked {
   readonly isPrivileged: boolean;
   readonly isOfMachine: boolean;
 }
 
-/** What connect() was asked for. */
+/** A connect(). */
 interface AskedConnect extends Asker {
   /** The local address that routing chooses. */
   readonly source: Address;
@@ -111,7 +111,7 @@ const WRONG_STATE: LinuxObstacle = {
   text: "the socket has a port, is connected or listens",
 };
 
-/** What the kernel looks at before it looks at ports. */
+/** The checks that the kernel makes before it looks at ports. */
 function refusedAtOnce(system: System, asked: AskedBind): LinuxObstacle | undefined {
   const { socket, type, local, port } = asked;
   const { linux } = system;
@@ -185,7 +185,7 @@ function orderIn(line: Uint32Array): number {
   return new Float64Array(line.slice(ORDER, ORDER + 2).buffer)[0] as number;
 }
 
-/** Who a holder is; of one without a socket, until when it is there. */
+/** A holder in words; for a connection without a socket also when it ends. */
 export function holderText(holder: LinuxRecord | Linux2632Record): string {
   const { id, type, address, port, state, until } = holder;
   const who = `${type} ${showEnd(address || "*", port)}`;
@@ -218,7 +218,7 @@ function explainAny(system: System, asked: Asked): LinuxExplanation {
 /** Counts ports that are reserved (0); not reserved and not held (1); nor is their tuple taken (2). */
 type CountOpen = (what: number) => number;
 
-/** What each rule takes away of the system's range. */
+/** How many ports of the system's range each rule takes away. */
 function explainSearch(
   system: System,
   { socket, group }: Asker,

@@ -27,7 +27,7 @@ import { linuxOver } from "../../core.ts";
 import { type Address, isAnyAddress, readAddress } from "./address.ts";
 import type { Exports618 } from "./core.ts";
 
-/** What a system is opened with. */
+/** The options of a new system. */
 export interface LinuxOptions {
   /**
    * Whose rules: `"6.18"`, the default; with `"2.6.32"` other options count: {@link
@@ -74,9 +74,9 @@ export interface LinuxOptions {
   exact?: boolean | undefined;
   /** Slots of the kernel's UDP hash table: a power of two, 256..65536; 4096 by default. */
   udpHashSlots?: number | undefined;
-  /** Makes chance repeatable: 0..4294967295. */
+  /** Makes random numbers repeatable: 0..4294967295. */
   seed?: number | undefined;
-  /** Where draws come from: answers 0..4294967295. Not together with `seed`. */
+  /** The source of random numbers: answers 0..4294967295. Not together with `seed`. */
   random?: (() => number) | undefined;
   /** Bytes of memory that the system's records may take: 8192..4294967295, the default. */
   memoryLimit?: number | undefined;

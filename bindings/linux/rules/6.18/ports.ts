@@ -140,8 +140,8 @@ export class LinuxPorts extends LinuxSystem {
   }
 
   /**
-   * All that decides how the system answers, as bytes for {@link restore}: here, in another thread, page or
-   * process. Of a system without a `seed` the keys and counters of chance stay at home.
+   * All that decides how the system answers, as bytes for {@link restore}: here, in another thread,
+   * page or process. Without a `seed`, the keys and counters of random numbers are not in it.
    * @throws PortError `EBADF`.
    */
   snapshot(): Uint8Array {

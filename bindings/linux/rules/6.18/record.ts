@@ -37,7 +37,7 @@ export interface LinuxRecord {
   readonly v6only: boolean;
   /** The interface number, 0 for none. */
   readonly bindToDevice: number;
-  /** Whose socket it is, 0 is root; a connection without a socket has no owner, and says 0. */
+  /** The user who owns the socket; 0: root, or a connection without a socket. */
   readonly uid: number;
   /** The path of the group. */
   readonly group: string | undefined;

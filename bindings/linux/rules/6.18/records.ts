@@ -1,4 +1,4 @@
-// Records: the sockets and TIME_WAITs of a system, as the core tells them and as callers see them.
+// Records: the sockets and TIME_WAITs of a system, from the core's lines to what callers see.
 
 import type { PortGroup } from "../../../groups/group.ts";
 import { copyLines, LINE_WORDS } from "../../lines.ts";
@@ -49,7 +49,7 @@ function stateOfGone(flags: number): LinuxSocketState | "time-wait" {
   return (flags & HALF_OPEN) !== 0 ? "fin-wait-2" : "time-wait";
 }
 
-/** What a line says. */
+/** The record of a line. */
 export function recordIn(system: System, line: Uint32Array): LinuxRecord {
   const at = (index: number): number => line[index] as number;
   const flags = at(FLAGS);

@@ -1,4 +1,4 @@
-// What the rules of modern Linux refuse, as errors with the kernel's codes.
+// The refusals of the rules of modern Linux, as errors with the kernel's codes.
 
 import {
   BAD_STATE,
@@ -26,7 +26,7 @@ import { showRange, unpackRange } from "../../../requests/range.ts";
 import type { LinuxSocketType } from "./record.ts";
 import type { System } from "./socket-options.ts";
 
-/** What was asked for. */
+/** The call that was refused. */
 interface Asked {
   readonly type: LinuxSocketType;
   readonly syscall: string;

@@ -55,7 +55,7 @@ import { STATES, type System } from "./socket-options.ts";
 const STATE_MAX = STATES.length - 1;
 const FLAGS_MAX = 0x3fff;
 
-/** A snapshot of which is known what the system is opened with. */
+/** A snapshot whose settings have been read, with which the system is opened. */
 interface BegunRestore618 {
   readonly begun: BegunRestore;
   readonly options: LinuxOptions;
@@ -113,8 +113,8 @@ function readChance(begun: BegunRestore, system: System): void {
 }
 
 /**
- * Reads all that comes behind the chance into the system: its sockets, but for those that wait for
- * accept(). The trees that are made are added to the list.
+ * Reads the rest of the snapshot into the system, and returns its sockets, but for those that wait
+ * for accept(). The trees that are made are added to the list.
  */
 export function restore618(
   { begun, numbers, reached }: BegunRestore618,

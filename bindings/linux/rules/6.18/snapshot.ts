@@ -1,6 +1,6 @@
 // Snapshot of a system by the rules of Linux 6.18. restore.ts reads in the same order:
 //
-//   settings    those of all rules (linux/snapshot.ts); switches, times, what numbers have come to
+//   settings    those of all rules (linux/snapshot.ts); switches, times, the last numbers given out
 //   machine     addresses, devices, the address that routing chooses
 //   chance      of a seeded system: the key of connect()'s hash, its counters
 //   groups      the trees and groups that sockets are in (state/snapshot.ts)
@@ -137,7 +137,7 @@ function writeList<T>(writer: Writer, list: ReadonlySet<T> | undefined, one: (t:
   for (const item of list ?? []) one(item);
 }
 
-/** Keys and counters of a system without a seed stay at home. */
+/** The keys and counters of a system without a seed are not written. */
 function writeChance(writer: Writer, system: System): void {
   const { random, linux } = system;
   if (!(random instanceof SeededRandom)) return;

@@ -1,4 +1,5 @@
-// What sockets of Linux 6.18 are made with and connected with, and what those of one system share.
+// The options with which sockets of Linux 6.18 are made and connected, and the record that those of
+// one system share.
 
 import type { Random } from "../../../core/random.ts";
 import { PortError, wrongValue } from "../../../errors.ts";
@@ -18,7 +19,7 @@ import type { LinuxSocketState, LinuxSocketType } from "./record.ts";
 const DEVICE_MAX = 0x7fffffff;
 const TYPES: readonly string[] = ["tcp4", "tcp6", "udp4", "udp6"];
 
-/** By their numbers in the core. */
+/** The states, by their numbers in the core. */
 export const STATES: readonly LinuxSocketState[] = [
   "closed",
   "listening",
@@ -29,7 +30,7 @@ export const STATES: readonly LinuxSocketState[] = [
   "last-ack",
 ];
 
-/** What a socket is made with. */
+/** The options of a new socket. */
 export interface LinuxSocketOptions {
   /** `"tcp4"` by default. */
   type?: LinuxSocketType | undefined;
@@ -45,16 +46,17 @@ export interface LinuxSocketOptions {
   localPortRange?: PortRange | undefined;
   /** `SO_BINDTODEVICE`: an interface number; 0, the default, is none. */
   bindToDevice?: number | undefined;
-  /** Whose socket it is: 0, the default, is root. */
+  /** The user who owns the socket: 0, the default, is root. */
   uid?: number | undefined;
-  /** Whose port ranges count for the socket; none by default. */
+  /** The group whose port ranges apply to the socket; none by default. */
   group?: PortGroup | undefined;
 }
 
-/** Who answers a connection that the machine itself does not, and how the local end is chosen. */
+/** The answer of a remote machine, and how the local end is chosen. */
 export interface LinuxConnectOptions {
   /**
-   * What the remote machine does: `"accepts"`, the default, `"refuses"`, or `"silent"` (a timeout).
+   * How the remote machine answers: `"accepts"`, the default, `"refuses"`, or `"silent"` (a
+   * timeout).
    */
   remote?: "accepts" | "refuses" | "silent" | undefined;
   /** The local address that routing chooses; that of the system by default. */
@@ -65,7 +67,7 @@ export interface LinuxConnectOptions {
   offset?: number | undefined;
 }
 
-/** What the sockets of one system share. */
+/** The record that the sockets of one system share. */
 export interface System extends OpenSystem {
   readonly linux: Exports618;
   readonly draw: () => number;
@@ -106,7 +108,7 @@ export function checkOwnRange(range: PortRange): PortRange {
   throw new PortError("EINVAL", "invalid-port-range", message);
 }
 
-/** Where the core keeps a group, or 0; the system knows it by that from now on. */
+/** Where the core keeps a group, or 0; the system notes the group for its lists. */
 export function groupIn(system: System, group: PortGroup | undefined): number {
   if (group === undefined) return 0;
   const address = groupAddress(group, system.core);

@@ -61,7 +61,7 @@ export function openSocket618(system: System, given: LinuxSocketOptions): LinuxS
   const flags = flagsOf(type, options);
   const device = checkDevice(system, orDefault(options.bindToDevice, 0));
   const uid = checkUint32("uid", orDefault(options.uid, 0));
-  // Its getters may close whatever there is.
+  // The getters of the options may close the system.
   const range = localPortRange === undefined ? undefined : checkOwnRange(localPortRange);
   const inGroup = groupIn(system, group);
   const inSystem = openOf(system);
@@ -83,7 +83,7 @@ export function restoredSocket618(
 /** A TCP or UDP socket, as far as its port is concerned. Made by `LinuxPorts.socket`. */
 export class LinuxSocket implements Disposable {
   readonly type: LinuxSocketType;
-  /** Whose socket it is; 0 is root. */
+  /** The user who owns the socket; 0 is root. */
   readonly uid: number;
   readonly #system: System;
   /** Where the core keeps the socket; 0 when it is gone. */
@@ -109,7 +109,7 @@ export class LinuxSocket implements Disposable {
    * bind() (Linux `inet_bind`, `inet6_bind`).
    * @param address of the socket's family; `""` is any.
    * @param port 1..65535, or 0: any.
-   * @param uid whose call it is, where that is not the socket's: 0 may bind every port.
+   * @param uid the user who calls, if not the socket's: 0 may bind every port.
    * @returns the port; 0 where `bindAddressNoPort` leaves it to connect().
    * @throws PortError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL`, `EAFNOSUPPORT`, `ENOBUFS`,
    * `EBADF`, and those of bad arguments.
@@ -257,7 +257,7 @@ export class LinuxSocket implements Disposable {
   }
 
   /**
-   * What the remote end sends that is outside of the system.
+   * The remote end, which is outside of the system, sends a FIN or a reset.
    * @throws PortError `ENOTCONN` (the other end is none, or a socket of the system), `ENOBUFS`, `EBADF`.
    */
   receive(segment: "fin" | "reset"): void {
@@ -270,8 +270,8 @@ export class LinuxSocket implements Disposable {
   }
 
   /**
-   * close(): in order, so that who closes first leaves TIME_WAIT behind; or by a reset (SO_LINGER
-   * 0). A second call does nothing.
+   * close(): in order, so that the end that closes first leaves a TIME_WAIT; or by a reset
+   * (SO_LINGER 0). A second call does nothing.
    * @throws PortError `ENOBUFS`: no memory for the TIME_WAIT, and the socket is as it was; and those of
    * bad arguments.
    */
@@ -293,10 +293,10 @@ export class LinuxSocket implements Disposable {
   }
 
   /**
-   * Why {@link bind} would refuse an address and port, and who has it: asked by the same rules, and
-   * nothing changes.
+   * Why {@link bind} would refuse an address and port, and which sockets have it, by the same
+   * rules. Nothing changes.
    * @param port 1..65535, or 0: any, where the answer says what each rule takes from the range.
-   * @param uid whose call it would be.
+   * @param uid the user who would call.
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   explainBind(address: AddressLike, port: number, uid: number = this.uid): LinuxExplanation {
@@ -419,7 +419,7 @@ export class LinuxSocket implements Disposable {
   }
 
   /**
-   * Whose port ranges count. Setting it does not take away the port that the socket has.
+   * The group whose port ranges apply. Setting it leaves the socket its port.
    * @throws PortError (set) `EBADF`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ENOENT`.
    */
   get group(): PortGroup | undefined {
