@@ -10,7 +10,7 @@
 // Which of the first two `#wasm` means is said by the conditions under "imports" in package.json.
 
 //
-// What has been compiled from the very same sources is left as it is: the digest of them all says so.
+// If the digest of all sources has not changed, nothing is compiled again.
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";

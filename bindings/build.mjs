@@ -29,7 +29,7 @@ for (const folder of ["build/bindings", "build/lib"]) {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** What is reached from nowhere but one entry point stays with it. */
+/** A file that only one entry point reaches stays with that entry point. */
 const ENTRIES = {
   index: "index",
   node: "node/index",

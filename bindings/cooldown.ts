@@ -4,7 +4,7 @@ import { wrongType, wrongValue } from "./errors.ts";
 import { checkInteger, readOptions } from "./requests/checks.ts";
 
 /**
- * What happens when only cooling ports are left: `"refuse"`, the default of pools, refuses;
+ * The policy for when only cooling ports are left: `"refuse"`, the default of pools, refuses;
  * `"oldest"` takes the one that has cooled down longest, as Linux' `tcp_tw_reuse` would; `"wait"`,
  * which only connectors know, waits for the next that has cooled down.
  */
@@ -15,7 +15,7 @@ export interface CooldownOptions {
   /** Milliseconds that a port cools down after `PortPool.coolDown`: 0..86400000; 0 is none. */
   period: number;
   /**
-   * What `take` does when only cooling ports are left. With `"refuse"`, the default, it answers
+   * The policy of `take` when only cooling ports are left. With `"refuse"`, the default, it answers
    * `Refusal.COOLING`; `PortPool.nextExpiry` tells when to take again.
    */
   whenCooling?: Exclude<WhenCooling, "wait"> | undefined;

@@ -17,8 +17,8 @@ import type { LinuxRecord } from "./linux/rules/6.18/record.ts";
 import type { Explanation } from "./state/explanation.ts";
 
 /**
- * What `PortPool.take` and `takeAt` answer instead of a port. All are negative, and a call that is
- * refused has changed nothing.
+ * The answers of `PortPool.take` and `takeAt` instead of a port. All are negative, and a call that
+ * is refused has changed nothing.
  */
 export const Refusal = {
   /** The port is held in a way that does not allow sharing it. */
@@ -68,7 +68,7 @@ export type Reason =
   | "not-compiled"
   | "not-supported";
 
-/** What an error can say beside its message. */
+/** The details of an error beside its message. */
 export interface PortErrorDetails {
   /** The system call that would have failed: `bind`, `listen`, `connect` or `close`. */
   syscall?: string | undefined;
@@ -151,10 +151,9 @@ export class PortError extends Error {
   }
 
   /**
-   * Who or what stands in the way of the refused request, as things are when this is called;
-   * `undefined` where there is nothing to explain, as for bad arguments. Nothing is computed
-   * before. Of a refused bind(), listen() or connect() of a {@link LinuxPorts} it is a
-   * {@link LinuxExplanation}.
+   * The holders and limits in the way of the refused request, at the time of this call; `undefined`
+   * where there is nothing to explain, as for bad arguments. Nothing is computed before. Of a
+   * refused bind(), listen() or connect() of a {@link LinuxPorts} it is a {@link LinuxExplanation}.
    * @throws PortError `EBADF` when the manager, or the socket, has been closed.
    */
   explain<Told extends AnyExplanation = Explanation>(): Told | undefined {

@@ -241,7 +241,7 @@ export class PortManager implements Disposable {
 
   /**
    * Releases the reservations whose cooldown is over (`Reservation.coolDown`), each at its very time.
-   * Those of pools are theirs: `PortPool.expire`.
+   * For the ports of pools see `PortPool.expire`.
    * @param now milliseconds of the clock that `coolDown` was given.
    * @param freed gets the reservations that are released, the earliest first.
    * @returns how many they are.
@@ -319,8 +319,8 @@ export class PortManager implements Disposable {
   }
 
   /**
-   * Says whether `reservePort` with this request would succeed now, and if not, who or what stands in the
-   * way. Changes nothing. A refused call's error says the same: `PortError.explain`.
+   * Says whether `reservePort` with this request would succeed now, and if not, which holder or limit is
+   * in the way. Changes nothing. A refused call's error says the same: `PortError.explain`.
    * @throws PortError `EBADF`, `ENOENT` (the group is gone), and those of bad arguments.
    */
   explain(request: ReserveRequest): Explanation {
@@ -363,7 +363,7 @@ export class PortManager implements Disposable {
     return snapshotOf(source, checkSnapshotOptions(options));
   }
 
-  /** What came with a restored manager; `undefined`: it has been opened. */
+  /** The objects made with a restored manager; `undefined`: it has been opened. */
   get restored(): Restored | undefined {
     return this.#restored;
   }
@@ -395,7 +395,7 @@ export class PortManager implements Disposable {
 
   /**
    * Changes the ephemeral range (gVisor `SetPortRange`). Reservations stay as they are.
-   * @param first 1..65535. gVisor takes 0 here, and may then hand out port 0; we do not.
+   * @param first 1..65535. gVisor takes 0 here, and may then hand out port 0.
    * @param last first..65535.
    * @throws PortError `EINVAL` (`invalid-port-range`), `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */
@@ -413,7 +413,7 @@ export class PortManager implements Disposable {
   }
 
   /**
-   * Gives back everything. Pools and reservations of the manager are dead from here on. A second call
+   * Frees everything. Pools and reservations of the manager cannot be used any more. A second call
    * does nothing.
    */
   close(): void {

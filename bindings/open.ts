@@ -19,7 +19,7 @@ import {
   type SelectionOptions,
 } from "./selection.ts";
 
-/** What a manager is opened with. Its `cooldown` is the default of its pools. */
+/** The options of a new manager. Its `cooldown` is the default of its pools. */
 export interface OpenOptions extends CooldownOption {
   /** The ephemeral range, 16000..65535 by default (gVisor). */
   portRange?: PortRange | undefined;

@@ -28,7 +28,7 @@ export function openReserving(settings: ReturnType<typeof checkOpen>): Reserving
   return new Reserving(core, manager, limit, selection);
 }
 
-/** What a manager keeps in memory. */
+/** The memory of a manager. */
 interface ManagerResources {
   readonly core: Core;
   readonly manager: number;

@@ -29,9 +29,9 @@ export class PoolRecord {
   readonly counts: Counts;
   /** Where the core keeps the pool; 0 when it is closed. */
   handle: number;
-  /** What cooldown.wasm keeps for the pool. */
+  /** The records of the pool in cooldown.wasm. */
   readonly cooling: CoolingRecords | undefined;
-  /** What the pool is opened for, in the group that it is in now. */
+  /** The pool's description, with the group that it is in now. */
   key: Key;
   readonly kind: PoolKind;
   /** Called when the pool closes; with `true` if its manager closes. */
@@ -86,7 +86,7 @@ export class PoolRecord {
 /** Closes the records of pools that are garbage. */
 export const poolCleanup: Registry<PoolRecord> = registerCleanup((record) => record.close());
 
-/** What cooldown.wasm keeps for one pool, in the memory of the pool's manager. */
+/** The records of one pool in cooldown.wasm, in the memory of the pool's manager. */
 export class CoolingRecords {
   readonly exports: CooldownExports;
   /** Where its cooling ports are kept; 0: it has no cooldown, or is closed. */

@@ -31,7 +31,7 @@ export let rangeOf: (pool: PortPool) => PortRange | undefined;
 /** Is a pool's selection `"random"`, with a random offset for each search? */
 export let isRandomPool: (pool: PortPool) => boolean;
 
-/** What the manager of a pool has granted and refused. */
+/** The counts of a pool's manager. */
 export let countsOf: (pool: PortPool) => Counts;
 
 /** Calls when a pool is closed, or its manager: then with `true`. */
@@ -290,8 +290,8 @@ export class PortPool implements Disposable {
   }
 
   /**
-   * Says whether `takeAt` of that port, or `take`, would succeed now, and if not, who or what
-   * stands in the way. Changes nothing.
+   * Says whether `takeAt` of that port, or `take`, would succeed now, and if not, which holder or
+   * limit is in the way. Changes nothing.
    * @param port 1..65535; absent: any.
    * @throws PortError `EBADF` (closed), `ENOENT` (the group is gone), `ERR_SOCKET_BAD_PORT`,
    * `ERR_INVALID_ARG_TYPE`.

@@ -4,7 +4,7 @@
 //   Block    a header of 4 bytes and a payload. Blocks lie side by side without gaps.
 //   Unit     8 bytes. A block is a whole number of units, and its payload is 8-aligned.
 //   Class    blocks of about one size: 16 classes per power of two, each with a free list.
-//   Account  who pays: two words, used and limit, at the start of a manager's record.
+//   Account  pays for blocks: two words, used and limit, at the start of a manager's record.
 //
 //        ┌────────┬───────────────────────────────┬────────┬─────────
 //   used │ header │ payload                       │ header │ …
@@ -86,7 +86,7 @@ export function boot(): void {
   release(heapStart());
 }
 
-/** What a block of so many bytes takes from an account. */
+/** The cost of a block of so many bytes to its account. */
 export function costOf(bytes: u32): u32 {
   return unitsFor(bytes) << 3;
 }
@@ -135,7 +135,7 @@ export function free(account: Address, block: Address): void {
   if (!keepQuick(block, sizeOf(block) >> 3)) release(block);
 }
 
-/** What a block has taken from its account. */
+/** The cost of a block to its account. */
 export function paidFor(block: Address): u32 {
   return sizeOf(block) - (header(block) & PADDED ? UNIT_BYTES : 0);
 }
@@ -263,7 +263,7 @@ function grow(bytes: u32): bool {
   const pages = min<i32>(room, max<i32>(<i32>need, memory.size() >> 5));
   if (memory.grow(pages) < 0 && memory.grow(<i32>need) < 0) return false;
 
-  // What marked the end becomes the header of the new block.
+  // The header that marked the end becomes that of the new block.
   const block = load<u32>(END);
   const end = (<u32>memory.size()) << PAGE_SHIFT;
   store<u32>(END, end);

@@ -1,4 +1,4 @@
-// What cooldown.debug.wasm exports: all of cooldown.wasm, and the checks of its invariants. It
+// The exports of cooldown.debug.wasm: all of cooldown.wasm, and the checks of its invariants. It
 // works only with the memory of core.debug.wasm, because a release core has its heap where the
 // texts of this module lie.
 

@@ -1,6 +1,6 @@
-// What cooldown.wasm exports: ports that cool down, and the order in which ports are offered again.
-// It uses the memory of core.wasm, and calls it to hold and free the ports themselves: all state is
-// in memory.
+// The exports of cooldown.wasm: ports that cool down, and the order in which ports are offered
+// again. It uses the memory of core.wasm, and calls it to hold and free the ports themselves: all
+// state is in memory.
 
 export {
   closeCooldown,

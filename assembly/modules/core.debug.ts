@@ -1,5 +1,5 @@
-// What core.debug.wasm exports: all of core.wasm, and the check of its invariants. Its asserts are
-// on, so that a programmer's error traps with a file and a line.
+// The exports of core.debug.wasm: all of core.wasm, and the check of its invariants. Its asserts
+// are on, so that a programmer's error traps with a file and a line.
 
 import { LINUX_TEXTS_AT } from "../memory/layout";
 

@@ -1,4 +1,4 @@
-// What core.wasm exports: reservations and pools of the port manager, groups, reserved ports,
+// The exports of core.wasm: reservations and pools of the port manager, groups, reserved ports,
 // port selection. linux/ is a module of its own (modules/linux.ts).
 
 export {

@@ -1,4 +1,4 @@
-// What linux.debug.wasm exports: all of linux.wasm, and the check of its invariants. It runs over
+// The exports of linux.debug.wasm: all of linux.wasm, and the check of its invariants. It runs over
 // the memory of core.debug.wasm, and only there: its texts lie where a release core has its heap.
 
 import { COOLDOWN_TEXTS_AT } from "../memory/layout";

@@ -1,6 +1,6 @@
-// What linux.wasm exports: the kernel's bind() and connect(), sockets, bind buckets and TIME_WAIT.
-// Names end with the rules that they belong to. It uses the memory of core.wasm, and contains what
-// it uses of the folders below: all state is in memory.
+// The exports of linux.wasm: the kernel's bind() and connect(), sockets, bind buckets and
+// TIME_WAIT. Names end with the rules that they belong to. It uses the memory of core.wasm, and
+// contains what it uses of the folders below: all state is in memory.
 
 // ── Linux 2.6.32 ──────────────────────────────────────────────────────────────────────────
 

@@ -297,7 +297,7 @@ export function blockerAt(index: u32): Address {
   return <Address>load<u32>(BLOCKERS, LIST_ITEMS) + ((<usize>index) << 2);
 }
 
-/** What the partials `from..to` block, host by host. */
+/** The ports that the partials `from..to` block, host by host. */
 function blockedByPartials(word: u32, asked: u64, from: u32, to: u32): u64 {
   let blocked: u64 = 0;
   let first = from;

@@ -16,7 +16,7 @@ import { FLAG_MASK, TRANSPORT_TCP, TUPLE_ONLY } from "../abi";
 
 export const ANY_HOLD: u32 = 8;
 
-/** What a request wants its fellow holders to share. */
+/** The flags that a request wants the other holders of its port to have. */
 export function wantedOf(flags: u32, exclusive: bool): u32 {
   return exclusive || flags == 0 ? ANY_HOLD : flags;
 }
@@ -26,14 +26,14 @@ export function isExclusive(transport: u32, ephemeral: bool): bool {
   return ephemeral && transport == TRANSPORT_TCP;
 }
 
-/** What a holder of the very same destination lacks. */
+/** The flags that a holder of the very same destination lacks. */
 export function lackedBySame(flags: u32): u32 {
   return ANY_HOLD | (FLAG_MASK & ~flags);
 }
 
 /**
- * What a holder of another destination lacks, where one of the two is a wildcard: only TupleOnly
- * counts.
+ * The flags that a holder of another destination lacks, where one of the two is a wildcard: only
+ * TupleOnly counts.
  */
 export function lackedByOther(flags: u32): u32 {
   return ANY_HOLD | (TUPLE_ONLY & ~flags);

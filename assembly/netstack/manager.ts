@@ -101,7 +101,9 @@ export function range(manager: Address): u32 {
   return ephemeralRangeOf(manager);
 }
 
-/** What is added to the offset of a stable pick: the number of stable picks that have succeeded. */
+/**
+ * The hint, which is added to the offset of a stable pick: how many stable picks have succeeded.
+ */
 export function hint(manager: Address): u32 {
   return hintOf(manager);
 }

@@ -215,7 +215,7 @@ export function clearSet(account: Address, set: Address): void {
   store<u32>(set, 0, SET_PORTS);
 }
 
-/** What the container has taken from its account. */
+/** The cost of the container to its account. */
 export function paidBySet(set: Address): u32 {
   return containerOf(set) >= ARRAY ? paidFor(portsOf(set)) : 0;
 }

@@ -5,9 +5,7 @@ import { wasm } from "#cooldown-wasm";
 import type { Core } from "./core.ts";
 import { Overlay, type OverlayInstance } from "./overlay.ts";
 
-/**
- * What the cooldown module exports. Addresses, counts and ports are numbers, as those of the core.
- */
+/** The exports of the cooldown module. Addresses, counts and ports are numbers, as in the core. */
 export type CooldownExports = {
   openCooldown(manager: number, period: number): number;
   closeCooldown(cooldown: number): void;

@@ -10,7 +10,9 @@ import { BATCH_AT, BATCH_MAX, REQUEST_AT, REQUEST_BYTES } from "../../assembly/a
 import { instantiate } from "./instance.ts";
 import { checkModule, compile } from "./module.ts";
 
-/** What the core exports. Addresses, counts and ports are numbers; a negative one is a refusal. */
+/**
+ * The exports of the core. Addresses, counts and ports are numbers; a negative one is a refusal.
+ */
 export type CoreExports = {
   memory: WebAssembly.Memory;
 

@@ -48,7 +48,7 @@ function exportsOf(module: unknown): string[] | undefined {
   }
 }
 
-/** Base64 of other builds than those that the package brings along. */
+/** Base64 of other builds than the package's own. */
 let replacements: Readonly<Record<ModuleFile, string>> | undefined;
 let hasCompiled = false;
 

@@ -213,7 +213,7 @@ export class PortGroup {
     this.#group.setOwn(GROUP_CONNECT, checkLimit("connectPortRange", range));
   }
 
-  /** What the group may use now: its own ranges within those of all groups above it. */
+  /** The ranges that the group may use now: its own ranges within those of all groups above it. */
   get effective(): EffectiveRanges {
     const group = this.#group;
     return { bind: group.effective(GROUP_BIND), connect: group.effective(GROUP_CONNECT) };
@@ -351,7 +351,7 @@ export class PortGroups implements Disposable {
   }
 
   /**
-   * Gives back everything; the groups are dead from here on. A second call does nothing.
+   * Frees everything; the groups cannot be used any more. A second call does nothing.
    * @throws PortError `EBUSY` as long as any group is in use.
    */
   close(): void {

@@ -37,7 +37,7 @@ export interface LinuxObstacle<Holder = LinuxRecord> {
   readonly rule: LinuxRule;
   /** The reason in words. */
   readonly text: string;
-  /** Who has the port, for an explicit port: a socket, or a connection without one. */
+  /** The holder, for an explicit port: a socket, or a connection without one. */
   readonly holder?: Holder | undefined;
   /** The path of the group that set the limit. */
   readonly group?: string | undefined;
@@ -52,8 +52,8 @@ export interface LinuxExplanation<Holder = LinuxRecord> {
   /** The port that was asked about; 0: any. */
   readonly port: number;
   /**
-   * What stands in the way. For an explicit port every holder that has to go, and no other; for any
-   * port what each rule takes away: with {@link free} it adds up to the system's range.
+   * The reasons against it. For an explicit port every holder that has to go, and no other; for any
+   * port how many ports each rule takes away: with {@link free} it adds up to the system's range.
    */
   readonly because: readonly LinuxObstacle<Holder>[];
   /** For any port: the system's range. */

@@ -50,7 +50,7 @@ export interface Linux2632RestoreOptions extends Omit<LinuxRestoreOptions, "rule
   rules: "2.6.32";
 }
 
-/** What came with a restored system. */
+/** The objects made with a restored system. */
 export interface RestoredLinux<Socket = LinuxSocket> {
   /** Its sockets by their `id`; those that wait for accept() are got by calling it. */
   readonly sockets: ReadonlyMap<number, Socket>;
@@ -66,7 +66,7 @@ interface SavedSystem extends OpenSystem {
 /** A snapshot whose settings have been read. */
 export interface BegunRestore {
   readonly reader: Reader;
-  /** What the system is opened with by all rules. */
+  /** The options of the system that all rules have. */
   readonly options: SharedOptions;
   readonly groups: PortGroups | undefined;
   readonly seedState: number | undefined;

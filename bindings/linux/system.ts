@@ -11,7 +11,7 @@ import { checkRange, type PortRange, unpackRange } from "../requests/range.ts";
 import { checkStart, RANGE_ADVICE } from "./checks.ts";
 import type { SharedExports } from "./core.ts";
 
-/** What is known of a port that has an owner (Linux `struct inet_bind_bucket`). */
+/** The bucket of a port that has an owner (Linux `struct inet_bind_bucket`). */
 export interface BindBucket {
   /**
    * 1: every bind() so far had SO_REUSEADDR, and no socket listens; 0: some bind() had not; -1:
@@ -42,7 +42,7 @@ export interface LinuxStats {
   };
 }
 
-/** What a system shares with its sockets. */
+/** The record that a system shares with its sockets. */
 export interface OpenSystem {
   readonly core: Core;
   readonly linux: SharedExports;
@@ -59,7 +59,7 @@ const systemCleanup = registerCleanup<SystemResources>(({ linux, system, reserve
   dropList(reserved);
 });
 
-/** What a system keeps in memory. */
+/** The memory of a system. */
 interface SystemResources {
   readonly linux: SharedExports;
   readonly system: number;
@@ -173,7 +173,7 @@ export abstract class LinuxSystem implements Disposable {
   // ── Figures ─────────────────────────────────────────────────────────────────────────────
 
   /**
-   * What is known of a TCP port; `undefined`: no TCP socket or TIME_WAIT owns it.
+   * The bucket of a TCP port; `undefined`: no TCP socket or TIME_WAIT owns it.
    * @param port 1..65535.
    * @throws PortError `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `EBADF`.
    */
@@ -209,7 +209,7 @@ export abstract class LinuxSystem implements Disposable {
   }
 
   /**
-   * Gives back everything. Sockets of the system are gone from here on. A second call does nothing.
+   * Gives back everything. Sockets of the system are closed by that. A second call does nothing.
    */
   close(): void {
     const system = this.#system;

@@ -94,7 +94,7 @@ export interface ReserveRequest extends PoolRequest, GroupOption, ReservedOption
   offset?: number | undefined;
 }
 
-/** What a pool is opened with. */
+/** The options of a new pool. */
 export interface PoolOptions extends PoolRequest, GroupOption, ReservedOption, CooldownOption {
   /**
    * How `take` picks. `"bind"`: as bind() with port 0, where an ephemeral TCP port is never shared

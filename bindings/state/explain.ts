@@ -255,7 +255,7 @@ type Rule = keyof typeof WORDS;
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-/** What is held in the networks and the transport of a request. */
+/** The held ports in the networks and the transport of a request. */
 function flowsFor({ core, manager }: HeldSource, { key }: Judged, port: number): FlowList {
   const { networks, transport } = key;
   return FlowList.of(

@@ -1,4 +1,4 @@
-// What an explanation looks like.
+// The types of an explanation.
 
 import type { PortRange } from "../requests/range.ts";
 import type { HeldPort } from "./held-port.ts";
@@ -19,7 +19,7 @@ import type { HeldPort } from "./held-port.ts";
  *
  * - `"headroom"`: it is kept free for other programs.
  * - `"blocks"`: it is in no block that is leased here.
- * - `"quarantined"`: another program holds it, or the system has not let go of its tuple.
+ * - `"quarantined"`: another program holds it, or the system still keeps its tuple.
  * - `"source"`: the source cannot be bound.
  * - `"limit"`: something else than ports was used up; the text says what.
  */
@@ -43,7 +43,7 @@ export interface Obstacle {
   readonly rule: ExplainRule;
   /** The reason in words. */
   readonly text: string;
-  /** Who holds the port, for an explicit port. */
+  /** The holder of the port, for an explicit port. */
   readonly holder?: HeldPort | undefined;
   /** The flags that the request wants and the holder lacks, where it matters which. */
   readonly lacks?: readonly string[] | undefined;
@@ -77,10 +77,10 @@ export interface Explanation {
   /** The port that was asked about; 0: any. */
   readonly port: number;
   /**
-   * What stands in the way. For an explicit port every holder that has to go, and no other: if they
+   * The reasons against it. For an explicit port every holder that has to go, and no other: if they
    * give the port back, it can be had. Where other flags would do as well, the fewest holders are
-   * named. For any port the arithmetic: what each rule takes away, and {@link free}, add up to the
-   * range.
+   * named. For any port the arithmetic: how many ports each rule takes away, and {@link free}, add
+   * up to the range.
    */
   readonly because: readonly Obstacle[];
   /** For any port: the ephemeral range. */

@@ -7,7 +7,7 @@
 //   whether the binding is inline · 15 binding, with bits for counts that differ, for flows that its
 //   aggregates do not count, and for an inline host
 //
-// What happens to the manager afterwards does not show here.
+// Later changes of the manager do not show here.
 
 import { BATCH_AT, BATCH_MAX, LINE_BYTES, LINES_AT, PORT_MAX } from "../../assembly/abi.ts";
 import type { Core } from "../core/core.ts";

@@ -5,7 +5,7 @@ import type { ReservedPorts } from "../groups/reserved.ts";
 import { isRange, type PortRange } from "../requests/range.ts";
 import { badSnapshot, type Reader, type Writer } from "./bytes.ts";
 
-/** What names a group and a list, or none. */
+/** A description, which may name a group and a list. */
 interface Naming {
   readonly group: PortGroup | undefined;
   readonly reserved: ReservedPorts | undefined;

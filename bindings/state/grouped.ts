@@ -13,9 +13,7 @@ export class GroupedReservations {
   #added = 0;
   #sweepAt = LEAST;
 
-  /**
-   * Those that have been released are dropped when there are twice as many as at the last sweep.
-   */
+  /** Released reservations are dropped when there are twice as many as at the last sweep. */
   add(reservation: Reservation): void {
     const { port } = reservation;
     this.#byPort.set(port, (this.#byPort.get(port) ?? new Set()).add(reservation));
@@ -39,7 +37,7 @@ export class GroupedReservations {
     }
   }
 
-  /** Those whose ports are held. */
+  /** The reservations whose ports are held. */
   *held(): Generator<Reservation> {
     for (const some of this.#byPort.values()) {
       for (const reservation of some) if (!reservation.released) yield reservation;

@@ -184,7 +184,7 @@ function nameOf({ transport, network, address, port }: CheckedFilter): string {
 
 // ── Membership ────────────────────────────────────────────────────────────────────────────
 
-/** What is known of a description and a port that a reservation or a pool of some kind has. */
+/** The reservation or pool of some kind that has a description and a port. */
 type Membership<T> = (text: string, port: number) => T | undefined;
 
 /** @returns `undefined`: there is no reservation and no pool. */

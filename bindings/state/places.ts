@@ -199,7 +199,7 @@ function compare(one: Uint32Array, other: Uint32Array): number {
   return 0;
 }
 
-/** Those that come first, and then the others. */
+/** The lines that come first, and then the others. */
 function firstOnes<T>(items: Iterable<T>, isFirst: (item: T) => boolean): T[] {
   const all = [...items];
   return [...all.filter(isFirst), ...all.filter((item) => !isFirst(item))];

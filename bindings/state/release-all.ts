@@ -27,7 +27,7 @@ export class Purges {
     this.#latest.set(name, { at: this.epoch, rest });
   }
 
-  /** What is left of a reservation that was last looked at in an epoch. */
+  /** The rest of a reservation that was last checked in an epoch. */
   restOf(key: Key, port: number, since: number): Key | undefined {
     let left: Key | undefined = key;
     for (const { at, rest } of this.#latest.values()) {

@@ -31,7 +31,7 @@ import { readSelection, restoreCounters } from "./selections.ts";
 
 type Settings = ReturnType<typeof checkOpen>;
 
-/** What came with a restored manager. */
+/** The objects made with a restored manager. */
 export interface Restored {
   /** Its pools, in the order in which the original opened them. */
   readonly pools: readonly PortPool[];
@@ -77,7 +77,7 @@ const OPTION_NAMES = ["memoryLimit", "groups", "module", "cooldownModule"];
 interface BegunRestore {
   readonly reader: Reader;
   readonly groups: PortGroups | undefined;
-  /** What the manager is opened with; the rest is set once it is open. */
+  /** The options that the manager is opened with; the rest is set once it is open. */
   readonly settings: Settings;
   readonly hint: number;
   readonly clock: number;

@@ -67,7 +67,7 @@ const KINDS = {
 } as const;
 
 /**
- * What is asked for, or `undefined` when help is.
+ * The options given, or `undefined` if help is asked for.
  * @throws BadInput when the command line is not understood.
  */
 export function understand(args: readonly string[]): DemoOptions | undefined {

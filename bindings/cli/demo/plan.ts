@@ -35,7 +35,7 @@ export interface Plan {
   readonly warmUp: number;
   readonly capacity: Portion;
   readonly filling: Portion;
-  /** What was wished for, or would show more, and is not done: whole sentences. */
+  /** Parts that were wanted, or would show more, and are left out: whole sentences. */
   readonly leftOut: readonly string[];
 }
 

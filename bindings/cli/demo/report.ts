@@ -110,7 +110,7 @@ function fillingSection(findings: Findings): string[] {
   ];
 }
 
-/** What the way can do and what it cannot, as it was seen. */
+/** The abilities and limits of the way, as measured. */
 function seenOf({ way, sources, sharedBy }: Capacity, { destinations }: Plan): string {
   const from = sources.length === 0 ? "none" : sources.join(", ");
   if (way === "kernel") return `the source cannot be chosen; it was ${from}`;

@@ -9,7 +9,7 @@ import { Progress } from "./progress.ts";
 import { introduction, summary, titleOf } from "./report.ts";
 import { run } from "./run.ts";
 
-/** What a run may take, and then closing. */
+/** The time limits of a run, and of closing. */
 export const RUN_MS_MAX = 70_000;
 export const CLOSE_MS_MAX = 10_000;
 /** Signals that end a run, with the message and the exit code. */

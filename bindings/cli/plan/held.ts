@@ -13,7 +13,7 @@ import { widened } from "./remedies.ts";
 
 const UNPRIVILEGED_FIRST = 1024;
 
-/** What would make the connections fit. */
+/** Changes that would make the connections fit. */
 type Change =
   | { readonly change: "sources" | "destinations" | "files"; readonly value: number }
   | { readonly change: "range"; readonly value: PortRange }
@@ -26,7 +26,7 @@ interface Held {
   /** How many are asked for. */
   readonly connections: number;
   readonly fits: boolean;
-  /** What is met first, where they do not fit. */
+  /** The limit that is met first, if they do not fit. */
   readonly exhausted: "range" | "files" | undefined;
   /** Ports that each source has for each destination. */
   readonly ports: number;

@@ -123,7 +123,7 @@ export function reservedIn(load: Ports): number {
   return load.range.last - load.range.first + 1 - portsOf(withoutHeadroom(load));
 }
 
-/** What of a load to simulate, so that about `arrivalsMax` connections are made. */
+/** The part of a load to simulate, so that about `arrivalsMax` connections are made. */
 export function shareOf(load: Load, arrivalsMax: number): Share {
   const isShort = load.rate * load.seconds <= arrivalsMax;
   const settled = SETTLED_TIMES * settledAfter(load);

@@ -131,7 +131,9 @@ function kernelText({ kernel }: Answer): string {
   return `${what}: ${outcome}; ${looked}.`;
 }
 
-/** What it has less of: ports, where several destinations could share them, and their time. */
+/**
+ * The resources that it has less of: ports that several destinations could share, and their time.
+ */
 function plainPorts(load: Load, plain: Forecast): string {
   const ports = counted(plain.ports * load.sources, "port");
   if (load.destinations > 1) return `shares no port among destinations: ${ports} in all`;

@@ -16,7 +16,7 @@ import {
   shareOf,
 } from "./load.ts";
 
-/** What was exhausted: the ports of the range, but for cooling ones, or the open files. */
+/** The exhausted resource: the ports of the range, but for cooling ones, or the open files. */
 export type Exhausted = "range" | "cooling" | "files";
 
 /**
@@ -44,7 +44,7 @@ export interface Forecast {
    * at once.
    */
   readonly perPool: { readonly open: number; readonly cooling: number; readonly peak: number };
-  /** What was simulated. */
+  /** The share of the load that was simulated. */
   readonly share: Share;
 }
 
@@ -198,7 +198,7 @@ class Run implements Disposable {
     this.#samples++;
   }
 
-  /** What has ended, and what has cooled down, by now. */
+  /** Handles connections that have ended, and ports that have cooled down, by now. */
   #advance(now: number): void {
     for (; this.#ends.next <= now; this.#ends.drop()) {
       this.#end(this.#ends.owner, this.#ends.port, this.#ends.next);

@@ -120,7 +120,7 @@ function linesOf(path: string): string[] {
   }
 }
 
-/** What a process is called. */
+/** The name of a process. */
 export function nameOf(pid: number, root: string): string {
   return linesOf(`${root}/${pid}/comm`)[0] ?? "";
 }

@@ -50,7 +50,7 @@ On Linux; elsewhere it says what is not known.
   --destination HOST:PORT  only connections to there, and what is left for it, by a connector and by
                            the kernel's own choice; may be repeated. IPv6 as [::1]:443
   --port N                 instead, which sockets and programs have this port, and what may share it
-  --blocks                 instead, who has leased which blocks of ports (hostBlocks)
+  --blocks                 instead, which processes have leased which blocks (hostBlocks)
   --top N                  how many sources and destinations to list; ${TOP} by default
   --json                   one JSON document, with all of them unless --top is given
   --help                   show this

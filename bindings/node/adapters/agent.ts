@@ -26,10 +26,10 @@ export interface StickyOptions {
   stickyKey?: string | undefined;
 }
 
-/** Options of {@link HttpPortAgent}: those of `http.Agent`, and ours. */
+/** Options of {@link HttpPortAgent}: those of `http.Agent`, and portwarden's. */
 export interface HttpPortAgentOptions extends HttpAgentOptions, StickyOptions {}
 
-/** Options of {@link HttpsPortAgent}: those of `https.Agent`, and ours. */
+/** Options of {@link HttpsPortAgent}: those of `https.Agent`, and portwarden's. */
 export interface HttpsPortAgentOptions extends HttpsAgentOptions, StickyOptions {}
 
 /** Node's callback for the outcome. */
@@ -46,10 +46,10 @@ const NodesHttpsAgent: typeof HttpsAgent = loadedLater(() => builtin("https").Ag
  * Connections to a `socketPath` are left to Node.
  *
  * - If there is no port, the request emits `error` with a {@link ConnectorError}.
- * - A request that is destroyed ends at once: it gives up its connection, and before that its place among those
- *   who wait, for a port as well as in the agent's own queue.
+ * - A request that is destroyed ends at once: it gives up its connection, and before that its place among the
+ *   waiting ones, for a port as well as in the agent's own queue.
  * - A request that waits for a port takes a connection of the agent that becomes idle meanwhile.
- * - `timeout` counts while connecting and while waiting for a port; the request emits `timeout`, as ever.
+ * - `timeout` counts while connecting and while waiting for a port; the request emits `timeout`, as usual.
  * - `agent.destroy()` also ends the connections under way: their requests fail with `ECONNRESET`.
  * @example
  * const connector = createConnector({ sources: "127.0.0.2-127.0.0.5" });

@@ -5,7 +5,7 @@
 //
 // or lease blocks of them on this host, each with a store of its own.
 //
-// What workers are told goes through autocannon's own options, as plain data.
+// The settings for workers go through autocannon's own options, as plain data.
 
 import { fileURLToPath } from "node:url";
 import { wrongValue } from "../../errors.ts";
@@ -17,17 +17,17 @@ import { readHostSettings } from "../host/host-state.ts";
 
 const WORKERS_MAX = 1024;
 
-/** What {@link autocannonWorkers} adds to the options of autocannon. */
+/** The options that {@link autocannonWorkers} adds to those of autocannon. */
 export interface AutocannonWorkerOptions {
   /** As autocannon's own. */
   workers: number;
   /** The file that workers load. autocannon takes a path here, and its types a function. */
   setupClient: string & ((client: object) => void);
-  /** What the file reads; autocannon passes it on. */
+  /** The settings that the file reads; autocannon passes them on. */
   portwarden: AutocannonShares;
 }
 
-/** What all workers are told. */
+/** The settings of all workers. */
 export interface AutocannonShares {
   /** Options of their connectors, but for the range; what is kept free is reserved. */
   readonly options: ConnectorOptions;
@@ -65,7 +65,8 @@ export function autocannonWorkers(
 ): AutocannonWorkerOptions {
   checkInteger("workers", workers, 1, WORKERS_MAX);
   const { portRange: range, reserved } = checkOptions(options, readHostSettings());
-  // What is kept free of the whole range: of a share each worker would find enough outside.
+  // The ports that are kept free are those of the whole range: of a share each worker would find
+  // enough outside.
   const { text } = reserved;
   reserved.close();
   for (const name of OF_ONE_THREAD) {
@@ -74,7 +75,7 @@ export function autocannonWorkers(
   }
   const { blocks, ...plain } = options;
   if (blocks !== undefined && !isHostBlocks(blocks)) {
-    throw wrongValue("blocks", "hostBlocks(), which each worker can make anew", blocks);
+    throw wrongValue("blocks", "hostBlocks(), which each worker can make for itself", blocks);
   }
   if (range.last - range.first + 1 < workers) {
     throw wrongValue("portRange", `a range of at least ${workers} ports, one per worker`, range);

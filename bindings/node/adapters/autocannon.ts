@@ -56,7 +56,7 @@ export interface AutocannonSetupOptions {
 
 /**
  * A function for the option `setupClient` of autocannon, whose connections are then opened from
- * sources and ports that portwarden has picked. TLS is as ever in autocannon: `tlsOptions` and
+ * sources and ports that portwarden has picked. TLS is as usual in autocannon: `tlsOptions` and
  * `servername` count, certificates do not.
  *
  * - A connection that fails is counted as an error (`connError`), as usual. Autocannon then reconnects at once; after

@@ -13,7 +13,7 @@ import type { Endpoints } from "../connector/attempt.ts";
 import type { Connector } from "../connector/connector.ts";
 import { refuseIgnored } from "./options.ts";
 
-/** Options of {@link bindDatagram}: those of `dgram.createSocket`, and ours. */
+/** Options of {@link bindDatagram}: those of `dgram.createSocket`, and portwarden's. */
 export interface BindDatagramOptions extends SocketOptions {
   /** One of the connector's sources, which must then be the one. */
   localAddress?: string | undefined;
@@ -28,7 +28,7 @@ export interface BindDatagramOptions extends SocketOptions {
  * another program has the port, it is quarantined and the next one tried. The port comes back when
  * the socket has closed, without a cooldown.
  *
- * It waits for a port if the connector does. `signal` ends that, and closes the socket later.
+ * The call waits for a port if the connector does. `signal` ends that, and closes the socket later.
  * @returns a promise of the socket, bound.
  * @throws as a rejected promise: ConnectorError if there is no port or no file; the signal's reason; PortError
  * `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_IP_ADDRESS`, `EBADF` (the connector

@@ -7,7 +7,7 @@ import { checkObject } from "../../requests/checks.ts";
 import { type Connector, dialBy } from "../connector/connector.ts";
 import { endsIn, refuseIgnored } from "./options.ts";
 
-/** Options of {@link PortSocket}: those of `net.Socket`, and ours. */
+/** Options of {@link PortSocket}: those of `net.Socket`, and portwarden's. */
 export interface PortSocketOptions extends SocketConstructorOpts {
   /** With `spread: "sticky"`: the connection comes from the source that belongs to this key. */
   stickyKey?: string | undefined;
@@ -18,14 +18,14 @@ export interface PortSocketOptions extends SocketConstructorOpts {
  * returns a socket at once, such as the option `stream` of `pg` (which connects it) and `mysql2`
  * (which wants it to be connecting). Where there is a choice, {@link Connector.connect} does more.
  *
- * What is written before it is connected goes out then. It emits what any socket does; if there is
- * no port, `error` with a {@link ConnectorError}. Destroying it gives its port back, or its place
- * among those who wait.
+ * Data that is written before it is connected goes out then. It emits the events of any socket; if
+ * there is no port, `error` with a {@link ConnectorError}. Destroying it gives its port back, or
+ * its place in the queue.
  *
- * What it cannot do, since it is one socket: **one attempt**. If the port turns out to be held by
- * another program, the socket fails (`EADDRINUSE`, `EADDRNOTAVAIL`), and the port is quarantined,
- * so that the library's next try gets another. If the host has several addresses, the first of
- * those that a source fits is the one. It connects once.
+ * Since it is one socket, it makes **one attempt**. If the port turns out to be held by another
+ * program, the socket fails (`EADDRINUSE`, `EADDRNOTAVAIL`), and the port is quarantined, so that
+ * the library's next try gets another. If the host has several addresses, the first of those that a
+ * source fits is the one. It connects once.
  *
  * For TLS, hand it to `tls.connect({ socket, servername })`, as those libraries do themselves.
  * @example
@@ -79,7 +79,7 @@ export class PortSocket extends Socket {
     let isDialled = false;
     // Registered before the attempt's own listener: what failed once is not tried again.
     this.once("close", end);
-    // What is written from now on waits, as while Node resolves a name.
+    // Data that is written from now on waits, as while Node resolves a name.
     const state = this as { connecting: boolean };
     state.connecting = true;
     try {

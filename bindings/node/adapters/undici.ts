@@ -49,8 +49,8 @@ export type UndiciCallback = (...result: [null, Socket] | [Error, null]) => void
 
 /**
  * Options of {@link undiciConnect}: those of `tls.connect`, those of undici's own connector, and
- * ours. undici does not pass its options `tls`, `connectTimeout` and `maxCachedSessions` on to a
- * function, so they are said here.
+ * portwarden's. undici does not pass its options `tls`, `connectTimeout` and `maxCachedSessions` on
+ * to a function, so they are said here.
  */
 export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout" | "lookup"> {
   /** One of the sources; a Client's own `localAddress` comes first. */
@@ -91,8 +91,8 @@ export interface UndiciConnectOptions extends Omit<ConnectionOptions, "timeout" 
  *
  * - Errors are the request's: a {@link ConnectorError} if there is no port; an error that is `instanceof`
  *   `errors.ConnectTimeoutError` (`UND_ERR_CONNECT_TIMEOUT`) after `timeout`.
- * - A Client, Pool or Agent that is destroyed gives up the connections that are being opened, and its places among
- *   those who wait for a port. As ever in undici, the abort of a request does not: the next one takes the connection.
+ * - A Client, Pool or Agent that is destroyed gives up the connections that are being opened, and its places in the
+ *   queue for a port. As usual in undici, the abort of a request does not: the next one takes the connection.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`; `ERR_INVALID_ARG_VALUE` for what undici or the
  * connector decides (`localPort`, `host`, `ALPNProtocols` and so on).
  * @example
@@ -136,7 +136,7 @@ export function undiciConnect(
   };
 }
 
-// ── Who wants a connection ────────────────────────────────────────────────────────────────
+// ── Finding the Client ────────────────────────────────────────────────────────────────────
 //
 // undici tells a connect function neither which Client it serves nor that the Client has been
 // destroyed. But all requests of a destroyed Client fail, which undici publishes on a diagnostics

@@ -46,7 +46,7 @@ export function hasPassed(clock: Clock, { monotonic, wall }: Deadline): boolean 
   return clock.monotonic() >= monotonic || clock.wall() >= wall;
 }
 
-/** The one that comes first, clock by clock. */
+/** The earlier of two moments, clock by clock. */
 export function soonerOf(one: Deadline, other: Deadline): Deadline {
   return {
     monotonic: Math.min(one.monotonic, other.monotonic),

@@ -52,7 +52,7 @@ interface Row {
 }
 
 /**
- * Leases blocks among all who use the same etcd (3.4 or newer, over its JSON gateway).
+ * Leases blocks among all programs that use the same etcd (3.4 or newer, over its JSON gateway).
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`.
  */
 export function etcdBlocks(options: EtcdBlocksOptions): BlockStore {

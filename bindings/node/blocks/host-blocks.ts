@@ -77,7 +77,7 @@ class HostBlocks implements PoolStore, LendingStore {
   /** Connections to other holders, and from them. */
   readonly #peers: Set<Socket> = new Set();
   readonly #held: Map<string, HeldName> = new Map();
-  /** By scope: when to ask again after having asked in vain, milliseconds. */
+  /** By scope: when to ask again after a search without success, milliseconds. */
   readonly #retries: Map<string, number> = new Map();
   #grants = 0;
   #isClosed = false;
@@ -180,7 +180,7 @@ class HostBlocks implements PoolStore, LendingStore {
       blocks.push(block);
       grants.push([block, grant]);
     }
-    // Errors are told in the next tick.
+    // Errors are reported in the next tick.
     await new Promise((done) => setImmediate(done));
     const failure = this.#failure;
     if (blocks.length === 0 && failure !== undefined) throw failure;

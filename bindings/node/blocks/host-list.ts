@@ -1,7 +1,8 @@
 // Host list: which blocks of a Linux network namespace are leased, as far as the kernel's list of
 // Unix sockets shows. It is read for all scopes at once, and takes about 2 microseconds for each
 // socket: so it is kept for a while, and what this thread sees meanwhile is noted. A block that it
-// names may be free by now, and one that it does not name may be leased; who tries finds out.
+// names may be free by now, and one that it does not name may be leased; only an attempt to lease
+// it shows.
 
 import { builtin } from "../builtin.ts";
 import { type BlockScope, scopeName } from "./block-store.ts";
@@ -44,7 +45,7 @@ class HostList {
     this.#names.get(scopeName(scope))?.delete(block);
   }
 
-  /** It is to be read the next time. */
+  /** Has the list read again the next time. */
   expire(): void {
     this.#freshUntil = Number.NEGATIVE_INFINITY;
   }

@@ -12,7 +12,7 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 
-/** What all such names begin with; 1 is the version of the convention. */
+/** The prefix of all such names; 1 is the version of the convention. */
 export const HOST_PREFIX = "portwarden/1/";
 const NAME_BYTES = 108;
 

@@ -152,7 +152,7 @@ export class LeasedPorts implements KeeperListener {
     return this.#keeper.isAsking;
   }
 
-  /** The same, where the last request was not in vain. */
+  /** The same, unless the last request was refused. */
   get isHopeful(): boolean {
     return this.#refusal === undefined && this.#keeper.isAsking;
   }
@@ -285,7 +285,7 @@ export class LeasedPorts implements KeeperListener {
     return [...this.#loans].reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** What a pair borrows; nothing where holders do not lend. */
+  /** The loans of a pair; `undefined` where holders do not lend. */
   loansOf(use: PairUse, destination: Pick<LoanRequest, "address" | "port">): Loans | undefined {
     const { store, scope, clock, range, listener } = this.#options;
     if (!isLending(store)) return undefined;

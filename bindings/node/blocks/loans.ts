@@ -33,7 +33,7 @@ const LOOK_MS = 200;
  */
 const IDLE_KEPT = 4;
 
-/** What is asked for. */
+/** A request for a loan. */
 export interface LoanRequest {
   /** The destination, as canonical text. */
   readonly address: string;
@@ -45,7 +45,7 @@ export interface LoanRequest {
   readonly last: number;
 }
 
-/** What has been lent, as the lender sees it. */
+/** A loan, as the lender sees it. */
 export interface Lent {
   readonly ports: readonly number[];
   /** Ports have come back; `isBroken`: the borrower is gone, and has perhaps just used them. */

@@ -29,7 +29,7 @@ export interface RedisBlocksOptions {
   command(words: string[], key: string): Promise<unknown>;
   /**
    * How long a lease holds without a renewal, milliseconds in 500..3600000; 10,000 by default. The
-   * same for all who share a server.
+   * same for all holders that share a server.
    */
   ttl?: number | undefined;
   /**
@@ -37,7 +37,7 @@ export interface RedisBlocksOptions {
    * default: connections of its last holder may not be quite gone.
    */
   rest?: number | undefined;
-  /** What keys begin with; `"portwarden"` by default. */
+  /** The prefix of keys; `"portwarden"` by default. */
   prefix?: string | undefined;
 }
 
@@ -48,9 +48,9 @@ const HOUR_MS = 3_600_000;
 const SEED_MAX = 2 ** 31 - 1;
 
 /**
- * Leases blocks among all who use the same server and prefix. Redis 6.2 or newer, or Valkey; its
- * `maxmemory-policy` must not evict keys without a time to live. After a restart of the server
- * nothing is granted for up to a `ttl` and a second, while holders go on.
+ * Leases blocks among all programs that use the same server and prefix. Redis 6.2 or newer, or
+ * Valkey; its `maxmemory-policy` must not evict keys without a time to live. After a restart of the
+ * server nothing is granted for up to a `ttl` and a second, while holders go on.
  * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`.
  */
 export function redisBlocks(options: RedisBlocksOptions): BlockStore {

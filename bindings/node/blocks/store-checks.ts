@@ -203,7 +203,7 @@ const CHECKS: readonly (readonly [name: string, run: (fixture: Fixture) => Promi
 ];
 
 /**
- * What a store must do, as checks to run under any test runner. A store of one's own should pass
+ * The duties of a store, as checks to run under any test runner. A store of one's own should pass
  * all of them.
  * @example
  * for (const { name, run } of blockStoreChecks({ open: () => hostBlocks() })) test(name, run);

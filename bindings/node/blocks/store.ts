@@ -1,4 +1,4 @@
-// What a store of blocks is: types alone, that pools and connectors share.
+// The interface of a store of blocks: types alone, which pools and connectors share.
 
 /**
  * The ports of one address and transport: ports of different scopes do not matter to each other.
@@ -10,7 +10,7 @@ export interface BlockScope {
   readonly transport: number;
 }
 
-/** What a store answers to {@link BlockStore.acquire}. */
+/** The answer of a store to {@link BlockStore.acquire}. */
 export interface BlockGrant {
   /** May be fewer than wanted, or none. */
   readonly blocks: readonly number[];
@@ -25,7 +25,7 @@ export interface BlockGrant {
   readonly holders?: readonly string[] | undefined;
 }
 
-/** What a store answers to {@link BlockStore.renew}. */
+/** The answer of a store to {@link BlockStore.renew}. */
 export interface Renewal {
   /** Blocks that must not be used from now on. */
   readonly lost: readonly number[];

@@ -74,7 +74,7 @@ export interface Observer extends Closer {
   onFailed(attempt: Attempt, socket: Socket, error: unknown, cause: FailureCause): void;
 }
 
-/** Errors after which the system keeps no TIME_WAIT on our side. */
+/** Errors after which the system keeps no TIME_WAIT on this side. */
 const BROKEN: readonly unknown[] = [
   "ECONNRESET",
   "EPIPE",

@@ -44,9 +44,9 @@ export interface ConnectorOptions {
    * The local addresses that connections come from: one, a range `"10.0.0.1-10.0.0.9"`, a block
    * `"10.0.0.0/28"`, several apart by commas, or a list of such. IPv4, IPv6 or both. Of an IPv6
    * block up to /64 that is too large to be listed each connection takes an address of its own, at
-   * random or by its key. They must be addresses of this host: one that the system does not let us
-   * bind is left out for as long as {@link quarantine} says, and one connection runs into 1,024
-   * such at most.
+   * random or by its key. They must be addresses of this host: one that the system does not let the
+   * connector bind is left out for as long as {@link quarantine} says, and one connection runs into
+   * 1,024 such at most.
    */
   sources: string | readonly string[];
   /**
@@ -96,12 +96,12 @@ export interface ConnectorOptions {
    */
   selection?: "random" | "sequential" | "fifo" | undefined;
   /**
-   * How long a port cools down after a connection that we closed first, whose tuple the system
-   * keeps in TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the default: one
-   * second where the system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`), since it then
-   * lets the tuple be taken over, else a minute. A port cools down up to 1/64 longer; where only
-   * cooling ports are left it is tried a little before that. Ports
-   * of connections that the other side closed first, or that were reset, do not cool down.
+   * How long a port cools down after a connection that this side closed first, whose tuple the
+   * system keeps in TIME_WAIT: milliseconds in 0..86400000, `"none"`, or `"timestamps"`, the
+   * default: one second where the system uses TCP timestamps (RFC 6191; Linux `tcp_timestamps`),
+   * since it then lets the tuple be taken over, else a minute. A port cools down up to 1/64 longer;
+   * where only cooling ports are left it is tried a little before that. Ports of connections that
+   * the other side closed first, or that were reset, do not cool down.
    */
   cooldown?: number | "none" | "timestamps" | undefined;
   /**

@@ -56,7 +56,7 @@ export interface ConnectTarget {
   signal?: AbortSignal | undefined;
   /** As the connector's option, for this connection. */
   connectTimeout?: number | undefined;
-  /** As the connector's option, for this connection: it need not heed `family`. */
+  /** As the connector's option, for this connection: it need not respect `family`. */
   lookup?: Lookup | undefined;
 }
 
@@ -318,7 +318,7 @@ export class Connector implements Disposable {
    * How many connections the sources can carry at the same time to so many destinations: sources x
    * ports x destinations, or fewer if the process may not open that many files. Known destinations
    * at an address of a source have one port less there, their own. Sources that the system does not
-   * let us bind are left out for as long as they are quarantined (`quarantine`).
+   * let the connector bind are left out for as long as they are quarantined (`quarantine`).
    * @param destinations different pairs of address and port, 0..4294967295.
    * @param family 4 or 6: by default that of the first source. Only sources of that kind count.
    * @throws PortError `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.

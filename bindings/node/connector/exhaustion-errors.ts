@@ -280,7 +280,7 @@ function carried({ sources, perDestination }: Capacity, isUdp: boolean): string 
 function holdersOf(leased: readonly LeasedPorts[], store: string | undefined): string {
   const names = [...new Set(leased.flatMap(({ refusal }) => refusal?.holders ?? []))];
   if (names.length > 0) return `held by ${names.join(", ")}`;
-  return store === "host" ? "npx portwarden show --blocks says who has them" : "";
+  return store === "host" ? "npx portwarden show --blocks says which processes have them" : "";
 }
 
 function messageOf(error: unknown): string {

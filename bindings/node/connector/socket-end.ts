@@ -5,15 +5,15 @@
 // methods that Node calls at a socket's end are replaced, for this one socket, by functions that
 // all sockets share:
 //
-//   _final      our side has written all and ends: had the other side ended before?
+//   _final      this side has written all and ends: had the other side ended before?
 //   _destroy    the end: its handle, if it has one, is about to be closed or reset, and says when that is done
 //
 // Mostly they replace the methods of net.Socket, which a TLS socket has as well; then an open
 // socket need not store them. A socket with other methods stores those.
 //
-//   socket ── END ──────▶ what is told of its end
+//   socket ── END ──────▶ the listener of its end
 //          ── OTHERS ───▶ _final and _destroy      (unless they were those of net.Socket)
-//          ── _final, _destroy: ours, in front
+//          ── _final, _destroy: the replacements
 //
 // Of an object that is no stream, and only behaves as a socket, the event `close` is used.
 

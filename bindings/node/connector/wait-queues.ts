@@ -180,7 +180,7 @@ export class WaitQueues {
     if (queues.size === 0) this.#queues.delete(destination);
   }
 
-  // ── What comes back by itself ───────────────────────────────────────────────────────────
+  // ── Ports that come back ────────────────────────────────────────────────────────────────
 
   #setTimer(next: number): void {
     if (this.#isIdle || next >= this.#due) return;

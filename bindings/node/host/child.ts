@@ -3,7 +3,7 @@
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 
-/** What a terminal or a supervisor sends. */
+/** The signals that a terminal or a supervisor sends. */
 const PASSED_ON = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**

@@ -29,7 +29,7 @@ const STATES = [
   "NEW_SYN_RECV",
 ] as const;
 
-/** What a socket is doing, in the kernel's words. A UDP socket without a peer is in `CLOSE`. */
+/** The state of a socket, in the kernel's words. A UDP socket without a peer is in `CLOSE`. */
 export type SocketRowState = (typeof STATES)[number] | "UNKNOWN";
 
 /** A socket in the kernel's lists: a port that is in use. */

@@ -3,7 +3,7 @@
 import type { Socket as DatagramSocket } from "node:dgram";
 import type { Server } from "node:net";
 
-/** What listens: a server of net, tls, http, https or http2, or a socket of dgram. */
+/** A listener: a server of net, tls, http, https or http2, or a socket of dgram. */
 export type Listener = Server | DatagramSocket;
 
 /** Where it is to listen. */

@@ -56,7 +56,7 @@ export interface PrometheusClient {
 
 /** Options of {@link prometheusMetrics}. */
 export interface PrometheusOptions {
-  /** What the metrics' names begin with; `"portwarden_"` by default. */
+  /** The prefix of the metrics' names; `"portwarden_"` by default. */
   prefix?: string | undefined;
   /** Where the metrics are registered; the client's default registry by default. */
   registry?: PrometheusRegistry | undefined;
@@ -403,7 +403,7 @@ const BLOCKS: readonly (readonly [keyof BlockMetrics, string, string])[] = [
   ["acquired", "blocks_acquired_total", "Blocks leased"],
   ["returned", "blocks_returned_total", "Blocks given back"],
   ["lost", "blocks_lost_total", "Blocks that were lost"],
-  ["refused", "blocks_refused_total", "Requests for a block that were in vain"],
+  ["refused", "blocks_refused_total", "Requests for a block that got none"],
   ["storeErrors", "block_store_errors_total", "Requests that the store of blocks did not answer"],
   ["spilled", "spilled_total", "Connections begun from ports of others, not lent"],
 ];

@@ -8,7 +8,7 @@ const BOUNDS_MS = [
 
 /**
  * How long connections have waited for a port or a file: established ones, most of which have not
- * waited, and those that waited in vain.
+ * waited, and those that waited without success.
  */
 export interface WaitHistogram {
   /** How many connections. */

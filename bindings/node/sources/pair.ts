@@ -170,7 +170,7 @@ export class Pair {
     return this.loans?.isAsking || this.leased?.isAsking || false;
   }
 
-  /** The same, where the last one was not in vain. */
+  /** The same, unless the last request for blocks was refused. */
   get isHopeful(): boolean {
     return this.loans?.isAsking || this.leased?.isHopeful || false;
   }

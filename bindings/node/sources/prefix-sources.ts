@@ -26,7 +26,10 @@ export class Prefix {
   readonly text: string;
   readonly block: Block;
   readonly counts: Counts = newCounts();
-  /** Until when none of its addresses is tried, because the system did not let us bind one. */
+  /**
+   * Until when none of its addresses is tried, because the system did not let the connector bind
+   * one.
+   */
   absentUntil = 0;
 
   constructor(block: Block) {

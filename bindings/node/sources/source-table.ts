@@ -2,7 +2,7 @@
 // order they are asked.
 //
 //   present   those that can be bound; under "least-used" a binary heap, the fewest connections first
-//   absent    those that the system did not let us bind, in the order in which they are tried again
+//   absent    those that could not be bound, in the order in which they are tried again
 //
 // To find that a source is absent costs the table O(log n), once; no connection meets it again
 // until its time has come. All are absent for as long, so that the list of absences is in order

@@ -141,8 +141,8 @@ export function bindAny(socket: Address, first: Port, last: Port, random: u32, d
 }
 
 /**
- * What `bindAny` and `listenAny` search: the system's range, as far as the socket's group allows.
- * Empty if the socket has a port: the call is then refused without a draw.
+ * The range that `bindAny` and `listenAny` search: the system's range, as far as the socket's group
+ * allows. Empty if the socket has a port: the call is then refused without a draw.
  */
 export function bindRange(socket: Address): u32 {
   if (!isFresh(socket)) return rangeOf(1, 0);

@@ -45,7 +45,7 @@ const LINKS: usize = 0;
 const FLOW: usize = 8;
 export const OWNER_BYTES: usize = 12;
 
-/** What fastreuse is where there is no bucket. */
+/** The value of fastreuse where there is no bucket. */
 export const NO_BUCKET: i32 = -2;
 
 /** The bucket of a port, or 0. */

@@ -1,7 +1,7 @@
 // System: one model of the kernel's TCP and UDP ports.
 //
 //   system   0 ┌────────────────────┐
-//              │ manager            │  a port manager whose records say who holds which port
+//              │ manager            │  a port manager whose records say which port is held
 //          312 ├────────────────────┤
 //              │ bound       set    │  ports whose bucket came from bind(): fastreuse 0 or 1
 //          336 ├────────────────────┤
@@ -118,7 +118,7 @@ export function freeSystem(system: Address): void {
   closeManager(system);
 }
 
-/** Ports from here on can be bound by any socket. */
+/** Any socket may bind ports from this one on. */
 export function setUnprivilegedStart(system: Address, port: Port): void {
   store<u32>(system, port, UNPRIVILEGED);
 }

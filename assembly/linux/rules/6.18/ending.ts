@@ -64,7 +64,7 @@ import {
   tupleDevice,
 } from "./tuples";
 
-// What becomes of a segment.
+// The fates of a segment.
 const ARRIVES: u32 = 0;
 const RESET: u32 = 1; // a reset comes back
 const LOST: u32 = 2;
@@ -172,10 +172,10 @@ function canWait(socket: Address): bool {
 }
 
 /**
- * What becomes of a segment that the socket sends. The machine sends to itself by loopback: a
- * segment of a socket with another device leaves the machine, and a socket with another device does
- * not receive one. If another connection has the other end's tuple, it receives the segment and
- * does not answer, since the sequence numbers are not its own. So does another connection with this
+ * The fate of a segment that the socket sends. The machine sends to itself by loopback: a segment
+ * of a socket with another device leaves the machine, and a socket with another device does not
+ * receive one. If another connection has the other end's tuple, it receives the segment and does
+ * not answer, since the sequence numbers are not its own. So does another connection with this
  * end's tuple when a reset comes back.
  */
 function fateOf(socket: Address): u32 {

@@ -53,7 +53,7 @@ export const ORDER: usize = 88;
 const ID: usize = 96;
 const SOCKET_BYTES: u32 = 104;
 
-/** What a record is, at its fourth byte: `TIME_WAIT` nodes have another value there. */
+/** The kind of a record, at its fourth byte: `TIME_WAIT` nodes have another value there. */
 export const A_SOCKET: u32 = 1;
 export const A_TIME_WAIT: u32 = 2;
 /** The device of the packets that the machine sends to itself. */

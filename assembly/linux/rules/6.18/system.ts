@@ -195,7 +195,7 @@ export function setPortRange618(system: Address, first: Port, last: Port): void 
   store<u32>(system, rangeOf(first, last), RANGE);
 }
 
-/** Ports from here on can be bound by any user. */
+/** Any user may bind ports from this one on. */
 export function setStart618(system: Address, port: Port): void {
   store<u32>(system, port, START);
 }

@@ -1,4 +1,4 @@
-// What the linux module exports for the rules of Linux 2.6.32.
+// The exports of the linux module for the rules of Linux 2.6.32.
 
 import type { SharedExports } from "../../core.ts";
 

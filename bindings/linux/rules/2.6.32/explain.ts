@@ -145,7 +145,10 @@ function explainAny(system: System, asked: Asked2632): Explanation {
   return explainSearch(system, asked, linux.bindRange(socket), free, free);
 }
 
-/** What each rule takes away; `unheld`: ports that are not reserved and that no bind() holds. */
+/**
+ * How many ports each rule takes away; `unheld`: ports that are not reserved and that no bind()
+ * holds.
+ */
 function explainSearch(
   system: System,
   { group }: Asked2632,

@@ -25,7 +25,7 @@ import {
 import { linuxOver } from "../../core.ts";
 import type { Exports2632 } from "./core.ts";
 
-/** What a system is opened with. */
+/** The options of a new system. */
 export interface Linux2632Options {
   /** `net.ipv4.ip_local_port_range`: 32768..60999 by default. */
   portRange?: PortRange | undefined;

@@ -129,7 +129,7 @@ export class Linux2632Ports extends LinuxSystem {
     return snapshot2632(this.#system, checkSnapshotOptions(options));
   }
 
-  /** What came with a restored system; `undefined`: it has been opened. */
+  /** The objects made with a restored system; `undefined`: it has been opened. */
   get restored(): RestoredLinux<Linux2632Socket> | undefined {
     return this.#restored;
   }
@@ -157,7 +157,7 @@ export class Linux2632Ports extends LinuxSystem {
   }
 
   /**
-   * Gives back everything. Sockets of the system are gone from here on. A second call does nothing.
+   * Gives back everything. Sockets of the system are closed by that. A second call does nothing.
    */
   override close(): void {
     if (this.#system.address === 0) return;

@@ -1,7 +1,7 @@
 // How a socket of Linux 2.6.32 looks in a list: types alone.
 
 /**
- * What a socket is doing: `"closed"`, neither connected nor listening, as a new one or one that is
+ * The state of a socket: `"closed"`, neither connected nor listening, as a new one or one that is
  * bound; `"gone"` once `close()` has been called.
  */
 export type Linux2632State = "closed" | "listening" | "connected" | "gone";

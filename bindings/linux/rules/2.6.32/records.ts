@@ -11,9 +11,12 @@ import { STATES, type System } from "./socket-options.ts";
 interface Listed2632 {
   readonly record: Linux2632Record;
   readonly group: PortGroup | undefined;
-  /** It lets sockets with SO_REUSEADDR join. */
+  /** Does the owner let sockets with SO_REUSEADDR join? */
   readonly isOpen: boolean;
-  /** It keeps its tuple from a socket that has the port: no TIME_WAIT with timestamps does. */
+  /**
+   * Does the owner keep its tuple from a socket that has the port? A TIME_WAIT with timestamps does
+   * not.
+   */
   readonly isLasting: boolean;
 }
 

@@ -166,9 +166,9 @@ export class Linux2632Socket implements Disposable {
   }
 
   /**
-   * Says whether bind() would get the port now, and if not, who or what stands in the way. Changes
-   * nothing. For port 0 of a socket with SO_REUSEADDR, bind() may fail by chance all the same: the
-   * search stops at ports that others share.
+   * Says whether bind() would get the port now, and if not, which holder or limit is in the way.
+   * Changes nothing. For port 0 of a socket with SO_REUSEADDR, bind() may fail by chance all the
+   * same: the search stops at ports that others share.
    * @throws PortError `EBADF`, and those of bad arguments.
    */
   explainBind(address: AddressLike, port: number): LinuxExplanation<Linux2632Record> {
@@ -290,7 +290,7 @@ export class Linux2632Socket implements Disposable {
     return textOf([0, 1, 2, 3].map((index) => linux.addressWord(this.#socket, index) >>> 0));
   }
 
-  /** What the socket is doing. */
+  /** The socket's state. */
   get state(): Linux2632State {
     if (!this.#isOpen()) return "gone";
     return STATES[this.#system.linux.state(this.#socket)] as Linux2632State;
@@ -416,7 +416,7 @@ export class Linux2632Socket implements Disposable {
   #pickDatagram(ask: Search, local: Address): number {
     const { bindSelection, core, linux, draw } = this.#system;
     const { connectRange } = linux;
-    // What is refused without a search draws nothing.
+    // A call that is refused without a search does not draw.
     if (isEmpty(connectRange(this.#socket))) return ask(1, PORT_MAX, 0);
     if (bindSelection.algorithm === "random") return ask(1, PORT_MAX, draw());
     writeEnds(core, local, ANY, 0); // for the policies that hash it

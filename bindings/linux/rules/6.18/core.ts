@@ -86,7 +86,7 @@ export const REUSE_ADDR = 4;
 export const REUSE_PORT = 8;
 export const V6ONLY = 16;
 export const NO_PORT = 32;
-/** It has connected, or tried to. */
+/** The socket has connected, or tried to. */
 export const USED = 1024;
 export const HAS_RANGE = 4096;
 export const STATE_SHIFT = 24;

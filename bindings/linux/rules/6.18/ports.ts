@@ -149,7 +149,7 @@ export class LinuxPorts extends LinuxSystem {
     return snapshot618(this.#system);
   }
 
-  /** What came with a restored system; `undefined`: it has been opened. */
+  /** The objects made with a restored system; `undefined`: it has been opened. */
   get restored(): RestoredLinux | undefined {
     return this.#restored;
   }

@@ -4,7 +4,7 @@ import { parseNumber, printNumber } from "../../../groups/texts.ts";
 import { SETTINGS, type Setting, type SysctlHost } from "../../sysctl.ts";
 import { DELAY_MAX, FIN_SECONDS_MAX, TW_BUCKETS_MAX } from "./options.ts";
 
-/** What has these settings. */
+/** A system with these settings. */
 export interface SysctlHost618 extends SysctlHost {
   autobindReuse: number;
   tcpTwReuseDelay: number;
