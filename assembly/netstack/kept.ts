@@ -48,7 +48,7 @@ export function keptBytes(manager: Address): u32 {
       const aggregate = aggregateBindingOf(node);
       if (aggregate && childrenOf(aggregate) == 1) other = aggregate;
     }
-    // The climb ends at the aggregate host: a space that is freed too has been counted before.
+    // The loop ends at the aggregate host. If its space is freed, too, it has been counted before.
     const isLast = isAggregate || !isOnlyChild(node);
     node = isLast ? other : parentOf(node);
     if (isLast) other = 0;

@@ -38,7 +38,7 @@
 //             │ singles              │
 //             └──────────────────────┘
 //
-// The caller copies the lines of all flows before it does anything else with the manager. Those of
+// The caller copies the lines of all flows before it does anything else with the manager. Flows of
 // the any-address aggregate are not listed.
 
 import { BATCH_MAX, LINE_BYTES, LINES_AT, PORT_MAX } from "../abi";

@@ -1,5 +1,5 @@
 // Ending: how connections of modern Linux end, and what they leave behind. A segment arrives at
-// once. What an end outside of the system sends, the caller says (`receive618`).
+// once. The caller says what an end outside of the system sends (`receive618`).
 
 import { NO_MEMORY, NOT_CONNECTED } from "../../../abi";
 import { Address } from "../../../memory/arena";
