@@ -52,7 +52,7 @@ export class Host {
     this.#child.kill("SIGSTOP");
   }
 
-  /** Endpoints it as a crash would: the system resets its connections. */
+  /** Ends it as a crash would: the system resets its connections. */
   async kill(): Promise<void> {
     const closed = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
