@@ -1,9 +1,9 @@
 // The JS bitmap: the core's own algorithm in typed arrays, as fast as we can make it in JavaScript.
 //
-// It is what one writes when a Set and a loop are too slow, and so the baseline that WebAssembly
-// has to beat. One pool's ports are bits; two summaries above them let a search skip what is full.
-// Words have 32 bits, because JavaScript has no fast wider ones. A set bit means "free": what is
-// free is what a search looks for.
+// A programmer writes it when a Set and a loop are too slow, so it is the baseline that WebAssembly
+// has to beat. One pool's ports are bits; two summaries above them let a search skip full words.
+// Words have 32 bits, because JavaScript has no fast wider ones. A set bit means "free", since a
+// search looks for free ports.
 //
 //   bits  Int32Array
 //         0 .. 2047     bit p of word w : port 32 w + p is free
@@ -12,7 +12,7 @@
 //
 // Measured and kept, against what seemed as good: one array for all levels; fields that are small
 // integers from the start (one that is undefined first costs half a nanosecond a call); the search
-// in the word at hand apart from the long one; and no counter of what is held. Both sides of the
+// in the first word apart from the long one; and no counter of what is held. Both sides of the
 // remainder are made unsigned: else one offset above 2^31 makes every later one slow.
 //
 // It knows one pool at a time: exclusive ports, no reuse flags, no conflicts between addresses,
@@ -133,7 +133,7 @@ export class JsBitmap {
     return ((this.#bits[port >>> 5] as number) & (1 << port)) === 0;
   }
 
-  /** As {@link take}, where the word at hand has nothing to offer. */
+  /** As {@link take}, where the first word has no free port. */
   #takeFar(start: number): number {
     const port = this.#findFar(start);
     if (port === NONE) return NONE;

@@ -1,5 +1,5 @@
-// Ports that cool down, in JavaScript: what people write, and the core's own structure in typed
-// arrays. Both keep to portwarden's slots of a 64th of the period, so that the same ports are
+// Ports that cool down, in JavaScript: as programs usually do it, and the core's own structure in
+// typed arrays. Both keep to portwarden's slots of a 64th of the period, so that the same ports are
 // picked.
 
 import { JsBitmap } from "./js-bitmap.ts";

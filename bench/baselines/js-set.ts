@@ -1,5 +1,5 @@
-// The JS set: what people write. The ports of one pool in a Set, and a loop round the range that
-// asks it about one port after the other.
+// The JS set, as programs usually do it: the ports of one pool in a Set, and a loop round the range
+// that asks it about one port after the other.
 //
 // With few ports held it is hard to beat for its size. The price comes as the range fills: a search
 // asks 1 / (share of free ports) times, and a full range is asked to the end before it is refused.

@@ -1,4 +1,5 @@
-// Loops: what is timed, compiled anew for each system, and the implementations made of them.
+// Loops: the functions that are timed, compiled for each system by itself, and the implementations
+// made of them.
 //
 // V8 optimises a function for the classes that it has seen there, so one loop over the calls of
 // several systems would be slow for all of them. Each system gets a copy of its own, which knows

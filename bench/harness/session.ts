@@ -1,6 +1,6 @@
 // Session: one run of some suites, and what is kept of it: a row for each figure, and thresholds.
 //
-// A suite hands over implementations that do the same work. The session samples them by turns,
+// A suite passes implementations that do the same work. The session samples them by turns,
 // checks that the digests of their results agree, prints a line and keeps a row for each. A
 // threshold is a ratio between rows of one run, or a size, with a limit. The JSON file and the
 // report are made of what the session has kept.

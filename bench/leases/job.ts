@@ -1,4 +1,4 @@
-// Jobs of the comparison: what a worker is told, and what it tells.
+// Jobs of the comparison: the orders that a worker gets, and its reports.
 
 export interface Job {
   readonly sources: readonly string[];

@@ -1,6 +1,6 @@
 // Eight processes of two threads each on four addresses of 4,096 ports, with skewed load that moves
-// on: undivided, divided by hand, and with leased blocks; beside one process that has it all. In a
-// network namespace of its own. `npm run bench:leases`, or with shares and methods: `-- 0.9 leased`
+// on: undivided, divided by hand, and with leased blocks; beside one process that has all of it, in
+// a network namespace. `npm run bench:leases`, or with shares and methods: `-- 0.9 leased`
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";

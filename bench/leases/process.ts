@@ -1,4 +1,4 @@
-// Process of the comparison: its threads share what it is told to have open.
+// Process of the comparison: its threads share the number of connections that it is to have open.
 
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";

@@ -1,5 +1,5 @@
-// Worker of the comparison: keeps as many connections open as it is told, each for some seconds,
-// and tells how long connecting took, and what failed.
+// Worker of the comparison: keeps as many connections open as its orders say, each for some
+// seconds, and reports how long connecting took, and what failed.
 
 import type { Socket } from "node:net";
 import { parentPort } from "node:worker_threads";

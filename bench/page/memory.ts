@@ -35,9 +35,9 @@
 //   page        +0   word u16, +2 wide u16, +8 counts i16 or i32 x 64
 //   table       +0   word u16 = ~0, +8 pages u32 x 1024
 //
-// Nothing is written. A memory that grows gets a new buffer, so views are made anew for each
-// picture. If a layout changes, the page's tests fail: they compare the picture with what the
-// facade answers for every port.
+// Nothing is written. A memory that grows gets a new buffer, so each picture makes new views. If a
+// layout changes, the page's tests fail: they compare the picture with what the facade answers for
+// every port.
 
 import type { Core } from "../../bindings/core/core.ts";
 import type { Drawing } from "./drawing.ts";

@@ -16,7 +16,7 @@ import type { Settings } from "./settings.ts";
 export type Place = "system" | number;
 
 export type ToWorker =
-  /** Begins anew, and makes so many operations. */
+  /** Begins again, and makes so many operations. */
   | { readonly kind: "open"; readonly settings: Settings; readonly operations: number }
   /** What takes effect at once (`isLive`). */
   | { readonly kind: "change"; readonly settings: Settings }

@@ -1,6 +1,6 @@
 // Settings: what a visitor can choose, its bounds, and the scenarios that choose all of it at once.
 
-/** Which system hands out the ports. */
+/** The system that gives ports to connections. */
 export type SystemName = "netstack" | "linux";
 /** Whose rules a system of Linux has. */
 export type RulesName = "6.18" | "2.6.32";
@@ -134,7 +134,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** A change of these takes effect at once; of any other, everything begins anew. */
+/** A change of these takes effect at once; a change of any other begins the scenario again. */
 export function isLive(before: Settings, after: Settings): boolean {
   const same = (name: keyof Settings): boolean => before[name] === after[name];
   const names = ["system", "rules", "selection", "groups", "destinations"] as const;

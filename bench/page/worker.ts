@@ -1,4 +1,4 @@
-// Worker: hands on what the page asks for, in its order, once the WebAssembly modules are unpacked.
+// Worker: passes the page's requests on, in order, once the WebAssembly modules are unpacked.
 // The page starts this file twice: the second one measures what a port costs, so that neither waits
 // for the other.
 

@@ -1,4 +1,4 @@
-// What gVisor's own port manager took: reference rows from another machine, with Go 1.19.8. Medians
+// Times of gVisor's own port manager: reference rows from another machine, with Go 1.19.8. Medians
 // of five runs or more; nothing is checked against them.
 
 type AtOccupancy = readonly (readonly [percent: number, ns: number])[];

@@ -3,8 +3,8 @@
 //
 //     node classes-process.js full|tiny PERCENT CLASS...
 //
-// Of a pool, a bitmap and reservations so many percent of the range are held meanwhile. It answers a JSON
-// object with nanoseconds per operation, and the digest of what was had, by class.
+// A pool, a bitmap and reservations hold so many percent of the range meanwhile. It answers a JSON
+// object with nanoseconds per operation, and the digest of the ports that were taken, by class.
 
 import { IPV4, LinuxPorts, PortManager, TCP } from "../../bindings/index.ts";
 import { JsBitmap } from "../baselines/js-bitmap.ts";

@@ -1,6 +1,6 @@
 // Listening: processes that all want ports at the same time, and listen on them a moment later, as
 // the workers of a test runner do. How long they take to find their ports, and how many of the
-// ports could not be listened on, because another process was told the same number.
+// ports could not be listened on, because another process got the same number.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";

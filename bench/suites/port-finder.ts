@@ -1,4 +1,4 @@
-// Port finder: a process that is told to find so many ports at once, and then to listen on them.
+// Port finder: a process that finds so many ports at once, and then listens on them.
 //
 // `node port-finder.js SYSTEM COUNT`: says "ready", and then, for each line of its input, the ports
 // that it has named, and how many of them it could not listen on. It ends with its input.

@@ -33,7 +33,7 @@ export function searched618(range: PortRange, kind: Kind): number[] {
 export function linuxPorts618({ kind, range, held }: Setting): Picking {
   const draw = inTurn(OFFSETS);
   const ports = LinuxPorts.open({ portRange: range, localAddress: LOCAL, random: draw });
-  // A range of one port is how connect() is told which.
+  // A range of one port makes connect() pick that port.
   for (const port of held) pick(ports, kind, { first: port, last: port }, port);
   const picked = new Uint16Array(BATCH);
   const run = (): void => {

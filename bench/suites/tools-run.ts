@@ -234,7 +234,7 @@ function poolTo(origin: string, ends: Ends): Pool {
   return new Pool(origin, { connections: AT_A_TIME, ...plain });
 }
 
-/** One for each destination, all at the same time; what they take is told by their shell. */
+/** One for each destination, all at the same time; their shell reports the time that they take. */
 async function byProgram(
   command: string,
   options: readonly string[],

@@ -1,5 +1,5 @@
-// How benchmarks measure and check: works by turns, figures, digests and thresholds; and what is
-// told of them. The works here are counted, so that nothing depends on the clock.
+// How benchmarks measure, check and report: works that take turns, figures, digests, thresholds.
+// The works here are counted, so that nothing depends on the clock.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {

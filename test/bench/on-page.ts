@@ -1,4 +1,4 @@
-// On the page: functions that a test hands over to the browser. Each must stand alone there.
+// On the page: functions that a test sends to the browser. Each must stand alone there.
 
 /**
  * A digit for the state of each port, by the colours of the style sheet, read from the canvas; `x`:

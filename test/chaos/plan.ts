@@ -1,4 +1,4 @@
-// Plan of a chaos run: what its processes are told, and what they tell.
+// Plan of a chaos run: the orders that its processes get, and their reports.
 
 export type StoreName = "host" | "redis" | "etcd";
 

@@ -31,7 +31,7 @@ if (assignment.isBroken) {
   Object.defineProperty(BlockKeeper.prototype, "isUsable", { value: () => true });
 }
 
-/** Written at once: a process that is killed has told all. */
+/** Written at once, so that a process that is killed has reported everything. */
 const lines = openSync(log, "a");
 const connector = createConnector({
   ...{ sources: source, portRange: range, reserved: "", cooldown: "none", skipUsed: false },

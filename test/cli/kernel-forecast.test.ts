@@ -1,5 +1,5 @@
-// What `plan` says of the kernel's own choice, beside the machine's kernel with real sockets: how
-// many connections are made before the first is refused.
+// The forecast of `plan` for the kernel's own choice, compared with the machine's kernel and real
+// sockets: how many connections are made before the first is refused.
 
 import { expect, test } from "vitest";
 import { type Call, canRunKernel, openKernel } from "../fuzz/kernel/kernel.ts";
@@ -9,7 +9,7 @@ const PORTS = 20;
 const RANGE = `40000 ${40_000 + PORTS - 1}`;
 const { why } = canRunKernel();
 
-/** What is told of a load: of connections that stay open, and of those that are closed at once. */
+/** The forecast for a load: connections that stay open, and those that are closed at once. */
 const LOADS = [
   { told: "that stay open", destinations: 2, lifetime: "1000", closes: false },
   {

@@ -1,4 +1,4 @@
-// `portwarden show`: whose connections they are, and what to do where a limit is reached.
+// `portwarden show`: the programs that have connections, and the remedy where a limit is reached.
 
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

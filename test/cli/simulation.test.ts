@@ -1,5 +1,5 @@
-// The simulated load against arithmetic: rate x (lifetime + rest) connections hold ports at once,
-// and sources x destinations x ports is what there is.
+// The simulated load against arithmetic: rate x (lifetime + cooldown) connections hold ports at
+// once, and there are sources x destinations x ports.
 
 import { describe, expect, test } from "vitest";
 import { Departures } from "../../bindings/cli/plan/departures.ts";
@@ -202,7 +202,7 @@ describe("remedies", () => {
     const rest = (await remedies({ ...LOAD, rate: 100, cooldown: 60, seconds: 160 })).get(
       "cooldown",
     );
-    // 100 x (10 + rest) = 3,000, with what a pool adds at most; in thousandths of 60 s.
+    // 100 x (10 + cooldown) = 3,000, with what a pool adds at most; in thousandths of 60 s.
     expect(rest?.value).toBeGreaterThanOrEqual(20 / COOLDOWN_MOST - 0.06);
     expect(rest?.value).toBeLessThanOrEqual(20);
   });

@@ -1,7 +1,6 @@
-// Memory that grows: WebAssembly then detaches every view on the old buffer. Whatever the facade
-// has kept from before (the request block, the batch, the slice of a batch that was used last) must
-// be fetched anew, also when the memory grows in the middle of a call, or under the feet of a
-// caller's own code.
+// Memory that grows: WebAssembly then detaches every view on the old buffer. The facade must make
+// each view that it keeps again (the request block, the batch, the slice of a batch that was used
+// last), also when the memory grows in the middle of a call, or while a caller's own code runs.
 
 import { describe, expect, test } from "vitest";
 import { BATCH_MAX } from "../../assembly/abi.ts";

@@ -1,4 +1,4 @@
-// Versions: a pool that has been idle for 2^32 changes writes its plan anew. Counting so far would
+// Versions: a pool that has been idle for 2^32 changes makes a new plan. Counting so far would
 // take hours, so the versions are set in memory.
 
 import { describe, expect, test } from "vitest";

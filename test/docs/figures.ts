@@ -1,5 +1,5 @@
 // Figures: the tables of README and docs/benchmarks.md that are made of bench/results. Each follows
-// a comment that names it; `npm run figures` writes them anew when there are new results.
+// a comment that names it; `npm run figures` writes them again when there are new results.
 //
 //   <!-- figures: connector -->
 //   | range in use | connector | … |
@@ -183,7 +183,7 @@ function digits(value: number): string {
   return value < 99.95 ? value.toFixed(1) : String(Math.round(value));
 }
 
-/** Writes the figures of the pages in a folder anew. */
+/** Writes the figures of the pages in a folder again. */
 function renew(root: string): void {
   const results = readResults(join(root, RESULTS));
   for (const page of PAGES) {

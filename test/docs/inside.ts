@@ -1,5 +1,5 @@
-// Runs programs, two at a time, each in a process of its own, and prints what became of them as
-// JSON. In a network namespace of its own where there is one.
+// Runs programs, two at a time, each in a process of its own, and prints their outcomes as JSON. It
+// runs in a network namespace of its own where there is one.
 
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Who may share a port with whom, by LinuxPorts: the table of docs/guide/linux.md. `node
+// Which sockets may share a port, by LinuxPorts: the table of docs/guide/linux.md. `node
 // build/test/docs/sharing.js` writes it.
 
 import { readFileSync, writeFileSync } from "node:fs";

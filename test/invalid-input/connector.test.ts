@@ -1,5 +1,4 @@
-// Mistakes: what a connector refuses, with a code and a word of advice, before anything has
-// changed.
+// Bad input that a connector refuses, with a code and advice, before anything has changed.
 
 import { EventEmitter, once } from "node:events";
 import { connect, Socket } from "node:net";

@@ -1,4 +1,4 @@
-// Mistakes with ports that rest: what is wrong is said, and nothing changes.
+// Bad input for cooldown: the error says what is wrong, and nothing changes.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PortManager, type PortPool, TCP } from "../../bindings/index.ts";

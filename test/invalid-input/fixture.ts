@@ -1,5 +1,5 @@
-// Fixture: a manager that is busy in every way, so that a mistake has something to spoil, and the
-// proof that it has spoilt nothing.
+// Fixture: a manager that holds every kind of port, so that a bad call has something to break, and
+// the check that it has broken nothing.
 
 import { inspect } from "node:util";
 import { expect } from "vitest";
@@ -120,7 +120,7 @@ export function expectThrown(
   expect(picture(fixture)).toEqual(before);
 }
 
-/** Everything that can be told of both managers. */
+/** Everything that both managers show. */
 export function picture({ manager, other, pool, reservation, strange }: Fixture): unknown {
   verify(manager);
   verify(other);
@@ -172,7 +172,7 @@ export function setting(target: object, values: object): () => void {
   return () => void Object.assign(target, values);
 }
 
-/** Types are for callers who have them; a mistake comes from one who has not. */
+/** A value of another type than the parameter's, as a caller without TypeScript may pass it. */
 export function wrong<T>(value: unknown): T {
   return value as T;
 }

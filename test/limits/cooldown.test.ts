@@ -1,4 +1,4 @@
-// Memory of cooling pools: what a port at rest costs, that all of it comes back, and that a manager
+// Memory of cooling pools: what a cooling port costs, that all of it comes back, and that a manager
 // at its limit refuses without changing anything.
 
 import { describe, expect, test } from "vitest";

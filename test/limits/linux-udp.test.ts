@@ -1,5 +1,5 @@
-// Stories of memory: what UDP sockets take they give back, and what there is no memory for has
-// changed nothing, at every limit.
+// Stories of memory: UDP sockets give back all that they take, and a call without memory changes
+// nothing, at every limit.
 
 import { expect, test } from "vitest";
 import { PortError } from "../../bindings/errors.ts";

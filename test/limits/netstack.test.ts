@@ -1,4 +1,4 @@
-// A memory limit that is reached in the middle of a change. Each story is told under the limits
+// A memory limit that is reached in the middle of a change. Each story runs under the limits
 // that give each outcome, found in steps of a few bytes, from one that hardly lets a manager open
 // to one where nothing is refused. So each allocation is refused once, behind those that came
 // before it.
@@ -44,7 +44,7 @@ function action(says: string, does: (system: System) => unknown): Action {
   return { says, does };
 }
 
-/** Who wants a port, in a group perhaps. */
+/** A request for a port, in a group perhaps. */
 type Grouped = Who & { readonly group?: number };
 
 function groupedAsk({ group, ...who }: Grouped): GroupedAsk {

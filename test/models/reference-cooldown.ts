@@ -22,7 +22,7 @@ export interface ReferenceOptions {
 
 /** One pool, and what others hold that it must not take. */
 export class ReferenceCooling {
-  /** Ports under the pool's description, those at rest among them. */
+  /** Ports under the pool's description, cooling ones among them. */
   readonly holders: Set<number> = new Set();
   readonly foreign: Set<number> = new Set();
   readonly #options: ReferenceOptions;
@@ -168,7 +168,7 @@ export class ReferenceCooling {
     return port;
   }
 
-  /** Who was released first; those that are not allowed are forgotten on the way. */
+  /** The port that was released first; those that are not allowed are forgotten on the way. */
   #oldest(): number | undefined {
     for (;;) {
       const port = this.#queue.shift();

@@ -40,7 +40,7 @@ export class GroupModel {
   }
 }
 
-/** Who searches: a pool, or a reservation in a group. */
+/** The origin of a search: a pool, or a reservation in a group. */
 export interface Searcher {
   readonly ask: Ask;
   readonly pool?: object;

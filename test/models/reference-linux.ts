@@ -13,7 +13,7 @@
 //
 //   > 0   all owners were bound with the reuse bit, and were not listening
 //     0   one of them was not
-//    -1   connect() made the bucket; who joined by bind() since then had the reuse bit
+//    -1   connect() made the bucket; sockets that joined by bind() since then had the reuse bit
 //
 // Time is in seconds and given by the caller, and so is chance: each run of the search behind
 // bind() to port 0 draws one value. Nothing refused has changed anything but what the rules say.

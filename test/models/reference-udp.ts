@@ -2,7 +2,7 @@
 // is the second opinion about the UDP sockets of Linux2632Ports.
 //
 //   conflict    devices overlap, addresses overlap, and not both have SO_REUSEADDR
-//   bind        the port that is named; port 0: the first without conflict from a random start on
+//   bind        the explicit port; port 0: the first without conflict from a random start on
 //   connect     without a port one more search, as of a socket at its own address, or at any; then
 //               the local address is fixed, if the socket has none
 //

@@ -1,5 +1,5 @@
-// Conflicts: ports held by another program, which are quarantined and come back; ports that rest,
-// and those that do not.
+// Conflicts: ports held by another program, which are quarantined and come back; ports that cool
+// down, and those that do not.
 
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";

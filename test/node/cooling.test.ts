@@ -1,5 +1,5 @@
-// Cooling ports: where the system would refuse nothing, nothing is refused; and a port whose tuple
-// the system does not keep need not cool down.
+// Cooling ports: a connector refuses no connection that the system would allow, and a port whose
+// tuple the system does not keep need not cool down.
 
 import { once } from "node:events";
 import { Socket } from "node:net";

@@ -1,5 +1,5 @@
-// Endings: a port comes back when its socket has closed, whatever the socket's user has done to
-// it, and cools down where the system keeps the tuple in TIME_WAIT.
+// Endings: a port comes back when its socket has closed, whatever the program has done to the
+// socket, and cools down where the system keeps the tuple in TIME_WAIT.
 
 import { EventEmitter, once } from "node:events";
 import { connect, Socket } from "node:net";

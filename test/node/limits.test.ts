@@ -1,5 +1,5 @@
-// Limits: which one was met, in words and figures; how many connections there can be; what the
-// machine says.
+// Limits: errors say which one was met, in words and figures; capacity says how many connections
+// fit; refresh() reads which ports other programs have.
 
 import { setMaxListeners } from "node:events";
 import { Socket } from "node:net";

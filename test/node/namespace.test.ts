@@ -1,4 +1,4 @@
-// The namespace helper: what runs inside has ports and settings of its own, and cannot outstay.
+// The namespace helper: a program inside has ports and settings of its own, and a time limit.
 
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";

@@ -1,6 +1,6 @@
 // Open memory: the objects that a connection of the connector has for as long as it is open, beside
-// one of net.connect. Each way has a process, which counts what is there in two snapshots of its
-// heap: of what there is one more for each connection, the bytes.
+// one of net.connect. Each way has a process, which takes two snapshots of its heap and counts the
+// bytes of those objects of which there is one more for each connection.
 
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

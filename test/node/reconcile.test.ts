@@ -1,4 +1,4 @@
-// Reconciling: a connector tells where it and the host differ, and puts it right when it is asked.
+// Reconciling: a connector says where it and the host differ, and corrects it when it is asked.
 
 import { once } from "node:events";
 import { connect, Socket } from "node:net";

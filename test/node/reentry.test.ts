@@ -1,4 +1,4 @@
-// Reentry: callers that come back in the middle of what a connector does for others.
+// Reentry: callers that call a connector again in the middle of its work for others.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { connect, Socket } from "node:net";

@@ -1,5 +1,5 @@
-// Waiting: first come, first served, for ports and files that come back; how long, how many, and
-// who gives up.
+// Waiting: first come, first served, for ports and files that come back; how long and how many may
+// wait, and connections that give up.
 
 import { execFileSync } from "node:child_process";
 import { createServer, connect as netConnect, Socket } from "node:net";

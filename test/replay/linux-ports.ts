@@ -1,5 +1,5 @@
 // Linux2632Ports as a system to replay on, with a tree of groups of its own. Seconds become
-// milliseconds, groups are made when they are first heard of, and sockets are privileged unless
+// milliseconds, groups are made when an event first names them, and sockets are privileged unless
 // an event says that they are not.
 
 import { PortError } from "../../bindings/errors.ts";

@@ -2,7 +2,7 @@
 //
 // A trace is a list of operations on one fresh manager, each with the answer that gVisor gave.
 // Answers are compared whole, no key more and no key less. The first one that differs ends its
-// trace, for what follows would only repeat the news.
+// trace, since those after it would only repeat the difference.
 //
 // Then the trace is drained: everything that it took is released until nothing of it is held.
 // The manager must now count nothing, and use as much memory as when it was opened. If not, that

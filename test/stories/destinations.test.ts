@@ -1,4 +1,4 @@
-// Destinations: which of them meet, and what is judged when they do.
+// Destinations: which of them meet, and which flags count when they do.
 
 import { TUPLE_ONLY } from "../../assembly/abi.ts";
 import { counts, holds, refuses, releases, story } from "../support/story.ts";

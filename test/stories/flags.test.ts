@@ -1,4 +1,4 @@
-// Flags of the very same key: who may hold a port together.
+// Flags of the very same key: which holders may have a port together.
 
 import { counts, holds, refuses, releases, story, UDP } from "../support/story.ts";
 

@@ -1,4 +1,4 @@
-// Networks and addresses: who is in whose way, before any flag is looked at.
+// Networks and addresses: which holders conflict before any flag is looked at.
 
 import { counts, holds, refuses, releases, releasesNothing, story, UDP } from "../support/story.ts";
 

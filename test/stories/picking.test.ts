@@ -1,4 +1,4 @@
-// Picking and testers: who is asked, how often, and what is undone.
+// Picking and testers: which ports a tester is asked about, how often, and what is undone.
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../../assembly/abi.ts";

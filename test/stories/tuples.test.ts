@@ -1,4 +1,4 @@
-// Tuples: what an accepted connection takes; only the very same key is asked.
+// Tuples: what an accepted connection takes; only holders of the very same key can refuse it.
 
 import {
   counts,

@@ -1,5 +1,5 @@
-// Browser: a real Chromium that opens a folder of files, served on loopback, and tells all that the
-// page did.
+// Browser: a real Chromium that opens a folder of files, served on loopback, and reports all that
+// the page did.
 
 import { existsSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";

@@ -1,5 +1,5 @@
 // Commands in this process: what a command line says, and the exit code that it leaves. It starts in
-// no time, where a process of its own would load all anew.
+// no time, where a process of its own would load everything again.
 
 import { execFile } from "node:child_process";
 import { createInterface } from "node:readline";

@@ -1,4 +1,4 @@
-// Collecting: what is no longer referenced is collected, and what a module is told then is noted.
+// Collecting: collects garbage, and records the calls that a module gets for it.
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

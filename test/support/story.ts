@@ -1,4 +1,4 @@
-// Story: a few steps on a fresh manager, told in the present tense, and played on every system.
+// Story: a few steps on a fresh manager, written in the present tense, and played on every system.
 //
 //   story("any address blocks a later specific one", [
 //     holds({ port: 80 }),
@@ -17,7 +17,7 @@ import { FIXTURES } from "./fixture.ts";
 export const TCP = 6;
 export const UDP = 17;
 
-/** Who wants a port. What is left out is IPv4, TCP, any address, no device, any destination. */
+/** A request for a port. By default IPv4, TCP, any address, no device, any destination. */
 export interface Who {
   readonly port?: number;
   readonly networks?: readonly number[];

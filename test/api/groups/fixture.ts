@@ -1,4 +1,4 @@
-// Fixture: trees of groups on either build, all that can be told of one, and who carries a group.
+// Fixture: trees of groups on either build, all that a tree shows, and holders that carry a group.
 
 import { expect } from "vitest";
 import {
@@ -45,7 +45,7 @@ export function coreFor(build: Build): Core {
   return coreOf(moduleFor(build).module);
 }
 
-/** Everything that can be told of a tree: each file of each group, and who uses it. */
+/** Everything that a tree shows: each file of each group, and how many holders use the group. */
 export function picture(groups: PortGroups): Record<string, unknown> {
   const all: Record<string, unknown> = {};
   const left = ["/"];

@@ -1,5 +1,5 @@
 // Code of the caller's that runs in the middle of a call: draws, and getters of options. It may
-// close whatever there is: nothing is half done then, and no socket gets what another asked for.
+// close any object: no call is half done then, and no socket gets what another asked for.
 
 import { expect, test } from "vitest";
 import { LinuxPorts, type LinuxSocket } from "../../../bindings/index.ts";

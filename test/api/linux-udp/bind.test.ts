@@ -1,5 +1,5 @@
-// Stories of bind() of UDP sockets: ports that are named, ports that are searched, and what a
-// refusal says.
+// Stories of bind() of UDP sockets: explicit ports, ports that are searched, and what a refusal
+// says.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { caught, expectError, throwing } from "../../invalid-input/fixture.ts";

@@ -1,4 +1,4 @@
-// Stories of who may share a UDP port: every pair of sockets, and what SO_REUSEADDR changes later.
+// Stories of sockets that share a UDP port: every pair, and what SO_REUSEADDR changes later.
 
 import { expect, test } from "vitest";
 import type { PortError } from "../../../bindings/errors.ts";

@@ -1,5 +1,5 @@
 // Stories of addresses and devices: IPv4 and IPv6 in one space of ports, the address that routing
-// would choose, and who meets whom.
+// would choose, and which sockets conflict.
 
 import { describe, expect, test } from "vitest";
 import { PortManager } from "../../../bindings/index.ts";

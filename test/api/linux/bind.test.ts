@@ -1,4 +1,4 @@
-// Stories of bind(): ports that are named, ports that are searched, who may share, and what a
+// Stories of bind(): explicit ports, ports that are searched, sockets that share, and what a
 // refusal says.
 
 import { beforeEach, describe, expect, test } from "vitest";

@@ -1,6 +1,6 @@
 // Code of the caller's that runs in the middle of a call: draws for bind() and getters of options.
-// It may throw, answer rubbish, or use, change and close whatever there is: nothing is half done
-// then, and no socket gets what another asked for.
+// It may throw, answer no number, or use, change and close any object: no call is half done then,
+// and no socket gets what another asked for.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { PortManager } from "../../../bindings/index.ts";

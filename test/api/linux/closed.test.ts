@@ -1,5 +1,5 @@
-// What has been closed or removed: sockets, systems, trees and groups. A call on it is told so,
-// and whatever is still open does not notice.
+// Objects that have been closed or removed: sockets, systems, trees and groups. A call on one is
+// refused, and changes no object that is still open.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";

@@ -1,6 +1,6 @@
-// Fixture: a system of Linux' ports on either build, whatever it has handed out, all that can be
-// told of it, and the proof that an act which was refused has changed nothing. At the end all is
-// closed and expired: then nothing may be counted, and no byte be in use that was not at open.
+// Fixture: a system of Linux' ports on either build, its sockets, all that it shows, and the check
+// that a refused call has changed nothing. At the end all is closed and expired: then nothing may
+// be counted, and no byte be in use that was not at open.
 
 import { afterEach, describe, expect } from "vitest";
 import { PortError } from "../../../bindings/errors.ts";
@@ -159,7 +159,7 @@ export class Fixture {
     verifyLinux(this.ports);
   }
 
-  /** Everything that can be told of the system, its sockets and its groups. */
+  /** Everything that the system, its sockets and its groups show. */
   picture(): object {
     if (this.isClosed) return ["closed", this.#uses(), this.sockets.map(lookAt)];
     this.verify();

@@ -1,5 +1,5 @@
 // Stories of sockets in groups: bind() and listen() keep within the bind range, connect() within
-// the connect range, and who is refused hears which groups are the reason.
+// the connect range, and a refusal names the groups that are the reason.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { PortGroups } from "../../../bindings/index.ts";

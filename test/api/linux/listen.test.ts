@@ -115,7 +115,7 @@ onBuilds((open) => {
         ...{ address: "", port: 0, searched: { first: 2000, last: 2001 } },
         says: "all of 2000..2001 are taken or reserved",
       });
-      // Who listens shares nothing, so nothing was drawn again.
+      // A listener shares nothing, so nothing was drawn again.
       expect(s.drawn).toBe(3);
     });
 

@@ -1,5 +1,4 @@
-// Lost and found: what was once wrong in the facade of the linux system, each with its smallest
-// story.
+// Regressions: each fault that the facade of the linux system once had, with its smallest story.
 
 import { describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";

@@ -1,5 +1,5 @@
-// One memory, two instances: what the linux module makes of it the core sees, and the other way
-// round. Each takes from the same heap, makes it grow, and gives back what the other may then have.
+// One memory, two instances: the core sees what the linux module writes, and the other way round.
+// Each allocates from the same heap, makes it grow, and frees what the other may then allocate.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { PORT_MAX } from "../../../assembly/abi.ts";

@@ -1,4 +1,4 @@
-// Stories of TIME_WAIT: what it keeps from whom, who may take it over, and when it ends.
+// Stories of TIME_WAIT: which sockets it conflicts with, which may take it over, and when it ends.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { bind, connect, expectRefused, type Fixture, onBuilds, WEB } from "./fixture.ts";

@@ -1,4 +1,4 @@
-// Time: a clock that callers move, TIME_WAITs that ripen by whole seconds and expire in order,
+// Time: a clock that callers move, TIME_WAITs that are due by whole seconds and expire in order,
 // large jumps, and the end of time.
 
 import { describe, expect, test } from "vitest";

@@ -51,7 +51,7 @@ describe.each(BUILDS)("%s build", (build) => {
       if (how === "closed") manager.close();
       return new WeakRef(manager);
     });
-    // Who is asked for in a task is not collected in it.
+    // A WeakRef that is read in a task keeps its object until the task ends.
     await collectUntil(() => group.uses === 0);
     await collectTimes(FEW_ROUNDS);
     expect(restored.map((manager) => manager.deref())).toEqual([undefined, undefined]);

@@ -1,6 +1,6 @@
-// Life and death of managers: closed or forgotten, they give back all that they held. Each story
-// runs in a process of its own: it sees the package as its users do, has a garbage collector at
-// hand, and can be stopped should it go on without end.
+// Managers that are closed or forgotten give back all that they held. Each story runs in a process
+// of its own: it loads the package as a user does, can call the garbage collector, and can be
+// stopped if it does not end.
 
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";

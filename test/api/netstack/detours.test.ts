@@ -1,5 +1,5 @@
-// Strays: ports, groups and policies that go another way than they came, in the middle of something
-// or by value. An object that is left behind is told so, and no other notices.
+// Detours: ports, groups and policies that are given back in another way than they were taken, in
+// the middle of a call or by value. An object whose port is gone says so; no other is changed.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { coreOf } from "../../../bindings/core/core.ts";

@@ -1,5 +1,5 @@
-// Fixture: a manager and a tree of groups on one instance, all that can be told of them, and ports
-// asked for in every way there is: by objects, by values, and by pools that stay open.
+// Fixture: a manager and a tree of groups on one instance, all that they show, and ports requested
+// in every way: by objects, by values, and by pools that stay open.
 
 import { expect } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, NO_MEMORY, OUTSIDE_GROUP } from "../../../assembly/abi.ts";

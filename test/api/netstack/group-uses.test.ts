@@ -1,5 +1,5 @@
-// Who uses a group: reservation objects, open pools, and what was reserved and is released by its
-// value. Each comes and goes once, whichever way; as long as anyone is left, the group stays.
+// Uses of a group: by reservation objects, open pools, and keys that are reserved and released by
+// value. Each use is counted once and ends once, in any way; while one is left the group stays.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";

@@ -1,6 +1,6 @@
-// Groups as a port manager sees them: which of the two ranges counts, how it limits what is named
-// and what is picked, and that a change takes effect at once. Each story is told by reservation
-// objects, by values and by pools.
+// Groups as a port manager sees them: which of the two ranges counts, how it limits explicit ports
+// and picks, and that a change takes effect at once. Each story runs by reservation objects, by
+// values and by pools.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";

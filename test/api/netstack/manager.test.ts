@@ -1,4 +1,4 @@
-// The facade: what the words mean, what errors tell, where chance comes from.
+// The facade: what options mean, what errors say, where random numbers come from.
 
 import { describe, expect, test } from "vitest";
 import * as portwarden from "../../../bindings/index.ts";

@@ -1,6 +1,6 @@
-// Lists by turns: several pools and words look for ports in the same sets, each past a list of
-// its own or none, while the lists change and words of 64 ports fill up with what is held and what
-// is reserved together. Each answer is looked up port by port.
+// Lists by turns: several pools and reservations search the same sets, each past a list of its own
+// or none, while the lists change and words of 64 ports fill up with held and reserved ports
+// together. Each answer is compared with a search port by port.
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED } from "../../../assembly/abi.ts";

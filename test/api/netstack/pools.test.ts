@@ -1,4 +1,4 @@
-// A pool and reservations of one description speak of the same ports; a pool is only a way to them.
+// A pool and reservations of one description hold the same ports; a pool is one way to them.
 
 import { describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../../../assembly/abi.ts";
@@ -230,7 +230,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const pool = manager.pool(WEB);
     expect(pool.takeMany(new Uint16Array(1024))).toBe(1024);
     verify(manager);
-    // More pools than a plan has room for at first, so that it is given back and made anew.
+    // More pools than a plan has room for at first, so that a larger one takes its place.
     for (let device = 1; device <= 80; device++) {
       manager.reservePort({ ...WEB, port: 80, bindToDevice: device });
     }

@@ -1,6 +1,6 @@
-// Reserved ports as a port manager sees them: what is picked passes over them, what is named does
-// not, a change takes effect at once, and a list serves every request that names it. And together
-// with groups.
+// Reserved ports as a port manager sees them: picks pass over them, explicit requests do not, a
+// change takes effect at once, and a list serves every request that names it. And together with
+// groups.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EMPTY_RANGE, EXHAUSTED, IN_USE, OUTSIDE_GROUP } from "../../../assembly/abi.ts";

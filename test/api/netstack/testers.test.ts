@@ -1,6 +1,6 @@
-// Testers that change what they are asked under: the group's range, the list of reserved ports,
-// the manager's range, who is in the group, the manager itself. A search goes on within the range
-// it began with, and never offers a port that is not allowed at that moment.
+// Testers that change the limits of their own search: the group's range, the list of reserved
+// ports, the manager's range, the group's holders, the manager itself. A search goes on within the
+// range it began with, and never offers a port that is not allowed at that moment.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { PortGroup, PortGroups, PortManager, ReservedPorts } from "../../../bindings/index.ts";

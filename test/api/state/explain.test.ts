@@ -1,5 +1,4 @@
-// Explanations: what they say is what the call answers; the holders that are named have to go, and
-// no others.
+// Explanations: they say what the call answers; exactly the holders that they name have to go.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -1,6 +1,6 @@
-// The memory of a restored manager: that of its original, within a page, whatever the original has
-// held before. A snapshot frees what is kept and not needed, and says where the first records are
-// gone, which others have not replaced.
+// A restored manager uses as much memory as its original, within a page, whatever the original has
+// held before. A snapshot frees memory that is kept and not needed, and records where the first
+// records are gone and no others have replaced them.
 
 import { describe, expect, test } from "vitest";
 import { IPV4, PortManager, type PortPool, TCP } from "../../../bindings/index.ts";

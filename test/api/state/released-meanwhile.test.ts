@@ -1,5 +1,5 @@
-// What is released by filter while a tester is asked about it: the tester's port has no holder
-// then, or to others, and neither its reservation nor its refusal takes anything from them.
+// Ports that are released by filter while a tester is asked about them: such a port has no holder
+// then, or others, and neither its reservation nor its refusal takes anything from these.
 
 import { describe, expect, test } from "vitest";
 import {

@@ -32,7 +32,7 @@ describe.each(BUILDS)("a reservation that is narrowed (%s build)", (build) => {
     const six = ports.reservePort({ ...DUAL, networks: [IPV6] });
     expect(dual.narrow([IPV4, IPV4])).toBe(false);
     expect(dual.release()).toBe(true);
-    // The IPv6 half has another holder, who keeps it.
+    // Another holder has the IPv6 half, and keeps it.
     expect(ports.isAvailable({ ...DUAL, networks: [IPV6] })).toBe(false);
     expect(six.release()).toBe(true);
     verify(ports);

@@ -42,7 +42,7 @@ export const WEIGHTS = {
 
 export type Kind = keyof typeof WEIGHTS;
 
-/** What is done to both sides, and how it is told; it answers what each side says. */
+/** An operation on both sides, and its name in reports; it answers what each side says. */
 interface Step {
   readonly says: string;
   readonly both: () => readonly [got: unknown, expected: unknown];

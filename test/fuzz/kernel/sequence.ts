@@ -2,11 +2,11 @@
 // what they mean follows from what LinuxPorts has answered so far, so that any of them can be left
 // out.
 //
-// Chance decides nothing in a sequence: the range has one port, or two for TCP, of which connect()
-// tries the even offset first and bind() the odd one. Of listeners that share a port by
+// No draw decides an answer in a sequence: the range has one port, or two for TCP, of which
+// connect() tries the even offset first and bind() the odd one. Of listeners that share a port by
 // SO_REUSEPORT the kernel takes any; a sequence in which it has taken another one than LinuxPorts
-// is compared up to there. A model leaves nothing to chance and takes no time: beside it minutes
-// pass, connections wait for accept(), and all sockets are looked at now and then.
+// is compared up to there. A model draws nothing there and takes no time: beside it minutes pass,
+// connections wait for accept(), and all sockets are compared now and then.
 
 import type { PortsSystem } from "../../replay/linux-6.18/ports-system.ts";
 import type { Setup, SocketType } from "../../replay/linux-6.18/system.ts";

@@ -1,6 +1,5 @@
-// What is told of LinuxPorts, and kept of it: lists, explanations, snapshots. Random fixtures, in
-// which a restored system must answer as the original, and an explanation as the call that it is
-// about.
+// Lists, explanations and snapshots of LinuxPorts, on random fixtures: a restored system must
+// answer as the original, and an explanation as the call that it is about.
 
 import { describe, expect, test } from "vitest";
 import { explained } from "../../../bindings/errors.ts";

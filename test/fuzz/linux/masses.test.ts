@@ -1,6 +1,6 @@
-// Masses: tens of thousands of draws operations on systems with thousands of ports, of ends and of
-// TIME_WAITs, which fill up and empty again. Lists become bitmaps there and tables grow, and all of
-// them shrink again. Each answer is that of the reference model.
+// Masses: tens of thousands of random operations on systems with thousands of ports, of ends and of
+// TIME_WAITs, which fill up and empty again. Arrays become bitmaps there and tables grow, and all
+// of them shrink again. Each answer is that of the reference model.
 
 import { describe, expect, test } from "vitest";
 import { verifyLinux } from "../../../bindings/linux/system.ts";

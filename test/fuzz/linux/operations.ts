@@ -1,5 +1,5 @@
-// What happens next in a session, planned by looking at the reference model alone. What comes out
-// is an operation in the words of the vectors, so that a session can be written down as a trace.
+// The next operation of a session, planned by looking at the reference model alone. It is in the
+// words of the vectors, so that a session can be written down as a trace.
 
 import type { LinuxOperation, LinuxPlayer } from "../../replay/linux-trace.ts";
 import { Random } from "../random.ts";

@@ -1,11 +1,11 @@
-// A session on Linux' ports: one operation after the other on the reference model and on the real
-// thing, and after each of them a look at whatever it may have changed.
+// A session on Linux' ports: one operation after the other on the reference model and on the
+// implementation, and after each of them a comparison of all that it may have changed.
 //
 // Beside being equal, the answers must keep what selection promises: a port that was picked lies in
-// the effective range of its kind and is not reserved, it was acceptable, and no caller is told
-// that there is none while there is one. The last has two exceptions, both as in Linux: a socket
-// that lost its reuse bit after it had got its port may lead searches for bind() astray, and sums
-// that pass 2^32 make a search for connect() miss ports.
+// the effective range of its kind and is not reserved, it was acceptable, and no call answers that
+// there is none while there is one. The last has two exceptions, both as in Linux: a socket that
+// lost its reuse bit after it had got its port may mislead searches for bind(), and sums that
+// pass 2^32 make a search for connect() miss ports.
 
 import { PortError } from "../../../bindings/errors.ts";
 import { limited, type ReferenceSocket } from "../../models/reference-linux.ts";

@@ -1,6 +1,6 @@
-// What one session on Linux' ports is about. Pools are small, so that what is asked meets what is
-// held, and each session has pools of its own size: one with a single address and sockets that all
-// reuse finds other things than one with four addresses where few do.
+// The setup of one session on Linux' ports. The sets of values are small, so that requests meet
+// held ports, and each session has sets of its own size: one with a single address and sockets that
+// all reuse finds other faults than one with four addresses where few do.
 
 import type fc from "fast-check";
 import { anySalt, Random } from "../random.ts";
@@ -52,13 +52,13 @@ export type Kind =
 
 export type Weights = Readonly<Record<Kind, number>>;
 
-/** What sessions dwell on. */
+/** The kinds of sessions, by the operations that are frequent in them. */
 export type Theme = "mixed" | "binding" | "connecting" | "tight" | "wide" | "wide binding";
 
 export const THEMES: Readonly<Record<Theme, Weights>> = {
   mixed: weights({}),
   binding: weights({ bindAny: 40, listen: 1, connect: 3, closeToTimeWait: 1 }),
-  // Who has no memory to let a TIME_WAIT ripen cannot tell whether it may be taken over.
+  // Without memory to move a TIME_WAIT that is due, a system cannot say whether it may be reused.
   tight: weights({ setTwReuse: 0 }),
   // Hundreds of sockets, so that what a pool holds becomes a bitmap with summaries.
   wide: weights({ socket: 60, bindAny: 40, connect: 30, close: 14, setReserved: 1, setGroup: 1 }),
@@ -97,7 +97,7 @@ export function setups(theme: Theme): fc.Arbitrary<Setup> {
 export function setupOf(salt: number, theme: Theme): Setup {
   const random = new Random(salt);
   if (theme.startsWith("wide")) return wideSetup(salt, random, theme === "wide binding");
-  /** Many who share, so that there are more sockets than ports, and in each other's way. */
+  /** Many sockets that share, so that there are more sockets than ports, with conflicts. */
   const isFull = random.chance(theme === "binding" ? 60 : 25);
   const first = random.pick(FIRSTS);
   const count = Math.min(random.pick(COUNTS), PORT_MAX - first + 1);

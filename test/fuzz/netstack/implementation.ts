@@ -1,4 +1,4 @@
-// The real thing: a manager with its reservations, by value and as objects, and its pools.
+// The implementation: a manager with its reservations, by value and as objects, and its pools.
 
 import { SeededRandom } from "../../../bindings/core/random.ts";
 import {
@@ -34,7 +34,7 @@ export class Implementation extends ReservationSystem implements System {
     return { ...this.stats(), bytes: this.bytes };
   }
 
-  /** The same, with all that is told of groups. */
+  /** The same, with all that groups show. */
   picture(): unknown {
     const all = [...this.#reservations, ...this.#pools];
     const inGroups = all.map(({ group }) => this.groups.numberOf(group));

@@ -1,6 +1,5 @@
-// What can be asked of port managers, as commands of fast-check. A move is planned by looking at
-// the reference model alone, then the same action is done on both sides, and what they answer must
-// be equal.
+// The operations on port managers, as commands of fast-check. One is planned by looking at the
+// reference model alone, then done on both sides, whose answers must be equal.
 
 import fc from "fast-check";
 import { type Ask, show } from "../../support/ask.ts";
@@ -174,7 +173,7 @@ const reservations: AnyMove[] = [
     if (held === undefined) return undefined;
     const networks = n.all ? model.ledger.networksOf(held.ask, held.port) : held.ask.networks;
     const ask = { ...held.ask, networks };
-    // Who was in a group names it, or it would be in use for ever.
+    // A release of a reservation in a group names the group, or it would be in use for ever.
     const { group } = model.reservationOf(ask, held.port)?.ask ?? {};
     return release(group === undefined ? ask : { ...ask, group }, held.port);
   }),

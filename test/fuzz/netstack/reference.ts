@@ -14,7 +14,7 @@ import type { GroupModels } from "./groups.ts";
 import { Ledger } from "./ledger.ts";
 import type { GroupedAsk, Mode, System } from "./system.ts";
 
-/** Who asks for a port, and which may be given. */
+/** A request for a port, and the limits of what it may get. */
 interface Place extends Searcher {
   readonly ask: GroupedAsk;
   readonly mode: Mode;
@@ -265,7 +265,7 @@ export class Reference extends ReferenceSystem implements System {
     return found ?? EXHAUSTED;
   }
 
-  /** Holds a port that is free. It is held while a tester is asked, who may refuse it. */
+  /** Holds a port that is free. It is held while a tester is asked, which may refuse it. */
   #takes({ ask, isNamed, isUnique }: Place, port: number, test?: Tester): boolean {
     if (isUnique && this.ledger.isTaken(ask, port)) return false;
     if (!this.model.isAvailable(toModel(ask, port), isNamed)) return false;

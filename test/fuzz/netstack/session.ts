@@ -1,4 +1,4 @@
-// A session on port managers: each of them twice, as the reference model and as the real thing.
+// A session on port managers: each of them twice, as the reference model and as the implementation.
 
 import { isDeepStrictEqual } from "node:util";
 import { EMPTY_RANGE, NO_MEMORY, OUTSIDE_GROUP } from "../../../assembly/abi.ts";

@@ -1,6 +1,6 @@
-// Setup: what one run of the fuzzer may ask about. Pools are small, so that what is asked meets
-// what is held, and each run has pools of its own size: a run with one address and eight flag sets
-// finds other things than one with five addresses and none.
+// Setup: the values that one run of the fuzzer draws from. The sets are small, so that requests
+// meet held ports, and each run has sets of its own size: a run with one address and eight flag
+// sets finds other faults than one with five addresses and none.
 //
 // Everything is drawn as small numbers where 0 is the simplest, so that a failing run shrinks
 // to the default: one manager, IPv4, UDP, any address, no device, any destination, no flags.
@@ -144,7 +144,7 @@ export const ALIKE = {
   flags: [0],
 } as const;
 
-/** Managers of one description: no record comes or goes that would have pools look at all anew. */
+/** Managers of one description: no record comes or goes that would make pools plan again. */
 const calm: fc.Arbitrary<Setup> = dense.map((setup) => ({ ...setup, ...ALIKE }));
 
 /** Managers in groups, with reserved lists and each policy of selection. */

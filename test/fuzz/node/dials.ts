@@ -24,7 +24,7 @@ function errorOf(code: string, syscall: string): Error {
 type Fault = "none" | "throws" | "fails" | "hangs" | "odd";
 const FAULTS: readonly Fault[] = ["none", "none", "none", "throws", "fails", "hangs", "odd"];
 
-/** A dial that is real, or not, anew for each attempt. */
+/** A dial that is drawn again for each attempt: real, or not. */
 export function dialOf(chance: Chance, absent: ReadonlySet<string>, isTls: boolean): Dial {
   return (ends) => {
     if (absent.has(ends.localAddress)) throw errorOf("EADDRNOTAVAIL", "bind");

@@ -1,4 +1,4 @@
-// The real thing: Linux2632Ports on one build, whose refusals of UDP sockets have their reasons.
+// The implementation: Linux2632Ports on one build, with the reasons of refusals of UDP sockets.
 
 import { PortError } from "../../../bindings/errors.ts";
 import type { Linux2632Ports } from "../../../bindings/linux/rules/2.6.32/ports.ts";

@@ -1,5 +1,5 @@
-// What happens next in a session on UDP and TCP sockets, planned by looking at the reference models
-// alone.
+// The next operation of a session on UDP and TCP sockets, planned by looking at the reference
+// models alone.
 
 import type { LinuxOperation, LinuxPlayer } from "../../replay/linux-trace.ts";
 import { clamp, Planner, type Target } from "../linux/operations.ts";

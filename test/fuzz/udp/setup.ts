@@ -1,4 +1,4 @@
-// What one session on UDP ports is about: what a session on TCP ports is, and what is UDP's own.
+// The setup of one session on UDP ports: that of a session on TCP ports, and what UDP alone has.
 
 import type fc from "fast-check";
 import { type Setup as LinuxSetup, setupOf as linuxSetupOf } from "../linux/setup.ts";

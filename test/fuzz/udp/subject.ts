@@ -1,5 +1,5 @@
 // UDP sockets of Linux2632Ports as a subject of the fuzzer, in one system with TCP sockets, which
-// are compared with a reference model that has never heard of UDP.
+// are compared with a reference model that has no UDP.
 
 import type { LinuxOperation } from "../../replay/linux-trace.ts";
 import { type Build, freshModules } from "../../support/builds.ts";

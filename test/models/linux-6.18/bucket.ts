@@ -95,7 +95,7 @@ export class Bucket implements Memory {
   }
 
   /**
-   * The owner leaves; when connect() has brought all who stay, connect() may use the port again.
+   * The owner leaves; when connect() brought all that stay, connect() may use the port again.
    */
   remove(owner: BucketOwner): void {
     this.#leavePart(owner);

@@ -1,4 +1,4 @@
-// Who may share a port with whom on Linux 6.18: the rules for one new socket and one owner.
+// Which sockets may share a port on Linux 6.18: the rules for one new socket and one owner.
 
 import { type Address, isAny, isAny6, keyOf } from "./address.ts";
 

@@ -106,7 +106,7 @@ function targetOf(host: Host, socket: Socket, asked: Address): Address {
     return target;
   }
   if (socket.v6only) throw new Errno("ENETUNREACH");
-  // What bind() has given is another address over IPv4; what connect() has left is chosen anew.
+  // An address that bind() has given is another one over IPv4; one that connect() left is replaced.
   if (!isAny(socket.address) && !isOverV4)
     host.moveAddress(socket, socket.port === 0 ? mapped(STAND_IN) : at("::"));
   if (target.v4 !== "0.0.0.0") return mapped(target.v4);
@@ -174,7 +174,7 @@ function tupleOf(socket: Socket, remote: Address, remotePort: number): Tuple {
   return { local: socket.address, port: socket.port, remote, remotePort };
 }
 
-/** Who answers a new connection; undefined: none. */
+/** The listener that answers a new connection; undefined: none. */
 function answer(host: Host, socket: Socket, remote: Remote): Peer {
   const { local, port, remote: target, remotePort } = socket.tuple as Tuple;
   const mirrored = { local: target, port: remotePort, remote: local, remotePort: port };

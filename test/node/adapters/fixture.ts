@@ -1,4 +1,4 @@
-// Fixture: local servers and a connector for one test, and the look round at its end.
+// Fixture: local servers and a connector for one test, and the checks at its end.
 
 import http, { type RequestListener } from "node:http";
 import https from "node:https";

@@ -1,6 +1,6 @@
 // Chaos, for some seconds: processes that are stopped, stalled and killed, on a store that is
-// restarted, frozen and slow, never have one block at one time. `npm run chaos` does so for as long
-// as it is told.
+// restarted, frozen and slow, never have one block at one time. `npm run chaos` runs for as long as
+// its options say.
 
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";

@@ -172,7 +172,7 @@ describe.runIf(process.platform === "linux")("on Linux", () => {
     await Promise.all([busy.close(), other.close()]);
   });
 
-  /** What a holder is told where listening fails with that code. */
+  /** The answer that a holder gets where listening fails with that code. */
   async function toldOf(code: string, store: Pick<BlockStore, "acquire">): Promise<unknown> {
     const listen = vi.spyOn(Server.prototype, "listen").mockImplementation(function (this: Server) {
       process.nextTick(() => this.emit("error", Object.assign(new Error(code), { code })));

@@ -1,5 +1,5 @@
 // Loans: ports that one holder of blocks of a host lends to another. No port has two users, and
-// a process that dies gives back what it had.
+// ports that a killed process had borrowed come back.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -36,7 +36,7 @@ const FIRST = 640 * 64;
 const HOST = readHostState();
 const COOLDOWN_MS = 1000;
 
-/** The time, and which ports are in use, by server and port: by whom, and until when. */
+/** The time, and the ports in use, by server and port: the user of each, and until when. */
 class Host {
   now = 1000;
   readonly used: Map<string, { by: Holder; until: number }> = new Map();

@@ -124,7 +124,7 @@ const run = (steps: readonly { pool: number; what: string; pick: number }[]): nu
       pool.expire(now);
       for (const [one, at] of ports) if (at > 0 && now - at >= 102) ports.delete(one);
     }
-    // A ring makes a holder give back what is idle.
+    // The signal of another holder makes a holder give back idle blocks.
     if (what === "tidy") store.onWanted?.({ source: address, transport: TCP }, 0);
     for (const block of blocksOf(used.flatMap((one) => [...one.keys()]))) {
       expect(held.has(block)).toBe(true);

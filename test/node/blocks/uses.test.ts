@@ -232,7 +232,7 @@ test.each([
   await playAll(steps, (setup) => {
     asked = setup.asked;
   });
-  // How often depends on the time: who has asked in vain waits for some milliseconds.
+  // How often depends on the time: a connector that asked in vain waits for some milliseconds.
   if (isBroken) expect(asked).toBeGreaterThan(1);
   else expect(asked).toBe(1);
 });

@@ -1,7 +1,6 @@
-// Ports held by another program: a process that knows nothing of portwarden holds a third of the
-// ports. All connections succeed
-// on the rest, whether the connector knew or ran into it, and the others are used when that
-// process has gone.
+// Ports held by another program: a process without portwarden holds a third of the ports. All
+// connections succeed on the other ports, whether the connector knew or met conflicts, and it uses
+// that third, too, when the process has gone.
 
 import { expect, test } from "vitest";
 import type { Foreign } from "./inside/foreign.ts";

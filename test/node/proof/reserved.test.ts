@@ -1,4 +1,4 @@
-// A long list of reserved ports, as the kernel of a namespace tells it.
+// A long list of reserved ports, as the kernel of a namespace prints it.
 
 import { expect, test } from "vitest";
 import type { LongList } from "./inside/reserved.ts";

@@ -1,7 +1,7 @@
 // The table of registered endpoints of a user-space network stack, as gVisor's demuxer keeps it
-// (pkg/tcpip/stack/transport_demuxer.go): who receives what arrives for a local address and port
-// from a remote ones. Several endpoints may be registered with one identity where their flags allow
-// it.
+// (pkg/tcpip/stack/transport_demuxer.go): which endpoint receives packets for a local address and
+// port from a remote one. Several endpoints may be registered with one identity where their flags
+// allow it.
 
 import { LOAD_BALANCED, MOST_RECENT } from "../../../assembly/abi.ts";
 
@@ -54,7 +54,7 @@ export class Demuxer<Endpoint> {
     }
   }
 
-  /** Who is registered with just this identity, on the device or on none. */
+  /** The endpoints registered with just this identity, on the device or on none. */
   find(
     transport: number,
     network: number,

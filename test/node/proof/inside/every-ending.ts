@@ -25,7 +25,7 @@ export interface Report {
   /** Counters that belong together, after everything was closed. */
   readonly picks: number;
   readonly released: number;
-  /** Who was connected when all ports were taken again, for each server, and what failed then. */
+  /** The peers of each server when all ports were taken again, and what failed then. */
   readonly seen: readonly (readonly string[])[];
   readonly failures: readonly string[];
 }

@@ -1,6 +1,6 @@
 // Foreign: in a namespace with 64 ports, another process holds every third port of our source. A
-// connector opens what the rest can carry; then the other process goes away, and the rest of the
-// ports is used as well. Prints, as JSON, what happened.
+// connector opens as many connections as the other ports can carry; then the process ends, and the
+// connector uses its ports as well. Prints, as JSON, what happened.
 //
 //   node foreign.js HOLDING LEARNING
 //     HOLDING     listening | connected     connected: to the first of the 4 destinations

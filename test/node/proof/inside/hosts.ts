@@ -30,7 +30,7 @@ export class Host {
     );
   }
 
-  /** Who is connected, for each server: `address:port`. */
+  /** The peers that are connected to each server: `address:port`. */
   async who(): Promise<string[][]> {
     const answer = once(this.#child, "message");
     this.#child.send("who");

@@ -1,6 +1,5 @@
-// Servers: a process with TCP servers on loopback that hold every connection open and can tell,
-// when asked, from where there is one. What they see is what really is connected, whichever way a
-// client took.
+// Servers: a process with TCP servers on loopback that hold every connection open and say, when
+// asked, where each comes from. They see what really is connected, in whatever way a client did it.
 //
 //   node servers.js KIND FIRST COUNT [BACKLOG]    on 127.0.0.1, ports FIRST..FIRST+COUNT-1
 

@@ -1,6 +1,6 @@
 // Share: in a namespace with 64 ports, opens 64 connections to each of 4 destinations from one
-// source, all at the same time, in one of several ways; then tells, as JSON, whom the servers saw
-// and what failed. Each way has a source and servers of its own.
+// source, all at the same time, in one of several ways; then prints, as JSON, the peers that the
+// servers saw and what failed. Each way has a source and servers of its own.
 //
 //   node share.js WAY...
 
@@ -11,7 +11,7 @@ import { METHODS, type Method } from "./methods.ts";
 /** What it prints. */
 export interface Shared {
   readonly source: string;
-  /** Who was connected at the same time, for each server. */
+  /** The peers that were connected at the same time, for each server. */
   readonly seen: readonly (readonly string[])[];
   /** Codes and system calls of what failed, and how often. */
   readonly failures: Readonly<Record<string, number>>;
