@@ -37,7 +37,7 @@ export interface Sampling {
   readonly milliseconds?: number;
 }
 
-/** What came of it. */
+/** The figures of works that were sampled by turns, and the ratios between them. */
 export interface Measured {
   figure(work: Work): Figure;
   /**

@@ -1,7 +1,7 @@
 // Picture: what a port costs as the range fills, drawn by Apache ECharts as SVG.
 //
-// Colours are those of Okabe and Ito, which can be told apart with any kind of colour vision;
-// symbols tell apart what shares a colour.
+// Colours are those of Okabe and Ito, which differ for any kind of colour vision; lines of one
+// colour have different symbols.
 
 import * as echarts from "echarts";
 import { machineLine, time } from "./format.ts";

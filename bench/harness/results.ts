@@ -26,7 +26,7 @@ export function writeResults(path: string, results: Results): void {
   writeFileSync(path, `{\n${parts.join(",\n")}\n}\n`);
 }
 
-/** A clock does not tell more than six digits. */
+/** A clock has no more than six digits. */
 function rounded(_name: string, value: unknown): unknown {
   return typeof value === "number" ? Number(value.toPrecision(6)) : value;
 }

@@ -23,7 +23,7 @@ export function offsetsOf(seed: number, length: number): Uint32Array {
   return Uint32Array.from({ length }, () => random.next() >>> 1);
 }
 
-/** A running digest of results, so that equal work can be told from unequal (FNV-1a). */
+/** A running digest of results, which differs where the work was not equal (FNV-1a). */
 export function digestOf(ports: Iterable<number>): string {
   let hash = 0x811c9dc5;
   for (const port of ports) hash = Math.imul(hash ^ port, 0x01000193) >>> 0;

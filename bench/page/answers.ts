@@ -90,7 +90,7 @@ function change(current: Simulation, settings: Settings): void {
   current.settings = settings;
 }
 
-/** As they are, whatever has been asked for in vain. */
+/** The settings as they are, after a change that was refused, too. */
 function settingsOf({ settings, ports }: Simulation): Settings {
   return { ...settings, ...ports.range, reserved: ports.limits.reserved.text };
 }

@@ -60,7 +60,7 @@ export function automatic(port: number, ports: Ports, place: Place, fresh: strin
   return { request, isGranted: true, answer: `may find it, towards ${listed(fresh)}` };
 }
 
-/** Does something that is undone at once, and answers what came of it. */
+/** Does something that is undone at once, and answers its outcome. */
 export function attempt(request: string, run: () => void): Answer {
   try {
     run();

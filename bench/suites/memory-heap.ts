@@ -37,7 +37,7 @@ const HOLDS: Readonly<Record<HeapSystem, Hold>> = {
 const WARM_UPS = 3;
 /** A reservation of the reference model takes as much among so many as among a million. */
 const MODEL_MOST = 100_000;
-/** A bitmap is so small that many are needed to tell it from what V8 itself adds. */
+/** A bitmap is so small that only many of them show beside what V8 itself adds. */
 const BITMAPS_MOST = 400;
 const BITMAP_PORTS_MOST = 20_000_000;
 

@@ -289,7 +289,7 @@ function readWrk(output: string): Counted {
   };
 }
 
-/** It tells the mean, no percentiles. */
+/** It prints the mean, no percentiles. */
 function readH2load(output: string): Counted {
   return {
     answered: numberIn(output, /(\d+) succeeded/),

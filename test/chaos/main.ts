@@ -92,7 +92,7 @@ async function run(): Promise<void> {
   for (let index = 0; index < WORKERS; index++) startWorker();
   // A fresh server grants nothing for a term.
   if (store === "redis") await pause(ttl + 1500);
-  // They take a while to start; until each has told what it does nothing happens to them.
+  // They take a while to start; no fault begins before each has reported what it does.
   while (countsByWorker.size < WORKERS) await pause(50);
   const end = performance.now() + minutes * 60_000;
   while (performance.now() < end) {

@@ -282,7 +282,7 @@ describe.runIf(isLinux)("on the host's own ports", () => {
       ...{ env, detached: true },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    // Before it starts them it tells what it is going to do.
+    // Before it starts them it prints what it is going to do.
     child.stdout.once("data", () =>
       setTimeout(() => process.kill(-(child.pid as number), "SIGINT"), 20),
     );

@@ -51,7 +51,7 @@ interface Asked {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main(process.argv.slice(2));
-  // Left to itself, Node 20 may wait for ever for the requests of sockets that have been closed
+  // Without this, Node 20 may wait for ever for the requests of sockets that have been closed
   // (Environment::CleanupHandles).
   process.stdout.write("", () => process.exit());
 }

@@ -134,7 +134,7 @@ export function picture({ manager, other, pool, reservation, strange }: Fixture)
   };
 }
 
-/** A port is held while a tester is asked about it, which only the peak tells afterwards. */
+/** A port is held while a tester is asked about it, which only the peak shows afterwards. */
 function withoutPeak({ totals: { peak: _, ...totals }, ...figures }: Stats): unknown {
   return { ...figures, totals };
 }

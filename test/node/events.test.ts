@@ -1,5 +1,5 @@
-// Events: each channel of node:diagnostics_channel tells what happens, when it happens, and what
-// it says adds up.
+// Events: each channel of node:diagnostics_channel says what happens, when it happens, and the
+// events add up.
 
 import { channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 import { createServer } from "node:net";

@@ -1,4 +1,4 @@
-// What the machine tells: recorded texts, a machine of files that are there or not, and this one
+// The host's state: recorded texts, a machine of files that are there or not, and this one
 // with real sockets on loopback.
 
 import { createSocket } from "node:dgram";

@@ -369,7 +369,7 @@ describe("the declared types", () => {
   }
 
   /**
-   * The compiler's answer. Libraries are checked as well, and Node's types are not at hand unless
+   * The compiler's answer. Libraries are checked as well, and Node's types are not loaded unless
    * needed.
    */
   function compiled(text: string, module = "NodeNext", resolution = "NodeNext") {

@@ -6,7 +6,7 @@ export class BadInput extends Error {
   override readonly name = "BadInput";
 }
 
-/** The text as JSON; `place` tells where it stood. */
+/** The text as JSON; `place` says where it stood. */
 export function parse(text: string, place: string): unknown {
   try {
     return JSON.parse(text);

@@ -26,7 +26,7 @@ export interface SocketRequest {
   readonly group: string;
 }
 
-/** Where a connect() goes, and the address that routing would choose for it: TCP is always told. */
+/** The end that a connect() goes to, and the address that routing would choose (for TCP always). */
 export interface ConnectRequest {
   readonly local?: string | undefined;
   readonly remote: string;
@@ -54,7 +54,7 @@ export interface LinuxSystem<Socket = unknown> {
   /** @param random what its search draws, from the head of the list. */
   bind(socket: Socket, address: string, port: number, random: readonly number[]): Outcome;
   listen(socket: Socket, random: readonly number[]): Outcome;
-  /** @param portOffset TCP is always told; absent: as the system's selection says. */
+  /** @param portOffset given for TCP always; absent: as the system's selection says. */
   connect(socket: Socket, request: ConnectRequest, portOffset: number | undefined): Outcome;
   close(socket: Socket): void;
   /**

@@ -98,7 +98,7 @@ export class ReservationSystem implements System {
     return toFacade(ask);
   }
 
-  /** Is told of each reservation that is made. */
+  /** Called with each reservation that is made. */
   protected onReserved(_reservation: Reservation): void {}
 
   #portOf(reserve: () => Reservation): number {

@@ -1,5 +1,5 @@
-// Ask: what a test wants to hold, in the reference model's terms, and how the facade is told the
-// same.
+// Ask: what a test wants to hold, in the reference model's terms, and the same as a request to the
+// facade.
 
 import { LOAD_BALANCED, MOST_RECENT, TUPLE_ONLY } from "../../assembly/abi.ts";
 import type { Flags, PoolRequest } from "../../bindings/index.ts";

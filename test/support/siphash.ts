@@ -1,6 +1,6 @@
 // SipHash, once more: on big integers, for tests of the core's own.
 
-/** SipHash-2-4, as Aumasson and Bernstein tell it: a key of 16 bytes, a message of any length. */
+/** SipHash-2-4, as Aumasson and Bernstein define it: a key of 16 bytes, a message of any length. */
 export function sipHash(key: Uint8Array, message: Uint8Array): bigint {
   const padded = new Uint8Array((message.length & ~7) + 8);
   padded.set(message);

@@ -238,7 +238,7 @@ test.each([
 
 // ── Helpers ───────────────────────────────────────────────────────────────────────────────
 
-/** What is read then, or how it is refused; whatever else is thrown is thrown on. */
+/** The text that is read then, or the refusal; other errors are passed on. */
 function answerTo(write: (text: string) => string, text: string): string {
   try {
     return write(text);

@@ -24,8 +24,8 @@ const SEARCHES: readonly (readonly [name: string, search: Search])[] = [
 ];
 
 /**
- * A system of two ports, of which one draws again and again: 2000 could be shared but for one who
- * dropped the bit. Each draw is told how many there were.
+ * A system of two ports, of which one draws again and again: 2000 could be shared but for an
+ * owner that dropped the bit. Each draw gets its number.
  */
 function restless(open: Open, draw: (draws: number) => unknown): Fixture {
   let draws = 0;

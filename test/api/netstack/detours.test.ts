@@ -11,7 +11,7 @@ import { collectUntil, watch } from "../../support/collecting.ts";
 import { hashOf, POLICIES, SECRET } from "../../support/rfc6056.ts";
 import { DNS } from "./fixture.ts";
 
-/** What is spoilt here is not collected, so that it spoils nothing else. */
+/** Objects that are broken here are kept from the garbage collector, and so from other tests. */
 const kept: unknown[] = [];
 
 const RANGE = { first: 2000, last: 2004 };
@@ -120,7 +120,7 @@ describe.each(BUILDS)("%s build", (build) => {
     const there = { ...DNS, bindToDevice: 1, port: 2001 };
     const object = manager.reservePort({ ...there, group });
     expect(manager.releasePort({ ...there, group })).toBe(true);
-    // Few blocks of a size are kept at hand: the last two are joined, and become a record.
+    // The quick list of a size has few blocks: the last two are joined, and become a record.
     for (const each of [...behind.slice(1), group, ...behind.slice(0, 1)]) each.remove();
     manager.reservePort({ ...DNS, bindToDevice: 2, destination: { port: 5 }, port: 2002 });
     const pool = manager.pool({ ...DNS, bindToDevice: 2 });

@@ -36,7 +36,7 @@ describe.each(BUILDS)("%s build", (build) => {
     groups.close();
   });
 
-  /** Which ports a tester is asked about that refuses all but the last it is told to. */
+  /** The ports that a tester is asked about, until `act` accepts one. */
   function asked(offset: number, act: (port: number, call: number) => boolean): number[] {
     const seen: number[] = [];
     const error = caught(() =>

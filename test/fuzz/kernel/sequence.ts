@@ -271,7 +271,7 @@ class Plan {
   }
 
   #shutdown(known: Known): void {
-    // On a closed one it fails, and what connect() does afterwards is no matter of ports.
+    // On a closed one it fails, and a later connect() does not depend on ports.
     if (known.type.startsWith("udp")) return;
     if (!this.#isForModel && known.socket.state === "closed") return;
     this.#call(known, ["shutdown", known.name], "shutdown");

@@ -298,7 +298,7 @@ function pick(stable: boolean): Plan<PickDraw> {
 
 // ── Pools ─────────────────────────────────────────────────────────────────────────────────
 
-/** Mostly given; the destination tells where it is not. */
+/** Mostly given; else the destination decides. */
 const mode = fc.constantFrom("bind" as const, "connect" as const, undefined);
 
 const pools: AnyMove[] = [

@@ -27,7 +27,7 @@ interface Place extends Searcher {
 
 interface ModelPool extends Place {
   group: GroupModel | undefined;
-  /** As far as batches tell: its ports are a bitmap, no longer a sorted list. */
+  /** As far as batches show: its ports are a bitmap, no longer a sorted list. */
   isMany: boolean;
 }
 
@@ -176,7 +176,7 @@ export class Reference extends ReferenceSystem implements System {
     const { group: _, ...key } = ask;
     const place = { ...this.#placeOf(ask, mode === "connect"), ask: key, mode, isUnique };
     if (place.group !== undefined) place.group.uses += 1;
-    // Its own identity tells it apart where a policy has a place for each pool.
+    // Its own identity distinguishes it where a policy has a place for each pool.
     this.pools.push({ ...place, pool: {}, isMany: false });
   }
 

@@ -32,7 +32,7 @@ export interface System extends Played {
   /** Frees what is kept and not needed, and changes nothing else. */
   snapshot(): void;
 
-  /** Without a mode the destination tells. */
+  /** Without a mode the destination decides. */
   open(ask: GroupedAsk, mode: Mode | undefined, unique: boolean): void;
   readonly poolCount: number;
   movePool(pool: number, group: number | undefined): number | undefined;

@@ -213,7 +213,7 @@ class Session {
     return picks === released ? undefined : `${picks} ports were picked, ${released} came back`;
   }
 
-  /** Every port of every source can be had, as soon as the system has let go of the tuples. */
+  /** Every port of every source can be taken, as soon as the system has freed the tuples. */
   async #refill(): Promise<string | undefined> {
     this.#connector.refresh();
     const end = Date.now() + SETTLE_MS_MAX;

@@ -52,7 +52,7 @@ export class Socket implements Newcomer {
   isOverV4 = false;
   /** 0: none. */
   port = 0;
-  /** What getsockname() tells: the port may be gone. */
+  /** The answer of getsockname(): the port may be gone. */
   shownPort = 0;
   bucket: Bucket | undefined;
   tuple: Tuple | undefined;

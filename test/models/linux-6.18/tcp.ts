@@ -174,7 +174,7 @@ function tupleOf(socket: Socket, remote: Address, remotePort: number): Tuple {
   return { local: socket.address, port: socket.port, remote, remotePort };
 }
 
-/** The listener that answers a new connection; undefined: none. */
+/** The other end of a new connection: of a listener, the socket itself, or outside; or none. */
 function answer(host: Host, socket: Socket, remote: Remote): Peer {
   const { local, port, remote: target, remotePort } = socket.tuple as Tuple;
   const mirrored = { local: target, port: remotePort, remote: local, remotePort: port };

@@ -11,7 +11,7 @@ export interface Fate {
   readonly connector: readonly string[];
   readonly refused: readonly string[];
   readonly tool: readonly string[];
-  /** What the tool does not tell the adapter. */
+  /** Options that the tool does not pass to the adapter. */
   readonly unseen: readonly string[];
 }
 

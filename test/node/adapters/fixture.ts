@@ -122,7 +122,7 @@ export async function listenAt(address: string, port: number): Promise<void> {
   });
 }
 
-/** An HTTP server that answers with the port that the request came from, unless told otherwise. */
+/** An HTTP server that by default answers with the port that the request came from. */
 export function httpFixture(listener: RequestListener = tellPort): Promise<Fixture> {
   return fixtureOf(http.createServer(listener));
 }

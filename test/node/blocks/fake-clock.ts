@@ -1,4 +1,4 @@
-// A clock for tests and simulations: it goes on when it is told to.
+// A clock for tests and simulations: it goes on only when a call moves it.
 
 import type { Clock, ClockTimer } from "../../../bindings/node/blocks/clock.ts";
 

@@ -92,7 +92,7 @@ const STEPS = fc.array(
   { minLength: 50, maxLength: 400 },
 );
 
-/** Runs steps, frees all, and tells how many blocks went back. */
+/** Runs steps, frees all, and answers how many blocks went back. */
 const run = (steps: readonly { pool: number; what: string; pick: number }[]): number => {
   let returned = 0;
   const address = freshAddress();

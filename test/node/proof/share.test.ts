@@ -21,7 +21,7 @@ describeInside("64 ports, 4 destinations", () => {
   });
 
   test.each(OURS.map((method, index) => [method, index] as const))(
-    "%s: 256 connections from the chosen source, and no errors",
+    "%s opens 256 connections from the chosen source, without an error",
     (_way, index) => {
       const { source, seen, failures, held, further } = shared[index] as Shared;
       expect(failures).toEqual({});
@@ -32,14 +32,14 @@ describeInside("64 ports, 4 destinations", () => {
     },
   );
 
-  test("dgram: a socket on each port, and no 65th", async () => {
+  test("dgram binds a socket to each port, and no 65th", async () => {
     const { bound, failures, held } = await inside<Datagrams>("datagrams");
     expect([...bound].sort()).toEqual(ALL.map((port) => `${SOURCE}:${port}`));
     expect(failures).toEqual(["source"]);
     expect(held).toEqual([ALL.length, 0]);
   });
 
-  test("plain Node with localAddress: 64, then EADDRINUSE", async () => {
+  test("plain Node with localAddress opens 64 connections, then gets EADDRINUSE", async () => {
     const [{ seen, failures }] = await inside<[Shared]>("share", "localAddress alone");
     // If this fails, Node has learned to share ports (IP_BIND_ADDRESS_NO_PORT).
     expect(seen.flat()).toHaveLength(ALL.length);
@@ -47,7 +47,7 @@ describeInside("64 ports, 4 destinations", () => {
     expect(failures).toEqual({ "EADDRINUSE connect": (DESTINATIONS - 1) * ALL.length });
   });
 
-  test("plain Node without localAddress: 256, but not from the chosen source", async () => {
+  test("plain Node without localAddress opens 256, but not from the chosen source", async () => {
     const [{ seen, failures }] = await inside<[Shared]>("share", "the system's choice");
     expect(failures).toEqual({});
     expect(seen.flat()).toHaveLength(DESTINATIONS * ALL.length);

@@ -8,7 +8,7 @@ import { Unavailable } from "./tools.ts";
 const MS_MAX = 60_000;
 const LAUNCH_MS_MAX = 30_000;
 
-/** What a page reports, by what it prints. Throws whatever goes wrong in it. */
+/** What a page reports, by what it prints. Throws its errors. */
 export async function visit(url: string): Promise<Outcome> {
   const browser = await launch();
   try {

@@ -1,4 +1,4 @@
-// `npm run test:runtimes`: the packed package in every runtime and bundler that can be had, each
+// `npm run test:runtimes`: the packed package in every runtime and bundler that is available, each
 // with a row.
 //
 //   npm run test:runtimes              all of them

@@ -1,4 +1,4 @@
-// Rows: what is run, and what came of it.
+// Rows: each run and its outcome.
 
 import type { Report } from "./scenario.ts";
 import { Unavailable } from "./tools.ts";
@@ -33,7 +33,7 @@ const REPORT = "REPORT ";
 const CHECKS_MIN = 70;
 
 /**
- * Script that runs the scenario and prints what came of it; `load` is an expression for the
+ * Script that runs the scenario and prints the outcome; `load` is an expression for the
  * package.
  */
 export function reporting(load: string): string {

@@ -47,7 +47,7 @@ const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
 const CACHE = join(ROOT, "build", "runtimes", "tools");
 const INSTALL_MS_MAX = 300_000;
 
-/** It cannot be had on this machine: nothing is proved, and nothing refuted. */
+/** It is not available on this machine: the run says nothing about it. */
 export class Unavailable extends Error {
   override readonly name = "Unavailable";
 }
@@ -112,7 +112,7 @@ export function versionOf(tool: Tool): string {
   return VERSIONS[tool];
 }
 
-/** Runs npm. Whatever it has at hand it does not ask for again, and no package's script is run. */
+/** Runs npm. It does not download again what it has cached, and runs no package's script. */
 export function npm(args: readonly string[], cwd: string, ms: number): Promise<string> {
   const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"];
   const windows = process.platform === "win32";

@@ -9,7 +9,7 @@ import { script, type Tool, versionOf } from "./tools.ts";
 
 const MS_MAX = 120_000;
 
-/** Needs nothing but the libraries that the compiler is told, and no types of Node. */
+/** Needs only the libraries that the compiler's options name, and no types of Node. */
 const MAIN = `import {
   IPV4, LinuxPorts, PortGroups, PortManager, type Reservation, ReservedPorts, TCP,
 } from "portwarden";

@@ -1,5 +1,5 @@
 // Datagrams: a UDP socket has no destination, so 64 ports are 64 sockets. Opens 65, and prints as
-// JSON what came of it.
+// JSON the outcome.
 
 import { bindDatagram, createConnector } from "../../../../bindings/node/index.ts";
 
