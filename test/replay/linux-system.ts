@@ -26,7 +26,7 @@ export interface SocketRequest {
   readonly group: string;
 }
 
-/** The end that a connect() goes to, and the address that routing would choose (for TCP always). */
+/** The end that a connect() goes to, and for TCP the address that routing would choose. */
 export interface ConnectRequest {
   readonly local?: string | undefined;
   readonly remote: string;
