@@ -175,7 +175,7 @@ test("later errors are the caller's", async () => {
   close(socket);
 });
 
-test("datagram sockets take IPv6 sources, a source by name, and sticky keys", async () => {
+test("datagram sockets take IPv6 sources, a chosen source, and sticky keys", async () => {
   const connector = connect({ sources: [...SOURCES, "::1"], spread: "sticky" });
   const six = await bindDatagram(connector, { type: "udp6" }).catch((error) => error);
   if (six instanceof Error) {
