@@ -9,7 +9,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { visit } from "./chromium.ts";
-import { fresh } from "./fresh.ts";
+import { fresh, ROOT } from "./fresh.ts";
 import { type Case, type Outcome, reporting, thrice } from "./rows.ts";
 import { serve } from "./site.ts";
 
@@ -78,7 +78,7 @@ const NOTE =
 /** @param policies by the file that is served with them. */
 async function page(script: string, policies: Readonly<Record<string, string>>): Promise<Outcome> {
   const folder = await fresh({ "page.js": script, "compiler.js": COMPILER_SCRIPT });
-  writeFileSync(join(folder, "index.html"), markup(folder));
+  writeFileSync(join(folder, "index.html"), markup());
   const site = await serve(folder, (path) => {
     const policy = policies[path.slice(1)];
     return policy === undefined ? {} : { "content-security-policy": policy };
@@ -90,31 +90,19 @@ async function page(script: string, policies: Readonly<Record<string, string>>):
   }
 }
 
-function markup(folder: string): string {
+function markup(): string {
   return `<!doctype html>
 <meta charset="utf-8">
 <link rel="icon" href="data:,">
-<script type="importmap" nonce="${NONCE}">${JSON.stringify(importMap(folder))}</script>
+<script type="importmap" nonce="${NONCE}">${importMap()}</script>
 <script type="module" src="./page.js"></script>
 `;
 }
 
-/** What Node reads in package.json, for a browser. The names with # are the package's own. */
-function importMap(folder: string): object {
-  const path = join(folder, "node_modules", "portwarden", "package.json");
-  const { imports, exports } = JSON.parse(readFileSync(path, "utf8")) as {
-    imports: Readonly<Record<string, string | { default: string }>>;
-    exports: Readonly<Record<string, { default: string }>>;
-  };
-  const inside = Object.entries(imports).map(([name, target]) => [
-    name,
-    PACKAGE + (typeof target === "string" ? target : target.default).slice(2),
-  ]);
-  return {
-    imports: {
-      portwarden: PACKAGE + exports["."]?.default.slice(2),
-      "@assemblyscript/loader": "/node_modules/@assemblyscript/loader/index.js",
-    },
-    scopes: { [PACKAGE]: Object.fromEntries(inside) },
-  };
+/** The import map as the guide has it. */
+function importMap(): string {
+  const guide = readFileSync(join(ROOT, "docs", "guide", "runtimes.md"), "utf8");
+  const [, map] = /<script type="importmap">\n(.*?)<\/script>/s.exec(guide) ?? [];
+  if (map === undefined) throw new Error("docs/guide/runtimes.md has no import map");
+  return map;
 }
