@@ -154,8 +154,8 @@ export function stepOne(set: Address, port: Port, by: i32): bool {
 }
 
 function addToSmallFree(account: Address, set: Address, port: Port): bool {
-  if (!isPlain(set)) return false;
-  if (hasPort(set, port) || !hasRoom(set)) return false;
+  if (hasPort(set, port)) return addExtraFree(set + EXTRA, port);
+  if (!hasRoom(set)) return false;
   addPort(account, set, port);
   return true;
 }
@@ -165,17 +165,11 @@ function addToSmallFree(account: Address, set: Address, port: Port): bool {
  * changed.
  */
 export function dropOneFree(account: Address, set: Address, port: Port): bool {
-  if (!isBitmap(set)) return dropFromSmall(account, set, port);
   const lowered = dropExtraFree(account, set + EXTRA, port);
   if (lowered != NO_EXTRA) return lowered != NOT_FREE;
-  if (isSparse(set) && isLimited(account)) return false;
-  removeFromBitmap(set, port);
-  return true;
-}
-
-function dropFromSmall(account: Address, set: Address, port: Port): bool {
-  if (!isPlain(set)) return false;
-  removePort(account, set, port);
+  if (!isBitmap(set)) removePort(account, set, port);
+  else if (isSparse(set) && isLimited(account)) return false;
+  else removeFromBitmap(set, port);
   return true;
 }
 
