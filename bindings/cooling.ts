@@ -18,7 +18,7 @@ import { checkEnough, checkNow, explicitPort, handleOf, PortPool } from "./pool.
 import type { CoolingRecords, ExplainPool, PoolRecord } from "./pool-record.ts";
 import { reservedAt } from "./requests/block.ts";
 import { checkUint32, isExplicitPort } from "./requests/checks.ts";
-import type { Selection } from "./selection.ts";
+import type { Reserving } from "./reserving.ts";
 
 /** Where the cooldown module keeps the cooling ports of a pool; 0: it has no cooldown. */
 export let cooldownOf: (pool: PortPool) => number;
@@ -47,11 +47,11 @@ export class CoolingPool extends PortPool {
     token: symbol,
     record: PoolRecord,
     explain: ExplainPool,
-    selection: Selection,
+    reserving: Reserving,
     cooldown: CheckedCooldown,
     random: Random,
   ) {
-    super(token, record, explain, selection);
+    super(token, record, explain, reserving);
     this.#exports = record.core.exports;
     this.#record = record;
     this.#records = record.cooling as CoolingRecords;

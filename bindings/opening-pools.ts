@@ -51,7 +51,7 @@ export function poolKind({ settings }: PoolOwner, asked: Asked): PoolKind {
 /** @throws PortError `ENOBUFS`, `EBADF`. */
 export function openPool(owner: PoolOwner, key: Key, kind: PoolKind): PortPool {
   const { reserving, settings } = owner;
-  const { core, selection } = reserving;
+  const { core } = reserving;
   const { cooldown, isOrdered, avoid } = kind;
   const isCooling = cooldown.period > 0 || isOrdered;
   const manager = reserving.open();
@@ -63,10 +63,10 @@ export function openPool(owner: PoolOwner, key: Key, kind: PoolKind): PortPool {
   const { random } = settings;
   if (avoid !== undefined) {
     const Pool = isCooling ? AvoidingCoolingPool : AvoidingPool;
-    return new Pool(avoid, INSIDE, record, owner.explain, selection, cooldown, random);
+    return new Pool(avoid, INSIDE, record, owner.explain, reserving, cooldown, random);
   }
-  if (!isCooling) return new PortPool(INSIDE, record, owner.explain, selection);
-  return new CoolingPool(INSIDE, record, owner.explain, selection, cooldown, random);
+  if (!isCooling) return new PortPool(INSIDE, record, owner.explain, reserving);
+  return new CoolingPool(INSIDE, record, owner.explain, reserving, cooldown, random);
 }
 
 function openCooling(

@@ -12,6 +12,7 @@ import { dropList, holdList } from "./groups/reserved.ts";
 import type { PoolKind } from "./opening-pools.ts";
 import type { Key } from "./requests/parsing.ts";
 import type { Reserving } from "./reserving.ts";
+import type { HashedTuple } from "./selection.ts";
 import type { Explanation } from "./state/explanation.ts";
 
 /** A period has so many slots (assembly/cooldown/cooldown.ts). */
@@ -36,6 +37,16 @@ export class PoolRecord {
   readonly kind: PoolKind;
   /** Called when the pool closes; with `true` if its manager closes. */
   onEnd: ((isManagers: boolean) => void) | undefined;
+  /**
+   * The hash of the pool's tuple by a keyed selection. The tuple never changes, so it is hashed
+   * once.
+   */
+  tuple: HashedTuple | undefined;
+  /**
+   * Did the last batch get fewer ports than it has places? Then the next one begins with a single
+   * port, so that a full pool refuses it after one search, before its offsets are copied.
+   */
+  wasShort = false;
   /** The open pools of the manager. */
   readonly #among: Set<PoolRecord>;
 

@@ -14,6 +14,7 @@ import { groupAt, writeKey } from "./requests/block.ts";
 import { checkPort, checkTime, checkUint32, isExplicitPort } from "./requests/checks.ts";
 import { withGroup } from "./requests/parsing.ts";
 import { type PortRange, unpackRange } from "./requests/range.ts";
+import type { Reserving } from "./reserving.ts";
 import { draw } from "./search.ts";
 import type { HashedTuple, Selection } from "./selection.ts";
 import type { Explanation } from "./state/explanation.ts";
@@ -43,30 +44,20 @@ export let atEnd: (pool: PortPool, call: (isManagers: boolean) => void) => void;
  * ports. Made by `PortManager.pool`.
  */
 export class PortPool implements Disposable {
-  readonly #core: Core;
+  // The fields are few, so that those of thousands of pools fit into the processor's cache.
+  /** Where the core keeps the pool; 0 when it is closed. The manager may have been closed since. */
+  #handle: number;
   readonly #exports: CoreExports;
+  readonly #reserving: Reserving;
   readonly #record: PoolRecord;
   /** Refers to the manager, so that it does not become garbage as long as the pool is in use. */
   readonly #explain: ExplainPool;
-  readonly #selection: Selection;
-  /** Is the selection `"random"`, with a random offset for each search? */
-  readonly #isRandom: boolean;
-  /**
-   * The hash of the pool's tuple by a keyed selection. The tuple never changes, so it is hashed
-   * once.
-   */
-  #tuple: HashedTuple | undefined;
-  /**
-   * Did the last batch get fewer ports than it has places? Then the next one begins with a single
-   * port, so that a full pool refuses it after one search, before its offsets are copied.
-   */
-  #wasShort = false;
 
   static {
     setKind(PortPool, "PortPool");
     handleOf = (pool) => pool.#open();
-    isRandomPool = (pool) => pool.#isRandom;
-    countsOf = (pool) => pool.#record.counts;
+    isRandomPool = (pool) => pool.#reserving.selection.isRandom;
+    countsOf = (pool) => pool.#reserving.counts;
     atEnd = (pool, call) => {
       pool.#record.onEnd = call;
     };
@@ -74,14 +65,14 @@ export class PortPool implements Disposable {
   }
 
   /** Pools are made by `PortManager.pool`. */
-  constructor(token: symbol, record: PoolRecord, explain: ExplainPool, selection: Selection) {
+  constructor(token: symbol, record: PoolRecord, explain: ExplainPool, reserving: Reserving) {
     checkInside(token, "PortPool", "PortManager.pool()");
-    this.#core = record.core;
-    this.#exports = record.core.exports;
+    const { core, selection } = reserving;
+    this.#handle = record.handle;
+    this.#exports = core.exports;
+    this.#reserving = reserving;
     this.#record = record;
     this.#explain = explain;
-    this.#selection = selection;
-    this.#isRandom = selection.algorithm === "random";
     if (selection.algorithm === "sequential") {
       this.#exports.setPlace(record.handle, selection.newPlace().index);
     }
@@ -99,16 +90,16 @@ export class PortPool implements Disposable {
    * @throws PortError `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE` (offset); `EBADF` (closed).
    */
   take(offset?: number): number {
-    const { handle } = this.#record;
+    const handle = this.#openHandle();
     const isGood = typeof offset === "number" && offset >>> 0 === offset && handle !== 0;
     const port = isGood ? this.#exports.take(handle, offset) : this.#takeOther(offset);
-    return port > 0 ? port : this.#record.counts.refuse(port);
+    return port > 0 ? port : this.#reserving.counts.refuse(port);
   }
 
   #takeOther(offset: number | undefined): number {
     const handle = this.#open();
     if (offset !== undefined) return this.#exports.take(handle, checkUint32("offset", offset));
-    if (this.#isRandom) return this.#exports.take(handle, this.#selection.next());
+    if (this.#selection.isRandom) return this.#exports.take(handle, this.#selection.next());
     return this.#takeBySelection(handle);
   }
 
@@ -121,7 +112,7 @@ export class PortPool implements Disposable {
    */
   takeAt(port: number): number {
     const taken = this.#exports.takeAt(this.#open(), explicitPort(port));
-    return taken > 0 ? taken : this.#record.counts.refuse(taken);
+    return taken > 0 ? taken : this.#reserving.counts.refuse(taken);
   }
 
   /**
@@ -138,31 +129,31 @@ export class PortPool implements Disposable {
     const { length } = ports;
     if (offsets !== undefined) checkEnough(offsets, length);
     this.#open();
-    if (offsets === undefined && !this.#isRandom) return this.#takeEach(ports, length);
+    if (offsets === undefined && !this.#selection.isRandom) return this.#takeEach(ports, length);
     return this.#takeBatches(ports, length, offsets);
   }
 
   #takeBatches(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
     // Random offsets are drawn for all places, so that with a seed the next draws are the same.
-    const isSingle = length === 1 || (this.#wasShort && offsets !== undefined);
+    const isSingle = length === 1 || (this.#record.wasShort && offsets !== undefined);
     let taken = isSingle ? this.#takeFirst(ports, length, offsets) : 0;
     if (taken < 0) return 0;
     while (taken < length) {
       const count = Math.min(length - taken, BATCH_MAX);
       if (offsets === undefined) this.#offsets(count);
       else offsetsIn(offsets, taken, this.#core.offsets, count);
-      const got = this.#exports.takeMany(this.#record.handle, count);
+      const got = this.#exports.takeMany(this.#handle, count);
       portsOut(this.#core.ports, ports, taken, got);
       taken += got;
-      this.#wasShort = got < count;
-      if (this.#wasShort) return this.#endShort(taken, this.#core.offsets[got] as number);
+      this.#record.wasShort = got < count;
+      if (this.#record.wasShort) return this.#endShort(taken, this.#core.offsets[got] as number);
     }
     return taken;
   }
 
   /** Asks why the place after those that were filled is refused, for the counts. */
   #endShort(taken: number, offset: number): number {
-    this.#record.counts.refuse(this.#exports.take(this.#record.handle, offset));
+    this.#reserving.counts.refuse(this.#exports.take(this.#handle, offset));
     return taken;
   }
 
@@ -170,8 +161,8 @@ export class PortPool implements Disposable {
   #takeFirst(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
     if (length === 0) return 0;
     const offset = offsets === undefined ? this.#selection.next() : offsets[0];
-    const port = this.#exports.take(this.#record.handle, offset as number);
-    if (port < 0) return this.#record.counts.refuse(port);
+    const port = this.#exports.take(this.#handle, offset as number);
+    if (port < 0) return this.#reserving.counts.refuse(port);
     ports[0] = port;
     return 1;
   }
@@ -192,7 +183,7 @@ export class PortPool implements Disposable {
    * where the tuple is held with other flags and the count that goes below zero finds no memory.
    */
   free(port: number): boolean {
-    const { handle } = this.#record;
+    const handle = this.#openHandle();
     const isGood = isExplicitPort(port) && handle !== 0;
     const released = isGood ? this.#exports.freePort(handle, port) : this.#refuse(port);
     if (released < 0) throw noMemory(`freeing port ${port}`);
@@ -325,6 +316,7 @@ export class PortPool implements Disposable {
     if (this.#record.handle === 0) return;
     poolCleanup.unregister(this);
     this.#record.close();
+    this.#handle = 0;
   }
 
   /**
@@ -348,16 +340,29 @@ export class PortPool implements Disposable {
   }
 
   #open(): number {
-    const { handle } = this.#record;
+    const handle = this.#openHandle();
     if (handle === 0) throw closed("pool");
     return handle;
+  }
+
+  get #core(): Core {
+    return this.#reserving.core;
+  }
+
+  get #selection(): Selection {
+    return this.#reserving.selection;
+  }
+
+  /** Where the core keeps the pool, or 0. */
+  #openHandle(): number {
+    return this.#reserving.address === 0 ? 0 : this.#handle;
   }
 
   #takeBySelection(handle: number): number {
     const selection = this.#selection;
     if (selection.isKeyed) {
-      this.#tuple ??= this.#hashTuple();
-      const { slot, hash } = this.#tuple;
+      this.#record.tuple ??= this.#hashTuple();
+      const { slot, hash } = this.#record.tuple;
       return this.#exports.takeHashed(handle, selection.selector, slot, hash);
     }
     return selection.isDrawn ? this.#draw(handle) : this.#exports.takeNext(handle);
@@ -381,7 +386,7 @@ export class PortPool implements Disposable {
     for (let taken = 0; taken < length; taken++) {
       const port = this.#takeBySelection(handle);
       if (port < 0) {
-        this.#record.counts.refuse(port);
+        this.#reserving.counts.refuse(port);
         return taken;
       }
       ports[taken] = port;

@@ -235,6 +235,8 @@ export interface HashedTuple {
 export class Selection {
   /** Which policy. */
   readonly algorithm: PolicyName;
+  /** Whether each search begins at a random offset and tries all ports from there on. */
+  readonly isRandom: boolean;
   /** Whether ports are tried one by one, by {@link draw}; if not, by {@link start}. */
   readonly isDrawn: boolean;
   /** Whether {@link start} reads the request block. */
@@ -261,6 +263,7 @@ export class Selection {
     const { algorithm } = settings;
     this.settings = settings;
     this.algorithm = algorithm;
+    this.isRandom = algorithm === "random";
     this.isDrawn = algorithm === "random-retry" || algorithm === "random-increments";
     this.isKeyed = algorithm === "hash" || algorithm === "double-hash";
     this.#core = core;
