@@ -7,7 +7,8 @@
 // One pool that holds half of its range takes and frees ports: alone, and while the others are
 // open. It was opened first of all, or last. All rows of one system are sampled by turns, so that
 // what they cost in company over what they cost alone is a true ratio. Then each operation is
-// another pool's, which is the price of memory.
+// another pool's, which is the price of memory. Pools of which each holds the same port are small,
+// and so is what counts them together.
 
 import {
   type Allocator,
@@ -84,7 +85,7 @@ function runKind(session: Session, kind: Kind): void {
         const pools = open(fixture);
         opened.push(pools);
         ones.push(oneOf(system, pools, kind, chosen, session.smoke));
-        if (chosen > 0) cycles.push(cycleOf(system, pools, kind, session.smoke));
+        if (chosen > 0) cycles.push(cycleOf(system, pools, nameOf(kind, count), session.smoke));
       }
     }
   }
@@ -97,18 +98,45 @@ function runKind(session: Session, kind: Kind): void {
     if (system === "pool") check(session, kind, measured, entries);
   }
   for (const count of kind.counts.slice(1)) {
-    const entries = cycles.filter((cycle) => cycle.count === count);
-    checkEqual(entries);
-    sample(session, entries);
+    sampleCycles(
+      session,
+      cycles.filter((cycle) => cycle.count === count),
+    );
+    if (kind.name === "local addresses") {
+      sampleCycles(session, samesOf(kind, count, opened, session.smoke));
+    }
   }
   for (const { close } of opened) close();
 }
 
 // ── What all are given ────────────────────────────────────────────────────────────────────
 
+/** Pools at so many addresses hold the same port, and take and free by turns. */
+function samesOf(kind: Kind, count: number, opened: Opened[], smoke: boolean): Entry[] {
+  const held = Uint16Array.of(FIRST);
+  const members = Array.from({ length: count }, (_, index) => memberAt(index, held));
+  const range = rangeFor(smoke);
+  const entries: Entry[] = [];
+  for (const [system, open] of SYSTEMS) {
+    if (system === "reference model" && count > kind.referenceUpTo) continue;
+    const pools = open({ range, members });
+    opened.push(pools);
+    entries.push(cycleOf(system, pools, `${nameOf(kind, count)} with one port`, smoke));
+  }
+  return entries;
+}
+
+function memberAt(index: number, held: Uint16Array): Member {
+  return { ...plainMember(held), address: `10.1.${index >> 8}.${index & 255}` };
+}
+
+function rangeFor(smoke: boolean): Fixture["range"] {
+  return { first: FIRST, last: smoke ? FIRST + 399 : LAST };
+}
+
 /** The pool at `chosen` holds half the range, all others few ports. */
 function fixtureOf(kind: Kind, count: number, chosen: number, smoke: boolean): Fixture {
-  const range = { first: FIRST, last: smoke ? FIRST + 399 : LAST };
+  const range = rangeFor(smoke);
   const order = shuffledPorts().filter((port) => port <= range.last);
   // Twice, so that a share may begin anywhere.
   const ports = Uint16Array.from([...order, ...order]);
@@ -116,9 +144,9 @@ function fixtureOf(kind: Kind, count: number, chosen: number, smoke: boolean): F
   const members = Array.from({ length: count }, (_, index): Member => {
     const start = (index * kind.few) % order.length;
     const held = index === chosen ? half : ports.subarray(start, start + kind.few);
-    const low = `${index >> 8}.${index & 255}`;
-    if (kind.name === "local addresses") return { ...plainMember(held), address: `10.1.${low}` };
-    return { ...plainMember(held), destination: { address: `93.0.${low}`, port: 443 } };
+    if (kind.name === "local addresses") return memberAt(index, held);
+    const address = `93.0.${index >> 8}.${index & 255}`;
+    return { ...plainMember(held), destination: { address, port: 443 } };
   });
   return { range, members };
 }
@@ -154,7 +182,7 @@ function oneOf(
   return { ...takingOne({ system, ports, offsets, operations, digested }), workload, count };
 }
 
-function cycleOf(system: System, { pools }: Opened, kind: Kind, smoke: boolean): Entry {
+function cycleOf(system: System, { pools }: Opened, who: string, smoke: boolean): Entry {
   const count = pools.length;
   const operations = batchOf(system, smoke);
   const offsets = offsetsOf(2, operations);
@@ -162,7 +190,7 @@ function cycleOf(system: System, { pools }: Opened, kind: Kind, smoke: boolean):
   const loop = copyFor(system, takeAndFreeByTurns);
   const ports = new Uint16Array(smoke ? TINY_BATCH : MODEL_BATCH);
   return {
-    ...{ system, operations, count, workload: `${nameOf(kind, count)}, each in turn` },
+    ...{ system, operations, count, workload: `${who}, each in turn` },
     run: () => loop(pools, order, offsets),
     digest: () => digestOf(ports.map((_, at) => once(pools[order[at] as number], offsets[at]))),
   };
@@ -192,6 +220,11 @@ function checkEqual(entries: readonly Entry[]): void {
 }
 
 // ── Rows and thresholds ───────────────────────────────────────────────────────────────────
+
+function sampleCycles(session: Session, entries: readonly Entry[]): void {
+  checkEqual(entries);
+  sample(session, entries);
+}
 
 function sample(session: Session, entries: readonly Entry[]): Measured {
   const measured = measureByTurns(session.smoke ? { rounds: 1 } : SAMPLING, entries);
