@@ -4,7 +4,7 @@
 import { BATCH_MAX, EMPTY_RANGE } from "../assembly/abi.ts";
 import { checkOffsets, checkPorts, offsetsIn, portsIn, portsOut } from "./core/batch.ts";
 import { setKind } from "./core/brands.ts";
-import type { Core, CoreExports } from "./core/core.ts";
+import type { CoreExports } from "./core/core.ts";
 import { checkInside } from "./core/inside.ts";
 import type { Counts } from "./counts.ts";
 import { closed, noMemory, outOfRange } from "./errors.ts";
@@ -16,7 +16,7 @@ import { withGroup } from "./requests/parsing.ts";
 import { type PortRange, unpackRange } from "./requests/range.ts";
 import type { Reserving } from "./reserving.ts";
 import { draw } from "./search.ts";
-import type { HashedTuple, Selection } from "./selection.ts";
+import type { HashedTuple } from "./selection.ts";
 import type { Explanation } from "./state/explanation.ts";
 import { portsOf } from "./state/flow-list.ts";
 
@@ -92,14 +92,16 @@ export class PortPool implements Disposable {
   take(offset?: number): number {
     const handle = this.#openHandle();
     const isGood = typeof offset === "number" && offset >>> 0 === offset && handle !== 0;
-    const port = isGood ? this.#exports.take(handle, offset) : this.#takeOther(offset);
+    const port = isGood ? this.#exports.take(handle, offset) : this.#takeOther(handle, offset);
     return port > 0 ? port : this.#reserving.counts.refuse(port);
   }
 
-  #takeOther(offset: number | undefined): number {
-    const handle = this.#open();
+  /** Takes a port from an offset that the manager's selection says, or that is still unchecked. */
+  #takeOther(handle: number, offset: number | undefined): number {
+    if (handle === 0) throw closed("pool");
     if (offset !== undefined) return this.#exports.take(handle, checkUint32("offset", offset));
-    if (this.#selection.isRandom) return this.#exports.take(handle, this.#selection.next());
+    const { selection } = this.#reserving;
+    if (selection.isRandom) return this.#exports.take(handle, selection.next());
     return this.#takeBySelection(handle);
   }
 
@@ -129,11 +131,13 @@ export class PortPool implements Disposable {
     const { length } = ports;
     if (offsets !== undefined) checkEnough(offsets, length);
     this.#open();
-    if (offsets === undefined && !this.#selection.isRandom) return this.#takeEach(ports, length);
+    const { selection } = this.#reserving;
+    if (offsets === undefined && !selection.isRandom) return this.#takeEach(ports, length);
     return this.#takeBatches(ports, length, offsets);
   }
 
   #takeBatches(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
+    const { core } = this.#reserving;
     // Random offsets are drawn for all places, so that with a seed the next draws are the same.
     const isSingle = length === 1 || (this.#record.wasShort && offsets !== undefined);
     let taken = isSingle ? this.#takeFirst(ports, length, offsets) : 0;
@@ -141,12 +145,12 @@ export class PortPool implements Disposable {
     while (taken < length) {
       const count = Math.min(length - taken, BATCH_MAX);
       if (offsets === undefined) this.#offsets(count);
-      else offsetsIn(offsets, taken, this.#core.offsets, count);
+      else offsetsIn(offsets, taken, core.offsets, count);
       const got = this.#exports.takeMany(this.#handle, count);
-      portsOut(this.#core.ports, ports, taken, got);
+      portsOut(core.ports, ports, taken, got);
       taken += got;
       this.#record.wasShort = got < count;
-      if (this.#record.wasShort) return this.#endShort(taken, this.#core.offsets[got] as number);
+      if (got < count) return this.#endShort(taken, core.offsets[got] as number);
     }
     return taken;
   }
@@ -160,7 +164,7 @@ export class PortPool implements Disposable {
   /** Takes a port for the first place of a batch: 1, 0 (the batch has none), or a refusal. */
   #takeFirst(ports: Uint16Array, length: number, offsets: Uint32Array | undefined): number {
     if (length === 0) return 0;
-    const offset = offsets === undefined ? this.#selection.next() : offsets[0];
+    const offset = offsets === undefined ? this.#reserving.selection.next() : offsets[0];
     const port = this.#exports.take(this.#handle, offset as number);
     if (port < 0) return this.#reserving.counts.refuse(port);
     ports[0] = port;
@@ -169,8 +173,9 @@ export class PortPool implements Disposable {
 
   /** Random offsets for a batch. */
   #offsets(count: number): void {
-    const offsets = this.#core.offsets;
-    for (let index = 0; index < count; index++) offsets[index] = this.#selection.next();
+    const { core, selection } = this.#reserving;
+    const { offsets } = core;
+    for (let index = 0; index < count; index++) offsets[index] = selection.next();
   }
 
   /**
@@ -203,7 +208,7 @@ export class PortPool implements Disposable {
     let released = 0;
     for (let start = 0; start < length; start += BATCH_MAX) {
       const count = Math.min(length - start, BATCH_MAX);
-      portsIn(ports, start, this.#core.ports, count);
+      portsIn(ports, start, this.#reserving.core.ports, count);
       released += this.#exports.freeMany(handle, count);
     }
     return released;
@@ -239,7 +244,7 @@ export class PortPool implements Disposable {
     const handle = this.#open();
     checkNow(now);
     if (freed !== undefined) checkPorts(freed);
-    return this.#record.cooling?.expire(this.#core, handle, now, freed) ?? 0;
+    return this.#record.cooling?.expire(this.#reserving.core, handle, now, freed) ?? 0;
   }
 
   /**
@@ -300,7 +305,7 @@ export class PortPool implements Disposable {
   ports(): Uint16Array {
     const handle = this.#open();
     const all = portsOf(
-      this.#core,
+      this.#reserving.core,
       this.#exports.poolFlow(handle),
       this.#exports.heldCount(handle),
     );
@@ -329,7 +334,7 @@ export class PortPool implements Disposable {
   }
 
   set group(group: PortGroup | undefined) {
-    this.#exports.movePool(this.#open(), groupAt(this.#core, group));
+    this.#exports.movePool(this.#open(), groupAt(this.#reserving.core, group));
     this.#record.key = withGroup(this.#record.key, group);
   }
 
@@ -345,21 +350,13 @@ export class PortPool implements Disposable {
     return handle;
   }
 
-  get #core(): Core {
-    return this.#reserving.core;
-  }
-
-  get #selection(): Selection {
-    return this.#reserving.selection;
-  }
-
   /** Where the core keeps the pool, or 0. */
   #openHandle(): number {
     return this.#reserving.address === 0 ? 0 : this.#handle;
   }
 
   #takeBySelection(handle: number): number {
-    const selection = this.#selection;
+    const { selection } = this.#reserving;
     if (selection.isKeyed) {
       this.#record.tuple ??= this.#hashTuple();
       const { slot, hash } = this.#record.tuple;
@@ -369,14 +366,14 @@ export class PortPool implements Disposable {
   }
 
   #hashTuple(): HashedTuple {
-    writeKey(this.#core, this.#record.key);
-    return this.#selection.hashTuple();
+    writeKey(this.#reserving.core, this.#record.key);
+    return this.#reserving.selection.hashTuple();
   }
 
   #draw(handle: number): number {
     const range = unpackRange(this.#exports.poolRange(handle));
     if (range === undefined) return EMPTY_RANGE;
-    return draw(this.#selection, range, (first, last, offset) =>
+    return draw(this.#reserving.selection, range, (first, last, offset) =>
       this.#exports.takeBetween(handle, first, last, offset),
     );
   }
