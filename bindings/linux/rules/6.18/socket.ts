@@ -115,12 +115,12 @@ export class LinuxSocket implements Disposable {
    * `EBADF`, and those of bad arguments.
    */
   bind(address: AddressLike, port: number, uid: number = this.uid): number {
-    const local = readAddress("address", address, this.#isV6);
+    const local = readAddress("address", address, this.#isV6());
     const named = checkGivenPort(port);
     const caller = checkUint32("uid", uid);
     this.#open();
     const { core, linux, draw } = this.#system;
-    if (local.isV6 !== this.#isV6) {
+    if (local.isV6 !== this.#isV6()) {
       const message = `a ${this.type} socket has no address ${asGiven(address, local)}`;
       throw new PortError("EAFNOSUPPORT", "invalid-argument", message, { syscall: "bind" });
     }
@@ -142,7 +142,7 @@ export class LinuxSocket implements Disposable {
   listen(): number {
     const hasPort = this.#system.linux.port(this.#open()) !== 0;
     const { linux, draw } = this.#system;
-    if (this.#isUdp) {
+    if (this.#isUdp()) {
       const message = `a ${this.type} socket cannot listen`;
       throw new PortError("EOPNOTSUPP", "wrong-state", message, { syscall: "listen" });
     }
@@ -151,7 +151,7 @@ export class LinuxSocket implements Disposable {
     if (answer >= 0) return answer;
     const error = this.#refused(answer, "listen", this.address, this.port);
     throw explained(error, () => {
-      const local = readAddress("address", this.address, this.#isV6);
+      const local = readAddress("address", this.address, this.#isV6());
       return explainListen(this.#system, { ...this.#asker(), local, port: this.port });
     });
   }
@@ -171,7 +171,7 @@ export class LinuxSocket implements Disposable {
     if (!["accepts", "refuses", "silent"].includes(remote)) {
       throw wrongValue("remote", '"accepts", "refuses" or "silent"', remote);
     }
-    const target = readAddress("address", address, this.#isV6);
+    const target = readAddress("address", address, this.#isV6());
     const remotePort = checkGivenPort(port);
     const system = this.#system;
     const given =
@@ -180,8 +180,8 @@ export class LinuxSocket implements Disposable {
     const socket = this.#open();
     const isOwn = this.#answers(target) ? 1 : 0;
     const before = system.linux.port(socket);
-    writeEnds(system.core, given ?? ANY_V6, target, this.#isV6);
-    const answer = this.#isUdp
+    writeEnds(system.core, given ?? ANY_V6, target, this.#isV6());
+    const answer = this.#isUdp()
       ? system.linux.connectUdp(socket, isOwn, start)
       : this.#connectTcp(remotePort, isOwn, remote, offset === undefined, start);
     if (answer >= 0) return answer;
@@ -215,8 +215,8 @@ export class LinuxSocket implements Disposable {
     port: number,
     localAddress: AddressLike = this.address,
   ): LinuxSocket {
-    const remote = readAddress("address", address, this.#isV6);
-    const local = readAddress("localAddress", localAddress, this.#isV6);
+    const remote = readAddress("address", address, this.#isV6());
+    const local = readAddress("localAddress", localAddress, this.#isV6());
     const remotePort = checkPort(port);
     const socket = this.#open();
     if (isAnyAddress(local))
@@ -243,7 +243,7 @@ export class LinuxSocket implements Disposable {
   disconnect(): void {
     const socket = this.#open();
     const { linux } = this.#system;
-    const answer = this.#isUdp ? linux.disconnectUdp(socket) : linux.disconnect(socket);
+    const answer = this.#isUdp() ? linux.disconnectUdp(socket) : linux.disconnect(socket);
     if (answer < 0) throw this.#refused(answer, "connect", this.address, this.port);
   }
 
@@ -281,8 +281,8 @@ export class LinuxSocket implements Disposable {
     const reset = checkBoolean("reset", isReset) ? 1 : 0;
     if (!this.#isOpen()) return; // an option's getter may have closed it
     const { linux } = this.#system;
-    if (this.#isUdp) linux.closeUdp(this.#socket);
-    const answer = this.#isUdp ? 0 : linux.close(this.#socket, reset);
+    if (this.#isUdp()) linux.closeUdp(this.#socket);
+    const answer = this.#isUdp() ? 0 : linux.close(this.#socket, reset);
     if (answer < 0) throw this.#refused(answer, "close", this.address, this.port);
     this.#socket = 0;
   }
@@ -300,7 +300,7 @@ export class LinuxSocket implements Disposable {
    * @throws PortError `ENOBUFS`, `EBADF`, and those of bad arguments.
    */
   explainBind(address: AddressLike, port: number, uid: number = this.uid): LinuxExplanation {
-    const local = readAddress("address", address, this.#isV6);
+    const local = readAddress("address", address, this.#isV6());
     const named = checkGivenPort(port);
     const isPrivileged = checkUint32("uid", uid) === 0;
     const asked = { ...this.#asker(), local, port: named, isPrivileged };
@@ -327,7 +327,7 @@ export class LinuxSocket implements Disposable {
     if (!this.#isOpen()) return "";
     const { linux } = this.#system;
     const words = [0, 1, 2, 3].map((index) => linux.addressWord(this.#socket, index) >>> 0);
-    return printAddress(words, this.#isV6);
+    return printAddress(words, this.#isV6());
   }
 
   /** getsockname(): after a port is lost TCP may still tell it. */
@@ -434,11 +434,11 @@ export class LinuxSocket implements Disposable {
 
   // ── Helpers ─────────────────────────────────────────────────────────────────────────────
 
-  get #isV6(): boolean {
+  #isV6(): boolean {
     return this.type.endsWith("6");
   }
 
-  get #isUdp(): boolean {
+  #isUdp(): boolean {
     return this.type.startsWith("udp");
   }
 
