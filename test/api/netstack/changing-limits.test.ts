@@ -74,4 +74,19 @@ describe.each(BUILDS)("%s build", (build) => {
     }
     expect(busy.takeMany(ports)).toBe(100);
   });
+
+  test("where memory is limited what counts several addresses leaves its bitmap to others", () => {
+    using manager = openOn(build, { memoryLimit: 60000 });
+    const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    const pools = addresses.map((address) => manager.pool({ ...KEY, address }));
+    const ports = new Uint16Array(100);
+    for (const pool of pools) pool.take();
+    const { used } = manager.stats().memory;
+    for (const pool of pools) {
+      expect(pool.takeMany(ports)).toBe(100);
+      for (const port of ports) expect(pool.free(port)).toBe(true);
+      expect(manager.stats().memory.used).toBeLessThan(used + 1000);
+    }
+    verify(manager);
+  });
 });
