@@ -103,7 +103,7 @@ function runKind(session: Session, kind: Kind): void {
       cycles.filter((cycle) => cycle.count === count),
     );
     if (kind.name === "local addresses") {
-      sampleCycles(session, samesOf(kind, count, opened, session.smoke));
+      sampleCycles(session, openWithOnePort(kind, count, opened, session.smoke));
     }
   }
   for (const { close } of opened) close();
@@ -112,7 +112,7 @@ function runKind(session: Session, kind: Kind): void {
 // ── What all are given ────────────────────────────────────────────────────────────────────
 
 /** Pools at so many addresses hold the same port, and take and free by turns. */
-function samesOf(kind: Kind, count: number, opened: Opened[], smoke: boolean): Entry[] {
+function openWithOnePort(kind: Kind, count: number, opened: Opened[], smoke: boolean): Entry[] {
   const held = Uint16Array.of(FIRST);
   const members = Array.from({ length: count }, (_, index) => memberAt(index, held));
   const range = rangeFor(smoke);
@@ -182,7 +182,7 @@ function oneOf(
   return { ...takingOne({ system, ports, offsets, operations, digested }), workload, count };
 }
 
-function cycleOf(system: System, { pools }: Opened, who: string, smoke: boolean): Entry {
+function cycleOf(system: System, { pools }: Opened, name: string, smoke: boolean): Entry {
   const count = pools.length;
   const operations = batchOf(system, smoke);
   const offsets = offsetsOf(2, operations);
@@ -190,7 +190,7 @@ function cycleOf(system: System, { pools }: Opened, who: string, smoke: boolean)
   const loop = copyFor(system, takeAndFreeByTurns);
   const ports = new Uint16Array(smoke ? TINY_BATCH : MODEL_BATCH);
   return {
-    ...{ system, operations, count, workload: `${who}, each in turn` },
+    ...{ system, operations, count, workload: `${name}, each in turn` },
     run: () => loop(pools, order, offsets),
     digest: () => digestOf(ports.map((_, at) => once(pools[order[at] as number], offsets[at]))),
   };

@@ -75,7 +75,7 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(busy.takeMany(ports)).toBe(100);
   });
 
-  test("where memory is limited what counts several addresses leaves its bitmap to others", () => {
+  test("where memory is limited the aggregate of several addresses leaves its bitmap to others", () => {
     using manager = openOn(build, { memoryLimit: 60000 });
     const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
     const pools = addresses.map((address) => manager.pool({ ...KEY, address }));
