@@ -1,5 +1,6 @@
 // Hosts: programs that run a script in Node with other globals than Node's own. Jest and vitest's
-// vmThreads give each file a realm of its own; hardened programs freeze what the language brings.
+// vmThreads and vmForks give each file a realm of its own; hardened programs freeze what the
+// language brings.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +13,7 @@ import { entryOf, script, versionOf } from "./tools.ts";
 const MS_MAX = 120_000;
 const SUITE_MS_MAX = 900_000;
 const VITEST = join(ROOT, "node_modules", "vitest", "vitest.mjs");
-/** vitest's vmThreads cannot load CommonJS with an interpreter line, as that of autocannon. */
+/** vitest's realms cannot load CommonJS with an interpreter line, as that of autocannon. */
 const ADAPTERS = ["agent", "dgram", "net", "undici", "ws"];
 const SUITE_MIN = 100;
 
@@ -54,7 +55,7 @@ export const HOSTS: readonly Case[] = [
   { runtime: "Jest", how: "environment node", run: () => jest("node") },
   { runtime: "Jest", how: "environment jsdom", run: () => jest("jsdom") },
   { runtime: "vitest", how: "vmThreads", run: vmThreads },
-  { runtime: "vitest", how: "vmThreads, the node tests", run: suiteInVmThreads },
+  { runtime: "vitest", how: "vmForks, the node tests", run: suiteInVmForks },
 ];
 
 async function node(flags: readonly string[], files: Record<string, string> = {}) {
@@ -86,12 +87,16 @@ async function vmThreads(): Promise<Outcome> {
   return outcome(printed, versionOf("vitest"));
 }
 
-/** The tests of `portwarden/node`, from the sources, each file in a realm of its own. */
-async function suiteInVmThreads(): Promise<Outcome> {
+/**
+ * The tests of `portwarden/node`, from the sources, each file in a realm of its own. Threads would
+ * share their files: while one of them starts a program, the child has a copy of every socket, and
+ * what another thread closes then is not closed until the child runs.
+ */
+async function suiteInVmForks(): Promise<Outcome> {
   const suite = readdirSync(join(ROOT, "test", "node")).filter((name) => name.endsWith(".test.ts"));
   const files = [...suite, ...ADAPTERS.map((name) => `adapters/${name}.test.ts`)];
   const report = join(await fresh({}), "report.json");
-  const options = ["--pool=vmThreads", "--project=suite", "--project=alone", "--reporter=json"];
+  const options = ["--pool=vmForks", "--project=suite", "--project=alone", "--reporter=json"];
   const paths = files.map((name) => `test/node/${name}`);
   const args = [VITEST, "run", ...options, `--outputFile=${report}`, ...paths];
   let failure: unknown;
