@@ -135,16 +135,21 @@ describe("a list of sockets", () => {
     const inode = line.trim().split(/\s+/)[9] as string;
     const other = line.replace(` ${inode} `, " 987654 ");
     expect(other).not.toBe(line);
-    expect(parseSocketRows(line + line.replace("   2:", "   3:"))).toHaveLength(1);
+    const again = (text: string) =>
+      text.replace("   2:", "   3:").replace("00:00000000", "03:0000176F");
+    expect(parseSocketRows(line + again(line))).toHaveLength(1);
     expect(parseSocketRows(line + other)).toHaveLength(2);
+    expect(parseSocketRows(line + other + again(line) + again(other))).toHaveLength(2);
   });
 
   test("reads thirty thousand lines", () => {
     const line = TCP.slice(TCP.indexOf("   2:"), TCP.indexOf("   3:"));
-    const other = line.replace(":8235", ":8236");
-    const rows = parseSocketRows(TCP + (other + line).repeat(15_000));
+    const lineOf = (port: number): string =>
+      line.replace(":8235", `:${port.toString(16).toUpperCase().padStart(4, "0")}`);
+    const more = Array.from({ length: 30_000 }, (_, index) => lineOf(33_332 - index));
+    const rows = parseSocketRows(TCP + more.join(""));
     expect(rows).toHaveLength(30_005);
-    expect(rows.at(-1)).toEqual(row("10.0.0.1:33333", "10.9.0.2:443", "ESTABLISHED"));
+    expect(rows.at(-1)).toEqual(row("10.0.0.1:3333", "10.9.0.2:443", "ESTABLISHED"));
   });
 });
 

@@ -61,26 +61,26 @@ export interface FileLimits {
 const WORD = 8;
 const WORDS = 32;
 const PORT = 4;
-/** Which of a row's columns says the inode. */
-const INODE = 9;
+/** From the state on: queues, timer, retransmissions, user, timeout, and the inode. */
+const UP_TO_INODE = / \S+ \S+ \S+ \S+ +\d+ +\d+ +(\d+)/y;
 // The third word of an IPv4-mapped address, ::ffff:a.b.c.d, as a little-endian machine reads it.
 const MAPPED = "0000000000000000FFFF0000";
 
 /**
  * The sockets of /proc/net/{tcp,udp}{,6}. A line that is cut short before its state ends is left
- * out, and so is one that the kernel repeats: it goes on by place in a chain of sockets, to which
- * another one may have come at the front since (Linux `tcp_seek_last_pos`).
+ * out, and so is one that the kernel repeats: it goes on by place, in a chain of sockets or in the
+ * whole table, to which others may have come since (Linux `tcp_seek_last_pos`, `tcp_seq_start`).
  */
 export function parseSocketRows(text: string): SocketRow[] {
   const names = new Map<string, string>();
   const rows: SocketRow[] = [];
-  for (let start = 0, end = 0, before = 0; start < text.length; before = start, start = end + 1) {
+  const seen = new Set<string>();
+  for (let start = 0, end = 0; start < text.length; start = end + 1) {
     end = endOfLine(text, start);
     const row = rowIn(text, start, end, names);
-    const last = rows.at(-1);
     if (row === undefined) continue;
-    if (last !== undefined && isLike(row, last) && isSame(text, before, start, end)) continue;
-    rows.push(row);
+    const count = seen.size;
+    if (seen.add(identityIn(text, start)).size > count) rows.push(row);
   }
   return rows;
 }
@@ -127,18 +127,13 @@ function limitOf(text: string | undefined): number {
   return text === "unlimited" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
-function isLike(a: SocketRow, b: SocketRow): boolean {
-  const isLocal = a.port === b.port && a.address === b.address;
-  return isLocal && a.remotePort === b.remotePort && a.remoteAddress === b.remoteAddress;
-}
-
-/** Are two lines that follow each other of one socket? Sockets that share all else have inodes. */
-function isSame(text: string, before: number, start: number, end: number): boolean {
-  return inodeIn(text.slice(before, start)) === inodeIn(text.slice(start, end));
-}
-
-function inodeIn(line: string): string | undefined {
-  return line.trim().split(/\s+/)[INODE];
+/** The ends of a line, and the inode, by which sockets differ that share all else. */
+function identityIn(text: string, start: number): string {
+  const local = text.indexOf(": ", start) + 2;
+  const afterEnds = text.indexOf(" ", text.indexOf(" ", local) + 1);
+  UP_TO_INODE.lastIndex = afterEnds;
+  const inode = UP_TO_INODE.exec(text)?.[1];
+  return text.slice(local, afterEnds) + inode;
 }
 
 function endOfLine(text: string, start: number): number {
