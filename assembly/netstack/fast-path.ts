@@ -29,7 +29,7 @@
 // too long; then every operation writes its plan. A plan of several networks has the blockers and
 // aggregates of all its flows. The fast path is open if there is one network, only the flow itself
 // and reserved ports block, and at most one aggregate counts the flow. Then a take is one search and
-// one bit, and one bit in the aggregate.
+// one bit, and one bit or extra count in the aggregate.
 //
 // Nothing here allocates memory. A port with an extra count, or one that another flow of the
 // destination holds, and everything that needs memory is `NOT_FAST`: then nothing has changed, and

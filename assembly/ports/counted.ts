@@ -161,14 +161,15 @@ function addToSmallFree(account: Address, set: Address, port: Port): bool {
 }
 
 /**
- * Takes one from the port's count. False if a page or bitmap must be freed; then nothing has
- * changed.
+ * Takes one from the port's count. False if a page or bitmap must be freed, or the page is wide;
+ * then nothing has changed.
  */
 export function dropOneFree(account: Address, set: Address, port: Port): bool {
-  const lowered = dropExtraFree(account, set + EXTRA, port);
+  const keeps = isBitmap(set) && !isLimited(account);
+  const lowered = dropExtraFree(set + EXTRA, port, keeps);
   if (lowered != NO_EXTRA) return lowered != NOT_FREE;
   if (!isBitmap(set)) removePort(account, set, port);
-  else if (isSparse(set) && isLimited(account)) return false;
+  else if (isSparse(set) && !keeps) return false;
   else removeFromBitmap(set, port);
   return true;
 }

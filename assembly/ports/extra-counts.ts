@@ -18,14 +18,14 @@
 // page whose counts no longer fit into 16 bits is replaced by a wide page, with i32[64]. An
 // aggregate over many destinations touches pages at random, so pages are small.
 //
-// A page is freed when all its counts are zero. A page of an aggregate that `dropExtraFree` leaves
-// without counts stays until the manager is settled, because the next operation is likely to need
-// it again; a manager with a memory limit frees it.
+// A page is freed when all its counts are zero. A page of an aggregate with a bitmap that
+// `dropExtraFree` leaves without counts stays until the manager is settled, because the next
+// operation is likely to need it again; a manager with a memory limit frees it.
 //
 // Must stay true: `used` is the number of counts in the page that are not zero.
 
 import { PORT_COUNT } from "../abi";
-import { Address, allocZero, free, isLimited, paidFor } from "../memory/arena";
+import { Address, allocZero, free, paidFor } from "../memory/arena";
 import { chargeBlock } from "../memory/bill";
 import { Port, WORD_COUNT, WORD_SHIFT } from "./bitmap";
 
@@ -142,23 +142,23 @@ export const NO_EXTRA: u32 = 0;
 const DROPPED: u32 = 1;
 export const NOT_FREE: u32 = 2;
 
-/** Takes one. `NOT_FREE` if a page must be freed or is wide. */
-export function dropExtraFree(account: Address, slot: Address, port: Port): u32 {
+/** Takes one. `NOT_FREE` if a page must be freed or is wide. `keeps`: empty pages may stay. */
+export function dropExtraFree(slot: Address, port: Port, keeps: bool): u32 {
   const page = pageOf(slot, port >> WORD_SHIFT);
   if (!page) return NO_EXTRA;
   if (isWide(page)) return NOT_FREE;
   const at = page + ((<usize>(port & 63)) << 1);
   const extra = <i32>load<i16>(at, ITEMS);
   if (!extra) return NO_EXTRA;
-  if (extra == 1 && !leavePage(account, page)) return NOT_FREE;
+  if (extra == 1 && !leavePage(page, keeps)) return NOT_FREE;
   store<i16>(at, <i16>(extra - 1), ITEMS);
   return DROPPED;
 }
 
 /** One count of the page becomes zero. False if the page would have to be freed. */
-function leavePage(account: Address, page: Address): bool {
+function leavePage(page: Address, keeps: bool): bool {
   const used = load<u32>(page, USED) - 1;
-  if (!used && isLimited(account)) return false;
+  if (!used && !keeps) return false;
   store<u32>(page, used, USED);
   return true;
 }

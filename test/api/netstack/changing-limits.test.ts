@@ -57,36 +57,4 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(pool.held).toBe(101);
     verify(manager);
   });
-
-  test("where memory is limited an empty pool leaves its bitmap to others", () => {
-    using manager = openOn(build, { memoryLimit: 12000 });
-    const idle = manager.pool({ ...KEY, destination: { address: "9.9.9.9", port: 1 } });
-    const busy = manager.pool({ ...KEY, networks: [6] });
-    const ports = new Uint16Array(100);
-    for (const give of [
-      () => idle.freeMany(ports),
-      () => ports.forEach((port) => void idle.free(port)),
-    ]) {
-      const { used } = manager.stats().memory;
-      expect(idle.takeMany(ports)).toBe(100);
-      give();
-      expect(manager.stats().memory.used).toBe(used);
-    }
-    expect(busy.takeMany(ports)).toBe(100);
-  });
-
-  test("where memory is limited the aggregate of several addresses leaves its bitmap to others", () => {
-    using manager = openOn(build, { memoryLimit: 60000 });
-    const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
-    const pools = addresses.map((address) => manager.pool({ ...KEY, address }));
-    const ports = new Uint16Array(100);
-    for (const pool of pools) pool.take();
-    const { used } = manager.stats().memory;
-    for (const pool of pools) {
-      expect(pool.takeMany(ports)).toBe(100);
-      for (const port of ports) expect(pool.free(port)).toBe(true);
-      expect(manager.stats().memory.used).toBeLessThan(used + 1000);
-    }
-    verify(manager);
-  });
 });
