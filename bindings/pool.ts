@@ -320,8 +320,8 @@ export class PortPool implements Disposable {
   close(): void {
     if (this.#record.handle === 0) return;
     poolCleanup.unregister(this);
-    this.#record.close();
     this.#handle = 0;
+    this.#record.close();
   }
 
   /**

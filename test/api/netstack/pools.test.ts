@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { EXHAUSTED, IN_USE } from "../../../assembly/abi.ts";
 import { PortError, type PortManager, type PortPool, TCP, UDP } from "../../../bindings/index.ts";
 import { verify } from "../../../bindings/manager.ts";
+import { atEnd } from "../../../bindings/pool.ts";
 import { BUILDS, openOn } from "../../support/builds.ts";
 
 const WEB = { networks: [4], transport: UDP };
@@ -94,6 +95,16 @@ describe.each(BUILDS)("%s build", (build) => {
     expect(manager.isAvailable({ ...WEB, port: 2000 })).toBe(false);
     const again = manager.pool(WEB);
     expect(again.has(2000)).toBe(true);
+  });
+
+  test("a pool that is told of its end is closed by then, and stays so if that throws", () => {
+    using manager = open();
+    const pool = manager.pool(WEB);
+    atEnd(pool, () => pool.take());
+    expect(() => pool.close()).toThrow("EBADF: the pool has been closed");
+    const other = manager.pool({ ...WEB, address: "10.0.0.1" });
+    expect(() => pool.take()).toThrow("EBADF: the pool has been closed");
+    expect(other.held).toBe(0);
   });
 
   test("an open pool without ports is not counted, and its memory goes when it closes", () => {
