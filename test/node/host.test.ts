@@ -136,7 +136,7 @@ describe("a list of sockets", () => {
     const other = line.replace(` ${inode} `, " 987654 ");
     expect(other).not.toBe(line);
     const again = (text: string) =>
-      text.replace("   2:", "   3:").replace("00:00000000", "03:0000176F");
+      text.replace("   2:", "   3:").replace(" 00:00000000 ", " 03:0000176F ");
     expect(parseSocketRows(line + again(line))).toHaveLength(1);
     expect(parseSocketRows(line + other)).toHaveLength(2);
     expect(parseSocketRows(line + other + again(line) + again(other))).toHaveLength(2);

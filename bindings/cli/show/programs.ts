@@ -7,7 +7,7 @@
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { HostTransport } from "../../node/host/host-state.ts";
-import { parseSocketRows, type SocketRow } from "../../node/host/proc.ts";
+import { eachSocket, inodeIn, type SocketRow } from "../../node/host/proc.ts";
 import type { PairUse } from "../../node/host/use.ts";
 
 /** A process, and how many sockets it has of a source and destination. */
@@ -18,10 +18,6 @@ export interface Program {
 }
 
 const PROC = "/proc";
-// Where a line has both ends and the inode, by words.
-const LOCAL = 1;
-const REMOTE = 2;
-const INODE = 9;
 
 /** A socket and its process, where this user may see it. */
 export interface OwnedRow extends SocketRow {
@@ -31,23 +27,22 @@ export interface OwnedRow extends SocketRow {
   readonly program: string;
 }
 
-/** The sockets that are wanted, each once: the kernel may repeat a line (`parseSocketRows`). */
+/** The sockets that are wanted, each once. */
 export function ownedRows(isWanted: (row: SocketRow) => boolean, root: string = PROC): OwnedRow[] {
   const owners = ownersOf(root);
-  const rows = new Map<string, OwnedRow>();
+  const rows: OwnedRow[] = [];
   for (const transport of ["tcp", "udp"] as const) {
     for (const file of [transport, `${transport}6`]) {
-      for (const line of linesOf(`${root}/net/${file}`)) {
-        const [row] = parseSocketRows(line);
-        if (row === undefined || !isWanted(row)) continue;
-        const { [LOCAL]: local, [REMOTE]: remote, [INODE]: inode = "" } = line.trim().split(/\s+/);
-        const pid = owners.get(inode);
+      const text = textOf(`${root}/net/${file}`);
+      eachSocket(text, (row, start) => {
+        if (!isWanted(row)) return;
+        const pid = owners.get(inodeIn(text, start) ?? "");
         const program = pid === undefined ? "" : nameOf(pid, root);
-        rows.set([transport, local, remote, inode].join(), { ...row, transport, pid, program });
-      }
+        rows.push({ ...row, transport, pid, program });
+      });
     }
   }
-  return [...rows.values()];
+  return rows;
 }
 
 /**
@@ -112,15 +107,15 @@ function linkAt(path: string): string {
   }
 }
 
-function linesOf(path: string): string[] {
+function textOf(path: string): string {
   try {
-    return readFileSync(path, "latin1").split("\n");
+    return readFileSync(path, "latin1");
   } catch {
-    return [];
+    return "";
   }
 }
 
 /** The name of a process. */
 export function nameOf(pid: number, root: string): string {
-  return linesOf(`${root}/${pid}/comm`)[0] ?? "";
+  return textOf(`${root}/${pid}/comm`).split("\n", 1)[0] ?? "";
 }

@@ -61,28 +61,51 @@ export interface FileLimits {
 const WORD = 8;
 const WORDS = 32;
 const PORT = 4;
-/** From the state on: queues, timer, retransmissions, user, timeout, and the inode. */
-const UP_TO_INODE = / \S+ \S+ \S+ \S+ +\d+ +\d+ +(\d+)/y;
+/** Two ends, state, queues, timer, retransmissions, user and timeout; then the inode. */
+const UP_TO_INODE = /: \S+ \S+ \S+ \S+ \S+ \S+ +\d+ +\d+ +(\d+)/y;
+const PORT_BITS = 16;
+/** Several lines have these two ports. */
+const SEVERAL = -1;
 // The third word of an IPv4-mapped address, ::ffff:a.b.c.d, as a little-endian machine reads it.
 const MAPPED = "0000000000000000FFFF0000";
 
-/**
- * The sockets of /proc/net/{tcp,udp}{,6}. A line that is cut short before its state ends is left
- * out, and so is one that the kernel repeats: it goes on by place, in a chain of sockets or in the
- * whole table, to which others may have come since (Linux `tcp_seek_last_pos`, `tcp_seq_start`).
- */
+/** The sockets of /proc/net/{tcp,udp}{,6}, as {@link eachSocket} finds them. */
 export function parseSocketRows(text: string): SocketRow[] {
-  const names = new Map<string, string>();
   const rows: SocketRow[] = [];
-  const seen = new Set<string>();
+  eachSocket(text, (row) => rows.push(row));
+  return rows;
+}
+
+/**
+ * Calls for each socket of /proc/net/{tcp,udp}{,6}, and says where its line begins. A line that is
+ * cut short before its state ends is left out, and so is one that the kernel repeats: it goes on by
+ * place, in a chain of sockets or in the whole table, to which others may have come since (Linux
+ * `tcp_seek_last_pos`, `tcp_seq_start`).
+ */
+export function eachSocket(text: string, call: (row: SocketRow, start: number) => void): void {
+  const names = new Map<string, string>();
+  const firstWith = new Map<number, number>();
+  const identities = new Set<string>();
+  const isNew = ({ port, remotePort }: SocketRow, start: number): boolean => {
+    const ports = (port << PORT_BITS) | remotePort;
+    const first = firstWith.get(ports);
+    firstWith.set(ports, first === undefined ? start : SEVERAL);
+    if (first === undefined) return true;
+    if (first !== SEVERAL) identities.add(identityIn(text, first));
+    const count = identities.size;
+    return identities.add(identityIn(text, start)).size > count;
+  };
   for (let start = 0, end = 0; start < text.length; start = end + 1) {
     end = endOfLine(text, start);
     const row = rowIn(text, start, end, names);
-    if (row === undefined) continue;
-    const count = seen.size;
-    if (seen.add(identityIn(text, start)).size > count) rows.push(row);
+    if (row !== undefined && isNew(row, start)) call(row, start);
   }
-  return rows;
+}
+
+/** The inode of the socket whose line begins there: 0 if no file has it. `undefined`: cut short. */
+export function inodeIn(text: string, start: number): string | undefined {
+  UP_TO_INODE.lastIndex = text.indexOf(": ", start);
+  return UP_TO_INODE.exec(text)?.[1];
 }
 
 /** ip_local_port_range: two ports. */
@@ -127,13 +150,14 @@ function limitOf(text: string | undefined): number {
   return text === "unlimited" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
-/** The ends of a line, and the inode, by which sockets differ that share all else. */
+/**
+ * The ends of a line, and the inode, by which sockets differ that share all else. Those that their
+ * program has closed have none, and count once for the same ends.
+ */
 function identityIn(text: string, start: number): string {
   const local = text.indexOf(": ", start) + 2;
   const afterEnds = text.indexOf(" ", text.indexOf(" ", local) + 1);
-  UP_TO_INODE.lastIndex = afterEnds;
-  const inode = UP_TO_INODE.exec(text)?.[1];
-  return text.slice(local, afterEnds) + inode;
+  return `${text.slice(local, afterEnds)} ${inodeIn(text, start)}`;
 }
 
 function endOfLine(text: string, start: number): number {
