@@ -91,7 +91,7 @@ export class Reserving {
       writeKey(this.core, key);
       return exports.reservePort(manager, port);
     }
-    if (offset === undefined && this.selection.algorithm !== "random") return 0;
+    if (offset === undefined && !this.selection.isRandom) return 0;
     // Only a group's range may be empty; then no random number is drawn.
     if (key.group !== undefined && this.#rangeFor(key) === undefined) return EMPTY_RANGE;
     writeKey(this.core, key);

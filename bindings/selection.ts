@@ -293,7 +293,7 @@ export class Selection {
    * @throws PortError `EBADF` (closed).
    */
   start(place: Place): number {
-    if (this.algorithm === "random") return this.next();
+    if (this.isRandom) return this.next();
     if (this.algorithm === "sequential") return place.index;
     const { slot, hash } = this.hashTuple();
     this.#slot = slot;

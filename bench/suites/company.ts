@@ -103,7 +103,7 @@ function runKind(session: Session, kind: Kind): void {
       cycles.filter((cycle) => cycle.count === count),
     );
     if (kind.name === "local addresses") {
-      sampleCycles(session, openWithOnePort(kind, count, opened, session.smoke));
+      sampleCycles(session, entriesWithOnePort(kind, count, opened, session.smoke));
     }
   }
   for (const { close } of opened) close();
@@ -112,7 +112,7 @@ function runKind(session: Session, kind: Kind): void {
 // ── What all are given ────────────────────────────────────────────────────────────────────
 
 /** Pools at so many addresses hold the same port, and take and free by turns. */
-function openWithOnePort(kind: Kind, count: number, opened: Opened[], smoke: boolean): Entry[] {
+function entriesWithOnePort(kind: Kind, count: number, opened: Opened[], smoke: boolean): Entry[] {
   const held = Uint16Array.of(FIRST);
   const members = Array.from({ length: count }, (_, index) => memberAt(index, held));
   const range = rangeFor(smoke);
