@@ -13,8 +13,10 @@ import { entryOf, script, versionOf } from "./tools.ts";
 const MS_MAX = 120_000;
 const SUITE_MS_MAX = 900_000;
 const VITEST = join(ROOT, "node_modules", "vitest", "vitest.mjs");
-/** vitest's realms cannot load CommonJS with an interpreter line, as that of autocannon. */
-const ADAPTERS = ["agent", "dgram", "net", "options", "undici", "ws"];
+/**
+ * All but those that load autocannon: vitest's realms cannot load CommonJS with an interpreter line.
+ */
+const ADAPTERS = ["agent", "dgram", "net", "undici", "ws"];
 const SUITE_MIN = 100;
 
 /** Plays both scenarios, and reports how many things they looked at. */
@@ -105,12 +107,10 @@ async function suiteInVmForks(): Promise<Outcome> {
   });
   if (!existsSync(report)) throw failure ?? new Error("vitest has written no report");
   const { testResults } = JSON.parse(readFileSync(report, "utf8")) as SuiteReport;
-  const tests = testResults.flatMap(({ assertionResults }) => assertionResults);
-  const failed = tests.filter(({ status }) => status === "failed");
-  if (failed.length > 0) {
-    throw new Error(failed.map(({ fullName, failureMessages: [why] }) => `${fullName}: ${why}`)[0]);
-  }
+  const failures = testResults.flatMap(failuresOf);
+  if (failures.length > 0) throw new Error(failures[0]);
   if (failure !== undefined) throw failure;
+  const tests = testResults.flatMap(({ assertionResults }) => assertionResults);
   const checks = tests.filter(({ status }) => status === "passed").length;
   if (checks < SUITE_MIN) throw new Error(`only ${checks} tests have passed`);
   return { version: versionOf("vitest"), checks };
@@ -118,13 +118,25 @@ async function suiteInVmForks(): Promise<Outcome> {
 
 /** What vitest's reporter `json` writes. */
 interface SuiteReport {
-  readonly testResults: readonly {
-    readonly assertionResults: readonly {
-      readonly status: string;
-      readonly fullName: string;
-      readonly failureMessages: readonly string[];
-    }[];
+  readonly testResults: readonly FileReport[];
+}
+
+interface FileReport {
+  readonly name: string;
+  /** Why none of its tests has been run. */
+  readonly message: string;
+  readonly assertionResults: readonly {
+    readonly status: string;
+    readonly fullName: string;
+    readonly failureMessages: readonly string[];
   }[];
+}
+
+function failuresOf({ name, message, assertionResults }: FileReport): string[] {
+  if (message !== "") return [`${name}: ${message}`];
+  return assertionResults
+    .filter(({ status }) => status === "failed")
+    .map(({ fullName, failureMessages: [why] }) => `${fullName}: ${why}`);
 }
 
 function outcome(printed: string, version: string): Outcome {
