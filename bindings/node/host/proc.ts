@@ -64,7 +64,7 @@ const PORT = 4;
 /** Two ends, state, queues, timer, retransmissions, user and timeout; then the inode. */
 const UP_TO_INODE = /: \S+ \S+ \S+ \S+ \S+ \S+ +\d+ +\d+ +(\d+)/y;
 const PORT_BITS = 16;
-/** Several lines have these two ports. */
+/** Instead of the place of a line: several lines have these two ports. */
 const SEVERAL = -1;
 // The third word of an IPv4-mapped address, ::ffff:a.b.c.d, as a little-endian machine reads it.
 const MAPPED = "0000000000000000FFFF0000";
